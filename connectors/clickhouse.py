@@ -1,0 +1,155 @@
+"""ClickHouse over HTTP, by ``clickhouse-connect``, with errors that say what happens next."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+import clickhouse_connect
+import pyarrow as pa
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
+
+from connectors.errors import Refused, Unavailable
+
+_TRY_AGAIN: Final = frozenset({159, 164, 202, 209, 210, 241, 242, 252, 319, 394, 425, 999})
+"""Codes that pass: time-outs, too many queries, memory, read-only while starting, TOO_MANY_PARTS, Keeper away."""
+
+Parameters = Mapping[str, Any]
+
+
+def _code(error: BaseException) -> int | None:
+    code = getattr(error, "code", None)
+    if isinstance(code, int):
+        return code
+    _, found, rest = str(error).partition("Code: ")
+    digits = rest.partition(".")[0].strip()
+    return int(digits) if found and digits.isdigit() else None
+
+
+class ClickHouse:
+    """A client for one database. Connects on first use and again after a failure; safe to share between threads.
+
+    Args:
+        url: ``http://[user:password@]host:port``.
+        database: The database that unqualified names are in.
+        timeout_seconds: How long one request may take.
+    """
+
+    def __init__(self, url: str, database: str, timeout_seconds: float = 60) -> None:
+        self.url, self.database, self._timeout = url, database, timeout_seconds
+        self._local = threading.local()
+
+    def _client(self) -> Client:
+        client: Client | None = getattr(self._local, "client", None)
+        if client is None:
+            parts = urlsplit(self.url)
+            client = clickhouse_connect.get_client(
+                host=parts.hostname or "127.0.0.1",
+                port=parts.port or (8443 if parts.scheme == "https" else 8123),
+                secure=parts.scheme == "https",
+                username=unquote(parts.username or "default"),
+                password=unquote(parts.password or ""),
+                connect_timeout=5,
+                send_receive_timeout=int(self._timeout),
+                query_retries=0,
+                autogenerate_session_id=False,
+            )
+            self._local.client = client
+        return client
+
+    def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
+        try:
+            return getattr(self._client(), method)(*arguments, **options)
+        except (ClickHouseError, OSError) as error:
+            raise self._typed(error) from error
+
+    def _typed(self, error: Exception) -> Exception:
+        code = _code(error)
+        text = " ".join(str(error).split())[:500]
+        if isinstance(error, DatabaseError) and not isinstance(error, OperationalError) and code not in _TRY_AGAIN:
+            return Refused(f"ClickHouse refused: {text}")
+        if code is not None and code not in _TRY_AGAIN:
+            return Refused(f"ClickHouse refused: {text}")
+        self._local.client = None
+        return Unavailable(f"ClickHouse at {urlsplit(self.url).hostname}:{urlsplit(self.url).port}: {text}")
+
+    def command(self, statement: str) -> None:
+        """Run a statement that answers nothing.
+
+        Raises:
+            Unavailable: Away or overloaded.
+            Refused: The statement does not hold.
+        """
+        self._call("command", statement)
+
+    def rows(self, query: str, parameters: Parameters | None = None) -> list[tuple[Any, ...]]:
+        """Rows of a small result; parameters bind as ``{name:Type}``.
+
+        Raises:
+            Unavailable: Away or overloaded.
+            Refused: The query does not hold.
+        """
+        result = self._call("query", query, parameters=dict(parameters or {}))
+        return [tuple(row) for row in result.result_rows]
+
+    def arrow(self, query: str, parameters: Parameters | None = None) -> pa.Table:
+        """A result as columns; parameters bind as ``{name:Type}``.
+
+        Raises:
+            Unavailable: Away or overloaded.
+            Refused: The query does not hold.
+        """
+        settings = {"output_format_arrow_string_as_string": 1, "output_format_arrow_low_cardinality_as_dictionary": 0}
+        return self._call("query_arrow", query, parameters=dict(parameters or {}), settings=settings, use_strings=True)
+
+    def insert_where(
+        self, table: str, structure: Sequence[tuple[str, str]], data: pa.Table, condition: str, token: str
+    ) -> None:
+        """Insert rows in one block if a condition holds on the server when they arrive.
+
+        Args:
+            table: Its name.
+            structure: Names and plain types of the columns, in the order in which they are given.
+            data: The rows; columns are found by name.
+            condition: An expression over scalar subqueries.
+            token: Equal tokens insert once, however often they are sent.
+
+        Raises:
+            Unavailable: Away or overloaded; it may or may not have been applied.
+            Refused: The rows do not fit the table.
+        """
+        names = [name for name, _ in structure]
+        types = ", ".join(f"{name} {kind}" for name, kind in structure).replace("'", "\\'")
+        columns = ", ".join(names)
+        statement = (
+            f"INSERT INTO {self.database}.{table} ({columns}) SELECT {columns} FROM input('{types}') "
+            f"WHERE {condition} FORMAT ArrowStream"
+        )
+        settings = {
+            "insert_deduplication_token": token,
+            # Since 26.2 INSERT SELECT is deduplicated only where it is asked for.
+            "insert_deduplicate": 1,
+            "max_insert_threads": 1,
+            "max_threads": 1,
+            "async_insert": 0,
+        }
+        self._call("command", statement, data=_stream(data.select(names)), settings=settings)
+
+    def ping(self) -> None:
+        """Ask for a sign of life.
+
+        Raises:
+            Unavailable: There is none.
+        """
+        self.rows("SELECT 1")
+
+
+def _stream(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    whole = table.combine_chunks()
+    with pa.ipc.new_stream(sink, whole.schema) as writer:
+        writer.write_table(whole)
+    return bytes(sink.getvalue().to_pybytes())

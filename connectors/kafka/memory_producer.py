@@ -1,0 +1,90 @@
+"""An in-memory twin of the producer, held to the same contract suite."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping, Sequence
+from itertools import count
+from zlib import crc32
+
+from connectors.kafka.records import Record, TooLarge, Unavailable
+
+
+class MemoryProducer:
+    """Keeps records in lists, one per topic and partition.
+
+    Args:
+        partitions: The topics there are, and how many partitions each has.
+        max_record_bytes: The largest record it takes.
+
+    Attributes:
+        available: Set to False, it behaves as if no broker answered.
+    """
+
+    def __init__(self, partitions: Mapping[str, int], *, max_record_bytes: int = 1_048_576) -> None:
+        self._logs: dict[str, list[list[Record]]] = {name: [[] for _ in range(n)] for name, n in partitions.items()}
+        self._max_record_bytes = max_record_bytes
+        self._lock = threading.Lock()
+        self._closed = False
+        self._turn = count()
+        self.available = True
+
+    def send_all(self, records: Sequence[Record], timeout_seconds: float) -> None:
+        """Write records; see :meth:`connectors.kafka.producer.Producer.send_all`.
+
+        Raises:
+            Unavailable: ``available`` is False, it is closed, or there is no such topic or partition.
+            Refused: A record is too large; the others are written.
+        """
+        if not records:
+            return
+        if self._closed or not self.available:
+            raise Unavailable("the producer is closed" if self._closed else "no broker answers")
+        refused: TooLarge | None = None
+        with self._lock:
+            for index, record in enumerate(records):
+                if len(record.value) > self._max_record_bytes:
+                    refused = TooLarge(index, "larger than the largest record")
+                    continue
+                self._log(record).append(record)
+        if refused is not None:
+            raise refused
+
+    async def send_all_async(self, records: Sequence[Record], timeout_seconds: float) -> None:
+        """The same; it gives way to the event loop once."""
+        await asyncio.sleep(0)
+        self.send_all(records, timeout_seconds)
+
+    def partition_count(self, topic: str, timeout_seconds: float) -> int:
+        """How many partitions a topic has.
+
+        Raises:
+            Unavailable: ``available`` is False, or there is no such topic.
+        """
+        if not self.available or topic not in self._logs:
+            raise Unavailable(f"topic {topic}: no answer")
+        return len(self._logs[topic])
+
+    def close(self, timeout_seconds: float) -> None:
+        """Take no more records."""
+        self._closed = True
+
+    def records(self, topic: str) -> list[Record]:
+        """What a topic holds, partition by partition."""
+        return [record for log in self._logs[topic] for record in log]
+
+    def log(self, topic: str, partition: int) -> list[Record]:
+        """What one partition holds, in order."""
+        return list(self._logs[topic][partition])
+
+    def _log(self, record: Record) -> list[Record]:
+        logs = self._logs.get(record.topic)
+        if logs is None:
+            raise Unavailable(f"topic {record.topic}: there is no such topic")
+        if record.partition is None:
+            chosen = next(self._turn) if record.key is None else crc32(record.key)
+            return logs[chosen % len(logs)]
+        if record.partition >= len(logs):
+            raise Unavailable(f"topic {record.topic}: there is no partition {record.partition}")
+        return logs[record.partition]

@@ -1,0 +1,121 @@
+"""Reading chosen partitions from chosen offsets: one consumer for all of them, nothing decided by the broker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import confluent_kafka
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from connectors.errors import Refused, Unavailable
+
+_TIMEOUT_SECONDS: Final = 10.0
+_OUT_OF_RANGE: Final = frozenset(
+    {KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET, KafkaError.UNKNOWN_TOPIC_OR_PART}
+)
+
+
+class PartitionReader:
+    """Reads partitions of one topic. Not safe to share between threads.
+
+    A stored offset that the broker no longer has is an error, never a silent jump. Fetched but unread records take at
+    most ``max_queued_bytes`` of memory over all partitions.
+
+    Args:
+        bootstrap: The bootstrap list.
+        topic: The topic.
+        group: The consumer group under which applied offsets are published for lag tools; it assigns nothing.
+        max_queued_bytes: Bound on records fetched ahead.
+    """
+
+    def __init__(self, bootstrap: str, topic: str, group: str, max_queued_bytes: int = 64 << 20) -> None:
+        self._topic = topic
+        self._assigned: dict[int, int] = {}
+        self._fatal: str | None = None
+        self._consumer = confluent_kafka.Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": group,
+                "client.id": group,
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "error",
+                "enable.partition.eof": False,
+                "queued.max.messages.kbytes": max_queued_bytes // 1024,
+                "fetch.wait.max.ms": 50,
+                "fetch.message.max.bytes": 4 << 20,
+                "reconnect.backoff.ms": 100,
+                "reconnect.backoff.max.ms": 1_000,
+                "topic.metadata.refresh.interval.ms": 30_000,
+                "log_level": 0,
+            }
+        )
+
+    def partitions(self) -> list[int]:
+        """The topic's partitions.
+
+        Raises:
+            Unavailable: No broker answers.
+            Refused: There is no such topic.
+        """
+        try:
+            found = self._consumer.list_topics(self._topic, timeout=_TIMEOUT_SECONDS).topics[self._topic]
+        except KafkaException as error:
+            raise Unavailable(f"Kafka does not answer: {error.args[0].str()}") from error
+        if found.error is not None or not found.partitions:
+            raise Refused(f"no topic {self._topic!r}: run 'marketplace provision'")
+        return sorted(found.partitions)
+
+    def range_of(self, partition: int) -> tuple[int, int]:
+        """The first offset that the broker has, and the one that the next record will get.
+
+        Raises:
+            Unavailable: No broker answers.
+        """
+        try:
+            low, high = self._consumer.get_watermark_offsets(
+                TopicPartition(self._topic, partition), timeout=_TIMEOUT_SECONDS
+            )
+        except KafkaException as error:
+            raise Unavailable(f"Kafka does not answer: {error.args[0].str()}") from error
+        return int(low), int(high)
+
+    def add(self, partition: int, offset: int) -> None:
+        """Begin to read a partition at an offset."""
+        self._assigned[partition] = offset
+        self._consumer.incremental_assign([TopicPartition(self._topic, partition, offset)])
+
+    def consume(self, max_records: int, timeout_seconds: float) -> list[Any]:
+        """Up to so many records (``confluent_kafka.Message``) of all partitions, in order within each.
+
+        Brokers that are away are waited for inside; the answer is then empty.
+
+        Raises:
+            Refused: An offset is not (or no longer) on the broker: the topic was made anew or its retention was
+                shorter than the pause. Nothing is skipped silently.
+        """
+        messages = []
+        for message in self._consumer.consume(max_records, timeout_seconds):
+            error = message.error()
+            if error is None:
+                messages.append(message)
+            elif error.code() in _OUT_OF_RANGE:
+                raise Refused(
+                    f"{self._topic}[{message.partition()}]: {error.str()}. The log does not reach back to where the "
+                    "tables end; see docs/how-to/recover.md"
+                )
+        return messages
+
+    def publish(self, offsets: Mapping[int, int]) -> None:
+        """Tell the group's offsets (the next to be read) to the broker; best effort, for lag tools only."""
+        if offsets:
+            marks = [TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()]
+            try:
+                self._consumer.commit(offsets=marks, asynchronous=True)
+            except KafkaException:
+                return  # the next epoch publishes again, and nothing reads these back
+
+    def close(self) -> None:
+        """Leave."""
+        self._consumer.close()

@@ -1,0 +1,79 @@
+"""What is written to Kafka, and what can go wrong: each error says what to do with the records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from connectors import errors
+
+_RECORD_OVERHEAD_BYTES: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record to write.
+
+    Attributes:
+        topic: The topic's name.
+        value: The payload.
+        key: The key, or None.
+        partition: An explicit partition, or None to let the key (or chance) choose.
+        headers: Names and values, in order.
+    """
+
+    topic: str
+    value: bytes
+    key: bytes | None = None
+    partition: int | None = None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+    def size_bytes(self) -> int:
+        """What it is counted as against the bound on records in flight."""
+        return len(self.value) + _RECORD_OVERHEAD_BYTES
+
+
+class ProduceError(Exception):
+    """At least one record of a call was not acknowledged; others of it may have been."""
+
+
+class Unavailable(ProduceError, errors.Unavailable):
+    """Kafka did not acknowledge in time, or too much is in flight: pause, then send the same records again."""
+
+
+class Refused(ProduceError, errors.Refused):
+    """Kafka will never take this record: do not retry it.
+
+    Attributes:
+        index: Which record of the call.
+        reason: Why, in Kafka's words.
+    """
+
+    def __init__(self, index: int, reason: str) -> None:
+        super().__init__(f"record {index}: {reason}")
+        self.index = index
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[Refused], tuple[int, str]]:
+        return type(self), (self.index, self.reason)
+
+
+class TooLarge(Refused):
+    """The record is larger than the topic or the client allows."""
+
+
+class RecordProducer(Protocol):
+    """What callers need; the in-memory twin is held to the same contract."""
+
+    def send_all(self, records: Sequence[Record], timeout_seconds: float) -> None:
+        """Write records and wait until Kafka has them all."""
+
+    async def send_all_async(self, records: Sequence[Record], timeout_seconds: float) -> None:
+        """The same without blocking the event loop."""
+
+    def partition_count(self, topic: str, timeout_seconds: float) -> int:
+        """How many partitions a topic has."""
+
+    def close(self, timeout_seconds: float) -> None:
+        """Send what is queued and stop; safe to call twice."""

@@ -1,0 +1,94 @@
+"""Topics: what there is, and making what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the package does not list what it exports
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
+
+from connectors.errors import Refused, Unavailable
+
+_TIMEOUT_SECONDS: Final = 15.0
+
+
+@dataclass(frozen=True)
+class ActualTopic:
+    """A topic as the broker has it."""
+
+    partitions: int
+    settings: Mapping[str, str]
+
+
+class TopicAdmin:
+    """Asks and changes topics.
+
+    Args:
+        bootstrap: The bootstrap list.
+    """
+
+    def __init__(self, bootstrap: str) -> None:
+        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+
+    def broker_count(self) -> int:
+        """How many brokers are up.
+
+        Raises:
+            Unavailable: None answers.
+        """
+        return len(self._metadata().brokers)
+
+    def describe(self, names: Iterable[str]) -> dict[str, ActualTopic]:
+        """Those of the topics that exist.
+
+        Raises:
+            Unavailable: No broker answers.
+        """
+        known = self._metadata().topics
+        present = [name for name in names if name in known]
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in present]
+        found = {}
+        if not resources:
+            return {}
+        for resource, future in self._admin.describe_configs(resources, request_timeout=_TIMEOUT_SECONDS).items():
+            try:
+                entries = future.result()
+            except KafkaException as error:
+                raise _typed(error) from error
+            settings = {name: str(entry.value) for name, entry in entries.items()}
+            found[resource.name] = ActualTopic(len(known[resource.name].partitions), settings)
+        return found
+
+    def create(self, name: str, partitions: int, replicas: int, settings: Mapping[str, str]) -> None:
+        """Make a topic; one that another process made meanwhile is as good.
+
+        Raises:
+            Unavailable: No broker answers.
+            Refused: The broker does not take the declaration.
+        """
+        new = NewTopic(name, num_partitions=partitions, replication_factor=replicas, config=dict(settings))
+        for future in self._admin.create_topics([new], request_timeout=_TIMEOUT_SECONDS).values():
+            try:
+                future.result()
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise _typed(error) from error
+
+    def _metadata(self) -> Any:
+        try:
+            return self._admin.list_topics(timeout=_TIMEOUT_SECONDS)
+        except KafkaException as error:
+            raise _typed(error) from error
+
+
+def _typed(error: KafkaException) -> Exception:
+    cause: KafkaError = error.args[0]
+    kind = Unavailable if cause.retriable() or cause.code() < 0 else Refused
+    return kind(f"Kafka: {cause.str()}")

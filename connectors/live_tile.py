@@ -1,0 +1,80 @@
+"""The live tile in Redis: who is on a store now, and its day so far. A view that is rebuilt, never a source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import redis
+
+from connectors.errors import Unavailable
+from connectors.store_stats import DayStats
+
+LIVE_SECONDS: Final = 300
+"""A visitor counts as present for five minutes after the last event."""
+
+_TILE_SECONDS: Final = 2 * 86_400
+
+# The day moves on by date, and within a date by revision, so a late writer never turns the tile back.
+_SAVE: Final = """
+local day, revision = redis.call('HGET', KEYS[1], 'day'), tonumber(redis.call('HGET', KEYS[1], 'revision') or '-1')
+if day and (day > ARGV[1] or (day == ARGV[1] and revision >= tonumber(ARGV[2]))) then return 0 end
+redis.call('HSET', KEYS[1], 'day', ARGV[1], 'revision', ARGV[2],
+           'clicks', ARGV[3], 'visitors', ARGV[4], 'sessions', ARGV[5])
+redis.call('EXPIRE', KEYS[1], ARGV[6])
+return 1
+"""
+
+
+class LiveTile:
+    """Writes and reads tiles.
+
+    Args:
+        url: ``redis://host:port/db``.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._redis: redis.Redis = redis.Redis.from_url(
+            url, socket_timeout=2, socket_connect_timeout=2, decode_responses=True
+        )
+        self._save = self._redis.register_script(_SAVE)
+
+    def save(self, days: Iterable[DayStats], live: Mapping[str, Mapping[int, int]], now_ms: int) -> None:
+        """Show each store's newest day and its visitors' last moments (epoch ms).
+
+        Raises:
+            Unavailable: Redis does not answer. The tile is behind until the next batch; nothing else is.
+        """
+        try:
+            for store, seen in live.items():
+                recent = {
+                    f"{visitor:016x}": when for visitor, when in seen.items() if when > now_ms - LIVE_SECONDS * 1000
+                }
+                key = f"live:{{{store}}}"
+                if recent:
+                    self._redis.zadd(key, recent, gt=True)
+                self._redis.zremrangebyscore(key, "-inf", now_ms - LIVE_SECONDS * 1000)
+                self._redis.expire(key, LIVE_SECONDS)
+            newest: dict[str, DayStats] = {}
+            for day in days:
+                if day.store not in newest or newest[day.store].day < day.day:
+                    newest[day.store] = day
+            for store, day in newest.items():
+                values: list[str | int] = [day.day, day.revision, day.clicks, day.visitors, day.sessions, _TILE_SECONDS]
+                self._save(keys=[f"tile:{{{store}}}"], args=values)
+        except redis.RedisError as error:
+            raise Unavailable(f"Redis does not answer: {error}") from error
+
+    def read(self, store: str, now_ms: int) -> dict[str, Any]:
+        """A store's tile: ``day``, ``clicks``, ``visitors``, ``sessions`` and ``live_visitors``; empty day if none.
+
+        Raises:
+            Unavailable: Redis does not answer.
+        """
+        try:
+            held: dict[str, str] = self._redis.hgetall(f"tile:{{{store}}}")  # type: ignore[assignment]
+            live = self._redis.zcount(f"live:{{{store}}}", now_ms - LIVE_SECONDS * 1000, "+inf")
+        except redis.RedisError as error:
+            raise Unavailable(f"Redis does not answer: {error}") from error
+        numbers = {name: int(held.get(name, 0)) for name in ("clicks", "visitors", "sessions")}
+        return {"day": held.get("day", ""), **numbers, "live_visitors": int(live)}

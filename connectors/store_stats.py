@@ -1,0 +1,109 @@
+"""The hot read model of a store's day, in Mongo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from pymongo import MongoClient, UpdateOne
+from pymongo.errors import BulkWriteError, PyMongoError
+
+from connectors.errors import Refused, Unavailable
+from marketplace.collections import STORE_STATS
+
+_DUPLICATE_KEY = 11000
+
+
+@dataclass(frozen=True)
+class DayStats:
+    """A store's day, people only, with bots told apart.
+
+    Attributes:
+        store: The slug.
+        day: The store's own date, ``YYYY-MM-DD``.
+        revision: Accepted events of that day; it only grows, so an older answer never replaces a newer one.
+        clicks, refires, sessions, bounces: Sums over people.
+        visitors: Distinct people (estimated beyond a few thousand).
+        bot_clicks: Clicks flagged as automated.
+        processed_at: When this was computed.
+    """
+
+    store: str
+    day: str
+    revision: int
+    clicks: int
+    refires: int
+    visitors: int
+    sessions: int
+    bounces: int
+    bot_clicks: int
+    processed_at: datetime
+
+
+class StoreStats:
+    """Absolute numbers under deterministic ids: writing them twice, or late, changes nothing."""
+
+    def __init__(self, client: MongoClient[dict[str, Any]], database: str) -> None:
+        self._collection = client[database][STORE_STATS.name]
+
+    def save(self, days: Iterable[DayStats]) -> None:
+        """Write each day unless a newer revision is there.
+
+        Raises:
+            Unavailable: Mongo does not answer; write again.
+            Refused: Mongo refuses a document.
+        """
+        updates = [
+            UpdateOne(
+                {"_id": f"{day.store}:{day.day}", "revision": {"$lt": day.revision}}, {"$set": asdict(day)}, upsert=True
+            )
+            for day in days
+        ]
+        if not updates:
+            return
+        try:
+            self._collection.bulk_write(updates, ordered=False)
+        except BulkWriteError as error:
+            # The filter leaves out a document with the same or a newer revision, and the upsert then meets its id.
+            failures = [e for e in error.details["writeErrors"] if e["code"] != _DUPLICATE_KEY]
+            if failures:
+                raise Refused(f"Mongo refuses store_stats: {failures[0]['errmsg']}") from error
+        except PyMongoError as error:
+            raise Unavailable(f"Mongo does not answer: {' '.join(str(error).split())[:200]}") from error
+
+    def of(self, store: str) -> list[dict[str, Any]]:
+        """All days of a store, newest first.
+
+        Raises:
+            Unavailable: Mongo does not answer.
+        """
+        try:
+            return list(self._collection.find({"store": store}).sort("day", -1))
+        except PyMongoError as error:
+            raise Unavailable(f"Mongo does not answer: {' '.join(str(error).split())[:200]}") from error
+
+
+class Generations:
+    """Counts the starts of a flow, so that the newest can be told from a zombie."""
+
+    def __init__(self, client: MongoClient[dict[str, Any]], database: str) -> None:
+        self._collection = client[database]["flow_generations"]
+
+    def next(self, flow: str, at_least: int) -> int:
+        """A number larger than any given before, and than ``at_least`` (should this collection have been lost).
+
+        Raises:
+            Unavailable: Mongo does not answer.
+        """
+        try:
+            self._collection.update_one({"_id": flow}, {"$max": {"generation": at_least}}, upsert=True)
+            found = self._collection.find_one_and_update(
+                {"_id": flow}, {"$inc": {"generation": 1}}, return_document=True
+            )
+        except PyMongoError as error:
+            raise Unavailable(f"Mongo does not answer: {' '.join(str(error).split())[:200]}") from error
+        if found is None:
+            raise Unavailable(f"the generation of {flow} vanished while it was counted; try again")
+        return int(found["generation"])

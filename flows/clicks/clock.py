@@ -1,0 +1,44 @@
+"""When an event really happened, from three clocks of which only the collector's is trusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from flows.clicks.batch import I64, Bools, Columns
+from marketplace.outcomes import MAX_LATENESS, OLDEST_MS
+
+_MAX_LATENESS_MS = int(MAX_LATENESS.total_seconds() * 1000)
+
+
+@dataclass(frozen=True)
+class Times:
+    """The corrected time of each event and what was done to it."""
+
+    occurred_ms: I64
+    corrected: Bools
+    clamped: Bools
+    late: Bools
+
+    def take(self, mask: Bools) -> Times:
+        """The times of the events at which ``mask`` holds."""
+        return Times(self.occurred_ms[mask], self.corrected[mask], self.clamped[mask], self.late[mask])
+
+
+def correct(columns: Columns, imported: Bools) -> Times:
+    """Remove the client clock's skew, clamp the future, find what is too late.
+
+    With ``sent_at`` the client tells how long ago, by its own clock, the event was when it left; that age is counted
+    back from the collector's clock, so a clock that is a day or forty years off does no harm. Without it the client's
+    time is believed, but never beyond the time of receipt. An imported log's times are a server's and are believed.
+    """
+    received, occurred, sent = columns.received_ms, columns.occurred_ms, columns.sent_ms
+    told = occurred >= 0
+    can_correct = told & (sent >= 0) & ~imported
+    age = np.maximum(sent - occurred, 0)
+    when = np.where(can_correct, received - age, np.where(told, occurred, received))
+    clamped = when > received
+    when = np.minimum(when, received)
+    late = (when < OLDEST_MS) | (~imported & (when < received - _MAX_LATENESS_MS))
+    return Times(when, can_correct & (when != occurred), clamped, late)

@@ -1,0 +1,33 @@
+"""From accepted events and changed sessions to what they add to the rollups."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flows.clicks.batch import I32, I64
+from flows.clicks.deltas import Contributions
+from flows.clicks.rows import Facts
+from flows.clicks.sessions import SessionRows
+from marketplace.outcomes import REFIRE
+
+
+def events_as_sessions(facts: Facts, store: I32) -> SessionRows:
+    """Each event as a session of no length."""
+    clicks = (facts.outcome != REFIRE.name).astype(np.int64)
+    when = facts.occurred_ms
+    return SessionRows(facts.columns.visitor, facts.is_bot, store, when, when, clicks, facts.codes)
+
+
+def contributions(events: SessionRows, retracted: SessionRows, added: SessionRows) -> Contributions:
+    """Events add clicks or re-fires; a session that was known before takes back what it had added."""
+    changes = SessionRows.concat([retracted, added])
+    sign = np.repeat(np.array([-1, 1], np.int64), [len(retracted), len(added)])
+    of_events = np.zeros((len(events), 5), np.int64)
+    of_events[:, 0], of_events[:, 1] = events.clicks, 1 - events.clicks
+    of_sessions: I64 = np.zeros((len(sign), 5), np.int64)
+    of_sessions[:, 2] = sign
+    of_sessions[:, 3] = sign * (changes.clicks <= 1)
+    of_sessions[:, 4] = sign * (changes.end_ms - changes.start_ms)
+    both = SessionRows.concat([events, changes])
+    measures = np.concatenate((of_events, of_sessions))
+    return Contributions(both.store, both.start_ms, both.is_bot, both.entry, measures, events.visitor)

@@ -1,0 +1,153 @@
+"""The dataflow: source -> click path -> sink, by partition and without any exchange between workers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+
+from connectors.bot_list import CrawlerList
+from connectors.clickhouse import ClickHouse
+from connectors.errors import Unavailable
+from connectors.geoip import GeoIP
+from connectors.kafka.producer import Producer
+from connectors.kafka.reader import PartitionReader
+from connectors.live_tile import LiveTile
+from connectors.mongo_stores import MongoStores, connect
+from connectors.store_stats import StoreStats
+from connectors.user_agents import UserAgents
+from flows.clicks.batch import RawBatch
+from flows.clicks.machine import Machine
+from flows.clicks.page_store import ClickHousePages, read_fences
+from flows.clicks.project import Projector
+from flows.clicks.rows import BatchResult
+from flows.clicks.sink import ClickSink, Writer
+from flows.clicks.source import ClickSource, Hub, Pace, Stop
+from marketplace.enrichments.registry import Lookups
+from marketplace.settings import Settings
+from marketplace.stores import Store
+from marketplace.topics import CLICKS_COLLECTED
+
+GROUP: Final = "flows.clicks"
+_DIRECTORY_SECONDS: Final = 5.0
+_PAUSE_SECONDS: Final = 0.5
+
+
+class CachedStores:
+    """The stores in Mongo, seconds old at most; the last known ones while Mongo is away."""
+
+    def __init__(self, stores: MongoStores) -> None:
+        self._stores = stores
+        self._known: Mapping[str, Store] = {}
+        self._read_at = float("-inf")
+
+    def known(self) -> Mapping[str, Store]:
+        """All stores, possibly seconds old."""
+        if time.monotonic() - self._read_at > _DIRECTORY_SECONDS:
+            try:
+                self.refresh()
+            except Unavailable:
+                if not self._known:
+                    raise
+        return self._known
+
+    def refresh(self) -> Mapping[str, Store]:
+        """All stores as they are now.
+
+        Raises:
+            Unavailable: Mongo does not answer.
+        """
+        self._known = {store.slug: store for store in self._stores.list_stores()}
+        self._read_at = time.monotonic()
+        return self._known
+
+
+class Worker:
+    """What one worker thread of the flow owns."""
+
+    def __init__(self, settings: Settings, generation: int, stop: Stop, progress: Callable[[], None]) -> None:
+        self._stop, self._progress = stop, progress
+        mongo = connect(settings.urls.mongo)
+        clickhouse = ClickHouse(settings.urls.clickhouse, settings.database)
+        tile = LiveTile(settings.urls.redis)
+        projector = Projector(clickhouse, StoreStats(mongo, settings.database), tile, lambda: datetime.now(UTC))
+        producer = Producer(settings.urls.kafka, client_id=GROUP)
+        self.writer = Writer(clickhouse, producer, projector, generation, progress, stop.asked)
+        self._fences = read_fences(clickhouse)
+        self._pages = ClickHousePages(clickhouse)
+        self._stores = CachedStores(MongoStores(mongo, settings.database))
+        self._places = GeoIP(Path(settings.geoip_file)) if settings.geoip_file else GeoIP()
+        self._agents, self._crawlers = UserAgents(), CrawlerList()
+        self._machines: dict[int, Machine] = {}
+
+    def step(self, batch: RawBatch) -> BatchResult:
+        """Decide a batch; while a part is away, wait for it.
+
+        Raises:
+            Unavailable: A part is away and the process is asked to leave.
+        """
+        while True:
+            try:
+                machine = self._machines.get(batch.partition) or self._machine(batch.partition)
+                return machine.step(batch)
+            except Unavailable:
+                if self._stop.asked():
+                    raise
+                self._progress()
+                time.sleep(_PAUSE_SECONDS)
+
+    def _machine(self, partition: int) -> Machine:
+        self._machines[partition] = Machine(
+            partition,
+            self._pages,
+            self._stores,
+            lambda: Lookups(self._places.snapshot(), self._agents),
+            self._crawlers,
+            self._fences.get(partition, {}),
+        )
+        return self._machines[partition]
+
+
+def build(
+    settings: Settings, generation: int, pace: Pace, stop: Stop, progress: Callable[[], None] = lambda: None
+) -> Dataflow:
+    """The dataflow.
+
+    Args:
+        settings: Where everything is.
+        generation: The number of this start.
+        pace: How batches are cut.
+        stop: Asked before each batch.
+        progress: Called at each epoch.
+
+    Raises:
+        Unavailable: Kafka does not answer.
+        Refused: The topic does not exist.
+    """
+    local = threading.local()
+
+    def worker() -> Worker:
+        mine: Worker | None = getattr(local, "worker", None)
+        if mine is None:
+            mine = local.worker = Worker(settings, generation, stop, progress)
+        return mine
+
+    def hub() -> Hub:
+        reader = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, GROUP)
+        return Hub(reader, read_fences(ClickHouse(settings.urls.clickhouse, settings.database)), pace)
+
+    asking = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, GROUP)
+    partitions = asking.partitions()
+    asking.close()
+
+    flow = Dataflow("clicks")
+    batches = op.input("read_collected", flow, ClickSource(partitions, hub, stop, progress))
+    decided = op.map_value("walk_click_path", batches, lambda batch: worker().step(batch))
+    op.output("write_tables", decided, ClickSink(partitions, lambda: worker().writer))
+    return flow

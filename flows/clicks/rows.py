@@ -1,0 +1,189 @@
+"""Arrow tables of what a batch leads to: the shapes of ``marketplace.tables``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from flows.clicks.batch import I32, I64, U8, U64, Columns, Reject
+from flows.clicks.deltas import MEASURES, Deltas
+from flows.clicks.families import Family
+from flows.clicks.sessions import SessionRows
+from marketplace.tables import SESSION_DIMENSIONS
+
+LedgerKey = tuple[str, int, str, str]
+"""Store, hour since 1970, kind, name."""
+
+
+@dataclass
+class BatchResult:
+    """All that follows from one batch; the sink writes it in order.
+
+    Attributes:
+        partition, first_offset, last_offset: Where it comes from.
+        tables: Rows by table name; a table without rows is absent.
+        rejects: Records for the dead-letter topic.
+        store_days: Which (store, days since 1970) changed; their read models are refreshed.
+        live: Newest time of each visitor by store, for the live tile.
+    """
+
+    partition: int
+    first_offset: int
+    last_offset: int
+    events: int
+    tables: dict[str, pa.Table] = field(default_factory=dict)
+    rejects: list[Reject] = field(default_factory=list)
+    store_days: set[tuple[str, int]] = field(default_factory=set)
+    live: dict[str, dict[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Accepted events of a batch with everything that was decided of them."""
+
+    columns: Columns
+    dedupe_hour: I64
+    occurred_ms: I64
+    outcome: npt.NDArray[np.object_]
+    pair: U64
+    is_bot: U8
+    bot_reasons: list[str]
+    bot_version: str
+    time_note: npt.NDArray[np.object_]
+    codes: I32
+
+
+def _strings(values: list[str]) -> pa.Array:
+    return pa.array(values, pa.string())
+
+
+def _category(values: list[str]) -> pa.Array:
+    return pa.array(values, pa.string()).dictionary_encode()
+
+
+def _moments(ms: I64) -> pa.Array:
+    return pa.array(ms, pa.timestamp("ms", tz="UTC"))
+
+
+def _coded(family: Family, codes: I32, position: int) -> pa.Array:
+    used, inverse = np.unique(codes, return_inverse=True)
+    texts = pa.array([family.rows[code][position] for code in used.tolist()], pa.string())
+    return pa.DictionaryArray.from_arrays(pa.array(inverse.astype(np.int32)), texts)
+
+
+def _constant(text: str, count: int) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([text], pa.string()))
+
+
+def _source(partition: int, offsets: I64 | int, count: int) -> dict[str, pa.Array]:
+    return {
+        "source_partition": pa.array(np.full(count, partition, np.uint16)),
+        "source_offset": pa.array(np.broadcast_to(np.asarray(offsets, np.uint64), count).copy()),
+    }
+
+
+def click_rows(facts: Facts, families: tuple[Family, ...], partition: int) -> pa.Table:
+    """Rows of ``clicks``."""
+    events, count = facts.columns.events, len(facts.columns)
+    data: dict[str, pa.Array] = {
+        "store": _category([e.store for e in events]),
+        "event_id": _strings([e.event_id for e in events]),
+        "dedupe_key": pa.array(facts.columns.key),
+        "dedupe_hour": pa.array(facts.dedupe_hour.astype(np.uint32)),
+        "occurred_at": _moments(facts.occurred_ms),
+        "received_at": _moments(facts.columns.received_ms),
+        "type": _category([e.type for e in events]),
+        "origin": _category([e.origin for e in events]),
+        "outcome": _category(facts.outcome.tolist()),
+        "visitor": pa.array(facts.columns.visitor),
+        "visitor_kind": _category([e.visitor_kind for e in events]),
+        "pair_key": pa.array(facts.pair),
+        "is_bot": pa.array(facts.is_bot),
+        "bot_reasons": _category(facts.bot_reasons),
+        "bot_version": _constant(facts.bot_version, count),
+        "time_note": _category(facts.time_note.tolist()),
+        "ip": _category([e.ip for e in events]),
+        "target": _strings([e.target for e in events]),
+        "sampling": pa.array([e.sampling for e in events], pa.float32()),
+    }
+    for at, family in enumerate(families):
+        for position, name in enumerate(family.columns):
+            data[name] = _coded(family, facts.codes[:, at], position)
+        if family.version is not None:
+            data[f"{family.name}_version"] = _constant(family.version, count)
+    return pa.table({**data, **_source(partition, facts.columns.offsets, count)})
+
+
+def session_rows(
+    retracted: SessionRows,
+    added: SessionRows,
+    stores: list[str],
+    families: tuple[Family, ...],
+    partition: int,
+    offset: int,
+) -> pa.Table:
+    """Rows of ``sessions``: what is retracted with sign -1, then what holds now with sign 1."""
+    rows = SessionRows.concat([retracted, added])
+    names = np.array(stores, dtype=object)
+    data: dict[str, pa.Array] = {
+        "store": _category(names[rows.store].tolist()),
+        "visitor": pa.array(rows.visitor),
+        "is_bot": pa.array(rows.is_bot),
+        "started_at": _moments(rows.start_ms),
+        "ended_at": _moments(rows.end_ms),
+        "clicks": pa.array(rows.clicks.astype(np.uint32)),
+        "sign": pa.array(np.repeat(np.array([-1, 1], np.int8), [len(retracted), len(added)])),
+    }
+    for at, family in enumerate(families):
+        for position, name in enumerate(family.columns):
+            if name in SESSION_DIMENSIONS:
+                data[name] = _coded(family, rows.entry[:, at], position)
+    return pa.table({**data, **_source(partition, offset, len(rows))})
+
+
+def rollup_rows(deltas: Deltas, stores: list[str], partition: int, offset: int) -> pa.Table:
+    """Rows of ``rollups``."""
+    names = np.array(stores, dtype=object)
+    upto = np.concatenate((np.zeros(1, np.int64), deltas.visitors_upto)).astype(np.int32)
+    data: dict[str, pa.Array] = {
+        "store": _category(names[deltas.store].tolist()),
+        "grain": _category(deltas.grain),
+        "dimension": _category(deltas.dimension),
+        "bucket": pa.array(deltas.bucket_seconds, pa.timestamp("s", tz="UTC")),
+        "value": _strings(deltas.value),
+        "is_bot": pa.array(deltas.is_bot.astype(np.uint8)),
+        "visitor_ids": pa.ListArray.from_arrays(pa.array(upto), pa.array(deltas.visitor_ids)),
+    }
+    for at, name in enumerate(MEASURES):
+        data[name] = pa.array(deltas.measures[:, at])
+    return pa.table({**data, **_source(partition, offset, len(deltas))})
+
+
+def ledger_rows(counts: Counter[LedgerKey], partition: int, offset: int) -> pa.Table:
+    """Rows of ``click_ledger``."""
+    keys = sorted(counts)
+    data = {
+        "store": _category([k[0] for k in keys]),
+        "hour": pa.array([k[1] * 3600 for k in keys], pa.timestamp("s", tz="UTC")),
+        "kind": _category([k[2] for k in keys]),
+        "name": _category([k[3] for k in keys]),
+        "events": pa.array([counts[k] for k in keys], pa.uint64()),
+    }
+    return pa.table({**data, **_source(partition, offset, len(keys))})
+
+
+def newest_by_visitor(facts: Facts) -> dict[str, dict[int, int]]:
+    """For the live tile: people's newest moment (epoch ms) by store and visitor, of the hour before receipt."""
+    live: dict[str, dict[int, int]] = {}
+    recent = (facts.is_bot == 0) & (facts.occurred_ms >= facts.columns.received_ms - 3_600_000)
+    for at in np.flatnonzero(recent).tolist():
+        event = facts.columns.events[at]
+        if event.origin != "import":
+            seen = live.setdefault(event.store, {})
+            visitor = int(facts.columns.visitor[at])
+            seen[visitor] = max(int(facts.occurred_ms[at]), seen.get(visitor, 0))
+    return live

@@ -1,0 +1,202 @@
+"""Our own sink: what a batch leads to is written in one order, and the order is the delivery promise.
+
+For each epoch, of all its batches together:
+
+1. records that could not be counted go to the dead-letter topic, and the broker confirms them;
+2. ``clicks``, the facts, are inserted in one block per Kafka partition;
+3. ``rollups``, the deltas, likewise;
+4. ``sessions``, what was retracted and added, likewise;
+5. ``click_ledger``, likewise: from now on a restart begins after these batches;
+6. the generation is checked: had a newer process taken over, none of these inserts would have written;
+7. the read models are refreshed from the tables: ``store_stats`` in Mongo, the live tile in Redis;
+8. the engine ends the epoch, and the source shows its offsets in the consumer group.
+
+A crash between any two steps loses nothing (the ledger is not yet there, so the batches come again) and counts nothing
+twice (each table knows its fence, batches are cut at fences, and what lies at or below a fence is skipped).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
+from typing import Final, TypeVar
+
+import pyarrow as pa
+from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+
+from connectors.clickhouse import ClickHouse
+from connectors.errors import Fenced, Unavailable
+from connectors.kafka.records import Record, RecordProducer
+from flows.clicks.batch import Reject
+from flows.clicks.page_store import read_fences
+from flows.clicks.project import Projector
+from flows.clicks.rows import BatchResult
+from flows.clicks.structure import structure_of
+from marketplace.tables import FENCED_TABLES, GENERATIONS, Table
+from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
+
+log = logging.getLogger(__name__)
+
+MAX_BUFFERED_EVENTS: Final = 200_000
+"""More than this is written before the epoch ends, so that one insert stays one block."""
+
+_PAUSE_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
+_DEAD_TIMEOUT_SECONDS: Final = 15.0
+_Answer = TypeVar("_Answer")
+
+
+def dead_letter(reject: Reject) -> Record:
+    """The record of the dead-letter topic: the exact bytes, with where they came from and why they are here.
+
+    It may be written twice after a crash; ``(source_partition, source_offset)`` tells copies.
+    """
+    return Record(
+        topic=CLICKS_DEAD.name,
+        value=reject.value,
+        key=f"{reject.partition}:{reject.offset}".encode(),
+        headers=(
+            ("reason", reject.reason.encode()),
+            ("detail", reject.detail.encode("utf-8", "replace")),
+            ("store", reject.store.encode()),
+            ("source_topic", CLICKS_COLLECTED.name.encode()),
+            ("source_partition", str(reject.partition).encode()),
+            ("source_offset", str(reject.offset).encode()),
+        ),
+    )
+
+
+class Writer:
+    """Writes batches of one worker, all partitions together.
+
+    Args:
+        clickhouse: Where the tables are.
+        producer: Where dead letters go.
+        projector: Refreshes the read models.
+        generation: The number of this start; a newer one fences this process out.
+        progress: Called while waiting for a part that is away, to tell the supervisor that waiting is not hanging.
+        give_up: Whether to stop waiting, because the process is asked to leave.
+    """
+
+    def __init__(
+        self,
+        clickhouse: ClickHouse,
+        producer: RecordProducer,
+        projector: Projector,
+        generation: int,
+        progress: Callable[[], None],
+        give_up: Callable[[], bool],
+    ) -> None:
+        self._clickhouse, self._producer, self._projector = clickhouse, producer, projector
+        self._generation, self._progress, self._give_up = generation, progress, give_up
+        self._buffer: list[BatchResult] = []
+        self._fences = self._patiently(lambda: read_fences(clickhouse))
+
+    def add(self, results: Iterable[BatchResult]) -> None:
+        """Take results; they are written at the end of the epoch, or earlier when they are many."""
+        for result in results:
+            self._buffer.append(result)
+            if sum(r.events for r in self._buffer) >= MAX_BUFFERED_EVENTS:
+                self.flush()
+
+    def flush(self) -> None:
+        """Steps 1 to 7.
+
+        Raises:
+            Fenced: A newer process has taken over.
+            Unavailable: A part is away and the process is asked to leave.
+            Refused: A part does not take what it is given; the process stops loudly.
+        """
+        results, self._buffer = self._buffer, []
+        if not results:
+            return
+        dead = [dead_letter(reject) for result in results for reject in result.rejects]
+        if dead:
+            self._patiently(lambda: self._producer.send_all(dead, _DEAD_TIMEOUT_SECONDS))
+        for table in FENCED_TABLES:
+            self._patiently(lambda table=table: self._insert(table, results))  # type: ignore[misc]
+        self._patiently(self._check_generation)
+        self._patiently(lambda: self._projector.refresh(results))
+
+    def _insert(self, table: Table, results: Sequence[BatchResult]) -> None:
+        open_results = [
+            r for r in results if table.name in r.tables and r.last_offset > self._fence(table, r.partition)
+        ]
+        if not open_results:
+            return
+        rows = pa.concat_tables([r.tables[table.name] for r in open_results])
+        spans = ",".join(f"{r.partition}:{r.first_offset}-{r.last_offset}" for r in open_results)
+        token = blake2b(f"{table.name}|{spans}".encode(), digest_size=16).hexdigest()
+        try:
+            self._clickhouse.insert_where(table.name, structure_of(table), rows, self._newest(), token)
+        except Unavailable:
+            # It may have been applied, wholly or for some partitions: the next try asks the table first.
+            self._fences = self._patiently(lambda: read_fences(self._clickhouse))
+            raise
+
+    def _fence(self, table: Table, partition: int) -> int:
+        return self._fences.get(partition, {}).get(table.name, -1)
+
+    def _newest(self) -> str:
+        generations = f"{self._clickhouse.database}.{GENERATIONS.name}"
+        return f"(SELECT max(generation) FROM {generations} WHERE flow = 'clicks') <= {self._generation}"
+
+    def _check_generation(self) -> None:
+        newest = self._clickhouse.rows(
+            f"SELECT max(generation) FROM {self._clickhouse.database}.{GENERATIONS.name} WHERE flow = 'clicks'"
+        )[0][0]
+        if newest > self._generation:
+            raise Fenced(f"generation {newest} of the flow has taken over from {self._generation}")
+
+    def _patiently(self, action: Callable[[], _Answer]) -> _Answer:
+        attempt = 0
+        while True:
+            try:
+                answer = action()
+            except Unavailable as error:
+                if self._give_up():
+                    raise
+                if attempt in (1, 10) or attempt % 60 == 59:
+                    log.warning("waiting, nothing is lost: %s", error)
+                self._progress()
+                time.sleep(_PAUSE_SECONDS[min(attempt, len(_PAUSE_SECONDS) - 1)])
+                attempt += 1
+            else:
+                if attempt > 1:
+                    log.warning("it answers again after %d tries", attempt)
+                return answer
+
+
+class ClickSinkPartition(StatefulSinkPartition[BatchResult, None]):
+    """A partition's door to the worker's writer."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    def write_batch(self, items: list[BatchResult]) -> None:
+        """Take results."""
+        self._writer.add(items)
+
+    def snapshot(self) -> None:
+        """The epoch ends: the first partition to be asked writes for all of the worker's."""
+        self._writer.flush()
+
+
+class ClickSink(FixedPartitionedSink[BatchResult, None]):
+    """A sink with the source's partitions, so that the engine puts both on the same worker and nothing is exchanged."""
+
+    def __init__(self, partitions: list[int], writer: Callable[[], Writer]) -> None:
+        self._partitions, self._writer = partitions, writer
+
+    def list_parts(self) -> list[str]:
+        """The source's partitions, by the same names."""
+        return [f"{partition:03d}" for partition in self._partitions]
+
+    def part_fn(self, item_key: str) -> int:
+        """The partition that a key names."""
+        return self._partitions.index(int(item_key))
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> ClickSinkPartition:
+        """A door to this worker's writer."""
+        return ClickSinkPartition(self._writer())

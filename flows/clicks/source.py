@@ -1,0 +1,187 @@
+"""Our own Kafka source: one consumer per worker, one stream item = one micro-batch of one partition.
+
+It starts where the tables end. The ledger is written last, so its fence says what every table holds; the next record
+after it is the first that is still to be done. Bytewax's recovery store is not used: see docs/adr/0002.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from bytewax.inputs import AbortExecution, FixedPartitionedSource, StatefulSourcePartition
+
+from connectors.errors import Refused
+from connectors.kafka.reader import PartitionReader
+from flows.clicks.batch import RawBatch
+
+IDLE: Final = timedelta(milliseconds=20)
+MAX_PENDING: Final = 200_000
+"""Records held for partitions whose turn has not come; beyond it the broker's queue has to wait."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How the source cuts batches.
+
+    Attributes:
+        max_records: The most records in a batch.
+        linger_seconds: How long a partition waits for a fuller batch; the price is paid in freshness.
+    """
+
+    max_records: int = 50_000
+    linger_seconds: float = 0.2
+
+
+class Stop:
+    """A request to stop reading, from SIGTERM or SIGINT."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def install(self) -> None:
+        """Take the signals; the second one ends the process at once."""
+
+        def ask(signum: int, _frame: object) -> None:
+            if self._event.is_set():
+                signal.default_int_handler(signum, None)
+            self._event.set()
+
+        signal.signal(signal.SIGTERM, ask)
+        signal.signal(signal.SIGINT, ask)
+
+    def asked(self) -> bool:
+        """Whether to stop."""
+        return self._event.is_set()
+
+
+class Hub:
+    """The one consumer of a worker, which hands each partition its records."""
+
+    def __init__(self, reader: PartitionReader, fences: dict[int, dict[str, int]], pace: Pace) -> None:
+        self.reader, self.pace, self._fences = reader, pace, fences
+        self._pending: dict[int, list[Any]] = {}
+        self._waiting = 0
+        self._applied: dict[int, int] = {}
+
+    def start_of(self, partition: int) -> int:
+        """The first offset that is still to be done.
+
+        Raises:
+            Refused: The log does not hold it.
+            Unavailable: No broker answers.
+        """
+        low, high = self.reader.range_of(partition)
+        done = self._fences.get(partition, {}).get("click_ledger", -1)
+        if done < 0:
+            return low
+        if not low <= done + 1 <= high:
+            raise Refused(
+                f"{partition}: the tables end at offset {done}, but the log has {low} to {high}: it was emptied or "
+                "made anew; see docs/how-to/recover.md"
+            )
+        return done + 1
+
+    def open(self, partition: int) -> None:
+        """Begin to read a partition."""
+        self._pending[partition] = []
+        self.reader.add(partition, self.start_of(partition))
+
+    def cut(self, partition: int, offset: int) -> int | None:
+        """The nearest fence at or after an offset: a batch must not reach over it, or a sink could not skip it."""
+        return min((f for f in self._fences.get(partition, {}).values() if f >= offset), default=None)
+
+    def take(self, partition: int) -> RawBatch | None:
+        """The partition's next batch, or None if it has no records."""
+        if self._waiting < MAX_PENDING:
+            for message in self.reader.consume(self.pace.max_records, 0.0):
+                self._pending[message.partition()].append(message)
+                self._waiting += 1
+        pending = self._pending[partition]
+        if not pending:
+            return None
+        count = min(len(pending), self.pace.max_records)
+        fence = self.cut(partition, pending[0].offset())
+        if fence is not None:
+            count = next((i for i, m in enumerate(pending[:count]) if m.offset() > fence), count)
+        taken, self._pending[partition] = pending[:count], pending[count:]
+        self._waiting -= count
+        return RawBatch(
+            partition,
+            [m.offset() for m in taken],
+            [m.timestamp()[1] for m in taken],
+            [m.value() or b"" for m in taken],
+        )
+
+    def publish(self, partition: int, offset: int) -> None:
+        """Mirror what is applied to the consumer group, for lag tools."""
+        if self._applied.get(partition) != offset:
+            self._applied[partition] = offset
+            self.reader.publish({partition: offset})
+
+
+class ClickPartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
+    """One partition's batches. Its snapshot is the next offset, for the mirror in the consumer group alone."""
+
+    def __init__(self, partition: int, hub: Hub, stop: Stop, progress: Callable[[], None]) -> None:
+        self._partition, self._hub, self._stop, self._progress = partition, hub, stop, progress
+        hub.open(partition)
+        self._next = hub.start_of(partition)
+        self._epoch_offset = self._next
+        self._stopping_epochs = 0
+        self._due = time.monotonic()
+
+    def next_batch(self) -> Iterable[tuple[str, RawBatch]]:
+        """At most one batch; the engine calls only when everything of earlier epochs is written."""
+        if self._stop.asked():
+            # Ending the source would be taken for the end of all data; leaving after a whole epoch is a clean cut.
+            if self._stopping_epochs >= 2:
+                raise AbortExecution
+            return []
+        if time.monotonic() < self._due:
+            return []
+        batch = self._hub.take(self._partition)
+        if batch is None:
+            return []
+        self._due = time.monotonic() + self._hub.pace.linger_seconds
+        self._next = batch.last_offset + 1
+        return [(f"{self._partition:03d}", batch)]
+
+    def next_awake(self) -> datetime | None:
+        """Soon, while there is nothing to do."""
+        return datetime.now(UTC) + IDLE
+
+    def snapshot(self) -> int:
+        """End an epoch: the one before it is in all tables by now, so its offset may be shown."""
+        self._hub.publish(self._partition, self._epoch_offset)
+        self._progress()
+        self._epoch_offset = self._next
+        if self._stop.asked():
+            self._stopping_epochs += 1
+        return self._next
+
+
+class ClickSource(FixedPartitionedSource[tuple[str, RawBatch], int]):
+    """The topic, partition by partition; each worker opens the consumer of its own on first use."""
+
+    def __init__(
+        self, partitions: list[int], make_hub: Callable[[], Hub], stop: Stop, progress: Callable[[], None]
+    ) -> None:
+        self._partitions, self._make_hub, self._stop, self._progress = partitions, make_hub, stop, progress
+        self._local = threading.local()
+
+    def list_parts(self) -> list[str]:
+        """Every worker can read every partition."""
+        return [f"{partition:03d}" for partition in self._partitions]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> ClickPartition:
+        """Open a partition where the tables end, whatever the engine remembers."""
+        hub: Hub | None = getattr(self._local, "hub", None)
+        if hub is None:
+            hub = self._local.hub = self._make_hub()
+        return ClickPartition(int(for_part), hub, self._stop, self._progress)

@@ -1,0 +1,97 @@
+"""The collector as an ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ingest.body import BodyReader
+from ingest.doors import Doors
+from ingest.faults import HttpFault
+from ingest.metrics import CollectorMetrics
+from ingest.parts import Parts
+from ingest.service import CollectService
+
+Door = Callable[[Request], Awaitable[Response]]
+
+_HOUSEKEEPING_SECONDS: Final = 60.0
+_CLOSE_SECONDS: Final = 10.0
+_log = logging.getLogger(__name__)
+
+
+def build_app(parts: Parts) -> Starlette:
+    """Put a collector together; the application owns the producer and closes it when it ends."""
+    metrics = CollectorMetrics()
+    service = CollectService(parts, metrics)
+    doors = Doors(service, BodyReader(parts.config), metrics, parts.config)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        housekeeping = asyncio.create_task(_keep_house(service))
+        try:
+            yield
+        finally:
+            housekeeping.cancel()
+            await asyncio.to_thread(parts.producer.close, _CLOSE_SECONDS)
+
+    return Starlette(
+        routes=[
+            Route("/v1/collect", _measured("collect", doors.collect, metrics), methods=["POST", "OPTIONS"]),
+            Route("/v1/pixel.gif", _measured("pixel", doors.pixel, metrics), methods=["GET"]),
+            Route("/m.js", _measured("snippet", doors.snippet, metrics), methods=["GET"]),
+            Route("/healthz", doors.healthz, methods=["GET"]),
+            Route("/readyz", doors.readyz, methods=["GET"]),
+            Route("/metrics", doors.prometheus, methods=["GET"]),
+        ],
+        exception_handlers={HTTPException: _plain_http_error},
+        lifespan=lifespan,
+    )
+
+
+def _measured(name: str, door: Door, metrics: CollectorMetrics) -> Door:
+    """Answer faults as JSON, count and time; what nobody expected is logged and answered with a bare 500."""
+
+    async def handle(request: Request) -> Response:
+        started = time.perf_counter()
+        try:
+            response = await door(request)
+        except HttpFault as fault:
+            metrics.faults.labels(fault.code).inc()
+            response = fault.response()
+        except Exception:
+            _log.exception("%s failed", name)
+            metrics.faults.labels("internal").inc()
+            response = HttpFault(500, "internal", "something went wrong here; it was logged").response()
+        metrics.requests.labels(name, str(response.status_code)).inc()
+        metrics.request_seconds.labels(name).observe(time.perf_counter() - started)
+        return response
+
+    return handle
+
+
+async def _plain_http_error(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    code, message = {
+        404: ("not_found", "there is nothing here"),
+        405: ("method", "this method is not allowed here"),
+    }.get(status, ("http_error", "the request cannot be served"))
+    response = HttpFault(status, code, message).response()
+    if isinstance(error, HTTPException) and error.headers:
+        response.headers.update(error.headers)
+    return response
+
+
+async def _keep_house(service: CollectService) -> None:
+    while True:
+        await asyncio.sleep(_HOUSEKEEPING_SECONDS)
+        service.forget_expired_salts()

@@ -1,0 +1,102 @@
+"""The collector's settings, read from ``MARKETPLACE_COLLECTOR_*``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from marketplace.collect_address import Network, parse_networks
+from marketplace.collect_limits import BucketPolicy
+from marketplace.settings import InvalidSettings
+
+PREFIX = "MARKETPLACE_COLLECTOR_"
+
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True)
+class CollectorConfig:
+    """How one collector process behaves.
+
+    Attributes:
+        trusted_proxies: Peers whose ``X-Forwarded-For`` is believed (``TRUSTED_PROXIES``, CIDR list; none).
+        max_body_bytes: The largest body as sent, 1 MiB (``MAX_BODY_BYTES``).
+        max_decoded_bytes: The largest body after decompression, 8 MiB (``MAX_DECODED_BYTES``).
+        max_reading_bytes: Bodies being read at one time, all together, 64 MiB (``MAX_READING_BYTES``).
+        body_timeout_seconds: How long a client may take to send its body, 10 s (``BODY_TIMEOUT_SECONDS``).
+        head_timeout_seconds: How long it may take to send its headers, 10 s (``HEAD_TIMEOUT_SECONDS``).
+        max_connections: Above this many, new requests get 503 (``MAX_CONNECTIONS``, 1,000).
+        store_limit: Events of one store (``STORE_EVENTS_PER_SECOND`` 20,000, ``STORE_BURST_EVENTS`` 100,000).
+        client_limit: Requests of one address (``CLIENT_REQUESTS_PER_SECOND`` 200, ``CLIENT_BURST_REQUESTS`` 1,000).
+        kafka_timeout_seconds: How long an answer waits for Kafka, 10 s (``KAFKA_TIMEOUT_SECONDS``).
+        max_in_flight_bytes: Records waiting for Kafka, 64 MiB (``MAX_IN_FLIGHT_BYTES``).
+    """
+
+    trusted_proxies: tuple[Network, ...] = ()
+    max_body_bytes: int = 1024 * 1024
+    max_decoded_bytes: int = 8 * 1024 * 1024
+    max_reading_bytes: int = 64 * 1024 * 1024
+    body_timeout_seconds: float = 10.0
+    head_timeout_seconds: float = 10.0
+    max_connections: int = 1_000
+    store_limit: BucketPolicy = field(default=BucketPolicy(20_000, 100_000))
+    client_limit: BucketPolicy = field(default=BucketPolicy(200, 1_000))
+    kafka_timeout_seconds: float = 10.0
+    max_in_flight_bytes: int = 64 * 1024 * 1024
+
+    @staticmethod
+    def load(environment: Mapping[str, str]) -> CollectorConfig:
+        """Read the environment; what is not set has the default.
+
+        Raises:
+            InvalidSettings: A value cannot be used; the message names the variable.
+        """
+        default = CollectorConfig()
+
+        def read(name: str, parse: Callable[[str], _Value], fallback: _Value) -> _Value:
+            text = environment.get(PREFIX + name, "").strip()
+            try:
+                return parse(text) if text else fallback
+            except ValueError as error:
+                raise InvalidSettings(f"{PREFIX}{name}={text}: {error}") from error
+
+        def limit(rate_name: str, burst_name: str, fallback: BucketPolicy) -> BucketPolicy:
+            return BucketPolicy(
+                read(rate_name, _not_negative, fallback.rate_per_second), read(burst_name, _positive, fallback.burst)
+            )
+
+        return CollectorConfig(
+            trusted_proxies=read("TRUSTED_PROXIES", parse_networks, default.trusted_proxies),
+            max_body_bytes=read("MAX_BODY_BYTES", _positive_int, default.max_body_bytes),
+            max_decoded_bytes=read("MAX_DECODED_BYTES", _positive_int, default.max_decoded_bytes),
+            max_reading_bytes=read("MAX_READING_BYTES", _positive_int, default.max_reading_bytes),
+            body_timeout_seconds=read("BODY_TIMEOUT_SECONDS", _positive, default.body_timeout_seconds),
+            head_timeout_seconds=read("HEAD_TIMEOUT_SECONDS", _positive, default.head_timeout_seconds),
+            max_connections=read("MAX_CONNECTIONS", _positive_int, default.max_connections),
+            store_limit=limit("STORE_EVENTS_PER_SECOND", "STORE_BURST_EVENTS", default.store_limit),
+            client_limit=limit("CLIENT_REQUESTS_PER_SECOND", "CLIENT_BURST_REQUESTS", default.client_limit),
+            kafka_timeout_seconds=read("KAFKA_TIMEOUT_SECONDS", _positive, default.kafka_timeout_seconds),
+            max_in_flight_bytes=read("MAX_IN_FLIGHT_BYTES", _positive_int, default.max_in_flight_bytes),
+        )
+
+
+def _not_negative(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError("must be 0 or more")
+    return value
+
+
+def _positive(text: str) -> float:
+    value = _not_negative(text)
+    if value == 0:
+        raise ValueError("must be more than 0")
+    return value
+
+
+def _positive_int(text: str) -> int:
+    value = int(text)
+    if value <= 0:
+        raise ValueError("must be more than 0")
+    return value

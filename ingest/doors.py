@@ -1,0 +1,144 @@
+"""The HTTP doors: the collect endpoint, the pixel, the snippet, and the probes."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Final
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ingest.body import BodyReader
+from ingest.config import CollectorConfig
+from ingest.faults import CORS_HEADERS, HttpFault
+from ingest.metrics import CollectorMetrics
+from ingest.service import CollectService, Sender
+from marketplace.collect import Batch, RefusedBody, read_body, read_event
+from marketplace.collect_address import client_address
+from marketplace.collect_record import Client, clip_user_agent
+from marketplace.events import Origin
+from marketplace.visitors import truncate_ip
+
+GIF: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+_NO_STORE: Final = {"cache-control": "no-store, max-age=0", "cross-origin-resource-policy": "cross-origin"}
+_PREFLIGHT: Final = {
+    **CORS_HEADERS,
+    "access-control-allow-methods": "POST",
+    "access-control-allow-headers": "authorization, content-encoding, content-type, x-write-key",
+    "access-control-max-age": "86400",
+}
+_PREFETCH_HEADERS: Final = ("sec-purpose", "purpose", "x-moz", "x-purpose")
+_PIXEL_FIELDS: Final = ("type", "occurred_at", "url", "referrer", "target", "product", "visitor_id")
+
+
+@dataclass(frozen=True)
+class Doors:
+    """The endpoints of one collector."""
+
+    service: CollectService
+    bodies: BodyReader
+    metrics: CollectorMetrics
+    config: CollectorConfig
+
+    async def collect(self, request: Request) -> Response:
+        """``POST /v1/collect``: one event or a batch."""
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=_PREFLIGHT)
+        address = self._address(request)
+        self.service.admit(address)
+        store = await self.service.authenticate(_write_key(request))
+        body = await self.bodies.read(request)
+        try:
+            batch = read_body(body)
+        except RefusedBody as refused:
+            raise await self.service.refuse(store, refused, body) from None
+        origin: Origin = "web" if "origin" in request.headers or "key" in request.query_params else "server"
+        outcome = await self.service.collect(store, batch, _sender(request, address, origin))
+        return outcome.response()
+
+    async def pixel(self, request: Request) -> Response:
+        """``GET /v1/pixel.gif``: always the image; the status tells the outcome."""
+        try:
+            address = self._address(request)
+            self.service.admit(address)
+            store = await self.service.authenticate(request.query_params.get("key", ""))
+            event = read_event(_pixel_event(request), "")
+            outcome = await self.service.collect(
+                store, Batch((event,), single=True), _sender(request, address, "pixel")
+            )
+            status, headers = (200 if outcome.status == 202 else outcome.status), dict(CORS_HEADERS)
+        except HttpFault as fault:
+            self.metrics.faults.labels(fault.code).inc()
+            status, headers = fault.status, fault.headers()
+        return Response(GIF, status, {**headers, **_NO_STORE}, media_type="image/gif")
+
+    async def snippet(self, request: Request) -> Response:
+        """``GET /m.js``: the snippet for a store's pages."""
+        headers = {
+            **CORS_HEADERS,
+            "cache-control": "public, max-age=3600",
+            "cross-origin-resource-policy": "cross-origin",
+            "x-content-type-options": "nosniff",
+        }
+        return Response(_SNIPPET, headers=headers, media_type="text/javascript")
+
+    async def healthz(self, request: Request) -> Response:
+        """The process runs."""
+        return Response("ok\n", media_type="text/plain")
+
+    async def readyz(self, request: Request) -> Response:
+        """Kafka answers and has the topic."""
+        if await self.service.kafka_answers():
+            return Response("ready\n", media_type="text/plain")
+        return Response("kafka does not answer\n", 503, {"retry-after": "2"}, media_type="text/plain")
+
+    async def prometheus(self, request: Request) -> Response:
+        """The metrics."""
+        return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    def _address(self, request: Request) -> str:
+        peer = request.client.host if request.client else ""
+        forwarded_for = ",".join(request.headers.getlist("x-forwarded-for")) if self.config.trusted_proxies else ""
+        return client_address(peer, forwarded_for, self.config.trusted_proxies)
+
+
+def _write_key(request: Request) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token.strip():
+        return token.strip()
+    return request.headers.get("x-write-key", "") or request.query_params.get("key", "")
+
+
+def _sender(request: Request, address: str, origin: Origin) -> Sender:
+    headers = request.headers
+    user_agent = headers.get("user-agent", "")
+    return Sender(
+        address=address,
+        user_agent=user_agent,
+        client=Client(
+            ip=truncate_ip(address),
+            user_agent=clip_user_agent(user_agent),
+            origin=origin,
+            automated=any("prefetch" in headers.get(name, "").lower() for name in _PREFETCH_HEADERS),
+            opted_out=headers.get("dnt") == "1" or headers.get("sec-gpc") == "1",
+        ),
+    )
+
+
+def _pixel_event(request: Request) -> dict[str, Any]:
+    """The query as an event; without ``id`` an id is made here, so that a repeated request is a new event."""
+    query = request.query_params
+    event: dict[str, Any] = {name: query[name] for name in _PIXEL_FIELDS if name in query}
+    occurred_at = query.get("occurred_at", "")
+    if occurred_at.isascii() and occurred_at.isdecimal():
+        event["occurred_at"] = int(occurred_at)
+    event.setdefault("url", request.headers.get("referer", ""))
+    event["event_id"] = query["id"] if "id" in query else secrets.token_hex(16)
+    return event
+
+
+_SNIPPET: Final = files("ingest").joinpath("snippet.js").read_bytes()

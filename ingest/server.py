@@ -1,0 +1,119 @@
+"""Running a collector on a port."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import threading
+from typing import Any, Final
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from connectors.kafka.producer import Producer
+from connectors.mongo_salts import MongoSalts
+from connectors.mongo_stores import MongoStores, connect
+from ingest.app import build_app
+from ingest.config import CollectorConfig
+from ingest.parts import Parts
+from marketplace.settings import Settings
+from marketplace.topics import CLICKS_COLLECTED
+
+DEFAULT_HOST: Final = "127.0.0.1"
+DEFAULT_PORT: Final = 8700
+_MAX_HEAD_BYTES: Final = 32 * 1024
+_KEEP_ALIVE_SECONDS: Final = 30
+_SHUTDOWN_SECONDS: Final = 15
+_log = logging.getLogger(__name__)
+
+
+def serve(
+    settings: Settings, host: str = DEFAULT_HOST, port: int = DEFAULT_PORT, config: CollectorConfig | None = None
+) -> None:
+    """Run a collector until SIGTERM or SIGINT; answers what it has taken, then returns.
+
+    Args:
+        settings: Where Kafka and Mongo are; neither needs to be up yet.
+        host: The address to listen on.
+        port: The port; 0 takes a free one and logs it.
+        config: Its bounds; the defaults when None.
+    """
+    config = config or CollectorConfig()
+    client = connect(settings.urls.mongo)
+    if threading.current_thread() is threading.main_thread():
+        # Uvicorn stops in order and then raises the signal once more, which would turn a clean stop into a failure.
+        signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            server(settings, client, host, port, config).run()
+    finally:
+        client.close()
+
+
+def server(settings: Settings, client: Any, host: str, port: int, config: CollectorConfig) -> uvicorn.Server:
+    """The same, not yet running; ``client`` is a Mongo client that the caller closes."""
+    parts = Parts(
+        producer=Producer(
+            settings.urls.kafka,
+            client_id="collector",
+            delivery_timeout_seconds=config.kafka_timeout_seconds,
+            max_in_flight_bytes=config.max_in_flight_bytes,
+            max_record_bytes=CLICKS_COLLECTED.max_record_bytes,
+        ),
+        stores=MongoStores(client, settings.database),
+        salts=MongoSalts(client, settings.database),
+        config=config,
+    )
+    return uvicorn.Server(uvicorn_config(parts, host, port))
+
+
+def uvicorn_config(parts: Parts, host: str, port: int) -> uvicorn.Config:
+    """How uvicorn runs a collector: bounded heads and connections, no access log (it would hold full addresses)."""
+    return uvicorn.Config(
+        build_app(parts),
+        host=host,
+        port=port,
+        http=protocol_with_deadline(parts.config.head_timeout_seconds),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=parts.config.max_connections,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
+    )
+
+
+def protocol_with_deadline(head_timeout_seconds: float) -> type[H11Protocol]:
+    """Uvicorn's protocol, which waits for a request's head for ever, with a deadline on it."""
+
+    class DeadlineProtocol(H11Protocol):
+        """Closes a connection whose next head did not arrive in time."""
+
+        _deadline: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._deadline = self.loop.call_later(head_timeout_seconds, transport.close)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            waiting_for_head = self.conn.their_state is h11.IDLE
+            if self._deadline is not None and not waiting_for_head:
+                self._deadline.cancel()
+                self._deadline = None
+            elif self._deadline is None and waiting_for_head:
+                self._deadline = self.loop.call_later(head_timeout_seconds, self.transport.close)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            if self._deadline is not None:
+                self._deadline.cancel()
+            super().connection_lost(exc)
+
+    return DeadlineProtocol

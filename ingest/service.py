@@ -1,0 +1,239 @@
+"""What the collector does with a request, whichever door it came through.
+
+Nothing is answered before Kafka has what the answer speaks of: accepted events on the topic, refused ones as dead
+letters. A client that gets an error, or no answer, sends the same events again; their ids make that safe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from connectors.kafka.records import Record, Refused, Unavailable
+from connectors.mongo_salts import SaltCache, SaltsUnavailable
+from connectors.mongo_stores import StoreDirectory, StoresUnavailable
+from ingest.dead_letters import dead_letter
+from ingest.faults import HttpFault, unavailable
+from ingest.metrics import CollectorMetrics
+from ingest.outcomes import Accepted, Outcome, Rejected
+from ingest.parts import Parts
+from ingest.stamping import dates_needed, salts_at_hand, salts_from, stamp
+from marketplace.collect import Batch, RefusedBody, RefusedEvent, ValidEvent
+from marketplace.collect_address import bucket_name
+from marketplace.collect_faults import Fault
+from marketplace.collect_limits import TokenBuckets
+from marketplace.collect_record import Client, collected_click, partition_for, record_headers
+from marketplace.events import encode_click
+from marketplace.stores import InvalidStore, Store
+from marketplace.topics import CLICKS_COLLECTED
+
+MAX_WRITE_KEY_CHARS: Final = 256
+_PARTITIONS_SECONDS: Final = 60.0
+_METADATA_TIMEOUT_SECONDS: Final = 3.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sent a request. The full address ends here: it is hashed into the visitor and named nowhere else."""
+
+    address: str
+    user_agent: str
+    client: Client
+
+
+class CollectService:
+    """One collector process.
+
+    Args:
+        parts: Its surroundings.
+        metrics: Where it counts.
+    """
+
+    def __init__(self, parts: Parts, metrics: CollectorMetrics) -> None:
+        self._parts = parts
+        self._metrics = metrics
+        self._directory = StoreDirectory(parts.stores)
+        self._salts = SaltCache(parts.salts)
+        self._client_buckets = TokenBuckets(parts.config.client_limit)
+        self._store_buckets = TokenBuckets(parts.config.store_limit)
+        self._partitions: tuple[float, int] | None = None
+        self._partitions_lock = asyncio.Lock()
+
+    def admit(self, address: str) -> None:
+        """Count a request against its client's rate.
+
+        Raises:
+            HttpFault: 429.
+        """
+        wait_seconds = self._client_buckets.take(bucket_name(address), 1, self._parts.monotonic())
+        if wait_seconds:
+            raise _limited("too many requests from this address", wait_seconds)
+
+    async def authenticate(self, write_key: str) -> Store:
+        """The store of a write key.
+
+        Raises:
+            HttpFault: 401 no key or an unknown one, 503 Mongo is away and the key was never seen.
+        """
+        if not write_key or len(write_key) > MAX_WRITE_KEY_CHARS:
+            raise HttpFault(401, "write_key", "send the store's write key", close=True)
+        now = self._parts.monotonic()
+        store = self._directory.cached(write_key, now)
+        if store is None:
+            try:
+                store = await asyncio.to_thread(self._directory.find, write_key, now)
+            except (StoresUnavailable, InvalidStore) as error:
+                _log.warning("stores: %s", error)
+                raise unavailable("the store cannot be looked up now") from None
+        if store is None:
+            raise HttpFault(401, "write_key", "no store has this write key", close=True)
+        return store
+
+    async def collect(self, store: Store, batch: Batch, sender: Sender) -> Outcome:
+        """Record what is valid and keep the rest as dead letters.
+
+        Raises:
+            HttpFault: 429 too many events of the store, 503 Kafka or Mongo is away; the client may send all again.
+        """
+        self._limit(store, len(batch.results))
+        received_at_ms = self._parts.epoch_ms()
+        valid = [result for result in batch.results if isinstance(result, ValidEvent)]
+        records = await self._records(store, valid, sender, received_at_ms)
+        refused = [result for result in batch.results if isinstance(result, RefusedEvent)]
+        records += [dead_letter(store.slug, event.fault, event.raw, received_at_ms) for event in refused]
+        await self._write(records)
+        self._metrics.accepted.labels(sender.client.origin).inc(len(valid))
+        for event in refused:
+            self._metrics.rejected.labels(event.fault.code).inc()
+        return Outcome(
+            [_result(index, result) for index, result in enumerate(batch.results)],
+            refused[0].fault if refused else None,
+        )
+
+    async def refuse(self, store: Store, refused: RefusedBody, body: bytes) -> HttpFault:
+        """Keep a body that cannot be read as a dead letter; gives the error to answer with.
+
+        Raises:
+            HttpFault: 429 or 503, as for :meth:`collect`.
+        """
+        self._limit(store, 1)
+        fault: Fault = refused.fault
+        await self._write([dead_letter(store.slug, fault, body, self._parts.epoch_ms())])
+        self._metrics.rejected.labels(fault.code).inc()
+        return HttpFault(400, fault.code, str(fault), path=fault.path)
+
+    async def partitions(self) -> int:
+        """How many partitions the topic has, asked again every minute; the last answer holds while Kafka is away.
+
+        Raises:
+            HttpFault: 503 Kafka is away and never answered.
+        """
+        known = self._partitions
+        if known is not None and self._parts.monotonic() - known[0] < _PARTITIONS_SECONDS:
+            return known[1]
+        async with self._partitions_lock:
+            if self._partitions is not known and self._partitions is not None:
+                return self._partitions[1]
+            try:
+                found = await self._ask_partitions()
+            except Unavailable as error:
+                _log.warning("kafka: %s", error)
+                if known is None:
+                    raise unavailable("events cannot be taken now: Kafka is away") from None
+                found = known[1]
+            self._partitions = (self._parts.monotonic(), found)
+            return found
+
+    async def kafka_answers(self) -> bool:
+        """Whether Kafka answers and has the topic, for the readiness probe."""
+        try:
+            await self._ask_partitions()
+        except Unavailable:
+            return False
+        return True
+
+    def forget_expired_salts(self) -> int:
+        """Destroy what must no longer be in memory; called on a timer."""
+        return self._salts.forget_expired(self._now())
+
+    async def _ask_partitions(self) -> int:
+        ask = self._parts.producer.partition_count
+        return await asyncio.to_thread(ask, CLICKS_COLLECTED.name, _METADATA_TIMEOUT_SECONDS)
+
+    def _limit(self, store: Store, events: int) -> None:
+        wait_seconds = self._store_buckets.take(store.slug, events, self._parts.monotonic())
+        if wait_seconds:
+            raise _limited("too many events of this store", wait_seconds)
+
+    async def _records(
+        self, store: Store, events: Sequence[ValidEvent], sender: Sender, received_at_ms: int
+    ) -> list[Record]:
+        if not events:
+            return []
+        salts = await self._salts_of(store, dates_needed(store, events, received_at_ms))
+        visitors = stamp(
+            store,
+            events,
+            received_at_ms=received_at_ms,
+            address=sender.address,
+            user_agent=sender.user_agent,
+            salt_of=salts.__getitem__,
+        )
+        partitions = await self.partitions()
+        records = []
+        for valid, visitor in zip(events, visitors, strict=True):
+            click = collected_click(
+                valid, store=store.slug, client=sender.client, visitor=visitor, received_at_ms=received_at_ms
+            )
+            records.append(
+                Record(
+                    CLICKS_COLLECTED.name,
+                    encode_click(click),
+                    click.visitor.encode(),
+                    partition_for(click, partitions),
+                    record_headers(click),
+                )
+            )
+        return records
+
+    async def _salts_of(self, store: Store, dates: set[str]) -> dict[str, bytes]:
+        now = self._now()
+        salts = salts_at_hand(self._salts, store, dates, now)
+        if salts is not None:
+            return salts
+        try:
+            return await asyncio.to_thread(salts_from, self._salts, store, dates, now)
+        except SaltsUnavailable as error:
+            _log.warning("salts: %s", error)
+            raise unavailable("visitors cannot be stamped now") from None
+
+    async def _write(self, records: Sequence[Record]) -> None:
+        started = self._parts.monotonic()
+        try:
+            await self._parts.producer.send_all_async(records, self._parts.config.kafka_timeout_seconds + 1)
+        except Unavailable as error:
+            _log.warning("kafka: %s", error)
+            raise unavailable("events cannot be taken now: Kafka is away") from None
+        except Refused as error:
+            # The collector bounds every field, so this is a topic whose limits are not what provisioning declares.
+            _log.error("kafka refuses records: %s", error.reason)
+            raise unavailable("events cannot be taken now", retry_after_seconds=60) from None
+        self._metrics.kafka_seconds.observe(self._parts.monotonic() - started)
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._parts.epoch_ms() / 1000, UTC)
+
+
+def _limited(message: str, wait_seconds: float) -> HttpFault:
+    return HttpFault(429, "rate_limited", message, retry_after_seconds=wait_seconds)
+
+
+def _result(index: int, result: ValidEvent | RefusedEvent) -> Accepted | Rejected:
+    if isinstance(result, ValidEvent):
+        return Accepted(result.event.event_id)
+    return Rejected(index, result.fault.path, result.fault.reason)

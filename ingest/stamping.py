@@ -1,0 +1,83 @@
+"""Stamping visitors; the one place where a full address is used, and where it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from connectors.mongo_salts import SaltCache
+from marketplace.collect import ValidEvent
+from marketplace.collect_record import Visitor
+from marketplace.stores import Store
+from marketplace.visitors import cookieless_visitor, first_party_visitor, salt_date
+
+SaltOf = Callable[[str], bytes]
+"""From a date to the store's salt of it."""
+
+
+def dates_needed(store: Store, events: Sequence[ValidEvent], received_at_ms: int) -> set[str]:
+    """The dates whose salts the events without a first-party id need."""
+    zone = ZoneInfo(store.timezone)
+    return {
+        salt_date(zone, occurred_at_ms=valid.occurred_at_ms, received_at_ms=received_at_ms)
+        for valid in events
+        if valid.event.visitor_id is msgspec.UNSET
+    }
+
+
+def stamp(
+    store: Store,
+    events: Sequence[ValidEvent],
+    *,
+    received_at_ms: int,
+    address: str,
+    user_agent: str,
+    salt_of: SaltOf,
+) -> list[Visitor]:
+    """One visitor per event, in order.
+
+    Args:
+        store: Whose visitors.
+        events: The events of one request.
+        received_at_ms: When they came, epoch milliseconds.
+        address: The client's full address.
+        user_agent: As sent, in full.
+        salt_of: The salts of :func:`dates_needed`.
+    """
+    zone = ZoneInfo(store.timezone)
+    known: dict[tuple[str, str], Visitor] = {}
+
+    def visitor(valid: ValidEvent) -> Visitor:
+        own_id = valid.event.visitor_id
+        if isinstance(own_id, str):
+            name = ("first_party", own_id)
+            if name not in known:
+                known[name] = Visitor(first_party_visitor(store.visitor_secret, own_id), "first_party")
+            return known[name]
+        date = salt_date(zone, occurred_at_ms=valid.occurred_at_ms, received_at_ms=received_at_ms)
+        name = ("cookieless", date)
+        if name not in known:
+            hashed = cookieless_visitor(salt_of(date), store.slug, address, user_agent)
+            known[name] = Visitor(hashed, "cookieless")
+        return known[name]
+
+    return [visitor(valid) for valid in events]
+
+
+def salts_from(cache: SaltCache, store: Store, dates: set[str], now: datetime) -> dict[str, bytes]:
+    """The salts of some dates; asks Mongo for those that are not in memory, and then blocks.
+
+    Raises:
+        SaltsUnavailable: Mongo did not answer.
+    """
+    return {date: cache.get(store.slug, date, now).value for date in dates}
+
+
+def salts_at_hand(cache: SaltCache, store: Store, dates: set[str], now: datetime) -> dict[str, bytes] | None:
+    """The same from memory only; None when one is missing."""
+    salts = {date: cache.cached(store.slug, date, now) for date in dates}
+    found = {date: salt.value for date, salt in salts.items() if salt is not None}
+    return found if len(found) == len(salts) else None

@@ -1,0 +1,1 @@
+"""What the business means: events, topics, tables, enrichments, rollups. Pure: no IO, no clock, no environment."""

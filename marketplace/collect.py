@@ -1,0 +1,248 @@
+"""What a client may send to the collector, and how it is told what was wrong with it.
+
+A body is one event, a bare array of events or ``{"events": [...], "sent_at": ...}``. Every fault has a field path and
+a plain reason, and one of a bounded set of codes for counting. Times from 1970 or 2099 are taken as they are: the flow
+corrects, clamps and counts them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from marketplace.collect_faults import Fault, explain
+from marketplace.events import (
+    MAX_EVENT_ID_CHARS,
+    MAX_PRODUCT_CHARS,
+    MAX_TARGET_CHARS,
+    MAX_URL_CHARS,
+    EventType,
+)
+
+MAX_EVENTS: Final = 1_000
+MAX_VISITOR_ID_CHARS: Final = 64
+MAX_TIME_MS: Final = 253_402_300_799_999
+"""9999-12-31T23:59:59.999Z, the last instant a date type can hold."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
+ClientTime = int | str
+
+
+class ClientEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One event as a client sends it; unknown fields are left out of the record but belong to its fingerprint.
+
+    Attributes:
+        event_id: The client's own id; a retry must repeat it.
+        type: What the buyer did.
+        occurred_at: When, by the client's clock: ISO 8601 with an offset, or epoch milliseconds.
+        sent_at: When it was sent by the same clock; tells the clock's skew.
+        url: The page.
+        referrer: The page before it.
+        target: What was clicked.
+        product: The product's id in the store's catalogue.
+        visitor_id: The snippet's first-party id.
+        automated: The client declares automation.
+        sampling: The fraction of events that the client sends, in (0, 1].
+    """
+
+    event_id: Annotated[str, Meta(min_length=1, max_length=MAX_EVENT_ID_CHARS)]
+    type: EventType = "view"
+    occurred_at: ClientTime | UnsetType = UNSET
+    sent_at: ClientTime | UnsetType = UNSET
+    url: Annotated[str, Meta(max_length=MAX_URL_CHARS)] = ""
+    referrer: Annotated[str, Meta(max_length=MAX_URL_CHARS)] = ""
+    target: Annotated[str, Meta(max_length=MAX_TARGET_CHARS)] = ""
+    product: Annotated[str, Meta(max_length=MAX_PRODUCT_CHARS)] = ""
+    visitor_id: Annotated[str, Meta(min_length=1, max_length=MAX_VISITOR_ID_CHARS)] | UnsetType = UNSET
+    automated: bool = False
+    sampling: Annotated[float, Meta(gt=0, le=1)] = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ValidEvent:
+    """An event that may be recorded.
+
+    Attributes:
+        event: Its fields.
+        occurred_at_ms: The client's time in epoch milliseconds, or None.
+        sent_at_ms: The same for the time of sending, its own or its batch's.
+        canonical: The client's object without ``sent_at``, keys sorted, as JSON: what the fingerprint covers.
+    """
+
+    event: ClientEvent
+    occurred_at_ms: int | None
+    sent_at_ms: int | None
+    canonical: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedEvent:
+    """An event that may not be recorded.
+
+    Attributes:
+        fault: Where and why.
+        raw: The client's object again as JSON, for the dead-letter topic.
+    """
+
+    fault: Fault
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A request body that could be read.
+
+    Attributes:
+        results: One per event, in the order sent.
+        single: The body was one event and not a list.
+    """
+
+    results: Sequence[ValidEvent | RefusedEvent]
+    single: bool
+
+
+class RefusedBody(ValueError):
+    """The body as a whole cannot be read: answered with 400, kept in the dead-letter topic, never retried."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(str(fault))
+        self.fault = fault
+
+    def __reduce__(self) -> tuple[type[RefusedBody], tuple[Fault]]:
+        return RefusedBody, (self.fault,)
+
+
+def read_body(body: bytes) -> Batch:
+    """Decode and validate a request body.
+
+    Args:
+        body: UTF-8 JSON, already decompressed and bounded in size.
+
+    Raises:
+        RefusedBody: Not UTF-8, not JSON, nested too deeply, no list of 1 to 1,000 events.
+    """
+    document = _decode(body)
+    if isinstance(document, list):
+        return Batch(_read_events(document, "", UNSET), single=False)
+    if isinstance(document, dict) and "events" in document:
+        events = document["events"]
+        if not isinstance(events, list):
+            raise RefusedBody(Fault("field_type", "events", "expected an array"))
+        return Batch(_read_events(events, "events", document.get("sent_at", UNSET)), single=False)
+    return Batch((read_event(document, ""),), single=True)
+
+
+def read_event(document: Any, path: str, batch_sent_at: Any = UNSET) -> ValidEvent | RefusedEvent:
+    """Validate one decoded event.
+
+    Args:
+        document: Whatever the JSON held; only an object can be an event.
+        path: Where it stood in the body, such as ``events[3]``; empty for the body itself.
+        batch_sent_at: The batch's ``sent_at``, used where the event has none.
+    """
+    try:
+        event = _convert(document)
+        if not event.event_id.isprintable():
+            raise _Refused("field_value", "event_id", "holds characters that cannot be printed")
+        occurred_at_ms = _time(event.occurred_at, "occurred_at")
+        sent_at_ms = _time(batch_sent_at if event.sent_at is UNSET else event.sent_at, "sent_at")
+        return ValidEvent(event, occurred_at_ms, sent_at_ms, canonical_payload(document))
+    except msgspec.ValidationError as error:
+        fault = explain(str(error), path)
+    except _Refused as refused:
+        fault = refused.at(path)
+    return RefusedEvent(fault, _encode(document))
+
+
+def canonical_payload(document: Mapping[str, Any]) -> bytes:
+    """The client's object without ``sent_at``, keys sorted at every level, as JSON."""
+    if "sent_at" in document:
+        document = {name: value for name, value in document.items() if name != "sent_at"}
+    return _encode_sorted(document)
+
+
+def parse_time_ms(value: ClientTime) -> int:
+    """Epoch milliseconds of an ISO 8601 time with an offset, or of epoch milliseconds themselves.
+
+    Raises:
+        ValueError: Not a time, without an offset, before 1970 or after 9999; the message is a plain reason.
+    """
+    if isinstance(value, str):
+        try:
+            instant = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError("not an ISO 8601 time, such as 2026-01-31T12:00:00Z") from None
+        if instant.tzinfo is None:
+            raise ValueError("has no offset from UTC; write 2026-01-31T12:00:00Z")
+        value = (instant - _EPOCH) // _MILLISECOND
+    if value < 0:
+        raise ValueError("is before 1970")
+    if value > MAX_TIME_MS:
+        raise ValueError("is after the year 9999")
+    return value
+
+
+_decode_any = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+_encode_sorted = msgspec.json.Encoder(order="sorted").encode
+
+
+class _Refused(Exception):
+    """A fault that the schema cannot express."""
+
+    def __init__(self, code: Literal["field_value", "timestamp"], field: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code: Literal["field_value", "timestamp"] = code
+        self.field = field
+        self.reason = reason
+
+    def at(self, path: str) -> Fault:
+        return Fault(self.code, f"{path}.{self.field}" if path else self.field, self.reason)
+
+
+def _decode(body: bytes) -> Any:
+    try:
+        return _decode_any(body)
+    except UnicodeDecodeError as error:
+        raise RefusedBody(Fault("not_utf8", "", f"not UTF-8 at byte {error.start}")) from None
+    except RecursionError:
+        raise RefusedBody(Fault("too_deep", "", "nested too deeply")) from None
+    except msgspec.ValidationError:
+        raise RefusedBody(Fault("not_json", "", "holds a number that is out of range")) from None
+    except msgspec.DecodeError as error:
+        raise RefusedBody(Fault("not_json", "", str(error))) from None
+
+
+def _read_events(documents: list[Any], path: str, sent_at: Any) -> list[ValidEvent | RefusedEvent]:
+    if not documents:
+        raise RefusedBody(Fault("empty_batch", path, "holds no event"))
+    if len(documents) > MAX_EVENTS:
+        raise RefusedBody(Fault("too_many_events", path, f"more than {MAX_EVENTS:,} events"))
+    if sent_at is not UNSET:
+        if isinstance(sent_at, bool) or not isinstance(sent_at, int | str):
+            raise RefusedBody(Fault("timestamp", "sent_at", "expected an ISO 8601 time or epoch milliseconds"))
+        try:
+            parse_time_ms(sent_at)
+        except ValueError as error:
+            raise RefusedBody(Fault("timestamp", "sent_at", str(error))) from None
+    return [read_event(document, f"{path}[{index}]", sent_at) for index, document in enumerate(documents)]
+
+
+def _convert(document: Any) -> ClientEvent:
+    return msgspec.convert(document, ClientEvent)
+
+
+def _time(value: ClientTime | UnsetType, field: str) -> int | None:
+    if value is UNSET or isinstance(value, UnsetType):
+        return None
+    try:
+        return parse_time_ms(value)
+    except ValueError as error:
+        raise _Refused("timestamp", field, str(error)) from None

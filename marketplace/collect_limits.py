@@ -1,0 +1,68 @@
+"""A token bucket per store and per client, as a state machine: the time is passed in.
+
+It lives in one process and starts full. With several collectors each grants its own share, and a restart forgets what
+was used: it fails open, because losing a click is worse than taking one too many.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class BucketPolicy:
+    """How much is granted.
+
+    Attributes:
+        rate_per_second: Tokens that come back each second; 0 switches the limit off.
+        burst: Tokens of a full bucket.
+    """
+
+    rate_per_second: float
+    burst: float
+
+
+class TokenBuckets:
+    """Buckets by name, at most ``max_buckets`` of them; the least recently used one is forgotten, which fills it.
+
+    Args:
+        policy: The same for every bucket.
+        max_buckets: The bound on memory.
+    """
+
+    def __init__(self, policy: BucketPolicy, *, max_buckets: int = 50_000) -> None:
+        self._policy = policy
+        self._max_buckets = max_buckets
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def take(self, name: str, cost: float, now: float) -> float:
+        """Take tokens if there are enough.
+
+        A cost above the burst is granted by a full bucket, which then owes the rest; otherwise it could never pass.
+
+        Args:
+            name: Whose bucket.
+            cost: How many tokens, at least 0.
+            now: Seconds of a monotonic clock; going back counts as standing still.
+
+        Returns:
+            0.0 when granted, otherwise after how many seconds it would be, with nothing taken.
+        """
+        policy = self._policy
+        if policy.rate_per_second <= 0:
+            return 0.0
+        tokens, since = self._buckets.get(name, (policy.burst, now))
+        if now > since:
+            tokens = min(policy.burst, tokens + (now - since) * policy.rate_per_second)
+            since = now
+        needed = min(cost, policy.burst)
+        granted = tokens >= needed
+        self._buckets[name] = (tokens - cost if granted else tokens, since)
+        self._buckets.move_to_end(name)
+        while len(self._buckets) > self._max_buckets:
+            self._buckets.popitem(last=False)
+        return 0.0 if granted else (needed - tokens) / policy.rate_per_second

@@ -1,0 +1,39 @@
+"""Every Mongo collection of the click path, declared once; ``ops`` provisions them and reports drift."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index as it should be; ``expire_after_seconds`` of 0 expires at the date in the (single) field."""
+
+    name: str
+    fields: tuple[tuple[str, int], ...]
+    unique: bool = False
+    expire_after_seconds: int | None = None
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A collection as it should be."""
+
+    name: str
+    indexes: tuple[Index, ...] = ()
+
+
+STORES: Final = Collection("stores", (Index("by_write_key", (("write_key_hash", 1),), unique=True),))
+"""``_id`` is the slug; fields of ``marketplace.stores.Store``."""
+
+VISITOR_SALTS: Final = Collection("visitor_salts", (Index("destroy", (("destroy_at", 1),), expire_after_seconds=0),))
+"""``_id`` is ``<store>:<local date>``; 32 random bytes, destroyed 48 hours after they were made."""
+
+STORE_STATS: Final = Collection("store_stats", (Index("by_store", (("store", 1), ("day", -1))),))
+"""The hot read model: ``_id`` is ``<store>:<local date>``; absolute numbers with a revision that only grows."""
+
+FLOW_GENERATIONS: Final = Collection("flow_generations")
+"""``_id`` is the flow; ``generation`` goes up by one at each start, and writes of older generations are refused."""
+
+COLLECTIONS: Final[tuple[Collection, ...]] = (STORES, VISITOR_SALTS, STORE_STATS, FLOW_GENERATIONS)

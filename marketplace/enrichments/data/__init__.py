@@ -1,0 +1,1 @@
+"""Lists of sites and click ids, as JSON files that name their origin, licence and date; see source-lists.md."""

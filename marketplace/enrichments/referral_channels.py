@@ -1,0 +1,130 @@
+"""Channels: the groups that a seller compares, by Google Analytics 4's default channel group and three additions.
+
+docs/reference/channels.md says the same rules in words, and the cases in tests/golden/referrals.json hold both.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+CHANNELS_VERSION: Final = "channels-1"
+"""Changes with any rule; part of the referral version."""
+
+DIRECT_SOURCE: Final = "(direct)"
+INTERNAL_SOURCE: Final = "(internal)"
+NO_MEDIUM: Final = "(none)"
+NOT_SET: Final = "(not set)"
+
+CHANNELS: Final = (
+    "Internal",
+    "Direct",
+    "Cross-network",
+    "Paid Shopping",
+    "Paid Search",
+    "Paid Social",
+    "Paid Video",
+    "Display",
+    "Paid Other",
+    "AI Assistants",
+    "Organic Shopping",
+    "Organic Social",
+    "Organic Video",
+    "Organic Search",
+    "Email",
+    "Affiliates",
+    "Referral",
+    "Audio",
+    "SMS",
+    "Mobile Push",
+    "Unassigned",
+)
+"""Every value of ``channel``, in the order in which the rules are tried."""
+
+# These expressions are Google's own (support.google.com/analytics/answer/9756891).
+_PAID_MEDIUM: Final = re.compile(r".*cp.*|ppc|retargeting|paid.*", re.DOTALL)
+_SHOPPING_CAMPAIGN: Final = re.compile(r"(?:.*(?:[^a-df-z]|^)shop|.*shopping).*", re.DOTALL)
+_DISPLAY: Final = frozenset({"display", "banner", "expandable", "interstitial", "cpm"})
+_SOCIAL: Final = frozenset({"social", "social-network", "social-media", "sm", "social network", "social media"})
+_EMAIL: Final = frozenset({"email", "e-mail", "e_mail", "e mail"})
+_NEWSLETTER: Final = frozenset({"newsletter", "newsletters"})
+_REFERRAL: Final = frozenset({"referral", "app", "link"})
+_AI: Final = frozenset({"ai", "ai-assistant", "ai assistant", "chatbot", "llm"})
+_UNDECIDED: Final = frozenset({"", NOT_SET, "organic", "referral", "shopping"})
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What the channel of a visit is decided by; all lower-case.
+
+    Attributes:
+        source: Name or host.
+        medium: As labelled or derived.
+        campaign: As labelled.
+        category: What kind of site the source is, empty when unknown.
+        paid: An ad platform's click id says so; a paid medium says so as well.
+    """
+
+    source: str
+    medium: str
+    campaign: str = ""
+    category: str = ""
+    paid: bool = False
+
+
+def channel(visit: Traffic) -> str:
+    """The first of ``CHANNELS`` whose rule holds. Total and deterministic."""
+    if visit.source == INTERNAL_SOURCE:
+        return "Internal"
+    if visit.source == DIRECT_SOURCE and visit.medium in (NO_MEDIUM, NOT_SET):
+        return "Direct"
+    if "cross-network" in visit.campaign:
+        return "Cross-network"
+    return _paid(visit) or _organic(visit) or _named(visit) or "Unassigned"
+
+
+def _paid(visit: Traffic) -> str:
+    paid = visit.paid or _PAID_MEDIUM.fullmatch(visit.medium) is not None
+    if paid:
+        if visit.category == "shopping" or _SHOPPING_CAMPAIGN.fullmatch(visit.campaign):
+            return "Paid Shopping"
+        by_category = {"search": "Paid Search", "social": "Paid Social", "video": "Paid Video"}
+        if visit.category in by_category and not (visit.paid and visit.medium in _DISPLAY):
+            return by_category[visit.category]
+    if visit.medium in _DISPLAY:
+        return "Display"
+    return "Paid Other" if paid else ""
+
+
+def _organic(visit: Traffic) -> str:
+    if visit.category == "ai" or visit.medium in _AI:
+        return "AI Assistants"
+    # Google's campaign rule makes an emailed "shop-the-look" shopping; here a medium that decides goes first.
+    shops = visit.medium in _UNDECIDED and _SHOPPING_CAMPAIGN.fullmatch(visit.campaign) is not None
+    if visit.category == "shopping" or shops:
+        return "Organic Shopping"
+    if visit.category == "social" or visit.medium in _SOCIAL:
+        return "Organic Social"
+    if visit.category == "video" or "video" in visit.medium:
+        return "Organic Video"
+    if visit.category == "search" or visit.medium == "organic":
+        return "Organic Search"
+    return ""
+
+
+def _named(visit: Traffic) -> str:
+    rules = (
+        ("Email", visit.category == "email" or bool({visit.source, visit.medium} & (_EMAIL | _NEWSLETTER))),
+        ("Affiliates", visit.medium in ("affiliate", "affiliates")),
+        ("Referral", visit.medium in _REFERRAL),
+        ("Audio", visit.medium == "audio"),
+        ("SMS", "sms" in (visit.source, visit.medium)),
+        ("Mobile Push", _is_push(visit)),
+    )
+    return next((name for name, holds in rules if holds), "")
+
+
+def _is_push(visit: Traffic) -> bool:
+    medium = visit.medium
+    return medium.endswith("push") or "mobile" in medium or "notification" in medium or visit.source == "firebase"

@@ -1,0 +1,43 @@
+"""What becomes of a received event. Every event has exactly one outcome; the ledger adds them up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+REFIRE_WINDOW_MS: Final = 2_000
+"""A click on the same target by the same visitor less than this from a counted one is a re-fire (double click)."""
+
+SESSION_GAP_MS: Final = 30 * 60 * 1000
+"""A visit ends when its visitor is silent for longer than this (the industry's 30 minutes)."""
+
+MAX_LATENESS: Final = timedelta(days=7)
+"""A live event that happened longer ago than this when it was received is late and refused; imports are not."""
+
+OLDEST_MS: Final = 946_684_800_000
+"""2000-01-01T00:00Z. Nothing older is counted, whatever door it came through: such a time is a broken clock."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One thing that can become of an event, in the order in which they are decided."""
+
+    name: str
+    meaning: str
+
+
+INVALID: Final = Outcome("invalid", "Unreadable or of an unknown store; the exact bytes are in the dead-letter topic.")
+LATE: Final = Outcome("late", "Happened more than 7 days before it arrived (or before 2000); in the dead-letter topic.")
+BLOCKED: Final = Outcome("blocked", "From a network the seller blocks, or the visitor opted out of measurement.")
+DUPLICATE: Final = Outcome("duplicate", "The same event sent again by the network or a retry.")
+REFIRE: Final = Outcome("refire", "The same visitor hit the same target again within 2 seconds.")
+BOT: Final = Outcome("bot", "Flagged as automated; kept apart and still reportable.")
+COUNTED: Final = Outcome("counted", "A click by a person.")
+
+OUTCOMES: Final[tuple[Outcome, ...]] = (INVALID, LATE, BLOCKED, DUPLICATE, REFIRE, BOT, COUNTED)
+
+FUTURE_CLAMPED: Final = "future_clamped"
+CLOCK_CORRECTED: Final = "clock_corrected"
+NOTES: Final[tuple[str, ...]] = (FUTURE_CLAMPED, CLOCK_CORRECTED)
+"""Things worth counting that are not outcomes: the event goes on with a mended time."""

@@ -1,0 +1,71 @@
+"""Settings of every process, read once from a mapping that the entrypoint passes in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+DEFAULT_DATA_DIR = ".marketplace"
+
+
+class InvalidSettings(ValueError):
+    """An environment variable has a value that cannot be used; the message names it."""
+
+
+@dataclass(frozen=True)
+class Urls:
+    """Where the four parts are. ``kafka`` is a bootstrap list, the others are URLs."""
+
+    kafka: str
+    mongo: str
+    clickhouse: str
+    redis: str
+
+    def environment(self) -> dict[str, str]:
+        """The variables that hand these URLs to a child process."""
+        return {
+            "MARKETPLACE_KAFKA_URL": self.kafka,
+            "MARKETPLACE_MONGO_URL": self.mongo,
+            "MARKETPLACE_CLICKHOUSE_URL": self.clickhouse,
+            "MARKETPLACE_REDIS_URL": self.redis,
+        }
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a process needs to know about its surroundings."""
+
+    urls: Urls
+    data_dir: PurePosixPath
+    database: str = "marketplace"
+    geoip_file: str | None = None
+
+    @staticmethod
+    def load(environment: Mapping[str, str], fallback: Urls | None = None) -> Settings:
+        """Read the environment; ``fallback`` is the running embedded stack, if there is one.
+
+        Raises:
+            InvalidSettings: A URL is neither in the environment nor in ``fallback``.
+        """
+
+        def url(name: str, default: str | None) -> str:
+            value = environment.get(name, "").strip() or default
+            if not value:
+                raise InvalidSettings(
+                    f"no {name} in the environment and no running stack: start one with 'marketplace up'"
+                )
+            return value
+
+        urls = Urls(
+            kafka=url("MARKETPLACE_KAFKA_URL", fallback.kafka if fallback else None),
+            mongo=url("MARKETPLACE_MONGO_URL", fallback.mongo if fallback else None),
+            clickhouse=url("MARKETPLACE_CLICKHOUSE_URL", fallback.clickhouse if fallback else None),
+            redis=url("MARKETPLACE_REDIS_URL", fallback.redis if fallback else None),
+        )
+        return Settings(
+            urls=urls,
+            data_dir=PurePosixPath(environment.get("MARKETPLACE_DATA", DEFAULT_DATA_DIR)),
+            database=environment.get("MARKETPLACE_DATABASE", "marketplace"),
+            geoip_file=environment.get("MARKETPLACE_GEOIP_FILE"),
+        )

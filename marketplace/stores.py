@@ -1,0 +1,65 @@
+"""A store as the click path knows it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+
+
+class InvalidStore(ValueError):
+    """A store's definition does not hold; the message names the field and the rule. Nothing was saved."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store.
+
+    Attributes:
+        slug: Its name in every key, row and URL.
+        title: Its name for people.
+        timezone: An IANA zone; days and months of its reports are counted in it.
+        domains: Its own hosts; a referrer from one of them (or a subdomain) is internal.
+        write_key_hash: SHA-256 hex of the public write key.
+        visitor_secret: 64 hex digits; keys the hash of first-party ids, so that stores cannot join visitors.
+        blocked_networks: CIDR ranges whose events are blocked (the seller's own office, abusers).
+        honour_opt_out: Block events whose client sent DNT or Sec-GPC.
+    """
+
+    slug: str
+    title: str
+    timezone: str
+    domains: tuple[str, ...]
+    write_key_hash: str
+    visitor_secret: str
+    blocked_networks: tuple[str, ...] = ()
+    honour_opt_out: bool = True
+
+    def __post_init__(self) -> None:
+        if not SLUG.fullmatch(self.slug):
+            raise InvalidStore(f"slug {self.slug!r}: 1 to 63 of a-z, 0-9 and inner hyphens")
+        try:
+            ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise InvalidStore(f"timezone {self.timezone!r}: not an IANA zone") from error
+        for network in self.blocked_networks:
+            try:
+                ipaddress.ip_network(network)
+            except ValueError as error:
+                raise InvalidStore(f"blocked network {network!r}: {error}") from error
+
+
+def hash_write_key(write_key: str) -> str:
+    """SHA-256 hex of a write key; a write key is 128 random bits, so a plain hash is enough."""
+    return hashlib.sha256(write_key.encode()).hexdigest()
+
+
+def write_key_matches(write_key: str, expected_hash: str) -> bool:
+    """Compare in constant time."""
+    return hmac.compare_digest(hash_write_key(write_key), expected_hash)

@@ -1,0 +1,199 @@
+"""Every ClickHouse table, declared once; ``ops`` provisions them and reports drift.
+
+All tables of the click path share two columns: ``source_partition``, by which they are partitioned so that an insert
+is atomic per Kafka partition, and ``source_offset``, whose maximum per partition is the table's *fence*: everything up
+to it has been applied. See docs/explanation/delivery.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from marketplace.enrichments import ENRICHMENTS
+from marketplace.rollups import DIMENSIONS
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its ClickHouse type and, where it has one, its default expression."""
+
+    name: str
+    type: str
+    default: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as it should be."""
+
+    name: str
+    columns: tuple[Column, ...]
+    engine: str
+    order_by: str
+    partition_by: str = ""
+    settings: str = ""
+
+    def create(self, database: str) -> str:
+        """The statement that makes it where it is missing."""
+        columns = ",\n    ".join(f"{c.name} {c.type} {c.default}".rstrip() for c in self.columns)
+        partition = f"\nPARTITION BY {self.partition_by}" if self.partition_by else ""
+        settings = f"\nSETTINGS {self.settings}" if self.settings else ""
+        return (
+            f"CREATE TABLE IF NOT EXISTS {database}.{self.name} (\n    {columns}\n) ENGINE = {self.engine}"
+            f"{partition}\nORDER BY ({self.order_by}){settings}"
+        )
+
+
+VISITOR_STATE: Final = "uniqCombined64(17)"
+"""The mergeable set of visitors: a plain set of up to 4,096, then a HyperLogLog of 2**17 cells."""
+
+VISITORS_EXACT_UP_TO: Final = 4_000
+"""An answer up to this is exact: a larger set would have to be estimated eight standard errors too low to show it."""
+
+VISITORS_RELATIVE_ERROR: Final = 0.0029
+"""One standard error of an estimate, 1.04 / sqrt(2**17) (Flajolet and others, HyperLogLog, 2007)."""
+
+_DEDUPLICATION: Final = "non_replicated_deduplication_window = 1000"
+_SOURCE: Final = (Column("source_partition", "UInt16"), Column("source_offset", "UInt64"))
+
+
+def _enrichment_columns() -> tuple[Column, ...]:
+    columns: list[Column] = []
+    for enrichment in ENRICHMENTS:
+        columns += [Column(name, "LowCardinality(String)") for name in enrichment.columns]
+        columns.append(Column(f"{enrichment.name}_version", "LowCardinality(String)"))
+    return tuple(columns)
+
+
+CLICKS: Final = Table(
+    name="clicks",
+    columns=(
+        Column("store", "LowCardinality(String)"),
+        Column("event_id", "String"),
+        Column("dedupe_key", "UInt64"),
+        Column("dedupe_hour", "UInt32"),
+        Column("occurred_at", "DateTime64(3, 'UTC')"),
+        Column("received_at", "DateTime64(3, 'UTC')"),
+        Column("type", "LowCardinality(String)"),
+        Column("origin", "LowCardinality(String)"),
+        Column("outcome", "LowCardinality(String)"),
+        Column("visitor", "UInt64"),
+        Column("visitor_kind", "LowCardinality(String)"),
+        Column("pair_key", "UInt64"),
+        Column("is_bot", "UInt8"),
+        Column("bot_reasons", "LowCardinality(String)"),
+        Column("bot_version", "LowCardinality(String)"),
+        Column("time_note", "LowCardinality(String)"),
+        Column("ip", "LowCardinality(String)"),
+        Column("page", "String"),
+        Column("product", "String"),
+        Column("target", "String"),
+        Column("sampling", "Float32"),
+        *_enrichment_columns(),
+        *_SOURCE,
+        Column("INDEX occurred occurred_at", "TYPE minmax", "GRANULARITY 1"),
+    ),
+    engine="MergeTree",
+    partition_by="source_partition",
+    order_by="dedupe_hour, store, visitor, occurred_at",
+    settings=_DEDUPLICATION,
+)
+"""The facts: every event that was counted, flagged or recognised as a re-fire, once."""
+
+SESSION_DIMENSIONS: Final = tuple(d.column for d in DIMENSIONS if d.column is not None)
+
+SESSIONS: Final = Table(
+    name="sessions",
+    columns=(
+        Column("store", "LowCardinality(String)"),
+        Column("visitor", "UInt64"),
+        Column("is_bot", "UInt8"),
+        Column("started_at", "DateTime64(3, 'UTC')"),
+        Column("ended_at", "DateTime64(3, 'UTC')"),
+        Column("clicks", "UInt32"),
+        *(
+            Column(name, "String" if name in ("page", "product") else "LowCardinality(String)")
+            for name in SESSION_DIMENSIONS
+        ),
+        Column("sign", "Int8"),
+        *_SOURCE,
+        Column("INDEX ended ended_at", "TYPE minmax", "GRANULARITY 1"),
+        Column("INDEX started started_at", "TYPE minmax", "GRANULARITY 1"),
+    ),
+    engine="CollapsingMergeTree(sign)",
+    partition_by="source_partition",
+    order_by="started_at, store, visitor, is_bot, ended_at, clicks",
+    settings=_DEDUPLICATION,
+)
+"""Visits, with the attributes of the event that began them. A change is a row with sign -1 (the visit as it was) and
+one with sign 1; read with ``sum(sign)``."""
+
+ROLLUPS: Final = Table(
+    name="rollups",
+    columns=(
+        Column("store", "LowCardinality(String)"),
+        Column("grain", "Enum8('quarter' = 1, 'day' = 2)"),
+        Column("dimension", "LowCardinality(String)"),
+        Column("bucket", "DateTime('UTC')"),
+        Column("value", "String"),
+        Column("is_bot", "UInt8"),
+        Column("clicks", "SimpleAggregateFunction(sum, Int64)"),
+        Column("refires", "SimpleAggregateFunction(sum, Int64)"),
+        Column("sessions", "SimpleAggregateFunction(sum, Int64)"),
+        Column("bounces", "SimpleAggregateFunction(sum, Int64)"),
+        Column("duration_ms", "SimpleAggregateFunction(sum, Int64)"),
+        Column("visitor_ids", "Array(UInt64)", "EPHEMERAL"),
+        Column(
+            "visitors",
+            f"AggregateFunction({VISITOR_STATE}, UInt64)",
+            f"DEFAULT arrayReduce('{VISITOR_STATE.replace('(', 'State(')}', visitor_ids)",
+        ),
+        Column("source_partition", "UInt16"),
+        Column("source_offset", "SimpleAggregateFunction(max, UInt64)"),
+    ),
+    engine="AggregatingMergeTree",
+    partition_by="source_partition",
+    order_by="store, grain, dimension, bucket, value, is_bot",
+    settings=_DEDUPLICATION,
+)
+"""The numbers that reports read: deltas that ClickHouse merges. ``day`` buckets are labelled by the store's date."""
+
+LEDGER: Final = Table(
+    name="click_ledger",
+    columns=(
+        Column("store", "LowCardinality(String)"),
+        Column("hour", "DateTime('UTC')"),
+        Column("kind", "Enum8('received' = 1, 'outcome' = 2, 'note' = 3)"),
+        Column("name", "LowCardinality(String)"),
+        Column("events", "SimpleAggregateFunction(sum, UInt64)"),
+        Column("source_partition", "UInt16"),
+        Column("source_offset", "SimpleAggregateFunction(max, UInt64)"),
+    ),
+    engine="AggregatingMergeTree",
+    partition_by="source_partition",
+    order_by="store, hour, kind, name",
+    settings=_DEDUPLICATION,
+)
+"""What happened to every event, by the hour in which it was received. Written last: its fence says that all tables
+hold everything up to there."""
+
+GENERATIONS: Final = Table(
+    name="flow_generations",
+    columns=(Column("flow", "LowCardinality(String)"), Column("generation", "UInt64")),
+    engine="ReplacingMergeTree",
+    order_by="flow, generation",
+)
+"""One row per start of a flow; inserts of any but the newest generation write nothing."""
+
+FENCED_TABLES: Final[tuple[Table, ...]] = (CLICKS, ROLLUPS, SESSIONS, LEDGER)
+"""In the order in which a batch is written."""
+
+TABLES: Final[tuple[Table, ...]] = (*FENCED_TABLES, GENERATIONS)
+
+
+def insertable(table: Table) -> tuple[str, ...]:
+    """Names of the columns that an insert gives."""
+    return tuple(
+        c.name for c in table.columns if not c.name.startswith("INDEX ") and not c.default.startswith("DEFAULT")
+    )

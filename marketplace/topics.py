@@ -1,0 +1,43 @@
+"""Every topic, declared once; ``ops`` provisions them and reports drift."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic as it should be.
+
+    Attributes:
+        name: Plural noun, stage, version.
+        partitions: Never lowered; raising it moves keys, so it is a reviewed act.
+        retention: How long records stay; None is for ever.
+        max_record_bytes: The largest record that the broker takes.
+        config: Further broker settings by their Kafka names.
+    """
+
+    name: str
+    partitions: int
+    retention: timedelta | None
+    max_record_bytes: int = 1_048_576
+    config: dict[str, str] = field(default_factory=dict)
+
+    def settings(self) -> dict[str, str]:
+        """The topic's configuration by Kafka's own names."""
+        retention_ms = -1 if self.retention is None else int(self.retention.total_seconds() * 1000)
+        return {
+            "cleanup.policy": "delete",
+            "retention.ms": str(retention_ms),
+            "max.message.bytes": str(self.max_record_bytes),
+            **self.config,
+        }
+
+
+CLICKS_COLLECTED: Final = Topic("clicks.collected.v1", partitions=8, retention=timedelta(days=400))
+CLICKS_DEAD: Final = Topic("clicks.collected.v1.dlq", partitions=2, retention=timedelta(days=90))
+IMPORTS_DEAD: Final = Topic("clicks.imports.v1.dlq", partitions=1, retention=timedelta(days=90))
+
+TOPICS: Final[tuple[Topic, ...]] = (CLICKS_COLLECTED, CLICKS_DEAD, IMPORTS_DEAD)

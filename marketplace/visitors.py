@@ -1,0 +1,124 @@
+"""Who did it, without keeping who: truncated addresses and keyed visitor ids.
+
+A visitor is the snippet's first-party id hashed under the store's secret, or, without one, store, full address and user
+agent hashed under a random salt that lives 48 hours. Neither can be turned back, and two stores cannot join theirs. A
+salt belongs to the date of the *event* in the store's time zone, so that an event near midnight keeps its visitor when
+it arrives late, and an id never spans two of the store's days.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Final
+from zoneinfo import ZoneInfo
+
+SALT_BYTES: Final = 32
+SALT_LIFETIME: Final = timedelta(hours=48)
+"""After this a salt is destroyed, and with it every way back from a cookieless id to an address."""
+
+PAST_TOLERANCE: Final = timedelta(days=7)
+FUTURE_TOLERANCE: Final = timedelta(days=1)
+"""How far a web event's own time may lie from its arrival and still choose the date of its salt."""
+
+_VISITOR_BYTES: Final = 8
+_IPV4_PREFIX: Final = 24
+_IPV6_PREFIX: Final = 48
+_SEPARATOR: Final = b"\x00"
+
+
+@dataclass(frozen=True)
+class Salt:
+    """One store's salt for one of its dates.
+
+    Attributes:
+        value: 32 random bytes.
+        destroy_at: From this instant on it must not be used, wherever a copy of it may still be.
+    """
+
+    value: bytes
+    destroy_at: datetime
+
+
+def canonical_ip(address: str) -> str:
+    """One spelling per address: IPv4-mapped IPv6 as IPv4, IPv6 compressed, no zone; anything else stays as it is."""
+    parsed = _parse_ip(address)
+    return address.strip() if parsed is None else str(parsed)
+
+
+def truncate_ip(address: str) -> str:
+    """The network part of an address: the base of its IPv4 /24 or IPv6 /48.
+
+    Private, loopback and link-local addresses are truncated alike; IPv4 mapped into IPv6 counts as IPv4.
+
+    Returns:
+        The base address, or an empty string for anything that is not an address.
+    """
+    parsed = _parse_ip(address)
+    if parsed is None:
+        return ""
+    kept_bits = _IPV4_PREFIX if parsed.version == 4 else _IPV6_PREFIX
+    dropped_bits = parsed.max_prefixlen - kept_bits
+    return str(type(parsed)((int(parsed) >> dropped_bits) << dropped_bits))
+
+
+def first_party_visitor(visitor_secret: str, client_visitor_id: str) -> str:
+    """The visitor of a snippet's own id: 16 hex digits, keyed by the store's secret (hex, 64 digits)."""
+    return _digest(bytes.fromhex(visitor_secret), client_visitor_id.encode())
+
+
+def cookieless_visitor(salt: bytes, store: str, address: str, user_agent: str) -> str:
+    """The visitor of a client without an id: 16 hex digits, equal only within the life of ``salt``.
+
+    Args:
+        salt: The 32 random bytes of (store, event date).
+        store: The store's slug.
+        address: The full address, or a host name where a log holds no address; it is hashed and goes no further.
+        user_agent: As sent, in full.
+    """
+    parts = (store, canonical_ip(address), user_agent)
+    return _digest(salt, _SEPARATOR.join(part.encode("utf-8", "surrogateescape") for part in parts))
+
+
+def salt_date(timezone: ZoneInfo, *, occurred_at_ms: int | None, received_at_ms: int, imported: bool = False) -> str:
+    """The date whose salt an event uses, as YYYY-MM-DD in the store's time zone.
+
+    It is the event's own date where the client's clock can be believed (7 days back to 1 day ahead; an imported log
+    always), and otherwise the date of arrival.
+    """
+    chosen_ms = received_at_ms
+    if occurred_at_ms is not None:
+        distance = timedelta(milliseconds=occurred_at_ms - received_at_ms)
+        if imported or -PAST_TOLERANCE <= distance <= FUTURE_TOLERANCE:
+            chosen_ms = occurred_at_ms
+    return _local_date(timezone, chosen_ms // 60_000)
+
+
+def salt_id(store: str, date: str) -> str:
+    """The name of a salt: ``<store>:<date>``; a slug holds no colon."""
+    return f"{store}:{date}"
+
+
+@lru_cache(maxsize=4_096)
+def _local_date(timezone: ZoneInfo, epoch_minute: int) -> str:
+    return datetime.fromtimestamp(epoch_minute * 60, UTC).astimezone(timezone).date().isoformat()
+
+
+def _parse_ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        parsed = ipaddress.ip_address(address.strip())
+    except ValueError:
+        return None
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return parsed.ipv4_mapped
+        if parsed.scope_id is not None:
+            return ipaddress.IPv6Address(int(parsed))
+    return parsed
+
+
+def _digest(key: bytes, message: bytes) -> str:
+    return blake2b(message, digest_size=_VISITOR_BYTES, key=key).hexdigest()

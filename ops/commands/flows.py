@@ -1,0 +1,82 @@
+"""``marketplace flows`` and ``marketplace provision``."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from marketplace.topics import CLICKS_COLLECTED
+from ops.context import load_settings
+from ops.flow_runner import FlowFailed, FlowOptions, FlowRunner
+from ops.provision import ensure_provisioned
+
+FLOWS = {"clicks": "collected clicks to facts, rollups, sessions, ledger and read models"}
+
+
+def list_flows(as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False) -> None:
+    """List the flows there are."""
+    if as_json:
+        print(json.dumps({"flows": [{"name": n, "reads": CLICKS_COLLECTED.name, "does": d} for n, d in FLOWS.items()]}))  # noqa: T201
+        return
+    table = Table("flow", "reads", "does", box=None)
+    for name, does in FLOWS.items():
+        table.add_row(name, CLICKS_COLLECTED.name, does)
+    Console().print(table)
+
+
+def run_flow(
+    name: Annotated[str, typer.Argument(help="The flow, e.g. clicks.")],
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; at most one per partition is useful.")] = 1,
+    epoch_seconds: Annotated[float, typer.Option(min=0.05, max=60, help="How often results are written.")] = 0.5,
+) -> None:
+    """Run a flow until Ctrl-C; its processes are restarted when they fail."""
+    if name not in FLOWS:
+        raise FlowFailed(f"no flow {name!r}; there are {', '.join(FLOWS)}")
+    settings = load_settings()
+    report = ensure_provisioned(settings)
+    console = Console(stderr=True)
+    for line in report.drift:
+        console.print(f"[yellow]drift[/yellow] {line}", highlight=False)
+    stop = threading.Event()
+
+    def ask(_signum: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGINT, ask)
+    signal.signal(signal.SIGTERM, ask)
+    console.print(f"flow {name} on {workers} worker{'s' if workers > 1 else ''}; Ctrl-C ends it", highlight=False)
+    FlowRunner(settings, FlowOptions(workers=workers, epoch_seconds=epoch_seconds)).run(stop.is_set)
+    console.print("stopped after a whole epoch; nothing is half-written", highlight=False)
+
+
+def provision(as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False) -> None:
+    """Make missing topics, tables, collections and indexes; report what differs from its declaration."""
+    report = ensure_provisioned(load_settings())
+    if as_json:
+        print(json.dumps({"made": report.made, "drift": report.drift}))  # noqa: T201
+    else:
+        console = Console()
+        for line in report.made:
+            console.print(f"made   {line}", highlight=False)
+        for line in report.drift:
+            console.print(f"[yellow]drift[/yellow]  {line}", highlight=False)
+        if not report.made and not report.drift:
+            console.print("everything is as declared")
+    if report.drift:
+        raise typer.Exit(1)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    flows = typer.Typer(help="Run the stream-processing flows.", no_args_is_help=True)
+    flows.command("list")(list_flows)
+    flows.command("run")(run_flow)
+    app.add_typer(flows, name="flows")
+    app.command("provision")(provision)

@@ -1,0 +1,169 @@
+"""`marketplace ingest log` and `marketplace collector`."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from connectors.errors import Unavailable
+from connectors.kafka.producer import Producer
+from connectors.mongo_salts import MongoSalts, SaltCache
+from connectors.mongo_stores import MongoStores, connect
+from ingest.access_log import Destination, ImportCounts, LogImport
+from ingest.config import CollectorConfig
+from ingest.log_files import BrokenLogFile
+from ingest.logs import configure_logs
+from ingest.patience import Patience
+from ingest.server import DEFAULT_HOST, DEFAULT_PORT, serve
+from marketplace.stores import InvalidStore, Store, hash_write_key
+from ops.commands.log_progress import LogFile, Progress, open_files, show_progress
+from ops.context import load_settings
+from ops.provision import ensure_provisioned
+
+_CLOSE_SECONDS = 10.0
+_INTERRUPTED = 130
+
+FilesArgument = Annotated[
+    list[str], typer.Argument(metavar="FILE...", help="Log files, plain, .gz or .zst; - is stdin.")
+]
+StoreOption = Annotated[str, typer.Option("--store", help="The store's slug.")]
+AssetsOption = Annotated[
+    bool, typer.Option("--include-assets", help="Import requests for style sheets, scripts, images and so on too.")
+]
+CreateOption = Annotated[
+    bool, typer.Option("--create-store/--no-create-store", help="Create the store when there is none of that name.")
+]
+TimezoneOption = Annotated[str, typer.Option("--timezone", help="The time zone of a store that is created.")]
+DomainOption = Annotated[
+    list[str] | None, typer.Option("--domain", help="A host of a store that is created; can be repeated.")
+]
+WaitOption = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for Kafka or Mongo when away.")]
+DataOption = Annotated[Path | None, typer.Option("--data", help="The data folder of the running stack.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    ingest = typer.Typer(help="Bring events in.", no_args_is_help=True)
+    ingest.callback()(_group)
+    ingest.command("log")(log)
+    app.add_typer(ingest, name="ingest")
+    app.command()(collector)
+
+
+def log(
+    files: FilesArgument,
+    store: StoreOption,
+    include_assets: AssetsOption = False,
+    create_store: CreateOption = True,
+    timezone: TimezoneOption = "UTC",
+    domain: DomainOption = None,
+    wait: WaitOption = 60.0,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Import access logs in the combined format as clicks; running it again counts nothing twice."""
+    started = time.monotonic()
+    with open_files(files) as opened, show_progress(opened) as progress:
+        settings = load_settings(data_dir=None if data is None else str(data))
+        ensure_provisioned(settings)
+        client = connect(settings.urls.mongo)
+        producer = Producer(settings.urls.kafka, client_id="ingest-log")
+        try:
+            stores = MongoStores(client, settings.database)
+            wanted = _new_store(store, timezone, domain or []) if create_store else None
+            destination = Destination(
+                store=_find_or_create(stores, store, wanted, progress),
+                producer=producer,
+                salts=SaltCache(MongoSalts(client, settings.database)),
+                epoch_ms=lambda: time.time_ns() // 1_000_000,
+                patience=Patience(wait, progress.say),
+            )
+            counts = _import(destination, opened, progress, include_assets=include_assets)
+        finally:
+            producer.close(_CLOSE_SECONDS)
+            client.close()
+    _report(store, counts, time.monotonic() - started, as_json=as_json)
+
+
+def collector(
+    host: Annotated[str, typer.Option(envvar="MARKETPLACE_COLLECTOR_HOST", help="The address.")] = DEFAULT_HOST,
+    port: Annotated[int, typer.Option(envvar="MARKETPLACE_COLLECTOR_PORT", help="The port.")] = DEFAULT_PORT,
+    data: DataOption = None,
+) -> None:
+    """Run a collector until Ctrl-C; its bounds come from MARKETPLACE_COLLECTOR_*."""
+    configure_logs()
+    settings = load_settings(data_dir=None if data is None else str(data))
+    serve(settings, host, port, CollectorConfig.load(os.environ))
+
+
+def _group() -> None:
+    """Bring events in."""
+
+
+def _new_store(slug: str, timezone: str, domains: list[str]) -> Store:
+    # Nobody knows this write key: such a store takes imports, and events only after it is given a key of its own.
+    return Store(
+        slug=slug,
+        title=slug,
+        timezone=timezone,
+        domains=tuple(domains),
+        write_key_hash=hash_write_key(secrets.token_urlsafe(16)),
+        visitor_secret=secrets.token_hex(32),
+    )
+
+
+def _find_or_create(stores: MongoStores, slug: str, wanted: Store | None, progress: Progress) -> Store:
+    found = stores.get(slug)
+    if found is not None:
+        return found
+    if wanted is None:
+        known = ", ".join(store.slug for store in stores.list_stores()) or "none"
+        raise InvalidStore(
+            f"no store {slug} (stores: {known}); --create-store creates it, --timezone says in which zone"
+        )
+    if stores.create_store(wanted):
+        progress.say(f"Store {slug} did not exist: created, time zone {wanted.timezone}.")
+        return wanted
+    # Another import created it in between; its secret is the one that counts.
+    return stores.get(slug) or wanted
+
+
+def _import(
+    destination: Destination, files: list[LogFile], progress: Progress, *, include_assets: bool
+) -> ImportCounts:
+    importing = LogImport(destination, include_assets=include_assets, progress=progress.counts)
+    try:
+        for file in files:
+            importing.read(file.name, file.lines())
+    except KeyboardInterrupt:
+        progress.say(f"Stopped; {_sentence(importing.counts)} Run it again to go on: nothing is counted twice.")
+        raise typer.Exit(_INTERRUPTED) from None
+    except (Unavailable, BrokenLogFile):
+        progress.say(f"{_sentence(importing.counts)} Run it again when it is mended: nothing is counted twice.")
+        raise
+    return importing.counts
+
+
+def _report(store: str, counts: ImportCounts, seconds: float, *, as_json: bool) -> None:
+    if as_json:
+        document: dict[str, Any] = {"store": store, **asdict(counts), "seconds": round(seconds, 3)}
+        typer.echo(json.dumps(document))
+        return
+    typer.echo(f"{_sentence(counts)} {seconds:.1f} s.")
+    if counts.unparseable:
+        typer.echo("The unparseable lines are in clicks.imports.v1.dlq, with file, line number and reason.")
+
+
+def _sentence(counts: ImportCounts) -> str:
+    return (
+        f"{counts.lines:,} lines read: {counts.sent:,} sent, {counts.assets_skipped:,} assets skipped, "
+        f"{counts.unparseable:,} unparseable."
+    )

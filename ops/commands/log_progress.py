@@ -1,0 +1,109 @@
+"""The files of an import, and how far it is: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+import rich.progress
+import typer
+
+from ingest.access_log import ImportCounts
+from ingest.log_files import BrokenLogFile, LogLine, read_lines
+
+_LINE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class LogFile:
+    """One file of an import.
+
+    Attributes:
+        name: As the person gave it.
+        raw: The open file as it is on disk.
+        size_bytes: Its size on disk, or None for a pipe.
+    """
+
+    name: str
+    raw: BinaryIO
+    size_bytes: int | None
+
+    def lines(self) -> Iterator[LogLine]:
+        """Its lines."""
+        return read_lines(self.name, self.raw)
+
+    def read_bytes(self) -> int:
+        """How far it was read on disk."""
+        return self.raw.tell() if self.size_bytes is not None and not self.raw.closed else 0
+
+
+@dataclass
+class Progress:
+    """Where an import tells how far it is; everything goes to stderr."""
+
+    files: Sequence[LogFile]
+    bar: rich.progress.Progress | None = None
+    task: rich.progress.TaskID | None = None
+    _said_at: float = field(default_factory=time.monotonic)
+
+    def say(self, message: str) -> None:
+        """One line for the person."""
+        if self.bar is None:
+            typer.echo(message, err=True)
+        else:
+            self.bar.console.print(message, markup=False, highlight=False)
+
+    def counts(self, counts: ImportCounts) -> None:
+        """A further batch is in Kafka."""
+        if self.bar is not None and self.task is not None:
+            done = sum(file.read_bytes() for file in self.files)
+            self.bar.update(self.task, completed=done, lines=f"{counts.lines:,} lines")
+        elif time.monotonic() - self._said_at >= _LINE_SECONDS:
+            self._said_at = time.monotonic()
+            self.say(f"{counts.lines:,} lines")
+
+
+@contextmanager
+def open_files(names: Sequence[str]) -> Iterator[list[LogFile]]:
+    """Open all files before anything is imported; a file named twice is read once.
+
+    Raises:
+        BrokenLogFile: One of them cannot be opened; the message names it.
+    """
+    with ExitStack() as stack:
+        opened: dict[str, LogFile] = {}
+        for name in names:
+            if name == "-":
+                opened.setdefault("-", LogFile("-", sys.stdin.buffer, None))
+                continue
+            try:
+                raw = stack.enter_context(open(name, "rb", buffering=0))
+            except OSError as error:
+                raise BrokenLogFile(f"{name}: {error.strerror}") from error
+            status = os.fstat(raw.fileno())
+            size_bytes = status.st_size if raw.seekable() else None
+            opened.setdefault(f"{status.st_dev}:{status.st_ino}", LogFile(name, raw, size_bytes))
+        yield list(opened.values())
+
+
+@contextmanager
+def show_progress(files: Sequence[LogFile]) -> Iterator[Progress]:
+    """A bar while it lasts, where there is a terminal to show one."""
+    if not sys.stderr.isatty():
+        yield Progress(files)
+        return
+    sizes = [file.size_bytes for file in files]
+    total = None if None in sizes else sum(size for size in sizes if size is not None)
+    columns = (
+        rich.progress.TextColumn("importing"),
+        rich.progress.BarColumn(),
+        rich.progress.TextColumn("{task.fields[lines]}"),
+        rich.progress.TimeRemainingColumn(),
+    )
+    with rich.progress.Progress(*columns, console=rich.console.Console(stderr=True), transient=True) as bar:
+        yield Progress(files, bar, bar.add_task("importing", total=total, lines="0 lines"))

@@ -1,0 +1,190 @@
+"""``marketplace report`` and ``marketplace ledger``: the dashboard's own numbers in the terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from connectors.analytics import Analytics, BadQuestion, LedgerRow, ReportRow
+from connectors.clickhouse import ClickHouse
+from connectors.errors import Unavailable
+from connectors.kafka.reader import PartitionReader
+from connectors.mongo_stores import MongoStores, connect
+from marketplace.outcomes import OUTCOMES
+from marketplace.settings import Settings
+from marketplace.stores import Store
+from marketplace.topics import CLICKS_COLLECTED
+from ops.context import load_settings
+
+NUMBERS = ("clicks", "refires", "visitors", "sessions", "bounces")
+
+
+def _moment(text: str | None, option: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadQuestion(f"{option} {text!r}: give a date or time such as 2026-05-17 or 2026-05-17T10:00") from error
+
+
+def _store(settings: Settings, slug: str) -> Store:
+    client = connect(settings.urls.mongo)
+    try:
+        book = MongoStores(client, settings.database)
+        store = book.get(slug)
+        if store is None:
+            known = ", ".join(s.slug for s in book.list_stores()) or "none yet"
+            raise BadQuestion(f"no store {slug!r}; there are: {known}")
+        return store
+    finally:
+        client.close()
+
+
+def report(
+    store: Annotated[str, typer.Option(help="The store's slug.")],
+    grain: Annotated[str, typer.Option(help="hour, day or month, in the store's time zone.")] = "day",
+    dimension: Annotated[str, typer.Option(help="What to split by: all, country, page, channel, ...")] = "all",
+    since: Annotated[str | None, typer.Option("--from", help="First day or time that counts.")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="First day or time that no longer counts.")] = None,
+    bots: Annotated[str, typer.Option(help="exclude, include or only.")] = "exclude",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Print a store's numbers."""
+    settings = load_settings()
+    found = _store(settings, store)
+    analytics = Analytics(ClickHouse(settings.urls.clickhouse, settings.database))
+    rows = analytics.report(
+        store,
+        ZoneInfo(found.timezone),
+        grain=grain,
+        split=dimension,
+        since=_moment(since, "--from"),
+        until=_moment(until, "--to"),
+        bots=bots,
+    )
+    if as_json:
+        document = {
+            "store": store,
+            "timezone": found.timezone,
+            "grain": grain,
+            "bots": bots,
+            "rows": [asdict(r) for r in rows],
+        }
+        print(json.dumps(document, indent=1))  # noqa: T201
+    elif not rows:
+        Console(stderr=True).print(f"no numbers for {store} in that range yet")
+    else:
+        Console().print(_report_table(rows, found, dimension))
+
+
+def _report_table(rows: list[ReportRow], store: Store, dimension: str) -> Table:
+    table = Table(title=f"{store.title} ({store.timezone})", title_justify="left", box=None)
+    table.add_column("bucket")
+    if dimension != "all":
+        table.add_column(dimension)
+    for name in NUMBERS:
+        table.add_column(name, justify="right")
+    table.add_column("visitors are")
+    for row in rows:
+        cells = [row.bucket, *([row.value or "(unknown)"] if dimension != "all" else [])]
+        cells += [f"{getattr(row, name):,}" for name in NUMBERS]
+        cells.append("exact" if row.visitors_error == 0 else f"estimated, ± {row.visitors_error:,.0f}")
+        table.add_row(*cells)
+    return table
+
+
+def ledger(
+    store: Annotated[str | None, typer.Option(help="Only this store.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Print what became of every event; exits 1 when the sum does not close to zero."""
+    settings = load_settings()
+    analytics = Analytics(ClickHouse(settings.urls.clickhouse, settings.database))
+    rows = analytics.ledger(store)
+    log = _compare_with_log(settings, analytics) if store is None else None
+    open_rows = [row for row in rows if row.difference != 0]
+    closed = not open_rows and (log is None or log["unaccounted"] == 0)
+    if as_json:
+        print(json.dumps(_document(rows, closed, log), indent=1))  # noqa: T201
+    else:
+        _show_ledger(rows, closed, log)
+    if not closed:
+        raise typer.Exit(1)
+
+
+def _compare_with_log(settings: Settings, analytics: Analytics) -> dict[str, int] | None:
+    """What the tables hold against what the topic holds: an equation that the flow has no part in."""
+    try:
+        applied = analytics.applied()
+        reader = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, "ops.ledger")
+        in_log = waiting = accounted = 0
+        for partition in reader.partitions():
+            low, high = reader.range_of(partition)
+            offset, events = applied.get(partition, (low - 1, 0))
+            # Records that retention has taken from the log since are still in the ledger.
+            in_log += max(offset + 1, 0)
+            accounted += events
+            waiting += high - offset - 1
+        reader.close()
+    except Unavailable as error:
+        Console(stderr=True).print(f"[yellow]not compared with the log:[/yellow] {error}", highlight=False)
+        return None
+    return {"records": in_log, "accounted": accounted, "unaccounted": in_log - accounted, "waiting": waiting}
+
+
+def _document(rows: list[LedgerRow], closed: bool, log: dict[str, int] | None) -> dict[str, object]:
+    listed = [
+        {
+            "store": row.store,
+            "hour": row.hour.isoformat(),
+            "received": row.received,
+            **{outcome.name: row.outcomes.get(outcome.name, 0) for outcome in OUTCOMES},
+            "difference": row.difference,
+            "notes": row.notes,
+        }
+        for row in rows
+    ]
+    return {"closed": closed, "log": log, "rows": listed}
+
+
+def _show_ledger(rows: list[LedgerRow], closed: bool, log: dict[str, int] | None) -> None:
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    if not rows:
+        console.print("nothing was received yet")
+        return
+    totals: dict[str, Counter[str]] = {}
+    for row in rows:
+        total = totals.setdefault(row.store or "(no store)", Counter())
+        total.update({"received": row.received, "difference": row.difference, **row.outcomes})
+    table = Table(title="What became of every event", title_justify="left", box=None)
+    table.add_column("store")
+    names = ["received", *reversed([outcome.name for outcome in OUTCOMES]), "difference"]
+    for name in names:
+        table.add_column(name, justify="right")
+    for name, total in sorted(totals.items()):
+        table.add_row(name, *[f"{total[column]:,}" for column in names])
+    console.print(table)
+    for outcome in reversed(OUTCOMES):
+        console.print(f"  [dim]{outcome.name:<10} {outcome.meaning}[/dim]", highlight=False)
+    if log is not None:
+        console.print(
+            f"log: {log['records']:,} records, {log['accounted']:,} accounted for, {log['waiting']:,} still to come",
+            highlight=False,
+        )
+    console.print("[green]closes to zero[/green]" if closed else "[red]does not close[/red]")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("report")(report)
+    app.command("ledger")(ledger)

@@ -1,0 +1,172 @@
+"""`marketplace up`, `down` and `status`: the embedded stack from the command line."""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ops.stack import AlreadyRunningError, Part, Stack, StackError
+from ops.stack.model import DATA_VARIABLE, DEFAULT_DATA_DIR, DEFAULT_PORTS, PORT_VARIABLES, ProcessInfo, StackState
+from ops.stack.process import tail
+from ops.stack.stack import running_state
+
+DataOption = Annotated[Path, typer.Option("--data", envvar=DATA_VARIABLE, help="The folder that holds everything.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+_WATCH_SECONDS = 0.5
+_LOG_LINES = 5
+
+
+def register(app: typer.Typer) -> None:
+    """Add the three commands."""
+    app.command()(up)
+    app.command()(down)
+    app.command()(status)
+
+
+def _port_option(part: Part) -> Any:
+    flag = f"--{part}-port"
+    return typer.Option(flag, envvar=PORT_VARIABLES[part], help=f"{part}'s port. [default: {DEFAULT_PORTS[part]}]")
+
+
+def up(
+    data: DataOption = Path(DEFAULT_DATA_DIR),
+    brokers: Annotated[int, typer.Option(help="Kafka brokers: 1 or 3.")] = 1,
+    ports: Annotated[str, typer.Option(help="default, or auto for free ones.")] = "default",
+    kafka_port: Annotated[int | None, _port_option("kafka")] = None,
+    mongo_port: Annotated[int | None, _port_option("mongo")] = None,
+    clickhouse_port: Annotated[int | None, _port_option("clickhouse")] = None,
+    redis_port: Annotated[int | None, _port_option("redis")] = None,
+    foreground: Annotated[bool, typer.Option("--foreground/--detach", help="Stay, and stop it all on Ctrl-C.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Start Kafka, MongoDB, ClickHouse and Redis on this machine and wait until they are healthy."""
+    if ports not in ("default", "auto"):
+        _fail(f"--ports is default or auto, not {ports}")
+    given: dict[Part, int | None] = {
+        "kafka": kafka_port,
+        "mongo": mongo_port,
+        "clickhouse": clickhouse_port,
+        "redis": redis_port,
+    }
+    asked: dict[Part, int] = {part: port for part, port in given.items() if port is not None}
+    with _one_line_errors():
+        stack = Stack(data, ports="auto" if ports == "auto" else asked, brokers=brokers)
+        signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            stack.start()
+        except AlreadyRunningError:
+            _show(_wait_for_running(data), as_json=as_json, title="The stack is running already")
+            return
+        _show(stack.state(), as_json=as_json, title="The stack is up")
+        if foreground:
+            _stay(stack)
+        else:
+            stack.detach()
+
+
+def down(data: DataOption = Path(DEFAULT_DATA_DIR), as_json: JsonOption = False) -> None:
+    """Stop everything; the data stays."""
+    with _one_line_errors():
+        running = running_state(data) is not None
+        started = time.monotonic()
+        Stack(data, external={}).stop()
+        seconds = round(time.monotonic() - started, 1)
+    if as_json:
+        typer.echo(json.dumps({"stopped": running, "seconds": seconds}))
+    else:
+        typer.echo(f"The stack is down ({seconds} s)." if running else "Nothing is running.")
+
+
+def status(data: DataOption = Path(DEFAULT_DATA_DIR), as_json: JsonOption = False) -> None:
+    """Show what runs; exit code 0 when everything is healthy, 1 otherwise."""
+    state = running_state(data)
+    if state is None:
+        if as_json:
+            typer.echo(json.dumps({"phase": "stopped", "processes": []}))
+        else:
+            typer.echo("Nothing is running.")
+        raise typer.Exit(1)
+    _show(state, as_json=as_json, title=f"The stack is {state.phase}")
+    if not all(info.healthy for info in state.processes):
+        raise typer.Exit(1)
+
+
+def _stay(stack: Stack) -> None:
+    """Wait for Ctrl-C, SIGTERM or the supervisor's end, then stop everything."""
+    try:
+        while running_state(stack.data_dir) is not None:
+            time.sleep(_WATCH_SECONDS)
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopping\n")
+    finally:
+        stack.stop()
+
+
+def _wait_for_running(data: Path) -> StackState:
+    """The state of a stack that somebody else started, once it is up."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        state = running_state(data)
+        if state is not None and state.phase == "running":
+            return state
+        time.sleep(_WATCH_SECONDS)
+    raise StackError(f"another command holds {data} and its stack does not come up; see `marketplace status`")
+
+
+def _show(state: StackState, *, as_json: bool, title: str) -> None:
+    if as_json:
+        document = asdict(state)
+        for info in document["processes"]:
+            info["log_tail"] = tail(Path(info["log"]), _LOG_LINES) if info["log"] and not info["healthy"] else []
+        typer.echo(json.dumps(document, indent=2))
+        return
+    table = Table(title=title, title_justify="left")
+    for heading in ("part", "state", "url", "pid", "ready (s)", "restarts", "log"):
+        table.add_column(heading, overflow="fold")
+    for info in state.processes:
+        table.add_row(*_row(info))
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    console.print(table)
+    for info in state.processes:
+        if not info.healthy:
+            typer.echo(f"{info.name} is {info.state}: {info.problem or 'no answer yet'}")
+
+
+def _row(info: ProcessInfo) -> tuple[str, ...]:
+    ready = "" if info.ready_ms is None else f"{info.ready_ms / 1000:.1f}"
+    shown = "healthy" if info.healthy else info.state
+    where = "elsewhere" if info.external else os.path.relpath(info.log)
+    return info.name, shown, info.url, str(info.pid or ""), ready, str(info.restarts), where
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """Turn an error meant for a person into one line and exit code 1, and Ctrl-C into exit code 130."""
+    try:
+        yield
+    except StackError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        typer.echo("Interrupted; nothing is left running.", err=True)
+        raise typer.Exit(130) from None
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"marketplace: {message}", err=True)
+    raise typer.Exit(1)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise KeyboardInterrupt

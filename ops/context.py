@@ -1,0 +1,29 @@
+"""What every command starts from: the environment, and the embedded stack if one is running."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from marketplace.settings import DEFAULT_DATA_DIR, Settings
+from marketplace.settings import Urls as SettingsUrls
+from ops.stack import running_urls
+
+
+def load_settings(environment: Mapping[str, str] | None = None, data_dir: str | None = None) -> Settings:
+    """Settings from the environment, with the running stack's URLs where the environment names none.
+
+    Raises:
+        InvalidSettings: A URL is missing and no stack is running.
+    """
+    variables = dict(os.environ if environment is None else environment)
+    if data_dir is not None:
+        variables["MARKETPLACE_DATA"] = data_dir
+    running = running_urls(variables.get("MARKETPLACE_DATA") or DEFAULT_DATA_DIR)
+    fallback = None
+    if running is not None:
+        fallback = SettingsUrls(running.kafka, running.mongo, running.clickhouse, running.redis)
+    settings = Settings.load(variables, fallback)
+    return replace(settings, data_dir=PurePosixPath(os.path.abspath(settings.data_dir)))

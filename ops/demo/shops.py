@@ -1,0 +1,116 @@
+"""The demo's shops: small, far apart, and on clocks that break naive code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final
+
+from marketplace.stores import Store, hash_write_key
+
+OFFICE_NETWORK: Final = "203.0.113.0/24"
+"""The network that one seller blocks: a range set aside for documentation, so that no real visitor is in it."""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A shop and what it sells.
+
+    Attributes:
+        name: The slug of its store, unless an earlier run has taken that.
+        share: Its part of the traffic, relative to the others.
+        home: Country whose people come most; see ``places.NETWORKS``.
+        adjectives, nouns: Every pair is a product.
+        blocks_office: The seller blocks ``OFFICE_NETWORK``.
+        honours_opt_out: Events of clients that opted out are blocked.
+    """
+
+    name: str
+    title: str
+    timezone: str
+    share: float
+    home: str
+    adjectives: tuple[str, ...]
+    nouns: tuple[str, ...]
+    blocks_office: bool = False
+    honours_opt_out: bool = True
+
+    @property
+    def domain(self) -> str:
+        """Its host."""
+        return f"www.{self.name}.example"
+
+    def products(self) -> list[tuple[str, str]]:
+        """Ids and slugs, the most wanted first."""
+        pairs = [f"{adjective}-{noun}" for noun in self.nouns for adjective in self.adjectives]
+        return [(f"{self.name[:3]}-{at:03d}", slug) for at, slug in enumerate(pairs, 1)]
+
+
+SHOPS: Final[tuple[Shop, ...]] = (
+    Shop(
+        "brooklyn-coffee",
+        "Brooklyn Coffee Roasters",
+        "America/New_York",
+        1.0,
+        "US",
+        ("light", "medium", "dark", "decaf", "cold-brew", "espresso", "honey", "washed"),
+        ("ethiopia", "colombia", "guatemala", "kenya", "sumatra", "rwanda", "peru", "mexico", "blend", "sampler"),
+    ),
+    Shop(
+        "berlin-bikes",
+        "Berliner Fahrradladen",
+        "Europe/Berlin",
+        0.55,
+        "DE",
+        ("steel", "folding", "cargo", "gravel", "touring", "electric"),
+        ("bike", "frame", "fork", "wheelset", "saddle", "pannier", "lamp", "lock", "bell", "pump"),
+    ),
+    Shop(
+        "mumbai-spices",
+        "Mumbai Spice Bazaar",
+        "Asia/Kolkata",
+        0.4,
+        "IN",
+        ("whole", "ground", "roasted", "organic", "smoked"),
+        ("cumin", "cardamom", "turmeric", "chilli", "coriander", "clove", "fennel", "masala", "pepper", "saffron"),
+        blocks_office=True,
+    ),
+    Shop(
+        "kathmandu-wool",
+        "Kathmandu Wool House",
+        "Asia/Kathmandu",
+        0.28,
+        "NP",
+        ("felt", "knitted", "woven", "yak", "pashmina"),
+        ("scarf", "hat", "glove", "sock", "blanket", "rug", "slipper", "sweater"),
+    ),
+    Shop(
+        "lord-howe-surf",
+        "Lord Howe Island Surf",
+        "Australia/Lord_Howe",
+        0.2,
+        "AU",
+        ("short", "long", "foam", "wooden"),
+        ("board", "fin", "leash", "wax", "wetsuit", "towel", "poncho"),
+        honours_opt_out=False,
+    ),
+)
+
+
+def write_key(slug: str, seed: int) -> str:
+    """The public key of a demo's store; the demo's alone, so it may be computed."""
+    return f"demo-{blake2b(f'write\0{seed}\0{slug}'.encode(), digest_size=16).hexdigest()}"
+
+
+def store_of(shop: Shop, slug: str, seed: int) -> Store:
+    """The store of a shop, under a slug that may differ from the shop's own."""
+    return Store(
+        slug=slug,
+        title=shop.title,
+        timezone=shop.timezone,
+        domains=(f"{shop.name}.example",),
+        write_key_hash=hash_write_key(write_key(slug, seed)),
+        visitor_secret=blake2b(f"visitors\0{seed}\0{slug}".encode(), digest_size=32).hexdigest(),
+        blocked_networks=(OFFICE_NETWORK,) if shop.blocks_office else (),
+        honour_opt_out=shop.honours_opt_out,
+    )

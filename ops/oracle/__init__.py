@@ -1,0 +1,61 @@
+"""The batch oracle: what the click path should have counted, worked out from the log in the most obvious way.
+
+It shares the product's definitions with the flow (dimensions, enrichments, indicators of bots, thresholds) and no code:
+plain dictionaries and loops over the whole log at once, so that an error in the flow's arrays, caches, cuts or restarts
+has nothing here to agree with. It holds the whole log in memory; it is for demos, tests and reconciliation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from marketplace.bots import AgentMatcher
+from marketplace.enrichments import Lookups
+from marketplace.stores import Store
+from ops.oracle.counting import count
+from ops.oracle.expected import Expected, Fact, LogRecord, Numbers, RollupKey
+from ops.oracle.judging import Judge
+from ops.oracle.reading import read
+
+__all__ = ["Expected", "Fact", "LogRecord", "Numbers", "RollupKey", "expect"]
+
+_HOUR_MS = 3_600_000
+
+
+def expect(
+    records: Iterable[LogRecord | tuple[int, int, int, bytes]],
+    stores: Mapping[str, Store],
+    lookups: Lookups,
+    agents: AgentMatcher,
+) -> Expected:
+    """What the tables should hold after these records.
+
+    Args:
+        records: Partition, offset, Kafka timestamp in epoch milliseconds and value; offsets ascend within a partition,
+            partitions may be mixed in any way.
+        stores: All stores by slug.
+        lookups: The same outside knowledge that the flow was given.
+        agents: The same list of crawlers.
+    """
+    expected = Expected()
+    judges: dict[int, Judge] = {}
+    facts: dict[int, list[Fact]] = {}
+    for partition, offset, timestamp_ms, value in records:
+        event = read(value, stores)
+        if event is None:
+            expected.add("", timestamp_ms // _HOUR_MS, "invalid")
+            continue
+        if partition not in judges:
+            judges[partition] = Judge(partition, stores, lookups, agents)
+            facts[partition] = []
+        outcome, notes, fact = judges[partition].decide(offset, event)
+        hour = event.received_at_ms // _HOUR_MS
+        expected.add(event.store, hour, outcome)
+        for note in notes:
+            expected.notes[event.store, hour, note] += 1
+        if fact is not None:
+            facts[partition].append(fact)
+    for partition in sorted(facts):
+        expected.facts += facts[partition]
+    expected.rollups = count(list(facts.values()), stores)
+    return expected

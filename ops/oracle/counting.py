@@ -1,0 +1,132 @@
+"""Facts to numbers: visits, buckets of the store's own calendar, and exact sets of visitors."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from marketplace.rollups import DIMENSIONS, SPARSE
+from marketplace.stores import Store
+from ops.oracle.expected import Fact, Numbers, RollupKey
+
+_SESSION_GAP_MS = 30 * 60_000
+_QUARTER_MS = 15 * 60_000
+
+Bucket = tuple[str, datetime]
+"""A grain and the bucket's name."""
+
+CellKey = tuple[str, str, datetime, str, str]
+"""Store, grain, bucket, dimension, value."""
+
+
+@dataclass
+class _Cell:
+    """The numbers of one bucket for one kind of visitor (people or bots)."""
+
+    clicks: int = 0
+    refires: int = 0
+    sessions: int = 0
+    bounces: int = 0
+    duration_ms: int = 0
+    visitors: set[str] = field(default_factory=set)
+
+
+def count(partitions: list[list[Fact]], stores: Mapping[str, Store]) -> dict[RollupKey, Numbers]:
+    """All rollups of all partitions; each list holds one partition's facts in order of arrival."""
+    calendar = _Calendar(stores)
+    cells: dict[CellKey, tuple[_Cell, _Cell]] = defaultdict(lambda: (_Cell(), _Cell()))
+    for facts in partitions:
+        for fact in facts:
+            for key in _keys(fact, fact.occurred_ms, calendar):
+                cell = cells[key][fact.is_bot]
+                cell.visitors.add(fact.visitor)
+                if fact.is_refire:
+                    cell.refires += 1
+                else:
+                    cell.clicks += 1
+        for visit in visits(facts):
+            for key in _keys(visit.entry, visit.start_ms, calendar):
+                cell = cells[key][visit.entry.is_bot]
+                cell.sessions += 1
+                cell.bounces += 1 if visit.clicks <= 1 else 0
+                cell.duration_ms += visit.end_ms - visit.start_ms
+    return dict(_by_bots(cells))
+
+
+def _by_bots(cells: Mapping[CellKey, tuple[_Cell, _Cell]]) -> Iterator[tuple[RollupKey, Numbers]]:
+    for key, (people, automated) in cells.items():
+        for bots, chosen in (("exclude", (people,)), ("only", (automated,)), ("include", (people, automated))):
+            visitors: set[str] = set().union(*(cell.visitors for cell in chosen))
+            if visitors:
+                numbers = Numbers(
+                    clicks=sum(cell.clicks for cell in chosen),
+                    refires=sum(cell.refires for cell in chosen),
+                    visitors=len(visitors),
+                    sessions=sum(cell.sessions for cell in chosen),
+                    bounces=sum(cell.bounces for cell in chosen),
+                    duration_ms=sum(cell.duration_ms for cell in chosen),
+                )
+                yield RollupKey(*key, bots), numbers
+
+
+def _keys(fact: Fact, when_ms: int, calendar: _Calendar) -> Iterator[CellKey]:
+    buckets = calendar.buckets(fact.store, when_ms)
+    for dimension in DIMENSIONS:
+        value = "" if dimension.column is None else fact.columns[dimension.column]
+        if value == "" and dimension.name in SPARSE:
+            continue
+        for grain, bucket in buckets:
+            yield fact.store, grain, bucket, dimension.name, value
+
+
+class _Calendar:
+    """Buckets by the stores' own clocks and calendars."""
+
+    def __init__(self, stores: Mapping[str, Store]) -> None:
+        self._zones = {slug: ZoneInfo(store.timezone) for slug, store in stores.items()}
+        self._known: dict[tuple[str, int], tuple[Bucket, ...]] = {}
+
+    def buckets(self, store: str, when_ms: int) -> tuple[Bucket, ...]:
+        """The hour, day and month of a time. No zone changes its clocks within a quarter of an hour."""
+        quarter = when_ms // _QUARTER_MS
+        if (store, quarter) not in self._known:
+            local = datetime.fromtimestamp(quarter * _QUARTER_MS // 1000, UTC).astimezone(self._zones[store])
+            # With its offset kept, the top of the hour is an instant: a repeated hour is two.
+            offset = local.utcoffset()
+            assert offset is not None
+            hour = datetime(local.year, local.month, local.day, local.hour, tzinfo=UTC) - offset
+            day = datetime(local.year, local.month, local.day, tzinfo=UTC)
+            month = datetime(local.year, local.month, 1, tzinfo=UTC)
+            self._known[store, quarter] = (("hour", hour), ("day", day), ("month", month))
+        return self._known[store, quarter]
+
+
+@dataclass
+class Visit:
+    """A run of one visitor's events with no gap of more than 30 minutes."""
+
+    entry: Fact
+    start_ms: int
+    end_ms: int
+    clicks: int
+
+
+def visits(facts: list[Fact]) -> list[Visit]:
+    """All visits of one partition; people's and bots' events of one visitor never mix."""
+    of_visitor: dict[tuple[str, int], list[Fact]] = defaultdict(list)
+    for fact in facts:
+        of_visitor[fact.visitor, fact.is_bot].append(fact)
+    found: list[Visit] = []
+    for events in of_visitor.values():
+        current: Visit | None = None
+        # Sorting keeps the order of arrival among equal times.
+        for fact in sorted(events, key=lambda event: event.occurred_ms):
+            if current is None or fact.occurred_ms - current.end_ms > _SESSION_GAP_MS:
+                current = Visit(fact, fact.occurred_ms, fact.occurred_ms, 0)
+                found.append(current)
+            current.end_ms = fact.occurred_ms
+            current.clicks += 0 if fact.is_refire else 1
+    return found

@@ -1,0 +1,102 @@
+"""What the oracle answers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+
+class LogRecord(NamedTuple):
+    """One record of the topic."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+    value: bytes
+
+
+class RollupKey(NamedTuple):
+    """Which number is asked for.
+
+    ``bucket`` is an instant for hours (when the store's wall-clock hour began) and a label for days and months (the
+    store's own date, written as if it were UTC).
+    """
+
+    store: str
+    grain: str
+    bucket: datetime
+    dimension: str
+    value: str
+    bots: str
+
+
+class Numbers(NamedTuple):
+    """The numbers of one bucket, exact."""
+
+    clicks: int = 0
+    refires: int = 0
+    visitors: int = 0
+    sessions: int = 0
+    bounces: int = 0
+    duration_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Fact:
+    """An accepted event and everything that was decided of it.
+
+    Attributes:
+        notes: What was done to its time.
+        columns: Its enriched columns, its page and its product, by name.
+    """
+
+    partition: int
+    offset: int
+    store: str
+    event_id: str
+    visitor: str
+    occurred_ms: int
+    received_ms: int
+    outcome: str
+    is_bot: int
+    bot_reasons: str
+    notes: tuple[str, ...]
+    columns: dict[str, str]
+
+    @property
+    def is_refire(self) -> bool:
+        """Whether it repeats a click instead of being one."""
+        return self.outcome == "refire"
+
+
+@dataclass
+class Expected:
+    """What the tables should hold.
+
+    Attributes:
+        ledger: Events by (store, hour of receipt since 1970, outcome).
+        received: Events by (store, hour of receipt since 1970).
+        notes: Events by (store, hour of receipt since 1970, note).
+        rollups: Every bucket that holds an event, for every dimension, grain and way to treat bots.
+        facts: Accepted events, by partition and offset.
+    """
+
+    ledger: Counter[tuple[str, int, str]] = field(default_factory=Counter)
+    received: Counter[tuple[str, int]] = field(default_factory=Counter)
+    notes: Counter[tuple[str, int, str]] = field(default_factory=Counter)
+    rollups: dict[RollupKey, Numbers] = field(default_factory=dict)
+    facts: list[Fact] = field(default_factory=list)
+
+    def add(self, store: str, hour: int, outcome: str) -> None:
+        """Write down one record's outcome."""
+        self.received[store, hour] += 1
+        self.ledger[store, hour, outcome] += 1
+
+    def by_outcome(self) -> Counter[str]:
+        """Events by outcome, over everything."""
+        total: Counter[str] = Counter()
+        for (_, _, outcome), events in self.ledger.items():
+            total[outcome] += events
+        return total

@@ -1,0 +1,113 @@
+"""What the stack consists of and what its state file says."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+Part = Literal["kafka", "mongo", "clickhouse", "redis"]
+
+PARTS: Final[tuple[Part, ...]] = ("kafka", "mongo", "clickhouse", "redis")
+TITLES: Final[Mapping[Part, str]] = {
+    "kafka": "Kafka",
+    "mongo": "MongoDB (SecantusDB)",
+    "clickhouse": "ClickHouse (chDB)",
+    "redis": "Redis (Valkey)",
+}
+DEFAULT_PORTS: Final[Mapping[Part, int]] = {"kafka": 19092, "mongo": 27117, "clickhouse": 18123, "redis": 16379}
+URL_VARIABLES: Final[Mapping[Part, str]] = {part: f"MARKETPLACE_{part.upper()}_URL" for part in PARTS}
+PORT_VARIABLES: Final[Mapping[Part, str]] = {part: f"MARKETPLACE_{part.upper()}_PORT" for part in PARTS}
+DATA_VARIABLE: Final = "MARKETPLACE_DATA"
+DEFAULT_DATA_DIR: Final = ".marketplace"
+
+STATE_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Urls:
+    """Where each part answers; empty for a part that is not in the stack.
+
+    `kafka` is a bootstrap list `host:port[,host:port...]`, the others are URLs.
+    """
+
+    kafka: str = ""
+    mongo: str = ""
+    clickhouse: str = ""
+    redis: str = ""
+
+    def of(self, part: Part) -> str:
+        """The URL of one part."""
+        return str(getattr(self, part))
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessInfo:
+    """One process (or one external part) as the supervisor last saw it.
+
+    Attributes:
+        process_start: the kernel's start time of `pid`, which tells it from a later process with the same number.
+        ready_ms: how long the first start took until it was healthy.
+        healthy: whether the latest health check passed.
+        problem: why it did not, or why the process was given up.
+    """
+
+    name: str
+    part: Part
+    url: str
+    state: str
+    external: bool = False
+    pid: int | None = None
+    process_start: int | None = None
+    restarts: int = 0
+    ready_ms: int | None = None
+    healthy: bool = False
+    last_exit: int | None = None
+    problem: str = ""
+    log: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StackState:
+    """The whole of `state.json`. `phase` is starting, running, failed, stopping or stopped."""
+
+    phase: str
+    supervisor_pid: int
+    supervisor_start: int
+    brokers: int
+    ports: dict[str, int]
+    urls: Urls
+    processes: list[ProcessInfo] = field(default_factory=list)
+    problem: str = ""
+    version: int = STATE_VERSION
+
+    def process(self, name: str) -> ProcessInfo | None:
+        """The process of that name, or the first one of the part of that name."""
+        exact = next((info for info in self.processes if info.name == name), None)
+        return exact or next((info for info in self.processes if info.part == name), None)
+
+
+def state_path(data_dir: Path) -> Path:
+    """Where the state of a data folder is."""
+    return data_dir / "state.json"
+
+
+def read_state(data_dir: Path) -> StackState | None:
+    """The state a supervisor last wrote, `None` when there is none that this version can read."""
+    try:
+        document: dict[str, Any] = json.loads(state_path(data_dir).read_text())
+        if document.get("version") != STATE_VERSION:
+            return None
+        processes = [ProcessInfo(**info) for info in document.pop("processes")]
+        return StackState(**{**document, "urls": Urls(**document["urls"]), "processes": processes})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def write_state(data_dir: Path, state: StackState) -> None:
+    """Replace the state file in one step, so that a reader never sees half of it."""
+    path = state_path(data_dir)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(asdict(state), indent=2) + "\n")
+    temporary.replace(path)

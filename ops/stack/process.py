@@ -1,0 +1,87 @@
+"""One child process of the supervisor: start, end, log."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Final
+
+from ops.stack.guard import guarded
+from ops.stack.reaper import kill_group, start_time
+from ops.stack.specs import ProcessSpec
+
+LARGEST_LOG_BYTES: Final = 10 * 1024 * 1024
+_TAIL_BYTES: Final = 8192
+
+
+class Child:
+    """A running process of a spec, the leader of its own process group."""
+
+    def __init__(self, spec: ProcessSpec, log: Path) -> None:
+        environment = {**os.environ, **spec.environment}
+        with log.open("ab") as output:
+            self._popen = subprocess.Popen(
+                guarded(spec.command, os.getpid()),
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                cwd=log.parent,
+                start_new_session=True,
+            )
+        self.pid = self._popen.pid
+        self.start = start_time(self.pid)
+
+    def exit_code(self) -> int | None:
+        """The exit code, or minus the signal; `None` while it runs."""
+        code = self._popen.poll()
+        if code is not None and self._popen.stdin is not None and not self._popen.stdin.closed:
+            self._popen.stdin.close()
+            kill_group(self.pid, self.start)
+        return code
+
+    def terminate(self) -> None:
+        """Ask it to stop."""
+        if self._popen.poll() is None:
+            self._popen.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it and whatever it started, now."""
+        if self._popen.poll() is None:
+            kill_group(self.pid, self.start)
+
+    def wait(self, deadline: float) -> bool:
+        """Wait for its end until a time of `time.monotonic`; whether it ended."""
+        try:
+            self._popen.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            return False
+        return self.exit_code() is not None
+
+
+def rotate(log: Path, largest_bytes: int = LARGEST_LOG_BYTES) -> bool:
+    """Keep a log bounded: what is there moves to `<log>.1`, and the writer goes on in the emptied file.
+
+    The writer appends, so truncating its file in place is safe; a few lines written in between may be lost.
+    """
+    try:
+        if log.stat().st_size < largest_bytes:
+            return False
+    except FileNotFoundError:
+        return False
+    previous = log.with_name(f"{log.name}.1")
+    previous.write_bytes(log.read_bytes())
+    os.truncate(log, 0)
+    return True
+
+
+def tail(log: Path, lines: int = 5) -> list[str]:
+    """The last lines of a log that say something."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+            text = file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return []
+    return [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]

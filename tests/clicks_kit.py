@@ -1,0 +1,227 @@
+"""What tests of the click path share: events and their bytes, stores, and a driver of the machine."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any, Final
+
+from connectors.bot_list import CrawlerList
+from connectors.geoip import GeoIP
+from connectors.user_agents import UserAgents
+from flows.clicks.batch import RawBatch, Reject
+from flows.clicks.machine import DEFAULT_PAGE_BYTES, Machine
+from flows.clicks.rows import BatchResult
+from marketplace.enrichments import Lookups
+from marketplace.stores import Store, hash_write_key
+from marketplace.tables import FENCED_TABLES
+from ops.oracle import Expected, LogRecord, expect
+from tests.clicks_kit_pages import MemoryPages
+
+CHROME: Final = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36"
+)
+SAFARI: Final = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+    "Version/17.0 Mobile/15E148 Safari/604.1"
+)
+GOOGLEBOT: Final = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
+
+LOOKUPS: Final = Lookups(places=GeoIP().snapshot(), agents=UserAgents())
+AGENTS: Final = CrawlerList()
+
+TRANSPORT_FIELDS: Final = frozenset({"key", "received_at_ms", "sent_at_ms", "visitor"})
+
+
+def make_store(slug: str, timezone: str = "UTC", **more: Any) -> Store:
+    """A store with a domain of its own."""
+    return Store(slug, slug.title(), timezone, (f"{slug}.example",), hash_write_key(slug), "0" * 64, **more)
+
+
+STORES: Final[dict[str, Store]] = {
+    store.slug: store
+    for store in (
+        make_store("alpha", "America/New_York", blocked_networks=("203.0.113.0/24",)),
+        make_store("beta", "Asia/Kathmandu"),
+        make_store("gamma", "Australia/Lord_Howe", honour_opt_out=False),
+    )
+}
+
+
+@dataclass
+class FixedStores:
+    """A directory that holds what it was given; ``hidden`` ones are known only after a refresh."""
+
+    stores: Mapping[str, Store]
+    hidden: frozenset[str] = frozenset()
+    refreshed: int = 0
+
+    def known(self) -> Mapping[str, Store]:
+        return {slug: store for slug, store in self.stores.items() if slug not in self.hidden}
+
+    def refresh(self) -> Mapping[str, Store]:
+        self.refreshed += 1
+        self.hidden = frozenset()
+        return self.stores
+
+
+def ms(text: str) -> int:
+    """Epoch milliseconds of an ISO time in UTC."""
+    return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
+
+
+def visitor_of(store: str, number: int) -> str:
+    """A visitor's id; stores never share one."""
+    return blake2b(f"{store}/{number}".encode(), digest_size=8).hexdigest()
+
+
+def key_of(fields: Mapping[str, Any]) -> str:
+    """The key of an event: equal for copies, which differ in transport fields at most."""
+    payload = {name: value for name, value in fields.items() if name not in TRANSPORT_FIELDS}
+    return blake2b(json.dumps(payload, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def event(occurred_at_ms: int | None = None, **fields: Any) -> dict[str, Any]:
+    """The fields of a readable event of store ``alpha``, received when it happened unless said otherwise."""
+    whole: dict[str, Any] = {
+        "event_id": "e",
+        "store": "alpha",
+        "received_at_ms": ms("2025-03-12T10:00:00") if occurred_at_ms is None else occurred_at_ms,
+        "user_agent": CHROME,
+        "url": "https://alpha.example/",
+        **fields,
+    }
+    if occurred_at_ms is not None:
+        whole["occurred_at_ms"] = occurred_at_ms
+    whole.setdefault("visitor", visitor_of(whole["store"], 1))
+    return {**whole, "key": fields.get("key", key_of(whole))}
+
+
+def as_bytes(fields: Mapping[str, Any]) -> bytes:
+    """The record's value."""
+    return json.dumps(fields, ensure_ascii=False).encode()
+
+
+def as_log(values: Iterable[bytes | Mapping[str, Any]], partition: int = 0, timestamp_ms: int = 0) -> list[LogRecord]:
+    """Records of one partition, offsets from 0."""
+    return [
+        LogRecord(partition, offset, timestamp_ms, value if isinstance(value, bytes) else as_bytes(value))
+        for offset, value in enumerate(values)
+    ]
+
+
+def oracle(log: Iterable[LogRecord], stores: Mapping[str, Store] = STORES) -> Expected:
+    """What the oracle makes of a log."""
+    return expect(log, stores, LOOKUPS, AGENTS)
+
+
+def by_partition(log: Iterable[LogRecord]) -> dict[int, list[LogRecord]]:
+    """The log's records by partition, in their order."""
+    parts: dict[int, list[LogRecord]] = defaultdict(list)
+    for record in log:
+        parts[record.partition].append(record)
+    return dict(parts)
+
+
+def cut(records: Sequence[LogRecord], sizes: Sequence[int], fences: Iterable[int] = ()) -> list[RawBatch]:
+    """One partition's records in batches of the given sizes, over and over; none reaches over a fence."""
+    batches: list[RawBatch] = []
+    marks = sorted(fences)
+    start = 0
+    while start < len(records):
+        taken = records[start : start + sizes[len(batches) % len(sizes)]]
+        fence = next((mark for mark in marks if mark >= taken[0].offset), None)
+        if fence is not None:
+            taken = [record for record in taken if record.offset <= fence]
+        batches.append(as_batch(taken))
+        start += len(taken)
+    return batches
+
+
+def as_batch(records: Sequence[LogRecord]) -> RawBatch:
+    """Records of one partition as the source hands them on."""
+    return RawBatch(
+        records[0].partition,
+        [record.offset for record in records],
+        [record.timestamp_ms for record in records],
+        [record.value for record in records],
+    )
+
+
+def machine_on(
+    pages: MemoryPages, partition: int = 0, stores: Mapping[str, Store] = STORES, page_bytes: int = DEFAULT_PAGE_BYTES
+) -> Machine:
+    """A machine that takes a partition over where its tables end."""
+    return Machine(
+        partition, pages, FixedStores(stores), lambda: LOOKUPS, AGENTS, pages.fences(partition), page_bytes=page_bytes
+    )
+
+
+@dataclass
+class Run:
+    """What a run left behind."""
+
+    pages: MemoryPages
+    results: list[BatchResult]
+
+    @property
+    def rejects(self) -> list[Reject]:
+        """All dead letters, in order."""
+        return [reject for result in self.results for reject in result.rejects]
+
+
+def run(
+    log: Iterable[LogRecord],
+    sizes: Sequence[int] = (50,),
+    stores: Mapping[str, Store] = STORES,
+    page_bytes: int = DEFAULT_PAGE_BYTES,
+    epoch: int = 1,
+) -> Run:
+    """Send a log through fresh machines, cut into batches; ``epoch`` batches are written together."""
+    pages, results = MemoryPages(), []
+    for partition, records in by_partition(log).items():
+        machine = machine_on(pages, partition, stores, page_bytes)
+        waiting: list[BatchResult] = []
+        for batch in cut(records, sizes):
+            waiting.append(machine.step(batch))
+            if len(waiting) >= epoch:
+                pages.write(waiting)
+                results += waiting
+                waiting = []
+        pages.write(waiting)
+        results += waiting
+    return Run(pages, results)
+
+
+def run_with_crashes(
+    log: Iterable[LogRecord], sizes: Sequence[int], crashes: Sequence[int], epoch: int = 1
+) -> MemoryPages:
+    """Send one partition's log through machines that crash.
+
+    Args:
+        log: The records.
+        sizes: Batch sizes, over and over.
+        crashes: For each epoch, how many tables were written before the process died; all of them means it lived.
+            After the last one nothing crashes any more.
+        epoch: Batches that are written together.
+    """
+    records, pages, script = list(log), MemoryPages(), list(crashes)
+    while True:
+        fences = pages.fences(0)
+        rest = [record for record in records if record.offset > fences.get(FENCED_TABLES[-1].name, -1)]
+        if not _live(machine_on(pages), cut(rest, sizes, fences.values()), pages, script, epoch):
+            return pages
+
+
+def _live(machine: Machine, batches: list[RawBatch], pages: MemoryPages, script: list[int], epoch: int) -> bool:
+    for start in range(0, len(batches), epoch):
+        results = [machine.step(batch) for batch in batches[start : start + epoch]]
+        tables = script.pop(0) if script else len(FENCED_TABLES)
+        pages.write(results, tables)
+        if tables < len(FENCED_TABLES):
+            return True
+    return False

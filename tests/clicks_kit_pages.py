@@ -1,0 +1,162 @@
+"""The tables of the click path in memory: the page store's twin, and the numbers that they hold.
+
+``tests/contract/test_page_store.py`` holds it and the real one to the same answers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+
+from flows.clicks.batch import I64, U64
+from flows.clicks.rows import BatchResult
+from flows.clicks.stored import StoredSessions
+from marketplace.rollups import hour_start
+from marketplace.stores import Store
+from marketplace.tables import FENCED_TABLES, SESSION_DIMENSIONS
+from ops.oracle import Numbers, RollupKey
+
+HOUR_MS: Final = 3_600_000
+
+Row = dict[str, Any]
+
+
+def plain_rows(table: pa.Table) -> list[Row]:
+    """Rows of a table with texts and numbers; times are integers in the unit of their column."""
+    columns: dict[str, list[Any]] = {}
+    for name in table.column_names:
+        column = table[name]
+        columns[name] = (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_pylist()
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+class MemoryPages:
+    """Every table of the click path as a list of rows, with the sink's rule of fences."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, list[Row]] = {table.name: [] for table in FENCED_TABLES}
+        self._fences: dict[int, dict[str, int]] = defaultdict(dict)
+
+    def write(self, results: Sequence[BatchResult], tables: int = len(FENCED_TABLES)) -> None:
+        """Insert the batches' rows into the first ``tables`` tables, one table after the other."""
+        for table in FENCED_TABLES[:tables]:
+            fences = {result.partition: self._fences[result.partition].get(table.name, -1) for result in results}
+            for result in results:
+                if table.name in result.tables and result.last_offset > fences[result.partition]:
+                    self._insert(table.name, result.partition, result.tables[table.name])
+
+    def _insert(self, name: str, partition: int, table: pa.Table) -> None:
+        rows = plain_rows(table)
+        self.tables[name] += rows
+        last = max((row["source_offset"] for row in rows), default=-1)
+        self._fences[partition][name] = max(last, self._fences[partition].get(name, -1))
+
+    def fences(self, partition: int) -> dict[str, int]:
+        """The highest offset in each table that has rows of the partition."""
+        return dict(self._fences[partition])
+
+    def hours(self, partition: int) -> tuple[set[int], set[int]]:
+        rows = [row for row in self.tables["clicks"] if row["source_partition"] == partition]
+        return {row["dedupe_hour"] for row in rows}, {row["occurred_at"] // HOUR_MS for row in rows}
+
+    def dedupe_keys(self, partition: int, hours: list[int], before: int) -> dict[int, U64]:
+        found: dict[int, list[int]] = {hour: [] for hour in hours}
+        for row in self._before(partition, before):
+            if row["dedupe_hour"] in found:
+                found[row["dedupe_hour"]].append(row["dedupe_key"])
+        return {hour: np.array(keys, dtype=np.uint64) for hour, keys in found.items()}
+
+    def clicks(self, partition: int, hours: list[int], before: int) -> tuple[U64, I64]:
+        rows = [row for row in self._in_hours(partition, hours, before) if row["outcome"] != "refire"]
+        times = [row["occurred_at"] for row in rows]
+        return np.array([row["pair_key"] for row in rows], dtype=np.uint64), np.array(times, dtype=np.int64)
+
+    def minutes(self, partition: int, hours: list[int], before: int) -> tuple[U64, I64, I64]:
+        events = Counter(
+            (row["visitor"], row["occurred_at"] // 60_000) for row in self._in_hours(partition, hours, before)
+        )
+        visitors = np.array([visitor for visitor, _ in events], dtype=np.uint64)
+        minutes = np.array([minute for _, minute in events], dtype=np.int64)
+        return visitors, minutes, np.array(list(events.values()), dtype=np.int64)
+
+    def sessions(self, partition: int, hours: list[int]) -> StoredSessions:
+        first, last = min(hours) * HOUR_MS, (max(hours) + 1) * HOUR_MS
+        rows = [row for row in self.standing(partition) if row["ended_at"] >= first and row["started_at"] < last]
+        return StoredSessions(
+            visitor=np.array([row["visitor"] for row in rows], dtype=np.uint64),
+            is_bot=np.array([row["is_bot"] for row in rows], dtype=np.uint8),
+            store=[row["store"] for row in rows],
+            start_ms=np.array([row["started_at"] for row in rows], dtype=np.int64),
+            end_ms=np.array([row["ended_at"] for row in rows], dtype=np.int64),
+            clicks=np.array([row["clicks"] for row in rows], dtype=np.int64),
+            entry={name: [row[name] for row in rows] for name in SESSION_DIMENSIONS},
+        )
+
+    def applied(self, partition: int) -> int:
+        return self._fences[partition].get(FENCED_TABLES[-1].name, -1)
+
+    def standing(self, partition: int) -> list[Row]:
+        """Sessions whose signs do not cancel out."""
+        signs: Counter[tuple[tuple[str, Any], ...]] = Counter()
+        for row in self.tables["sessions"]:
+            if row["source_partition"] == partition:
+                what = tuple(sorted((n, v) for n, v in row.items() if n not in ("sign", "source_offset")))
+                signs[what] += row["sign"]
+        assert set(signs.values()) <= {0, 1}, "a session was added twice, or retracted without being there"
+        return [dict(row) for row, sign in signs.items() if sign > 0]
+
+    def _before(self, partition: int, before: int) -> Iterable[Row]:
+        for row in self.tables["clicks"]:
+            if row["source_partition"] == partition and row["source_offset"] < before:
+                yield row
+
+    def _in_hours(self, partition: int, hours: list[int], before: int) -> Iterable[Row]:
+        return (row for row in self._before(partition, before) if row["occurred_at"] // HOUR_MS in hours)
+
+    def ledger(self) -> dict[tuple[str, int, str, str], int]:
+        """Events by (store, hour since 1970, kind, name)."""
+        events: Counter[tuple[str, int, str, str]] = Counter()
+        for row in self.tables["click_ledger"]:
+            events[row["store"], row["hour"] // 3600, row["kind"], row["name"]] += row["events"]
+        return dict(events)
+
+    def rollups(self, stores: Mapping[str, Store]) -> dict[RollupKey, Numbers]:
+        """The numbers that reports read."""
+        return read_rollups(self.tables["rollups"], stores)
+
+
+class _Cell:
+    def __init__(self) -> None:
+        self.sums: Counter[str] = Counter()
+        self.visitors: set[int] = set()
+
+
+SUMS: Final = ("clicks", "refires", "sessions", "bounces", "duration_ms")
+
+
+def read_rollups(rows: Iterable[Row], stores: Mapping[str, Store]) -> dict[RollupKey, Numbers]:
+    """Merge delta rows to numbers: quarters to the store's hours, days to months, bots in all three ways."""
+    cells: dict[RollupKey, _Cell] = defaultdict(_Cell)
+    for row in rows:
+        for grain, bucket in _buckets(row, ZoneInfo(stores[row["store"]].timezone)):
+            for bots in ("include", "only" if row["is_bot"] else "exclude"):
+                cell = cells[RollupKey(row["store"], grain, bucket, row["dimension"], row["value"], bots)]
+                cell.sums.update({name: row[name] for name in SUMS})
+                cell.visitors.update(row["visitor_ids"])
+    return {
+        key: Numbers(visitors=len(cell.visitors), **{name: cell.sums[name] for name in SUMS})
+        for key, cell in cells.items()
+    }
+
+
+def _buckets(row: Row, zone: ZoneInfo) -> list[tuple[str, datetime]]:
+    bucket = datetime.fromtimestamp(row["bucket"], UTC)
+    if row["grain"] == "quarter":
+        return [("hour", hour_start(bucket, zone))]
+    return [("day", bucket), ("month", bucket.replace(day=1))]

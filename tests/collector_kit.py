@@ -1,0 +1,132 @@
+"""What the collector's tests share: a store, in-memory parts, and a collector that really listens."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+import msgspec
+import uvicorn
+
+from connectors.kafka.memory_producer import MemoryProducer
+from connectors.kafka.records import Record
+from connectors.mongo_salts import MemorySalts
+from connectors.mongo_stores import MemoryStores
+from ingest.config import CollectorConfig
+from ingest.parts import Parts
+from ingest.server import uvicorn_config
+from marketplace.collect_address import parse_networks
+from marketplace.events import CollectedClick, decode_click
+from marketplace.stores import Store, hash_write_key
+from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD, IMPORTS_DEAD
+
+WRITE_KEY = "key-of-the-shop"
+START_SECONDS = 10.0
+
+SHOP = Store(
+    slug="shop",
+    title="The shop",
+    timezone="Europe/Berlin",
+    domains=("shop.example",),
+    write_key_hash=hash_write_key(WRITE_KEY),
+    visitor_secret="5a" * 32,
+)
+
+
+class SteppingClock:
+    """A wall clock and an interval clock that stand still until they are moved."""
+
+    def __init__(self, epoch_ms: int) -> None:
+        self.now_ms = epoch_ms
+
+    def epoch_ms(self) -> int:
+        return self.now_ms
+
+    def monotonic(self) -> float:
+        return self.now_ms / 1000
+
+    def step(self, seconds: float) -> None:
+        self.now_ms += round(seconds * 1000)
+
+
+@dataclass
+class Collector:
+    """A running collector on in-memory parts."""
+
+    url: str
+    http: httpx.Client
+    producer: MemoryProducer
+    stores: MemoryStores
+    salts: MemorySalts
+    clock: SteppingClock
+
+    def post(self, body: Any, **headers: str) -> httpx.Response:
+        """Send JSON, or bytes as they are, with the shop's key."""
+        content = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        return self.http.post("/v1/collect", content=content, headers={"x-write-key": WRITE_KEY, **headers})
+
+    def clicks(self) -> list[CollectedClick]:
+        """What is on the topic of clicks."""
+        return [decode_click(record.value) for record in self.producer.records(CLICKS_COLLECTED.name)]
+
+    def dead_letters(self) -> list[Record]:
+        """What is on the topic of dead letters."""
+        return self.producer.records(CLICKS_DEAD.name)
+
+    def metric(self, name: str) -> float:
+        """A line of ``/metrics`` by its name with labels; 0.0 when it is not there."""
+        lines = self.http.get("/metrics").text.splitlines()
+        return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name} ")), 0.0)
+
+
+def memory_producer() -> MemoryProducer:
+    topics = (CLICKS_COLLECTED, CLICKS_DEAD, IMPORTS_DEAD)
+    return MemoryProducer({topic.name: topic.partitions for topic in topics})
+
+
+@contextmanager
+def running_collector(config: CollectorConfig | None = None, store: Store = SHOP) -> Iterator[Collector]:
+    """A collector with in-memory parts behind a real port; loopback is a trusted proxy unless ``config`` is given."""
+    clock = SteppingClock(1_750_000_000_000)
+    producer, stores, salts = memory_producer(), MemoryStores(), MemorySalts()
+    stores.upsert_store(store)
+    config = config or CollectorConfig(trusted_proxies=parse_networks("127.0.0.0/8"))
+    parts = Parts(producer, stores, salts, config, clock.epoch_ms, clock.monotonic)
+    with (
+        listening(parts) as url,
+        httpx.Client(base_url=url, timeout=20, headers={"user-agent": "Browser/1"}) as http,
+    ):
+        yield Collector(url, http, producer, stores, salts, clock)
+
+
+@contextmanager
+def listening(parts: Parts) -> Iterator[str]:
+    """A collector's server in a thread, on a free port; yields its base URL."""
+    server = uvicorn.Server(uvicorn_config(parts, "127.0.0.1", 0))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        eventually(lambda: server.started, "the server starts")
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(START_SECONDS)
+        assert not thread.is_alive()
+
+
+def eventually(holds: Any, what: str, seconds: float = START_SECONDS) -> None:
+    """Wait until something holds, up to a deadline."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.01)
+
+
+def with_limits(**limits: Any) -> CollectorConfig:
+    """The default bounds with some of them changed, loopback a trusted proxy."""
+    return replace(CollectorConfig(trusted_proxies=parse_networks("127.0.0.0/8")), **limits)

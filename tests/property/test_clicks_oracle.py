@@ -1,0 +1,98 @@
+"""The click path against the batch oracle, on random logs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from marketplace.tables import FENCED_TABLES
+from ops.oracle import Expected, Fact, LogRecord
+from ops.oracle.compare import ledger_differences, rollup_differences
+from tests.clicks_kit import STORES, oracle, run, run_with_crashes
+from tests.clicks_kit_logs import examples, logs, sizes
+from tests.clicks_kit_pages import MemoryPages
+
+
+
+def expected_ledger(expected: Expected) -> dict[tuple[str, int, str, str], int]:
+    ledger = {(store, hour, "received", "received"): events for (store, hour), events in expected.received.items()}
+    ledger |= {(store, hour, "outcome", name): events for (store, hour, name), events in expected.ledger.items()}
+    return ledger | {(store, hour, "note", name): events for (store, hour, name), events in expected.notes.items()}
+
+
+def assert_agree(pages: MemoryPages, expected: Expected) -> None:
+    assert ledger_differences(expected_ledger(expected), pages.ledger()) == []
+    assert rollup_differences(expected.rollups, pages.rollups(STORES)) == []
+
+
+def expected_click(fact: Fact) -> dict[str, Any]:
+    return {
+        "store": fact.store,
+        "event_id": fact.event_id,
+        "visitor": int(fact.visitor, 16),
+        "occurred_at": fact.occurred_ms,
+        "received_at": fact.received_ms,
+        "outcome": fact.outcome,
+        "is_bot": fact.is_bot,
+        "bot_reasons": fact.bot_reasons,
+        "time_note": fact.notes[0] if fact.notes else "",
+        "source_partition": fact.partition,
+        "source_offset": fact.offset,
+        **fact.columns,
+    }
+
+
+@examples(60)
+@given(log=logs(partitions=2), cuts=sizes)
+def test_ledger_and_every_rollup_are_the_oracles(log: list[LogRecord], cuts: list[int]) -> None:
+    assert_agree(run(log, cuts).pages, oracle(log))
+
+
+@examples(40)
+@given(log=logs(), cuts=sizes)
+def test_every_fact_is_the_oracles(log: list[LogRecord], cuts: list[int]) -> None:
+    wanted = [expected_click(fact) for fact in oracle(log).facts]
+    names = expected_click(oracle(log).facts[0]).keys() if wanted else ()
+    assert [{name: row[name] for name in names} for row in run(log, cuts).pages.tables["clicks"]] == wanted
+
+
+@examples(30)
+@given(log=logs(), cuts=sizes)
+def test_the_ledger_closes_for_each_store_and_hour(log: list[LogRecord], cuts: list[int]) -> None:
+    balance: dict[tuple[str, int], int] = {}
+    for (store, hour, kind, _), events in run(log, cuts).pages.ledger().items():
+        sign = {"received": 1, "outcome": -1, "note": 0}[kind]
+        balance[store, hour] = balance.get((store, hour), 0) + sign * events
+    assert set(balance.values()) <= {0}
+    assert balance, "a log of at least one record has a ledger"
+
+
+@examples(40)
+@given(log=logs(), cuts=sizes, epoch=st.integers(1, 3))
+def test_with_hardly_any_memory_the_answer_is_the_same(log: list[LogRecord], cuts: list[int], epoch: int) -> None:
+    assert_agree(run(log, cuts, page_bytes=1, epoch=epoch).pages, oracle(log))
+
+
+@examples(60)
+@given(
+    log=logs(),
+    cuts=sizes,
+    crashes=st.lists(st.integers(0, len(FENCED_TABLES)), max_size=12),
+    epoch=st.integers(1, 3),
+)
+def test_a_crash_between_any_two_inserts_changes_nothing(
+    log: list[LogRecord], cuts: list[int], crashes: list[int], epoch: int
+) -> None:
+    assert_agree(run_with_crashes(log, cuts, crashes, epoch), oracle(log))
+
+
+@examples(40)
+@given(log=logs(broken=False), one=sizes, other=sizes)
+def test_the_rows_do_not_depend_on_where_batches_are_cut(log: list[LogRecord], one: list[int], other: list[int]) -> None:
+    left, right = run(log, one).pages, run(log, other).pages
+    assert left.tables["clicks"] == right.tables["clicks"]
+    assert left.ledger() == right.ledger()
+    assert left.rollups(STORES) == right.rollups(STORES)
+    assert sorted(map(repr, left.standing(0))) == sorted(map(repr, right.standing(0)))

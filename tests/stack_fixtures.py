@@ -1,0 +1,28 @@
+"""One embedded stack for the whole test session, on free ports, in a temporary folder."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from ops.stack import Stack, StackError
+from ops.stack.kafka_jars import ensure_jars, find_java
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Kafka, MongoDB, ClickHouse and Redis; skips, with the reason, where Java or Maven is missing."""
+    try:
+        find_java()
+        ensure_jars()
+    except StackError as error:
+        pytest.skip(str(error))
+    # The environment's URLs may be production's: tests run on parts of their own.
+    with Stack(tmp_path_factory.mktemp("stack"), ports="auto", external={}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """ClickHouse alone, for tests that need nothing else and may kill it."""
+    with Stack(tmp_path_factory.mktemp("clickhouse"), ports="auto", parts={"clickhouse"}, external={}) as running:
+        yield running
