@@ -16,6 +16,7 @@ from marketplace.collections import STORES
 from marketplace.stores import InvalidStore, Store, hash_write_key
 
 _CACHE_SECONDS: Final = 5.0
+_GRACE_SECONDS: Final = 25.0
 _MAX_CACHED: Final = 10_000
 _TIMEOUT_MS: Final = 3_000
 
@@ -177,32 +178,55 @@ class MemoryStores:
 class StoreDirectory:
     """Stores by write key, remembered for a few seconds and for as long as Mongo is away.
 
-    Two threads may ask Mongo for the same key at once, which costs a query and nothing else.
+    A key in steady use is looked up again in the background (:meth:`claim_refresh`), so that its requests never wait
+    for Mongo. Two threads may ask Mongo for the same key at once, which costs a query and nothing else.
 
     Args:
         book: Where to look.
         cache_seconds: How old an answer may be, also the answer that there is no such key.
+        grace_seconds: How much longer :meth:`cached` gives it while it is being looked up again.
         max_cached: How many answers are remembered of either kind; the oldest go first.
     """
 
     def __init__(
-        self, book: StoreBook, *, cache_seconds: float = _CACHE_SECONDS, max_cached: int = _MAX_CACHED
+        self,
+        book: StoreBook,
+        *,
+        cache_seconds: float = _CACHE_SECONDS,
+        grace_seconds: float = _GRACE_SECONDS,
+        max_cached: int = _MAX_CACHED,
     ) -> None:
         self._book = book
         self._cache_seconds = cache_seconds
+        self._grace_seconds = grace_seconds
         self._max_cached = max_cached
         self._known: OrderedDict[str, tuple[float, Store]] = OrderedDict()
         self._unknown: OrderedDict[str, float] = OrderedDict()
+        self._claimed: dict[str, float] = {}
 
     def cached(self, write_key: str, now: float) -> Store | None:
-        """A fresh answer from memory, or None when :meth:`find` must ask.
+        """An answer from memory that is fresh or in its grace, or None when :meth:`find` must ask.
 
         Args:
             write_key: As the client sent it.
             now: Seconds of a monotonic clock.
         """
         entry = self._known.get(hash_write_key(write_key))
-        return entry[1] if entry is not None and now - entry[0] < self._cache_seconds else None
+        if entry is None or now - entry[0] >= self._cache_seconds + self._grace_seconds:
+            return None
+        return entry[1]
+
+    def claim_refresh(self, write_key: str, now: float) -> bool:
+        """Whether the caller should call :meth:`find` in the background: the answer is old and nobody else is at it."""
+        digest = hash_write_key(write_key)
+        entry = self._known.get(digest)
+        if entry is None or now - entry[0] < self._cache_seconds:
+            return False
+        if now - self._claimed.get(digest, -self._cache_seconds) < self._cache_seconds:
+            return False
+        self._claimed = {key: at for key, at in self._claimed.items() if now - at < self._cache_seconds}
+        self._claimed[digest] = now
+        return True
 
     def find(self, write_key: str, now: float) -> Store | None:
         """The store of a write key, or None when no store has it; may ask Mongo and block.
@@ -213,6 +237,7 @@ class StoreDirectory:
 
         Raises:
             StoresUnavailable: Mongo did not answer and this key was never seen.
+            InvalidStore: The document does not hold and this key was never seen.
         """
         digest = hash_write_key(write_key)
         entry = self._known.get(digest)
@@ -226,7 +251,7 @@ class StoreDirectory:
         except (StoresUnavailable, InvalidStore):
             if entry is None:
                 raise
-            return entry[1]
+            store = entry[1]
         if store is None:
             self._known.pop(digest, None)
             _remember(self._unknown, digest, now, self._max_cached)

@@ -22,7 +22,7 @@ _BUFFER_BYTES: Final = 256 * 1024
 
 
 class BrokenLogFile(Refused):
-    """The file cannot be read, or not any further; the message names it. The lines before that were imported."""
+    """The file cannot be read, or not any further; the message names it. Lines before the break may be imported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +67,16 @@ def read_lines(name: str, raw: BinaryIO) -> Iterator[LogLine]:
 
 
 def _whole_line(number: int, first: bytes, lines: BinaryIO) -> LogLine:
-    full_bytes = len(first)
-    end = first
-    while not end.endswith(b"\n"):
-        end = lines.readline(_BUFFER_BYTES)
-        if not end:
+    full_bytes, tail = len(first), first[-2:]
+    while not tail.endswith(b"\n"):
+        further = lines.readline(_BUFFER_BYTES)
+        if not further:
             return LogLine(number, first, full_bytes)
-        full_bytes += len(end)
-    line_end = 2 if end.endswith(b"\r\n") else 1
-    return LogLine(number, first[: full_bytes - line_end], full_bytes - line_end)
+        full_bytes += len(further)
+        # A carriage return may have been the last byte of the part before.
+        tail = (tail + further[-2:])[-2:]
+    content_bytes = full_bytes - (2 if tail == b"\r\n" else 1)
+    return LogLine(number, first[:content_bytes], content_bytes)
 
 
 def _decompressed(raw: BinaryIO) -> BinaryIO:

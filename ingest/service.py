@@ -61,6 +61,7 @@ class CollectService:
         self._salts = SaltCache(parts.salts)
         self._client_buckets = TokenBuckets(parts.config.client_limit)
         self._store_buckets = TokenBuckets(parts.config.store_limit)
+        self._refreshing: set[asyncio.Task[Store | None]] = set()
         self._partitions: tuple[float, int] | None = None
         self._partitions_lock = asyncio.Lock()
 
@@ -84,6 +85,10 @@ class CollectService:
             raise HttpFault(401, "write_key", "send the store's write key", close=True)
         now = self._parts.monotonic()
         store = self._directory.cached(write_key, now)
+        if store is not None and self._directory.claim_refresh(write_key, now):
+            refresh = asyncio.create_task(asyncio.to_thread(self._directory.find, write_key, now))
+            self._refreshing.add(refresh)
+            refresh.add_done_callback(self._refreshing.discard)
         if store is None:
             try:
                 store = await asyncio.to_thread(self._directory.find, write_key, now)

@@ -177,6 +177,10 @@ class LineIds:
         ordinal = self._count(int.from_bytes(digest[:8], "big"))
         return blake2b(digest + ordinal.to_bytes(8, "big"), digest_size=16, key=self._key).hexdigest()
 
+    def remembered(self) -> int:
+        """How many distinct lines are remembered, at most ``2 * max_lines``."""
+        return len(self._recent) + len(self._older)
+
     def _count(self, name: int) -> int:
         seen = self._recent.get(name)
         if seen is None:

@@ -16,11 +16,12 @@ from typing import IO, Final
 import pyarrow as pa
 
 from connectors.clickhouse import ClickHouse
+from connectors.errors import Unavailable
 from connectors.mongo_stores import connect
 from connectors.store_stats import Generations
 from flows.clicks.structure import structure_of
 from marketplace.settings import Settings
-from marketplace.tables import GENERATIONS
+from marketplace.tables import FENCED_TABLES, GENERATIONS
 from ops.stack.guard import guarded
 
 FINAL_EXITS: Final = {3: "a newer start of the flow has taken over", 4: "it was refused; its log says by whom"}
@@ -28,6 +29,7 @@ FINAL_EXITS: Final = {3: "a newer start of the flow has taken over", 4: "it was 
 
 _STOP_SECONDS: Final = 8.0
 _HANG_SECONDS: Final = 60.0
+_INSERTS_SECONDS: Final = 60.0
 _BACKOFF_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -182,7 +184,21 @@ def take_generation(settings: Settings) -> int:
         client.close()
     row = pa.table({"flow": ["clicks"], "generation": pa.array([generation], pa.uint64())})
     clickhouse.insert_where(GENERATIONS.name, structure_of(GENERATIONS), row, "1", f"clicks-{generation}")
+    _let_inserts_end(clickhouse)
     return generation
+
+
+def _let_inserts_end(clickhouse: ClickHouse) -> None:
+    """Wait for inserts of an earlier start that the server was working on when the new generation came.
+
+    They were let in before it and may still land; the fences are read only after them.
+    """
+    deadline = time.monotonic() + _INSERTS_SECONDS
+    prefixes = " OR ".join(f"query LIKE 'INSERT INTO {clickhouse.database}.{t.name} %'" for t in FENCED_TABLES)
+    while int(clickhouse.rows(f"SELECT count() FROM system.processes WHERE {prefixes}")[0][0]) > 0:
+        if time.monotonic() > deadline:
+            raise Unavailable("ClickHouse is still working on inserts of an earlier start of the flow")
+        time.sleep(0.1)
 
 
 def _free_addresses(count: int) -> list[str]:

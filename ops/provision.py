@@ -7,9 +7,9 @@ or a topic with keys is not altered behind anybody's back.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from pymongo.errors import PyMongoError
+from pymongo.errors import CollectionInvalid, OperationFailure, PyMongoError
 
 from connectors.clickhouse import ClickHouse
 from connectors.errors import Unavailable
@@ -19,6 +19,8 @@ from marketplace.collections import COLLECTIONS, Collection
 from marketplace.settings import Settings
 from marketplace.tables import TABLES, Table
 from marketplace.topics import TOPICS
+
+_NAMESPACE_EXISTS: Final = 48
 
 
 @dataclass
@@ -98,13 +100,23 @@ def _collections(settings: Settings, report: Report) -> None:
         existing = set(database.list_collection_names())
         for collection in COLLECTIONS:
             if collection.name not in existing:
-                database.create_collection(collection.name)
+                _create(database, collection.name)
                 report.made.append(f"collection {collection.name}")
             _indexes(database[collection.name], collection, report)
     except PyMongoError as error:
         raise Unavailable(f"Mongo does not answer: {' '.join(str(error).split())[:200]}") from error
     finally:
         client.close()
+
+
+def _create(database: Any, name: str) -> None:
+    try:
+        database.create_collection(name)
+    except CollectionInvalid:
+        return  # another process made it in between, which is as good
+    except OperationFailure as error:
+        if error.code != _NAMESPACE_EXISTS:
+            raise
 
 
 def _indexes(target: Any, collection: Collection, report: Report) -> None:

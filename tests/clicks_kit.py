@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from connectors.bot_list import CrawlerList
 from connectors.geoip import GeoIP
@@ -33,6 +33,9 @@ GOOGLEBOT: Final = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.c
 
 LOOKUPS: Final = Lookups(places=GeoIP().snapshot(), agents=UserAgents())
 AGENTS: Final = CrawlerList()
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 TRANSPORT_FIELDS: Final = frozenset({"key", "received_at_ms", "sent_at_ms", "visitor"})
 
@@ -119,6 +122,19 @@ def oracle(log: Iterable[LogRecord], stores: Mapping[str, Store] = STORES) -> Ex
     return expect(log, stores, LOOKUPS, AGENTS)
 
 
+def differences(expected: Mapping[_Key, _Value], actual: Mapping[_Key, _Value]) -> dict[_Key, tuple[object, object]]:
+    """Where two tables of numbers are not the same: what was expected and what is there."""
+    keys = expected.keys() | actual.keys()
+    return {key: (expected.get(key), actual.get(key)) for key in keys if expected.get(key) != actual.get(key)}
+
+
+def expected_ledger(expected: Expected) -> dict[tuple[str, int, str, str], int]:
+    """The rows of the ledger as the oracle has them: by store, hour, kind and name."""
+    ledger = {(store, hour, "received", "received"): events for (store, hour), events in expected.received.items()}
+    ledger |= {(store, hour, "outcome", name): events for (store, hour, name), events in expected.ledger.items()}
+    return ledger | {(store, hour, "note", name): events for (store, hour, name), events in expected.notes.items()}
+
+
 def by_partition(log: Iterable[LogRecord]) -> dict[int, list[LogRecord]]:
     """The log's records by partition, in their order."""
     parts: dict[int, list[LogRecord]] = defaultdict(list)
@@ -198,7 +214,11 @@ def run(
 
 
 def run_with_crashes(
-    log: Iterable[LogRecord], sizes: Sequence[int], crashes: Sequence[int], epoch: int = 1
+    log: Iterable[LogRecord],
+    sizes: Sequence[int],
+    crashes: Sequence[int],
+    epoch: int = 1,
+    page_bytes: int = DEFAULT_PAGE_BYTES,
 ) -> MemoryPages:
     """Send one partition's log through machines that crash.
 
@@ -208,12 +228,14 @@ def run_with_crashes(
         crashes: For each epoch, how many tables were written before the process died; all of them means it lived.
             After the last one nothing crashes any more.
         epoch: Batches that are written together.
+        page_bytes: Memory for the past.
     """
     records, pages, script = list(log), MemoryPages(), list(crashes)
     while True:
         fences = pages.fences(0)
         rest = [record for record in records if record.offset > fences.get(FENCED_TABLES[-1].name, -1)]
-        if not _live(machine_on(pages), cut(rest, sizes, fences.values()), pages, script, epoch):
+        machine = machine_on(pages, page_bytes=page_bytes)
+        if not _live(machine, cut(rest, sizes, fences.values()), pages, script, epoch):
             return pages
 
 

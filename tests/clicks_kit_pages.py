@@ -48,14 +48,11 @@ class MemoryPages:
         for table in FENCED_TABLES[:tables]:
             fences = {result.partition: self._fences[result.partition].get(table.name, -1) for result in results}
             for result in results:
-                if table.name in result.tables and result.last_offset > fences[result.partition]:
-                    self._insert(table.name, result.partition, result.tables[table.name])
-
-    def _insert(self, name: str, partition: int, table: pa.Table) -> None:
-        rows = plain_rows(table)
-        self.tables[name] += rows
-        last = max((row["source_offset"] for row in rows), default=-1)
-        self._fences[partition][name] = max(last, self._fences[partition].get(name, -1))
+                rows = plain_rows(result.tables[table.name]) if table.name in result.tables else []
+                last = max((row["source_offset"] for row in rows), default=-1)
+                if last > fences[result.partition]:
+                    self.tables[table.name] += rows
+                    self._fences[result.partition][table.name] = last
 
     def fences(self, partition: int) -> dict[str, int]:
         """The highest offset in each table that has rows of the partition."""

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from flows.clicks.batch import I32, I64, U8, U64, Bools
 from flows.clicks.families import Family
+from flows.clicks.hashing import distinct
 from marketplace.rollups import DIMENSIONS, QUARTER_MS, SPARSE, Dimension
 
 _BUCKETS: Final = np.int64(1 << 32)
@@ -123,7 +124,7 @@ def _group(
         events = len(visitor_code)
     groups, inverse = np.unique(key, return_inverse=True)
     sums = np.stack([np.bincount(inverse, column, len(groups)) for column in measures.T], axis=1).astype(np.int64)
-    ids = np.unique(inverse[:events] * max(len(visitors), 1) + visitor_code)
+    ids = distinct(inverse[:events] * max(len(visitors), 1) + visitor_code)
     id_group, id_code = np.divmod(ids, max(len(visitors), 1))
     counts = np.bincount(id_group, minlength=len(groups))
     # A session that grew without changing its bucket retracts and adds the same: nothing is left to say.

@@ -78,8 +78,9 @@ class Worker:
         tile = LiveTile(settings.urls.redis)
         projector = Projector(clickhouse, StoreStats(mongo, settings.database), tile, lambda: datetime.now(UTC))
         producer = Producer(settings.urls.kafka, client_id=GROUP)
-        self.writer = Writer(clickhouse, producer, projector, generation, progress, stop.asked)
-        self._fences = read_fences(clickhouse)
+        # Read once: where batches are cut and what is skipped must agree.
+        self.fences = read_fences(clickhouse)
+        self.writer = Writer(clickhouse, producer, projector, generation, self.fences, progress, stop.asked)
         self._pages = ClickHousePages(clickhouse)
         self._stores = CachedStores(MongoStores(mongo, settings.database))
         self._places = GeoIP(Path(settings.geoip_file)) if settings.geoip_file else GeoIP()
@@ -109,7 +110,7 @@ class Worker:
             self._stores,
             lambda: Lookups(self._places.snapshot(), self._agents),
             self._crawlers,
-            self._fences.get(partition, {}),
+            self.fences.get(partition, {}),
         )
         return self._machines[partition]
 
@@ -140,7 +141,7 @@ def build(
 
     def hub() -> Hub:
         reader = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, GROUP)
-        return Hub(reader, read_fences(ClickHouse(settings.urls.clickhouse, settings.database)), pace)
+        return Hub(reader, worker().fences, pace)
 
     asking = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, GROUP)
     partitions = asking.partitions()

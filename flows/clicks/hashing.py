@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from flows.clicks.batch import I64, U64
+
+_Number = TypeVar("_Number", np.int64, np.uint64)
 
 _ODD_A: Final = np.uint64(0x9E3779B97F4A7C15)
 _ODD_B: Final = np.uint64(0xBF58476D1CE4E5B9)
@@ -23,3 +26,14 @@ def mix(left: U64, right: U64 | I64) -> U64:
     """Combine two columns to one of well spread 64-bit keys (multiply, xor and shift, as in splitmix64)."""
     mixed = (left ^ (right.astype(np.uint64) * _ODD_A)) * _ODD_B
     return np.asarray(mixed ^ (mixed >> _SHIFT), dtype=np.uint64)
+
+
+def distinct(values: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
+    """Distinct values in ascending order.
+
+    ``np.unique`` without an inverse hashes, which costs three times as much where most values are distinct.
+    """
+    ordered = np.sort(values)
+    new = np.ones(len(ordered), dtype=np.bool_)
+    new[1:] = ordered[1:] != ordered[:-1]
+    return ordered[new]

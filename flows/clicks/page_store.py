@@ -25,13 +25,17 @@ def _i64(column: pa.ChunkedArray) -> I64:
     return np.asarray(column.to_numpy(), dtype=np.int64)
 
 
-def read_fences(clickhouse: ClickHouse) -> dict[int, dict[str, int]]:
+Fences = dict[int, dict[str, int]]
+"""For each partition: the highest applied offset by table name."""
+
+
+def read_fences(clickhouse: ClickHouse) -> Fences:
     """For each partition that has rows: the highest offset in each of the fenced tables.
 
     Raises:
         Unavailable: ClickHouse is away.
     """
-    fences: dict[int, dict[str, int]] = {}
+    fences: Fences = {}
     for table in FENCED_TABLES:
         query = f"SELECT source_partition, max(source_offset) FROM {clickhouse.database}.{table.name} GROUP BY 1"
         for partition, offset in clickhouse.rows(query):

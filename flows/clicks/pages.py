@@ -177,6 +177,7 @@ class Pages:
                 break
             if self._touched.get(("dedupe", hour), -1) <= applied:
                 del self._dedupe[hour]
+                self._touched.pop(("dedupe", hour), None)
                 self._stored_dedupe.add(hour)
         dropped = False
         for hour in list(self._visits):
@@ -184,6 +185,7 @@ class Pages:
                 break
             if self._touched.get(("visit", hour), -1) <= applied:
                 del self._visits[hour]
+                self._touched.pop(("visit", hour), None)
                 self._stored_visits.add(hour)
                 dropped = True
         return dropped

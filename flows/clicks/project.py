@@ -5,18 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from connectors.clickhouse import ClickHouse
 from connectors.errors import Unavailable
 from connectors.live_tile import LiveTile
 from connectors.store_stats import DayStats, StoreStats
+from flows.clicks.page_store import Fences
 from flows.clicks.rows import BatchResult
 from marketplace.tables import ROLLUPS, VISITOR_STATE
 
 log = logging.getLogger(__name__)
 
 StoreDay = tuple[str, int]
+"""A slug and days since 1970 by the store's own date."""
+
+_DAYS_AT_ONCE: Final = 500
 
 
 class Projector:
@@ -51,6 +55,27 @@ class Projector:
             self._tile.save(days, live, int(self._now().timestamp() * 1000))
         except Unavailable as error:
             log.warning("the live tile is behind: %s", error)
+
+    def catch_up(self, fences: Fences, window: int) -> None:
+        """Refresh the days that the newest ``window`` records of each partition touched.
+
+        A process that died between writing the tables and refreshing the read models left at most that much behind.
+
+        Raises:
+            Unavailable: ClickHouse or Mongo is away.
+        """
+        newest = [
+            f"(source_partition = {partition} AND source_offset + {window} > {max(tables.values())})"
+            for partition, tables in fences.items()
+        ]
+        if newest:
+            rows = self._clickhouse.rows(
+                f"SELECT DISTINCT store, toUInt32(bucket) FROM {self._clickhouse.database}.{ROLLUPS.name} "
+                f"WHERE grain = 'day' AND dimension = 'all' AND ({' OR '.join(newest)})"
+            )
+            touched = sorted((str(store), int(seconds) // 86_400) for store, seconds in rows)
+            for first in range(0, len(touched), _DAYS_AT_ONCE):
+                self._stats.save(self.read(touched[first : first + _DAYS_AT_ONCE]))
 
     def read(self, touched: Sequence[StoreDay]) -> list[DayStats]:
         """The days as the rollups have them.

@@ -71,8 +71,9 @@ def _moments(ms: I64) -> pa.Array:
 
 def _coded(family: Family, codes: I32, position: int) -> pa.Array:
     used, inverse = np.unique(codes, return_inverse=True)
-    texts = pa.array([family.rows[code][position] for code in used.tolist()], pa.string())
-    return pa.DictionaryArray.from_arrays(pa.array(inverse.astype(np.int32)), texts)
+    # Different answers can agree in one column (a browser in two versions), and a dictionary holds each text once.
+    texts = _category([family.rows[code][position] for code in used.tolist()])
+    return pa.DictionaryArray.from_arrays(texts.indices.take(pa.array(inverse.astype(np.int32))), texts.dictionary)
 
 
 def _constant(text: str, count: int) -> pa.Array:

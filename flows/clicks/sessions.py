@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flows.clicks.batch import I32, I64, U8, U64, Bools
+from flows.clicks.hashing import distinct
 from marketplace.outcomes import SESSION_GAP_MS
 
 
@@ -151,7 +152,7 @@ class Sessions:
         return known[holder[int(held.sum()) :]]
 
     def _held_by(self, owner: U64) -> Bools:
-        touched = np.unique(owner)
+        touched = distinct(owner)
         if not len(touched):
             return np.zeros(len(self._owner), dtype=np.bool_)
         at = np.minimum(np.searchsorted(touched, self._owner), len(touched) - 1)

@@ -24,13 +24,14 @@ from hashlib import blake2b
 from typing import Final, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from connectors.clickhouse import ClickHouse
 from connectors.errors import Fenced, Unavailable
 from connectors.kafka.records import Record, RecordProducer
 from flows.clicks.batch import Reject
-from flows.clicks.page_store import read_fences
+from flows.clicks.page_store import Fences, read_fences
 from flows.clicks.project import Projector
 from flows.clicks.rows import BatchResult
 from flows.clicks.structure import structure_of
@@ -75,6 +76,7 @@ class Writer:
         producer: Where dead letters go.
         projector: Refreshes the read models.
         generation: The number of this start; a newer one fences this process out.
+        fences: What the tables held when this start took over.
         progress: Called while waiting for a part that is away, to tell the supervisor that waiting is not hanging.
         give_up: Whether to stop waiting, because the process is asked to leave.
     """
@@ -85,13 +87,15 @@ class Writer:
         producer: RecordProducer,
         projector: Projector,
         generation: int,
+        fences: Fences,
         progress: Callable[[], None],
         give_up: Callable[[], bool],
     ) -> None:
         self._clickhouse, self._producer, self._projector = clickhouse, producer, projector
         self._generation, self._progress, self._give_up = generation, progress, give_up
         self._buffer: list[BatchResult] = []
-        self._fences = self._patiently(lambda: read_fences(clickhouse))
+        self._fences = fences
+        self._patiently(lambda: projector.catch_up(fences, 2 * MAX_BUFFERED_EVENTS))
 
     def add(self, results: Iterable[BatchResult]) -> None:
         """Take results; they are written at the end of the epoch, or earlier when they are many."""
@@ -120,9 +124,7 @@ class Writer:
         self._patiently(lambda: self._projector.refresh(results))
 
     def _insert(self, table: Table, results: Sequence[BatchResult]) -> None:
-        open_results = [
-            r for r in results if table.name in r.tables and r.last_offset > self._fence(table, r.partition)
-        ]
+        open_results = [r for r in results if self._is_open(table, r)]
         if not open_results:
             return
         rows = pa.concat_tables([r.tables[table.name] for r in open_results])
@@ -135,8 +137,13 @@ class Writer:
             self._fences = self._patiently(lambda: read_fences(self._clickhouse))
             raise
 
-    def _fence(self, table: Table, partition: int) -> int:
-        return self._fences.get(partition, {}).get(table.name, -1)
+    def _is_open(self, table: Table, result: BatchResult) -> bool:
+        rows = result.tables.get(table.name)
+        if rows is None:
+            return False
+        # A batch may end in records that lead to no facts, so its rows are compared and not its last offset.
+        newest = pc.max(rows["source_offset"]).as_py()
+        return bool(newest > self._fences.get(result.partition, {}).get(table.name, -1))
 
     def _newest(self) -> str:
         generations = f"{self._clickhouse.database}.{GENERATIONS.name}"

@@ -19,6 +19,7 @@ from bytewax.inputs import AbortExecution, FixedPartitionedSource, StatefulSourc
 from connectors.errors import Refused
 from connectors.kafka.reader import PartitionReader
 from flows.clicks.batch import RawBatch
+from flows.clicks.page_store import Fences
 
 IDLE: Final = timedelta(milliseconds=20)
 MAX_PENDING: Final = 200_000
@@ -63,7 +64,7 @@ class Stop:
 class Hub:
     """The one consumer of a worker, which hands each partition its records."""
 
-    def __init__(self, reader: PartitionReader, fences: dict[int, dict[str, int]], pace: Pace) -> None:
+    def __init__(self, reader: PartitionReader, fences: Fences, pace: Pace) -> None:
         self.reader, self.pace, self._fences = reader, pace, fences
         self._pending: dict[int, list[Any]] = {}
         self._waiting = 0

@@ -25,10 +25,12 @@ from ingest.server import DEFAULT_HOST, DEFAULT_PORT, serve
 from marketplace.stores import InvalidStore, Store, hash_write_key
 from ops.commands.log_progress import LogFile, Progress, open_files, show_progress
 from ops.context import load_settings
+from ops.drain import wait_until_counted
 from ops.provision import ensure_provisioned
 
 _CLOSE_SECONDS = 10.0
 _INTERRUPTED = 130
+_STALL_SECONDS = 20.0
 
 FilesArgument = Annotated[
     list[str], typer.Argument(metavar="FILE...", help="Log files, plain, .gz or .zst; - is stdin.")
@@ -87,10 +89,12 @@ def log(
                 patience=Patience(wait, progress.say),
             )
             counts = _import(destination, opened, progress, include_assets=include_assets)
+            progress.say("In Kafka; waiting until the flow has counted it.")
+            waiting = wait_until_counted(settings, _STALL_SECONDS)
         finally:
             producer.close(_CLOSE_SECONDS)
             client.close()
-    _report(store, counts, time.monotonic() - started, as_json=as_json)
+    _report(store, counts, time.monotonic() - started, waiting, as_json=as_json)
 
 
 def collector(
@@ -152,12 +156,14 @@ def _import(
     return importing.counts
 
 
-def _report(store: str, counts: ImportCounts, seconds: float, *, as_json: bool) -> None:
+def _report(store: str, counts: ImportCounts, seconds: float, waiting: int, *, as_json: bool) -> None:
     if as_json:
-        document: dict[str, Any] = {"store": store, **asdict(counts), "seconds": round(seconds, 3)}
+        document: dict[str, Any] = {"store": store, **asdict(counts), "waiting": waiting, "seconds": round(seconds, 3)}
         typer.echo(json.dumps(document))
         return
     typer.echo(f"{_sentence(counts)} {seconds:.1f} s.")
+    if waiting:
+        typer.echo(f"{waiting:,} records are in Kafka and not counted yet. 'marketplace status' tells whether the flow runs.")
     if counts.unparseable:
         typer.echo("The unparseable lines are in clicks.imports.v1.dlq, with file, line number and reason.")
 

@@ -41,7 +41,7 @@ def _port_option(part: Part) -> Any:
 
 def up(
     data: DataOption = Path(DEFAULT_DATA_DIR),
-    brokers: Annotated[int, typer.Option(help="Kafka brokers: 1 or 3.")] = 1,
+    brokers: Annotated[int | None, typer.Option(help="Kafka brokers: 1 or 3. [default: as before, else 1]")] = None,
     ports: Annotated[str, typer.Option(help="default, or auto for free ones.")] = "default",
     kafka_port: Annotated[int | None, _port_option("kafka")] = None,
     mongo_port: Annotated[int | None, _port_option("mongo")] = None,
@@ -68,11 +68,11 @@ def up(
         except AlreadyRunningError:
             _show(_wait_for_running(data), as_json=as_json, title="The stack is running already")
             return
-        _show(stack.state(), as_json=as_json, title="The stack is up")
         if foreground:
-            _stay(stack)
+            _stay(stack, as_json=as_json)
         else:
             stack.detach()
+            _show(stack.state(), as_json=as_json, title="The stack is up")
 
 
 def down(data: DataOption = Path(DEFAULT_DATA_DIR), as_json: JsonOption = False) -> None:
@@ -102,9 +102,10 @@ def status(data: DataOption = Path(DEFAULT_DATA_DIR), as_json: JsonOption = Fals
         raise typer.Exit(1)
 
 
-def _stay(stack: Stack) -> None:
+def _stay(stack: Stack, *, as_json: bool) -> None:
     """Wait for Ctrl-C, SIGTERM or the supervisor's end, then stop everything."""
     try:
+        _show(stack.state(), as_json=as_json, title="The stack is up")
         while running_state(stack.data_dir) is not None:
             time.sleep(_WATCH_SECONDS)
     except KeyboardInterrupt:

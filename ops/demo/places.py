@@ -112,7 +112,7 @@ CRAWLERS: Final[tuple[str, ...]] = (
     "Mozilla/5.0 (compatible; AhrefsBot/7.0; +http://ahrefs.com/robot/)",
     "Mozilla/5.0 (compatible; YandexBot/3.0; +http://yandex.com/bots)",
     "facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)",
-    f"{_LINUX.replace('(X11; Linux x86_64)', '(X11; Linux x86_64)')}HeadlessChrome/126.0.0.0 Safari/537.36",
+    f"{_LINUX}HeadlessChrome/126.0.0.0 Safari/537.36",
     "curl/8.6.0",
     "python-requests/2.32.3",
     "Go-http-client/1.1",

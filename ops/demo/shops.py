@@ -99,7 +99,7 @@ SHOPS: Final[tuple[Shop, ...]] = (
 
 def write_key(slug: str, seed: int) -> str:
     """The public key of a demo's store; the demo's alone, so it may be computed."""
-    return f"demo-{blake2b(f'write\0{seed}\0{slug}'.encode(), digest_size=16).hexdigest()}"
+    return f"demo-{_digest('write', seed, slug, 16)}"
 
 
 def store_of(shop: Shop, slug: str, seed: int) -> Store:
@@ -110,7 +110,11 @@ def store_of(shop: Shop, slug: str, seed: int) -> Store:
         timezone=shop.timezone,
         domains=(f"{shop.name}.example",),
         write_key_hash=hash_write_key(write_key(slug, seed)),
-        visitor_secret=blake2b(f"visitors\0{seed}\0{slug}".encode(), digest_size=32).hexdigest(),
+        visitor_secret=_digest("visitors", seed, slug, 32),
         blocked_networks=(OFFICE_NETWORK,) if shop.blocks_office else (),
         honour_opt_out=shop.honours_opt_out,
     )
+
+
+def _digest(purpose: str, seed: int, slug: str, size_bytes: int) -> str:
+    return blake2b(f"{purpose} {seed} {slug}".encode(), digest_size=size_bytes).hexdigest()

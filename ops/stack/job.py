@@ -1,7 +1,8 @@
 """What a supervisor is told to run."""
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+
+import msgspec
 
 from ops.stack.model import Part, Urls
 from ops.stack.specs import ProcessSpec
@@ -19,13 +20,11 @@ class Job:
     external: dict[Part, str]
     start_timeout_seconds: float
 
-    def to_json(self) -> str:
+    def to_json(self) -> bytes:
         """The job as one line."""
-        return json.dumps(asdict(self))
+        return msgspec.json.encode(self)
 
     @staticmethod
-    def from_json(line: str) -> "Job":
+    def from_json(line: bytes) -> "Job":
         """The job of a line that `to_json` wrote."""
-        document = json.loads(line)
-        specs = [ProcessSpec(**spec) for spec in document["specs"]]
-        return Job(**{**document, "urls": Urls(**document["urls"]), "specs": specs})
+        return msgspec.json.decode(line, type=Job)

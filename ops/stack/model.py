@@ -1,11 +1,12 @@
 """What the stack consists of and what its state file says."""
 
-import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
+
+import msgspec
 
 Part = Literal["kafka", "mongo", "clickhouse", "redis"]
 
@@ -96,18 +97,15 @@ def state_path(data_dir: Path) -> Path:
 def read_state(data_dir: Path) -> StackState | None:
     """The state a supervisor last wrote, `None` when there is none that this version can read."""
     try:
-        document: dict[str, Any] = json.loads(state_path(data_dir).read_text())
-        if document.get("version") != STATE_VERSION:
-            return None
-        processes = [ProcessInfo(**info) for info in document.pop("processes")]
-        return StackState(**{**document, "urls": Urls(**document["urls"]), "processes": processes})
-    except (OSError, ValueError, TypeError, KeyError):
+        state = msgspec.json.decode(state_path(data_dir).read_bytes(), type=StackState)
+    except (OSError, msgspec.MsgspecError):
         return None
+    return state if state.version == STATE_VERSION else None
 
 
 def write_state(data_dir: Path, state: StackState) -> None:
     """Replace the state file in one step, so that a reader never sees half of it."""
     path = state_path(data_dir)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(asdict(state), indent=2) + "\n")
+    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(state)) + b"\n")
     temporary.replace(path)

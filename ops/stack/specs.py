@@ -1,5 +1,6 @@
 """The command line of every part: what is started, where it keeps its data, where it listens."""
 
+import base64
 import shutil
 import sys
 import uuid
@@ -99,7 +100,11 @@ def _redis_program() -> str:
 
 def kafka_specs(data_dir: Path, ports: Mapping[str, int], brokers: int, java: str, jars: Path) -> list[ProcessSpec]:
     """One KRaft node per broker, each broker and controller in one."""
-    identity = data_dir / "cluster.id"
+    identity = data_dir / f"cluster-of-{brokers}.id"
+    others = [path for path in data_dir.glob("cluster-of-*.id") if path != identity]
+    if others:
+        text = "this data folder belongs to a Kafka cluster of another size"
+        raise StackError(f"{text} ({others[0].stem}): use that --brokers, or another --data")
     if not identity.exists():
         identity.write_text(_kafka_uuid())
     names = kafka_names(brokers)
@@ -123,9 +128,9 @@ def kafka_specs(data_dir: Path, ports: Mapping[str, int], brokers: int, java: st
 
 
 def _kafka_uuid() -> str:
-    import base64
-
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").lstrip("-") or _kafka_uuid()
+    """A random id in Kafka's spelling: 22 characters of URL-safe base64, the first of them no hyphen."""
+    text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    return _kafka_uuid() if text.startswith("-") else text
 
 
 def _kafka_properties(folder: Path, node: int, port: int, controller_port: int, voters: str, brokers: int) -> str:

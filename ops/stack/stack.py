@@ -13,23 +13,19 @@ import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Final, Literal, Self
+from typing import IO, Final, Self
 
-from ops.stack import specs
 from ops.stack.control import announce_death, wish_restart
 from ops.stack.errors import StackError
 from ops.stack.job import Job
-from ops.stack.kafka_jars import ensure_jars, find_java
-from ops.stack.model import DEFAULT_PORTS, PARTS, URL_VARIABLES, Part, ProcessInfo, StackState, Urls, read_state
-from ops.stack.ports import check_free, free_ports, is_free
+from ops.stack.model import PARTS, URL_VARIABLES, Part, ProcessInfo, StackState, Urls, read_state
+from ops.stack.plan import Plan, Ports
 from ops.stack.process import tail
 from ops.stack.reaper import kill_group, start_time
 
 _POLL_SECONDS: Final = 0.05
 _NOTICE_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 45.0
-
-Ports = Literal["default", "auto"] | Mapping[Part, int]
 
 
 class AlreadyRunningError(StackError):
@@ -43,7 +39,7 @@ class Stack:
         data_dir: everything the stack keeps, including its logs; created when missing.
         ports: `auto` takes those of the last time if they are free, else free ones; a mapping or `default` asks for
             exactly those, and what it leaves out is that of the last time or the usual one.
-        brokers: Kafka brokers, 1 or 3.
+        brokers: Kafka brokers, 1 or 3; by default what the data folder was made with, else 1.
         parts: what to run; everything by default.
         external: URLs of parts that run elsewhere; by default those in the environment (`MARKETPLACE_KAFKA_URL`, ...).
         start_timeout_seconds: how long the parts may take until they are healthy.
@@ -54,20 +50,15 @@ class Stack:
         data_dir: Path | str,
         *,
         ports: Ports = "default",
-        brokers: int = 1,
+        brokers: int | None = None,
         parts: Collection[Part] = PARTS,
         external: Mapping[Part, str] | None = None,
         start_timeout_seconds: float = 90.0,
     ) -> None:
-        if brokers not in (1, 3):
-            raise StackError(f"Kafka runs with 1 or with 3 brokers, not with {brokers}")
-        self.data_dir = Path(data_dir).resolve()
-        self._ports = ports
-        self._brokers = brokers
-        self._parts = frozenset(parts)
         if external is None:
             external = {part: os.environ[name] for part, name in URL_VARIABLES.items() if os.environ.get(name)}
-        self._external = {part: url for part, url in external.items() if part in self._parts}
+        self.data_dir = Path(data_dir).resolve()
+        self._plan = Plan(ports, brokers, frozenset(parts), external, start_timeout_seconds)
         self._start_timeout_seconds = start_timeout_seconds
         self._supervisor: subprocess.Popen[bytes] | None = None
 
@@ -110,7 +101,7 @@ class Stack:
             except BlockingIOError:
                 raise AlreadyRunningError(f"the stack in {self.data_dir} is running already") from None
             _bury(self.data_dir)
-            self._launch(self._job(), lock)
+            self._launch(self._plan.job(self.data_dir), lock)
         try:
             self._wait_until_running()
         except BaseException:
@@ -211,49 +202,6 @@ class Stack:
                 raise StackError(f"the supervisor does not see that process {pid} of {name} ended")
             time.sleep(_POLL_SECONDS)
 
-    def _job(self) -> Job:
-        own: frozenset[Part] = self._parts - self._external.keys()
-        names = specs.port_names(own, self._brokers)
-        ports = self._choose_ports(names)
-        check_free({name: (part, ports[name]) for name, part in names.items()})
-        urls = specs.urls_of(ports, self._brokers, self._external)
-        data = {part: self.data_dir / part for part in own}
-        for folder in data.values():
-            folder.mkdir(exist_ok=True)
-        processes: list[specs.ProcessSpec] = []
-        if "kafka" in own:
-            java = find_java()
-            processes += specs.kafka_specs(data["kafka"], ports, self._brokers, java, ensure_jars())
-        if "mongo" in own:
-            processes.append(specs.mongo_spec(data["mongo"], urls, ports["mongo"]))
-        if "clickhouse" in own:
-            processes.append(specs.clickhouse_spec(data["clickhouse"], urls, ports["clickhouse"]))
-        if "redis" in own:
-            processes.append(specs.redis_spec(data["redis"], urls, ports["redis"]))
-        return Job(
-            str(self.data_dir), self._brokers, ports, urls, processes, self._external, self._start_timeout_seconds
-        )
-
-    def _choose_ports(self, names: Mapping[str, Part]) -> dict[str, int]:
-        previous = read_state(self.data_dir)
-        remembered = {} if previous is None else previous.ports
-        fallback = dict(zip(names, free_ports(len(names)), strict=True))
-        if self._ports == "auto":
-            return {name: _free_or(remembered.get(name), fallback[name]) for name in names}
-        asked: Mapping[Part, int] = {} if self._ports == "default" else self._ports
-        chosen: dict[str, int] = {}
-        for name, part in names.items():
-            if name.endswith("-controller"):
-                chosen[name] = _free_or(remembered.get(name), fallback[name])
-            elif part == "kafka":
-                offset = specs.kafka_names(self._brokers).index(name)
-                first = asked.get(part, remembered.get(specs.kafka_names(self._brokers)[0], DEFAULT_PORTS[part]))
-                follower = remembered.get(name, first + offset)
-                chosen[name] = first + offset if part in asked else (first if offset == 0 else follower)
-            else:
-                chosen[name] = asked.get(part, remembered.get(name, DEFAULT_PORTS[part]))
-        return chosen
-
     def _launch(self, job: Job, lock: IO[str]) -> None:
         logs = self.data_dir / "logs"
         logs.mkdir(exist_ok=True)
@@ -272,7 +220,7 @@ class Stack:
                 start_new_session=True,
             )
         assert self._supervisor.stdin is not None
-        self._supervisor.stdin.write(job.to_json().encode() + b"\n")
+        self._supervisor.stdin.write(job.to_json() + b"\n")
         self._supervisor.stdin.flush()
 
     def _wait_until_running(self) -> None:
@@ -316,7 +264,3 @@ def _bury(data_dir: Path) -> None:
     for info in state.processes if state else ():
         if info.pid is not None and info.process_start is not None and start_time(info.pid) == info.process_start:
             kill_group(info.pid, info.process_start)
-
-
-def _free_or(port: int | None, fallback: int) -> int:
-    return port if port is not None and is_free(port) else fallback

@@ -11,8 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -21,11 +20,11 @@ from ops.stack import policy
 from ops.stack.control import take_wishes
 from ops.stack.health import NotHealthyError, check
 from ops.stack.job import Job
-from ops.stack.model import Part, ProcessInfo, StackState, write_state
-from ops.stack.policy import ProcessState, Supervised
+from ops.stack.model import Part, StackState, write_state
+from ops.stack.policy import ProcessState
 from ops.stack.process import Child, rotate, tail
 from ops.stack.reaper import start_time
-from ops.stack.specs import ProcessSpec
+from ops.stack.watched import Watched
 
 _LOG: Final = logging.getLogger("ops.stack.supervisor")
 _STARTING_TICK_SECONDS: Final = 0.05
@@ -37,24 +36,6 @@ _STOP_SECONDS: Final = 10.0
 _ROTATE_SECONDS: Final = 5.0
 #: Kafka goes last: the others stop without it, it is the one that others write to until the end.
 _STOP_ORDER: Final[tuple[tuple[Part, ...], ...]] = (("clickhouse", "redis", "mongo"), ("kafka",))
-
-
-@dataclass(slots=True)
-class Watched:
-    """A process or an external part, and what is known about it."""
-
-    name: str
-    part: Part
-    url: str
-    life: Supervised
-    spec: ProcessSpec | None = None
-    child: Child | None = None
-    ready_ms: int | None = None
-    healthy: bool = False
-    problem: str = ""
-    checking: "Future[None] | None" = None
-    next_check: float = 0.0
-    restart_by: float | None = None
 
 
 class Supervisor:
@@ -164,7 +145,7 @@ class Supervisor:
                 watched.healthy = False
                 self._tell_reaper(f"{child.pid} 0")
                 self._note_exit(watched, child.pid, code, now_ms)
-            elif watched.restart_by is not None and time.monotonic() > watched.restart_by:
+            elif self._hangs(watched, now_ms):
                 child.kill()
         if watched.child is not None:
             return
@@ -176,6 +157,13 @@ class Supervisor:
         elif policy.is_due(watched.life, now_ms):
             watched.life = policy.restarted(watched.life, now_ms)
             self._start(watched)
+
+    def _hangs(self, watched: Watched, now_ms: int) -> bool:
+        """Whether it is past its time to stop, or to become healthy; a process that was healthy may be slow."""
+        if watched.restart_by is not None:
+            return time.monotonic() > watched.restart_by
+        starting = watched.life.state is ProcessState.STARTING
+        return starting and now_ms - watched.life.since_ms > self._job.start_timeout_seconds * 1000
 
     def _note_exit(self, watched: Watched, pid: int, code: int, now_ms: int) -> None:
         # The announcement of a death is written before the kill, so it is there by now.
@@ -261,24 +249,6 @@ class Supervisor:
         return self._logs / f"{watched.name}.log"
 
     def _write(self) -> None:
-        processes = [
-            ProcessInfo(
-                name=watched.name,
-                part=watched.part,
-                url=watched.url,
-                state=watched.life.state.value,
-                external=watched.spec is None,
-                pid=watched.child.pid if watched.child else None,
-                process_start=watched.child.start if watched.child else None,
-                restarts=watched.life.restarts,
-                ready_ms=watched.ready_ms,
-                healthy=watched.healthy,
-                last_exit=watched.life.last_exit,
-                problem=watched.problem,
-                log=str(self._log(watched)) if watched.spec else "",
-            )
-            for watched in self._watched
-        ]
         state = StackState(
             phase=self._phase,
             supervisor_pid=os.getpid(),
@@ -286,7 +256,7 @@ class Supervisor:
             brokers=self._job.brokers,
             ports=self._job.ports,
             urls=self._job.urls,
-            processes=processes,
+            processes=[watched.info(self._log(watched)) for watched in self._watched],
             problem=self._problem,
         )
         if state != self._written:
@@ -305,7 +275,7 @@ def _read_job() -> Job:
         if not byte:
             sys.exit("no job")
         line += byte
-    return Job.from_json(line.decode())
+    return Job.from_json(bytes(line))
 
 
 def main() -> int:

@@ -84,7 +84,7 @@ def test_an_insert_selects_from_its_own_data_by_a_condition_on_the_table(client:
 
 def test_the_statement_and_its_data_may_share_the_body(client: Client, deltas: str) -> None:
     body = BEYOND_THE_FENCE.encode() + b"\n" + _arrow(0)
-    assert client.raw_insert(insert_block=body, compression=None).written_rows == 4
+    assert client.raw_insert("", insert_block=body).written_rows == 4
 
 
 def test_a_parameter_reaches_a_conditional_insert(client: Client, deltas: str) -> None:

@@ -7,24 +7,18 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.clicks.machine import DEFAULT_PAGE_BYTES
 from marketplace.tables import FENCED_TABLES
 from ops.oracle import Expected, Fact, LogRecord
-from ops.oracle.compare import ledger_differences, rollup_differences
-from tests.clicks_kit import STORES, oracle, run, run_with_crashes
+from tests.clicks_kit import STORES, differences, expected_ledger, oracle, run, run_with_crashes
 from tests.clicks_kit_logs import examples, logs, sizes
 from tests.clicks_kit_pages import MemoryPages
 
 
 
-def expected_ledger(expected: Expected) -> dict[tuple[str, int, str, str], int]:
-    ledger = {(store, hour, "received", "received"): events for (store, hour), events in expected.received.items()}
-    ledger |= {(store, hour, "outcome", name): events for (store, hour, name), events in expected.ledger.items()}
-    return ledger | {(store, hour, "note", name): events for (store, hour, name), events in expected.notes.items()}
-
-
 def assert_agree(pages: MemoryPages, expected: Expected) -> None:
-    assert ledger_differences(expected_ledger(expected), pages.ledger()) == []
-    assert rollup_differences(expected.rollups, pages.rollups(STORES)) == []
+    assert differences(expected_ledger(expected), pages.ledger()) == {}
+    assert differences(expected.rollups, pages.rollups(STORES)) == {}
 
 
 def expected_click(fact: Fact) -> dict[str, Any]:
@@ -44,13 +38,13 @@ def expected_click(fact: Fact) -> dict[str, Any]:
     }
 
 
-@examples(60)
+@examples(50)
 @given(log=logs(partitions=2), cuts=sizes)
 def test_ledger_and_every_rollup_are_the_oracles(log: list[LogRecord], cuts: list[int]) -> None:
     assert_agree(run(log, cuts).pages, oracle(log))
 
 
-@examples(40)
+@examples(30)
 @given(log=logs(), cuts=sizes)
 def test_every_fact_is_the_oracles(log: list[LogRecord], cuts: list[int]) -> None:
     wanted = [expected_click(fact) for fact in oracle(log).facts]
@@ -69,26 +63,27 @@ def test_the_ledger_closes_for_each_store_and_hour(log: list[LogRecord], cuts: l
     assert balance, "a log of at least one record has a ledger"
 
 
-@examples(40)
+@examples(30)
 @given(log=logs(), cuts=sizes, epoch=st.integers(1, 3))
 def test_with_hardly_any_memory_the_answer_is_the_same(log: list[LogRecord], cuts: list[int], epoch: int) -> None:
     assert_agree(run(log, cuts, page_bytes=1, epoch=epoch).pages, oracle(log))
 
 
-@examples(60)
+@examples(50)
 @given(
     log=logs(),
     cuts=sizes,
     crashes=st.lists(st.integers(0, len(FENCED_TABLES)), max_size=12),
     epoch=st.integers(1, 3),
+    page_bytes=st.sampled_from([1, DEFAULT_PAGE_BYTES]),
 )
 def test_a_crash_between_any_two_inserts_changes_nothing(
-    log: list[LogRecord], cuts: list[int], crashes: list[int], epoch: int
+    log: list[LogRecord], cuts: list[int], crashes: list[int], epoch: int, page_bytes: int
 ) -> None:
-    assert_agree(run_with_crashes(log, cuts, crashes, epoch), oracle(log))
+    assert_agree(run_with_crashes(log, cuts, crashes, epoch, page_bytes), oracle(log))
 
 
-@examples(40)
+@examples(30)
 @given(log=logs(broken=False), one=sizes, other=sizes)
 def test_the_rows_do_not_depend_on_where_batches_are_cut(log: list[LogRecord], one: list[int], other: list[int]) -> None:
     left, right = run(log, one).pages, run(log, other).pages

@@ -102,7 +102,7 @@ def test_client_time_request_and_status_are_enough_and_more_may_follow(parseable
         (b"   ", "the line is empty"),
         (b"hello world", "client and time are not there"),
         (LINE[:-1], "a quoted field is not closed"),
-        (LINE[:80], "request and status are not there"),
+        (LINE[:77], "request and status are not there"),
         (LINE[:60], "a quoted field is not closed"),
         (LINE.replace(b" 200 ", b" OK "), "request and status are not there"),
         (LINE.replace(b"May", b"Mai"), "the time is not of the form"),

@@ -146,12 +146,14 @@ def _answer_headers(answer: Answer, query_id: str) -> Headers:
         "result_bytes": str(len(answer.body)),
         "elapsed_ns": str(answer.elapsed_ns),
     }
-    return [
+    headers: Headers = [
         (b"x-clickhouse-query-id", query_id.encode("latin-1", "replace")),
         (b"x-clickhouse-summary", json.dumps(summary, separators=(",", ":")).encode()),
-        (b"x-clickhouse-format", answer.format.encode("latin-1", "replace")),
         (b"content-type", _CONTENT_TYPES.get(answer.format, b"text/plain; charset=UTF-8")),
     ]
+    if answer.format:
+        headers.append((b"x-clickhouse-format", answer.format.encode("latin-1", "replace")))
+    return headers
 
 
 async def _respond(send: Send, status: int, headers: Headers, body: bytes) -> None:

@@ -1,7 +1,7 @@
 """One connection to the engine: its settings, and how a statement runs on it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from chdb import _chdb
@@ -17,7 +17,10 @@ _INPUT_TABLE: Final = "_input_of_this_request"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A query's result: the bytes in `format`, and what reading and writing it took."""
+    """A query's result and what reading and writing it took.
+
+    `format` is that of the bytes, and empty for a statement that gives no rows.
+    """
 
     body: bytes
     format: str
@@ -46,6 +49,11 @@ class Connection:
         self._profile = profile
         self._database = ""
         self._settings: dict[str, str] = {}
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it is in read-only mode, which no connection can leave."""
+        return "readonly" in self._settings
 
     def close(self) -> None:
         """Give the connection and its temporary tables back."""
@@ -83,8 +91,9 @@ class Connection:
                 return self._insert_from_input(request, statement, statement.input_call, created)
             if statement.data_format is not None:
                 return self._insert_data(request, statement)
-            output = statement.output_format or request.default_format
-            return self.query(statement.head, output, request.parameters)
+            answer = self.query(statement.head, request.default_format, request.parameters)
+            reports_format = statement.gives_rows or answer.body
+            return replace(answer, format=(statement.output_format or answer.format) if reports_format else "")
         finally:
             for name in created:
                 self.query(f"DROP TEMPORARY TABLE IF EXISTS {_name(name)}")
@@ -129,7 +138,8 @@ class Connection:
         created.append(_INPUT_TABLE)
         head = statement.head.encode("utf-8", "surrogateescape")
         rewritten = head[: call.start] + _INPUT_TABLE.encode() + head[call.end :]
-        return self.query(rewritten.decode("utf-8", "surrogateescape"), "TabSeparated", request.parameters)
+        answer = self.query(rewritten.decode("utf-8", "surrogateescape"), parameters=request.parameters)
+        return replace(answer, format="")
 
     def _fill_temporary_table(self, table: ExternalTable) -> None:
         name = _name(table.name)
@@ -154,7 +164,7 @@ class Connection:
             raise from_engine(str(error)) from None
         return Answer(
             body=b"",
-            format=data_format,
+            format="",
             read_rows=result.rows_written(),
             read_bytes=len(data),
             written_rows=result.rows_written(),

@@ -69,9 +69,8 @@ class Engine:
         settings = dict(request.settings)
         if request.read_only:
             settings.setdefault("readonly", "2")
-        # A connection cannot leave read-only mode, and SQL parameters of an insert stay with it.
-        keep = statement.stateless and "readonly" not in settings
-        keep = keep and not (request.parameters and statement.data_format)
+        # The parameters of an insert with data stay with its connection.
+        keep = statement.stateless and not (request.parameters and statement.data_format)
         with self._connection(request, settings, keep=keep) as connection:
             connection.prepare(request.database, settings)
             return connection.run(request, statement)
@@ -108,9 +107,11 @@ class Engine:
             for place in reversed(range(len(self._idle))):
                 if self._idle[place].fits(database, settings):
                     return self._idle.pop(place)
-            if len(self._idle) >= _IDLE_CONNECTIONS:
-                return self._idle.pop(0)
-        return self._connect()
+            oldest = self._idle.pop(0) if len(self._idle) >= _IDLE_CONNECTIONS else None
+        if oldest is not None and oldest.read_only:
+            oldest.close()
+            oldest = None
+        return oldest or self._connect()
 
     def _release(self, reusable: Connection | None, connection: Connection) -> None:
         if reusable is None:

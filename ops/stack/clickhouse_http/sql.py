@@ -22,8 +22,8 @@ _TOKEN: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
-#: Statements after which a connection is as it was before, so that it may serve somebody else.
-_STATELESS: Final = frozenset({"SELECT", "WITH", "INSERT", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EXISTS"})
+#: Statements that answer with rows, be it none, and leave a connection as it was, so that it may serve somebody else.
+_READS: Final = frozenset({"SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EXISTS", "("})
 
 #: Functions that read the machine's files or the process's own objects and that no grant controls.
 _FORBIDDEN_FUNCTIONS: Final = frozenset({"FILE", "PYTHON"})
@@ -52,12 +52,14 @@ class InputCall:
 class Statement:
     """A request's statement, taken apart.
 
-    `head` is the text for the engine. For an insert with data of its own, `data_format` names the format and
-    `data` holds the bytes after it; `input_call` is set when the insert selects from `input(...)`.
+    `head` is the text for the engine. A `stateless` statement leaves nothing behind on its connection. For an insert
+    with data of its own, `data_format` names the format and `data` holds the bytes after it; `input_call` is set when
+    the insert selects from `input(...)`.
     """
 
     head: str
-    stateless: bool
+    stateless: bool = True
+    gives_rows: bool = False
     output_format: str | None = None
     data_format: str | None = None
     data: bytes = b""
@@ -85,15 +87,20 @@ def parse(query: bytes) -> Statement:
     keyword = first.text.upper() if first else ""
     if keyword == "INSERT":
         return _parse_insert(query, stream)
-    output_format = None
-    previous = ""
-    temporary = False
-    for token in stream:
-        if previous == "FORMAT" and token.kind == "word":
-            output_format = token.text
-        previous = token.text.upper()
-        temporary = temporary or previous == ";"
-    return Statement(_text(query), keyword in _STATELESS and not temporary, output_format)
+    rest = list(stream)
+    reads = keyword in _READS
+    one = all(token.text != ";" for token in rest[:-1])
+    return Statement(_text(query), stateless=reads and one, gives_rows=reads, output_format=_output_format(rest))
+
+
+def _output_format(rest: list[Token]) -> str | None:
+    """The format a statement ends with; `format` may be a column's name anywhere else."""
+    words = [token.text.upper() for token in rest]
+    for place in range(len(rest) - 2, -1, -1):
+        if words[place] == "FORMAT" and rest[place + 1].kind == "word":
+            follower = words[place + 2] if place + 2 < len(words) else ";"
+            return rest[place + 1].text if follower in (";", "SETTINGS") else None
+    return None
 
 
 def _parse_insert(query: bytes, stream: Iterator[Token]) -> Statement:
@@ -108,13 +115,13 @@ def _parse_insert(query: bytes, stream: Iterator[Token]) -> Statement:
         elif depth == 0 and word in ("SELECT", "WITH"):
             selects = True
         elif depth == 0 and word == "VALUES" and not selects:
-            return Statement(_text(query[: token.start]), True, None, "Values", query[token.end :])
+            return Statement(_text(query[: token.start]), data_format="Values", data=query[token.end :])
         elif depth == 0 and word == "FORMAT" and (call or not selects):
             name = next(stream, None)
             if name is not None and name.kind == "word":
                 data = query[_data_start(query, name.end) :]
-                return Statement(_text(query[: token.start]), True, None, name.text, data, call)
-    return Statement(_text(query), True, input_call=call)
+                return Statement(_text(query[: token.start]), data_format=name.text, data=data, input_call=call)
+    return Statement(_text(query), input_call=call)
 
 
 def _input_call(name: Token, stream: Iterator[Token]) -> InputCall | None:

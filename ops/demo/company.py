@@ -1,0 +1,155 @@
+"""The demo's own processes and stores on a stage: opened together, watched together, closed together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from connectors.analytics import Analytics
+from connectors.clickhouse import ClickHouse
+from connectors.errors import Unavailable
+from connectors.kafka.reader import PartitionReader
+from connectors.mongo_stores import MongoStores, connect
+from marketplace.settings import Settings
+from marketplace.stores import Store
+from marketplace.topics import CLICKS_COLLECTED
+from ops.demo.collector import Collector
+from ops.demo.shops import SHOPS, Shop, store_of, write_key
+from ops.demo.stage import Stage
+from ops.flow_runner import FlowOptions, FlowRunner
+
+_TICK_SECONDS: Final = 0.1
+_GROUP: Final = "demo.reader"
+
+
+class DemoFailed(Exception):
+    """The demo cannot go on; the message says why and where to look."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A shop that is open: its store and its write key."""
+
+    shop: Shop
+    store: Store
+    write_key: str
+
+
+def open_shops(settings: Settings, seed: int, run: str, *, fresh: bool) -> list[Opened]:
+    """Make the stores.
+
+    Args:
+        settings: Where Mongo is.
+        seed: Keys and secrets are computed from it.
+        run: Put behind a slug that must be another than before.
+        fresh: Use no store that is there already.
+
+    Raises:
+        Unavailable: Mongo does not answer.
+    """
+    client = connect(settings.urls.mongo)
+    try:
+        book = MongoStores(client, settings.database)
+        taken = {store.slug: store for store in book.list_stores()}
+        opened = []
+        for shop in SHOPS:
+            store = store_of(shop, shop.name, seed)
+            if shop.name in taken and (fresh or taken[shop.name].write_key_hash != store.write_key_hash):
+                store = store_of(shop, f"{shop.name}-{run}", seed)
+            book.upsert_store(store)
+            opened.append(Opened(shop, store, write_key(store.slug, seed)))
+        return opened
+    finally:
+        client.close()
+
+
+class Company:
+    """The collector and the flow, and what can be asked of the topic and the tables.
+
+    Args:
+        stage: Where the parts are.
+        options: How the flow runs.
+    """
+
+    def __init__(self, stage: Stage, options: FlowOptions) -> None:
+        self.stage, self.settings = stage, stage.settings
+        self.clickhouse = ClickHouse(self.settings.urls.clickhouse, self.settings.database)
+        self.analytics = Analytics(self.clickhouse)
+        self.collector = Collector(self.settings, stage.logs / "collector.log")
+        self.flow = FlowRunner(self.settings, options, stage.logs / "flow.log")
+        self.trouble = ""
+
+    def start(self) -> None:
+        """Start both; return when the collector takes events.
+
+        Raises:
+            CollectorFailed: It does not.
+            Unavailable: A part is away.
+        """
+        self.collector.start()
+        self.flow.start()
+        self.collector.wait_ready()
+
+    def watch(self) -> None:
+        """Start again what has ended. Call from the main thread only.
+
+        Raises:
+            FlowFailed: The flow cannot run.
+        """
+        self.collector.watch()
+        try:
+            self.flow.watch()
+            self.trouble = ""
+        except Unavailable as error:
+            self.trouble = str(error)
+
+    def tend(self, done: Callable[[], bool], seconds: float, aim: str) -> None:
+        """Watch until something is done.
+
+        Raises:
+            DemoFailed: It is not in time.
+            FlowFailed: The flow cannot run.
+        """
+        deadline = time.monotonic() + seconds
+        while not done():
+            self.watch()
+            if time.monotonic() > deadline:
+                why = f": {self.trouble}" if self.trouble else ""
+                raise DemoFailed(f"{aim} was not reached in {seconds:.0f} s{why}; logs are in {self.stage.logs}")
+            time.sleep(_TICK_SECONDS)
+
+    def stop(self) -> None:
+        """Stop both; safe at any time."""
+        self.collector.stop()
+        self.flow.stop()
+
+    def log_ends(self) -> dict[int, int]:
+        """The offset after the last record of each partition of the topic.
+
+        Raises:
+            Unavailable: No broker answers.
+        """
+        reader = PartitionReader(self.settings.urls.kafka, CLICKS_COLLECTED.name, _GROUP)
+        try:
+            return {partition: reader.range_of(partition)[1] for partition in reader.partitions()}
+        finally:
+            reader.close()
+
+    def applied_ends(self) -> dict[int, int]:
+        """The first offset of each partition that the tables do not hold; partitions without rows are left out.
+
+        Raises:
+            Unavailable: ClickHouse does not answer.
+        """
+        return {partition: offset + 1 for partition, (offset, _) in self.analytics.applied().items()}
+
+    def is_drained(self, ends: dict[int, int], starts: dict[int, int]) -> bool:
+        """Whether the tables hold everything up to ``ends``; False while ClickHouse is away."""
+        try:
+            applied = self.applied_ends()
+        except Unavailable as error:
+            self.trouble = str(error)
+            return False
+        return all(applied.get(p, starts.get(p, 0)) >= end for p, end in ends.items())

@@ -1,0 +1,34 @@
+"""Records that no collector would write, put on the topic directly: the flow must name each and lose none."""
+
+from __future__ import annotations
+
+import random
+from typing import Final
+
+from connectors.kafka.records import Record
+from marketplace.topics import CLICKS_COLLECTED
+
+_DIRT: Final[tuple[bytes, ...]] = (
+    b"this is not JSON",
+    b'{"key": "cut in the mid',
+    b"\xff\xfe\x00\x01 not UTF-8",
+    b'{"key": "00000000000000aa", "event_id": "\xed\xa0\x80"}',
+    b"",
+    b"[]",
+    b'{"event_id": "no-key", "store": "nobody", "visitor": "00000000000000bb", "received_at_ms": 1}',
+    b'{"key": "short", "event_id": "e", "store": "nobody", "visitor": "00000000000000bb", "received_at_ms": 1}',
+    b'{"key": "00000000000000aa", "event_id": 7, "store": "nobody", "visitor": "00000000000000bb", "received_at_ms": 1}',
+    b'{"key": "00000000000000aa", "event_id": "e", "store": "no-such-store", "visitor": "00000000000000bb", '
+    b'"received_at_ms": 1700000000000}',
+    b'{"key": "00000000000000aa", "event_id": "e", "store": "no-such-store", "visitor": "00000000000000bb", '
+    b'"received_at_ms": 99999999999999999}',
+    b"[" * 2_000,
+)
+
+
+def dirt(count: int, seed: int, partitions: int) -> list[Record]:
+    """So many broken records, spread over the partitions, each kind in turn."""
+    rng = random.Random(seed)
+    return [
+        Record(CLICKS_COLLECTED.name, _DIRT[at % len(_DIRT)], partition=rng.randrange(partitions)) for at in range(count)
+    ]

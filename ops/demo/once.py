@@ -1,0 +1,241 @@
+"""`marketplace demo --once`: traffic in, everything drained, every number compared, one summary."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from connectors.analytics import LedgerRow
+from connectors.errors import Unavailable
+from connectors.kafka.producer import Producer
+from connectors.mongo_stores import MongoStores, connect
+from marketplace.stores import Store
+from marketplace.topics import CLICKS_COLLECTED
+from ops.demo.company import Company, Opened
+from ops.demo.dirt import dirt
+from ops.demo.freshness import Stopwatch
+from ops.demo.models import ReadModels, compare_read_models
+from ops.demo.narrator import Narrator
+from ops.demo.sender import Sender, Target
+from ops.demo.summary import Summary
+from ops.demo.sums import add_ledger, since, store_numbers
+from ops.demo.traffic import Traffic
+from ops.demo.verify import Agreement, ask_oracle, compare_ledger, compare_rollups, read_log
+from ops.oracle import Expected
+
+_SAMPLES: Final = 300
+_SHOWN: Final = 5
+_SETTLE_SECONDS: Final = 60.0
+
+_Answer = TypeVar("_Answer")
+
+
+@dataclass
+class Beginning:
+    """Where the log and the ledger stood before the run."""
+
+    starts: dict[int, int]
+    ledger: list[LedgerRow]
+
+
+class Background(threading.Thread):
+    """Runs something beside the main thread, which keeps the processes; what it raises is kept for :meth:`result`."""
+
+    def __init__(self, work: Callable[[], None], name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self._work = work
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """Work."""
+        try:
+            self._work()
+        except BaseException as error:
+            self._error = error
+
+    def result(self) -> None:
+        """Wait for the end.
+
+        Raises:
+            BaseException: What the work raised; of several, the first.
+        """
+        self.join()
+        error = self._error
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        if error is not None:
+            raise error
+
+
+def remember_beginning(company: Company) -> Beginning:
+    """Ask before anything of this run is sent and before the flow starts."""
+    ends, applied = company.log_ends(), company.applied_ends()
+    return Beginning({partition: applied.get(partition, 0) for partition in ends}, company.analytics.ledger())
+
+
+class OnceRun:
+    """One run.
+
+    Args:
+        company: The running collector and flow.
+        opened: The shops.
+        beginning: Where the log stood.
+        narrator: Told how far it is.
+        seed: Of the traffic.
+        clicks: How many events to send.
+    """
+
+    def __init__(
+        self, company: Company, opened: list[Opened], beginning: Beginning, narrator: Narrator, seed: int, clicks: int
+    ) -> None:
+        self._company, self._opened, self._beginning = company, opened, beginning
+        self._narrator, self._seed, self._clicks = narrator, seed, clicks
+        self._stopwatch = Stopwatch(company.clickhouse, [o.store.slug for o in opened], clicks // 8 // _SAMPLES)
+        collector = company.collector
+        keys = {o.shop.name: o.write_key for o in opened}
+        target = Target(collector.host, collector.port, keys, on_accepted=self._stopwatch.note)
+        self.sender = Sender(target)
+        self.dirt = 0
+
+    def send(self) -> None:
+        """Send everything; return when all of it is answered.
+
+        Raises:
+            SendFailed, FlowFailed, Unavailable: It cannot be.
+        """
+        traffic = Traffic(self._seed, time.time_ns() // 1_000_000)
+        worker = Background(lambda: self.sender.send_all(traffic.backlog(self._clicks)), "traffic")
+        self._stopwatch.start()
+        began = time.monotonic()
+        with self._narrator.counting("traffic", f"Sending {self._clicks:,} events", self._clicks):
+            worker.start()
+            try:
+                while worker.is_alive():
+                    self._company.watch()
+                    sent = self.sender.sent
+                    rate = sent.events / max(0.1, time.monotonic() - began)
+                    self._narrator.count(sent.events, f"{sent.events:,} events, {rate:,.0f}/s")
+                    worker.join(0.1)
+            except BaseException:
+                self.sender.stop()
+                raise
+            worker.result()
+        self._send_dirt()
+
+    def drain(self) -> dict[int, int]:
+        """Wait until every table holds everything; gives the ends of the log.
+
+        Raises:
+            DemoFailed, FlowFailed: It does not come to that.
+        """
+        company, starts = self._company, self._beginning.starts
+        with self._narrator.phase("drain", "Waiting until every table holds everything"):
+            ends = self._log_ends()
+            patience = _SETTLE_SECONDS + self._clicks / 500
+            company.tend(lambda: company.is_drained(ends, starts), patience, "the end of the log")
+            seen_by = time.monotonic() + 2
+            company.tend(lambda: not self._stopwatch.pending or time.monotonic() > seen_by, 10, "the sample's end")
+        self._stopwatch.stop()
+        return ends
+
+    def conclude(self, ends: dict[int, int]) -> Summary:
+        """Compare everything with the oracle and sum up.
+
+        Raises:
+            Unavailable: A part is away for longer than a moment.
+        """
+        with self._narrator.phase("oracle", "Asking the oracle"):
+            records = self._patiently(lambda: read_log(self._company.settings, self._beginning.starts, ends))
+            stores = self._patiently(self._all_stores)
+            expected = ask_oracle(self._company.settings, records, stores)
+        with self._narrator.phase("compare", "Comparing every number"):
+            agreement = self._patiently(lambda: self._compare(expected))
+            summary = self._patiently(lambda: self._sum_up(agreement, len(records)))
+        return summary
+
+    def stop(self) -> None:
+        """Send and ask nothing more."""
+        self.sender.stop()
+        self._stopwatch.stop()
+
+    def _send_dirt(self) -> None:
+        count = 12 + self._clicks // 5_000
+        producer = Producer(self._company.settings.urls.kafka, client_id="demo-dirt")
+        try:
+            records = dirt(count, self._seed, CLICKS_COLLECTED.partitions)
+            self._patiently(lambda: producer.send_all(records, 10))
+        finally:
+            producer.close(5)
+        self.dirt = count
+
+    def _log_ends(self) -> dict[int, int]:
+        return self._patiently(self._company.log_ends)
+
+    def _all_stores(self) -> dict[str, Store]:
+        client = connect(self._company.settings.urls.mongo)
+        try:
+            return {store.slug: store for store in MongoStores(client, self._company.settings.database).list_stores()}
+        finally:
+            client.close()
+
+    def _compare(self, expected: Expected) -> Agreement:
+        company, agreement = self._company, Agreement()
+        stores = [o.store for o in self._opened]
+        slugs = {store.slug for store in stores}
+        grown = since(company.analytics.ledger(), self._beginning.ledger, slugs)
+        compare_ledger(agreement, expected, grown, slugs)
+        compare_rollups(agreement, expected, company.analytics, stores)
+        models = ReadModels(company.settings)
+        try:
+            shown = compare_read_models(expected, models, stores)
+        finally:
+            models.close()
+        agreement.compared += shown.compared
+        agreement.differences += shown.differences
+        return agreement
+
+    def _sum_up(self, agreement: Agreement, records: int) -> Summary:
+        company, sent = self._company, self.sender.sent
+        slugs = {o.store.slug for o in self._opened}
+        summary = Summary(seed=self._seed, sent=sent.events, accepted=sent.accepted, data=str(company.stage.folder))
+        summary.rejected_at_the_door = sent.rejected
+        summary.broken_in_the_topic = self.dirt
+        add_ledger(summary, since(company.analytics.ledger(), self._beginning.ledger, slugs))
+        summary.written_twice = records - sent.accepted - self.dirt
+        models = ReadModels(company.settings)
+        try:
+            summary.stores = [store_numbers(company.analytics, models, o) for o in self._opened]
+        finally:
+            models.close()
+        summary.requests, summary.requests_sent_again = sent.requests, sent.retries
+        freshness = self._stopwatch.freshness
+        summary.click_to_queryable_ms = {
+            "p50": freshness.quantile_ms(0.5),
+            "p99": freshness.quantile_ms(0.99),
+            "samples": len(freshness.seconds),
+        }
+        summary.oracle = {
+            "compared": agreement.compared,
+            "differences": len(agreement.differences),
+            "first": agreement.differences[:_SHOWN],
+        }
+        summary.restarts = {"flow": company.flow.restarts, "collector": company.collector.restarts}
+        seconds = self._narrator.seconds
+        summary.events_per_second = round(sent.events / max(0.01, seconds["traffic"]))
+        summary.ok = not agreement.differences and not summary.ledger_difference and sent.events == self._clicks
+        return summary
+
+    def _patiently(self, ask: Callable[[], _Answer]) -> _Answer:
+        """Ask again while a part is being started again."""
+        deadline = time.monotonic() + _SETTLE_SECONDS
+        while True:
+            try:
+                return ask()
+            except Unavailable:
+                if time.monotonic() > deadline:
+                    raise
+                self._company.watch()
+                time.sleep(0.2)

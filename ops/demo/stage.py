@@ -1,0 +1,119 @@
+"""Where the demo plays: parts that run already, or an embedded stack of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from marketplace.settings import DEFAULT_DATA_DIR, Settings
+from marketplace.settings import Urls as SettingsUrls
+from ops.stack import Stack, Urls, running_urls
+from ops.stack.model import DEFAULT_PORTS, PARTS, URL_VARIABLES
+from ops.stack.ports import is_free
+from ops.stack.reaper import start_time
+
+_PREFIX: Final = "marketplace-demo-"
+_OWNER: Final = "owner"
+
+
+@dataclass
+class Stage:
+    """Parts that run.
+
+    Attributes:
+        settings: Where they are.
+        folder: The data folder; logs and state of the demo's own processes go there.
+        stack: The embedded stack, if the demo started it.
+        temporary: The folder goes with the demo.
+    """
+
+    settings: Settings
+    folder: Path
+    stack: Stack | None = None
+    temporary: bool = False
+
+    @property
+    def logs(self) -> Path:
+        """Where logs go."""
+        return self.folder / "logs"
+
+    def close(self, *, keep: bool) -> None:
+        """Stop what the demo started; ``keep`` leaves the parts running and the folder in place."""
+        if self.stack is not None:
+            if keep:
+                self.stack.detach()
+            else:
+                self.stack.stop()
+        if self.temporary:
+            if keep:
+                (self.folder / _OWNER).unlink(missing_ok=True)
+            else:
+                shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def open_stage(data: Path | None, *, once: bool, brokers: int) -> Stage:
+    """Take the parts that run, or start them.
+
+    Parts are taken from the environment's URLs, or from a stack that runs on the data folder. Otherwise they are
+    started: on the data folder if one is given, else on a temporary one for ``once``, so that earlier runs have no say.
+
+    Raises:
+        StackError: A part cannot be started.
+    """
+    remove_abandoned()
+    folder = (data or Path(DEFAULT_DATA_DIR)).resolve()
+    if all(os.environ.get(URL_VARIABLES[part]) for part in PARTS):
+        return _elsewhere(Urls(*(os.environ[URL_VARIABLES[part]] for part in PARTS)), data, once=once)
+    running = running_urls(folder)
+    if running is not None:
+        return Stage(_settings(running, folder), folder)
+    temporary = once and data is None
+    if temporary:
+        folder = _temporary_folder()
+    # The usual ports are what people and other commands look for; a stack of a minute must not quarrel about them.
+    usual = not temporary and all(is_free(port) for port in DEFAULT_PORTS.values())
+    stack = Stack(folder, ports="default" if usual else "auto", brokers=brokers)
+    stage = Stage(_settings(Urls(), folder), folder, stack, temporary)
+    try:
+        stack.start()
+    except BaseException:
+        stage.close(keep=False)
+        raise
+    stage.settings = _settings(stack.urls, folder)
+    return stage
+
+
+def remove_abandoned() -> None:
+    """Remove temporary folders of demos that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        try:
+            pid, _, started = (folder / _OWNER).read_text().partition(" ")
+            abandoned = str(start_time(int(pid))) != started and running_urls(folder) is None
+        except (OSError, ValueError):
+            continue
+        if abandoned:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _temporary_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    (folder / _OWNER).write_text(f"{os.getpid()} {start_time(os.getpid())}")
+    return folder
+
+
+def _elsewhere(urls: Urls, data: Path | None, *, once: bool) -> Stage:
+    if data is None and once:
+        folder = _temporary_folder()
+        return Stage(_settings(urls, folder), folder, temporary=True)
+    folder = (data or Path(DEFAULT_DATA_DIR)).resolve()
+    return Stage(_settings(urls, folder), folder)
+
+
+def _settings(urls: Urls, folder: Path) -> Settings:
+    found = SettingsUrls(urls.kafka or "-", urls.mongo or "-", urls.clickhouse or "-", urls.redis or "-")
+    settings = Settings.load({**os.environ, "MARKETPLACE_DATA": str(folder)}, found)
+    return Settings(settings.urls, PurePosixPath(folder), settings.database, settings.geoip_file)

@@ -1,0 +1,76 @@
+"""What a demo run tells at its end, as one document."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass
+class StoreNumbers:
+    """A store's numbers over all of the run, from three places.
+
+    Attributes:
+        visitors_error: 0 where ``visitors`` is exact, else one standard error.
+        mongo: Sums over the days of ``store_stats``; visitors of the newest day.
+        redis: The live tile.
+    """
+
+    store: str
+    title: str
+    timezone: str
+    clicks: int = 0
+    refires: int = 0
+    visitors: int = 0
+    visitors_error: float = 0.0
+    sessions: int = 0
+    bounces: int = 0
+    bot_clicks: int = 0
+    mongo: dict[str, Any] = field(default_factory=dict)
+    redis: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Summary:
+    """A run.
+
+    Attributes:
+        ok: Everything was drained, the ledger closes and the oracle agrees.
+        seconds: By phase, in order, and ``total``.
+        sent: Events sent through the collector.
+        accepted, rejected_at_the_door: What the collector answered; rejected events are dead letters, not in the topic.
+        broken_in_the_topic: Records put on the topic directly.
+        written_twice: Records of requests that were sent again although Kafka had them already.
+        received: Records of the topic that the ledger accounts for.
+        outcomes: What became of them; they add up to ``received``.
+        notes: Events whose time was mended.
+        ledger_difference: ``received`` less all outcomes.
+        click_to_queryable_ms: See ``freshness``.
+        oracle: How many numbers were compared, how many differ, and the first of those.
+    """
+
+    ok: bool = False
+    seed: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    sent: int = 0
+    accepted: int = 0
+    rejected_at_the_door: int = 0
+    broken_in_the_topic: int = 0
+    written_twice: int = 0
+    received: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
+    ledger_difference: int = 0
+    stores: list[StoreNumbers] = field(default_factory=list)
+    events_per_second: int = 0
+    click_to_queryable_ms: dict[str, int | None] = field(default_factory=dict)
+    oracle: dict[str, Any] = field(default_factory=dict)
+    requests: int = 0
+    requests_sent_again: int = 0
+    restarts: dict[str, int] = field(default_factory=dict)
+    data: str = ""
+    problem: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """As JSON's types."""
+        return asdict(self)

@@ -1,0 +1,73 @@
+"""Waiting until what is in the log is in the tables."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from connectors.analytics import Analytics
+from connectors.clickhouse import ClickHouse
+from connectors.errors import Unavailable
+from connectors.kafka.reader import PartitionReader
+from marketplace.settings import Settings
+from marketplace.topics import CLICKS_COLLECTED
+
+_POLL_SECONDS: Final = 0.1
+
+
+def end_of_log(settings: Settings) -> dict[int, int]:
+    """The offset that the next record of each partition will get.
+
+    Raises:
+        Unavailable: Kafka does not answer.
+    """
+    reader = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, "ops.drain")
+    try:
+        return {partition: reader.range_of(partition)[1] for partition in reader.partitions()}
+    finally:
+        reader.close()
+
+
+def waiting_records(settings: Settings, ends: dict[int, int]) -> int:
+    """How many records below ``ends`` are not in every table yet.
+
+    Raises:
+        Unavailable: ClickHouse does not answer.
+    """
+    applied = Analytics(ClickHouse(settings.urls.clickhouse, settings.database)).applied()
+    return sum(max(0, end - applied.get(partition, (-1, 0))[0] - 1) for partition, end in ends.items())
+
+
+def wait_until_counted(
+    settings: Settings, stall_seconds: float, progress: Callable[[int], None] = lambda waiting: None
+) -> int:
+    """Wait until everything that is in the log now is in every table.
+
+    Args:
+        settings: Where everything is.
+        stall_seconds: Give up when nothing was counted for this long: no flow is running, or it is stuck.
+        progress: Told how many records are still waiting.
+
+    Returns:
+        How many records are still waiting; 0 unless it gave up.
+
+    Raises:
+        Unavailable: Kafka does not answer.
+    """
+    ends = end_of_log(settings)
+    fewest = None
+    moved_at = time.monotonic()
+    while True:
+        try:
+            waiting = waiting_records(settings, ends)
+        except Unavailable:
+            waiting = fewest if fewest is not None else sum(ends.values())
+        progress(waiting)
+        if waiting == 0:
+            return 0
+        if fewest is None or waiting < fewest:
+            fewest, moved_at = waiting, time.monotonic()
+        elif time.monotonic() - moved_at > stall_seconds:
+            return waiting
+        time.sleep(_POLL_SECONDS)

@@ -1,0 +1,201 @@
+"""The collector as a process of its own, on real Kafka and Mongo."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+import confluent_kafka
+import httpx
+import pytest
+
+from connectors.mongo_stores import MongoStores, connect
+from marketplace.events import CollectedClick, decode_click
+from marketplace.settings import Settings, Urls
+from marketplace.stores import hash_write_key
+from marketplace.topics import CLICKS_COLLECTED
+from ops.provision import ensure_provisioned
+from ops.stack import Stack
+from tests.collector_kit import SHOP, eventually
+
+KAFKA_TIMEOUT_SECONDS = 3.0
+DEADLINE_SECONDS = 60.0
+LISTENING = re.compile(r"Uvicorn running on http://\S+:(\d+)")
+
+
+@dataclass
+class Running:
+    """A collector process and the store that it serves."""
+
+    process: subprocess.Popen[bytes]
+    http: httpx.Client
+    store: str
+    write_key: str
+    log: Path
+    kafka: str
+
+    def post(self, event_ids: list[str], client: httpx.Client | None = None) -> httpx.Response:
+        events = [{"event_id": event_id, "url": "https://shop.example/"} for event_id in event_ids]
+        return (client or self.http).post("/v1/collect", json=events, headers={"x-write-key": self.write_key})
+
+    def clicks(self) -> list[CollectedClick]:
+        return [click for click in read_clicks(self.kafka) if click.store == self.store]
+
+
+def read_clicks(bootstrap: str) -> list[CollectedClick]:
+    consumer = confluent_kafka.Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": "collector-tests", "enable.auto.commit": False}
+    )
+    try:
+        clicks: list[CollectedClick] = []
+        for partition in range(CLICKS_COLLECTED.partitions):
+            place = confluent_kafka.TopicPartition(CLICKS_COLLECTED.name, partition, 0)
+            _, end = consumer.get_watermark_offsets(place, timeout=DEADLINE_SECONDS)
+            consumer.assign([place])
+            seen = 0
+            while seen < end:
+                message = consumer.poll(DEADLINE_SECONDS)
+                assert message is not None
+                assert message.error() is None
+                seen = (message.offset() or 0) + 1
+                clicks.append(decode_click(message.value() or b""))
+        return clicks
+    finally:
+        consumer.close()
+
+
+@pytest.fixture(scope="module")
+def settings(stack: Stack) -> Settings:
+    urls = Urls(stack.urls.kafka, stack.urls.mongo, stack.urls.clickhouse, stack.urls.redis)
+    found = Settings(urls, PurePosixPath(str(stack.data_dir)))
+    ensure_provisioned(found)
+    return found
+
+
+@pytest.fixture
+def running(settings: Settings, tmp_path: Path) -> Iterator[Running]:
+    slug, write_key = f"shop-{uuid.uuid4().hex[:8]}", uuid.uuid4().hex
+    client = connect(settings.urls.mongo)
+    MongoStores(client, settings.database).upsert_store(
+        replace(SHOP, slug=slug, write_key_hash=hash_write_key(write_key))
+    )
+    client.close()
+    environment = {
+        **os.environ,
+        **settings.urls.environment(),
+        "MARKETPLACE_COLLECTOR_PORT": "0",
+        "MARKETPLACE_COLLECTOR_KAFKA_TIMEOUT_SECONDS": str(KAFKA_TIMEOUT_SECONDS),
+    }
+    log = tmp_path / "collector.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen([sys.executable, "-m", "ingest"], env=environment, stderr=output, stdout=output)
+    try:
+        eventually(lambda: LISTENING.search(log.read_text()) or process.poll() is not None, "it listens")
+        found = LISTENING.search(log.read_text())
+        assert found is not None, log.read_text()
+        with httpx.Client(base_url=f"http://127.0.0.1:{found[1]}", timeout=DEADLINE_SECONDS) as http:
+            yield Running(process, http, slug, write_key, log, settings.urls.kafka)
+    finally:
+        process.kill()
+        process.wait(DEADLINE_SECONDS)
+
+
+def test_what_was_accepted_is_on_the_topic_once_each(running: Running) -> None:
+    batches = [[f"{batch}-{number}" for number in range(50)] for batch in range(20)]
+    answers: list[int] = []
+
+    def send(own: list[list[str]]) -> None:
+        with httpx.Client(base_url=running.http.base_url, timeout=DEADLINE_SECONDS) as http:
+            answers.extend(running.post(batch, http).status_code for batch in own)
+
+    threads = [threading.Thread(target=send, args=(batches[part::4],)) for part in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE_SECONDS)
+
+    assert answers == [202] * 20
+    assert sorted(click.event_id for click in running.clicks()) == sorted(sum(batches, []))
+
+
+def test_a_termination_signal_ends_it_cleanly_with_everything_acknowledged(running: Running) -> None:
+    assert running.post(["last"]).status_code == 202
+    running.process.send_signal(signal.SIGTERM)
+
+    assert running.process.wait(DEADLINE_SECONDS) == 0
+    assert [click.event_id for click in running.clicks()] == ["last"]
+
+
+def test_while_the_broker_is_stopped_it_answers_503_in_time_and_goes_on_by_itself(
+    running: Running, stack: Stack
+) -> None:
+    assert running.post(["before"]).status_code == 202
+    broker = stack.pid("kafka")
+    os.kill(broker, signal.SIGSTOP)
+    try:
+        started = time.monotonic()
+        away = running.post(["during"])
+        waited_seconds = time.monotonic() - started
+    finally:
+        os.kill(broker, signal.SIGCONT)
+
+    assert (away.status_code, away.json()["error"]["code"]) == (503, "unavailable")
+    assert int(away.headers["retry-after"]) >= 1
+    assert waited_seconds < KAFKA_TIMEOUT_SECONDS + 3
+    eventually(lambda: running.post(["during"]).status_code == 202, "it takes events again", DEADLINE_SECONDS)
+    clicks = running.clicks()
+    assert {click.event_id for click in clicks} == {"before", "during"}
+    assert len({click.key for click in clicks}) == 2
+
+
+def test_a_broker_that_was_killed_comes_back_and_nothing_acknowledged_is_missing(
+    running: Running, stack: Stack
+) -> None:
+    acknowledged = []
+    stack.kill("kafka")
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while len(acknowledged) < 5:
+        assert time.monotonic() < deadline, running.log.read_text()
+        event_id = f"after-{len(acknowledged)}"
+        if running.post([event_id]).status_code == 202:
+            acknowledged.append(event_id)
+
+    stack.wait_healthy("kafka", DEADLINE_SECONDS)
+    assert set(acknowledged) <= {click.event_id for click in running.clicks()}
+    assert running.http.get("/readyz").status_code == 200
+
+
+def test_its_log_holds_no_address_and_no_key(running: Running) -> None:
+    running.http.get(f"/v1/pixel.gif?key={running.write_key}")
+    with socket.create_connection(("127.0.0.1", running.http.base_url.port or 0)) as connection:
+        connection.sendall(b"nonsense\r\n\r\n")
+        connection.recv(1_000)
+
+    logged = running.log.read_text()
+    assert running.write_key not in logged
+    assert "127.0.0.1" not in logged
+
+
+def test_an_environment_that_cannot_be_used_is_one_line_and_exit_code_2() -> None:
+    finished = subprocess.run(
+        [sys.executable, "-m", "ingest"],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        check=False,
+    )
+
+    assert finished.returncode == 2
+    assert finished.stderr.count("\n") == 1
+    assert "MARKETPLACE_KAFKA_URL" in finished.stderr

@@ -1,0 +1,197 @@
+"""``marketplace ingest log`` on the real parts."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import confluent_kafka
+import pytest
+
+from connectors.mongo_stores import MongoStores, connect
+from marketplace.events import CollectedClick, decode_click
+from marketplace.topics import CLICKS_COLLECTED, IMPORTS_DEAD
+from ops.stack import Stack
+
+DEADLINE_SECONDS = 60.0
+
+
+def line(number: int, target: str = "/page", agent: str = "Browser") -> bytes:
+    return (
+        f"10.0.{number % 7}.1 - - [17/May/2015:10:{number // 60:02d}:{number % 60:02d} +0000] "
+        f'"GET {target} HTTP/1.1" 200 5 "-" "{agent}"\n'
+    ).encode()
+
+
+@dataclass
+class Command:
+    """The command on a stack, for a store of its own."""
+
+    stack: Stack
+    store: str
+
+    def run(self, *arguments: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
+        urls = self.stack.urls
+        return subprocess.run(
+            [sys.executable, "-m", "ops.cli", "ingest", "log", "--store", self.store, *arguments],
+            input=stdin,
+            env={
+                **os.environ,
+                "MARKETPLACE_KAFKA_URL": urls.kafka,
+                "MARKETPLACE_MONGO_URL": urls.mongo,
+                "MARKETPLACE_CLICKHOUSE_URL": urls.clickhouse,
+                "MARKETPLACE_REDIS_URL": urls.redis,
+                **environment,
+            },
+            capture_output=True,
+            timeout=DEADLINE_SECONDS,
+            check=False,
+        )
+
+    def summary(self, *arguments: str, stdin: bytes = b"") -> dict[str, object]:
+        finished = self.run(*arguments, "--json", stdin=stdin)
+        assert finished.returncode == 0, finished.stderr
+        document = json.loads(finished.stdout)
+        assert isinstance(document, dict)
+        return document
+
+    def clicks(self) -> list[CollectedClick]:
+        messages = read(self.stack.urls.kafka, CLICKS_COLLECTED.name, CLICKS_COLLECTED.partitions)
+        clicks = [decode_click(message.value() or b"") for message in messages]
+        return [click for click in clicks if click.store == self.store]
+
+    def dead_letters(self) -> list[tuple[bytes, dict[str, object]]]:
+        messages = read(self.stack.urls.kafka, IMPORTS_DEAD.name, IMPORTS_DEAD.partitions)
+        letters = [(message.value() or b"", dict[str, object](message.headers() or [])) for message in messages]
+        return [letter for letter in letters if letter[1]["store"] == self.store.encode()]
+
+
+def read(bootstrap: str, topic: str, partitions: int) -> list[confluent_kafka.Message]:
+    consumer = confluent_kafka.Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": "import-tests", "enable.auto.commit": False}
+    )
+    try:
+        messages: list[confluent_kafka.Message] = []
+        for partition in range(partitions):
+            place = confluent_kafka.TopicPartition(topic, partition, 0)
+            _, end = consumer.get_watermark_offsets(place, timeout=DEADLINE_SECONDS)
+            consumer.assign([place])
+            seen = 0
+            while seen < end:
+                message = consumer.poll(DEADLINE_SECONDS)
+                assert message is not None
+                assert message.error() is None
+                seen = (message.offset() or 0) + 1
+                messages.append(message)
+        return messages
+    finally:
+        consumer.close()
+
+
+@pytest.fixture
+def command(stack: Stack) -> Command:
+    return Command(stack, f"import-{uuid.uuid4().hex[:8]}")
+
+
+def test_a_file_imported_twice_and_grown_since_counts_each_request_once(command: Command, tmp_path: Path) -> None:
+    whole = b"".join(line(number) for number in range(300)) + line(5) * 2
+    part = tmp_path / "part.log"
+    part.write_bytes(whole[: len(b"".join(line(number) for number in range(180)))])
+    grown = tmp_path / "grown.log"
+    grown.write_bytes(whole)
+
+    summaries = [command.summary(str(file)) for file in (part, part, grown)]
+
+    assert [summary["sent"] for summary in summaries] == [180, 180, 302]
+    clicks = command.clicks()
+    assert len({click.key for click in clicks}) == 302
+    assert len({click.visitor for click in clicks}) == 7
+
+
+def test_the_store_is_created_in_utc_and_it_is_said_once(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "a.log"
+    file.write_bytes(line(1))
+
+    first, second = command.run(str(file)), command.run(str(file))
+
+    assert f"Store {command.store} did not exist: created, time zone UTC." in first.stderr.decode()
+    assert b"created" not in second.stderr
+    client = connect(command.stack.urls.mongo)
+    store = MongoStores(client, "marketplace").get(command.store)
+    client.close()
+    assert store is not None
+    assert store.timezone == "UTC"
+
+
+def test_an_unknown_store_that_must_not_be_created_is_one_clear_line(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "a.log"
+    file.write_bytes(line(1))
+
+    finished = command.run(str(file), "--no-create-store")
+
+    assert finished.returncode == 1
+    assert b"--create-store" in finished.stderr
+    assert b"Traceback" not in finished.stderr
+
+
+def test_compressed_files_and_standard_input_are_read(command: Command, tmp_path: Path) -> None:
+    packed = tmp_path / "a.log.gz"
+    packed.write_bytes(gzip.compress(line(1)))
+
+    summary = command.summary(str(packed), "-", stdin=line(2) + line(3))
+
+    assert (summary["lines"], summary["sent"]) == (3, 3)
+
+
+def test_a_file_named_twice_is_read_once(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "a.log"
+    file.write_bytes(line(1))
+
+    assert command.summary(str(file), str(file))["lines"] == 1
+
+
+def test_assets_are_left_out_unless_they_are_asked_for(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "a.log"
+    file.write_bytes(line(1) + line(2, "/logo.png"))
+
+    without, with_assets = command.summary(str(file)), command.summary(str(file), "--include-assets")
+
+    assert (without["sent"], without["assets_skipped"]) == (1, 1)
+    assert (with_assets["sent"], with_assets["assets_skipped"]) == (2, 0)
+    assert sorted(Counter(click.key for click in command.clicks()).values()) == [1, 2]
+
+
+def test_unparseable_lines_are_dead_letters_and_not_fatal(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "a.log"
+    file.write_bytes(b"\xff\xfe broken\n" + line(1) + line(2)[:-2] + b"\n")
+
+    summary = command.summary(str(file))
+
+    assert (summary["sent"], summary["unparseable"]) == (1, 2)
+    letters = command.dead_letters()
+    assert [(value, headers["line"]) for value, headers in letters] == [
+        (b"\xff\xfe broken", b"1"),
+        (line(2)[:-2], b"3"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["missing.log", "."])
+def test_a_file_that_cannot_be_read_is_named_before_anything_is_imported(
+    command: Command, tmp_path: Path, name: str
+) -> None:
+    good = tmp_path / "good.log"
+    good.write_bytes(line(1))
+
+    finished = command.run(str(good), str(tmp_path / name))
+
+    assert finished.returncode == 1
+    assert str(tmp_path).encode() in finished.stderr
+    assert b"Traceback" not in finished.stderr
+    assert command.clicks() == []

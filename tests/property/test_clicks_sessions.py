@@ -1,0 +1,134 @@
+"""Sessions depend on the set of events, not on how they arrived."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.clicks.sessions import SessionRows, Sessions, merge
+from marketplace.outcomes import SESSION_GAP_MS
+from tests.clicks_kit import CHROME, GOOGLEBOT, STORES, as_log, event, ms, oracle, run, visitor_of
+from tests.clicks_kit_logs import examples
+
+MOMENTS = st.integers(0, 40).map(lambda step: step * (SESSION_GAP_MS // 4)) | st.integers(0, 10 * SESSION_GAP_MS)
+# One click per (visitor, kind, moment): of two at the same moment the earlier arrival names the entry, by rule.
+POINTS = st.lists(st.tuples(st.integers(1, 2), st.integers(0, 1), MOMENTS), min_size=1, max_size=25, unique=True)
+
+
+def rows_of(points: list[tuple[int, int, int]]) -> SessionRows:
+    """Events as intervals of no length; an event's entry code is its moment."""
+    visitor, is_bot, moment = (np.array(column, dtype=np.int64) for column in zip(*points, strict=True))
+    return SessionRows(
+        visitor.astype(np.uint64),
+        is_bot.astype(np.uint8),
+        np.zeros(len(points), np.int32),
+        moment,
+        moment,
+        np.ones(len(points), np.int64),
+        moment.astype(np.int32).reshape(-1, 1),
+    )
+
+
+def as_set(rows: SessionRows) -> list[tuple[int, ...]]:
+    columns = (rows.visitor, rows.is_bot, rows.start_ms, rows.end_ms, rows.clicks, rows.entry[:, 0])
+    return sorted(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def by_hand(points: list[tuple[int, int, int]]) -> list[tuple[int, ...]]:
+    found: list[list[int]] = []
+    for visitor, is_bot, moment in sorted(points):
+        last = found[-1] if found else None
+        if last is not None and last[:2] == [visitor, is_bot] and moment - last[3] <= SESSION_GAP_MS:
+            last[3] = moment
+            last[4] += 1
+        else:
+            found.append([visitor, is_bot, moment, moment, 1, moment])
+    return sorted(tuple(row) for row in found)
+
+
+@examples(100)
+@given(points=POINTS, sizes=st.lists(st.integers(1, 8), min_size=1), seed=st.integers(0, 9))
+def test_any_order_and_any_batches_give_the_same_sessions(
+    points: list[tuple[int, int, int]], sizes: list[int], seed: int
+) -> None:
+    shuffled = random.Random(seed).sample(points, len(points))
+    sessions, start, turn = Sessions(1), 0, 0
+    while start < len(shuffled):
+        size = sizes[turn % len(sizes)]
+        sessions.add(rows_of(shuffled[start : start + size]))
+        start, turn = start + size, turn + 1
+    assert as_set(sessions.rows) == by_hand(points)
+
+
+@examples(100)
+@given(points=POINTS, at=st.integers(0, 25))
+def test_retractions_and_additions_lead_from_what_was_to_what_is(points: list[tuple[int, int, int]], at: int) -> None:
+    sessions, table = Sessions(1), []
+    for part in (points[:at], points[at:]):
+        if part:
+            retracted, added = sessions.add(rows_of(part))
+            for row in as_set(retracted):
+                table.remove(row)
+            table += as_set(added)
+    assert sorted(table) == by_hand(points)
+
+
+@examples(100)
+@given(points=POINTS)
+def test_merging_what_is_merged_changes_nothing(points: list[tuple[int, int, int]]) -> None:
+    once, _ = merge(rows_of(points))
+    twice, holder = merge(once)
+    assert as_set(twice) == as_set(once)
+    assert holder.tolist() == list(range(len(once)))
+
+
+@examples(100)
+@given(points=POINTS)
+def test_every_event_lies_in_the_session_that_is_said_to_hold_it(points: list[tuple[int, int, int]]) -> None:
+    joined, holder = merge(rows_of(points))
+    for (visitor, is_bot, moment), at in zip(points, holder.tolist(), strict=True):
+        assert (joined.visitor[at], joined.is_bot[at]) == (visitor, is_bot)
+        assert joined.start_ms[at] <= moment <= joined.end_ms[at]
+
+
+@examples(100)
+@given(points=POINTS, known=st.integers(0, 25))
+def test_sessions_read_back_beside_newer_ones_in_memory_change_nothing(
+    points: list[tuple[int, int, int]], known: int
+) -> None:
+    stored, _ = merge(rows_of(points[: max(1, known)]))
+    sessions = Sessions(1)
+    sessions.add(rows_of(points))
+    sessions.adopt(stored)
+    assert as_set(sessions.rows) == by_hand(points)
+
+
+START = ms("2025-03-09T06:00:00")
+
+
+@st.composite
+def quiet_events(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Events that are no re-fires, no copies and of different moments."""
+    moments = draw(st.lists(MOMENTS.map(lambda moment: START + moment), min_size=1, max_size=15, unique=True))
+    made = []
+    for number, moment in enumerate(moments):
+        store = draw(st.sampled_from(sorted(STORES)))
+        visitor = visitor_of(store, draw(st.integers(0, 1)))
+        agent, campaign = draw(st.sampled_from([CHROME, GOOGLEBOT])), draw(st.sampled_from("xy"))
+        link = f"https://{store}.example/?utm_campaign={campaign}"
+        given = {"store": store, "visitor": visitor, "user_agent": agent, "url": link, "target": str(number)}
+        made.append(event(moment, received_at_ms=START + 86_400_000, **given))
+    return made
+
+
+@examples(25)
+@given(events=quiet_events(), seed=st.integers(0, 9))
+def test_without_refires_the_order_of_arrival_changes_no_number(events: list[dict[str, Any]], seed: int) -> None:
+    shuffled = random.Random(seed).sample(events, len(events))
+    straight, mixed = run(as_log(events), (3,)).pages, run(as_log(shuffled), (4,)).pages
+    assert straight.rollups(STORES) == mixed.rollups(STORES) == oracle(as_log(events)).rollups
+    assert straight.ledger() == mixed.ledger()

@@ -1,0 +1,145 @@
+"""The laws that every registered dimension keeps: deltas of parts merge to the deltas of the whole, in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.clicks.deltas import MEASURES, Contributions, Deltas, rollup
+from flows.clicks.families import Family, make_families
+from marketplace.rollups import DIMENSIONS, SPARSE, Dimension
+from tests.clicks_kit import LOOKUPS, ms
+from tests.clicks_kit_logs import examples
+
+FAMILIES: Final = make_families(LOOKUPS)
+VALUES: Final = ("", "x", "y")
+for family in FAMILIES:
+    for text in VALUES:
+        family.intern((text,) * len(family.columns))
+
+START: Final = ms("2025-03-09T06:00:00")
+
+Row = tuple[int, int, int, int, int, int]
+"""Store, minutes after the start, is_bot, code of the value, visitor, re-fire."""
+
+ROWS = st.lists(
+    st.tuples(
+        st.integers(0, 1),
+        st.integers(0, 3 * 24 * 60),
+        st.integers(0, 1),
+        st.integers(0, len(VALUES) - 1),
+        st.integers(1, 3),
+        st.integers(0, 1),
+    ),
+    max_size=15,
+)
+each_dimension = pytest.mark.parametrize("dimension", DIMENSIONS, ids=lambda dimension: dimension.name)
+
+Cell = tuple[tuple[int, ...], frozenset[int]]
+Cells = dict[tuple[int, str, str, int, str, int], Cell]
+
+
+def day_of(store: int, quarter: int) -> int:
+    """Stores in zones six hours apart."""
+    return (quarter - store * 24) // 96
+
+
+def deltas_of(rows: list[Row], families: tuple[Family, ...] = FAMILIES) -> Deltas:
+    """What rows lead to: each is an event and, where it is no re-fire, the beginning of a session too."""
+    columns = np.array(rows, dtype=np.int64).reshape(-1, 6)
+    store, minute, is_bot, code, visitor, refire = columns.T
+    nothing = np.zeros_like(store)
+    events = np.stack((1 - refire, refire, nothing, nothing, nothing), axis=1)
+    begun = refire == 0
+    sessions = np.stack((nothing, nothing, nothing + 1, nothing + 1, minute), axis=1)[begun]
+    both = np.concatenate((np.arange(len(rows)), np.flatnonzero(begun)))
+    return rollup(
+        Contributions(
+            store=store[both].astype(np.int32),
+            when_ms=START + minute[both] * 60_000,
+            is_bot=is_bot[both].astype(np.uint8),
+            codes=np.repeat(code[both].reshape(-1, 1), len(families), axis=1).astype(np.int32),
+            measures=np.concatenate((events, sessions)),
+            visitor=visitor.astype(np.uint64),
+        ),
+        families,
+        day_of,
+    )
+
+
+def cells_of(deltas: Deltas, dimension: Dimension) -> Cells:
+    """The deltas of one dimension, each key once."""
+    cells: Cells = {}
+    start = 0
+    for at in range(len(deltas)):
+        visitors = frozenset(deltas.visitor_ids[start : deltas.visitors_upto[at]].tolist())
+        start = int(deltas.visitors_upto[at])
+        bucket = int(deltas.bucket_seconds[at])
+        key = (int(deltas.store[at]), deltas.grain[at], deltas.dimension[at], bucket, deltas.value[at], int(deltas.is_bot[at]))
+        assert key not in cells, "a batch speaks of a bucket once"
+        if deltas.dimension[at] == dimension.name:
+            cells[key] = tuple(deltas.measures[at].tolist()), visitors
+    return cells
+
+
+def merged(parts: Iterable[Cells]) -> Cells:
+    """What ClickHouse makes of deltas: sums add, visitor sets unite."""
+    whole: Cells = {}
+    for part in parts:
+        for key, (sums, visitors) in part.items():
+            held_sums, held_visitors = whole.get(key, ((0,) * len(MEASURES), frozenset()))
+            whole[key] = tuple(a + b for a, b in zip(held_sums, sums, strict=True)), held_visitors | visitors
+    return whole
+
+
+@each_dimension
+@examples(30)
+@given(left=ROWS, right=ROWS)
+def test_deltas_of_a_whole_are_the_merged_deltas_of_its_parts(
+    dimension: Dimension, left: list[Row], right: list[Row]
+) -> None:
+    parts = [cells_of(deltas_of(left), dimension), cells_of(deltas_of(right), dimension)]
+    assert cells_of(deltas_of(left + right), dimension) == merged(parts)
+
+
+@each_dimension
+@examples(20)
+@given(one=ROWS, two=ROWS, three=ROWS)
+def test_merging_is_associative_and_commutative(
+    dimension: Dimension, one: list[Row], two: list[Row], three: list[Row]
+) -> None:
+    a, b, c = (cells_of(deltas_of(rows), dimension) for rows in (one, two, three))
+    assert merged([merged([a, b]), c]) == merged([a, merged([b, c])]) == merged([c, b, a])
+
+
+@each_dimension
+@examples(30)
+@given(rows=ROWS)
+def test_every_event_is_in_one_value_of_each_dimension_and_empty_ones_only_where_unknown_counts(
+    dimension: Dimension, rows: list[Row]
+) -> None:
+    for grain in ("quarter", "day"):
+        counted = 0
+        for (_, its_grain, _, _, value, _), (sums, _) in cells_of(deltas_of(rows), dimension).items():
+            counted += (sums[0] + sums[1]) * (its_grain == grain)
+            assert value or dimension.name not in SPARSE
+        taking_part = [row for row in rows if VALUES[row[3]] or dimension.name not in SPARSE]
+        assert counted == len(taking_part)
+
+
+@each_dimension
+@examples(20)
+@given(rows=ROWS)
+def test_a_retraction_takes_back_exactly_what_was_said_of_a_session(dimension: Dimension, rows: list[Row]) -> None:
+    said = cells_of(deltas_of(rows), dimension)
+    taken_back = {key: (tuple(-number for number in sums), visitors) for key, (sums, visitors) in said.items()}
+    assert all(not any(sums) for sums, _ in merged([said, taken_back]).values())
+
+
+def test_no_rows_say_nothing() -> None:
+    assert len(deltas_of([])) == 0

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import ipaddress
+import string
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from marketplace.collect_address import client_address, parse_networks
+from marketplace.visitors import canonical_ip, cookieless_visitor, truncate_ip
+
+SALTS = st.binary(min_size=32, max_size=32)
+ADDRESSES = st.ip_addresses().map(str)
+HEX = set(string.hexdigits.lower())
+
+
+@given(st.ip_addresses(v=4))
+def test_every_ipv4_address_becomes_the_base_of_its_24(address: ipaddress.IPv4Address) -> None:
+    assert truncate_ip(str(address)) == str(ipaddress.ip_network(f"{address}/24", strict=False).network_address)
+
+
+@given(st.integers(0, 2**128 - 1).map(ipaddress.IPv6Address))
+def test_every_ipv6_address_becomes_the_base_of_its_48(address: ipaddress.IPv6Address) -> None:
+    assume(address.ipv4_mapped is None)
+
+    assert truncate_ip(str(address)) == str(ipaddress.ip_network(f"{address}/48", strict=False).network_address)
+
+
+@given(st.ip_addresses(v=4))
+def test_an_ipv4_address_inside_ipv6_is_that_ipv4_address(address: ipaddress.IPv4Address) -> None:
+    mapped = f"::ffff:{address}"
+
+    assert canonical_ip(mapped) == str(address)
+    assert truncate_ip(mapped) == truncate_ip(str(address))
+
+
+@given(ADDRESSES)
+def test_truncating_again_changes_nothing(address: str) -> None:
+    assert truncate_ip(truncate_ip(address)) == truncate_ip(address)
+
+
+@given(st.text())
+def test_any_text_is_truncated_to_an_address_or_to_nothing(text: str) -> None:
+    truncated = truncate_ip(text)
+
+    assert truncated == "" or ipaddress.ip_address(truncated)
+
+
+@given(SALTS, st.text(), st.text())
+def test_a_visitor_is_always_16_hex_digits(salt: bytes, address: str, user_agent: str) -> None:
+    visitor = cookieless_visitor(salt, "shop", address, user_agent.encode("utf-8", "ignore").decode())
+
+    assert len(visitor) == 16
+    assert set(visitor) <= HEX
+
+
+@given(SALTS, st.ip_addresses(v=6), st.text(string.printable))
+def test_all_spellings_of_an_address_are_one_visitor(
+    salt: bytes, address: ipaddress.IPv6Address, user_agent: str
+) -> None:
+    spellings = (str(address), address.exploded, address.exploded.upper())
+
+    assert len({cookieless_visitor(salt, "shop", spelling, user_agent) for spelling in spellings}) == 1
+
+
+@given(ADDRESSES, st.text())
+def test_a_client_cannot_choose_its_address_by_what_it_writes_into_the_header(peer: str, written: str) -> None:
+    proxies = parse_networks("192.0.2.1")
+    through_proxy = client_address("192.0.2.1", f"{written},{peer}", proxies)
+
+    assert through_proxy == canonical_ip(peer) or peer == "192.0.2.1"

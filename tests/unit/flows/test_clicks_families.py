@@ -1,0 +1,92 @@
+"""Pages, and columns that are decided together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from flows.clicks.families import MAX_MEMO, MAX_PAGE_CHARS, Family, page_of
+
+PAGES = {
+    "https://shop.example": "/",
+    "https://shop.example?q=1": "/",
+    "https://shop.example/": "/",
+    "https://shop.example/a/b?q=/c#/d": "/a/b",
+    "https://shop.example/a#b?c": "/a",
+    "/plain/path?x=1": "/plain/path",
+    "": "/",
+    "?only=query": "/",
+    "no-slash": "no-slash",
+    "https://shop.example/caf%C3%A9": "/caf\u00e9",
+    "https://shop.example/%ff%C3": "/\ufffd\ufffd",
+    "https://shop.example/100%": "/100%",
+    "https://shop.example/%zz": "/%zz",
+    "https://shop.example/a%2Fb": "/a/b",
+    "https://shop.example/a%3Fb%23c": "/a?b#c",
+    "https://shop.example/a%00b\u202ec\n": "/a\ufffdb\ufffdc\ufffd",
+    "https://shop.example/redirect/https://other.example/x": "/redirect/https://other.example/x",
+    "/redirect/https://other.example/x": "/redirect/https://other.example/x",
+    "android-app://com.example/open": "/open",
+}
+
+
+@pytest.mark.parametrize(("url", "page"), PAGES.items())
+def test_the_page_is_the_readable_path(url: str, page: str) -> None:
+    assert page_of(url) == page
+
+
+def test_a_page_is_cut_after_it_was_decoded() -> None:
+    assert page_of("https://shop.example/" + "%C3%A9" * 2_000) == "/" + "\u00e9" * (MAX_PAGE_CHARS - 1)
+
+
+def make_family(calls: list[tuple[str, ...]], prefix: str = "") -> Family:
+    def answer(values: tuple[str, ...]) -> tuple[str, ...]:
+        calls.append(values)
+        return (prefix + values[0].upper(),)
+
+    return Family("shout", ("loud",), ("url",), answer, "v1")
+
+
+def test_each_distinct_input_is_answered_once() -> None:
+    calls: list[tuple[str, ...]] = []
+    family = make_family(calls)
+    assert family.encode([("a",), ("b",), ("a",)]).tolist() == [0, 1, 0]
+    assert family.encode([("b",), ("B",)]).tolist() == [1, 1]
+    assert calls == [("a",), ("b",), ("B",)]
+    assert family.rows == [("A",), ("B",)]
+
+
+def test_new_rules_answer_anew_and_leave_old_answers_as_they_were() -> None:
+    family = make_family([])
+    old = family.encode([("a",)]).tolist()
+    family.renew(lambda values: (f"new {values[0]}",), "v2")
+    new = family.encode([("a",)]).tolist()
+    assert [family.rows[code] for code in old + new] == [("A",), ("new a",)]
+    assert family.version == "v2"
+
+
+def test_the_same_version_keeps_what_was_remembered() -> None:
+    calls: list[tuple[str, ...]] = []
+    family = make_family(calls)
+    family.encode([("a",)])
+    family.renew(family.answer, "v1")
+    family.encode([("a",)])
+    assert calls == [("a",)]
+
+
+def test_compacting_keeps_what_is_used_under_new_codes() -> None:
+    family = make_family([])
+    codes = family.encode([("a",), ("b",), ("c",)])
+    kept = family.compact(np.array([codes[2], codes[0], codes[2]], dtype=np.int32))
+    assert [family.rows[code] for code in kept.tolist()] == [("C",), ("A",), ("C",)]
+    assert len(family.rows) == 2
+    assert [family.rows[code] for code in family.encode([("b",), ("c",)]).tolist()] == [("B",), ("C",)]
+
+
+def test_random_input_cannot_fill_the_memo() -> None:
+    calls: list[tuple[str, ...]] = []
+    family = make_family(calls)
+    family.encode([(str(number),) for number in range(MAX_MEMO + 1)])
+    family.encode([("0",)])
+    family.encode([("0",)])
+    assert calls.count(("0",)) == 2, "once before the memo started over and once after"
