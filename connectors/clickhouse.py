@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -40,31 +39,36 @@ class ClickHouse:
 
     def __init__(self, url: str, database: str, timeout_seconds: float = 60) -> None:
         self.url, self.database, self._timeout = url, database, timeout_seconds
-        self._local = threading.local()
+        # Clients wait here between calls. Not thread-local: a thread that is not Python's own loses such things between
+        # two calls into Python, and would connect anew each time.
+        self._idle: list[Client] = []
 
-    def _client(self) -> Client:
-        client: Client | None = getattr(self._local, "client", None)
-        if client is None:
-            parts = urlsplit(self.url)
-            client = clickhouse_connect.get_client(
-                host=parts.hostname or "127.0.0.1",
-                port=parts.port or (8443 if parts.scheme == "https" else 8123),
-                secure=parts.scheme == "https",
-                username=unquote(parts.username or "default"),
-                password=unquote(parts.password or ""),
-                connect_timeout=5,
-                send_receive_timeout=int(self._timeout),
-                query_retries=0,
-                autogenerate_session_id=False,
-            )
-            self._local.client = client
-        return client
+    def _connect(self) -> Client:
+        parts = urlsplit(self.url)
+        return clickhouse_connect.get_client(
+            host=parts.hostname or "127.0.0.1",
+            port=parts.port or (8443 if parts.scheme == "https" else 8123),
+            secure=parts.scheme == "https",
+            username=unquote(parts.username or "default"),
+            password=unquote(parts.password or ""),
+            connect_timeout=5,
+            send_receive_timeout=int(self._timeout),
+            query_retries=0,
+            autogenerate_session_id=False,
+        )
 
     def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
         try:
-            return getattr(self._client(), method)(*arguments, **options)
+            try:
+                client = self._idle.pop()
+            except IndexError:
+                client = self._connect()
+            answer = getattr(client, method)(*arguments, **options)
         except (ClickHouseError, OSError) as error:
+            # The client of a failed call is not used again.
             raise self._typed(error) from error
+        self._idle.append(client)
+        return answer
 
     def _typed(self, error: Exception) -> Exception:
         code = _code(error)
@@ -73,7 +77,6 @@ class ClickHouse:
             return Refused(f"ClickHouse refused: {text}")
         if code is not None and code not in _TRY_AGAIN:
             return Refused(f"ClickHouse refused: {text}")
-        self._local.client = None
         return Unavailable(f"ClickHouse at {urlsplit(self.url).hostname}:{urlsplit(self.url).port}: {text}")
 
     def command(self, statement: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from typing import Any, Final
 
 from hypothesis import HealthCheck, settings
@@ -124,3 +125,61 @@ def _copy(draw: st.DrawFn, sent: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 sizes = st.lists(st.sampled_from([1, 2, 3, 7, 20]), min_size=1, max_size=4)
+
+
+def seeded_log(seed: int, records: int, partitions: int = 8) -> list[LogRecord]:
+    """A long log of one day in March without Hypothesis: equal seeds give equal logs."""
+    chance = random.Random(seed)
+    sent: list[dict[str, Any]] = []
+    values: list[tuple[int, bytes]] = []
+    for number in range(records):
+        luck = chance.random()
+        if luck < 0.02:
+            values.append((chance.randrange(partitions), chance.choice(BROKEN)))
+            continue
+        if luck < 0.07 and sent:
+            fields = dict(chance.choice(sent[-200:]))
+            fields["received_at_ms"] += chance.choice((0, 700, 3_600_000))
+        elif luck < 0.14 and sent:
+            fields = _again(sent[-1], chance.choice((0, 700, 1_999, 2_000)))
+            sent.append(fields)
+        else:
+            fields = _seeded_event(chance, ANCHORS[0] + number * 20_000)
+            sent.append(fields)
+        values.append((int(fields["visitor"], 16) % partitions, as_bytes(fields)))
+    offsets = [0] * partitions
+    log = []
+    for partition, value in values:
+        log.append(LogRecord(partition, offsets[partition], ANCHORS[0], value))
+        offsets[partition] += 1
+    return log
+
+
+def _again(fields: dict[str, Any], later_ms: int) -> dict[str, Any]:
+    # The same target hit once more: another event with another id.
+    times = {name: fields[name] + later_ms for name in fields if name.endswith("_at_ms")}
+    rest = {name: value for name, value in fields.items() if name != "key" and name not in times}
+    return event(times.pop("occurred_at_ms", None), **{**rest, **times, "event_id": fields["event_id"] + "+"})
+
+
+def _seeded_event(chance: random.Random, now: int) -> dict[str, Any]:
+    store = chance.choice(sorted(STORES))
+    delay = chance.choice((0, 0, 5, 900, 900_000, 8 * 86_400_000))
+    fields: dict[str, Any] = {
+        "store": store,
+        "visitor": visitor_of(store, chance.randrange(25)),
+        "received_at_ms": now,
+        "event_id": f"{chance.getrandbits(64):x}",
+        "type": chance.choice(("view", "click")),
+        "product": chance.choice(("", "", "p1", "p2")),
+        "url": chance.choice(URLS),
+        "user_agent": chance.choice((CHROME, CHROME, SAFARI, GOOGLEBOT, f"Browser/{chance.randrange(50)}.0 (X11)")),
+        "ip": chance.choice(("", "81.2.69.0", "2001:db8::", "203.0.113.0")),
+        "referrer": chance.choice(("", "https://www.google.com/", "https://news.example/")),
+    }
+    told = chance.choice(("nothing", "truth", "truth", "skewed"))
+    if told == "nothing":
+        return event(**fields)
+    if told == "skewed":
+        return event(now - delay - 86_400_000, **fields, sent_at_ms=now - 86_400_000)
+    return event(now - delay, **fields)

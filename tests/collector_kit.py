@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import confluent_kafka
 import httpx
 import msgspec
 import uvicorn
@@ -23,7 +24,7 @@ from ingest.server import uvicorn_config
 from marketplace.collect_address import parse_networks
 from marketplace.events import CollectedClick, decode_click
 from marketplace.stores import Store, hash_write_key
-from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD, IMPORTS_DEAD
+from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD, IMPORTS_DEAD, Topic
 
 WRITE_KEY = "key-of-the-shop"
 START_SECONDS = 10.0
@@ -125,6 +126,40 @@ def eventually(holds: Any, what: str, seconds: float = START_SECONDS) -> None:
     while not holds():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
         time.sleep(0.01)
+
+
+def read_topic(bootstrap: str, topic: Topic, seconds: float = 60.0) -> list[confluent_kafka.Message]:
+    """All that a topic holds now, partition by partition; waits out a broker that has just come back."""
+    deadline = time.monotonic() + seconds
+    consumer = confluent_kafka.Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": "tests", "enable.auto.commit": False, "log_level": 0}
+    )
+    try:
+        messages: list[confluent_kafka.Message] = []
+        for partition in range(topic.partitions):
+            place = confluent_kafka.TopicPartition(topic.name, partition, 0)
+            end = _end_of(consumer, place, deadline)
+            consumer.assign([place])
+            following = 0
+            while following < end:
+                assert time.monotonic() < deadline, f"{topic.name}: not read within {seconds} s"
+                message = consumer.poll(1.0)
+                if message is not None and message.error() is None:
+                    following = (message.offset() or 0) + 1
+                    messages.append(message)
+        return messages
+    finally:
+        consumer.close()
+
+
+def _end_of(consumer: confluent_kafka.Consumer, place: confluent_kafka.TopicPartition, deadline: float) -> int:
+    while True:
+        try:
+            end = consumer.get_watermark_offsets(place, timeout=5.0)[1]
+            return int(end)
+        except confluent_kafka.KafkaException:
+            assert time.monotonic() < deadline, f"{place.topic}: the broker does not say where it ends"
+            consumer.poll(0.1)
 
 
 def with_limits(**limits: Any) -> CollectorConfig:

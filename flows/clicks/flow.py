@@ -131,13 +131,14 @@ def build(
         Unavailable: Kafka does not answer.
         Refused: The topic does not exist.
     """
-    local = threading.local()
+    workers: dict[int, Worker] = {}
 
     def worker() -> Worker:
-        mine: Worker | None = getattr(local, "worker", None)
-        if mine is None:
-            mine = local.worker = Worker(settings, generation, stop, progress)
-        return mine
+        # The engine's threads are not Python's own: what is thread-local is lost whenever they let go of the interpreter.
+        thread = threading.get_native_id()
+        if thread not in workers:
+            workers[thread] = Worker(settings, generation, stop, progress)
+        return workers[thread]
 
     def hub() -> Hub:
         reader = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, GROUP)

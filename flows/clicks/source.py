@@ -174,7 +174,7 @@ class ClickSource(FixedPartitionedSource[tuple[str, RawBatch], int]):
         self, partitions: list[int], make_hub: Callable[[], Hub], stop: Stop, progress: Callable[[], None]
     ) -> None:
         self._partitions, self._make_hub, self._stop, self._progress = partitions, make_hub, stop, progress
-        self._local = threading.local()
+        self._hubs: dict[int, Hub] = {}
 
     def list_parts(self) -> list[str]:
         """Every worker can read every partition."""
@@ -182,7 +182,7 @@ class ClickSource(FixedPartitionedSource[tuple[str, RawBatch], int]):
 
     def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> ClickPartition:
         """Open a partition where the tables end, whatever the engine remembers."""
-        hub: Hub | None = getattr(self._local, "hub", None)
-        if hub is None:
-            hub = self._local.hub = self._make_hub()
-        return ClickPartition(int(for_part), hub, self._stop, self._progress)
+        thread = threading.get_native_id()
+        if thread not in self._hubs:
+            self._hubs[thread] = self._make_hub()
+        return ClickPartition(int(for_part), self._hubs[thread], self._stop, self._progress)

@@ -22,6 +22,7 @@ from ingest.log_files import BrokenLogFile
 from ingest.logs import configure_logs
 from ingest.patience import Patience
 from ingest.server import DEFAULT_HOST, DEFAULT_PORT, serve
+from marketplace.settings import Settings
 from marketplace.stores import InvalidStore, Store, hash_write_key
 from ops.commands.log_progress import LogFile, Progress, open_files, show_progress
 from ops.context import load_settings
@@ -47,6 +48,7 @@ DomainOption = Annotated[
     list[str] | None, typer.Option("--domain", help="A host of a store that is created; can be repeated.")
 ]
 WaitOption = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for Kafka or Mongo when away.")]
+DrainOption = Annotated[bool, typer.Option("--drain/--no-drain", help="Wait until the flow has counted it all.")]
 DataOption = Annotated[Path | None, typer.Option("--data", help="The data folder of the running stack.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
@@ -68,6 +70,7 @@ def log(
     timezone: TimezoneOption = "UTC",
     domain: DomainOption = None,
     wait: WaitOption = 60.0,
+    drain: DrainOption = True,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -89,12 +92,16 @@ def log(
                 patience=Patience(wait, progress.say),
             )
             counts = _import(destination, opened, progress, include_assets=include_assets)
-            progress.say("In Kafka; waiting until the flow has counted it.")
-            waiting = wait_until_counted(settings, _STALL_SECONDS)
+            waiting = _wait(settings, progress) if drain else None
         finally:
             producer.close(_CLOSE_SECONDS)
             client.close()
     _report(store, counts, time.monotonic() - started, waiting, as_json=as_json)
+
+
+def _wait(settings: Settings, progress: Progress) -> int:
+    progress.say("In Kafka; waiting until the flow has counted it.")
+    return wait_until_counted(settings, _STALL_SECONDS)
 
 
 def collector(
@@ -156,14 +163,16 @@ def _import(
     return importing.counts
 
 
-def _report(store: str, counts: ImportCounts, seconds: float, waiting: int, *, as_json: bool) -> None:
+def _report(store: str, counts: ImportCounts, seconds: float, waiting: int | None, *, as_json: bool) -> None:
     if as_json:
         document: dict[str, Any] = {"store": store, **asdict(counts), "waiting": waiting, "seconds": round(seconds, 3)}
         typer.echo(json.dumps(document))
         return
     typer.echo(f"{_sentence(counts)} {seconds:.1f} s.")
     if waiting:
-        typer.echo(f"{waiting:,} records are in Kafka and not counted yet. 'marketplace status' tells whether the flow runs.")
+        typer.echo(
+            f"{waiting:,} records are in Kafka, not counted yet. 'marketplace status' tells whether the flow runs."
+        )
     if counts.unparseable:
         typer.echo("The unparseable lines are in clicks.imports.v1.dlq, with file, line number and reason.")
 

@@ -17,7 +17,16 @@ from rich.console import Console
 from rich.table import Table
 
 from ops.stack import AlreadyRunningError, Part, Stack, StackError
-from ops.stack.model import DATA_VARIABLE, DEFAULT_DATA_DIR, DEFAULT_PORTS, PORT_VARIABLES, ProcessInfo, StackState
+from ops.stack.model import (
+    DATA_VARIABLE,
+    DEFAULT_DATA_DIR,
+    DEFAULT_PORTS,
+    PARTS,
+    PORT_VARIABLES,
+    SERVICES,
+    ProcessInfo,
+    StackState,
+)
 from ops.stack.process import tail
 from ops.stack.stack import running_state
 
@@ -47,10 +56,13 @@ def up(
     mongo_port: Annotated[int | None, _port_option("mongo")] = None,
     clickhouse_port: Annotated[int | None, _port_option("clickhouse")] = None,
     redis_port: Annotated[int | None, _port_option("redis")] = None,
+    flow_port: Annotated[int | None, _port_option("flow")] = None,
+    collector_port: Annotated[int | None, _port_option("collector")] = None,
+    services: Annotated[bool, typer.Option(help="Also run the click flow and the collector.")] = True,
     foreground: Annotated[bool, typer.Option("--foreground/--detach", help="Stay, and stop it all on Ctrl-C.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Start Kafka, MongoDB, ClickHouse and Redis on this machine and wait until they are healthy."""
+    """Start Kafka, MongoDB, ClickHouse, Redis, the click flow and the collector, and wait until all are healthy."""
     if ports not in ("default", "auto"):
         _fail(f"--ports is default or auto, not {ports}")
     given: dict[Part, int | None] = {
@@ -58,10 +70,13 @@ def up(
         "mongo": mongo_port,
         "clickhouse": clickhouse_port,
         "redis": redis_port,
+        "flow": flow_port,
+        "collector": collector_port,
     }
     asked: dict[Part, int] = {part: port for part, port in given.items() if port is not None}
     with _one_line_errors():
-        stack = Stack(data, ports="auto" if ports == "auto" else asked, brokers=brokers)
+        parts = (*PARTS, *SERVICES) if services else PARTS
+        stack = Stack(data, ports="auto" if ports == "auto" else asked, brokers=brokers, parts=parts)
         signal.signal(signal.SIGTERM, _interrupt)
         try:
             stack.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from connectors.analytics import Analytics
@@ -21,6 +22,7 @@ from ops.demo.stage import Stage
 from ops.flow_runner import FlowOptions, FlowRunner
 
 _TICK_SECONDS: Final = 0.1
+_FLOW_SECONDS: Final = 60.0
 _GROUP: Final = "demo.reader"
 
 
@@ -74,7 +76,7 @@ class Company:
     """
 
     def __init__(self, stage: Stage, options: FlowOptions) -> None:
-        self.stage, self.settings = stage, stage.settings
+        self.stage, self.settings, self._workers = stage, stage.settings, options.workers
         self.clickhouse = ClickHouse(self.settings.urls.clickhouse, self.settings.database)
         self.analytics = Analytics(self.clickhouse)
         self.collector = Collector(self.settings, stage.logs / "collector.log")
@@ -82,15 +84,20 @@ class Company:
         self.trouble = ""
 
     def start(self) -> None:
-        """Start both; return when the collector takes events.
+        """Start both; return when the collector takes events and the flow reads the topic.
 
         Raises:
             CollectorFailed: It does not.
             Unavailable: A part is away.
         """
-        self.collector.start()
         self.flow.start()
+        self.collector.start()
         self.collector.wait_ready()
+        self.tend(self._flow_reads, _FLOW_SECONDS, "the flow's first epoch")
+
+    def _flow_reads(self) -> bool:
+        folder = Path(self.settings.data_dir) / "run"
+        return all((folder / f"clicks-{index}.progress").exists() for index in range(self._workers))
 
     def watch(self) -> None:
         """Start again what has ended. Call from the main thread only.

@@ -28,6 +28,10 @@ class Freshness:
 
     seconds: list[float] = field(default_factory=list)
 
+    def report(self) -> dict[str, int | None]:
+        """Median, 99th percentile and the sample's size."""
+        return {"p50": self.quantile_ms(0.5), "p99": self.quantile_ms(0.99), "samples": len(self.seconds)}
+
     def quantile_ms(self, share: float) -> int | None:
         """The time that this share of the sample did not exceed; None without a sample."""
         if not self.seconds:
@@ -42,17 +46,22 @@ class Stopwatch:
     Args:
         clickhouse: Where the tables are.
         stores: Slugs whose events are timed.
-        every: One request in so many is sampled.
     """
 
-    def __init__(self, clickhouse: ClickHouse, stores: Iterable[str], every: int) -> None:
-        self._clickhouse, self._stores, self._every = clickhouse, sorted(stores), max(1, every)
-        self._pending: dict[str, float] = {}
+    def __init__(self, clickhouse: ClickHouse, stores: Iterable[str]) -> None:
+        self._clickhouse, self._stores, self._every = clickhouse, sorted(stores), 1
+        self._pending: dict[str, tuple[str, float]] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._requests = 0
+        self._label = ""
         self._thread = threading.Thread(target=self._run, name="freshness", daemon=True)
-        self.freshness = Freshness()
+        self.freshness: dict[str, Freshness] = {}
+
+    def sample(self, label: str, every: int) -> None:
+        """From now on, sample one request in so many under this name."""
+        self._label, self._every = label, max(1, every)
+        self.freshness[label] = Freshness()
 
     def start(self) -> None:
         """Begin to ask."""
@@ -72,7 +81,7 @@ class Stopwatch:
         if self._requests % self._every == 0:
             with self._lock:
                 if len(self._pending) < _MAX_PENDING:
-                    self._pending[str(post.events[-1]["event_id"])] = at
+                    self._pending[str(post.events[-1]["event_id"])] = (self._label, at)
 
     @property
     def pending(self) -> int:
@@ -105,6 +114,7 @@ class Stopwatch:
         now = time.monotonic()
         with self._lock:
             for (event_id,) in rows:
-                since = self._pending.pop(str(event_id), None)
-                if since is not None:
-                    self.freshness.seconds.append(now - since)
+                noted = self._pending.pop(str(event_id), None)
+                if noted is not None:
+                    label, since = noted
+                    self.freshness[label].seconds.append(now - since)

@@ -68,6 +68,24 @@ class Target:
     on_accepted: Callable[[Post, float], None] = field(default=lambda post, at: None)
 
 
+class Pace:
+    """When the next events may leave.
+
+    Args:
+        events_per_second: 0 is any time.
+    """
+
+    def __init__(self, events_per_second: float) -> None:
+        self._gap_seconds = 1 / events_per_second if events_per_second > 0 else 0.0
+        self._free_at = 0.0
+
+    def wait_seconds(self, events: int, now: float) -> float:
+        """How long so many events must wait; they are counted as gone then."""
+        at = max(self._free_at, now)
+        self._free_at = at + events * self._gap_seconds
+        return at - now
+
+
 class Sender:
     """Sends requests over several connections.
 
@@ -76,7 +94,7 @@ class Sender:
         connections: How many requests are under way at a time.
     """
 
-    def __init__(self, target: Target, connections: int = 8) -> None:
+    def __init__(self, target: Target, connections: int = 24) -> None:
         self._target, self._connections = target, connections
         self._stopped = False
         self.sent = Sent()
@@ -85,23 +103,28 @@ class Sender:
         """Send nothing new; what is under way is still answered. May be called from another thread."""
         self._stopped = True
 
-    def send_all(self, posts: Iterator[Post]) -> None:
+    def send_all(self, posts: Iterator[Post], events_per_second: float = 0) -> None:
         """Send everything and return when all is answered.
+
+        Args:
+            posts: What to send, in order.
+            events_per_second: The pace; 0 is as fast as it is taken.
 
         Raises:
             SendFailed: See there.
         """
-        asyncio.run(self._send_all(posts))
+        asyncio.run(self._send_all(posts, Pace(events_per_second)))
 
-    async def _send_all(self, posts: Iterator[Post]) -> None:
+    async def _send_all(self, posts: Iterator[Post], pace: Pace) -> None:
         async with asyncio.TaskGroup() as group:
             for _ in range(self._connections):
-                group.create_task(self._work(posts))
+                group.create_task(self._work(posts, pace))
 
-    async def _work(self, posts: Iterator[Post]) -> None:
+    async def _work(self, posts: Iterator[Post], pace: Pace) -> None:
         connection = Connection(self._target)
         try:
             while not self._stopped and (post := next(posts, None)) is not None:
+                await asyncio.sleep(pace.wait_seconds(post.size, time.monotonic()))
                 await self.deliver(connection, post)
         finally:
             connection.close()

@@ -45,7 +45,7 @@ class Summary:
         outcomes: What became of them; they add up to ``received``.
         notes: Events whose time was mended.
         ledger_difference: ``received`` less all outcomes.
-        click_to_queryable_ms: See ``freshness``.
+        click_to_queryable_ms: See ``freshness``; at an ordinary pace, and while everything was sent at once.
         oracle: How many numbers were compared, how many differ, and the first of those.
     """
 
@@ -64,6 +64,7 @@ class Summary:
     stores: list[StoreNumbers] = field(default_factory=list)
     events_per_second: int = 0
     click_to_queryable_ms: dict[str, int | None] = field(default_factory=dict)
+    click_to_queryable_ms_under_full_load: dict[str, int | None] = field(default_factory=dict)
     oracle: dict[str, Any] = field(default_factory=dict)
     requests: int = 0
     requests_sent_again: int = 0

@@ -149,6 +149,13 @@ class Traffic:
         )
 
 
+def until(posts: Iterator[Post], events: int) -> Iterator[Post]:
+    """The next requests, up to the one that makes it so many events; the rest stays."""
+    while events > 0 and (post := next(posts, None)) is not None:
+        events -= post.size
+        yield post
+
+
 def _end_by(scene: Scene, latest_ms: int) -> None:
     """Move a visit that would end in the future into the past."""
     beyond_ms = max(moment.at_ms for part in scene.parts for moment in part) - latest_ms

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from marketplace.topics import CLICKS_COLLECTED
 from ops.oracle import Expected, LogRecord, Numbers, RollupKey, expect
 
 BOTS: Final = ("exclude", "include", "only")
-_READ_SECONDS: Final = 5.0
+_READ_SECONDS: Final = 15.0
 _STANDARD_ERRORS: Final = 4.0
 """An estimate further off than this many of its labelled errors is wrong; chance alone does that once in 16,000."""
 
@@ -61,11 +62,13 @@ def read_log(settings: Settings, starts: Mapping[int, int], ends: Mapping[int, i
         for partition, count in missing.items():
             if count > 0:
                 reader.add(partition, starts.get(partition, 0))
+        deadline = time.monotonic() + _READ_SECONDS
         while sum(count for count in missing.values() if count > 0):
-            messages = reader.consume(50_000, _READ_SECONDS)
-            if not messages:
-                raise Unavailable("the topic's own records do not come back")
-            for message in messages:
+            if time.monotonic() > deadline:
+                raise Unavailable("the topic's records do not come back")
+            # The call waits until it has so many, or for so long; what is there comes at once either way.
+            for message in reader.consume(5_000, 0.1):
+                deadline = time.monotonic() + _READ_SECONDS
                 if message.offset() < ends[message.partition()]:
                     missing[message.partition()] -= 1
                     value = message.value() or b""

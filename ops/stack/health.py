@@ -85,9 +85,19 @@ def _redis(url: str, timeout_seconds: float) -> None:
         client.close()
 
 
+def _http(path: str) -> Check:
+    def check_http(url: str, timeout_seconds: float) -> None:
+        with urllib.request.urlopen(f"{url}{path}", timeout=timeout_seconds):
+            return
+
+    return check_http
+
+
 _CHECKS: Final[Mapping[Part, Check]] = {
     "kafka": _kafka,
     "mongo": _mongo,
     "clickhouse": _clickhouse,
     "redis": _redis,
+    "flow": _http("/healthz"),
+    "collector": _http("/readyz"),
 }

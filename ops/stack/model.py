@@ -8,18 +8,30 @@ from typing import Final, Literal
 
 import msgspec
 
-Part = Literal["kafka", "mongo", "clickhouse", "redis"]
+Part = Literal["kafka", "mongo", "clickhouse", "redis", "flow", "collector"]
 
 PARTS: Final[tuple[Part, ...]] = ("kafka", "mongo", "clickhouse", "redis")
+SERVICES: Final[tuple[Part, ...]] = ("flow", "collector")
+"""The product's own processes, which use the parts."""
+
 TITLES: Final[Mapping[Part, str]] = {
     "kafka": "Kafka",
     "mongo": "MongoDB (SecantusDB)",
     "clickhouse": "ClickHouse (chDB)",
     "redis": "Redis (Valkey)",
+    "flow": "click flow",
+    "collector": "collector",
 }
-DEFAULT_PORTS: Final[Mapping[Part, int]] = {"kafka": 19092, "mongo": 27117, "clickhouse": 18123, "redis": 16379}
+DEFAULT_PORTS: Final[Mapping[Part, int]] = {
+    "kafka": 19092,
+    "mongo": 27117,
+    "clickhouse": 18123,
+    "redis": 16379,
+    "flow": 19464,
+    "collector": 18080,
+}
 URL_VARIABLES: Final[Mapping[Part, str]] = {part: f"MARKETPLACE_{part.upper()}_URL" for part in PARTS}
-PORT_VARIABLES: Final[Mapping[Part, str]] = {part: f"MARKETPLACE_{part.upper()}_PORT" for part in PARTS}
+PORT_VARIABLES: Final[Mapping[Part, str]] = {part: f"MARKETPLACE_{part.upper()}_PORT" for part in (*PARTS, *SERVICES)}
 DATA_VARIABLE: Final = "MARKETPLACE_DATA"
 DEFAULT_DATA_DIR: Final = ".marketplace"
 

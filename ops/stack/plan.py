@@ -9,7 +9,7 @@ from ops.stack import specs
 from ops.stack.errors import StackError
 from ops.stack.job import Job
 from ops.stack.kafka_jars import ensure_jars, find_java
-from ops.stack.model import DEFAULT_PORTS, Part, read_state
+from ops.stack.model import DEFAULT_PORTS, PARTS, Part, read_state
 from ops.stack.ports import check_free, free_ports, is_free
 
 Ports = Literal["default", "auto"] | Mapping[Part, int]
@@ -46,7 +46,8 @@ class Plan:
             brokers=brokers,
             ports=ports,
             urls=specs.urls_of(ports, brokers, external),
-            specs=_specs(data_dir, own, ports, brokers),
+            specs=_specs(data_dir, own, ports, brokers)
+            + specs.service_specs(data_dir, own, ports, specs.urls_of(ports, brokers, external)),
             external=external,
             start_timeout_seconds=self.start_timeout_seconds,
         )
@@ -84,7 +85,7 @@ def _place(name: str, part: Part, brokers: int) -> int:
 
 def _specs(data_dir: Path, own: frozenset[Part], ports: Mapping[str, int], brokers: int) -> list[specs.ProcessSpec]:
     urls = specs.urls_of(ports, brokers, {})
-    folders = {part: data_dir / part for part in own}
+    folders = {part: data_dir / part for part in own if part in PARTS}
     for folder in folders.values():
         folder.mkdir(exist_ok=True)
     processes: list[specs.ProcessSpec] = []

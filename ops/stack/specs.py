@@ -11,7 +11,7 @@ from typing import Final
 
 from ops.stack.errors import StackError
 from ops.stack.guard import prepared_once
-from ops.stack.model import Part, Urls
+from ops.stack.model import PARTS, Part, Urls
 from ops.stack.ports import HOST
 
 _PACKAGE_ROOT: Final = str(Path(__file__).resolve().parents[2])
@@ -84,6 +84,24 @@ def redis_spec(data_dir: Path, urls: Urls, port: int) -> ProcessSpec:
     command = [_redis_program(), "--bind", HOST, "--port", str(port), "--dir", str(data_dir)]
     command += ["--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--daemonize", "no"]
     return ProcessSpec("redis", "redis", command, urls.redis)
+
+
+def service_specs(data_dir: Path, own: frozenset[Part], ports: Mapping[str, int], urls: Urls) -> list[ProcessSpec]:
+    """The click flow and the collector, as far as they are asked for. They wait by themselves until the parts answer."""
+    environment = {f"MARKETPLACE_{part.upper()}_URL": urls.of(part) for part in PARTS if urls.of(part)}
+    environment |= {"MARKETPLACE_DATA": str(data_dir), "PYTHONPATH": _PACKAGE_ROOT}
+    modules: dict[Part, str] = {"flow": "ops.flow_service", "collector": "ingest"}
+    return [
+        ProcessSpec(
+            service,
+            service,
+            [sys.executable, "-m", module],
+            f"http://{HOST}:{ports[service]}",
+            {**environment, f"MARKETPLACE_{service.upper()}_PORT": str(ports[service])},
+        )
+        for service, module in modules.items()
+        if service in own
+    ]
 
 
 def _redis_program() -> str:

@@ -35,7 +35,11 @@ _CHECK_TIMEOUT_SECONDS: Final = 5.0
 _STOP_SECONDS: Final = 10.0
 _ROTATE_SECONDS: Final = 5.0
 #: Kafka goes last: the others stop without it, it is the one that others write to until the end.
-_STOP_ORDER: Final[tuple[tuple[Part, ...], ...]] = (("clickhouse", "redis", "mongo"), ("kafka",))
+_STOP_ORDER: Final[tuple[tuple[Part, ...], ...]] = (
+    ("collector", "flow"),
+    ("clickhouse", "redis", "mongo"),
+    ("kafka",),
+)
 
 
 class Supervisor:

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import clickhouse_connect
@@ -121,6 +122,17 @@ def test_one_insert_is_one_block(client: Client, deltas: str) -> None:
     client.raw_insert(f"{deltas} ({COLUMNS})", insert_block=_arrow(0, rows=50_000), fmt="Arrow")
     parts = "SELECT count() FROM system.parts WHERE database = 'default' AND table = 'deltas' AND active"
     assert client.command(parts) == 1
+
+
+def test_small_parts_are_merged_in_the_background(client: Client, deltas: str) -> None:
+    for first_offset in range(0, 80, 4):
+        client.raw_insert(f"{deltas} ({COLUMNS})", insert_block=_arrow(first_offset), fmt="Arrow")
+    parts = "SELECT count() FROM system.parts WHERE database = 'default' AND table = 'deltas' AND active"
+    deadline = time.monotonic() + 30
+    while client.command(parts) == 20 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert int(str(client.command(parts))) < 20
+    assert client.query(TOTALS).result_rows == [(800, 79, 5)]
 
 
 def test_a_kill_in_the_middle_of_inserts_loses_no_acknowledged_row(clickhouse: Stack, client: Client) -> None:

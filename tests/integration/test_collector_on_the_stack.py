@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-import confluent_kafka
 import httpx
 import pytest
 
@@ -26,7 +25,7 @@ from marketplace.stores import hash_write_key
 from marketplace.topics import CLICKS_COLLECTED
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
-from tests.collector_kit import SHOP, eventually
+from tests.collector_kit import SHOP, eventually, read_topic
 
 KAFKA_TIMEOUT_SECONDS = 3.0
 DEADLINE_SECONDS = 60.0
@@ -49,29 +48,8 @@ class Running:
         return (client or self.http).post("/v1/collect", json=events, headers={"x-write-key": self.write_key})
 
     def clicks(self) -> list[CollectedClick]:
-        return [click for click in read_clicks(self.kafka) if click.store == self.store]
-
-
-def read_clicks(bootstrap: str) -> list[CollectedClick]:
-    consumer = confluent_kafka.Consumer(
-        {"bootstrap.servers": bootstrap, "group.id": "collector-tests", "enable.auto.commit": False}
-    )
-    try:
-        clicks: list[CollectedClick] = []
-        for partition in range(CLICKS_COLLECTED.partitions):
-            place = confluent_kafka.TopicPartition(CLICKS_COLLECTED.name, partition, 0)
-            _, end = consumer.get_watermark_offsets(place, timeout=DEADLINE_SECONDS)
-            consumer.assign([place])
-            seen = 0
-            while seen < end:
-                message = consumer.poll(DEADLINE_SECONDS)
-                assert message is not None
-                assert message.error() is None
-                seen = (message.offset() or 0) + 1
-                clicks.append(decode_click(message.value() or b""))
-        return clicks
-    finally:
-        consumer.close()
+        clicks = [decode_click(message.value() or b"") for message in read_topic(self.kafka, CLICKS_COLLECTED)]
+        return [click for click in clicks if click.store == self.store]
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +103,9 @@ def test_what_was_accepted_is_on_the_topic_once_each(running: Running) -> None:
         thread.join(DEADLINE_SECONDS)
 
     assert answers == [202] * 20
-    assert sorted(click.event_id for click in running.clicks()) == sorted(sum(batches, []))
+    assert sorted(click.event_id for click in running.clicks()) == sorted(
+        event_id for batch in batches for event_id in batch
+    )
 
 
 def test_a_termination_signal_ends_it_cleanly_with_everything_acknowledged(running: Running) -> None:
@@ -161,7 +141,7 @@ def test_while_the_broker_is_stopped_it_answers_503_in_time_and_goes_on_by_itsel
 def test_a_broker_that_was_killed_comes_back_and_nothing_acknowledged_is_missing(
     running: Running, stack: Stack
 ) -> None:
-    acknowledged = []
+    acknowledged: list[str] = []
     stack.kill("kafka")
     deadline = time.monotonic() + DEADLINE_SECONDS
     while len(acknowledged) < 5:

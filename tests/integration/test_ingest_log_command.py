@@ -12,13 +12,13 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import confluent_kafka
 import pytest
 
 from connectors.mongo_stores import MongoStores, connect
 from marketplace.events import CollectedClick, decode_click
 from marketplace.topics import CLICKS_COLLECTED, IMPORTS_DEAD
 from ops.stack import Stack
+from tests.collector_kit import read_topic
 
 DEADLINE_SECONDS = 60.0
 
@@ -40,7 +40,7 @@ class Command:
     def run(self, *arguments: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
         urls = self.stack.urls
         return subprocess.run(
-            [sys.executable, "-m", "ops.cli", "ingest", "log", "--store", self.store, *arguments],
+            [sys.executable, "-m", "ops.cli", "ingest", "log", "--no-drain", "--store", self.store, *arguments],
             input=stdin,
             env={
                 **os.environ,
@@ -63,36 +63,14 @@ class Command:
         return document
 
     def clicks(self) -> list[CollectedClick]:
-        messages = read(self.stack.urls.kafka, CLICKS_COLLECTED.name, CLICKS_COLLECTED.partitions)
+        messages = read_topic(self.stack.urls.kafka, CLICKS_COLLECTED)
         clicks = [decode_click(message.value() or b"") for message in messages]
         return [click for click in clicks if click.store == self.store]
 
     def dead_letters(self) -> list[tuple[bytes, dict[str, object]]]:
-        messages = read(self.stack.urls.kafka, IMPORTS_DEAD.name, IMPORTS_DEAD.partitions)
+        messages = read_topic(self.stack.urls.kafka, IMPORTS_DEAD)
         letters = [(message.value() or b"", dict[str, object](message.headers() or [])) for message in messages]
         return [letter for letter in letters if letter[1]["store"] == self.store.encode()]
-
-
-def read(bootstrap: str, topic: str, partitions: int) -> list[confluent_kafka.Message]:
-    consumer = confluent_kafka.Consumer(
-        {"bootstrap.servers": bootstrap, "group.id": "import-tests", "enable.auto.commit": False}
-    )
-    try:
-        messages: list[confluent_kafka.Message] = []
-        for partition in range(partitions):
-            place = confluent_kafka.TopicPartition(topic, partition, 0)
-            _, end = consumer.get_watermark_offsets(place, timeout=DEADLINE_SECONDS)
-            consumer.assign([place])
-            seen = 0
-            while seen < end:
-                message = consumer.poll(DEADLINE_SECONDS)
-                assert message is not None
-                assert message.error() is None
-                seen = (message.offset() or 0) + 1
-                messages.append(message)
-        return messages
-    finally:
-        consumer.close()
 
 
 @pytest.fixture

@@ -308,6 +308,15 @@ def test_a_missing_java_is_one_clear_line(
     assert "apt install openjdk-17-jre-headless" in up.stderr
 
 
+def test_a_missing_maven_is_one_clear_line(
+    marketplace: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "java").symlink_to(find_java())
+    up = marketplace("up", "--ports", "auto", PATH=str(tmp_path), JAVA_HOME="", XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert (up.returncode, up.stderr.count("\n")) == (1, 1)
+    assert "apt install maven" in up.stderr
+
+
 def test_an_interrupted_up_leaves_nothing(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "MARKETPLACE_DATA": str(tmp_path)}
     with subprocess.Popen(
@@ -327,11 +336,12 @@ def test_an_interrupted_up_leaves_nothing(tmp_path: Path) -> None:
 
 def test_up_in_the_foreground_stops_everything_at_its_end(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "MARKETPLACE_DATA": str(tmp_path)}
-    with subprocess.Popen(
-        [sys.executable, "-c", CLI, "up", "--ports", "auto", "--foreground"], env=environment, stdout=subprocess.DEVNULL
-    ) as up:
-        assert eventually(lambda: running_urls(tmp_path) is not None, timeout_seconds=60)
+    command = [sys.executable, "-c", CLI, "up", "--ports", "auto", "--foreground"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as up:
+        assert up.stdout is not None
+        assert up.stdout.readline().startswith("The stack is up")
         processes = processes_of(Stack(tmp_path, external={}))
         up.terminate()
-        assert up.wait(60) == 0
+        up.communicate(timeout=60)
+    assert up.returncode == 0
     assert all_gone(processes)

@@ -15,7 +15,6 @@ from tests.clicks_kit_logs import examples, logs, sizes
 from tests.clicks_kit_pages import MemoryPages
 
 
-
 def assert_agree(pages: MemoryPages, expected: Expected) -> None:
     assert differences(expected_ledger(expected), pages.ledger()) == {}
     assert differences(expected.rollups, pages.rollups(STORES)) == {}
@@ -85,7 +84,9 @@ def test_a_crash_between_any_two_inserts_changes_nothing(
 
 @examples(30)
 @given(log=logs(broken=False), one=sizes, other=sizes)
-def test_the_rows_do_not_depend_on_where_batches_are_cut(log: list[LogRecord], one: list[int], other: list[int]) -> None:
+def test_the_rows_do_not_depend_on_where_batches_are_cut(
+    log: list[LogRecord], one: list[int], other: list[int]
+) -> None:
     left, right = run(log, one).pages, run(log, other).pages
     assert left.tables["clicks"] == right.tables["clicks"]
     assert left.ledger() == right.ledger()

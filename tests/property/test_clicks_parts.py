@@ -75,7 +75,9 @@ def test_a_rank_is_the_number_of_equal_keys_before(keys: list[int]) -> None:
 @examples(200)
 @given(
     hits=st.lists(
-        st.tuples(st.integers(1, 2), st.integers(-2, 9).map(lambda step: step * 999) | st.integers(0, 9_000), st.booleans()),
+        st.tuples(
+            st.integers(1, 2), st.integers(-2, 9).map(lambda step: step * 999) | st.integers(0, 9_000), st.booleans()
+        ),
         max_size=20,
     )
 )
@@ -113,7 +115,9 @@ def test_duplicates_are_found_as_if_one_by_one(copies: list[tuple[int, int, bool
         assert find_duplicates(keys, hours, untold, seen_before).tolist() == expected
 
 
-MOMENTS = st.none() | st.sampled_from([0, NOW - 7 * 86_400_000 - 1, NOW - 1, NOW, NOW + 1, 2**53 - 1]) | st.integers(0, 2**42)
+MOMENTS = (
+    st.none() | st.sampled_from([0, NOW - 7 * 86_400_000 - 1, NOW - 1, NOW, NOW + 1, 2**53 - 1]) | st.integers(0, 2**42)
+)
 
 
 @examples(200)
@@ -126,14 +130,36 @@ def test_the_clock_is_the_oracles(occurred: int | None, sent: int | None, origin
     when, notes = real_time(plain)
     assert times.occurred_ms.tolist() == [when]
     assert times.late.tolist() == [is_late(plain, when)]
-    assert (times.clamped.tolist(), times.corrected.tolist()) == (["future_clamped" in notes], ["clock_corrected" in notes])
+    assert (times.clamped.tolist(), times.corrected.tolist()) == (
+        ["future_clamped" in notes],
+        ["clock_corrected" in notes],
+    )
 
 
 LINKS = st.builds(
     lambda scheme, rest: scheme + rest,
     st.sampled_from(["https://shop.example", "https://", "android-app://", "//", "", "/a://", "?u=http://x/"]),
     st.lists(
-        st.sampled_from(["/", "a", "%C3%A9", "%C3", "\u00e9", "%", "%2", "%zz", "%2F", "%00", "?", "#", " ", "\u2028", "\x07", "ab" * 300])
+        st.sampled_from(
+            [
+                "/",
+                "a",
+                "%C3%A9",
+                "%C3",
+                "\u00e9",
+                "%",
+                "%2",
+                "%zz",
+                "%2F",
+                "%00",
+                "?",
+                "#",
+                " ",
+                "\u2028",
+                "\x07",
+                "ab" * 300,
+            ]
+        )
         | st.characters(exclude_categories=["Cs"]),
         max_size=8,
     ).map("".join),
@@ -166,7 +192,11 @@ def mutilated(draw: st.DrawFn) -> bytes:
     value = b"{" + b",".join(f"{json.dumps(n)}:{json.dumps(v)}".encode() for n, v in pairs) + b"}"
     for _ in range(draw(st.sampled_from([0, 0, 1, 2]))):
         at = draw(st.integers(0, len(value)))
-        value = value[:at] + draw(st.binary(max_size=2) | st.sampled_from([b'"', b",", b"\\", b"1e400", b"\\ud800"])) + value[at + 1 :]
+        value = (
+            value[:at]
+            + draw(st.binary(max_size=2) | st.sampled_from([b'"', b",", b"\\", b"1e400", b"\\ud800"]))
+            + value[at + 1 :]
+        )
     return value
 
 

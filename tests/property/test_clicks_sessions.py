@@ -67,7 +67,8 @@ def test_any_order_and_any_batches_give_the_same_sessions(
 @examples(100)
 @given(points=POINTS, at=st.integers(0, 25))
 def test_retractions_and_additions_lead_from_what_was_to_what_is(points: list[tuple[int, int, int]], at: int) -> None:
-    sessions, table = Sessions(1), []
+    sessions = Sessions(1)
+    table: list[tuple[int, ...]] = []
     for part in (points[:at], points[at:]):
         if part:
             retracted, added = sessions.add(rows_of(part))

@@ -80,7 +80,14 @@ def cells_of(deltas: Deltas, dimension: Dimension) -> Cells:
         visitors = frozenset(deltas.visitor_ids[start : deltas.visitors_upto[at]].tolist())
         start = int(deltas.visitors_upto[at])
         bucket = int(deltas.bucket_seconds[at])
-        key = (int(deltas.store[at]), deltas.grain[at], deltas.dimension[at], bucket, deltas.value[at], int(deltas.is_bot[at]))
+        key = (
+            int(deltas.store[at]),
+            deltas.grain[at],
+            deltas.dimension[at],
+            bucket,
+            deltas.value[at],
+            int(deltas.is_bot[at]),
+        )
         assert key not in cells, "a batch speaks of a bucket once"
         if deltas.dimension[at] == dimension.name:
             cells[key] = tuple(deltas.measures[at].tolist()), visitors

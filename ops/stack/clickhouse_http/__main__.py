@@ -19,16 +19,7 @@ _DRAIN_SECONDS = 5
 
 def main() -> int:
     """Run the server; 0 after an orderly stop, 1 when the data folder cannot be opened."""
-    parser = argparse.ArgumentParser(prog="clickhouse_http", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8123)
-    parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--max-body-bytes", type=int, default=1 << 30)
-    parser.add_argument("--max-execution-seconds", type=int, default=300)
-    parser.add_argument("--no-fsync", action="store_true", help="acknowledge inserts before they are on disk")
-    parser.add_argument("--stop-on-stdin-eof", action="store_true", help="stop when whoever started this is gone")
-    options = parser.parse_args()
+    options = _options()
     try:
         engine = Engine(options.data, fsync=not options.no_fsync, max_execution_seconds=options.max_execution_seconds)
     except QueryError as error:
@@ -57,6 +48,19 @@ def main() -> int:
     application.close()
     engine.close()
     os._exit(0)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="clickhouse_http", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8123)
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--max-body-bytes", type=int, default=1 << 30)
+    parser.add_argument("--max-execution-seconds", type=int, default=300)
+    parser.add_argument("--no-fsync", action="store_true", help="acknowledge inserts before they are on disk")
+    parser.add_argument("--stop-on-stdin-eof", action="store_true", help="stop when whoever started this is gone")
+    return parser.parse_args()
 
 
 def _stop_at_end_of_stdin() -> None:

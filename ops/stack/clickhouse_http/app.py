@@ -19,7 +19,7 @@ from ops.stack.clickhouse_http.errors import (
     TOO_MANY_SIMULTANEOUS_QUERIES,
     QueryError,
 )
-from ops.stack.clickhouse_http.request import parse_request
+from ops.stack.clickhouse_http.request import QueryRequest, parse_request
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -84,17 +84,7 @@ class ClickHouseHttp:
             if not request.query.strip():
                 await _respond(send, *_greeting(scope["method"]))
                 return
-            if self._running >= self._limit:
-                raise QueryError(
-                    TOO_MANY_SIMULTANEOUS_QUERIES,
-                    f"Too many simultaneous queries. Maximum: {self._limit}",
-                    "TOO_MANY_SIMULTANEOUS_QUERIES",
-                )
-            self._running += 1
-            try:
-                answer = await asyncio.get_running_loop().run_in_executor(self._pool, self._engine.run, request)
-            finally:
-                self._running -= 1
+            answer = await self._run(request)
         except QueryError as error:
             common += [(b"x-clickhouse-query-id", query_id.encode("latin-1", "replace")), _TEXT]
             common.append((b"x-clickhouse-exception-code", str(error.code).encode()))
@@ -110,6 +100,17 @@ class ClickHouseHttp:
         else:
             body = answer.body
         await _respond(send, 200, common, body)
+
+    async def _run(self, request: QueryRequest) -> Answer:
+        """Raises `QueryError` when the queue is full or the query fails."""
+        if self._running >= self._limit:
+            text = f"Too many simultaneous queries. Maximum: {self._limit}"
+            raise QueryError(TOO_MANY_SIMULTANEOUS_QUERIES, text, "TOO_MANY_SIMULTANEOUS_QUERIES")
+        self._running += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._engine.run, request)
+        finally:
+            self._running -= 1
 
     async def _body(self, receive: Receive) -> bytes:
         chunks: list[bytes] = []

@@ -136,9 +136,9 @@ class Connection:
             raise QueryError(NOT_IMPLEMENTED, "input() needs FORMAT and data after the query", "NOT_IMPLEMENTED")
         self._fill_temporary_table(ExternalTable(_INPUT_TABLE, statement.data_format, call.structure, statement.data))
         created.append(_INPUT_TABLE)
-        head = statement.head.encode("utf-8", "surrogateescape")
+        head = statement.head.encode()
         rewritten = head[: call.start] + _INPUT_TABLE.encode() + head[call.end :]
-        answer = self.query(rewritten.decode("utf-8", "surrogateescape"), parameters=request.parameters)
+        answer = self.query(rewritten.decode(), parameters=request.parameters)
         return replace(answer, format="")
 
     def _fill_temporary_table(self, table: ExternalTable) -> None:

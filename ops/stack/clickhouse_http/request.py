@@ -1,7 +1,7 @@
 """One HTTP request as ClickHouse reads it: URL parameters, form fields, headers and a body become a query to run."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl
@@ -70,25 +70,24 @@ def parse_request(
         arguments.update(fields)
         body = b""
     query = arguments.get("query", "").encode("utf-8", "surrogateescape")
-    tables = tuple(_external_table(name, data, arguments) for name, data in files.items())
-    described = {name + part for name in files for part in _TABLE_PARTS}
     return QueryRequest(
         query=b"\n".join(part for part in (query, body) if part),
         database=arguments.get("database") or headers.get("x-clickhouse-database") or "default",
         default_format=arguments.get("default_format") or headers.get("x-clickhouse-format") or DEFAULT_FORMAT,
         query_id=arguments.get("query_id", ""),
         session_id=arguments.get("session_id", ""),
-        settings=tuple(
-            sorted(
-                (name, value)
-                for name, value in arguments.items()
-                if name not in _RESERVED and name not in described and not name.startswith("param_")
-            )
-        ),
+        settings=_settings(arguments, files),
         parameters={name[6:]: value for name, value in arguments.items() if name.startswith("param_")},
-        external_tables=tables,
+        external_tables=tuple(_external_table(name, data, arguments) for name, data in files.items()),
         read_only=method == "GET",
     )
+
+
+def _settings(arguments: Mapping[str, str], files: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """The arguments that are neither the interface's own, nor a parameter, nor part of an external table."""
+    described = {name + part for name in files for part in _TABLE_PARTS}
+    names = sorted(arguments.keys() - _RESERVED - described)
+    return tuple((name, arguments[name]) for name in names if not name.startswith("param_"))
 
 
 def _external_table(name: str, data: bytes, arguments: Mapping[str, str]) -> ExternalTable:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from ops.stack.clickhouse_http.errors import ACCESS_DENIED, QueryError
+from ops.stack.clickhouse_http.errors import ACCESS_DENIED, SYNTAX_ERROR, QueryError
 
 _TOKEN: Final = re.compile(
     rb"""
@@ -80,7 +80,7 @@ def parse(query: bytes) -> Statement:
     """Take a request's text apart.
 
     Raises:
-        QueryError: the statement would read or write files of this machine.
+        QueryError: the statement would read or write files of this machine, or is not text.
     """
     stream = _allowed(tokens(query))
     first = next(stream, None)
@@ -160,4 +160,7 @@ def _allowed(stream: Iterator[Token]) -> Iterator[Token]:
 
 
 def _text(query: bytes) -> str:
-    return query.decode("utf-8", "surrogateescape")
+    try:
+        return query.decode()
+    except UnicodeDecodeError:
+        raise QueryError(SYNTAX_ERROR, "The statement is not valid UTF-8", "SYNTAX_ERROR") from None

@@ -26,7 +26,11 @@ def decide(occurred: int | None, sent: int | None = None, origin: str = "web", r
 
 EXAMPLES = [
     ("no time of its own: the time of receipt", (None,), (NOW, False, False, False)),
-    ("no time of its own, but a time of sending: still the time of receipt", (None, NOW - DAY), (NOW, False, False, False)),
+    (
+        "no time of its own, but a time of sending: still the time of receipt",
+        (None, NOW - DAY),
+        (NOW, False, False, False),
+    ),
     ("a time and no more: believed", (NOW - 5_000,), (NOW - 5_000, False, False, False)),
     ("a time in 2099: clamped to receipt", (ms("2099-01-01T00:00:00"),), (NOW, False, True, False)),
     ("one millisecond ahead: clamped", (NOW + 1,), (NOW, False, True, False)),
@@ -37,13 +41,21 @@ EXAMPLES = [
     ("sent before it happened: no age at all", (NOW - 5, NOW - 10), (NOW, True, False, False)),
     ("exactly seven days old: in time", (NOW - WEEK,), (NOW - WEEK, False, False, False)),
     ("a millisecond more: late", (NOW - WEEK - 1,), (NOW - WEEK - 1, False, False, True)),
-    ("seven days in the client's queue: late, however right the clock", (0, WEEK + 1), (NOW - WEEK - 1, True, False, True)),
+    (
+        "seven days in the client's queue: late, however right the clock",
+        (0, WEEK + 1),
+        (NOW - WEEK - 1, True, False, True),
+    ),
     ("in 1970 without a time of sending: late", (0,), (0, False, False, True)),
     ("an old import: in time", (NOW - 400 * DAY, None, "import"), (NOW - 400 * DAY, False, False, False)),
     ("an import has a server's clock: not corrected", (NOW - 9, NOW - 5, "import"), (NOW - 9, False, False, False)),
     ("an import from the future: clamped", (NOW + 9, None, "import"), (NOW, False, True, False)),
     ("an import of 2000-01-01: the oldest there is", (OLDEST_MS, None, "import"), (OLDEST_MS, False, False, False)),
-    ("an import of the last millisecond of 1999: late", (OLDEST_MS - 1, None, "import"), (OLDEST_MS - 1, False, False, True)),
+    (
+        "an import of the last millisecond of 1999: late",
+        (OLDEST_MS - 1, None, "import"),
+        (OLDEST_MS - 1, False, False, True),
+    ),
 ]
 
 

@@ -57,9 +57,13 @@ UNREADABLE = {
     "no time of receipt": without("received_at_ms"),
 }
 MALFORMED = {
-    "key: not 16 hex digits": [as_bytes(event(key=key)) for key in ("", "0" * 15, "0" * 17, "G" * 16, "A" * 16, "0" * 16 + "\n")],
+    "key: not 16 hex digits": [
+        as_bytes(event(key=key)) for key in ("", "0" * 15, "0" * 17, "G" * 16, "A" * 16, "0" * 16 + "\n")
+    ],
     "visitor: not 16 hex digits": [as_bytes(event(visitor=visitor)) for visitor in ("", "x" * 16, " " + "0" * 15)],
-    "received_at_ms: not a time": [as_bytes(event(received_at_ms=when)) for when in (-1, ms("2100-01-01T00:00:00"), 2**70)],
+    "received_at_ms: not a time": [
+        as_bytes(event(received_at_ms=when)) for when in (-1, ms("2100-01-01T00:00:00"), 2**70)
+    ],
     "occurred_at_ms: not a time": [as_bytes(event(when, received_at_ms=5)) for when in (-1, 2**53, 2**70)],
     "sent_at_ms: not a time": [as_bytes(event(sent_at_ms=when)) for when in (-1, 2**53)],
 }
@@ -72,7 +76,9 @@ def test_it_is_unreadable(value: bytes) -> None:
     assert 0 < len(reject.detail) <= MAX_DETAIL_CHARS
 
 
-@pytest.mark.parametrize(("detail", "value"), [(detail, value) for detail, values in MALFORMED.items() for value in values])
+@pytest.mark.parametrize(
+    ("detail", "value"), [(detail, value) for detail, values in MALFORMED.items() for value in values]
+)
 def test_it_is_malformed_and_the_field_is_named(detail: str, value: bytes) -> None:
     reject = reject_of(value)
     assert (reject.reason, reject.detail) == ("malformed", detail)
@@ -92,7 +98,11 @@ def test_broken_records_hurt_no_other() -> None:
     columns, rejects = decode(as_batch(log), STORES.__contains__)
     assert [read.event_id for read in columns.events] == ["e", "two"]
     assert (columns.rows.tolist(), columns.offsets.tolist()) == ([1, 3], [1, 3])
-    assert [(reject.partition, reject.offset, reject.value) for reject in rejects] == [(4, 0, b"{"), (4, 2, b"\xff"), (4, 4, b"")]
+    assert [(reject.partition, reject.offset, reject.value) for reject in rejects] == [
+        (4, 0, b"{"),
+        (4, 2, b"\xff"),
+        (4, 4, b""),
+    ]
 
 
 def test_the_last_of_all_times_that_can_be_read_is_read() -> None:
@@ -113,5 +123,7 @@ def test_times_that_were_not_told_are_minus_one() -> None:
 
 
 def test_a_field_nobody_knows_is_passed_over() -> None:
-    columns, _ = decode(as_batch(as_log([json.dumps({**event(), "colour": {"deep": [1]}}).encode()])), STORES.__contains__)
+    columns, _ = decode(
+        as_batch(as_log([json.dumps({**event(), "colour": {"deep": [1]}}).encode()])), STORES.__contains__
+    )
     assert len(columns) == 1

@@ -12,7 +12,9 @@ from tests.clicks_kit import CHROME, as_log, event, ms, run
 NOON = ms("2025-03-12T12:00:00")
 # One browser in two versions: two answers that agree in a column.
 AGENTS = [CHROME, CHROME.replace("120.0", "121.0"), CHROME.replace("Windows NT 10.0", "Windows NT 6.1")]
-LOG = as_log([event(NOON + step, event_id=str(step), user_agent=AGENTS[step % 3], target=str(step)) for step in range(6)])
+LOG = as_log(
+    [event(NOON + step, event_id=str(step), user_agent=AGENTS[step % 3], target=str(step)) for step in range(6)]
+)
 
 
 @pytest.mark.parametrize("table", FENCED_TABLES, ids=lambda table: table.name)

@@ -97,6 +97,13 @@ def test_a_statement_that_would_touch_files_is_refused(query: bytes) -> None:
     assert raised.value.code == 497
 
 
+def test_a_statement_that_is_not_text_is_a_syntax_error_but_its_data_may_be_binary() -> None:
+    with pytest.raises(QueryError) as raised:
+        parse(b"SELECT '\xff'")
+    assert raised.value.code == 62
+    assert parse(b"INSERT INTO t FORMAT CSV\n\xff").data == b"\xff"
+
+
 def test_a_column_or_text_named_like_a_forbidden_function_is_fine() -> None:
     assert parse(b"SELECT file, 'file(1)', `python` FROM t WHERE file = 'file('").stateless
 
