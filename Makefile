@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check chaos bench clean setup lock
+.PHONY: demo test check chaos bench clean setup lock reference
 
 setup: $(READY)
 
@@ -33,6 +33,9 @@ chaos: $(READY) ## the kill tests with many seeds
 
 bench: $(READY)
 	@ls bench/bench_*.py >/dev/null 2>&1 && for file in bench/bench_*.py; do $(BIN)/python $$file; done || echo "no benchmark yet"
+
+reference: $(READY) ## write the command line reference anew
+	$(BIN)/python -m ops.cli_reference
 
 lock: $(READY) ## renew requirements.lock after a change of versions in pyproject.toml
 	$(BIN)/pip install --quiet pip-tools

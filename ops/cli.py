@@ -11,7 +11,7 @@ from connectors.analytics import BadQuestion
 from connectors.errors import Refused, Unavailable
 from marketplace.settings import InvalidSettings
 from marketplace.stores import InvalidStore
-from ops.commands import demo, flows, ingest, report, stack
+from ops.commands import demo, flows, ingest, report, stack, stores
 from ops.flow_runner import FlowFailed
 from ops.stack import StackError
 
@@ -28,7 +28,7 @@ def make_app() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for module in (stack, ingest, flows, report, demo):
+    for module in (stack, stores, ingest, flows, report, demo):
         module.register(app)
     return app
 

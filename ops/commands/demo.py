@@ -18,7 +18,7 @@ from marketplace.settings import InvalidSettings
 from ops.demo.collector import CollectorFailed
 from ops.demo.company import DemoFailed
 from ops.demo.narrator import Narrator
-from ops.demo.play import DemoOptions, play_once
+from ops.demo.play import DemoOptions, play_live, play_once
 from ops.demo.render import make_console, show
 from ops.demo.sender import SendFailed
 from ops.flow_runner import FlowFailed
@@ -48,11 +48,10 @@ def demo(
     signal.signal(signal.SIGTERM, _interrupt)
     with _one_line_errors():
         narrator = Narrator()
-        if once:
-            summary = play_once(options, narrator)
+        summary = play_once(options, narrator) if once else play_live(options, narrator)
         if as_json:
             typer.echo(json.dumps(summary.document(), indent=2, ensure_ascii=False))
-        else:
+        elif once:
             show(summary, make_console())
         if not summary.ok:
             raise typer.Exit(1)

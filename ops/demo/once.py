@@ -126,6 +126,16 @@ class OnceRun:
         with self._narrator.counting("steady", f"Sending {steady:,} events at {_STEADY_RATE}/s", steady):
             self._send(posts, _STEADY_RATE)
 
+    def send_backlog(self) -> None:
+        """Send everything at once; return when all of it is answered.
+
+        Raises:
+            SendFailed, FlowFailed, Unavailable: It cannot be.
+        """
+        posts = Traffic(self._seed, time.time_ns() // 1_000_000).backlog(self._clicks)
+        with self._narrator.counting("traffic", f"Sending {self._clicks:,} events of the last days", self._clicks):
+            self._send(posts, 0)
+
     def _send(self, posts: Iterator[Post], rate: float) -> None:
         worker = Background(lambda: self.sender.send_all(posts, rate), "traffic")
         began, before = time.monotonic(), self.sender.sent.events

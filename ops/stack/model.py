@@ -28,7 +28,7 @@ DEFAULT_PORTS: Final[Mapping[Part, int]] = {
     "clickhouse": 18123,
     "redis": 16379,
     "flow": 19464,
-    "collector": 18080,
+    "collector": 8700,
 }
 URL_VARIABLES: Final[Mapping[Part, str]] = {part: f"MARKETPLACE_{part.upper()}_URL" for part in PARTS}
 PORT_VARIABLES: Final[Mapping[Part, str]] = {part: f"MARKETPLACE_{part.upper()}_PORT" for part in (*PARTS, *SERVICES)}

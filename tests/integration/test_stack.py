@@ -21,6 +21,7 @@ from pymongo import MongoClient
 
 from ops.stack import Part, Stack, StackError, running_state, running_urls
 from ops.stack.kafka_jars import find_java
+from ops.stack.model import PARTS, SERVICES
 from ops.stack.ports import free_ports
 from ops.stack.reaper import start_time
 
@@ -264,7 +265,7 @@ def test_up_status_and_down_work_together(
         assert (up.returncode, up.stderr) == (0, "")
         document = json.loads(up.stdout)
         assert document["phase"] == "running"
-        assert {info["name"] for info in document["processes"]} == {"kafka", "mongo", "clickhouse", "redis"}
+        assert {info["name"] for info in document["processes"]} == {*PARTS, *SERVICES}
         with urllib.request.urlopen(document["urls"]["clickhouse"] + "/ping") as response:
             assert response.status == 200
 
@@ -290,7 +291,7 @@ def test_a_taken_port_stops_up_with_one_line_and_nothing_left(
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         others = [str(number) for number in free_ports(3)]
-        flags = ("--kafka-port", others[0], "--mongo-port", others[1], "--clickhouse-port", others[2])
+        flags = ("--no-services", "--kafka-port", others[0], "--mongo-port", others[1], "--clickhouse-port", others[2])
         up = marketplace("up", *flags, MARKETPLACE_REDIS_PORT=str(port))
     assert up.returncode == 1
     assert up.stdout == ""
@@ -303,7 +304,7 @@ def test_a_taken_port_stops_up_with_one_line_and_nothing_left(
 def test_a_missing_java_is_one_clear_line(
     marketplace: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    up = marketplace("up", "--ports", "auto", PATH=str(tmp_path), JAVA_HOME="")
+    up = marketplace("up", "--no-services", "--ports", "auto", PATH=str(tmp_path), JAVA_HOME="")
     assert (up.returncode, up.stderr.count("\n")) == (1, 1)
     assert "apt install openjdk-17-jre-headless" in up.stderr
 
@@ -312,7 +313,8 @@ def test_a_missing_maven_is_one_clear_line(
     marketplace: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     (tmp_path / "java").symlink_to(find_java())
-    up = marketplace("up", "--ports", "auto", PATH=str(tmp_path), JAVA_HOME="", XDG_CACHE_HOME=str(tmp_path / "cache"))
+    nowhere = {"PATH": str(tmp_path), "JAVA_HOME": "", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    up = marketplace("up", "--no-services", "--ports", "auto", **nowhere)
     assert (up.returncode, up.stderr.count("\n")) == (1, 1)
     assert "apt install maven" in up.stderr
 
@@ -320,7 +322,7 @@ def test_a_missing_maven_is_one_clear_line(
 def test_an_interrupted_up_leaves_nothing(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "MARKETPLACE_DATA": str(tmp_path)}
     with subprocess.Popen(
-        [sys.executable, "-c", CLI, "up", "--ports", "auto"],
+        [sys.executable, "-c", CLI, "up", "--no-services", "--ports", "auto"],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -336,7 +338,7 @@ def test_an_interrupted_up_leaves_nothing(tmp_path: Path) -> None:
 
 def test_up_in_the_foreground_stops_everything_at_its_end(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "MARKETPLACE_DATA": str(tmp_path)}
-    command = [sys.executable, "-c", CLI, "up", "--ports", "auto", "--foreground"]
+    command = [sys.executable, "-c", CLI, "up", "--no-services", "--ports", "auto", "--foreground"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as up:
         assert up.stdout is not None
         assert up.stdout.readline().startswith("The stack is up")

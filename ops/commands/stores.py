@@ -1,0 +1,107 @@
+"""``marketplace stores``: open stores and give them write keys."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from connectors.mongo_stores import MongoStores, connect
+from marketplace.stores import InvalidStore, Store, hash_write_key
+from ops.context import load_settings
+from ops.provision import ensure_provisioned
+
+_KEY_BYTES = 16
+
+SlugArgument = Annotated[str, typer.Argument(metavar="SLUG", help="The store's name in URLs and commands.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+@contextmanager
+def _book() -> Iterator[MongoStores]:
+    settings = load_settings()
+    ensure_provisioned(settings)
+    client = connect(settings.urls.mongo)
+    try:
+        yield MongoStores(client, settings.database)
+    finally:
+        client.close()
+
+
+def create(
+    slug: SlugArgument,
+    timezone: Annotated[str, typer.Option(help="IANA zone in which its days are counted.")] = "UTC",
+    title: Annotated[str | None, typer.Option(help="Its name for people. [default: the slug]")] = None,
+    domain: Annotated[list[str] | None, typer.Option(help="A host of its own; can be repeated.")] = None,
+    block: Annotated[list[str] | None, typer.Option(help="A network (CIDR) not to count; can be repeated.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Open a store and print its write key, once: only the key's hash is kept."""
+    write_key = secrets.token_hex(_KEY_BYTES)
+    store = Store(
+        slug=slug,
+        title=title or slug,
+        timezone=timezone,
+        domains=tuple(domain or ()),
+        write_key_hash=hash_write_key(write_key),
+        visitor_secret=secrets.token_hex(32),
+        blocked_networks=tuple(block or ()),
+    )
+    with _book() as book:
+        if not book.create_store(store):
+            raise InvalidStore(f"store {slug} is there already; 'marketplace stores key {slug}' gives it a new key")
+    _show_key(slug, write_key, as_json=as_json)
+
+
+def key(slug: SlugArgument, as_json: JsonOption = False) -> None:
+    """Give a store a new write key; the old one stops working within seconds."""
+    write_key = secrets.token_hex(_KEY_BYTES)
+    with _book() as book:
+        store = book.get(slug)
+        if store is None:
+            known = ", ".join(found.slug for found in book.list_stores()) or "none yet"
+            raise InvalidStore(f"no store {slug}; there are: {known}")
+        book.upsert_store(replace(store, write_key_hash=hash_write_key(write_key)))
+    _show_key(slug, write_key, as_json=as_json)
+
+
+def list_stores(as_json: JsonOption = False) -> None:
+    """List the stores."""
+    with _book() as book:
+        stores = book.list_stores()
+    if as_json:
+        listed = [{"slug": s.slug, "title": s.title, "timezone": s.timezone, "domains": s.domains} for s in stores]
+        typer.echo(json.dumps({"stores": listed}))
+        return
+    if not stores:
+        typer.echo("There is no store yet; 'marketplace stores create SLUG' opens one.")
+        return
+    table = Table("store", "title", "time zone", "domains", box=None)
+    for store in stores:
+        table.add_row(store.slug, store.title, store.timezone, ", ".join(store.domains))
+    Console().print(table)
+
+
+def _show_key(slug: str, write_key: str, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"store": slug, "write_key": write_key}))
+        return
+    typer.echo(f"{slug} is open. Its write key, shown this once:\n\n  {write_key}\n")
+    typer.echo("It is public by nature: it may write events of this store and read nothing. On your pages:\n")
+    typer.echo(f'  <script async src="https://YOUR-COLLECTOR/m.js" data-key="{write_key}"></script>')
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    stores = typer.Typer(help="Open stores and give them write keys.", no_args_is_help=True)
+    stores.command("create")(create)
+    stores.command("key")(key)
+    stores.command("list")(list_stores)
+    app.add_typer(stores, name="stores")

@@ -1,0 +1,12 @@
+"""What all tests share: the embedded stack, and how hard Hypothesis looks."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+pytest_plugins = ["tests.stack_fixtures"]
+
+# The machine that runs the tests is small and busy: examples are bounded, and none is failed for being slow.
+settings.register_profile("quick", max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("deep", max_examples=1_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))

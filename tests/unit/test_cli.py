@@ -1,0 +1,62 @@
+"""The command line as a person meets it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ops.cli_reference import TARGET, reference
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MARKETPLACE_")}
+    return subprocess.run(
+        [sys.executable, "-m", "ops.cli", *arguments],
+        env={**clean, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_reference_page_is_what_the_commands_say() -> None:
+    assert TARGET.read_text() == reference(), "run 'make reference'"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["report", "--store", "shop"],
+        ["ledger"],
+        ["flows", "run", "clicks"],
+        ["provision"],
+        ["ingest", "log", "-", "--store", "shop"],
+    ],
+    ids=lambda arguments: " ".join(arguments),
+)
+def test_without_a_stack_a_command_says_so_in_one_line_and_fails(arguments: list[str], tmp_path: Path) -> None:
+    done = run(*arguments, folder=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "marketplace up" in done.stderr
+
+
+def test_an_unknown_flow_is_refused_with_those_that_exist(tmp_path: Path) -> None:
+    done = run("flows", "run", "klicks", folder=tmp_path)
+    assert done.returncode == 1
+    assert "no flow 'klicks'; there are clicks" in done.stderr
+
+
+def test_flows_are_listed_without_a_stack(tmp_path: Path) -> None:
+    done = run("flows", "list", folder=tmp_path)
+    assert done.returncode == 0
+    assert "clicks.collected.v1" in done.stdout
