@@ -1,4 +1,4 @@
-/* Page views and clicks of this store. Sends nothing under Do Not Track or Global Privacy Control. */
+/* Page views and clicks. Sends nothing under Do Not Track or Global Privacy Control. */
 (function () {
   'use strict';
   var w = window, d = document, n = navigator, h = history, s = d.currentScript;

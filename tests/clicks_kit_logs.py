@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from flows.clicks.machine import DEFAULT_PAGE_BYTES
 from ops.oracle import LogRecord
 from tests.clicks_kit import CHROME, GOOGLEBOT, SAFARI, STORES, as_bytes, event, ms, visitor_of
 
@@ -59,72 +62,110 @@ BROKEN: Final = (
     as_bytes(event(received_at_ms=-1)),
 )
 
-RARELY: Final = st.integers(0, 7).map(lambda number: number == 7)
+RARELY: Final = (False,) * 7 + (True,)
+
+Pick = Callable[[Sequence[Any]], Any]
+"""Takes one of several: Hypothesis does, which can shrink what it found, or plain chance, which repeats itself less."""
 
 
-@st.composite
-def events(draw: st.DrawFn, anchor: int) -> dict[str, Any]:
+def make_event(pick: Pick, anchor: int) -> dict[str, Any]:
     """A readable event not far from a moment."""
-    store = draw(st.sampled_from(sorted(STORES)))
-    when = anchor + sum(draw(st.lists(st.sampled_from(STEPS), max_size=2)))
-    delay = draw(st.sampled_from(DELAYS)) if draw(RARELY) else draw(st.sampled_from((0, 1, 2_500)))
+    store = pick(sorted(STORES))
+    when = anchor + sum(pick(STEPS) for _ in range(pick((0, 1, 2))))
+    delay = pick(DELAYS) if pick(RARELY) else pick((0, 1, 2_500))
     fields: dict[str, Any] = {
         "store": store,
-        "visitor": visitor_of(store, draw(st.integers(0, 1))),
+        "visitor": visitor_of(store, pick((0, 1))),
         "received_at_ms": when + delay,
-        "event_id": draw(st.sampled_from("abcd")),
-        "type": draw(st.sampled_from(["view", "click"])),
-        "product": draw(st.sampled_from(["", "p1"])),
-        "url": draw(st.sampled_from(URLS)),
-        "user_agent": draw(st.sampled_from([CHROME, CHROME, SAFARI, GOOGLEBOT])),
-        "ip": draw(st.sampled_from(["", "81.2.69.0", "2001:db8::"])),
-        "automated": draw(RARELY),
+        "event_id": pick("abcd"),
+        "type": pick(("view", "click")),
+        "product": pick(("", "p1")),
+        "url": pick(URLS),
+        "user_agent": pick((CHROME, CHROME, SAFARI, GOOGLEBOT)),
+        "ip": pick(("", "81.2.69.0", "2001:db8::")),
+        "automated": pick(RARELY),
     }
-    if draw(RARELY):
+    if pick(RARELY):
         fields |= {"target": "buy", "referrer": "https://www.google.com/", "origin": "import"}
-    if draw(RARELY):
-        fields |= draw(st.sampled_from([{"opted_out": True}, {"ip": "203.0.113.0"}]))
-    told = draw(st.sampled_from(["nothing", "truth", "truth", "truth", "skewed", "skewed", "future"]))
+    if pick(RARELY):
+        fields |= pick(({"opted_out": True}, {"ip": "203.0.113.0"}))
+    told = pick(("nothing", "truth", "truth", "truth", "skewed", "skewed", "future"))
     if told == "nothing":
         return event(**fields)
     if told == "skewed":
-        skew = draw(st.sampled_from(SKEWS))
+        skew = pick(SKEWS)
         return event(max(0, when + skew), **fields, sent_at_ms=max(0, when + delay + skew))
     return event(when + (86_400_000 if told == "future" else 0), **fields)
 
 
-@st.composite
-def logs(draw: st.DrawFn, max_records: int = 50, partitions: int = 1, broken: bool = True) -> list[LogRecord]:
-    """Records of all partitions in one order, some of them copies of earlier ones and some unreadable."""
-    anchor = draw(st.sampled_from(ANCHORS))
-    least = draw(st.sampled_from([1, 5, 15, 30]))
-    kinds = ["new"] * 6 + ["copy"] + ["broken"] * broken
+def make_log(pick: Pick, kinds: Sequence[str], partitions: int) -> list[LogRecord]:
+    """A record of each kind (``new``, ``copy``, ``broken``), all partitions in one order."""
+    anchor = pick(ANCHORS)
     sent: list[dict[str, Any]] = []
     offsets: dict[int, int] = {}
     log: list[LogRecord] = []
-    for kind in draw(st.lists(st.sampled_from(kinds), min_size=least, max_size=max_records)):
+    for kind in kinds:
         if kind == "broken":
-            value = draw(st.sampled_from(BROKEN))
+            value = pick(BROKEN)
         else:
-            fields = _copy(draw, sent) if kind == "copy" and sent else draw(events(anchor))
+            fields = _copy(pick, sent) if kind == "copy" and sent else make_event(pick, anchor)
             sent.append(fields)
             value = as_bytes(fields)
-        partition = draw(st.integers(0, partitions - 1))
-        offsets[partition] = offsets.get(partition, -1) + draw(st.sampled_from([1, 1, 1, 5]))
-        log.append(LogRecord(partition, offsets[partition], anchor + draw(st.sampled_from(STEPS)), value))
+        partition = pick(range(partitions))
+        offsets[partition] = offsets.get(partition, -1) + pick((1, 1, 1, 5))
+        log.append(LogRecord(partition, offsets[partition], anchor + pick(STEPS), value))
     return log
 
 
-def _copy(draw: st.DrawFn, sent: list[dict[str, Any]]) -> dict[str, Any]:
+def _copy(pick: Pick, sent: list[dict[str, Any]]) -> dict[str, Any]:
     # A retry: the same event and key, sent and received again later.
-    copied = dict(draw(st.sampled_from(sent)))
-    copied["received_at_ms"] += draw(st.sampled_from([0, 1, 3_600_000, 7_200_000]))
+    copied = dict(pick(sent))
+    copied["received_at_ms"] += pick((0, 1, 3_600_000, 7_200_000))
     if "sent_at_ms" in copied:
-        copied["sent_at_ms"] += draw(st.sampled_from([0, 1, 3_600_000]))
+        copied["sent_at_ms"] += pick((0, 1, 3_600_000))
     return copied
 
 
+KINDS: Final = ("new",) * 6 + ("copy",)
+
+
+@st.composite
+def logs(draw: st.DrawFn, max_records: int = 50, partitions: int = 1, broken: bool = True) -> list[LogRecord]:
+    """Logs as Hypothesis finds them."""
+
+    def pick(choices: Sequence[Any]) -> Any:
+        return draw(st.sampled_from(choices))
+
+    kinds = st.sampled_from(KINDS + ("broken",) * broken)
+    least = pick((1, 5, 15, 30))
+    return make_log(pick, draw(st.lists(kinds, min_size=least, max_size=max_records)), partitions)
+
+
 sizes = st.lists(st.sampled_from([1, 2, 3, 7, 20]), min_size=1, max_size=4)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A log and what is done with it, all from one seed."""
+
+    log: list[LogRecord]
+    sizes: list[int]
+    crashes: list[int]
+    epoch: int
+    page_bytes: int
+
+
+def seeded_plan(seed: int, partitions: int = 1) -> Plan:
+    """Equal seeds give equal plans."""
+    chance = random.Random(seed)
+    kinds = [chance.choice((*KINDS, "broken")) for _ in range(chance.choice((5, 25, 80)))]
+    return Plan(
+        log=make_log(chance.choice, kinds, partitions),
+        sizes=[chance.choice((1, 2, 3, 7, 20)) for _ in range(3)],
+        crashes=[chance.choice((0, 1, 2, 3, 4, 4, 4)) for _ in range(chance.choice((3, 12)))],
+        epoch=chance.choice((1, 1, 2, 3)),
+        page_bytes=chance.choice((1, DEFAULT_PAGE_BYTES)),
+    )
 
 
 def seeded_log(seed: int, records: int, partitions: int = 8) -> list[LogRecord]:

@@ -159,7 +159,8 @@ def _end_of(consumer: confluent_kafka.Consumer, place: confluent_kafka.TopicPart
             return int(end)
         except confluent_kafka.KafkaException:
             assert time.monotonic() < deadline, f"{place.topic}: the broker does not say where it ends"
-            consumer.poll(0.1)
+            # A client that once saw a partition without a leader goes on saying so until it asks for metadata again.
+            consumer.list_topics(place.topic, timeout=5.0)
 
 
 def with_limits(**limits: Any) -> CollectorConfig:

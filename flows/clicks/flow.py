@@ -134,7 +134,7 @@ def build(
     workers: dict[int, Worker] = {}
 
     def worker() -> Worker:
-        # The engine's threads are not Python's own: what is thread-local is lost whenever they let go of the interpreter.
+        # The engine's threads are not Python's own: they lose what is thread-local when they let go of the interpreter.
         thread = threading.get_native_id()
         if thread not in workers:
             workers[thread] = Worker(settings, generation, stop, progress)

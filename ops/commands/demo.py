@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     clicks: Annotated[int, typer.Option(min=1, help="Events to send at the beginning.")] = 20_000,
-    once: Annotated[bool, typer.Option("--once", help="Drain, compare every number with an oracle, sum up, stop.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Drain, compare all numbers with an oracle, stop.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     seed: Annotated[int, typer.Option(help="Equal seeds make equal traffic.")] = 1,
     data: Annotated[Path | None, typer.Option(envvar=DATA_VARIABLE, help="The data folder.")] = None,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from connectors.analytics import Analytics
 from connectors.clickhouse import ClickHouse
@@ -20,6 +20,7 @@ from ops.demo.collector import Collector
 from ops.demo.shops import SHOPS, Shop, store_of, write_key
 from ops.demo.stage import Stage
 from ops.flow_runner import FlowOptions, FlowRunner
+from ops.stack.stack import running_state
 
 _TICK_SECONDS: Final = 0.1
 _FLOW_SECONDS: Final = 60.0
@@ -39,7 +40,9 @@ class Opened:
     write_key: str
 
 
-def open_shops(settings: Settings, seed: int, run: str, *, fresh: bool) -> list[Opened]:
+def open_shops(
+    settings: Settings, seed: int, run: str, *, fresh: bool, shops: tuple[Shop, ...] = SHOPS
+) -> list[Opened]:
     """Make the stores.
 
     Args:
@@ -47,6 +50,7 @@ def open_shops(settings: Settings, seed: int, run: str, *, fresh: bool) -> list[
         seed: Keys and secrets are computed from it.
         run: Put behind a slug that must be another than before.
         fresh: Use no store that is there already.
+        shops: Which.
 
     Raises:
         Unavailable: Mongo does not answer.
@@ -56,7 +60,7 @@ def open_shops(settings: Settings, seed: int, run: str, *, fresh: bool) -> list[
         book = MongoStores(client, settings.database)
         taken = {store.slug: store for store in book.list_stores()}
         opened = []
-        for shop in SHOPS:
+        for shop in shops:
             store = store_of(shop, shop.name, seed)
             if shop.name in taken and (fresh or taken[shop.name].write_key_hash != store.write_key_hash):
                 store = store_of(shop, f"{shop.name}-{run}", seed)
@@ -65,6 +69,58 @@ def open_shops(settings: Settings, seed: int, run: str, *, fresh: bool) -> list[
         return opened
     finally:
         client.close()
+
+
+class Flow(Protocol):
+    """The click flow as the demo needs it."""
+
+    restarts: int
+
+    def start(self) -> None:
+        """Start its processes."""
+
+    def watch(self) -> None:
+        """Start again what has ended."""
+
+    def stop(self) -> None:
+        """Stop what was started here."""
+
+    @property
+    def pids(self) -> list[int]:
+        """Its running processes."""
+
+
+class ServedFlow:
+    """The flow that runs with the stack already; a second one would fence it out.
+
+    Args:
+        folder: The stack's data folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.restarts = 0
+
+    @property
+    def pids(self) -> list[int]:
+        """The service's process."""
+        state = running_state(self._folder)
+        return [p.pid for p in state.processes if p.part == "flow" and p.pid] if state else []
+
+    def start(self) -> None:
+        """It runs."""
+
+    def watch(self) -> None:
+        """The stack's supervisor looks after it."""
+
+    def stop(self) -> None:
+        """It goes on."""
+
+
+def is_served(folder: Path) -> bool:
+    """Whether the stack of a data folder runs the flow itself."""
+    state = running_state(folder)
+    return state is not None and any(process.part == "flow" for process in state.processes)
 
 
 class Company:
@@ -80,7 +136,11 @@ class Company:
         self.clickhouse = ClickHouse(self.settings.urls.clickhouse, self.settings.database)
         self.analytics = Analytics(self.clickhouse)
         self.collector = Collector(self.settings, stage.logs / "collector.log")
-        self.flow = FlowRunner(self.settings, options, stage.logs / "flow.log")
+        self.flow: Flow = (
+            ServedFlow(stage.folder)
+            if is_served(stage.folder)
+            else FlowRunner(self.settings, options, stage.logs / "flow.log")
+        )
         self.trouble = ""
 
     def start(self) -> None:

@@ -17,7 +17,7 @@ _DIRT: Final[tuple[bytes, ...]] = (
     b"[]",
     b'{"event_id": "no-key", "store": "nobody", "visitor": "00000000000000bb", "received_at_ms": 1}',
     b'{"key": "short", "event_id": "e", "store": "nobody", "visitor": "00000000000000bb", "received_at_ms": 1}',
-    b'{"key": "00000000000000aa", "event_id": 7, "store": "nobody", "visitor": "00000000000000bb", "received_at_ms": 1}',
+    b'{"key": "00000000000000aa", "event_id": 7, "store": "nobody", "visitor": "00000000000000bb"}',
     b'{"key": "00000000000000aa", "event_id": "e", "store": "no-such-store", "visitor": "00000000000000bb", '
     b'"received_at_ms": 1700000000000}',
     b'{"key": "00000000000000aa", "event_id": "e", "store": "no-such-store", "visitor": "00000000000000bb", '
@@ -30,5 +30,6 @@ def dirt(count: int, seed: int, partitions: int) -> list[Record]:
     """So many broken records, spread over the partitions, each kind in turn."""
     rng = random.Random(seed)
     return [
-        Record(CLICKS_COLLECTED.name, _DIRT[at % len(_DIRT)], partition=rng.randrange(partitions)) for at in range(count)
+        Record(CLICKS_COLLECTED.name, _DIRT[at % len(_DIRT)], partition=rng.randrange(partitions))
+        for at in range(count)
     ]

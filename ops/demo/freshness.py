@@ -73,9 +73,13 @@ class Stopwatch:
         if self._thread.is_alive():
             self._thread.join()
 
+    def of(self, label: str) -> Freshness:
+        """The sample of that name; empty if there was none."""
+        return self.freshness.get(label, Freshness())
+
     def note(self, post: Post, at: float) -> None:
         """An answered request, and when; called by the sender."""
-        if not post.tracked:
+        if not post.tracked or not self._label:
             return
         self._requests += 1
         if self._requests % self._every == 0:

@@ -102,6 +102,7 @@ class OnceRun:
         keys = {o.shop.name: o.write_key for o in opened}
         target = Target(collector.host, collector.port, keys, on_accepted=self._stopwatch.note)
         self.sender = Sender(target)
+        self._steady = min(_STEADY_EVENTS, clicks // 5)
         self.dirt = 0
 
     def send(self) -> None:
@@ -113,8 +114,7 @@ class OnceRun:
         Raises:
             SendFailed, FlowFailed, DemoFailed, Unavailable: It cannot be.
         """
-        posts = Traffic(self._seed, time.time_ns() // 1_000_000).backlog(self._clicks)
-        steady = min(_STEADY_EVENTS, self._clicks // 5)
+        posts, steady = self._posts(), self._steady
         self._stopwatch.start()
         self._stopwatch.sample(FULL_LOAD, self._clicks // 8 // _SAMPLES)
         with self._narrator.counting("traffic", f"Sending {self._clicks - steady:,} events", self._clicks - steady):
@@ -126,15 +126,18 @@ class OnceRun:
         with self._narrator.counting("steady", f"Sending {steady:,} events at {_STEADY_RATE}/s", steady):
             self._send(posts, _STEADY_RATE)
 
-    def send_backlog(self) -> None:
-        """Send everything at once; return when all of it is answered.
+    def send_backlog(self, rate: float = 0) -> None:
+        """Send everything at one pace (events per second; 0 is as fast as it is taken), until all is answered.
 
         Raises:
             SendFailed, FlowFailed, Unavailable: It cannot be.
         """
-        posts = Traffic(self._seed, time.time_ns() // 1_000_000).backlog(self._clicks)
         with self._narrator.counting("traffic", f"Sending {self._clicks:,} events of the last days", self._clicks):
-            self._send(posts, 0)
+            self._send(self._posts(), rate)
+
+    def _posts(self) -> Iterator[Post]:
+        shops = tuple(o.shop for o in self._opened)
+        return Traffic(self._seed, time.time_ns() // 1_000_000, shops).backlog(self._clicks)
 
     def _send(self, posts: Iterator[Post], rate: float) -> None:
         worker = Background(lambda: self.sender.send_all(posts, rate), "traffic")
@@ -160,7 +163,9 @@ class OnceRun:
         with self._narrator.phase("drain", "Waiting for the last ones"):
             ends = self._drain()
             seen_by = time.monotonic() + 2
-            self._company.tend(lambda: not self._stopwatch.pending or time.monotonic() > seen_by, 10, "the sample's end")
+            self._company.tend(
+                lambda: not self._stopwatch.pending or time.monotonic() > seen_by, 10, "the sample's end"
+            )
         self._stopwatch.stop()
         return ends
 
@@ -183,8 +188,7 @@ class OnceRun:
             expected = ask_oracle(self._company.settings, records, stores)
         with self._narrator.phase("compare", "Comparing every number"):
             agreement = self._patiently(lambda: self._compare(expected))
-            summary = self._patiently(lambda: self._sum_up(agreement, len(records)))
-        return summary
+            return self._patiently(lambda: self._sum_up(agreement, len(records)))
 
     def stop(self) -> None:
         """Send and ask nothing more."""
@@ -238,17 +242,16 @@ class OnceRun:
         finally:
             models.close()
         summary.requests, summary.requests_sent_again = sent.requests, sent.retries
-        freshness = self._stopwatch.freshness
-        summary.click_to_queryable_ms = freshness[STEADY].report()
-        summary.click_to_queryable_ms_under_full_load = freshness[FULL_LOAD].report()
+        summary.click_to_queryable_ms = self._stopwatch.of(STEADY).report()
+        summary.click_to_queryable_ms_under_full_load = self._stopwatch.of(FULL_LOAD).report()
         summary.oracle = {
             "compared": agreement.compared,
             "differences": len(agreement.differences),
             "first": agreement.differences[:_SHOWN],
         }
         summary.restarts = {"flow": company.flow.restarts, "collector": company.collector.restarts}
-        seconds = self._narrator.seconds
-        summary.events_per_second = round((sent.events - min(_STEADY_EVENTS, self._clicks // 5)) / max(0.01, seconds["traffic"]))
+        at_once = sent.events - (self._steady if "steady" in self._narrator.seconds else 0)
+        summary.events_per_second = round(at_once / max(0.01, self._narrator.seconds["traffic"]))
         summary.ok = not agreement.differences and not summary.ledger_difference and sent.events == self._clicks
         return summary
 

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from ops.demo.places import BROWSERS, NETWORKS, NETWORKS_V6, REFERRERS
 from ops.demo.shops import Shop
 
-_Item = TypeVar("_Item")
 _AT_HOME: Final = 0.6
 _COOKIELESS: Final = 0.15
 _RETURNING: Final = 0.35
 _V6: Final = 0.12
 _TARGETS: Final = ("add-to-cart", "gallery-next", "size-guide", "wishlist", "reviews", "buy-now")
-_PAGES: Final = ("/", "/collections/new", "/collections/best", "/about", "/shipping", "/blog/care", "/cart", "/checkout")
+_PAGES: Final = (
+    "/",
+    "/collections/new",
+    "/collections/best",
+    "/about",
+    "/shipping",
+    "/blog/care",
+    "/cart",
+    "/checkout",
+)
 
 
 class Zipf:
@@ -178,8 +185,3 @@ class Crowd:
 def with_address(visit: Visit, address: str) -> Visit:
     """The same visit from another place."""
     return replace(visit, person=replace(visit.person, address=address))
-
-
-def pick(rng: random.Random, items: Sequence[_Item]) -> _Item:
-    """One of them, the earlier the likelier."""
-    return items[int(len(items) * rng.random() ** 2)]

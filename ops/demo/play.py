@@ -11,8 +11,8 @@ from pathlib import Path
 
 from marketplace.settings import DEFAULT_DATA_DIR
 from ops.demo.company import Company, Opened, open_shops
-from ops.demo.narrator import Narrator
 from ops.demo.live import LiveRun, LiveTraffic
+from ops.demo.narrator import Narrator
 from ops.demo.once import OnceRun, remember_beginning
 from ops.demo.sender import Target
 from ops.demo.stage import Stage, open_stage
@@ -148,9 +148,7 @@ def ignoring_interrupts() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def set_up(
-    stage: Stage, options: DemoOptions, narrator: Narrator, *, fresh: bool
-) -> tuple[Company, list[Opened]]:
+def set_up(stage: Stage, options: DemoOptions, narrator: Narrator, *, fresh: bool) -> tuple[Company, list[Opened]]:
     """Topics, tables, collections and stores."""
     with narrator.phase("provision", "Making topics, tables and stores"):
         ensure_provisioned(stage.settings)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -10,7 +12,8 @@ from rich.text import Text
 from marketplace.outcomes import OUTCOMES
 from ops.demo.summary import StoreNumbers, Summary
 
-_WIDTH = 110
+_WIDTH: Final = 118
+_TITLE: Final[dict[str, Any]] = {"title_justify": "left", "title_style": "bold"}
 
 
 def show(summary: Summary, console: Console) -> None:
@@ -27,8 +30,8 @@ def make_console() -> Console:
 
 
 def _stores(stores: list[StoreNumbers]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim", title="Stores", title_justify="left", title_style="bold")
-    table.add_column("store")
+    table = Table(box=None, pad_edge=False, header_style="dim", title="Stores", **_TITLE)
+    table.add_column("store", no_wrap=True, overflow="fold")
     table.add_column("time zone", style="dim")
     for name in ("clicks", "visitors", "sessions", "bounce", "bots", "clicks in Mongo", "today in Redis"):
         table.add_column(name, justify="right")
@@ -50,7 +53,7 @@ def _stores(stores: list[StoreNumbers]) -> Table:
 
 
 def _ledger(summary: Summary) -> Table:
-    table = Table(box=None, pad_edge=False, show_header=False, title="Ledger", title_justify="left", title_style="bold")
+    table = Table(box=None, pad_edge=False, show_header=False, title="Ledger", **_TITLE)
     table.add_column("what")
     table.add_column("events", justify="right")
     table.add_column("meaning", style="dim")
@@ -69,7 +72,8 @@ def _facts(summary: Summary) -> Table:
     table.add_column("what", style="dim")
     table.add_column("value")
     door = f"{summary.rejected_at_the_door:,} refused at the door" if summary.rejected_at_the_door else "none refused"
-    table.add_row("sent", f"{summary.sent:,} events, {summary.events_per_second:,}/s: {summary.accepted:,} accepted, {door}")
+    rate = f"{summary.events_per_second:,}/s"
+    table.add_row("sent", f"{summary.sent:,} events, {rate}: {summary.accepted:,} accepted, {door}")
     table.add_row("besides", f"{summary.broken_in_the_topic} broken records put on the topic, {_again(summary)}")
     for what, fresh in (
         ("click to queryable", summary.click_to_queryable_ms),
@@ -90,7 +94,8 @@ def _facts(summary: Summary) -> Table:
 def _again(summary: Summary) -> str:
     if not summary.requests_sent_again:
         return "no request had to be sent again"
-    return f"{summary.requests_sent_again:,} requests sent again, {summary.written_twice:,} events thereby written twice"
+    again, twice = f"{summary.requests_sent_again:,}", f"{summary.written_twice:,}"
+    return f"{again} attempts had to be repeated, {twice} events were thereby written twice"
 
 
 def _verdict(summary: Summary) -> Text:

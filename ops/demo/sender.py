@@ -146,7 +146,8 @@ class Sender:
             if status not in _TRY_AGAIN and status != 0:
                 return self._answered(post, status, body)
             if time.monotonic() > give_up or self._stopped:
-                raise SendFailed(f"the collector did not take events for {self._target.patience_seconds:g} s: {_say(body)}")
+                patience = self._target.patience_seconds
+                raise SendFailed(f"the collector did not take events for {patience:g} s: {_say(body)}")
             self.sent.retries += 1
             pause = _BACKOFF_SECONDS[min(attempt, len(_BACKOFF_SECONDS) - 1)]
             await asyncio.sleep(max(pause, _seconds(headers.get("retry-after", ""))))
@@ -190,7 +191,8 @@ class Connection:
             writer.write(self._request(post))
             await writer.drain()
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-            headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
+            fields = (line.partition(":") for line in head[1:])
+            headers = {name.strip().lower(): value.strip() for name, _, value in fields}
             body = await reader.readexactly(int(headers.get("content-length", "0")))
         if headers.get("connection", "").lower() == "close":
             self.close()

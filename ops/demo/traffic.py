@@ -86,7 +86,7 @@ class Traffic:
         while sent < events:
             scene = self._scene(self._moment_in_span(sent / events))
             _end_by(scene, self._now_ms)
-            for late, post in self._posts(scene):
+            for late, post in self.requests(scene):
                 heapq.heappush(waiting, _Waiting(turn + late, len(waiting) + turn, post))
             while waiting and sent < events and waiting[0].turn <= turn:
                 post = _at_most(heapq.heappop(waiting).post, events - sent)
@@ -98,7 +98,8 @@ class Traffic:
         """A visit that begins now, as requests with the times at which they are due."""
         scene = self._scene(start_ms)
         return [
-            replace(post, due_ms=max(start_ms, post.due_ms) + late * 1_000) for late, post in self._posts(scene, batch=4)
+            replace(post, due_ms=max(start_ms, post.due_ms) + late * 1_000)
+            for late, post in self.requests(scene, batch=4)
         ]
 
     def _scene(self, at_ms: int) -> Scene:
@@ -118,7 +119,8 @@ class Traffic:
         phase = 2 * math.pi * ((at_ms / HOUR_MS) % 24 - 15) / 24
         return int(min(self._now_ms, at_ms + self._rng.gauss(math.sin(phase) * HOUR_MS, 20 * 60_000)))
 
-    def _posts(self, scene: Scene, batch: int = 0) -> Iterator[tuple[int, Post]]:
+    def requests(self, scene: Scene, batch: int = 0) -> Iterator[tuple[int, Post]]:
+        """A scene's requests, each with how many requests later it is sent; ``batch`` bounds their events."""
         late = 0
         for part in scene.parts:
             for moments in _batches(part, batch or self._rng.choice((5, 12, 20, MAX_BATCH))):

@@ -19,7 +19,7 @@ from connectors.geoip import GeoIP
 from connectors.kafka.reader import PartitionReader
 from connectors.user_agents import UserAgents
 from marketplace.enrichments import Lookups
-from marketplace.rollups import DIMENSIONS, GRAINS
+from marketplace.rollups import DIMENSIONS, GRAINS, Dimension
 from marketplace.settings import Settings
 from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED
@@ -84,9 +84,7 @@ def ask_oracle(settings: Settings, records: Iterable[LogRecord], stores: Mapping
     return expect(records, stores, Lookups(places.snapshot(), UserAgents()), CrawlerList())
 
 
-def compare_ledger(
-    agreement: Agreement, expected: Expected, rows: Iterable[LedgerRow], stores: set[str]
-) -> None:
+def compare_ledger(agreement: Agreement, expected: Expected, rows: Iterable[LedgerRow], stores: set[str]) -> None:
     """Every count of the ledger, by store and hour.
 
     Args:
@@ -124,11 +122,10 @@ def compare_rollups(agreement: Agreement, expected: Expected, analytics: Analyti
 
 
 def _ask(
-    analytics: Analytics, store: Store, grain: str, dimension: object, bots: str
+    analytics: Analytics, store: Store, grain: str, dimension: Dimension, bots: str
 ) -> Iterator[tuple[RollupKey, ReportRow]]:
-    name = getattr(dimension, "name")  # noqa: B009
-    for row in analytics.report(store.slug, ZoneInfo(store.timezone), grain=grain, split=name, bots=bots):
-        yield RollupKey(store.slug, grain, bucket_time(row.bucket), name, row.value, bots), row
+    for row in analytics.report(store.slug, ZoneInfo(store.timezone), grain=grain, split=dimension.name, bots=bots):
+        yield RollupKey(store.slug, grain, bucket_time(row.bucket), dimension.name, row.value, bots), row
 
 
 def _compare_row(agreement: Agreement, key: RollupKey, wanted: Numbers, row: ReportRow | None) -> None:

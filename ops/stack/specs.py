@@ -87,7 +87,7 @@ def redis_spec(data_dir: Path, urls: Urls, port: int) -> ProcessSpec:
 
 
 def service_specs(data_dir: Path, own: frozenset[Part], ports: Mapping[str, int], urls: Urls) -> list[ProcessSpec]:
-    """The click flow and the collector, as far as they are asked for. They wait by themselves until the parts answer."""
+    """The click flow and the collector, as far as they are asked for. They wait until the parts answer."""
     environment = {f"MARKETPLACE_{part.upper()}_URL": urls.of(part) for part in PARTS if urls.of(part)}
     environment |= {"MARKETPLACE_DATA": str(data_dir), "PYTHONPATH": _PACKAGE_ROOT}
     modules: dict[Part, str] = {"flow": "ops.flow_service", "collector": "ingest"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +12,7 @@ from flows.clicks.machine import DEFAULT_PAGE_BYTES
 from marketplace.tables import FENCED_TABLES
 from ops.oracle import Expected, Fact, LogRecord
 from tests.clicks_kit import STORES, differences, expected_ledger, oracle, run, run_with_crashes
-from tests.clicks_kit_logs import examples, logs, sizes
+from tests.clicks_kit_logs import EXPLORE, examples, logs, seeded_plan, sizes
 from tests.clicks_kit_pages import MemoryPages
 
 
@@ -37,13 +38,13 @@ def expected_click(fact: Fact) -> dict[str, Any]:
     }
 
 
-@examples(50)
+@examples(25)
 @given(log=logs(partitions=2), cuts=sizes)
 def test_ledger_and_every_rollup_are_the_oracles(log: list[LogRecord], cuts: list[int]) -> None:
     assert_agree(run(log, cuts).pages, oracle(log))
 
 
-@examples(30)
+@examples(20)
 @given(log=logs(), cuts=sizes)
 def test_every_fact_is_the_oracles(log: list[LogRecord], cuts: list[int]) -> None:
     wanted = [expected_click(fact) for fact in oracle(log).facts]
@@ -51,7 +52,7 @@ def test_every_fact_is_the_oracles(log: list[LogRecord], cuts: list[int]) -> Non
     assert [{name: row[name] for name in names} for row in run(log, cuts).pages.tables["clicks"]] == wanted
 
 
-@examples(30)
+@examples(20)
 @given(log=logs(), cuts=sizes)
 def test_the_ledger_closes_for_each_store_and_hour(log: list[LogRecord], cuts: list[int]) -> None:
     balance: dict[tuple[str, int], int] = {}
@@ -62,13 +63,13 @@ def test_the_ledger_closes_for_each_store_and_hour(log: list[LogRecord], cuts: l
     assert balance, "a log of at least one record has a ledger"
 
 
-@examples(30)
+@examples(20)
 @given(log=logs(), cuts=sizes, epoch=st.integers(1, 3))
 def test_with_hardly_any_memory_the_answer_is_the_same(log: list[LogRecord], cuts: list[int], epoch: int) -> None:
     assert_agree(run(log, cuts, page_bytes=1, epoch=epoch).pages, oracle(log))
 
 
-@examples(50)
+@examples(25)
 @given(
     log=logs(),
     cuts=sizes,
@@ -82,7 +83,7 @@ def test_a_crash_between_any_two_inserts_changes_nothing(
     assert_agree(run_with_crashes(log, cuts, crashes, epoch, page_bytes), oracle(log))
 
 
-@examples(30)
+@examples(20)
 @given(log=logs(broken=False), one=sizes, other=sizes)
 def test_the_rows_do_not_depend_on_where_batches_are_cut(
     log: list[LogRecord], one: list[int], other: list[int]
@@ -92,3 +93,22 @@ def test_the_rows_do_not_depend_on_where_batches_are_cut(
     assert left.ledger() == right.ledger()
     assert left.rollups(STORES) == right.rollups(STORES)
     assert sorted(map(repr, left.standing(0))) == sorted(map(repr, right.standing(0)))
+
+
+# Hypothesis varies what it has; plain chance begins anew with each seed. Exploring begins where the fixed seeds end.
+SEEDS = range(40, 40 + int(EXPLORE)) if EXPLORE else range(40)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_seeded_log_in_seeded_batches_is_the_oracles(seed: int) -> None:
+    plan = seeded_plan(seed, partitions=2)
+    assert_agree(run(plan.log, plan.sizes, page_bytes=plan.page_bytes, epoch=plan.epoch).pages, oracle(plan.log))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_seeded_log_through_seeded_crashes_is_the_oracles(seed: int) -> None:
+    plan = seeded_plan(seed)
+    pages = run_with_crashes(plan.log, plan.sizes, plan.crashes, plan.epoch, plan.page_bytes)
+    assert_agree(pages, oracle(plan.log))
+    visits = {(row["visitor"], row["started_at"]) for row in pages.standing(0)}
+    assert visits == {(row["visitor"], row["started_at"]) for row in run(plan.log).pages.standing(0)}
