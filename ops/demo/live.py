@@ -16,7 +16,7 @@ from marketplace.outcomes import COUNTED
 from ops.demo.company import Company, Opened
 from ops.demo.narrator import Narrator
 from ops.demo.once import Background
-from ops.demo.sender import Connection, Sender, Target
+from ops.demo.sender import Connection, Sender, Target, first_error
 from ops.demo.traffic import Post, Traffic
 
 LIVE_RATE: Final = 50.0
@@ -46,7 +46,8 @@ class LiveTraffic:
         Raises:
             SendFailed: The collector does not take events for too long.
         """
-        asyncio.run(self._run())
+        with first_error():
+            asyncio.run(self._run())
 
     def stop(self) -> None:
         """Send nothing new. May be called from another thread."""

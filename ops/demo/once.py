@@ -64,14 +64,11 @@ class Background(threading.Thread):
         """Wait for the end.
 
         Raises:
-            BaseException: What the work raised; of several, the first.
+            BaseException: What the work raised.
         """
         self.join()
-        error = self._error
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        if error is not None:
-            raise error
+        if self._error is not None:
+            raise self._error
 
 
 def remember_beginning(company: Company) -> Beginning:

@@ -10,6 +10,7 @@ import asyncio
 import gzip
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -113,7 +114,8 @@ class Sender:
         Raises:
             SendFailed: See there.
         """
-        asyncio.run(self._send_all(posts, Pace(events_per_second)))
+        with first_error():
+            asyncio.run(self._send_all(posts, Pace(events_per_second)))
 
     async def _send_all(self, posts: Iterator[Post], pace: Pace) -> None:
         async with asyncio.TaskGroup() as group:
@@ -223,6 +225,18 @@ class Connection:
         lines += [f"content-encoding: {post.encoding}"] if post.encoding else []
         lines += ["dnt: 1", "sec-gpc: 1"] if post.opted_out else []
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+@contextmanager
+def first_error() -> Iterator[None]:
+    """Of errors that several connections ran into at once, let the first speak for all."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from None
 
 
 def encode_body(post: Post, now_ms: int) -> bytes:

@@ -155,17 +155,15 @@ def test_patience_ends_with_an_error_that_says_what_the_collector_said() -> None
     script = Script(lambda at: Answer(503, body=b"Kafka is away"))
     with serving(script) as target:
         target.patience_seconds = 0.3
-        with pytest.raises(ExceptionGroup) as caught:
-            Sender(target, 1).send_all(iter([post("a")]))
-    assert caught.group_contains(SendFailed, match="Kafka is away")
+        with pytest.raises(SendFailed, match="Kafka is away"):
+            Sender(target, 2).send_all(iter([post("a"), post("b")]))
 
 
 @pytest.mark.parametrize("status", [401, 413, 404])
 def test_an_answer_that_no_retry_can_mend_is_an_error_at_once(status: int) -> None:
     script = Script(lambda at: Answer(status, body=b"no"))
-    with serving(script) as target, pytest.raises(ExceptionGroup) as caught:
+    with serving(script) as target, pytest.raises(SendFailed, match=str(status)):
         Sender(target, 1).send_all(iter([post("a")]))
-    assert caught.group_contains(SendFailed, match=str(status))
     assert len(script.requests) == 1
 
 

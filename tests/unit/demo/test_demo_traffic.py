@@ -37,7 +37,8 @@ SURF = next(shop for shop in SHOPS if not shop.honours_opt_out)
 def collect(posts: Iterable[Post]) -> tuple[Expected, int]:
     """What a collector and a flow should make of requests; and how many events are refused at the door."""
     stores = {shop.name: store_of(shop, shop.name, 1) for shop in SHOPS}
-    records, refused = [], 0
+    records: list[LogRecord] = []
+    refused = 0
     for at, post in enumerate(posts):
         received_ms = NOW_MS + 10 * at
         try:

@@ -1,0 +1,136 @@
+"""What tests of the demo share: runs on a stack that the test owns, and the command as a process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from marketplace.settings import Settings
+from marketplace.settings import Urls as SettingsUrls
+from ops.demo.company import Company, open_shops
+from ops.demo.narrator import Narrator
+from ops.demo.once import Background, OnceRun, remember_beginning
+from ops.demo.shops import SHOPS
+from ops.demo.stage import Stage
+from ops.demo.summary import Summary
+from ops.flow_runner import FlowOptions
+from ops.provision import ensure_provisioned
+from ops.stack import Stack
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+URL_PREFIX: Final = "MARKETPLACE_"
+TWO_SHOPS: Final = (SHOPS[0], SHOPS[3])
+"""A zone with daylight saving and one that is 45 minutes off."""
+
+
+@dataclass
+class Play:
+    """A run of the demo's machinery on a stack, on stores of its own, with something going wrong in the middle.
+
+    Attributes:
+        stack: The parts.
+        seed: Of the traffic.
+        clicks: Events to send.
+        rate: Events per second, so that the middle lasts for a while.
+        workers: Processes of the flow.
+    """
+
+    stack: Stack
+    seed: int = 1
+    clicks: int = 2_500
+    rate: float = 700
+    workers: int = 1
+
+    @property
+    def seconds(self) -> float:
+        """How long sending takes when nothing goes wrong."""
+        return self.clicks / self.rate
+
+    def run(
+        self, disturb: Callable[[Company], None], prepare: Callable[[Company], None] = lambda company: None
+    ) -> Summary:
+        """Send, disturb meanwhile, drain, compare with the oracle; a disturbance that fails fails the run."""
+        folder = self.stack.data_dir
+        urls = self.stack.urls
+        settings = Settings(SettingsUrls(urls.kafka, urls.mongo, urls.clickhouse, urls.redis), PurePosixPath(folder))
+        ensure_provisioned(settings)
+        opened = open_shops(settings, self.seed, f"{time.time_ns():x}", fresh=True, shops=TWO_SHOPS)
+        company = Company(Stage(settings, folder, self.stack), FlowOptions(workers=self.workers))
+        prepare(company)
+        run = OnceRun(company, opened, remember_beginning(company), Narrator(), self.seed, self.clicks)
+        saboteur = Background(lambda: disturb(company), "saboteur")
+        try:
+            company.start()
+            saboteur.start()
+            run.send_backlog(self.rate)
+            company.tend(lambda: not saboteur.is_alive(), 90, "the end of the disturbance")
+            saboteur.result()
+            return run.conclude(run.drain())
+        finally:
+            run.stop()
+            company.stop()
+
+
+def assert_agrees(summary: Summary, clicks: int) -> None:
+    """Everything arrived, the ledger closes and every number is the oracle's."""
+    assert summary.oracle["first"] == []
+    assert summary.oracle["compared"] > 1_000
+    assert summary.ledger_difference == 0
+    assert summary.sent == clicks
+    assert summary.received == summary.accepted + summary.broken_in_the_topic + summary.written_twice
+    assert sum(summary.outcomes.values()) == summary.received
+    assert summary.ok
+
+
+@contextmanager
+def command(
+    *arguments: str, environment: dict[str, str] | None = None, cwd: Path = ROOT
+) -> Iterator[subprocess.Popen[str]]:
+    """The ``marketplace`` command in a process group of its own, as a terminal would run it; killed at the end."""
+    base = {name: value for name, value in os.environ.items() if not name.startswith(URL_PREFIX)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ops.cli", *arguments],
+        env={**base, "PYTHONPATH": str(ROOT), **(environment or {})},
+        cwd=cwd,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        process_group=0,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def descendants_marked(mark: str) -> list[int]:
+    """Processes whose command line or environment names something, by /proc; the caller's own is left out."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            text = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+            state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if mark.encode() in text and state not in "ZX":
+            found.append(int(entry.name))
+    return found
+
+
+def wait_until(holds: Callable[[], bool], seconds: float, what: str) -> None:
+    """Wait until something holds; fails with what it was when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
+        time.sleep(0.05)
