@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -166,3 +166,14 @@ def _end_of(consumer: confluent_kafka.Consumer, place: confluent_kafka.TopicPart
 def with_limits(**limits: Any) -> CollectorConfig:
     """The default bounds with some of them changed, loopback a trusted proxy."""
     return replace(CollectorConfig(trusted_proxies=parse_networks("127.0.0.0/8")), **limits)
+
+
+def readable(messages: Iterable[confluent_kafka.Message]) -> list[CollectedClick]:
+    """The clicks among records; other tests put broken ones on the topic that all share."""
+    clicks = []
+    for message in messages:
+        try:
+            clicks.append(decode_click(message.value() or b""))
+        except msgspec.DecodeError:
+            continue
+    return clicks

@@ -1,9 +1,12 @@
 """One embedded stack for the whole test session, on free ports, in a temporary folder."""
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 import pytest
 
+from marketplace.settings import Settings, Urls
+from ops.provision import ensure_provisioned
 from ops.stack import Stack, StackError
 from ops.stack.kafka_jars import ensure_jars, find_java
 
@@ -18,6 +21,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         pytest.skip(str(error))
     # The environment's URLs may be production's: tests run on parts of their own.
     with Stack(tmp_path_factory.mktemp("stack"), ports="auto", external={}) as running:
+        urls = running.urls
+        ensure_provisioned(Settings(Urls(urls.kafka, urls.mongo, urls.clickhouse, urls.redis), PurePosixPath("unused")))
         yield running
 
 

@@ -73,10 +73,14 @@ class PartitionReader:
         Raises:
             Unavailable: No broker answers.
         """
+        place = TopicPartition(self._topic, partition)
         try:
-            low, high = self._consumer.get_watermark_offsets(
-                TopicPartition(self._topic, partition), timeout=_TIMEOUT_SECONDS
-            )
+            try:
+                low, high = self._consumer.get_watermark_offsets(place, timeout=_TIMEOUT_SECONDS)
+            except KafkaException:
+                # A client that met the topic while it had no leader keeps that view until it asks for metadata.
+                self._consumer.list_topics(self._topic, timeout=_TIMEOUT_SECONDS)
+                low, high = self._consumer.get_watermark_offsets(place, timeout=_TIMEOUT_SECONDS)
         except KafkaException as error:
             raise Unavailable(f"Kafka does not answer: {error.args[0].str()}") from error
         return int(low), int(high)

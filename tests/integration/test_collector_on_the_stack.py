@@ -19,13 +19,13 @@ import httpx
 import pytest
 
 from connectors.mongo_stores import MongoStores, connect
-from marketplace.events import CollectedClick, decode_click
+from marketplace.events import CollectedClick
 from marketplace.settings import Settings, Urls
 from marketplace.stores import hash_write_key
 from marketplace.topics import CLICKS_COLLECTED
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
-from tests.collector_kit import SHOP, eventually, read_topic
+from tests.collector_kit import SHOP, eventually, read_topic, readable
 
 KAFKA_TIMEOUT_SECONDS = 3.0
 DEADLINE_SECONDS = 60.0
@@ -48,7 +48,7 @@ class Running:
         return (client or self.http).post("/v1/collect", json=events, headers={"x-write-key": self.write_key})
 
     def clicks(self) -> list[CollectedClick]:
-        clicks = [decode_click(message.value() or b"") for message in read_topic(self.kafka, CLICKS_COLLECTED)]
+        clicks = readable(read_topic(self.kafka, CLICKS_COLLECTED))
         return [click for click in clicks if click.store == self.store]
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from connectors.mongo_stores import MongoStores, connect
-from marketplace.events import CollectedClick, decode_click
+from marketplace.events import CollectedClick
 from marketplace.topics import CLICKS_COLLECTED, IMPORTS_DEAD
 from ops.stack import Stack
-from tests.collector_kit import read_topic
+from tests.collector_kit import read_topic, readable
 
 DEADLINE_SECONDS = 60.0
 
@@ -64,8 +64,7 @@ class Command:
 
     def clicks(self) -> list[CollectedClick]:
         messages = read_topic(self.stack.urls.kafka, CLICKS_COLLECTED)
-        clicks = [decode_click(message.value() or b"") for message in messages]
-        return [click for click in clicks if click.store == self.store]
+        return [click for click in readable(messages) if click.store == self.store]
 
     def dead_letters(self) -> list[tuple[bytes, dict[str, object]]]:
         messages = read_topic(self.stack.urls.kafka, IMPORTS_DEAD)
