@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
 
 import typer
 from rich.console import Console
 
-from connectors.analytics import BadQuestion
-from connectors.errors import Refused, Unavailable
-from marketplace.settings import InvalidSettings
-from marketplace.stores import InvalidStore
-from ops.commands import demo, flows, ingest, report, stack, stores
-from ops.flow_runner import FlowFailed
-from ops.stack import StackError
+_MODULES: Final = {
+    "stack": ("up", "down", "status"),
+    "stores": ("stores",),
+    "ingest": ("ingest", "collector"),
+    "flows": ("flows", "provision"),
+    "report": ("report", "ledger"),
+    "demo": ("demo",),
+}
+"""Modules of ``ops.commands`` and the commands that they register, in the order of the help."""
 
-EXPECTED_ERRORS = (BadQuestion, FlowFailed, InvalidSettings, InvalidStore, Refused, StackError, Unavailable)
-"""What a user can be told in one line; anything else is a bug of ours and shows where."""
 
+def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
+    """The command with all its subcommands, or with only the one that is asked for.
 
-def make_app() -> typer.Typer:
-    """The command with all its subcommands."""
+    Importing every client of every command takes two seconds, which nobody wants to wait for ``marketplace status``.
+
+    Args:
+        arguments: What follows ``marketplace``.
+    """
     app = typer.Typer(
         name="marketplace",
         help="A marketplace's click analytics: the parts, the flows and the numbers.",
@@ -28,16 +36,37 @@ def make_app() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for module in (stack, stores, ingest, flows, report, demo):
-        module.register(app)
+    # The callback keeps a command's name required where it is the only one registered.
+    app.callback()(_group)
+    asked = [module for module, commands in _MODULES.items() if arguments and arguments[0] in commands]
+    for module in asked or _MODULES:
+        import_module(f"ops.commands.{module}").register(app)
     return app
+
+
+def _group() -> None:
+    """A marketplace's click analytics: the parts, the flows and the numbers."""
+
+
+def expected_errors() -> tuple[type[Exception], ...]:
+    """What a user can be told in one line; anything else is a bug of ours and shows where."""
+    from connectors.analytics import BadQuestion
+    from connectors.errors import Refused, Unavailable
+    from marketplace.settings import InvalidSettings
+    from marketplace.stores import InvalidStore
+    from ops.flow_runner import FlowFailed
+    from ops.stack import StackError
+
+    return BadQuestion, FlowFailed, InvalidSettings, InvalidStore, Refused, StackError, Unavailable
 
 
 def main() -> None:
     """Run; expected errors are one line on standard error and exit code 1."""
     try:
-        make_app()()
-    except EXPECTED_ERRORS as error:
+        make_app(sys.argv[1:])()
+    except Exception as error:
+        if not isinstance(error, expected_errors()):
+            raise
         Console(stderr=True).print(f"[red]error[/red] {' '.join(str(error).split())}", highlight=False, soft_wrap=True)
         sys.exit(1)
 

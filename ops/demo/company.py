@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from connectors.analytics import Analytics
 from connectors.clickhouse import ClickHouse
@@ -24,7 +24,10 @@ from ops.stack.stack import running_state
 
 _TICK_SECONDS: Final = 0.1
 _FLOW_SECONDS: Final = 60.0
+_PATIENCE_SECONDS: Final = 60.0
 _GROUP: Final = "demo.reader"
+
+_Answer = TypeVar("_Answer")
 
 
 class DemoFailed(Exception):
@@ -142,6 +145,7 @@ class Company:
             else FlowRunner(self.settings, options, stage.logs / "flow.log")
         )
         self.trouble = ""
+        self._started = False
 
     def start(self) -> None:
         """Start both; return when the collector takes events and the flow reads the topic.
@@ -150,12 +154,15 @@ class Company:
             CollectorFailed: It does not.
             Unavailable: A part is away.
         """
-        self.flow.start()
+        self.patiently(self.flow.start)
+        self._started = True
         self.collector.start()
         self.collector.wait_ready()
         self.tend(self._flow_reads, _FLOW_SECONDS, "the flow's first epoch")
 
     def _flow_reads(self) -> bool:
+        if isinstance(self.flow, ServedFlow):
+            return bool(self.flow.pids)
         folder = Path(self.settings.data_dir) / "run"
         return all((folder / f"clicks-{index}.progress").exists() for index in range(self._workers))
 
@@ -165,6 +172,8 @@ class Company:
         Raises:
             FlowFailed: The flow cannot run.
         """
+        if not self._started:
+            return
         self.collector.watch()
         try:
             self.flow.watch()
@@ -187,8 +196,25 @@ class Company:
                 raise DemoFailed(f"{aim} was not reached in {seconds:.0f} s{why}; logs are in {self.stage.logs}")
             time.sleep(_TICK_SECONDS)
 
+    def patiently(self, ask: Callable[[], _Answer]) -> _Answer:
+        """Ask again while a part is being started, or started again.
+
+        Raises:
+            Unavailable: It stays away.
+        """
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                return ask()
+            except Unavailable:
+                if time.monotonic() > deadline:
+                    raise
+                self.watch()
+                time.sleep(_TICK_SECONDS)
+
     def stop(self) -> None:
         """Stop both; safe at any time."""
+        self._started = False
         self.collector.stop()
         self.flow.stop()
 

@@ -6,10 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 from connectors.analytics import LedgerRow
-from connectors.errors import Unavailable
 from connectors.kafka.producer import Producer
 from connectors.mongo_stores import MongoStores, connect
 from marketplace.stores import Store
@@ -33,8 +32,6 @@ _STEADY_EVENTS: Final = 600
 _STEADY_RATE: Final = 150
 _SHOWN: Final = 5
 _SETTLE_SECONDS: Final = 60.0
-
-_Answer = TypeVar("_Answer")
 
 
 @dataclass
@@ -73,7 +70,8 @@ class Background(threading.Thread):
 
 def remember_beginning(company: Company) -> Beginning:
     """Ask before anything of this run is sent and before the flow starts."""
-    ends, applied = company.log_ends(), company.applied_ends()
+    # Partitions of a topic that was made a moment ago may not have a leader yet.
+    ends, applied = company.patiently(company.log_ends), company.applied_ends()
     return Beginning({partition: applied.get(partition, 0) for partition in ends}, company.analytics.ledger())
 
 
@@ -168,7 +166,7 @@ class OnceRun:
 
     def _drain(self) -> dict[int, int]:
         company, starts = self._company, self._beginning.starts
-        ends = self._patiently(company.log_ends)
+        ends = self._company.patiently(company.log_ends)
         patience = _SETTLE_SECONDS + self._clicks / 500
         company.tend(lambda: company.is_drained(ends, starts), patience, "the end of the log")
         return ends
@@ -180,12 +178,12 @@ class OnceRun:
             Unavailable: A part is away for longer than a moment.
         """
         with self._narrator.phase("oracle", "Asking the oracle"):
-            records = self._patiently(lambda: read_log(self._company.settings, self._beginning.starts, ends))
-            stores = self._patiently(self._all_stores)
+            records = self._company.patiently(lambda: read_log(self._company.settings, self._beginning.starts, ends))
+            stores = self._company.patiently(self._all_stores)
             expected = ask_oracle(self._company.settings, records, stores)
         with self._narrator.phase("compare", "Comparing every number"):
-            agreement = self._patiently(lambda: self._compare(expected))
-            return self._patiently(lambda: self._sum_up(agreement, len(records)))
+            agreement = self._company.patiently(lambda: self._compare(expected))
+            return self._company.patiently(lambda: self._sum_up(agreement, len(records)))
 
     def stop(self) -> None:
         """Send and ask nothing more."""
@@ -197,7 +195,7 @@ class OnceRun:
         producer = Producer(self._company.settings.urls.kafka, client_id="demo-dirt")
         try:
             records = dirt(count, self._seed, CLICKS_COLLECTED.partitions)
-            self._patiently(lambda: producer.send_all(records, 10))
+            self._company.patiently(lambda: producer.send_all(records, 10))
         finally:
             producer.close(5)
         self.dirt = count
@@ -251,15 +249,3 @@ class OnceRun:
         summary.events_per_second = round(at_once / max(0.01, self._narrator.seconds["traffic"]))
         summary.ok = not agreement.differences and not summary.ledger_difference and sent.events == self._clicks
         return summary
-
-    def _patiently(self, ask: Callable[[], _Answer]) -> _Answer:
-        """Ask again while a part is being started again."""
-        deadline = time.monotonic() + _SETTLE_SECONDS
-        while True:
-            try:
-                return ask()
-            except Unavailable:
-                if time.monotonic() > deadline:
-                    raise
-                self._company.watch()
-                time.sleep(0.2)
