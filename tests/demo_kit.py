@@ -14,9 +14,11 @@ from typing import Final
 
 from marketplace.settings import Settings
 from marketplace.settings import Urls as SettingsUrls
+from ops.demo.audit import remember_beginning
+from ops.demo.background import Background
 from ops.demo.company import Company, open_shops
 from ops.demo.narrator import Narrator
-from ops.demo.once import Background, OnceRun, remember_beginning
+from ops.demo.once import OnceRun
 from ops.demo.shops import SHOPS
 from ops.demo.stage import Stage
 from ops.demo.summary import Summary

@@ -13,9 +13,9 @@ from typing import Final
 from connectors.errors import Unavailable
 from connectors.live_tile import LiveTile
 from marketplace.outcomes import COUNTED
+from ops.demo.background import Background
 from ops.demo.company import Company, Opened
 from ops.demo.narrator import Narrator
-from ops.demo.once import Background
 from ops.demo.sender import Connection, Sender, Target, first_error
 from ops.demo.traffic import Post, Traffic
 

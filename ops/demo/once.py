@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Final
 
-from connectors.analytics import LedgerRow
 from connectors.kafka.producer import Producer
-from connectors.mongo_stores import MongoStores, connect
-from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED
+from ops.demo.audit import Audit, Auditor, Beginning
+from ops.demo.background import Background
 from ops.demo.company import Company, Opened
 from ops.demo.dirt import dirt
 from ops.demo.freshness import Stopwatch
-from ops.demo.models import ReadModels, compare_read_models
+from ops.demo.models import ReadModels
 from ops.demo.narrator import Narrator
 from ops.demo.sender import Sender, Target
 from ops.demo.summary import Summary
 from ops.demo.sums import add_ledger, since, store_numbers
 from ops.demo.traffic import Post, Traffic, until
-from ops.demo.verify import Agreement, ask_oracle, compare_ledger, compare_rollups, read_log
-from ops.oracle import Expected
 
 FULL_LOAD: Final = "full load"
 STEADY: Final = "steady"
@@ -32,47 +27,6 @@ _STEADY_EVENTS: Final = 600
 _STEADY_RATE: Final = 150
 _SHOWN: Final = 5
 _SETTLE_SECONDS: Final = 60.0
-
-
-@dataclass
-class Beginning:
-    """Where the log and the ledger stood before the run."""
-
-    starts: dict[int, int]
-    ledger: list[LedgerRow]
-
-
-class Background(threading.Thread):
-    """Runs something beside the main thread, which keeps the processes; what it raises is kept for :meth:`result`."""
-
-    def __init__(self, work: Callable[[], None], name: str) -> None:
-        super().__init__(name=name, daemon=True)
-        self._work = work
-        self._error: BaseException | None = None
-
-    def run(self) -> None:
-        """Work."""
-        try:
-            self._work()
-        except BaseException as error:
-            self._error = error
-
-    def result(self) -> None:
-        """Wait for the end.
-
-        Raises:
-            BaseException: What the work raised.
-        """
-        self.join()
-        if self._error is not None:
-            raise self._error
-
-
-def remember_beginning(company: Company) -> Beginning:
-    """Ask before anything of this run is sent and before the flow starts."""
-    # Partitions of a topic that was made a moment ago may not have a leader yet.
-    ends, applied = company.patiently(company.log_ends), company.applied_ends()
-    return Beginning({partition: applied.get(partition, 0) for partition in ends}, company.analytics.ledger())
 
 
 class OnceRun:
@@ -177,13 +131,10 @@ class OnceRun:
         Raises:
             Unavailable: A part is away for longer than a moment.
         """
-        with self._narrator.phase("oracle", "Asking the oracle"):
-            records = self._company.patiently(lambda: read_log(self._company.settings, self._beginning.starts, ends))
-            stores = self._company.patiently(self._all_stores)
-            expected = ask_oracle(self._company.settings, records, stores)
-        with self._narrator.phase("compare", "Comparing every number"):
-            agreement = self._company.patiently(lambda: self._compare(expected))
-            return self._company.patiently(lambda: self._sum_up(agreement, len(records)))
+        company = self._company
+        auditor = Auditor(company, self._opened, self._beginning, ends)
+        audit = auditor.audit(self._narrator, _SETTLE_SECONDS + self._clicks / 500)
+        return company.patiently(lambda: self._sum_up(audit))
 
     def stop(self) -> None:
         """Send and ask nothing more."""
@@ -200,37 +151,14 @@ class OnceRun:
             producer.close(5)
         self.dirt = count
 
-    def _all_stores(self) -> dict[str, Store]:
-        client = connect(self._company.settings.urls.mongo)
-        try:
-            return {store.slug: store for store in MongoStores(client, self._company.settings.database).list_stores()}
-        finally:
-            client.close()
-
-    def _compare(self, expected: Expected) -> Agreement:
-        company, agreement = self._company, Agreement()
-        stores = [o.store for o in self._opened]
-        slugs = {store.slug for store in stores}
-        grown = since(company.analytics.ledger(), self._beginning.ledger, slugs)
-        compare_ledger(agreement, expected, grown, slugs)
-        compare_rollups(agreement, expected, company.analytics, stores)
-        models = ReadModels(company.settings)
-        try:
-            shown = compare_read_models(expected, models, stores)
-        finally:
-            models.close()
-        agreement.compared += shown.compared
-        agreement.differences += shown.differences
-        return agreement
-
-    def _sum_up(self, agreement: Agreement, records: int) -> Summary:
-        company, sent = self._company, self.sender.sent
+    def _sum_up(self, audit: Audit) -> Summary:
+        company, sent, agreement = self._company, self.sender.sent, audit.agreement
         slugs = {o.store.slug for o in self._opened}
         summary = Summary(seed=self._seed, sent=sent.events, accepted=sent.accepted, data=str(company.stage.folder))
         summary.rejected_at_the_door = sent.rejected
         summary.broken_in_the_topic = self.dirt
         add_ledger(summary, since(company.analytics.ledger(), self._beginning.ledger, slugs))
-        summary.written_twice = records - sent.accepted - self.dirt
+        summary.written_twice = audit.records - sent.accepted - self.dirt
         models = ReadModels(company.settings)
         try:
             summary.stores = [store_numbers(company.analytics, models, o) for o in self._opened]

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from marketplace.settings import DEFAULT_DATA_DIR
+from ops.demo.audit import remember_beginning
 from ops.demo.company import Company, Opened, open_shops
 from ops.demo.live import LiveRun, LiveTraffic
 from ops.demo.narrator import Narrator
-from ops.demo.once import OnceRun, remember_beginning
+from ops.demo.once import OnceRun
 from ops.demo.sender import Target
 from ops.demo.stage import Stage, open_stage
 from ops.demo.summary import Summary

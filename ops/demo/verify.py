@@ -108,14 +108,25 @@ def compare_ledger(agreement: Agreement, expected: Expected, rows: Iterable[Ledg
                 agreement.check(f"ledger {key} {name} {each}", expects[*key, each], finds.get(each, 0))
 
 
-def compare_rollups(agreement: Agreement, expected: Expected, analytics: Analytics, stores: Iterable[Store]) -> None:
-    """Every number of every report there is: store, grain, dimension, bots, bucket, value."""
+def read_reports(analytics: Analytics, stores: Iterable[Store]) -> dict[RollupKey, ReportRow]:
+    """Every report there is: store, grain, dimension and way to treat bots.
+
+    Raises:
+        Unavailable: ClickHouse does not answer.
+    """
     found: dict[RollupKey, ReportRow] = {}
-    slugs = {store.slug for store in stores}
     questions = list(product(stores, GRAINS, DIMENSIONS, BOTS))
     with ThreadPoolExecutor(4) as pool:
         for rows in pool.map(lambda question: list(_ask(analytics, *question)), questions):
             found.update(rows)
+    return found
+
+
+def compare_rollups(
+    agreement: Agreement, expected: Expected, found: Mapping[RollupKey, ReportRow], stores: Iterable[Store]
+) -> None:
+    """Every number of every report: store, grain, dimension, bots, bucket, value."""
+    slugs = {store.slug for store in stores}
     keys = {key for key in expected.rollups if key.store in slugs}
     for key in sorted(keys | set(found)):
         _compare_row(agreement, key, expected.rollups.get(key, Numbers()), found.get(key))
