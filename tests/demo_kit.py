@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import IO, Final
 
 from marketplace.settings import Settings
 from marketplace.settings import Urls as SettingsUrls
@@ -27,7 +28,6 @@ from ops.provision import ensure_provisioned
 from ops.stack import Stack
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-URL_PREFIX: Final = "MARKETPLACE_"
 TWO_SHOPS: Final = (SHOPS[0], SHOPS[3])
 """A zone with daylight saving and one that is 45 minutes off."""
 
@@ -92,15 +92,18 @@ def assert_agrees(summary: Summary, clicks: int) -> None:
 
 
 @contextmanager
-def command(
-    *arguments: str, environment: dict[str, str] | None = None, cwd: Path = ROOT
-) -> Iterator[subprocess.Popen[str]]:
-    """The ``marketplace`` command in a process group of its own, as a terminal would run it; killed at the end."""
-    base = {name: value for name, value in os.environ.items() if not name.startswith(URL_PREFIX)}
+def command(*arguments: str, temporary: Path) -> Iterator[subprocess.Popen[str]]:
+    """The ``marketplace`` command in a process group of its own, as a terminal would run it; killed at the end.
+
+    Args:
+        arguments: Of the command.
+        temporary: Where it puts temporary folders, and its working directory.
+    """
+    base = {name: value for name, value in os.environ.items() if not name.startswith("MARKETPLACE_")}
     process = subprocess.Popen(
         [sys.executable, "-m", "ops.cli", *arguments],
-        env={**base, "PYTHONPATH": str(ROOT), **(environment or {})},
-        cwd=cwd,
+        env={**base, "PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)},
+        cwd=temporary,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -111,14 +114,26 @@ def command(
     finally:
         if process.poll() is None:
             process.kill()
-        process.communicate()
+        process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
 
 
-def descendants_marked(mark: str) -> list[int]:
-    """Processes whose command line or environment names something, by /proc; the caller's own is left out."""
+def lines_of(stream: IO[str] | None) -> list[str]:
+    """What a stream says, line by line, while it says it."""
+    lines: list[str] = []
+    assert stream is not None
+    reader = threading.Thread(target=lambda: lines.extend(iter(stream.readline, "")), daemon=True)
+    reader.start()
+    return lines
+
+
+def processes_marked(mark: str) -> list[int]:
+    """Processes whose command line or environment names something, by /proc."""
     found = []
     for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+        if not entry.name.isdigit():
             continue
         try:
             text = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()

@@ -1,0 +1,97 @@
+"""``marketplace demo`` as a person runs it: its output, its exit codes, and that nothing is left running."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ops.stack import StackError
+from ops.stack.kafka_jars import ensure_jars, find_java
+from tests.demo_kit import ROOT, command, lines_of, processes_marked, wait_until
+
+CLICKS = 1_500
+
+
+@pytest.fixture(autouse=True)
+def _parts() -> None:
+    try:
+        find_java()
+        ensure_jars()
+    except StackError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def temporary(tmp_path: Path) -> Iterator[Path]:
+    """Where the command puts its temporary folders; nothing that names it may run in the end."""
+    yield tmp_path
+    wait_until(lambda: not processes_marked(str(tmp_path)), 20, "no process left")
+
+
+def test_once_agrees_with_the_oracle_and_leaves_nothing_behind(temporary: Path) -> None:
+    with command("demo", "--once", "--clicks", str(CLICKS), "--json", temporary=temporary) as demo:
+        out, err = demo.communicate(timeout=150)
+    assert demo.returncode == 0, err
+    summary = json.loads(out)
+    assert summary["ok"] is True
+    assert summary["sent"] == CLICKS == summary["accepted"] + summary["rejected_at_the_door"]
+    assert summary["received"] == summary["accepted"] + summary["broken_in_the_topic"]
+    assert sum(summary["outcomes"].values()) == summary["received"]
+    assert all(count > 0 for count in summary["outcomes"].values()), summary["outcomes"]
+    assert summary["ledger_difference"] == 0
+    assert summary["oracle"]["compared"] > 10_000
+    assert summary["oracle"]["differences"] == 0
+    assert len(summary["stores"]) == 5
+    assert 0 < summary["click_to_queryable_ms"]["p50"] <= summary["click_to_queryable_ms"]["p99"]
+    assert "Traceback" not in err
+    assert list(temporary.glob("marketplace-demo-*")) == []
+
+
+def test_ctrl_c_closes_the_live_demo_in_order(temporary: Path) -> None:
+    data = temporary / "data"
+    with command("demo", "--clicks", "500", "--data", str(data), temporary=temporary) as demo:
+        lines = lines_of(demo.stderr)
+        wait_until(lambda: any("visitors now" in line for line in lines), 90, "live traffic")
+        os.killpg(demo.pid, signal.SIGINT)
+        assert demo.wait(30) == 0, lines
+    wait_until(lambda: not processes_marked(str(data)), 20, "no process left")
+    assert any("collector   http://127.0.0.1:" in line for line in lines)
+    assert not any("Traceback" in line for line in lines), lines
+
+
+def test_ctrl_c_ends_a_single_run_and_removes_its_folder(temporary: Path) -> None:
+    with command("demo", "--once", "--clicks", "50000", temporary=temporary) as demo:
+        lines = lines_of(demo.stderr)
+        wait_until(lambda: any("events, " in line for line in lines), 90, "traffic")
+        os.killpg(demo.pid, signal.SIGINT)
+        assert demo.wait(30) == 130, lines
+    assert list(temporary.glob("marketplace-demo-*")) == []
+    assert not any("Traceback" in line for line in lines), lines
+
+
+def test_after_kill_minus_nine_nothing_runs_and_the_next_demo_removes_the_folder(temporary: Path) -> None:
+    with command("demo", "--once", "--clicks", "50000", temporary=temporary) as demo:
+        lines = lines_of(demo.stderr)
+        wait_until(lambda: any("events, " in line for line in lines), 90, "traffic")
+        demo.kill()
+        demo.wait(10)
+    wait_until(lambda: not processes_marked(str(temporary)), 30, "no process left")
+    assert len(list(temporary.glob("marketplace-demo-*"))) == 1
+    remove = "from ops.demo.stage import remove_abandoned; remove_abandoned()"
+    subprocess.run([sys.executable, "-c", remove], cwd=ROOT, env={**os.environ, "TMPDIR": str(temporary)}, check=True)
+    assert list(temporary.glob("marketplace-demo-*")) == []
+
+
+def test_a_wrong_number_of_brokers_is_one_clear_line(temporary: Path) -> None:
+    with command("demo", "--once", "--brokers", "2", temporary=temporary) as demo:
+        _, err = demo.communicate(timeout=30)
+    assert demo.returncode == 1
+    assert "1 or with 3 brokers" in err
+    assert "Traceback" not in err
