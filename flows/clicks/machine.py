@@ -32,7 +32,8 @@ from marketplace.outcomes import BLOCKED, BOT, CLOCK_CORRECTED, COUNTED, DUPLICA
 from marketplace.rollups import QUARTER_MS, local_day
 from marketplace.stores import Store
 
-DEFAULT_PAGE_BYTES: Final = 256 << 20
+DEFAULT_PAGE_BYTES: Final = 64 << 20
+"""About two million events of one partition; eight partitions on one worker hold half a gigabyte at most."""
 _COMPACT_AT: Final = 500_000
 """Distinct answers of one family beyond which those that no session needs any more are forgotten."""
 

@@ -19,6 +19,7 @@ from marketplace.tables import CLICKS, LEDGER
 from ops.demo.traffic import Post
 
 _PAUSE_SECONDS: Final = 0.05
+_MAX_PAUSE_SECONDS: Final = 0.5
 _MAX_PENDING: Final = 400
 
 
@@ -84,7 +85,7 @@ class Stopwatch:
         self._requests += 1
         if self._requests % self._every == 0:
             with self._lock:
-                if len(self._pending) < _MAX_PENDING:
+                if len(self._pending) < _MAX_PENDING * len(self.freshness):
                     self._pending[str(post.events[-1]["event_id"])] = (self._label, at)
 
     @property
@@ -101,7 +102,7 @@ class Stopwatch:
             if wanted:
                 self._look(wanted)
             # A slow answer means a busy database; asking must not be what keeps it busy.
-            pause = max(_PAUSE_SECONDS, 4 * (time.monotonic() - began))
+            pause = min(_MAX_PAUSE_SECONDS, max(_PAUSE_SECONDS, 4 * (time.monotonic() - began)))
 
     def _look(self, wanted: list[str]) -> None:
         database = self._clickhouse.database

@@ -22,7 +22,7 @@ from ops.demo.traffic import Post, Traffic, until
 
 FULL_LOAD: Final = "full load"
 STEADY: Final = "steady"
-_SAMPLES: Final = 300
+_SAMPLES: Final = 250
 _STEADY_EVENTS: Final = 600
 _STEADY_RATE: Final = 150
 _SHOWN: Final = 5
@@ -111,9 +111,9 @@ class OnceRun:
         """
         with self._narrator.phase("drain", "Waiting for the last ones"):
             ends = self._drain()
-            seen_by = time.monotonic() + 2
+            seen_by = time.monotonic() + 5
             self._company.tend(
-                lambda: not self._stopwatch.pending or time.monotonic() > seen_by, 10, "the sample's end"
+                lambda: not self._stopwatch.pending or time.monotonic() > seen_by, 20, "the sample's end"
             )
         self._stopwatch.stop()
         return ends
