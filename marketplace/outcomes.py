@@ -28,7 +28,9 @@ class Outcome:
 
 
 INVALID: Final = Outcome("invalid", "Unreadable or of an unknown store; the exact bytes are in the dead-letter topic.")
-LATE: Final = Outcome("late", "Happened more than 7 days before it arrived (or before 2000); in the dead-letter topic.")
+LATE: Final = Outcome(
+    "late", "Sent live more than 7 days after it happened, or dated before 2000; in the dead-letter topic."
+)
 BLOCKED: Final = Outcome("blocked", "From a network the seller blocks, or the visitor opted out of measurement.")
 DUPLICATE: Final = Outcome("duplicate", "The same event sent again by the network or a retry.")
 REFIRE: Final = Outcome("refire", "The same visitor hit the same target again within 2 seconds.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import sys
 from collections.abc import Iterator
@@ -46,6 +47,8 @@ def demo(
     """Shops in five time zones, realistic traffic with all its troubles, and each store's numbers."""
     options = DemoOptions(clicks, seed, data, brokers, workers, keep)
     signal.signal(signal.SIGTERM, _interrupt)
+    # Its errors reach the demo as exceptions, which are waited out or told; its own lines would only repeat them.
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
     with _one_line_errors():
         narrator = Narrator()
         summary = play_once(options, narrator) if once else play_live(options, narrator)

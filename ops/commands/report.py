@@ -25,6 +25,13 @@ from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED
 from ops.context import load_settings
 
+_HEADINGS = {outcome.name: outcome.name for outcome in reversed(OUTCOMES)} | {
+    "duplicate": "dupl.",
+    "blocked": "block.",
+    "invalid": "inval.",
+}
+"""Outcomes as they fit into eighty columns."""
+
 NUMBERS = ("clicks", "refires", "visitors", "sessions", "bounces")
 
 
@@ -60,6 +67,9 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Print a store's numbers."""
+    first, end = _moment(since, "--from"), _moment(until, "--to")
+    if first and end and not first.replace(tzinfo=None) < end.replace(tzinfo=None):
+        raise BadQuestion(f"--from {since} --to {until}: nothing lies between; --to is the first that no longer counts")
     settings = load_settings()
     found = _store(settings, store)
     analytics = Analytics(ClickHouse(settings.urls.clickhouse, settings.database))
@@ -68,8 +78,8 @@ def report(
         ZoneInfo(found.timezone),
         grain=grain,
         split=dimension,
-        since=_moment(since, "--from"),
-        until=_moment(until, "--to"),
+        since=first,
+        until=end,
         bots=bots,
     )
     if as_json:
@@ -88,19 +98,28 @@ def report(
 
 
 def _report_table(rows: list[ReportRow], store: Store, dimension: str) -> Table:
-    table = Table(title=f"{store.title} ({store.timezone})", title_justify="left", box=None)
-    table.add_column("bucket")
+    estimated = any(row.visitors_error for row in rows)
+    note = "~ estimated, with a standard error of 0.3 %; all others are exact" if estimated else None
+    table = Table(
+        title=f"{store.title} ({store.timezone})", title_justify="left", box=None, caption=note, caption_justify="left"
+    )
+    table.add_column("bucket", no_wrap=True, min_width=max(len(_short(row.bucket)) for row in rows))
     if dimension != "all":
         table.add_column(dimension)
     for name in NUMBERS:
-        table.add_column(name, justify="right")
-    table.add_column("visitors are")
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        cells = [row.bucket, *([row.value or "(unknown)"] if dimension != "all" else [])]
-        cells += [f"{getattr(row, name):,}" for name in NUMBERS]
-        cells.append("exact" if row.visitors_error == 0 else f"estimated, ± {row.visitors_error:,.0f}")
-        table.add_row(*cells)
+        cells = [_short(row.bucket), *([row.value or "(unknown)"] if dimension != "all" else [])]
+        numbers = {name: f"{getattr(row, name):,}" for name in NUMBERS}
+        if row.visitors_error:
+            numbers["visitors"] = f"~{numbers['visitors']}"
+        table.add_row(*cells, *numbers.values())
     return table
+
+
+def _short(bucket: str) -> str:
+    """An hour without its offset, which the title's time zone tells; days and months as they are."""
+    return bucket[:16].replace("T", " ")
 
 
 def ledger(
@@ -109,6 +128,8 @@ def ledger(
 ) -> None:
     """Print what became of every event; exits 1 when the sum does not close to zero."""
     settings = load_settings()
+    if store is not None:
+        _store(settings, store)
     analytics = Analytics(ClickHouse(settings.urls.clickhouse, settings.database))
     rows = analytics.ledger(store)
     log = _compare_with_log(settings, analytics) if store is None else None
@@ -167,15 +188,17 @@ def _show_ledger(rows: list[LedgerRow], closed: bool, log: dict[str, int] | None
         total = totals.setdefault(row.store or "(no store)", Counter())
         total.update({"received": row.received, "difference": row.difference, **row.outcomes})
     table = Table(title="What became of every event", title_justify="left", box=None)
-    table.add_column("store")
-    names = ["received", *reversed([outcome.name for outcome in OUTCOMES]), "difference"]
-    for name in names:
-        table.add_column(name, justify="right")
+    table.add_column("store", no_wrap=True)
+    headings = {"received": "received", **_HEADINGS, "difference": "left"}
+    for heading in headings.values():
+        table.add_column(heading, justify="right", no_wrap=True)
     for name, total in sorted(totals.items()):
-        table.add_row(name, *[f"{total[column]:,}" for column in names])
+        table.add_row(name, *[f"{total[column]:,}" for column in headings])
     console.print(table)
+    legend = Table(box=None, show_header=False, style="dim", padding=(0, 1, 0, 2))
     for outcome in reversed(OUTCOMES):
-        console.print(f"  [dim]{outcome.name:<10} {outcome.meaning}[/dim]", highlight=False)
+        legend.add_row(_HEADINGS[outcome.name], outcome.meaning)
+    console.print(legend)
     if log is not None:
         console.print(
             f"log: {log['records']:,} records, {log['accounted']:,} accounted for, {log['waiting']:,} still to come",

@@ -147,13 +147,16 @@ def _show(state: StackState, *, as_json: bool, title: str) -> None:
             info["log_tail"] = tail(Path(info["log"]), _LOG_LINES) if info["log"] and not info["healthy"] else []
         typer.echo(json.dumps(document, indent=2))
         return
-    table = Table(title=title, title_justify="left")
-    for heading in ("part", "state", "url", "pid", "ready (s)", "restarts", "log"):
-        table.add_column(heading, overflow="fold")
+    table = Table(title=title, title_justify="left", box=None)
+    for heading in ("part", "state", "pid", "ready (s)", "restarts", "url"):
+        table.add_column(heading, no_wrap=heading != "url", overflow="fold")
     for info in state.processes:
         table.add_row(*_row(info))
     console = Console(width=None if sys.stdout.isatty() else 200)
     console.print(table)
+    logs = {str(Path(info.log).parent) for info in state.processes if info.log}
+    for folder in sorted(logs):
+        console.print(f" logs are in {os.path.relpath(folder)}", highlight=False, soft_wrap=True)
     for info in state.processes:
         if not info.healthy:
             typer.echo(f"{info.name} is {info.state}: {info.problem or 'no answer yet'}")
@@ -162,8 +165,8 @@ def _show(state: StackState, *, as_json: bool, title: str) -> None:
 def _row(info: ProcessInfo) -> tuple[str, ...]:
     ready = "" if info.ready_ms is None else f"{info.ready_ms / 1000:.1f}"
     shown = "healthy" if info.healthy else info.state
-    where = "elsewhere" if info.external else os.path.relpath(info.log)
-    return info.name, shown, info.url, str(info.pid or ""), ready, str(info.restarts), where
+    pid = "elsewhere" if info.external else str(info.pid or "")
+    return info.name, shown, pid, ready, str(info.restarts), info.url
 
 
 @contextmanager

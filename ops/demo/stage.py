@@ -58,8 +58,8 @@ class Stage:
 def open_stage(data: Path | None, *, once: bool, brokers: int) -> Stage:
     """Take the parts that run, or start them.
 
-    Parts are taken from the environment's URLs, or from a stack that runs on the data folder. Otherwise they are
-    started: on the data folder if one is given, else on a temporary one for ``once``, so that earlier runs have no say.
+    Parts are taken from the environment's URLs. A check (``once``) without a folder has a temporary stack of its own;
+    otherwise a stack that runs on the data folder is used, or one is started there.
 
     Raises:
         StackError: A part cannot be started.
@@ -68,10 +68,11 @@ def open_stage(data: Path | None, *, once: bool, brokers: int) -> Stage:
     folder = (data or Path(DEFAULT_DATA_DIR)).resolve()
     if all(os.environ.get(URL_VARIABLES[part]) for part in PARTS):
         return _elsewhere(Urls(*(os.environ[URL_VARIABLES[part]] for part in PARTS)), data, once=once)
-    running = running_urls(folder)
+    # A check of every number has a stack of its own: it must not leave its shops among somebody's stores.
+    temporary = once and data is None
+    running = None if temporary else running_urls(folder)
     if running is not None:
         return Stage(_settings(running, folder), folder)
-    temporary = once and data is None
     if temporary:
         folder = _temporary_folder()
     # The usual ports are what people and other commands look for; a stack of a minute must not quarrel about them.
