@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -12,6 +13,9 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 
 from connectors.errors import Refused, Unavailable
+
+# The driver logs each failed request with all that it sent; the errors here say what is needed.
+logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
 
 _TRY_AGAIN: Final = frozenset({159, 164, 202, 209, 210, 241, 242, 252, 319, 394, 425, 999})
 """Codes that pass: time-outs, too many queries, memory, read-only while starting, TOO_MANY_PARTS, Keeper away."""
@@ -77,7 +81,8 @@ class ClickHouse:
             return Refused(f"ClickHouse refused: {text}")
         if code is not None and code not in _TRY_AGAIN:
             return Refused(f"ClickHouse refused: {text}")
-        return Unavailable(f"ClickHouse at {urlsplit(self.url).hostname}:{urlsplit(self.url).port}: {text}")
+        parts = urlsplit(self.url)
+        return Unavailable(f"ClickHouse at {parts.hostname}:{parts.port} {f'is busy: {text}' if code else 'is away'}")
 
     def command(self, statement: str) -> None:
         """Run a statement that answers nothing.

@@ -27,6 +27,10 @@ from ops.stack.guard import guarded
 FINAL_EXITS: Final = {3: "a newer start of the flow has taken over", 4: "it was refused; its log says by whom"}
 """Exit codes of a flow process that starting again cannot mend."""
 
+_EXIT_AWAY: Final = 5
+"""A part was away: worth any number of new starts."""
+
+_GIVE_UP_AFTER: Final = 10
 _STOP_SECONDS: Final = 8.0
 _HANG_SECONDS: Final = 60.0
 _INSERTS_SECONDS: Final = 60.0
@@ -71,6 +75,10 @@ class FlowRunner:
         """Process ids of the running set."""
         return [process.pid for process in self._processes if process.poll() is None]
 
+    def reads(self) -> bool:
+        """Whether every process has ended an epoch since it was started."""
+        return bool(self._processes) and all(file.exists() for file in self._progress_files())
+
     def start(self) -> None:
         """Take the next generation and start all processes.
 
@@ -103,6 +111,11 @@ class FlowRunner:
             if code in FINAL_EXITS:
                 self.stop()
                 raise FlowFailed(f"the click flow stopped: {FINAL_EXITS[code]}{self._where()}")
+        if _EXIT_AWAY in ended:
+            self._failures = min(self._failures, len(_BACKOFF_SECONDS))
+        elif self._failures >= _GIVE_UP_AFTER:
+            self.stop()
+            raise FlowFailed(f"the click flow ended {self._failures + 1} times in a row{self._where()}")
         self._kill()
         time.sleep(_BACKOFF_SECONDS[min(self._failures, len(_BACKOFF_SECONDS) - 1)])
         self._failures += 1
@@ -141,9 +154,11 @@ class FlowRunner:
             process.wait()
 
     def _hung(self) -> bool:
-        files = [self._progress / f"clicks-{index}.progress" for index in range(len(self._processes))]
         now = time.time()
-        return any(file.exists() and now - file.stat().st_mtime > _HANG_SECONDS for file in files)
+        return any(file.exists() and now - file.stat().st_mtime > _HANG_SECONDS for file in self._progress_files())
+
+    def _progress_files(self) -> list[Path]:
+        return [self._progress / f"clicks-{index}.progress" for index in range(len(self._processes))]
 
     def _where(self) -> str:
         return f"; see {self._log_path}" if self._log_path is not None else ""
@@ -164,7 +179,15 @@ class FlowRunner:
             "FLOW_MAX_RECORDS": str(self._options.max_records),
         }
         command = guarded([sys.executable, "-m", "flows.clicks"], os.getpid())
-        return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)
+        # A session of its own: Ctrl-C in the terminal is for this process, which then stops its children in order.
+        return subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+        )
 
 
 def take_generation(settings: Settings) -> int:

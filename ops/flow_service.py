@@ -77,15 +77,15 @@ class FlowMetrics(Collector):
 
 
 def serve(port: int, runner: FlowRunner, registry: CollectorRegistry) -> ThreadingHTTPServer:
-    """Answer ``/healthz`` (200 while the processes run) and ``/metrics`` on a thread of its own."""
+    """Answer ``/healthz`` (200 once every process reads the topic) and ``/metrics`` on a thread of its own."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if self.path == "/metrics":
                 self._answer(200, generate_latest(registry), CONTENT_TYPE_LATEST)
             elif self.path == "/healthz":
-                running = len(runner.pids)
-                self._answer(200 if running else 503, f"{running} running\n".encode(), "text/plain")
+                reads = runner.reads()
+                self._answer(200 if reads else 503, b"reading\n" if reads else b"starting\n", "text/plain")
             else:
                 self._answer(404, b"only /healthz and /metrics\n", "text/plain")
 

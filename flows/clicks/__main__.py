@@ -17,6 +17,7 @@ from pathlib import Path
 from bytewax.testing import cluster_main
 
 from connectors.errors import Fenced, Refused, Unavailable
+from connectors.geoip_file import UnusableDatabase
 from flows.clicks.flow import build
 from flows.clicks.source import Pace, Stop
 from marketplace.settings import Settings
@@ -69,7 +70,7 @@ def _meaning(error: BaseException, stop: Stop) -> int:
         if isinstance(cause, Fenced):
             log.error("stopped: %s", cause)
             return EXIT_FENCED
-        if isinstance(cause, Refused):
+        if isinstance(cause, Refused | UnusableDatabase):
             log.error("stopped: %s", cause)
             return EXIT_REFUSED
         if isinstance(cause, Unavailable):

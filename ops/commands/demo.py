@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import signal
 import sys
 from collections.abc import Iterator
@@ -48,7 +47,6 @@ def demo(
     options = DemoOptions(clicks, seed, data, brokers, workers, keep)
     signal.signal(signal.SIGTERM, _interrupt)
     # Its errors reach the demo as exceptions, which are waited out or told; its own lines would only repeat them.
-    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
     with _one_line_errors():
         narrator = Narrator()
         summary = play_once(options, narrator) if once else play_live(options, narrator)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
+from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from marketplace.topics import CLICKS_COLLECTED
 from ops.context import load_settings
 from ops.flow_runner import FlowFailed, FlowOptions, FlowRunner
 from ops.provision import ensure_provisioned
+from ops.stack.stack import running_state
 
 FLOWS = {"clicks": "collected clicks to facts, rollups, sessions, ledger and read models"}
 
@@ -40,6 +42,12 @@ def run_flow(
     if name not in FLOWS:
         raise FlowFailed(f"no flow {name!r}; there are {', '.join(FLOWS)}")
     settings = load_settings()
+    state = running_state(Path(settings.data_dir))
+    if state is not None and any(process.part == "flow" for process in state.processes):
+        raise FlowFailed(
+            f"the stack in {settings.data_dir} runs this flow already, and a second one would take over from it: "
+            "'marketplace up --no-services' starts a stack without it"
+        )
     report = ensure_provisioned(settings)
     console = Console(stderr=True)
     for line in report.drift:

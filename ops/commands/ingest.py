@@ -47,7 +47,7 @@ TimezoneOption = Annotated[str, typer.Option("--timezone", help="The time zone o
 DomainOption = Annotated[
     list[str] | None, typer.Option("--domain", help="A host of a store that is created; can be repeated.")
 ]
-WaitOption = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for Kafka or Mongo when away.")]
+WaitOption = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for a part that is away.")]
 DrainOption = Annotated[bool, typer.Option("--drain/--no-drain", help="Wait until the flow has counted it all.")]
 DataOption = Annotated[Path | None, typer.Option("--data", help="The data folder of the running stack.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
@@ -78,7 +78,8 @@ def log(
     started = time.monotonic()
     with open_files(files) as opened, show_progress(opened) as progress:
         settings = load_settings(data_dir=None if data is None else str(data))
-        ensure_provisioned(settings)
+        patience = Patience(wait, progress.say)
+        patience.until_done(lambda: ensure_provisioned(settings), Unavailable)
         client = connect(settings.urls.mongo)
         producer = Producer(settings.urls.kafka, client_id="ingest-log")
         try:
@@ -89,7 +90,7 @@ def log(
                 producer=producer,
                 salts=SaltCache(MongoSalts(client, settings.database)),
                 epoch_ms=lambda: time.time_ns() // 1_000_000,
-                patience=Patience(wait, progress.say),
+                patience=patience,
             )
             counts = _import(destination, opened, progress, include_assets=include_assets)
             waiting = _wait(settings, progress) if drain else None
@@ -97,6 +98,8 @@ def log(
             producer.close(_CLOSE_SECONDS)
             client.close()
     _report(store, counts, time.monotonic() - started, waiting, as_json=as_json)
+    if waiting:
+        raise typer.Exit(1)
 
 
 def _wait(settings: Settings, progress: Progress) -> int:

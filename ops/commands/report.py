@@ -204,6 +204,11 @@ def _show_ledger(rows: list[LedgerRow], closed: bool, log: dict[str, int] | None
             f"log: {log['records']:,} records, {log['accounted']:,} accounted for, {log['waiting']:,} still to come",
             highlight=False,
         )
+    console.print(
+        "Events that the collector refused (400) never entered the log; clicks.collected.v1.dlq keeps them.",
+        style="dim",
+        highlight=False,
+    )
     console.print("[green]closes to zero[/green]" if closed else "[red]does not close[/red]")
 
 

@@ -119,5 +119,9 @@ def write_state(data_dir: Path, state: StackState) -> None:
     """Replace the state file in one step, so that a reader never sees half of it."""
     path = state_path(data_dir)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(state)) + b"\n")
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(state)) + b"\n")
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

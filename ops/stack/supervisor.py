@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -69,6 +70,7 @@ class Supervisor:
         self._expected_deaths: set[int] = set()
         self._restarts_wanted: set[str] = set()
         self._written: StackState | None = None
+        self._write_failed = False
         self._next_rotation = 0.0
 
     def run(self) -> int:
@@ -105,7 +107,8 @@ class Supervisor:
         if now >= self._next_rotation:
             self._next_rotation = now + _ROTATE_SECONDS
             for log in self._logs.glob("*.log"):
-                rotate(log)
+                with suppress(OSError):
+                    rotate(log)
         if self._phase == "starting":
             self._judge_start(now)
         self._write()
@@ -264,7 +267,15 @@ class Supervisor:
             problem=self._problem,
         )
         if state != self._written:
-            write_state(self._data_dir, state)
+            try:
+                write_state(self._data_dir, state)
+            except OSError as error:
+                # A full disk must not take down what still works; the next tick tries again.
+                if not self._write_failed:
+                    _LOG.error("the state cannot be written: %s", error.strerror)
+                self._write_failed = True
+                return
+            self._write_failed = False
             self._written = state
 
 
