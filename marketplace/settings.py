@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -63,9 +64,12 @@ class Settings:
             clickhouse=url("MARKETPLACE_CLICKHOUSE_URL", fallback.clickhouse if fallback else None),
             redis=url("MARKETPLACE_REDIS_URL", fallback.redis if fallback else None),
         )
+        database = environment.get("MARKETPLACE_DATABASE", "marketplace")
+        if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", database):
+            raise InvalidSettings(f"MARKETPLACE_DATABASE={database}: use a-z, 0-9 and _, not beginning with a digit")
         return Settings(
             urls=urls,
             data_dir=PurePosixPath(environment.get("MARKETPLACE_DATA", DEFAULT_DATA_DIR)),
-            database=environment.get("MARKETPLACE_DATABASE", "marketplace"),
+            database=database,
             geoip_file=environment.get("MARKETPLACE_GEOIP_FILE"),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -19,10 +20,13 @@ from connectors.clickhouse import ClickHouse
 from connectors.errors import Unavailable
 from connectors.mongo_stores import connect
 from connectors.store_stats import Generations
+from flows.clicks.page_store import let_inserts_end
 from flows.clicks.structure import structure_of
 from marketplace.settings import Settings
-from marketplace.tables import FENCED_TABLES, GENERATIONS
+from marketplace.tables import GENERATIONS
 from ops.stack.guard import guarded
+
+log = logging.getLogger(__name__)
 
 FINAL_EXITS: Final = {3: "a newer start of the flow has taken over", 4: "it was refused; its log says by whom"}
 """Exit codes of a flow process that starting again cannot mend."""
@@ -32,8 +36,8 @@ _EXIT_AWAY: Final = 5
 
 _GIVE_UP_AFTER: Final = 10
 _STOP_SECONDS: Final = 8.0
-_HANG_SECONDS: Final = 60.0
-_INSERTS_SECONDS: Final = 60.0
+_HANG_SECONDS: Final = 200.0
+"""More than three requests may take in a row: a slow part is no hang."""
 _BACKOFF_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -111,23 +115,27 @@ class FlowRunner:
             if code in FINAL_EXITS:
                 self.stop()
                 raise FlowFailed(f"the click flow stopped: {FINAL_EXITS[code]}{self._where()}")
-        if _EXIT_AWAY in ended:
-            self._failures = min(self._failures, len(_BACKOFF_SECONDS))
-        elif self._failures >= _GIVE_UP_AFTER:
-            self.stop()
-            raise FlowFailed(f"the click flow ended {self._failures + 1} times in a row{self._where()}")
-        self._kill()
-        time.sleep(_BACKOFF_SECONDS[min(self._failures, len(_BACKOFF_SECONDS) - 1)])
-        self._failures += 1
-        self.restarts += 1
-        self._processes = []
+        if ended or hung:
+            if _EXIT_AWAY in ended:
+                self._failures = min(self._failures, len(_BACKOFF_SECONDS))
+            elif self._failures >= _GIVE_UP_AFTER:
+                self.stop()
+                raise FlowFailed(f"the click flow ended {self._failures + 1} times in a row{self._where()}")
+            self._kill()
+            self._processes = []
+            self._failures += 1
+            self.restarts += 1
+        time.sleep(_BACKOFF_SECONDS[min(self._failures, len(_BACKOFF_SECONDS)) - 1])
         self.start()
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Start and watch until ``stop`` answers True."""
         self.start()
         while not stop():
-            self.watch()
+            try:
+                self.watch()
+            except Unavailable as error:
+                log.warning("waiting: %s", error)
             time.sleep(0.2)
         self.stop()
 
@@ -155,7 +163,11 @@ class FlowRunner:
 
     def _hung(self) -> bool:
         now = time.time()
-        return any(file.exists() and now - file.stat().st_mtime > _HANG_SECONDS for file in self._progress_files())
+        begun = time.monotonic() - self._started_at
+        return any(
+            now - file.stat().st_mtime > _HANG_SECONDS if file.exists() else begun > _HANG_SECONDS
+            for file in self._progress_files()
+        )
 
     def _progress_files(self) -> list[Path]:
         return [self._progress / f"clicks-{index}.progress" for index in range(len(self._processes))]
@@ -207,21 +219,9 @@ def take_generation(settings: Settings) -> int:
         client.close()
     row = pa.table({"flow": ["clicks"], "generation": pa.array([generation], pa.uint64())})
     clickhouse.insert_where(GENERATIONS.name, structure_of(GENERATIONS), row, "1", f"clicks-{generation}")
-    _let_inserts_end(clickhouse)
+    # Inserts of an earlier start were let in before the new generation came and may still land.
+    let_inserts_end(clickhouse)
     return generation
-
-
-def _let_inserts_end(clickhouse: ClickHouse) -> None:
-    """Wait for inserts of an earlier start that the server was working on when the new generation came.
-
-    They were let in before it and may still land; the fences are read only after them.
-    """
-    deadline = time.monotonic() + _INSERTS_SECONDS
-    prefixes = " OR ".join(f"query LIKE 'INSERT INTO {clickhouse.database}.{t.name} %'" for t in FENCED_TABLES)
-    while int(clickhouse.rows(f"SELECT count() FROM system.processes WHERE {prefixes}")[0][0]) > 0:
-        if time.monotonic() > deadline:
-            raise Unavailable("ClickHouse is still working on inserts of an earlier start of the flow")
-        time.sleep(0.1)
 
 
 def _free_addresses(count: int) -> list[str]:

@@ -11,9 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from connectors.errors import Refused, Unavailable
 
 _TIMEOUT_SECONDS: Final = 10.0
-_OUT_OF_RANGE: Final = frozenset(
-    {KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET, KafkaError.UNKNOWN_TOPIC_OR_PART}
-)
+_OUT_OF_RANGE: Final = frozenset({KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET})
 
 
 class PartitionReader:
@@ -31,8 +29,6 @@ class PartitionReader:
 
     def __init__(self, bootstrap: str, topic: str, group: str, max_queued_bytes: int = 64 << 20) -> None:
         self._topic = topic
-        self._assigned: dict[int, int] = {}
-        self._fatal: str | None = None
         self._consumer = confluent_kafka.Consumer(
             {
                 "bootstrap.servers": bootstrap,
@@ -87,7 +83,6 @@ class PartitionReader:
 
     def add(self, partition: int, offset: int) -> None:
         """Begin to read a partition at an offset."""
-        self._assigned[partition] = offset
         self._consumer.incremental_assign([TopicPartition(self._topic, partition, offset)])
 
     def consume(self, max_records: int, timeout_seconds: float) -> list[Any]:
@@ -109,6 +104,8 @@ class PartitionReader:
                     f"{self._topic}[{message.partition()}]: {error.str()}. The log does not reach back to where the "
                     "tables end; see docs/how-to/recover.md"
                 )
+            elif error.code() > 0 and not error.retriable():
+                raise Refused(f"{self._topic}[{message.partition()}]: {error.str()}")
         return messages
 
     def publish(self, offsets: Mapping[int, int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -33,6 +34,8 @@ from marketplace.enrichments.registry import Lookups
 from marketplace.settings import Settings
 from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED
+
+log = logging.getLogger(__name__)
 
 GROUP: Final = "flows.clicks"
 _DIRECTORY_SECONDS: Final = 5.0
@@ -93,13 +96,17 @@ class Worker:
         Raises:
             Unavailable: A part is away and the process is asked to leave.
         """
+        attempt = 0
         while True:
             try:
                 machine = self._machines.get(batch.partition) or self._machine(batch.partition)
                 return machine.step(batch)
-            except Unavailable:
+            except Unavailable as error:
                 if self._stop.asked():
                     raise
+                if attempt in (1, 10) or attempt % 120 == 119:
+                    log.warning("partition %d is waiting, nothing is lost: %s", batch.partition, error)
+                attempt += 1
                 self._progress()
                 time.sleep(_PAUSE_SECONDS)
 

@@ -18,7 +18,7 @@ from flows.clicks.batch import I32, I64, U8, Bools, Columns, RawBatch, Reject
 from flows.clicks.clock import Times, correct
 from flows.clicks.contribute import contributions, events_as_sessions
 from flows.clicks.decode import decode
-from flows.clicks.dedupe import find_duplicates
+from flows.clicks.dedupe import filed_under, find_duplicates
 from flows.clicks.deltas import rollup
 from flows.clicks.families import MAX_MEMO, inputs_of, make_families, renew_families
 from flows.clicks.hashing import mix
@@ -101,7 +101,7 @@ class Machine:
         outcome = np.full(len(columns), COUNTED.name, dtype=object)
         outcome[self._memos.blocked(columns.events, self._known)] = BLOCKED.name
         outcome[times.late] = LATE.name
-        hours = np.where(columns.occurred_ms >= 0, columns.occurred_ms, columns.received_ms) // HOUR_MS
+        hours = filed_under(columns, imported)
         fresh = self._drop_duplicates(columns, hours, outcome, batch.first_offset)
         facts = self._visit(columns.take(fresh), hours[fresh], times.take(fresh), batch.first_offset)
         outcome[fresh] = facts.outcome

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from connectors.clickhouse import ClickHouse
+from connectors.errors import Unavailable
 from flows.clicks.batch import I64, U64
 from flows.clicks.stored import StoredSessions
 from marketplace.outcomes import REFIRE
@@ -41,6 +42,18 @@ def read_fences(clickhouse: ClickHouse) -> Fences:
         for partition, offset in clickhouse.rows(query):
             fences.setdefault(int(partition), {})[table.name] = int(offset)
     return fences
+
+
+def let_inserts_end(clickhouse: ClickHouse) -> None:
+    """Tell whether the server still works on an insert into the fenced tables; fences are read only after it.
+
+    Raises:
+        Unavailable: It does; ask again.
+    """
+    prefixes = " OR ".join(f"query LIKE 'INSERT INTO {clickhouse.database}.{t.name} %'" for t in FENCED_TABLES)
+    running = int(clickhouse.rows(f"SELECT count() FROM system.processes WHERE {prefixes}")[0][0])
+    if running:
+        raise Unavailable(f"ClickHouse is still working on {running} inserts")
 
 
 class ClickHousePages:

@@ -22,6 +22,8 @@ from marketplace.outcomes import REFIRE_WINDOW_MS
 
 HOUR_MS: Final = 3_600_000
 MINUTE_MS: Final = 60_000
+_PAGE_BYTES: Final = 600
+"""What an empty page takes, about."""
 
 
 class PageStore(Protocol):
@@ -87,7 +89,8 @@ class Pages:
     @property
     def nbytes(self) -> int:
         """Bytes held by all pages."""
-        return sum(s.nbytes for s in self._dedupe.values()) + sum(v.nbytes for v in self._visits.values())
+        held = sum(s.nbytes for s in self._dedupe.values()) + sum(v.nbytes for v in self._visits.values())
+        return held + _PAGE_BYTES * (len(self._dedupe) + len(self._visits))
 
     def visit_hours(self) -> set[int]:
         """Hours of event time that are in memory."""
@@ -169,22 +172,23 @@ class Pages:
 
         A page whose last events are not yet in every table stays: it could not be read back.
         """
-        if self.nbytes <= self._max_bytes:
+        held = self.nbytes
+        if held <= self._max_bytes:
             return False
         applied = self._store.applied(self._partition)
         for hour in list(self._dedupe):
-            if self.nbytes <= self._max_bytes // 2:
+            if held <= self._max_bytes // 2:
                 break
             if self._touched.get(("dedupe", hour), -1) <= applied:
-                del self._dedupe[hour]
+                held -= self._dedupe.pop(hour).nbytes + _PAGE_BYTES
                 self._touched.pop(("dedupe", hour), None)
                 self._stored_dedupe.add(hour)
         dropped = False
         for hour in list(self._visits):
-            if self.nbytes <= self._max_bytes // 2:
+            if held <= self._max_bytes // 2:
                 break
             if self._touched.get(("visit", hour), -1) <= applied:
-                del self._visits[hour]
+                held -= self._visits.pop(hour).nbytes + _PAGE_BYTES
                 self._touched.pop(("visit", hour), None)
                 self._stored_visits.add(hour)
                 dropped = True

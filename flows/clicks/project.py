@@ -74,8 +74,7 @@ class Projector:
                 f"WHERE grain = 'day' AND dimension = 'all' AND ({' OR '.join(newest)})"
             )
             touched = sorted((str(store), int(seconds) // 86_400) for store, seconds in rows)
-            for first in range(0, len(touched), _DAYS_AT_ONCE):
-                self._stats.save(self.read(touched[first : first + _DAYS_AT_ONCE]))
+            self._stats.save(self.read(touched))
 
     def read(self, touched: Sequence[StoreDay]) -> list[DayStats]:
         """The days as the rollups have them.
@@ -83,8 +82,13 @@ class Projector:
         Raises:
             Unavailable: ClickHouse is away.
         """
-        if not touched:
-            return []
+        days: list[DayStats] = []
+        # The days stand in the query's text, which has a largest size.
+        for first in range(0, len(touched), _DAYS_AT_ONCE):
+            days += self._read(touched[first : first + _DAYS_AT_ONCE])
+        return days
+
+    def _read(self, touched: Sequence[StoreDay]) -> list[DayStats]:
         wanted = ", ".join(f"('{store}', toDateTime({day * 86_400}, 'UTC'))" for store, day in touched)
         rows = self._clickhouse.rows(
             "SELECT store, bucket, sumIf(clicks, is_bot = 0), sumIf(refires, is_bot = 0), sumIf(sessions, is_bot = 0), "

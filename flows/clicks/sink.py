@@ -31,7 +31,7 @@ from connectors.clickhouse import ClickHouse
 from connectors.errors import Fenced, Unavailable
 from connectors.kafka.records import Record, RecordProducer
 from flows.clicks.batch import Reject
-from flows.clicks.page_store import Fences, read_fences
+from flows.clicks.page_store import Fences, let_inserts_end, read_fences
 from flows.clicks.project import Projector
 from flows.clicks.rows import BatchResult
 from flows.clicks.structure import structure_of
@@ -133,7 +133,9 @@ class Writer:
         try:
             self._clickhouse.insert_where(table.name, structure_of(table), rows, self._newest(), token)
         except Unavailable:
-            # It may have been applied, wholly or for some partitions: the next try asks the table first.
+            # It may have been applied, wholly or for some partitions, or still be on its way: once the server works on
+            # none any more, the next try asks the table first.
+            self._patiently(lambda: let_inserts_end(self._clickhouse))
             self._fences = self._patiently(lambda: read_fences(self._clickhouse))
             raise
 

@@ -1,0 +1,42 @@
+"""Under which hour an event's copies are looked for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flows.clicks.dedupe import filed_under
+from flows.clicks.decode import columns_of
+from flows.clicks.pages import HOUR_MS
+from marketplace.events import CollectedClick
+from tests.clicks_kit import event, ms
+
+NOW = ms("2025-03-12T10:20:00")
+YEAR_MS = 365 * 24 * HOUR_MS
+
+
+def filed(occurred: int | None, origin: str = "web", number: int = 0) -> int:
+    fields = {**event(occurred), "received_at_ms": NOW, "origin": origin, "key": f"{number:016x}"}
+    columns = columns_of([CollectedClick(**fields)], [0], [0])
+    return int(filed_under(columns, np.array([origin == "import"]))[0])
+
+
+def test_an_event_is_filed_under_the_hour_of_its_own_clock() -> None:
+    assert filed(NOW - 3 * HOUR_MS) == NOW // HOUR_MS - 3
+
+
+def test_an_event_without_a_time_is_filed_under_its_receipt() -> None:
+    assert filed(None) == NOW // HOUR_MS
+
+
+def test_an_old_import_is_filed_under_its_own_hour() -> None:
+    assert filed(NOW - 10 * YEAR_MS, origin="import") == (NOW - 10 * YEAR_MS) // HOUR_MS
+
+
+def test_wild_clocks_share_few_hours_however_many_there_are() -> None:
+    hours = {filed(NOW + at * YEAR_MS // 10, number=at) for at in range(1, 2_000)}
+    assert len(hours) <= 64
+    assert max(hours) < 64
+
+
+def test_a_copy_of_an_event_with_a_wild_clock_is_filed_with_it() -> None:
+    assert filed(NOW + 50 * YEAR_MS, number=77) == filed(NOW + 50 * YEAR_MS, number=77) == 77 % 64
