@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from flows.clicks.dedupe import filed_under
 from flows.clicks.decode import columns_of
+from flows.clicks.dedupe import filed_under
 from flows.clicks.pages import HOUR_MS
 from marketplace.events import CollectedClick
 from tests.clicks_kit import event, ms
