@@ -83,7 +83,7 @@ def trie_expression(words: Iterable[str]) -> str:
     return _branches(root)
 
 
-def _branches(node: dict[str, dict]) -> str:  # type: ignore[type-arg]
+def _branches(node: dict[str, dict]) -> str:  # type: ignore[type-arg]  # recursive, as above
     if "" in node:
         return ""
     parts = [re.escape(letter) + _branches(below) for letter, below in sorted(node.items())]

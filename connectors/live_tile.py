@@ -72,7 +72,7 @@ class LiveTile:
             Unavailable: Redis does not answer.
         """
         try:
-            held: dict[str, str] = self._redis.hgetall(f"tile:{{{store}}}")  # type: ignore[assignment]
+            held: dict[str, str] = self._redis.hgetall(f"tile:{{{store}}}")  # type: ignore[assignment]  # typed for async clients too
             live = self._redis.zcount(f"live:{{{store}}}", now_ms - LIVE_SECONDS * 1000, "+inf")
         except redis.RedisError as error:
             raise Unavailable(f"Redis does not answer: {error}") from error

@@ -87,8 +87,8 @@ def partition_for(event: CollectedClick, partitions: int) -> int:
     """The partition of an event, stable over versions of Python and of this code.
 
     A first-party visitor chooses it by its id. A cookieless id changes when its salt does, so such an event is placed
-    by what does not change: store, network and user agent. Either way the copies of an event meet in one partition,
-    which is where duplicates are found.
+    by what does not change: store, network and user agent. Either way the copies of an event that come from one place
+    meet in one partition, which is where duplicates are found.
 
     Args:
         event: The event.

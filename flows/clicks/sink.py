@@ -20,6 +20,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from hashlib import blake2b
 from typing import Final, TypeVar
 
@@ -119,7 +120,7 @@ class Writer:
         if dead:
             self._patiently(lambda: self._producer.send_all(dead, _DEAD_TIMEOUT_SECONDS))
         for table in FENCED_TABLES:
-            self._patiently(lambda table=table: self._insert(table, results))  # type: ignore[misc]
+            self._patiently(partial(self._insert, table, results))
         self._patiently(self._check_generation)
         self._patiently(lambda: self._projector.refresh(results))
 
