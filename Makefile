@@ -4,9 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check chaos bench clean setup lock reference
+.PHONY: demo verify test check chaos bench clean setup browser lock reference screenshots
 
-setup: $(READY)
+setup: $(READY) browser
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] < (3, 13) else "Python 3.11 or 3.12 is needed; this is " + sys.version.split()[0] + " (PYTHON=... chooses another)")'
@@ -16,7 +16,10 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
-demo: $(READY) ## the parts come up, traffic flows, and every number is checked
+demo: $(READY) ## shops with a history and live traffic, on a dashboard; where nobody can press Ctrl-C, in the background
+	@if [ -t 1 ]; then exec $(BIN)/marketplace demo; else exec $(BIN)/marketplace demo --detach; fi
+
+verify: $(READY) ## the parts come up, traffic flows, and every number is compared with an independent oracle
 	$(BIN)/marketplace demo --once
 
 check: $(READY) ## style, types and import rules
@@ -25,14 +28,27 @@ check: $(READY) ## style, types and import rules
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports --no-cache
 
-test: check ## everything that CI runs
+browser: ## Chromium for the browser tests, where it is missing and can be had
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || { \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing chromium with apt-get, for the browser tests (once)"; \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium; } >/dev/null 2>&1 \
+		|| echo "chromium cannot be installed here: the browser tests are skipped"; \
+	else \
+		echo "no chromium here, and only root can install it, where there is apt-get: the browser tests are skipped"; \
+	fi; }
+
+test: check browser ## everything that CI runs
 	$(BIN)/pytest
 
 chaos: $(READY) ## the kill tests with many seeds
-	CHAOS_SEEDS=20 $(BIN)/pytest tests/chaos
+	CHAOS_SEEDS=20 FLOOD=whole $(BIN)/pytest tests/chaos tests/contract/test_clicks_flood.py
 
 bench: $(READY)
 	@ls bench/bench_*.py >/dev/null 2>&1 && for file in bench/bench_*.py; do $(BIN)/python $$file; done || echo "no benchmark yet"
+
+screenshots: $(READY) browser ## pictures of a running demo's dashboard, into docs/images
+	$(BIN)/python -m ops.screenshots
 
 reference: $(READY) ## write the command line reference anew
 	$(BIN)/python -m ops.cli_reference

@@ -1,32 +1,19 @@
-"""The one query layer: dashboard, terminal report and REST API read the same numbers here."""
+"""A store's report as the terminal prints it, and the ledger; the numbers are those of ``connectors.insights``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from datetime import UTC, date, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors.clickhouse import ClickHouse
-from marketplace.rollups import GRAINS, dimension
+from connectors.insights import BadQuestion, Bots, Insights, Row, Scope
+from marketplace.outcomes import EXPIRED
 from marketplace.stores import SLUG
-from marketplace.tables import (
-    LEDGER,
-    ROLLUPS,
-    VISITOR_STATE,
-    VISITORS_EXACT_UP_TO,
-    VISITORS_RELATIVE_ERROR,
-)
+from marketplace.tables import LEDGER, ROLLUPS
 
-Bots = Literal["exclude", "include", "only"]
-_BOTS: Final[dict[str, str]] = {"exclude": "is_bot = 0", "include": "1", "only": "is_bot = 1"}
-_VISITORS: Final = f"{VISITOR_STATE.replace('(', 'Merge(')}(visitors)"
-_SUMS: Final = "sum(clicks), sum(refires), sum(sessions), sum(bounces), sum(duration_ms)"
-
-
-class BadQuestion(ValueError):
-    """A report was asked for that there is none of; the message says what there is."""
+__all__ = ["Analytics", "BadQuestion", "Bots", "LedgerRow", "LedgerTotals", "ReportRow"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +61,21 @@ class LedgerRow:
         return self.received - sum(self.outcomes.values())
 
 
+@dataclass(frozen=True)
+class LedgerTotals:
+    """The whole ledger in a few numbers.
+
+    Attributes:
+        outcomes: Events by outcome.
+        notes: Events by note, ``expired`` among them.
+        applied: See :meth:`Analytics.applied`.
+    """
+
+    outcomes: dict[str, int]
+    notes: dict[str, int]
+    applied: dict[int, tuple[int, int]]
+
+
 class Analytics:
     """Answers questions about stores.
 
@@ -82,7 +84,7 @@ class Analytics:
     """
 
     def __init__(self, clickhouse: ClickHouse) -> None:
-        self._clickhouse = clickhouse
+        self._clickhouse, self._insights = clickhouse, Insights(clickhouse)
         self._rollups = f"{clickhouse.database}.{ROLLUPS.name}"
         self._ledger = f"{clickhouse.database}.{LEDGER.name}"
 
@@ -104,7 +106,7 @@ class Analytics:
             zone: The store's time zone; naive times are read in it.
             grain: ``hour``, ``day`` or ``month``.
             split: A registered dimension.
-            since: The first moment (or day) that counts.
+            since: The first moment (or day) that counts; a quarter of an hour that began before it does not.
             until: The first that does not count any more.
             bots: Whether flagged events are left out, taken in, or the only ones.
 
@@ -112,21 +114,7 @@ class Analytics:
             BadQuestion: No such store name, grain, dimension or choice.
             Unavailable: ClickHouse is away.
         """
-        _check(store, grain, split, bots)
-        bucket, stored, wall = _bucket_of(grain, zone)
-        bounds = "".join(
-            f" AND bucket {sign} toDateTime({int(_bound(moment, zone, wall).timestamp())}, 'UTC')"
-            for sign, moment in ((">=", since), ("<", until))
-            if moment is not None
-        )
-        rows = self._clickhouse.rows(
-            f"SELECT {bucket} AS label, value, {_SUMS}, {_VISITORS} FROM {self._rollups} "
-            "WHERE store = {store:String} AND grain = {stored:String} AND dimension = {split:String} "
-            f"AND {_BOTS[bots]}{bounds} GROUP BY label, value "
-            "HAVING sum(clicks) != 0 OR sum(refires) != 0 OR sum(sessions) != 0 "
-            "ORDER BY label, sum(clicks) DESC, value",
-            {"store": store, "stored": stored, "split": split},
-        )
+        rows = self._insights.report(Scope(store, zone, since, until, bots), grain, split)
         return [_row(row, grain, split, zone) for row in rows]
 
     def ledger(self, store: str | None = None) -> list[LedgerRow]:
@@ -157,14 +145,32 @@ class Analytics:
     def applied(self) -> dict[int, tuple[int, int]]:
         """For each partition: the highest offset that all tables hold, and how many records were accounted for.
 
+        Accounted for is what was received, and what had expired before it could be: together one for each offset.
+
+        Raises:
+            Unavailable: ClickHouse is away.
+        """
+        return self.ledger_totals().applied
+
+    def ledger_totals(self) -> LedgerTotals:
+        """The whole ledger in a few numbers, by one query whose answer is small.
+
         Raises:
             Unavailable: ClickHouse is away.
         """
         rows = self._clickhouse.rows(
-            f"SELECT source_partition, max(source_offset), sumIf(events, kind = 'received') FROM {self._ledger} "
-            "GROUP BY source_partition"
+            f"SELECT source_partition, toString(kind), name, sum(events), max(source_offset) FROM {self._ledger} "
+            "GROUP BY source_partition, kind, name"
         )
-        return {int(partition): (int(offset), int(events)) for partition, offset, events in rows}
+        totals = LedgerTotals({}, {}, {})
+        for partition, kind, name, events, offset in rows:
+            if kind != "received":
+                sums = totals.outcomes if kind == "outcome" else totals.notes
+                sums[name] = sums.get(name, 0) + int(events)
+            newest, accounted = totals.applied.get(int(partition), (-1, 0))
+            counts = kind == "received" or name == EXPIRED
+            totals.applied[int(partition)] = (max(newest, int(offset)), accounted + (int(events) if counts else 0))
+        return totals
 
     def stores(self) -> list[str]:
         """Stores that have numbers.
@@ -176,53 +182,24 @@ class Analytics:
         return [str(row[0]) for row in self._clickhouse.rows(query)]
 
 
-def _check(store: str, grain: str, split: str, bots: str) -> None:
-    if not SLUG.fullmatch(store):
-        raise BadQuestion(f"no store can be called {store!r}")
-    if grain not in GRAINS:
-        raise BadQuestion(f"no grain {grain!r}; there are {', '.join(GRAINS)}")
-    if bots not in _BOTS:
-        raise BadQuestion(f"no choice {bots!r} for bots; there are {', '.join(_BOTS)}")
-    try:
-        dimension(split)
-    except KeyError as error:
-        raise BadQuestion(str(error.args[0])) from error
-
-
-def _bucket_of(grain: str, zone: ZoneInfo) -> tuple[str, str, bool]:
-    """The bucket's expression, the stored grain it merges, and whether that is labelled by wall-clock date."""
-    if grain == "hour":
-        # Whole hours of the store's wall clock: what its offset has beyond whole hours shifts the cut.
-        beyond = f"timezoneOffset(toTimeZone(bucket, '{zone.key}'))"
-        return f"bucket - modulo(toUnixTimestamp(bucket) + {beyond}, 3600)", "quarter", False
-    return ("bucket", "day", True) if grain == "day" else ("toStartOfMonth(bucket)", "day", True)
-
-
-def _bound(moment: datetime, zone: ZoneInfo, wall: bool) -> datetime:
-    local = moment.replace(tzinfo=zone) if moment.tzinfo is None else moment.astimezone(zone)
-    if not wall:
-        return local.astimezone(UTC)
-    return datetime(local.year, local.month, local.day, tzinfo=UTC)
-
-
 def _label(bucket: Any, grain: str, zone: ZoneInfo) -> str:
     if grain == "hour":
-        return str(bucket.replace(tzinfo=UTC).astimezone(zone).isoformat())
-    return f"{bucket:%Y-%m-%d}" if grain == "day" else f"{bucket:%Y-%m}"
+        return str(bucket.astimezone(zone).isoformat())
+    day: date = bucket
+    return f"{day:%Y-%m-%d}" if grain == "day" else f"{day:%Y-%m}"
 
 
-def _row(row: Sequence[Any], grain: str, split: str, zone: ZoneInfo) -> ReportRow:
-    bucket, value, clicks, refires, sessions, bounces, duration_ms, visitors = row
-    count = int(visitors)
+def _row(row: Row, grain: str, split: str, zone: ZoneInfo) -> ReportRow:
+    numbers = row.numbers
     return ReportRow(
-        bucket=_label(bucket, grain, zone),
+        bucket=_label(row.bucket, grain, zone),
         dimension=split,
-        value=str(value),
-        clicks=int(clicks),
-        refires=int(refires),
-        visitors=count,
-        visitors_error=0.0 if count <= VISITORS_EXACT_UP_TO else round(count * VISITORS_RELATIVE_ERROR, 1),
-        sessions=int(sessions),
-        bounces=int(bounces),
-        duration_ms=int(duration_ms),
+        value=row.value,
+        clicks=numbers.clicks,
+        refires=numbers.refires,
+        visitors=numbers.visitors,
+        visitors_error=numbers.visitors_error,
+        sessions=numbers.sessions,
+        bounces=numbers.bounces,
+        duration_ms=numbers.duration_ms,
     )

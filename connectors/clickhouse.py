@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from http.client import HTTPException
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -11,6 +13,7 @@ import clickhouse_connect
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
+from urllib3.exceptions import HTTPError
 
 from connectors.errors import Refused, Unavailable
 
@@ -19,6 +22,9 @@ logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
 
 _TRY_AGAIN: Final = frozenset({159, 164, 202, 209, 210, 241, 242, 252, 319, 394, 425, 999})
 """Codes that pass: time-outs, too many queries, memory, read-only while starting, TOO_MANY_PARTS, Keeper away."""
+
+_BROKEN: Final = (pa.ArrowException, HTTPException, HTTPError, EOFError)
+"""What an answer that ends too soon, or in the text of an error, looks like to who reads it."""
 
 Parameters = Mapping[str, Any]
 
@@ -62,17 +68,29 @@ class ClickHouse:
         )
 
     def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
+        client: Client | None = None
         try:
             try:
                 client = self._idle.pop()
             except IndexError:
                 client = self._connect()
             answer = getattr(client, method)(*arguments, **options)
-        except (ClickHouseError, OSError) as error:
+        except BaseException as error:
             # The client of a failed call is not used again.
-            raise self._typed(error) from error
+            if client is not None:
+                with suppress(ClickHouseError, OSError, *_BROKEN):
+                    client.close()
+            if isinstance(error, (ClickHouseError, OSError, *_BROKEN)):
+                raise self._typed(error) from error
+            raise
         self._idle.append(client)
         return answer
+
+    def close(self) -> None:
+        """Disconnect; a later call connects again."""
+        while self._idle:
+            with suppress(ClickHouseError, OSError):
+                self._idle.pop().close()
 
     def _typed(self, error: Exception) -> Exception:
         code = _code(error)
@@ -82,6 +100,8 @@ class ClickHouse:
         if code is not None and code not in _TRY_AGAIN:
             return Refused(f"ClickHouse refused: {text}")
         parts = urlsplit(self.url)
+        if isinstance(error, _BROKEN):
+            return Unavailable(f"ClickHouse at {parts.hostname}:{parts.port} sent a broken answer: {text}")
         return Unavailable(f"ClickHouse at {parts.hostname}:{parts.port} {f'is busy: {text}' if code else 'is away'}")
 
     def command(self, statement: str) -> None:
@@ -144,7 +164,7 @@ class ClickHouse:
             "max_threads": 1,
             "async_insert": 0,
         }
-        self._call("command", statement, data=_stream(data.select(names)), settings=settings)
+        self._call("command", statement, data=_stream(data, names), settings=settings)
 
     def ping(self) -> None:
         """Ask for a sign of life.
@@ -155,9 +175,12 @@ class ClickHouse:
         self.rows("SELECT 1")
 
 
-def _stream(table: pa.Table) -> bytes:
+def _stream(table: pa.Table, names: Sequence[str]) -> bytes:
     sink = pa.BufferOutputStream()
-    whole = table.combine_chunks()
-    with pa.ipc.new_stream(sink, whole.schema) as writer:
-        writer.write_table(whole)
+    try:
+        whole = table.select(names).combine_chunks()
+        with pa.ipc.new_stream(sink, whole.schema) as writer:
+            writer.write_table(whole)
+    except (pa.ArrowException, KeyError) as error:
+        raise Refused(f"rows that cannot be sent: {error}") from error
     return bytes(sink.getvalue().to_pybytes())

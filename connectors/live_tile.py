@@ -14,6 +14,9 @@ LIVE_SECONDS: Final = 300
 """A visitor counts as present for five minutes after the last event."""
 
 _TILE_SECONDS: Final = 2 * 86_400
+_COMMANDS_AT_ONCE: Final = 2_000
+_VISITORS_AT_ONCE: Final = 5_000
+"""Bounds on what one request holds."""
 
 # The day moves on by date, and within a date by revision, so a late writer never turns the tile back.
 _SAVE: Final = """
@@ -42,28 +45,41 @@ class LiveTile:
     def save(self, days: Iterable[DayStats], live: Mapping[str, Mapping[int, int]], now_ms: int) -> None:
         """Show each store's newest day and its visitors' last moments (epoch ms).
 
+        However many stores there are, it takes a round trip for some thousand commands.
+
         Raises:
             Unavailable: Redis does not answer. The tile is behind until the next batch; nothing else is.
         """
+        newest: dict[str, DayStats] = {}
+        for day in days:
+            if day.store not in newest or newest[day.store].day < day.day:
+                newest[day.store] = day
         try:
-            for store, seen in live.items():
-                recent = {
-                    f"{visitor:016x}": when for visitor, when in seen.items() if when > now_ms - LIVE_SECONDS * 1000
-                }
-                key = f"live:{{{store}}}"
-                if recent:
-                    self._redis.zadd(key, recent, gt=True)
-                self._redis.zremrangebyscore(key, "-inf", now_ms - LIVE_SECONDS * 1000)
-                self._redis.expire(key, LIVE_SECONDS)
-            newest: dict[str, DayStats] = {}
-            for day in days:
-                if day.store not in newest or newest[day.store].day < day.day:
-                    newest[day.store] = day
-            for store, day in newest.items():
-                values: list[str | int] = [day.day, day.revision, day.clicks, day.visitors, day.sessions, _TILE_SECONDS]
-                self._save(keys=[f"tile:{{{store}}}"], args=values)
+            with self._redis.pipeline(transaction=False) as pipe:
+                for store, seen in live.items():
+                    self._show_visitors(pipe, store, seen, now_ms - LIVE_SECONDS * 1000)
+                    self._send(pipe, _COMMANDS_AT_ONCE)
+                for store, day in newest.items():
+                    values: list[str | int] = [day.day, day.revision, day.clicks, day.visitors, day.sessions]
+                    self._save(keys=[f"tile:{{{store}}}"], args=[*values, _TILE_SECONDS], client=pipe)
+                    self._send(pipe, _COMMANDS_AT_ONCE)
+                self._send(pipe, 1)
         except redis.RedisError as error:
             raise Unavailable(f"Redis does not answer: {error}") from error
+
+    @staticmethod
+    def _show_visitors(pipe: redis.client.Pipeline, store: str, seen: Mapping[int, int], since_ms: int) -> None:
+        key = f"live:{{{store}}}"
+        recent = [(f"{visitor:016x}", when) for visitor, when in seen.items() if when > since_ms]
+        for first in range(0, len(recent), _VISITORS_AT_ONCE):
+            pipe.zadd(key, dict(recent[first : first + _VISITORS_AT_ONCE]), gt=True)
+        pipe.zremrangebyscore(key, "-inf", since_ms)
+        pipe.expire(key, LIVE_SECONDS)
+
+    @staticmethod
+    def _send(pipe: redis.client.Pipeline, at_least: int) -> None:
+        if len(pipe) >= at_least:
+            pipe.execute()
 
     def read(self, store: str, now_ms: int) -> dict[str, Any]:
         """A store's tile: ``day``, ``clicks``, ``visitors``, ``sessions`` and ``live_visitors``; empty day if none.

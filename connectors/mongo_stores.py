@@ -1,26 +1,23 @@
-"""The stores in Mongo, and a directory of them that answers from memory while Mongo is away."""
+"""The stores in Mongo, and their in-memory twin."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any, Final, Protocol, TypeVar
+from collections.abc import Collection as Several
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Protocol
 
+import msgspec
+from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from connectors.errors import Refused, Unavailable
 from marketplace.collections import STORES
-from marketplace.stores import InvalidStore, Store, hash_write_key
+from marketplace.stores import InvalidStore, Store
 
-_CACHE_SECONDS: Final = 5.0
-_GRACE_SECONDS: Final = 25.0
-_MAX_CACHED: Final = 10_000
 _TIMEOUT_MS: Final = 3_000
-
-_Entry = TypeVar("_Entry")
 
 
 class StoresUnavailable(Unavailable):
@@ -29,6 +26,29 @@ class StoresUnavailable(Unavailable):
 
 class StoreConflict(Refused):
     """The write key belongs to another store already; nothing was saved."""
+
+
+@dataclass(frozen=True)
+class BadStore:
+    """A document that is no store: somebody wrote it past the ``marketplace`` command.
+
+    Attributes:
+        slug: Its id, as text.
+        reason: Which field does not hold, and why.
+        document: As it was read; another version of it is another bad store.
+    """
+
+    slug: str
+    reason: str
+    document: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """What a look at the collection found: the stores, by slug, and what should be stores."""
+
+    stores: dict[str, Store]
+    bad: list[BadStore]
 
 
 class StoreBook(Protocol):
@@ -41,7 +61,10 @@ class StoreBook(Protocol):
         """The store whose write key has that SHA-256."""
 
     def list_stores(self) -> list[Store]:
-        """All stores by slug."""
+        """All stores by slug, without documents that do not hold."""
+
+    def read(self, slugs: Several[str] | None = None) -> Shelf:
+        """These stores or all, and apart from them the documents that do not hold."""
 
     def upsert_store(self, store: Store) -> None:
         """Save a store under its slug, new or not."""
@@ -66,7 +89,11 @@ class MongoStores:
     """
 
     def __init__(self, client: MongoClient[dict[str, Any]], database: str) -> None:
-        self._stores: Collection[dict[str, Any]] = client[database][STORES.name]
+        # A text or date that BSON itself cannot hold would fail the whole answer and not only its document.
+        lenient = CodecOptions[dict[str, Any]](
+            unicode_decode_error_handler="replace", datetime_conversion=DatetimeConversion.DATETIME_AUTO
+        )
+        self._stores: Collection[dict[str, Any]] = client[database].get_collection(STORES.name, codec_options=lenient)
 
     def get(self, slug: str) -> Store | None:
         """The store of that slug.
@@ -82,9 +109,22 @@ class MongoStores:
         return self._find({"write_key_hash": write_key_hash})
 
     def list_stores(self) -> list[Store]:
-        """All stores by slug; see :meth:`get` for the errors."""
+        """All stores by slug, without documents that do not hold.
+
+        Raises:
+            StoresUnavailable: Mongo did not answer.
+        """
+        return list(self.read().stores.values())
+
+    def read(self, slugs: Several[str] | None = None) -> Shelf:
+        """These stores or all, and apart from them the documents that do not hold.
+
+        Raises:
+            StoresUnavailable: Mongo did not answer.
+        """
+        query = {} if slugs is None else {"_id": {"$in": sorted(slugs)}}
         try:
-            return [_from_document(document) for document in self._stores.find().sort("_id")]
+            return _shelf(self._stores.find(query).sort("_id"))
         except PyMongoError as error:
             raise _unavailable(error) from error
 
@@ -134,34 +174,41 @@ class MemoryStores:
     """The in-memory twin.
 
     Attributes:
+        documents: What it holds, by slug.
         available: Set to False, it behaves as if Mongo did not answer.
     """
 
     def __init__(self) -> None:
-        self._stores: dict[str, Store] = {}
+        self.documents: dict[str, Mapping[str, Any]] = {}
         self.available = True
 
     def get(self, slug: str) -> Store | None:
         """The store of that slug."""
         self._ask()
-        return self._stores.get(slug)
+        return _from_document(self.documents[slug]) if slug in self.documents else None
 
     def by_write_key_hash(self, write_key_hash: str) -> Store | None:
         """The store whose write key has that SHA-256."""
         self._ask()
-        return next((store for store in self._stores.values() if store.write_key_hash == write_key_hash), None)
+        of_that_key = (d for d in self.documents.values() if d.get("write_key_hash") == write_key_hash)
+        return next((_from_document(document) for document in of_that_key), None)
 
     def list_stores(self) -> list[Store]:
-        """All stores by slug."""
+        """All stores by slug, without documents that do not hold."""
+        return list(self.read().stores.values())
+
+    def read(self, slugs: Several[str] | None = None) -> Shelf:
+        """These stores or all, and apart from them the documents that do not hold."""
         self._ask()
-        return sorted(self._stores.values(), key=lambda store: store.slug)
+        slips = sorted(self.documents, key=str)
+        return _shelf(self.documents[slug] for slug in slips if slugs is None or slug in slugs)
 
     def upsert_store(self, store: Store) -> None:
         """Save a store under its slug, new or not."""
         owner = self.by_write_key_hash(store.write_key_hash)
         if owner is not None and owner.slug != store.slug:
             raise StoreConflict(f"store {store.slug}: another store has that write key")
-        self._stores[store.slug] = store
+        self.documents[store.slug] = _to_document(store)
 
     def create_store(self, store: Store) -> bool:
         """Save a store unless its slug is taken."""
@@ -175,99 +222,6 @@ class MemoryStores:
             raise StoresUnavailable("Mongo does not answer")
 
 
-class StoreDirectory:
-    """Stores by write key, remembered for a few seconds and for as long as Mongo is away.
-
-    A key in steady use is looked up again in the background (:meth:`claim_refresh`), so that its requests never wait
-    for Mongo. Two threads may ask Mongo for the same key at once, which costs a query and nothing else.
-
-    Args:
-        book: Where to look.
-        cache_seconds: How old an answer may be, also the answer that there is no such key.
-        grace_seconds: How much longer :meth:`cached` gives it while it is being looked up again.
-        max_cached: How many answers are remembered of either kind; the oldest go first.
-    """
-
-    def __init__(
-        self,
-        book: StoreBook,
-        *,
-        cache_seconds: float = _CACHE_SECONDS,
-        grace_seconds: float = _GRACE_SECONDS,
-        max_cached: int = _MAX_CACHED,
-    ) -> None:
-        self._book = book
-        self._cache_seconds = cache_seconds
-        self._grace_seconds = grace_seconds
-        self._max_cached = max_cached
-        self._known: OrderedDict[str, tuple[float, Store]] = OrderedDict()
-        self._unknown: OrderedDict[str, float] = OrderedDict()
-        self._claimed: dict[str, float] = {}
-
-    def cached(self, write_key: str, now: float) -> Store | None:
-        """An answer from memory that is fresh or in its grace, or None when :meth:`find` must ask.
-
-        Args:
-            write_key: As the client sent it.
-            now: Seconds of a monotonic clock.
-        """
-        entry = self._known.get(hash_write_key(write_key))
-        if entry is None or now - entry[0] >= self._cache_seconds + self._grace_seconds:
-            return None
-        return entry[1]
-
-    def claim_refresh(self, write_key: str, now: float) -> bool:
-        """Whether the caller should call :meth:`find` in the background: the answer is old and nobody else is at it."""
-        digest = hash_write_key(write_key)
-        entry = self._known.get(digest)
-        if entry is None or now - entry[0] < self._cache_seconds:
-            return False
-        if now - self._claimed.get(digest, -self._cache_seconds) < self._cache_seconds:
-            return False
-        self._claimed = {key: at for key, at in self._claimed.items() if now - at < self._cache_seconds}
-        self._claimed[digest] = now
-        return True
-
-    def find(self, write_key: str, now: float) -> Store | None:
-        """The store of a write key, or None when no store has it; may ask Mongo and block.
-
-        Args:
-            write_key: As the client sent it.
-            now: Seconds of a monotonic clock.
-
-        Raises:
-            StoresUnavailable: Mongo did not answer and this key was never seen.
-            InvalidStore: The document does not hold and this key was never seen.
-        """
-        digest = hash_write_key(write_key)
-        entry = self._known.get(digest)
-        if entry is not None and now - entry[0] < self._cache_seconds:
-            return entry[1]
-        refused_at = self._unknown.get(digest)
-        if refused_at is not None and now - refused_at < self._cache_seconds:
-            return None
-        try:
-            store = self._book.by_write_key_hash(digest)
-        except (StoresUnavailable, InvalidStore):
-            if entry is None:
-                raise
-            store = entry[1]
-        if store is None:
-            self._known.pop(digest, None)
-            _remember(self._unknown, digest, now, self._max_cached)
-        else:
-            self._unknown.pop(digest, None)
-            _remember(self._known, digest, (now, store), self._max_cached)
-        return store
-
-
-def _remember(cache: OrderedDict[str, _Entry], digest: str, entry: _Entry, limit: int) -> None:
-    cache[digest] = entry
-    cache.move_to_end(digest)
-    while len(cache) > limit:
-        cache.popitem(last=False)
-
-
 def _to_document(store: Store) -> dict[str, Any]:
     fields = asdict(store)
     slug = fields.pop("slug")
@@ -277,18 +231,21 @@ def _to_document(store: Store) -> dict[str, Any]:
 def _from_document(document: Mapping[str, Any]) -> Store:
     slug = document.get("_id")
     try:
-        return Store(
-            slug=str(slug),
-            title=document["title"],
-            timezone=document["timezone"],
-            domains=tuple(document["domains"]),
-            write_key_hash=document["write_key_hash"],
-            visitor_secret=document["visitor_secret"],
-            blocked_networks=tuple(document.get("blocked_networks", ())),
-            honour_opt_out=document.get("honour_opt_out", True),
-        )
-    except KeyError as error:
-        raise InvalidStore(f"store {slug}: no field {error}") from error
+        return msgspec.convert({**document, "slug": slug}, Store)
+    except msgspec.ValidationError as error:
+        raise InvalidStore(f"store {slug}: {error}") from error
+
+
+def _shelf(documents: Iterable[Mapping[str, Any]]) -> Shelf:
+    shelf = Shelf({}, [])
+    for document in documents:
+        try:
+            store = _from_document(document)
+        except InvalidStore as error:
+            shelf.bad.append(BadStore(str(document.get("_id")), str(error), document))
+        else:
+            shelf.stores[store.slug] = store
+    return shelf
 
 
 def _unavailable(error: PyMongoError) -> StoresUnavailable:

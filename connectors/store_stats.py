@@ -23,7 +23,8 @@ class DayStats:
     Attributes:
         store: The slug.
         day: The store's own date, ``YYYY-MM-DD``.
-        revision: Accepted events of that day; it only grows, so an older answer never replaces a newer one.
+        revision: Sum over the Kafka partitions of how far they have changed that day; it only grows, so an older
+            answer never replaces a newer one.
         clicks, refires, sessions, bounces: Sums over people.
         visitors: Distinct people (estimated beyond a few thousand).
         bot_clicks: Clicks flagged as automated.

@@ -4,8 +4,9 @@ Every line gets the same id in every import (``marketplace.access_log.LineIds``)
 same files or longer ones, counts each request once. Within 48 hours the visitors are the same too; after that their
 salts are gone, and the lines that are new then have visitors of their own.
 
-Lines that cannot be parsed go to the topic of dead imports with their exact bytes. That is the one place outside of the
-log itself that may hold an address in full, because an exact copy is what makes such a line repairable.
+Lines that cannot be parsed go to the topic of dead imports with file, line number and reason. What looks like an
+address in them is cut to its network before they leave this process; the exact bytes are in the log itself, and a keyed
+hash of them tells equal lines.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ingest.patience import Patience
 from marketplace.access_log import LineIds, LoggedRequest, UnparseableLine, is_asset, page_url, parse_line
 from marketplace.collect_record import clip_user_agent, iso_time, partition_for, record_headers
 from marketplace.events import MAX_URL_CHARS, CollectedClick, encode_click
+from marketplace.masking import line_hash, mask_addresses
 from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED, IMPORTS_DEAD
 from marketplace.visitors import cookieless_visitor, salt_date, truncate_ip
@@ -185,8 +187,12 @@ class LogImport:
             ("store", self._to.store.slug.encode()),
             ("file", file_name[:_MAX_NAME_CHARS].encode("utf-8", "replace")),
             ("line", str(line.number).encode()),
+            ("dlq_line_hash", line_hash(line.content, self._to.store.visitor_secret).encode()),
             ("ce_time", iso_time(self._to.epoch_ms()).encode()),
         ]
+        masked = mask_addresses(line.content)
+        if masked != line.content:
+            headers.append(("dlq_masked", b"addresses"))
         if line.full_bytes > len(line.content):
             headers.append(("dlq_full_bytes", str(line.full_bytes).encode()))
-        return Record(IMPORTS_DEAD.name, line.content, headers=tuple(headers))
+        return Record(IMPORTS_DEAD.name, masked, headers=tuple(headers))

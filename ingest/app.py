@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Final
 
 from starlette.applications import Starlette
@@ -16,10 +17,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ingest.body import BodyReader
+from ingest.config import CollectorConfig
 from ingest.doors import Doors
 from ingest.faults import HttpFault
 from ingest.metrics import CollectorMetrics
 from ingest.parts import Parts
+from ingest.sample_shop import ShopWindow
 from ingest.service import CollectService
 
 Door = Callable[[Request], Awaitable[Response]]
@@ -29,9 +32,8 @@ _CLOSE_SECONDS: Final = 10.0
 _log = logging.getLogger(__name__)
 
 
-def build_app(parts: Parts) -> Starlette:
+def build_app(parts: Parts, metrics: CollectorMetrics) -> Starlette:
     """Put a collector together; the application owns the producer and closes it when it ends."""
-    metrics = CollectorMetrics()
     service = CollectService(parts, metrics)
     doors = Doors(service, BodyReader(parts.config), metrics, parts.config)
 
@@ -47,15 +49,27 @@ def build_app(parts: Parts) -> Starlette:
     return Starlette(
         routes=[
             Route("/v1/collect", _measured("collect", doors.collect, metrics), methods=["POST", "OPTIONS"]),
+            Route("/v1/import", _measured("import", doors.history, metrics), methods=["POST"]),
             Route("/v1/pixel.gif", _measured("pixel", doors.pixel, metrics), methods=["GET"]),
             Route("/m.js", _measured("snippet", doors.snippet, metrics), methods=["GET"]),
             Route("/healthz", doors.healthz, methods=["GET"]),
-            Route("/readyz", doors.readyz, methods=["GET"]),
-            Route("/metrics", doors.prometheus, methods=["GET"]),
+            *_sample_shops(parts.config, metrics),
         ],
         exception_handlers={HTTPException: _plain_http_error},
         lifespan=lifespan,
     )
+
+
+def _sample_shops(config: CollectorConfig, metrics: CollectorMetrics) -> list[Route]:
+    """The doors of a demo's sample shops; there are none without the setting."""
+    if not config.shops_file:
+        return []
+    window = ShopWindow(Path(config.shops_file), config.dashboard_port)
+    return [
+        Route("/shop", _measured("shop", window.index, metrics), methods=["GET"]),
+        Route("/shop/{slug}", _measured("shop", window.shop, metrics), methods=["GET"]),
+        Route("/shop/{slug}/products/{product}", _measured("shop", window.shop, metrics), methods=["GET"]),
+    ]
 
 
 def _measured(name: str, door: Door, metrics: CollectorMetrics) -> Door:
@@ -68,6 +82,8 @@ def _measured(name: str, door: Door, metrics: CollectorMetrics) -> Door:
         except HttpFault as fault:
             metrics.faults.labels(fault.code).inc()
             response = fault.response()
+        except HTTPException:
+            raise
         except Exception:
             _log.exception("%s failed", name)
             metrics.faults.labels("internal").inc()

@@ -11,8 +11,60 @@ from marketplace.collect_limits import BucketPolicy
 from marketplace.settings import InvalidSettings
 
 PREFIX = "MARKETPLACE_COLLECTOR_"
+LOOPBACK = "127.0.0.1"
+DEFAULT_PORT = 8700
 
+_HIGHEST_PORT = 65_535
+_DASHBOARD_PORT = "MARKETPLACE_DASHBOARD_PORT"
 _Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where a collector listens.
+
+    Attributes:
+        host: The public address (``HOST``, loopback).
+        port: The public port (``PORT``, 8700); 0 takes a free one.
+        admin_host: Where readiness and metrics are (``ADMIN_HOST``, loopback).
+        admin_port: Their port (``ADMIN_PORT``); by default the one after the public port, a free one where that is 0.
+    """
+
+    host: str = LOOPBACK
+    port: int = DEFAULT_PORT
+    admin_host: str = LOOPBACK
+    admin_port: int | None = None
+
+    @property
+    def effective_admin_port(self) -> int:
+        """The admin port as it is to be bound; 0 takes a free one."""
+        if self.admin_port is not None:
+            return self.admin_port
+        return self.port + 1 if 0 < self.port < _HIGHEST_PORT else 0
+
+    @staticmethod
+    def load(environment: Mapping[str, str]) -> Addresses:
+        """Read the environment; what is not set has the default.
+
+        Raises:
+            InvalidSettings: A port is none; the message names the variable.
+        """
+
+        def host(name: str) -> str:
+            return environment.get(PREFIX + name, "").strip() or LOOPBACK
+
+        def port(name: str) -> int | None:
+            text = environment.get(PREFIX + name, "").strip()
+            if not text:
+                return None
+            if not (text.isascii() and text.isdecimal()) or int(text) > _HIGHEST_PORT:
+                raise InvalidSettings(f"{PREFIX}{name}={text}: not a port")
+            return int(text)
+
+        public = port("PORT")
+        return Addresses(
+            host("HOST"), DEFAULT_PORT if public is None else public, host("ADMIN_HOST"), port("ADMIN_PORT")
+        )
 
 
 @dataclass(frozen=True)
@@ -31,6 +83,8 @@ class CollectorConfig:
         client_limit: Requests of one address (``CLIENT_REQUESTS_PER_SECOND`` 200, ``CLIENT_BURST_REQUESTS`` 1,000).
         kafka_timeout_seconds: How long an answer waits for Kafka, 10 s (``KAFKA_TIMEOUT_SECONDS``).
         max_in_flight_bytes: Records waiting for Kafka, 64 MiB (``MAX_IN_FLIGHT_BYTES``).
+        shops_file: Sample shops to show under ``/shop``, for a demo (``SHOPS_FILE``; none are shown).
+        dashboard_port: Where those link to, 8501 (``MARKETPLACE_DASHBOARD_PORT``).
     """
 
     trusted_proxies: tuple[Network, ...] = ()
@@ -44,6 +98,8 @@ class CollectorConfig:
     client_limit: BucketPolicy = field(default=BucketPolicy(200, 1_000))
     kafka_timeout_seconds: float = 10.0
     max_in_flight_bytes: int = 64 * 1024 * 1024
+    shops_file: str = ""
+    dashboard_port: int = 8501
 
     @staticmethod
     def load(environment: Mapping[str, str]) -> CollectorConfig:
@@ -78,7 +134,16 @@ class CollectorConfig:
             client_limit=limit("CLIENT_REQUESTS_PER_SECOND", "CLIENT_BURST_REQUESTS", default.client_limit),
             kafka_timeout_seconds=read("KAFKA_TIMEOUT_SECONDS", _positive, default.kafka_timeout_seconds),
             max_in_flight_bytes=read("MAX_IN_FLIGHT_BYTES", _positive_int, default.max_in_flight_bytes),
+            shops_file=read("SHOPS_FILE", str, default.shops_file),
+            dashboard_port=_dashboard_port(environment, default.dashboard_port),
         )
+
+
+def _dashboard_port(environment: Mapping[str, str], fallback: int) -> int:
+    text = environment.get(_DASHBOARD_PORT, "").strip()
+    if text and not (text.isascii() and text.isdecimal() and 0 < int(text) <= _HIGHEST_PORT):
+        raise InvalidSettings(f"{_DASHBOARD_PORT}={text}: not a port")
+    return int(text) if text else fallback
 
 
 def _not_negative(text: str) -> float:

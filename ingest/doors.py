@@ -1,4 +1,4 @@
-"""The HTTP doors: the collect endpoint, the pixel, the snippet, and the probes."""
+"""The HTTP doors: the collect endpoint, the pixel, the snippet, and the sign of life."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,8 +18,10 @@ from ingest.metrics import CollectorMetrics
 from ingest.service import CollectService, Sender
 from marketplace.collect import Batch, RefusedBody, read_body, read_event
 from marketplace.collect_address import client_address
+from marketplace.collect_import import read_history
 from marketplace.collect_record import Client, clip_user_agent
 from marketplace.events import Origin
+from marketplace.masking import mask_addresses
 from marketplace.visitors import truncate_ip
 
 GIF: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
@@ -60,6 +61,19 @@ class Doors:
         outcome = await self.service.collect(store, batch, _sender(request, address, origin))
         return outcome.response()
 
+    async def history(self, request: Request) -> Response:
+        """``POST /v1/import``: events of the past, from the seller's own server with the secret import key."""
+        address = self._address(request)
+        self.service.admit(address)
+        store = await self.service.authenticate_import(_bearer(request))
+        body = await self.bodies.read(request)
+        try:
+            batch = read_history(body, self.service.received_at_ms())
+        except RefusedBody as refused:
+            raise await self.service.refuse(store, refused, mask_addresses(body)) from None
+        outcome = await self.service.collect(store, batch, _sender(request, address, "import"))
+        return outcome.response()
+
     async def pixel(self, request: Request) -> Response:
         """``GET /v1/pixel.gif``: always the image; the status tells the outcome."""
         try:
@@ -87,18 +101,8 @@ class Doors:
         return Response(_SNIPPET, headers=headers, media_type="text/javascript")
 
     async def healthz(self, request: Request) -> Response:
-        """The process runs."""
+        """The process runs; whether it is ready, and all else, is told on the admin listener."""
         return Response("ok\n", media_type="text/plain")
-
-    async def readyz(self, request: Request) -> Response:
-        """Kafka answers and has the topic."""
-        if await self.service.kafka_answers():
-            return Response("ready\n", media_type="text/plain")
-        return Response("kafka does not answer\n", 503, {"retry-after": "2"}, media_type="text/plain")
-
-    async def prometheus(self, request: Request) -> Response:
-        """The metrics."""
-        return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     def _address(self, request: Request) -> str:
         peer = request.client.host if request.client else ""
@@ -107,10 +111,13 @@ class Doors:
 
 
 def _write_key(request: Request) -> str:
+    return _bearer(request) or request.headers.get("x-write-key", "") or request.query_params.get("key", "")
+
+
+def _bearer(request: Request) -> str:
+    """The token of the Authorization header; a secret has no other place, least of all in a URL."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token.strip():
-        return token.strip()
-    return request.headers.get("x-write-key", "") or request.query_params.get("key", "")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _sender(request: Request, address: str, origin: Origin) -> Sender:

@@ -1,4 +1,4 @@
-"""Running a collector on a port."""
+"""Running a collector on its two ports."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from connectors.kafka.producer import Producer
 from connectors.mongo_salts import MongoSalts
 from connectors.mongo_stores import MongoStores, connect
+from ingest.admin import admin_listener
 from ingest.app import build_app
-from ingest.config import CollectorConfig
+from ingest.config import Addresses, CollectorConfig
+from ingest.metrics import CollectorMetrics
 from ingest.parts import Parts
 from marketplace.settings import Settings
 from marketplace.topics import CLICKS_COLLECTED
 
-DEFAULT_HOST: Final = "127.0.0.1"
-DEFAULT_PORT: Final = 8700
 _MAX_HEAD_BYTES: Final = 32 * 1024
 _KEEP_ALIVE_SECONDS: Final = 30
 _SHUTDOWN_SECONDS: Final = 15
 _log = logging.getLogger(__name__)
 
 
-def serve(
-    settings: Settings, host: str = DEFAULT_HOST, port: int = DEFAULT_PORT, config: CollectorConfig | None = None
-) -> None:
+def serve(settings: Settings, addresses: Addresses, config: CollectorConfig | None = None) -> None:
     """Run a collector until SIGTERM or SIGINT; answers what it has taken, then returns.
 
     Args:
         settings: Where Kafka and Mongo are; neither needs to be up yet.
-        host: The address to listen on.
-        port: The port; 0 takes a free one and logs it.
+        addresses: Where to listen; ports that were not given are logged.
         config: Its bounds; the defaults when None.
+
+    Raises:
+        AdminPortTaken: The admin address cannot be listened on.
     """
     config = config or CollectorConfig()
     client = connect(settings.urls.mongo)
@@ -47,15 +47,19 @@ def serve(
         # Uvicorn stops in order and then raises the signal once more, which would turn a clean stop into a failure.
         signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
     try:
-        with contextlib.suppress(KeyboardInterrupt):
-            server(settings, client, host, port, config).run()
+        parts, metrics = _parts(settings, client, config), CollectorMetrics()
+        public = uvicorn.Server(uvicorn_config(parts, metrics, addresses.host, addresses.port))
+        with (
+            admin_listener(addresses.admin_host, addresses.effective_admin_port, parts, metrics),
+            contextlib.suppress(KeyboardInterrupt),
+        ):
+            public.run()
     finally:
         client.close()
 
 
-def server(settings: Settings, client: Any, host: str, port: int, config: CollectorConfig) -> uvicorn.Server:
-    """The same, not yet running; ``client`` is a Mongo client that the caller closes."""
-    parts = Parts(
+def _parts(settings: Settings, client: Any, config: CollectorConfig) -> Parts:
+    return Parts(
         producer=Producer(
             settings.urls.kafka,
             client_id="collector",
@@ -67,13 +71,12 @@ def server(settings: Settings, client: Any, host: str, port: int, config: Collec
         salts=MongoSalts(client, settings.database),
         config=config,
     )
-    return uvicorn.Server(uvicorn_config(parts, host, port))
 
 
-def uvicorn_config(parts: Parts, host: str, port: int) -> uvicorn.Config:
+def uvicorn_config(parts: Parts, metrics: CollectorMetrics, host: str, port: int) -> uvicorn.Config:
     """How uvicorn runs a collector: bounded heads and connections, no access log (it would hold full addresses)."""
     return uvicorn.Config(
-        build_app(parts),
+        build_app(parts, metrics),
         host=host,
         port=port,
         http=protocol_with_deadline(parts.config.head_timeout_seconds),

@@ -9,27 +9,29 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
 from connectors.kafka.records import Record, Refused, Unavailable
 from connectors.mongo_salts import SaltCache, SaltsUnavailable
-from connectors.mongo_stores import StoreDirectory, StoresUnavailable
+from connectors.mongo_stores import StoresUnavailable
+from connectors.store_directory import StoreDirectory, find_by_import_key
 from ingest.dead_letters import dead_letter
 from ingest.faults import HttpFault, unavailable
 from ingest.metrics import CollectorMetrics
 from ingest.outcomes import Accepted, Outcome, Rejected
 from ingest.parts import Parts
-from ingest.stamping import dates_needed, salts_at_hand, salts_from, stamp
+from ingest.stamping import dates_needed, salts_at_hand, salts_from, stamp, whose
 from marketplace.collect import Batch, RefusedBody, RefusedEvent, ValidEvent
 from marketplace.collect_address import bucket_name
 from marketplace.collect_faults import Fault
 from marketplace.collect_limits import TokenBuckets
-from marketplace.collect_record import Client, collected_click, partition_for, record_headers
+from marketplace.collect_record import Client, clip_user_agent, collected_click, partition_for, record_headers
 from marketplace.events import encode_click
 from marketplace.stores import InvalidStore, Store
 from marketplace.topics import CLICKS_COLLECTED
+from marketplace.visitors import truncate_ip
 
 MAX_WRITE_KEY_CHARS: Final = 256
 _PARTITIONS_SECONDS: Final = 60.0
@@ -45,6 +47,13 @@ class Sender:
     user_agent: str
     client: Client
 
+    def client_of(self, valid: ValidEvent) -> Client:
+        """The client of an event, which an imported one may name itself."""
+        address, user_agent = whose(valid, self.address, self.user_agent)
+        if (address, user_agent) == (self.address, self.user_agent):
+            return self.client
+        return replace(self.client, ip=truncate_ip(address), user_agent=clip_user_agent(user_agent))
+
 
 class CollectService:
     """One collector process.
@@ -58,6 +67,7 @@ class CollectService:
         self._parts = parts
         self._metrics = metrics
         self._directory = StoreDirectory(parts.stores)
+        self._importers = StoreDirectory(parts.stores, find_by_import_key)
         self._salts = SaltCache(parts.salts)
         self._client_buckets = TokenBuckets(parts.config.client_limit)
         self._store_buckets = TokenBuckets(parts.config.store_limit)
@@ -81,23 +91,35 @@ class CollectService:
         Raises:
             HttpFault: 401 no key or an unknown one, 503 Mongo is away and the key was never seen.
         """
-        if not write_key or len(write_key) > MAX_WRITE_KEY_CHARS:
-            raise HttpFault(401, "write_key", "send the store's write key", close=True)
+        return await self._authenticate(self._directory, write_key, "write key")
+
+    async def authenticate_import(self, import_key: str) -> Store:
+        """The store of a secret import key; see :meth:`authenticate` for the errors."""
+        return await self._authenticate(self._importers, import_key, "import key")
+
+    async def _authenticate(self, directory: StoreDirectory, key: str, kind: str) -> Store:
+        code = kind.replace(" ", "_")
+        if not key or len(key) > MAX_WRITE_KEY_CHARS:
+            raise HttpFault(401, code, f"send the store's {kind}", close=True)
         now = self._parts.monotonic()
-        store = self._directory.cached(write_key, now)
-        if store is not None and self._directory.claim_refresh(write_key, now):
-            refresh = asyncio.create_task(asyncio.to_thread(self._directory.find, write_key, now))
+        store = directory.cached(key, now)
+        if store is not None and directory.claim_refresh(key, now):
+            refresh = asyncio.create_task(asyncio.to_thread(directory.find, key, now))
             self._refreshing.add(refresh)
             refresh.add_done_callback(self._refreshing.discard)
         if store is None:
             try:
-                store = await asyncio.to_thread(self._directory.find, write_key, now)
+                store = await asyncio.to_thread(directory.find, key, now)
             except (StoresUnavailable, InvalidStore) as error:
                 _log.warning("stores: %s", error)
                 raise unavailable("the store cannot be looked up now") from None
         if store is None:
-            raise HttpFault(401, "write_key", "no store has this write key", close=True)
+            raise HttpFault(401, code, f"no store has this {kind}", close=True)
         return store
+
+    def received_at_ms(self) -> int:
+        """The present by the collector's clock, epoch milliseconds."""
+        return self._parts.epoch_ms()
 
     async def collect(self, store: Store, batch: Batch, sender: Sender) -> Outcome:
         """Record what is valid and keep the rest as dead letters.
@@ -154,14 +176,6 @@ class CollectService:
             self._partitions = (self._parts.monotonic(), found)
             return found
 
-    async def kafka_answers(self) -> bool:
-        """Whether Kafka answers and has the topic, for the readiness probe."""
-        try:
-            await self._ask_partitions()
-        except Unavailable:
-            return False
-        return True
-
     def forget_expired_salts(self) -> int:
         """Destroy what must no longer be in memory; called on a timer."""
         return self._salts.forget_expired(self._now())
@@ -180,7 +194,8 @@ class CollectService:
     ) -> list[Record]:
         if not events:
             return []
-        salts = await self._salts_of(store, dates_needed(store, events, received_at_ms))
+        imported = sender.client.origin == "import"
+        salts = await self._salts_of(store, dates_needed(store, events, received_at_ms, imported=imported))
         visitors = stamp(
             store,
             events,
@@ -188,12 +203,13 @@ class CollectService:
             address=sender.address,
             user_agent=sender.user_agent,
             salt_of=salts.__getitem__,
+            imported=imported,
         )
         partitions = await self.partitions()
         records = []
         for valid, visitor in zip(events, visitors, strict=True):
             click = collected_click(
-                valid, store=store.slug, client=sender.client, visitor=visitor, received_at_ms=received_at_ms
+                valid, store=store.slug, client=sender.client_of(valid), visitor=visitor, received_at_ms=received_at_ms
             )
             records.append(
                 Record(

@@ -1,4 +1,4 @@
-/* Page views and clicks. Sends nothing under Do Not Track or Global Privacy Control. */
+/* Page views and clicks; nothing under DNT or Global Privacy Control. */
 (function () {
   'use strict';
   var w = window, d = document, n = navigator, h = history, s = d.currentScript;
@@ -48,7 +48,7 @@
     if (here === last) return;
     if (last) from = last;
     last = here;
-    add('view');
+    add('view', { product: product(d.documentElement) });
   }
 
   function product(el) {
@@ -58,10 +58,7 @@
 
   ['pushState', 'replaceState'].forEach(function (name) {
     var original = h[name];
-    h[name] = function () {
-      original.apply(h, arguments);
-      view();
-    };
+    h[name] = function () { original.apply(h, arguments); view(); };
   });
   addEventListener('popstate', view);
   d.addEventListener('click', function (e) {

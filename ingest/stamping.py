@@ -7,9 +7,11 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import msgspec
+from msgspec import UnsetType
 
 from connectors.mongo_salts import SaltCache
 from marketplace.collect import ValidEvent
+from marketplace.collect_import import ImportedEvent
 from marketplace.collect_record import Visitor
 from marketplace.stores import Store
 from marketplace.visitors import cookieless_visitor, first_party_visitor, salt_date
@@ -18,11 +20,13 @@ SaltOf = Callable[[str], bytes]
 """From a date to the store's salt of it."""
 
 
-def dates_needed(store: Store, events: Sequence[ValidEvent], received_at_ms: int) -> set[str]:
+def dates_needed(
+    store: Store, events: Sequence[ValidEvent], received_at_ms: int, *, imported: bool = False
+) -> set[str]:
     """The dates whose salts the events without a first-party id need."""
     zone = ZoneInfo(store.timezone)
     return {
-        salt_date(zone, occurred_at_ms=valid.occurred_at_ms, received_at_ms=received_at_ms)
+        salt_date(zone, occurred_at_ms=valid.occurred_at_ms, received_at_ms=received_at_ms, imported=imported)
         for valid in events
         if valid.event.visitor_id is msgspec.UNSET
     }
@@ -36,6 +40,7 @@ def stamp(
     address: str,
     user_agent: str,
     salt_of: SaltOf,
+    imported: bool = False,
 ) -> list[Visitor]:
     """One visitor per event, in order.
 
@@ -43,28 +48,40 @@ def stamp(
         store: Whose visitors.
         events: The events of one request.
         received_at_ms: When they came, epoch milliseconds.
-        address: The client's full address.
-        user_agent: As sent, in full.
+        address: The client's full address, where an event names no other.
+        user_agent: As sent, in full, where an event names no other.
         salt_of: The salts of :func:`dates_needed`.
+        imported: The times are a server's and choose the salt however long ago they are.
     """
     zone = ZoneInfo(store.timezone)
-    known: dict[tuple[str, str], Visitor] = {}
+    known: dict[tuple[str, ...], Visitor] = {}
 
     def visitor(valid: ValidEvent) -> Visitor:
         own_id = valid.event.visitor_id
         if isinstance(own_id, str):
-            name = ("first_party", own_id)
+            name: tuple[str, ...] = ("first_party", own_id)
             if name not in known:
                 known[name] = Visitor(first_party_visitor(store.visitor_secret, own_id), "first_party")
             return known[name]
-        date = salt_date(zone, occurred_at_ms=valid.occurred_at_ms, received_at_ms=received_at_ms)
-        name = ("cookieless", date)
+        date = salt_date(zone, occurred_at_ms=valid.occurred_at_ms, received_at_ms=received_at_ms, imported=imported)
+        name = ("cookieless", date, *whose(valid, address, user_agent))
         if name not in known:
-            hashed = cookieless_visitor(salt_of(date), store.slug, address, user_agent)
+            hashed = cookieless_visitor(salt_of(date), store.slug, *whose(valid, address, user_agent))
             known[name] = Visitor(hashed, "cookieless")
         return known[name]
 
     return [visitor(valid) for valid in events]
+
+
+def whose(valid: ValidEvent, address: str, user_agent: str) -> tuple[str, str]:
+    """The full address and user agent of an event: its own where it is imported with them, else the request's."""
+    event = valid.event
+    if not isinstance(event, ImportedEvent):
+        return address, user_agent
+    return (
+        address if isinstance(event.ip, UnsetType) else event.ip,
+        user_agent if isinstance(event.user_agent, UnsetType) else event.user_agent,
+    )
 
 
 def salts_from(cache: SaltCache, store: Store, dates: set[str], now: datetime) -> dict[str, bytes]:

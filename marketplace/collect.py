@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Protocol
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -119,36 +119,47 @@ class RefusedBody(ValueError):
         return RefusedBody, (self.fault,)
 
 
-def read_body(body: bytes) -> Batch:
+class EventReader(Protocol):
+    """Validates one decoded event; see :func:`read_event`."""
+
+    def __call__(self, document: Any, path: str, batch_sent_at: Any = UNSET) -> ValidEvent | RefusedEvent:
+        """The event, or why it is refused."""
+
+
+def read_body(body: bytes, read: EventReader | None = None) -> Batch:
     """Decode and validate a request body.
 
     Args:
         body: UTF-8 JSON, already decompressed and bounded in size.
+        read: Validates each event; :func:`read_event` by default.
 
     Raises:
         RefusedBody: Not UTF-8, not JSON, nested too deeply, no list of 1 to 1,000 events.
     """
-    document = _decode(body)
+    document, read = _decode(body), read or read_event
     if isinstance(document, list):
-        return Batch(_read_events(document, "", UNSET), single=False)
+        return Batch(_read_events(document, "", UNSET, read), single=False)
     if isinstance(document, dict) and "events" in document:
         events = document["events"]
         if not isinstance(events, list):
             raise RefusedBody(Fault("field_type", "events", "expected an array"))
-        return Batch(_read_events(events, "events", document.get("sent_at", UNSET)), single=False)
-    return Batch((read_event(document, ""),), single=True)
+        return Batch(_read_events(events, "events", document.get("sent_at", UNSET), read), single=False)
+    return Batch((read(document, ""),), single=True)
 
 
-def read_event(document: Any, path: str, batch_sent_at: Any = UNSET) -> ValidEvent | RefusedEvent:
+def read_event(
+    document: Any, path: str, batch_sent_at: Any = UNSET, kind: type[ClientEvent] = ClientEvent
+) -> ValidEvent | RefusedEvent:
     """Validate one decoded event.
 
     Args:
         document: Whatever the JSON held; only an object can be an event.
         path: Where it stood in the body, such as ``events[3]``; empty for the body itself.
         batch_sent_at: The batch's ``sent_at``, used where the event has none.
+        kind: What it should be.
     """
     try:
-        event = _convert(document)
+        event = msgspec.convert(document, kind)
         if not event.event_id.isprintable():
             raise _Refused("field_value", "event_id", "holds characters that cannot be printed")
         occurred_at_ms = _time(event.occurred_at, "occurred_at")
@@ -158,7 +169,7 @@ def read_event(document: Any, path: str, batch_sent_at: Any = UNSET) -> ValidEve
         fault = explain(str(error), path)
     except _Refused as refused:
         fault = refused.at(path)
-    return RefusedEvent(fault, _encode(document))
+    return RefusedEvent(fault, encode(document))
 
 
 def canonical_payload(document: Mapping[str, Any]) -> bytes:
@@ -190,7 +201,8 @@ def parse_time_ms(value: ClientTime) -> int:
 
 
 _decode_any = msgspec.json.Decoder().decode
-_encode = msgspec.json.Encoder().encode
+encode = msgspec.json.Encoder().encode
+"""An object again as JSON."""
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -220,7 +232,7 @@ def _decode(body: bytes) -> Any:
         raise RefusedBody(Fault("not_json", "", str(error))) from None
 
 
-def _read_events(documents: list[Any], path: str, sent_at: Any) -> list[ValidEvent | RefusedEvent]:
+def _read_events(documents: list[Any], path: str, sent_at: Any, read: EventReader) -> list[ValidEvent | RefusedEvent]:
     if not documents:
         raise RefusedBody(Fault("empty_batch", path, "holds no event"))
     if len(documents) > MAX_EVENTS:
@@ -232,11 +244,7 @@ def _read_events(documents: list[Any], path: str, sent_at: Any) -> list[ValidEve
             parse_time_ms(sent_at)
         except ValueError as error:
             raise RefusedBody(Fault("timestamp", "sent_at", str(error))) from None
-    return [read_event(document, f"{path}[{index}]", sent_at) for index, document in enumerate(documents)]
-
-
-def _convert(document: Any) -> ClientEvent:
-    return msgspec.convert(document, ClientEvent)
+    return [read(document, f"{path}[{index}]", sent_at) for index, document in enumerate(documents)]
 
 
 def _time(value: ClientTime | UnsetType, field: str) -> int | None:

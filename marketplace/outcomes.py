@@ -41,5 +41,11 @@ OUTCOMES: Final[tuple[Outcome, ...]] = (INVALID, LATE, BLOCKED, DUPLICATE, REFIR
 
 FUTURE_CLAMPED: Final = "future_clamped"
 CLOCK_CORRECTED: Final = "clock_corrected"
+CLOCK_TOLERANCE_MS: Final = 60_000
+"""A time mended by more than this was told by a wrong clock; by less, it is the way to the collector."""
+
 NOTES: Final[tuple[str, ...]] = (FUTURE_CLAMPED, CLOCK_CORRECTED)
 """Things worth counting that are not outcomes: the event goes on with a mended time."""
+
+EXPIRED: Final = "expired"
+"""A note under no store: records that the log's retention deleted before they could be counted."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+_IMPORT_PREFIX: Final = "import"
 SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -30,6 +31,7 @@ class Store:
         visitor_secret: 64 hex digits; keys the hash of first-party ids, so that stores cannot join visitors.
         blocked_networks: CIDR ranges whose events are blocked (the seller's own office, abusers).
         honour_opt_out: Block events whose client sent DNT or Sec-GPC.
+        import_key_hash: SHA-256 hex of the secret key for importing history; None where there is no such key.
     """
 
     slug: str
@@ -40,13 +42,15 @@ class Store:
     visitor_secret: str
     blocked_networks: tuple[str, ...] = ()
     honour_opt_out: bool = True
+    import_key_hash: str | None = None
 
     def __post_init__(self) -> None:
         if not SLUG.fullmatch(self.slug):
             raise InvalidStore(f"slug {self.slug!r}: 1 to 63 of a-z, 0-9 and inner hyphens")
         try:
             ZoneInfo(self.timezone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            # A folder of zones (America) and a name too long for a file are found out by the file system.
             raise InvalidStore(f"timezone {self.timezone!r}: not an IANA zone") from error
         for network in self.blocked_networks:
             try:
@@ -56,10 +60,27 @@ class Store:
 
 
 def hash_write_key(write_key: str) -> str:
-    """SHA-256 hex of a write key; a write key is 128 random bits, so a plain hash is enough."""
+    """SHA-256 hex of a write key or an import key; each has 128 random bits, so a plain hash is enough."""
     return hashlib.sha256(write_key.encode()).hexdigest()
 
 
 def write_key_matches(write_key: str, expected_hash: str) -> bool:
     """Compare in constant time."""
     return hmac.compare_digest(hash_write_key(write_key), expected_hash)
+
+
+def import_key(slug: str, secret: str) -> str:
+    """A store's import key; it names the store, so that finding it needs no index of secrets.
+
+    Args:
+        slug: The store's.
+        secret: At least 128 random bits as text without dots.
+    """
+    return f"{_IMPORT_PREFIX}.{slug}.{secret}"
+
+
+def store_of_import_key(key: str) -> str | None:
+    """The slug that an import key names; None for anything that is no import key. Compare the hash next."""
+    prefix, _, rest = key.partition(".")
+    slug, dot, secret = rest.partition(".")
+    return slug if prefix == _IMPORT_PREFIX and dot and secret and SLUG.fullmatch(slug) else None

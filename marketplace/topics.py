@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
+_MAX_REPLICAS: Final = 3
+
 
 @dataclass(frozen=True)
 class Topic:
@@ -25,12 +27,24 @@ class Topic:
     max_record_bytes: int = 1_048_576
     config: dict[str, str] = field(default_factory=dict)
 
-    def settings(self) -> dict[str, str]:
-        """The topic's configuration by Kafka's own names."""
+    def replicas(self, brokers: int) -> int:
+        """How many brokers keep each record: three where there are as many, so that it outlives one of them."""
+        return min(brokers, _MAX_REPLICAS)
+
+    def settings(self, replicas: int) -> dict[str, str]:
+        """The topic's configuration by Kafka's own names.
+
+        Args:
+            replicas: How many brokers keep each record. A write is acknowledged when all but one of them have it: of
+                three copies one may be away, of one none.
+        """
         retention_ms = -1 if self.retention is None else int(self.retention.total_seconds() * 1000)
         return {
             "cleanup.policy": "delete",
             "retention.ms": str(retention_ms),
+            "retention.bytes": "-1",
+            "min.insync.replicas": str(max(1, replicas - 1)),
+            "unclean.leader.election.enable": "false",
             "max.message.bytes": str(self.max_record_bytes),
             **self.config,
         }

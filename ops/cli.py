@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Final
+from importlib.metadata import version
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -38,13 +39,24 @@ def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
     )
     # The callback keeps a command's name required where it is the only one registered.
     app.callback()(_group)
-    asked = [module for module, commands in _MODULES.items() if arguments and arguments[0] in commands]
+    first = "status" if arguments and arguments[0] == "--version" else (*arguments, "")[0]
+    asked = [module for module, commands in _MODULES.items() if first in commands]
     for module in asked or _MODULES:
         import_module(f"ops.commands.{module}").register(app)
     return app
 
 
-def _group() -> None:
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"marketplace {version('marketplace')}")
+        raise typer.Exit
+
+
+def _group(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     """A marketplace's click analytics: the parts, the flows and the numbers."""
 
 

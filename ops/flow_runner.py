@@ -17,14 +17,16 @@ from typing import IO, Final
 import pyarrow as pa
 
 from connectors.clickhouse import ClickHouse
-from connectors.errors import Unavailable
+from connectors.errors import Refused, Unavailable
 from connectors.mongo_stores import connect
 from connectors.store_stats import Generations
 from flows.clicks.page_store import let_inserts_end
 from flows.clicks.structure import structure_of
 from marketplace.settings import Settings
 from marketplace.tables import GENERATIONS
+from marketplace.topics import CLICKS_COLLECTED
 from ops.stack.guard import guarded
+from ops.topic_watch import TopicWatch
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,8 @@ class FlowOptions:
     epoch_seconds: float = 0.5
     linger_seconds: float = 0.2
     max_records: int = 50_000
+    look_seconds: float = 20.0
+    """How often the topic's partitions are counted."""
 
 
 class FlowFailed(Exception):
@@ -69,6 +73,7 @@ class FlowRunner:
         self._processes: list[subprocess.Popen[bytes]] = []
         self._progress = Path(settings.data_dir) / "run"
         self._log: IO[bytes] | None = None
+        self._topic = TopicWatch(settings.urls.kafka, CLICKS_COLLECTED.name, options.look_seconds)
         self._failures = 0
         self._started_at = 0.0
         self.restarts = 0
@@ -87,8 +92,10 @@ class FlowRunner:
         """Take the next generation and start all processes.
 
         Raises:
-            Unavailable: Mongo or ClickHouse is away.
+            Unavailable: Kafka, Mongo or ClickHouse is away.
+            Refused: There is no topic to read, or it is another one than before.
         """
+        self._topic.begin(time.monotonic())
         self.generation = take_generation(self._settings)
         self._progress.mkdir(parents=True, exist_ok=True)
         if self._log_path is not None and self._log is None:
@@ -102,7 +109,7 @@ class FlowRunner:
         """Look after the set once; call it a few times a second.
 
         Raises:
-            FlowFailed: A process ended in a way that starting again cannot mend.
+            FlowFailed: A process ended in a way that starting again cannot mend, or the topic is another one.
             Unavailable: A part is away while starting again; call again.
         """
         ended = [process.returncode for process in self._processes if process.poll() is not None]
@@ -110,6 +117,7 @@ class FlowRunner:
         if self._processes and not ended and not hung:
             if time.monotonic() - self._started_at > 30:
                 self._failures = 0
+            self._follow_topic()
             return
         for code in ended:
             if code in FINAL_EXITS:
@@ -130,17 +138,25 @@ class FlowRunner:
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Start and watch until ``stop`` answers True."""
-        self.start()
-        while not stop():
-            try:
-                self.watch()
-            except Unavailable as error:
-                log.warning("waiting: %s", error)
-            time.sleep(0.2)
-        self.stop()
+        try:
+            self.start()
+            while not stop():
+                try:
+                    self.watch()
+                except Unavailable as error:
+                    log.warning("waiting: %s", error)
+                time.sleep(0.2)
+        finally:
+            self.stop()
 
     def stop(self) -> None:
         """Ask every process to leave after a whole epoch; what does not within seconds is killed, which is safe."""
+        self._end()
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def _end(self) -> None:
         for process in self._processes:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -152,9 +168,20 @@ class FlowRunner:
                 process.kill()
                 process.wait()
         self._processes = []
-        if self._log is not None:
-            self._log.close()
-            self._log = None
+
+    def _follow_topic(self) -> None:
+        try:
+            grown = self._topic.look(time.monotonic())
+        except Unavailable:
+            return  # the processes wait for Kafka themselves
+        except Refused as error:
+            self.stop()
+            raise FlowFailed(f"the click flow stopped: {error}") from error
+        if grown is not None:
+            log.warning("%s had %d partitions and has %d: the flow starts anew to read all", self._topic.name, *grown)
+            self._end()
+            self.restarts += 1
+            self.start()
 
     def _kill(self) -> None:
         for process in self._processes:

@@ -11,69 +11,22 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
-from connectors.analytics import Analytics
-from connectors.clickhouse import ClickHouse
-from connectors.errors import Unavailable
-from connectors.kafka.reader import PartitionReader
-from marketplace.outcomes import OUTCOMES
+from connectors.errors import Refused, Unavailable
 from marketplace.settings import InvalidSettings, Settings
-from marketplace.topics import CLICKS_COLLECTED
+from ops.flow_metrics import FlowMetrics
 from ops.flow_runner import FlowFailed, FlowOptions, FlowRunner
 from ops.provision import ensure_provisioned
 
 log = logging.getLogger("ops.flow_service")
 
 _PAUSE_SECONDS: Final = 0.3
-
-
-class FlowMetrics(Collector):
-    """What the flow has done, from the ledger itself: the numbers survive restarts and cannot drift from the tables."""
-
-    def __init__(self, settings: Settings, runner: FlowRunner) -> None:
-        self._runner = runner
-        self._analytics = Analytics(ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=5))
-        self._kafka = settings.urls.kafka
-
-    def collect(self) -> Iterator[Metric]:
-        """The metrics of this moment; those of a part that is away are absent."""
-        yield CounterMetricFamily(
-            "marketplace_flow_restarts", "Restarts of the click flow's processes.", value=self._runner.restarts
-        )
-        yield GaugeMetricFamily("marketplace_flow_processes", "Running processes.", value=len(self._runner.pids))
-        try:
-            clicks = CounterMetricFamily("marketplace_clicks", "Events by outcome.", labels=["outcome"])
-            totals = dict.fromkeys((outcome.name for outcome in OUTCOMES), 0)
-            for row in self._analytics.ledger():
-                for name, events in row.outcomes.items():
-                    totals[name] += events
-            for name, events in totals.items():
-                clicks.add_metric([name], events)
-            yield clicks
-            yield self._lag()
-        except Unavailable as error:
-            log.warning("no numbers for this scrape: %s", error)
-
-    def _lag(self) -> Metric:
-        lag = GaugeMetricFamily("marketplace_flow_lag_records", "Records not yet in every table.", labels=["partition"])
-        applied = self._analytics.applied()
-        reader = PartitionReader(self._kafka, CLICKS_COLLECTED.name, "ops.metrics")
-        try:
-            for partition in reader.partitions():
-                low, high = reader.range_of(partition)
-                lag.add_metric([str(partition)], high - max(applied.get(partition, (-1, 0))[0] + 1, low))
-        finally:
-            reader.close()
-        return lag
 
 
 def serve(port: int, runner: FlowRunner, registry: CollectorRegistry) -> ThreadingHTTPServer:
@@ -116,26 +69,43 @@ def main() -> int:
     signal.signal(signal.SIGINT, ask)
     try:
         settings = Settings.load(os.environ)
+        workers = _number("MARKETPLACE_FLOW_WORKERS", 1, range(1, 65))
+        port = _number("MARKETPLACE_FLOW_PORT", 0, range(65_536))
     except InvalidSettings as error:
         log.error("%s", error)
         return 2
     # The runner's files lie beside the stack's.
     Path(settings.data_dir).mkdir(parents=True, exist_ok=True)
-    runner = FlowRunner(settings, FlowOptions(workers=int(os.environ.get("MARKETPLACE_FLOW_WORKERS", "1"))))
+    runner = FlowRunner(settings, FlowOptions(workers=workers))
     registry = CollectorRegistry()
-    server = serve(int(os.environ.get("MARKETPLACE_FLOW_PORT", "0")), runner, registry)
+    registry.register(FlowMetrics(settings, runner))
     try:
-        _keep_running(settings, runner, registry, stop)
-    except FlowFailed as error:
+        server = serve(port, runner, registry)
+    except OSError as error:
+        log.error("cannot listen on port %d: %s", port, error.strerror)
+        return 1
+    try:
+        _keep_running(settings, runner, stop)
+    except (FlowFailed, Refused) as error:
         log.error("%s", error)
         return 1
     finally:
         runner.stop()
         server.shutdown()
+        server.server_close()
     return 0
 
 
-def _keep_running(settings: Settings, runner: FlowRunner, registry: CollectorRegistry, stop: threading.Event) -> None:
+def _number(name: str, default: int, allowed: range) -> int:
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return default
+    if not text.isdecimal() or int(text) not in allowed:
+        raise InvalidSettings(f"{name}={text}: give a number from {allowed.start} to {allowed.stop - 1}")
+    return int(text)
+
+
+def _keep_running(settings: Settings, runner: FlowRunner, stop: threading.Event) -> None:
     ready = False
     while not stop.is_set():
         try:
@@ -143,7 +113,6 @@ def _keep_running(settings: Settings, runner: FlowRunner, registry: CollectorReg
                 for line in ensure_provisioned(settings).drift:
                     log.warning("drift: %s", line)
                 runner.start()
-                registry.register(FlowMetrics(settings, runner))
                 ready = True
             runner.watch()
         except Unavailable as error:

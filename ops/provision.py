@@ -1,7 +1,7 @@
 """Makes topics, tables, collections and indexes as they are declared, and reports where something else was found.
 
-Applying twice changes nothing. What is missing is made; what differs is reported and left, because a table with data
-or a topic with keys is not altered behind anybody's back.
+Applying twice changes nothing. What is missing is made; what differs is reported with what it does and left, because a
+table with data or a topic with keys is not altered behind anybody's back.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from connectors.kafka.topics import TopicAdmin
 from connectors.mongo_stores import connect
 from marketplace.collections import COLLECTIONS, Collection
 from marketplace.settings import Settings
-from marketplace.tables import TABLES, Table
+from marketplace.tables import TABLES
 from marketplace.topics import TOPICS
+from ops.drift import ActualTable, index_drift, table_drift, topic_drift
 
 _NAMESPACE_EXISTS: Final = 48
 
@@ -52,45 +53,47 @@ def _topics(settings: Settings, report: Report) -> None:
     for topic in TOPICS:
         actual = found.get(topic.name)
         if actual is None:
-            # Three copies where there are three brokers; an acknowledged click then outlives one of them.
-            admin.create(topic.name, topic.partitions, min(brokers, 3), topic.settings())
+            replicas = topic.replicas(brokers)
+            admin.create(topic.name, topic.partitions, replicas, topic.settings(replicas))
             report.made.append(f"topic {topic.name}")
-            continue
-        if actual.partitions != topic.partitions:
-            report.drift.append(f"topic {topic.name}: {actual.partitions} partitions, declared {topic.partitions}")
-        for name, wanted in topic.settings().items():
-            if actual.settings.get(name) != wanted:
-                report.drift.append(f"topic {topic.name}: {name}={actual.settings.get(name)}, declared {wanted}")
+        else:
+            report.drift += topic_drift(topic, actual, brokers)
 
 
 def _tables(settings: Settings, report: Report) -> None:
     clickhouse = ClickHouse(settings.urls.clickhouse, settings.database)
     clickhouse.command(f"CREATE DATABASE IF NOT EXISTS {settings.database}")
+    found = _actual_tables(clickhouse, settings.database)
     for table in TABLES:
-        actual = clickhouse.rows(
-            "SELECT name, type FROM system.columns WHERE database = {d:String} AND table = {t:String}",
-            {"d": settings.database, "t": table.name},
-        )
-        if not actual:
+        if table.name not in found:
             clickhouse.command(table.create(settings.database))
             report.made.append(f"table {table.name}")
         else:
-            report.drift += _table_drift(table, {str(name): str(kind) for name, kind in actual})
+            report.drift += table_drift(table, found[table.name])
 
 
-def _table_drift(table: Table, actual: dict[str, str]) -> list[str]:
-    declared = {c.name: c.type for c in table.columns if not c.name.startswith("INDEX ") and c.default != "EPHEMERAL"}
-    drift = [f"table {table.name}: column {name} is missing" for name in declared if name not in actual]
-    drift += [
-        f"table {table.name}: {name} is {actual[name]}, declared {kind}"
-        for name, kind in declared.items()
-        if name in actual and actual[name].replace(" ", "") != kind.replace(" ", "")
-    ]
-    ephemeral = {c.name for c in table.columns if c.default == "EPHEMERAL"}
-    drift += [
-        f"table {table.name}: column {n} is not declared" for n in actual if n not in declared and n not in ephemeral
-    ]
-    return drift
+def _actual_tables(clickhouse: ClickHouse, database: str) -> dict[str, ActualTable]:
+    def of_each(source: str, fields: str, key: str) -> dict[str, list[tuple[Any, ...]]]:
+        rows: dict[str, list[tuple[Any, ...]]] = {}
+        query = f"SELECT {key}, {fields} FROM system.{source} WHERE database = {{d:String}}"
+        for name, *values in clickhouse.rows(query, {"d": database}):
+            rows.setdefault(str(name), []).append(tuple(values))
+        return rows
+
+    tables = of_each("tables", "engine_full, create_table_query, partition_key, sorting_key", "name")
+    columns = of_each("columns", "name, type, default_kind, default_expression", "table")
+    indexes = of_each("data_skipping_indices", "name, type_full, expr, granularity", "table")
+    return {
+        name: ActualTable(
+            columns={column: (kind, default, text) for column, kind, default, text in columns.get(name, ())},
+            engine_full=engine_full,
+            create_query=create_query,
+            partition_key=partition_key,
+            sorting_key=sorting_key,
+            indexes={index: (kind, text, granularity) for index, kind, text, granularity in indexes.get(name, ())},
+        )
+        for name, ((engine_full, create_query, partition_key, sorting_key),) in tables.items()
+    }
 
 
 def _collections(settings: Settings, report: Report) -> None:
@@ -121,15 +124,12 @@ def _create(database: Any, name: str) -> None:
 
 def _indexes(target: Any, collection: Collection, report: Report) -> None:
     present = target.index_information()
+    report.drift += index_drift(collection, present)
     for index in collection.indexes:
-        actual = present.get(index.name)
-        if actual is None:
-            options: dict[str, Any] = {"name": index.name, "unique": index.unique}
-            if index.expire_after_seconds is not None:
-                options["expireAfterSeconds"] = index.expire_after_seconds
-            target.create_index(list(index.fields), **options)
-            report.made.append(f"index {collection.name}.{index.name}")
-        elif [tuple(pair) for pair in actual["key"]] != list(index.fields) or bool(
-            actual.get("unique")
-        ) != index.unique:
-            report.drift.append(f"index {collection.name}.{index.name} is not as declared")
+        if index.name in present:
+            continue
+        options: dict[str, Any] = {"name": index.name, "unique": index.unique}
+        if index.expire_after_seconds is not None:
+            options["expireAfterSeconds"] = index.expire_after_seconds
+        target.create_index(list(index.fields), **options)
+        report.made.append(f"index {collection.name}.{index.name}")

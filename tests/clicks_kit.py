@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, Final, TypeVar
@@ -57,19 +57,19 @@ STORES: Final[dict[str, Store]] = {
 
 @dataclass
 class FixedStores:
-    """A directory that holds what it was given; ``hidden`` ones are known only after a refresh."""
+    """A directory that holds what it was given; ``hidden`` ones are known only after they were looked up."""
 
     stores: Mapping[str, Store]
     hidden: frozenset[str] = frozenset()
-    refreshed: int = 0
+    looked_up: list[set[str]] = field(default_factory=list)
 
     def known(self) -> Mapping[str, Store]:
         return {slug: store for slug, store in self.stores.items() if slug not in self.hidden}
 
-    def refresh(self) -> Mapping[str, Store]:
-        self.refreshed += 1
-        self.hidden = frozenset()
-        return self.stores
+    def look_up(self, slugs: Collection[str]) -> Mapping[str, Store]:
+        self.looked_up.append(set(slugs))
+        self.hidden -= frozenset(slugs)
+        return self.known()
 
 
 def ms(text: str) -> int:

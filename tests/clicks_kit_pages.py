@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from flows.clicks.batch import I64, U64
 from flows.clicks.rows import BatchResult
-from flows.clicks.stored import StoredSessions
+from flows.clicks.stored import FAMILY_COLUMNS, StoredFacts, StoredSessions
 from marketplace.rollups import hour_start
 from marketplace.stores import Store
 from marketplace.tables import FENCED_TABLES, SESSION_DIMENSIONS
@@ -58,10 +58,6 @@ class MemoryPages:
         """The highest offset in each table that has rows of the partition."""
         return dict(self._fences[partition])
 
-    def hours(self, partition: int) -> tuple[set[int], set[int]]:
-        rows = [row for row in self.tables["clicks"] if row["source_partition"] == partition]
-        return {row["dedupe_hour"] for row in rows}, {row["occurred_at"] // HOUR_MS for row in rows}
-
     def dedupe_keys(self, partition: int, hours: list[int], before: int) -> dict[int, U64]:
         found: dict[int, list[int]] = {hour: [] for hour in hours}
         for row in self._before(partition, before):
@@ -82,9 +78,39 @@ class MemoryPages:
         minutes = np.array([minute for _, minute in events], dtype=np.int64)
         return visitors, minutes, np.array(list(events.values()), dtype=np.int64)
 
+    def verdicts(self, partition: int, first: int, last: int) -> StoredFacts:
+        rows = sorted(self._before(partition, last + 1), key=lambda row: int(row["source_offset"]))
+        rows = [row for row in rows if row["source_offset"] >= first]
+
+        def numbers(name: str, dtype: type[Any]) -> Any:
+            return np.array([row[name] for row in rows], dtype=dtype)
+
+        def texts(name: str) -> list[str]:
+            return [row[name] for row in rows]
+
+        return StoredFacts(
+            offset=numbers("source_offset", np.int64),
+            key=numbers("dedupe_key", np.uint64),
+            dedupe_hour=numbers("dedupe_hour", np.int64),
+            visitor=numbers("visitor", np.uint64),
+            pair=numbers("pair_key", np.uint64),
+            received_ms=numbers("received_at", np.int64),
+            occurred_ms=numbers("occurred_at", np.int64),
+            is_bot=numbers("is_bot", np.uint8),
+            store=texts("store"),
+            origin=texts("origin"),
+            outcome=texts("outcome"),
+            time_note=texts("time_note"),
+            columns={name: texts(name) for name in FAMILY_COLUMNS},
+        )
+
     def sessions(self, partition: int, hours: list[int]) -> StoredSessions:
-        first, last = min(hours) * HOUR_MS, (max(hours) + 1) * HOUR_MS
-        rows = [row for row in self.standing(partition) if row["ended_at"] >= first and row["started_at"] < last]
+        asked = set(hours)
+        rows = [
+            row
+            for row in self.standing(partition)
+            if not asked.isdisjoint(range(row["started_at"] // HOUR_MS, row["ended_at"] // HOUR_MS + 1))
+        ]
         return StoredSessions(
             visitor=np.array([row["visitor"] for row in rows], dtype=np.uint64),
             is_bot=np.array([row["is_bot"] for row in rows], dtype=np.uint8),

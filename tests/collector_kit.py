@@ -18,7 +18,9 @@ from connectors.kafka.memory_producer import MemoryProducer
 from connectors.kafka.records import Record
 from connectors.mongo_salts import MemorySalts
 from connectors.mongo_stores import MemoryStores
+from ingest.admin import admin_listener
 from ingest.config import CollectorConfig
+from ingest.metrics import CollectorMetrics
 from ingest.parts import Parts
 from ingest.server import uvicorn_config
 from marketplace.collect_address import parse_networks
@@ -65,6 +67,11 @@ class Collector:
     stores: MemoryStores
     salts: MemorySalts
     clock: SteppingClock
+    admin_url: str
+
+    def admin(self, path: str) -> httpx.Response:
+        """What the admin listener answers."""
+        return self.http.get(f"{self.admin_url}{path}")
 
     def post(self, body: Any, **headers: str) -> httpx.Response:
         """Send JSON, or bytes as they are, with the shop's key."""
@@ -81,8 +88,15 @@ class Collector:
 
     def metric(self, name: str) -> float:
         """A line of ``/metrics`` by its name with labels; 0.0 when it is not there."""
-        lines = self.http.get("/metrics").text.splitlines()
+        lines = self.admin("/metrics").text.splitlines()
         return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name} ")), 0.0)
+
+
+def error_of(response: httpx.Response) -> dict[str, str]:
+    """The ``error`` of an answer."""
+    document = response.json()["error"]
+    assert isinstance(document, dict)
+    return document
 
 
 def memory_producer() -> MemoryProducer:
@@ -98,17 +112,19 @@ def running_collector(config: CollectorConfig | None = None, store: Store = SHOP
     stores.upsert_store(store)
     config = config or CollectorConfig(trusted_proxies=parse_networks("127.0.0.0/8"))
     parts = Parts(producer, stores, salts, config, clock.epoch_ms, clock.monotonic)
+    metrics = CollectorMetrics()
     with (
-        listening(parts) as url,
+        listening(parts, metrics) as url,
+        admin_listener("127.0.0.1", 0, parts, metrics) as admin_url,
         httpx.Client(base_url=url, timeout=20, headers={"user-agent": "Browser/1"}) as http,
     ):
-        yield Collector(url, http, producer, stores, salts, clock)
+        yield Collector(url, http, producer, stores, salts, clock, admin_url)
 
 
 @contextmanager
-def listening(parts: Parts) -> Iterator[str]:
+def listening(parts: Parts, metrics: CollectorMetrics) -> Iterator[str]:
     """A collector's server in a thread, on a free port; yields its base URL."""
-    server = uvicorn.Server(uvicorn_config(parts, "127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn_config(parts, metrics, "127.0.0.1", 0))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -132,22 +148,28 @@ def read_topic(bootstrap: str, topic: Topic, seconds: float = 60.0) -> list[conf
     """All that a topic holds now, partition by partition; waits out a broker that has just come back."""
     deadline = time.monotonic() + seconds
     consumer = confluent_kafka.Consumer(
-        {"bootstrap.servers": bootstrap, "group.id": "tests", "enable.auto.commit": False, "log_level": 0}
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "tests",
+            "enable.auto.commit": False,
+            "fetch.wait.max.ms": 10,
+            "log_level": 0,
+        }
     )
     try:
+        places = [confluent_kafka.TopicPartition(topic.name, partition, 0) for partition in range(topic.partitions)]
+        ends = {place.partition: _end_of(consumer, place, deadline) for place in places}
+        consumer.assign([place for place in places if ends[place.partition]])
+        unread = {partition for partition, end in ends.items() if end}
         messages: list[confluent_kafka.Message] = []
-        for partition in range(topic.partitions):
-            place = confluent_kafka.TopicPartition(topic.name, partition, 0)
-            end = _end_of(consumer, place, deadline)
-            consumer.assign([place])
-            following = 0
-            while following < end:
-                assert time.monotonic() < deadline, f"{topic.name}: not read within {seconds} s"
-                message = consumer.poll(1.0)
-                if message is not None and message.error() is None:
-                    following = (message.offset() or 0) + 1
+        while unread:
+            assert time.monotonic() < deadline, f"{topic.name}: not read within {seconds} s"
+            for message in consumer.consume(10_000, 0.05):
+                if message.error() is None:
                     messages.append(message)
-        return messages
+                    if (message.offset() or 0) + 1 >= ends[message.partition() or 0]:
+                        unread.discard(message.partition() or 0)
+        return sorted(messages, key=lambda message: (message.partition() or 0, message.offset() or 0))
     finally:
         consumer.close()
 

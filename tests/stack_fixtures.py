@@ -8,15 +8,14 @@ import pytest
 from marketplace.settings import Settings, Urls
 from ops.provision import ensure_provisioned
 from ops.stack import Stack, StackError
-from ops.stack.kafka_jars import ensure_jars, find_java
+from ops.stack.kafka_archive import prepared_kafka
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Kafka, MongoDB, ClickHouse and Redis; skips, with the reason, where Java or Maven is missing."""
     try:
-        find_java()
-        ensure_jars()
+        prepared_kafka()
     except StackError as error:
         pytest.skip(str(error))
     # The environment's URLs may be production's: tests run on parts of their own.

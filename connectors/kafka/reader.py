@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -11,7 +12,9 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from connectors.errors import Refused, Unavailable
 
 _TIMEOUT_SECONDS: Final = 10.0
-_OUT_OF_RANGE: Final = frozenset({KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET})
+_OUT_OF_RANGE: Final = frozenset(
+    {KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION}
+)
 
 
 class PartitionReader:
@@ -25,10 +28,20 @@ class PartitionReader:
         topic: The topic.
         group: The consumer group under which applied offsets are published for lag tools; it assigns nothing.
         max_queued_bytes: Bound on records fetched ahead.
+        max_fetch_bytes: Bound on what one partition sends at once; a record that is larger comes all the same.
+        timeout_seconds: How long a question may take.
     """
 
-    def __init__(self, bootstrap: str, topic: str, group: str, max_queued_bytes: int = 64 << 20) -> None:
-        self._topic = topic
+    def __init__(
+        self,
+        bootstrap: str,
+        topic: str,
+        group: str,
+        max_queued_bytes: int = 64 << 20,
+        max_fetch_bytes: int = 4 << 20,
+        timeout_seconds: float = _TIMEOUT_SECONDS,
+    ) -> None:
+        self._topic, self._timeout = topic, timeout_seconds
         self._consumer = confluent_kafka.Consumer(
             {
                 "bootstrap.servers": bootstrap,
@@ -40,7 +53,7 @@ class PartitionReader:
                 "enable.partition.eof": False,
                 "queued.max.messages.kbytes": max_queued_bytes // 1024,
                 "fetch.wait.max.ms": 50,
-                "fetch.message.max.bytes": 4 << 20,
+                "fetch.message.max.bytes": max_fetch_bytes,
                 "reconnect.backoff.ms": 100,
                 "reconnect.backoff.max.ms": 1_000,
                 "topic.metadata.refresh.interval.ms": 30_000,
@@ -56,7 +69,7 @@ class PartitionReader:
             Refused: There is no such topic.
         """
         try:
-            found = self._consumer.list_topics(self._topic, timeout=_TIMEOUT_SECONDS).topics[self._topic]
+            found = self._consumer.list_topics(self._topic, timeout=self._timeout).topics[self._topic]
         except KafkaException as error:
             raise Unavailable(f"Kafka does not answer: {error.args[0].str()}") from error
         if found.error is not None or not found.partitions:
@@ -72,11 +85,11 @@ class PartitionReader:
         place = TopicPartition(self._topic, partition)
         try:
             try:
-                low, high = self._consumer.get_watermark_offsets(place, timeout=_TIMEOUT_SECONDS)
+                low, high = self._consumer.get_watermark_offsets(place, timeout=self._timeout)
             except KafkaException:
                 # A client that met the topic while it had no leader keeps that view until it asks for metadata.
-                self._consumer.list_topics(self._topic, timeout=_TIMEOUT_SECONDS)
-                low, high = self._consumer.get_watermark_offsets(place, timeout=_TIMEOUT_SECONDS)
+                self._consumer.list_topics(self._topic, timeout=self._timeout)
+                low, high = self._consumer.get_watermark_offsets(place, timeout=self._timeout)
         except KafkaException as error:
             raise Unavailable(f"Kafka does not answer: {error.args[0].str()}") from error
         return int(low), int(high)
@@ -107,6 +120,31 @@ class PartitionReader:
             elif error.code() > 0 and not error.retriable():
                 raise Refused(f"{self._topic}[{message.partition()}]: {error.str()}")
         return messages
+
+    def read_at(self, offsets: Mapping[int, int]) -> dict[int, bytes]:
+        """The values of single records, by partition; without those that are not there.
+
+        For a reader that reads nothing else.
+
+        Args:
+            offsets: One that the broker has for each partition; see :meth:`range_of`.
+
+        Raises:
+            Unavailable: No broker answers in time.
+            Refused: An offset is not on the broker any more.
+        """
+        self._consumer.incremental_assign([TopicPartition(self._topic, p, offset) for p, offset in offsets.items()])
+        waiting, found = dict(offsets), {}
+        deadline = time.monotonic() + self._timeout
+        while waiting:
+            if time.monotonic() > deadline:
+                raise Unavailable(f"Kafka does not answer: {self._topic}{sorted(waiting)} sends no records")
+            for message in self.consume(100, 0.1):
+                # The first record is the one asked for, or else the next one there is.
+                if waiting.pop(message.partition(), None) == message.offset():
+                    found[message.partition()] = message.value() or b""
+        self._consumer.incremental_unassign([TopicPartition(self._topic, p) for p in offsets])
+        return found
 
     def publish(self, offsets: Mapping[int, int]) -> None:
         """Tell the group's offsets (the next to be read) to the broker; best effort, for lag tools only."""

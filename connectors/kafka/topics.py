@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the package does not list what it exports
     AdminClient,
     ConfigResource,
@@ -21,10 +21,24 @@ _TIMEOUT_SECONDS: Final = 15.0
 
 @dataclass(frozen=True)
 class ActualTopic:
-    """A topic as the broker has it."""
+    """A topic as the broker has it; ``replicas`` is how many brokers keep the partition that the fewest keep."""
 
     partitions: int
+    replicas: int
     settings: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class TopicIdentity:
+    """Which topic it is.
+
+    Attributes:
+        topic_id: Kafka's own; a topic that was deleted and made again has another.
+        partitions: How many it has; they can only become more.
+    """
+
+    topic_id: str
+    partitions: int
 
 
 class TopicAdmin:
@@ -32,9 +46,11 @@ class TopicAdmin:
 
     Args:
         bootstrap: The bootstrap list.
+        timeout_seconds: How long a question may take.
     """
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, timeout_seconds: float = _TIMEOUT_SECONDS) -> None:
+        self._timeout = timeout_seconds
         self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
 
     def broker_count(self) -> int:
@@ -57,14 +73,32 @@ class TopicAdmin:
         found = {}
         if not resources:
             return {}
-        for resource, future in self._admin.describe_configs(resources, request_timeout=_TIMEOUT_SECONDS).items():
+        for resource, future in self._admin.describe_configs(resources, request_timeout=self._timeout).items():
             try:
                 entries = future.result()
             except KafkaException as error:
                 raise _typed(error) from error
             settings = {name: str(entry.value) for name, entry in entries.items()}
-            found[resource.name] = ActualTopic(len(known[resource.name].partitions), settings)
+            partitions = known[resource.name].partitions
+            replicas = min((len(partition.replicas) for partition in partitions.values()), default=0)
+            found[resource.name] = ActualTopic(len(partitions), replicas, settings)
         return found
+
+    def identity(self, name: str) -> TopicIdentity | None:
+        """Which topic has that name now; None if none has.
+
+        Raises:
+            Unavailable: No broker answers.
+            Refused: The broker does not tell.
+        """
+        asked = self._admin.describe_topics(TopicCollection([name]), request_timeout=self._timeout)
+        try:
+            found = asked[name].result()
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                return None
+            raise _typed(error) from error
+        return TopicIdentity(str(found.topic_id), len(found.partitions))
 
     def create(self, name: str, partitions: int, replicas: int, settings: Mapping[str, str]) -> None:
         """Make a topic; one that another process made meanwhile is as good.
@@ -74,7 +108,7 @@ class TopicAdmin:
             Refused: The broker does not take the declaration.
         """
         new = NewTopic(name, num_partitions=partitions, replication_factor=replicas, config=dict(settings))
-        for future in self._admin.create_topics([new], request_timeout=_TIMEOUT_SECONDS).values():
+        for future in self._admin.create_topics([new], request_timeout=self._timeout).values():
             try:
                 future.result()
             except KafkaException as error:
@@ -83,7 +117,7 @@ class TopicAdmin:
 
     def _metadata(self) -> Any:
         try:
-            return self._admin.list_topics(timeout=_TIMEOUT_SECONDS)
+            return self._admin.list_topics(timeout=self._timeout)
         except KafkaException as error:
             raise _typed(error) from error
 

@@ -20,7 +20,7 @@ from connectors.errors import Fenced, Refused, Unavailable
 from connectors.geoip_file import UnusableDatabase
 from flows.clicks.flow import build
 from flows.clicks.source import Pace, Stop
-from marketplace.settings import Settings
+from marketplace.settings import InvalidSettings, Settings
 
 log = logging.getLogger("flows.clicks")
 
@@ -70,7 +70,7 @@ def _meaning(error: BaseException, stop: Stop) -> int:
         if isinstance(cause, Fenced):
             log.error("stopped: %s", cause)
             return EXIT_FENCED
-        if isinstance(cause, Refused | UnusableDatabase):
+        if isinstance(cause, Refused | UnusableDatabase | InvalidSettings):
             log.error("stopped: %s", cause)
             return EXIT_REFUSED
         if isinstance(cause, Unavailable):

@@ -12,6 +12,7 @@ from flows.clicks.batch import Columns, RawBatch, Reject
 from flows.clicks.clock import Times
 from flows.clicks.pages import HOUR_MS
 from flows.clicks.rows import LedgerKey
+from flows.clicks.stored import StoredFacts
 from marketplace.outcomes import CLOCK_CORRECTED, FUTURE_CLAMPED, INVALID, LATE
 
 _LAST_MS: Final = 4_102_444_800_000
@@ -21,7 +22,7 @@ _LAST_MS: Final = 4_102_444_800_000
 def count(
     batch: RawBatch, columns: Columns, rejects: list[Reject], times: Times, outcome: npt.NDArray[np.object_]
 ) -> Counter[LedgerKey]:
-    """Ledger rows of a batch, by hour of receipt; unreadable records by the broker's time and under no store.
+    """Ledger rows of a batch, by hour of receipt; unreadable records by their own timestamp and under no store.
 
     What came in is counted from the records, what became of it from the decisions; the ledger compares the two.
     """
@@ -37,6 +38,18 @@ def count(
     counts.update(("", hour, "outcome", INVALID.name) for hour in lost_hours)
     for name, mask in ((FUTURE_CLAMPED, times.clamped), (CLOCK_CORRECTED, times.corrected)):
         counts.update((stores[at], hours[at], "note", name) for at in np.flatnonzero(mask).tolist())
+    return counts
+
+
+def count_facts(facts: StoredFacts) -> Counter[LedgerKey]:
+    """Ledger rows of facts that were read back: what :func:`count` made of them when they were decided."""
+    counts: Counter[LedgerKey] = Counter()
+    hours = (facts.received_ms // HOUR_MS).tolist()
+    for store, hour, outcome, note in zip(facts.store, hours, facts.outcome, facts.time_note, strict=True):
+        counts[store, hour, "received", "received"] += 1
+        counts[store, hour, "outcome", outcome] += 1
+        if note:
+            counts[store, hour, "note", note] += 1
     return counts
 
 

@@ -35,6 +35,16 @@ class RawBatch:
         """The offset of the last record; every row that the batch leads to carries it or less."""
         return self.offsets[-1]
 
+    def without(self, offsets: set[int]) -> RawBatch:
+        """The records whose offsets are not among the given ones."""
+        rows = [row for row, offset in enumerate(self.offsets) if offset not in offsets]
+        return RawBatch(
+            self.partition,
+            [self.offsets[row] for row in rows],
+            [self.timestamps_ms[row] for row in rows],
+            [self.values[row] for row in rows],
+        )
+
 
 @dataclass(frozen=True)
 class Reject:

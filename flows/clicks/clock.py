@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flows.clicks.batch import I64, Bools, Columns
-from marketplace.outcomes import MAX_LATENESS, OLDEST_MS
+from marketplace.outcomes import CLOCK_TOLERANCE_MS, MAX_LATENESS, OLDEST_MS
 
 _MAX_LATENESS_MS = int(MAX_LATENESS.total_seconds() * 1000)
 
@@ -30,7 +30,8 @@ def correct(columns: Columns, imported: Bools) -> Times:
     """Remove the client clock's skew, clamp the future, find what is too late.
 
     With ``sent_at`` the client tells how long ago, by its own clock, the event was when it left; that age is counted
-    back from the collector's clock, so a clock that is a day or forty years off does no harm. Without it the client's
+    back from the collector's clock, so a clock that is a day or forty years off does no harm; being off by more than
+    a minute is worth a note. Without it the client's
     time is believed, but never beyond the time of receipt. An imported log's times are a server's and are believed.
     """
     received, occurred, sent = columns.received_ms, columns.occurred_ms, columns.sent_ms
@@ -41,4 +42,5 @@ def correct(columns: Columns, imported: Bools) -> Times:
     clamped = when > received
     when = np.minimum(when, received)
     late = (when < OLDEST_MS) | (~imported & (when < received - _MAX_LATENESS_MS))
-    return Times(when, can_correct & (when != occurred), clamped, late)
+    corrected = can_correct & (np.abs(when - occurred) > CLOCK_TOLERANCE_MS)
+    return Times(when, corrected, clamped, late)

@@ -6,16 +6,15 @@ import numpy as np
 
 from flows.clicks.batch import I32, I64
 from flows.clicks.deltas import Contributions
-from flows.clicks.rows import Facts
+from flows.clicks.facts import Facts
 from flows.clicks.sessions import SessionRows
-from marketplace.outcomes import REFIRE
 
 
 def events_as_sessions(facts: Facts, store: I32) -> SessionRows:
     """Each event as a session of no length."""
-    clicks = (facts.outcome != REFIRE.name).astype(np.int64)
+    clicks = (~facts.refire).astype(np.int64)
     when = facts.occurred_ms
-    return SessionRows(facts.columns.visitor, facts.is_bot, store, when, when, clicks, facts.codes)
+    return SessionRows(facts.visitor, facts.is_bot, store, when, when, clicks, facts.codes)
 
 
 def contributions(events: SessionRows, retracted: SessionRows, added: SessionRows) -> Contributions:

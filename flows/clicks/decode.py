@@ -86,7 +86,7 @@ def decode(batch: RawBatch, known_store: Callable[[str], bool]) -> tuple[Columns
         if problem is not None:
             reject(row, "", "malformed", problem)
         elif not known_store(event.store):
-            reject(row, "", "unknown_store", f"no store {event.store!r}")
+            reject(row, event.store, "unknown_store", f"no store {event.store!r}")
         else:
             events.append(event)
             rows.append(row)

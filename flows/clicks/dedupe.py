@@ -10,6 +10,7 @@ from flows.clicks.batch import I64, U64, Bools, Columns
 from flows.clicks.hashing import mix
 from flows.clicks.pages import HOUR_MS
 from flows.clicks.refires import rank_within
+from flows.clicks.stored import StoredFacts
 
 _FAR_MS: Final = 8 * 24 * HOUR_MS
 _FAR_HOURS: Final = 64
@@ -52,3 +53,24 @@ def find_duplicates(keys: U64, hours: I64, untold: Bools, seen: Bools) -> Bools:
         if not duplicate[at]:
             accepted.add((key, hour))
     return duplicate
+
+
+def find_copies(columns: Columns, hours: I64, facts: StoredFacts) -> Bools:
+    """Which events repeat, by the same rule, one of the facts that arrived before them.
+
+    Args:
+        columns: The events.
+        hours: The hour under which each is filed.
+        facts: Accepted events of the same batch.
+    """
+    accepted: dict[tuple[int, int], int] = {}
+    held = zip(facts.key.tolist(), facts.dedupe_hour.tolist(), facts.offset.tolist(), strict=True)
+    for key, hour, offset in held:
+        accepted.setdefault((key, hour), offset)
+    copies = []
+    for own, filed, place, told in zip(
+        columns.key.tolist(), hours.tolist(), columns.offsets.tolist(), columns.occurred_ms.tolist(), strict=True
+    ):
+        near = (filed,) if told >= 0 else (filed, filed - 1)
+        copies.append(any(accepted.get((own, at), place) < place for at in near))
+    return np.array(copies, dtype=np.bool_)

@@ -15,14 +15,12 @@ from urllib.parse import unquote
 import numpy as np
 
 from flows.clicks.batch import I32
+from flows.clicks.memo import Memo, weight
 from marketplace.enrichments import ENRICHMENTS
 from marketplace.enrichments.registry import Lookups
 from marketplace.events import CollectedClick
 
 MAX_PAGE_CHARS: Final = 512
-MAX_MEMO: Final = 200_000
-"""Distinct inputs remembered per family; beyond it the memo starts over, so random input cannot fill the memory."""
-
 Values = tuple[str, ...]
 
 
@@ -47,6 +45,8 @@ class Family:
         answer: From the values of ``reads`` to the values of ``columns``.
         version: Identity of rules and data; None for families that have none.
         rows: Distinct answers; an event's code is the position of its answer.
+        nbytes: Bytes that the answers take.
+        memo: Codes of the answers by input.
     """
 
     name: str
@@ -55,8 +55,9 @@ class Family:
     answer: Callable[[Values], Values]
     version: str | None
     rows: list[Values] = field(default_factory=list)
+    nbytes: int = 0
+    memo: Memo[Values, int] = field(default_factory=Memo)
     _codes: dict[Values, int] = field(default_factory=dict)
-    _memo: dict[Values, int] = field(default_factory=dict)
 
     def intern(self, row: Values) -> int:
         """The code of an answer."""
@@ -64,34 +65,36 @@ class Family:
         if code is None:
             code = self._codes[row] = len(self.rows)
             self.rows.append(row)
+            self.nbytes += weight(row)
         return code
 
     def encode(self, inputs: Iterable[Values]) -> I32:
         """Codes of the answers to inputs, each distinct input answered once."""
-        memo = self._memo
-        if len(memo) > MAX_MEMO:
-            memo.clear()
+        known = self.memo.answers
         codes = []
         for values in inputs:
-            code = memo.get(values)
+            code = known.get(values)
             if code is None:
-                code = memo[values] = self.intern(self.answer(values))
+                code = self.intern(self.answer(values))
+                self.memo.keep(values, code, weight(values))
             codes.append(code)
         return np.array(codes, dtype=np.int32)
 
     def renew(self, answer: Callable[[Values], Values], version: str | None) -> None:
         """Take new rules or data: what was memorised under the old is forgotten, answers given stay."""
         if version != self.version:
-            self._memo.clear()
+            self.memo.clear()
         self.answer, self.version = answer, version
 
     def compact(self, used: I32) -> I32:
         """Forget answers that no code in ``used`` needs; the new codes of ``used``."""
         distinct, inverse = np.unique(used, return_inverse=True)
         kept = [self.rows[code] for code in distinct.tolist()]
-        self.rows = kept
-        self._codes = {row: code for code, row in enumerate(kept)}
-        self._memo.clear()
+        self.rows, self.nbytes = [], 0
+        self._codes.clear()
+        self.memo.clear()
+        for row in kept:
+            self.intern(row)
         return inverse.astype(np.int32).reshape(used.shape)
 
 

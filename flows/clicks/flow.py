@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -24,51 +24,23 @@ from connectors.mongo_stores import MongoStores, connect
 from connectors.store_stats import StoreStats
 from connectors.user_agents import UserAgents
 from flows.clicks.batch import RawBatch
+from flows.clicks.begin import check_same_log
+from flows.clicks.directory import KnownStores
 from flows.clicks.machine import Machine
 from flows.clicks.page_store import ClickHousePages, read_fences
+from flows.clicks.patience import Patience
 from flows.clicks.project import Projector
 from flows.clicks.rows import BatchResult
 from flows.clicks.sink import ClickSink, Writer
 from flows.clicks.source import ClickSource, Hub, Pace, Stop
 from marketplace.enrichments.registry import Lookups
 from marketplace.settings import Settings
-from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED
 
 log = logging.getLogger(__name__)
 
 GROUP: Final = "flows.clicks"
-_DIRECTORY_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = 0.5
-
-
-class CachedStores:
-    """The stores in Mongo, seconds old at most; the last known ones while Mongo is away."""
-
-    def __init__(self, stores: MongoStores) -> None:
-        self._stores = stores
-        self._known: Mapping[str, Store] = {}
-        self._read_at = float("-inf")
-
-    def known(self) -> Mapping[str, Store]:
-        """All stores, possibly seconds old."""
-        if time.monotonic() - self._read_at > _DIRECTORY_SECONDS:
-            try:
-                self.refresh()
-            except Unavailable:
-                if not self._known:
-                    raise
-        return self._known
-
-    def refresh(self) -> Mapping[str, Store]:
-        """All stores as they are now.
-
-        Raises:
-            Unavailable: Mongo does not answer.
-        """
-        self._known = {store.slug: store for store in self._stores.list_stores()}
-        self._read_at = time.monotonic()
-        return self._known
 
 
 class Worker:
@@ -79,13 +51,15 @@ class Worker:
         mongo = connect(settings.urls.mongo)
         clickhouse = ClickHouse(settings.urls.clickhouse, settings.database)
         tile = LiveTile(settings.urls.redis)
-        projector = Projector(clickhouse, StoreStats(mongo, settings.database), tile, lambda: datetime.now(UTC))
+        patience = Patience()
+        stats = StoreStats(mongo, settings.database)
+        projector = Projector(clickhouse, stats, tile, lambda: datetime.now(UTC), patience)
         producer = Producer(settings.urls.kafka, client_id=GROUP)
         # Read once: where batches are cut and what is skipped must agree.
         self.fences = read_fences(clickhouse)
         self.writer = Writer(clickhouse, producer, projector, generation, self.fences, progress, stop.asked)
         self._pages = ClickHousePages(clickhouse)
-        self._stores = CachedStores(MongoStores(mongo, settings.database))
+        self._stores = KnownStores(MongoStores(mongo, settings.database), patience)
         self._places = GeoIP(Path(settings.geoip_file)) if settings.geoip_file else GeoIP()
         self._agents, self._crawlers = UserAgents(), CrawlerList()
         self._machines: dict[int, Machine] = {}
@@ -135,8 +109,8 @@ def build(
         progress: Called at each epoch.
 
     Raises:
-        Unavailable: Kafka does not answer.
-        Refused: The topic does not exist.
+        Unavailable: Kafka or ClickHouse does not answer.
+        Refused: The topic does not exist, or is another one than the tables were made from.
     """
     workers: dict[int, Worker] = {}
 
@@ -149,14 +123,30 @@ def build(
 
     def hub() -> Hub:
         reader = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, GROUP)
-        return Hub(reader, worker().fences, pace)
+        return Hub(reader, worker().fences, pace, worker().writer.begin)
 
-    asking = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, GROUP)
-    partitions = asking.partitions()
-    asking.close()
+    def epoch_ends() -> None:
+        progress()
+        # The sink is not called in an epoch without records, and what Mongo missed must not wait for the next click.
+        worker().writer.tend()
+
+    partitions = _partitions(settings)
 
     flow = Dataflow("clicks")
-    batches = op.input("read_collected", flow, ClickSource(partitions, hub, stop, progress))
+    batches = op.input("read_collected", flow, ClickSource(partitions, hub, stop, epoch_ends))
     decided = op.map_value("walk_click_path", batches, lambda batch: worker().step(batch))
     op.output("write_tables", decided, ClickSink(partitions, lambda: worker().writer))
     return flow
+
+
+def _partitions(settings: Settings) -> list[int]:
+    """The topic's partitions, once it is known to be the topic that the tables were made from."""
+    clickhouse = ClickHouse(settings.urls.clickhouse, settings.database)
+    asking = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, GROUP, max_fetch_bytes=64 << 10)
+    try:
+        partitions = asking.partitions()
+        check_same_log(asking, clickhouse, read_fences(clickhouse), partitions)
+        return partitions
+    finally:
+        asking.close()
+        clickhouse.close()

@@ -6,8 +6,8 @@ on where batches were cut, on how many workers there are, or on when it was last
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -18,14 +18,17 @@ from flows.clicks.batch import I32, I64, U8, Bools, Columns, RawBatch, Reject
 from flows.clicks.clock import Times, correct
 from flows.clicks.contribute import contributions, events_as_sessions
 from flows.clicks.decode import decode
-from flows.clicks.dedupe import filed_under, find_duplicates
+from flows.clicks.dedupe import filed_under, find_copies, find_duplicates
 from flows.clicks.deltas import rollup
-from flows.clicks.families import MAX_MEMO, inputs_of, make_families, renew_families
+from flows.clicks.facts import Details, Facts
+from flows.clicks.families import inputs_of, make_families, renew_families
 from flows.clicks.hashing import mix
+from flows.clicks.memo import Memo, trim
 from flows.clicks.memos import Memos
 from flows.clicks.pages import HOUR_MS, MINUTE_MS, Pages, PageStore
 from flows.clicks.refires import find_refires, rank_within
 from flows.clicks.sessions import Sessions
+from flows.clicks.stored import StoredSessions
 from marketplace import bots
 from marketplace.enrichments.registry import Lookups
 from marketplace.outcomes import BLOCKED, BOT, CLOCK_CORRECTED, COUNTED, DUPLICATE, FUTURE_CLAMPED, LATE, REFIRE
@@ -33,9 +36,11 @@ from marketplace.rollups import QUARTER_MS, local_day
 from marketplace.stores import Store
 
 DEFAULT_PAGE_BYTES: Final = 64 << 20
-"""About two million events of one partition; eight partitions on one worker hold half a gigabyte at most."""
-_COMPACT_AT: Final = 500_000
-"""Distinct answers of one family beyond which those that no session needs any more are forgotten."""
+"""Pages, open sessions and their texts of one partition: about a million events. Eight partitions on one worker hold
+half a gigabyte at most."""
+MEMO_BYTES: Final = 64 << 20
+"""Remembered answers of one partition: about 60,000 distinct links with all that is known of each."""
+_MAX_DAYS: Final = 20_000
 
 
 class Stores(Protocol):
@@ -44,8 +49,8 @@ class Stores(Protocol):
     def known(self) -> Mapping[str, Store]:
         """All stores, possibly seconds old."""
 
-    def refresh(self) -> Mapping[str, Store]:
-        """All stores as they are now.
+    def look_up(self, slugs: Collection[str]) -> Mapping[str, Store]:
+        """All stores, these ones as they are now.
 
         Raises:
             Unavailable: The directory is away; the caller pauses and keeps its place.
@@ -61,8 +66,8 @@ class Machine:
         stores: The directory of stores.
         lookups: Gives this moment's lookups; asked once per batch.
         agents: Recognises automated user agents.
-        applied: Fences of the tables at take-over, by table name. Sessions that the table already holds are not
-            made again, because it holds their present and not their past.
+        applied: Fences of the tables at take-over, by table name. Up to the highest of them the facts are read back.
+            Sessions that the table already holds are not made again, because it holds their present and not their past.
         page_bytes: Memory for the past.
     """
 
@@ -78,88 +83,156 @@ class Machine:
     ) -> None:
         self._partition, self._stores, self._lookups, self._agents = partition, stores, lookups, agents
         self._sessions_applied = applied.get("sessions", -1)
+        # Facts are written first: what any table has of a batch was decided then, and is in the facts.
+        self._decided = max(applied.values(), default=-1)
+        self._store, self._page_bytes = pages, page_bytes
         self._pages = Pages(pages, partition, page_bytes)
         self._families = make_families(lookups())
         self._page_family = next(i for i, family in enumerate(self._families) if family.name == "page")
         self._sessions = Sessions(len(self._families))
         self._memos = Memos(agents)
         self._store_codes: dict[str, int] = {}
+        self._store_names: list[str] = []
         self._days: dict[tuple[str, int], int] = {}
         self._known: Mapping[str, Store] = {}
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes held: the past, and remembered answers."""
+        return self._pages.nbytes + self._beside_pages() + sum(memo.nbytes for memo in self._all_memos())
+
     def step(self, batch: RawBatch) -> rows.BatchResult:
-        """Decide every record of a batch.
+        """Decide every record of a batch; what was decided before the last restart is read back instead.
+
+        Args:
+            batch: The records; they lie wholly at or below, or wholly above each fence of ``applied``.
 
         Raises:
             Unavailable: The page store or the directory of stores is away. Nothing was decided: step again.
         """
         self._forget()
+        result = rows.BatchResult(self._partition, batch.first_offset, batch.last_offset, len(batch.values))
+        was_decided = batch.last_offset <= self._decided
+        facts = self._read_back(batch, result) if was_decided else self._decide(batch, result)
+        # From here on nothing asks the outside, so nothing can fail half-way: the batch becomes the past.
+        if len(facts):
+            self._write(result, facts)
+        self._remember(facts, batch)
+        return result
+
+    def _decide(self, batch: RawBatch, result: rows.BatchResult) -> Facts:
         columns, rejects = self._decode(batch)
         renew_families(self._families, self._lookups())
-        imported = np.array([event.origin == "import" for event in columns.events], dtype=np.bool_)
+        imported = _imported(columns)
         times = correct(columns, imported)
         outcome = np.full(len(columns), COUNTED.name, dtype=object)
         outcome[self._memos.blocked(columns.events, self._known)] = BLOCKED.name
         outcome[times.late] = LATE.name
         hours = filed_under(columns, imported)
         fresh = self._drop_duplicates(columns, hours, outcome, batch.first_offset)
-        facts = self._visit(columns.take(fresh), hours[fresh], times.take(fresh), batch.first_offset)
+        facts, details = self._visit(columns.take(fresh), hours[fresh], times.take(fresh), batch.first_offset)
         outcome[fresh] = facts.outcome
-        # From here on nothing asks the outside, so nothing can fail half-way: the batch becomes the past.
-        result = rows.BatchResult(self._partition, batch.first_offset, batch.last_offset, len(batch.values))
         result.rejects = rejects + account.too_late(batch, columns, times, outcome)
         counts = account.count(batch, columns, rejects, times, outcome)
         result.tables["click_ledger"] = rows.ledger_rows(counts, self._partition, batch.last_offset)
-        if len(facts.columns):
-            self._write(result, facts)
-        self._remember(facts, batch.last_offset)
-        return result
+        if len(facts):
+            result.tables["clicks"] = rows.click_rows(facts, details, self._families, self._partition)
+        return facts
+
+    def _read_back(self, batch: RawBatch, result: rows.BatchResult) -> Facts:
+        """What an earlier start decided of a batch, whatever stores, lookups and lists say by now."""
+        stored = self._store.verdicts(self._partition, batch.first_offset, batch.last_offset)
+        rest = batch.without(set(stored.offset.tolist()))
+        columns, rejects = self._decode(rest)
+        imported = _imported(columns)
+        times, hours = correct(columns, imported), filed_under(columns, imported)
+        # What has no fact was not accepted then and is not now, or the ledger would count what no other table has. If
+        # only a changed setting would let it in, it counts as blocked: either it was, or its store was unknown then and
+        # its bytes are dead letters already. To call it invalid would write what a seller blocked to the dead letters.
+        outcome = np.full(len(columns), BLOCKED.name, dtype=object)
+        outcome[times.late] = LATE.name
+        asked = ~times.late & ~self._memos.blocked(columns.events, self._known)
+        copies = find_copies(columns, hours, stored)
+        outcome[asked & (copies | self._seen(columns, hours, asked, batch.first_offset))] = DUPLICATE.name
+        facts = stored.coded(self._families)
+        self._pages.load_visits(facts.pair, facts.visitor, facts.occurred_ms, batch.first_offset, self._adopt)
+        result.rejects = rejects + account.too_late(rest, columns, times, outcome)
+        counts = account.count(rest, columns, rejects, times, outcome) + account.count_facts(stored)
+        result.tables["click_ledger"] = rows.ledger_rows(counts, self._partition, batch.last_offset)
+        return facts
+
+    def _beside_pages(self) -> int:
+        return self._sessions.nbytes + sum(family.nbytes for family in self._families)
+
+    def _all_memos(self) -> list[Memo[Any, Any]]:
+        return [*self._memos.all(), *(family.memo for family in self._families)]
 
     def _forget(self) -> None:
-        if self._pages.evict():
+        if self._pages.evict(self._beside_pages()):
             self._sessions.keep(self._pages.visit_hours(), HOUR_MS)
-        for at, family in enumerate(self._families):
-            if len(family.rows) > _COMPACT_AT:
-                self._sessions.recode(at, family.compact(self._sessions.rows.entry[:, at]))
+            for at, family in enumerate(self._families):
+                # Answers that no session needs any more go once they are a good part of what is held.
+                if family.nbytes > self._page_bytes // 16:
+                    self._sessions.recode(at, family.compact(self._sessions.rows.entry[:, at]))
+        trim(self._all_memos(), MEMO_BYTES)
 
     def _decode(self, batch: RawBatch) -> tuple[Columns, list[Reject]]:
         self._known = self._stores.known()
         columns, rejects = decode(batch, self._known.__contains__)
-        if any(reject.reason == "unknown_store" for reject in rejects):
-            self._known = self._stores.refresh()
+        unknown = {reject.store for reject in rejects if reject.reason == "unknown_store"}
+        if unknown:
+            self._known = self._stores.look_up(unknown)
             columns, rejects = decode(batch, self._known.__contains__)
         return columns, rejects
 
     def _drop_duplicates(self, columns: Columns, hours: I64, outcome: npt.NDArray[np.object_], before: int) -> Bools:
         candidates = np.asarray(outcome == COUNTED.name, dtype=np.bool_)
-        keys, at, untold = columns.key[candidates], hours[candidates], columns.occurred_ms[candidates] < 0
-        seen = self._pages.seen(keys, at, before)
-        if untold.any():
-            seen[untold] |= self._pages.seen(keys[untold], at[untold] - 1, before)
+        seen = self._seen(columns, hours, candidates, before)[candidates]
+        untold = columns.occurred_ms[candidates] < 0
         fresh = candidates.copy()
-        fresh[candidates] = ~find_duplicates(keys, at, untold, seen)
+        fresh[candidates] = ~find_duplicates(columns.key[candidates], hours[candidates], untold, seen)
         outcome[candidates & ~fresh] = DUPLICATE.name
         return fresh
 
-    def _visit(self, columns: Columns, dedupe_hour: I64, times: Times, before: int) -> rows.Facts:
-        when = times.occurred_ms
-        touched = np.unique(when // HOUR_MS).tolist()
-        # Gaps and windows are shorter than an hour: what can touch these events lies in their hours or beside them.
-        around = sorted({hour + step for hour in touched for step in (-1, 0, 1)})
-        stored = self._pages.load_visits(around, before)
-        if stored is not None:
-            self._sessions.adopt(stored.coded(self._families, self._store_code))
-        pair = mix(columns.visitor, self._memos.targets(columns.events))
+    def _seen(self, columns: Columns, hours: I64, asked: Bools, before: int) -> Bools:
+        """Which of the events that are asked for repeat an accepted one of an earlier batch."""
+        keys, at, untold = columns.key[asked], hours[asked], columns.occurred_ms[asked] < 0
+        seen = self._pages.seen(keys, at, before)
+        if untold.any():
+            seen[untold] |= self._pages.seen(keys[untold], at[untold] - 1, before)
+        found = np.zeros(len(columns), dtype=np.bool_)
+        found[asked] = seen
+        return found
+
+    def _adopt(self, stored: StoredSessions) -> None:
+        self._sessions.adopt(stored.coded(self._families, self._store_code))
+
+    def _visit(self, columns: Columns, dedupe_hour: I64, times: Times, before: int) -> tuple[Facts, Details]:
+        when, events = times.occurred_ms, columns.events
+        pair = mix(columns.visitor, self._memos.targets(events))
+        self._pages.load_visits(pair, columns.visitor, when, before, self._adopt)
         refire = find_refires(pair, when, self._pages.clicked_near(pair, when))
         codes = self._enrich(columns)
         reasons, is_bot = self._find_bots(columns, when, codes)
-        outcome = np.where(refire, REFIRE.name, np.where(is_bot > 0, BOT.name, COUNTED.name)).astype(object)
+        facts = Facts(
+            stores=[event.store for event in events],
+            imported=_imported(columns),
+            key=columns.key,
+            dedupe_hour=dedupe_hour,
+            visitor=columns.visitor,
+            pair=pair,
+            received_ms=columns.received_ms,
+            occurred_ms=when,
+            outcome=np.where(refire, REFIRE.name, np.where(is_bot > 0, BOT.name, COUNTED.name)).astype(object),
+            is_bot=is_bot,
+            codes=codes,
+        )
         note = np.where(times.clamped, FUTURE_CLAMPED, np.where(times.corrected, CLOCK_CORRECTED, "")).astype(object)
-        version = bots.version(self._agents)
-        return rows.Facts(columns, dedupe_hour, when, outcome, pair, is_bot, reasons, version, note, codes)
+        return facts, Details(columns, reasons, bots.version(self._agents), note)
 
     def _enrich(self, columns: Columns) -> I32:
-        domains = {slug: ",".join(store.domains) for slug, store in self._known.items()}
+        slugs = {event.store for event in columns.events}
+        domains = {slug: ",".join(self._known[slug].domains) for slug in slugs}
         codes = [family.encode(inputs_of(family, columns.events, domains)) for family in self._families]
         return np.stack(codes, axis=1)
 
@@ -172,11 +245,9 @@ class Machine:
         reasons = self._memos.bot_reasons(columns.events, pages, hasty)
         return reasons, np.array([1 if text else 0 for text in reasons], dtype=np.uint8)
 
-    def _write(self, result: rows.BatchResult, facts: rows.Facts) -> None:
-        partition, last = self._partition, result.last_offset
-        result.tables["clicks"] = rows.click_rows(facts, self._families, partition)
-        store = np.array([self._store_code(event.store) for event in facts.columns.events], dtype=np.int32)
-        names = list(self._store_codes)
+    def _write(self, result: rows.BatchResult, facts: Facts) -> None:
+        partition, last, names = self._partition, result.last_offset, self._store_names
+        store = np.array([self._store_code(slug) for slug in facts.stores], dtype=np.int32)
         if last > self._sessions_applied:
             events = events_as_sessions(facts, store)
             retracted, added = self._sessions.add(events)
@@ -188,21 +259,29 @@ class Machine:
         result.store_days = {(names[code], self._day_of(code, quarter)) for code, quarter in touched}
         result.live = rows.newest_by_visitor(facts)
 
-    def _remember(self, facts: rows.Facts, offset: int) -> None:
-        columns = facts.columns
-        self._pages.remember_keys(columns.key, facts.dedupe_hour, offset)
-        refire = np.asarray(facts.outcome == REFIRE.name, dtype=np.bool_)
-        self._pages.remember_visits(columns.visitor, facts.pair, facts.occurred_ms, refire, offset)
+    def _remember(self, facts: Facts, batch: RawBatch) -> None:
+        first, last = batch.first_offset, batch.last_offset
+        self._pages.remember_keys(facts.key, facts.dedupe_hour, first, last)
+        self._pages.remember_visits(facts.visitor, facts.pair, facts.occurred_ms, facts.refire, first, last)
 
     def _store_code(self, slug: str) -> int:
-        return self._store_codes.setdefault(slug, len(self._store_codes))
+        code = self._store_codes.setdefault(slug, len(self._store_codes))
+        if code == len(self._store_names):
+            self._store_names.append(slug)
+        return code
 
     def _day_of(self, store: int, quarter: int) -> int:
-        zone = self._known[list(self._store_codes)[store]].timezone
+        known = self._known.get(self._store_names[store])
+        # Facts that are read back can be of a store that is gone since; nobody asks for its days any more.
+        zone = known.timezone if known is not None else "UTC"
         day = self._days.get((zone, quarter))
         if day is None:
-            if len(self._days) > MAX_MEMO:
+            if len(self._days) > _MAX_DAYS:
                 self._days.clear()
             day = int(local_day(quarter * QUARTER_MS, ZoneInfo(zone)).timestamp()) // 86_400
             self._days[zone, quarter] = day
         return day
+
+
+def _imported(columns: Columns) -> Bools:
+    return np.array([event.origin == "import" for event in columns.events], dtype=np.bool_)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 import numpy as np
 
 from flows.clicks.batch import U64, Bools
-from flows.clicks.families import MAX_MEMO
 from flows.clicks.hashing import hash_text
+from flows.clicks.memo import Memo, weight
 from marketplace import bots
 from marketplace.events import CollectedClick
 from marketplace.stores import Store
@@ -22,18 +23,21 @@ def target_text(event: CollectedClick) -> str:
 
 
 class Memos:
-    """Remembered decisions; each memo starts over when it grows beyond ``MAX_MEMO``."""
+    """Remembered decisions."""
 
     def __init__(self, agents: bots.AgentMatcher) -> None:
         self._agents = agents
-        self._blocked: dict[tuple[tuple[str, ...], str], bool] = {}
-        self._targets: dict[str, int] = {}
-        self._reasons: dict[str, tuple[str, ...]] = {}
+        self._blocked: Memo[tuple[tuple[str, ...], str], bool] = Memo()
+        self._targets: Memo[str, int] = Memo()
+        self._reasons: Memo[str, tuple[str, ...]] = Memo()
+
+    def all(self) -> list[Memo[Any, Any]]:
+        """The memos, for a common bound."""
+        return [self._blocked, self._targets, self._reasons]
 
     def blocked(self, events: list[CollectedClick], stores: Mapping[str, Store]) -> Bools:
         """Which events their store does not want counted."""
-        if len(self._blocked) > MAX_MEMO:
-            self._blocked.clear()
+        known = self._blocked.answers
         verdicts = []
         for event in events:
             store = stores[event.store]
@@ -43,24 +47,24 @@ class Memos:
                 verdicts.append(False)
             else:
                 key = (store.blocked_networks, event.ip)
-                verdict = self._blocked.get(key)
+                verdict = known.get(key)
                 if verdict is None:
-                    verdict = self._blocked[key] = _in_networks(event.ip, store.blocked_networks)
+                    verdict = _in_networks(event.ip, store.blocked_networks)
+                    self._blocked.keep(key, verdict, weight([event.ip]))
                 verdicts.append(verdict)
         return np.array(verdicts, dtype=np.bool_)
 
     def targets(self, events: list[CollectedClick]) -> U64:
         """A hash of each event's target."""
-        memo = self._targets
-        if len(memo) > MAX_MEMO:
-            memo.clear()
+        known = self._targets.answers
         hashes = []
         for event in events:
             text = target_text(event)
-            known = memo.get(text)
-            if known is None:
-                known = memo[text] = hash_text(text)
-            hashes.append(known)
+            found = known.get(text)
+            if found is None:
+                found = hash_text(text)
+                self._targets.keep(text, found, weight([text]))
+            hashes.append(found)
         return np.array(hashes, dtype=np.uint64)
 
     def bot_reasons(self, events: list[CollectedClick], pages: list[str], hasty: list[bool]) -> list[str]:
@@ -71,14 +75,13 @@ class Memos:
             pages: Their paths.
             hasty: Whether the visitor was faster than a person in that minute.
         """
-        memo = self._reasons
-        if len(memo) > MAX_MEMO:
-            memo.clear()
+        known = self._reasons.answers
         reasons = []
         for event, page, fast in zip(events, pages, hasty, strict=True):
-            found = memo.get(event.user_agent)
+            found = known.get(event.user_agent)
             if found is None:
-                found = memo[event.user_agent] = bots.user_agent_reasons(event.user_agent, self._agents)
+                found = bots.user_agent_reasons(event.user_agent, self._agents)
+                self._reasons.keep(event.user_agent, found, weight([event.user_agent]))
             found += bots.event_reasons(page, event.automated)
             reasons.append(",".join((*found, bots.RATE) if fast else found))
         return reasons

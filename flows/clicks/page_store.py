@@ -9,17 +9,22 @@ import pyarrow as pa
 
 from connectors.clickhouse import ClickHouse
 from connectors.errors import Unavailable
-from flows.clicks.batch import I64, U64
-from flows.clicks.stored import StoredSessions
+from flows.clicks.batch import I64, U8, U64
+from flows.clicks.stored import FAMILY_COLUMNS, StoredFacts, StoredSessions
 from marketplace.outcomes import REFIRE
 from marketplace.tables import CLICKS, FENCED_TABLES, LEDGER, SESSION_DIMENSIONS, SESSIONS
 
-_HOUR: Final = "intDiv(toUnixTimestamp64Milli(occurred_at), 3600000)"
 _HOUR_SECONDS: Final = 3_600
+_MAX_SPANS: Final = 16
+"""Each one is compared with every row that the index cannot skip."""
 
 
 def _u64(column: pa.ChunkedArray) -> U64:
     return np.asarray(column.to_numpy(), dtype=np.uint64)
+
+
+def _u8(column: pa.ChunkedArray) -> U8:
+    return np.asarray(column.to_numpy(), dtype=np.uint8)
 
 
 def _i64(column: pa.ChunkedArray) -> I64:
@@ -64,14 +69,6 @@ class ClickHousePages:
         self._clicks = f"{clickhouse.database}.{CLICKS.name}"
         self._sessions = f"{clickhouse.database}.{SESSIONS.name}"
 
-    def hours(self, partition: int) -> tuple[set[int], set[int]]:
-        """Hours that have rows, by dedupe hour and by time of occurrence."""
-        query = (
-            f"SELECT DISTINCT dedupe_hour AS d, {_HOUR} AS v FROM {self._clicks} WHERE source_partition = {{p:UInt16}}"
-        )
-        pairs = self._clickhouse.rows(query, {"p": partition})
-        return {int(d) for d, _ in pairs}, {int(v) for _, v in pairs}
-
     def dedupe_keys(self, partition: int, hours: list[int], before: int) -> dict[int, U64]:
         """The dedupe keys of each hour."""
         table = self._clickhouse.arrow(
@@ -86,7 +83,7 @@ class ClickHousePages:
         """Pair keys and times of events in these hours that are not re-fires."""
         table = self._clickhouse.arrow(
             f"SELECT pair_key, toUnixTimestamp64Milli(occurred_at) AS ms FROM {self._clicks} "
-            f"WHERE source_partition = {{p:UInt16}} AND {_within(hours)} AND {_HOUR} IN {{hours:Array(Int64)}} "
+            f"WHERE source_partition = {{p:UInt16}} AND {_overlap('occurred_at', 'occurred_at', hours)} "
             "AND outcome != {refire:String} AND source_offset < {before:UInt64}",
             {"p": partition, "hours": hours, "before": before, "refire": REFIRE.name},
         )
@@ -96,32 +93,57 @@ class ClickHousePages:
         """Visitor, minute and number of events, in these hours."""
         table = self._clickhouse.arrow(
             f"SELECT visitor, intDiv(toUnixTimestamp64Milli(occurred_at), 60000) AS minute, count() AS events "
-            f"FROM {self._clicks} WHERE source_partition = {{p:UInt16}} AND {_within(hours)} "
-            f"AND {_HOUR} IN {{hours:Array(Int64)}} AND source_offset < {{before:UInt64}} GROUP BY visitor, minute",
+            f"FROM {self._clicks} WHERE source_partition = {{p:UInt16}} "
+            f"AND {_overlap('occurred_at', 'occurred_at', hours)} AND source_offset < {{before:UInt64}} "
+            "GROUP BY visitor, minute",
             {"p": partition, "hours": hours, "before": before},
         )
         return _u64(table["visitor"]), _i64(table["minute"]), _i64(table["events"])
 
     def sessions(self, partition: int, hours: list[int]) -> StoredSessions:
         """Sessions that overlap these hours, as they stand."""
-        first, last = min(hours) * _HOUR_SECONDS, (max(hours) + 1) * _HOUR_SECONDS
         dimensions = ", ".join(SESSION_DIMENSIONS)
         table = self._clickhouse.arrow(
             "SELECT visitor, is_bot, store, toUnixTimestamp64Milli(started_at) AS start_ms, "
             f"toUnixTimestamp64Milli(ended_at) AS end_ms, clicks, {dimensions} FROM {self._sessions} "
-            f"WHERE source_partition = {{p:UInt16}} AND ended_at >= toDateTime64({first}, 3, 'UTC') "
-            f"AND started_at < toDateTime64({last}, 3, 'UTC') "
+            f"WHERE source_partition = {{p:UInt16}} AND {_overlap('started_at', 'ended_at', hours)} "
             f"GROUP BY visitor, is_bot, store, start_ms, end_ms, clicks, {dimensions} HAVING sum(sign) > 0",
-            {"p": partition},
+            {"p": partition, "hours": hours},
         )
         return StoredSessions(
             visitor=_u64(table["visitor"]),
-            is_bot=np.asarray(table["is_bot"].to_numpy(), dtype=np.uint8),
+            is_bot=_u8(table["is_bot"]),
             store=table["store"].to_pylist(),
             start_ms=_i64(table["start_ms"]),
             end_ms=_i64(table["end_ms"]),
             clicks=_i64(table["clicks"]),
             entry={name: table[name].to_pylist() for name in SESSION_DIMENSIONS},
+        )
+
+    def verdicts(self, partition: int, first: int, last: int) -> StoredFacts:
+        """The facts from one offset to another, both included, ascending."""
+        table = self._clickhouse.arrow(
+            "SELECT source_offset, dedupe_key, dedupe_hour, visitor, pair_key, is_bot, "
+            "toUnixTimestamp64Milli(received_at) AS received_ms, toUnixTimestamp64Milli(occurred_at) AS occurred_ms, "
+            f"store, origin, outcome, time_note, {', '.join(FAMILY_COLUMNS)} FROM {self._clicks} "
+            "WHERE source_partition = {p:UInt16} AND source_offset BETWEEN {first:UInt64} AND {last:UInt64} "
+            "ORDER BY source_offset",
+            {"p": partition, "first": first, "last": last},
+        )
+        return StoredFacts(
+            offset=_i64(table["source_offset"]),
+            key=_u64(table["dedupe_key"]),
+            dedupe_hour=_i64(table["dedupe_hour"]),
+            visitor=_u64(table["visitor"]),
+            pair=_u64(table["pair_key"]),
+            received_ms=_i64(table["received_ms"]),
+            occurred_ms=_i64(table["occurred_ms"]),
+            is_bot=_u8(table["is_bot"]),
+            store=table["store"].to_pylist(),
+            origin=table["origin"].to_pylist(),
+            outcome=table["outcome"].to_pylist(),
+            time_note=table["time_note"].to_pylist(),
+            columns={name: table[name].to_pylist() for name in FAMILY_COLUMNS},
         )
 
     def applied(self, partition: int) -> int:
@@ -134,7 +156,29 @@ class ClickHousePages:
         return int(found[0][0]) if found else -1
 
 
-def _within(hours: list[int]) -> str:
-    # The exact test is on the hour; this one lets the index on the time skip the rest of the table.
-    first, last = min(hours) * _HOUR_SECONDS, (max(hours) + 1) * _HOUR_SECONDS
-    return f"occurred_at >= toDateTime64({first}, 3, 'UTC') AND occurred_at < toDateTime64({last}, 3, 'UTC')"
+def _spans(hours: list[int]) -> list[tuple[int, int]]:
+    """A few spans (from the first hour to before the second) that hold all hours and leave out the widest gaps."""
+    ordered = np.unique(np.array(hours, dtype=np.int64))
+    gaps = np.diff(ordered)
+    widest = np.sort(np.argsort(-gaps, kind="stable")[: _MAX_SPANS - 1])
+    cuts = widest[gaps[widest] > 1]
+    firsts, lasts = ordered[np.append(0, cuts + 1)], ordered[np.append(cuts, len(ordered) - 1)]
+    return list(zip(firsts.tolist(), (lasts + 1).tolist(), strict=True))
+
+
+def _overlap(starts: str, ends: str, hours: list[int]) -> str:
+    """The condition that what lasts from one column to the other overlaps one of ``{hours:Array(Int64)}``.
+
+    The exact test is on hours. The one on spans lets the server skip what lies between hours far apart.
+    """
+    spans = (f"({ends} >= {_moment(first)} AND {starts} < {_moment(last)})" for first, last in _spans(hours))
+    start, end = (f"intDiv(toUnixTimestamp64Milli({column}), {_HOUR_SECONDS * 1000})" for column in (starts, ends))
+    exact = f"{start} IN {{hours:Array(Int64)}}"
+    if starts != ends:
+        within = f"arrayExists(hour -> hour > {start} AND hour < {end}, {{hours:Array(Int64)}})"
+        exact = f"({exact} OR {end} IN {{hours:Array(Int64)}} OR ({end} > {start} + 1 AND {within}))"
+    return f"({' OR '.join(spans)}) AND {exact}"
+
+
+def _moment(hour: int) -> str:
+    return f"toDateTime64({hour * _HOUR_SECONDS}, 3, 'UTC')"

@@ -8,22 +8,25 @@ compared with its own hour, not with a window that has long gone. See docs/adr/0
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 import numpy as np
 
 from flows.clicks.batch import I64, U64, Bools
-from flows.clicks.hashing import mix
+from flows.clicks.hashing import distinct, mix
 from flows.clicks.runs import KeyNumbers, KeySet
-from flows.clicks.stored import StoredSessions
+from flows.clicks.shelf import PAGE_BYTES, Shelf
+from flows.clicks.stored import StoredFacts, StoredSessions
 from marketplace.outcomes import REFIRE_WINDOW_MS
 
 HOUR_MS: Final = 3_600_000
 MINUTE_MS: Final = 60_000
-_PAGE_BYTES: Final = 600
-"""What an empty page takes, about."""
+
+_FEW_HOURS: Final = 32
+MANY_HOURS: Final = 1024
+_SMALL_BYTES: Final = 1 << 20
+"""Hours that the store is asked for at once: few at first, and more while its answers are small."""
 
 
 class PageStore(Protocol):
@@ -32,9 +35,6 @@ class PageStore(Protocol):
     Raises (all methods):
         Unavailable: The store is away; the caller pauses and keeps its place.
     """
-
-    def hours(self, partition: int) -> tuple[set[int], set[int]]:
-        """Hours (since 1970) that have rows: by dedupe hour, and by time of occurrence."""
 
     def dedupe_keys(self, partition: int, hours: list[int], before: int) -> dict[int, U64]:
         """The dedupe keys of each hour."""
@@ -47,6 +47,9 @@ class PageStore(Protocol):
 
     def sessions(self, partition: int, hours: list[int]) -> StoredSessions:
         """Sessions that overlap these hours, as they stand."""
+
+    def verdicts(self, partition: int, first: int, last: int) -> StoredFacts:
+        """The facts from one offset to another, both included, ascending."""
 
     def applied(self, partition: int) -> int:
         """The highest offset up to which every table holds everything; -1 for none."""
@@ -70,64 +73,115 @@ def bucket_keys(pair: U64, when_ms: I64, step: int = 0) -> U64:
     return mix(pair, when_ms // REFIRE_WINDOW_MS + step)
 
 
+def by_hour(hours: I64) -> dict[int, I64]:
+    """Positions of the elements of each hour."""
+    if len(hours) and hours.max() - hours.min() <= _FEW_HOURS:
+        # The usual batch spans few hours, and need not be sorted for them.
+        return {hour: np.flatnonzero(hours == hour) for hour in distinct(hours).tolist()}
+    order = np.argsort(hours, kind="stable")
+    ordered = hours[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1))
+    return dict(zip(ordered[starts].tolist(), np.split(order, starts[1:]), strict=False))
+
+
 class Pages:
     """The pages of one partition.
 
     Args:
         store: Where pages are read back from.
         partition: The Kafka partition.
-        max_bytes: How much memory pages may hold before the least recently used ones go.
+        max_bytes: How much memory pages, and what is held beside them, may take before the least recently used go.
     """
 
     def __init__(self, store: PageStore, partition: int, max_bytes: int) -> None:
         self._store, self._partition, self._max_bytes = store, partition, max_bytes
-        self._stored_dedupe, self._stored_visits = store.hours(partition)
-        self._dedupe: OrderedDict[int, KeySet] = OrderedDict()
-        self._visits: OrderedDict[int, VisitPage] = OrderedDict()
-        self._touched: dict[tuple[str, int], int] = {}
+        self._dedupe = Shelf(KeySet)
+        self._visits = Shelf(VisitPage)
+        # Hours that found no room: of them only what the present batch can meet is held, and only for this batch.
+        self._aside: dict[int, VisitPage] = {}
+        self._held = self._read = 0
+        self._cramped = False
 
     @property
     def nbytes(self) -> int:
         """Bytes held by all pages."""
-        held = sum(s.nbytes for s in self._dedupe.values()) + sum(v.nbytes for v in self._visits.values())
-        return held + _PAGE_BYTES * (len(self._dedupe) + len(self._visits))
+        return self._dedupe.nbytes + self._visits.nbytes
 
     def visit_hours(self) -> set[int]:
         """Hours of event time that are in memory."""
-        return set(self._visits)
+        return self._visits.hours()
 
     def seen(self, keys: U64, hours: I64, before: int) -> Bools:
         """Which dedupe keys their hour's page holds already."""
-        self._load_dedupe(np.unique(hours).tolist(), before)
         found = np.zeros(len(keys), dtype=np.bool_)
-        for hour in np.unique(hours).tolist():
-            at = hours == hour
-            found[at] = self._dedupe[hour].contains(keys[at])
+        positions = by_hour(hours)
+        for below, lacking in self._dedupe.lacking(positions, before).items():
+            for portion in self._portions(lacking):
+                stored = self._store.dedupe_keys(self._partition, portion, below)
+                keeps = self._fits(sum(stored[hour].nbytes + PAGE_BYTES for hour in portion))
+                for hour in portion:
+                    if keeps:
+                        self._dedupe.complete(hour).add(stored[hour])
+                    else:
+                        at = positions[hour]
+                        found[at] = KeySet(stored[hour]).contains(keys[at])
+        for hour, at in positions.items():
+            page = self._dedupe.get(hour)
+            if page is not None:
+                found[at] |= page.contains(keys[at])
         return found
 
-    def remember_keys(self, keys: U64, hours: I64, offset: int) -> None:
-        """Add the keys of accepted events to their hours' pages."""
-        for hour in np.unique(hours).tolist():
-            self._dedupe[hour].add(keys[hours == hour])
-            self._touched["dedupe", hour] = offset
+    def remember_keys(self, keys: U64, hours: I64, first: int, last: int) -> None:
+        """Add the keys of a batch's accepted events to their hours' pages."""
+        for hour, at in by_hour(hours).items():
+            self._dedupe.touch(hour, first, last).add(keys[at])
 
-    def load_visits(self, hours: Iterable[int], before: int) -> StoredSessions | None:
-        """Bring hours of event time into memory; the sessions that came along, if any were read."""
-        pages = {hour: VisitPage() for hour in hours if hour not in self._visits}
-        stored = sorted(set(pages) & self._stored_visits)
-        sessions = None
-        if stored:
-            pair, when = self._store.clicks(self._partition, stored, before)
-            visitor, minute, events = self._store.minutes(self._partition, stored, before)
-            sessions = self._store.sessions(self._partition, stored)
-            for hour in stored:
-                at = when // HOUR_MS == hour
-                pages[hour].clicks.add(bucket_keys(pair[at], when[at]), when[at])
-                at = minute // 60 == hour
-                pages[hour].minutes.add(mix(visitor[at], minute[at]), events[at])
-        # Nothing is taken in before everything was read: a store that went away half-way leaves no empty page behind.
-        self._visits.update(pages)
-        return sessions
+    def load_visits(
+        self, pair: U64, visitor: U64, when: I64, before: int, adopt: Callable[[StoredSessions], None]
+    ) -> None:
+        """Bring the hours around events into memory, or as much of them as these events can meet.
+
+        Args:
+            pair: Hashes of the events' visitors and targets.
+            visitor: Their visitors.
+            when: Their times, epoch milliseconds.
+            before: The first offset of their batch.
+            adopt: Takes the sessions that come along, before their hours are taken for known.
+        """
+        self._aside = {}
+        # Gaps and windows are shorter than an hour: what can touch these events lies in their hours or beside them.
+        around = {hour + step for hour in distinct(when // HOUR_MS).tolist() for step in (-1, 0, 1)}
+        for below, lacking in self._visits.lacking(around, before).items():
+            for portion in self._portions(lacking):
+                self._load(portion, below, pair, visitor, adopt)
+
+    def _load(
+        self, hours: list[int], below: int, pair: U64, visitor: U64, adopt: Callable[[StoredSessions], None]
+    ) -> None:
+        # Nothing is taken in before everything was read: a store that goes away half-way leaves no empty page behind.
+        pairs, moments = self._store.clicks(self._partition, hours, below)
+        visitors, minutes, events = self._store.minutes(self._partition, hours, below)
+        sessions = self._store.sessions(self._partition, hours)
+        keeps = self._fits(16 * (len(pairs) + len(visitors)) + sessions.nbytes + PAGE_BYTES * len(hours))
+        if not keeps:
+            met, seen = np.isin(pairs, pair), np.isin(visitors, visitor)
+            pairs, moments = pairs[met], moments[met]
+            visitors, minutes, events = visitors[seen], minutes[seen], events[seen]
+            sessions = sessions.take(np.isin(sessions.visitor, visitor))
+        if len(sessions):
+            adopt(sessions)
+        pages = {hour: self._visits.complete(hour) if keeps else VisitPage() for hour in hours}
+        for hour, at in by_hour(moments // HOUR_MS).items():
+            pages[hour].clicks.add(bucket_keys(pairs[at], moments[at]), moments[at])
+        for hour, at in by_hour(minutes * MINUTE_MS // HOUR_MS).items():
+            pages[hour].minutes.add(mix(visitors[at], minutes[at]), events[at])
+        if not keeps:
+            self._aside |= {hour: page for hour, page in pages.items() if page.nbytes}
+
+    def _pages_of(self, hour: int) -> Iterator[VisitPage]:
+        for page in (self._visits.get(hour), self._aside.get(hour)):
+            if page is not None:
+                yield page
 
     def clicked_near(self, pair: U64, when: I64) -> Bools:
         """Whether a counted click of the same pair lies within the re-fire window of each time."""
@@ -135,70 +189,63 @@ class Pages:
         for step in (-1, 0, 1):
             keys = bucket_keys(pair, when, step)
             hours = (when // REFIRE_WINDOW_MS + step) * REFIRE_WINDOW_MS // HOUR_MS
-            for hour in np.unique(hours).tolist():
-                page = self._visits.get(hour)
-                if page is not None and len(page.clicks):
-                    at = hours == hour
-                    near[at] |= page.clicks.any_near(keys[at], when[at], REFIRE_WINDOW_MS)
+            for hour, at in by_hour(hours).items():
+                for page in self._pages_of(hour):
+                    if len(page.clicks):
+                        near[at] |= page.clicks.any_near(keys[at], when[at], REFIRE_WINDOW_MS)
         return near
 
     def events_in_minute(self, visitor: U64, when: I64) -> I64:
         """How many earlier events of the same visitor fell into the same minute."""
-        minute = when // MINUTE_MS
-        keys, hours = mix(visitor, minute), when // HOUR_MS
+        keys = mix(visitor, when // MINUTE_MS)
         totals = np.zeros(len(visitor), dtype=np.int64)
-        for hour in np.unique(hours).tolist():
-            at = hours == hour
-            totals[at] = self._visits[hour].minutes.total(keys[at])
+        for hour, at in by_hour(when // HOUR_MS).items():
+            for page in self._pages_of(hour):
+                totals[at] += page.minutes.total(keys[at])
         return totals
 
-    def remember_visits(self, visitor: U64, pair: U64, when: I64, refire: Bools, offset: int) -> None:
-        """Add accepted events to their hours' pages."""
+    def remember_visits(self, visitor: U64, pair: U64, when: I64, refire: Bools, first: int, last: int) -> None:
+        """Add a batch's accepted events to their hours' pages."""
         hours = when // HOUR_MS
-        minute_keys, counts = np.unique(mix(visitor, when // MINUTE_MS), return_counts=True)
-        _, first = np.unique(mix(visitor, when // MINUTE_MS), return_index=True)
-        minute_hours = hours[first]
-        for hour in np.unique(hours).tolist():
-            page = self._visits[hour]
-            at = (hours == hour) & ~refire
-            page.clicks.add(bucket_keys(pair[at], when[at]), when[at])
-            at = minute_hours == hour
-            page.minutes.add(minute_keys[at], counts[at].astype(np.int64))
-            self._touched["visit", hour] = offset
-            self._visits.move_to_end(hour)
+        minute_keys, firsts, counts = np.unique(mix(visitor, when // MINUTE_MS), return_index=True, return_counts=True)
+        counted = np.flatnonzero(~refire)
+        buckets = bucket_keys(pair, when)
+        for hour, at in by_hour(hours[firsts]).items():
+            self._visits.touch(hour, first, last).minutes.add(minute_keys[at], counts[at].astype(np.int64))
+        for hour, at in by_hour(hours[counted]).items():
+            own = counted[at]
+            self._visits.touch(hour, first, last).clicks.add(buckets[own], when[own])
 
-    def evict(self) -> bool:
-        """Drop the least recently used pages while there are too many bytes; True if visits were dropped.
+    def evict(self, beside: int) -> bool:
+        """Drop the least recently used pages while too much is held; True if sessions may have lost their pages.
 
-        A page whose last events are not yet in every table stays: it could not be read back.
+        Args:
+            beside: Bytes of what is held for the same hours elsewhere; it shrinks with the pages.
         """
         held = self.nbytes
-        if held <= self._max_bytes:
+        self._held = held + beside
+        if self._held <= self._max_bytes and not self._cramped:
             return False
         applied = self._store.applied(self._partition)
-        for hour in list(self._dedupe):
-            if held <= self._max_bytes // 2:
-                break
-            if self._touched.get(("dedupe", hour), -1) <= applied:
-                held -= self._dedupe.pop(hour).nbytes + _PAGE_BYTES
-                self._touched.pop(("dedupe", hour), None)
-                self._stored_dedupe.add(hour)
-        dropped = False
-        for hour in list(self._visits):
-            if held <= self._max_bytes // 2:
-                break
-            if self._touched.get(("visit", hour), -1) <= applied:
-                held -= self._visits.pop(hour).nbytes + _PAGE_BYTES
-                self._touched.pop(("visit", hour), None)
-                self._stored_visits.add(hour)
-                dropped = True
-        return dropped
+        share = min(1.0, self._max_bytes / 2 / max(1, self._held))
+        for shelf in (self._dedupe, self._visits):
+            shelf.drop(applied, shelf.nbytes - int(shelf.nbytes * share))
+        self._held += self.nbytes - held
+        self._cramped = False
+        return True
 
-    def _load_dedupe(self, hours: list[int], before: int) -> None:
-        missing = [hour for hour in hours if hour not in self._dedupe]
-        stored = sorted(set(missing) & self._stored_dedupe)
-        keys = self._store.dedupe_keys(self._partition, stored, before) if stored else {}
-        for hour in missing:
-            self._dedupe[hour] = KeySet(keys.get(hour, np.empty(0, dtype=np.uint64)))
-        for hour in hours:
-            self._dedupe.move_to_end(hour)
+    def _portions(self, hours: list[int]) -> Iterator[list[int]]:
+        start, count = 0, _FEW_HOURS
+        while start < len(hours):
+            self._read = 0
+            yield hours[start : start + count]
+            start += count
+            count = min(4 * count, MANY_HOURS) if self._read < _SMALL_BYTES else _FEW_HOURS
+
+    def _fits(self, nbytes: int) -> bool:
+        self._read = nbytes
+        if self._held + nbytes > self._max_bytes:
+            self._cramped = True
+            return False
+        self._held += nbytes
+        return True

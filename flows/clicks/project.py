@@ -1,17 +1,28 @@
-"""Refreshes the read models of the store days that a batch touched, from the tables themselves."""
+"""Refreshes the read models of the store days that a batch touched, from the tables themselves.
+
+While Mongo is away the flow goes on counting, and the days that it touches are remembered. A process that dies then has
+lost that memory: the next one begins by refreshing the days of the newest ``CATCH_UP_RECORDS`` records of each
+partition, so no more than that may be counted ahead of Mongo. Beyond it the flow waits.
+"""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from connectors.clickhouse import ClickHouse
 from connectors.errors import Unavailable
 from connectors.live_tile import LiveTile
 from connectors.store_stats import DayStats, StoreStats
 from flows.clicks.page_store import Fences
+from flows.clicks.patience import Patience
 from flows.clicks.rows import BatchResult
 from marketplace.tables import ROLLUPS, VISITOR_STATE
 
@@ -20,7 +31,18 @@ log = logging.getLogger(__name__)
 StoreDay = tuple[str, int]
 """A slug and days since 1970 by the store's own date."""
 
+CATCH_UP_RECORDS: Final = 2_000_000
+"""How many of the newest records of each partition a start looks at."""
+
+MAX_RECORDS_AHEAD: Final = CATCH_UP_RECORDS // 2
+"""How many records of a partition may be counted while Mongo is away; what is in flight comes on top."""
+
+MAX_DAYS_BEHIND: Final = 100_000
+"""How many store days may be remembered meanwhile, some ten megabytes."""
+
 _DAYS_AT_ONCE: Final = 500
+_CHUNKS_AT_ONCE: Final = 20
+"""So that an epoch with much to make up for ends within seconds."""
 
 
 class Projector:
@@ -30,42 +52,58 @@ class Projector:
         clickhouse: Where the rollups are.
         stats: The read model in Mongo.
         tile: The live tile in Redis.
-        now: The clock.
+        now: The wall clock.
+        mongo: Shared by all who ask Mongo.
+        monotonic: Seconds of a monotonic clock.
+        max_days_behind: How many days are remembered while Mongo is away.
     """
 
-    def __init__(self, clickhouse: ClickHouse, stats: StoreStats, tile: LiveTile, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        clickhouse: ClickHouse,
+        stats: StoreStats,
+        tile: LiveTile,
+        now: Callable[[], datetime],
+        mongo: Patience,
+        monotonic: Callable[[], float] = time.monotonic,
+        max_days_behind: int = MAX_DAYS_BEHIND,
+    ) -> None:
+        self._max_days_behind = max_days_behind
         self._clickhouse, self._stats, self._tile, self._now = clickhouse, stats, tile, now
+        self._mongo, self._redis, self._monotonic = mongo, Patience(), monotonic
+        self._behind: set[StoreDay] = set()
+        self._since: dict[int, int] = {}
+        self._upto: dict[int, int] = {}
 
     def refresh(self, results: Sequence[BatchResult]) -> None:
-        """Bring the touched days up to date.
+        """Bring the touched days, and those that Mongo is behind with, up to date.
 
         Raises:
-            Unavailable: ClickHouse or Mongo is away. Redis being away only delays the tile.
+            Unavailable: ClickHouse is away, or Mongo is and no more may be counted ahead of it. Redis being away only
+                delays the tile.
         """
-        touched = sorted({day for result in results for day in result.store_days})
-        live: dict[str, dict[int, int]] = {}
+        touched = sorted({day for result in results for day in touched_days(result)})
+        self._behind.update(touched)
         for result in results:
-            for store, seen in result.live.items():
-                mine = live.setdefault(store, {})
-                for visitor, when in seen.items():
-                    mine[visitor] = max(when, mine.get(visitor, 0))
-        days = self.read(touched)
-        self._stats.save(days)
-        try:
-            self._tile.save(days, live, int(self._now().timestamp() * 1000))
-        except Unavailable as error:
-            log.warning("the live tile is behind: %s", error)
+            self._since.setdefault(result.partition, result.first_offset)
+            self._upto[result.partition] = result.last_offset
+        if touched:
+            days = self.read(touched)
+            self._show(days, results)
+            if self._save(days):
+                self._behind.difference_update(touched)
+        self.tend()
+        if self._behind and (len(self._behind) > self._max_days_behind or self._records_ahead() > MAX_RECORDS_AHEAD):
+            raise Unavailable(f"Mongo is away, and {len(self._behind)} days of store_stats wait for it")
 
-    def catch_up(self, fences: Fences, window: int) -> None:
-        """Refresh the days that the newest ``window`` records of each partition touched.
-
-        A process that died between writing the tables and refreshing the read models left at most that much behind.
+    def find_behind(self, fences: Fences) -> None:
+        """Find the days that an earlier process may have left behind.
 
         Raises:
-            Unavailable: ClickHouse or Mongo is away.
+            Unavailable: ClickHouse is away.
         """
         newest = [
-            f"(source_partition = {partition} AND source_offset + {window} > {max(tables.values())})"
+            f"(source_partition = {partition} AND source_offset + {CATCH_UP_RECORDS} > {max(tables.values())})"
             for partition, tables in fences.items()
         ]
         if newest:
@@ -73,8 +111,68 @@ class Projector:
                 f"SELECT DISTINCT store, toUInt32(bucket) FROM {self._clickhouse.database}.{ROLLUPS.name} "
                 f"WHERE grain = 'day' AND dimension = 'all' AND ({' OR '.join(newest)})"
             )
-            touched = sorted((str(store), int(seconds) // 86_400) for store, seconds in rows)
-            self._stats.save(self.read(touched))
+            self._behind |= {(str(store), int(seconds) // 86_400) for store, seconds in rows}
+
+    def make_up(self) -> bool:
+        """Bring some of the days that are behind up to date; tells whether there are more.
+
+        Raises:
+            Unavailable: ClickHouse or Mongo is away.
+        """
+        chunk = list(islice(self._behind, _DAYS_AT_ONCE))
+        self._stats.save(self.read(chunk))
+        self._behind.difference_update(chunk)
+        return bool(self._behind)
+
+    def _records_ahead(self) -> int:
+        return max(self._upto[partition] - first for partition, first in self._since.items())
+
+    def tend(self) -> None:
+        """Bring what Mongo is behind with up to date, some seconds' worth of it; nothing while it is away.
+
+        Raises:
+            Unavailable: ClickHouse is away.
+        """
+        for _ in range(_CHUNKS_AT_ONCE):
+            chunk = list(islice(self._behind, _DAYS_AT_ONCE))
+            if not chunk or not self._mongo.may_ask(self._monotonic()) or not self._save(self.read(chunk)):
+                break
+            self._behind.difference_update(chunk)
+        if not self._behind:
+            self._since.clear()
+
+    def _save(self, days: list[DayStats]) -> bool:
+        if not self._mongo.may_ask(self._monotonic()):
+            return False
+        if not days:
+            return True
+        try:
+            self._stats.save(days)
+        except Unavailable as error:
+            if not self._mongo.away:
+                log.warning("store_stats is behind, counting goes on: %s", error)
+            self._mongo.failed(self._monotonic())
+            return False
+        self._mongo.answered()
+        return True
+
+    def _show(self, days: list[DayStats], results: Sequence[BatchResult]) -> None:
+        if not self._redis.may_ask(self._monotonic()):
+            return
+        live: dict[str, dict[int, int]] = {}
+        for result in results:
+            for store, seen in result.live.items():
+                mine = live.setdefault(store, {})
+                for visitor, when in seen.items():
+                    mine[visitor] = max(when, mine.get(visitor, 0))
+        try:
+            self._tile.save(days, live, int(self._now().timestamp() * 1000))
+        except Unavailable as error:
+            if not self._redis.away:
+                log.warning("the live tile is behind: %s", error)
+            self._redis.failed(self._monotonic())
+        else:
+            self._redis.answered()
 
     def read(self, touched: Sequence[StoreDay]) -> list[DayStats]:
         """The days as the rollups have them.
@@ -92,7 +190,9 @@ class Projector:
         wanted = ", ".join(f"('{store}', toDateTime({day * 86_400}, 'UTC'))" for store, day in touched)
         rows = self._clickhouse.rows(
             "SELECT store, bucket, sumIf(clicks, is_bot = 0), sumIf(refires, is_bot = 0), sumIf(sessions, is_bot = 0), "
-            "sumIf(bounces, is_bot = 0), sumIf(clicks, is_bot = 1), sum(clicks) + sum(refires), "
+            "sumIf(bounces, is_bot = 0), sumIf(clicks, is_bot = 1), "
+            # Each change of a day comes with a higher offset than all earlier ones of its partition.
+            "arraySum(mapValues(maxMap(map(source_partition, source_offset + 1)))), "
             f"{VISITOR_STATE.replace('(', 'MergeIf(')}(visitors, is_bot = 0) "
             f"FROM {self._clickhouse.database}.{ROLLUPS.name} "
             f"WHERE grain = 'day' AND dimension = 'all' AND (store, bucket) IN ({wanted}) GROUP BY store, bucket"
@@ -113,3 +213,15 @@ class Projector:
             bot_clicks=int(bot_clicks),
             processed_at=self._now(),
         )
+
+
+def touched_days(result: BatchResult) -> set[StoreDay]:
+    """The days of a batch's events, and those in which the visits began that it changed."""
+    rollups = result.tables.get(ROLLUPS.name)
+    if rollups is None:
+        return result.store_days
+    days = rollups.filter((pc.field("grain") == "day") & (pc.field("dimension") == "all"))
+    seconds = days["bucket"].cast(pa.int64()).to_pylist()
+    return result.store_days | {
+        (slug, at // 86_400) for slug, at in zip(days["store"].to_pylist(), seconds, strict=True)
+    }

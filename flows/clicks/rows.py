@@ -6,11 +6,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from flows.clicks.batch import I32, I64, U8, U64, Columns, Reject
+from flows.clicks.batch import I32, I64, Reject
 from flows.clicks.deltas import MEASURES, Deltas
+from flows.clicks.facts import Details, Facts
 from flows.clicks.families import Family
 from flows.clicks.sessions import SessionRows
 from marketplace.tables import SESSION_DIMENSIONS
@@ -39,22 +39,6 @@ class BatchResult:
     rejects: list[Reject] = field(default_factory=list)
     store_days: set[tuple[str, int]] = field(default_factory=set)
     live: dict[str, dict[int, int]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Facts:
-    """Accepted events of a batch with everything that was decided of them."""
-
-    columns: Columns
-    dedupe_hour: I64
-    occurred_ms: I64
-    outcome: npt.NDArray[np.object_]
-    pair: U64
-    is_bot: U8
-    bot_reasons: list[str]
-    bot_version: str
-    time_note: npt.NDArray[np.object_]
-    codes: I32
 
 
 def _strings(values: list[str]) -> pa.Array:
@@ -87,26 +71,26 @@ def _source(partition: int, offsets: I64 | int, count: int) -> dict[str, pa.Arra
     }
 
 
-def click_rows(facts: Facts, families: tuple[Family, ...], partition: int) -> pa.Table:
+def click_rows(facts: Facts, details: Details, families: tuple[Family, ...], partition: int) -> pa.Table:
     """Rows of ``clicks``."""
-    events, count = facts.columns.events, len(facts.columns)
+    events, count = details.columns.events, len(facts)
     data: dict[str, pa.Array] = {
-        "store": _category([e.store for e in events]),
+        "store": _category(facts.stores),
         "event_id": _strings([e.event_id for e in events]),
-        "dedupe_key": pa.array(facts.columns.key),
+        "dedupe_key": pa.array(facts.key),
         "dedupe_hour": pa.array(facts.dedupe_hour.astype(np.uint32)),
         "occurred_at": _moments(facts.occurred_ms),
-        "received_at": _moments(facts.columns.received_ms),
+        "received_at": _moments(facts.received_ms),
         "type": _category([e.type for e in events]),
         "origin": _category([e.origin for e in events]),
         "outcome": _category(facts.outcome.tolist()),
-        "visitor": pa.array(facts.columns.visitor),
+        "visitor": pa.array(facts.visitor),
         "visitor_kind": _category([e.visitor_kind for e in events]),
         "pair_key": pa.array(facts.pair),
         "is_bot": pa.array(facts.is_bot),
-        "bot_reasons": _category(facts.bot_reasons),
-        "bot_version": _constant(facts.bot_version, count),
-        "time_note": _category(facts.time_note.tolist()),
+        "bot_reasons": _category(details.bot_reasons),
+        "bot_version": _constant(details.bot_version, count),
+        "time_note": _category(details.time_note.tolist()),
         "ip": _category([e.ip for e in events]),
         "target": _strings([e.target for e in events]),
         "sampling": pa.array([e.sampling for e in events], pa.float32()),
@@ -116,7 +100,7 @@ def click_rows(facts: Facts, families: tuple[Family, ...], partition: int) -> pa
             data[name] = _coded(family, facts.codes[:, at], position)
         if family.version is not None:
             data[f"{family.name}_version"] = _constant(family.version, count)
-    return pa.table({**data, **_source(partition, facts.columns.offsets, count)})
+    return pa.table({**data, **_source(partition, details.columns.offsets, count)})
 
 
 def session_rows(
@@ -180,11 +164,9 @@ def ledger_rows(counts: Counter[LedgerKey], partition: int, offset: int) -> pa.T
 def newest_by_visitor(facts: Facts) -> dict[str, dict[int, int]]:
     """For the live tile: people's newest moment (epoch ms) by store and visitor, of the hour before receipt."""
     live: dict[str, dict[int, int]] = {}
-    recent = (facts.is_bot == 0) & (facts.occurred_ms >= facts.columns.received_ms - 3_600_000)
+    recent = (facts.is_bot == 0) & ~facts.imported & (facts.occurred_ms >= facts.received_ms - 3_600_000)
     for at in np.flatnonzero(recent).tolist():
-        event = facts.columns.events[at]
-        if event.origin != "import":
-            seen = live.setdefault(event.store, {})
-            visitor = int(facts.columns.visitor[at])
-            seen[visitor] = max(int(facts.occurred_ms[at]), seen.get(visitor, 0))
+        seen = live.setdefault(facts.stores[at], {})
+        visitor = int(facts.visitor[at])
+        seen[visitor] = max(int(facts.occurred_ms[at]), seen.get(visitor, 0))
     return live

@@ -128,6 +128,13 @@ class Sessions:
         self.rows = SessionRows.empty(families)
         self._owner: U64 = np.empty(0, dtype=np.uint64)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        rows = self.rows
+        columns = (rows.visitor, rows.is_bot, rows.store, rows.start_ms, rows.end_ms, rows.clicks, rows.entry)
+        return self._owner.nbytes + sum(column.nbytes for column in columns)
+
     def _replace(self, keep: Bools, added: SessionRows) -> None:
         rest, owner = self.rows.take(keep), self._owner[keep]
         merged = SessionRows.concat([rest, added])

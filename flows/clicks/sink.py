@@ -8,7 +8,8 @@ For each epoch, of all its batches together:
 4. ``sessions``, what was retracted and added, likewise;
 5. ``click_ledger``, likewise: from now on a restart begins after these batches;
 6. the generation is checked: had a newer process taken over, none of these inserts would have written;
-7. the read models are refreshed from the tables: ``store_stats`` in Mongo, the live tile in Redis;
+7. the read models are refreshed from the tables: ``store_stats`` in Mongo, the live tile in Redis; days that Mongo
+   cannot take now are remembered and come with a later epoch;
 8. the engine ends the epoch, and the source shows its offsets in the consumer group.
 
 A crash between any two steps loses nothing (the ledger is not yet there, so the batches come again) and counts nothing
@@ -20,6 +21,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from hashlib import blake2b
 from typing import Final, TypeVar
@@ -32,11 +35,12 @@ from connectors.clickhouse import ClickHouse
 from connectors.errors import Fenced, Unavailable
 from connectors.kafka.records import Record, RecordProducer
 from flows.clicks.batch import Reject
+from flows.clicks.begin import write_off
 from flows.clicks.page_store import Fences, let_inserts_end, read_fences
 from flows.clicks.project import Projector
 from flows.clicks.rows import BatchResult
 from flows.clicks.structure import structure_of
-from marketplace.tables import FENCED_TABLES, GENERATIONS, Table
+from marketplace.tables import FENCED_TABLES, GENERATIONS, LEDGER, Table
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
 
 log = logging.getLogger(__name__)
@@ -95,14 +99,27 @@ class Writer:
         self._clickhouse, self._producer, self._projector = clickhouse, producer, projector
         self._generation, self._progress, self._give_up = generation, progress, give_up
         self._buffer: list[BatchResult] = []
+        self._buffered_events = 0
         self._fences = fences
-        self._patiently(lambda: projector.catch_up(fences, 2 * MAX_BUFFERED_EVENTS))
+        self._patiently(lambda: projector.find_behind(fences))
+        while self._patiently(projector.make_up):
+            progress()
+
+    def begin(self, partition: int, low: int) -> None:
+        """Note that counting of a partition begins at an offset: what was before is gone from the log.
+
+        Raises:
+            Unavailable: ClickHouse is away and the process is asked to leave.
+        """
+        self._patiently(lambda: write_off(self._clickhouse, partition, 0, low, datetime.now(UTC), self._newest()))
+        self._fences.setdefault(partition, {})[LEDGER.name] = low - 1
 
     def add(self, results: Iterable[BatchResult]) -> None:
         """Take results; they are written at the end of the epoch, or earlier when they are many."""
         for result in results:
             self._buffer.append(result)
-            if sum(r.events for r in self._buffer) >= MAX_BUFFERED_EVENTS:
+            self._buffered_events += result.events
+            if self._buffered_events >= MAX_BUFFERED_EVENTS:
                 self.flush()
 
     def flush(self) -> None:
@@ -113,16 +130,23 @@ class Writer:
             Unavailable: A part is away and the process is asked to leave.
             Refused: A part does not take what it is given; the process stops loudly.
         """
-        results, self._buffer = self._buffer, []
-        if not results:
-            return
+        results, self._buffer, self._buffered_events = self._buffer, [], 0
+        if results:
+            self._write(results)
+            self._patiently(lambda: self._projector.refresh(results))
+
+    def tend(self) -> None:
+        """Between batches: bring up to date what the read models are behind with, if that can be done now."""
+        with suppress(Unavailable):
+            self._projector.tend()
+
+    def _write(self, results: Sequence[BatchResult]) -> None:
         dead = [dead_letter(reject) for result in results for reject in result.rejects]
         if dead:
             self._patiently(lambda: self._producer.send_all(dead, _DEAD_TIMEOUT_SECONDS))
         for table in FENCED_TABLES:
             self._patiently(partial(self._insert, table, results))
         self._patiently(self._check_generation)
-        self._patiently(lambda: self._projector.refresh(results))
 
     def _insert(self, table: Table, results: Sequence[BatchResult]) -> None:
         open_results = [r for r in results if self._is_open(table, r)]

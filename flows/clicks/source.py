@@ -16,14 +16,16 @@ from typing import Any, Final
 
 from bytewax.inputs import AbortExecution, FixedPartitionedSource, StatefulSourcePartition
 
-from connectors.errors import Refused
 from connectors.kafka.reader import PartitionReader
 from flows.clicks.batch import RawBatch
+from flows.clicks.begin import first_to_read
 from flows.clicks.page_store import Fences
 
 IDLE: Final = timedelta(milliseconds=20)
-MAX_PENDING: Final = 200_000
+MAX_PENDING_BYTES: Final = 128 << 20
 """Records held for partitions whose turn has not come; beyond it the broker's queue has to wait."""
+_RECORD_BYTES: Final = 300
+"""What a record takes beside its value, about."""
 
 
 @dataclass(frozen=True)
@@ -62,36 +64,38 @@ class Stop:
 
 
 class Hub:
-    """The one consumer of a worker, which hands each partition its records."""
+    """The one consumer of a worker, which hands each partition its records.
 
-    def __init__(self, reader: PartitionReader, fences: Fences, pace: Pace) -> None:
-        self.reader, self.pace, self._fences = reader, pace, fences
+    Args:
+        reader: The consumer.
+        fences: What the tables hold.
+        pace: How batches are cut.
+        begin: Told the first offset of a partition that the tables know nothing of, where it is not 0.
+    """
+
+    def __init__(
+        self, reader: PartitionReader, fences: Fences, pace: Pace, begin: Callable[[int, int], None] = lambda *_: None
+    ) -> None:
+        self.reader, self.pace, self._fences, self._begin = reader, pace, fences, begin
         self._pending: dict[int, list[Any]] = {}
-        self._waiting = 0
+        self._waiting_bytes = 0
         self._applied: dict[int, int] = {}
 
-    def start_of(self, partition: int) -> int:
-        """The first offset that is still to be done.
+    def open(self, partition: int) -> int:
+        """Begin to read a partition where the tables end; tells at which offset.
 
         Raises:
-            Refused: The log does not hold it.
+            Refused: The log does not go on there.
             Unavailable: No broker answers.
         """
+        tables = self._fences.get(partition, {})
         low, high = self.reader.range_of(partition)
-        done = self._fences.get(partition, {}).get("click_ledger", -1)
-        if done < 0:
-            return low
-        if not low <= done + 1 <= high:
-            raise Refused(
-                f"{partition}: the tables end at offset {done}, but the log has {low} to {high}: it was emptied or "
-                "made anew; see docs/how-to/recover.md"
-            )
-        return done + 1
-
-    def open(self, partition: int) -> None:
-        """Begin to read a partition."""
+        first = first_to_read(partition, tables, low, high)
+        if not tables and low > 0:
+            self._begin(partition, low)
         self._pending[partition] = []
-        self.reader.add(partition, self.start_of(partition))
+        self.reader.add(partition, first)
+        return first
 
     def cut(self, partition: int, offset: int) -> int | None:
         """The nearest fence at or after an offset: a batch must not reach over it, or a sink could not skip it."""
@@ -99,10 +103,10 @@ class Hub:
 
     def take(self, partition: int) -> RawBatch | None:
         """The partition's next batch, or None if it has no records."""
-        if self._waiting < MAX_PENDING:
+        if self._waiting_bytes < MAX_PENDING_BYTES:
             for message in self.reader.consume(self.pace.max_records, 0.0):
                 self._pending[message.partition()].append(message)
-                self._waiting += 1
+                self._waiting_bytes += len(message) + _RECORD_BYTES
         pending = self._pending[partition]
         if not pending:
             return None
@@ -111,7 +115,7 @@ class Hub:
         if fence is not None:
             count = next((i for i, m in enumerate(pending[:count]) if m.offset() > fence), count)
         taken, self._pending[partition] = pending[:count], pending[count:]
-        self._waiting -= count
+        self._waiting_bytes -= sum(len(message) + _RECORD_BYTES for message in taken)
         return RawBatch(
             partition,
             [m.offset() for m in taken],
@@ -131,8 +135,7 @@ class ClickPartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
 
     def __init__(self, partition: int, hub: Hub, stop: Stop, progress: Callable[[], None]) -> None:
         self._partition, self._hub, self._stop, self._progress = partition, hub, stop, progress
-        hub.open(partition)
-        self._next = hub.start_of(partition)
+        self._next = hub.open(partition)
         self._epoch_offset = self._next
         self._stopping_epochs = 0
         self._due = time.monotonic()

@@ -1,15 +1,35 @@
-"""Sessions as the table holds them, and their way back to codes."""
+"""Sessions and facts as the tables hold them, and their way back to codes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import compress
+from typing import Final
 
 import numpy as np
 
-from flows.clicks.batch import I64, U8, U64
+from flows.clicks.batch import I32, I64, U8, U64, Bools
+from flows.clicks.facts import Facts
 from flows.clicks.families import Family
 from flows.clicks.sessions import SessionRows
+from marketplace.enrichments import ENRICHMENTS
+
+FAMILY_COLUMNS: Final = (*(name for enrichment in ENRICHMENTS for name in enrichment.columns), "page", "product")
+"""Fact columns that families fill."""
+
+_SESSION_BYTES: Final = 100
+"""What a session takes in memory, about."""
+
+
+def _codes(texts: Mapping[str, list[str]], count: int, families: tuple[Family, ...]) -> I32:
+    # A column that was not kept comes back empty.
+    blank = [""] * count
+    codes = np.empty((count, len(families)), dtype=np.int32)
+    for at, family in enumerate(families):
+        columns = [texts.get(name, blank) for name in family.columns]
+        codes[:, at] = [family.intern(row) for row in zip(*columns, strict=True)]
+    return codes
 
 
 @dataclass(frozen=True)
@@ -27,16 +47,75 @@ class StoredSessions:
     def __len__(self) -> int:
         return len(self.visitor)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that they take in memory, about."""
+        return _SESSION_BYTES * len(self)
+
+    def take(self, mask: Bools) -> StoredSessions:
+        """The sessions at which ``mask`` holds."""
+        chosen = mask.tolist()
+        return StoredSessions(
+            self.visitor[mask],
+            self.is_bot[mask],
+            list(compress(self.store, chosen)),
+            self.start_ms[mask],
+            self.end_ms[mask],
+            self.clicks[mask],
+            {name: list(compress(texts, chosen)) for name, texts in self.entry.items()},
+        )
+
     def coded(self, families: tuple[Family, ...], store_code: Callable[[str], int]) -> SessionRows:
         """The same sessions with codes.
 
         Columns of a family that are no dimension (a browser's version) are not kept with a session; they come back
         empty, which no rollup sees.
         """
-        blank = [""] * len(self)
-        codes = np.empty((len(self), len(families)), dtype=np.int32)
-        for at, family in enumerate(families):
-            columns = [self.entry.get(name, blank) for name in family.columns]
-            codes[:, at] = [family.intern(row) for row in zip(*columns, strict=True)]
+        codes = _codes(self.entry, len(self), families)
         store = np.array([store_code(slug) for slug in self.store], dtype=np.int32)
         return SessionRows(self.visitor, self.is_bot, store, self.start_ms, self.end_ms, self.clicks, codes)
+
+
+@dataclass(frozen=True)
+class StoredFacts:
+    """Facts with texts instead of codes, by ascending offset.
+
+    Attributes:
+        offset: Kafka offsets.
+        key, dedupe_hour, visitor, pair, received_ms, occurred_ms, is_bot: As in ``Facts``.
+        store, origin, outcome, time_note: One text per fact.
+        columns: One list of texts per column that a family fills.
+    """
+
+    offset: I64
+    key: U64
+    dedupe_hour: I64
+    visitor: U64
+    pair: U64
+    received_ms: I64
+    occurred_ms: I64
+    is_bot: U8
+    store: list[str]
+    origin: list[str]
+    outcome: list[str]
+    time_note: list[str]
+    columns: dict[str, list[str]]
+
+    def __len__(self) -> int:
+        return len(self.offset)
+
+    def coded(self, families: tuple[Family, ...]) -> Facts:
+        """The same facts with codes."""
+        return Facts(
+            stores=self.store,
+            imported=np.array([origin == "import" for origin in self.origin], dtype=np.bool_),
+            key=self.key,
+            dedupe_hour=self.dedupe_hour,
+            visitor=self.visitor,
+            pair=self.pair,
+            received_ms=self.received_ms,
+            occurred_ms=self.occurred_ms,
+            outcome=np.array(self.outcome, dtype=object),
+            is_bot=self.is_bot,
+            codes=_codes(self.columns, len(self), families),
+        )

@@ -3,29 +3,44 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from connectors.errors import Refused, Unavailable
 from marketplace.settings import InvalidSettings
+from ops.commands.one_line import fail, interrupt, one_line_errors
 from ops.demo.collector import CollectorFailed
 from ops.demo.company import DemoFailed
+from ops.demo.live import DEFAULT_RATE
+from ops.demo.live_play import play_live
 from ops.demo.narrator import Narrator
-from ops.demo.play import DemoOptions, play_live, play_once
+from ops.demo.options import DemoOptions
+from ops.demo.play import play_once
 from ops.demo.render import make_console, show
 from ops.demo.sender import SendFailed
+from ops.demo.summary import Summary
 from ops.flow_runner import FlowFailed
 from ops.stack import StackError
-from ops.stack.model import DATA_VARIABLE
+from ops.stack.kafka_archive import prepared_kafka
+from ops.stack.model import DATA_VARIABLE, URL_VARIABLES
 
-_INTERRUPTED = 130
+_EXPECTED = (
+    CollectorFailed,
+    DemoFailed,
+    FlowFailed,
+    InvalidSettings,
+    Refused,
+    SendFailed,
+    StackError,
+    Unavailable,
+)
+_CLICKS = 60_000
+_CLICKS_ONCE = 20_000
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +49,9 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    clicks: Annotated[int, typer.Option(min=1, help="Events to send at the beginning.")] = 20_000,
+    clicks: Annotated[
+        int | None, typer.Option(min=1, help="Events of the history. [default: 60000; 20000 with --once]")
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="Drain, compare all numbers with an oracle, stop.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     seed: Annotated[int, typer.Option(help="Equal seeds make equal traffic.")] = 1,
@@ -42,48 +59,33 @@ def demo(
     brokers: Annotated[int, typer.Option(help="Kafka brokers, 1 or 3, of a stack that is started.")] = 1,
     workers: Annotated[int, typer.Option(min=1, max=8, help="Processes of the click flow.")] = 1,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the parts running and the data in place.")] = False,
+    rate: Annotated[float, typer.Option(min=0.1, max=500, help="Live events per second, of all shops.")] = DEFAULT_RATE,
+    detach: Annotated[bool, typer.Option("--detach", help="Leave it all running in the background.")] = False,
 ) -> None:
-    """Shops in five time zones, realistic traffic with all its troubles, and each store's numbers."""
-    options = DemoOptions(clicks, seed, data, brokers, workers, keep)
-    signal.signal(signal.SIGTERM, _interrupt)
+    """Shops in five time zones, thirty days of realistic traffic with all its troubles, and then live traffic."""
+    if once and detach:
+        fail("--once ends, and --detach goes on: choose one")
+    clicks = clicks or (_CLICKS_ONCE if once else _CLICKS)
+    options = DemoOptions(clicks, seed, data, brokers, workers, keep, rate, detach)
+    signal.signal(signal.SIGTERM, interrupt)
     # Its errors reach the demo as exceptions, which are waited out or told; its own lines would only repeat them.
-    with _one_line_errors():
+    with one_line_errors(*_EXPECTED, interrupted="Interrupted; what was started here is stopped."):
+        if not os.environ.get(URL_VARIABLES["kafka"]):
+            # It tells how a download goes by itself, which would quarrel with the narrator's own spinner.
+            prepared_kafka()
         narrator = Narrator()
-        summary = play_once(options, narrator) if once else play_live(options, narrator)
-        if as_json:
-            typer.echo(json.dumps(summary.document(), indent=2, ensure_ascii=False))
-        elif once:
-            show(summary, make_console())
+        if once:
+            summary = play_once(options, narrator)
+            _tell(summary, as_json=as_json)
+        else:
+            summary = play_live(options, narrator, lambda numbers: _tell(numbers, as_json=as_json))
         if not summary.ok:
             raise typer.Exit(1)
 
 
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    """Turn an error meant for a person into one line and exit code 1, and Ctrl-C into exit code 130."""
-    try:
-        yield
-    except (
-        CollectorFailed,
-        DemoFailed,
-        FlowFailed,
-        InvalidSettings,
-        Refused,
-        SendFailed,
-        StackError,
-        Unavailable,
-    ) as error:
-        _fail(str(error))
-    except KeyboardInterrupt:
-        sys.stderr.write("Interrupted; nothing is left running.\n")
-        raise typer.Exit(_INTERRUPTED) from None
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(f"marketplace: {message}", err=True)
-    raise typer.Exit(1)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    del number, frame
-    raise KeyboardInterrupt
+def _tell(summary: Summary, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(summary.document(), indent=2, ensure_ascii=False))
+    else:
+        show(summary, make_console())
+    sys.stdout.flush()

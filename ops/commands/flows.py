@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -13,6 +14,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from connectors.clickhouse import ClickHouse
+from connectors.kafka.reader import PartitionReader
+from flows.clicks.begin import first_uncounted, write_off
+from flows.clicks.page_store import read_fences
 from marketplace.topics import CLICKS_COLLECTED
 from ops.context import load_settings
 from ops.flow_runner import FlowFailed, FlowOptions, FlowRunner
@@ -64,6 +69,37 @@ def run_flow(
     console.print("stopped after a whole epoch; nothing is half-written", highlight=False)
 
 
+def accept_loss(
+    name: Annotated[str, typer.Argument(help="The flow, e.g. clicks.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Write off, in the ledger, records that retention deleted before they were counted, so that the flow can go on."""
+    if name not in FLOWS:
+        raise FlowFailed(f"no flow {name!r}; there are {', '.join(FLOWS)}")
+    settings = load_settings()
+    clickhouse = ClickHouse(settings.urls.clickhouse, settings.database)
+    reader = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, "ops.accept_loss")
+    lost: dict[int, int] = {}
+    try:
+        fences = read_fences(clickhouse)
+        for partition in reader.partitions():
+            low, high = reader.range_of(partition)
+            first = first_uncounted(partition, fences.get(partition, {}), high)
+            if first is not None and first < low:
+                write_off(clickhouse, partition, first, low, datetime.now(UTC))
+                lost[partition] = low - first
+    finally:
+        reader.close()
+        clickhouse.close()
+    if as_json:
+        print(json.dumps({"written_off": sum(lost.values()), "partitions": lost}))  # noqa: T201
+        return
+    for partition, records in lost.items():
+        typer.echo(f"{CLICKS_COLLECTED.name}[{partition}]: {records:,} records are noted as expired")
+    if not lost:
+        typer.echo("nothing is lost: the log holds everything that is not in the tables yet")
+
+
 def provision(as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False) -> None:
     """Make missing topics, tables, collections and indexes; report what differs from its declaration."""
     report = ensure_provisioned(load_settings())
@@ -86,5 +122,6 @@ def register(app: typer.Typer) -> None:
     flows = typer.Typer(help="Run the stream-processing flows.", no_args_is_help=True)
     flows.command("list")(list_flows)
     flows.command("run")(run_flow)
+    flows.command("accept-loss")(accept_loss)
     app.add_typer(flows, name="flows")
     app.command("provision")(provision)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -17,20 +16,21 @@ from connectors.kafka.producer import Producer
 from connectors.mongo_salts import MongoSalts, SaltCache
 from connectors.mongo_stores import MongoStores, connect
 from ingest.access_log import Destination, ImportCounts, LogImport
-from ingest.config import CollectorConfig
+from ingest.config import DEFAULT_PORT, LOOPBACK, PREFIX, Addresses, CollectorConfig
 from ingest.log_files import BrokenLogFile
 from ingest.logs import configure_logs
 from ingest.patience import Patience
-from ingest.server import DEFAULT_HOST, DEFAULT_PORT, serve
+from ingest.server import serve
 from marketplace.settings import Settings
-from marketplace.stores import InvalidStore, Store, hash_write_key
+from marketplace.topics import IMPORTS_DEAD
+from ops.commands.import_store import find_or_create, new_store
 from ops.commands.log_progress import LogFile, Progress, open_files, show_progress
+from ops.commands.one_line import INTERRUPTED, fail
 from ops.context import load_settings
 from ops.drain import wait_until_counted
 from ops.provision import ensure_provisioned
 
 _CLOSE_SECONDS = 10.0
-_INTERRUPTED = 130
 _STALL_SECONDS = 20.0
 
 FilesArgument = Annotated[
@@ -41,7 +41,11 @@ AssetsOption = Annotated[
     bool, typer.Option("--include-assets", help="Import requests for style sheets, scripts, images and so on too.")
 ]
 CreateOption = Annotated[
-    bool, typer.Option("--create-store/--no-create-store", help="Create the store when there is none of that name.")
+    bool | None,
+    typer.Option(
+        "--create-store/--no-create-store",
+        help="Create the store when there is none of that name. [default: unless one has a name much like it]",
+    ),
 ]
 TimezoneOption = Annotated[str, typer.Option("--timezone", help="The time zone of a store that is created.")]
 DomainOption = Annotated[
@@ -66,7 +70,7 @@ def log(
     files: FilesArgument,
     store: StoreOption,
     include_assets: AssetsOption = False,
-    create_store: CreateOption = True,
+    create_store: CreateOption = None,
     timezone: TimezoneOption = "UTC",
     domain: DomainOption = None,
     wait: WaitOption = 60.0,
@@ -84,9 +88,11 @@ def log(
         producer = Producer(settings.urls.kafka, client_id="ingest-log")
         try:
             stores = MongoStores(client, settings.database)
-            wanted = _new_store(store, timezone, domain or []) if create_store else None
+            found, created = find_or_create(stores, new_store(store, timezone, domain or []), create_store)
+            if created:
+                progress.say(f"Store {store} did not exist: created, time zone {found.timezone}.")
             destination = Destination(
-                store=_find_or_create(stores, store, wanted, progress),
+                store=found,
                 producer=producer,
                 salts=SaltCache(MongoSalts(client, settings.database)),
                 epoch_ms=lambda: time.time_ns() // 1_000_000,
@@ -98,6 +104,8 @@ def log(
             producer.close(_CLOSE_SECONDS)
             client.close()
     _report(store, counts, time.monotonic() - started, waiting, as_json=as_json)
+    if counts.unparseable and not counts.sent + counts.assets_skipped:
+        fail(f"nothing was imported: none of the {counts.lines:,} lines is in the combined log format")
     if waiting:
         raise typer.Exit(1)
 
@@ -108,46 +116,29 @@ def _wait(settings: Settings, progress: Progress) -> int:
 
 
 def collector(
-    host: Annotated[str, typer.Option(envvar="MARKETPLACE_COLLECTOR_HOST", help="The address.")] = DEFAULT_HOST,
-    port: Annotated[int, typer.Option(envvar="MARKETPLACE_COLLECTOR_PORT", help="The port.")] = DEFAULT_PORT,
+    host: Annotated[str, typer.Option(envvar=f"{PREFIX}HOST", help="The public address.")] = LOOPBACK,
+    port: Annotated[
+        int, typer.Option(envvar=f"{PREFIX}PORT", min=0, max=65_535, help="The public port.")
+    ] = DEFAULT_PORT,
+    admin_host: Annotated[
+        str, typer.Option(envvar=f"{PREFIX}ADMIN_HOST", help="The address of /readyz and /metrics.")
+    ] = LOOPBACK,
+    admin_port: Annotated[
+        int | None,
+        typer.Option(
+            envvar=f"{PREFIX}ADMIN_PORT", min=0, max=65_535, help="Their port. [default: the one after the public port]"
+        ),
+    ] = None,
     data: DataOption = None,
 ) -> None:
     """Run a collector until Ctrl-C; its bounds come from MARKETPLACE_COLLECTOR_*."""
     configure_logs()
     settings = load_settings(data_dir=None if data is None else str(data))
-    serve(settings, host, port, CollectorConfig.load(os.environ))
+    serve(settings, Addresses(host, port, admin_host, admin_port), CollectorConfig.load(os.environ))
 
 
 def _group() -> None:
     """Bring events in."""
-
-
-def _new_store(slug: str, timezone: str, domains: list[str]) -> Store:
-    # Nobody knows this write key: such a store takes imports, and events only after it is given a key of its own.
-    return Store(
-        slug=slug,
-        title=slug,
-        timezone=timezone,
-        domains=tuple(domains),
-        write_key_hash=hash_write_key(secrets.token_urlsafe(16)),
-        visitor_secret=secrets.token_hex(32),
-    )
-
-
-def _find_or_create(stores: MongoStores, slug: str, wanted: Store | None, progress: Progress) -> Store:
-    found = stores.get(slug)
-    if found is not None:
-        return found
-    if wanted is None:
-        known = ", ".join(store.slug for store in stores.list_stores()) or "none"
-        raise InvalidStore(
-            f"no store {slug} (stores: {known}); --create-store creates it, --timezone says in which zone"
-        )
-    if stores.create_store(wanted):
-        progress.say(f"Store {slug} did not exist: created, time zone {wanted.timezone}.")
-        return wanted
-    # Another import created it in between; its secret is the one that counts.
-    return stores.get(slug) or wanted
 
 
 def _import(
@@ -159,7 +150,7 @@ def _import(
             importing.read(file.name, file.lines())
     except KeyboardInterrupt:
         progress.say(f"Stopped; {_sentence(importing.counts)} Run it again to go on: nothing is counted twice.")
-        raise typer.Exit(_INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
     except (Unavailable, BrokenLogFile):
         progress.say(f"{_sentence(importing.counts)} Run it again when it is mended: nothing is counted twice.")
         raise
@@ -177,7 +168,10 @@ def _report(store: str, counts: ImportCounts, seconds: float, waiting: int | Non
             f"{waiting:,} records are in Kafka, not counted yet. 'marketplace status' tells whether the flow runs."
         )
     if counts.unparseable:
-        typer.echo("The unparseable lines are in clicks.imports.v1.dlq, with file, line number and reason.")
+        typer.echo(
+            f"The unparseable lines are in {IMPORTS_DEAD.name}, with file, line number and reason; addresses in them "
+            "are cut to their network."
+        )
 
 
 def _sentence(counts: ImportCounts) -> str:

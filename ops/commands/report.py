@@ -19,7 +19,8 @@ from connectors.clickhouse import ClickHouse
 from connectors.errors import Unavailable
 from connectors.kafka.reader import PartitionReader
 from connectors.mongo_stores import MongoStores, connect
-from marketplace.outcomes import OUTCOMES
+from marketplace.outcomes import EXPIRED, OUTCOMES
+from marketplace.rollups import DIMENSIONS
 from marketplace.settings import Settings
 from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED
@@ -60,7 +61,7 @@ def _store(settings: Settings, slug: str) -> Store:
 def report(
     store: Annotated[str, typer.Option(help="The store's slug.")],
     grain: Annotated[str, typer.Option(help="hour, day or month, in the store's time zone.")] = "day",
-    dimension: Annotated[str, typer.Option(help="What to split by: all, country, page, channel, ...")] = "all",
+    dimension: Annotated[str, typer.Option(help=f"What to split by: {', '.join(d.name for d in DIMENSIONS)}.")] = "all",
     since: Annotated[str | None, typer.Option("--from", help="First day or time that counts.")] = None,
     until: Annotated[str | None, typer.Option("--to", help="First day or time that no longer counts.")] = None,
     bots: Annotated[str, typer.Option(help="exclude, include or only.")] = "exclude",
@@ -145,22 +146,26 @@ def ledger(
 
 def _compare_with_log(settings: Settings, analytics: Analytics) -> dict[str, int] | None:
     """What the tables hold against what the topic holds: an equation that the flow has no part in."""
+    reader = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, "ops.ledger")
     try:
-        applied = analytics.applied()
-        reader = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, "ops.ledger")
-        in_log = waiting = accounted = 0
-        for partition in reader.partitions():
-            low, high = reader.range_of(partition)
-            offset, events = applied.get(partition, (low - 1, 0))
-            # Records that retention has taken from the log since are still in the ledger.
-            in_log += max(offset + 1, 0)
-            accounted += events
-            waiting += high - offset - 1
-        reader.close()
+        totals = analytics.ledger_totals()
+        ranges = {partition: reader.range_of(partition) for partition in reader.partitions()}
     except Unavailable as error:
         Console(stderr=True).print(f"[yellow]not compared with the log:[/yellow] {error}", highlight=False)
         return None
-    return {"records": in_log, "accounted": accounted, "unaccounted": in_log - accounted, "waiting": waiting}
+    finally:
+        reader.close()
+    # Offsets count from 0, whatever retention has taken from the log since; what it took too early is noted as expired.
+    in_log = sum(newest + 1 for newest, _ in totals.applied.values())
+    accounted = sum(events for _, events in totals.applied.values())
+    waiting = sum(high - totals.applied.get(p, (low - 1, 0))[0] - 1 for p, (low, high) in ranges.items())
+    return {
+        "records": in_log,
+        "accounted": accounted,
+        "expired": totals.notes.get(EXPIRED, 0),
+        "unaccounted": in_log - accounted,
+        "waiting": waiting,
+    }
 
 
 def _document(rows: list[LedgerRow], closed: bool, log: dict[str, int] | None) -> dict[str, object]:
@@ -204,6 +209,8 @@ def _show_ledger(rows: list[LedgerRow], closed: bool, log: dict[str, int] | None
             f"log: {log['records']:,} records, {log['accounted']:,} accounted for, {log['waiting']:,} still to come",
             highlight=False,
         )
+        if log["expired"]:
+            console.print(f"     {log['expired']:,} of them had expired before they could be counted", highlight=False)
     console.print(
         "Events that the collector refused (400) never entered the log; clicks.collected.v1.dlq keeps them.",
         style="dim",

@@ -5,17 +5,16 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from ops.commands.one_line import fail, interrupt, one_line_errors
 from ops.stack import AlreadyRunningError, Part, Stack, StackError
 from ops.stack.model import (
     DATA_VARIABLE,
@@ -58,13 +57,14 @@ def up(
     redis_port: Annotated[int | None, _port_option("redis")] = None,
     flow_port: Annotated[int | None, _port_option("flow")] = None,
     collector_port: Annotated[int | None, _port_option("collector")] = None,
-    services: Annotated[bool, typer.Option(help="Also run the click flow and the collector.")] = True,
+    dashboard_port: Annotated[int | None, _port_option("dashboard")] = None,
+    services: Annotated[bool, typer.Option(help="Also run the click flow, the collector and the dashboard.")] = True,
     foreground: Annotated[bool, typer.Option("--foreground/--detach", help="Stay, and stop it all on Ctrl-C.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Start Kafka, MongoDB, ClickHouse, Redis, the click flow and the collector, and wait until all are healthy."""
+    """Start Kafka, MongoDB, ClickHouse, Redis, the click flow, the collector and the dashboard; wait until healthy."""
     if ports not in ("default", "auto"):
-        _fail(f"--ports is default or auto, not {ports}")
+        fail(f"--ports is default or auto, not {ports}")
     given: dict[Part, int | None] = {
         "kafka": kafka_port,
         "mongo": mongo_port,
@@ -72,16 +72,22 @@ def up(
         "redis": redis_port,
         "flow": flow_port,
         "collector": collector_port,
+        "dashboard": dashboard_port,
     }
     asked: dict[Part, int] = {part: port for part, port in given.items() if port is not None}
-    with _one_line_errors():
+    with one_line_errors(StackError):
         parts = (*PARTS, *SERVICES) if services else PARTS
         stack = Stack(data, ports="auto" if ports == "auto" else asked, brokers=brokers, parts=parts)
-        signal.signal(signal.SIGTERM, _interrupt)
+        signal.signal(signal.SIGTERM, interrupt)
         try:
             stack.start()
         except AlreadyRunningError:
-            _show(_wait_for_running(data), as_json=as_json, title="The stack is running already")
+            state = _wait_for_running(data)
+            _refuse_other_wishes(state, brokers, asked)
+            _show(state, as_json=as_json, title="The stack is running already")
+            missing = [part for part in parts if state.process(part) is None]
+            if missing:
+                typer.echo(f"It runs without {', '.join(missing)}: 'marketplace down', then 'up' starts all.", err=True)
             return
         if foreground:
             _stay(stack, as_json=as_json)
@@ -92,7 +98,7 @@ def up(
 
 def down(data: DataOption = Path(DEFAULT_DATA_DIR), as_json: JsonOption = False) -> None:
     """Stop everything; the data stays."""
-    with _one_line_errors():
+    with one_line_errors(StackError):
         running = running_state(data) is not None
         started = time.monotonic()
         Stack(data, external={}).stop()
@@ -115,6 +121,20 @@ def status(data: DataOption = Path(DEFAULT_DATA_DIR), as_json: JsonOption = Fals
     _show(state, as_json=as_json, title=f"The stack is {state.phase}")
     if not all(info.healthy for info in state.processes):
         raise typer.Exit(1)
+
+
+def _refuse_other_wishes(state: StackState, brokers: int | None, asked: Mapping[Part, int]) -> None:
+    """Fail where a stack runs otherwise than it was asked for just now: nothing of it can be changed while it runs."""
+    wishes = []
+    if brokers is not None and brokers != state.brokers:
+        wishes.append(f"--brokers {brokers} (it has {state.brokers})")
+    for part, port in asked.items():
+        process = state.process(part)
+        actual = None if process is None else state.ports.get(process.name)
+        if port != actual:
+            wishes.append(f"--{part}-port {port} (it is {'not ours' if actual is None else actual})")
+    if wishes:
+        raise StackError(f"the stack is running already, without {', '.join(wishes)}: 'marketplace down' first")
 
 
 def _stay(stack: Stack, *, as_json: bool) -> None:
@@ -157,6 +177,9 @@ def _show(state: StackState, *, as_json: bool, title: str) -> None:
     logs = {str(Path(info.log).parent) for info in state.processes if info.log}
     for folder in sorted(logs):
         console.print(f" logs are in {os.path.relpath(folder)}", highlight=False, soft_wrap=True)
+    dashboard = state.process("dashboard")
+    if dashboard is not None and dashboard.healthy:
+        typer.echo(f" the dashboard is at {dashboard.url}")
     for info in state.processes:
         if not info.healthy:
             typer.echo(f"{info.name} is {info.state}: {info.problem or 'no answer yet'}")
@@ -167,25 +190,3 @@ def _row(info: ProcessInfo) -> tuple[str, ...]:
     shown = "healthy" if info.healthy else info.state
     pid = "elsewhere" if info.external else str(info.pid or "")
     return info.name, shown, pid, ready, str(info.restarts), info.url
-
-
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    """Turn an error meant for a person into one line and exit code 1, and Ctrl-C into exit code 130."""
-    try:
-        yield
-    except StackError as error:
-        _fail(str(error))
-    except KeyboardInterrupt:
-        typer.echo("Interrupted; nothing is left running.", err=True)
-        raise typer.Exit(130) from None
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(f"marketplace: {message}", err=True)
-    raise typer.Exit(1)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    del number, frame
-    raise KeyboardInterrupt

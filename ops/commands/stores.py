@@ -15,6 +15,7 @@ from rich.table import Table
 
 from connectors.mongo_stores import MongoStores, connect
 from marketplace.stores import InvalidStore, Store, hash_write_key
+from marketplace.stores import import_key as make_import_key
 from ops.context import load_settings
 from ops.provision import ensure_provisioned
 
@@ -64,12 +65,36 @@ def key(slug: SlugArgument, as_json: JsonOption = False) -> None:
     """Give a store a new write key; the old one stops working within seconds."""
     write_key = secrets.token_hex(_KEY_BYTES)
     with _book() as book:
-        store = book.get(slug)
-        if store is None:
-            known = ", ".join(found.slug for found in book.list_stores()) or "none yet"
-            raise InvalidStore(f"no store {slug}; there are: {known}")
-        book.upsert_store(replace(store, write_key_hash=hash_write_key(write_key)))
+        book.upsert_store(replace(_existing(book, slug), write_key_hash=hash_write_key(write_key)))
     _show_key(slug, write_key, as_json=as_json)
+
+
+def _existing(book: MongoStores, slug: str) -> Store:
+    store = book.get(slug)
+    if store is None:
+        known = ", ".join(found.slug for found in book.list_stores()) or "none yet"
+        raise InvalidStore(f"no store {slug}; there are: {known}")
+    return store
+
+
+def import_key(
+    slug: SlugArgument,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Take the key back and make no other.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Give a store a secret key for importing history; the old one stops working within seconds."""
+    secret = make_import_key(slug, secrets.token_hex(_KEY_BYTES))
+    with _book() as book:
+        store = _existing(book, slug)
+        book.upsert_store(replace(store, import_key_hash=None if revoke else hash_write_key(secret)))
+    if as_json:
+        typer.echo(json.dumps({"store": slug, "import_key": None if revoke else secret}))
+    elif revoke:
+        typer.echo(f"{slug} has no import key any more.")
+    else:
+        typer.echo(f"The import key of {slug}, shown this once:\n\n  {secret}\n")
+        typer.echo("It is secret: whoever has it can write this store's past. Take it back when the import is done:\n")
+        typer.echo(f"  marketplace stores import-key {slug} --revoke")
 
 
 def list_stores(as_json: JsonOption = False) -> None:
@@ -103,5 +128,6 @@ def register(app: typer.Typer) -> None:
     stores = typer.Typer(help="Open stores and give them write keys.", no_args_is_help=True)
     stores.command("create")(create)
     stores.command("key")(key)
+    stores.command("import-key")(import_key)
     stores.command("list")(list_stores)
     app.add_typer(stores, name="stores")

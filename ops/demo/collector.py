@@ -36,7 +36,8 @@ class Collector:
 
     def __init__(self, settings: Settings, log: Path, port: int = 0) -> None:
         self._settings, self._log_path = settings, log
-        self.host, self.port = HOST, port or free_ports(1)[0]
+        free = free_ports(2)
+        self.host, self.port, self._admin_port = HOST, port or free[0], free[1]
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
         self._failures = 0
@@ -65,6 +66,7 @@ class Collector:
             "MARKETPLACE_DATABASE": self._settings.database,
             "MARKETPLACE_COLLECTOR_HOST": self.host,
             "MARKETPLACE_COLLECTOR_PORT": str(self.port),
+            "MARKETPLACE_COLLECTOR_ADMIN_PORT": str(self._admin_port),
             "MARKETPLACE_COLLECTOR_TRUSTED_PROXIES": "127.0.0.1/32",
         }
         command = guarded([sys.executable, "-m", "ingest"], os.getpid())
@@ -114,7 +116,7 @@ class Collector:
 
     def _ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://{HOST}:{self._admin_port}/readyz", timeout=2) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
@@ -14,13 +15,13 @@ from connectors.errors import Unavailable
 from connectors.kafka.reader import PartitionReader
 from connectors.mongo_stores import MongoStores, connect
 from marketplace.settings import Settings
-from marketplace.stores import Store
+from marketplace.stores import Store, hash_write_key, import_key
 from marketplace.topics import CLICKS_COLLECTED
 from ops.demo.collector import Collector
+from ops.demo.served import ServedCollector, ServedFlow, is_served
 from ops.demo.shops import SHOPS, Shop, store_of, write_key
 from ops.demo.stage import Stage
 from ops.flow_runner import FlowOptions, FlowRunner
-from ops.stack.stack import running_state
 
 _TICK_SECONDS: Final = 0.1
 _FLOW_SECONDS: Final = 60.0
@@ -36,11 +37,12 @@ class DemoFailed(Exception):
 
 @dataclass(frozen=True)
 class Opened:
-    """A shop that is open: its store and its write key."""
+    """A shop that is open: its store and its keys."""
 
     shop: Shop
     store: Store
     write_key: str
+    import_key: str
 
 
 def open_shops(
@@ -67,9 +69,27 @@ def open_shops(
             store = store_of(shop, shop.name, seed)
             if shop.name in taken and (fresh or taken[shop.name].write_key_hash != store.write_key_hash):
                 store = store_of(shop, f"{shop.name}-{run}", seed)
+            # The key for history is a real secret, known to this run alone.
+            secret = import_key(store.slug, secrets.token_hex(16))
+            store = replace(store, import_key_hash=hash_write_key(secret))
             book.upsert_store(store)
-            opened.append(Opened(shop, store, write_key(store.slug, seed)))
+            opened.append(Opened(shop, store, write_key(store.slug, seed), secret))
         return opened
+    finally:
+        client.close()
+
+
+def close_history(settings: Settings, opened: list[Opened]) -> None:
+    """Take the keys for history back.
+
+    Raises:
+        Unavailable: Mongo does not answer.
+    """
+    client = connect(settings.urls.mongo)
+    try:
+        book = MongoStores(client, settings.database)
+        for shop in opened:
+            book.upsert_store(replace(shop.store, import_key_hash=None))
     finally:
         client.close()
 
@@ -93,37 +113,32 @@ class Flow(Protocol):
         """Its running processes."""
 
 
-class ServedFlow:
-    """The flow that runs with the stack already; a second one would fence it out.
+class Door(Protocol):
+    """The collector as the demo needs it."""
 
-    Args:
-        folder: The stack's data folder.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.restarts = 0
+    host: str
+    port: int
+    restarts: int
 
     @property
-    def pids(self) -> list[int]:
-        """The service's process."""
-        state = running_state(self._folder)
-        return [p.pid for p in state.processes if p.part == "flow" and p.pid] if state else []
+    def url(self) -> str:
+        """Where it answers."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id while it runs."""
 
     def start(self) -> None:
-        """It runs."""
+        """Start it."""
+
+    def wait_ready(self) -> None:
+        """Wait until it answers."""
 
     def watch(self) -> None:
-        """The stack's supervisor looks after it."""
+        """Start it again if it ended."""
 
     def stop(self) -> None:
-        """It goes on."""
-
-
-def is_served(folder: Path) -> bool:
-    """Whether the stack of a data folder runs the flow itself."""
-    state = running_state(folder)
-    return state is not None and any(process.part == "flow" for process in state.processes)
+        """Stop what was started here."""
 
 
 class Company:
@@ -132,13 +147,16 @@ class Company:
     Args:
         stage: Where the parts are.
         options: How the flow runs.
+        served: The stack's own collector is the one; a collector of the demo's otherwise.
     """
 
-    def __init__(self, stage: Stage, options: FlowOptions) -> None:
+    def __init__(self, stage: Stage, options: FlowOptions, *, served: bool = False) -> None:
         self.stage, self.settings, self._workers = stage, stage.settings, options.workers
         self.clickhouse = ClickHouse(self.settings.urls.clickhouse, self.settings.database)
         self.analytics = Analytics(self.clickhouse)
-        self.collector = Collector(self.settings, stage.logs / "collector.log")
+        self.collector: Door = (
+            ServedCollector(stage.folder) if served else Collector(self.settings, stage.logs / "demo-collector.log")
+        )
         self.flow: Flow = (
             ServedFlow(stage.folder)
             if is_served(stage.folder)

@@ -7,6 +7,7 @@ import heapq
 import itertools
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,23 +20,28 @@ from ops.demo.narrator import Narrator
 from ops.demo.sender import Connection, Sender, Target, first_error
 from ops.demo.traffic import Post, Traffic
 
-LIVE_RATE: Final = 50.0
+DEFAULT_RATE: Final = 10.0
+"""Events per second of all shops together, on average over a day."""
+
+_QUIETEST: Final = 0.6
+_BUSIEST: Final = 1.8
 _CONNECTIONS: Final = 8
 _VISIT_EVENTS: Final = 6.0
 _LOOK_SECONDS: Final = 0.02
 _MAX_PLANNED: Final = 50_000
+_WATCH_SECONDS: Final = 0.1
 
 
 class LiveTraffic:
-    """Visits that begin by chance at a steady rate, each request sent when it is due.
+    """Visits that begin by chance, more of them when the shops are busy, each request sent when it is due.
 
     Args:
         target: The collector.
         seed: Of the visits; when they begin depends on the clock.
-        rate: Events per second, on average.
+        rate: Events per second, on average over a day. At night it is less, and never so little that nothing moves.
     """
 
-    def __init__(self, target: Target, seed: int, rate: float = LIVE_RATE) -> None:
+    def __init__(self, target: Target, seed: int, rate: float = DEFAULT_RATE) -> None:
         self._target, self._seed, self._rate = target, seed, rate
         self.sender = Sender(target, _CONNECTIONS)
         self._stopped = False
@@ -66,13 +72,14 @@ class LiveTraffic:
     async def _plan(self, due: asyncio.Queue[Post | None]) -> None:
         rng, traffic = random.Random(self._seed), Traffic(self._seed, _now_ms())
         planned: list[tuple[int, int, Post]] = []
+        per_ms = self._rate / _VISIT_EVENTS / 1_000
         count, next_visit = itertools.count(), float(_now_ms())
         while not self._stopped:
             now = _now_ms()
             while next_visit <= now and len(planned) < _MAX_PLANNED:
                 for post in traffic.live(now):
                     heapq.heappush(planned, (post.due_ms, next(count), post))
-                next_visit += rng.expovariate(self._rate / _VISIT_EVENTS) * 1_000
+                next_visit += rng.expovariate(per_ms * min(_BUSIEST, max(_QUIETEST, traffic.pulse(now))))
             while planned and planned[0][0] <= now:
                 await due.put(heapq.heappop(planned)[2])
             await asyncio.sleep(_LOOK_SECONDS)
@@ -94,35 +101,45 @@ class LiveRun:
         company: The running collector and flow.
         opened: The shops.
         narrator: Told what happens.
-        seed: Of the traffic.
     """
 
     company: Company
     opened: list[Opened]
     narrator: Narrator
-    seed: int
 
     def run(self, traffic: LiveTraffic) -> None:
-        """Until Ctrl-C, or until something cannot go on.
+        """Send until Ctrl-C, or until something cannot go on.
 
         Raises:
-            SendFailed, FlowFailed: It cannot go on.
+            SendFailed, FlowFailed, DemoFailed: It cannot go on.
         """
         worker = Background(traffic.run, "live")
         worker.start()
-        tile, said_at, before = LiveTile(self.company.settings.urls.redis), time.monotonic(), 0
         try:
-            while worker.is_alive():
-                self.company.watch()
-                worker.join(0.1)
-                if time.monotonic() - said_at >= 1:
-                    said_at = time.monotonic()
-                    sent = traffic.sender.sent.events
-                    self.narrator.say(f"{time.strftime('%H:%M:%S')}  {sent - before:>4} sent  {self._news(tile)}")
-                    before = sent
+            self._watch(worker.is_alive, lambda: traffic.sender.sent.events)
         finally:
             traffic.stop()
         worker.result()
+
+    def follow(self) -> None:
+        """Say what happens of traffic that somebody else sends, until Ctrl-C.
+
+        Raises:
+            FlowFailed, DemoFailed: It cannot go on.
+        """
+        self._watch(lambda: True, None)
+
+    def _watch(self, goes_on: Callable[[], bool], sent: Callable[[], int] | None) -> None:
+        tile, said_at, before = LiveTile(self.company.settings.urls.redis), time.monotonic(), 0
+        while goes_on():
+            self.company.watch()
+            time.sleep(_WATCH_SECONDS)
+            if time.monotonic() - said_at >= 1:
+                said_at = time.monotonic()
+                now = sent() if sent is not None else 0
+                told = f"{now - before:>4} sent  " if sent is not None else ""
+                self.narrator.say(f"{time.strftime('%H:%M:%S')}  {told}{self._news(tile)}")
+                before = now
 
     def _news(self, tile: LiveTile) -> str:
         slugs = {o.store.slug for o in self.opened}

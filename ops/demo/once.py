@@ -39,17 +39,27 @@ class OnceRun:
         narrator: Told how far it is.
         seed: Of the traffic.
         clicks: How many events to send.
+        now_ms: Where their history ends, epoch ms; the present when None.
     """
 
     def __init__(
-        self, company: Company, opened: list[Opened], beginning: Beginning, narrator: Narrator, seed: int, clicks: int
+        self,
+        company: Company,
+        opened: list[Opened],
+        beginning: Beginning,
+        narrator: Narrator,
+        seed: int,
+        clicks: int,
+        now_ms: int | None = None,
     ) -> None:
         self._company, self._opened, self._beginning = company, opened, beginning
         self._narrator, self._seed, self._clicks = narrator, seed, clicks
+        self._now_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
         self._stopwatch = Stopwatch(company.clickhouse, [o.store.slug for o in opened])
         collector = company.collector
         keys = {o.shop.name: o.write_key for o in opened}
         target = Target(collector.host, collector.port, keys, on_accepted=self._stopwatch.note)
+        target.import_keys = {o.shop.name: o.import_key for o in opened}
         self.sender = Sender(target)
         self._steady = min(_STEADY_EVENTS, clicks // 5)
         self.dirt = 0
@@ -65,7 +75,7 @@ class OnceRun:
         """
         posts, steady = self._posts(), self._steady
         self._stopwatch.start()
-        self._stopwatch.sample(FULL_LOAD, self._clicks // 8 // _SAMPLES)
+        self._stopwatch.sample(FULL_LOAD, self._clicks // 32 // _SAMPLES)
         with self._narrator.counting("traffic", f"Sending {self._clicks - steady:,} events", self._clicks - steady):
             self._send(until(posts, self._clicks - steady), 0)
         self._send_dirt()
@@ -81,12 +91,12 @@ class OnceRun:
         Raises:
             SendFailed, FlowFailed, Unavailable: It cannot be.
         """
-        with self._narrator.counting("traffic", f"Sending {self._clicks:,} events of the last days", self._clicks):
+        with self._narrator.counting("traffic", f"Sending {self._clicks:,} events of 30 days", self._clicks):
             self._send(self._posts(), rate)
 
     def _posts(self) -> Iterator[Post]:
         shops = tuple(o.shop for o in self._opened)
-        return Traffic(self._seed, time.time_ns() // 1_000_000, shops).backlog(self._clicks)
+        return Traffic(self._seed, self._now_ms, shops).backlog(self._clicks)
 
     def _send(self, posts: Iterator[Post], rate: float) -> None:
         worker = Background(lambda: self.sender.send_all(posts, rate), "traffic")
@@ -152,19 +162,8 @@ class OnceRun:
         self.dirt = count
 
     def _sum_up(self, audit: Audit) -> Summary:
-        company, sent, agreement = self._company, self.sender.sent, audit.agreement
-        slugs = {o.store.slug for o in self._opened}
-        summary = Summary(seed=self._seed, sent=sent.events, accepted=sent.accepted, data=str(company.stage.folder))
-        summary.rejected_at_the_door = sent.rejected
-        summary.broken_in_the_topic = self.dirt
-        add_ledger(summary, since(company.analytics.ledger(), self._beginning.ledger, slugs))
-        summary.written_twice = audit.records - sent.accepted - self.dirt
-        models = ReadModels(company.settings)
-        try:
-            summary.stores = [store_numbers(company.analytics, models, o) for o in self._opened]
-        finally:
-            models.close()
-        summary.requests, summary.requests_sent_again = sent.requests, sent.retries
+        summary, agreement = self.sum_up(), audit.agreement
+        summary.written_twice = audit.records - summary.accepted - self.dirt
         summary.click_to_queryable_ms = self._stopwatch.of(STEADY).report()
         summary.click_to_queryable_ms_under_full_load = self._stopwatch.of(FULL_LOAD).report()
         summary.oracle = {
@@ -172,8 +171,29 @@ class OnceRun:
             "differences": len(agreement.differences),
             "first": agreement.differences[:_SHOWN],
         }
+        summary.ok = summary.ok and not agreement.differences
+        return summary
+
+    def sum_up(self) -> Summary:
+        """What was sent, what became of it, and each store's numbers, from the tables; ask once they are drained.
+
+        Raises:
+            Unavailable: A part is away.
+        """
+        company, sent = self._company, self.sender.sent
+        slugs = {o.store.slug for o in self._opened}
+        summary = Summary(seed=self._seed, sent=sent.events, accepted=sent.accepted, data=str(company.stage.folder))
+        summary.rejected_at_the_door = sent.rejected
+        summary.broken_in_the_topic = self.dirt
+        add_ledger(summary, since(company.analytics.ledger(), self._beginning.ledger, slugs))
+        models = ReadModels(company.settings)
+        try:
+            summary.stores = [store_numbers(company.analytics, models, o) for o in self._opened]
+        finally:
+            models.close()
+        summary.requests, summary.requests_sent_again = sent.requests, sent.retries
         summary.restarts = {"flow": company.flow.restarts, "collector": company.collector.restarts}
         at_once = sent.events - (self._steady if "steady" in self._narrator.seconds else 0)
-        summary.events_per_second = round(at_once / max(0.01, self._narrator.seconds["traffic"]))
-        summary.ok = not agreement.differences and not summary.ledger_difference and sent.events == self._clicks
+        summary.events_per_second = round(at_once / max(0.01, self._narrator.seconds.get("traffic", 1.0)))
+        summary.ok = not summary.ledger_difference and sent.events == self._clicks
         return summary

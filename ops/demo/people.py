@@ -8,6 +8,7 @@ from itertools import accumulate
 from typing import Any, Final
 
 from ops.demo.places import BROWSERS, NETWORKS, NETWORKS_V6, REFERRERS
+from ops.demo.season import Campaign
 from ops.demo.shops import Shop
 
 _AT_HOME: Final = 0.6
@@ -95,6 +96,9 @@ class Crowd:
     Args:
         shop: The shop.
         rng: Where all chance comes from.
+
+    Attributes:
+        campaign: What brings the next visitors; None for what always brings some.
     """
 
     def __init__(self, shop: Shop, rng: random.Random) -> None:
@@ -104,6 +108,7 @@ class Crowd:
         self._browser = Zipf(len(BROWSERS))
         self._known: list[Person] = []
         self._countries = sorted(NETWORKS)
+        self.campaign: Campaign | None = None
 
     def person(self) -> Person:
         """Somebody new, or somebody who was here before."""
@@ -157,13 +162,20 @@ class Crowd:
 
     def _landing(self) -> dict[str, Any]:
         rng = self._rng
+        if self.campaign is not None:
+            return self._lured(self.campaign)
         _, referrer, query = rng.choices(REFERRERS, weights=[weight for weight, _, _ in REFERRERS])[0]
-        query = query.format(n=rng.randrange(10_000), k=rng.randrange(1, 4))
+        query = query.format(n=rng.randrange(10_000))
         event = self._view()
         event["url"] += f"?{query}" if query else ""
         if referrer:
             event["referrer"] = referrer
         return event
+
+    def _lured(self, campaign: Campaign) -> dict[str, Any]:
+        event = self._view() if campaign.product is None else self._product(campaign.product)
+        event["url"] += f"?{campaign.query.format(n=self._rng.randrange(10_000))}"
+        return {**event, "referrer": campaign.referrer} if campaign.referrer else event
 
     def _next(self, page: str) -> dict[str, Any]:
         rng = self._rng
@@ -178,7 +190,12 @@ class Crowd:
         rng = self._rng
         if rng.random() < 0.3:
             return self.event(type="view", url=self.url(rng.choice(_PAGES)))
-        _, slug = self._products[self._wanted.draw(rng)]
+        if self.campaign is not None and self.campaign.product is not None and rng.random() < 0.5:
+            return self._product(self.campaign.product)
+        return self._product(self._wanted.draw(rng))
+
+    def _product(self, rank: int) -> dict[str, Any]:
+        _, slug = self._products[rank]
         return self.event(type="view", url=self.url(f"/products/{slug}"), product=slug)
 
 

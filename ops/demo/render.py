@@ -32,8 +32,8 @@ def make_console() -> Console:
 def _stores(stores: list[StoreNumbers]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", title="Stores", **_TITLE)
     table.add_column("store", no_wrap=True, overflow="fold")
-    table.add_column("time zone", style="dim")
-    for name in ("clicks", "visitors", "sessions", "bounce", "bots", "clicks in Mongo", "today in Redis"):
+    table.add_column("time zone", style="dim", no_wrap=True)
+    for name in ("clicks", "visitors this month", "sessions", "bounce", "bots", "in Mongo", "today, Redis"):
         table.add_column(name, justify="right")
     for store in stores:
         about = f" ±{store.visitors_error:,.0f}" if store.visitors_error else ""
@@ -73,19 +73,23 @@ def _facts(summary: Summary) -> Table:
     table.add_column("value")
     door = f"{summary.rejected_at_the_door:,} refused at the door" if summary.rejected_at_the_door else "none refused"
     rate = f"{summary.events_per_second:,}/s"
-    table.add_row("sent", f"{summary.sent:,} events, {rate}: {summary.accepted:,} accepted, {door}")
-    table.add_row("besides", f"{summary.broken_in_the_topic} broken records put on the topic, {_again(summary)}")
+    if summary.sent:
+        table.add_row("sent", f"{summary.sent:,} events, {rate}: {summary.accepted:,} accepted, {door}")
+    if summary.sent:
+        table.add_row("besides", f"{summary.broken_in_the_topic} broken records put on the topic, {_again(summary)}")
     for what, fresh in (
         ("click to queryable", summary.click_to_queryable_ms),
         ("  under full load", summary.click_to_queryable_ms_under_full_load),
     ):
         if fresh.get("samples"):
             table.add_row(what, f"p50 {fresh['p50']:,} ms, p99 {fresh['p99']:,} ms, of {fresh['samples']} events")
-    table.add_row("time", ", ".join(f"{name} {seconds:.1f} s" for name, seconds in summary.seconds.items()))
+    if summary.seconds:
+        table.add_row("time", ", ".join(f"{name} {seconds:.1f} s" for name, seconds in summary.seconds.items()))
     restarts = sum(summary.restarts.values())
     if restarts:
         table.add_row("restarts", ", ".join(f"{name} {count}" for name, count in summary.restarts.items()))
-    table.add_row("oracle", _verdict(summary))
+    if summary.oracle:
+        table.add_row("oracle", _verdict(summary))
     for line in summary.oracle.get("first", []):
         table.add_row("", Text(line, style="red"))
     return table

@@ -58,6 +58,7 @@ class Target:
     Attributes:
         host, port: The collector.
         write_keys: By the shop's name.
+        import_keys: The same, for history.
         patience_seconds: For how long one request is tried again.
         on_accepted: Told each request of which every event was accepted, and when (monotonic seconds).
     """
@@ -67,6 +68,7 @@ class Target:
     write_keys: Mapping[str, str]
     patience_seconds: float = 120.0
     on_accepted: Callable[[Post, float], None] = field(default=lambda post, at: None)
+    import_keys: Mapping[str, str] = field(default_factory=dict)
 
 
 class Pace:
@@ -213,14 +215,17 @@ class Connection:
         elif post.encoding == "zstd":
             body = zstd.compress(body)
         lines = [
-            "POST /v1/collect HTTP/1.1",
+            f"POST /v1/{'import' if post.history else 'collect'} HTTP/1.1",
             f"host: {self._target.host}:{self._target.port}",
             "content-type: application/json",
             f"content-length: {len(body)}",
-            f"x-write-key: {self._target.write_keys[post.shop.name]}",
             f"x-forwarded-for: {post.address}",
-            f"origin: https://{post.shop.domain}",
         ]
+        if post.history:
+            lines.append(f"authorization: Bearer {self._target.import_keys[post.shop.name]}")
+        else:
+            lines.append(f"x-write-key: {self._target.write_keys[post.shop.name]}")
+            lines.append(f"origin: https://{post.shop.domain}")
         lines += [f"user-agent: {post.user_agent}"] if post.user_agent else []
         lines += [f"content-encoding: {post.encoding}"] if post.encoding else []
         lines += ["dnt: 1", "sec-gpc: 1"] if post.opted_out else []

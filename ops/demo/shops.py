@@ -42,7 +42,13 @@ class Shop:
 
     def products(self) -> list[tuple[str, str]]:
         """Ids and slugs, the most wanted first."""
-        pairs = [f"{adjective}-{noun}" for noun in self.nouns for adjective in self.adjectives]
+        # Every kind has its best sellers: the first of all kinds are wanted more than the last of one.
+        ranked = sorted(
+            (place + kind, kind, f"{adjective}-{noun}")
+            for kind, noun in enumerate(self.nouns)
+            for place, adjective in enumerate(self.adjectives)
+        )
+        pairs = [slug for _, _, slug in ranked]
         return [(f"{self.name[:3]}-{at:03d}", slug) for at, slug in enumerate(pairs, 1)]
 
 
@@ -63,7 +69,7 @@ SHOPS: Final[tuple[Shop, ...]] = (
         0.55,
         "DE",
         ("steel", "folding", "cargo", "gravel", "touring", "electric"),
-        ("bike", "frame", "fork", "wheelset", "saddle", "pannier", "lamp", "lock", "bell", "pump"),
+        ("bike", "roadster", "commuter", "tandem", "mixte", "racer"),
     ),
     Shop(
         "mumbai-spices",
@@ -90,8 +96,8 @@ SHOPS: Final[tuple[Shop, ...]] = (
         "Australia/Lord_Howe",
         0.2,
         "AU",
-        ("short", "long", "foam", "wooden"),
-        ("board", "fin", "leash", "wax", "wetsuit", "towel", "poncho"),
+        ("classic", "retro", "swift", "soft-top", "twin-fin"),
+        ("longboard", "shortboard", "funboard", "fish", "bodyboard", "paddleboard"),
         honours_opt_out=False,
     ),
 )
@@ -108,7 +114,8 @@ def store_of(shop: Shop, slug: str, seed: int) -> Store:
         slug=slug,
         title=shop.title,
         timezone=shop.timezone,
-        domains=(f"{shop.name}.example",),
+        # The sample pages are on this machine: from one to the next is no referral.
+        domains=(f"{shop.name}.example", "127.0.0.1", "localhost"),
         write_key_hash=hash_write_key(write_key(slug, seed)),
         visitor_secret=_digest("visitors", seed, slug, 32),
         blocked_networks=(OFFICE_NETWORK,) if shop.blocks_office else (),

@@ -11,8 +11,9 @@ from typing import Final
 
 from marketplace.settings import DEFAULT_DATA_DIR, Settings
 from marketplace.settings import Urls as SettingsUrls
+from ops.demo.served import service_settings
 from ops.stack import Stack, Urls, running_urls
-from ops.stack.model import DEFAULT_PORTS, PARTS, URL_VARIABLES
+from ops.stack.model import DEFAULT_PORTS, PARTS, SERVICES, URL_VARIABLES
 from ops.stack.ports import is_free
 from ops.stack.reaper import start_time
 
@@ -55,18 +56,19 @@ class Stage:
                 shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def open_stage(data: Path | None, *, once: bool, brokers: int) -> Stage:
+def open_stage(data: Path | None, *, once: bool, brokers: int, workers: int = 1) -> Stage:
     """Take the parts that run, or start them.
 
     Parts are taken from the environment's URLs. A check (``once``) without a folder has a temporary stack of its own;
-    otherwise a stack that runs on the data folder is used, or one is started there.
+    otherwise a stack that runs on the data folder is used, or one is started there. Open shops are served by the
+    stack's own services; a check brings its own, so that it can tell what they do from the outside.
 
     Raises:
         StackError: A part cannot be started.
     """
     remove_abandoned()
     folder = (data or Path(DEFAULT_DATA_DIR)).resolve()
-    if all(os.environ.get(URL_VARIABLES[part]) for part in PARTS):
+    if once and all(os.environ.get(URL_VARIABLES[part]) for part in PARTS):
         return _elsewhere(Urls(*(os.environ[URL_VARIABLES[part]] for part in PARTS)), data, once=once)
     # A check of every number has a stack of its own: it must not leave its shops among somebody's stores.
     temporary = once and data is None
@@ -77,7 +79,13 @@ def open_stage(data: Path | None, *, once: bool, brokers: int) -> Stage:
         folder = _temporary_folder()
     # The usual ports are what people and other commands look for; a stack of a minute must not quarrel about them.
     usual = not temporary and all(is_free(port) for port in DEFAULT_PORTS.values())
-    stack = Stack(folder, ports="default" if usual else "auto", brokers=brokers)
+    stack = Stack(
+        folder,
+        ports="default" if usual else "auto",
+        brokers=brokers,
+        parts=PARTS if once else (*PARTS, *SERVICES),
+        service_settings=service_settings(folder, workers),
+    )
     stage = Stage(_settings(Urls(), folder), folder, stack, temporary)
     try:
         stack.start()

@@ -27,6 +27,7 @@ class Scene:
         times: Overrides what the client says of an event's time (epoch ms), by event id.
         raw: A body that is sent instead of the events.
         ordinary: Every event of it will be in the facts.
+        history: It is so long ago that it is imported.
     """
 
     visit: Visit
@@ -36,6 +37,7 @@ class Scene:
     times: dict[str, int] = field(default_factory=dict)
     raw: bytes | None = None
     ordinary: bool = False
+    history: bool = False
 
 
 def _whole(visit: Visit) -> Scene:
@@ -230,3 +232,8 @@ KINDS: Final[tuple[tuple[float, SceneMaker], ...]] = (
     (0.3, unreadable),
 )
 """How often each kind of visit comes, in percent or nearly so."""
+
+LIVE_ONLY: Final = frozenset(
+    {late_by_hours, late_by_days, too_late, wrong_clock, from_the_future, year_1970, year_2099, timeless}
+)
+"""Troubles with clocks: whoever imports history tells when it was, and is believed."""

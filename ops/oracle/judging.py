@@ -31,7 +31,7 @@ def real_time(event: Event) -> tuple[int, tuple[str, ...]]:
         return received, ()
     if sent is not None and event.origin != "import":
         when = received - max(0, sent - occurred)
-        return when, ("clock_corrected",) if when != occurred else ()
+        return when, ("clock_corrected",) if abs(when - occurred) > _MINUTE_MS else ()
     if occurred > received:
         return received, ("future_clamped",)
     return occurred, ()

@@ -100,4 +100,6 @@ _CHECKS: Final[Mapping[Part, Check]] = {
     "redis": _redis,
     "flow": _http("/healthz"),
     "collector": _http("/readyz"),
+    "dashboard": _http("/_stcore/health"),
+    "traffic": _http("/healthz"),
 }

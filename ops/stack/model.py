@@ -8,11 +8,11 @@ from typing import Final, Literal
 
 import msgspec
 
-Part = Literal["kafka", "mongo", "clickhouse", "redis", "flow", "collector"]
+Part = Literal["kafka", "mongo", "clickhouse", "redis", "flow", "collector", "dashboard", "traffic"]
 
 PARTS: Final[tuple[Part, ...]] = ("kafka", "mongo", "clickhouse", "redis")
-SERVICES: Final[tuple[Part, ...]] = ("flow", "collector")
-"""The product's own processes, which use the parts."""
+SERVICES: Final[tuple[Part, ...]] = ("flow", "collector", "dashboard")
+"""The product's own processes, which use the parts. `traffic` is none of them: only a demo asks for it, later."""
 
 TITLES: Final[Mapping[Part, str]] = {
     "kafka": "Kafka",
@@ -21,6 +21,8 @@ TITLES: Final[Mapping[Part, str]] = {
     "redis": "Redis (Valkey)",
     "flow": "click flow",
     "collector": "collector",
+    "dashboard": "dashboard",
+    "traffic": "demo traffic",
 }
 DEFAULT_PORTS: Final[Mapping[Part, int]] = {
     "kafka": 19092,
@@ -29,9 +31,11 @@ DEFAULT_PORTS: Final[Mapping[Part, int]] = {
     "redis": 16379,
     "flow": 19464,
     "collector": 8700,
+    "dashboard": 8501,
 }
 URL_VARIABLES: Final[Mapping[Part, str]] = {part: f"MARKETPLACE_{part.upper()}_URL" for part in PARTS}
 PORT_VARIABLES: Final[Mapping[Part, str]] = {part: f"MARKETPLACE_{part.upper()}_PORT" for part in (*PARTS, *SERVICES)}
+ADMIN_PORT_VARIABLE: Final = "MARKETPLACE_COLLECTOR_ADMIN_PORT"
 DATA_VARIABLE: Final = "MARKETPLACE_DATA"
 DEFAULT_DATA_DIR: Final = ".marketplace"
 

@@ -1,15 +1,15 @@
 """From what was asked for to what is started: which ports, which command lines."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from ops.stack import specs
 from ops.stack.errors import StackError
 from ops.stack.job import Job
-from ops.stack.kafka_jars import ensure_jars, find_java
-from ops.stack.model import DEFAULT_PORTS, PARTS, Part, read_state
+from ops.stack.kafka_archive import prepared_kafka
+from ops.stack.model import ADMIN_PORT_VARIABLE, DEFAULT_PORTS, PARTS, PORT_VARIABLES, SERVICES, Part, read_state
 from ops.stack.ports import check_free, free_ports, is_free
 
 Ports = Literal["default", "auto"] | Mapping[Part, int]
@@ -24,6 +24,7 @@ class Plan:
     parts: frozenset[Part]
     external: Mapping[Part, str]
     start_timeout_seconds: float
+    service_settings: Mapping[str, str] = field(default_factory=dict)
 
     def job(self, data_dir: Path) -> Job:
         """Work out the job for a data folder, downloading what is missing.
@@ -41,13 +42,20 @@ class Plan:
         names = specs.port_names(own, brokers)
         ports = choose_ports(names, self.ports, brokers, remembered)
         check_free({name: (part, ports[name]) for name, part in names.items()})
+        urls = specs.urls_of(ports, brokers, external)
+        services = [service for service in SERVICES if service in own]
+        # Each service knows where the others listen, so that a page of one can link to another.
+        settings = {PORT_VARIABLES[name]: str(ports[name]) for name in services}
+        if specs.COLLECTOR_ADMIN in ports:
+            settings[ADMIN_PORT_VARIABLE] = str(ports[specs.COLLECTOR_ADMIN])
+        settings |= self.service_settings
         return Job(
             data_dir=str(data_dir),
             brokers=brokers,
             ports=ports,
-            urls=specs.urls_of(ports, brokers, external),
+            urls=urls,
             specs=_specs(data_dir, own, ports, brokers)
-            + specs.service_specs(data_dir, own, ports, specs.urls_of(ports, brokers, external)),
+            + [specs.service_spec(name, data_dir, ports[name], urls, settings) for name in services],
             external=external,
             start_timeout_seconds=self.start_timeout_seconds,
         )
@@ -58,8 +66,8 @@ def choose_ports(
 ) -> dict[str, int]:
     """A port for every name of `specs.port_names`.
 
-    A port asked for is taken as it is; one nobody asked for is that of the last time, else the usual one. `auto` and
-    the controllers' ports, which no client uses, give way when somebody else has them by now.
+    A port asked for is taken as it is; one nobody asked for is that of the last time, else the usual one. `auto`, the
+    controllers' and the collector's admin port, which no client uses, give way when somebody else has them by now.
     """
     fallback = dict(zip(names, free_ports(len(names)), strict=True))
     exact: Mapping[Part, int] = asked if isinstance(asked, Mapping) else {}
@@ -67,7 +75,9 @@ def choose_ports(
     chosen: dict[str, int] = {}
     for name, part in names.items():
         last = remembered.get(name)
-        if asked == "auto" or name.endswith("-controller"):
+        if name == specs.COLLECTOR_ADMIN and asked != "auto" and last is None:
+            last = chosen["collector"] + 1
+        if asked == "auto" or name.endswith("-controller") or name == specs.COLLECTOR_ADMIN:
             chosen[name] = last if last is not None and is_free(last) else fallback[name]
         elif part in exact:
             chosen[name] = exact[part] + _place(name, part, brokers)
@@ -90,8 +100,7 @@ def _specs(data_dir: Path, own: frozenset[Part], ports: Mapping[str, int], broke
         folder.mkdir(exist_ok=True)
     processes: list[specs.ProcessSpec] = []
     if "kafka" in own:
-        java = find_java()
-        processes += specs.kafka_specs(folders["kafka"], ports, brokers, java, ensure_jars())
+        processes += specs.kafka_specs(folders["kafka"], ports, brokers, prepared_kafka())
     if "mongo" in own:
         processes.append(specs.mongo_spec(folders["mongo"], urls, ports["mongo"]))
     if "clickhouse" in own:

@@ -1,32 +1,39 @@
 """The command line of every part: what is started, where it keeps its data, where it listens."""
 
 import base64
+import os
 import shutil
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from ops.stack.errors import StackError
 from ops.stack.guard import prepared_once
-from ops.stack.model import PARTS, Part, Urls
+from ops.stack.model import ADMIN_PORT_VARIABLE, PARTS, Part, Urls
 from ops.stack.ports import HOST
 
 _PACKAGE_ROOT: Final = str(Path(__file__).resolve().parents[2])
 _THIRTY_DAYS_SECONDS: Final = 30 * 24 * 3600
+COLLECTOR_ADMIN: Final = "collector-admin"
+"""The collector's second port."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """One process to run. `command` is for the guard; `url` is where it answers."""
+    """One process to run. `command` is for the guard; `url` is where it answers, `check_url` where it tells its health.
+
+    An empty `check_url` means the same as `url`.
+    """
 
     name: str
     part: Part
     command: list[str]
     url: str
     environment: dict[str, str] = field(default_factory=dict)
+    check_url: str = ""
 
 
 def kafka_names(brokers: int) -> list[str]:
@@ -43,6 +50,8 @@ def port_names(parts: frozenset[Part], brokers: int) -> dict[str, Part]:
             names.update({f"{name}-controller": part for name in kafka_names(brokers)})
         else:
             names[part] = part
+        if part == "collector":
+            names[COLLECTOR_ADMIN] = part
     return names
 
 
@@ -86,22 +95,34 @@ def redis_spec(data_dir: Path, urls: Urls, port: int) -> ProcessSpec:
     return ProcessSpec("redis", "redis", command, urls.redis)
 
 
-def service_specs(data_dir: Path, own: frozenset[Part], ports: Mapping[str, int], urls: Urls) -> list[ProcessSpec]:
-    """The click flow and the collector, as far as they are asked for. They wait until the parts answer."""
+_MODULES: Final[Mapping[Part, str]] = {
+    "flow": "ops.flow_service",
+    "collector": "ingest",
+    "dashboard": "dashboards",
+    "traffic": "ops.demo.traffic_service",
+}
+
+
+def service_spec(
+    service: Part, data_dir: Path, port: int, urls: Urls, variables: Mapping[str, str] | None = None
+) -> ProcessSpec:
+    """One of the product's own processes; it waits until the parts answer.
+
+    Args:
+        service: Which.
+        data_dir: The stack's data folder.
+        port: Where it listens.
+        urls: Where the parts answer.
+        variables: Further settings by their names in the environment.
+    """
     environment = {f"MARKETPLACE_{part.upper()}_URL": urls.of(part) for part in PARTS if urls.of(part)}
-    environment |= {"MARKETPLACE_DATA": str(data_dir), "PYTHONPATH": _PACKAGE_ROOT}
-    modules: dict[Part, str] = {"flow": "ops.flow_service", "collector": "ingest"}
-    return [
-        ProcessSpec(
-            service,
-            service,
-            [sys.executable, "-m", module],
-            f"http://{HOST}:{ports[service]}",
-            {**environment, f"MARKETPLACE_{service.upper()}_PORT": str(ports[service])},
-        )
-        for service, module in modules.items()
-        if service in own
-    ]
+    environment |= {"MARKETPLACE_DATA": str(data_dir), "PYTHONPATH": _PACKAGE_ROOT, **(variables or {})}
+    environment[f"MARKETPLACE_{service.upper()}_PORT"] = str(port)
+    command = [sys.executable, "-m", _MODULES[service]]
+    # The collector tells its health where the public does not ask.
+    admin_port = environment.get(ADMIN_PORT_VARIABLE) if service == "collector" else None
+    check_url = f"http://{HOST}:{admin_port}" if admin_port else ""
+    return ProcessSpec(service, service, command, f"http://{HOST}:{port}", environment, check_url)
 
 
 def _redis_program() -> str:
@@ -116,8 +137,30 @@ def _redis_program() -> str:
     return program
 
 
-def kafka_specs(data_dir: Path, ports: Mapping[str, int], brokers: int, java: str, jars: Path) -> list[ProcessSpec]:
-    """One KRaft node per broker, each broker and controller in one."""
+def kafka_java(java: str, jars: Path, archive: Path | None = None) -> list[str]:
+    """The beginning of every command line of Kafka.
+
+    A broker of one machine is idle most of its life and started often: code that is compiled quickly and a collector
+    without threads of its own are up in half the processor time. `MARKETPLACE_KAFKA_OPTS` comes last and wins.
+    """
+    run = [java, "-cp", f"{jars}/*", "-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+    run += [f"-XX:SharedArchiveFile={archive}", "-Xlog:cds=off", "-Xlog:cds+dynamic=off"] if archive else []
+    run += ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"]
+    return [*run, "-Djava.awt.headless=true", *os.environ.get("MARKETPLACE_KAFKA_OPTS", "").split()]
+
+
+def kafka_specs(
+    data_dir: Path, ports: Mapping[str, int], brokers: int, java: Sequence[str], options: Sequence[str] = ()
+) -> list[ProcessSpec]:
+    """One KRaft node per broker, each broker and controller in one.
+
+    Args:
+        data_dir: Kafka's own folder.
+        ports: By the names of `port_names`.
+        brokers: How many.
+        java: What `kafka_java` gave.
+        options: Of Java, for the broker only and not for what formats its storage.
+    """
     identity = data_dir / f"cluster-of-{brokers}.id"
     others = [path for path in data_dir.glob("cluster-of-*.id") if path != identity]
     if others:
@@ -135,12 +178,9 @@ def kafka_specs(data_dir: Path, ports: Mapping[str, int], brokers: int, java: st
         properties.write_text(
             _kafka_properties(folder, node, ports[name], ports[f"{name}-controller"], voters, brokers)
         )
-        run = [java, "-cp", f"{jars}/*", "-Xmx512m", "-Xms256m", "-XX:+UseG1GC"]
-        run += ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"]
-        run += ["-Djava.awt.headless=true"]
-        format_storage = [*run, "kafka.tools.StorageTool", "format", "-t", identity.read_text().strip()]
+        format_storage = [*java, "kafka.tools.StorageTool", "format", "-t", identity.read_text().strip()]
         format_storage += ["-c", str(properties), "--ignore-formatted"]
-        command = prepared_once(folder / "formatted", format_storage, [*run, "kafka.Kafka", str(properties)])
+        command = prepared_once(folder / "formatted", format_storage, [*java, *options, "kafka.Kafka", str(properties)])
         specs.append(ProcessSpec(name, "kafka", command, f"{HOST}:{ports[name]}"))
     return specs
 
@@ -178,7 +218,6 @@ def _kafka_properties(folder: Path, node: int, port: int, controller_port: int, 
         # After a kill the controller must first miss the dead broker; the defaults make a restart wait 9 s longer.
         "broker.session.timeout.ms": 3000,
         "broker.heartbeat.interval.ms": 500,
-        "controlled.shutdown.enable": str(brokers > 1).lower(),
         "log.segment.bytes": 128 * 1024 * 1024,
         "message.max.bytes": 10 * 1024 * 1024,
         "replica.fetch.max.bytes": 10 * 1024 * 1024,

@@ -15,13 +15,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
-from ops.stack.control import announce_death, wish_restart
+from ops.stack.control import announce_death, wish_process, wish_restart
 from ops.stack.errors import StackError
 from ops.stack.job import Job
 from ops.stack.model import PARTS, URL_VARIABLES, Part, ProcessInfo, StackState, Urls, read_state
 from ops.stack.plan import Plan, Ports
 from ops.stack.process import tail
 from ops.stack.reaper import kill_group, start_time
+from ops.stack.specs import ProcessSpec
 
 _POLL_SECONDS: Final = 0.05
 _NOTICE_SECONDS: Final = 10.0
@@ -43,6 +44,7 @@ class Stack:
         parts: what to run; everything by default.
         external: URLs of parts that run elsewhere; by default those in the environment (`MARKETPLACE_KAFKA_URL`, ...).
         start_timeout_seconds: how long the parts may take until they are healthy.
+        service_settings: settings of the product's own processes, by their names in the environment.
     """
 
     def __init__(
@@ -54,11 +56,13 @@ class Stack:
         parts: Collection[Part] = PARTS,
         external: Mapping[Part, str] | None = None,
         start_timeout_seconds: float = 90.0,
+        service_settings: Mapping[str, str] | None = None,
     ) -> None:
         if external is None:
             external = {part: os.environ[name] for part, name in URL_VARIABLES.items() if os.environ.get(name)}
         self.data_dir = Path(data_dir).resolve()
-        self._plan = Plan(ports, brokers, frozenset(parts), external, start_timeout_seconds)
+        settings = service_settings or {}
+        self._plan = Plan(ports, brokers, frozenset(parts), external, start_timeout_seconds, settings)
         self._start_timeout_seconds = start_timeout_seconds
         self._supervisor: subprocess.Popen[bytes] | None = None
 
@@ -176,6 +180,21 @@ class Stack:
         info = self.process(name)
         wish_restart(self.data_dir, info.name)
         self._wait_until_replaced(info.name, info.pid)
+
+    def run(self, spec: ProcessSpec) -> None:
+        """Let the supervisor run a further process, or another one in place of that of its name; see `wait_healthy`.
+
+        Raises:
+            StackError: no supervisor runs, or it does not listen.
+        """
+        before = self.state().process(spec.name)
+        pid = before.pid if before is not None else None
+        wish_process(self.data_dir, spec)
+        deadline = time.monotonic() + _NOTICE_SECONDS + _STOP_SECONDS
+        while (info := self.state().process(spec.name)) is None or info.pid in (None, pid):
+            if running_state(self.data_dir) is None or time.monotonic() > deadline:
+                raise StackError(f"the supervisor does not start {spec.name}")
+            time.sleep(_POLL_SECONDS)
 
     def wait_healthy(self, name: str, timeout_seconds: float = 60.0) -> None:
         """Wait until a process passes its health check.

@@ -8,7 +8,6 @@ import logging
 import os
 import select
 import signal
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,12 +18,14 @@ from typing import Final
 
 from ops.stack import policy
 from ops.stack.control import take_wishes
+from ops.stack.ending import STOP_SECONDS, Reaper, stop_in_order
 from ops.stack.health import NotHealthyError, check
 from ops.stack.job import Job
-from ops.stack.model import Part, StackState, write_state
+from ops.stack.model import StackState, write_state
 from ops.stack.policy import ProcessState
 from ops.stack.process import Child, rotate, tail
 from ops.stack.reaper import start_time
+from ops.stack.specs import ProcessSpec
 from ops.stack.watched import Watched
 
 _LOG: Final = logging.getLogger("ops.stack.supervisor")
@@ -33,14 +34,7 @@ _STEADY_TICK_SECONDS: Final = 0.2
 _STARTING_CHECK_SECONDS: Final = 0.15
 _STEADY_CHECK_SECONDS: Final = 5.0
 _CHECK_TIMEOUT_SECONDS: Final = 5.0
-_STOP_SECONDS: Final = 10.0
 _ROTATE_SECONDS: Final = 5.0
-#: Kafka goes last: the others stop without it, it is the one that others write to until the end.
-_STOP_ORDER: Final[tuple[tuple[Part, ...], ...]] = (
-    ("collector", "flow"),
-    ("clickhouse", "redis", "mongo"),
-    ("kafka",),
-)
 
 
 class Supervisor:
@@ -56,12 +50,7 @@ class Supervisor:
             Watched(part, part, url, policy.started(now)) for part, url in job.external.items()
         ]
         self._checks = ThreadPoolExecutor(max(1, len(self._watched)), thread_name_prefix="check")
-        self._reaper = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(Path(__file__).with_name("reaper.py"))],
-            stdin=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        self._reaper = Reaper()
         self._started = time.monotonic()
         self._phase = "starting"
         self._problem = ""
@@ -129,20 +118,32 @@ class Supervisor:
         assert watched.spec is not None
         watched.child = Child(watched.spec, self._log(watched))
         watched.next_check = 0.0
-        self._tell_reaper(f"{watched.child.pid} {watched.child.start or 0}")
+        self._reaper.watch(watched.child)
         _LOG.info("started %s as process %d", watched.name, watched.child.pid)
 
     def _read_wishes(self) -> None:
         wishes = take_wishes(self._data_dir)
         self._expected_deaths |= wishes.expected_deaths
         self._restarts_wanted |= wishes.restart
+        for spec in wishes.run:
+            self._adopt(spec)
+
+    def _adopt(self, spec: ProcessSpec) -> None:
+        """Run a further process, or another one in place of that of its name."""
+        known = next((watched for watched in self._watched if watched.name == spec.name), None)
+        if known is not None:
+            known.spec, known.url = spec, spec.url
+            self._restarts_wanted.add(spec.name)
+        else:
+            self._watched.append(Watched(spec.name, spec.part, spec.url, policy.started(_now_ms()), spec))
+            self._start(self._watched[-1])
 
     def _look_after(self, watched: Watched) -> None:
         now_ms = _now_ms()
         child = watched.child
         if watched.name in self._restarts_wanted:
             self._restarts_wanted.discard(watched.name)
-            watched.restart_by = time.monotonic() + _STOP_SECONDS
+            watched.restart_by = time.monotonic() + STOP_SECONDS
             if child is not None:
                 child.terminate()
         if child is not None:
@@ -150,7 +151,7 @@ class Supervisor:
             if code is not None:
                 watched.child = None
                 watched.healthy = False
-                self._tell_reaper(f"{child.pid} 0")
+                self._reaper.forget(child)
                 self._note_exit(watched, child.pid, code, now_ms)
             elif self._hangs(watched, now_ms):
                 child.kill()
@@ -195,7 +196,7 @@ class Supervisor:
                 self._note_health(watched, error)
         alive = watched.spec is None or watched.child is not None
         if alive and now >= watched.next_check:
-            watched.checking = self._checks.submit(check, watched.part, watched.url, _CHECK_TIMEOUT_SECONDS)
+            watched.checking = self._checks.submit(check, watched.part, watched.check_url, _CHECK_TIMEOUT_SECONDS)
 
     def _note_health(self, watched: Watched, error: BaseException | None) -> None:
         watched.healthy = error is None
@@ -206,7 +207,7 @@ class Supervisor:
         was = watched.life.state
         watched.life = policy.healthy(watched.life, _now_ms())
         if watched.ready_ms is None:
-            watched.ready_ms = int((time.monotonic() - self._started) * 1000)
+            watched.ready_ms = int((time.monotonic() - watched.born) * 1000)
         if was is not watched.life.state:
             _LOG.info("%s is healthy", watched.name)
 
@@ -226,31 +227,11 @@ class Supervisor:
         _LOG.error("%s", problem)
 
     def _stop_all(self) -> None:
-        for parts in _STOP_ORDER:
-            group = [watched for watched in self._watched if watched.part in parts and watched.child is not None]
-            for watched in group:
-                assert watched.child is not None
-                watched.child.terminate()
-            deadline = time.monotonic() + _STOP_SECONDS
-            for watched in group:
-                assert watched.child is not None
-                if not watched.child.wait(deadline):
-                    _LOG.warning("%s did not stop in %.0f s and is killed", watched.name, _STOP_SECONDS)
-                    watched.child.kill()
-                    watched.child.wait(time.monotonic() + _STOP_SECONDS)
-                watched.child = None
-                watched.healthy = False
+        stop_in_order(self._watched)
         for watched in self._watched:
             watched.life = policy.stopped(watched.life, _now_ms())
         self._checks.shutdown(wait=False, cancel_futures=True)
-        assert self._reaper.stdin is not None
-        self._reaper.stdin.close()
-        self._reaper.wait(_STOP_SECONDS)
-
-    def _tell_reaper(self, line: str) -> None:
-        assert self._reaper.stdin is not None
-        self._reaper.stdin.write(f"{line}\n")
-        self._reaper.stdin.flush()
+        self._reaper.close()
 
     def _log(self, watched: Watched) -> Path:
         return self._logs / f"{watched.name}.log"

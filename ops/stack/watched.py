@@ -1,7 +1,8 @@
 """One process of the stack as its supervisor sees it."""
 
+import time
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ops.stack.model import Part, ProcessInfo
@@ -26,6 +27,12 @@ class Watched:
     checking: "Future[None] | None" = None
     next_check: float = 0.0
     restart_by: float | None = None
+    born: float = field(default_factory=time.monotonic)
+
+    @property
+    def check_url(self) -> str:
+        """Where it tells its health."""
+        return self.spec.check_url or self.url if self.spec is not None else self.url
 
     def info(self, log: Path) -> ProcessInfo:
         """What the state file says about it."""

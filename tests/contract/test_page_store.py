@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterator
 
-import pyarrow as pa
 import pytest
 
-from connectors.clickhouse import ClickHouse
 from flows.clicks.machine import Machine
-from flows.clicks.page_store import ClickHousePages, read_fences
-from flows.clicks.pages import PageStore
-from flows.clicks.rows import BatchResult
-from flows.clicks.structure import structure_of
-from marketplace.tables import FENCED_TABLES, TABLES
-from ops.oracle import LogRecord, Numbers, RollupKey
+from flows.clicks.pages import MANY_HOURS
+from marketplace.tables import FENCED_TABLES
 from tests.clicks_kit import (
     AGENTS,
-    GOOGLEBOT,
     LOOKUPS,
     STORES,
     FixedStores,
@@ -29,86 +19,11 @@ from tests.clicks_kit import (
     differences,
     event,
     expected_ledger,
-    machine_on,
-    ms,
     oracle,
     visitor_of,
 )
-from tests.clicks_kit_pages import MemoryPages, plain_rows, read_rollups
-
-NOON = ms("2025-03-12T12:00:00")
-HOUR = NOON // 3_600_000
-MINUTE = 60_000
-
-
-class Tables(Protocol):
-    """Tables that can be written and read."""
-
-    @property
-    def pages(self) -> PageStore: ...
-
-    def write(self, results: Sequence[BatchResult], tables: int = len(FENCED_TABLES)) -> None: ...
-
-    def fences(self, partition: int) -> dict[str, int]: ...
-
-    def ledger(self) -> dict[tuple[str, int, str, str], int]: ...
-
-    def numbers(self) -> dict[RollupKey, Numbers]: ...
-
-
-@dataclass
-class InMemory:
-    pages: MemoryPages
-
-    def write(self, results: Sequence[BatchResult], tables: int = len(FENCED_TABLES)) -> None:
-        self.pages.write(results, tables)
-
-    def fences(self, partition: int) -> dict[str, int]:
-        return self.pages.fences(partition)
-
-    def ledger(self) -> dict[tuple[str, int, str, str], int]:
-        return self.pages.ledger()
-
-    def numbers(self) -> dict[RollupKey, Numbers]:
-        return self.pages.rollups(STORES)
-
-
-@dataclass
-class InClickHouse:
-    clickhouse: ClickHouse
-
-    @property
-    def pages(self) -> ClickHousePages:
-        return ClickHousePages(self.clickhouse)
-
-    def write(self, results: Sequence[BatchResult], tables: int = len(FENCED_TABLES)) -> None:
-        for table in FENCED_TABLES[:tables]:
-            parts = [result.tables[table.name] for result in results if table.name in result.tables]
-            if parts:
-                rows = pa.concat_tables(parts)
-                self.clickhouse.insert_where(table.name, structure_of(table), rows, "1", uuid.uuid4().hex)
-
-    def fences(self, partition: int) -> dict[str, int]:
-        return read_fences(self.clickhouse).get(partition, {})
-
-    def ledger(self) -> dict[tuple[str, int, str, str], int]:
-        rows = self.clickhouse.rows(
-            f"SELECT store, intDiv(toUnixTimestamp(hour), 3600), toString(kind), name, sum(events) "
-            f"FROM {self.clickhouse.database}.click_ledger GROUP BY 1, 2, 3, 4"
-        )
-        return {(store, int(hour), kind, name): int(events) for store, hour, kind, name, events in rows}
-
-    def numbers(self) -> dict[RollupKey, Numbers]:
-        """The merged numbers of each bucket; visitors of one kind only, as ids cannot be had back from a sketch."""
-        table = self.clickhouse.arrow(
-            "SELECT store, toString(grain) AS grain, toUnixTimestamp(bucket) AS bucket, dimension, value, is_bot, "
-            "sum(clicks) AS clicks, sum(refires) AS refires, sum(sessions) AS sessions, sum(bounces) AS bounces, "
-            "sum(duration_ms) AS duration_ms, uniqCombined64Merge(17)(visitors) AS visitors "
-            f"FROM {self.clickhouse.database}.rollups WHERE grain = 'day' "
-            "GROUP BY store, grain, bucket, dimension, value, is_bot"
-        )
-        rows = [{**row, "visitor_ids": range(row["visitors"])} for row in plain_rows(table)]
-        return read_rollups(rows, STORES)
+from tests.clicks_kit_pages import MemoryPages
+from tests.clicks_kit_tables import HOUR, MINUTE, NOON, InMemory, Tables, clickhouse_tables, of_days, send, some_log
 
 
 @pytest.fixture(params=["memory", "clickhouse"])
@@ -116,57 +31,19 @@ def tables(request: pytest.FixtureRequest) -> Iterator[Tables]:
     if request.param == "memory":
         yield InMemory(MemoryPages())
         return
-    database = f"pages_{uuid.uuid4().hex}"
-    clickhouse = ClickHouse(request.getfixturevalue("clickhouse").urls.clickhouse, database)
-    clickhouse.command(f"CREATE DATABASE {database}")
-    for table in TABLES:
-        clickhouse.command(table.create(database))
-    yield InClickHouse(clickhouse)
-    clickhouse.command(f"DROP DATABASE {database}")
-
-
-def send(tables: Tables, log: Sequence[LogRecord], written: int = len(FENCED_TABLES), size: int = 100) -> None:
-    """Send records through a machine whose memory starts empty."""
-    machine = machine_on(MemoryPages(), log[0].partition)
-    for batch in cut(log, (size,)):
-        tables.write([machine.step(batch)], written)
-
-
-def some_log(partition: int = 0) -> list[LogRecord]:
-    """Two people and a bot over three hours, a re-fire and a copy among them."""
-    bob = visitor_of("alpha", 2)
-    link = "https://alpha.example/caf%C3%A9?utm_campaign=spring"
-    return as_log(
-        [
-            event(NOON, event_id="1"),
-            event(NOON + 500, event_id="2"),
-            event(NOON + 500, event_id="2"),
-            event(NOON + 59 * MINUTE, event_id="3", visitor=bob, url=link, product="p1"),
-            event(NOON + 61 * MINUTE, event_id="4", visitor=bob),
-            event(NOON + 150 * MINUTE, event_id="5", visitor=bob, user_agent=GOOGLEBOT),
-            event(event_id="6", received_at_ms=NOON + 70 * MINUTE),
-            b"broken",
-        ],
-        partition=partition,
-        timestamp_ms=NOON,
-    )
+    with clickhouse_tables(request.getfixturevalue("clickhouse")) as made:
+        yield made
 
 
 def test_empty_tables_answer_with_nothing(tables: Tables) -> None:
     pages = tables.pages
-    assert pages.hours(0) == (set(), set())
     assert {hour: keys.tolist() for hour, keys in pages.dedupe_keys(0, [HOUR], 10).items()} == {HOUR: []}
     assert [column.tolist() for column in pages.clicks(0, [HOUR], 10)] == [[], []]
     assert [column.tolist() for column in pages.minutes(0, [HOUR], 10)] == [[], [], []]
     assert len(pages.sessions(0, [HOUR])) == 0
     assert pages.applied(0) == -1
+    assert len(pages.verdicts(0, 0, 10)) == 0
     assert tables.fences(0) == {}
-
-
-def test_hours_are_those_of_filing_and_of_happening(tables: Tables) -> None:
-    skewed = event(NOON + 86_400_000, sent_at_ms=NOON + 86_400_000, received_at_ms=NOON)
-    send(tables, as_log([skewed]))
-    assert tables.pages.hours(0) == ({HOUR + 24}, {HOUR})
 
 
 def test_dedupe_keys_come_by_hour_and_only_from_before(tables: Tables) -> None:
@@ -222,9 +99,29 @@ def test_a_session_is_found_by_each_hour_that_it_overlaps(tables: Tables) -> Non
     }
 
 
+def test_hours_far_apart_come_without_what_lies_between(tables: Tables) -> None:
+    moments = [NOON - 400 * 60 * MINUTE, NOON, NOON + 60 * MINUTE, NOON + 90 * 60 * MINUTE]
+    log = [event(moment, event_id=str(moment), target=str(moment), origin="import") for moment in moments]
+    send(tables, as_log(log))
+    pages, asked = tables.pages, [HOUR + 90, HOUR - 400, HOUR + 1]
+    far = sorted(moment for moment in moments if moment != NOON)
+    assert sorted(pages.clicks(0, asked, 10)[1].tolist()) == far
+    assert sorted(pages.minutes(0, asked, 10)[1].tolist()) == [moment // MINUTE for moment in far]
+    assert sorted(pages.sessions(0, asked).start_ms.tolist()) == far
+
+
+def test_as_many_hours_as_are_asked_for_at_once_make_a_query_that_is_taken(tables: Tables) -> None:
+    send(tables, some_log())
+    hours = list(range(HOUR - 2 * MANY_HOURS + 2, HOUR + 2, 2))
+    assert len(hours) == MANY_HOURS
+    assert len(tables.pages.clicks(0, hours, 100)[0]) == 2
+    assert len(tables.pages.sessions(0, hours)) == 2
+    assert len(tables.pages.dedupe_keys(0, hours, 100)[HOUR]) == 3
+
+
 def test_partitions_do_not_see_each_other(tables: Tables) -> None:
     send(tables, some_log(partition=1))
-    assert tables.pages.hours(0) == (set(), set())
+    assert len(tables.pages.verdicts(0, 0, 10)) == 0
     assert len(tables.pages.sessions(0, [HOUR])) == 0
     assert (tables.pages.applied(0), tables.pages.applied(1)) == (-1, 7)
 
@@ -247,7 +144,3 @@ def test_machines_that_know_only_what_they_read_back_end_with_the_oracles_number
     expected = oracle(log)
     assert differences(expected_ledger(expected), tables.ledger()) == {}
     assert differences(of_days(expected.rollups), of_days(tables.numbers())) == {}
-
-
-def of_days(numbers: Mapping[RollupKey, Numbers]) -> dict[RollupKey, Numbers]:
-    return {key: held for key, held in numbers.items() if key.grain == "day" and key.bots != "include"}

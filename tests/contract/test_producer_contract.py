@@ -43,6 +43,7 @@ def read_partition(bootstrap: str, topic: str, partition: int) -> list[Record]:
             "group.id": "contract",
             "enable.partition.eof": True,
             "enable.auto.commit": False,
+            "fetch.wait.max.ms": 10,
         }
     )
     try:

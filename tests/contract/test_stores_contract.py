@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -13,12 +14,12 @@ from connectors.mongo_stores import (
     MongoStores,
     StoreBook,
     StoreConflict,
-    StoreDirectory,
     StoresUnavailable,
     connect,
 )
+from connectors.store_directory import StoreDirectory, find_by_import_key
 from marketplace.collections import STORES
-from marketplace.stores import InvalidStore, hash_write_key
+from marketplace.stores import InvalidStore, hash_write_key, import_key
 from tests.collector_kit import SHOP, WRITE_KEY
 
 OTHER = replace(
@@ -26,18 +27,94 @@ OTHER = replace(
 )
 
 
+@dataclass
+class Drawer:
+    """A book, and a way to put into it what the book itself would not write."""
+
+    book: StoreBook
+    slip_in: Callable[[dict[str, Any]], object]
+
+
+def slip_into(stores: MemoryStores) -> Callable[[dict[str, Any]], None]:
+    def slip(document: dict[str, Any]) -> None:
+        stores.documents[document["_id"]] = document
+
+    return slip
+
+
 @pytest.fixture(params=["memory", "mongo"])
-def book(request: pytest.FixtureRequest) -> Iterator[StoreBook]:
+def drawer(request: pytest.FixtureRequest) -> Iterator[Drawer]:
     if request.param == "memory":
-        yield MemoryStores()
+        stores = MemoryStores()
+        yield Drawer(stores, slip_into(stores))
         return
     client = connect(request.getfixturevalue("stack").urls.mongo)
     database = f"contract_{uuid.uuid4().hex}"
     for index in STORES.indexes:
         client[database][STORES.name].create_index(list(index.fields), name=index.name, unique=index.unique)
-    yield MongoStores(client, database)
+    documents = client[database][STORES.name]
+    yield Drawer(MongoStores(client, database), documents.insert_one)
     client.drop_database(database)
     client.close()
+
+
+@pytest.fixture
+def book(drawer: Drawer) -> StoreBook:
+    return drawer.book
+
+
+def document(**changed: Any) -> dict[str, Any]:
+    """A document of a store, with fields that somebody wrote by hand; None takes one away."""
+    whole = {"_id": "broken", "title": "Broken", "timezone": "UTC", "domains": [], "write_key_hash": "f" * 64}
+    fields = {**whole, "visitor_secret": "0" * 64, **changed}
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+BAD_DOCUMENTS = {
+    "timezone is missing": document(timezone=None),
+    "timezone is a number": document(timezone=5),
+    "timezone is unknown": document(timezone="Mars/Olympus"),
+    "timezone is a folder of zones": document(timezone="America"),
+    "domains are one text": document(domains="shop.example"),
+    "domains are numbers": document(domains=[1, 2]),
+    "title is bytes": document(title=b"x"),
+    "a network is none": document(blocked_networks=["everybody"]),
+    "a network is a number": document(blocked_networks=[5]),
+    "honour_opt_out is a text": document(honour_opt_out="yes"),
+    "the id is no slug": document(_id="Not A Slug"),
+    "the id is a number": document(_id=7),
+}
+
+
+@pytest.mark.parametrize("bad", BAD_DOCUMENTS.values(), ids=BAD_DOCUMENTS.keys())
+def test_a_document_that_does_not_hold_is_set_apart_and_hides_no_other(drawer: Drawer, bad: dict[str, Any]) -> None:
+    drawer.book.upsert_store(SHOP)
+    drawer.slip_in(bad)
+
+    shelf = drawer.book.read()
+
+    assert shelf.stores == {"shop": SHOP}
+    assert [(found.slug, found.document) for found in shelf.bad] == [(str(bad["_id"]), bad)]
+    assert str(bad["_id"]) in shelf.bad[0].reason
+    assert drawer.book.list_stores() == [SHOP]
+
+
+def test_a_document_that_does_not_hold_is_named_when_it_is_asked_for(drawer: Drawer) -> None:
+    drawer.slip_in(document(timezone=None))
+
+    with pytest.raises(InvalidStore, match=r"broken.*timezone"):
+        drawer.book.get("broken")
+    with pytest.raises(InvalidStore, match=r"broken.*timezone"):
+        drawer.book.by_write_key_hash("f" * 64)
+
+
+def test_a_few_stores_can_be_read_without_all_others(drawer: Drawer) -> None:
+    for store in (SHOP, OTHER):
+        drawer.book.upsert_store(store)
+    drawer.slip_in(document(timezone=None))
+
+    assert set(drawer.book.read({"shop", "nowhere"}).stores) == {"shop"}
+    assert [found.slug for found in drawer.book.read({"broken"}).bad] == ["broken"]
 
 
 def test_a_store_reads_back_as_it_was_saved(book: StoreBook) -> None:
@@ -88,17 +165,6 @@ def test_mongo_away_is_unavailable_within_seconds() -> None:
 
     with pytest.raises(StoresUnavailable):
         MongoStores(client, "any").get("shop")
-    client.close()
-
-
-def test_a_document_that_does_not_hold_is_named(request: pytest.FixtureRequest) -> None:
-    client = connect(request.getfixturevalue("stack").urls.mongo)
-    database = f"contract_{uuid.uuid4().hex}"
-    client[database][STORES.name].insert_one({"_id": "broken", "title": "x"})
-
-    with pytest.raises(InvalidStore, match=r"broken.*timezone"):
-        MongoStores(client, database).get("broken")
-    client.drop_database(database)
     client.close()
 
 
@@ -169,3 +235,32 @@ def test_a_flood_of_unknown_keys_is_remembered_within_a_bound() -> None:
     assert directory.find("key 999", now=1.0) is None
     with pytest.raises(StoresUnavailable):
         directory.find("key 0", now=1.0)
+
+
+def test_an_import_key_is_kept_found_rotated_and_taken_back(drawer: Drawer) -> None:
+    key = import_key("shop", "6b" * 16)
+    drawer.book.upsert_store(SHOP)
+    assert find_by_import_key(drawer.book, key) is None
+    drawer.book.upsert_store(replace(SHOP, import_key_hash=hash_write_key(key)))
+    assert find_by_import_key(drawer.book, key) == replace(SHOP, import_key_hash=hash_write_key(key))
+    assert find_by_import_key(drawer.book, WRITE_KEY) is None
+    assert find_by_import_key(drawer.book, import_key("shop", "7c" * 16)) is None
+    assert find_by_import_key(drawer.book, import_key("other", "6b" * 16)) is None
+    drawer.book.upsert_store(replace(SHOP, import_key_hash=hash_write_key(import_key("shop", "7c" * 16))))
+    assert find_by_import_key(drawer.book, key) is None
+    drawer.book.upsert_store(SHOP)
+    assert find_by_import_key(drawer.book, import_key("shop", "7c" * 16)) is None
+
+
+def test_a_store_saved_before_there_were_import_keys_has_none(drawer: Drawer) -> None:
+    old = {name: value for name, value in asdict(SHOP).items() if name not in ("slug", "import_key_hash")}
+    drawer.slip_in({"_id": "shop", **old, "domains": list(SHOP.domains), "blocked_networks": []})
+    assert drawer.book.get("shop") == SHOP
+
+
+def test_a_directory_of_import_keys_does_not_know_write_keys() -> None:
+    book, key = MemoryStores(), import_key("shop", "6b" * 16)
+    book.upsert_store(replace(SHOP, import_key_hash=hash_write_key(key)))
+    directory = StoreDirectory(book, find_by_import_key)
+    found = directory.find(key, now=0.0)
+    assert (found.slug if found else None, directory.find(WRITE_KEY, now=0.0)) == ("shop", None)

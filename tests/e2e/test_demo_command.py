@@ -7,13 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ops.stack import StackError
+from ops.stack import Stack, StackError
 from ops.stack.kafka_jars import ensure_jars, find_java
+from ops.stack.stack import running_state
 from tests.demo_kit import ROOT, command, lines_of, processes_marked, wait_until
 
 CLICKS = 1_500
@@ -57,13 +59,60 @@ def test_once_agrees_with_the_oracle_and_leaves_nothing_behind(temporary: Path) 
 def test_ctrl_c_closes_the_live_demo_in_order(temporary: Path) -> None:
     data = temporary / "data"
     with command("demo", "--clicks", "500", "--data", str(data), temporary=temporary) as demo:
-        lines = lines_of(demo.stderr)
-        wait_until(lambda: any("visitors now" in line for line in lines), 90, "live traffic")
+        lines, numbers = lines_of(demo.stderr), lines_of(demo.stdout)
+        wait_until(lambda: any("visitors now" in line for line in lines), 120, "live traffic")
         os.killpg(demo.pid, signal.SIGINT)
-        assert demo.wait(30) == 0, lines
+        assert demo.wait(40) == 0, lines
     wait_until(lambda: not processes_marked(str(data)), 20, "no process left")
-    assert any("collector   http://127.0.0.1:" in line for line in lines)
+    said = "".join(lines)
+    assert said.index("The dashboard is at http://127.0.0.1:") < said.index("Sending 500 events of 30 days")
+    for where in ("dashboard   http://127.0.0.1:", "shop page   http://127.0.0.1:", "collector   http://127.0.0.1:"):
+        assert f"  {where}" in said
+    assert any("= left over" in line and "closes" in line for line in numbers), numbers
     assert not any("Traceback" in line for line in lines), lines
+
+
+def test_a_detached_demo_goes_on_once_and_ends_with_its_stack(temporary: Path) -> None:
+    data = temporary / "data"
+    flags = ("--detach", "--clicks", "800", "--rate", "60", "--json", "--data", str(data))
+    with command("demo", *flags, temporary=temporary) as demo:
+        out, err = demo.communicate(timeout=150)
+    assert demo.returncode == 0, err
+    summary = json.loads(out)
+    assert (summary["sent"], summary["ledger_difference"], len(summary["stores"])) == (800, 0, 5)
+    assert f"marketplace down --data {os.path.relpath(data, temporary)}" in err
+
+    state = running_state(data)
+    assert state is not None
+    urls = {process.name: process.url for process in state.processes}
+    assert "Brooklyn Coffee Roasters" in text_of(f"{urls['collector']}/shop/brooklyn-coffee")
+    assert f"{urls['dashboard']}/?store=berlin-bikes" in text_of(f"{urls['collector']}/shop/berlin-bikes")
+    assert text_of(f"{urls['dashboard']}/_stcore/health") == "ok"
+    wait_until(lambda: json.loads(text_of(f"{urls['traffic']}/healthz"))["accepted"] > 20, 30, "live traffic")
+    pid = Stack(data, external={}).pid("traffic")
+
+    with command("demo", *flags, temporary=temporary) as again:
+        out, err = again.communicate(timeout=60)
+    assert (again.returncode, json.loads(out)["sent"]) == (0, 0), err
+    assert "The shops have their history already." in err
+    assert json.loads(out)["received"] > summary["received"], "the live traffic is counted"
+    assert Stack(data, external={}).pid("traffic") == pid, "there is still one traffic"
+
+    with command("down", "--data", str(data), temporary=temporary) as down:
+        down.communicate(timeout=60)
+    wait_until(lambda: not processes_marked(str(data)), 20, "no process left")
+
+
+def text_of(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=10) as response:
+        return str(response.read().decode())
+
+
+def test_once_and_detach_exclude_each_other(temporary: Path) -> None:
+    with command("demo", "--once", "--detach", temporary=temporary) as demo:
+        _, err = demo.communicate(timeout=30)
+    assert (demo.returncode, err.count("\n")) == (1, 1)
+    assert "choose one" in err
 
 
 def test_ctrl_c_ends_a_single_run_and_removes_its_folder(temporary: Path) -> None:

@@ -30,6 +30,7 @@ from tests.collector_kit import SHOP, eventually, read_topic, readable
 KAFKA_TIMEOUT_SECONDS = 3.0
 DEADLINE_SECONDS = 60.0
 LISTENING = re.compile(r"Uvicorn running on http://\S+:(\d+)")
+ADMIN = re.compile(r"readiness and metrics on http://<address>:(\d+)")
 
 
 @dataclass
@@ -38,6 +39,7 @@ class Running:
 
     process: subprocess.Popen[bytes]
     http: httpx.Client
+    admin_port: int
     store: str
     write_key: str
     log: Path
@@ -80,9 +82,11 @@ def running(settings: Settings, tmp_path: Path) -> Iterator[Running]:
     try:
         eventually(lambda: LISTENING.search(log.read_text()) or process.poll() is not None, "it listens")
         found = LISTENING.search(log.read_text())
+        admin = ADMIN.search(log.read_text())
         assert found is not None, log.read_text()
+        assert admin is not None, log.read_text()
         with httpx.Client(base_url=f"http://127.0.0.1:{found[1]}", timeout=DEADLINE_SECONDS) as http:
-            yield Running(process, http, slug, write_key, log, settings.urls.kafka)
+            yield Running(process, http, int(admin[1]), slug, write_key, log, settings.urls.kafka)
     finally:
         process.kill()
         process.wait(DEADLINE_SECONDS)
@@ -152,7 +156,7 @@ def test_a_broker_that_was_killed_comes_back_and_nothing_acknowledged_is_missing
 
     stack.wait_healthy("kafka", DEADLINE_SECONDS)
     assert set(acknowledged) <= {click.event_id for click in running.clicks()}
-    assert running.http.get("/readyz").status_code == 200
+    assert running.http.get(f"http://127.0.0.1:{running.admin_port}/readyz").status_code == 200
 
 
 def test_its_log_holds_no_address_and_no_key(running: Running) -> None:

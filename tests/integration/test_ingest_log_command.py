@@ -74,7 +74,8 @@ class Command:
 
 @pytest.fixture
 def command(stack: Stack) -> Command:
-    return Command(stack, f"import-{uuid.uuid4().hex[:8]}")
+    # No two of these are alike, so that none is taken for a mistyped other one.
+    return Command(stack, uuid.uuid4().hex)
 
 
 def test_a_file_imported_twice_and_grown_since_counts_each_request_once(command: Command, tmp_path: Path) -> None:
@@ -118,6 +119,28 @@ def test_an_unknown_store_that_must_not_be_created_is_one_clear_line(command: Co
     assert b"Traceback" not in finished.stderr
 
 
+def test_a_store_whose_name_is_much_like_another_is_not_created_by_mistake(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "a.log"
+    file.write_bytes(line(1))
+    command.summary(str(file))
+    mistyped = Command(command.stack, f"{command.store}x")
+
+    refused, meant = mistyped.run(str(file)), mistyped.run(str(file), "--create-store")
+
+    assert (refused.returncode, refused.stderr.count(b"\n")) == (1, 1)
+    assert f"no store {mistyped.store}; did you mean {command.store}?".encode() in refused.stderr
+    assert (meant.returncode, len(mistyped.clicks())) == (0, 1)
+
+
+def test_an_import_of_nothing_but_unparseable_lines_fails_in_one_line(command: Command) -> None:
+    finished = command.run("-", "--json", stdin=b"this is\nno log\n")
+
+    assert finished.returncode == 1
+    assert json.loads(finished.stdout)["unparseable"] == 2
+    assert b"nothing was imported: none of the 2 lines is in the combined log format" in finished.stderr
+    assert b"Traceback" not in finished.stderr
+
+
 def test_compressed_files_and_standard_input_are_read(command: Command, tmp_path: Path) -> None:
     packed = tmp_path / "a.log.gz"
     packed.write_bytes(gzip.compress(line(1)))
@@ -155,7 +178,7 @@ def test_unparseable_lines_are_dead_letters_and_not_fatal(command: Command, tmp_
     letters = command.dead_letters()
     assert [(value, headers["line"]) for value, headers in letters] == [
         (b"\xff\xfe broken", b"1"),
-        (line(2)[:-2], b"3"),
+        (line(2)[:-2].replace(b"10.0.2.1", b"10.0.2.0"), b"3"),
     ]
 
 

@@ -1,14 +1,10 @@
-"""The embedded stack as the command line and other programs use it: real processes, nothing left behind."""
+"""The embedded stack as other programs use it: real processes, nothing left behind."""
 
-import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -19,66 +15,21 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from pymongo import MongoClient
 
+from connectors.kafka.topics import TopicAdmin
+from marketplace.topics import Topic
+from ops.drift import topic_drift
 from ops.stack import Part, Stack, StackError, running_state, running_urls
-from ops.stack.kafka_jars import find_java
-from ops.stack.model import PARTS, SERVICES
+from ops.stack.kafka_archive import prepared_kafka
 from ops.stack.ports import free_ports
-from ops.stack.reaper import start_time
-
-ROOT = Path(__file__).resolve().parents[2]
-LIGHT: frozenset[Part] = frozenset({"clickhouse", "redis"})
-CLI = "import typer; from ops.commands.stack import register; app = typer.Typer(); register(app); app()"
+from tests.stack_kit import LIGHT, ROOT, all_gone, eventually, processes_of
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _java() -> None:
     try:
-        find_java()
+        prepared_kafka()
     except StackError as error:
         pytest.skip(str(error))
-
-
-@pytest.fixture
-def marketplace(tmp_path: Path) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
-    """Runs the commands on a data folder of the test's own."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MARKETPLACE_")}
-    environment |= {"PYTHONPATH": str(ROOT), "MARKETPLACE_DATA": str(tmp_path / "data")}
-
-    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", CLI, *arguments]
-        # Files instead of pipes: a detached supervisor must not hold the caller's output open.
-        with (tmp_path / "out").open("w+") as out, (tmp_path / "err").open("w+") as err:
-            code = subprocess.run(
-                command, stdout=out, stderr=err, timeout=120, env=environment | variables, check=False
-            ).returncode
-            out.seek(0)
-            err.seek(0)
-            return subprocess.CompletedProcess(command, code, out.read(), err.read())
-
-    yield run
-    Stack(tmp_path / "data", external={}).stop()
-
-
-def eventually(condition: Callable[[], bool], timeout_seconds: float = 15.0) -> bool:
-    deadline = time.monotonic() + timeout_seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
-
-
-def processes_of(stack: Stack) -> dict[int, int]:
-    """Every process of a running stack with its start time, the supervisor's children included."""
-    state = stack.state()
-    everyone = [state.supervisor_pid, *(info.pid for info in state.processes if info.pid is not None)]
-    children = Path(f"/proc/{state.supervisor_pid}/task/{state.supervisor_pid}/children").read_text().split()
-    found = {pid: start_time(pid) for pid in {*everyone, *map(int, children)}}
-    return {pid: start for pid, start in found.items() if start is not None}
-
-
-def all_gone(processes: dict[int, int]) -> bool:
-    return all(start_time(pid) != start for pid, start in processes.items())
 
 
 def _is_replaced(stack: Stack, pid: int) -> bool:
@@ -118,8 +69,14 @@ def test_three_brokers_keep_acknowledged_messages_when_one_is_killed(tmp_path: P
     with Stack(tmp_path, ports="auto", brokers=3, parts={"kafka"}, external={}) as stack:
         assert stack.urls.kafka.count(",") == 2
         settings: dict[str, str | int | float | bool] = {"bootstrap.servers": stack.urls.kafka}
-        admin = AdminClient(settings)
-        admin.create_topics([NewTopic("kept", 3, 3)])["kept"].result(15)
+        admin = TopicAdmin(stack.urls.kafka)
+        topic = Topic("kept", partitions=3, retention=None)
+        replicas = topic.replicas(admin.broker_count())
+        admin.create(topic.name, topic.partitions, replicas, topic.settings(replicas))
+        assert eventually(lambda: topic.name in admin.describe([topic.name]))
+        found = admin.describe([topic.name])[topic.name]
+        assert (found.replicas, found.settings["min.insync.replicas"]) == (3, "2")
+        assert list(topic_drift(topic, found, brokers=3)) == []
         acknowledged: list[bytes] = []
         producer = Producer({**settings, "acks": "all", "enable.idempotence": True})
         for number in range(600):
@@ -253,97 +210,3 @@ def test_the_health_of_a_part_that_hangs_is_seen(tmp_path: Path) -> None:
         os.kill(pid, signal.SIGCONT)
         stack.wait_healthy("redis", 20)
         assert stack.pid("redis") == pid
-
-
-def test_up_status_and_down_work_together(
-    marketplace: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
-    with Stack(tmp_path / "elsewhere", ports="auto", parts={"mongo"}, external={}) as elsewhere:
-        mongo = {"MARKETPLACE_MONGO_URL": elsewhere.urls.mongo}
-        assert marketplace("status").returncode == 1
-        up = marketplace("up", "--ports", "auto", "--json", **mongo)
-        assert (up.returncode, up.stderr) == (0, "")
-        document = json.loads(up.stdout)
-        assert document["phase"] == "running"
-        assert {info["name"] for info in document["processes"]} == {*PARTS, *SERVICES}
-        with urllib.request.urlopen(document["urls"]["clickhouse"] + "/ping") as response:
-            assert response.status == 200
-
-        again = marketplace("up", **mongo)
-        assert again.returncode == 0
-        assert "running already" in again.stdout
-        assert document["urls"]["clickhouse"] in again.stdout
-
-        status = marketplace("status", "--json")
-        assert status.returncode == 0
-        assert json.loads(status.stdout)["urls"] == document["urls"]
-
-        processes = processes_of(Stack(tmp_path / "data", external={}))
-        down = marketplace("down")
-        assert (down.returncode, down.stdout.startswith("The stack is down")) == (0, True)
-        assert all_gone(processes)
-        assert marketplace("down").stdout == "Nothing is running.\n"
-
-
-def test_a_taken_port_stops_up_with_one_line_and_nothing_left(
-    marketplace: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        others = [str(number) for number in free_ports(3)]
-        flags = ("--no-services", "--kafka-port", others[0], "--mongo-port", others[1], "--clickhouse-port", others[2])
-        up = marketplace("up", *flags, MARKETPLACE_REDIS_PORT=str(port))
-    assert up.returncode == 1
-    assert up.stdout == ""
-    assert up.stderr.count("\n") == 1
-    assert f"Redis (Valkey) cannot listen on port {port}: it is taken by" in up.stderr
-    assert "--ports auto" in up.stderr
-    assert running_state(tmp_path / "data") is None
-
-
-def test_a_missing_java_is_one_clear_line(
-    marketplace: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
-    up = marketplace("up", "--no-services", "--ports", "auto", PATH=str(tmp_path), JAVA_HOME="")
-    assert (up.returncode, up.stderr.count("\n")) == (1, 1)
-    assert "apt install openjdk-17-jre-headless" in up.stderr
-
-
-def test_a_missing_maven_is_one_clear_line(
-    marketplace: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
-    (tmp_path / "java").symlink_to(find_java())
-    nowhere = {"PATH": str(tmp_path), "JAVA_HOME": "", "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    up = marketplace("up", "--no-services", "--ports", "auto", **nowhere)
-    assert (up.returncode, up.stderr.count("\n")) == (1, 1)
-    assert "apt install maven" in up.stderr
-
-
-def test_an_interrupted_up_leaves_nothing(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MARKETPLACE_DATA": str(tmp_path)}
-    with subprocess.Popen(
-        [sys.executable, "-c", CLI, "up", "--no-services", "--ports", "auto"],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as up:
-        assert eventually(lambda: running_state(tmp_path) is not None)
-        processes = processes_of(Stack(tmp_path, external={}))
-        up.send_signal(signal.SIGINT)
-        _, complaint = up.communicate(timeout=60)
-    assert (up.returncode, complaint) == (130, "Interrupted; nothing is left running.\n")
-    assert eventually(lambda: all_gone(processes))
-
-
-def test_up_in_the_foreground_stops_everything_at_its_end(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MARKETPLACE_DATA": str(tmp_path)}
-    command = [sys.executable, "-c", CLI, "up", "--no-services", "--ports", "auto", "--foreground"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as up:
-        assert up.stdout is not None
-        assert up.stdout.readline().startswith("The stack is up")
-        processes = processes_of(Stack(tmp_path, external={}))
-        up.terminate()
-        up.communicate(timeout=60)
-    assert up.returncode == 0
-    assert all_gone(processes)

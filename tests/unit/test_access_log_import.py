@@ -111,7 +111,7 @@ def test_assets_are_skipped_and_counted_unless_they_are_asked_for() -> None:
     assert Kit().run(data, include_assets=True) == ImportCounts(lines=3, sent=3)
 
 
-def test_an_unparseable_line_is_a_dead_letter_with_its_exact_bytes_and_place() -> None:
+def test_an_unparseable_line_is_a_dead_letter_with_its_bytes_and_place() -> None:
     kit = Kit()
     counts = kit.run(line(1) + b'\xff\x00 "broken\r\n' + line(2))
 
@@ -121,6 +121,29 @@ def test_an_unparseable_line_is_a_dead_letter_with_its_exact_bytes_and_place() -
     assert letter.value == b'\xff\x00 "broken'
     assert (headers["file"], headers["line"], headers["store"]) == (b"0.log", b"2", b"shop")
     assert headers["dlq_message"] == b"client and time are not there"
+    assert "dlq_masked" not in headers
+
+
+def test_a_dead_letter_names_no_address_in_full_but_tells_which_lines_were_equal() -> None:
+    kit = Kit()
+    cut_short = line(1, client="203.0.113.77")[:-3] + b"\n"
+    kit.run(cut_short, cut_short + line(1, client="203.0.113.78")[:-3])
+
+    letters = kit.producer.records(IMPORTS_DEAD.name)
+    assert {letter.value for letter in letters} == {cut_short.replace(b".77", b".0").strip()}
+    headers = [dict(letter.headers) for letter in letters]
+    assert [found["dlq_masked"] for found in headers] == [b"addresses"] * 3
+    first, again, other = (found["dlq_line_hash"] for found in headers)
+    assert first == again != other
+
+
+def test_no_full_address_of_a_log_is_on_any_topic() -> None:
+    kit = Kit()
+    kit.run(b"".join(line(second, "203.0.113.77")[second // 2 :] for second in range(60)))
+
+    records = kit.producer.records(CLICKS_COLLECTED.name) + kit.producer.records(IMPORTS_DEAD.name)
+    assert len(records) == 60
+    assert [record for record in records if b"203.0.113.77" in record.value] == []
 
 
 def test_kafka_away_is_waited_for_and_said_once() -> None:

@@ -5,10 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from typer.main import get_command
 
+from connectors.analytics import Bots
+from marketplace.rollups import DIMENSIONS, GRAINS
+from ops.cli import make_app
 from ops.cli_reference import TARGET, reference
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +61,22 @@ def test_an_unknown_flow_is_refused_with_those_that_exist(tmp_path: Path) -> Non
     done = run("flows", "run", "klicks", folder=tmp_path)
     assert done.returncode == 1
     assert "no flow 'klicks'; there are clicks" in done.stderr
+
+
+def test_the_version_is_told(tmp_path: Path) -> None:
+    done = run("--version", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"marketplace {version('marketplace')}\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "choices"),
+    [("--grain", GRAINS), ("--dimension", [dimension.name for dimension in DIMENSIONS]), ("--bots", get_args(Bots))],
+)
+def test_the_help_of_report_names_every_choice(option: str, choices: Sequence[str]) -> None:
+    command = get_command(make_app(["report"]))
+    (parameter,) = [found for found in command.commands["report"].params if option in found.opts]  # type: ignore[attr-defined]  # a group, as Typer made it
+    assert [choice for choice in choices if choice not in parameter.help] == []
 
 
 def test_flows_are_listed_without_a_stack(tmp_path: Path) -> None:

@@ -1,19 +1,17 @@
+"""Events over HTTP: what is taken, what is refused, whose it is."""
+
 from __future__ import annotations
 
-import gzip
-import logging
 from collections.abc import Iterator
 from dataclasses import replace
 
-import httpx
 import msgspec
 import pytest
-from backports import zstd
 
 from ingest.doors import GIF
 from marketplace.collect_limits import BucketPolicy
 from marketplace.topics import CLICKS_COLLECTED
-from tests.collector_kit import SHOP, WRITE_KEY, Collector, running_collector, with_limits
+from tests.collector_kit import SHOP, WRITE_KEY, Collector, error_of, running_collector, with_limits
 
 EVENT = {"event_id": "a", "url": "https://shop.example/p"}
 FULL_ADDRESS = "203.0.113.77"
@@ -23,12 +21,6 @@ FULL_ADDRESS = "203.0.113.77"
 def collector() -> Iterator[Collector]:
     with running_collector() as running:
         yield running
-
-
-def error_of(response: httpx.Response) -> dict[str, str]:
-    document = response.json()["error"]
-    assert isinstance(document, dict)
-    return document
 
 
 def test_an_accepted_event_is_on_the_topic_when_the_answer_comes(collector: Collector) -> None:
@@ -142,58 +134,6 @@ def test_the_store_is_that_of_the_key_whatever_the_body_says(collector: Collecto
     assert collector.clicks()[0].store == "shop"
 
 
-@pytest.mark.parametrize(("name", "compress"), [("gzip", gzip.compress), ("zstd", zstd.compress)])
-def test_compressed_bodies_are_read(collector: Collector, name: str, compress: type[bytes]) -> None:
-    response = collector.post(bytes(compress(msgspec.json.encode(EVENT))), **{"content-encoding": name})
-
-    assert response.status_code == 202
-
-
-@pytest.mark.parametrize("name", ["gzip", "zstd"])
-def test_a_body_that_is_not_what_its_encoding_says_is_400(collector: Collector, name: str) -> None:
-    response = collector.post(b"not compressed", **{"content-encoding": name})
-
-    assert (response.status_code, error_of(response)["code"]) == (400, "bad_compression")
-
-
-@pytest.mark.parametrize(("name", "compress"), [("gzip", gzip.compress), ("zstd", zstd.compress)])
-def test_a_compressed_body_cut_short_is_400(collector: Collector, name: str, compress: type[bytes]) -> None:
-    cut = bytes(compress(msgspec.json.encode(EVENT)))[:-4]
-
-    assert collector.post(cut, **{"content-encoding": name}).status_code == 400
-
-
-@pytest.mark.parametrize(("name", "compress"), [("gzip", gzip.compress), ("zstd", zstd.compress)])
-def test_a_decompression_bomb_is_413(collector: Collector, name: str, compress: type[bytes]) -> None:
-    bomb = bytes(compress(b" " * 100_000_000))
-    assert len(bomb) < 1024 * 1024
-
-    response = collector.post(bomb, **{"content-encoding": name})
-
-    assert (response.status_code, error_of(response)["code"]) == (413, "body_too_large")
-
-
-def test_a_10_mb_body_is_413_with_a_declared_length(collector: Collector) -> None:
-    response = collector.post(b"x" * 10_000_000)
-
-    assert (response.status_code, error_of(response)["code"]) == (413, "body_too_large")
-
-
-def test_a_10_mb_body_is_413_when_it_comes_in_chunks(collector: Collector) -> None:
-    chunks = (b"x" * 10_000 for _ in range(1_000))
-
-    response = collector.http.post("/v1/collect", content=chunks, headers={"x-write-key": WRITE_KEY})
-
-    assert (response.status_code, error_of(response)["code"]) == (413, "body_too_large")
-
-
-@pytest.mark.parametrize(
-    "headers", [{"content-type": "application/xml"}, {"content-encoding": "br"}, {"content-encoding": "gzip, gzip"}]
-)
-def test_a_type_or_encoding_that_is_not_known_is_415(collector: Collector, headers: dict[str, str]) -> None:
-    assert collector.post(EVENT, **headers).status_code == 415
-
-
 def test_a_client_over_its_rate_gets_429_and_when_to_come_back() -> None:
     with running_collector(with_limits(client_limit=BucketPolicy(1, 2))) as collector:
         statuses = [collector.post(EVENT).status_code for _ in range(3)]
@@ -214,105 +154,6 @@ def test_a_store_over_its_rate_of_events_gets_429_and_nothing_of_the_batch_is_ta
         taken = len(collector.clicks())
 
     assert (first.status_code, second.status_code, second.headers["retry-after"], taken) == (202, 429, "1", 20)
-
-
-def test_when_kafka_is_away_the_answer_is_503_and_a_retry_later_is_taken(collector: Collector) -> None:
-    collector.post(EVENT)
-    collector.producer.available = False
-    away = collector.post(EVENT)
-    not_ready = collector.http.get("/readyz")
-    collector.producer.available = True
-
-    assert (away.status_code, error_of(away)["code"]) == (503, "unavailable")
-    assert int(away.headers["retry-after"]) >= 1
-    assert not_ready.status_code == 503
-    assert collector.post(EVENT).status_code == 202
-    assert collector.http.get("/readyz").status_code == 200
-
-
-def test_a_rejection_is_not_said_before_its_dead_letter_is_kept(collector: Collector) -> None:
-    collector.producer.available = False
-
-    assert collector.post(b"{").status_code == 503
-
-
-def test_while_mongo_is_away_known_stores_and_known_salts_go_on(collector: Collector) -> None:
-    collector.post(EVENT)
-    collector.stores.available = collector.salts.available = False
-    collector.clock.step(60)
-
-    assert collector.post(EVENT).status_code == 202
-    assert collector.http.post("/v1/collect", json=EVENT, headers={"x-write-key": "unseen"}).status_code == 503
-
-
-def test_a_visitor_that_cannot_be_stamped_is_503_and_one_with_its_own_id_is_not(collector: Collector) -> None:
-    collector.salts.available = False
-
-    assert collector.post(EVENT).status_code == 503
-    assert collector.post({**EVENT, "visitor_id": "me"}).status_code == 202
-
-
-def test_cookieless_visitors_are_told_apart_by_address_and_agent(collector: Collector) -> None:
-    for address, agent in (("198.51.100.1", "A"), ("198.51.100.1", "A"), ("198.51.100.2", "A"), ("198.51.100.1", "B")):
-        collector.post(EVENT, **{"x-forwarded-for": address, "user-agent": agent})
-
-    visitors = [click.visitor for click in collector.clicks()]
-    assert len(visitors) == 4
-    assert len(set(visitors)) == 3
-
-
-def test_the_full_address_is_in_no_record_dead_letter_metric_or_log(
-    collector: Collector, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    headers = {"x-forwarded-for": FULL_ADDRESS}
-    answers = [collector.post([EVENT, {}], **headers), collector.post(b"{", **headers)]
-    collector.producer.available = False
-    answers.append(collector.post(EVENT, **headers))
-    answers.append(collector.http.get("/metrics"))
-
-    records = collector.producer.records(CLICKS_COLLECTED.name) + collector.dead_letters()
-    seen = [repr(record) for record in records] + [answer.text for answer in answers] + [caplog.text]
-    assert collector.clicks()[0].ip == "203.0.113.0"
-    assert [text for text in seen if FULL_ADDRESS in text] == []
-
-
-@pytest.mark.parametrize("header", ["dnt", "sec-gpc"])
-def test_an_opt_out_header_is_written_down(collector: Collector, header: str) -> None:
-    collector.post(EVENT, **{header: "1"})
-
-    assert collector.clicks()[0].opted_out
-
-
-@pytest.mark.parametrize(
-    "headers", [{"sec-purpose": "prefetch;prerender"}, {"purpose": "prefetch"}, {"x-moz": "prefetch"}]
-)
-def test_a_prefetch_is_automated(collector: Collector, headers: dict[str, str]) -> None:
-    collector.post(EVENT, **headers)
-
-    assert collector.clicks()[0].automated
-
-
-def test_an_absurd_user_agent_is_cut_and_taken(collector: Collector) -> None:
-    response = collector.post(EVENT, **{"user-agent": "x" * 9_000})
-
-    assert response.status_code == 202
-    assert len(collector.clicks()[0].user_agent) == 1_024
-
-
-@pytest.mark.parametrize("occurred_at", ["1970-01-01T00:00:00Z", "2099-12-31T23:59:59Z"])
-def test_times_far_away_are_taken_for_the_flow_to_judge(collector: Collector, occurred_at: str) -> None:
-    assert collector.post({**EVENT, "occurred_at": occurred_at}).status_code == 202
-
-
-def test_any_page_may_send_events_from_another_origin(collector: Collector) -> None:
-    preflight = collector.http.options("/v1/collect", headers={"origin": "https://shop.example"})
-    answer = collector.post(EVENT, origin="https://shop.example")
-
-    assert preflight.status_code == 204
-    assert "x-write-key" in preflight.headers["access-control-allow-headers"]
-    assert preflight.headers["access-control-allow-origin"] == answer.headers["access-control-allow-origin"] == "*"
-    assert "access-control-allow-credentials" not in answer.headers
 
 
 def test_the_pixel_records_a_view_and_is_never_cached(collector: Collector) -> None:

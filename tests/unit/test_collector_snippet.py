@@ -38,6 +38,7 @@ const browser = {
     ? { getItem() { throw new Error('no'); } } : { getItem: k => stored[k], setItem: (k, v) => { stored[k] = v; } },
   document: {
     referrer: 'https://search.example/', visibilityState: 'visible', addEventListener: on,
+    documentElement: element({}, options.product),
     currentScript: { src: 'https://collect.example/m.js', getAttribute: () => options.key },
   },
   addEventListener: on,
@@ -87,6 +88,11 @@ def test_a_page_view_is_sent_with_page_referrer_time_and_visitor() -> None:
     assert (event["type"], event["url"]) == ("view", "https://shop.example/first")
     assert event["referrer"] == "https://search.example/"
     assert event["visitor_id"] == outcome["stored"]["_mkt"]
+
+
+def test_a_view_of_a_products_page_names_the_product() -> None:
+    (event,) = events(browse(["tick"], product="p42"))
+    assert (event["type"], event["product"]) == ("view", "p42")
 
 
 def test_the_collector_understands_what_the_snippet_sends() -> None:

@@ -12,11 +12,13 @@ import pytest
 from connectors.bot_list import CrawlerList
 from connectors.geoip import GeoIP
 from connectors.user_agents import UserAgents
+from ingest.stamping import whose
 from marketplace.bots import user_agent_reasons
 from marketplace.collect import RefusedBody, RefusedEvent, ValidEvent, read_body
+from marketplace.collect_import import read_history
 from marketplace.collect_record import Client, Visitor, collected_click
 from marketplace.enrichments import Lookups
-from marketplace.events import encode_click
+from marketplace.events import Origin, encode_click
 from marketplace.visitors import cookieless_visitor, first_party_visitor, truncate_ip
 from ops.demo import trouble
 from ops.demo.people import Crowd
@@ -42,7 +44,8 @@ def collect(posts: Iterable[Post]) -> tuple[Expected, int]:
     for at, post in enumerate(posts):
         received_ms = NOW_MS + 10 * at
         try:
-            results = read_body(encode_body(post, received_ms)).results
+            body = encode_body(post, received_ms)
+            results = (read_history(body, received_ms) if post.history else read_body(body)).results
         except RefusedBody:
             refused += 1
             continue
@@ -51,7 +54,9 @@ def collect(posts: Iterable[Post]) -> tuple[Expected, int]:
                 refused += 1
                 continue
             store = stores[post.shop.name]
-            client = Client(truncate_ip(post.address), post.user_agent, "web", opted_out=post.opted_out)
+            address, user_agent = whose(result, post.address, post.user_agent)
+            origin: Origin = "import" if post.history else "web"
+            client = Client(truncate_ip(address), user_agent, origin, opted_out=post.opted_out)
             click = collected_click(
                 result, store=store.slug, client=client, visitor=stamp(post, result), received_at_ms=received_ms
             )
@@ -64,7 +69,8 @@ def stamp(post: Post, valid: ValidEvent) -> Visitor:
     own = valid.event.visitor_id
     if isinstance(own, str):
         return Visitor(first_party_visitor("0" * 64, own), "first_party")
-    return Visitor(cookieless_visitor(bytes(32), post.shop.name, post.address, post.user_agent), "cookieless")
+    address, user_agent = whose(valid, post.address, post.user_agent)
+    return Visitor(cookieless_visitor(bytes(32), post.shop.name, address, user_agent), "cookieless")
 
 
 def play(make: SceneMaker, shop: Shop = SHOPS[0], times: int = 20) -> tuple[Expected, int, int]:

@@ -38,7 +38,9 @@ EXAMPLES = [
     ("forty years fast: corrected", (NOW + 40 * 365 * DAY, NOW + 40 * 365 * DAY + 7), (NOW - 7, True, False, False)),
     ("in 1970, with its time of sending: corrected", (5, 10), (NOW - 5, True, False, False)),
     ("a right clock: nothing to correct", (NOW - 5, NOW), (NOW - 5, False, False, False)),
-    ("sent before it happened: no age at all", (NOW - 5, NOW - 10), (NOW, True, False, False)),
+    ("sent before it happened: no age at all", (NOW - 5, NOW - 10), (NOW, False, False, False)),
+    ("a minute off: mended, and not worth a note", (NOW - 60_000, NOW - 60_000), (NOW, False, False, False)),
+    ("a millisecond more: noted", (NOW - 60_001, NOW - 60_001), (NOW, True, False, False)),
     ("exactly seven days old: in time", (NOW - WEEK,), (NOW - WEEK, False, False, False)),
     ("a millisecond more: late", (NOW - WEEK - 1,), (NOW - WEEK - 1, False, False, True)),
     (

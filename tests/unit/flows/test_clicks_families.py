@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flows.clicks.families import MAX_MEMO, MAX_PAGE_CHARS, Family, page_of
+from flows.clicks.families import MAX_PAGE_CHARS, Family, page_of
+from flows.clicks.memo import Memo, trim
 
 PAGES = {
     "https://shop.example": "/",
@@ -83,10 +84,30 @@ def test_compacting_keeps_what_is_used_under_new_codes() -> None:
     assert [family.rows[code] for code in family.encode([("b",), ("c",)]).tolist()] == [("B",), ("C",)]
 
 
-def test_random_input_cannot_fill_the_memo() -> None:
+def test_answers_are_weighed_by_their_texts_and_compacting_makes_them_lighter() -> None:
+    family = make_family([])
+    codes = family.encode([("a" * 2_000,), ("b" * 50,)])
+    before = family.nbytes
+    family.compact(codes[1:])
+    assert before > 2_050 > family.nbytes > 50
+
+
+def test_what_was_forgotten_is_answered_anew() -> None:
     calls: list[tuple[str, ...]] = []
     family = make_family(calls)
-    family.encode([(str(number),) for number in range(MAX_MEMO + 1)])
-    family.encode([("0",)])
-    family.encode([("0",)])
-    assert calls.count(("0",)) == 2, "once before the memo started over and once after"
+    family.encode([("a",)])
+    trim([family.memo], 0)
+    assert family.memo.nbytes == 0
+    assert family.encode([("a",)]).tolist() == [0]
+    assert calls == [("a",), ("a",)]
+
+
+def test_random_input_cannot_fill_the_memos_and_the_heaviest_starts_over() -> None:
+    small, large = Memo[str, int](), Memo[str, int]()
+    for number in range(100):
+        small.keep(str(number), number, 10)
+        large.keep(str(number), number, 2_000)
+    trim([small, large], 201_000)
+    assert (len(small.answers), len(large.answers)) == (100, 100)
+    trim([small, large], 200_999)
+    assert (len(small.answers), len(large.answers), small.nbytes, large.nbytes) == (100, 0, 1_000, 0)

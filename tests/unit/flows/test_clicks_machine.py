@@ -198,7 +198,7 @@ def test_a_store_made_a_second_ago_is_looked_up_before_its_events_are_refused() 
     stores = FixedStores(STORES, hidden=frozenset({"alpha"}))
     machine = Machine(0, MemoryPages(), stores, lambda: LOOKUPS, AGENTS, {})
     result = machine.step(as_batch(as_log([event(NOON)])))
-    assert (result.rejects, stores.refreshed) == ([], 1)
+    assert (result.rejects, stores.looked_up) == ([], [{"alpha"}])
     assert result.tables["clicks"].num_rows == 1
 
 
@@ -215,7 +215,7 @@ def test_a_network_blocked_now_is_blocked_in_the_next_batch() -> None:
 class AwayPages(MemoryPages):
     """A page store that is away until it is told otherwise."""
 
-    away = True
+    away = False
 
     def sessions(self, partition: int, hours: list[int]) -> StoredSessions:
         if self.away:
@@ -228,6 +228,7 @@ def test_a_step_that_failed_half_way_is_taken_again_as_if_nothing_had_been() -> 
     pages = AwayPages()
     pages.write([machine_on(pages).step(as_batch(log[:2]))])
     machine = machine_on(pages)
+    pages.away = True
     with pytest.raises(Unavailable):
         machine.step(as_batch(log[2:]))
     pages.away = False

@@ -49,6 +49,16 @@ def test_automatic_ports_are_those_of_the_last_time_unless_somebody_has_them(tak
     assert chosen["kafka"] != taken
 
 
+def test_the_collectors_admin_port_is_the_one_after_its_public_port_unless_somebody_has_it(taken: int) -> None:
+    names = port_names(frozenset({"collector"}), 1)
+    chosen = choose_ports(names, {"collector": taken - 1}, 1, {})
+    assert chosen["collector-admin"] not in (taken, taken - 1)
+    again = choose_ports(names, {"collector": taken - 1}, 1, chosen)
+    assert again == chosen
+    (free,) = free_ports(1)
+    assert choose_ports(names, {"collector": free - 1}, 1, {})["collector-admin"] == free
+
+
 def test_all_ports_differ() -> None:
     chosen = choose_ports(THREE, "auto", 3, {})
     assert len(set(chosen.values())) == len(THREE)

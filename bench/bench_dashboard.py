@@ -1,0 +1,135 @@
+"""How long the dashboard takes in a real browser: first paint, and from each interaction to the new numbers.
+
+Medians of several runs against a running dashboard with data, by default that of ``make demo``:
+
+    .venv/bin/python bench/bench_dashboard.py [--url http://127.0.0.1:8501] [--runs 5] [--query store=SLUG]
+
+The browser's own work is part of it, so a busy machine shows. Nothing is asserted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from playwright.sync_api import Browser, Error, Page, expect
+
+from tests.dashboard_kit import PAGES, PATIENCE_MS, Tab, chromium, chromium_path, tab
+
+Times = dict[str, list[float]]
+Timed = Callable[[str, Callable[[], object], Callable[[], object]], None]
+
+_COUNT_RUNS: Final = """() => {
+  window.finishedRuns = 0;
+  const app = document.querySelector('[data-testid=stApp]');
+  new MutationObserver(() => { if (app.dataset.testScriptState === 'notRunning') window.finishedRuns += 1; })
+    .observe(app, { attributes: true, attributeFilter: ['data-test-script-state'] });
+}"""
+
+
+def main() -> int:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description="The dashboard's speed in a browser.")
+    parser.add_argument("--url", default="http://127.0.0.1:8501", help="a running dashboard [%(default)s]")
+    parser.add_argument("--query", default="", help="of the addresses, such as store=kathmandu-wool")
+    parser.add_argument("--runs", type=int, default=5)
+    options = parser.parse_args()
+    path = chromium_path()
+    if path is None:
+        print("bench_dashboard: skipped, no chromium on this machine", file=sys.stderr)  # noqa: T201
+        return 0
+    times: Times = {}
+    try:
+        with chromium(path) as browser:
+            for _ in range(options.runs):
+                measure(browser, options.url, options.query, times)
+    except Error as error:
+        print(f"bench_dashboard: skipped, {options.url}: {error.message.splitlines()[0]}", file=sys.stderr)  # noqa: T201
+        return 0
+    for name, found in times.items():
+        print(f"{name:44} {statistics.median(found):7.0f} ms   (worst {max(found):.0f})")  # noqa: T201
+    return 0
+
+
+def measure(browser: Browser, url: str, query: str, times: Times) -> None:
+    """One run in a window that nobody has used: nothing is cached in it."""
+    with tab(browser, url) as window:
+        page = window.page
+
+        def timed(name: str, act: Callable[[], object], wait: Callable[[], object]) -> None:
+            begin = time.perf_counter()
+            act()
+            wait()
+            times.setdefault(name, []).append(1_000 * (time.perf_counter() - begin))
+
+        def numbers() -> None:
+            expect(window.metric("Clicks")).to_be_visible(timeout=PATIENCE_MS)
+
+        timed("first visit: numbers are there", lambda: page.goto(f"{url}/?{query}"), numbers)
+        times.setdefault("first visit: browser's first contentful paint", []).append(first_paint(page))
+        window.wait_drawn()
+        timed("reload: numbers are there", page.reload, numbers)
+        window.wait_drawn()
+        page.evaluate(_COUNT_RUNS)
+        interactions(window, timed)
+        for name in ("Sources", "Places", "Devices", "Products", "Visits", "Overview"):
+            there = partial(arrived, page, name, finished_runs(page))
+            timed(f"to the page {name}", page.get_by_role("link", name=name).click, there)
+            window.wait_drawn()
+
+
+def interactions(window: Tab, timed: Timed) -> None:
+    """Filter by a row, take it back, another metric, other days."""
+    page = window.page
+    row = page.locator(".bars .row").first
+    chips = page.locator(".st-key-chips").get_by_role("button")
+    every = window.metric("Clicks").text_content() or ""
+
+    def filtered() -> None:
+        expect(window.metric("Clicks")).not_to_have_text(every, timeout=PATIENCE_MS)
+
+    def unfiltered() -> None:
+        expect(window.metric("Clicks")).to_have_text(every, timeout=PATIENCE_MS)
+
+    timed("filter by a row: new numbers", row.click, filtered)
+    window.wait_drawn()
+    timed("remove the filter: old numbers", chips.first.click, unfiltered)
+    window.wait_drawn()
+    another = page.get_by_role("radio", name="Clicks")
+    timed("another metric: new chart", another.click, partial(run_finished, page, finished_runs(page)))
+    page.get_by_role("combobox", name="Days").click()
+    days = page.get_by_role("option", name="Last 7 days")
+    timed("other days: new numbers", days.click, partial(run_finished, page, finished_runs(page)))
+
+
+def finished_runs(page: Page) -> int:
+    """How often the page's script has run to its end."""
+    return int(page.evaluate("window.finishedRuns"))
+
+
+def run_finished(page: Page, before: int) -> None:
+    """Wait until it has once more."""
+    page.wait_for_function(f"window.finishedRuns > {before}")
+
+
+def arrived(page: Page, name: str, before: int) -> None:
+    """Wait until the page of that name has run."""
+    page.wait_for_url(f"**/{PAGES[name]}*")
+    run_finished(page, before)
+
+
+def first_paint(page: Page) -> float:
+    """What the browser itself calls first contentful paint, in milliseconds from the beginning of the navigation."""
+    return float(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? NaN"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

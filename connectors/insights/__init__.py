@@ -1,0 +1,20 @@
+"""Answers for sellers: the one query layer that the dashboard, the terminal report and the REST API share."""
+
+from connectors.insights.insights import Insights
+from connectors.insights.numbers import Breakdown, LiveEvent, LiveMinute, Numbers, Outcomes, Row, VisitShape
+from connectors.insights.scope import BadQuestion, Bots, Scope, TooMuch
+
+__all__ = [
+    "BadQuestion",
+    "Bots",
+    "Breakdown",
+    "Insights",
+    "LiveEvent",
+    "LiveMinute",
+    "Numbers",
+    "Outcomes",
+    "Row",
+    "Scope",
+    "TooMuch",
+    "VisitShape",
+]

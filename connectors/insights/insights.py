@@ -1,0 +1,198 @@
+"""Asks the sources."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from connectors.clickhouse import ClickHouse
+from connectors.errors import Refused
+from connectors.insights.numbers import Breakdown, LiveEvent, LiveMinute, Numbers, Outcomes, Row, VisitShape
+from connectors.insights.scope import BadQuestion, Scope, TooMuch, check_grain, check_split
+from connectors.insights.sources import MAX_ROWS, WEEKHOUR, fact_conditions, needs_facts, source, time_range
+from marketplace.outcomes import REFIRE
+from marketplace.tables import CLICKS, LEDGER, ROLLUPS, SESSIONS, VISITOR_STATE
+
+VISIT_SECONDS: Final = (0, 10, 30, 60, 180, 600, 1_800)
+"""Upper bounds (seconds) of the classes of a visit's length; one more class holds what is longer."""
+
+VISIT_CLICKS: Final = (1, 2, 3, 5, 10, 20)
+"""Upper bounds of the classes of a visit's clicks; one more class holds what is more."""
+
+ORDERS: Final = ("clicks", "visitors", "sessions")
+
+_SUMS: Final = (
+    "sum(c) AS clicks, sum(r) AS refires, "
+    f"{VISITOR_STATE.replace('(', 'Merge(')}(v) AS visitors, sum(s) AS sessions, sum(b) AS bounces, sum(d) AS lengths"
+)
+_ANY: Final = "HAVING clicks != 0 OR refires != 0 OR sessions != 0"
+_TOO_MANY_ROWS: Final = "TOO_MANY_ROWS"
+
+
+class Insights:
+    """Answers questions about stores.
+
+    Every method raises ``BadQuestion`` for a question that has no answer, ``TooMuch`` for one that would read too many
+    single clicks, and ``Unavailable`` while ClickHouse is away.
+
+    Args:
+        clickhouse: Where the tables are.
+        max_rows: Rows of facts that one question may read.
+    """
+
+    def __init__(self, clickhouse: ClickHouse, max_rows: int = MAX_ROWS) -> None:
+        self._clickhouse, self._max_rows = clickhouse, max_rows
+
+    def totals(self, scope: Scope) -> Numbers:
+        """The whole range in one."""
+        rows = self._ask(scope, "", ["all"])
+        return Numbers.of(rows[0][3:]) if rows else Numbers()
+
+    def trend(self, scope: Scope, grain: str) -> list[Row]:
+        """Everything by bucket, oldest first; buckets without events are left out."""
+        return self.report(scope, grain, "all")
+
+    def report(self, scope: Scope, grain: str, split: str) -> list[Row]:
+        """Numbers by bucket and value, oldest bucket first and largest value first in it."""
+        check_grain(grain)
+        rows = self._ask(scope, grain, [split], "ORDER BY k, clicks DESC, answer")
+        return [Row(_bucket(row[0]), str(row[2]), Numbers.of(row[3:])) for row in rows]
+
+    def breakdowns(
+        self, scope: Scope, splits: Sequence[str], limit: int = 10, order: str = "clicks"
+    ) -> dict[str, Breakdown]:
+        """The largest values of several dimensions over the whole range, in one query.
+
+        Args:
+            scope: What it is about.
+            splits: Dimensions but ``all``.
+            limit: The most rows for each.
+            order: ``clicks``, ``visitors`` or ``sessions``.
+        """
+        if order not in ORDERS:
+            raise BadQuestion(f"no order {order!r}; there are {', '.join(ORDERS)}")
+        found: dict[str, list[Row]] = {split: [] for split in splits}
+        # A dimension that is filtered by has stored numbers of its own; the others need the clicks.
+        for group in _alike(scope, splits):
+            limits = f"ORDER BY {order} DESC, clicks DESC, answer LIMIT {int(limit) + 1} BY split"
+            for _, split, value, *numbers in self._ask(scope, "", group, limits):
+                found[str(split)].append(Row(None, str(value), Numbers.of(numbers)))
+        return {
+            split: Breakdown(split, tuple(found[split][:limit]), more=len(found[split]) > limit) for split in splits
+        }
+
+    def heatmap(self, scope: Scope) -> list[Row]:
+        """Everything by day of the week and hour of the store's clock."""
+        rows = self._ask(scope, WEEKHOUR, ["all"], "ORDER BY k")
+        return [Row((int(row[0][0]), int(row[0][1])), "", Numbers.of(row[3:])) for row in rows]
+
+    def visits(self, scope: Scope) -> VisitShape:
+        """How long visits are."""
+        where, parameters = _on_facts(scope, "started_at", *scope.quarters())
+        seconds = "(toUnixTimestamp64Milli(ended_at) - toUnixTimestamp64Milli(started_at)) / 1000"
+        counts = ", ".join(
+            [*_classes(seconds, VISIT_SECONDS, "sign"), *_classes("clicks", VISIT_CLICKS, "sign")],
+        )
+        query = (
+            f"SELECT {counts} FROM {self._clickhouse.database}.{SESSIONS.name} WHERE {where} "
+            f"SETTINGS max_rows_to_read = {self._max_rows}"
+        )
+        row = [int(count) for count in self._rows(query, parameters)[0]]
+        cut = len(VISIT_SECONDS) + 1
+        return VisitShape(tuple(row[:cut]), tuple(row[cut:]))
+
+    def live_minutes(self, scope: Scope, now: datetime, minutes: int = 30) -> list[LiveMinute]:
+        """Each of the last minutes, oldest first, whether something happened in it or not."""
+        first = now.astimezone(UTC).replace(second=0, microsecond=0) - timedelta(minutes=minutes - 1)
+        where, parameters = _on_facts(scope, "occurred_at", first)
+        query = (
+            f"SELECT toStartOfMinute(occurred_at) AS minute, countIf(outcome != '{REFIRE.name}'), uniqExact(visitor) "
+            f"FROM {self._clickhouse.database}.{CLICKS.name} WHERE {where} GROUP BY minute"
+        )
+        found = {row[0].replace(tzinfo=UTC): (int(row[1]), int(row[2])) for row in self._rows(query, parameters)}
+        wanted = [first + timedelta(minutes=step) for step in range(minutes)]
+        return [LiveMinute(minute, *found.get(minute, (0, 0))) for minute in wanted]
+
+    def latest(self, scope: Scope, now: datetime, limit: int = 20, minutes: int = 30) -> list[LiveEvent]:
+        """The newest events of the last minutes, newest first, without anything that tells who they are of."""
+        where, parameters = _on_facts(scope, "occurred_at", now - timedelta(minutes=minutes))
+        query = (
+            "SELECT occurred_at, type, page, product, target, country, city, device, source "
+            f"FROM {self._clickhouse.database}.{CLICKS.name} WHERE {where} AND outcome != '{REFIRE.name}' "
+            f"ORDER BY occurred_at DESC, source_partition, source_offset DESC LIMIT {int(limit)}"
+        )
+        rows = self._rows(query, parameters)
+        return [LiveEvent(row[0].replace(tzinfo=UTC), *(str(value) for value in row[1:])) for row in rows]
+
+    def outcomes(self, scope: Scope) -> Outcomes:
+        """What was received in these hours (by UTC, of receipt) and what became of it, whatever the filters."""
+        scope.check()
+        counts: dict[str, dict[str, int]] = {"received": {}, "outcome": {}, "note": {}}
+        rows = self._rows(
+            f"SELECT kind, name, sum(events) FROM {self._clickhouse.database}.{LEDGER.name} "
+            f"WHERE store = {{store:String}}{time_range('hour', *scope.bounds())} GROUP BY kind, name",
+            {"store": scope.store},
+        )
+        for kind, name, events in rows:
+            counts[str(kind)][str(name)] = int(events)
+        return Outcomes(sum(counts["received"].values()), counts["outcome"], counts["note"])
+
+    def first_day(self, scope: Scope) -> datetime | None:
+        """The first of the store's own dates that has numbers, whatever the range; None if there are none."""
+        scope.check()
+        rows = self._rows(
+            f"SELECT min(bucket), count() FROM {self._clickhouse.database}.{ROLLUPS.name} "
+            "WHERE store = {store:String} AND grain = 'day' AND dimension = 'all'",
+            {"store": scope.store},
+        )
+        return rows[0][0].replace(tzinfo=UTC) if int(rows[0][1]) else None
+
+    def _ask(self, scope: Scope, bucket: str, splits: Sequence[str], end: str = "") -> list[tuple[Any, ...]]:
+        scope.check()
+        for split in splits:
+            check_split(split)
+        inner, parameters = source(scope, bucket, splits, self._clickhouse.database)
+        bound = f" SETTINGS max_rows_to_read = {self._max_rows}" if needs_facts(scope, splits) else ""
+        return self._rows(
+            f"SELECT k, split, answer, {_SUMS} FROM ({inner}) GROUP BY k, split, answer {_ANY} {end}{bound}",
+            parameters,
+        )
+
+    def _rows(self, query: str, parameters: dict[str, object]) -> list[tuple[Any, ...]]:
+        try:
+            return self._clickhouse.rows(query, parameters)
+        except Refused as error:
+            if _TOO_MANY_ROWS not in str(error):
+                raise
+            raise TooMuch(
+                f"this question reads single clicks, and more than {self._max_rows:,} of them: "
+                "choose a shorter range or fewer filters"
+            ) from error
+
+
+def _bucket(key: Any) -> Any:
+    return key.replace(tzinfo=UTC) if isinstance(key, datetime) else key
+
+
+def _alike(scope: Scope, splits: Sequence[str]) -> list[list[str]]:
+    stored = [split for split in splits if not needs_facts(scope, [split])]
+    facts = [split for split in splits if needs_facts(scope, [split])]
+    return [group for group in (stored, facts) if group]
+
+
+def _on_facts(
+    scope: Scope, column: str, since: datetime | None, until: datetime | None = None
+) -> tuple[str, dict[str, object]]:
+    scope.check()
+    where, parameters = fact_conditions(scope)
+    return where + time_range(column, since, until), parameters
+
+
+def _classes(expression: str, bounds: Sequence[int], weight: str) -> list[str]:
+    """One sum per class: up to each bound, and beyond the last."""
+    counts, floor = [], ""
+    for bound in bounds:
+        counts.append(f"sum({weight} * ({expression} <= {bound}{floor}))")
+        floor = f" AND {expression} > {bound}"
+    return [*counts, f"sum({weight} * ({expression} > {bounds[-1]}))"]

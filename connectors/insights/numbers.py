@@ -1,0 +1,140 @@
+"""The shapes of answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from marketplace.tables import VISITORS_EXACT_UP_TO, VISITORS_RELATIVE_ERROR
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What is counted, over any set of buckets and values.
+
+    Attributes:
+        clicks: Events but re-fires.
+        refires: The same visitor and target again within two seconds.
+        visitors: Distinct visitors of the whole, never a sum over parts.
+        sessions: Visits that began there.
+        bounces: Those with a single click.
+        duration_ms: The visits' lengths, added up.
+    """
+
+    clicks: int = 0
+    refires: int = 0
+    visitors: int = 0
+    sessions: int = 0
+    bounces: int = 0
+    duration_ms: int = 0
+
+    @classmethod
+    def of(cls, columns: Sequence[Any]) -> Numbers:
+        """From the columns that every query here ends with."""
+        return cls(*(int(value) for value in columns))
+
+    @property
+    def visitors_error(self) -> float:
+        """0 where ``visitors`` is exact, else one standard error of the estimate, in visitors."""
+        return 0.0 if self.visitors <= VISITORS_EXACT_UP_TO else round(self.visitors * VISITORS_RELATIVE_ERROR, 1)
+
+    @property
+    def bounce_rate(self) -> float | None:
+        """Bounces per session, 0 to 1; None without sessions."""
+        return self.bounces / self.sessions if self.sessions > 0 else None
+
+    @property
+    def session_seconds(self) -> float | None:
+        """A session's mean length; None without sessions."""
+        return self.duration_ms / 1000 / self.sessions if self.sessions > 0 else None
+
+    @property
+    def clicks_per_session(self) -> float | None:
+        """Clicks per session; None without sessions."""
+        return self.clicks / self.sessions if self.sessions > 0 else None
+
+
+@dataclass(frozen=True)
+class Row:
+    """Numbers of one bucket and value.
+
+    Attributes:
+        bucket: The instant (UTC) at which an hour of the store's clock began, the date of a day, or the first of a
+            month; None where the whole range is one bucket. Hours of the week are (1 for Monday to 7, hour).
+        value: The value of the dimension that was split by; empty for ``all`` and for "unknown".
+    """
+
+    bucket: datetime | date | tuple[int, int] | None
+    value: str
+    numbers: Numbers
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """The largest values of a dimension over the whole range.
+
+    Attributes:
+        more: There are further values that the limit cut off.
+    """
+
+    dimension: str
+    rows: tuple[Row, ...]
+    more: bool
+
+
+@dataclass(frozen=True)
+class VisitShape:
+    """How long visits are: how many of them lie in each class, by length and by number of clicks.
+
+    Attributes:
+        by_seconds: One count per class of ``VISIT_SECONDS``; a class holds visits up to and including its bound.
+        by_clicks: One count per class of ``VISIT_CLICKS``.
+    """
+
+    by_seconds: tuple[int, ...]
+    by_clicks: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class LiveMinute:
+    """What happened in one minute of the recent past."""
+
+    minute: datetime
+    clicks: int
+    visitors: int
+
+
+@dataclass(frozen=True)
+class LiveEvent:
+    """One recent event, without anything that would tell who did it."""
+
+    at: datetime
+    type: str
+    page: str
+    product: str
+    target: str
+    country: str
+    city: str
+    device: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What was received and what became of it.
+
+    Attributes:
+        received: Events.
+        outcomes, notes: Events by name; see ``marketplace.outcomes``.
+    """
+
+    received: int
+    outcomes: dict[str, int]
+    notes: dict[str, int]
+
+    @property
+    def difference(self) -> int:
+        """Received less all outcomes; anything but zero is an error of ours."""
+        return self.received - sum(self.outcomes.values())

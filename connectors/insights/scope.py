@@ -1,0 +1,121 @@
+"""What a question is about: whose numbers, of when, and which of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+from typing import Final, Literal
+from zoneinfo import ZoneInfo
+
+from marketplace.rollups import GRAINS, QUARTER_MS, dimension
+from marketplace.stores import SLUG
+
+Bots = Literal["exclude", "include", "only"]
+BOTS: Final[dict[str, str]] = {"exclude": "is_bot = 0", "include": "1", "only": "is_bot = 1"}
+
+
+class BadQuestion(ValueError):
+    """A report was asked for that there is none of; the message says what there is."""
+
+
+class TooMuch(BadQuestion):
+    """The question reads more single clicks than one question may; the message says how to ask for less."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Whose numbers, of when, and which of them.
+
+    Attributes:
+        store: The slug.
+        zone: The store's time zone; naive times are read in it.
+        since: The first moment (or day) that counts; None from the beginning. Numbers begin and end at quarters of an
+            hour, the next one where the moment is not one itself; so ranges that meet count nothing twice.
+        until: The first that does not count any more; None to the end.
+        bots: Whether flagged events are left out, taken in, or the only ones.
+        filters: Dimension and value, at most one for each dimension. A click counts if it has all these values itself,
+            a session if the click that began it has.
+    """
+
+    store: str
+    zone: ZoneInfo
+    since: datetime | None = None
+    until: datetime | None = None
+    bots: str = "exclude"
+    filters: tuple[tuple[str, str], ...] = ()
+
+    def check(self) -> None:
+        """Tell a question that has no answer.
+
+        Raises:
+            BadQuestion: No such store name, choice or dimension, or a dimension twice.
+        """
+        if not SLUG.fullmatch(self.store):
+            raise BadQuestion(f"no store can be called {self.store!r}")
+        if self.bots not in BOTS:
+            raise BadQuestion(f"no choice {self.bots!r} for bots; there are {', '.join(BOTS)}")
+        names = [name for name, _ in self.filters]
+        for name in names:
+            check_split(name)
+            if name == "all":
+                raise BadQuestion("'all' is everything; there is nothing to filter by")
+        if len(set(names)) != len(names):
+            raise BadQuestion("one filter for each dimension")
+
+    def bounds(self) -> tuple[datetime | None, datetime | None]:
+        """Both ends as instants (UTC)."""
+        return self._instant(self.since), self._instant(self.until)
+
+    def quarters(self) -> tuple[datetime | None, datetime | None]:
+        """Both ends as instants (UTC), moved up to the next full quarter of an hour: numbers know no finer times."""
+        since, until = self.bounds()
+        return _next_quarter(since), _next_quarter(until)
+
+    def whole_days(self) -> bool:
+        """Whether both ends are midnights of the store's own clock, so that stored days answer."""
+        ends = (self._local(moment) for moment in (self.since, self.until) if moment is not None)
+        return all(end.time() == time(0) for end in ends)
+
+    def labels(self) -> tuple[datetime | None, datetime | None]:
+        """Both ends as labels of stored days: the store's own date, written as if it were UTC."""
+        return self._label(self.since), self._label(self.until)
+
+    def _local(self, moment: datetime) -> datetime:
+        return moment.replace(tzinfo=self.zone) if moment.tzinfo is None else moment.astimezone(self.zone)
+
+    def _instant(self, moment: datetime | None) -> datetime | None:
+        return None if moment is None else self._local(moment).astimezone(UTC)
+
+    def _label(self, moment: datetime | None) -> datetime | None:
+        if moment is None:
+            return None
+        local = self._local(moment)
+        return datetime(local.year, local.month, local.day, tzinfo=UTC)
+
+
+def _next_quarter(moment: datetime | None) -> datetime | None:
+    if moment is None:
+        return None
+    return datetime.fromtimestamp(-(-moment.timestamp() * 1000 // QUARTER_MS) * QUARTER_MS // 1000, UTC)
+
+
+def check_split(split: str) -> None:
+    """Tell a dimension that there is none of.
+
+    Raises:
+        BadQuestion: The message lists those that there are.
+    """
+    try:
+        dimension(split)
+    except KeyError as error:
+        raise BadQuestion(str(error.args[0])) from error
+
+
+def check_grain(grain: str) -> None:
+    """Tell a grain that there is none of.
+
+    Raises:
+        BadQuestion: The message lists those that there are.
+    """
+    if grain not in GRAINS:
+        raise BadQuestion(f"no grain {grain!r}; there are {', '.join(GRAINS)}")

@@ -1,0 +1,88 @@
+"""When records of a topic were written, and where the topic ends."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Final
+
+import confluent_kafka
+from confluent_kafka import KafkaException, TopicPartition
+
+from connectors.errors import Unavailable
+
+_TIMEOUT_SECONDS: Final = 3.0
+_AWAY_SECONDS: Final = 15.0
+"""Who asks again so soon after a broker did not answer is told so without waiting."""
+
+
+class LogTimes:
+    """Looks into a topic; belongs to no consumer group. Safe to share between threads.
+
+    Args:
+        bootstrap: The bootstrap list.
+        topic: The topic.
+    """
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        self._topic, self._lock, self._again_at = topic, threading.Lock(), 0.0
+        self._consumer = confluent_kafka.Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": f"{topic}.times",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "queued.max.messages.kbytes": 1024,
+                "reconnect.backoff.max.ms": 1_000,
+                "log_level": 0,
+            }
+        )
+
+    def ends(self) -> dict[int, int]:
+        """The offset that the next record of each partition will get.
+
+        Raises:
+            Unavailable: No broker answers.
+        """
+        with self._asking():
+            found = self._consumer.list_topics(self._topic, timeout=_TIMEOUT_SECONDS).topics[self._topic]
+            if found.error is not None:
+                raise Unavailable(f"Kafka has no topic {self._topic}: {found.error.str()}")
+            return {partition: self._end(partition) for partition in sorted(found.partitions)}
+
+    def written_at(self, partition: int, offset: int) -> datetime | None:
+        """When the first record at or after an offset was written; None if it does not come in time.
+
+        Raises:
+            Unavailable: No broker answers.
+        """
+        with self._asking():
+            self._consumer.assign([TopicPartition(self._topic, partition, offset)])
+            messages = self._consumer.consume(1, _TIMEOUT_SECONDS)
+            self._consumer.unassign()
+        if not messages or messages[0].error() is not None:
+            return None
+        return datetime.fromtimestamp(messages[0].timestamp()[1] / 1000, UTC)
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._consumer.close()
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        with self._lock:
+            if time.monotonic() < self._again_at:
+                raise Unavailable("Kafka did not answer a moment ago")
+            try:
+                yield
+            except KafkaException as error:
+                self._again_at = time.monotonic() + _AWAY_SECONDS
+                raise Unavailable(f"Kafka does not answer: {error.args[0].str()}") from error
+
+    def _end(self, partition: int) -> int:
+        return int(
+            self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=_TIMEOUT_SECONDS)[1]
+        )

@@ -1,0 +1,150 @@
+"""Where the dashboard's numbers come from; one set of connections for all its viewers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Concatenate, Final, Generic, ParamSpec, TypeVar
+
+import streamlit as st
+
+from connectors.analytics import Analytics
+from connectors.clickhouse import ClickHouse
+from connectors.insights import Breakdown, Insights, LiveEvent, LiveMinute, Numbers, Outcomes, Row, Scope, VisitShape
+from connectors.insights.freshness import Completeness, Freshness
+from connectors.kafka.log_times import LogTimes
+from connectors.live_tile import LiveTile
+from connectors.mongo_stores import MongoStores, connect
+from dashboards.answers import Answers
+from marketplace.settings import Settings
+from marketplace.stores import Store
+from marketplace.topics import CLICKS_COLLECTED
+
+_QUERY_SECONDS: Final = 20
+_LIVE: Final = 1.0
+_MOMENT: Final = 2.0
+_WHILE: Final = 5.0
+_MINUTE: Final = 60.0
+
+_Asked = ParamSpec("_Asked")
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True)
+class Backend:
+    """The connections, and the answers that were got of late."""
+
+    stores: MongoStores
+    insights: Insights
+    tile: LiveTile
+    freshness: Freshness
+    answers: Answers
+
+
+@st.cache_resource(show_spinner=False)
+def backend() -> Backend:
+    """Connect on first use; every part may be away, and is asked again when it is needed."""
+    settings = Settings.load(os.environ)
+    clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_QUERY_SECONDS)
+    analytics = Analytics(clickhouse)
+    log = LogTimes(settings.urls.kafka, CLICKS_COLLECTED.name)
+    return Backend(
+        stores=MongoStores(connect(settings.urls.mongo), settings.database),
+        insights=Insights(clickhouse),
+        tile=LiveTile(settings.urls.redis),
+        freshness=Freshness(log, lambda: {part: offset for part, (offset, _) in analytics.applied().items()}),
+        answers=Answers(),
+    )
+
+
+class Question(Generic[_Asked, _Answer]):
+    """Something that can be asked of the backend: call it for the answer, or ``begin`` it and call it later.
+
+    Args:
+        seconds: How long an answer is shared.
+        ask: The backend's way to answer; all that it is given can be hashed.
+    """
+
+    def __init__(self, seconds: float, ask: Callable[Concatenate[Backend, _Asked], _Answer]) -> None:
+        self._seconds, self._ask = seconds, ask
+
+    def begin(self, *arguments: _Asked.args, **named: _Asked.kwargs) -> Future[_Answer]:
+        """Ask without waiting, so that several questions are answered side by side."""
+        found = backend()
+        key = (self._ask, arguments, tuple(named.items()))
+        return found.answers.begin(key, self._seconds, partial(self._ask, found, *arguments, **named))
+
+    def __call__(self, *arguments: _Asked.args, **named: _Asked.kwargs) -> _Answer:
+        """The answer.
+
+        Raises:
+            Unavailable: A part that is needed is away.
+            BadQuestion: There is no answer.
+        """
+        return self.begin(*arguments, **named).result()
+
+
+def _stores(found: Backend) -> list[Store]:
+    return sorted(found.stores.list_stores(), key=lambda store: store.title.casefold())
+
+
+def _totals(found: Backend, scope: Scope) -> Numbers:
+    return found.insights.totals(scope)
+
+
+def _trend(found: Backend, scope: Scope, grain: str) -> list[Row]:
+    return found.insights.trend(scope, grain)
+
+
+def _breakdowns(found: Backend, scope: Scope, splits: tuple[str, ...], limit: int, order: str) -> dict[str, Breakdown]:
+    return found.insights.breakdowns(scope, splits, limit, order)
+
+
+def _heatmap(found: Backend, scope: Scope) -> list[Row]:
+    return found.insights.heatmap(scope)
+
+
+def _visits(found: Backend, scope: Scope) -> VisitShape:
+    return found.insights.visits(scope)
+
+
+def _first_day(found: Backend, scope: Scope) -> datetime | None:
+    return found.insights.first_day(scope)
+
+
+def _live_minutes(found: Backend, scope: Scope) -> list[LiveMinute]:
+    return found.insights.live_minutes(scope, datetime.now(UTC))
+
+
+def _latest(found: Backend, scope: Scope) -> list[LiveEvent]:
+    return found.insights.latest(scope, datetime.now(UTC))
+
+
+def _live_visitors(found: Backend, store: str) -> int:
+    return int(found.tile.read(store, int(datetime.now(UTC).timestamp() * 1000))["live_visitors"])
+
+
+def _completeness(found: Backend) -> Completeness:
+    return found.freshness.look(datetime.now(UTC))
+
+
+def _outcomes(found: Backend, scope: Scope) -> Outcomes:
+    return found.insights.outcomes(scope)
+
+
+stores = Question(_WHILE, _stores)
+totals = Question(_MOMENT, _totals)
+trend = Question(_MOMENT, _trend)
+breakdowns = Question(_MOMENT, _breakdowns)
+heatmap = Question(_MOMENT, _heatmap)
+visits = Question(_MOMENT, _visits)
+first_day = Question(_MINUTE, _first_day)
+live_minutes = Question(_LIVE, _live_minutes)
+latest = Question(_LIVE, _latest)
+live_visitors = Question(_LIVE, _live_visitors)
+completeness = Question(_LIVE, _completeness)
+outcomes = Question(_MOMENT, _outcomes)

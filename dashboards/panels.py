@@ -1,0 +1,199 @@
+"""Parts that several pages are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+import streamlit as st
+
+from connectors.errors import Unavailable
+from connectors.insights import Breakdown, Numbers, Row
+from dashboards import backend, charts, words
+from dashboards.components.bars import Bar, show_bars
+from dashboards.periods import grains, previous
+from dashboards.series import beside, points
+from dashboards.shell import Frame, choose, pick
+from dashboards.view import METRICS
+
+TOP: Final = 9
+Groups = Sequence[tuple[str, Sequence[str], str]]
+"""For each card its title, its dimensions, and what they are ordered by."""
+
+GRAINS: Final = {"hour": "Hours", "day": "Days", "month": "Months"}
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """A number on top of a page; ``name`` is an attribute of ``Numbers``."""
+
+    label: str
+    name: str
+    text: Callable[[Numbers], str]
+    color: Literal["normal", "inverse"] = "normal"
+
+
+_TILES: Final = (
+    _Tile("Visitors", "visitors", words.visitors),
+    _Tile("Sessions", "sessions", lambda numbers: words.count(numbers.sessions)),
+    _Tile("Clicks", "clicks", lambda numbers: words.count(numbers.clicks)),
+    _Tile("Clicks a session", "clicks_per_session", lambda numbers: _decimal(numbers.clicks_per_session)),
+    _Tile("Bounce rate", "bounce_rate", lambda numbers: words.percent(numbers.bounce_rate), "inverse"),
+    _Tile("Session length", "session_seconds", lambda numbers: words.duration(numbers.session_seconds)),
+)
+
+
+def begin(frame: Frame, groups: Groups = ()) -> None:
+    """Ask for all that a page needs at once; its parts then wait only for the slowest answer.
+
+    Args:
+        frame: The frame.
+        groups: The cards of :func:`top_lists`, if the page has any.
+    """
+    grain = _grain(frame)
+    for scope in (frame.scope, frame.before) if frame.view.compare else (frame.scope,):
+        backend.totals.begin(scope)
+        backend.trend.begin(scope, grain)
+    backend.completeness.begin()
+    backend.live_visitors.begin(frame.store.slug)
+    for order, names in _by_order(groups).items():
+        backend.breakdowns.begin(frame.scope, names, TOP, order)
+
+
+def key_numbers(frame: Frame) -> Numbers:
+    """The row of the most important numbers; gives the totals."""
+    now = backend.totals(frame.scope)
+    then = backend.totals(frame.before) if frame.view.compare else None
+    with st.container(horizontal=True, key="tiles"):
+        _live_tile(frame)
+        for tile in _TILES:
+            grown = words.change(getattr(now, tile.name), getattr(then, tile.name)) if then else None
+            st.metric(
+                tile.label,
+                tile.text(now),
+                delta=None if grown is None else f"{grown:+.0%}",
+                delta_color=tile.color,
+                border=True,
+                help=words.DEFINITIONS[tile.name] + (f" {words.exactness(now)}" if tile.name == "visitors" else ""),
+            )
+    return now
+
+
+def _live_tile(frame: Frame) -> None:
+    try:
+        live = words.count(backend.live_visitors(frame.store.slug))
+    except Unavailable:
+        live = words.NOTHING
+    st.metric("Live now", live, border=True, help=words.DEFINITIONS["live"])
+
+
+def freshness(frame: Frame) -> None:
+    """Until when the numbers are complete."""
+    try:
+        complete = backend.completeness()
+    except Unavailable:
+        st.caption(":material/help: It cannot be told right now until when these numbers are complete.")
+        return
+    if complete.until is None:
+        st.caption(f":material/schedule: {complete.waiting:,} events are still to be counted.")
+        return
+    wall = complete.until.astimezone(frame.zone)
+    day = "" if wall.date() == frame.wall.date() else f"{wall:%a} {wall.day} {wall:%b} "
+    waiting = f", {complete.waiting:,} events still to be counted" if complete.waiting else ""
+    st.caption(
+        f":material/check_circle: Complete until **{day}{wall:%H:%M:%S}** ({frame.store.timezone}){waiting}. "
+        "Dotted lines are still growing."
+    )
+
+
+def trend(frame: Frame, totals: Numbers) -> None:
+    """The numbers over time."""
+    grain = _grain(frame)
+    offered = {name: GRAINS[name] for name in GRAINS if name in grains(frame.days)}
+    with st.container(horizontal=True, horizontal_alignment="distribute"):
+        metric = _segments("metric", METRICS, frame.view.metric, frame)
+        _segments("grain", offered, grain, frame)
+    try:
+        until = backend.completeness().until or frame.now
+    except Unavailable:
+        until = frame.now
+    rows = backend.trend(frame.scope, grain)
+    drawn = points(frame.days, rows, metric, grain, frame.zone, until, frame.now)
+    if frame.view.compare:
+        before = previous(frame.days, frame.wall)[0]
+        drawn = beside(drawn, before, backend.trend(frame.before, grain), metric, grain, frame.zone)
+    if not rows and not totals.clicks:
+        st.info("Nothing happened in these days with these filters.", icon=":material/hourglass_empty:")
+        return
+    chart = charts.trend(drawn, METRICS[metric], grain, frame.view.compare, frame.days.days)
+    st.altair_chart(chart, key="trend", alt=f"{METRICS[metric]} over time")
+
+
+def _grain(frame: Frame) -> str:
+    offered = grains(frame.days)
+    return frame.view.grain if frame.view.grain in offered else offered[0]
+
+
+def _segments(name: str, options: Mapping[str, str], chosen: str, frame: Frame) -> str:
+    key = f"segment-{name}"
+    st.session_state[key] = chosen
+
+    def changed() -> None:
+        wanted = str(st.session_state[key] or chosen)
+        choose(replace(frame.view, metric=wanted) if name == "metric" else replace(frame.view, grain=wanted))
+        st.session_state["redraw"] = True
+
+    st.segmented_control(
+        name, list(options), key=key, format_func=options.__getitem__, label_visibility="collapsed", on_change=changed
+    )
+    return chosen
+
+
+def _by_order(groups: Groups) -> dict[str, tuple[str, ...]]:
+    orders = sorted({order for _, _, order in groups})
+    return {order: tuple(name for _, names, by in groups for name in names if by == order) for order in orders}
+
+
+def top_lists(frame: Frame, groups: Groups) -> None:
+    """Cards with the largest values of dimensions, two in a row."""
+    found: dict[str, Breakdown] = {}
+    for by, asked in _by_order(groups).items():
+        found |= backend.breakdowns(frame.scope, asked, TOP, by)
+    for at in range(0, len(groups), 2):
+        for column, (title, names, order) in zip(st.columns(2), groups[at : at + 2], strict=False):
+            with column, st.container(border=True):
+                st.markdown(f"**{title}**")
+                for tab, name in zip(st.tabs([words.PLURALS[name] for name in names]), names, strict=True):
+                    with tab:
+                        bar_list(frame, found[name], order)
+
+
+def bar_list(frame: Frame, breakdown: Breakdown, metric: str) -> None:
+    """One dimension's largest values; a click on one filters by it."""
+    name = breakdown.dimension
+    most = max((getattr(row.numbers, metric) for row in breakdown.rows), default=0) or 1
+    show_bars(
+        f"bars-{name}",
+        words.LABELS[name],
+        METRICS[metric],
+        [_bar(name, row, metric, most) for row in breakdown.rows],
+        frame.view.value_of(name),
+        f"No {words.PLURALS[name].lower()} in these days.",
+        pick(name),
+    )
+
+
+def _bar(dimension: str, row: Row, metric: str, most: int) -> Bar:
+    numbers = row.numbers
+    text = words.visitors(numbers) if metric == "visitors" else words.count(getattr(numbers, metric))
+    label = words.value_label(dimension, row.value)
+    hint = (
+        f"{label}: {words.visitors(numbers)} visitors, {words.count(numbers.sessions)} sessions, "
+        f"{words.count(numbers.clicks)} clicks, {words.percent(numbers.bounce_rate)} bounced"
+    )
+    return Bar(row.value, label, text, getattr(numbers, metric) / most, hint)
+
+
+def _decimal(number: float | None) -> str:
+    return words.NOTHING if number is None else f"{number:.1f}"

@@ -1,0 +1,78 @@
+"""Where did my clicks go: what was received and what became of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+import streamlit as st
+
+from dashboards import backend, panels, shell
+from marketplace.outcomes import (
+    CLOCK_CORRECTED,
+    FUTURE_CLAMPED,
+    OUTCOMES,
+)
+
+TITLES: Final = {
+    "counted": ("Counted", "A click by a person. These are the numbers on the other pages."),
+    "bot": ("Bots", "Search engines, monitors, scrapers. Kept apart; 'People and bots' above shows them."),
+    "refire": ("Double clicks", "The same visitor hit the same thing again within 2 seconds. Counted once."),
+    "duplicate": ("Sent twice", "The same event arrived again: a retry of the browser or the network. Counted once."),
+    "blocked": ("Blocked", "From a network that you block, or from somebody who asked not to be measured."),
+    "late": ("Too late", "Sent more than 7 days after it happened, or dated before 2000. Kept, not counted."),
+    "invalid": ("Unreadable", "Broken on its way, or of a store that is not known. Kept, not counted."),
+}
+_NOTES: Final = {
+    CLOCK_CORRECTED: "events had a device clock that was wrong; their time was corrected.",
+    FUTURE_CLAMPED: "events claimed to be from the future; they count at the time when they arrived.",
+}
+
+
+def show() -> None:
+    """Draw it."""
+    frame = shell.current()
+    st.subheader("Where did my clicks go?")
+    st.markdown(
+        "Everything that your shop sends is received once and has exactly one outcome. Here they all are, by the time "
+        "when they were received, whatever filter is set. The sum is checked: nothing disappears."
+    )
+    found = backend.outcomes(frame.scope)
+    received, outcomes, notes = found.received, Counter(found.outcomes), Counter(found.notes)
+    if not received:
+        st.info("Nothing was received in these days.", icon=":material/hourglass_empty:")
+        return
+    panels.freshness(frame)
+    _table(received, outcomes)
+    if found.difference:
+        st.error(
+            f"**The sum does not close: {found.difference:+,}.** Please tell the operator.", icon=":material/error:"
+        )
+    else:
+        parts = " + ".join(f"{outcomes[outcome.name]:,}" for outcome in reversed(OUTCOMES))
+        st.success(f"**{received:,} received = {parts}**. The sum closes.", icon=":material/check_circle:")
+    for name, text in _NOTES.items():
+        if notes[name]:
+            st.caption(f"{notes[name]:,} {text}")
+
+
+def _table(received: int, outcomes: Counter[str]) -> None:
+    st.dataframe(
+        [
+            {
+                "outcome": TITLES[outcome.name][0],
+                "events": outcomes[outcome.name],
+                "share": outcomes[outcome.name] / received,
+                "what": TITLES[outcome.name][1],
+            }
+            for outcome in reversed(OUTCOMES)
+        ],
+        hide_index=True,
+        key="outcomes",
+        column_config={
+            "outcome": st.column_config.TextColumn("What became of it", width="small"),
+            "events": st.column_config.NumberColumn("Events", format="localized", width="small"),
+            "share": st.column_config.ProgressColumn("Share", format="percent", min_value=0, max_value=1),
+            "what": st.column_config.TextColumn("What that means", width="large"),
+        },
+    )

@@ -1,0 +1,84 @@
+"""What happens right now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import streamlit as st
+
+from connectors.errors import Unavailable
+from connectors.insights import LiveEvent, LiveMinute
+from dashboards import backend, charts, panels, shell, words
+
+
+def show() -> None:
+    """Draw it; the inner part is drawn anew each second or two."""
+    st.fragment(_moment, run_every=2)()
+
+
+def _moment() -> None:
+    frame = shell.current()
+    scope = frame.everything
+    try:
+        minutes = backend.live_minutes(scope)
+        events = backend.latest(scope)
+    except Unavailable:
+        st.warning("ClickHouse does not answer. This page tries again.", icon=":material/cloud_off:")
+        return
+    try:
+        present = words.count(backend.live_visitors(frame.store.slug))
+    except Unavailable:
+        present = words.NOTHING
+    recent = sum(event.at > frame.now - timedelta(seconds=10) for event in events)
+    with st.container(horizontal=True):
+        st.metric("Visitors in the last 5 minutes", present, border=True, help=words.DEFINITIONS["live"])
+        st.metric("Clicks in the last minute", words.count(_last_minute(minutes)), border=True)
+        st.metric("Clicks per second, last 10 s", f"{recent / 10:.1f}", border=True)
+    panels.freshness(frame)
+    with st.container(border=True):
+        st.markdown("**Clicks by minute, last 30 minutes**")
+        st.altair_chart(charts.minutes(_minutes(frame, minutes)), key="minutes", alt="Clicks of the last 30 minutes")
+    _feed(frame, events)
+
+
+def _last_minute(minutes: Sequence[LiveMinute]) -> int:
+    return sum(minute.clicks for minute in minutes[-2:-1])
+
+
+def _minutes(frame: shell.Frame, minutes: Sequence[LiveMinute]) -> list[dict[str, object]]:
+    return [
+        {
+            "ago": len(minutes) - 1 - at,
+            "label": f"{minute.minute.astimezone(frame.zone):%H:%M}",
+            "clicks": minute.clicks,
+            "visitors": minute.visitors,
+        }
+        for at, minute in enumerate(minutes)
+    ]
+
+
+def _feed(frame: shell.Frame, events: Sequence[LiveEvent]) -> None:
+    with st.container(border=True):
+        st.markdown("**Just now**")
+        if not events:
+            st.caption("Nothing in the last 30 minutes. Open the shop in another window and click: it appears here.")
+            return
+        st.dataframe(
+            [_line(frame, event) for event in events],
+            hide_index=True,
+            key="feed",
+            column_config={"when": st.column_config.TextColumn("When", width="small")},
+        )
+
+
+def _line(frame: shell.Frame, event: LiveEvent) -> dict[str, str]:
+    place = ", ".join(filter(None, (event.city, words.value_label("country", event.country))))
+    return {
+        "when": f"{event.at.astimezone(frame.zone):%H:%M:%S}",
+        "what": "looked at" if event.type == "view" else f"clicked {event.target}".strip(),
+        "page": event.page,
+        "where": place,
+        "with": words.value_label("device", event.device),
+        "from": "" if event.source == "(internal)" else event.source,
+    }

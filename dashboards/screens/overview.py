@@ -1,0 +1,22 @@
+"""How the shop does, on one page."""
+
+from __future__ import annotations
+
+from dashboards import panels, shell
+
+GROUPS = (
+    ("Where they come from", ("channel", "source", "campaign"), "sessions"),
+    ("What they look at", ("product", "page"), "visitors"),
+    ("Where they are", ("country", "city"), "visitors"),
+    ("What they use", ("device", "browser", "os"), "visitors"),
+)
+
+
+def show() -> None:
+    """Draw it."""
+    frame = shell.current()
+    panels.begin(frame, GROUPS)
+    totals = panels.key_numbers(frame)
+    panels.freshness(frame)
+    panels.trend(frame, totals)
+    panels.top_lists(frame, GROUPS)

@@ -1,0 +1,48 @@
+"""When visits happen and what they are like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from connectors.insights.insights import VISIT_CLICKS, VISIT_SECONDS
+from dashboards import backend, charts, panels, shell, words
+from dashboards.view import METRICS
+
+
+def show() -> None:
+    """Draw it."""
+    frame = shell.current()
+    panels.begin(frame)
+    panels.key_numbers(frame)
+    metric = frame.view.metric
+    with st.container(border=True):
+        st.markdown(f"**{METRICS[metric]} by day of the week and hour**")
+        cells = {row.bucket: getattr(row.numbers, metric) for row in backend.heatmap(frame.scope)}
+        st.altair_chart(charts.heatmap(cells, METRICS[metric]), key="heatmap", alt="Hours by days of the week")  # type: ignore[arg-type]  # hours of the week are pairs
+        st.caption(f"On the store's clock ({frame.store.timezone}).")
+    shape = backend.visits(frame.scope)
+    if not sum(shape.by_seconds):
+        st.info("No sessions in these days with these filters.", icon=":material/hourglass_empty:")
+        return
+    left, right = st.columns(2)
+    with left, st.container(border=True):
+        st.markdown("**How long sessions are**")
+        st.altair_chart(charts.classes(_lengths(VISIT_SECONDS), shape.by_seconds), key="lengths", alt="Session lengths")
+    with right, st.container(border=True):
+        st.markdown("**How many clicks sessions have**")
+        st.altair_chart(charts.classes(_counts(VISIT_CLICKS), shape.by_clicks), key="depths", alt="Clicks per session")
+
+
+def _lengths(bounds: Sequence[int]) -> list[str]:
+    texts = ["one click", *(f"to {words.duration(bound).replace(' 00s', '')}" for bound in bounds[1:])]
+    return [*texts, "longer"]
+
+
+def _counts(bounds: Sequence[int]) -> list[str]:
+    texts, floor = [], 0
+    for bound in bounds:
+        texts.append(str(bound) if bound == floor + 1 else f"{floor + 1} to {bound}")
+        floor = bound
+    return [*texts, "more"]

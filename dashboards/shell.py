@@ -1,0 +1,270 @@
+"""What stands around every page: the store, the days, the filters, and what is told when a part is away."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+
+from connectors.errors import Refused, Unavailable
+from connectors.insights import BadQuestion, Scope
+from dashboards import backend, words
+from dashboards.periods import CUSTOM, PERIODS, Range, previous
+from dashboards.view import BOTS, View, from_query, to_query
+from marketplace.stores import Store
+
+log = logging.getLogger(__name__)
+
+REFRESH_SECONDS: Final = 5
+_AWAY_SECONDS: Final = 3
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a page needs to know.
+
+    Attributes:
+        view: What was chosen.
+        store: Whose numbers.
+        zone: The store's time zone.
+        days: The chosen days.
+        now: The present.
+    """
+
+    view: View
+    store: Store
+    zone: ZoneInfo
+    days: Range
+    now: datetime
+
+    @property
+    def scope(self) -> Scope:
+        """The chosen numbers."""
+        return self._scope(self.days.since, self.days.until)
+
+    @property
+    def before(self) -> Scope:
+        """Those of the previous period."""
+        return self._scope(*previous(self.days, self.wall))
+
+    @property
+    def everything(self) -> Scope:
+        """The store's numbers of all time, with the same filters."""
+        return self._scope(None, None)
+
+    @property
+    def wall(self) -> datetime:
+        """The store's clock, naive."""
+        return self.now.astimezone(self.zone).replace(tzinfo=None)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the range is not over yet."""
+        return self.days.last >= self.wall.date()
+
+    def _scope(self, since: datetime | None, until: datetime | None) -> Scope:
+        return Scope(self.store.slug, self.zone, since, until, self.view.bots, self.view.filters)
+
+
+def current() -> Frame:
+    """The frame of the page that is drawn, with the present as it is now."""
+    frame: Frame = st.session_state["frame"]
+    return replace(frame, now=datetime.now(UTC))
+
+
+def draw(page: Callable[[], None]) -> None:
+    """Draw the frame and the page in it."""
+    try:
+        known = backend.stores()
+    except Unavailable:
+        _away("The list of stores", "MongoDB does not answer.")
+        return
+    if not known:
+        _no_store()
+        return
+    view = _view(known)
+    store = next(store for store in known if store.slug == view.store)
+    zone = ZoneInfo(store.timezone)
+    now = datetime.now(UTC)
+    today = now.astimezone(zone).date()
+    days = view.range(today, _first_day(store, zone, view))
+    st.session_state["frame"] = Frame(view, store, zone, days, now)
+    _header(known, view, days, today)
+    _chips(view)
+    st.fragment(_guarded(page), run_every=REFRESH_SECONDS)()
+
+
+def choose(view: View) -> None:
+    """Look at another view from the next run on."""
+    st.session_state["view"] = view
+
+
+def pick(dimension: str) -> Callable[[str], None]:
+    """What a click on a value of a dimension does: filter by it, or stop to."""
+
+    def toggle(value: str) -> None:
+        choose(current().view.toggled(dimension, value))
+        st.session_state["redraw"] = True
+
+    return toggle
+
+
+def _view(known: list[Store]) -> View:
+    state, query = st.session_state, st.query_params.to_dict()
+    if "view" not in state or (query and query != state.get("written")):
+        state["view"], odd = from_query(query, [store.slug for store in known])
+        if odd:
+            st.toast(
+                f"Left out of the address, because there is no such choice: {', '.join(odd)}", icon=":material/info:"
+            )
+    view: View = state["view"]
+    if view.store not in {store.slug for store in known}:
+        view = state["view"] = replace(view, store=known[0].slug)
+    wanted = to_query(view)
+    if query != wanted:
+        st.query_params.from_dict(wanted)
+    state["written"] = wanted
+    return view
+
+
+def _first_day(store: Store, zone: ZoneInfo, view: View) -> date | None:
+    if view.period != "all":
+        return None
+    try:
+        first = backend.first_day(Scope(store.slug, zone))
+    except Unavailable:
+        return None
+    return first.date() if first is not None else None
+
+
+def _header(known: list[Store], view: View, days: Range, today: date) -> None:
+    titles = {store.slug: store.title for store in known}
+    with st.container(horizontal=True, vertical_alignment="bottom", key="header"):
+        _choice("Store", "store", list(titles), view.store, titles.__getitem__, width=260)
+        _choice("Days", "period", [*PERIODS, CUSTOM], view.period, _period_label, width=190)
+        if view.custom is not None:
+            st.session_state["custom"] = (days.first, days.last)
+            st.date_input(
+                "From and to", key="custom", max_value=max(today, days.last), on_change=_set_custom, width=240
+            )
+        _choice("Who", "bots", list(BOTS), view.bots, BOTS.__getitem__, width=190)
+        st.session_state["compare"] = view.compare
+        st.toggle("Compare", key="compare", help="With the period before, as long as this one", on_change=_set_compare)
+
+
+def _choice(label: str, name: str, options: list[str], chosen: str, words_of: Callable[[str], str], width: int) -> None:
+    key = f"choose-{name}"
+    st.session_state[key] = chosen
+
+    def changed() -> None:
+        _set(name, str(st.session_state[key]))
+
+    st.selectbox(label, options, key=key, format_func=words_of, on_change=changed, width=width)
+
+
+def _period_label(period: str) -> str:
+    return "Choose days …" if period == CUSTOM else PERIODS[period][0]
+
+
+def _set(name: str, value: str) -> None:
+    view: View = st.session_state["view"]
+    if name == "period":
+        custom = st.session_state["frame"].days if value == CUSTOM else None
+        choose(replace(view, period=value, custom=custom))
+    elif name == "store":
+        # Another store has other products and campaigns; a filter from here would show nothing there.
+        choose(replace(view, store=value, filters=()))
+    else:
+        choose(replace(view, bots=value))
+
+
+def _set_custom() -> None:
+    chosen = st.session_state["custom"]
+    if len(chosen) == 2:
+        choose(replace(st.session_state["view"], period=CUSTOM, custom=Range(*chosen)))
+
+
+def _set_compare() -> None:
+    choose(replace(st.session_state["view"], compare=bool(st.session_state["compare"])))
+
+
+def _chips(view: View) -> None:
+    # There without filters too: what stands below keeps its place, and is not drawn twice while it moves.
+    with st.container(horizontal=True, key="chips"):
+        for dimension, value in view.filters:
+            label = f"{words.LABELS[dimension]}: {words.value_label(dimension, value)}"
+            st.button(
+                _plain(label), key=f"chip-{dimension}", icon=":material/close:", on_click=choose,
+                args=(view.without(dimension),), help="Show all again",
+            )  # fmt: skip
+        if len(view.filters) > 1:
+            st.button("Remove all", key="chip-all", type="tertiary", on_click=choose, args=(replace(view, filters=()),))
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown leaves as it is."""
+    return "".join(f"\\{char}" if char in "\\`*_{}[]()#+-.!|~:$<>" else char for char in text)
+
+
+def _guarded(page: Callable[[], None]) -> Callable[[], None]:
+    def body() -> None:
+        # A click inside the page changed what stands above it.
+        if st.session_state.pop("redraw", False):
+            st.rerun(scope="app")
+        try:
+            page()
+        except BadQuestion as error:
+            st.info(str(error)[:1].upper() + str(error)[1:] + ".", icon=":material/filter_alt:")
+        except Unavailable:
+            st.warning(
+                "**The numbers cannot be read right now.** ClickHouse does not answer. Nothing is lost: what happens "
+                "in the shop is kept and counted later. This page tries again every few seconds.",
+                icon=":material/cloud_off:",
+            )
+        except Refused as error:
+            log.error("%s", error)
+            st.error(
+                "**The numbers cannot be read.** ClickHouse refuses what it is asked; please tell the operator, whose "
+                "log says more.",
+                icon=":material/error:",
+            )
+
+    return body
+
+
+def _away(what: str, why: str) -> None:
+    st.warning(
+        f"**{what} cannot be read right now.** {why} This page tries again every few seconds.",
+        icon=":material/cloud_off:",
+    )
+
+    @st.fragment(run_every=_AWAY_SECONDS)
+    def again() -> None:
+        try:
+            backend.stores()
+        except Unavailable:
+            return
+        st.rerun(scope="app")
+
+    again()
+
+
+def _no_store() -> None:
+    st.title("No store yet")
+    st.markdown(
+        "Numbers appear here as soon as there is a store and something happens in it. Make one:\n\n"
+        "```\nmarketplace stores create my-shop --timezone Europe/Berlin --domain shop.example\n```\n\n"
+        "or see a shop alive:\n\n```\nmarketplace demo\n```"
+    )
+
+    @st.fragment(run_every=_AWAY_SECONDS)
+    def again() -> None:
+        if backend.stores():
+            st.rerun(scope="app")
+
+    again()

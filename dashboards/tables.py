@@ -1,0 +1,112 @@
+"""A dimension as a whole: all its values, to be sorted, searched, filtered by and taken away."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any, Final
+
+import streamlit as st
+
+from connectors.insights import Breakdown, Numbers, Row
+from dashboards import backend, words
+from dashboards.shell import Frame, pick
+
+MAX_ROWS: Final = 10_000
+CSV_COLUMNS: Final = (
+    "visitors", "visitors_error", "sessions", "clicks", "refires", "bounces", "duration_ms",
+)  # fmt: skip
+
+
+def to_csv(breakdown: Breakdown) -> str:
+    """The table for a spreadsheet: exact numbers, not rounded ones, and the stored values, not their labels."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow((breakdown.dimension, *CSV_COLUMNS))
+    for row in breakdown.rows:
+        writer.writerow((_safe(row.value), *(getattr(row.numbers, name) for name in CSV_COLUMNS)))
+    return out.getvalue()
+
+
+def show_table(frame: Frame, dimension: str, order: str = "visitors") -> None:
+    """Draw it."""
+    found = backend.breakdowns(frame.scope, (dimension,), MAX_ROWS, order)[dimension]
+    if not found.rows:
+        st.info(f"No {words.PLURALS[dimension].lower()} in these days.", icon=":material/hourglass_empty:")
+        return
+    key = f"table-{dimension}"
+    # A refresh may bring another order; a selection by position would then point at another value.
+    version = st.session_state.setdefault(f"{key}-version", 0)
+
+    def selected() -> None:
+        rows = st.session_state[f"{key}-{version}"]["selection"]["rows"]
+        st.session_state[f"{key}-version"] = version + 1
+        if rows:
+            pick(dimension)(st.session_state[f"{key}-values"][rows[0]])
+
+    st.session_state[f"{key}-values"] = [row.value for row in found.rows]
+    st.dataframe(
+        drawn(dimension, found.rows, order),
+        key=f"{key}-{version}",
+        hide_index=True,
+        placeholder="",
+        on_select=selected,
+        selection_mode="single-row",
+        column_config=_columns(dimension),
+        height=min(560, 38 + 35 * len(found.rows)),
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.download_button(
+            "CSV",
+            to_csv(found),
+            file_name=f"{frame.store.slug}-{dimension}-{frame.days.first}-{frame.days.last}.csv",
+            mime="text/csv",
+            icon=":material/download:",
+            key=f"csv-{dimension}",
+            on_click="ignore",
+        )
+        more = f"the {MAX_ROWS:,} largest of more" if found.more else f"{len(found.rows):,}"
+        st.caption(f"{more} {words.PLURALS[dimension].lower()}. Tick a row to filter by it.")
+
+
+def drawn(dimension: str, rows: Sequence[Row], order: str) -> list[dict[str, Any]]:
+    """The table as it is drawn; the column of errors is there only where something is estimated."""
+    most = max((getattr(row.numbers, order) for row in rows), default=0) or 1
+    estimated = any(row.numbers.visitors_error for row in rows)
+    return [_line(dimension, row.value, row.numbers, getattr(row.numbers, order) / most, estimated) for row in rows]
+
+
+def _line(dimension: str, value: str, numbers: Numbers, share: float, estimated: bool) -> dict[str, Any]:
+    return {
+        dimension: words.value_label(dimension, value),
+        "share": share,
+        "visitors": numbers.visitors,
+        **({"error": numbers.visitors_error or None} if estimated else {}),
+        "sessions": numbers.sessions,
+        "clicks": numbers.clicks,
+        "bounced": None if numbers.bounce_rate is None else 100 * numbers.bounce_rate,
+        "length": words.duration(numbers.session_seconds),
+    }
+
+
+def _columns(dimension: str) -> dict[str, Any]:
+    column = st.column_config
+    error = "One standard error of an estimate; empty where visitors are exact."
+    bounced, length = words.DEFINITIONS["bounce_rate"], words.DEFINITIONS["session_seconds"]
+    return {
+        dimension: column.TextColumn(words.LABELS[dimension], width="medium"),
+        "share": column.ProgressColumn("", min_value=0, max_value=1, format=" ", width=90),
+        "error": column.NumberColumn("\N{PLUS-MINUS SIGN}", format="%.0f", help=error, width=60),
+        **{
+            name: column.NumberColumn(name.capitalize(), format="localized", help=words.DEFINITIONS[name], width=90)
+            for name in ("visitors", "sessions", "clicks")
+        },
+        "bounced": column.NumberColumn("Bounced", format="%.0f %%", help=bounced, width=80),
+        "length": column.TextColumn("Length", help=length, width=80),
+    }
+
+
+def _safe(value: str) -> str:
+    # A spreadsheet runs what begins like a formula, and these texts come from anybody's URL.
+    return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") else value

@@ -1,0 +1,120 @@
+"""Numbers and values as people read them."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+from connectors.insights import Numbers
+
+UNKNOWN: Final = "Unknown"
+NOTHING: Final = "\N{EN DASH}"
+
+LABELS: Final = {
+    "country": "Country",
+    "city": "City",
+    "browser": "Browser",
+    "os": "System",
+    "device": "Device",
+    "source": "Source",
+    "medium": "Medium",
+    "campaign": "Campaign",
+    "channel": "Channel",
+    "product": "Product",
+    "page": "Page",
+}
+PLURALS: Final = {
+    "country": "Countries",
+    "city": "Cities",
+    "browser": "Browsers",
+    "os": "Systems",
+    "device": "Devices",
+    "source": "Sources",
+    "medium": "Mediums",
+    "campaign": "Campaigns",
+    "channel": "Channels",
+    "product": "Products",
+    "page": "Pages",
+}
+
+DEFINITIONS: Final = {
+    "visitors": "Different browsers or apps that did something. A month's visitors are counted over the month, "
+    "never added up from its days. Without a cookie, a browser is a new visitor each day.",
+    "sessions": "Visits: what a visitor does without a break of more than 30 minutes.",
+    "clicks": "Page views and clicks by people; double clicks within 2 seconds count once.",
+    "bounce_rate": "Sessions with a single click, of all sessions.",
+    "session_seconds": "From a session's first click to its last, on average; a session of one click has no length.",
+    "clicks_per_session": "Clicks for each session, on average.",
+    "live": "Visitors who did something in the last 5 minutes.",
+}
+
+
+def count(number: int) -> str:
+    """``1,234``; ``12.3k`` and ``4.56M`` where that many digits would tell nobody more."""
+    if abs(number) < 10_000:
+        return f"{number:,}"
+    for unit, size in (("k", 1_000), ("M", 1_000_000), ("B", 1_000_000_000)):
+        if abs(number) < 999.5 * size:
+            short = number / size
+            return f"{short:.1f}{unit}" if abs(short) < 99.95 else f"{short:.0f}{unit}"
+    return f"{number / 1_000_000_000:,.0f}B"
+
+
+def visitors(numbers: Numbers) -> str:
+    """Exact as it is, an estimate with a tilde."""
+    return f"~{count(numbers.visitors)}" if numbers.visitors_error else count(numbers.visitors)
+
+
+def exactness(numbers: Numbers) -> str:
+    """Whether a number of visitors is exact, in words."""
+    if not numbers.visitors_error:
+        return "This number is exact."
+    return (
+        f"This number is an estimate; two of three such estimates are off by less than {numbers.visitors_error:,.0f}."
+    )
+
+
+def percent(share: float | None) -> str:
+    """``42 %``, ``4.2 %``; a dash for nothing."""
+    if share is None:
+        return NOTHING
+    return f"{share:.1%}" if 0 < share < 0.0995 else f"{share:.0%}"
+
+
+def duration(seconds: float | None) -> str:
+    """``48s``, ``3m 05s``, ``1h 12m``; a dash for nothing."""
+    if seconds is None:
+        return NOTHING
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02d}s"
+    return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+
+
+def change(now: float | None, before: float | None) -> float | None:
+    """By which part a number grew; None where that has no meaning."""
+    if now is None or before is None or before <= 0:
+        return None
+    return now / before - 1
+
+
+def value_label(dimension: str, value: str) -> str:
+    """A dimension's value in words."""
+    if not value:
+        return UNKNOWN
+    if dimension == "country":
+        return country_names().get(value, value)
+    if dimension == "device":
+        return {"tv": "TV"}.get(value, value.capitalize())
+    return value
+
+
+@cache
+def country_names() -> dict[str, str]:
+    """English names by ISO 3166 code; where they are from stands in ``static/README.md``."""
+    names: dict[str, str] = json.loads((files("dashboards") / "static" / "countries.json").read_text())
+    return names

@@ -1,0 +1,58 @@
+"""Accepted events, with what their visits, their numbers and the flow's memory need of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from flows.clicks.batch import I32, I64, U8, U64, Bools, Columns
+from marketplace.outcomes import REFIRE
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Accepted events of a batch in order of arrival, decided just now or read back.
+
+    Attributes:
+        stores: Slugs.
+        imported: Which come from an access log.
+        key, dedupe_hour: By which copies are recognised.
+        visitor: 64-bit visitor ids.
+        pair: Hashes of visitor and target.
+        received_ms, occurred_ms: Epoch milliseconds; the second is corrected.
+        outcome: Names of outcomes.
+        is_bot: 0 or 1.
+        codes: Family codes, one column per family.
+    """
+
+    stores: list[str]
+    imported: Bools
+    key: U64
+    dedupe_hour: I64
+    visitor: U64
+    pair: U64
+    received_ms: I64
+    occurred_ms: I64
+    outcome: npt.NDArray[np.object_]
+    is_bot: U8
+    codes: I32
+
+    def __len__(self) -> int:
+        return len(self.stores)
+
+    @property
+    def refire(self) -> Bools:
+        """Which repeat a click instead of being one."""
+        return np.asarray(self.outcome == REFIRE.name, dtype=np.bool_)
+
+
+@dataclass(frozen=True)
+class Details:
+    """What else the fact table keeps of events that were decided just now."""
+
+    columns: Columns
+    bot_reasons: list[str]
+    bot_version: str
+    time_note: npt.NDArray[np.object_]

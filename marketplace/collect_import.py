@@ -1,0 +1,101 @@
+"""What a seller's own server may send of the past: the same events as everybody, and besides whose they were.
+
+A request with the store's secret import key is believed where a page is not: when an event happened, however long ago,
+and from which address and browser. The address takes the way of any other: it is hashed into the visitor and cut to its
+network, and stands neither in the fingerprint nor in a dead letter.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+from msgspec import UNSET, Meta, UnsetType
+
+from marketplace.collect import (
+    Batch,
+    ClientEvent,
+    ClientTime,
+    RefusedEvent,
+    ValidEvent,
+    canonical_payload,
+    encode,
+    read_body,
+    read_event,
+)
+from marketplace.collect_faults import Fault
+from marketplace.events import MAX_USER_AGENT_CHARS
+from marketplace.visitors import FUTURE_TOLERANCE
+
+MAX_ADDRESS_CHARS: Final = 64
+
+_AHEAD_MS: Final = int(FUTURE_TOLERANCE.total_seconds() * 1000)
+
+
+class ImportedEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
+    """One event of the past.
+
+    Attributes:
+        occurred_at: Required here, and believed.
+        ip: The visitor's full address, empty for unknown; without the field the request's own.
+        user_agent: The visitor's; without it the request's own.
+    """
+
+    occurred_at: ClientTime
+    ip: Annotated[str, Meta(max_length=MAX_ADDRESS_CHARS)] | UnsetType = UNSET
+    user_agent: Annotated[str, Meta(max_length=MAX_USER_AGENT_CHARS)] | UnsetType = UNSET
+
+
+def read_history(body: bytes, received_at_ms: int) -> Batch:
+    """Decode and validate the body of an import; see ``collect.read_body``.
+
+    Args:
+        body: UTF-8 JSON, already decompressed and bounded in size.
+        received_at_ms: When it came, epoch milliseconds; history that lies more than a day after it is refused.
+
+    Raises:
+        RefusedBody: As for ``collect.read_body``.
+    """
+
+    def read(document: Any, path: str, batch_sent_at: Any = UNSET) -> ValidEvent | RefusedEvent:
+        return _read(document, path, received_at_ms)
+
+    return read_body(body, read)
+
+
+def _read(document: Any, path: str, received_at_ms: int) -> ValidEvent | RefusedEvent:
+    result = read_event(document, path, UNSET, ImportedEvent)
+    if not isinstance(document, Mapping):
+        return result
+    if isinstance(result, ValidEvent):
+        fault = _fault(result, path, received_at_ms)
+        if fault is None:
+            # What the page itself sent of the same event has the same fingerprint, so that it counts once.
+            payload = canonical_payload(_without(document, "ip", "user_agent"))
+            return ValidEvent(result.event, result.occurred_at_ms, None, payload)
+    else:
+        fault = result.fault
+    return RefusedEvent(fault, encode(_without(document, "ip")))
+
+
+def _without(document: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in document.items() if name not in names}
+
+
+def _fault(valid: ValidEvent, path: str, received_at_ms: int) -> Fault | None:
+    prefix = f"{path}." if path else ""
+    if valid.occurred_at_ms is not None and valid.occurred_at_ms > received_at_ms + _AHEAD_MS:
+        return Fault("timestamp", f"{prefix}occurred_at", "lies in the future")
+    address = getattr(valid.event, "ip", UNSET)
+    if isinstance(address, str) and address and not _is_address(address):
+        return Fault("field_value", f"{prefix}ip", "is not an address")
+    return None
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

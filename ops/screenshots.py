@@ -1,0 +1,127 @@
+"""``python -m ops.screenshots``: pictures of every page of a running demo's dashboard, for README and docs.
+
+Every page in light and dark on a desk, and in light on a phone, into ``docs/images``. It needs the packages for
+development and a Chromium.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final
+
+PAGES: Final = ("overview", "live", "sources", "places", "devices", "products", "visits", "counting")
+TARGET: Final = Path(__file__).resolve().parents[1] / "docs" / "images"
+
+_KINDS: Final[dict[str, dict[str, Any]]] = {
+    "light": {"viewport": {"width": 1280, "height": 860}, "color_scheme": "light"},
+    "dark": {"viewport": {"width": 1280, "height": 860}, "color_scheme": "dark"},
+    "phone": {
+        "viewport": {"width": 390, "height": 844},
+        "color_scheme": "light",
+        "is_mobile": True,
+        "has_touch": True,
+        "device_scale_factor": 2,
+    },
+}
+_TALLEST: Final = 2_400
+"""Pixels; a picture of a whole page is cut here."""
+
+_TIMEOUT_MS: Final = 30_000
+_COLOURS: Final = 128
+_ARGUMENTS: Final = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
+# A picture is taken when the page's script has run and no chart or list is still to come.
+_DRAWN: Final = (
+    "() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
+    " && !document.querySelector('[data-testid=stSkeleton]')"
+    " && [...document.querySelectorAll('[data-testid=stVegaLiteChart]')].every(c => c.querySelector('canvas, svg'))"
+    " && document.fonts.status === 'loaded'"
+)
+
+
+def main() -> int:
+    """Take them all; 1, with one line, where that cannot be done."""
+    parser = argparse.ArgumentParser(prog="python -m ops.screenshots", description="Pictures of a running dashboard.")
+    parser.add_argument("--url", default="http://127.0.0.1:8501", help="the dashboard [%(default)s]")
+    parser.add_argument("--query", default="", help="of every page's address, such as store=kathmandu-wool&period=7d")
+    parser.add_argument("--target", type=Path, default=TARGET, help="folder [%(default)s]")
+    parser.add_argument("--only", choices=PAGES, action="append", help="this page; can be repeated [all]")
+    options = parser.parse_args()
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        return _fail("there is no chromium on this machine; 'make browser' installs it where it can")
+    try:
+        from playwright.sync_api import Error
+    except ImportError:
+        return _fail("playwright is missing; 'make setup' installs it")
+    options.target.mkdir(parents=True, exist_ok=True)
+    try:
+        for name, picture in _pictures(chromium, options.url, options.query, options.only or PAGES):
+            file = options.target / f"{name}.png"
+            file.write_bytes(_smaller(picture))
+            sys.stdout.write(f"{file.name}: {file.stat().st_size // 1024} KiB\n")
+    except Error as error:
+        return _fail(f"no picture of {options.url}: {error.message.splitlines()[0]}")
+    return 0
+
+
+def _fail(text: str) -> int:
+    sys.stderr.write(f"screenshots: {text}\n")
+    return 1
+
+
+@contextmanager
+def _browser(path: str) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(_ARGUMENTS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def _pictures(path: str, url: str, query: str, pages: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
+    with _browser(path) as browser:
+        for kind, looks in _KINDS.items():
+            context = browser.new_context(**looks)
+            window = context.new_page()
+            for name in pages:
+                window.goto(f"{url}/{'' if name == 'overview' else name}?{query}", timeout=_TIMEOUT_MS)
+                yield f"{name}-{kind}", _whole(window, looks["viewport"])
+                window.set_viewport_size(looks["viewport"])
+            context.close()
+
+
+def _whole(window: Any, screen: dict[str, int]) -> bytes:
+    """A picture of all of a page: it scrolls inside of its window, so the window is made as high as the page."""
+    window.wait_for_function(_DRAWN, timeout=_TIMEOUT_MS)
+    window.get_by_test_id("stMainBlockContainer").wait_for(timeout=_TIMEOUT_MS)
+    height = window.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+    window.set_viewport_size({"width": screen["width"], "height": max(screen["height"], min(height, _TALLEST))})
+    window.wait_for_function(_DRAWN, timeout=_TIMEOUT_MS)
+    picture: bytes = window.screenshot(animations="disabled")
+    return picture
+
+
+def _smaller(picture: bytes) -> bytes:
+    """With a palette, where Pillow is there; it takes a third of the room."""
+    try:
+        from PIL import Image
+    except ImportError:
+        return picture
+    out = BytesIO()
+    with Image.open(BytesIO(picture)) as image:
+        small = image if image.width <= 1280 else image.resize((image.width // 2, image.height // 2))
+        small.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""The end of a stack: its processes stop in order, and what will not is killed."""
+
+import logging
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from ops.stack.model import Part
+from ops.stack.process import Child
+from ops.stack.watched import Watched
+
+STOP_SECONDS: Final = 10.0
+_LOG: Final = logging.getLogger("ops.stack.supervisor")
+_KNOCK_SECONDS: Final = 0.05
+#: Kafka goes last: the others stop without it, it is the one that others write to until the end.
+_STOP_ORDER: Final[tuple[tuple[Part, ...], ...]] = (
+    ("traffic",),
+    ("collector", "flow", "dashboard"),
+    ("clickhouse", "redis", "mongo"),
+    ("kafka",),
+)
+
+
+class Reaper:
+    """The process that kills whatever is left when the supervisor ends, however it ends."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(Path(__file__).with_name("reaper.py"))],
+            stdin=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def watch(self, child: Child) -> None:
+        """Kill this process's group at the end."""
+        self._tell(f"{child.pid} {child.start or 0}")
+
+    def forget(self, child: Child) -> None:
+        """It has ended by itself."""
+        self._tell(f"{child.pid} 0")
+
+    def close(self) -> None:
+        """Kill what is left, now."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(STOP_SECONDS)
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+
+
+def stop_in_order(everyone: Sequence[Watched]) -> None:
+    """Stop all processes, part by part; one that does not stop in time is killed."""
+    for parts in _STOP_ORDER:
+        group = [watched for watched in everyone if watched.part in parts and watched.child is not None]
+        for watched in group:
+            assert watched.child is not None
+            watched.child.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        for watched in group:
+            assert watched.child is not None
+            if not _wait(watched, watched.child, deadline):
+                _LOG.warning("%s did not stop in %.0f s and is killed", watched.name, STOP_SECONDS)
+                watched.child.kill()
+                watched.child.wait(time.monotonic() + STOP_SECONDS)
+            watched.child = None
+            watched.healthy = False
+
+
+def _wait(watched: Watched, child: Child, deadline: float) -> bool:
+    if watched.part != "mongo":
+        return child.wait(deadline)
+    # SecantusDB sits in accept() for another two seconds, unless somebody comes in.
+    port = urlsplit(watched.url).port
+    while not child.wait(min(deadline, time.monotonic() + _KNOCK_SECONDS)):
+        if time.monotonic() > deadline:
+            return False
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", port or 0), timeout=_KNOCK_SECONDS).close()
+    return True

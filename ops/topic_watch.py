@@ -1,0 +1,73 @@
+"""Notices that a topic changes under its readers: it grew, was made anew, or is gone."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from connectors.errors import Refused
+from connectors.kafka.topics import TopicAdmin, TopicIdentity
+
+_LOOK_SECONDS: Final = 20.0
+_TIMEOUT_SECONDS: Final = 5.0
+_GONE_AFTER_LOOKS: Final = 2
+"""A broker that has just started may not know all topics yet."""
+
+
+class TopicWatch:
+    """Looks at one topic a few times a minute.
+
+    Args:
+        bootstrap: The bootstrap list.
+        topic: The topic's name.
+        look_seconds: How often to look.
+    """
+
+    def __init__(self, bootstrap: str, topic: str, look_seconds: float = _LOOK_SECONDS) -> None:
+        self._admin = TopicAdmin(bootstrap, timeout_seconds=_TIMEOUT_SECONDS)
+        self.name, self._look_seconds = topic, look_seconds
+        self._seen: TopicIdentity | None = None
+        self._missed = 0
+        self._look_at = float("-inf")
+
+    def begin(self, now: float) -> None:
+        """Remember how the topic is, right before its readers start.
+
+        Args:
+            now: Seconds of a monotonic clock.
+
+        Raises:
+            Refused: There is no such topic, or not the one from before any more.
+            Unavailable: Kafka does not answer.
+        """
+        self._missed = _GONE_AFTER_LOOKS
+        self._seen = self._look()
+        self._missed, self._look_at = 0, now + self._look_seconds
+
+    def look(self, now: float) -> tuple[int, int] | None:
+        """Partitions before and now, where there are more; None where there are not, and mostly without looking.
+
+        Raises:
+            Refused: The topic was deleted, or made anew.
+            Unavailable: Kafka does not answer.
+        """
+        if now < self._look_at or self._seen is None:
+            return None
+        self._look_at = now + self._look_seconds
+        found = self._look()
+        if found is None or found.partitions == self._seen.partitions:
+            return None
+        return self._seen.partitions, found.partitions
+
+    def _look(self) -> TopicIdentity | None:
+        found = self._admin.identity(self.name)
+        if found is None:
+            self._missed += 1
+            if self._missed >= _GONE_AFTER_LOOKS:
+                raise Refused(f"there is no topic {self.name}: 'marketplace provision' makes it")
+            return None
+        self._missed = 0
+        if self._seen is not None and found.topic_id != self._seen.topic_id:
+            raise Refused(
+                f"{self.name} was deleted and made anew while it was read; docs/how-to/recover.md says how to go on"
+            )
+        return found

@@ -1,0 +1,178 @@
+"""What surrounds the click path and may change while it is down: stores, lookups, the list of crawlers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from connectors.bot_list import CrawlerList
+from flows.clicks.machine import DEFAULT_PAGE_BYTES, Machine
+from flows.clicks.pages import PageStore
+from marketplace.enrichments import Agent, Lookups, Place
+from marketplace.rollups import DIMENSIONS
+from marketplace.stores import Store
+from marketplace.tables import FENCED_TABLES
+from ops.oracle import Fact, LogRecord, Numbers, RollupKey
+from ops.oracle.counting import count, visits
+from tests.clicks_kit import AGENTS, LOOKUPS, STORES, FixedStores, cut
+from tests.clicks_kit_pages import MemoryPages, Row
+
+ACCEPTED: Final = ("counted", "bot", "refire")
+VISIT_DIMENSIONS: Final = tuple(d.column for d in DIMENSIONS if d.column is not None)
+
+Visit = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A geography in which every address is in one place."""
+
+    country: str
+
+    def version(self) -> str:
+        return f"everywhere is {self.country}"
+
+    def find(self, ip: str) -> Place:
+        return Place(self.country, "Capital")
+
+
+@dataclass(frozen=True)
+class OneBrowser:
+    """Rules by which every user agent is one browser."""
+
+    name: str
+
+    def version(self) -> str:
+        return f"everything is {self.name}"
+
+    def find(self, user_agent: str) -> Agent:
+        return Agent(self.name, "1", "Os", "2", "tablet")
+
+
+@dataclass(frozen=True)
+class World:
+    """What a machine asks that is not in the log."""
+
+    stores: Mapping[str, Store]
+    lookups: Lookups
+    agents: CrawlerList
+
+    def machine(
+        self, pages: PageStore, fences: Mapping[str, int], partition: int = 0, page_bytes: int = DEFAULT_PAGE_BYTES
+    ) -> Machine:
+        """A machine that takes a partition over in this world."""
+        known = FixedStores(self.stores)
+        return Machine(partition, pages, known, lambda: self.lookups, self.agents, fences, page_bytes)
+
+
+def _changed(**stores: Mapping[str, Any]) -> dict[str, Store]:
+    return {slug: replace(store, **stores.get(slug, {})) for slug, store in STORES.items()}
+
+
+WORLDS: Final = (
+    World(STORES, LOOKUPS, AGENTS),
+    World(
+        _changed(
+            alpha={"blocked_networks": (), "honour_opt_out": False, "domains": ("google.com",)},
+            beta={"blocked_networks": ("81.2.69.0/24", "2001:db8::/32"), "domains": ("alpha.example",)},
+            gamma={"honour_opt_out": True},
+        ),
+        Lookups(Elsewhere("XX"), OneBrowser("Lynx")),
+        CrawlerList(["Chrome"]),
+    ),
+    World(
+        {slug: store for slug, store in STORES.items() if slug != "beta"},
+        Lookups(Elsewhere("YY"), OneBrowser("Mosaic")),
+        CrawlerList(["iPhone"]),
+    ),
+)
+"""As usual; with other blocked networks, domains, places, browsers and bots; and with a store that is not there."""
+
+
+def run_through_worlds(
+    log: Sequence[LogRecord],
+    sizes: Sequence[int],
+    crashes: Iterable[int],
+    worlds: Sequence[World],
+    epoch: int = 1,
+    page_bytes: int = DEFAULT_PAGE_BYTES,
+) -> MemoryPages:
+    """Send one partition's log through machines that crash; each wakes up in the next world, the last one lives on."""
+    pages, script, life = MemoryPages(), list(crashes), 0
+    while True:
+        fences = pages.fences(0)
+        rest = [record for record in log if record.offset > fences.get(FENCED_TABLES[-1].name, -1)]
+        machine = worlds[life % len(worlds)].machine(pages, fences, page_bytes=page_bytes)
+        batches = cut(rest, sizes, fences.values())
+        for start in range(0, len(batches), epoch):
+            results = [machine.step(batch) for batch in batches[start : start + epoch]]
+            tables = script.pop(0) if script else len(FENCED_TABLES)
+            pages.write(results, tables)
+            if tables < len(FENCED_TABLES):
+                break
+        else:
+            return pages
+        life += 1
+
+
+def as_fact(row: Row) -> Fact:
+    """A row of ``clicks`` as the oracle has facts."""
+    return Fact(
+        partition=row["source_partition"],
+        offset=row["source_offset"],
+        store=row["store"],
+        event_id=row["event_id"],
+        visitor=f"{row['visitor']:016x}",
+        occurred_ms=row["occurred_at"],
+        received_ms=row["received_at"],
+        outcome=row["outcome"],
+        is_bot=row["is_bot"],
+        bot_reasons=row["bot_reasons"],
+        notes=(row["time_note"],) if row["time_note"] else (),
+        columns={name: row[name] for name in VISIT_DIMENSIONS},
+    )
+
+
+def counted_anew(clicks: Iterable[Row]) -> dict[RollupKey, Numbers]:
+    """All reports, counted by the oracle from one partition's facts alone."""
+    return count([[as_fact(row) for row in sorted(clicks, key=lambda row: int(row["source_offset"]))]], STORES)
+
+
+def visited_anew(clicks: Iterable[Row]) -> list[Visit]:
+    """All visits, found by the oracle in one partition's facts alone."""
+    facts = [as_fact(row) for row in sorted(clicks, key=lambda row: int(row["source_offset"]))]
+    return sorted(
+        (v.entry.visitor, v.entry.is_bot, v.entry.store, v.start_ms, v.end_ms, v.clicks, *v.entry.columns.values())
+        for v in visits(facts)
+    )
+
+
+def visits_of(standing: Iterable[Row]) -> list[Visit]:
+    """Rows of ``sessions`` in the same shape."""
+    numbers = ("is_bot", "store", "started_at", "ended_at", "clicks", *VISIT_DIMENSIONS)
+    return sorted((f"{row['visitor']:016x}", *(row[name] for name in numbers)) for row in standing)
+
+
+def accepted_in(ledger: Mapping[tuple[str, int, str, str], int]) -> Counter[tuple[str, int, str]]:
+    """Accepted events by store, hour of receipt and outcome, as the ledger has them."""
+    found: Counter[tuple[str, int, str]] = Counter()
+    for (store, hour, kind, name), events in ledger.items():
+        if kind == "outcome" and name in ACCEPTED:
+            found[store, hour, name] += events
+    return found
+
+
+def accepted_anew(clicks: Iterable[Row]) -> Counter[tuple[str, int, str]]:
+    """The same from the facts."""
+    return Counter((row["store"], row["received_at"] // 3_600_000, row["outcome"]) for row in clicks)
+
+
+def balances(ledger: Mapping[tuple[str, int, str, str], int]) -> tuple[int, set[int]]:
+    """How many records the ledger speaks of, and by how much any store's hour does not close."""
+    received, balance = 0, Counter[tuple[str, int]]()
+    for (store, hour, kind, _), events in ledger.items():
+        received += events if kind == "received" else 0
+        balance[store, hour] += {"received": events, "outcome": -events, "note": 0}[kind]
+    return received, set(balance.values()) - {0}

@@ -1,0 +1,95 @@
+"""How far counting may run ahead of the read models in Mongo."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from connectors.clickhouse import ClickHouse
+from connectors.errors import Unavailable
+from connectors.live_tile import LiveTile
+from connectors.mongo_stores import connect
+from connectors.store_stats import StoreStats
+from flows.clicks.patience import Patience
+from flows.clicks.project import CATCH_UP_RECORDS, MAX_RECORDS_AHEAD, Projector
+from flows.clicks.rows import BatchResult
+from flows.clicks.sink import MAX_BUFFERED_EVENTS
+from marketplace.tables import ROLLUPS
+from ops.stack import Stack
+
+NOWHERE = "mongodb://127.0.0.1:1/?directConnection=true"
+DAY = 20_000
+DAYS = 700
+
+
+@pytest.fixture
+def rollups(clickhouse: Stack) -> Iterator[ClickHouse]:
+    """A database with one day of one store."""
+    made = ClickHouse(clickhouse.urls.clickhouse, f"projector_{uuid.uuid4().hex}")
+    made.command(f"CREATE DATABASE {made.database}")
+    made.command(ROLLUPS.create(made.database))
+    made.command(
+        f"INSERT INTO {made.database}.{ROLLUPS.name} (store, grain, dimension, bucket, value, is_bot, clicks, "
+        "visitor_ids, source_partition, source_offset) "
+        f"VALUES ('shop', 'day', 'all', toDateTime({DAY * 86_400}, 'UTC'), '', 0, 3, [1, 2], 0, 9)"
+    )
+    yield made
+    made.command(f"DROP DATABASE {made.database}")
+    made.close()
+
+
+@pytest.fixture
+def nobody() -> Iterator[MongoClient[dict[str, Any]]]:
+    client = connect(NOWHERE)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def projector(rollups: ClickHouse, nobody: MongoClient[dict[str, Any]]) -> Projector:
+    """One whose Mongo and Redis are away."""
+    stats, tile = StoreStats(nobody, "any"), LiveTile("redis://127.0.0.1:1/0")
+    return Projector(rollups, stats, tile, lambda: datetime.now(UTC), Patience(), lambda: 0.0, DAYS)
+
+
+def result(first: int, last: int, days: set[tuple[str, int]] | None = None) -> BatchResult:
+    made = BatchResult(0, first, last, last - first + 1)
+    made.store_days = days or {("shop", DAY)}
+    return made
+
+
+def test_mongo_away_stops_counting_only_when_a_restart_could_no_longer_make_up_for_it(projector: Projector) -> None:
+    projector.refresh([result(10, 19)])
+    projector.refresh([result(20, 10 + MAX_RECORDS_AHEAD)])
+    too_far = result(11 + MAX_RECORDS_AHEAD, 20 + MAX_RECORDS_AHEAD)
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="1 days of store_stats wait"):
+            projector.refresh([too_far])
+
+
+def test_a_restart_looks_back_further_than_counting_may_run_ahead_with_all_that_is_in_flight() -> None:
+    assert CATCH_UP_RECORDS >= MAX_RECORDS_AHEAD + 2 * MAX_BUFFERED_EVENTS
+
+
+def test_mongo_away_stops_counting_before_the_days_to_remember_become_too_many(projector: Projector) -> None:
+    many = {("shop", DAY - before) for before in range(DAYS)}
+    projector.refresh([result(0, 9, many)])
+    with pytest.raises(Unavailable, match=f"{DAYS + 1} days"):
+        projector.refresh([result(10, 19, {("other", DAY)})])
+
+
+def test_a_day_has_a_revision_that_grows_with_each_change(projector: Projector, rollups: ClickHouse) -> None:
+    (before,) = projector.read([("shop", DAY)])
+    rollups.command(
+        f"INSERT INTO {rollups.database}.{ROLLUPS.name} (store, grain, dimension, bucket, value, is_bot, bounces, "
+        f"visitor_ids, source_partition, source_offset) VALUES ('shop', 'day', 'all', "
+        f"toDateTime({DAY * 86_400}, 'UTC'), '', 0, -1, [], 0, 10)"
+    )
+    (after,) = projector.read([("shop", DAY)])
+    assert (before.clicks, before.visitors, before.bounces, before.revision) == (3, 2, 0, 10)
+    assert (after.clicks, after.visitors, after.bounces, after.revision) == (3, 2, -1, 11)

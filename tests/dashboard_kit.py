@@ -1,0 +1,248 @@
+"""What tests of the dashboard share: known clicks, the dashboard as a process, a browser."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
+
+from connectors.clickhouse import ClickHouse
+from connectors.mongo_stores import MongoStores, connect
+from marketplace.stores import Store
+from ops.oracle import LogRecord
+from ops.stack import Stack
+from ops.stack.model import URL_VARIABLES
+from ops.stack.ports import free_ports
+from tests.clicks_kit import CHROME, GOOGLEBOT, SAFARI, as_bytes, event, make_store, visitor_of
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+PAGES: Final = {
+    "Overview": "", "Live": "live", "Sources": "sources", "Places": "places", "Devices": "devices",
+    "Products": "products", "Visits": "visits", "Counting": "counting",
+}  # fmt: skip
+"""Names in the navigation, and paths."""
+
+PATIENCE_MS: Final = 20_000
+"""How long a test waits for what should come within a second: the machine may be busy with other things."""
+
+_ARGUMENTS: Final = (
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--disable-blink-features=AutomationControlled",
+)  # fmt: skip
+"""The last one: a browser that says it is steered by a program is counted as a bot."""
+
+TEAHOUSE: Final = make_store("teahouse", "Asia/Kathmandu")
+WIDE: Final = make_store("wide", "America/New_York")
+QUIET: Final = make_store("quiet", "UTC")
+SHOPS: Final[dict[str, Store]] = {store.slug: store for store in (TEAHOUSE, WIDE, QUIET)}
+SCRIPTED_PAGE: Final = "/<img src=x onerror=alert(1)>"
+"""A page that somebody made up to run a script in the seller's browser."""
+
+_PAGE_URLS: Final = ("/", "/", "/tea", "/tea", "/pots", "/%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E")
+_QUERIES: Final = ("", "", "?utm_source=mail&utm_campaign=spring", "?utm_source=mail&utm_medium=email")
+_NETWORKS: Final = ("81.2.69.0", "175.16.199.0", "89.160.20.0", "2001:db8::")
+
+
+def teahouse_log(now_ms: int, visitors: int = 90) -> list[LogRecord]:
+    """Nine days of a small shop up to a minute ago; equal but for the time they end at."""
+    chance = random.Random(1)
+    records: list[LogRecord] = []
+    for number in range(visitors):
+        # The first ones came within the last half hour, the others before.
+        when = now_ms - (60_000 + number * 120_000 if number < 12 else chance.randrange(2_400_000, 9 * 86_400_000))
+        agent = chance.choice((CHROME, CHROME, SAFARI, GOOGLEBOT) if number >= 12 else (CHROME, SAFARI))
+        network, referrer = chance.choice(_NETWORKS), chance.choice(("", "https://www.google.com/"))
+        for step in range(chance.choice((1, 1, 2, 5))):
+            url = f"https://teahouse.example{chance.choice(_PAGE_URLS)}{chance.choice(_QUERIES)}"
+            fields = event(
+                when - step * 15_000, store="teahouse", visitor=visitor_of("teahouse", number), user_agent=agent,
+                ip=network, referrer=referrer, url=url, product=chance.choice(("", "green", "black", "=2+3")),
+                event_id=f"{number}-{step}",
+            )  # fmt: skip
+            records.append(LogRecord(0, len(records), now_ms, as_bytes(fields)))
+    return records
+
+
+def fill_wide(clickhouse: ClickHouse, pages: int) -> None:
+    """Give the wide shop as many pages yesterday; only what is stored by day, which is all that lists of pages read."""
+    columns = (
+        "store, grain, dimension, bucket, value, is_bot, clicks, refires, sessions, bounces, duration_ms, "
+        "visitor_ids, source_partition, source_offset"
+    )
+    day = "toDateTime(toDate(now()) - 1, 'UTC')"
+    for dimension, value, clicks, count in (("all", "''", str(pages), 1), ("page", "'/p/' || number", "1", pages)):
+        clickhouse.command(
+            f"INSERT INTO {clickhouse.database}.rollups ({columns}) SELECT 'wide', 'day', '{dimension}', {day}, "
+            f"{value}, 0, {clicks}, 0, 1, 1, 0, [number], 0, 0 FROM numbers({count})"
+        )
+
+
+def save_stores(stack: Stack, database: str, stores: Mapping[str, Store]) -> None:
+    """Write stores into a database of their own."""
+    client = connect(stack.urls.mongo)
+    for store in stores.values():
+        MongoStores(client, database).upsert_store(store)
+    client.close()
+
+
+def environment_of(stack: Stack, database: str, **more: str) -> dict[str, str]:
+    """What a process of ours needs to know of the stack; nothing of the caller's own settings."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MARKETPLACE_")}
+    urls = {name: stack.urls.of(part) for part, name in URL_VARIABLES.items()}
+    return {**clean, **urls, "PYTHONPATH": str(ROOT), "MARKETPLACE_DATABASE": database, **more}
+
+
+@contextmanager
+def service(module: str, environment: Mapping[str, str], log: Path, health: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of ours that answers at a URL; ended at the end."""
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module], env=dict(environment), stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+            cwd=log.parent,
+        )  # fmt: skip
+        try:
+            deadline = time.monotonic() + 60
+            while not answers(health):
+                assert process.poll() is None, log.read_text()[-2_000:]
+                assert time.monotonic() < deadline, f"{module} does not come up: {log.read_text()[-2_000:]}"
+                time.sleep(0.05)
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def answers(url: str) -> bool:
+    """Whether something answers with 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+@contextmanager
+def dashboard(environment: Mapping[str, str], folder: Path) -> Iterator[str]:
+    """The dashboard on a free port; gives its address."""
+    port = free_ports(1)[0]
+    url = f"http://127.0.0.1:{port}"
+    log = folder / "dashboard.log"
+    with service("dashboards", {**environment, "MARKETPLACE_DASHBOARD_PORT": str(port)}, log, f"{url}/_stcore/health"):
+        yield url
+    errors = [line for line in log.read_text().splitlines() if "Traceback" in line]
+    assert not errors, log.read_text()[-4_000:]
+
+
+def chromium_path() -> str | None:
+    """Where the machine's browser is; some systems have a command of that name which only says how to install it."""
+    for path in filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
+        said = subprocess.run([path, "--version"], capture_output=True, timeout=60, check=False)
+        if said.returncode == 0:
+            return path
+    return None
+
+
+@contextmanager
+def chromium(path: str) -> Iterator[Browser]:
+    """A browser of its own."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(_ARGUMENTS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+# Streamlit looks for its server beside the page first and above it next; the first try is no error of ours.
+_PROBE: Final = re.compile(r"http://127\.0\.0\.1:\d+/[a-z]+/_stcore/(health|host-config)")
+
+
+@dataclass
+class Tab:
+    """A page of the dashboard in a browser, and all that it complained about."""
+
+    page: Page
+    url: str
+    problems: list[str] = field(default_factory=list)
+
+    def listen(self) -> None:
+        """Note errors from now on."""
+        self.page.on("console", self._said)
+        self.page.on("pageerror", lambda error: self.problems.append(f"uncaught: {error}"))
+        self.page.on("dialog", lambda dialog: self.problems.append(f"dialog: {dialog.message}"))
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and not _PROBE.fullmatch(message.location["url"]):
+            self.problems.append(f"{message.text} ({message.location['url']})")
+
+    def open(self, path: str = "", query: str = "store=teahouse") -> None:
+        """Go to a page by its address and wait until it is drawn."""
+        self.page.goto(f"{self.url}/{path}?{query}")
+        self.wait_drawn()
+
+    def wait_drawn(self) -> None:
+        """Wait until the page's script has run."""
+        app = self.page.get_by_test_id("stApp")
+        expect(app).to_have_attribute("data-test-script-state", "notRunning", timeout=PATIENCE_MS)
+        expect(self.page.get_by_test_id("stMainBlockContainer")).to_be_visible(timeout=PATIENCE_MS)
+
+    def metric(self, label: str) -> Locator:
+        """A number on top of a page."""
+        tiles = self.page.get_by_test_id("stMetric")
+        return tiles.filter(has=self.page.get_by_text(label, exact=True)).get_by_test_id("stMetricValue").first
+
+    def bar(self, text: str) -> Locator:
+        """A row of a list with bars."""
+        return self.page.locator(".bars .row").filter(has=self.page.get_by_text(text, exact=True))
+
+    def chip(self, dimension: str) -> Locator:
+        """The button that removes a filter."""
+        return self.page.locator(f".st-key-chip-{dimension}").get_by_role("button").first
+
+    def turn_to(self, name: str) -> None:
+        """Go to another page by the links on top."""
+        self.page.get_by_role("link", name=name).click()
+        expect(self.page.get_by_role("link", name=name)).to_have_attribute("aria-current", "page")
+        self.wait_drawn()
+
+    def wait_fits(self) -> None:
+        """Wait until nothing is wider than the screen: charts are drawn anew after it has changed."""
+        self.page.wait_for_function(
+            "[...document.querySelectorAll('html, body, [data-testid=stMain]')]"
+            ".every(part => part.scrollWidth <= part.clientWidth)"
+        )
+
+    def assert_sound(self) -> None:
+        """No error in the console, and none on the page."""
+        assert self.problems == []
+        expect(self.page.get_by_test_id("stException")).to_have_count(0)
+
+
+@contextmanager
+def tab(browser: Browser, url: str, **options: Any) -> Iterator[Tab]:
+    """A browser window that nobody has used before."""
+    context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "user_agent": CHROME, **options})
+    try:
+        opened = Tab(context.new_page(), url)
+        opened.page.set_default_timeout(PATIENCE_MS)
+        opened.listen()
+        yield opened
+    finally:
+        context.close()

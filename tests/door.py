@@ -1,0 +1,92 @@
+"""A door in front of a part: what is behind it can be away and come back, without killing anything."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit
+
+from ops.stack.ports import free_ports
+
+
+class Door:
+    """A TCP proxy that can be shut and opened: what is behind it is then away, and back.
+
+    Args:
+        target: A URL; only its host and port matter.
+    """
+
+    def __init__(self, target: str) -> None:
+        parts = urlsplit(target)
+        self._host, self._port = str(parts.hostname), int(parts.port or 80)
+        self._loop = asyncio.new_event_loop()
+        self._server: asyncio.Server | None = None
+        self._links: set[asyncio.StreamWriter] = set()
+        self.port = free_ports(1)[0]
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """What to connect to instead."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def open(self) -> None:
+        """Let connections through."""
+        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(10)
+
+    def shut(self) -> None:
+        """Cut all connections and take no new ones."""
+        asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result(10)
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Let connections through for the time being."""
+        self.open()
+        try:
+            yield
+        finally:
+            self.shut()
+
+    def close(self) -> None:
+        """Shut for good."""
+        self.shut()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    async def _open(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+
+    async def _shut(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for link in list(self._links):
+            link.close()
+        pending = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._links.add(writer)
+        try:
+            inner_reader, inner_writer = await asyncio.open_connection(self._host, self._port)
+            self._links.add(inner_writer)
+            with suppress(OSError, asyncio.CancelledError):
+                await asyncio.gather(_copy(reader, inner_writer), _copy(inner_reader, writer))
+            inner_writer.close()
+            self._links.discard(inner_writer)
+        finally:
+            writer.close()
+            self._links.discard(writer)
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65_536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()

@@ -1,0 +1,248 @@
+"""The dashboard in a real browser: its pages, its filters and its address."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
+
+import pytest
+from playwright.sync_api import Browser, ViewportSize, expect
+
+from connectors.insights import Scope
+from dashboards import words
+from dashboards.tables import CSV_COLUMNS, to_csv
+from tests.dashboard_kit import PAGES, SCRIPTED_PAGE, SHOPS, Tab, tab
+from tests.e2e.conftest import WIDE_PAGES, Shown
+
+DARK, LIGHT = "rgb(15, 17, 23)", "rgb(255, 255, 255)"
+PHONE: ViewportSize = {"width": 390, "height": 844}
+
+
+@pytest.fixture
+def window(browser: Browser, shown: Shown) -> Iterator[Tab]:
+    """A window that nobody has used; at the end nothing may have gone wrong in it."""
+    with tab(browser, shown.url) as opened:
+        yield opened
+        opened.assert_sound()
+
+
+def scope_of(store: str = "teahouse", **filters: str) -> Scope:
+    """What the dashboard asks for without a choice: the last 28 days of the store's calendar."""
+    zone = ZoneInfo(SHOPS[store].timezone)
+    midnight = datetime.now(zone).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    since, until = midnight - timedelta(days=27), midnight + timedelta(days=1)
+    return Scope(store, zone, since, until, filters=tuple(filters.items()))
+
+
+def query_of(opened: Tab) -> dict[str, str]:
+    """The address's parameters."""
+    return {name: values[0] for name, values in parse_qs(urlsplit(opened.page.url).query).items()}
+
+
+def test_the_numbers_on_top_are_those_of_the_query_layer(window: Tab, shown: Shown) -> None:
+    window.open()
+    totals = shown.insights.totals(scope_of())
+    assert totals.clicks > 100
+    for label, text in (
+        ("Visitors", words.visitors(totals)),
+        ("Sessions", words.count(totals.sessions)),
+        ("Clicks", words.count(totals.clicks)),
+        ("Bounce rate", words.percent(totals.bounce_rate)),
+        ("Session length", words.duration(totals.session_seconds)),
+    ):
+        expect(window.metric(label)).to_have_text(text)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_opens_by_its_address_without_an_error_and_fits_a_phone(window: Tab, name: str) -> None:
+    window.open(PAGES[name])
+    expect(window.page.get_by_role("combobox", name="Store")).to_have_value("Teahouse")
+    if name not in ("Live", "Counting"):
+        expect(window.metric("Visitors")).to_be_visible()
+    expect(window.page.get_by_test_id("stApp")).to_have_css("background-color", LIGHT)
+    window.assert_sound()
+    window.page.set_viewport_size(PHONE)
+    expect(window.page.get_by_test_id("stMain")).to_have_css("width", "390px")
+    window.wait_fits()
+
+
+def test_every_page_is_dark_where_the_system_is(browser: Browser, shown: Shown) -> None:
+    with tab(browser, shown.url, color_scheme="dark") as dark:
+        dark.open()
+        for name in PAGES:
+            dark.turn_to(name)
+            expect(dark.page.get_by_test_id("stApp")).to_have_css("background-color", DARK)
+        dark.assert_sound()
+
+
+def test_a_click_on_a_bar_filters_everything_and_a_second_one_ends_it(window: Tab, shown: Shown) -> None:
+    window.open()
+    before = shown.insights.totals(scope_of())
+    only = shown.insights.totals(scope_of(channel="Organic Search"))
+    assert 0 < only.clicks < before.clicks
+    window.bar("Organic Search").click()
+    expect(window.metric("Clicks")).to_have_text(words.count(only.clicks))
+    expect(window.chip("channel")).to_contain_text("Channel: Organic Search")
+    assert query_of(window) == {"store": "teahouse", "channel": "Organic Search"}
+    expect(window.bar("Organic Search")).to_have_attribute("aria-pressed", "true")
+    window.bar("Organic Search").click()
+    expect(window.metric("Clicks")).to_have_text(words.count(before.clicks))
+    expect(window.chip("channel")).to_have_count(0)
+    assert query_of(window) == {"store": "teahouse"}
+
+
+def test_filters_combine_survive_a_reload_and_can_be_removed(window: Tab, shown: Shown) -> None:
+    window.open()
+    window.bar("Organic Search").click()
+    expect(window.chip("channel")).to_be_visible()
+    window.bar("green").click()
+    expect(window.chip("product")).to_be_visible()
+    both = shown.insights.totals(scope_of(channel="Organic Search", product="green"))
+    expect(window.metric("Clicks")).to_have_text(words.count(both.clicks))
+    window.page.reload()
+    window.wait_drawn()
+    assert query_of(window) == {"store": "teahouse", "channel": "Organic Search", "product": "green"}
+    expect(window.metric("Clicks")).to_have_text(words.count(both.clicks))
+    window.chip("channel").click()
+    only = shown.insights.totals(scope_of(product="green"))
+    expect(window.metric("Clicks")).to_have_text(words.count(only.clicks))
+    assert query_of(window) == {"store": "teahouse", "product": "green"}
+
+
+def test_filters_go_along_to_other_pages(window: Tab, shown: Shown) -> None:
+    window.open("", "store=teahouse&product=green")
+    window.turn_to("Sources")
+    expect(window.page).to_have_url(re.compile(r"/sources\?.*product=green"))
+    only = shown.insights.totals(scope_of(product="green"))
+    expect(window.metric("Clicks")).to_have_text(words.count(only.clicks))
+
+
+def test_the_back_button_takes_a_filter_back(window: Tab, shown: Shown) -> None:
+    window.open()
+    expect(window.metric("Clicks")).to_be_visible()
+    window.bar("green").click()
+    expect(window.chip("product")).to_be_visible()
+    window.page.go_back()
+    expect(window.chip("product")).to_have_count(0)
+    expect(window.metric("Clicks")).to_have_text(words.count(shown.insights.totals(scope_of()).clicks))
+    window.page.go_forward()
+    expect(window.chip("product")).to_be_visible()
+
+
+def test_a_shared_address_shows_the_same_to_somebody_else(browser: Browser, shown: Shown, window: Tab) -> None:
+    window.open("", "store=teahouse&period=7d&bots=include&metric=clicks&page=/tea&device=mobile")
+    numbers = window.metric("Clicks").text_content()
+    with tab(browser, shown.url) as other:
+        other.page.goto(window.page.url)
+        other.wait_drawn()
+        expect(other.metric("Clicks")).to_have_text(str(numbers))
+        expect(other.chip("page")).to_contain_text("Page: /tea")
+        expect(other.chip("device")).to_contain_text("Device: Mobile")
+        assert query_of(other) == query_of(window)
+        other.assert_sound()
+
+
+def test_an_address_that_makes_no_sense_shows_the_usual_view_and_says_what_was_left_out(window: Tab) -> None:
+    window.open("", "store=nobody&period=eternity&bots=%27&metric=money&from=x")
+    toast = window.page.get_by_test_id("stToast")
+    expect(toast).to_contain_text("store=nobody")
+    expect(toast).to_contain_text("period=eternity")
+
+
+def test_a_page_that_was_made_up_to_run_a_script_is_text(window: Tab) -> None:
+    window.open("", f"store=teahouse&bots=include&page={SCRIPTED_PAGE}")
+    expect(window.chip("page")).to_contain_text(SCRIPTED_PAGE)
+    window.page.get_by_role("tab", name="Pages").click()
+    expect(window.bar(SCRIPTED_PAGE)).to_be_visible()
+
+
+def test_the_csv_is_the_table(window: Tab, shown: Shown, tmp_path: Path) -> None:
+    window.open("products")
+    with window.page.expect_download() as found:
+        window.page.locator(".st-key-csv-product button").click()
+    found.value.save_as(tmp_path / "products.csv")
+    expected = shown.insights.breakdowns(scope_of(), ["product"], 10_000, "visitors")["product"]
+    text = (tmp_path / "products.csv").read_text()
+    assert text == to_csv(expected).replace("\r\n", "\n")
+    head, *lines = csv.reader(io.StringIO(text))
+    assert head == ["product", *CSV_COLUMNS]
+    assert {line[0] for line in lines} == {"green", "black", "'=2+3"}
+    assert [int(line[1]) for line in lines] == [row.numbers.visitors for row in expected.rows]
+    assert re.fullmatch(r"teahouse-product-\d{4}-\d\d-\d\d-\d{4}-\d\d-\d\d\.csv", found.value.suggested_filename)
+    table = window.page.get_by_test_id("stDataFrame").first
+    for row in expected.rows:
+        expect(table).to_contain_text(f"{row.value}")
+
+
+def test_a_row_of_a_table_filters_when_it_is_ticked(window: Tab, shown: Shown) -> None:
+    window.open("sources")
+    table = window.page.get_by_test_id("stDataFrame").first
+    expect(table).to_be_visible()
+    box = table.bounding_box()
+    assert box is not None
+    first = shown.insights.breakdowns(scope_of(), ["channel"], 10, "sessions")["channel"].rows[0].value
+    window.page.mouse.click(box["x"] + 16, box["y"] + 52)
+    expect(window.chip("channel")).to_contain_text(f"Channel: {first}")
+
+
+def test_a_bar_is_reached_and_pressed_by_keyboard(window: Tab) -> None:
+    window.open()
+    window.bar("green").focus()
+    expect(window.bar("green")).to_be_focused()
+    window.page.keyboard.press("Tab")
+    expect(window.bar("black")).to_be_focused()
+    window.page.keyboard.press("Enter")
+    expect(window.chip("product")).to_contain_text("Product: black")
+
+
+def test_a_shop_in_which_nothing_happened_says_so_on_every_page(window: Tab) -> None:
+    said = {
+        "Live": "Nothing in the last 30 minutes",
+        "Counting": "Nothing was received",
+        "Visits": "No sessions",
+        "Places": "No countries",
+    }
+    window.open("", "store=quiet")
+    for name in PAGES:
+        window.turn_to(name)
+        expected = said.get(name, "Nothing happened in these days")
+        expect(window.page.get_by_test_id("stMainBlockContainer")).to_contain_text(expected)
+        if name not in ("Live", "Counting"):
+            expect(window.metric("Clicks")).to_have_text("0")
+
+
+def test_ten_thousand_rows_are_shown_and_taken_away(window: Tab, shown: Shown, tmp_path: Path) -> None:
+    window.open("products", "store=wide")
+    window.page.get_by_role("tab", name="Pages").click()
+    expect(window.page.get_by_text("the 10,000 largest of more pages")).to_be_visible()
+    assert WIDE_PAGES > 10_000
+    with window.page.expect_download() as found:
+        window.page.locator(".st-key-csv-page button").click()
+    found.value.save_as(tmp_path / "pages.csv")
+    assert len((tmp_path / "pages.csv").read_text().splitlines()) == 10_001
+
+
+def test_another_store_is_chosen_without_the_filters_of_this_one(window: Tab) -> None:
+    window.open("", "store=teahouse&product=green")
+    window.page.get_by_role("combobox", name="Store").click()
+    window.page.get_by_role("option", name="Wide").click()
+    expect(window.metric("Clicks")).to_have_text(words.count(WIDE_PAGES))
+    assert query_of(window) == {"store": "wide"}
+
+
+def test_bots_are_left_out_until_they_are_asked_for(window: Tab, shown: Shown) -> None:
+    window.open()
+    window.page.get_by_role("combobox", name="Who").click()
+    window.page.get_by_role("option", name="Bots only").click()
+    bots: Any = shown.insights.totals(replace(scope_of(), bots="only"))
+    assert bots.clicks > 0
+    expect(window.metric("Clicks")).to_have_text(words.count(bots.clicks))
+    assert query_of(window) == {"store": "teahouse", "bots": "only"}

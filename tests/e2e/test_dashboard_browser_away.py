@@ -1,0 +1,91 @@
+"""The dashboard while a part is away or nothing is there yet: it says so, and recovers without anybody's help."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from marketplace.settings import Settings, Urls
+from ops.provision import ensure_provisioned
+from ops.stack import Stack
+from ops.stack.ports import free_ports
+from tests.dashboard_kit import QUIET, SHOPS, dashboard, environment_of, save_stores, tab, teahouse_log
+from tests.door import Door
+from tests.e2e.conftest import stores_saved
+from tests.insights_kit import empty_tables, fill
+
+CANNOT_READ = "The numbers cannot be read right now"
+
+
+@dataclass
+class BehindADoor:
+    """A dashboard that reaches ClickHouse through a door."""
+
+    url: str
+    door: Door
+
+
+@pytest.fixture(scope="module")
+def behind(stack: Stack, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BehindADoor]:
+    door = Door(stack.urls.clickhouse)
+    with empty_tables(stack.urls.clickhouse) as clickhouse, stores_saved(stack, clickhouse.database):
+        fill(clickhouse, teahouse_log(int(time.time() * 1000)), SHOPS)
+        away = f"127.0.0.1:{free_ports(1)[0]}"
+        environment = environment_of(
+            stack, clickhouse.database, MARKETPLACE_CLICKHOUSE_URL=door.url, MARKETPLACE_KAFKA_URL=away,
+            MARKETPLACE_REDIS_URL=f"redis://{away}/0",
+        )  # fmt: skip
+        with dashboard(environment, tmp_path_factory.mktemp("away")) as url:
+            yield BehindADoor(url, door)
+    door.close()
+
+
+def test_numbers_are_shown_while_kafka_and_redis_are_away(browser: Browser, behind: BehindADoor) -> None:
+    with behind.door.opened(), tab(browser, behind.url) as window:
+        window.open()
+        expect(window.metric("Clicks")).not_to_have_text("0")
+        expect(window.metric("Live now")).to_have_text("\N{EN DASH}")
+        expect(window.page.get_by_text("It cannot be told right now until when")).to_be_visible()
+        window.assert_sound()
+
+
+def test_a_dead_clickhouse_is_told_and_the_page_recovers_by_itself(browser: Browser, behind: BehindADoor) -> None:
+    with tab(browser, behind.url) as window:
+        window.open()
+        expect(window.page.get_by_text(CANNOT_READ)).to_be_visible()
+        expect(window.page.get_by_role("combobox", name="Store")).to_have_value("Teahouse")
+        with behind.door.opened():
+            expect(window.metric("Clicks")).not_to_have_text("0")
+            expect(window.page.get_by_text(CANNOT_READ)).to_have_count(0)
+        expect(window.page.get_by_text(CANNOT_READ)).to_be_visible()
+        window.turn_to("Live")
+        expect(window.page.get_by_text("ClickHouse does not answer")).to_be_visible()
+        window.turn_to("Counting")
+        expect(window.page.get_by_text(CANNOT_READ)).to_be_visible()
+        with behind.door.opened():
+            expect(window.page.get_by_text("The sum closes")).to_be_visible()
+            expect(window.page.get_by_text(CANNOT_READ)).to_have_count(0)
+        window.assert_sound()
+
+
+def test_without_any_store_it_says_how_to_make_one_and_shows_it_when_it_is_there(
+    stack: Stack, browser: Browser, database: str, tmp_path: Path
+) -> None:
+    urls = Urls(stack.urls.kafka, stack.urls.mongo, stack.urls.clickhouse, stack.urls.redis)
+    ensure_provisioned(Settings(urls, PurePosixPath(tmp_path), database))
+    with (
+        dashboard(environment_of(stack, database), tmp_path) as url,
+        tab(browser, url) as window,
+    ):
+        window.page.goto(url)
+        expect(window.page.get_by_role("heading", name="No store yet")).to_be_visible()
+        expect(window.page.get_by_text("marketplace stores create")).to_be_visible()
+        save_stores(stack, database, {QUIET.slug: QUIET})
+        expect(window.page.get_by_role("combobox", name="Store")).to_have_value("Quiet")
+        expect(window.page.get_by_role("heading", name="No store yet")).to_have_count(0)
+        window.assert_sound()

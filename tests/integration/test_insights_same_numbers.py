@@ -1,0 +1,114 @@
+"""The same numbers everywhere: dashboard, ``marketplace report --json`` and query layer agree on all of them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from typer.testing import CliRunner
+
+from connectors.clickhouse import ClickHouse
+from connectors.insights import Insights, Row, Scope
+from connectors.mongo_stores import MongoStores, connect
+from marketplace.rollups import GRAINS
+from ops.cli import make_app
+from ops.stack import Stack
+from tests.clicks_kit import STORES
+from tests.insights_kit import BOTS, FILTERABLE, SPLITS, empty_tables, fill, known_log
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class World:
+    """Known clicks in tables and stores in a database of their own."""
+
+    insights: Insights
+    environment: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def world(stack: Stack) -> Iterator[World]:
+    with empty_tables(stack.urls.clickhouse) as clickhouse:
+        fill(clickhouse, known_log(seed=7))
+        client = connect(stack.urls.mongo)
+        for store in STORES.values():
+            MongoStores(client, clickhouse.database).upsert_store(store)
+        yield World(Insights(clickhouse), environment_of(stack, clickhouse))
+        client.drop_database(clickhouse.database)
+        client.close()
+
+
+def environment_of(stack: Stack, clickhouse: ClickHouse) -> dict[str, str]:
+    names = {"KAFKA": "kafka", "MONGO": "mongo", "CLICKHOUSE": "clickhouse", "REDIS": "redis"}
+    urls = {f"MARKETPLACE_{name}_URL": str(getattr(stack.urls, part)) for name, part in names.items()}
+    return {**urls, "MARKETPLACE_DATABASE": clickhouse.database}
+
+
+def bucket_text(row: Row, zone: ZoneInfo, grain: str) -> str:
+    """A bucket as the terminal's report writes it."""
+    if isinstance(row.bucket, datetime):
+        return row.bucket.astimezone(zone).isoformat()
+    assert isinstance(row.bucket, date)
+    return f"{row.bucket:%Y-%m-%d}" if grain == "day" else f"{row.bucket:%Y-%m}"
+
+
+@pytest.mark.parametrize("bots", BOTS)
+@pytest.mark.parametrize("store", sorted(STORES))
+def test_the_terminal_reports_what_the_query_layer_answers(world: World, store: str, bots: str) -> None:
+    zone = ZoneInfo(STORES[store].timezone)
+    app, compared = make_app(["report"]), 0
+    for grain in GRAINS:
+        for split in SPLITS:
+            arguments = ["--store", store, "--grain", grain, "--dimension", split, "--bots", bots, "--json"]
+            done = CliRunner().invoke(app, ["report", *arguments], env=world.environment)
+            assert done.exit_code == 0, done.output
+            expected = [
+                {
+                    "bucket": bucket_text(row, zone, grain),
+                    "dimension": split,
+                    "value": row.value,
+                    "visitors_error": row.numbers.visitors_error,
+                    **asdict(row.numbers),
+                }
+                for row in world.insights.report(Scope(store, zone, bots=bots), grain, split)
+            ]
+            assert json.loads(done.stdout)["rows"] == expected
+            compared += len(expected)
+    assert compared > 100
+
+
+def test_the_dashboard_shows_what_the_query_layer_answers(world: World) -> None:
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("dashboard_numbers.py"))],
+        env={**world.environment, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    shown: dict[str, Any] = json.loads(done.stdout)
+    assert set(shown) == {f"{store} {bots}" for store in STORES for bots in BOTS}
+    for name, numbers in shown.items():
+        store, bots = name.split()
+        scope = Scope(store, ZoneInfo(STORES[store].timezone), bots=bots)
+        assert numbers["totals"] == asdict(world.insights.totals(scope))
+        for grain in GRAINS:
+            assert numbers["trend"][grain] == [plain(row) for row in world.insights.report(scope, grain, "all")]
+        for split in FILTERABLE:
+            expected = world.insights.breakdowns(scope, [split], 10_000)[split].rows
+            assert numbers["breakdowns"][split] == [plain(row) for row in expected]
+
+
+def plain(row: Row) -> list[Any]:
+    """A row as JSON has it."""
+    return [None if row.bucket is None else str(row.bucket), row.value, asdict(row.numbers)]

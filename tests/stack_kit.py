@@ -1,0 +1,34 @@
+"""What the tests of the embedded stack share."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ops.stack import Part, Stack
+from ops.stack.reaper import start_time
+
+ROOT = Path(__file__).resolve().parents[2]
+LIGHT: frozenset[Part] = frozenset({"clickhouse", "redis"})
+CLI = "import typer; from ops.commands.stack import register; app = typer.Typer(); register(app); app()"
+
+
+def eventually(condition: Callable[[], bool], timeout_seconds: float = 15.0) -> bool:
+    deadline = time.monotonic() + timeout_seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def processes_of(stack: Stack) -> dict[int, int]:
+    """Every process of a running stack with its start time, the supervisor's children included."""
+    state = stack.state()
+    everyone = [state.supervisor_pid, *(info.pid for info in state.processes if info.pid is not None)]
+    children = Path(f"/proc/{state.supervisor_pid}/task/{state.supervisor_pid}/children").read_text().split()
+    found = {pid: start_time(pid) for pid in {*everyone, *map(int, children)}}
+    return {pid: start for pid, start in found.items() if start is not None}
+
+
+def all_gone(processes: dict[int, int]) -> bool:
+    return all(start_time(pid) != start for pid, start in processes.items())

@@ -1,0 +1,239 @@
+"""What tests of the flow's surroundings share: a shop of their own, the flow as a process, a door that can be shut."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from connectors.analytics import Analytics
+from connectors.clickhouse import ClickHouse
+from connectors.kafka.producer import Producer
+from connectors.kafka.reader import PartitionReader
+from connectors.kafka.records import Record
+from connectors.kafka.topics import TopicAdmin
+from marketplace.settings import Settings
+from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
+from ops.flow_runner import FlowFailed, FlowOptions, FlowRunner
+from tests.clicks_kit import as_bytes, event, ms
+from tests.demo_kit import ROOT, wait_until
+
+TOPIC: Final = CLICKS_COLLECTED.name
+NOON: Final = ms("2025-03-12T16:00:00")
+PARTITIONS: Final = 2
+
+
+def make_topic_anew(bootstrap: str) -> None:
+    """The topic of collected clicks, empty, whatever was there before."""
+    topics, admin = TopicAdmin(bootstrap), AdminClient({"bootstrap.servers": bootstrap})
+    if topics.identity(TOPIC) is not None:
+        admin.delete_topics([TOPIC])[TOPIC].result(15)
+        wait_until(lambda: topics.identity(TOPIC) is None, 15, "the topic's end")
+    topics.create(TOPIC, PARTITIONS, 1, {})
+    wait_until(lambda: topics.identity(TOPIC) is not None, 15, "the new topic")
+
+
+@dataclass
+class Shop:
+    """A database of its own on the topic, with stores, and what can be done to them."""
+
+    settings: Settings
+    produced: int = 0
+
+    def send(self, count: int, *, partition: int = 0, **fields: Any) -> None:
+        """Clicks that all differ."""
+        values = []
+        for _ in range(count):
+            self.produced += 1
+            target = f"t{self.produced}"
+            values.append(
+                as_bytes(
+                    event(
+                        fields.get("at", NOON) + self.produced * 5_000,
+                        target=target,
+                        **{name: value for name, value in fields.items() if name != "at"},
+                    )
+                )
+            )
+        with closing_producer(self.settings.urls.kafka) as producer:
+            producer.send_all([Record(TOPIC, value, partition=partition) for value in values], 30)
+
+    @property
+    def analytics(self) -> Analytics:
+        return Analytics(ClickHouse(self.settings.urls.clickhouse, self.settings.database))
+
+    def outcomes(self) -> dict[str, int]:
+        return self.analytics.ledger_totals().outcomes
+
+    def accounted(self) -> int:
+        return sum(events for _, events in self.analytics.applied().values())
+
+
+@contextmanager
+def closing_producer(bootstrap: str) -> Iterator[Producer]:
+    producer = Producer(bootstrap, client_id="tests")
+    try:
+        yield producer
+    finally:
+        producer.close(5)
+
+
+@contextmanager
+def flow(settings: Settings, options: FlowOptions | None = None) -> Iterator[FlowRunner]:
+    """A running flow that is looked after; its end fails the test that waits for something."""
+    runner = FlowRunner(settings, options or FlowOptions(), Path(settings.data_dir) / "flow.log")
+    runner.start()
+    try:
+        yield runner
+    finally:
+        runner.stop()
+
+
+def log_of(settings: Settings) -> str:
+    return (Path(settings.data_dir) / "flow.log").read_text()
+
+
+def tend(runner: FlowRunner, done: Callable[[], bool], seconds: float, what: str) -> None:
+    """Look after the flow until something holds."""
+
+    def watched() -> bool:
+        runner.watch()
+        return done()
+
+    wait_until(watched, seconds, what)
+
+
+def failure_of(runner: FlowRunner, seconds: float) -> str:
+    """Why the flow stops for good."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            runner.watch()
+        except FlowFailed as error:
+            return str(error)
+        time.sleep(0.05)
+    raise AssertionError("the flow still runs")
+
+
+def command(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
+    base = {name: value for name, value in os.environ.items() if not name.startswith("MARKETPLACE_")}
+    own = {"MARKETPLACE_DATABASE": settings.database, "MARKETPLACE_DATA": str(settings.data_dir)}
+    return subprocess.run(
+        [sys.executable, "-m", "ops.cli", *arguments],
+        env={**base, **settings.urls.environment(), **own, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def ledger_of(settings: Settings) -> dict[str, Any]:
+    done = command(settings, "ledger", "--json")
+    document: dict[str, Any] = json.loads(done.stdout)
+    assert (done.returncode, document["closed"]) == (0, True), done.stdout
+    found: dict[str, Any] = document["log"]
+    return found
+
+
+def delete_records(bootstrap: str, partition: int, before: int) -> None:
+    """What retention does."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for done in admin.delete_records([TopicPartition(TOPIC, partition, before)]).values():
+        done.result(15)
+
+
+class Door:
+    """A TCP way to a part that can be shut: connections break and new ones are refused."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._target = (parts.hostname or "127.0.0.1", parts.port or 0)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._port = self._listener.getsockname()[1]
+        self.url = url.replace(f":{parts.port}", f":{self._port}")
+        self._open: list[socket.socket] = []
+        self._serve()
+
+    def _serve(self) -> None:
+        listener = self._listener
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                near, _ = listener.accept()
+                far = socket.create_connection(self._target)
+            except OSError:
+                return
+            self._open += [near, far]
+            for source, sink in ((near, far), (far, near)):
+                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def _pump(source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(65_536):
+                sink.sendall(data)
+        except OSError:
+            pass
+        finally:
+            for end in (source, sink):
+                end.close()
+
+    def shut(self) -> None:
+        for end in (self._listener, *self._open):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue
+            finally:
+                end.close()
+        self._open.clear()
+
+    def reopen(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", self._port))
+        self._serve()
+
+
+def dead_letters(settings: Settings) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    with closing(PartitionReader(settings.urls.kafka, CLICKS_DEAD.name, "tests")) as reader:
+        waiting = 0
+        for partition in reader.partitions():
+            low, high = reader.range_of(partition)
+            waiting += high - low
+            reader.add(partition, low)
+        deadline = time.monotonic() + 20
+        while len(found) < waiting and time.monotonic() < deadline:
+            for message in reader.consume(100, 0.2):
+                headers = {name: value.decode() for name, value in message.headers()}
+                found.append((headers["reason"], headers["store"]))
+    return found
+
+
+def partitions_of(settings: Settings) -> int:
+    identity = TopicAdmin(settings.urls.kafka).identity(TOPIC)
+    return 0 if identity is None else identity.partitions
+
+
+def metrics_of(port: int) -> set[str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+            return set(answer.read().decode().splitlines())
+    except OSError:
+        return set()

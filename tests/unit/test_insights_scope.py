@@ -1,0 +1,102 @@
+"""What a question may ask, and how its ends are read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from connectors.insights import BadQuestion, Scope
+from connectors.insights.scope import check_grain, check_split
+from connectors.insights.sources import needs_facts
+
+NEW_YORK = ZoneInfo("America/New_York")
+KATHMANDU = ZoneInfo("Asia/Kathmandu")
+SCOPE = Scope("alpha", NEW_YORK)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"store": "Alpha"}, "no store can be called 'Alpha'"),
+        ({"store": "a' OR 1=1 --"}, "no store can be called"),
+        ({"bots": "1 OR 1"}, "no choice '1 OR 1' for bots; there are exclude, include, only"),
+        ({"filters": (("colour", "red"),)}, "no dimension 'colour'; there are all, country"),
+        ({"filters": (("all", ""),)}, "nothing to filter by"),
+        ({"filters": (("page", "/a"), ("page", "/b"))}, "one filter for each dimension"),
+    ],
+)
+def test_a_question_without_an_answer_is_refused_with_the_choices(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadQuestion, match=message.replace("(", r"\(")):
+        replace(SCOPE, **changes).check()
+
+
+def test_a_grain_or_split_that_there_is_none_of_is_refused() -> None:
+    with pytest.raises(BadQuestion, match="no grain 'week'; there are hour, day, month"):
+        check_grain("week")
+    with pytest.raises(BadQuestion, match="no dimension 'colour'"):
+        check_split("colour")
+
+
+def test_naive_ends_are_read_on_the_stores_clock_and_aware_ones_as_they_are() -> None:
+    naive = replace(SCOPE, since=datetime(2025, 3, 9), until=datetime(2025, 3, 10))  # noqa: DTZ001  # the store's clock
+    assert naive.bounds() == (datetime(2025, 3, 9, 5, tzinfo=UTC), datetime(2025, 3, 10, 4, tzinfo=UTC))
+    aware = replace(SCOPE, since=datetime(2025, 3, 9, 6, tzinfo=timezone(timedelta(hours=1))))
+    assert aware.bounds() == (datetime(2025, 3, 9, 5, tzinfo=UTC), None)
+
+
+@pytest.mark.parametrize(
+    ("since", "whole"),
+    [
+        (None, True),
+        (datetime(2025, 3, 9), True),  # noqa: DTZ001  # the store's clock
+        (datetime(2025, 3, 9, 5, tzinfo=UTC), True),
+        (datetime(2025, 3, 9, tzinfo=UTC), False),
+        (datetime(2025, 3, 9, 0, 15), False),  # noqa: DTZ001  # the store's clock
+    ],
+)
+def test_stored_days_answer_ranges_that_begin_and_end_at_the_stores_midnight(
+    since: datetime | None, whole: bool
+) -> None:
+    assert replace(SCOPE, since=since).whole_days() is whole
+
+
+def test_a_day_is_labelled_by_the_stores_own_date() -> None:
+    ends = replace(SCOPE, zone=KATHMANDU, since=datetime(2025, 3, 11, 18, 15, tzinfo=UTC))
+    assert ends.whole_days()
+    assert ends.labels() == (datetime(2025, 3, 12, tzinfo=UTC), None)
+
+
+@pytest.mark.parametrize(
+    ("moment", "quarter"),
+    [
+        (datetime(2025, 3, 9, 5, 0, tzinfo=UTC), datetime(2025, 3, 9, 5, 0, tzinfo=UTC)),
+        (datetime(2025, 3, 9, 5, 0, 0, 1_000, tzinfo=UTC), datetime(2025, 3, 9, 5, 15, tzinfo=UTC)),
+        (datetime(2025, 3, 9, 5, 14, 59, tzinfo=UTC), datetime(2025, 3, 9, 5, 15, tzinfo=UTC)),
+        (datetime(2025, 3, 9, 23, 45, 1, tzinfo=UTC), datetime(2025, 3, 10, tzinfo=UTC)),
+    ],
+)
+def test_an_end_inside_a_quarter_is_moved_to_the_next_one(moment: datetime, quarter: datetime) -> None:
+    assert replace(SCOPE, since=moment, until=moment).quarters() == (quarter, quarter)
+
+
+@pytest.mark.parametrize(
+    ("filters", "splits", "facts"),
+    [
+        ((), ["all", "page"], False),
+        ((("page", "/a"),), ["all"], False),
+        ((("page", "/a"),), ["page"], False),
+        ((("page", "/a"),), ["country"], True),
+        ((("page", "/a"), ("country", "NP")), ["all"], True),
+        ((("page", ""),), ["all"], False),
+        ((("product", ""),), ["all"], True),
+        ((("campaign", ""),), ["campaign"], True),
+    ],
+)
+def test_single_clicks_are_read_only_where_stored_numbers_cannot_answer(
+    filters: tuple[tuple[str, str], ...], splits: list[str], facts: bool
+) -> None:
+    assert needs_facts(replace(SCOPE, filters=filters), splits) is facts
