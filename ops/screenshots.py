@@ -51,6 +51,7 @@ def main() -> int:
     parser.add_argument("--query", default="", help="of every page's address, such as store=kathmandu-wool&period=7d")
     parser.add_argument("--target", type=Path, default=TARGET, help="folder [%(default)s]")
     parser.add_argument("--only", choices=PAGES, action="append", help="this page; can be repeated [all]")
+    parser.add_argument("--kind", choices=_KINDS, action="append", help="pictures of this kind; can be repeated [all]")
     options = parser.parse_args()
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None:
@@ -61,7 +62,7 @@ def main() -> int:
         return _fail("playwright is missing; 'make setup' installs it")
     options.target.mkdir(parents=True, exist_ok=True)
     try:
-        for name, picture in _pictures(chromium, options.url, options.query, options.only or PAGES):
+        for name, picture in _pictures(chromium, options):
             file = options.target / f"{name}.png"
             file.write_bytes(_smaller(picture))
             sys.stdout.write(f"{file.name}: {file.stat().st_size // 1024} KiB\n")
@@ -87,13 +88,15 @@ def _browser(path: str) -> Iterator[Any]:
             browser.close()
 
 
-def _pictures(path: str, url: str, query: str, pages: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
+def _pictures(path: str, options: argparse.Namespace) -> Iterator[tuple[str, bytes]]:
     with _browser(path) as browser:
-        for kind, looks in _KINDS.items():
+        for kind in options.kind or _KINDS:
+            looks = _KINDS[kind]
             context = browser.new_context(**looks)
             window = context.new_page()
-            for name in pages:
-                window.goto(f"{url}/{'' if name == 'overview' else name}?{query}", timeout=_TIMEOUT_MS)
+            for name in options.only or PAGES:
+                address = f"{options.url}/{'' if name == 'overview' else name}?{options.query}"
+                window.goto(address, timeout=_TIMEOUT_MS)
                 yield f"{name}-{kind}", _whole(window, looks["viewport"])
                 window.set_viewport_size(looks["viewport"])
             context.close()

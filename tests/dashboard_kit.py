@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect, sync_playwright
 
 from connectors.clickhouse import ClickHouse
 from connectors.mongo_stores import MongoStores, connect
@@ -237,12 +237,28 @@ class Tab:
 
 @contextmanager
 def tab(browser: Browser, url: str, **options: Any) -> Iterator[Tab]:
-    """A browser window that nobody has used before."""
+    """A page in a browser that nobody has used before."""
+    with fresh(browser, **options) as context, page_in(context, url) as opened:
+        yield opened
+
+
+@contextmanager
+def fresh(browser: Browser, **options: Any) -> Iterator[BrowserContext]:
+    """A browser without cache, cookies or history."""
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "user_agent": CHROME, **options})
     try:
-        opened = Tab(context.new_page(), url)
+        yield context
+    finally:
+        context.close()
+
+
+@contextmanager
+def page_in(context: BrowserContext, url: str) -> Iterator[Tab]:
+    """A new page in a browser; the dashboard knows nothing of the others."""
+    opened = Tab(context.new_page(), url)
+    try:
         opened.page.set_default_timeout(PATIENCE_MS)
         opened.listen()
         yield opened
     finally:
-        context.close()
+        opened.page.close()

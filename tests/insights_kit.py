@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
 from connectors.clickhouse import ClickHouse
-from connectors.insights import Numbers, Row, Scope
+from connectors.insights import Insights, Numbers, Row, Scope
 from flows.clicks.structure import structure_of
 from marketplace.rollups import DIMENSIONS, SPARSE
 from marketplace.stores import Store
@@ -37,6 +38,7 @@ from tests.clicks_kit import (
 from tests.clicks_kit_logs import ANCHORS
 from tests.clicks_kit_pages import MemoryPages
 
+SEED: Final = 20251122
 SPLITS: Final = tuple(d.name for d in DIMENSIONS)
 FILTERABLE: Final = tuple(d.name for d in DIMENSIONS if d.column is not None)
 BOTS: Final = ("exclude", "include", "only")
@@ -232,3 +234,21 @@ def as_answer(rows: Iterable[Row]) -> Answer:
         assert (row.bucket, row.value) not in found, f"{row.bucket} {row.value!r} stands twice"
         found[row.bucket, row.value] = row.numbers
     return found
+
+
+@dataclass
+class World:
+    """Known clicks in tables, and who answers questions about them."""
+
+    clickhouse: ClickHouse
+    insights: Insights
+    known: Known
+
+
+def scope_of(store: str, **more: Any) -> Scope:
+    """A question about a store, on its own clock."""
+    return Scope(store, ZoneInfo(STORES[store].timezone), **more)
+
+
+ALL_SCOPES: Final = [scope_of(store, bots=bots) for store in sorted(STORES) for bots in BOTS]
+"""Every store, with every choice of who counts."""

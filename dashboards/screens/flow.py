@@ -24,7 +24,7 @@ TITLES: Final = {
     "invalid": ("Unreadable", "Broken on its way, or of a store that is not known. Kept, not counted."),
 }
 _NOTES: Final = {
-    CLOCK_CORRECTED: "events had a device clock that was wrong; their time was corrected.",
+    CLOCK_CORRECTED: "events came from a device whose clock was off by more than a minute; their time was corrected.",
     FUTURE_CLAMPED: "events claimed to be from the future; they count at the time when they arrived.",
 }
 

@@ -20,7 +20,7 @@ from ops.demo.narrator import Narrator
 from ops.demo.sender import Connection, Sender, Target, first_error
 from ops.demo.traffic import Post, Traffic
 
-DEFAULT_RATE: Final = 10.0
+DEFAULT_RATE: Final = 3.0
 """Events per second of all shops together, on average over a day."""
 
 _QUIETEST: Final = 0.6

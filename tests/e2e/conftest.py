@@ -53,7 +53,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def shown(stack: Stack, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+def shown(browser: Browser, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     """A dashboard of three shops: a small one with known clicks, one with many pages, one in which nothing happened."""
     with empty_tables(stack.urls.clickhouse) as clickhouse:
         fill(clickhouse, teahouse_log(int(time.time() * 1000)), SHOPS)

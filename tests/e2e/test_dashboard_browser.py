@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -14,22 +16,30 @@ from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.sync_api import Browser, ViewportSize, expect
+from playwright.sync_api import Browser, BrowserContext, ViewportSize, expect
 
 from connectors.insights import Scope
 from dashboards import words
 from dashboards.tables import CSV_COLUMNS, to_csv
-from tests.dashboard_kit import PAGES, SCRIPTED_PAGE, SHOPS, Tab, tab
+from ops.stack.ports import free_ports
+from tests.dashboard_kit import PAGES, ROOT, SCRIPTED_PAGE, SHOPS, Tab, fresh, page_in, tab
 from tests.e2e.conftest import WIDE_PAGES, Shown
 
 DARK, LIGHT = "rgb(15, 17, 23)", "rgb(255, 255, 255)"
 PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
+@pytest.fixture(scope="module")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A browser that keeps what it has loaded."""
+    with fresh(browser) as opened:
+        yield opened
+
+
 @pytest.fixture
-def window(browser: Browser, shown: Shown) -> Iterator[Tab]:
-    """A window that nobody has used; at the end nothing may have gone wrong in it."""
-    with tab(browser, shown.url) as opened:
+def window(context: BrowserContext, shown: Shown) -> Iterator[Tab]:
+    """A new page; at the end nothing may have gone wrong in it."""
+    with page_in(context, shown.url) as opened:
         yield opened
         opened.assert_sound()
 
@@ -62,25 +72,18 @@ def test_the_numbers_on_top_are_those_of_the_query_layer(window: Tab, shown: Sho
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_opens_by_its_address_without_an_error_and_fits_a_phone(window: Tab, name: str) -> None:
+def test_a_page_opens_by_its_address_without_an_error_light_or_dark_on_desk_or_phone(window: Tab, name: str) -> None:
     window.open(PAGES[name])
     expect(window.page.get_by_role("combobox", name="Store")).to_have_value("Teahouse")
     if name not in ("Live", "Counting"):
         expect(window.metric("Visitors")).to_be_visible()
     expect(window.page.get_by_test_id("stApp")).to_have_css("background-color", LIGHT)
     window.assert_sound()
+    window.page.emulate_media(color_scheme="dark")
+    expect(window.page.get_by_test_id("stApp")).to_have_css("background-color", DARK)
     window.page.set_viewport_size(PHONE)
     expect(window.page.get_by_test_id("stMain")).to_have_css("width", "390px")
     window.wait_fits()
-
-
-def test_every_page_is_dark_where_the_system_is(browser: Browser, shown: Shown) -> None:
-    with tab(browser, shown.url, color_scheme="dark") as dark:
-        dark.open()
-        for name in PAGES:
-            dark.turn_to(name)
-            expect(dark.page.get_by_test_id("stApp")).to_have_css("background-color", DARK)
-        dark.assert_sound()
 
 
 def test_a_click_on_a_bar_filters_everything_and_a_second_one_ends_it(window: Tab, shown: Shown) -> None:
@@ -246,3 +249,33 @@ def test_bots_are_left_out_until_they_are_asked_for(window: Tab, shown: Shown) -
     assert bots.clicks > 0
     expect(window.metric("Clicks")).to_have_text(words.count(bots.clicks))
     assert query_of(window) == {"store": "teahouse", "bots": "only"}
+
+
+def test_a_picture_is_taken_of_a_page_on_a_phone(shown: Shown, tmp_path: Path) -> None:
+    which = ("--only", "counting", "--kind", "phone", "--query", "store=teahouse")
+    done = take_pictures("--url", shown.url, *which, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (picture,) = tmp_path.iterdir()
+    assert picture.name == "counting-phone.png"
+    assert 5_000 < picture.stat().st_size < 200_000
+
+
+def test_without_a_dashboard_there_are_no_pictures_and_one_line_says_why(browser: Browser, tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_ports(1)[0]}"
+    done = take_pictures("--url", url, folder=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"screenshots: no picture of {url}: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def take_pictures(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The command as it is called."""
+    return subprocess.run(
+        [sys.executable, "-m", "ops.screenshots", *arguments, "--target", str(folder)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )

@@ -37,7 +37,7 @@ class Alive:
 
 
 @pytest.fixture
-def alive(stack: Stack, browser: Browser, database: str, tmp_path: Path) -> Iterator[Alive]:
+def alive(browser: Browser, stack: Stack, database: str, tmp_path: Path) -> Iterator[Alive]:
     urls = Urls(stack.urls.kafka, stack.urls.mongo, stack.urls.clickhouse, stack.urls.redis)
     settings = Settings(urls, PurePosixPath(tmp_path), database)
     ensure_provisioned(settings)

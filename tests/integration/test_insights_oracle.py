@@ -3,63 +3,33 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import combinations
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
 from connectors.clickhouse import ClickHouse
-from connectors.insights import BadQuestion, Insights, Numbers, Row, Scope, TooMuch
+from connectors.insights import BadQuestion, Numbers, Row, Scope
 from connectors.insights.insights import VISIT_CLICKS, VISIT_SECONDS
 from connectors.insights.sources import _facts, _stored, needs_facts
 from marketplace.rollups import GRAINS, SPARSE
 from marketplace.tables import VISITOR_STATE
 from ops.oracle import RollupKey
-from ops.stack import Stack
 from tests.clicks_kit import STORES, differences
 from tests.insights_kit import (
-    BOTS,
+    ALL_SCOPES,
     FILTERABLE,
-    NASTY,
+    SEED,
     SPLITS,
     Known,
+    World,
     as_answer,
-    bucket_of,
-    empty_tables,
-    fill,
-    known_log,
+    scope_of,
     selected,
 )
-
-SEED = 20251122
-
-
-@dataclass
-class World:
-    """Known clicks, and who answers questions about them."""
-
-    clickhouse: ClickHouse
-    insights: Insights
-    known: Known
-
-
-@pytest.fixture(scope="module")
-def world(stack: Stack) -> Iterator[World]:
-    log = known_log(SEED)
-    with empty_tables(stack.urls.clickhouse) as clickhouse:
-        fill(clickhouse, log)
-        yield World(clickhouse, Insights(clickhouse), Known(log))
-
-
-def scope_of(store: str, **more: Any) -> Scope:
-    return Scope(store, ZoneInfo(STORES[store].timezone), **more)
-
-
-ALL_SCOPES = [scope_of(store, bots=bots) for store in sorted(STORES) for bots in BOTS]
 
 
 def named(scope: Scope) -> str:
@@ -261,118 +231,3 @@ def test_classes_of_visits_sum_to_the_sessions(world: World, scope: Scope) -> No
 
 def _class(number: float, bounds: Sequence[int]) -> int:
     return sum(number > bound for bound in bounds)
-
-
-def test_live_minutes_are_each_of_the_last_minutes(world: World) -> None:
-    fact = next(fact for fact in world.known.facts if fact.store == "alpha" and not fact.is_bot)
-    now = datetime.fromtimestamp(fact.occurred_ms / 1000, UTC) + timedelta(minutes=12, seconds=3)
-    scope = scope_of("alpha")
-    found = world.insights.live_minutes(scope, now, minutes=30)
-    minute = now.replace(second=0, microsecond=0)
-    assert [live.minute for live in found] == [minute - timedelta(minutes=back) for back in range(29, -1, -1)]
-    assert sum(live.clicks for live in found) > 0
-    for live in found:
-        inside = [
-            fact
-            for fact in world.known.facts
-            if selected(fact, scope) and 0 <= fact.occurred_ms - live.minute.timestamp() * 1000 < 60_000
-        ]
-        assert live.clicks == sum(not fact.is_refire for fact in inside)
-        assert live.visitors == len({fact.visitor for fact in inside})
-
-
-def test_the_latest_events_are_the_newest_first_without_repeats_or_names(world: World) -> None:
-    newest = max(
-        (fact for fact in world.known.facts if fact.store == "beta" and not fact.is_bot),
-        key=lambda fact: fact.occurred_ms,
-    )
-    now = datetime.fromtimestamp(newest.occurred_ms / 1000, UTC) + timedelta(seconds=5)
-    scope = scope_of("beta")
-    found = world.insights.latest(scope, now, limit=7, minutes=600)
-    expected = sorted(
-        (
-            fact.occurred_ms
-            for fact in world.known.facts
-            if selected(fact, scope)
-            and not fact.is_refire
-            and fact.occurred_ms >= now.timestamp() * 1000 - 600 * 60_000
-        ),
-        reverse=True,
-    )
-    assert [round(live.at.timestamp() * 1000) for live in found] == expected[:7]
-    assert found[0].page == newest.columns["page"]
-    assert not any(newest.visitor in str(live) for live in found)
-
-
-def test_a_question_that_reads_too_many_clicks_is_refused_and_says_how_to_ask_less(world: World) -> None:
-    careful = Insights(world.clickhouse, max_rows=10)
-    scope = scope_of("alpha", filters=(("page", "/wool"),))
-    for ask in (
-        lambda: careful.breakdowns(scope, ["country"]),
-        lambda: careful.visits(scope),
-        lambda: careful.totals(replace(scope, filters=(("page", "/wool"), ("device", "mobile")))),
-    ):
-        with pytest.raises(TooMuch, match="more than 10 of them: choose a shorter range or fewer filters"):
-            ask()
-
-
-def test_stored_numbers_answer_whatever_the_bound_on_clicks(world: World) -> None:
-    careful = Insights(world.clickhouse, max_rows=1)
-    scope = scope_of("alpha", filters=(("page", "/wool"),))
-    assert careful.totals(scope) == world.insights.totals(scope)
-    assert careful.breakdowns(scope_of("alpha"), FILTERABLE) == world.insights.breakdowns(scope_of("alpha"), FILTERABLE)
-
-
-ATTACKS = (
-    "' OR 1=1 --",
-    "'; DROP TABLE clicks; --",
-    "\\' OR 1=1 --",
-    "\\",
-    "{store:String}",
-    "%(store)s",
-    "a\tb\nc\\N",
-    "\N{SNOWMAN}\x00",
-    "') UNION ALL SELECT 0, 'all', '', 9, 9, 9, 9, 9, [] --",
-)
-
-
-@pytest.mark.parametrize("attack", ATTACKS)
-def test_what_looks_like_sql_in_a_filter_is_a_value_that_nothing_has(world: World, attack: str) -> None:
-    for filters in ((("page", attack),), (("page", attack), ("country", attack))):
-        scope = scope_of("alpha", filters=filters)
-        assert world.insights.totals(scope) == Numbers()
-        assert world.insights.breakdowns(scope, ["source"])["source"].rows == ()
-        assert sum(world.insights.visits(scope).by_seconds) == 0
-
-
-@pytest.mark.parametrize("attack", ATTACKS)
-def test_what_looks_like_sql_is_no_name_of_a_store(world: World, attack: str) -> None:
-    with pytest.raises(BadQuestion, match="no store can be called"):
-        world.insights.totals(replace(scope_of("alpha"), store=attack))
-
-
-def test_pages_with_quotes_backslashes_and_signs_are_filtered_by_like_others(world: World) -> None:
-    pages = world.known.values("alpha", "page")
-    assert len([page for page in pages if any(sign in page for sign in "'\"\\{%")]) >= len(NASTY) - 2
-    for page in pages:
-        scope = scope_of("alpha", bots="include", filters=(("page", page), ("device", "desktop")))
-        expected = world.known.answer(scope, "", "all").get((None, ""), Numbers())
-        assert world.insights.totals(scope) == expected, page
-
-
-def test_the_first_day_is_the_stores_own_date(world: World) -> None:
-    for store in STORES:
-        scope = scope_of(store, bots="include")
-        days = sorted(day for day, _ in world.known.answer(scope, "day", "all") if isinstance(day, date))
-        first = world.insights.first_day(scope)
-        assert first is not None
-        assert first.date() == days[0]
-    assert world.insights.first_day(Scope("nobody", ZoneInfo("UTC"))) is None
-
-
-def test_hours_are_told_apart_where_the_clock_shows_one_twice(world: World) -> None:
-    scope = scope_of("alpha", bots="include", since=datetime(2025, 11, 2), until=datetime(2025, 11, 3))  # noqa: DTZ001
-    hours = [row.bucket for row in world.insights.trend(scope, "hour")]
-    assert datetime(2025, 11, 2, 5, tzinfo=UTC) in hours
-    assert datetime(2025, 11, 2, 6, tzinfo=UTC) in hours
-    assert bucket_of(datetime(2025, 11, 2, 6, 30, tzinfo=UTC), "hour", scope) == datetime(2025, 11, 2, 6, tzinfo=UTC)
