@@ -21,9 +21,9 @@ from ops.flow_runner import FlowOptions, FlowRunner
 from ops.stack import Stack, StackError
 from ops.stack.kafka_jars import ensure_jars, find_java
 from tests.demo_kit import Play, assert_agrees, wait_until
+from tests.depth import CHAOS_SEEDS, LONG
 
-SEEDS: Final = range(1, 1 + int(os.environ.get("CHAOS_SEEDS", "2")))
-LONG: Final = pytest.mark.skipif(len(SEEDS) <= 3, reason="make chaos runs it: a like case is in every test run")
+SEEDS: Final = range(1, 1 + CHAOS_SEEDS)
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,7 @@ def test_the_flow_killed_at_random_instants_counts_every_click_once(own_stack: S
     assert_agrees(summary, play.clicks)
 
 
+@LONG
 def test_one_of_two_workers_killed_restarts_the_set_and_counts_every_click_once(own_stack: Stack) -> None:
     play = Play(own_stack, seed=31, workers=2)
     rng = random.Random(31)
@@ -105,7 +106,7 @@ def test_clickhouse_killed_again_and_again_doubles_nothing(own_stack: Stack) -> 
     assert_agrees(play.run(disturb), play.clicks)
 
 
-@pytest.mark.parametrize("part", ["clickhouse", "mongo", pytest.param("kafka", marks=LONG)])
+@pytest.mark.parametrize("part", ["clickhouse", *(pytest.param(part, marks=LONG) for part in ("kafka", "mongo"))])
 def test_a_part_that_hangs_for_seconds_is_waited_for(own_stack: Stack, part: str) -> None:
     play = Play(own_stack, seed=50 + len(part))
 

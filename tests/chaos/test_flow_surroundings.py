@@ -27,6 +27,7 @@ from ops.stack import Stack, StackError
 from ops.stack.kafka_jars import ensure_jars, find_java
 from tests.clicks_kit import STORES, ms, visitor_of
 from tests.demo_kit import ROOT, wait_until
+from tests.depth import LONG
 from tests.surroundings_kit import (
     NOON,
     PARTITIONS,
@@ -115,6 +116,7 @@ def test_while_mongo_is_away_known_stores_are_counted_and_their_read_models_come
     assert "store_stats is behind, counting goes on" in log_of(settings)
 
 
+@LONG
 def test_what_mongo_missed_is_made_up_for_by_the_next_start(shop: Shop) -> None:
     door = Door(shop.settings.urls.mongo)
     settings = replace(shop.settings, urls=replace(shop.settings.urls, mongo=door.url))
@@ -131,6 +133,7 @@ def test_what_mongo_missed_is_made_up_for_by_the_next_start(shop: Shop) -> None:
             tend(runner, lambda: [day["clicks"] for day in stats.of("alpha")] == [5], 30, "the day in Mongo")
 
 
+@LONG
 def test_a_click_of_an_unknown_store_waits_for_mongo_and_is_counted_then(shop: Shop) -> None:
     door = Door(shop.settings.urls.mongo)
     settings = replace(shop.settings, urls=replace(shop.settings.urls, mongo=door.url))
@@ -164,6 +167,7 @@ def test_a_visit_that_goes_on_after_midnight_changes_the_read_model_of_the_day_b
         ]
 
 
+@LONG
 def test_partitions_that_are_added_are_read_from_their_beginning_within_a_minute(shop: Shop) -> None:
     shop.send(3)
     with flow(shop.settings, FlowOptions(look_seconds=1.0)) as runner:
@@ -186,6 +190,7 @@ def test_a_topic_made_anew_under_a_running_flow_stops_it_with_what_to_do(shop: S
     assert shop.accounted() == 3
 
 
+@LONG
 def test_a_topic_made_anew_with_fewer_records_is_refused(shop: Shop) -> None:
     shop.send(5)
     with flow(shop.settings) as runner:
@@ -235,6 +240,7 @@ def test_uncounted_records_that_retention_took_stop_the_flow_until_the_loss_is_a
     }
 
 
+@LONG
 def test_the_ledger_closes_on_a_log_whose_beginning_was_gone_before_the_first_start(shop: Shop) -> None:
     shop.send(10)
     delete_records(shop.settings.urls.kafka, 0, before=6)

@@ -61,8 +61,7 @@ def bucket_text(row: Row, zone: ZoneInfo, grain: str) -> str:
     return f"{row.bucket:%Y-%m-%d}" if grain == "day" else f"{row.bucket:%Y-%m}"
 
 
-@pytest.mark.parametrize("bots", BOTS)
-@pytest.mark.parametrize("store", sorted(STORES))
+@pytest.mark.parametrize(("store", "bots"), list(zip(sorted(STORES), BOTS, strict=True)))
 def test_the_terminal_reports_what_the_query_layer_answers(world: World, store: str, bots: str) -> None:
     zone = ZoneInfo(STORES[store].timezone)
     app, compared = make_app(["report"]), 0
