@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from http.client import HTTPException
 from typing import Any, Final
@@ -45,10 +45,13 @@ class ClickHouse:
         url: ``http://[user:password@]host:port``.
         database: The database that unqualified names are in.
         timeout_seconds: How long one request may take.
+        on_answer: Called after each answer, to tell a supervisor that many of them are work and not hanging.
     """
 
-    def __init__(self, url: str, database: str, timeout_seconds: float = 60) -> None:
-        self.url, self.database, self._timeout = url, database, timeout_seconds
+    def __init__(
+        self, url: str, database: str, timeout_seconds: float = 60, on_answer: Callable[[], None] = lambda: None
+    ) -> None:
+        self.url, self.database, self._timeout, self._on_answer = url, database, timeout_seconds, on_answer
         # Clients wait here between calls. Not thread-local: a thread that is not Python's own loses such things between
         # two calls into Python, and would connect anew each time.
         self._idle: list[Client] = []
@@ -84,6 +87,7 @@ class ClickHouse:
                 raise self._typed(error) from error
             raise
         self._idle.append(client)
+        self._on_answer()
         return answer
 
     def close(self) -> None:

@@ -69,6 +69,8 @@ class StoreStats:
         except BulkWriteError as error:
             # The filter leaves out a document with the same or a newer revision, and the upsert then meets its id.
             failures = [e for e in error.details["writeErrors"] if e["code"] != _DUPLICATE_KEY]
+            if error.details.get("writeConcernErrors"):
+                raise Unavailable("Mongo has not kept store_stats on enough members yet") from error
             if failures:
                 raise Refused(f"Mongo refuses store_stats: {failures[0]['errmsg']}") from error
         except PyMongoError as error:

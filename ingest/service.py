@@ -127,7 +127,7 @@ class CollectService:
         Raises:
             HttpFault: 429 too many events of the store, 503 Kafka or Mongo is away; the client may send all again.
         """
-        self._limit(store, len(batch.results))
+        self._limit(store, len(batch.results), sender.client.origin)
         received_at_ms = self._parts.epoch_ms()
         valid = [result for result in batch.results if isinstance(result, ValidEvent)]
         records = await self._records(store, valid, sender, received_at_ms)
@@ -184,8 +184,10 @@ class CollectService:
         ask = self._parts.producer.partition_count
         return await asyncio.to_thread(ask, CLICKS_COLLECTED.name, _METADATA_TIMEOUT_SECONDS)
 
-    def _limit(self, store: Store, events: int) -> None:
-        wait_seconds = self._store_buckets.take(store.slug, events, self._parts.monotonic())
+    def _limit(self, store: Store, events: int, origin: str = "web") -> None:
+        # History has a bucket of its own: it must not turn visitors away.
+        bucket = f"import:{store.slug}" if origin == "import" else store.slug
+        wait_seconds = self._store_buckets.take(bucket, events, self._parts.monotonic())
         if wait_seconds:
             raise _limited("too many events of this store", wait_seconds)
 

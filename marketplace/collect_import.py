@@ -26,6 +26,7 @@ from marketplace.collect import (
 )
 from marketplace.collect_faults import Fault
 from marketplace.events import MAX_USER_AGENT_CHARS
+from marketplace.masking import mask_addresses
 from marketplace.visitors import FUTURE_TOLERANCE
 
 MAX_ADDRESS_CHARS: Final = 64
@@ -67,7 +68,9 @@ def read_history(body: bytes, received_at_ms: int) -> Batch:
 def _read(document: Any, path: str, received_at_ms: int) -> ValidEvent | RefusedEvent:
     result = read_event(document, path, UNSET, ImportedEvent)
     if not isinstance(document, Mapping):
-        return result
+        refused = result.fault if isinstance(result, RefusedEvent) else Fault("field_type", path, "is not an object")
+        return RefusedEvent(refused, mask_addresses(encode(document)))
+    fault: Fault | None
     if isinstance(result, ValidEvent):
         fault = _fault(result, path, received_at_ms)
         if fault is None:
@@ -76,7 +79,8 @@ def _read(document: Any, path: str, received_at_ms: int) -> ValidEvent | Refused
             return ValidEvent(result.event, result.occurred_at_ms, None, payload)
     else:
         fault = result.fault
-    return RefusedEvent(fault, encode(_without(document, "ip")))
+    # An address may stand under any name in an event that does not hold.
+    return RefusedEvent(fault, mask_addresses(encode(_without(document, "ip"))))
 
 
 def _without(document: Mapping[str, Any], *names: str) -> dict[str, Any]:

@@ -15,11 +15,10 @@ from marketplace.visitors import truncate_ip
 _COLON: Final = rb"(?::|%(?:25)*3[aA])"
 _DOT: Final = rb"(?:\.|%(?:25)*2[eE])"
 _DOT_OR_HYPHEN: Final = rb"(?:-|" + _DOT + rb")"
-# Each begins where a run of its digits begins and never goes back in it, so that the longest line is read once.
-_IPV4: Final = re.compile(rb"(?<!\d)\d++(?:" + _DOT_OR_HYPHEN + rb"\d++){3,}+")
-_IPV6: Final = re.compile(
-    rb"(?<![0-9A-Fa-f])[0-9A-Fa-f]*+(?:" + _COLON + rb"[0-9A-Fa-f]*+(?:" + _DOT + rb"\d++)*+){2,}+"
-)
+# Each begins where a run of its digits begins and never goes back in it, so that the longest line is read once. Groups
+# are not possessive, only digits are: before Python 3.11.5 a possessive group that holds a choice matches wrongly.
+_IPV4: Final = re.compile(rb"(?<!\d)\d++(?:" + _DOT_OR_HYPHEN + rb"\d++){3,}")
+_IPV6: Final = re.compile(rb"(?<![0-9A-Fa-f])[0-9A-Fa-f]*+(?:" + _COLON + rb"[0-9A-Fa-f]*+(?:" + _DOT + rb"\d++)*){2,}")
 _COLONS: Final = re.compile(_COLON)
 _DOTS: Final = re.compile(rb"(" + _DOT_OR_HYPHEN + rb")")
 _GROUP: Final = re.compile(rb"[0-9A-Fa-f]{0,4}")

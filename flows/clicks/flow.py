@@ -49,7 +49,8 @@ class Worker:
     def __init__(self, settings: Settings, generation: int, stop: Stop, progress: Callable[[], None]) -> None:
         self._stop, self._progress = stop, progress
         mongo = connect(settings.urls.mongo)
-        clickhouse = ClickHouse(settings.urls.clickhouse, settings.database)
+        # A batch that meets many hours asks hundreds of questions: each answer is progress.
+        clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, on_answer=progress)
         tile = LiveTile(settings.urls.redis)
         patience = Patience()
         stats = StoreStats(mongo, settings.database)

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from connectors.clickhouse import ClickHouse
-from connectors.errors import Unavailable
+from connectors.errors import Refused, Unavailable
 from connectors.live_tile import LiveTile
 from connectors.store_stats import DayStats, StoreStats
 from flows.clicks.page_store import Fences
@@ -148,7 +148,8 @@ class Projector:
             return True
         try:
             self._stats.save(days)
-        except Unavailable as error:
+        except (Unavailable, Refused) as error:
+            # What Mongo refuses (a full disk, an election) may hold later; counting does not depend on it.
             if not self._mongo.away:
                 log.warning("store_stats is behind, counting goes on: %s", error)
             self._mongo.failed(self._monotonic())

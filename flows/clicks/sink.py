@@ -50,6 +50,7 @@ MAX_BUFFERED_EVENTS: Final = 200_000
 
 _PAUSE_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 _DEAD_TIMEOUT_SECONDS: Final = 15.0
+_MAX_HEADER: Final = 500
 _Answer = TypeVar("_Answer")
 
 
@@ -64,8 +65,8 @@ def dead_letter(reject: Reject) -> Record:
         key=f"{reject.partition}:{reject.offset}".encode(),
         headers=(
             ("reason", reject.reason.encode()),
-            ("detail", reject.detail.encode("utf-8", "replace")),
-            ("store", reject.store.encode()),
+            ("detail", reject.detail[:_MAX_HEADER].encode("utf-8", "replace")),
+            ("store", reject.store[:_MAX_HEADER].encode("utf-8", "replace")),
             ("source_topic", CLICKS_COLLECTED.name.encode()),
             ("source_partition", str(reject.partition).encode()),
             ("source_offset", str(reject.offset).encode()),

@@ -17,6 +17,7 @@ from ops.stack import Stack, StackError
 from ops.stack.kafka_jars import ensure_jars, find_java
 from ops.stack.stack import running_state
 from tests.demo_kit import ROOT, command, lines_of, processes_marked, wait_until
+from tests.depth import LONG
 
 CLICKS = 1_500
 
@@ -115,6 +116,7 @@ def test_once_and_detach_exclude_each_other(temporary: Path) -> None:
     assert "choose one" in err
 
 
+@LONG
 def test_ctrl_c_ends_a_single_run_and_removes_its_folder(temporary: Path) -> None:
     with command("demo", "--once", "--clicks", "50000", temporary=temporary) as demo:
         lines = lines_of(demo.stderr)

@@ -21,6 +21,7 @@ from ops.drift import topic_drift
 from ops.stack import Part, Stack, StackError, running_state, running_urls
 from ops.stack.kafka_archive import prepared_kafka
 from ops.stack.ports import free_ports
+from tests.depth import LONG
 from tests.stack_kit import LIGHT, ROOT, all_gone, eventually, processes_of
 
 
@@ -202,6 +203,7 @@ def test_an_external_part_that_does_not_answer_fails_the_start(tmp_path: Path) -
         Stack(tmp_path, parts={"redis"}, external=external, start_timeout_seconds=1).start()
 
 
+@LONG
 def test_the_health_of_a_part_that_hangs_is_seen(tmp_path: Path) -> None:
     with Stack(tmp_path, ports="auto", parts={"redis"}, external={}) as stack:
         pid = stack.pid("redis")

@@ -121,6 +121,17 @@ def test_a_full_address_is_in_no_record(collector: Collector) -> None:
     assert not any(b"203.0.113.77" in record.value for record in records)
 
 
+@pytest.mark.parametrize(
+    "event",
+    ['203.0.113.77 - - "GET /"', {"ip_address": "203.0.113.77"}, {"event": {"ip": "203.0.113.77"}}, ["203.0.113.77"]],
+)
+def test_an_address_in_an_event_that_does_not_hold_is_cut_wherever_it_stands(collector: Collector, event: Any) -> None:
+    send(collector, {"events": [past(collector), event]})
+    (dead,) = collector.dead_letters()
+    assert b"203.0.113.0" in dead.value
+    assert b"203.0.113.77" not in dead.value
+
+
 def test_visitors_of_one_request_are_told_apart_by_address_browser_and_day(collector: Collector) -> None:
     here = past(collector, ip="203.0.113.77", user_agent=AGENT)
     others = [
