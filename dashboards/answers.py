@@ -34,7 +34,7 @@ class Answers:
 
         Args:
             key: Equal keys have equal answers.
-            seconds: How long an answer stays good, from when it was asked for.
+            seconds: How long an answer stays good, from when it came.
             ask: Gives the answer. An error is told to all who wait for it, and to nobody later.
         """
         with self._lock:
@@ -46,9 +46,21 @@ class Answers:
             begun = self._pool.submit(ask)
             self._held[key] = (now + seconds, begun)
             self._held.move_to_end(key)
-            while len(self._held) > MAX_HELD:
-                self._held.popitem(last=False)
-            return begun
+            self._forget(now)
+        begun.add_done_callback(lambda done: self._came(key, done, seconds))
+        return begun
+
+    def _came(self, key: Hashable, done: Future[Any], seconds: float) -> None:
+        with self._lock:
+            if self._held.get(key, (0.0, None))[1] is done:
+                self._held[key] = (self._clock() + seconds, done)
+
+    def _forget(self, now: float) -> None:
+        while self._held:
+            until, oldest = next(iter(self._held.values()))
+            if len(self._held) <= MAX_HELD and (until > now or not oldest.done()):
+                break
+            self._held.popitem(last=False)
 
     def close(self) -> None:
         """Ask nothing more."""

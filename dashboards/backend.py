@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Concatenate, Final, Generic, ParamSpec, TypeVar
 
@@ -124,6 +124,10 @@ def _latest(found: Backend, scope: Scope) -> list[LiveEvent]:
     return found.insights.latest(scope, datetime.now(UTC))
 
 
+def _clicks_of_seconds(found: Backend, scope: Scope, seconds: int) -> int:
+    return found.insights.clicks_since(scope, datetime.now(UTC) - timedelta(seconds=seconds))
+
+
 def _live_visitors(found: Backend, store: str) -> int:
     return int(found.tile.read(store, int(datetime.now(UTC).timestamp() * 1000))["live_visitors"])
 
@@ -145,6 +149,7 @@ visits = Question(_MOMENT, _visits)
 first_day = Question(_MINUTE, _first_day)
 live_minutes = Question(_LIVE, _live_minutes)
 latest = Question(_LIVE, _latest)
+clicks_of_seconds = Question(_LIVE, _clicks_of_seconds)
 live_visitors = Question(_LIVE, _live_visitors)
 completeness = Question(_LIVE, _completeness)
 outcomes = Question(_MOMENT, _outcomes)

@@ -80,12 +80,17 @@ def key_numbers(frame: Frame) -> Numbers:
     return now
 
 
+def whole_shop(frame: Frame) -> str:
+    """What to add to a number that no choice but the store's changes, where there are such choices."""
+    return " (whole shop)" if frame.view.filters or frame.view.bots != "exclude" else ""
+
+
 def _live_tile(frame: Frame) -> None:
     try:
         live = words.count(backend.live_visitors(frame.store.slug))
     except Unavailable:
         live = words.NOTHING
-    st.metric("Live now", live, border=True, help=words.DEFINITIONS["live"])
+    st.metric("Live now" + whole_shop(frame), live, border=True, help=words.DEFINITIONS["live"])
 
 
 def freshness(frame: Frame) -> None:
@@ -115,18 +120,20 @@ def trend(frame: Frame, totals: Numbers) -> None:
         metric = _segments("metric", METRICS, frame.view.metric, frame)
         _segments("grain", offered, grain, frame)
     try:
-        until = backend.completeness().until or frame.now
+        until = backend.completeness().until
     except Unavailable:
-        until = frame.now
+        until = None
     rows = backend.trend(frame.scope, grain)
     drawn = points(frame.days, rows, metric, grain, frame.zone, until, frame.now)
-    if frame.view.compare:
+    # Months before a range of days are no neighbours of its months: they are longer, shorter, or cut.
+    compare = frame.view.compare and grain != "month"
+    if compare:
         before = previous(frame.days, frame.wall)[0]
         drawn = beside(drawn, before, backend.trend(frame.before, grain), metric, grain, frame.zone)
     if not rows and not totals.clicks:
         st.info("Nothing happened in these days with these filters.", icon=":material/hourglass_empty:")
         return
-    chart = charts.trend(drawn, METRICS[metric], grain, frame.view.compare, frame.days.days)
+    chart = charts.trend(drawn, METRICS[metric], grain, compare, frame.days.days)
     st.altair_chart(chart, key="trend", alt=f"{METRICS[metric]} over time")
 
 

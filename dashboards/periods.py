@@ -86,7 +86,9 @@ def previous(chosen: Range, now: datetime) -> tuple[datetime, datetime]:
         Its beginning and end, naive.
     """
     begins = chosen.since - timedelta(days=chosen.days)
-    return begins, begins + (min(chosen.until, max(now, chosen.since)) - chosen.since)
+    # Numbers know quarters of an hour; a question that changes with each second would be nobody else's.
+    quarter = now + (chosen.since - now) % timedelta(minutes=15)
+    return begins, begins + (min(chosen.until, max(quarter, chosen.since)) - chosen.since)
 
 
 def grains(chosen: Range) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ def points(
     metric: str,
     grain: str,
     zone: ZoneInfo,
-    complete_until: datetime,
+    complete_until: datetime | None,
     now: datetime,
 ) -> list[Point]:
     """The points of a range, up to the bucket that ``now`` lies in.
@@ -83,35 +83,42 @@ def points(
         metric: An attribute of ``Numbers``.
         grain: Of the buckets.
         zone: The store's time zone.
-        complete_until: Buckets that end later are provisional.
+        complete_until: Buckets that end later are provisional; all are where it cannot be told.
         now: The present.
     """
     known = _by_bucket(rows, metric)
     all_of_them = buckets(chosen.since, chosen.until, grain, zone)
     ends = [instant for instant, _ in all_of_them[1:]] + [_instant(chosen.until, zone)]
-    return [
-        Point(wall, label(wall, grain), known.get(_key(instant, wall, grain), 0), provisional=end > complete_until)
-        for (instant, wall), end in zip(all_of_them, ends, strict=True)
-        if instant <= now
-    ]
+    drawn = []
+    for (instant, wall), end in zip(all_of_them, ends, strict=True):
+        if instant <= now:
+            count = known.get(_key(instant, wall, grain), 0)
+            unsure = complete_until is None or end > complete_until
+            drawn.append(Point(wall, _label_in(chosen, wall, grain), count, provisional=unsure))
+    return drawn
 
 
 def beside(
     current: Sequence[Point], since: datetime, rows: Sequence[Row], metric: str, grain: str, zone: ZoneInfo
 ) -> list[Point]:
-    """The same points with the numbers of the previous period, which begins at ``since`` (naive)."""
+    """The same hours or days with the numbers of the previous period, which begins at ``since`` (naive).
+
+    A day with an hour more than its neighbour has nothing beside that hour.
+    """
     known = _by_bucket(rows, metric)
-    span = {
-        "hour": timedelta(hours=len(current)),
-        "day": timedelta(days=len(current)),
-        "month": timedelta(days=31 * len(current)),
-    }
-    earlier = buckets(since, since + span[grain], grain, zone)[: len(current)]
+    ends = current[0].wall if current else since
+    earlier = buckets(since, ends, grain, zone)[: len(current)]
     paired = []
     for point, (instant, wall) in zip(current, earlier, strict=False):
         before = known.get(_key(instant, wall, grain), 0)
         paired.append(Point(point.wall, point.label, point.now, before, label(wall, grain), point.provisional))
     return [*paired, *current[len(paired) :]]
+
+
+def _label_in(chosen: Range, wall: datetime, grain: str) -> str:
+    """A month that the range begins in the middle of says so: it is no slump."""
+    text = label(wall, grain)
+    return text if wall >= chosen.since else f"{text}, from the {chosen.first.day}."
 
 
 def label(wall: datetime, grain: str) -> str:

@@ -34,6 +34,7 @@ class Frame:
         zone: The store's time zone.
         days: The chosen days.
         now: The present.
+        today: The store's date for which the days were chosen.
     """
 
     view: View
@@ -41,6 +42,7 @@ class Frame:
     zone: ZoneInfo
     days: Range
     now: datetime
+    today: date
 
     @property
     def scope(self) -> Scope:
@@ -61,11 +63,6 @@ class Frame:
     def wall(self) -> datetime:
         """The store's clock, naive."""
         return self.now.astimezone(self.zone).replace(tzinfo=None)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the range is not over yet."""
-        return self.days.last >= self.wall.date()
 
     def _scope(self, since: datetime | None, until: datetime | None) -> Scope:
         return Scope(self.store.slug, self.zone, since, until, self.view.bots, self.view.filters)
@@ -93,10 +90,10 @@ def draw(page: Callable[[], None]) -> None:
     now = datetime.now(UTC)
     today = now.astimezone(zone).date()
     days = view.range(today, _first_day(store, zone, view))
-    st.session_state["frame"] = Frame(view, store, zone, days, now)
+    st.session_state["frame"] = Frame(view, store, zone, days, now, today)
     _header(known, view, days, today)
     _chips(view)
-    st.fragment(_guarded(page), run_every=REFRESH_SECONDS)()
+    st.fragment(guarded(page), run_every=REFRESH_SECONDS)()
 
 
 def choose(view: View) -> None:
@@ -119,9 +116,8 @@ def _view(known: list[Store]) -> View:
     if "view" not in state or (query and query != state.get("written")):
         state["view"], odd = from_query(query, [store.slug for store in known])
         if odd:
-            st.toast(
-                f"Left out of the address, because there is no such choice: {', '.join(odd)}", icon=":material/info:"
-            )
+            text = f"Left out of the address, because there is no such choice: {_plain(', '.join(odd))}"
+            st.toast(text, icon=":material/info:")
     view: View = state["view"]
     if view.store not in {store.slug for store in known}:
         view = state["view"] = replace(view, store=known[0].slug)
@@ -137,7 +133,7 @@ def _first_day(store: Store, zone: ZoneInfo, view: View) -> date | None:
         return None
     try:
         first = backend.first_day(Scope(store.slug, zone))
-    except Unavailable:
+    except (Unavailable, Refused):
         return None
     return first.date() if first is not None else None
 
@@ -211,10 +207,16 @@ def _plain(text: str) -> str:
     return "".join(f"\\{char}" if char in "\\`*_{}[]()#+-.!|~:$<>" else char for char in text)
 
 
-def _guarded(page: Callable[[], None]) -> Callable[[], None]:
+def guarded(page: Callable[[], None]) -> Callable[[], None]:
+    """What a page or a refreshing part of it does, with words instead of tracebacks."""
+
     def body() -> None:
         # A click inside the page changed what stands above it.
         if st.session_state.pop("redraw", False):
+            st.rerun(scope="app")
+        frame = current()
+        if frame.view.custom is None and frame.wall.date() != frame.today:
+            # Midnight has passed on the store's clock: "Today" is another day.
             st.rerun(scope="app")
         try:
             page()
@@ -264,7 +266,11 @@ def _no_store() -> None:
 
     @st.fragment(run_every=_AWAY_SECONDS)
     def again() -> None:
-        if backend.stores():
+        try:
+            found = backend.stores()
+        except Unavailable:
+            return
+        if found:
             st.rerun(scope="app")
 
     again()

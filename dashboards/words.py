@@ -52,7 +52,7 @@ DEFINITIONS: Final = {
 
 
 def count(number: int) -> str:
-    """``1,234``; ``12.3k`` and ``4.56M`` where that many digits would tell nobody more."""
+    """``1,234``; ``12.3k`` and ``4.6M`` where that many digits would tell nobody more."""
     if abs(number) < 10_000:
         return f"{number:,}"
     for unit, size in (("k", 1_000), ("M", 1_000_000), ("B", 1_000_000_000)):
@@ -77,7 +77,7 @@ def exactness(numbers: Numbers) -> str:
 
 
 def percent(share: float | None) -> str:
-    """``42 %``, ``4.2 %``; a dash for nothing."""
+    """``42%``, ``4.2%``; a dash for nothing."""
     if share is None:
         return NOTHING
     return f"{share:.1%}" if 0 < share < 0.0995 else f"{share:.0%}"

@@ -61,6 +61,8 @@ class Freshness:
             if following >= end:
                 continue
             waiting += end - following
+            if until is None:
+                continue
             written = self._log.written_at(partition, following)
-            until = None if written is None or until is None else min(until, written)
+            until = None if written is None else min(until, written)
         return Completeness(until, waiting)

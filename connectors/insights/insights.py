@@ -114,6 +114,15 @@ class Insights:
         wanted = [first + timedelta(minutes=step) for step in range(minutes)]
         return [LiveMinute(minute, *found.get(minute, (0, 0))) for minute in wanted]
 
+    def clicks_since(self, scope: Scope, since: datetime) -> int:
+        """Clicks from a moment of the recent past on, to the millisecond."""
+        where, parameters = _on_facts(scope, "occurred_at", since - timedelta(seconds=1))
+        query = (
+            f"SELECT count() FROM {self._clickhouse.database}.{CLICKS.name} WHERE {where} AND "
+            f"outcome != '{REFIRE.name}' AND toUnixTimestamp64Milli(occurred_at) > {int(since.timestamp() * 1000)}"
+        )
+        return int(self._rows(query, parameters)[0][0])
+
     def latest(self, scope: Scope, now: datetime, limit: int = 20, minutes: int = 30) -> list[LiveEvent]:
         """The newest events of the last minutes, newest first, without anything that tells who they are of."""
         where, parameters = _on_facts(scope, "occurred_at", now - timedelta(minutes=minutes))
@@ -126,12 +135,17 @@ class Insights:
         return [LiveEvent(row[0].replace(tzinfo=UTC), *(str(value) for value in row[1:])) for row in rows]
 
     def outcomes(self, scope: Scope) -> Outcomes:
-        """What was received in these hours (by UTC, of receipt) and what became of it, whatever the filters."""
+        """What was received and what became of it, whatever the filters.
+
+        The ledger knows whole hours (UTC) of receipt; an hour belongs to the range if the range begins or goes on in
+        it, so a midnight at a quarter past takes the whole hour with it.
+        """
         scope.check()
+        since, until = (moment and moment.replace(minute=0, second=0, microsecond=0) for moment in scope.bounds())
         counts: dict[str, dict[str, int]] = {"received": {}, "outcome": {}, "note": {}}
         rows = self._rows(
             f"SELECT kind, name, sum(events) FROM {self._clickhouse.database}.{LEDGER.name} "
-            f"WHERE store = {{store:String}}{time_range('hour', *scope.bounds())} GROUP BY kind, name",
+            f"WHERE store = {{store:String}}{time_range('hour', since, until)} GROUP BY kind, name",
             {"store": scope.store},
         )
         for kind, name, events in rows:

@@ -61,8 +61,10 @@ class LogTimes:
         """
         with self._asking():
             self._consumer.assign([TopicPartition(self._topic, partition, offset)])
-            messages = self._consumer.consume(1, _TIMEOUT_SECONDS)
-            self._consumer.unassign()
+            try:
+                messages = self._consumer.consume(1, _TIMEOUT_SECONDS)
+            finally:
+                self._consumer.unassign()
         if not messages or messages[0].error() is not None:
             return None
         return datetime.fromtimestamp(messages[0].timestamp()[1] / 1000, UTC)

@@ -15,7 +15,7 @@ from marketplace.outcomes import (
 )
 
 TITLES: Final = {
-    "counted": ("Counted", "A click by a person. These are the numbers on the other pages."),
+    "counted": ("Counted", "A click by a person; on the other pages it counts on the day on which it happened."),
     "bot": ("Bots", "Search engines, monitors, scrapers. Kept apart; 'People and bots' above shows them."),
     "refire": ("Double clicks", "The same visitor hit the same thing again within 2 seconds. Counted once."),
     "duplicate": ("Sent twice", "The same event arrived again: a retry of the browser or the network. Counted once."),
@@ -35,7 +35,7 @@ def show() -> None:
     st.subheader("Where did my clicks go?")
     st.markdown(
         "Everything that your shop sends is received once and has exactly one outcome. Here they all are, by the time "
-        "when they were received, whatever filter is set. The sum is checked: nothing disappears."
+        "when they were received (whole hours by UTC), whatever filter is set. The sum is checked: nothing disappears."
     )
     found = backend.outcomes(frame.scope)
     received, outcomes, notes = found.received, Counter(found.outcomes), Counter(found.notes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from typing import Final
 
 import streamlit as st
 
@@ -11,10 +11,12 @@ from connectors.errors import Unavailable
 from connectors.insights import LiveEvent, LiveMinute
 from dashboards import backend, charts, panels, shell, words
 
+_RECENT_SECONDS: Final = 10
+
 
 def show() -> None:
     """Draw it; the inner part is drawn anew each second or two."""
-    st.fragment(_moment, run_every=2)()
+    st.fragment(shell.guarded(_moment), run_every=2)()
 
 
 def _moment() -> None:
@@ -22,6 +24,7 @@ def _moment() -> None:
     scope = frame.everything
     try:
         minutes = backend.live_minutes(scope)
+        recent = backend.clicks_of_seconds(scope, _RECENT_SECONDS)
         events = backend.latest(scope)
     except Unavailable:
         st.warning("ClickHouse does not answer. This page tries again.", icon=":material/cloud_off:")
@@ -30,11 +33,15 @@ def _moment() -> None:
         present = words.count(backend.live_visitors(frame.store.slug))
     except Unavailable:
         present = words.NOTHING
-    recent = sum(event.at > frame.now - timedelta(seconds=10) for event in events)
     with st.container(horizontal=True):
-        st.metric("Visitors in the last 5 minutes", present, border=True, help=words.DEFINITIONS["live"])
+        st.metric(
+            "Visitors in the last 5 minutes" + panels.whole_shop(frame),
+            present,
+            border=True,
+            help=words.DEFINITIONS["live"],
+        )
         st.metric("Clicks in the last minute", words.count(_last_minute(minutes)), border=True)
-        st.metric("Clicks per second, last 10 s", f"{recent / 10:.1f}", border=True)
+        st.metric(f"Clicks per second, last {_RECENT_SECONDS} s", f"{recent / _RECENT_SECONDS:.1f}", border=True)
     panels.freshness(frame)
     with st.container(border=True):
         st.markdown("**Clicks by minute, last 30 minutes**")

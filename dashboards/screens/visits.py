@@ -36,7 +36,7 @@ def show() -> None:
 
 
 def _lengths(bounds: Sequence[int]) -> list[str]:
-    texts = ["one click", *(f"to {words.duration(bound).replace(' 00s', '')}" for bound in bounds[1:])]
+    texts = ["0s", *(f"to {words.duration(bound).replace(' 00s', '')}" for bound in bounds[1:])]
     return [*texts, "longer"]
 
 

@@ -27,6 +27,7 @@ _QUIETEST: Final = 0.6
 _BUSIEST: Final = 1.8
 _CONNECTIONS: Final = 8
 _VISIT_EVENTS: Final = 6.0
+_MISSED_MS: Final = 5_000
 _LOOK_SECONDS: Final = 0.02
 _MAX_PLANNED: Final = 50_000
 _WATCH_SECONDS: Final = 0.1
@@ -76,6 +77,8 @@ class LiveTraffic:
         count, next_visit = itertools.count(), float(_now_ms())
         while not self._stopped:
             now = _now_ms()
+            # What was missed while the machine slept stays missed: no shop catches up on its visitors.
+            next_visit = max(next_visit, now - _MISSED_MS)
             while next_visit <= now and len(planned) < _MAX_PLANNED:
                 for post in traffic.live(now):
                     heapq.heappush(planned, (post.due_ms, next(count), post))

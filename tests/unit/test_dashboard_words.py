@@ -105,7 +105,7 @@ def test_every_class_of_visits_has_a_label_of_its_own() -> None:
     lengths, counts = visits._lengths(VISIT_SECONDS), visits._counts(VISIT_CLICKS)
     assert len(set(lengths)) == len(VISIT_SECONDS) + 1
     assert counts == ["1", "2", "3", "4 to 5", "6 to 10", "11 to 20", "more"]
-    assert lengths == ["one click", "to 10s", "to 30s", "to 1m", "to 3m", "to 10m", "to 30m", "longer"]
+    assert lengths == ["0s", "to 10s", "to 30s", "to 1m", "to 3m", "to 10m", "to 30m", "longer"]
 
 
 def test_the_overview_lists_each_dimension_once() -> None:
