@@ -18,6 +18,7 @@ from dashboards.shell import Frame, choose, pick
 from dashboards.view import METRICS
 
 TOP: Final = 9
+_UNCHANGED: Final = 0.005
 Groups = Sequence[tuple[str, Sequence[str], str]]
 """For each card its title, its dimensions, and what they are ordered by."""
 
@@ -52,7 +53,7 @@ def begin(frame: Frame, groups: Groups = ()) -> None:
         groups: The cards of :func:`top_lists`, if the page has any.
     """
     grain = _grain(frame)
-    for scope in (frame.scope, frame.before) if frame.view.compare else (frame.scope,):
+    for scope in (frame.scope, frame.before) if frame.compares else (frame.scope,):
         backend.totals.begin(scope)
         backend.trend.begin(scope, grain)
     backend.completeness.begin()
@@ -64,7 +65,7 @@ def begin(frame: Frame, groups: Groups = ()) -> None:
 def key_numbers(frame: Frame) -> Numbers:
     """The row of the most important numbers; gives the totals."""
     now = backend.totals(frame.scope)
-    then = backend.totals(frame.before) if frame.view.compare else None
+    then = backend.totals(frame.before) if frame.compares else None
     with st.container(horizontal=True, key="tiles"):
         _live_tile(frame)
         for tile in _TILES:
@@ -72,7 +73,7 @@ def key_numbers(frame: Frame) -> Numbers:
             st.metric(
                 tile.label,
                 tile.text(now),
-                delta=None if grown is None else f"{grown:+.0%}",
+                delta=None if grown is None or abs(grown) < _UNCHANGED else f"{grown:+.0%}",
                 delta_color=tile.color,
                 border=True,
                 help=words.DEFINITIONS[tile.name] + (f" {words.exactness(now)}" if tile.name == "visitors" else ""),
@@ -126,7 +127,7 @@ def trend(frame: Frame, totals: Numbers) -> None:
     rows = backend.trend(frame.scope, grain)
     drawn = points(frame.days, rows, metric, grain, frame.zone, until, frame.now)
     # Months before a range of days are no neighbours of its months: they are longer, shorter, or cut.
-    compare = frame.view.compare and grain != "month"
+    compare = frame.compares and grain != "month"
     if compare:
         before = previous(frame.days, frame.wall)[0]
         drawn = beside(drawn, before, backend.trend(frame.before, grain), metric, grain, frame.zone)

@@ -35,6 +35,7 @@ class Frame:
         days: The chosen days.
         now: The present.
         today: The store's date for which the days were chosen.
+        first_ever: The first day that has numbers; None where there are none, or it cannot be told.
     """
 
     view: View
@@ -43,6 +44,7 @@ class Frame:
     days: Range
     now: datetime
     today: date
+    first_ever: date | None
 
     @property
     def scope(self) -> Scope:
@@ -53,6 +55,12 @@ class Frame:
     def before(self) -> Scope:
         """Those of the previous period."""
         return self._scope(*previous(self.days, self.wall))
+
+    @property
+    def compares(self) -> bool:
+        """Whether the previous period is shown: it is asked for, and the store was there for the whole of it."""
+        begins = previous(self.days, self.wall)[0].date()
+        return self.view.compare and self.first_ever is not None and self.first_ever <= begins
 
     @property
     def everything(self) -> Scope:
@@ -89,8 +97,9 @@ def draw(page: Callable[[], None]) -> None:
     zone = ZoneInfo(store.timezone)
     now = datetime.now(UTC)
     today = now.astimezone(zone).date()
-    days = view.range(today, _first_day(store, zone, view))
-    st.session_state["frame"] = Frame(view, store, zone, days, now, today)
+    first_ever = _first_day(store, zone)
+    days = view.range(today, first_ever)
+    st.session_state["frame"] = Frame(view, store, zone, days, now, today, first_ever)
     _header(known, view, days, today)
     _chips(view)
     st.fragment(guarded(page), run_every=REFRESH_SECONDS)()
@@ -128,9 +137,7 @@ def _view(known: list[Store]) -> View:
     return view
 
 
-def _first_day(store: Store, zone: ZoneInfo, view: View) -> date | None:
-    if view.period != "all":
-        return None
+def _first_day(store: Store, zone: ZoneInfo) -> date | None:
     try:
         first = backend.first_day(Scope(store.slug, zone))
     except (Unavailable, Refused):
@@ -150,7 +157,12 @@ def _header(known: list[Store], view: View, days: Range, today: date) -> None:
             )
         _choice("Who", "bots", list(BOTS), view.bots, BOTS.__getitem__, width=190)
         st.session_state["compare"] = view.compare
-        st.toggle("Compare", key="compare", help="With the period before, as long as this one", on_change=_set_compare)
+        st.toggle(
+            "Compare",
+            key="compare",
+            help="With the period before, as long as this one, where the store has numbers of the whole of it",
+            on_change=_set_compare,
+        )
 
 
 def _choice(label: str, name: str, options: list[str], chosen: str, words_of: Callable[[str], str], width: int) -> None:

@@ -80,7 +80,7 @@ def _feed(frame: shell.Frame, events: Sequence[LiveEvent]) -> None:
 
 
 def _line(frame: shell.Frame, event: LiveEvent) -> dict[str, str]:
-    place = ", ".join(filter(None, (event.city, words.value_label("country", event.country))))
+    place = event.city or words.value_label("country", event.country)
     return {
         "when": f"{event.at.astimezone(frame.zone):%H:%M:%S}",
         "what": "looked at" if event.type == "view" else f"clicked {event.target}".strip(),
