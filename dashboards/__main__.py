@@ -5,13 +5,19 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import socket
 import sys
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
+import uvicorn
+from starlette.middleware import Middleware
+
+from dashboards.front import Front
 from marketplace.settings import InvalidSettings, Settings
 
 _LIGHT: Final = {
@@ -32,8 +38,8 @@ _DARK: Final = {
 }
 
 
-def options(environment: Mapping[str, str]) -> dict[str, Any]:
-    """Streamlit's settings.
+def address(environment: Mapping[str, str]) -> tuple[str, int]:
+    """Host and port.
 
     Raises:
         InvalidSettings: The port is no port.
@@ -41,9 +47,14 @@ def options(environment: Mapping[str, str]) -> dict[str, Any]:
     port = environment.get("MARKETPLACE_DASHBOARD_PORT", "8501")
     if not port.isdecimal() or not 0 < int(port) < 65_536:
         raise InvalidSettings(f"MARKETPLACE_DASHBOARD_PORT={port}: not a port")
+    return environment.get("MARKETPLACE_DASHBOARD_HOST", "127.0.0.1"), int(port)
+
+
+def options(host: str, port: int) -> dict[str, Any]:
+    """Streamlit's settings."""
     return {
-        "server.address": environment.get("MARKETPLACE_DASHBOARD_HOST", "127.0.0.1"),
-        "server.port": int(port),
+        "server.address": host,
+        "server.port": port,
         "server.headless": True,
         "server.fileWatcherType": "none",
         "server.enableStaticServing": True,
@@ -51,6 +62,8 @@ def options(environment: Mapping[str, str]) -> dict[str, Any]:
         "browser.gatherUsageStats": False,
         "client.toolbarMode": "viewer",
         "client.showErrorDetails": "none",
+        # A full collection after each run of the script: a tenth of a second in which all viewers wait.
+        "runner.postScriptGC": False,
         "theme.baseRadius": "0.6rem",
         "theme.showWidgetBorder": True,
         "theme.metricValueFontSize": "1.5rem",
@@ -59,21 +72,60 @@ def options(environment: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """A socket whose small messages leave at once.
+
+    asyncio sets that for sockets which name their protocol; those that the servers above it make do not, so each answer
+    in two parts, and each burst of messages to a viewer, waits 40 ms for an acknowledgement.
+
+    Raises:
+        OSError: The address is taken, or none of this machine.
+    """
+    family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listening.bind(where)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def serve(listening: socket.socket) -> None:
+    """Serve until a signal."""
+    import streamlit as st
+
+    # The charts' library takes a second to import, which the first viewer should not wait for.
+    import_module("dashboards.panels")
+    app = st.App(Path(__file__).with_name("app.py"), middleware=[Middleware(Front)])
+    # What is there now stays; the collector needs not look at it again and again.
+    gc.collect()
+    gc.freeze()
+    config = uvicorn.Config(app, access_log=False, log_level="warning", ws="websockets-sansio", use_colors=False)
+    uvicorn.Server(config).run(sockets=[listening])
+
+
 def main() -> None:
     """Serve until a signal."""
     try:
         Settings.load(os.environ)
-        flags = options(os.environ)
+        host, port = address(os.environ)
     except InvalidSettings as error:
         sys.stderr.write(f"dashboard: {error}\n")
         sys.exit(4)
+    try:
+        listening = listen(host, port)
+    except OSError as error:
+        sys.stderr.write(f"dashboard: cannot listen on {host}:{port}: {error.strerror}\n")
+        sys.exit(1)
     from streamlit.web import bootstrap
 
-    # The charts' library takes a second to import, which the first viewer should not wait for.
-    import_module("dashboards.panels")
     # The names of options have dots; the loader's are those of command line flags.
-    bootstrap.load_config_options({name.replace(".", "_"): value for name, value in flags.items()})
-    bootstrap.run(str(Path(__file__).with_name("app.py")), False, [], {})
+    bootstrap.load_config_options({name.replace(".", "_"): value for name, value in options(host, port).items()})
+    with listening:
+        serve(listening)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import streamlit as st
 
 from connectors.analytics import Analytics
 from connectors.clickhouse import ClickHouse
-from connectors.insights import Breakdown, Insights, LiveEvent, LiveMinute, Numbers, Outcomes, Row, Scope, VisitShape
+from connectors.insights import Breakdown, Course, Insights, LiveEvent, LiveMinute, Outcomes, Row, Scope, VisitShape
 from connectors.insights.freshness import Completeness, Freshness
 from connectors.kafka.log_times import LogTimes
 from connectors.live_tile import LiveTile
@@ -29,6 +29,9 @@ _LIVE: Final = 1.0
 _MOMENT: Final = 2.0
 _WHILE: Final = 5.0
 _MINUTE: Final = 60.0
+
+Orders = tuple[tuple[str, str], ...]
+"""Dimensions, and what the values of each are ordered by."""
 
 _Asked = ParamSpec("_Asked")
 _Answer = TypeVar("_Answer")
@@ -92,16 +95,12 @@ def _stores(found: Backend) -> list[Store]:
     return sorted(found.stores.list_stores(), key=lambda store: store.title.casefold())
 
 
-def _totals(found: Backend, scope: Scope) -> Numbers:
-    return found.insights.totals(scope)
+def _course(found: Backend, scope: Scope, grain: str) -> Course:
+    return found.insights.course(scope, grain)
 
 
-def _trend(found: Backend, scope: Scope, grain: str) -> list[Row]:
-    return found.insights.trend(scope, grain)
-
-
-def _breakdowns(found: Backend, scope: Scope, splits: tuple[str, ...], limit: int, order: str) -> dict[str, Breakdown]:
-    return found.insights.breakdowns(scope, splits, limit, order)
+def _breakdowns(found: Backend, scope: Scope, orders: Orders, limit: int) -> dict[str, Breakdown]:
+    return found.insights.breakdowns(scope, [split for split, _ in orders], limit, dict(orders))
 
 
 def _heatmap(found: Backend, scope: Scope) -> list[Row]:
@@ -141,8 +140,7 @@ def _outcomes(found: Backend, scope: Scope) -> Outcomes:
 
 
 stores = Question(_WHILE, _stores)
-totals = Question(_MOMENT, _totals)
-trend = Question(_MOMENT, _trend)
+course = Question(_MOMENT, _course)
 breakdowns = Question(_MOMENT, _breakdowns)
 heatmap = Question(_MOMENT, _heatmap)
 visits = Question(_MOMENT, _visits)

@@ -52,20 +52,18 @@ def begin(frame: Frame, groups: Groups = ()) -> None:
         frame: The frame.
         groups: The cards of :func:`top_lists`, if the page has any.
     """
-    grain = _grain(frame)
     for scope in (frame.scope, frame.before) if frame.compares else (frame.scope,):
-        backend.totals.begin(scope)
-        backend.trend.begin(scope, grain)
+        backend.course.begin(scope, grain(frame))
     backend.completeness.begin()
     backend.live_visitors.begin(frame.store.slug)
-    for order, names in _by_order(groups).items():
-        backend.breakdowns.begin(frame.scope, names, TOP, order)
+    if groups:
+        backend.breakdowns.begin(frame.scope, _orders(groups), TOP)
 
 
 def key_numbers(frame: Frame) -> Numbers:
     """The row of the most important numbers; gives the totals."""
-    now = backend.totals(frame.scope)
-    then = backend.totals(frame.before) if frame.compares else None
+    now = backend.course(frame.scope, grain(frame)).totals
+    then = backend.course(frame.before, grain(frame)).totals if frame.compares else None
     with st.container(horizontal=True, key="tiles"):
         _live_tile(frame)
         for tile in _TILES:
@@ -115,30 +113,35 @@ def freshness(frame: Frame) -> None:
 
 def trend(frame: Frame, totals: Numbers) -> None:
     """The numbers over time."""
-    grain = _grain(frame)
+    by = grain(frame)
     offered = {name: GRAINS[name] for name in GRAINS if name in grains(frame.days)}
     with st.container(horizontal=True, horizontal_alignment="distribute"):
         metric = _segments("metric", METRICS, frame.view.metric, frame)
-        _segments("grain", offered, grain, frame)
+        _segments("grain", offered, by, frame)
     try:
         until = backend.completeness().until
     except Unavailable:
         until = None
-    rows = backend.trend(frame.scope, grain)
-    drawn = points(frame.days, rows, metric, grain, frame.zone, until, frame.now)
+    rows = backend.course(frame.scope, by).rows
+    drawn = points(frame.days, rows, metric, by, frame.zone, until, frame.now)
     # Months before a range of days are no neighbours of its months: they are longer, shorter, or cut.
-    compare = frame.compares and grain != "month"
+    compare = frame.compares and by != "month"
     if compare:
         before = previous(frame.days, frame.wall)[0]
-        drawn = beside(drawn, before, backend.trend(frame.before, grain), metric, grain, frame.zone)
+        drawn = beside(drawn, before, backend.course(frame.before, by).rows, metric, by, frame.zone)
     if not rows and not totals.clicks:
         st.info("Nothing happened in these days with these filters.", icon=":material/hourglass_empty:")
         return
-    chart = charts.trend(drawn, METRICS[metric], grain, compare, frame.days.days)
-    st.altair_chart(chart, key="trend", alt=f"{METRICS[metric]} over time")
+    draw(charts.trend(drawn, METRICS[metric], by, compare, frame.days.days), "trend", f"{METRICS[metric]} over time")
 
 
-def _grain(frame: Frame) -> str:
+def draw(chart: charts.Chart, key: str, alt: str) -> None:
+    """Draw a chart; ``alt`` is what is read to people who do not see it."""
+    st.vega_lite_chart(chart.rows, chart.spec, key=key, alt=alt)
+
+
+def grain(frame: Frame) -> str:
+    """The grain of the trend: the chosen one, if the days can be drawn in it."""
     offered = grains(frame.days)
     return frame.view.grain if frame.view.grain in offered else offered[0]
 
@@ -158,16 +161,13 @@ def _segments(name: str, options: Mapping[str, str], chosen: str, frame: Frame) 
     return chosen
 
 
-def _by_order(groups: Groups) -> dict[str, tuple[str, ...]]:
-    orders = sorted({order for _, _, order in groups})
-    return {order: tuple(name for _, names, by in groups for name in names if by == order) for order in orders}
+def _orders(groups: Groups) -> backend.Orders:
+    return tuple((name, order) for _, names, order in groups for name in names)
 
 
 def top_lists(frame: Frame, groups: Groups) -> None:
     """Cards with the largest values of dimensions, two in a row."""
-    found: dict[str, Breakdown] = {}
-    for by, asked in _by_order(groups).items():
-        found |= backend.breakdowns(frame.scope, asked, TOP, by)
+    found = backend.breakdowns(frame.scope, _orders(groups), TOP)
     for at in range(0, len(groups), 2):
         for column, (title, names, order) in zip(st.columns(2), groups[at : at + 2], strict=False):
             with column, st.container(border=True):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
+import pyarrow as pa
 import streamlit as st
 
-from connectors.insights import Breakdown, Numbers, Row
+from connectors.insights import Breakdown, Row
 from dashboards import backend, words
 from dashboards.shell import Frame, pick
 
@@ -29,9 +31,32 @@ def to_csv(breakdown: Breakdown) -> str:
     return out.getvalue()
 
 
-def show_table(frame: Frame, dimension: str, order: str = "visitors") -> None:
-    """Draw it."""
-    found = backend.breakdowns(frame.scope, (dimension,), MAX_ROWS, order)[dimension]
+def begin(frame: Frame, dimensions: Sequence[str], order: str = "visitors") -> None:
+    """Ask for what :func:`show_tables` will draw."""
+    backend.breakdowns.begin(frame.scope, ((_opened(dimensions), order),), MAX_ROWS)
+
+
+def show_tables(frame: Frame, dimensions: Sequence[str], order: str = "visitors") -> None:
+    """A table of each dimension, one at a time; the others are not asked for."""
+    opened = _opened(dimensions)
+    tabs = st.tabs([words.PLURALS[name] for name in dimensions], key=_tabs(dimensions), on_change="rerun")
+    for tab, name in zip(tabs, dimensions, strict=True):
+        if name == opened:
+            with tab:
+                _table(frame, backend.breakdowns(frame.scope, ((name, order),), MAX_ROWS)[name], order)
+
+
+def _tabs(dimensions: Sequence[str]) -> str:
+    return f"tabs-{dimensions[0]}"
+
+
+def _opened(dimensions: Sequence[str]) -> str:
+    label = st.session_state.get(_tabs(dimensions))
+    return next((name for name in dimensions if words.PLURALS[name] == label), dimensions[0])
+
+
+def _table(frame: Frame, found: Breakdown, order: str) -> None:
+    dimension = found.dimension
     if not found.rows:
         st.info(f"No {words.PLURALS[dimension].lower()} in these days.", icon=":material/hourglass_empty:")
         return
@@ -59,7 +84,7 @@ def show_table(frame: Frame, dimension: str, order: str = "visitors") -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
             "CSV",
-            to_csv(found),
+            partial(to_csv, found),
             file_name=f"{frame.store.slug}-{dimension}-{frame.days.first}-{frame.days.last}.csv",
             mime="text/csv",
             icon=":material/download:",
@@ -70,24 +95,27 @@ def show_table(frame: Frame, dimension: str, order: str = "visitors") -> None:
         st.caption(f"{more} {words.PLURALS[dimension].lower()}. Tick a row to filter by it.")
 
 
-def drawn(dimension: str, rows: Sequence[Row], order: str) -> list[dict[str, Any]]:
+def drawn(dimension: str, rows: Sequence[Row], order: str) -> pa.Table:
     """The table as it is drawn; the column of errors is there only where something is estimated."""
-    most = max((getattr(row.numbers, order) for row in rows), default=0) or 1
-    estimated = any(row.numbers.visitors_error for row in rows)
-    return [_line(dimension, row.value, row.numbers, getattr(row.numbers, order) / most, estimated) for row in rows]
-
-
-def _line(dimension: str, value: str, numbers: Numbers, share: float, estimated: bool) -> dict[str, Any]:
-    return {
-        dimension: words.value_label(dimension, value),
-        "share": share,
-        "visitors": numbers.visitors,
-        **({"error": numbers.visitors_error or None} if estimated else {}),
-        "sessions": numbers.sessions,
-        "clicks": numbers.clicks,
-        "bounced": None if numbers.bounce_rate is None else 100 * numbers.bounce_rate,
-        "length": words.duration(numbers.session_seconds),
+    numbers = [row.numbers for row in rows]
+    orders = [getattr(number, order) for number in numbers]
+    most = max(orders, default=0) or 1
+    columns: dict[str, list[Any]] = {
+        dimension: [words.value_label(dimension, row.value) for row in rows],
+        "share": [count / most for count in orders],
+        "visitors": [number.visitors for number in numbers],
     }
+    if any(number.visitors_error for number in numbers):
+        columns["error"] = [number.visitors_error or None for number in numbers]
+    return pa.table(
+        columns
+        | {
+            "sessions": [number.sessions for number in numbers],
+            "clicks": [number.clicks for number in numbers],
+            "bounced": [None if number.bounce_rate is None else 100 * number.bounce_rate for number in numbers],
+            "length": [words.duration(number.session_seconds) for number in numbers],
+        }
+    )
 
 
 def _columns(dimension: str) -> dict[str, Any]:

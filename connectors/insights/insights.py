@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from connectors.clickhouse import ClickHouse
 from connectors.errors import Refused
-from connectors.insights.numbers import Breakdown, LiveEvent, LiveMinute, Numbers, Outcomes, Row, VisitShape
+from connectors.insights.numbers import Breakdown, Course, LiveEvent, LiveMinute, Numbers, Outcomes, Row, VisitShape
 from connectors.insights.scope import BadQuestion, Scope, TooMuch, check_grain, check_split
 from connectors.insights.sources import MAX_ROWS, WEEKHOUR, fact_conditions, needs_facts, source, time_range
 from marketplace.outcomes import REFIRE
@@ -53,6 +53,14 @@ class Insights:
         """Everything by bucket, oldest first; buckets without events are left out."""
         return self.report(scope, grain, "all")
 
+    def course(self, scope: Scope, grain: str) -> Course:
+        """Totals and trend with one look at the tables, which is what costs."""
+        check_grain(grain)
+        rows = self._ask(scope, grain, ["all"], "ORDER BY whole, k", sets="GROUPING SETS ((k, split, answer), ())")
+        totals = [Numbers.of(row[3:-1]) for row in rows if row[-1]]
+        parts = tuple(Row(_bucket(row[0]), "", Numbers.of(row[3:-1])) for row in rows if not row[-1])
+        return Course(totals[0] if totals else Numbers(), parts)
+
     def report(self, scope: Scope, grain: str, split: str) -> list[Row]:
         """Numbers by bucket and value, oldest bucket first and largest value first in it."""
         check_grain(grain)
@@ -60,7 +68,7 @@ class Insights:
         return [Row(_bucket(row[0]), str(row[2]), Numbers.of(row[3:])) for row in rows]
 
     def breakdowns(
-        self, scope: Scope, splits: Sequence[str], limit: int = 10, order: str = "clicks"
+        self, scope: Scope, splits: Sequence[str], limit: int = 10, order: str | Mapping[str, str] = "clicks"
     ) -> dict[str, Breakdown]:
         """The largest values of several dimensions over the whole range, in one query.
 
@@ -68,14 +76,13 @@ class Insights:
             scope: What it is about.
             splits: Dimensions but ``all``.
             limit: The most rows for each.
-            order: ``clicks``, ``visitors`` or ``sessions``.
+            order: ``clicks``, ``visitors`` or ``sessions``; or one of them for each dimension.
         """
-        if order not in ORDERS:
-            raise BadQuestion(f"no order {order!r}; there are {', '.join(ORDERS)}")
+        orders = {split: order if isinstance(order, str) else order[split] for split in splits}
         found: dict[str, list[Row]] = {split: [] for split in splits}
         # A dimension that is filtered by has stored numbers of its own; the others need the clicks.
         for group in _alike(scope, splits):
-            limits = f"ORDER BY {order} DESC, clicks DESC, answer LIMIT {int(limit) + 1} BY split"
+            limits = f"ORDER BY {_largest(group, orders)}, clicks DESC, answer LIMIT {int(limit) + 1} BY split"
             for _, split, value, *numbers in self._ask(scope, "", group, limits):
                 found[str(split)].append(Row(None, str(value), Numbers.of(numbers)))
         return {
@@ -162,14 +169,18 @@ class Insights:
         )
         return rows[0][0].replace(tzinfo=UTC) if int(rows[0][1]) else None
 
-    def _ask(self, scope: Scope, bucket: str, splits: Sequence[str], end: str = "") -> list[tuple[Any, ...]]:
+    def _ask(
+        self, scope: Scope, bucket: str, splits: Sequence[str], end: str = "", sets: str = ""
+    ) -> list[tuple[Any, ...]]:
         scope.check()
         for split in splits:
             check_split(split)
         inner, parameters = source(scope, bucket, splits, self._clickhouse.database)
         bound = f" SETTINGS max_rows_to_read = {self._max_rows}" if needs_facts(scope, splits) else ""
+        whole = ", grouping(k) AS whole" if sets else ""
         return self._rows(
-            f"SELECT k, split, answer, {_SUMS} FROM ({inner}) GROUP BY k, split, answer {_ANY} {end}{bound}",
+            f"SELECT k, split, answer, {_SUMS}{whole} FROM ({inner}) "
+            f"GROUP BY {sets or 'k, split, answer'} {_ANY} {end}{bound}",
             parameters,
         )
 
@@ -193,6 +204,17 @@ def _alike(scope: Scope, splits: Sequence[str]) -> list[list[str]]:
     stored = [split for split in splits if not needs_facts(scope, [split])]
     facts = [split for split in splits if needs_facts(scope, [split])]
     return [group for group in (stored, facts) if group]
+
+
+def _largest(splits: Sequence[str], orders: Mapping[str, str]) -> str:
+    """What rows are ordered by, the largest first."""
+    for order in orders.values():
+        if order not in ORDERS:
+            raise BadQuestion(f"no order {order!r}; there are {', '.join(ORDERS)}")
+    if len({orders[split] for split in splits}) == 1:
+        return f"{orders[splits[0]]} DESC"
+    choices = ", ".join(f"split = '{split}', toInt64({orders[split]})" for split in splits)
+    return f"multiIf({choices}, 0) DESC"
 
 
 def _on_facts(

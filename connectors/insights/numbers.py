@@ -70,6 +70,25 @@ class Row:
     value: str
     numbers: Numbers
 
+    @property
+    def weekhour(self) -> tuple[int, int]:
+        """The bucket of a row of the heat map."""
+        if not isinstance(self.bucket, tuple):
+            raise TypeError(f"not an hour of the week: {self.bucket!r}")
+        return self.bucket
+
+
+@dataclass(frozen=True)
+class Course:
+    """The whole range in one, and by bucket.
+
+    Attributes:
+        rows: Oldest first; buckets without events are left out.
+    """
+
+    totals: Numbers
+    rows: tuple[Row, ...]
+
 
 @dataclass(frozen=True)
 class Breakdown:

@@ -36,6 +36,8 @@ class LogTimes:
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
                 "queued.max.messages.kbytes": 1024,
+                # A consumer has one fetch under way at a broker; the next question waits until the last one gives up.
+                "fetch.wait.max.ms": 10,
                 "reconnect.backoff.max.ms": 1_000,
                 "log_level": 0,
             }

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import streamlit as st
-
-from dashboards import panels, shell, tables, words
+from dashboards import panels, shell, tables
 
 DIMENSIONS = ("device", "browser", "os")
 
@@ -13,7 +11,6 @@ def show() -> None:
     """Draw it."""
     frame = shell.current()
     panels.begin(frame)
+    tables.begin(frame, DIMENSIONS)
     panels.trend(frame, panels.key_numbers(frame))
-    for tab, name in zip(st.tabs([words.PLURALS[name] for name in DIMENSIONS]), DIMENSIONS, strict=True):
-        with tab:
-            tables.show_table(frame, name)
+    tables.show_tables(frame, DIMENSIONS)

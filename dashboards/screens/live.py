@@ -45,7 +45,7 @@ def _moment() -> None:
     panels.freshness(frame)
     with st.container(border=True):
         st.markdown("**Clicks by minute, last 30 minutes**")
-        st.altair_chart(charts.minutes(_minutes(frame, minutes)), key="minutes", alt="Clicks of the last 30 minutes")
+        panels.draw(charts.minutes(_minutes(frame, minutes)), "minutes", "Clicks of the last 30 minutes")
     _feed(frame, events)
 
 

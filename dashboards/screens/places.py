@@ -6,42 +6,31 @@ from typing import Final
 
 import streamlit as st
 
+from connectors.insights import Row
 from dashboards import backend, charts, panels, shell, tables, words
 from dashboards.view import METRICS
 
+DIMENSIONS: Final = ("country", "city")
 _PICKED: Final = "country"
 _ALL: Final = 300
+_COUNTRIES: Final = (("country", "visitors"),)
 
 
 def show() -> None:
     """Draw it."""
     frame = shell.current()
     panels.begin(frame)
+    backend.breakdowns.begin(frame.scope, _COUNTRIES, _ALL)
+    tables.begin(frame, DIMENSIONS)
     panels.key_numbers(frame)
     _map(frame)
-    left, right = st.columns(2)
-    with left:
-        st.markdown("**Countries**")
-        tables.show_table(frame, "country")
-    with right:
-        st.markdown("**Cities**")
-        tables.show_table(frame, "city")
+    tables.show_tables(frame, DIMENSIONS)
     st.caption("Places are those of the visitor's network, which the full address was cut down to before it was kept.")
 
 
 def _map(frame: shell.Frame) -> None:
-    metric = frame.view.metric
-    found = backend.breakdowns(frame.scope, ("country",), _ALL, metric)["country"]
-    counts = [
-        {
-            "id": row.value,
-            "name": words.value_label("country", row.value),
-            "count": getattr(row.numbers, metric),
-            "text": words.visitors(row.numbers) if metric == "visitors" else f"{getattr(row.numbers, metric):,}",
-        }
-        for row in found.rows
-        if row.value
-    ]
+    found = backend.breakdowns(frame.scope, _COUNTRIES, _ALL)["country"]
+    chart = charts.world([_country(row, frame.view.metric) for row in found.rows if row.value], _metric(frame), _PICKED)
     # A selection outlives its filter in the browser; a new key forgets it.
     key = f"world-{frame.view.value_of('country') or ''}"
 
@@ -50,7 +39,21 @@ def _map(frame: shell.Frame) -> None:
         if chosen:
             shell.pick("country")(str(chosen[0]["id"]))
 
-    st.altair_chart(
-        charts.world(counts, METRICS[metric], _PICKED), key=key, on_select=picked, selection_mode=[_PICKED],
+    st.vega_lite_chart(
+        chart.rows, chart.spec, key=key, on_select=picked, selection_mode=[_PICKED],
         alt="A map of the world; the same numbers are in the table below.",
     )  # fmt: skip
+
+
+def _metric(frame: shell.Frame) -> str:
+    return METRICS[frame.view.metric]
+
+
+def _country(row: Row, metric: str) -> dict[str, object]:
+    count = getattr(row.numbers, metric)
+    return {
+        "id": row.value,
+        "name": words.value_label("country", row.value),
+        "count": count,
+        "text": words.visitors(row.numbers) if metric == "visitors" else f"{count:,}",
+    }

@@ -15,12 +15,14 @@ def show() -> None:
     """Draw it."""
     frame = shell.current()
     panels.begin(frame)
+    backend.heatmap.begin(frame.scope)
+    backend.visits.begin(frame.scope)
     panels.key_numbers(frame)
     metric = frame.view.metric
     with st.container(border=True):
         st.markdown(f"**{METRICS[metric]} by day of the week and hour**")
-        cells = {row.bucket: getattr(row.numbers, metric) for row in backend.heatmap(frame.scope)}
-        st.altair_chart(charts.heatmap(cells, METRICS[metric]), key="heatmap", alt="Hours by days of the week")  # type: ignore[arg-type]  # hours of the week are pairs
+        cells = {row.weekhour: getattr(row.numbers, metric) for row in backend.heatmap(frame.scope)}
+        panels.draw(charts.heatmap(cells, METRICS[metric]), "heatmap", "Hours by days of the week")
         st.caption(f"On the store's clock ({frame.store.timezone}).")
     shape = backend.visits(frame.scope)
     if not sum(shape.by_seconds):
@@ -29,10 +31,10 @@ def show() -> None:
     left, right = st.columns(2)
     with left, st.container(border=True):
         st.markdown("**How long sessions are**")
-        st.altair_chart(charts.classes(_lengths(VISIT_SECONDS), shape.by_seconds), key="lengths", alt="Session lengths")
+        panels.draw(charts.classes(_lengths(VISIT_SECONDS), shape.by_seconds), "lengths", "Session lengths")
     with right, st.container(border=True):
         st.markdown("**How many clicks sessions have**")
-        st.altair_chart(charts.classes(_counts(VISIT_CLICKS), shape.by_clicks), key="depths", alt="Clicks per session")
+        panels.draw(charts.classes(_counts(VISIT_CLICKS), shape.by_clicks), "depths", "Clicks per session")
 
 
 def _lengths(bounds: Sequence[int]) -> list[str]:

@@ -20,7 +20,7 @@ def plain(row: Row) -> list[Any]:
 
 
 def main() -> None:
-    """For every store: its totals, its trend by every grain, and every dimension by value."""
+    """For every store: its totals and its trend by every grain, and every dimension by value."""
     # Outside of its server, Streamlit says on each call that nothing is cached.
     logging.disable(logging.WARNING)
     found = {}
@@ -28,10 +28,10 @@ def main() -> None:
         for bots in ("exclude", "include", "only"):
             scope = Scope(store.slug, ZoneInfo(store.timezone), bots=bots)
             names = tuple(d.name for d in DIMENSIONS if d.column is not None)
-            broken_down = backend.breakdowns(scope, names, 10_000, "clicks")
+            broken_down = backend.breakdowns(scope, tuple((name, "clicks") for name in names), 10_000)
             found[f"{store.slug} {bots}"] = {
-                "totals": asdict(backend.totals(scope)),
-                "trend": {grain: [plain(row) for row in backend.trend(scope, grain)] for grain in GRAINS},
+                "totals": {grain: asdict(backend.course(scope, grain).totals) for grain in GRAINS},
+                "trend": {grain: [plain(row) for row in backend.course(scope, grain).rows] for grain in GRAINS},
                 "breakdowns": {name: [plain(row) for row in broken_down[name].rows] for name in names},
             }
     json.dump(found, sys.stdout)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from connectors.clickhouse import ClickHouse
-from connectors.insights import BadQuestion, Numbers, Row, Scope
+from connectors.insights import BadQuestion, Course, Numbers, Row, Scope
 from connectors.insights.insights import VISIT_CLICKS, VISIT_SECONDS
 from connectors.insights.sources import _facts, _stored, needs_facts
 from marketplace.rollups import GRAINS, SPARSE
@@ -72,7 +72,10 @@ def test_totals_trend_and_heat_map_are_the_oracles(world: World, scope: Scope) -
     whole = world.known.answer(scope, "", "all")
     assert world.insights.totals(scope) == whole[None, ""]
     for grain in GRAINS:
-        assert as_answer(world.insights.trend(scope, grain)) == world.known.answer(scope, grain, "all")
+        expected = world.known.answer(scope, grain, "all")
+        assert as_answer(world.insights.trend(scope, grain)) == expected
+        course = world.insights.course(scope, grain)
+        assert (as_answer(course.rows), course.totals) == (expected, whole[None, ""])
     cells = as_answer(world.insights.heatmap(scope))
     assert cells == world.known.answer(scope, "weekhour", "all")
     for name in ("clicks", "refires", "sessions", "bounces", "duration_ms"):
@@ -92,9 +95,19 @@ def test_breakdowns_are_the_largest_values_in_their_order(world: World, scope: S
         assert found[split].more == (len(rows) > 3)
 
 
+def test_each_breakdown_may_have_an_order_of_its_own(world: World) -> None:
+    for scope in (scope_of("alpha"), scope_of("alpha", filters=(("device", "desktop"),))):
+        orders = {"channel": "sessions", "page": "visitors", "product": "clicks", "device": "sessions"}
+        found = world.insights.breakdowns(scope, list(orders), 3, orders)
+        for split, order in orders.items():
+            assert found[split] == world.insights.breakdowns(scope, [split], 3, order)[split]
+
+
 def test_an_order_that_there_is_none_of_is_refused(world: World) -> None:
     with pytest.raises(BadQuestion, match="no order 'money'; there are clicks, visitors, sessions"):
         world.insights.breakdowns(scope_of("alpha"), ["page"], order="money")
+    with pytest.raises(BadQuestion, match="no order 'money'"):
+        world.insights.breakdowns(scope_of("alpha"), ["page", "city"], order={"page": "clicks", "city": "money"})
 
 
 def test_a_filter_alone_gives_the_stored_numbers_of_its_value(world: World) -> None:
@@ -210,6 +223,7 @@ def test_a_range_in_which_nothing_happened_has_no_rows_and_zeros(world: World) -
     for scope in (nowhere, replace(nowhere, filters=(("page", "/"), ("device", "mobile")))):
         assert world.insights.totals(scope) == Numbers()
         assert world.insights.trend(scope, "day") == []
+        assert world.insights.course(scope, "day") == Course(Numbers(), ())
         assert world.insights.heatmap(scope) == []
         assert sum(world.insights.visits(scope).by_seconds) == 0
         assert all(not found.rows and not found.more for found in world.insights.breakdowns(scope, FILTERABLE).values())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboards.__main__ import options
+from dashboards.__main__ import address
 from dashboards.periods import CUSTOM, PERIODS, Range, grains
 from dashboards.view import View, from_query, to_query
 from marketplace.settings import InvalidSettings
@@ -107,7 +107,7 @@ def test_a_range_is_drawn_in_the_grain_that_fits(days: int, offered: tuple[str, 
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "eighty", "8501x", "²", ""])
 def test_a_port_that_is_none_is_refused_with_the_name_of_the_setting(port: str) -> None:
     with pytest.raises(InvalidSettings, match=f"MARKETPLACE_DASHBOARD_PORT={port}: not a port"):
-        options({"MARKETPLACE_DASHBOARD_PORT": port})
+        address({"MARKETPLACE_DASHBOARD_PORT": port})
 
 
 @pytest.mark.parametrize(

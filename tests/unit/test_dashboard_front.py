@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from pathlib import Path
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from dashboards import front
+from dashboards.__main__ import listen
+from dashboards.front import Front, build, closure, front_page
+
+STREAMLITS = (b"text/html", b"<html>Streamlit's own</html>")
+
+
+def ask(path: str, method: str = "GET", answer: tuple[bytes, bytes] = STREAMLITS, status: int = 200) -> list[Message]:
+    """What a browser gets when the server behind the front page answers like this."""
+    sent: list[Message] = []
+
+    async def behind(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", answer[0])]})
+        await send({"type": "http.response.body", "body": answer[1], "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(Front(behind)({"type": "http", "method": method, "path": path}, receive, send))
+    return sent
+
+
+@pytest.mark.parametrize("path", ["/", "/sources", "/what/ever"])
+def test_every_page_begins_with_something_to_look_at(path: str) -> None:
+    start, body = ask(path)
+    assert (b"content-length", str(len(body["body"])).encode()) in start["headers"]
+    text = body["body"].decode()
+    assert text.index('id="waiting"') < text.index('<div id="root"></div>')
+    assert "<title>Marketplace analytics</title>" in text
+
+
+def test_the_front_page_names_what_charts_and_tiles_are_drawn_with_and_only_what_there_is() -> None:
+    page = (front_page() or b"").decode()
+    folder = front._folder() / "static" / "js"
+    linked = re.findall(r'href="\./static/js/([^"]+)"', page)
+    assert len(linked) == len(set(linked))
+    assert all((folder / name).is_file() for name in linked)
+    for part in (*front._AT_ONCE, *front._LATER):
+        assert any(name.startswith(f"{part}.") for name in linked), part
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "answer", "status"),
+    [
+        ("/", "HEAD", STREAMLITS, 200),
+        ("/live/_stcore/health", "GET", STREAMLITS, 404),
+        ("/_stcore/health", "GET", (b"text/plain", b"ok"), 200),
+        ("/static/js/none.js", "GET", (b"text/plain", b"?"), 404),
+        ("/static/../../../../etc/passwd", "GET", (b"text/plain", b"?"), 404),
+    ],
+)
+def test_all_else_is_left_to_streamlit(path: str, method: str, answer: tuple[bytes, bytes], status: int) -> None:
+    start, body, end = ask(path, method, answer, status)
+    assert (start["status"], start["headers"]) == (status, [(b"content-type", answer[0])])
+    assert body["body"] + end["body"] == answer[1]
+
+
+def test_streamlits_files_come_from_memory_and_stay_in_the_browser() -> None:
+    path = next((front._folder() / "static" / "js").glob("Metric.*.js"))
+    start, body = ask(f"/static/js/{path.name}")
+    assert body["body"] == path.read_bytes()
+    headers = dict(start["headers"])
+    assert headers[b"cache-control"] == b"public, immutable, max-age=31536000"
+    assert b"javascript" in headers[b"content-type"]
+
+
+def test_a_page_that_is_not_as_expected_is_served_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "index.html").write_text("<html><head></head><body><main></main></body></html>")
+    assert build(tmp_path) is None
+    monkeypatch.setattr(front, "front_page", lambda: None)
+    assert b"".join(message["body"] for message in ask("/")[1:]) == STREAMLITS[1]
+
+
+def test_parts_bring_what_they_import_once(tmp_path: Path) -> None:
+    begins = 'import{a}from"./base.b2.js";import"./gone.js";'
+    (tmp_path / "Chart.a1.js").write_text(begins + 'const x=import("./late.c3.js")')
+    (tmp_path / "base.b2.js").write_text('import{c as d}from"./Chart.a1.js"')
+    (tmp_path / "late.c3.js").write_text("")
+    (tmp_path / "Chartist.d4.js").write_text("")
+    assert closure(tmp_path, ["Chart", "Tile"]) == ["Chart.a1.js", "base.b2.js"]
+
+
+def test_connections_send_small_messages_at_once() -> None:
+    with listen("127.0.0.1", 0) as listening:
+        listening.listen()
+        with socket.create_connection(listening.getsockname()):
+            accepted, _ = listening.accept()
+            with accepted:
+                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
