@@ -16,23 +16,26 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from playwright.sync_api import Browser, Error, Page, expect
 
-from tests.dashboard_kit import PAGES, PATIENCE_MS, Tab, chromium, chromium_path, tab
+from tests.dashboard_kit import PATIENCE_MS, Tab, chromium, chromium_path, tab
 
 Times = dict[str, list[float]]
 Timed = Callable[[str, Callable[[], object], Callable[[], object]], None]
 
-_COUNT_RUNS: Final = """() => {
-  window.finishedRuns = 0;
-  const app = document.querySelector('[data-testid=stApp]');
-  new MutationObserver(() => { if (app.dataset.testScriptState === 'notRunning') window.finishedRuns += 1; })
-    .observe(app, { attributes: true, attributeFilter: ['data-test-script-state'] });
-}"""
+_SIGNS: Final = {
+    "Sources": ("tab", "Channels"),
+    "Places": ("tab", "Countries"),
+    "Devices": ("tab", "Systems"),
+    "Products": ("tab", "Pages"),
+    "Visits": ("button", "Fullscreen: Session lengths"),
+    "Overview": ("tab", "Cities"),
+}
+"""What is drawn last, or nearly so, on each page, and on no page that is looked at right before it."""
 
 
 def main() -> int:
@@ -78,12 +81,16 @@ def measure(browser: Browser, url: str, query: str, times: Times) -> None:
         window.wait_drawn()
         timed("reload: numbers are there", page.reload, numbers)
         window.wait_drawn()
-        page.evaluate(_COUNT_RUNS)
         interactions(window, timed)
-        for name in ("Sources", "Places", "Devices", "Products", "Visits", "Overview"):
-            there = partial(arrived, page, name, finished_runs(page))
+        for name, (role, sign) in _SIGNS.items():
+            there = partial(shown, page, role, sign)
             timed(f"to the page {name}", page.get_by_role("link", name=name).click, there)
             window.wait_drawn()
+
+
+def shown(page: Page, role: Any, name: str) -> None:
+    """Wait until a part is there."""
+    expect(page.get_by_role(role, name=name, exact=True).first).to_be_attached(timeout=PATIENCE_MS)
 
 
 def interactions(window: Tab, timed: Timed) -> None:
@@ -104,26 +111,12 @@ def interactions(window: Tab, timed: Timed) -> None:
     timed("remove the filter: old numbers", chips.first.click, unfiltered)
     window.wait_drawn()
     another = page.get_by_role("radio", name="Clicks")
-    timed("another metric: new chart", another.click, partial(run_finished, page, finished_runs(page)))
+    timed("another metric: new chart", another.click, partial(shown, page, "button", "Fullscreen: Clicks over time"))
+    window.wait_drawn()
     page.get_by_role("combobox", name="Days").click()
     days = page.get_by_role("option", name="Last 7 days")
-    timed("other days: new numbers", days.click, partial(run_finished, page, finished_runs(page)))
-
-
-def finished_runs(page: Page) -> int:
-    """How often the page's script has run to its end."""
-    return int(page.evaluate("window.finishedRuns"))
-
-
-def run_finished(page: Page, before: int) -> None:
-    """Wait until it has once more."""
-    page.wait_for_function(f"window.finishedRuns > {before}")
-
-
-def arrived(page: Page, name: str, before: int) -> None:
-    """Wait until the page of that name has run."""
-    page.wait_for_url(f"**/{PAGES[name]}*")
-    run_finished(page, before)
+    timed("other days: new numbers", days.click, filtered)
+    window.wait_drawn()
 
 
 def first_paint(page: Page) -> float:

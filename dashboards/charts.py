@@ -31,8 +31,12 @@ class Chart:
         rows: What it shows.
     """
 
-    spec: dict[str, Any]
+    spec: specs.Spec
     rows: pa.Table
+
+    def filled(self) -> specs.Spec:
+        """Both in one."""
+        return {**self.spec, "datasets": {specs.ROWS: self.rows}}
 
 
 def trend(points: Sequence[Point], metric: str, grain: str, compare: bool, days: int) -> Chart:
@@ -109,7 +113,7 @@ def world(counts: Sequence[Row], metric: str, name: str) -> Chart:
     return _chart(specs.world(metric, name), counts, columns)
 
 
-def _chart(spec: dict[str, Any], rows: Sequence[Row], columns: Mapping[str, pa.DataType] | None = None) -> Chart:
+def _chart(spec: specs.Spec, rows: Sequence[Row], columns: Mapping[str, pa.DataType] | None = None) -> Chart:
     """With types for columns that may be empty, and so could not be told."""
     table = pa.Table.from_pylist([dict(row) for row in rows])
     for name, kind in (columns or {}).items():

@@ -137,7 +137,7 @@ def trend(frame: Frame, totals: Numbers) -> None:
 
 def draw(chart: charts.Chart, key: str, alt: str) -> None:
     """Draw a chart; ``alt`` is what is read to people who do not see it."""
-    st.vega_lite_chart(chart.rows, chart.spec, key=key, alt=alt)
+    st.vega_lite_chart(chart.filled(), key=key, alt=alt)
 
 
 def grain(frame: Frame) -> str:

@@ -20,6 +20,11 @@ _AGO: Final = "datum.value == 0 ? 'now' : '-' + datum.value + ' min'"
 
 Spec = dict[str, Any]
 
+ROWS: Final = "rows"
+"""What charts call the rows that they show."""
+
+_ROWS: Final = alt.NamedData(ROWS)
+
 
 @cache
 def trend(metric: str, grain: str, compare: bool, dates: bool, ticks: int, few: bool) -> Spec:
@@ -39,7 +44,7 @@ def trend(metric: str, grain: str, compare: bool, dates: bool, ticks: int, few: 
             format="%-d %b %H:%M" if dates else _FORMATS[grain], grid=False, labelOverlap=True, tickCount=ticks
         ),
     )  # fmt: skip
-    base = alt.Chart().encode(x)
+    base = alt.Chart(_ROWS).encode(x)
     layers = [
         base.mark_area(color=PRIMARY, opacity=0.10, line=False).encode(_y("now")),
         base.mark_line(color=PRIMARY, strokeWidth=_LINE_WIDTH).encode(_y("settled")),
@@ -80,7 +85,7 @@ def _pointed_at(base: alt.Chart, metric: str, compare: bool) -> list[alt.Chart]:
 def heatmap(metric: str) -> Spec:
     """Hours of the day by days of the week."""
     axis = alt.Axis(labelAngle=0, values=list(range(0, 24, 3)), domain=False, ticks=False)
-    chart = alt.Chart().mark_rect(color=PRIMARY, cornerRadius=3).encode(
+    chart = alt.Chart(_ROWS).mark_rect(color=PRIMARY, cornerRadius=3).encode(
         x=alt.X("hour:O", title=None, axis=axis, scale=alt.Scale(paddingInner=0.08)),
         y=alt.Y("day:O", title=None, sort=list(WEEK), axis=alt.Axis(domain=False, ticks=False),
                 scale=alt.Scale(paddingInner=0.1)),
@@ -93,7 +98,7 @@ def heatmap(metric: str) -> Spec:
 @cache
 def classes(labels: tuple[str, ...]) -> Spec:
     """Bars of classes, in their own order."""
-    chart = alt.Chart().mark_bar(color=PRIMARY, cornerRadiusEnd=4).encode(
+    chart = alt.Chart(_ROWS).mark_bar(color=PRIMARY, cornerRadiusEnd=4).encode(
         x=alt.X("label:N", sort=list(labels), title=None, axis=alt.Axis(labelAngle=0, domain=False, ticks=False)),
         y=alt.Y("share:Q", title=None, axis=alt.Axis(format="%", tickCount=4, domain=False, ticks=False)),
         tooltip=[
@@ -108,7 +113,7 @@ def classes(labels: tuple[str, ...]) -> Spec:
 @cache
 def minutes() -> Spec:
     """Bars of minutes, the present at the right."""
-    chart = alt.Chart().mark_bar(color=PRIMARY, cornerRadiusEnd=3).encode(
+    chart = alt.Chart(_ROWS).mark_bar(color=PRIMARY, cornerRadiusEnd=3).encode(
         x=alt.X("ago:O", sort="descending", title=None,
                 axis=alt.Axis(labelAngle=0, values=[29, 20, 10, 0], labelExpr=_AGO, domain=False, ticks=False)),
         y=alt.Y("clicks:Q", title=None, axis=alt.Axis(tickCount=3, tickMinStep=1, domain=False, ticks=False)),
@@ -130,7 +135,7 @@ def world(metric: str, selection: str) -> Spec:
         fill=LAND, fillOpacity=0.22, stroke=LAND, strokeOpacity=0.35, strokeWidth=0.4
     )
     counted = (
-        alt.Chart()
+        alt.Chart(_ROWS)
         .transform_lookup(lookup="id", from_=alt.LookupData(land, "id", ["type", "geometry"]))
         .transform_filter("isValid(datum.geometry)")
         .mark_geoshape(fill=PRIMARY, stroke=LAND, strokeOpacity=0.5, strokeWidth=0.5, cursor="pointer")

@@ -40,7 +40,7 @@ def _map(frame: shell.Frame) -> None:
             shell.pick("country")(str(chosen[0]["id"]))
 
     st.vega_lite_chart(
-        chart.rows, chart.spec, key=key, on_select=picked, selection_mode=[_PICKED],
+        chart.filled(), key=key, on_select=picked, selection_mode=[_PICKED],
         alt="A map of the world; the same numbers are in the table below.",
     )  # fmt: skip
 
