@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from importlib.metadata import version
-from typing import Final
+from typing import Final, TypeAlias
 
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 
@@ -29,6 +29,10 @@ CORRECTIONS: Final[dict[str, str]] = {
 
 _ESCAPED: Final = re.compile(r"\\([^0-9A-Za-z])")
 _OPERATOR: Final = re.compile(r"[\\^$|()\[\]*+?{}.]")
+
+
+_Node: TypeAlias = "dict[str, _Node]"
+"""Each letter leads to what can follow it."""
 
 
 class CrawlerList:
@@ -74,7 +78,7 @@ def trie_expression(words: Iterable[str]) -> str:
 
     A word that begins with another of them is found as the shorter one.
     """
-    root: dict[str, dict] = {}  # type: ignore[type-arg]  # recursive: each letter leads to such a dictionary
+    root: _Node = {}
     for word in words:
         node = root
         for letter in word:
@@ -83,7 +87,7 @@ def trie_expression(words: Iterable[str]) -> str:
     return _branches(root)
 
 
-def _branches(node: dict[str, dict]) -> str:  # type: ignore[type-arg]  # recursive, as above
+def _branches(node: _Node) -> str:
     if "" in node:
         return ""
     parts = [re.escape(letter) + _branches(below) for letter, below in sorted(node.items())]

@@ -64,6 +64,8 @@ def options(host: str, port: int) -> dict[str, Any]:
         "client.showErrorDetails": "none",
         # A full collection after each run of the script: a tenth of a second in which all viewers wait.
         "runner.postScriptGC": False,
+        # Texts that stand alone in a file are documentation, not something to draw.
+        "runner.magicEnabled": False,
         "theme.baseRadius": "0.6rem",
         "theme.showWidgetBorder": True,
         "theme.metricValueFontSize": "1.5rem",

@@ -12,7 +12,8 @@ from typing import Any, Final, TypeVar
 _Answer = TypeVar("_Answer")
 
 MAX_HELD: Final = 2_000
-_THREADS: Final = 8
+_THREADS: Final = 32
+"""All of them only wait for an answer; a part that hangs must not keep the others from being asked."""
 
 
 class Answers:

@@ -7,19 +7,21 @@ from pathlib import Path
 import streamlit as st
 
 from dashboards import shell
+from dashboards.header import ALL_CHOICES
 from dashboards.screens import devices, flow, live, overview, places, products, sources, visits
 
 _STATIC = Path(__file__).with_name("static")
 
+# By path: what draws the page, its name and icon, and the choices that change something on it.
 PAGES = {
-    "overview": (overview.show, "Overview", ":material/monitoring:"),
-    "live": (live.show, "Live", ":material/bolt:"),
-    "sources": (sources.show, "Sources", ":material/campaign:"),
-    "places": (places.show, "Places", ":material/public:"),
-    "devices": (devices.show, "Devices", ":material/devices:"),
-    "products": (products.show, "Products", ":material/shopping_bag:"),
-    "visits": (visits.show, "Visits", ":material/timeline:"),
-    "counting": (flow.show, "Counting", ":material/fact_check:"),
+    "overview": (overview.show, "Overview", ":material/monitoring:", ALL_CHOICES),
+    "live": (live.show, "Live", ":material/bolt:", {"bots", "filters"}),
+    "sources": (sources.show, "Sources", ":material/campaign:", ALL_CHOICES),
+    "places": (places.show, "Places", ":material/public:", ALL_CHOICES),
+    "devices": (devices.show, "Devices", ":material/devices:", ALL_CHOICES),
+    "products": (products.show, "Products", ":material/shopping_bag:", ALL_CHOICES),
+    "visits": (visits.show, "Visits", ":material/timeline:", ALL_CHOICES),
+    "counting": (flow.show, "Counting", ":material/fact_check:", {"days"}),
 }
 
 
@@ -29,12 +31,13 @@ def main() -> None:
     st.html(_STATIC / "look.css")
     pages = {
         path: st.Page(show, title=title, icon=icon, url_path=path, default=path == "overview")
-        for path, (show, title, icon) in PAGES.items()
+        for path, (show, title, icon, _) in PAGES.items()
     }
     chosen = st.navigation(list(pages.values()), position="top")
     path = chosen.url_path or "overview"
     # Not by running the page, which can be done once: its numbers are refreshed while it is looked at.
-    shell.draw(PAGES[path][0])
+    show, _, _, choices = PAGES[path]
+    shell.draw(show, choices)
 
 
 main()

@@ -12,9 +12,10 @@ from connectors.errors import Unavailable
 from connectors.insights import Breakdown, Numbers, Row
 from dashboards import backend, charts, words
 from dashboards.components.bars import Bar, show_bars
+from dashboards.header import choose
 from dashboards.periods import grains, previous
 from dashboards.series import beside, points
-from dashboards.shell import Frame, choose, pick
+from dashboards.shell import Frame, pick
 from dashboards.view import METRICS
 
 TOP: Final = 9

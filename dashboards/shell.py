@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Final
@@ -13,9 +13,9 @@ import streamlit as st
 
 from connectors.errors import Refused, Unavailable
 from connectors.insights import BadQuestion, Scope
-from dashboards import backend, words
-from dashboards.periods import CUSTOM, PERIODS, Range, previous
-from dashboards.view import BOTS, View, from_query, to_query
+from dashboards import backend, header
+from dashboards.periods import Range, previous
+from dashboards.view import View, from_query, to_query
 from marketplace.stores import Store
 
 log = logging.getLogger(__name__)
@@ -82,8 +82,13 @@ def current() -> Frame:
     return replace(frame, now=datetime.now(UTC))
 
 
-def draw(page: Callable[[], None]) -> None:
-    """Draw the frame and the page in it."""
+def draw(page: Callable[[], None], choices: Collection[str] = header.ALL_CHOICES) -> None:
+    """Draw the frame and the page in it.
+
+    Args:
+        page: Draws the page; called again every few seconds.
+        choices: Which of ``header.ALL_CHOICES`` change something on it; the others are kept, and not shown.
+    """
     try:
         known = backend.stores()
     except Unavailable:
@@ -100,21 +105,15 @@ def draw(page: Callable[[], None]) -> None:
     first_ever = _first_day(store, zone)
     days = view.range(today, first_ever)
     st.session_state["frame"] = Frame(view, store, zone, days, now, today, first_ever)
-    _header(known, view, days, today)
-    _chips(view)
+    header.show(known, view, days, today, choices)
     st.fragment(guarded(page), run_every=REFRESH_SECONDS)()
-
-
-def choose(view: View) -> None:
-    """Look at another view from the next run on."""
-    st.session_state["view"] = view
 
 
 def pick(dimension: str) -> Callable[[str], None]:
     """What a click on a value of a dimension does: filter by it, or stop to."""
 
     def toggle(value: str) -> None:
-        choose(current().view.toggled(dimension, value))
+        header.choose(current().view.toggled(dimension, value))
         st.session_state["redraw"] = True
 
     return toggle
@@ -125,7 +124,7 @@ def _view(known: list[Store]) -> View:
     if "view" not in state or (query and query != state.get("written")):
         state["view"], odd = from_query(query, [store.slug for store in known])
         if odd:
-            text = f"Left out of the address, because there is no such choice: {_plain(', '.join(odd))}"
+            text = f"Left out of the address, because there is no such choice: {header.plain(', '.join(odd))}"
             st.toast(text, icon=":material/info:")
     view: View = state["view"]
     if view.store not in {store.slug for store in known}:
@@ -143,80 +142,6 @@ def _first_day(store: Store, zone: ZoneInfo) -> date | None:
     except (Unavailable, Refused):
         return None
     return first.date() if first is not None else None
-
-
-def _header(known: list[Store], view: View, days: Range, today: date) -> None:
-    titles = {store.slug: store.title for store in known}
-    with st.container(horizontal=True, vertical_alignment="bottom", key="header"):
-        _choice("Store", "store", list(titles), view.store, titles.__getitem__, width=260)
-        _choice("Days", "period", [*PERIODS, CUSTOM], view.period, _period_label, width=190)
-        if view.custom is not None:
-            st.session_state["custom"] = (days.first, days.last)
-            st.date_input(
-                "From and to", key="custom", max_value=max(today, days.last), on_change=_set_custom, width=240
-            )
-        _choice("Who", "bots", list(BOTS), view.bots, BOTS.__getitem__, width=190)
-        st.session_state["compare"] = view.compare
-        st.toggle(
-            "Compare",
-            key="compare",
-            help="With the period before, as long as this one, where the store has numbers of the whole of it",
-            on_change=_set_compare,
-        )
-
-
-def _choice(label: str, name: str, options: list[str], chosen: str, words_of: Callable[[str], str], width: int) -> None:
-    key = f"choose-{name}"
-    st.session_state[key] = chosen
-
-    def changed() -> None:
-        _set(name, str(st.session_state[key]))
-
-    st.selectbox(label, options, key=key, format_func=words_of, on_change=changed, width=width)
-
-
-def _period_label(period: str) -> str:
-    return "Choose days …" if period == CUSTOM else PERIODS[period][0]
-
-
-def _set(name: str, value: str) -> None:
-    view: View = st.session_state["view"]
-    if name == "period":
-        custom = st.session_state["frame"].days if value == CUSTOM else None
-        choose(replace(view, period=value, custom=custom))
-    elif name == "store":
-        # Another store has other products and campaigns; a filter from here would show nothing there.
-        choose(replace(view, store=value, filters=()))
-    else:
-        choose(replace(view, bots=value))
-
-
-def _set_custom() -> None:
-    chosen = st.session_state["custom"]
-    if len(chosen) == 2:
-        choose(replace(st.session_state["view"], period=CUSTOM, custom=Range(*chosen)))
-
-
-def _set_compare() -> None:
-    choose(replace(st.session_state["view"], compare=bool(st.session_state["compare"])))
-
-
-def _chips(view: View) -> None:
-    # There without filters too: what stands below keeps its place, and is not drawn twice while it moves.
-    with st.container(horizontal=True, key="chips"):
-        for dimension, value in view.filters:
-            label = f"{words.LABELS[dimension]}: {words.value_label(dimension, value)}"
-            st.button(
-                _plain(label), key=f"chip-{dimension}", icon=":material/close:", on_click=choose,
-                args=(view.without(dimension),), help="Show all again",
-            )  # fmt: skip
-        if len(view.filters) > 1:
-            st.button("Remove all", key="chip-all", type="tertiary", on_click=choose, args=(replace(view, filters=()),))
-
-
-def _plain(text: str) -> str:
-    """Text that Markdown leaves as it is."""
-    return "".join(f"\\{char}" if char in "\\`*_{}[]()#+-.!|~:$<>" else char for char in text)
 
 
 def guarded(page: Callable[[], None]) -> Callable[[], None]:

@@ -14,7 +14,8 @@ METRICS: Final = {"visitors": "Visitors", "sessions": "Sessions", "clicks": "Cli
 BOTS: Final = {"exclude": "People only", "include": "People and bots", "only": "Bots only"}
 FILTERS: Final = tuple(d.name for d in DIMENSIONS if d.column is not None)
 MAX_VALUE: Final = 500
-_MAX_DAYS: Final = 3660
+MAX_DAYS: Final = 3660
+"""The longest range: ten years."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def _custom(query: Mapping[str, str], odd: list[str]) -> Range | None:
     try:
         first = date.fromisoformat(query.get("from") or query["to"])
         last = date.fromisoformat(query.get("to") or query["from"])
-        if first > last or last - first > timedelta(days=_MAX_DAYS) or first.year < 2000 or last.year > 2999:
+        if first > last or last - first > timedelta(days=MAX_DAYS - 1) or first.year < 2000 or last.year > 2999:
             raise ValueError
     except (KeyError, ValueError):
         odd.append(f"from={query.get('from', '')[:20]} to={query.get('to', '')[:20]}")

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -23,6 +21,7 @@ from marketplace.settings import InvalidSettings, Settings
 from ops.flow_metrics import FlowMetrics
 from ops.flow_runner import FlowFailed, FlowOptions, FlowRunner
 from ops.provision import ensure_provisioned
+from ops.service import Answer, stop_on_signals, tell
 
 log = logging.getLogger("ops.flow_service")
 
@@ -30,43 +29,22 @@ _PAUSE_SECONDS: Final = 0.3
 
 
 def serve(port: int, runner: FlowRunner, registry: CollectorRegistry) -> ThreadingHTTPServer:
-    """Answer ``/healthz`` (200 once every process reads the topic) and ``/metrics`` on a thread of its own."""
+    """Answer ``/healthz`` (200 once every process reads the topic) and ``/metrics``."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path == "/metrics":
-                self._answer(200, generate_latest(registry), CONTENT_TYPE_LATEST)
-            elif self.path == "/healthz":
-                reads = runner.reads()
-                self._answer(200 if reads else 503, b"reading\n" if reads else b"starting\n", "text/plain")
-            else:
-                self._answer(404, b"only /healthz and /metrics\n", "text/plain")
+    def answer(path: str) -> Answer:
+        if path == "/metrics":
+            return 200, CONTENT_TYPE_LATEST, generate_latest(registry)
+        if path != "/healthz":
+            return 404, "text/plain", b"only /healthz and /metrics\n"
+        return (200, "text/plain", b"reading\n") if runner.reads() else (503, "text/plain", b"starting\n")
 
-        def _answer(self, status: int, body: bytes, kind: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            log.debug(format, *args)
-
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
-    return server
+    return tell(port, answer)
 
 
 def main() -> int:
     """Run until SIGTERM; 1 when the flow cannot run, 2 when the environment cannot be used."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s", stream=sys.stderr)
-    stop = threading.Event()
-
-    def ask(_signum: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, ask)
-    signal.signal(signal.SIGINT, ask)
+    stop = stop_on_signals()
     try:
         settings = Settings.load(os.environ)
         workers = _number("MARKETPLACE_FLOW_WORKERS", 1, range(1, 65))

@@ -30,7 +30,9 @@ FLOWS = {"clicks": "collected clicks to facts, rollups, sessions, ledger and rea
 def list_flows(as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False) -> None:
     """List the flows there are."""
     if as_json:
-        print(json.dumps({"flows": [{"name": n, "reads": CLICKS_COLLECTED.name, "does": d} for n, d in FLOWS.items()]}))  # noqa: T201
+        typer.echo(
+            json.dumps({"flows": [{"name": n, "reads": CLICKS_COLLECTED.name, "does": d} for n, d in FLOWS.items()]})
+        )
         return
     table = Table("flow", "reads", "does", box=None)
     for name, does in FLOWS.items():
@@ -92,7 +94,7 @@ def accept_loss(
         reader.close()
         clickhouse.close()
     if as_json:
-        print(json.dumps({"written_off": sum(lost.values()), "partitions": lost}))  # noqa: T201
+        typer.echo(json.dumps({"written_off": sum(lost.values()), "partitions": lost}))
         return
     for partition, records in lost.items():
         typer.echo(f"{CLICKS_COLLECTED.name}[{partition}]: {records:,} records are noted as expired")
@@ -104,7 +106,7 @@ def provision(as_json: Annotated[bool, typer.Option("--json", help="One JSON doc
     """Make missing topics, tables, collections and indexes; report what differs from its declaration."""
     report = ensure_provisioned(load_settings())
     if as_json:
-        print(json.dumps({"made": report.made, "drift": report.drift}))  # noqa: T201
+        typer.echo(json.dumps({"made": report.made, "drift": report.drift}))
     else:
         console = Console()
         for line in report.made:

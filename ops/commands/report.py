@@ -91,7 +91,7 @@ def report(
             "bots": bots,
             "rows": [asdict(r) for r in rows],
         }
-        print(json.dumps(document, indent=1))  # noqa: T201
+        typer.echo(json.dumps(document, indent=1))
     elif not rows:
         Console(stderr=True).print(f"no numbers for {store} in that range yet")
     else:
@@ -137,7 +137,7 @@ def ledger(
     open_rows = [row for row in rows if row.difference != 0]
     closed = not open_rows and (log is None or log["unaccounted"] == 0)
     if as_json:
-        print(json.dumps(_document(rows, closed, log), indent=1))  # noqa: T201
+        typer.echo(json.dumps(_document(rows, closed, log), indent=1))
     else:
         _show_ledger(rows, closed, log)
     if not closed:

@@ -20,8 +20,9 @@ from ops.demo.narrator import Narrator
 from ops.demo.sender import Connection, Sender, Target, first_error
 from ops.demo.traffic import Post, Traffic
 
-DEFAULT_RATE: Final = 3.0
-"""Events per second of all shops together, on average over a day."""
+DEFAULT_RATE: Final = 1.0
+"""Events per second of all shops together, on average over a day: enough to see something happen, and for the first
+hours not so much that the thirty days before look empty."""
 
 _QUIETEST: Final = 0.6
 _BUSIEST: Final = 1.8

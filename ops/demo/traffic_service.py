@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
-from types import FrameType
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -23,6 +21,7 @@ from ops.demo.catalogue import SHOPS_FILE_VARIABLE
 from ops.demo.live import DEFAULT_RATE, LiveTraffic
 from ops.demo.sender import SendFailed, Target
 from ops.demo.served import TrafficRuns, sole_traffic
+from ops.service import Answer, stop_on_signals, tell
 from ops.stack.ports import HOST
 
 log = logging.getLogger("ops.demo.traffic_service")
@@ -32,36 +31,20 @@ _PAUSE_SECONDS: Final = 0.2
 
 
 def serve(port: int, traffic: LiveTraffic) -> ThreadingHTTPServer:
-    """Answer ``/healthz`` with what was sent, on a thread of its own."""
+    """Answer ``/healthz`` with what was sent."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            sent = traffic.sender.sent
-            body = msgspec.json.encode({"sent": sent.events, "accepted": sent.accepted})
-            self.send_response(200 if self.path == "/healthz" else 404)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(path: str) -> Answer:
+        sent = traffic.sender.sent
+        body = msgspec.json.encode({"sent": sent.events, "accepted": sent.accepted})
+        return 200 if path == "/healthz" else 404, "application/json", body
 
-        def log_message(self, format: str, *args: object) -> None:
-            log.debug(format, *args)
-
-    server = ThreadingHTTPServer((HOST, port), Handler)
-    threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
-    return server
+    return tell(port, answer)
 
 
 def main() -> int:
     """Send until SIGTERM; 1 when the collector does not take events, 2 when the environment cannot be used."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s", stream=sys.stderr)
-    stop = threading.Event()
-
-    def ask(_signum: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, ask)
-    signal.signal(signal.SIGINT, ask)
+    stop = stop_on_signals()
     try:
         traffic = _traffic()
         with sole_traffic(Path(os.environ.get("MARKETPLACE_DATA", DEFAULT_DATA_DIR)).resolve()):

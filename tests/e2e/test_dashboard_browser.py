@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -249,6 +249,47 @@ def test_bots_are_left_out_until_they_are_asked_for(window: Tab, shown: Shown) -
     assert bots.clicks > 0
     expect(window.metric("Clicks")).to_have_text(words.count(bots.clicks))
     assert query_of(window) == {"store": "teahouse", "bots": "only"}
+
+
+def test_days_are_chosen_from_a_calendar_first_and_last_one(window: Tab, shown: Shown) -> None:
+    today = datetime.now(ZoneInfo(SHOPS["teahouse"].timezone)).date()
+    last = today.replace(day=1) - timedelta(days=3)
+    first = last - timedelta(days=4)
+    window.open("", f"store=teahouse&from={last.replace(day=1)}&to={last}")
+    window.page.get_by_role("group", name="From and to start date").get_by_role("spinbutton").first.click()
+    window.page.keyboard.press("Alt+ArrowDown")
+    for day in (first, last):
+        window.page.get_by_role("gridcell").get_by_role("button", name=f"{day:%B} {day.day}, {day.year}").click()
+    window.page.wait_for_url(f"**from={first}&to={last}*")
+    window.page.reload()
+    window.wait_drawn()
+    assert query_of(window) == {"store": "teahouse", "from": str(first), "to": str(last)}
+    since, until = (datetime.combine(day, time()) for day in (first, last + timedelta(days=1)))
+    chosen = replace(scope_of(), since=since, until=until)
+    expect(window.metric("Clicks")).to_have_text(words.count(shown.insights.totals(chosen).clicks))
+
+
+def test_choices_are_offered_where_they_change_something_and_kept_elsewhere(window: Tab) -> None:
+    window.open("", "store=teahouse&period=7d&bots=include&product=green")
+    window.turn_to("Live")
+    expect(window.page.get_by_role("combobox", name="Who")).to_be_visible()
+    expect(window.page.get_by_role("combobox", name="Days")).to_have_count(0)
+    expect(window.page.get_by_role("switch", name="Compare")).to_have_count(0)
+    window.turn_to("Counting")
+    expect(window.page.get_by_role("combobox", name="Days")).to_have_value("Last 7 days")
+    expect(window.page.get_by_role("combobox", name="Who")).to_have_count(0)
+    expect(window.chip("product")).to_have_count(0)
+    window.turn_to("Overview")
+    expect(window.page.get_by_role("combobox", name="Who")).to_have_value("People and bots")
+    expect(window.chip("product")).to_be_visible()
+    assert query_of(window) == {"store": "teahouse", "period": "7d", "bots": "include", "product": "green"}
+
+
+def test_another_table_is_shown_when_its_tab_is_chosen(window: Tab, shown: Shown) -> None:
+    window.open("devices")
+    window.page.get_by_role("tab", name="Systems").click()
+    systems = shown.insights.breakdowns(scope_of(), ["os"], 10)["os"].rows
+    expect(window.page.get_by_text(f"{len(systems)} systems. Tick a row to filter by it.")).to_be_visible()
 
 
 def test_a_picture_is_taken_of_a_page_on_a_phone(shown: Shown, tmp_path: Path) -> None:

@@ -71,6 +71,24 @@ def test_a_dead_clickhouse_is_told_and_the_page_recovers_by_itself(browser: Brow
         window.assert_sound()
 
 
+def test_a_mongodb_that_is_away_is_told_and_the_page_comes_by_itself(
+    browser: Browser, stack: Stack, tmp_path: Path
+) -> None:
+    door, (_, _, query) = Door(stack.urls.mongo), stack.urls.mongo.rpartition("/")
+    with empty_tables(stack.urls.clickhouse) as clickhouse, stores_saved(stack, clickhouse.database):
+        environment = environment_of(
+            stack, clickhouse.database, MARKETPLACE_MONGO_URL=f"mongodb://127.0.0.1:{door.port}/{query}"
+        )
+        with dashboard(environment, tmp_path) as url, tab(browser, url) as window:
+            window.page.goto(url)
+            expect(window.page.get_by_text("The list of stores cannot be read right now")).to_be_visible(timeout=40_000)
+            with door.opened():
+                expect(window.page.get_by_role("combobox", name="Store")).to_be_visible(timeout=40_000)
+                expect(window.page.get_by_text("cannot be read right now")).to_have_count(0)
+            window.assert_sound()
+    door.close()
+
+
 def test_without_any_store_it_says_how_to_make_one_and_shows_it_when_it_is_there(
     browser: Browser, stack: Stack, database: str, tmp_path: Path
 ) -> None:

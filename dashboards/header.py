@@ -1,0 +1,116 @@
+"""The choices on top of a page: the store, the days, whom to count, and the filters that are set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Final
+
+import streamlit as st
+
+from dashboards import words
+from dashboards.periods import CUSTOM, PERIODS, Range
+from dashboards.view import BOTS, MAX_DAYS, View
+from marketplace.stores import Store
+
+ALL_CHOICES: Final = frozenset({"days", "bots", "compare", "filters"})
+
+
+def choose(view: View) -> None:
+    """Look at another view from the next run on."""
+    st.session_state["view"] = view
+
+
+def show(known: list[Store], view: View, days: Range, today: date, choices: Collection[str]) -> None:
+    """Draw them.
+
+    Args:
+        known: The stores, at least one.
+        view: What is chosen.
+        days: Its days.
+        today: The store's date.
+        choices: Those of ``ALL_CHOICES`` to offer.
+    """
+    titles = {store.slug: store.title for store in known}
+    with st.container(horizontal=True, vertical_alignment="bottom", key="header"):
+        _choice("Store", "store", list(titles), view.store, titles.__getitem__, width=260)
+        if "days" in choices:
+            _choice("Days", "period", [*PERIODS, CUSTOM], view.period, _period_label, width=190)
+        if "days" in choices and view.custom is not None:
+            _calendar(days, today)
+        if "bots" in choices:
+            _choice("Who", "bots", list(BOTS), view.bots, BOTS.__getitem__, width=190)
+        if "compare" in choices:
+            st.session_state["compare"] = view.compare
+            st.toggle(
+                "Compare",
+                key="compare",
+                help="With the period before, as long as this one, where the store has numbers of the whole of it",
+                on_change=_set_compare,
+            )
+    _chips(view if "filters" in choices else replace(view, filters=()))
+
+
+def _calendar(days: Range, today: date) -> None:
+    # A click on a first day is told before the last one is known; to set the choice anew then would forget it.
+    begun = st.session_state.get("custom")
+    if not (isinstance(begun, tuple) and len(begun) == 1):
+        st.session_state["custom"] = (days.first, days.last)
+    last = max(today, days.last)
+    earliest = min(days.first, last - timedelta(days=MAX_DAYS - 1))
+    st.date_input("From and to", key="custom", min_value=earliest, max_value=last, on_change=_set_custom, width=240)
+
+
+def _choice(label: str, name: str, options: list[str], chosen: str, words_of: Callable[[str], str], width: int) -> None:
+    key = f"choose-{name}"
+    st.session_state[key] = chosen
+
+    def changed() -> None:
+        _set(name, str(st.session_state[key]))
+
+    st.selectbox(label, options, key=key, format_func=words_of, on_change=changed, width=width)
+
+
+def _period_label(period: str) -> str:
+    return "Choose days …" if period == CUSTOM else PERIODS[period][0]
+
+
+def _set(name: str, value: str) -> None:
+    view: View = st.session_state["view"]
+    if name == "period":
+        custom = st.session_state["frame"].days if value == CUSTOM else None
+        choose(replace(view, period=value, custom=custom))
+    elif name == "store":
+        # Another store has other products and campaigns; a filter from here would show nothing there.
+        choose(replace(view, store=value, filters=()))
+    else:
+        choose(replace(view, bots=value))
+
+
+def _set_custom() -> None:
+    chosen = st.session_state["custom"]
+    if len(chosen) == 2:
+        choose(replace(st.session_state["view"], period=CUSTOM, custom=Range(*chosen)))
+
+
+def _set_compare() -> None:
+    choose(replace(st.session_state["view"], compare=bool(st.session_state["compare"])))
+
+
+def _chips(view: View) -> None:
+    # There without filters too: what stands below keeps its place, and is not drawn twice while it moves.
+    with st.container(horizontal=True, key="chips"):
+        for dimension, value in view.filters:
+            label = f"{words.LABELS[dimension]}: {words.value_label(dimension, value)}"
+            st.button(
+                plain(label), key=f"chip-{dimension}", icon=":material/close:", on_click=choose,
+                args=(view.without(dimension),), help="Show all again",
+            )  # fmt: skip
+        if len(view.filters) > 1:
+            st.button("Remove all", key="chip-all", type="tertiary", on_click=choose, args=(replace(view, filters=()),))
+
+
+def plain(text: str) -> str:
+    """Text that Markdown leaves as it is."""
+    return "".join(f"\\{char}" if char in "\\`*_{}[]()#+-.!|~:$<>" else char for char in text)
