@@ -10,6 +10,7 @@ import os
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -17,9 +18,10 @@ from typing import Any, Final
 import uvicorn
 from starlette.middleware import Middleware
 
-from dashboards.front import Front
+from dashboards import front
 from marketplace.settings import InvalidSettings, Settings
 
+_GOODBYE_SECONDS: Final = 3
 _LIGHT: Final = {
     "primaryColor": "#4f46e5",
     "backgroundColor": "#ffffff",
@@ -83,7 +85,8 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         OSError: The address is taken, or none of this machine.
     """
-    family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    _, kind, protocol, _, where = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)[0]
     listening = socket.socket(family, kind, protocol)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -99,14 +102,25 @@ def serve(listening: socket.socket) -> None:
     """Serve until a signal."""
     import streamlit as st
 
-    # The charts' library takes a second to import, which the first viewer should not wait for.
+    # The charts' library takes a second to import, which the first viewer should not wait for; nor for the first page.
     import_module("dashboards.panels")
-    app = st.App(Path(__file__).with_name("app.py"), middleware=[Middleware(Front)])
+    front.prepare()
+    app = st.App(Path(__file__).with_name("app.py"), middleware=[Middleware(front.Front)])
     # What is there now stays; the collector needs not look at it again and again.
     gc.collect()
     gc.freeze()
-    config = uvicorn.Config(app, access_log=False, log_level="warning", ws="websockets-sansio", use_colors=False)
-    uvicorn.Server(config).run(sockets=[listening])
+    config = uvicorn.Config(
+        app,
+        access_log=False,
+        log_level="warning",
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        use_colors=False,
+        timeout_graceful_shutdown=_GOODBYE_SECONDS,
+    )
+    # The server raises the signal that it was stopped by once more.
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 def main() -> None:

@@ -31,6 +31,10 @@ _LATER: Final = ("DataFrame", "DownloadButton")
 """Those of the other pages: fetched when the browser has nothing else to do."""
 
 _STATIC: Final = "/static/"
+_NO_PAGES: Final = ("/_stcore/", "/app/static/", "/component/", "/media/")
+_CONDITIONS: Final = frozenset({b"if-none-match", b"if-modified-since", b"range", b"accept-encoding"})
+"""Headers that are about Streamlit's own page, which a browser may still hold, and not about this one."""
+
 _ROOT: Final = '<div id="root"></div>'
 _TITLE: Final = re.compile(r"<title>.*?</title>")
 _NOSCRIPT: Final = re.compile(r"<noscript>.*?</noscript>", re.DOTALL)
@@ -53,6 +57,8 @@ class Front:
             return
         if scope["path"].startswith(_STATIC):
             await self._serve_file(scope["path"].removeprefix(_STATIC), scope, receive, send)
+        elif scope["path"].startswith(_NO_PAGES):
+            await self._app(scope, receive, send)
         else:
             await self._serve_page(scope, receive, send)
 
@@ -69,6 +75,8 @@ class Front:
     async def _serve_page(self, scope: Scope, receive: Receive, send: Send) -> None:
         page = front_page()
         replaced = False
+        if page is not None:
+            scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0] not in _CONDITIONS]}
 
         async def sent(message: Message) -> None:
             nonlocal replaced
@@ -119,6 +127,12 @@ def _read(name: str) -> tuple[str, bytes]:
     return kind, (_folder() / "static" / name).read_bytes()
 
 
+def prepare() -> None:
+    """Read what every visitor needs."""
+    front_page()
+    _names()
+
+
 @cache
 def front_page() -> bytes | None:
     """The page; None where Streamlit's is not as expected."""
@@ -131,7 +145,7 @@ def build(static: Path) -> bytes | None:
     Args:
         static: The folder with ``index.html`` and ``static/js``.
     """
-    page = (static / "index.html").read_text()
+    page = (static / "index.html").read_text(encoding="utf-8")
     if _ROOT not in page or "</head>" not in page:
         log.warning("Streamlit's page is not as expected, and served as it is: it will be a little slower")
         return None
@@ -139,19 +153,19 @@ def build(static: Path) -> bytes | None:
     at_once = closure(scripts, _AT_ONCE)
     later = [name for name in closure(scripts, _LATER) if name not in at_once]
     links = [
-        f'<link rel="{when}" crossorigin href="./static/js/{name}">'
-        for when, names in (('modulepreload" fetchpriority="low', at_once), ("prefetch", later))
+        f'<link {how} crossorigin href="./static/js/{name}">'
+        for how, names in (('rel="modulepreload" fetchpriority="low"', at_once), ('rel="prefetch"', later))
         for name in names
         if name not in page
     ]
     page = _TITLE.sub("<title>Marketplace analytics</title>", page, count=1)
     page = _NOSCRIPT.sub("<noscript><p>The dashboard needs JavaScript.</p></noscript>", page, count=1)
     page = page.replace("</head>", "\n".join([*links, "</head>"]), 1)
-    return page.replace(_ROOT, _WAITING.read_text() + _ROOT, 1).encode()
+    return page.replace(_ROOT, _WAITING.read_text(encoding="utf-8") + _ROOT, 1).encode()
 
 
 def closure(scripts: Path, parts: Iterable[str]) -> list[str]:
-    """The files of some parts and of all that they import, as far as they are there; each after who imports it.
+    """The files of some parts and of all that they import, as far as they are there.
 
     Args:
         scripts: The folder.
@@ -166,5 +180,7 @@ def closure(scripts: Path, parts: Iterable[str]) -> list[str]:
             continue
         found[name] = None
         # What a file imports stands at its beginning.
-        wanted += [imported.removeprefix("./") for imported in _IMPORTS.findall(path.read_text()[:8_000])]
+        wanted += [
+            imported.removeprefix("./") for imported in _IMPORTS.findall(path.read_text(encoding="utf-8")[:8_000])
+        ]
     return list(found)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
+from operator import methodcaller
 from typing import Final
 
 import streamlit as st
@@ -17,9 +19,12 @@ from marketplace.stores import Store
 ALL_CHOICES: Final = frozenset({"days", "bots", "compare", "filters"})
 
 
-def choose(view: View) -> None:
-    """Look at another view from the next run on."""
-    st.session_state["view"] = view
+def change(step: Callable[[View], View]) -> None:
+    """Look at the view one step on from what is looked at by then, from the next run on.
+
+    A step and not a view: two clicks that come before the page is drawn anew both count.
+    """
+    st.session_state["view"] = step(st.session_state["view"])
 
 
 def show(known: list[Store], view: View, days: Range, today: date, choices: Collection[str]) -> None:
@@ -54,9 +59,9 @@ def show(known: list[Store], view: View, days: Range, today: date, choices: Coll
 
 def _calendar(days: Range, today: date) -> None:
     # A click on a first day is told before the last one is known; to set the choice anew then would forget it.
-    begun = st.session_state.get("custom")
-    if not (isinstance(begun, tuple) and len(begun) == 1):
-        st.session_state["custom"] = (days.first, days.last)
+    state = st.session_state
+    if len(state.get("custom", ())) != 1 or state.get("custom-begun-at") != days:
+        state["custom"], state["custom-begun-at"] = (days.first, days.last), days
     last = max(today, days.last)
     earliest = min(days.first, last - timedelta(days=MAX_DAYS - 1))
     st.date_input("From and to", key="custom", min_value=earliest, max_value=last, on_change=_set_custom, width=240)
@@ -77,25 +82,26 @@ def _period_label(period: str) -> str:
 
 
 def _set(name: str, value: str) -> None:
-    view: View = st.session_state["view"]
     if name == "period":
         custom = st.session_state["frame"].days if value == CUSTOM else None
-        choose(replace(view, period=value, custom=custom))
+        change(partial(replace, period=value, custom=custom))
     elif name == "store":
         # Another store has other products and campaigns; a filter from here would show nothing there.
-        choose(replace(view, store=value, filters=()))
+        change(partial(replace, store=value, filters=()))
     else:
-        choose(replace(view, bots=value))
+        change(partial(replace, bots=value))
 
 
 def _set_custom() -> None:
     chosen = st.session_state["custom"]
     if len(chosen) == 2:
-        choose(replace(st.session_state["view"], period=CUSTOM, custom=Range(*chosen)))
+        first, last = chosen
+        longest = max(first, last - timedelta(days=MAX_DAYS - 1))
+        change(partial(replace, period=CUSTOM, custom=Range(longest, last)))
 
 
 def _set_compare() -> None:
-    choose(replace(st.session_state["view"], compare=bool(st.session_state["compare"])))
+    change(partial(replace, compare=bool(st.session_state["compare"])))
 
 
 def _chips(view: View) -> None:
@@ -104,11 +110,12 @@ def _chips(view: View) -> None:
         for dimension, value in view.filters:
             label = f"{words.LABELS[dimension]}: {words.value_label(dimension, value)}"
             st.button(
-                plain(label), key=f"chip-{dimension}", icon=":material/close:", on_click=choose,
-                args=(view.without(dimension),), help="Show all again",
+                plain(label), key=f"chip-{dimension}", icon=":material/close:", on_click=change,
+                args=(methodcaller("without", dimension),), help="Show all again",
             )  # fmt: skip
         if len(view.filters) > 1:
-            st.button("Remove all", key="chip-all", type="tertiary", on_click=choose, args=(replace(view, filters=()),))
+            nothing = partial(replace, filters=())
+            st.button("Remove all", key="chip-all", type="tertiary", on_click=change, args=(nothing,))
 
 
 def plain(text: str) -> str:

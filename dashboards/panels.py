@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Literal
 
 import streamlit as st
@@ -12,7 +13,7 @@ from connectors.errors import Unavailable
 from connectors.insights import Breakdown, Numbers, Row
 from dashboards import backend, charts, words
 from dashboards.components.bars import Bar, show_bars
-from dashboards.header import choose
+from dashboards.header import change
 from dashboards.periods import grains, previous
 from dashboards.series import beside, points
 from dashboards.shell import Frame, pick
@@ -153,7 +154,7 @@ def _segments(name: str, options: Mapping[str, str], chosen: str, frame: Frame) 
 
     def changed() -> None:
         wanted = str(st.session_state[key] or chosen)
-        choose(replace(frame.view, metric=wanted) if name == "metric" else replace(frame.view, grain=wanted))
+        change(partial(replace, metric=wanted) if name == "metric" else partial(replace, grain=wanted))
         st.session_state["redraw"] = True
 
     st.segmented_control(

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from operator import methodcaller
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -113,7 +114,7 @@ def pick(dimension: str) -> Callable[[str], None]:
     """What a click on a value of a dimension does: filter by it, or stop to."""
 
     def toggle(value: str) -> None:
-        header.choose(current().view.toggled(dimension, value))
+        header.change(methodcaller("toggled", dimension, value))
         st.session_state["redraw"] = True
 
     return toggle

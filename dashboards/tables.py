@@ -100,19 +100,21 @@ def drawn(dimension: str, rows: Sequence[Row], order: str) -> pa.Table:
     numbers = [row.numbers for row in rows]
     orders = [getattr(number, order) for number in numbers]
     most = max(orders, default=0) or 1
-    columns: dict[str, list[Any]] = {
+    columns: dict[str, Any] = {
         dimension: [words.value_label(dimension, row.value) for row in rows],
         "share": [count / most for count in orders],
         "visitors": [number.visitors for number in numbers],
     }
     if any(number.visitors_error for number in numbers):
-        columns["error"] = [number.visitors_error or None for number in numbers]
+        columns["error"] = pa.array([number.visitors_error or None for number in numbers], pa.float64())
     return pa.table(
         columns
         | {
             "sessions": [number.sessions for number in numbers],
             "clicks": [number.clicks for number in numbers],
-            "bounced": [None if number.bounce_rate is None else 100 * number.bounce_rate for number in numbers],
+            "bounced": pa.array(
+                [None if number.bounce_rate is None else 100 * number.bounce_rate for number in numbers], pa.float64()
+            ),
             "length": [words.duration(number.session_seconds) for number in numbers],
         }
     )

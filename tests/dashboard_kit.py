@@ -124,9 +124,10 @@ def service(module: str, environment: Mapping[str, str], log: Path, health: str)
             process.terminate()
             try:
                 process.wait(10)
-            except subprocess.TimeoutExpired:
+            except subprocess.TimeoutExpired as error:
                 process.kill()
                 process.wait()
+                raise AssertionError(f"{module} does not end when it is asked to") from error
 
 
 def answers(url: str) -> bool:

@@ -78,7 +78,10 @@ class Insights:
             limit: The most rows for each.
             order: ``clicks``, ``visitors`` or ``sessions``; or one of them for each dimension.
         """
-        orders = {split: order if isinstance(order, str) else order[split] for split in splits}
+        orders = {split: order if isinstance(order, str) else order.get(split, "") for split in splits}
+        for asked in (order, *orders.values()) if isinstance(order, str) else orders.values():
+            if asked not in ORDERS:
+                raise BadQuestion(f"no order {asked!r}; there are {', '.join(ORDERS)}")
         found: dict[str, list[Row]] = {split: [] for split in splits}
         # A dimension that is filtered by has stored numbers of its own; the others need the clicks.
         for group in _alike(scope, splits):
@@ -208,9 +211,6 @@ def _alike(scope: Scope, splits: Sequence[str]) -> list[list[str]]:
 
 def _largest(splits: Sequence[str], orders: Mapping[str, str]) -> str:
     """What rows are ordered by, the largest first."""
-    for order in orders.values():
-        if order not in ORDERS:
-            raise BadQuestion(f"no order {order!r}; there are {', '.join(ORDERS)}")
     if len({orders[split] for split in splits}) == 1:
         return f"{orders[splits[0]]} DESC"
     choices = ", ".join(f"split = '{split}', toInt64({orders[split]})" for split in splits)

@@ -16,7 +16,7 @@ from marketplace.outcomes import (
 
 TITLES: Final = {
     "counted": ("Counted", "A click by a person; on the other pages it counts on the day on which it happened."),
-    "bot": ("Bots", "Search engines, monitors, scrapers. Kept apart; 'People and bots' above shows them."),
+    "bot": ("Bots", "Search engines, monitors, scrapers. Kept apart; 'People and bots' on the other pages shows them."),
     "refire": ("Double clicks", "The same visitor hit the same thing again within 2 seconds. Counted once."),
     "duplicate": ("Sent twice", "The same event arrived again: a retry of the browser or the network. Counted once."),
     "blocked": ("Blocked", "From a network that you block, or from somebody who asked not to be measured."),

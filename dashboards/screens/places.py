@@ -12,7 +12,6 @@ from dashboards.view import METRICS
 
 DIMENSIONS: Final = ("country", "city")
 _PICKED: Final = "country"
-_ALL: Final = 300
 _COUNTRIES: Final = (("country", "visitors"),)
 
 
@@ -20,7 +19,8 @@ def show() -> None:
     """Draw it."""
     frame = shell.current()
     panels.begin(frame)
-    backend.breakdowns.begin(frame.scope, _COUNTRIES, _ALL)
+    # The same question as the table's, where that is open.
+    backend.breakdowns.begin(frame.scope, _COUNTRIES, tables.MAX_ROWS)
     tables.begin(frame, DIMENSIONS)
     panels.key_numbers(frame)
     _map(frame)
@@ -29,7 +29,7 @@ def show() -> None:
 
 
 def _map(frame: shell.Frame) -> None:
-    found = backend.breakdowns(frame.scope, _COUNTRIES, _ALL)["country"]
+    found = backend.breakdowns(frame.scope, _COUNTRIES, tables.MAX_ROWS)["country"]
     chart = charts.world([_country(row, frame.view.metric) for row in found.rows if row.value], _metric(frame), _PICKED)
     # A selection outlives its filter in the browser; a new key forgets it.
     key = f"world-{frame.view.value_of('country') or ''}"

@@ -106,12 +106,12 @@ class Traffic:
                 yield from parcels.take(post)
         yield from parcels.rest()
 
-    def live(self, start_ms: int) -> list[Post]:
-        """A visit that begins now, as requests with the times at which they are due."""
+    def live(self, start_ms: int, batch: int = 4) -> list[Post]:
+        """A visit that begins now, as requests of so many events with the times at which they are due."""
         scene = self._scene(start_ms, self._season.weights(start_ms))
         return [
             replace(post, due_ms=max(start_ms, post.due_ms) + late * 1_000)
-            for late, post in self.requests(scene, batch=4)
+            for late, post in self.requests(scene, batch)
         ]
 
     def pulse(self, at_ms: int) -> float:

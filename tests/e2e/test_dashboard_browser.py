@@ -253,19 +253,22 @@ def test_bots_are_left_out_until_they_are_asked_for(window: Tab, shown: Shown) -
 
 def test_days_are_chosen_from_a_calendar_first_and_last_one(window: Tab, shown: Shown) -> None:
     today = datetime.now(ZoneInfo(SHOPS["teahouse"].timezone)).date()
-    last = today.replace(day=1) - timedelta(days=3)
-    first = last - timedelta(days=4)
+    # Days of one month, which the calendar shows together, and of the nine in which something happened.
+    last = today - timedelta(days=1) if today.day > 3 else today.replace(day=1) - timedelta(days=1)
+    first = last - timedelta(days=2)
     window.open("", f"store=teahouse&from={last.replace(day=1)}&to={last}")
     window.page.get_by_role("group", name="From and to start date").get_by_role("spinbutton").first.click()
     window.page.keyboard.press("Alt+ArrowDown")
     for day in (first, last):
         window.page.get_by_role("gridcell").get_by_role("button", name=f"{day:%B} {day.day}, {day.year}").click()
+        window.wait_drawn()
     window.page.wait_for_url(f"**from={first}&to={last}*")
     window.page.reload()
     window.wait_drawn()
     assert query_of(window) == {"store": "teahouse", "from": str(first), "to": str(last)}
     since, until = (datetime.combine(day, time()) for day in (first, last + timedelta(days=1)))
     chosen = replace(scope_of(), since=since, until=until)
+    assert 0 < shown.insights.totals(chosen).clicks < shown.insights.totals(scope_of()).clicks
     expect(window.metric("Clicks")).to_have_text(words.count(shown.insights.totals(chosen).clicks))
 
 
@@ -285,11 +288,16 @@ def test_choices_are_offered_where_they_change_something_and_kept_elsewhere(wind
     assert query_of(window) == {"store": "teahouse", "period": "7d", "bots": "include", "product": "green"}
 
 
-def test_another_table_is_shown_when_its_tab_is_chosen(window: Tab, shown: Shown) -> None:
+def test_only_the_table_of_the_chosen_tab_is_asked_for(window: Tab, shown: Shown) -> None:
+    found = shown.insights.breakdowns(scope_of(), ["device", "os"], 10)
+    devices = window.page.get_by_text(f"{len(found['device'].rows)} devices. Tick a row")
+    systems = window.page.get_by_text(f"{len(found['os'].rows)} systems. Tick a row")
     window.open("devices")
+    expect(devices).to_be_visible()
+    expect(systems).to_have_count(0)
     window.page.get_by_role("tab", name="Systems").click()
-    systems = shown.insights.breakdowns(scope_of(), ["os"], 10)["os"].rows
-    expect(window.page.get_by_text(f"{len(systems)} systems. Tick a row to filter by it.")).to_be_visible()
+    expect(systems).to_be_visible()
+    expect(devices).to_have_count(0)
 
 
 def test_a_picture_is_taken_of_a_page_on_a_phone(shown: Shown, tmp_path: Path) -> None:

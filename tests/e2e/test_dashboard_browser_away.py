@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -14,7 +16,7 @@ from marketplace.settings import Settings, Urls
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
 from ops.stack.ports import free_ports
-from tests.dashboard_kit import QUIET, SHOPS, dashboard, environment_of, save_stores, tab, teahouse_log
+from tests.dashboard_kit import QUIET, SHOPS, dashboard, environment_of, save_stores, service, tab, teahouse_log
 from tests.door import Door
 from tests.e2e.conftest import stores_saved
 from tests.insights_kit import empty_tables, fill
@@ -74,8 +76,12 @@ def test_a_dead_clickhouse_is_told_and_the_page_recovers_by_itself(browser: Brow
 def test_a_mongodb_that_is_away_is_told_and_the_page_comes_by_itself(
     browser: Browser, stack: Stack, tmp_path: Path
 ) -> None:
-    door, (_, _, query) = Door(stack.urls.mongo), stack.urls.mongo.rpartition("/")
-    with empty_tables(stack.urls.clickhouse) as clickhouse, stores_saved(stack, clickhouse.database):
+    _, _, query = stack.urls.mongo.rpartition("/")
+    with (
+        closing(Door(stack.urls.mongo)) as door,
+        empty_tables(stack.urls.clickhouse) as clickhouse,
+        stores_saved(stack, clickhouse.database),
+    ):
         environment = environment_of(
             stack, clickhouse.database, MARKETPLACE_MONGO_URL=f"mongodb://127.0.0.1:{door.port}/{query}"
         )
@@ -86,7 +92,23 @@ def test_a_mongodb_that_is_away_is_told_and_the_page_comes_by_itself(
                 expect(window.page.get_by_role("combobox", name="Store")).to_be_visible(timeout=40_000)
                 expect(window.page.get_by_text("cannot be read right now")).to_have_count(0)
             window.assert_sound()
-    door.close()
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_a_dashboard_that_is_looked_at_ends_when_it_is_asked_to(
+    browser: Browser, stack: Stack, database: str, tmp_path: Path, sign: signal.Signals
+) -> None:
+    port, log = free_ports(1)[0], tmp_path / "dashboard.log"
+    url = f"http://127.0.0.1:{port}"
+    environment = environment_of(stack, database, MARKETPLACE_DASHBOARD_PORT=str(port))
+    with service("dashboards", environment, log, f"{url}/_stcore/health") as process:
+        with tab(browser, url) as window:
+            window.page.goto(url)
+            expect(window.page.get_by_role("link", name="Overview")).to_be_visible()
+            process.send_signal(sign)
+            process.wait(10)
+        assert process.returncode in (0, -sign)
+    assert "Traceback" not in log.read_text()
 
 
 def test_without_any_store_it_says_how_to_make_one_and_shows_it_when_it_is_there(

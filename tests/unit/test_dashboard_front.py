@@ -15,11 +15,19 @@ from dashboards.front import Front, build, closure, front_page
 STREAMLITS = (b"text/html", b"<html>Streamlit's own</html>")
 
 
-def ask(path: str, method: str = "GET", answer: tuple[bytes, bytes] = STREAMLITS, status: int = 200) -> list[Message]:
+Headers = list[tuple[bytes, bytes]]
+
+
+def ask(
+    path: str, method: str = "GET", answer: tuple[bytes, bytes] = STREAMLITS, status: int = 200,
+    headers: Headers | None = None, passed: Headers | None = None,
+) -> list[Message]:  # fmt: skip
     """What a browser gets when the server behind the front page answers like this."""
     sent: list[Message] = []
 
     async def behind(scope: Scope, receive: Receive, send: Send) -> None:
+        if passed is not None:
+            passed.extend(scope["headers"])
         await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", answer[0])]})
         await send({"type": "http.response.body", "body": answer[1], "more_body": True})
         await send({"type": "http.response.body", "body": b""})
@@ -30,7 +38,8 @@ def ask(path: str, method: str = "GET", answer: tuple[bytes, bytes] = STREAMLITS
     async def send(message: Message) -> None:
         sent.append(message)
 
-    asyncio.run(Front(behind)({"type": "http", "method": method, "path": path}, receive, send))
+    asked = {"type": "http", "method": method, "path": path, "headers": headers or []}
+    asyncio.run(Front(behind)(asked, receive, send))
     return sent
 
 
@@ -59,6 +68,7 @@ def test_the_front_page_names_what_charts_and_tiles_are_drawn_with_and_only_what
         ("/", "HEAD", STREAMLITS, 200),
         ("/live/_stcore/health", "GET", STREAMLITS, 404),
         ("/_stcore/health", "GET", (b"text/plain", b"ok"), 200),
+        ("/media/report.html", "GET", STREAMLITS, 200),
         ("/static/js/none.js", "GET", (b"text/plain", b"?"), 404),
         ("/static/../../../../etc/passwd", "GET", (b"text/plain", b"?"), 404),
     ],
@@ -67,6 +77,19 @@ def test_all_else_is_left_to_streamlit(path: str, method: str, answer: tuple[byt
     start, body, end = ask(path, method, answer, status)
     assert (start["status"], start["headers"]) == (status, [(b"content-type", answer[0])])
     assert body["body"] + end["body"] == answer[1]
+
+
+def test_a_browser_that_still_holds_streamlits_page_gets_this_one() -> None:
+    passed: Headers = []
+    held = [(b"if-none-match", b'"1"'), (b"range", b"bytes=0-5"), (b"accept-encoding", b"gzip"), (b"cookie", b"a=b")]
+    ask("/", headers=held, passed=passed)
+    assert passed == [(b"cookie", b"a=b")]
+
+
+def test_an_error_that_comes_before_the_first_number_is_not_covered() -> None:
+    page = (front_page() or b"").decode()
+    (hidden_by,) = re.findall(r"body:has\((.*?)\) #waiting", page)
+    assert {'[data-testid="stMetric"]', '[data-testid="stException"]'} <= set(hidden_by.split(", "))
 
 
 def test_streamlits_files_come_from_memory_and_stay_in_the_browser() -> None:
