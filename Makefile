@@ -44,8 +44,8 @@ test: check browser ## everything that CI runs
 chaos: $(READY) ## the kill tests with many seeds
 	CHAOS_SEEDS=20 FLOOD=whole $(BIN)/pytest tests/chaos tests/contract/test_clicks_flood.py
 
-bench: $(READY)
-	@ls bench/bench_*.py >/dev/null 2>&1 && for file in bench/bench_*.py; do $(BIN)/python $$file; done || echo "no benchmark yet"
+bench: $(READY) ## the click flow beside its parts and its rivals, in one table; BENCH="--clicks 200000 --rounds 1" for a quick look
+	$(BIN)/python -m bench $(BENCH)
 
 screenshots: $(READY) browser ## pictures of a running demo's dashboard, into docs/images
 	$(BIN)/python -m ops.screenshots

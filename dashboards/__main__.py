@@ -1,6 +1,8 @@
 """``python -m dashboards``: serve the dashboard.
 
-``MARKETPLACE_DASHBOARD_HOST`` (127.0.0.1) and ``MARKETPLACE_DASHBOARD_PORT`` (8501) say where.
+``MARKETPLACE_DASHBOARD_HOST`` (127.0.0.1) and ``MARKETPLACE_DASHBOARD_PORT`` (8501) say where. Behind a proxy,
+``MARKETPLACE_DASHBOARD_NAMES`` lists the names under which it is reached, with commas; other names than local ones are
+refused, so that no page of another site can read the numbers.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ import gc
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -22,6 +24,7 @@ from dashboards import front
 from marketplace.settings import InvalidSettings, Settings
 
 _GOODBYE_SECONDS: Final = 3
+_BACKLOG: Final = 1_024
 _LIGHT: Final = {
     "primaryColor": "#4f46e5",
     "backgroundColor": "#ffffff",
@@ -92,20 +95,21 @@ def listen(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listening.bind(where)
+        listening.listen(_BACKLOG)
     except OSError:
         listening.close()
         raise
     return listening
 
 
-def serve(listening: socket.socket) -> None:
+def serve(listening: socket.socket, names: Collection[str]) -> None:
     """Serve until a signal."""
     import streamlit as st
 
     # The charts' library takes a second to import, which the first viewer should not wait for; nor for the first page.
     import_module("dashboards.panels")
     front.prepare()
-    app = st.App(Path(__file__).with_name("app.py"), middleware=[Middleware(front.Front)])
+    app = st.App(Path(__file__).with_name("app.py"), middleware=[Middleware(front.Front, names)])
     # What is there now stays; the collector needs not look at it again and again.
     gc.collect()
     gc.freeze()
@@ -128,6 +132,7 @@ def main() -> None:
     try:
         Settings.load(os.environ)
         host, port = address(os.environ)
+        names = os.environ.get("MARKETPLACE_DASHBOARD_NAMES", "")
     except InvalidSettings as error:
         sys.stderr.write(f"dashboard: {error}\n")
         sys.exit(4)
@@ -141,7 +146,7 @@ def main() -> None:
     # The names of options have dots; the loader's are those of command line flags.
     bootstrap.load_config_options({name.replace(".", "_"): value for name, value in options(host, port).items()})
     with listening:
-        serve(listening)
+        serve(listening, [name.strip() for name in names.split(",") if name.strip()])
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ _Answer = TypeVar("_Answer")
 
 MAX_HELD: Final = 2_000
 _THREADS: Final = 32
-"""All of them only wait for an answer; a part that hangs must not keep the others from being asked."""
+"""They only wait for answers."""
 
 
 class Answers:

@@ -8,12 +8,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Concatenate, Final, Generic, ParamSpec, TypeVar
+from typing import Concatenate, Final, Generic, Literal, ParamSpec, TypeVar
 
 import streamlit as st
 
 from connectors.analytics import Analytics
 from connectors.clickhouse import ClickHouse
+from connectors.errors import Unavailable
 from connectors.insights import Breakdown, Course, Insights, LiveEvent, LiveMinute, Outcomes, Row, Scope, VisitShape
 from connectors.insights.freshness import Completeness, Freshness
 from connectors.kafka.log_times import LogTimes
@@ -25,6 +26,9 @@ from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED
 
 _QUERY_SECONDS: Final = 20
+_PATIENCE_SECONDS: Final = 8.0
+Part = Literal["mongo", "clickhouse", "redis", "kafka"]
+PARTS: Final[tuple[Part, ...]] = ("mongo", "clickhouse", "redis", "kafka")
 _LIVE: Final = 1.0
 _MOMENT: Final = 2.0
 _WHILE: Final = 5.0
@@ -45,7 +49,7 @@ class Backend:
     insights: Insights
     tile: LiveTile
     freshness: Freshness
-    answers: Answers
+    answers: dict[Part, Answers]
 
 
 @st.cache_resource(show_spinner=False)
@@ -60,7 +64,8 @@ def backend() -> Backend:
         insights=Insights(clickhouse),
         tile=LiveTile(settings.urls.redis),
         freshness=Freshness(log, lambda: {part: offset for part, (offset, _) in analytics.applied().items()}),
-        answers=Answers(),
+        # One for each part, so that one that hangs does not keep the others from being asked.
+        answers={part: Answers() for part in PARTS},
     )
 
 
@@ -68,27 +73,32 @@ class Question(Generic[_Asked, _Answer]):
     """Something that can be asked of the backend: call it for the answer, or ``begin`` it and call it later.
 
     Args:
+        part: Who answers.
         seconds: How long an answer is shared.
         ask: The backend's way to answer; all that it is given can be hashed.
     """
 
-    def __init__(self, seconds: float, ask: Callable[Concatenate[Backend, _Asked], _Answer]) -> None:
-        self._seconds, self._ask = seconds, ask
+    def __init__(self, part: Part, seconds: float, ask: Callable[Concatenate[Backend, _Asked], _Answer]) -> None:
+        self._part, self._seconds, self._ask = part, seconds, ask
 
     def begin(self, *arguments: _Asked.args, **named: _Asked.kwargs) -> Future[_Answer]:
         """Ask without waiting, so that several questions are answered side by side."""
         found = backend()
         key = (self._ask, arguments, tuple(named.items()))
-        return found.answers.begin(key, self._seconds, partial(self._ask, found, *arguments, **named))
+        return found.answers[self._part].begin(key, self._seconds, partial(self._ask, found, *arguments, **named))
 
     def __call__(self, *arguments: _Asked.args, **named: _Asked.kwargs) -> _Answer:
         """The answer.
 
         Raises:
-            Unavailable: A part that is needed is away.
+            Unavailable: A part that is needed is away, or takes so long that it is better to say so: its answer is
+                waited for on, and there for who asks again.
             BadQuestion: There is no answer.
         """
-        return self.begin(*arguments, **named).result()
+        try:
+            return self.begin(*arguments, **named).result(_PATIENCE_SECONDS)
+        except TimeoutError as error:
+            raise Unavailable(f"{self._part} takes longer than {_PATIENCE_SECONDS:g} s to answer") from error
 
 
 def _stores(found: Backend) -> list[Store]:
@@ -139,15 +149,15 @@ def _outcomes(found: Backend, scope: Scope) -> Outcomes:
     return found.insights.outcomes(scope)
 
 
-stores = Question(_WHILE, _stores)
-course = Question(_MOMENT, _course)
-breakdowns = Question(_MOMENT, _breakdowns)
-heatmap = Question(_MOMENT, _heatmap)
-visits = Question(_MOMENT, _visits)
-first_day = Question(_MINUTE, _first_day)
-live_minutes = Question(_LIVE, _live_minutes)
-latest = Question(_LIVE, _latest)
-clicks_of_seconds = Question(_LIVE, _clicks_of_seconds)
-live_visitors = Question(_LIVE, _live_visitors)
-completeness = Question(_LIVE, _completeness)
-outcomes = Question(_MOMENT, _outcomes)
+stores = Question("mongo", _WHILE, _stores)
+course = Question("clickhouse", _MOMENT, _course)
+breakdowns = Question("clickhouse", _MOMENT, _breakdowns)
+heatmap = Question("clickhouse", _MOMENT, _heatmap)
+visits = Question("clickhouse", _MOMENT, _visits)
+first_day = Question("clickhouse", _MINUTE, _first_day)
+live_minutes = Question("clickhouse", _LIVE, _live_minutes)
+latest = Question("clickhouse", _LIVE, _latest)
+clicks_of_seconds = Question("clickhouse", _LIVE, _clicks_of_seconds)
+live_visitors = Question("redis", _LIVE, _live_visitors)
+completeness = Question("kafka", _LIVE, _completeness)
+outcomes = Question("clickhouse", _MOMENT, _outcomes)

@@ -20,6 +20,7 @@ Row = Mapping[str, Any]
 _FEW: Final = 3
 _DENSE: Final = 2
 _TICKS: Final = 10
+_STEPS: Final = {"hour": (1, 2, 3, 6, 12, 24), "day": (1, 2, 3, 7, 14), "month": (1, 2, 3, 6, 12)}
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,10 @@ def trend(points: Sequence[Point], metric: str, grain: str, compare: bool, days:
         days: The range's length.
     """
     settled = sum(not point.provisional for point in points)
-    dates, ticks, few = grain == "hour" and days > _DENSE, min(len(points), _TICKS), len(points) <= _FEW
+    dates, few = grain == "hour" and days > _DENSE, len(points) <= _FEW
+    step = _step(grain, len(points))
     return _chart(
-        specs.trend(metric, grain, compare, dates, ticks, few),
+        specs.trend(metric, grain, compare, dates, step, few),
         [
             {
                 "at": point.wall.isoformat() + "Z",
@@ -69,6 +71,12 @@ def trend(points: Sequence[Point], metric: str, grain: str, compare: bool, days:
         ],
         {"settled": pa.int64(), "growing": pa.int64(), "before": pa.int64()},
     )
+
+
+def _step(grain: str, buckets: int) -> int:
+    """Buckets between two ticks, so that there are not too many."""
+    steps = _STEPS[grain]
+    return next((step for step in steps if buckets <= step * _TICKS), steps[-1])
 
 
 def heatmap(cells: Mapping[tuple[int, int], int], metric: str) -> Chart:

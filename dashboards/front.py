@@ -10,12 +10,15 @@ from __future__ import annotations
 import logging
 import mimetypes
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
@@ -47,14 +50,21 @@ class Front:
     A first visit asks for more than a hundred of them.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, names: Collection[str] = ()) -> None:
+        self._app, self._names = app, frozenset(names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http" or scope["method"] != "GET":
+        if scope["type"] in ("http", "websocket") and not is_ours(Headers(scope=scope), self._names):
+            await _refuse(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._app(_from_here(scope), receive, send)
+        elif scope["type"] != "http" or scope["method"] != "GET":
             await self._app(scope, receive, send)
-            return
+        else:
+            await self._get(scope, receive, send)
+
+    async def _get(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"].startswith(_STATIC):
             await self._serve_file(scope["path"].removeprefix(_STATIC), scope, receive, send)
         elif scope["path"].startswith(_NO_PAGES):
@@ -65,7 +75,7 @@ class Front:
     async def _serve_file(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
         found = _file(name)
         if found is None:
-            await self._app(scope, receive, send)
+            await PlainTextResponse("there is no such file\n", 404)(scope, receive, send)
             return
         kind, body = found
         headers = _headers(kind, body, "public, immutable, max-age=31536000")
@@ -92,6 +102,62 @@ class Front:
                 await send(message)
 
         await self._app(scope, receive, sent)
+
+
+def is_ours(headers: Headers, names: Collection[str]) -> bool:
+    """Whether a request is meant for this server and comes from its own pages.
+
+    A page of any site can open a connection to an address of this machine, and can have its own name lead here. An
+    address in place of a name cannot be made to lead elsewhere; names are believed when they are given, or local.
+
+    Args:
+        headers: Of the request.
+        names: Names under which the dashboard is reached, as behind a proxy.
+    """
+    host = headers.get("host", "")
+    if not _is_known(host, names):
+        return False
+    origin = headers.get("origin")
+    if origin is None:
+        return True
+    netloc = urlsplit(origin).netloc
+    return netloc == host or _hostname(netloc) in names
+
+
+def _from_here(scope: Scope) -> Scope:
+    """The scope with an origin that Streamlit takes for its own; for others it asks the internet who it is."""
+    headers = Headers(scope=scope)
+    if "origin" not in headers:
+        return scope
+    others = [pair for pair in scope["headers"] if pair[0] != b"origin"]
+    return {**scope, "headers": [*others, (b"origin", f"http://{headers['host']}".encode("latin-1"))]}
+
+
+def _is_known(host: str, names: Collection[str]) -> bool:
+    name = _hostname(host)
+    if name in names or name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _hostname(netloc: str) -> str:
+    try:
+        return urlsplit(f"//{netloc}").hostname or ""
+    except ValueError:
+        return ""
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    text = "The dashboard does not answer to this name. MARKETPLACE_DASHBOARD_NAMES says which ones it has.\n"
+    await PlainTextResponse(text, 403)(scope, receive, send)
 
 
 def _headers(kind: str, body: bytes, caching: str) -> list[tuple[bytes, bytes]]:

@@ -43,7 +43,7 @@ def show(known: list[Store], view: View, days: Range, today: date, choices: Coll
         if "days" in choices:
             _choice("Days", "period", [*PERIODS, CUSTOM], view.period, _period_label, width=190)
         if "days" in choices and view.custom is not None:
-            _calendar(days, today)
+            _calendar(view.store, days, today)
         if "bots" in choices:
             _choice("Who", "bots", list(BOTS), view.bots, BOTS.__getitem__, width=190)
         if "compare" in choices:
@@ -57,11 +57,11 @@ def show(known: list[Store], view: View, days: Range, today: date, choices: Coll
     _chips(view if "filters" in choices else replace(view, filters=()))
 
 
-def _calendar(days: Range, today: date) -> None:
+def _calendar(store: str, days: Range, today: date) -> None:
     # A click on a first day is told before the last one is known; to set the choice anew then would forget it.
     state = st.session_state
-    if len(state.get("custom", ())) != 1 or state.get("custom-begun-at") != days:
-        state["custom"], state["custom-begun-at"] = (days.first, days.last), days
+    if len(state.get("custom", ())) != 1 or state.get("custom-begun-at") != (store, days):
+        state["custom"], state["custom-begun-at"] = (days.first, days.last), (store, days)
     last = max(today, days.last)
     earliest = min(days.first, last - timedelta(days=MAX_DAYS - 1))
     st.date_input("From and to", key="custom", min_value=earliest, max_value=last, on_change=_set_custom, width=240)
@@ -83,7 +83,7 @@ def _period_label(period: str) -> str:
 
 def _set(name: str, value: str) -> None:
     if name == "period":
-        custom = st.session_state["frame"].days if value == CUSTOM else None
+        custom = _bounded(st.session_state["frame"].days) if value == CUSTOM else None
         change(partial(replace, period=value, custom=custom))
     elif name == "store":
         # Another store has other products and campaigns; a filter from here would show nothing there.
@@ -95,9 +95,12 @@ def _set(name: str, value: str) -> None:
 def _set_custom() -> None:
     chosen = st.session_state["custom"]
     if len(chosen) == 2:
-        first, last = chosen
-        longest = max(first, last - timedelta(days=MAX_DAYS - 1))
-        change(partial(replace, period=CUSTOM, custom=Range(longest, last)))
+        change(partial(replace, period=CUSTOM, custom=_bounded(Range(*chosen))))
+
+
+def _bounded(days: Range) -> Range:
+    """The last days of a range that an address would not take."""
+    return replace(days, first=max(days.first, days.last - timedelta(days=MAX_DAYS - 1)))
 
 
 def _set_compare() -> None:
@@ -120,4 +123,4 @@ def _chips(view: View) -> None:
 
 def plain(text: str) -> str:
     """Text that Markdown leaves as it is."""
-    return "".join(f"\\{char}" if char in "\\`*_{}[]()#+-.!|~:$<>" else char for char in text)
+    return "".join(f"\\{char}" if char in "\\`*_{}[]()#+-.!|~:$<>&" else char for char in text)

@@ -20,6 +20,8 @@ from dashboards.shell import Frame, pick
 from dashboards.view import METRICS
 
 TOP: Final = 9
+OF_THE_VISITOR: Final = frozenset({"country", "city", "browser", "os", "device"})
+"""Dimensions whose value is the same for all clicks of a session."""
 _UNCHANGED: Final = 0.005
 Groups = Sequence[tuple[str, Sequence[str], str]]
 """For each card its title, its dimensions, and what they are ordered by."""
@@ -72,8 +74,10 @@ def key_numbers(frame: Frame) -> Numbers:
             grown = words.change(getattr(now, tile.name), getattr(then, tile.name)) if then else None
             st.metric(
                 tile.label,
-                tile.text(now),
-                delta=None if grown is None or abs(grown) < _UNCHANGED else f"{grown:+.0%}",
+                tile.text(now) if told(frame, tile.name) else words.NOTHING,
+                delta=None
+                if grown is None or not told(frame, tile.name) or abs(grown) < _UNCHANGED
+                else f"{grown:+.0%}",
                 delta_color=tile.color,
                 border=True,
                 help=words.DEFINITIONS[tile.name] + (f" {words.exactness(now)}" if tile.name == "visitors" else ""),
@@ -81,9 +85,14 @@ def key_numbers(frame: Frame) -> Numbers:
     return now
 
 
+def told(frame: Frame, name: str) -> bool:
+    """Whether a number means something under the filters: clicks and sessions must be chosen by the same thing."""
+    return name != "clicks_per_session" or all(dimension in OF_THE_VISITOR for dimension, _ in frame.view.filters)
+
+
 def whole_shop(frame: Frame) -> str:
     """What to add to a number that no choice but the store's changes, where there are such choices."""
-    return " (whole shop)" if frame.view.filters or frame.view.bots != "exclude" else ""
+    return ", all" if frame.view.filters or frame.view.bots != "exclude" else ""
 
 
 def _live_tile(frame: Frame) -> None:
@@ -94,8 +103,15 @@ def _live_tile(frame: Frame) -> None:
     st.metric("Live now" + whole_shop(frame), live, border=True, help=words.DEFINITIONS["live"])
 
 
-def freshness(frame: Frame) -> None:
-    """Until when the numbers are complete."""
+def comparison(frame: Frame) -> str:
+    """Why nothing is compared although that is asked for; empty where it is, or is not."""
+    if not frame.view.compare or frame.compares:
+        return ""
+    return "There are no numbers of the whole period before, so nothing is compared."
+
+
+def freshness(frame: Frame, hint: str = "") -> None:
+    """Until when the numbers are complete; a hint on what to see of that."""
     try:
         complete = backend.completeness()
     except Unavailable:
@@ -108,8 +124,7 @@ def freshness(frame: Frame) -> None:
     day = "" if wall.date() == frame.wall.date() else f"{wall:%a} {wall.day} {wall:%b} "
     waiting = f", {complete.waiting:,} events still to be counted" if complete.waiting else ""
     st.caption(
-        f":material/check_circle: Complete until **{day}{wall:%H:%M:%S}** ({frame.store.timezone}){waiting}. "
-        "Dotted lines are still growing."
+        f":material/check_circle: Complete until **{day}{wall:%H:%M:%S}** ({frame.store.timezone}){waiting}. {hint}"
     )
 
 
@@ -119,7 +134,8 @@ def trend(frame: Frame, totals: Numbers) -> None:
     offered = {name: GRAINS[name] for name in GRAINS if name in grains(frame.days)}
     with st.container(horizontal=True, horizontal_alignment="distribute"):
         metric = _segments("metric", METRICS, frame.view.metric, frame)
-        _segments("grain", offered, by, frame)
+        if len(offered) > 1:
+            _segments("grain", offered, by, frame)
     try:
         until = backend.completeness().until
     except Unavailable:

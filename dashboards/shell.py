@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 REFRESH_SECONDS: Final = 5
 _AWAY_SECONDS: Final = 3
+_FIRST_DAY_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ def draw(page: Callable[[], None], choices: Collection[str] = header.ALL_CHOICES
     days = view.range(today, first_ever)
     st.session_state["frame"] = Frame(view, store, zone, days, now, today, first_ever)
     header.show(known, view, days, today, choices)
+    _say_odd(view, store)
     st.fragment(guarded(page), run_every=REFRESH_SECONDS)()
 
 
@@ -124,9 +126,7 @@ def _view(known: list[Store]) -> View:
     state, query = st.session_state, st.query_params.to_dict()
     if "view" not in state or (query and query != state.get("written")):
         state["view"], odd = from_query(query, [store.slug for store in known])
-        if odd:
-            text = f"Left out of the address, because there is no such choice: {header.plain(', '.join(odd))}"
-            st.toast(text, icon=":material/info:")
+        state["odd"] = (odd, state["view"])
     view: View = state["view"]
     if view.store not in {store.slug for store in known}:
         view = state["view"] = replace(view, store=known[0].slug)
@@ -137,10 +137,23 @@ def _view(known: list[Store]) -> View:
     return view
 
 
+def _say_odd(view: View, store: Store) -> None:
+    """What of the address made no sense, until something else is looked at: the numbers may be another shop's."""
+    odd, of = st.session_state.get("odd", ((), None))
+    if odd and of == view:
+        # As code: nothing in it becomes a link or a picture.
+        told = ", ".join(f"`{text.replace('`', '')}`" for text in odd)
+        st.info(
+            f"Left out of the address, because there is no such choice: {told}. This is {header.plain(store.title)}.",
+            icon=":material/info:",
+        )
+
+
 def _first_day(store: Store, zone: ZoneInfo) -> date | None:
     try:
-        first = backend.first_day(Scope(store.slug, zone))
-    except (Unavailable, Refused):
+        # It decides what can be compared, which the choices above the numbers should not wait for.
+        first = backend.first_day.begin(Scope(store.slug, zone)).result(_FIRST_DAY_SECONDS)
+    except (Unavailable, Refused, TimeoutError):
         return None
     return first.date() if first is not None else None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import altair as alt
 
@@ -14,6 +14,7 @@ WEEK: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 _WORLD: Final = "app/static/world.json"
 _FORMATS: Final = {"hour": "%H:%M", "day": "%-d %b", "month": "%b %Y"}
+_INTERVALS: Final[dict[str, Literal["hour", "day", "month"]]] = {"hour": "hour", "day": "day", "month": "month"}
 _LINE_HEIGHT: Final = 300
 _LINE_WIDTH: Final = 2.2
 _AGO: Final = "datum.value == 0 ? 'now' : '-' + datum.value + ' min'"
@@ -27,7 +28,7 @@ _ROWS: Final = alt.NamedData(ROWS)
 
 
 @cache
-def trend(metric: str, grain: str, compare: bool, dates: bool, ticks: int, few: bool) -> Spec:
+def trend(metric: str, grain: str, compare: bool, dates: bool, step: int, few: bool) -> Spec:
     """A line over time.
 
     Args:
@@ -35,13 +36,14 @@ def trend(metric: str, grain: str, compare: bool, dates: bool, ticks: int, few: 
         grain: Of the buckets.
         compare: Whether there is a line behind it.
         dates: Whether hours need their day.
-        ticks: The most on the axis of time.
+        step: Buckets from one tick of the axis of time to the next.
         few: So few points that each is marked.
     """
     x = alt.X(
         "at:T", scale=alt.Scale(type="utc"), title=None,
         axis=alt.Axis(
-            format="%-d %b %H:%M" if dates else _FORMATS[grain], grid=False, labelOverlap=True, tickCount=ticks
+            format="%-d %b %H:%M" if dates else _FORMATS[grain], grid=False, labelOverlap=True,
+            tickCount=alt.TimeIntervalStep(interval=_INTERVALS[grain], step=step),
         ),
     )  # fmt: skip
     base = alt.Chart(_ROWS).encode(x)
@@ -58,7 +60,9 @@ def trend(metric: str, grain: str, compare: bool, dates: bool, ticks: int, few: 
 
 
 def _y(name: str) -> alt.Y:
-    return alt.Y(f"{name}:Q", title=None, axis=alt.Axis(tickCount=4, format="~s", domain=False, ticks=False))
+    return alt.Y(
+        f"{name}:Q", title=None, axis=alt.Axis(tickCount=4, tickMinStep=1, format="~s", domain=False, ticks=False)
+    )
 
 
 def _pointed_at(base: alt.Chart, metric: str, compare: bool) -> list[alt.Chart]:

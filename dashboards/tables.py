@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -13,7 +14,9 @@ import streamlit as st
 
 from connectors.insights import Breakdown, Row
 from dashboards import backend, words
+from dashboards.header import change
 from dashboards.shell import Frame, pick
+from dashboards.steady import keep
 
 MAX_ROWS: Final = 10_000
 CSV_COLUMNS: Final = (
@@ -24,7 +27,8 @@ CSV_COLUMNS: Final = (
 def to_csv(breakdown: Breakdown) -> str:
     """The table for a spreadsheet: exact numbers, not rounded ones, and the stored values, not their labels."""
     out = io.StringIO()
-    writer = csv.writer(out)
+    # Quoted, whatever a spreadsheet takes for the end of a column.
+    writer = csv.writer(out, quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow((breakdown.dimension, *CSV_COLUMNS))
     for row in breakdown.rows:
         writer.writerow((_safe(row.value), *(getattr(row.numbers, name) for name in CSV_COLUMNS)))
@@ -33,26 +37,28 @@ def to_csv(breakdown: Breakdown) -> str:
 
 def begin(frame: Frame, dimensions: Sequence[str], order: str = "visitors") -> None:
     """Ask for what :func:`show_tables` will draw."""
-    backend.breakdowns.begin(frame.scope, ((_opened(dimensions), order),), MAX_ROWS)
+    backend.breakdowns.begin(frame.scope, ((_opened(frame, dimensions), order),), MAX_ROWS)
 
 
 def show_tables(frame: Frame, dimensions: Sequence[str], order: str = "visitors") -> None:
     """A table of each dimension, one at a time; the others are not asked for."""
-    opened = _opened(dimensions)
-    tabs = st.tabs([words.PLURALS[name] for name in dimensions], key=_tabs(dimensions), on_change="rerun")
-    for tab, name in zip(tabs, dimensions, strict=True):
+    opened = _opened(frame, dimensions)
+    labels = {words.PLURALS[name]: name for name in dimensions}
+    key = f"tabs-{dimensions[0]}"
+    st.session_state[key] = words.PLURALS[opened]
+
+    def turned() -> None:
+        change(partial(replace, table=labels[st.session_state[key]]))
+        st.session_state["redraw"] = True
+
+    for tab, name in zip(st.tabs(list(labels), key=key, on_change=turned), dimensions, strict=True):
         if name == opened:
             with tab:
                 _table(frame, backend.breakdowns(frame.scope, ((name, order),), MAX_ROWS)[name], order)
 
 
-def _tabs(dimensions: Sequence[str]) -> str:
-    return f"tabs-{dimensions[0]}"
-
-
-def _opened(dimensions: Sequence[str]) -> str:
-    label = st.session_state.get(_tabs(dimensions))
-    return next((name for name in dimensions if words.PLURALS[name] == label), dimensions[0])
+def _opened(frame: Frame, dimensions: Sequence[str]) -> str:
+    return frame.view.table if frame.view.table in dimensions else dimensions[0]
 
 
 def _table(frame: Frame, found: Breakdown, order: str) -> None:
@@ -61,25 +67,24 @@ def _table(frame: Frame, found: Breakdown, order: str) -> None:
         st.info(f"No {words.PLURALS[dimension].lower()} in these days.", icon=":material/hourglass_empty:")
         return
     key = f"table-{dimension}"
-    # A refresh may bring another order; a selection by position would then point at another value.
-    version = st.session_state.setdefault(f"{key}-version", 0)
+    steady, rows = keep(st.session_state.get(key), (frame.scope, order), found.rows)
+    st.session_state[key] = steady
 
     def selected() -> None:
-        rows = st.session_state[f"{key}-{version}"]["selection"]["rows"]
-        st.session_state[f"{key}-version"] = version + 1
-        if rows:
-            pick(dimension)(st.session_state[f"{key}-values"][rows[0]])
+        chosen = st.session_state[f"{key}-{steady.version}"]["selection"]["rows"]
+        st.session_state[key] = steady.cleared()
+        if chosen:
+            pick(dimension)(steady.values[chosen[0]])
 
-    st.session_state[f"{key}-values"] = [row.value for row in found.rows]
     st.dataframe(
-        drawn(dimension, found.rows, order),
-        key=f"{key}-{version}",
+        drawn(dimension, rows, order),
+        key=f"{key}-{steady.version}",
         hide_index=True,
         placeholder="",
         on_select=selected,
         selection_mode="single-row",
         column_config=_columns(dimension),
-        height=min(560, 38 + 35 * len(found.rows)),
+        height=min(560, 38 + 35 * len(rows)),
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
@@ -92,7 +97,8 @@ def _table(frame: Frame, found: Breakdown, order: str) -> None:
             on_click="ignore",
         )
         more = f"the {MAX_ROWS:,} largest of more" if found.more else f"{len(found.rows):,}"
-        st.caption(f"{more} {words.PLURALS[dimension].lower()}. Tick a row to filter by it.")
+        names = words.LABELS if len(found.rows) == 1 else words.PLURALS
+        st.caption(f"{more} {names[dimension].lower()}. Tick a row to filter by it.")
 
 
 def drawn(dimension: str, rows: Sequence[Row], order: str) -> pa.Table:
@@ -102,22 +108,19 @@ def drawn(dimension: str, rows: Sequence[Row], order: str) -> pa.Table:
     most = max(orders, default=0) or 1
     columns: dict[str, Any] = {
         dimension: [words.value_label(dimension, row.value) for row in rows],
+        **{name: [getattr(number, name) for number in numbers] for name in ("visitors", "sessions", "clicks")},
         "share": [count / most for count in orders],
-        "visitors": [number.visitors for number in numbers],
+        "error": pa.array([number.visitors_error or None for number in numbers], pa.float64()),
+        "bounced": pa.array(
+            [None if number.bounce_rate is None else 100 * number.bounce_rate for number in numbers], pa.float64()
+        ),
+        "length": [words.duration(number.session_seconds) for number in numbers],
     }
+    # The number that the rows are ordered by stands first, with its bar: a narrow screen shows little more.
+    shown = [dimension, order, "share", *(name for name in ("visitors", "sessions", "clicks") if name != order)]
     if any(number.visitors_error for number in numbers):
-        columns["error"] = pa.array([number.visitors_error or None for number in numbers], pa.float64())
-    return pa.table(
-        columns
-        | {
-            "sessions": [number.sessions for number in numbers],
-            "clicks": [number.clicks for number in numbers],
-            "bounced": pa.array(
-                [None if number.bounce_rate is None else 100 * number.bounce_rate for number in numbers], pa.float64()
-            ),
-            "length": [words.duration(number.session_seconds) for number in numbers],
-        }
-    )
+        shown.insert(shown.index("visitors") + 1, "error")
+    return pa.table({name: columns[name] for name in (*shown, "bounced", "length")})
 
 
 def _columns(dimension: str) -> dict[str, Any]:

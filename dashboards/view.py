@@ -30,6 +30,7 @@ class View:
         bots: A name of ``BOTS``.
         grain: Empty for the one that fits the range.
         metric: A name of ``METRICS``.
+        table: The dimension whose table is open, on pages that have it; empty for each page's first.
         filters: Dimension and value, in the order of the registry.
     """
 
@@ -40,6 +41,7 @@ class View:
     bots: str = "exclude"
     grain: str = ""
     metric: str = "visitors"
+    table: str = ""
     filters: tuple[tuple[str, str], ...] = ()
 
     def range(self, today: date, first_ever: date | None) -> Range:
@@ -74,7 +76,7 @@ def to_query(view: View) -> dict[str, str]:
         query |= {"from": view.custom.first.isoformat(), "to": view.custom.last.isoformat()}
     elif view.period != usual.period:
         query["period"] = view.period
-    for name in ("bots", "grain", "metric"):
+    for name in ("bots", "grain", "metric", "table"):
         if getattr(view, name) != getattr(usual, name):
             query[name] = getattr(view, name)
     if not view.compare:
@@ -110,6 +112,7 @@ def from_query(query: Mapping[str, str], stores: Iterable[str]) -> tuple[View, l
         bots=choice("bots", BOTS, "exclude"),
         grain=choice("grain", (*GRAINS, ""), ""),
         metric=choice("metric", METRICS, "visitors"),
+        table=choice("table", (*FILTERS, ""), ""),
         filters=tuple((name, query[name]) for name in FILTERS if name in query and len(query[name]) <= MAX_VALUE),
     )
     odd += [f"{name}=… (too long)" for name in FILTERS if len(query.get(name, "")) > MAX_VALUE]

@@ -46,7 +46,9 @@ DEFINITIONS: Final = {
     "clicks": "Page views and clicks by people; double clicks within 2 seconds count once.",
     "bounce_rate": "Sessions with a single click, of all sessions.",
     "session_seconds": "From a session's first click to its last, on average; a session of one click has no length.",
-    "clicks_per_session": "Clicks for each session, on average.",
+    "clicks_per_session": "Clicks for each session, on average. Not told under filters by source, page or product: "
+    "they choose clicks by what each one was, and sessions by how they began.",
+    "last_minute": "Clicks of the last 60 seconds.",
     "live": "Visitors who did something in the last 5 minutes.",
 }
 

@@ -40,7 +40,10 @@ def show() -> None:
     found = backend.outcomes(frame.scope)
     received, outcomes, notes = found.received, Counter(found.outcomes), Counter(found.notes)
     if not received:
-        st.info("Nothing was received in these days.", icon=":material/hourglass_empty:")
+        st.info(
+            "Nothing was received in these days. Imported history is accounted for on the day on which it arrived.",
+            icon=":material/hourglass_empty:",
+        )
         return
     panels.freshness(frame)
     _table(received, outcomes)
@@ -70,7 +73,7 @@ def _table(received: int, outcomes: Counter[str]) -> None:
         hide_index=True,
         key="outcomes",
         column_config={
-            "outcome": st.column_config.TextColumn("What became of it", width="small"),
+            "outcome": st.column_config.TextColumn("What became of it", width=140),
             "events": st.column_config.NumberColumn("Events", format="localized", width="small"),
             "share": st.column_config.ProgressColumn("Share", format="percent", min_value=0, max_value=1),
             "what": st.column_config.TextColumn("What that means", width="large"),

@@ -25,6 +25,7 @@ def _moment() -> None:
     try:
         minutes = backend.live_minutes(scope)
         recent = backend.clicks_of_seconds(scope, _RECENT_SECONDS)
+        last_minute = backend.clicks_of_seconds(scope, 60)
         events = backend.latest(scope)
     except Unavailable:
         st.warning("ClickHouse does not answer. This page tries again.", icon=":material/cloud_off:")
@@ -40,17 +41,15 @@ def _moment() -> None:
             border=True,
             help=words.DEFINITIONS["live"],
         )
-        st.metric("Clicks in the last minute", words.count(_last_minute(minutes)), border=True)
+        st.metric(
+            "Clicks in the last minute", words.count(last_minute), border=True, help=words.DEFINITIONS["last_minute"]
+        )
         st.metric(f"Clicks per second, last {_RECENT_SECONDS} s", f"{recent / _RECENT_SECONDS:.1f}", border=True)
     panels.freshness(frame)
     with st.container(border=True):
         st.markdown("**Clicks by minute, last 30 minutes**")
         panels.draw(charts.minutes(_minutes(frame, minutes)), "minutes", "Clicks of the last 30 minutes")
     _feed(frame, events)
-
-
-def _last_minute(minutes: Sequence[LiveMinute]) -> int:
-    return sum(minute.clicks for minute in minutes[-2:-1])
 
 
 def _minutes(frame: shell.Frame, minutes: Sequence[LiveMinute]) -> list[dict[str, object]]:
@@ -75,7 +74,10 @@ def _feed(frame: shell.Frame, events: Sequence[LiveEvent]) -> None:
             [_line(frame, event) for event in events],
             hide_index=True,
             key="feed",
-            column_config={"when": st.column_config.TextColumn("When", width="small")},
+            column_config={
+                name: st.column_config.TextColumn(name.capitalize(), width="small" if name == "when" else None)
+                for name in ("when", "what", "page", "where", "with", "from")
+            },
         )
 
 

@@ -17,6 +17,6 @@ def show() -> None:
     frame = shell.current()
     panels.begin(frame, GROUPS)
     totals = panels.key_numbers(frame)
-    panels.freshness(frame)
+    panels.freshness(frame, f"Dotted lines are still growing. {panels.comparison(frame)}")
     panels.trend(frame, totals)
     panels.top_lists(frame, GROUPS)

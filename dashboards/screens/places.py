@@ -31,12 +31,14 @@ def show() -> None:
 def _map(frame: shell.Frame) -> None:
     found = backend.breakdowns(frame.scope, _COUNTRIES, tables.MAX_ROWS)["country"]
     chart = charts.world([_country(row, frame.view.metric) for row in found.rows if row.value], _metric(frame), _PICKED)
+    counted = {row.value for row in found.rows}
     # A selection outlives its filter in the browser; a new key forgets it.
     key = f"world-{frame.view.value_of('country') or ''}"
 
     def picked() -> None:
         chosen = st.session_state[key]["selection"].get(_PICKED) or []
-        if chosen:
+        # Countries without numbers can be clicked as well, and have nothing to show.
+        if chosen and chosen[0]["id"] in counted:
             shell.pick("country")(str(chosen[0]["id"]))
 
     st.vega_lite_chart(

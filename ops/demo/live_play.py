@@ -163,7 +163,7 @@ class LivePlay:
         company, say, slug = self._company, self._narrator.say, self._opened[0].store.slug
         urls, collector = company.settings.urls, company.collector.url
         say("")
-        say(f"  dashboard   {self._dashboard}")
+        say(f"  dashboard   {self._dashboard}/?store={slug}")
         say(f"  shop page   {collector}/shop/{slug}   click there, and see it on the dashboard")
         say(f"  collector   {collector}")
         say(f"  Kafka {urls.kafka}   ClickHouse {urls.clickhouse}   Redis {urls.redis}")

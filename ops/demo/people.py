@@ -140,12 +140,12 @@ class Crowd:
 
     def stroll(self, person: Person, start_ms: int, steps: int, pause_seconds: float = 25.0) -> Visit:
         """So many events of a person, the first with a referrer, with pauses of that length on average."""
-        moments, at_ms, page = [], start_ms, ""
+        moments, at_ms, page, before = [], start_ms, "", ""
         for step in range(steps):
             if step:
                 at_ms += int(2_100 + self._rng.expovariate(1 / (pause_seconds * 1000)))
-            event = self._landing() if step == 0 else self._next(page)
-            page = event["url"]
+            event = self._landing() if step == 0 else self._next(page, before)
+            page, before = event["url"], event.get("referrer", "")
             moments.append(Moment(at_ms, event))
         if person.visitor_id is not None:
             for moment in moments:
@@ -177,10 +177,13 @@ class Crowd:
         event["url"] += f"?{campaign.query.format(n=self._rng.randrange(10_000))}"
         return {**event, "referrer": campaign.referrer} if campaign.referrer else event
 
-    def _next(self, page: str) -> dict[str, Any]:
+    def _next(self, page: str, before: str) -> dict[str, Any]:
+        """A click on the page, which tells where the page was come from as the snippet does, or another page."""
         rng = self._rng
         if rng.random() < 0.4:
             event = self.event(type="click", url=page, target=rng.choice(_TARGETS))
+            if before:
+                event["referrer"] = before
             if "/products/" in page:
                 event["product"] = page.partition("#")[0].partition("?")[0].rpartition("/")[2]
             return event

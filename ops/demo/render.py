@@ -18,7 +18,7 @@ _TITLE: Final[dict[str, Any]] = {"title_justify": "left", "title_style": "bold"}
 
 def show(summary: Summary, console: Console) -> None:
     """Print the summary."""
-    parts: list[RenderableType] = [_stores(summary.stores), _ledger(summary), _facts(summary)]
+    parts: list[RenderableType] = [_stores(summary.stores, bool(summary.oracle)), _ledger(summary), _facts(summary)]
     console.print(Group(*(Padding(part, (1, 0, 0, 1)) for part in parts)))
     console.print()
 
@@ -29,15 +29,22 @@ def make_console() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=_WIDTH)
 
 
-def _stores(stores: list[StoreNumbers]) -> Table:
+def _stores(stores: list[StoreNumbers], checked: bool) -> Table:
+    """The stores' numbers; what the read models show beside them where it was waited for."""
     table = Table(box=None, pad_edge=False, header_style="dim", title="Stores", **_TITLE)
     table.add_column("store", no_wrap=True, overflow="fold")
     table.add_column("time zone", style="dim", no_wrap=True)
-    for name in ("clicks", "visitors this month", "sessions", "bounce", "bots", "in Mongo", "today, Redis"):
+    for name in (
+        "clicks",
+        "visitors this month",
+        "sessions",
+        "bounce",
+        "bots",
+        *(("in Mongo", "today, Redis") if checked else ()),
+    ):
         table.add_column(name, justify="right")
     for store in stores:
         about = f" ±{store.visitors_error:,.0f}" if store.visitors_error else ""
-        same = store.mongo.get("clicks") == store.clicks
         table.add_row(
             store.store,
             store.timezone,
@@ -46,10 +53,15 @@ def _stores(stores: list[StoreNumbers]) -> Table:
             f"{store.sessions:,}",
             f"{store.bounces / store.sessions:.0%}" if store.sessions else "",
             f"{store.bot_clicks:,}",
-            Text(f"{store.mongo.get('clicks', 0):,}", style="green" if same else "red"),
-            f"{store.redis.get('clicks', 0):,}",
+            *(_read_models(store) if checked else ()),
         )
     return table
+
+
+def _read_models(store: StoreNumbers) -> tuple[Text, str]:
+    same = store.mongo.get("clicks") == store.clicks
+    in_mongo = Text(f"{store.mongo.get('clicks', 0):,}", style="green" if same else "red")
+    return in_mongo, f"{store.redis.get('clicks', 0):,}"
 
 
 def _ledger(summary: Summary) -> Table:

@@ -155,9 +155,42 @@ def test_a_shared_address_shows_the_same_to_somebody_else(browser: Browser, show
 
 def test_an_address_that_makes_no_sense_shows_the_usual_view_and_says_what_was_left_out(window: Tab) -> None:
     window.open("", "store=nobody&period=eternity&bots=%27&metric=money&from=x")
-    toast = window.page.get_by_test_id("stToast")
-    expect(toast).to_contain_text("store=nobody")
-    expect(toast).to_contain_text("period=eternity")
+    told = window.page.get_by_text("Left out of the address")
+    expect(told).to_contain_text("store=nobody")
+    expect(told).to_contain_text("period=eternity")
+    window.page.get_by_role("combobox", name="Days").click()
+    window.page.get_by_role("option", name="Last 7 days").click()
+    expect(told).to_have_count(0)
+
+
+def test_what_was_left_out_of_an_address_is_no_link(window: Tab) -> None:
+    window.open("", "store=https://evil.example/x&period=a@evil.example")
+    expect(window.page.get_by_text("Left out of the address")).to_contain_text("https://evil.example/x")
+    expect(window.page.locator("a[href*=evil]")).to_have_count(0)
+
+
+def test_the_open_table_is_part_of_the_address(window: Tab) -> None:
+    window.open("devices", "store=teahouse")
+    window.page.get_by_role("tab", name="Systems").click()
+    window.page.wait_for_url("**table=os*")
+    window.page.reload()
+    window.wait_drawn()
+    expect(window.page.get_by_role("tab", name="Systems")).to_have_attribute("aria-selected", "true")
+
+
+def test_a_table_gives_its_texts_away_only_where_a_spreadsheet_does_not_run_them(window: Tab) -> None:
+    window.open("products")
+    window.page.get_by_test_id("stDataFrame").hover()
+    toolbar = window.page.get_by_test_id("stElementToolbar").last
+    expect(toolbar.get_by_role("button", name="Search")).to_be_visible()
+    expect(toolbar.get_by_role("button", name="Download as CSV")).to_be_hidden()
+
+
+def test_clicks_a_session_are_not_told_where_clicks_and_sessions_are_chosen_by_different_things(window: Tab) -> None:
+    window.open("", "store=teahouse&product=green")
+    expect(window.metric("Clicks a session")).to_have_text("\N{EN DASH}")
+    window.open("", "store=teahouse&device=mobile")
+    expect(window.metric("Clicks a session")).not_to_have_text("\N{EN DASH}")
 
 
 def test_a_page_that_was_made_up_to_run_a_script_is_text(window: Tab) -> None:

@@ -6,11 +6,12 @@ import socket
 from pathlib import Path
 
 import pytest
+from starlette.datastructures import Headers as StarletteHeaders
 from starlette.types import Message, Receive, Scope, Send
 
 from dashboards import front
 from dashboards.__main__ import listen
-from dashboards.front import Front, build, closure, front_page
+from dashboards.front import Front, build, closure, front_page, is_ours
 
 STREAMLITS = (b"text/html", b"<html>Streamlit's own</html>")
 
@@ -38,7 +39,8 @@ def ask(
     async def send(message: Message) -> None:
         sent.append(message)
 
-    asked = {"type": "http", "method": method, "path": path, "headers": headers or []}
+    here = [(b"host", b"127.0.0.1:8501")]
+    asked = {"type": "http", "method": method, "path": path, "headers": [*here, *(headers or [])]}
     asyncio.run(Front(behind)(asked, receive, send))
     return sent
 
@@ -69,8 +71,6 @@ def test_the_front_page_names_what_charts_and_tiles_are_drawn_with_and_only_what
         ("/live/_stcore/health", "GET", STREAMLITS, 404),
         ("/_stcore/health", "GET", (b"text/plain", b"ok"), 200),
         ("/media/report.html", "GET", STREAMLITS, 200),
-        ("/static/js/none.js", "GET", (b"text/plain", b"?"), 404),
-        ("/static/../../../../etc/passwd", "GET", (b"text/plain", b"?"), 404),
     ],
 )
 def test_all_else_is_left_to_streamlit(path: str, method: str, answer: tuple[bytes, bytes], status: int) -> None:
@@ -83,7 +83,7 @@ def test_a_browser_that_still_holds_streamlits_page_gets_this_one() -> None:
     passed: Headers = []
     held = [(b"if-none-match", b'"1"'), (b"range", b"bytes=0-5"), (b"accept-encoding", b"gzip"), (b"cookie", b"a=b")]
     ask("/", headers=held, passed=passed)
-    assert passed == [(b"cookie", b"a=b")]
+    assert passed == [(b"host", b"127.0.0.1:8501"), (b"cookie", b"a=b")]
 
 
 def test_an_error_that_comes_before_the_first_number_is_not_covered() -> None:
@@ -99,6 +99,63 @@ def test_streamlits_files_come_from_memory_and_stay_in_the_browser() -> None:
     headers = dict(start["headers"])
     assert headers[b"cache-control"] == b"public, immutable, max-age=31536000"
     assert b"javascript" in headers[b"content-type"]
+
+
+@pytest.mark.parametrize("path", ["/static/js/none.js", "/static/../../../../etc/passwd", "/static/"])
+def test_files_that_streamlit_does_not_have_are_not_there(path: str) -> None:
+    start, body = ask(path)
+    assert (start["status"], body["body"]) == (404, b"there is no such file\n")
+
+
+HERE = {"host": "127.0.0.1:8501"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "ours"),
+    [
+        (HERE, True),
+        ({"host": "localhost:8501", "origin": "http://localhost:8501"}, True),
+        ({"host": "[::1]:8501", "origin": "http://[::1]:8501"}, True),
+        ({"host": "shop.localhost"}, True),
+        ({**HERE, "origin": "http://evil.example"}, False),
+        ({**HERE, "origin": "http://127.0.0.1:9999"}, False),
+        ({**HERE, "origin": "null"}, False),
+        ({"host": "evil.example", "origin": "http://evil.example"}, False),
+        ({"host": "evil.example:8501"}, False),
+        ({"host": "stats.example"}, True),
+        ({**HERE, "origin": "https://stats.example"}, True),
+        ({"host": "not.stats.example"}, False),
+        ({"host": "[broken"}, False),
+        ({}, False),
+    ],
+)
+def test_pages_of_other_sites_are_refused(headers: dict[str, str], ours: bool) -> None:
+    assert is_ours(StarletteHeaders(headers), {"stats.example"}) is ours
+
+
+def test_a_connection_of_another_site_is_closed_before_streamlit_hears_of_it() -> None:
+    def connect(origin: str) -> tuple[list[Message], list[Scope]]:
+        sent: list[Message] = []
+        heard: list[Scope] = []
+
+        async def behind(scope: Scope, receive: Receive, send: Send) -> None:
+            heard.append(scope)
+
+        async def receive() -> Message:
+            return {"type": "websocket.connect"}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        headers = [(b"host", b"127.0.0.1:8501"), (b"origin", origin.encode())]
+        asked = {"type": "websocket", "path": "/_stcore/stream", "headers": headers}
+        asyncio.run(Front(behind, {"stats.example"})(asked, receive, send))
+        return sent, heard
+
+    assert connect("http://evil.example") == ([{"type": "websocket.close", "code": 1008}], [])
+    sent, heard = connect("https://stats.example")
+    assert sent == []
+    assert dict(heard[0]["headers"])[b"origin"] == b"http://127.0.0.1:8501"
 
 
 def test_a_page_that_is_not_as_expected_is_served_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,104 @@
+"""The rungs below the whole flow: what the parts of the way cost by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from bench.contender import Task
+from connectors.bot_list import CrawlerList
+from connectors.geoip import GeoIP
+from connectors.kafka.reader import PartitionReader
+from connectors.mongo_stores import MongoStores, connect
+from connectors.user_agents import UserAgents
+from flows.clicks.batch import I64, U64, RawBatch
+from flows.clicks.decode import decode
+from flows.clicks.directory import KnownStores
+from flows.clicks.machine import Machine
+from flows.clicks.patience import Patience
+from flows.clicks.source import Hub, Pace
+from flows.clicks.stored import StoredFacts, StoredSessions
+from marketplace.enrichments.registry import Lookups
+from marketplace.tables import SESSION_DIMENSIONS
+from marketplace.topics import CLICKS_COLLECTED
+
+MAX_RECORDS: Final = 50_000
+
+
+class NoPast:
+    """A page store of tables that are empty and stay so."""
+
+    def dedupe_keys(self, partition: int, hours: list[int], before: int) -> dict[int, U64]:
+        """None."""
+        return {hour: np.zeros(0, np.uint64) for hour in hours}
+
+    def clicks(self, partition: int, hours: list[int], before: int) -> tuple[U64, I64]:
+        """None."""
+        return np.zeros(0, np.uint64), np.zeros(0, np.int64)
+
+    def minutes(self, partition: int, hours: list[int], before: int) -> tuple[U64, I64, I64]:
+        """None."""
+        return np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros(0, np.int64)
+
+    def sessions(self, partition: int, hours: list[int]) -> StoredSessions:
+        """None."""
+        none = np.zeros(0, np.int64)
+        texts: dict[str, list[str]] = {name: [] for name in SESSION_DIMENSIONS}
+        return StoredSessions(none.astype(np.uint64), none.astype(np.uint8), [], none, none, none, texts)
+
+    def verdicts(self, partition: int, first: int, last: int) -> StoredFacts:
+        """None: nothing was decided before."""
+        raise AssertionError("nothing lies below a fence")
+
+    def applied(self, partition: int) -> int:
+        """Nothing."""
+        return -1
+
+
+def batches(task: Task) -> Iterator[RawBatch]:
+    """All records as the flow's source cuts them, partition after partition in turn."""
+    reader = PartitionReader(task.settings.urls.kafka, CLICKS_COLLECTED.name, "bench.ladder")
+    hub = Hub(reader, {}, Pace(MAX_RECORDS, 0.0))
+    for partition in task.ends:
+        hub.open(partition)
+    left = dict(task.ends)
+    while left:
+        for partition in list(left):
+            batch = hub.take(partition)
+            if batch is not None:
+                yield batch
+                if batch.last_offset + 1 >= left[partition]:
+                    del left[partition]
+    reader.close()
+
+
+def consume(task: Task) -> None:
+    """Records as bytes, in batches of a partition."""
+    task.meter.start()
+    for batch in batches(task):
+        assert batch.values
+    task.meter.stop()
+
+
+def decode_all(task: Task) -> None:
+    """Typed events and their columns."""
+    book = MongoStores(connect(task.settings.urls.mongo), task.settings.database)
+    known = {store.slug for store in book.list_stores()}
+    task.meter.start()
+    for batch in batches(task):
+        decode(batch, known.__contains__)
+    task.meter.stop()
+
+
+def decide(task: Task) -> None:
+    """The whole click path up to the rows of all tables, with nothing read back and nothing written."""
+    settings = task.settings
+    stores = KnownStores(MongoStores(connect(settings.urls.mongo), settings.database), Patience())
+    lookups, crawlers = Lookups(GeoIP().snapshot(), UserAgents()), CrawlerList()
+    machines = {part: Machine(part, NoPast(), stores, lambda: lookups, crawlers, {}) for part in task.ends}
+    task.meter.start()
+    for batch in batches(task):
+        machines[batch.partition].step(batch)
+    task.meter.stop()

@@ -1,0 +1,108 @@
+"""A day of busy shops as records of the topic: what the collector would have written, the same for the same seed.
+
+The people, their browsers, networks and troubles (bots, double clicks, copies, clocks that are off, broken records) are
+those of the demo, on the demo's daily curve; only the collector's HTTP is left out. Visits begin by chance and their
+events lie between those of others, as in live traffic.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2b
+from typing import Any, Final
+
+from connectors.kafka.records import Record
+from ingest.stamping import stamp
+from marketplace.collect import RefusedEvent, ValidEvent, read_event
+from marketplace.collect_record import Client, clip_user_agent, collected_click, partition_for, record_headers
+from marketplace.events import encode_click
+from marketplace.stores import Store
+from marketplace.topics import CLICKS_COLLECTED
+from marketplace.visitors import truncate_ip
+from ops.demo.dirt import dirt
+from ops.demo.shops import SHOPS, store_of
+from ops.demo.traffic import Post, Traffic
+
+END_MS: Final = 1_780_358_400_000
+"""2026-06-02T00:00Z. A fixed end: the same seed gives the same bytes on any day."""
+
+HOURS: Final = 24
+DIRT_SHARE: Final = 0.0005
+_EVENTS_PER_VISIT: Final = 8.8
+"""About: the corpus ends when it has as many events as were asked for, a little before or after the day does."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What to make.
+
+    Attributes:
+        clicks: How many records.
+        seed: Of all chance.
+        partitions: Of the topic.
+    """
+
+    clicks: int = 2_000_000
+    seed: int = 1
+    partitions: int = CLICKS_COLLECTED.partitions
+
+    def stores(self) -> dict[str, Store]:
+        """The shops by slug."""
+        return {shop.name: store_of(shop, shop.name, self.seed) for shop in SHOPS}
+
+    def records(self) -> Iterator[Record]:
+        """The records in order of receipt."""
+        stores = self.stores()
+        broken = itertools.cycle(dirt(1_000, self.seed, self.partitions))
+        chance = random.Random(self.seed)
+        made = 0
+        for post in self._posts():
+            for record in _records(post, stores[post.shop.name], self.partitions):
+                if made >= self.clicks:
+                    return
+                yield next(broken) if chance.random() < DIRT_SHARE else record
+                made += 1
+
+    def _posts(self) -> Iterator[Post]:
+        """Requests as they come in, for as long as they are asked for."""
+        began = END_MS - HOURS * 3_600_000
+        chance, traffic = random.Random(self.seed), Traffic(self.seed, END_MS)
+        per_ms = self.clicks / _EVENTS_PER_VISIT / (END_MS - began)
+        waiting: list[tuple[int, int, Post]] = []
+        count, begins = itertools.count(), float(began)
+        while True:
+            for post in traffic.live(int(begins), batch=1):
+                if post.raw is None:
+                    heapq.heappush(waiting, (post.due_ms, next(count), post))
+            begins += chance.expovariate(per_ms * max(0.2, traffic.pulse(int(begins))))
+            while waiting and waiting[0][0] <= begins:
+                yield heapq.heappop(waiting)[2]
+
+
+def _records(post: Post, store: Store, partitions: int) -> Iterator[Record]:
+    received_ms = post.due_ms + 40
+    sent: dict[str, Any] = {} if post.ahead_ms is None else {"sent_at": max(0, received_ms + post.ahead_ms)}
+    read = [read_event({**event, **sent}, "") for event in post.events]
+    events: list[ValidEvent] = [event for event in read if not isinstance(event, RefusedEvent)]
+    client = Client(
+        truncate_ip(post.address), clip_user_agent(post.user_agent), "web", opted_out=post.opted_out
+    )  # fmt: skip
+    visitors = stamp(
+        store, events, received_at_ms=received_ms, address=post.address, user_agent=post.user_agent, salt_of=_salt
+    )
+    for event, visitor in zip(events, visitors, strict=True):
+        click = collected_click(event, store=store.slug, client=client, visitor=visitor, received_at_ms=received_ms)
+        partition = partition_for(click, partitions)
+        yield Record(
+            CLICKS_COLLECTED.name, encode_click(click), click.visitor.encode(), partition, record_headers(click)
+        )
+
+
+@cache
+def _salt(date: str) -> bytes:
+    return blake2b(date.encode(), digest_size=32).digest()
