@@ -21,9 +21,10 @@ CONTENDERS: Final = {
     "decide": "bench.contenders.ladder:decide",
     "flow": "bench.contenders.flow:run",
     "loop": "bench.contenders.loop:run",
+    "items": "bench.contenders.items:run",
 }
 
-WRITES: Final = frozenset({"flow", "loop"})
+WRITES: Final = frozenset({"flow", "loop", "items"})
 """Those that fill tables, which the oracle must agree with."""
 
 

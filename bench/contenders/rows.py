@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
@@ -17,10 +17,22 @@ from marketplace.settings import Settings
 from marketplace.tables import CLICKS, LEDGER, ROLLUPS, SESSION_DIMENSIONS, SESSIONS
 
 COLUMNS: Final = (*(name for enrichment in ENRICHMENTS for name in enrichment.columns), "page", "product")
-_CLICK: Final = (
-    "source_partition", "source_offset", "event_id", "store", "dedupe_key", "occurred_at", "received_at", "type",
-    "origin", "outcome", "visitor", "visitor_kind", "is_bot", "bot_reasons", "time_note", "ip", "target", "sampling",
-)  # fmt: skip
+Plain = tuple[str, str, int, int, int, int, tuple[str, ...]]
+"""A visit as it was at some moment: store, visitor, bot, start, end, clicks, values."""
+
+
+class Click(NamedTuple):
+    """A fact; ``values`` are those of ``COLUMNS``."""
+
+    partition: int
+    offset: int
+    event: CollectedClick
+    when: int
+    outcome: str
+    is_bot: int
+    reasons: str
+    note: str
+    values: tuple[str, ...]
 
 
 @dataclass
@@ -36,7 +48,7 @@ class Session:
     values: tuple[str, ...]
     gone: bool = False
 
-    def plain(self) -> tuple[Any, ...]:
+    def plain(self) -> Plain:
         """As it is now."""
         return self.store, self.visitor, self.is_bot, self.start_ms, self.end_ms, self.clicks, self.values
 
@@ -52,39 +64,20 @@ class Inserter:
         self._clickhouse = ClickHouse(settings.urls.clickhouse, settings.database)
         self.cells: dict[tuple[Any, ...], list[Any]] = defaultdict(_cell)
         self.ledger: Counter[tuple[str, int, str, str]] = Counter()
-        self._clicks: list[tuple[Any, ...]] = []
-        self._values: list[tuple[str, ...]] = []
-        self._sessions: list[tuple[Any, ...]] = []
-
-    def add_click(
-        self, partition: int, offset: int, event: CollectedClick, when: int, outcome: str, is_bot: int, reasons: str,
-        note: str, values: tuple[str, ...],
-    ) -> None:  # fmt: skip
-        """A fact."""
-        self._clicks.append(
-            (
-                partition, offset, event.event_id, event.store, int(event.key, 16), when, event.received_at_ms,
-                event.type, event.origin, outcome, int(event.visitor, 16), event.visitor_kind, is_bot, reasons, note,
-                event.ip, event.target, event.sampling,
-            )
-        )  # fmt: skip
-        self._values.append(values)
-
-    def add_session(self, session: tuple[Any, ...], sign: int) -> None:
-        """A visit as it was (-1) or is now (1)."""
-        self._sessions.append((*session, sign))
+        self.clicks: list[Click] = []
+        self.sessions: list[tuple[Any, ...]] = []
 
     def flush(self) -> None:
         """Insert everything."""
-        if self._clicks:
+        if self.clicks:
             self._insert(CLICKS, self._click_rows())
         if self.cells:
             self._insert(ROLLUPS, self._rollup_rows())
-        if self._sessions:
+        if self.sessions:
             self._insert(SESSIONS, self._session_rows())
         if self.ledger:
             self._insert(LEDGER, self._ledger_rows())
-        self._clicks, self._values, self._sessions = [], [], []
+        self.clicks, self.sessions = [], []
         self.cells.clear()
         self.ledger.clear()
 
@@ -93,15 +86,31 @@ class Inserter:
         self._clickhouse.insert_where(table.name, shape, pa.table(rows), "1", uuid.uuid4().hex)
 
     def _click_rows(self) -> dict[str, pa.Array]:
-        rows = {name: list(column) for name, column in zip(_CLICK, zip(*self._clicks, strict=True), strict=True)}
-        wide = {name: pa.uint64() for name in ("dedupe_key", "visitor")}
-        data = {name: pa.array(column, wide.get(name)) for name, column in rows.items()}
-        for name in ("occurred_at", "received_at"):
-            data[name] = pa.array(rows[name], pa.timestamp("ms", tz="UTC"))
-        for name in ("store", "type", "origin", "outcome", "visitor_kind", "bot_reasons", "time_note", "ip"):
-            data[name] = data[name].dictionary_encode()
-        for name, column in zip(COLUMNS, zip(*self._values, strict=True), strict=True):
-            data[name] = pa.array(list(column), pa.string()).dictionary_encode()
+        clicks = self.clicks
+        events = [click.event for click in clicks]
+        moment, category = pa.timestamp("ms", tz="UTC"), pa.string()
+        data = {
+            "source_partition": pa.array([c.partition for c in clicks], pa.uint16()),
+            "source_offset": pa.array([c.offset for c in clicks], pa.uint64()),
+            "event_id": pa.array([e.event_id for e in events], pa.string()),
+            "dedupe_key": pa.array([int(e.key, 16) for e in events], pa.uint64()),
+            "occurred_at": pa.array([c.when for c in clicks], moment),
+            "received_at": pa.array([e.received_at_ms for e in events], moment),
+            "visitor": pa.array([int(e.visitor, 16) for e in events], pa.uint64()),
+            "is_bot": pa.array([c.is_bot for c in clicks], pa.uint8()),
+            "target": pa.array([e.target for e in events], pa.string()),
+            "sampling": pa.array([e.sampling for e in events], pa.float32()),
+            "store": pa.array([e.store for e in events], category).dictionary_encode(),
+            "type": pa.array([e.type for e in events], category).dictionary_encode(),
+            "origin": pa.array([e.origin for e in events], category).dictionary_encode(),
+            "outcome": pa.array([c.outcome for c in clicks], category).dictionary_encode(),
+            "visitor_kind": pa.array([e.visitor_kind for e in events], category).dictionary_encode(),
+            "bot_reasons": pa.array([c.reasons for c in clicks], category).dictionary_encode(),
+            "time_note": pa.array([c.note for c in clicks], category).dictionary_encode(),
+            "ip": pa.array([e.ip for e in events], category).dictionary_encode(),
+        }
+        for at, name in enumerate(COLUMNS):
+            data[name] = pa.array([c.values[at] for c in clicks], category).dictionary_encode()
         return data
 
     def _rollup_rows(self) -> dict[str, pa.Array]:
@@ -122,7 +131,7 @@ class Inserter:
         return data
 
     def _session_rows(self) -> dict[str, pa.Array]:
-        columns = [list(part) for part in zip(*self._sessions, strict=True)]
+        columns = [list(part) for part in zip(*self.sessions, strict=True)]
         store, visitor, is_bot, start, end, clicks, values, sign = columns
         data = {
             "store": pa.array(store).dictionary_encode(),
