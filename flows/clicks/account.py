@@ -31,10 +31,11 @@ def count(
     lost_hours = [_hour(batch.timestamps_ms[position[reject.offset]]) for reject in rejects]
     hours = (columns.received_ms // HOUR_MS).tolist()
     stores = [event.store for event in columns.events]
-    counts.update((store, hour, "received", "received") for store, hour in zip(stores, hours, strict=True))
+    for (store, hour), events in Counter(zip(stores, hours, strict=True)).items():
+        counts[store, hour, "received", "received"] += events
     counts.update(("", hour, "received", "received") for hour in lost_hours)
-    decided = zip(stores, hours, outcome.tolist(), strict=True)
-    counts.update((store, hour, "outcome", name) for store, hour, name in decided)
+    for (store, hour, name), events in Counter(zip(stores, hours, outcome.tolist(), strict=True)).items():
+        counts[store, hour, "outcome", name] += events
     counts.update(("", hour, "outcome", INVALID.name) for hour in lost_hours)
     for name, mask in ((FUTURE_CLAMPED, times.clamped), (CLOCK_CORRECTED, times.corrected)):
         counts.update((stores[at], hours[at], "note", name) for at in np.flatnonzero(mask).tolist())

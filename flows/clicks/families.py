@@ -6,9 +6,10 @@ An event has one small integer per family; strings come back only where rows lea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from operator import attrgetter
 from typing import Final
 from urllib.parse import unquote
 
@@ -46,7 +47,7 @@ class Family:
         version: Identity of rules and data; None for families that have none.
         rows: Distinct answers; an event's code is the position of its answer.
         nbytes: Bytes that the answers take.
-        memo: Codes of the answers by input.
+        memo: Codes of the answers by what decides them: one field, or a tuple of them.
     """
 
     name: str
@@ -56,8 +57,13 @@ class Family:
     version: str | None
     rows: list[Values] = field(default_factory=list)
     nbytes: int = 0
-    memo: Memo[Values, int] = field(default_factory=Memo)
+    memo: Memo[Hashable, int] = field(default_factory=Memo)
     _codes: dict[Values, int] = field(default_factory=dict)
+    _domains: dict[str, str] = field(default_factory=dict)
+    _key: Callable[[CollectedClick], Hashable] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._key = attrgetter(*("store" if name == "store_domains" else name for name in self.reads))
 
     def intern(self, row: Values) -> int:
         """The code of an answer."""
@@ -68,17 +74,32 @@ class Family:
             self.nbytes += weight(row)
         return code
 
-    def encode(self, inputs: Iterable[Values]) -> I32:
-        """Codes of the answers to inputs, each distinct input answered once."""
+    def encode(self, events: Sequence[CollectedClick], domains: Mapping[str, str]) -> I32:
+        """Codes of the answers for events, each distinct input answered once.
+
+        Args:
+            events: The events.
+            domains: The own hosts of each of their stores, comma-joined.
+        """
+        if "store_domains" in self.reads and any(self._domains.get(slug) != own for slug, own in domains.items()):
+            # Answers are remembered by the store's name, which is shorter than its hosts.
+            self._domains = {**self._domains, **domains}
+            self.memo.clear()
         known = self.memo.answers
-        codes = []
-        for values in inputs:
-            code = known.get(values)
+        # By maps and not in a loop: nearly all inputs are known, and this is asked of each event for each family.
+        keys = list(map(self._key, events))
+        codes = list(map(known.get, keys))
+        for at in [at for at, code in enumerate(codes) if code is None]:
+            code = known.get(keys[at])
             if code is None:
+                values = self._values(events[at], domains)
                 code = self.intern(self.answer(values))
-                self.memo.keep(values, code, weight(values))
-            codes.append(code)
+                self.memo.keep(keys[at], code, weight(values))
+            codes[at] = code
         return np.array(codes, dtype=np.int32)
+
+    def _values(self, event: CollectedClick, domains: Mapping[str, str]) -> Values:
+        return tuple(domains[event.store] if name == "store_domains" else getattr(event, name) for name in self.reads)
 
     def renew(self, answer: Callable[[Values], Values], version: str | None) -> None:
         """Take new rules or data: what was memorised under the old is forgotten, answers given stay."""
@@ -110,12 +131,3 @@ def renew_families(families: tuple[Family, ...], lookups: Lookups) -> None:
     """Give the families this batch's view of the lookups."""
     for family, enrichment in zip(families, ENRICHMENTS, strict=False):
         family.renew(partial(enrichment.enrich, lookups), enrichment.version(lookups))
-
-
-def inputs_of(family: Family, events: list[CollectedClick], domains: dict[str, str]) -> Iterable[Values]:
-    """What decides the family, for each event."""
-    columns = [
-        [domains[e.store] for e in events] if name == "store_domains" else [getattr(e, name) for e in events]
-        for name in family.reads
-    ]
-    return zip(*columns, strict=True)

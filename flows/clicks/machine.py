@@ -7,6 +7,7 @@ on where batches were cut, on how many workers there are, or on when it was last
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from operator import attrgetter
 from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
@@ -21,7 +22,7 @@ from flows.clicks.decode import decode
 from flows.clicks.dedupe import filed_under, find_copies, find_duplicates
 from flows.clicks.deltas import rollup
 from flows.clicks.facts import Details, Facts
-from flows.clicks.families import inputs_of, make_families, renew_families
+from flows.clicks.families import make_families, renew_families
 from flows.clicks.hashing import mix
 from flows.clicks.memo import Memo, trim
 from flows.clicks.memos import Memos
@@ -215,7 +216,7 @@ class Machine:
         codes = self._enrich(columns)
         reasons, is_bot = self._find_bots(columns, when, codes)
         facts = Facts(
-            stores=[event.store for event in events],
+            stores=list(map(attrgetter("store"), events)),
             imported=_imported(columns),
             key=columns.key,
             dedupe_hour=dedupe_hour,
@@ -231,23 +232,24 @@ class Machine:
         return facts, Details(columns, reasons, bots.version(self._agents), note)
 
     def _enrich(self, columns: Columns) -> I32:
-        slugs = {event.store for event in columns.events}
+        slugs = set(map(attrgetter("store"), columns.events))
         domains = {slug: ",".join(self._known[slug].domains) for slug in slugs}
-        codes = [family.encode(inputs_of(family, columns.events, domains)) for family in self._families]
+        codes = [family.encode(columns.events, domains) for family in self._families]
         return np.stack(codes, axis=1)
 
     def _find_bots(self, columns: Columns, when: I64, codes: I32) -> tuple[list[str], U8]:
         minute = mix(columns.visitor, when // MINUTE_MS)
         earlier = self._pages.events_in_minute(columns.visitor, when) + rank_within(minute)
-        hasty = (earlier >= bots.RATE_LIMIT_PER_MINUTE).tolist()
+        hasty = earlier >= bots.RATE_LIMIT_PER_MINUTE
+        used, inverse = np.unique(codes[:, self._page_family], return_inverse=True)
         answers = self._families[self._page_family].rows
-        pages = [answers[code][0] for code in codes[:, self._page_family].tolist()]
-        reasons = self._memos.bot_reasons(columns.events, pages, hasty)
-        return reasons, np.array([1 if text else 0 for text in reasons], dtype=np.uint8)
+        pages = [answers[code][0] for code in used.tolist()]
+        return self._memos.bot_reasons(columns.events, pages, inverse, hasty)
 
     def _write(self, result: rows.BatchResult, facts: Facts) -> None:
         partition, last, names = self._partition, result.last_offset, self._store_names
-        store = np.array([self._store_code(slug) for slug in facts.stores], dtype=np.int32)
+        known = {slug: self._store_code(slug) for slug in set(facts.stores)}
+        store = np.array(list(map(known.__getitem__, facts.stores)), dtype=np.int32)
         if last > self._sessions_applied:
             events = events_as_sessions(facts, store)
             retracted, added = self._sessions.add(events)
@@ -257,7 +259,7 @@ class Machine:
         quarters = np.unique(store * np.int64(1 << 32) + facts.occurred_ms // QUARTER_MS).tolist()
         touched = (divmod(packed, 1 << 32) for packed in quarters)
         result.store_days = {(names[code], self._day_of(code, quarter)) for code, quarter in touched}
-        result.live = rows.newest_by_visitor(facts)
+        result.live = rows.newest_by_visitor(facts, store, names)
 
     def _remember(self, facts: Facts, batch: RawBatch) -> None:
         first, last = batch.first_offset, batch.last_offset
@@ -284,4 +286,4 @@ class Machine:
 
 
 def _imported(columns: Columns) -> Bools:
-    return np.array([event.origin == "import" for event in columns.events], dtype=np.bool_)
+    return np.array([origin == "import" for origin in map(attrgetter("origin"), columns.events)], dtype=np.bool_)

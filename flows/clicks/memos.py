@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from ipaddress import ip_address, ip_network
-from typing import Any
+from operator import attrgetter
+from typing import Any, Final
 
 import numpy as np
 
-from flows.clicks.batch import U64, Bools
+from flows.clicks.batch import I64, U8, U64, Bools
 from flows.clicks.hashing import hash_text
 from flows.clicks.memo import Memo, weight
 from marketplace import bots
 from marketplace.events import CollectedClick
 from marketplace.stores import Store
+
+_TARGET: Final = attrgetter("type", "target", "product", "url")
 
 
 def target_text(event: CollectedClick) -> str:
@@ -28,7 +31,7 @@ class Memos:
     def __init__(self, agents: bots.AgentMatcher) -> None:
         self._agents = agents
         self._blocked: Memo[tuple[tuple[str, ...], str], bool] = Memo()
-        self._targets: Memo[str, int] = Memo()
+        self._targets: Memo[Hashable, int] = Memo()
         self._reasons: Memo[str, tuple[str, ...]] = Memo()
 
     def all(self) -> list[Memo[Any, Any]]:
@@ -57,34 +60,44 @@ class Memos:
     def targets(self, events: list[CollectedClick]) -> U64:
         """A hash of each event's target."""
         known = self._targets.answers
-        hashes = []
-        for event in events:
-            text = target_text(event)
-            found = known.get(text)
+        keys = list(map(_TARGET, events))
+        hashes = list(map(known.get, keys))
+        for at in [at for at, found in enumerate(hashes) if found is None]:
+            found = known.get(keys[at])
             if found is None:
+                text = target_text(events[at])
                 found = hash_text(text)
-                self._targets.keep(text, found, weight([text]))
-            hashes.append(found)
+                self._targets.keep(keys[at], found, weight(keys[at]))
+            hashes[at] = found
         return np.array(hashes, dtype=np.uint64)
 
-    def bot_reasons(self, events: list[CollectedClick], pages: list[str], hasty: list[bool]) -> list[str]:
-        """Comma-joined reasons why each event is taken for a bot's; empty for a person's.
+    def bot_reasons(
+        self, events: list[CollectedClick], pages: list[str], page: I64, hasty: Bools
+    ) -> tuple[list[str], U8]:
+        """Comma-joined reasons why each event is taken for a bot's, empty for a person's; and 1 where there are any.
 
         Args:
             events: The events.
-            pages: Their paths.
+            pages: Distinct paths.
+            page: The position of each event's path among them.
             hasty: Whether the visitor was faster than a person in that minute.
         """
+        of_agent = self._agent_reasons(events)
+        automated = np.array(list(map(attrgetter("automated"), events)), dtype=np.bool_)
+        probing = np.array([bool(bots.event_reasons(path, False)) for path in pages], dtype=np.bool_)
+        is_bot = np.array(list(map(bool, of_agent)), dtype=np.bool_) | automated | hasty | probing[page]
+        reasons = [""] * len(events)
+        for at in np.flatnonzero(is_bot).tolist():
+            found = of_agent[at] + bots.event_reasons(pages[page[at]], events[at].automated)
+            reasons[at] = ",".join((*found, bots.RATE) if hasty[at] else found)
+        return reasons, is_bot.astype(np.uint8)
+
+    def _agent_reasons(self, events: list[CollectedClick]) -> list[tuple[str, ...]]:
         known = self._reasons.answers
-        reasons = []
-        for event, page, fast in zip(events, pages, hasty, strict=True):
-            found = known.get(event.user_agent)
-            if found is None:
-                found = bots.user_agent_reasons(event.user_agent, self._agents)
-                self._reasons.keep(event.user_agent, found, weight([event.user_agent]))
-            found += bots.event_reasons(page, event.automated)
-            reasons.append(",".join((*found, bots.RATE) if fast else found))
-        return reasons
+        agents = list(map(attrgetter("user_agent"), events))
+        for agent in set(agents) - known.keys():
+            self._reasons.keep(agent, bots.user_agent_reasons(agent, self._agents), weight([agent]))
+        return list(map(known.__getitem__, agents))
 
 
 def _in_networks(ip: str, networks: tuple[str, ...]) -> bool:

@@ -161,12 +161,21 @@ def ledger_rows(counts: Counter[LedgerKey], partition: int, offset: int) -> pa.T
     return pa.table({**data, **_source(partition, offset, len(keys))})
 
 
-def newest_by_visitor(facts: Facts) -> dict[str, dict[int, int]]:
-    """For the live tile: people's newest moment (epoch ms) by store and visitor, of the hour before receipt."""
-    live: dict[str, dict[int, int]] = {}
+def newest_by_visitor(facts: Facts, store: I32, names: list[str]) -> dict[str, dict[int, int]]:
+    """For the live tile: people's newest moment (epoch ms) by store and visitor, of the hour before receipt.
+
+    Args:
+        facts: The events.
+        store: Their store codes.
+        names: Slugs by store code.
+    """
     recent = (facts.is_bot == 0) & ~facts.imported & (facts.occurred_ms >= facts.received_ms - 3_600_000)
-    for at in np.flatnonzero(recent).tolist():
-        seen = live.setdefault(facts.stores[at], {})
-        visitor = int(facts.visitor[at])
-        seen[visitor] = max(int(facts.occurred_ms[at]), seen.get(visitor, 0))
+    code, visitor, when = store[recent], facts.visitor[recent], facts.occurred_ms[recent]
+    order = np.lexsort((when, visitor, code))
+    code, visitor, when = code[order], visitor[order], when[order]
+    last = np.ones(len(order), dtype=np.bool_)
+    last[:-1] = (code[1:] != code[:-1]) | (visitor[1:] != visitor[:-1])
+    live: dict[str, dict[int, int]] = {}
+    for at, who, moment in zip(code[last].tolist(), visitor[last].tolist(), when[last].tolist(), strict=True):
+        live.setdefault(names[at], {})[who] = moment
     return live

@@ -92,6 +92,8 @@ def _labelled(source: str, medium: str, clue: _Origin | None, *, paid: bool) -> 
 
 
 def _click_id(found: dict[str, str], known: dict[str, tuple[str, str, str]]) -> _Origin | None:
+    if known.keys().isdisjoint(found):
+        return None
     for parameter, (source, medium, _) in known.items():
         if found.get(parameter):
             return _Origin(source, medium, category_of(source))

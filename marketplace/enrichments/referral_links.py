@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import unquote_plus
 
@@ -37,12 +38,17 @@ class Campaign(NamedTuple):
     content: str
 
 
+_NO_CAMPAIGN: Final = Campaign("", "", "", "", "")
+
+
 def parameters(url: str) -> dict[str, str]:
     """Query parameters by lower-case name, decoded; the first non-empty value of each.
 
     A fragment with parameters (``#/page?utm_source=x``, ``#utm_source=x``) is read too, after the query. ``amp;`` at
     the start of a name is what HTML-escaped links in emails leave behind.
     """
+    if "=" not in url:
+        return {}
     head, _, fragment = url[:MAX_URL_CHARS].partition("#")
     _, _, query = head.partition("?")
     found: dict[str, str] = {}
@@ -58,6 +64,8 @@ def parameters(url: str) -> dict[str, str]:
 
 def campaign(found: dict[str, str]) -> Campaign:
     """The campaign parameters among a URL's parameters."""
+    if not any(name.startswith(CAMPAIGN_PREFIXES) for name in found):
+        return _NO_CAMPAIGN
     return Campaign(*(_field(found, field) for field in CAMPAIGN_FIELDS))
 
 
@@ -78,7 +86,14 @@ def host_of(url: str) -> str:
     ``android-app://com.example/...`` gives ``com.example``. Only pages and apps refer: ``about:blank``, ``data:``,
     ``file:`` and extensions give "". A bare ``example.com/page``, as some logs have it, counts as ``http``.
     """
-    text = url[:MAX_URL_CHARS].strip()
+    # Links are many and their beginnings few. What stands behind the host has no part in it.
+    end = _AUTHORITY.search(url, url.find("//") + 2, MAX_URL_CHARS)
+    text = url[: end.start()] if end is not None else url[:MAX_URL_CHARS]
+    return _host_of(text.strip() if end is None else text.lstrip())
+
+
+@lru_cache(maxsize=16_384)
+def _host_of(text: str) -> str:
     match = _URL.match(text)
     if match is None:
         rest = text if _BARE_HOST.match(text) else ""
@@ -96,10 +111,14 @@ def is_internal(host: str, page_host: str, store_domains: str) -> bool:
 
     A parent of the page's host is not: stores can be neighbours under one domain.
     """
-    own = [page_host, *(domain.strip().lower().rstrip(".") for domain in store_domains.split(","))]
     bare = host.removeprefix("www.")
-    for domain in own:
-        root = domain.removeprefix("www.")
+    for root in (page_host.removeprefix("www."), *_roots(store_domains)):
         if root and (bare == root or bare.endswith("." + root)):
             return True
     return False
+
+
+@lru_cache(maxsize=4_096)
+def _roots(store_domains: str) -> tuple[str, ...]:
+    names = (domain.strip().lower().rstrip(".") for domain in store_domains.split(","))
+    return tuple(name.removeprefix("www.") for name in names)

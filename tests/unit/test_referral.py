@@ -229,3 +229,20 @@ def test_a_hostile_url_costs_less_than_fifty_milliseconds() -> None:
         for _ in range(10):
             visit(text, text)
         assert (time.perf_counter() - started) / 10 < 0.050, text[:40]
+
+
+@pytest.mark.parametrize(
+    "link", ["https://a.example", "//a.example", "a.example", "HTTPS://u:p@A.example:80", " http://a.example"]
+)
+@pytest.mark.parametrize(
+    "rest", ["/", "/b//c?d=http://e.example/", "?//f.example", "#g", "\\h", "/" + "i" * 5_000, "/j k "]
+)
+def test_what_stands_behind_the_host_of_a_link_has_no_part_in_it(link: str, rest: str) -> None:
+    assert host_of(link + rest) == host_of(link) == "a.example"
+
+
+@pytest.mark.parametrize(
+    "link", ["http://a.example /b", "/b//a.example/c", "b?//a.example/c", "http://", "x//a.example/"]
+)
+def test_a_host_that_is_not_at_its_place_is_none(link: str) -> None:
+    assert host_of(link) == ""

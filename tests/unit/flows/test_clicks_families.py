@@ -7,6 +7,7 @@ import pytest
 
 from flows.clicks.families import MAX_PAGE_CHARS, Family, page_of
 from flows.clicks.memo import Memo, trim
+from marketplace.events import CollectedClick
 
 PAGES = {
     "https://shop.example": "/",
@@ -48,20 +49,40 @@ def make_family(calls: list[tuple[str, ...]], prefix: str = "") -> Family:
     return Family("shout", ("loud",), ("url",), answer, "v1")
 
 
+def links(*urls: str, store: str = "shop") -> list[CollectedClick]:
+    """Events that differ in their links."""
+    id_ = "0" * 16
+    return [CollectedClick(key=id_, event_id="e", store=store, visitor=id_, received_at_ms=0, url=url) for url in urls]
+
+
+def test_what_depends_on_a_stores_own_hosts_is_answered_anew_when_they_change() -> None:
+    calls: list[tuple[str, ...]] = []
+
+    def answer(values: tuple[str, ...]) -> tuple[str, ...]:
+        calls.append(values)
+        return values
+
+    family = Family("own", ("url", "hosts"), ("url", "store_domains"), answer, "v1")
+    for hosts in ("a.example", "a.example", "b.example"):
+        codes = family.encode(links("/") + links("/", store="other"), {"shop": hosts, "other": "o.example"})
+        assert [family.rows[code] for code in codes.tolist()] == [("/", hosts), ("/", "o.example")]
+    assert calls == [("/", "a.example"), ("/", "o.example"), ("/", "b.example"), ("/", "o.example")]
+
+
 def test_each_distinct_input_is_answered_once() -> None:
     calls: list[tuple[str, ...]] = []
     family = make_family(calls)
-    assert family.encode([("a",), ("b",), ("a",)]).tolist() == [0, 1, 0]
-    assert family.encode([("b",), ("B",)]).tolist() == [1, 1]
+    assert family.encode(links("a", "b", "a"), {}).tolist() == [0, 1, 0]
+    assert family.encode(links("b", "B"), {}).tolist() == [1, 1]
     assert calls == [("a",), ("b",), ("B",)]
     assert family.rows == [("A",), ("B",)]
 
 
 def test_new_rules_answer_anew_and_leave_old_answers_as_they_were() -> None:
     family = make_family([])
-    old = family.encode([("a",)]).tolist()
+    old = family.encode(links("a"), {}).tolist()
     family.renew(lambda values: (f"new {values[0]}",), "v2")
-    new = family.encode([("a",)]).tolist()
+    new = family.encode(links("a"), {}).tolist()
     assert [family.rows[code] for code in old + new] == [("A",), ("new a",)]
     assert family.version == "v2"
 
@@ -69,24 +90,24 @@ def test_new_rules_answer_anew_and_leave_old_answers_as_they_were() -> None:
 def test_the_same_version_keeps_what_was_remembered() -> None:
     calls: list[tuple[str, ...]] = []
     family = make_family(calls)
-    family.encode([("a",)])
+    family.encode(links("a"), {})
     family.renew(family.answer, "v1")
-    family.encode([("a",)])
+    family.encode(links("a"), {})
     assert calls == [("a",)]
 
 
 def test_compacting_keeps_what_is_used_under_new_codes() -> None:
     family = make_family([])
-    codes = family.encode([("a",), ("b",), ("c",)])
+    codes = family.encode(links("a", "b", "c"), {})
     kept = family.compact(np.array([codes[2], codes[0], codes[2]], dtype=np.int32))
     assert [family.rows[code] for code in kept.tolist()] == [("C",), ("A",), ("C",)]
     assert len(family.rows) == 2
-    assert [family.rows[code] for code in family.encode([("b",), ("c",)]).tolist()] == [("B",), ("C",)]
+    assert [family.rows[code] for code in family.encode(links("b", "c"), {}).tolist()] == [("B",), ("C",)]
 
 
 def test_answers_are_weighed_by_their_texts_and_compacting_makes_them_lighter() -> None:
     family = make_family([])
-    codes = family.encode([("a" * 2_000,), ("b" * 50,)])
+    codes = family.encode(links("a" * 2_000, "b" * 50), {})
     before = family.nbytes
     family.compact(codes[1:])
     assert before > 2_050 > family.nbytes > 50
@@ -95,10 +116,10 @@ def test_answers_are_weighed_by_their_texts_and_compacting_makes_them_lighter() 
 def test_what_was_forgotten_is_answered_anew() -> None:
     calls: list[tuple[str, ...]] = []
     family = make_family(calls)
-    family.encode([("a",)])
+    family.encode(links("a"), {})
     trim([family.memo], 0)
     assert family.memo.nbytes == 0
-    assert family.encode([("a",)]).tolist() == [0]
+    assert family.encode(links("a"), {}).tolist() == [0]
     assert calls == [("a",), ("a",)]
 
 
