@@ -183,7 +183,8 @@ class Machine:
         unknown = {reject.store for reject in rejects if reject.reason == "unknown_store"}
         if unknown:
             self._known = self._stores.look_up(unknown)
-            columns, rejects = decode(batch, self._known.__contains__)
+            if not unknown.isdisjoint(self._known):
+                columns, rejects = decode(batch, self._known.__contains__)
         return columns, rejects
 
     def _drop_duplicates(self, columns: Columns, hours: I64, outcome: npt.NDArray[np.object_], before: int) -> Bools:

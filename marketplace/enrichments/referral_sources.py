@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from importlib.resources import files
 from typing import Final, NamedTuple
 
@@ -92,6 +93,7 @@ _WEBMAIL: Final = re.compile(r"^(?:web)?e?-?mail\d?\.|^outlook\.|^roundcube\.|^z
 _NAME_ENDING: Final = re.compile(r"\.(?:com|org|net)$")
 
 
+@lru_cache(maxsize=16_384)
 def find_site(host: str) -> Site | None:
     """The known site of a referrer's host (lower-case) or app id; None for an ordinary site.
 
