@@ -10,11 +10,15 @@ from datetime import UTC, datetime
 from typing import Final
 
 import confluent_kafka
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from connectors.errors import Unavailable
 
 _TIMEOUT_SECONDS: Final = 3.0
+_PAUSE_SECONDS: Final = 0.02
+_NO_LEADER: Final = frozenset(
+    {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
+)
 _AWAY_SECONDS: Final = 15.0
 """Who asks again so soon after a broker did not answer is told so without waiting."""
 
@@ -87,6 +91,13 @@ class LogTimes:
                 raise Unavailable(f"Kafka does not answer: {error.args[0].str()}") from error
 
     def _end(self, partition: int) -> int:
-        return int(
-            self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=_TIMEOUT_SECONDS)[1]
-        )
+        place, deadline = TopicPartition(self._topic, partition), time.monotonic() + _TIMEOUT_SECONDS
+        while True:
+            try:
+                return int(self._consumer.get_watermark_offsets(place, timeout=_TIMEOUT_SECONDS)[1])
+            except KafkaException as error:
+                if error.args[0].code() not in _NO_LEADER or time.monotonic() > deadline:
+                    raise
+            # A topic that was made a moment ago, or a leader that has moved: the client keeps its view until it asks.
+            self._consumer.list_topics(self._topic, timeout=_TIMEOUT_SECONDS)
+            time.sleep(_PAUSE_SECONDS)
