@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import mimetypes
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -50,8 +50,10 @@ class Front:
     A first visit asks for more than a hundred of them.
     """
 
-    def __init__(self, app: ASGIApp, names: Collection[str] = ()) -> None:
-        self._app, self._names = app, frozenset(names)
+    def __init__(
+        self, app: ASGIApp, names: Collection[str] = (), page: Callable[[], bytes | None] | None = None
+    ) -> None:
+        self._app, self._names, self._page = app, frozenset(names), page or front_page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -83,7 +85,7 @@ class Front:
         await send({"type": "http.response.body", "body": body})
 
     async def _serve_page(self, scope: Scope, receive: Receive, send: Send) -> None:
-        page = front_page()
+        page = self._page()
         replaced = False
         if page is not None:
             scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0] not in _CONDITIONS]}

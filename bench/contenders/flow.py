@@ -50,7 +50,7 @@ def run(task: Task) -> None:
     flow = build(settings, take_generation(settings), Pace(), stop)
     task.meter.start()
     try:
-        cluster_main(flow, [], 0, epoch_interval=timedelta(seconds=0.5))  # type: ignore[no-untyped-call]
+        cluster_main(flow, [], 0, epoch_interval=timedelta(seconds=0.5))  # type: ignore[no-untyped-call]  # the engine ships no types
     except (KeyboardInterrupt, Unavailable):
         if not stop.asked():
             raise

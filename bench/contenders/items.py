@@ -73,4 +73,4 @@ def run(task: Task) -> None:
     unreadable = op.map("unreadable", split.falses, broken)
     op.output("tables", op.merge("all", decided, unreadable), _TableSink(task, rules))
     task.meter.start()
-    cluster_main(flow, [], 0, epoch_interval=timedelta(seconds=10))  # type: ignore[no-untyped-call]
+    cluster_main(flow, [], 0, epoch_interval=timedelta(seconds=10))  # type: ignore[no-untyped-call]  # the engine ships no types

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ Headers = list[tuple[bytes, bytes]]
 
 def ask(
     path: str, method: str = "GET", answer: tuple[bytes, bytes] = STREAMLITS, status: int = 200,
-    headers: Headers | None = None, passed: Headers | None = None,
+    headers: Headers | None = None, passed: Headers | None = None, page: Callable[[], bytes | None] | None = None,
 ) -> list[Message]:  # fmt: skip
     """What a browser gets when the server behind the front page answers like this."""
     sent: list[Message] = []
@@ -41,7 +42,7 @@ def ask(
 
     here = [(b"host", b"127.0.0.1:8501")]
     asked = {"type": "http", "method": method, "path": path, "headers": [*here, *(headers or [])]}
-    asyncio.run(Front(behind)(asked, receive, send))
+    asyncio.run(Front(behind, page=page)(asked, receive, send))
     return sent
 
 
@@ -158,11 +159,10 @@ def test_a_connection_of_another_site_is_closed_before_streamlit_hears_of_it() -
     assert dict(heard[0]["headers"])[b"origin"] == b"http://127.0.0.1:8501"
 
 
-def test_a_page_that_is_not_as_expected_is_served_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_that_is_not_as_expected_is_served_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("<html><head></head><body><main></main></body></html>")
     assert build(tmp_path) is None
-    monkeypatch.setattr(front, "front_page", lambda: None)
-    assert b"".join(message["body"] for message in ask("/")[1:]) == STREAMLITS[1]
+    assert b"".join(message["body"] for message in ask("/", page=lambda: None)[1:]) == STREAMLITS[1]
 
 
 def test_parts_bring_what_they_import_once(tmp_path: Path) -> None:
