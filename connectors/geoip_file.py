@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -24,6 +25,12 @@ MAX_ADDRESS_CHARS: Final = 45
 COPY_CHUNK_BYTES: Final = 1 << 20
 PROBES: Final = 512
 """Networks spread evenly over the address space that a database must answer for without an error."""
+
+_OCTET: Final = r"(?:1?[1-9]?\d|10\d|2[0-4]\d|25[0-5])"
+_PLAIN: Final = re.compile(
+    rf"(?!0\.|10\.|100\.|127\.|169\.|172\.|192\.|198\.|203\.|22[4-9]\.|2[3-5]\d\.){_OCTET}(?:\.{_OCTET}){{3}}"
+)
+"""IPv4 addresses under a first number that has no special networks: all of them are global."""
 
 _NOWHERE: Final = Place()
 
@@ -66,7 +73,8 @@ class PlaceSnapshot:
 
     def _find(self, ip: str) -> Place:
         try:
-            return self._look_up(ip_address(ip))
+            # Nearly all are plain: an address object and its check against special networks would double the cost.
+            return self._read(ip) if _PLAIN.fullmatch(ip) else self._look_up(ip_address(ip))
         except (ValueError, maxminddb.InvalidDatabaseError):
             # Not an address, or a damaged record that the probes missed: unknown, as an absent one is.
             return _NOWHERE
@@ -76,6 +84,9 @@ class PlaceSnapshot:
             address = address.ipv4_mapped or address
         if not address.is_global or (address.version == 6 and not self._ipv6):
             return _NOWHERE
+        return self._read(address)
+
+    def _read(self, address: IPv4Address | IPv6Address | str) -> Place:
         record = self._reader.get(address)
         if not isinstance(record, dict):
             return _NOWHERE

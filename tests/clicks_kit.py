@@ -14,8 +14,12 @@ from connectors.bot_list import CrawlerList
 from connectors.geoip import GeoIP
 from connectors.user_agents import UserAgents
 from flows.clicks.batch import RawBatch, Reject
+from flows.clicks.columns import Columns
+from flows.clicks.decode import decode
 from flows.clicks.machine import DEFAULT_PAGE_BYTES, Machine
 from flows.clicks.rows import BatchResult
+from flows.clicks.vocabulary import Vocabulary
+from flows.clicks.words import make_words
 from marketplace.enrichments import Lookups
 from marketplace.stores import Store, hash_write_key
 from marketplace.tables import FENCED_TABLES
@@ -168,13 +172,26 @@ def as_batch(records: Sequence[LogRecord]) -> RawBatch:
     )
 
 
+def read_values(values: Iterable[bytes | Mapping[str, Any]], partition: int = 0) -> tuple[Columns, list[Reject]]:
+    """Records as the flow reads them."""
+    return decode(as_batch(as_log(values, partition)), STORES.__contains__, make_words())
+
+
+def vocabulary_of(bytes_like_pages: int = DEFAULT_PAGE_BYTES) -> Vocabulary:
+    """What a worker knows; where pages have no room it has none either, and forgets between any two batches."""
+    return Vocabulary(lambda: LOOKUPS, AGENTS, 4 * bytes_like_pages)
+
+
 def machine_on(
-    pages: MemoryPages, partition: int = 0, stores: Mapping[str, Store] = STORES, page_bytes: int = DEFAULT_PAGE_BYTES
+    pages: MemoryPages,
+    partition: int = 0,
+    stores: Mapping[str, Store] = STORES,
+    page_bytes: int = DEFAULT_PAGE_BYTES,
+    vocabulary: Vocabulary | None = None,
 ) -> Machine:
     """A machine that takes a partition over where its tables end."""
-    return Machine(
-        partition, pages, FixedStores(stores), lambda: LOOKUPS, AGENTS, pages.fences(partition), page_bytes=page_bytes
-    )
+    known = vocabulary or vocabulary_of(page_bytes)
+    return Machine(partition, pages, FixedStores(stores), known, pages.fences(partition), page_bytes)
 
 
 @dataclass
@@ -199,8 +216,9 @@ def run(
 ) -> Run:
     """Send a log through fresh machines, cut into batches; ``epoch`` batches are written together."""
     pages, results = MemoryPages(), []
+    vocabulary = vocabulary_of(page_bytes)
     for partition, records in by_partition(log).items():
-        machine = machine_on(pages, partition, stores, page_bytes)
+        machine = machine_on(pages, partition, stores, page_bytes, vocabulary)
         waiting: list[BatchResult] = []
         for batch in cut(records, sizes):
             waiting.append(machine.step(batch))

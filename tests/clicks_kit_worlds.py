@@ -10,6 +10,7 @@ from typing import Any, Final
 from connectors.bot_list import CrawlerList
 from flows.clicks.machine import DEFAULT_PAGE_BYTES, Machine
 from flows.clicks.pages import PageStore
+from flows.clicks.vocabulary import Vocabulary
 from marketplace.enrichments import Agent, Lookups, Place
 from marketplace.rollups import DIMENSIONS
 from marketplace.stores import Store
@@ -63,8 +64,8 @@ class World:
         self, pages: PageStore, fences: Mapping[str, int], partition: int = 0, page_bytes: int = DEFAULT_PAGE_BYTES
     ) -> Machine:
         """A machine that takes a partition over in this world."""
-        known = FixedStores(self.stores)
-        return Machine(partition, pages, known, lambda: self.lookups, self.agents, fences, page_bytes)
+        vocabulary = Vocabulary(lambda: self.lookups, self.agents, 4 * page_bytes)
+        return Machine(partition, pages, FixedStores(self.stores), vocabulary, fences, page_bytes)
 
 
 def _changed(**stores: Mapping[str, Any]) -> dict[str, Store]:

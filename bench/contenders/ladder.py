@@ -20,6 +20,8 @@ from flows.clicks.machine import Machine
 from flows.clicks.patience import Patience
 from flows.clicks.source import Hub, Pace
 from flows.clicks.stored import StoredFacts, StoredSessions
+from flows.clicks.vocabulary import Vocabulary
+from flows.clicks.words import make_words
 from marketplace.enrichments.registry import Lookups
 from marketplace.tables import SESSION_DIMENSIONS
 from marketplace.topics import CLICKS_COLLECTED
@@ -85,10 +87,10 @@ def consume(task: Task) -> None:
 def decode_all(task: Task) -> None:
     """Typed events and their columns."""
     book = MongoStores(connect(task.settings.urls.mongo), task.settings.database)
-    known = {store.slug for store in book.list_stores()}
+    known, words = {store.slug for store in book.list_stores()}, make_words()
     task.meter.start()
     for batch in batches(task):
-        decode(batch, known.__contains__)
+        decode(batch, known.__contains__, words)
     task.meter.stop()
 
 
@@ -96,8 +98,9 @@ def decide(task: Task) -> None:
     """The whole click path up to the rows of all tables, with nothing read back and nothing written."""
     settings = task.settings
     stores = KnownStores(MongoStores(connect(settings.urls.mongo), settings.database), Patience())
-    lookups, crawlers = Lookups(GeoIP().snapshot(), UserAgents()), CrawlerList()
-    machines = {part: Machine(part, NoPast(), stores, lambda: lookups, crawlers, {}) for part in task.ends}
+    lookups = Lookups(GeoIP().snapshot(), UserAgents())
+    vocabulary = Vocabulary(lambda: lookups, CrawlerList())
+    machines = {part: Machine(part, NoPast(), stores, vocabulary, {}) for part in task.ends}
     task.meter.start()
     for batch in batches(task):
         machines[batch.partition].step(batch)

@@ -6,10 +6,11 @@ from collections import Counter
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from flows.clicks.batch import Columns, RawBatch, Reject
+from flows.clicks.batch import I64, U8, RawBatch, Reject
 from flows.clicks.clock import Times
+from flows.clicks.columns import Columns
+from flows.clicks.facts import OUTCOME_NAMES, outcome_code
 from flows.clicks.pages import HOUR_MS
 from flows.clicks.rows import LedgerKey
 from flows.clicks.stored import StoredFacts
@@ -19,27 +20,42 @@ _LAST_MS: Final = 4_102_444_800_000
 """2100-01-01T00:00Z."""
 
 
-def count(
-    batch: RawBatch, columns: Columns, rejects: list[Reject], times: Times, outcome: npt.NDArray[np.object_]
-) -> Counter[LedgerKey]:
+def count(batch: RawBatch, columns: Columns, rejects: list[Reject], times: Times, outcome: U8) -> Counter[LedgerKey]:
     """Ledger rows of a batch, by hour of receipt; unreadable records by their own timestamp and under no store.
 
     What came in is counted from the records, what became of it from the decisions; the ledger compares the two.
+
+    Args:
+        batch: The records.
+        columns: Those that are events.
+        rejects: Those that are not.
+        times: The events' times.
+        outcome: Codes of what became of each event.
     """
     counts: Counter[LedgerKey] = Counter()
-    position = {offset: row for row, offset in enumerate(batch.offsets)} if rejects else {}
-    lost_hours = [_hour(batch.timestamps_ms[position[reject.offset]]) for reject in rejects]
-    hours = (columns.received_ms // HOUR_MS).tolist()
-    stores = [event.store for event in columns.events]
-    for (store, hour), events in Counter(zip(stores, hours, strict=True)).items():
-        counts[store, hour, "received", "received"] += events
-    counts.update(("", hour, "received", "received") for hour in lost_hours)
-    for (store, hour, name), events in Counter(zip(stores, hours, outcome.tolist(), strict=True)).items():
-        counts[store, hour, "outcome", name] += events
-    counts.update(("", hour, "outcome", INVALID.name) for hour in lost_hours)
+    stores, owner = columns.texts["store"].used()
+    hours, hour = np.unique(columns.received_ms // HOUR_MS, return_inverse=True)
+    place = owner * len(hours) + hour.reshape(-1)
+
+    def add(kind: str, names: list[str], code: I64 | U8, at: I64) -> None:
+        groups, events = np.unique(at * len(names) + code, return_counts=True)
+        for group, many in zip(groups.tolist(), events.tolist(), strict=True):
+            rest, name = divmod(group, len(names))
+            counts[stores[rest // len(hours)], int(hours[rest % len(hours)]), kind, names[name]] += many
+
+    add("received", ["received"], np.zeros(1, dtype=np.int64), place)
+    add("outcome", OUTCOME_NAMES, outcome, place)
     for name, mask in ((FUTURE_CLAMPED, times.clamped), (CLOCK_CORRECTED, times.corrected)):
-        counts.update((stores[at], hours[at], "note", name) for at in np.flatnonzero(mask).tolist())
+        add("note", [name], np.zeros(1, dtype=np.int64), place[mask])
+    for reject_hour in _hours(batch, rejects):
+        counts["", reject_hour, "received", "received"] += 1
+        counts["", reject_hour, "outcome", INVALID.name] += 1
     return counts
+
+
+def _hours(batch: RawBatch, rejects: list[Reject]) -> list[int]:
+    position = {offset: row for row, offset in enumerate(batch.offsets)} if rejects else {}
+    return [_hour(batch.timestamps_ms[position[reject.offset]]) for reject in rejects]
 
 
 def count_facts(facts: StoredFacts) -> Counter[LedgerKey]:
@@ -54,18 +70,19 @@ def count_facts(facts: StoredFacts) -> Counter[LedgerKey]:
     return counts
 
 
-def too_late(batch: RawBatch, columns: Columns, times: Times, outcome: npt.NDArray[np.object_]) -> list[Reject]:
+def too_late(batch: RawBatch, columns: Columns, times: Times, outcome: U8) -> list[Reject]:
     """Dead letters for late events: they are not counted, and they are not lost."""
+    store = columns.texts["store"]
     return [
         Reject(
             batch.partition,
             int(columns.offsets[at]),
             batch.values[int(columns.rows[at])],
-            columns.events[at].store,
+            store.texts[store.codes[at]],
             LATE.name,
             f"happened at {int(times.occurred_ms[at])} ms, received at {int(columns.received_ms[at])} ms",
         )
-        for at in np.flatnonzero(outcome == LATE.name).tolist()
+        for at in np.flatnonzero(outcome == outcome_code(LATE)).tolist()
     ]
 
 

@@ -1,18 +1,18 @@
-"""The item that travels through the flow: one micro-batch of one Kafka partition, as columns."""
+"""The item that travels through the flow: one micro-batch of one Kafka partition."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from marketplace.events import CollectedClick
-
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
 I32 = npt.NDArray[np.int32]
 U8 = npt.NDArray[np.uint8]
+F32 = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
 
@@ -21,8 +21,8 @@ class RawBatch:
     """Records of one partition, offsets ascending, exactly as the broker gave them."""
 
     partition: int
-    offsets: list[int]
-    timestamps_ms: list[int]
+    offsets: Sequence[int]
+    timestamps_ms: Sequence[int]
     values: list[bytes]
 
     @property
@@ -56,45 +56,3 @@ class Reject:
     store: str
     reason: str
     detail: str
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Readable events of a batch, one array element or list item per event, in arrival order.
-
-    Attributes:
-        events: The decoded events.
-        rows: Their positions in the raw batch.
-        offsets: Their Kafka offsets.
-        key, visitor: 64-bit hashes.
-        received_ms, occurred_ms: Epoch milliseconds; ``occurred_ms`` is -1 where the client gave none.
-        sent_ms: Epoch milliseconds, -1 where the client gave none.
-    """
-
-    events: list[CollectedClick]
-    rows: I64
-    offsets: I64
-    key: U64
-    visitor: U64
-    received_ms: I64
-    occurred_ms: I64
-    sent_ms: I64
-
-    def take(self, mask: Bools) -> Columns:
-        """The events at which ``mask`` holds."""
-        if mask.all():
-            return self
-        events = [event for event, keep in zip(self.events, mask.tolist(), strict=True) if keep]
-        return Columns(
-            events,
-            self.rows[mask],
-            self.offsets[mask],
-            self.key[mask],
-            self.visitor[mask],
-            self.received_ms[mask],
-            self.occurred_ms[mask],
-            self.sent_ms[mask],
-        )
-
-    def __len__(self) -> int:
-        return len(self.events)

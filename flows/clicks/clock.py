@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flows.clicks.batch import I64, Bools, Columns
+from flows.clicks.batch import I64, Bools
+from flows.clicks.columns import Columns
 from marketplace.outcomes import CLOCK_TOLERANCE_MS, MAX_LATENESS, OLDEST_MS
 
 _MAX_LATENESS_MS = int(MAX_LATENESS.total_seconds() * 1000)
@@ -26,7 +27,7 @@ class Times:
         return Times(self.occurred_ms[mask], self.corrected[mask], self.clamped[mask], self.late[mask])
 
 
-def correct(columns: Columns, imported: Bools) -> Times:
+def correct(columns: Columns) -> Times:
     """Remove the client clock's skew, clamp the future, find what is too late.
 
     With ``sent_at`` the client tells how long ago, by its own clock, the event was when it left; that age is counted
@@ -36,11 +37,11 @@ def correct(columns: Columns, imported: Bools) -> Times:
     """
     received, occurred, sent = columns.received_ms, columns.occurred_ms, columns.sent_ms
     told = occurred >= 0
-    can_correct = told & (sent >= 0) & ~imported
+    can_correct = told & (sent >= 0) & ~columns.imported
     age = np.maximum(sent - occurred, 0)
     when = np.where(can_correct, received - age, np.where(told, occurred, received))
     clamped = when > received
     when = np.minimum(when, received)
-    late = (when < OLDEST_MS) | (~imported & (when < received - _MAX_LATENESS_MS))
+    late = (when < OLDEST_MS) | (~columns.imported & (when < received - _MAX_LATENESS_MS))
     corrected = can_correct & (np.abs(when - occurred) > CLOCK_TOLERANCE_MS)
     return Times(when, corrected, clamped, late)

@@ -21,12 +21,6 @@ def contributions(events: SessionRows, retracted: SessionRows, added: SessionRow
     """Events add clicks or re-fires; a session that was known before takes back what it had added."""
     changes = SessionRows.concat([retracted, added])
     sign = np.repeat(np.array([-1, 1], np.int64), [len(retracted), len(added)])
-    of_events = np.zeros((len(events), 5), np.int64)
-    of_events[:, 0], of_events[:, 1] = events.clicks, 1 - events.clicks
-    of_sessions: I64 = np.zeros((len(sign), 5), np.int64)
-    of_sessions[:, 2] = sign
-    of_sessions[:, 3] = sign * (changes.clicks <= 1)
-    of_sessions[:, 4] = sign * (changes.end_ms - changes.start_ms)
+    adds: I64 = np.stack((sign, sign * (changes.clicks <= 1), sign * (changes.end_ms - changes.start_ms)), axis=1)
     both = SessionRows.concat([events, changes])
-    measures = np.concatenate((of_events, of_sessions))
-    return Contributions(both.store, both.start_ms, both.is_bot, both.entry, measures, events.visitor)
+    return Contributions(both.store, both.start_ms, both.is_bot, both.entry, events.visitor, events.clicks == 0, adds)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 
-from flows.clicks.batch import U64, Columns, RawBatch, Reject
-from marketplace.events import CollectedClick, decode_click
+from flows.clicks.batch import I64, U8, U64, Bools, RawBatch, Reject
+from flows.clicks.columns import Columns
+from flows.clicks.words import Coded, Words
+from marketplace.events import CollectedClick, decode_clicks
 
 _HEX64: Final = re.compile(r"[0-9a-f]{16}")
-_ALL_HEX: Final = re.compile(r"[0-9a-f]*")
 _HEX_CHARS: Final = 16
+_NO_DIGIT: Final = 255
+_DIGITS: Final[U8] = np.full(256, _NO_DIGIT, dtype=np.uint8)
+_DIGITS[list(b"0123456789abcdef")] = np.arange(16)
 _TOGETHER: Final = 128
 """Records that are read at once: half the cost of one by one, and so few that one broken record slows few others."""
 _MAX_TIME_MS: Final = 1 << 53
@@ -24,6 +29,66 @@ _MAX_RECEIVED_MS: Final = 4_102_444_800_000
 """2100-01-01. The collector's clock is what everything else is measured by, and a table's times end in 2106."""
 
 MAX_DETAIL_CHARS: Final = 200
+
+_Unreadable = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def decode(
+    batch: RawBatch, known_store: Callable[[str], bool], words: Mapping[str, Words]
+) -> tuple[Columns, list[Reject]]:
+    """Split a batch into readable events and rejects.
+
+    Args:
+        batch: The records.
+        known_store: Whether a store exists; asked for each distinct one.
+        words: What the columns' texts are numbered by.
+    """
+    events, rows, rejects = _read_all(batch)
+    columns, sound = _columns_of(events, rows, batch, words)
+    used, position = columns.texts["store"].used()
+    known = np.fromiter(map(known_store, used), dtype=np.bool_, count=len(used))[position]
+    for at in np.flatnonzero(~(sound & known)).tolist():
+        store = events[at].store
+        problem = _problem(events[at])
+        reason, detail = ("unknown_store", f"no store {store!r}") if problem is None else ("malformed", problem)
+        rejects.append(_reject(batch, rows[at], store if problem is None else "", reason, detail))
+    return columns.take(sound & known), sorted(rejects, key=attrgetter("offset"))
+
+
+def _read_all(batch: RawBatch) -> tuple[list[CollectedClick], list[int], list[Reject]]:
+    """All records that have the form of an event, with their positions."""
+    events: list[CollectedClick] = []
+    rows: list[int] = []
+    rejects: list[Reject] = []
+    for start in range(0, len(batch.values), _TOGETHER):
+        chunk = batch.values[start : start + _TOGETHER]
+        try:
+            events += _read_together(chunk)
+            rows += range(start, start + len(chunk))
+            continue
+        except _Unreadable:
+            pass  # each has to be looked at
+        for row, value in enumerate(chunk, start):
+            try:
+                events += _read_together([value])
+                rows.append(row)
+            except _Unreadable as error:
+                rejects.append(_reject(batch, row, "", "unreadable", str(error)))
+    return events, rows, rejects
+
+
+def _read_together(values: list[bytes]) -> list[CollectedClick]:
+    # The decoder skips fields that it does not know without looking at their bytes; a record is text in all its parts.
+    if not all(map(bytes.isascii, values)):
+        for value in values:
+            value.decode()
+    return decode_clicks(values)
+
+
+def _reject(batch: RawBatch, row: int, store: str, reason: str, detail: str) -> Reject:
+    return Reject(
+        batch.partition, batch.offsets[row], batch.values[row], store, reason, detail[:MAX_DETAIL_CHARS]
+    )  # fmt: skip
 
 
 def _problem(event: CollectedClick) -> str | None:
@@ -39,101 +104,77 @@ def _problem(event: CollectedClick) -> str | None:
     return None
 
 
-def _read(value: bytes) -> CollectedClick:
-    # The decoder skips fields that it does not know without looking at their bytes; a record is text in all its parts.
-    if not value.isascii():
-        value.decode()
-    return decode_click(value)
-
-
-def _hashes(texts: list[str]) -> U64:
-    # One call for the whole column; every text is exactly 16 hex digits by now.
-    return np.frombuffer(bytes.fromhex("".join(texts)), dtype=">u8").astype(np.uint64)
-
-
-def columns_of(events: list[CollectedClick], rows: list[int], offsets: list[int]) -> Columns:
-    """Arrays of valid events."""
-    return Columns(
-        events=events,
+def _columns_of(
+    events: list[CollectedClick], rows: list[int], batch: RawBatch, words: Mapping[str, Words]
+) -> tuple[Columns, Bools]:
+    """Columns of events, and which of them have no problem; the others' elements mean nothing."""
+    whole = len(rows) == len(batch.offsets)
+    key, key_sound = _hashes(events, "key")
+    visitor, visitor_sound = _hashes(events, "visitor")
+    received, received_sound = _times(events, "received_at_ms", _MAX_RECEIVED_MS)
+    occurred, occurred_sound = _times(events, "occurred_at_ms", _MAX_TIME_MS)
+    sent, sent_sound = _times(events, "sent_at_ms", _MAX_TIME_MS)
+    texts = {name: column.encode(list(_each(events, name))) for name, column in words.items()}
+    columns = Columns(
+        event_ids=list(_each(events, "event_id")),
         rows=np.array(rows, dtype=np.int64),
-        offsets=np.array(offsets, dtype=np.int64),
-        key=_hashes([e.key for e in events]),
-        visitor=_hashes([e.visitor for e in events]),
-        received_ms=np.array([e.received_at_ms for e in events], dtype=np.int64),
-        occurred_ms=np.array([-1 if e.occurred_at_ms is None else e.occurred_at_ms for e in events], dtype=np.int64),
-        sent_ms=np.array([-1 if e.sent_at_ms is None else e.sent_at_ms for e in events], dtype=np.int64),
+        offsets=np.array(batch.offsets if whole else [batch.offsets[row] for row in rows], dtype=np.int64),
+        key=key,
+        visitor=visitor,
+        received_ms=received,
+        occurred_ms=occurred,
+        sent_ms=sent,
+        sampling=np.fromiter(_each(events, "sampling"), dtype=np.float32, count=len(events)),
+        automated=np.fromiter(_each(events, "automated"), dtype=np.bool_, count=len(events)),
+        opted_out=np.fromiter(_each(events, "opted_out"), dtype=np.bool_, count=len(events)),
+        imported=_equals(texts["origin"], "import"),
+        texts=texts,
     )
+    return columns, key_sound & visitor_sound & received_sound & occurred_sound & sent_sound
 
 
-def decode(batch: RawBatch, known_store: Callable[[str], bool]) -> tuple[Columns, list[Reject]]:
-    """Split a batch into readable events and rejects.
-
-    Args:
-        batch: The records.
-        known_store: Whether a store exists; asked for each distinct one of a few records.
-    """
-    events: list[CollectedClick] = []
-    rows: list[int] = []
-    rejects: list[Reject] = []
-    for start in range(0, len(batch.values), _TOGETHER):
-        chunk = batch.values[start : start + _TOGETHER]
-        together = _read_together(chunk, known_store)
-        if together is not None:
-            events += together
-            rows += range(start, start + len(chunk))
-            continue
-        for row, value in enumerate(chunk, start):
-            event = _read_alone(batch, row, value, known_store, rejects)
-            if event is not None:
-                events.append(event)
-                rows.append(row)
-    offsets = batch.offsets if len(rows) == len(batch.offsets) else [batch.offsets[row] for row in rows]
-    return columns_of(events, rows, offsets), rejects
+def _each(events: list[CollectedClick], name: str) -> Iterable[Any]:
+    return map(attrgetter(name), events)
 
 
-def _read_together(values: list[bytes], known_store: Callable[[str], bool]) -> list[CollectedClick] | None:
-    """The events of a few records if nothing is wrong with any of them; else each has to be looked at."""
+def _equals(column: Coded, text: str) -> Bools:
+    used, position = column.used()
+    return np.array([other == text for other in used], dtype=np.bool_)[position]
+
+
+def _hashes(events: list[CollectedClick], name: str) -> tuple[U64, Bools]:
+    """The numbers that texts of 16 hex digits stand for, and which of the texts are such."""
+    texts = list(_each(events, name))
+    lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+    sound = lengths == _HEX_CHARS
+    if not sound.all():
+        texts = [text if len(text) == _HEX_CHARS else "-" * _HEX_CHARS for text in texts]
+    # All digits of the column at once; what is not ASCII is no digit.
+    letters = np.frombuffer("".join(texts).encode("ascii", "replace"), dtype=np.uint8)
+    digits = _DIGITS[letters].reshape(-1, _HEX_CHARS)
+    sound = sound & (digits != _NO_DIGIT).all(axis=1)
+    pairs = np.asarray((digits[:, 0::2] << 4) | digits[:, 1::2], dtype=np.uint8)
+    return np.ascontiguousarray(pairs).view(">u8").reshape(-1).astype(np.uint64), sound
+
+
+def _times(events: list[CollectedClick], name: str, end: int) -> tuple[I64, Bools]:
+    """Epoch milliseconds, -1 where there is none, and which of them are times before an end, or absent."""
     try:
-        if not all(map(bytes.isascii, values)):
-            for value in values:
-                value.decode()
-        events = list(map(decode_click, values))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    ids = [event.key for event in events] + [event.visitor for event in events]
-    times = [event.occurred_at_ms for event in events] + [event.sent_at_ms for event in events]
-    told = [time for time in times if time is not None]
-    received = [event.received_at_ms for event in events]
-    sound = (
-        _ALL_HEX.fullmatch("".join(ids)) is not None
-        and set(map(len, ids)) == {_HEX_CHARS}
-        and min(received) >= 0
-        and max(received) < _MAX_RECEIVED_MS
-        and (not told or (min(told) >= 0 and max(told) < _MAX_TIME_MS))
-        and all(map(known_store, {event.store for event in events}))
-    )
-    return events if sound else None
+        times = np.fromiter(_each(events, name), dtype=np.int64, count=len(events))
+    except (TypeError, OverflowError):
+        return _some_times(list(_each(events, name)), end)
+    return times, (times >= 0) & (times < end)
 
 
-def _read_alone(
-    batch: RawBatch, row: int, value: bytes, known_store: Callable[[str], bool], rejects: list[Reject]
-) -> CollectedClick | None:
-    """The event of a record; where there is none, ``rejects`` is told why."""
-
-    def reject(store: str, reason: str, detail: str) -> None:
-        offset = batch.offsets[row]
-        rejects.append(Reject(batch.partition, offset, value, store, reason, detail[:MAX_DETAIL_CHARS]))
-
+def _some_times(given: list[int | None], end: int) -> tuple[I64, Bools]:
+    """Where some are absent, or no machine's integers."""
     try:
-        event = _read(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        reject("", "unreadable", str(error))
-        return None
-    problem = _problem(event)
-    if problem is not None:
-        reject("", "malformed", problem)
-        return None
-    if not known_store(event.store):
-        reject(event.store, "unknown_store", f"no store {event.store!r}")
-        return None
-    return event
+        times = np.array([-1 if time is None else time for time in given], dtype=np.int64)
+        absent = times == -1
+        if int(absent.sum()) == given.count(None):
+            return times, absent | ((times >= 0) & (times < end))
+    except OverflowError:
+        pass  # one of them is told apart below
+    sound = np.array([time is None or 0 <= time < end for time in given], dtype=np.bool_)
+    held = [-1 if time is None or not fits else time for time, fits in zip(given, sound.tolist(), strict=True)]
+    return np.array(held, dtype=np.int64), sound

@@ -6,7 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from flows.clicks.batch import I64, U64, Bools, Columns
+from flows.clicks.batch import I64, U64, Bools
+from flows.clicks.columns import Columns
 from flows.clicks.hashing import mix
 from flows.clicks.pages import HOUR_MS
 from flows.clicks.refires import rank_within
@@ -17,7 +18,7 @@ _FAR_HOURS: Final = 64
 """Hours of 1970, in which no event can be: nothing before the year 2000 is counted."""
 
 
-def filed_under(columns: Columns, imported: Bools) -> I64:
+def filed_under(columns: Columns) -> I64:
     """The hour (since 1970) whose page an event's copies are looked for in.
 
     It is the hour of the client's own clock, which a copy repeats; without one, the hour of receipt. A live event
@@ -25,7 +26,7 @@ def filed_under(columns: Columns, imported: Bools) -> I64:
     clocks come from anybody, and must not make the flow keep a page for every hour of ten thousand years.
     """
     told = columns.occurred_ms >= 0
-    far = told & ~imported & (np.abs(columns.occurred_ms - columns.received_ms) > _FAR_MS)
+    far = told & ~columns.imported & (np.abs(columns.occurred_ms - columns.received_ms) > _FAR_MS)
     hours = np.where(told, columns.occurred_ms, columns.received_ms) // HOUR_MS
     return np.where(far, (columns.key % np.uint64(_FAR_HOURS)).astype(np.int64), hours)
 

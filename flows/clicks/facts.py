@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from flows.clicks.batch import I32, I64, U8, U64, Bools, Columns
-from marketplace.outcomes import REFIRE
+from flows.clicks.batch import I32, I64, U8, U64, Bools
+from flows.clicks.columns import Columns
+from flows.clicks.words import Coded
+from marketplace.outcomes import OUTCOMES, REFIRE, Outcome
+
+OUTCOME_NAMES: Final = [outcome.name for outcome in OUTCOMES]
+
+
+def outcome_code(outcome: Outcome | str) -> int:
+    """What stands for an outcome, or its name, in arrays."""
+    return OUTCOME_NAMES.index(outcome if isinstance(outcome, str) else outcome.name)
+
+
+_REFIRE: Final = outcome_code(REFIRE)
 
 
 @dataclass(frozen=True)
@@ -22,12 +34,12 @@ class Facts:
         visitor: 64-bit visitor ids.
         pair: Hashes of visitor and target.
         received_ms, occurred_ms: Epoch milliseconds; the second is corrected.
-        outcome: Names of outcomes.
+        outcome: Codes of outcomes.
         is_bot: 0 or 1.
         codes: Family codes, one column per family.
     """
 
-    stores: list[str]
+    stores: Coded
     imported: Bools
     key: U64
     dedupe_hour: I64
@@ -35,17 +47,17 @@ class Facts:
     pair: U64
     received_ms: I64
     occurred_ms: I64
-    outcome: npt.NDArray[np.object_]
+    outcome: U8
     is_bot: U8
     codes: I32
 
     def __len__(self) -> int:
-        return len(self.stores)
+        return len(self.key)
 
     @property
     def refire(self) -> Bools:
         """Which repeat a click instead of being one."""
-        return np.asarray(self.outcome == REFIRE.name, dtype=np.bool_)
+        return np.asarray(self.outcome == _REFIRE, dtype=np.bool_)
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,6 @@ class Details:
     """What else the fact table keeps of events that were decided just now."""
 
     columns: Columns
-    bot_reasons: list[str]
+    bot_reasons: Coded
     bot_version: str
-    time_note: npt.NDArray[np.object_]
+    time_note: Coded

@@ -1,4 +1,4 @@
-"""Enrichment by distinct value: each distinct address, agent or link is looked up once, and events carry codes.
+"""Enrichment by distinct value: each distinct address, agent or link is looked at once, and events carry codes.
 
 A *family* is a group of fact columns that are decided together (an enrichment's answer, or the page, or the product).
 An event has one small integer per family; strings come back only where rows leave the flow.
@@ -7,22 +7,22 @@ An event has one small integer per family; strings come back only where rows lea
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from operator import attrgetter
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote
 
 import numpy as np
 
-from flows.clicks.batch import I32
-from flows.clicks.memo import Memo, weight
+from flows.clicks.batch import I32, I64
+from flows.clicks.hashing import number
+from flows.clicks.words import ENTRY_BYTES, Coded, Words, weight
 from marketplace.enrichments import ENRICHMENTS
 from marketplace.enrichments.registry import Lookups
-from marketplace.events import CollectedClick
 
 MAX_PAGE_CHARS: Final = 512
 Values = tuple[str, ...]
+_PART_BITS: Final = 21
+"""Codes of three parts make one integer. Words are forgotten long before there are two million of them."""
 
 
 def page_of(url: str) -> str:
@@ -35,35 +35,92 @@ def page_of(url: str) -> str:
     return cleaned[:MAX_PAGE_CHARS] or "/"
 
 
-@dataclass
+class Parts:
+    """What counts of each of a field's texts, numbered as the texts are; by default the text itself."""
+
+    def __init__(self, words: Words, part: Callable[[str], Hashable] | None) -> None:
+        self._words, self._part = words, part
+        self.forget()
+
+    def forget(self) -> None:
+        """Start over, as the words have."""
+        self._age = self._words.age
+        self._codes: dict[Hashable, int] = {}
+        self._parts: list[Any] = []
+        self._of_texts: I32 = np.empty(0, dtype=np.int32)
+
+    @property
+    def stale(self) -> bool:
+        """Whether the words have started over."""
+        return self._age != self._words.age
+
+    @property
+    def known(self) -> Sequence[Any]:
+        """The part of each code."""
+        return self._parts if self._part else self._words.texts
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held beside the texts, about."""
+        return self._of_texts.nbytes + ENTRY_BYTES * len(self._parts)
+
+    def encode(self, texts: I32) -> I32:
+        """From codes of texts to codes of their parts."""
+        if self._part is None:
+            return texts
+        known = len(self._of_texts)
+        if known < len(self._words.texts):
+            new = [self._code(self._part(text)) for text in self._words.texts[known:]]
+            self._of_texts = np.concatenate((self._of_texts, np.array(new, dtype=np.int32)))
+        return self._of_texts[texts]
+
+    def _code(self, part: Hashable) -> int:
+        code = self._codes.setdefault(part, len(self._parts))
+        if code == len(self._parts):
+            self._parts.append(part)
+        return code
+
+
 class Family:
     """One group of columns and the distinct answers seen so far.
 
-    Attributes:
+    Args:
         name: The enrichment's name, or ``page`` or ``product``.
         columns: Fact columns that it fills.
-        reads: Event fields that decide it; ``store_domains`` is the store's own hosts.
-        answer: From the values of ``reads`` to the values of ``columns``.
+        reads: Event fields that decide it, three at most; ``store_domains`` is the store's own hosts.
+        words: What the fields' texts are numbered by.
+        answer: From what counts of ``reads`` to the values of ``columns``.
         version: Identity of rules and data; None for families that have none.
+        parts: What counts of each field of ``reads``; empty for their texts.
+
+    Attributes:
         rows: Distinct answers; an event's code is the position of its answer.
         nbytes: Bytes that the answers take.
-        memo: Codes of the answers by what decides them: one field, or a tuple of them.
     """
 
-    name: str
-    columns: tuple[str, ...]
-    reads: tuple[str, ...]
-    answer: Callable[[Values], Values]
-    version: str | None
-    rows: list[Values] = field(default_factory=list)
-    nbytes: int = 0
-    memo: Memo[Hashable, int] = field(default_factory=Memo)
-    _codes: dict[Values, int] = field(default_factory=dict)
-    _domains: dict[str, str] = field(default_factory=dict)
-    _key: Callable[[CollectedClick], Hashable] = field(init=False)
+    def __init__(
+        self,
+        name: str,
+        columns: tuple[str, ...],
+        reads: tuple[str, ...],
+        words: Mapping[str, Words],
+        answer: Callable[[tuple[Any, ...]], Values],
+        version: str | None,
+        parts: tuple[Callable[[str], Hashable], ...] = (),
+    ) -> None:
+        self.name, self.columns, self.version = name, columns, version
+        self._answer = answer
+        given = parts or (None,) * len(reads)
+        self._parts = {field: Parts(words[field], part) for field, part in zip(reads, given, strict=True)}
+        self._known: dict[int, int] = {}
+        self.rows: list[Values] = []
+        self.nbytes = 0
+        self._codes: dict[Values, int] = {}
 
-    def __post_init__(self) -> None:
-        self._key = attrgetter(*("store" if name == "store_domains" else name for name in self.reads))
+    @property
+    def beside_nbytes(self) -> int:
+        """Bytes of what leads to the answers, about."""
+        return ENTRY_BYTES * len(self._known) + sum(parts.nbytes for parts in self._parts.values())
 
     def intern(self, row: Values) -> int:
         """The code of an answer."""
@@ -74,60 +131,70 @@ class Family:
             self.nbytes += weight(row)
         return code
 
-    def encode(self, events: Sequence[CollectedClick], domains: Mapping[str, str]) -> I32:
-        """Codes of the answers for events, each distinct input answered once.
-
-        Args:
-            events: The events.
-            domains: The own hosts of each of their stores, comma-joined.
-        """
-        if "store_domains" in self.reads and any(self._domains.get(slug) != own for slug, own in domains.items()):
-            # Answers are remembered by the store's name, which is shorter than its hosts.
-            self._domains = {**self._domains, **domains}
-            self.memo.clear()
-        known = self.memo.answers
-        # By maps and not in a loop: nearly all inputs are known, and this is asked of each event for each family.
-        keys = list(map(self._key, events))
-        codes = list(map(known.get, keys))
-        for at in [at for at, code in enumerate(codes) if code is None]:
-            code = known.get(keys[at])
+    def encode(self, texts: Mapping[str, Coded]) -> I32:
+        """Codes of the answers for events, each distinct combination of parts answered once."""
+        self.catch_up()
+        packed, size = self._pack(texts)
+        distinct, position = number(packed, size)
+        codes = list(map(self._known.get, distinct.tolist()))
+        for at, code in enumerate(codes):
             if code is None:
-                values = self._values(events[at], domains)
-                code = self.intern(self.answer(values))
-                self.memo.keep(keys[at], code, weight(values))
-            codes[at] = code
-        return np.array(codes, dtype=np.int32)
+                asked = int(distinct[at])
+                codes[at] = self._known[asked] = self.intern(self._answer(self._unpack(asked)))
+        return np.array(codes, dtype=np.int32)[position]
 
-    def _values(self, event: CollectedClick, domains: Mapping[str, str]) -> Values:
-        return tuple(domains[event.store] if name == "store_domains" else getattr(event, name) for name in self.reads)
+    def catch_up(self) -> None:
+        """Start over where the words have."""
+        if any(parts.stale for parts in self._parts.values()):
+            self._known.clear()
+            for parts in self._parts.values():
+                parts.forget()
 
-    def renew(self, answer: Callable[[Values], Values], version: str | None) -> None:
-        """Take new rules or data: what was memorised under the old is forgotten, answers given stay."""
+    def _pack(self, texts: Mapping[str, Coded]) -> tuple[I64, int]:
+        """One integer for each event's combination of parts, and how many of them there can be."""
+        packed, size = np.zeros(1, dtype=np.int64), 1
+        for field, parts in self._parts.items():
+            packed = (packed << _PART_BITS) | parts.encode(texts[field].codes)
+            size = len(parts.known) if size == 1 else size << _PART_BITS
+        return packed, size
+
+    def _unpack(self, packed: int) -> tuple[Any, ...]:
+        values = []
+        for parts in reversed(self._parts.values()):
+            values.append(parts.known[packed & ((1 << _PART_BITS) - 1)])
+            packed >>= _PART_BITS
+        return tuple(reversed(values))
+
+    def renew(self, answer: Callable[[tuple[Any, ...]], Values], version: str | None) -> None:
+        """Take new rules or data: what was known under the old is asked anew, answers given stay."""
         if version != self.version:
-            self.memo.clear()
-        self.answer, self.version = answer, version
+            self._known.clear()
+        self._answer, self.version = answer, version
 
     def compact(self, used: I32) -> I32:
         """Forget answers that no code in ``used`` needs; the new codes of ``used``."""
-        distinct, inverse = np.unique(used, return_inverse=True)
+        distinct, position = np.unique(used, return_inverse=True)
         kept = [self.rows[code] for code in distinct.tolist()]
         self.rows, self.nbytes = [], 0
         self._codes.clear()
-        self.memo.clear()
+        self._known.clear()
         for row in kept:
             self.intern(row)
-        return inverse.astype(np.int32).reshape(used.shape)
+        return position.astype(np.int32).reshape(used.shape)
 
 
-def make_families(lookups: Lookups) -> tuple[Family, ...]:
+def make_families(words: Mapping[str, Words], lookups: Lookups) -> tuple[Family, ...]:
     """Families of all registered enrichments, and of page and product."""
-    families = [Family(e.name, e.columns, e.reads, partial(e.enrich, lookups), e.version(lookups)) for e in ENRICHMENTS]
-    families.append(Family("page", ("page",), ("url",), lambda v: (page_of(v[0]),), None))
-    families.append(Family("product", ("product",), ("product",), lambda v: v, None))
+    families = [
+        Family(e.name, e.columns, e.reads, words, partial(e.answer, lookups), e.version(lookups), e.parts)
+        for e in ENRICHMENTS
+    ]
+    families.append(Family("page", ("page",), ("url",), words, lambda parts: (page_of(parts[0]),), None))
+    families.append(Family("product", ("product",), ("product",), words, lambda parts: parts, None))
     return tuple(families)
 
 
 def renew_families(families: tuple[Family, ...], lookups: Lookups) -> None:
     """Give the families this batch's view of the lookups."""
     for family, enrichment in zip(families, ENRICHMENTS, strict=False):
-        family.renew(partial(enrichment.enrich, lookups), enrichment.version(lookups))
+        family.renew(partial(enrichment.answer, lookups), enrichment.version(lookups))

@@ -33,6 +33,7 @@ from flows.clicks.project import Projector
 from flows.clicks.rows import BatchResult
 from flows.clicks.sink import ClickSink, Writer
 from flows.clicks.source import ClickSource, Hub, Pace, Stop
+from flows.clicks.vocabulary import Vocabulary
 from marketplace.enrichments.registry import Lookups
 from marketplace.settings import Settings
 from marketplace.topics import CLICKS_COLLECTED
@@ -62,7 +63,8 @@ class Worker:
         self._pages = ClickHousePages(clickhouse)
         self._stores = KnownStores(MongoStores(mongo, settings.database), patience)
         self._places = GeoIP(Path(settings.geoip_file)) if settings.geoip_file else GeoIP()
-        self._agents, self._crawlers = UserAgents(), CrawlerList()
+        agents = UserAgents()
+        self._vocabulary = Vocabulary(lambda: Lookups(self._places.snapshot(), agents), CrawlerList())
         self._machines: dict[int, Machine] = {}
 
     def step(self, batch: RawBatch) -> BatchResult:
@@ -87,12 +89,7 @@ class Worker:
 
     def _machine(self, partition: int) -> Machine:
         self._machines[partition] = Machine(
-            partition,
-            self._pages,
-            self._stores,
-            lambda: Lookups(self._places.snapshot(), self._agents),
-            self._crawlers,
-            self.fences.get(partition, {}),
+            partition, self._pages, self._stores, self._vocabulary, self.fences.get(partition, {})
         )
         return self._machines[partition]
 

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from flows.clicks.batch import I64, U64
+from flows.clicks.batch import I32, I64, U64
 
 _Number = TypeVar("_Number", np.int64, np.uint64)
 
@@ -37,3 +37,22 @@ def distinct(values: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
     new = np.ones(len(ordered), dtype=np.bool_)
     new[1:] = ordered[1:] != ordered[:-1]
     return ordered[new]
+
+
+def number(codes: I32 | I64, size: int) -> tuple[I64, I64]:
+    """Distinct codes in ascending order, and the position of each element among them.
+
+    Args:
+        codes: Integers from 0 to below ``size``.
+        size: How many codes there can be. Where that is not much more than there are elements, a table of what occurs
+            takes a tenth of the time that sorting takes.
+    """
+    if size > 4 * len(codes) + 1_024:
+        distinct_codes, position = np.unique(codes, return_inverse=True)
+        return distinct_codes.astype(np.int64), position.reshape(-1)
+    occurs = np.zeros(size, dtype=np.bool_)
+    occurs[codes] = True
+    found = np.flatnonzero(occurs)
+    positions = np.empty(size, dtype=np.int64)
+    positions[found] = np.arange(len(found))
+    return found, positions[codes]

@@ -6,42 +6,42 @@ on where batches were cut, on how many workers there are, or on when it was last
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from operator import attrgetter
-from typing import Any, Final, Protocol
+from collections.abc import Collection, Mapping
+from typing import Final, Protocol
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import numpy.typing as npt
 
 from flows.clicks import account, rows
-from flows.clicks.batch import I32, I64, U8, Bools, Columns, RawBatch, Reject
+from flows.clicks.batch import I64, U8, U64, Bools, RawBatch, Reject
 from flows.clicks.clock import Times, correct
+from flows.clicks.columns import Columns
 from flows.clicks.contribute import contributions, events_as_sessions
 from flows.clicks.decode import decode
 from flows.clicks.dedupe import filed_under, find_copies, find_duplicates
 from flows.clicks.deltas import rollup
-from flows.clicks.facts import Details, Facts
-from flows.clicks.families import make_families, renew_families
+from flows.clicks.facts import Details, Facts, outcome_code
 from flows.clicks.hashing import mix
-from flows.clicks.memo import Memo, trim
-from flows.clicks.memos import Memos
 from flows.clicks.pages import HOUR_MS, MINUTE_MS, Pages, PageStore
 from flows.clicks.refires import find_refires, rank_within
 from flows.clicks.sessions import Sessions
 from flows.clicks.stored import StoredSessions
+from flows.clicks.vocabulary import Vocabulary
+from flows.clicks.words import Coded
 from marketplace import bots
-from marketplace.enrichments.registry import Lookups
 from marketplace.outcomes import BLOCKED, BOT, CLOCK_CORRECTED, COUNTED, DUPLICATE, FUTURE_CLAMPED, LATE, REFIRE
 from marketplace.rollups import QUARTER_MS, local_day
 from marketplace.stores import Store
 
 DEFAULT_PAGE_BYTES: Final = 64 << 20
-"""Pages, open sessions and their texts of one partition: about a million events. Eight partitions on one worker hold
-half a gigabyte at most."""
-MEMO_BYTES: Final = 64 << 20
-"""Remembered answers of one partition: about 60,000 distinct links with all that is known of each."""
+"""Pages and open sessions of one partition: about a million events. Eight partitions on one worker hold half a gigabyte
+at most."""
 _MAX_DAYS: Final = 20_000
+
+_LATE, _BLOCKED, _DUPLICATE, _REFIRE, _BOT, _COUNTED = map(
+    outcome_code, (LATE, BLOCKED, DUPLICATE, REFIRE, BOT, COUNTED)
+)
+_NOTES: Final = ("", CLOCK_CORRECTED, FUTURE_CLAMPED)
 
 
 class Stores(Protocol):
@@ -65,8 +65,7 @@ class Machine:
         partition: The Kafka partition.
         pages: Where the past is read back from.
         stores: The directory of stores.
-        lookups: Gives this moment's lookups; asked once per batch.
-        agents: Recognises automated user agents.
+        vocabulary: What is known of distinct values; machines that step in turn share it.
         applied: Fences of the tables at take-over, by table name. Up to the highest of them the facts are read back.
             Sessions that the table already holds are not made again, because it holds their present and not their past.
         page_bytes: Memory for the past.
@@ -77,21 +76,19 @@ class Machine:
         partition: int,
         pages: PageStore,
         stores: Stores,
-        lookups: Callable[[], Lookups],
-        agents: bots.AgentMatcher,
+        vocabulary: Vocabulary,
         applied: Mapping[str, int],
         page_bytes: int = DEFAULT_PAGE_BYTES,
     ) -> None:
-        self._partition, self._stores, self._lookups, self._agents = partition, stores, lookups, agents
+        self._partition, self._stores, self._vocabulary = partition, stores, vocabulary
         self._sessions_applied = applied.get("sessions", -1)
         # Facts are written first: what any table has of a batch was decided then, and is in the facts.
         self._decided = max(applied.values(), default=-1)
         self._store, self._page_bytes = pages, page_bytes
         self._pages = Pages(pages, partition, page_bytes)
-        self._families = make_families(lookups())
-        self._page_family = next(i for i, family in enumerate(self._families) if family.name == "page")
+        self._families = vocabulary.families
         self._sessions = Sessions(len(self._families))
-        self._memos = Memos(agents)
+        vocabulary.hold(self._sessions)
         self._store_codes: dict[str, int] = {}
         self._store_names: list[str] = []
         self._days: dict[tuple[str, int], int] = {}
@@ -99,8 +96,8 @@ class Machine:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held: the past, and remembered answers."""
-        return self._pages.nbytes + self._beside_pages() + sum(memo.nbytes for memo in self._all_memos())
+        """Bytes held of the past."""
+        return self._pages.nbytes + self._sessions.nbytes
 
     def step(self, batch: RawBatch) -> rows.BatchResult:
         """Decide every record of a batch; what was decided before the last restart is read back instead.
@@ -123,13 +120,12 @@ class Machine:
 
     def _decide(self, batch: RawBatch, result: rows.BatchResult) -> Facts:
         columns, rejects = self._decode(batch)
-        renew_families(self._families, self._lookups())
-        imported = _imported(columns)
-        times = correct(columns, imported)
-        outcome = np.full(len(columns), COUNTED.name, dtype=object)
-        outcome[self._memos.blocked(columns.events, self._known)] = BLOCKED.name
-        outcome[times.late] = LATE.name
-        hours = filed_under(columns, imported)
+        self._vocabulary.renew()
+        times = correct(columns)
+        outcome = np.full(len(columns), _COUNTED, dtype=np.uint8)
+        outcome[self._vocabulary.memos.blocked(columns, self._known)] = _BLOCKED
+        outcome[times.late] = _LATE
+        hours = filed_under(columns)
         fresh = self._drop_duplicates(columns, hours, outcome, batch.first_offset)
         facts, details = self._visit(columns.take(fresh), hours[fresh], times.take(fresh), batch.first_offset)
         outcome[fresh] = facts.outcome
@@ -145,16 +141,15 @@ class Machine:
         stored = self._store.verdicts(self._partition, batch.first_offset, batch.last_offset)
         rest = batch.without(set(stored.offset.tolist()))
         columns, rejects = self._decode(rest)
-        imported = _imported(columns)
-        times, hours = correct(columns, imported), filed_under(columns, imported)
+        times, hours = correct(columns), filed_under(columns)
         # What has no fact was not accepted then and is not now, or the ledger would count what no other table has. If
         # only a changed setting would let it in, it counts as blocked: either it was, or its store was unknown then and
         # its bytes are dead letters already. To call it invalid would write what a seller blocked to the dead letters.
-        outcome = np.full(len(columns), BLOCKED.name, dtype=object)
-        outcome[times.late] = LATE.name
-        asked = ~times.late & ~self._memos.blocked(columns.events, self._known)
+        outcome = np.full(len(columns), _BLOCKED, dtype=np.uint8)
+        outcome[times.late] = _LATE
+        asked = ~times.late & ~self._vocabulary.memos.blocked(columns, self._known)
         copies = find_copies(columns, hours, stored)
-        outcome[asked & (copies | self._seen(columns, hours, asked, batch.first_offset))] = DUPLICATE.name
+        outcome[asked & (copies | self._seen(columns, hours, asked, batch.first_offset))] = _DUPLICATE
         facts = stored.coded(self._families)
         self._pages.load_visits(facts.pair, facts.visitor, facts.occurred_ms, batch.first_offset, self._adopt)
         result.rejects = rejects + account.too_late(rest, columns, times, outcome)
@@ -162,38 +157,29 @@ class Machine:
         result.tables["click_ledger"] = rows.ledger_rows(counts, self._partition, batch.last_offset)
         return facts
 
-    def _beside_pages(self) -> int:
-        return self._sessions.nbytes + sum(family.nbytes for family in self._families)
-
-    def _all_memos(self) -> list[Memo[Any, Any]]:
-        return [*self._memos.all(), *(family.memo for family in self._families)]
-
     def _forget(self) -> None:
-        if self._pages.evict(self._beside_pages()):
+        if self._pages.evict(self._sessions.nbytes):
             self._sessions.keep(self._pages.visit_hours(), HOUR_MS)
-            for at, family in enumerate(self._families):
-                # Answers that no session needs any more go once they are a good part of what is held.
-                if family.nbytes > self._page_bytes // 16:
-                    self._sessions.recode(at, family.compact(self._sessions.rows.entry[:, at]))
-        trim(self._all_memos(), MEMO_BYTES)
+        self._vocabulary.trim()
 
     def _decode(self, batch: RawBatch) -> tuple[Columns, list[Reject]]:
         self._known = self._stores.known()
-        columns, rejects = decode(batch, self._known.__contains__)
+        words = self._vocabulary.words
+        columns, rejects = decode(batch, self._known.__contains__, words)
         unknown = {reject.store for reject in rejects if reject.reason == "unknown_store"}
         if unknown:
             self._known = self._stores.look_up(unknown)
             if not unknown.isdisjoint(self._known):
-                columns, rejects = decode(batch, self._known.__contains__)
+                columns, rejects = decode(batch, self._known.__contains__, words)
         return columns, rejects
 
-    def _drop_duplicates(self, columns: Columns, hours: I64, outcome: npt.NDArray[np.object_], before: int) -> Bools:
-        candidates = np.asarray(outcome == COUNTED.name, dtype=np.bool_)
+    def _drop_duplicates(self, columns: Columns, hours: I64, outcome: U8, before: int) -> Bools:
+        candidates = np.asarray(outcome == _COUNTED, dtype=np.bool_)
         seen = self._seen(columns, hours, candidates, before)[candidates]
         untold = columns.occurred_ms[candidates] < 0
         fresh = candidates.copy()
         fresh[candidates] = ~find_duplicates(columns.key[candidates], hours[candidates], untold, seen)
-        outcome[candidates & ~fresh] = DUPLICATE.name
+        outcome[candidates & ~fresh] = _DUPLICATE
         return fresh
 
     def _seen(self, columns: Columns, hours: I64, asked: Bools, before: int) -> Bools:
@@ -210,47 +196,37 @@ class Machine:
         self._sessions.adopt(stored.coded(self._families, self._store_code))
 
     def _visit(self, columns: Columns, dedupe_hour: I64, times: Times, before: int) -> tuple[Facts, Details]:
-        when, events = times.occurred_ms, columns.events
-        pair = mix(columns.visitor, self._memos.targets(events))
+        when = times.occurred_ms
+        pair = mix(columns.visitor, self._vocabulary.memos.targets(columns))
         self._pages.load_visits(pair, columns.visitor, when, before, self._adopt)
         refire = find_refires(pair, when, self._pages.clicked_near(pair, when))
-        codes = self._enrich(columns)
-        reasons, is_bot = self._find_bots(columns, when, codes)
+        codes = self._vocabulary.enrich(columns, self._known)
+        hasty = self._is_hasty(columns.visitor, when)
+        reasons, is_bot = self._vocabulary.memos.bot_reasons(columns, self._vocabulary.pages(codes), hasty)
         facts = Facts(
-            stores=list(map(attrgetter("store"), events)),
-            imported=_imported(columns),
+            stores=columns.texts["store"],
+            imported=columns.imported,
             key=columns.key,
             dedupe_hour=dedupe_hour,
             visitor=columns.visitor,
             pair=pair,
             received_ms=columns.received_ms,
             occurred_ms=when,
-            outcome=np.where(refire, REFIRE.name, np.where(is_bot > 0, BOT.name, COUNTED.name)).astype(object),
+            outcome=np.where(refire, _REFIRE, np.where(is_bot > 0, _BOT, _COUNTED)).astype(np.uint8),
             is_bot=is_bot,
             codes=codes,
         )
-        note = np.where(times.clamped, FUTURE_CLAMPED, np.where(times.corrected, CLOCK_CORRECTED, "")).astype(object)
-        return facts, Details(columns, reasons, bots.version(self._agents), note)
+        note = np.where(times.clamped, 2, np.where(times.corrected, 1, 0)).astype(np.int32)
+        return facts, Details(columns, reasons, self._vocabulary.bot_version, Coded(note, _NOTES))
 
-    def _enrich(self, columns: Columns) -> I32:
-        slugs = set(map(attrgetter("store"), columns.events))
-        domains = {slug: ",".join(self._known[slug].domains) for slug in slugs}
-        codes = [family.encode(columns.events, domains) for family in self._families]
-        return np.stack(codes, axis=1)
-
-    def _find_bots(self, columns: Columns, when: I64, codes: I32) -> tuple[list[str], U8]:
-        minute = mix(columns.visitor, when // MINUTE_MS)
-        earlier = self._pages.events_in_minute(columns.visitor, when) + rank_within(minute)
-        hasty = earlier >= bots.RATE_LIMIT_PER_MINUTE
-        used, inverse = np.unique(codes[:, self._page_family], return_inverse=True)
-        answers = self._families[self._page_family].rows
-        pages = [answers[code][0] for code in used.tolist()]
-        return self._memos.bot_reasons(columns.events, pages, inverse, hasty)
+    def _is_hasty(self, visitor: U64, when: I64) -> Bools:
+        earlier = self._pages.events_in_minute(visitor, when) + rank_within(mix(visitor, when // MINUTE_MS))
+        return np.asarray(earlier >= bots.RATE_LIMIT_PER_MINUTE, dtype=np.bool_)
 
     def _write(self, result: rows.BatchResult, facts: Facts) -> None:
         partition, last, names = self._partition, result.last_offset, self._store_names
-        known = {slug: self._store_code(slug) for slug in set(facts.stores)}
-        store = np.array(list(map(known.__getitem__, facts.stores)), dtype=np.int32)
+        slugs, position = facts.stores.used()
+        store = np.array([self._store_code(slug) for slug in slugs], dtype=np.int32)[position]
         if last > self._sessions_applied:
             events = events_as_sessions(facts, store)
             retracted, added = self._sessions.add(events)
@@ -284,7 +260,3 @@ class Machine:
             day = int(local_day(quarter * QUARTER_MS, ZoneInfo(zone)).timestamp()) // 86_400
             self._days[zone, quarter] = day
         return day
-
-
-def _imported(columns: Columns) -> Bools:
-    return np.array([origin == "import" for origin in map(attrgetter("origin"), columns.events)], dtype=np.bool_)

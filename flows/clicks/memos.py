@@ -2,102 +2,125 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
-from operator import attrgetter
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
-from flows.clicks.batch import I64, U8, U64, Bools
-from flows.clicks.hashing import hash_text
-from flows.clicks.memo import Memo, weight
+from flows.clicks.batch import I32, I64, U8, U64, Bools
+from flows.clicks.columns import Columns
+from flows.clicks.hashing import mix, number
+from flows.clicks.words import ENTRY_BYTES, Coded, Words
 from marketplace import bots
-from marketplace.events import CollectedClick
 from marketplace.stores import Store
 
-_TARGET: Final = attrgetter("type", "target", "product", "url")
-
-
-def target_text(event: CollectedClick) -> str:
-    """What makes two events of a visitor hits on the same target."""
-    # Lengths keep two events apart whose parts only join to the same text.
-    return f"{event.type} {len(event.target)} {len(event.product)} {event.target}{event.product}{event.url}"
+_NETWORKS_BITS: Final = 31
 
 
 class Memos:
-    """Remembered decisions."""
+    """Remembered decisions.
 
-    def __init__(self, agents: bots.AgentMatcher) -> None:
-        self._agents = agents
-        self._blocked: Memo[tuple[tuple[str, ...], str], bool] = Memo()
-        self._targets: Memo[Hashable, int] = Memo()
-        self._reasons: Memo[str, tuple[str, ...]] = Memo()
+    Args:
+        words: What the columns' texts are numbered by.
+        agents: Recognises automated user agents.
+    """
 
-    def all(self) -> list[Memo[Any, Any]]:
-        """The memos, for a common bound."""
-        return [self._blocked, self._targets, self._reasons]
+    def __init__(self, words: Mapping[str, Words], agents: bots.AgentMatcher) -> None:
+        self._words, self._agents = words, agents
+        self._forget()
 
-    def blocked(self, events: list[CollectedClick], stores: Mapping[str, Store]) -> Bools:
+    @property
+    def nbytes(self) -> int:
+        """Bytes held, about."""
+        entries = len(self._blocked) + len(self._networks) + len(self._probes)
+        return ENTRY_BYTES * entries + self._of_agent.nbytes
+
+    def _forget(self) -> None:
+        self._ages = self._read_ages()
+        self._networks: dict[tuple[str, ...], int] = {}
+        self._blocked: dict[int, bool] = {}
+        self._probes: dict[str, bool] = {}
+        self._reasons: dict[tuple[str, ...], int] = {(): 0}
+        self._of_agent: I32 = np.empty(0, dtype=np.int32)
+
+    def _read_ages(self) -> list[int]:
+        return [self._words[name].age for name in ("ip", "user_agent", "url")]
+
+    def catch_up(self) -> None:
+        """Start over where the words have."""
+        if self._ages != self._read_ages():
+            self._forget()
+
+    def blocked(self, columns: Columns, stores: Mapping[str, Store]) -> Bools:
         """Which events their store does not want counted."""
-        known = self._blocked.answers
-        verdicts = []
-        for event in events:
-            store = stores[event.store]
-            if event.opted_out and store.honour_opt_out:
-                verdicts.append(True)
-            elif not store.blocked_networks:
-                verdicts.append(False)
-            else:
-                key = (store.blocked_networks, event.ip)
-                verdict = known.get(key)
-                if verdict is None:
-                    verdict = _in_networks(event.ip, store.blocked_networks)
-                    self._blocked.keep(key, verdict, weight([event.ip]))
-                verdicts.append(verdict)
-        return np.array(verdicts, dtype=np.bool_)
+        self.catch_up()
+        slugs, owner = columns.texts["store"].used()
+        known = [stores[slug] for slug in slugs]
+        honours = np.array([store.honour_opt_out for store in known], dtype=np.bool_)
+        blocked: Bools = columns.opted_out & honours[owner]
+        choosy = np.array([bool(store.blocked_networks) for store in known], dtype=np.bool_)
+        if choosy.any():
+            asked = np.flatnonzero(choosy[owner] & ~blocked)
+            lists = [self._networks.setdefault(store.blocked_networks, len(self._networks)) for store in known]
+            addresses = columns.texts["ip"].codes[asked]
+            packed = (np.array(lists, dtype=np.int64)[owner[asked]] << _NETWORKS_BITS) | addresses
+            distinct, at, position = np.unique(packed, return_index=True, return_inverse=True)
+            networks = [known[store].blocked_networks for store in owner[asked[at]].tolist()]
+            answers = map(self._in_networks, distinct.tolist(), columns.texts["ip"].take(asked[at]).tolist(), networks)
+            blocked[asked] = np.fromiter(answers, dtype=np.bool_, count=len(distinct))[position]
+        return blocked
 
-    def targets(self, events: list[CollectedClick]) -> U64:
-        """A hash of each event's target."""
-        known = self._targets.answers
-        keys = list(map(_TARGET, events))
-        hashes = list(map(known.get, keys))
-        for at in [at for at, found in enumerate(hashes) if found is None]:
-            found = known.get(keys[at])
-            if found is None:
-                text = target_text(events[at])
-                found = hash_text(text)
-                self._targets.keep(keys[at], found, weight(keys[at]))
-            hashes[at] = found
-        return np.array(hashes, dtype=np.uint64)
+    def _in_networks(self, packed: int, ip: str, networks: tuple[str, ...]) -> bool:
+        answer = self._blocked.get(packed)
+        if answer is None:
+            answer = self._blocked[packed] = _in_networks(ip, networks)
+        return answer
 
-    def bot_reasons(
-        self, events: list[CollectedClick], pages: list[str], page: I64, hasty: Bools
-    ) -> tuple[list[str], U8]:
+    def targets(self, columns: Columns) -> U64:
+        """A hash of each event's target: what was done, to what, of which product, on which page."""
+        hashes = {
+            name: self._words[name].hashes(columns.texts[name].codes) for name in ("type", "target", "product", "url")
+        }
+        return mix(mix(mix(hashes["url"], hashes["product"]), hashes["target"]), hashes["type"])
+
+    def bot_reasons(self, columns: Columns, pages: Coded, hasty: Bools) -> tuple[Coded, U8]:
         """Comma-joined reasons why each event is taken for a bot's, empty for a person's; and 1 where there are any.
 
         Args:
-            events: The events.
-            pages: Distinct paths.
-            page: The position of each event's path among them.
+            columns: The events.
+            pages: Their paths.
             hasty: Whether the visitor was faster than a person in that minute.
         """
-        of_agent = self._agent_reasons(events)
-        automated = np.array(list(map(attrgetter("automated"), events)), dtype=np.bool_)
-        probing = np.array([bool(bots.event_reasons(path, False)) for path in pages], dtype=np.bool_)
-        is_bot = np.array(list(map(bool, of_agent)), dtype=np.bool_) | automated | hasty | probing[page]
-        reasons = [""] * len(events)
-        for at in np.flatnonzero(is_bot).tolist():
-            found = of_agent[at] + bots.event_reasons(pages[page[at]], events[at].automated)
-            reasons[at] = ",".join((*found, bots.RATE) if hasty[at] else found)
-        return reasons, is_bot.astype(np.uint8)
+        self.catch_up()
+        paths, page = pages.used()
+        probing = np.fromiter(map(self._is_probe, paths), dtype=np.bool_, count=len(paths))[page]
+        agent = self._agent_reasons(columns.texts["user_agent"].codes)
+        packed = (agent.astype(np.int64) << 3) | (columns.automated << 2) | (probing << 1) | hasty
+        distinct, position = number(packed, len(self._reasons) << 3)
+        of_agent, of_rate = list(self._reasons), ((), (bots.RATE,))
+        example = np.empty(len(distinct), dtype=np.int64)
+        example[position] = np.arange(len(position))
+        texts = []
+        for code, at in zip(distinct.tolist(), example.tolist(), strict=True):
+            of_event = bots.event_reasons(paths[page[at]], bool(columns.automated[at]))
+            texts.append(",".join((*of_agent[code >> 3], *of_event, *of_rate[code & 1])))
+        is_bot = np.array([bool(text) for text in texts], dtype=np.uint8)
+        return Coded(position.astype(np.int32), texts), is_bot[position]
 
-    def _agent_reasons(self, events: list[CollectedClick]) -> list[tuple[str, ...]]:
-        known = self._reasons.answers
-        agents = list(map(attrgetter("user_agent"), events))
-        for agent in set(agents) - known.keys():
-            self._reasons.keep(agent, bots.user_agent_reasons(agent, self._agents), weight([agent]))
-        return list(map(known.__getitem__, agents))
+    def _is_probe(self, path: str) -> bool:
+        answer = self._probes.get(path)
+        if answer is None:
+            answer = self._probes[path] = bool(bots.event_reasons(path, False))
+        return answer
+
+    def _agent_reasons(self, agents: I32) -> I32:
+        known, texts = len(self._of_agent), self._words["user_agent"].texts
+        if known < len(texts):
+            found = [bots.user_agent_reasons(text, self._agents) for text in texts[known:]]
+            new: I64 = np.array([self._reasons.setdefault(reasons, len(self._reasons)) for reasons in found], np.int64)
+            self._of_agent = np.concatenate((self._of_agent, new.astype(np.int32)))
+        return self._of_agent[agents]
 
 
 def _in_networks(ip: str, networks: tuple[str, ...]) -> bool:

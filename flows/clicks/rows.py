@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,9 +11,11 @@ import pyarrow as pa
 
 from flows.clicks.batch import I32, I64, Reject
 from flows.clicks.deltas import MEASURES, Deltas
-from flows.clicks.facts import Details, Facts
+from flows.clicks.facts import OUTCOME_NAMES, Details, Facts
 from flows.clicks.families import Family
+from flows.clicks.hashing import number
 from flows.clicks.sessions import SessionRows
+from flows.clicks.words import Coded
 from marketplace.tables import SESSION_DIMENSIONS
 
 LedgerKey = tuple[str, int, str, str]
@@ -53,11 +56,17 @@ def _moments(ms: I64) -> pa.Array:
     return pa.array(ms, pa.timestamp("ms", tz="UTC"))
 
 
-def _coded(family: Family, codes: I32, position: int) -> pa.Array:
-    used, inverse = np.unique(codes, return_inverse=True)
-    # Different answers can agree in one column (a browser in two versions), and a dictionary holds each text once.
-    texts = _category([family.rows[code][position] for code in used.tolist()])
-    return pa.DictionaryArray.from_arrays(texts.indices.take(pa.array(inverse.astype(np.int32))), texts.dictionary)
+def _columns(family: Family, codes: I32, names: Container[str]) -> dict[str, pa.Array]:
+    """The named ones of a family's columns."""
+    used, position = number(codes, len(family.rows))
+    index = pa.array(position.astype(np.int32))
+    columns = {}
+    for at, name in enumerate(family.columns):
+        if name in names:
+            # Answers that differ can agree in one column (a browser in two versions): its dictionary has a text once.
+            texts = _category([family.rows[code][at] for code in used.tolist()])
+            columns[name] = pa.DictionaryArray.from_arrays(texts.indices.take(index), texts.dictionary)
+    return columns
 
 
 def _constant(text: str, count: int) -> pa.Array:
@@ -73,34 +82,30 @@ def _source(partition: int, offsets: I64 | int, count: int) -> dict[str, pa.Arra
 
 def click_rows(facts: Facts, details: Details, families: tuple[Family, ...], partition: int) -> pa.Table:
     """Rows of ``clicks``."""
-    events, count = details.columns.events, len(facts)
+    columns, count = details.columns, len(facts)
     data: dict[str, pa.Array] = {
-        "store": _category(facts.stores),
-        "event_id": _strings([e.event_id for e in events]),
+        "event_id": _strings(columns.event_ids),
         "dedupe_key": pa.array(facts.key),
         "dedupe_hour": pa.array(facts.dedupe_hour.astype(np.uint32)),
         "occurred_at": _moments(facts.occurred_ms),
         "received_at": _moments(facts.received_ms),
-        "type": _category([e.type for e in events]),
-        "origin": _category([e.origin for e in events]),
-        "outcome": _category(facts.outcome.tolist()),
+        "outcome": Coded(facts.outcome.astype(np.int32), OUTCOME_NAMES).arrow(),
         "visitor": pa.array(facts.visitor),
-        "visitor_kind": _category([e.visitor_kind for e in events]),
         "pair_key": pa.array(facts.pair),
         "is_bot": pa.array(facts.is_bot),
-        "bot_reasons": _category(details.bot_reasons),
+        "bot_reasons": details.bot_reasons.arrow(),
         "bot_version": _constant(details.bot_version, count),
-        "time_note": _category(details.time_note.tolist()),
-        "ip": _category([e.ip for e in events]),
-        "target": _strings([e.target for e in events]),
-        "sampling": pa.array([e.sampling for e in events], pa.float32()),
+        "time_note": details.time_note.arrow(),
+        "target": columns.texts["target"].strings(),
+        "sampling": pa.array(columns.sampling),
     }
+    for name in ("store", "type", "origin", "visitor_kind", "ip"):
+        data[name] = columns.texts[name].arrow()
     for at, family in enumerate(families):
-        for position, name in enumerate(family.columns):
-            data[name] = _coded(family, facts.codes[:, at], position)
+        data |= _columns(family, facts.codes[:, at], family.columns)
         if family.version is not None:
             data[f"{family.name}_version"] = _constant(family.version, count)
-    return pa.table({**data, **_source(partition, details.columns.offsets, count)})
+    return pa.table({**data, **_source(partition, columns.offsets, count)})
 
 
 def session_rows(
@@ -113,9 +118,8 @@ def session_rows(
 ) -> pa.Table:
     """Rows of ``sessions``: what is retracted with sign -1, then what holds now with sign 1."""
     rows = SessionRows.concat([retracted, added])
-    names = np.array(stores, dtype=object)
     data: dict[str, pa.Array] = {
-        "store": _category(names[rows.store].tolist()),
+        "store": Coded(rows.store, stores).arrow(),
         "visitor": pa.array(rows.visitor),
         "is_bot": pa.array(rows.is_bot),
         "started_at": _moments(rows.start_ms),
@@ -124,27 +128,24 @@ def session_rows(
         "sign": pa.array(np.repeat(np.array([-1, 1], np.int8), [len(retracted), len(added)])),
     }
     for at, family in enumerate(families):
-        for position, name in enumerate(family.columns):
-            if name in SESSION_DIMENSIONS:
-                data[name] = _coded(family, rows.entry[:, at], position)
+        data |= _columns(family, rows.entry[:, at], SESSION_DIMENSIONS)
     return pa.table({**data, **_source(partition, offset, len(rows))})
 
 
 def rollup_rows(deltas: Deltas, stores: list[str], partition: int, offset: int) -> pa.Table:
     """Rows of ``rollups``."""
-    names = np.array(stores, dtype=object)
     upto = np.concatenate((np.zeros(1, np.int64), deltas.visitors_upto)).astype(np.int32)
     data: dict[str, pa.Array] = {
-        "store": _category(names[deltas.store].tolist()),
-        "grain": _category(deltas.grain),
-        "dimension": _category(deltas.dimension),
+        "store": Coded(deltas.store.astype(np.int32), stores).arrow(),
+        "grain": deltas.grain.arrow(),
+        "dimension": deltas.dimension.arrow(),
         "bucket": pa.array(deltas.bucket_seconds, pa.timestamp("s", tz="UTC")),
-        "value": _strings(deltas.value),
+        "value": deltas.value.strings(),
         "is_bot": pa.array(deltas.is_bot.astype(np.uint8)),
         "visitor_ids": pa.ListArray.from_arrays(pa.array(upto), pa.array(deltas.visitor_ids)),
     }
     for at, name in enumerate(MEASURES):
-        data[name] = pa.array(deltas.measures[:, at])
+        data[name] = pa.array(np.ascontiguousarray(deltas.measures[:, at]))
     return pa.table({**data, **_source(partition, offset, len(deltas))})
 
 

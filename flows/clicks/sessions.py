@@ -191,6 +191,11 @@ class Sessions:
         stays = first <= self.rows.end_ms // hour_ms
         self.rows, self._owner = self.rows.take(stays), self._owner[stays]
 
+    @property
+    def entry_codes(self) -> I32:
+        """Codes of the sessions' first events, one column per family."""
+        return self.rows.entry
+
     def recode(self, family: int, codes: I32) -> None:
         """Give one family's entry codes anew, after its answers were compacted."""
         entry = self.rows.entry.copy()

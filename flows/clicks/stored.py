@@ -10,9 +10,10 @@ from typing import Final
 import numpy as np
 
 from flows.clicks.batch import I32, I64, U8, U64, Bools
-from flows.clicks.facts import Facts
+from flows.clicks.facts import Facts, outcome_code
 from flows.clicks.families import Family
 from flows.clicks.sessions import SessionRows
+from flows.clicks.words import coded
 from marketplace.enrichments import ENRICHMENTS
 
 FAMILY_COLUMNS: Final = (*(name for enrichment in ENRICHMENTS for name in enrichment.columns), "page", "product")
@@ -107,7 +108,7 @@ class StoredFacts:
     def coded(self, families: tuple[Family, ...]) -> Facts:
         """The same facts with codes."""
         return Facts(
-            stores=self.store,
+            stores=coded(self.store),
             imported=np.array([origin == "import" for origin in self.origin], dtype=np.bool_),
             key=self.key,
             dedupe_hour=self.dedupe_hour,
@@ -115,7 +116,7 @@ class StoredFacts:
             pair=self.pair,
             received_ms=self.received_ms,
             occurred_ms=self.occurred_ms,
-            outcome=np.array(self.outcome, dtype=object),
+            outcome=np.array(list(map(outcome_code, self.outcome)), dtype=np.uint8),
             is_bot=self.is_bot,
             codes=_codes(self.columns, len(self), families),
         )

@@ -24,5 +24,5 @@ DEVICE: Final = Enrichment(
     reads=("user_agent",),
     columns=("browser", "browser_version", "os", "os_version", "device"),
     version=lambda lookups: lookups.agents.version(),
-    enrich=identify,
+    answer=identify,
 )

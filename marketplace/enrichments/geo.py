@@ -31,5 +31,5 @@ GEO: Final = Enrichment(
     reads=("ip",),
     columns=("country", "city"),
     version=lambda lookups: lookups.places.version(),
-    enrich=locate,
+    answer=locate,
 )

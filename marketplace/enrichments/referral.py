@@ -18,7 +18,7 @@ from marketplace.enrichments.referral_channels import (
     Traffic,
     channel,
 )
-from marketplace.enrichments.referral_links import campaign, host_of, is_internal, parameters
+from marketplace.enrichments.referral_links import Campaign, campaign, host_of, hosts_of, is_internal, parameters
 from marketplace.enrichments.referral_sources import CLICK_IDS, LISTS_CHECKSUM, category_of, find_site
 from marketplace.enrichments.registry import Enrichment, Lookups
 from marketplace.enrichments.text import label
@@ -50,21 +50,45 @@ class _Origin(NamedTuple):
     category: str
 
 
-def attribute(_lookups: Lookups, values: tuple[str, ...]) -> tuple[str, ...]:
-    """``(url, referrer, store_domains)`` to source, medium, campaign, channel, referrer host, term and content."""
-    url, referrer, store_domains = values
+class Arrival(NamedTuple):
+    """What the link of a page tells of how its visitor came.
+
+    Attributes:
+        host: The page's own host.
+        labels: The campaign's parameters.
+        ad, platform, hint: Where the click id of an ad, another platform's id, or a hint says that the visit is from.
+    """
+
+    host: str
+    labels: Campaign
+    ad: _Origin | None
+    platform: _Origin | None
+    hint: _Origin | None
+
+
+def arrival(url: str) -> Arrival:
+    """What counts of a page's link; thousands of links of a shop share it."""
     found = parameters(url)
-    labels = campaign(found)
-    host = host_of(referrer)
-    ad = _click_id(found, CLICK_IDS.paid)
-    clue = (
-        ad
-        or _click_id(found, _PLATFORM_IDS)
-        or _referred(host, host_of(url), store_domains)
-        or _click_id(found, CLICK_IDS.hint)
+    return Arrival(
+        host_of(url),
+        campaign(found),
+        _click_id(found, CLICK_IDS.paid),
+        _click_id(found, _PLATFORM_IDS),
+        _click_id(found, CLICK_IDS.hint),
     )
-    origin = _labelled(labels.source, labels.medium, clue, paid=ad is not None)
-    visit = Traffic(origin.source, origin.medium, labels.campaign, origin.category, paid=ad is not None)
+
+
+def attribute(_lookups: Lookups, parts: tuple[Arrival, str, tuple[str, ...]]) -> tuple[str, ...]:
+    """From a page's link, the referrer's host and the store's hosts to the answer.
+
+    Returns:
+        Source, medium, campaign, channel, referrer host, term and content.
+    """
+    link, host, own = parts
+    clue = link.ad or link.platform or _referred(host, link.host, own) or link.hint
+    paid, labels = link.ad is not None, link.labels
+    origin = _labelled(labels.source, labels.medium, clue, paid=paid)
+    visit = Traffic(origin.source, origin.medium, labels.campaign, origin.category, paid=paid)
     return (
         origin.source,
         origin.medium,
@@ -100,12 +124,12 @@ def _click_id(found: dict[str, str], known: dict[str, tuple[str, str, str]]) -> 
     return None
 
 
-def _referred(host: str, page_host: str, store_domains: str) -> _Origin | None:
+def _referred(host: str, page_host: str, own: tuple[str, ...]) -> _Origin | None:
     if not host:
         return None
     site = find_site(host)
     # Coming back from paying is no arrival, and must not take the sale from who sent the buyer.
-    if is_internal(host, page_host, store_domains) or (site and site.category == "payment"):
+    if is_internal(host, page_host, own) or (site and site.category == "payment"):
         return _Origin(INTERNAL_SOURCE, INTERNAL_MEDIUM, "")
     if site is None:
         return _Origin(label(host.removeprefix("www.")), "referral", "")
@@ -117,5 +141,6 @@ REFERRAL: Final = Enrichment(
     reads=("url", "referrer", "store_domains"),
     columns=("source", "medium", "campaign", "channel", "referrer_host", "term", "content"),
     version=lambda _lookups: REFERRAL_VERSION,
-    enrich=attribute,
+    answer=attribute,
+    parts=(arrival, host_of, hosts_of),
 )

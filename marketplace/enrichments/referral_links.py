@@ -106,19 +106,17 @@ def _host_of(text: str) -> str:
     return host if _HOST.match(host) and len(host) <= MAX_HOST_CHARS and label(host) else ""
 
 
-def is_internal(host: str, page_host: str, store_domains: str) -> bool:
-    """Whether a referrer's host is the store's own: the page's host, one of the store's domains, or a subdomain of one.
+def is_internal(host: str, page_host: str, own: tuple[str, ...]) -> bool:
+    """Whether a referrer's host is the store's own: the page's host, one of the store's hosts, or a subdomain of one.
 
     A parent of the page's host is not: stores can be neighbours under one domain.
     """
     bare = host.removeprefix("www.")
-    for root in (page_host.removeprefix("www."), *_roots(store_domains)):
-        if root and (bare == root or bare.endswith("." + root)):
-            return True
-    return False
+    roots = (page_host.removeprefix("www."), *own)
+    return any(root and (bare == root or bare.endswith("." + root)) for root in roots)
 
 
-@lru_cache(maxsize=4_096)
-def _roots(store_domains: str) -> tuple[str, ...]:
+def hosts_of(store_domains: str) -> tuple[str, ...]:
+    """A store's own hosts, without ``www.``, from its comma-joined domains."""
     names = (domain.strip().lower().rstrip(".") for domain in store_domains.split(","))
     return tuple(name.removeprefix("www.") for name in names)

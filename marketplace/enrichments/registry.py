@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True)
@@ -60,16 +60,26 @@ class Enrichment:
 
     Attributes:
         name: snake_case; the fact table has a column ``<name>_version``.
-        reads: Fields of ``CollectedClick`` (strings) that it depends on, and nothing else: the flow calls it once
-            per distinct combination of them. ``"store_domains"`` stands for the store's own hosts, comma-joined.
+        reads: Fields of ``CollectedClick`` (strings) that it depends on, and nothing else. ``"store_domains"`` stands
+            for the store's own hosts, comma-joined.
         columns: What it answers, in order; each is a string column of the fact table.
         version: Its identity under given lookups, stamped on each event.
-        enrich: ``enrich(lookups, values)`` with ``values`` in the order of ``reads``; answers in the order of
-            ``columns``. Total and deterministic: it never raises, an unknown is ``""``.
+        answer: ``answer(lookups, parts)`` with the part of each field of ``reads``, in their order; answers in the
+            order of ``columns``. Total and deterministic: it never raises, an unknown is ``""``. The flow calls it once
+            per distinct combination of parts.
+        parts: What of each field the answer depends on, where that is less than its text: total and deterministic
+            functions to anything hashable, called once per distinct text. A link, say, has many texts and few hosts.
     """
 
     name: str
     reads: tuple[str, ...]
     columns: tuple[str, ...]
     version: Callable[[Lookups], str]
-    enrich: Callable[[Lookups, tuple[str, ...]], tuple[str, ...]]
+    answer: Callable[[Lookups, tuple[Any, ...]], tuple[str, ...]]
+    parts: tuple[Callable[[str], Hashable], ...] = ()
+
+    def enrich(self, lookups: Lookups, values: tuple[str, ...]) -> tuple[str, ...]:
+        """The answer for the texts of ``reads``."""
+        if not self.parts:
+            return self.answer(lookups, values)
+        return self.answer(lookups, tuple(part(value) for part, value in zip(self.parts, values, strict=True)))

@@ -10,8 +10,6 @@ from flows.clicks.machine import Machine
 from flows.clicks.pages import MANY_HOURS
 from marketplace.tables import FENCED_TABLES
 from tests.clicks_kit import (
-    AGENTS,
-    LOOKUPS,
     STORES,
     FixedStores,
     as_log,
@@ -21,6 +19,7 @@ from tests.clicks_kit import (
     expected_ledger,
     oracle,
     visitor_of,
+    vocabulary_of,
 )
 from tests.clicks_kit_pages import MemoryPages
 from tests.clicks_kit_tables import HOUR, MINUTE, NOON, InMemory, Tables, clickhouse_tables, of_days, send, some_log
@@ -139,7 +138,7 @@ def test_machines_that_know_only_what_they_read_back_end_with_the_oracles_number
     bridge = event(NOON + 30 * MINUTE, event_id="7", received_at_ms=NOON + 90 * MINUTE)
     log = as_log([*values, bridge, *values[:4]], timestamp_ms=NOON)
     for batch in cut(log, (3,)):
-        machine = Machine(0, tables.pages, FixedStores(STORES), lambda: LOOKUPS, AGENTS, tables.fences(0))
+        machine = Machine(0, tables.pages, FixedStores(STORES), vocabulary_of(), tables.fences(0))
         tables.write([machine.step(batch)])
     expected = oracle(log)
     assert differences(expected_ledger(expected), tables.ledger()) == {}

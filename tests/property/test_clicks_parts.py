@@ -6,11 +6,12 @@ import json
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.clicks.clock import correct
-from flows.clicks.decode import columns_of, decode
+from flows.clicks.columns import Columns
 from flows.clicks.dedupe import find_duplicates
 from flows.clicks.families import page_of
 from flows.clicks.refires import find_refires, rank_within
@@ -19,7 +20,7 @@ from marketplace.events import CollectedClick
 from marketplace.outcomes import REFIRE_WINDOW_MS
 from ops.oracle.judging import is_late, path_of, real_time
 from ops.oracle.reading import Event, read
-from tests.clicks_kit import STORES, as_batch, as_log, event, ms
+from tests.clicks_kit import STORES, event, ms, read_values
 from tests.clicks_kit_logs import examples
 
 KEYS = st.integers(0, 12) | st.integers(2**64 - 3, 2**64 - 1)
@@ -123,9 +124,9 @@ MOMENTS = (
 @examples(200)
 @given(occurred=MOMENTS, sent=MOMENTS, origin=st.sampled_from(["web", "import"]))
 def test_the_clock_is_the_oracles(occurred: int | None, sent: int | None, origin: Any) -> None:
-    given = {"key": "0" * 16, "event_id": "e", "store": "s", "visitor": "0" * 16, "received_at_ms": NOW}
-    click = CollectedClick(**given, occurred_at_ms=occurred, sent_at_ms=sent, origin=origin)  # type: ignore[arg-type]
-    times = correct(columns_of([click], [0], [0]), np.array([origin == "import"]))
+    given = {"key": "0" * 16, "event_id": "e", "store": "alpha", "visitor": "0" * 16, "received_at_ms": NOW}
+    columns, _ = read_values([{**given, "occurred_at_ms": occurred, "sent_at_ms": sent, "origin": origin}])
+    times = correct(columns)
     plain = Event(**given, occurred_at_ms=occurred, sent_at_ms=sent, origin=origin)  # type: ignore[arg-type]
     when, notes = real_time(plain)
     assert times.occurred_ms.tolist() == [when]
@@ -200,11 +201,27 @@ def mutilated(draw: st.DrawFn) -> bytes:
     return value
 
 
+def event_of(columns: Columns) -> dict[str, Any]:
+    """The only event, field by field."""
+    return {
+        **{name: column.tolist()[0] for name, column in columns.texts.items()},
+        "event_id": columns.event_ids[0],
+        "key": f"{columns.key[0]:016x}",
+        "visitor": f"{columns.visitor[0]:016x}",
+        "received_at_ms": columns.received_ms[0],
+        "occurred_at_ms": None if columns.occurred_ms[0] < 0 else columns.occurred_ms[0],
+        "sent_at_ms": None if columns.sent_ms[0] < 0 else columns.sent_ms[0],
+        "automated": bool(columns.automated[0]),
+        "opted_out": bool(columns.opted_out[0]),
+        "sampling": pytest.approx(columns.sampling[0], rel=1e-6, nan_ok=True),
+    }
+
+
 @examples(400)
 @given(value=mutilated() | st.binary(max_size=20))
 def test_a_record_is_readable_exactly_when_the_oracle_can_read_it(value: bytes) -> None:
-    columns, rejects = decode(as_batch(as_log([value])), STORES.__contains__)
+    columns, rejects = read_values([value])
     expected = read(value, STORES)
     assert (len(columns), len(rejects)) == ((0, 1) if expected is None else (1, 0))
     if expected is not None:
-        assert {name: getattr(columns.events[0], name) for name in CollectedClick.__struct_fields__} == vars(expected)
+        assert event_of(columns) == vars(expected)

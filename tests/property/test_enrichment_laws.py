@@ -85,6 +85,21 @@ def test_it_answers_the_same_again_whatever_was_asked_between(enrichment: Enrich
 
 
 @each_enrichment
+@patient
+@given(data=st.data())
+def test_what_counts_of_a_text_can_be_told_apart(enrichment: Enrichment, data: st.DataObject) -> None:
+    for part in enrichment.parts:
+        text = data.draw(values)
+        assert hash(part(text)) == hash(part(str(text)))
+        assert part(text) == part(str(text))
+
+
+@each_enrichment
+def test_its_parts_are_one_for_each_field(enrichment: Enrichment) -> None:
+    assert len(enrichment.parts) in (0, len(enrichment.reads))
+
+
+@each_enrichment
 def test_its_version_is_a_label_and_does_not_change(enrichment: Enrichment) -> None:
     version = enrichment.version(LOOKUPS)
     assert version.strip()

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from flows.clicks.deltas import MEASURES, Contributions, Deltas, rollup
 from flows.clicks.families import Family, make_families
+from flows.clicks.words import Words, make_words
 from marketplace.rollups import DIMENSIONS, SPARSE, Dimension
 from tests.clicks_kit import LOOKUPS, ms
 from tests.clicks_kit_logs import examples
 
-FAMILIES: Final = make_families(LOOKUPS)
+FAMILIES: Final = make_families({**make_words(), "store_domains": Words()}, LOOKUPS)
 VALUES: Final = ("", "x", "y")
 for family in FAMILIES:
     for text in VALUES:
@@ -53,10 +54,8 @@ def deltas_of(rows: list[Row], families: tuple[Family, ...] = FAMILIES) -> Delta
     """What rows lead to: each is an event and, where it is no re-fire, the beginning of a session too."""
     columns = np.array(rows, dtype=np.int64).reshape(-1, 6)
     store, minute, is_bot, code, visitor, refire = columns.T
-    nothing = np.zeros_like(store)
-    events = np.stack((1 - refire, refire, nothing, nothing, nothing), axis=1)
     begun = refire == 0
-    sessions = np.stack((nothing, nothing, nothing + 1, nothing + 1, minute), axis=1)[begun]
+    ones = np.ones_like(store)
     both = np.concatenate((np.arange(len(rows)), np.flatnonzero(begun)))
     return rollup(
         Contributions(
@@ -64,8 +63,9 @@ def deltas_of(rows: list[Row], families: tuple[Family, ...] = FAMILIES) -> Delta
             when_ms=START + minute[both] * 60_000,
             is_bot=is_bot[both].astype(np.uint8),
             codes=np.repeat(code[both].reshape(-1, 1), len(families), axis=1).astype(np.int32),
-            measures=np.concatenate((events, sessions)),
             visitor=visitor.astype(np.uint64),
+            refire=refire == 1,
+            changes=np.stack((ones, ones, minute), axis=1)[begun],
         ),
         families,
         day_of,
@@ -76,20 +76,21 @@ def cells_of(deltas: Deltas, dimension: Dimension) -> Cells:
     """The deltas of one dimension, each key once."""
     cells: Cells = {}
     start = 0
+    grains, dimensions, values = deltas.grain.tolist(), deltas.dimension.tolist(), deltas.value.tolist()
     for at in range(len(deltas)):
         visitors = frozenset(deltas.visitor_ids[start : deltas.visitors_upto[at]].tolist())
         start = int(deltas.visitors_upto[at])
         bucket = int(deltas.bucket_seconds[at])
         key = (
             int(deltas.store[at]),
-            deltas.grain[at],
-            deltas.dimension[at],
+            grains[at],
+            dimensions[at],
             bucket,
-            deltas.value[at],
+            values[at],
             int(deltas.is_bot[at]),
         )
         assert key not in cells, "a batch speaks of a bucket once"
-        if deltas.dimension[at] == dimension.name:
+        if dimensions[at] == dimension.name:
             cells[key] = tuple(deltas.measures[at].tolist()), visitors
     return cells
 

@@ -9,7 +9,7 @@ import pytest
 from marketplace.enrichments import Lookups, Place
 from marketplace.enrichments.referral import REFERRAL, REFERRAL_VERSION
 from marketplace.enrichments.referral_channels import CHANNELS, Traffic, channel
-from marketplace.enrichments.referral_links import REDACTED, host_of, is_internal, parameters
+from marketplace.enrichments.referral_links import REDACTED, host_of, hosts_of, is_internal, parameters
 from marketplace.enrichments.referral_sources import CLICK_IDS, SITE_LISTS, category_of, find_site
 from marketplace.enrichments.registry import Agent
 from marketplace.enrichments.text import MAX_VALUE_CHARS
@@ -181,7 +181,7 @@ def test_the_host_of_a_link(link: str, host: str) -> None:
     ],
 )
 def test_what_is_internal(host: str, page: str, domains: str, internal: bool) -> None:
-    assert is_internal(host, page, domains) is internal
+    assert is_internal(host, page, hosts_of(domains)) is internal
 
 
 @pytest.mark.parametrize(

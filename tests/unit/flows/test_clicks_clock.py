@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 
 from flows.clicks.clock import correct
-from flows.clicks.decode import columns_of
-from marketplace.events import CollectedClick
 from marketplace.outcomes import OLDEST_MS
-from tests.clicks_kit import event, ms
+from tests.clicks_kit import event, ms, read_values
 
 NOW = ms("2025-03-12T10:00:00")
 DAY = 86_400_000
@@ -20,7 +17,7 @@ WEEK = 7 * DAY
 
 def decide(occurred: int | None, sent: int | None = None, origin: str = "web", received: int = NOW) -> tuple[Any, ...]:
     fields = {**event(occurred), "received_at_ms": received, "sent_at_ms": sent, "origin": origin}
-    times = correct(columns_of([CollectedClick(**fields)], [0], [0]), np.array([origin == "import"]))
+    times = correct(read_values([fields])[0])
     return tuple(column.tolist()[0] for column in (times.occurred_ms, times.corrected, times.clamped, times.late))
 
 

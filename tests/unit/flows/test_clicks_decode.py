@@ -7,14 +7,14 @@ import json
 import pytest
 
 from flows.clicks.batch import Reject
-from flows.clicks.decode import MAX_DETAIL_CHARS, decode
-from tests.clicks_kit import STORES, as_batch, as_bytes, as_log, event, ms
+from flows.clicks.decode import MAX_DETAIL_CHARS
+from tests.clicks_kit import as_bytes, event, ms, read_values
 
 GOOD = as_bytes(event(ms("2025-03-12T10:00:00")))
 
 
 def reject_of(value: bytes) -> Reject:
-    columns, rejects = decode(as_batch(as_log([value])), STORES.__contains__)
+    columns, rejects = read_values([value])
     assert len(columns) == 0
     assert len(rejects) == 1
     return rejects[0]
@@ -94,9 +94,9 @@ def test_a_long_reason_is_cut() -> None:
 
 
 def test_broken_records_hurt_no_other() -> None:
-    log = as_log([b"{", GOOD, b"\xff", as_bytes(event(store="beta", event_id="two")), b""], partition=4)
-    columns, rejects = decode(as_batch(log), STORES.__contains__)
-    assert [read.event_id for read in columns.events] == ["e", "two"]
+    values = [b"{", GOOD, b"\xff", as_bytes(event(store="beta", event_id="two")), b""]
+    columns, rejects = read_values(values, partition=4)
+    assert columns.event_ids == ["e", "two"]
     assert (columns.rows.tolist(), columns.offsets.tolist()) == ([1, 3], [1, 3])
     assert [(reject.partition, reject.offset, reject.value) for reject in rejects] == [
         (4, 0, b"{"),
@@ -107,23 +107,21 @@ def test_broken_records_hurt_no_other() -> None:
 
 def test_the_last_of_all_times_that_can_be_read_is_read() -> None:
     fields = event(2**53 - 1, sent_at_ms=2**53 - 1) | {"received_at_ms": ms("2099-12-31T23:59:59")}
-    columns, rejects = decode(as_batch(as_log([fields])), STORES.__contains__)
+    columns, rejects = read_values([fields])
     assert rejects == []
     assert (columns.occurred_ms.tolist(), columns.sent_ms.tolist()) == ([2**53 - 1], [2**53 - 1])
 
 
 def test_keys_and_visitors_are_whole_64_bit_numbers() -> None:
-    columns, _ = decode(as_batch(as_log([event(key="f" * 16, visitor="00000000000000ff")])), STORES.__contains__)
+    columns, _ = read_values([event(key="f" * 16, visitor="00000000000000ff")])
     assert (columns.key.tolist(), columns.visitor.tolist()) == ([2**64 - 1], [255])
 
 
 def test_times_that_were_not_told_are_minus_one() -> None:
-    columns, _ = decode(as_batch(as_log([event()])), STORES.__contains__)
+    columns, _ = read_values([event()])
     assert (columns.occurred_ms.tolist(), columns.sent_ms.tolist()) == ([-1], [-1])
 
 
 def test_a_field_nobody_knows_is_passed_over() -> None:
-    columns, _ = decode(
-        as_batch(as_log([json.dumps({**event(), "colour": {"deep": [1]}}).encode()])), STORES.__contains__
-    )
+    columns, _ = read_values([json.dumps({**event(), "colour": {"deep": [1]}}).encode()])
     assert len(columns) == 1

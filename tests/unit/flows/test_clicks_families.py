@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
+from typing import Any
+
 import numpy as np
 import pytest
 
+from flows.clicks.batch import I32
 from flows.clicks.families import MAX_PAGE_CHARS, Family, page_of
-from flows.clicks.memo import Memo, trim
-from marketplace.events import CollectedClick
+from flows.clicks.words import Words
 
 PAGES = {
     "https://shop.example": "/",
@@ -41,94 +44,91 @@ def test_a_page_is_cut_after_it_was_decoded() -> None:
     assert page_of("https://shop.example/" + "%C3%A9" * 2_000) == "/" + "\u00e9" * (MAX_PAGE_CHARS - 1)
 
 
-def make_family(calls: list[tuple[str, ...]], prefix: str = "") -> Family:
-    def answer(values: tuple[str, ...]) -> tuple[str, ...]:
-        calls.append(values)
-        return (prefix + values[0].upper(),)
+class Asked:
+    """A family over words of its own, and what it was asked."""
 
-    return Family("shout", ("loud",), ("url",), answer, "v1")
+    def __init__(self, reads: tuple[str, ...] = ("url",), parts: tuple[Callable[[str], Hashable], ...] = ()) -> None:
+        self.words = {name: Words() for name in ("store", "url", "referrer", "store_domains")}
+        self.calls: list[tuple[Any, ...]] = []
+        self.family = Family("shout", ("loud",) * len(reads), reads, self.words, self._answer, "v1", parts)
 
+    def _answer(self, given: tuple[Any, ...]) -> tuple[str, ...]:
+        self.calls.append(given)
+        return tuple(str(part).upper() for part in given)
 
-def links(*urls: str, store: str = "shop") -> list[CollectedClick]:
-    """Events that differ in their links."""
-    id_ = "0" * 16
-    return [CollectedClick(key=id_, event_id="e", store=store, visitor=id_, received_at_ms=0, url=url) for url in urls]
+    def encode(self, *columns: list[str]) -> list[tuple[str, ...]]:
+        """The answers for events, given a column of texts for each field that is read."""
+        codes = self.codes(*columns)
+        return [self.family.rows[code] for code in codes.tolist()]
 
-
-def test_what_depends_on_a_stores_own_hosts_is_answered_anew_when_they_change() -> None:
-    calls: list[tuple[str, ...]] = []
-
-    def answer(values: tuple[str, ...]) -> tuple[str, ...]:
-        calls.append(values)
-        return values
-
-    family = Family("own", ("url", "hosts"), ("url", "store_domains"), answer, "v1")
-    for hosts in ("a.example", "a.example", "b.example"):
-        codes = family.encode(links("/") + links("/", store="other"), {"shop": hosts, "other": "o.example"})
-        assert [family.rows[code] for code in codes.tolist()] == [("/", hosts), ("/", "o.example")]
-    assert calls == [("/", "a.example"), ("/", "o.example"), ("/", "b.example"), ("/", "o.example")]
+    def codes(self, *columns: list[str]) -> I32:
+        named = zip(("url", "referrer", "store_domains"), columns, strict=False)
+        return self.family.encode({name: self.words[name].encode(texts) for name, texts in named})
 
 
 def test_each_distinct_input_is_answered_once() -> None:
-    calls: list[tuple[str, ...]] = []
-    family = make_family(calls)
-    assert family.encode(links("a", "b", "a"), {}).tolist() == [0, 1, 0]
-    assert family.encode(links("b", "B"), {}).tolist() == [1, 1]
-    assert calls == [("a",), ("b",), ("B",)]
-    assert family.rows == [("A",), ("B",)]
+    asked = Asked()
+    assert asked.encode(["a", "b", "a"]) == [("A",), ("B",), ("A",)]
+    assert asked.encode(["b", "B"]) == [("B",), ("B",)]
+    assert asked.calls == [("a",), ("b",), ("B",)]
+    assert asked.family.rows == [("A",), ("B",)]
+
+
+def test_each_distinct_combination_is_answered_once() -> None:
+    asked = Asked(("url", "referrer", "store_domains"))
+    for _ in range(2):
+        assert asked.encode(["a", "a", "b", "a"], ["x", "y", "x", "x"], ["o"] * 4) == [
+            ("A", "X", "O"),
+            ("A", "Y", "O"),
+            ("B", "X", "O"),
+            ("A", "X", "O"),
+        ]
+    assert sorted(asked.calls) == [("a", "x", "o"), ("a", "y", "o"), ("b", "x", "o")]
+
+
+def test_texts_that_agree_in_what_counts_are_answered_together() -> None:
+    asked = Asked(("url", "referrer"), (str.casefold, len))
+    assert asked.encode(["a", "A", "a"], ["xx", "yy", "z"]) == [("A", "2"), ("A", "2"), ("A", "1")]
+    assert sorted(asked.calls) == [("a", 1), ("a", 2)]
 
 
 def test_new_rules_answer_anew_and_leave_old_answers_as_they_were() -> None:
-    family = make_family([])
-    old = family.encode(links("a"), {}).tolist()
-    family.renew(lambda values: (f"new {values[0]}",), "v2")
-    new = family.encode(links("a"), {}).tolist()
-    assert [family.rows[code] for code in old + new] == [("A",), ("new a",)]
-    assert family.version == "v2"
+    asked = Asked()
+    old = asked.codes(["a"]).tolist()
+    asked.family.renew(lambda parts: (f"new {parts[0]}",), "v2")
+    new = asked.codes(["a"]).tolist()
+    assert [asked.family.rows[code] for code in old + new] == [("A",), ("new a",)]
+    assert asked.family.version == "v2"
 
 
 def test_the_same_version_keeps_what_was_remembered() -> None:
-    calls: list[tuple[str, ...]] = []
-    family = make_family(calls)
-    family.encode(links("a"), {})
-    family.renew(family.answer, "v1")
-    family.encode(links("a"), {})
-    assert calls == [("a",)]
+    asked = Asked()
+    asked.codes(["a"])
+    asked.family.renew(lambda parts: parts, "v1")
+    asked.codes(["a"])
+    assert asked.calls == [("a",)]
 
 
 def test_compacting_keeps_what_is_used_under_new_codes() -> None:
-    family = make_family([])
-    codes = family.encode(links("a", "b", "c"), {})
-    kept = family.compact(np.array([codes[2], codes[0], codes[2]], dtype=np.int32))
-    assert [family.rows[code] for code in kept.tolist()] == [("C",), ("A",), ("C",)]
-    assert len(family.rows) == 2
-    assert [family.rows[code] for code in family.encode(links("b", "c"), {}).tolist()] == [("B",), ("C",)]
+    asked = Asked()
+    codes = asked.codes(["a", "b", "c"])
+    kept = asked.family.compact(np.array([codes[2], codes[0], codes[2]], dtype=np.int32))
+    assert [asked.family.rows[code] for code in kept.tolist()] == [("C",), ("A",), ("C",)]
+    assert len(asked.family.rows) == 2
+    assert asked.encode(["b", "c"]) == [("B",), ("C",)]
 
 
 def test_answers_are_weighed_by_their_texts_and_compacting_makes_them_lighter() -> None:
-    family = make_family([])
-    codes = family.encode(links("a" * 2_000, "b" * 50), {})
-    before = family.nbytes
-    family.compact(codes[1:])
-    assert before > 2_050 > family.nbytes > 50
+    asked = Asked()
+    codes = asked.codes(["a" * 2_000, "b" * 50])
+    before = asked.family.nbytes
+    asked.family.compact(codes[1:])
+    assert before > 2_050 > asked.family.nbytes > 50
 
 
-def test_what_was_forgotten_is_answered_anew() -> None:
-    calls: list[tuple[str, ...]] = []
-    family = make_family(calls)
-    family.encode(links("a"), {})
-    trim([family.memo], 0)
-    assert family.memo.nbytes == 0
-    assert family.encode(links("a"), {}).tolist() == [0]
-    assert calls == [("a",), ("a",)]
-
-
-def test_random_input_cannot_fill_the_memos_and_the_heaviest_starts_over() -> None:
-    small, large = Memo[str, int](), Memo[str, int]()
-    for number in range(100):
-        small.keep(str(number), number, 10)
-        large.keep(str(number), number, 2_000)
-    trim([small, large], 201_000)
-    assert (len(small.answers), len(large.answers)) == (100, 100)
-    trim([small, large], 200_999)
-    assert (len(small.answers), len(large.answers), small.nbytes, large.nbytes) == (100, 0, 1_000, 0)
+def test_words_that_were_forgotten_are_asked_about_anew() -> None:
+    asked = Asked(("url", "referrer"), (str.casefold, str.casefold))
+    assert asked.encode(["a", "b"], ["x", "x"]) == [("A", "X"), ("B", "X")]
+    asked.words["url"].forget()
+    assert asked.encode(["b", "a"], ["x", "x"]) == [("B", "X"), ("A", "X")]
+    assert sorted(asked.calls) == [("a", "x")] * 2 + [("b", "x")] * 2

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from flows.clicks.decode import columns_of
 from flows.clicks.dedupe import filed_under
 from flows.clicks.pages import HOUR_MS
-from marketplace.events import CollectedClick
-from tests.clicks_kit import event, ms
+from tests.clicks_kit import event, ms, read_values
 
 NOW = ms("2025-03-12T10:20:00")
 YEAR_MS = 365 * 24 * HOUR_MS
@@ -16,8 +12,8 @@ YEAR_MS = 365 * 24 * HOUR_MS
 
 def filed(occurred: int | None, origin: str = "web", number: int = 0) -> int:
     fields = {**event(occurred), "received_at_ms": NOW, "origin": origin, "key": f"{number:016x}"}
-    columns = columns_of([CollectedClick(**fields)], [0], [0])
-    return int(filed_under(columns, np.array([origin == "import"]))[0])
+    columns, _ = read_values([fields])
+    return int(filed_under(columns)[0])
 
 
 def test_an_event_is_filed_under_the_hour_of_its_own_clock() -> None:

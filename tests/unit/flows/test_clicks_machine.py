@@ -14,9 +14,7 @@ from flows.clicks.stored import StoredSessions
 from marketplace.bots import RATE_LIMIT_PER_MINUTE
 from ops.oracle import Numbers, RollupKey
 from tests.clicks_kit import (
-    AGENTS,
     GOOGLEBOT,
-    LOOKUPS,
     STORES,
     FixedStores,
     Run,
@@ -28,6 +26,7 @@ from tests.clicks_kit import (
     oracle,
     run,
     visitor_of,
+    vocabulary_of,
 )
 from tests.clicks_kit_pages import MemoryPages
 
@@ -196,7 +195,7 @@ def test_a_broken_record_without_a_time_of_the_broker_still_has_a_row_in_the_led
 
 def test_a_store_made_a_second_ago_is_looked_up_before_its_events_are_refused() -> None:
     stores = FixedStores(STORES, hidden=frozenset({"alpha"}))
-    machine = Machine(0, MemoryPages(), stores, lambda: LOOKUPS, AGENTS, {})
+    machine = Machine(0, MemoryPages(), stores, vocabulary_of(), {})
     result = machine.step(as_batch(as_log([event(NOON)])))
     assert (result.rejects, stores.looked_up) == ([], [{"alpha"}])
     assert result.tables["clicks"].num_rows == 1
@@ -204,7 +203,7 @@ def test_a_store_made_a_second_ago_is_looked_up_before_its_events_are_refused() 
 
 def test_a_network_blocked_now_is_blocked_in_the_next_batch() -> None:
     stores = FixedStores(dict(STORES))
-    machine = Machine(0, MemoryPages(), stores, lambda: LOOKUPS, AGENTS, {})
+    machine = Machine(0, MemoryPages(), stores, vocabulary_of(), {})
     log = as_log([event(NOON, ip="203.0.114.0"), event(NOON + MINUTE, ip="203.0.114.0")])
     first = machine.step(as_batch(log[:1]))
     stores.stores = {**STORES, "alpha": replace(STORES["alpha"], blocked_networks=("203.0.114.0/24",))}

@@ -1,0 +1,53 @@
+"""Readable events of a batch, as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from itertools import compress
+
+from flows.clicks.batch import F32, I64, U64, Bools
+from flows.clicks.words import Coded
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Readable events of a batch, one array element or list item per event, in arrival order.
+
+    Attributes:
+        event_ids: The clients' ids.
+        rows: Positions in the raw batch.
+        offsets: Kafka offsets.
+        key, visitor: 64-bit hashes.
+        received_ms, occurred_ms: Epoch milliseconds; ``occurred_ms`` is -1 where the client gave none.
+        sent_ms: Epoch milliseconds, -1 where the client gave none.
+        sampling: The fraction of events that the client sends.
+        automated, opted_out: What the client declares.
+        imported: Which come from an access log.
+        texts: The fields that events have in common, by name.
+    """
+
+    event_ids: list[str]
+    rows: I64
+    offsets: I64
+    key: U64
+    visitor: U64
+    received_ms: I64
+    occurred_ms: I64
+    sent_ms: I64
+    sampling: F32
+    automated: Bools
+    opted_out: Bools
+    imported: Bools
+    texts: Mapping[str, Coded]
+
+    def take(self, mask: Bools) -> Columns:
+        """The events at which ``mask`` holds."""
+        if mask.all():
+            return self
+        arrays = {f.name: getattr(self, f.name)[mask] for f in fields(self) if f.name not in ("event_ids", "texts")}
+        texts = {name: column.take(mask) for name, column in self.texts.items()}
+        return Columns(event_ids=list(compress(self.event_ids, mask.tolist())), texts=texts, **arrays)
+
+    def __len__(self) -> int:
+        return len(self.event_ids)
