@@ -179,7 +179,19 @@ class ClickHouse:
         self.rows("SELECT 1")
 
 
-def _stream(table: pa.Table, names: Sequence[str]) -> bytes:
+class _Rows(bytes):
+    """The body of an insert. It is never a query.
+
+    The driver decodes the body of each command to see whether it only reads and may be sent twice, which took a tenth
+    of the click flow's time. With nothing to read it decides by the statement: an insert may not.
+    """
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """No text."""
+        return ""
+
+
+def _stream(table: pa.Table, names: Sequence[str]) -> _Rows:
     sink = pa.BufferOutputStream()
     try:
         whole = table.select(names).combine_chunks()
@@ -187,4 +199,4 @@ def _stream(table: pa.Table, names: Sequence[str]) -> bytes:
             writer.write_table(whole)
     except (pa.ArrowException, KeyError) as error:
         raise Refused(f"rows that cannot be sent: {error}") from error
-    return bytes(sink.getvalue().to_pybytes())
+    return _Rows(sink.getvalue())

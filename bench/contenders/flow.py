@@ -12,7 +12,7 @@ from bench.contender import Task
 from connectors.analytics import Analytics
 from connectors.clickhouse import ClickHouse
 from connectors.errors import Unavailable
-from flows.clicks.flow import build
+from flows.clicks.flow import build, rest_collector
 from flows.clicks.source import Pace, Stop
 from ops.flow_runner import take_generation
 
@@ -48,6 +48,7 @@ def run(task: Task) -> None:
     settings = task.settings
     stop = Until(task)
     flow = build(settings, take_generation(settings), Pace(), stop)
+    rest_collector()
     task.meter.start()
     try:
         cluster_main(flow, [], 0, epoch_interval=timedelta(seconds=0.5))  # type: ignore[no-untyped-call]  # the engine ships no types

@@ -18,7 +18,7 @@ from bytewax.testing import cluster_main
 
 from connectors.errors import Fenced, Refused, Unavailable
 from connectors.geoip_file import UnusableDatabase
-from flows.clicks.flow import build
+from flows.clicks.flow import build, rest_collector
 from flows.clicks.source import Pace, Stop
 from marketplace.settings import InvalidSettings, Settings
 
@@ -53,6 +53,7 @@ def main() -> int:
     addresses = [a for a in environment.get("FLOW_ADDRESSES", "").split(",") if a]
     try:
         flow = build(Settings.load(environment), int(environment.get("FLOW_GENERATION", "0")), pace, stop, progress)
+        rest_collector()
         cluster_main(  # type: ignore[no-untyped-call]  # the engine ships no types
             flow,
             addresses,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
@@ -43,7 +43,8 @@ def decode(
         known_store: Whether a store exists; asked for each distinct one.
         words: What the columns' texts are numbered by.
     """
-    events, rows, rejects = _read_all(batch)
+    events, lost, rejects = _read_all(batch)
+    rows = np.delete(np.arange(len(batch.values)), lost)
     columns, sound = _columns_of(events, rows, batch, words)
     used, position = columns.texts["store"].used()
     known = np.fromiter(map(known_store, used), dtype=np.bool_, count=len(used))[position]
@@ -51,30 +52,29 @@ def decode(
         store = events[at].store
         problem = _problem(events[at])
         reason, detail = ("unknown_store", f"no store {store!r}") if problem is None else ("malformed", problem)
-        rejects.append(_reject(batch, rows[at], store if problem is None else "", reason, detail))
+        rejects.append(_reject(batch, int(rows[at]), store if problem is None else "", reason, detail))
     return columns.take(sound & known), sorted(rejects, key=attrgetter("offset"))
 
 
 def _read_all(batch: RawBatch) -> tuple[list[CollectedClick], list[int], list[Reject]]:
-    """All records that have the form of an event, with their positions."""
+    """All records that have the form of an event; the positions of those that do not, and why."""
     events: list[CollectedClick] = []
-    rows: list[int] = []
+    lost: list[int] = []
     rejects: list[Reject] = []
     for start in range(0, len(batch.values), _TOGETHER):
         chunk = batch.values[start : start + _TOGETHER]
         try:
             events += _read_together(chunk)
-            rows += range(start, start + len(chunk))
             continue
         except _Unreadable:
             pass  # each has to be looked at
         for row, value in enumerate(chunk, start):
             try:
                 events += _read_together([value])
-                rows.append(row)
             except _Unreadable as error:
+                lost.append(row)
                 rejects.append(_reject(batch, row, "", "unreadable", str(error)))
-    return events, rows, rejects
+    return events, lost, rejects
 
 
 def _read_together(values: list[bytes]) -> list[CollectedClick]:
@@ -105,10 +105,9 @@ def _problem(event: CollectedClick) -> str | None:
 
 
 def _columns_of(
-    events: list[CollectedClick], rows: list[int], batch: RawBatch, words: Mapping[str, Words]
+    events: list[CollectedClick], rows: I64, batch: RawBatch, words: Mapping[str, Words]
 ) -> tuple[Columns, Bools]:
     """Columns of events, and which of them have no problem; the others' elements mean nothing."""
-    whole = len(rows) == len(batch.offsets)
     key, key_sound = _hashes(events, "key")
     visitor, visitor_sound = _hashes(events, "visitor")
     received, received_sound = _times(events, "received_at_ms", _MAX_RECEIVED_MS)
@@ -117,8 +116,8 @@ def _columns_of(
     texts = {name: column.encode(list(_each(events, name))) for name, column in words.items()}
     columns = Columns(
         event_ids=list(_each(events, "event_id")),
-        rows=np.array(rows, dtype=np.int64),
-        offsets=np.array(batch.offsets if whole else [batch.offsets[row] for row in rows], dtype=np.int64),
+        rows=rows,
+        offsets=_array(batch.offsets)[rows],
         key=key,
         visitor=visitor,
         received_ms=received,
@@ -131,6 +130,12 @@ def _columns_of(
         texts=texts,
     )
     return columns, key_sound & visitor_sound & received_sound & occurred_sound & sent_sound
+
+
+def _array(offsets: Sequence[int]) -> I64:
+    if isinstance(offsets, range):
+        return np.arange(offsets.start, offsets.stop, dtype=np.int64)
+    return np.array(offsets, dtype=np.int64)
 
 
 def _each(events: list[CollectedClick], name: str) -> Iterable[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
@@ -135,6 +136,17 @@ def build(
     decided = op.map_value("walk_click_path", batches, lambda batch: worker().step(batch))
     op.output("write_tables", decided, ClickSink(partitions, lambda: worker().writer))
     return flow
+
+
+def rest_collector() -> None:
+    """Let Python's cycle collector sleep through batches; for a process that runs nothing but this flow.
+
+    A batch makes tens of thousands of messages and frees them by their counts; looking through them for cycles every
+    700 took 4 % of the flow's time. What is loaded by now stays for good and is not looked through again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 10, 10)
 
 
 def _partitions(settings: Settings) -> list[int]:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from itertools import groupby
+from operator import methodcaller
+from typing import Any, Final, overload
 
 from bytewax.inputs import AbortExecution, FixedPartitionedSource, StatefulSourcePartition
 
@@ -24,6 +26,8 @@ from flows.clicks.page_store import Fences
 IDLE: Final = timedelta(milliseconds=20)
 MAX_PENDING_BYTES: Final = 128 << 20
 """Records held for partitions whose turn has not come; beyond it the broker's queue has to wait."""
+_PARTITION: Final = methodcaller("partition")
+_VALUE: Final = methodcaller("value")
 _RECORD_BYTES: Final = 300
 """What a record takes beside its value, about."""
 
@@ -61,6 +65,41 @@ class Stop:
     def asked(self) -> bool:
         """Whether to stop."""
         return self._event.is_set()
+
+
+class Timestamps(Sequence[int]):
+    """The broker's times of messages, epoch milliseconds; hardly ever asked for, so read only then."""
+
+    def __init__(self, messages: Sequence[Any]) -> None:
+        self._messages = messages
+
+    @overload
+    def __getitem__(self, at: int) -> int: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[int]: ...
+
+    def __getitem__(self, at: int | slice) -> int | list[int]:
+        """One time, or those of a slice."""
+        if isinstance(at, slice):
+            return [int(message.timestamp()[1]) for message in self._messages[at]]
+        return int(self._messages[at].timestamp()[1])
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+
+def _weight(messages: Sequence[Any]) -> int:
+    """Bytes that messages take, about."""
+    return sum(map(len, messages)) + _RECORD_BYTES * len(messages)
+
+
+def _offsets(messages: Sequence[Any]) -> Sequence[int]:
+    """Ascending offsets; nearly always they are without a gap."""
+    first, last = messages[0].offset(), messages[-1].offset()
+    if last - first == len(messages) - 1:
+        return range(first, last + 1)
+    return [message.offset() for message in messages]
 
 
 class Hub:
@@ -104,9 +143,11 @@ class Hub:
     def take(self, partition: int) -> RawBatch | None:
         """The partition's next batch, or None if it has no records."""
         if self._waiting_bytes < MAX_PENDING_BYTES:
-            for message in self.reader.consume(self.pace.max_records, 0.0):
-                self._pending[message.partition()].append(message)
-                self._waiting_bytes += len(message) + _RECORD_BYTES
+            messages = self.reader.consume(self.pace.max_records, 0.0)
+            self._waiting_bytes += _weight(messages)
+            # The client hands over what a broker sent together, so one partition's messages come in long runs.
+            for owner, run in groupby(messages, _PARTITION):
+                self._pending[owner] += run
         pending = self._pending[partition]
         if not pending:
             return None
@@ -115,13 +156,8 @@ class Hub:
         if fence is not None:
             count = next((i for i, m in enumerate(pending[:count]) if m.offset() > fence), count)
         taken, self._pending[partition] = pending[:count], pending[count:]
-        self._waiting_bytes -= sum(len(message) + _RECORD_BYTES for message in taken)
-        return RawBatch(
-            partition,
-            [m.offset() for m in taken],
-            [m.timestamp()[1] for m in taken],
-            [m.value() or b"" for m in taken],
-        )
+        self._waiting_bytes -= _weight(taken)
+        return RawBatch(partition, _offsets(taken), Timestamps(taken), [value or b"" for value in map(_VALUE, taken)])
 
     def publish(self, partition: int, offset: int) -> None:
         """Mirror what is applied to the consumer group, for lag tools."""
