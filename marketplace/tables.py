@@ -1,8 +1,9 @@
 """Every ClickHouse table, declared once; ``ops`` provisions them and reports drift.
 
-All tables of the click path share two columns: ``source_partition``, by which they are partitioned so that an insert
-is atomic per Kafka partition, and ``source_offset``, whose maximum per partition is the table's *fence*: everything up
-to it has been applied. See docs/explanation/delivery.md.
+All tables of the click path share two columns: ``source_partition``, the Kafka partition that a row comes from, and
+``source_offset``, whose maximum per partition is the table's *fence*: everything up to it has been applied. An insert
+is one block, and none of these tables is partitioned, so it becomes one part: it is there wholly or not at all. See
+docs/explanation/delivery.md and docs/adr/0013-one-insert-one-part.md.
 """
 
 from __future__ import annotations
@@ -95,8 +96,7 @@ CLICKS: Final = Table(
         Column("INDEX occurred occurred_at", "TYPE minmax", "GRANULARITY 1"),
     ),
     engine="MergeTree",
-    partition_by="source_partition",
-    order_by="dedupe_hour, store, visitor, occurred_at",
+    order_by="source_partition, dedupe_hour, store, visitor, occurred_at",
     settings=_DEDUPLICATION,
 )
 """The facts: every event that was counted, flagged or recognised as a re-fire, once."""
@@ -122,8 +122,7 @@ SESSIONS: Final = Table(
         Column("INDEX started started_at", "TYPE minmax", "GRANULARITY 1"),
     ),
     engine="CollapsingMergeTree(sign)",
-    partition_by="source_partition",
-    order_by="started_at, store, visitor, is_bot, ended_at, clicks",
+    order_by="source_partition, started_at, store, visitor, is_bot, ended_at, clicks",
     settings=_DEDUPLICATION,
 )
 """Visits, with the attributes of the event that began them. A change is a row with sign -1 (the visit as it was) and
@@ -153,8 +152,7 @@ ROLLUPS: Final = Table(
         Column("source_offset", "SimpleAggregateFunction(max, UInt64)"),
     ),
     engine="AggregatingMergeTree",
-    partition_by="source_partition",
-    order_by="store, grain, dimension, bucket, value, is_bot",
+    order_by="store, grain, dimension, bucket, value, is_bot, source_partition",
     settings=_DEDUPLICATION,
 )
 """The numbers that reports read: deltas that ClickHouse merges. ``day`` buckets are labelled by the store's date."""
@@ -171,8 +169,7 @@ LEDGER: Final = Table(
         Column("source_offset", "SimpleAggregateFunction(max, UInt64)"),
     ),
     engine="AggregatingMergeTree",
-    partition_by="source_partition",
-    order_by="store, hour, kind, name",
+    order_by="store, hour, kind, name, source_partition",
     settings=_DEDUPLICATION,
 )
 """What happened to every event, by the hour in which it was received. Written last: its fence says that all tables

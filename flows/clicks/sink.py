@@ -3,7 +3,7 @@
 For each epoch, of all its batches together:
 
 1. records that could not be counted go to the dead-letter topic, and the broker confirms them;
-2. ``clicks``, the facts, are inserted in one block per Kafka partition;
+2. ``clicks``, the facts, are inserted as one block, which is there wholly or not at all;
 3. ``rollups``, the deltas, likewise;
 4. ``sessions``, what was retracted and added, likewise;
 5. ``click_ledger``, likewise: from now on a restart begins after these batches;
@@ -159,8 +159,8 @@ class Writer:
         try:
             self._clickhouse.insert_where(table.name, structure_of(table), rows, self._newest(), token)
         except Unavailable:
-            # It may have been applied, wholly or for some partitions, or still be on its way: once the server works on
-            # none any more, the next try asks the table first.
+            # It may have been applied, or still be on its way: once the server works on none any more, the next try
+            # asks the table first.
             self._patiently(lambda: let_inserts_end(self._clickhouse))
             self._fences = self._patiently(lambda: read_fences(self._clickhouse))
             raise

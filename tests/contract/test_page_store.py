@@ -9,14 +9,17 @@ import pytest
 from flows.clicks.machine import Machine
 from flows.clicks.pages import MANY_HOURS
 from marketplace.tables import FENCED_TABLES
+from ops.stack import Stack
 from tests.clicks_kit import (
     STORES,
     FixedStores,
+    as_batch,
     as_log,
     cut,
     differences,
     event,
     expected_ledger,
+    machine_on,
     oracle,
     visitor_of,
     vocabulary_of,
@@ -143,3 +146,17 @@ def test_machines_that_know_only_what_they_read_back_end_with_the_oracles_number
     expected = oracle(log)
     assert differences(expected_ledger(expected), tables.ledger()) == {}
     assert differences(of_days(expected.rollups), of_days(tables.numbers())) == {}
+
+
+def test_what_an_epoch_leads_to_is_one_part_however_large_and_of_however_many_partitions(clickhouse: Stack) -> None:
+    events = [event(NOON + at * 200, event_id=str(at), url=f"https://alpha.example/{at}") for at in range(40_000)]
+    results = [machine_on(MemoryPages(), p).step(as_batch(as_log(events, p, NOON))) for p in (0, 1, 2)]
+    with clickhouse_tables(clickhouse) as tables:
+        tables.write(results)
+        parts = dict(
+            tables.clickhouse.rows(
+                "SELECT table, max(max_block_number) FROM system.parts WHERE database = {name:String} GROUP BY table",
+                {"name": tables.clickhouse.database},
+            )
+        )
+    assert parts == {table.name: 1 for table in FENCED_TABLES}

@@ -112,12 +112,7 @@ def test_a_table_that_was_altered_is_told_with_what_that_does(made: Settings, st
         ),
         (
             replace(CLICKS, partition_by="toYYYYMM(occurred_at)"),
-            "table clicks: partitioned by toYYYYMM(occurred_at), declared source_partition; "
-            "an insert is no longer applied as a whole",
-        ),
-        (
-            replace(CLICKS, partition_by=""),
-            "table clicks: partitioned by nothing, declared source_partition; "
+            "table clicks: partitioned by toYYYYMM(occurred_at), declared nothing; "
             "an insert is no longer applied as a whole",
         ),
     ],

@@ -16,9 +16,9 @@ def sessions(engine: str, settings: str) -> ActualTable:
 
     return ActualTable(
         columns={column.name: (column.type, "", "") for column in SESSIONS.columns if stored(column)},
-        engine_full=f"{engine} PARTITION BY source_partition ORDER BY ({SESSIONS.order_by}) SETTINGS {settings}",
+        engine_full=f"{engine} ORDER BY ({SESSIONS.order_by}) SETTINGS {settings}",
         create_query="",
-        partition_key="source_partition",
+        partition_key="",
         sorting_key=SESSIONS.order_by,
         indexes={"ended": ("minmax", "ended_at", 1), "started": ("minmax", "started_at", 1)},
     )
