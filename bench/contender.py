@@ -48,7 +48,7 @@ CONTENDERS: Final = {
     "sql": Contender("bench.contenders.sql:run", "limit", compares="counts"),
     "loop": Contender("bench.contenders.loop:run", "rival"),
     # An event costs these two more, not less, when more came before (four times as many records: a fifth to a quarter
-    # more for each), so a share is to their advantage; all records would take them most of an hour.
+    # more for each), so a share is to their advantage; two million would take them half an hour in three rounds.
     "items": Contender("bench.contenders.items:run", "rival", most=300_000),
     "quix": Contender("bench.contenders.quix:run", "rival", most=100_000, environment="quix"),
 }
