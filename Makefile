@@ -58,4 +58,4 @@ lock: $(READY) ## renew requirements.lock after a change of versions in pyprojec
 	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --extra stack --extra dev --output-file requirements.lock pyproject.toml
 
 clean: ## everything that was built or downloaded into the tree; data in .marketplace stays
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

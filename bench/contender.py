@@ -1,63 +1,76 @@
-"""``python -m bench.contender NAME OPTIONS``: one contender in a process of its own; prints what it took as JSON."""
+"""``python -m bench.contender NAME OPTIONS``: one contender in a process of its own; prints what it took as JSON.
+
+It is also run in environments that hold little more than a client, so it imports nothing of the stand.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from bench.stand import ends
+from bench.meter import Meter
+from connectors.kafka.reader import PartitionReader
 from marketplace.settings import Settings
+from marketplace.topics import CLICKS_COLLECTED
+
+
+@dataclass(frozen=True)
+class Contender:
+    """How a contender is run.
+
+    Attributes:
+        entry: Module and function.
+        kind: A rung is a part of the product, a limit does less than the job, a rival does all of it.
+        most: The most records that it is given, the first ones of the topic; None for all.
+        compares: What the oracle must agree with: every number, the counts of events and visitors, or nothing.
+        environment: The name of an environment of its own under ``bench/``; empty for the product's.
+    """
+
+    entry: str
+    kind: Literal["rung", "product", "limit", "rival"]
+    most: int | None = None
+    compares: Literal["", "counts", "all"] = "all"
+    environment: str = ""
+
 
 CONTENDERS: Final = {
-    "consume": "bench.contenders.ladder:consume",
-    "decode": "bench.contenders.ladder:decode_all",
-    "decide": "bench.contenders.ladder:decide",
-    "flow": "bench.contenders.flow:run",
-    "loop": "bench.contenders.loop:run",
-    "items": "bench.contenders.items:run",
+    "consume": Contender("bench.contenders.ladder:consume", "rung", compares=""),
+    "decode": Contender("bench.contenders.ladder:decode_all", "rung", compares=""),
+    "decide": Contender("bench.contenders.ladder:decide", "rung", compares=""),
+    "sinks": Contender("bench.contenders.sinks:run", "rung"),
+    "flow": Contender("bench.contenders.flow:run", "product"),
+    "flow2": Contender("bench.contenders.workers:run", "product"),
+    "sql": Contender("bench.contenders.sql:run", "limit", compares="counts"),
+    "loop": Contender("bench.contenders.loop:run", "rival"),
+    # An event costs these two more, not less, when more came before (four times as many records: a fifth to a quarter
+    # more for each), so a share is to their advantage; two million would take them half an hour in three rounds.
+    "items": Contender("bench.contenders.items:run", "rival", most=300_000),
+    "quix": Contender("bench.contenders.quix:run", "rival", most=100_000, environment="quix"),
 }
 
-WRITES: Final = frozenset({"flow", "loop", "items"})
-"""Those that fill tables, which the oracle must agree with."""
-
-
-class Meter:
-    """CPU and wall time of this process between two moments."""
-
-    def __init__(self) -> None:
-        self._began = self._ended = (0.0, 0.0)
-
-    def start(self) -> None:
-        """From now on; call it when everything is imported and connected."""
-        self._began = self._ended = _now()
-
-    def stop(self) -> None:
-        """Until now; the last call counts."""
-        self._ended = _now()
-
-    @property
-    def cpu_seconds(self) -> float:
-        """User and system time of all threads."""
-        return self._ended[0] - self._began[0]
-
-    @property
-    def wall_seconds(self) -> float:
-        """By the clock."""
-        return self._ended[1] - self._began[1]
+PARTS: Final = {"worker": "bench.contenders.workers:work", "facts": "bench.contenders.facts:run"}
+"""What contenders start themselves: a process of several, and the preparation of another."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a contender is given: read every partition from its beginning to its end."""
+    """What a contender is given: read every partition from its beginning to its end.
+
+    Attributes:
+        settings: Where everything is.
+        topic: The topic to read.
+        ends: The offset after the last record of each partition.
+        meter: To start and to stop.
+        options: All that it was started with; ``scratch`` is a folder in memory that lasts for all rounds.
+    """
 
     settings: Settings
+    topic: str
     ends: dict[int, int]
     meter: Meter
     options: dict[str, Any]
@@ -68,22 +81,30 @@ class Task:
         return sum(self.ends.values())
 
 
-def _now() -> tuple[float, float]:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime, time.monotonic()
+def ends(bootstrap: str, topic: str = CLICKS_COLLECTED.name) -> dict[int, int]:
+    """Where each partition of a topic ends."""
+    reader = PartitionReader(bootstrap, topic, "bench.ends")
+    found = {partition: reader.range_of(partition)[1] for partition in reader.partitions()}
+    reader.close()
+    return found
+
+
+def report(task: Task) -> None:
+    """Tell whoever started this process what it took."""
+    sys.stdout.write(json.dumps({"events": task.events, **asdict(task.meter.took())}) + "\n")
+    sys.stdout.flush()
 
 
 def main() -> None:
     """Run it."""
     name, options = sys.argv[1], json.loads(sys.argv[2])
-    settings = Settings.load(os.environ)
-    module, _, function = CONTENDERS[name].partition(":")
-    task = Task(settings, ends(settings.urls.kafka), Meter(), options)
+    settings, topic = Settings.load(os.environ), options.get("topic", CLICKS_COLLECTED.name)
+    entry = PARTS[name] if name in PARTS else CONTENDERS[name].entry
+    module, _, function = entry.partition(":")
+    task = Task(settings, topic, ends(settings.urls.kafka, topic), Meter(options.get("parts")), options)
     run: Callable[[Task], None] = getattr(import_module(module), function)
     run(task)
-    took = {"events": task.events, "cpu_seconds": task.meter.cpu_seconds, "wall_seconds": task.meter.wall_seconds}
-    sys.stdout.write(json.dumps(took) + "\n")
-    sys.stdout.flush()
+    report(task)
     # Threads of an engine may still hold on to a consumer; what was asked for is done.
     os._exit(0)
 

@@ -1,8 +1,8 @@
 """A day of busy shops as records of the topic: what the collector would have written, the same for the same seed.
 
-The people, their browsers, networks and troubles (bots, double clicks, copies, clocks that are off, broken records) are
-those of the demo, on the demo's daily curve; only the collector's HTTP is left out. Visits begin by chance and their
-events lie between those of others, as in live traffic.
+The people, their networks and troubles (bots, double clicks, copies, clocks that are off, broken records) are those of
+the demo, on the demo's daily curve; only the collector's HTTP is left out, and user agents have the long tail of real
+traffic (``bench/agents.py``). Visits begin by chance and their events lie between those of others, as in live traffic.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import itertools
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
+from bench.agents import Agents
 from connectors.kafka.records import Record
 from ingest.stamping import stamp
 from marketplace.collect import RefusedEvent, ValidEvent, read_event
@@ -59,10 +60,10 @@ class Corpus:
         """The records in order of receipt."""
         stores = self.stores()
         broken = itertools.cycle(dirt(1_000, self.seed, self.partitions))
-        chance = random.Random(self.seed)
+        chance, agents = random.Random(self.seed), Agents(self.seed)
         made = 0
         for post in self._posts():
-            for record in _records(post, stores[post.shop.name], self.partitions):
+            for record in _records(post, stores[post.shop.name], agents, self.partitions):
                 if made >= self.clicks:
                     return
                 yield next(broken) if chance.random() < DIRT_SHARE else record
@@ -72,6 +73,7 @@ class Corpus:
         """Requests as they come in, for as long as they are asked for."""
         began = END_MS - HOURS * 3_600_000
         chance, traffic = random.Random(self.seed), Traffic(self.seed, END_MS)
+        pulse = lru_cache(maxsize=16)(lambda minute: max(0.2, traffic.pulse(minute * 60_000)))
         per_ms = self.clicks / _EVENTS_PER_VISIT / (END_MS - began)
         waiting: list[tuple[int, int, Post]] = []
         count, begins = itertools.count(), float(began)
@@ -79,28 +81,31 @@ class Corpus:
             for post in traffic.live(int(begins), batch=1):
                 if post.raw is None:
                     heapq.heappush(waiting, (post.due_ms, next(count), post))
-            begins += chance.expovariate(per_ms * max(0.2, traffic.pulse(int(begins))))
+            begins += chance.expovariate(per_ms * pulse(int(begins) // 60_000))
             while waiting and waiting[0][0] <= begins:
                 yield heapq.heappop(waiting)[2]
 
 
-def _records(post: Post, store: Store, partitions: int) -> Iterator[Record]:
+def _records(post: Post, store: Store, agents: Agents, partitions: int) -> Iterator[Record]:
     received_ms = post.due_ms + 40
     sent: dict[str, Any] = {} if post.ahead_ms is None else {"sent_at": max(0, received_ms + post.ahead_ms)}
     read = [read_event({**event, **sent}, "") for event in post.events]
     events: list[ValidEvent] = [event for event in read if not isinstance(event, RefusedEvent)]
-    client = Client(
-        truncate_ip(post.address), clip_user_agent(post.user_agent), "web", opted_out=post.opted_out
-    )  # fmt: skip
+    # Who keeps no id is told from others by the address, as the product does.
+    agent = agents.of(post.user_agent, str(post.events[0].get("visitor_id") or post.address))
+    client = Client(_truncated(post.address), clip_user_agent(agent), "web", opted_out=post.opted_out)
     visitors = stamp(
-        store, events, received_at_ms=received_ms, address=post.address, user_agent=post.user_agent, salt_of=_salt
-    )
+        store, events, received_at_ms=received_ms, address=post.address, user_agent=agent, salt_of=_salt
+    )  # fmt: skip
     for event, visitor in zip(events, visitors, strict=True):
         click = collected_click(event, store=store.slug, client=client, visitor=visitor, received_at_ms=received_ms)
         partition = partition_for(click, partitions)
         yield Record(
             CLICKS_COLLECTED.name, encode_click(click), click.visitor.encode(), partition, record_headers(click)
         )
+
+
+_truncated = lru_cache(maxsize=65_536)(truncate_ip)
 
 
 @cache

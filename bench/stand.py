@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Final
 
+from bench import kept
+from bench.contender import CONTENDERS
 from bench.corpus import Corpus
+from bench.environment import python_of
+from bench.meter import BROKER, CLICKHOUSE, Took
+from connectors.clickhouse import ClickHouse
 from connectors.kafka.producer import Producer
-from connectors.kafka.reader import PartitionReader
+from connectors.kafka.topics import TopicAdmin
 from connectors.mongo_stores import MongoStores, connect
 from marketplace.settings import Settings, Urls
 from marketplace.topics import CLICKS_COLLECTED
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
 
-ROOT: Final = Path(__file__).resolve().parents[1]
 _AT_ONCE: Final = 20_000
 _SEND_SECONDS: Final = 120.0
 _RUN_SECONDS: Final = 3_600
+_MEMORY: Final = Path("/dev/shm")
 
 
 @dataclass(frozen=True)
@@ -36,17 +42,17 @@ class Ran:
 
     Attributes:
         name: Of the contender.
+        round: From 1.
         events: Records that it went through.
-        cpu_seconds: User and system time of its process, from the first record to the last, without starting up.
-        wall_seconds: The same by the clock.
+        took: CPU and time, from the first record to the last, without starting up.
         database: Where its tables are.
         compared, differ: Numbers that the oracle was asked about, and those that it does not agree with.
     """
 
     name: str
+    round: int
     events: int
-    cpu_seconds: float
-    wall_seconds: float
+    took: Took
     database: str
     compared: int = 0
     differ: int = 0
@@ -54,16 +60,37 @@ class Ran:
     @property
     def us_per_event(self) -> float:
         """Microseconds of CPU for each record."""
-        return 1e6 * self.cpu_seconds / max(1, self.events)
+        return 1e6 * self.took.cpu_seconds / max(1, self.events)
+
+    @property
+    def events_per_second(self) -> float:
+        """By the clock."""
+        return self.events / max(1e-9, self.took.wall_seconds)
+
+    def plain(self) -> dict[str, object]:
+        """For JSON."""
+        return {**asdict(self), "us_per_event": self.us_per_event, "events_per_second": self.events_per_second}
 
 
 @dataclass(frozen=True)
 class Stand:
-    """Parts with the corpus in the topic."""
+    """Parts with the corpus in the topic.
+
+    Attributes:
+        folder: On disk.
+        scratch: A folder in memory.
+        parts: Process ids of the broker and of ClickHouse.
+    """
 
     urls: Urls
     corpus: Corpus
     folder: Path
+    scratch: Path
+    parts: dict[str, int]
+
+    def topic_of(self, name: str) -> str:
+        """What a contender reads: the whole topic, or one with the first records of it."""
+        return topic_of(CONTENDERS[name].most, self.corpus)
 
     def fresh(self) -> Settings:
         """Tables in a database of their own, and the corpus's stores."""
@@ -75,8 +102,14 @@ class Stand:
         client.close()
         return settings
 
-    def run(self, name: str, **options: Any) -> Ran:
-        """Run a contender from the beginning of the topic to its end, as a process of its own.
+    def drop(self, run: Ran) -> None:
+        """Delete a run's tables: merging them would go on under the next run."""
+        clickhouse = ClickHouse(self.urls.clickhouse, run.database)
+        clickhouse.command(f"DROP DATABASE {run.database}")
+        clickhouse.close()
+
+    def run(self, name: str, round_number: int = 0) -> Ran:
+        """Run a contender from the beginning of its topic to the end, as a process of its own.
 
         Raises:
             RuntimeError: It failed; the message holds what it said last.
@@ -86,44 +119,64 @@ class Stand:
             **{key: value for key, value in os.environ.items() if not key.startswith(("MARKETPLACE_", "FLOW_"))},
             **self.urls.environment(),
             "MARKETPLACE_DATABASE": settings.database,
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": str(kept.ROOT),
         }
-        command = [sys.executable, "-m", "bench.contender", name, json.dumps(options)]
+        options = {"topic": self.topic_of(name), "parts": self.parts, "scratch": str(self.scratch)}
+        own = CONTENDERS[name].environment
+        python = python_of(own) if own else Path(sys.executable)
         done = subprocess.run(
-            command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=_RUN_SECONDS, check=False
+            [str(python), "-m", "bench.contender", name, json.dumps(options)],
+            env=environment,
+            cwd=kept.ROOT,
+            capture_output=True,
+            text=True,
+            timeout=_RUN_SECONDS,
+            check=False,
         )
         if done.returncode != 0:
             raise RuntimeError(f"{name} failed ({done.returncode}): {done.stderr[-2_000:]}")
         told = json.loads(done.stdout.splitlines()[-1])
-        return Ran(name, told["events"], told["cpu_seconds"], told["wall_seconds"], settings.database)
+        return Ran(name, round_number, told.pop("events"), Took(**told), settings.database)
+
+
+def topic_of(most: int | None, corpus: Corpus) -> str:
+    """The topic that holds so many records."""
+    return CLICKS_COLLECTED.name if most is None or most >= corpus.clicks else f"bench.first.{most}"
 
 
 @contextmanager
-def open_stand(corpus: Corpus) -> Iterator[Stand]:
-    """Start the parts and fill the topic."""
+def open_stand(corpus: Corpus, names: Sequence[str]) -> Iterator[Stand]:
+    """Start the parts and fill the topics that these contenders read."""
+    memory = _MEMORY if _MEMORY.is_dir() else None
     with (
         tempfile.TemporaryDirectory(prefix="marketplace-bench-") as folder,
+        tempfile.TemporaryDirectory(prefix="marketplace-bench-", dir=memory) as scratch,
         Stack(folder, ports="auto", external={}) as stack,
     ):
         found = stack.urls
-        stand = Stand(Urls(found.kafka, found.mongo, found.clickhouse, found.redis), corpus, Path(folder))
+        urls = Urls(found.kafka, found.mongo, found.clickhouse, found.redis)
+        parts = {BROKER: stack.pid("kafka"), CLICKHOUSE: stack.pid("clickhouse")}
+        stand = Stand(urls, corpus, Path(folder), Path(scratch), parts)
         stand.fresh()
-        fill(found.kafka, corpus)
+        shares = {most for name in names if (most := CONTENDERS[name].most) is not None and most < corpus.clicks}
+        fill(urls.kafka, corpus, shares)
         yield stand
 
 
-def fill(bootstrap: str, corpus: Corpus) -> None:
-    """Put the corpus into the topic, keyed and compressed as the collector does."""
+def fill(bootstrap: str, corpus: Corpus, shares: set[int]) -> None:
+    """Put the corpus into the topic, keyed and compressed as the collector does, and its first records into others."""
+    admin = TopicAdmin(bootstrap)
+    for most in shares:
+        admin.create(topic_of(most, corpus), corpus.partitions, 1, {})
     producer = Producer(bootstrap, client_id="bench", max_in_flight_bytes=256 << 20)
-    records = corpus.records()
+    records, made = kept.records(corpus), 0
+    # Nothing here is ever in a cycle, and looking for cycles among millions of objects takes as long as making them.
+    gc.disable()
     while chunk := list(islice(records, _AT_ONCE)):
         producer.send_all(chunk, _SEND_SECONDS)
+        for most in shares:
+            first = chunk[: max(0, most - made)]
+            producer.send_all([replace(record, topic=topic_of(most, corpus)) for record in first], _SEND_SECONDS)
+        made += len(chunk)
+    gc.enable()
     producer.close(_SEND_SECONDS)
-
-
-def ends(bootstrap: str) -> dict[int, int]:
-    """Where each partition of the topic ends."""
-    reader = PartitionReader(bootstrap, CLICKS_COLLECTED.name, "bench.ends")
-    found = {partition: reader.range_of(partition)[1] for partition in reader.partitions()}
-    reader.close()
-    return found

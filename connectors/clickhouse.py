@@ -168,7 +168,7 @@ class ClickHouse:
             "max_threads": 1,
             "async_insert": 0,
         }
-        self._call("command", statement, data=_stream(data, names), settings=settings)
+        self._call("command", statement, data=insert_body(data, names), settings=settings)
 
     def ping(self) -> None:
         """Ask for a sign of life.
@@ -191,7 +191,12 @@ class _Rows(bytes):
         return ""
 
 
-def _stream(table: pa.Table, names: Sequence[str]) -> _Rows:
+def insert_body(table: pa.Table, names: Sequence[str]) -> bytes:
+    """The named columns as one Arrow record batch, in a form that the driver sends without looking into it.
+
+    Raises:
+        Refused: The rows cannot be written so.
+    """
     sink = pa.BufferOutputStream()
     try:
         whole = table.select(names).combine_chunks()

@@ -18,7 +18,6 @@ from bytewax.testing import cluster_main
 
 from bench.contender import Task
 from bench.contenders.one_by_one import Book, Past, Rules, Verdict
-from marketplace.topics import CLICKS_COLLECTED
 
 _FLUSH_EVENTS: Final = 200_000
 _AT_ONCE: Final = 20_000
@@ -64,7 +63,7 @@ def run(task: Task) -> None:
         return past, [rules.decide(message.partition, message.offset, event, past)]
 
     flow = Dataflow("items")
-    source = KafkaSource([task.settings.urls.kafka], [CLICKS_COLLECTED.name], tail=False, batch_size=_AT_ONCE)
+    source = KafkaSource([task.settings.urls.kafka], [task.topic], tail=False, batch_size=_AT_ONCE)
     messages = op.input("kafka", flow, source)
     parsed = op.map("read", messages, read)
     split = op.branch("readable", parsed, lambda item: item[1] is not None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Final
 
@@ -27,6 +28,7 @@ from marketplace.tables import SESSION_DIMENSIONS
 from marketplace.topics import CLICKS_COLLECTED
 
 MAX_RECORDS: Final = 50_000
+_IDLE_SECONDS: Final = 0.002
 
 
 class NoPast:
@@ -67,12 +69,17 @@ def batches(task: Task) -> Iterator[RawBatch]:
         hub.open(partition)
     left = dict(task.ends)
     while left:
+        idle = True
         for partition in list(left):
             batch = hub.take(partition)
             if batch is not None:
+                idle = False
                 yield batch
                 if batch.last_offset + 1 >= left[partition]:
                     del left[partition]
+        if idle:
+            # Asking without a pause would count waiting for the broker as work.
+            time.sleep(_IDLE_SECONDS)
     reader.close()
 
 

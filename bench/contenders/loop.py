@@ -13,7 +13,6 @@ import confluent_kafka
 
 from bench.contender import Task
 from bench.contenders.one_by_one import Book, Past, Rules
-from marketplace.topics import CLICKS_COLLECTED
 
 _AT_ONCE: Final = 20_000
 _FLUSH_EVENTS: Final = 200_000
@@ -30,7 +29,7 @@ def run(task: Task) -> None:
             "fetch.message.max.bytes": 4 << 20,
         }
     )
-    consumer.subscribe([CLICKS_COLLECTED.name])
+    consumer.subscribe([task.topic])
     rules, past = Rules(task.settings), Past()
     book = Book(task.settings, rules.stores)
     left = task.events

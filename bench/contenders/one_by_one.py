@@ -6,7 +6,6 @@ The definitions are the product's; the code is what one writes who has not thoug
 from __future__ import annotations
 
 import ipaddress
-from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
@@ -44,7 +43,7 @@ class Past:
 
     keys: set[tuple[str, int]] = field(default_factory=set)
     clicked: dict[tuple[str, ...], list[int]] = field(default_factory=dict)
-    in_minute: Counter[tuple[str, int]] = field(default_factory=Counter)
+    in_minute: dict[tuple[str, int], int] = field(default_factory=dict)
     sessions: dict[tuple[str, int], list[Session]] = field(default_factory=dict)
 
 
@@ -124,9 +123,10 @@ class Rules:
         )
         reasons = self._agent_reasons(event.user_agent) + self._page_reasons(page, event.automated)
         minute = (event.visitor, when // 60_000)
-        if past.in_minute[minute] >= bots.RATE_LIMIT_PER_MINUTE:
+        earlier = past.in_minute.get(minute, 0)
+        if earlier >= bots.RATE_LIMIT_PER_MINUTE:
             reasons += (bots.RATE,)
-        past.in_minute[minute] += 1
+        past.in_minute[minute] = earlier + 1
         refire, is_bot = _is_refire(event, when, past), 1 if reasons else 0
         outcome = "refire" if refire else "bot" if reasons else "counted"
         verdict.click = Click(partition, offset, event, when, outcome, is_bot, ",".join(reasons), note, values)
@@ -167,7 +167,9 @@ class Book:
             cell[1 if refire else 0] += 1
             cell[5].add(click.event.visitor)
         for session, before in verdict.visits:
-            self._touched.setdefault(id(session), (session, before))
+            # Where the past was read back, the same visit is another object each time: the last one holds.
+            first = self._touched.get(session.number)
+            self._touched[session.number] = (session, before if first is None else first[1])
 
     def flush(self) -> None:
         """Insert what has come together."""
@@ -252,7 +254,8 @@ def _visit(click: Click, past: Past, changed: list[tuple[Session, Plain | None]]
     known = past.sessions.setdefault((click.event.visitor, click.is_bot), [])
     near = [s for s in known if s.start_ms - _GAP_MS <= when <= s.end_ms + _GAP_MS]
     if not near:
-        session = Session(click.event.store, click.event.visitor, click.is_bot, when, when, count, click.values)
+        number, event = click.offset << 16 | click.partition, click.event
+        session = Session(number, event.store, event.visitor, click.is_bot, when, when, count, click.values)
         known.append(session)
         changed.append((session, None))
         return

@@ -37,8 +37,9 @@ class Click(NamedTuple):
 
 @dataclass
 class Session:
-    """A visit."""
+    """A visit; ``number`` tells it from all others."""
 
+    number: int
     store: str
     visitor: str
     is_bot: int

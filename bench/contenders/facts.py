@@ -1,0 +1,39 @@
+"""The preparation of ``sql``: what the click path decides of every event, as one Parquet file; not measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from bench.contender import Task
+from bench.contenders.ladder import NoPast, batches
+from connectors.bot_list import CrawlerList
+from connectors.geoip import GeoIP
+from connectors.mongo_stores import MongoStores, connect
+from connectors.user_agents import UserAgents
+from flows.clicks.directory import KnownStores
+from flows.clicks.machine import Machine
+from flows.clicks.patience import Patience
+from marketplace.enrichments.registry import Lookups
+from marketplace.tables import CLICKS, SESSION_DIMENSIONS
+
+COLUMNS = ("store", "occurred_at", "visitor", "is_bot", "outcome", *SESSION_DIMENSIONS)
+
+
+def run(task: Task) -> None:
+    """Write the file that the options name."""
+    settings, path = task.settings, Path(task.options["path"])
+    stores = KnownStores(MongoStores(connect(settings.urls.mongo), settings.database), Patience())
+    lookups, crawlers = Lookups(GeoIP().snapshot(), UserAgents()), CrawlerList()
+    machines = {part: Machine(part, NoPast(), stores, lambda: lookups, crawlers, {}) for part in task.ends}
+    draft, writer = path.with_suffix(".draft"), None
+    for batch in batches(task):
+        facts = machines[batch.partition].step(batch).tables.get(CLICKS.name)
+        if facts is not None:
+            facts = facts.select(list(COLUMNS))
+            writer = writer or pq.ParquetWriter(draft, facts.schema)
+            writer.write_table(facts)
+    if writer is not None:
+        writer.close()
+    draft.rename(path)

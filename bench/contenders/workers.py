@@ -1,0 +1,74 @@
+"""The product with two workers, each a process of its own as its supervisor starts them.
+
+CPU is the sum of both; the clock runs from when the first of them asks for records until the ledger holds the last one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from typing import Any, Final
+
+from bench.contender import Task, report
+from bench.contenders.flow import Until, drive
+from bench.meter import Took
+from ops.flow_runner import take_generation
+from ops.stack.guard import guarded
+
+WORKERS: Final = 2
+
+
+def run(task: Task) -> None:
+    """Start the workers, wait until both have told what they took, and end them."""
+    addresses, generation = _free_addresses(WORKERS), take_generation(task.settings)
+    processes = []
+    for index in range(WORKERS):
+        options = {**task.options, "addresses": addresses, "index": index, "generation": generation}
+        command = guarded([sys.executable, "-m", "bench.contender", "worker", json.dumps(options)], os.getpid())
+        processes.append(subprocess.Popen(command, env=os.environ, stdout=subprocess.PIPE, text=True))
+    try:
+        told = [_told(process) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    longest = max(told, key=lambda one: one["ended"] - one["began"])
+    task.meter.tell(
+        Took(
+            began=min(one["began"] for one in told),
+            ended=max(one["ended"] for one in told),
+            cpu_seconds=sum(one["cpu_seconds"] for one in told),
+            # Both watched the same two processes, over about the same time.
+            broker_seconds=longest["broker_seconds"],
+            clickhouse_seconds=longest["clickhouse_seconds"],
+        )
+    )
+
+
+def work(task: Task) -> None:
+    """One of the workers: tells when all is done, and goes on until it is ended, so that none misses another."""
+    options = task.options
+    stop = Until(task, lambda: report(task))
+    drive(task, stop, options["generation"], options["addresses"], options["index"])
+    threading.Event().wait()
+
+
+def _told(process: subprocess.Popen[str]) -> dict[str, Any]:
+    assert process.stdout is not None
+    # The engine writes there too, when one process is up before the other.
+    for line in process.stdout:
+        if line.startswith("{"):
+            return dict(json.loads(line))
+    raise RuntimeError(f"a worker ended with code {process.wait()} before everything was counted")
+
+
+def _free_addresses(count: int) -> list[str]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    addresses = [f"127.0.0.1:{held.getsockname()[1]}" for held in sockets]
+    for held in sockets:
+        held.close()
+    return addresses
