@@ -2,7 +2,7 @@
 
 Every probe has a product of its own in a store of its own, so that the rows of ``report --dimension product`` tell
 which of them count already. That question costs the engine some 25 ms of CPU, so what is asked again and again is only
-whether a row of the rollups has come; when one has, the report is asked, and the probe is seen when its answer is there.
+whether a row of the rollups has come; when one has, the report is asked, and its answer is what ends a probe's way.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ class Step:
         at: When it began, epoch seconds.
         seconds: How long it took.
         partition, first, last: Of a batch; -1 elsewhere.
+        sent_bytes: Of an insert's body, as it left; it is told by a step of its own, ``sent`` and the table.
     """
 
     what: str
@@ -37,6 +38,12 @@ class Step:
     partition: int = -1
     first: int = -1
     last: int = -1
+    sent_bytes: int = 0
+
+    @property
+    def events(self) -> int:
+        """Records of a batch."""
+        return self.last - self.first + 1
 
     @property
     def end(self) -> float:
@@ -66,6 +73,21 @@ class Tracer:
             step |= {"partition": batch.partition, "first": batch.first_offset, "last": batch.last_offset}
         self._file.write(json.dumps(step) + "\n")
 
+    def weigh(self, client: Any) -> None:
+        """Note what each insert sends."""
+        inner = client.command
+
+        @functools.wraps(inner)
+        def weighed(own: Any, statement: str, *arguments: Any, **options: Any) -> Any:
+            data = options.get("data")
+            if data is not None:
+                table = statement.split()[2].partition(".")[2]
+                step = {"what": f"sent {table}", "at": time.time(), "seconds": 0.0, "sent_bytes": len(data)}
+                self._file.write(json.dumps(step) + "\n")
+            return inner(own, statement, *arguments, **options)
+
+        client.command = weighed
+
     def wrap(
         self, owner: Any, method: str, name: Callable[..., str], batch_of: Callable[[Any, Any], Any] | None = None
     ) -> None:
@@ -89,6 +111,8 @@ def main() -> int:
     tracer = Tracer(Path(os.environ["BENCH_TRACE"]))
     spawned = float(os.environ["BENCH_SPAWNED"])
     tracer.note("interpreter", spawned, _BEGAN - spawned)
+    from clickhouse_connect.driver.httpclient import HttpClient
+
     import flows.clicks.__main__ as flow
     from connectors.bot_list import CrawlerList
     from connectors.clickhouse import ClickHouse
@@ -103,6 +127,7 @@ def main() -> int:
     tracer.note("imports", _BEGAN, time.time() - _BEGAN)
     for kind in (CrawlerList, GeoIP, UserAgents):
         tracer.wrap(kind, "__init__", functools.partial(_named, f"load {kind.__name__}"))
+    tracer.weigh(HttpClient)
     tracer.wrap(ClickHouse, "insert_where", lambda _self, table, *_: f"insert {table}")
     tracer.wrap(ClickHouse, "rows", lambda _self, query, *_: f"ask {_subject(query)}")
     tracer.wrap(ClickHouse, "arrow", lambda _self, query, *_: f"read back {_subject(query)}")
