@@ -186,7 +186,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.claims.restart", description=__doc__)
     parser.add_argument("--small", type=int, default=1_000_000, help="distinct ids of the short history [%(default)s]")
     parser.add_argument("--large", type=int, default=10_000_000, help="of the long one [%(default)s]")
-    parser.add_argument("--per-hour", type=int, default=1_000_000, help="events in an hour of event time [%(default)s]")
+    parser.add_argument("--per-hour", type=int, default=500_000, help="events in an hour of event time [%(default)s]")
     parser.add_argument("--repeats", type=int, default=5, help="restarts at each size [%(default)s]")
     parser.add_argument("--patience", type=float, default=1_800, help="seconds to catch up in [%(default)s]")
     parser.add_argument("--json", type=Path, help="where to write everything")
