@@ -63,6 +63,20 @@ class Level:
     report_ms: float
     load: Sent
 
+    @staticmethod
+    def of(probing: Probing, wall_seconds: float, **told: Any) -> Level:
+        """From what the probes saw, and what is told beside."""
+        return Level(
+            p50=probing.quantile(0.5),
+            p99=probing.quantile(0.99),
+            largest=max(probing.seconds, default=float("nan")),
+            probes=len(probing.seconds),
+            looks_per_second=probing.looks / wall_seconds,
+            reports_per_second=probing.reports / wall_seconds,
+            report_ms=1_000 * probing.report_seconds / max(1, probing.reports),
+            **told,
+        )
+
 
 class Under:
     """The whole path under load.
@@ -94,17 +108,7 @@ class Under:
 
     def level(self, share: float, rate: float, seconds: float, pids: dict[str, int]) -> tuple[Level, Probing]:
         """Load of so many events per second, and probes beside it."""
-        load = Sender(
-            self._pool,
-            self._door.host,
-            self._door.port,
-            seconds + _SETTLE_SECONDS,
-            rate=rate,
-            connections=self._options.connections,
-            fresh=True,
-            first_pass=self._passes,
-        )
-        self._passes += 1 << 16
+        load = self._load(rate, seconds + _SETTLE_SECONDS)
         prober = Prober(self._settings, self._door, self._options.probes)
         load.begin()
         time.sleep(_SETTLE_SECONDS)
@@ -113,29 +117,30 @@ class Under:
         behind, wall = self.lag.behind(), time.monotonic() - began
         used = cpu.used()
         used["others"] = cpu.machine() - sum(used.values())
-        cores = {name: round(seconds / wall, 3) for name, seconds in used.items()}
+        cores = {name: round(busy / wall, 3) for name, busy in used.items()}
         sent = load.end()
         prober.close()
         self.lag.catch_up()
-        level = Level(
-            share,
-            rate,
-            probing.quantile(0.5),
-            probing.quantile(0.99),
-            max(probing.seconds),
-            len(probing.seconds),
-            behind,
-            cores,
-            probing.looks / wall,
-            probing.reports / wall,
-            1_000 * probing.report_seconds / max(1, probing.reports),
-            sent,
-        )
+        level = Level.of(probing, wall, share=share, rate=rate, lag_at_end=behind, cores=cores, load=sent)
         say(
             f"{share:4.0%} of it, {rate:8,.0f}/s: p50 {level.p50:.2f} s, p99 {level.p99:.2f} s, "
             f"lag {behind:,}, cores {cores}"
         )
         return level, probing
+
+    def _load(self, rate: float, seconds: float) -> Sender:
+        sender = Sender(
+            self._pool,
+            self._door.host,
+            self._door.port,
+            seconds,
+            rate=rate,
+            connections=self._options.connections,
+            fresh=True,
+            first_pass=self._passes,
+        )
+        self._passes += 1 << 16
+        return sender
 
     def watching_costs(self) -> Watching:
         """What watching costs the engine, asked while nothing else happens."""

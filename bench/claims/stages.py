@@ -21,8 +21,8 @@ STAGES: Final = (
     "rollups -> seen in report (pause, question)",
     "insert sessions",
     "insert click_ledger",
-    "ledger -> store_stats",
-    "store_stats -> live tile",
+    "ledger -> live tile (reading the days)",
+    "live tile -> store_stats",
 )
 
 
@@ -56,8 +56,8 @@ def stages(probes: Sequence[Probe], where: Mapping[str, tuple[int, int]], trace:
             probe.seen_at - inserts["insert rollups"].end,
             inserts["insert sessions"].end - inserts["insert rollups"].end,
             inserts["insert click_ledger"].end - inserts["insert sessions"].end,
-            inserts["save store_stats"].end - inserts["insert click_ledger"].end,
-            inserts["save live tile"].end - inserts["save store_stats"].end,
+            inserts["save live tile"].end - inserts["insert click_ledger"].end,
+            inserts["save store_stats"].end - inserts["save live tile"].end,
         )
         for stage, value in zip(STAGES, seconds, strict=True):
             found[stage].append(value)
