@@ -1,0 +1,168 @@
+"""``python -m bench.claims.held WHAT``: fills one of the flow's structures in a process of its own and tells its size.
+
+Bytes are told twice: as the structure counts itself, and as the process has grown since before it was there. Numbers
+are random but the same for the same seed; keys and visitors are hashes in the product too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+import numpy as np
+
+from bench.claims.processes import rss_bytes
+from bench.contenders.ladder import NoPast
+from bench.corpus import Corpus
+from bench.stand import ROOT
+from connectors.bot_list import CrawlerList
+from connectors.geoip import GeoIP
+from connectors.user_agents import UserAgents
+from flows.clicks.batch import I64, U64, RawBatch
+from flows.clicks.machine import Machine
+from flows.clicks.pages import Pages
+from flows.clicks.sessions import SessionRows, Sessions
+from marketplace.enrichments.registry import Lookups
+from marketplace.stores import Store
+
+_BATCH: Final = 6_250
+"""Events of one partition in an epoch of 50,000."""
+_NO_LIMIT: Final = 1 << 50
+_HOUR_MS: Final = 3_600_000
+_NOON_MS: Final = 1_780_315_200_000
+_PER_VISIT: Final = 9
+_GAP_MS: Final = 20_000
+_REFIRES: Final = 0.03
+_FAMILIES: Final = 6
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a structure takes.
+
+    Attributes:
+        events: That it holds.
+        counted_bytes: By its own count.
+        rss_bytes: By which the process has grown.
+    """
+
+    what: str
+    events: int
+    counted_bytes: int
+    rss_bytes: int
+
+
+def run(what: str, events: int, hours: int = 24) -> Held:
+    """Measure in a process of its own.
+
+    Raises:
+        RuntimeError: It failed.
+    """
+    command = [sys.executable, "-m", "bench.claims.held", what, "--events", str(events), "--hours", str(hours)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{what}: {done.stderr[-2_000:]}")
+    return Held(**json.loads(done.stdout))
+
+
+def dedupe(events: int, hours: int) -> Callable[[], int]:
+    """Ids for dedupe, looked up and remembered as the flow does; events come in the order of their hours."""
+    random, pages = np.random.default_rng(1), Pages(NoPast(), 0, _NO_LIMIT)
+    for first in range(0, events, _BATCH):
+        keys = random.integers(0, 1 << 64, _BATCH, np.uint64)
+        at = _times(first, events, hours) // _HOUR_MS
+        pages.seen(keys, at, first)
+        pages.remember_keys(keys, at, first, first + _BATCH - 1)
+    return lambda: pages.nbytes
+
+
+def visits(events: int, hours: int) -> Callable[[], int]:
+    """Clicks by pair for re-fires, and events by visitor and minute for the rate."""
+    random, pages = np.random.default_rng(1), Pages(NoPast(), 0, _NO_LIMIT)
+    for first in range(0, events, _BATCH):
+        visitor, when = _visits(random, first, events, hours)
+        pair = random.integers(0, 1 << 64, len(visitor), np.uint64)
+        refire = random.random(len(visitor)) < _REFIRES
+        pages.remember_visits(visitor, pair, when, refire, first, first + len(visitor) - 1)
+    return lambda: pages.nbytes
+
+
+def sessions(events: int, hours: int) -> Callable[[], int]:
+    """Visits of nine events."""
+    random, held = np.random.default_rng(1), Sessions(_FAMILIES)
+    for first in range(0, events, _BATCH):
+        visitor, when = _visits(random, first, events, hours)
+        none = np.zeros(len(visitor), np.int64)
+        entry = np.zeros((len(visitor), _FAMILIES), np.int32)
+        held.add(SessionRows(visitor, none.astype(np.uint8), none.astype(np.int32), when, when.copy(), none + 1, entry))
+    return lambda: held.nbytes
+
+
+def machine(events: int, hours: int) -> Callable[[], int]:
+    """The whole click path of one partition after a day of traffic, which is its own hours, with all that it holds."""
+    corpus = Corpus(events, 1)
+    lookups, crawlers = Lookups(GeoIP().snapshot(), UserAgents()), CrawlerList()
+    path = Machine(0, NoPast(), _Known(corpus.stores()), lambda: lookups, crawlers, {}, _NO_LIMIT)
+    records, offset = corpus.records(), 0
+    while chunk := list(islice(records, _BATCH)):
+        offsets = list(range(offset, offset + len(chunk)))
+        path.step(RawBatch(0, offsets, [_NOON_MS] * len(chunk), [record.value for record in chunk]))
+        offset += len(chunk)
+    return lambda: path.nbytes
+
+
+class _Known:
+    def __init__(self, stores: dict[str, Store]) -> None:
+        self._stores = stores
+
+    def known(self) -> dict[str, Store]:
+        return self._stores
+
+    def look_up(self, slugs: object) -> dict[str, Store]:
+        return self._stores
+
+
+def _times(first: int, events: int, hours: int) -> I64:
+    place = np.arange(first, first + _BATCH, dtype=np.int64)
+    return _NOON_MS + place * (hours * _HOUR_MS) // events
+
+
+def _visits(random: np.random.Generator, first: int, events: int, hours: int) -> tuple[U64, I64]:
+    count = _BATCH // _PER_VISIT
+    visitor = np.repeat(random.integers(0, 1 << 64, count, np.uint64), _PER_VISIT)
+    steps = np.tile(np.arange(_PER_VISIT, dtype=np.int64) * _GAP_MS, count)
+    return visitor, _times(first, events, hours)[: len(visitor)] + steps
+
+
+WHATS: Final = {"dedupe": dedupe, "visits": visits, "sessions": sessions, "machine": machine}
+
+
+def main() -> None:
+    """Fill and tell."""
+    parser = argparse.ArgumentParser(prog="python -m bench.claims.held", description=__doc__)
+    parser.add_argument("what", choices=sorted(WHATS))
+    parser.add_argument("--events", type=int, default=4_000_000)
+    parser.add_argument("--hours", type=int, default=24, help="of event time that they are spread over")
+    options = parser.parse_args()
+    # What is loaded once and what the first batches need anyhow is not the structure's.
+    warm = WHATS[options.what](2 * _BATCH, options.hours)
+    del warm
+    gc.collect()
+    before = rss_bytes(os.getpid())
+    count = WHATS[options.what](options.events, options.hours)
+    gc.collect()
+    held = {"counted_bytes": count(), "rss_bytes": rss_bytes(os.getpid()) - before}
+    sys.stdout.write(json.dumps({"what": options.what, "events": options.events, **held}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

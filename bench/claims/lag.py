@@ -1,0 +1,110 @@
+"""How far the flow is behind the topic, and the rate at which the whole path keeps up."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bench.claims.numbers import say
+from bench.claims.processes import wait_until
+from bench.claims.sender import Sender
+from bench.stand import ends
+from connectors.analytics import Analytics
+from connectors.clickhouse import ClickHouse
+from connectors.kafka.reader import PartitionReader
+from marketplace.settings import Settings
+from marketplace.topics import CLICKS_COLLECTED
+from ops.demo.collector import Collector
+
+_CLOSE_AT: Final = 30_000
+_OPEN_AT: Final = 15_000
+_LOOK_SECONDS: Final = 0.15
+_CAUGHT_UP_SECONDS: Final = 120.0
+
+
+class Lag:
+    """Compares the log's end with what the ledger has.
+
+    Args:
+        settings: Where both are.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._clickhouse = ClickHouse(settings.urls.clickhouse, settings.database)
+        self._analytics = Analytics(self._clickhouse)
+        self._reader = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, "bench.lag")
+        self._partitions = list(ends(settings.urls.kafka))
+
+    def written(self) -> int:
+        """Records in the topic."""
+        return sum(self._reader.range_of(partition)[1] for partition in self._partitions)
+
+    def applied(self) -> int:
+        """Records that every table holds."""
+        return sum(offset + 1 for offset, _ in self._analytics.applied().values())
+
+    def behind(self) -> int:
+        """Records that wait, or a few more: the log's end is asked for last."""
+        applied = self.applied()
+        return self.written() - applied
+
+    def catch_up(self) -> None:
+        """Wait until nothing waits."""
+        wait_until(lambda: self.behind() == 0, _CAUGHT_UP_SECONDS, "the flow does not catch up", 0.2)
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._reader.close()
+        self._clickhouse.close()
+
+
+@dataclass(frozen=True)
+class Saturation:
+    """A saturating run: as many events as come through, with a backlog that is kept small.
+
+    Attributes:
+        events_per_second: Applied, over the second part of the run.
+        largest_lag: Records that waited at worst.
+    """
+
+    events_per_second: float
+    largest_lag: int
+
+
+def saturate(lag: Lag, door: Collector, pool: Path, gate: Path, seconds: float, connections: int = 8) -> Saturation:
+    """Send as much as is taken, but hold the sender while the flow is behind; what is applied then is sustainable.
+
+    Args:
+        lag: Of the flow.
+        door: The collector.
+        pool: Requests.
+        gate: A file that holds the sender.
+        seconds: For how long; the first third warms up and does not count.
+        connections: Of the sender.
+    """
+    gate.unlink(missing_ok=True)
+    sender = Sender(pool, door.host, door.port, seconds, connections=connections, fresh=True, gate=gate)
+    sender.begin()
+    began = time.monotonic()
+    first: tuple[float, int] | None = None
+    last, largest = (began, 0), 0
+    while sender.running and time.monotonic() < began + seconds:
+        applied = lag.applied()
+        now, waiting = time.monotonic(), lag.written() - applied
+        last, largest = (now, applied), max(largest, waiting)
+        if first is None and now > began + seconds / 3:
+            first = last
+        if waiting > _CLOSE_AT:
+            gate.touch()
+        elif waiting < _OPEN_AT:
+            gate.unlink(missing_ok=True)
+        time.sleep(_LOOK_SECONDS)
+    gate.unlink(missing_ok=True)
+    sent = sender.end()
+    if sent.refused or first is None:
+        raise RuntimeError(f"the saturating run failed: {sent}")
+    rate = (last[1] - first[1]) / (last[0] - first[0])
+    say(f"sustainable: {rate:,.0f} events/s (lag at worst {largest:,})")
+    return Saturation(rate, largest)

@@ -1,0 +1,180 @@
+"""The processes that a claim is about: started as in production, measured from outside by ``/proc``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bench.claims.numbers import say
+from bench.stand import ROOT
+from marketplace.settings import Settings
+from ops.demo.collector import Collector
+from ops.flow_runner import FlowOptions, FlowRunner, take_generation
+from ops.stack.model import read_state
+
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+_STOP_SECONDS: Final = 10.0
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+_LIMITS_OFF: Final = {
+    "MARKETPLACE_COLLECTOR_CLIENT_REQUESTS_PER_SECOND": "1000000000",
+    "MARKETPLACE_COLLECTOR_CLIENT_BURST_REQUESTS": "1000000000",
+    "MARKETPLACE_COLLECTOR_STORE_EVENTS_PER_SECOND": "1000000000",
+    "MARKETPLACE_COLLECTOR_STORE_BURST_EVENTS": "1000000000",
+}
+"""Limits so high that nothing meets them: they are still counted against, as in production."""
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of all threads of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def machine_cpu_seconds() -> float:
+    """CPU time that was not idle, of all cores since the machine started."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return (sum(fields) - fields[3] - fields[4]) / _TICKS
+
+
+def rss_bytes(pid: int) -> int:
+    """Bytes of memory that a process holds."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files below a folder, as they are allocated on disk."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(Path(parent, name)).st_blocks * 512
+            except FileNotFoundError:
+                continue  # merged away between the two looks
+    return total
+
+
+def part_pids(folder: Path) -> dict[str, int]:
+    """Process ids of the stack's parts by name."""
+    state = read_state(folder)
+    return {info.name: info.pid for info in (state.processes if state else []) if info.pid is not None}
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """CPU seconds of several processes since some moment."""
+
+    began: dict[str, float]
+    pids: dict[str, int]
+    machine_began: float
+
+    @staticmethod
+    def of(pids: dict[str, int]) -> Cpu:
+        """From now on."""
+        return Cpu({name: cpu_seconds(pid) for name, pid in pids.items()}, pids, machine_cpu_seconds())
+
+    def used(self) -> dict[str, float]:
+        """Seconds until now."""
+        return {name: cpu_seconds(pid) - self.began[name] for name, pid in self.pids.items()}
+
+    def machine(self) -> float:
+        """Seconds of everything on this machine until now."""
+        return machine_cpu_seconds() - self.machine_began
+
+
+@contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """Variables that processes started meanwhile are given."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def collector(settings: Settings, folder: Path) -> Iterator[Collector]:
+    """A collector as in production, but with limits that a load test does not meet."""
+    with environment(**_LIMITS_OFF):
+        running = Collector(settings, folder / "logs" / "collector.log")
+        try:
+            running.start()
+            running.wait_ready()
+            yield running
+        finally:
+            running.stop()
+
+
+@contextmanager
+def flow(settings: Settings, folder: Path, options: FlowOptions | None = None) -> Iterator[FlowRunner]:
+    """The click flow as in production; yields when it reads."""
+    with environment(PYTHONPATH=str(ROOT)):
+        runner = FlowRunner(settings, options or FlowOptions(), folder / "logs" / "flow.log")
+        try:
+            runner.start()
+            wait_until(runner.reads, 60, "the flow does not begin to read")
+            yield runner
+        finally:
+            runner.stop()
+
+
+@contextmanager
+def traced_flow(settings: Settings, folder: Path) -> Iterator[Path]:
+    """The same process with a clock on its steps (``bench.claims.traced_flow``); yields the file that it writes."""
+    trace, progress = folder / "flow.trace", folder / "traced.progress"
+    for file in (trace, progress):
+        file.unlink(missing_ok=True)
+    options = FlowOptions()
+    given = {
+        **os.environ,
+        **settings.urls.environment(),
+        "PYTHONPATH": str(ROOT),
+        "MARKETPLACE_DATABASE": settings.database,
+        "FLOW_GENERATION": str(take_generation(settings)),
+        "FLOW_PROGRESS_FILE": str(progress),
+        "FLOW_EPOCH_SECONDS": str(options.epoch_seconds),
+        "FLOW_LINGER_SECONDS": str(options.linger_seconds),
+        "FLOW_MAX_RECORDS": str(options.max_records),
+        "BENCH_TRACE": str(trace),
+        "BENCH_SPAWNED": str(time.time()),
+    }
+    with (folder / "logs" / "traced_flow.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bench.claims.traced_flow"], env=given, cwd=ROOT, stdout=log, stderr=log
+        )
+    try:
+        wait_until(progress.exists, 60, "the traced flow does not begin to read")
+        yield trace
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_until(done: Callable[[], bool], seconds: float, otherwise: str, pause_seconds: float = 0.05) -> None:
+    """Ask until it is so.
+
+    Raises:
+        TimeoutError: It was not in time.
+    """
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            say(otherwise)
+            raise TimeoutError(otherwise)
+        time.sleep(pause_seconds)
