@@ -145,7 +145,7 @@ def topic_of(most: int | None, corpus: Corpus) -> str:
 
 
 @contextmanager
-def open_stand(corpus: Corpus, names: Sequence[str]) -> Iterator[Stand]:
+def open_stand(corpus: Corpus, names: Sequence[str] = ()) -> Iterator[Stand]:
     """Start the parts and fill the topics that these contenders read."""
     memory = _MEMORY if _MEMORY.is_dir() else None
     with (

@@ -22,7 +22,7 @@ import numpy as np
 from bench.claims.processes import rss_bytes
 from bench.contenders.ladder import NoPast
 from bench.corpus import Corpus
-from bench.stand import ROOT
+from bench.kept import ROOT
 from connectors.bot_list import CrawlerList
 from connectors.geoip import GeoIP
 from connectors.user_agents import UserAgents
@@ -30,6 +30,7 @@ from flows.clicks.batch import I64, U64, RawBatch
 from flows.clicks.machine import Machine
 from flows.clicks.pages import Pages
 from flows.clicks.sessions import SessionRows, Sessions
+from flows.clicks.vocabulary import Vocabulary
 from marketplace.enrichments.registry import Lookups
 from marketplace.stores import Store
 
@@ -110,14 +111,15 @@ def sessions(events: int, hours: int) -> Callable[[], int]:
 def machine(events: int, hours: int) -> Callable[[], int]:
     """The whole click path of one partition after a day of traffic, which is its own hours, with all that it holds."""
     corpus = Corpus(events, 1)
-    lookups, crawlers = Lookups(GeoIP().snapshot(), UserAgents()), CrawlerList()
-    path = Machine(0, NoPast(), _Known(corpus.stores()), lambda: lookups, crawlers, {}, _NO_LIMIT)
+    lookups = Lookups(GeoIP().snapshot(), UserAgents())
+    vocabulary = Vocabulary(lambda: lookups, CrawlerList())
+    path = Machine(0, NoPast(), _Known(corpus.stores()), vocabulary, {}, _NO_LIMIT)
     records, offset = corpus.records(), 0
     while chunk := list(islice(records, _BATCH)):
         offsets = list(range(offset, offset + len(chunk)))
         path.step(RawBatch(0, offsets, [_NOON_MS] * len(chunk), [record.value for record in chunk]))
         offset += len(chunk)
-    return lambda: path.nbytes
+    return lambda: path.nbytes + vocabulary.nbytes
 
 
 class _Known:

@@ -10,7 +10,7 @@ from typing import Final
 from bench.claims.numbers import say
 from bench.claims.processes import wait_until
 from bench.claims.sender import Sender
-from bench.stand import ends
+from bench.contender import ends
 from connectors.analytics import Analytics
 from connectors.clickhouse import ClickHouse
 from connectors.kafka.reader import PartitionReader

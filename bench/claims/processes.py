@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.claims.numbers import say
-from bench.stand import ROOT
+from bench.kept import ROOT
 from marketplace.settings import Settings
 from ops.demo.collector import Collector
 from ops.flow_runner import FlowOptions, FlowRunner, take_generation

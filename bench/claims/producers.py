@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import confluent_kafka
 
-from bench.stand import ROOT
+from bench.kept import ROOT
 from connectors.kafka.producer import Producer
 from connectors.kafka.reader import PartitionReader
 from connectors.kafka.records import Record

@@ -23,7 +23,8 @@ from bench.claims.numbers import Row, middle, report, say, spread
 from bench.claims.processes import environment, flow, traced_flow, wait_until
 from bench.claims.traced_flow import Step, read_trace
 from bench.corpus import Corpus
-from bench.stand import ROOT, Stand, open_stand
+from bench.kept import ROOT
+from bench.stand import Stand, open_stand
 from marketplace.settings import Settings
 from ops.flow_runner import FlowOptions, FlowRunner
 

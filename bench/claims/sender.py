@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from bench.claims.numbers import quantile
 from bench.claims.requests import PASS_MARK, TIME_MARK, Prepared, load
-from bench.stand import ROOT
+from bench.kept import ROOT
 
 _ANSWER_SECONDS: Final = 20.0
 _IDLE: Final = -1

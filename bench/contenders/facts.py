@@ -15,6 +15,7 @@ from connectors.user_agents import UserAgents
 from flows.clicks.directory import KnownStores
 from flows.clicks.machine import Machine
 from flows.clicks.patience import Patience
+from flows.clicks.vocabulary import Vocabulary
 from marketplace.enrichments.registry import Lookups
 from marketplace.tables import CLICKS, SESSION_DIMENSIONS
 
@@ -25,8 +26,9 @@ def run(task: Task) -> None:
     """Write the file that the options name."""
     settings, path = task.settings, Path(task.options["path"])
     stores = KnownStores(MongoStores(connect(settings.urls.mongo), settings.database), Patience())
-    lookups, crawlers = Lookups(GeoIP().snapshot(), UserAgents()), CrawlerList()
-    machines = {part: Machine(part, NoPast(), stores, lambda: lookups, crawlers, {}) for part in task.ends}
+    lookups = Lookups(GeoIP().snapshot(), UserAgents())
+    vocabulary = Vocabulary(lambda: lookups, CrawlerList())
+    machines = {part: Machine(part, NoPast(), stores, vocabulary, {}) for part in task.ends}
     draft, writer = path.with_suffix(".draft"), None
     for batch in batches(task):
         facts = machines[batch.partition].step(batch).tables.get(CLICKS.name)
