@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from pymongo import MongoClient, UpdateOne
@@ -14,6 +14,7 @@ from connectors.errors import Refused, Unavailable
 from marketplace.collections import STORE_STATS
 
 _DUPLICATE_KEY = 11000
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class DayStats:
     bounces: int
     bot_clicks: int
     processed_at: datetime
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """The slug and the date as days since 1970."""
+        return self.store, date.fromisoformat(self.day).toordinal() - _EPOCH_ORDINAL
 
 
 class StoreStats:

@@ -49,7 +49,7 @@ class FlowOptions:
 
     workers: int = 1
     epoch_seconds: float = 0.5
-    linger_seconds: float = 0.2
+    linger_seconds: float = 0.4
     max_records: int = 50_000
     look_seconds: float = 20.0
     """How often the topic's partitions are counted."""

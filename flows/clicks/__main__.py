@@ -48,7 +48,7 @@ def main() -> int:
 
     pace = Pace(
         max_records=int(environment.get("FLOW_MAX_RECORDS", "50000")),
-        linger_seconds=float(environment.get("FLOW_LINGER_SECONDS", "0.2")),
+        linger_seconds=float(environment.get("FLOW_LINGER_SECONDS", "0.4")),
     )
     addresses = [a for a in environment.get("FLOW_ADDRESSES", "").split(",") if a]
     try:

@@ -25,6 +25,8 @@ MINUTE_MS: Final = 60_000
 
 _FEW_HOURS: Final = 32
 MANY_HOURS: Final = 1024
+_EVENT_BYTES: Final = 250
+"""What an accepted event adds at most to pages, and to sessions beside them."""
 _SMALL_BYTES: Final = 1 << 20
 """Hours that the store is asked for at once: few at first, and more while its answers are small."""
 
@@ -99,7 +101,7 @@ class Pages:
         self._visits = Shelf(VisitPage)
         # Hours that found no room: of them only what the present batch can meet is held, and only for this batch.
         self._aside: dict[int, VisitPage] = {}
-        self._held = self._read = 0
+        self._held = self._read = self._since_weighed = 0
         self._cramped = False
 
     @property
@@ -133,7 +135,10 @@ class Pages:
 
     def remember_keys(self, keys: U64, hours: I64, first: int, last: int) -> None:
         """Add the keys of a batch's accepted events to their hours' pages."""
-        for hour, at in by_hour(hours).items():
+        positions = by_hour(hours)
+        # Weighing all pages takes longer than a small batch, so it is done when enough may have come together.
+        self._since_weighed += _EVENT_BYTES * len(keys) + PAGE_BYTES * len(positions)
+        for hour, at in positions.items():
             self._dedupe.touch(hour, first, last).add(keys[at])
 
     def load_visits(
@@ -222,8 +227,10 @@ class Pages:
         Args:
             beside: Bytes of what is held for the same hours elsewhere; it shrinks with the pages.
         """
+        if self._since_weighed < self._max_bytes // 64 and not self._cramped:
+            return False
         held = self.nbytes
-        self._held = held + beside
+        self._held, self._since_weighed = held + beside, 0
         if self._held <= self._max_bytes and not self._cramped:
             return False
         applied = self._store.applied(self._partition)

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 import pyarrow as pa
@@ -41,6 +41,8 @@ MAX_DAYS_BEHIND: Final = 100_000
 """How many store days may be remembered meanwhile, some ten megabytes."""
 
 _DAYS_AT_ONCE: Final = 500
+_REST_RATIO: Final = 4
+_LONGEST_REST_SECONDS: Final = 5.0
 _CHUNKS_AT_ONCE: Final = 20
 """So that an epoch with much to make up for ends within seconds."""
 
@@ -72,6 +74,8 @@ class Projector:
         self._clickhouse, self._stats, self._tile, self._now = clickhouse, stats, tile, now
         self._mongo, self._redis, self._monotonic = mongo, Patience(), monotonic
         self._behind: set[StoreDay] = set()
+        self._untold: set[StoreDay] = set()
+        self._again_at = float("-inf")
         self._since: dict[int, int] = {}
         self._upto: dict[int, int] = {}
 
@@ -82,16 +86,15 @@ class Projector:
             Unavailable: ClickHouse is away, or Mongo is and no more may be counted ahead of it. Redis being away only
                 delays the tile.
         """
-        touched = sorted({day for result in results for day in touched_days(result)})
-        self._behind.update(touched)
+        touched = {day for result in results for day in touched_days(result)}
+        self._behind |= touched
+        self._untold |= touched
         for result in results:
             self._since.setdefault(result.partition, result.first_offset)
             self._upto[result.partition] = result.last_offset
-        if touched:
-            days = self.read(touched)
-            self._show(days, results)
-            if self._save(days):
-                self._behind.difference_update(touched)
+        self._show([], results)
+        if self._records_ahead() > MAX_RECORDS_AHEAD // 2:
+            self._again_at = float("-inf")
         self.tend()
         if self._behind and (len(self._behind) > self._max_days_behind or self._records_ahead() > MAX_RECORDS_AHEAD):
             raise Unavailable(f"Mongo is away, and {len(self._behind)} days of store_stats wait for it")
@@ -128,16 +131,30 @@ class Projector:
         return max(self._upto[partition] - first for partition, first in self._since.items())
 
     def tend(self) -> None:
-        """Bring what Mongo is behind with up to date, some seconds' worth of it; nothing while it is away.
+        """Bring days that are behind up to date, some seconds' worth of them; while Mongo is away, the tile's alone.
+
+        A busy day's visitors take long to merge, and the flow waits for it. So it rests between two times, for as long
+        as keeps this to a fifth of the flow's time.
 
         Raises:
             Unavailable: ClickHouse is away.
         """
+        began = self._monotonic()
+        if began < self._again_at:
+            return
+        saves = self._mongo.may_ask(began)
         for _ in range(_CHUNKS_AT_ONCE):
-            chunk = list(islice(self._behind, _DAYS_AT_ONCE))
-            if not chunk or not self._mongo.may_ask(self._monotonic()) or not self._save(self.read(chunk)):
+            chunk = list(islice(chain(self._untold, self._behind if saves else ()), _DAYS_AT_ONCE))
+            if not chunk:
                 break
-            self._behind.difference_update(chunk)
+            days = self.read(sorted(set(chunk)))
+            self._show([day for day in days if day.key in self._untold], [])
+            self._untold.difference_update(chunk)
+            saves = saves and self._save(days)
+            if saves:
+                self._behind.difference_update(chunk)
+        ended = self._monotonic()
+        self._again_at = ended + min(_REST_RATIO * (ended - began), _LONGEST_REST_SECONDS)
         if not self._behind:
             self._since.clear()
 

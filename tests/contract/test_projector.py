@@ -93,3 +93,31 @@ def test_a_day_has_a_revision_that_grows_with_each_change(projector: Projector, 
     (after,) = projector.read([("shop", DAY)])
     assert (before.clicks, before.visitors, before.bounces, before.revision) == (3, 2, 0, 10)
     assert (after.clicks, after.visitors, after.bounces, after.revision) == (3, 2, -1, 11)
+
+
+class Clock:
+    """Goes on by itself with each look at it, as if all work took a second."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+def test_the_projector_rests_between_two_readings_so_that_counting_goes_on(
+    rollups: ClickHouse, nobody: MongoClient[dict[str, Any]]
+) -> None:
+    clock, asked = Clock(), list[float]()
+    watched = ClickHouse(rollups.url, rollups.database, on_answer=lambda: asked.append(clock.now))
+    stats, tile = StoreStats(nobody, "any"), LiveTile("redis://127.0.0.1:1/0")
+    projector = Projector(watched, stats, tile, lambda: datetime.now(UTC), Patience(), clock)
+    projector.refresh([result(0, 9)])
+    assert len(asked) == 1
+    projector.refresh([result(10, 19)])
+    assert len(asked) == 1
+    while len(asked) == 1:
+        projector.tend()
+    assert asked[1] - asked[0] >= 5.0
+    watched.close()
