@@ -21,6 +21,7 @@ from connectors.errors import Refused, Unavailable
 from connectors.mongo_stores import connect
 from connectors.store_stats import Generations
 from flows.clicks.page_store import let_inserts_end
+from flows.clicks.source import ROUND_SECONDS
 from flows.clicks.structure import structure_of
 from marketplace.settings import Settings
 from marketplace.tables import GENERATIONS
@@ -48,8 +49,7 @@ class FlowOptions:
     """How to run a flow."""
 
     workers: int = 1
-    epoch_seconds: float = 0.5
-    linger_seconds: float = 0.4
+    round_seconds: float = ROUND_SECONDS
     max_records: int = 50_000
     look_seconds: float = 20.0
     """How often the topic's partitions are counted."""
@@ -213,8 +213,7 @@ class FlowRunner:
             "FLOW_ADDRESSES": ",".join(addresses),
             "FLOW_GENERATION": str(self.generation),
             "FLOW_PROGRESS_FILE": str(progress),
-            "FLOW_EPOCH_SECONDS": str(self._options.epoch_seconds),
-            "FLOW_LINGER_SECONDS": str(self._options.linger_seconds),
+            "FLOW_ROUND_SECONDS": str(self._options.round_seconds),
             "FLOW_MAX_RECORDS": str(self._options.max_records),
         }
         command = guarded([sys.executable, "-m", "flows.clicks"], os.getpid())

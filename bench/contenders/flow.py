@@ -19,7 +19,7 @@ from connectors.analytics import Analytics
 from connectors.clickhouse import ClickHouse
 from connectors.errors import Unavailable
 from flows.clicks.flow import build
-from flows.clicks.source import Pace, Stop
+from flows.clicks.source import EPOCH_SECONDS, Pace, Stop
 from ops.flow_runner import take_generation
 
 _LOOK_SECONDS = 0.2
@@ -73,7 +73,7 @@ def drive(task: Task, stop: Until, generation: int, addresses: Sequence[str] = (
     """Run the dataflow until it is asked to stop: alone, or as one of the processes at these addresses."""
     flow = build(task.settings, generation, Pace(), stop)
     try:
-        cluster_main(flow, list(addresses), index, epoch_interval=timedelta(seconds=0.5))  # type: ignore[no-untyped-call]  # the engine ships no types
+        cluster_main(flow, list(addresses), index, epoch_interval=timedelta(seconds=EPOCH_SECONDS))  # type: ignore[no-untyped-call]  # the engine ships no types
     except (KeyboardInterrupt, Unavailable):
         if not stop.asked():
             raise

@@ -1,8 +1,8 @@
 """One process of the click flow: ``python -m flows.clicks``. The supervisor (``flows.run``) starts it.
 
 It reads its place in the cluster from the environment: ``FLOW_PROCESS``, ``FLOW_ADDRESSES`` (comma-separated),
-``FLOW_GENERATION``, ``FLOW_PROGRESS_FILE`` and optionally ``FLOW_EPOCH_SECONDS``, ``FLOW_MAX_RECORDS``,
-``FLOW_LINGER_SECONDS``. Exit codes: 0 asked to stop, 3 fenced by a newer start, 4 refused, 5 something was away.
+``FLOW_GENERATION``, ``FLOW_PROGRESS_FILE`` and optionally ``FLOW_ROUND_SECONDS`` and
+``FLOW_MAX_RECORDS``. Exit codes: 0 asked to stop, 3 fenced by a newer start, 4 refused, 5 something was away.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bytewax.testing import cluster_main
 from connectors.errors import Fenced, Refused, Unavailable
 from connectors.geoip_file import UnusableDatabase
 from flows.clicks.flow import build, rest_collector
-from flows.clicks.source import Pace, Stop
+from flows.clicks.source import EPOCH_SECONDS, ROUND_SECONDS, Pace, Stop
 from marketplace.settings import InvalidSettings, Settings
 
 log = logging.getLogger("flows.clicks")
@@ -48,7 +48,7 @@ def main() -> int:
 
     pace = Pace(
         max_records=int(environment.get("FLOW_MAX_RECORDS", "50000")),
-        linger_seconds=float(environment.get("FLOW_LINGER_SECONDS", "0.4")),
+        round_seconds=float(environment.get("FLOW_ROUND_SECONDS", str(ROUND_SECONDS))),
     )
     addresses = [a for a in environment.get("FLOW_ADDRESSES", "").split(",") if a]
     try:
@@ -58,7 +58,7 @@ def main() -> int:
             flow,
             addresses,
             int(environment.get("FLOW_PROCESS", "0")),
-            epoch_interval=timedelta(seconds=float(environment.get("FLOW_EPOCH_SECONDS", "0.5"))),
+            epoch_interval=timedelta(seconds=EPOCH_SECONDS),
         )
     except BaseException as error:
         return _meaning(error, stop)

@@ -6,7 +6,6 @@ after it is the first that is still to be done. Bytewax's recovery store is not 
 
 from __future__ import annotations
 
-import math
 import signal
 import threading
 import time
@@ -35,19 +34,24 @@ _RECORD_BYTES: Final = 300
 """What a record takes beside its value, about."""
 
 
+ROUND_SECONDS: Final = 0.4
+EPOCH_SECONDS: Final = 0.1
+"""How often the engine ends an epoch, and the sink writes if there is something: soon after each round."""
+
+
 @dataclass(frozen=True)
 class Pace:
     """How the source cuts batches.
 
     Attributes:
         max_records: The most records in a batch.
-        linger_seconds: How far into an epoch a partition takes its batch. What an epoch decides is written at its end,
-            so taking sooner shows nothing sooner; it only makes more and smaller batches, which cost as much as large
-            ones. 0 takes whenever there is something.
+        round_seconds: How long after all partitions took a batch they take the next ones. A small batch costs as much
+            as a larger one, and so does a small insert, so freshness is paid for with CPU. After a large batch there
+            is no waiting.
     """
 
     max_records: int = 50_000
-    linger_seconds: float = 0.4
+    round_seconds: float = ROUND_SECONDS
 
 
 class Stop:
@@ -123,6 +127,7 @@ class Hub:
         self.reader, self.pace, self._fences, self._begin = reader, pace, fences, begin
         self._pending: dict[int, list[Any]] = {}
         self._waiting_bytes = 0
+        self._round, self._next_round = 0, float("-inf")
         self._applied: dict[int, int] = {}
 
     def open(self, partition: int) -> int:
@@ -145,14 +150,33 @@ class Hub:
         """The nearest fence at or after an offset: a batch must not reach over it, or a sink could not skip it."""
         return min((f for f in self._fences.get(partition, {}).values() if f >= offset), default=None)
 
-    def take(self, partition: int) -> RawBatch | None:
-        """The partition's next batch, or None if it has no records."""
+    def round(self, now: float) -> int:
+        """The number of the present round.
+
+        In each, every partition takes one batch, so that what is written together holds them all. The next one begins
+        when there is something to take.
+
+        Args:
+            now: Seconds of a monotonic clock.
+        """
+        if now >= self._next_round and self._fetch():
+            self._round += 1
+            self._next_round = now + self.pace.round_seconds
+        return self._round
+
+    def _fetch(self) -> bool:
+        """Take over what the client has; tells whether there is anything for any partition."""
         if self._waiting_bytes < MAX_PENDING_BYTES:
             messages = self.reader.consume(self.pace.max_records, 0.0)
             self._waiting_bytes += _weight(messages)
             # The client hands over what a broker sent together, so one partition's messages come in long runs.
             for owner, run in groupby(messages, _PARTITION):
                 self._pending[owner] += run
+        return self._waiting_bytes > 0
+
+    def take(self, partition: int) -> RawBatch | None:
+        """The partition's next batch, or None if it has no records."""
+        self._fetch()
         pending = self._pending[partition]
         if not pending:
             return None
@@ -162,6 +186,8 @@ class Hub:
             count = next((i for i, m in enumerate(pending[:count]) if m.offset() > fence), count)
         taken, self._pending[partition] = pending[:count], pending[count:]
         self._waiting_bytes -= _weight(taken)
+        if count >= _LARGE_BATCH:
+            self._next_round = float("-inf")
         return RawBatch(partition, _offsets(taken), Timestamps(taken), [value or b"" for value in map(_VALUE, taken)])
 
     def publish(self, partition: int, offset: int) -> None:
@@ -179,7 +205,7 @@ class ClickPartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
         self._next = hub.open(partition)
         self._epoch_offset = self._next
         self._stopping_epochs = 0
-        self._due = 0.0
+        self._round = 0
 
     def next_batch(self) -> Iterable[tuple[str, RawBatch]]:
         """At most one batch; the engine calls only when everything of earlier epochs is written."""
@@ -188,13 +214,13 @@ class ClickPartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
             if self._stopping_epochs >= 2:
                 raise AbortExecution
             return []
-        if time.monotonic() < self._due:
+        present = self._hub.round(time.monotonic())
+        if present == self._round:
             return []
+        self._round = present
         batch = self._hub.take(self._partition)
         if batch is None:
             return []
-        if self._hub.pace.linger_seconds and len(batch.values) < _LARGE_BATCH:
-            self._due = math.inf  # until the next epoch
         self._next = batch.last_offset + 1
         return [(f"{self._partition:03d}", batch)]
 
@@ -207,7 +233,6 @@ class ClickPartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
         self._hub.publish(self._partition, self._epoch_offset)
         self._progress()
         self._epoch_offset = self._next
-        self._due = time.monotonic() + self._hub.pace.linger_seconds
         if self._stop.asked():
             self._stopping_epochs += 1
         return self._next

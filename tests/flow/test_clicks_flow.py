@@ -252,7 +252,7 @@ def test_two_workers_write_what_the_pure_path_says(log: Log, settings: Settings)
 
 
 def test_stopped_half_way_and_resumed_by_more_workers_the_tables_are_the_same(log: Log, settings: Settings) -> None:
-    slowly = FlowOptions(max_records=40, epoch_seconds=0.2)
+    slowly = FlowOptions(max_records=40, round_seconds=0.2)
     run_flow(settings, slowly, lambda: accounted(settings) > 0)
     assert accounted(settings) < len(log.records), "it was to be stopped half-way"
     run_flow(settings, FlowOptions(workers=2), lambda: accounted(settings) >= len(log.records))
