@@ -9,9 +9,8 @@ import signal
 import threading
 from typing import Any, Final
 
-import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from connectors.kafka.producer import Producer
 from connectors.mongo_salts import MongoSalts
@@ -93,30 +92,43 @@ def uvicorn_config(parts: Parts, metrics: CollectorMetrics, host: str, port: int
     )
 
 
-def protocol_with_deadline(head_timeout_seconds: float) -> type[H11Protocol]:
-    """Uvicorn's protocol, which waits for a request's head for ever, with a deadline on it."""
+def protocol_with_deadline(head_timeout_seconds: float) -> type[HttpToolsProtocol]:
+    """Uvicorn's protocol, which waits for a request's head for ever and takes any, with bounds on both."""
 
-    class DeadlineProtocol(H11Protocol):
-        """Closes a connection whose next head did not arrive in time."""
+    class BoundedProtocol(HttpToolsProtocol):
+        """Closes a connection whose next head did not arrive in time or is too large."""
 
         _deadline: asyncio.TimerHandle | None = None
+        _head_bytes = 0
+        _in_head = True
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             self._deadline = self.loop.call_later(head_timeout_seconds, transport.close)
 
         def data_received(self, data: bytes) -> None:
+            if self._in_head:
+                if self._deadline is None:
+                    self._deadline = self.loop.call_later(head_timeout_seconds, self.transport.close)
+                self._head_bytes += len(data)
             super().data_received(data)
-            waiting_for_head = self.conn.their_state is h11.IDLE
-            if self._deadline is not None and not waiting_for_head:
+            if self._in_head and self._head_bytes > _MAX_HEAD_BYTES and not self.transport.is_closing():
+                self.send_400_response("The head is too large.")
+
+        def on_headers_complete(self) -> None:
+            super().on_headers_complete()
+            self._in_head, self._head_bytes = False, 0
+            if self._deadline is not None:
                 self._deadline.cancel()
                 self._deadline = None
-            elif self._deadline is None and waiting_for_head:
-                self._deadline = self.loop.call_later(head_timeout_seconds, self.transport.close)
+
+        def on_message_complete(self) -> None:
+            super().on_message_complete()
+            self._in_head = True
 
         def connection_lost(self, exc: Exception | None) -> None:
             if self._deadline is not None:
                 self._deadline.cancel()
             super().connection_lost(exc)
 
-    return DeadlineProtocol
+    return BoundedProtocol

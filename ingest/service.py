@@ -209,9 +209,12 @@ class CollectService:
         )
         partitions = await self.partitions()
         records = []
+        client = sender.client
         for valid, visitor in zip(events, visitors, strict=True):
+            if imported:
+                client = sender.client_of(valid)
             click = collected_click(
-                valid, store=store.slug, client=sender.client_of(valid), visitor=visitor, received_at_ms=received_at_ms
+                valid, store=store.slug, client=client, visitor=visitor, received_at_ms=received_at_ms
             )
             records.append(
                 Record(

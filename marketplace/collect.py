@@ -65,8 +65,7 @@ class ClientEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     sampling: Annotated[float, Meta(gt=0, le=1)] = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class ValidEvent:
+class ValidEvent(msgspec.Struct, frozen=True, gc=False):
     """An event that may be recorded.
 
     Attributes:

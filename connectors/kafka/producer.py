@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -110,7 +111,12 @@ class Producer:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
 
+        here = threading.get_ident()
+
         def settle(error: ProduceError | None) -> None:
+            if threading.get_ident() == here:
+                _finish(done, error)
+                return
             # The loop is gone when the process is going down; nobody waits any more.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(_finish, done, error)
@@ -118,10 +124,11 @@ class Producer:
         self._enqueue(records, settle)
         if self._pump is None or self._pump.done():
             self._pump = loop.create_task(self._serve_while_in_flight())
+        late = loop.call_later(timeout_seconds, _finish, done, _late(timeout_seconds))
         try:
-            await asyncio.wait_for(done, timeout_seconds)
-        except TimeoutError:
-            raise _late(timeout_seconds) from None
+            await done
+        finally:
+            late.cancel()
 
     def partition_count(self, topic: str, timeout_seconds: float) -> int:
         """How many partitions a topic has, asked of the brokers.
@@ -163,14 +170,15 @@ class Producer:
             settle(error)
 
         call = _Call(records, settled)
+        produce, delivered = client.produce, call.delivered
         for index, record in enumerate(records):
             try:
-                client.produce(
+                produce(
                     record.topic,
                     record.value,
                     record.key,
                     _ANY_PARTITION if record.partition is None else record.partition,
-                    call.delivered,
+                    delivered,
                     headers=list(record.headers),
                 )
             except BufferError:
@@ -206,27 +214,30 @@ class Producer:
 class _Call:
     """Counts the delivery reports of one call and settles it at the last one."""
 
-    __slots__ = ("_error", "_left", "_lock", "_records", "_settle")
+    __slots__ = ("_count", "_error", "_lock", "_records", "_settle", "_total")
 
     def __init__(self, records: Sequence[Record], settle: Callable[[ProduceError | None], None]) -> None:
         self._records = records
-        self._left = len(records)
+        self._total = len(records)
+        # Taking the next number is one step of the interpreter: no lock is needed for it.
+        self._count = itertools.count(1).__next__
         self._settle = settle
         self._error: ProduceError | None = None
         self._lock = threading.Lock()
 
     def delivered(self, error: KafkaError | None, message: Message) -> None:
         """A delivery report; one method for all records of a call, because it runs once per record."""
-        self.count(None if error is None else _typed(self._index_of(message), error))
+        if error is not None:
+            self.count(_typed(self._index_of(message), error))
+        elif self._count() == self._total:
+            self._settle(self._error)
 
-    def count(self, error: ProduceError | None) -> None:
+    def count(self, error: ProduceError) -> None:
         with self._lock:
             # A permanent refusal says more than a passing one: retrying the call as it is would not help.
-            if error is not None and (self._error is None or isinstance(error, Refused)):
+            if self._error is None or isinstance(error, Refused):
                 self._error = error
-            self._left -= 1
-            finished = self._left == 0
-        if finished:
+        if self._count() == self._total:
             self._settle(self._error)
 
     def _index_of(self, message: Message) -> int:
