@@ -47,9 +47,10 @@ chaos: $(READY) ## the kill tests with many seeds
 bench: $(READY) ## the click flow beside its parts and its rivals, in one table; BENCH="--clicks 200000 --rounds 1" for a quick look
 	$(BIN)/python -m bench $(BENCH)
 
-claims: $(READY) ## collector, latency, restart, memory and a soak, each with short sizes, one after the other (20 minutes)
+claims: $(READY) ## collector, latency, growth, restart, memory and a soak, each with short sizes, one after the other (20 minutes)
 	$(BIN)/python -m bench.claims.collector --rounds 2 --seconds 4
 	$(BIN)/python -m bench.claims.latency --seconds 35 --saturate 25
+	$(BIN)/python -m bench.claims.growth --repeats 1
 	$(BIN)/python -m bench.claims.restart --small 200000 --large 2000000 --per-hour 100000 --repeats 3
 	$(BIN)/python -m bench.claims.memory --ids 2000000 --traffic 200000 --small 50000 --large 500000
 	$(BIN)/python -m bench.claims.soak --minutes 5 --every 30
