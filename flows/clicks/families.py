@@ -21,8 +21,9 @@ from marketplace.enrichments.registry import Lookups
 
 MAX_PAGE_CHARS: Final = 512
 Values = tuple[str, ...]
-_PART_BITS: Final = 21
-"""Codes of three parts make one integer. Words are forgotten long before there are two million of them."""
+MAX_READS: Final = 3
+_PART_BITS: Final = 63 // MAX_READS
+"""Codes of parts make one integer. Words are forgotten long before there are two million of them."""
 
 
 def page_of(url: str) -> str:
@@ -87,11 +88,14 @@ class Family:
     Args:
         name: The enrichment's name, or ``page`` or ``product``.
         columns: Fact columns that it fills.
-        reads: Event fields that decide it, three at most; ``store_domains`` is the store's own hosts.
+        reads: Event fields that decide it, ``MAX_READS`` at most; ``store_domains`` is the store's own hosts.
         words: What the fields' texts are numbered by.
         answer: From what counts of ``reads`` to the values of ``columns``.
         version: Identity of rules and data; None for families that have none.
         parts: What counts of each field of ``reads``; empty for their texts.
+
+    Raises:
+        ValueError: It reads too many fields.
 
     Attributes:
         rows: Distinct answers; an event's code is the position of its answer.
@@ -108,6 +112,8 @@ class Family:
         version: str | None,
         parts: tuple[Callable[[str], Hashable], ...] = (),
     ) -> None:
+        if len(reads) > MAX_READS:
+            raise ValueError(f"{name} reads {len(reads)} fields; {MAX_READS} fit into one integer")
         self.name, self.columns, self.version = name, columns, version
         self._answer = answer
         given = parts or (None,) * len(reads)

@@ -92,6 +92,11 @@ def test_texts_that_agree_in_what_counts_are_answered_together() -> None:
     assert sorted(asked.calls) == [("a", 1), ("a", 2)]
 
 
+def test_what_reads_more_fields_than_can_be_told_apart_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="shout reads 4 fields"):
+        Asked(("url", "referrer", "store_domains", "store"))
+
+
 def test_new_rules_answer_anew_and_leave_old_answers_as_they_were() -> None:
     asked = Asked()
     old = asked.codes(["a"]).tolist()
