@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from bench.claims.numbers import Row, report, say
-from bench.contenders.ladder import NoPast
+from bench.contenders.ladder import NoPast, TheseStores
 from bench.corpus import Corpus
 from connectors.bot_list import CrawlerList
 from connectors.geoip import GeoIP
@@ -99,7 +99,7 @@ def main() -> int:
         for variation in VARIATIONS:
             batches = _batches(values, variation)
             vocabulary = Vocabulary(lambda: lookups, crawlers)
-            costs[variation.name].append(_run(batches, Machine(0, NoPast(), _Known(stores), vocabulary, {})))
+            costs[variation.name].append(_run(batches, Machine(0, NoPast(), TheseStores(stores), vocabulary, {})))
             say(f"{repeat + 1}: {variation.name:32} {costs[variation.name][-1]:8.2f} us/event")
     return report(_rows(costs, options.events), {"us_per_event": costs}, options.json)
 
@@ -147,19 +147,6 @@ def _stores(corpus: Corpus) -> dict[str, Store]:
         for at in range(_STORES // 5)
     }
     return stores | copies
-
-
-class _Known:
-    def __init__(self, stores: dict[str, Store]) -> None:
-        self._stores = stores
-
-    def known(self) -> dict[str, Store]:
-        """All of them."""
-        return self._stores
-
-    def look_up(self, slugs: object) -> dict[str, Store]:
-        """The same."""
-        return self._stores
 
 
 if __name__ == "__main__":

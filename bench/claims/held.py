@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 
 from bench.claims.processes import rss_bytes
-from bench.contenders.ladder import NoPast
+from bench.contenders.ladder import NoPast, TheseStores
 from bench.corpus import Corpus
 from bench.kept import ROOT
 from connectors.bot_list import CrawlerList
@@ -32,7 +32,6 @@ from flows.clicks.pages import Pages
 from flows.clicks.sessions import SessionRows, Sessions
 from flows.clicks.vocabulary import Vocabulary
 from marketplace.enrichments.registry import Lookups
-from marketplace.stores import Store
 
 _BATCH: Final = 6_250
 """Events of one partition in an epoch of 50,000."""
@@ -113,24 +112,13 @@ def machine(events: int, hours: int) -> Callable[[], int]:
     corpus = Corpus(events, 1)
     lookups = Lookups(GeoIP().snapshot(), UserAgents())
     vocabulary = Vocabulary(lambda: lookups, CrawlerList())
-    path = Machine(0, NoPast(), _Known(corpus.stores()), vocabulary, {}, _NO_LIMIT)
+    path = Machine(0, NoPast(), TheseStores(corpus.stores()), vocabulary, {}, _NO_LIMIT)
     records, offset = corpus.records(), 0
     while chunk := list(islice(records, _BATCH)):
         offsets = list(range(offset, offset + len(chunk)))
         path.step(RawBatch(0, offsets, [_NOON_MS] * len(chunk), [record.value for record in chunk]))
         offset += len(chunk)
     return lambda: path.nbytes + vocabulary.nbytes
-
-
-class _Known:
-    def __init__(self, stores: dict[str, Store]) -> None:
-        self._stores = stores
-
-    def known(self) -> dict[str, Store]:
-        return self._stores
-
-    def look_up(self, slugs: object) -> dict[str, Store]:
-        return self._stores
 
 
 def _times(first: int, events: int, hours: int) -> I64:

@@ -24,6 +24,7 @@ from flows.clicks.stored import StoredFacts, StoredSessions
 from flows.clicks.vocabulary import Vocabulary
 from flows.clicks.words import make_words
 from marketplace.enrichments.registry import Lookups
+from marketplace.stores import Store
 from marketplace.tables import SESSION_DIMENSIONS
 from marketplace.topics import CLICKS_COLLECTED
 
@@ -59,6 +60,21 @@ class NoPast:
     def applied(self, partition: int) -> int:
         """Nothing."""
         return -1
+
+
+class TheseStores:
+    """A directory of stores that does not change."""
+
+    def __init__(self, stores: dict[str, Store]) -> None:
+        self._stores = stores
+
+    def known(self) -> dict[str, Store]:
+        """All of them."""
+        return self._stores
+
+    def look_up(self, slugs: object) -> dict[str, Store]:
+        """The same."""
+        return self._stores
 
 
 def batches(task: Task) -> Iterator[RawBatch]:
