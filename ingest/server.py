@@ -88,7 +88,6 @@ def uvicorn_config(parts: Parts, metrics: CollectorMetrics, host: str, port: int
         limit_concurrency=parts.config.max_connections,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-        h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
     )
 
 

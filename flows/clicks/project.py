@@ -80,7 +80,7 @@ class Projector:
         self._upto: dict[int, int] = {}
 
     def refresh(self, results: Sequence[BatchResult]) -> None:
-        """Bring the touched days, and those that Mongo is behind with, up to date.
+        """Bring the touched days, and those that Mongo is behind with, up to date, now or after a rest.
 
         Raises:
             Unavailable: ClickHouse is away, or Mongo is and no more may be counted ahead of it. Redis being away only

@@ -9,7 +9,7 @@ For each epoch, of all its batches together:
 5. ``click_ledger``, likewise: from now on a restart begins after these batches;
 6. the generation is checked: had a newer process taken over, none of these inserts would have written;
 7. the read models are refreshed from the tables: ``store_stats`` in Mongo, the live tile in Redis; days that Mongo
-   cannot take now are remembered and come with a later epoch;
+   cannot take now, or that come while the projector rests, are remembered and come with a later epoch;
 8. the engine ends the epoch, and the source shows its offsets in the consumer group.
 
 A crash between any two steps loses nothing (the ledger is not yet there, so the batches come again) and counts nothing
