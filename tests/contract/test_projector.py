@@ -76,7 +76,14 @@ def test_a_restart_looks_back_further_than_counting_may_run_ahead_with_all_that_
     assert CATCH_UP_RECORDS >= MAX_RECORDS_AHEAD + 2 * MAX_BUFFERED_EVENTS
 
 
-def test_mongo_away_stops_counting_before_the_days_to_remember_become_too_many(projector: Projector) -> None:
+def test_mongo_away_stops_counting_before_the_days_to_remember_become_too_many(
+    projector: Projector, rollups: ClickHouse
+) -> None:
+    rollups.command(
+        f"INSERT INTO {rollups.database}.{ROLLUPS.name} (store, grain, dimension, bucket, value, is_bot, clicks, "
+        "visitor_ids, source_partition, source_offset) SELECT 'shop', 'day', 'all', "
+        f"toDateTime({DAY * 86_400} - 86400 * (number + 1), 'UTC'), '', 0, 1, [1], 0, 9 FROM numbers({DAYS - 1})"
+    )
     many = {("shop", DAY - before) for before in range(DAYS)}
     projector.refresh([result(0, 9, many)])
     with pytest.raises(Unavailable, match=f"{DAYS + 1} days"):
