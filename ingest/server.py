@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import signal
@@ -10,7 +9,6 @@ import threading
 from typing import Any, Final
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from connectors.kafka.producer import Producer
 from connectors.mongo_salts import MongoSalts
@@ -20,10 +18,10 @@ from ingest.app import build_app
 from ingest.config import Addresses, CollectorConfig
 from ingest.metrics import CollectorMetrics
 from ingest.parts import Parts
+from ingest.protocol import bounded_protocol
 from marketplace.settings import Settings
 from marketplace.topics import CLICKS_COLLECTED
 
-_MAX_HEAD_BYTES: Final = 32 * 1024
 _KEEP_ALIVE_SECONDS: Final = 30
 _SHUTDOWN_SECONDS: Final = 15
 _log = logging.getLogger(__name__)
@@ -78,7 +76,7 @@ def uvicorn_config(parts: Parts, metrics: CollectorMetrics, host: str, port: int
         build_app(parts, metrics),
         host=host,
         port=port,
-        http=protocol_with_deadline(parts.config.head_timeout_seconds),
+        http=bounded_protocol(parts.config.head_timeout_seconds),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -89,45 +87,3 @@ def uvicorn_config(parts: Parts, metrics: CollectorMetrics, host: str, port: int
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
-
-
-def protocol_with_deadline(head_timeout_seconds: float) -> type[HttpToolsProtocol]:
-    """Uvicorn's protocol, which waits for a request's head for ever and takes any, with bounds on both."""
-
-    class BoundedProtocol(HttpToolsProtocol):
-        """Closes a connection whose next head did not arrive in time or is too large."""
-
-        _deadline: asyncio.TimerHandle | None = None
-        _head_bytes = 0
-        _in_head = True
-
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self._deadline = self.loop.call_later(head_timeout_seconds, transport.close)
-
-        def data_received(self, data: bytes) -> None:
-            if self._in_head:
-                if self._deadline is None:
-                    self._deadline = self.loop.call_later(head_timeout_seconds, self.transport.close)
-                self._head_bytes += len(data)
-            super().data_received(data)
-            if self._in_head and self._head_bytes > _MAX_HEAD_BYTES and not self.transport.is_closing():
-                self.send_400_response("The head is too large.")
-
-        def on_headers_complete(self) -> None:
-            super().on_headers_complete()
-            self._in_head, self._head_bytes = False, 0
-            if self._deadline is not None:
-                self._deadline.cancel()
-                self._deadline = None
-
-        def on_message_complete(self) -> None:
-            super().on_message_complete()
-            self._in_head = True
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            if self._deadline is not None:
-                self._deadline.cancel()
-            super().connection_lost(exc)
-
-    return BoundedProtocol

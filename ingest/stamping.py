@@ -54,23 +54,27 @@ def stamp(
         imported: The times are a server's and choose the salt however long ago they are.
     """
     zone = ZoneInfo(store.timezone)
-    known: dict[tuple[str, ...], Visitor] = {}
+    own: dict[str, Visitor] = {}
+    cookieless: dict[tuple[str, str, str], Visitor] = {}
 
-    def visitor(valid: ValidEvent) -> Visitor:
-        own_id = valid.event.visitor_id
-        if isinstance(own_id, str):
-            name: tuple[str, ...] = ("first_party", own_id)
-            if name not in known:
-                known[name] = Visitor(first_party_visitor(store.visitor_secret, own_id), "first_party")
-            return known[name]
+    def hashed(valid: ValidEvent) -> Visitor:
         date = salt_date(zone, occurred_at_ms=valid.occurred_at_ms, received_at_ms=received_at_ms, imported=imported)
-        name = ("cookieless", date, *whose(valid, address, user_agent))
-        if name not in known:
-            hashed = cookieless_visitor(salt_of(date), store.slug, *whose(valid, address, user_agent))
-            known[name] = Visitor(hashed, "cookieless")
-        return known[name]
+        name = (date, *whose(valid, address, user_agent))
+        if name not in cookieless:
+            cookieless[name] = Visitor(cookieless_visitor(salt_of(date), store.slug, *name[1:]), "cookieless")
+        return cookieless[name]
 
-    return [visitor(valid) for valid in events]
+    visitors = []
+    for valid in events:
+        own_id = valid.event.visitor_id
+        if isinstance(own_id, UnsetType):
+            visitors.append(hashed(valid))
+            continue
+        visitor = own.get(own_id)
+        if visitor is None:
+            visitor = own[own_id] = Visitor(first_party_visitor(store.visitor_secret, own_id), "first_party")
+        visitors.append(visitor)
+    return visitors
 
 
 def whose(valid: ValidEvent, address: str, user_agent: str) -> tuple[str, str]:

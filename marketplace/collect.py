@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Literal, Protocol
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from marketplace.collect_faults import Fault, explain
+from marketplace.collect_times import MAX_TIME_MS, ClientTime, parse_time_ms
 from marketplace.events import (
     MAX_EVENT_ID_CHARS,
     MAX_PRODUCT_CHARS,
@@ -26,16 +26,9 @@ from marketplace.events import (
 
 MAX_EVENTS: Final = 1_000
 MAX_VISITOR_ID_CHARS: Final = 64
-MAX_TIME_MS: Final = 253_402_300_799_999
-"""9999-12-31T23:59:59.999Z, the last instant a date type can hold."""
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
-
-ClientTime = int | str
 
 
-class ClientEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class ClientEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """One event as a client sends it; unknown fields are left out of the record but belong to its fingerprint.
 
     Attributes:
@@ -64,6 +57,10 @@ class ClientEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     automated: bool = False
     sampling: Annotated[float, Meta(gt=0, le=1)] = 1.0
 
+    def payload(self) -> ClientEvent:
+        """The event without what belongs to its transport: a retry has the same."""
+        return self if self.sent_at is UNSET else msgspec.structs.replace(self, sent_at=UNSET)
+
 
 class ValidEvent(msgspec.Struct, frozen=True, gc=False):
     """An event that may be recorded.
@@ -72,7 +69,7 @@ class ValidEvent(msgspec.Struct, frozen=True, gc=False):
         event: Its fields.
         occurred_at_ms: The client's time in epoch milliseconds, or None.
         sent_at_ms: The same for the time of sending, its own or its batch's.
-        canonical: The client's object without ``sent_at``, keys sorted, as JSON: what the fingerprint covers.
+        canonical: What the fingerprint covers; see :func:`canonical_payload`.
     """
 
     event: ClientEvent
@@ -135,7 +132,12 @@ def read_body(body: bytes, read: EventReader | None = None) -> Batch:
     Raises:
         RefusedBody: Not UTF-8, not JSON, nested too deeply, no list of 1 to 1,000 events.
     """
-    document, read = _decode(body), read or read_event
+    if read is None:
+        usual = _read_usual(body)
+        if usual is not None:
+            return usual
+        read = read_event
+    document = _decode(body)
     if isinstance(document, list):
         return Batch(_read_events(document, "", UNSET, read), single=False)
     if isinstance(document, dict) and "events" in document:
@@ -158,12 +160,8 @@ def read_event(
         kind: What it should be.
     """
     try:
-        event = msgspec.convert(document, kind)
-        if not event.event_id.isprintable():
-            raise _Refused("field_value", "event_id", "holds characters that cannot be printed")
-        occurred_at_ms = _time(event.occurred_at, "occurred_at")
-        sent_at_ms = _time(batch_sent_at if event.sent_at is UNSET else event.sent_at, "sent_at")
-        return ValidEvent(event, occurred_at_ms, sent_at_ms, canonical_payload(document))
+        known, unknown = _split(document, kind.__struct_fields__)
+        return _checked(msgspec.convert(known, kind), _time(batch_sent_at, "sent_at"), unknown)
     except msgspec.ValidationError as error:
         fault = explain(str(error), path)
     except _Refused as refused:
@@ -171,35 +169,26 @@ def read_event(
     return RefusedEvent(fault, encode(document))
 
 
-def canonical_payload(document: Mapping[str, Any]) -> bytes:
-    """The client's object without ``sent_at``, keys sorted at every level, as JSON."""
-    if "sent_at" in document:
-        document = {name: value for name, value in document.items() if name != "sent_at"}
-    return _encode_sorted(document)
+def canonical_payload(event: ClientEvent, unknown: Mapping[str, Any]) -> bytes:
+    """One text for all the ways to write one event.
 
-
-def parse_time_ms(value: ClientTime) -> int:
-    """Epoch milliseconds of an ISO 8601 time with an offset, or of epoch milliseconds themselves.
-
-    Raises:
-        ValueError: Not a time, without an offset, before 1970 or after 9999; the message is a plain reason.
+    Args:
+        event: Its payload is written as JSON, in the order of the fields and without what is at its default.
+        unknown: What else the client's object held; follows with keys sorted at every level, where there is any.
     """
-    if isinstance(value, str):
-        try:
-            instant = datetime.fromisoformat(value)
-        except ValueError:
-            raise ValueError("not an ISO 8601 time, such as 2026-01-31T12:00:00Z") from None
-        if instant.tzinfo is None:
-            raise ValueError("has no offset from UTC; write 2026-01-31T12:00:00Z")
-        value = (instant - _EPOCH) // _MILLISECOND
-    if value < 0:
-        raise ValueError("is before 1970")
-    if value > MAX_TIME_MS:
-        raise ValueError("is after the year 9999")
-    return value
+    payload = encode(event.payload())
+    return payload + _encode_sorted(unknown) if unknown else payload
+
+
+class _UsualBody(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
+    events: list[ClientEvent]
+    sent_at: ClientTime | UnsetType = UNSET
 
 
 _decode_any = msgspec.json.Decoder().decode
+_decode_event = msgspec.json.Decoder(ClientEvent).decode
+_decode_list = msgspec.json.Decoder(list[ClientEvent]).decode
+_decode_events = msgspec.json.Decoder(_UsualBody).decode
 encode = msgspec.json.Encoder().encode
 """An object again as JSON."""
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
@@ -216,6 +205,50 @@ class _Refused(Exception):
 
     def at(self, path: str) -> Fault:
         return Fault(self.code, f"{path}.{self.field}" if path else self.field, self.reason)
+
+
+def _read_usual(body: bytes) -> Batch | None:
+    """The body that nearly all clients send, decoded right into its type: no fault, no field that is not known.
+
+    Nothing is decided here: any other body is None, and is read again from the start.
+    """
+    sent_at: ClientTime | UnsetType = UNSET
+    events: Sequence[ClientEvent]
+    try:
+        if body[:1] == b"[":
+            events, single = _decode_list(body), False
+        elif b'"events"' in body:
+            read = _decode_events(body)
+            events, sent_at, single = read.events, read.sent_at, False
+        else:
+            events, single = (_decode_event(body),), True
+        if not 0 < len(events) <= MAX_EVENTS:
+            return None
+        sent_at_ms = _time(sent_at, "sent_at")
+        return Batch([_checked(event, sent_at_ms, {}) for event in events], single)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, _Refused):
+        return None
+
+
+def _split(document: Any, names: Sequence[str]) -> tuple[Any, dict[str, Any]]:
+    """What an object holds under those names, and the rest; what is no object as it is."""
+    if not isinstance(document, dict):
+        return document, {}
+    unknown = {name: document[name] for name in document.keys() - set(names)}
+    return {name: document[name] for name in names if name in document}, unknown
+
+
+def _checked(event: ClientEvent, batch_sent_at_ms: int | None, unknown: Mapping[str, Any]) -> ValidEvent:
+    """The event, if it also holds by what its type cannot say.
+
+    Raises:
+        _Refused: It does not.
+    """
+    if not event.event_id.isprintable():
+        raise _Refused("field_value", "event_id", "holds characters that cannot be printed")
+    occurred_at_ms = _time(event.occurred_at, "occurred_at")
+    sent_at_ms = batch_sent_at_ms if event.sent_at is UNSET else _time(event.sent_at, "sent_at")
+    return ValidEvent(event, occurred_at_ms, sent_at_ms, canonical_payload(event, unknown))
 
 
 def _decode(body: bytes) -> Any:
@@ -247,7 +280,9 @@ def _read_events(documents: list[Any], path: str, sent_at: Any, read: EventReade
 
 
 def _time(value: ClientTime | UnsetType, field: str) -> int | None:
-    if value is UNSET or isinstance(value, UnsetType):
+    if type(value) is int and 0 <= value <= MAX_TIME_MS:
+        return value
+    if isinstance(value, UnsetType):
         return None
     try:
         return parse_time_ms(value)

@@ -11,20 +11,20 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
+import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from marketplace.collect import (
     Batch,
     ClientEvent,
-    ClientTime,
     RefusedEvent,
     ValidEvent,
-    canonical_payload,
     encode,
     read_body,
     read_event,
 )
 from marketplace.collect_faults import Fault
+from marketplace.collect_times import ClientTime
 from marketplace.events import MAX_USER_AGENT_CHARS
 from marketplace.masking import mask_addresses
 from marketplace.visitors import FUTURE_TOLERANCE
@@ -46,6 +46,10 @@ class ImportedEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
     occurred_at: ClientTime
     ip: Annotated[str, Meta(max_length=MAX_ADDRESS_CHARS)] | UnsetType = UNSET
     user_agent: Annotated[str, Meta(max_length=MAX_USER_AGENT_CHARS)] | UnsetType = UNSET
+
+    def payload(self) -> ClientEvent:
+        """Whose it was belongs to the transport: what the page itself sent of an event is the same event."""
+        return msgspec.structs.replace(self, sent_at=UNSET, ip=UNSET, user_agent=UNSET)
 
 
 def read_history(body: bytes, received_at_ms: int) -> Batch:
@@ -74,9 +78,7 @@ def _read(document: Any, path: str, received_at_ms: int) -> ValidEvent | Refused
     if isinstance(result, ValidEvent):
         fault = _fault(result, path, received_at_ms)
         if fault is None:
-            # What the page itself sent of the same event has the same fingerprint, so that it counts once.
-            payload = canonical_payload(_without(document, "ip", "user_agent"))
-            return ValidEvent(result.event, result.occurred_at_ms, None, payload)
+            return ValidEvent(result.event, result.occurred_at_ms, None, result.canonical)
     else:
         fault = result.fault
     # An address may stand under any name in an event that does not hold.

@@ -45,10 +45,9 @@ class Visitor(msgspec.Struct, frozen=True, gc=False):
     kind: VisitorKind
 
 
-def fingerprint(store: str, event_id: str, canonical: bytes) -> str:
-    """16 hex digits over store, event id and payload: equal for one event sent twice, and only then."""
-    message = _SEPARATOR.join((store.encode(), event_id.encode("utf-8", "surrogatepass"), canonical))
-    return blake2b(message, digest_size=_KEY_BYTES).hexdigest()
+def fingerprint(store: str, canonical: bytes) -> str:
+    """16 hex digits over store and payload, event id and all: equal for one event sent twice, and only then."""
+    return blake2b(store.encode() + _SEPARATOR + canonical, digest_size=_KEY_BYTES).hexdigest()
 
 
 def collected_click(
@@ -57,7 +56,7 @@ def collected_click(
     """The event as it goes on the topic."""
     event = valid.event
     return CollectedClick(
-        key=fingerprint(store, event.event_id, valid.canonical),
+        key=fingerprint(store, valid.canonical),
         event_id=event.event_id,
         store=store,
         visitor=visitor.id,

@@ -27,9 +27,10 @@ from connectors.bot_list import CrawlerList
 from connectors.geoip import GeoIP
 from connectors.user_agents import UserAgents
 from flows.clicks.batch import I64, U64, RawBatch
+from flows.clicks.held import Sessions
 from flows.clicks.machine import Machine
 from flows.clicks.pages import Pages
-from flows.clicks.sessions import SessionRows, Sessions
+from flows.clicks.sessions import SessionRows
 from flows.clicks.vocabulary import Vocabulary
 from marketplace.enrichments.registry import Lookups
 

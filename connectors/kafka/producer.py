@@ -18,7 +18,7 @@ from typing import Any, Final
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from connectors.kafka.records import ProduceError, Record, Refused, TooLarge, Unavailable
+from connectors.kafka.records import ProduceError, Record, Refused, TooLarge, Unavailable, size_bytes
 
 _POLL_SECONDS: Final = 0.1
 _PUMP_SECONDS: Final = 0.002
@@ -153,20 +153,20 @@ class Producer:
         self._client.flush(timeout_seconds)
 
     def _enqueue(self, records: Sequence[Record], settle: Callable[[ProduceError | None], None]) -> None:
-        size_bytes = sum(record.size_bytes() for record in records)
+        bytes_of_call = size_bytes(records)
         if self._fatal:
             self._replace_client()
         with self._lock:
             if self._closed:
                 raise Unavailable("the producer is closed")
-            if self._in_flight_bytes and self._in_flight_bytes + size_bytes > self._max_in_flight_bytes:
+            if self._in_flight_bytes and self._in_flight_bytes + bytes_of_call > self._max_in_flight_bytes:
                 raise Unavailable("too much is waiting for Kafka already")
-            self._in_flight_bytes += size_bytes
+            self._in_flight_bytes += bytes_of_call
             client = self._client
 
         def settled(error: ProduceError | None) -> None:
             with self._lock:
-                self._in_flight_bytes -= size_bytes
+                self._in_flight_bytes -= bytes_of_call
             settle(error)
 
         call = _Call(records, settled)

@@ -29,9 +29,10 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     partition: int | None = None
     headers: Sequence[tuple[str, bytes]] = ()
 
-    def size_bytes(self) -> int:
-        """What it is counted as against the bound on records in flight."""
-        return len(self.value) + _RECORD_OVERHEAD_BYTES
+
+def size_bytes(records: Sequence[Record]) -> int:
+    """What records are counted as against the bound on what is in flight."""
+    return sum([len(record.value) for record in records]) + _RECORD_OVERHEAD_BYTES * len(records)
 
 
 class ProduceError(Exception):

@@ -22,9 +22,9 @@ from flows.clicks.dedupe import filed_under, find_copies, find_duplicates
 from flows.clicks.deltas import rollup
 from flows.clicks.facts import Details, Facts, outcome_code
 from flows.clicks.hashing import mix
+from flows.clicks.held import Sessions
 from flows.clicks.pages import HOUR_MS, MINUTE_MS, Pages, PageStore
 from flows.clicks.refires import find_refires, rank_within
-from flows.clicks.sessions import Sessions
 from flows.clicks.stored import StoredSessions
 from flows.clicks.vocabulary import Vocabulary
 from flows.clicks.words import Coded

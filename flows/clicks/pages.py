@@ -15,7 +15,7 @@ import numpy as np
 
 from flows.clicks.batch import I64, U64, Bools
 from flows.clicks.hashing import distinct, mix
-from flows.clicks.runs import KeyNumbers, KeySet
+from flows.clicks.runs import KeyCounts, KeyNumbers, KeySet
 from flows.clicks.shelf import PAGE_BYTES, Shelf
 from flows.clicks.stored import StoredFacts, StoredSessions
 from marketplace.outcomes import REFIRE_WINDOW_MS
@@ -62,7 +62,7 @@ class VisitPage:
 
     def __init__(self) -> None:
         self.clicks = KeyNumbers()
-        self.minutes = KeyNumbers()
+        self.minutes = KeyCounts()
 
     @property
     def nbytes(self) -> int:

@@ -1,8 +1,13 @@
-"""A set of 64-bit keys with a number each, in sorted arrays: 8 or 16 bytes a key, looked up a batch at a time."""
+"""64-bit keys in sorted runs, alone or with a number each: 8 or 16 bytes a key, looked up a batch at a time.
+
+Adding merges small runs into larger ones, so a key is moved O(log n) times, and a batch costs by its own size and not
+by that of what is held.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Sized
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -11,9 +16,24 @@ from flows.clicks.batch import I64, U64, Bools
 _MAX_RUNS: Final = 6
 _EMPTY: Final = np.empty(0, dtype=np.uint64)
 
+_Run = TypeVar("_Run", bound=Sized)
+
+
+def settle(runs: list[_Run], merge: Callable[[_Run, _Run], _Run]) -> None:
+    """Merge the newest runs until each is more than twice as long as the next, and there are few."""
+    while len(runs) > 1 and (len(runs) > _MAX_RUNS or len(runs[-2]) <= 2 * len(runs[-1])):
+        last = runs.pop()
+        runs.append(merge(runs.pop(), last))
+
+
+def _merge_keys(left: U64, right: U64) -> U64:
+    merged = np.concatenate((left, right))
+    merged.sort(kind="stable")
+    return merged
+
 
 class KeySet:
-    """Keys that were seen. Adding merges small sorted runs into larger ones, so a key is moved O(log n) times."""
+    """Keys that were seen."""
 
     def __init__(self, keys: U64 = _EMPTY) -> None:
         self._runs: list[U64] = [np.sort(keys)] if len(keys) else []
@@ -36,66 +56,91 @@ class KeySet:
 
     def add(self, keys: U64) -> None:
         """Add keys that are not in it."""
-        if not len(keys):
-            return
-        self._runs.append(np.sort(keys))
-        while len(self._runs) > 1 and (len(self._runs) > _MAX_RUNS or len(self._runs[-2]) <= 2 * len(self._runs[-1])):
-            last = self._runs.pop()
-            merged = np.concatenate((self._runs.pop(), last))
-            merged.sort(kind="stable")
-            self._runs.append(merged)
+        if len(keys):
+            self._runs.append(np.sort(keys))
+            settle(self._runs, _merge_keys)
 
 
-class KeyNumbers:
-    """Keys with an integer each; a key may be added several times.
+class _Pairs:
+    """Keys in ascending order, and a number for each."""
 
-    ``total`` adds a key's numbers up (counters); ``any_near`` asks whether one of them is near a given one (times).
-    """
-
-    def __init__(self) -> None:
-        self._runs: list[tuple[U64, I64]] = []
+    def __init__(self, keys: U64, numbers: I64) -> None:
+        order = np.argsort(keys, kind="stable")
+        self.keys, self.numbers = keys[order], numbers[order]
 
     def __len__(self) -> int:
-        return sum(len(keys) for keys, _ in self._runs)
+        return len(self.keys)
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return sum(keys.nbytes + numbers.nbytes for keys, numbers in self._runs)
+        return self.keys.nbytes + self.numbers.nbytes
+
+    def with_sums(self) -> _Pairs:
+        """Each key once, with the sum of its numbers."""
+        first = np.flatnonzero(np.concatenate((np.ones(1, dtype=np.bool_), self.keys[1:] != self.keys[:-1])))
+        if len(first) < len(self.keys):
+            self.keys, self.numbers = self.keys[first], np.add.reduceat(self.numbers, first)
+        return self
+
+
+def _merge_pairs(left: _Pairs, right: _Pairs) -> _Pairs:
+    return _Pairs(np.concatenate((left.keys, right.keys)), np.concatenate((left.numbers, right.numbers)))
+
+
+class KeyNumbers:
+    """Keys with an integer each; a key may be added several times, and few times in all."""
+
+    def __init__(self) -> None:
+        self._runs: list[_Pairs] = []
+
+    def __len__(self) -> int:
+        return sum(map(len, self._runs))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return sum(run.nbytes for run in self._runs)
 
     def add(self, keys: U64, numbers: I64) -> None:
         """Add numbers under keys, in any order."""
-        if not len(keys):
-            return
-        order = np.argsort(keys, kind="stable")
-        self._runs.append((keys[order], numbers[order]))
-        while len(self._runs) > 1 and (
-            len(self._runs) > _MAX_RUNS or len(self._runs[-2][0]) <= 2 * len(self._runs[-1][0])
-        ):
-            right_keys, right_numbers = self._runs.pop()
-            left_keys, left_numbers = self._runs.pop()
-            merged = np.concatenate((left_keys, right_keys))
-            order = np.argsort(merged, kind="stable")
-            self._runs.append((merged[order], np.concatenate((left_numbers, right_numbers))[order]))
-
-    def total(self, keys: U64) -> I64:
-        """The sum of each key's numbers; 0 where the key is unknown."""
-        sums = np.zeros(len(keys), dtype=np.int64)
-        for run, numbers in self._runs:
-            upto = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(numbers)))
-            sums += upto[np.searchsorted(run, keys, "right")] - upto[np.searchsorted(run, keys, "left")]
-        return sums
+        if len(keys):
+            self._runs.append(_Pairs(keys, numbers))
+            settle(self._runs, _merge_pairs)
 
     def any_near(self, keys: U64, numbers: I64, distance: int) -> Bools:
-        """Whether a key has a number less than ``distance`` from the given one.
-
-        A key has few numbers here (the caller's keys hold a time bucket), so each is looked at.
-        """
+        """Whether a key has a number less than ``distance`` from the given one; each of its numbers is looked at."""
         near = np.zeros(len(keys), dtype=np.bool_)
-        for run, held in self._runs:
-            start = np.searchsorted(run, keys, "left")
-            count = np.searchsorted(run, keys, "right") - start
+        for run in self._runs:
+            start = np.searchsorted(run.keys, keys, "left")
+            count = np.searchsorted(run.keys, keys, "right") - start
             for step in range(int(count.max(initial=0))):
                 has = count > step
-                near[has] |= np.abs(held[start[has] + step] - numbers[has]) < distance
+                near[has] |= np.abs(run.numbers[start[has] + step] - numbers[has]) < distance
         return near
+
+
+class KeyCounts:
+    """Counters by key."""
+
+    def __init__(self) -> None:
+        self._runs: list[_Pairs] = []
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return sum(run.nbytes for run in self._runs)
+
+    def add(self, keys: U64, counts: I64) -> None:
+        """Count keys, in any order and each as often as there is something to add."""
+        if len(keys):
+            self._runs.append(_Pairs(keys, counts).with_sums())
+            settle(self._runs, lambda left, right: _merge_pairs(left, right).with_sums())
+
+    def total(self, keys: U64) -> I64:
+        """Each key's count; 0 where it is unknown."""
+        sums = np.zeros(len(keys), dtype=np.int64)
+        for run in self._runs:
+            at = np.minimum(np.searchsorted(run.keys, keys), len(run) - 1)
+            sums += np.where(run.keys[at] == keys, run.numbers[at], 0)
+        return sums

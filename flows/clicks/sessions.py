@@ -6,12 +6,11 @@ intervals that are known; a late event may bridge two. What changed comes out as
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from flows.clicks.batch import I32, I64, U8, U64, Bools
-from flows.clicks.hashing import distinct
 from marketplace.outcomes import SESSION_GAP_MS
 
 
@@ -38,6 +37,12 @@ class SessionRows:
 
     def __len__(self) -> int:
         return len(self.visitor)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        columns = (self.visitor, self.is_bot, self.store, self.start_ms, self.end_ms, self.clicks, self.entry)
+        return sum(column.nbytes for column in columns)
 
     def take(self, at: Bools | I64) -> SessionRows:
         """The rows at which a mask holds, or at given positions."""
@@ -119,85 +124,3 @@ def merge(rows: SessionRows) -> tuple[SessionRows, I64]:
     holder = np.empty(len(rows), dtype=np.int64)
     holder[order] = np.cumsum(begins) - 1
     return joined, holder
-
-
-class Sessions:
-    """The sessions of one partition that are in memory, ordered by owner."""
-
-    def __init__(self, families: int) -> None:
-        self.rows = SessionRows.empty(families)
-        self._owner: U64 = np.empty(0, dtype=np.uint64)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes held."""
-        rows = self.rows
-        columns = (rows.visitor, rows.is_bot, rows.store, rows.start_ms, rows.end_ms, rows.clicks, rows.entry)
-        return self._owner.nbytes + sum(column.nbytes for column in columns)
-
-    def _replace(self, keep: Bools, added: SessionRows) -> None:
-        rest, owner = self.rows.take(keep), self._owner[keep]
-        merged = SessionRows.concat([rest, added])
-        merged_owner = np.concatenate((owner, owners(added)))
-        order = np.argsort(merged_owner, kind="stable")
-        self.rows, self._owner = merged.take(order), merged_owner[order]
-
-    def adopt(self, stored: SessionRows) -> None:
-        """Take in sessions that were read back. One that memory knows in a newer shape is left out."""
-        if not len(stored):
-            return
-        stored = stored.take(~self._covers(stored))
-        self._replace(np.ones(len(self.rows), dtype=np.bool_), stored)
-
-    def _covers(self, stored: SessionRows) -> Bools:
-        # A session only ever grows, so what was read back is stale exactly where a held interval encloses it.
-        held = self._held_by(owners(stored))
-        together = SessionRows.concat([self.rows.take(held), stored])
-        _, holder = merge(together)
-        known = np.zeros(len(together), dtype=np.bool_)
-        known[holder[: int(held.sum())]] = True
-        return known[holder[int(held.sum()) :]]
-
-    def _held_by(self, owner: U64) -> Bools:
-        touched = distinct(owner)
-        if not len(touched):
-            return np.zeros(len(self._owner), dtype=np.bool_)
-        at = np.minimum(np.searchsorted(touched, self._owner), len(touched) - 1)
-        return np.asarray(touched[at] == self._owner)
-
-    def add(self, events: SessionRows) -> tuple[SessionRows, SessionRows]:
-        """Merge events (intervals of no length, in arrival order) into the sessions.
-
-        Returns:
-            Sessions as they were and are no more, and sessions as they are now.
-        """
-        held = self._held_by(owners(events))
-        before = self.rows.take(held)
-        joined, holder = merge(SessionRows.concat([before, events]))
-        touched = np.zeros(len(joined), dtype=np.bool_)
-        touched[holder[len(before) :]] = True
-        retracted = before.take(touched[holder[: len(before)]])
-        added = joined.take(touched)
-        self._replace(~held, joined)
-        return retracted, added
-
-    def keep(self, hours: set[int], hour_ms: int) -> None:
-        """Drop sessions that overlap none of the given hours."""
-        if not len(self.rows):
-            return
-        resident = np.array(sorted(hours), dtype=np.int64)
-        at = np.searchsorted(resident, self.rows.start_ms // hour_ms)
-        first = np.append(resident, np.iinfo(np.int64).max)[at]
-        stays = first <= self.rows.end_ms // hour_ms
-        self.rows, self._owner = self.rows.take(stays), self._owner[stays]
-
-    @property
-    def entry_codes(self) -> I32:
-        """Codes of the sessions' first events, one column per family."""
-        return self.rows.entry
-
-    def recode(self, family: int, codes: I32) -> None:
-        """Give one family's entry codes anew, after its answers were compacted."""
-        entry = self.rows.entry.copy()
-        entry[:, family] = codes
-        self.rows = replace(self.rows, entry=entry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from flows.clicks.columns import Columns
 from flows.clicks.dedupe import find_duplicates
 from flows.clicks.families import page_of
 from flows.clicks.refires import find_refires, rank_within
-from flows.clicks.runs import KeyNumbers, KeySet
+from flows.clicks.runs import KeyCounts, KeyNumbers, KeySet
 from marketplace.events import CollectedClick
 from marketplace.outcomes import REFIRE_WINDOW_MS
 from ops.oracle.judging import is_late, path_of, real_time
@@ -53,18 +54,31 @@ def test_a_key_set_holds_what_was_added(parts: list[list[int]], asked: list[int]
     asked=st.lists(st.tuples(KEYS, st.integers(-9, 9)), max_size=8),
     distance=st.integers(1, 4),
 )
-def test_key_numbers_add_up_and_find_what_is_near(
+def test_key_numbers_find_what_is_near(
     parts: list[list[tuple[int, int]]], asked: list[tuple[int, int]], distance: int
 ) -> None:
     held, plain = KeyNumbers(), [pair for part in parts for pair in part]
     for part in parts:
         held.add(u64([key for key, _ in part]), i64([number for _, number in part]))
     keys, numbers = u64([key for key, _ in asked]), i64([number for _, number in asked])
-    assert held.total(keys).tolist() == [sum(n for k, n in plain if k == key) for key, _ in asked]
     assert held.any_near(keys, numbers, distance).tolist() == [
         any(k == key and abs(n - number) < distance for k, n in plain) for key, number in asked
     ]
     assert (len(held), held.nbytes) == (len(plain), 16 * len(plain))
+
+
+@examples(100)
+@given(
+    parts=st.lists(st.lists(st.tuples(KEYS, st.integers(1, 9)), max_size=6), max_size=12),
+    asked=st.lists(KEYS, max_size=8),
+)
+def test_key_counts_add_up(parts: list[list[tuple[int, int]]], asked: list[int]) -> None:
+    held, plain = KeyCounts(), Counter[int]()
+    for part in parts:
+        held.add(u64([key for key, _ in part]), i64([count for _, count in part]))
+        for key, count in part:
+            plain[key] += count
+    assert held.total(u64(asked)).tolist() == [plain[key] for key in asked]
 
 
 @examples(100)

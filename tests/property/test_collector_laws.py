@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketplace.collect import RefusedBody, RefusedEvent, ValidEvent, read_body, read_event
+from marketplace.collect import Batch, RefusedBody, RefusedEvent, ValidEvent, read_body, read_event
 from marketplace.collect_faults import FAULT_CODES
 from marketplace.collect_limits import BucketPolicy, TokenBuckets
 from marketplace.collect_record import Client, Visitor, collected_click, partition_for
@@ -41,6 +42,21 @@ GOOD_EVENTS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "extra": JSON,
     },
 )
+GOOD_TIMES = st.integers(0, 4_102_444_800_000) | st.just("2026-01-31T12:00:00Z")
+TIMES = GOOD_TIMES | GOOD_TIMES | st.sampled_from(["soon", -1, 10**30, None, 1.5])
+PLAIN_EVENTS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {"event_id": st.text("ab-", min_size=1) | st.text(CHARACTERS, min_size=1, max_size=4)},
+    optional={
+        "occurred_at": TIMES,
+        "sent_at": TIMES,
+        "sampling": st.floats(0.1, 1) | st.integers(0, 2),
+        "url": UNICODE,
+    },
+)
+LISTS = st.lists(PLAIN_EVENTS, max_size=4) | st.lists(PLAIN_EVENTS | GOOD_EVENTS | EVENTS | JSON, max_size=4)
+BODIES = (
+    PLAIN_EVENTS | LISTS | st.fixed_dictionaries({"events": LISTS}, optional={"sent_at": TIMES, "other": JSON}) | EVENTS
+)
 CLICKS = st.builds(
     CollectedClick,
     key=st.just("0" * 16),
@@ -63,6 +79,13 @@ def test_any_bytes_are_read_or_refused_with_a_named_reason(body: bytes) -> None:
         faults = [refused.fault]
 
     assert all(fault.code in FAULT_CODES and fault.reason for fault in faults)
+
+
+@given(BODIES)
+def test_a_body_is_read_alike_whether_all_at_once_or_event_by_event(document: Any) -> None:
+    body = msgspec.json.encode(document)
+
+    assert reading(lambda: read_body(body)) == reading(lambda: read_body(body, read_event))
 
 
 @given(EVENTS | JSON)
@@ -152,6 +175,14 @@ def test_who_waits_as_long_as_told_is_granted(rate_per_second: float, burst: flo
 
     assert wait_seconds > 0
     assert buckets.take("a", cost, now=wait_seconds + 1e-6) == 0.0
+
+
+def reading(read: Callable[[], Batch]) -> Any:
+    try:
+        batch = read()
+    except RefusedBody as refused:
+        return refused.fault
+    return list(batch.results), batch.single
 
 
 def key_of(event: dict[str, Any]) -> str:

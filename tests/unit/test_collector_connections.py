@@ -67,3 +67,116 @@ def test_a_client_that_goes_away_in_the_middle_harms_nobody() -> None:
         answer = collector.post({"event_id": "a"})
 
     assert answer.status_code == 202
+
+
+def answers(received: bytes) -> list[int]:
+    """The statuses of all answers in a row."""
+    return [int(part[:3]) for part in received.split(b"HTTP/1.1 ")[1:]]
+
+
+def read_answers(connection: socket.socket, count: int) -> list[int]:
+    """Read until so many answers began and the last body ended."""
+    received = b""
+    while len(answers(received)) < count or not received.rstrip().endswith((b"}", b"ok")):
+        chunk = connection.recv(65_536)
+        if not chunk:
+            break
+        received += chunk
+    return answers(received)
+
+
+EVENT = b'{"event_id":"upgraded"}'
+OFFER = (
+    HEAD.encode()
+    + b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAARAAAAA\r\n"
+    + b"content-length: %d\r\n" % len(EVENT)
+)
+
+
+def test_an_offer_to_upgrade_costs_no_event() -> None:
+    with running_collector() as collector, connect(collector) as connection:
+        connection.sendall(OFFER + b"\r\n" + EVENT)
+
+        assert read_answers(connection, 1) == [202]
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert read_answers(connection, 1) == [200]
+        assert [click.event_id for click in collector.clicks()] == ["upgraded"]
+
+
+def test_an_offer_to_upgrade_costs_no_event_that_comes_after_its_head() -> None:
+    with running_collector() as collector, connect(collector) as connection:
+        connection.sendall(OFFER + b"expect: 100-continue\r\n\r\n")
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 100")
+        connection.sendall(EVENT)
+
+        assert read_answers(connection, 1) == [202]
+        assert [click.event_id for click in collector.clicks()] == ["upgraded"]
+
+
+def test_a_tunnel_is_refused() -> None:
+    with running_collector() as collector, connect(collector) as connection:
+        connection.sendall(b"CONNECT x:443 HTTP/1.1\r\nhost: x\r\n\r\n")
+
+        assert answers(read_all(connection)) == [400]
+
+
+CHUNKED = b"POST /nowhere HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
+
+
+def is_cut_off(connection: socket.socket, piece: bytes) -> bool:
+    """Whether the other end closes before it has taken a lot."""
+    try:
+        for _ in range(64 * 1024 * 1024 // len(piece)):
+            connection.sendall(piece)
+    except ConnectionError:
+        return True
+    return False
+
+
+def test_fields_behind_a_body_have_the_bound_of_a_head() -> None:
+    with running_collector() as collector, connect(collector) as connection:
+        connection.sendall(CHUNKED)
+
+        assert is_cut_off(connection, b"a: b\r\n" * 1_000)
+
+
+def test_one_field_behind_a_body_has_the_bound_of_a_head() -> None:
+    with running_collector() as collector, connect(collector) as connection:
+        connection.sendall(CHUNKED + b"a: ")
+
+        assert is_cut_off(connection, b"b" * 10_000)
+
+
+def test_a_body_that_comes_after_its_answer_does_not_keep_a_connection() -> None:
+    with running_collector(with_limits(head_timeout_seconds=0.2)) as collector, connect(collector) as connection:
+        connection.sendall(b"POST /nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n")
+        assert read_answers(connection, 1) == [404]
+        connection.sendall(b"ab")
+
+        assert read_all(connection) == b""
+
+
+def test_a_few_requests_may_wait_for_the_one_before_them() -> None:
+    with running_collector() as collector, connect(collector) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n" * 5)
+
+        assert read_answers(connection, 5) == [200] * 5
+
+
+def test_many_requests_may_not_wait_for_the_one_before_them() -> None:
+    with running_collector() as collector, connect(collector) as connection:
+        assert is_cut_off(connection, b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n" * 1_000)
+
+
+def test_a_head_in_one_piece_has_the_same_bound() -> None:
+    with running_collector() as collector, connect(collector) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\nx-long: " + b"x" * 40_000 + b"\r\n\r\n")
+
+        assert answers(read_all(connection)) == [400]
+
+
+def test_a_length_and_chunks_at_once_are_refused() -> None:
+    with running_collector() as collector, connect(collector) as connection:
+        connection.sendall(f"{HEAD}content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n".encode())
+
+        assert answers(read_all(connection)) == [400]

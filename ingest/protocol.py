@@ -1,0 +1,159 @@
+"""HTTP/1.1 on one connection, with a bound on everything that a client decides.
+
+Uvicorn's protocol parses in C, and waits for ever, collects without end and queues whatever it is sent. What is added
+here is only when to give up; what a request means stays uvicorn's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_HEAD_BYTES: Final = 32 * 1024
+"""Of the fields before and after a body, each counted with what it takes to hold it."""
+
+MAX_PIPELINED: Final = 8
+"""Requests that may wait for the answers of those before them."""
+
+_FIELD_BYTES: Final = 32
+"""Added to each field, as HTTP/2 does (RFC 9113, section 6.5.2)."""
+
+_OFFERS: Final = frozenset({b"upgrade", b"http2-settings"})
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection. Attributes of the class are the settings; see :func:`bounded_protocol`.
+
+    A connection on which no answer is owed must bring the whole of its next head before the deadline, or is closed,
+    whatever it brings instead: nothing, a part of a head, or a body that was answered before it was read.
+    """
+
+    head_timeout_seconds: float
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._deadline: asyncio.TimerHandle | None = None
+        self._fields_bytes = 0
+        # Received since a head or a piece of a body was last whole: what the parser holds is no more.
+        self._unread_bytes = 0
+
+    @property
+    def _owes(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def connection_made(self, transport: Any) -> None:
+        """Start the first head's time."""
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has come; closes the connection where it goes beyond a bound."""
+        if self.transport.is_closing():
+            return
+        self._unset_keepalive_if_required()
+        self._unread_bytes += len(data)
+        try:
+            self._feed(data)
+        except httptools.HttpParserError:
+            self._refuse("Invalid HTTP request received.")
+        if self.transport.is_closing():
+            return
+        if self._unread_bytes > MAX_HEAD_BYTES:
+            self._refuse("The head is too large.")
+        elif not self._owes:
+            self._watch()
+
+    def _feed(self, data: bytes) -> None:
+        """Parse; an offer to speak another protocol is not taken up, and the request is one like any other.
+
+        The parser takes what follows such a head for the other protocol, so it is given the head again without it.
+        """
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = self._head_without_offers() + data[upgrade.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            else:
+                return
+
+    def _head_without_offers(self) -> bytes:
+        lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+        for name, value in self.headers:
+            if name == b"connection":
+                kept = [token for token in value.split(b",") if token.strip().lower() not in _OFFERS]
+                value = b",".join(kept)
+            if name not in _OFFERS:
+                lines.append(b"%s: %s" % (name, value))
+        return b"\r\n".join([*lines, b"", b""])
+
+    def _refuse(self, why: str) -> None:
+        if self._owes:
+            # An answer out of turn would be taken for the one that is owed.
+            self.transport.close()
+        else:
+            self.send_400_response(why)
+
+    def _watch(self) -> None:
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(self.head_timeout_seconds, self.transport.close)
+
+    def _unwatch(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        super().on_message_begin()
+        self._fields_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the address."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field, of the head or behind the body."""
+        self._count(len(name) + len(value) + _FIELD_BYTES)
+        super().on_header(name, value)
+
+    def _count(self, nbytes: int) -> None:
+        self._fields_bytes += nbytes
+        if self._fields_bytes > MAX_HEAD_BYTES:
+            raise ValueError("too many fields")
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        if self.parser.get_method() == b"CONNECT" or len(self.pipeline) >= MAX_PIPELINED:
+            raise ValueError("no such request is taken")
+        if self.parser.should_upgrade():
+            return
+        self._unwatch()
+        self._unread_bytes = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body."""
+        self._unread_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        if not self.parser.should_upgrade():
+            self._unread_bytes = 0
+            super().on_message_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is left to wait for."""
+        self._unwatch()
+        super().connection_lost(exc)
+
+
+def bounded_protocol(head_timeout_seconds: float) -> type[BoundedProtocol]:
+    """The protocol with a time for heads."""
+    return type("Protocol", (BoundedProtocol,), {"head_timeout_seconds": head_timeout_seconds})
