@@ -38,6 +38,10 @@ def _code(error: BaseException) -> int | None:
     return int(digits) if found and digits.isdigit() else None
 
 
+_QUERY_BYTES: Final = 1 << 18
+"""The server's own bound on a query's text; one that names many keys is longer."""
+
+
 class ClickHouse:
     """A client for one database. Connects on first use and again after a failure; safe to share between threads.
 
@@ -134,7 +138,11 @@ class ClickHouse:
             Unavailable: Away or overloaded.
             Refused: The query does not hold.
         """
-        settings = {"output_format_arrow_string_as_string": 1, "output_format_arrow_low_cardinality_as_dictionary": 0}
+        settings = {
+            "output_format_arrow_string_as_string": 1,
+            "output_format_arrow_low_cardinality_as_dictionary": 0,
+            "max_query_size": max(_QUERY_BYTES, 2 * len(query)),
+        }
         return self._call("query_arrow", query, parameters=dict(parameters or {}), settings=settings, use_strings=True)
 
     def insert_where(

@@ -51,6 +51,8 @@ class FlowOptions:
     workers: int = 1
     round_seconds: float = ROUND_SECONDS
     max_records: int = 50_000
+    memory_mb: int = 0
+    """What all workers together may remember in; 0 for a third of what the machine or the container has."""
     look_seconds: float = 20.0
     """How often the topic's partitions are counted."""
 
@@ -215,6 +217,7 @@ class FlowRunner:
             "FLOW_PROGRESS_FILE": str(progress),
             "FLOW_ROUND_SECONDS": str(self._options.round_seconds),
             "FLOW_MAX_RECORDS": str(self._options.max_records),
+            "FLOW_MEMORY_BYTES": str((self._options.memory_mb << 20) // self._options.workers),
         }
         command = guarded([sys.executable, "-m", "flows.clicks"], os.getpid())
         # A session of its own: Ctrl-C in the terminal is for this process, which then stops its children in order.

@@ -48,13 +48,14 @@ def main() -> int:
     try:
         settings = Settings.load(os.environ)
         workers = _number("MARKETPLACE_FLOW_WORKERS", 1, range(1, 65))
+        memory_mb = _number("MARKETPLACE_FLOW_MEMORY_MB", 0, range(1 << 30))
         port = _number("MARKETPLACE_FLOW_PORT", 0, range(65_536))
     except InvalidSettings as error:
         log.error("%s", error)
         return 2
     # The runner's files lie beside the stack's.
     Path(settings.data_dir).mkdir(parents=True, exist_ok=True)
-    runner = FlowRunner(settings, FlowOptions(workers=workers))
+    runner = FlowRunner(settings, FlowOptions(workers=workers, memory_mb=memory_mb))
     registry = CollectorRegistry()
     registry.register(FlowMetrics(settings, runner))
     try:

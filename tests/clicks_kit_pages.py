@@ -36,6 +36,12 @@ def plain_rows(table: pa.Table) -> list[Row]:
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
+def among(column: str, only: U64 | None, rows: Iterable[Row]) -> list[Row]:
+    """Those of the rows that have one of these values, or all."""
+    wanted = None if only is None else set(only.tolist())
+    return [row for row in rows if wanted is None or row[column] in wanted]
+
+
 class MemoryPages:
     """Every table of the click path as a list of rows, with the sink's rule of fences."""
 
@@ -58,22 +64,22 @@ class MemoryPages:
         """The highest offset in each table that has rows of the partition."""
         return dict(self._fences[partition])
 
-    def dedupe_keys(self, partition: int, hours: list[int], before: int) -> dict[int, U64]:
+    def dedupe_keys(self, partition: int, hours: list[int], before: int, only: U64 | None = None) -> dict[int, U64]:
         found: dict[int, list[int]] = {hour: [] for hour in hours}
-        for row in self._before(partition, before):
+        for row in among("dedupe_key", only, self._before(partition, before)):
             if row["dedupe_hour"] in found:
                 found[row["dedupe_hour"]].append(row["dedupe_key"])
         return {hour: np.array(keys, dtype=np.uint64) for hour, keys in found.items()}
 
-    def clicks(self, partition: int, hours: list[int], before: int) -> tuple[U64, I64]:
-        rows = [row for row in self._in_hours(partition, hours, before) if row["outcome"] != "refire"]
+    def clicks(self, partition: int, hours: list[int], before: int, only: U64 | None = None) -> tuple[U64, I64]:
+        rows = among("pair_key", only, self._in_hours(partition, hours, before))
+        rows = [row for row in rows if row["outcome"] != "refire"]
         times = [row["occurred_at"] for row in rows]
         return np.array([row["pair_key"] for row in rows], dtype=np.uint64), np.array(times, dtype=np.int64)
 
-    def minutes(self, partition: int, hours: list[int], before: int) -> tuple[U64, I64, I64]:
-        events = Counter(
-            (row["visitor"], row["occurred_at"] // 60_000) for row in self._in_hours(partition, hours, before)
-        )
+    def minutes(self, partition: int, hours: list[int], before: int, only: U64 | None = None) -> tuple[U64, I64, I64]:
+        rows = among("visitor", only, self._in_hours(partition, hours, before))
+        events = Counter((row["visitor"], row["occurred_at"] // 60_000) for row in rows)
         visitors = np.array([visitor for visitor, _ in events], dtype=np.uint64)
         minutes = np.array([minute for _, minute in events], dtype=np.int64)
         return visitors, minutes, np.array(list(events.values()), dtype=np.int64)
@@ -104,11 +110,11 @@ class MemoryPages:
             columns={name: texts(name) for name in FAMILY_COLUMNS},
         )
 
-    def sessions(self, partition: int, hours: list[int]) -> StoredSessions:
+    def sessions(self, partition: int, hours: list[int], only: U64 | None = None) -> StoredSessions:
         asked = set(hours)
         rows = [
             row
-            for row in self.standing(partition)
+            for row in among("visitor", only, self.standing(partition))
             if not asked.isdisjoint(range(row["started_at"] // HOUR_MS, row["ended_at"] // HOUR_MS + 1))
         ]
         return StoredSessions(

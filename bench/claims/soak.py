@@ -24,6 +24,7 @@ from bench.claims.sender import Sender, Sent
 from bench.corpus import Corpus
 from bench.stand import Stand, open_stand
 from ops.demo.collector import Collector
+from ops.flow_runner import FlowOptions
 
 _WARM_SHARE: Final = 0.2
 _FOLDERS: Final = ("kafka", "clickhouse", "mongo", "redis")
@@ -154,12 +155,16 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=0.0, help="sustainable events/s, where it is known [measured]")
     parser.add_argument("--share", type=float, default=0.7, help="of that rate [%(default)s]")
     parser.add_argument("--saturate", type=float, default=30.0, help="seconds of the saturating run [%(default)s]")
+    parser.add_argument("--memory-mb", type=int, default=0, help="that the flow may remember in [its default]")
     parser.add_argument("--pool", type=int, default=100_000, help="events prepared [%(default)s]")
     parser.add_argument("--json", type=Path, help="where to write everything")
     options = parser.parse_args()
     with open_stand(Corpus(1)) as stand:
         settings = stand.fresh()
-        with collector(settings, stand.folder) as door, flow(settings, stand.folder) as runner:
+        with (
+            collector(settings, stand.folder) as door,
+            flow(settings, stand.folder, FlowOptions(memory_mb=options.memory_mb)) as runner,
+        ):
             lag = Lag(settings)
             pids = {"flow": runner.pids[0], "collector": door.pid or 0, **part_pids(stand.folder)}
             rate, looks, sent = run(stand, door, lag, pids, options)

@@ -35,19 +35,19 @@ _IDLE_SECONDS: Final = 0.002
 class NoPast:
     """A page store of tables that are empty and stay so."""
 
-    def dedupe_keys(self, partition: int, hours: list[int], before: int) -> dict[int, U64]:
+    def dedupe_keys(self, partition: int, hours: list[int], before: int, only: U64 | None = None) -> dict[int, U64]:
         """None."""
         return {hour: np.zeros(0, np.uint64) for hour in hours}
 
-    def clicks(self, partition: int, hours: list[int], before: int) -> tuple[U64, I64]:
+    def clicks(self, partition: int, hours: list[int], before: int, only: U64 | None = None) -> tuple[U64, I64]:
         """None."""
         return np.zeros(0, np.uint64), np.zeros(0, np.int64)
 
-    def minutes(self, partition: int, hours: list[int], before: int) -> tuple[U64, I64, I64]:
+    def minutes(self, partition: int, hours: list[int], before: int, only: U64 | None = None) -> tuple[U64, I64, I64]:
         """None."""
         return np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros(0, np.int64)
 
-    def sessions(self, partition: int, hours: list[int]) -> StoredSessions:
+    def sessions(self, partition: int, hours: list[int], only: U64 | None = None) -> StoredSessions:
         """None."""
         none = np.zeros(0, np.int64)
         texts: dict[str, list[str]] = {name: [] for name in SESSION_DIMENSIONS}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from operator import methodcaller
 from typing import Any, Final
 
 import confluent_kafka
@@ -12,6 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from connectors.errors import Refused, Unavailable
 
 _TIMEOUT_SECONDS: Final = 10.0
+_ERROR: Final = methodcaller("error")
 _OUT_OF_RANGE: Final = frozenset(
     {KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION}
 )
@@ -107,8 +109,12 @@ class PartitionReader:
             Refused: An offset is not (or no longer) on the broker: the topic was made anew or its retention was
                 shorter than the pause. Nothing is skipped silently.
         """
+        found = self._consumer.consume(max_records, timeout_seconds)
+        # Errors come one in millions: to ask all at once costs a third of asking each.
+        if list(map(_ERROR, found)).count(None) == len(found):
+            return found
         messages = []
-        for message in self._consumer.consume(max_records, timeout_seconds):
+        for message in found:
             error = message.error()
             if error is None:
                 messages.append(message)

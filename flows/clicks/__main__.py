@@ -1,8 +1,8 @@
 """One process of the click flow: ``python -m flows.clicks``. The supervisor (``flows.run``) starts it.
 
 It reads its place in the cluster from the environment: ``FLOW_PROCESS``, ``FLOW_ADDRESSES`` (comma-separated),
-``FLOW_GENERATION``, ``FLOW_PROGRESS_FILE`` and optionally ``FLOW_ROUND_SECONDS`` and
-``FLOW_MAX_RECORDS``. Exit codes: 0 asked to stop, 3 fenced by a newer start, 4 refused, 5 something was away.
+``FLOW_GENERATION``, ``FLOW_PROGRESS_FILE`` and optionally ``FLOW_ROUND_SECONDS``, ``FLOW_MAX_RECORDS`` and
+``FLOW_MEMORY_BYTES``. Exit codes: 0 asked to stop, 3 fenced by a newer start, 4 refused, 5 something was away.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bytewax.testing import cluster_main
 
 from connectors.errors import Fenced, Refused, Unavailable
 from connectors.geoip_file import UnusableDatabase
-from flows.clicks.flow import build, rest_collector
+from flows.clicks.flow import Shares, build, rest_collector
 from flows.clicks.source import EPOCH_SECONDS, ROUND_SECONDS, Pace, Stop
 from marketplace.settings import InvalidSettings, Settings
 
@@ -51,8 +51,10 @@ def main() -> int:
         round_seconds=float(environment.get("FLOW_ROUND_SECONDS", str(ROUND_SECONDS))),
     )
     addresses = [a for a in environment.get("FLOW_ADDRESSES", "").split(",") if a]
+    shares = Shares(max(1, len(addresses)), int(environment.get("FLOW_MEMORY_BYTES", "0")))
+    generation = int(environment.get("FLOW_GENERATION", "0"))
     try:
-        flow = build(Settings.load(environment), int(environment.get("FLOW_GENERATION", "0")), pace, stop, progress)
+        flow = build(Settings.load(environment), generation, pace, stop, progress, shares)
         rest_collector()
         cluster_main(  # type: ignore[no-untyped-call]  # the engine ships no types
             flow,

@@ -11,9 +11,9 @@ from flows.clicks.batch import I64, U8, RawBatch, Reject
 from flows.clicks.clock import Times
 from flows.clicks.columns import Columns
 from flows.clicks.facts import OUTCOME_NAMES, outcome_code
-from flows.clicks.pages import HOUR_MS
 from flows.clicks.rows import LedgerKey
 from flows.clicks.stored import StoredFacts
+from flows.clicks.visit_page import HOUR_MS
 from marketplace.outcomes import CLOCK_CORRECTED, FUTURE_CLAMPED, INVALID, LATE
 
 _LAST_MS: Final = 4_102_444_800_000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
@@ -108,14 +108,15 @@ def _columns_of(
     events: list[CollectedClick], rows: I64, batch: RawBatch, words: Mapping[str, Words]
 ) -> tuple[Columns, Bools]:
     """Columns of events, and which of them have no problem; the others' elements mean nothing."""
-    key, key_sound = _hashes(events, "key")
-    visitor, visitor_sound = _hashes(events, "visitor")
-    received, received_sound = _times(events, "received_at_ms", _MAX_RECEIVED_MS)
-    occurred, occurred_sound = _times(events, "occurred_at_ms", _MAX_TIME_MS)
-    sent, sent_sound = _times(events, "sent_at_ms", _MAX_TIME_MS)
-    texts = {name: column.encode(list(_each(events, name))) for name, column in words.items()}
+    fields = _transposed(events)
+    key, key_sound = _hashes(fields["key"])
+    visitor, visitor_sound = _hashes(fields["visitor"])
+    received, received_sound = _times(fields["received_at_ms"], _MAX_RECEIVED_MS)
+    occurred, occurred_sound = _times(fields["occurred_at_ms"], _MAX_TIME_MS)
+    sent, sent_sound = _times(fields["sent_at_ms"], _MAX_TIME_MS)
+    texts = {name: column.encode(fields[name]) for name, column in words.items()}
     columns = Columns(
-        event_ids=list(_each(events, "event_id")),
+        event_ids=fields["event_id"],
         rows=rows,
         offsets=_array(batch.offsets)[rows],
         key=key,
@@ -123,9 +124,9 @@ def _columns_of(
         received_ms=received,
         occurred_ms=occurred,
         sent_ms=sent,
-        sampling=np.fromiter(_each(events, "sampling"), dtype=np.float32, count=len(events)),
-        automated=np.fromiter(_each(events, "automated"), dtype=np.bool_, count=len(events)),
-        opted_out=np.fromiter(_each(events, "opted_out"), dtype=np.bool_, count=len(events)),
+        sampling=np.array(fields["sampling"], dtype=np.float32),
+        automated=np.array(fields["automated"], dtype=np.bool_),
+        opted_out=np.array(fields["opted_out"], dtype=np.bool_),
         imported=_equals(texts["origin"], "import"),
         texts=texts,
     )
@@ -138,8 +139,18 @@ def _array(offsets: Sequence[int]) -> I64:
     return np.array(offsets, dtype=np.int64)
 
 
-def _each(events: list[CollectedClick], name: str) -> Iterable[Any]:
-    return map(attrgetter(name), events)
+def _transposed(events: list[CollectedClick]) -> dict[str, list[Any]]:
+    """Each field's values.
+
+    A few events at a time, while they are in the processor's cache: half the cost of one field after the other.
+    """
+    columns: dict[str, list[Any]] = {name: [] for name in CollectedClick.__struct_fields__}
+    extend = [column.extend for column in columns.values()]
+    for start in range(0, len(events), _TOGETHER):
+        some = map(msgspec.structs.astuple, events[start : start + _TOGETHER])
+        for take, values in zip(extend, zip(*some, strict=True), strict=True):
+            take(values)
+    return columns
 
 
 def _equals(column: Coded, text: str) -> Bools:
@@ -147,9 +158,8 @@ def _equals(column: Coded, text: str) -> Bools:
     return np.array([other == text for other in used], dtype=np.bool_)[position]
 
 
-def _hashes(events: list[CollectedClick], name: str) -> tuple[U64, Bools]:
+def _hashes(texts: list[str]) -> tuple[U64, Bools]:
     """The numbers that texts of 16 hex digits stand for, and which of the texts are such."""
-    texts = list(_each(events, name))
     lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
     sound = lengths == _HEX_CHARS
     if not sound.all():
@@ -162,12 +172,12 @@ def _hashes(events: list[CollectedClick], name: str) -> tuple[U64, Bools]:
     return np.ascontiguousarray(pairs).view(">u8").reshape(-1).astype(np.uint64), sound
 
 
-def _times(events: list[CollectedClick], name: str, end: int) -> tuple[I64, Bools]:
+def _times(given: list[int | None], end: int) -> tuple[I64, Bools]:
     """Epoch milliseconds, -1 where there is none, and which of them are times before an end, or absent."""
     try:
-        times = np.fromiter(_each(events, name), dtype=np.int64, count=len(events))
+        times = np.array(given, dtype=np.int64)
     except (TypeError, OverflowError):
-        return _some_times(list(_each(events, name)), end)
+        return _some_times(given, end)
     return times, (times >= 0) & (times < end)
 
 

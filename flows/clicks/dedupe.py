@@ -9,9 +9,9 @@ import numpy as np
 from flows.clicks.batch import I64, U64, Bools
 from flows.clicks.columns import Columns
 from flows.clicks.hashing import mix
-from flows.clicks.pages import HOUR_MS
 from flows.clicks.refires import rank_within
 from flows.clicks.stored import StoredFacts
+from flows.clicks.visit_page import HOUR_MS
 
 _FAR_MS: Final = 8 * 24 * HOUR_MS
 _FAR_HOURS: Final = 64

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from flows.clicks.batch import I32, I64
+from flows.clicks.growing import Growing
 from flows.clicks.hashing import number
 from flows.clicks.words import ENTRY_BYTES, Coded, Words, weight
 from marketplace.enrichments import ENRICHMENTS
@@ -48,7 +49,8 @@ class Parts:
         self._age = self._words.age
         self._codes: dict[Hashable, int] = {}
         self._parts: list[Any] = []
-        self._of_texts: I32 = np.empty(0, dtype=np.int32)
+        self._of_texts = Growing(np.int32)
+        self._parts_nbytes = 0
 
     @property
     def stale(self) -> bool:
@@ -63,7 +65,7 @@ class Parts:
     @property
     def nbytes(self) -> int:
         """Bytes held beside the texts, about."""
-        return self._of_texts.nbytes + ENTRY_BYTES * len(self._parts)
+        return self._of_texts.nbytes + self._parts_nbytes
 
     def encode(self, texts: I32) -> I32:
         """From codes of texts to codes of their parts."""
@@ -71,14 +73,14 @@ class Parts:
             return texts
         known = len(self._of_texts)
         if known < len(self._words.texts):
-            new = [self._code(self._part(text)) for text in self._words.texts[known:]]
-            self._of_texts = np.concatenate((self._of_texts, np.array(new, dtype=np.int32)))
-        return self._of_texts[texts]
+            self._of_texts.extend([self._code(self._part(text)) for text in self._words.texts[known:]])
+        return self._of_texts.at(texts)
 
     def _code(self, part: Hashable) -> int:
         code = self._codes.setdefault(part, len(self._parts))
         if code == len(self._parts):
             self._parts.append(part)
+            self._parts_nbytes += weight(part)
         return code
 
 

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -28,6 +29,7 @@ from flows.clicks.batch import RawBatch
 from flows.clicks.begin import check_same_log
 from flows.clicks.directory import KnownStores
 from flows.clicks.machine import Machine
+from flows.clicks.memory import Memory, default_bytes, divide
 from flows.clicks.page_store import ClickHousePages, read_fences
 from flows.clicks.patience import Patience
 from flows.clicks.project import Projector
@@ -45,11 +47,31 @@ GROUP: Final = "flows.clicks"
 _PAUSE_SECONDS: Final = 0.5
 
 
+@dataclass(frozen=True)
+class Shares:
+    """What the flow's processes divide among them.
+
+    Attributes:
+        processes: How many there are.
+        memory_bytes: What each may remember in; 0 for its part of a third of what there is.
+    """
+
+    processes: int = 1
+    memory_bytes: int = 0
+
+    def memory(self, partitions: int) -> Memory:
+        """How one of them divides its memory, when the topic has so many partitions."""
+        mine = -(-partitions // self.processes)
+        return divide(self.memory_bytes or default_bytes(self.processes), mine)
+
+
 class Worker:
     """What one worker thread of the flow owns."""
 
-    def __init__(self, settings: Settings, generation: int, stop: Stop, progress: Callable[[], None]) -> None:
-        self._stop, self._progress = stop, progress
+    def __init__(
+        self, settings: Settings, generation: int, stop: Stop, progress: Callable[[], None], memory: Memory
+    ) -> None:
+        self._stop, self._progress, self._page_bytes = stop, progress, memory.page_bytes
         mongo = connect(settings.urls.mongo)
         # A batch that meets many hours asks hundreds of questions: each answer is progress.
         clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, on_answer=progress)
@@ -65,7 +87,9 @@ class Worker:
         self._stores = KnownStores(MongoStores(mongo, settings.database), patience)
         self._places = GeoIP(Path(settings.geoip_file)) if settings.geoip_file else GeoIP()
         agents = UserAgents()
-        self._vocabulary = Vocabulary(lambda: Lookups(self._places.snapshot(), agents), CrawlerList())
+        self._vocabulary = Vocabulary(
+            lambda: Lookups(self._places.snapshot(), agents), CrawlerList(), memory.vocabulary_bytes
+        )
         self._machines: dict[int, Machine] = {}
 
     def step(self, batch: RawBatch) -> BatchResult:
@@ -90,13 +114,23 @@ class Worker:
 
     def _machine(self, partition: int) -> Machine:
         self._machines[partition] = Machine(
-            partition, self._pages, self._stores, self._vocabulary, self.fences.get(partition, {})
+            partition,
+            self._pages,
+            self._stores,
+            self._vocabulary,
+            self.fences.get(partition, {}),
+            self._page_bytes,
         )
         return self._machines[partition]
 
 
 def build(
-    settings: Settings, generation: int, pace: Pace, stop: Stop, progress: Callable[[], None] = lambda: None
+    settings: Settings,
+    generation: int,
+    pace: Pace,
+    stop: Stop,
+    progress: Callable[[], None] = lambda: None,
+    shares: Shares | None = None,
 ) -> Dataflow:
     """The dataflow.
 
@@ -106,6 +140,7 @@ def build(
         pace: How batches are cut.
         stop: Asked before each batch.
         progress: Called at each epoch.
+        shares: What this process has a share of; by default it is alone.
 
     Raises:
         Unavailable: Kafka or ClickHouse does not answer.
@@ -117,7 +152,7 @@ def build(
         # The engine's threads are not Python's own: they lose what is thread-local when they let go of the interpreter.
         thread = threading.get_native_id()
         if thread not in workers:
-            workers[thread] = Worker(settings, generation, stop, progress)
+            workers[thread] = Worker(settings, generation, stop, progress, memory)
         return workers[thread]
 
     def hub() -> Hub:
@@ -126,10 +161,12 @@ def build(
 
     def epoch_ends() -> None:
         progress()
-        # The sink is not called in an epoch without records, and what Mongo missed must not wait for the next click.
-        worker().writer.tend()
+        # The sink is not called in an epoch without records, and what Mongo missed must wait neither for the next click
+        # nor, when this process is asked to leave, for the next start.
+        worker().writer.tend(at_once=stop.asked())
 
     partitions = _partitions(settings)
+    memory = (shares or Shares()).memory(len(partitions))
 
     flow = Dataflow("clicks")
     batches = op.input("read_collected", flow, ClickSource(partitions, hub, stop, epoch_ends))

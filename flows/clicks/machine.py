@@ -23,9 +23,10 @@ from flows.clicks.deltas import rollup
 from flows.clicks.facts import Details, Facts, outcome_code
 from flows.clicks.hashing import mix
 from flows.clicks.held import Sessions
-from flows.clicks.pages import HOUR_MS, MINUTE_MS, Pages, PageStore
+from flows.clicks.pages import Pages, PageStore
 from flows.clicks.refires import find_refires, rank_within
 from flows.clicks.stored import StoredSessions
+from flows.clicks.visit_page import HOUR_MS, MINUTE_MS
 from flows.clicks.vocabulary import Vocabulary
 from flows.clicks.words import Coded
 from marketplace import bots
@@ -34,8 +35,7 @@ from marketplace.rollups import QUARTER_MS, local_day
 from marketplace.stores import Store
 
 DEFAULT_PAGE_BYTES: Final = 64 << 20
-"""Pages and open sessions of one partition: about a million events. Eight partitions on one worker hold half a gigabyte
-at most."""
+"""Pages and open sessions of one partition: about a million events. The flow gives what there is; see ``memory``."""
 _MAX_DAYS: Final = 20_000
 
 _LATE, _BLOCKED, _DUPLICATE, _REFIRE, _BOT, _COUNTED = map(
@@ -158,8 +158,9 @@ class Machine:
         return facts
 
     def _forget(self) -> None:
-        if self._pages.evict(self._sessions.nbytes):
+        if self._pages.evict(lambda: self._sessions.nbytes + self._vocabulary.held_for(self._sessions)):
             self._sessions.keep(self._pages.visit_hours(), HOUR_MS)
+            self._vocabulary.let_go()
         self._vocabulary.trim()
 
     def _decode(self, batch: RawBatch) -> tuple[Columns, list[Reject]]:

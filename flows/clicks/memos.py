@@ -8,8 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from flows.clicks.batch import I32, I64, U8, U64, Bools
+from flows.clicks.batch import I32, U8, U64, Bools
 from flows.clicks.columns import Columns
+from flows.clicks.growing import Growing
 from flows.clicks.hashing import mix, number
 from flows.clicks.words import ENTRY_BYTES, Coded, Words
 from marketplace import bots
@@ -42,7 +43,7 @@ class Memos:
         self._blocked: dict[int, bool] = {}
         self._probes: dict[str, bool] = {}
         self._reasons: dict[tuple[str, ...], int] = {(): 0}
-        self._of_agent: I32 = np.empty(0, dtype=np.int32)
+        self._of_agent = Growing(np.int32)
 
     def _read_ages(self) -> list[int]:
         return [self._words[name].age for name in ("ip", "user_agent", "url")]
@@ -118,9 +119,8 @@ class Memos:
         known, texts = len(self._of_agent), self._words["user_agent"].texts
         if known < len(texts):
             found = [bots.user_agent_reasons(text, self._agents) for text in texts[known:]]
-            new: I64 = np.array([self._reasons.setdefault(reasons, len(self._reasons)) for reasons in found], np.int64)
-            self._of_agent = np.concatenate((self._of_agent, new.astype(np.int32)))
-        return self._of_agent[agents]
+            self._of_agent.extend([self._reasons.setdefault(reasons, len(self._reasons)) for reasons in found])
+        return self._of_agent.at(agents)
 
 
 def _in_networks(ip: str, networks: tuple[str, ...]) -> bool:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from connectors.clickhouse import ClickHouse
 from connectors.errors import Unavailable
 from flows.clicks.batch import I64, U8, U64
+from flows.clicks.hashing import distinct
 from flows.clicks.stored import FAMILY_COLUMNS, StoredFacts, StoredSessions
 from marketplace.outcomes import REFIRE
 from marketplace.tables import CLICKS, FENCED_TABLES, LEDGER, SESSION_DIMENSIONS, SESSIONS
@@ -69,44 +70,45 @@ class ClickHousePages:
         self._clicks = f"{clickhouse.database}.{CLICKS.name}"
         self._sessions = f"{clickhouse.database}.{SESSIONS.name}"
 
-    def dedupe_keys(self, partition: int, hours: list[int], before: int) -> dict[int, U64]:
+    def dedupe_keys(self, partition: int, hours: list[int], before: int, only: U64 | None = None) -> dict[int, U64]:
         """The dedupe keys of each hour."""
         table = self._clickhouse.arrow(
             f"SELECT dedupe_hour, dedupe_key FROM {self._clicks} WHERE source_partition = {{p:UInt16}} "
-            "AND dedupe_hour IN {hours:Array(UInt32)} AND source_offset < {before:UInt64}",
+            "AND dedupe_hour IN {hours:Array(UInt32)} AND source_offset < {before:UInt64}" + _among("dedupe_key", only),
             {"p": partition, "hours": hours, "before": before},
         )
         hour, key = _i64(table["dedupe_hour"]), _u64(table["dedupe_key"])
         return {wanted: key[hour == wanted] for wanted in hours}
 
-    def clicks(self, partition: int, hours: list[int], before: int) -> tuple[U64, I64]:
+    def clicks(self, partition: int, hours: list[int], before: int, only: U64 | None = None) -> tuple[U64, I64]:
         """Pair keys and times of events in these hours that are not re-fires."""
         table = self._clickhouse.arrow(
             f"SELECT pair_key, toUnixTimestamp64Milli(occurred_at) AS ms FROM {self._clicks} "
             f"WHERE source_partition = {{p:UInt16}} AND {_overlap('occurred_at', 'occurred_at', hours)} "
-            "AND outcome != {refire:String} AND source_offset < {before:UInt64}",
+            f"AND outcome != {{refire:String}} AND source_offset < {{before:UInt64}}{_among('pair_key', only)}",
             {"p": partition, "hours": hours, "before": before, "refire": REFIRE.name},
         )
         return _u64(table["pair_key"]), _i64(table["ms"])
 
-    def minutes(self, partition: int, hours: list[int], before: int) -> tuple[U64, I64, I64]:
+    def minutes(self, partition: int, hours: list[int], before: int, only: U64 | None = None) -> tuple[U64, I64, I64]:
         """Visitor, minute and number of events, in these hours."""
         table = self._clickhouse.arrow(
             f"SELECT visitor, intDiv(toUnixTimestamp64Milli(occurred_at), 60000) AS minute, count() AS events "
             f"FROM {self._clicks} WHERE source_partition = {{p:UInt16}} "
-            f"AND {_overlap('occurred_at', 'occurred_at', hours)} AND source_offset < {{before:UInt64}} "
-            "GROUP BY visitor, minute",
+            f"AND {_overlap('occurred_at', 'occurred_at', hours)} AND source_offset < {{before:UInt64}}"
+            f"{_among('visitor', only)} GROUP BY visitor, minute",
             {"p": partition, "hours": hours, "before": before},
         )
         return _u64(table["visitor"]), _i64(table["minute"]), _i64(table["events"])
 
-    def sessions(self, partition: int, hours: list[int]) -> StoredSessions:
+    def sessions(self, partition: int, hours: list[int], only: U64 | None = None) -> StoredSessions:
         """Sessions that overlap these hours, as they stand."""
         dimensions = ", ".join(SESSION_DIMENSIONS)
         table = self._clickhouse.arrow(
             "SELECT visitor, is_bot, store, toUnixTimestamp64Milli(started_at) AS start_ms, "
             f"toUnixTimestamp64Milli(ended_at) AS end_ms, clicks, {dimensions} FROM {self._sessions} "
-            f"WHERE source_partition = {{p:UInt16}} AND {_overlap('started_at', 'ended_at', hours)} "
+            f"WHERE source_partition = {{p:UInt16}} AND {_overlap('started_at', 'ended_at', hours)}"
+            f"{_among('visitor', only)} "
             f"GROUP BY visitor, is_bot, store, start_ms, end_ms, clicks, {dimensions} HAVING sum(sign) > 0",
             {"p": partition, "hours": hours},
         )
@@ -154,6 +156,11 @@ class ClickHousePages:
         )
         found = self._clickhouse.rows(query, {"p": partition})
         return int(found[0][0]) if found else -1
+
+
+def _among(column: str, only: U64 | None) -> str:
+    """A further condition: the column is one of these keys."""
+    return "" if only is None else f" AND {column} IN ({', '.join(map(str, distinct(only).tolist())) or 'NULL'})"
 
 
 def _spans(hours: list[int]) -> list[tuple[int, int]]:

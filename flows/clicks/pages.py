@@ -9,19 +9,18 @@ compared with its own hour, not with a window that has long gone. See docs/adr/0
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, TypeVar, cast
 
 import numpy as np
 
 from flows.clicks.batch import I64, U64, Bools
+from flows.clicks.budget import Budget
 from flows.clicks.hashing import distinct, mix
-from flows.clicks.runs import KeyCounts, KeyNumbers, KeySet
+from flows.clicks.runs import KeySet
 from flows.clicks.shelf import PAGE_BYTES, Shelf
 from flows.clicks.stored import StoredFacts, StoredSessions
+from flows.clicks.visit_page import HOUR_MS, MINUTE_MS, VisitPage, bucket_keys, by_hour, fill
 from marketplace.outcomes import REFIRE_WINDOW_MS
-
-HOUR_MS: Final = 3_600_000
-MINUTE_MS: Final = 60_000
 
 _FEW_HOURS: Final = 32
 MANY_HOURS: Final = 1024
@@ -34,20 +33,22 @@ _SMALL_BYTES: Final = 1 << 20
 class PageStore(Protocol):
     """Reads pages back. Answers that are given ``before`` hold rows of lower offsets and no others.
 
+    With ``only``, answers hold rows of these keys, pairs or visitors and no others.
+
     Raises (all methods):
         Unavailable: The store is away; the caller pauses and keeps its place.
     """
 
-    def dedupe_keys(self, partition: int, hours: list[int], before: int) -> dict[int, U64]:
+    def dedupe_keys(self, partition: int, hours: list[int], before: int, only: U64 | None = None) -> dict[int, U64]:
         """The dedupe keys of each hour."""
 
-    def clicks(self, partition: int, hours: list[int], before: int) -> tuple[U64, I64]:
+    def clicks(self, partition: int, hours: list[int], before: int, only: U64 | None = None) -> tuple[U64, I64]:
         """Pair keys and times (epoch ms) of events in these hours that are not re-fires."""
 
-    def minutes(self, partition: int, hours: list[int], before: int) -> tuple[U64, I64, I64]:
+    def minutes(self, partition: int, hours: list[int], before: int, only: U64 | None = None) -> tuple[U64, I64, I64]:
         """Visitor, minute (since 1970) and number of events, in these hours."""
 
-    def sessions(self, partition: int, hours: list[int]) -> StoredSessions:
+    def sessions(self, partition: int, hours: list[int], only: U64 | None = None) -> StoredSessions:
         """Sessions that overlap these hours, as they stand."""
 
     def verdicts(self, partition: int, first: int, last: int) -> StoredFacts:
@@ -57,37 +58,11 @@ class PageStore(Protocol):
         """The highest offset up to which every table holds everything; -1 for none."""
 
 
-class VisitPage:
-    """One hour of event time: counted clicks by (pair, two-second bucket), and events by (visitor, minute)."""
-
-    def __init__(self) -> None:
-        self.clicks = KeyNumbers()
-        self.minutes = KeyCounts()
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes held."""
-        return self.clicks.nbytes + self.minutes.nbytes
-
-
-def bucket_keys(pair: U64, when_ms: I64, step: int = 0) -> U64:
-    """Keys of a pair and the two-second bucket of a time, or of the bucket ``step`` beside it."""
-    return mix(pair, when_ms // REFIRE_WINDOW_MS + step)
-
-
-def by_hour(hours: I64) -> dict[int, I64]:
-    """Positions of the elements of each hour."""
-    if len(hours) and hours.max() - hours.min() <= _FEW_HOURS:
-        # The usual batch spans few hours, and need not be sorted for them.
-        return {hour: np.flatnonzero(hours == hour) for hour in distinct(hours).tolist()}
-    order = np.argsort(hours, kind="stable")
-    ordered = hours[order]
-    starts = np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1))
-    return dict(zip(ordered[starts].tolist(), np.split(order, starts[1:]), strict=False))
-
-
 class Pages:
     """The pages of one partition.
+
+    Pages that the last batch used stay longest: dropped, they would be read back for the next one. Where they alone are
+    too much, the largest hour is no longer held, and each batch reads what it can meet of it.
 
     Args:
         store: Where pages are read back from.
@@ -96,13 +71,14 @@ class Pages:
     """
 
     def __init__(self, store: PageStore, partition: int, max_bytes: int) -> None:
-        self._store, self._partition, self._max_bytes = store, partition, max_bytes
+        self._store, self._partition = store, partition
+        self._budget = Budget(max_bytes)
         self._dedupe = Shelf(KeySet)
         self._visits = Shelf(VisitPage)
         # Hours that found no room: of them only what the present batch can meet is held, and only for this batch.
         self._aside: dict[int, VisitPage] = {}
-        self._held = self._read = self._since_weighed = 0
-        self._cramped = False
+        self._read = 0
+        self._used: tuple[set[int], set[int]] = (set(), set())
 
     @property
     def nbytes(self) -> int:
@@ -118,28 +94,37 @@ class Pages:
         found = np.zeros(len(keys), dtype=np.bool_)
         positions = by_hour(hours)
         for below, lacking in self._dedupe.lacking(positions, before).items():
+            for hour in [hour for hour in lacking if self._budget.is_large("keys", hour)]:
+                lacking.remove(hour)
+                at = positions[hour]
+                stored = self._store.dedupe_keys(self._partition, [hour], below, only=keys[at])
+                found[at] = KeySet(stored[hour]).contains(keys[at])
             for portion in self._portions(lacking):
-                stored = self._store.dedupe_keys(self._partition, portion, below)
-                keeps = self._fits(sum(stored[hour].nbytes + PAGE_BYTES for hour in portion))
-                for hour in portion:
-                    if keeps:
-                        self._dedupe.complete(hour).add(stored[hour])
-                    else:
-                        at = positions[hour]
-                        found[at] = KeySet(stored[hour]).contains(keys[at])
+                self._read_keys(portion, below, keys, positions, found)
         for hour, at in positions.items():
             page = self._dedupe.get(hour)
             if page is not None:
                 found[at] |= page.contains(keys[at])
         return found
 
+    def _read_keys(self, hours: list[int], below: int, keys: U64, positions: dict[int, I64], found: Bools) -> None:
+        stored = self._store.dedupe_keys(self._partition, hours, below)
+        keeps = self._fits(sum(stored[hour].nbytes + PAGE_BYTES for hour in hours))
+        for hour in hours:
+            if keeps:
+                self._dedupe.complete(hour).add(stored[hour])
+            else:
+                at = positions[hour]
+                found[at] = KeySet(stored[hour]).contains(keys[at])
+                self._budget.found_large("keys", hour, stored[hour].nbytes)
+
     def remember_keys(self, keys: U64, hours: I64, first: int, last: int) -> None:
         """Add the keys of a batch's accepted events to their hours' pages."""
         positions = by_hour(hours)
-        # Weighing all pages takes longer than a small batch, so it is done when enough may have come together.
-        self._since_weighed += _EVENT_BYTES * len(keys) + PAGE_BYTES * len(positions)
+        self._budget.grow(_EVENT_BYTES * len(keys) + PAGE_BYTES * len(positions))
         for hour, at in positions.items():
             self._dedupe.touch(hour, first, last).add(keys[at])
+        self._used = (set(positions), self._used[1])
 
     def load_visits(
         self, pair: U64, visitor: U64, when: I64, before: int, adopt: Callable[[StoredSessions], None]
@@ -156,32 +141,53 @@ class Pages:
         self._aside = {}
         # Gaps and windows are shorter than an hour: what can touch these events lies in their hours or beside them.
         around = {hour + step for hour in distinct(when // HOUR_MS).tolist() for step in (-1, 0, 1)}
+        self._used = (self._used[0], around)
         for below, lacking in self._visits.lacking(around, before).items():
-            for portion in self._portions(lacking):
+            large = [hour for hour in lacking if self._budget.is_large("visits", hour)]
+            if large:
+                self._load_aside(large, below, pair, visitor, adopt)
+            for portion in self._portions([hour for hour in lacking if hour not in large]):
                 self._load(portion, below, pair, visitor, adopt)
 
     def _load(
         self, hours: list[int], below: int, pair: U64, visitor: U64, adopt: Callable[[StoredSessions], None]
     ) -> None:
         # Nothing is taken in before everything was read: a store that goes away half-way leaves no empty page behind.
-        pairs, moments = self._store.clicks(self._partition, hours, below)
-        visitors, minutes, events = self._store.minutes(self._partition, hours, below)
+        clicks = self._store.clicks(self._partition, hours, below)
+        minutes = self._store.minutes(self._partition, hours, below)
         sessions = self._store.sessions(self._partition, hours)
-        keeps = self._fits(16 * (len(pairs) + len(visitors)) + sessions.nbytes + PAGE_BYTES * len(hours))
-        if not keeps:
-            met, seen = np.isin(pairs, pair), np.isin(visitors, visitor)
-            pairs, moments = pairs[met], moments[met]
-            visitors, minutes, events = visitors[seen], minutes[seen], events[seen]
-            sessions = sessions.take(np.isin(sessions.visitor, visitor))
+        nbytes = 16 * (len(clicks[0]) + len(minutes[0])) + sessions.nbytes + PAGE_BYTES * len(hours)
+        if self._fits(nbytes):
+            if len(sessions):
+                adopt(sessions)
+            fill({hour: self._visits.complete(hour) for hour in hours}, clicks, minutes)
+            return
+        for hour, at in by_hour(clicks[1] // HOUR_MS).items():
+            self._budget.found_large("visits", hour, nbytes * len(at) // len(clicks[0]))
+        sessions = sessions.take(np.isin(sessions.visitor, visitor))
+        self._set_aside(hours, _only(clicks, pair), _only(minutes, visitor), sessions, adopt)
+
+    def _load_aside(
+        self, hours: list[int], below: int, pair: U64, visitor: U64, adopt: Callable[[StoredSessions], None]
+    ) -> None:
+        clicks = self._store.clicks(self._partition, hours, below, only=pair)
+        minutes = self._store.minutes(self._partition, hours, below, only=visitor)
+        sessions = self._store.sessions(self._partition, hours, only=visitor)
+        self._set_aside(hours, clicks, minutes, sessions, adopt)
+
+    def _set_aside(
+        self,
+        hours: list[int],
+        clicks: tuple[U64, I64],
+        minutes: tuple[U64, I64, I64],
+        sessions: StoredSessions,
+        adopt: Callable[[StoredSessions], None],
+    ) -> None:
         if len(sessions):
             adopt(sessions)
-        pages = {hour: self._visits.complete(hour) if keeps else VisitPage() for hour in hours}
-        for hour, at in by_hour(moments // HOUR_MS).items():
-            pages[hour].clicks.add(bucket_keys(pairs[at], moments[at]), moments[at])
-        for hour, at in by_hour(minutes * MINUTE_MS // HOUR_MS).items():
-            pages[hour].minutes.add(mix(visitors[at], minutes[at]), events[at])
-        if not keeps:
-            self._aside |= {hour: page for hour, page in pages.items() if page.nbytes}
+        pages = {hour: VisitPage() for hour in hours}
+        fill(pages, clicks, minutes)
+        self._aside |= {hour: page for hour, page in pages.items() if page.nbytes}
 
     def _pages_of(self, hour: int) -> Iterator[VisitPage]:
         for page in (self._visits.get(hour), self._aside.get(hour)):
@@ -221,24 +227,27 @@ class Pages:
             own = counted[at]
             self._visits.touch(hour, first, last).clicks.add(buckets[own], when[own])
 
-    def evict(self, beside: int) -> bool:
+    def evict(self, beside: Callable[[], int]) -> bool:
         """Drop the least recently used pages while too much is held; True if sessions may have lost their pages.
 
         Args:
             beside: Bytes of what is held for the same hours elsewhere; it shrinks with the pages.
         """
-        if self._since_weighed < self._max_bytes // 64 and not self._cramped:
+        budget = self._budget
+        if not budget.due:
             return False
-        held = self.nbytes
-        self._held, self._since_weighed = held + beside, 0
-        if self._held <= self._max_bytes and not self._cramped:
+        pages = self.nbytes
+        if not budget.count(pages + beside()):
             return False
-        applied = self._store.applied(self._partition)
-        share = min(1.0, self._max_bytes / 2 / max(1, self._held))
-        for shelf in (self._dedupe, self._visits):
-            shelf.drop(applied, shelf.nbytes - int(shelf.nbytes * share))
-        self._held += self.nbytes - held
-        self._cramped = False
+        applied, goal, left = self._store.applied(self._partition), budget.max_bytes // 2, budget.held
+        for keys, visits in (self._used, (set[int](), set[int]())):
+            share = min(1.0, goal / max(1, left))
+            self._dedupe.drop(applied, int(self._dedupe.nbytes * (1 - share)), keys)
+            self._visits.drop(applied, int(self._visits.nbytes * (1 - share)), visits)
+            left = int(budget.held * self.nbytes / max(1, pages))
+            if left <= budget.max_bytes:
+                break
+        budget.held, budget.cramped = left, False
         return True
 
     def _portions(self, hours: list[int]) -> Iterator[list[int]]:
@@ -251,8 +260,13 @@ class Pages:
 
     def _fits(self, nbytes: int) -> bool:
         self._read = nbytes
-        if self._held + nbytes > self._max_bytes:
-            self._cramped = True
-            return False
-        self._held += nbytes
-        return True
+        return self._budget.fits(nbytes)
+
+
+_Rows = TypeVar("_Rows", bound=tuple[Any, ...])
+
+
+def _only(rows: _Rows, keys: U64) -> _Rows:
+    """The rows whose first column is among some keys."""
+    met = np.isin(rows[0], keys)
+    return cast("_Rows", tuple(column[met] for column in rows))

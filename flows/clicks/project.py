@@ -42,7 +42,8 @@ MAX_DAYS_BEHIND: Final = 100_000
 
 _DAYS_AT_ONCE: Final = 500
 _REST_RATIO: Final = 4
-_LONGEST_REST_SECONDS: Final = 5.0
+_LONGEST_REST_SECONDS: Final = 60.0
+_REST_AFTER_ERROR_SECONDS: Final = 0.5
 _CHUNKS_AT_ONCE: Final = 20
 """So that an epoch with much to make up for ends within seconds."""
 
@@ -130,18 +131,29 @@ class Projector:
     def _records_ahead(self) -> int:
         return max(self._upto[partition] - first for partition, first in self._since.items())
 
-    def tend(self) -> None:
+    def tend(self, *, at_once: bool = False) -> None:
         """Bring days that are behind up to date, some seconds' worth of them; while Mongo is away, the tile's alone.
 
         A busy day's visitors take long to merge, and the flow waits for it. So it rests between two times, for as long
         as keeps this to a fifth of the flow's time.
 
+        Args:
+            at_once: Rested or not: there may be no later.
+
         Raises:
             Unavailable: ClickHouse is away.
         """
         began = self._monotonic()
-        if began < self._again_at:
+        if began < self._again_at and not at_once:
             return
+        self._again_at = began + _REST_AFTER_ERROR_SECONDS
+        self._bring_up(began)
+        ended = self._monotonic()
+        self._again_at = ended + min(_REST_RATIO * (ended - began), _LONGEST_REST_SECONDS)
+        if not self._behind:
+            self._since.clear()
+
+    def _bring_up(self, began: float) -> None:
         saves = self._mongo.may_ask(began)
         for _ in range(_CHUNKS_AT_ONCE):
             chunk = list(islice(chain(self._untold, self._behind if saves else ()), _DAYS_AT_ONCE))
@@ -153,10 +165,6 @@ class Projector:
             saves = saves and self._save(days)
             if saves:
                 self._behind.difference_update(chunk)
-        ended = self._monotonic()
-        self._again_at = ended + min(_REST_RATIO * (ended - began), _LONGEST_REST_SECONDS)
-        if not self._behind:
-            self._since.clear()
 
     def _save(self, days: list[DayStats]) -> bool:
         if not self._mongo.may_ask(self._monotonic()):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 import numpy as np
 import pyarrow as pa
@@ -48,8 +49,13 @@ def _strings(values: list[str]) -> pa.Array:
     return pa.array(values, pa.string())
 
 
-def _category(values: list[str]) -> pa.Array:
-    return pa.array(values, pa.string()).dictionary_encode()
+def _category(values: Iterable[str], position: I64 | None = None) -> pa.Array:
+    """A column of few different texts: those of the values, or the ones at some positions among them."""
+    index: dict[str, int] = {}
+    codes = np.array([index.setdefault(value, len(index)) for value in values], dtype=np.int32)
+    return pa.DictionaryArray.from_arrays(
+        pa.array(codes if position is None else codes[position]), pa.array(list(index), pa.string())
+    )
 
 
 def _moments(ms: I64) -> pa.Array:
@@ -59,14 +65,13 @@ def _moments(ms: I64) -> pa.Array:
 def _columns(family: Family, codes: I32, names: Container[str]) -> dict[str, pa.Array]:
     """The named ones of a family's columns."""
     used, position = number(codes, len(family.rows))
-    index = pa.array(position.astype(np.int32))
-    columns = {}
-    for at, name in enumerate(family.columns):
-        if name in names:
-            # Answers that differ can agree in one column (a browser in two versions): its dictionary has a text once.
-            texts = _category([family.rows[code][at] for code in used.tolist()])
-            columns[name] = pa.DictionaryArray.from_arrays(texts.indices.take(index), texts.dictionary)
-    return columns
+    answers = [family.rows[code] for code in used.tolist()]
+    # Answers that differ can agree in one column (a browser in two versions): its dictionary has a text once.
+    return {
+        name: _category(map(itemgetter(at), answers), position)
+        for at, name in enumerate(family.columns)
+        if name in names
+    }
 
 
 def _constant(text: str, count: int) -> pa.Array:

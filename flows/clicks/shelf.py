@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final, Generic, Protocol, TypeVar
 
 PAGE_BYTES: Final = 600
@@ -76,9 +76,9 @@ class Shelf(Generic[_Page]):
         self._touched[hour] = last
         return self._at(hour)
 
-    def drop(self, applied: int, excess: int) -> None:
-        """Drop pages until ``excess`` bytes are free, but none that could not be read back."""
-        for hour in list(self._pages):
+    def drop(self, applied: int, excess: int, spared: Collection[int] = ()) -> None:
+        """Drop pages until ``excess`` bytes are free, but none that is spared or could not be read back."""
+        for hour in [hour for hour in self._pages if hour not in spared]:
             if excess <= 0:
                 break
             if self._touched.get(hour, -1) <= applied:

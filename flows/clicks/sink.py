@@ -136,10 +136,10 @@ class Writer:
             self._write(results)
             self._patiently(lambda: self._projector.refresh(results))
 
-    def tend(self) -> None:
+    def tend(self, *, at_once: bool = False) -> None:
         """Between batches: bring up to date what the read models are behind with, if that can be done now."""
         with suppress(Unavailable):
-            self._projector.tend()
+            self._projector.tend(at_once=at_once)
 
     def _write(self, results: Sequence[BatchResult]) -> None:
         dead = [dead_letter(reject) for result in results for reject in result.rejects]

@@ -22,12 +22,17 @@ from marketplace.stores import Store
 DEFAULT_BYTES: Final = 256 << 20
 """Half of it for distinct texts and half for the answers that sessions hold: some 200,000 links with all that is known
 of each."""
+_WORTH_BYTES: Final = 4 << 20
+"""Fewer bytes of answers are not looked through out of turn."""
 _MOST_WORDS: Final = 1 << 20
 """Codes of three fields share an integer; a batch adds no more than its records."""
 
 
 class EntryCodes(Protocol):
     """Something that keeps family codes from one batch to another."""
+
+    def __len__(self) -> int:
+        """How many rows of codes it keeps."""
 
     @property
     def entry_codes(self) -> I32:
@@ -67,6 +72,17 @@ class Vocabulary:
     def hold(self, holder: EntryCodes) -> None:
         """From now on, answers whose codes something keeps stay."""
         self._holders.append(holder)
+
+    def held_for(self, holder: EntryCodes) -> int:
+        """Bytes of the answers that stay for a holder, by its share of all rows that are kept."""
+        answers = sum(family.nbytes for family in self.families)
+        return answers * len(holder) // max(1, sum(map(len, self._holders)))
+
+    def let_go(self) -> None:
+        """Forget answers that nothing holds any more; called when a holder has dropped many."""
+        for at, family in enumerate(self.families):
+            if family.nbytes > _WORTH_BYTES:
+                self._compact(at, family)
 
     def renew(self) -> None:
         """Take this moment's lookups; called once for a batch."""

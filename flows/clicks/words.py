@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from flows.clicks.batch import I32, I64, U64, Bools
+from flows.clicks.growing import Growing
 from flows.clicks.hashing import hash_text, number
 
 FIELDS: Final = (
@@ -31,9 +32,14 @@ ENTRY_BYTES: Final = 200
 """A dictionary's entry with the objects around its texts, about."""
 
 
-def weight(texts: Sequence[str]) -> int:
-    """Bytes that an entry with these texts takes, about."""
-    return ENTRY_BYTES + sum(map(sys.getsizeof, texts))
+def weight(value: object) -> int:
+    """Bytes that an entry with this text, or with a tuple of texts and tuples, takes, about."""
+    return ENTRY_BYTES + _size(value)
+
+
+def _size(value: object) -> int:
+    own = sys.getsizeof(value)
+    return own + sum(map(_size, value)) if isinstance(value, tuple) else own
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,7 @@ class Words:
     def __init__(self) -> None:
         self.age = 0
         self._codes = _Codes()
-        self._hashes: U64 = np.empty(0, dtype=np.uint64)
+        self._hashes = Growing(np.uint64)
 
     @property
     def texts(self) -> list[str]:
@@ -121,15 +127,14 @@ class Words:
         """A 64-bit hash of each code's text, the same in every process."""
         known = len(self._hashes)
         if known < len(self.texts):
-            new = np.array([hash_text(text) for text in self.texts[known:]], dtype=np.uint64)
-            self._hashes = np.concatenate((self._hashes, new))
-        return self._hashes[codes]
+            self._hashes.extend([hash_text(text) for text in self.texts[known:]])
+        return self._hashes.at(codes)
 
     def forget(self) -> None:
         """Start over."""
         self.age += 1
         self._codes = _Codes()
-        self._hashes = np.empty(0, dtype=np.uint64)
+        self._hashes = Growing(np.uint64)
 
 
 def make_words() -> dict[str, Words]:

@@ -44,6 +44,9 @@ def run_flow(
     name: Annotated[str, typer.Argument(help="The flow, e.g. clicks.")],
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; at most one per partition is useful.")] = 1,
     round_seconds: Annotated[float, typer.Option(min=0.05, max=60, help="How often results are written.")] = 0.4,
+    memory_mb: Annotated[
+        int, typer.Option(min=0, help="Memory for what it remembers; 0 for a third of what there is.")
+    ] = 0,
 ) -> None:
     """Run a flow until Ctrl-C; its processes are restarted when they fail."""
     if name not in FLOWS:
@@ -67,7 +70,8 @@ def run_flow(
     signal.signal(signal.SIGINT, ask)
     signal.signal(signal.SIGTERM, ask)
     console.print(f"flow {name} on {workers} worker{'s' if workers > 1 else ''}; Ctrl-C ends it", highlight=False)
-    FlowRunner(settings, FlowOptions(workers=workers, round_seconds=round_seconds)).run(stop.is_set)
+    options = FlowOptions(workers=workers, round_seconds=round_seconds, memory_mb=memory_mb)
+    FlowRunner(settings, options).run(stop.is_set)
     console.print("stopped after a whole epoch; nothing is half-written", highlight=False)
 
 

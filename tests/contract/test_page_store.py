@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from flows.clicks.machine import Machine
@@ -119,6 +120,29 @@ def test_as_many_hours_as_are_asked_for_at_once_make_a_query_that_is_taken(table
     assert len(tables.pages.clicks(0, hours, 100)[0]) == 2
     assert len(tables.pages.sessions(0, hours)) == 2
     assert len(tables.pages.dedupe_keys(0, hours, 100)[HOUR]) == 3
+
+
+def test_what_is_asked_for_by_key_comes_alone(tables: Tables) -> None:
+    send(tables, some_log())
+    pages, hours = tables.pages, [HOUR, HOUR + 1, HOUR + 2]
+    (key,) = pages.dedupe_keys(0, [HOUR + 1], 100)[HOUR + 1][:1].tolist()
+    pair, bob = int(pages.clicks(0, hours, 100)[0][0]), int(visitor_of("alpha", 2), 16)
+    nobody = np.arange(5, dtype=np.uint64)
+    only = {name: np.array([value], dtype=np.uint64) for name, value in (("key", key), ("pair", pair), ("bob", bob))}
+    keys = pages.dedupe_keys(0, hours, 100, only=only["key"])
+    assert {hour: found.tolist() for hour, found in keys.items()} == {HOUR: [], HOUR + 1: [key], HOUR + 2: []}
+    assert set(pages.clicks(0, hours, 100, only=only["pair"])[0].tolist()) == {pair}
+    assert set(pages.minutes(0, hours, 100, only=only["bob"])[0].tolist()) == {bob}
+    assert set(pages.sessions(0, hours, only=only["bob"]).visitor.tolist()) == {bob}
+    assert [len(pages.clicks(0, hours, 100, only=nobody)[0]), len(pages.sessions(0, hours, only=nobody))] == [0, 0]
+    assert len(pages.clicks(0, hours, 100, only=nobody[:0])[0]) == 0
+
+
+def test_as_many_keys_as_a_batch_can_hold_make_a_query_that_is_taken(tables: Tables) -> None:
+    send(tables, some_log())
+    pairs, _ = tables.pages.clicks(0, [HOUR], 100)
+    many = np.concatenate((np.arange(1 << 63, (1 << 63) + 60_000, dtype=np.uint64), pairs))
+    assert sorted(tables.pages.clicks(0, [HOUR], 100, only=many)[0].tolist()) == sorted(pairs.tolist())
 
 
 def test_partitions_do_not_see_each_other(tables: Tables) -> None:

@@ -128,3 +128,34 @@ def test_the_projector_rests_between_two_readings_so_that_counting_goes_on(
         projector.tend()
     assert asked[1] - asked[0] >= 5.0
     watched.close()
+
+
+def test_what_rests_is_brought_up_to_date_at_once_before_the_flow_leaves(
+    rollups: ClickHouse, nobody: MongoClient[dict[str, Any]]
+) -> None:
+    asked = list[str]()
+    watched = ClickHouse(rollups.url, rollups.database, on_answer=lambda: asked.append("answer"))
+    stats, tile = StoreStats(nobody, "any"), LiveTile("redis://127.0.0.1:1/0")
+    projector = Projector(watched, stats, tile, lambda: datetime.now(UTC), Patience(), Clock())
+    projector.refresh([result(0, 9)])
+    projector.refresh([result(10, 19)])
+    assert len(asked) == 1
+    projector.tend(at_once=True)
+    assert len(asked) == 2
+    watched.close()
+
+
+def test_clickhouse_away_is_not_asked_in_each_epoch(nobody: MongoClient[dict[str, Any]]) -> None:
+    present = [0.0]
+    away = ClickHouse("http://127.0.0.1:1", "any")
+    stats, tile = StoreStats(nobody, "any"), LiveTile("redis://127.0.0.1:1/0")
+    projector = Projector(away, stats, tile, lambda: datetime.now(UTC), Patience(), lambda: present[0])
+    failures = 0
+    with pytest.raises(Unavailable):
+        projector.refresh([result(0, 9)])
+    for present[0] in (0.1, 0.2, 0.3, 0.4, 0.6):
+        try:
+            projector.tend()
+        except Unavailable:
+            failures += 1
+    assert failures == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flows.clicks.dedupe import filed_under
-from flows.clicks.pages import HOUR_MS
+from flows.clicks.visit_page import HOUR_MS
 from tests.clicks_kit import event, ms, read_values
 
 NOW = ms("2025-03-12T10:20:00")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from connectors.errors import Unavailable
+from flows.clicks.batch import U64
 from flows.clicks.machine import Machine
 from flows.clicks.stored import StoredSessions
 from marketplace.bots import RATE_LIMIT_PER_MINUTE
@@ -216,10 +217,10 @@ class AwayPages(MemoryPages):
 
     away = False
 
-    def sessions(self, partition: int, hours: list[int]) -> StoredSessions:
+    def sessions(self, partition: int, hours: list[int], only: U64 | None = None) -> StoredSessions:
         if self.away:
             raise Unavailable("away")
-        return super().sessions(partition, hours)
+        return super().sessions(partition, hours, only)
 
 
 def test_a_step_that_failed_half_way_is_taken_again_as_if_nothing_had_been() -> None:

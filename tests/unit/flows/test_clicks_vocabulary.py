@@ -23,6 +23,9 @@ class Holder:
     def __init__(self, codes: I32) -> None:
         self.entry_codes = codes.copy()
 
+    def __len__(self) -> int:
+        return len(self.entry_codes)
+
     def recode(self, family: int, codes: I32) -> None:
         self.entry_codes[:, family] = codes
 

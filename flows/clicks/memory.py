@@ -1,0 +1,63 @@
+"""How much memory the flow may remember in."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+LEAST_BYTES: Final = 128 << 20
+"""For one process: less would be read back all the time."""
+
+_SHARE: Final = 3
+"""One part of so many is for memories; a process needs some for itself, and the machine for others."""
+
+_VOCABULARY_SHARE: Final = 4
+_VOCABULARY_BYTES: Final = 256 << 20
+
+_LIMITS: Final = ("memory.max", "memory/memory.limit_in_bytes")
+"""Where the kernel tells a container's bound: control groups version 2, and 1."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """How a process divides its memory.
+
+    Attributes:
+        page_bytes: For the past of one partition.
+        vocabulary_bytes: For distinct values, of all partitions together.
+    """
+
+    page_bytes: int
+    vocabulary_bytes: int
+
+
+def divide(process_bytes: int, partitions: int) -> Memory:
+    """What a process with so many partitions does with its memory."""
+    vocabulary = min(_VOCABULARY_BYTES, process_bytes // _VOCABULARY_SHARE)
+    return Memory((process_bytes - vocabulary) // max(1, partitions), vocabulary)
+
+
+def default_bytes(processes: int, there: int | None = None) -> int:
+    """What each of some processes may remember in when nobody says: together a third of what there is.
+
+    Args:
+        processes: On this machine or in this container.
+        there: Bytes of memory that they share; by default what the machine has, or the container's bound.
+    """
+    there = available_bytes() if there is None else there
+    return max(LEAST_BYTES, there // _SHARE // processes)
+
+
+def available_bytes(groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes of memory of this machine, or of this container where it is bound to fewer."""
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for name in _LIMITS:
+        try:
+            text = (groups / name).read_text().strip()
+        except OSError:
+            continue
+        if text.isdecimal():
+            found.append(int(text))
+    return min(found)
