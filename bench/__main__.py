@@ -30,7 +30,7 @@ def main() -> int:
     for environment in {CONTENDERS[name].environment for name in names} - {""}:
         python_of(environment)
     began = time.monotonic()
-    with open_stand(corpus, names) as stand:
+    with open_stand(corpus) as stand:
         say(f"{corpus.clicks:,} records are in the topic ({time.monotonic() - began:.0f} s)")
         asked = time.monotonic()
         gate = Gate(stand, names)

@@ -26,14 +26,12 @@ class Contender:
     Attributes:
         entry: Module and function.
         kind: A rung is a part of the product, a limit does less than the job, a rival does all of it.
-        most: The most records that it is given, the first ones of the topic; None for all.
         compares: What the oracle must agree with: every number, the counts of events and visitors, or nothing.
         environment: The name of an environment of its own under ``bench/``; empty for the product's.
     """
 
     entry: str
     kind: Literal["rung", "product", "limit", "rival"]
-    most: int | None = None
     compares: Literal["", "counts", "all"] = "all"
     environment: str = ""
 
@@ -47,10 +45,8 @@ CONTENDERS: Final = {
     "flow2": Contender("bench.contenders.workers:run", "product"),
     "sql": Contender("bench.contenders.sql:run", "limit", compares="counts"),
     "loop": Contender("bench.contenders.loop:run", "rival"),
-    # An event costs these two more, not less, when more came before (four times as many records: a fifth to a quarter
-    # more for each), so a share is to their advantage; two million would take them half an hour in three rounds.
-    "items": Contender("bench.contenders.items:run", "rival", most=300_000),
-    "quix": Contender("bench.contenders.quix:run", "rival", most=100_000, environment="quix"),
+    "items": Contender("bench.contenders.items:run", "rival"),
+    "quix": Contender("bench.contenders.quix:run", "rival", environment="quix"),
 }
 
 PARTS: Final = {"worker": "bench.contenders.workers:work", "facts": "bench.contenders.facts:run"}
@@ -81,9 +77,9 @@ class Task:
         return sum(self.ends.values())
 
 
-def ends(bootstrap: str, topic: str = CLICKS_COLLECTED.name) -> dict[int, int]:
-    """Where each partition of a topic ends."""
-    reader = PartitionReader(bootstrap, topic, "bench.ends")
+def ends(bootstrap: str) -> dict[int, int]:
+    """Where each partition of the topic ends."""
+    reader = PartitionReader(bootstrap, CLICKS_COLLECTED.name, "bench.ends")
     found = {partition: reader.range_of(partition)[1] for partition in reader.partitions()}
     reader.close()
     return found
@@ -98,10 +94,10 @@ def report(task: Task) -> None:
 def main() -> None:
     """Run it."""
     name, options = sys.argv[1], json.loads(sys.argv[2])
-    settings, topic = Settings.load(os.environ), options.get("topic", CLICKS_COLLECTED.name)
+    settings, topic = Settings.load(os.environ), CLICKS_COLLECTED.name
     entry = PARTS[name] if name in PARTS else CONTENDERS[name].entry
     module, _, function = entry.partition(":")
-    task = Task(settings, topic, ends(settings.urls.kafka, topic), Meter(options.get("parts")), options)
+    task = Task(settings, topic, ends(settings.urls.kafka), Meter(options.get("parts")), options)
     run: Callable[[Task], None] = getattr(import_module(module), function)
     run(task)
     report(task)

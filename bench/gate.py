@@ -16,9 +16,11 @@ from connectors.analytics import Analytics, ReportRow
 from connectors.clickhouse import ClickHouse
 from connectors.errors import Unavailable
 from connectors.kafka.reader import PartitionReader
+from flows.clicks.structure import structure_of
 from marketplace.settings import Settings
 from marketplace.stores import Store
-from marketplace.tables import LEDGER, ROLLUPS, VISITOR_STATE
+from marketplace.tables import CLICKS, LEDGER, ROLLUPS, SESSIONS, VISITOR_STATE
+from marketplace.topics import CLICKS_COLLECTED
 from ops.demo.verify import Agreement, ask_oracle, compare_ledger, compare_rollups, read_reports
 from ops.oracle import Expected, LogRecord, Numbers, RollupKey
 
@@ -31,11 +33,12 @@ _KEY: Final = "store, grain, dimension, bucket, value, is_bot"
 
 
 class Gate:
-    """The oracle's answers, one for each topic that a contender is checked on; two minutes for a million records.
+    """The oracle's answers; two minutes for a million records.
 
-    The first run on a topic that agrees is compared number by number, by the reports that sellers see. Its tables are
-    kept: of a later run ClickHouse is asked whether they hold the same, merged, row by row, which takes seconds instead
-    of a minute; if they do not, that run is compared number by number too.
+    The first run that agrees is compared number by number, by the reports that sellers see. Its tables are kept: of a
+    later run ClickHouse is asked whether they hold the same, merged, row by row, which takes seconds instead of a
+    minute; if they do not, that run is compared number by number too. Of the product's own runs every fact and every
+    session must be the same besides; rivals do not write all that is in these.
 
     Args:
         stand: Where the corpus is.
@@ -45,34 +48,33 @@ class Gate:
     def __init__(self, stand: Stand, names: Iterable[str]) -> None:
         self._stand, self._stores = stand, stand.corpus.stores()
         self._settings = Settings(stand.urls, PurePosixPath(stand.folder))
-        self._agreed: dict[str, Ran] = {}
-        topics = {stand.topic_of(name) for name in names if CONTENDERS[name].compares}
-        # In processes of their own, which give the memory back: the oracle holds every fact.
-        with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
-            asked = {topic: pool.submit(_ask, self._settings, topic, self._stores) for topic in sorted(topics)}
-            self._expected = {topic: answer.result() for topic, answer in asked.items()}
+        self._agreed: Ran | None = None
+        if any(CONTENDERS[name].compares for name in names):
+            # In a process of its own, which gives the memory back: the oracle holds every fact.
+            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+                self._expected = pool.submit(_ask, self._settings, self._stores).result()
 
     def judge(self, run: Ran) -> tuple[Ran, Agreement]:
         """Compare what the contender counts with its tables, which are gone or kept afterwards."""
-        topic, compares = self._stand.topic_of(run.name), CONTENDERS[run.name].compares
-        agreement = Agreement()
+        compares, agreement, model = CONTENDERS[run.name].compares, Agreement(), self._agreed
         if compares:
-            model = self._agreed.get(topic)
             if model is not None and self._is_same(run, model):
-                expected = self._expected[topic].rollups
-                agreement.compared = model.compared if compares == "all" else len(_COUNTED) * len(expected)
+                numbers = len(_COUNTED) * len(self._expected.rollups)
+                agreement.compared = model.compared if compares == "all" else numbers
             else:
                 agreement = self._compare(run)
+            if model is not None and _is_ours(run) and _is_ours(model):
+                self._compare_facts(agreement, run, model)
         judged = replace(run, compared=agreement.compared, differ=len(agreement.differences))
-        if compares == "all" and topic not in self._agreed and not agreement.differences:
-            self._agreed[topic] = judged
+        if compares == "all" and self._agreed is None and not agreement.differences:
+            self._agreed = judged
         else:
             self._stand.drop(run)
         return judged, agreement
 
     def _compare(self, run: Ran) -> Agreement:
         """Every number of every report, and the ledger."""
-        expected, stores = self._expected[self._stand.topic_of(run.name)], list(self._stores.values())
+        expected, stores = self._expected, list(self._stores.values())
         clickhouse = ClickHouse(self._settings.urls.clickhouse, run.database)
         analytics, agreement = Analytics(clickhouse), Agreement()
         found = read_reports(analytics, stores)
@@ -92,15 +94,26 @@ class Gate:
             f"SELECT {_KEY}, {_COUNTS if counts_only else _ALL}, {visitors} FROM {{}}.{ROLLUPS.name} GROUP BY {_KEY}"
         )
         ledger = f"SELECT store, hour, kind, name, sum(events) FROM {{}}.{LEDGER.name} GROUP BY store, hour, kind, name"
+        return all(self._same(query, run, model) for query in ([rollups] if counts_only else [rollups, ledger]))
+
+    def _compare_facts(self, agreement: Agreement, run: Ran, model: Ran) -> None:
+        """Facts wholly, and sessions but for the batch that wrote them."""
+        standing = ", ".join(name for name, _ in structure_of(SESSIONS) if name not in ("sign", "source_offset"))
+        for table, query in (
+            (CLICKS, f"SELECT {', '.join(name for name, _ in structure_of(CLICKS))} FROM {{}}.{CLICKS.name}"),
+            (SESSIONS, f"SELECT {standing} FROM {{}}.{SESSIONS.name} GROUP BY {standing} HAVING sum(sign) > 0"),
+        ):
+            agreement.check(f"{table.name} as in {model.name}", True, self._same(query, run, model))
+
+    def _same(self, query: str, run: Ran, model: Ran) -> bool:
         clickhouse = ClickHouse(self._settings.urls.clickhouse, run.database)
-        same = all(
-            clickhouse.rows(
-                f"SELECT ({_digest(query, run.database)}) = ({_digest(query, model.database)})",
-            )[0][0]
-            for query in ([rollups] if counts_only else [rollups, ledger])
-        )
+        same = clickhouse.rows(f"SELECT ({_digest(query, run.database)}) = ({_digest(query, model.database)})")[0][0]
         clickhouse.close()
-        return same
+        return bool(same)
+
+
+def _is_ours(run: Ran) -> bool:
+    return CONTENDERS[run.name].kind in ("rung", "product")
 
 
 def _digest(query: str, database: str) -> str:
@@ -121,17 +134,17 @@ def _compare_counts(
             agreement.check(f"{key} {name}", getattr(wanted, name), has, within=within)
 
 
-def _ask(settings: Settings, topic: str, stores: Mapping[str, Store]) -> Expected:
-    expected = ask_oracle(settings, _read(settings.urls.kafka, topic), stores)
+def _ask(settings: Settings, stores: Mapping[str, Store]) -> Expected:
+    expected = ask_oracle(settings, _read(settings.urls.kafka), stores)
     # The numbers are enough; what they were counted from takes gigabytes.
     expected.facts.clear()
     return expected
 
 
-def _read(bootstrap: str, topic: str) -> Iterator[LogRecord]:
-    """All records of a topic, by a reader that no contender has a part in."""
-    left = {partition: end for partition, end in ends(bootstrap, topic).items() if end}
-    reader = PartitionReader(bootstrap, topic, "bench.oracle")
+def _read(bootstrap: str) -> Iterator[LogRecord]:
+    """All records of the topic, by a reader that no contender has a part in."""
+    left = {partition: end for partition, end in ends(bootstrap).items() if end}
+    reader = PartitionReader(bootstrap, CLICKS_COLLECTED.name, "bench.oracle")
     for partition in left:
         reader.add(partition, 0)
     deadline = time.monotonic() + _READ_SECONDS

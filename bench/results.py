@@ -39,7 +39,7 @@ TARGETS: Final = (
     Target("times as fast as the loop", "loop", "flow", 3.0),
     Target("times as fast as items", "items", "flow", 6.0),
     Target("times as fast as quix", "quix", "flow", 40.0),
-    Target("of the flow's time is decoding", "decode", "flow", 0.35),
+    Target("times the speed of reading and decoding", "decode", "flow", 0.35),
     Target("times the price of at least once", "flow", "sinks", 1.12, least=False),
     Target("times as many events/s with two workers", "flow2", "flow", None, of=lambda run: run.events_per_second),
 )

@@ -9,14 +9,12 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Final
-
-from msgspec.structs import replace
 
 from bench import kept
 from bench.contender import CONTENDERS
@@ -25,10 +23,8 @@ from bench.environment import python_of
 from bench.meter import BROKER, CLICKHOUSE, Took
 from connectors.clickhouse import ClickHouse
 from connectors.kafka.producer import Producer
-from connectors.kafka.topics import TopicAdmin
 from connectors.mongo_stores import MongoStores, connect
 from marketplace.settings import Settings, Urls
-from marketplace.topics import CLICKS_COLLECTED
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
 
@@ -90,10 +86,6 @@ class Stand:
     scratch: Path
     parts: dict[str, int]
 
-    def topic_of(self, name: str) -> str:
-        """What a contender reads: the whole topic, or one with the first records of it."""
-        return topic_of(CONTENDERS[name].most, self.corpus)
-
     def fresh(self) -> Settings:
         """Tables in a database of their own, and the corpus's stores."""
         settings = Settings(self.urls, PurePosixPath(self.folder), f"bench_{uuid.uuid4().hex[:12]}")
@@ -123,7 +115,7 @@ class Stand:
             "MARKETPLACE_DATABASE": settings.database,
             "PYTHONPATH": str(kept.ROOT),
         }
-        options = {"topic": self.topic_of(name), "parts": self.parts, "scratch": str(self.scratch)}
+        options = {"parts": self.parts, "scratch": str(self.scratch)}
         own = CONTENDERS[name].environment
         python = python_of(own) if own else Path(sys.executable)
         done = subprocess.run(
@@ -141,14 +133,9 @@ class Stand:
         return Ran(name, round_number, told.pop("events"), Took(**told), settings.database)
 
 
-def topic_of(most: int | None, corpus: Corpus) -> str:
-    """The topic that holds so many records."""
-    return CLICKS_COLLECTED.name if most is None or most >= corpus.clicks else f"bench.first.{most}"
-
-
 @contextmanager
-def open_stand(corpus: Corpus, names: Sequence[str] = ()) -> Iterator[Stand]:
-    """Start the parts and fill the topics that these contenders read."""
+def open_stand(corpus: Corpus) -> Iterator[Stand]:
+    """Start the parts and fill the topic."""
     memory = _MEMORY if _MEMORY.is_dir() else None
     with (
         tempfile.TemporaryDirectory(prefix="marketplace-bench-") as folder,
@@ -160,25 +147,17 @@ def open_stand(corpus: Corpus, names: Sequence[str] = ()) -> Iterator[Stand]:
         parts = {BROKER: stack.pid("kafka"), CLICKHOUSE: stack.pid("clickhouse")}
         stand = Stand(urls, corpus, Path(folder), Path(scratch), parts)
         stand.fresh()
-        shares = {most for name in names if (most := CONTENDERS[name].most) is not None and most < corpus.clicks}
-        fill(urls.kafka, corpus, shares)
+        fill(urls.kafka, corpus)
         yield stand
 
 
-def fill(bootstrap: str, corpus: Corpus, shares: set[int]) -> None:
-    """Put the corpus into the topic, keyed and compressed as the collector does, and its first records into others."""
-    admin = TopicAdmin(bootstrap)
-    for most in shares:
-        admin.create(topic_of(most, corpus), corpus.partitions, 1, {})
+def fill(bootstrap: str, corpus: Corpus) -> None:
+    """Put the corpus into the topic, keyed and compressed as the collector does."""
     producer = Producer(bootstrap, client_id="bench", max_in_flight_bytes=256 << 20)
-    records, made = kept.records(corpus), 0
+    records = kept.records(corpus)
     # Nothing here is ever in a cycle, and looking for cycles among millions of objects takes as long as making them.
     gc.disable()
     while chunk := list(islice(records, _AT_ONCE)):
         producer.send_all(chunk, _SEND_SECONDS)
-        for most in shares:
-            first = chunk[: max(0, most - made)]
-            producer.send_all([replace(record, topic=topic_of(most, corpus)) for record in first], _SEND_SECONDS)
-        made += len(chunk)
     gc.enable()
     producer.close(_SEND_SECONDS)

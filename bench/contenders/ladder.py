@@ -26,7 +26,6 @@ from flows.clicks.words import make_words
 from marketplace.enrichments.registry import Lookups
 from marketplace.stores import Store
 from marketplace.tables import SESSION_DIMENSIONS
-from marketplace.topics import CLICKS_COLLECTED
 
 MAX_RECORDS: Final = 50_000
 _IDLE_SECONDS: Final = 0.002
@@ -79,7 +78,7 @@ class TheseStores:
 
 def batches(task: Task) -> Iterator[RawBatch]:
     """All records as the flow's source cuts them, partition after partition in turn."""
-    reader = PartitionReader(task.settings.urls.kafka, CLICKS_COLLECTED.name, "bench.ladder")
+    reader = PartitionReader(task.settings.urls.kafka, task.topic, "bench.ladder")
     hub = Hub(reader, {}, Pace(MAX_RECORDS, 0.0))
     for partition in task.ends:
         hub.open(partition)

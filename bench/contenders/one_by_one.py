@@ -161,11 +161,11 @@ class Book:
             return
         click = verdict.click
         self._rows.clicks.append(click)
-        refire = click.outcome == "refire"
+        refire, visitor = click.outcome == "refire", int(click.event.visitor, 16)
         for key in self._keys(click.event.store, click.when, click.is_bot, click.values):
             cell = self._rows.cells[key]
             cell[1 if refire else 0] += 1
-            cell[5].add(click.event.visitor)
+            cell[5].add(visitor)
         for session, before in verdict.visits:
             # Where the past was read back, the same visit is another object each time: the last one holds.
             first = self._touched.get(session.number)

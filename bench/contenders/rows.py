@@ -124,7 +124,7 @@ class Inserter:
             "bucket": pa.array(bucket, pa.timestamp("s", tz="UTC")),
             "value": pa.array(value, pa.string()),
             "is_bot": pa.array(is_bot, pa.uint8()),
-            "visitor_ids": pa.array([[int(v, 16) for v in cell[5]] for cell in cells], pa.list_(pa.uint64())),
+            "visitor_ids": pa.array([list(cell[5]) for cell in cells], pa.list_(pa.uint64())),
             **self._nowhere(len(cells)),
         }
         for at, name in enumerate(("clicks", "refires", "sessions", "bounces", "duration_ms")):

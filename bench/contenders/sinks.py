@@ -79,7 +79,7 @@ class PlainWriter:
             self._insert(table, results)
         self._projector.refresh(results)
 
-    def tend(self) -> None:
+    def tend(self, *, at_once: bool = False) -> None:
         """Nothing is ever away here."""
         self._projector.tend()
 

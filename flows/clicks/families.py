@@ -160,6 +160,8 @@ class Family:
 
     def _pack(self, texts: Mapping[str, Coded]) -> tuple[I64, int]:
         """One integer for each event's combination of parts, and how many of them there can be."""
+        # The first field's codes are packed without a gap, so numbering by a table (``number``) is cheap for families
+        # that read one field. Those that read more are sorted, whatever their size.
         packed, size = np.zeros(1, dtype=np.int64), 1
         for field, parts in self._parts.items():
             packed = (packed << _PART_BITS) | parts.encode(texts[field].codes)

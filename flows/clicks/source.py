@@ -47,7 +47,7 @@ class Pace:
         max_records: The most records in a batch.
         round_seconds: How long after all partitions took a batch they take the next ones. A small batch costs as much
             as a larger one, and so does a small insert, so freshness is paid for with CPU. After a large batch there
-            is no waiting.
+            is no waiting: in a backlog each batch is a round of its own.
     """
 
     max_records: int = 50_000

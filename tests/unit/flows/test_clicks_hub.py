@@ -1,0 +1,137 @@
+"""How batches are cut: rounds that all partitions share, fences, and what waits in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import pytest
+
+from connectors.kafka.reader import PartitionReader
+from flows.clicks import source
+from flows.clicks.source import Hub, Pace
+
+
+class Message:
+    """What the hub asks of the client's messages."""
+
+    def __init__(self, partition: int, offset: int) -> None:
+        self._partition, self._offset = partition, offset
+
+    def partition(self) -> int:
+        return self._partition
+
+    def offset(self) -> int:
+        return self._offset
+
+    def value(self) -> bytes:
+        return b"value"
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, 1_000 + self._offset
+
+    def __len__(self) -> int:
+        return 5
+
+
+class Broker:
+    """A client that has what it was given."""
+
+    def __init__(self, partitions: int = 2) -> None:
+        self._high = dict.fromkeys(range(partitions), 0)
+        self._has: list[Message] = []
+        self.published: list[Mapping[int, int]] = []
+
+    def write(self, partition: int, count: int) -> None:
+        first = self._high[partition]
+        self._high[partition] += count
+        self._has += [Message(partition, offset) for offset in range(first, first + count)]
+
+    def range_of(self, partition: int) -> tuple[int, int]:
+        return 0, self._high[partition]
+
+    def add(self, partition: int, offset: int) -> None:
+        assert offset <= self._high[partition]
+
+    def consume(self, max_records: int, timeout_seconds: float) -> list[Any]:
+        given, self._has = self._has[:max_records], self._has[max_records:]
+        return given
+
+    def publish(self, offsets: Mapping[int, int]) -> None:
+        self.published.append(offsets)
+
+
+def hub_on(broker: Broker, fences: dict[int, dict[str, int]] | None = None, most: int = 1_000) -> Hub:
+    hub = Hub(cast("PartitionReader", broker), fences or {}, Pace(most, 0.4))
+    for partition in (0, 1):
+        hub.open(partition)
+    return hub
+
+
+def offsets(hub: Hub, partition: int) -> list[int]:
+    batch = hub.take(partition)
+    return [] if batch is None else list(batch.offsets)
+
+
+def test_a_round_begins_when_there_is_something_to_take() -> None:
+    broker = Broker()
+    hub = hub_on(broker)
+    before = hub.round(0.0)
+    assert hub.round(10.0) == before
+    broker.write(1, 1)
+    assert hub.round(20.0) == before + 1
+
+
+def test_the_next_round_waits_for_its_time() -> None:
+    broker = Broker()
+    hub = hub_on(broker)
+    broker.write(0, 1)
+    first = hub.round(0.0)
+    assert offsets(hub, 0) == [0]
+    broker.write(0, 1)
+    assert hub.round(0.3) == first
+    assert hub.round(0.4) == first + 1
+
+
+def test_after_a_large_batch_the_next_round_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "_LARGE_BATCH", 10)
+    broker = Broker()
+    hub = hub_on(broker)
+    broker.write(0, 30)
+    first = hub.round(0.0)
+    assert len(offsets(hub, 0)) == 30
+    broker.write(1, 1)
+    assert hub.round(0.01) == first + 1
+
+
+def test_a_batch_ends_at_a_fence() -> None:
+    broker = Broker()
+    broker.write(0, 10)
+    hub = hub_on(broker, {0: {"clicks": 6, "click_ledger": -1, "rollups": 3}})
+    assert [offsets(hub, 0) for _ in range(4)] == [[0, 1, 2, 3], [4, 5, 6], [7, 8, 9], []]
+
+
+def test_a_batch_holds_no_more_than_it_may_and_its_partition_alone() -> None:
+    broker = Broker()
+    hub = hub_on(broker, most=4)
+    broker.write(0, 3)
+    broker.write(1, 1)
+    broker.write(0, 4)
+    assert [offsets(hub, 0), offsets(hub, 1), offsets(hub, 0), offsets(hub, 0)] == [[0, 1, 2], [0], [3, 4, 5, 6], []]
+
+
+def test_while_much_waits_nothing_more_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "MAX_PENDING_BYTES", 1)
+    broker = Broker()
+    hub = hub_on(broker, most=2)
+    broker.write(0, 6)
+    assert offsets(hub, 1) == []
+    assert [offsets(hub, 0) for _ in range(4)] == [[0, 1], [2, 3], [4, 5], []]
+
+
+def test_an_offset_that_is_shown_already_is_not_sent_again() -> None:
+    broker = Broker()
+    hub = hub_on(broker)
+    for offset in (0, 0, 5, 5):
+        hub.publish(0, offset)
+    assert broker.published == [{0: 0}, {0: 5}]
