@@ -26,6 +26,8 @@ def main() -> int:
     parser.add_argument("--only", choices=CONTENDERS, action="append", help="this contender; can be repeated [all]")
     parser.add_argument("--json", type=Path, help="where to write the results")
     options = parser.parse_args()
+    if options.clicks < 1 or options.rounds < 1:
+        parser.error("give at least one record and one round")
     corpus, names = Corpus(options.clicks, options.seed), options.only or list(CONTENDERS)
     for environment in {CONTENDERS[name].environment for name in names} - {""}:
         python_of(environment)

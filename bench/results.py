@@ -159,11 +159,11 @@ def render(runs: Sequence[Ran]) -> str:
         label = f"{line.name:8}{line.kind:8}"
         out.append(label + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True)))
     out += ["", "us/event: CPU of the contender; broker, clickhouse: their CPU meanwhile, for each event.", ""]
-    return "\n".join([*out, *map(_told, findings(runs))]) + "\n"
+    return "\n".join([*out, *(_told(finding) for finding in findings(runs) if finding.found is not None)]) + "\n"
 
 
 def _told(finding: Finding) -> str:
-    found = "   not run" if finding.found is None else f"{finding.found:10.2f}"
+    found = f"{finding.found:10.2f}"
     bound = "" if finding.bound is None else f"at {'least' if finding.least else 'most'} {finding.bound:g}"
     verdict = {True: "met", False: "NOT MET", None: ""}[finding.met]
     return f"{found} {finding.title:42}{bound:16}{verdict}".rstrip()

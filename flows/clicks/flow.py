@@ -29,7 +29,7 @@ from flows.clicks.batch import RawBatch
 from flows.clicks.begin import check_same_log
 from flows.clicks.directory import KnownStores
 from flows.clicks.machine import Machine
-from flows.clicks.memory import Memory, default_bytes, divide
+from flows.clicks.memory import Memory, default_bytes, divide, tell
 from flows.clicks.page_store import ClickHousePages, read_fences
 from flows.clicks.patience import Patience
 from flows.clicks.project import Projector
@@ -62,7 +62,9 @@ class Shares:
     def memory(self, partitions: int) -> Memory:
         """How one of them divides its memory, when the topic has so many partitions."""
         mine = -(-partitions // self.processes)
-        return divide(self.memory_bytes or default_bytes(self.processes), mine)
+        memory = divide(self.memory_bytes or default_bytes(self.processes), mine)
+        tell(memory, mine)
+        return memory
 
 
 class Worker:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+log = logging.getLogger(__name__)
 
 LEAST_BYTES: Final = 128 << 20
 """For one process: less would be read back all the time."""
@@ -31,6 +34,18 @@ class Memory:
 
     page_bytes: int
     vocabulary_bytes: int
+
+
+def tell(memory: Memory, partitions: int) -> None:
+    """Say in the log what there is."""
+    log.info(
+        "the past of %d partitions is remembered in %d MB each, distinct values in %d MB",
+        partitions,
+        memory.page_bytes >> 20,
+        memory.vocabulary_bytes >> 20,
+    )
+    if memory.page_bytes * partitions + memory.vocabulary_bytes < LEAST_BYTES:
+        log.warning("that is little: busy hours will be read back batch by batch, which takes time")
 
 
 def divide(process_bytes: int, partitions: int) -> Memory:

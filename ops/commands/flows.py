@@ -42,10 +42,23 @@ def list_flows(as_json: Annotated[bool, typer.Option("--json", help="One JSON do
 
 def run_flow(
     name: Annotated[str, typer.Argument(help="The flow, e.g. clicks.")],
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; at most one per partition is useful.")] = 1,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=64,
+            envvar="MARKETPLACE_FLOW_WORKERS",
+            help="Processes; at most one per partition is useful.",
+        ),
+    ] = 1,
     round_seconds: Annotated[float, typer.Option(min=0.05, max=60, help="How often results are written.")] = 0.4,
     memory_mb: Annotated[
-        int, typer.Option(min=0, help="Memory for what it remembers; 0 for a third of what there is.")
+        int,
+        typer.Option(
+            min=0,
+            envvar="MARKETPLACE_FLOW_MEMORY_MB",
+            help="MB in which all workers together remember the past; 0 for a third of the machine's or container's.",
+        ),
     ] = 0,
 ) -> None:
     """Run a flow until Ctrl-C; its processes are restarted when they fail."""

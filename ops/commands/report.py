@@ -93,7 +93,9 @@ def report(
         }
         typer.echo(json.dumps(document, indent=1))
     elif not rows:
-        Console(stderr=True).print(f"no numbers for {store} in that range yet")
+        when = " in that range" if since or until else ""
+        others = "; '--bots include' shows those of tools and crawlers too" if bots == "exclude" else ""
+        Console(stderr=True).print(f"no numbers for {store}{when} yet{others}", highlight=False)
     else:
         Console().print(_report_table(rows, found, dimension))
 
