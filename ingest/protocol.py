@@ -28,7 +28,8 @@ class BoundedProtocol(HttpToolsProtocol):
     """One connection. Attributes of the class are the settings; see :func:`bounded_protocol`.
 
     A connection on which no answer is owed must bring the whole of its next head before the deadline, or is closed,
-    whatever it brings instead: nothing, a part of a head, or a body that was answered before it was read.
+    whatever it brings instead: nothing, a part of a head, or a body that was answered before it was read. Who does not
+    take an answer in as much time is cut off.
     """
 
     head_timeout_seconds: float
@@ -36,6 +37,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._deadline: asyncio.TimerHandle | None = None
+        self._stuck: asyncio.TimerHandle | None = None
+        self._in_head = True
         self._fields_bytes = 0
         # Received since a head or a piece of a body was last whole: what the parser holds is no more.
         self._unread_bytes = 0
@@ -94,13 +97,20 @@ class BoundedProtocol(HttpToolsProtocol):
     def _refuse(self, why: str) -> None:
         if self._owes:
             # An answer out of turn would be taken for the one that is owed.
-            self.transport.close()
+            self._close()
         else:
             self.send_400_response(why)
+            self._close()
+
+    def _close(self) -> None:
+        """Close once all is sent, or when nobody takes it."""
+        self.transport.close()
+        if self.transport.get_write_buffer_size():
+            self.pause_writing()
 
     def _watch(self) -> None:
         if self._deadline is None:
-            self._deadline = self.loop.call_later(self.head_timeout_seconds, self.transport.close)
+            self._deadline = self.loop.call_later(self.head_timeout_seconds, self._close)
 
     def _unwatch(self) -> None:
         if self._deadline is not None:
@@ -110,7 +120,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A head begins."""
         super().on_message_begin()
-        self._fields_bytes = 0
+        self._fields_bytes, self._in_head = 0, True
 
     def on_url(self, url: bytes) -> None:
         """A part of the address."""
@@ -120,7 +130,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field, of the head or behind the body."""
         self._count(len(name) + len(value) + _FIELD_BYTES)
-        super().on_header(name, value)
+        if self._in_head:
+            super().on_header(name, value)
+        elif name.lower() == b"connection":
+            # Behind a body no field means anything, but the parser has heard this one and may listen no more.
+            self.cycle.keep_alive = False
 
     def _count(self, nbytes: int) -> None:
         self._fields_bytes += nbytes
@@ -134,7 +148,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         self._unwatch()
-        self._unread_bytes = 0
+        self._unread_bytes, self._in_head = 0, False
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -148,9 +162,34 @@ class BoundedProtocol(HttpToolsProtocol):
             self._unread_bytes = 0
             super().on_message_complete()
 
+    def pause_writing(self) -> None:
+        """The client does not take what it asked for."""
+        super().pause_writing()
+        if self._stuck is None:
+            self._stuck = self.loop.call_later(self.head_timeout_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It goes on."""
+        super().resume_writing()
+        if self._stuck is not None:
+            self._stuck.cancel()
+            self._stuck = None
+
+    def on_response_complete(self) -> None:
+        """An answer was written, though perhaps not taken."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._close()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Nothing was asked for long."""
+        self._close()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is left to wait for."""
         self._unwatch()
+        if self._stuck is not None:
+            self._stuck.cancel()
         super().connection_lost(exc)
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import socket
 
+import msgspec
+
+from marketplace.collect_limits import BucketPolicy
 from tests.collector_kit import WRITE_KEY, Collector, running_collector, with_limits
 
 HEAD = f"POST /v1/collect HTTP/1.1\r\nhost: x\r\nx-write-key: {WRITE_KEY}\r\n"
@@ -180,3 +183,43 @@ def test_a_length_and_chunks_at_once_are_refused() -> None:
         connection.sendall(f"{HEAD}content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n".encode())
 
         assert answers(read_all(connection)) == [400]
+
+
+def chunked(event_id: str, head: str = "", trailer: str = "") -> bytes:
+    body = f'{{"event_id":"{event_id}"}}'
+    start = f"POST /v1/collect HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n{head}\r\n"
+    return f"{start}{len(body):x}\r\n{body}\r\n0\r\n{trailer}\r\n".encode()
+
+
+def test_fields_behind_a_body_mean_nothing() -> None:
+    key, said = f"x-write-key: {WRITE_KEY}\r\n", "x-forwarded-for: 198.51.100.9\r\ndnt: 1\r\nuser-agent: Behind\r\n"
+    with running_collector() as collector:
+        with connect(collector) as connection:
+            connection.sendall(chunked("a", key + "x-forwarded-for: 203.0.113.7\r\nuser-agent: Before\r\n", said))
+            assert read_answers(connection, 1) == [202]
+        with connect(collector) as connection:
+            connection.sendall(chunked("b", "", key))
+            assert read_answers(connection, 1) == [401]
+        (click,) = collector.clicks()
+
+    assert (click.ip, click.user_agent, click.opted_out) == ("203.0.113.0", "Before", False)
+
+
+def test_a_close_behind_a_body_is_heard() -> None:
+    key = f"x-write-key: {WRITE_KEY}\r\n"
+    with running_collector() as collector, connect(collector) as connection:
+        connection.sendall(chunked("a", key, "connection: close\r\n"))
+
+        assert answers(read_all(connection)) == [202]
+
+
+def test_a_client_that_does_not_take_its_answers_is_cut_off() -> None:
+    body = msgspec.json.encode([{"event_id": f"{number:064}"} for number in range(1_000)])
+    free = BucketPolicy(0, 1)
+    limits = with_limits(head_timeout_seconds=0.2, store_limit=free, client_limit=free)
+    with running_collector(limits) as collector, socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
+        connection.settimeout(10)
+        connection.connect(("127.0.0.1", int(collector.url.rpartition(":")[2])))
+
+        assert is_cut_off(connection, f"{HEAD}content-length: {len(body)}\r\n\r\n".encode() + body)
