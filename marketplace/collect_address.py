@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 
-from marketplace.visitors import canonical_ip
+from marketplace.visitors import IPAddress, parse_ip
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -33,14 +33,14 @@ def client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) ->
     Returns:
         An address in its one spelling; the last believable one where a hop holds none; empty when nothing is known.
     """
-    address = peer
+    address = parse_ip(peer)
     hops = [hop.strip() for hop in forwarded_for.split(",")] if forwarded_for else []
-    while hops and _is_trusted(address, trusted):
-        hop = _without_port(hops.pop())
-        if not _is_address(hop):
+    while hops and address is not None and _is_trusted(address, trusted):
+        hop = parse_ip(_without_port(hops.pop()))
+        if hop is None:
             break
         address = hop
-    return canonical_ip(address) if _is_address(address) else ""
+    return "" if address is None else str(address)
 
 
 def bucket_name(address: str) -> str:
@@ -50,19 +50,8 @@ def bucket_name(address: str) -> str:
     return str(ipaddress.ip_network(f"{address}/64", strict=False).network_address)
 
 
-def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
-    if not trusted or not _is_address(address):
-        return False
-    parsed = ipaddress.ip_address(canonical_ip(address))
-    return any(parsed in network for network in trusted if network.version == parsed.version)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+def _is_trusted(address: IPAddress, trusted: Sequence[Network]) -> bool:
+    return any(address in network for network in trusted if network.version == address.version)
 
 
 def _without_port(hop: str) -> str:

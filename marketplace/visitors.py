@@ -29,6 +29,8 @@ _IPV4_PREFIX: Final = 24
 _IPV6_PREFIX: Final = 48
 _SEPARATOR: Final = b"\x00"
 
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
 
 @dataclass(frozen=True)
 class Salt:
@@ -45,7 +47,7 @@ class Salt:
 
 def canonical_ip(address: str) -> str:
     """One spelling per address: IPv4-mapped IPv6 as IPv4, IPv6 compressed, no zone; anything else stays as it is."""
-    parsed = _parse_ip(address)
+    parsed = parse_ip(address)
     return address.strip() if parsed is None else str(parsed)
 
 
@@ -57,7 +59,7 @@ def truncate_ip(address: str) -> str:
     Returns:
         The base address, or an empty string for anything that is not an address.
     """
-    parsed = _parse_ip(address)
+    parsed = parse_ip(address)
     if parsed is None:
         return ""
     kept_bits = _IPV4_PREFIX if parsed.version == 4 else _IPV6_PREFIX
@@ -107,7 +109,8 @@ def _local_date(timezone: ZoneInfo, epoch_minute: int) -> str:
     return datetime.fromtimestamp(epoch_minute * 60, UTC).astimezone(timezone).date().isoformat()
 
 
-def _parse_ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def parse_ip(address: str) -> IPAddress | None:
+    """An address in its one spelling (see :func:`canonical_ip`), or None for anything else."""
     try:
         parsed = ipaddress.ip_address(address.strip())
     except ValueError:
