@@ -16,6 +16,8 @@ from ingest.faults import HttpFault, unavailable
 _CONTENT_TYPES: Final = frozenset({"", "application/json", "text/plain"})
 _DISCARD_BYTES: Final = 32 * 1024 * 1024
 _DISCARD_SECONDS: Final = 2.0
+_MAX_MEMBERS: Final = 64
+"""What follows a member is copied for the next one, so many small ones would take seconds."""
 _GZIP_WINDOW_BITS: Final = 31
 _ZSTD_WINDOW_LOG: Final = 23
 
@@ -120,8 +122,11 @@ def _unzstd(sent: bytes, limit_bytes: int) -> bytes:
 
 def _inflate(sent: bytes, limit_bytes: int, start: Callable[[], _Decompressor]) -> bytes:
     """Members or frames one after the other, up to one byte more than the limit."""
-    plain = bytearray()
+    plain, members = bytearray(), 0
     while sent and len(plain) <= limit_bytes:
+        members += 1
+        if members > _MAX_MEMBERS:
+            raise HttpFault(400, "bad_compression", f"the body is compressed in more than {_MAX_MEMBERS} pieces")
         member = start()
         plain += member.decompress(sent, limit_bytes + 1 - len(plain))
         if not member.eof and len(plain) <= limit_bytes:

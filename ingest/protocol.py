@@ -39,6 +39,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._stuck: asyncio.TimerHandle | None = None
         self._in_head = True
+        self._ended = False
         self._fields_bytes = 0
         # Received since a head or a piece of a body was last whole: what the parser holds is no more.
         self._unread_bytes = 0
@@ -147,6 +148,10 @@ class BoundedProtocol(HttpToolsProtocol):
             raise ValueError("no such request is taken")
         if self.parser.should_upgrade():
             return
+        if any(name == b"transfer-encoding" and value.lower() != b"chunked" for name, value in self.headers):
+            raise ValueError("the body is sent in a way that is not known")
+        if self.parser.get_http_version() == "1.0":
+            self.expect_100_continue = False
         self._unwatch()
         self._unread_bytes, self._in_head = 0, False
         super().on_headers_complete()
@@ -175,10 +180,15 @@ class BoundedProtocol(HttpToolsProtocol):
             self._stuck.cancel()
             self._stuck = None
 
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks whether to stay open
+        """Nothing more will be asked; what was asked for wholly is answered."""
+        self._ended = self._owes and not self.cycle.more_body
+        return self._ended
+
     def on_response_complete(self) -> None:
         """An answer was written, though perhaps not taken."""
         super().on_response_complete()
-        if self.transport.is_closing():
+        if self.transport.is_closing() or (self._ended and not self._owes):
             self._close()
 
     def timeout_keep_alive_handler(self) -> None:

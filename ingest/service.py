@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -74,6 +75,9 @@ class CollectService:
         self._refreshing: set[asyncio.Task[Store | None]] = set()
         self._partitions: tuple[float, int] | None = None
         self._partitions_lock = asyncio.Lock()
+        self._counting: asyncio.Task[None] | None = None
+        # Of its own: lookups of keys that nobody knows may hold all other threads while Mongo is away.
+        self._kafka_thread = ThreadPoolExecutor(1, "partitions")
 
     def admit(self, address: str) -> None:
         """Count a request against its client's rate.
@@ -155,34 +159,37 @@ class CollectService:
         return HttpFault(400, fault.code, str(fault), path=fault.path)
 
     async def partitions(self) -> int:
-        """How many partitions the topic has, asked again every minute; the last answer holds while Kafka is away.
+        """How many partitions the topic has; the last answer holds while it is asked again, once a minute.
 
         Raises:
             HttpFault: 503 Kafka is away and never answered.
         """
-        known = self._partitions
-        if known is not None and self._parts.monotonic() - known[0] < _PARTITIONS_SECONDS:
-            return known[1]
-        async with self._partitions_lock:
-            if self._partitions is not known and self._partitions is not None:
-                return self._partitions[1]
-            try:
-                found = await self._ask_partitions()
-            except Unavailable as error:
-                _log.warning("kafka: %s", error)
-                if known is None:
-                    raise unavailable("events cannot be taken now: Kafka is away") from None
-                found = known[1]
+        if self._partitions is None:
+            async with self._partitions_lock:
+                if self._partitions is None:
+                    await self._count_partitions()
+        if self._partitions is None:
+            raise unavailable("events cannot be taken now: Kafka is away")
+        since, known = self._partitions
+        if self._parts.monotonic() - since >= _PARTITIONS_SECONDS and (self._counting is None or self._counting.done()):
+            self._counting = asyncio.create_task(self._count_partitions())
+        return known
+
+    async def _count_partitions(self) -> None:
+        ask, loop = self._parts.producer.partition_count, asyncio.get_running_loop()
+        found = None if self._partitions is None else self._partitions[1]
+        try:
+            found = await loop.run_in_executor(
+                self._kafka_thread, ask, CLICKS_COLLECTED.name, _METADATA_TIMEOUT_SECONDS
+            )
+        except Unavailable as error:
+            _log.warning("kafka: %s", error)
+        if found is not None:
             self._partitions = (self._parts.monotonic(), found)
-            return found
 
     def forget_expired_salts(self) -> int:
         """Destroy what must no longer be in memory; called on a timer."""
         return self._salts.forget_expired(self._now())
-
-    async def _ask_partitions(self) -> int:
-        ask = self._parts.producer.partition_count
-        return await asyncio.to_thread(ask, CLICKS_COLLECTED.name, _METADATA_TIMEOUT_SECONDS)
 
     def _limit(self, store: Store, events: int, origin: str = "web") -> None:
         # History has a bucket of its own: it must not turn visitors away.

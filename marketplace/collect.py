@@ -137,7 +137,14 @@ def read_body(body: bytes, read: EventReader | None = None) -> Batch:
         if usual is not None:
             return usual
         read = read_event
-    document = _decode(body)
+    try:
+        return _read_each(_decode(body), read)
+    except RecursionError:
+        # What could just be decoded may be too deep to be written again.
+        raise RefusedBody(Fault("too_deep", "", "nested too deeply")) from None
+
+
+def _read_each(document: Any, read: EventReader) -> Batch:
     if isinstance(document, list):
         return Batch(_read_events(document, "", UNSET, read), single=False)
     if isinstance(document, dict) and "events" in document:

@@ -71,3 +71,14 @@ def test_a_10_mb_body_is_413_when_it_comes_in_chunks(collector: Collector) -> No
 )
 def test_a_type_or_encoding_that_is_not_known_is_415(collector: Collector, headers: dict[str, str]) -> None:
     assert collector.post(EVENT, **headers).status_code == 415
+
+
+@pytest.mark.parametrize(
+    ("name", "piece"),
+    [("zstd", b"\x50\x2a\x4d\x18\0\0\0\0"), ("zstd", zstd.compress(b"")), ("gzip", gzip.compress(b""))],
+)
+def test_a_body_compressed_in_very_many_pieces_is_400(collector: Collector, name: str, piece: bytes) -> None:
+    answer = collector.post(piece * 20_000, **{"content-encoding": name})
+
+    assert answer.status_code == 400
+    assert "pieces" in answer.json()["error"]["message"]

@@ -223,3 +223,36 @@ def test_a_client_that_does_not_take_its_answers_is_cut_off() -> None:
         connection.connect(("127.0.0.1", int(collector.url.rpartition(":")[2])))
 
         assert is_cut_off(connection, f"{HEAD}content-length: {len(body)}\r\n\r\n".encode() + body)
+
+
+def test_who_has_nothing_more_to_ask_gets_all_answers() -> None:
+    requests = [f"{HEAD}content-length: 16\r\n\r\n" + f'{{"event_id":"{n}"}}' for n in range(4)]
+    with running_collector() as collector, connect(collector) as connection:
+        connection.sendall("".join(requests).encode())
+        connection.shutdown(socket.SHUT_WR)
+
+        assert answers(read_all(connection)) == [202] * 4
+        assert [click.event_id for click in collector.clicks()] == ["0", "1", "2", "3"]
+
+
+def test_who_goes_away_in_the_middle_of_a_body_is_not_waited_for() -> None:
+    with running_collector(with_limits(body_timeout_seconds=60)) as collector, connect(collector) as connection:
+        connection.sendall(f"{HEAD}content-length: 100\r\n\r\n{{".encode())
+        connection.shutdown(socket.SHUT_WR)
+
+        assert read_all(connection) == b""
+
+
+def test_a_body_sent_in_another_way_than_in_chunks_is_refused() -> None:
+    with running_collector() as collector, connect(collector) as connection:
+        connection.sendall(f"{HEAD}transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n".encode())
+
+        assert answers(read_all(connection)) == [400]
+
+
+def test_an_old_client_is_not_told_to_go_on() -> None:
+    head = HEAD.replace("HTTP/1.1", "HTTP/1.0")
+    with running_collector() as collector, connect(collector) as connection:
+        connection.sendall(f'{head}expect: 100-continue\r\ncontent-length: 16\r\n\r\n{{"event_id":"a"}}'.encode())
+
+        assert answers(read_all(connection)) == [202]

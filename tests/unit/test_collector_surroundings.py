@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -117,3 +118,23 @@ def test_any_page_may_send_events_from_another_origin(collector: Collector) -> N
     assert "x-write-key" in preflight.headers["access-control-allow-headers"]
     assert preflight.headers["access-control-allow-origin"] == answer.headers["access-control-allow-origin"] == "*"
     assert "access-control-allow-credentials" not in answer.headers
+
+
+def test_a_question_about_partitions_that_is_not_answered_holds_no_event(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collector.post(EVENT)
+    asked, answer = threading.Event(), threading.Event()
+
+    def slow(topic: str, timeout_seconds: float) -> int:
+        asked.set()
+        answer.wait(20)
+        return 1
+
+    monkeypatch.setattr(collector.producer, "partition_count", slow)
+    collector.clock.step(61)
+
+    assert collector.post(EVENT).status_code == 202
+    assert asked.wait(10)
+    assert collector.post(EVENT).status_code == 202
+    answer.set()
