@@ -36,7 +36,7 @@ from marketplace.visitors import truncate_ip
 
 MAX_WRITE_KEY_CHARS: Final = 256
 _PARTITIONS_SECONDS: Final = 60.0
-_METADATA_TIMEOUT_SECONDS: Final = 3.0
+METADATA_TIMEOUT_SECONDS: Final = 3.0
 _log = logging.getLogger(__name__)
 
 
@@ -179,9 +179,7 @@ class CollectService:
         ask, loop = self._parts.producer.partition_count, asyncio.get_running_loop()
         found = None if self._partitions is None else self._partitions[1]
         try:
-            found = await loop.run_in_executor(
-                self._kafka_thread, ask, CLICKS_COLLECTED.name, _METADATA_TIMEOUT_SECONDS
-            )
+            found = await loop.run_in_executor(self._kafka_thread, ask, CLICKS_COLLECTED.name, METADATA_TIMEOUT_SECONDS)
         except Unavailable as error:
             _log.warning("kafka: %s", error)
         if found is not None:

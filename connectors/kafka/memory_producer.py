@@ -20,6 +20,7 @@ class MemoryProducer:
 
     Attributes:
         available: Set to False, it behaves as if no broker answered.
+        answers: Cleared, questions about topics wait until it is set again, as for a broker that hangs.
     """
 
     def __init__(self, partitions: Mapping[str, int], *, max_record_bytes: int = 1_048_576) -> None:
@@ -29,6 +30,8 @@ class MemoryProducer:
         self._closed = False
         self._turn = count()
         self.available = True
+        self.answers = threading.Event()
+        self.answers.set()
 
     def send_all(self, records: Sequence[Record], timeout_seconds: float) -> None:
         """Write records; see :meth:`connectors.kafka.producer.Producer.send_all`.
@@ -60,9 +63,9 @@ class MemoryProducer:
         """How many partitions a topic has.
 
         Raises:
-            Unavailable: ``available`` is False, or there is no such topic.
+            Unavailable: ``available`` is False, no answer came in time, or there is no such topic.
         """
-        if not self.available or topic not in self._logs:
+        if not self.answers.wait(timeout_seconds) or not self.available or topic not in self._logs:
             raise Unavailable(f"topic {topic}: no answer")
         return len(self._logs[topic])
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from flows.clicks.vocabulary import DEFAULT_BYTES
+
 log = logging.getLogger(__name__)
 
 LEAST_BYTES: Final = 128 << 20
@@ -17,7 +19,6 @@ _SHARE: Final = 3
 """One part of so many is for memories; a process needs some for itself, and the machine for others."""
 
 _VOCABULARY_SHARE: Final = 4
-_VOCABULARY_BYTES: Final = 256 << 20
 
 _LIMITS: Final = ("memory.max", "memory/memory.limit_in_bytes")
 """Where the kernel tells a container's bound: control groups version 2, and 1."""
@@ -50,7 +51,7 @@ def tell(memory: Memory, partitions: int) -> None:
 
 def divide(process_bytes: int, partitions: int) -> Memory:
     """What a process with so many partitions does with its memory."""
-    vocabulary = min(_VOCABULARY_BYTES, process_bytes // _VOCABULARY_SHARE)
+    vocabulary = min(DEFAULT_BYTES, process_bytes // _VOCABULARY_SHARE)
     return Memory((process_bytes - vocabulary) // max(1, partitions), vocabulary)
 
 

@@ -24,12 +24,8 @@ from flows.clicks.begin import first_to_read
 from flows.clicks.page_store import Fences
 
 IDLE: Final = timedelta(milliseconds=20)
-MAX_PENDING_BYTES: Final = 128 << 20
-"""Records held for partitions whose turn has not come; beyond it the broker's queue has to wait."""
 _PARTITION: Final = methodcaller("partition")
 _VALUE: Final = methodcaller("value")
-_LARGE_BATCH: Final = 2_000
-"""So many records at once are a backlog, in which the next ones are taken right away."""
 _RECORD_BYTES: Final = 300
 """What a record takes beside its value, about."""
 
@@ -48,10 +44,14 @@ class Pace:
         round_seconds: How long after all partitions took a batch they take the next ones. A small batch costs as much
             as a larger one, and so does a small insert, so freshness is paid for with CPU. After a large batch there
             is no waiting: in a backlog each batch is a round of its own.
+        large_batch: So many records at once are a backlog.
+        max_pending_bytes: Held for partitions whose turn has not come; beyond it the broker's queue has to wait.
     """
 
     max_records: int = 50_000
     round_seconds: float = ROUND_SECONDS
+    large_batch: int = 2_000
+    max_pending_bytes: int = 128 << 20
 
 
 class Stop:
@@ -166,7 +166,7 @@ class Hub:
 
     def _fetch(self) -> bool:
         """Take over what the client has; tells whether there is anything for any partition."""
-        if self._waiting_bytes < MAX_PENDING_BYTES:
+        if self._waiting_bytes < self.pace.max_pending_bytes:
             messages = self.reader.consume(self.pace.max_records, 0.0)
             self._waiting_bytes += _weight(messages)
             # The client hands over what a broker sent together, so one partition's messages come in long runs.
@@ -186,7 +186,7 @@ class Hub:
             count = next((i for i, m in enumerate(pending[:count]) if m.offset() > fence), count)
         taken, self._pending[partition] = pending[:count], pending[count:]
         self._waiting_bytes -= _weight(taken)
-        if count >= _LARGE_BATCH:
+        if count >= self.pace.large_batch:
             self._next_round = float("-inf")
         return RawBatch(partition, _offsets(taken), Timestamps(taken), [value or b"" for value in map(_VALUE, taken)])
 

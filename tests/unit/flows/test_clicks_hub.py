@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
-import pytest
-
 from connectors.kafka.reader import PartitionReader
-from flows.clicks import source
 from flows.clicks.source import Hub, Pace
 
 
@@ -61,8 +59,8 @@ class Broker:
         self.published.append(offsets)
 
 
-def hub_on(broker: Broker, fences: dict[int, dict[str, int]] | None = None, most: int = 1_000) -> Hub:
-    hub = Hub(cast("PartitionReader", broker), fences or {}, Pace(most, 0.4))
+def hub_on(broker: Broker, fences: dict[int, dict[str, int]] | None = None, **pace: int) -> Hub:
+    hub = Hub(cast("PartitionReader", broker), fences or {}, replace(Pace(1_000, 0.4), **pace))
     for partition in (0, 1):
         hub.open(partition)
     return hub
@@ -93,10 +91,9 @@ def test_the_next_round_waits_for_its_time() -> None:
     assert hub.round(0.4) == first + 1
 
 
-def test_after_a_large_batch_the_next_round_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "_LARGE_BATCH", 10)
+def test_after_a_large_batch_the_next_round_does_not_wait() -> None:
     broker = Broker()
-    hub = hub_on(broker)
+    hub = hub_on(broker, large_batch=10)
     broker.write(0, 30)
     first = hub.round(0.0)
     assert len(offsets(hub, 0)) == 30
@@ -113,17 +110,16 @@ def test_a_batch_ends_at_a_fence() -> None:
 
 def test_a_batch_holds_no_more_than_it_may_and_its_partition_alone() -> None:
     broker = Broker()
-    hub = hub_on(broker, most=4)
+    hub = hub_on(broker, max_records=4)
     broker.write(0, 3)
     broker.write(1, 1)
     broker.write(0, 4)
     assert [offsets(hub, 0), offsets(hub, 1), offsets(hub, 0), offsets(hub, 0)] == [[0, 1, 2], [0], [3, 4, 5, 6], []]
 
 
-def test_while_much_waits_nothing_more_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "MAX_PENDING_BYTES", 1)
+def test_while_much_waits_nothing_more_is_fetched() -> None:
     broker = Broker()
-    hub = hub_on(broker, most=2)
+    hub = hub_on(broker, max_records=2, max_pending_bytes=1)
     broker.write(0, 6)
     assert offsets(hub, 1) == []
     assert [offsets(hub, 0) for _ in range(4)] == [[0, 1], [2, 3], [4, 5], []]
