@@ -15,3 +15,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 # A shell starts its background jobs deaf to Ctrl-C, and so are their children: tests that press it would see nothing.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are named by their parameter: compressed ones may hold the time, and all workers must agree on names."""
+    return argname if isinstance(val, bytes) else None
