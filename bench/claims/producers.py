@@ -30,7 +30,7 @@ _PLAIN: Final[dict[str, Any]] = {
     "acks": "all",
     "enable.idempotence": True,
     "compression.type": "lz4",
-    "linger.ms": 5,
+    "linger.ms": 10,
     "queue.buffering.max.kbytes": 128 * 1024,
     "queue.buffering.max.messages": 0,
 }

@@ -13,6 +13,10 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from connectors.errors import Refused, Unavailable
 
 _TIMEOUT_SECONDS: Final = 10.0
+_FETCH_WAIT_MS: Final = 50
+_FETCH_MIN_BYTES: Final = 256 << 10
+"""The broker answers with this much or after the wait. Answering each record as it comes took it a third of its CPU at
+12,000 records a second, and those who read take them in rounds of 0.4 s anyhow."""
 _ERROR: Final = methodcaller("error")
 _OUT_OF_RANGE: Final = frozenset(
     {KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION}
@@ -54,7 +58,8 @@ class PartitionReader:
                 "auto.offset.reset": "error",
                 "enable.partition.eof": False,
                 "queued.max.messages.kbytes": max_queued_bytes // 1024,
-                "fetch.wait.max.ms": 50,
+                "fetch.wait.max.ms": _FETCH_WAIT_MS,
+                "fetch.min.bytes": _FETCH_MIN_BYTES,
                 "fetch.message.max.bytes": max_fetch_bytes,
                 "reconnect.backoff.ms": 100,
                 "reconnect.backoff.max.ms": 1_000,
