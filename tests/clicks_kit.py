@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
+from itertools import zip_longest
 from typing import Any, Final, TypeVar
 
 from connectors.bot_list import CrawlerList
@@ -17,7 +18,7 @@ from flows.clicks.batch import RawBatch, Reject
 from flows.clicks.columns import Columns
 from flows.clicks.decode import decode
 from flows.clicks.machine import DEFAULT_PAGE_BYTES, Machine
-from flows.clicks.rows import BatchResult
+from flows.clicks.result import BatchResult
 from flows.clicks.vocabulary import Vocabulary
 from flows.clicks.words import make_words
 from marketplace.enrichments import Lookups
@@ -147,6 +148,11 @@ def by_partition(log: Iterable[LogRecord]) -> dict[int, list[LogRecord]]:
     return dict(parts)
 
 
+def in_turn(parts: Iterable[Sequence[RawBatch]]) -> list[RawBatch]:
+    """The first batch of each partition, then the second ones, and so on."""
+    return [batch for turn in zip_longest(*parts) for batch in turn if batch is not None]
+
+
 def cut(records: Sequence[LogRecord], sizes: Sequence[int], fences: Iterable[int] = ()) -> list[RawBatch]:
     """One partition's records in batches of the given sizes, over and over; none reaches over a fence."""
     batches: list[RawBatch] = []
@@ -208,37 +214,32 @@ class Run:
 
 
 def run(
-    log: Iterable[LogRecord],
+    log: Sequence[LogRecord],
     sizes: Sequence[int] = (50,),
     stores: Mapping[str, Store] = STORES,
     page_bytes: int = DEFAULT_PAGE_BYTES,
     epoch: int = 1,
 ) -> Run:
-    """Send a log through fresh machines, cut into batches; ``epoch`` batches are written together."""
+    """Send a log through fresh machines, cut into batches of all partitions in turn; ``epoch`` are written together."""
     pages, results = MemoryPages(), []
     vocabulary = vocabulary_of(page_bytes)
-    for partition, records in by_partition(log).items():
-        machine = machine_on(pages, partition, stores, page_bytes, vocabulary)
-        waiting: list[BatchResult] = []
-        for batch in cut(records, sizes):
-            waiting.append(machine.step(batch))
-            if len(waiting) >= epoch:
-                pages.write(waiting)
-                results += waiting
-                waiting = []
-        pages.write(waiting)
-        results += waiting
+    machines = {part: machine_on(pages, part, stores, page_bytes, vocabulary) for part in by_partition(log)}
+    batches = in_turn([cut(records, sizes) for records in by_partition(log).values()])
+    for start in range(0, len(batches), epoch):
+        together = [machines[batch.partition].step(batch) for batch in batches[start : start + epoch]]
+        pages.write(together)
+        results += together
     return Run(pages, results)
 
 
 def run_with_crashes(
-    log: Iterable[LogRecord],
+    log: Sequence[LogRecord],
     sizes: Sequence[int],
     crashes: Sequence[int],
     epoch: int = 1,
     page_bytes: int = DEFAULT_PAGE_BYTES,
 ) -> MemoryPages:
-    """Send one partition's log through machines that crash.
+    """Send a log through the machines of a worker that crashes, batches of all partitions in turn.
 
     Args:
         log: The records.
@@ -248,18 +249,24 @@ def run_with_crashes(
         epoch: Batches that are written together.
         page_bytes: Memory for the past.
     """
-    records, pages, script = list(log), MemoryPages(), list(crashes)
+    parts, pages, script = by_partition(log), MemoryPages(), list(crashes)
     while True:
-        fences = pages.fences(0)
-        rest = [record for record in records if record.offset > fences.get(FENCED_TABLES[-1].name, -1)]
-        machine = machine_on(pages, page_bytes=page_bytes)
-        if not _live(machine, cut(rest, sizes, fences.values()), pages, script, epoch):
+        vocabulary = vocabulary_of(page_bytes)
+        machines = {part: machine_on(pages, part, STORES, page_bytes, vocabulary) for part in parts}
+        left = []
+        for part, records in parts.items():
+            fences = pages.fences(part)
+            rest = [record for record in records if record.offset > fences.get(FENCED_TABLES[-1].name, -1)]
+            left.append(cut(rest, sizes, fences.values()))
+        if not _live(machines, in_turn(left), pages, script, epoch):
             return pages
 
 
-def _live(machine: Machine, batches: list[RawBatch], pages: MemoryPages, script: list[int], epoch: int) -> bool:
+def _live(
+    machines: Mapping[int, Machine], batches: list[RawBatch], pages: MemoryPages, script: list[int], epoch: int
+) -> bool:
     for start in range(0, len(batches), epoch):
-        results = [machine.step(batch) for batch in batches[start : start + epoch]]
+        results = [machines[batch.partition].step(batch) for batch in batches[start : start + epoch]]
         tables = script.pop(0) if script else len(FENCED_TABLES)
         pages.write(results, tables)
         if tables < len(FENCED_TABLES):

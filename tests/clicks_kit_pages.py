@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 
 from flows.clicks.batch import I64, U64
-from flows.clicks.rows import BatchResult
+from flows.clicks.result import BatchResult
+from flows.clicks.rows import rows_of
 from flows.clicks.stored import FAMILY_COLUMNS, StoredFacts, StoredSessions
 from marketplace.rollups import hour_start
 from marketplace.stores import Store
@@ -42,6 +43,17 @@ def among(column: str, only: U64 | None, rows: Iterable[Row]) -> list[Row]:
     return [row for row in rows if wanted is None or row[column] in wanted]
 
 
+def open_rows(
+    table: str, results: Sequence[BatchResult], fences: Callable[[int], Mapping[str, int]]
+) -> pa.Table | None:
+    """A table's rows of the results that it does not hold yet."""
+    reached = [(result, result.fence(table)) for result in results]
+    lacking = [
+        result for result, fence in reached if fence is not None and fence > fences(result.partition).get(table, -1)
+    ]
+    return rows_of(table, lacking) if lacking else None
+
+
 class MemoryPages:
     """Every table of the click path as a list of rows, with the sink's rule of fences."""
 
@@ -52,13 +64,11 @@ class MemoryPages:
     def write(self, results: Sequence[BatchResult], tables: int = len(FENCED_TABLES)) -> None:
         """Insert the batches' rows into the first ``tables`` tables, one table after the other."""
         for table in FENCED_TABLES[:tables]:
-            fences = {result.partition: self._fences[result.partition].get(table.name, -1) for result in results}
-            for result in results:
-                rows = plain_rows(result.tables[table.name]) if table.name in result.tables else []
-                last = max((row["source_offset"] for row in rows), default=-1)
-                if last > fences[result.partition]:
-                    self.tables[table.name] += rows
-                    self._fences[result.partition][table.name] = last
+            rows = plain_rows(made) if (made := open_rows(table.name, results, self.fences)) is not None else []
+            self.tables[table.name] += rows
+            for row in rows:
+                fences = self._fences[row["source_partition"]]
+                fences[table.name] = max(row["source_offset"], fences.get(table.name, -1))
 
     def fences(self, partition: int) -> dict[str, int]:
         """The highest offset in each table that has rows of the partition."""

@@ -8,19 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from connectors.clickhouse import ClickHouse
 from flows.clicks.page_store import ClickHousePages, read_fences
 from flows.clicks.pages import PageStore
-from flows.clicks.rows import BatchResult
+from flows.clicks.result import BatchResult
 from flows.clicks.structure import structure_of
 from marketplace.tables import CLICKS, FENCED_TABLES, TABLES, insertable
 from ops.oracle import LogRecord, Numbers, RollupKey
 from ops.stack import Stack
 from tests.clicks_kit import GOOGLEBOT, STORES, as_log, cut, event, machine_on, ms, visitor_of
-from tests.clicks_kit_pages import MemoryPages, Row, plain_rows, read_rollups
+from tests.clicks_kit_pages import MemoryPages, Row, open_rows, plain_rows, read_rollups
 
 NOON = ms("2025-03-12T12:00:00")
 HOUR = NOON // 3_600_000
@@ -74,15 +71,8 @@ class InClickHouse:
 
     def write(self, results: Sequence[BatchResult], tables: int = len(FENCED_TABLES)) -> None:
         for table in FENCED_TABLES[:tables]:
-            fences = {result.partition: self.fences(result.partition).get(table.name, -1) for result in results}
-            parts = [
-                result.tables[table.name]
-                for result in results
-                if table.name in result.tables
-                and pc.max(result.tables[table.name]["source_offset"]).as_py() > fences[result.partition]
-            ]
-            if parts:
-                rows = pa.concat_tables(parts)
+            rows = open_rows(table.name, results, self.fences)
+            if rows is not None:
                 self.clickhouse.insert_where(table.name, structure_of(table), rows, "1", uuid.uuid4().hex)
 
     def fences(self, partition: int) -> dict[str, int]:

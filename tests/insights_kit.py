@@ -12,10 +12,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-import pyarrow as pa
-
 from connectors.clickhouse import ClickHouse
 from connectors.insights import Insights, Numbers, Row, Scope
+from flows.clicks.rows import rows_of
 from flows.clicks.structure import structure_of
 from marketplace.rollups import DIMENSIONS, SPARSE
 from marketplace.stores import Store
@@ -129,8 +128,8 @@ def fill(clickhouse: ClickHouse, log: Iterable[LogRecord], stores: Mapping[str, 
             result = machine.step(batch)
             pages.write([result])
             for table in FENCED_TABLES:
-                if table.name in result.tables:
-                    rows = pa.concat_tables([result.tables[table.name]])
+                if result.fence(table.name) is not None:
+                    rows = rows_of(table.name, [result])
                     clickhouse.insert_where(table.name, structure_of(table), rows, "1", uuid.uuid4().hex)
 
 

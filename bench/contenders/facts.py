@@ -15,6 +15,7 @@ from connectors.user_agents import UserAgents
 from flows.clicks.directory import KnownStores
 from flows.clicks.machine import Machine
 from flows.clicks.patience import Patience
+from flows.clicks.rows import rows_of
 from flows.clicks.vocabulary import Vocabulary
 from marketplace.enrichments.registry import Lookups
 from marketplace.tables import CLICKS, SESSION_DIMENSIONS
@@ -31,9 +32,9 @@ def run(task: Task) -> None:
     machines = {part: Machine(part, NoPast(), stores, vocabulary, {}) for part in task.ends}
     draft, writer = path.with_suffix(".draft"), None
     for batch in batches(task):
-        facts = machines[batch.partition].step(batch).tables.get(CLICKS.name)
-        if facts is not None:
-            facts = facts.select(list(COLUMNS))
+        result = machines[batch.partition].step(batch)
+        if result.facts is not None:
+            facts = rows_of(CLICKS.name, [result]).select(list(COLUMNS))
             writer = writer or pq.ParquetWriter(draft, facts.schema)
             writer.write_table(facts)
     if writer is not None:

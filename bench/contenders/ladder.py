@@ -19,13 +19,16 @@ from flows.clicks.decode import decode
 from flows.clicks.directory import KnownStores
 from flows.clicks.machine import Machine
 from flows.clicks.patience import Patience
+from flows.clicks.result import BatchResult
+from flows.clicks.rows import rows_of
+from flows.clicks.sink import MAX_BUFFERED_EVENTS
 from flows.clicks.source import Hub, Pace
 from flows.clicks.stored import StoredFacts, StoredSessions
 from flows.clicks.vocabulary import Vocabulary
 from flows.clicks.words import make_words
 from marketplace.enrichments.registry import Lookups
 from marketplace.stores import Store
-from marketplace.tables import SESSION_DIMENSIONS
+from marketplace.tables import FENCED_TABLES, SESSION_DIMENSIONS
 
 MAX_RECORDS: Final = 50_000
 _IDLE_SECONDS: Final = 0.002
@@ -123,7 +126,20 @@ def decide(task: Task) -> None:
     lookups = Lookups(GeoIP().snapshot(), UserAgents())
     vocabulary = Vocabulary(lambda: lookups, CrawlerList())
     machines = {part: Machine(part, NoPast(), stores, vocabulary, {}) for part in task.ends}
+    waiting: list[BatchResult] = []
     task.meter.start()
     for batch in batches(task):
-        machines[batch.partition].step(batch)
+        waiting.append(machines[batch.partition].step(batch))
+        if sum(result.events for result in waiting) >= MAX_BUFFERED_EVENTS:
+            _rows(waiting)
+            waiting.clear()
+    _rows(waiting)
     task.meter.stop()
+
+
+def _rows(results: list[BatchResult]) -> None:
+    """What the sink would send."""
+    for table in FENCED_TABLES:
+        found = [result for result in results if result.fence(table.name) is not None]
+        if found:
+            rows_of(table.name, found)

@@ -19,7 +19,8 @@ from bench.contenders import flow
 from connectors.clickhouse import ClickHouse, insert_body
 from connectors.kafka.records import RecordProducer
 from flows.clicks.project import Projector
-from flows.clicks.rows import BatchResult
+from flows.clicks.result import BatchResult
+from flows.clicks.rows import rows_of
 from flows.clicks.sink import MAX_BUFFERED_EVENTS, dead_letter
 from marketplace.tables import FENCED_TABLES, Table, insertable
 
@@ -84,9 +85,9 @@ class PlainWriter:
         self._projector.tend()
 
     def _insert(self, table: Table, results: list[BatchResult]) -> None:
-        found = [result.tables[table.name] for result in results if table.name in result.tables]
+        found = [result for result in results if result.fence(table.name) is not None]
         if found:
-            self._clickhouse.insert(table.name, pa.concat_tables(found).select(list(insertable(table))))
+            self._clickhouse.insert(table.name, rows_of(table.name, found).select(list(insertable(table))))
 
 
 def run(task: Task) -> None:

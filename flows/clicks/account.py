@@ -11,7 +11,7 @@ from flows.clicks.batch import I64, U8, RawBatch, Reject
 from flows.clicks.clock import Times
 from flows.clicks.columns import Columns
 from flows.clicks.facts import OUTCOME_NAMES, outcome_code
-from flows.clicks.rows import LedgerKey
+from flows.clicks.result import LedgerKey
 from flows.clicks.stored import StoredFacts
 from flows.clicks.visit_page import HOUR_MS
 from marketplace.outcomes import CLOCK_CORRECTED, FUTURE_CLAMPED, INVALID, LATE

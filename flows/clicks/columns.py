@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from itertools import compress
+from itertools import chain, compress
+
+import numpy as np
 
 from flows.clicks.batch import F32, I64, U64, Bools
 from flows.clicks.words import Coded
@@ -45,9 +47,24 @@ class Columns:
         """The events at which ``mask`` holds."""
         if mask.all():
             return self
-        arrays = {f.name: getattr(self, f.name)[mask] for f in fields(self) if f.name not in ("event_ids", "texts")}
+        arrays = {name: getattr(self, name)[mask] for name in _array_names()}
         texts = {name: column.take(mask) for name, column in self.texts.items()}
         return Columns(event_ids=list(compress(self.event_ids, mask.tolist())), texts=texts, **arrays)
 
+    @staticmethod
+    def concat(parts: Sequence[Columns]) -> Columns:
+        """Events of all parts, in order; ``rows`` are positions within each part's own batch."""
+        if len(parts) == 1:
+            return parts[0]
+        return Columns(
+            event_ids=list(chain.from_iterable(part.event_ids for part in parts)),
+            texts={name: Coded.concat([part.texts[name] for part in parts]) for name in parts[0].texts},
+            **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _array_names()},
+        )
+
     def __len__(self) -> int:
         return len(self.event_ids)
+
+
+def _array_names() -> list[str]:
+    return [f.name for f in fields(Columns) if f.name not in ("event_ids", "texts")]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain
+
 import numpy as np
 
 from flows.clicks.batch import I32, I64
 from flows.clicks.deltas import Contributions
 from flows.clicks.facts import Facts
+from flows.clicks.result import Changes
 from flows.clicks.sessions import SessionRows
 
 
@@ -17,10 +21,27 @@ def events_as_sessions(facts: Facts, store: I32) -> SessionRows:
     return SessionRows(facts.visitor, facts.is_bot, store, when, when, clicks, facts.codes)
 
 
-def contributions(events: SessionRows, retracted: SessionRows, added: SessionRows) -> Contributions:
-    """Events add clicks or re-fires; a session that was known before takes back what it had added."""
+def contributions(parts: Sequence[Changes]) -> Contributions:
+    """Events add clicks or re-fires; a session that was known before takes back what it had added.
+
+    Args:
+        parts: What batches change; each is a source by its position.
+    """
+    events, retracted, added = (
+        SessionRows.concat(list(rows)) for rows in zip(*((p.events, p.retracted, p.added) for p in parts), strict=True)
+    )
     changes = SessionRows.concat([retracted, added])
     sign = np.repeat(np.array([-1, 1], np.int64), [len(retracted), len(added)])
     adds: I64 = np.stack((sign, sign * (changes.clicks <= 1), sign * (changes.end_ms - changes.start_ms)), axis=1)
     both = SessionRows.concat([events, changes])
-    return Contributions(both.store, both.start_ms, both.is_bot, both.entry, events.visitor, events.clicks == 0, adds)
+    sizes = [len(rows) for rows in chain(*zip(*((p.events, p.retracted, p.added) for p in parts), strict=True))]
+    return Contributions(
+        source=np.repeat(np.tile(np.arange(len(parts)), 3), sizes),
+        store=both.store,
+        when_ms=both.start_ms,
+        is_bot=both.is_bot,
+        codes=both.entry,
+        visitor=events.visitor,
+        refire=events.clicks == 0,
+        changes=adds,
+    )

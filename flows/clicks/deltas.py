@@ -1,12 +1,15 @@
-"""Rollup deltas: what a batch adds to each bucket of each dimension.
+"""Rollup deltas: what batches that are written together add to each bucket of each dimension.
 
 The only state of a rollup is in ClickHouse, where sums add up and visitor sets merge. Whatever the batch boundaries,
 the sum over all deltas is the same; that is the law which ``tests/property`` holds every dimension to.
+
+A delta stands for all batches together. Only those of the dimension ``all``, which are few, are told for each batch by
+itself: they carry every partition's fence (ADR 14).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flows.clicks.batch import I32, I64, U8, U64, Bools
-from flows.clicks.families import Family
+from flows.clicks.families import Answers
 from flows.clicks.hashing import distinct, number
 from flows.clicks.words import Coded
 from marketplace.rollups import DIMENSIONS, QUARTER_MS, SPARSE
@@ -24,7 +27,7 @@ _OF_EVENTS: Final = 2
 """Measures that events add to; changes of sessions add to the others."""
 
 _STORED_GRAINS: Final = ("quarter", "day")
-_DAY_SECONDS: Final = 86_400
+_GRAIN_SECONDS: Final = (QUARTER_MS // 1000, 86_400)
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Contributions:
     """What events, and after them changes of sessions, contribute.
 
     Attributes:
+        source: The batch that each comes from, by its position.
         store: Store codes.
         when_ms: The time that names the bucket: of the event, or of the session's start.
         is_bot: 0 or 1.
@@ -41,6 +45,7 @@ class Contributions:
         changes: What each change adds to sessions, bounces and duration (ms), a row each.
     """
 
+    source: I64
     store: I32
     when_ms: I64
     is_bot: U8
@@ -52,8 +57,12 @@ class Contributions:
 
 @dataclass(frozen=True)
 class Deltas:
-    """Rollup rows as columns; ``visitors_upto[i]`` is where row i's visitor ids end."""
+    """Rollup rows as columns; ``visitors_upto[i]`` is where row i's visitor ids end.
 
+    ``source`` is the batch that a row stands under: its own in the dimension ``all``, and the first one in others.
+    """
+
+    source: I64
     store: I64
     grain: Coded
     dimension: Coded
@@ -70,11 +79,31 @@ class Deltas:
 
 @dataclass(frozen=True)
 class _Bases:
-    """Distinct buckets of one grain: whose, when, and of whom."""
+    """Distinct buckets of one grain: an owner and a time each, in quarters or days since 1970."""
 
-    store: I64
-    is_bot: I64
-    seconds: I64
+    owner: I64
+    time: I64
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """The buckets that rows fall into.
+
+    Attributes:
+        stores: Owners are packed of a source, a store below this, and 0 or 1 for bots.
+        grains: Distinct quarters, and days.
+        of_row: Each row's quarter, as a position among them.
+        of_quarter: Each quarter's day, likewise.
+    """
+
+    stores: int
+    grains: tuple[_Bases, _Bases]
+    of_row: I64
+    of_quarter: I64
+
+    def owned(self, owner: I64) -> tuple[I64, I64, I64]:
+        """Source, store and whether of bots."""
+        return owner // (2 * self.stores), owner // 2 % self.stores, owner % 2
 
 
 @dataclass(frozen=True)
@@ -98,50 +127,46 @@ class _Split:
     keep: Bools | None
 
 
-def rollup(rows: Contributions, families: tuple[Family, ...], day_of: Callable[[int, int], int]) -> Deltas:
+def rollup(rows: Contributions, families: Sequence[Answers], day_of: Callable[[int, int], int]) -> Deltas:
     """Group contributions by every registered dimension and both stored grains.
 
     Days are made from quarters, of which there are far fewer than events.
 
     Args:
         rows: The contributions.
-        families: The families whose codes the rows hold.
+        families: What the rows' codes stand for.
         day_of: From a store code and a UTC quarter (number since 1970) to the store's own date (days since 1970).
     """
-    quarters, base = _quarters(rows)
-    days, day_base = _days(quarters, day_of)
+    together, apart = _grid(rows, np.zeros_like(rows.source), day_of), _grid(rows, rows.source, day_of)
     visitors, visitor = np.unique(rows.visitor, return_inverse=True)
     parts = []
     for split in _splits(rows.codes, families):
-        groups = _group(rows, base, split, visitor.reshape(-1), len(visitors))
-        parts.append(_Part(0, split, quarters, groups))
-        parts.append(_Part(1, split, days, _regroup(groups, day_base, len(split.values), len(visitors))))
+        grid = apart if DIMENSIONS[split.dimension].column is None else together
+        quarters = _group(rows, grid.of_row, split, visitor.reshape(-1), len(visitors))
+        days = _regroup(quarters, grid.of_quarter, len(split.values), len(visitors))
+        parts += [_Part(grain, split, grid, groups) for grain, groups in enumerate((quarters, days))]
     return _concat(parts, visitors)
 
 
-def _quarters(rows: Contributions) -> tuple[_Bases, I64]:
-    """Distinct quarters, and the position of each row's among them."""
-    if not len(rows.store):
-        none = np.empty(0, dtype=np.int64)
-        return _Bases(none, none, none), none
-    quarter = rows.when_ms // QUARTER_MS
-    first, owner = int(quarter.min()), rows.store.astype(np.int64) * 2 + rows.is_bot
-    span = int(quarter.max()) - first + 1
-    packed, base = number(owner * span + (quarter - first), (int(owner.max()) + 1) * span)
-    owners, seconds = packed // span, (packed % span + first) * (QUARTER_MS // 1000)
-    return _Bases(owners // 2, owners % 2, seconds), base
+def _grid(rows: Contributions, source: I64, day_of: Callable[[int, int], int]) -> _Grid:
+    stores = int(rows.store.max(initial=0)) + 1
+    owner = (source * stores + rows.store) * 2 + rows.is_bot
+    quarters, of_row = _bases(owner, rows.when_ms // QUARTER_MS)
+    store = quarters.owner // 2 % stores
+    days = [day_of(store, at) for store, at in zip(store.tolist(), quarters.time.tolist(), strict=True)]
+    by_day, of_quarter = _bases(quarters.owner, np.array(days, dtype=np.int64))
+    return _Grid(stores, (quarters, by_day), of_row, of_quarter)
 
 
-def _days(quarters: _Bases, day_of: Callable[[int, int], int]) -> tuple[_Bases, I64]:
-    """Distinct days of stores, and the position of each quarter's among them."""
-    quarter = quarters.seconds // (QUARTER_MS // 1000)
-    days = [day_of(store, at) for store, at in zip(quarters.store.tolist(), quarter.tolist(), strict=True)]
-    labels = np.stack((quarters.store, quarters.is_bot, np.array(days, dtype=np.int64)))
-    found, position = np.unique(labels, axis=1, return_inverse=True)
-    return _Bases(found[0], found[1], found[2] * _DAY_SECONDS), position.reshape(-1)
+def _bases(owner: I64, time: I64) -> tuple[_Bases, I64]:
+    """Distinct buckets, and the position of each row's among them."""
+    first = int(time.min()) if len(time) else 0
+    span = int(time.max(initial=first)) - first + 1
+    packed, position = number(owner * span + (time - first), (int(owner.max(initial=0)) + 1) * span)
+    return _Bases(packed // span, packed % span + first), position
 
 
-def _splits(codes: I32, families: tuple[Family, ...]) -> list[_Split]:
+def _splits(codes: I32, families: Sequence[Answers]) -> list[_Split]:
     """How each registered dimension splits the rows."""
     used = [number(codes[:, at], len(family.rows)) for at, family in enumerate(families)]
     home = {column: (at, place) for at, f in enumerate(families) for place, column in enumerate(f.columns)}
@@ -196,7 +221,7 @@ class _Part:
 
     grain: int
     split: _Split
-    bases: _Bases
+    grid: _Grid
     groups: _Groups
 
 
@@ -209,15 +234,17 @@ def _concat(parts: list[_Part], visitors: U64) -> Deltas:
         # A session that grew without changing its bucket retracts and adds the same: nothing is left to say.
         says = groups.sums.any(axis=1) | (count > 0)
         base = groups.base[says]
-        bases.append((part.bases.store[base], part.bases.seconds[base], part.bases.is_bot[base]))
+        buckets = part.grid.grains[part.grain]
+        bases.append((*part.grid.owned(buckets.owner[base]), buckets.time[base] * _GRAIN_SECONDS[part.grain]))
         rows.append(groups.sums[says])
         counts.append(count[says])
         value.append(groups.value[says] + len(texts))
         texts += part.split.values if part.grain else []
         ids.append(visitors[groups.pair_visitor])
     sizes = [len(count) for count in counts]
-    store, seconds, is_bot = (np.concatenate([base[at] for base in bases]) for at in range(3))
+    source, store, is_bot, seconds = map(np.concatenate, zip(*bases, strict=True))
     return Deltas(
+        source=source,
         store=store,
         grain=Coded(np.repeat([part.grain for part in parts], sizes).astype(np.int32), _STORED_GRAINS),
         dimension=Coded(

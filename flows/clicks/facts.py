@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
@@ -54,6 +55,14 @@ class Facts:
     def __len__(self) -> int:
         return len(self.key)
 
+    @staticmethod
+    def concat(parts: Sequence[Facts]) -> Facts:
+        """Facts of all parts, in order."""
+        if len(parts) == 1:
+            return parts[0]
+        arrays = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Facts)[1:]}
+        return Facts(Coded.concat([part.stores for part in parts]), **arrays)
+
     @property
     def refire(self) -> Bools:
         """Which repeat a click instead of being one."""
@@ -66,5 +75,13 @@ class Details:
 
     columns: Columns
     bot_reasons: Coded
-    bot_version: str
     time_note: Coded
+
+    @staticmethod
+    def concat(parts: Sequence[Details]) -> Details:
+        """Details of all parts, in order."""
+        return Details(
+            Columns.concat([part.columns for part in parts]),
+            Coded.concat([part.bot_reasons for part in parts]),
+            Coded.concat([part.time_note for part in parts]),
+        )

@@ -7,6 +7,7 @@ An event has one small integer per family; strings come back only where rows lea
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 from urllib.parse import unquote
@@ -35,6 +36,21 @@ def page_of(url: str) -> str:
     decoded = unquote(path, errors="replace") if "%" in path else path
     cleaned = "".join(c if c.isprintable() else "\ufffd" for c in decoded) if not decoded.isprintable() else decoded
     return cleaned[:MAX_PAGE_CHARS] or "/"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A family's answers, as codes stand for them until they are compacted.
+
+    Attributes:
+        name, columns, version: As of the family.
+        rows: The answer of each code; more may come.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    version: str | None
+    rows: Sequence[Values]
 
 
 class Parts:
@@ -126,6 +142,11 @@ class Family:
         self._codes: dict[Values, int] = {}
 
     @property
+    def answers(self) -> Answers:
+        """What codes stand for by now."""
+        return Answers(self.name, self.columns, self.version, self.rows)
+
+    @property
     def beside_nbytes(self) -> int:
         """Bytes of what leads to the answers, about."""
         return ENTRY_BYTES * len(self._known) + sum(parts.nbytes for parts in self._parts.values())
@@ -175,14 +196,20 @@ class Family:
             packed >>= _PART_BITS
         return tuple(reversed(values))
 
-    def renew(self, answer: Callable[[tuple[Any, ...]], Values], version: str | None) -> None:
-        """Take new rules or data: what was known under the old is asked anew, answers given stay."""
-        if version != self.version:
+    def renew(self, answer: Callable[[tuple[Any, ...]], Values], version: str | None) -> bool:
+        """Take new rules or data: what was known under the old is asked anew, answers given stay.
+
+        Returns:
+            Whether they are others than before.
+        """
+        changed = version != self.version
+        if changed:
             self._known.clear()
         self._answer, self.version = answer, version
+        return changed
 
     def compact(self, used: I32) -> I32:
-        """Forget answers that no code in ``used`` needs; the new codes of ``used``."""
+        """Forget answers that no code in ``used`` needs; the new codes of ``used``. ``answers`` given before stay."""
         distinct, position = np.unique(used, return_inverse=True)
         kept = [self.rows[code] for code in distinct.tolist()]
         self.rows, self.nbytes = [], 0
@@ -204,7 +231,10 @@ def make_families(words: Mapping[str, Words], lookups: Lookups) -> tuple[Family,
     return tuple(families)
 
 
-def renew_families(families: tuple[Family, ...], lookups: Lookups) -> None:
-    """Give the families this batch's view of the lookups."""
-    for family, enrichment in zip(families, ENRICHMENTS, strict=False):
+def renew_families(families: tuple[Family, ...], lookups: Lookups) -> bool:
+    """Give the families this batch's view of the lookups; tells whether it is another than before."""
+    changed = [
         family.renew(partial(enrichment.answer, lookups), enrichment.version(lookups))
+        for family, enrichment in zip(families, ENRICHMENTS, strict=False)
+    ]
+    return any(changed)

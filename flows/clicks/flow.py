@@ -33,7 +33,7 @@ from flows.clicks.memory import Memory, default_bytes, divide, tell
 from flows.clicks.page_store import ClickHousePages, read_fences
 from flows.clicks.patience import Patience
 from flows.clicks.project import Projector
-from flows.clicks.rows import BatchResult
+from flows.clicks.result import BatchResult
 from flows.clicks.sink import ClickSink, Writer
 from flows.clicks.source import ClickSource, Hub, Pace, Stop
 from flows.clicks.vocabulary import Vocabulary

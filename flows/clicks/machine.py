@@ -1,4 +1,4 @@
-"""The click path: one partition's batches in, rows out. No engine, no clock, no IO but the page store's.
+"""The click path: one partition's batches in, results out. No engine, no clock, no IO but the page store's.
 
 A machine's answer for a batch depends only on the log before it, on the stores and on the versions of the lookups: not
 on where batches were cut, on how many workers there are, or on when it was last restarted.
@@ -8,35 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from typing import Final, Protocol
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from flows.clicks import account, rows
+from flows.clicks import account
 from flows.clicks.batch import I64, U8, U64, Bools, RawBatch, Reject
 from flows.clicks.clock import Times, correct
 from flows.clicks.columns import Columns
-from flows.clicks.contribute import contributions, events_as_sessions
+from flows.clicks.contribute import events_as_sessions
 from flows.clicks.decode import decode
 from flows.clicks.dedupe import filed_under, find_copies, find_duplicates
-from flows.clicks.deltas import rollup
 from flows.clicks.facts import Details, Facts, outcome_code
 from flows.clicks.hashing import mix
 from flows.clicks.held import Sessions
+from flows.clicks.live import newest_by_visitor
 from flows.clicks.pages import Pages, PageStore
 from flows.clicks.refires import find_refires, rank_within
+from flows.clicks.result import BatchResult, Changes
 from flows.clicks.stored import StoredSessions
 from flows.clicks.visit_page import HOUR_MS, MINUTE_MS
 from flows.clicks.vocabulary import Vocabulary
 from flows.clicks.words import Coded
 from marketplace import bots
 from marketplace.outcomes import BLOCKED, BOT, CLOCK_CORRECTED, COUNTED, DUPLICATE, FUTURE_CLAMPED, LATE, REFIRE
-from marketplace.rollups import QUARTER_MS, local_day
 from marketplace.stores import Store
 
 DEFAULT_PAGE_BYTES: Final = 64 << 20
 """Pages and open sessions of one partition: about a million events. The flow gives what there is; see ``memory``."""
-_MAX_DAYS: Final = 20_000
 
 _LATE, _BLOCKED, _DUPLICATE, _REFIRE, _BOT, _COUNTED = map(
     outcome_code, (LATE, BLOCKED, DUPLICATE, REFIRE, BOT, COUNTED)
@@ -89,9 +87,7 @@ class Machine:
         self._families = vocabulary.families
         self._sessions = Sessions(len(self._families))
         vocabulary.hold(self._sessions)
-        self._store_codes: dict[str, int] = {}
-        self._store_names: list[str] = []
-        self._days: dict[tuple[str, int], int] = {}
+        self._calendar = vocabulary.calendar
         self._known: Mapping[str, Store] = {}
 
     @property
@@ -99,7 +95,7 @@ class Machine:
         """Bytes held of the past."""
         return self._pages.nbytes + self._sessions.nbytes
 
-    def step(self, batch: RawBatch) -> rows.BatchResult:
+    def step(self, batch: RawBatch) -> BatchResult:
         """Decide every record of a batch; what was decided before the last restart is read back instead.
 
         Args:
@@ -109,18 +105,19 @@ class Machine:
             Unavailable: The page store or the directory of stores is away. Nothing was decided: step again.
         """
         self._forget()
-        result = rows.BatchResult(self._partition, batch.first_offset, batch.last_offset, len(batch.values))
+        self._vocabulary.renew()
+        book = self._vocabulary.book()
+        result = BatchResult(self._partition, batch.first_offset, batch.last_offset, len(batch.values), book)
         was_decided = batch.last_offset <= self._decided
         facts = self._read_back(batch, result) if was_decided else self._decide(batch, result)
         # From here on nothing asks the outside, so nothing can fail half-way: the batch becomes the past.
         if len(facts):
-            self._write(result, facts)
+            self._visit_and_tell(result, facts)
         self._remember(facts, batch)
         return result
 
-    def _decide(self, batch: RawBatch, result: rows.BatchResult) -> Facts:
+    def _decide(self, batch: RawBatch, result: BatchResult) -> Facts:
         columns, rejects = self._decode(batch)
-        self._vocabulary.renew()
         times = correct(columns)
         outcome = np.full(len(columns), _COUNTED, dtype=np.uint8)
         outcome[self._vocabulary.memos.blocked(columns, self._known)] = _BLOCKED
@@ -130,13 +127,12 @@ class Machine:
         facts, details = self._visit(columns.take(fresh), hours[fresh], times.take(fresh), batch.first_offset)
         outcome[fresh] = facts.outcome
         result.rejects = rejects + account.too_late(batch, columns, times, outcome)
-        counts = account.count(batch, columns, rejects, times, outcome)
-        result.tables["click_ledger"] = rows.ledger_rows(counts, self._partition, batch.last_offset)
+        result.counts = account.count(batch, columns, rejects, times, outcome)
         if len(facts):
-            result.tables["clicks"] = rows.click_rows(facts, details, self._families, self._partition)
+            result.facts = facts, details
         return facts
 
-    def _read_back(self, batch: RawBatch, result: rows.BatchResult) -> Facts:
+    def _read_back(self, batch: RawBatch, result: BatchResult) -> Facts:
         """What an earlier start decided of a batch, whatever stores, lookups and lists say by now."""
         stored = self._store.verdicts(self._partition, batch.first_offset, batch.last_offset)
         rest = batch.without(set(stored.offset.tolist()))
@@ -153,8 +149,7 @@ class Machine:
         facts = stored.coded(self._families)
         self._pages.load_visits(facts.pair, facts.visitor, facts.occurred_ms, batch.first_offset, self._adopt)
         result.rejects = rejects + account.too_late(rest, columns, times, outcome)
-        counts = account.count(rest, columns, rejects, times, outcome) + account.count_facts(stored)
-        result.tables["click_ledger"] = rows.ledger_rows(counts, self._partition, batch.last_offset)
+        result.counts = account.count(rest, columns, rejects, times, outcome) + account.count_facts(stored)
         return facts
 
     def _forget(self) -> None:
@@ -172,6 +167,7 @@ class Machine:
             self._known = self._stores.look_up(unknown)
             if not unknown.isdisjoint(self._known):
                 columns, rejects = decode(batch, self._known.__contains__, words)
+        self._calendar.known = self._known
         return columns, rejects
 
     def _drop_duplicates(self, columns: Columns, hours: I64, outcome: U8, before: int) -> Bools:
@@ -194,7 +190,7 @@ class Machine:
         return found
 
     def _adopt(self, stored: StoredSessions) -> None:
-        self._sessions.adopt(stored.coded(self._families, self._store_code))
+        self._sessions.adopt(stored.coded(self._families, self._calendar.code))
 
     def _visit(self, columns: Columns, dedupe_hour: I64, times: Times, before: int) -> tuple[Facts, Details]:
         when = times.occurred_ms
@@ -218,46 +214,27 @@ class Machine:
             codes=codes,
         )
         note = np.where(times.clamped, 2, np.where(times.corrected, 1, 0)).astype(np.int32)
-        return facts, Details(columns, reasons, self._vocabulary.bot_version, Coded(note, _NOTES))
+        return facts, Details(columns, reasons, Coded(note, _NOTES))
 
     def _is_hasty(self, visitor: U64, when: I64) -> Bools:
         earlier = self._pages.events_in_minute(visitor, when) + rank_within(mix(visitor, when // MINUTE_MS))
         return np.asarray(earlier >= bots.RATE_LIMIT_PER_MINUTE, dtype=np.bool_)
 
-    def _write(self, result: rows.BatchResult, facts: Facts) -> None:
-        partition, last, names = self._partition, result.last_offset, self._store_names
-        slugs, position = facts.stores.used()
-        store = np.array([self._store_code(slug) for slug in slugs], dtype=np.int32)[position]
-        if last > self._sessions_applied:
+    def _visit_and_tell(self, result: BatchResult, facts: Facts) -> None:
+        store, when = self._calendar.codes(facts.stores), facts.occurred_ms
+        if result.last_offset > self._sessions_applied:
             events = events_as_sessions(facts, store)
-            retracted, added = self._sessions.add(events)
-            deltas = rollup(contributions(events, retracted, added), self._families, self._day_of)
-            result.tables["rollups"] = rows.rollup_rows(deltas, names, partition, last)
-            result.tables["sessions"] = rows.session_rows(retracted, added, names, self._families, partition, last)
-        quarters = np.unique(store * np.int64(1 << 32) + facts.occurred_ms // QUARTER_MS).tolist()
-        touched = (divmod(packed, 1 << 32) for packed in quarters)
-        result.store_days = {(names[code], self._day_of(code, quarter)) for code, quarter in touched}
-        result.live = rows.newest_by_visitor(facts, store, names)
+            result.changes = changes = Changes(events, *self._sessions.add(events))
+            moved = (changes.retracted, changes.added)
+            result.store_days = self._calendar.days(
+                np.concatenate([store, *(visits.store for visits in moved)]),
+                np.concatenate([when, *(visits.start_ms for visits in moved)]),
+            )
+        else:
+            result.store_days = self._calendar.days(store, when)
+        result.live = newest_by_visitor(facts, store, self._calendar.names)
 
     def _remember(self, facts: Facts, batch: RawBatch) -> None:
         first, last = batch.first_offset, batch.last_offset
         self._pages.remember_keys(facts.key, facts.dedupe_hour, first, last)
         self._pages.remember_visits(facts.visitor, facts.pair, facts.occurred_ms, facts.refire, first, last)
-
-    def _store_code(self, slug: str) -> int:
-        code = self._store_codes.setdefault(slug, len(self._store_codes))
-        if code == len(self._store_names):
-            self._store_names.append(slug)
-        return code
-
-    def _day_of(self, store: int, quarter: int) -> int:
-        known = self._known.get(self._store_names[store])
-        # Facts that are read back can be of a store that is gone since; nobody asks for its days any more.
-        zone = known.timezone if known is not None else "UTC"
-        day = self._days.get((zone, quarter))
-        if day is None:
-            if len(self._days) > _MAX_DAYS:
-                self._days.clear()
-            day = int(local_day(quarter * QUARTER_MS, ZoneInfo(zone)).timestamp()) // 86_400
-            self._days[zone, quarter] = day
-        return day

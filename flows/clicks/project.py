@@ -14,16 +14,13 @@ from datetime import datetime
 from itertools import chain, islice
 from typing import Any, Final
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from connectors.clickhouse import ClickHouse
 from connectors.errors import Refused, Unavailable
 from connectors.live_tile import LiveTile
 from connectors.store_stats import DayStats, StoreStats
 from flows.clicks.page_store import Fences
 from flows.clicks.patience import Patience
-from flows.clicks.rows import BatchResult
+from flows.clicks.result import BatchResult
 from marketplace.tables import ROLLUPS, VISITOR_STATE
 
 log = logging.getLogger(__name__)
@@ -87,7 +84,7 @@ class Projector:
             Unavailable: ClickHouse is away, or Mongo is and no more may be counted ahead of it. Redis being away only
                 delays the tile.
         """
-        touched = {day for result in results for day in touched_days(result)}
+        touched = {day for result in results for day in result.store_days}
         self._behind |= touched
         self._untold |= touched
         for result in results:
@@ -239,15 +236,3 @@ class Projector:
             bot_clicks=int(bot_clicks),
             processed_at=self._now(),
         )
-
-
-def touched_days(result: BatchResult) -> set[StoreDay]:
-    """The days of a batch's events, and those in which the visits began that it changed."""
-    rollups = result.tables.get(ROLLUPS.name)
-    if rollups is None:
-        return result.store_days
-    days = rollups.filter((pc.field("grain") == "day") & (pc.field("dimension") == "all"))
-    seconds = days["bucket"].cast(pa.int64()).to_pylist()
-    return result.store_days | {
-        (slug, at // 86_400) for slug, at in zip(days["store"].to_pylist(), seconds, strict=True)
-    }

@@ -1,48 +1,28 @@
-"""Arrow tables of what a batch leads to: the shapes of ``marketplace.tables``."""
+"""Arrow tables of what batches lead to: the shapes of ``marketplace.tables``.
+
+Batches that are written together make their rows together: a small batch's rows cost as much to make as a larger one's.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Container, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from itertools import groupby
 from operator import itemgetter
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
-from flows.clicks.batch import I32, I64, Reject
-from flows.clicks.deltas import MEASURES, Deltas
+from flows.clicks.batch import I32, I64
+from flows.clicks.contribute import contributions
+from flows.clicks.deltas import MEASURES, rollup
 from flows.clicks.facts import OUTCOME_NAMES, Details, Facts
-from flows.clicks.families import Family
+from flows.clicks.families import Answers
 from flows.clicks.hashing import number
+from flows.clicks.result import BatchResult, Changes
 from flows.clicks.sessions import SessionRows
 from flows.clicks.words import Coded
-from marketplace.tables import SESSION_DIMENSIONS
-
-LedgerKey = tuple[str, int, str, str]
-"""Store, hour since 1970, kind, name."""
-
-
-@dataclass
-class BatchResult:
-    """All that follows from one batch; the sink writes it in order.
-
-    Attributes:
-        partition, first_offset, last_offset: Where it comes from.
-        tables: Rows by table name; a table without rows is absent.
-        rejects: Records for the dead-letter topic.
-        store_days: Which (store, days since 1970) changed; their read models are refreshed.
-        live: Newest time of each visitor by store, for the live tile.
-    """
-
-    partition: int
-    first_offset: int
-    last_offset: int
-    events: int
-    tables: dict[str, pa.Table] = field(default_factory=dict)
-    rejects: list[Reject] = field(default_factory=list)
-    store_days: set[tuple[str, int]] = field(default_factory=set)
-    live: dict[str, dict[int, int]] = field(default_factory=dict)
+from marketplace.tables import CLICKS, LEDGER, ROLLUPS, SESSION_DIMENSIONS, SESSIONS
 
 
 def _strings(values: list[str]) -> pa.Array:
@@ -62,7 +42,7 @@ def _moments(ms: I64) -> pa.Array:
     return pa.array(ms, pa.timestamp("ms", tz="UTC"))
 
 
-def _columns(family: Family, codes: I32, names: Container[str]) -> dict[str, pa.Array]:
+def _columns(family: Answers, codes: I32, names: Container[str]) -> dict[str, pa.Array]:
     """The named ones of a family's columns."""
     used, position = number(codes, len(family.rows))
     answers = [family.rows[code] for code in used.tolist()]
@@ -78,16 +58,30 @@ def _constant(text: str, count: int) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([text], pa.string()))
 
 
-def _source(partition: int, offsets: I64 | int, count: int) -> dict[str, pa.Array]:
-    return {
-        "source_partition": pa.array(np.full(count, partition, np.uint16)),
-        "source_offset": pa.array(np.broadcast_to(np.asarray(offsets, np.uint64), count).copy()),
-    }
+def _source(results: Sequence[BatchResult], of: I64, offsets: I64 | None = None) -> dict[str, pa.Array]:
+    """Where rows come from.
+
+    Args:
+        results: The batches.
+        of: Each row's batch, by its position.
+        offsets: Each row's offset; by default the last one of its batch.
+    """
+    partitions = np.array([result.partition for result in results], dtype=np.uint16)
+    if offsets is None:
+        offsets = np.array([result.last_offset for result in results], dtype=np.int64)[of]
+    return {"source_partition": pa.array(partitions[of]), "source_offset": pa.array(offsets.astype(np.uint64))}
 
 
-def click_rows(facts: Facts, details: Details, families: tuple[Family, ...], partition: int) -> pa.Table:
-    """Rows of ``clicks``."""
-    columns, count = details.columns, len(facts)
+def _each(sizes: Iterable[int]) -> I64:
+    """The position of each row's batch."""
+    held = list(sizes)
+    return np.repeat(np.arange(len(held)), held)
+
+
+def _click_rows(results: Sequence[BatchResult]) -> pa.Table:
+    accepted = [result.facts for result in results if result.facts is not None]
+    facts, details = Facts.concat([f for f, _ in accepted]), Details.concat([d for _, d in accepted])
+    columns, count, book = details.columns, len(facts), results[0].book
     data: dict[str, pa.Array] = {
         "event_id": _strings(columns.event_ids),
         "dedupe_key": pa.array(facts.key),
@@ -99,49 +93,45 @@ def click_rows(facts: Facts, details: Details, families: tuple[Family, ...], par
         "pair_key": pa.array(facts.pair),
         "is_bot": pa.array(facts.is_bot),
         "bot_reasons": details.bot_reasons.arrow(),
-        "bot_version": _constant(details.bot_version, count),
+        "bot_version": _constant(book.bot_version, count),
         "time_note": details.time_note.arrow(),
         "target": columns.texts["target"].strings(),
         "sampling": pa.array(columns.sampling),
     }
     for name in ("store", "type", "origin", "visitor_kind", "ip"):
         data[name] = columns.texts[name].arrow()
-    for at, family in enumerate(families):
+    for at, family in enumerate(book.answers):
         data |= _columns(family, facts.codes[:, at], family.columns)
         if family.version is not None:
             data[f"{family.name}_version"] = _constant(family.version, count)
-    return pa.table({**data, **_source(partition, columns.offsets, count)})
+    return pa.table({**data, **_source(results, _each(len(f) for f, _ in accepted), columns.offsets)})
 
 
-def session_rows(
-    retracted: SessionRows,
-    added: SessionRows,
-    stores: list[str],
-    families: tuple[Family, ...],
-    partition: int,
-    offset: int,
-) -> pa.Table:
-    """Rows of ``sessions``: what is retracted with sign -1, then what holds now with sign 1."""
-    rows = SessionRows.concat([retracted, added])
+def _session_rows(results: Sequence[BatchResult]) -> pa.Table:
+    """What is retracted with sign -1, and what holds now with sign 1."""
+    changes, book = _changes(results), results[0].book
+    parts = [*(change.retracted for change in changes), *(change.added for change in changes)]
+    rows, sizes = SessionRows.concat(parts), list(map(len, parts))
     data: dict[str, pa.Array] = {
-        "store": Coded(rows.store, stores).arrow(),
+        "store": Coded(rows.store, book.calendar.names).arrow(),
         "visitor": pa.array(rows.visitor),
         "is_bot": pa.array(rows.is_bot),
         "started_at": _moments(rows.start_ms),
         "ended_at": _moments(rows.end_ms),
         "clicks": pa.array(rows.clicks.astype(np.uint32)),
-        "sign": pa.array(np.repeat(np.array([-1, 1], np.int8), [len(retracted), len(added)])),
+        "sign": pa.array(np.repeat(np.repeat(np.array([-1, 1], np.int8), len(changes)), sizes)),
     }
-    for at, family in enumerate(families):
+    for at, family in enumerate(book.answers):
         data |= _columns(family, rows.entry[:, at], SESSION_DIMENSIONS)
-    return pa.table({**data, **_source(partition, offset, len(rows))})
+    return pa.table({**data, **_source(results, _each(sizes) % len(results))})
 
 
-def rollup_rows(deltas: Deltas, stores: list[str], partition: int, offset: int) -> pa.Table:
-    """Rows of ``rollups``."""
+def _rollup_rows(results: Sequence[BatchResult]) -> pa.Table:
+    book = results[0].book
+    deltas = rollup(contributions(_changes(results)), book.answers, book.calendar.day_of)
     upto = np.concatenate((np.zeros(1, np.int64), deltas.visitors_upto)).astype(np.int32)
     data: dict[str, pa.Array] = {
-        "store": Coded(deltas.store.astype(np.int32), stores).arrow(),
+        "store": Coded(deltas.store.astype(np.int32), book.calendar.names).arrow(),
         "grain": deltas.grain.arrow(),
         "dimension": deltas.dimension.arrow(),
         "bucket": pa.array(deltas.bucket_seconds, pa.timestamp("s", tz="UTC")),
@@ -151,37 +141,39 @@ def rollup_rows(deltas: Deltas, stores: list[str], partition: int, offset: int) 
     }
     for at, name in enumerate(MEASURES):
         data[name] = pa.array(np.ascontiguousarray(deltas.measures[:, at]))
-    return pa.table({**data, **_source(partition, offset, len(deltas))})
+    return pa.table({**data, **_source(results, deltas.source)})
 
 
-def ledger_rows(counts: Counter[LedgerKey], partition: int, offset: int) -> pa.Table:
-    """Rows of ``click_ledger``."""
-    keys = sorted(counts)
+def _ledger_rows(results: Sequence[BatchResult]) -> pa.Table:
+    counts = [(key, many) for result in results for key, many in sorted(result.counts.items())]
     data = {
-        "store": _category([k[0] for k in keys]),
-        "hour": pa.array([k[1] * 3600 for k in keys], pa.timestamp("s", tz="UTC")),
-        "kind": _category([k[2] for k in keys]),
-        "name": _category([k[3] for k in keys]),
-        "events": pa.array([counts[k] for k in keys], pa.uint64()),
+        "store": _category([key[0] for key, _ in counts]),
+        "hour": pa.array([key[1] * 3600 for key, _ in counts], pa.timestamp("s", tz="UTC")),
+        "kind": _category([key[2] for key, _ in counts]),
+        "name": _category([key[3] for key, _ in counts]),
+        "events": pa.array([many for _, many in counts], pa.uint64()),
     }
-    return pa.table({**data, **_source(partition, offset, len(keys))})
+    return pa.table({**data, **_source(results, _each(len(result.counts) for result in results))})
 
 
-def newest_by_visitor(facts: Facts, store: I32, names: list[str]) -> dict[str, dict[int, int]]:
-    """For the live tile: people's newest moment (epoch ms) by store and visitor, of the hour before receipt.
+def _changes(results: Sequence[BatchResult]) -> list[Changes]:
+    return [result.changes for result in results if result.changes is not None]
+
+
+_MAKERS: Final[Mapping[str, Callable[[Sequence[BatchResult]], pa.Table]]] = {
+    CLICKS.name: _click_rows,
+    ROLLUPS.name: _rollup_rows,
+    SESSIONS.name: _session_rows,
+    LEDGER.name: _ledger_rows,
+}
+
+
+def rows_of(table: str, results: Sequence[BatchResult]) -> pa.Table:
+    """A table's rows of batches that are written together.
 
     Args:
-        facts: The events.
-        store: Their store codes.
-        names: Slugs by store code.
+        table: Its name.
+        results: Batches of one worker that have rows of it (``BatchResult.fence``), at least one.
     """
-    recent = (facts.is_bot == 0) & ~facts.imported & (facts.occurred_ms >= facts.received_ms - 3_600_000)
-    code, visitor, when = store[recent], facts.visitor[recent], facts.occurred_ms[recent]
-    order = np.lexsort((when, visitor, code))
-    code, visitor, when = code[order], visitor[order], when[order]
-    last = np.ones(len(order), dtype=np.bool_)
-    last[:-1] = (code[1:] != code[:-1]) | (visitor[1:] != visitor[:-1])
-    live: dict[str, dict[int, int]] = {}
-    for at, who, moment in zip(code[last].tolist(), visitor[last].tolist(), when[last].tolist(), strict=True):
-        live.setdefault(names[at], {})[who] = moment
-    return live
+    alike = (list(group) for _, group in groupby(results, key=lambda result: id(result.book)))
+    return pa.concat_tables(map(_MAKERS[table], alike))

@@ -28,7 +28,6 @@ from hashlib import blake2b
 from typing import Final, TypeVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from connectors.clickhouse import ClickHouse
@@ -38,7 +37,8 @@ from flows.clicks.batch import Reject
 from flows.clicks.begin import write_off
 from flows.clicks.page_store import Fences, let_inserts_end, read_fences
 from flows.clicks.project import Projector
-from flows.clicks.rows import BatchResult
+from flows.clicks.result import BatchResult
+from flows.clicks.rows import rows_of
 from flows.clicks.structure import structure_of
 from marketplace.tables import FENCED_TABLES, GENERATIONS, LEDGER, Table
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
@@ -146,18 +146,20 @@ class Writer:
         if dead:
             self._patiently(lambda: self._producer.send_all(dead, _DEAD_TIMEOUT_SECONDS))
         for table in FENCED_TABLES:
-            self._patiently(partial(self._insert, table, results))
+            self._patiently(partial(self._insert, table, results, {}))
         self._patiently(self._check_generation)
 
-    def _insert(self, table: Table, results: Sequence[BatchResult]) -> None:
+    def _insert(self, table: Table, results: Sequence[BatchResult], made: dict[str, pa.Table]) -> None:
+        """One try; rows that were ``made`` for an earlier one are sent again."""
         open_results = [r for r in results if self._is_open(table, r)]
         if not open_results:
             return
-        rows = pa.concat_tables([r.tables[table.name] for r in open_results])
         spans = ",".join(f"{r.partition}:{r.first_offset}-{r.last_offset}" for r in open_results)
         token = blake2b(f"{table.name}|{spans}".encode(), digest_size=16).hexdigest()
+        if token not in made:
+            made[token] = rows_of(table.name, open_results)
         try:
-            self._clickhouse.insert_where(table.name, structure_of(table), rows, self._newest(), token)
+            self._clickhouse.insert_where(table.name, structure_of(table), made[token], self._newest(), token)
         except Unavailable:
             # It may have been applied, or still be on its way: once the server works on none any more, the next try
             # asks the table first.
@@ -166,12 +168,8 @@ class Writer:
             raise
 
     def _is_open(self, table: Table, result: BatchResult) -> bool:
-        rows = result.tables.get(table.name)
-        if rows is None:
-            return False
-        # A batch may end in records that lead to no facts, so its rows are compared and not its last offset.
-        newest = pc.max(rows["source_offset"]).as_py()
-        return bool(newest > self._fences.get(result.partition, {}).get(table.name, -1))
+        reaches = result.fence(table.name)
+        return reaches is not None and reaches > self._fences.get(result.partition, {}).get(table.name, -1)
 
     def _newest(self) -> str:
         generations = f"{self._clickhouse.database}.{GENERATIONS.name}"

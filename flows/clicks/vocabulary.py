@@ -1,6 +1,6 @@
 """What a worker knows of distinct values, for all its partitions together: a link that is new to one is new to none.
 
-It holds no past: forgetting any of it changes no answer, only what has to be asked again.
+It holds no past: forgetting any of it changes no answer, only what has to be asked again. Numbers of stores stay.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Final, Protocol
 import numpy as np
 
 from flows.clicks.batch import I32
+from flows.clicks.calendar import Calendar
+from flows.clicks.codebook import Codebook
 from flows.clicks.columns import Columns
 from flows.clicks.families import Family, make_families, renew_families
 from flows.clicks.memos import Memos
@@ -60,7 +62,9 @@ class Vocabulary:
         self.families = make_families({**self.words, "store_domains": self._domains}, lookups())
         self.page = next(at for at, family in enumerate(self.families) if family.name == "page")
         self.memos = Memos(self.words, agents)
-        self.bot_version = bots.version(agents)
+        self.calendar = Calendar()
+        self._bot_version = bots.version(agents)
+        self._book: Codebook | None = None
         self._holders: list[EntryCodes] = []
         self._compacted = [0] * len(self.families)
 
@@ -86,7 +90,15 @@ class Vocabulary:
 
     def renew(self) -> None:
         """Take this moment's lookups; called once for a batch."""
-        renew_families(self.families, self._lookups())
+        if renew_families(self.families, self._lookups()):
+            self._book = None
+
+    def book(self) -> Codebook:
+        """What codes stand for by now; the same object until that changes."""
+        if self._book is None:
+            answers = tuple(family.answers for family in self.families)
+            self._book = Codebook(answers, self._bot_version, self.calendar)
+        return self._book
 
     def enrich(self, columns: Columns, stores: Mapping[str, Store]) -> I32:
         """Codes of each event's answers, one column per family."""
@@ -121,6 +133,7 @@ class Vocabulary:
             holder.recode(at, codes[start : start + len(before)])
             start += len(before)
         self._compacted[at] = family.nbytes
+        self._book = None
 
     def _all_words(self) -> Collection[Words]:
         return [*self.words.values(), self._domains]

@@ -72,6 +72,18 @@ class Coded:
         texts, position = self.used()
         return pa.array(texts, pa.string()).take(pa.array(position))
 
+    @staticmethod
+    def concat(parts: Sequence[Coded]) -> Coded:
+        """The elements of all parts, in order; their texts differ from each other if those of each part do."""
+        texts = parts[0].texts
+        if all(part.texts is texts for part in parts):
+            return Coded(np.concatenate([part.codes for part in parts]), texts)
+        together, codes = _Codes(), []
+        for part in parts:
+            used, position = part.used()
+            codes.append(np.array(list(map(together.__getitem__, used)), dtype=np.int32)[position])
+        return Coded(np.concatenate(codes), together.texts)
+
     def __len__(self) -> int:
         return len(self.codes)
 

@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import pyarrow as pa
 import pytest
 
 from connectors.errors import Unavailable
 from flows.clicks.page_store import let_inserts_end, read_fences
+from flows.clicks.rows import rows_of
 from flows.clicks.structure import structure_of
 from marketplace.tables import CLICKS
 from ops.stack import Stack
@@ -49,7 +49,7 @@ def test_a_start_waits_for_a_slow_insert_into_two_partitions_and_counts_everythi
     values = [event(NOON + at * MINUTE, event_id=str(at)) for at in range(3)]
     logs = {partition: as_log(values, partition, NOON) for partition in (0, 1)}
     decided = [machine_on(MemoryPages(), p).step(cut(log, (9,))[0]) for p, log in logs.items()]
-    rows = pa.concat_tables([result.tables["clicks"] for result in decided])
+    rows = rows_of(CLICKS.name, decided)
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(tables.clickhouse.insert_where, CLICKS.name, structure_of(CLICKS), rows, SLOWLY, "slow")
         wait_until(tables, True)

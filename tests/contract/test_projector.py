@@ -17,10 +17,11 @@ from connectors.mongo_stores import connect
 from connectors.store_stats import StoreStats
 from flows.clicks.patience import Patience
 from flows.clicks.project import CATCH_UP_RECORDS, MAX_RECORDS_AHEAD, Projector
-from flows.clicks.rows import BatchResult
+from flows.clicks.result import BatchResult
 from flows.clicks.sink import MAX_BUFFERED_EVENTS
 from marketplace.tables import ROLLUPS
 from ops.stack import Stack
+from tests.clicks_kit import vocabulary_of
 
 NOWHERE = "mongodb://127.0.0.1:1/?directConnection=true"
 DAY = 20_000
@@ -58,7 +59,7 @@ def projector(rollups: ClickHouse, nobody: MongoClient[dict[str, Any]]) -> Proje
 
 
 def result(first: int, last: int, days: set[tuple[str, int]] | None = None) -> BatchResult:
-    made = BatchResult(0, first, last, last - first + 1)
+    made = BatchResult(0, first, last, last - first + 1, vocabulary_of().book())
     made.store_days = days or {("shop", DAY)}
     return made
 

@@ -64,14 +64,14 @@ def test_the_ledger_closes_for_each_store_and_hour(log: list[LogRecord], cuts: l
 
 
 @examples(20)
-@given(log=logs(), cuts=sizes, epoch=st.integers(1, 3))
+@given(log=logs(partitions=2), cuts=sizes, epoch=st.integers(1, 3))
 def test_with_hardly_any_memory_the_answer_is_the_same(log: list[LogRecord], cuts: list[int], epoch: int) -> None:
     assert_agree(run(log, cuts, page_bytes=1, epoch=epoch).pages, oracle(log))
 
 
 @examples(25)
 @given(
-    log=logs(),
+    log=logs(partitions=2),
     cuts=sizes,
     crashes=st.lists(st.integers(0, len(FENCED_TABLES)), max_size=12),
     epoch=st.integers(1, 3),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.clicks.deltas import MEASURES, Contributions, Deltas, rollup
-from flows.clicks.families import Family, make_families
+from flows.clicks.families import make_families
 from flows.clicks.words import Words, make_words
 from marketplace.rollups import DIMENSIONS, SPARSE, Dimension
 from tests.clicks_kit import LOOKUPS, ms
@@ -39,6 +39,7 @@ ROWS = st.lists(
     ),
     max_size=15,
 )
+SOURCES = st.lists(st.integers(0, 2), min_size=1, max_size=5)
 each_dimension = pytest.mark.parametrize("dimension", DIMENSIONS, ids=lambda dimension: dimension.name)
 
 Cell = tuple[tuple[int, ...], frozenset[int]]
@@ -50,8 +51,11 @@ def day_of(store: int, quarter: int) -> int:
     return (quarter - store * 24) // 96
 
 
-def deltas_of(rows: list[Row], families: tuple[Family, ...] = FAMILIES) -> Deltas:
-    """What rows lead to: each is an event and, where it is no re-fire, the beginning of a session too."""
+def deltas_of(rows: list[Row], sources: Sequence[int] = (0,)) -> Deltas:
+    """What rows lead to: each is an event and, where it is no re-fire, the beginning of a session too.
+
+    ``sources`` are the batches that they come from, over and over.
+    """
     columns = np.array(rows, dtype=np.int64).reshape(-1, 6)
     store, minute, is_bot, code, visitor, refire = columns.T
     begun = refire == 0
@@ -59,21 +63,22 @@ def deltas_of(rows: list[Row], families: tuple[Family, ...] = FAMILIES) -> Delta
     both = np.concatenate((np.arange(len(rows)), np.flatnonzero(begun)))
     return rollup(
         Contributions(
+            source=np.resize(np.array(sources), len(rows))[both],
             store=store[both].astype(np.int32),
             when_ms=START + minute[both] * 60_000,
             is_bot=is_bot[both].astype(np.uint8),
-            codes=np.repeat(code[both].reshape(-1, 1), len(families), axis=1).astype(np.int32),
+            codes=np.repeat(code[both].reshape(-1, 1), len(FAMILIES), axis=1).astype(np.int32),
             visitor=visitor.astype(np.uint64),
             refire=refire == 1,
             changes=np.stack((ones, ones, minute), axis=1)[begun],
         ),
-        families,
+        [family.answers for family in FAMILIES],
         day_of,
     )
 
 
-def cells_of(deltas: Deltas, dimension: Dimension) -> Cells:
-    """The deltas of one dimension, each key once."""
+def cells_of(deltas: Deltas, dimension: Dimension, source: int | None = None) -> Cells:
+    """The deltas of one dimension, each key once; all of them or those under one source."""
     cells: Cells = {}
     start = 0
     grains, dimensions, values = deltas.grain.tolist(), deltas.dimension.tolist(), deltas.value.tolist()
@@ -89,8 +94,8 @@ def cells_of(deltas: Deltas, dimension: Dimension) -> Cells:
             values[at],
             int(deltas.is_bot[at]),
         )
-        assert key not in cells, "a batch speaks of a bucket once"
-        if dimensions[at] == dimension.name:
+        if dimensions[at] == dimension.name and source in (None, int(deltas.source[at])):
+            assert key not in cells, "of a bucket, batches that are written together speak once"
             cells[key] = tuple(deltas.measures[at].tolist()), visitors
     return cells
 
@@ -113,6 +118,30 @@ def test_deltas_of_a_whole_are_the_merged_deltas_of_its_parts(
 ) -> None:
     parts = [cells_of(deltas_of(left), dimension), cells_of(deltas_of(right), dimension)]
     assert cells_of(deltas_of(left + right), dimension) == merged(parts)
+
+
+@each_dimension
+@examples(30)
+@given(rows=ROWS, sources=SOURCES)
+def test_deltas_of_batches_written_together_merge_to_those_of_one_batch(
+    dimension: Dimension, rows: list[Row], sources: list[int]
+) -> None:
+    together = deltas_of(rows, sources)
+    parts = [cells_of(together, dimension, source) for source in range(3)]
+    assert merged(parts) == cells_of(deltas_of(rows), dimension)
+
+
+@each_dimension
+@examples(20)
+@given(rows=ROWS, sources=SOURCES)
+def test_each_batch_stands_for_itself_in_the_dimension_of_everything_and_the_first_for_all_in_others(
+    dimension: Dimension, rows: list[Row], sources: list[int]
+) -> None:
+    together = deltas_of(rows, sources)
+    for source in range(3):
+        own = [row for at, row in enumerate(rows) if sources[at % len(sources)] == source]
+        stands_for = own if dimension.column is None else rows if source == 0 else []
+        assert cells_of(together, dimension, source) == cells_of(deltas_of(stands_for), dimension)
 
 
 @each_dimension

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pyarrow as pa
 import pytest
 
+from flows.clicks.rows import rows_of
 from flows.clicks.structure import structure_of
-from marketplace.tables import FENCED_TABLES, insertable
-from tests.clicks_kit import CHROME, as_log, event, ms, run
+from marketplace.tables import FENCED_TABLES, Table, insertable
+from ops.oracle import LogRecord
+from tests.clicks_kit import CHROME, STORES, as_log, event, ms, run
+from tests.clicks_kit_pages import plain_rows, read_rollups
 
 NOON = ms("2025-03-12T12:00:00")
 # One browser in two versions: two answers that agree in a column.
 AGENTS = [CHROME, CHROME.replace("120.0", "121.0"), CHROME.replace("Windows NT 10.0", "Windows NT 6.1")]
-LOG = as_log(
-    [event(NOON + step, event_id=str(step), user_agent=AGENTS[step % 3], target=str(step)) for step in range(6)]
-)
+VALUES = [event(NOON + step, event_id=str(step), user_agent=AGENTS[step % 3], target=str(step)) for step in range(6)]
+LOG = as_log(VALUES)
 
 
-@pytest.mark.parametrize("table", FENCED_TABLES, ids=lambda table: table.name)
-def test_a_dictionary_holds_each_text_once_in_a_batch_and_in_batches_written_together(table: pa.Table) -> None:
-    parts = [result.tables[table.name] for result in run(LOG, (2,)).results]
-    for rows in (parts[0], pa.concat_tables(parts).combine_chunks()):
+TABLES = pytest.mark.parametrize("table", [table.name for table in FENCED_TABLES])
+
+
+@TABLES
+def test_a_dictionary_holds_each_text_once_in_a_batch_and_in_batches_written_together(table: str) -> None:
+    results = run(LOG, (2,)).results
+    for rows in (rows_of(table, results[:1]), rows_of(table, results).combine_chunks()):
         for name in rows.column_names:
             for chunk in rows[name].chunks if pa.types.is_dictionary(rows[name].type) else ():
                 texts = chunk.dictionary.to_pylist()
@@ -28,21 +36,63 @@ def test_a_dictionary_holds_each_text_once_in_a_batch_and_in_batches_written_tog
 
 
 @pytest.mark.parametrize("table", FENCED_TABLES, ids=lambda table: table.name)
-def test_rows_have_every_column_that_an_insert_gives(table: pa.Table) -> None:
-    (result,) = run(LOG).results
-    assert set(result.tables[table.name].column_names) == set(insertable(table))
+def test_rows_have_every_column_that_an_insert_gives(table: Table) -> None:
+    assert set(rows_of(table.name, run(LOG).results).column_names) == set(insertable(table))
     assert [name for name, _ in structure_of(table)] == list(insertable(table))
 
 
-def test_every_row_carries_an_offset_of_its_batch() -> None:
+@TABLES
+def test_every_row_carries_an_offset_of_its_batch(table: str) -> None:
     for result in run(LOG, (2,)).results:
-        for name, rows in result.tables.items():
-            offsets = set(rows["source_offset"].to_pylist())
-            expected = {result.first_offset, result.last_offset} if name == "clicks" else {result.last_offset}
-            assert offsets == expected, name
+        offsets = set(rows_of(table, [result])["source_offset"].to_pylist())
+        assert offsets == ({result.first_offset, result.last_offset} if table == "clicks" else {result.last_offset})
+
+
+def everywhere(values: Sequence[Any]) -> list[LogRecord]:
+    """The same events in three partitions."""
+    return [record for partition in range(3) for record in as_log(values, partition)]
+
+
+@TABLES
+def test_rows_of_batches_written_together_carry_every_partitions_fence(table: str) -> None:
+    # The last record of each partition leads to no fact.
+    done = run(everywhere([*VALUES, b"{"]), (7,), epoch=3)
+    rows = plain_rows(rows_of(table, done.results))
+    fences = {result.partition: result.fence(table) for result in done.results}
+    assert len(fences) == 3
+    assert {
+        part: max(row["source_offset"] for row in rows if row["source_partition"] == part) for part in fences
+    } == fences
+    assert set(fences.values()) == {5 if table == "clicks" else 6}
+
+
+def test_a_number_of_several_partitions_is_one_row_when_they_are_written_together() -> None:
+    done = run(everywhere(VALUES), (6,), epoch=3)
+    (row,) = (
+        row
+        for row in plain_rows(rows_of("rollups", done.results))
+        if (row["grain"], row["dimension"], row["value"]) == ("day", "browser", "Chrome")
+    )
+    assert (row["clicks"], row["source_partition"]) == (18, 0)
+
+
+@TABLES
+@pytest.mark.parametrize("page_bytes", [1, 1 << 20])
+def test_batches_between_which_answers_were_forgotten_can_be_written_together(table: str, page_bytes: int) -> None:
+    # With no room at all, every batch finds its answers forgotten, and their codes mean something else.
+    apart = run(LOG, (1,), page_bytes=page_bytes).results
+    books = {id(result.book) for result in apart}
+    assert len(books) == (len(apart) if page_bytes == 1 else 1)
+    rows = [row for result in apart for row in plain_rows(rows_of(table, [result]))]
+    together = plain_rows(rows_of(table, apart))
+    if table == "rollups":
+        assert read_rollups(together, STORES) == read_rollups(rows, STORES)
+    else:
+        assert sorted(map(repr, together)) == sorted(map(repr, rows))
 
 
 def test_a_batch_of_nothing_but_broken_records_leads_to_ledger_rows_only() -> None:
     (result,) = run(as_log([b"", b"{"])).results
-    assert list(result.tables) == ["click_ledger"]
+    fences = [result.fence(table.name) for table in FENCED_TABLES]
+    assert fences == [None, None, None, 1]
     assert (result.events, len(result.rejects), result.store_days, result.live) == (2, 2, set(), {})

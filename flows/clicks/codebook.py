@@ -1,0 +1,23 @@
+"""What codes stand for. Results that have the same codebook can be joined before their rows are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flows.clicks.calendar import Calendar
+from flows.clicks.families import Answers
+
+
+@dataclass(frozen=True, eq=False)
+class Codebook:
+    """The meaning of codes until something is forgotten or looked up anew; then there is another one.
+
+    Attributes:
+        answers: Of each family.
+        bot_version: Identity of the rules by which bots are recognised.
+        calendar: Numbers of stores.
+    """
+
+    answers: tuple[Answers, ...]
+    bot_version: str
+    calendar: Calendar

@@ -1,0 +1,69 @@
+"""All that follows from one batch, in codes; rows are made of it for all batches that are written together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from flows.clicks.batch import Reject
+from flows.clicks.codebook import Codebook
+from flows.clicks.facts import Details, Facts
+from flows.clicks.sessions import SessionRows
+from marketplace.tables import CLICKS, ROLLUPS, SESSIONS
+
+LedgerKey = tuple[str, int, str, str]
+"""Store, hour since 1970, kind, name."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a batch changes of numbers and visits.
+
+    Attributes:
+        events: Each accepted event as a session of no length.
+        retracted, added: Sessions as they were and are no more, and sessions as they are now.
+    """
+
+    events: SessionRows
+    retracted: SessionRows
+    added: SessionRows
+
+
+@dataclass
+class BatchResult:
+    """What the sink writes of a batch.
+
+    Attributes:
+        partition, first_offset, last_offset: Where it comes from.
+        events: Its records.
+        book: What the codes stand for.
+        counts: What became of the records, for the ledger.
+        facts: Accepted events that were decided just now; None where there are none, or where ``clicks`` has them.
+        changes: For ``rollups`` and ``sessions``; None where nothing was accepted, or where both have it.
+        rejects: Records for the dead-letter topic.
+        store_days: Which (store, days since 1970) changed; their read models are refreshed.
+        live: Newest time of each visitor by store, for the live tile.
+    """
+
+    partition: int
+    first_offset: int
+    last_offset: int
+    events: int
+    book: Codebook
+    counts: Counter[LedgerKey] = field(default_factory=Counter)
+    facts: tuple[Facts, Details] | None = None
+    changes: Changes | None = None
+    rejects: list[Reject] = field(default_factory=list)
+    store_days: set[tuple[str, int]] = field(default_factory=set)
+    live: dict[str, dict[int, int]] = field(default_factory=dict)
+
+    def fence(self, table: str) -> int | None:
+        """The highest offset in the batch's rows of a table; None where it has none.
+
+        A batch may end in records that lead to no facts, so the fence of ``clicks`` can lie below its last offset.
+        """
+        if table == CLICKS.name:
+            return None if self.facts is None else int(self.facts[1].columns.offsets[-1])
+        if table in (ROLLUPS.name, SESSIONS.name):
+            return None if self.changes is None else self.last_offset
+        return self.last_offset if self.counts else None
