@@ -155,8 +155,8 @@ ROLLUPS: Final = Table(
     order_by="store, grain, dimension, bucket, value, is_bot, source_partition",
     settings=_DEDUPLICATION,
 )
-"""The numbers that reports read: deltas that ClickHouse merges. ``day`` buckets are labelled by the store's date. A delta
-stands for all partitions of an insert under the first one's number, except in the dimension ``all`` (ADR 14)."""
+"""The numbers that reports read: deltas that ClickHouse merges. ``day`` buckets are labelled by the store's date. A
+delta stands for all partitions of an insert under the first one's number, except in dimension ``all`` (ADR 14)."""
 
 LEDGER: Final = Table(
     name="click_ledger",
