@@ -18,6 +18,7 @@ from bench.contender import Task
 from bench.contenders import flow
 from connectors.clickhouse import ClickHouse, insert_body
 from connectors.kafka.records import RecordProducer
+from flows.clicks.keeper import Keeper
 from flows.clicks.project import Projector
 from flows.clicks.result import BatchResult
 from flows.clicks.rows import rows_of
@@ -52,7 +53,7 @@ class PlainWriter:
         give_up: Callable[[], bool],
     ) -> None:
         self._clickhouse = PlainClickHouse(clickhouse.url, clickhouse.database, on_answer=progress)
-        self._producer, self._projector = producer, projector
+        self._producer, self._projector, self._keeper = producer, projector, Keeper(projector.tend)
         self._buffer: list[BatchResult] = []
         self._buffered_events = 0
 
@@ -78,11 +79,11 @@ class PlainWriter:
             self._producer.send_all(dead, _DEAD_SECONDS)
         for table in FENCED_TABLES:
             self._insert(table, results)
-        self._projector.refresh(results)
+        self._projector.touch(results)
 
-    def tend(self, *, at_once: bool = False) -> None:
+    def tend(self, *, leaving: bool) -> None:
         """Nothing is ever away here."""
-        self._projector.tend()
+        self._keeper.check()
 
     def _insert(self, table: Table, results: list[BatchResult]) -> None:
         found = [result for result in results if result.fence(table.name) is not None]

@@ -80,7 +80,9 @@ class Worker:
         tile = LiveTile(settings.urls.redis)
         patience = Patience()
         stats = StoreStats(mongo, settings.database)
-        projector = Projector(clickhouse, stats, tile, lambda: datetime.now(UTC), patience)
+        # Its thread has a client of its own: its answers must not pass for progress of the flow.
+        rollups = ClickHouse(settings.urls.clickhouse, settings.database)
+        projector = Projector(rollups, stats, tile, lambda: datetime.now(UTC), patience)
         producer = Producer(settings.urls.kafka, client_id=GROUP)
         # Read once: where batches are cut and what is skipped must agree.
         self.fences = read_fences(clickhouse)
@@ -163,9 +165,8 @@ def build(
 
     def epoch_ends() -> None:
         progress()
-        # The sink is not called in an epoch without records, and what Mongo missed must wait neither for the next click
-        # nor, when this process is asked to leave, for the next start.
-        worker().writer.tend(at_once=stop.asked())
+        # The sink is not called in an epoch without records.
+        worker().writer.tend(leaving=stop.asked())
 
     partitions = _partitions(settings)
     memory = (shares or Shares()).memory(len(partitions))

@@ -1,5 +1,8 @@
 """Refreshes the read models of the store days that a batch touched, from the tables themselves.
 
+The flow touches days; a thread of its own (``keeper``) reads and saves them, so that no click waits for a busy day's
+visitors to be merged.
+
 While Mongo is away the flow goes on counting, and the days that it touches are remembered. A process that dies then has
 lost that memory: the next one begins by refreshing the days of the newest ``CATCH_UP_RECORDS`` records of each
 partition, so no more than that may be counted ahead of Mongo. Beyond it the flow waits.
@@ -8,25 +11,23 @@ partition, so no more than that may be counted ahead of Mongo. Beyond it the flo
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from itertools import chain, islice
 from typing import Any, Final
 
 from connectors.clickhouse import ClickHouse
 from connectors.errors import Refused, Unavailable
 from connectors.live_tile import LiveTile
 from connectors.store_stats import DayStats, StoreStats
+from flows.clicks.behind import Behind, StoreDay
 from flows.clicks.page_store import Fences
 from flows.clicks.patience import Patience
 from flows.clicks.result import BatchResult
 from marketplace.tables import ROLLUPS, VISITOR_STATE
 
 log = logging.getLogger(__name__)
-
-StoreDay = tuple[str, int]
-"""A slug and days since 1970 by the store's own date."""
 
 CATCH_UP_RECORDS: Final = 2_000_000
 """How many of the newest records of each partition a start looks at."""
@@ -71,31 +72,24 @@ class Projector:
         self._max_days_behind = max_days_behind
         self._clickhouse, self._stats, self._tile, self._now = clickhouse, stats, tile, now
         self._mongo, self._redis, self._monotonic = mongo, Patience(), monotonic
-        self._behind: set[StoreDay] = set()
-        self._untold: set[StoreDay] = set()
+        self._behind = Behind()
+        self._working = threading.Lock()
         self._again_at = float("-inf")
-        self._since: dict[int, int] = {}
-        self._upto: dict[int, int] = {}
 
-    def refresh(self, results: Sequence[BatchResult]) -> None:
-        """Bring the touched days, and those that Mongo is behind with, up to date, now or after a rest.
+    def touch(self, results: Sequence[BatchResult]) -> None:
+        """Remember the days that changed, and show who is there.
 
         Raises:
-            Unavailable: ClickHouse is away, or Mongo is and no more may be counted ahead of it. Redis being away only
-                delays the tile.
+            Unavailable: No more may be counted ahead of Mongo. Redis being away only delays the tile.
         """
-        touched = {day for result in results for day in result.store_days}
-        self._behind |= touched
-        self._untold |= touched
-        for result in results:
-            self._since.setdefault(result.partition, result.first_offset)
-            self._upto[result.partition] = result.last_offset
+        days = set().union(*(result.store_days for result in results))
+        self._behind.touch(days, [(result.partition, result.first_offset, result.last_offset) for result in results])
         self._show([], results)
-        if self._records_ahead() > MAX_RECORDS_AHEAD // 2:
+        ahead, waiting = self._behind.records, self._behind.days
+        if ahead > MAX_RECORDS_AHEAD // 2:
             self._again_at = float("-inf")
-        self.tend()
-        if self._behind and (len(self._behind) > self._max_days_behind or self._records_ahead() > MAX_RECORDS_AHEAD):
-            raise Unavailable(f"Mongo is away, and {len(self._behind)} days of store_stats wait for it")
+        if waiting > self._max_days_behind or ahead > MAX_RECORDS_AHEAD:
+            raise Unavailable(f"Mongo is away or slow, and {waiting} days of store_stats wait for it")
 
     def find_behind(self, fences: Fences) -> None:
         """Find the days that an earlier process may have left behind.
@@ -112,7 +106,7 @@ class Projector:
                 f"SELECT DISTINCT store, toUInt32(bucket) FROM {self._clickhouse.database}.{ROLLUPS.name} "
                 f"WHERE grain = 'day' AND dimension = 'all' AND ({' OR '.join(newest)})"
             )
-            self._behind |= {(str(store), int(seconds) // 86_400) for store, seconds in rows}
+            self._behind.add((str(store), int(seconds) // 86_400) for store, seconds in rows)
 
     def make_up(self) -> bool:
         """Bring some of the days that are behind up to date; tells whether there are more.
@@ -120,19 +114,20 @@ class Projector:
         Raises:
             Unavailable: ClickHouse or Mongo is away.
         """
-        chunk = list(islice(self._behind, _DAYS_AT_ONCE))
-        self._stats.save(self.read(chunk))
-        self._behind.difference_update(chunk)
-        return bool(self._behind)
-
-    def _records_ahead(self) -> int:
-        return max(self._upto[partition] - first for partition, first in self._since.items())
+        with self._working:
+            chunk, saved = self._behind.take(_DAYS_AT_ONCE, saves=True), False
+            try:
+                self._stats.save(self.read(sorted(chunk.days)))
+                saved = True
+            finally:
+                self._behind.settle(told=False, saved=saved)
+            return self._behind.days > 0
 
     def tend(self, *, at_once: bool = False) -> None:
         """Bring days that are behind up to date, some seconds' worth of them; while Mongo is away, the tile's alone.
 
-        A busy day's visitors take long to merge, and the flow waits for it. So it rests between two times, for as long
-        as keeps this to a fifth of the flow's time.
+        A busy day's visitors take ClickHouse long to merge. So this rests between two times, for as long as keeps it to
+        a fifth of the time.
 
         Args:
             at_once: Rested or not: there may be no later.
@@ -140,28 +135,29 @@ class Projector:
         Raises:
             Unavailable: ClickHouse is away.
         """
-        began = self._monotonic()
-        if began < self._again_at and not at_once:
-            return
-        self._again_at = began + _REST_AFTER_ERROR_SECONDS
-        self._bring_up(began)
-        ended = self._monotonic()
-        self._again_at = ended + min(_REST_RATIO * (ended - began), _LONGEST_REST_SECONDS)
-        if not self._behind:
-            self._since.clear()
+        with self._working:
+            began = self._monotonic()
+            if began < self._again_at and not at_once:
+                return
+            self._again_at = began + _REST_AFTER_ERROR_SECONDS
+            self._bring_up(began)
+            ended = self._monotonic()
+            self._again_at = ended + min(_REST_RATIO * (ended - began), _LONGEST_REST_SECONDS)
 
     def _bring_up(self, began: float) -> None:
         saves = self._mongo.may_ask(began)
         for _ in range(_CHUNKS_AT_ONCE):
-            chunk = list(islice(chain(self._untold, self._behind if saves else ()), _DAYS_AT_ONCE))
-            if not chunk:
-                break
-            days = self.read(sorted(set(chunk)))
-            self._show([day for day in days if day.key in self._untold], [])
-            self._untold.difference_update(chunk)
-            saves = saves and self._save(days)
-            if saves:
-                self._behind.difference_update(chunk)
+            # A chunk is taken before it is read: what is counted meanwhile is behind again.
+            chunk, told, saved = self._behind.take(_DAYS_AT_ONCE, saves), False, False
+            try:
+                if not chunk.days:
+                    break
+                days = self.read(sorted(chunk.days))
+                self._show([day for day in days if day.key in chunk.untold], [])
+                told = True
+                saves = saved = saves and self._save(days)
+            finally:
+                self._behind.settle(told=told, saved=saved)
 
     def _save(self, days: list[DayStats]) -> bool:
         if not self._mongo.may_ask(self._monotonic()):

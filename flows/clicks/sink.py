@@ -8,8 +8,8 @@ For each epoch, of all its batches together:
 4. ``sessions``, what was retracted and added, likewise;
 5. ``click_ledger``, likewise: from now on a restart begins after these batches;
 6. the generation is checked: had a newer process taken over, none of these inserts would have written;
-7. the read models are refreshed from the tables: ``store_stats`` in Mongo, the live tile in Redis; days that Mongo
-   cannot take now, or that come while the projector rests, are remembered and come with a later epoch;
+7. the days that changed are remembered; a thread refreshes their read models from the tables: ``store_stats`` in Mongo,
+   the live tile in Redis;
 8. the engine ends the epoch, and the source shows its offsets in the consumer group.
 
 A crash between any two steps loses nothing (the ledger is not yet there, so the batches come again) and counts nothing
@@ -35,6 +35,7 @@ from connectors.errors import Fenced, Unavailable
 from connectors.kafka.records import Record, RecordProducer
 from flows.clicks.batch import Reject
 from flows.clicks.begin import write_off
+from flows.clicks.keeper import Keeper
 from flows.clicks.page_store import Fences, let_inserts_end, read_fences
 from flows.clicks.project import Projector
 from flows.clicks.result import BatchResult
@@ -105,6 +106,7 @@ class Writer:
         self._patiently(lambda: projector.find_behind(fences))
         while self._patiently(projector.make_up):
             progress()
+        self._keeper = Keeper(projector.tend)
 
     def begin(self, partition: int, low: int) -> None:
         """Note that counting of a partition begins at an offset: what was before is gone from the log.
@@ -134,12 +136,18 @@ class Writer:
         results, self._buffer, self._buffered_events = self._buffer, [], 0
         if results:
             self._write(results)
-            self._patiently(lambda: self._projector.refresh(results))
+            self._patiently(lambda: self._touch(results))
 
-    def tend(self, *, at_once: bool = False) -> None:
-        """Between batches: bring up to date what the read models are behind with, if that can be done now."""
-        with suppress(Unavailable):
-            self._projector.tend(at_once=at_once)
+    def tend(self, *, leaving: bool) -> None:
+        """Between batches: see that the read models are tended; before this process leaves, bring them up to date."""
+        self._keeper.check()
+        if leaving:
+            with suppress(Unavailable):
+                self._projector.tend(at_once=True)
+
+    def _touch(self, results: Sequence[BatchResult]) -> None:
+        self._keeper.check()
+        self._projector.touch(results)
 
     def _write(self, results: Sequence[BatchResult]) -> None:
         dead = [dead_letter(reject) for result in results for reject in result.rejects]

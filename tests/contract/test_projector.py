@@ -65,12 +65,12 @@ def result(first: int, last: int, days: set[tuple[str, int]] | None = None) -> B
 
 
 def test_mongo_away_stops_counting_only_when_a_restart_could_no_longer_make_up_for_it(projector: Projector) -> None:
-    projector.refresh([result(10, 19)])
-    projector.refresh([result(20, 10 + MAX_RECORDS_AHEAD)])
+    projector.touch([result(10, 19)])
+    projector.touch([result(20, 10 + MAX_RECORDS_AHEAD)])
     too_far = result(11 + MAX_RECORDS_AHEAD, 20 + MAX_RECORDS_AHEAD)
     for _ in range(2):
         with pytest.raises(Unavailable, match="1 days of store_stats wait"):
-            projector.refresh([too_far])
+            projector.touch([too_far])
 
 
 def test_a_restart_looks_back_further_than_counting_may_run_ahead_with_all_that_is_in_flight() -> None:
@@ -86,9 +86,9 @@ def test_mongo_away_stops_counting_before_the_days_to_remember_become_too_many(
         f"toDateTime({DAY * 86_400} - 86400 * (number + 1), 'UTC'), '', 0, 1, [1], 0, 9 FROM numbers({DAYS - 1})"
     )
     many = {("shop", DAY - before) for before in range(DAYS)}
-    projector.refresh([result(0, 9, many)])
+    projector.touch([result(0, 9, many)])
     with pytest.raises(Unavailable, match=f"{DAYS + 1} days"):
-        projector.refresh([result(10, 19, {("other", DAY)})])
+        projector.touch([result(10, 19, {("other", DAY)})])
 
 
 def test_a_day_has_a_revision_that_grows_with_each_change(projector: Projector, rollups: ClickHouse) -> None:
@@ -114,17 +114,17 @@ class Clock:
         return self.now
 
 
-def test_the_projector_rests_between_two_readings_so_that_counting_goes_on(
+def test_the_projector_rests_between_two_readings_so_that_the_engine_has_time_for_others(
     rollups: ClickHouse, nobody: MongoClient[dict[str, Any]]
 ) -> None:
     clock, asked = Clock(), list[float]()
     watched = ClickHouse(rollups.url, rollups.database, on_answer=lambda: asked.append(clock.now))
     stats, tile = StoreStats(nobody, "any"), LiveTile("redis://127.0.0.1:1/0")
     projector = Projector(watched, stats, tile, lambda: datetime.now(UTC), Patience(), clock)
-    projector.refresh([result(0, 9)])
-    assert len(asked) == 1
-    projector.refresh([result(10, 19)])
-    assert len(asked) == 1
+    for first in (0, 10):
+        projector.touch([result(first, first + 9)])
+        projector.tend()
+        assert len(asked) == 1
     while len(asked) == 1:
         projector.tend()
     assert asked[1] - asked[0] >= 5.0
@@ -138,8 +138,9 @@ def test_what_rests_is_brought_up_to_date_at_once_before_the_flow_leaves(
     watched = ClickHouse(rollups.url, rollups.database, on_answer=lambda: asked.append("answer"))
     stats, tile = StoreStats(nobody, "any"), LiveTile("redis://127.0.0.1:1/0")
     projector = Projector(watched, stats, tile, lambda: datetime.now(UTC), Patience(), Clock())
-    projector.refresh([result(0, 9)])
-    projector.refresh([result(10, 19)])
+    for first in (0, 10):
+        projector.touch([result(first, first + 9)])
+        projector.tend()
     assert len(asked) == 1
     projector.tend(at_once=True)
     assert len(asked) == 2
@@ -152,8 +153,9 @@ def test_clickhouse_away_is_not_asked_in_each_epoch(nobody: MongoClient[dict[str
     stats, tile = StoreStats(nobody, "any"), LiveTile("redis://127.0.0.1:1/0")
     projector = Projector(away, stats, tile, lambda: datetime.now(UTC), Patience(), lambda: present[0])
     failures = 0
+    projector.touch([result(0, 9)])
     with pytest.raises(Unavailable):
-        projector.refresh([result(0, 9)])
+        projector.tend()
     for present[0] in (0.1, 0.2, 0.3, 0.4, 0.6):
         try:
             projector.tend()
