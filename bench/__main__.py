@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from bench.stand import Ran, Stand, open_stand
 
 
 def main() -> int:
-    """Run, print, write; 1 if the oracle disagrees with any run."""
+    """Run, print, write; 1 if the oracle disagrees with any run, or one did not come to its end."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--clicks", type=int, default=2_000_000, help="records [%(default)s]")
     parser.add_argument("--seed", type=int, default=1)
@@ -37,26 +38,37 @@ def main() -> int:
         asked = time.monotonic()
         gate = Gate(stand, names)
         say(f"the oracle has answered ({time.monotonic() - asked:.0f} s)")
-        runs = race(stand, names, options.rounds, gate)
+        runs, broken = race(stand, names, options.rounds, gate)
     sys.stdout.write(results.render(runs))
+    for name in broken:
+        say(f"a run of {name} did not come to its end; it is in no figure")
     say(f"{time.monotonic() - began:.0f} s in all")
     if options.json is not None:
         asked_for = {"clicks": corpus.clicks, "seed": corpus.seed, "rounds": options.rounds}
         options.json.write_text(json.dumps({**asked_for, **results.plain(runs)}, indent=1))
-    return 1 if results.failed(runs) else 0
+    return 1 if broken or results.failed(runs) else 0
 
 
-def race(stand: Stand, names: Sequence[str], rounds: int, gate: Gate) -> list[Ran]:
-    """All contenders in turn, again and again, to and fro: what else the machine does hits all of them."""
-    runs = []
+def race(stand: Stand, names: Sequence[str], rounds: int, gate: Gate) -> tuple[list[Ran], list[str]]:
+    """All contenders in turn, again and again, to and fro: what else the machine does hits all of them.
+
+    Returns:
+        The runs, and the names of those that broke: the others' figures do not go with them.
+    """
+    runs, broken = [], []
     # The broker and its caches are cold for whoever reads first.
     stand.drop(stand.run("consume"))
     for at in range(1, rounds + 1):
         for name in names if at % 2 else reversed(names):
-            run = stand.run(name, at)
+            try:
+                run = stand.run(name, at)
+            except (RuntimeError, subprocess.TimeoutExpired) as error:
+                say(f"round {at}  {error}")
+                broken.append(name)
+                continue
             say(f"round {at}  {name:10} {run.us_per_event:8.2f} us/event  {run.took.wall_seconds:6.1f} s")
             runs.append(judge(gate, run))
-    return runs
+    return runs, broken
 
 
 def judge(gate: Gate, run: Ran) -> Ran:

@@ -193,8 +193,8 @@ class Hub:
     def publish(self, partition: int, offset: int) -> None:
         """Mirror what is applied to the consumer group, for lag tools."""
         if self._applied.get(partition) != offset:
-            self._applied[partition] = offset
             self.reader.publish({partition: offset})
+            self._applied[partition] = offset
 
 
 class ClickPartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
