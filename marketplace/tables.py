@@ -1,9 +1,9 @@
 """Every ClickHouse table, declared once; ``ops`` provisions them and reports drift.
 
-All tables of the click path share two columns: ``source_partition``, the Kafka partition that a row comes from, and
-``source_offset``, whose maximum per partition is the table's *fence*: everything up to it has been applied. An insert
-is one block, and none of these tables is partitioned, so it becomes one part: it is there wholly or not at all. See
-docs/explanation/delivery.md and docs/adr/0013-one-insert-one-part.md.
+All tables of the click path share two columns: ``source_partition``, the Kafka partition that a row comes from (or the
+first of several: ADR 14), and ``source_offset``, whose maximum per partition is the table's *fence*: everything up to
+it has been applied. An insert is one block, and none of these tables is partitioned, so it becomes one part: it is
+there wholly or not at all. See docs/explanation/delivery.md and docs/adr/0013-one-insert-one-part.md.
 """
 
 from __future__ import annotations

@@ -80,10 +80,13 @@ class PlainWriter:
         for table in FENCED_TABLES:
             self._insert(table, results)
         self._projector.touch(results)
+        self._projector.check_room()
 
     def tend(self, *, leaving: bool) -> None:
         """Nothing is ever away here."""
         self._keeper.check()
+        if leaving:
+            self._projector.tend(at_once=True)
 
     def _insert(self, table: Table, results: list[BatchResult]) -> None:
         found = [result for result in results if result.fence(table.name) is not None]

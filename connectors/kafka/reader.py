@@ -59,7 +59,7 @@ class PartitionReader:
                 "enable.partition.eof": False,
                 "queued.max.messages.kbytes": max_queued_bytes // 1024,
                 "fetch.wait.max.ms": _FETCH_WAIT_MS,
-                "fetch.min.bytes": _FETCH_MIN_BYTES,
+                "fetch.min.bytes": min(_FETCH_MIN_BYTES, max_fetch_bytes),
                 "fetch.message.max.bytes": max_fetch_bytes,
                 "reconnect.backoff.ms": 100,
                 "reconnect.backoff.max.ms": 1_000,

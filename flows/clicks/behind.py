@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from itertools import chain, islice
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import islice
 
 StoreDay = tuple[str, int]
 """A slug and days since 1970 by the store's own date."""
@@ -13,84 +13,104 @@ StoreDay = tuple[str, int]
 
 @dataclass(frozen=True)
 class Chunk:
-    """Days that somebody brings up to date now. What is touched meanwhile is behind again.
+    """Days to bring up to date now.
 
     Attributes:
         days: All of them.
         untold: Those that the tile lacks.
         unsaved: Those that Mongo lacks; empty where it is not asked.
-        since: Where each partition's records begin that Mongo lacks, if it has everything with this chunk.
     """
 
-    days: frozenset[StoreDay]
-    untold: frozenset[StoreDay]
-    unsaved: frozenset[StoreDay]
-    since: Mapping[int, int]
+    days: frozenset[StoreDay] = frozenset()
+    untold: frozenset[StoreDay] = frozenset()
+    unsaved: frozenset[StoreDay] = frozenset()
 
 
-_NOTHING = Chunk(frozenset(), frozenset(), frozenset(), {})
+@dataclass
+class _Days:
+    """Days, and where each partition's records begin that they come from and Mongo lacks."""
+
+    unsaved: set[StoreDay] = field(default_factory=set)
+    untold: set[StoreDay] = field(default_factory=set)
+    since: dict[int, int] = field(default_factory=dict)
+
+    def put_back(self, other: _Days) -> None:
+        self.unsaved |= other.unsaved
+        self.untold |= other.untold
+        for partition, first in other.since.items():
+            self.since[partition] = min(first, self.since.get(partition, first))
 
 
 class Behind:
-    """The days. One thread touches them while another takes chunks, one after the other."""
+    """The days. One thread touches them while another takes and settles chunks of them, one after the other.
+
+    They are worked off in *passes*: what is behind when a pass begins is done once, however often it is touched
+    meanwhile; that is the next pass's. So every day gets its turn, and a pass that was saved to its end leaves no
+    record behind that was there before it.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._unsaved: set[StoreDay] = set()
-        self._untold: set[StoreDay] = set()
-        self._since: dict[int, int] = {}
+        self._waiting, self._pass, self._chunk = _Days(), _Days(), Chunk()
         self._upto: dict[int, int] = {}
-        self._taken = _NOTHING
+        self._saves = False
 
     @property
     def days(self) -> int:
         """How many Mongo lacks."""
         with self._lock:
-            return len(self._unsaved | self._taken.unsaved)
+            return len(self._waiting.unsaved) + len(self._pass.unsaved - self._waiting.unsaved)
 
     @property
     def records(self) -> int:
         """How many records of a partition may be counted of which Mongo knows nothing, at most."""
         with self._lock:
-            firsts = chain(self._since.items(), self._taken.since.items())
+            firsts = [*self._waiting.since.items(), *self._pass.since.items()]
             return max((self._upto[partition] - first for partition, first in firsts), default=0)
 
-    def touch(self, days: Iterable[StoreDay], spans: Iterable[tuple[int, int, int]]) -> None:
-        """Note days that changed, by records from one offset of a partition to another."""
+    def touch(self, days: Iterable[StoreDay], partition: int, first: int, last: int) -> None:
+        """Note the days that a batch changed, if any, and the offsets of its records."""
+        touched = set(days)
         with self._lock:
-            touched = set(days)
-            self._unsaved |= touched
-            self._untold |= touched
-            for partition, first, last in spans:
-                self._since.setdefault(partition, first)
-                self._upto[partition] = last
+            self._upto[partition] = last
+            if touched:
+                self._waiting.put_back(_Days(touched, touched, {partition: first}))
 
     def add(self, days: Iterable[StoreDay]) -> None:
         """Note days that an earlier process may have left behind."""
         with self._lock:
-            self._unsaved |= set(days)
+            self._waiting.unsaved |= set(days)
 
     def take(self, at_most: int, saves: bool) -> Chunk:
-        """Some days, without those that only Mongo lacks if it cannot be asked. :meth:`settle` it before the next."""
+        """The next days of the pass, or the first ones of a new pass; :meth:`settle` them before the next.
+
+        Args:
+            at_most: So many.
+            saves: Whether Mongo can be asked; days that it alone lacks wait where it cannot.
+        """
         with self._lock:
-            days = frozenset(islice(chain(self._untold, self._unsaved if saves else ()), at_most))
-            untold = days & self._untold
-            unsaved = days & self._unsaved if saves else frozenset[StoreDay]()
-            self._untold -= untold
-            self._unsaved -= unsaved
-            since: dict[int, int] = {}
-            if saves and not self._unsaved:
-                since, self._since = self._since, {}
-            self._taken = Chunk(days, untold, unsaved, since)
-            return self._taken
+            if not (self._pass.unsaved or self._pass.untold):
+                self._begin(saves)
+            days = frozenset(islice(self._pass.unsaved | self._pass.untold, at_most))
+            self._chunk = Chunk(days, days & self._pass.untold, days & self._pass.unsaved)
+            return self._chunk
 
     def settle(self, *, told: bool, saved: bool) -> None:
         """What became of the chunk that was taken last."""
         with self._lock:
-            if not told:
-                self._untold |= self._taken.untold
-            if not saved:
-                self._unsaved |= self._taken.unsaved
-                for partition, first in self._taken.since.items():
-                    self._since[partition] = min(first, self._since.get(partition, first))
-            self._taken = _NOTHING
+            if told:
+                self._pass.untold -= self._chunk.untold
+            if saved:
+                self._pass.unsaved -= self._chunk.unsaved
+            if not told or (self._saves and not saved):
+                self._waiting.put_back(self._pass)
+                self._pass = _Days()
+            elif not (self._pass.unsaved or self._pass.untold):
+                self._pass = _Days()
+
+    def _begin(self, saves: bool) -> None:
+        self._saves = saves
+        if saves:
+            self._pass, self._waiting = self._waiting, _Days()
+        else:
+            self._pass, self._waiting.untold = _Days(untold=self._waiting.untold), set()

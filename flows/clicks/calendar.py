@@ -22,12 +22,13 @@ class Calendar:
 
     Attributes:
         names: The slug of each number.
-        known: The stores as they were seen last.
+        zones: The time zone of each; another list once one of them has changed.
     """
 
     def __init__(self) -> None:
         self.names: list[str] = []
-        self.known: Mapping[str, Store] = {}
+        self.zones: list[str] = []
+        self._known: Mapping[str, Store] = {}
         self._codes: dict[str, int] = {}
         self._days: dict[tuple[str, int], int] = {}
 
@@ -36,6 +37,7 @@ class Calendar:
         code = self._codes.setdefault(slug, len(self._codes))
         if code == len(self.names):
             self.names.append(slug)
+            self.zones.append(self._zone(slug))
         return code
 
     def codes(self, slugs: Coded) -> I32:
@@ -43,11 +45,24 @@ class Calendar:
         used, position = slugs.used()
         return np.array(list(map(self.code, used)), dtype=np.int32)[position]
 
-    def day_of(self, store: int, quarter: int) -> int:
-        """The store's own date, in days since 1970, of a UTC quarter since 1970."""
-        known = self.known.get(self.names[store])
+    def learn(self, known: Mapping[str, Store]) -> bool:
+        """Take the stores as they are now; tells whether a zone has changed."""
+        if known is self._known:
+            return False
+        self._known = known
+        zones = list(map(self._zone, self.names))
+        if zones == self.zones:
+            return False
+        self.zones = zones
+        return True
+
+    def _zone(self, slug: str) -> str:
+        store = self._known.get(slug)
         # Facts that are read back can be of a store that is gone since; nobody asks for its days any more.
-        zone = known.timezone if known is not None else "UTC"
+        return store.timezone if store is not None else "UTC"
+
+    def day(self, zone: str, quarter: int) -> int:
+        """The date in a zone, in days since 1970, of a UTC quarter since 1970."""
         day = self._days.get((zone, quarter))
         if day is None:
             if len(self._days) > _MAX_DAYS:
@@ -58,7 +73,6 @@ class Calendar:
 
     def days(self, store: I32, when_ms: I64) -> set[tuple[str, int]]:
         """The days of stores, by slug, in which some moments (epoch ms) fall."""
-        quarters = distinct(store * np.int64(1 << 32) + when_ms // QUARTER_MS).tolist()
-        return {
-            (self.names[code], self.day_of(code, quarter)) for code, quarter in (divmod(q, 1 << 32) for q in quarters)
-        }
+        packed = distinct(store * np.int64(1 << 32) + when_ms // QUARTER_MS).tolist()
+        found = (divmod(both, 1 << 32) for both in packed)
+        return {(self.names[code], self.day(self.zones[code], quarter)) for code, quarter in found}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flows.clicks.calendar import Calendar
@@ -16,8 +17,14 @@ class Codebook:
         answers: Of each family.
         bot_version: Identity of the rules by which bots are recognised.
         calendar: Numbers of stores.
+        zones: The time zone of each store.
     """
 
     answers: tuple[Answers, ...]
     bot_version: str
     calendar: Calendar
+    zones: Sequence[str]
+
+    def day_of(self, store: int, quarter: int) -> int:
+        """A store's own date, in days since 1970, of a UTC quarter since 1970."""
+        return self.calendar.day(self.zones[store], quarter)

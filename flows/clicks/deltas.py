@@ -137,7 +137,8 @@ def rollup(rows: Contributions, families: Sequence[Answers], day_of: Callable[[i
         families: What the rows' codes stand for.
         day_of: From a store code and a UTC quarter (number since 1970) to the store's own date (days since 1970).
     """
-    together, apart = _grid(rows, np.zeros_like(rows.source), day_of), _grid(rows, rows.source, day_of)
+    together = _grid(rows, np.zeros_like(rows.source), day_of)
+    apart = _grid(rows, rows.source, day_of) if rows.source.any() else together
     visitors, visitor = np.unique(rows.visitor, return_inverse=True)
     parts = []
     for split in _splits(rows.codes, families):

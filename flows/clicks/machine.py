@@ -110,6 +110,7 @@ class Machine:
         result = BatchResult(self._partition, batch.first_offset, batch.last_offset, len(batch.values), book)
         was_decided = batch.last_offset <= self._decided
         facts = self._read_back(batch, result) if was_decided else self._decide(batch, result)
+        result.book = self._vocabulary.book()
         # From here on nothing asks the outside, so nothing can fail half-way: the batch becomes the past.
         if len(facts):
             self._visit_and_tell(result, facts)
@@ -167,7 +168,7 @@ class Machine:
             self._known = self._stores.look_up(unknown)
             if not unknown.isdisjoint(self._known):
                 columns, rejects = decode(batch, self._known.__contains__, words)
-        self._calendar.known = self._known
+        self._vocabulary.learn(self._known)
         return columns, rejects
 
     def _drop_duplicates(self, columns: Columns, hours: I64, outcome: U8, before: int) -> Bools:

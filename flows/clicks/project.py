@@ -73,23 +73,26 @@ class Projector:
         self._clickhouse, self._stats, self._tile, self._now = clickhouse, stats, tile, now
         self._mongo, self._redis, self._monotonic = mongo, Patience(), monotonic
         self._behind = Behind()
-        self._working = threading.Lock()
+        self._working, self._leaving = threading.Lock(), False
         self._again_at = float("-inf")
 
     def touch(self, results: Sequence[BatchResult]) -> None:
-        """Remember the days that changed, and show who is there.
+        """Remember the days that changed, and show who is there; Redis being away only delays the tile."""
+        for result in results:
+            self._behind.touch(result.store_days, result.partition, result.first_offset, result.last_offset)
+        self._show([], results)
+
+    def check_room(self) -> None:
+        """Whether more may be counted ahead of Mongo.
 
         Raises:
-            Unavailable: No more may be counted ahead of Mongo. Redis being away only delays the tile.
+            Unavailable: Not now.
         """
-        days = set().union(*(result.store_days for result in results))
-        self._behind.touch(days, [(result.partition, result.first_offset, result.last_offset) for result in results])
-        self._show([], results)
         ahead, waiting = self._behind.records, self._behind.days
-        if ahead > MAX_RECORDS_AHEAD // 2:
+        if 2 * ahead > MAX_RECORDS_AHEAD or 2 * waiting > self._max_days_behind:
             self._again_at = float("-inf")
         if waiting > self._max_days_behind or ahead > MAX_RECORDS_AHEAD:
-            raise Unavailable(f"Mongo is away or slow, and {waiting} days of store_stats wait for it")
+            raise Unavailable(f"store_stats is too far behind: {waiting} days wait for Mongo, or to be merged")
 
     def find_behind(self, fences: Fences) -> None:
         """Find the days that an earlier process may have left behind.
@@ -120,7 +123,7 @@ class Projector:
                 self._stats.save(self.read(sorted(chunk.days)))
                 saved = True
             finally:
-                self._behind.settle(told=False, saved=saved)
+                self._behind.settle(told=saved, saved=saved)
             return self._behind.days > 0
 
     def tend(self, *, at_once: bool = False) -> None:
@@ -130,34 +133,46 @@ class Projector:
         a fifth of the time.
 
         Args:
-            at_once: Rested or not: there may be no later.
+            at_once: Rested or not, there may be no later; another thread that is at it leaves off.
 
         Raises:
             Unavailable: ClickHouse is away.
         """
-        with self._working:
-            began = self._monotonic()
-            if began < self._again_at and not at_once:
-                return
-            self._again_at = began + _REST_AFTER_ERROR_SECONDS
-            self._bring_up(began)
-            ended = self._monotonic()
-            self._again_at = ended + min(_REST_RATIO * (ended - began), _LONGEST_REST_SECONDS)
+        if at_once:
+            self._leaving = True
+        began = self._monotonic()
+        if began < self._again_at and not at_once:
+            return
+        self._again_at = began + _REST_AFTER_ERROR_SECONDS
+        self._bring_up(began, at_once)
+        ended = self._monotonic()
+        self._again_at = ended + min(_REST_RATIO * (ended - began), _LONGEST_REST_SECONDS)
 
-    def _bring_up(self, began: float) -> None:
+    def _bring_up(self, began: float, at_once: bool) -> None:
         saves = self._mongo.may_ask(began)
         for _ in range(_CHUNKS_AT_ONCE):
-            # A chunk is taken before it is read: what is counted meanwhile is behind again.
-            chunk, told, saved = self._behind.take(_DAYS_AT_ONCE, saves), False, False
-            try:
-                if not chunk.days:
-                    break
-                days = self.read(sorted(chunk.days))
-                self._show([day for day in days if day.key in chunk.untold], [])
-                told = True
-                saves = saved = saves and self._save(days)
-            finally:
-                self._behind.settle(told=told, saved=saved)
+            if self._leaving and not at_once:
+                return
+            with self._working:
+                saved = self._bring_up_some(saves)
+            if saved is None:
+                return
+            saves = saved
+
+    def _bring_up_some(self, saves: bool) -> bool | None:
+        """Whether a chunk was saved; None where nothing is left to do."""
+        # A chunk is taken before it is read: what is counted meanwhile is behind again.
+        chunk, told, saved = self._behind.take(_DAYS_AT_ONCE, saves), False, False
+        if not chunk.days:
+            return None
+        try:
+            days = self.read(sorted(chunk.days))
+            self._show([day for day in days if day.key in chunk.untold], [])
+            told = True
+            saved = saves and self._save(days)
+        finally:
+            self._behind.settle(told=told, saved=saved)
+        return saved
 
     def _save(self, days: list[DayStats]) -> bool:
         if not self._mongo.may_ask(self._monotonic()):

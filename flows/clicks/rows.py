@@ -108,9 +108,12 @@ def _click_rows(results: Sequence[BatchResult]) -> pa.Table:
 
 
 def _session_rows(results: Sequence[BatchResult]) -> pa.Table:
-    """What is retracted with sign -1, and what holds now with sign 1."""
+    """What a batch retracts with sign -1, and after it what holds now with sign 1.
+
+    Batch by batch: a row that one adds and the next retracts must come in this order, or it would never collapse.
+    """
     changes, book = _changes(results), results[0].book
-    parts = [*(change.retracted for change in changes), *(change.added for change in changes)]
+    parts = [rows for change in changes for rows in (change.retracted, change.added)]
     rows, sizes = SessionRows.concat(parts), list(map(len, parts))
     data: dict[str, pa.Array] = {
         "store": Coded(rows.store, book.calendar.names).arrow(),
@@ -119,16 +122,16 @@ def _session_rows(results: Sequence[BatchResult]) -> pa.Table:
         "started_at": _moments(rows.start_ms),
         "ended_at": _moments(rows.end_ms),
         "clicks": pa.array(rows.clicks.astype(np.uint32)),
-        "sign": pa.array(np.repeat(np.repeat(np.array([-1, 1], np.int8), len(changes)), sizes)),
+        "sign": pa.array(np.repeat(np.tile(np.array([-1, 1], np.int8), len(changes)), sizes)),
     }
     for at, family in enumerate(book.answers):
         data |= _columns(family, rows.entry[:, at], SESSION_DIMENSIONS)
-    return pa.table({**data, **_source(results, _each(sizes) % len(results))})
+    return pa.table({**data, **_source(results, _each(sizes) // 2)})
 
 
 def _rollup_rows(results: Sequence[BatchResult]) -> pa.Table:
     book = results[0].book
-    deltas = rollup(contributions(_changes(results)), book.answers, book.calendar.day_of)
+    deltas = rollup(contributions(_changes(results)), book.answers, book.day_of)
     upto = np.concatenate((np.zeros(1, np.int64), deltas.visitors_upto)).astype(np.int32)
     data: dict[str, pa.Array] = {
         "store": Coded(deltas.store.astype(np.int32), book.calendar.names).arrow(),

@@ -59,6 +59,8 @@ class SessionRows:
     @staticmethod
     def concat(parts: list[SessionRows]) -> SessionRows:
         """Rows of all parts, in order."""
+        if len(parts) == 1:
+            return parts[0]
         return SessionRows(
             np.concatenate([p.visitor for p in parts]),
             np.concatenate([p.is_bot for p in parts]),

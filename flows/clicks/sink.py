@@ -136,7 +136,8 @@ class Writer:
         results, self._buffer, self._buffered_events = self._buffer, [], 0
         if results:
             self._write(results)
-            self._patiently(lambda: self._touch(results))
+            self._projector.touch(results)
+            self._patiently(self._wait_for_room)
 
     def tend(self, *, leaving: bool) -> None:
         """Between batches: see that the read models are tended; before this process leaves, bring them up to date."""
@@ -145,9 +146,13 @@ class Writer:
             with suppress(Unavailable):
                 self._projector.tend(at_once=True)
 
-    def _touch(self, results: Sequence[BatchResult]) -> None:
+    def close(self) -> None:
+        """Leave the read models as they are; a process that ends need not ask for it."""
+        self._keeper.end()
+
+    def _wait_for_room(self) -> None:
         self._keeper.check()
-        self._projector.touch(results)
+        self._projector.check_room()
 
     def _write(self, results: Sequence[BatchResult]) -> None:
         dead = [dead_letter(reject) for result in results for reject in result.rejects]

@@ -97,8 +97,13 @@ class Vocabulary:
         """What codes stand for by now; the same object until that changes."""
         if self._book is None:
             answers = tuple(family.answers for family in self.families)
-            self._book = Codebook(answers, self._bot_version, self.calendar)
+            self._book = Codebook(answers, self._bot_version, self.calendar, self.calendar.zones)
         return self._book
+
+    def learn(self, stores: Mapping[str, Store]) -> None:
+        """Take the stores as they are now."""
+        if self.calendar.learn(stores):
+            self._book = None
 
     def enrich(self, columns: Columns, stores: Mapping[str, Store]) -> I32:
         """Codes of each event's answers, one column per family."""
@@ -114,7 +119,7 @@ class Vocabulary:
         return Coded(position.astype(np.int32).reshape(-1), [rows[code][0] for code in used.tolist()])
 
     def trim(self) -> None:
-        """Make room; called between batches, when nobody holds codes of texts."""
+        """Make room; called between batches. Who holds codes of texts then has the texts too (``Coded``)."""
         half = self._max_bytes // 2
         while self._asking_nbytes() > half or any(len(words.texts) > _MOST_WORDS for words in self._all_words()):
             max(self._all_words(), key=lambda words: words.nbytes).forget()

@@ -20,9 +20,9 @@ TODAY, TOMORROW = ("shop", 20_000), ("shop", 20_001)
 
 def test_a_day_that_is_touched_while_it_is_read_is_behind_again() -> None:
     behind = Behind()
-    behind.touch([TODAY], [(0, 0, 9)])
+    behind.touch([TODAY], 0, 0, 9)
     behind.take(10, saves=True)
-    behind.touch([TODAY], [(0, 10, 14)])
+    behind.touch([TODAY], 0, 10, 14)
     behind.settle(told=True, saved=True)
     assert (behind.days, behind.records) == (1, 4)
     assert behind.take(10, saves=True).days == {TODAY}
@@ -30,9 +30,10 @@ def test_a_day_that_is_touched_while_it_is_read_is_behind_again() -> None:
 
 def test_what_could_not_be_saved_stays_behind_with_all_its_records() -> None:
     behind = Behind()
-    behind.touch([TODAY], [(0, 0, 9), (1, 100, 130)])
+    behind.touch([TODAY], 0, 0, 9)
+    behind.touch([TODAY], 1, 100, 130)
     behind.take(10, saves=True)
-    behind.touch([TOMORROW], [(0, 10, 14)])
+    behind.touch([TOMORROW], 0, 10, 14)
     behind.settle(told=True, saved=False)
     assert (behind.days, behind.records) == (2, 30)
     chunk = behind.take(10, saves=True)
@@ -40,9 +41,9 @@ def test_what_could_not_be_saved_stays_behind_with_all_its_records() -> None:
     assert chunk.untold == {TOMORROW}
 
 
-def test_records_count_as_behind_until_the_last_chunk_of_their_days_is_saved() -> None:
+def test_records_count_as_behind_until_the_last_of_their_days_is_saved() -> None:
     behind = Behind()
-    behind.touch([TODAY, TOMORROW], [(0, 0, 9)])
+    behind.touch([TODAY, TOMORROW], 0, 0, 9)
     seen = []
     for _ in range(2):
         behind.take(1, saves=True)
@@ -52,9 +53,15 @@ def test_records_count_as_behind_until_the_last_chunk_of_their_days_is_saved() -
     assert seen == [(2, 9), (1, 9), (1, 9), (0, 0)]
 
 
+def test_records_that_changed_no_day_put_nothing_behind() -> None:
+    behind = Behind()
+    behind.touch([], 0, 0, 5_000_000)
+    assert (behind.days, behind.records, behind.take(10, saves=True).days) == (0, 0, frozenset())
+
+
 def test_while_mongo_is_away_a_day_is_told_once_and_stays_behind() -> None:
     behind = Behind()
-    behind.touch([TODAY], [(0, 0, 9)])
+    behind.touch([TODAY], 0, 0, 9)
     assert behind.take(10, saves=False).days == {TODAY}
     behind.settle(told=True, saved=False)
     assert behind.take(10, saves=False).days == frozenset()
@@ -62,21 +69,45 @@ def test_while_mongo_is_away_a_day_is_told_once_and_stays_behind() -> None:
     assert behind.days == 1
 
 
-@given(st.lists(st.tuples(st.integers(0, 4), st.booleans(), st.booleans(), st.integers(1, 3)), max_size=30))
-def test_no_day_is_lost_whatever_fails(steps: list[tuple[int, bool, bool, int]]) -> None:
-    behind, newest, saved_at = Behind(), Counter[StoreDay](), Counter[StoreDay]()
-    for at, (number, saves, works, at_most) in enumerate(steps, 1):
-        day = ("shop", number)
-        behind.touch([day], [(0, at, at)])
-        newest[day] = at
+def test_days_that_are_touched_all_the_time_all_get_their_turn_and_their_records_do_not_pile_up() -> None:
+    behind, days, seen, most = Behind(), [("shop", day) for day in range(30)], set[StoreDay](), 0
+    for turn in range(8):
+        behind.touch(days, 0, 100 * turn, 100 * turn + 99)
+        seen |= behind.take(10, saves=True).days
+        behind.settle(told=True, saved=True)
+        most = max(most, behind.records)
+    assert seen == set(days)
+    # A pass of three turns and the one before it.
+    assert most <= 600
+
+
+_STEPS = st.lists(
+    st.tuples(st.integers(0, 4), st.integers(0, 4), st.booleans(), st.booleans(), st.integers(1, 3)), max_size=30
+)
+
+
+@given(_STEPS)
+def test_no_day_is_lost_whatever_fails_and_whenever_it_is_touched(
+    steps: list[tuple[int, int, bool, bool, int]],
+) -> None:
+    behind, touched, saved = Behind(), Counter[StoreDay](), Counter[StoreDay]()
+
+    def touch(number: int, at: int) -> None:
+        behind.touch([("shop", number)], 0, at, at)
+        touched["shop", number] = at
+
+    for at, (before, meanwhile, saves, works, at_most) in enumerate(steps, 1):
+        touch(before, 2 * at)
         chunk = behind.take(at_most, saves)
+        read = {day: touched[day] for day in chunk.unsaved}
+        touch(meanwhile, 2 * at + 1)
         behind.settle(told=works, saved=works and saves)
         if works and saves:
-            saved_at.update({day: at - saved_at[day] for day in chunk.unsaved})
+            saved.update({day: at - saved[day] for day, at in read.items()})
     while (chunk := behind.take(2, saves=True)).days:
         behind.settle(told=True, saved=True)
-        saved_at.update({day: len(steps) - saved_at[day] for day in chunk.unsaved})
-    assert all(saved_at[day] >= at for day, at in newest.items())
+        saved.update({day: touched[day] - saved[day] for day in chunk.unsaved})
+    assert saved == touched
     assert (behind.days, behind.records) == (0, 0)
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from flows.clicks.machine import Machine
 from flows.clicks.rows import rows_of
 from flows.clicks.structure import structure_of
 from marketplace.tables import FENCED_TABLES, Table, insertable
 from ops.oracle import LogRecord
-from tests.clicks_kit import CHROME, STORES, as_log, event, ms, run
-from tests.clicks_kit_pages import plain_rows, read_rollups
+from tests.clicks_kit import CHROME, STORES, FixedStores, as_batch, as_log, event, ms, run, vocabulary_of
+from tests.clicks_kit_pages import MemoryPages, plain_rows, read_rollups
 
 NOON = ms("2025-03-12T12:00:00")
 # One browser in two versions: two answers that agree in a column.
@@ -89,6 +92,36 @@ def test_batches_between_which_answers_were_forgotten_can_be_written_together(ta
         assert read_rollups(together, STORES) == read_rollups(rows, STORES)
     else:
         assert sorted(map(repr, together)) == sorted(map(repr, rows))
+
+
+def test_a_visit_that_one_batch_adds_and_the_next_retracts_collapses_when_both_are_written_together() -> None:
+    values = [event(NOON + step * 60_000, event_id=str(step), target=str(step)) for step in range(4)]
+    done = run(everywhere(values), (1,), epoch=12)
+    rows = plain_rows(rows_of("sessions", done.results))
+    key = [name for name in rows[0] if name not in ("sign", "source_offset")]
+    standing: Counter[str] = Counter()
+    for row in rows:
+        visit = repr([row[name] for name in key])
+        standing[visit] += row["sign"]
+        assert standing[visit] in (0, 1), "ClickHouse keeps a row that is retracted before it was added"
+    assert (len(rows), sum(standing.values())) == (3 * 7, 3)
+
+
+def test_a_zone_that_changes_before_the_round_is_written_changes_no_day_of_the_batches_before_it() -> None:
+    late = ms("2025-03-12T23:30:00")
+    stores, vocabulary = FixedStores({"beta": replace(STORES["beta"], timezone="UTC")}), vocabulary_of()
+    results = []
+    for partition, zone in enumerate(("UTC", "Pacific/Auckland")):
+        stores.stores = {"beta": replace(STORES["beta"], timezone=zone)}
+        machine = Machine(partition, MemoryPages(), stores, vocabulary, {})
+        results.append(machine.step(as_batch(as_log([event(late, store="beta")], partition))))
+    days = [
+        (row["source_partition"], row["bucket"] // 86_400)
+        for row in plain_rows(rows_of("rollups", results))
+        if (row["grain"], row["dimension"]) == ("day", "all")
+    ]
+    assert days == [(part, day) for part, result in enumerate(results) for _, day in result.store_days]
+    assert days[1][1] == days[0][1] + 1
 
 
 def test_a_batch_of_nothing_but_broken_records_leads_to_ledger_rows_only() -> None:

@@ -1,0 +1,107 @@
+"""The sink on real tables, when answers to its inserts are lost: everything is there once, for every partition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pytest
+
+from connectors.clickhouse import ClickHouse
+from connectors.errors import Unavailable
+from connectors.kafka.memory_producer import MemoryProducer
+from connectors.live_tile import LiveTile
+from connectors.mongo_stores import connect
+from connectors.store_stats import StoreStats
+from flows.clicks.page_store import read_fences
+from flows.clicks.patience import Patience
+from flows.clicks.project import Projector
+from flows.clicks.sink import Writer
+from marketplace.tables import FENCED_TABLES
+from ops.oracle import LogRecord
+from ops.stack import Stack
+from tests.clicks_kit import (
+    as_log,
+    by_partition,
+    cut,
+    differences,
+    event,
+    expected_ledger,
+    machine_on,
+    oracle,
+    visitor_of,
+    vocabulary_of,
+)
+from tests.clicks_kit_pages import MemoryPages
+from tests.clicks_kit_tables import MINUTE, NOON, InClickHouse, clickhouse_tables, of_days
+
+NOWHERE = "mongodb://127.0.0.1:1/?directConnection=true"
+
+
+class Forgetful(ClickHouse):
+    """The real one, whose answer to the first insert into a table does not arrive; the insert itself may have."""
+
+    def __init__(self, url: str, database: str, table: str, *, applied: bool) -> None:
+        super().__init__(url, database)
+        self._table, self._applied = table, applied
+
+    def insert_where(
+        self, table: str, structure: Sequence[tuple[str, str]], data: pa.Table, condition: str, token: str
+    ) -> None:
+        lost = table == self._table
+        if not lost or self._applied:
+            super().insert_where(table, structure, data, condition, token)
+        if lost:
+            self._table = ""
+            raise Unavailable("the answer was lost")
+
+
+@pytest.fixture
+def tables(clickhouse: Stack) -> Iterator[InClickHouse]:
+    with clickhouse_tables(clickhouse) as made:
+        made.clickhouse.command(f"INSERT INTO {made.clickhouse.database}.flow_generations VALUES ('clicks', 1)")
+        yield made
+
+
+@contextmanager
+def writer_on(clickhouse: ClickHouse) -> Iterator[Writer]:
+    """A writer of the first generation, without Mongo and Redis."""
+    with connect(NOWHERE) as nobody:
+        stats, tile = StoreStats(nobody, "any"), LiveTile("redis://127.0.0.1:1/0")
+        projector = Projector(clickhouse, stats, tile, lambda: datetime.now(UTC), Patience())
+        fences = read_fences(clickhouse)
+        writer = Writer(clickhouse, MemoryProducer({}), projector, 1, fences, lambda: None, lambda: False)
+        yield writer
+        writer.close()
+    clickhouse.close()
+
+
+def three_partitions() -> list[LogRecord]:
+    """Two visits in each, and a copy at the end, which leads to no fact."""
+    values = [event(NOON + at * MINUTE, event_id=str(at), visitor=visitor_of("alpha", at % 2)) for at in range(5)]
+    return [record for partition in range(3) for record in as_log([*values, values[-1]], partition, NOON)]
+
+
+@pytest.mark.parametrize("applied", [True, False], ids=["applied", "not applied"])
+@pytest.mark.parametrize("table", [table.name for table in FENCED_TABLES])
+def test_an_insert_of_several_partitions_whose_answer_is_lost_counts_once(
+    tables: InClickHouse, table: str, applied: bool
+) -> None:
+    log, vocabulary = three_partitions(), vocabulary_of()
+    forgetful = Forgetful(tables.clickhouse.url, tables.clickhouse.database, table, applied=applied)
+    machines = {part: machine_on(MemoryPages(), part, vocabulary=vocabulary) for part in range(3)}
+    rounds = zip(*(cut(records, (3,)) for records in by_partition(log).values()), strict=True)
+    with writer_on(forgetful) as writer:
+        for batches in rounds:
+            writer.add(machines[batch.partition].step(batch) for batch in batches)
+            writer.flush()
+    expected = oracle(log)
+    assert sorted((row["source_partition"], row["source_offset"]) for row in tables.clicks()) == [
+        (partition, offset) for partition in range(3) for offset in range(5)
+    ]
+    assert differences(expected_ledger(expected), tables.ledger()) == {}
+    assert differences(of_days(expected.rollups), of_days(tables.numbers())) == {}
+    ends = {part: tables.fences(part) for part in range(3)}
+    assert ends == {part: {"clicks": 4, "rollups": 5, "sessions": 5, "click_ledger": 5} for part in range(3)}
