@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from bench.claims.numbers import Row, report, say
-from bench.contenders.ladder import NoPast, TheseStores
+from bench.contenders.ladder import NoPast, TheseStores, make_rows
 from bench.corpus import Corpus
 from connectors.bot_list import CrawlerList
 from connectors.geoip import GeoIP
@@ -46,11 +46,13 @@ class Variation:
         name: For the table.
         change: What becomes of the event of a number.
         batch: Records in a batch.
+        together: Batches whose rows are made together, as those of a round's partitions are.
     """
 
     name: str
     change: Change = lambda _, event: event
     batch: int = _LARGE
+    together: int = 1
 
 
 def _network(at: int, event: CollectedClick) -> CollectedClick:
@@ -77,6 +79,7 @@ VARIATIONS: Final = (
     Variation("every user agent new", _agent),
     Variation(f"{_STORES:,} stores instead of 5", _store),
     Variation(f"batches of {_SMALL} instead of {_LARGE:,}", batch=_SMALL),
+    Variation(f"batches of {_SMALL}, eight in a round", batch=_SMALL, together=8),
 )
 
 
@@ -99,7 +102,8 @@ def main() -> int:
         for variation in VARIATIONS:
             batches = _batches(values, variation)
             vocabulary = Vocabulary(lambda: lookups, crawlers)
-            costs[variation.name].append(_run(batches, Machine(0, NoPast(), TheseStores(stores), vocabulary, {})))
+            machine = Machine(0, NoPast(), TheseStores(stores), vocabulary, {})
+            costs[variation.name].append(_run(batches, machine, variation.together))
             say(f"{repeat + 1}: {variation.name:32} {costs[variation.name][-1]:8.2f} us/event")
     return report(_rows(costs, options.events), {"us_per_event": costs}, options.json)
 
@@ -132,10 +136,10 @@ def _changed(at: int, value: bytes, change: Change) -> bytes:
         return value  # one of the broken records
 
 
-def _run(batches: list[RawBatch], machine: Machine) -> float:
+def _run(batches: list[RawBatch], machine: Machine, together: int) -> float:
     began = time.process_time()
-    for batch in batches:
-        machine.step(batch)
+    for start in range(0, len(batches), together):
+        make_rows([machine.step(batch) for batch in batches[start : start + together]])
     return 1e6 * (time.process_time() - began) / sum(len(batch.values) for batch in batches)
 
 

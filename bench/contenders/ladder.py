@@ -131,14 +131,14 @@ def decide(task: Task) -> None:
     for batch in batches(task):
         waiting.append(machines[batch.partition].step(batch))
         if sum(result.events for result in waiting) >= MAX_BUFFERED_EVENTS:
-            _rows(waiting)
+            make_rows(waiting)
             waiting.clear()
-    _rows(waiting)
+    make_rows(waiting)
     task.meter.stop()
 
 
-def _rows(results: list[BatchResult]) -> None:
-    """What the sink would send."""
+def make_rows(results: list[BatchResult]) -> None:
+    """What the sink would send, all together."""
     for table in FENCED_TABLES:
         found = [result for result in results if result.fence(table.name) is not None]
         if found:
