@@ -86,7 +86,7 @@ class PlainWriter:
         """Nothing is ever away here."""
         self._keeper.check()
         if leaving:
-            self._projector.tend(at_once=True)
+            self._projector.leave()
 
     def _insert(self, table: Table, results: list[BatchResult]) -> None:
         found = [result for result in results if result.fence(table.name) is not None]

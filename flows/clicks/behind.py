@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 
 StoreDay = tuple[str, int]
 """A slug and days since 1970 by the store's own date."""
@@ -18,7 +18,7 @@ class Chunk:
     Attributes:
         days: All of them.
         untold: Those that the tile lacks.
-        unsaved: Those that Mongo lacks; empty where it is not asked.
+        unsaved: Those that Mongo lacks; empty in a pass that was begun without it.
     """
 
     days: frozenset[StoreDay] = frozenset()
@@ -28,10 +28,10 @@ class Chunk:
 
 @dataclass
 class _Days:
-    """Days, and where each partition's records begin that they come from and Mongo lacks."""
+    """Days, those that wait longest first, and where each partition's records begin that Mongo lacks of them."""
 
-    unsaved: set[StoreDay] = field(default_factory=set)
-    untold: set[StoreDay] = field(default_factory=set)
+    unsaved: dict[StoreDay, None] = field(default_factory=dict)
+    untold: dict[StoreDay, None] = field(default_factory=dict)
     since: dict[int, int] = field(default_factory=dict)
 
     def put_back(self, other: _Days) -> None:
@@ -59,7 +59,13 @@ class Behind:
     def days(self) -> int:
         """How many Mongo lacks."""
         with self._lock:
-            return len(self._waiting.unsaved) + len(self._pass.unsaved - self._waiting.unsaved)
+            return len(self._waiting.unsaved) + len(self._pass.unsaved.keys() - self._waiting.unsaved.keys())
+
+    @property
+    def between_passes(self) -> bool:
+        """Whether all that was behind when the last pass began had its turn."""
+        with self._lock:
+            return not (self._pass.unsaved or self._pass.untold)
 
     @property
     def records(self) -> int:
@@ -70,7 +76,7 @@ class Behind:
 
     def touch(self, days: Iterable[StoreDay], partition: int, first: int, last: int) -> None:
         """Note the days that a batch changed, if any, and the offsets of its records."""
-        touched = set(days)
+        touched = dict.fromkeys(days)
         with self._lock:
             self._upto[partition] = last
             if touched:
@@ -79,7 +85,7 @@ class Behind:
     def add(self, days: Iterable[StoreDay]) -> None:
         """Note days that an earlier process may have left behind."""
         with self._lock:
-            self._waiting.unsaved |= set(days)
+            self._waiting.unsaved |= dict.fromkeys(days)
 
     def take(self, at_most: int, saves: bool) -> Chunk:
         """The next days of the pass, or the first ones of a new pass; :meth:`settle` them before the next.
@@ -91,17 +97,22 @@ class Behind:
         with self._lock:
             if not (self._pass.unsaved or self._pass.untold):
                 self._begin(saves)
-            days = frozenset(islice(self._pass.unsaved | self._pass.untold, at_most))
-            self._chunk = Chunk(days, days & self._pass.untold, days & self._pass.unsaved)
+            # A day can be in both, which makes the chunk smaller.
+            days = frozenset(islice(chain(self._pass.untold, self._pass.unsaved), at_most))
+            self._chunk = Chunk(days, days & self._pass.untold.keys(), days & self._pass.unsaved.keys())
             return self._chunk
 
     def settle(self, *, told: bool, saved: bool) -> None:
         """What became of the chunk that was taken last."""
         with self._lock:
-            if told:
-                self._pass.untold -= self._chunk.untold
-            if saved:
-                self._pass.unsaved -= self._chunk.unsaved
+            for done, days, chunk in (
+                (told, self._pass.untold, self._chunk.untold),
+                (saved, self._pass.unsaved, self._chunk.unsaved),
+            ):
+                for day in chunk:
+                    del days[day]
+                # What failed goes to the end: it must not keep others from their turn.
+                days |= {} if done else dict.fromkeys(chunk)
             if not told or (self._saves and not saved):
                 self._waiting.put_back(self._pass)
                 self._pass = _Days()
@@ -113,4 +124,4 @@ class Behind:
         if saves:
             self._pass, self._waiting = self._waiting, _Days()
         else:
-            self._pass, self._waiting.untold = _Days(untold=self._waiting.untold), set()
+            self._pass, self._waiting.untold = _Days(untold=self._waiting.untold), {}

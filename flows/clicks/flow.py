@@ -163,10 +163,10 @@ def build(
         reader = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, GROUP)
         return Hub(reader, worker().fences, pace, worker().writer.begin)
 
-    def epoch_ends() -> None:
+    def epoch_ends(leaving: bool) -> None:
         progress()
         # The sink is not called in an epoch without records.
-        worker().writer.tend(leaving=stop.asked())
+        worker().writer.tend(leaving=leaving)
 
     partitions = _partitions(settings)
     memory = (shares or Shares()).memory(len(partitions))

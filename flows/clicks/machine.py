@@ -110,6 +110,7 @@ class Machine:
         result = BatchResult(self._partition, batch.first_offset, batch.last_offset, len(batch.values), book)
         was_decided = batch.last_offset <= self._decided
         facts = self._read_back(batch, result) if was_decided else self._decide(batch, result)
+        # A zone may have changed with the stores that were met; the answers are the same ones.
         result.book = self._vocabulary.book()
         # From here on nothing asks the outside, so nothing can fail half-way: the batch becomes the past.
         if len(facts):

@@ -21,7 +21,7 @@ from connectors.clickhouse import ClickHouse
 from connectors.errors import Refused, Unavailable
 from connectors.live_tile import LiveTile
 from connectors.store_stats import DayStats, StoreStats
-from flows.clicks.behind import Behind, StoreDay
+from flows.clicks.behind import Behind, Chunk, StoreDay
 from flows.clicks.page_store import Fences
 from flows.clicks.patience import Patience
 from flows.clicks.result import BatchResult
@@ -42,6 +42,10 @@ _DAYS_AT_ONCE: Final = 500
 _REST_RATIO: Final = 4
 _LONGEST_REST_SECONDS: Final = 60.0
 _REST_AFTER_ERROR_SECONDS: Final = 0.5
+_LEAVE_SECONDS: Final = 5.0
+"""Less than the supervisor waits for a process to end."""
+_CROWDED: Final = 0.9
+"""With so much of the room for days taken there is no rest."""
 _CHUNKS_AT_ONCE: Final = 20
 """So that an epoch with much to make up for ends within seconds."""
 
@@ -73,8 +77,8 @@ class Projector:
         self._clickhouse, self._stats, self._tile, self._now = clickhouse, stats, tile, now
         self._mongo, self._redis, self._monotonic = mongo, Patience(), monotonic
         self._behind = Behind()
-        self._working, self._leaving = threading.Lock(), False
-        self._again_at = float("-inf")
+        self._working, self._at_once = threading.Lock(), _DAYS_AT_ONCE
+        self._again_at, self._leaving, self._leave_by = float("-inf"), False, float("inf")
 
     def touch(self, results: Sequence[BatchResult]) -> None:
         """Remember the days that changed, and show who is there; Redis being away only delays the tile."""
@@ -89,7 +93,8 @@ class Projector:
             Unavailable: Not now.
         """
         ahead, waiting = self._behind.records, self._behind.days
-        if 2 * ahead > MAX_RECORDS_AHEAD or 2 * waiting > self._max_days_behind:
+        crowded = 2 * ahead > MAX_RECORDS_AHEAD or waiting > _CROWDED * self._max_days_behind
+        if crowded and self._mongo.may_ask(self._monotonic()):
             self._again_at = float("-inf")
         if waiting > self._max_days_behind or ahead > MAX_RECORDS_AHEAD:
             raise Unavailable(f"store_stats is too far behind: {waiting} days wait for Mongo, or to be merged")
@@ -118,61 +123,86 @@ class Projector:
             Unavailable: ClickHouse or Mongo is away.
         """
         with self._working:
-            chunk, saved = self._behind.take(_DAYS_AT_ONCE, saves=True), False
+            # Nothing is touched yet, so there is nothing that the tile lacks.
+            chunk, saved = self._behind.take(self._at_once, saves=True), False
             try:
-                self._stats.save(self.read(sorted(chunk.days)))
+                self._stats.save(self._read_some(chunk))
                 saved = True
             finally:
                 self._behind.settle(told=saved, saved=saved)
             return self._behind.days > 0
 
-    def tend(self, *, at_once: bool = False) -> None:
-        """Bring days that are behind up to date, some seconds' worth of them; while Mongo is away, the tile's alone.
+    def tend(self) -> None:
+        """Bring the days that are behind up to date, once each, or some of them; while Mongo is away, the tile's alone.
 
         A busy day's visitors take ClickHouse long to merge. So this rests between two times, for as long as keeps it to
         a fifth of the time.
 
-        Args:
-            at_once: Rested or not, there may be no later; another thread that is at it leaves off.
-
         Raises:
             Unavailable: ClickHouse is away.
         """
-        if at_once:
-            self._leaving = True
         began = self._monotonic()
-        if began < self._again_at and not at_once:
+        if began < self._again_at:
             return
         self._again_at = began + _REST_AFTER_ERROR_SECONDS
-        self._bring_up(began, at_once)
+        saves = self._mongo.may_ask(began)
+        for _ in range(_CHUNKS_AT_ONCE):
+            if self._leaving:
+                return
+            saved = self._bring_up_some(saves)
+            if saved is None or (saved == saves and self._behind.between_passes):
+                break
+            saves = saved
         ended = self._monotonic()
         self._again_at = ended + min(_REST_RATIO * (ended - began), _LONGEST_REST_SECONDS)
 
-    def _bring_up(self, began: float, at_once: bool) -> None:
+    def leave(self) -> None:
+        """Bring up to date what can be within some seconds, rested or not; the thread that tends leaves off.
+
+        Called again it goes on with the seconds that are left.
+
+        Raises:
+            Unavailable: ClickHouse is away; it is not asked again.
+        """
+        began = self._monotonic()
+        if not self._leaving:
+            self._leaving, self._leave_by = True, began + _LEAVE_SECONDS
         saves = self._mongo.may_ask(began)
-        for _ in range(_CHUNKS_AT_ONCE):
-            if self._leaving and not at_once:
-                return
-            with self._working:
+        try:
+            while self._monotonic() < self._leave_by:
                 saved = self._bring_up_some(saves)
-            if saved is None:
-                return
-            saves = saved
+                if saved is None:
+                    return
+                saves = saved
+        except Unavailable:
+            self._leave_by = began
+            raise
 
     def _bring_up_some(self, saves: bool) -> bool | None:
         """Whether a chunk was saved; None where nothing is left to do."""
-        # A chunk is taken before it is read: what is counted meanwhile is behind again.
-        chunk, told, saved = self._behind.take(_DAYS_AT_ONCE, saves), False, False
-        if not chunk.days:
-            return None
+        with self._working:
+            # A chunk is taken before it is read: what is counted meanwhile is behind again.
+            chunk, told, saved = self._behind.take(self._at_once, saves), False, False
+            if not chunk.days:
+                return None
+            try:
+                days = self._read_some(chunk)
+                self._show([day for day in days if day.key in chunk.untold], [])
+                told = True
+                saved = saves and self._save(days)
+            finally:
+                self._behind.settle(told=told, saved=saved)
+            return saved
+
+    def _read_some(self, chunk: Chunk) -> list[DayStats]:
+        """Where that fails, fewer are read at once: a day that is too much must not stop the others."""
         try:
             days = self.read(sorted(chunk.days))
-            self._show([day for day in days if day.key in chunk.untold], [])
-            told = True
-            saved = saves and self._save(days)
-        finally:
-            self._behind.settle(told=told, saved=saved)
-        return saved
+        except Unavailable:
+            self._at_once = max(1, self._at_once // 2)
+            raise
+        self._at_once = min(_DAYS_AT_ONCE, 2 * self._at_once)
+        return days
 
     def _save(self, days: list[DayStats]) -> bool:
         if not self._mongo.may_ask(self._monotonic()):

@@ -144,7 +144,7 @@ class Writer:
         self._keeper.check()
         if leaving:
             with suppress(Unavailable):
-                self._projector.tend(at_once=True)
+                self._projector.leave()
 
     def close(self) -> None:
         """Leave the read models as they are; a process that ends need not ask for it."""

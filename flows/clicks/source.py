@@ -200,7 +200,7 @@ class Hub:
 class ClickPartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
     """One partition's batches. Its snapshot is the next offset, for the mirror in the consumer group alone."""
 
-    def __init__(self, partition: int, hub: Hub, stop: Stop, progress: Callable[[], None]) -> None:
+    def __init__(self, partition: int, hub: Hub, stop: Stop, progress: Callable[[bool], None]) -> None:
         self._partition, self._hub, self._stop, self._progress = partition, hub, stop, progress
         self._next = hub.open(partition)
         self._epoch_offset = self._next
@@ -231,7 +231,7 @@ class ClickPartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
     def snapshot(self) -> int:
         """End an epoch: the one before it is in all tables by now, so its offset may be shown."""
         self._hub.publish(self._partition, self._epoch_offset)
-        self._progress()
+        self._progress(self._stopping_epochs > 0)
         self._epoch_offset = self._next
         if self._stop.asked():
             self._stopping_epochs += 1
@@ -239,10 +239,13 @@ class ClickPartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
 
 
 class ClickSource(FixedPartitionedSource[tuple[str, RawBatch], int]):
-    """The topic, partition by partition; each worker opens the consumer of its own on first use."""
+    """The topic, partition by partition; each worker opens the consumer of its own on first use.
+
+    ``progress`` is called when an epoch ends, and told whether everything is written and the process about to leave.
+    """
 
     def __init__(
-        self, partitions: list[int], make_hub: Callable[[], Hub], stop: Stop, progress: Callable[[], None]
+        self, partitions: list[int], make_hub: Callable[[], Hub], stop: Stop, progress: Callable[[bool], None]
     ) -> None:
         self._partitions, self._make_hub, self._stop, self._progress = partitions, make_hub, stop, progress
         self._hubs: dict[int, Hub] = {}

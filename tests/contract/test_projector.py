@@ -153,8 +153,48 @@ def test_what_rests_is_brought_up_to_date_at_once_before_the_flow_leaves(
         projector.touch([result(first, first + 9)])
         projector.tend()
     assert len(asked) == 1
-    projector.tend(at_once=True)
+    projector.leave()
     assert len(asked) == 2
+    watched.close()
+
+
+def test_a_day_that_is_touched_while_it_is_read_waits_for_the_next_time(
+    rollups: ClickHouse, nobody: MongoClient[dict[str, Any]]
+) -> None:
+    asked = list[str]()
+
+    def answered() -> None:
+        asked.append("answer")
+        own.touch([result(10 * len(asked), 10 * len(asked) + 9)])
+
+    watched = ClickHouse(rollups.url, rollups.database, on_answer=answered)
+    stats, tile = StoreStats(nobody, "any"), LiveTile("redis://127.0.0.1:1/0")
+    own = Projector(watched, stats, tile, lambda: datetime.now(UTC), Patience(), lambda: 0.0)
+    own.touch([result(0, 9)])
+    for tends in range(1, 4):
+        own.tend()
+        # The first try also finds Mongo away, and the tile's own pass follows.
+        assert len(asked) == tends + 1
+    watched.close()
+
+
+def test_leaving_ends_in_time_however_much_is_left(rollups: ClickHouse, nobody: MongoClient[dict[str, Any]]) -> None:
+    asked, clock = list[str](), Clock()
+
+    def answered() -> None:
+        asked.append("answer")
+        own.touch([result(10 * len(asked), 10 * len(asked) + 9)])
+
+    watched = ClickHouse(rollups.url, rollups.database, on_answer=answered)
+    stats, tile = StoreStats(nobody, "any"), LiveTile("redis://127.0.0.1:1/0")
+    own = Projector(watched, stats, tile, lambda: datetime.now(UTC), Patience(), clock)
+    own.touch([result(0, 9)])
+    own.leave()
+    so_far = len(asked)
+    own.leave()
+    own.tend()
+    assert 1 <= so_far <= 5
+    assert len(asked) == so_far
     watched.close()
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.errors import Refused, Unavailable
-from flows.clicks.behind import Behind, StoreDay
+from flows.clicks.behind import Behind, Chunk, StoreDay
 from flows.clicks.keeper import Keeper
 
 DEADLINE_SECONDS = 10
@@ -81,33 +81,50 @@ def test_days_that_are_touched_all_the_time_all_get_their_turn_and_their_records
     assert most <= 600
 
 
+def test_days_whose_reading_fails_go_behind_those_that_wait() -> None:
+    behind, days = Behind(), [("shop", day) for day in range(4)]
+    behind.touch(days, 0, 0, 9)
+    tries = []
+    for _ in range(3):
+        tries += sorted(behind.take(2, saves=True).days)
+        behind.settle(told=False, saved=False)
+    assert tries == [*days, *days[:2]]
+    assert (behind.days, behind.records) == (4, 9)
+
+
 _STEPS = st.lists(
-    st.tuples(st.integers(0, 4), st.integers(0, 4), st.booleans(), st.booleans(), st.integers(1, 3)), max_size=30
+    st.tuples(st.integers(0, 4), st.integers(0, 4), st.booleans(), st.booleans(), st.booleans(), st.integers(1, 3)),
+    max_size=30,
 )
 
 
 @given(_STEPS)
-def test_no_day_is_lost_whatever_fails_and_whenever_it_is_touched(
-    steps: list[tuple[int, int, bool, bool, int]],
+def test_nothing_is_lost_whatever_fails_and_whenever_it_is_touched(
+    steps: list[tuple[int, int, bool, bool, bool, int]],
 ) -> None:
-    behind, touched, saved = Behind(), Counter[StoreDay](), Counter[StoreDay]()
+    behind, touched, told, saved = Behind(), Counter[StoreDay](), Counter[StoreDay](), Counter[StoreDay]()
 
     def touch(number: int, at: int) -> None:
         behind.touch([("shop", number)], 0, at, at)
         touched["shop", number] = at
 
-    for at, (before, meanwhile, saves, works, at_most) in enumerate(steps, 1):
+    def settle(chunk: Chunk, read: Counter[StoreDay], tells: bool, saves: bool) -> None:
+        behind.settle(told=tells, saved=saves)
+        told.update({day: read[day] - told[day] for day in chunk.untold if tells})
+        saved.update({day: read[day] - saved[day] for day in chunk.unsaved if saves})
+
+    last = 0
+    for at, (before, meanwhile, may_save, reads, works, at_most) in enumerate(steps, 1):
         touch(before, 2 * at)
-        chunk = behind.take(at_most, saves)
-        read = {day: touched[day] for day in chunk.unsaved}
-        touch(meanwhile, 2 * at + 1)
-        behind.settle(told=works, saved=works and saves)
-        if works and saves:
-            saved.update({day: at - saved[day] for day, at in read.items()})
+        chunk, read = behind.take(at_most, may_save), Counter(touched)
+        touch(meanwhile, last := 2 * at + 1)
+        settle(chunk, read, reads, reads and works and may_save)
+        oldest = min((at for day, at in touched.items() if saved[day] < at), default=last)
+        assert behind.records >= last - oldest
+        assert behind.days >= sum(saved[day] < at for day, at in touched.items())
     while (chunk := behind.take(2, saves=True)).days:
-        behind.settle(told=True, saved=True)
-        saved.update({day: touched[day] - saved[day] for day in chunk.unsaved})
-    assert saved == touched
+        settle(chunk, Counter(touched), True, True)
+    assert told == saved == touched
     assert (behind.days, behind.records) == (0, 0)
 
 
