@@ -48,7 +48,7 @@ def main() -> int:
     options = parser.parse_args()
     path = chromium_path()
     if path is None:
-        print("bench_dashboard: skipped, no chromium on this machine", file=sys.stderr)  # noqa: T201
+        print("bench_dashboard: skipped, no chromium on this machine", file=sys.stderr)  # noqa: T201  # a program that is read
         return 0
     times: Times = {}
     try:
@@ -56,10 +56,10 @@ def main() -> int:
             for _ in range(options.runs):
                 measure(browser, options.url, options.query, times)
     except (Error, AssertionError) as error:
-        print(f"bench_dashboard: skipped, {options.url}: {str(error).splitlines()[0]}", file=sys.stderr)  # noqa: T201
+        print(f"bench_dashboard: skipped, {options.url}: {str(error).splitlines()[0]}", file=sys.stderr)  # noqa: T201  # a program that is read
         return 0
     for name, found in times.items():
-        print(f"{name:44} {statistics.median(found):7.0f} ms   (worst {max(found):.0f})")  # noqa: T201
+        print(f"{name:44} {statistics.median(found):7.0f} ms   (worst {max(found):.0f})")  # noqa: T201  # a program that is read
     return 0
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Final
 
 from connectors.errors import Unavailable
 
-_EVERY_SECONDS = 0.1
+_EVERY_SECONDS: Final = 0.1
 
 
 class Keeper:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from flows.clicks.batch import I32
 from flows.clicks.facts import Facts
 
-_RECENT_MS = 3_600_000
+_RECENT_MS: Final = 3_600_000
 
 
 def newest_by_visitor(facts: Facts, store: I32, names: list[str]) -> dict[str, dict[int, int]]:

@@ -138,10 +138,11 @@ MOMENTS = (
 @examples(200)
 @given(occurred=MOMENTS, sent=MOMENTS, origin=st.sampled_from(["web", "import"]))
 def test_the_clock_is_the_oracles(occurred: int | None, sent: int | None, origin: Any) -> None:
-    given = {"key": "0" * 16, "event_id": "e", "store": "alpha", "visitor": "0" * 16, "received_at_ms": NOW}
+    given: dict[str, Any] = {"key": "0" * 16, "event_id": "e", "store": "alpha", "visitor": "0" * 16}
+    given["received_at_ms"] = NOW
     columns, _ = read_values([{**given, "occurred_at_ms": occurred, "sent_at_ms": sent, "origin": origin}])
     times = correct(columns)
-    plain = Event(**given, occurred_at_ms=occurred, sent_at_ms=sent, origin=origin)  # type: ignore[arg-type]
+    plain = Event(**given, occurred_at_ms=occurred, sent_at_ms=sent, origin=origin)
     when, notes = real_time(plain)
     assert times.occurred_ms.tolist() == [when]
     assert times.late.tolist() == [is_late(plain, when)]

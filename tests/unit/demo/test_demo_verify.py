@@ -124,9 +124,9 @@ def test_no_sample_has_no_quantiles() -> None:
 
 
 def shown(summary: Summary) -> str:
-    console = Console(width=118, file=io.StringIO(), highlight=False)
-    show(summary, console)
-    return str(console.file.getvalue())  # type: ignore[attr-defined]
+    written = io.StringIO()
+    show(summary, Console(width=118, file=written, highlight=False))
+    return written.getvalue()
 
 
 def test_the_screen_ends_the_ledger_with_zero() -> None:
