@@ -24,6 +24,7 @@
     for (var name in more) if (more[name]) event[name] = more[name];
     if (queue.push(event) > 200) queue.shift();
     if (queue.length > 19) flush(); else if (!timer) timer = setTimeout(flush, wait);
+    return event;
   }
 
   function flush() {
@@ -48,7 +49,9 @@
     if (here === last) return;
     if (last) from = last;
     last = here;
-    add('view', { product: product(d.documentElement) });
+    var event = add('view');
+    // Routers draw before or after they move: the product is the one when both are done.
+    setTimeout(function () { if (here === location.href) event.product = product(d.documentElement) || void 0; }, 0);
   }
 
   function product(el) {

@@ -18,7 +18,7 @@ BROWSER = """
 const vm = require('vm');
 const { snippet, options, steps } = JSON.parse(require('fs').readFileSync(0, 'utf8'));
 const sent = [], listeners = {}, stored = {};
-let timers = [];
+let timers = [], made = 0;
 const on = (name, f) => { (listeners[name] = listeners[name] || []).push(f); };
 const fire = (name, event) => (listeners[name] || []).forEach(f => f(event || {}));
 const location = { href: 'https://shop.example/first' };
@@ -42,14 +42,23 @@ const browser = {
     currentScript: { src: 'https://collect.example/m.js', getAttribute: () => options.key },
   },
   addEventListener: on,
-  setTimeout: f => timers.push(f), clearTimeout: () => { timers = []; },
+  setTimeout: (f, after) => timers.push({ f, after, id: ++made }) && made,
+  clearTimeout: id => { timers = timers.filter(timer => timer.id !== id); },
   fetch: async (to, init) => { sent.push(['fetch', to, init.body, init]); return { status }; },
 };
 browser.window = browser;
 const rest = () => new Promise(done => setImmediate(done));
-const tick = async () => { const due = timers; timers = []; due.forEach(f => f()); await rest(); await rest(); };
+const tick = async () => {
+  const due = timers.sort((a, b) => a.after - b.after || a.id - b.id);
+  timers = [];
+  due.forEach(timer => timer.f());
+  await rest();
+  await rest();
+};
 const act = {
-  tick, push: url => browser.history.pushState({}, '', url), status: value => { status = value; },
+  tick, back: url => { go(null, '', url); fire('popstate'); },
+  draw: product => { browser.document.documentElement = element({}, product); },
+  push: url => browser.history.pushState({}, '', url), status: value => { status = value; },
   beacon: value => { beacon = value; },
   click: ([fields, product]) => fire('click', { target: element(fields, product) }),
   hide: () => { browser.document.visibilityState = 'hidden'; fire('visibilitychange'); },
@@ -112,6 +121,25 @@ def test_navigation_within_the_page_is_a_view_that_refers_to_the_page_before() -
     views = events(outcome)
     assert [view["url"] for view in views] == ["https://shop.example/first", "https://shop.example/second"]
     assert views[1]["referrer"] == "https://shop.example/first"
+
+
+@pytest.mark.parametrize("move", ["push", "back"])
+@pytest.mark.parametrize("drawn", ["before", "after"])
+@pytest.mark.parametrize("product", ["p7", ""])
+def test_a_view_names_the_product_that_is_drawn_whether_the_router_draws_before_or_after_it_moves(
+    move: str, drawn: str, product: str
+) -> None:
+    steps = [["draw", product], [move, "/second"]] if drawn == "before" else [[move, "/second"], ["draw", product]]
+
+    views = events(browse(["tick"], *steps, ["tick"], product="p42"))
+
+    assert [(view["url"][-6:], view.get("product", "")) for view in views] == [("/first", "p42"), ("second", product)]
+
+
+def test_a_view_that_is_passed_over_at_once_does_not_take_the_product_of_the_next() -> None:
+    _, passed, stayed = events(browse(["tick"], ["push", "/a"], ["push", "/b"], ["draw", "p7"], ["tick"]))
+
+    assert ("product" in passed, stayed["product"]) == (False, "p7")
 
 
 def test_a_click_names_its_target_and_product() -> None:
@@ -182,4 +210,4 @@ def test_many_events_go_in_batches() -> None:
 
 
 def test_the_snippet_is_small() -> None:
-    assert len(SNIPPET.encode()) < 3_000
+    assert len(SNIPPET.encode()) < 3_200
