@@ -43,6 +43,8 @@ def _row(parameter: Any) -> str:
     required = "required" if parameter.required else ""
     silent = parameter.default in (None, False) or parameter.required or callable(parameter.default)
     default = required if silent else f"`{parameter.default}`"
+    if isinstance(parameter.show_default, str):
+        default = parameter.show_default
     variable = f" (`{parameter.envvar}`)" if parameter.envvar else ""
     return f"| `{names}{off}` | {(parameter.help or '').strip()}{variable} | {default} |\n"
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import PurePosixPath
+from pathlib import PurePath, PurePosixPath
 
 from marketplace.settings import DEFAULT_DATA_DIR, Settings
 from marketplace.settings import Urls as SettingsUrls
 from ops.stack import running_urls
 
 
-def load_settings(environment: Mapping[str, str] | None = None, data_dir: str | None = None) -> Settings:
+def load_settings(environment: Mapping[str, str] | None = None, data_dir: str | PurePath | None = None) -> Settings:
     """Settings from the environment, with the running stack's URLs where the environment names none.
 
     Raises:
@@ -20,7 +20,7 @@ def load_settings(environment: Mapping[str, str] | None = None, data_dir: str | 
     """
     variables = dict(os.environ if environment is None else environment)
     if data_dir is not None:
-        variables["MARKETPLACE_DATA"] = data_dir
+        variables["MARKETPLACE_DATA"] = str(data_dir)
     running = running_urls(variables.get("MARKETPLACE_DATA") or DEFAULT_DATA_DIR)
     fallback = None
     if running is not None:

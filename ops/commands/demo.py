@@ -50,7 +50,7 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     clicks: Annotated[
-        int | None, typer.Option(min=1, help="Events of the history. [default: 60000; 20000 with --once]")
+        int | None, typer.Option(min=1, help="Events of the history.", show_default="60000; 20000 with --once")
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="Drain, compare all numbers with an oracle, stop.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,

@@ -19,6 +19,7 @@ from connectors.kafka.reader import PartitionReader
 from flows.clicks.begin import first_uncounted, write_off
 from flows.clicks.page_store import read_fences
 from marketplace.topics import CLICKS_COLLECTED
+from ops.commands.options import DataOption, JsonOption
 from ops.context import load_settings
 from ops.flow_runner import FlowFailed, FlowOptions, FlowRunner
 from ops.provision import ensure_provisioned
@@ -27,7 +28,7 @@ from ops.stack.stack import running_state
 FLOWS = {"clicks": "collected clicks to facts, rollups, sessions, ledger and read models"}
 
 
-def list_flows(as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False) -> None:
+def list_flows(as_json: JsonOption = False) -> None:
     """List the flows there are."""
     if as_json:
         typer.echo(
@@ -60,11 +61,12 @@ def run_flow(
             help="MB in which all workers together remember the past; 0 for a third of the machine's or container's.",
         ),
     ] = 0,
+    data: DataOption = None,
 ) -> None:
     """Run a flow until Ctrl-C; its processes are restarted when they fail."""
     if name not in FLOWS:
         raise FlowFailed(f"no flow {name!r}; there are {', '.join(FLOWS)}")
-    settings = load_settings()
+    settings = load_settings(data_dir=data)
     state = running_state(Path(settings.data_dir))
     if state is not None and any(process.part == "flow" for process in state.processes):
         raise FlowFailed(
@@ -90,12 +92,13 @@ def run_flow(
 
 def accept_loss(
     name: Annotated[str, typer.Argument(help="The flow, e.g. clicks.")],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write off, in the ledger, records that retention deleted before they were counted, so that the flow can go on."""
     if name not in FLOWS:
         raise FlowFailed(f"no flow {name!r}; there are {', '.join(FLOWS)}")
-    settings = load_settings()
+    settings = load_settings(data_dir=data)
     clickhouse = ClickHouse(settings.urls.clickhouse, settings.database)
     reader = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, "ops.accept_loss")
     lost: dict[int, int] = {}
@@ -119,9 +122,9 @@ def accept_loss(
         typer.echo("nothing is lost: the log holds everything that is not in the tables yet")
 
 
-def provision(as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False) -> None:
+def provision(data: DataOption = None, as_json: JsonOption = False) -> None:
     """Make missing topics, tables, collections and indexes; report what differs from its declaration."""
-    report = ensure_provisioned(load_settings())
+    report = ensure_provisioned(load_settings(data_dir=data))
     if as_json:
         typer.echo(json.dumps({"made": report.made, "drift": report.drift}))
     else:

@@ -6,7 +6,6 @@ import json
 import os
 import time
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -26,6 +25,7 @@ from marketplace.topics import IMPORTS_DEAD
 from ops.commands.import_store import find_or_create, new_store
 from ops.commands.log_progress import LogFile, Progress, open_files, show_progress
 from ops.commands.one_line import INTERRUPTED, fail
+from ops.commands.options import DataOption, JsonOption
 from ops.context import load_settings
 from ops.drain import wait_until_counted
 from ops.provision import ensure_provisioned
@@ -44,7 +44,8 @@ CreateOption = Annotated[
     bool | None,
     typer.Option(
         "--create-store/--no-create-store",
-        help="Create the store when there is none of that name. [default: unless one has a name much like it]",
+        help="Create the store when there is none of that name.",
+        show_default="unless one has a name much like it",
     ),
 ]
 TimezoneOption = Annotated[str, typer.Option("--timezone", help="The time zone of a store that is created.")]
@@ -53,8 +54,6 @@ DomainOption = Annotated[
 ]
 WaitOption = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for a part that is away.")]
 DrainOption = Annotated[bool, typer.Option("--drain/--no-drain", help="Wait until the flow has counted it all.")]
-DataOption = Annotated[Path | None, typer.Option("--data", help="The data folder of the running stack.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -81,7 +80,7 @@ def log(
     """Import access logs in the combined format as clicks; running it again counts nothing twice."""
     started = time.monotonic()
     with open_files(files) as opened, show_progress(opened) as progress:
-        settings = load_settings(data_dir=None if data is None else str(data))
+        settings = load_settings(data_dir=data)
         patience = Patience(wait, progress.say)
         patience.until_done(lambda: ensure_provisioned(settings), Unavailable)
         client = connect(settings.urls.mongo)
@@ -126,14 +125,18 @@ def collector(
     admin_port: Annotated[
         int | None,
         typer.Option(
-            envvar=f"{PREFIX}ADMIN_PORT", min=0, max=65_535, help="Their port. [default: the one after the public port]"
+            envvar=f"{PREFIX}ADMIN_PORT",
+            min=0,
+            max=65_535,
+            help="Their port.",
+            show_default="the one after the public port",
         ),
     ] = None,
     data: DataOption = None,
 ) -> None:
     """Run a collector until Ctrl-C; its bounds come from MARKETPLACE_COLLECTOR_*."""
     configure_logs()
-    settings = load_settings(data_dir=None if data is None else str(data))
+    settings = load_settings(data_dir=data)
     serve(settings, Addresses(host, port, admin_host, admin_port), CollectorConfig.load(os.environ))
 
 

@@ -24,6 +24,7 @@ from marketplace.rollups import DIMENSIONS
 from marketplace.settings import Settings
 from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED
+from ops.commands.options import DataOption, JsonOption
 from ops.context import load_settings
 
 _HEADINGS = {outcome.name: outcome.name for outcome in reversed(OUTCOMES)} | {
@@ -65,13 +66,14 @@ def report(
     since: Annotated[str | None, typer.Option("--from", help="First day or time that counts.")] = None,
     until: Annotated[str | None, typer.Option("--to", help="First day or time that no longer counts.")] = None,
     bots: Annotated[str, typer.Option(help="exclude, include or only.")] = "exclude",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Print a store's numbers."""
     first, end = _moment(since, "--from"), _moment(until, "--to")
     if first and end and not first.replace(tzinfo=None) < end.replace(tzinfo=None):
         raise BadQuestion(f"--from {since} --to {until}: nothing lies between; --to is the first that no longer counts")
-    settings = load_settings()
+    settings = load_settings(data_dir=data)
     found = _store(settings, store)
     analytics = Analytics(ClickHouse(settings.urls.clickhouse, settings.database))
     rows = analytics.report(
@@ -127,10 +129,11 @@ def _short(bucket: str) -> str:
 
 def ledger(
     store: Annotated[str | None, typer.Option(help="Only this store.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Print what became of every event; exits 1 when the sum does not close to zero."""
-    settings = load_settings()
+    settings = load_settings(data_dir=data)
     if store is not None:
         _store(settings, store)
     analytics = Analytics(ClickHouse(settings.urls.clickhouse, settings.database))

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ops.commands.one_line import fail, interrupt, one_line_errors
+from ops.commands.options import JsonOption
 from ops.stack import AlreadyRunningError, Part, Stack, StackError
 from ops.stack.model import (
     DATA_VARIABLE,
@@ -30,7 +31,6 @@ from ops.stack.process import tail
 from ops.stack.stack import running_state
 
 DataOption = Annotated[Path, typer.Option("--data", envvar=DATA_VARIABLE, help="The folder that holds everything.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 _WATCH_SECONDS = 0.5
 _LOG_LINES = 5
 
@@ -44,12 +44,16 @@ def register(app: typer.Typer) -> None:
 
 def _port_option(part: Part) -> Any:
     flag = f"--{part}-port"
-    return typer.Option(flag, envvar=PORT_VARIABLES[part], help=f"{part}'s port. [default: {DEFAULT_PORTS[part]}]")
+    return typer.Option(
+        flag, envvar=PORT_VARIABLES[part], help=f"{part}'s port.", show_default=str(DEFAULT_PORTS[part])
+    )
 
 
 def up(
     data: DataOption = Path(DEFAULT_DATA_DIR),
-    brokers: Annotated[int | None, typer.Option(help="Kafka brokers: 1 or 3. [default: as before, else 1]")] = None,
+    brokers: Annotated[
+        int | None, typer.Option(help="Kafka brokers: 1 or 3.", show_default="as before, else 1")
+    ] = None,
     ports: Annotated[str, typer.Option(help="default, or auto for free ones.")] = "default",
     kafka_port: Annotated[int | None, _port_option("kafka")] = None,
     mongo_port: Annotated[int | None, _port_option("mongo")] = None,

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,18 +17,18 @@ from rich.table import Table
 from connectors.mongo_stores import MongoStores, connect
 from marketplace.stores import InvalidStore, Store, hash_write_key
 from marketplace.stores import import_key as make_import_key
+from ops.commands.options import DataOption, JsonOption
 from ops.context import load_settings
 from ops.provision import ensure_provisioned
 
 _KEY_BYTES = 16
 
 SlugArgument = Annotated[str, typer.Argument(metavar="SLUG", help="The store's name in URLs and commands.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
 @contextmanager
-def _book() -> Iterator[MongoStores]:
-    settings = load_settings()
+def _book(data: Path | None) -> Iterator[MongoStores]:
+    settings = load_settings(data_dir=data)
     ensure_provisioned(settings)
     client = connect(settings.urls.mongo)
     try:
@@ -39,9 +40,10 @@ def _book() -> Iterator[MongoStores]:
 def create(
     slug: SlugArgument,
     timezone: Annotated[str, typer.Option(help="IANA zone in which its days are counted.")] = "UTC",
-    title: Annotated[str | None, typer.Option(help="Its name for people. [default: the slug]")] = None,
+    title: Annotated[str | None, typer.Option(help="Its name for people.", show_default="the slug")] = None,
     domain: Annotated[list[str] | None, typer.Option(help="A host of its own; can be repeated.")] = None,
     block: Annotated[list[str] | None, typer.Option(help="A network (CIDR) not to count; can be repeated.")] = None,
+    data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Open a store and print its write key, once: only the key's hash is kept."""
@@ -55,16 +57,16 @@ def create(
         visitor_secret=secrets.token_hex(32),
         blocked_networks=tuple(block or ()),
     )
-    with _book() as book:
+    with _book(data) as book:
         if not book.create_store(store):
             raise InvalidStore(f"store {slug} is there already; 'marketplace stores key {slug}' gives it a new key")
     _show_key(slug, write_key, as_json=as_json)
 
 
-def key(slug: SlugArgument, as_json: JsonOption = False) -> None:
+def key(slug: SlugArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Give a store a new write key; the old one stops working within seconds."""
     write_key = secrets.token_hex(_KEY_BYTES)
-    with _book() as book:
+    with _book(data) as book:
         book.upsert_store(replace(_existing(book, slug), write_key_hash=hash_write_key(write_key)))
     _show_key(slug, write_key, as_json=as_json)
 
@@ -80,11 +82,12 @@ def _existing(book: MongoStores, slug: str) -> Store:
 def import_key(
     slug: SlugArgument,
     revoke: Annotated[bool, typer.Option("--revoke", help="Take the key back and make no other.")] = False,
+    data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Give a store a secret key for importing history; the old one stops working within seconds."""
     secret = make_import_key(slug, secrets.token_hex(_KEY_BYTES))
-    with _book() as book:
+    with _book(data) as book:
         store = _existing(book, slug)
         book.upsert_store(replace(store, import_key_hash=None if revoke else hash_write_key(secret)))
     if as_json:
@@ -97,9 +100,9 @@ def import_key(
         typer.echo(f"  marketplace stores import-key {slug} --revoke")
 
 
-def list_stores(as_json: JsonOption = False) -> None:
+def list_stores(data: DataOption = None, as_json: JsonOption = False) -> None:
     """List the stores."""
-    with _book() as book:
+    with _book(data) as book:
         stores = book.list_stores()
     if as_json:
         listed = [{"slug": s.slug, "title": s.title, "timezone": s.timezone, "domains": s.domains} for s in stores]

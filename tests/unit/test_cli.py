@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from typer.main import get_command
@@ -83,3 +83,23 @@ def test_flows_are_listed_without_a_stack(tmp_path: Path) -> None:
     done = run("flows", "list", folder=tmp_path)
     assert done.returncode == 0
     assert "clicks.collected.v1" in done.stdout
+
+
+def commands(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, command in getattr(group, "commands", {}).items():
+        yield f"{path}{name}", command
+        yield from commands(command, f"{path}{name} ")
+
+
+COMMANDS = {name: command for name, command in commands(get_command(make_app())) if not hasattr(command, "commands")}
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "flows list"])
+def test_every_command_that_meets_a_stack_can_be_told_which(name: str) -> None:
+    (parameter,) = [found for found in COMMANDS[name].params if "--data" in found.opts]
+    assert parameter.envvar == "MARKETPLACE_DATA"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_that_looks_like_markup_would_not_be_shown(name: str) -> None:
+    assert [parameter.help for parameter in COMMANDS[name].params if "[" in (parameter.help or "")] == []
