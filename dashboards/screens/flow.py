@@ -57,6 +57,12 @@ def show() -> None:
     for name, text in _NOTES.items():
         if notes[name]:
             st.caption(f"{notes[name]:,} {text}")
+    # Not a column: a table's cells do not wrap, and on a phone they would be off the screen.
+    st.markdown("\n".join(f"- **{title}**: {meaning}" for title, meaning in _in_order()))
+
+
+def _in_order() -> list[tuple[str, str]]:
+    return [TITLES[outcome.name] for outcome in reversed(OUTCOMES)]
 
 
 def _table(received: int, outcomes: Counter[str]) -> None:
@@ -66,7 +72,6 @@ def _table(received: int, outcomes: Counter[str]) -> None:
                 "outcome": TITLES[outcome.name][0],
                 "events": outcomes[outcome.name],
                 "share": outcomes[outcome.name] / received,
-                "what": TITLES[outcome.name][1],
             }
             for outcome in reversed(OUTCOMES)
         ],
@@ -76,6 +81,5 @@ def _table(received: int, outcomes: Counter[str]) -> None:
             "outcome": st.column_config.TextColumn("What became of it", width=140),
             "events": st.column_config.NumberColumn("Events", format="localized", width="small"),
             "share": st.column_config.ProgressColumn("Share", format="percent", min_value=0, max_value=1),
-            "what": st.column_config.TextColumn("What that means", width="large"),
         },
     )

@@ -111,9 +111,14 @@ def list_stores(data: DataOption = None, as_json: JsonOption = False) -> None:
     if not stores:
         typer.echo("There is no store yet; 'marketplace stores create SLUG' opens one.")
         return
-    table = Table("store", "title", "time zone", "domains", box=None)
+    table = Table(box=None)
+    # What one copies stays whole; a title takes the lines that it needs.
+    table.add_column("store", no_wrap=True)
+    table.add_column("title", overflow="fold")
+    table.add_column("time zone", no_wrap=True)
+    table.add_column("domains", no_wrap=True)
     for store in stores:
-        table.add_row(store.slug, store.title, store.timezone, ", ".join(store.domains))
+        table.add_row(store.slug, store.title, store.timezone, "\n".join(store.domains))
     Console().print(table)
 
 
