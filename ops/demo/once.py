@@ -27,6 +27,8 @@ _STEADY_EVENTS: Final = 600
 _STEADY_RATE: Final = 150
 _SHOWN: Final = 5
 _SETTLE_SECONDS: Final = 60.0
+_AUDIT_SECONDS: Final = 240.0
+"""Hundreds of reports are read, whatever the clicks: five seconds of work, minutes where the machine is busy."""
 
 
 class OnceRun:
@@ -143,7 +145,7 @@ class OnceRun:
         """
         company = self._company
         auditor = Auditor(company, self._opened, self._beginning, ends)
-        audit = auditor.audit(self._narrator, _SETTLE_SECONDS + self._clicks / 500)
+        audit = auditor.audit(self._narrator, _AUDIT_SECONDS + self._clicks / 500)
         return company.patiently(lambda: self._sum_up(audit))
 
     def stop(self) -> None:

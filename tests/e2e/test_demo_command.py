@@ -38,9 +38,10 @@ def temporary(tmp_path: Path) -> Iterator[Path]:
     wait_until(lambda: not processes_marked(str(tmp_path)), 20, "no process left")
 
 
+@pytest.mark.timeout(400)
 def test_once_agrees_with_the_oracle_and_leaves_nothing_behind(temporary: Path) -> None:
     with command("demo", "--once", "--clicks", str(CLICKS), "--json", temporary=temporary) as demo:
-        out, err = demo.communicate(timeout=150)
+        out, err = demo.communicate(timeout=380)
     assert demo.returncode == 0, err
     summary = json.loads(out)
     assert summary["ok"] is True
@@ -77,7 +78,7 @@ def test_a_detached_demo_goes_on_once_and_ends_with_its_stack(temporary: Path) -
     data = temporary / "data"
     flags = ("--detach", "--clicks", "800", "--rate", "60", "--json", "--data", str(data))
     with command("demo", *flags, temporary=temporary) as demo:
-        out, err = demo.communicate(timeout=150)
+        out, err = demo.communicate(timeout=380)
     assert demo.returncode == 0, err
     summary = json.loads(out)
     assert (summary["sent"], summary["ledger_difference"], len(summary["stores"])) == (800, 0, 5)
