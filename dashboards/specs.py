@@ -56,7 +56,8 @@ def trend(metric: str, grain: str, compare: bool, dates: bool, step: int, few: b
         layers.insert(0, base.mark_line(color=QUIET, strokeWidth=1.5, strokeDash=[6, 3]).encode(_y("before")))
     if few:
         layers.append(base.mark_point(color=PRIMARY, filled=True, size=60).encode(_y("now")))
-    return _spec(alt.layer(*layers, *_pointed_at(base, metric, compare)).properties(height=_LINE_HEIGHT))
+    spec = _spec(alt.layer(*layers, *_pointed_at(base, metric, compare)).properties(height=_LINE_HEIGHT))
+    return _in_vegas_words(spec) if grain == "hour" else spec
 
 
 def _y(name: str) -> alt.Y:
@@ -150,6 +151,13 @@ def world(metric: str, selection: str) -> Spec:
         .add_params(picked)
     )
     return _spec(alt.layer(shapes, counted).project("naturalEarth1").properties(height=420))
+
+
+def _in_vegas_words(spec: Spec) -> Spec:
+    """Hours of an axis by the name that Vega has for them: it draws nothing for the one in Vega-Lite's schema."""
+    for layer in spec["layer"]:
+        layer["encoding"]["x"]["axis"]["tickCount"]["interval"] = "hours"
+    return spec
 
 
 def _spec(chart: alt.Chart | alt.LayerChart | alt.FacetChart) -> Spec:

@@ -86,6 +86,28 @@ def test_a_page_opens_by_its_address_without_an_error_light_or_dark_on_desk_or_p
     window.wait_fits()
 
 
+_HOUR, _DAY, _MONTH = r"\d\d:00", r"\d+ [A-Z][a-z]{2}", r"[A-Z][a-z]{2} \d{4}"
+
+
+@pytest.mark.parametrize(
+    ("period", "grain", "label"),
+    [
+        ("yesterday", "hour", _HOUR),
+        ("7d", "hour", f"{_DAY} {_HOUR}"),
+        ("7d", "day", _DAY),
+        ("28d", "day", _DAY),
+        ("12mo", "month", _MONTH),
+    ],
+)
+def test_the_line_and_its_axis_of_time_are_painted_for_every_grain(
+    window: Tab, period: str, grain: str, label: str
+) -> None:
+    window.open("", f"store=teahouse&period={period}&grain={grain}")
+    chart = window.page.get_by_test_id("stVegaLiteChart").first
+    expect(chart.locator("path[stroke='#6366f1'][d*=L]").first).to_be_attached()
+    expect(chart.locator(".role-axis-label text").filter(has_text=re.compile(f"^{label}$")).first).to_be_visible()
+
+
 def test_a_click_on_a_bar_filters_everything_and_a_second_one_ends_it(window: Tab, shown: Shown) -> None:
     window.open()
     before = shown.insights.totals(scope_of())
