@@ -122,7 +122,7 @@ def freshness(frame: Frame, hint: str = "") -> None:
         return
     wall = complete.until.astimezone(frame.zone)
     day = "" if wall.date() == frame.wall.date() else f"{wall:%a} {wall.day} {wall:%b} "
-    waiting = f", {complete.waiting:,} events still to be counted" if complete.waiting else ""
+    waiting = f", {words.several(complete.waiting, 'event')} still to be counted" if complete.waiting else ""
     st.caption(
         f":material/check_circle: Complete until **{day}{wall:%H:%M:%S}** ({frame.store.timezone}){waiting}. {hint}"
     )

@@ -42,7 +42,9 @@ def trend(metric: str, grain: str, compare: bool, dates: bool, step: int, few: b
     x = alt.X(
         "at:T", scale=alt.Scale(type="utc"), title=None,
         axis=alt.Axis(
-            format="%-d %b %H:%M" if dates else _FORMATS[grain], grid=False, labelOverlap=True,
+            format="%-d %b %H:%M" if dates else _FORMATS[grain], grid=False,
+            # Days are counted anew each month: its first tick may stand right beside the last of the month before.
+            labelOverlap="greedy", labelSeparation=12,
             tickCount=alt.TimeIntervalStep(interval=_INTERVALS[grain], step=step),
         ),
     )  # fmt: skip
@@ -121,7 +123,8 @@ def minutes() -> Spec:
     chart = alt.Chart(_ROWS).mark_bar(color=PRIMARY, cornerRadiusEnd=3).encode(
         x=alt.X("ago:O", sort="descending", title=None,
                 axis=alt.Axis(labelAngle=0, values=[29, 20, 10, 0], labelExpr=_AGO, domain=False, ticks=False)),
-        y=alt.Y("clicks:Q", title=None, axis=alt.Axis(tickCount=3, tickMinStep=1, domain=False, ticks=False)),
+        y=alt.Y("clicks:Q", title=None,
+                axis=alt.Axis(tickCount=3, tickMinStep=1, format="~s", domain=False, ticks=False)),
         tooltip=[
             alt.Tooltip("label:N", title="Minute"),
             alt.Tooltip("clicks:Q", title="Clicks", format=","),

@@ -114,7 +114,7 @@ def drawn(dimension: str, rows: Sequence[Row], order: str) -> pa.Table:
         "bounced": pa.array(
             [None if number.bounce_rate is None else 100 * number.bounce_rate for number in numbers], pa.float64()
         ),
-        "length": [words.duration(number.session_seconds) for number in numbers],
+        "length": pa.array([number.session_seconds for number in numbers], pa.float64()),
     }
     # The number that the rows are ordered by stands first, with its bar: a narrow screen shows little more.
     shown = [dimension, order, "share", *(name for name in ("visitors", "sessions", "clicks") if name != order)]
@@ -136,7 +136,7 @@ def _columns(dimension: str) -> dict[str, Any]:
             for name in ("visitors", "sessions", "clicks")
         },
         "bounced": column.NumberColumn("Bounced", format="%.0f %%", help=bounced, width=80),
-        "length": column.TextColumn("Length", help=length, width=80),
+        "length": column.NumberColumn("Length", format="%.0f s", help=length, width=80),
     }
 
 

@@ -64,6 +64,11 @@ def count(number: int) -> str:
     return f"{number / 1_000_000_000:,.0f}B"
 
 
+def several(number: int, thing: str) -> str:
+    """``1 event``, ``1,200 events``."""
+    return f"{number:,} {thing if number == 1 else f'{thing}s'}"
+
+
 def visitors(numbers: Numbers) -> str:
     """Exact as it is, an estimate with a tilde."""
     return f"~{count(numbers.visitors)}" if numbers.visitors_error else count(numbers.visitors)

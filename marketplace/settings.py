@@ -49,12 +49,14 @@ class Settings:
         Raises:
             InvalidSettings: A URL is neither in the environment nor in ``fallback``.
         """
+        data_dir = environment.get("MARKETPLACE_DATA") or DEFAULT_DATA_DIR
 
         def url(name: str, default: str | None) -> str:
             value = environment.get(name, "").strip() or default
             if not value:
                 raise InvalidSettings(
-                    f"no {name} in the environment and no running stack: start one with 'marketplace up'"
+                    f"no {name} in the environment and no stack is running in {data_dir}: "
+                    "start one with 'marketplace up', or name the folder of one with --data"
                 )
             return value
 

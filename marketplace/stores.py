@@ -11,6 +11,7 @@ from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _IMPORT_PREFIX: Final = "import"
+_DOMAIN: Final = re.compile(r"[\w-]+(\.[\w-]+)*")
 SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -57,6 +58,17 @@ class Store:
                 ipaddress.ip_network(network)
             except ValueError as error:
                 raise InvalidStore(f"blocked network {network!r}: {error}") from error
+
+
+def checked_domain(domain: str) -> str:
+    """A host as people may give it for a new store.
+
+    Raises:
+        InvalidStore: It is a URL, has a port, or is no host at all.
+    """
+    if not _DOMAIN.fullmatch(domain):
+        raise InvalidStore(f"domain {domain!r}: give a host alone, such as shop.example")
+    return domain
 
 
 def hash_write_key(write_key: str) -> str:

@@ -22,6 +22,9 @@ def show() -> None:
     with st.container(border=True):
         st.markdown(f"**{METRICS[metric]} by day of the week and hour**")
         cells = {row.weekhour: getattr(row.numbers, metric) for row in backend.heatmap(frame.scope)}
+        if not any(cells.values()):
+            st.caption("Nothing in these days.")
+            return
         panels.draw(charts.heatmap(cells, METRICS[metric]), "heatmap", "Hours by days of the week")
         st.caption(f"On the store's clock ({frame.store.timezone}).")
     shape = backend.visits(frame.scope)

@@ -63,6 +63,8 @@ def demo(
     detach: Annotated[bool, typer.Option("--detach", help="Leave it all running in the background.")] = False,
 ) -> None:
     """Shops in five time zones, thirty days of realistic traffic with all its troubles, and then live traffic."""
+    if brokers not in (1, 3):
+        fail(f"Kafka runs with 1 or with 3 brokers, not with {brokers}")
     if once and detach:
         fail("--once ends, and --detach goes on: choose one")
     clicks = clicks or (_CLICKS_ONCE if once else _CLICKS)

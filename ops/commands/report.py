@@ -210,8 +210,9 @@ def _show_ledger(rows: list[LedgerRow], closed: bool, log: dict[str, int] | None
         legend.add_row(_HEADINGS[outcome.name], outcome.meaning)
     console.print(legend)
     if log is not None:
+        records, waiting = log["records"] + log["waiting"], log["waiting"]
         console.print(
-            f"log: {log['records']:,} records, {log['accounted']:,} accounted for, {log['waiting']:,} still to come",
+            f"log: {records:,} records, {log['accounted']:,} accounted for, {waiting:,} still to come",
             highlight=False,
         )
         if log["expired"]:

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from ops.commands.one_line import fail, interrupt, one_line_errors
 from ops.commands.options import JsonOption
+from ops.demo.catalogue import sample_shops
 from ops.stack import AlreadyRunningError, Part, Stack, StackError
 from ops.stack.model import (
     DATA_VARIABLE,
@@ -45,7 +46,12 @@ def register(app: typer.Typer) -> None:
 def _port_option(part: Part) -> Any:
     flag = f"--{part}-port"
     return typer.Option(
-        flag, envvar=PORT_VARIABLES[part], help=f"{part}'s port.", show_default=str(DEFAULT_PORTS[part])
+        flag,
+        envvar=PORT_VARIABLES[part],
+        min=1,
+        max=65_535,
+        help=f"{part}'s port.",
+        show_default=f"as before, else {DEFAULT_PORTS[part]}",
     )
 
 
@@ -54,7 +60,9 @@ def up(
     brokers: Annotated[
         int | None, typer.Option(help="Kafka brokers: 1 or 3.", show_default="as before, else 1")
     ] = None,
-    ports: Annotated[str, typer.Option(help="default, or auto for free ones.")] = "default",
+    ports: Annotated[
+        str | None, typer.Option(help="default for the usual ones, or auto for free ones.", show_default="as before")
+    ] = None,
     kafka_port: Annotated[int | None, _port_option("kafka")] = None,
     mongo_port: Annotated[int | None, _port_option("mongo")] = None,
     clickhouse_port: Annotated[int | None, _port_option("clickhouse")] = None,
@@ -67,7 +75,7 @@ def up(
     as_json: JsonOption = False,
 ) -> None:
     """Start Kafka, MongoDB, ClickHouse, Redis, the click flow, the collector and the dashboard; wait until healthy."""
-    if ports not in ("default", "auto"):
+    if ports not in (None, "default", "auto"):
         fail(f"--ports is default or auto, not {ports}")
     given: dict[Part, int | None] = {
         "kafka": kafka_port,
@@ -81,7 +89,14 @@ def up(
     asked: dict[Part, int] = {part: port for part, port in given.items() if port is not None}
     with one_line_errors(StackError):
         parts = (*PARTS, *SERVICES) if services else PARTS
-        stack = Stack(data, ports="auto" if ports == "auto" else asked, brokers=brokers, parts=parts)
+        usual: dict[Part, int] = {part: DEFAULT_PORTS[part] for part in parts} if ports == "default" else {}
+        stack = Stack(
+            data,
+            ports="auto" if ports == "auto" else usual | asked,
+            brokers=brokers,
+            parts=parts,
+            service_settings=sample_shops(data),
+        )
         signal.signal(signal.SIGTERM, interrupt)
         try:
             stack.start()

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from connectors.mongo_stores import MongoStores, connect
-from marketplace.stores import InvalidStore, Store, hash_write_key
+from marketplace.stores import InvalidStore, Store, checked_domain, hash_write_key
 from marketplace.stores import import_key as make_import_key
 from ops.commands.options import DataOption, JsonOption
 from ops.context import load_settings
@@ -52,7 +52,7 @@ def create(
         slug=slug,
         title=title or slug,
         timezone=timezone,
-        domains=tuple(domain or ()),
+        domains=tuple(map(checked_domain, domain or ())),
         write_key_hash=hash_write_key(write_key),
         visitor_secret=secrets.token_hex(32),
         blocked_networks=tuple(block or ()),
@@ -93,7 +93,7 @@ def import_key(
     if as_json:
         typer.echo(json.dumps({"store": slug, "import_key": None if revoke else secret}))
     elif revoke:
-        typer.echo(f"{slug} has no import key any more.")
+        typer.echo(f"{slug} has no import key any more; the old one stops working within seconds.")
     else:
         typer.echo(f"The import key of {slug}, shown this once:\n\n  {secret}\n")
         typer.echo("It is secret: whoever has it can write this store's past. Take it back when the import is done:\n")

@@ -87,6 +87,12 @@ def shops_file(folder: Path) -> Path:
     return folder / "sample-shops.json"
 
 
+def sample_shops(folder: Path) -> dict[str, str]:
+    """What a collector is told of a data folder's sample shops; nothing where there are none."""
+    path = shops_file(folder.resolve())
+    return {SHOPS_FILE_VARIABLE: str(path)} if path.exists() else {}
+
+
 def write_shops(folder: Path, opened: list[Opened]) -> None:
     """Write the file, in one step."""
     shown = SampleShops(tuple(_shown(o.shop, o.store.slug, o.write_key) for o in opened))

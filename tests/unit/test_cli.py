@@ -55,12 +55,28 @@ def test_without_a_stack_a_command_says_so_in_one_line_and_fails(arguments: list
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1
     assert "marketplace up" in done.stderr
+    assert "in .marketplace" in done.stderr
+    assert "--data" in done.stderr
 
 
 def test_an_unknown_flow_is_refused_with_those_that_exist(tmp_path: Path) -> None:
     done = run("flows", "run", "klicks", folder=tmp_path)
     assert done.returncode == 1
     assert "no flow 'klicks'; there are clicks" in done.stderr
+
+
+@pytest.mark.parametrize("domain", ["http://shop.example/", "shop.example:8080", "", "shop example", "a..b"])
+def test_what_is_no_host_is_refused_as_a_stores_domain(domain: str, tmp_path: Path) -> None:
+    done = run("stores", "create", "shop", "--domain", domain, folder=tmp_path)
+    assert done.returncode == 1
+    assert f"domain {domain!r}: give a host alone, such as shop.example" in done.stderr
+
+
+def test_a_port_that_cannot_be_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    done = run("up", "--kafka-port", "99999", folder=tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_version_is_told(tmp_path: Path) -> None:
