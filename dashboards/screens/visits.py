@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import streamlit as st
 
 from connectors.insights.insights import VISIT_CLICKS, VISIT_SECONDS
 from dashboards import backend, charts, panels, shell, words
 from dashboards.view import METRICS
+
+_NOTHING: Final = "No sessions in these days with these filters."
 
 
 def show() -> None:
@@ -19,17 +22,18 @@ def show() -> None:
     backend.visits.begin(frame.scope)
     panels.key_numbers(frame)
     metric = frame.view.metric
+    cells = {row.weekhour: getattr(row.numbers, metric) for row in backend.heatmap(frame.scope)}
+    if not any(cells.values()):
+        # Drawn of nothing but zeros, every hour would look as busy as the others.
+        st.info(_NOTHING, icon=":material/hourglass_empty:")
+        return
     with st.container(border=True):
         st.markdown(f"**{METRICS[metric]} by day of the week and hour**")
-        cells = {row.weekhour: getattr(row.numbers, metric) for row in backend.heatmap(frame.scope)}
-        if not any(cells.values()):
-            st.caption("Nothing in these days.")
-            return
         panels.draw(charts.heatmap(cells, METRICS[metric]), "heatmap", "Hours by days of the week")
         st.caption(f"On the store's clock ({frame.store.timezone}).")
     shape = backend.visits(frame.scope)
     if not sum(shape.by_seconds):
-        st.info("No sessions in these days with these filters.", icon=":material/hourglass_empty:")
+        st.info(_NOTHING, icon=":material/hourglass_empty:")
         return
     left, right = st.columns(2)
     with left, st.container(border=True):
