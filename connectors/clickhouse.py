@@ -20,8 +20,8 @@ from connectors.errors import Refused, Unavailable
 # The driver logs each failed request with all that it sent; the errors here say what is needed.
 logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
 
-_TRY_AGAIN: Final = frozenset({159, 164, 202, 209, 210, 241, 242, 252, 319, 394, 425, 999})
-"""Codes that pass: time-outs, too many queries, memory, read-only while starting, TOO_MANY_PARTS, Keeper away."""
+_TRY_AGAIN: Final = frozenset({159, 164, 202, 209, 210, 241, 242, 243, 252, 319, 394, 425, 999})
+"""Codes that pass: time-outs, too many queries, memory, read-only while starting, a full disk, parts, Keeper."""
 
 _BROKEN: Final = (pa.ArrowException, HTTPException, HTTPError, EOFError)
 """What an answer that ends too soon, or in the text of an error, looks like to who reads it."""

@@ -5,7 +5,7 @@
   var key = s && s.getAttribute('data-key');
   if (!key || n.doNotTrack === '1' || w.doNotTrack === '1' || n.globalPrivacyControl) return;
   var to = new URL('/v1/collect?key=' + encodeURIComponent(key), s.src).href;
-  var queue = [], timer = 0, wait = 1000, last, from = d.referrer, me;
+  var queue = [], timer = 0, wait = 1000, last, from = d.referrer, me, fresh;
 
   function uuid() {
     return w.crypto && crypto.randomUUID ? crypto.randomUUID()
@@ -23,13 +23,17 @@
     if (n.webdriver) event.automated = true;
     for (var name in more) if (more[name]) event[name] = more[name];
     if (queue.push(event) > 200) queue.shift();
-    if (queue.length > 19) flush(); else if (!timer) timer = setTimeout(flush, wait);
+    if (queue.length > 19 && wait < 2e3) {
+      clearTimeout(timer);
+      timer = setTimeout(flush, 0);
+    } else if (!timer) timer = setTimeout(flush, wait);
     return event;
   }
 
   function flush() {
     clearTimeout(timer);
     timer = 0;
+    settle();
     if (!queue.length) return;
     var batch = queue.splice(0, 20), body = JSON.stringify({ sent_at: Date.now(), events: batch });
     if (d.visibilityState === 'hidden' && n.sendBeacon && n.sendBeacon(to, body)) return flush();
@@ -49,9 +53,14 @@
     if (here === last) return;
     if (last) from = last;
     last = here;
-    var event = add('view');
     // Routers draw before or after they move: the product is the one when both are done.
-    setTimeout(function () { if (here === location.href) event.product = product(d.documentElement) || void 0; }, 0);
+    setTimeout(settle, 0);
+    fresh = add('view');
+  }
+
+  function settle() {
+    if (fresh && last === location.href) fresh.product = product(d.documentElement) || void 0;
+    fresh = 0;
   }
 
   function product(el) {

@@ -139,15 +139,22 @@ class FlowRunner:
         self.start()
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Start and watch until ``stop`` answers True."""
+        """Start and watch until ``stop`` answers True; what is away is waited for.
+
+        A start may have fenced the flow before it when a part goes away: leaving then would leave nobody to count.
+        """
+        begun = False
         try:
-            self.start()
             while not stop():
                 try:
-                    self.watch()
+                    if begun:
+                        self.watch()
+                    else:
+                        self.start()
+                        begun = True
                 except Unavailable as error:
                     log.warning("waiting: %s", error)
-                time.sleep(0.2)
+                time.sleep(0.2 if begun else 1.0)
         finally:
             self.stop()
 

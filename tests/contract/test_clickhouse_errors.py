@@ -113,3 +113,13 @@ def test_nobody_there_is_unavailable_and_so_after_a_disconnection(clickhouse: St
 
     with pytest.raises(Unavailable, match="is away"):
         ClickHouse("http://127.0.0.1:1", "default").ping()
+
+
+def test_a_full_disk_passes_and_a_missing_table_does_not(clickhouse: Stack) -> None:
+    client = ClickHouse(clickhouse.urls.clickhouse, "default")
+    full = "SELECT throwIf(1, 'full', toInt16(243)) SETTINGS allow_custom_error_code_in_throwif = 1"
+
+    with pytest.raises(Unavailable, match="is busy"):
+        client.command(full)
+    with pytest.raises(Refused):
+        client.command("SELECT * FROM nowhere")

@@ -209,5 +209,35 @@ def test_many_events_go_in_batches() -> None:
     assert len({event["event_id"] for event in events(outcome)}) == 46
 
 
+def test_a_view_that_fills_a_batch_is_sent_with_its_product_and_again_as_the_same_event() -> None:
+    clicks: list[list[Any]] = [["click", [{"id": f"b{number}"}, ""]] for number in range(18)]
+    steps: list[list[Any]] = [
+        *clicks,
+        ["push", "/second"],
+        ["draw", "p7"],
+        ["status", 503],
+        ["tick"],
+        ["status", 202],
+        ["tick"],
+    ]
+
+    views = [event for event in events(browse(*steps)) if event["url"].endswith("/second") and event["type"] == "view"]
+
+    assert [view["product"] for view in views] == ["p7", "p7"]
+    assert views[0] == views[1]
+
+
+def test_a_view_that_is_left_at_once_is_sent_with_its_product() -> None:
+    *_, view = events(browse(["tick"], ["push", "/second"], ["draw", "p7"], ["hide"]))
+
+    assert (view["url"][-6:], view["product"]) == ("second", "p7")
+
+
+def test_while_the_collector_refuses_more_events_do_not_mean_more_requests() -> None:
+    clicks = [["click", [{"id": f"b{number}"}, ""]] for number in range(60)]
+
+    assert len(browse(["status", 503], ["tick"], *clicks, ["tick"])["sent"]) == 2
+
+
 def test_the_snippet_is_small() -> None:
-    assert len(SNIPPET.encode()) < 3_200
+    assert len(SNIPPET.encode()) < 3_400
