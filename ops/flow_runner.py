@@ -41,6 +41,7 @@ _GIVE_UP_AFTER: Final = 10
 _STOP_SECONDS: Final = 8.0
 _HANG_SECONDS: Final = 200.0
 """More than three requests may take in a row: a slow part is no hang."""
+_PAUSE_SECONDS: Final = 0.3
 _BACKOFF_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -138,23 +139,31 @@ class FlowRunner:
         time.sleep(_BACKOFF_SECONDS[min(self._failures, len(_BACKOFF_SECONDS)) - 1])
         self.start()
 
-    def run(self, stop: Callable[[], bool]) -> None:
+    def run(self, stop: Callable[[], bool], prepare: Callable[[], None] = lambda: None) -> None:
         """Start and watch until ``stop`` answers True; what is away is waited for.
 
         A start may have fenced the flow before it when a part goes away: leaving then would leave nobody to count.
+
+        Args:
+            stop: Asked a few times a second.
+            prepare: Done before the first start, and again where that finds a part away.
+
+        Raises:
+            FlowFailed: See :meth:`watch`.
+            Refused: See :meth:`start`.
         """
         begun = False
         try:
             while not stop():
                 try:
-                    if begun:
-                        self.watch()
-                    else:
+                    if not begun:
+                        prepare()
                         self.start()
                         begun = True
+                    self.watch()
                 except Unavailable as error:
                     log.warning("waiting: %s", error)
-                time.sleep(0.2 if begun else 1.0)
+                time.sleep(_PAUSE_SECONDS)
         finally:
             self.stop()
 

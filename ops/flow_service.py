@@ -8,15 +8,12 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import threading
-import time
 from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from connectors.errors import Refused, Unavailable
+from connectors.errors import Refused
 from marketplace.settings import InvalidSettings, Settings
 from ops.flow_metrics import FlowMetrics
 from ops.flow_runner import FlowFailed, FlowOptions, FlowRunner
@@ -24,8 +21,6 @@ from ops.provision import ensure_provisioned
 from ops.service import Answer, stop_on_signals, tell
 
 log = logging.getLogger("ops.flow_service")
-
-_PAUSE_SECONDS: Final = 0.3
 
 
 def serve(port: int, runner: FlowRunner, registry: CollectorRegistry) -> ThreadingHTTPServer:
@@ -64,12 +59,11 @@ def main() -> int:
         log.error("cannot listen on port %d: %s", port, error.strerror)
         return 1
     try:
-        _keep_running(settings, runner, stop)
+        runner.run(stop.is_set, lambda: _provision(settings))
     except (FlowFailed, Refused) as error:
         log.error("%s", error)
         return 1
     finally:
-        runner.stop()
         server.shutdown()
         server.server_close()
     return 0
@@ -84,19 +78,9 @@ def _number(name: str, default: int, allowed: range) -> int:
     return int(text)
 
 
-def _keep_running(settings: Settings, runner: FlowRunner, stop: threading.Event) -> None:
-    ready = False
-    while not stop.is_set():
-        try:
-            if not ready:
-                for line in ensure_provisioned(settings).drift:
-                    log.warning("drift: %s", line)
-                runner.start()
-                ready = True
-            runner.watch()
-        except Unavailable as error:
-            log.info("waiting: %s", error)
-        time.sleep(_PAUSE_SECONDS)
+def _provision(settings: Settings) -> None:
+    for line in ensure_provisioned(settings).drift:
+        log.warning("drift: %s", line)
 
 
 if __name__ == "__main__":
