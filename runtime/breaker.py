@@ -1,0 +1,75 @@
+"""Asking a dependency again after it failed: soon at first, then less often, and by one caller at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+PAUSES_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
+PROBE_SECONDS: Final = 10.0
+
+
+class CircuitBreaker:
+    """Keeps calls away from a dependency that fails. Safe to share between threads; the time is passed in.
+
+    Closed, it admits every call. A failure opens it: calls fail fast until a pause is over. Then one call is admitted
+    as a probe, and the others still fail fast until it has reported. A probe that fails makes the next pause longer; a
+    success closes the breaker. Failures of calls that were admitted before it opened change nothing.
+
+    Args:
+        pauses_seconds: The pause after the first failure, the second in a row, and so on; the last one repeats.
+        probe_seconds: A probe that has not reported after so long no longer keeps others from probing.
+    """
+
+    def __init__(self, pauses_seconds: Sequence[float] = PAUSES_SECONDS, probe_seconds: float = PROBE_SECONDS) -> None:
+        self._pauses_seconds, self._probe_seconds = tuple(pauses_seconds), probe_seconds
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._retry_at = float("-inf")
+        self._probe_until: float | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether the dependency failed and has not succeeded since."""
+        return self._failures > 0
+
+    def retry_after(self, now: float) -> float:
+        """Seconds until the next probe may begin; 0 where one may begin now, or none is needed.
+
+        Args:
+            now: Seconds of a monotonic clock, as for all methods.
+        """
+        with self._lock:
+            until = self._retry_at if self._probe_until is None else max(self._retry_at, self._probe_until)
+            return max(0.0, until - now) if self._failures else 0.0
+
+    def admits(self, now: float) -> bool:
+        """Whether to call. Where it returns True while the breaker is open, the caller is the probe and must report."""
+        if not self._failures:
+            return True
+        with self._lock:
+            if not self._failures:
+                return True
+            if now < self._retry_at or (self._probe_until is not None and now < self._probe_until):
+                return False
+            self._probe_until = now + self._probe_seconds
+            return True
+
+    def failed(self, now: float) -> None:
+        """The dependency did not answer, or not in time."""
+        with self._lock:
+            if self._failures and self._probe_until is None:
+                return
+            pause = self._pauses_seconds[min(self._failures, len(self._pauses_seconds) - 1)]
+            self._retry_at = now + pause
+            self._probe_until = None
+            self._failures += 1
+
+    def succeeded(self) -> None:
+        """The dependency answered."""
+        if not self._failures:
+            return
+        with self._lock:
+            self._failures = 0
+            self._retry_at, self._probe_until = float("-inf"), None
