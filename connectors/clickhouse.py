@@ -20,13 +20,22 @@ from connectors.errors import Refused, Unavailable
 # The driver logs each failed request with all that it sent; the errors here say what is needed.
 logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
 
-_TRY_AGAIN: Final = frozenset({159, 164, 202, 209, 210, 241, 242, 243, 252, 319, 394, 425, 999})
-"""Codes that pass: time-outs, too many queries, memory, read-only while starting, a full disk, parts, Keeper."""
+STATEMENT_DOES_NOT_HOLD: Final = frozenset(
+    {6, 8, 9, 10, 15, 16, 20, 27, 35, 36, 41, 42, 43, 44, 46, 47, 50, 51, 53, 60, 62, 63, 70, 72, 73, 80, 81, 115, 117}
+    | {130, 131, 158, 179, 181, 184, 192, 193, 194, 215, 321, 349, 395, 407, 457, 497, 516}
+)
+"""Codes of errors that no waiting changes: a name, a type, a value, a right or a password does not hold. Whatever else
+a server refuses may hold later: time-outs, memory, disks, parts, Keeper, files."""
 
 _BROKEN: Final = (pa.ArrowException, HTTPException, HTTPError, EOFError)
 """What an answer that ends too soon, or in the text of an error, looks like to who reads it."""
 
 Parameters = Mapping[str, Any]
+
+
+def _is_about_the_call(error: Exception) -> bool:
+    """Whether the driver itself found fault with what it was given, or the server gave no code with its refusal."""
+    return isinstance(error, DatabaseError) and not isinstance(error, OperationalError)
 
 
 def _code(error: BaseException) -> int | None:
@@ -103,14 +112,15 @@ class ClickHouse:
     def _typed(self, error: Exception) -> Exception:
         code = _code(error)
         text = " ".join(str(error).split())[:500]
-        if isinstance(error, DatabaseError) and not isinstance(error, OperationalError) and code not in _TRY_AGAIN:
-            return Refused(f"ClickHouse refused: {text}")
-        if code is not None and code not in _TRY_AGAIN:
-            return Refused(f"ClickHouse refused: {text}")
         parts = urlsplit(self.url)
+        if code in STATEMENT_DOES_NOT_HOLD or (
+            isinstance(error, ClickHouseError) and code is None and _is_about_the_call(error)
+        ):
+            return Refused(f"ClickHouse refused: {text}")
         if isinstance(error, _BROKEN):
             return Unavailable(f"ClickHouse at {parts.hostname}:{parts.port} sent a broken answer: {text}")
-        return Unavailable(f"ClickHouse at {parts.hostname}:{parts.port} {f'is busy: {text}' if code else 'is away'}")
+        problem = f"is busy: {text}" if code else "is unavailable"
+        return Unavailable(f"ClickHouse at {parts.hostname}:{parts.port} {problem}")
 
     def command(self, statement: str) -> None:
         """Run a statement that answers nothing.

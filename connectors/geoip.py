@@ -52,6 +52,7 @@ class GeoIP:
     Attributes:
         swapped: Databases taken over since the start.
         refused: New files that could not be used since the start, each counted once.
+        problem: Why the file that is there now is not used; empty where it is.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class GeoIP:
         self._lock = threading.Lock()
         self.swapped = 0
         self.refused = 0
+        self.problem = ""
         self._seen = self._identity()
         self._current = PlaceSnapshot(self._path, cache_entries)
         self._next_check = monotonic() + check_every_seconds
@@ -116,12 +118,14 @@ class GeoIP:
             successor = PlaceSnapshot(self._path, self._cache_entries)
         except UnusableDatabase as error:
             self.refused += 1
+            self.problem = f"the new GeoIP file is refused, {self._current.version()} stays in use: {error}"
             log.error("GeoIP database refused, %s stays in use: %s", self._current.version(), error)
             return
         if self._identity() != found:
             # Written to while it was read: what was copied may be half of each. The next look reads it again.
             self._seen = None
             return
+        self.problem = ""
         if successor.version() != self._current.version():
             self.swapped += 1
             log.info("GeoIP database %s replaces %s", successor.version(), self._current.version())

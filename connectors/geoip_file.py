@@ -57,7 +57,7 @@ class PlaceSnapshot:
         """
         self._reader, checksum = _open(path)
         metadata = self._reader.metadata()
-        built = datetime.fromtimestamp(metadata.build_epoch, UTC)
+        built = _build_date(path, metadata.build_epoch)
         self._version = f"{metadata.database_type} {built:%Y-%m-%d} {checksum[:8]}"
         self._ipv6 = metadata.ip_version == 6
         _prove(path, metadata.database_type, self._look_up)
@@ -109,6 +109,13 @@ def _open(path: Path) -> tuple[maxminddb.Reader, str]:
         raise UnusableDatabase(f"{path} cannot be read: {error.strerror or error}") from error
     except (maxminddb.InvalidDatabaseError, ValueError) as error:
         raise UnusableDatabase(f"{path} is not a whole MaxMind database") from error
+
+
+def _build_date(path: Path, build_epoch: int) -> datetime:
+    try:
+        return datetime.fromtimestamp(build_epoch, UTC)
+    except (OverflowError, OSError, ValueError) as error:
+        raise UnusableDatabase(f"{path} says that it was built {build_epoch} s after 1970, which is no date") from error
 
 
 def _chunks(source: BinaryIO) -> Iterator[bytes]:

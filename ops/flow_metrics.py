@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 _TIMEOUT_SECONDS: Final = 3.0
 _SECONDS: Final = 5.0
 _STORES_SECONDS: Final = 60.0
+_PATIENCE_SECONDS: Final = 1.0
 _PAUSE_PER_QUESTION: Final = 20
 """Asking takes a twentieth of the time at most, however long an answer takes."""
 
@@ -33,41 +34,58 @@ _Answer = TypeVar("_Answer")
 
 
 class Remembered(Generic[_Answer]):
-    """An answer that is asked for again when it is old.
+    """An answer that is asked for again when it is old, by a thread of its own: nobody who wants it waits for long.
 
     Args:
         ask: Asks.
         seconds: How old an answer may be; an answer that takes long may be older.
         monotonic: Seconds of a monotonic clock.
+        patience_seconds: How long :meth:`get` waits for an answer that is being asked for.
     """
 
     def __init__(
-        self, ask: Callable[[], _Answer], seconds: float, monotonic: Callable[[], float] = time.monotonic
+        self,
+        ask: Callable[[], _Answer],
+        seconds: float,
+        monotonic: Callable[[], float] = time.monotonic,
+        patience_seconds: float = _PATIENCE_SECONDS,
     ) -> None:
         self._ask, self._seconds, self._monotonic = ask, seconds, monotonic
+        self._patience_seconds = patience_seconds
+        self._lock = threading.Lock()
+        self._asking: threading.Thread | None = None
         self._answer: _Answer | None = None
         self._again_at = float("-inf")
 
     def get(self) -> _Answer | None:
-        """The answer, or None while nobody gives one."""
-        began = self._monotonic()
-        if began < self._again_at:
-            return self._answer
-        try:
-            self._answer = self._ask()
-        except (Unavailable, Refused) as error:
-            self._answer = None
-            log.warning("no numbers: %s", error)
-        ended = self._monotonic()
-        self._again_at = ended + max(self._seconds, _PAUSE_PER_QUESTION * (ended - began))
+        """The answer, seconds old at most where the part answers in time; None while nobody gives one."""
+        with self._lock:
+            if self._asking is None and self._monotonic() >= self._again_at:
+                self._asking = threading.Thread(target=self._refresh, name="metrics", daemon=True)
+                self._asking.start()
+            asking = self._asking
+        if asking is not None:
+            asking.join(self._patience_seconds)
         return self._answer
+
+    def _refresh(self) -> None:
+        began, answer = self._monotonic(), None
+        try:
+            answer = self._ask()
+        except (Unavailable, Refused) as error:
+            log.warning("no numbers: %s", error)
+        finally:
+            ended = self._monotonic()
+            with self._lock:
+                self._answer, self._asking = answer, None
+                self._again_at = ended + max(self._seconds, _PAUSE_PER_QUESTION * (ended - began))
 
 
 class FlowMetrics(Collector):
     """What the flow has done, from the ledger itself: the numbers survive restarts and cannot drift from the tables."""
 
     def __init__(self, settings: Settings, runner: FlowRunner) -> None:
-        self._runner, self._lock = runner, threading.Lock()
+        self._runner = runner
         analytics = Analytics(ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_TIMEOUT_SECONDS))
         self._stores = MongoStores(connect(settings.urls.mongo), settings.database)
         self._reader = PartitionReader(
@@ -78,15 +96,22 @@ class FlowMetrics(Collector):
         self._bad_stores = Remembered(lambda: len(self._stores.read().bad), _STORES_SECONDS)
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics of this moment, seconds old at most; those of a part that is away are absent."""
-        with self._lock:
-            yield from self._metrics()
-
-    def _metrics(self) -> Iterator[Metric]:
+        """The metrics of this moment, seconds old at most; those of a part that does not answer are absent."""
         yield CounterMetricFamily(
             "marketplace_flow_restarts", "Restarts of the click flow's processes.", value=self._runner.restarts
         )
         yield GaugeMetricFamily("marketplace_flow_processes", "Running processes.", value=len(self._runner.pids))
+        yield CounterMetricFamily(
+            "marketplace_flow_hangs", "Restarts because a process gave no sign of life.", value=self._runner.hangs
+        )
+        yield GaugeMetricFamily(
+            "marketplace_flow_ready", "Whether epochs end in every process.", value=int(not self._runner.problem())
+        )
+        yield GaugeMetricFamily(
+            "marketplace_geography_refused",
+            "Whether the GeoIP file that is there is refused, and an older one is used.",
+            value=int("geography" in self._runner.notes()),
+        )
         totals = self._totals.get()
         if totals is not None:
             clicks = CounterMetricFamily("marketplace_clicks", "Events by outcome.", labels=["outcome"])

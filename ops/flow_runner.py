@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -20,6 +20,7 @@ from connectors.clickhouse import ClickHouse
 from connectors.errors import Refused, Unavailable
 from connectors.mongo_stores import connect
 from connectors.store_stats import Generations
+from flows.clicks.endings import EXIT_CODES, EXIT_SETTINGS
 from flows.clicks.page_store import let_inserts_end
 from flows.clicks.source import ROUND_SECONDS
 from flows.clicks.structure import structure_of
@@ -28,21 +29,26 @@ from marketplace.tables import GENERATIONS
 from marketplace.topics import CLICKS_COLLECTED
 from ops.stack.guard import guarded
 from ops.topic_watch import TopicWatch
+from runtime.progress import Ending, Lease, Progress, ProgressPage
 
 log = logging.getLogger(__name__)
 
-FINAL_EXITS: Final = {3: "a newer start of the flow has taken over", 4: "it was refused; its log says by whom"}
-"""Exit codes of a flow process that starting again cannot mend."""
-
-_EXIT_AWAY: Final = 5
-"""A part was away: worth any number of new starts."""
+_FINAL_ENDINGS: Final[Mapping[str, str]] = {
+    "fenced": "a newer start of the flow has taken over",
+    "refused": "it was refused",
+}
+_ENDING_OF_CODE: Final[Mapping[int, Ending]] = {code: ending for ending, code in EXIT_CODES.items()}
 
 _GIVE_UP_AFTER: Final = 10
 _STOP_SECONDS: Final = 8.0
-_HANG_SECONDS: Final = 200.0
-"""More than three requests may take in a row: a slow part is no hang."""
+_LAST_WORDS_SECONDS: Final = 3.0
+"""When one process ends the others soon do, and the first one to end may not be the one that knows why."""
+_STEADY_SECONDS: Final = 30.0
+_STANDING_SECONDS: Final = 15.0
+"""A set whose epochs stand still for so long is not ready, whatever it is busy with."""
 _PAUSE_SECONDS: Final = 0.3
-_BACKOFF_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
+_BACKOFF_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+_REQUEST_SECONDS: Final = 25.0
 
 
 @dataclass(frozen=True)
@@ -56,10 +62,42 @@ class FlowOptions:
     """What all workers together may remember in; 0 for a third of what the machine or the container has."""
     look_seconds: float = 20.0
     """How often the topic's partitions are counted."""
+    hang_seconds: float = 60.0
+    """A process that gives no sign of life for longer hangs, whatever time it asked for."""
 
 
 class FlowFailed(Exception):
     """The flow cannot run; the message says why and where to look."""
+
+
+class FlowFenced(FlowFailed):
+    """A newer start has taken over: this one must not be started again by itself, or both take over by turns."""
+
+
+@dataclass
+class _Process:
+    """One process of the set, with the page on which it reports."""
+
+    popen: subprocess.Popen[bytes]
+    page: ProgressPage
+    lease: Lease
+
+    def look(self, now: float) -> Progress:
+        """What it says now."""
+        progress = self.page.read()
+        self.lease.observe(progress, now)
+        return progress
+
+    @property
+    def ended(self) -> bool:
+        return self.popen.poll() is not None
+
+    def ending(self) -> tuple[Ending, str]:
+        """Why it left, as far as it said; by its exit code where it could say nothing."""
+        said = self.page.read()
+        if said.ending:
+            return said.ending, said.reason
+        return _ENDING_OF_CODE.get(self.popen.returncode or 0, ""), ""
 
 
 class FlowRunner:
@@ -73,23 +111,50 @@ class FlowRunner:
 
     def __init__(self, settings: Settings, options: FlowOptions, log: Path | None = None) -> None:
         self._settings, self._options, self._log_path = settings, options, log
-        self._processes: list[subprocess.Popen[bytes]] = []
-        self._progress = Path(settings.data_dir) / "run"
+        self._processes: list[_Process] = []
         self._log: IO[bytes] | None = None
         self._topic = TopicWatch(settings.urls.kafka, CLICKS_COLLECTED.name, options.look_seconds)
         self._failures = 0
         self._started_at = 0.0
+        self._looked_at = time.monotonic()
+        self._waiting = ""
         self.restarts = 0
+        self.hangs = 0
         self.generation = 0
 
     @property
     def pids(self) -> list[int]:
         """Process ids of the running set."""
-        return [process.pid for process in self._processes if process.poll() is None]
+        return [process.popen.pid for process in self._processes if not process.ended]
 
     def reads(self) -> bool:
         """Whether every process has ended an epoch since it was started."""
-        return bool(self._processes) and all(file.exists() for file in self._progress_files())
+        return bool(self._processes) and all(process.page.read().epochs for process in self._processes)
+
+    def problem(self) -> str:
+        """Why no record moves through the set; empty while epochs end, which they do also where there is no record."""
+        now, processes = time.monotonic(), self._processes
+        if not processes:
+            return self._waiting or "the flow is not running"
+        for process in processes:
+            progress = process.page.read()
+            if process.ended:
+                return "a process ended; the set is started again"
+            if progress.waiting:
+                return f"waiting: {progress.waiting}"
+            if not progress.epochs:
+                return "starting"
+            if process.lease.standing_seconds(now) > _STANDING_SECONDS:
+                return f"no epoch ended for {process.lease.standing_seconds(now):.0f} s"
+        return ""
+
+    def notes(self) -> dict[str, str]:
+        """What operators should know although the flow works, by a short name."""
+        return {name: text for process in self._processes for name, text in process.page.read().notes.items()}
+
+    def unwatched_seconds(self) -> float:
+        """How long ago :meth:`watch` or :meth:`start` was last under way; grows when whoever calls them hangs."""
+        return time.monotonic() - self._looked_at
 
     def start(self) -> None:
         """Take the next generation and start all processes.
@@ -98,9 +163,9 @@ class FlowRunner:
             Unavailable: Kafka, Mongo or ClickHouse is away.
             Refused: There is no topic to read, or it is another one than before.
         """
+        self._looked_at = time.monotonic()
         self._topic.begin(time.monotonic())
         self.generation = take_generation(self._settings)
-        self._progress.mkdir(parents=True, exist_ok=True)
         if self._log_path is not None and self._log is None:
             self._log_path.parent.mkdir(parents=True, exist_ok=True)
             self._log = self._log_path.open("ab")
@@ -112,32 +177,73 @@ class FlowRunner:
         """Look after the set once; call it a few times a second.
 
         Raises:
-            FlowFailed: A process ended in a way that starting again cannot mend, or the topic is another one.
-            Unavailable: A part is away while starting again; call again.
+            FlowFailed: A process ended in a way that starting again does not change, or the topic is another one.
+            Unavailable: A part is unavailable while starting again; call again.
         """
-        ended = [process.returncode for process in self._processes if process.poll() is not None]
-        hung = self._hung()
+        self._looked_at = now = time.monotonic()
+        self._waiting = ""
+        for process in self._processes:
+            process.look(now)
+        ended = any(process.ended for process in self._processes)
+        hung = [process for process in self._processes if process.lease.hangs(now)]
         if self._processes and not ended and not hung:
-            if time.monotonic() - self._started_at > 30:
+            if now - self._started_at > _STEADY_SECONDS:
                 self._failures = 0
             self._follow_topic()
             return
-        for code in ended:
-            if code in FINAL_EXITS:
-                self.stop()
-                raise FlowFailed(f"the click flow stopped: {FINAL_EXITS[code]}{self._where()}")
-        if ended or hung:
-            if _EXIT_AWAY in ended:
-                self._failures = min(self._failures, len(_BACKOFF_SECONDS))
-            elif self._failures >= _GIVE_UP_AFTER:
-                self.stop()
-                raise FlowFailed(f"the click flow ended {self._failures + 1} times in a row{self._where()}")
+        if ended:
+            self._judge_endings()
+        if hung:
+            self.hangs += 1
+            silent = max(process.lease.silent_seconds(now) for process in hung)
+            log.error("the flow gave no sign of life for %.0f s: its processes are killed and started again", silent)
+        if self._processes:
             self._kill()
-            self._processes = []
             self._failures += 1
             self.restarts += 1
-        time.sleep(_BACKOFF_SECONDS[min(self._failures, len(_BACKOFF_SECONDS)) - 1])
-        self.start()
+        time.sleep(_BACKOFF_SECONDS[min(max(self._failures, 1), len(_BACKOFF_SECONDS)) - 1])
+        self._start_again()
+
+    def _judge_endings(self) -> None:
+        """Find out why the set ended.
+
+        Raises:
+            FlowFailed: For a reason that starting again does not change.
+        """
+        deadline = time.monotonic() + _LAST_WORDS_SECONDS
+        while not all(process.ended for process in self._processes) and time.monotonic() < deadline:
+            if any(ending in _FINAL_ENDINGS for ending, _ in self._endings()):
+                break
+            time.sleep(_PAUSE_SECONDS / 10)
+        endings = self._endings()
+        for final, meaning in _FINAL_ENDINGS.items():
+            reasons = [reason for ending, reason in endings if ending == final]
+            if reasons:
+                self.stop()
+                text = ": ".join(filter(None, (f"the click flow stopped, {meaning}", max(reasons, key=len))))
+                raise (FlowFenced if final == "fenced" else FlowFailed)(text + self._where())
+        codes = [process.popen.returncode for process in self._processes if process.ended]
+        if EXIT_SETTINGS in codes:
+            self.stop()
+            raise FlowFailed(f"the click flow stopped: its settings cannot be used{self._where()}")
+        if any(ending == "unavailable" for ending, _ in endings):
+            self._failures = min(self._failures, len(_BACKOFF_SECONDS))
+        elif self._failures >= _GIVE_UP_AFTER:
+            self.stop()
+            raise FlowFailed(f"the click flow ended {self._failures + 1} times in a row{self._where()}")
+
+    def _endings(self) -> list[tuple[Ending, str]]:
+        return [process.ending() for process in self._processes]
+
+    def _start_again(self) -> None:
+        try:
+            self.start()
+        except Unavailable as error:
+            self._waiting = f"waiting: {error}"
+            raise
+        except Refused as error:
+            self.stop()
+            raise FlowFailed(f"the click flow stopped: {error}") from error
 
     def run(self, stop: Callable[[], bool], prepare: Callable[[], None] = lambda: None) -> None:
         """Start and watch until ``stop`` answers True; what is away is waited for.
@@ -162,7 +268,9 @@ class FlowRunner:
                         begun = True
                     self.watch()
                 except Unavailable as error:
+                    self._waiting = f"waiting: {error}"
                     log.warning("waiting: %s", error)
+                self._looked_at = time.monotonic()
                 time.sleep(_PAUSE_SECONDS)
         finally:
             self.stop()
@@ -176,16 +284,15 @@ class FlowRunner:
 
     def _end(self) -> None:
         for process in self._processes:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
+            if not process.ended:
+                process.popen.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + _STOP_SECONDS
         for process in self._processes:
             try:
-                process.wait(max(0.0, deadline - time.monotonic()))
+                process.popen.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        self._processes = []
+                process.popen.kill()
+        self._kill()
 
     def _follow_topic(self) -> None:
         try:
@@ -196,33 +303,23 @@ class FlowRunner:
             self.stop()
             raise FlowFailed(f"the click flow stopped: {error}") from error
         if grown is not None:
-            log.warning("%s had %d partitions and has %d: the flow starts anew to read all", self._topic.name, *grown)
+            log.warning("%s had %d partitions and has %d: the flow is restarted to read all", self._topic.name, *grown)
             self._end()
             self.restarts += 1
-            self.start()
+            self._start_again()
 
     def _kill(self) -> None:
         for process in self._processes:
-            process.kill()
-            process.wait()
-
-    def _hung(self) -> bool:
-        now = time.time()
-        begun = time.monotonic() - self._started_at
-        return any(
-            now - file.stat().st_mtime > _HANG_SECONDS if file.exists() else begun > _HANG_SECONDS
-            for file in self._progress_files()
-        )
-
-    def _progress_files(self) -> list[Path]:
-        return [self._progress / f"clicks-{index}.progress" for index in range(len(self._processes))]
+            process.popen.kill()
+            process.popen.wait()
+            process.page.close()
+        self._processes = []
 
     def _where(self) -> str:
         return f"; see {self._log_path}" if self._log_path is not None else ""
 
-    def _spawn(self, index: int, addresses: list[str]) -> subprocess.Popen[bytes]:
-        progress = self._progress / f"clicks-{index}.progress"
-        progress.unlink(missing_ok=True)
+    def _spawn(self, index: int, addresses: list[str]) -> _Process:
+        page = ProgressPage()
         environment = {
             **os.environ,
             **self._settings.urls.environment(),
@@ -230,21 +327,23 @@ class FlowRunner:
             "FLOW_PROCESS": str(index),
             "FLOW_ADDRESSES": ",".join(addresses),
             "FLOW_GENERATION": str(self.generation),
-            "FLOW_PROGRESS_FILE": str(progress),
+            "FLOW_PROGRESS_FD": str(page.fd),
             "FLOW_ROUND_SECONDS": str(self._options.round_seconds),
             "FLOW_MAX_RECORDS": str(self._options.max_records),
             "FLOW_MEMORY_BYTES": str((self._options.memory_mb << 20) // self._options.workers),
         }
         command = guarded([sys.executable, "-m", "flows.clicks"], os.getpid())
         # A session of its own: Ctrl-C in the terminal is for this process, which then stops its children in order.
-        return subprocess.Popen(
+        popen = subprocess.Popen(
             command,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
             start_new_session=True,
+            pass_fds=(page.fd,),
         )
+        return _Process(popen, page, Lease(time.monotonic(), most_seconds=self._options.hang_seconds))
 
 
 def take_generation(settings: Settings) -> int:
@@ -253,7 +352,7 @@ def take_generation(settings: Settings) -> int:
     Raises:
         Unavailable: Mongo or ClickHouse is away.
     """
-    clickhouse = ClickHouse(settings.urls.clickhouse, settings.database)
+    clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_REQUEST_SECONDS)
     client = connect(settings.urls.mongo)
     try:
         generations = Generations(client, settings.database)

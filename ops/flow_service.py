@@ -1,4 +1,4 @@
-"""``python -m ops.flow_service``: the click flow as a service, with ``/healthz`` and ``/metrics``.
+"""``python -m ops.flow_service``: the click flow as a service, with ``/livez``, ``/readyz`` and ``/metrics``.
 
 It waits for the parts, provisions what is missing, and keeps the flow's processes running until it is told to stop.
 """
@@ -8,37 +8,59 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from http.server import ThreadingHTTPServer
 from pathlib import Path
+from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from connectors.errors import Refused
 from marketplace.settings import InvalidSettings, Settings
 from ops.flow_metrics import FlowMetrics
-from ops.flow_runner import FlowFailed, FlowOptions, FlowRunner
+from ops.flow_runner import FlowFailed, FlowFenced, FlowOptions, FlowRunner
 from ops.provision import ensure_provisioned
 from ops.service import Answer, stop_on_signals, tell
+from runtime.log_limit import RepeatLimit
 
 log = logging.getLogger("ops.flow_service")
 
 
+EXIT_FENCED: Final = 3
+_HANGS_SECONDS: Final = 150.0
+"""A start asks four parts in a row, each with its own time limit."""
+
+
 def serve(port: int, runner: FlowRunner, registry: CollectorRegistry) -> ThreadingHTTPServer:
-    """Answer ``/healthz`` (200 once every process reads the topic) and ``/metrics``."""
+    """Answer for the flow.
+
+    ``/livez`` is 200 while the set is looked after; ``/readyz`` (also ``/healthz``) while epochs move in every process,
+    with what an operator should know in the lines after the first; otherwise 503 and the reason. ``/metrics``.
+    """
 
     def answer(path: str) -> Answer:
         if path == "/metrics":
             return 200, CONTENT_TYPE_LATEST, generate_latest(registry)
-        if path != "/healthz":
-            return 404, "text/plain", b"only /healthz and /metrics\n"
-        return (200, "text/plain", b"reading\n") if runner.reads() else (503, "text/plain", b"starting\n")
+        if path == "/livez":
+            silent = runner.unwatched_seconds()
+            return _text("" if silent < _HANGS_SECONDS else f"nobody looked after the flow for {silent:.0f} s")
+        if path in ("/readyz", "/healthz"):
+            return _text(runner.problem(), runner.notes())
+        return 404, "text/plain", b"only /livez, /readyz and /metrics\n"
 
     return tell(port, answer)
 
 
+def _text(problem: str, notes: Mapping[str, str] | None = None) -> Answer:
+    lines = [problem or "ok", *(f"{name}: {text}" for name, text in (notes or {}).items())]
+    return 503 if problem else 200, "text/plain; charset=utf-8", "".join(f"{line}\n" for line in lines).encode()
+
+
 def main() -> int:
-    """Run until SIGTERM; 1 when the flow cannot run, 2 when the environment cannot be used."""
+    """Run until SIGTERM; 1 when the flow cannot run, 2 when the environment cannot be used, 3 when it was fenced."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s", stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(RepeatLimit())
     stop = stop_on_signals()
     try:
         settings = Settings.load(os.environ)
@@ -60,6 +82,9 @@ def main() -> int:
         return 1
     try:
         runner.run(stop.is_set, lambda: _provision(settings))
+    except FlowFenced as error:
+        log.error("%s", error)
+        return EXIT_FENCED
     except (FlowFailed, Refused) as error:
         log.error("%s", error)
         return 1

@@ -19,6 +19,7 @@ from marketplace.settings import Settings
 from ops.demo.collector import Collector
 from ops.flow_runner import FlowOptions, FlowRunner, take_generation
 from ops.stack.model import read_state
+from runtime.progress import ProgressPage
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _STOP_SECONDS: Final = 10.0
@@ -133,9 +134,8 @@ def flow(settings: Settings, folder: Path, options: FlowOptions | None = None) -
 @contextmanager
 def traced_flow(settings: Settings, folder: Path) -> Iterator[Path]:
     """The same process with a clock on its steps (``bench.claims.traced_flow``); yields the file that it writes."""
-    trace, progress = folder / "flow.trace", folder / "traced.progress"
-    for file in (trace, progress):
-        file.unlink(missing_ok=True)
+    trace, page = folder / "flow.trace", ProgressPage()
+    trace.unlink(missing_ok=True)
     options = FlowOptions()
     given = {
         **os.environ,
@@ -143,7 +143,7 @@ def traced_flow(settings: Settings, folder: Path) -> Iterator[Path]:
         "PYTHONPATH": str(ROOT),
         "MARKETPLACE_DATABASE": settings.database,
         "FLOW_GENERATION": str(take_generation(settings)),
-        "FLOW_PROGRESS_FILE": str(progress),
+        "FLOW_PROGRESS_FD": str(page.fd),
         "FLOW_ROUND_SECONDS": str(options.round_seconds),
         "FLOW_MAX_RECORDS": str(options.max_records),
         "BENCH_TRACE": str(trace),
@@ -151,10 +151,15 @@ def traced_flow(settings: Settings, folder: Path) -> Iterator[Path]:
     }
     with (folder / "logs" / "traced_flow.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "bench.claims.traced_flow"], env=given, cwd=ROOT, stdout=log, stderr=log
+            [sys.executable, "-m", "bench.claims.traced_flow"],
+            env=given,
+            cwd=ROOT,
+            stdout=log,
+            stderr=log,
+            pass_fds=(page.fd,),
         )
     try:
-        wait_until(progress.exists, 60, "the traced flow does not begin to read")
+        wait_until(lambda: page.read().epochs > 0, 60, "the traced flow does not begin to read")
         yield trace
     finally:
         process.send_signal(signal.SIGTERM)
@@ -163,6 +168,7 @@ def traced_flow(settings: Settings, folder: Path) -> Iterator[Path]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        page.close()
 
 
 def wait_until(done: Callable[[], bool], seconds: float, otherwise: str, pause_seconds: float = 0.05) -> None:

@@ -14,11 +14,11 @@ from connectors.mongo_stores import MongoStores, connect
 from connectors.user_agents import UserAgents
 from flows.clicks.directory import KnownStores
 from flows.clicks.machine import Machine
-from flows.clicks.patience import Patience
 from flows.clicks.rows import rows_of
 from flows.clicks.vocabulary import Vocabulary
 from marketplace.enrichments.registry import Lookups
 from marketplace.tables import CLICKS, SESSION_DIMENSIONS
+from runtime.breaker import CircuitBreaker
 
 COLUMNS = ("store", "occurred_at", "visitor", "is_bot", "outcome", *SESSION_DIMENSIONS)
 
@@ -26,7 +26,7 @@ COLUMNS = ("store", "occurred_at", "visitor", "is_bot", "outcome", *SESSION_DIME
 def run(task: Task) -> None:
     """Write the file that the options name."""
     settings, path = task.settings, Path(task.options["path"])
-    stores = KnownStores(MongoStores(connect(settings.urls.mongo), settings.database), Patience())
+    stores = KnownStores(MongoStores(connect(settings.urls.mongo), settings.database), CircuitBreaker())
     lookups = Lookups(GeoIP().snapshot(), UserAgents())
     vocabulary = Vocabulary(lambda: lookups, CrawlerList())
     machines = {part: Machine(part, NoPast(), stores, vocabulary, {}) for part in task.ends}

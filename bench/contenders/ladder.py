@@ -18,7 +18,6 @@ from flows.clicks.batch import I64, U64, RawBatch
 from flows.clicks.decode import decode
 from flows.clicks.directory import KnownStores
 from flows.clicks.machine import Machine
-from flows.clicks.patience import Patience
 from flows.clicks.result import BatchResult
 from flows.clicks.rows import rows_of
 from flows.clicks.sink import MAX_BUFFERED_EVENTS
@@ -29,6 +28,7 @@ from flows.clicks.words import make_words
 from marketplace.enrichments.registry import Lookups
 from marketplace.stores import Store
 from marketplace.tables import FENCED_TABLES, SESSION_DIMENSIONS
+from runtime.breaker import CircuitBreaker
 
 MAX_RECORDS: Final = 50_000
 _IDLE_SECONDS: Final = 0.002
@@ -122,7 +122,7 @@ def decode_all(task: Task) -> None:
 def decide(task: Task) -> None:
     """The whole click path up to the rows of all tables, with nothing read back and nothing written."""
     settings = task.settings
-    stores = KnownStores(MongoStores(connect(settings.urls.mongo), settings.database), Patience())
+    stores = KnownStores(MongoStores(connect(settings.urls.mongo), settings.database), CircuitBreaker())
     lookups = Lookups(GeoIP().snapshot(), UserAgents())
     vocabulary = Vocabulary(lambda: lookups, CrawlerList())
     machines = {part: Machine(part, NoPast(), stores, vocabulary, {}) for part in task.ends}

@@ -24,6 +24,7 @@ from flows.clicks.result import BatchResult
 from flows.clicks.rows import rows_of
 from flows.clicks.sink import MAX_BUFFERED_EVENTS, dead_letter
 from marketplace.tables import FENCED_TABLES, Table, insertable
+from runtime.progress import ProgressReport
 
 _DEAD_SECONDS: Final = 15.0
 _SETTINGS: Final = {"insert_deduplicate": 0, "max_insert_threads": 1, "max_threads": 1, "async_insert": 0}
@@ -49,13 +50,17 @@ class PlainWriter:
         projector: Projector,
         generation: int,
         fences: Any,
-        progress: Callable[[], None],
+        report: ProgressReport,
         give_up: Callable[[], bool],
     ) -> None:
-        self._clickhouse = PlainClickHouse(clickhouse.url, clickhouse.database, on_answer=progress)
+        self._clickhouse = PlainClickHouse(clickhouse.url, clickhouse.database, on_answer=report.beat)
         self._producer, self._projector, self._keeper = producer, projector, Keeper(projector.tend)
         self._buffer: list[BatchResult] = []
         self._buffered_events = 0
+
+    def catch_up(self) -> None:
+        """Begin to keep the read models up to date."""
+        self._keeper.start()
 
     def begin(self, partition: int, low: int) -> None:
         """The bench's topic has its beginning."""

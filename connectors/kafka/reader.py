@@ -113,6 +113,7 @@ class PartitionReader:
         Raises:
             Refused: An offset is not (or no longer) on the broker: the topic was made anew or its retention was
                 shorter than the pause. Nothing is skipped silently.
+            Unavailable: The broker rejects the reader for another reason, such as a right that was taken away.
         """
         found = self._consumer.consume(max_records, timeout_seconds)
         # Errors come one in millions: to ask all at once costs a third of asking each.
@@ -129,7 +130,7 @@ class PartitionReader:
                     "tables end; see docs/how-to/recover.md"
                 )
             elif error.code() > 0 and not error.retriable():
-                raise Refused(f"{self._topic}[{message.partition()}]: {error.str()}")
+                raise Unavailable(f"Kafka rejects reading {self._topic}[{message.partition()}]: {error.str()}")
         return messages
 
     def read_at(self, offsets: Mapping[int, int]) -> dict[int, bytes]:

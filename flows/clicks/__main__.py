@@ -1,8 +1,9 @@
-"""One process of the click flow: ``python -m flows.clicks``. The supervisor (``flows.run``) starts it.
+"""One process of the click flow: ``python -m flows.clicks``. ``ops.flow_runner`` starts it.
 
 It reads its place in the cluster from the environment: ``FLOW_PROCESS``, ``FLOW_ADDRESSES`` (comma-separated),
-``FLOW_GENERATION``, ``FLOW_PROGRESS_FILE`` and optionally ``FLOW_ROUND_SECONDS``, ``FLOW_MAX_RECORDS`` and
-``FLOW_MEMORY_BYTES``. Exit codes: 0 asked to stop, 3 fenced by a newer start, 4 refused, 5 something was away.
+``FLOW_GENERATION``, ``FLOW_PROGRESS_FD`` (see ``runtime.progress``) and optionally ``FLOW_ROUND_SECONDS``,
+``FLOW_MAX_RECORDS`` and ``FLOW_MEMORY_BYTES``. Exit codes: 0 asked to stop, 2 settings that cannot be used, 3 fenced by
+a newer start, 4 refused, 5 a part was unavailable.
 """
 
 from __future__ import annotations
@@ -10,78 +11,110 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
+from typing import TypeVar
 
 from bytewax.testing import cluster_main
 
-from connectors.errors import Fenced, Refused, Unavailable
-from connectors.geoip_file import UnusableDatabase
+from flows.clicks.endings import EXIT_CODES, EXIT_SETTINGS, ending_of
 from flows.clicks.flow import Shares, build, rest_collector
 from flows.clicks.source import EPOCH_SECONDS, ROUND_SECONDS, Pace, Stop
 from marketplace.settings import InvalidSettings, Settings
+from runtime.log_limit import RepeatLimit
+from runtime.progress import ProgressReport
 
 log = logging.getLogger("flows.clicks")
 
-EXIT_FENCED, EXIT_REFUSED, EXIT_AWAY = 3, 4, 5
+_Value = TypeVar("_Value")
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    # The engine wraps what a step raises; what it means is at the root.
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
+@dataclass(frozen=True)
+class Place:
+    """What a process is told about itself.
+
+    Attributes:
+        index: Its number in the set.
+        addresses: Of all processes of the set; empty where it is alone.
+        generation: The number of this start.
+        progress_fd: Where it reports; None for nowhere.
+        pace: How batches are cut.
+        memory_bytes: What it may remember in; 0 for its part of a third of what there is.
+    """
+
+    index: int
+    addresses: list[str]
+    generation: int
+    progress_fd: int | None
+    pace: Pace
+    memory_bytes: int
+
+    @staticmethod
+    def load(environment: Mapping[str, str]) -> Place:
+        """Read the environment.
+
+        Raises:
+            InvalidSettings: A value cannot be used; the message names the variable.
+        """
+
+        def read(name: str, kind: Callable[[str], _Value], default: _Value) -> _Value:
+            text = environment.get(name, "").strip()
+            try:
+                return kind(text) if text else default
+            except ValueError:
+                raise InvalidSettings(f"{name}={text}: not a number") from None
+
+        return Place(
+            index=read("FLOW_PROCESS", int, 0),
+            addresses=[a for a in environment.get("FLOW_ADDRESSES", "").split(",") if a],
+            generation=read("FLOW_GENERATION", int, 0),
+            progress_fd=read("FLOW_PROGRESS_FD", int, None),
+            pace=Pace(
+                max_records=read("FLOW_MAX_RECORDS", int, 50_000),
+                round_seconds=read("FLOW_ROUND_SECONDS", float, ROUND_SECONDS),
+            ),
+            memory_bytes=read("FLOW_MEMORY_BYTES", int, 0),
+        )
 
 
 def main() -> int:
     """Run until asked to stop; the exit code says what the supervisor should do."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    environment = os.environ
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(RepeatLimit())
     stop = Stop()
     stop.install()
-    progress_file = Path(environment["FLOW_PROGRESS_FILE"]) if "FLOW_PROGRESS_FILE" in environment else None
-
-    def progress() -> None:
-        if progress_file is not None:
-            progress_file.touch()
-
-    pace = Pace(
-        max_records=int(environment.get("FLOW_MAX_RECORDS", "50000")),
-        round_seconds=float(environment.get("FLOW_ROUND_SECONDS", str(ROUND_SECONDS))),
-    )
-    addresses = [a for a in environment.get("FLOW_ADDRESSES", "").split(",") if a]
-    shares = Shares(max(1, len(addresses)), int(environment.get("FLOW_MEMORY_BYTES", "0")))
-    generation = int(environment.get("FLOW_GENERATION", "0"))
     try:
-        flow = build(Settings.load(environment), generation, pace, stop, progress, shares)
+        place, settings = Place.load(os.environ), Settings.load(os.environ)
+        report = ProgressReport(place.progress_fd)
+    except (InvalidSettings, OSError) as error:
+        log.error("%s", error)
+        return EXIT_SETTINGS
+    shares = Shares(max(1, len(place.addresses)), place.memory_bytes)
+    try:
+        report.beat()
+        flow = build(settings, place.generation, place.pace, stop, report, shares)
         rest_collector()
         cluster_main(  # type: ignore[no-untyped-call]  # the engine ships no types
-            flow,
-            addresses,
-            int(environment.get("FLOW_PROCESS", "0")),
-            epoch_interval=timedelta(seconds=EPOCH_SECONDS),
+            flow, place.addresses, place.index, epoch_interval=timedelta(seconds=EPOCH_SECONDS)
         )
     except BaseException as error:
-        return _meaning(error, stop)
+        return _exit_code(error, stop, report)
     return 0
 
 
-def _meaning(error: BaseException, stop: Stop) -> int:
-    causes = list(_causes(error))
-    for cause in causes:
-        if isinstance(cause, Fenced):
-            log.error("stopped: %s", cause)
-            return EXIT_FENCED
-        if isinstance(cause, Refused | UnusableDatabase | InvalidSettings):
-            log.error("stopped: %s", cause)
-            return EXIT_REFUSED
-        if isinstance(cause, Unavailable):
-            log.log(logging.INFO if stop.asked() else logging.ERROR, "stopped while waiting: %s", cause)
-            return 0 if stop.asked() else EXIT_AWAY
-    if stop.asked() and any(isinstance(cause, KeyboardInterrupt) for cause in causes):
+def _exit_code(error: BaseException, stop: Stop, report: ProgressReport) -> int:
+    """What the process was noted to leave for; the error that came out of the engine may say nothing of it."""
+    report.end(*ending_of(error))
+    ending, reason = report.latest.ending, report.latest.reason
+    if stop.asked() and (ending == "unavailable" or isinstance(error, KeyboardInterrupt)):
+        log.info("stopped: %s", reason or "asked twice")
         return 0
-    raise error
+    if not ending:
+        raise error
+    log.error("stopped: %s", reason)
+    return EXIT_CODES[ending]
 
 
 if __name__ == "__main__":

@@ -1,16 +1,17 @@
-"""The stores as the flow knows them: read now and then, the last known ones while Mongo is away."""
+"""The stores as the flow knows them: read by a thread now and then, the last known ones while Mongo is unavailable."""
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from connectors.errors import Unavailable
 from connectors.mongo_stores import BadStore, StoreBook
-from flows.clicks.patience import Patience
 from marketplace.stores import SLUG, Store
+from runtime.breaker import CircuitBreaker
 
 log = logging.getLogger(__name__)
 
@@ -23,67 +24,79 @@ _SLUGS_AT_ONCE: Final = 5_000
 
 
 class KnownStores:
-    """The stores in Mongo, seconds old; documents that do not hold are left out, and told once per version.
+    """The stores in Mongo, seconds old; documents that are no stores are left out, and logged once per version.
+
+    No batch waits for a Mongo that hangs: one thread calls :meth:`refresh`, another asks for what is known.
 
     Args:
         book: Where the stores are.
-        patience: Of all who ask Mongo.
+        breaker: Of all who ask Mongo.
         monotonic: Seconds of a monotonic clock.
     """
 
-    def __init__(self, book: StoreBook, patience: Patience, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._book, self._patience, self._monotonic = book, patience, monotonic
+    def __init__(
+        self, book: StoreBook, breaker: CircuitBreaker, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._book, self._breaker, self._monotonic = book, breaker, monotonic
         self._known: Mapping[str, Store] | None = None
         self._read_again_at = float("-inf")
-        self._told: dict[str, Mapping[str, Any]] = {}
+        self._lock = threading.Lock()
+        self._logged: dict[str, Mapping[str, Any]] = {}
 
     def known(self) -> Mapping[str, Store]:
-        """All stores, possibly seconds old, or as old as Mongo's absence.
+        """All stores, possibly seconds old, or as old as Mongo's absence; the first call reads them.
 
         Raises:
             Unavailable: Mongo does not answer and was never read.
         """
-        now = self._monotonic()
         if self._known is None:
-            return self._read(now)
-        if now >= self._read_again_at and self._patience.may_ask(now):
-            try:
-                return self._read(now)
-            except Unavailable as error:
-                if not self._patience.away:
-                    log.warning("going on with the %d stores known so far: %s", len(self._known), error)
-                self._patience.failed(self._monotonic())
+            return self._read()
         return self._known
+
+    def refresh(self) -> None:
+        """Read the stores again where they are old; goes on with those that are known where Mongo does not answer."""
+        now = self._monotonic()
+        if self._known is None or now < self._read_again_at or not self._breaker.admits(now):
+            return
+        try:
+            self._read()
+        except Unavailable as error:
+            if not self._breaker.open:
+                log.warning("going on with the %d stores known so far: %s", len(self._known), error)
+            self._breaker.failed(self._monotonic())
 
     def look_up(self, slugs: Collection[str]) -> Mapping[str, Store]:
         """All stores, these ones as they are now.
 
         Raises:
-            Unavailable: Mongo does not answer: whether they exist cannot be told, so the caller keeps its place.
+            Unavailable: Mongo does not answer: whether they exist is not known, so the caller keeps its place.
         """
         # What cannot be a slug needs no question; anything at all may stand in a record.
         possible = sorted(slug for slug in slugs if SLUG.fullmatch(slug))
         for first in range(0, len(possible), _SLUGS_AT_ONCE):
             shelf = self._book.read(possible[first : first + _SLUGS_AT_ONCE])
-            self._patience.answered()
-            self._tell(shelf.bad)
+            self._breaker.succeeded()
+            self._log(shelf.bad)
             if shelf.stores:
                 self._known = {**(self._known or {}), **shelf.stores}
         return self._known or {}
 
-    def _read(self, began: float) -> Mapping[str, Store]:
+    def _read(self) -> Mapping[str, Store]:
+        began = self._monotonic()
         shelf = self._book.read()
-        self._patience.answered()
-        self._tell(shelf.bad)
-        # What was mended or removed may be told again should it break again.
-        self._told = {bad.slug: bad.document for bad in shelf.bad}
+        self._breaker.succeeded()
+        self._log(shelf.bad)
+        with self._lock:
+            # What was corrected or removed may be logged again should it break again.
+            self._logged = {bad.slug: bad.document for bad in shelf.bad}
         self._known = shelf.stores
         ended = self._monotonic()
         self._read_again_at = ended + max(_SECONDS, _PAUSE_PER_READ * (ended - began))
         return shelf.stores
 
-    def _tell(self, bad: list[BadStore]) -> None:
-        for one in bad:
-            if self._told.get(one.slug) != one.document:
-                self._told[one.slug] = one.document
-                log.error("a store is left out, its clicks become dead letters (unknown_store): %s", one.reason)
+    def _log(self, bad: list[BadStore]) -> None:
+        with self._lock:
+            new = [one for one in bad if self._logged.get(one.slug) != one.document]
+            self._logged |= {one.slug: one.document for one in new}
+        for one in new:
+            log.error("a store is left out, its clicks become dead letters (unknown_store): %s", one.reason)

@@ -6,7 +6,6 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,12 +25,14 @@ from connectors.mongo_stores import MongoStores, connect
 from connectors.store_stats import StoreStats
 from connectors.user_agents import UserAgents
 from flows.clicks.batch import RawBatch
+from flows.clicks.batch_limit import BatchLimit
 from flows.clicks.begin import check_same_log
 from flows.clicks.directory import KnownStores
+from flows.clicks.endings import noted
+from flows.clicks.keeper import Keeper
 from flows.clicks.machine import Machine
 from flows.clicks.memory import Memory, default_bytes, divide, tell
 from flows.clicks.page_store import ClickHousePages, read_fences
-from flows.clicks.patience import Patience
 from flows.clicks.project import Projector
 from flows.clicks.result import BatchResult
 from flows.clicks.sink import ClickSink, Writer
@@ -40,11 +41,17 @@ from flows.clicks.vocabulary import Vocabulary
 from marketplace.enrichments.registry import Lookups
 from marketplace.settings import Settings
 from marketplace.topics import CLICKS_COLLECTED
+from runtime.breaker import CircuitBreaker
+from runtime.progress import ProgressReport
 
 log = logging.getLogger(__name__)
 
 GROUP: Final = "flows.clicks"
 _PAUSE_SECONDS: Final = 0.5
+_STORES_EVERY_SECONDS: Final = 0.5
+REQUEST_SECONDS: Final = 25.0
+"""What a request of the flow to ClickHouse may take: with the work around it less than a lease of its progress. An
+insert that takes longer is not lost: the flow waits for its end and reads the fences again."""
 
 
 @dataclass(frozen=True)
@@ -71,24 +78,35 @@ class Worker:
     """What one worker thread of the flow owns."""
 
     def __init__(
-        self, settings: Settings, generation: int, stop: Stop, progress: Callable[[], None], memory: Memory
+        self,
+        settings: Settings,
+        generation: int,
+        stop: Stop,
+        report: ProgressReport,
+        memory: Memory,
+        limit: BatchLimit,
     ) -> None:
-        self._stop, self._progress, self._page_bytes = stop, progress, memory.page_bytes
+        self._stop, self._report, self._page_bytes, self.limit = stop, report, memory.page_bytes, limit
         mongo = connect(settings.urls.mongo)
         # A batch that meets many hours asks hundreds of questions: each answer is progress.
-        clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, on_answer=progress)
+        clickhouse = ClickHouse(
+            settings.urls.clickhouse, settings.database, timeout_seconds=REQUEST_SECONDS, on_answer=report.beat
+        )
         tile = LiveTile(settings.urls.redis)
-        patience = Patience()
+        breaker = CircuitBreaker()
         stats = StoreStats(mongo, settings.database)
         # Its thread has a client of its own: its answers must not pass for progress of the flow.
         rollups = ClickHouse(settings.urls.clickhouse, settings.database)
-        projector = Projector(rollups, stats, tile, lambda: datetime.now(UTC), patience)
+        projector = Projector(rollups, stats, tile, lambda: datetime.now(UTC), breaker)
         producer = Producer(settings.urls.kafka, client_id=GROUP)
         # Read once: where batches are cut and what is skipped must agree.
         self.fences = read_fences(clickhouse)
-        self.writer = Writer(clickhouse, producer, projector, generation, self.fences, progress, stop.asked)
+        self.writer = Writer(clickhouse, producer, projector, generation, self.fences, report, stop.asked)
+        self.writer.catch_up()
         self._pages = ClickHousePages(clickhouse)
-        self._stores = KnownStores(MongoStores(mongo, settings.database), patience)
+        self._stores = KnownStores(MongoStores(mongo, settings.database), breaker)
+        self._stores_keeper = Keeper(self._stores.refresh, _STORES_EVERY_SECONDS)
+        self._stores_keeper.start()
         self._places = GeoIP(Path(settings.geoip_file)) if settings.geoip_file else GeoIP()
         agents = UserAgents()
         self._vocabulary = Vocabulary(
@@ -102,19 +120,31 @@ class Worker:
         Raises:
             Unavailable: A part is away and the process is asked to leave.
         """
+        self._stores_keeper.check()
         attempt = 0
         while True:
+            began = time.monotonic()
             try:
                 machine = self._machines.get(batch.partition) or self._machine(batch.partition)
-                return machine.step(batch)
+                result = machine.step(batch)
             except Unavailable as error:
                 if self._stop.asked():
                     raise
                 if attempt in (1, 10) or attempt % 120 == 119:
                     log.warning("partition %d is waiting, nothing is lost: %s", batch.partition, error)
                 attempt += 1
-                self._progress()
+                self._report.beat(waiting=str(error))
                 time.sleep(_PAUSE_SECONDS)
+            else:
+                self.limit.observe(len(batch.values), time.monotonic() - began)
+                self._report.decided(len(batch.values))
+                self._note_places()
+                return result
+
+    def _note_places(self) -> None:
+        problem = self._places.problem
+        if problem != self._report.latest.notes.get("geography", ""):
+            self._report.note("geography", problem)
 
     def _machine(self, partition: int) -> Machine:
         self._machines[partition] = Machine(
@@ -133,7 +163,7 @@ def build(
     generation: int,
     pace: Pace,
     stop: Stop,
-    progress: Callable[[], None] = lambda: None,
+    report: ProgressReport | None = None,
     shares: Shares | None = None,
 ) -> Dataflow:
     """The dataflow.
@@ -143,7 +173,7 @@ def build(
         generation: The number of this start.
         pace: How batches are cut.
         stop: Asked before each batch.
-        progress: Called at each epoch.
+        report: Where it says how far it is.
         shares: What this process has a share of; by default it is alone.
 
     Raises:
@@ -151,30 +181,35 @@ def build(
         Refused: The topic does not exist, or is another one than the tables were made from.
     """
     workers: dict[int, Worker] = {}
+    progress = report or ProgressReport()
 
     def worker() -> Worker:
         # The engine's threads are not Python's own: they lose what is thread-local when they let go of the interpreter.
         thread = threading.get_native_id()
         if thread not in workers:
-            workers[thread] = Worker(settings, generation, stop, progress, memory)
+            workers[thread] = Worker(settings, generation, stop, progress, memory, BatchLimit(pace.max_records))
         return workers[thread]
 
     def hub() -> Hub:
         reader = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, GROUP)
-        return Hub(reader, worker().fences, pace, worker().writer.begin)
+        return Hub(reader, worker().fences, pace, worker().writer.begin, worker().limit)
 
     def epoch_ends(leaving: bool) -> None:
-        progress()
+        progress.epoch()
         # The sink is not called in an epoch without records.
         worker().writer.tend(leaving=leaving)
+
+    def decide(batch: RawBatch) -> BatchResult:
+        with noted(progress):
+            return worker().step(batch)
 
     partitions = _partitions(settings)
     memory = (shares or Shares()).memory(len(partitions))
 
     flow = Dataflow("clicks")
-    batches = op.input("read_collected", flow, ClickSource(partitions, hub, stop, epoch_ends))
-    decided = op.map_value("walk_click_path", batches, lambda batch: worker().step(batch))
-    op.output("write_tables", decided, ClickSink(partitions, lambda: worker().writer))
+    batches = op.input("read_collected", flow, ClickSource(partitions, hub, stop, epoch_ends, progress))
+    decided = op.map_value("walk_click_path", batches, decide)
+    op.output("write_tables", decided, ClickSink(partitions, lambda: worker().writer, progress))
     return flow
 
 
@@ -191,7 +226,7 @@ def rest_collector() -> None:
 
 def _partitions(settings: Settings) -> list[int]:
     """The topic's partitions, once it is known to be the topic that the tables were made from."""
-    clickhouse = ClickHouse(settings.urls.clickhouse, settings.database)
+    clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=REQUEST_SECONDS)
     asking = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, GROUP, max_fetch_bytes=64 << 10)
     try:
         partitions = asking.partitions()

@@ -25,6 +25,9 @@ class Keeper:
         self._ended = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+
+    def start(self) -> None:
+        """Begin; once."""
         self._thread.start()
 
     def check(self) -> None:
@@ -39,7 +42,8 @@ class Keeper:
 
     def wait(self, seconds: float | None = None) -> None:
         """Wait until the thread has ended, or so long."""
-        self._thread.join(seconds)
+        if self._thread.ident is not None:
+            self._thread.join(seconds)
 
     def _run(self) -> None:
         try:

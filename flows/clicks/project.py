@@ -1,7 +1,7 @@
 """Refreshes the read models of the store days that a batch touched, from the tables themselves.
 
-The flow touches days; a thread of its own (``keeper``) reads and saves them, so that no click waits for a busy day's
-visitors to be merged.
+The flow touches days; a thread of its own (``keeper``) reads and saves them and shows who is there, so that no click
+waits for a busy day's visitors to be merged, or for a Redis that hangs.
 
 While Mongo is away the flow goes on counting, and the days that it touches are remembered. A process that dies then has
 lost that memory: the next one begins by refreshing the days of the newest ``CATCH_UP_RECORDS`` records of each
@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -23,9 +23,9 @@ from connectors.live_tile import LiveTile
 from connectors.store_stats import DayStats, StoreStats
 from flows.clicks.behind import Behind, Chunk, StoreDay
 from flows.clicks.page_store import Fences
-from flows.clicks.patience import Patience
 from flows.clicks.result import BatchResult
 from marketplace.tables import ROLLUPS, VISITOR_STATE
+from runtime.breaker import CircuitBreaker
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,8 @@ _LEAVE_SECONDS: Final = 5.0
 """Less than the supervisor waits for a process to end."""
 _CROWDED: Final = 0.9
 """With so much of the room for days taken there is no rest."""
+_MAX_LIVE_VISITORS: Final = 200_000
+"""Remembered while Redis cannot be asked, some 20 MB. Beyond it the tile lacks some until they click again."""
 _CHUNKS_AT_ONCE: Final = 20
 """So that an epoch with much to make up for ends within seconds."""
 
@@ -69,22 +71,24 @@ class Projector:
         stats: StoreStats,
         tile: LiveTile,
         now: Callable[[], datetime],
-        mongo: Patience,
+        mongo: CircuitBreaker,
         monotonic: Callable[[], float] = time.monotonic,
         max_days_behind: int = MAX_DAYS_BEHIND,
     ) -> None:
         self._max_days_behind = max_days_behind
         self._clickhouse, self._stats, self._tile, self._now = clickhouse, stats, tile, now
-        self._mongo, self._redis, self._monotonic = mongo, Patience(), monotonic
+        self._mongo, self._redis, self._monotonic = mongo, CircuitBreaker(), monotonic
+        self._live: dict[str, dict[int, int]] = {}
+        self._live_lock = threading.Lock()
         self._behind = Behind()
         self._working, self._at_once = threading.Lock(), _DAYS_AT_ONCE
         self._again_at, self._leaving, self._leave_by = float("-inf"), False, float("inf")
 
     def touch(self, results: Sequence[BatchResult]) -> None:
-        """Remember the days that changed, and show who is there; Redis being away only delays the tile."""
+        """Remember the days that changed and who is there."""
         for result in results:
             self._behind.touch(result.store_days, result.partition, result.first_offset, result.last_offset)
-        self._show([], results)
+            self._remember_live(result.live)
 
     def check_room(self) -> None:
         """Whether more may be counted ahead of Mongo.
@@ -94,7 +98,7 @@ class Projector:
         """
         ahead, waiting = self._behind.records, self._behind.days
         crowded = 2 * ahead > MAX_RECORDS_AHEAD or waiting > _CROWDED * self._max_days_behind
-        if crowded and self._mongo.may_ask(self._monotonic()):
+        if crowded and self._may_ask_mongo():
             self._again_at = float("-inf")
         if waiting > self._max_days_behind or ahead > MAX_RECORDS_AHEAD:
             raise Unavailable(f"store_stats is too far behind: {waiting} days wait for Mongo, or to be merged")
@@ -128,6 +132,9 @@ class Projector:
             try:
                 self._stats.save(self._read_some(chunk))
                 saved = True
+            except Refused as error:
+                # A full disk, an election: what Mongo refuses now it may take later, at a start as at any time.
+                raise Unavailable(str(error)) from error
             finally:
                 self._behind.settle(told=saved, saved=saved)
             return self._behind.days > 0
@@ -141,11 +148,12 @@ class Projector:
         Raises:
             Unavailable: ClickHouse is away.
         """
+        self._show([])
         began = self._monotonic()
         if began < self._again_at:
             return
         self._again_at = began + _REST_AFTER_ERROR_SECONDS
-        saves = self._mongo.may_ask(began)
+        saves = self._may_ask_mongo()
         for _ in range(_CHUNKS_AT_ONCE):
             if self._leaving:
                 return
@@ -167,7 +175,7 @@ class Projector:
         began = self._monotonic()
         if not self._leaving:
             self._leaving, self._leave_by = True, began + _LEAVE_SECONDS
-        saves = self._mongo.may_ask(began)
+        saves = self._may_ask_mongo()
         try:
             while self._monotonic() < self._leave_by:
                 saved = self._bring_up_some(saves)
@@ -187,7 +195,7 @@ class Projector:
                 return None
             try:
                 days = self._read_some(chunk)
-                self._show([day for day in days if day.key in chunk.untold], [])
+                self._show([day for day in days if day.key in chunk.untold])
                 told = True
                 saved = saves and self._save(days)
             finally:
@@ -205,38 +213,48 @@ class Projector:
         return days
 
     def _save(self, days: list[DayStats]) -> bool:
-        if not self._mongo.may_ask(self._monotonic()):
-            return False
         if not days:
-            return True
+            return self._may_ask_mongo()
+        if not self._mongo.admits(self._monotonic()):
+            return False
         try:
             self._stats.save(days)
         except (Unavailable, Refused) as error:
             # What Mongo refuses (a full disk, an election) may hold later; counting does not depend on it.
-            if not self._mongo.away:
+            if not self._mongo.open:
                 log.warning("store_stats is behind, counting goes on: %s", error)
             self._mongo.failed(self._monotonic())
             return False
-        self._mongo.answered()
+        self._mongo.succeeded()
         return True
 
-    def _show(self, days: list[DayStats], results: Sequence[BatchResult]) -> None:
-        if not self._redis.may_ask(self._monotonic()):
-            return
-        live: dict[str, dict[int, int]] = {}
-        for result in results:
-            for store, seen in result.live.items():
-                mine = live.setdefault(store, {})
-                for visitor, when in seen.items():
+    def _may_ask_mongo(self) -> bool:
+        return self._mongo.retry_after(self._monotonic()) == 0
+
+    def _remember_live(self, seen: Mapping[str, Mapping[int, int]]) -> None:
+        with self._live_lock:
+            for store, visitors in seen.items():
+                mine = self._live.setdefault(store, {})
+                for visitor, when in visitors.items():
                     mine[visitor] = max(when, mine.get(visitor, 0))
+            if sum(map(len, self._live.values())) > _MAX_LIVE_VISITORS:
+                self._live.clear()
+
+    def _show(self, days: list[DayStats]) -> None:
+        """Bring the tile up to date; where Redis does not answer it is behind, and nothing else is."""
+        if not (days or self._live) or not self._redis.admits(self._monotonic()):
+            return
+        with self._live_lock:
+            live, self._live = self._live, {}
         try:
             self._tile.save(days, live, int(self._now().timestamp() * 1000))
         except Unavailable as error:
-            if not self._redis.away:
+            if not self._redis.open:
                 log.warning("the live tile is behind: %s", error)
             self._redis.failed(self._monotonic())
+            self._remember_live(live)
         else:
-            self._redis.answered()
+            self._redis.succeeded()
 
     def read(self, touched: Sequence[StoreDay]) -> list[DayStats]:
         """The days as the rollups have them.

@@ -35,6 +35,7 @@ from connectors.errors import Fenced, Unavailable
 from connectors.kafka.records import Record, RecordProducer
 from flows.clicks.batch import Reject
 from flows.clicks.begin import write_off
+from flows.clicks.endings import noted
 from flows.clicks.keeper import Keeper
 from flows.clicks.page_store import Fences, let_inserts_end, read_fences
 from flows.clicks.project import Projector
@@ -43,6 +44,7 @@ from flows.clicks.rows import rows_of
 from flows.clicks.structure import structure_of
 from marketplace.tables import FENCED_TABLES, GENERATIONS, LEDGER, Table
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
+from runtime.progress import ProgressReport
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +86,7 @@ class Writer:
         projector: Refreshes the read models.
         generation: The number of this start; a newer one fences this process out.
         fences: What the tables held when this start took over.
-        progress: Called while waiting for a part that is away, to tell the supervisor that waiting is not hanging.
+        report: Beats while a part is waited for: the supervisor learns that waiting is not hanging, and for what.
         give_up: Whether to stop waiting, because the process is asked to leave.
     """
 
@@ -95,18 +97,26 @@ class Writer:
         projector: Projector,
         generation: int,
         fences: Fences,
-        progress: Callable[[], None],
+        report: ProgressReport,
         give_up: Callable[[], bool],
     ) -> None:
         self._clickhouse, self._producer, self._projector = clickhouse, producer, projector
-        self._generation, self._progress, self._give_up = generation, progress, give_up
+        self._generation, self._report, self._give_up = generation, report, give_up
         self._buffer: list[BatchResult] = []
         self._buffered_events = 0
         self._fences = fences
-        self._patiently(lambda: projector.find_behind(fences))
-        while self._patiently(projector.make_up):
-            progress()
         self._keeper = Keeper(projector.tend)
+
+    def catch_up(self) -> None:
+        """Bring the read models up to date that an earlier process left behind, and keep them so from now on.
+
+        Raises:
+            Unavailable: A part is unavailable and the process is asked to leave.
+        """
+        self._patiently(lambda: self._projector.find_behind(self._fences))
+        while self._patiently(self._projector.make_up):
+            self._report.beat()
+        self._keeper.start()
 
     def begin(self, partition: int, low: int) -> None:
         """Note that counting of a partition begins at an offset: what was before is gone from the log.
@@ -205,7 +215,7 @@ class Writer:
                     raise
                 if attempt in (1, 10) or attempt % 60 == 59:
                     log.warning("waiting, nothing is lost: %s", error)
-                self._progress()
+                self._report.beat(waiting=str(error))
                 time.sleep(_PAUSE_SECONDS[min(attempt, len(_PAUSE_SECONDS) - 1)])
                 attempt += 1
             else:
@@ -217,23 +227,25 @@ class Writer:
 class ClickSinkPartition(StatefulSinkPartition[BatchResult, None]):
     """A partition's door to the worker's writer."""
 
-    def __init__(self, writer: Writer) -> None:
-        self._writer = writer
+    def __init__(self, writer: Writer, report: ProgressReport) -> None:
+        self._writer, self._report = writer, report
 
     def write_batch(self, items: list[BatchResult]) -> None:
         """Take results."""
-        self._writer.add(items)
+        with noted(self._report):
+            self._writer.add(items)
 
     def snapshot(self) -> None:
         """The epoch ends: the first partition to be asked writes for all of the worker's."""
-        self._writer.flush()
+        with noted(self._report):
+            self._writer.flush()
 
 
 class ClickSink(FixedPartitionedSink[BatchResult, None]):
     """A sink with the source's partitions, so that the engine puts both on the same worker and nothing is exchanged."""
 
-    def __init__(self, partitions: list[int], writer: Callable[[], Writer]) -> None:
-        self._partitions, self._writer = partitions, writer
+    def __init__(self, partitions: list[int], writer: Callable[[], Writer], report: ProgressReport) -> None:
+        self._partitions, self._writer, self._report = partitions, writer, report
 
     def list_parts(self) -> list[str]:
         """The source's partitions, by the same names."""
@@ -245,4 +257,5 @@ class ClickSink(FixedPartitionedSink[BatchResult, None]):
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> ClickSinkPartition:
         """A door to this worker's writer."""
-        return ClickSinkPartition(self._writer())
+        with noted(self._report):
+            return ClickSinkPartition(self._writer(), self._report)

@@ -20,8 +20,11 @@ from bytewax.inputs import AbortExecution, FixedPartitionedSource, StatefulSourc
 
 from connectors.kafka.reader import PartitionReader
 from flows.clicks.batch import RawBatch
+from flows.clicks.batch_limit import BatchLimit
 from flows.clicks.begin import first_to_read
+from flows.clicks.endings import noted
 from flows.clicks.page_store import Fences
+from runtime.progress import ProgressReport
 
 IDLE: Final = timedelta(milliseconds=20)
 _PARTITION: Final = methodcaller("partition")
@@ -119,12 +122,19 @@ class Hub:
         fences: What the tables hold.
         pace: How batches are cut.
         begin: Told the first offset of a partition that the tables know nothing of, where it is not 0.
+        limit: How many records a batch may hold now; ``pace.max_records`` where nobody says.
     """
 
     def __init__(
-        self, reader: PartitionReader, fences: Fences, pace: Pace, begin: Callable[[int, int], None] = lambda *_: None
+        self,
+        reader: PartitionReader,
+        fences: Fences,
+        pace: Pace,
+        begin: Callable[[int, int], None] = lambda *_: None,
+        limit: BatchLimit | None = None,
     ) -> None:
         self.reader, self.pace, self._fences, self._begin = reader, pace, fences, begin
+        self._limit = limit
         self._pending: dict[int, list[Any]] = {}
         self._waiting_bytes = 0
         self._round, self._next_round = 0, float("-inf")
@@ -180,7 +190,8 @@ class Hub:
         pending = self._pending[partition]
         if not pending:
             return None
-        count = min(len(pending), self.pace.max_records)
+        most = self.pace.max_records if self._limit is None else min(self._limit.records, self.pace.max_records)
+        count = min(len(pending), most)
         fence = self.cut(partition, pending[0].offset())
         if fence is not None:
             count = next((i for i, m in enumerate(pending[:count]) if m.offset() > fence), count)
@@ -200,8 +211,12 @@ class Hub:
 class ClickPartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
     """One partition's batches. Its snapshot is the next offset, for the mirror in the consumer group alone."""
 
-    def __init__(self, partition: int, hub: Hub, stop: Stop, progress: Callable[[bool], None]) -> None:
+    def __init__(
+        self, partition: int, hub: Hub, stop: Stop, progress: Callable[[bool], None], report: ProgressReport
+    ) -> None:
         self._partition, self._hub, self._stop, self._progress = partition, hub, stop, progress
+        self._report = report
+        report.beat()
         self._next = hub.open(partition)
         self._epoch_offset = self._next
         self._stopping_epochs = 0
@@ -214,11 +229,12 @@ class ClickPartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
             if self._stopping_epochs >= 2:
                 raise AbortExecution
             return []
-        present = self._hub.round(time.monotonic())
-        if present == self._round:
-            return []
-        self._round = present
-        batch = self._hub.take(self._partition)
+        with noted(self._report):
+            present = self._hub.round(time.monotonic())
+            if present == self._round:
+                return []
+            self._round = present
+            batch = self._hub.take(self._partition)
         if batch is None:
             return []
         self._next = batch.last_offset + 1
@@ -230,8 +246,9 @@ class ClickPartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
 
     def snapshot(self) -> int:
         """End an epoch: the one before it is in all tables by now, so its offset may be shown."""
-        self._hub.publish(self._partition, self._epoch_offset)
-        self._progress(self._stopping_epochs > 0)
+        with noted(self._report):
+            self._hub.publish(self._partition, self._epoch_offset)
+            self._progress(self._stopping_epochs > 0)
         self._epoch_offset = self._next
         if self._stop.asked():
             self._stopping_epochs += 1
@@ -242,12 +259,19 @@ class ClickSource(FixedPartitionedSource[tuple[str, RawBatch], int]):
     """The topic, partition by partition; each worker opens the consumer of its own on first use.
 
     ``progress`` is called when an epoch ends, and told whether everything is written and the process about to leave.
+    What stops the source is noted in ``report``.
     """
 
     def __init__(
-        self, partitions: list[int], make_hub: Callable[[], Hub], stop: Stop, progress: Callable[[bool], None]
+        self,
+        partitions: list[int],
+        make_hub: Callable[[], Hub],
+        stop: Stop,
+        progress: Callable[[bool], None],
+        report: ProgressReport,
     ) -> None:
         self._partitions, self._make_hub, self._stop, self._progress = partitions, make_hub, stop, progress
+        self._report = report
         self._hubs: dict[int, Hub] = {}
 
     def list_parts(self) -> list[str]:
@@ -257,6 +281,7 @@ class ClickSource(FixedPartitionedSource[tuple[str, RawBatch], int]):
     def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> ClickPartition:
         """Open a partition where the tables end, whatever the engine remembers."""
         thread = threading.get_native_id()
-        if thread not in self._hubs:
-            self._hubs[thread] = self._make_hub()
-        return ClickPartition(int(for_part), self._hubs[thread], self._stop, self._progress)
+        with noted(self._report):
+            if thread not in self._hubs:
+                self._hubs[thread] = self._make_hub()
+            return ClickPartition(int(for_part), self._hubs[thread], self._stop, self._progress, self._report)

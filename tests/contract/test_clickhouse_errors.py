@@ -10,8 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse import STATEMENT_DOES_NOT_HOLD, ClickHouse
 from connectors.errors import Refused, Unavailable
 from ops.stack import Stack
 
@@ -111,15 +113,31 @@ def test_nobody_there_is_unavailable_and_so_after_a_disconnection(clickhouse: St
     client.ping()
     client.close()
 
-    with pytest.raises(Unavailable, match="is away"):
+    with pytest.raises(Unavailable, match="is unavailable"):
         ClickHouse("http://127.0.0.1:1", "default").ping()
 
 
-def test_a_full_disk_passes_and_a_missing_table_does_not(clickhouse: Stack) -> None:
-    client = ClickHouse(clickhouse.urls.clickhouse, "default")
-    full = "SELECT throwIf(1, 'full', toInt16(243)) SETTINGS allow_custom_error_code_in_throwif = 1"
+def thrown(code: int) -> str:
+    return f"SELECT throwIf(1, 'no', toInt16({code})) SETTINGS allow_custom_error_code_in_throwif = 1"
 
+
+@given(code=st.integers(1, 1_000).filter(lambda code: code not in STATEMENT_DOES_NOT_HOLD))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(code=241)  # memory
+@example(code=243)  # a full disk
+@example(code=75)  # a file that cannot be written
+@example(code=252)  # too many parts
+@example(code=999)  # Keeper
+def test_whatever_a_server_refuses_for_its_own_sake_is_waited_for(clickhouse: Stack, code: int) -> None:
+    client = ClickHouse(clickhouse.urls.clickhouse, "default")
     with pytest.raises(Unavailable, match="is busy"):
-        client.command(full)
-    with pytest.raises(Refused):
-        client.command("SELECT * FROM nowhere")
+        client.command(thrown(code))
+    client.close()
+
+
+@pytest.mark.parametrize("code", [47, 53, 60, 62, 81, 497, 516])
+def test_a_statement_or_right_that_does_not_hold_is_refused_at_once(clickhouse: Stack, code: int) -> None:
+    client = ClickHouse(clickhouse.urls.clickhouse, "default")
+    with pytest.raises(Refused, match=str(code)):
+        client.command(thrown(code))
+    client.close()

@@ -17,12 +17,13 @@ from connectors.live_tile import LiveTile
 from connectors.mongo_stores import connect
 from connectors.store_stats import StoreStats
 from flows.clicks.page_store import read_fences
-from flows.clicks.patience import Patience
 from flows.clicks.project import Projector
 from flows.clicks.sink import Writer
 from marketplace.tables import FENCED_TABLES
 from ops.oracle import LogRecord
 from ops.stack import Stack
+from runtime.breaker import CircuitBreaker
+from runtime.progress import ProgressReport
 from tests.clicks_kit import (
     as_log,
     by_partition,
@@ -74,9 +75,10 @@ def writer_on(clickhouse: ClickHouse) -> Iterator[Writer]:
     """A writer of the first generation, without Mongo and Redis."""
     with connect(NOWHERE) as nobody:
         stats, tile = StoreStats(nobody, "any"), LiveTile("redis://127.0.0.1:1/0")
-        projector = Projector(clickhouse, stats, tile, lambda: datetime.now(UTC), Patience())
+        projector = Projector(clickhouse, stats, tile, lambda: datetime.now(UTC), CircuitBreaker())
         fences = read_fences(clickhouse)
-        writer = Writer(clickhouse, MemoryProducer({}), projector, 1, fences, lambda: None, lambda: False)
+        writer = Writer(clickhouse, MemoryProducer({}), projector, 1, fences, ProgressReport(), lambda: False)
+        writer.catch_up()
         try:
             yield writer
         finally:

@@ -15,12 +15,12 @@ from connectors.errors import Unavailable
 from connectors.live_tile import LiveTile
 from connectors.mongo_stores import connect
 from connectors.store_stats import StoreStats
-from flows.clicks.patience import Patience
 from flows.clicks.project import CATCH_UP_RECORDS, MAX_RECORDS_AHEAD, Projector
 from flows.clicks.result import BatchResult
 from flows.clicks.sink import MAX_BUFFERED_EVENTS
 from marketplace.tables import ROLLUPS
 from ops.stack import Stack
+from runtime.breaker import CircuitBreaker
 from tests.clicks_kit import vocabulary_of
 
 NOWHERE = "mongodb://127.0.0.1:1/?directConnection=true"
@@ -55,7 +55,7 @@ def nobody() -> Iterator[MongoClient[dict[str, Any]]]:
 def projector(rollups: ClickHouse, nobody: MongoClient[dict[str, Any]]) -> Projector:
     """One whose Mongo and Redis are away."""
     stats, tile = StoreStats(nobody, "any"), LiveTile("redis://127.0.0.1:1/0")
-    return Projector(rollups, stats, tile, lambda: datetime.now(UTC), Patience(), lambda: 0.0, DAYS)
+    return Projector(rollups, stats, tile, lambda: datetime.now(UTC), CircuitBreaker(), lambda: 0.0, DAYS)
 
 
 def result(first: int, last: int, days: set[tuple[str, int]] | None = None) -> BatchResult:
@@ -131,7 +131,7 @@ def test_the_projector_rests_between_two_readings_so_that_the_engine_has_time_fo
     clock, asked = Clock(), list[float]()
     watched = ClickHouse(rollups.url, rollups.database, on_answer=lambda: asked.append(clock.now))
     stats, tile = StoreStats(nobody, "any"), LiveTile("redis://127.0.0.1:1/0")
-    projector = Projector(watched, stats, tile, lambda: datetime.now(UTC), Patience(), clock)
+    projector = Projector(watched, stats, tile, lambda: datetime.now(UTC), CircuitBreaker(), clock)
     for first in (0, 10):
         projector.touch([result(first, first + 9)])
         projector.tend()
@@ -148,7 +148,7 @@ def test_what_rests_is_brought_up_to_date_at_once_before_the_flow_leaves(
     asked = list[str]()
     watched = ClickHouse(rollups.url, rollups.database, on_answer=lambda: asked.append("answer"))
     stats, tile = StoreStats(nobody, "any"), LiveTile("redis://127.0.0.1:1/0")
-    projector = Projector(watched, stats, tile, lambda: datetime.now(UTC), Patience(), Clock())
+    projector = Projector(watched, stats, tile, lambda: datetime.now(UTC), CircuitBreaker(), Clock())
     for first in (0, 10):
         projector.touch([result(first, first + 9)])
         projector.tend()
@@ -169,7 +169,7 @@ def test_a_day_that_is_touched_while_it_is_read_waits_for_the_next_time(
 
     watched = ClickHouse(rollups.url, rollups.database, on_answer=answered)
     stats, tile = StoreStats(nobody, "any"), LiveTile("redis://127.0.0.1:1/0")
-    own = Projector(watched, stats, tile, lambda: datetime.now(UTC), Patience(), lambda: 0.0)
+    own = Projector(watched, stats, tile, lambda: datetime.now(UTC), CircuitBreaker(), lambda: 0.0)
     own.touch([result(0, 9)])
     for tends in range(1, 4):
         own.tend()
@@ -187,7 +187,7 @@ def test_leaving_ends_in_time_however_much_is_left(rollups: ClickHouse, nobody: 
 
     watched = ClickHouse(rollups.url, rollups.database, on_answer=answered)
     stats, tile = StoreStats(nobody, "any"), LiveTile("redis://127.0.0.1:1/0")
-    own = Projector(watched, stats, tile, lambda: datetime.now(UTC), Patience(), clock)
+    own = Projector(watched, stats, tile, lambda: datetime.now(UTC), CircuitBreaker(), clock)
     own.touch([result(0, 9)])
     own.leave()
     so_far = len(asked)
@@ -202,7 +202,7 @@ def test_clickhouse_away_is_not_asked_in_each_epoch(nobody: MongoClient[dict[str
     present = [0.0]
     away = ClickHouse("http://127.0.0.1:1", "any")
     stats, tile = StoreStats(nobody, "any"), LiveTile("redis://127.0.0.1:1/0")
-    projector = Projector(away, stats, tile, lambda: datetime.now(UTC), Patience(), lambda: present[0])
+    projector = Projector(away, stats, tile, lambda: datetime.now(UTC), CircuitBreaker(), lambda: present[0])
     failures = 0
     projector.touch([result(0, 9)])
     with pytest.raises(Unavailable):

@@ -155,6 +155,7 @@ def keepers() -> Iterator[list[Keeper]]:
 def test_a_keeper_comes_again_after_what_it_asks_was_away(keepers: list[Keeper]) -> None:
     tended = Tended(Unavailable("away"))
     keepers.append(Keeper(tended, 0.001))
+    keepers[-1].start()
     assert tended.enough.wait(DEADLINE_SECONDS)
     keepers[0].check()
 
@@ -162,6 +163,7 @@ def test_a_keeper_comes_again_after_what_it_asks_was_away(keepers: list[Keeper])
 def test_any_other_error_of_a_keeper_reaches_those_whom_it_serves(keepers: list[Keeper]) -> None:
     tended = Tended(None, Refused("a bug"))
     keepers.append(Keeper(tended, 0.001))
+    keepers[-1].start()
     keepers[0].wait(DEADLINE_SECONDS)
     with pytest.raises(Refused, match="a bug"):
         keepers[0].check()

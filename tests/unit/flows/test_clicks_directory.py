@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+import threading
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import pytest
@@ -11,7 +12,8 @@ import pytest
 from connectors.errors import Unavailable
 from connectors.mongo_stores import MemoryStores, Shelf
 from flows.clicks.directory import KnownStores
-from flows.clicks.patience import Patience
+from marketplace.stores import Store
+from runtime.breaker import CircuitBreaker
 from tests.clicks_kit import STORES, make_store
 
 
@@ -21,9 +23,14 @@ class Book(MemoryStores):
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self.clock, self.asked, self.seconds = clock, 0, 0.0
+        self.entered, self.released = threading.Event(), threading.Event()
+        self.released.set()
 
     def read(self, slugs: Collection[str] | None = None) -> Shelf:
         self.asked += 1
+        if not self.released.is_set():
+            self.entered.set()
+            self.released.wait(10)
         self.clock.now += self.seconds
         return super().read(slugs)
 
@@ -51,7 +58,14 @@ def book(clock: Clock) -> Book:
 
 @pytest.fixture
 def stores(book: Book, clock: Clock) -> KnownStores:
-    return KnownStores(book, Patience(), clock)
+    return KnownStores(book, CircuitBreaker(), clock)
+
+
+def seen(stores: KnownStores) -> Mapping[str, Store]:
+    """What is known after the thread that refreshes had its turn."""
+    stores.known()
+    stores.refresh()
+    return stores.known()
 
 
 def errors_in(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -59,23 +73,23 @@ def errors_in(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_all_stores_are_read_once_and_again_after_five_seconds(stores: KnownStores, book: Book, clock: Clock) -> None:
-    assert stores.known() == STORES
+    assert seen(stores) == STORES
     book.upsert_store(make_store("new"))
     clock.now = 4.9
-    assert "new" not in stores.known()
+    assert "new" not in seen(stores)
     clock.now = 5.0
-    assert "new" in stores.known()
+    assert "new" in seen(stores)
     assert book.asked == 2
 
 
 def test_reading_takes_a_twentieth_of_the_time_at_most(stores: KnownStores, book: Book, clock: Clock) -> None:
     book.seconds = 3.0
-    stores.known()
+    seen(stores)
     clock.now = 62.9
-    stores.known()
+    seen(stores)
     assert book.asked == 1
     clock.now = 63.0
-    stores.known()
+    seen(stores)
     assert book.asked == 2
 
 
@@ -84,7 +98,7 @@ def test_a_document_that_is_no_store_is_left_out_and_told_once(
 ) -> None:
     book.documents["beta"] = {**book.documents["beta"], "timezone": 5}
     for clock.now in (0.0, 10.0, 20.0):
-        assert set(stores.known()) == {"alpha", "gamma"}
+        assert set(seen(stores)) == {"alpha", "gamma"}
         stores.look_up({"beta"})
 
     assert len(errors_in(caplog)) == 1
@@ -97,7 +111,7 @@ def test_another_version_of_a_bad_document_is_told_again(
     good = book.documents["beta"]
     for clock.now, zone in ((0.0, "Mars/Olympus"), (10.0, "Mars/Tharsis"), (20.0, "UTC"), (30.0, "Mars/Tharsis")):
         book.documents["beta"] = {**good, "timezone": zone}
-        stores.known()
+        seen(stores)
 
     assert ["Olympus" in told for told in errors_in(caplog)] == [True, False, False]
 
@@ -105,12 +119,12 @@ def test_another_version_of_a_bad_document_is_told_again(
 def test_while_mongo_is_away_the_last_known_stores_are_used_and_it_is_asked_ever_more_seldom(
     stores: KnownStores, book: Book, clock: Clock
 ) -> None:
-    stores.known()
+    seen(stores)
     book.available = False
     asked_at = []
     for clock.now in (tenth / 10 for tenth in range(50, 400)):
         before = book.asked
-        assert stores.known() == STORES
+        assert seen(stores) == STORES
         if book.asked > before:
             asked_at.append(clock.now)
 
@@ -118,35 +132,35 @@ def test_while_mongo_is_away_the_last_known_stores_are_used_and_it_is_asked_ever
 
 
 def test_when_mongo_is_back_the_stores_are_read_anew(stores: KnownStores, book: Book, clock: Clock) -> None:
-    stores.known()
+    seen(stores)
     book.available = False
     clock.now = 5.0
-    stores.known()
+    seen(stores)
     book.available = True
     book.upsert_store(replace(STORES["alpha"], title="New title"))
     clock.now = 5.5
 
-    assert stores.known()["alpha"].title == "New title"
+    assert seen(stores)["alpha"].title == "New title"
 
 
 def test_before_the_stores_were_ever_read_mongo_away_is_an_error(stores: KnownStores, book: Book) -> None:
     book.available = False
 
     with pytest.raises(Unavailable):
-        stores.known()
+        seen(stores)
 
 
 def test_an_unknown_store_is_asked_for_alone_and_known_from_then_on(stores: KnownStores, book: Book) -> None:
-    stores.known()
+    seen(stores)
     book.upsert_store(make_store("new"))
     book.upsert_store(make_store("other"))
 
     assert set(stores.look_up({"new", "nowhere"})) == {*STORES, "new"}
-    assert "new" in stores.known()
+    assert "new" in seen(stores)
 
 
 def test_an_unknown_store_while_mongo_is_away_is_an_error_and_no_verdict(stores: KnownStores, book: Book) -> None:
-    stores.known()
+    seen(stores)
     book.available = False
 
     with pytest.raises(Unavailable):
@@ -154,7 +168,22 @@ def test_an_unknown_store_while_mongo_is_away_is_an_error_and_no_verdict(stores:
 
 
 def test_what_cannot_be_a_slug_is_never_asked_for(stores: KnownStores, book: Book) -> None:
-    stores.known()
+    seen(stores)
 
     assert stores.look_up({"", "No Slug", "\ud800", "x" * 100_000}) == STORES
     assert book.asked == 1
+
+
+def test_a_mongo_that_hangs_delays_nobody_who_asks_for_known_stores(
+    stores: KnownStores, book: Book, clock: Clock
+) -> None:
+    stores.known()
+    clock.now, book.released = 10.0, threading.Event()
+    refreshing = threading.Thread(target=stores.refresh)
+    refreshing.start()
+    try:
+        assert book.entered.wait(10)
+        assert stores.known() == STORES
+    finally:
+        book.released.set()
+        refreshing.join()

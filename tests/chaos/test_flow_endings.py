@@ -1,0 +1,196 @@
+"""A flow's processes that freeze are replaced, and those that leave say why, however many they are."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from connectors.analytics import Analytics
+from connectors.clickhouse import ClickHouse
+from connectors.kafka.producer import Producer
+from connectors.kafka.reader import PartitionReader
+from connectors.kafka.records import Record
+from connectors.mongo_stores import MongoStores, connect
+from marketplace.settings import Settings
+from marketplace.settings import Urls as SettingsUrls
+from marketplace.topics import CLICKS_COLLECTED
+from ops.drain import waiting_records
+from ops.flow_runner import FlowFailed, FlowFenced, FlowOptions, FlowRunner
+from ops.provision import ensure_provisioned
+from ops.stack import Stack
+from tests.clicks_kit import STORES, as_bytes, event, ms
+from tests.demo_kit import ROOT, wait_until
+from tests.surroundings_kit import flow
+
+NOON = ms("2025-03-12T16:00:00")
+EVENTS = 40
+
+
+@pytest.fixture
+def shop(stack: Stack, tmp_path: Path) -> Iterator[Settings]:
+    """A database of its own on everybody's topic."""
+    urls = SettingsUrls(stack.urls.kafka, stack.urls.mongo, stack.urls.clickhouse, stack.urls.redis)
+    settings = Settings(urls, PurePosixPath(tmp_path), f"endings_{uuid.uuid4().hex}")
+    ensure_provisioned(settings)
+    client = connect(urls.mongo)
+    for store in STORES.values():
+        MongoStores(client, settings.database).create_store(store)
+    yield settings
+    client.drop_database(settings.database)
+    client.close()
+    ClickHouse(urls.clickhouse, settings.database).command(f"DROP DATABASE {settings.database}")
+
+
+def send(settings: Settings, count: int = EVENTS) -> None:
+    """Clicks over all partitions."""
+    producer = Producer(settings.urls.kafka, client_id="tests")
+    partitions = CLICKS_COLLECTED.partitions
+    values = [as_bytes(event(NOON + at * 5_000, target=uuid.uuid4().hex)) for at in range(count)]
+    producer.send_all([Record(CLICKS_COLLECTED.name, v, partition=at % partitions) for at, v in enumerate(values)], 30)
+    producer.close(5)
+
+
+def waiting(settings: Settings) -> int:
+    reader = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, "tests")
+    try:
+        ends = {partition: reader.range_of(partition)[1] for partition in reader.partitions()}
+    finally:
+        reader.close()
+    return waiting_records(settings, ends)
+
+
+def looked_after(runner: FlowRunner, seconds: float, settings: Settings) -> None:
+    """Look after a flow until it has counted everything."""
+
+    def done() -> bool:
+        runner.watch()
+        return waiting(settings) == 0
+
+    wait_until(done, seconds, "everything to be counted")
+
+
+def failure_of(runner: FlowRunner, seconds: float) -> FlowFailed:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            runner.watch()
+        except FlowFailed as error:
+            return error
+        time.sleep(0.05)
+    raise AssertionError("the flow still runs")
+
+
+def test_a_frozen_process_is_told_by_its_set_and_replaced_and_nothing_is_counted_twice(shop: Settings) -> None:
+    send(shop)
+    with flow(shop, FlowOptions(hang_seconds=3.0)) as runner:
+        looked_after(runner, 60, shop)
+        assert runner.problem() == ""
+        frozen = runner.pids[0]
+        os.kill(frozen, signal.SIGSTOP)
+        send(shop)
+        looked_after(runner, 60, shop)
+        assert (runner.hangs, runner.restarts, frozen in runner.pids) == (1, 1, False)
+    applied = Analytics(ClickHouse(shop.urls.clickhouse, shop.database)).applied()
+    assert all(accounted == offset + 1 for offset, accounted in applied.values())
+
+
+def test_of_two_sets_of_two_workers_the_older_one_leaves_for_good_and_says_why(shop: Settings) -> None:
+    send(shop)
+    newer_shop = replace(shop, data_dir=PurePosixPath(shop.data_dir / "newer"))
+    with flow(shop, FlowOptions(workers=2)) as older:
+        looked_after(older, 60, shop)
+        with flow(newer_shop, FlowOptions(workers=2)) as newer:
+            wait_until(lambda: newer.problem() == "", 60, "the newer set to read")
+            send(shop)
+            failure = failure_of(older, 60)
+            assert isinstance(failure, FlowFenced)
+            assert f"generation {newer.generation} of the flow has taken over from {older.generation}" in str(failure)
+            looked_after(newer, 60, shop)
+            assert newer.restarts == 0
+    applied = Analytics(ClickHouse(shop.urls.clickhouse, shop.database)).applied()
+    assert all(accounted == offset + 1 for offset, accounted in applied.values())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_refusal_shows_its_text_with_any_number_of_workers(shop: Settings, workers: int) -> None:
+    send(shop)
+    clickhouse = ClickHouse(shop.urls.clickhouse, shop.database)
+    clickhouse.command(
+        f"INSERT INTO {shop.database}.click_ledger (store, hour, kind, name, events, source_partition, source_offset) "
+        "VALUES ('alpha', toDateTime(0), 'received', '', 1, 3, 1000000)"
+    )
+    with flow(shop, FlowOptions(workers=workers)) as runner:
+        failure = failure_of(runner, 60)
+    assert not isinstance(failure, FlowFenced)
+    assert f"{CLICKS_COLLECTED.name}[3] ends before offset" in str(failure)
+    assert "recover.md" in str(failure)
+
+
+def test_a_fenced_service_leaves_with_a_code_of_its_own(shop: Settings, tmp_path: Path) -> None:
+    send(shop)
+    own = {"MARKETPLACE_DATABASE": shop.database, "MARKETPLACE_DATA": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    base = {name: value for name, value in os.environ.items() if not name.startswith("MARKETPLACE_")}
+    with (tmp_path / "service.log").open("wb") as log:
+        service = subprocess.Popen(
+            [sys.executable, "-m", "ops.flow_service"], env={**base, **shop.urls.environment(), **own}, stderr=log
+        )
+    try:
+        wait_until(lambda: waiting(shop) == 0, 60, "everything to be counted")
+        newer_shop = replace(shop, data_dir=PurePosixPath(shop.data_dir / "newer"))
+        with flow(newer_shop) as newer:
+            wait_until(lambda: newer.problem() == "", 60, "the newer flow to read")
+            send(shop)
+            assert service.wait(60) == 3
+    finally:
+        service.kill()
+        service.wait()
+    assert "a newer start of the flow has taken over: generation" in (tmp_path / "service.log").read_text()
+
+
+@pytest.mark.parametrize(("name", "value"), [("FLOW_MAX_RECORDS", "many"), ("FLOW_MEMORY_BYTES", "1 GB")])
+def test_a_process_with_settings_that_cannot_be_used_says_so_in_one_line(shop: Settings, name: str, value: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.clicks"],
+        env={**os.environ, **shop.urls.environment(), name: value, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert f"{name}={value}" in done.stderr
+
+
+def test_what_a_flow_waits_for_is_its_problem_until_it_goes_on(shop: Settings, stack: Stack) -> None:
+    send(shop)
+    with flow(shop) as runner:
+        looked_after(runner, 60, shop)
+        clickhouse = stack.pid("clickhouse")
+        os.kill(clickhouse, signal.SIGSTOP)
+        try:
+            send(shop)
+
+            def waits() -> bool:
+                runner.watch()
+                return "no epoch ended for" in runner.problem() or "waiting: ClickHouse" in runner.problem()
+
+            wait_until(waits, 60, "the problem")
+        finally:
+            os.kill(clickhouse, signal.SIGCONT)
+        looked_after(runner, 90, shop)
+
+        def works() -> bool:
+            runner.watch()
+            return runner.problem() == ""
+
+        wait_until(works, 20, "no problem")
+        assert runner.restarts == 0
