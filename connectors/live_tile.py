@@ -18,12 +18,16 @@ _COMMANDS_AT_ONCE: Final = 2_000
 _VISITORS_AT_ONCE: Final = 5_000
 """Bounds on what one request holds."""
 
-# The day moves on by date, and within a date by revision, so a late writer never turns the tile back.
+# The day moves on by date, and within a date by revision, so a late writer never turns the tile back. Tables that were
+# made again begin a lineage of their own, whose days and revisions may be lower.
 _SAVE: Final = """
-local day, revision = redis.call('HGET', KEYS[1], 'day'), tonumber(redis.call('HGET', KEYS[1], 'revision') or '-1')
-if day and (day > ARGV[1] or (day == ARGV[1] and revision >= tonumber(ARGV[2]))) then return 0 end
+local day, revision, lineage = unpack(redis.call('HMGET', KEYS[1], 'day', 'revision', 'lineage'))
+revision = tonumber(revision or '-1')
+if day and (lineage or '') == ARGV[7] and (day > ARGV[1] or (day == ARGV[1] and revision >= tonumber(ARGV[2]))) then
+    return 0
+end
 redis.call('HSET', KEYS[1], 'day', ARGV[1], 'revision', ARGV[2],
-           'clicks', ARGV[3], 'visitors', ARGV[4], 'sessions', ARGV[5])
+           'clicks', ARGV[3], 'visitors', ARGV[4], 'sessions', ARGV[5], 'lineage', ARGV[7])
 redis.call('EXPIRE', KEYS[1], ARGV[6])
 return 1
 """
@@ -61,7 +65,7 @@ class LiveTile:
                     self._send(pipe, _COMMANDS_AT_ONCE)
                 for store, day in newest.items():
                     values: list[str | int] = [day.day, day.revision, day.clicks, day.visitors, day.sessions]
-                    self._save(keys=[f"tile:{{{store}}}"], args=[*values, _TILE_SECONDS], client=pipe)
+                    self._save(keys=[f"tile:{{{store}}}"], args=[*values, _TILE_SECONDS, day.lineage], client=pipe)
                     self._send(pipe, _COMMANDS_AT_ONCE)
                 self._send(pipe, 1)
         except redis.RedisError as error:

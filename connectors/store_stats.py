@@ -30,6 +30,8 @@ class DayStats:
         visitors: Distinct people (estimated beyond a few thousand).
         bot_clicks: Clicks flagged as automated.
         processed_at: When this was computed.
+        lineage: Which tables it comes from: the identity of the rollups table, another one once it was made again.
+            Revisions of two lineages cannot be compared.
     """
 
     store: str
@@ -42,6 +44,7 @@ class DayStats:
     bounces: int
     bot_clicks: int
     processed_at: datetime
+    lineage: str = ""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -56,7 +59,7 @@ class StoreStats:
         self._collection = client[database][STORE_STATS.name]
 
     def save(self, days: Iterable[DayStats]) -> None:
-        """Write each day unless a newer revision is there.
+        """Write each day unless a newer revision of the same lineage is there.
 
         Raises:
             Unavailable: Mongo does not answer; write again.
@@ -64,7 +67,12 @@ class StoreStats:
         """
         updates = [
             UpdateOne(
-                {"_id": f"{day.store}:{day.day}", "revision": {"$lt": day.revision}}, {"$set": asdict(day)}, upsert=True
+                {
+                    "_id": f"{day.store}:{day.day}",
+                    "$or": [{"revision": {"$lt": day.revision}}, {"lineage": {"$ne": day.lineage}}],
+                },
+                {"$set": asdict(day)},
+                upsert=True,
             )
             for day in days
         ]

@@ -275,14 +275,16 @@ class Projector:
             "sumIf(bounces, is_bot = 0), sumIf(clicks, is_bot = 1), "
             # Each change of a day comes with a higher offset than all earlier ones of its partition.
             "arraySum(mapValues(maxMap(map(source_partition, source_offset + 1)))), "
-            f"{VISITOR_STATE.replace('(', 'MergeIf(')}(visitors, is_bot = 0) "
+            f"{VISITOR_STATE.replace('(', 'MergeIf(')}(visitors, is_bot = 0), "
+            "(SELECT toString(any(uuid)) FROM system.tables "
+            f"WHERE database = '{self._clickhouse.database}' AND name = '{ROLLUPS.name}') "
             f"FROM {self._clickhouse.database}.{ROLLUPS.name} "
             f"WHERE grain = 'day' AND dimension = 'all' AND (store, bucket) IN ({wanted}) GROUP BY store, bucket"
         )
         return [self._day(row) for row in rows]
 
     def _day(self, row: tuple[Any, ...]) -> DayStats:
-        store, bucket, clicks, refires, sessions, bounces, bot_clicks, revision, visitors = row
+        store, bucket, clicks, refires, sessions, bounces, bot_clicks, revision, visitors, lineage = row
         return DayStats(
             store=store,
             day=f"{bucket:%Y-%m-%d}",
@@ -294,4 +296,5 @@ class Projector:
             bounces=int(bounces),
             bot_clicks=int(bot_clicks),
             processed_at=self._now(),
+            lineage=str(lineage),
         )

@@ -241,6 +241,20 @@ def test_uncounted_records_that_retention_took_stop_the_flow_until_the_loss_is_a
     }
 
 
+def test_tables_made_again_from_a_shorter_log_replace_the_read_models_of_before(shop: Shop) -> None:
+    shop.send(5)
+    with flow(shop.settings) as runner, connect(shop.settings.urls.mongo) as client:
+        stats = StoreStats(client, shop.settings.database)
+        tend(runner, lambda: [day["clicks"] for day in stats.of("alpha")] == [5], 60, "the clicks in Mongo")
+    delete_records(shop.settings.urls.kafka, 0, before=2)
+    database = shop.settings.database
+    ClickHouse(shop.settings.urls.clickhouse, database).command(f"DROP DATABASE {database}")
+    ensure_provisioned(shop.settings)
+    with flow(shop.settings) as runner, connect(shop.settings.urls.mongo) as client:
+        stats = StoreStats(client, shop.settings.database)
+        tend(runner, lambda: [day["clicks"] for day in stats.of("alpha")] == [3], 60, "the clicks that are left")
+
+
 @LONG
 def test_the_ledger_closes_on_a_log_whose_beginning_was_gone_before_the_first_start(shop: Shop) -> None:
     shop.send(10)

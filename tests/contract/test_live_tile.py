@@ -59,6 +59,19 @@ def test_an_older_answer_never_replaces_a_newer_one(tile: LiveTile, store: str) 
     assert tile.read(store, NOW_MS)["clicks"] == 5
 
 
+def test_tables_that_were_made_again_begin_the_tile_again_whatever_it_showed(tile: LiveTile, store: str) -> None:
+    tile.save([day_of(store, revision=50, clicks=50)], {}, NOW_MS)
+    for remade in (
+        day_of(store, "2025-01-01", 1, 3),
+        day_of(store, "2025-01-02", 1, 4),
+        day_of(store, "2025-01-01", 9),
+    ):
+        tile.save([replace(remade, lineage="remade")], {}, NOW_MS)
+
+    shown = tile.read(store, NOW_MS)
+    assert (shown["day"], shown["clicks"]) == ("2025-01-02", 4)
+
+
 def test_a_visitor_who_was_seen_later_is_not_made_older(tile: LiveTile, store: str) -> None:
     tile.save([], {store: {1: NOW_MS}}, NOW_MS)
     tile.save([], {store: {1: NOW_MS - 200_000}}, NOW_MS)
