@@ -7,6 +7,7 @@ once and names the other parts too. Where Streamlit's page is not as expected, i
 
 from __future__ import annotations
 
+import json
 import logging
 import mimetypes
 import re
@@ -34,6 +35,14 @@ _LATER: Final = ("DataFrame", "DownloadButton")
 """Those of the other pages: fetched when the browser has nothing else to do."""
 
 _STATIC: Final = "/static/"
+_HOST_CONFIG: Final = "/_stcore/host-config"
+_GUARDS: Final = (
+    # No other page shows this one in a frame of its own, where it could lead a viewer's clicks.
+    (b"x-frame-options", b"DENY"),
+    (b"content-security-policy", b"frame-ancestors 'none'"),
+    # The address names the store and what is looked at, which no other site needs to know.
+    (b"referrer-policy", b"same-origin"),
+)
 _NO_PAGES: Final = ("/_stcore/", "/app/static/", "/component/", "/media/")
 _CONDITIONS: Final = frozenset({b"if-none-match", b"if-modified-since", b"range", b"accept-encoding"})
 """Headers that are about Streamlit's own page, which a browser may still hold, and not about this one."""
@@ -57,6 +66,8 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
+        if scope["type"] == "http":
+            send = _guarded(send)
         if scope["type"] in ("http", "websocket") and not is_ours(Headers(scope=scope), self._names):
             await _refuse(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -67,7 +78,9 @@ class Front:
             await self._get(scope, receive, send)
 
     async def _get(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"].startswith(_STATIC):
+        if scope["path"] == _HOST_CONFIG:
+            await _host_config(self._app, scope, receive, send)
+        elif scope["path"].startswith(_STATIC):
             await self._serve_file(scope["path"].removeprefix(_STATIC), scope, receive, send)
         elif scope["path"].startswith(_NO_PAGES):
             await self._app(scope, receive, send)
@@ -151,6 +164,38 @@ def _hostname(netloc: str) -> str:
         return urlsplit(f"//{netloc}").hostname or ""
     except ValueError:
         return ""
+
+
+def _guarded(send: Send) -> Send:
+    """The same, with headers on every answer that keep other sites out."""
+
+    async def guarded(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *_GUARDS]}
+        await send(message)
+
+    return guarded
+
+
+async def _host_config(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Streamlit's word on which sites may steer the page from around it, with all of them taken out."""
+    start: Message = {}
+    body = bytearray()
+
+    async def collect(message: Message) -> None:
+        nonlocal start
+        if message["type"] == "http.response.start":
+            start = message
+        else:
+            body.extend(message.get("body", b""))
+
+    await app({**scope, "headers": [pair for pair in scope["headers"] if pair[0] not in _CONDITIONS]}, receive, collect)
+    if start.get("status") == 200:
+        config = {**json.loads(bytes(body)), "allowedOrigins": []}
+        body[:] = json.dumps(config).encode()
+        start = {**start, "headers": _headers("application/json", bytes(body), "no-cache")}
+    await send(start)
+    await send({"type": "http.response.body", "body": bytes(body)})
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:

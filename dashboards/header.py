@@ -122,5 +122,15 @@ def _chips(view: View) -> None:
 
 
 def plain(text: str) -> str:
-    """Text that Markdown leaves as it is."""
-    return "".join(f"\\{char}" if char in "\\`*_{}[]()#+-.!|~:$<>&" else char for char in text)
+    """Text that Markdown leaves as it is, on one line."""
+    return "".join(f"\\{char}" if char in "\\`*_{}[]()#+-.!|~:$<>&" else char for char in one_line(text))
+
+
+def as_code(text: str) -> str:
+    """Text as a piece of code: nothing in it becomes a link or a picture, not even what looks like an address."""
+    return f"`{one_line(text).replace('`', '') or ' '}`"
+
+
+def one_line(text: str) -> str:
+    """Text without what could end its paragraph, or the line that it stands in."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())

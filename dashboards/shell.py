@@ -141,8 +141,7 @@ def _say_odd(view: View, store: Store) -> None:
     """What of the address made no sense, until something else is looked at: the numbers may be another shop's."""
     odd, of = st.session_state.get("odd", ((), None))
     if odd and of == view:
-        # As code: nothing in it becomes a link or a picture.
-        told = ", ".join(f"`{text.replace('`', '')}`" for text in odd)
+        told = ", ".join(map(header.as_code, odd))
         st.info(
             f"Left out of the address, because there is no such choice: {told}. This is {header.plain(store.title)}.",
             icon=":material/info:",
@@ -172,7 +171,8 @@ def guarded(page: Callable[[], None]) -> Callable[[], None]:
         try:
             page()
         except BadQuestion as error:
-            st.info(str(error)[:1].upper() + str(error)[1:] + ".", icon=":material/filter_alt:")
+            text = header.plain(str(error))
+            st.info(text[:1].upper() + text[1:] + ".", icon=":material/filter_alt:")
         except Unavailable:
             st.warning(
                 "**The numbers cannot be read right now.** ClickHouse does not answer. Nothing is lost: what happens "

@@ -125,7 +125,7 @@ def _custom(query: Mapping[str, str], odd: list[str]) -> Range | None:
     try:
         first = date.fromisoformat(query.get("from") or query["to"])
         last = date.fromisoformat(query.get("to") or query["from"])
-        if first > last or last - first > timedelta(days=MAX_DAYS - 1) or first.year < 2000 or last.year > 2999:
+        if first > last or last - first > timedelta(days=MAX_DAYS - 1) or first.year < 2000 or last.year > 2200:
             raise ValueError
     except (KeyError, ValueError):
         odd.append(f"from={query.get('from', '')[:20]} to={query.get('to', '')[:20]}")

@@ -99,6 +99,7 @@ class Insights:
 
     def visits(self, scope: Scope) -> VisitShape:
         """How long visits are."""
+        scope.check()
         where, parameters = _on_facts(scope, "started_at", *scope.quarters())
         seconds = "(toUnixTimestamp64Milli(ended_at) - toUnixTimestamp64Milli(started_at)) / 1000"
         counts = ", ".join(

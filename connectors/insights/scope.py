@@ -11,6 +11,10 @@ from marketplace.rollups import GRAINS, QUARTER_MS, dimension
 from marketplace.stores import SLUG
 
 Bots = Literal["exclude", "include", "only"]
+_FIRST_YEAR: Final = 1970
+_LAST_YEAR: Final = 2299
+"""The years that a moment of the tables can be in."""
+
 BOTS: Final[dict[str, str]] = {"exclude": "is_bot = 0", "include": "1", "only": "is_bot = 1"}
 
 
@@ -48,10 +52,14 @@ class Scope:
         """Tell a question that has no answer.
 
         Raises:
-            BadQuestion: No such store name, choice or dimension, or a dimension twice.
+            BadQuestion: No such store name, year, choice or dimension, or a dimension twice.
         """
         if not SLUG.fullmatch(self.store):
             raise BadQuestion(f"no store can be called {self.store!r}")
+        for moment in (self.since, self.until):
+            if moment is not None and not _FIRST_YEAR < moment.year < _LAST_YEAR:
+                years = f"{_FIRST_YEAR + 1} and {_LAST_YEAR - 1}"
+                raise BadQuestion(f"the year {moment.year} is no year of a report; take one between {years}")
         if self.bots not in BOTS:
             raise BadQuestion(f"no choice {self.bots!r} for bots; there are {', '.join(BOTS)}")
         names = [name for name, _ in self.filters]

@@ -12,11 +12,12 @@ from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from connectors.analytics import Analytics, BadQuestion, LedgerRow, ReportRow
 from connectors.clickhouse import ClickHouse
-from connectors.errors import Unavailable
+from connectors.errors import Refused, Unavailable
 from connectors.kafka.reader import PartitionReader
 from connectors.mongo_stores import MongoStores, connect
 from marketplace.outcomes import EXPIRED, OUTCOMES
@@ -34,6 +35,7 @@ _HEADINGS = {outcome.name: outcome.name for outcome in reversed(OUTCOMES)} | {
 }
 """Outcomes as they fit into eighty columns."""
 
+_LOG_SECONDS = 5.0
 NUMBERS = ("clicks", "refires", "visitors", "sessions", "bounces")
 
 
@@ -132,32 +134,41 @@ def ledger(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print what became of every event; exits 1 when the sum does not close to zero."""
+    """Print what became of every event; exits 1 when the sum does not close to zero or the log cannot be asked."""
     settings = load_settings(data_dir=data)
     if store is not None:
         _store(settings, store)
     analytics = Analytics(ClickHouse(settings.urls.clickhouse, settings.database))
     rows = analytics.ledger(store)
-    log = _compare_with_log(settings, analytics) if store is None else None
-    open_rows = [row for row in rows if row.difference != 0]
-    closed = not open_rows and (log is None or log["unaccounted"] == 0)
+    log, problem = None, ""
+    if store is None:
+        try:
+            log = _compare_with_log(settings, analytics)
+        except (Unavailable, Refused) as error:
+            problem = " ".join(str(error).split())
+    # Without the log nobody knows: what the tables say of themselves may agree although half of it is missing.
+    closed: bool | None = not any(row.difference for row in rows) and (log is None or log["unaccounted"] == 0)
+    if problem and closed:
+        closed = None
     if as_json:
-        typer.echo(json.dumps(_document(rows, closed, log), indent=1))
+        typer.echo(json.dumps({**_document(rows, closed, log), "problem": problem}, indent=1))
     else:
-        _show_ledger(rows, closed, log)
+        _show_ledger(rows, closed, log, problem, store)
     if not closed:
         raise typer.Exit(1)
 
 
-def _compare_with_log(settings: Settings, analytics: Analytics) -> dict[str, int] | None:
-    """What the tables hold against what the topic holds: an equation that the flow has no part in."""
-    reader = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, "ops.ledger")
+def _compare_with_log(settings: Settings, analytics: Analytics) -> dict[str, int]:
+    """What the tables hold against what the topic holds: an equation that the flow has no part in.
+
+    Raises:
+        Unavailable: Kafka does not answer.
+        Refused: It has no such topic.
+    """
+    reader = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, "ops.ledger", timeout_seconds=_LOG_SECONDS)
     try:
         totals = analytics.ledger_totals()
         ranges = {partition: reader.range_of(partition) for partition in reader.partitions()}
-    except Unavailable as error:
-        Console(stderr=True).print(f"[yellow]not compared with the log:[/yellow] {error}", highlight=False)
-        return None
     finally:
         reader.close()
     # Offsets count from 0, whatever retention has taken from the log since; what it took too early is noted as expired.
@@ -173,7 +184,7 @@ def _compare_with_log(settings: Settings, analytics: Analytics) -> dict[str, int
     }
 
 
-def _document(rows: list[LedgerRow], closed: bool, log: dict[str, int] | None) -> dict[str, object]:
+def _document(rows: list[LedgerRow], closed: bool | None, log: dict[str, int] | None) -> dict[str, object]:
     listed = [
         {
             "store": row.store,
@@ -188,11 +199,38 @@ def _document(rows: list[LedgerRow], closed: bool, log: dict[str, int] | None) -
     return {"closed": closed, "log": log, "rows": listed}
 
 
-def _show_ledger(rows: list[LedgerRow], closed: bool, log: dict[str, int] | None) -> None:
+def _show_ledger(
+    rows: list[LedgerRow], closed: bool | None, log: dict[str, int] | None, problem: str, store: str | None
+) -> None:
     console = Console(width=None if sys.stdout.isatty() else 160)
     if not rows:
         console.print("nothing was received yet")
-        return
+    else:
+        _show_rows(console, rows)
+    if log is not None:
+        records, waiting = log["records"] + log["waiting"], log["waiting"]
+        console.print(
+            f"log: {records:,} records, {log['accounted']:,} accounted for, {waiting:,} still to come",
+            highlight=False,
+        )
+        if log["expired"]:
+            console.print(f"     {log['expired']:,} of them had expired before they could be counted", highlight=False)
+    if problem:
+        console.print(f"[red]not compared with the log:[/red] {escape(problem)}", highlight=False, soft_wrap=True)
+    if rows:
+        console.print(
+            "Events that the collector refused (400) never entered the log; clicks.collected.v1.dlq keeps them.",
+            style="dim",
+            highlight=False,
+        )
+    if closed is None:
+        console.print("[red]not known whether it closes[/red]: the tables agree with themselves, the log was not read")
+    elif rows or log is None or log["records"] or log["waiting"]:
+        of = "" if store is None else f" (the rows of {store}; 'marketplace ledger' compares all with the log)"
+        console.print(f"[green]closes to zero[/green]{of}" if closed else "[red]does not close[/red]", highlight=False)
+
+
+def _show_rows(console: Console, rows: list[LedgerRow]) -> None:
     totals: dict[str, Counter[str]] = {}
     for row in rows:
         total = totals.setdefault(row.store or "(no store)", Counter())
@@ -209,20 +247,6 @@ def _show_ledger(rows: list[LedgerRow], closed: bool, log: dict[str, int] | None
     for outcome in reversed(OUTCOMES):
         legend.add_row(_HEADINGS[outcome.name], outcome.meaning)
     console.print(legend)
-    if log is not None:
-        records, waiting = log["records"] + log["waiting"], log["waiting"]
-        console.print(
-            f"log: {records:,} records, {log['accounted']:,} accounted for, {waiting:,} still to come",
-            highlight=False,
-        )
-        if log["expired"]:
-            console.print(f"     {log['expired']:,} of them had expired before they could be counted", highlight=False)
-    console.print(
-        "Events that the collector refused (400) never entered the log; clicks.collected.v1.dlq keeps them.",
-        style="dim",
-        highlight=False,
-    )
-    console.print("[green]closes to zero[/green]" if closed else "[red]does not close[/red]")
 
 
 def register(app: typer.Typer) -> None:

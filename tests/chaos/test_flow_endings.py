@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -29,7 +30,7 @@ from ops.provision import ensure_provisioned
 from ops.stack import Stack
 from tests.clicks_kit import STORES, as_bytes, event, ms
 from tests.demo_kit import ROOT, wait_until
-from tests.surroundings_kit import flow
+from tests.surroundings_kit import command, flow
 
 NOON = ms("2025-03-12T16:00:00")
 EVENTS = 40
@@ -194,3 +195,29 @@ def test_what_a_flow_waits_for_is_its_problem_until_it_goes_on(shop: Settings, s
 
         wait_until(works, 20, "no problem")
         assert runner.restarts == 0
+
+
+def test_a_ledger_whose_log_cannot_be_asked_is_not_said_to_close(shop: Settings) -> None:
+    clickhouse = ClickHouse(shop.urls.clickhouse, shop.database)
+    clickhouse.command(
+        f"INSERT INTO {shop.database}.click_ledger (store, hour, kind, name, events, source_partition, source_offset) "
+        "VALUES ('alpha', toDateTime(0), 'received', '', 1, 0, 0), "
+        "('alpha', toDateTime(0), 'outcome', 'counted', 1, 0, 0)"
+    )
+    nowhere = replace(shop, urls=replace(shop.urls, kafka="127.0.0.1:1"))
+    text, document = command(nowhere, "ledger"), command(nowhere, "ledger", "--json")
+    assert (text.returncode, document.returncode) == (1, 1)
+    assert "closes to zero" not in text.stdout
+    assert "not compared with the log: Kafka does not answer" in text.stdout
+    found = json.loads(document.stdout)
+    assert (found["closed"], found["log"], "Kafka does not answer" in found["problem"]) == (None, None, True)
+    one_store = command(nowhere, "ledger", "--store", "alpha")
+    assert (one_store.returncode, "closes to zero (the rows of alpha" in one_store.stdout) == (0, True)
+
+
+@pytest.mark.parametrize("option", ["--from", "--to"])
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00+23:59"])
+def test_a_report_of_no_time_says_so_in_one_line(shop: Settings, option: str, moment: str) -> None:
+    done = command(shop, "report", "--store", "alpha", option, moment)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "is no year of a report" in done.stderr

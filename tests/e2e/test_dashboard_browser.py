@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -23,6 +23,7 @@ from dashboards import words
 from dashboards.tables import CSV_COLUMNS, to_csv
 from ops.stack.ports import free_ports
 from tests.dashboard_kit import PAGES, ROOT, SCRIPTED_PAGE, SHOPS, Tab, fresh, page_in, tab
+from tests.demo_kit import wait_until
 from tests.e2e.conftest import WIDE_PAGES, Shown
 
 DARK, LIGHT = "rgb(15, 17, 23)", "rgb(255, 255, 255)"
@@ -187,10 +188,36 @@ def test_an_address_that_makes_no_sense_shows_the_usual_view_and_says_what_was_l
     expect(told).to_have_count(0)
 
 
-def test_what_was_left_out_of_an_address_is_no_link(window: Tab) -> None:
-    window.open("", "store=https://evil.example/x&period=a@evil.example")
-    expect(window.page.get_by_text("Left out of the address")).to_contain_text("https://evil.example/x")
-    expect(window.page.locator("a[href*=evil]")).to_have_count(0)
+HOSTILE = (
+    "https://evil.example/x",
+    "\n\n![a](https://evil.example/a.png)",
+    "`\n\n# Big\n\n<img src=https://evil.example/b.png> [c](https://evil.example)",
+    "x\u2028\u2028![d](https://evil.example/d.png)\r\n- one\r\n- two",
+)
+
+
+@pytest.mark.parametrize("name", ["store", "period", "bots", "grain", "metric", "table", "from", "page", "source"])
+def test_nothing_of_an_address_becomes_a_link_a_picture_or_a_heading(window: Tab, name: str) -> None:
+    asked: list[str] = []
+    window.page.on("request", lambda request: asked.append(urlsplit(request.url).hostname or ""))
+    for text in HOSTILE:
+        window.open("", urlencode({"store": "teahouse", name: text}))
+        found = window.page.get_by_text("Left out of the address").or_(window.chip(name)).first
+        expect(found).to_be_visible()
+        main = window.page.get_by_test_id("stMainBlockContainer")
+        expect(main.locator("a[href*=evil], img, h1, li")).to_have_count(0)
+    assert "evil.example" not in asked
+
+
+def test_the_dashboard_is_not_shown_in_a_frame_of_another_page(browser: Browser, shown: Shown) -> None:
+    with fresh(browser) as context:
+        page = context.new_page()
+        refused: list[str] = []
+        page.on("console", lambda message: refused.append(message.text))
+        page.set_content(f'<iframe src="{shown.url}/" width="800" height="600"></iframe>')
+        page.wait_for_function("document.querySelector('iframe').contentWindow.length === 0")
+        expect(page.frame_locator("iframe").get_by_test_id("stApp")).to_have_count(0)
+        wait_until(lambda: any("frame" in text.lower() for text in refused), 20, "the browser's refusal")
 
 
 def test_the_open_table_is_part_of_the_address(window: Tab) -> None:

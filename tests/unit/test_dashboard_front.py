@@ -1,18 +1,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.datastructures import Headers as StarletteHeaders
 from starlette.types import Message, Receive, Scope, Send
 
 from dashboards import front
 from dashboards.__main__ import listen
 from dashboards.front import Front, build, closure, front_page, is_ours
+from dashboards.header import as_code, plain
 
 STREAMLITS = (b"text/html", b"<html>Streamlit's own</html>")
 
@@ -76,7 +80,7 @@ def test_the_front_page_names_what_charts_and_tiles_are_drawn_with_and_only_what
 )
 def test_all_else_is_left_to_streamlit(path: str, method: str, answer: tuple[bytes, bytes], status: int) -> None:
     start, body, end = ask(path, method, answer, status)
-    assert (start["status"], start["headers"]) == (status, [(b"content-type", answer[0])])
+    assert (start["status"], start["headers"]) == (status, [(b"content-type", answer[0]), *front._GUARDS])
     assert body["body"] + end["body"] == answer[1]
 
 
@@ -181,3 +185,37 @@ def test_connections_send_small_messages_at_once() -> None:
             accepted, _ = listening.accept()
             with accepted:
                 assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/sources", "/_stcore/health", "/_stcore/host-config", "/static/no.js", "/media/a"]
+)
+@pytest.mark.parametrize("host", [b"127.0.0.1:8501", b"evil.example"])
+def test_no_answer_can_be_shown_in_a_frame(path: str, host: bytes) -> None:
+    start, *_ = ask(path, answer=(b"application/json", b"{}"), headers=[(b"host", host)])
+    assert {(b"x-frame-options", b"DENY"), (b"content-security-policy", b"frame-ancestors 'none'")} <= {
+        *start["headers"]
+    }
+
+
+def test_no_other_site_may_steer_the_page() -> None:
+    theirs = b'{"allowedOrigins": ["https://*.elsewhere.example"], "disableFullscreenMode": false}'
+    start, body = ask("/_stcore/host-config", answer=(b"application/json", theirs))
+    assert json.loads(body["body"]) == {"allowedOrigins": [], "disableFullscreenMode": False}
+    assert (b"content-length", str(len(body["body"])).encode()) in start["headers"]
+
+
+@given(st.text(max_size=60))
+def test_code_made_of_any_text_is_one_piece_of_code(text: str) -> None:
+    code = as_code(text)
+    assert code[0] == code[-1] == "`"
+    assert "`" not in code[1:-1]
+    assert code.isprintable()
+    assert code[1:-1].split() == "".join(c if c.isprintable() else " " for c in text).replace("`", "").split()
+
+
+@given(st.text(max_size=60))
+def test_plain_text_has_no_sign_of_markdown_left_alone(text: str) -> None:
+    escaped = plain(text)
+    assert escaped.isprintable()
+    assert not re.search(r"(?<!\\)(?:\\\\)*[`*_{}\[\]()#+!|~:$<>&]", escaped)

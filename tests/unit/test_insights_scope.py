@@ -8,6 +8,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from connectors.insights import BadQuestion, Scope
 from connectors.insights.scope import check_grain, check_split
@@ -16,6 +18,7 @@ from connectors.insights.sources import needs_facts
 NEW_YORK = ZoneInfo("America/New_York")
 KATHMANDU = ZoneInfo("Asia/Kathmandu")
 SCOPE = Scope("alpha", NEW_YORK)
+ALMOST_A_DAY = timedelta(hours=23, minutes=59)
 
 
 @pytest.mark.parametrize(
@@ -100,3 +103,22 @@ def test_single_clicks_are_read_only_where_stored_numbers_cannot_answer(
     filters: tuple[tuple[str, str], ...], splits: list[str], facts: bool
 ) -> None:
     assert needs_facts(replace(SCOPE, filters=filters), splits) is facts
+
+
+@given(
+    st.datetimes() | st.datetimes(timezones=st.builds(timezone, st.timedeltas(-ALMOST_A_DAY, ALMOST_A_DAY))),
+    st.sampled_from(["UTC", "Pacific/Apia", "America/Anchorage", "Asia/Kathmandu"]),
+)
+@example(datetime.fromisoformat("9999-12-31T23:59:59-23:59"), "UTC")
+@example(datetime.fromisoformat("0001-01-01T00:00+23:59"), "UTC")
+@example(datetime.fromisoformat("9999-12-31T23:59:59"), "Pacific/Apia")
+def test_a_moment_of_any_time_is_answered_for_or_told_to_be_no_time_of_a_report(moment: datetime, zone: str) -> None:
+    scope = replace(SCOPE, zone=ZoneInfo(zone), since=moment, until=moment)
+    if 1971 <= moment.year <= 2298:
+        scope.check()
+        assert scope.bounds() <= scope.quarters()
+        assert scope.labels()[0] is not None
+        assert scope.whole_days() in (True, False)
+    else:
+        with pytest.raises(BadQuestion, match=f"the year {moment.year} is no year of a report"):
+            scope.check()
