@@ -1,8 +1,8 @@
 """The collected click: the contract of the topic ``clicks.collected.v1``.
 
 The collector is the only writer. It has already authenticated the store, stamped the visitor and truncated the
-address, so a record holds no personal address and replays to the same answer years later. Golden examples of every
-version are in ``tests/golden/``.
+address, so a record holds no personal address and replays to the same answer years later. Golden examples are in
+``tests/golden/clicks.collected.v1/``.
 """
 
 from __future__ import annotations

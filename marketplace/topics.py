@@ -51,7 +51,12 @@ class Topic:
 
 
 CLICKS_COLLECTED: Final = Topic("clicks.collected.v1", partitions=8, retention=timedelta(days=400))
-CLICKS_DEAD: Final = Topic("clicks.collected.v1.dlq", partitions=2, retention=timedelta(days=90))
+_DEAD_LETTER_BYTES: Final = 1_048_576 + 65_536
+"""The largest record of the topic before it, and what says why it is here: no record is too large to be refused."""
+
+CLICKS_DEAD: Final = Topic(
+    "clicks.collected.v1.dlq", partitions=2, retention=timedelta(days=90), max_record_bytes=_DEAD_LETTER_BYTES
+)
 IMPORTS_DEAD: Final = Topic("clicks.imports.v1.dlq", partitions=1, retention=timedelta(days=90))
 
 TOPICS: Final[tuple[Topic, ...]] = (CLICKS_COLLECTED, CLICKS_DEAD, IMPORTS_DEAD)

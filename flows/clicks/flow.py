@@ -40,7 +40,7 @@ from flows.clicks.source import ClickSource, Hub, Pace, Stop
 from flows.clicks.vocabulary import Vocabulary
 from marketplace.enrichments.registry import Lookups
 from marketplace.settings import Settings
-from marketplace.topics import CLICKS_COLLECTED
+from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
 from runtime.breaker import CircuitBreaker
 from runtime.progress import ProgressReport
 
@@ -98,7 +98,7 @@ class Worker:
         # Its thread has a client of its own: its answers must not pass for progress of the flow.
         rollups = ClickHouse(settings.urls.clickhouse, settings.database)
         projector = Projector(rollups, stats, tile, lambda: datetime.now(UTC), breaker)
-        producer = Producer(settings.urls.kafka, client_id=GROUP)
+        producer = Producer(settings.urls.kafka, client_id=GROUP, max_record_bytes=CLICKS_DEAD.max_record_bytes)
         # Read once: where batches are cut and what is skipped must agree.
         self.fences = read_fences(clickhouse)
         self.writer = Writer(clickhouse, producer, projector, generation, self.fences, report, stop.asked)

@@ -221,3 +221,14 @@ def test_a_report_of_no_time_says_so_in_one_line(shop: Settings, option: str, mo
     done = command(shop, "report", "--store", "alpha", option, moment)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "is no year of a report" in done.stderr
+
+
+def test_the_largest_record_that_kafka_takes_becomes_a_dead_letter_and_stops_nobody(shop: Settings) -> None:
+    producer = Producer(shop.urls.kafka, client_id="tests", max_record_bytes=CLICKS_COLLECTED.max_record_bytes)
+    largest = os.urandom(CLICKS_COLLECTED.max_record_bytes - 1_000)
+    producer.send_all([Record(CLICKS_COLLECTED.name, largest, partition=0)], 30)
+    producer.close(5)
+    send(shop)
+    with flow(shop) as runner:
+        looked_after(runner, 60, shop)
+        assert runner.restarts == 0
