@@ -1,0 +1,138 @@
+"""An open load: every event is due at its time, whatever became of those before it, and its fate is written down."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
+
+ANSWER_SECONDS: Final = 15.0
+"""A client that waits longer gives up."""
+
+_VISITORS: Final = 50
+_PAGES: Final = 20
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What became of one event.
+
+    Attributes:
+        event_id: Its id.
+        due: When it was due, seconds of the monotonic clock.
+        seconds: From then to the answer, or to giving up.
+        status: Of the answer; 0 where there was none.
+        retry_after: Whether the answer said when to come again.
+    """
+
+    event_id: str
+    due: float
+    seconds: float
+    status: int
+    retry_after: bool
+
+
+@dataclass
+class Load:
+    """Events of several stores, one to a request, over connections that stay open.
+
+    Args:
+        url: The collector's.
+        keys: Write keys; each event takes one by chance.
+        per_second: How many events.
+        seed: Of chance.
+    """
+
+    url: str
+    keys: Sequence[str]
+    per_second: float
+    seed: int = 1
+    fates: list[Fate] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        self._host, self._port = str(parts.hostname), int(parts.port or 80)
+        self._idle: deque[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = deque()
+        self._chance = random.Random(self.seed)
+        self._ended = threading.Event()
+
+    @contextmanager
+    def running(self) -> Iterator[Load]:
+        """Send while it lasts; at the end what is under way is waited for."""
+        thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load", daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._ended.set()
+            thread.join(2 * ANSWER_SECONDS)
+
+    async def _run(self) -> None:
+        under_way: set[asyncio.Task[None]] = set()
+        due = time.monotonic()
+        while not self._ended.is_set():
+            task = asyncio.create_task(self._send(due))
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+            due += 1 / self.per_second
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+        if under_way:
+            await asyncio.wait(under_way, timeout=ANSWER_SECONDS)
+        for _, writer in self._idle:
+            writer.close()
+
+    async def _send(self, due: float) -> None:
+        event_id = uuid.uuid4().hex
+        status, retry_after = 0, False
+        with contextlib.suppress(OSError, EOFError, ValueError, TimeoutError):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                status, retry_after = await self._ask(self._request(event_id))
+        self.fates.append(Fate(event_id, due, time.monotonic() - due, status, retry_after))
+
+    def _request(self, event_id: str) -> bytes:
+        event = {
+            "event_id": event_id,
+            "url": f"https://shop.example/{self._chance.randrange(_PAGES)}",
+            "visitor_id": f"visitor-{self._chance.randrange(_VISITORS)}",
+            "occurred_at": time.time_ns() // 1_000_000,
+        }
+        body = json.dumps(event).encode()
+        key = self._chance.choice(self.keys)
+        head = f"POST /v1/collect?key={key} HTTP/1.1\r\nhost: {self._host}\r\ncontent-length: {len(body)}\r\n\r\n"
+        return head.encode() + body
+
+    async def _ask(self, request: bytes) -> tuple[int, bool]:
+        connection = self._idle.popleft() if self._idle else await asyncio.open_connection(self._host, self._port)
+        reader, writer = connection
+        done = False
+        try:
+            writer.write(request)
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+            length = int(head.partition("content-length:")[2].partition("\r\n")[0] or 0)
+            await reader.readexactly(length)
+            done = "connection: close" not in head
+            return int(head[9:12]), "retry-after:" in head
+        finally:
+            if done:
+                self._idle.append(connection)
+            else:
+                writer.close()
+
+    def acknowledged(self) -> set[str]:
+        """Ids of events that were taken."""
+        return {fate.event_id for fate in self.fates if fate.status == 202}
+
+
+def between(fates: Sequence[Fate], since: float, until: float) -> list[Fate]:
+    """Those that were due in a span of the monotonic clock."""
+    return [fate for fate in fates if since <= fate.due < until]
