@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 import msgspec
 
+from ops.stack.disk import LOW_DISK_MB
 from ops.stack.model import Part, Urls
+from ops.stack.silence import HANG_SECONDS
 from ops.stack.specs import ProcessSpec
 
 
@@ -19,6 +21,8 @@ class Job:
     specs: list[ProcessSpec]
     external: dict[Part, str]
     start_timeout_seconds: float
+    hang_seconds: float = HANG_SECONDS
+    low_disk_mb: int = LOW_DISK_MB
 
     def to_json(self) -> bytes:
         """The job as one line."""
