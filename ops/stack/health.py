@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import quote, urlsplit
 
-from ops.stack.model import Part
+from ops.stack.model import OLDEST_QUERY_HEADER, Part
 
 _REASON_CHARACTERS: Final = 200
 _LONG_QUERY_SECONDS: Final = 10.0
-OLDEST_QUERY_HEADER: Final = "X-Marketplace-Oldest-Query-Seconds"
-"""What the embedded ClickHouse says in its answer to `/ping` while queries run."""
 
 Outcome = Literal["fine", "not ready", "no answer"]
 

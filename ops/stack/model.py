@@ -42,6 +42,9 @@ ADMIN_PORT_VARIABLE: Final = "MARKETPLACE_COLLECTOR_ADMIN_PORT"
 DATA_VARIABLE: Final = "MARKETPLACE_DATA"
 DEFAULT_DATA_DIR: Final = ".marketplace"
 
+OLDEST_QUERY_HEADER: Final = "X-Marketplace-Oldest-Query-Seconds"
+"""What the embedded ClickHouse says in its answer to `/ping` while queries run."""
+
 STATE_VERSION: Final = 1
 
 
