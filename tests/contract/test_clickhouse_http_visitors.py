@@ -43,15 +43,17 @@ def test_a_request_with_an_origin_is_refused_with_one_line(clickhouse: Stack, pa
     assert "Origin" in text
 
 
-@pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {}])
-@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "OPTIONS", "DELETE"])
-@pytest.mark.parametrize("setting", ["", "&readonly=0", "&readonly=false"])
+_PAGES = [({"Origin": "https://evil.example"}, "POST"), ({"Sec-Fetch-Site": "cross-site"}, "POST")]
+_PAGES += [({}, method) for method in ("GET", "HEAD", "PUT", "OPTIONS", "DELETE")]
+"""What a page can cause: a browser adds no Origin to images and links, and not all add Sec-Fetch-Site."""
+
+
+@pytest.mark.parametrize(("headers", "method"), _PAGES)
+@pytest.mark.parametrize("path", ["/?query=", "/?readonly=0&query=", "/?readonly=false&query="])
 def test_no_request_that_a_page_can_cause_drops_a_table(
-    clickhouse: Stack, client: Client, events: str, method: str, headers: dict[str, str], setting: str
+    clickhouse: Stack, client: Client, events: str, headers: dict[str, str], method: str, path: str
 ) -> None:
-    if method == "POST" and not headers:
-        pytest.skip("this one is a program of this machine")
-    status, _ = ask(clickhouse, method, f"DROP TABLE {events}", headers, f"/?a=1{setting}&query=".replace("a=1&", ""))
+    status, _ = ask(clickhouse, method, f"DROP TABLE {events}", headers, path)
     assert status >= 400
     assert client.query(f"EXISTS TABLE {events}").result_rows == [(1,)]
 
