@@ -56,9 +56,6 @@ class Stack:
 
     Attributes:
         notices: what a person should know about the latest start, a line each.
-
-    Raises:
-        InvalidSettings: the environment has a value that cannot be used.
     """
 
     def __init__(
@@ -74,20 +71,11 @@ class Stack:
         hang_seconds: float | None = None,
         low_disk_mb: int | None = None,
     ) -> None:
-        if external is None:
-            external = settings.external_urls(os.environ)
         self.data_dir = Path(data_dir).resolve()
         self.notices: list[str] = []
-        self._plan = Plan(
-            ports,
-            brokers,
-            frozenset(parts),
-            external,
-            start_timeout_seconds,
-            service_settings or {},
-            settings.hang_seconds(os.environ) if hang_seconds is None else hang_seconds,
-            settings.low_disk_mb(os.environ) if low_disk_mb is None else low_disk_mb,
-        )
+        self._ports, self._brokers, self._parts = ports, brokers, frozenset(parts)
+        self._external, self._service_settings = external, service_settings or {}
+        self._hang_seconds, self._low_disk_mb = hang_seconds, low_disk_mb
         self._start_timeout_seconds = start_timeout_seconds
         self._supervisor: subprocess.Popen[bytes] | None = None
 
@@ -124,15 +112,17 @@ class Stack:
         Raises:
             AlreadyRunningError: a supervisor owns the folder.
             StackError: something is missing, a port is taken, or a part does not come up; nothing is left running.
+            InvalidSettings: the environment has a value that cannot be used; nothing was started.
         """
         self.notices = []
+        plan = self._plan()
         try:
             if make_private(self.data_dir):
                 self.notices.append(f"{self.data_dir} could be read by others: now it is for this user only")
             with (self.data_dir / "lock").open("a") as lock:
                 self._own(lock)
                 end_what_is_left(self.data_dir)
-                self._launch(self._plan.job(self.data_dir), lock)
+                self._launch(plan.job(self.data_dir), lock)
         except OSError as error:
             raise StackError(f"the data folder {self.data_dir} cannot be used: {error.strerror or error}") from error
         try:
@@ -140,6 +130,20 @@ class Stack:
         except BaseException:
             self.stop()
             raise
+
+    def _plan(self) -> Plan:
+        """What was asked for, and what the environment says where nothing was."""
+        hang, low, external = self._hang_seconds, self._low_disk_mb, self._external
+        return Plan(
+            self._ports,
+            self._brokers,
+            self._parts,
+            settings.external_urls(os.environ) if external is None else external,
+            self._start_timeout_seconds,
+            self._service_settings,
+            settings.hang_seconds(os.environ) if hang is None else hang,
+            settings.low_disk_mb(os.environ) if low is None else low,
+        )
 
     def _own(self, lock: IO[str]) -> None:
         """Take the lock that a supervisor holds as long as it lives.
