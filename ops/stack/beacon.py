@@ -22,8 +22,8 @@ import msgspec
 
 from ops.stack.model import StackState
 
-ANSWER_SECONDS: Final = 2.0
-_CLIENT_SECONDS: Final = 1.0
+ANSWER_SECONDS: Final = 1.0
+_CLIENT_SECONDS: Final = 0.5
 _LARGEST_ASK_BYTES: Final = 1 << 20
 _LARGEST_ANSWER_BYTES: Final = 16 << 20
 _CREDENTIALS: Final = struct.Struct("3i")
@@ -54,7 +54,7 @@ class Beacon:
         self._state, self._take = state, take
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self._server.bind(_address(data_dir))
+            self._server.bind(address(data_dir))
             self._server.listen(16)
         except OSError:
             self._server.close()
@@ -97,7 +97,7 @@ def ask_supervisor(
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.settimeout(timeout_seconds)
-            client.connect(_address(data_dir))
+            client.connect(address(data_dir))
             if _user_of(client) not in (os.geteuid(), 0, data_dir.stat().st_uid):
                 return None
             client.sendall(msgspec.json.encode(ask or Ask()) + b"\n")
@@ -107,7 +107,8 @@ def ask_supervisor(
         return None
 
 
-def _address(data_dir: Path) -> bytes:
+def address(data_dir: Path) -> bytes:
+    """The abstract address of a data folder's supervisor."""
     return b"\0marketplace-stack-" + hashlib.sha256(os.fsencode(data_dir.resolve())).hexdigest()[:40].encode()
 
 

@@ -16,7 +16,8 @@ from ops.stack.reaper import kill_group, start_time
 _POLL_SECONDS: Final = 0.05
 _LOOK_SECONDS: Final = 1.0
 _ORDERLY_SECONDS: Final = 45.0
-_HUNG_SECONDS: Final = 6.0
+_WAKE_SECONDS: Final = 2.0
+_WOKEN_SECONDS: Final = 8.0
 _LEFT_SECONDS: Final = 5.0
 
 
@@ -40,15 +41,17 @@ def end_supervisor(data_dir: Path, seen: Seen, ended: Callable[[], bool] | None 
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
         os.kill(pid, signal.SIGCONT)
-    began = time.monotonic()
-    deadline = began + (_HUNG_SECONDS if seen.standing == "hangs" else _ORDERLY_SECONDS)
-    next_look = began + _LOOK_SECONDS
-    while not gone() and time.monotonic() < deadline:
-        time.sleep(_POLL_SECONDS)
-        if seen.standing == "alive" and time.monotonic() >= next_look:
-            next_look = time.monotonic() + _LOOK_SECONDS
-            if look(data_dir).standing == "hangs":
-                break
+    hung = seen.standing == "hangs"
+    # One that was woken up looks alive within moments, and then has time to stop in order; it is watched meanwhile.
+    if not hung or wait_until(lambda: gone() or look(data_dir).standing == "alive", _WAKE_SECONDS):
+        deadline = time.monotonic() + (_WOKEN_SECONDS if hung else _ORDERLY_SECONDS)
+        next_look = time.monotonic() + _LOOK_SECONDS
+        while not gone() and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+            if time.monotonic() >= next_look:
+                next_look = time.monotonic() + _LOOK_SECONDS
+                if look(data_dir).standing == "hangs":
+                    break
     if not gone():
         kill_group(pid, start)
         wait_until(gone, _LEFT_SECONDS)

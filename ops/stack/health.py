@@ -133,15 +133,14 @@ def _service(older_path: str) -> Check:
     def check_service(url: str, timeout_seconds: float) -> Health:
         deadline = time.monotonic() + timeout_seconds
         alive = _get(url, "/livez", timeout_seconds)
-        if alive.status == 404:
-            return _ready(_get(url, older_path, deadline - time.monotonic()))
-        if alive.status != 200:
+        if alive.status not in (200, 404):
             return no_answer(f"/livez: {alive.status} {alive.text}")
+        path = "/readyz" if alive.status == 200 else older_path
         try:
-            return _ready(_get(url, "/readyz", deadline - time.monotonic()))
+            return _ready(_get(url, path, deadline - time.monotonic()))
         except (OSError, http.client.HTTPException) as error:
-            # It progresses, so that it does not hang, whatever keeps it from saying whether it is ready.
-            return not_ready(f"/readyz: {type(error).__name__} {error}")
+            # It has answered once, so that it does not hang, whatever keeps it from saying whether it is ready.
+            return not_ready(f"{path}: {type(error).__name__} {error}")
 
     return check_service
 

@@ -63,7 +63,7 @@ class Seen:
 
 
 def look(data_dir: Path) -> Seen:
-    """Look at the stack of a data folder; it takes two seconds where the supervisor hangs.
+    """Look at the stack of a data folder; it takes a second where the supervisor hangs.
 
     Raises:
         StackError: the folder cannot be read.

@@ -211,8 +211,7 @@ class Supervisor:
             watched.life, now_ms, code, expected=expected, final_exits=None if watched.ending else watched.final_exits
         )
         lines = tail(self._log(watched))
-        how = f"killed by signal {-code}" if code < 0 else f"exited with code {code}"
-        watched.reason = watched.ending or how
+        watched.reason = watched.ending or _how_it_ended(watched.life.state, code)
         watched.problem = f"{watched.reason}; last log lines: {' | '.join(lines)}" if lines else watched.reason
         _LOG.warning("%s %s, now %s", watched.name, watched.reason, watched.life.state)
 
@@ -278,6 +277,14 @@ class Supervisor:
             disk=self._disk.disk,
             hang_seconds=self._job.hang_seconds,
         )
+
+
+def _how_it_ended(state: ProcessState, code: int) -> str:
+    if state is ProcessState.FENCED:
+        return f"a newer start of the flow has fenced it (exit code {code})"
+    if state is ProcessState.REFUSED:
+        return f"it refuses its settings or its data (exit code {code})"
+    return f"killed by signal {-code}" if code < 0 else f"exited with code {code}"
 
 
 def _now_ms() -> int:
