@@ -1,4 +1,4 @@
-"""What cannot be changed while a stack runs: whoever asks for it is refused, and told all of it at once."""
+"""What cannot be changed while a stack runs: whoever asks for it is refused, with all of it named."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """The supervisor's own address: an abstract unix socket that answers with its state and needs no room on any disk.
 
 Who connects sends one line of JSON, an `Ask`, and is answered with the `StackState` as JSON. The state carries the
-time of the supervisor's last tick, so that a supervisor whose loop hangs is told from one that lives. Only the same
+time of the supervisor's last tick, so that one whose loop hangs is known from one that lives. Only the same
 user and root are answered.
 """
 

@@ -52,7 +52,7 @@ class Stack:
         start_timeout_seconds: how long the parts may take until they are healthy.
         service_settings: settings of the product's own processes, by their names in the environment.
         hang_seconds: a process that does not answer for so long is started again; by default what the environment says.
-        low_disk_mb: less free disk is told; by default what the environment says.
+        low_disk_mb: less free disk is warned about; by default what the environment says.
 
     Attributes:
         notices: what a person should know about the latest start, a line each.

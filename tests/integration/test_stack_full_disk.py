@@ -1,4 +1,4 @@
-"""A full disk stops no supervisor: it is told before, everything is still seen and asked for, and all comes back."""
+"""A full disk stops no supervisor: there is a warning before it, everything is still seen, and all comes back."""
 
 import os
 import signal

@@ -23,7 +23,7 @@ class Clock:
 
 @dataclass
 class Process:
-    """Answers as it is told; while `frozen` it ignores every timeout."""
+    """Answers what its test wants; while `frozen` it ignores every timeout."""
 
     answer: Health = FINE
     asked: int = 0
