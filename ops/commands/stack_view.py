@@ -39,6 +39,9 @@ def show(state: StackState, *, as_json: bool, title: str, seen: Seen | None = No
         return
     if problem:
         typer.echo(problem)
+    if seen is not None and seen.standing == "ended" and all(info.state == "gone" for info in state.processes):
+        typer.echo("None of its processes is left.")
+        return
     table = Table(title=title if not problem else "What is there now", title_justify="left", box=None)
     for heading in ("part", "state", "pid", "ready (s)", "restarts", "url"):
         table.add_column(heading, no_wrap=heading != "url", overflow="fold")

@@ -1,5 +1,7 @@
 """What a supervisor is told to run."""
 
+import os
+import sys
 from dataclasses import dataclass
 
 import msgspec
@@ -32,3 +34,14 @@ class Job:
     def from_json(line: bytes) -> "Job":
         """The job of a line that `to_json` wrote."""
         return msgspec.json.decode(line, type=Job)
+
+    @staticmethod
+    def read(descriptor: int) -> "Job":
+        """The job that somebody writes, and not a byte more. Ends the process where there is none."""
+        line = bytearray()
+        while not line.endswith(b"\n"):
+            byte = os.read(descriptor, 1)
+            if not byte:
+                sys.exit("no job")
+            line += byte
+        return Job.from_json(bytes(line))

@@ -123,7 +123,7 @@ def looked_at(state: StackState) -> StackState:
     for info in state.processes:
         health = found.get(info.name)
         if health is None:
-            problem = f"process {info.pid} is gone" if info.pid is not None else info.problem or "no process"
+            problem = f"it was process {info.pid}" if info.pid is not None else info.problem or "no process"
             processes.append(replace(info, healthy=False, problem=problem, state="gone", pid=None))
         else:
             healthy = health.outcome == "fine"

@@ -27,7 +27,7 @@ from ops.stack.publishing import Publisher
 from ops.stack.reaper import start_time
 from ops.stack.silence import Timing
 from ops.stack.specs import ProcessSpec
-from ops.stack.watched import Watched
+from ops.stack.watched import Watched, how_it_ended
 from runtime.log_limit import RepeatLimit
 
 _LOG: Final = logging.getLogger("ops.stack.supervisor")
@@ -38,6 +38,8 @@ _ROTATE_SECONDS: Final = 5.0
 _STALL_SECONDS: Final = 2.0
 """A loop that comes back so late was stopped, or had no processor: it did not look, and blames nobody for the time."""
 _CANNOT_START: Final = 126
+_MOST_LINES_OF_A_KIND: Final = 30
+"""In a minute; a start of everything has ten or so."""
 
 
 class Supervisor:
@@ -211,7 +213,7 @@ class Supervisor:
             watched.life, now_ms, code, expected=expected, final_exits=None if watched.ending else watched.final_exits
         )
         lines = tail(self._log(watched))
-        watched.reason = watched.ending or _how_it_ended(watched.life.state, code)
+        watched.reason = watched.ending or how_it_ended(watched.life.state, code)
         watched.problem = f"{watched.reason}; last log lines: {' | '.join(lines)}" if lines else watched.reason
         _LOG.warning("%s %s, now %s", watched.name, watched.reason, watched.life.state)
 
@@ -279,26 +281,8 @@ class Supervisor:
         )
 
 
-def _how_it_ended(state: ProcessState, code: int) -> str:
-    if state is ProcessState.FENCED:
-        return f"a newer start of the flow has fenced it (exit code {code})"
-    if state is ProcessState.REFUSED:
-        return f"it refuses its settings or its data (exit code {code})"
-    return f"killed by signal {-code}" if code < 0 else f"exited with code {code}"
-
-
 def _now_ms() -> int:
     return time.monotonic_ns() // 1_000_000
-
-
-def _read_job() -> Job:
-    line = bytearray()
-    while not line.endswith(b"\n"):
-        byte = os.read(sys.stdin.fileno(), 1)
-        if not byte:
-            sys.exit("no job")
-        line += byte
-    return Job.from_json(bytes(line))
 
 
 def main() -> int:
@@ -309,8 +293,8 @@ def main() -> int:
     # A log that cannot be written because the disk is full must not fill itself with that.
     logging.raiseExceptions = False
     for handler in logging.getLogger().handlers:
-        handler.addFilter(RepeatLimit())
-    return Supervisor(_read_job()).run()
+        handler.addFilter(RepeatLimit(_MOST_LINES_OF_A_KIND))
+    return Supervisor(Job.read(sys.stdin.fileno())).run()
 
 
 if __name__ == "__main__":

@@ -104,3 +104,12 @@ def final_exits(part: Part) -> Mapping[int, ProcessState]:
     if part == "flow":
         return refused | {_FENCED_EXIT: ProcessState.FENCED, _TOPIC_REFUSED_EXIT: ProcessState.REFUSED}
     return refused
+
+
+def how_it_ended(state: ProcessState, code: int) -> str:
+    """What an exit code, or minus a signal, means to a person, given the state that it led to."""
+    if state is ProcessState.FENCED:
+        return f"a newer start of the flow has fenced it (exit code {code})"
+    if state is ProcessState.REFUSED:
+        return f"it refuses its settings or its data (exit code {code})"
+    return f"killed by signal {-code}" if code < 0 else f"exited with code {code}"

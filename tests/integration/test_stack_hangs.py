@@ -131,10 +131,10 @@ def test_a_supervisor_that_ended_without_stopping_is_told_and_a_new_start_goes_o
     first.start()
     processes = processes_of(first)
     os.kill(first.state().supervisor_pid, signal.SIGKILL)
-    assert eventually(lambda: look(tmp_path).standing == "ended")
+    assert eventually(lambda: look(tmp_path).standing == "ended" and all_gone(processes))
     code, said = command(tmp_path, "status")
     assert code == 1
-    assert "ended without stopping; 'marketplace up' starts everything again" in said
+    assert said.endswith("'marketplace up' starts everything again\nNone of its processes is left.\n")
     assert running_state(tmp_path) is None
     assert eventually(lambda: all_gone(processes))
     with Stack(tmp_path, ports="auto", parts={"redis"}, external={}) as second:
@@ -167,10 +167,13 @@ def test_a_supervisor_that_hangs_is_not_believed_and_a_new_start_ends_it(tmp_pat
             running_urls(tmp_path)
         with pytest.raises(StackError, match="MB free"):
             load_settings({}, tmp_path)
+        elsewhere = {"KAFKA": "k:1", "MONGO": "mongodb://m", "CLICKHOUSE": "http://c", "REDIS": "redis://r"}
+        named = {f"MARKETPLACE_{part}_URL": url for part, url in elsewhere.items()}
+        assert load_settings(named, tmp_path).urls.environment() == named
         code, said = command(tmp_path, "status")
         assert code == 1
         assert f"(pid {pid}) hangs" in said
-        assert "redis is gone: process" in said
+        assert "redis is gone: it was process" in said
         assert ["clickhouse", "healthy"] in [line.split()[:2] for line in said.splitlines()]
 
         second = Stack(tmp_path, ports="auto", parts=LIGHT, external={})
