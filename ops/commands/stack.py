@@ -19,11 +19,11 @@ from ops.demo.catalogue import sample_shops
 from ops.stack import AlreadyRunningError, Part, Stack, StackError, SupervisorHangsError
 from ops.stack.looking import look, looked_at, running_state
 from ops.stack.model import DATA_VARIABLE, DEFAULT_DATA_DIR, DEFAULT_PORTS, PARTS, PORT_VARIABLES, SERVICES, StackState
+from ops.stack.revival import revive
 
 DataOption = Annotated[Path, typer.Option("--data", envvar=DATA_VARIABLE, help="The folder that holds everything.")]
 _WATCH_SECONDS = 0.5
 _RUNNING_SECONDS = 120.0
-_GIVEN_UP = ("crashed", "fenced", "refused")
 
 
 def register(app: typer.Typer) -> None:
@@ -106,8 +106,9 @@ def up(
             refuse_wishes(state, Asked(brokers, usual | asked, services, foreground), os.environ)
             if ports == "auto":
                 typer.echo("--ports auto changes nothing: the stack keeps the ports it has", err=True)
-            state = _start_what_was_given_up(stack, state)
-            show(state, as_json=as_json, title="The stack is running already")
+            for was in revive(stack):
+                typer.echo(f"{was}, and runs again", err=True)
+            show(stack.state(), as_json=as_json, title="The stack is running already")
             missing = [part for part in parts if state.process(part) is None]
             if missing:
                 typer.echo(f"It runs without {', '.join(missing)}: 'marketplace down', then 'up' starts all.", err=True)
@@ -157,17 +158,6 @@ def status(data: DataOption = Path(DEFAULT_DATA_DIR), as_json: JsonOption = Fals
     show(state, as_json=as_json, title=f"The stack is {state.phase}", seen=seen)
     if seen.standing != "alive" or state.write_problem or not all(info.healthy for info in state.processes):
         raise typer.Exit(1)
-
-
-def _start_what_was_given_up(stack: Stack, state: StackState) -> StackState:
-    """Give every process that no time or only a long one would start another chance, and wait for it."""
-    given_up = [info for info in state.processes if info.state in _GIVEN_UP]
-    for info in given_up:
-        typer.echo(f"{info.name} was {info.state} and starts again", err=True)
-        stack.restart(info.name)
-    for info in given_up:
-        stack.wait_healthy(info.name)
-    return stack.state()
 
 
 def _stay(stack: Stack, *, as_json: bool) -> None:

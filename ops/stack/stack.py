@@ -32,7 +32,8 @@ __all__ = ["AlreadyRunningError", "Stack", "running_state", "running_urls"]
 _POLL_SECONDS: Final = 0.05
 _NOTICE_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 45.0
-_GIVEN_UP: Final = ("crashed", "fenced", "refused")
+GIVEN_UP: Final = ("crashed", "fenced", "refused")
+"""States of a process that nobody should wait for."""
 
 
 class AlreadyRunningError(StackError):
@@ -258,7 +259,7 @@ class Stack:
             info = self.process(name)
             if info.healthy and info.state == "running":
                 return
-            if info.state in _GIVEN_UP or time.monotonic() > deadline:
+            if info.state in GIVEN_UP or time.monotonic() > deadline:
                 raise StackError(f"{name} is {info.state}: {info.problem or 'no answer yet'}")
             time.sleep(_POLL_SECONDS)
 
@@ -277,7 +278,8 @@ class Stack:
         logs.mkdir(exist_ok=True)
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-        with (logs / "supervisor.log").open("ab") as log:
+        append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        with open(os.open(logs / "supervisor.log", append, 0o600), "ab") as log:
             self._supervisor = subprocess.Popen(
                 [sys.executable, "-m", "ops.stack.supervisor"],
                 stdin=subprocess.PIPE,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from ops.stack.checking import HealthWatch, look_at_all
+from ops.stack.checking import MOST_CHECKS, HealthWatch, look_at_all
 from ops.stack.health import FINE, Health, no_answer, not_ready
 from ops.stack.silence import Timing
 from tests.stack_kit import eventually
@@ -163,3 +163,17 @@ def test_all_are_looked_at_side_by_side_within_one_deadline() -> None:
         "broken": "no answer",
     }
     assert "ZeroDivisionError" in found["broken"].text
+
+
+def test_where_too_many_checks_hang_nobody_else_is_blamed_and_looking_goes_on_when_they_return() -> None:
+    stuck, fine, clock = Process(), Process(), Clock()
+    with _frozen(stuck):
+        others = [HealthWatch(stuck.ask, TIMING) for _ in range(MOST_CHECKS)]
+        for other in others:
+            other.look(clock.now)
+        watch = HealthWatch(fine.ask, TIMING)
+        _silent_for(watch, clock, TIMING.hang_seconds + 5)
+        assert (fine.asked, watch.health) == (0, None)
+        assert not watch.hangs(clock.now, TIMING.hang_seconds)
+    assert eventually(lambda: stuck.at_once == 0)
+    assert _next(watch, clock) == FINE
