@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 from ops.stack.model import OLDEST_QUERY_HEADER, Part
 
 _REASON_CHARACTERS: Final = 200
+_PAGE_BYTES: Final = 4096
 _LONG_QUERY_SECONDS: Final = 10.0
 
 Outcome = Literal["fine", "not ready", "no answer"]
@@ -150,13 +151,15 @@ def _page(path: str) -> Check:
 
 
 def _ready(answer: "_Answer") -> Health:
-    return FINE if answer.status == 200 else not_ready(answer.text or f"HTTP {answer.status}")
+    """What a page about readiness says; the lines after its first one are notes for a person."""
+    return Health("fine", answer.notes) if answer.status == 200 else not_ready(answer.text or f"HTTP {answer.status}")
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
     status: int
     text: str
+    notes: str
     headers: http.client.HTTPMessage
 
 
@@ -172,8 +175,9 @@ def _get(url: str, path: str, timeout_seconds: float) -> _Answer:
     try:
         connection.request("GET", path, headers=headers)
         response = connection.getresponse()
-        text = response.read(_REASON_CHARACTERS).decode("utf-8", "replace")
-        return _Answer(response.status, _first_line(text), response.headers)
+        text = response.read(_PAGE_BYTES).decode("utf-8", "replace")
+        notes = "; ".join(line.strip() for line in text.splitlines()[1:] if line.strip())[:_REASON_CHARACTERS]
+        return _Answer(response.status, _first_line(text), notes, response.headers)
     finally:
         connection.close()
 

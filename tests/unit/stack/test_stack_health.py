@@ -70,6 +70,12 @@ def test_a_service_that_progresses_and_is_ready_is_fine(part: Part) -> None:
     assert found(part, {"/livez": (200, "yes"), "/readyz": (200, "yes")}).outcome == "fine"
 
 
+def test_what_a_ready_service_says_after_its_first_line_is_a_note() -> None:
+    ready = (200, "ok\nread models: 3 days behind\nGeoIP: the file is refused\n")
+    health = found("flow", {"/livez": (200, "ok\n"), "/readyz": ready})
+    assert health == Health("fine", "read models: 3 days behind; GeoIP: the file is refused")
+
+
 @pytest.mark.parametrize("part", SERVING)
 def test_a_service_that_does_not_progress_gives_no_answer_whatever_it_says_about_being_ready(part: Part) -> None:
     health = found(part, {"/livez": (503, "no progress for 60 s"), "/readyz": (200, "yes")})
