@@ -14,6 +14,10 @@ class InvalidSettings(ValueError):
     """An environment variable has a value that cannot be used; the message names it."""
 
 
+class MissingUrl(InvalidSettings):
+    """Nobody says where a part is: neither the environment nor a running stack."""
+
+
 @dataclass(frozen=True)
 class Urls:
     """Where the four parts are. ``kafka`` is a bootstrap list, the others are URLs."""
@@ -46,15 +50,18 @@ class Settings:
     def load(environment: Mapping[str, str], fallback: Urls | None = None) -> Settings:
         """Read the environment; ``fallback`` is the running embedded stack, if there is one.
 
+        A variable that is empty says as much as one that is not there.
+
         Raises:
-            InvalidSettings: A URL is neither in the environment nor in ``fallback``.
+            InvalidSettings: A value cannot be used.
+            MissingUrl: A URL is neither in the environment nor in ``fallback``.
         """
-        data_dir = environment.get("MARKETPLACE_DATA") or DEFAULT_DATA_DIR
+        data_dir = environment.get("MARKETPLACE_DATA", "").strip() or DEFAULT_DATA_DIR
 
         def url(name: str, default: str | None) -> str:
             value = environment.get(name, "").strip() or default
             if not value:
-                raise InvalidSettings(
+                raise MissingUrl(
                     f"no {name} in the environment and no stack is running in {data_dir}: "
                     "start one with 'marketplace up', or name the folder of one with --data"
                 )
@@ -66,12 +73,12 @@ class Settings:
             clickhouse=url("MARKETPLACE_CLICKHOUSE_URL", fallback.clickhouse if fallback else None),
             redis=url("MARKETPLACE_REDIS_URL", fallback.redis if fallback else None),
         )
-        database = environment.get("MARKETPLACE_DATABASE", "marketplace")
+        database = environment.get("MARKETPLACE_DATABASE", "").strip() or "marketplace"
         if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", database):
             raise InvalidSettings(f"MARKETPLACE_DATABASE={database}: use a-z, 0-9 and _, not beginning with a digit")
         return Settings(
             urls=urls,
-            data_dir=PurePosixPath(environment.get("MARKETPLACE_DATA", DEFAULT_DATA_DIR)),
+            data_dir=PurePosixPath(data_dir),
             database=database,
-            geoip_file=environment.get("MARKETPLACE_GEOIP_FILE"),
+            geoip_file=environment.get("MARKETPLACE_GEOIP_FILE", "").strip() or None,
         )

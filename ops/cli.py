@@ -73,14 +73,16 @@ def expected_errors() -> tuple[type[Exception], ...]:
 
 
 def main() -> None:
-    """Run; expected errors are one line on standard error and exit code 1."""
+    """Run; expected errors are one line on standard error and exit code 1, settings that cannot be used 2."""
     try:
         make_app(sys.argv[1:])()
     except Exception as error:
         if not isinstance(error, expected_errors()):
             raise
         Console(stderr=True).print(f"[red]error[/red] {' '.join(str(error).split())}", highlight=False, soft_wrap=True)
-        sys.exit(1)
+        from ops.commands.one_line import exit_code
+
+        sys.exit(exit_code(error))
 
 
 if __name__ == "__main__":

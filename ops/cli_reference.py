@@ -16,7 +16,7 @@ _HEAD = """# Command line reference
 Written by `make reference` from the commands' own help. Long work shows a progress bar on a terminal and plain lines
 elsewhere; with `--json`, standard output holds one JSON document. An expected error is one line on standard error and
 exit code 1, also where a value is none of those there are; options that are not known, have no value or a number
-out of range are exit code 2.
+out of range, and variables of the environment that cannot be used, are exit code 2.
 """
 
 

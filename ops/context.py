@@ -10,20 +10,24 @@ from pathlib import PurePath, PurePosixPath
 from marketplace.settings import DEFAULT_DATA_DIR, Settings
 from marketplace.settings import Urls as SettingsUrls
 from ops.stack import running_urls
+from ops.stack.model import URL_VARIABLES
 
 
 def load_settings(environment: Mapping[str, str] | None = None, data_dir: str | PurePath | None = None) -> Settings:
     """Settings from the environment, with the running stack's URLs where the environment names none.
 
     Raises:
-        InvalidSettings: A URL is missing and no stack is running.
+        InvalidSettings: A value cannot be used, or a URL is missing and no stack is running.
+        StackError: The stack's supervisor hangs, so that what it says may be no longer so.
     """
     variables = dict(os.environ if environment is None else environment)
     if data_dir is not None:
         variables["MARKETPLACE_DATA"] = str(data_dir)
-    running = running_urls(variables.get("MARKETPLACE_DATA") or DEFAULT_DATA_DIR)
     fallback = None
-    if running is not None:
-        fallback = SettingsUrls(running.kafka, running.mongo, running.clickhouse, running.redis)
+    # Who names all parts needs no stack here, and waits for none that hangs.
+    if not all(variables.get(name, "").strip() for name in URL_VARIABLES.values()):
+        running = running_urls(variables.get("MARKETPLACE_DATA", "").strip() or DEFAULT_DATA_DIR)
+        if running is not None:
+            fallback = SettingsUrls(running.kafka, running.mongo, running.clickhouse, running.redis)
     settings = Settings.load(variables, fallback)
     return replace(settings, data_dir=PurePosixPath(os.path.abspath(settings.data_dir)))

@@ -49,6 +49,12 @@ _STANDING_SECONDS: Final = 15.0
 _PAUSE_SECONDS: Final = 0.3
 _BACKOFF_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _REQUEST_SECONDS: Final = 25.0
+_STEP_SECONDS: Final = _REQUEST_SECONDS + 10.0
+"""What a step of a start takes at most: it asks one part."""
+_PREPARE_SECONDS: Final = 150.0
+"""Provisioning asks every part several times; it is done before the first start only."""
+_WATCH_SECONDS: Final = 20.0
+"""What a look takes at most: the longest pause, and what comes before it."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,7 @@ class FlowRunner:
         self._topic = TopicWatch(settings.urls.kafka, CLICKS_COLLECTED.name, options.look_seconds)
         self._failures = 0
         self._started_at = 0.0
-        self._looked_at = time.monotonic()
+        self._watched_until = float("inf")
         self._waiting = ""
         self.restarts = 0
         self.hangs = 0
@@ -153,8 +159,12 @@ class FlowRunner:
         return {name: text for process in self._processes for name, text in process.page.read().notes.items()}
 
     def unwatched_seconds(self) -> float:
-        """How long ago :meth:`watch` or :meth:`start` was last under way; grows when whoever calls them hangs."""
-        return time.monotonic() - self._looked_at
+        """How long :meth:`watch` or :meth:`start` is overdue: above 0 when whoever calls them hangs."""
+        return time.monotonic() - self._watched_until
+
+    def _go_on(self, seconds: float = _WATCH_SECONDS) -> None:
+        """What comes now takes so long at most."""
+        self._watched_until = time.monotonic() + seconds
 
     def start(self) -> None:
         """Take the next generation and start all processes.
@@ -163,9 +173,9 @@ class FlowRunner:
             Unavailable: Kafka, Mongo or ClickHouse is away.
             Refused: There is no topic to read, or it is another one than before.
         """
-        self._looked_at = time.monotonic()
+        self._go_on(_STEP_SECONDS)
         self._topic.begin(time.monotonic())
-        self.generation = take_generation(self._settings)
+        self.generation = take_generation(self._settings, lambda: self._go_on(_STEP_SECONDS))
         if self._log_path is not None and self._log is None:
             self._log_path.parent.mkdir(parents=True, exist_ok=True)
             self._log = self._log_path.open("ab")
@@ -180,7 +190,8 @@ class FlowRunner:
             FlowFailed: A process ended in a way that starting again does not change, or the topic is another one.
             Unavailable: A part is unavailable while starting again; call again.
         """
-        self._looked_at = now = time.monotonic()
+        self._go_on()
+        now = time.monotonic()
         self._waiting = ""
         for process in self._processes:
             process.look(now)
@@ -263,6 +274,7 @@ class FlowRunner:
             while not stop():
                 try:
                     if not begun:
+                        self._go_on(_PREPARE_SECONDS)
                         prepare()
                         self.start()
                         begun = True
@@ -270,7 +282,7 @@ class FlowRunner:
                 except Unavailable as error:
                     self._waiting = f"waiting: {error}"
                     log.warning("waiting: %s", error)
-                self._looked_at = time.monotonic()
+                self._go_on()
                 time.sleep(_PAUSE_SECONDS)
         finally:
             self.stop()
@@ -346,8 +358,12 @@ class FlowRunner:
         return _Process(popen, page, Lease(time.monotonic(), most_seconds=self._options.hang_seconds))
 
 
-def take_generation(settings: Settings) -> int:
+def take_generation(settings: Settings, step: Callable[[], None] = lambda: None) -> int:
     """The number of this start: from now on, inserts of earlier starts write nothing.
+
+    Args:
+        settings: Where everything is.
+        step: Called before each question to a part.
 
     Raises:
         Unavailable: Mongo or ClickHouse is away.
@@ -357,12 +373,16 @@ def take_generation(settings: Settings) -> int:
     try:
         generations = Generations(client, settings.database)
         table = f"{settings.database}.{GENERATIONS.name}"
+        step()
         newest = int(clickhouse.rows(f"SELECT max(generation) FROM {table} WHERE flow = 'clicks'")[0][0])
+        step()
         generation = generations.next("clicks", newest)
     finally:
         client.close()
     row = pa.table({"flow": ["clicks"], "generation": pa.array([generation], pa.uint64())})
+    step()
     clickhouse.insert_where(GENERATIONS.name, structure_of(GENERATIONS), row, "1", f"clicks-{generation}")
+    step()
     # Inserts of an earlier start were let in before the new generation came and may still land.
     let_inserts_end(clickhouse)
     return generation

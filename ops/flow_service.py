@@ -27,8 +27,6 @@ log = logging.getLogger("ops.flow_service")
 
 
 EXIT_FENCED: Final = 3
-_HANGS_SECONDS: Final = 150.0
-"""A start asks four parts in a row, each with its own time limit."""
 
 
 def serve(port: int, runner: FlowRunner, registry: CollectorRegistry) -> ThreadingHTTPServer:
@@ -42,8 +40,8 @@ def serve(port: int, runner: FlowRunner, registry: CollectorRegistry) -> Threadi
         if path == "/metrics":
             return 200, CONTENT_TYPE_LATEST, generate_latest(registry)
         if path == "/livez":
-            silent = runner.unwatched_seconds()
-            return _text("" if silent < _HANGS_SECONDS else f"nobody looked after the flow for {silent:.0f} s")
+            overdue = runner.unwatched_seconds()
+            return _text("" if overdue < 0 else f"nobody looks after the flow: {overdue:.0f} s overdue")
         if path in ("/readyz", "/healthz"):
             return _text(runner.problem(), runner.notes())
         return 404, "text/plain", b"only /livez, /readyz and /metrics\n"

@@ -1,5 +1,8 @@
 """What the tests of the embedded stack share."""
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,3 +35,18 @@ def processes_of(stack: Stack) -> dict[int, int]:
 
 def all_gone(processes: dict[int, int]) -> bool:
     return all(start_time(pid) != start for pid, start in processes.items())
+
+
+def command(folder: Path, *arguments: str) -> tuple[int, str]:
+    """A command's exit code and all it says."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MARKETPLACE_")}
+    environment |= {"PYTHONPATH": str(ROOT), "MARKETPLACE_DATA": str(folder)}
+    done = subprocess.run(
+        [sys.executable, "-c", CLI, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        env=environment,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr

@@ -9,13 +9,20 @@ from typing import NoReturn
 
 import typer
 
+from marketplace.settings import InvalidSettings, MissingUrl
+
 INTERRUPTED = 130
 
 
-def fail(message: str) -> NoReturn:
-    """End with one line on standard error and exit code 1."""
+def fail(message: str, code: int = 1) -> NoReturn:
+    """End with one line on standard error."""
     typer.echo(f"marketplace: {' '.join(message.split())}", err=True)
-    raise typer.Exit(1)
+    raise typer.Exit(code)
+
+
+def exit_code(error: Exception) -> int:
+    """2 where a setting cannot be used, which asking again cannot help; else 1."""
+    return 2 if isinstance(error, InvalidSettings) and not isinstance(error, MissingUrl) else 1
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
@@ -28,11 +35,11 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 def one_line_errors(
     *expected: type[Exception], interrupted: str = "Interrupted; nothing is left running."
 ) -> Iterator[None]:
-    """Turn an error meant for a person into one line and exit code 1, and Ctrl-C into exit code 130."""
+    """Turn an error meant for a person into one line and its exit code, and Ctrl-C into exit code 130."""
     try:
         yield
     except expected as error:
-        fail(str(error))
+        fail(str(error), exit_code(error))
     except KeyboardInterrupt:
         typer.echo(interrupted, err=True)
         raise typer.Exit(INTERRUPTED) from None

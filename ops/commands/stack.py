@@ -5,35 +5,25 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from marketplace.settings import InvalidSettings
 from ops.commands.one_line import fail, interrupt, one_line_errors
 from ops.commands.options import JsonOption
+from ops.commands.stack_view import nothing_runs, show
+from ops.commands.stack_wishes import Asked, refuse_wishes
 from ops.demo.catalogue import sample_shops
-from ops.stack import AlreadyRunningError, Part, Stack, StackError
-from ops.stack.model import (
-    DATA_VARIABLE,
-    DEFAULT_DATA_DIR,
-    DEFAULT_PORTS,
-    PARTS,
-    PORT_VARIABLES,
-    SERVICES,
-    ProcessInfo,
-    StackState,
-)
-from ops.stack.process import tail
-from ops.stack.stack import running_state
+from ops.stack import AlreadyRunningError, Part, Stack, StackError, SupervisorHangsError
+from ops.stack.looking import look, looked_at, running_state
+from ops.stack.model import DATA_VARIABLE, DEFAULT_DATA_DIR, DEFAULT_PORTS, PARTS, PORT_VARIABLES, SERVICES, StackState
+from ops.stack.revival import revive
 
 DataOption = Annotated[Path, typer.Option("--data", envvar=DATA_VARIABLE, help="The folder that holds everything.")]
 _WATCH_SECONDS = 0.5
-_LOG_LINES = 5
+_RUNNING_SECONDS = 120.0
 
 
 def register(app: typer.Typer) -> None:
@@ -70,11 +60,22 @@ def up(
     flow_port: Annotated[int | None, _port_option("flow")] = None,
     collector_port: Annotated[int | None, _port_option("collector")] = None,
     dashboard_port: Annotated[int | None, _port_option("dashboard")] = None,
-    services: Annotated[bool, typer.Option(help="Also run the click flow, the collector and the dashboard.")] = True,
+    services: Annotated[
+        bool | None,
+        typer.Option(
+            "--services/--no-services",
+            help="Also run the click flow, the collector and the dashboard.",
+            show_default="--services",
+        ),
+    ] = None,
     foreground: Annotated[bool, typer.Option("--foreground/--detach", help="Stay, and stop it all on Ctrl-C.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Start Kafka, MongoDB, ClickHouse, Redis, the click flow, the collector and the dashboard; wait until healthy."""
+    """Start Kafka, MongoDB, ClickHouse, Redis, the click flow, the collector and the dashboard; wait until healthy.
+
+    On a running stack it starts what crashed, was fenced or refused, and refuses what it cannot change. A supervisor
+    that hangs or ended is put out of the way, and everything starts again.
+    """
     if ports not in (None, "default", "auto"):
         fail(f"--ports is default or auto, not {ports}")
     given: dict[Part, int | None] = {
@@ -87,8 +88,8 @@ def up(
         "dashboard": dashboard_port,
     }
     asked: dict[Part, int] = {part: port for part, port in given.items() if port is not None}
-    with one_line_errors(StackError):
-        parts = (*PARTS, *SERVICES) if services else PARTS
+    with one_line_errors(StackError, InvalidSettings):
+        parts = PARTS if services is False else (*PARTS, *SERVICES)
         usual: dict[Part, int] = {part: DEFAULT_PORTS[part] for part in parts} if ports == "default" else {}
         stack = Stack(
             data,
@@ -102,65 +103,77 @@ def up(
             stack.start()
         except AlreadyRunningError:
             state = _wait_for_running(data)
-            _refuse_other_wishes(state, brokers, asked)
-            _show(state, as_json=as_json, title="The stack is running already")
+            refuse_wishes(state, Asked(brokers, usual | asked, services, foreground), os.environ)
+            if ports == "auto":
+                typer.echo("--ports auto changes nothing: the stack keeps the ports it has", err=True)
+            for was in revive(stack):
+                typer.echo(f"{was}, and runs again", err=True)
+            show(stack.state(), as_json=as_json, title="The stack is running already")
             missing = [part for part in parts if state.process(part) is None]
             if missing:
                 typer.echo(f"It runs without {', '.join(missing)}: 'marketplace down', then 'up' starts all.", err=True)
             return
+        for notice in stack.notices:
+            typer.echo(notice, err=True)
         if foreground:
             _stay(stack, as_json=as_json)
         else:
             stack.detach()
-            _show(stack.state(), as_json=as_json, title="The stack is up")
+            show(stack.state(), as_json=as_json, title="The stack is up")
 
 
 def down(data: DataOption = Path(DEFAULT_DATA_DIR), as_json: JsonOption = False) -> None:
-    """Stop everything; the data stays."""
+    """Stop everything; the data stays. A supervisor that hangs is ended by force, within fifteen seconds."""
     with one_line_errors(StackError):
-        running = running_state(data) is not None
+        standing = look(data).standing
         started = time.monotonic()
         Stack(data, external={}).stop()
         seconds = round(time.monotonic() - started, 1)
+        left = look(data)
+        if left.standing in ("alive", "hangs"):
+            raise StackError(left.problem or f"the stack in {data} does not stop")
     if as_json:
-        typer.echo(json.dumps({"stopped": running, "seconds": seconds}))
+        typer.echo(json.dumps({"stopped": standing != "none", "seconds": seconds, "supervisor": standing}))
+    elif standing == "ended":
+        typer.echo("The supervisor had ended without stopping; nothing of it is left.")
+    elif standing == "hangs":
+        typer.echo(f"The stack is down ({seconds} s); its supervisor did not answer.")
     else:
-        typer.echo(f"The stack is down ({seconds} s)." if running else "Nothing is running.")
+        typer.echo(f"The stack is down ({seconds} s)." if standing == "alive" else "Nothing is running.")
 
 
 def status(data: DataOption = Path(DEFAULT_DATA_DIR), as_json: JsonOption = False) -> None:
-    """Show what runs; exit code 0 when everything is healthy, 1 otherwise."""
-    state = running_state(data)
-    if state is None:
-        if as_json:
-            typer.echo(json.dumps({"phase": "stopped", "processes": []}))
-        else:
-            typer.echo("Nothing is running.")
-        raise typer.Exit(1)
-    _show(state, as_json=as_json, title=f"The stack is {state.phase}")
-    if not all(info.healthy for info in state.processes):
-        raise typer.Exit(1)
+    """Show what runs; exit code 0 when everything is healthy, 1 otherwise.
 
-
-def _refuse_other_wishes(state: StackState, brokers: int | None, asked: Mapping[Part, int]) -> None:
-    """Fail where a stack runs otherwise than it was asked for just now: nothing of it can be changed while it runs."""
-    wishes = []
-    if brokers is not None and brokers != state.brokers:
-        wishes.append(f"--brokers {brokers} (it has {state.brokers})")
-    for part, port in asked.items():
-        process = state.process(part)
-        actual = None if process is None else state.ports.get(process.name)
-        if port != actual:
-            wishes.append(f"--{part}-port {port} (it is {'not ours' if actual is None else actual})")
-    if wishes:
-        raise StackError(f"the stack is running already, without {', '.join(wishes)}: 'marketplace down' first")
+    Where the supervisor hangs, it looks at the processes itself.
+    """
+    with one_line_errors(StackError):
+        seen = look(data)
+    state = seen.state
+    if seen.standing == "none" or state is None:
+        nothing_runs(as_json=as_json)
+        raise typer.Exit(1)
+    if seen.standing != "alive":
+        state = looked_at(state)
+    show(state, as_json=as_json, title=f"The stack is {state.phase}", seen=seen)
+    if seen.standing != "alive" or state.write_problem or not all(info.healthy for info in state.processes):
+        raise typer.Exit(1)
 
 
 def _stay(stack: Stack, *, as_json: bool) -> None:
     """Wait for Ctrl-C, SIGTERM or the supervisor's end, then stop everything."""
     try:
-        _show(stack.state(), as_json=as_json, title="The stack is up")
-        while running_state(stack.data_dir) is not None:
+        show(stack.state(), as_json=as_json, title="The stack is up")
+        problem = ""
+        while True:
+            try:
+                if running_state(stack.data_dir) is None:
+                    break
+                problem = ""
+            except SupervisorHangsError as error:
+                if not problem:
+                    typer.echo(f"marketplace: {error}", err=True)
+                problem = str(error)
             time.sleep(_WATCH_SECONDS)
     except KeyboardInterrupt:
         sys.stderr.write("Stopping\n")
@@ -170,42 +183,10 @@ def _stay(stack: Stack, *, as_json: bool) -> None:
 
 def _wait_for_running(data: Path) -> StackState:
     """The state of a stack that somebody else started, once it is up."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + _RUNNING_SECONDS
     while time.monotonic() < deadline:
         state = running_state(data)
         if state is not None and state.phase == "running":
             return state
         time.sleep(_WATCH_SECONDS)
     raise StackError(f"another command holds {data} and its stack does not come up; see `marketplace status`")
-
-
-def _show(state: StackState, *, as_json: bool, title: str) -> None:
-    if as_json:
-        document = asdict(state)
-        for info in document["processes"]:
-            info["log_tail"] = tail(Path(info["log"]), _LOG_LINES) if info["log"] and not info["healthy"] else []
-        typer.echo(json.dumps(document, indent=2))
-        return
-    table = Table(title=title, title_justify="left", box=None)
-    for heading in ("part", "state", "pid", "ready (s)", "restarts", "url"):
-        table.add_column(heading, no_wrap=heading != "url", overflow="fold")
-    for info in state.processes:
-        table.add_row(*_row(info))
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    console.print(table)
-    logs = {str(Path(info.log).parent) for info in state.processes if info.log}
-    for folder in sorted(logs):
-        console.print(f" logs are in {os.path.relpath(folder)}", highlight=False, soft_wrap=True)
-    dashboard = state.process("dashboard")
-    if dashboard is not None and dashboard.healthy:
-        typer.echo(f" the dashboard is at {dashboard.url}")
-    for info in state.processes:
-        if not info.healthy:
-            typer.echo(f"{info.name} is {info.state}: {info.problem or 'no answer yet'}")
-
-
-def _row(info: ProcessInfo) -> tuple[str, ...]:
-    ready = "" if info.ready_ms is None else f"{info.ready_ms / 1000:.1f}"
-    shown = "healthy" if info.healthy else info.state
-    pid = "elsewhere" if info.external else str(info.pid or "")
-    return info.name, shown, pid, ready, str(info.restarts), info.url

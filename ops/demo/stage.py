@@ -12,7 +12,7 @@ from typing import Final
 from marketplace.settings import DEFAULT_DATA_DIR, Settings
 from marketplace.settings import Urls as SettingsUrls
 from ops.demo.served import service_settings
-from ops.stack import Stack, Urls, running_urls
+from ops.stack import Stack, StackError, Urls, running_urls
 from ops.stack.model import DEFAULT_PORTS, PARTS, SERVICES, URL_VARIABLES
 from ops.stack.ports import is_free
 from ops.stack.reaper import start_time
@@ -102,7 +102,7 @@ def remove_abandoned() -> None:
         try:
             pid, _, started = (folder / _OWNER).read_text().partition(" ")
             abandoned = str(start_time(int(pid))) != started and running_urls(folder) is None
-        except (OSError, ValueError):
+        except (OSError, ValueError, StackError):
             continue
         if abandoned:
             shutil.rmtree(folder, ignore_errors=True)

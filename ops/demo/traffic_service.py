@@ -47,7 +47,7 @@ def main() -> int:
     stop = stop_on_signals()
     try:
         traffic = _traffic()
-        with sole_traffic(Path(os.environ.get("MARKETPLACE_DATA", DEFAULT_DATA_DIR)).resolve()):
+        with sole_traffic(Path(os.environ.get("MARKETPLACE_DATA") or DEFAULT_DATA_DIR).resolve()):
             return _send(traffic, int(os.environ.get(f"{_PREFIX}PORT", "0")), stop)
     except (OSError, KeyError, ValueError, msgspec.MsgspecError, TrafficRuns) as error:
         log.error("%s", error)

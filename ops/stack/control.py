@@ -1,4 +1,7 @@
-"""Wishes to a running supervisor, as files in the data folder that it takes away when it has read them."""
+"""Wishes to a running supervisor: sent to its beacon, which needs no room on the disk, or else left as files.
+
+The supervisor takes the files of the data folder's `control` away when it has read them.
+"""
 
 import os
 from contextlib import suppress
@@ -7,6 +10,8 @@ from pathlib import Path
 
 import msgspec
 
+from ops.stack.beacon import Ask, ask_supervisor
+from ops.stack.errors import StackError
 from ops.stack.specs import ProcessSpec
 
 _FOLDER = "control"
@@ -16,9 +21,14 @@ _FOLDER = "control"
 class Wishes:
     """What was asked for: processes to restart, process ids whose death is part of a drill, processes to run."""
 
-    restart: frozenset[str]
-    expected_deaths: frozenset[int]
+    restart: frozenset[str] = frozenset()
+    expected_deaths: frozenset[int] = frozenset()
     run: tuple[ProcessSpec, ...] = ()
+
+    def __or__(self, more: "Wishes") -> "Wishes":
+        """Both."""
+        restart, expected = self.restart | more.restart, self.expected_deaths | more.expected_deaths
+        return Wishes(restart, expected, self.run + more.run)
 
 
 def wish_restart(data_dir: Path, process: str) -> None:
@@ -37,31 +47,45 @@ def wish_process(data_dir: Path, spec: ProcessSpec) -> None:
 
 
 def take_wishes(data_dir: Path) -> Wishes:
-    """Read and remove every wish."""
-    restart: set[str] = set()
-    expected: set[int] = set()
-    run: list[ProcessSpec] = []
+    """Read and remove every wish that was left as a file."""
+    wishes = Wishes()
     folder = data_dir / _FOLDER
     for name in os.listdir(folder) if folder.is_dir() else ():
-        verb, _, what = name.partition(".")
-        if verb == "restart":
-            restart.add(what)
-        elif verb == "expected" and what.isdigit():
-            expected.add(int(what))
-        elif verb == "run":
-            # What nobody can read was not written by this version and is no wish of anybody who waits for it.
-            with suppress(msgspec.MsgspecError, OSError):
-                run.append(msgspec.json.decode((folder / name).read_bytes(), type=ProcessSpec))
-        elif verb == "":
+        if name.startswith("."):
             continue
+        with suppress(OSError):
+            wishes |= read_wish(name, (folder / name).read_bytes())
         (folder / name).unlink(missing_ok=True)
-    return Wishes(frozenset(restart), frozenset(expected), tuple(run))
+    return wishes
+
+
+def read_wish(name: str, content: bytes) -> Wishes:
+    """The wish of a name and a content; none where this version did not write it."""
+    verb, _, what = name.partition(".")
+    if verb == "restart":
+        return Wishes(restart=frozenset({what}))
+    if verb == "expected" and what.isdecimal():
+        return Wishes(expected_deaths=frozenset({int(what)}))
+    if verb == "run":
+        # What nobody can read was not written by this version and is no wish of anybody who waits for it.
+        with suppress(msgspec.MsgspecError):
+            return Wishes(run=(msgspec.json.decode(content, type=ProcessSpec),))
+    return Wishes()
 
 
 def _write(data_dir: Path, name: str, content: bytes = b"") -> None:
+    if ask_supervisor(data_dir, Ask(name, content)) is not None:
+        return
     folder = data_dir / _FOLDER
-    folder.mkdir(exist_ok=True)
     # A name that begins with a dot is no wish yet: the supervisor never sees half of one.
     draft = folder / f".{name}.{os.getpid()}"
-    draft.write_bytes(content)
-    draft.replace(folder / name)
+    try:
+        folder.mkdir(exist_ok=True)
+        # A process's settings may have passwords in them.
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(content)
+        draft.replace(folder / name)
+    except OSError as error:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise StackError(f"the supervisor cannot be asked for {name}: {error.strerror}") from error

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,7 @@ from ops.stack.watched import Watched
 STOP_SECONDS: Final = 10.0
 _LOG: Final = logging.getLogger("ops.stack.supervisor")
 _KNOCK_SECONDS: Final = 0.05
+_BEAT_SECONDS: Final = 0.2
 #: Kafka goes last: the others stop without it, it is the one that others write to until the end.
 _STOP_ORDER: Final[tuple[tuple[Part, ...], ...]] = (
     ("traffic",),
@@ -49,17 +50,27 @@ class Reaper:
     def close(self) -> None:
         """Kill what is left, now."""
         assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(STOP_SECONDS)
+        with suppress(OSError, subprocess.TimeoutExpired):
+            self._process.stdin.close()
+            self._process.wait(STOP_SECONDS)
 
     def _tell(self, line: str) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{line}\n")
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(f"{line}\n")
+            self._process.stdin.flush()
+        except OSError as error:
+            # Without it, processes still die with the supervisor, and only their own children may not.
+            _LOG.error("the reaper is gone: %s", error)
 
 
-def stop_in_order(everyone: Sequence[Watched]) -> None:
-    """Stop all processes, part by part; one that does not stop in time is killed."""
+def stop_in_order(everyone: Sequence[Watched], beat: Callable[[], None] = lambda: None) -> None:
+    """Stop all processes, part by part; one that does not stop in time is killed.
+
+    Args:
+        everyone: The processes.
+        beat: Called several times a second meanwhile.
+    """
     for parts in _STOP_ORDER:
         group = [watched for watched in everyone if watched.part in parts and watched.child is not None]
         for watched in group:
@@ -68,7 +79,7 @@ def stop_in_order(everyone: Sequence[Watched]) -> None:
         deadline = time.monotonic() + STOP_SECONDS
         for watched in group:
             assert watched.child is not None
-            if not _wait(watched, watched.child, deadline):
+            if not _wait(watched, watched.child, deadline, beat):
                 _LOG.warning("%s did not stop in %.0f s and is killed", watched.name, STOP_SECONDS)
                 watched.child.kill()
                 watched.child.wait(time.monotonic() + STOP_SECONDS)
@@ -76,14 +87,15 @@ def stop_in_order(everyone: Sequence[Watched]) -> None:
             watched.healthy = False
 
 
-def _wait(watched: Watched, child: Child, deadline: float) -> bool:
-    if watched.part != "mongo":
-        return child.wait(deadline)
-    # SecantusDB sits in accept() for another two seconds, unless somebody comes in.
-    port = urlsplit(watched.url).port
-    while not child.wait(min(deadline, time.monotonic() + _KNOCK_SECONDS)):
+def _wait(watched: Watched, child: Child, deadline: float, beat: Callable[[], None]) -> bool:
+    pause = _KNOCK_SECONDS if watched.part == "mongo" else _BEAT_SECONDS
+    while not child.wait(min(deadline, time.monotonic() + pause)):
+        beat()
         if time.monotonic() > deadline:
             return False
-        with suppress(OSError):
-            socket.create_connection(("127.0.0.1", port or 0), timeout=_KNOCK_SECONDS).close()
+        if watched.part == "mongo":
+            # SecantusDB sits in accept() for another two seconds, unless somebody comes in.
+            port = urlsplit(watched.url).port
+            with suppress(OSError):
+                socket.create_connection(("127.0.0.1", port or 0), timeout=_KNOCK_SECONDS).close()
     return True

@@ -1,38 +1,68 @@
-"""Whether a part really answers: each check speaks the part's own protocol and uses its ordinary client."""
+"""How a part is: each check speaks the part's own protocol. It answers, is not ready and says why, or does not answer.
+
+Only a process that does not answer may be standing still; one that is not ready works at it.
+"""
 
 import base64
+import http.client
 import socket
-import urllib.request
+import time
 from collections.abc import Callable, Mapping
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Literal
 from urllib.parse import quote, urlsplit
 
-from ops.stack.model import Part
+from ops.stack.model import OLDEST_QUERY_HEADER, Part
 
-#: What a client may raise when its server is away: their own errors derive from these or are wrapped below.
-Check = Callable[[str, float], None]
+_REASON_CHARACTERS: Final = 200
+_PAGE_BYTES: Final = 4096
+_LONG_QUERY_SECONDS: Final = 10.0
+
+Outcome = Literal["fine", "not ready", "no answer"]
 
 
-class NotHealthyError(Exception):
-    """The part does not answer as it should; the text says what is wrong. Ask again later."""
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a check found. `text` says why a part is not fine, or what is worth knowing about one that is."""
+
+    outcome: Outcome
+    text: str = ""
 
 
-def check(part: Part, url: str, timeout_seconds: float) -> None:
+FINE: Final = Health("fine")
+Check = Callable[[str, float], Health]
+
+
+def check(part: Part, url: str, timeout_seconds: float, *, own: bool = True) -> Health:
     """Check one part.
 
-    Raises:
-        NotHealthyError: it is not ready to serve.
+    Args:
+        part: Which.
+        url: Where it says how it is.
+        timeout_seconds: How long it may take to answer. A client may not keep to it: see `Checker`.
+        own: Whether it is the stack's own process, and not one that runs elsewhere.
     """
     try:
-        _CHECKS[part](url, timeout_seconds)
-    except NotHealthyError:
-        raise
+        if part == "clickhouse" and not own:
+            return _clickhouse_elsewhere(url, timeout_seconds)
+        return _CHECKS[part](url, timeout_seconds)
     except Exception as error:
-        # Every client has its own family of errors; whatever it is, the part is not healthy, and the text is shown.
-        raise NotHealthyError(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}") from error
+        # Every client has its own family of errors; whatever it is, nothing that could be understood was answered.
+        return no_answer(f"{type(error).__name__}: {_first_line(str(error))}")
 
 
-def _kafka(url: str, timeout_seconds: float) -> None:
+def not_ready(reason: str) -> Health:
+    """It answered, and does not serve yet."""
+    return Health("not ready", _first_line(reason))
+
+
+def no_answer(reason: str) -> Health:
+    """It did not answer."""
+    return Health("no answer", _first_line(reason))
+
+
+def _kafka(url: str, timeout_seconds: float) -> Health:
+    # The client waits out its time also where nobody listens.
     for address in url.split(","):
         host, _, port = address.rpartition(":")
         socket.create_connection((host, int(port)), timeout=timeout_seconds).close()
@@ -41,56 +71,119 @@ def _kafka(url: str, timeout_seconds: float) -> None:
     client = AdminClient({"bootstrap.servers": url, "log_level": 0, "reconnect.backoff.max.ms": 200})
     metadata = client.list_topics(timeout=timeout_seconds)
     if metadata.controller_id < 0:
-        raise NotHealthyError("the cluster has no controller")
+        return not_ready("the cluster has no controller")
     answering = {f"{broker.host}:{broker.port}" for broker in metadata.brokers.values()}
     missing = [address for address in url.split(",") if address.startswith("127.0.0.1:") and address not in answering]
-    if missing:
-        raise NotHealthyError(f"the controller does not count on {', '.join(missing)} yet")
+    return not_ready(f"the controller does not count on {', '.join(missing)} yet") if missing else FINE
 
 
-def _mongo(url: str, timeout_seconds: float) -> None:
+def _mongo(url: str, timeout_seconds: float) -> Health:
     from pymongo import MongoClient
+    from pymongo.errors import NotPrimaryError, OperationFailure
 
-    milliseconds = int(timeout_seconds * 1000)
+    milliseconds = max(1, int(timeout_seconds * 1000))
     client: MongoClient[dict[str, object]] = MongoClient(
         url, serverSelectionTimeoutMS=milliseconds, connectTimeoutMS=milliseconds, socketTimeoutMS=milliseconds
     )
     with client:
-        client.admin.command("ping")
-        if not client.admin.command("hello").get("isWritablePrimary"):
-            raise NotHealthyError("there is no primary")
+        try:
+            hello = client.admin.command("hello")
+        except (NotPrimaryError, OperationFailure) as error:
+            return not_ready(str(error))
+    return FINE if hello.get("isWritablePrimary") else not_ready("there is no primary")
 
 
-def _clickhouse(url: str, timeout_seconds: float) -> None:
-    parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    request = urllib.request.Request(f"{parts.scheme}://{parts.hostname}{port}/?query={quote('SELECT 1')}")
-    if parts.username:
-        credentials = f"{parts.username}:{parts.password or ''}".encode()
-        request.add_header("Authorization", f"Basic {base64.b64encode(credentials).decode()}")
-    with urllib.request.urlopen(request, timeout=timeout_seconds) as response:
-        answer = response.read(100)
-    if answer.strip() != b"1":
-        raise NotHealthyError(f"SELECT 1 gave {answer!r}")
+def _clickhouse(url: str, timeout_seconds: float) -> Health:
+    """Asks its HTTP loop, which answers however busy the engine is."""
+    answer = _get(url, "/ping", timeout_seconds)
+    if answer.status != 200:
+        return not_ready(f"/ping: {answer.status} {answer.text}")
+    oldest = float(answer.headers.get(OLDEST_QUERY_HEADER) or 0)
+    return Health("fine", f"a query has been running for {oldest:.0f} s" if oldest >= _LONG_QUERY_SECONDS else "")
 
 
-def _redis(url: str, timeout_seconds: float) -> None:
+def _clickhouse_elsewhere(url: str, timeout_seconds: float) -> Health:
+    answer = _get(url, f"/?query={quote('SELECT 1')}", timeout_seconds)
+    if (answer.status, answer.text) == (200, "1"):
+        return FINE
+    return not_ready(f"SELECT 1: {answer.status} {answer.text}")
+
+
+def _redis(url: str, timeout_seconds: float) -> Health:
     import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
 
-    client = redis.Redis.from_url(url, socket_timeout=timeout_seconds, socket_connect_timeout=timeout_seconds)
+    client = redis.Redis.from_url(
+        url, socket_timeout=timeout_seconds, socket_connect_timeout=timeout_seconds, retry=Retry(NoBackoff(), 0)
+    )
     try:
-        if not client.ping():
-            raise NotHealthyError("no PONG")
+        return FINE if client.ping() else not_ready("no PONG")
+    except (redis.AuthenticationError, redis.BusyLoadingError, redis.ResponseError) as error:
+        return not_ready(f"{type(error).__name__}: {error}")
     finally:
         client.close()
 
 
-def _http(path: str) -> Check:
-    def check_http(url: str, timeout_seconds: float) -> None:
-        with urllib.request.urlopen(f"{url}{path}", timeout=timeout_seconds):
-            return
+def _service(older_path: str) -> Check:
+    """Whether a service of ours progresses (`/livez`), and then whether it is ready (`/readyz`).
 
-    return check_http
+    A service that knows no `/livez` is an older one: what it says at `older_path` is all there is.
+    """
+
+    def check_service(url: str, timeout_seconds: float) -> Health:
+        deadline = time.monotonic() + timeout_seconds
+        alive = _get(url, "/livez", timeout_seconds)
+        if alive.status not in (200, 404):
+            return no_answer(f"/livez: {alive.status} {alive.text}")
+        path = "/readyz" if alive.status == 200 else older_path
+        try:
+            return _ready(_get(url, path, deadline - time.monotonic()))
+        except (OSError, http.client.HTTPException) as error:
+            # It has answered once, so that it does not hang, whatever keeps it from saying whether it is ready.
+            return not_ready(f"{path}: {type(error).__name__} {error}")
+
+    return check_service
+
+
+def _page(path: str) -> Check:
+    return lambda url, timeout_seconds: _ready(_get(url, path, timeout_seconds))
+
+
+def _ready(answer: "_Answer") -> Health:
+    """What a page about readiness says; the lines after its first one are notes for a person."""
+    return Health("fine", answer.notes) if answer.status == 200 else not_ready(answer.text or f"HTTP {answer.status}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    text: str
+    notes: str
+    headers: http.client.HTTPMessage
+
+
+def _get(url: str, path: str, timeout_seconds: float) -> _Answer:
+    """Ask by GET, without the proxies of the environment. Raises OSError or HTTPException where nobody answers."""
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=max(0.05, timeout_seconds))
+    headers = {}
+    if parts.username:
+        credentials = f"{parts.username}:{parts.password or ''}".encode()
+        headers["Authorization"] = f"Basic {base64.b64encode(credentials).decode()}"
+    try:
+        connection.request("GET", path, headers=headers)
+        response = connection.getresponse()
+        text = response.read(_PAGE_BYTES).decode("utf-8", "replace")
+        notes = "; ".join(line.strip() for line in text.splitlines()[1:] if line.strip())[:_REASON_CHARACTERS]
+        return _Answer(response.status, _first_line(text), notes, response.headers)
+    finally:
+        connection.close()
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")[:_REASON_CHARACTERS]
 
 
 _CHECKS: Final[Mapping[Part, Check]] = {
@@ -98,8 +191,8 @@ _CHECKS: Final[Mapping[Part, Check]] = {
     "mongo": _mongo,
     "clickhouse": _clickhouse,
     "redis": _redis,
-    "flow": _http("/healthz"),
-    "collector": _http("/readyz"),
-    "dashboard": _http("/_stcore/health"),
-    "traffic": _http("/healthz"),
+    "flow": _service("/healthz"),
+    "collector": _service("/readyz"),
+    "dashboard": _page("/_stcore/health"),
+    "traffic": _service("/healthz"),
 }

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from ops.stack.guard import guarded
-from ops.stack.health import NotHealthyError, check
+from ops.stack.health import check
 from ops.stack.kafka_jars import cache_dir, ensure_jars, find_java
 from ops.stack.ports import HOST, free_ports
 from ops.stack.specs import kafka_java, kafka_specs
@@ -80,11 +80,9 @@ def _run(process: "subprocess.Popen[bytes]", url: str) -> bool:
     """Let the broker come up and end it; whether it ended in order, having written its classes."""
     deadline = time.monotonic() + _START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
-        try:
-            check("kafka", url, 5.0)
+        if check("kafka", url, 5.0).outcome == "fine":
             break
-        except NotHealthyError:
-            time.sleep(_POLL_SECONDS)
+        time.sleep(_POLL_SECONDS)
     process.send_signal(signal.SIGTERM)
     try:
         return process.wait(_EXIT_SECONDS) in (0, 128 + signal.SIGTERM)

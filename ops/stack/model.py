@@ -2,11 +2,14 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
+
+from ops.stack.disk import Disk
 
 Part = Literal["kafka", "mongo", "clickhouse", "redis", "flow", "collector", "dashboard", "traffic"]
 
@@ -39,6 +42,9 @@ ADMIN_PORT_VARIABLE: Final = "MARKETPLACE_COLLECTOR_ADMIN_PORT"
 DATA_VARIABLE: Final = "MARKETPLACE_DATA"
 DEFAULT_DATA_DIR: Final = ".marketplace"
 
+OLDEST_QUERY_HEADER: Final = "X-Marketplace-Oldest-Query-Seconds"
+"""What the embedded ClickHouse says in its answer to `/ping` while queries run."""
+
 STATE_VERSION: Final = 1
 
 
@@ -67,7 +73,12 @@ class ProcessInfo:
         process_start: the kernel's start time of `pid`, which tells it from a later process with the same number.
         ready_ms: how long the first start took until it was healthy.
         healthy: whether the latest health check passed.
-        problem: why it did not, or why the process was given up.
+        problem: why it did not, or why the process ended.
+        hangs: how often it was killed because it did not answer; `restarts` has them, too.
+        last_restart: why it was started again the last time.
+        retry_at: when it is started again, in seconds of CLOCK_MONOTONIC; None where nothing is planned.
+        note: what is worth knowing about a healthy one.
+        check_url: where it says how it is; empty from a version that did not say.
     """
 
     name: str
@@ -83,11 +94,24 @@ class ProcessInfo:
     last_exit: int | None = None
     problem: str = ""
     log: str = ""
+    hangs: int = 0
+    last_restart: str = ""
+    retry_at: float | None = None
+    note: str = ""
+    check_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class StackState:
-    """The whole of `state.json`. `phase` is starting, running, failed, stopping or stopped."""
+    """The whole of `state.json`. `phase` is starting, running, failed, stopping or stopped.
+
+    Attributes:
+        heartbeat: when the supervisor's loop last went round, in seconds of CLOCK_MONOTONIC; None from a version that
+            did not say.
+        disk: that of the data folder, None where it could not be looked at.
+        write_problem: why the state file cannot be written, and is older than this.
+        hang_seconds: a process of ours that does not answer for so long is started again.
+    """
 
     phase: str
     supervisor_pid: int
@@ -98,6 +122,10 @@ class StackState:
     processes: list[ProcessInfo] = field(default_factory=list)
     problem: str = ""
     version: int = STATE_VERSION
+    heartbeat: float | None = None
+    disk: Disk | None = None
+    write_problem: str = ""
+    hang_seconds: float = 0.0
 
     def process(self, name: str) -> ProcessInfo | None:
         """The process of that name, or the first one of the part of that name."""
@@ -124,8 +152,12 @@ def write_state(data_dir: Path, state: StackState) -> None:
     path = state_path(data_dir)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(state)) + b"\n")
+        # URLs of parts that run elsewhere may have passwords in them.
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(state)) + b"\n")
         temporary.replace(path)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Literal
 
 from ops.stack import specs
+from ops.stack.disk import LOW_DISK_MB
 from ops.stack.errors import StackError
 from ops.stack.job import Job
 from ops.stack.kafka_archive import prepared_kafka
 from ops.stack.model import ADMIN_PORT_VARIABLE, DEFAULT_PORTS, PARTS, PORT_VARIABLES, SERVICES, Part, read_state
 from ops.stack.ports import check_free, free_ports, is_free
+from ops.stack.silence import HANG_SECONDS
 
 Ports = Literal["default", "auto"] | Mapping[Part, int]
 
@@ -25,6 +27,8 @@ class Plan:
     external: Mapping[Part, str]
     start_timeout_seconds: float
     service_settings: Mapping[str, str] = field(default_factory=dict)
+    hang_seconds: float = HANG_SECONDS
+    low_disk_mb: int = LOW_DISK_MB
 
     def job(self, data_dir: Path) -> Job:
         """Work out the job for a data folder, downloading what is missing.
@@ -58,6 +62,8 @@ class Plan:
             + [specs.service_spec(name, data_dir, ports[name], urls, settings) for name in services],
             external=external,
             start_timeout_seconds=self.start_timeout_seconds,
+            hang_seconds=self.hang_seconds,
+            low_disk_mb=self.low_disk_mb,
         )
 
 

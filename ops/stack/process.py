@@ -1,5 +1,7 @@
 """One child process of the supervisor: start, end, log."""
 
+import errno
+import logging
 import os
 import signal
 import subprocess
@@ -13,6 +15,8 @@ from ops.stack.specs import ProcessSpec
 
 LARGEST_LOG_BYTES: Final = 10 * 1024 * 1024
 _TAIL_BYTES: Final = 8192
+_KEPT_WHEN_FULL_BYTES: Final = 256 * 1024
+_LOG: Final = logging.getLogger("ops.stack.supervisor")
 
 
 class Child:
@@ -42,9 +46,10 @@ class Child:
         return code
 
     def terminate(self) -> None:
-        """Ask it to stop."""
+        """Ask it to stop, also where it is suspended."""
         if self._popen.poll() is None:
             self._popen.send_signal(signal.SIGTERM)
+            self._popen.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End it and whatever it started, now."""
@@ -60,18 +65,41 @@ class Child:
         return self.exit_code() is not None
 
 
+def rotate_all(logs: Path) -> None:
+    """Keep every log of a folder bounded."""
+    for log in logs.glob("*.log"):
+        try:
+            rotate(log)
+        except OSError as error:
+            _LOG.warning("%s cannot be kept bounded: %s", log.name, error.strerror)
+
+
 def rotate(log: Path, largest_bytes: int = LARGEST_LOG_BYTES) -> bool:
     """Keep a log bounded: what is there moves to `<log>.1`, and the writer goes on in the emptied file.
 
-    The writer appends, so truncating its file in place is safe; a few lines written in between may be lost.
+    The writer appends, so truncating its file in place is safe; a few lines written in between may be lost. Where the
+    disk has no room for the copy, its place is taken by the last lines only, and the log says so.
     """
     try:
         if log.stat().st_size < largest_bytes:
             return False
     except FileNotFoundError:
         return False
+    content = log.read_bytes()
     previous = log.with_name(f"{log.name}.1")
-    previous.write_bytes(log.read_bytes())
+    draft = log.with_name(f"{log.name}.1.tmp")
+    try:
+        draft.write_bytes(content)
+        draft.replace(previous)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        draft.unlink(missing_ok=True)
+        # The log itself is what has to go, so that there is room for the rest.
+        os.truncate(log, 0)
+        previous.write_bytes(content[-_KEPT_WHEN_FULL_BYTES:])
+        _LOG.warning("the disk is full: only the end of %s was kept, %d bytes are gone", log.name, len(content))
+        return True
     os.truncate(log, 0)
     return True
 
@@ -82,6 +110,6 @@ def tail(log: Path, lines: int = 5) -> list[str]:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
             text = file.read().decode("utf-8", "replace")
-    except FileNotFoundError:
+    except OSError:
         return []
     return [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]

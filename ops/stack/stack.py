@@ -15,18 +15,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
+from ops.stack import settings
 from ops.stack.control import announce_death, wish_process, wish_restart
+from ops.stack.ending_others import end_supervisor, end_what_is_left, note_the_end
 from ops.stack.errors import StackError
+from ops.stack.folder import make_private
 from ops.stack.job import Job
-from ops.stack.model import PARTS, URL_VARIABLES, Part, ProcessInfo, StackState, Urls, read_state
+from ops.stack.looking import latest_state, look, running_state, running_urls
+from ops.stack.model import PARTS, Part, ProcessInfo, StackState, Urls
 from ops.stack.plan import Plan, Ports
 from ops.stack.process import tail
-from ops.stack.reaper import kill_group, start_time
 from ops.stack.specs import ProcessSpec
+
+__all__ = ["AlreadyRunningError", "Stack", "running_state", "running_urls"]
 
 _POLL_SECONDS: Final = 0.05
 _NOTICE_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 45.0
+GIVEN_UP: Final = ("crashed", "fenced", "refused")
+"""States of a process that nobody should wait for."""
 
 
 class AlreadyRunningError(StackError):
@@ -45,6 +52,11 @@ class Stack:
         external: URLs of parts that run elsewhere; by default those in the environment (`MARKETPLACE_KAFKA_URL`, ...).
         start_timeout_seconds: how long the parts may take until they are healthy.
         service_settings: settings of the product's own processes, by their names in the environment.
+        hang_seconds: a process that does not answer for so long is started again; by default what the environment says.
+        low_disk_mb: less free disk is warned about; by default what the environment says.
+
+    Attributes:
+        notices: what a person should know about the latest start, a line each.
     """
 
     def __init__(
@@ -57,12 +69,14 @@ class Stack:
         external: Mapping[Part, str] | None = None,
         start_timeout_seconds: float = 90.0,
         service_settings: Mapping[str, str] | None = None,
+        hang_seconds: float | None = None,
+        low_disk_mb: int | None = None,
     ) -> None:
-        if external is None:
-            external = {part: os.environ[name] for part, name in URL_VARIABLES.items() if os.environ.get(name)}
         self.data_dir = Path(data_dir).resolve()
-        settings = service_settings or {}
-        self._plan = Plan(ports, brokers, frozenset(parts), external, start_timeout_seconds, settings)
+        self.notices: list[str] = []
+        self._ports, self._brokers, self._parts = ports, brokers, frozenset(parts)
+        self._external, self._service_settings = external, service_settings or {}
+        self._hang_seconds, self._low_disk_mb = hang_seconds, low_disk_mb
         self._start_timeout_seconds = start_timeout_seconds
         self._supervisor: subprocess.Popen[bytes] | None = None
 
@@ -86,7 +100,7 @@ class Stack:
         Raises:
             StackError: nothing was ever started on this folder.
         """
-        state = read_state(self.data_dir)
+        state = latest_state(self.data_dir)
         if state is None:
             raise StackError(f"there is no stack in {self.data_dir}")
         return state
@@ -94,23 +108,60 @@ class Stack:
     def start(self) -> None:
         """Start every part and return when all are healthy.
 
+        A supervisor that hangs, or ended without stopping, is put out of the way with all that it left.
+
         Raises:
             AlreadyRunningError: a supervisor owns the folder.
             StackError: something is missing, a port is taken, or a part does not come up; nothing is left running.
+            InvalidSettings: the environment has a value that cannot be used; nothing was started.
         """
-        self.data_dir.mkdir(parents=True, exist_ok=True)
-        with (self.data_dir / "lock").open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise AlreadyRunningError(f"the stack in {self.data_dir} is running already") from None
-            _bury(self.data_dir)
-            self._launch(self._plan.job(self.data_dir), lock)
+        self.notices = []
+        plan = self._plan()
+        try:
+            if make_private(self.data_dir):
+                self.notices.append(f"{self.data_dir} could be read by others: now it is for this user only")
+            with (self.data_dir / "lock").open("a") as lock:
+                self._own(lock)
+                end_what_is_left(self.data_dir)
+                self._launch(plan.job(self.data_dir), lock)
+        except OSError as error:
+            raise StackError(f"the data folder {self.data_dir} cannot be used: {error.strerror or error}") from error
         try:
             self._wait_until_running()
         except BaseException:
             self.stop()
             raise
+
+    def _plan(self) -> Plan:
+        """What was asked for, and what the environment says where nothing was."""
+        hang, low, external = self._hang_seconds, self._low_disk_mb, self._external
+        return Plan(
+            self._ports,
+            self._brokers,
+            self._parts,
+            settings.external_urls(os.environ) if external is None else external,
+            self._start_timeout_seconds,
+            self._service_settings,
+            settings.hang_seconds(os.environ) if hang is None else hang,
+            settings.low_disk_mb(os.environ) if low is None else low,
+        )
+
+    def _own(self, lock: IO[str]) -> None:
+        """Take the lock that a supervisor holds as long as it lives.
+
+        Raises:
+            AlreadyRunningError: a supervisor that does not hang has it, or another start.
+        """
+        seen = look(self.data_dir)
+        if seen.standing == "hangs":
+            end_supervisor(self.data_dir, seen)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunningError(f"the stack in {self.data_dir} is running already") from None
+        if seen.standing in ("hangs", "ended") and seen.state is not None:
+            what = "hung and was ended" if seen.standing == "hangs" else "had ended without stopping"
+            self.notices.append(f"the supervisor (pid {seen.state.supervisor_pid}) {what}: everything starts again")
 
     def detach(self) -> None:
         """Let the stack live on when this process ends."""
@@ -119,28 +170,29 @@ class Stack:
             self._supervisor.stdin.close()
 
     def stop(self) -> None:
-        """Stop every part in order, the supervisor last; safe to call twice."""
-        state = read_state(self.data_dir)
-        pid = self._supervisor.pid if self._supervisor else _running_supervisor(state)
-        if pid is None:
-            return
-        start = start_time(pid)
-        try:
-            if self._supervisor is None or self._supervisor.poll() is None:
-                os.kill(pid, signal.SIGTERM)
-        except ProcessLookupError:
-            pass
-        deadline = time.monotonic() + _STOP_SECONDS
-        while start is not None and start_time(pid) == start and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
-        if start is not None and start_time(pid) == start:
-            kill_group(pid, start)
-        if self._supervisor is not None:
-            self._supervisor.wait(_NOTICE_SECONDS)
-            if self._supervisor.stdin is not None and not self._supervisor.stdin.closed:
-                self._supervisor.stdin.close()
+        """Stop every part in order, the supervisor last; safe to call twice.
+
+        A supervisor that hangs is ended by force, within some fifteen seconds, and what it leaves with it.
+        """
+        own = self._supervisor
+        seen = look(self.data_dir)
+        if own is not None and (seen.state is None or seen.state.supervisor_pid != own.pid):
+            # It has not said anything yet.
+            own.terminate()
+            try:
+                own.wait(_NOTICE_SECONDS)
+            except subprocess.TimeoutExpired:
+                own.kill()
+        else:
+            end_supervisor(self.data_dir, seen, None if own is None else lambda: own.poll() is not None)
+        if own is not None:
+            own.wait(_NOTICE_SECONDS)
+            if own.stdin is not None and not own.stdin.closed:
+                own.stdin.close()
             self._supervisor = None
-        _bury(self.data_dir)
+        if look(self.data_dir).standing in ("none", "ended"):
+            end_what_is_left(self.data_dir)
+            note_the_end(self.data_dir)
 
     def process(self, name: str) -> ProcessInfo:
         """One process: `kafka`, `kafka-2`, `mongo`, `clickhouse`, `redis`.
@@ -176,7 +228,7 @@ class Stack:
         return pid
 
     def restart(self, name: str) -> None:
-        """Stop a process in order and start it again, also one that was given up; see `wait_healthy`."""
+        """Stop a process in order and start it again, also one that crashed or was fenced; see `wait_healthy`."""
         info = self.process(name)
         wish_restart(self.data_dir, info.name)
         self._wait_until_replaced(info.name, info.pid)
@@ -207,7 +259,7 @@ class Stack:
             info = self.process(name)
             if info.healthy and info.state == "running":
                 return
-            if info.state == "crashed" or time.monotonic() > deadline:
+            if info.state in GIVEN_UP or time.monotonic() > deadline:
                 raise StackError(f"{name} is {info.state}: {info.problem or 'no answer yet'}")
             time.sleep(_POLL_SECONDS)
 
@@ -226,7 +278,8 @@ class Stack:
         logs.mkdir(exist_ok=True)
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-        with (logs / "supervisor.log").open("ab") as log:
+        append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        with open(os.open(logs / "supervisor.log", append, 0o600), "ab") as log:
             self._supervisor = subprocess.Popen(
                 [sys.executable, "-m", "ops.stack.supervisor"],
                 stdin=subprocess.PIPE,
@@ -246,7 +299,7 @@ class Stack:
         assert self._supervisor is not None
         deadline = time.monotonic() + self._start_timeout_seconds + _STOP_SECONDS
         while time.monotonic() < deadline:
-            state = read_state(self.data_dir)
+            state = latest_state(self.data_dir)
             if state is not None and state.supervisor_pid == self._supervisor.pid:
                 if state.phase == "running":
                     return
@@ -257,29 +310,3 @@ class Stack:
                 raise StackError(f"the supervisor ended with code {self._supervisor.returncode}: {' | '.join(lines)}")
             time.sleep(_POLL_SECONDS)
         raise StackError("the supervisor does not answer")
-
-
-def running_urls(data_dir: Path | str) -> Urls | None:
-    """The URLs of the stack that runs on a data folder, `None` when none does."""
-    state = running_state(data_dir)
-    return state.urls if state is not None and state.phase == "running" else None
-
-
-def running_state(data_dir: Path | str) -> StackState | None:
-    """What the supervisor of a data folder says, `None` when there is no supervisor alive."""
-    state = read_state(Path(data_dir).resolve())
-    return state if state is not None and _running_supervisor(state) is not None else None
-
-
-def _running_supervisor(state: StackState | None) -> int | None:
-    if state is None or start_time(state.supervisor_pid) != state.supervisor_start:
-        return None
-    return state.supervisor_pid
-
-
-def _bury(data_dir: Path) -> None:
-    """End whatever an earlier supervisor left behind. The caller knows that none is running."""
-    state = read_state(data_dir)
-    for info in state.processes if state else ():
-        if info.pid is not None and info.process_start is not None and start_time(info.pid) == info.process_start:
-            kill_group(info.pid, info.process_start)

@@ -10,46 +10,50 @@ import select
 import signal
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
 from ops.stack import policy
-from ops.stack.control import take_wishes
+from ops.stack.control import Wishes
+from ops.stack.disk_watch import DiskWatch
 from ops.stack.ending import STOP_SECONDS, Reaper, stop_in_order
-from ops.stack.health import NotHealthyError, check
+from ops.stack.health import Health
 from ops.stack.job import Job
-from ops.stack.model import StackState, write_state
+from ops.stack.model import StackState
 from ops.stack.policy import ProcessState
-from ops.stack.process import Child, rotate, tail
+from ops.stack.process import Child, rotate_all, tail
+from ops.stack.publishing import Publisher
 from ops.stack.reaper import start_time
+from ops.stack.silence import Timing
 from ops.stack.specs import ProcessSpec
-from ops.stack.watched import Watched
+from ops.stack.watched import Watched, how_it_ended
+from runtime.log_limit import RepeatLimit
 
 _LOG: Final = logging.getLogger("ops.stack.supervisor")
 _STARTING_TICK_SECONDS: Final = 0.05
 _STEADY_TICK_SECONDS: Final = 0.2
 _STARTING_CHECK_SECONDS: Final = 0.15
-_STEADY_CHECK_SECONDS: Final = 5.0
-_CHECK_TIMEOUT_SECONDS: Final = 5.0
 _ROTATE_SECONDS: Final = 5.0
+_STALL_SECONDS: Final = 2.0
+"""A loop that comes back so late was stopped, or had no processor: it did not look, and blames nobody for the time."""
+_CANNOT_START: Final = 126
+_MOST_LINES_OF_A_KIND: Final = 30
+"""In a minute; a start of everything has ten or so."""
 
 
 class Supervisor:
-    """The loop. Everything happens in the main thread but the health checks, which may block."""
+    """The loop. Everything happens in the main thread but the health checks and the beacon's answers."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self._data_dir = Path(job.data_dir)
         self._logs = self._data_dir / "logs"
         self._logs.mkdir(parents=True, exist_ok=True)
-        now = _now_ms()
-        self._watched = [Watched(spec.name, spec.part, spec.url, policy.started(now), spec) for spec in job.specs] + [
-            Watched(part, part, url, policy.started(now)) for part, url in job.external.items()
+        self._timing = Timing.of(job.hang_seconds)
+        self._watched = [self._new(spec) for spec in job.specs] + [
+            Watched(part, part, url, policy.started(_now_ms()), self._timing) for part, url in job.external.items()
         ]
-        self._checks = ThreadPoolExecutor(max(1, len(self._watched)), thread_name_prefix="check")
         self._reaper = Reaper()
         self._started = time.monotonic()
         self._phase = "starting"
@@ -58,15 +62,16 @@ class Supervisor:
         self._detached = False
         self._expected_deaths: set[int] = set()
         self._restarts_wanted: set[str] = set()
-        self._written: StackState | None = None
-        self._write_failed = False
         self._next_rotation = 0.0
+        self._last_tick = self._started
+        self._disk = DiskWatch(self._data_dir, job.low_disk_mb)
+        self._publisher = Publisher(self._data_dir, self._state())
 
     def run(self) -> int:
         """Run until told to stop; 0 after an orderly stop, 1 when the stack could not be started."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
-        take_wishes(self._data_dir)
+        self._publisher.take_wishes()
         for watched in self._watched:
             if watched.spec is not None:
                 self._start(watched)
@@ -76,10 +81,10 @@ class Supervisor:
         failed = self._phase == "failed"
         if not failed:
             self._phase = "stopping"
-        self._write()
+        self._publish()
         self._stop_all()
         self._phase = "failed" if failed else "stopped"
-        self._write()
+        self._publish()
         return 1 if failed else 0
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -88,23 +93,30 @@ class Supervisor:
 
     def _tick(self) -> None:
         now = time.monotonic()
-        self._read_wishes()
+        late, self._last_tick = now - self._last_tick, now
+        if late > _STALL_SECONDS:
+            _LOG.warning("the supervisor did not look for %.0f s", late)
+            for watched in self._watched:
+                watched.health.stood_still(late)
+        self._follow_wishes(self._publisher.take_wishes())
+        if self._disk.look(now):
+            for watched in self._watched:
+                watched.life = policy.hurried(watched.life, _now_ms())
         for watched in self._watched:
             if watched.spec is not None:
-                self._look_after(watched)
-            self._look_at_health(watched, now)
+                self._look_after(watched, now)
+            if watched.spec is None or watched.child is not None:
+                self._look_at_health(watched, now)
         if now >= self._next_rotation:
             self._next_rotation = now + _ROTATE_SECONDS
-            for log in self._logs.glob("*.log"):
-                with suppress(OSError):
-                    rotate(log)
+            rotate_all(self._logs)
         if self._phase == "starting":
             self._judge_start(now)
-        self._write()
+        self._publish()
 
     def _wait(self) -> None:
         """Sleep until the next tick, or until the starter says something or goes away."""
-        unsettled = any(watched.life.state is not ProcessState.RUNNING for watched in self._watched)
+        unsettled = any(watched.life.state is ProcessState.STARTING for watched in self._watched)
         pause = _STARTING_TICK_SECONDS if unsettled else _STEADY_TICK_SECONDS
         if self._detached:
             time.sleep(pause)
@@ -114,15 +126,25 @@ class Supervisor:
             self._detached = word.strip() == b"detach"
             self._stop = self._stop or not word
 
+    def _new(self, spec: ProcessSpec) -> Watched:
+        return Watched(spec.name, spec.part, spec.url, policy.started(_now_ms()), self._timing, spec)
+
     def _start(self, watched: Watched) -> None:
+        """Start its process; one that cannot be started counts as one that died at once."""
         assert watched.spec is not None
-        watched.child = Child(watched.spec, self._log(watched))
-        watched.next_check = 0.0
+        watched.health.start_over()
+        watched.ending = watched.note = ""
+        try:
+            watched.child = Child(watched.spec, self._log(watched))
+        except OSError as error:
+            watched.problem = f"cannot be started: {error}"
+            watched.life = policy.exited(watched.life, _now_ms(), _CANNOT_START)
+            _LOG.warning("%s %s, now %s", watched.name, watched.problem, watched.life.state)
+            return
         self._reaper.watch(watched.child)
         _LOG.info("started %s as process %d", watched.name, watched.child.pid)
 
-    def _read_wishes(self) -> None:
-        wishes = take_wishes(self._data_dir)
+    def _follow_wishes(self, wishes: Wishes) -> None:
         self._expected_deaths |= wishes.expected_deaths
         self._restarts_wanted |= wishes.restart
         for spec in wishes.run:
@@ -135,17 +157,17 @@ class Supervisor:
             known.spec, known.url = spec, spec.url
             self._restarts_wanted.add(spec.name)
         else:
-            self._watched.append(Watched(spec.name, spec.part, spec.url, policy.started(_now_ms()), spec))
+            self._watched.append(self._new(spec))
             self._start(self._watched[-1])
 
-    def _look_after(self, watched: Watched) -> None:
+    def _look_after(self, watched: Watched, now: float) -> None:
         now_ms = _now_ms()
-        child = watched.child
         if watched.name in self._restarts_wanted:
             self._restarts_wanted.discard(watched.name)
-            watched.restart_by = time.monotonic() + STOP_SECONDS
-            if child is not None:
-                child.terminate()
+            watched.restart_by = now + STOP_SECONDS
+            if watched.child is not None:
+                watched.child.terminate()
+        child = watched.child
         if child is not None:
             code = child.exit_code()
             if code is not None:
@@ -153,57 +175,62 @@ class Supervisor:
                 watched.healthy = False
                 self._reaper.forget(child)
                 self._note_exit(watched, child.pid, code, now_ms)
-            elif self._hangs(watched, now_ms):
-                child.kill()
+            else:
+                self._end_if_it_hangs(watched, child, now)
         if watched.child is not None:
             return
         if watched.restart_by is not None:
             watched.restart_by = None
-            restarts = watched.life.restarts + 1
-            watched.life = policy.started(now_ms, restarts)
+            watched.reason = "it was asked for"
+            watched.life = policy.started(now_ms, watched.life.restarts + 1, watched.life.hangs)
             self._start(watched)
         elif policy.is_due(watched.life, now_ms):
             watched.life = policy.restarted(watched.life, now_ms)
             self._start(watched)
 
-    def _hangs(self, watched: Watched, now_ms: int) -> bool:
-        """Whether it is past its time to stop, or to become healthy; a process that was healthy may be slow."""
+    def _end_if_it_hangs(self, watched: Watched, child: Child, now: float) -> None:
+        if watched.ending:
+            return
         if watched.restart_by is not None:
-            return time.monotonic() > watched.restart_by
+            if now > watched.restart_by:
+                watched.ending = f"did not stop within {STOP_SECONDS:.0f} s and was killed"
+                child.kill()
+            return
         starting = watched.life.state is ProcessState.STARTING
-        return starting and now_ms - watched.life.since_ms > self._job.start_timeout_seconds * 1000
+        patience = max(self._job.start_timeout_seconds if starting else 0.0, self._timing.hang_seconds)
+        if watched.health.hangs(now, patience):
+            watched.ending = f"did not answer for {watched.health.silent_seconds(now):.0f} s and was killed"
+            watched.life = policy.hung(watched.life)
+            _LOG.error("%s, process %d, %s", watched.name, child.pid, watched.ending)
+            child.kill()
 
     def _note_exit(self, watched: Watched, pid: int, code: int, now_ms: int) -> None:
-        # The announcement of a death is written before the kill, so it is there by now.
-        self._read_wishes()
+        # The announcement of a death arrives before the kill, so it is there by now.
+        self._follow_wishes(self._publisher.take_wishes())
         expected = pid in self._expected_deaths
         self._expected_deaths.discard(pid)
-        watched.life = policy.exited(watched.life, now_ms, code, expected=expected)
+        watched.life = policy.exited(
+            watched.life, now_ms, code, expected=expected, final_exits=None if watched.ending else watched.final_exits
+        )
         lines = tail(self._log(watched))
-        how = f"killed by signal {-code}" if code < 0 else f"exited with code {code}"
-        watched.problem = f"{how}; last log lines: {' | '.join(lines)}" if lines else how
-        _LOG.warning("%s %s, now %s", watched.name, how, watched.life.state)
+        watched.reason = watched.ending or how_it_ended(watched.life.state, code)
+        watched.problem = f"{watched.reason}; last log lines: {' | '.join(lines)}" if lines else watched.reason
+        _LOG.warning("%s %s, now %s", watched.name, watched.reason, watched.life.state)
 
     def _look_at_health(self, watched: Watched, now: float) -> None:
-        if watched.checking is not None:
-            if not watched.checking.done():
-                return
-            error = watched.checking.exception()
-            watched.checking = None
-            starting = watched.life.state is not ProcessState.RUNNING
-            watched.next_check = now + (_STARTING_CHECK_SECONDS if starting else _STEADY_CHECK_SECONDS)
-            if watched.spec is None or watched.child is not None:
-                self._note_health(watched, error)
-        alive = watched.spec is None or watched.child is not None
-        if alive and now >= watched.next_check:
-            watched.checking = self._checks.submit(check, watched.part, watched.check_url, _CHECK_TIMEOUT_SECONDS)
+        settled = watched.life.state is ProcessState.RUNNING
+        found = watched.health.look(now, None if settled else _STARTING_CHECK_SECONDS)
+        if found is not None:
+            self._note_health(watched, found, now)
 
-    def _note_health(self, watched: Watched, error: BaseException | None) -> None:
-        watched.healthy = error is None
-        if error is not None:
-            watched.problem = str(error) if isinstance(error, NotHealthyError) else repr(error)
+    def _note_health(self, watched: Watched, found: Health, now: float) -> None:
+        watched.healthy = found.outcome == "fine"
+        if not watched.healthy:
+            silent = watched.health.silent_seconds(now)
+            since = f" (no answer for {silent:.0f} s)" if found.outcome == "no answer" and silent >= 1 else ""
+            watched.problem, watched.note = found.text + since, ""
             return
-        watched.problem = ""
+        watched.problem, watched.note = "", found.text
         was = watched.life.state
         watched.life = policy.healthy(watched.life, _now_ms())
         if watched.ready_ms is None:
@@ -212,7 +239,8 @@ class Supervisor:
             _LOG.info("%s is healthy", watched.name)
 
     def _judge_start(self, now: float) -> None:
-        crashed = [watched for watched in self._watched if watched.life.state is ProcessState.CRASHED]
+        lost = (ProcessState.CRASHED, ProcessState.FENCED, ProcessState.REFUSED)
+        crashed = [watched for watched in self._watched if watched.life.state in lost]
         waiting = [watched for watched in self._watched if watched.life.state is not ProcessState.RUNNING]
         if crashed:
             self._fail(f"{crashed[0].name} does not start: {crashed[0].problem}")
@@ -227,17 +255,19 @@ class Supervisor:
         _LOG.error("%s", problem)
 
     def _stop_all(self) -> None:
-        stop_in_order(self._watched)
+        stop_in_order(self._watched, self._publisher.beat)
         for watched in self._watched:
             watched.life = policy.stopped(watched.life, _now_ms())
-        self._checks.shutdown(wait=False, cancel_futures=True)
         self._reaper.close()
 
     def _log(self, watched: Watched) -> Path:
         return self._logs / f"{watched.name}.log"
 
-    def _write(self) -> None:
-        state = StackState(
+    def _publish(self) -> None:
+        self._publisher.publish(self._state(), time.monotonic())
+
+    def _state(self) -> StackState:
+        return StackState(
             phase=self._phase,
             supervisor_pid=os.getpid(),
             supervisor_start=start_time(os.getpid()) or 0,
@@ -246,42 +276,31 @@ class Supervisor:
             urls=self._job.urls,
             processes=[watched.info(self._log(watched)) for watched in self._watched],
             problem=self._problem,
+            disk=self._disk.disk,
+            hang_seconds=self._job.hang_seconds,
         )
-        if state != self._written:
-            try:
-                write_state(self._data_dir, state)
-            except OSError as error:
-                # A full disk must not take down what still works; the next tick tries again.
-                if not self._write_failed:
-                    _LOG.error("the state cannot be written: %s", error.strerror)
-                self._write_failed = True
-                return
-            self._write_failed = False
-            self._written = state
 
 
 def _now_ms() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
-def _read_job() -> Job:
-    line = bytearray()
-    while not line.endswith(b"\n"):
-        byte = os.read(sys.stdin.fileno(), 1)
-        if not byte:
-            sys.exit("no job")
-        line += byte
-    return Job.from_json(bytes(line))
-
-
 def main() -> int:
     """Read the job and run it."""
+    # Salts, keys and the URLs of other parts are in these files: they are for this user only.
+    os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    return Supervisor(_read_job()).run()
+    # A log that cannot be written because the disk is full must not fill itself with that.
+    logging.raiseExceptions = False
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(RepeatLimit(_MOST_LINES_OF_A_KIND))
+    return Supervisor(Job.read(sys.stdin.fileno())).run()
 
 
 if __name__ == "__main__":
     code = main()
     # A health check may hang in a client for seconds; the parts are down, so nobody waits for it.
-    sys.stderr.flush()
-    os._exit(code)
+    try:
+        sys.stderr.flush()
+    finally:
+        os._exit(code)

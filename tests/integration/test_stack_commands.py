@@ -77,6 +77,24 @@ def test_up_status_and_down_work_together(
             "'marketplace down' first"
         ) in otherwise.stderr
 
+        changed = marketplace(
+            *("up", "--no-services", "--foreground", "--ports", "auto"),
+            MARKETPLACE_REDIS_URL="redis://u:secret@elsewhere",
+            MARKETPLACE_HANG_SECONDS="7",
+            **mongo,
+        )
+        assert (changed.returncode, changed.stdout, changed.stderr.count("\n")) == (1, "", 1)
+        for wish in (
+            "--no-services (it has flow, collector, dashboard)",
+            "--foreground (it does not end with this command)",
+            "MARKETPLACE_REDIS_URL (it uses another redis)",
+            "MARKETPLACE_HANG_SECONDS=7 (it is 40)",
+        ):
+            assert wish in changed.stderr
+        assert "secret" not in changed.stderr
+        auto = marketplace("up", "--ports", "auto", **mongo)
+        assert (auto.returncode, "--ports auto changes nothing" in auto.stderr) == (0, True)
+
         status = marketplace("status", "--json")
         assert status.returncode == 0
         assert json.loads(status.stdout)["urls"] == document["urls"]
@@ -150,3 +168,23 @@ def test_up_in_the_foreground_stops_everything_at_its_end(tmp_path: Path) -> Non
         up.communicate(timeout=60)
     assert up.returncode == 0
     assert all_gone(processes)
+
+
+def test_a_setting_that_cannot_be_used_is_one_line_and_exit_code_2(
+    marketplace: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    for name, value in (("HANG_SECONDS", "soon"), ("LOW_DISK_MB", "-1"), ("MONGO_URL", "localhost:27017")):
+        up = marketplace("up", **{f"MARKETPLACE_{name}": value})
+        assert (up.returncode, up.stdout, up.stderr.count("\n")) == (2, "", 1)
+        assert f"MARKETPLACE_{name}" in up.stderr
+    assert not (tmp_path / "data" / "state.json").exists()
+
+
+def test_a_data_folder_that_is_none_is_one_clear_line(
+    marketplace: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    for data in (tmp_path / "file", tmp_path / "file" / "below"):
+        up = marketplace("up", "--no-services", "--data", str(data))
+        assert (up.returncode, up.stdout, up.stderr.count("\n")) == (1, "", 1)
+        assert f"the data folder {data} cannot be used" in up.stderr

@@ -17,7 +17,9 @@ from ops.stack import Stack, StackError
 from ops.stack.control import take_wishes, wish_process, wish_restart
 from ops.stack.ports import free_ports
 from ops.stack.reaper import start_time
+from ops.stack.revival import revive
 from ops.stack.specs import ProcessSpec
+from tests.stack_kit import LIGHT, command
 
 SERVER = """
 import http.server, sys
@@ -77,6 +79,42 @@ def test_a_further_process_does_not_outlive_a_supervisor_that_is_killed(tmp_path
         pid = stack.pid("traffic")
         os.kill(stack.state().supervisor_pid, signal.SIGKILL)
         assert eventually(lambda: start_time(pid) is None)
+
+
+def test_a_flow_that_was_fenced_stays_so_until_a_person_starts_it(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    program = f"import os, sys\nif os.path.exists({str(tmp_path / 'fenced')!r}): sys.exit(3)\n" + SERVER
+    flow = ProcessSpec("flow", "flow", [sys.executable, "-c", program, str(port), "word"], f"http://127.0.0.1:{port}")
+    with Stack(tmp_path, ports="auto", parts={"redis"}, external={}) as stack:
+        stack.run(flow)
+        stack.wait_healthy("flow", 20)
+        (tmp_path / "fenced").touch()
+        os.kill(stack.pid("flow"), signal.SIGKILL)
+        assert eventually(lambda: stack.process("flow").state == "fenced")
+        with pytest.raises(StackError, match="flow is fenced: a newer start of the flow has fenced it"):
+            stack.wait_healthy("flow", 20)
+        assert not eventually(lambda: stack.process("flow").state != "fenced", 1.0)
+        code, said = command(tmp_path, "status")
+        assert (code, "flow is fenced: a newer start of the flow has fenced it (exit code 3)" in said) == (1, True)
+        assert "only 'marketplace up' starts it again" in said
+        with pytest.raises(StackError, match="flow is fenced"):
+            revive(stack)
+        (tmp_path / "fenced").unlink()
+        assert revive(stack) == ["flow was fenced"]
+        assert stack.process("flow").healthy
+        assert revive(stack) == []
+
+
+def test_nobody_else_can_read_what_a_stack_writes(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    with Stack(tmp_path, ports="auto", parts=LIGHT, external={}) as stack:
+        assert stack.notices == [f"{tmp_path} could be read by others: now it is for this user only"]
+        stack.restart("redis")
+        stack.wait_healthy("redis", 20)
+        assert tmp_path.stat().st_mode & 0o777 == 0o700
+        written = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "lock"]
+        assert len(written) > 10
+        assert [path for path in written if path.stat().st_mode & 0o077] == []
 
 
 def test_without_a_supervisor_nothing_is_run(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Nothing of a request is run before its body is there whole, so that a client tha
 
 import asyncio
 import json
+import time
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,8 @@ from ops.stack.clickhouse_http.errors import (
     QueryError,
 )
 from ops.stack.clickhouse_http.request import QueryRequest, parse_request
+from ops.stack.clickhouse_http.visitors import refusal
+from ops.stack.model import OLDEST_QUERY_HEADER
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -51,7 +54,7 @@ class ClickHouseHttp:
         self._engine = engine
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="query")
         self._limit = workers + queue
-        self._running = 0
+        self._running: dict[object, float] = {}
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,10 +62,14 @@ class ClickHouseHttp:
         if scope["type"] != "http":
             return
         path = scope["path"]
-        if path == "/":
-            await self._query(scope, receive, send)
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        refused = refusal(headers)
+        if refused:
+            await _respond(send, 403, [_TEXT], f"{refused}\n".encode())
+        elif path == "/":
+            await self._query(scope, headers, receive, send)
         elif path in ("/ping", "/replicas_status"):
-            await _respond(send, 200, [_TEXT], b"Ok.\n")
+            await _respond(send, 200, [_TEXT, *self._oldest_query()], b"Ok.\n")
         else:
             await _respond(send, 404, [_TEXT], f"There is no handle {path}\n".encode())
 
@@ -70,8 +77,14 @@ class ClickHouseHttp:
         """Wait for the queries that run and refuse the ones that wait."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    async def _query(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    def _oldest_query(self) -> Headers:
+        """How long the oldest query has been running or waiting, where there is one."""
+        began = min(self._running.values(), default=None)
+        if began is None:
+            return []
+        return [(OLDEST_QUERY_HEADER.lower().encode(), f"{time.monotonic() - began:.1f}".encode())]
+
+    async def _query(self, scope: Scope, headers: dict[str, str], receive: Receive, send: Send) -> None:
         query_id = str(uuid.uuid4())
         common: Headers = [
             (b"x-clickhouse-server-display-name", b"chdb"),
@@ -103,14 +116,15 @@ class ClickHouseHttp:
 
     async def _run(self, request: QueryRequest) -> Answer:
         """Raises `QueryError` when the queue is full or the query fails."""
-        if self._running >= self._limit:
+        if len(self._running) >= self._limit:
             text = f"Too many simultaneous queries. Maximum: {self._limit}"
             raise QueryError(TOO_MANY_SIMULTANEOUS_QUERIES, text, "TOO_MANY_SIMULTANEOUS_QUERIES")
-        self._running += 1
+        query = object()
+        self._running[query] = time.monotonic()
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, self._engine.run, request)
         finally:
-            self._running -= 1
+            del self._running[query]
 
     async def _body(self, receive: Receive) -> bytes:
         chunks: list[bytes] = []

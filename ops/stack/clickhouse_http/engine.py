@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from ops.stack.clickhouse_http.config import write_config
 from ops.stack.clickhouse_http.connection import Answer, Connection
-from ops.stack.clickhouse_http.errors import CANNOT_OPEN_FILE, SESSION_IS_LOCKED, QueryError
+from ops.stack.clickhouse_http.errors import CANNOT_OPEN_FILE, READONLY, SESSION_IS_LOCKED, QueryError
 from ops.stack.clickhouse_http.request import QueryRequest
 from ops.stack.clickhouse_http.sql import parse
 
@@ -67,8 +67,8 @@ class Engine:
         """
         statement = parse(request.query)
         settings = dict(request.settings)
-        if request.read_only:
-            settings.setdefault("readonly", "2")
+        if request.read_only and settings.setdefault("readonly", "2") not in ("1", "2"):
+            raise QueryError(READONLY, "Cannot modify 'readonly' setting in readonly mode", "READONLY")
         # The parameters of an insert with data stay with its connection.
         keep = statement.stateless and not (request.parameters and statement.data_format)
         with self._connection(request, settings, keep=keep) as connection:

@@ -52,7 +52,7 @@ def parse_request(
     """Read a request.
 
     Args:
-        method: `GET` or `POST`; as in ClickHouse a `GET` cannot write.
+        method: as in ClickHouse, only a `POST` can write.
         query_string: the URL's, undecoded.
         headers: by lower-case name.
         body: as it arrived.
@@ -79,7 +79,7 @@ def parse_request(
         settings=_settings(arguments, files),
         parameters={name[6:]: value for name, value in arguments.items() if name.startswith("param_")},
         external_tables=tuple(_external_table(name, data, arguments) for name, data in files.items()),
-        read_only=method == "GET",
+        read_only=method != "POST",
     )
 
 

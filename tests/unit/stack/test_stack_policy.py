@@ -1,7 +1,13 @@
-"""When a process is started again and when it is given up."""
+"""When a process is started again, how long that is waited for, and what is never started again by itself."""
+
+from dataclasses import dataclass, field
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ops.stack import policy
-from ops.stack.policy import ProcessState, RestartPolicy, Supervised
+from ops.stack.policy import DEFAULT_POLICY, FINAL, ProcessState, RestartPolicy, Supervised
+from ops.stack.watched import final_exits
 
 PATIENT = RestartPolicy(first_backoff_ms=100, max_backoff_ms=500, crash_limit=5, crash_window_ms=60_000, start_limit=2)
 
@@ -57,7 +63,8 @@ def test_the_fifth_death_within_a_minute_is_a_crash_loop() -> None:
         process = _live_again(_die(process, death * 10_000), death * 10_000 + 500)
     process = _die(process, 59_000)
     assert process.state is ProcessState.CRASHED
-    assert not policy.is_due(process, 10**9)
+    assert not policy.is_due(process, 59_000 + PATIENT.crash_pause_ms - 1)
+    assert policy.is_due(process, 59_000 + PATIENT.crash_pause_ms)
 
 
 def test_deaths_far_apart_are_no_crash_loop() -> None:
@@ -68,7 +75,7 @@ def test_deaths_far_apart_are_no_crash_loop() -> None:
     assert process.restarts == 20
 
 
-def test_a_process_that_never_was_healthy_is_given_up_sooner() -> None:
+def test_a_process_that_never_was_healthy_crashes_sooner() -> None:
     process = _die(policy.started(0), 10)
     assert process.state is ProcessState.BACKING_OFF
     assert _die(policy.restarted(process, 110), 120).state is ProcessState.CRASHED
@@ -92,3 +99,124 @@ def test_a_stopped_process_stays_stopped() -> None:
     process = policy.stopped(_die(_running(), 0), 1)
     assert not policy.is_due(process, 10**9)
     assert _die(process, 2).state is ProcessState.STOPPED
+
+
+def test_each_further_death_after_a_crash_is_waited_for_longer_up_to_a_minute() -> None:
+    process, pauses = _crashed(), []
+    for _ in range(7):
+        assert process.resume_at_ms is not None
+        pauses.append(process.resume_at_ms - process.since_ms)
+        process = policy.exited(_live_again(process, process.resume_at_ms), process.resume_at_ms + 100, 1)
+    assert pauses == [5_000, 10_000, 20_000, 40_000, 60_000, 60_000, 60_000]
+
+
+def test_a_minute_of_health_forgives_a_crash() -> None:
+    process = _live_again(_crashed(), 100_000)
+    process = policy.exited(process, 100_000 + DEFAULT_POLICY.crash_window_ms, 1)
+    assert (process.state, process.crashes) == (ProcessState.BACKING_OFF, 0)
+
+
+def test_less_than_a_minute_of_health_does_not_forgive_a_crash() -> None:
+    process = _live_again(_crashed(), 100_000)
+    process = policy.exited(process, 100_000 + DEFAULT_POLICY.crash_window_ms - 1, 1)
+    assert (process.state, process.crashes) == (ProcessState.CRASHED, 2)
+
+
+def test_who_waits_for_a_start_can_be_hurried_and_nobody_else_can() -> None:
+    assert policy.is_due(policy.hurried(_crashed(), 7), 7)
+    assert policy.hurried(_running(), 7) == _running()
+
+
+def test_a_flow_that_was_fenced_says_so_and_a_refused_setting_is_final_for_every_service() -> None:
+    flow = policy.exited(_running(), 5, 3, final_exits=final_exits("flow"))
+    assert (flow.state, flow.last_exit) == (ProcessState.FENCED, 3)
+    for part in ("flow", "collector", "dashboard", "traffic"):
+        refused = policy.exited(policy.started(0), 5, 2, final_exits=final_exits(part))
+        assert refused.state is ProcessState.REFUSED
+    collector = policy.exited(_running(), 5, 3, final_exits=final_exits("collector"))
+    assert collector.state is ProcessState.BACKING_OFF
+    assert policy.exited(_running(), 5, 2, final_exits=final_exits("kafka")).state is ProcessState.BACKING_OFF
+
+
+def test_a_fenced_flow_runs_again_when_a_person_starts_it() -> None:
+    fenced = policy.exited(_running(), 5, 3, final_exits=final_exits("flow"))
+    assert policy.started(9, fenced.restarts + 1).state is ProcessState.STARTING
+
+
+def _crashed() -> Supervised:
+    process = policy.exited(policy.started(0), 10, 1)
+    return policy.exited(policy.restarted(process, 300), 310, 1)
+
+
+@dataclass
+class _Life:
+    """A process and its supervisor, driven by random events; `now_ms` never goes back."""
+
+    process: Supervised = field(default_factory=lambda: policy.started(0))
+    now_ms: int = 0
+    starts: list[int] = field(default_factory=lambda: [0])
+    hangs: int = 0
+
+    def happen(self, event: str, after_ms: int) -> None:
+        self.now_ms += after_ms
+        runs = self.process.state in (ProcessState.STARTING, ProcessState.RUNNING)
+        if runs and event == "healthy":
+            self.process = policy.healthy(self.process, self.now_ms)
+        elif runs and event == "hang":
+            self.hangs += 1
+            self.process = policy.exited(policy.hung(self.process), self.now_ms, -9)
+        elif runs and event in ("1", "2", "3", "drill"):
+            code = 1 if event == "drill" else int(event)
+            expected = event == "drill"
+            self.process = policy.exited(
+                self.process, self.now_ms, code, expected=expected, final_exits=final_exits("flow")
+            )
+        elif policy.is_due(self.process, self.now_ms):
+            self.process = policy.restarted(self.process, self.now_ms)
+            self.starts.append(self.now_ms)
+
+
+_EVENTS = st.lists(
+    st.tuples(st.sampled_from(["healthy", "hang", "1", "1", "2", "3", "drill", "tick"]), st.integers(0, 90_000)),
+    max_size=60,
+)
+
+
+@given(_EVENTS)
+def test_whatever_happens_a_process_runs_or_its_next_start_is_within_a_minute_or_its_end_is_final(
+    events: list[tuple[str, int]],
+) -> None:
+    life = _Life()
+    for event, after_ms in events:
+        life.happen(event, after_ms)
+        process = life.process
+        waits = process.state in (ProcessState.BACKING_OFF, ProcessState.CRASHED)
+        assert waits == (process.resume_at_ms is not None)
+        if process.resume_at_ms is not None:
+            assert 0 < process.resume_at_ms - process.since_ms <= DEFAULT_POLICY.max_crash_pause_ms
+        if process.state in FINAL:
+            assert not policy.is_due(process, 10**12)
+
+
+@given(_EVENTS)
+def test_every_restart_and_every_hang_is_counted(events: list[tuple[str, int]]) -> None:
+    life = _Life()
+    for event, after_ms in events:
+        life.happen(event, after_ms)
+    assert life.process.restarts == len(life.starts) - 1
+    assert life.process.hangs == life.hangs
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 2_000)), min_size=200, max_size=400))
+def test_a_process_that_never_lives_for_a_minute_is_started_some_seventy_times_an_hour_at_most(
+    lives: list[tuple[bool, int]],
+) -> None:
+    life = _Life()
+    for becomes_healthy, lives_ms in lives:
+        if becomes_healthy:
+            life.happen("healthy", 0)
+        life.happen("1", lives_ms)
+        assert life.process.resume_at_ms is not None
+        life.happen("tick", life.process.resume_at_ms - life.now_ms)
+    for start in life.starts:
+        assert sum(start <= other < start + 3_600_000 for other in life.starts) <= 70

@@ -1,0 +1,132 @@
+"""The supervisor's own address: an abstract unix socket that answers with its state and needs no room on any disk.
+
+Who connects sends one line of JSON, an `Ask`, and is answered with the `StackState` as JSON. The state carries the
+time of the supervisor's last tick, so that one whose loop hangs is known from one that lives. Only the same
+user and root are answered.
+"""
+
+import hashlib
+import logging
+import os
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ops.stack.model import StackState
+
+ANSWER_SECONDS: Final = 1.0
+_CLIENT_SECONDS: Final = 0.5
+_LARGEST_ASK_BYTES: Final = 1 << 20
+_LARGEST_ANSWER_BYTES: Final = 16 << 20
+_CREDENTIALS: Final = struct.Struct("3i")
+_LOG: Final = logging.getLogger("ops.stack.supervisor")
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A wish by the name and content of its file (`ops.stack.control`), or no wish."""
+
+    wish: str = ""
+    content: bytes = b""
+
+
+class Beacon:
+    """Answers on a thread of its own until the process ends.
+
+    Args:
+        data_dir: The stack's data folder, which the address is made from.
+        state: The latest state; called on the thread.
+        take: Takes a wish; called on the thread.
+
+    Raises:
+        OSError: Somebody else has the address.
+    """
+
+    def __init__(self, data_dir: Path, state: Callable[[], StackState], take: Callable[[Ask], None]) -> None:
+        self._state, self._take = state, take
+        self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._server.bind(address(data_dir))
+            self._server.listen(16)
+        except OSError:
+            self._server.close()
+            raise
+        threading.Thread(target=self._serve, name="beacon", daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._server.accept()
+            except OSError:
+                # Out of descriptors, or interrupted: whoever asks falls back on the state file.
+                time.sleep(_CLIENT_SECONDS)
+                continue
+            with client, suppress(OSError, msgspec.MsgspecError):
+                if _user_of(client) in (os.geteuid(), 0):
+                    self._answer(client)
+
+    def _answer(self, client: socket.socket) -> None:
+        deadline = time.monotonic() + _CLIENT_SECONDS
+        line = _read(client, deadline, _LARGEST_ASK_BYTES, until=b"\n")
+        ask = msgspec.json.decode(line, type=Ask)
+        if ask.wish:
+            self._take(ask)
+        client.settimeout(_CLIENT_SECONDS)
+        client.sendall(msgspec.json.encode(self._state()))
+
+
+def ask_supervisor(
+    data_dir: Path, ask: Ask | None = None, timeout_seconds: float = ANSWER_SECONDS
+) -> StackState | None:
+    """The state as the supervisor itself has it; `None` when nobody answers in time.
+
+    Args:
+        data_dir: The stack's data folder.
+        ask: A wish, which was taken where there is an answer.
+        timeout_seconds: For all of it.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(timeout_seconds)
+            client.connect(address(data_dir))
+            if _user_of(client) not in (os.geteuid(), 0, data_dir.stat().st_uid):
+                return None
+            client.sendall(msgspec.json.encode(ask or Ask()) + b"\n")
+            answer = _read(client, deadline, _LARGEST_ANSWER_BYTES)
+        return msgspec.json.decode(answer, type=StackState)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def address(data_dir: Path) -> bytes:
+    """The abstract address of a data folder's supervisor."""
+    return b"\0marketplace-stack-" + hashlib.sha256(os.fsencode(data_dir.resolve())).hexdigest()[:40].encode()
+
+
+def _user_of(peer: socket.socket) -> int:
+    """Anybody may connect to an abstract address, or take it first: the kernel says who it was."""
+    _, user, _ = _CREDENTIALS.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return int(user)
+
+
+def _read(peer: socket.socket, deadline: float, most_bytes: int, until: bytes = b"") -> bytes:
+    """Read to the end, or to a mark. Raises OSError when it takes too long or is too much."""
+    read = bytearray()
+    while not (until and read.endswith(until)):
+        peer.settimeout(max(0.001, deadline - time.monotonic()))
+        chunk = peer.recv(1 << 16)
+        if not chunk:
+            break
+        read += chunk
+        if len(read) > most_bytes or time.monotonic() > deadline:
+            raise OSError("too much, or too slow")
+    return bytes(read)

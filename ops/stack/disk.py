@@ -1,0 +1,41 @@
+"""The disk under a data folder: how much of it is free, and when that is little."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+LOW_DISK_MB: Final = 1024
+LOW_DISK_VARIABLE: Final = "MARKETPLACE_LOW_DISK_MB"
+_MB: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """What is free for this user, of how much, and whether it is less than is wished for; whole MB."""
+
+    free_mb: int
+    total_mb: int
+    low: bool
+
+    def __str__(self) -> str:
+        return f"{self.free_mb:,} MB free of {self.total_mb:,} MB"
+
+
+def look_at_disk(data_dir: Path, low_mb: int) -> Disk:
+    """Look at the disk of a folder.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    found = os.statvfs(data_dir)
+    free = found.f_bavail * found.f_frsize // _MB
+    return Disk(free, found.f_blocks * found.f_frsize // _MB, low=free < low_mb)
+
+
+def what_to_do(disk: Disk) -> str:
+    """One line for a person whose disk is nearly full."""
+    return (
+        f"the disk is nearly full ({disk}): delete or move something, or stop the stack and move its folder; "
+        "when nothing is left, parts stop and no click is taken until there is room again"
+    )

@@ -1,0 +1,85 @@
+"""How others see a supervisor: through its state file and its beacon."""
+
+import logging
+import os
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from ops.stack.beacon import Ask, Beacon
+from ops.stack.control import Wishes, read_wish, take_wishes
+from ops.stack.model import StackState, write_state
+
+HEARTBEAT_SECONDS: Final = 2.0
+_LOG: Final = logging.getLogger("ops.stack.supervisor")
+
+
+class Publisher:
+    """Publishes the state at each tick, and collects what others wish for.
+
+    The file is written when something changed, or when its heartbeat is old. A file that cannot be written stops
+    nothing: the beacon has the state all the same, and says why there is no newer file.
+
+    Args:
+        data_dir: The stack's data folder.
+        state: The first state.
+    """
+
+    def __init__(self, data_dir: Path, state: StackState) -> None:
+        self._data_dir = data_dir
+        self._state = state
+        self._written: StackState | None = None
+        self._write_problem = ""
+        self._lock = threading.Lock()
+        self._wishes = Wishes()
+        try:
+            Beacon(data_dir, lambda: self._state, self._take)
+        except OSError as error:
+            _LOG.warning("without a beacon, others see the state file only: %s", error)
+
+    def publish(self, state: StackState, now: float) -> None:
+        """Publish a state, with its heartbeat.
+
+        Args:
+            state: All but the heartbeat.
+            now: Seconds of CLOCK_MONOTONIC.
+        """
+        self._state = replace(state, heartbeat=now, write_problem=self._write_problem)
+        if self._is_written(now):
+            return
+        try:
+            write_state(self._data_dir, replace(self._state, write_problem=""))
+        except OSError as error:
+            # A full disk must not take down what still works; the next tick tries again.
+            if not self._write_problem:
+                _LOG.error("the state cannot be written: %s", error.strerror)
+            self._write_problem = error.strerror or str(error)
+            return
+        if self._write_problem:
+            _LOG.info("the state can be written again")
+        self._write_problem = ""
+        self._written = replace(self._state, write_problem="")
+
+    def take_wishes(self) -> Wishes:
+        """What was wished for since the last call."""
+        with self._lock:
+            wishes, self._wishes = self._wishes, Wishes()
+        return wishes | take_wishes(self._data_dir)
+
+    def beat(self) -> None:
+        """The supervisor lives, although it does something that takes long."""
+        now = time.monotonic()
+        if self._state.heartbeat is None or now - self._state.heartbeat >= HEARTBEAT_SECONDS / 2:
+            self.publish(self._state, now)
+
+    def _is_written(self, now: float) -> bool:
+        last = self._written
+        if last is None or last.heartbeat is None or now - last.heartbeat >= HEARTBEAT_SECONDS:
+            return False
+        return replace(last, heartbeat=now) == self._state
+
+    def _take(self, ask: Ask) -> None:
+        with self._lock:
+            self._wishes |= read_wish(os.path.basename(ask.wish), ask.content)
