@@ -71,6 +71,7 @@ def build_app(parts: Parts, metrics: CollectorMetrics) -> Starlette:
             yield
         finally:
             housekeeping.cancel()
+            service.close()
             await asyncio.to_thread(parts.producer.close, _CLOSE_SECONDS)
 
     collect = _measured("collect", doors.collect, metrics)
@@ -141,3 +142,4 @@ async def _keep_house(service: CollectService) -> None:
     while True:
         await asyncio.sleep(_HOUSEKEEPING_SECONDS)
         service.forget_expired_salts()
+        await service.fetch_salts_ahead()
