@@ -70,7 +70,9 @@ def stamp(
             continue
         visitor = own.get(own_id)
         if visitor is None:
-            visitor = own[own_id] = Visitor(first_party_visitor(store.visitor_secret, own_id), "first_party")
+            visitor = own[own_id] = Visitor(
+                first_party_visitor(store.visitor_secret, store.slug, own_id), "first_party"
+            )
         visitors.append(visitor)
     return visitors
 
