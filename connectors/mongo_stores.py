@@ -12,7 +12,7 @@ import msgspec
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import MongoClient
 from pymongo.collection import Collection
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import ConfigurationError, DuplicateKeyError, InvalidURI, PyMongoError
 
 from connectors.errors import Refused, Unavailable
 from connectors.twin import Twin
@@ -91,15 +91,20 @@ def connect(mongo_url: str, deadline_seconds: float | None = None) -> MongoClien
         mongo_url: Where Mongo is.
         deadline_seconds: No call takes longer, retries and connecting included; 9 s at worst where it is None, and
             more for a call that reads its answer in pieces.
+
+    Raises:
+        Refused: The URL is none of Mongo's.
     """
-    if deadline_seconds is not None:
-        deadline_ms = int(deadline_seconds * 1000)
-        return MongoClient(
-            mongo_url, timeoutMS=deadline_ms, serverSelectionTimeoutMS=deadline_ms, connectTimeoutMS=deadline_ms
-        )
-    return MongoClient(
-        mongo_url, serverSelectionTimeoutMS=_TIMEOUT_MS, connectTimeoutMS=_TIMEOUT_MS, socketTimeoutMS=2 * _TIMEOUT_MS
-    )
+    deadline_ms = _TIMEOUT_MS if deadline_seconds is None else int(deadline_seconds * 1000)
+    options: dict[str, Any] = {"serverSelectionTimeoutMS": deadline_ms, "connectTimeoutMS": deadline_ms}
+    if deadline_seconds is None:
+        options["socketTimeoutMS"] = 2 * _TIMEOUT_MS
+    else:
+        options["timeoutMS"] = deadline_ms
+    try:
+        return MongoClient(mongo_url, **options)
+    except (InvalidURI, ConfigurationError) as error:
+        raise Refused(f"Mongo's URL cannot be used: {error}") from error
 
 
 class MongoStores:

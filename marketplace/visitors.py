@@ -1,9 +1,9 @@
 """Who did it, without keeping who: truncated addresses and keyed visitor ids.
 
-A visitor is the snippet's first-party id hashed with the store under its secret, or, without one, store, full address and user
-agent hashed under a random salt that lives 48 hours. Neither can be turned back, and two stores cannot join theirs. A
-salt belongs to the date of the *event* in the store's time zone, so that an event near midnight keeps its visitor when
-it arrives late, and an id never spans two of the store's days.
+A visitor is the snippet's first-party id hashed with the store under its secret, or, without one, store, full address
+and user agent hashed under a random salt that lives 48 hours. Neither can be turned back, and two stores cannot join
+theirs. A salt belongs to the date of the *event* in the store's time zone, so that an event near midnight keeps its
+visitor when it arrives late, and an id never spans two of the store's days.
 """
 
 from __future__ import annotations
