@@ -64,6 +64,7 @@ def _parts(settings: Settings, client: Any, config: CollectorConfig) -> Parts:
             delivery_timeout_seconds=config.kafka_timeout_seconds,
             max_in_flight_bytes=config.max_in_flight_bytes,
             max_record_bytes=CLICKS_COLLECTED.max_record_bytes,
+            stuck_seconds=config.kafka_stuck_seconds,
         ),
         stores=MongoStores(client, settings.database),
         salts=MongoSalts(client, settings.database),

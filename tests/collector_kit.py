@@ -99,16 +99,18 @@ def error_of(response: httpx.Response) -> dict[str, str]:
     return document
 
 
-def memory_producer() -> MemoryProducer:
+def memory_producer(stuck_seconds: float = float("inf")) -> MemoryProducer:
     topics = (CLICKS_COLLECTED, CLICKS_DEAD, IMPORTS_DEAD)
-    return MemoryProducer({topic.name: topic.partitions for topic in topics})
+    return MemoryProducer({topic.name: topic.partitions for topic in topics}, stuck_seconds=stuck_seconds)
 
 
 @contextmanager
-def running_collector(config: CollectorConfig | None = None, store: Store = SHOP) -> Iterator[Collector]:
+def running_collector(
+    config: CollectorConfig | None = None, store: Store = SHOP, producer: MemoryProducer | None = None
+) -> Iterator[Collector]:
     """A collector with in-memory parts behind a real port; loopback is a trusted proxy unless ``config`` is given."""
     clock = SteppingClock(1_750_000_000_000)
-    producer, stores, salts = memory_producer(), MemoryStores(), MemorySalts()
+    producer, stores, salts = producer or memory_producer(), MemoryStores(), MemorySalts()
     stores.upsert_store(store)
     config = config or CollectorConfig(trusted_proxies=parse_networks("127.0.0.0/8"))
     parts = Parts(producer, stores, salts, config, clock.epoch_ms, clock.monotonic)
