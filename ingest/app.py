@@ -66,6 +66,7 @@ def build_app(parts: Parts, metrics: CollectorMetrics) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        heartbeat = asyncio.create_task(parts.heartbeat.keep())
         housekeeping = asyncio.create_task(_keep_house(service))
         try:
             yield
@@ -73,6 +74,7 @@ def build_app(parts: Parts, metrics: CollectorMetrics) -> Starlette:
             housekeeping.cancel()
             service.close()
             await asyncio.to_thread(parts.producer.close, _CLOSE_SECONDS)
+            heartbeat.cancel()
 
     collect = _measured("collect", doors.collect, metrics)
 

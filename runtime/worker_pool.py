@@ -62,13 +62,13 @@ class WorkerPool:
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
-            try:
-                call.run()
-            finally:
-                with self._lock:
-                    self._unfinished -= 1
+            call.run(self._finished)
             # A call that is done must not live on in this frame while the thread waits for the next.
             del call
+
+    def _finished(self) -> None:
+        with self._lock:
+            self._unfinished -= 1
 
 
 class _Call(Generic[_Result]):
@@ -78,12 +78,16 @@ class _Call(Generic[_Result]):
         self._run = run
         self.future: Future[_Result] = Future()
 
-    def run(self) -> None:
+    def run(self, finished: Callable[[], None]) -> None:
         if not self.future.set_running_or_notify_cancel():
+            finished()
             return
+        # The place is free before the result is seen: whoever waits for it may submit the next call at once.
         try:
             result = self._run()
         except BaseException as error:
+            finished()
             self.future.set_exception(error)
         else:
+            finished()
             self.future.set_result(result)

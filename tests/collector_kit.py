@@ -68,6 +68,7 @@ class Collector:
     salts: MemorySalts
     clock: SteppingClock
     admin_url: str
+    parts: Parts
 
     def admin(self, path: str) -> httpx.Response:
         """What the admin listener answers."""
@@ -120,7 +121,7 @@ def running_collector(
         admin_listener("127.0.0.1", 0, parts, metrics) as admin_url,
         httpx.Client(base_url=url, timeout=20, headers={"user-agent": "Browser/1"}) as http,
     ):
-        yield Collector(url, http, producer, stores, salts, clock, admin_url)
+        yield Collector(url, http, producer, stores, salts, clock, admin_url, parts)
 
 
 @contextmanager

@@ -67,3 +67,9 @@ def test_a_closed_pool_takes_nothing_and_its_threads_end(release: threading.Even
         if thread.name == "pool-that-ends":
             thread.join(SECONDS)
             assert not thread.is_alive()
+
+
+def test_whoever_has_a_result_may_submit_the_next_call_at_once() -> None:
+    pool = WorkerPool(1, 0, "pool")
+    assert [pool.submit(lambda: 1).result(SECONDS) for _ in range(1_000)] == [1] * 1_000
+    pool.close()
