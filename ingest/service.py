@@ -164,7 +164,7 @@ class CollectService:
             return await self._partition_count.get()
         except AnyUnavailable as error:
             _log.warning("kafka: %s", error)
-            raise unavailable("events cannot be taken now: Kafka is away") from None
+            raise unavailable("events cannot be taken now: Kafka does not answer") from None
 
     def forget_expired_salts(self) -> int:
         """Destroy what must no longer be in memory; called on a timer."""
@@ -230,7 +230,7 @@ class CollectService:
             await self._parts.producer.send_all_async(records, self._parts.config.kafka_timeout_seconds + 1)
         except Unavailable as error:
             _log.warning("kafka: %s", error)
-            raise unavailable("events cannot be taken now: Kafka is away") from None
+            raise unavailable("events cannot be taken now: Kafka does not answer") from None
         except Refused as error:
             # The collector bounds every field, so this is a topic whose limits are not what provisioning declares.
             _log.error("kafka refuses records: %s", error.reason)

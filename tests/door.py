@@ -12,7 +12,7 @@ from ops.stack.ports import free_ports
 
 
 class Door:
-    """A TCP proxy that can be shut, frozen and made slow: what is behind it is then away, hangs or crawls, and is back.
+    """A TCP proxy that can be shut, frozen and made slow: what is behind it fails, hangs or crawls.
 
     Args:
         target: A URL; only its host and port matter.

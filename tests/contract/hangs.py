@@ -1,4 +1,4 @@
-"""Books whose Mongo can hang and crawl: the twins by themselves, the real ones behind a door."""
+"""Books whose Mongo can hang and crawl: the twins by themselves, the real ones behind a proxy."""
 
 from __future__ import annotations
 
@@ -48,22 +48,22 @@ def moody_twins() -> Moody:
 @contextmanager
 def moody_mongo(url: str) -> Iterator[Moody]:
     """The real ones."""
-    door = Door(url)
-    door.open()
-    client = connect(url.replace(urlsplit(url).netloc, f"127.0.0.1:{door.port}"), DEADLINE_SECONDS)
+    proxy = Door(url)
+    proxy.open()
+    client = connect(url.replace(urlsplit(url).netloc, f"127.0.0.1:{proxy.port}"), DEADLINE_SECONDS)
     database = f"contract_{uuid.uuid4().hex}"
 
     def crawl(seconds: float) -> None:
         # Questions and answers are both kept back.
-        door.delay_seconds = seconds / 2
+        proxy.delay_seconds = seconds / 2
 
     try:
         stores = MongoStores(client, database)
         stores.prepare()
-        yield Moody(stores, MongoSalts(client, database), door.freeze, door.thaw, crawl)
+        yield Moody(stores, MongoSalts(client, database), proxy.freeze, proxy.thaw, crawl)
     finally:
         client.close()
-        door.close()
+        proxy.close()
         direct = connect(url)
         direct.drop_database(database)
         direct.close()

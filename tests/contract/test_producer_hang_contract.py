@@ -1,4 +1,4 @@
-"""The contract of a Kafka that hangs or crawls, held by the real producer on a stopped broker and by its twin."""
+"""The contract of a Kafka that hangs or crawls, kept by the real producer on a stopped broker and by its twin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract of a Mongo that hangs or crawls, held by the real books and their twins: the deadline is a promise."""
+"""The contract of a Mongo that hangs or crawls, kept by the real books and their twins: the deadline is a promise."""
 
 from __future__ import annotations
 
