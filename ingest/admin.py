@@ -20,6 +20,8 @@ from runtime.worker_pool import PoolFull, WorkerPool
 
 _REQUEST_SECONDS: Final = 5.0
 _MAX_CONNECTIONS: Final = 16
+_MAX_WAITING: Final = 128
+"""Connections that came faster than threads get to see that they have to go."""
 _log = logging.getLogger(__name__)
 
 
@@ -68,10 +70,10 @@ def admin_listener(host: str, port: int, parts: Parts, metrics: CollectorMetrics
 class _Server(HTTPServer):
     """Serves a bounded number of connections; the oldest has to go where there are too many."""
 
-    request_queue_size = 8 * _MAX_CONNECTIONS
+    request_queue_size = _MAX_WAITING
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
-        self._pool = WorkerPool(_MAX_CONNECTIONS, _MAX_CONNECTIONS, "admin-request")
+        self._pool = WorkerPool(_MAX_CONNECTIONS, _MAX_WAITING, "admin-request")
         self._lock = threading.Lock()
         self._open: dict[Any, None] = {}
         super().__init__(address, handler)
