@@ -39,6 +39,18 @@ class Moody:
         await self.producer.send_all_async([Record(self.topic, b"x", b"key")], TIMEOUT_SECONDS)
         return time.monotonic() - began
 
+    async def settle(self) -> None:
+        """Send until it is acknowledged."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while True:
+            try:
+                await self.send()
+            except Unavailable:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.05)
+            else:
+                return
+
     async def seconds_until_unavailable(self) -> float:
         began = time.monotonic()
         with pytest.raises(Unavailable):
@@ -86,7 +98,7 @@ def moody(request: pytest.FixtureRequest) -> Iterator[Moody]:
 
 def test_all_that_wait_for_a_kafka_that_hangs_fail_together_and_later_ones_at_once(moody: Moody) -> None:
     async def run() -> None:
-        await moody.send()
+        await moody.settle()
         moody.hang()
         waited = await asyncio.gather(*(moody.seconds_until_unavailable() for _ in range(20)))
         assert STUCK_SECONDS / 2 < min(waited) <= max(waited) < STUCK_SECONDS + SLACK_SECONDS
@@ -99,19 +111,11 @@ def test_all_that_wait_for_a_kafka_that_hangs_fail_together_and_later_ones_at_on
 
 def test_a_kafka_that_hung_takes_records_again_by_itself(moody: Moody) -> None:
     async def run() -> None:
-        await moody.send()
+        await moody.settle()
         moody.hang()
         await moody.seconds_until_unavailable()
         moody.release()
-        deadline = time.monotonic() + TIMEOUT_SECONDS
-        while True:
-            try:
-                await moody.send()
-            except Unavailable:
-                assert time.monotonic() < deadline
-                await asyncio.sleep(0.05)
-            else:
-                break
+        await moody.settle()
         await asyncio.gather(*(moody.send() for _ in range(20)))
 
     asyncio.run(run())
@@ -119,7 +123,7 @@ def test_a_kafka_that_hung_takes_records_again_by_itself(moody: Moody) -> None:
 
 def test_a_kafka_that_crawls_is_not_stuck(moody: Moody) -> None:
     async def run() -> None:
-        await moody.send()
+        await moody.settle()
         with moody.crawling(0.2 * STUCK_SECONDS):
             deadline = time.monotonic() + 2 * STUCK_SECONDS
             while time.monotonic() < deadline:
@@ -130,7 +134,7 @@ def test_a_kafka_that_crawls_is_not_stuck(moody: Moody) -> None:
 
 def test_a_thread_that_waits_for_a_kafka_that_hangs_is_not_kept_either(moody: Moody) -> None:
     record = Record(moody.topic, b"x", b"key")
-    moody.producer.send_all([record], TIMEOUT_SECONDS)
+    asyncio.run(moody.settle())
     moody.hang()
     waited = []
     for _ in range(2):
@@ -153,7 +157,7 @@ def test_a_question_to_a_kafka_that_hangs_fails_at_its_deadline(moody: Moody) ->
 
 def test_closing_does_not_wait_for_a_kafka_that_hangs_and_what_waits_fails(moody: Moody) -> None:
     async def run() -> None:
-        await moody.send()
+        await moody.settle()
         moody.hang()
         sent = asyncio.create_task(moody.seconds_until_unavailable())
         await moody.seconds_until_unavailable()
