@@ -13,6 +13,7 @@ from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from connectors import errors
+from connectors.twin import Twin
 from marketplace.collections import VISITOR_SALTS
 from marketplace.visitors import SALT_BYTES, SALT_LIFETIME, Salt, salt_id
 
@@ -74,26 +75,29 @@ class MongoSalts:
         return None if document is None else Salt(bytes(document["value"]), _aware(document["destroy_at"]))
 
 
-class MemorySalts:
+class MemorySalts(Twin):
     """The in-memory twin.
 
-    Attributes:
-        available: Set to False, it behaves as if Mongo did not answer.
+    Args:
+        deadline_seconds: A call that is not answered in this time fails.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, deadline_seconds: float = 1.5) -> None:
+        super().__init__()
         self._salts: dict[str, Salt] = {}
-        self.available = True
+        self._deadline_seconds = deadline_seconds
+        self._lock = threading.Lock()
 
     def get(self, store: str, date: str, now: datetime) -> Salt:
         """The salt of a store's date, made if there is none or it has expired."""
-        if not self.available:
+        if not self._answers(self._deadline_seconds):
             raise SaltsUnavailable("Mongo does not answer")
         name = salt_id(store, date)
-        salt = self._salts.get(name)
-        if salt is None or salt.destroy_at <= now:
-            salt = self._salts[name] = Salt(secrets.token_bytes(SALT_BYTES), now + SALT_LIFETIME)
-        return salt
+        with self._lock:
+            salt = self._salts.get(name)
+            if salt is None or salt.destroy_at <= now:
+                salt = self._salts[name] = Salt(secrets.token_bytes(SALT_BYTES), now + SALT_LIFETIME)
+            return salt
 
 
 class SaltCache:

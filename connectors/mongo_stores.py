@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Collection as Several
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Protocol
 
@@ -11,13 +12,20 @@ import msgspec
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import MongoClient
 from pymongo.collection import Collection
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import ConfigurationError, DuplicateKeyError, InvalidURI, PyMongoError
 
 from connectors.errors import Refused, Unavailable
+from connectors.twin import Twin
 from marketplace.collections import STORES
 from marketplace.stores import InvalidStore, Store
 
 _TIMEOUT_MS: Final = 3_000
+_EDIT_ATTEMPTS: Final = 20
+_VERSION: Final = "version"
+
+Change = Callable[[Store], Mapping[str, Any]]
+"""From a store as it is to the fields that are to change, by their names in :class:`Store`; run again where another
+edit came in between."""
 
 
 class StoresUnavailable(Unavailable):
@@ -66,18 +74,37 @@ class StoreBook(Protocol):
     def read(self, slugs: Several[str] | None = None) -> Shelf:
         """These stores or all, and apart from them the documents that do not hold."""
 
-    def upsert_store(self, store: Store) -> None:
-        """Save a store under its slug, new or not."""
-
     def create_store(self, store: Store) -> bool:
-        """Save a store unless its slug is taken; tells whether it did."""
+        """Save a store unless its slug is taken; returns True if it was saved."""
+
+    def edit(self, slug: str, change: Change) -> Store | None:
+        """Change named fields of a store and nothing else; returns it as it is now, None where there is none."""
+
+    def upsert_store(self, store: Store) -> None:
+        """Make a store, or change all its fields: for demos and tests, where nobody else edits it."""
 
 
-def connect(mongo_url: str) -> MongoClient[dict[str, Any]]:
-    """A client with short timeouts, for services that can answer from memory meanwhile."""
-    return MongoClient(
-        mongo_url, serverSelectionTimeoutMS=_TIMEOUT_MS, connectTimeoutMS=_TIMEOUT_MS, socketTimeoutMS=2 * _TIMEOUT_MS
-    )
+def connect(mongo_url: str, deadline_seconds: float | None = None) -> MongoClient[dict[str, Any]]:
+    """A client with short timeouts, for services that can answer from memory meanwhile.
+
+    Args:
+        mongo_url: Where Mongo is.
+        deadline_seconds: No call takes longer, retries and connecting included; 9 s at worst where it is None, and
+            more for a call that reads its answer in pieces.
+
+    Raises:
+        Refused: The URL is none of Mongo's.
+    """
+    deadline_ms = _TIMEOUT_MS if deadline_seconds is None else int(deadline_seconds * 1000)
+    options: dict[str, Any] = {"serverSelectionTimeoutMS": deadline_ms, "connectTimeoutMS": deadline_ms}
+    if deadline_seconds is None:
+        options["socketTimeoutMS"] = 2 * _TIMEOUT_MS
+    else:
+        options["timeoutMS"] = deadline_ms
+    try:
+        return MongoClient(mongo_url, **options)
+    except (InvalidURI, ConfigurationError) as error:
+        raise Refused(f"Mongo's URL cannot be used: {error}") from error
 
 
 class MongoStores:
@@ -128,17 +155,15 @@ class MongoStores:
         except PyMongoError as error:
             raise _unavailable(error) from error
 
-    def upsert_store(self, store: Store) -> None:
-        """Save a store under its slug, new or not.
+    def prepare(self) -> None:
+        """Make the indexes that keep stores apart, where they are missing.
 
         Raises:
-            StoreConflict: Another store has that write key.
-            StoresUnavailable: Mongo did not answer; it may or may not be saved.
+            StoresUnavailable: Mongo did not answer, or does not make them.
         """
         try:
-            self._stores.replace_one({"_id": store.slug}, _to_document(store), upsert=True)
-        except DuplicateKeyError as error:
-            raise StoreConflict(f"store {store.slug}: another store has that write key") from error
+            for index in STORES.indexes:
+                self._stores.create_index(list(index.fields), name=index.name, unique=index.unique)
         except PyMongoError as error:
             raise _unavailable(error) from error
 
@@ -162,6 +187,44 @@ class MongoStores:
             raise _unavailable(error) from error
         return True
 
+    def edit(self, slug: str, change: Change) -> Store | None:
+        """Change named fields of a store and nothing else.
+
+        A document has a version, and an edit is written only over the version that it has read; otherwise it is worked
+        out again. So no edit undoes another, and fields that this code does not know stay as they are.
+
+        Returns:
+            The store as it is now; None where there is none of that slug.
+
+        Raises:
+            InvalidStore: The document does not hold, or would not; nothing was changed.
+            StoreConflict: Another store has that write key; nothing was changed.
+            StoresUnavailable: Mongo did not answer, and it may or may not be changed; or others edit it all the time.
+        """
+        try:
+            for _ in range(_EDIT_ATTEMPTS):
+                document = self._stores.find_one({"_id": slug})
+                if document is None:
+                    return None
+                version, fields, edited = _edited(document, change)
+                # A document without a version counts as version 0; in Mongo, null also matches a field that is missing.
+                read = {"_id": slug, _VERSION: {"$in": [None, 0]} if version == 0 else version}
+                if self._stores.update_one(read, {"$set": {**fields, _VERSION: version + 1}}).matched_count:
+                    return edited
+        except DuplicateKeyError as error:
+            raise StoreConflict(f"store {slug}: another store has that write key") from error
+        except PyMongoError as error:
+            raise _unavailable(error) from error
+        raise StoresUnavailable(f"store {slug}: others edited it {_EDIT_ATTEMPTS} times meanwhile")
+
+    def upsert_store(self, store: Store) -> None:
+        """Make a store, or change all its fields; see :meth:`create_store` and :meth:`edit` for the errors.
+
+        For demos and tests: edits of others between reading the store and this are overwritten.
+        """
+        if not self.create_store(store):
+            self.edit(store.slug, lambda _: _fields(store))
+
     def _find(self, query: Mapping[str, str]) -> Store | None:
         try:
             document = self._stores.find_one(query)
@@ -170,28 +233,34 @@ class MongoStores:
         return None if document is None else _from_document(document)
 
 
-class MemoryStores:
+class MemoryStores(Twin):
     """The in-memory twin.
+
+    Args:
+        deadline_seconds: A call that is not answered in this time fails.
 
     Attributes:
         documents: What it holds, by slug.
-        available: Set to False, it behaves as if Mongo did not answer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, deadline_seconds: float = 1.5) -> None:
+        super().__init__()
         self.documents: dict[str, Mapping[str, Any]] = {}
-        self.available = True
+        self._deadline_seconds = deadline_seconds
+        self._lock = threading.RLock()
 
     def get(self, slug: str) -> Store | None:
         """The store of that slug."""
         self._ask()
-        return _from_document(self.documents[slug]) if slug in self.documents else None
+        document = self.documents.get(slug)
+        return None if document is None else _from_document(document)
 
     def by_write_key_hash(self, write_key_hash: str) -> Store | None:
         """The store whose write key has that SHA-256."""
         self._ask()
-        of_that_key = (d for d in self.documents.values() if d.get("write_key_hash") == write_key_hash)
-        return next((_from_document(document) for document in of_that_key), None)
+        with self._lock:
+            of_that_key = (d for d in self.documents.values() if d.get("write_key_hash") == write_key_hash)
+            return next((_from_document(document) for document in of_that_key), None)
 
     def list_stores(self) -> list[Store]:
         """All stores by slug, without documents that do not hold."""
@@ -200,32 +269,72 @@ class MemoryStores:
     def read(self, slugs: Several[str] | None = None) -> Shelf:
         """These stores or all, and apart from them the documents that do not hold."""
         self._ask()
-        slips = sorted(self.documents, key=str)
-        return _shelf(self.documents[slug] for slug in slips if slugs is None or slug in slugs)
-
-    def upsert_store(self, store: Store) -> None:
-        """Save a store under its slug, new or not."""
-        owner = self.by_write_key_hash(store.write_key_hash)
-        if owner is not None and owner.slug != store.slug:
-            raise StoreConflict(f"store {store.slug}: another store has that write key")
-        self.documents[store.slug] = _to_document(store)
+        with self._lock:
+            found = sorted(self.documents.items(), key=lambda item: str(item[0]))
+        return _shelf(document for slug, document in found if slugs is None or slug in slugs)
 
     def create_store(self, store: Store) -> bool:
         """Save a store unless its slug is taken."""
-        if self.get(store.slug) is not None:
-            return False
-        self.upsert_store(store)
-        return True
+        self._ask()
+        with self._lock:
+            if store.slug in self.documents:
+                return False
+            self._refuse_taken_key(store)
+            self.documents[store.slug] = _to_document(store)
+            return True
+
+    def edit(self, slug: str, change: Change) -> Store | None:
+        """Change named fields of a store and nothing else."""
+        for _ in range(_EDIT_ATTEMPTS):
+            self._ask()
+            document = self.documents.get(slug)
+            if document is None:
+                return None
+            version, fields, edited = _edited(document, change)
+            self._ask()
+            with self._lock:
+                if self.documents.get(slug) is document:
+                    self._refuse_taken_key(edited)
+                    self.documents[slug] = {**document, **fields, _VERSION: version + 1}
+                    return edited
+        raise StoresUnavailable(f"store {slug}: others edited it {_EDIT_ATTEMPTS} times meanwhile")
+
+    def upsert_store(self, store: Store) -> None:
+        """Make a store, or change all its fields."""
+        if not self.create_store(store):
+            self.edit(store.slug, lambda _: _fields(store))
+
+    def _refuse_taken_key(self, store: Store) -> None:
+        owner = next((d for d in self.documents.values() if d.get("write_key_hash") == store.write_key_hash), None)
+        if owner is not None and owner.get("_id") != store.slug:
+            raise StoreConflict(f"store {store.slug}: another store has that write key")
 
     def _ask(self) -> None:
-        if not self.available:
+        if not self._answers(self._deadline_seconds):
             raise StoresUnavailable("Mongo does not answer")
 
 
 def _to_document(store: Store) -> dict[str, Any]:
-    fields = asdict(store)
-    slug = fields.pop("slug")
-    return {"_id": slug, **fields, "domains": list(store.domains), "blocked_networks": list(store.blocked_networks)}
+    return {"_id": store.slug, **_fields(store), _VERSION: 1}
+
+
+def _fields(store: Store) -> dict[str, Any]:
+    fields = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(store).items()}
+    del fields["slug"]
+    return fields
+
+
+def _edited(document: Mapping[str, Any], change: Change) -> tuple[int, dict[str, Any], Store]:
+    """The version that is edited, the fields to set, and the store that comes of it."""
+    before, version = _from_document(document), document.get(_VERSION, 0)
+    if isinstance(version, bool) or not isinstance(version, int):
+        raise InvalidStore(f"store {before.slug}: its version {version!r} is not a whole number")
+    fields = dict(change(before))
+    unknown = fields.keys() - _fields(before).keys()
+    if unknown:
+        raise InvalidStore(f"store {before.slug}: {', '.join(sorted(unknown))} cannot be edited")
+    after = _from_document({**document, **fields})
+    return version, {name: value for name, value in _fields(after).items() if name in fields}, after
 
 
 def _from_document(document: Mapping[str, Any]) -> Store:

@@ -1,19 +1,26 @@
-"""A directory of stores by write key that answers from memory, also while Mongo is away."""
+"""A directory of stores by key: what is remembered, how far it can be believed, and when Mongo has to be asked.
+
+It never asks by itself. Whoever uses it asks with :meth:`StoreDirectory.look_up`, which blocks, and enters the answer
+with :meth:`StoreDirectory.learn` when it has come.
+"""
 
 from __future__ import annotations
 
+import enum
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from connectors.mongo_stores import StoreBook, StoresUnavailable
-from marketplace.stores import InvalidStore, Store, hash_write_key, store_of_import_key, write_key_matches
+from connectors.mongo_stores import StoreBook
+from marketplace.stores import Store, hash_write_key, store_of_import_key, write_key_matches
 
 _CACHE_SECONDS: Final = 5.0
-_GRACE_SECONDS: Final = 25.0
+_IDLE_SECONDS: Final = 10.0
 _MAX_CACHED: Final = 10_000
 
-_Entry = TypeVar("_Entry")
+_Value = TypeVar("_Value")
 
 
 Lookup = Callable[[StoreBook, str], Store | None]
@@ -34,17 +41,32 @@ def find_by_import_key(book: StoreBook, key: str) -> Store | None:
     return store
 
 
-class StoreDirectory:
-    """Stores by write key, remembered for a few seconds and for as long as Mongo is away.
+class Need(enum.Enum):
+    """What has to be asked before, or after, a remembered answer is used."""
 
-    A key in steady use is looked up again in the background (:meth:`claim_refresh`), so that its requests never wait
-    for Mongo. Two threads may ask Mongo for the same key at once, which costs a query and nothing else.
+    NOTHING = enum.auto()
+    """The answer is young, be it a store or that nobody has the key."""
+    REFRESH = enum.auto()
+    """The store is in use and its answer is old: use it, and ask again meanwhile."""
+    LOOKUP = enum.auto()
+    """Nothing is known, or the store was idle for long: ask first. An idle store is used if Mongo does not answer."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    store: Store
+    learned_at: float
+    used_at: float
+
+
+class StoreDirectory:
+    """Remembers stores by key, however old, and for some seconds that nobody has a key. Safe to share between threads.
 
     Args:
         book: Where to look.
         lookup: How: by write key, or by import key.
-        cache_seconds: How old an answer may be, also the answer that there is no such key.
-        grace_seconds: How much longer :meth:`cached` gives it while it is being looked up again.
+        cache_seconds: How old an answer may be before it is asked for again.
+        idle_seconds: A store that was not used for so long is looked up before it is believed.
         max_cached: How many answers are remembered of either kind; the oldest go first.
     """
 
@@ -54,76 +76,76 @@ class StoreDirectory:
         lookup: Lookup = find_by_write_key,
         *,
         cache_seconds: float = _CACHE_SECONDS,
-        grace_seconds: float = _GRACE_SECONDS,
+        idle_seconds: float = _IDLE_SECONDS,
         max_cached: int = _MAX_CACHED,
     ) -> None:
         self._book, self._lookup = book, lookup
-        self._cache_seconds = cache_seconds
-        self._grace_seconds = grace_seconds
+        self._cache_seconds, self._idle_seconds = cache_seconds, idle_seconds
         self._max_cached = max_cached
-        self._known: OrderedDict[str, tuple[float, Store]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, _Entry] = OrderedDict()
         self._unknown: OrderedDict[str, float] = OrderedDict()
-        self._claimed: dict[str, float] = {}
 
-    def cached(self, write_key: str, now: float) -> Store | None:
-        """An answer from memory that is fresh or in its grace, or None when :meth:`find` must ask.
+    def recall(self, key: str, now: float) -> tuple[Store | None, Need]:
+        """The remembered answer and what has to be asked.
 
         Args:
-            write_key: As the client sent it.
-            now: Seconds of a monotonic clock.
+            key: As the client sent it.
+            now: Seconds of a monotonic clock, as for all methods.
+
+        Returns:
+            The store, or None where none is known, and what it needs. None that needs nothing is an answer of Mongo's:
+            nobody has that key.
         """
-        entry = self._known.get(hash_write_key(write_key))
-        if entry is None or now - entry[0] >= self._cache_seconds + self._grace_seconds:
-            return None
-        return entry[1]
+        digest = hash_write_key(key)
+        with self._lock:
+            entry = self._known.get(digest)
+            if entry is None:
+                refused_at = self._unknown.get(digest)
+                young = refused_at is not None and now - refused_at < self._cache_seconds
+                return None, Need.NOTHING if young else Need.LOOKUP
+            if now - entry.learned_at < self._cache_seconds:
+                need = Need.NOTHING
+            elif now - entry.used_at < self._idle_seconds:
+                need = Need.REFRESH
+            else:
+                # Not marked as used: others that ask before Mongo has answered have to wait for the answer too.
+                return entry.store, Need.LOOKUP
+            entry.used_at = now
+            return entry.store, need
 
-    def claim_refresh(self, write_key: str, now: float) -> bool:
-        """Whether the caller should call :meth:`find` in the background: the answer is old and nobody else is at it."""
-        digest = hash_write_key(write_key)
-        entry = self._known.get(digest)
-        if entry is None or now - entry[0] < self._cache_seconds:
-            return False
-        if now - self._claimed.get(digest, -self._cache_seconds) < self._cache_seconds:
-            return False
-        self._claimed = {key: at for key, at in self._claimed.items() if now - at < self._cache_seconds}
-        self._claimed[digest] = now
-        return True
-
-    def find(self, write_key: str, now: float) -> Store | None:
-        """The store of a write key, or None when no store has it; may ask Mongo and block.
-
-        Args:
-            write_key: As the client sent it.
-            now: Seconds of a monotonic clock.
+    def look_up(self, key: str) -> Store | None:
+        """Ask Mongo; blocks and remembers nothing.
 
         Raises:
-            StoresUnavailable: Mongo did not answer and this key was never seen.
-            InvalidStore: The document does not hold and this key was never seen.
+            StoresUnavailable: Mongo did not answer.
+            InvalidStore: The document does not hold.
         """
-        digest = hash_write_key(write_key)
-        entry = self._known.get(digest)
-        if entry is not None and now - entry[0] < self._cache_seconds:
-            return entry[1]
-        refused_at = self._unknown.get(digest)
-        if refused_at is not None and now - refused_at < self._cache_seconds:
-            return None
-        try:
-            store = self._lookup(self._book, write_key)
-        except (StoresUnavailable, InvalidStore):
+        return self._lookup(self._book, key)
+
+    def learn(self, key: str, store: Store | None, now: float) -> None:
+        """Remember an answer of Mongo's, which has come now."""
+        digest = hash_write_key(key)
+        with self._lock:
+            if store is None:
+                self._known.pop(digest, None)
+                _remember(self._unknown, digest, now, self._max_cached)
+            else:
+                self._unknown.pop(digest, None)
+                _remember(self._known, digest, _Entry(store, now, now), self._max_cached)
+
+    def fall_back(self, key: str, now: float) -> Store | None:
+        """What is remembered of a key that Mongo was asked for in vain; it counts as used from now on."""
+        with self._lock:
+            entry = self._known.get(hash_write_key(key))
             if entry is None:
-                raise
-            store = entry[1]
-        if store is None:
-            self._known.pop(digest, None)
-            _remember(self._unknown, digest, now, self._max_cached)
-        else:
-            self._unknown.pop(digest, None)
-            _remember(self._known, digest, (now, store), self._max_cached)
-        return store
+                return None
+            entry.used_at = now
+            return entry.store
 
 
-def _remember(cache: OrderedDict[str, _Entry], digest: str, entry: _Entry, limit: int) -> None:
-    cache[digest] = entry
+def _remember(cache: OrderedDict[str, _Value], digest: str, value: _Value, limit: int) -> None:
+    cache[digest] = value
     cache.move_to_end(digest)
     while len(cache) > limit:
         cache.popitem(last=False)

@@ -66,12 +66,15 @@ def build_app(parts: Parts, metrics: CollectorMetrics) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        heartbeat = asyncio.create_task(parts.heartbeat.keep())
         housekeeping = asyncio.create_task(_keep_house(service))
         try:
             yield
         finally:
             housekeeping.cancel()
+            service.close()
             await asyncio.to_thread(parts.producer.close, _CLOSE_SECONDS)
+            heartbeat.cancel()
 
     collect = _measured("collect", doors.collect, metrics)
 
@@ -141,3 +144,4 @@ async def _keep_house(service: CollectService) -> None:
     while True:
         await asyncio.sleep(_HOUSEKEEPING_SECONDS)
         service.forget_expired_salts()
+        await service.fetch_salts_ahead()

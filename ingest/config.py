@@ -82,6 +82,8 @@ class CollectorConfig:
         store_limit: Events of one store (``STORE_EVENTS_PER_SECOND`` 20,000, ``STORE_BURST_EVENTS`` 100,000).
         client_limit: Requests of one address (``CLIENT_REQUESTS_PER_SECOND`` 200, ``CLIENT_BURST_REQUESTS`` 1,000).
         kafka_timeout_seconds: How long an answer waits for Kafka, 10 s (``KAFKA_TIMEOUT_SECONDS``).
+        kafka_stuck_seconds: Once Kafka acknowledged nothing for so long while something waited, answers are 503 at once
+            until it does, 3 s (``KAFKA_STUCK_SECONDS``).
         max_in_flight_bytes: Records waiting for Kafka, 64 MiB (``MAX_IN_FLIGHT_BYTES``).
         shops_file: Sample shops to show under ``/shop``, for a demo (``SHOPS_FILE``; none are shown).
         dashboard_port: Where those link to, 8501 (``MARKETPLACE_DASHBOARD_PORT``).
@@ -97,6 +99,7 @@ class CollectorConfig:
     store_limit: BucketPolicy = field(default=BucketPolicy(20_000, 100_000))
     client_limit: BucketPolicy = field(default=BucketPolicy(200, 1_000))
     kafka_timeout_seconds: float = 10.0
+    kafka_stuck_seconds: float = 3.0
     max_in_flight_bytes: int = 64 * 1024 * 1024
     shops_file: str = ""
     dashboard_port: int = 8501
@@ -133,6 +136,7 @@ class CollectorConfig:
             store_limit=limit("STORE_EVENTS_PER_SECOND", "STORE_BURST_EVENTS", default.store_limit),
             client_limit=limit("CLIENT_REQUESTS_PER_SECOND", "CLIENT_BURST_REQUESTS", default.client_limit),
             kafka_timeout_seconds=read("KAFKA_TIMEOUT_SECONDS", _positive, default.kafka_timeout_seconds),
+            kafka_stuck_seconds=read("KAFKA_STUCK_SECONDS", _positive, default.kafka_stuck_seconds),
             max_in_flight_bytes=read("MAX_IN_FLIGHT_BYTES", _positive_int, default.max_in_flight_bytes),
             shops_file=read("SHOPS_FILE", str, default.shops_file),
             dashboard_port=_dashboard_port(environment, default.dashboard_port),

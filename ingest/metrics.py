@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -44,5 +44,16 @@ class CollectorMetrics:
             "marketplace_collector_faults_total",
             "Requests that were answered with an error, by its code.",
             ("code",),
+            registry=self.registry,
+        )
+        self.lookups = Counter(
+            "marketplace_collector_lookups_total",
+            "Questions to Mongo by lane (known stores, unknown keys, salts) and result.",
+            ("lane", "result"),
+            registry=self.registry,
+        )
+        self.mongo_breaker_open = Gauge(
+            "marketplace_collector_mongo_breaker_open",
+            "1 while Mongo counts as unavailable and stores are answered from memory.",
             registry=self.registry,
         )

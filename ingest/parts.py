@@ -10,6 +10,7 @@ from connectors.kafka.records import RecordProducer
 from connectors.mongo_salts import SaltBook
 from connectors.mongo_stores import StoreBook
 from ingest.config import CollectorConfig
+from ingest.heartbeat import Heartbeat
 
 
 def _epoch_ms() -> int:
@@ -27,6 +28,7 @@ class Parts:
         config: Its bounds.
         epoch_ms: The wall clock.
         monotonic: The clock of intervals, in seconds.
+        heartbeat: Beats while the event loop runs.
     """
 
     producer: RecordProducer
@@ -35,3 +37,4 @@ class Parts:
     config: CollectorConfig = field(default_factory=CollectorConfig)
     epoch_ms: Callable[[], int] = _epoch_ms
     monotonic: Callable[[], float] = time.monotonic
+    heartbeat: Heartbeat = field(default_factory=Heartbeat)

@@ -16,6 +16,7 @@ from connectors.mongo_stores import MongoStores, connect
 from ingest.admin import admin_listener
 from ingest.app import build_app
 from ingest.config import Addresses, CollectorConfig
+from ingest.lookups import MONGO_SECONDS
 from ingest.metrics import CollectorMetrics
 from ingest.parts import Parts
 from ingest.protocol import bounded_protocol
@@ -39,7 +40,7 @@ def serve(settings: Settings, addresses: Addresses, config: CollectorConfig | No
         AdminPortTaken: The admin address cannot be listened on.
     """
     config = config or CollectorConfig()
-    client = connect(settings.urls.mongo)
+    client = connect(settings.urls.mongo, MONGO_SECONDS)
     if threading.current_thread() is threading.main_thread():
         # Uvicorn stops in order and then raises the signal once more, which would turn a clean stop into a failure.
         signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
@@ -63,6 +64,7 @@ def _parts(settings: Settings, client: Any, config: CollectorConfig) -> Parts:
             delivery_timeout_seconds=config.kafka_timeout_seconds,
             max_in_flight_bytes=config.max_in_flight_bytes,
             max_record_bytes=CLICKS_COLLECTED.max_record_bytes,
+            stuck_seconds=config.kafka_stuck_seconds,
         ),
         stores=MongoStores(client, settings.database),
         salts=MongoSalts(client, settings.database),

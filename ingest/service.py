@@ -6,24 +6,26 @@ letters. A client that gets an error, or no answer, sends the same events again;
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
+from connectors.errors import Unavailable as AnyUnavailable
 from connectors.kafka.records import Record, Refused, Unavailable
-from connectors.mongo_salts import SaltCache, SaltsUnavailable
-from connectors.mongo_stores import StoresUnavailable
+from connectors.mongo_salts import SaltCache
 from connectors.store_directory import StoreDirectory, find_by_import_key
 from ingest.dead_letters import dead_letter
 from ingest.faults import HttpFault, unavailable
+from ingest.known_salts import KnownSalts
+from ingest.known_stores import KnownStores
+from ingest.lookups import LookupFailed, Lookups
 from ingest.metrics import CollectorMetrics
 from ingest.outcomes import Accepted, Outcome, Rejected
+from ingest.partitions import PartitionCount
 from ingest.parts import Parts
-from ingest.stamping import dates_needed, salts_at_hand, salts_from, stamp, whose
+from ingest.stamping import dates_needed, stamp, whose
 from marketplace.collect import Batch, RefusedBody, RefusedEvent, ValidEvent
 from marketplace.collect_address import bucket_name
 from marketplace.collect_faults import Fault
@@ -35,8 +37,6 @@ from marketplace.topics import CLICKS_COLLECTED
 from marketplace.visitors import truncate_ip
 
 MAX_WRITE_KEY_CHARS: Final = 256
-_PARTITIONS_SECONDS: Final = 60.0
-METADATA_TIMEOUT_SECONDS: Final = 3.0
 _log = logging.getLogger(__name__)
 
 
@@ -67,17 +67,20 @@ class CollectService:
     def __init__(self, parts: Parts, metrics: CollectorMetrics) -> None:
         self._parts = parts
         self._metrics = metrics
-        self._directory = StoreDirectory(parts.stores)
-        self._importers = StoreDirectory(parts.stores, find_by_import_key)
-        self._salts = SaltCache(parts.salts)
+        self._lookups = Lookups(parts.monotonic, metrics)
+        self._stores = KnownStores(StoreDirectory(parts.stores), self._lookups, "write", parts.monotonic)
+        importers = StoreDirectory(parts.stores, find_by_import_key)
+        self._importers = KnownStores(importers, self._lookups, "import", parts.monotonic)
+        self._salt_cache = SaltCache(parts.salts)
+        self._salts = KnownSalts(self._salt_cache, self._lookups, parts.monotonic)
         self._client_buckets = TokenBuckets(parts.config.client_limit)
         self._store_buckets = TokenBuckets(parts.config.store_limit)
-        self._refreshing: set[asyncio.Task[Store | None]] = set()
-        self._partitions: tuple[float, int] | None = None
-        self._partitions_lock = asyncio.Lock()
-        self._counting: asyncio.Task[None] | None = None
-        # Of its own: lookups of keys that nobody knows may hold all other threads while Mongo is away.
-        self._kafka_thread = ThreadPoolExecutor(1, "partitions")
+        self._partition_count = PartitionCount(parts.producer, CLICKS_COLLECTED.name, parts.monotonic)
+
+    def close(self) -> None:
+        """Let its threads end."""
+        self._lookups.close()
+        self._partition_count.close()
 
     def admit(self, address: str) -> None:
         """Count a request against its client's rate.
@@ -93,30 +96,23 @@ class CollectService:
         """The store of a write key.
 
         Raises:
-            HttpFault: 401 no key or an unknown one, 503 Mongo is away and the key was never seen.
+            HttpFault: 401 no key or an unknown one, 503 Mongo does not answer and the key was never seen.
         """
-        return await self._authenticate(self._directory, write_key, "write key")
+        return await self._authenticate(self._stores, write_key, "write key")
 
     async def authenticate_import(self, import_key: str) -> Store:
         """The store of a secret import key; see :meth:`authenticate` for the errors."""
         return await self._authenticate(self._importers, import_key, "import key")
 
-    async def _authenticate(self, directory: StoreDirectory, key: str, kind: str) -> Store:
+    async def _authenticate(self, stores: KnownStores, key: str, kind: str) -> Store:
         code = kind.replace(" ", "_")
         if not key or len(key) > MAX_WRITE_KEY_CHARS:
             raise HttpFault(401, code, f"send the store's {kind}", close=True)
-        now = self._parts.monotonic()
-        store = directory.cached(key, now)
-        if store is not None and directory.claim_refresh(key, now):
-            refresh = asyncio.create_task(asyncio.to_thread(directory.find, key, now))
-            self._refreshing.add(refresh)
-            refresh.add_done_callback(self._refreshing.discard)
-        if store is None:
-            try:
-                store = await asyncio.to_thread(directory.find, key, now)
-            except (StoresUnavailable, InvalidStore) as error:
-                _log.warning("stores: %s", error)
-                raise unavailable("the store cannot be looked up now") from None
+        try:
+            store = await stores.find(key)
+        except (AnyUnavailable, InvalidStore) as error:
+            _log.warning("stores: %s", error)
+            raise _mongo_fault("the store cannot be looked up now", error) from None
         if store is None:
             raise HttpFault(401, code, f"no store has this {kind}", close=True)
         return store
@@ -162,32 +158,21 @@ class CollectService:
         """How many partitions the topic has; the last answer holds while it is asked again, once a minute.
 
         Raises:
-            HttpFault: 503 Kafka is away and never answered.
+            HttpFault: 503 Kafka does not answer and never did.
         """
-        if self._partitions is None:
-            async with self._partitions_lock:
-                if self._partitions is None:
-                    await self._count_partitions()
-        if self._partitions is None:
-            raise unavailable("events cannot be taken now: Kafka is away")
-        since, known = self._partitions
-        if self._parts.monotonic() - since >= _PARTITIONS_SECONDS and (self._counting is None or self._counting.done()):
-            self._counting = asyncio.create_task(self._count_partitions())
-        return known
-
-    async def _count_partitions(self) -> None:
-        ask, loop = self._parts.producer.partition_count, asyncio.get_running_loop()
-        found = None if self._partitions is None else self._partitions[1]
         try:
-            found = await loop.run_in_executor(self._kafka_thread, ask, CLICKS_COLLECTED.name, METADATA_TIMEOUT_SECONDS)
-        except Unavailable as error:
+            return await self._partition_count.get()
+        except AnyUnavailable as error:
             _log.warning("kafka: %s", error)
-        if found is not None:
-            self._partitions = (self._parts.monotonic(), found)
+            raise unavailable("events cannot be taken now: Kafka does not answer") from None
 
     def forget_expired_salts(self) -> int:
         """Destroy what must no longer be in memory; called on a timer."""
-        return self._salts.forget_expired(self._now())
+        return self._salt_cache.forget_expired(self._now())
+
+    async def fetch_salts_ahead(self) -> int:
+        """Fetch the salts of stores whose midnight is near; called on a timer."""
+        return await self._salts.fetch_ahead(self._now())
 
     def _limit(self, store: Store, events: int, origin: str = "web") -> None:
         # History has a bucket of its own: it must not turn visitors away.
@@ -233,15 +218,11 @@ class CollectService:
         return records
 
     async def _salts_of(self, store: Store, dates: set[str]) -> dict[str, bytes]:
-        now = self._now()
-        salts = salts_at_hand(self._salts, store, dates, now)
-        if salts is not None:
-            return salts
         try:
-            return await asyncio.to_thread(salts_from, self._salts, store, dates, now)
-        except SaltsUnavailable as error:
+            return await self._salts.of(store, dates, self._now())
+        except AnyUnavailable as error:
             _log.warning("salts: %s", error)
-            raise unavailable("visitors cannot be stamped now") from None
+            raise _mongo_fault("visitors cannot be stamped now", error) from None
 
     async def _write(self, records: Sequence[Record]) -> None:
         started = self._parts.monotonic()
@@ -249,7 +230,7 @@ class CollectService:
             await self._parts.producer.send_all_async(records, self._parts.config.kafka_timeout_seconds + 1)
         except Unavailable as error:
             _log.warning("kafka: %s", error)
-            raise unavailable("events cannot be taken now: Kafka is away") from None
+            raise unavailable("events cannot be taken now: Kafka does not answer") from None
         except Refused as error:
             # The collector bounds every field, so this is a topic whose limits are not what provisioning declares.
             _log.error("kafka refuses records: %s", error.reason)
@@ -262,6 +243,10 @@ class CollectService:
 
 def _limited(message: str, wait_seconds: float) -> HttpFault:
     return HttpFault(429, "rate_limited", message, retry_after_seconds=wait_seconds)
+
+
+def _mongo_fault(message: str, error: Exception) -> HttpFault:
+    return unavailable(message, error.retry_after_seconds if isinstance(error, LookupFailed) else 2.0)
 
 
 def _result(index: int, result: ValidEvent | RefusedEvent) -> Accepted | Rejected:

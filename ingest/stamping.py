@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import UnsetType
 
-from connectors.mongo_salts import SaltCache
 from marketplace.collect import ValidEvent
 from marketplace.collect_import import ImportedEvent
 from marketplace.collect_record import Visitor
@@ -72,7 +70,9 @@ def stamp(
             continue
         visitor = own.get(own_id)
         if visitor is None:
-            visitor = own[own_id] = Visitor(first_party_visitor(store.visitor_secret, own_id), "first_party")
+            visitor = own[own_id] = Visitor(
+                first_party_visitor(store.visitor_secret, store.slug, own_id), "first_party"
+            )
         visitors.append(visitor)
     return visitors
 
@@ -86,19 +86,3 @@ def whose(valid: ValidEvent, address: str, user_agent: str) -> tuple[str, str]:
         address if isinstance(event.ip, UnsetType) else event.ip,
         user_agent if isinstance(event.user_agent, UnsetType) else event.user_agent,
     )
-
-
-def salts_from(cache: SaltCache, store: Store, dates: set[str], now: datetime) -> dict[str, bytes]:
-    """The salts of some dates; asks Mongo for those that are not in memory, and then blocks.
-
-    Raises:
-        SaltsUnavailable: Mongo did not answer.
-    """
-    return {date: cache.get(store.slug, date, now).value for date in dates}
-
-
-def salts_at_hand(cache: SaltCache, store: Store, dates: set[str], now: datetime) -> dict[str, bytes] | None:
-    """The same from memory only; None when one is missing."""
-    salts = {date: cache.cached(store.slug, date, now) for date in dates}
-    found = {date: salt.value for date, salt in salts.items() if salt is not None}
-    return found if len(found) == len(salts) else None

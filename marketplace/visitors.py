@@ -1,9 +1,9 @@
 """Who did it, without keeping who: truncated addresses and keyed visitor ids.
 
-A visitor is the snippet's first-party id hashed under the store's secret, or, without one, store, full address and user
-agent hashed under a random salt that lives 48 hours. Neither can be turned back, and two stores cannot join theirs. A
-salt belongs to the date of the *event* in the store's time zone, so that an event near midnight keeps its visitor when
-it arrives late, and an id never spans two of the store's days.
+A visitor is the snippet's first-party id hashed with the store under its secret, or, without one, store, full address
+and user agent hashed under a random salt that lives 48 hours. Neither can be turned back, and two stores cannot join
+theirs. A salt belongs to the date of the *event* in the store's time zone, so that an event near midnight keeps its
+visitor when it arrives late, and an id never spans two of the store's days.
 """
 
 from __future__ import annotations
@@ -67,9 +67,15 @@ def truncate_ip(address: str) -> str:
     return str(type(parsed)((int(parsed) >> dropped_bits) << dropped_bits))
 
 
-def first_party_visitor(visitor_secret: str, client_visitor_id: str) -> str:
-    """The visitor of a snippet's own id: 16 hex digits, keyed by the store's secret (hex, 64 digits)."""
-    return _digest(bytes.fromhex(visitor_secret), client_visitor_id.encode())
+def first_party_visitor(visitor_secret: str, store: str, client_visitor_id: str) -> str:
+    """The visitor of a snippet's own id: 16 hex digits that two stores never share, even under one secret.
+
+    Args:
+        visitor_secret: The store's, 64 hex digits.
+        store: The store's slug.
+        client_visitor_id: As sent.
+    """
+    return _digest(bytes.fromhex(visitor_secret), _SEPARATOR.join((store.encode(), client_visitor_id.encode())))
 
 
 def cookieless_visitor(salt: bytes, store: str, address: str, user_agent: str) -> str:

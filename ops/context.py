@@ -31,3 +31,20 @@ def load_settings(environment: Mapping[str, str] | None = None, data_dir: str | 
             fallback = SettingsUrls(running.kafka, running.mongo, running.clickhouse, running.redis)
     settings = Settings.load(variables, fallback)
     return replace(settings, data_dir=PurePosixPath(os.path.abspath(settings.data_dir)))
+
+
+def load_mongo(environment: Mapping[str, str] | None = None, data_dir: str | PurePath | None = None) -> tuple[str, str]:
+    """The URL of Mongo and the name of the database, for commands that need nothing else.
+
+    Raises:
+        InvalidSettings: The URL is missing and no stack is running.
+    """
+    variables = dict(os.environ if environment is None else environment)
+    if data_dir is not None:
+        variables["MARKETPLACE_DATA"] = str(data_dir)
+    running = running_urls(variables.get("MARKETPLACE_DATA") or DEFAULT_DATA_DIR)
+    not_needed = "not needed"
+    settings = Settings.load(
+        variables, SettingsUrls(not_needed, running.mongo if running else "", not_needed, not_needed)
+    )
+    return settings.urls.mongo, settings.database

@@ -68,6 +68,7 @@ class Collector:
     salts: MemorySalts
     clock: SteppingClock
     admin_url: str
+    parts: Parts
 
     def admin(self, path: str) -> httpx.Response:
         """What the admin listener answers."""
@@ -99,16 +100,18 @@ def error_of(response: httpx.Response) -> dict[str, str]:
     return document
 
 
-def memory_producer() -> MemoryProducer:
+def memory_producer(stuck_seconds: float = float("inf")) -> MemoryProducer:
     topics = (CLICKS_COLLECTED, CLICKS_DEAD, IMPORTS_DEAD)
-    return MemoryProducer({topic.name: topic.partitions for topic in topics})
+    return MemoryProducer({topic.name: topic.partitions for topic in topics}, stuck_seconds=stuck_seconds)
 
 
 @contextmanager
-def running_collector(config: CollectorConfig | None = None, store: Store = SHOP) -> Iterator[Collector]:
+def running_collector(
+    config: CollectorConfig | None = None, store: Store = SHOP, producer: MemoryProducer | None = None
+) -> Iterator[Collector]:
     """A collector with in-memory parts behind a real port; loopback is a trusted proxy unless ``config`` is given."""
     clock = SteppingClock(1_750_000_000_000)
-    producer, stores, salts = memory_producer(), MemoryStores(), MemorySalts()
+    producer, stores, salts = producer or memory_producer(), MemoryStores(), MemorySalts()
     stores.upsert_store(store)
     config = config or CollectorConfig(trusted_proxies=parse_networks("127.0.0.0/8"))
     parts = Parts(producer, stores, salts, config, clock.epoch_ms, clock.monotonic)
@@ -118,7 +121,7 @@ def running_collector(config: CollectorConfig | None = None, store: Store = SHOP
         admin_listener("127.0.0.1", 0, parts, metrics) as admin_url,
         httpx.Client(base_url=url, timeout=20, headers={"user-agent": "Browser/1"}) as http,
     ):
-        yield Collector(url, http, producer, stores, salts, clock, admin_url)
+        yield Collector(url, http, producer, stores, salts, clock, admin_url, parts)
 
 
 @contextmanager

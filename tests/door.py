@@ -12,10 +12,13 @@ from ops.stack.ports import free_ports
 
 
 class Door:
-    """A TCP proxy that can be shut and opened: what is behind it is then away, and back.
+    """A TCP proxy that can be shut, frozen and made slow: what is behind it fails, hangs or crawls.
 
     Args:
         target: A URL; only its host and port matter.
+
+    Attributes:
+        delay_seconds: How long everything that passes is kept back.
     """
 
     def __init__(self, target: str) -> None:
@@ -24,6 +27,9 @@ class Door:
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
         self._links: set[asyncio.StreamWriter] = set()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self.delay_seconds = 0.0
         self.port = free_ports(1)[0]
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -40,6 +46,14 @@ class Door:
     def shut(self) -> None:
         """Cut all connections and take no new ones."""
         asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result(10)
+
+    def freeze(self) -> None:
+        """Take connections and what is sent, and pass nothing on until :meth:`thaw`."""
+        self._loop.call_soon_threadsafe(self._flowing.clear)
+
+    def thaw(self) -> None:
+        """Pass on what was kept back, and all that comes."""
+        self._loop.call_soon_threadsafe(self._flowing.set)
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -77,16 +91,18 @@ class Door:
             inner_reader, inner_writer = await asyncio.open_connection(self._host, self._port)
             self._links.add(inner_writer)
             with suppress(OSError, asyncio.CancelledError):
-                await asyncio.gather(_copy(reader, inner_writer), _copy(inner_reader, writer))
+                await asyncio.gather(self._copy(reader, inner_writer), self._copy(inner_reader, writer))
             inner_writer.close()
             self._links.discard(inner_writer)
         finally:
             writer.close()
             self._links.discard(writer)
 
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65_536):
-        writer.write(data)
-        await writer.drain()
-    writer.close()
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            if self.delay_seconds:
+                await asyncio.sleep(self.delay_seconds)
+            await self._flowing.wait()
+            writer.write(data)
+            await writer.drain()
+        writer.close()

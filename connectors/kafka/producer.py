@@ -18,6 +18,7 @@ from typing import Any, Final
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, Message
 
+from connectors.kafka.ack_watch import PROBE_SECONDS, AckWatch, kafka_is_stuck
 from connectors.kafka.records import ProduceError, Record, Refused, TooLarge, Unavailable, size_bytes
 
 _POLL_SECONDS: Final = 0.1
@@ -25,6 +26,7 @@ _PUMP_SECONDS: Final = 0.002
 _TOO_LARGE: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
 _PERMANENT: Final = frozenset({KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD, KafkaError._INVALID_ARG})
 _ANY_PARTITION: Final = -1
+_STUCK_CLOSE_SECONDS: Final = 1.0
 
 
 class Producer:
@@ -41,6 +43,8 @@ class Producer:
             records a second, 10 ms instead of 5 saved the broker a quarter of its CPU.
         max_in_flight_bytes: A call that would go beyond this is refused at once with :class:`Unavailable`.
         max_record_bytes: The largest record that the client tries to send.
+        stuck_seconds: Once nothing was acknowledged for so long while something waited, all calls fail at once, except
+            for a probe now and then, until something is acknowledged; by default each call waits for itself.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Producer:
         linger_ms: int = 10,
         max_in_flight_bytes: int = 64 * 1024 * 1024,
         max_record_bytes: int = 1_048_576,
+        stuck_seconds: float = float("inf"),
     ) -> None:
         self._config: dict[str, Any] = {
             "bootstrap.servers": bootstrap,
@@ -81,6 +86,8 @@ class Producer:
         self._closed = False
         self._client = confluent_kafka.Producer(self._config)
         self._pump: asyncio.Task[None] | None = None
+        self._watch = AckWatch(stuck_seconds)
+        self._waiting: dict[asyncio.Future[None], None] = {}
 
     def send_all(self, records: Sequence[Record], timeout_seconds: float) -> None:
         """Write records and wait until Kafka has them all.
@@ -90,25 +97,35 @@ class Producer:
             timeout_seconds: How long to wait for the acknowledgements.
 
         Raises:
-            Unavailable: Not all were acknowledged in time; none, some or all of them may be written.
+            Unavailable: Not all were acknowledged in time, or Kafka is stuck; none, some or all of them may be written.
             Refused: At least one will never be taken; the others are written or may be.
         """
         if not records:
             return
         done: Future[None] = Future()
-        self._enqueue(records, _settle(done))
-        deadline = time.monotonic() + timeout_seconds
+        now = time.monotonic()
+        probes = self._watch.admit(now)
+        if probes:
+            timeout_seconds = min(timeout_seconds, PROBE_SECONDS)
+        self._enqueue(records, _settle(done), now)
+        deadline = now + timeout_seconds
         while not done.done():
             left_seconds = deadline - time.monotonic()
             if left_seconds <= 0:
                 raise _late(timeout_seconds)
             self._serve(min(left_seconds, _POLL_SECONDS))
+            if self._watch.look(time.monotonic()) and not probes and not done.done():
+                raise kafka_is_stuck()
         done.result()
 
     async def send_all_async(self, records: Sequence[Record], timeout_seconds: float) -> None:
         """The same without blocking the event loop; see :meth:`send_all`."""
         if not records:
             return
+        now = time.monotonic()
+        probes = self._watch.admit(now)
+        if probes:
+            timeout_seconds = min(timeout_seconds, PROBE_SECONDS)
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
 
@@ -122,7 +139,9 @@ class Producer:
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(_finish, done, error)
 
-        self._enqueue(records, settle)
+        self._enqueue(records, settle, now)
+        if not probes:
+            self._waiting[done] = None
         if self._pump is None or self._pump.done():
             self._pump = loop.create_task(self._serve_while_in_flight())
         late = loop.call_later(timeout_seconds, _finish, done, _late(timeout_seconds))
@@ -130,6 +149,7 @@ class Producer:
             await done
         finally:
             late.cancel()
+            self._waiting.pop(done, None)
 
     def partition_count(self, topic: str, timeout_seconds: float) -> int:
         """How many partitions a topic has, asked of the brokers.
@@ -147,13 +167,15 @@ class Producer:
         return len(metadata.partitions)
 
     def close(self, timeout_seconds: float) -> None:
-        """Send what is queued, up to a time, and stop; safe to call twice."""
+        """Send what is queued, up to a time, and stop; safe to call twice. What is left fails as unavailable."""
         if self._closed:
             return
         self._closed = True
-        self._client.flush(timeout_seconds)
+        self._client.flush(min(timeout_seconds, _STUCK_CLOSE_SECONDS) if self._watch.stuck else timeout_seconds)
+        self._client.purge()
+        self._client.flush(_POLL_SECONDS)
 
-    def _enqueue(self, records: Sequence[Record], settle: Callable[[ProduceError | None], None]) -> None:
+    def _enqueue(self, records: Sequence[Record], settle: Callable[[ProduceError | None], None], now: float) -> None:
         bytes_of_call = size_bytes(records)
         if self._fatal:
             self._replace_client()
@@ -164,13 +186,15 @@ class Producer:
                 raise Unavailable("too much is waiting for Kafka already")
             self._in_flight_bytes += bytes_of_call
             client = self._client
+        self._watch.began(now)
 
         def settled(error: ProduceError | None) -> None:
             with self._lock:
                 self._in_flight_bytes -= bytes_of_call
+            self._watch.ended()
             settle(error)
 
-        call = _Call(records, settled)
+        call = _Call(records, settled, self._watch)
         produce, delivered = client.produce, call.delivered
         for index, record in enumerate(records):
             try:
@@ -190,6 +214,10 @@ class Producer:
     async def _serve_while_in_flight(self) -> None:
         while self._in_flight_bytes and not self._closed:
             self._serve(0)
+            if self._watch.look(time.monotonic()) and self._waiting:
+                for done in self._waiting:
+                    _finish(done, kafka_is_stuck())
+                self._waiting.clear()
             await asyncio.sleep(_PUMP_SECONDS)
 
     def _serve(self, timeout_seconds: float) -> None:
@@ -215,14 +243,17 @@ class Producer:
 class _Call:
     """Counts the delivery reports of one call and settles it at the last one."""
 
-    __slots__ = ("_count", "_error", "_lock", "_records", "_settle", "_total")
+    __slots__ = ("_count", "_error", "_lock", "_records", "_settle", "_total", "_watch")
 
-    def __init__(self, records: Sequence[Record], settle: Callable[[ProduceError | None], None]) -> None:
+    def __init__(
+        self, records: Sequence[Record], settle: Callable[[ProduceError | None], None], watch: AckWatch
+    ) -> None:
         self._records = records
         self._total = len(records)
         # Taking the next number is one step of the interpreter: no lock is needed for it.
         self._count = itertools.count(1).__next__
         self._settle = settle
+        self._watch = watch
         self._error: ProduceError | None = None
         self._lock = threading.Lock()
 
@@ -230,7 +261,9 @@ class _Call:
         """A delivery report; one method for all records of a call, because it runs once per record."""
         if error is not None:
             self.count(_typed(self._index_of(message), error))
-        elif self._count() == self._total:
+            return
+        self._watch.acked = True
+        if self._count() == self._total:
             self._settle(self._error)
 
     def count(self, error: ProduceError) -> None:

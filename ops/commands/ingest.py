@@ -120,7 +120,7 @@ def collector(
         int, typer.Option(envvar=f"{PREFIX}PORT", min=0, max=65_535, help="The public port.")
     ] = DEFAULT_PORT,
     admin_host: Annotated[
-        str, typer.Option(envvar=f"{PREFIX}ADMIN_HOST", help="The address of /readyz and /metrics.")
+        str, typer.Option(envvar=f"{PREFIX}ADMIN_HOST", help="The address of /livez, /readyz and /metrics.")
     ] = LOOPBACK,
     admin_port: Annotated[
         int | None,

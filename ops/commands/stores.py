@@ -6,33 +6,34 @@ import json
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from connectors.mongo_stores import MongoStores, connect
+from connectors.mongo_stores import MongoStores, StoresUnavailable, connect
 from marketplace.stores import InvalidStore, Store, checked_domain, hash_write_key
 from marketplace.stores import import_key as make_import_key
 from ops.commands.options import DataOption, JsonOption
-from ops.context import load_settings
-from ops.provision import ensure_provisioned
+from ops.context import load_mongo
 
 _KEY_BYTES = 16
+_MONGO_SECONDS = 3.0
 
 SlugArgument = Annotated[str, typer.Argument(metavar="SLUG", help="The store's name in URLs and commands.")]
 
 
 @contextmanager
 def _book(data: Path | None) -> Iterator[MongoStores]:
-    settings = load_settings(data_dir=data)
-    ensure_provisioned(settings)
-    client = connect(settings.urls.mongo)
+    """The stores. Mongo alone is needed: a leaked key can be replaced while everything else is down."""
+    mongo_url, database = load_mongo(data_dir=data)
+    client = connect(mongo_url, _MONGO_SECONDS)
     try:
-        yield MongoStores(client, settings.database)
+        yield MongoStores(client, database)
+    except StoresUnavailable as error:
+        raise StoresUnavailable(f"{error}; stores are kept there and nowhere else") from error
     finally:
         client.close()
 
@@ -58,6 +59,7 @@ def create(
         blocked_networks=tuple(block or ()),
     )
     with _book(data) as book:
+        book.prepare()
         if not book.create_store(store):
             raise InvalidStore(f"store {slug} is there already; 'marketplace stores key {slug}' gives it a new key")
     _show_key(slug, write_key, as_json=as_json)
@@ -67,16 +69,14 @@ def key(slug: SlugArgument, data: DataOption = None, as_json: JsonOption = False
     """Give a store a new write key; the old one stops working within seconds."""
     write_key = secrets.token_hex(_KEY_BYTES)
     with _book(data) as book:
-        book.upsert_store(replace(_existing(book, slug), write_key_hash=hash_write_key(write_key)))
+        _edit(book, slug, {"write_key_hash": hash_write_key(write_key)})
     _show_key(slug, write_key, as_json=as_json)
 
 
-def _existing(book: MongoStores, slug: str) -> Store:
-    store = book.get(slug)
-    if store is None:
+def _edit(book: MongoStores, slug: str, fields: dict[str, Any]) -> None:
+    if book.edit(slug, lambda _: fields) is None:
         known = ", ".join(found.slug for found in book.list_stores()) or "none yet"
         raise InvalidStore(f"no store {slug}; there are: {known}")
-    return store
 
 
 def import_key(
@@ -88,8 +88,7 @@ def import_key(
     """Give a store a secret key for importing history; the old one stops working within seconds."""
     secret = make_import_key(slug, secrets.token_hex(_KEY_BYTES))
     with _book(data) as book:
-        store = _existing(book, slug)
-        book.upsert_store(replace(store, import_key_hash=None if revoke else hash_write_key(secret)))
+        _edit(book, slug, {"import_key_hash": None if revoke else hash_write_key(secret)})
     if as_json:
         typer.echo(json.dumps({"store": slug, "import_key": None if revoke else secret}))
     elif revoke:

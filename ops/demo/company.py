@@ -89,7 +89,7 @@ def close_history(settings: Settings, opened: list[Opened]) -> None:
     try:
         book = MongoStores(client, settings.database)
         for shop in opened:
-            book.upsert_store(replace(shop.store, import_key_hash=None))
+            book.edit(shop.store.slug, lambda _: {"import_key_hash": None})
     finally:
         client.close()
 

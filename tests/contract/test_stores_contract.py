@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -17,9 +18,9 @@ from connectors.mongo_stores import (
     StoresUnavailable,
     connect,
 )
-from connectors.store_directory import StoreDirectory, find_by_import_key
+from connectors.store_directory import find_by_import_key
 from marketplace.collections import STORES
-from marketplace.stores import InvalidStore, hash_write_key, import_key
+from marketplace.stores import InvalidStore, Store, hash_write_key, import_key
 from tests.collector_kit import SHOP, WRITE_KEY
 
 OTHER = replace(
@@ -29,10 +30,11 @@ OTHER = replace(
 
 @dataclass
 class Drawer:
-    """A book, and a way to put into it what the book itself would not write."""
+    """A book, and ways to its documents past the book."""
 
     book: StoreBook
     slip_in: Callable[[dict[str, Any]], object]
+    look_at: Callable[[str], Mapping[str, Any] | None]
 
 
 def slip_into(stores: MemoryStores) -> Callable[[dict[str, Any]], None]:
@@ -46,14 +48,13 @@ def slip_into(stores: MemoryStores) -> Callable[[dict[str, Any]], None]:
 def drawer(request: pytest.FixtureRequest) -> Iterator[Drawer]:
     if request.param == "memory":
         stores = MemoryStores()
-        yield Drawer(stores, slip_into(stores))
+        yield Drawer(stores, slip_into(stores), stores.documents.get)
         return
     client = connect(request.getfixturevalue("stack").urls.mongo)
     database = f"contract_{uuid.uuid4().hex}"
-    for index in STORES.indexes:
-        client[database][STORES.name].create_index(list(index.fields), name=index.name, unique=index.unique)
+    MongoStores(client, database).prepare()
     documents = client[database][STORES.name]
-    yield Drawer(MongoStores(client, database), documents.insert_one)
+    yield Drawer(MongoStores(client, database), documents.insert_one, lambda slug: documents.find_one({"_id": slug}))
     client.drop_database(database)
     client.close()
 
@@ -158,6 +159,95 @@ def test_a_write_key_belongs_to_one_store(book: StoreBook) -> None:
         book.upsert_store(replace(OTHER, write_key_hash=SHOP.write_key_hash))
     with pytest.raises(StoreConflict):
         book.create_store(replace(OTHER, write_key_hash=SHOP.write_key_hash))
+    book.create_store(OTHER)
+    with pytest.raises(StoreConflict):
+        book.edit("other", lambda _: {"write_key_hash": SHOP.write_key_hash})
+    assert book.get("other") == OTHER
+
+
+def test_an_edit_changes_the_fields_that_it_names_and_gives_the_store_as_it_is_now(book: StoreBook) -> None:
+    book.create_store(OTHER)
+
+    edited = book.edit("other", lambda store: {"title": f"{store.title}!", "domains": ("a.example", "b.example")})
+
+    assert edited == book.get("other") == replace(OTHER, title="The shop!", domains=("a.example", "b.example"))
+
+
+def test_an_edit_of_nobody_is_none_and_makes_nothing(book: StoreBook) -> None:
+    assert book.edit("nobody", lambda _: {"title": "x"}) is None
+    assert book.list_stores() == []
+
+
+def test_fields_that_the_code_does_not_know_survive_an_edit_and_the_version_grows(drawer: Drawer) -> None:
+    drawer.slip_in(document(plan="gold", limits={"events": 5}))
+
+    for _ in range(2):
+        drawer.book.edit("broken", lambda _: {"write_key_hash": "e" * 64})
+
+    expected = {**document(plan="gold", limits={"events": 5}), "write_key_hash": "e" * 64, "version": 2}
+    assert drawer.look_at("broken") == expected
+
+
+def test_saving_all_fields_leaves_those_that_the_code_does_not_know(drawer: Drawer) -> None:
+    drawer.slip_in(document(_id="shop", plan="gold"))
+    drawer.book.upsert_store(SHOP)
+
+    saved = drawer.look_at("shop")
+    assert saved is not None
+    assert saved["plan"] == "gold"
+    assert drawer.book.get("shop") == SHOP
+
+
+@pytest.mark.parametrize("change", [{"timezone": "Mars/Olympus"}, {"plan": "gold"}, {"domains": "x"}, {"title": None}])
+def test_an_edit_that_would_not_hold_is_refused_and_changes_nothing(drawer: Drawer, change: dict[str, Any]) -> None:
+    drawer.book.create_store(SHOP)
+    before = drawer.look_at("shop")
+
+    with pytest.raises(InvalidStore, match=r"shop|Olympus"):
+        drawer.book.edit("shop", lambda _: change)
+    assert drawer.look_at("shop") == before
+
+
+def test_edits_at_the_same_time_lose_nothing(drawer: Drawer) -> None:
+    drawer.book.create_store(replace(SHOP, domains=()))
+    domains = {f"{number}.example" for number in range(8)}
+
+    def add(domain: str) -> object:
+        return drawer.book.edit("shop", lambda store: {"domains": (*store.domains, domain)})
+
+    with ThreadPoolExecutor(len(domains)) as threads:
+        assert None not in list(threads.map(add, domains))
+
+    after, saved = drawer.book.get("shop"), drawer.look_at("shop")
+    assert after is not None
+    assert set(after.domains) == domains
+    assert saved is not None
+    assert saved["version"] == 1 + len(domains)
+
+
+def test_a_key_that_is_revoked_during_another_edit_stays_revoked(drawer: Drawer) -> None:
+    drawer.book.create_store(replace(SHOP, import_key_hash="a" * 64))
+    seen: list[str | None] = []
+
+    def rename(store: Store) -> dict[str, Any]:
+        seen.append(store.import_key_hash)
+        if len(seen) == 1:
+            drawer.book.edit("shop", lambda _: {"import_key_hash": None})
+        return {"title": "New"}
+
+    assert drawer.book.edit("shop", rename) == replace(SHOP, title="New", import_key_hash=None)
+    assert seen == ["a" * 64, None]
+
+
+def test_a_store_that_others_edit_all_the_time_is_unavailable(drawer: Drawer) -> None:
+    drawer.book.create_store(SHOP)
+
+    def busy(_: Store) -> dict[str, Any]:
+        drawer.book.edit("shop", lambda store: {"title": f"{store.title}."})
+        return {"title": "mine"}
+
+    with pytest.raises(StoresUnavailable, match="edited it"):
+        drawer.book.edit("shop", busy)
 
 
 def test_mongo_away_is_unavailable_within_seconds() -> None:
@@ -166,75 +256,6 @@ def test_mongo_away_is_unavailable_within_seconds() -> None:
     with pytest.raises(StoresUnavailable):
         MongoStores(client, "any").get("shop")
     client.close()
-
-
-def test_the_directory_asks_once_and_again_when_its_answer_is_old(book: StoreBook) -> None:
-    book.upsert_store(SHOP)
-    directory = StoreDirectory(book)
-    directory.find(WRITE_KEY, now=0.0)
-    book.upsert_store(replace(SHOP, title="New title"))
-
-    before, after = directory.find(WRITE_KEY, now=4.9), directory.find(WRITE_KEY, now=5.0)
-
-    assert before is not None
-    assert after is not None
-    assert (before.title, after.title) == ("The shop", "New title")
-
-
-def test_a_key_that_was_taken_from_a_store_is_unknown_soon(book: StoreBook) -> None:
-    book.upsert_store(SHOP)
-    directory = StoreDirectory(book)
-    directory.find(WRITE_KEY, now=0.0)
-    book.upsert_store(replace(SHOP, write_key_hash=hash_write_key("new key")))
-
-    assert directory.find(WRITE_KEY, now=5.0) is None
-    assert directory.cached(WRITE_KEY, now=5.0) is None
-
-
-def test_a_key_that_is_given_to_a_store_is_known_soon(book: StoreBook) -> None:
-    directory = StoreDirectory(book)
-    directory.find(WRITE_KEY, now=0.0)
-    book.upsert_store(SHOP)
-
-    assert directory.find(WRITE_KEY, now=4.9) is None
-    assert directory.find(WRITE_KEY, now=5.0) == SHOP
-
-
-def test_a_key_in_steady_use_is_looked_up_again_by_one_request_and_none_waits() -> None:
-    book = MemoryStores()
-    book.upsert_store(SHOP)
-    directory = StoreDirectory(book)
-    directory.find(WRITE_KEY, now=0.0)
-
-    claims = [directory.claim_refresh(WRITE_KEY, now) for now in (4.9, 5.0, 5.1, 9.9, 10.0)]
-
-    assert claims == [False, True, False, False, True]
-    assert directory.cached(WRITE_KEY, now=29.9) == SHOP
-    assert directory.cached(WRITE_KEY, now=30.0) is None
-
-
-def test_while_the_book_is_away_the_directory_answers_from_memory_however_old() -> None:
-    book = MemoryStores()
-    book.upsert_store(SHOP)
-    directory = StoreDirectory(book)
-    directory.find(WRITE_KEY, now=0.0)
-    book.available = False
-
-    assert directory.find(WRITE_KEY, now=1e6) == SHOP
-    with pytest.raises(StoresUnavailable):
-        directory.find("never seen", now=1e6)
-
-
-def test_a_flood_of_unknown_keys_is_remembered_within_a_bound() -> None:
-    book = MemoryStores()
-    directory = StoreDirectory(book, max_cached=100)
-    for number in range(1_000):
-        directory.find(f"key {number}", now=0.0)
-    book.available = False
-
-    assert directory.find("key 999", now=1.0) is None
-    with pytest.raises(StoresUnavailable):
-        directory.find("key 0", now=1.0)
 
 
 def test_an_import_key_is_kept_found_rotated_and_taken_back(drawer: Drawer) -> None:
@@ -256,11 +277,3 @@ def test_a_store_saved_before_there_were_import_keys_has_none(drawer: Drawer) ->
     old = {name: value for name, value in asdict(SHOP).items() if name not in ("slug", "import_key_hash")}
     drawer.slip_in({"_id": "shop", **old, "domains": list(SHOP.domains), "blocked_networks": []})
     assert drawer.book.get("shop") == SHOP
-
-
-def test_a_directory_of_import_keys_does_not_know_write_keys() -> None:
-    book, key = MemoryStores(), import_key("shop", "6b" * 16)
-    book.upsert_store(replace(SHOP, import_key_hash=hash_write_key(key)))
-    directory = StoreDirectory(book, find_by_import_key)
-    found = directory.find(key, now=0.0)
-    assert (found.slug if found else None, directory.find(WRITE_KEY, now=0.0)) == ("shop", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -11,8 +12,9 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import httpx
@@ -29,6 +31,10 @@ from tests.collector_kit import SHOP, eventually, read_topic, readable
 
 KAFKA_TIMEOUT_SECONDS = 3.0
 DEADLINE_SECONDS = 60.0
+STORES = 30
+HANG_SECONDS = 15
+EACH_STORE_SECONDS = 0.5
+MOST_SECONDS = 2.5
 LISTENING = re.compile(r"Uvicorn running on http://\S+:(\d+)")
 ADMIN = re.compile(r"readiness and metrics on http://<address>:(\d+)")
 
@@ -49,9 +55,39 @@ class Running:
         events = [{"event_id": event_id, "url": "https://shop.example/"} for event_id in event_ids]
         return (client or self.http).post("/v1/collect", json=events, headers={"x-write-key": self.write_key})
 
+    def admin(self, path: str) -> httpx.Response:
+        return self.http.get(f"http://127.0.0.1:{self.admin_port}{path}")
+
     def clicks(self) -> list[CollectedClick]:
         clicks = readable(read_topic(self.kafka, CLICKS_COLLECTED))
         return [click for click in clicks if click.store == self.store]
+
+
+def timed(ask: Callable[[], httpx.Response]) -> tuple[httpx.Response, float]:
+    """An answer, and the seconds that it took."""
+    began = time.monotonic()
+    answer = ask()
+    return answer, time.monotonic() - began
+
+
+def open_stores(settings: Settings, count: int) -> list[str]:
+    """Their write keys."""
+    client = connect(settings.urls.mongo)
+    book, keys = MongoStores(client, settings.database), [uuid.uuid4().hex for _ in range(count)]
+    for key in keys:
+        assert book.create_store(replace(SHOP, slug=f"shop-{key[:8]}", write_key_hash=hash_write_key(key)))
+    client.close()
+    return keys
+
+
+def post_for_each(running: Running, keys: list[str]) -> list[tuple[int, float]]:
+    """An event for each key: statuses and seconds."""
+    answers = []
+    for key in keys:
+        event = [{"event_id": uuid.uuid4().hex, "url": "https://shop.example/"}]
+        answer, seconds = timed(partial(running.http.post, "/v1/collect", json=event, headers={"x-write-key": key}))
+        answers.append((answer.status_code, seconds))
+    return answers
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +176,39 @@ def test_while_the_broker_is_stopped_it_answers_503_in_time_and_goes_on_by_itsel
     clicks = running.clicks()
     assert {click.event_id for click in clicks} == {"before", "during"}
     assert len({click.key for click in clicks}) == 2
+
+
+def test_while_mongo_is_stopped_no_event_of_a_known_store_is_turned_away(
+    running: Running, settings: Settings, stack: Stack
+) -> None:
+    keys = open_stores(settings, STORES)
+    assert {status for status, _ in post_for_each(running, keys)} == {202}
+    mongo = stack.pid("mongo")
+    os.kill(mongo, signal.SIGSTOP)
+    try:
+        answers: list[tuple[int, float]] = []
+        deadline = time.monotonic() + HANG_SECONDS
+        while time.monotonic() < deadline:
+            began = time.monotonic()
+            answers += post_for_each(running, keys)
+            threading.Event().wait(max(0.0, began + EACH_STORE_SECONDS - time.monotonic()))
+        unknown = [post_for_each(running, [f"nobody's {number}"])[0] for number in range(3)]
+        ready, ready_seconds = timed(lambda: running.admin("/readyz"))
+        alive = running.admin("/livez")
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(mongo, signal.SIGCONT)
+
+    assert {status for status, _ in answers} == {202}
+    assert len(answers) >= STORES * HANG_SECONDS
+    assert max(seconds for _, seconds in answers) < MOST_SECONDS
+    assert {status for status, _ in unknown} == {503}
+    assert min(seconds for _, seconds in unknown) < 0.5
+    assert (ready.status_code, ready.json()["ready"], alive.status_code) == (200, True, 200)
+    assert ready.json()["mongo"] != "answers"
+    assert ready_seconds < MOST_SECONDS
+    eventually(lambda: post_for_each(running, ["nobody's"])[0][0] == 401, "Mongo is asked again", DEADLINE_SECONDS)
+    assert {status for status, _ in post_for_each(running, keys)} == {202}
 
 
 def test_a_broker_that_was_killed_comes_back_and_nothing_acknowledged_is_missing(

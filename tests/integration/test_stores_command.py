@@ -6,27 +6,32 @@ import json
 import os
 import subprocess
 import sys
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pymongo import MongoClient
 
 from connectors.mongo_stores import MongoStores, connect
 from connectors.store_directory import find_by_import_key, find_by_write_key
+from marketplace.stores import hash_write_key
 from ops.stack import Stack
+from ops.stack.ports import free_ports
 
+WITHOUT_MONGO_SECONDS = 8.0
 ROOT = Path(__file__).resolve().parents[2]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture
-def stores(stack: Stack, tmp_path: Path) -> Command:
-    urls = stack.urls
-    named = {"KAFKA": urls.kafka, "MONGO": urls.mongo, "CLICKHOUSE": urls.clickhouse, "REDIS": urls.redis}
+def command(tmp_path: Path, mongo_url: str, database: str) -> Command:
+    """``marketplace stores`` that knows of Mongo and of nothing else."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("MARKETPLACE_")},
-        **{f"MARKETPLACE_{name}_URL": url for name, url in named.items()},
+        "MARKETPLACE_MONGO_URL": mongo_url,
+        "MARKETPLACE_DATABASE": database,
         "PYTHONPATH": str(ROOT),
     }
 
@@ -42,6 +47,60 @@ def stores(stack: Stack, tmp_path: Path) -> Command:
         )
 
     return run
+
+
+@pytest.fixture
+def stores(stack: Stack, tmp_path: Path) -> Command:
+    return command(tmp_path, stack.urls.mongo, "marketplace")
+
+
+@pytest.fixture
+def bare(stack: Stack) -> Iterator[tuple[MongoClient[dict[str, Any]], str]]:
+    """A Mongo in which nothing was ever made."""
+    client, database = connect(stack.urls.mongo), f"bare_{uuid.uuid4().hex[:8]}"
+    yield client, database
+    client.drop_database(database)
+    client.close()
+
+
+def test_with_mongo_alone_listing_makes_nothing_and_creating_makes_what_keeps_stores_apart(
+    stack: Stack, tmp_path: Path, bare: tuple[MongoClient[dict[str, Any]], str]
+) -> None:
+    client, database = bare
+    stores = command(tmp_path, stack.urls.mongo, database)
+    assert json.loads(stores("list", "--json").stdout) == {"stores": []}
+    assert stores("key", "shop").returncode == stores("import-key", "shop").returncode == 1
+    assert database not in client.list_database_names()
+
+    created = json.loads(stores("create", "shop", "--json").stdout)["write_key"]
+    client[database]["stores"].update_one({"_id": "shop"}, {"$set": {"plan": "gold"}})
+    changed = json.loads(stores("key", "shop", "--json").stdout)["write_key"]
+
+    saved = client[database]["stores"].find_one()
+    assert saved is not None
+    assert (saved["write_key_hash"], saved["plan"], saved["version"]) == (hash_write_key(changed), "gold", 2)
+    assert created != changed
+    assert "by_write_key" in client[database]["stores"].index_information()
+    assert client[database].list_collection_names() == ["stores"]
+    assert stores("create", "shop").returncode == 1
+
+
+@pytest.mark.parametrize("arguments", [("list",), ("key", "shop"), ("create", "shop")])
+def test_without_mongo_it_is_one_clear_line_within_seconds(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    stores = command(tmp_path, f"mongodb://127.0.0.1:{free_ports(1)[0]}/?directConnection=true", "marketplace")
+    began = time.monotonic()
+
+    done = stores(*arguments)
+
+    assert time.monotonic() - began < WITHOUT_MONGO_SECONDS
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "Mongo did not answer" in done.stderr
+
+
+def test_a_url_that_is_none_of_mongos_is_one_clear_line(tmp_path: Path) -> None:
+    done = command(tmp_path, "http://127.0.0.1:1", "marketplace")("list")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "Mongo's URL cannot be used" in done.stderr
 
 
 def test_an_import_key_is_made_rotated_and_taken_back(stack: Stack, stores: Command) -> None:

@@ -7,10 +7,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from marketplace.collect_address import client_address, parse_networks
-from marketplace.visitors import canonical_ip, cookieless_visitor, truncate_ip
+from marketplace.stores import SLUG
+from marketplace.visitors import canonical_ip, cookieless_visitor, first_party_visitor, truncate_ip
 
 SALTS = st.binary(min_size=32, max_size=32)
 ADDRESSES = st.ip_addresses().map(str)
+SECRETS = st.binary(min_size=32, max_size=32).map(bytes.hex)
+SLUGS = st.from_regex(SLUG, fullmatch=True)
+OWN_IDS = st.text(st.characters(exclude_categories=["Cs"]))
 HEX = set(string.hexdigits.lower())
 
 
@@ -69,3 +73,31 @@ def test_a_client_cannot_choose_its_address_by_what_it_writes_into_the_header(pe
     through_proxy = client_address("192.0.2.1", f"{written},{peer}", proxies)
 
     assert through_proxy == canonical_ip(peer) or peer == "192.0.2.1"
+
+
+@given(
+    st.lists(SECRETS, min_size=1, max_size=2), st.lists(SLUGS, min_size=2, max_size=2, unique=True), OWN_IDS, OWN_IDS
+)
+def test_two_stores_never_share_a_visitor_whatever_their_secrets_and_ids(
+    secrets: list[str], slugs: list[str], one_id: str, other_id: str
+) -> None:
+    one = first_party_visitor(secrets[0], slugs[0], one_id)
+    other = first_party_visitor(secrets[-1], slugs[1], other_id)
+
+    assert one != other
+
+
+@given(SECRETS, st.lists(SLUGS, min_size=2, max_size=2, unique=True), OWN_IDS)
+def test_no_id_moves_the_border_between_slug_and_id(secret: str, slugs: list[str], own_id: str) -> None:
+    shorter, longer = sorted(slugs, key=len)
+
+    glued = first_party_visitor(secret, longer, own_id)
+    for between in ("", "\x00", ":"):
+        assert first_party_visitor(secret, shorter, longer[len(shorter) :] + between + own_id) != glued
+
+
+@given(SECRETS, SLUGS, OWN_IDS, OWN_IDS)
+def test_in_one_store_equal_ids_and_no_others_are_one_visitor(secret: str, slug: str, one: str, other: str) -> None:
+    same = first_party_visitor(secret, slug, one) == first_party_visitor(secret, slug, other)
+
+    assert same == (one == other)

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import socket
+import threading
+import time
 from collections.abc import Iterator
 
+import httpx
+import msgspec
 import pytest
 
+from connectors.mongo_salts import MemorySalts
+from connectors.mongo_stores import MemoryStores
 from ingest.admin import AdminPortTaken, admin_listener
 from ingest.config import Addresses
+from ingest.health import Readiness, liveness
+from ingest.heartbeat import Heartbeat
 from ingest.metrics import CollectorMetrics
 from ingest.parts import Parts
 from marketplace.settings import InvalidSettings
-from tests.collector_kit import Collector, running_collector
+from tests.collector_kit import Collector, SteppingClock, eventually, memory_producer, running_collector
+
+READY_SECONDS = 3.0  # two are promised
+MAX_ADMIN_THREADS = 16
 
 
 @pytest.fixture
@@ -21,7 +32,7 @@ def collector() -> Iterator[Collector]:
         yield running
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/readyz"])
+@pytest.mark.parametrize("path", ["/livez", "/metrics", "/readyz"])
 def test_the_public_port_knows_nothing_of_metrics_and_readiness(collector: Collector, path: str) -> None:
     assert collector.http.get(path).status_code == 404
     assert collector.admin(path).status_code == 200
@@ -51,6 +62,79 @@ def test_without_mongo_it_is_ready_and_says_that_mongo_is_away(collector: Collec
 
     assert (answer.status_code, answer.json()["ready"]) == (200, True)
     assert answer.json()["mongo"] != "answers"
+
+
+def test_readiness_is_answered_in_time_whatever_hangs_and_asks_each_part_once(collector: Collector) -> None:
+    collector.producer.hang()
+    collector.stores.hang()
+    answers: list[tuple[int, float]] = []
+
+    def ask() -> None:
+        began = time.monotonic()
+        status = httpx.get(f"{collector.admin_url}/readyz", timeout=20).status_code
+        answers.append((status, time.monotonic() - began))
+
+    threads = [threading.Thread(target=ask) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    names = [thread.name for thread in threading.enumerate() if thread.name.startswith("readiness")]
+    for thread in threads:
+        thread.join(20)
+
+    assert {status for status, _ in answers} == {503}
+    assert max(seconds for _, seconds in answers) < READY_SECONDS
+    assert len(names) <= 2
+    collector.producer.release()
+    collector.stores.release()
+    eventually(lambda: collector.admin("/readyz").json()["mongo"] == "answers", "both answer")
+    assert collector.admin("/readyz").json() == {"ready": True, "kafka": "answers", "mongo": "answers"}
+
+
+def test_readiness_does_not_wait_for_a_client_without_a_deadline() -> None:
+    stores = MemoryStores(deadline_seconds=20.0)
+    stores.hang()
+    readiness = Readiness(Parts(memory_producer(), stores, MemorySalts()), answer_seconds=0.1)
+    began = time.monotonic()
+
+    answers = [msgspec.json.decode(readiness.answer()[1]) for _ in range(3)]
+
+    assert time.monotonic() - began < 1.0
+    assert answers == [{"ready": True, "kafka": "answers", "mongo": "no answer in time"}] * 3
+    stores.release()
+    readiness.close()
+
+
+def test_the_process_is_alive_while_its_event_loop_runs_and_not_when_it_has_not_for_long() -> None:
+    clock = SteppingClock(0)
+    heartbeat = Heartbeat(clock.monotonic)
+    clock.step(9.9)
+    assert liveness(heartbeat) == (200, b"ok\n", "text/plain")
+    clock.step(0.1)
+    assert liveness(heartbeat) == (503, b"the event loop has not run for 10 s\n", "text/plain")
+    heartbeat.beat()
+    assert liveness(heartbeat)[0] == 200
+
+
+def test_the_event_loop_beats_by_itself(collector: Collector) -> None:
+    def silent() -> float:
+        return collector.parts.heartbeat.silent_seconds
+
+    eventually(lambda: silent() > 0.1, "some time passes")
+    eventually(lambda: silent() < 0.1, "the loop beats again")
+    assert (collector.admin("/livez").status_code, collector.admin("/livez").text) == (200, "ok\n")
+
+
+def test_connections_that_ask_nothing_keep_nobody_from_asking(collector: Collector) -> None:
+    address = ("127.0.0.1", int(collector.admin_url.rpartition(":")[2]))
+    idle = [socket.create_connection(address) for _ in range(60)]
+    try:
+        began = time.monotonic()
+        assert collector.admin("/livez").status_code == 200
+        assert time.monotonic() - began < READY_SECONDS
+        assert sum(thread.name == "admin-request" for thread in threading.enumerate()) <= MAX_ADMIN_THREADS
+    finally:
+        for connection in idle:
+            connection.close()
 
 
 def test_the_admin_listener_takes_no_events(collector: Collector) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ingest.service import METADATA_TIMEOUT_SECONDS
+from ingest.partitions import METADATA_TIMEOUT_SECONDS
 from marketplace.topics import CLICKS_COLLECTED
 from tests.collector_kit import Collector, error_of, running_collector
 

@@ -53,7 +53,8 @@ def test_spellings_of_one_address_are_one(address: str, canonical: str) -> None:
 
 
 def test_two_stores_see_two_visitors_in_one_first_party_id() -> None:
-    assert first_party_visitor("aa" * 32, "me") != first_party_visitor("bb" * 32, "me")
+    assert first_party_visitor("aa" * 32, "shop", "me") != first_party_visitor("bb" * 32, "shop", "me")
+    assert first_party_visitor("aa" * 32, "shop", "me") != first_party_visitor("aa" * 32, "other", "me")
 
 
 def test_a_cookieless_visitor_depends_on_salt_store_address_and_agent() -> None:
@@ -70,7 +71,7 @@ def test_a_cookieless_visitor_depends_on_salt_store_address_and_agent() -> None:
 
 def test_a_visitor_is_16_hex_digits_that_do_not_change_with_the_code() -> None:
     assert cookieless_visitor(b"s" * 32, "shop", "192.0.2.1", "Browser") == "2bdeda60346699ea"
-    assert first_party_visitor("5a" * 32, "me") == "345fc9354697ede3"
+    assert first_party_visitor("5a" * 32, "shop", "me") == "a9fe7e4eb16a84d9"
 
 
 def test_the_salt_is_that_of_the_events_own_date_in_the_stores_zone() -> None:

@@ -68,7 +68,7 @@ def stamp(post: Post, valid: ValidEvent) -> Visitor:
     """The visitor as the collector stamps it, under a salt of zeros."""
     own = valid.event.visitor_id
     if isinstance(own, str):
-        return Visitor(first_party_visitor("0" * 64, own), "first_party")
+        return Visitor(first_party_visitor("0" * 64, post.shop.name, own), "first_party")
     address, user_agent = whose(valid, post.address, post.user_agent)
     return Visitor(cookieless_visitor(bytes(32), post.shop.name, address, user_agent), "cookieless")
 

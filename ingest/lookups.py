@@ -1,0 +1,181 @@
+"""Asking Mongo without waiting for it: on threads of their own, with a deadline, a bound and one circuit breaker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Hashable
+from functools import partial
+from typing import Final, Generic, Literal, TypeVar, cast
+
+from connectors.errors import Unavailable
+from ingest.metrics import CollectorMetrics
+from runtime.breaker import CircuitBreaker
+from runtime.worker_pool import PoolFull, WorkerPool
+
+MONGO_SECONDS: Final = 1.5
+"""The deadline of the Mongo client itself."""
+
+_DEADLINE_SECONDS: Final = 2.0
+_PAUSES_SECONDS: Final = (0.5, 1.0, 2.0)
+_THREADS: Final = 2
+_log = logging.getLogger(__name__)
+
+Lane = Literal["known", "unknown", "salt"]
+_LANES: Final[tuple[Lane, ...]] = ("known", "unknown", "salt")
+"""Each has threads of its own, so that a flood of unknown keys keeps no known store from being refreshed."""
+
+_MAX_WAITING: Final = 1_000
+"""Of a lane: as many as a sound Mongo answers before the deadline, so that a start with many stores turns none away."""
+
+_Answer = TypeVar("_Answer")
+
+
+class LookupFailed(Unavailable):
+    """Mongo was not asked, or did not answer in time.
+
+    Attributes:
+        retry_after_seconds: When asking again may help.
+    """
+
+    def __init__(self, message: str, retry_after_seconds: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Lookups:
+    """Questions to Mongo from one event loop; each is asked once at a time, whoever wants to know.
+
+    While the breaker is open nobody waits, except for the one question that probes whether Mongo is back.
+
+    Args:
+        monotonic: Seconds of a monotonic clock, for the breaker.
+        metrics: Where it counts.
+        deadline_seconds: Nobody waits longer, whatever the client does.
+        max_waiting: Questions of a lane that wait for their turn; more fail at once.
+    """
+
+    def __init__(
+        self,
+        monotonic: Callable[[], float],
+        metrics: CollectorMetrics,
+        deadline_seconds: float = _DEADLINE_SECONDS,
+        max_waiting: int = _MAX_WAITING,
+    ) -> None:
+        self._monotonic, self._deadline_seconds = monotonic, deadline_seconds
+        self._breaker = CircuitBreaker(_PAUSES_SECONDS, probe_seconds=2 * deadline_seconds)
+        self._pools = {lane: WorkerPool(_THREADS, max_waiting, f"mongo-{lane}") for lane in _LANES}
+        self._asking: dict[tuple[Lane, Hashable], asyncio.Task[object]] = {}
+        self._counts = {
+            (lane, result): metrics.lookups.labels(lane, result)
+            for lane in _LANES
+            for result in ("answered", "failed", "late", "not_asked")
+        }
+        metrics.mongo_breaker_open.set_function(lambda: float(self._breaker.open))
+
+    async def ask(
+        self, lane: Lane, key: Hashable, call: Callable[[], _Answer], learn: Callable[[_Answer], object]
+    ) -> _Answer:
+        """Ask, or wait for the answer to the same question that was asked already.
+
+        Args:
+            lane: Whose threads.
+            key: Equal for equal questions of a lane.
+            call: The question; it blocks and raises :class:`Unavailable` where Mongo does not answer.
+            learn: Takes the answer, once, when it comes.
+
+        Raises:
+            LookupFailed: At once while the breaker is open or too much waits, and otherwise after the deadline.
+            Exception: What else the call raises.
+        """
+        task = self._task(lane, key, call, learn)
+        # A client that goes away does not take the answer from the others that wait for it.
+        return await asyncio.shield(task)
+
+    def start(self, lane: Lane, key: Hashable, call: Callable[[], _Answer], learn: Callable[[_Answer], object]) -> None:
+        """Ask in the background unless that is under way or would fail at once; see :meth:`ask`."""
+        if (lane, key) in self._asking or self._breaker.retry_after(self._monotonic()):
+            return
+        self._task(lane, key, call, learn)
+
+    def close(self) -> None:
+        """Let the threads end; what they still ask is not waited for."""
+        for pool in self._pools.values():
+            pool.close()
+        for task in self._asking.values():
+            task.cancel()
+
+    def _task(
+        self, lane: Lane, key: Hashable, call: Callable[[], _Answer], learn: Callable[[_Answer], object]
+    ) -> asyncio.Task[_Answer]:
+        name = (lane, key)
+        asked = self._asking.get(name)
+        if asked is not None:
+            return cast("asyncio.Task[_Answer]", asked)  # equal questions have answers of one type
+        task = asyncio.create_task(self._ask(lane, call, learn))
+        self._asking[name] = cast("asyncio.Task[object]", task)
+        task.add_done_callback(partial(self._done, name))
+        return task
+
+    def _done(self, name: tuple[Lane, Hashable], task: asyncio.Task[object]) -> None:
+        del self._asking[name]
+        # A failure is logged here: nobody may be waiting for a task that was started in the background.
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, LookupFailed):
+            _log.warning("mongo: %s", error)
+
+    async def _ask(self, lane: Lane, call: Callable[[], _Answer], learn: Callable[[_Answer], object]) -> _Answer:
+        wait_seconds = self._breaker.retry_after(self._monotonic())
+        if wait_seconds:
+            self._count(lane, "not_asked")
+            raise LookupFailed("Mongo does not answer", wait_seconds)
+        question = _Question(call, self._breaker, self._monotonic)
+        try:
+            future = self._pools[lane].submit(question)
+        except PoolFull as error:
+            self._count(lane, "not_asked")
+            raise LookupFailed(str(error)) from None
+        try:
+            answer = await asyncio.wait_for(asyncio.wrap_future(future), self._deadline_seconds)
+        except TimeoutError:
+            if question.asked:
+                self._breaker.failed(self._monotonic())
+            self._count(lane, "late")
+            raise LookupFailed("Mongo did not answer in time") from None
+        except LookupFailed:
+            self._count(lane, "not_asked")
+            raise
+        except Exception:
+            self._count(lane, "failed")
+            raise
+        self._count(lane, "answered")
+        learn(answer)
+        return answer
+
+    def _count(self, lane: Lane, result: str) -> None:
+        self._counts[lane, result].inc()
+
+
+class _Question(Generic[_Answer]):
+    """A call on a thread that reports to the breaker."""
+
+    def __init__(self, call: Callable[[], _Answer], breaker: CircuitBreaker, monotonic: Callable[[], float]) -> None:
+        self._call, self._breaker, self._monotonic = call, breaker, monotonic
+        self.asked = False
+
+    def __call__(self) -> _Answer:
+        # The breaker may have opened while the question waited for its turn.
+        if not self._breaker.admits(self._monotonic()):
+            raise LookupFailed("Mongo does not answer", self._breaker.retry_after(self._monotonic()))
+        self.asked = True
+        try:
+            answer = self._call()
+        except Unavailable:
+            self._breaker.failed(self._monotonic())
+            raise
+        except BaseException:
+            # Something was answered, be it that it makes no sense.
+            self._breaker.succeeded()
+            raise
+        self._breaker.succeeded()
+        return answer
