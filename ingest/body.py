@@ -18,6 +18,7 @@ _DISCARD_BYTES: Final = 32 * 1024 * 1024
 _DISCARD_SECONDS: Final = 2.0
 _MAX_MEMBERS: Final = 64
 """What follows a member is copied for the next one, so many small ones would take seconds."""
+_MAX_DIGITS: Final = 20
 _GZIP_WINDOW_BITS: Final = 31
 _ZSTD_WINDOW_LOG: Final = 23
 
@@ -53,8 +54,7 @@ class BodyReader:
                 encoding that is not known, 503 too much is being read already.
         """
         encoding = _checked_encoding(request)
-        declared = request.headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > self._config.max_body_bytes:
+        if _declared_bytes(request) > self._config.max_body_bytes:
             if "expect" not in request.headers:
                 await _discard(request.stream())
             raise self._too_large()
@@ -146,6 +146,11 @@ async def _discard(stream: AsyncIterator[bytes]) -> None:
                     return
     except (TimeoutError, ClientDisconnect):
         return
+
+
+def _declared_bytes(request: Request) -> int:
+    declared = request.headers.get("content-length", "")
+    return int(declared.lstrip("0")[:_MAX_DIGITS] or "0") if declared.isascii() and declared.isdecimal() else 0
 
 
 def _checked_encoding(request: Request) -> str:

@@ -15,6 +15,7 @@ LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 8700
 
 _HIGHEST_PORT = 65_535
+_MAX_PORT_DIGITS = 20
 _DASHBOARD_PORT = "MARKETPLACE_DASHBOARD_PORT"
 _Value = TypeVar("_Value")
 
@@ -57,7 +58,7 @@ class Addresses:
             text = environment.get(PREFIX + name, "").strip()
             if not text:
                 return None
-            if not (text.isascii() and text.isdecimal()) or int(text) > _HIGHEST_PORT:
+            if not _is_port(text, lowest=0):
                 raise InvalidSettings(f"{PREFIX}{name}={text}: not a port")
             return int(text)
 
@@ -74,7 +75,7 @@ class CollectorConfig:
     Attributes:
         trusted_proxies: Peers whose ``X-Forwarded-For`` is believed (``TRUSTED_PROXIES``, CIDR list; none).
         max_body_bytes: The largest body as sent, 1 MiB (``MAX_BODY_BYTES``).
-        max_decoded_bytes: The largest body after decompression, 8 MiB (``MAX_DECODED_BYTES``).
+        max_decoded_bytes: The largest body after decompression, 2 MiB (``MAX_DECODED_BYTES``).
         max_reading_bytes: Bodies being read at one time, all together, 64 MiB (``MAX_READING_BYTES``).
         body_timeout_seconds: How long a client may take to send its body, 10 s (``BODY_TIMEOUT_SECONDS``).
         head_timeout_seconds: How long it may take to send its headers, 10 s (``HEAD_TIMEOUT_SECONDS``).
@@ -89,7 +90,7 @@ class CollectorConfig:
 
     trusted_proxies: tuple[Network, ...] = ()
     max_body_bytes: int = 1024 * 1024
-    max_decoded_bytes: int = 8 * 1024 * 1024
+    max_decoded_bytes: int = 2 * 1024 * 1024
     max_reading_bytes: int = 64 * 1024 * 1024
     body_timeout_seconds: float = 10.0
     head_timeout_seconds: float = 10.0
@@ -141,9 +142,14 @@ class CollectorConfig:
 
 def _dashboard_port(environment: Mapping[str, str], fallback: int) -> int:
     text = environment.get(_DASHBOARD_PORT, "").strip()
-    if text and not (text.isascii() and text.isdecimal() and 0 < int(text) <= _HIGHEST_PORT):
+    if text and not _is_port(text, lowest=1):
         raise InvalidSettings(f"{_DASHBOARD_PORT}={text}: not a port")
     return int(text) if text else fallback
+
+
+def _is_port(text: str, *, lowest: int) -> bool:
+    digits = text.isascii() and text.isdecimal() and len(text) <= _MAX_PORT_DIGITS
+    return digits and lowest <= int(text) <= _HIGHEST_PORT
 
 
 def _not_negative(text: str) -> float:

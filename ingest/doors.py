@@ -16,12 +16,12 @@ from ingest.config import CollectorConfig
 from ingest.faults import CORS_HEADERS, HttpFault
 from ingest.metrics import CollectorMetrics
 from ingest.service import CollectService, Sender
-from marketplace.collect import Batch, RefusedBody, read_body, read_event
+from marketplace.collect import Batch, read_body, read_event
 from marketplace.collect_address import client_address
 from marketplace.collect_import import read_history
 from marketplace.collect_record import Client, clip_user_agent
+from marketplace.collect_split import RefusedBody
 from marketplace.events import Origin
-from marketplace.masking import mask_addresses
 from marketplace.visitors import truncate_ip
 
 GIF: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
@@ -33,6 +33,7 @@ _PREFLIGHT: Final = {
     "access-control-max-age": "86400",
 }
 _PREFETCH_HEADERS: Final = ("sec-purpose", "purpose", "x-moz", "x-purpose")
+_MAX_DIGITS: Final = 20
 _PIXEL_FIELDS: Final = ("type", "occurred_at", "url", "referrer", "target", "product", "visitor_id")
 
 
@@ -70,7 +71,7 @@ class Doors:
         try:
             batch = read_history(body, self.service.received_at_ms())
         except RefusedBody as refused:
-            raise await self.service.refuse(store, refused, mask_addresses(body)) from None
+            raise await self.service.refuse(store, refused, body) from None
         outcome = await self.service.collect(store, batch, _sender(request, address, "import"))
         return outcome.response()
 
@@ -142,7 +143,8 @@ def _pixel_event(request: Request) -> dict[str, Any]:
     event: dict[str, Any] = {name: query[name] for name in _PIXEL_FIELDS if name in query}
     occurred_at = query.get("occurred_at", "")
     if occurred_at.isascii() and occurred_at.isdecimal():
-        event["occurred_at"] = int(occurred_at)
+        # Python reads no number of thousands of digits; one of twenty is beyond all time already.
+        event["occurred_at"] = int(occurred_at.lstrip("0")[:_MAX_DIGITS] or "0")
     event.setdefault("url", request.headers.get("referer", ""))
     event["event_id"] = query["id"] if "id" in query else secrets.token_hex(16)
     return event

@@ -18,17 +18,18 @@ from connectors.kafka.records import Record, Refused, Unavailable
 from connectors.mongo_salts import SaltCache, SaltsUnavailable
 from connectors.mongo_stores import StoresUnavailable
 from connectors.store_directory import StoreDirectory, find_by_import_key
-from ingest.dead_letters import dead_letter
+from ingest.dead_letters import dead_letters
 from ingest.faults import HttpFault, unavailable
 from ingest.metrics import CollectorMetrics
 from ingest.outcomes import Accepted, Outcome, Rejected
 from ingest.parts import Parts
 from ingest.stamping import dates_needed, salts_at_hand, salts_from, stamp, whose
-from marketplace.collect import Batch, RefusedBody, RefusedEvent, ValidEvent
+from marketplace.collect import Batch, RefusedEvent, ValidEvent
 from marketplace.collect_address import bucket_name
 from marketplace.collect_faults import Fault
 from marketplace.collect_limits import TokenBuckets
 from marketplace.collect_record import Client, clip_user_agent, collected_click, partition_for, record_headers
+from marketplace.collect_split import RefusedBody
 from marketplace.events import encode_click
 from marketplace.stores import InvalidStore, Store
 from marketplace.topics import CLICKS_COLLECTED
@@ -136,7 +137,9 @@ class CollectService:
         valid = [result for result in batch.results if isinstance(result, ValidEvent)]
         records = await self._records(store, valid, sender, received_at_ms)
         refused = [result for result in batch.results if isinstance(result, RefusedEvent)]
-        records += [dead_letter(store.slug, event.fault, event.raw, received_at_ms) for event in refused]
+        if refused:
+            letters = ((event.fault, event.raw) for event in refused)
+            records += await dead_letters(store.slug, letters, received_at_ms)
         await self._write(records)
         self._metrics.accepted.labels(sender.client.origin).inc(len(valid))
         for event in refused:
@@ -154,7 +157,7 @@ class CollectService:
         """
         self._limit(store, 1)
         fault: Fault = refused.fault
-        await self._write([dead_letter(store.slug, fault, body, self._parts.epoch_ms())])
+        await self._write(await dead_letters(store.slug, [(fault, body)], self._parts.epoch_ms()))
         self._metrics.rejected.labels(fault.code).inc()
         return HttpFault(400, fault.code, str(fault), path=fault.path)
 
