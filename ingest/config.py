@@ -80,6 +80,8 @@ class CollectorConfig:
         body_timeout_seconds: How long a client may take to send its body, 10 s (``BODY_TIMEOUT_SECONDS``).
         head_timeout_seconds: How long it may take to send its headers, 10 s (``HEAD_TIMEOUT_SECONDS``).
         max_connections: Above this many, new requests get 503 (``MAX_CONNECTIONS``, 1,000).
+        max_connections_per_address: Of one address, or an IPv6 /64 (``MAX_CONNECTIONS_PER_ADDRESS``, 128); trusted
+            proxies have no such bound.
         store_limit: Events of one store (``STORE_EVENTS_PER_SECOND`` 20,000, ``STORE_BURST_EVENTS`` 100,000).
         client_limit: Requests of one address (``CLIENT_REQUESTS_PER_SECOND`` 200, ``CLIENT_BURST_REQUESTS`` 1,000).
         kafka_timeout_seconds: How long an answer waits for Kafka, 10 s (``KAFKA_TIMEOUT_SECONDS``).
@@ -95,6 +97,7 @@ class CollectorConfig:
     body_timeout_seconds: float = 10.0
     head_timeout_seconds: float = 10.0
     max_connections: int = 1_000
+    max_connections_per_address: int = 128
     store_limit: BucketPolicy = field(default=BucketPolicy(20_000, 100_000))
     client_limit: BucketPolicy = field(default=BucketPolicy(200, 1_000))
     kafka_timeout_seconds: float = 10.0
@@ -131,6 +134,9 @@ class CollectorConfig:
             body_timeout_seconds=read("BODY_TIMEOUT_SECONDS", _positive, default.body_timeout_seconds),
             head_timeout_seconds=read("HEAD_TIMEOUT_SECONDS", _positive, default.head_timeout_seconds),
             max_connections=read("MAX_CONNECTIONS", _positive_int, default.max_connections),
+            max_connections_per_address=read(
+                "MAX_CONNECTIONS_PER_ADDRESS", _positive_int, default.max_connections_per_address
+            ),
             store_limit=limit("STORE_EVENTS_PER_SECOND", "STORE_BURST_EVENTS", default.store_limit),
             client_limit=limit("CLIENT_REQUESTS_PER_SECOND", "CLIENT_BURST_REQUESTS", default.client_limit),
             kafka_timeout_seconds=read("KAFKA_TIMEOUT_SECONDS", _positive, default.kafka_timeout_seconds),

@@ -46,3 +46,9 @@ class CollectorMetrics:
             ("code",),
             registry=self.registry,
         )
+        self.connections_closed = Counter(
+            "marketplace_collector_connections_closed_total",
+            "Connections that were closed or refused because of one bound or the other.",
+            ("reason",),
+            registry=self.registry,
+        )
