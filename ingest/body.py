@@ -46,8 +46,12 @@ class BodyReader:
         self._config = config
         self._reading_bytes = 0
 
-    async def read(self, request: Request) -> bytes:
+    async def read(self, request: Request, admit: Callable[[bytes], None]) -> bytes:
         """The body, decompressed.
+
+        Args:
+            request: Whose body.
+            admit: Called with the body as it was sent, before anything is done with it; may raise.
 
         Raises:
             HttpFault: 400 broken compression or a client that went away, 408 too slow, 413 too large, 415 a type or an
@@ -65,6 +69,7 @@ class BodyReader:
             raise HttpFault(408, "body_timeout", "the body did not arrive in time", close=True) from None
         except ClientDisconnect:
             raise HttpFault(400, "disconnected", "the client went away", close=True) from None
+        admit(sent)
         return decompress(sent, encoding, self._config.max_decoded_bytes)
 
     async def _read_bounded(self, request: Request) -> bytes:

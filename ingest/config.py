@@ -82,8 +82,12 @@ class CollectorConfig:
         max_connections: Above this many, new requests get 503 (``MAX_CONNECTIONS``, 1,000).
         max_connections_per_address: Of one address, or an IPv6 /64 (``MAX_CONNECTIONS_PER_ADDRESS``, 128); trusted
             proxies have no such bound.
-        store_limit: Events of one store (``STORE_EVENTS_PER_SECOND`` 20,000, ``STORE_BURST_EVENTS`` 100,000).
+        store_limit: Units of one store (``STORE_EVENTS_PER_SECOND`` 10,000, ``STORE_BURST_EVENTS`` 50,000). An event is
+            one unit, or one for every 512 bytes of its body; what it brings that is new costs more, up to 46 units.
+        import_limit: The same for its history (``IMPORT_EVENTS_PER_SECOND`` 10,000, ``IMPORT_BURST_EVENTS`` 100,000).
         client_limit: Requests of one address (``CLIENT_REQUESTS_PER_SECOND`` 200, ``CLIENT_BURST_REQUESTS`` 1,000).
+        unknown_key_limit: Keys that no store has, of one address (``UNKNOWN_KEYS_PER_SECOND`` 2,
+            ``UNKNOWN_KEYS_BURST`` 20).
         kafka_timeout_seconds: How long an answer waits for Kafka, 10 s (``KAFKA_TIMEOUT_SECONDS``).
         max_in_flight_bytes: Records waiting for Kafka, 64 MiB (``MAX_IN_FLIGHT_BYTES``).
         shops_file: Sample shops to show under ``/shop``, for a demo (``SHOPS_FILE``; none are shown).
@@ -98,8 +102,10 @@ class CollectorConfig:
     head_timeout_seconds: float = 10.0
     max_connections: int = 1_000
     max_connections_per_address: int = 128
-    store_limit: BucketPolicy = field(default=BucketPolicy(20_000, 100_000))
+    store_limit: BucketPolicy = field(default=BucketPolicy(10_000, 50_000))
+    import_limit: BucketPolicy = field(default=BucketPolicy(10_000, 100_000))
     client_limit: BucketPolicy = field(default=BucketPolicy(200, 1_000))
+    unknown_key_limit: BucketPolicy = field(default=BucketPolicy(2, 20))
     kafka_timeout_seconds: float = 10.0
     max_in_flight_bytes: int = 64 * 1024 * 1024
     shops_file: str = ""
@@ -138,7 +144,9 @@ class CollectorConfig:
                 "MAX_CONNECTIONS_PER_ADDRESS", _positive_int, default.max_connections_per_address
             ),
             store_limit=limit("STORE_EVENTS_PER_SECOND", "STORE_BURST_EVENTS", default.store_limit),
+            import_limit=limit("IMPORT_EVENTS_PER_SECOND", "IMPORT_BURST_EVENTS", default.import_limit),
             client_limit=limit("CLIENT_REQUESTS_PER_SECOND", "CLIENT_BURST_REQUESTS", default.client_limit),
+            unknown_key_limit=limit("UNKNOWN_KEYS_PER_SECOND", "UNKNOWN_KEYS_BURST", default.unknown_key_limit),
             kafka_timeout_seconds=read("KAFKA_TIMEOUT_SECONDS", _positive, default.kafka_timeout_seconds),
             max_in_flight_bytes=read("MAX_IN_FLIGHT_BYTES", _positive_int, default.max_in_flight_bytes),
             shops_file=read("SHOPS_FILE", str, default.shops_file),

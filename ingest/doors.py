@@ -50,41 +50,49 @@ class Doors:
         """``POST /v1/collect``: one event or a batch."""
         if request.method == "OPTIONS":
             return Response(status_code=204, headers=_PREFLIGHT)
-        address = self._address(request)
-        self.service.admit(address)
-        store = await self.service.authenticate(_write_key(request))
-        body = await self.bodies.read(request)
+        address, service = self._address(request), self.service
+        service.limits.admit_request(address)
+        key = _write_key(request)
+        with service.limits.guessing(address, known=service.knows(key)):
+            store = await service.authenticate(key)
+        origin: Origin = "web" if "origin" in request.headers or "key" in request.query_params else "server"
+        sender = _sender(request, address, origin)
+        body = await self.bodies.read(request, lambda sent: service.limits.admit_store(store, sender.client, sent))
         try:
             batch = read_body(body)
         except RefusedBody as refused:
-            raise await self.service.refuse(store, refused, body) from None
-        origin: Origin = "web" if "origin" in request.headers or "key" in request.query_params else "server"
-        outcome = await self.service.collect(store, batch, _sender(request, address, origin))
+            raise await service.refuse(store, refused, body, sender.client) from None
+        outcome = await service.collect(store, batch, sender, len(body))
         return outcome.response()
 
     async def history(self, request: Request) -> Response:
         """``POST /v1/import``: events of the past, from the seller's own server with the secret import key."""
-        address = self._address(request)
-        self.service.admit(address)
-        store = await self.service.authenticate_import(_bearer(request))
-        body = await self.bodies.read(request)
+        address, service = self._address(request), self.service
+        service.limits.admit_request(address)
+        key = _bearer(request)
+        with service.limits.guessing(address, known=service.knows_import(key)):
+            store = await service.authenticate_import(key)
+        sender = _sender(request, address, "import")
+        body = await self.bodies.read(request, lambda sent: service.limits.admit_store(store, sender.client, sent))
         try:
-            batch = read_history(body, self.service.received_at_ms())
+            batch = read_history(body, service.received_at_ms())
         except RefusedBody as refused:
-            raise await self.service.refuse(store, refused, body) from None
-        outcome = await self.service.collect(store, batch, _sender(request, address, "import"))
+            raise await service.refuse(store, refused, body, sender.client) from None
+        outcome = await service.collect(store, batch, sender, len(body))
         return outcome.response()
 
     async def pixel(self, request: Request) -> Response:
         """``GET /v1/pixel.gif``: always the image; the status tells the outcome."""
         try:
-            address = self._address(request)
-            self.service.admit(address)
-            store = await self.service.authenticate(request.query_params.get("key", ""))
+            address, limits = self._address(request), self.service.limits
+            limits.admit_request(address)
+            key = request.query_params.get("key", "")
+            with limits.guessing(address, known=self.service.knows(key)):
+                store = await self.service.authenticate(key)
+            sender = _sender(request, address, "pixel")
+            limits.admit_store(store, sender.client)
             event = read_event(_pixel_event(request), "")
-            outcome = await self.service.collect(
-                store, Batch((event,), single=True), _sender(request, address, "pixel")
-            )
+            outcome = await self.service.collect(store, Batch((event,), single=True), sender)
             status, headers = (200 if outcome.status == 202 else outcome.status), dict(CORS_HEADERS)
         except HttpFault as fault:
             self.metrics.faults.labels(fault.code).inc()

@@ -20,14 +20,13 @@ from connectors.mongo_stores import StoresUnavailable
 from connectors.store_directory import StoreDirectory, find_by_import_key
 from ingest.dead_letters import dead_letters
 from ingest.faults import HttpFault, unavailable
+from ingest.limits import Limits
 from ingest.metrics import CollectorMetrics
 from ingest.outcomes import Accepted, Outcome, Rejected
 from ingest.parts import Parts
 from ingest.stamping import dates_needed, salts_at_hand, salts_from, stamp, whose
 from marketplace.collect import Batch, RefusedEvent, ValidEvent
-from marketplace.collect_address import bucket_name
 from marketplace.collect_faults import Fault
-from marketplace.collect_limits import TokenBuckets
 from marketplace.collect_record import Client, clip_user_agent, collected_click, partition_for, record_headers
 from marketplace.collect_split import RefusedBody
 from marketplace.events import encode_click
@@ -71,24 +70,13 @@ class CollectService:
         self._directory = StoreDirectory(parts.stores)
         self._importers = StoreDirectory(parts.stores, find_by_import_key)
         self._salts = SaltCache(parts.salts)
-        self._client_buckets = TokenBuckets(parts.config.client_limit)
-        self._store_buckets = TokenBuckets(parts.config.store_limit)
+        self.limits = Limits(parts.config, parts.monotonic)
         self._refreshing: set[asyncio.Task[Store | None]] = set()
         self._partitions: tuple[float, int] | None = None
         self._partitions_lock = asyncio.Lock()
         self._counting: asyncio.Task[None] | None = None
         # Of its own: lookups of keys that nobody knows may hold all other threads while Mongo is away.
         self._kafka_thread = ThreadPoolExecutor(1, "partitions")
-
-    def admit(self, address: str) -> None:
-        """Count a request against its client's rate.
-
-        Raises:
-            HttpFault: 429.
-        """
-        wait_seconds = self._client_buckets.take(bucket_name(address), 1, self._parts.monotonic())
-        if wait_seconds:
-            raise _limited("too many requests from this address", wait_seconds)
 
     async def authenticate(self, write_key: str) -> Store:
         """The store of a write key.
@@ -97,6 +85,14 @@ class CollectService:
             HttpFault: 401 no key or an unknown one, 503 Mongo is away and the key was never seen.
         """
         return await self._authenticate(self._directory, write_key, "write key")
+
+    def knows(self, write_key: str) -> bool:
+        """Whether nothing has to be looked up for a write key: its store is in memory, or there is no key."""
+        return not write_key or self._directory.cached(write_key, self._parts.monotonic()) is not None
+
+    def knows_import(self, import_key: str) -> bool:
+        """The same of an import key."""
+        return not import_key or self._importers.cached(import_key, self._parts.monotonic()) is not None
 
     async def authenticate_import(self, import_key: str) -> Store:
         """The store of a secret import key; see :meth:`authenticate` for the errors."""
@@ -126,15 +122,21 @@ class CollectService:
         """The present by the collector's clock, epoch milliseconds."""
         return self._parts.epoch_ms()
 
-    async def collect(self, store: Store, batch: Batch, sender: Sender) -> Outcome:
+    async def collect(self, store: Store, batch: Batch, sender: Sender, body_bytes: int = 0) -> Outcome:
         """Record what is valid and keep the rest as dead letters.
 
+        Args:
+            store: Whose events; it was admitted by ``limits``.
+            batch: The events.
+            sender: Who sent them.
+            body_bytes: What had to be read for them.
+
         Raises:
-            HttpFault: 429 too many events of the store, 503 Kafka or Mongo is away; the client may send all again.
+            HttpFault: 503 Kafka or Mongo is unavailable; the client may send all again.
         """
-        self._limit(store, len(batch.results), sender.client.origin)
         received_at_ms = self._parts.epoch_ms()
         valid = [result for result in batch.results if isinstance(result, ValidEvent)]
+        self.limits.spend(store.slug, sender.client, valid, len(batch.results), body_bytes)
         records = await self._records(store, valid, sender, received_at_ms)
         refused = [result for result in batch.results if isinstance(result, RefusedEvent)]
         if refused:
@@ -149,13 +151,13 @@ class CollectService:
             refused[0].fault if refused else None,
         )
 
-    async def refuse(self, store: Store, refused: RefusedBody, body: bytes) -> HttpFault:
+    async def refuse(self, store: Store, refused: RefusedBody, body: bytes, client: Client) -> HttpFault:
         """Keep a body that cannot be read as a dead letter; gives the error to answer with.
 
         Raises:
-            HttpFault: 429 or 503, as for :meth:`collect`.
+            HttpFault: 503, as for :meth:`collect`.
         """
-        self._limit(store, 1)
+        self.limits.spend(store.slug, client, (), 1, len(body))
         fault: Fault = refused.fault
         await self._write(await dead_letters(store.slug, [(fault, body)], self._parts.epoch_ms()))
         self._metrics.rejected.labels(fault.code).inc()
@@ -191,13 +193,6 @@ class CollectService:
     def forget_expired_salts(self) -> int:
         """Destroy what must no longer be in memory; called on a timer."""
         return self._salts.forget_expired(self._now())
-
-    def _limit(self, store: Store, events: int, origin: str = "web") -> None:
-        # History has a bucket of its own: it must not turn visitors away.
-        bucket = f"import:{store.slug}" if origin == "import" else store.slug
-        wait_seconds = self._store_buckets.take(bucket, events, self._parts.monotonic())
-        if wait_seconds:
-            raise _limited("too many events of this store", wait_seconds)
 
     async def _records(
         self, store: Store, events: Sequence[ValidEvent], sender: Sender, received_at_ms: int
@@ -261,10 +256,6 @@ class CollectService:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._parts.epoch_ms() / 1000, UTC)
-
-
-def _limited(message: str, wait_seconds: float) -> HttpFault:
-    return HttpFault(429, "rate_limited", message, retry_after_seconds=wait_seconds)
 
 
 def _result(index: int, result: ValidEvent | RefusedEvent) -> Accepted | Rejected:

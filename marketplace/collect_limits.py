@@ -66,3 +66,9 @@ class TokenBuckets:
         while len(self._buckets) > self._max_buckets:
             self._buckets.popitem(last=False)
         return 0.0 if granted else (needed - tokens) / policy.rate_per_second
+
+    def give_back(self, name: str, cost: float) -> None:
+        """Put back what was taken for nothing."""
+        bucket = self._buckets.get(name)
+        if bucket is not None:
+            self._buckets[name] = (min(self._policy.burst, bucket[0] + cost), bucket[1])

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from ingest.config import CollectorConfig
 from ingest.connections import Connections
 from marketplace.collect_address import bucket_name
-from tests.collector_kit import WRITE_KEY, Collector, running_collector
+from marketplace.collect_limits import BucketPolicy
+from tests.collector_kit import WRITE_KEY, Collector, error_of, running_collector, with_limits
 
 MOST, MOST_PER_ADDRESS = 12, 4
 ADDRESSES = st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"])
@@ -107,3 +108,17 @@ def test_an_address_whose_connections_are_all_busy_is_refused_another() -> None:
 
         with idle_connections(collector, 1) as (further,):
             assert further.recv(65_536).startswith(b"HTTP/1.1 429")
+
+
+def test_an_address_that_guesses_keys_gets_429_and_known_keys_go_on() -> None:
+    with running_collector(with_limits(unknown_key_limit=BucketPolicy(1, 3))) as collector:
+        assert collector.post({"event_id": "a"}).status_code == 202
+        guesses = [collector.post({"event_id": "a"}, **{"x-write-key": f"guess-{number}"}) for number in range(5)]
+        known = [collector.post({"event_id": "a"}).status_code for _ in range(3)]
+        elsewhere = collector.post({"event_id": "a"}, **{"x-write-key": "guess", "x-forwarded-for": "198.51.100.9"})
+        collector.clock.step(1.0)
+        later = collector.post({"event_id": "a"}, **{"x-write-key": "guess-9"})
+
+    assert [answer.status_code for answer in guesses] == [401, 401, 401, 429, 429]
+    assert error_of(guesses[-1])["code"] == "unknown_keys"
+    assert (known, elsewhere.status_code, later.status_code) == ([202] * 3, 401, 401)

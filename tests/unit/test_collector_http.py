@@ -148,7 +148,7 @@ def test_a_client_over_its_rate_gets_429_and_when_to_come_back() -> None:
 
 
 def test_a_store_over_its_rate_of_events_gets_429_and_nothing_of_the_batch_is_taken() -> None:
-    with running_collector(with_limits(store_limit=BucketPolicy(10, 20))) as collector:
+    with running_collector(with_limits(store_limit=BucketPolicy(10, 40))) as collector:
         first = collector.post([{"event_id": str(number)} for number in range(20)])
         second = collector.post([{"event_id": "x"}] * 10)
         taken = len(collector.clicks())
