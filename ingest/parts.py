@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from connectors.kafka.records import RecordProducer
 from connectors.mongo_salts import SaltBook
 from connectors.mongo_stores import StoreBook
+from connectors.turned_away import MemoryTurnedAway, TurnedAwayBook
 from ingest.config import CollectorConfig
 
 
@@ -27,6 +28,7 @@ class Parts:
         config: Its bounds.
         epoch_ms: The wall clock.
         monotonic: The clock of intervals, in seconds.
+        turned_away: Where it is kept what stores were turned away with.
     """
 
     producer: RecordProducer
@@ -35,3 +37,4 @@ class Parts:
     config: CollectorConfig = field(default_factory=CollectorConfig)
     epoch_ms: Callable[[], int] = _epoch_ms
     monotonic: Callable[[], float] = time.monotonic
+    turned_away: TurnedAwayBook = field(default_factory=MemoryTurnedAway)

@@ -13,6 +13,7 @@ import uvicorn
 from connectors.kafka.producer import Producer
 from connectors.mongo_salts import MongoSalts
 from connectors.mongo_stores import MongoStores, connect
+from connectors.turned_away import MongoTurnedAway
 from ingest.admin import admin_listener
 from ingest.app import build_app
 from ingest.config import Addresses, CollectorConfig
@@ -68,6 +69,7 @@ def _parts(settings: Settings, client: Any, config: CollectorConfig) -> Parts:
         stores=MongoStores(client, settings.database),
         salts=MongoSalts(client, settings.database),
         config=config,
+        turned_away=MongoTurnedAway(client, settings.database),
     )
 
 

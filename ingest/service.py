@@ -25,6 +25,7 @@ from ingest.metrics import CollectorMetrics
 from ingest.outcomes import Accepted, Outcome, Rejected
 from ingest.parts import Parts
 from ingest.stamping import dates_needed, salts_at_hand, salts_from, stamp, whose
+from ingest.turned_away import TurnedAwayCounts
 from marketplace.collect import Batch, RefusedEvent, ValidEvent
 from marketplace.collect_faults import Fault
 from marketplace.collect_record import Client, clip_user_agent, collected_click, partition_for, record_headers
@@ -70,7 +71,8 @@ class CollectService:
         self._directory = StoreDirectory(parts.stores)
         self._importers = StoreDirectory(parts.stores, find_by_import_key)
         self._salts = SaltCache(parts.salts)
-        self.limits = Limits(parts.config, parts.monotonic)
+        self.turned_away = TurnedAwayCounts(parts.turned_away, parts.epoch_ms, parts.monotonic)
+        self.limits = Limits(parts.config, parts.monotonic, self.turned_away.add)
         self._refreshing: set[asyncio.Task[Store | None]] = set()
         self._partitions: tuple[float, int] | None = None
         self._partitions_lock = asyncio.Lock()
