@@ -16,12 +16,12 @@ MAX_RAW_BYTES: Final = 64 * 1024
 MAX_REQUEST_BYTES: Final = 256 * 1024
 """Kept of all that one request was refused; letters beyond it hold the reason and how long the event was."""
 
-_SLICE_BYTES: Final = 64 * 1024
+_SLICE_BYTES: Final = 16 * 1024
 _MAX_TEXT_CHARS: Final = 256
 
 
 async def dead_letters(store: str, refused: Iterable[tuple[Fault, bytes]], received_at_ms: int) -> list[Record]:
-    """The records for what was refused of one request; lets others go on after every 64 KiB.
+    """The records for what was refused of one request; lets others go on after every 16 KiB.
 
     What is kept is cut to its bound first and then its addresses are cut to their networks, as in history: a page can
     put its visitor's address into an event as well.
