@@ -60,7 +60,7 @@ class Limits:
 
     @contextmanager
     def guessing(self, address: str, *, known: bool) -> Iterator[None]:
-        """Count a key that has to be looked up against its address, unless a store turns out to have it.
+        """Count a key against its address if no store turns out to have it.
 
         Args:
             address: The client's.
@@ -69,19 +69,20 @@ class Limits:
         Raises:
             HttpFault: 429 so many keys of this address belonged to no store that no more are looked up now.
         """
+        if known:
+            yield
+            return
         name = bucket_name(address)
-        if not known:
-            wait_seconds = self._guesses.take(name, 1, self._monotonic())
-            if wait_seconds:
-                raise _limited("unknown_keys", "too many keys from this address that no store has", wait_seconds)
+        wait_seconds = self._guesses.wait(name, 1, self._monotonic())
+        if wait_seconds:
+            raise _limited("unknown_keys", "too many keys from this address that no store has", wait_seconds)
         try:
             yield
         except HttpFault as fault:
-            if fault.status != 401 and not known:
-                self._guesses.give_back(name, 1)
+            # Counted when it is known: many clients of one address may bring a store's key before it was looked up.
+            if fault.status == 401:
+                self._guesses.take(name, 1, self._monotonic())
             raise
-        if not known:
-            self._guesses.give_back(name, 1)
 
     def admit_store(self, store: Store, client: Client, sent: bytes = b"") -> None:
         """Turn a request away while its store owes for earlier ones.

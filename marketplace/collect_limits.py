@@ -67,8 +67,11 @@ class TokenBuckets:
             self._buckets.popitem(last=False)
         return 0.0 if granted else (needed - tokens) / policy.rate_per_second
 
-    def give_back(self, name: str, cost: float) -> None:
-        """Put back what was taken for nothing."""
-        bucket = self._buckets.get(name)
-        if bucket is not None:
-            self._buckets[name] = (min(self._policy.burst, bucket[0] + cost), bucket[1])
+    def wait(self, name: str, cost: float, now: float) -> float:
+        """What :meth:`take` would return, with nothing taken."""
+        policy = self._policy
+        if policy.rate_per_second <= 0:
+            return 0.0
+        tokens, since = self._buckets.get(name, (policy.burst, now))
+        tokens = min(policy.burst, tokens + max(0.0, now - since) * policy.rate_per_second)
+        return max(0.0, min(cost, policy.burst) - tokens) / policy.rate_per_second

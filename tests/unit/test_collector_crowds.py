@@ -6,6 +6,7 @@ import contextlib
 import ipaddress
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 from hypothesis import given
@@ -122,3 +123,11 @@ def test_an_address_that_guesses_keys_gets_429_and_known_keys_go_on() -> None:
     assert [answer.status_code for answer in guesses] == [401, 401, 401, 429, 429]
     assert error_of(guesses[-1])["code"] == "unknown_keys"
     assert (known, elsewhere.status_code, later.status_code) == ([202] * 3, 401, 401)
+
+
+def test_many_clients_of_one_address_may_bring_a_key_before_it_was_looked_up() -> None:
+    config = with_limits(unknown_key_limit=BucketPolicy(1, 1))
+    with running_collector(config) as collector, ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda number: collector.post({"event_id": str(number)}), range(64)))
+
+    assert {answer.status_code for answer in answers} == {202}
