@@ -53,8 +53,11 @@ class Doors:
         address, service = self._address(request), self.service
         service.limits.admit_request(address)
         key = _write_key(request)
-        with service.limits.guessing(address, known=service.knows(key)):
+        if service.knows(key):
             store = await service.authenticate(key)
+        else:
+            with service.limits.guessing(address):
+                store = await service.authenticate(key)
         origin: Origin = "web" if "origin" in request.headers or "key" in request.query_params else "server"
         sender = _sender(request, address, origin)
         body = await self.bodies.read(request, lambda sent: service.limits.admit_store(store, sender.client, sent))
@@ -70,8 +73,11 @@ class Doors:
         address, service = self._address(request), self.service
         service.limits.admit_request(address)
         key = _bearer(request)
-        with service.limits.guessing(address, known=service.knows_import(key)):
+        if service.knows_import(key):
             store = await service.authenticate_import(key)
+        else:
+            with service.limits.guessing(address):
+                store = await service.authenticate_import(key)
         sender = _sender(request, address, "import")
         body = await self.bodies.read(request, lambda sent: service.limits.admit_store(store, sender.client, sent))
         try:
@@ -87,8 +93,11 @@ class Doors:
             address, limits = self._address(request), self.service.limits
             limits.admit_request(address)
             key = request.query_params.get("key", "")
-            with limits.guessing(address, known=self.service.knows(key)):
+            if self.service.knows(key):
                 store = await self.service.authenticate(key)
+            else:
+                with limits.guessing(address):
+                    store = await self.service.authenticate(key)
             sender = _sender(request, address, "pixel")
             limits.admit_store(store, sender.client)
             event = read_event(_pixel_event(request), "")

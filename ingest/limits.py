@@ -59,19 +59,15 @@ class Limits:
             raise _limited("rate_limited", "too many requests from this address", wait_seconds)
 
     @contextmanager
-    def guessing(self, address: str, *, known: bool) -> Iterator[None]:
-        """Count a key against its address if no store turns out to have it.
+    def guessing(self, address: str) -> Iterator[None]:
+        """Around the look-up of a key: count it against its address if no store turns out to have it.
 
         Args:
             address: The client's.
-            known: The key needs no look-up.
 
         Raises:
             HttpFault: 429 so many keys of this address belonged to no store that no more are looked up now.
         """
-        if known:
-            yield
-            return
         name = bucket_name(address)
         wait_seconds = self._guesses.wait(name, 1, self._monotonic())
         if wait_seconds:

@@ -140,7 +140,8 @@ class CollectService:
         valid = [result for result in batch.results if isinstance(result, ValidEvent)]
         self.limits.spend(store.slug, sender.client, valid, len(batch.results), body_bytes)
         records = await self._records(store, valid, sender, received_at_ms)
-        refused = [result for result in batch.results if isinstance(result, RefusedEvent)]
+        whole = len(valid) == len(batch.results)
+        refused = [] if whole else [result for result in batch.results if isinstance(result, RefusedEvent)]
         if refused:
             letters = ((event.fault, event.raw) for event in refused)
             records += await dead_letters(store.slug, letters, received_at_ms)
@@ -148,10 +149,9 @@ class CollectService:
         self._metrics.accepted.labels(sender.client.origin).inc(len(valid))
         for event in refused:
             self._metrics.rejected.labels(event.fault.code).inc()
-        return Outcome(
-            [_result(index, result) for index, result in enumerate(batch.results)],
-            refused[0].fault if refused else None,
-        )
+        if whole:
+            return Outcome([Accepted(one.event.event_id) for one in valid], None)
+        return Outcome([_result(index, result) for index, result in enumerate(batch.results)], refused[0].fault)
 
     async def refuse(self, store: Store, refused: RefusedBody, body: bytes, client: Client) -> HttpFault:
         """Keep a body that cannot be read as a dead letter; gives the error to answer with.

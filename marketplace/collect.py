@@ -215,6 +215,9 @@ def canonical_payload(event: ClientEvent, unknown: Mapping[str, Any]) -> bytes:
     return payload + _encode_sorted(unknown) if unknown else payload
 
 
+_SMALL_BYTES: Final = 64 * 1024
+"""So few bytes hold few enough events to be decoded before they are counted."""
+
 _TOO_COMPLEX_BODY: Final = f"more than {MAX_BODY_VALUES:,} values in events with fields that are not known"
 _TOO_COMPLEX: Final = f"more than {MAX_EVENT_VALUES:,} values in fields that are not known"
 _LONG_NUMBER: Final = f"a field that is not known holds a number of more than {MAX_DIGITS} digits"
@@ -244,7 +247,7 @@ def _read_usual(body: bytes, kind: EventKind, check: Check | None) -> Batch | No
 
     Nothing is decided here: any other body is None, and is read again from the start.
     """
-    if body.count(b"{") > MAX_EVENTS + 1:
+    if len(body) > _SMALL_BYTES and body.count(b"{") > MAX_EVENTS + 1:
         return None
     sent_at: ClientTime | UnsetType = UNSET
     events: Sequence[ClientEvent]

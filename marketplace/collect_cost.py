@@ -24,8 +24,8 @@ NEW_REFERRER_UNITS: Final = 4
 NEW_PRODUCT_UNITS: Final = 6
 NEW_CAMPAIGN_UNITS: Final = 8
 NEW_AGENT_UNITS: Final = 20
-MOST_VALUES: Final = 32_768
-"""Values of one store that are surely remembered."""
+MOST_VALUES: Final = 16_384
+"""Values of a kind of one store that are surely remembered."""
 
 _MOST_IN_ALL: Final = 2_000_000
 _MOST_STORES: Final = 50_000
@@ -36,10 +36,12 @@ Reason = Literal["rate", "new_values"]
 REASONS: Final[tuple[Reason, ...]] = ("rate", "new_values")
 
 _url, _product, _referrer = attrgetter("url"), attrgetter("product"), attrgetter("referrer")
+_EMPTY: Final = {hash("")}
+"""What is not there is not new."""
 
 
-class SeenValues:
-    """Hashes of what one store sent lately: the last ``most`` to ``2 * most`` distinct ones.
+class Generations:
+    """Hashes of the last ``most`` to ``2 * most`` distinct values.
 
     Args:
         most: The bound of a generation; a full one becomes the older of two, and the older one is forgotten.
@@ -53,7 +55,7 @@ class SeenValues:
     def __len__(self) -> int:
         return len(self._recent) + len(self._older)
 
-    def add(self, values: Iterable[object]) -> set[int]:
+    def add(self, values: Iterable[str]) -> set[int]:
         """Remember values and give the hashes of those that were not known."""
         new = set(map(hash, values)) - self._recent
         if new:
@@ -64,6 +66,22 @@ class SeenValues:
                 self._older, self._recent = self._recent, set()
         return new
 
+
+class SeenValues:
+    """What one store sent lately, kind by kind.
+
+    Args:
+        most: Values of each kind; see :class:`Generations`.
+    """
+
+    def __init__(self, most: int = MOST_VALUES) -> None:
+        self._urls, self._products, self._referrers = Generations(most), Generations(most), Generations(most)
+        self._pages, self._campaigns, self._agents = Generations(most), Generations(most), Generations(most)
+
+    def __len__(self) -> int:
+        kinds = (self._urls, self._products, self._referrers, self._pages, self._campaigns, self._agents)
+        return sum(map(len, kinds))
+
     def add_units(self, events: Sequence[ClientEvent], agents: Iterable[str]) -> int:
         """Remember what events hold, and give what their new values cost.
 
@@ -72,11 +90,11 @@ class SeenValues:
             agents: The user agents they came with.
         """
         urls = set(map(_url, events))
-        new = self.add(urls)
-        units = self._page_units([url for url in urls if hash(url) in new]) if new else 0
-        units += NEW_PRODUCT_UNITS * self._count("product", set(map(_product, events)))
-        units += NEW_REFERRER_UNITS * self._count("referrer", set(map(_referrer, events)))
-        return units + NEW_AGENT_UNITS * self._count("agent", agents)
+        new_urls = self._urls.add(urls)
+        units = self._page_units([url for url in urls if hash(url) in new_urls]) if new_urls else 0
+        units += NEW_PRODUCT_UNITS * len(self._products.add(set(map(_product, events))) - _EMPTY)
+        units += NEW_REFERRER_UNITS * len(self._referrers.add(set(map(_referrer, events))) - _EMPTY)
+        return units + NEW_AGENT_UNITS * len(self._agents.add(agents) - _EMPTY)
 
     def _page_units(self, urls: Iterable[str]) -> int:
         pages, campaigns = set(), set()
@@ -85,10 +103,8 @@ class SeenValues:
             pages.add(page)
             if "utm_" in query or "campaign" in query:
                 campaigns.add("&".join(part for part in query.split("&") if "utm_" in part or "campaign" in part))
-        return NEW_PAGE_UNITS * self._count("page", pages) + NEW_CAMPAIGN_UNITS * self._count("campaign", campaigns)
-
-    def _count(self, kind: str, values: Iterable[str]) -> int:
-        return len(self.add([(kind, value) for value in values if value]))
+        units = NEW_PAGE_UNITS * len(self._pages.add(pages) - _EMPTY)
+        return units + NEW_CAMPAIGN_UNITS * len(self._campaigns.add(campaigns))
 
 
 @dataclass(slots=True)
@@ -174,7 +190,7 @@ class SeenByStore:
     """
 
     def __init__(self, most: int = MOST_VALUES, most_in_all: int = _MOST_IN_ALL) -> None:
-        self._most, self._most_in_all = most, max(most_in_all, 2 * most)
+        self._most, self._most_in_all = most, max(most_in_all, 12 * most)
         self._stores: OrderedDict[str, SeenValues] = OrderedDict()
         self._size = 0
 
