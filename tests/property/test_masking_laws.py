@@ -62,7 +62,7 @@ def test_an_address_by_itself_becomes_the_network_that_the_collector_keeps(
 
 
 GROUPS = st.text("0123456789abcdef", min_size=1, max_size=4)
-NUMBERS = st.integers(0, 255).map(str)
+NUMBERS = st.integers(1, 255).map(str)
 
 
 @given(ADDRESSES, st.integers(0, 2**80 - 1), SURROUNDINGS, st.integers(0, 3))
@@ -72,6 +72,8 @@ def test_nothing_of_an_address_beyond_its_network_has_any_part_in_what_stays(
     host_bits = 8 if address.version == 4 else 80
     other = type(address)((int(address) >> host_bits << host_bits) | host % 2**host_bits)
     assume(truncate_ip(str(other)) == truncate_ip(str(address)))
+    # A network by itself has nothing to be cut, and then zero bytes and escapes around it stay too.
+    assume(truncate_ip(str(other)) != str(other))
 
     texts = [before + b" " + spellings(one)[spelling].encode() + b" -" for one in (address, other)]
 
