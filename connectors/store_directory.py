@@ -114,6 +114,11 @@ class StoreDirectory:
             entry.used_at = now
             return entry.store, need
 
+    def holds(self, key: str) -> bool:
+        """Whether a store is remembered for the key, however old."""
+        with self._lock:
+            return hash_write_key(key) in self._known
+
     def look_up(self, key: str) -> Store | None:
         """Ask Mongo; blocks and remembers nothing.
 

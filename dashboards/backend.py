@@ -20,6 +20,7 @@ from connectors.insights.freshness import Completeness, Freshness
 from connectors.kafka.log_times import LogTimes
 from connectors.live_tile import LiveTile
 from connectors.mongo_stores import MongoStores, connect
+from connectors.turned_away import MongoTurnedAway, sums
 from dashboards.answers import Answers
 from marketplace.settings import Settings
 from marketplace.stores import Store
@@ -46,6 +47,7 @@ class Backend:
     """The connections, and the answers that were got of late."""
 
     stores: MongoStores
+    turned_away: MongoTurnedAway
     insights: Insights
     tile: LiveTile
     freshness: Freshness
@@ -58,9 +60,11 @@ def backend() -> Backend:
     settings = Settings.load(os.environ)
     clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_QUERY_SECONDS)
     analytics = Analytics(clickhouse)
+    mongo = connect(settings.urls.mongo)
     log = LogTimes(settings.urls.kafka, CLICKS_COLLECTED.name)
     return Backend(
-        stores=MongoStores(connect(settings.urls.mongo), settings.database),
+        stores=MongoStores(mongo, settings.database),
+        turned_away=MongoTurnedAway(mongo, settings.database),
         insights=Insights(clickhouse),
         tile=LiveTile(settings.urls.redis),
         freshness=Freshness(log, lambda: {part: offset for part, (offset, _) in analytics.applied().items()}),
@@ -149,6 +153,13 @@ def _outcomes(found: Backend, scope: Scope) -> Outcomes:
     return found.insights.outcomes(scope)
 
 
+def _turned_away(found: Backend, scope: Scope) -> dict[str, tuple[int, int]]:
+    since, until = scope.labels()
+    first = "" if since is None else f"{since:%Y-%m-%d}"
+    last = "9" if until is None else f"{until - timedelta(seconds=1):%Y-%m-%d}"
+    return sums(found.turned_away.of(scope.store, first, last))
+
+
 stores = Question("mongo", _WHILE, _stores)
 course = Question("clickhouse", _MOMENT, _course)
 breakdowns = Question("clickhouse", _MOMENT, _breakdowns)
@@ -161,3 +172,4 @@ clicks_of_seconds = Question("clickhouse", _LIVE, _clicks_of_seconds)
 live_visitors = Question("redis", _LIVE, _live_visitors)
 completeness = Question("kafka", _LIVE, _completeness)
 outcomes = Question("clickhouse", _MOMENT, _outcomes)
+turned_away = Question("mongo", _WHILE, _turned_away)

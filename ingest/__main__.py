@@ -10,6 +10,7 @@ from ingest.config import Addresses, CollectorConfig
 from ingest.logs import configure_logs
 from ingest.server import serve
 from marketplace.settings import InvalidSettings, Settings
+from runtime.garbage import rest_collector
 
 
 def main() -> int:
@@ -22,6 +23,7 @@ def main() -> int:
     except InvalidSettings as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    rest_collector()
     try:
         serve(settings, addresses, config)
     except Refused as error:

@@ -4,18 +4,22 @@ Every line gets the same id in every import (``marketplace.access_log.LineIds``)
 same files or longer ones, counts each request once. Within 48 hours the visitors are the same too; after that their
 salts are gone, and the lines that are new then have visitors of their own.
 
-Lines that cannot be parsed go to the topic of dead imports with file, line number and reason. What looks like an
+Lines that cannot be parsed go to the topic of dead imports with file, line number and reason, the first 10,000 of an
+import; one last letter counts the others by reason. Blank lines are counted and left out. What looks like an
 address in them is cut to its network before they leave this process; the exact bytes are in the log itself, and a keyed
 hash of them tells equal lines.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 from connectors.kafka.records import Record, RecordProducer, Unavailable
 from connectors.mongo_salts import SaltCache, SaltsUnavailable
@@ -30,6 +34,10 @@ from marketplace.topics import CLICKS_COLLECTED, IMPORTS_DEAD
 from marketplace.visitors import cookieless_visitor, salt_date, truncate_ip
 
 BATCH_LINES: Final = 2_000
+MAX_LETTERS: Final = 10_000
+"""Unparseable lines of one import that become dead letters of their own."""
+
+_MAX_REASONS: Final = 100
 _SEND_SECONDS: Final = 30.0
 _KEY_CHARS: Final = 16
 _MAX_NAME_CHARS: Final = 512
@@ -43,13 +51,17 @@ class ImportCounts:
         lines: Lines read.
         sent: Requests that became clicks.
         assets_skipped: Requests for assets that were left out.
-        unparseable: Lines that became dead letters.
+        unparseable: Lines that are not of the format.
+        blank: Lines with nothing but blanks; they are left out.
+        summed_up: Of the unparseable lines those that have no dead letter of their own; the last one counts them.
     """
 
     lines: int = 0
     sent: int = 0
     assets_skipped: int = 0
     unparseable: int = 0
+    blank: int = 0
+    summed_up: int = 0
 
     def add(self, other: ImportCounts) -> None:
         """Count a batch."""
@@ -57,6 +69,8 @@ class ImportCounts:
         self.sent += other.sent
         self.assets_skipped += other.assets_skipped
         self.unparseable += other.unparseable
+        self.blank += other.blank
+        self.summed_up += other.summed_up
 
 
 @dataclass(frozen=True)
@@ -84,19 +98,29 @@ class LogImport:
     Args:
         destination: Where it goes.
         include_assets: Import requests for assets too.
-        progress: Told the counts whenever Kafka has a further batch.
+        progress: Called with the counts whenever Kafka has a further batch.
+        most_letters: Unparseable lines that become dead letters of their own.
 
     Attributes:
         counts: What became of the lines so far.
+        reasons: Why how many lines could not be parsed; at most 100 reasons and one for all others.
 
     Raises:
         Unavailable: Kafka stayed away for too long.
     """
 
     def __init__(
-        self, destination: Destination, *, include_assets: bool, progress: Callable[[ImportCounts], None]
+        self,
+        destination: Destination,
+        *,
+        include_assets: bool,
+        progress: Callable[[ImportCounts], None],
+        most_letters: int = MAX_LETTERS,
     ) -> None:
         self.counts = ImportCounts()
+        self.reasons: Counter[str] = Counter()
+        self._summed_up: Counter[str] = Counter()
+        self._letters_left = most_letters
         self._to = destination
         self._include_assets = include_assets
         self._progress = progress
@@ -129,19 +153,43 @@ class LogImport:
             raise
         self._send()
 
+    def finish(self) -> None:
+        """Say in one last dead letter, if there is anything to say, what the unparseable lines without one were.
+
+        Raises:
+            Unavailable: Kafka stayed away for too long.
+        """
+        if self._summed_up:
+            self._records.append(self._last_letter())
+            self._send()
+            self._summed_up.clear()
+
     def _take(self, file_name: str, line: LogLine) -> None:
         self._reading.lines += 1
+        if not line.content.strip() and line.full_bytes == len(line.content):
+            self._reading.blank += 1
+            return
         try:
             request = parse_line(line.content)
         except UnparseableLine as error:
-            self._reading.unparseable += 1
-            self._records.append(self._dead_letter(file_name, line, str(error)))
+            self._refuse(file_name, line, str(error))
             return
         if not self._include_assets and is_asset(request.target):
             self._reading.assets_skipped += 1
             return
         self._reading.sent += 1
         self._records.append(self._record(line, request))
+
+    def _refuse(self, file_name: str, line: LogLine, reason: str) -> None:
+        self._reading.unparseable += 1
+        counted = reason if reason in self.reasons or len(self.reasons) < _MAX_REASONS else "other reasons"
+        self.reasons[counted] += 1
+        if self._letters_left > 0:
+            self._letters_left -= 1
+            self._records.append(self._dead_letter(file_name, line, reason))
+        else:
+            self._reading.summed_up += 1
+            self._summed_up[counted] += 1
 
     def _send(self) -> None:
         send_all, records = self._to.producer.send_all, self._records
@@ -196,3 +244,14 @@ class LogImport:
         if line.full_bytes > len(line.content):
             headers.append(("dlq_full_bytes", str(line.full_bytes).encode()))
         return Record(IMPORTS_DEAD.name, masked, headers=tuple(headers))
+
+    def _last_letter(self) -> Record:
+        message = f"{self._summed_up.total():,} more lines of this import cannot be parsed"
+        headers = (
+            ("dlq_source", b"import"),
+            ("dlq_reason", b"unparseable_more"),
+            ("dlq_message", message.encode()),
+            ("store", self._to.store.slug.encode()),
+            ("ce_time", iso_time(self._to.epoch_ms()).encode()),
+        )
+        return Record(IMPORTS_DEAD.name, msgspec.json.encode(dict(self._summed_up.most_common())), headers=headers)

@@ -31,6 +31,7 @@ Door = Callable[[Request], Awaitable[Response]]
 COLLECT_PATH: Final = "/v1/collect"
 _HOUSEKEEPING_SECONDS: Final = 60.0
 _CLOSE_SECONDS: Final = 10.0
+_LAST_COUNTS_SECONDS: Final = 3.0
 _log = logging.getLogger(__name__)
 
 
@@ -67,11 +68,14 @@ def build_app(parts: Parts, metrics: CollectorMetrics) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         heartbeat = asyncio.create_task(parts.heartbeat.keep())
-        housekeeping = asyncio.create_task(_keep_house(service))
+        tasks = [asyncio.create_task(_keep_house(service)), asyncio.create_task(service.turned_away.run())]
         try:
             yield
         finally:
-            housekeeping.cancel()
+            for task in tasks:
+                task.cancel()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(service.turned_away.save(), _LAST_COUNTS_SECONDS)
             service.close()
             await asyncio.to_thread(parts.producer.close, _CLOSE_SECONDS)
             heartbeat.cancel()

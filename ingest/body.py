@@ -18,6 +18,7 @@ _DISCARD_BYTES: Final = 32 * 1024 * 1024
 _DISCARD_SECONDS: Final = 2.0
 _MAX_MEMBERS: Final = 64
 """What follows a member is copied for the next one, so many small ones would take seconds."""
+_MAX_DIGITS: Final = 20
 _GZIP_WINDOW_BITS: Final = 31
 _ZSTD_WINDOW_LOG: Final = 23
 
@@ -45,16 +46,19 @@ class BodyReader:
         self._config = config
         self._reading_bytes = 0
 
-    async def read(self, request: Request) -> bytes:
+    async def read(self, request: Request, admit: Callable[[bytes], None]) -> bytes:
         """The body, decompressed.
+
+        Args:
+            request: Whose body.
+            admit: Called with the body as it was sent, before anything is done with it; may raise.
 
         Raises:
             HttpFault: 400 broken compression or a client that went away, 408 too slow, 413 too large, 415 a type or an
                 encoding that is not known, 503 too much is being read already.
         """
         encoding = _checked_encoding(request)
-        declared = request.headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > self._config.max_body_bytes:
+        if _declared_bytes(request) > self._config.max_body_bytes:
             if "expect" not in request.headers:
                 await _discard(request.stream())
             raise self._too_large()
@@ -65,6 +69,7 @@ class BodyReader:
             raise HttpFault(408, "body_timeout", "the body did not arrive in time", close=True) from None
         except ClientDisconnect:
             raise HttpFault(400, "disconnected", "the client went away", close=True) from None
+        admit(sent)
         return decompress(sent, encoding, self._config.max_decoded_bytes)
 
     async def _read_bounded(self, request: Request) -> bytes:
@@ -146,6 +151,11 @@ async def _discard(stream: AsyncIterator[bytes]) -> None:
                     return
     except (TimeoutError, ClientDisconnect):
         return
+
+
+def _declared_bytes(request: Request) -> int:
+    declared = request.headers.get("content-length", "")
+    return int(declared.lstrip("0")[:_MAX_DIGITS] or "0") if declared.isascii() and declared.isdecimal() else 0
 
 
 def _checked_encoding(request: Request) -> str:

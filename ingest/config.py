@@ -15,6 +15,7 @@ LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 8700
 
 _HIGHEST_PORT = 65_535
+_MAX_PORT_DIGITS = 20
 _DASHBOARD_PORT = "MARKETPLACE_DASHBOARD_PORT"
 _Value = TypeVar("_Value")
 
@@ -57,7 +58,7 @@ class Addresses:
             text = environment.get(PREFIX + name, "").strip()
             if not text:
                 return None
-            if not (text.isascii() and text.isdecimal()) or int(text) > _HIGHEST_PORT:
+            if not _is_port(text, lowest=0):
                 raise InvalidSettings(f"{PREFIX}{name}={text}: not a port")
             return int(text)
 
@@ -74,13 +75,19 @@ class CollectorConfig:
     Attributes:
         trusted_proxies: Peers whose ``X-Forwarded-For`` is believed (``TRUSTED_PROXIES``, CIDR list; none).
         max_body_bytes: The largest body as sent, 1 MiB (``MAX_BODY_BYTES``).
-        max_decoded_bytes: The largest body after decompression, 8 MiB (``MAX_DECODED_BYTES``).
+        max_decoded_bytes: The largest body after decompression, 2 MiB (``MAX_DECODED_BYTES``).
         max_reading_bytes: Bodies being read at one time, all together, 64 MiB (``MAX_READING_BYTES``).
         body_timeout_seconds: How long a client may take to send its body, 10 s (``BODY_TIMEOUT_SECONDS``).
         head_timeout_seconds: How long it may take to send its headers, 10 s (``HEAD_TIMEOUT_SECONDS``).
         max_connections: Above this many, new requests get 503 (``MAX_CONNECTIONS``, 1,000).
-        store_limit: Events of one store (``STORE_EVENTS_PER_SECOND`` 20,000, ``STORE_BURST_EVENTS`` 100,000).
+        max_connections_per_address: Of one address, or an IPv6 /64 (``MAX_CONNECTIONS_PER_ADDRESS``, 128); trusted
+            proxies have no such bound.
+        store_limit: Units of one store (``STORE_EVENTS_PER_SECOND`` 10,000, ``STORE_BURST_EVENTS`` 50,000). An event is
+            one unit, or one for every 512 bytes of its body; what it brings that is new costs more, up to 46 units.
+        import_limit: The same for its history (``IMPORT_EVENTS_PER_SECOND`` 10,000, ``IMPORT_BURST_EVENTS`` 100,000).
         client_limit: Requests of one address (``CLIENT_REQUESTS_PER_SECOND`` 200, ``CLIENT_BURST_REQUESTS`` 1,000).
+        unknown_key_limit: Keys that no store has, of one address (``UNKNOWN_KEYS_PER_SECOND`` 2,
+            ``UNKNOWN_KEYS_BURST`` 20).
         kafka_timeout_seconds: How long an answer waits for Kafka, 10 s (``KAFKA_TIMEOUT_SECONDS``).
         kafka_stuck_seconds: Once Kafka acknowledged nothing for so long while something waited, answers are 503 at once
             until it does, 3 s (``KAFKA_STUCK_SECONDS``).
@@ -91,13 +98,16 @@ class CollectorConfig:
 
     trusted_proxies: tuple[Network, ...] = ()
     max_body_bytes: int = 1024 * 1024
-    max_decoded_bytes: int = 8 * 1024 * 1024
+    max_decoded_bytes: int = 2 * 1024 * 1024
     max_reading_bytes: int = 64 * 1024 * 1024
     body_timeout_seconds: float = 10.0
     head_timeout_seconds: float = 10.0
     max_connections: int = 1_000
-    store_limit: BucketPolicy = field(default=BucketPolicy(20_000, 100_000))
+    max_connections_per_address: int = 128
+    store_limit: BucketPolicy = field(default=BucketPolicy(10_000, 50_000))
+    import_limit: BucketPolicy = field(default=BucketPolicy(10_000, 100_000))
     client_limit: BucketPolicy = field(default=BucketPolicy(200, 1_000))
+    unknown_key_limit: BucketPolicy = field(default=BucketPolicy(2, 20))
     kafka_timeout_seconds: float = 10.0
     kafka_stuck_seconds: float = 3.0
     max_in_flight_bytes: int = 64 * 1024 * 1024
@@ -133,8 +143,13 @@ class CollectorConfig:
             body_timeout_seconds=read("BODY_TIMEOUT_SECONDS", _positive, default.body_timeout_seconds),
             head_timeout_seconds=read("HEAD_TIMEOUT_SECONDS", _positive, default.head_timeout_seconds),
             max_connections=read("MAX_CONNECTIONS", _positive_int, default.max_connections),
+            max_connections_per_address=read(
+                "MAX_CONNECTIONS_PER_ADDRESS", _positive_int, default.max_connections_per_address
+            ),
             store_limit=limit("STORE_EVENTS_PER_SECOND", "STORE_BURST_EVENTS", default.store_limit),
+            import_limit=limit("IMPORT_EVENTS_PER_SECOND", "IMPORT_BURST_EVENTS", default.import_limit),
             client_limit=limit("CLIENT_REQUESTS_PER_SECOND", "CLIENT_BURST_REQUESTS", default.client_limit),
+            unknown_key_limit=limit("UNKNOWN_KEYS_PER_SECOND", "UNKNOWN_KEYS_BURST", default.unknown_key_limit),
             kafka_timeout_seconds=read("KAFKA_TIMEOUT_SECONDS", _positive, default.kafka_timeout_seconds),
             kafka_stuck_seconds=read("KAFKA_STUCK_SECONDS", _positive, default.kafka_stuck_seconds),
             max_in_flight_bytes=read("MAX_IN_FLIGHT_BYTES", _positive_int, default.max_in_flight_bytes),
@@ -145,9 +160,14 @@ class CollectorConfig:
 
 def _dashboard_port(environment: Mapping[str, str], fallback: int) -> int:
     text = environment.get(_DASHBOARD_PORT, "").strip()
-    if text and not (text.isascii() and text.isdecimal() and 0 < int(text) <= _HIGHEST_PORT):
+    if text and not _is_port(text, lowest=1):
         raise InvalidSettings(f"{_DASHBOARD_PORT}={text}: not a port")
     return int(text) if text else fallback
+
+
+def _is_port(text: str, *, lowest: int) -> bool:
+    digits = text.isascii() and text.isdecimal() and len(text) <= _MAX_PORT_DIGITS
+    return digits and lowest <= int(text) <= _HIGHEST_PORT
 
 
 def _not_negative(text: str) -> float:

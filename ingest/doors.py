@@ -16,12 +16,12 @@ from ingest.config import CollectorConfig
 from ingest.faults import CORS_HEADERS, HttpFault
 from ingest.metrics import CollectorMetrics
 from ingest.service import CollectService, Sender
-from marketplace.collect import Batch, RefusedBody, read_body, read_event
+from marketplace.collect import Batch, read_body, read_event
 from marketplace.collect_address import client_address
 from marketplace.collect_import import read_history
 from marketplace.collect_record import Client, clip_user_agent
+from marketplace.collect_split import RefusedBody
 from marketplace.events import Origin
-from marketplace.masking import mask_addresses
 from marketplace.visitors import truncate_ip
 
 GIF: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
@@ -33,6 +33,7 @@ _PREFLIGHT: Final = {
     "access-control-max-age": "86400",
 }
 _PREFETCH_HEADERS: Final = ("sec-purpose", "purpose", "x-moz", "x-purpose")
+_MAX_DIGITS: Final = 20
 _PIXEL_FIELDS: Final = ("type", "occurred_at", "url", "referrer", "target", "product", "visitor_id")
 
 
@@ -49,41 +50,43 @@ class Doors:
         """``POST /v1/collect``: one event or a batch."""
         if request.method == "OPTIONS":
             return Response(status_code=204, headers=_PREFLIGHT)
-        address = self._address(request)
-        self.service.admit(address)
-        store = await self.service.authenticate(_write_key(request))
-        body = await self.bodies.read(request)
+        address, service = self._address(request), self.service
+        service.limits.admit_request(address)
+        store = await service.authenticate(_write_key(request), address)
+        origin: Origin = "web" if "origin" in request.headers or "key" in request.query_params else "server"
+        sender = _sender(request, address, origin)
+        body = await self.bodies.read(request, lambda sent: service.limits.admit_store(store, sender.client, sent))
         try:
             batch = read_body(body)
         except RefusedBody as refused:
-            raise await self.service.refuse(store, refused, body) from None
-        origin: Origin = "web" if "origin" in request.headers or "key" in request.query_params else "server"
-        outcome = await self.service.collect(store, batch, _sender(request, address, origin))
+            raise await service.refuse(store, refused, body, sender.client) from None
+        outcome = await service.collect(store, batch, sender, len(body))
         return outcome.response()
 
     async def history(self, request: Request) -> Response:
         """``POST /v1/import``: events of the past, from the seller's own server with the secret import key."""
-        address = self._address(request)
-        self.service.admit(address)
-        store = await self.service.authenticate_import(_bearer(request))
-        body = await self.bodies.read(request)
+        address, service = self._address(request), self.service
+        service.limits.admit_request(address)
+        store = await service.authenticate_import(_bearer(request), address)
+        sender = _sender(request, address, "import")
+        body = await self.bodies.read(request, lambda sent: service.limits.admit_store(store, sender.client, sent))
         try:
-            batch = read_history(body, self.service.received_at_ms())
+            batch = read_history(body, service.received_at_ms())
         except RefusedBody as refused:
-            raise await self.service.refuse(store, refused, mask_addresses(body)) from None
-        outcome = await self.service.collect(store, batch, _sender(request, address, "import"))
+            raise await service.refuse(store, refused, body, sender.client) from None
+        outcome = await service.collect(store, batch, sender, len(body))
         return outcome.response()
 
     async def pixel(self, request: Request) -> Response:
         """``GET /v1/pixel.gif``: always the image; the status tells the outcome."""
         try:
-            address = self._address(request)
-            self.service.admit(address)
-            store = await self.service.authenticate(request.query_params.get("key", ""))
+            address, limits = self._address(request), self.service.limits
+            limits.admit_request(address)
+            store = await self.service.authenticate(request.query_params.get("key", ""), address)
+            sender = _sender(request, address, "pixel")
+            limits.admit_store(store, sender.client)
             event = read_event(_pixel_event(request), "")
-            outcome = await self.service.collect(
-                store, Batch((event,), single=True), _sender(request, address, "pixel")
-            )
+            outcome = await self.service.collect(store, Batch((event,), single=True), sender)
             status, headers = (200 if outcome.status == 202 else outcome.status), dict(CORS_HEADERS)
         except HttpFault as fault:
             self.metrics.faults.labels(fault.code).inc()
@@ -142,7 +145,8 @@ def _pixel_event(request: Request) -> dict[str, Any]:
     event: dict[str, Any] = {name: query[name] for name in _PIXEL_FIELDS if name in query}
     occurred_at = query.get("occurred_at", "")
     if occurred_at.isascii() and occurred_at.isdecimal():
-        event["occurred_at"] = int(occurred_at)
+        # Python reads no number of thousands of digits; one of twenty is beyond all time already.
+        event["occurred_at"] = int(occurred_at.lstrip("0")[:_MAX_DIGITS] or "0")
     event.setdefault("url", request.headers.get("referer", ""))
     event["event_id"] = query["id"] if "id" in query else secrets.token_hex(16)
     return event

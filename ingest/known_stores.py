@@ -24,6 +24,10 @@ class KnownStores:
     def __init__(self, directory: StoreDirectory, lookups: Lookups, kind: str, monotonic: Callable[[], float]) -> None:
         self._directory, self._lookups, self._kind, self._monotonic = directory, lookups, kind, monotonic
 
+    def holds(self, key: str) -> bool:
+        """Whether the key's store is in memory, however old."""
+        return self._directory.holds(key)
+
     async def find(self, key: str) -> Store | None:
         """The store of a key; None where Mongo says, or said some seconds ago, that nobody has it.
 

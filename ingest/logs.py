@@ -7,6 +7,8 @@ import re
 import sys
 from typing import Final
 
+from runtime.log_limit import RepeatLimit
+
 _SECRETS: Final = re.compile(r"(?i)\b(key=|bearer\s+|x-write-key['\"]?[:,]\s*(?:b?['\"])?)[^\s&'\",;]+")
 _IPV4: Final = re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b")
 _IPV6: Final = re.compile(r"(?<![\w:.])(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4}(?![\w:.])")
@@ -28,5 +30,7 @@ class RedactingFormatter(logging.Formatter):
 def configure_logs(level: int = logging.INFO) -> None:
     """Log to stderr, masked. Called once, by an entrypoint."""
     handler = logging.StreamHandler(sys.stderr)
+    # What a client can cause is written a few times a minute and counted: a flood of requests is no flood of lines.
+    handler.addFilter(RepeatLimit())
     handler.setFormatter(RedactingFormatter("%(message)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)

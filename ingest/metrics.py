@@ -57,3 +57,9 @@ class CollectorMetrics:
             "1 while Mongo counts as unavailable and stores are answered from memory.",
             registry=self.registry,
         )
+        self.connections_closed = Counter(
+            "marketplace_collector_connections_closed_total",
+            "Connections that were closed or refused because of one bound or the other.",
+            ("reason",),
+            registry=self.registry,
+        )

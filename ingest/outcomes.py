@@ -48,7 +48,7 @@ class Outcome:
 
     def response(self) -> Response:
         """The answer, with a result per event."""
-        rejected = sum(isinstance(result, Rejected) for result in self.results)
+        rejected = sum(isinstance(result, Rejected) for result in self.results) if self.first_fault else 0
         body: dict[str, Any] = {
             "accepted": len(self.results) - rejected,
             "rejected": rejected,

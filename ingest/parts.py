@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from connectors.kafka.records import RecordProducer
 from connectors.mongo_salts import SaltBook
 from connectors.mongo_stores import StoreBook
+from connectors.turned_away import MemoryTurnedAway, TurnedAwayBook
 from ingest.config import CollectorConfig
 from ingest.heartbeat import Heartbeat
 
@@ -29,6 +30,7 @@ class Parts:
         epoch_ms: The wall clock.
         monotonic: The clock of intervals, in seconds.
         heartbeat: Beats while the event loop runs.
+        turned_away: Where it is kept what stores were turned away with.
     """
 
     producer: RecordProducer
@@ -38,3 +40,4 @@ class Parts:
     epoch_ms: Callable[[], int] = _epoch_ms
     monotonic: Callable[[], float] = time.monotonic
     heartbeat: Heartbeat = field(default_factory=Heartbeat)
+    turned_away: TurnedAwayBook = field(default_factory=MemoryTurnedAway)

@@ -12,6 +12,8 @@ from typing import Any, Final
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from ingest.connections import Connections
+
 MAX_HEAD_BYTES: Final = 32 * 1024
 """Of the fields before and after a body, each counted with what it takes to hold it."""
 
@@ -20,6 +22,13 @@ MAX_PIPELINED: Final = 8
 
 _FIELD_BYTES: Final = 32
 """Added to each field, as HTTP/2 does (RFC 9113, section 6.5.2)."""
+
+_TOO_MANY: Final = (
+    b"HTTP/1.1 429 Too Many Requests\r\nconnection: close\r\nretry-after: 2\r\ncontent-type: application/json\r\n"
+    b'content-length: 108\r\n\r\n{"error": {"code": "too_many_connections", "message": "too many connections from this '
+    b'address", "path": ""}}'
+)
+"""Written to a connection before it has asked anything, and then it is closed."""
 
 _OFFERS: Final = frozenset({b"upgrade", b"http2-settings"})
 
@@ -33,6 +42,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """
 
     head_timeout_seconds: float
+    open_connections: Connections
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -48,10 +58,27 @@ class BoundedProtocol(HttpToolsProtocol):
     def _owes(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
+    @property
+    def idle(self) -> bool:
+        """Whether no answer is owed."""
+        return not self._owes
+
+    def close_idle(self) -> None:
+        """Make room for another connection."""
+        self._close()
+
+    @property
+    def _peer(self) -> str:
+        return self.client[0] if self.client else ""
+
     def connection_made(self, transport: Any) -> None:
-        """Start the first head's time."""
+        """Start the first head's time, unless the client has too many connections."""
         super().connection_made(transport)
-        self._watch()
+        if self.open_connections.admit(self, self._peer):
+            self._watch()
+        else:
+            transport.write(_TOO_MANY)
+            self._close()
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come; closes the connection where it goes beyond a bound."""
@@ -197,12 +224,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is left to wait for."""
+        self.open_connections.remove(self, self._peer)
         self._unwatch()
         if self._stuck is not None:
             self._stuck.cancel()
         super().connection_lost(exc)
 
 
-def bounded_protocol(head_timeout_seconds: float) -> type[BoundedProtocol]:
-    """The protocol with a time for heads."""
-    return type("Protocol", (BoundedProtocol,), {"head_timeout_seconds": head_timeout_seconds})
+def bounded_protocol(head_timeout_seconds: float, connections: Connections) -> type[BoundedProtocol]:
+    """The protocol with a time for heads, and where its connections are counted."""
+    settings = {"head_timeout_seconds": head_timeout_seconds, "open_connections": connections}
+    return type("Protocol", (BoundedProtocol,), settings)

@@ -13,9 +13,11 @@ import uvicorn
 from connectors.kafka.producer import Producer
 from connectors.mongo_salts import MongoSalts
 from connectors.mongo_stores import MongoStores, connect
+from connectors.turned_away import MongoTurnedAway
 from ingest.admin import admin_listener
 from ingest.app import build_app
 from ingest.config import Addresses, CollectorConfig
+from ingest.connections import Connections, Reason
 from ingest.lookups import MONGO_SECONDS
 from ingest.metrics import CollectorMetrics
 from ingest.parts import Parts
@@ -69,6 +71,7 @@ def _parts(settings: Settings, client: Any, config: CollectorConfig) -> Parts:
         stores=MongoStores(client, settings.database),
         salts=MongoSalts(client, settings.database),
         config=config,
+        turned_away=MongoTurnedAway(client, settings.database),
     )
 
 
@@ -78,14 +81,22 @@ def uvicorn_config(parts: Parts, metrics: CollectorMetrics, host: str, port: int
         build_app(parts, metrics),
         host=host,
         port=port,
-        http=bounded_protocol(parts.config.head_timeout_seconds),
+        http=bounded_protocol(parts.config.head_timeout_seconds, _connections(parts.config, metrics)),
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=parts.config.max_connections,
+        limit_concurrency=parts.config.max_connections + 1,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
+
+
+def _connections(config: CollectorConfig, metrics: CollectorMetrics) -> Connections:
+    def closed(reason: Reason) -> None:
+        metrics.connections_closed.labels(reason).inc()
+        _log.warning("connections: one is closed to make room (%s)", reason)
+
+    return Connections(config.max_connections, config.max_connections_per_address, config.trusted_proxies, closed)

@@ -6,6 +6,7 @@ letters. A client that gets an error, or no answer, sends the same events again;
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,21 +17,22 @@ from connectors.errors import Unavailable as AnyUnavailable
 from connectors.kafka.records import Record, Refused, Unavailable
 from connectors.mongo_salts import SaltCache
 from connectors.store_directory import StoreDirectory, find_by_import_key
-from ingest.dead_letters import dead_letter
+from ingest.dead_letters import dead_letters
 from ingest.faults import HttpFault, unavailable
 from ingest.known_salts import KnownSalts
 from ingest.known_stores import KnownStores
+from ingest.limits import Limits
 from ingest.lookups import LookupFailed, Lookups
 from ingest.metrics import CollectorMetrics
 from ingest.outcomes import Accepted, Outcome, Rejected
 from ingest.partitions import PartitionCount
 from ingest.parts import Parts
 from ingest.stamping import dates_needed, stamp, whose
-from marketplace.collect import Batch, RefusedBody, RefusedEvent, ValidEvent
-from marketplace.collect_address import bucket_name
+from ingest.turned_away import TurnedAwayCounts
+from marketplace.collect import Batch, RefusedEvent, ValidEvent
 from marketplace.collect_faults import Fault
-from marketplace.collect_limits import TokenBuckets
 from marketplace.collect_record import Client, clip_user_agent, collected_click, partition_for, record_headers
+from marketplace.collect_split import RefusedBody
 from marketplace.events import encode_click
 from marketplace.stores import InvalidStore, Store
 from marketplace.topics import CLICKS_COLLECTED
@@ -60,7 +62,7 @@ class CollectService:
     """One collector process.
 
     Args:
-        parts: Its surroundings.
+        parts: What it is made of.
         metrics: Where it counts.
     """
 
@@ -73,8 +75,8 @@ class CollectService:
         self._importers = KnownStores(importers, self._lookups, "import", parts.monotonic)
         self._salt_cache = SaltCache(parts.salts)
         self._salts = KnownSalts(self._salt_cache, self._lookups, parts.monotonic)
-        self._client_buckets = TokenBuckets(parts.config.client_limit)
-        self._store_buckets = TokenBuckets(parts.config.store_limit)
+        self.turned_away = TurnedAwayCounts(parts.turned_away, parts.epoch_ms, parts.monotonic)
+        self.limits = Limits(parts.config, parts.monotonic, self.turned_away.add)
         self._partition_count = PartitionCount(parts.producer, CLICKS_COLLECTED.name, parts.monotonic)
 
     def close(self) -> None:
@@ -82,75 +84,80 @@ class CollectService:
         self._lookups.close()
         self._partition_count.close()
 
-    def admit(self, address: str) -> None:
-        """Count a request against its client's rate.
-
-        Raises:
-            HttpFault: 429.
-        """
-        wait_seconds = self._client_buckets.take(bucket_name(address), 1, self._parts.monotonic())
-        if wait_seconds:
-            raise _limited("too many requests from this address", wait_seconds)
-
-    async def authenticate(self, write_key: str) -> Store:
+    async def authenticate(self, write_key: str, address: str) -> Store:
         """The store of a write key.
 
+        Args:
+            write_key: As the client sent it.
+            address: The client's; keys that no store has are counted against it.
+
         Raises:
-            HttpFault: 401 no key or an unknown one, 503 Mongo does not answer and the key was never seen.
+            HttpFault: 401 no key or an unknown one, 429 too many unknown ones, 503 Mongo does not answer and the key
+                was never seen.
         """
-        return await self._authenticate(self._stores, write_key, "write key")
+        return await self._authenticate(self._stores, write_key, address, "write key")
 
-    async def authenticate_import(self, import_key: str) -> Store:
-        """The store of a secret import key; see :meth:`authenticate` for the errors."""
-        return await self._authenticate(self._importers, import_key, "import key")
+    async def authenticate_import(self, import_key: str, address: str) -> Store:
+        """The store of a secret import key; see :meth:`authenticate`."""
+        return await self._authenticate(self._importers, import_key, address, "import key")
 
-    async def _authenticate(self, stores: KnownStores, key: str, kind: str) -> Store:
+    async def _authenticate(self, stores: KnownStores, key: str, address: str, kind: str) -> Store:
         code = kind.replace(" ", "_")
         if not key or len(key) > MAX_WRITE_KEY_CHARS:
             raise HttpFault(401, code, f"send the store's {kind}", close=True)
-        try:
-            store = await stores.find(key)
-        except (AnyUnavailable, InvalidStore) as error:
-            _log.warning("stores: %s", error)
-            raise _mongo_fault("the store cannot be looked up now", error) from None
-        if store is None:
-            raise HttpFault(401, code, f"no store has this {kind}", close=True)
-        return store
+        # A key that belongs to a store is no guess, also while Mongo cannot confirm it.
+        with contextlib.nullcontext() if stores.holds(key) else self.limits.guessing(address):
+            try:
+                store = await stores.find(key)
+            except (AnyUnavailable, InvalidStore) as error:
+                _log.warning("stores: %s", error)
+                raise _mongo_fault("the store cannot be looked up now", error) from None
+            if store is None:
+                raise HttpFault(401, code, f"no store has this {kind}", close=True)
+            return store
 
     def received_at_ms(self) -> int:
         """The present by the collector's clock, epoch milliseconds."""
         return self._parts.epoch_ms()
 
-    async def collect(self, store: Store, batch: Batch, sender: Sender) -> Outcome:
+    async def collect(self, store: Store, batch: Batch, sender: Sender, body_bytes: int = 0) -> Outcome:
         """Record what is valid and keep the rest as dead letters.
 
+        Args:
+            store: Whose events; it was admitted by ``limits``.
+            batch: The events.
+            sender: Who sent them.
+            body_bytes: What had to be read for them.
+
         Raises:
-            HttpFault: 429 too many events of the store, 503 Kafka or Mongo is away; the client may send all again.
+            HttpFault: 503 Kafka or Mongo is unavailable; the client may send all again.
         """
-        self._limit(store, len(batch.results), sender.client.origin)
         received_at_ms = self._parts.epoch_ms()
         valid = [result for result in batch.results if isinstance(result, ValidEvent)]
+        self.limits.spend(store.slug, sender.client, valid, len(batch.results), body_bytes)
         records = await self._records(store, valid, sender, received_at_ms)
-        refused = [result for result in batch.results if isinstance(result, RefusedEvent)]
-        records += [dead_letter(store.slug, event.fault, event.raw, received_at_ms) for event in refused]
+        whole = len(valid) == len(batch.results)
+        refused = [] if whole else [result for result in batch.results if isinstance(result, RefusedEvent)]
+        if refused:
+            letters = ((event.fault, event.raw) for event in refused)
+            records += await dead_letters(store.slug, letters, received_at_ms)
         await self._write(records)
         self._metrics.accepted.labels(sender.client.origin).inc(len(valid))
         for event in refused:
             self._metrics.rejected.labels(event.fault.code).inc()
-        return Outcome(
-            [_result(index, result) for index, result in enumerate(batch.results)],
-            refused[0].fault if refused else None,
-        )
+        if whole:
+            return Outcome([Accepted(one.event.event_id) for one in valid], None)
+        return Outcome([_result(index, result) for index, result in enumerate(batch.results)], refused[0].fault)
 
-    async def refuse(self, store: Store, refused: RefusedBody, body: bytes) -> HttpFault:
+    async def refuse(self, store: Store, refused: RefusedBody, body: bytes, client: Client) -> HttpFault:
         """Keep a body that cannot be read as a dead letter; gives the error to answer with.
 
         Raises:
-            HttpFault: 429 or 503, as for :meth:`collect`.
+            HttpFault: 503, as for :meth:`collect`.
         """
-        self._limit(store, 1)
+        self.limits.spend(store.slug, client, (), 1, len(body))
         fault: Fault = refused.fault
-        await self._write([dead_letter(store.slug, fault, body, self._parts.epoch_ms())])
+        await self._write(await dead_letters(store.slug, [(fault, body)], self._parts.epoch_ms()))
         self._metrics.rejected.labels(fault.code).inc()
         return HttpFault(400, fault.code, str(fault), path=fault.path)
 
@@ -173,13 +180,6 @@ class CollectService:
     async def fetch_salts_ahead(self) -> int:
         """Fetch the salts of stores whose midnight is near; called on a timer."""
         return await self._salts.fetch_ahead(self._now())
-
-    def _limit(self, store: Store, events: int, origin: str = "web") -> None:
-        # History has a bucket of its own: it must not turn visitors away.
-        bucket = f"import:{store.slug}" if origin == "import" else store.slug
-        wait_seconds = self._store_buckets.take(bucket, events, self._parts.monotonic())
-        if wait_seconds:
-            raise _limited("too many events of this store", wait_seconds)
 
     async def _records(
         self, store: Store, events: Sequence[ValidEvent], sender: Sender, received_at_ms: int
@@ -239,10 +239,6 @@ class CollectService:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._parts.epoch_ms() / 1000, UTC)
-
-
-def _limited(message: str, wait_seconds: float) -> HttpFault:
-    return HttpFault(429, "rate_limited", message, retry_after_seconds=wait_seconds)
 
 
 def _mongo_fault(message: str, error: Exception) -> HttpFault:

@@ -7,14 +7,25 @@ corrects, clamps and counts them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, Protocol
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from marketplace.collect_faults import Fault, explain
+from marketplace.collect_faults import Fault, FaultCode, explain
+from marketplace.collect_split import (
+    MAX_BODY_VALUES,
+    MAX_DIGITS,
+    MAX_EVENT_VALUES,
+    MAX_EVENTS,
+    RefusedBody,
+    count_values,
+    holds_long_number,
+    split_body,
+    unreadable,
+)
 from marketplace.collect_times import MAX_TIME_MS, ClientTime, parse_time_ms
 from marketplace.events import (
     MAX_EVENT_ID_CHARS,
@@ -24,7 +35,6 @@ from marketplace.events import (
     EventType,
 )
 
-MAX_EVENTS: Final = 1_000
 MAX_VISITOR_ID_CHARS: Final = 64
 
 
@@ -84,7 +94,7 @@ class RefusedEvent:
 
     Attributes:
         fault: Where and why.
-        raw: The client's object again as JSON, for the dead-letter topic.
+        raw: What the client sent of it, for the dead-letter topic; it may hold addresses.
     """
 
     fault: Fault
@@ -104,71 +114,89 @@ class Batch:
     single: bool
 
 
-class RefusedBody(ValueError):
-    """The body as a whole cannot be read: answered with 400, kept in the dead-letter topic, never retried."""
+class EventKind:
+    """How the events of one door are decoded.
 
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(str(fault))
-        self.fault = fault
+    Args:
+        shape: What an event should be; a field that is not in it is no fault.
+    """
 
-    def __reduce__(self) -> tuple[type[RefusedBody], tuple[Fault]]:
-        return RefusedBody, (self.fault,)
+    def __init__(self, shape: type[ClientEvent]) -> None:
+        several: Any = list[shape]  # type: ignore[valid-type]  # the type is built while running
+        sent_at = ("sent_at", ClientTime | UnsetType, UNSET)
+        body = msgspec.defstruct("Body", [("events", several), sent_at], **_BODY_OPTIONS)
+        known = msgspec.defstruct("Known", [], bases=(shape,), forbid_unknown_fields=False, gc=False)
+        self.shape = shape
+        self.decode: Callable[[bytes], ClientEvent] = msgspec.json.Decoder(shape).decode
+        self.decode_list: Callable[[bytes], list[ClientEvent]] = msgspec.json.Decoder(several).decode
+        self.decode_body: Callable[[bytes], Any] = msgspec.json.Decoder(body).decode
+        self.decode_known: Callable[[bytes], Any] = msgspec.json.Decoder(known).decode
 
 
-class EventReader(Protocol):
-    """Validates one decoded event; see :func:`read_event`."""
+Check = Callable[[ValidEvent, str], Fault | None]
+"""What else a door asks of an event: its fault, given the event and where it stood."""
 
-    def __call__(self, document: Any, path: str, batch_sent_at: Any = UNSET) -> ValidEvent | RefusedEvent:
-        """The event, or why it is refused."""
+_BODY_OPTIONS: Final[dict[str, Any]] = {
+    "frozen": True,
+    "kw_only": True,
+    "gc": False,
+    "forbid_unknown_fields": True,
+}
+LIVE: Final = EventKind(ClientEvent)
 
 
-def read_body(body: bytes, read: EventReader | None = None) -> Batch:
+def read_body(body: bytes, kind: EventKind = LIVE, check: Check | None = None) -> Batch:
     """Decode and validate a request body.
 
     Args:
         body: UTF-8 JSON, already decompressed and bounded in size.
-        read: Validates each event; :func:`read_event` by default.
+        kind: What its events should be.
+        check: What else is asked of them.
 
     Raises:
-        RefusedBody: Not UTF-8, not JSON, nested too deeply, no list of 1 to 1,000 events.
+        RefusedBody: Not UTF-8, not JSON, nested too deeply, no list of 1 to 1,000 events, too many values in fields
+            that are not known.
     """
-    if read is None:
-        usual = _read_usual(body)
-        if usual is not None:
-            return usual
-        read = read_event
-    try:
-        return _read_each(_decode(body), read)
-    except RecursionError:
-        # What could just be decoded may be too deep to be written again.
-        raise RefusedBody(Fault("too_deep", "", "nested too deeply")) from None
+    usual = _read_usual(body, kind, check)
+    return read_event_by_event(body, kind, check) if usual is None else usual
 
 
-def _read_each(document: Any, read: EventReader) -> Batch:
-    if isinstance(document, list):
-        return Batch(_read_events(document, "", UNSET, read), single=False)
-    if isinstance(document, dict) and "events" in document:
-        events = document["events"]
-        if not isinstance(events, list):
-            raise RefusedBody(Fault("field_type", "events", "expected an array"))
-        return Batch(_read_events(events, "events", document.get("sent_at", UNSET), read), single=False)
-    return Batch((read(document, ""),), single=True)
+def read_event_by_event(body: bytes, kind: EventKind = LIVE, check: Check | None = None) -> Batch:
+    """The same for bodies of every kind, with faults named; it builds nothing of what it refuses."""
+    pieces = split_body(body)
+    sent_at_ms = _batch_sent_at_ms(pieces.sent_at)
+    values_left = MAX_BODY_VALUES
+    results: list[ValidEvent | RefusedEvent] = []
+    for index, raw in enumerate(pieces.events):
+        path = pieces.path_of(index)
+        try:
+            event, unknown = _decode_event(raw, kind)
+            if unknown:
+                values_left -= count_values(raw)
+                if values_left < 0:
+                    raise RefusedBody(Fault("too_complex", "", _TOO_COMPLEX_BODY))
+            others: dict[str, Any] = {}
+            if unknown:
+                event, others = _build(raw, kind)
+            results.append(_judged(_checked(event, sent_at_ms, others), path, raw, check))
+        except msgspec.ValidationError as error:
+            results.append(RefusedEvent(explain(str(error), path), raw))
+        except _Refused as refused:
+            results.append(RefusedEvent(refused.at(path), raw))
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise RefusedBody(unreadable(error)) from None
+    return Batch(results, pieces.single)
 
 
-def read_event(
-    document: Any, path: str, batch_sent_at: Any = UNSET, kind: type[ClientEvent] = ClientEvent
-) -> ValidEvent | RefusedEvent:
-    """Validate one decoded event.
+def read_event(document: Any, path: str) -> ValidEvent | RefusedEvent:
+    """Validate one event that was put together here, as that of the pixel.
 
     Args:
-        document: Whatever the JSON held; only an object can be an event.
-        path: Where it stood in the body, such as ``events[3]``; empty for the body itself.
-        batch_sent_at: The batch's ``sent_at``, used where the event has none.
-        kind: What it should be.
+        document: Its fields.
+        path: Where it stood; empty for the body itself.
     """
     try:
-        known, unknown = _split(document, kind.__struct_fields__)
-        return _checked(msgspec.convert(known, kind), _time(batch_sent_at, "sent_at"), unknown)
+        return _checked(msgspec.convert(document, ClientEvent), None, {})
     except msgspec.ValidationError as error:
         fault = explain(str(error), path)
     except _Refused as refused:
@@ -187,15 +215,15 @@ def canonical_payload(event: ClientEvent, unknown: Mapping[str, Any]) -> bytes:
     return payload + _encode_sorted(unknown) if unknown else payload
 
 
-class _UsualBody(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
-    events: list[ClientEvent]
-    sent_at: ClientTime | UnsetType = UNSET
+_SMALL_BYTES: Final = 64 * 1024
+"""So few bytes hold few enough events to be decoded before they are counted."""
 
+_TOO_COMPLEX_BODY: Final = f"more than {MAX_BODY_VALUES:,} values in events with fields that are not known"
+_TOO_COMPLEX: Final = f"more than {MAX_EVENT_VALUES:,} values in fields that are not known"
+_LONG_NUMBER: Final = f"a field that is not known holds a number of more than {MAX_DIGITS} digits"
 
 _decode_any = msgspec.json.Decoder().decode
-_decode_event = msgspec.json.Decoder(ClientEvent).decode
-_decode_list = msgspec.json.Decoder(list[ClientEvent]).decode
-_decode_events = msgspec.json.Decoder(_UsualBody).decode
+_decode_time = msgspec.json.Decoder(ClientTime).decode
 encode = msgspec.json.Encoder().encode
 """An object again as JSON."""
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
@@ -204,45 +232,88 @@ _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 class _Refused(Exception):
     """A fault that the schema cannot express."""
 
-    def __init__(self, code: Literal["field_value", "timestamp"], field: str, reason: str) -> None:
+    def __init__(self, code: FaultCode, field: str, reason: str) -> None:
         super().__init__(reason)
-        self.code: Literal["field_value", "timestamp"] = code
+        self.code: FaultCode = code
         self.field = field
         self.reason = reason
 
     def at(self, path: str) -> Fault:
-        return Fault(self.code, f"{path}.{self.field}" if path else self.field, self.reason)
+        return Fault(self.code, f"{path}.{self.field}" if path and self.field else path or self.field, self.reason)
 
 
-def _read_usual(body: bytes) -> Batch | None:
+def _read_usual(body: bytes, kind: EventKind, check: Check | None) -> Batch | None:
     """The body that nearly all clients send, decoded right into its type: no fault, no field that is not known.
 
     Nothing is decided here: any other body is None, and is read again from the start.
     """
+    if len(body) > _SMALL_BYTES and body.count(b"{") > MAX_EVENTS + 1:
+        return None
     sent_at: ClientTime | UnsetType = UNSET
     events: Sequence[ClientEvent]
     try:
         if body[:1] == b"[":
-            events, single = _decode_list(body), False
+            events, single = kind.decode_list(body), False
         elif b'"events"' in body:
-            read = _decode_events(body)
+            read = kind.decode_body(body)
             events, sent_at, single = read.events, read.sent_at, False
         else:
-            events, single = (_decode_event(body),), True
+            events, single = (kind.decode(body),), True
         if not 0 < len(events) <= MAX_EVENTS:
             return None
         sent_at_ms = _time(sent_at, "sent_at")
-        return Batch([_checked(event, sent_at_ms, {}) for event in events], single)
+        results = [_checked(event, sent_at_ms, {}) for event in events]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, _Refused):
         return None
+    if check is not None and any(check(result, "") for result in results):
+        return None
+    return Batch(results, single)
 
 
-def _split(document: Any, names: Sequence[str]) -> tuple[Any, dict[str, Any]]:
-    """What an object holds under those names, and the rest; what is no object as it is."""
-    if not isinstance(document, dict):
-        return document, {}
+def _decode_event(raw: bytes, kind: EventKind) -> tuple[ClientEvent, bool]:
+    """The event of some JSON, and whether it holds more than is known; what is not known is skipped and not built.
+
+    Raises:
+        msgspec.ValidationError: Its known fields do not hold.
+        _Refused: What else it holds is too much to be built.
+    """
+    try:
+        return kind.decode(raw), False
+    except msgspec.ValidationError:
+        event: ClientEvent = kind.decode_known(raw)
+    if count_values(raw) > MAX_EVENT_VALUES:
+        texts = (event.url, event.referrer, event.target, event.product)
+        known = sum(count_values(text.encode()) for text in texts)
+        if count_values(raw) - known > MAX_EVENT_VALUES:
+            raise _Refused("too_complex", "", _TOO_COMPLEX)
+    if holds_long_number(raw):
+        raise _Refused("too_complex", "", _LONG_NUMBER)
+    return event, True
+
+
+def _build(raw: bytes, kind: EventKind) -> tuple[ClientEvent, dict[str, Any]]:
+    """The event, and what it holds besides its known fields."""
+    document: dict[str, Any] = _decode_any(raw)
+    names = kind.shape.__struct_fields__
     unknown = {name: document[name] for name in document.keys() - set(names)}
-    return {name: document[name] for name in names if name in document}, unknown
+    return msgspec.convert({name: document[name] for name in names if name in document}, kind.shape), unknown
+
+
+def _judged(valid: ValidEvent, path: str, raw: bytes, check: Check | None) -> ValidEvent | RefusedEvent:
+    fault = None if check is None else check(valid, path)
+    return valid if fault is None else RefusedEvent(fault, raw)
+
+
+def _batch_sent_at_ms(sent_at: bytes) -> int | None:
+    if not sent_at:
+        return None
+    try:
+        return parse_time_ms(_decode_time(sent_at))
+    except msgspec.DecodeError:
+        reason = "expected an ISO 8601 time or epoch milliseconds"
+    except ValueError as error:
+        reason = str(error)
+    raise RefusedBody(Fault("timestamp", "sent_at", reason))
 
 
 def _checked(event: ClientEvent, batch_sent_at_ms: int | None, unknown: Mapping[str, Any]) -> ValidEvent:
@@ -256,34 +327,6 @@ def _checked(event: ClientEvent, batch_sent_at_ms: int | None, unknown: Mapping[
     occurred_at_ms = _time(event.occurred_at, "occurred_at")
     sent_at_ms = batch_sent_at_ms if event.sent_at is UNSET else _time(event.sent_at, "sent_at")
     return ValidEvent(event, occurred_at_ms, sent_at_ms, canonical_payload(event, unknown))
-
-
-def _decode(body: bytes) -> Any:
-    try:
-        return _decode_any(body)
-    except UnicodeDecodeError as error:
-        raise RefusedBody(Fault("not_utf8", "", f"not UTF-8 at byte {error.start}")) from None
-    except RecursionError:
-        raise RefusedBody(Fault("too_deep", "", "nested too deeply")) from None
-    except msgspec.ValidationError:
-        raise RefusedBody(Fault("not_json", "", "holds a number that is out of range")) from None
-    except msgspec.DecodeError as error:
-        raise RefusedBody(Fault("not_json", "", str(error))) from None
-
-
-def _read_events(documents: list[Any], path: str, sent_at: Any, read: EventReader) -> list[ValidEvent | RefusedEvent]:
-    if not documents:
-        raise RefusedBody(Fault("empty_batch", path, "holds no event"))
-    if len(documents) > MAX_EVENTS:
-        raise RefusedBody(Fault("too_many_events", path, f"more than {MAX_EVENTS:,} events"))
-    if sent_at is not UNSET:
-        if isinstance(sent_at, bool) or not isinstance(sent_at, int | str):
-            raise RefusedBody(Fault("timestamp", "sent_at", "expected an ISO 8601 time or epoch milliseconds"))
-        try:
-            parse_time_ms(sent_at)
-        except ValueError as error:
-            raise RefusedBody(Fault("timestamp", "sent_at", str(error))) from None
-    return [read(document, f"{path}[{index}]", sent_at) for index, document in enumerate(documents)]
 
 
 def _time(value: ClientTime | UnsetType, field: str) -> int | None:

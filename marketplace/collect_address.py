@@ -50,6 +50,12 @@ def bucket_name(address: str) -> str:
     return str(ipaddress.ip_network(f"{address}/64", strict=False).network_address)
 
 
+def is_trusted(peer: str, trusted: Sequence[Network]) -> bool:
+    """Whether a peer's address is one of the proxies'."""
+    address = parse_ip(peer) if trusted else None
+    return address is not None and _is_trusted(address, trusted)
+
+
 def _is_trusted(address: IPAddress, trusted: Sequence[Network]) -> bool:
     return any(address in network for network in trusted if network.version == address.version)
 

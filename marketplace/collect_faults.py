@@ -11,6 +11,7 @@ FaultCode = Literal[
     "not_utf8",
     "not_json",
     "too_deep",
+    "too_complex",
     "too_many_events",
     "empty_batch",
     "field_missing",

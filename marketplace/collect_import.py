@@ -8,8 +8,7 @@ network, and stands neither in the fingerprint nor in a dead letter.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -17,16 +16,14 @@ from msgspec import UNSET, Meta, UnsetType
 from marketplace.collect import (
     Batch,
     ClientEvent,
+    EventKind,
     RefusedEvent,
     ValidEvent,
-    encode,
     read_body,
-    read_event,
 )
 from marketplace.collect_faults import Fault
 from marketplace.collect_times import ClientTime
 from marketplace.events import MAX_USER_AGENT_CHARS
-from marketplace.masking import mask_addresses
 from marketplace.visitors import FUTURE_TOLERANCE
 
 MAX_ADDRESS_CHARS: Final = 64
@@ -52,6 +49,9 @@ class ImportedEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
         return msgspec.structs.replace(self, sent_at=UNSET, ip=UNSET, user_agent=UNSET)
 
 
+HISTORY: Final = EventKind(ImportedEvent)
+
+
 def read_history(body: bytes, received_at_ms: int) -> Batch:
     """Decode and validate the body of an import; see ``collect.read_body``.
 
@@ -62,31 +62,15 @@ def read_history(body: bytes, received_at_ms: int) -> Batch:
     Raises:
         RefusedBody: As for ``collect.read_body``.
     """
-
-    def read(document: Any, path: str, batch_sent_at: Any = UNSET) -> ValidEvent | RefusedEvent:
-        return _read(document, path, received_at_ms)
-
-    return read_body(body, read)
+    batch = read_body(body, HISTORY, lambda valid, path: _fault(valid, path, received_at_ms))
+    return Batch([_without_sent_at(result) for result in batch.results], batch.single)
 
 
-def _read(document: Any, path: str, received_at_ms: int) -> ValidEvent | RefusedEvent:
-    result = read_event(document, path, UNSET, ImportedEvent)
-    if not isinstance(document, Mapping):
-        refused = result.fault if isinstance(result, RefusedEvent) else Fault("field_type", path, "is not an object")
-        return RefusedEvent(refused, mask_addresses(encode(document)))
-    fault: Fault | None
-    if isinstance(result, ValidEvent):
-        fault = _fault(result, path, received_at_ms)
-        if fault is None:
-            return ValidEvent(result.event, result.occurred_at_ms, None, result.canonical)
-    else:
-        fault = result.fault
-    # An address may stand under any name in an event that does not hold.
-    return RefusedEvent(fault, mask_addresses(encode(_without(document, "ip"))))
-
-
-def _without(document: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in document.items() if name not in names}
+def _without_sent_at(result: ValidEvent | RefusedEvent) -> ValidEvent | RefusedEvent:
+    """A server's clock is believed: there is no skew to be corrected."""
+    if isinstance(result, RefusedEvent) or result.sent_at_ms is None:
+        return result
+    return ValidEvent(result.event, result.occurred_at_ms, None, result.canonical)
 
 
 def _fault(valid: ValidEvent, path: str, received_at_ms: int) -> Fault | None:

@@ -66,3 +66,12 @@ class TokenBuckets:
         while len(self._buckets) > self._max_buckets:
             self._buckets.popitem(last=False)
         return 0.0 if granted else (needed - tokens) / policy.rate_per_second
+
+    def wait(self, name: str, cost: float, now: float) -> float:
+        """What :meth:`take` would return, with nothing taken."""
+        policy = self._policy
+        if policy.rate_per_second <= 0:
+            return 0.0
+        tokens, since = self._buckets.get(name, (policy.burst, now))
+        tokens = min(policy.burst, tokens + max(0.0, now - since) * policy.rate_per_second)
+        return max(0.0, min(cost, policy.burst) - tokens) / policy.rate_per_second

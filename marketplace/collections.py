@@ -36,4 +36,13 @@ STORE_STATS: Final = Collection("store_stats", (Index("by_store", (("store", 1),
 FLOW_GENERATIONS: Final = Collection("flow_generations")
 """``_id`` is the flow; ``generation`` goes up by one at each start, and writes of older generations are refused."""
 
-COLLECTIONS: Final[tuple[Collection, ...]] = (STORES, VISITOR_SALTS, STORE_STATS, FLOW_GENERATIONS)
+TURNED_AWAY: Final = Collection(
+    "turned_away",
+    (
+        Index("by_store", (("store", 1), ("hour", 1))),
+        Index("expire", (("changed_at", 1),), expire_after_seconds=90 * 24 * 3_600),
+    ),
+)
+"""``_id`` is ``<store>:<local hour>:<reason>``; requests and events that were answered with 429, kept for 90 days."""
+
+COLLECTIONS: Final[tuple[Collection, ...]] = (STORES, VISITOR_SALTS, STORE_STATS, FLOW_GENERATIONS, TURNED_AWAY)

@@ -7,6 +7,7 @@ version number of four parts or a hardware address is cut too. A time of day is 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import Final
 
@@ -23,8 +24,16 @@ _COLONS: Final = re.compile(_COLON)
 _DOTS: Final = re.compile(rb"(" + _DOT_OR_HYPHEN + rb")")
 _GROUP: Final = re.compile(rb"[0-9A-Fa-f]{0,4}")
 _TIME_OF_DAY: Final = re.compile(rb"(?:\d{4}:)?\d\d:\d\d:\d\d(?:\.\d+)?")
+# A character of an address as JSON may write it; what else may stand there keeps its escape.
+_ESCAPED: Final = re.compile(rb"\\u00(2[dDeE]|3[0-9aA]|[46][1-6])")
 _KEPT_IPV4_PARTS: Final = 3
 _KEPT_IPV6_GROUPS: Final = 3
+_MAX_IPV4_PARTS: Final = 8
+"""What follows these many of a longer row of numbers is one part."""
+
+_MAX_IPV6_CHARS: Final = 45
+_ADDRESSES: Final = 8
+_BYTES_PER_ADDRESS: Final = 128
 _HASH_NAME: Final = b"dead letter"
 
 
@@ -32,17 +41,18 @@ def mask_addresses(raw: bytes) -> bytes:
     """The same bytes with the host part of everything that looks like an address taken out.
 
     Recognised are IPv4 with dots or hyphens, as in host names that providers make of addresses, IPv6 in every spelling,
-    and both with their dots or colons percent-encoded. In text of two bytes a character, as some systems write logs,
-    the zero bytes are dropped where an address was found among them.
+    and both with their dots or colons percent-encoded or any character escaped as in JSON. In text of two bytes a
+    character, as some systems write logs, the zero bytes are dropped where an address was found among them.
+
+    Text that consists of addresses ends before the one that is too many: eight, and one more for every 128 bytes.
 
     Args:
         raw: Any bytes; the time taken grows with their number.
     """
-    if b"\x00" in raw:
-        narrow = raw.replace(b"\x00", b"")
-        masked = _mask(narrow)
-        if masked != narrow:
-            return masked
+    for rewrite in (_without_zeros, _without_escapes):
+        plain = rewrite(raw)
+        if plain is not raw and _mask(plain) != plain:
+            raw = plain
     return _mask(raw)
 
 
@@ -59,30 +69,60 @@ def line_hash(raw: bytes, secret: str) -> str:
 
 
 def _mask(raw: bytes) -> bytes:
-    return _IPV4.sub(_cut_ipv4, _IPV6.sub(_cut_ipv6, raw))
+    most = _ADDRESSES + len(raw) // _BYTES_PER_ADDRESS
+    return _replace(_IPV4, _cut_ipv4, _replace(_IPV6, _cut_ipv6, raw, most), most)
 
 
-def _cut_ipv4(match: re.Match[bytes]) -> bytes:
-    parts = _DOTS.split(match[0])
+def _replace(pattern: re.Pattern[bytes], cut: Callable[[bytes], bytes | None], raw: bytes, most: int) -> bytes:
+    """The text with up to so many matches cut; it ends before the next one that would be."""
+    parts: list[bytes] = []
+    found = end = 0
+    for match in pattern.finditer(raw):
+        kept = cut(match[0]) if found < most else b""
+        if kept is None:
+            continue
+        if found == most:
+            raw = raw[: match.start()]
+            break
+        parts += (raw[end : match.start()], kept)
+        found, end = found + 1, match.end()
+    return b"".join((*parts, raw[end:]))
+
+
+def _without_zeros(raw: bytes) -> bytes:
+    return raw.replace(b"\x00", b"") if b"\x00" in raw else raw
+
+
+def _without_escapes(raw: bytes) -> bytes:
+    return _ESCAPED.sub(_unescape, raw) if b"\\u00" in raw else raw
+
+
+def _unescape(match: re.Match[bytes]) -> bytes:
+    return bytes.fromhex(match[1].decode())
+
+
+def _cut_ipv4(text: bytes) -> bytes:
+    parts = _DOTS.split(text, _MAX_IPV4_PARTS)
     # Numbers stand at even places, what separates them between; of more than four the first three are kept as well.
     kept = 2 * _KEPT_IPV4_PARTS
     return b"".join(part if place < kept or place % 2 else b"0" for place, part in enumerate(parts))
 
 
-def _cut_ipv6(match: re.Match[bytes]) -> bytes:
-    text = _COLONS.sub(b":", match[0])
+def _cut_ipv6(found: bytes) -> bytes | None:
+    """What stays of it; None, and quickly, for what is none."""
+    text = _COLONS.sub(b":", found) if b"%" in found else found
     if _TIME_OF_DAY.fullmatch(text):
-        return match[0]
-    network = truncate_ip(text.decode())
+        return None
+    # Beyond the groups that may stay nothing is looked at, so that a line of colons is no long work.
+    groups = text.split(b":", _KEPT_IPV6_GROUPS)
+    heads = [group[: _group_digits(group)] for group in groups[:_KEPT_IPV6_GROUPS]]
+    if heads == groups and b"" not in groups:
+        return None
+    network = truncate_ip(text.decode()) if len(text) <= _MAX_IPV6_CHARS else ""
     if network:
         return network.encode()
-    groups = text.split(b":")
-    heads = [group[: _group_digits(group)] for group in groups]
-    if len(groups) <= _KEPT_IPV6_GROUPS and heads == groups and b"" not in groups:
-        return match[0]
     known = heads.index(b"") if b"" in heads else len(heads)
-    kept = heads[: min(known, _KEPT_IPV6_GROUPS)]
-    return truncate_ip((b":".join(kept) + b"::").decode()).encode()
+    return truncate_ip((b":".join(heads[:known]) + b"::").decode()).encode()
 
 
 def _group_digits(group: bytes) -> int:

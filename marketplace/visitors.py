@@ -27,6 +27,7 @@ FUTURE_TOLERANCE: Final = timedelta(days=1)
 _VISITOR_BYTES: Final = 8
 _IPV4_PREFIX: Final = 24
 _IPV6_PREFIX: Final = 48
+_MAX_ADDRESS_CHARS: Final = 256
 _SEPARATOR: Final = b"\x00"
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -117,8 +118,14 @@ def _local_date(timezone: ZoneInfo, epoch_minute: int) -> str:
 
 def parse_ip(address: str) -> IPAddress | None:
     """An address in its one spelling (see :func:`canonical_ip`), or None for anything else."""
+    return _parse_ip(address.strip()) if len(address) <= _MAX_ADDRESS_CHARS else None
+
+
+# The address of a request is looked at three times on its way.
+@lru_cache(maxsize=256)
+def _parse_ip(address: str) -> IPAddress | None:
     try:
-        parsed = ipaddress.ip_address(address.strip())
+        parsed = ipaddress.ip_address(address)
     except ValueError:
         return None
     if isinstance(parsed, ipaddress.IPv6Address):

@@ -18,6 +18,7 @@ from connectors.kafka.memory_producer import MemoryProducer
 from connectors.kafka.records import Record
 from connectors.mongo_salts import MemorySalts
 from connectors.mongo_stores import MemoryStores
+from connectors.turned_away import MemoryTurnedAway
 from ingest.admin import admin_listener
 from ingest.config import CollectorConfig
 from ingest.metrics import CollectorMetrics
@@ -69,6 +70,7 @@ class Collector:
     clock: SteppingClock
     admin_url: str
     parts: Parts
+    turned_away: MemoryTurnedAway
 
     def admin(self, path: str) -> httpx.Response:
         """What the admin listener answers."""
@@ -114,14 +116,15 @@ def running_collector(
     producer, stores, salts = producer or memory_producer(), MemoryStores(), MemorySalts()
     stores.upsert_store(store)
     config = config or CollectorConfig(trusted_proxies=parse_networks("127.0.0.0/8"))
-    parts = Parts(producer, stores, salts, config, clock.epoch_ms, clock.monotonic)
+    turned_away = MemoryTurnedAway()
+    parts = Parts(producer, stores, salts, config, clock.epoch_ms, clock.monotonic, turned_away=turned_away)
     metrics = CollectorMetrics()
     with (
         listening(parts, metrics) as url,
         admin_listener("127.0.0.1", 0, parts, metrics) as admin_url,
         httpx.Client(base_url=url, timeout=20, headers={"user-agent": "Browser/1"}) as http,
     ):
-        yield Collector(url, http, producer, stores, salts, clock, admin_url, parts)
+        yield Collector(url, http, producer, stores, salts, clock, admin_url, parts, turned_away)
 
 
 @contextmanager

@@ -43,7 +43,7 @@ class World:
         """The status of one event."""
         visitor = ',"visitor_id":"me"' if own_id else ""
         try:
-            store = await self.service.authenticate(key)
+            store = await self.service.authenticate(key, "192.0.2.1")
             batch = read_body(f'{{"event_id":"a"{visitor}}}'.encode())
             return (await self.service.collect(store, batch, SENDER)).status
         except HttpFault as fault:

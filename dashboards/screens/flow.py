@@ -7,6 +7,8 @@ from typing import Final
 
 import streamlit as st
 
+from connectors.errors import Unavailable
+from connectors.insights import Scope
 from dashboards import backend, panels, shell
 from marketplace.outcomes import (
     CLOCK_CORRECTED,
@@ -23,6 +25,10 @@ TITLES: Final = {
     "late": ("Too late", "Sent more than 7 days after it happened, or dated before 2000. Kept, not counted."),
     "invalid": ("Unreadable", "Broken on its way, or of a store that is not known. Kept, not counted."),
 }
+TURNED_AWAY: Final[dict[str, str]] = {
+    "rate": "which came too fast.",
+    "new_values": "which brought too many new pages, products, campaigns, referrers or browsers in a short time.",
+}
 _NOTES: Final = {
     CLOCK_CORRECTED: "events came from a device whose clock was off by more than a minute; their time was corrected.",
     FUTURE_CLAMPED: "events claimed to be from the future; they count at the time when they arrived.",
@@ -37,6 +43,7 @@ def show() -> None:
         "Everything that your shop sends is received once and has exactly one outcome. Here they all are, by the time "
         "when they were received (whole hours by UTC), whatever filter is set. The sum is checked: nothing disappears."
     )
+    _turned_away(frame.scope)
     found = backend.outcomes(frame.scope)
     received, outcomes, notes = found.received, Counter(found.outcomes), Counter(found.notes)
     if not received:
@@ -59,6 +66,25 @@ def show() -> None:
             st.caption(f"{notes[name]:,} {text}")
     # Not a column: a table's cells do not wrap, and on a phone they would be off the screen.
     st.markdown("\n".join(f"- **{title}**: {meaning}" for title, meaning in _in_order()))
+
+
+def _turned_away(scope: Scope) -> None:
+    """Say what was not even received, if anything was not."""
+    try:
+        counts = backend.turned_away(scope)
+    except Unavailable:
+        st.caption("Whether anything was turned away cannot be said now.")
+        return
+    for reason, (requests, events) in counts.items():
+        st.warning(turned_away_text(reason, requests, events), icon=":material/block:")
+
+
+def turned_away_text(reason: str, requests: int, events: int) -> str:
+    """What a seller reads of events that were turned away."""
+    return (
+        f"**Turned away in the chosen days: {events:,} events** in {requests:,} requests, {TURNED_AWAY[reason]} "
+        "They were answered with 429 and are in no number unless they were sent again."
+    )
 
 
 def _in_order() -> list[tuple[str, str]]:

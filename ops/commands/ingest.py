@@ -97,14 +97,14 @@ def log(
                 epoch_ms=lambda: time.time_ns() // 1_000_000,
                 patience=patience,
             )
-            counts = _import(destination, opened, progress, include_assets=include_assets)
+            counts, reasons = _import(destination, opened, progress, include_assets=include_assets)
             waiting = _wait(settings, progress) if drain else None
         finally:
             producer.close(_CLOSE_SECONDS)
             client.close()
-    _report(store, counts, time.monotonic() - started, waiting, as_json=as_json)
+    _report(store, counts, reasons, time.monotonic() - started, waiting, as_json=as_json)
     if counts.unparseable and not counts.sent + counts.assets_skipped:
-        fail(f"nothing was imported: none of the {counts.lines:,} lines is in the combined log format")
+        fail(f"nothing was imported: none of the {counts.unparseable:,} lines is in the combined log format")
     if waiting:
         raise typer.Exit(1)
 
@@ -146,23 +146,29 @@ def _group() -> None:
 
 def _import(
     destination: Destination, files: list[LogFile], progress: Progress, *, include_assets: bool
-) -> ImportCounts:
+) -> tuple[ImportCounts, dict[str, int]]:
     importing = LogImport(destination, include_assets=include_assets, progress=progress.counts)
     try:
         for file in files:
             importing.read(file.name, file.lines())
+        importing.finish()
     except KeyboardInterrupt:
         progress.say(f"Stopped; {_sentence(importing.counts)} Run it again to go on: nothing is counted twice.")
         raise typer.Exit(INTERRUPTED) from None
-    except (Unavailable, BrokenLogFile):
+    except (Unavailable, BrokenLogFile) as error:
+        if isinstance(error, BrokenLogFile):
+            importing.finish()
         progress.say(f"{_sentence(importing.counts)} Run it again when it is mended: nothing is counted twice.")
         raise
-    return importing.counts
+    return importing.counts, dict(importing.reasons.most_common())
 
 
-def _report(store: str, counts: ImportCounts, seconds: float, waiting: int | None, *, as_json: bool) -> None:
+def _report(
+    store: str, counts: ImportCounts, reasons: dict[str, int], seconds: float, waiting: int | None, *, as_json: bool
+) -> None:
     if as_json:
-        document: dict[str, Any] = {"store": store, **asdict(counts), "waiting": waiting, "seconds": round(seconds, 3)}
+        document: dict[str, Any] = {"store": store, **asdict(counts), "reasons": reasons, "waiting": waiting}
+        document["seconds"] = round(seconds, 3)
         typer.echo(json.dumps(document))
         return
     typer.echo(f"{_sentence(counts)} {seconds:.1f} s.")
@@ -170,15 +176,19 @@ def _report(store: str, counts: ImportCounts, seconds: float, waiting: int | Non
         typer.echo(
             f"{waiting:,} records are in Kafka, not counted yet. 'marketplace status' tells whether the flow runs."
         )
+    for reason, lines in reasons.items():
+        typer.echo(f"  {lines:,} unparseable: {reason}")
     if counts.unparseable:
         typer.echo(
             f"The unparseable lines are in {IMPORTS_DEAD.name}, with file, line number and reason; addresses in them "
             "are cut to their network."
         )
+    if counts.summed_up:
+        typer.echo(f"{counts.summed_up:,} of them are not there one by one; the last letter counts them by reason.")
 
 
 def _sentence(counts: ImportCounts) -> str:
     return (
         f"{counts.lines:,} lines read: {counts.sent:,} sent, {counts.assets_skipped:,} assets skipped, "
-        f"{counts.unparseable:,} unparseable."
+        f"{counts.unparseable:,} unparseable{f', {counts.blank:,} blank' if counts.blank else ''}."
     )

@@ -7,11 +7,12 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketplace.collect import Batch, RefusedBody, RefusedEvent, ValidEvent, read_body, read_event
+from marketplace.collect import Batch, RefusedEvent, ValidEvent, read_body, read_event, read_event_by_event
 from marketplace.collect_faults import FAULT_CODES, Fault
 from marketplace.collect_import import read_history
 from marketplace.collect_limits import BucketPolicy, TokenBuckets
 from marketplace.collect_record import Client, Visitor, collected_click, partition_for
+from marketplace.collect_split import RefusedBody
 from marketplace.events import CollectedClick, decode_click, encode_click
 
 CHARACTERS = st.characters(exclude_categories=["Cs"])
@@ -86,7 +87,7 @@ def test_any_bytes_are_read_or_refused_with_a_named_reason(body: bytes) -> None:
 def test_a_body_is_read_alike_whether_all_at_once_or_event_by_event(document: Any) -> None:
     body = msgspec.json.encode(document)
 
-    assert reading(lambda: read_body(body)) == reading(lambda: read_body(body, read_event))
+    assert reading(lambda: read_body(body)) == reading(lambda: read_event_by_event(body))
 
 
 @given(EVENTS | JSON)

@@ -61,6 +61,63 @@ def test_an_address_by_itself_becomes_the_network_that_the_collector_keeps(
     assert mask_addresses(b"from " + str(address).encode() + b" -") == f"from {truncate_ip(str(address))} -".encode()
 
 
+GROUPS = st.text("0123456789abcdef", min_size=1, max_size=4)
+NUMBERS = st.integers(1, 255).map(str)
+
+
+@given(ADDRESSES, st.integers(0, 2**80 - 1), SURROUNDINGS, st.integers(0, 3))
+def test_nothing_of_an_address_beyond_its_network_has_any_part_in_what_stays(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address, host: int, before: bytes, spelling: int
+) -> None:
+    host_bits = 8 if address.version == 4 else 80
+    other = type(address)((int(address) >> host_bits << host_bits) | host % 2**host_bits)
+    assume(truncate_ip(str(other)) == truncate_ip(str(address)))
+    # A network by itself has nothing to be cut, and then zero bytes and escapes around it stay too.
+    assume(truncate_ip(str(other)) != str(other))
+
+    texts = [before + b" " + spellings(one)[spelling].encode() + b" -" for one in (address, other)]
+
+    assert mask_addresses(texts[0]) == mask_addresses(texts[1])
+
+
+@given(
+    st.lists(GROUPS, min_size=3, max_size=3),
+    st.lists(GROUPS, min_size=2, max_size=7),
+    st.lists(GROUPS, min_size=2, max_size=7),
+)
+def test_of_groups_that_are_no_whole_address_three_stay_as_of_one_that_is(
+    network: list[str], host: list[str], other: list[str]
+) -> None:
+    masked = {mask_addresses(":".join([*network, *rest]).encode()) for rest in (host, other)}
+
+    assert masked == {truncate_ip(f"{':'.join(network)}::").encode()}
+
+
+@given(st.lists(NUMBERS, min_size=3, max_size=3), NUMBERS, NUMBERS, st.sampled_from([".", "-", "%2E", "\\u002e"]))
+def test_of_four_numbers_three_stay(network: list[str], host: str, other: str, dot: str) -> None:
+    masked = {mask_addresses(dot.join([*network, last]).encode()) for last in (host, other)}
+
+    (kept,) = masked
+    assert kept in {dot.join([*network, "0"]).encode(), ".".join([*network, "0"]).encode()}
+
+
+@given(ADDRESSES, st.data())
+def test_an_address_does_not_come_through_with_its_characters_escaped_as_in_json(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address, data: st.DataObject
+) -> None:
+    escaped = data.draw(st.lists(st.booleans(), min_size=len(str(address)), max_size=len(str(address))))
+    text = "".join(f"\\u{ord(char):04x}" if hide else char for char, hide in zip(str(address), escaped, strict=True))
+
+    assert mask_addresses(f'{{"x":"{text}"}}'.encode()) == f'{{"x":"{truncate_ip(str(address))}"}}'.encode()
+
+
+@given(st.lists(ADDRESSES, max_size=60))
+def test_a_text_of_many_addresses_ends_before_one_comes_through(addresses: list[object]) -> None:
+    masked = mask_addresses(" ".join(map(str, addresses)).encode())
+
+    assert [found for found in addresses_in(masked) if truncate_ip(found) != found] == []
+
+
 @given(st.binary(max_size=60) | SURROUNDINGS)
 def test_masking_again_changes_nothing(line: bytes) -> None:
     once = mask_addresses(line)

@@ -4,12 +4,13 @@ import gzip
 import io
 from collections import Counter
 
+import msgspec
 import pytest
 
 from connectors.kafka.memory_producer import MemoryProducer
 from connectors.kafka.records import Unavailable
 from connectors.mongo_salts import MemorySalts, SaltCache, SaltsUnavailable
-from ingest.access_log import BATCH_LINES, Destination, ImportCounts, LogImport
+from ingest.access_log import BATCH_LINES, MAX_LETTERS, Destination, ImportCounts, LogImport
 from ingest.log_files import BrokenLogFile, read_lines
 from ingest.patience import Patience
 from marketplace.events import CollectedClick, decode_click
@@ -36,12 +37,15 @@ class Kit:
         if len(self.pauses) == self.back_after_pauses:
             self.producer.available = True
 
-    def run(self, *files: bytes, include_assets: bool = True) -> ImportCounts:
+    def run(self, *files: bytes, include_assets: bool = True, most_letters: int = MAX_LETTERS) -> ImportCounts:
         patience = Patience(60.0, self.said.append, self.pause, self.clock.monotonic)
         destination = Destination(SHOP, self.producer, SaltCache(self.salts), self.clock.epoch_ms, patience)
-        importing = LogImport(destination, include_assets=include_assets, progress=lambda _counts: None)
+        importing = LogImport(
+            destination, include_assets=include_assets, progress=lambda _counts: None, most_letters=most_letters
+        )
         for number, data in enumerate(files):
             importing.read(f"{number}.log", read_lines(f"{number}.log", io.BytesIO(data)))
+        importing.finish()
         return importing.counts
 
     def clicks(self) -> list[CollectedClick]:
@@ -122,6 +126,38 @@ def test_an_unparseable_line_is_a_dead_letter_with_its_bytes_and_place() -> None
     assert (headers["file"], headers["line"], headers["store"]) == (b"0.log", b"2", b"shop")
     assert headers["dlq_message"] == b"client and time are not there"
     assert "dlq_masked" not in headers
+
+
+def test_blank_lines_are_counted_and_no_dead_letters() -> None:
+    kit = Kit()
+    counts = kit.run(b"\n" * 5_000 + line(1) + b" \t \r\n\n")
+
+    assert counts == ImportCounts(lines=5_003, sent=1, blank=5_002)
+    assert kit.producer.records(IMPORTS_DEAD.name) == []
+
+
+def test_unparseable_lines_beyond_a_bound_are_summed_up_by_reason_in_one_last_letter() -> None:
+    kit = Kit()
+    counts = kit.run(b"broken\n" * 5, line(1) + line(2)[:-3] + b"\n" + b"broken\n" * 2, most_letters=4)
+
+    letters = kit.producer.records(IMPORTS_DEAD.name)
+    assert counts == ImportCounts(lines=9, sent=1, unparseable=8, summed_up=4)
+    assert [dict(letter.headers)["dlq_reason"] for letter in letters] == [b"unparseable"] * 4 + [b"unparseable_more"]
+    assert msgspec.json.decode(letters[-1].value) == {
+        "client and time are not there": 3,
+        "a quoted field is not closed": 1,
+    }
+
+
+def test_reasons_are_bounded_whatever_the_lines_hold() -> None:
+    kit = Kit()
+    lines = [line(1).replace(b"+0000", b"+%02d%02d" % (24 + hour, minute)) for hour in range(70) for minute in range(9)]
+
+    kit.run(b"".join(lines), most_letters=0)
+
+    (letter,) = kit.producer.records(IMPORTS_DEAD.name)
+    assert sum(msgspec.json.decode(letter.value).values()) == len(lines)
+    assert len(msgspec.json.decode(letter.value)) <= 101
 
 
 def test_a_dead_letter_names_no_address_in_full_but_tells_which_lines_were_equal() -> None:

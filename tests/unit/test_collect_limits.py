@@ -59,3 +59,13 @@ def test_the_number_of_buckets_is_bounded_and_the_least_recently_used_is_forgott
     assert len(buckets) == 2
     assert buckets.take("a", 1, now=0.0) > 0
     assert buckets.take("b", 1, now=0.0) == 0.0
+
+
+def test_to_ask_how_long_takes_nothing() -> None:
+    buckets = TokenBuckets(BucketPolicy(rate_per_second=2, burst=3))
+
+    assert [buckets.wait("a", 3, now=0.0) for _ in range(3)] == [0.0] * 3
+    buckets.take("a", 3, now=0.0)
+    assert buckets.wait("a", 1, now=0.0) == 0.5
+    assert buckets.wait("a", 1, now=0.25) == 0.25
+    assert buckets.take("a", 1, now=0.5) == 0.0

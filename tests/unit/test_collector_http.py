@@ -148,7 +148,7 @@ def test_a_client_over_its_rate_gets_429_and_when_to_come_back() -> None:
 
 
 def test_a_store_over_its_rate_of_events_gets_429_and_nothing_of_the_batch_is_taken() -> None:
-    with running_collector(with_limits(store_limit=BucketPolicy(10, 20))) as collector:
+    with running_collector(with_limits(store_limit=BucketPolicy(10, 40))) as collector:
         first = collector.post([{"event_id": str(number)} for number in range(20)])
         second = collector.post([{"event_id": "x"}] * 10)
         taken = len(collector.clicks())
@@ -167,6 +167,25 @@ def test_the_pixel_records_a_view_and_is_never_cached(collector: Collector) -> N
     (click,) = collector.clicks()
     assert (click.event_id, click.origin, click.occurred_at_ms) == ("p1", "pixel", 1_750_000_000_000)
     assert click.url == "https://shop.example/mail"
+
+
+@pytest.mark.parametrize(
+    ("digits", "status"),
+    [("9" * 4_301, 400), ("9" * 21, 400), ("0" * 5_000, 200), ("0" * 5_000 + "1750000000000", 200), ("٣", 400)],
+)
+def test_a_pixels_time_may_have_any_number_of_digits(collector: Collector, digits: str, status: int) -> None:
+    response = collector.http.get("/v1/pixel.gif", params={"key": WRITE_KEY, "occurred_at": digits})
+
+    assert response.status_code == status
+
+
+def test_a_refused_body_of_a_page_is_kept_without_its_visitors_address(collector: Collector) -> None:
+    collector.post([{"event_id": "", "note": f"from {FULL_ADDRESS}"}])
+    collector.post(f'{{"ip": "{FULL_ADDRESS}"'.encode())
+
+    letters = collector.dead_letters()
+    assert [dict(letter.headers)["dlq_masked"] for letter in letters] == [b"addresses"] * 2
+    assert [FULL_ADDRESS.encode() in (letter.value or b"") for letter in letters] == [False, False]
 
 
 def test_a_pixel_without_an_id_is_a_new_event_each_time_on_the_page_that_shows_it(collector: Collector) -> None:

@@ -73,7 +73,7 @@ def test_an_unknown_key_is_turned_away_at_once_once_mongo_is_known_to_hang() -> 
         assert await made.send("nobody's") == 503
         began = time.monotonic()
         with pytest.raises(HttpFault) as fault:
-            await made.service.authenticate("nobody's either")
+            await made.service.authenticate("nobody's either", "192.0.2.1")
         assert time.monotonic() - began < 1.0
         assert (fault.value.status, fault.value.headers()["retry-after"]) == (503, "1")
         assert made.value("lookups_total", lane="unknown", result="not_asked") == 1.0
@@ -250,7 +250,7 @@ def test_salts_that_came_before_the_deadline_are_kept_for_the_next_request() -> 
     async def run(made: World) -> None:
         made.salts.latency_seconds = 0.02
         days = [f'{{"event_id":"{n}","occurred_at":{NOON_MS - n * 86_400_000}}}' for n in range(7)]
-        store = await made.service.authenticate(key_of(0))
+        store = await made.service.authenticate(key_of(0), "192.0.2.1")
         batch = read_body(f"[{','.join(days)}]".encode())
         assert (await made.service.collect(store, batch, SENDER)).status == 202
         made.hang()

@@ -8,8 +8,9 @@ from connectors.insights import Numbers
 from connectors.insights.insights import VISIT_CLICKS, VISIT_SECONDS
 from dashboards import words
 from dashboards.screens import overview, visits
-from dashboards.screens.flow import TITLES
+from dashboards.screens.flow import TITLES, TURNED_AWAY, turned_away_text
 from dashboards.view import FILTERS
+from marketplace.collect_cost import REASONS
 from marketplace.outcomes import OUTCOMES
 from marketplace.tables import VISITORS_EXACT_UP_TO
 
@@ -112,3 +113,9 @@ def test_the_overview_lists_each_dimension_once() -> None:
     listed = [name for _, names, _ in overview.GROUPS for name in names]
     assert len(set(listed)) == len(listed)
     assert set(listed) <= set(FILTERS)
+
+
+def test_every_reason_to_turn_events_away_is_said_with_its_numbers() -> None:
+    assert set(TURNED_AWAY) == set(REASONS)
+    assert len({turned_away_text(reason, 1_200, 34_000) for reason in REASONS}) == len(REASONS)
+    assert all("34,000 events" in turned_away_text(reason, 1_200, 34_000) for reason in REASONS)

@@ -59,12 +59,47 @@ def test_an_address_in_text_of_two_bytes_a_character_is_found() -> None:
     assert mask_addresses('203.0.113.77 - "'.encode("utf-16-le")) == b'203.0.113.0 - "'
 
 
-@pytest.mark.parametrize("unit", [b"a", b"1", b"1.", b"a:", b":", b"1.2.3 ", b"%3A", b"%25", b"1-1:"])
-def test_the_longest_line_takes_no_time_to_speak_of(unit: bytes) -> None:
-    began = time.monotonic()
-    mask_addresses((unit * MAX_LINE_BYTES)[:MAX_LINE_BYTES])
+PIECES = (
+    b"1",
+    b"a",
+    b".",
+    b":",
+    b"-",
+    b" ",
+    b"%3A",
+    b"%2E",
+    b"::",
+    b"1.2.3.4",
+    b"a:b:c:",
+    b"0:0:0 ",
+    b"\\u003a",
+    b"\x00",
+)
+UNITS = sorted({a + b for a in PIECES for b in (b"", *PIECES)})
+SIZE = 16 * 1024
 
-    assert time.monotonic() - began < 2
+
+def seconds_for(text: bytes) -> float:
+    began = time.process_time()
+    mask_addresses(text)
+    return time.process_time() - began
+
+
+def test_no_text_takes_much_longer_for_each_byte_than_a_log_of_addresses() -> None:
+    ordinary = b'203.0.113.77 - - [17/May/2015:10:05:03 +0000] "GET /p?ip=2001:db8:7::5 HTTP/1.1" 200 512\n'
+    bound = max(seconds_for((ordinary * SIZE)[:SIZE]) for _ in range(5))
+
+    slow = [unit for unit in UNITS if min(seconds_for((unit * SIZE)[:SIZE]) for _ in range(3)) > 10 * bound]
+
+    assert slow == []
+
+
+@pytest.mark.parametrize("unit", [b":", b"0:0:0 ", b"1.", b"a:1.1.1 ", b"1-1:", b"%3A"])
+def test_the_longest_line_takes_its_length_and_not_its_square(unit: bytes) -> None:
+    part, whole = ((unit * size)[:size] for size in (MAX_LINE_BYTES // 8, MAX_LINE_BYTES))
+    bound = 8 * max(seconds_for(part) for _ in range(3))
+
+    assert min(seconds_for(whole) for _ in range(3)) < 4 * bound
 
 
 def test_a_hash_tells_equal_lines_of_one_store_and_nothing_to_another() -> None:

@@ -14,9 +14,10 @@ from connectors.geoip import GeoIP
 from connectors.user_agents import UserAgents
 from ingest.stamping import whose
 from marketplace.bots import user_agent_reasons
-from marketplace.collect import RefusedBody, RefusedEvent, ValidEvent, read_body
+from marketplace.collect import RefusedEvent, ValidEvent, read_body
 from marketplace.collect_import import read_history
 from marketplace.collect_record import Client, Visitor, collected_click
+from marketplace.collect_split import RefusedBody
 from marketplace.enrichments import Lookups
 from marketplace.events import Origin, encode_click
 from marketplace.visitors import cookieless_visitor, first_party_visitor, truncate_ip
