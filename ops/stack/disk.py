@@ -23,14 +23,20 @@ class Disk:
 
 
 def look_at_disk(data_dir: Path, low_mb: int) -> Disk:
-    """Look at the disk of a folder.
+    """Look at the disk of a folder; where folders in it are disks of their own, the one with the least room counts.
 
     Raises:
         OSError: it cannot be looked at.
     """
-    found = os.statvfs(data_dir)
-    free = found.f_bavail * found.f_frsize // _MB
-    return Disk(free, found.f_blocks * found.f_frsize // _MB, low=free < low_mb)
+    found = [os.statvfs(place) for place in (str(data_dir), *_folders(data_dir))]
+    fullest = min(found, key=lambda disk: disk.f_bavail * disk.f_frsize)
+    free = fullest.f_bavail * fullest.f_frsize // _MB
+    return Disk(free, fullest.f_blocks * fullest.f_frsize // _MB, low=free < low_mb)
+
+
+def _folders(data_dir: Path) -> list[str]:
+    with os.scandir(data_dir) as entries:
+        return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
 def what_to_do(disk: Disk) -> str:
