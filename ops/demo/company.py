@@ -6,7 +6,6 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from connectors.analytics import Analytics
@@ -108,6 +107,9 @@ class Flow(Protocol):
     def stop(self) -> None:
         """Stop what was started here."""
 
+    def reads(self) -> bool:
+        """Whether it reads the topic."""
+
     @property
     def pids(self) -> list[int]:
         """Its running processes."""
@@ -151,7 +153,7 @@ class Company:
     """
 
     def __init__(self, stage: Stage, options: FlowOptions, *, served: bool = False) -> None:
-        self.stage, self.settings, self._workers = stage, stage.settings, options.workers
+        self.stage, self.settings = stage, stage.settings
         self.clickhouse = ClickHouse(self.settings.urls.clickhouse, self.settings.database)
         self.analytics = Analytics(self.clickhouse)
         self.collector: Door = (
@@ -176,13 +178,7 @@ class Company:
         self._started = True
         self.collector.start()
         self.collector.wait_ready()
-        self.tend(self._flow_reads, _FLOW_SECONDS, "the flow's first epoch")
-
-    def _flow_reads(self) -> bool:
-        if isinstance(self.flow, ServedFlow):
-            return bool(self.flow.pids)
-        folder = Path(self.settings.data_dir) / "run"
-        return all((folder / f"clicks-{index}.progress").exists() for index in range(self._workers))
+        self.tend(self.flow.reads, _FLOW_SECONDS, "the flow's first epoch")
 
     def watch(self) -> None:
         """Start again what has ended. Call from the main thread only.

@@ -60,6 +60,10 @@ class ServedFlow:
     def start(self) -> None:
         """It runs."""
 
+    def reads(self) -> bool:
+        """Whether its process is there."""
+        return bool(self.pids)
+
     def watch(self) -> None:
         """The stack's supervisor looks after it."""
 
