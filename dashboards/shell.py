@@ -141,9 +141,10 @@ def _say_odd(view: View, store: Store) -> None:
     """What of the address made no sense, until something else is looked at: the numbers may be another shop's."""
     odd, of = st.session_state.get("odd", ((), None))
     if odd and of == view:
-        told = ", ".join(map(header.as_code, odd))
+        left_out = ", ".join(map(header.as_code, odd))
         st.info(
-            f"Left out of the address, because there is no such choice: {told}. This is {header.plain(store.title)}.",
+            f"Left out of the address, because there is no such choice: {left_out}. "
+            f"This is {header.plain(store.title)}.",
             icon=":material/info:",
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -68,14 +69,23 @@ def build_app(parts: Parts, metrics: CollectorMetrics) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         heartbeat = asyncio.create_task(parts.heartbeat.keep())
-        tasks = [asyncio.create_task(_keep_house(service)), asyncio.create_task(service.turned_away.run())]
+        tasks = [
+            asyncio.create_task(work)
+            for work in (
+                _repeat("forgetting salts", service.forget_expired_salts),
+                _repeat("fetching salts", service.fetch_salts_ahead),
+                service.turned_away.run(),
+            )
+        ]
         try:
             yield
         finally:
             for task in tasks:
                 task.cancel()
-            with contextlib.suppress(TimeoutError):
+            try:
                 await asyncio.wait_for(service.turned_away.save(), _LAST_COUNTS_SECONDS)
+            except Exception as error:
+                _log.warning("turned away: the last counts are lost: %s", error)
             service.close()
             await asyncio.to_thread(parts.producer.close, _CLOSE_SECONDS)
             heartbeat.cancel()
@@ -144,8 +154,13 @@ async def _plain_http_error(request: Request, error: Exception) -> Response:
     return response
 
 
-async def _keep_house(service: CollectService) -> None:
+async def _repeat(what: str, work: Callable[[], object]) -> None:
+    """Do something every minute, whatever became of it the last time."""
     while True:
         await asyncio.sleep(_HOUSEKEEPING_SECONDS)
-        service.forget_expired_salts()
-        await service.fetch_salts_ahead()
+        try:
+            done = work()
+            if inspect.isawaitable(done):
+                await done
+        except Exception:
+            _log.exception("%s failed", what)

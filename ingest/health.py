@@ -14,6 +14,7 @@ from connectors.errors import Unavailable
 from ingest.heartbeat import Heartbeat
 from ingest.parts import Parts
 from marketplace.topics import CLICKS_COLLECTED
+from runtime.admin import Answer
 from runtime.worker_pool import WorkerPool
 
 HUNG_SECONDS: Final = 10.0
@@ -23,16 +24,13 @@ _QUESTION_SECONDS: Final = 1.5
 _ANSWER_SECONDS: Final = 1.8
 _ANSWERS: Final = "answers"
 
-Answer = tuple[int, bytes, str]
-"""Status, body and content type."""
-
 
 def liveness(heartbeat: Heartbeat, hung_seconds: float = HUNG_SECONDS) -> Answer:
     """200 while the event loop makes progress; 503, with one line that says for how long it has not."""
     silent_seconds = heartbeat.silent_seconds
     if silent_seconds < hung_seconds:
-        return 200, b"ok\n", "text/plain"
-    return 503, f"the event loop has not run for {silent_seconds:.0f} s\n".encode(), "text/plain"
+        return Answer(200, b"ok\n")
+    return Answer(503, f"the event loop has not run for {silent_seconds:.0f} s\n".encode())
 
 
 class Readiness:
@@ -56,7 +54,7 @@ class Readiness:
         kafka, mongo = self._kafka.begin(), self._mongo.begin()
         said = {"kafka": _outcome(kafka, deadline), "mongo": _outcome(mongo, deadline)}
         ready = said["kafka"] == _ANSWERS
-        return 200 if ready else 503, msgspec.json.encode({"ready": ready, **said}), "application/json"
+        return Answer(200 if ready else 503, msgspec.json.encode({"ready": ready, **said}), "application/json")
 
     def close(self) -> None:
         """Let its threads end."""

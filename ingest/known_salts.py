@@ -93,6 +93,7 @@ class KnownSalts:
 
     def _use(self, store: Store) -> None:
         self._in_use[store.slug] = (self._monotonic(), store)
+        self._in_use.move_to_end(store.slug)
         if len(self._in_use) > _MAX_IN_USE:
             self._in_use.popitem(last=False)
 

@@ -109,6 +109,9 @@ class Limits:
             events: All events, refused ones too.
             body_bytes: What was read, decompressed.
         """
+        budgets = self._budgets(client)
+        if not budgets.bounded:
+            return
         # Of a large batch every other event is looked at, and counts double; nobody can know which.
         step = 1 if len(valid) <= _FEW_EVENTS else 2
         found = [one.event for one in valid[random.getrandbits(1) if step == 2 else 0 :: step]]
@@ -119,9 +122,9 @@ class Limits:
                 for event in found
                 if isinstance(event, ImportedEvent) and isinstance(event.user_agent, str)
             }
-        new_units = step * self._seen.add_units(store, found, agents) if found else 0
+        new_units = self._seen.add_units(store, found, agents, step) if found else 0
         units = max(events, body_bytes / BYTES_PER_UNIT)
-        self._budgets(client).spend(store, units, new_units, self._monotonic())
+        budgets.spend(store, units, new_units, self._monotonic())
 
     def _budgets(self, client: Client) -> StoreBudgets:
         return self._history if client.origin == "import" else self._live

@@ -82,7 +82,7 @@ class Lookups:
             lane: Whose threads.
             key: Equal for equal questions of a lane.
             call: The question; it blocks and raises :class:`Unavailable` where Mongo does not answer.
-            learn: Takes the answer, once, when it comes.
+            learn: Takes the answer when it comes in time.
 
         Raises:
             LookupFailed: At once while the breaker is open or too much waits, and otherwise after the deadline.
@@ -138,8 +138,8 @@ class Lookups:
         try:
             answer = await asyncio.wait_for(asyncio.wrap_future(future), self._deadline_seconds)
         except TimeoutError:
-            if question.asked:
-                self._breaker.failed(self._monotonic())
+            if question.ticket:
+                self._breaker.failed(self._monotonic(), question.ticket)
             self._count(lane, "late")
             raise LookupFailed("Mongo did not answer in time") from None
         except LookupFailed:
@@ -161,17 +161,17 @@ class _Question(Generic[_Answer]):
 
     def __init__(self, call: Callable[[], _Answer], breaker: CircuitBreaker, monotonic: Callable[[], float]) -> None:
         self._call, self._breaker, self._monotonic = call, breaker, monotonic
-        self.asked = False
+        self.ticket = 0
 
     def __call__(self) -> _Answer:
         # The breaker may have opened while the question waited for its turn.
-        if not self._breaker.admits(self._monotonic()):
+        self.ticket = self._breaker.admit(self._monotonic())
+        if not self.ticket:
             raise LookupFailed("Mongo does not answer", self._breaker.retry_after(self._monotonic()))
-        self.asked = True
         try:
             answer = self._call()
         except Unavailable:
-            self._breaker.failed(self._monotonic())
+            self._breaker.failed(self._monotonic(), self.ticket)
             raise
         except BaseException:
             # Something was answered, be it that it makes no sense.

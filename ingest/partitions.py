@@ -59,14 +59,19 @@ class PartitionCount:
         return self._asking
 
     async def _count(self) -> int:
-        if not self._breaker.admits(self._monotonic()):
+        ticket = self._breaker.admit(self._monotonic())
+        if not ticket:
             raise Unavailable("Kafka did not answer just now")
         try:
             future = self._pool.submit(lambda: self._producer.partition_count(self._topic, METADATA_TIMEOUT_SECONDS))
             count = await asyncio.wait_for(asyncio.wrap_future(future), _DEADLINE_SECONDS)
         except (Unavailable, PoolFull, TimeoutError) as error:
-            self._breaker.failed(self._monotonic())
+            self._breaker.failed(self._monotonic(), ticket)
             raise Unavailable(str(error) or "Kafka did not answer in time") from None
+        except BaseException:
+            # A probe always reports, or nobody could ask again for a while.
+            self._breaker.failed(self._monotonic(), ticket)
+            raise
         self._breaker.succeeded()
         self._known = (self._monotonic(), count)
         return count

@@ -83,6 +83,7 @@ class CollectService:
         """Let its threads end."""
         self._lookups.close()
         self._partition_count.close()
+        self.turned_away.close()
 
     async def authenticate(self, write_key: str, address: str) -> Store:
         """The store of a write key.

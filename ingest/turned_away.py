@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -15,6 +14,7 @@ from connectors.turned_away import TurnedAway, TurnedAwayBook, utc
 from marketplace.collect_cost import Reason
 from marketplace.stores import Store
 from runtime.breaker import CircuitBreaker
+from runtime.worker_pool import PoolFull, WorkerPool
 
 SAVE_SECONDS: Final = 10.0
 _MOST_COUNTS: Final = 10_000
@@ -46,7 +46,7 @@ class TurnedAwayCounts:
         self._counts: dict[Key, tuple[int, int]] = {}
         self._breaker = CircuitBreaker()
         # A thread of its own: what hangs here keeps nothing else from being looked up.
-        self._thread = ThreadPoolExecutor(1, "turned-away")
+        self._thread = WorkerPool(1, 0, "turned-away")
 
     def __len__(self) -> int:
         return len(self._counts)
@@ -62,27 +62,34 @@ class TurnedAwayCounts:
             try:
                 await self.save()
             except Exception:
-                _log.exception("turned away: the counts of ten seconds are lost")
+                _log.exception("turned away: the counts cannot be saved")
 
     async def save(self) -> bool:
         """Save what waits; returns True when nothing waits any more, False when Mongo is to be asked later."""
         if not self._counts:
             return True
-        if not self._breaker.admits(self._monotonic()):
+        ticket = self._breaker.admit(self._monotonic())
+        if not ticket:
             return False
         waiting, self._counts = self._counts, {}
         counts = [TurnedAway(*key, *numbers) for key, numbers in waiting.items()]
         try:
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._thread, self._book.add, counts, utc(self._epoch_ms()))
-        except Unavailable as error:
-            _log.warning("turned away: %s", error)
-            self._breaker.failed(self._monotonic())
+            add = partial(self._book.add, counts, utc(self._epoch_ms()))
+            await asyncio.wrap_future(self._thread.submit(add))
+        except BaseException as error:
+            self._breaker.failed(self._monotonic(), ticket)
             for key, (requests, events) in waiting.items():
                 self._add(key, requests, events)
+            if not isinstance(error, Unavailable | PoolFull):
+                raise
+            _log.warning("turned away: %s", error)
             return False
         self._breaker.succeeded()
         return not self._counts
+
+    def close(self) -> None:
+        """Let the thread end."""
+        self._thread.close()
 
     def _add(self, key: Key, requests: int, events: int) -> None:
         counted = self._counts.get(key)

@@ -115,7 +115,7 @@ class Batch:
 
 
 class EventKind:
-    """How the events of one door are decoded.
+    """How the events of one endpoint are decoded.
 
     Args:
         shape: What an event should be; a field that is not in it is no fault.
@@ -134,7 +134,7 @@ class EventKind:
 
 
 Check = Callable[[ValidEvent, str], Fault | None]
-"""What else a door asks of an event: its fault, given the event and where it stood."""
+"""What else an endpoint asks of an event: its fault, given the event and where it stood."""
 
 _BODY_OPTIONS: Final[dict[str, Any]] = {
     "frozen": True,

@@ -40,7 +40,7 @@ _EMPTY: Final = {hash("")}
 """What is not there is not new."""
 
 
-class Generations:
+class RecentHashes:
     """Hashes of the last ``most`` to ``2 * most`` distinct values.
 
     Args:
@@ -71,30 +71,31 @@ class SeenValues:
     """What one store sent lately, kind by kind.
 
     Args:
-        most: Values of each kind; see :class:`Generations`.
+        most: Values of each kind; see :class:`RecentHashes`.
     """
 
     def __init__(self, most: int = MOST_VALUES) -> None:
-        self._urls, self._products, self._referrers = Generations(most), Generations(most), Generations(most)
-        self._pages, self._campaigns, self._agents = Generations(most), Generations(most), Generations(most)
+        self._urls, self._products, self._referrers = RecentHashes(most), RecentHashes(most), RecentHashes(most)
+        self._pages, self._campaigns, self._agents = RecentHashes(most), RecentHashes(most), RecentHashes(most)
 
     def __len__(self) -> int:
         kinds = (self._urls, self._products, self._referrers, self._pages, self._campaigns, self._agents)
         return sum(map(len, kinds))
 
-    def add_units(self, events: Sequence[ClientEvent], agents: Iterable[str]) -> int:
+    def add_units(self, events: Sequence[ClientEvent], agents: Iterable[str], times: int = 1) -> int:
         """Remember what events hold, and give what their new values cost.
 
         Args:
             events: Those of one request.
             agents: The user agents they came with.
+            times: How many events each of them stands for.
         """
         urls = set(map(_url, events))
         new_urls = self._urls.add(urls)
         units = self._page_units([url for url in urls if hash(url) in new_urls]) if new_urls else 0
         units += NEW_PRODUCT_UNITS * len(self._products.add(set(map(_product, events))) - _EMPTY)
         units += NEW_REFERRER_UNITS * len(self._referrers.add(set(map(_referrer, events))) - _EMPTY)
-        return units + NEW_AGENT_UNITS * len(self._agents.add(agents) - _EMPTY)
+        return times * units + NEW_AGENT_UNITS * len(self._agents.add(agents) - _EMPTY)
 
     def _page_units(self, urls: Iterable[str]) -> int:
         pages, campaigns = set(), set()
@@ -132,6 +133,11 @@ class StoreBudgets:
 
     def __len__(self) -> int:
         return len(self._accounts)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether anything is ever refused."""
+        return self._policy.rate_per_second > 0
 
     def refusal(self, name: str, now: float) -> tuple[float, Reason] | None:
         """None where the store may send; else after how many seconds it may, and why not now.
@@ -197,7 +203,7 @@ class SeenByStore:
     def __len__(self) -> int:
         return self._size
 
-    def add_units(self, store: str, events: Sequence[ClientEvent], agents: Iterable[str]) -> int:
+    def add_units(self, store: str, events: Sequence[ClientEvent], agents: Iterable[str], times: int = 1) -> int:
         """What the new values of a store's events cost; see :meth:`SeenValues.add_units`."""
         seen = self._stores.get(store)
         if seen is None:
@@ -205,7 +211,7 @@ class SeenByStore:
         else:
             self._stores.move_to_end(store)
         before = len(seen)
-        units = seen.add_units(events, agents)
+        units = seen.add_units(events, agents, times)
         self._size += len(seen) - before
         while self._size > self._most_in_all and len(self._stores) > 1:
             self._size -= len(self._stores.popitem(last=False)[1])

@@ -56,29 +56,41 @@ class Settings:
             InvalidSettings: A value cannot be used.
             MissingUrl: A URL is neither in the environment nor in ``fallback``.
         """
-        data_dir = environment.get("MARKETPLACE_DATA", "").strip() or DEFAULT_DATA_DIR
-
-        def url(name: str, default: str | None) -> str:
-            value = environment.get(name, "").strip() or default
-            if not value:
-                raise MissingUrl(
-                    f"no {name} in the environment and no stack is running in {data_dir}: "
-                    "start one with 'marketplace up', or name the folder of one with --data"
-                )
-            return value
-
         urls = Urls(
-            kafka=url("MARKETPLACE_KAFKA_URL", fallback.kafka if fallback else None),
-            mongo=url("MARKETPLACE_MONGO_URL", fallback.mongo if fallback else None),
-            clickhouse=url("MARKETPLACE_CLICKHOUSE_URL", fallback.clickhouse if fallback else None),
-            redis=url("MARKETPLACE_REDIS_URL", fallback.redis if fallback else None),
+            kafka=_url(environment, "MARKETPLACE_KAFKA_URL", fallback.kafka if fallback else None),
+            mongo=_url(environment, "MARKETPLACE_MONGO_URL", fallback.mongo if fallback else None),
+            clickhouse=_url(environment, "MARKETPLACE_CLICKHOUSE_URL", fallback.clickhouse if fallback else None),
+            redis=_url(environment, "MARKETPLACE_REDIS_URL", fallback.redis if fallback else None),
         )
-        database = environment.get("MARKETPLACE_DATABASE", "").strip() or "marketplace"
-        if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", database):
-            raise InvalidSettings(f"MARKETPLACE_DATABASE={database}: use a-z, 0-9 and _, not beginning with a digit")
         return Settings(
             urls=urls,
-            data_dir=PurePosixPath(data_dir),
-            database=database,
+            data_dir=PurePosixPath(_data_dir(environment)),
+            database=_database(environment),
             geoip_file=environment.get("MARKETPLACE_GEOIP_FILE", "").strip() or None,
         )
+
+    @staticmethod
+    def load_mongo(environment: Mapping[str, str]) -> tuple[str, str]:
+        """The URL of Mongo and the name of the database, for who needs nothing else; see :meth:`load`."""
+        return _url(environment, "MARKETPLACE_MONGO_URL", None), _database(environment)
+
+
+def _data_dir(environment: Mapping[str, str]) -> str:
+    return environment.get("MARKETPLACE_DATA", "").strip() or DEFAULT_DATA_DIR
+
+
+def _database(environment: Mapping[str, str]) -> str:
+    database = environment.get("MARKETPLACE_DATABASE", "").strip() or "marketplace"
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", database):
+        raise InvalidSettings(f"MARKETPLACE_DATABASE={database}: use a-z, 0-9 and _, not beginning with a digit")
+    return database
+
+
+def _url(environment: Mapping[str, str], name: str, default: str | None) -> str:
+    value = environment.get(name, "").strip() or default
+    if not value:
+        raise MissingUrl(
+            f"no {name} in the environment and no stack is running in {_data_dir(environment)}: "
+            "start one with 'marketplace up', or name the folder of one with --data"
+        )
+    return value

@@ -14,7 +14,6 @@ from rich.console import Console
 _MODULES: Final = {
     "stack": ("up", "down", "status"),
     "stores": ("stores",),
-    "store_limits": ("stores",),
     "ingest": ("ingest", "collector"),
     "flows": ("flows", "provision"),
     "report": ("report", "ledger"),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import PurePath, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 from marketplace.settings import DEFAULT_DATA_DIR, Settings
 from marketplace.settings import Urls as SettingsUrls
-from ops.stack import running_urls
-from ops.stack.model import URL_VARIABLES
+from ops.stack import SupervisorHangsError, running_urls
+from ops.stack.model import URL_VARIABLES, read_state
 
 
 def load_settings(environment: Mapping[str, str] | None = None, data_dir: str | PurePath | None = None) -> Settings:
@@ -36,15 +36,22 @@ def load_settings(environment: Mapping[str, str] | None = None, data_dir: str | 
 def load_mongo(environment: Mapping[str, str] | None = None, data_dir: str | PurePath | None = None) -> tuple[str, str]:
     """The URL of Mongo and the name of the database, for commands that need nothing else.
 
+    The stack is asked only where the environment names no Mongo. Where its supervisor hangs, Mongo is looked for where
+    it was last: a leaked key has to be replaced all the same.
+
     Raises:
-        InvalidSettings: The URL is missing and no stack is running.
+        InvalidSettings: A value cannot be used, or the URL is missing and no stack is running.
     """
     variables = dict(os.environ if environment is None else environment)
     if data_dir is not None:
         variables["MARKETPLACE_DATA"] = str(data_dir)
-    running = running_urls(variables.get("MARKETPLACE_DATA") or DEFAULT_DATA_DIR)
-    not_needed = "not needed"
-    settings = Settings.load(
-        variables, SettingsUrls(not_needed, running.mongo if running else "", not_needed, not_needed)
-    )
-    return settings.urls.mongo, settings.database
+    if not variables.get(URL_VARIABLES["mongo"], "").strip():
+        folder = variables.get("MARKETPLACE_DATA", "").strip() or DEFAULT_DATA_DIR
+        try:
+            running = running_urls(folder)
+        except SupervisorHangsError:
+            state = read_state(Path(folder).resolve())
+            running = state.urls if state is not None else None
+        if running is not None:
+            variables[URL_VARIABLES["mongo"]] = running.mongo
+    return Settings.load_mongo(variables)

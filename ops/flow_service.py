@@ -9,27 +9,25 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
-from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from connectors.errors import Refused
+from flows.clicks.endings import EXIT_FENCED
 from marketplace.settings import InvalidSettings, Settings
 from ops.flow_metrics import FlowMetrics
 from ops.flow_runner import FlowFailed, FlowFenced, FlowOptions, FlowRunner
 from ops.provision import ensure_provisioned
-from ops.service import Answer, stop_on_signals, tell
+from ops.service import stop_on_signals
+from ops.stack.ports import HOST
+from runtime.admin import AdminServer, Answer
 from runtime.log_limit import RepeatLimit
 
 log = logging.getLogger("ops.flow_service")
 
 
-EXIT_FENCED: Final = 3
-
-
-def serve(port: int, runner: FlowRunner, registry: CollectorRegistry) -> ThreadingHTTPServer:
+def serve(port: int, runner: FlowRunner, registry: CollectorRegistry) -> AdminServer:
     """Answer for the flow.
 
     ``/livez`` is 200 while the set is looked after; ``/readyz`` (also ``/healthz``) while epochs move in every process,
@@ -38,20 +36,20 @@ def serve(port: int, runner: FlowRunner, registry: CollectorRegistry) -> Threadi
 
     def answer(path: str) -> Answer:
         if path == "/metrics":
-            return 200, CONTENT_TYPE_LATEST, generate_latest(registry)
+            return Answer(200, generate_latest(registry), CONTENT_TYPE_LATEST)
         if path == "/livez":
             overdue = runner.unwatched_seconds()
             return _text("" if overdue < 0 else f"nobody looks after the flow: {overdue:.0f} s overdue")
         if path in ("/readyz", "/healthz"):
             return _text(runner.problem(), runner.notes())
-        return 404, "text/plain", b"only /livez, /readyz and /metrics\n"
+        return Answer(404, b"only /livez, /readyz and /metrics\n")
 
-    return tell(port, answer)
+    return AdminServer(HOST, port, answer)
 
 
 def _text(problem: str, notes: Mapping[str, str] | None = None) -> Answer:
     lines = [problem or "ok", *(f"{name}: {text}" for name, text in (notes or {}).items())]
-    return 503 if problem else 200, "text/plain; charset=utf-8", "".join(f"{line}\n" for line in lines).encode()
+    return Answer(503 if problem else 200, "".join(f"{line}\n" for line in lines).encode())
 
 
 def main() -> int:
@@ -87,8 +85,7 @@ def main() -> int:
         log.error("%s", error)
         return 1
     finally:
-        server.shutdown()
-        server.server_close()
+        server.end()
     return 0
 
 

@@ -15,7 +15,8 @@ class CircuitBreaker:
 
     Closed, it admits every call. A failure opens it: calls fail fast until a pause is over. Then one call is admitted
     as a probe, and the others still fail fast until it has reported. A probe that fails makes the next pause longer; a
-    success closes the breaker. Failures of calls that were admitted before it opened change nothing.
+    success closes the breaker. Each admitted call gets a ticket, by which failures of calls that were admitted before
+    the last change are known and change nothing.
 
     Args:
         pauses_seconds: The pause after the first failure, the second in a row, and so on; the last one repeats.
@@ -28,6 +29,7 @@ class CircuitBreaker:
         self._failures = 0
         self._retry_at = float("-inf")
         self._probe_until: float | None = None
+        self._ticket = 1
 
     @property
     def open(self) -> bool:
@@ -44,32 +46,33 @@ class CircuitBreaker:
             until = self._retry_at if self._probe_until is None else max(self._retry_at, self._probe_until)
             return max(0.0, until - now) if self._failures else 0.0
 
-    def admits(self, now: float) -> bool:
-        """Whether to call. Where it returns True while the breaker is open, the caller is the probe and must report."""
-        if not self._failures:
-            return True
+    def admit(self, now: float) -> int:
+        """A ticket for a call, which then has to report; 0 where the call must not be made."""
         with self._lock:
             if not self._failures:
-                return True
+                return self._ticket
             if now < self._retry_at or (self._probe_until is not None and now < self._probe_until):
-                return False
+                return 0
             self._probe_until = now + self._probe_seconds
-            return True
+            self._ticket += 1
+            return self._ticket
 
-    def failed(self, now: float) -> None:
-        """The dependency did not answer, or not in time."""
+    def failed(self, now: float, ticket: int) -> None:
+        """The dependency did not answer a call, or not in time."""
         with self._lock:
-            if self._failures and self._probe_until is None:
+            if ticket != self._ticket:
                 return
             pause = self._pauses_seconds[min(self._failures, len(self._pauses_seconds) - 1)]
             self._retry_at = now + pause
             self._probe_until = None
             self._failures += 1
+            self._ticket += 1
 
     def succeeded(self) -> None:
-        """The dependency answered."""
+        """The dependency answered, whomever."""
         if not self._failures:
             return
         with self._lock:
             self._failures = 0
             self._retry_at, self._probe_until = float("-inf"), None
+            self._ticket += 1

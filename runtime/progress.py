@@ -11,6 +11,7 @@ import mmap
 import os
 import struct
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -22,7 +23,8 @@ LEASE_SECONDS: Final = 40.0
 
 _HEAD: Final = struct.Struct("<QI")
 _TRIES: Final = 100
-_MAX_TEXT_CHARS: Final = 1_000
+_MAX_TEXT_CHARS: Final = 600
+"""Two texts of that many characters, six bytes each as JSON may write them, fit into a page."""
 
 Ending = Literal["", "fenced", "refused", "unavailable"]
 
@@ -110,32 +112,43 @@ class ProgressReport:
             lease_seconds: The next beat comes within so much.
             waiting: What is waited for, if anything.
         """
-        self._say(lease_seconds=lease_seconds, waiting=waiting[:_MAX_TEXT_CHARS])
+        text = waiting[:_MAX_TEXT_CHARS]
+        self._say(lambda said: msgspec.structs.replace(said, lease_seconds=lease_seconds, waiting=text))
 
     def epoch(self) -> None:
         """An epoch ended."""
-        self._say(epochs=self._latest.epochs + 1, lease_seconds=LEASE_SECONDS, waiting="")
+        self._say(
+            lambda said: msgspec.structs.replace(said, epochs=said.epochs + 1, lease_seconds=LEASE_SECONDS, waiting="")
+        )
 
     def decided(self, records: int) -> None:
         """So many more records were decided."""
-        self._say(records=self._latest.records + records, waiting="")
+        self._say(lambda said: msgspec.structs.replace(said, records=said.records + records, waiting=""))
 
     def note(self, name: str, text: str) -> None:
         """Say something about a part of the process; an empty text takes it back."""
-        notes = {**self._latest.notes, name: text[:_MAX_TEXT_CHARS]}
-        self._say(notes={key: value for key, value in notes.items() if value})
+
+        def change(said: Progress) -> Progress:
+            notes = {**said.notes, name: text[:_MAX_TEXT_CHARS]}
+            return msgspec.structs.replace(said, notes={key: value for key, value in notes.items() if value})
+
+        self._say(change)
 
     def end(self, ending: Ending, reason: str) -> None:
         """Say why the process leaves; the first reason stands, as what follows is mostly caused by it."""
-        if not self._latest.ending:
-            self._say(ending=ending, reason=reason[:_MAX_TEXT_CHARS])
+        text = reason[:_MAX_TEXT_CHARS]
+        self._say(lambda said: said if said.ending else msgspec.structs.replace(said, ending=ending, reason=text))
 
-    def _say(self, **changes: object) -> None:
+    def _say(self, change: Callable[[Progress], Progress]) -> None:
         with self._lock:
-            self._latest = msgspec.structs.replace(self._latest, beats=self._latest.beats + 1, **changes)
+            said = change(self._latest)
+            self._latest = msgspec.structs.replace(said, beats=said.beats + 1)
             if self._map is None:
                 return
-            body = msgspec.json.encode(self._latest)[: PAGE_BYTES - _HEAD.size]
+            body = msgspec.json.encode(self._latest)
+            if len(body) > PAGE_BYTES - _HEAD.size:
+                # Notes are the only texts of which there may be many.
+                body = msgspec.json.encode(msgspec.structs.replace(self._latest, notes={}))
             self._version += 2
             # An odd version says that the document is being written.
             _HEAD.pack_into(self._map, 0, self._version - 1, len(body))

@@ -29,7 +29,10 @@ from ops.stack import Stack
 from ops.stack.model import PARTS, SERVICES
 from ops.stack.reaper import start_time
 
-NO_CLIENT_LIMIT: Final = {"MARKETPLACE_COLLECTOR_CLIENT_REQUESTS_PER_SECOND": "0"}
+NO_CLIENT_LIMIT: Final = {
+    "MARKETPLACE_COLLECTOR_CLIENT_REQUESTS_PER_SECOND": "0",
+    "MARKETPLACE_COLLECTOR_MAX_CONNECTIONS_PER_ADDRESS": "1000",
+}
 """All load comes from one address here."""
 
 FROZEN: Final = (
@@ -142,7 +145,7 @@ class Seen:
         """For a table."""
         seconds = sorted(fate.seconds for fate in self.fates)
         taken = sum(fate.status == 202 for fate in self.fates)
-        told = "; ".join(f"{at:.0f} s: {text} ({code})" for at, (code, text) in self.status.items())
+        shown = "; ".join(f"{at:.0f} s: {text} ({code})" for at, (code, text) in self.status.items())
         return (
             self.name,
             f"{100 * taken / max(1, len(self.fates)):.1f} %",
@@ -153,7 +156,7 @@ class Seen:
             str(self.restarts),
             f"{self.acknowledged:,} - {self.missing} + {self.twice}",
             "closes" if self.ledger == 0 else f"exit {self.ledger}",
-            told,
+            shown,
         )
 
 
@@ -195,7 +198,7 @@ def drill(
         seconds: How long it lasts.
         per_second: Events.
         status_at: When ``marketplace status`` is asked, seconds after the beginning.
-        say: Told how far it is.
+        say: Called with how far it is.
     """
     seen = Seen(name)
     before = _restarts(running, name)

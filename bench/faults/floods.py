@@ -32,23 +32,30 @@ from bench.claims.numbers import quantile, say
 from bench.faults.drill import Product, product
 from bench.faults.load import Load, between
 from connectors.clickhouse import ClickHouse
+from ingest.config import CollectorConfig
 
 _ELSEWHERE: Final = "127.0.0.2"
 _VICTIM_PER_SECOND: Final = 5.0
 _LOOK_SECONDS: Final = 0.2
-_MEGABYTES: Final = 8 << 20
+_EIGHT_MEGABYTES: Final = 8 << 20
+_LARGEST: Final = CollectorConfig().max_decoded_bytes - 1_000
 _TIMEOUT_SECONDS: Final = 30.0
 
 
-def containers() -> bytes:
+def containers(size: int) -> bytes:
     """One event whose unknown field holds millions of empty objects and arrays."""
-    many = b"[" + b"[],{}," * (_MEGABYTES // 6 - 20) + b"[]]"
+    many = b"[" + b"[],{}," * (size // 6 - 20) + b"[]]"
     return gzip.compress(b'{"event_id":"e","x":' + many + b"}")
 
 
-def lists() -> bytes:
+def lists(size: int) -> bytes:
     """A batch of millions of empty arrays."""
-    return gzip.compress(b"[" + b"[]," * (_MEGABYTES // 3 - 10) + b"[]]")
+    return gzip.compress(b"[" + b"[]," * (size // 3 - 10) + b"[]]")
+
+
+def addresses(size: int) -> bytes:
+    """What looks like addresses all over."""
+    return gzip.compress(b"[" + b"1:2:3:4:5:6:7:8:" * (size // 16 - 1) + b"]")
 
 
 @dataclass
@@ -96,7 +103,11 @@ def send_body(body: bytes, path: str = "/v1/collect") -> Attack:
     """Send a compressed body ten times, one after the other."""
 
     def attack(running: Product) -> str:
-        statuses = [_post(running, body, {"content-encoding": "gzip"}, path) for _ in range(10)]
+        key = running.keys[1]
+        if path == "/v1/import":
+            key = json.loads(running.command("stores", "import-key", "shop-1", "--json")[1])["import_key"]
+        headers = {"content-encoding": "gzip", "authorization": f"Bearer {key}"}
+        statuses = [_post(running, body, headers, path) for _ in range(10)]
         return f"10 x {len(body) / 1000:.0f} kB: {sorted(set(statuses))}"
 
     return attack
@@ -105,14 +116,14 @@ def send_body(body: bytes, path: str = "/v1/collect") -> Attack:
 def idle_connections(running: Product) -> str:
     """Open 1,050 connections that say nothing, and hold them for fifteen seconds."""
     host, port = _where(running)
-    held = []
+    opened = []
     for _ in range(1_050):
         with suppress(OSError):
-            held.append(socket.create_connection((host, port), timeout=5, source_address=(_ELSEWHERE, 0)))
+            opened.append(socket.create_connection((host, port), timeout=5, source_address=(_ELSEWHERE, 0)))
     time.sleep(15)
-    for one in held:
+    for one in opened:
         one.close()
-    return f"{len(held)} of 1,050 opened"
+    return f"{len(opened)} of 1,050 opened"
 
 
 def new_values(running: Product) -> str:
@@ -122,7 +133,8 @@ def new_values(running: Product) -> str:
     began = time.monotonic()
     for batch, body in enumerate(bodies):
         agent = f"Mozilla/5.0 (X{batch}; Linux {batch}) Chrome/{batch}.0 Safari/{batch}"
-        status = _post(running, body, {"content-encoding": "gzip", "user-agent": agent})
+        own = {"content-encoding": "gzip", "user-agent": agent, "authorization": f"Bearer {running.keys[1]}"}
+        status = _post(running, body, own)
         statuses[status] = statuses.get(status, 0) + 1
         time.sleep(max(0.0, began + batch * 11 / len(bodies) - time.monotonic()))
     return f"batches by status: {statuses} in {time.monotonic() - began:.0f} s"
@@ -139,9 +151,12 @@ def _new_batch(batch: int) -> bytes:
 
 ATTACKS: Final[dict[str, Attack]] = {
     "nothing": nothing,
-    "containers": send_body(containers()),
-    "lists": send_body(lists()),
-    "import": send_body(gzip.compress(b"[" + b"1:2:3:4:5:6:7:8:" * (_MEGABYTES // 16 - 1) + b"]"), "/v1/import"),
+    "containers, 8 MiB": send_body(containers(_EIGHT_MEGABYTES)),
+    "containers": send_body(containers(_LARGEST)),
+    "lists, 8 MiB": send_body(lists(_EIGHT_MEGABYTES)),
+    "lists": send_body(lists(_LARGEST)),
+    "import, 8 MiB": send_body(addresses(_EIGHT_MEGABYTES), "/v1/import"),
+    "import": send_body(addresses(_LARGEST), "/v1/import"),
     "connections": idle_connections,
     "new values": new_values,
 }
@@ -156,11 +171,8 @@ def _post(running: Product, body: bytes, headers: dict[str, str], path: str = "/
     """The status; 0 where there is no answer."""
     host, port = _where(running)
     connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_SECONDS, source_address=(_ELSEWHERE, 0))
-    key = running.keys[1]
-    if path == "/v1/import":
-        key = json.loads(running.command("stores", "import-key", "shop-1", "--json")[1])["import_key"]
     try:
-        connection.request("POST", path, body, {"authorization": f"Bearer {key}", **headers})
+        connection.request("POST", path, body, headers)
         return connection.getresponse().status
     except (OSError, http.client.HTTPException):
         return 0

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -48,7 +49,7 @@ class Load:
 
     Args:
         url: The collector's.
-        keys: Write keys; each event takes one by chance.
+        keys: Write keys; each event takes the next one.
         per_second: How many events.
         seed: Of chance.
     """
@@ -64,6 +65,8 @@ class Load:
         self._host, self._port = str(parts.hostname), int(parts.port or 80)
         self._idle: deque[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = deque()
         self._chance = random.Random(self.seed)
+        # In turn: every store is in use from the first second on.
+        self._in_turn = cycle(self.keys)
         self._ended = threading.Event()
 
     @contextmanager
@@ -107,7 +110,7 @@ class Load:
             "occurred_at": time.time_ns() // 1_000_000,
         }
         body = json.dumps(event).encode()
-        key = self._chance.choice(self.keys)
+        key = next(self._in_turn)
         head = f"POST /v1/collect?key={key} HTTP/1.1\r\nhost: {self._host}\r\ncontent-length: {len(body)}\r\n\r\n"
         return head.encode() + body
 

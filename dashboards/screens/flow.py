@@ -81,8 +81,9 @@ def _turned_away(scope: Scope) -> None:
 
 def turned_away_text(reason: str, requests: int, events: int) -> str:
     """What a seller reads of events that were turned away."""
+    why = TURNED_AWAY.get(reason, reason)
     return (
-        f"**Turned away in the chosen days: {events:,} events** in {requests:,} requests, {TURNED_AWAY[reason]} "
+        f"**Turned away in the chosen days: {events:,} events** in {requests:,} requests, {why} "
         "They were answered with 429 and are in no number unless they were sent again."
     )
 

@@ -56,14 +56,15 @@ class KnownStores:
     def refresh(self) -> None:
         """Read the stores again where they are old; goes on with those that are known where Mongo does not answer."""
         now = self._monotonic()
-        if self._known is None or now < self._read_again_at or not self._breaker.admits(now):
+        ticket = self._breaker.admit(now) if self._known is not None and now >= self._read_again_at else 0
+        if not ticket:
             return
         try:
             self._read()
         except Unavailable as error:
             if not self._breaker.open:
-                log.warning("going on with the %d stores known so far: %s", len(self._known), error)
-            self._breaker.failed(self._monotonic())
+                log.warning("going on with the %d stores known so far: %s", len(self._known or ()), error)
+            self._breaker.failed(self._monotonic(), ticket)
 
     def look_up(self, slugs: Collection[str]) -> Mapping[str, Store]:
         """All stores, these ones as they are now.
@@ -73,13 +74,18 @@ class KnownStores:
         """
         # What cannot be a slug needs no question; anything at all may stand in a record.
         possible = sorted(slug for slug in slugs if SLUG.fullmatch(slug))
+        found: dict[str, Store] = {}
         for first in range(0, len(possible), _SLUGS_AT_ONCE):
             shelf = self._book.read(possible[first : first + _SLUGS_AT_ONCE])
             self._breaker.succeeded()
             self._log(shelf.bad)
-            if shelf.stores:
-                self._known = {**(self._known or {}), **shelf.stores}
-        return self._known or {}
+            found |= shelf.stores
+        with self._lock:
+            # What was found stands in the answer, whatever an older reading puts in the place of all stores meanwhile.
+            known = {**(self._known or {}), **found}
+            if found:
+                self._known = known
+        return known
 
     def _read(self) -> Mapping[str, Store]:
         began = self._monotonic()
@@ -89,7 +95,7 @@ class KnownStores:
         with self._lock:
             # What was corrected or removed may be logged again should it break again.
             self._logged = {bad.slug: bad.document for bad in shelf.bad}
-        self._known = shelf.stores
+            self._known = shelf.stores
         ended = self._monotonic()
         self._read_again_at = ended + max(_SECONDS, _PAUSE_PER_READ * (ended - began))
         return shelf.stores
@@ -98,5 +104,7 @@ class KnownStores:
         with self._lock:
             new = [one for one in bad if self._logged.get(one.slug) != one.document]
             self._logged |= {one.slug: one.document for one in new}
-        for one in new:
-            log.error("a store is left out, its clicks become dead letters (unknown_store): %s", one.reason)
+        if new:
+            # One line for all: lines of one kind are bounded.
+            reasons = "; ".join(one.reason for one in new)
+            log.error("a store is left out, its clicks become dead letters (unknown_store): %s", reasons)

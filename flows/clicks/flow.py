@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import threading
 import time
@@ -49,6 +48,8 @@ log = logging.getLogger(__name__)
 GROUP: Final = "flows.clicks"
 _PAUSE_SECONDS: Final = 0.5
 _STORES_EVERY_SECONDS: Final = 0.5
+_MERGE_SECONDS: Final = 45.0
+"""What merging a day's visitors may take: no click waits for it but at a start, which asks for a lease as long."""
 REQUEST_SECONDS: Final = 25.0
 """What a request of the flow to ClickHouse may take: with the work around it less than a lease of its progress. An
 insert that takes longer is not lost: the flow waits for its end and reads the fences again."""
@@ -96,7 +97,7 @@ class Worker:
         breaker = CircuitBreaker()
         stats = StoreStats(mongo, settings.database)
         # Its thread has a client of its own: its answers must not pass for progress of the flow.
-        rollups = ClickHouse(settings.urls.clickhouse, settings.database)
+        rollups = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_MERGE_SECONDS)
         projector = Projector(rollups, stats, tile, lambda: datetime.now(UTC), breaker)
         producer = Producer(settings.urls.kafka, client_id=GROUP, max_record_bytes=CLICKS_DEAD.max_record_bytes)
         # Read once: where batches are cut and what is skipped must agree.
@@ -138,10 +139,14 @@ class Worker:
             else:
                 self.limit.observe(len(batch.values), time.monotonic() - began)
                 self._report.decided(len(batch.values))
-                self._note_places()
                 return result
 
-    def _note_places(self) -> None:
+    def tend(self, *, leaving: bool) -> None:
+        """Between epochs: see after what threads do, and whether the places are those of the file that is there."""
+        self.writer.tend(leaving=leaving)
+        self._places.snapshot()
+        if leaving:
+            self._stores_keeper.end()
         problem = self._places.problem
         if problem != self._report.latest.notes.get("geography", ""):
             self._report.note("geography", problem)
@@ -197,13 +202,13 @@ def build(
     def epoch_ends(leaving: bool) -> None:
         progress.epoch()
         # The sink is not called in an epoch without records.
-        worker().writer.tend(leaving=leaving)
+        worker().tend(leaving=leaving)
 
     def decide(batch: RawBatch) -> BatchResult:
         with noted(progress):
             return worker().step(batch)
 
-    partitions = _partitions(settings)
+    partitions = _partitions(settings, progress)
     memory = (shares or Shares()).memory(len(partitions))
 
     flow = Dataflow("clicks")
@@ -213,23 +218,15 @@ def build(
     return flow
 
 
-def rest_collector() -> None:
-    """Let Python's cycle collector sleep through batches; for a process that runs nothing but this flow.
-
-    A batch makes tens of thousands of messages and frees them by their counts; looking through them for cycles every
-    700 took 4 % of the flow's time. What is loaded by now stays for good and is not looked through again.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(200_000, 10, 10)
-
-
-def _partitions(settings: Settings) -> list[int]:
+def _partitions(settings: Settings, report: ProgressReport) -> list[int]:
     """The topic's partitions, once it is known to be the topic that the tables were made from."""
-    clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=REQUEST_SECONDS)
+    clickhouse = ClickHouse(
+        settings.urls.clickhouse, settings.database, timeout_seconds=REQUEST_SECONDS, on_answer=report.beat
+    )
     asking = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, GROUP, max_fetch_bytes=64 << 10)
     try:
         partitions = asking.partitions()
+        report.beat()
         check_same_log(asking, clickhouse, read_fences(clickhouse), partitions)
         return partitions
     finally:

@@ -120,8 +120,8 @@ class Projector:
             )
             self._behind.add((str(store), int(seconds) // 86_400) for store, seconds in rows)
 
-    def make_up(self) -> bool:
-        """Bring some of the days that are behind up to date; tells whether there are more.
+    def catch_up(self) -> bool:
+        """Bring some of the days that are behind up to date; returns True while there are more.
 
         Raises:
             Unavailable: ClickHouse or Mongo is away.
@@ -215,7 +215,8 @@ class Projector:
     def _save(self, days: list[DayStats]) -> bool:
         if not days:
             return self._may_ask_mongo()
-        if not self._mongo.admits(self._monotonic()):
+        ticket = self._mongo.admit(self._monotonic())
+        if not ticket:
             return False
         try:
             self._stats.save(days)
@@ -223,7 +224,7 @@ class Projector:
             # What Mongo refuses (a full disk, an election) may hold later; counting does not depend on it.
             if not self._mongo.open:
                 log.warning("store_stats is behind, counting goes on: %s", error)
-            self._mongo.failed(self._monotonic())
+            self._mongo.failed(self._monotonic(), ticket)
             return False
         self._mongo.succeeded()
         return True
@@ -242,7 +243,8 @@ class Projector:
 
     def _show(self, days: list[DayStats]) -> None:
         """Bring the tile up to date; where Redis does not answer it is behind, and nothing else is."""
-        if not (days or self._live) or not self._redis.admits(self._monotonic()):
+        ticket = self._redis.admit(self._monotonic()) if days or self._live else 0
+        if not ticket:
             return
         with self._live_lock:
             live, self._live = self._live, {}
@@ -251,7 +253,7 @@ class Projector:
         except Unavailable as error:
             if not self._redis.open:
                 log.warning("the live tile is behind: %s", error)
-            self._redis.failed(self._monotonic())
+            self._redis.failed(self._monotonic(), ticket)
             self._remember_live(live)
         else:
             self._redis.succeeded()

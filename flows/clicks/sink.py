@@ -54,6 +54,8 @@ MAX_BUFFERED_EVENTS: Final = 200_000
 _PAUSE_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 _DEAD_TIMEOUT_SECONDS: Final = 15.0
 _MAX_HEADER: Final = 500
+_CATCH_UP_SECONDS: Final = 60.0
+"""What reading and saving some days may take; more than the projector's ClickHouse and Mongo take to give up."""
 _Answer = TypeVar("_Answer")
 
 
@@ -113,9 +115,12 @@ class Writer:
         Raises:
             Unavailable: A part is unavailable and the process is asked to leave.
         """
+        self._report.beat(_CATCH_UP_SECONDS)
         self._patiently(lambda: self._projector.find_behind(self._fences))
-        while self._patiently(self._projector.make_up):
-            self._report.beat()
+        more = True
+        while more:
+            self._report.beat(_CATCH_UP_SECONDS)
+            more = self._patiently(self._projector.catch_up)
         self._keeper.start()
 
     def begin(self, partition: int, low: int) -> None:

@@ -74,7 +74,7 @@ def up(
     """Start Kafka, MongoDB, ClickHouse, Redis, the click flow, the collector and the dashboard; wait until healthy.
 
     On a running stack it starts what crashed, was fenced or refused, and refuses what it cannot change. A supervisor
-    that hangs or ended is put out of the way, and everything starts again.
+    that hangs or ended is ended with what it left, and everything starts again.
     """
     if ports not in (None, "default", "auto"):
         fail(f"--ports is default or auto, not {ports}")

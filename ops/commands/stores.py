@@ -6,14 +6,18 @@ import json
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pymongo import MongoClient
 from rich.console import Console
 from rich.table import Table
 
 from connectors.mongo_stores import MongoStores, StoresUnavailable, connect
+from connectors.turned_away import MongoTurnedAway, TurnedAway, sums
 from marketplace.stores import InvalidStore, Store, checked_domain, hash_write_key
 from marketplace.stores import import_key as make_import_key
 from ops.commands.options import DataOption, JsonOption
@@ -21,21 +25,29 @@ from ops.context import load_mongo
 
 _KEY_BYTES = 16
 _MONGO_SECONDS = 3.0
+_LIMITS_DAYS = 90
+"""So long are the counts kept."""
 
 SlugArgument = Annotated[str, typer.Argument(metavar="SLUG", help="The store's name in URLs and commands.")]
 
 
 @contextmanager
-def _book(data: Path | None) -> Iterator[MongoStores]:
-    """The stores. Mongo alone is needed: a leaked key can be replaced while everything else is down."""
+def _mongo(data: Path | None) -> Iterator[tuple[MongoClient[dict[str, Any]], str]]:
+    """A client and a database. Mongo alone is needed: a leaked key can be replaced while all else is down."""
     mongo_url, database = load_mongo(data_dir=data)
     client = connect(mongo_url, _MONGO_SECONDS)
     try:
-        yield MongoStores(client, database)
+        yield client, database
     except StoresUnavailable as error:
         raise StoresUnavailable(f"{error}; stores are kept there and nowhere else") from error
     finally:
         client.close()
+
+
+@contextmanager
+def _book(data: Path | None) -> Iterator[MongoStores]:
+    with _mongo(data) as (client, database):
+        yield MongoStores(client, database)
 
 
 def create(
@@ -75,8 +87,12 @@ def key(slug: SlugArgument, data: DataOption = None, as_json: JsonOption = False
 
 def _edit(book: MongoStores, slug: str, fields: dict[str, Any]) -> None:
     if book.edit(slug, lambda _: fields) is None:
-        known = ", ".join(found.slug for found in book.list_stores()) or "none yet"
-        raise InvalidStore(f"no store {slug}; there are: {known}")
+        raise _no_such_store(book, slug)
+
+
+def _no_such_store(book: MongoStores, slug: str) -> InvalidStore:
+    known = ", ".join(found.slug for found in book.list_stores()) or "none yet"
+    return InvalidStore(f"no store {slug}; there are: {known}")
 
 
 def import_key(
@@ -130,6 +146,39 @@ def _show_key(slug: str, write_key: str, *, as_json: bool) -> None:
     typer.echo(f'  <script async src="https://YOUR-COLLECTOR/m.js" data-key="{write_key}"></script>')
 
 
+def limits(
+    slug: SlugArgument,
+    days: Annotated[int, typer.Option(min=1, max=_LIMITS_DAYS, help="How many days back.")] = 7,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what the collector turned away because a store sent too much: by hour, with the reason."""
+    with _mongo(data) as (client, database):
+        book = MongoStores(client, database)
+        if book.get(slug) is None:
+            raise _no_such_store(book, slug)
+        # A day more at each end: a store's own date may be ahead of UTC's or behind it.
+        today = datetime.now(UTC).date()
+        first, last = today - timedelta(days=days), today + timedelta(days=1)
+        counts = MongoTurnedAway(client, database).of(slug, first.isoformat(), last.isoformat())
+    if as_json:
+        rows = [{name: value for name, value in asdict(count).items() if name != "store"} for count in counts]
+        typer.echo(json.dumps({"store": slug, "days": days, "rows": rows}))
+    elif counts:
+        _print_limits(counts)
+    else:
+        typer.echo(f"Nothing of {slug} was turned away in the last {days} days.")
+
+
+def _print_limits(counts: list[TurnedAway]) -> None:
+    table = Table("hour", "reason", "requests", "events (at least)")
+    for count in counts:
+        table.add_row(count.hour, count.reason.replace("_", " "), f"{count.requests:,}", f"{count.events:,}")
+    for reason, (requests, events) in sums(counts).items():
+        table.add_row("all", reason.replace("_", " "), f"{requests:,}", f"{events:,}")
+    Console().print(table)
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     stores = typer.Typer(help="Open stores and give them write keys.", no_args_is_help=True)
@@ -137,4 +186,5 @@ def register(app: typer.Typer) -> None:
     stores.command("key")(key)
     stores.command("import-key")(import_key)
     stores.command("list")(list_stores)
+    stores.command("limits")(limits)
     app.add_typer(stores, name="stores")

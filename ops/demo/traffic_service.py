@@ -7,7 +7,6 @@ import os
 import sys
 import threading
 import time
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -21,8 +20,9 @@ from ops.demo.catalogue import SHOPS_FILE_VARIABLE
 from ops.demo.live import DEFAULT_RATE, LiveTraffic
 from ops.demo.sender import SendFailed, Target
 from ops.demo.served import TrafficRuns, sole_traffic
-from ops.service import Answer, stop_on_signals, tell
+from ops.service import stop_on_signals
 from ops.stack.ports import HOST
+from runtime.admin import AdminServer, Answer
 
 log = logging.getLogger("ops.demo.traffic_service")
 
@@ -30,15 +30,15 @@ _PREFIX: Final = "MARKETPLACE_TRAFFIC_"
 _PAUSE_SECONDS: Final = 0.2
 
 
-def serve(port: int, traffic: LiveTraffic) -> ThreadingHTTPServer:
+def serve(port: int, traffic: LiveTraffic) -> AdminServer:
     """Answer ``/healthz`` with what was sent."""
 
     def answer(path: str) -> Answer:
         sent = traffic.sender.sent
         body = msgspec.json.encode({"sent": sent.events, "accepted": sent.accepted})
-        return 200 if path == "/healthz" else 404, "application/json", body
+        return Answer(200 if path == "/healthz" else 404, body, "application/json")
 
-    return tell(port, answer)
+    return AdminServer(HOST, port, answer)
 
 
 def main() -> int:
@@ -47,7 +47,7 @@ def main() -> int:
     stop = stop_on_signals()
     try:
         traffic = _traffic()
-        with sole_traffic(Path(os.environ.get("MARKETPLACE_DATA") or DEFAULT_DATA_DIR).resolve()):
+        with sole_traffic(Path(os.environ.get("MARKETPLACE_DATA", "").strip() or DEFAULT_DATA_DIR).resolve()):
             return _send(traffic, int(os.environ.get(f"{_PREFIX}PORT", "0")), stop)
     except (OSError, KeyError, ValueError, msgspec.MsgspecError, TrafficRuns) as error:
         log.error("%s", error)
@@ -73,7 +73,7 @@ def _send(traffic: LiveTraffic, port: int, stop: threading.Event) -> int:
             worker.join(_PAUSE_SECONDS)
     finally:
         traffic.stop()
-        server.shutdown()
+        server.end()
     try:
         worker.result()
     except SendFailed as error:

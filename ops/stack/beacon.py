@@ -13,7 +13,6 @@ import struct
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -69,9 +68,15 @@ class Beacon:
                 # Out of descriptors, or interrupted: whoever asks falls back on the state file.
                 time.sleep(_CLIENT_SECONDS)
                 continue
-            with client, suppress(OSError, msgspec.MsgspecError):
-                if _user_of(client) in (os.geteuid(), 0):
-                    self._answer(client)
+            with client:
+                try:
+                    if _user_of(client) in (os.geteuid(), 0):
+                        self._answer(client)
+                except (OSError, msgspec.MsgspecError):
+                    continue
+                except Exception:
+                    # Whatever somebody sent, the next one who asks is answered.
+                    _LOG.exception("a question to the supervisor failed")
 
     def _answer(self, client: socket.socket) -> None:
         deadline = time.monotonic() + _CLIENT_SECONDS

@@ -15,6 +15,7 @@ from ops.stack.errors import StackError
 from ops.stack.specs import ProcessSpec
 
 _FOLDER = "control"
+_LONGEST_PID = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +50,17 @@ def wish_process(data_dir: Path, spec: ProcessSpec) -> None:
 def take_wishes(data_dir: Path) -> Wishes:
     """Read and remove every wish that was left as a file."""
     wishes = Wishes()
-    folder = data_dir / _FOLDER
-    for name in os.listdir(folder) if folder.is_dir() else ():
+    folder, names = data_dir / _FOLDER, list[str]()
+    with suppress(OSError):
+        names = os.listdir(folder)
+    for name in names:
         if name.startswith("."):
             continue
+        # Whatever cannot be read or removed must not end the supervisor.
         with suppress(OSError):
-            wishes |= read_wish(name, (folder / name).read_bytes())
-        (folder / name).unlink(missing_ok=True)
+            wish = read_wish(name, (folder / name).read_bytes())
+            (folder / name).unlink(missing_ok=True)
+            wishes |= wish
     return wishes
 
 
@@ -64,7 +69,7 @@ def read_wish(name: str, content: bytes) -> Wishes:
     verb, _, what = name.partition(".")
     if verb == "restart":
         return Wishes(restart=frozenset({what}))
-    if verb == "expected" and what.isdecimal():
+    if verb == "expected" and what.isdecimal() and len(what) <= _LONGEST_PID:
         return Wishes(expected_deaths=frozenset({int(what)}))
     if verb == "run":
         # What nobody can read was not written by this version and is no wish of anybody who waits for it.

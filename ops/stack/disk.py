@@ -1,6 +1,7 @@
 """The disk under a data folder: how much of it is free, and when that is little."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,7 +29,11 @@ def look_at_disk(data_dir: Path, low_mb: int) -> Disk:
     Raises:
         OSError: it cannot be looked at.
     """
-    found = [os.statvfs(place) for place in (str(data_dir), *_folders(data_dir))]
+    found = [os.statvfs(data_dir)]
+    for place in _folders(data_dir):
+        # A folder may go away between the two looks.
+        with suppress(FileNotFoundError):
+            found.append(os.statvfs(place))
     fullest = min(found, key=lambda disk: disk.f_bavail * disk.f_frsize)
     free = fullest.f_bavail * fullest.f_frsize // _MB
     return Disk(free, fullest.f_blocks * fullest.f_frsize // _MB, low=free < low_mb)

@@ -37,8 +37,8 @@ class DiskWatch:
         try:
             self.disk = look_at_disk(self._data_dir, self._low_mb)
         except OSError as error:
+            # What was seen last stands: whether there was little is needed when there is room again.
             _LOG.warning("the disk cannot be looked at: %s", error)
-            self.disk = None
             return False
         if self.disk.low and now >= self._next_reminder:
             self._next_reminder = now + _REMIND_SECONDS

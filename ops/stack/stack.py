@@ -108,7 +108,7 @@ class Stack:
     def start(self) -> None:
         """Start every part and return when all are healthy.
 
-        A supervisor that hangs, or ended without stopping, is put out of the way with all that it left.
+        A supervisor that hangs, or ended without stopping, is ended with all that it left.
 
         Raises:
             AlreadyRunningError: a supervisor owns the folder.

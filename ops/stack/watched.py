@@ -17,7 +17,6 @@ from ops.stack.specs import ProcessSpec
 
 _REFUSED_EXIT: Final = 2
 _FENCED_EXIT: Final = 3
-_TOPIC_REFUSED_EXIT: Final = 4
 
 
 @dataclass(slots=True)
@@ -102,7 +101,7 @@ def final_exits(part: Part) -> Mapping[int, ProcessState]:
         return {}
     refused = {_REFUSED_EXIT: ProcessState.REFUSED}
     if part == "flow":
-        return refused | {_FENCED_EXIT: ProcessState.FENCED, _TOPIC_REFUSED_EXIT: ProcessState.REFUSED}
+        return refused | {_FENCED_EXIT: ProcessState.FENCED}
     return refused
 
 

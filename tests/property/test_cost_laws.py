@@ -14,7 +14,7 @@ from marketplace.collect_cost import (
     NEW_PAGE_UNITS,
     NEW_PRODUCT_UNITS,
     NEW_REFERRER_UNITS,
-    Generations,
+    RecentHashes,
     SeenByStore,
     SeenValues,
     StoreBudgets,
@@ -82,7 +82,7 @@ def test_a_rate_of_zero_switches_the_bound_off_and_stores_are_bounded() -> None:
 def test_what_came_among_the_last_distinct_values_is_known_and_memory_is_bounded(
     batches: list[set[int]], most: int
 ) -> None:
-    seen = Generations(most)
+    seen = RecentHashes(most)
     history: list[int] = []
     for batch in batches:
         recent = set(history[-most:])

@@ -20,6 +20,7 @@ from ingest.heartbeat import Heartbeat
 from ingest.metrics import CollectorMetrics
 from ingest.parts import Parts
 from marketplace.settings import InvalidSettings
+from runtime.admin import Answer
 from tests.collector_kit import Collector, SteppingClock, eventually, memory_producer, running_collector
 
 READY_SECONDS = 3.0  # two are promised
@@ -77,13 +78,17 @@ def test_readiness_is_answered_in_time_whatever_hangs_and_asks_each_part_once(co
     threads = [threading.Thread(target=ask) for _ in range(10)]
     for thread in threads:
         thread.start()
-    names = [thread.name for thread in threading.enumerate() if thread.name.startswith("readiness")]
+    most = 0
+    while any(thread.is_alive() for thread in threads):
+        asking = [thread for thread in threading.enumerate() if thread.name.startswith("readiness")]
+        most = max(most, len(asking))
+        threads[0].join(0.01)
     for thread in threads:
         thread.join(20)
 
     assert {status for status, _ in answers} == {503}
     assert max(seconds for _, seconds in answers) < READY_SECONDS
-    assert len(names) <= 2
+    assert 1 <= most <= 2
     collector.producer.release()
     collector.stores.release()
     eventually(lambda: collector.admin("/readyz").json()["mongo"] == "answers", "both answer")
@@ -96,7 +101,7 @@ def test_readiness_does_not_wait_for_a_client_without_a_deadline() -> None:
     readiness = Readiness(Parts(memory_producer(), stores, MemorySalts()), answer_seconds=0.1)
     began = time.monotonic()
 
-    answers = [msgspec.json.decode(readiness.answer()[1]) for _ in range(3)]
+    answers = [msgspec.json.decode(readiness.answer().body) for _ in range(3)]
 
     assert time.monotonic() - began < 1.0
     assert answers == [{"ready": True, "kafka": "answers", "mongo": "no answer in time"}] * 3
@@ -108,11 +113,11 @@ def test_the_process_is_alive_while_its_event_loop_runs_and_not_when_it_has_not_
     clock = SteppingClock(0)
     heartbeat = Heartbeat(clock.monotonic)
     clock.step(9.9)
-    assert liveness(heartbeat) == (200, b"ok\n", "text/plain")
+    assert liveness(heartbeat) == Answer(200, b"ok\n")
     clock.step(0.1)
-    assert liveness(heartbeat) == (503, b"the event loop has not run for 10 s\n", "text/plain")
+    assert liveness(heartbeat) == Answer(503, b"the event loop has not run for 10 s\n")
     heartbeat.beat()
-    assert liveness(heartbeat)[0] == 200
+    assert liveness(heartbeat).status == 200
 
 
 def test_the_event_loop_beats_by_itself(collector: Collector) -> None:

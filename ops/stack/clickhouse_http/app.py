@@ -21,7 +21,7 @@ from ops.stack.clickhouse_http.errors import (
     QueryError,
 )
 from ops.stack.clickhouse_http.request import QueryRequest, parse_request
-from ops.stack.clickhouse_http.visitors import refusal
+from ops.stack.clickhouse_http.web_pages import refusal
 from ops.stack.model import OLDEST_QUERY_HEADER
 
 Scope = MutableMapping[str, Any]

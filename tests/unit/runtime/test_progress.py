@@ -46,6 +46,31 @@ def test_a_long_reason_fits_the_page(page: ProgressPage) -> None:
     assert page.read().reason.startswith("\N{SNOWMAN}")
 
 
+def test_the_longest_texts_and_any_number_of_notes_leave_a_document_that_can_be_read(page: ProgressPage) -> None:
+    report = ProgressReport(page.fd)
+    for number in range(50):
+        report.note(f"note-{number}", "\x01" * 10_000)
+    report.beat(waiting="\x01" * 10_000)
+    report.end("refused", "\x01" * 10_000)
+    found = page.read()
+    assert (found.ending, set(found.reason), set(found.waiting)) == ("refused", {"\x01"}, {"\x01"})
+
+
+def test_threads_that_report_at_once_lose_nothing() -> None:
+    report = ProgressReport()
+
+    def decide() -> None:
+        for _ in range(2_000):
+            report.decided(1)
+
+    threads = [threading.Thread(target=decide) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert report.latest.records == 8_000
+
+
 def test_nobody_has_to_read() -> None:
     report = ProgressReport()
     report.epoch()
@@ -57,7 +82,7 @@ def test_a_document_that_is_being_written_is_never_read_in_half(page: ProgressPa
 
     def write() -> None:
         while not done.is_set():
-            report.beat(waiting="x" * (report.latest.beats % 900))
+            report.beat(waiting="x" * (report.latest.beats % 500))
 
     writer = threading.Thread(target=write)
     writer.start()
@@ -66,7 +91,7 @@ def test_a_document_that_is_being_written_is_never_read_in_half(page: ProgressPa
     finally:
         done.set()
         writer.join()
-    assert all(len(progress.waiting) == (max(progress.beats, 1) - 1) % 900 for progress in seen)
+    assert all(len(progress.waiting) == (max(progress.beats, 1) - 1) % 500 for progress in seen)
     assert [progress.beats for progress in seen] == sorted(progress.beats for progress in seen)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ops.stack import Stack
-from ops.stack.clickhouse_http.visitors import refusal
+from ops.stack.clickhouse_http.web_pages import refusal
 from ops.stack.health import check
 from ops.stack.model import OLDEST_QUERY_HEADER
 
