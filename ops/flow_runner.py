@@ -143,7 +143,7 @@ class FlowRunner:
         if not processes:
             return self._waiting or "the flow is not running"
         for process in processes:
-            progress = process.page.read()
+            progress = process.look(now)
             if process.ended:
                 return "a process ended; the set is started again"
             if progress.waiting:
