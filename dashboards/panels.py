@@ -148,7 +148,8 @@ def trend(frame: Frame, totals: Numbers) -> None:
         before = previous(frame.days, frame.wall)[0]
         drawn = beside(drawn, before, backend.course(frame.before, by).rows, metric, by, frame.zone)
     if not rows and not totals.clicks:
-        st.info("Nothing happened in these days with these filters.", icon=":material/hourglass_empty:")
+        filtered = " with these filters" if frame.view.filters else ""
+        st.info(f"Nothing happened in these days{filtered}.", icon=":material/hourglass_empty:")
         return
     draw(charts.trend(drawn, METRICS[metric], by, compare, frame.days.days), "trend", f"{METRICS[metric]} over time")
 

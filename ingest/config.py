@@ -171,7 +171,10 @@ def _is_port(text: str, *, lowest: int) -> bool:
 
 
 def _not_negative(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError("must be a number") from None
     if not 0 <= value < float("inf"):
         raise ValueError("must be 0 or more")
     return value
@@ -185,7 +188,10 @@ def _positive(text: str) -> float:
 
 
 def _positive_int(text: str) -> int:
-    value = int(text)
+    try:
+        value = int(text)
+    except ValueError:
+        raise ValueError("must be a whole number") from None
     if value <= 0:
         raise ValueError("must be more than 0")
     return value

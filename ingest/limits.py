@@ -24,7 +24,7 @@ _FEW_EVENTS: Final = 32
 _EVENT: Final = b'"event_id"'
 _MESSAGES: Final[dict[Reason, str]] = {
     "rate": "too many events of this store",
-    "new_values": "too many new pages, products, campaigns, referrers or user agents of this store",
+    "new_values": "this store owes for too many new pages, products, campaigns, referrers or user agents",
 }
 _CODES: Final[dict[Reason, str]] = {"rate": "rate_limited", "new_values": "too_many_new_values"}
 

@@ -20,6 +20,7 @@ from ops.flow_metrics import FlowMetrics
 from ops.flow_runner import FlowFailed, FlowFenced, FlowOptions, FlowRunner
 from ops.provision import ensure_provisioned
 from ops.service import stop_on_signals
+from ops.service_settings import FlowSettings
 from ops.stack.ports import HOST
 from runtime.admin import AdminServer, Answer
 from runtime.log_limit import RepeatLimit
@@ -60,21 +61,19 @@ def main() -> int:
     stop = stop_on_signals()
     try:
         settings = Settings.load(os.environ)
-        workers = _number("MARKETPLACE_FLOW_WORKERS", 1, range(1, 65))
-        memory_mb = _number("MARKETPLACE_FLOW_MEMORY_MB", 0, range(1 << 30))
-        port = _number("MARKETPLACE_FLOW_PORT", 0, range(65_536))
+        own = FlowSettings.load(os.environ)
     except InvalidSettings as error:
         log.error("%s", error)
         return 2
     # The runner's files lie beside the stack's.
     Path(settings.data_dir).mkdir(parents=True, exist_ok=True)
-    runner = FlowRunner(settings, FlowOptions(workers=workers, memory_mb=memory_mb))
+    runner = FlowRunner(settings, FlowOptions(workers=own.workers, memory_mb=own.memory_mb))
     registry = CollectorRegistry()
     registry.register(FlowMetrics(settings, runner))
     try:
-        server = serve(port, runner, registry)
+        server = serve(own.port, runner, registry)
     except OSError as error:
-        log.error("cannot listen on port %d: %s", port, error.strerror)
+        log.error("cannot listen on port %d: %s", own.port, error.strerror)
         return 1
     try:
         runner.run(stop.is_set, lambda: _provision(settings))
@@ -87,15 +86,6 @@ def main() -> int:
     finally:
         server.end()
     return 0
-
-
-def _number(name: str, default: int, allowed: range) -> int:
-    text = os.environ.get(name, "").strip()
-    if not text:
-        return default
-    if not text.isdecimal() or int(text) not in allowed:
-        raise InvalidSettings(f"{name}={text}: give a number from {allowed.start} to {allowed.stop - 1}")
-    return int(text)
 
 
 def _provision(settings: Settings) -> None:

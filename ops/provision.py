@@ -22,6 +22,7 @@ from marketplace.topics import TOPICS
 from ops.drift import ActualTable, index_drift, table_drift, topic_drift
 
 _NAMESPACE_EXISTS: Final = 48
+_ANSWER_SECONDS: Final = 20.0
 
 
 @dataclass
@@ -32,22 +33,26 @@ class Report:
     drift: list[str] = field(default_factory=list)
 
 
-def ensure_provisioned(settings: Settings) -> Report:
+def ensure_provisioned(settings: Settings, answer_seconds: float = _ANSWER_SECONDS) -> Report:
     """Apply everything that ``marketplace`` declares.
+
+    Args:
+        settings: Where the parts are.
+        answer_seconds: How long each may take to answer a question.
 
     Raises:
         Unavailable: A part is away.
         Refused: A part does not take a declaration.
     """
     report = Report()
-    _topics(settings, report)
-    _tables(settings, report)
+    _topics(settings, report, answer_seconds)
+    _tables(settings, report, answer_seconds)
     _collections(settings, report)
     return report
 
 
-def _topics(settings: Settings, report: Report) -> None:
-    admin = TopicAdmin(settings.urls.kafka)
+def _topics(settings: Settings, report: Report, answer_seconds: float) -> None:
+    admin = TopicAdmin(settings.urls.kafka, answer_seconds)
     found = admin.describe([topic.name for topic in TOPICS])
     brokers = admin.broker_count()
     for topic in TOPICS:
@@ -60,8 +65,8 @@ def _topics(settings: Settings, report: Report) -> None:
             report.drift += topic_drift(topic, actual, brokers)
 
 
-def _tables(settings: Settings, report: Report) -> None:
-    clickhouse = ClickHouse(settings.urls.clickhouse, settings.database)
+def _tables(settings: Settings, report: Report, answer_seconds: float) -> None:
+    clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=answer_seconds)
     clickhouse.command(f"CREATE DATABASE IF NOT EXISTS {settings.database}")
     found = _actual_tables(clickhouse, settings.database)
     for table in TABLES:

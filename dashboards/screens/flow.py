@@ -40,8 +40,8 @@ def show() -> None:
     frame = shell.current()
     st.subheader("Where did my clicks go?")
     st.markdown(
-        "Everything that your shop sends is received once and has exactly one outcome. Here they all are, by the time "
-        "when they were received (whole hours by UTC), whatever filter is set. The sum is checked: nothing disappears."
+        "Everything that was received of your shop has exactly one outcome. Here they all are, by the time when they "
+        "were received (whole hours by UTC), whatever filter is set. The sum is checked: nothing disappears."
     )
     _turned_away(frame.scope)
     found = backend.outcomes(frame.scope)
@@ -83,8 +83,9 @@ def turned_away_text(reason: str, requests: int, events: int) -> str:
     """What a seller reads of events that were turned away."""
     why = TURNED_AWAY.get(reason, reason)
     return (
-        f"**Turned away in the chosen days: {events:,} events** in {requests:,} requests, {why} "
-        "They were answered with 429 and are in no number unless they were sent again."
+        f"**Turned away before they were received: at least {events:,} events** in {requests:,} requests, {why} "
+        "They were answered with 429 and are in no number unless they were sent again. If your shop really grows this "
+        "fast, ask the operator for a higher limit."
     )
 
 

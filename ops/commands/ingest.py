@@ -82,7 +82,7 @@ def log(
     with open_files(files) as opened, show_progress(opened) as progress:
         settings = load_settings(data_dir=data)
         patience = Patience(wait, progress.say)
-        patience.until_done(lambda: ensure_provisioned(settings), Unavailable)
+        patience.until_done(lambda: ensure_provisioned(settings, _answer_seconds(wait)), Unavailable)
         client = connect(settings.urls.mongo)
         producer = Producer(settings.urls.kafka, client_id="ingest-log")
         try:
@@ -107,6 +107,11 @@ def log(
         fail(f"nothing was imported: none of the {counts.unparseable:,} lines is in the combined log format")
     if waiting:
         raise typer.Exit(1)
+
+
+def _answer_seconds(wait: float) -> float:
+    """How long a part may take to answer, so that a short patience is not spent on one question."""
+    return min(20.0, max(2.0, wait))
 
 
 def _wait(settings: Settings, progress: Progress) -> int:

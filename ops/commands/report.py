@@ -36,6 +36,8 @@ _HEADINGS = {outcome.name: outcome.name for outcome in reversed(OUTCOMES)} | {
 """Outcomes as they fit into eighty columns."""
 
 _LOG_SECONDS = 5.0
+_ANSWER_SECONDS = 20.0
+"""Who waits at a terminal wants to know sooner than a flow does."""
 NUMBERS = ("clicks", "refires", "visitors", "sessions", "bounces")
 
 
@@ -77,7 +79,7 @@ def report(
         raise BadQuestion(f"--from {since} --to {until}: nothing lies between; --to is the first that no longer counts")
     settings = load_settings(data_dir=data)
     found = _store(settings, store)
-    analytics = Analytics(ClickHouse(settings.urls.clickhouse, settings.database))
+    analytics = Analytics(ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_ANSWER_SECONDS))
     rows = analytics.report(
         store,
         ZoneInfo(found.timezone),
@@ -138,7 +140,7 @@ def ledger(
     settings = load_settings(data_dir=data)
     if store is not None:
         _store(settings, store)
-    analytics = Analytics(ClickHouse(settings.urls.clickhouse, settings.database))
+    analytics = Analytics(ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_ANSWER_SECONDS))
     rows = analytics.ledger(store)
     log, problem = None, ""
     if store is None:

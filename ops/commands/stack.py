@@ -16,6 +16,7 @@ from ops.commands.options import JsonOption
 from ops.commands.stack_view import nothing_runs, show
 from ops.commands.stack_wishes import Asked, refuse_wishes
 from ops.demo.catalogue import sample_shops
+from ops.service_settings import check_services
 from ops.stack import AlreadyRunningError, Part, Stack, StackError, SupervisorHangsError
 from ops.stack.looking import look, looked_at, running_state
 from ops.stack.model import DATA_VARIABLE, DEFAULT_DATA_DIR, DEFAULT_PORTS, PARTS, PORT_VARIABLES, SERVICES, StackState
@@ -89,6 +90,8 @@ def up(
     }
     asked: dict[Part, int] = {part: port for part, port in given.items() if port is not None}
     with one_line_errors(StackError, InvalidSettings):
+        if services is not False:
+            check_services(os.environ)
         parts = PARTS if services is False else (*PARTS, *SERVICES)
         usual: dict[Part, int] = {part: DEFAULT_PORTS[part] for part in parts} if ports == "default" else {}
         stack = Stack(

@@ -77,7 +77,7 @@ def _document(state: StackState, seen: Seen | None) -> dict[str, object]:
 
 def _row(info: ProcessInfo) -> tuple[str, ...]:
     ready = "" if info.ready_ms is None else f"{info.ready_ms / 1000:.1f}"
-    shown = "healthy" if info.healthy else info.state
+    shown = "healthy" if info.healthy else "not ready" if info.state == "running" else info.state
     pid = "elsewhere" if info.external else str(info.pid or "")
     restarts = f"{info.restarts} ({info.hangs} hung)" if info.hangs else str(info.restarts)
     return info.name, shown, pid, ready, restarts, info.url
@@ -91,7 +91,8 @@ def _remarks(state: StackState, now: float) -> list[str]:
         again = f"; it is tried again in {retry:.0f} s" if retry is not None else ""
         again = "; only 'marketplace up' starts it again" if info.state in ("fenced", "refused") else again
         if not info.healthy:
-            lines.append(f"{info.name} is {info.state}: {info.problem or 'no answer yet'}{again}")
+            how = "not ready" if info.state == "running" else info.state
+            lines.append(f"{info.name} is {how}: {info.problem or 'no answer yet'}{again}")
         elif info.note:
             lines.append(f"{info.name}: {info.note}")
         if info.last_restart and info.restarts and info.pid is not None:

@@ -46,7 +46,8 @@ def _folders(data_dir: Path) -> list[str]:
 
 def what_to_do(disk: Disk) -> str:
     """One line for a person whose disk is nearly full."""
+    how = "full" if disk.free_mb == 0 else "nearly full"
     return (
-        f"the disk is nearly full ({disk}): delete or move something, or stop the stack and move its folder; "
+        f"the disk is {how} ({disk}): delete or move something, or stop the stack and move its folder; "
         "when nothing is left, parts stop and no click is taken until there is room again"
     )

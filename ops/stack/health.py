@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import quote, urlsplit
 
+import msgspec
+
 from ops.stack.model import OLDEST_QUERY_HEADER, Part
 
 _REASON_CHARACTERS: Final = 200
@@ -152,7 +154,18 @@ def _page(path: str) -> Check:
 
 def _ready(answer: "_Answer") -> Health:
     """What a page about readiness says; the lines after its first one are notes for a person."""
-    return Health("fine", answer.notes) if answer.status == 200 else not_ready(answer.text or f"HTTP {answer.status}")
+    if answer.status == 200:
+        return Health("fine", answer.notes)
+    return not_ready(_in_words(answer.text) or f"HTTP {answer.status}")
+
+
+def _in_words(text: str) -> str:
+    """What a service is not ready for, where it says so in JSON: `kafka: no answer`."""
+    try:
+        said = msgspec.json.decode(text, type=dict[str, bool | str])
+    except msgspec.MsgspecError:
+        return text
+    return ", ".join(f"{part}: {answer}" for part, answer in said.items() if part != "ready" and answer != "answers")
 
 
 @dataclass(frozen=True, slots=True)

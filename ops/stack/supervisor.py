@@ -227,8 +227,10 @@ class Supervisor:
         watched.healthy = found.outcome == "fine"
         if not watched.healthy:
             silent = watched.health.silent_seconds(now)
-            since = f" (no answer for {silent:.0f} s)" if found.outcome == "no answer" and silent >= 1 else ""
-            watched.problem, watched.note = found.text + since, ""
+            watched.problem, watched.note = found.text, ""
+            if found.outcome == "no answer" and watched.life.state is ProcessState.RUNNING:
+                again = "" if watched.spec is None else f"; it is restarted after {self._job.hang_seconds:.0f} s"
+                watched.problem = f"it does not answer ({silent:.0f} s{again}): {found.text}"
             return
         watched.problem, watched.note = "", found.text
         was = watched.life.state

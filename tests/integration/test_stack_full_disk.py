@@ -56,7 +56,7 @@ def test_on_a_full_disk_everything_is_seen_and_asked_for_and_all_comes_back_with
             assert eventually(lambda: _state_is_not_written(stack), 20)
             code, said = command(data, "status")
             assert code == 1
-            assert "the disk is nearly full (0 MB free of 96 MB): delete or move something" in said
+            assert "the disk is full (0 MB free of 96 MB): delete or move something" in said
             assert "cannot write its state file: No space left on device" in said
             assert look(data).standing == "alive"
 
