@@ -47,6 +47,11 @@ class DayStats:
     lineage: str = ""
 
     @property
+    def id(self) -> str:
+        """Of its document."""
+        return f"{self.store}:{self.day}"
+
+    @property
     def key(self) -> tuple[str, int]:
         """The slug and the date as days since 1970."""
         return self.store, date.fromisoformat(self.day).toordinal() - _EPOCH_ORDINAL
@@ -65,16 +70,14 @@ class StoreStats:
             Unavailable: Mongo does not answer; write again.
             Refused: Mongo refuses a document.
         """
+        # Two conditions that find a document by its id, and not one with "or", for which a server may look at them all.
         updates = [
-            UpdateOne(
-                {
-                    "_id": f"{day.store}:{day.day}",
-                    "$or": [{"revision": {"$lt": day.revision}}, {"lineage": {"$ne": day.lineage}}],
-                },
-                {"$set": asdict(day)},
-                upsert=True,
-            )
+            update
             for day in days
+            for update in (
+                UpdateOne({"_id": day.id, "lineage": {"$ne": day.lineage}}, {"$set": asdict(day)}),
+                UpdateOne({"_id": day.id, "revision": {"$lt": day.revision}}, {"$set": asdict(day)}, upsert=True),
+            )
         ]
         if not updates:
             return

@@ -12,10 +12,13 @@ from starlette.requests import ClientDisconnect, Request
 
 from ingest.config import CollectorConfig
 from ingest.faults import HttpFault, unavailable
+from marketplace.collect_address import bucket_name
 
 _CONTENT_TYPES: Final = frozenset({"", "application/json", "text/plain"})
 _DISCARD_BYTES: Final = 32 * 1024 * 1024
 _DISCARD_SECONDS: Final = 2.0
+_SHARES: Final = 4
+"""One address holds a quarter of what is being read at most."""
 _MAX_MEMBERS: Final = 64
 """What follows a member is copied for the next one, so many small ones would take seconds."""
 _MAX_DIGITS: Final = 20
@@ -45,17 +48,20 @@ class BodyReader:
     def __init__(self, config: CollectorConfig) -> None:
         self._config = config
         self._reading_bytes = 0
+        self._reading_of: dict[str, int] = {}
+        self._share_bytes = max(config.max_body_bytes, config.max_reading_bytes // _SHARES)
 
-    async def read(self, request: Request, admit: Callable[[bytes], None]) -> bytes:
+    async def read(self, request: Request, address: str, admit: Callable[[bytes], None]) -> bytes:
         """The body, decompressed.
 
         Args:
             request: Whose body.
+            address: The client's: one address may hold a part of all bytes that are being read, and leaves room.
             admit: Called with the body as it was sent, before anything is done with it; may raise.
 
         Raises:
             HttpFault: 400 broken compression or a client that went away, 408 too slow, 413 too large, 415 a type or an
-                encoding that is not known, 503 too much is being read already.
+                encoding that is not known, 429 or 503 too much is being read already.
         """
         encoding = _checked_encoding(request)
         if _declared_bytes(request) > self._config.max_body_bytes:
@@ -64,7 +70,7 @@ class BodyReader:
             raise self._too_large()
         try:
             async with asyncio.timeout(self._config.body_timeout_seconds):
-                sent = await self._read_bounded(request)
+                sent = await self._read_bounded(request, bucket_name(address))
         except TimeoutError:
             raise HttpFault(408, "body_timeout", "the body did not arrive in time", close=True) from None
         except ClientDisconnect:
@@ -72,24 +78,34 @@ class BodyReader:
         admit(sent)
         return decompress(sent, encoding, self._config.max_decoded_bytes)
 
-    async def _read_bounded(self, request: Request) -> bytes:
+    async def _read_bounded(self, request: Request, owner: str) -> bytes:
         chunks: list[bytes] = []
         size_bytes = 0
         stream = request.stream()
         try:
             async for chunk in stream:
                 size_bytes += len(chunk)
-                self._reading_bytes += len(chunk)
+                self._count(owner, len(chunk))
                 if size_bytes > self._config.max_body_bytes:
                     chunks.clear()
                     await _discard(stream)
                     raise self._too_large()
                 if self._reading_bytes > self._config.max_reading_bytes:
                     raise unavailable("too many bodies at one time")
+                if self._reading_of[owner] > self._share_bytes:
+                    raise HttpFault(429, "too_many_bodies", "too many bodies of this address", retry_after_seconds=2.0)
                 chunks.append(chunk)
         finally:
-            self._reading_bytes -= size_bytes
+            self._count(owner, -size_bytes)
         return b"".join(chunks)
+
+    def _count(self, owner: str, nbytes: int) -> None:
+        self._reading_bytes += nbytes
+        held = self._reading_of.get(owner, 0) + nbytes
+        if held:
+            self._reading_of[owner] = held
+        else:
+            self._reading_of.pop(owner, None)
 
     def _too_large(self) -> HttpFault:
         message = f"the body is larger than {self._config.max_body_bytes:,} bytes"

@@ -22,6 +22,7 @@ from marketplace.collect_import import read_history
 from marketplace.collect_record import Client, clip_user_agent
 from marketplace.collect_split import RefusedBody
 from marketplace.events import Origin
+from marketplace.stores import Store
 from marketplace.visitors import truncate_ip
 
 GIF: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
@@ -55,7 +56,9 @@ class Doors:
         store = await service.authenticate(_write_key(request), address)
         origin: Origin = "web" if "origin" in request.headers or "key" in request.query_params else "server"
         sender = _sender(request, address, origin)
-        body = await self.bodies.read(request, lambda sent: service.limits.admit_store(store, sender.client, sent))
+        body = await self.bodies.read(
+            request, address, lambda sent: service.limits.admit_store(store, sender.client, sent)
+        )
         try:
             batch = read_body(body)
         except RefusedBody as refused:
@@ -69,7 +72,9 @@ class Doors:
         service.limits.admit_request(address)
         store = await service.authenticate_import(_bearer(request), address)
         sender = _sender(request, address, "import")
-        body = await self.bodies.read(request, lambda sent: service.limits.admit_store(store, sender.client, sent))
+        body = await self.bodies.read(
+            request, address, lambda sent: service.limits.admit_store(store, sender.client, sent)
+        )
         try:
             batch = read_history(body, service.received_at_ms())
         except RefusedBody as refused:
@@ -106,6 +111,13 @@ class Doors:
     async def healthz(self, request: Request) -> Response:
         """The process runs; whether it is ready, and all else, is told on the admin listener."""
         return Response("ok\n", media_type="text/plain")
+
+    async def _body(self, request: Request, store: Store, sender: Sender) -> bytes:
+        """The body, unless its store owes for earlier ones."""
+        limits = self.service.limits
+        return await self.bodies.read(
+            request, sender.address, lambda sent: limits.admit_store(store, sender.client, sent)
+        )
 
     def _address(self, request: Request) -> str:
         peer = request.client.host if request.client else ""

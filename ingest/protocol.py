@@ -20,6 +20,10 @@ MAX_HEAD_BYTES: Final = 32 * 1024
 MAX_PIPELINED: Final = 8
 """Requests that may wait for the answers of those before them."""
 
+_FREE_PIECES: Final = 1_000
+_LEAST_PIECE_BYTES: Final = 64
+"""Each piece of a body is work, however small: after some, they have to hold so much on average."""
+
 _FIELD_BYTES: Final = 32
 """Added to each field, as HTTP/2 does (RFC 9113, section 6.5.2)."""
 
@@ -53,6 +57,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._fields_bytes = 0
         # Received since a head or a piece of a body was last whole: what the parser holds is no more.
         self._unread_bytes = 0
+        self._pieces = self._body_bytes = 0
 
     @property
     def _owes(self) -> bool:
@@ -181,11 +186,16 @@ class BoundedProtocol(HttpToolsProtocol):
             self.expect_100_continue = False
         self._unwatch()
         self._unread_bytes, self._in_head = 0, False
+        self._pieces = self._body_bytes = 0
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
         self._unread_bytes = 0
+        self._pieces += 1
+        self._body_bytes += len(body)
+        if self._pieces > _FREE_PIECES and self._body_bytes < _LEAST_PIECE_BYTES * self._pieces:
+            raise ValueError("the body comes in too many small pieces")
         super().on_body(body)
 
     def on_message_complete(self) -> None:

@@ -17,12 +17,13 @@ from msgspec import UNSET, Meta, UnsetType
 from marketplace.collect_faults import Fault, FaultCode, explain
 from marketplace.collect_split import (
     MAX_BODY_VALUES,
-    MAX_DIGITS,
     MAX_EVENT_VALUES,
     MAX_EVENTS,
+    NumberTooLong,
     RefusedBody,
     count_values,
     holds_long_number,
+    read_float,
     split_body,
     unreadable,
 )
@@ -220,9 +221,9 @@ _SMALL_BYTES: Final = 64 * 1024
 
 _TOO_COMPLEX_BODY: Final = f"more than {MAX_BODY_VALUES:,} values in events with fields that are not known"
 _TOO_COMPLEX: Final = f"more than {MAX_EVENT_VALUES:,} values in fields that are not known"
-_LONG_NUMBER: Final = f"a field that is not known holds a number of more than {MAX_DIGITS} digits"
+_LONG_NUMBER: Final = "a field that is not known holds a number that is written too long, or is too large"
 
-_decode_any = msgspec.json.Decoder().decode
+_decode_any = msgspec.json.Decoder(float_hook=read_float).decode
 _decode_time = msgspec.json.Decoder(ClientTime).decode
 encode = msgspec.json.Encoder().encode
 """An object again as JSON."""
@@ -293,7 +294,12 @@ def _decode_event(raw: bytes, kind: EventKind) -> tuple[ClientEvent, bool]:
 
 def _build(raw: bytes, kind: EventKind) -> tuple[ClientEvent, dict[str, Any]]:
     """The event, and what it holds besides its known fields."""
-    document: dict[str, Any] = _decode_any(raw)
+    try:
+        document: dict[str, Any] = _decode_any(raw)
+    except (NumberTooLong, msgspec.ValidationError) as error:
+        if isinstance(error.__cause__ or error, NumberTooLong):
+            raise _Refused("too_complex", "", _LONG_NUMBER) from None
+        raise
     names = kind.shape.__struct_fields__
     unknown = {name: document[name] for name in document.keys() - set(names)}
     return msgspec.convert({name: document[name] for name in names if name in document}, kind.shape), unknown

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final, Literal
+from urllib.parse import unquote
 
 from marketplace.collect import ClientEvent
 from marketplace.collect_limits import BucketPolicy
@@ -102,6 +103,8 @@ class SeenValues:
         for url in urls:
             page, _, query = url.partition("?")
             pages.add(page)
+            # As the flow reads it: however its letters are written.
+            query = unquote(query).lower()
             if "utm_" in query or "campaign" in query:
                 campaigns.add("&".join(part for part in query.split("&") if "utm_" in part or "campaign" in part))
         units = NEW_PAGE_UNITS * len(self._pages.add(pages) - _EMPTY)

@@ -130,11 +130,14 @@ class Projector:
             # Nothing is touched yet, so there is nothing that the tile lacks.
             chunk, saved = self._behind.take(self._at_once, saves=True), False
             try:
-                self._stats.save(self._read_some(chunk))
+                days = self._read_some(chunk)
+                try:
+                    self._stats.save(days)
+                except (Unavailable, Refused) as error:
+                    self._take_fewer()
+                    # A full disk, an election: what Mongo refuses now it may take later, at a start as at any time.
+                    raise Unavailable(str(error)) from error
                 saved = True
-            except Refused as error:
-                # A full disk, an election: what Mongo refuses now it may take later, at a start as at any time.
-                raise Unavailable(str(error)) from error
             finally:
                 self._behind.settle(told=saved, saved=saved)
             return self._behind.days > 0
@@ -207,10 +210,13 @@ class Projector:
         try:
             days = self.read(sorted(chunk.days))
         except Unavailable:
-            self._at_once = max(1, self._at_once // 2)
+            self._take_fewer()
             raise
         self._at_once = min(_DAYS_AT_ONCE, 2 * self._at_once)
         return days
+
+    def _take_fewer(self) -> None:
+        self._at_once = max(1, self._at_once // 2)
 
     def _save(self, days: list[DayStats]) -> bool:
         if not days:
@@ -225,6 +231,7 @@ class Projector:
             if not self._mongo.open:
                 log.warning("store_stats is behind, counting goes on: %s", error)
             self._mongo.failed(self._monotonic(), ticket)
+            self._take_fewer()
             return False
         self._mongo.succeeded()
         return True

@@ -105,12 +105,15 @@ def up(
         try:
             stack.start()
         except AlreadyRunningError:
-            state = _wait_for_running(data)
+            interrupted = "Interrupted; 'marketplace status' says what runs."
+            with one_line_errors(interrupted=interrupted):
+                state = _wait_for_running(data)
             refuse_wishes(state, Asked(brokers, usual | asked, services, foreground), os.environ)
             if ports == "auto":
                 typer.echo("--ports auto changes nothing: the stack keeps the ports it has", err=True)
-            for was in revive(stack):
-                typer.echo(f"{was}, and runs again", err=True)
+            with one_line_errors(interrupted=interrupted):
+                for was in revive(stack):
+                    typer.echo(f"{was}, and runs again", err=True)
             show(stack.state(), as_json=as_json, title="The stack is running already")
             missing = [part for part in parts if state.process(part) is None]
             if missing:
@@ -186,10 +189,13 @@ def _stay(stack: Stack, *, as_json: bool) -> None:
 
 def _wait_for_running(data: Path) -> StackState:
     """The state of a stack that somebody else started, once it is up."""
-    deadline = time.monotonic() + _RUNNING_SECONDS
+    deadline, seen = time.monotonic() + _RUNNING_SECONDS, False
     while time.monotonic() < deadline:
         state = running_state(data)
         if state is not None and state.phase == "running":
             return state
+        seen = state is not None or seen
+        if seen and state is None:
+            raise StackError(f"the stack in {data} was stopped meanwhile; 'marketplace up' starts it")
         time.sleep(_WATCH_SECONDS)
     raise StackError(f"another command holds {data} and its stack does not come up; see `marketplace status`")

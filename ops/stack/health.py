@@ -89,10 +89,15 @@ def _mongo(url: str, timeout_seconds: float) -> Health:
     )
     with client:
         try:
-            hello = client.admin.command("hello")
-        except (NotPrimaryError, OperationFailure) as error:
+            if not client.admin.command("hello").get("isWritablePrimary"):
+                return not_ready("there is no primary")
+            # A storage engine that has given up lets the server go on answering all but questions about data.
+            client["marketplace"]["stores"].find_one({}, {"_id": 1})
+        except NotPrimaryError as error:
             return not_ready(str(error))
-    return FINE if hello.get("isWritablePrimary") else not_ready("there is no primary")
+        except OperationFailure as error:
+            return no_answer(str(error)) if "internal" in str(error).lower() else not_ready(str(error))
+    return FINE
 
 
 def _clickhouse(url: str, timeout_seconds: float) -> Health:

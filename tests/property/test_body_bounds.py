@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from connectors.kafka.records import Record
@@ -21,7 +22,13 @@ from marketplace.collect import RefusedEvent, ValidEvent, read_body
 from marketplace.collect_faults import Fault
 from marketplace.collect_import import read_history
 from marketplace.collect_record import Client, Visitor, collected_click
-from marketplace.collect_split import MAX_BODY_VALUES, MAX_EVENT_VALUES, RefusedBody, split_body
+from marketplace.collect_split import (
+    MAX_BODY_VALUES,
+    MAX_EVENT_VALUES,
+    MAX_FLOAT_CHARS,
+    RefusedBody,
+    split_body,
+)
 from marketplace.events import encode_click
 
 LARGEST = CollectorConfig().max_decoded_bytes
@@ -192,3 +199,21 @@ def taken(call: Callable[[], Any]) -> float:
     began = time.process_time()
     call()
     return time.process_time() - began
+
+
+NUMBERS = st.from_regex(r"\A-?(0|[1-9][0-9]{0,60})(\.[0-9]{1,80})?([eE][-+]?[0-9]{1,4})?\Z").filter(
+    lambda text: any(sign in text for sign in ".eE")
+)
+
+
+@given(NUMBERS)
+@example("5e-324")
+@example("1e400")
+@example("2.4703282292062327208828443964341106861e-324")
+@example("0." + "0" * 320 + "1")
+def test_a_number_that_is_written_too_long_is_refused_before_it_is_read_and_any_other_is_taken(text: str) -> None:
+    (result,) = read_body(f'{{"event_id":"e","x":{text}}}'.encode()).results
+    taken = len(text) <= MAX_FLOAT_CHARS and not math.isinf(float(text))
+    assert isinstance(result, ValidEvent) == taken
+    if isinstance(result, RefusedEvent):
+        assert result.fault.code == "too_complex"

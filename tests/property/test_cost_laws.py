@@ -130,3 +130,16 @@ def test_only_what_is_new_costs(events: list[ClientEvent], agents: list[str], un
 
     assert seen.add_units(events, agents) == units
     assert seen.add_units(events, agents) == 0
+
+
+@given(st.lists(st.booleans(), min_size=10, max_size=10), st.lists(st.booleans(), min_size=10, max_size=10))
+def test_a_new_campaign_costs_the_same_however_its_name_is_written(escaped: list[bool], upper: list[bool]) -> None:
+    name = ""
+    for char, escape, capital in zip("utm_source", escaped, upper, strict=True):
+        written = char.upper() if capital else char
+        name += f"%{ord(written):02X}" if escape else written
+    seen = SeenValues()
+    seen.add_units([ClientEvent(event_id="a", url="https://shop.example/p?utm_source=known")], [])
+    assert (
+        seen.add_units([ClientEvent(event_id="b", url=f"https://shop.example/p?{name}=new")], []) == NEW_CAMPAIGN_UNITS
+    )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack
 
 import msgspec
 
+from marketplace.collect_address import parse_networks
 from marketplace.collect_limits import BucketPolicy
-from tests.collector_kit import WRITE_KEY, Collector, running_collector, with_limits
+from tests.collector_kit import WRITE_KEY, Collector, error_of, running_collector, with_limits
 
 HEAD = f"POST /v1/collect HTTP/1.1\r\nhost: x\r\nx-write-key: {WRITE_KEY}\r\n"
 
@@ -256,3 +258,32 @@ def test_an_old_client_is_not_told_to_go_on() -> None:
         connection.sendall(f'{head}expect: 100-continue\r\ncontent-length: 16\r\n\r\n{{"event_id":"a"}}'.encode())
 
         assert answers(read_all(connection)) == [202]
+
+
+def test_a_body_in_thousands_of_tiny_pieces_is_cut_off_and_one_in_ordinary_pieces_is_read() -> None:
+    chunked = f"{HEAD}transfer-encoding: chunked\r\nconnection: close\r\n\r\n".encode()
+    event = b'{"event_id":"a","url":"https://shop.example/"}'
+    with running_collector() as collector:
+        with connect(collector) as connection:
+            connection.sendall(chunked + b"1\r\n \r\n" * 5_000)
+            assert not read_all(connection).startswith(b"HTTP/1.1 202")
+        with connect(collector) as connection:
+            padding = b" " * 100
+            connection.sendall(chunked + b"64\r\n%s\r\n" % padding * 5_000)
+            connection.sendall(b"%x\r\n%s\r\n0\r\n\r\n" % (len(event), event))
+            assert read_all(connection).startswith(b"HTTP/1.1 202")
+
+
+def test_one_address_cannot_hold_all_the_room_for_bodies() -> None:
+    room = with_limits(max_body_bytes=1_000, max_reading_bytes=8_000, trusted_proxies=parse_networks("127.0.0.0/8"))
+    with running_collector(room) as collector, ExitStack() as opened:
+        for number in range(12):
+            connection = opened.enter_context(connect(collector))
+            head = f"{HEAD}x-forwarded-for: 192.0.2.{1 if number < 11 else 2}\r\ncontent-length: 1000\r\n\r\n"
+            connection.sendall(head.encode() + b" " * 990)
+            if number == 11:
+                connection.sendall(b'{"event_i')
+        other = collector.post(b'{"event_id":"a"}', **{"x-forwarded-for": "192.0.2.3"})
+        assert other.status_code == 202
+        refused = collector.post(b'{"event_id":"b"}' + b" " * 900, **{"x-forwarded-for": "192.0.2.1"})
+        assert (refused.status_code, error_of(refused)["code"]) == (429, "too_many_bodies")

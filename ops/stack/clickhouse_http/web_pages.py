@@ -4,6 +4,7 @@ It has no password. A page of any site that is open in a browser here could post
 its own lead here to read the answers.
 """
 
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Final
@@ -30,7 +31,10 @@ def refusal(headers: Mapping[str, str]) -> str:
 def _is_local(host: str) -> bool:
     """Whether nobody else can make the name lead here; an address in its place leads where it says."""
     try:
-        name = urlsplit(f"//{host.strip()}").hostname or ""
+        parts = urlsplit(f"//{host.strip()}")
+        name = parts.hostname or ""
+        if parts.netloc.startswith("[") and not re.fullmatch(r"\[[^]]*\](:\d+)?", parts.netloc):
+            return False
         if name == "localhost" or name.endswith(".localhost"):
             return True
         ip_address(name)
