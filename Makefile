@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo verify test check chaos bench claims clean setup browser lock reference screenshots
+.PHONY: demo verify test check chaos bench claims drills clean setup browser lock reference screenshots
 
 setup: $(READY) browser
 
@@ -54,6 +54,11 @@ claims: $(READY) ## collector, latency, growth, restart, memory and a soak, each
 	$(BIN)/python -m bench.claims.restart --small 200000 --large 2000000 --per-hour 100000 --repeats 3
 	$(BIN)/python -m bench.claims.memory --ids 2000000 --traffic 200000 --small 50000 --large 500000
 	$(BIN)/python -m bench.claims.soak --minutes 5 --every 30
+
+drills: $(READY) ## each process frozen, each disk full, dear clients: what others see of it (an hour; the disks need root)
+	$(BIN)/python -m bench.faults.hangs
+	$(BIN)/python -m bench.faults.disks
+	$(BIN)/python -m bench.faults.floods
 
 screenshots: $(READY) browser ## pictures of a running demo's dashboard, into docs/images
 	$(BIN)/python -m ops.screenshots
