@@ -40,7 +40,7 @@ def small_disks(folder: Path) -> Iterator[None]:
         for name in ("state", *PARTS):
             place = folder if name == "state" else folder / name
             place.mkdir(exist_ok=True)
-            size = f"size={_MEGABYTES[name]}m"
+            size = f"size={_MEGABYTES[name]}m,mode=0700"
             subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(place)], check=True)
             mounted.callback(subprocess.run, ["umount", "--lazy", str(place)], check=False)
         yield
