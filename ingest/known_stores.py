@@ -28,6 +28,15 @@ class KnownStores:
         """Whether the key's store is in memory, however old."""
         return self._directory.holds(key)
 
+    def in_use(self, key: str) -> Store | None:
+        """The store of a key that need not be waited for; it is looked up again in the background where it is old."""
+        store, need = self._directory.recall(key, self._monotonic())
+        if store is None or need is Need.LOOKUP:
+            return None
+        if need is Need.REFRESH:
+            self._refresh(key, store)
+        return store
+
     async def find(self, key: str) -> Store | None:
         """The store of a key; None where Mongo says, or said some seconds ago, that nobody has it.
 
@@ -41,17 +50,20 @@ class KnownStores:
         store, need = self._directory.recall(key, self._monotonic())
         if need is Need.NOTHING:
             return store
+        if need is Need.REFRESH and store is not None:
+            self._refresh(key, store)
+            return store
         question = partial(self._look_up, key, store)
         learn = partial(self._learn, key)
-        if need is Need.REFRESH:
-            self._lookups.start("known", (self._kind, key), question, learn)
-            return store
         try:
             return await self._lookups.ask("unknown" if store is None else "known", (self._kind, key), question, learn)
         except Unavailable:
             if store is None:
                 raise
             return self._directory.fall_back(key, self._monotonic())
+
+    def _refresh(self, key: str, store: Store) -> None:
+        self._lookups.start("known", (self._kind, key), partial(self._look_up, key, store), partial(self._learn, key))
 
     def _look_up(self, key: str, known: Store | None) -> Store | None:
         try:

@@ -106,6 +106,9 @@ class CollectService:
         code = kind.replace(" ", "_")
         if not key or len(key) > MAX_WRITE_KEY_CHARS:
             raise HttpFault(401, code, f"send the store's {kind}", close=True)
+        known = stores.in_use(key)
+        if known is not None:
+            return known
         # A key that belongs to a store is no guess, also while Mongo cannot confirm it.
         with contextlib.nullcontext() if stores.holds(key) else self.limits.guessing(address):
             try:
