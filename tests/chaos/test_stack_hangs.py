@@ -55,7 +55,7 @@ def test_whatever_stands_still_is_started_again_and_nothing_else_is(tmp_path: Pa
             began, hangs = time.monotonic(), {info.name: info.hangs for info in stack.state().processes}
             before = stack.pid(part)
             os.kill(before, signal.SIGSTOP)
-            assert eventually(lambda part=part, before=before: stack.process(part).pid not in (None, before), 120)  # type: ignore[misc]
+            assert eventually(lambda part=part, before=before: stack.process(part).pid not in (None, before), 120)  # type: ignore[misc]  # mypy infers no type for a default
             assert time.monotonic() - began < 1.5 * HANG_SECONDS + 5
             stack.wait_healthy(part, 120)
             after = {info.name: info.hangs for info in stack.state().processes}

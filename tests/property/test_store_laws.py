@@ -36,7 +36,7 @@ def test_edits_change_what_they_name_and_nothing_else(
     book.documents["shop"] = {**book.documents["shop"], **unknown}
     expected = dict(asdict(SHOP))
     for change in changes:
-        edited = book.edit("shop", lambda _, change=change: change)  # type: ignore[misc]
+        edited = book.edit("shop", lambda _, change=change: change)  # type: ignore[misc]  # mypy infers no type for a default
         expected |= change
         assert edited == book.get("shop") == Store(**expected)
 

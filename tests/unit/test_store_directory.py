@@ -18,7 +18,7 @@ NEW = replace(SHOP, title="New title")
 
 
 def made(**bounds: float) -> StoreDirectory:
-    directory = StoreDirectory(MemoryStores(), **bounds)  # type: ignore[arg-type]
+    directory = StoreDirectory(MemoryStores(), **bounds)  # type: ignore[arg-type]  # any bounds
     directory.learn(WRITE_KEY, SHOP, 0.0)
     return directory
 

@@ -22,7 +22,7 @@ from ops.stack.reaper import start_time
 
 def _state(**changes: object) -> StackState:
     mine = StackState("running", os.getpid(), start_time(os.getpid()) or 0, 1, {}, Urls(redis="redis://here"))
-    return replace(mine, processes=[ProcessInfo("redis", "redis", "", "running")], **changes)  # type: ignore[arg-type]
+    return replace(mine, processes=[ProcessInfo("redis", "redis", "", "running")], **changes)  # type: ignore[arg-type]  # any fields
 
 
 class Supervisor:
