@@ -98,3 +98,7 @@ class LiveTile:
             raise Unavailable(f"Redis does not answer: {error}") from error
         numbers = {name: int(held.get(name, 0)) for name in ("clicks", "visitors", "sessions")}
         return {"day": held.get("day", ""), **numbers, "live_visitors": int(live)}
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._redis.close()

@@ -17,28 +17,37 @@ class Chunk:
 
     Attributes:
         days: All of them.
-        untold: Those that the tile lacks.
-        unsaved: Those that Mongo lacks; empty in a pass that was begun without it.
+        unshown: Those that the tile lacks.
+        unsaved: Those that Mongo lacks.
     """
 
     days: frozenset[StoreDay] = frozenset()
-    untold: frozenset[StoreDay] = frozenset()
+    unshown: frozenset[StoreDay] = frozenset()
     unsaved: frozenset[StoreDay] = frozenset()
 
 
 @dataclass
-class _Days:
-    """Days, those that wait longest first, and where each partition's records begin that Mongo lacks of them."""
+class _Unsaved:
+    """Days that Mongo lacks, those that wait longest first, and where each partition's records begin that it lacks."""
 
-    unsaved: dict[StoreDay, None] = field(default_factory=dict)
-    untold: dict[StoreDay, None] = field(default_factory=dict)
+    days: dict[StoreDay, None] = field(default_factory=dict)
     since: dict[int, int] = field(default_factory=dict)
 
-    def put_back(self, other: _Days) -> None:
-        self.unsaved |= other.unsaved
-        self.untold |= other.untold
+    def put(self, other: _Unsaved) -> None:
+        self.days |= other.days
         for partition, first in other.since.items():
             self.since[partition] = min(first, self.since.get(partition, first))
+
+
+@dataclass
+class _Unshown:
+    """The newest day of each store that the tile lacks, those that wait longest first: it shows no other."""
+
+    newest: dict[str, int] = field(default_factory=dict)
+
+    def put(self, days: Iterable[StoreDay]) -> None:
+        for store, day in days:
+            self.newest[store] = max(day, self.newest.get(store, day))
 
 
 class Behind:
@@ -46,32 +55,35 @@ class Behind:
 
     They are worked off in *passes*: what is behind when a pass begins is done once, however often it is touched
     meanwhile; that is the next pass's. So every day gets its turn, and a pass that was saved to its end leaves no
-    record behind that was there before it.
+    record behind that was there before it. What a read model does not take is behind again, whatever became of the
+    other one: neither waits for the other.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting, self._pass, self._chunk = _Days(), _Days(), Chunk()
+        self._unsaved, self._unsaved_in_pass = _Unsaved(), _Unsaved()
+        self._unshown, self._unshown_in_pass = _Unshown(), _Unshown()
+        self._chunk, self._tile_first = Chunk(), True
         self._upto: dict[int, int] = {}
-        self._saves = False
 
     @property
     def days(self) -> int:
         """How many Mongo lacks."""
         with self._lock:
-            return len(self._waiting.unsaved) + len(self._pass.unsaved.keys() - self._waiting.unsaved.keys())
+            waiting = self._unsaved.days
+            return len(waiting) + len(self._unsaved_in_pass.days.keys() - waiting.keys())
 
     @property
     def between_passes(self) -> bool:
         """Whether all that was behind when the last pass began had its turn."""
         with self._lock:
-            return not (self._pass.unsaved or self._pass.untold)
+            return self._is_between_passes()
 
     @property
     def records(self) -> int:
         """How many records of a partition may be counted of which Mongo knows nothing, at most."""
         with self._lock:
-            firsts = [*self._waiting.since.items(), *self._pass.since.items()]
+            firsts = [*self._unsaved.since.items(), *self._unsaved_in_pass.since.items()]
             return max((self._upto[partition] - first for partition, first in firsts), default=0)
 
     def touch(self, days: Iterable[StoreDay], partition: int, first: int, last: int) -> None:
@@ -80,48 +92,69 @@ class Behind:
         with self._lock:
             self._upto[partition] = last
             if touched:
-                self._waiting.put_back(_Days(touched, touched, {partition: first}))
+                self._unsaved.put(_Unsaved(touched, {partition: first}))
+                self._unshown.put(touched)
 
     def add(self, days: Iterable[StoreDay]) -> None:
         """Note days that an earlier process may have left behind."""
+        left = dict.fromkeys(days)
         with self._lock:
-            self._waiting.unsaved |= dict.fromkeys(days)
+            self._unsaved.put(_Unsaved(left))
+            self._unshown.put(left)
 
-    def take(self, at_most: int, saves: bool) -> Chunk:
+    def take(self, at_most: int, *, saves: bool, shows: bool) -> Chunk:
         """The next days of the pass, or the first ones of a new pass; :meth:`settle` them before the next.
 
         Args:
             at_most: So many.
             saves: Whether Mongo can be asked; days that it alone lacks wait where it cannot.
+            shows: Whether the tile can be.
         """
         with self._lock:
-            if not (self._pass.unsaved or self._pass.untold):
-                self._begin(saves)
+            if not saves:
+                self._put_back_unsaved()
+            if not shows:
+                self._put_back_unshown()
+            if self._is_between_passes():
+                if saves:
+                    self._unsaved_in_pass, self._unsaved = self._unsaved, _Unsaved()
+                if shows:
+                    self._unshown_in_pass, self._unshown = self._unshown, _Unshown()
+            unshown, unsaved = self._unshown_in_pass.newest.items(), self._unsaved_in_pass.days.keys()
+            # Each read model comes first in turn: a day that cannot be read must not keep the other's from theirs.
+            self._tile_first = not self._tile_first
+            first, second = (unshown, unsaved) if self._tile_first else (unsaved, unshown)
             # A day can be in both, which makes the chunk smaller.
-            days = frozenset(islice(chain(self._pass.untold, self._pass.unsaved), at_most))
-            self._chunk = Chunk(days, days & self._pass.untold.keys(), days & self._pass.unsaved.keys())
+            days = frozenset(islice(chain(first, second), at_most))
+            self._chunk = Chunk(days, days & unshown, days & unsaved)
             return self._chunk
 
-    def settle(self, *, told: bool, saved: bool) -> None:
-        """What became of the chunk that was taken last."""
-        with self._lock:
-            for done, days, chunk in (
-                (told, self._pass.untold, self._chunk.untold),
-                (saved, self._pass.unsaved, self._chunk.unsaved),
-            ):
-                for day in chunk:
-                    del days[day]
-                # What failed goes to the end: it must not keep others from their turn.
-                days |= {} if done else dict.fromkeys(chunk)
-            if not told or (self._saves and not saved):
-                self._waiting.put_back(self._pass)
-                self._pass = _Days()
-            elif not (self._pass.unsaved or self._pass.untold):
-                self._pass = _Days()
+    def settle(self, *, shown: bool, saved: bool) -> None:
+        """What became of the chunk that was taken last.
 
-    def _begin(self, saves: bool) -> None:
-        self._saves = saves
-        if saves:
-            self._pass, self._waiting = self._waiting, _Days()
-        else:
-            self._pass, self._waiting.untold = _Days(untold=self._waiting.untold), {}
+        What failed waits behind all others: it must not keep them from their turn.
+        """
+        with self._lock:
+            for store, _ in self._chunk.unshown:
+                del self._unshown_in_pass.newest[store]
+            if not shown:
+                self._put_back_unshown()
+                self._unshown.put(self._chunk.unshown)
+            for day in self._chunk.unsaved:
+                del self._unsaved_in_pass.days[day]
+            if not saved:
+                self._put_back_unsaved()
+                self._unsaved.put(_Unsaved(dict.fromkeys(self._chunk.unsaved)))
+            elif not self._unsaved_in_pass.days:
+                self._unsaved_in_pass = _Unsaved()
+
+    def _is_between_passes(self) -> bool:
+        return not (self._unsaved_in_pass.days or self._unshown_in_pass.newest)
+
+    def _put_back_unsaved(self) -> None:
+        self._unsaved.put(self._unsaved_in_pass)
+        self._unsaved_in_pass = _Unsaved()
+
+    def _put_back_unshown(self) -> None:
+        self._unshown.put(self._unshown_in_pass.newest.items())
+        self._unshown_in_pass = _Unshown()

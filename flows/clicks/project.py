@@ -40,7 +40,8 @@ MAX_DAYS_BEHIND: Final = 100_000
 
 _DAYS_AT_ONCE: Final = 500
 _REST_RATIO: Final = 4
-_LONGEST_REST_SECONDS: Final = 60.0
+LONGEST_REST_SECONDS: Final = 60.0
+"""Between two times; so late a read model may be where merging a day takes long, or the machine is busy."""
 _REST_AFTER_ERROR_SECONDS: Final = 0.5
 _LEAVE_SECONDS: Final = 5.0
 """Less than the supervisor waits for a process to end."""
@@ -127,23 +128,24 @@ class Projector:
             Unavailable: ClickHouse or Mongo is away.
         """
         with self._working:
-            # Nothing is touched yet, so there is nothing that the tile lacks.
-            chunk, saved = self._behind.take(self._at_once, saves=True), False
+            chunk = self._behind.take(self._at_once, saves=True, shows=self._may_ask_redis())
+            shown = saved = False
             try:
                 days = self._read_some(chunk)
+                shown = self._show([day for day in days if day.key in chunk.unshown])
                 try:
-                    self._stats.save(days)
+                    self._stats.save([day for day in days if day.key in chunk.unsaved])
                 except (Unavailable, Refused) as error:
                     self._take_fewer()
                     # A full disk, an election: what Mongo refuses now it may take later, at a start as at any time.
                     raise Unavailable(str(error)) from error
                 saved = True
             finally:
-                self._behind.settle(told=saved, saved=saved)
+                self._behind.settle(shown=shown, saved=saved)
             return self._behind.days > 0
 
     def tend(self) -> None:
-        """Bring the days that are behind up to date, once each, or some of them; while Mongo is away, the tile's alone.
+        """Bring the days that are behind up to date, once each, or some of them, in those read models that answer.
 
         A busy day's visitors take ClickHouse long to merge. So this rests between two times, for as long as keeps it to
         a fifth of the time.
@@ -156,16 +158,13 @@ class Projector:
         if began < self._again_at:
             return
         self._again_at = began + _REST_AFTER_ERROR_SECONDS
-        saves = self._may_ask_mongo()
         for _ in range(_CHUNKS_AT_ONCE):
             if self._leaving:
                 return
-            saved = self._bring_up_some(saves)
-            if saved is None or (saved == saves and self._behind.between_passes):
+            if not self._bring_up_some() or self._behind.between_passes:
                 break
-            saves = saved
         ended = self._monotonic()
-        self._again_at = ended + min(_REST_RATIO * (ended - began), _LONGEST_REST_SECONDS)
+        self._again_at = ended + min(_REST_RATIO * (ended - began), LONGEST_REST_SECONDS)
 
     def leave(self) -> None:
         """Bring up to date what can be within some seconds, rested or not; the thread that tends leaves off.
@@ -178,32 +177,29 @@ class Projector:
         began = self._monotonic()
         if not self._leaving:
             self._leaving, self._leave_by = True, began + _LEAVE_SECONDS
-        saves = self._may_ask_mongo()
         try:
             while self._monotonic() < self._leave_by:
-                saved = self._bring_up_some(saves)
-                if saved is None:
+                if not self._bring_up_some():
                     return
-                saves = saved
         except Unavailable:
             self._leave_by = began
             raise
 
-    def _bring_up_some(self, saves: bool) -> bool | None:
-        """Whether a chunk was saved; None where nothing is left to do."""
+    def _bring_up_some(self) -> bool:
+        """Whether there was something that a read model lacks and may be asked to take."""
         with self._working:
             # A chunk is taken before it is read: what is counted meanwhile is behind again.
-            chunk, told, saved = self._behind.take(self._at_once, saves), False, False
+            chunk = self._behind.take(self._at_once, saves=self._may_ask_mongo(), shows=self._may_ask_redis())
+            shown = saved = False
             if not chunk.days:
-                return None
+                return False
             try:
                 days = self._read_some(chunk)
-                self._show([day for day in days if day.key in chunk.untold])
-                told = True
-                saved = saves and self._save(days)
+                shown = self._show([day for day in days if day.key in chunk.unshown])
+                saved = self._save([day for day in days if day.key in chunk.unsaved])
             finally:
-                self._behind.settle(told=told, saved=saved)
-            return saved
+                self._behind.settle(shown=shown, saved=saved)
+            return True
 
     def _read_some(self, chunk: Chunk) -> list[DayStats]:
         """Where that fails, fewer are read at once: a day that is too much must not stop the others."""
@@ -220,7 +216,7 @@ class Projector:
 
     def _save(self, days: list[DayStats]) -> bool:
         if not days:
-            return self._may_ask_mongo()
+            return True
         ticket = self._mongo.admit(self._monotonic())
         if not ticket:
             return False
@@ -239,6 +235,9 @@ class Projector:
     def _may_ask_mongo(self) -> bool:
         return self._mongo.retry_after(self._monotonic()) == 0
 
+    def _may_ask_redis(self) -> bool:
+        return self._redis.retry_after(self._monotonic()) == 0
+
     def _remember_live(self, seen: Mapping[str, Mapping[int, int]]) -> None:
         with self._live_lock:
             for store, visitors in seen.items():
@@ -248,22 +247,26 @@ class Projector:
             if sum(map(len, self._live.values())) > _MAX_LIVE_VISITORS:
                 self._live.clear()
 
-    def _show(self, days: list[DayStats]) -> None:
-        """Bring the tile up to date; where Redis does not answer it is behind, and nothing else is."""
-        ticket = self._redis.admit(self._monotonic()) if days or self._live else 0
+    def _show(self, days: list[DayStats]) -> bool:
+        """Whether the tile took the days, and all who are there."""
+        if not (days or self._live):
+            return True
+        ticket = self._redis.admit(self._monotonic())
         if not ticket:
-            return
+            return False
         with self._live_lock:
             live, self._live = self._live, {}
         try:
             self._tile.save(days, live, int(self._now().timestamp() * 1000))
         except Unavailable as error:
+            # Where Redis does not answer the tile is behind, and nothing else is.
             if not self._redis.open:
                 log.warning("the live tile is behind: %s", error)
             self._redis.failed(self._monotonic(), ticket)
             self._remember_live(live)
-        else:
-            self._redis.succeeded()
+            return False
+        self._redis.succeeded()
+        return True
 
     def read(self, touched: Sequence[StoreDay]) -> list[DayStats]:
         """The days as the rollups have them.

@@ -10,13 +10,14 @@ from typing import Any, Final
 from connectors.live_tile import LiveTile
 from connectors.mongo_stores import connect
 from connectors.store_stats import StoreStats
+from flows.clicks.project import LONGEST_REST_SECONDS
 from marketplace.settings import Settings
 from marketplace.stores import Store
 from marketplace.tables import VISITORS_EXACT_UP_TO, VISITORS_RELATIVE_ERROR
 from ops.demo.verify import Agreement
 from ops.oracle import Expected, Numbers, RollupKey
 
-_SETTLE_SECONDS: Final = 10.0
+_SETTLE_SECONDS: Final = LONGEST_REST_SECONDS + 30.0
 _SUMS: Final = ("clicks", "refires", "sessions", "bounces")
 
 
@@ -43,6 +44,7 @@ class ReadModels:
     def close(self) -> None:
         """Disconnect."""
         self._client.close()
+        self._tile.close()
 
 
 def compare_read_models(expected: Expected, models: ReadModels, stores: Iterable[Store]) -> Agreement:

@@ -190,9 +190,23 @@ class Stack:
             if own.stdin is not None and not own.stdin.closed:
                 own.stdin.close()
             self._supervisor = None
-        if look(self.data_dir).standing in ("none", "ended"):
-            end_what_is_left(self.data_dir)
-            note_the_end(self.data_dir)
+        self._end_the_rest()
+
+    def _end_the_rest(self) -> None:
+        """End what a supervisor left that is gone; where another start has the folder by now, all of it is that one's.
+
+        Raises:
+            StackError: the folder cannot be used.
+        """
+        try:
+            with (self.data_dir / "lock").open("r+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                end_what_is_left(self.data_dir)
+                note_the_end(self.data_dir)
+        except (BlockingIOError, FileNotFoundError):
+            return
+        except OSError as error:
+            raise StackError(f"the data folder {self.data_dir} cannot be used: {error.strerror or error}") from error
 
     def process(self, name: str) -> ProcessInfo:
         """One process: `kafka`, `kafka-2`, `mongo`, `clickhouse`, `redis`.

@@ -1,7 +1,9 @@
 """What stands still is started again, what only is not ready is left alone, and a supervisor that hangs is seen."""
 
+import fcntl
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -151,6 +153,29 @@ def test_down_after_a_supervisor_that_ended_without_stopping_says_so_once(tmp_pa
     assert command(tmp_path, "down") == (0, "The supervisor had ended without stopping; nothing of it is left.\n")
     assert command(tmp_path, "down") == (0, "Nothing is running.\n")
     stack.stop()
+
+
+def test_a_stop_that_comes_late_leaves_alone_what_another_start_has_by_now(tmp_path: Path) -> None:
+    late = Stack(tmp_path, ports="auto", parts={"redis"}, external={})
+    late.start()
+    os.kill(late.state().supervisor_pid, signal.SIGKILL)
+    assert eventually(lambda: look(tmp_path).standing == "ended")
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+    try:
+        with (tmp_path / "lock").open("a") as lock:
+            # A start that has the folder already, and whose supervisor is not seen yet.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            state = read_state(tmp_path)
+            assert state is not None
+            redis = state.processes[0]
+            theirs = replace(state, processes=[replace(redis, pid=other.pid, process_start=start_time(other.pid))])
+            write_state(tmp_path, theirs)
+            late.stop()
+            assert read_state(tmp_path) == theirs
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
 
 
 def test_a_supervisor_that_hangs_is_not_believed_and_a_new_start_ends_it(tmp_path: Path) -> None:

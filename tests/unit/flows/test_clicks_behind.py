@@ -21,24 +21,24 @@ TODAY, TOMORROW = ("shop", 20_000), ("shop", 20_001)
 def test_a_day_that_is_touched_while_it_is_read_is_behind_again() -> None:
     behind = Behind()
     behind.touch([TODAY], 0, 0, 9)
-    behind.take(10, saves=True)
+    behind.take(10, saves=True, shows=True)
     behind.touch([TODAY], 0, 10, 14)
-    behind.settle(told=True, saved=True)
+    behind.settle(shown=True, saved=True)
     assert (behind.days, behind.records) == (1, 4)
-    assert behind.take(10, saves=True).days == {TODAY}
+    assert behind.take(10, saves=True, shows=True).days == {TODAY}
 
 
 def test_what_could_not_be_saved_stays_behind_with_all_its_records() -> None:
     behind = Behind()
     behind.touch([TODAY], 0, 0, 9)
     behind.touch([TODAY], 1, 100, 130)
-    behind.take(10, saves=True)
+    behind.take(10, saves=True, shows=True)
     behind.touch([TOMORROW], 0, 10, 14)
-    behind.settle(told=True, saved=False)
+    behind.settle(shown=True, saved=False)
     assert (behind.days, behind.records) == (2, 30)
-    chunk = behind.take(10, saves=True)
+    chunk = behind.take(10, saves=True, shows=True)
     assert chunk.days == {TODAY, TOMORROW}
-    assert chunk.untold == {TOMORROW}
+    assert chunk.unshown == {TOMORROW}
 
 
 def test_records_count_as_behind_until_the_last_of_their_days_is_saved() -> None:
@@ -46,9 +46,9 @@ def test_records_count_as_behind_until_the_last_of_their_days_is_saved() -> None
     behind.touch([TODAY, TOMORROW], 0, 0, 9)
     seen = []
     for _ in range(2):
-        behind.take(1, saves=True)
+        behind.take(1, saves=True, shows=True)
         seen.append((behind.days, behind.records))
-        behind.settle(told=True, saved=True)
+        behind.settle(shown=True, saved=True)
         seen.append((behind.days, behind.records))
     assert seen == [(2, 9), (1, 9), (1, 9), (0, 0)]
 
@@ -56,75 +56,105 @@ def test_records_count_as_behind_until_the_last_of_their_days_is_saved() -> None
 def test_records_that_changed_no_day_put_nothing_behind() -> None:
     behind = Behind()
     behind.touch([], 0, 0, 5_000_000)
-    assert (behind.days, behind.records, behind.take(10, saves=True).days) == (0, 0, frozenset())
+    assert (behind.days, behind.records, behind.take(10, saves=True, shows=True).days) == (0, 0, frozenset())
 
 
-def test_while_mongo_is_away_a_day_is_told_once_and_stays_behind() -> None:
+def test_while_mongo_is_away_a_day_is_shown_once_and_stays_behind() -> None:
     behind = Behind()
     behind.touch([TODAY], 0, 0, 9)
-    assert behind.take(10, saves=False).days == {TODAY}
-    behind.settle(told=True, saved=False)
-    assert behind.take(10, saves=False).days == frozenset()
-    behind.settle(told=False, saved=False)
+    assert behind.take(10, saves=False, shows=True).days == {TODAY}
+    behind.settle(shown=True, saved=False)
+    assert behind.take(10, saves=False, shows=True).days == frozenset()
+    behind.settle(shown=True, saved=False)
     assert behind.days == 1
+
+
+def test_while_redis_is_away_a_day_is_saved_once_and_shown_when_it_is_back() -> None:
+    behind = Behind()
+    behind.touch([TODAY], 0, 0, 9)
+    assert behind.take(10, saves=True, shows=True).days == {TODAY}
+    behind.settle(shown=False, saved=True)
+    assert (behind.days, behind.records) == (0, 0)
+    assert behind.take(10, saves=True, shows=False).days == frozenset()
+    behind.settle(shown=False, saved=True)
+    assert behind.take(10, saves=True, shows=True) == Chunk(frozenset({TODAY}), frozenset({TODAY}))
+
+
+def test_of_the_days_of_a_store_the_newest_alone_waits_for_the_tile() -> None:
+    behind = Behind()
+    behind.touch([TOMORROW], 0, 0, 9)
+    behind.touch([TODAY], 0, 10, 19)
+    assert behind.take(10, saves=True, shows=True).unshown == {TOMORROW}
+
+
+def test_what_an_earlier_process_left_behind_is_shown_too() -> None:
+    behind = Behind()
+    behind.add([TODAY, TOMORROW])
+    chunk = behind.take(10, saves=True, shows=True)
+    assert chunk == Chunk(frozenset({TODAY, TOMORROW}), frozenset({TOMORROW}), frozenset({TODAY, TOMORROW}))
 
 
 def test_days_that_are_touched_all_the_time_all_get_their_turn_and_their_records_do_not_pile_up() -> None:
     behind, days, seen, most = Behind(), [("shop", day) for day in range(30)], set[StoreDay](), 0
     for turn in range(8):
         behind.touch(days, 0, 100 * turn, 100 * turn + 99)
-        seen |= behind.take(10, saves=True).days
-        behind.settle(told=True, saved=True)
+        seen |= behind.take(10, saves=True, shows=True).days
+        behind.settle(shown=True, saved=True)
         most = max(most, behind.records)
     assert seen == set(days)
     # A pass of three turns and the one before it.
     assert most <= 600
 
 
-def test_days_whose_reading_fails_go_behind_those_that_wait() -> None:
+@pytest.mark.parametrize("at_most", [1, 2])
+def test_days_that_cannot_be_read_keep_no_other_from_its_turn(at_most: int) -> None:
     behind, days = Behind(), [("shop", day) for day in range(4)]
     behind.touch(days, 0, 0, 9)
-    tries = []
-    for _ in range(3):
-        tries += sorted(behind.take(2, saves=True).days)
-        behind.settle(told=False, saved=False)
-    assert tries == [*days, *days[:2]]
+    tried = set[StoreDay]()
+    for _ in range(8):
+        tried |= behind.take(at_most, saves=True, shows=True).days
+        behind.settle(shown=False, saved=False)
+    assert tried == set(days)
     assert (behind.days, behind.records) == (4, 9)
 
 
+_DAYS = [("shop", 0), ("shop", 1), ("shop", 2), ("other", 0), ("other", 1)]
 _STEPS = st.lists(
-    st.tuples(st.integers(0, 4), st.integers(0, 4), st.booleans(), st.booleans(), st.booleans(), st.integers(1, 3)),
-    max_size=30,
+    st.tuples(st.sampled_from(_DAYS), st.sampled_from(_DAYS), *[st.booleans()] * 5, st.integers(1, 3)), max_size=30
 )
 
 
 @given(_STEPS)
 def test_nothing_is_lost_whatever_fails_and_whenever_it_is_touched(
-    steps: list[tuple[int, int, bool, bool, bool, int]],
+    steps: list[tuple[StoreDay, StoreDay, bool, bool, bool, bool, bool, int]],
 ) -> None:
-    behind, touched, told, saved = Behind(), Counter[StoreDay](), Counter[StoreDay](), Counter[StoreDay]()
+    behind, touched, shown, saved = Behind(), Counter[StoreDay](), Counter[StoreDay](), Counter[StoreDay]()
 
-    def touch(number: int, at: int) -> None:
-        behind.touch([("shop", number)], 0, at, at)
-        touched["shop", number] = at
+    def touch(day: StoreDay, at: int) -> None:
+        behind.touch([day], 0, at, at)
+        touched[day] = at
 
-    def settle(chunk: Chunk, read: Counter[StoreDay], tells: bool, saves: bool) -> None:
-        behind.settle(told=tells, saved=saves)
-        told.update({day: read[day] - told[day] for day in chunk.untold if tells})
+    def settle(chunk: Chunk, read: Counter[StoreDay], shows: bool, saves: bool) -> None:
+        behind.settle(shown=shows, saved=saves)
+        shown.update({day: read[day] - shown[day] for day in chunk.unshown if shows})
         saved.update({day: read[day] - saved[day] for day in chunk.unsaved if saves})
 
     last = 0
-    for at, (before, meanwhile, may_save, reads, works, at_most) in enumerate(steps, 1):
+    for at, (before, meanwhile, may_save, may_show, reads, saves, shows, at_most) in enumerate(steps, 1):
         touch(before, 2 * at)
-        chunk, read = behind.take(at_most, may_save), Counter(touched)
+        chunk, read = behind.take(at_most, saves=may_save, shows=may_show), Counter(touched)
+        assert may_save or not chunk.unsaved
+        assert may_show or not chunk.unshown
         touch(meanwhile, last := 2 * at + 1)
-        settle(chunk, read, reads, reads and works and may_save)
+        settle(chunk, read, reads and shows and may_show, reads and saves and may_save)
         oldest = min((at for day, at in touched.items() if saved[day] < at), default=last)
         assert behind.records >= last - oldest
         assert behind.days >= sum(saved[day] < at for day, at in touched.items())
-    while (chunk := behind.take(2, saves=True)).days:
+    while (chunk := behind.take(2, saves=True, shows=True)).days:
         settle(chunk, Counter(touched), True, True)
-    assert told == saved == touched
+    newest = {store: max(day for of, day in touched if of == store) for store, _ in touched}
+    assert saved == touched
+    assert {day: shown[day] for day in newest.items()} == {day: touched[day] for day in newest.items()}
     assert (behind.days, behind.records) == (0, 0)
 
 
