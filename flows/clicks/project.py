@@ -140,6 +140,7 @@ class Projector:
                     # A full disk, an election: what Mongo refuses now it may take later, at a start as at any time.
                     raise Unavailable(str(error)) from error
                 saved = True
+                self._take_more()
             finally:
                 self._behind.settle(shown=shown, saved=saved)
             return self._behind.days > 0
@@ -197,6 +198,8 @@ class Projector:
                 days = self._read_some(chunk)
                 shown = self._show([day for day in days if day.key in chunk.unshown])
                 saved = self._save([day for day in days if day.key in chunk.unsaved])
+                if saved and chunk.unsaved:
+                    self._take_more()
             finally:
                 self._behind.settle(shown=shown, saved=saved)
             return True
@@ -208,8 +211,10 @@ class Projector:
         except Unavailable:
             self._take_fewer()
             raise
-        self._at_once = min(_DAYS_AT_ONCE, 2 * self._at_once)
         return days
+
+    def _take_more(self) -> None:
+        self._at_once = min(_DAYS_AT_ONCE, 2 * self._at_once)
 
     def _take_fewer(self) -> None:
         self._at_once = max(1, self._at_once // 2)

@@ -104,7 +104,7 @@ def log(
             client.close()
     _report(store, counts, reasons, time.monotonic() - started, waiting, as_json=as_json)
     if counts.unparseable and not counts.sent + counts.assets_skipped:
-        fail(f"nothing was imported: none of the {counts.unparseable:,} lines is in the combined log format")
+        fail(f"nothing was imported: no line of {counts.unparseable:,} is in the combined log format")
     if waiting:
         raise typer.Exit(1)
 

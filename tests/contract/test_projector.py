@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from connectors.clickhouse import ClickHouse
 from connectors.errors import Unavailable
 from connectors.live_tile import LiveTile
 from connectors.mongo_stores import connect
-from connectors.store_stats import StoreStats
+from connectors.store_stats import DayStats, StoreStats
 from flows.clicks.project import CATCH_UP_RECORDS, MAX_RECORDS_AHEAD, Projector
 from flows.clicks.result import BatchResult
 from flows.clicks.sink import MAX_BUFFERED_EVENTS
@@ -214,6 +214,42 @@ def test_clickhouse_away_is_not_asked_in_each_epoch(nobody: MongoClient[dict[str
         except Unavailable:
             failures += 1
     assert failures == 1
+
+
+def test_days_that_mongo_does_not_take_are_saved_in_fewer_at_once_until_it_takes_them(
+    rollups: ClickHouse, stack: Stack
+) -> None:
+    """A document that is too slow, or too large together with others, must not keep those others behind."""
+    door, sizes = Door(stack.urls.mongo), list[int]()
+    door.open()
+    client = connect(f"mongodb://127.0.0.1:{door.port}/?directConnection=true", 0.2)
+
+    class Watched(StoreStats):
+        def save(self, days: Iterable[DayStats]) -> None:
+            sizes.append(len(chosen := list(days)))
+            super().save(chosen)
+
+    rollups.command(
+        f"INSERT INTO {rollups.database}.{ROLLUPS.name} (store, grain, dimension, bucket, value, is_bot, clicks, "
+        "visitor_ids, source_partition, source_offset) SELECT 'shop', 'day', 'all', "
+        f"toDateTime({DAY * 86_400} - 86400 * (number + 1), 'UTC'), '', 0, 1, [1], 0, 9 FROM numbers(7)"
+    )
+    tile, stats = LiveTile(stack.urls.redis), Watched(client, rollups.database)
+    projector = Projector(rollups, stats, tile, lambda: datetime.now(UTC), CircuitBreaker(), Clock())
+    projector.find_behind({0: {ROLLUPS.name: 9}})
+    door.freeze()
+    for _ in range(10):
+        with pytest.raises(Unavailable):
+            projector.catch_up()
+    door.thaw()
+    while projector.catch_up():
+        pass
+    assert sizes[0] == 8
+    assert 1 in sizes
+    assert sum(sizes[10:]) == len(stats.of("shop")) == 8
+    tile.close()
+    client.close()
+    door.close()
 
 
 @pytest.fixture

@@ -137,7 +137,7 @@ def test_an_import_of_nothing_but_unparseable_lines_fails_in_one_line(command: C
 
     assert finished.returncode == 1
     assert json.loads(finished.stdout)["unparseable"] == 2
-    assert b"nothing was imported: none of the 2 lines is in the combined log format" in finished.stderr
+    assert b"nothing was imported: no line of 2 is in the combined log format" in finished.stderr
     assert b"Traceback" not in finished.stderr
 
 
