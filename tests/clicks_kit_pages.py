@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 
-from flows.clicks.batch import I64, U64
+from flows.arrays.types import I64, U64
 from flows.clicks.result import BatchResult
 from flows.clicks.rows import rows_of
 from flows.clicks.stored import FAMILY_COLUMNS, StoredFacts, StoredSessions

@@ -26,7 +26,8 @@ from bench.kept import ROOT
 from connectors.bot_list import CrawlerList
 from connectors.geoip import GeoIP
 from connectors.user_agents import UserAgents
-from flows.clicks.batch import I64, U64, RawBatch
+from flows.arrays.types import I64, U64
+from flows.clicks.batch import RawBatch
 from flows.clicks.held import Sessions
 from flows.clicks.machine import Machine
 from flows.clicks.pages import Pages

@@ -14,7 +14,8 @@ from connectors.geoip import GeoIP
 from connectors.kafka.reader import PartitionReader
 from connectors.mongo_stores import MongoStores, connect
 from connectors.user_agents import UserAgents
-from flows.clicks.batch import I64, U64, RawBatch
+from flows.arrays.types import I64, U64
+from flows.clicks.batch import RawBatch
 from flows.clicks.decode import decode
 from flows.clicks.directory import KnownStores
 from flows.clicks.machine import Machine

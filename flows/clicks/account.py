@@ -7,7 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from flows.clicks.batch import I64, U8, RawBatch, Reject
+from flows.arrays.types import I64, U8
+from flows.clicks.batch import RawBatch, Reject
 from flows.clicks.clock import Times
 from flows.clicks.columns import Columns
 from flows.clicks.facts import OUTCOME_NAMES, outcome_code

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from flows.clicks.batch import I32, I64
-from flows.clicks.hashing import distinct
+from flows.arrays.hashing import distinct
+from flows.arrays.types import I32, I64
 from flows.clicks.words import Coded
 from marketplace.rollups import QUARTER_MS, local_day
 from marketplace.stores import Store

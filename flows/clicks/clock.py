@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flows.clicks.batch import I64, Bools
+from flows.arrays.types import I64, Bools
 from flows.clicks.columns import Columns
 from marketplace.outcomes import CLOCK_TOLERANCE_MS, MAX_LATENESS, OLDEST_MS
 

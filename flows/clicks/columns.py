@@ -8,7 +8,7 @@ from itertools import chain, compress
 
 import numpy as np
 
-from flows.clicks.batch import F32, I64, U64, Bools
+from flows.arrays.types import F32, I64, U64, Bools
 from flows.clicks.words import Coded
 
 

@@ -7,7 +7,7 @@ from itertools import chain
 
 import numpy as np
 
-from flows.clicks.batch import I32, I64
+from flows.arrays.types import I32, I64
 from flows.clicks.deltas import Contributions
 from flows.clicks.facts import Facts
 from flows.clicks.result import Changes

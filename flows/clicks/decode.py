@@ -10,7 +10,8 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from flows.clicks.batch import I64, U8, U64, Bools, RawBatch, Reject
+from flows.arrays.types import I64, U8, U64, Bools
+from flows.clicks.batch import RawBatch, Reject
 from flows.clicks.columns import Columns
 from flows.clicks.words import Coded, Words
 from marketplace.events import CollectedClick, decode_clicks

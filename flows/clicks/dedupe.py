@@ -6,9 +6,9 @@ from typing import Final
 
 import numpy as np
 
-from flows.clicks.batch import I64, U64, Bools
+from flows.arrays.hashing import mix
+from flows.arrays.types import I64, U64, Bools
 from flows.clicks.columns import Columns
-from flows.clicks.hashing import mix
 from flows.clicks.refires import rank_within
 from flows.clicks.stored import StoredFacts
 from flows.clicks.visit_page import HOUR_MS

@@ -16,9 +16,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from flows.clicks.batch import I32, I64, U8, U64, Bools
+from flows.arrays.hashing import dense_rank, distinct
+from flows.arrays.types import I32, I64, U8, U64, Bools
 from flows.clicks.families import Answers
-from flows.clicks.hashing import distinct, number
 from flows.clicks.words import Coded
 from marketplace.rollups import DIMENSIONS, QUARTER_MS, SPARSE
 
@@ -163,13 +163,13 @@ def _bases(owner: I64, time: I64) -> tuple[_Bases, I64]:
     """Distinct buckets, and the position of each row's among them."""
     first = int(time.min()) if len(time) else 0
     span = int(time.max(initial=first)) - first + 1
-    packed, position = number(owner * span + (time - first), (int(owner.max(initial=0)) + 1) * span)
+    packed, position = dense_rank(owner * span + (time - first), (int(owner.max(initial=0)) + 1) * span)
     return _Bases(packed // span, packed % span + first), position
 
 
 def _splits(codes: I32, families: Sequence[Answers]) -> list[_Split]:
     """How each registered dimension splits the rows."""
-    used = [number(codes[:, at], len(family.rows)) for at, family in enumerate(families)]
+    used = [dense_rank(codes[:, at], len(family.rows)) for at, family in enumerate(families)]
     home = {column: (at, place) for at, f in enumerate(families) for place, column in enumerate(f.columns)}
     splits = []
     for position, dimension in enumerate(DIMENSIONS):
@@ -196,7 +196,7 @@ def _group(rows: Contributions, base: I64, split: _Split, visitor: I64, visitors
         of_events, of_changes = split.keep[:events], split.keep[events:]
         key, refire, changes, visitor = key[split.keep], refire[of_events], changes[of_changes], visitor[of_events]
         events = len(visitor)
-    groups, at = number(key, (int(base.max(initial=0)) + 1) * values)
+    groups, at = dense_rank(key, (int(base.max(initial=0)) + 1) * values)
     sums = np.zeros((len(groups), len(MEASURES)))
     sums[:, 1] = np.bincount(at[:events][refire], minlength=len(groups))
     sums[:, 0] = np.bincount(at[:events], minlength=len(groups)) - sums[:, 1]
@@ -210,7 +210,7 @@ def _regroup(groups: _Groups, day_base: I64, values: int, visitors: int) -> _Gro
     """The same by day."""
     values = max(values, 1)
     key = day_base[groups.base] * values + groups.value
-    found, at = number(key, (int(day_base.max(initial=0)) + 1) * values)
+    found, at = dense_rank(key, (int(day_base.max(initial=0)) + 1) * values)
     sums = np.stack([np.bincount(at, column, len(found)) for column in groups.sums.T], axis=1).astype(np.float64)
     pairs = distinct(at[groups.pair_group] * max(visitors, 1) + groups.pair_visitor)
     return _Groups(found // values, found % values, sums, *np.divmod(pairs, max(visitors, 1)))

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from flows.clicks.batch import I32, I64, U8, U64, Bools
+from flows.arrays.types import I32, I64, U8, U64, Bools
 from flows.clicks.columns import Columns
 from flows.clicks.words import Coded
 from marketplace.outcomes import OUTCOMES, REFIRE, Outcome

@@ -14,9 +14,9 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from flows.clicks.batch import I32, I64
-from flows.clicks.growing import Growing
-from flows.clicks.hashing import number
+from flows.arrays.growable import Growing
+from flows.arrays.hashing import dense_rank
+from flows.arrays.types import I32, I64
 from flows.clicks.words import ENTRY_BYTES, Coded, Words, weight
 from marketplace.enrichments import ENRICHMENTS
 from marketplace.enrichments.registry import Lookups
@@ -164,7 +164,7 @@ class Family:
         """Codes of the answers for events, each distinct combination of parts answered once."""
         self.catch_up()
         packed, size = self._pack(texts)
-        distinct, position = number(packed, size)
+        distinct, position = dense_rank(packed, size)
         codes = list(map(self._known.get, distinct.tolist()))
         for at, code in enumerate(codes):
             if code is None:

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from flows.clicks.batch import I32, I64, U64
-from flows.clicks.hashing import distinct
-from flows.clicks.runs import settle
+from flows.arrays.hashing import distinct
+from flows.arrays.sorted_runs import settle
+from flows.arrays.types import I32, I64, U64
 from flows.clicks.sessions import SessionRows, merge, owners
 
 

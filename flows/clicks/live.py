@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from flows.clicks.batch import I32
+from flows.arrays.types import I32
 from flows.clicks.facts import Facts
 
 _RECENT_MS: Final = 3_600_000

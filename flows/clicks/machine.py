@@ -11,15 +11,16 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from flows.arrays.hashing import mix
+from flows.arrays.types import I64, U8, U64, Bools
 from flows.clicks import account
-from flows.clicks.batch import I64, U8, U64, Bools, RawBatch, Reject
+from flows.clicks.batch import RawBatch, Reject
 from flows.clicks.clock import Times, correct
 from flows.clicks.columns import Columns
 from flows.clicks.contribute import events_as_sessions
 from flows.clicks.decode import decode
 from flows.clicks.dedupe import filed_under, find_copies, find_duplicates
 from flows.clicks.facts import Details, Facts, outcome_code
-from flows.clicks.hashing import mix
 from flows.clicks.held import Sessions
 from flows.clicks.live import newest_by_visitor
 from flows.clicks.pages import Pages, PageStore

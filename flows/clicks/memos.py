@@ -8,10 +8,10 @@ from typing import Final
 
 import numpy as np
 
-from flows.clicks.batch import I32, U8, U64, Bools
+from flows.arrays.growable import Growing
+from flows.arrays.hashing import dense_rank, mix
+from flows.arrays.types import I32, U8, U64, Bools
 from flows.clicks.columns import Columns
-from flows.clicks.growing import Growing
-from flows.clicks.hashing import mix, number
 from flows.clicks.words import ENTRY_BYTES, Coded, Words
 from marketplace import bots
 from marketplace.stores import Store
@@ -98,7 +98,7 @@ class Memos:
         probing = np.fromiter(map(self._is_probe, paths), dtype=np.bool_, count=len(paths))[page]
         agent = self._agent_reasons(columns.texts["user_agent"].codes)
         packed = (agent.astype(np.int64) << 3) | (columns.automated << 2) | (probing << 1) | hasty
-        distinct, position = number(packed, len(self._reasons) << 3)
+        distinct, position = dense_rank(packed, len(self._reasons) << 3)
         of_agent, of_rate = list(self._reasons), ((), (bots.RATE,))
         example = np.empty(len(distinct), dtype=np.int64)
         example[position] = np.arange(len(position))

@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from connectors.clickhouse import ClickHouse
 from connectors.errors import Unavailable
-from flows.clicks.batch import I64, U8, U64
-from flows.clicks.hashing import distinct
+from flows.arrays.hashing import distinct
+from flows.arrays.types import I64, U8, U64
 from flows.clicks.stored import FAMILY_COLUMNS, StoredFacts, StoredSessions
 from marketplace.outcomes import REFIRE
 from marketplace.tables import CLICKS, FENCED_TABLES, LEDGER, SESSION_DIMENSIONS, SESSIONS

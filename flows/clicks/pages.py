@@ -13,10 +13,10 @@ from typing import Any, Final, Protocol, TypeVar, cast
 
 import numpy as np
 
-from flows.clicks.batch import I64, U64, Bools
+from flows.arrays.hashing import distinct, mix
+from flows.arrays.sorted_runs import KeySet
+from flows.arrays.types import I64, U64, Bools
 from flows.clicks.budget import Budget
-from flows.clicks.hashing import distinct, mix
-from flows.clicks.runs import KeySet
 from flows.clicks.shelf import PAGE_BYTES, Shelf
 from flows.clicks.stored import StoredFacts, StoredSessions
 from flows.clicks.visit_page import HOUR_MS, MINUTE_MS, VisitPage, bucket_keys, by_hour, fill

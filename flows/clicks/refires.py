@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from flows.clicks.batch import I64, U64, Bools
+from flows.arrays.types import I64, U64, Bools
 from marketplace.outcomes import REFIRE_WINDOW_MS
 
 

@@ -13,12 +13,12 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from flows.clicks.batch import I32, I64
+from flows.arrays.hashing import dense_rank
+from flows.arrays.types import I32, I64
 from flows.clicks.contribute import contributions
 from flows.clicks.deltas import MEASURES, rollup
 from flows.clicks.facts import OUTCOME_NAMES, Details, Facts
 from flows.clicks.families import Answers
-from flows.clicks.hashing import number
 from flows.clicks.result import BatchResult, Changes
 from flows.clicks.sessions import SessionRows
 from flows.clicks.words import Coded
@@ -44,7 +44,7 @@ def _moments(ms: I64) -> pa.Array:
 
 def _columns(family: Answers, codes: I32, names: Container[str]) -> dict[str, pa.Array]:
     """The named ones of a family's columns."""
-    used, position = number(codes, len(family.rows))
+    used, position = dense_rank(codes, len(family.rows))
     answers = [family.rows[code] for code in used.tolist()]
     # Answers that differ can agree in one column (a browser in two versions): its dictionary has a text once.
     return {

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from flows.clicks.batch import I32, I64, U8, U64, Bools
+from flows.arrays.types import I32, I64, U8, U64, Bools
 from flows.clicks.facts import Facts, outcome_code
 from flows.clicks.families import Family
 from flows.clicks.sessions import SessionRows

@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from flows.clicks.batch import I64, U64
-from flows.clicks.hashing import distinct, mix
-from flows.clicks.runs import KeyCounts, KeyNumbers
+from flows.arrays.hashing import distinct, mix
+from flows.arrays.sorted_runs import KeyCounts, KeyNumbers
+from flows.arrays.types import I64, U64
 from marketplace.outcomes import REFIRE_WINDOW_MS
 
 HOUR_MS: Final = 3_600_000

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from flows.clicks.batch import I32
+from flows.arrays.types import I32
 from flows.clicks.calendar import Calendar
 from flows.clicks.codebook import Codebook
 from flows.clicks.columns import Columns

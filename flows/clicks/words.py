@@ -10,9 +10,9 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from flows.clicks.batch import I32, I64, U64, Bools
-from flows.clicks.growing import Growing
-from flows.clicks.hashing import hash_text, number
+from flows.arrays.growable import Growing
+from flows.arrays.hashing import dense_rank, hash_text
+from flows.arrays.types import I32, I64, U64, Bools
 
 FIELDS: Final = (
     "store",
@@ -55,7 +55,7 @@ class Coded:
 
     def used(self) -> tuple[list[str], I64]:
         """The texts that occur, and the position of each element's text among them."""
-        codes, position = number(self.codes, len(self.texts))
+        codes, position = dense_rank(self.codes, len(self.texts))
         return list(map(self.texts.__getitem__, codes.tolist())), position
 
     def tolist(self) -> list[str]:

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.arrays.sorted_runs import KeyCounts, KeyNumbers, KeySet
 from flows.clicks.clock import correct
 from flows.clicks.columns import Columns
 from flows.clicks.dedupe import find_duplicates
 from flows.clicks.families import page_of
 from flows.clicks.refires import find_refires, rank_within
-from flows.clicks.runs import KeyCounts, KeyNumbers, KeySet
 from marketplace.events import CollectedClick
 from marketplace.outcomes import REFIRE_WINDOW_MS
 from ops.oracle.judging import is_late, path_of, real_time

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.clicks.batch import I32
+from flows.arrays.types import I32
 from flows.clicks.families import MAX_PAGE_CHARS, Family, page_of
 from flows.clicks.words import Words
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from connectors.errors import Unavailable
-from flows.clicks.batch import U64
+from flows.arrays.types import U64
 from flows.clicks.machine import Machine
 from flows.clicks.stored import StoredSessions
 from marketplace.bots import RATE_LIMIT_PER_MINUTE

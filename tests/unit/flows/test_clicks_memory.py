@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flows.clicks.batch import I64, U64
+from flows.arrays.types import I64, U64
 from flows.clicks.flow import Shares
 from flows.clicks.memory import LEAST_BYTES, available_bytes, default_bytes, divide
 from tests.clicks_kit import (

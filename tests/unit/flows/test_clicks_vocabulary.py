@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from flows.clicks.batch import I32
+from flows.arrays.types import I32
 from flows.clicks.columns import Columns
 from flows.clicks.decode import decode
 from flows.clicks.vocabulary import Vocabulary

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from flows.clicks.batch import I32, I64, U64
+from flows.arrays.types import I32, I64, U64
 
 _Number = TypeVar("_Number", np.int64, np.uint64)
 
@@ -39,7 +39,7 @@ def distinct(values: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
     return ordered[new]
 
 
-def number(codes: I32 | I64, size: int) -> tuple[I64, I64]:
+def dense_rank(codes: I32 | I64, size: int) -> tuple[I64, I64]:
     """Distinct codes in ascending order, and the position of each element among them.
 
     Args:

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from flows.clicks.batch import I64, U64, Bools
+from flows.arrays.types import I64, U64, Bools
 
 _MAX_RUNS: Final = 6
 _EMPTY: Final = np.empty(0, dtype=np.uint64)

@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from flows.clicks.batch import I32
+from flows.arrays.types import I32
 
 _Number = TypeVar("_Number", bound=np.generic)
 
