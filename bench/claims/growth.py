@@ -23,9 +23,9 @@ from bench.corpus import Corpus
 from connectors.bot_list import CrawlerList
 from connectors.geoip import GeoIP
 from connectors.user_agents import UserAgents
-from flows.clicks.batch import RawBatch
+from flows.clicks.encoding.context import Vocabulary
 from flows.clicks.machine import Machine
-from flows.clicks.vocabulary import Vocabulary
+from flows.clicks.model.batch import RawBatch
 from marketplace.enrichments.registry import Lookups
 from marketplace.events import CollectedClick, decode_click, encode_click
 from marketplace.stores import Store

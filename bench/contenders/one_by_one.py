@@ -18,7 +18,7 @@ from connectors.bot_list import CrawlerList
 from connectors.geoip import GeoIP
 from connectors.mongo_stores import MongoStores, connect
 from connectors.user_agents import UserAgents
-from flows.clicks.families import page_of
+from flows.clicks.encoding.enrichment_encoder import page_of
 from marketplace import bots
 from marketplace.enrichments import ENRICHMENTS, Lookups
 from marketplace.events import CollectedClick

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flows.arrays.types import I64, Bools
-from flows.clicks.columns import Columns
+from flows.clicks.model.columns import Columns
 from marketplace.outcomes import CLOCK_TOLERANCE_MS, MAX_LATENESS, OLDEST_MS
 
 _MAX_LATENESS_MS = int(MAX_LATENESS.total_seconds() * 1000)

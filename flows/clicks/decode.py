@@ -11,9 +11,10 @@ import msgspec
 import numpy as np
 
 from flows.arrays.types import I64, U8, U64, Bools
-from flows.clicks.batch import RawBatch, Reject
-from flows.clicks.columns import Columns
-from flows.clicks.words import Coded, Words
+from flows.clicks.encoding.dictionary import Words
+from flows.clicks.model.batch import RawBatch, Reject
+from flows.clicks.model.columns import Columns
+from flows.clicks.model.encoded_column import Coded
 from marketplace.events import CollectedClick, decode_clicks
 
 _HEX64: Final = re.compile(r"[0-9a-f]{16}")

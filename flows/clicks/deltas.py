@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from flows.arrays.hashing import dense_rank, distinct
 from flows.arrays.types import I32, I64, U8, U64, Bools
-from flows.clicks.families import Answers
-from flows.clicks.words import Coded
+from flows.clicks.encoding.enrichment_encoder import Answers
+from flows.clicks.model.encoded_column import Coded
 from marketplace.rollups import DIMENSIONS, QUARTER_MS, SPARSE
 
 MEASURES: Final = ("clicks", "refires", "sessions", "bounces", "duration_ms")

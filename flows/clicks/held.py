@@ -14,7 +14,7 @@ import numpy as np
 from flows.arrays.hashing import distinct
 from flows.arrays.sorted_runs import settle
 from flows.arrays.types import I32, I64, U64
-from flows.clicks.sessions import SessionRows, merge, owners
+from flows.clicks.model.sessions import SessionRows, merge, owners
 
 
 class _Run:

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from flows.arrays.types import I32
-from flows.clicks.facts import Facts
+from flows.clicks.model.facts import Facts
 
 _RECENT_MS: Final = 3_600_000
 

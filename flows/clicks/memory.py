@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from flows.clicks.vocabulary import DEFAULT_BYTES
+from flows.clicks.encoding.context import DEFAULT_BYTES
 
 log = logging.getLogger(__name__)
 

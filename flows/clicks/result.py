@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from flows.clicks.batch import Reject
-from flows.clicks.codebook import Codebook
-from flows.clicks.facts import Details, Facts
-from flows.clicks.sessions import SessionRows
+from flows.clicks.encoding.codebook import Codebook
+from flows.clicks.model.batch import Reject
+from flows.clicks.model.facts import Details, Facts
+from flows.clicks.model.sessions import SessionRows
 from marketplace.tables import CLICKS, ROLLUPS, SESSIONS
 
 LedgerKey = tuple[str, int, str, str]

@@ -33,10 +33,10 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from connectors.clickhouse import ClickHouse
 from connectors.errors import Fenced, Unavailable
 from connectors.kafka.records import Record, RecordProducer
-from flows.clicks.batch import Reject
 from flows.clicks.begin import write_off
 from flows.clicks.endings import noted
 from flows.clicks.keeper import Keeper
+from flows.clicks.model.batch import Reject
 from flows.clicks.page_store import Fences, let_inserts_end, read_fences
 from flows.clicks.project import Projector
 from flows.clicks.result import BatchResult

@@ -10,10 +10,10 @@ from typing import Final
 import numpy as np
 
 from flows.arrays.types import I32, I64, U8, U64, Bools
-from flows.clicks.facts import Facts, outcome_code
-from flows.clicks.families import Family
-from flows.clicks.sessions import SessionRows
-from flows.clicks.words import coded
+from flows.clicks.encoding.enrichment_encoder import Family
+from flows.clicks.model.encoded_column import TextCodes
+from flows.clicks.model.facts import Facts, outcome_code
+from flows.clicks.model.sessions import SessionRows
 from marketplace.enrichments import ENRICHMENTS
 
 FAMILY_COLUMNS: Final = (*(name for enrichment in ENRICHMENTS for name in enrichment.columns), "page", "product")
@@ -108,7 +108,7 @@ class StoredFacts:
     def coded(self, families: tuple[Family, ...]) -> Facts:
         """The same facts with codes."""
         return Facts(
-            stores=coded(self.store),
+            stores=TextCodes().column(self.store),
             imported=np.array([origin == "import" for origin in self.origin], dtype=np.bool_),
             key=self.key,
             dedupe_hour=self.dedupe_hour,

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from flows.arrays.sorted_runs import KeyCounts, KeyNumbers, KeySet
 from flows.clicks.clock import correct
-from flows.clicks.columns import Columns
 from flows.clicks.dedupe import find_duplicates
-from flows.clicks.families import page_of
+from flows.clicks.encoding.enrichment_encoder import page_of
+from flows.clicks.model.columns import Columns
 from flows.clicks.refires import find_refires, rank_within
 from marketplace.events import CollectedClick
 from marketplace.outcomes import REFIRE_WINDOW_MS

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.clicks.held import Sessions
-from flows.clicks.sessions import SessionRows, merge
+from flows.clicks.model.sessions import SessionRows, merge
 from marketplace.outcomes import SESSION_GAP_MS
 from tests.clicks_kit import CHROME, GOOGLEBOT, STORES, as_log, event, ms, oracle, run, visitor_of
 from tests.clicks_kit_logs import examples

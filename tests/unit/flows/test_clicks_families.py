@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from flows.arrays.types import I32
-from flows.clicks.families import MAX_PAGE_CHARS, Family, page_of
-from flows.clicks.words import Words
+from flows.clicks.encoding.dictionary import Words
+from flows.clicks.encoding.enrichment_encoder import MAX_PAGE_CHARS, Family, page_of
 
 PAGES = {
     "https://shop.example": "/",

@@ -11,8 +11,9 @@ import numpy as np
 from flows.arrays.growable import Growing
 from flows.arrays.hashing import dense_rank, mix
 from flows.arrays.types import I32, U8, U64, Bools
-from flows.clicks.columns import Columns
-from flows.clicks.words import ENTRY_BYTES, Coded, Words
+from flows.clicks.encoding.dictionary import Words
+from flows.clicks.model.columns import Columns
+from flows.clicks.model.encoded_column import ENTRY_BYTES, Coded
 from marketplace import bots
 from marketplace.stores import Store
 

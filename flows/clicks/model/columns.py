@@ -9,7 +9,7 @@ from itertools import chain, compress
 import numpy as np
 
 from flows.arrays.types import F32, I64, U64, Bools
-from flows.clicks.words import Coded
+from flows.clicks.model.encoded_column import Coded
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 
 from flows.arrays.types import I32, I64, U8, U64, Bools
-from flows.clicks.columns import Columns
-from flows.clicks.words import Coded
+from flows.clicks.model.columns import Columns
+from flows.clicks.model.encoded_column import Coded
 from marketplace.outcomes import OUTCOMES, REFIRE, Outcome
 
 OUTCOME_NAMES: Final = [outcome.name for outcome in OUTCOMES]

@@ -10,7 +10,7 @@ import numpy as np
 
 from flows.arrays.hashing import distinct
 from flows.arrays.types import I32, I64
-from flows.clicks.words import Coded
+from flows.clicks.model.encoded_column import Coded
 from marketplace.rollups import QUARTER_MS, local_day
 from marketplace.stores import Store
 

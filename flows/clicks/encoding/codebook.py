@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flows.clicks.calendar import Calendar
-from flows.clicks.families import Answers
+from flows.clicks.encoding.enrichment_encoder import Answers
+from flows.clicks.encoding.store_days import Calendar
 
 
 @dataclass(frozen=True, eq=False)

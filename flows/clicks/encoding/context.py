@@ -11,12 +11,13 @@ from typing import Final, Protocol
 import numpy as np
 
 from flows.arrays.types import I32
-from flows.clicks.calendar import Calendar
-from flows.clicks.codebook import Codebook
-from flows.clicks.columns import Columns
-from flows.clicks.families import Family, make_families, renew_families
-from flows.clicks.memos import Memos
-from flows.clicks.words import Coded, Words, make_words
+from flows.clicks.encoding.codebook import Codebook
+from flows.clicks.encoding.dictionary import Words, make_words
+from flows.clicks.encoding.enrichment_encoder import Family, make_families, renew_families
+from flows.clicks.encoding.memoized_rules import Memos
+from flows.clicks.encoding.store_days import Calendar
+from flows.clicks.model.columns import Columns
+from flows.clicks.model.encoded_column import Coded
 from marketplace import bots
 from marketplace.enrichments.registry import Lookups
 from marketplace.stores import Store

@@ -17,7 +17,8 @@ import numpy as np
 from flows.arrays.growable import Growing
 from flows.arrays.hashing import dense_rank
 from flows.arrays.types import I32, I64
-from flows.clicks.words import ENTRY_BYTES, Coded, Words, weight
+from flows.clicks.encoding.dictionary import Words
+from flows.clicks.model.encoded_column import ENTRY_BYTES, Coded, weight
 from marketplace.enrichments import ENRICHMENTS
 from marketplace.enrichments.registry import Lookups
 
