@@ -15,7 +15,6 @@ from connectors.kafka.reader import PartitionReader
 from connectors.mongo_stores import MongoStores, connect
 from connectors.user_agents import UserAgents
 from flows.arrays.types import I64, U64
-from flows.clicks.decode import decode
 from flows.clicks.directory import KnownStores
 from flows.clicks.encoding.context import Vocabulary
 from flows.clicks.encoding.dictionary import make_words
@@ -25,6 +24,7 @@ from flows.clicks.result import BatchResult
 from flows.clicks.rows import rows_of
 from flows.clicks.sink import MAX_BUFFERED_EVENTS
 from flows.clicks.source import Hub, Pace
+from flows.clicks.steps.decode import decode
 from flows.clicks.stored import StoredFacts, StoredSessions
 from marketplace.enrichments.registry import Lookups
 from marketplace.stores import Store

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.arrays.sorted_runs import KeyCounts, KeyNumbers, KeySet
-from flows.clicks.clock import correct
-from flows.clicks.dedupe import find_duplicates
 from flows.clicks.encoding.enrichment_encoder import page_of
 from flows.clicks.model.columns import Columns
-from flows.clicks.refires import find_refires, rank_within
+from flows.clicks.steps.clock import correct
+from flows.clicks.steps.dedupe import find_duplicates
+from flows.clicks.steps.refires import find_refires, rank_within
 from marketplace.events import CollectedClick
 from marketplace.outcomes import REFIRE_WINDOW_MS
 from ops.oracle.judging import is_late, path_of, real_time

@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flows.clicks.dedupe import filed_under, find_copies, find_duplicates
 from flows.clicks.model.columns import Columns
+from flows.clicks.steps.dedupe import filed_under, find_copies, find_duplicates
 from flows.clicks.stored import StoredFacts
 from flows.clicks.visit_page import HOUR_MS
 from tests.clicks_kit import event, ms, read_values

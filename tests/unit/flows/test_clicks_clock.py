@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flows.clicks.clock import correct
+from flows.clicks.steps.clock import correct
 from marketplace.outcomes import OLDEST_MS
 from tests.clicks_kit import event, ms, read_values
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.clicks.dedupe import filed_under
+from flows.clicks.steps.dedupe import filed_under
 from flows.clicks.visit_page import HOUR_MS
 from tests.clicks_kit import event, ms, read_values
 

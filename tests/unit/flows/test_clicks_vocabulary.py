@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from flows.arrays.types import I32
-from flows.clicks.decode import decode
 from flows.clicks.encoding.context import Vocabulary
 from flows.clicks.encoding.dictionary import Words
 from flows.clicks.model.columns import Columns
 from flows.clicks.model.encoded_column import Coded
+from flows.clicks.steps.decode import decode
 from tests.clicks_kit import AGENTS, LOOKUPS, STORES, as_batch, as_log, event
 
 KB = 1 << 10

@@ -8,11 +8,11 @@ from typing import Final
 import numpy as np
 
 from flows.arrays.types import I64, U8
-from flows.clicks.clock import Times
 from flows.clicks.model.batch import RawBatch, Reject
 from flows.clicks.model.columns import Columns
 from flows.clicks.model.facts import OUTCOME_NAMES, outcome_code
 from flows.clicks.result import LedgerKey
+from flows.clicks.steps.clock import Times
 from flows.clicks.stored import StoredFacts
 from flows.clicks.visit_page import HOUR_MS
 from marketplace.outcomes import CLOCK_CORRECTED, FUTURE_CLAMPED, INVALID, LATE

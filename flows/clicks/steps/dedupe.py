@@ -9,7 +9,7 @@ import numpy as np
 from flows.arrays.hashing import mix
 from flows.arrays.types import I64, U64, Bools
 from flows.clicks.model.columns import Columns
-from flows.clicks.refires import rank_within
+from flows.clicks.steps.refires import rank_within
 from flows.clicks.stored import StoredFacts
 from flows.clicks.visit_page import HOUR_MS
 
