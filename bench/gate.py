@@ -16,7 +16,7 @@ from connectors.analytics import Analytics, ReportRow
 from connectors.clickhouse import ClickHouse
 from connectors.errors import Unavailable
 from connectors.kafka.reader import PartitionReader
-from flows.clicks.structure import structure_of
+from flows.delivery.insert_shape import structure_of
 from marketplace.settings import Settings
 from marketplace.stores import Store
 from marketplace.tables import CLICKS, LEDGER, ROLLUPS, SESSIONS, VISITOR_STATE

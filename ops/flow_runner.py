@@ -20,10 +20,10 @@ from connectors.clickhouse import ClickHouse
 from connectors.errors import Refused, Unavailable
 from connectors.mongo_stores import connect
 from connectors.store_stats import Generations
-from flows.clicks.endings import EXIT_CODES, EXIT_SETTINGS
-from flows.clicks.page_store import let_inserts_end
-from flows.clicks.source import ROUND_SECONDS
-from flows.clicks.structure import structure_of
+from flows.delivery.exit_codes import EXIT_CODES, EXIT_SETTINGS
+from flows.delivery.fencing import let_inserts_end
+from flows.delivery.insert_shape import structure_of
+from flows.delivery.kafka_source import ROUND_SECONDS
 from marketplace.settings import Settings
 from marketplace.tables import GENERATIONS
 from marketplace.topics import CLICKS_COLLECTED

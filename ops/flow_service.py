@@ -14,7 +14,7 @@ from pathlib import Path
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from connectors.errors import Refused
-from flows.clicks.endings import EXIT_FENCED
+from flows.delivery.exit_codes import EXIT_FENCED
 from marketplace.settings import InvalidSettings, Settings
 from ops.flow_metrics import FlowMetrics
 from ops.flow_runner import FlowFailed, FlowFenced, FlowOptions, FlowRunner

@@ -16,10 +16,10 @@ from connectors.geoip import GeoIP
 from connectors.user_agents import UserAgents
 from flows.clicks.encoding.context import Vocabulary
 from flows.clicks.encoding.dictionary import make_words
-from flows.clicks.machine import DEFAULT_PAGE_BYTES, Machine
 from flows.clicks.model.batch import RawBatch, Reject
 from flows.clicks.model.columns import Columns
-from flows.clicks.result import BatchResult
+from flows.clicks.processed_batch import BatchResult
+from flows.clicks.processor import DEFAULT_PAGE_BYTES, Machine
 from flows.clicks.steps.decode import decode
 from marketplace.enrichments import Lookups
 from marketplace.stores import Store, hash_write_key

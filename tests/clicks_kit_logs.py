@@ -11,7 +11,7 @@ from typing import Any, Final
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from flows.clicks.machine import DEFAULT_PAGE_BYTES
+from flows.clicks.processor import DEFAULT_PAGE_BYTES
 from ops.oracle import LogRecord
 from tests.clicks_kit import CHROME, GOOGLEBOT, SAFARI, STORES, as_bytes, event, ms, visitor_of
 

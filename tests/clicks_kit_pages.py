@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 
 from flows.arrays.types import I64, U64
-from flows.clicks.result import BatchResult
-from flows.clicks.rows import rows_of
-from flows.clicks.stored import FAMILY_COLUMNS, StoredFacts, StoredSessions
+from flows.clicks.output.arrow_rows import rows_of
+from flows.clicks.processed_batch import BatchResult
+from flows.clicks.state.stored_rows import FAMILY_COLUMNS, StoredFacts, StoredSessions
 from marketplace.rollups import hour_start
 from marketplace.stores import Store
 from marketplace.tables import FENCED_TABLES, SESSION_DIMENSIONS

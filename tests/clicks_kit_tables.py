@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from connectors.clickhouse import ClickHouse
-from flows.clicks.page_store import ClickHousePages, read_fences
-from flows.clicks.pages import PageStore
-from flows.clicks.result import BatchResult
-from flows.clicks.structure import structure_of
+from flows.clicks.processed_batch import BatchResult
+from flows.clicks.state.clickhouse_pages import ClickHousePages
+from flows.clicks.state.page_cache import PageStore
+from flows.delivery.fencing import read_fences
+from flows.delivery.insert_shape import structure_of
 from marketplace.tables import CLICKS, FENCED_TABLES, TABLES, insertable
 from ops.oracle import LogRecord, Numbers, RollupKey
 from ops.stack import Stack

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from connectors.bot_list import CrawlerList
 from flows.clicks.encoding.context import Vocabulary
-from flows.clicks.machine import DEFAULT_PAGE_BYTES, Machine
-from flows.clicks.pages import PageStore
+from flows.clicks.processor import DEFAULT_PAGE_BYTES, Machine
+from flows.clicks.state.page_cache import PageStore
 from marketplace.enrichments import Agent, Lookups, Place
 from marketplace.rollups import DIMENSIONS
 from marketplace.stores import Store

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 
 from connectors.clickhouse import ClickHouse
 from connectors.insights import Insights, Numbers, Row, Scope
-from flows.clicks.rows import rows_of
-from flows.clicks.structure import structure_of
+from flows.clicks.output.arrow_rows import rows_of
+from flows.delivery.insert_shape import structure_of
 from marketplace.rollups import DIMENSIONS, SPARSE
 from marketplace.stores import Store
 from marketplace.tables import FENCED_TABLES, TABLES

@@ -121,8 +121,8 @@ def main() -> int:
     from connectors.live_tile import LiveTile
     from connectors.store_stats import StoreStats
     from connectors.user_agents import UserAgents
-    from flows.clicks.machine import Machine
-    from flows.clicks.source import Hub
+    from flows.clicks.processor import Machine
+    from flows.delivery.kafka_source import Hub
 
     tracer.note("imports", _BEGAN, time.time() - _BEGAN)
     for kind in (CrawlerList, GeoIP, UserAgents):

@@ -12,10 +12,10 @@ from connectors.bot_list import CrawlerList
 from connectors.geoip import GeoIP
 from connectors.mongo_stores import MongoStores, connect
 from connectors.user_agents import UserAgents
-from flows.clicks.directory import KnownStores
 from flows.clicks.encoding.context import Vocabulary
-from flows.clicks.machine import Machine
-from flows.clicks.rows import rows_of
+from flows.clicks.output.arrow_rows import rows_of
+from flows.clicks.processor import Machine
+from flows.clicks.store_catalog import KnownStores
 from marketplace.enrichments.registry import Lookups
 from marketplace.tables import CLICKS, SESSION_DIMENSIONS
 from runtime.breaker import CircuitBreaker

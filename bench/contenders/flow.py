@@ -19,7 +19,7 @@ from connectors.analytics import Analytics
 from connectors.clickhouse import ClickHouse
 from connectors.errors import Unavailable
 from flows.clicks.flow import build
-from flows.clicks.source import EPOCH_SECONDS, Pace, Stop
+from flows.delivery.kafka_source import EPOCH_SECONDS, Pace, Stop
 from ops.flow_runner import take_generation
 
 _LOOK_SECONDS = 0.2

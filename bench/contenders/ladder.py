@@ -15,17 +15,17 @@ from connectors.kafka.reader import PartitionReader
 from connectors.mongo_stores import MongoStores, connect
 from connectors.user_agents import UserAgents
 from flows.arrays.types import I64, U64
-from flows.clicks.directory import KnownStores
 from flows.clicks.encoding.context import Vocabulary
 from flows.clicks.encoding.dictionary import make_words
-from flows.clicks.machine import Machine
 from flows.clicks.model.batch import RawBatch
-from flows.clicks.result import BatchResult
-from flows.clicks.rows import rows_of
+from flows.clicks.output.arrow_rows import rows_of
+from flows.clicks.processed_batch import BatchResult
+from flows.clicks.processor import Machine
 from flows.clicks.sink import MAX_BUFFERED_EVENTS
-from flows.clicks.source import Hub, Pace
+from flows.clicks.state.stored_rows import StoredFacts, StoredSessions
 from flows.clicks.steps.decode import decode
-from flows.clicks.stored import StoredFacts, StoredSessions
+from flows.clicks.store_catalog import KnownStores
+from flows.delivery.kafka_source import Hub, Pace
 from marketplace.enrichments.registry import Lookups
 from marketplace.stores import Store
 from marketplace.tables import FENCED_TABLES, SESSION_DIMENSIONS

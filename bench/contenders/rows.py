@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 
 from connectors.clickhouse import ClickHouse
-from flows.clicks.structure import structure_of
+from flows.delivery.insert_shape import structure_of
 from marketplace.enrichments import ENRICHMENTS
 from marketplace.events import CollectedClick
 from marketplace.settings import Settings

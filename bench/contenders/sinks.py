@@ -19,9 +19,9 @@ from bench.contenders import flow
 from connectors.clickhouse import ClickHouse, insert_body
 from connectors.kafka.records import RecordProducer
 from flows.clicks.keeper import Keeper
-from flows.clicks.project import Projector
-from flows.clicks.result import BatchResult
-from flows.clicks.rows import rows_of
+from flows.clicks.output.arrow_rows import rows_of
+from flows.clicks.processed_batch import BatchResult
+from flows.clicks.read_models.projector import Projector
 from flows.clicks.sink import MAX_BUFFERED_EVENTS, dead_letter
 from marketplace.tables import FENCED_TABLES, Table, insertable
 from runtime.progress import ProgressReport

@@ -18,9 +18,9 @@ from typing import TypeVar
 
 from bytewax.testing import cluster_main
 
-from flows.clicks.endings import EXIT_CODES, EXIT_SETTINGS, ending_of
 from flows.clicks.flow import Shares, build
-from flows.clicks.source import EPOCH_SECONDS, ROUND_SECONDS, Pace, Stop
+from flows.delivery.exit_codes import EXIT_CODES, EXIT_SETTINGS, ending_of
+from flows.delivery.kafka_source import EPOCH_SECONDS, ROUND_SECONDS, Pace, Stop
 from marketplace.settings import InvalidSettings, Settings
 from runtime.garbage import rest_collector
 from runtime.log_limit import RepeatLimit

@@ -23,20 +23,21 @@ from connectors.live_tile import LiveTile
 from connectors.mongo_stores import MongoStores, connect
 from connectors.store_stats import StoreStats
 from connectors.user_agents import UserAgents
-from flows.clicks.batch_limit import BatchLimit
-from flows.clicks.begin import check_same_log
-from flows.clicks.directory import KnownStores
 from flows.clicks.encoding.context import Vocabulary
-from flows.clicks.endings import noted
 from flows.clicks.keeper import Keeper
-from flows.clicks.machine import Machine
-from flows.clicks.memory import Memory, default_bytes, divide, tell
 from flows.clicks.model.batch import RawBatch
-from flows.clicks.page_store import ClickHousePages, read_fences
-from flows.clicks.project import Projector
-from flows.clicks.result import BatchResult
+from flows.clicks.processed_batch import BatchResult
+from flows.clicks.processor import Machine
+from flows.clicks.read_models.projector import Projector
 from flows.clicks.sink import ClickSink, Writer
-from flows.clicks.source import ClickSource, Hub, Pace, Stop
+from flows.clicks.state.clickhouse_pages import ClickHousePages
+from flows.clicks.state.memory_limits import Memory, default_bytes, divide, tell
+from flows.clicks.store_catalog import KnownStores
+from flows.delivery.batch_limit import BatchLimit
+from flows.delivery.exit_codes import noted
+from flows.delivery.fencing import read_fences
+from flows.delivery.kafka_source import ClickSource, Hub, Pace, Stop
+from flows.delivery.resume import check_same_log
 from marketplace.enrichments.registry import Lookups
 from marketplace.settings import Settings
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD

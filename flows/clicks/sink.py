@@ -33,15 +33,15 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from connectors.clickhouse import ClickHouse
 from connectors.errors import Fenced, Unavailable
 from connectors.kafka.records import Record, RecordProducer
-from flows.clicks.begin import write_off
-from flows.clicks.endings import noted
 from flows.clicks.keeper import Keeper
 from flows.clicks.model.batch import Reject
-from flows.clicks.page_store import Fences, let_inserts_end, read_fences
-from flows.clicks.project import Projector
-from flows.clicks.result import BatchResult
-from flows.clicks.rows import rows_of
-from flows.clicks.structure import structure_of
+from flows.clicks.output.arrow_rows import rows_of
+from flows.clicks.processed_batch import BatchResult
+from flows.clicks.read_models.projector import Projector
+from flows.delivery.exit_codes import noted
+from flows.delivery.fencing import Fences, let_inserts_end, read_fences
+from flows.delivery.insert_shape import structure_of
+from flows.delivery.resume import write_off
 from marketplace.tables import FENCED_TABLES, GENERATIONS, LEDGER, Table
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
 from runtime.progress import ProgressReport

@@ -16,8 +16,8 @@ from rich.table import Table
 
 from connectors.clickhouse import ClickHouse
 from connectors.kafka.reader import PartitionReader
-from flows.clicks.begin import first_uncounted, write_off
-from flows.clicks.page_store import read_fences
+from flows.delivery.fencing import read_fences
+from flows.delivery.resume import first_uncounted, write_off
 from marketplace.topics import CLICKS_COLLECTED
 from ops.commands.options import DataOption, JsonOption
 from ops.context import load_settings

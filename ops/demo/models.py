@@ -10,7 +10,7 @@ from typing import Any, Final
 from connectors.live_tile import LiveTile
 from connectors.mongo_stores import connect
 from connectors.store_stats import StoreStats
-from flows.clicks.project import LONGEST_REST_SECONDS
+from flows.clicks.read_models.projector import LONGEST_REST_SECONDS
 from marketplace.settings import Settings
 from marketplace.stores import Store
 from marketplace.tables import VISITORS_EXACT_UP_TO, VISITORS_RELATIVE_ERROR

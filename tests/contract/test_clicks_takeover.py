@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from connectors.errors import Unavailable
-from flows.clicks.page_store import let_inserts_end, read_fences
-from flows.clicks.rows import rows_of
-from flows.clicks.structure import structure_of
+from flows.clicks.output.arrow_rows import rows_of
+from flows.delivery.fencing import let_inserts_end, read_fences
+from flows.delivery.insert_shape import structure_of
 from marketplace.tables import CLICKS
 from ops.stack import Stack
 from tests.clicks_kit import as_log, cut, differences, event, expected_ledger, machine_on, oracle

@@ -16,9 +16,9 @@ from connectors.kafka.memory_producer import MemoryProducer
 from connectors.live_tile import LiveTile
 from connectors.mongo_stores import connect
 from connectors.store_stats import StoreStats
-from flows.clicks.page_store import read_fences
-from flows.clicks.project import Projector
+from flows.clicks.read_models.projector import Projector
 from flows.clicks.sink import Writer
+from flows.delivery.fencing import read_fences
 from marketplace.tables import FENCED_TABLES
 from ops.oracle import LogRecord
 from ops.stack import Stack

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from flows.clicks.machine import Machine
-from flows.clicks.pages import MANY_HOURS
+from flows.clicks.processor import Machine
+from flows.clicks.state.page_cache import MANY_HOURS
 from marketplace.tables import FENCED_TABLES
 from ops.stack import Stack
 from tests.clicks_kit import (

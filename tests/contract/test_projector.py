@@ -16,8 +16,8 @@ from connectors.errors import Unavailable
 from connectors.live_tile import LiveTile
 from connectors.mongo_stores import connect
 from connectors.store_stats import DayStats, StoreStats
-from flows.clicks.project import CATCH_UP_RECORDS, MAX_RECORDS_AHEAD, Projector
-from flows.clicks.result import BatchResult
+from flows.clicks.processed_batch import BatchResult
+from flows.clicks.read_models.projector import CATCH_UP_RECORDS, MAX_RECORDS_AHEAD, Projector
 from flows.clicks.sink import MAX_BUFFERED_EVENTS
 from marketplace.tables import ROLLUPS
 from ops.stack import Stack

@@ -20,8 +20,8 @@ from connectors.kafka.producer import Producer
 from connectors.kafka.reader import PartitionReader
 from connectors.kafka.records import Record
 from connectors.mongo_stores import MongoStores, connect
-from flows.clicks.page_store import ClickHousePages
-from flows.clicks.pages import PageStore
+from flows.clicks.state.clickhouse_pages import ClickHousePages
+from flows.clicks.state.page_cache import PageStore
 from marketplace.rollups import DIMENSIONS, GRAINS
 from marketplace.settings import Settings
 from marketplace.settings import Urls as SettingsUrls

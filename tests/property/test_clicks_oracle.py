@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.clicks.machine import DEFAULT_PAGE_BYTES
+from flows.clicks.processor import DEFAULT_PAGE_BYTES
 from marketplace.tables import FENCED_TABLES
 from ops.oracle import Expected, Fact, LogRecord
 from tests.clicks_kit import STORES, differences, expected_ledger, oracle, run, run_with_crashes

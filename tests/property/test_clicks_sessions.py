@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.clicks.held import Sessions
 from flows.clicks.model.sessions import SessionRows, merge
+from flows.clicks.state.session_state import Sessions
 from marketplace.outcomes import SESSION_GAP_MS
 from tests.clicks_kit import CHROME, GOOGLEBOT, STORES, as_log, event, ms, oracle, run, visitor_of
 from tests.clicks_kit_logs import examples

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.clicks.machine import DEFAULT_PAGE_BYTES
+from flows.clicks.processor import DEFAULT_PAGE_BYTES
 from marketplace.tables import FENCED_TABLES
 from ops.oracle import LogRecord, Numbers, RollupKey
 from tests.clicks_kit import GOOGLEBOT, STORES, as_log, cut, differences, event, ms

@@ -9,9 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flows.clicks.model.columns import Columns
+from flows.clicks.state.click_page import HOUR_MS
+from flows.clicks.state.stored_rows import StoredFacts
 from flows.clicks.steps.dedupe import filed_under, find_copies, find_duplicates
-from flows.clicks.stored import StoredFacts
-from flows.clicks.visit_page import HOUR_MS
 from tests.clicks_kit import event, ms, read_values
 
 NOON = ms("2025-03-12T12:00:00")

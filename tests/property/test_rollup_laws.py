@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.clicks.deltas import MEASURES, Contributions, Deltas, rollup
 from flows.clicks.encoding.dictionary import Words, make_words
 from flows.clicks.encoding.enrichment_encoder import make_families
+from flows.clicks.output.rollup_deltas import MEASURES, Contributions, Deltas, rollup
 from marketplace.rollups import DIMENSIONS, SPARSE, Dimension
 from tests.clicks_kit import LOOKUPS, ms
 from tests.clicks_kit_logs import examples

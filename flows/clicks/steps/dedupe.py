@@ -9,9 +9,9 @@ import numpy as np
 from flows.arrays.hashing import mix
 from flows.arrays.types import I64, U64, Bools
 from flows.clicks.model.columns import Columns
+from flows.clicks.state.click_page import HOUR_MS
+from flows.clicks.state.stored_rows import StoredFacts
 from flows.clicks.steps.refires import rank_within
-from flows.clicks.stored import StoredFacts
-from flows.clicks.visit_page import HOUR_MS
 
 _FAR_MS: Final = 8 * 24 * HOUR_MS
 _FAR_HOURS: Final = 64

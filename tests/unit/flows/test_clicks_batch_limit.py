@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.clicks.batch_limit import FIRST_RECORDS, LEAST_RECORDS, TARGET_SECONDS, BatchLimit
+from flows.delivery.batch_limit import FIRST_RECORDS, LEAST_RECORDS, TARGET_SECONDS, BatchLimit
 
 
 def test_ordinary_batches_grow_to_the_largest_size() -> None:

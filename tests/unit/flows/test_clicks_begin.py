@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connectors.errors import Refused
-from flows.clicks.begin import first_to_read
+from flows.delivery.resume import first_to_read
 
 ALL = ("clicks", "rollups", "sessions", "click_ledger")
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.errors import Refused, Unavailable
-from flows.clicks.behind import Behind, Chunk, StoreDay
 from flows.clicks.keeper import Keeper
+from flows.clicks.read_models.dirty_days import Behind, Chunk, StoreDay
 
 DEADLINE_SECONDS = 10
 TODAY, TOMORROW = ("shop", 20_000), ("shop", 20_001)

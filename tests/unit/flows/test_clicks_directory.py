@@ -11,7 +11,7 @@ import pytest
 
 from connectors.errors import Unavailable
 from connectors.mongo_stores import MemoryStores, Shelf
-from flows.clicks.directory import KnownStores
+from flows.clicks.store_catalog import KnownStores
 from marketplace.stores import Store
 from runtime.breaker import CircuitBreaker
 from tests.clicks_kit import STORES, make_store

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from flows.clicks.state.click_page import HOUR_MS
 from flows.clicks.steps.dedupe import filed_under
-from flows.clicks.visit_page import HOUR_MS
 from tests.clicks_kit import event, ms, read_values
 
 NOW = ms("2025-03-12T10:20:00")

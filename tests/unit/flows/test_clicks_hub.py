@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from connectors.kafka.reader import PartitionReader
-from flows.clicks.source import Hub, Pace
+from flows.delivery.kafka_source import Hub, Pace
 
 
 class Message:

@@ -10,8 +10,8 @@ import pytest
 
 from connectors.errors import Unavailable
 from flows.arrays.types import U64
-from flows.clicks.machine import Machine
-from flows.clicks.stored import StoredSessions
+from flows.clicks.processor import Machine
+from flows.clicks.state.stored_rows import StoredSessions
 from marketplace.bots import RATE_LIMIT_PER_MINUTE
 from ops.oracle import Numbers, RollupKey
 from tests.clicks_kit import (

@@ -11,7 +11,7 @@ import pytest
 
 from flows.arrays.types import I64, U64
 from flows.clicks.flow import Shares
-from flows.clicks.memory import LEAST_BYTES, available_bytes, default_bytes, divide
+from flows.clicks.state.memory_limits import LEAST_BYTES, available_bytes, default_bytes, divide
 from tests.clicks_kit import (
     STORES,
     as_log,

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from flows.clicks.machine import Machine
-from flows.clicks.rows import rows_of
-from flows.clicks.structure import structure_of
+from flows.clicks.output.arrow_rows import rows_of
+from flows.clicks.processor import Machine
+from flows.delivery.insert_shape import structure_of
 from marketplace.tables import FENCED_TABLES, Table, insertable
 from ops.oracle import LogRecord
 from tests.clicks_kit import CHROME, STORES, FixedStores, as_batch, as_log, event, ms, run, vocabulary_of

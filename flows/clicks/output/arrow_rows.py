@@ -15,13 +15,13 @@ import pyarrow as pa
 
 from flows.arrays.hashing import dense_rank
 from flows.arrays.types import I32, I64
-from flows.clicks.contribute import contributions
-from flows.clicks.deltas import MEASURES, rollup
 from flows.clicks.encoding.enrichment_encoder import Answers
 from flows.clicks.model.encoded_column import Coded
 from flows.clicks.model.facts import OUTCOME_NAMES, Details, Facts
 from flows.clicks.model.sessions import SessionRows
-from flows.clicks.result import BatchResult, Changes
+from flows.clicks.output.contributions import contributions
+from flows.clicks.output.rollup_deltas import MEASURES, rollup
+from flows.clicks.processed_batch import BatchResult, Changes
 from marketplace.tables import CLICKS, LEDGER, ROLLUPS, SESSION_DIMENSIONS, SESSIONS
 
 

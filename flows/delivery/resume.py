@@ -11,8 +11,8 @@ import pyarrow as pa
 from connectors.clickhouse import ClickHouse
 from connectors.errors import Refused
 from connectors.kafka.reader import PartitionReader
-from flows.clicks.page_store import Fences
-from flows.clicks.structure import structure_of
+from flows.delivery.fencing import Fences
+from flows.delivery.insert_shape import structure_of
 from marketplace.events import decode_click
 from marketplace.outcomes import EXPIRED
 from marketplace.tables import CLICKS, LEDGER

@@ -8,12 +8,11 @@ import numpy as np
 import pyarrow as pa
 
 from connectors.clickhouse import ClickHouse
-from connectors.errors import Unavailable
 from flows.arrays.hashing import distinct
 from flows.arrays.types import I64, U8, U64
-from flows.clicks.stored import FAMILY_COLUMNS, StoredFacts, StoredSessions
+from flows.clicks.state.stored_rows import FAMILY_COLUMNS, StoredFacts, StoredSessions
 from marketplace.outcomes import REFIRE
-from marketplace.tables import CLICKS, FENCED_TABLES, LEDGER, SESSION_DIMENSIONS, SESSIONS
+from marketplace.tables import CLICKS, LEDGER, SESSION_DIMENSIONS, SESSIONS
 
 _HOUR_SECONDS: Final = 3_600
 _MAX_SPANS: Final = 16
@@ -32,38 +31,8 @@ def _i64(column: pa.ChunkedArray) -> I64:
     return np.asarray(column.to_numpy(), dtype=np.int64)
 
 
-Fences = dict[int, dict[str, int]]
-"""For each partition: the highest applied offset by table name."""
-
-
-def read_fences(clickhouse: ClickHouse) -> Fences:
-    """For each partition that has rows: the highest offset in each of the fenced tables.
-
-    Raises:
-        Unavailable: ClickHouse is away.
-    """
-    fences: Fences = {}
-    for table in FENCED_TABLES:
-        query = f"SELECT source_partition, max(source_offset) FROM {clickhouse.database}.{table.name} GROUP BY 1"
-        for partition, offset in clickhouse.rows(query):
-            fences.setdefault(int(partition), {})[table.name] = int(offset)
-    return fences
-
-
-def let_inserts_end(clickhouse: ClickHouse) -> None:
-    """Tell whether the server still works on an insert into the fenced tables; fences are read only after it.
-
-    Raises:
-        Unavailable: It does; ask again.
-    """
-    prefixes = " OR ".join(f"query LIKE 'INSERT INTO {clickhouse.database}.{t.name} %'" for t in FENCED_TABLES)
-    running = int(clickhouse.rows(f"SELECT count() FROM system.processes WHERE {prefixes}")[0][0])
-    if running:
-        raise Unavailable(f"ClickHouse is still working on {running} inserts")
-
-
 class ClickHousePages:
-    """The page store of ``flows.clicks.pages`` on the tables themselves."""
+    """The page store of ``flows.clicks.state.page_cache`` on the tables themselves."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse

@@ -19,11 +19,11 @@ from typing import Any, Final, overload
 from bytewax.inputs import AbortExecution, FixedPartitionedSource, StatefulSourcePartition
 
 from connectors.kafka.reader import PartitionReader
-from flows.clicks.batch_limit import BatchLimit
-from flows.clicks.begin import first_to_read
-from flows.clicks.endings import noted
 from flows.clicks.model.batch import RawBatch
-from flows.clicks.page_store import Fences
+from flows.delivery.batch_limit import BatchLimit
+from flows.delivery.exit_codes import noted
+from flows.delivery.fencing import Fences
+from flows.delivery.resume import first_to_read
 from runtime.progress import ProgressReport
 
 IDLE: Final = timedelta(milliseconds=20)

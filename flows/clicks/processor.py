@@ -13,23 +13,23 @@ import numpy as np
 
 from flows.arrays.hashing import mix
 from flows.arrays.types import I64, U8, U64, Bools
-from flows.clicks.contribute import events_as_sessions
 from flows.clicks.encoding.context import Vocabulary
-from flows.clicks.held import Sessions
 from flows.clicks.model.batch import RawBatch, Reject
 from flows.clicks.model.columns import Columns
 from flows.clicks.model.encoded_column import Coded
 from flows.clicks.model.facts import Details, Facts, outcome_code
-from flows.clicks.pages import Pages, PageStore
-from flows.clicks.result import BatchResult, Changes
+from flows.clicks.output.contributions import events_as_sessions
+from flows.clicks.processed_batch import BatchResult, Changes
+from flows.clicks.state.click_page import HOUR_MS, MINUTE_MS
+from flows.clicks.state.page_cache import Pages, PageStore
+from flows.clicks.state.session_state import Sessions
+from flows.clicks.state.stored_rows import StoredSessions
 from flows.clicks.steps import ledger as account
 from flows.clicks.steps.clock import Times, correct
 from flows.clicks.steps.decode import decode
 from flows.clicks.steps.dedupe import filed_under, find_copies, find_duplicates
 from flows.clicks.steps.live_visitors import newest_by_visitor
 from flows.clicks.steps.refires import find_refires, rank_within
-from flows.clicks.stored import StoredSessions
-from flows.clicks.visit_page import HOUR_MS, MINUTE_MS
 from marketplace import bots
 from marketplace.outcomes import BLOCKED, BOT, CLOCK_CORRECTED, COUNTED, DUPLICATE, FUTURE_CLAMPED, LATE, REFIRE
 from marketplace.stores import Store

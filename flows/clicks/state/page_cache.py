@@ -16,10 +16,10 @@ import numpy as np
 from flows.arrays.hashing import distinct, mix
 from flows.arrays.sorted_runs import KeySet
 from flows.arrays.types import I64, U64, Bools
-from flows.clicks.budget import Budget
-from flows.clicks.shelf import PAGE_BYTES, Shelf
-from flows.clicks.stored import StoredFacts, StoredSessions
-from flows.clicks.visit_page import HOUR_MS, MINUTE_MS, VisitPage, bucket_keys, by_hour, fill
+from flows.clicks.state.click_page import HOUR_MS, MINUTE_MS, VisitPage, bucket_keys, by_hour, fill
+from flows.clicks.state.lru_pages import PAGE_BYTES, Shelf
+from flows.clicks.state.memory_budget import Budget
+from flows.clicks.state.stored_rows import StoredFacts, StoredSessions
 from marketplace.outcomes import REFIRE_WINDOW_MS
 
 _FEW_HOURS: Final = 32

@@ -21,9 +21,9 @@ from connectors.clickhouse import ClickHouse
 from connectors.errors import Refused, Unavailable
 from connectors.live_tile import LiveTile
 from connectors.store_stats import DayStats, StoreStats
-from flows.clicks.behind import Behind, Chunk, StoreDay
-from flows.clicks.page_store import Fences
-from flows.clicks.result import BatchResult
+from flows.clicks.processed_batch import BatchResult
+from flows.clicks.read_models.dirty_days import Behind, Chunk, StoreDay
+from flows.delivery.fencing import Fences
 from marketplace.tables import ROLLUPS, VISITOR_STATE
 from runtime.breaker import CircuitBreaker
 

@@ -8,10 +8,10 @@ from itertools import chain
 import numpy as np
 
 from flows.arrays.types import I32, I64
-from flows.clicks.deltas import Contributions
 from flows.clicks.model.facts import Facts
 from flows.clicks.model.sessions import SessionRows
-from flows.clicks.result import Changes
+from flows.clicks.output.rollup_deltas import Contributions
+from flows.clicks.processed_batch import Changes
 
 
 def events_as_sessions(facts: Facts, store: I32) -> SessionRows:
