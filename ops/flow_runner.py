@@ -21,7 +21,7 @@ from connectors.errors import Refused, Unavailable
 from connectors.mongo_stores import connect
 from connectors.store_stats import Generations
 from flows.delivery.exit_codes import EXIT_CODES, EXIT_SETTINGS
-from flows.delivery.fencing import let_inserts_end
+from flows.delivery.fencing import wait_for_running_inserts
 from flows.delivery.insert_shape import structure_of
 from flows.delivery.kafka_source import ROUND_SECONDS
 from marketplace.settings import Settings
@@ -384,7 +384,7 @@ def take_generation(settings: Settings, step: Callable[[], None] = lambda: None)
     clickhouse.insert_where(GENERATIONS.name, structure_of(GENERATIONS), row, "1", f"clicks-{generation}")
     step()
     # Inserts of an earlier start were let in before the new generation came and may still land.
-    let_inserts_end(clickhouse)
+    wait_for_running_inserts(clickhouse)
     return generation
 
 

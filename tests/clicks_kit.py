@@ -14,12 +14,12 @@ from typing import Any, Final, TypeVar
 from connectors.bot_list import CrawlerList
 from connectors.geoip import GeoIP
 from connectors.user_agents import UserAgents
-from flows.clicks.encoding.context import Vocabulary
-from flows.clicks.encoding.dictionary import make_words
+from flows.clicks.encoding.context import EncodingContext
+from flows.clicks.encoding.dictionary import make_dictionaries
 from flows.clicks.model.batch import RawBatch, Reject
 from flows.clicks.model.columns import Columns
-from flows.clicks.processed_batch import BatchResult
-from flows.clicks.processor import DEFAULT_PAGE_BYTES, Machine
+from flows.clicks.processed_batch import ProcessedBatch
+from flows.clicks.processor import DEFAULT_PAGE_BYTES, PartitionProcessor
 from flows.clicks.steps.decode import decode
 from marketplace.enrichments import Lookups
 from marketplace.stores import Store, hash_write_key
@@ -180,12 +180,12 @@ def as_batch(records: Sequence[LogRecord]) -> RawBatch:
 
 def read_values(values: Iterable[bytes | Mapping[str, Any]], partition: int = 0) -> tuple[Columns, list[Reject]]:
     """Records as the flow reads them."""
-    return decode(as_batch(as_log(values, partition)), STORES.__contains__, make_words())
+    return decode(as_batch(as_log(values, partition)), STORES.__contains__, make_dictionaries())
 
 
-def vocabulary_of(bytes_like_pages: int = DEFAULT_PAGE_BYTES) -> Vocabulary:
+def vocabulary_of(bytes_like_pages: int = DEFAULT_PAGE_BYTES) -> EncodingContext:
     """What a worker knows; where pages have no room it has none either, and forgets between any two batches."""
-    return Vocabulary(lambda: LOOKUPS, AGENTS, 4 * bytes_like_pages)
+    return EncodingContext(lambda: LOOKUPS, AGENTS, 4 * bytes_like_pages)
 
 
 def machine_on(
@@ -193,11 +193,11 @@ def machine_on(
     partition: int = 0,
     stores: Mapping[str, Store] = STORES,
     page_bytes: int = DEFAULT_PAGE_BYTES,
-    vocabulary: Vocabulary | None = None,
-) -> Machine:
+    vocabulary: EncodingContext | None = None,
+) -> PartitionProcessor:
     """A machine that takes a partition over where its tables end."""
     known = vocabulary or vocabulary_of(page_bytes)
-    return Machine(partition, pages, FixedStores(stores), known, pages.fences(partition), page_bytes)
+    return PartitionProcessor(partition, pages, FixedStores(stores), known, pages.fences(partition), page_bytes)
 
 
 @dataclass
@@ -205,7 +205,7 @@ class Run:
     """What a run left behind."""
 
     pages: MemoryPages
-    results: list[BatchResult]
+    results: list[ProcessedBatch]
 
     @property
     def rejects(self) -> list[Reject]:
@@ -226,7 +226,7 @@ def run(
     machines = {part: machine_on(pages, part, stores, page_bytes, vocabulary) for part in by_partition(log)}
     batches = in_turn([cut(records, sizes) for records in by_partition(log).values()])
     for start in range(0, len(batches), epoch):
-        together = [machines[batch.partition].step(batch) for batch in batches[start : start + epoch]]
+        together = [machines[batch.partition].process(batch) for batch in batches[start : start + epoch]]
         pages.write(together)
         results += together
     return Run(pages, results)
@@ -247,7 +247,7 @@ def run_with_crashes(
         crashes: For each epoch, how many tables were written before the process died; all of them means it lived.
             After the last one nothing crashes any more.
         epoch: Batches that are written together.
-        page_bytes: Memory for the past.
+        page_bytes: MemoryLimits for the past.
     """
     parts, pages, script = by_partition(log), MemoryPages(), list(crashes)
     while True:
@@ -263,10 +263,14 @@ def run_with_crashes(
 
 
 def _live(
-    machines: Mapping[int, Machine], batches: list[RawBatch], pages: MemoryPages, script: list[int], epoch: int
+    machines: Mapping[int, PartitionProcessor],
+    batches: list[RawBatch],
+    pages: MemoryPages,
+    script: list[int],
+    epoch: int,
 ) -> bool:
     for start in range(0, len(batches), epoch):
-        results = [machines[batch.partition].step(batch) for batch in batches[start : start + epoch]]
+        results = [machines[batch.partition].process(batch) for batch in batches[start : start + epoch]]
         tables = script.pop(0) if script else len(FENCED_TABLES)
         pages.write(results, tables)
         if tables < len(FENCED_TABLES):

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from flows.arrays.types import I64, U64
 from flows.clicks.output.arrow_rows import rows_of
-from flows.clicks.processed_batch import BatchResult
+from flows.clicks.processed_batch import ProcessedBatch
 from flows.clicks.state.stored_rows import FAMILY_COLUMNS, StoredFacts, StoredSessions
 from marketplace.rollups import hour_start
 from marketplace.stores import Store
@@ -44,7 +44,7 @@ def among(column: str, only: U64 | None, rows: Iterable[Row]) -> list[Row]:
 
 
 def open_rows(
-    table: str, results: Sequence[BatchResult], fences: Callable[[int], Mapping[str, int]]
+    table: str, results: Sequence[ProcessedBatch], fences: Callable[[int], Mapping[str, int]]
 ) -> pa.Table | None:
     """A table's rows of the results that it does not hold yet."""
     reached = [(result, result.fence(table)) for result in results]
@@ -61,7 +61,7 @@ class MemoryPages:
         self.tables: dict[str, list[Row]] = {table.name: [] for table in FENCED_TABLES}
         self._fences: dict[int, dict[str, int]] = defaultdict(dict)
 
-    def write(self, results: Sequence[BatchResult], tables: int = len(FENCED_TABLES)) -> None:
+    def write(self, results: Sequence[ProcessedBatch], tables: int = len(FENCED_TABLES)) -> None:
         """Insert the batches' rows into the first ``tables`` tables, one table after the other."""
         for table in FENCED_TABLES[:tables]:
             rows = plain_rows(made) if (made := open_rows(table.name, results, self.fences)) is not None else []

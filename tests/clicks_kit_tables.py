@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from connectors.clickhouse import ClickHouse
-from flows.clicks.processed_batch import BatchResult
+from flows.clicks.processed_batch import ProcessedBatch
 from flows.clicks.state.clickhouse_pages import ClickHousePages
 from flows.clicks.state.page_cache import PageStore
 from flows.delivery.fencing import read_fences
@@ -31,7 +31,7 @@ class Tables(Protocol):
     @property
     def pages(self) -> PageStore: ...
 
-    def write(self, results: Sequence[BatchResult], tables: int = len(FENCED_TABLES)) -> None: ...
+    def write(self, results: Sequence[ProcessedBatch], tables: int = len(FENCED_TABLES)) -> None: ...
 
     def fences(self, partition: int) -> dict[str, int]: ...
 
@@ -46,7 +46,7 @@ class Tables(Protocol):
 class InMemory:
     pages: MemoryPages
 
-    def write(self, results: Sequence[BatchResult], tables: int = len(FENCED_TABLES)) -> None:
+    def write(self, results: Sequence[ProcessedBatch], tables: int = len(FENCED_TABLES)) -> None:
         self.pages.write(results, tables)
 
     def fences(self, partition: int) -> dict[str, int]:
@@ -70,7 +70,7 @@ class InClickHouse:
     def pages(self) -> ClickHousePages:
         return ClickHousePages(self.clickhouse)
 
-    def write(self, results: Sequence[BatchResult], tables: int = len(FENCED_TABLES)) -> None:
+    def write(self, results: Sequence[ProcessedBatch], tables: int = len(FENCED_TABLES)) -> None:
         for table in FENCED_TABLES[:tables]:
             rows = open_rows(table.name, results, self.fences)
             if rows is not None:
@@ -119,7 +119,7 @@ def send(tables: Tables, log: Sequence[LogRecord], written: int = len(FENCED_TAB
     """Send records through a machine whose memory starts empty."""
     machine = machine_on(MemoryPages(), log[0].partition)
     for batch in cut(log, (size,)):
-        tables.write([machine.step(batch)], written)
+        tables.write([machine.process(batch)], written)
 
 
 def some_log(partition: int = 0) -> list[LogRecord]:

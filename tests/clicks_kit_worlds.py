@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from connectors.bot_list import CrawlerList
-from flows.clicks.encoding.context import Vocabulary
-from flows.clicks.processor import DEFAULT_PAGE_BYTES, Machine
+from flows.clicks.encoding.context import EncodingContext
+from flows.clicks.processor import DEFAULT_PAGE_BYTES, PartitionProcessor
 from flows.clicks.state.page_cache import PageStore
 from marketplace.enrichments import Agent, Lookups, Place
 from marketplace.rollups import DIMENSIONS
@@ -62,10 +62,10 @@ class World:
 
     def machine(
         self, pages: PageStore, fences: Mapping[str, int], partition: int = 0, page_bytes: int = DEFAULT_PAGE_BYTES
-    ) -> Machine:
+    ) -> PartitionProcessor:
         """A machine that takes a partition over in this world."""
-        vocabulary = Vocabulary(lambda: self.lookups, self.agents, 4 * page_bytes)
-        return Machine(partition, pages, FixedStores(self.stores), vocabulary, fences, page_bytes)
+        vocabulary = EncodingContext(lambda: self.lookups, self.agents, 4 * page_bytes)
+        return PartitionProcessor(partition, pages, FixedStores(self.stores), vocabulary, fences, page_bytes)
 
 
 def _changed(**stores: Mapping[str, Any]) -> dict[str, Store]:
@@ -108,7 +108,7 @@ def run_through_worlds(
         machine = worlds[life % len(worlds)].machine(pages, fences, page_bytes=page_bytes)
         batches = cut(rest, sizes, fences.values())
         for start in range(0, len(batches), epoch):
-            results = [machine.step(batch) for batch in batches[start : start + epoch]]
+            results = [machine.process(batch) for batch in batches[start : start + epoch]]
             tables = script.pop(0) if script else len(FENCED_TABLES)
             pages.write(results, tables)
             if tables < len(FENCED_TABLES):

@@ -125,7 +125,7 @@ def fill(clickhouse: ClickHouse, log: Iterable[LogRecord], stores: Mapping[str, 
         pages = MemoryPages()
         machine = machine_on(pages, partition, stores)
         for batch in cut(records, (400, 90)):
-            result = machine.step(batch)
+            result = machine.process(batch)
             pages.write([result])
             for table in FENCED_TABLES:
                 if result.fence(table.name) is not None:

@@ -23,9 +23,9 @@ from bench.corpus import Corpus
 from connectors.bot_list import CrawlerList
 from connectors.geoip import GeoIP
 from connectors.user_agents import UserAgents
-from flows.clicks.encoding.context import Vocabulary
+from flows.clicks.encoding.context import EncodingContext
 from flows.clicks.model.batch import RawBatch
-from flows.clicks.processor import Machine
+from flows.clicks.processor import PartitionProcessor
 from marketplace.enrichments.registry import Lookups
 from marketplace.events import CollectedClick, decode_click, encode_click
 from marketplace.stores import Store
@@ -101,8 +101,8 @@ def main() -> int:
     for repeat in range(options.repeats):
         for variation in VARIATIONS:
             batches = _batches(values, variation)
-            vocabulary = Vocabulary(lambda: lookups, crawlers)
-            machine = Machine(0, NoPast(), TheseStores(stores), vocabulary, {})
+            vocabulary = EncodingContext(lambda: lookups, crawlers)
+            machine = PartitionProcessor(0, NoPast(), TheseStores(stores), vocabulary, {})
             costs[variation.name].append(_run(batches, machine, variation.together))
             say(f"{repeat + 1}: {variation.name:32} {costs[variation.name][-1]:8.2f} us/event")
     return report(_rows(costs, options.events), {"us_per_event": costs}, options.json)
@@ -136,10 +136,10 @@ def _changed(at: int, value: bytes, change: Change) -> bytes:
         return value  # one of the broken records
 
 
-def _run(batches: list[RawBatch], machine: Machine, together: int) -> float:
+def _run(batches: list[RawBatch], machine: PartitionProcessor, together: int) -> float:
     began = time.process_time()
     for start in range(0, len(batches), together):
-        make_rows([machine.step(batch) for batch in batches[start : start + together]])
+        make_rows([machine.process(batch) for batch in batches[start : start + together]])
     return 1e6 * (time.process_time() - began) / sum(len(batch.values) for batch in batches)
 
 

@@ -27,10 +27,10 @@ from connectors.bot_list import CrawlerList
 from connectors.geoip import GeoIP
 from connectors.user_agents import UserAgents
 from flows.arrays.types import I64, U64
-from flows.clicks.encoding.context import Vocabulary
+from flows.clicks.encoding.context import EncodingContext
 from flows.clicks.model.batch import RawBatch
 from flows.clicks.model.sessions import SessionRows
-from flows.clicks.processor import Machine
+from flows.clicks.processor import PartitionProcessor
 from flows.clicks.state.page_cache import Pages
 from flows.clicks.state.session_state import Sessions
 from marketplace.enrichments.registry import Lookups
@@ -113,12 +113,12 @@ def machine(events: int, hours: int) -> Callable[[], int]:
     """The whole click path of one partition after a day of traffic, which is its own hours, with all that it holds."""
     corpus = Corpus(events, 1)
     lookups = Lookups(GeoIP().snapshot(), UserAgents())
-    vocabulary = Vocabulary(lambda: lookups, CrawlerList())
-    path = Machine(0, NoPast(), TheseStores(corpus.stores()), vocabulary, {}, _NO_LIMIT)
+    vocabulary = EncodingContext(lambda: lookups, CrawlerList())
+    path = PartitionProcessor(0, NoPast(), TheseStores(corpus.stores()), vocabulary, {}, _NO_LIMIT)
     records, offset = corpus.records(), 0
     while chunk := list(islice(records, _BATCH)):
         offsets = list(range(offset, offset + len(chunk)))
-        path.step(RawBatch(0, offsets, [_NOON_MS] * len(chunk), [record.value for record in chunk]))
+        path.process(RawBatch(0, offsets, [_NOON_MS] * len(chunk), [record.value for record in chunk]))
         offset += len(chunk)
     return lambda: path.nbytes + vocabulary.nbytes
 

@@ -153,7 +153,7 @@ class Sent:
 
     Attributes:
         requests, events: That were taken.
-        refused: Answers of 300 and above, by status.
+        refused: EncodedAnswers of 300 and above, by status.
         wall_seconds: From the first request to the last answer.
         cpu_seconds: Of the sender's process.
         late_seconds: How much later than it was due a request left, at worst: no connection was free.

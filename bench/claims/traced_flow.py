@@ -121,8 +121,8 @@ def main() -> int:
     from connectors.live_tile import LiveTile
     from connectors.store_stats import StoreStats
     from connectors.user_agents import UserAgents
-    from flows.clicks.processor import Machine
-    from flows.delivery.kafka_source import Hub
+    from flows.clicks.processor import PartitionProcessor
+    from flows.delivery.kafka_source import PartitionConsumer
 
     tracer.note("imports", _BEGAN, time.time() - _BEGAN)
     for kind in (CrawlerList, GeoIP, UserAgents):
@@ -133,9 +133,11 @@ def main() -> int:
     tracer.wrap(ClickHouse, "arrow", lambda _self, query, *_: f"read back {_subject(query)}")
     tracer.wrap(PartitionReader, "range_of", functools.partial(_named, "ask offsets"))
     tracer.wrap(PartitionReader, "read_at", functools.partial(_named, "read newest records"))
-    tracer.wrap(Hub, "take", functools.partial(_named, "take"), lambda _arguments, answer: answer)
-    tracer.wrap(Machine, "step", functools.partial(_named, "decide"), lambda arguments, _answer: arguments[1])
-    tracer.wrap(Machine, "__init__", functools.partial(_named, "make machine"))
+    tracer.wrap(PartitionConsumer, "take", functools.partial(_named, "take"), lambda _arguments, answer: answer)
+    tracer.wrap(
+        PartitionProcessor, "process", functools.partial(_named, "decide"), lambda arguments, _answer: arguments[1]
+    )
+    tracer.wrap(PartitionProcessor, "__init__", functools.partial(_named, "make processor"))
     tracer.wrap(StoreStats, "save", functools.partial(_named, "save store_stats"))
     tracer.wrap(LiveTile, "save", functools.partial(_named, "save live tile"))
     return flow.main()

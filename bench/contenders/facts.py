@@ -12,9 +12,9 @@ from connectors.bot_list import CrawlerList
 from connectors.geoip import GeoIP
 from connectors.mongo_stores import MongoStores, connect
 from connectors.user_agents import UserAgents
-from flows.clicks.encoding.context import Vocabulary
+from flows.clicks.encoding.context import EncodingContext
 from flows.clicks.output.arrow_rows import rows_of
-from flows.clicks.processor import Machine
+from flows.clicks.processor import PartitionProcessor
 from flows.clicks.store_catalog import KnownStores
 from marketplace.enrichments.registry import Lookups
 from marketplace.tables import CLICKS, SESSION_DIMENSIONS
@@ -28,11 +28,11 @@ def run(task: Task) -> None:
     settings, path = task.settings, Path(task.options["path"])
     stores = KnownStores(MongoStores(connect(settings.urls.mongo), settings.database), CircuitBreaker())
     lookups = Lookups(GeoIP().snapshot(), UserAgents())
-    vocabulary = Vocabulary(lambda: lookups, CrawlerList())
-    machines = {part: Machine(part, NoPast(), stores, vocabulary, {}) for part in task.ends}
+    vocabulary = EncodingContext(lambda: lookups, CrawlerList())
+    machines = {part: PartitionProcessor(part, NoPast(), stores, vocabulary, {}) for part in task.ends}
     draft, writer = path.with_suffix(".draft"), None
     for batch in batches(task):
-        result = machines[batch.partition].step(batch)
+        result = machines[batch.partition].process(batch)
         if result.facts is not None:
             facts = rows_of(CLICKS.name, [result]).select(list(COLUMNS))
             writer = writer or pq.ParquetWriter(draft, facts.schema)

@@ -19,7 +19,7 @@ from connectors.analytics import Analytics
 from connectors.clickhouse import ClickHouse
 from connectors.errors import Unavailable
 from flows.clicks.flow import build
-from flows.delivery.kafka_source import EPOCH_SECONDS, Pace, Stop
+from flows.delivery.kafka_source import EPOCH_SECONDS, BatchPolicy, Stop
 from ops.flow_runner import take_generation
 
 _LOOK_SECONDS = 0.2
@@ -71,7 +71,7 @@ def run(task: Task) -> None:
 
 def drive(task: Task, stop: Until, generation: int, addresses: Sequence[str] = (), index: int = 0) -> None:
     """Run the dataflow until it is asked to stop: alone, or as one of the processes at these addresses."""
-    flow = build(task.settings, generation, Pace(), stop)
+    flow = build(task.settings, generation, BatchPolicy(), stop)
     try:
         cluster_main(flow, list(addresses), index, epoch_interval=timedelta(seconds=EPOCH_SECONDS))  # type: ignore[no-untyped-call]  # the engine ships no types
     except (KeyboardInterrupt, Unavailable):

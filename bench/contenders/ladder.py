@@ -15,17 +15,17 @@ from connectors.kafka.reader import PartitionReader
 from connectors.mongo_stores import MongoStores, connect
 from connectors.user_agents import UserAgents
 from flows.arrays.types import I64, U64
-from flows.clicks.encoding.context import Vocabulary
-from flows.clicks.encoding.dictionary import make_words
+from flows.clicks.encoding.context import EncodingContext
+from flows.clicks.encoding.dictionary import make_dictionaries
 from flows.clicks.model.batch import RawBatch
 from flows.clicks.output.arrow_rows import rows_of
-from flows.clicks.processed_batch import BatchResult
-from flows.clicks.processor import Machine
+from flows.clicks.processed_batch import ProcessedBatch
+from flows.clicks.processor import PartitionProcessor
 from flows.clicks.sink import MAX_BUFFERED_EVENTS
 from flows.clicks.state.stored_rows import StoredFacts, StoredSessions
 from flows.clicks.steps.decode import decode
 from flows.clicks.store_catalog import KnownStores
-from flows.delivery.kafka_source import Hub, Pace
+from flows.delivery.kafka_source import BatchPolicy, PartitionConsumer
 from marketplace.enrichments.registry import Lookups
 from marketplace.stores import Store
 from marketplace.tables import FENCED_TABLES, SESSION_DIMENSIONS
@@ -83,7 +83,7 @@ class TheseStores:
 def batches(task: Task) -> Iterator[RawBatch]:
     """All records as the flow's source cuts them, partition after partition in turn."""
     reader = PartitionReader(task.settings.urls.kafka, task.topic, "bench.ladder")
-    hub = Hub(reader, {}, Pace(MAX_RECORDS, 0.0))
+    hub = PartitionConsumer(reader, {}, BatchPolicy(MAX_RECORDS, 0.0))
     for partition in task.ends:
         hub.open(partition)
     left = dict(task.ends)
@@ -113,7 +113,7 @@ def consume(task: Task) -> None:
 def decode_all(task: Task) -> None:
     """Typed events and their columns."""
     book = MongoStores(connect(task.settings.urls.mongo), task.settings.database)
-    known, words = {store.slug for store in book.list_stores()}, make_words()
+    known, words = {store.slug for store in book.list_stores()}, make_dictionaries()
     task.meter.start()
     for batch in batches(task):
         decode(batch, known.__contains__, words)
@@ -125,12 +125,12 @@ def decide(task: Task) -> None:
     settings = task.settings
     stores = KnownStores(MongoStores(connect(settings.urls.mongo), settings.database), CircuitBreaker())
     lookups = Lookups(GeoIP().snapshot(), UserAgents())
-    vocabulary = Vocabulary(lambda: lookups, CrawlerList())
-    machines = {part: Machine(part, NoPast(), stores, vocabulary, {}) for part in task.ends}
-    waiting: list[BatchResult] = []
+    vocabulary = EncodingContext(lambda: lookups, CrawlerList())
+    machines = {part: PartitionProcessor(part, NoPast(), stores, vocabulary, {}) for part in task.ends}
+    waiting: list[ProcessedBatch] = []
     task.meter.start()
     for batch in batches(task):
-        waiting.append(machines[batch.partition].step(batch))
+        waiting.append(machines[batch.partition].process(batch))
         if sum(result.events for result in waiting) >= MAX_BUFFERED_EVENTS:
             make_rows(waiting)
             waiting.clear()
@@ -138,7 +138,7 @@ def decide(task: Task) -> None:
     task.meter.stop()
 
 
-def make_rows(results: list[BatchResult]) -> None:
+def make_rows(results: list[ProcessedBatch]) -> None:
     """What the sink would send, all together."""
     for table in FENCED_TABLES:
         found = [result for result in results if result.fence(table.name) is not None]

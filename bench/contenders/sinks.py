@@ -18,12 +18,12 @@ from bench.contender import Task
 from bench.contenders import flow
 from connectors.clickhouse import ClickHouse, insert_body
 from connectors.kafka.records import RecordProducer
-from flows.clicks.keeper import Keeper
 from flows.clicks.output.arrow_rows import rows_of
-from flows.clicks.processed_batch import BatchResult
+from flows.clicks.processed_batch import ProcessedBatch
 from flows.clicks.read_models.projector import Projector
 from flows.clicks.sink import MAX_BUFFERED_EVENTS, dead_letter
 from marketplace.tables import FENCED_TABLES, Table, insertable
+from runtime.periodic import PeriodicThread
 from runtime.progress import ProgressReport
 
 _DEAD_SECONDS: Final = 15.0
@@ -54,8 +54,8 @@ class PlainWriter:
         give_up: Callable[[], bool],
     ) -> None:
         self._clickhouse = PlainClickHouse(clickhouse.url, clickhouse.database, on_answer=report.beat)
-        self._producer, self._projector, self._keeper = producer, projector, Keeper(projector.tend)
-        self._buffer: list[BatchResult] = []
+        self._producer, self._projector, self._keeper = producer, projector, PeriodicThread(projector.refresh)
+        self._buffer: list[ProcessedBatch] = []
         self._buffered_events = 0
 
     def catch_up(self) -> None:
@@ -66,7 +66,7 @@ class PlainWriter:
         """The bench's topic has its beginning."""
         raise AssertionError("nothing has expired")
 
-    def add(self, results: Iterable[BatchResult]) -> None:
+    def add(self, results: Iterable[ProcessedBatch]) -> None:
         """Take results; they are written when the product would write them."""
         for result in results:
             self._buffer.append(result)
@@ -84,16 +84,16 @@ class PlainWriter:
             self._producer.send_all(dead, _DEAD_SECONDS)
         for table in FENCED_TABLES:
             self._insert(table, results)
-        self._projector.touch(results)
+        self._projector.mark_dirty(results)
         self._projector.check_room()
 
     def tend(self, *, leaving: bool) -> None:
         """Nothing is ever away here."""
         self._keeper.check()
         if leaving:
-            self._projector.leave()
+            self._projector.drain()
 
-    def _insert(self, table: Table, results: list[BatchResult]) -> None:
+    def _insert(self, table: Table, results: list[ProcessedBatch]) -> None:
         found = [result for result in results if result.fence(table.name) is not None]
         if found:
             self._clickhouse.insert(table.name, rows_of(table.name, found).select(list(insertable(table))))

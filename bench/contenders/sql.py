@@ -42,7 +42,7 @@ def run(task: Task) -> None:
     engine: Any = chdb.connect(":memory:")
     texts = ", ".join(f"{name} LowCardinality(String)" for name in COLUMNS if name not in _PLAIN)
     plain = ", ".join(f"{name} {kind}" for name, kind in _PLAIN.items())
-    engine.query(f"CREATE TABLE facts ({plain}, {texts}) ENGINE = Memory")
+    engine.query(f"CREATE TABLE facts ({plain}, {texts}) ENGINE = MemoryLimits")
     names = ", ".join(COLUMNS)
     engine.query(f"INSERT INTO facts ({names}) SELECT {names} FROM file('{facts}', Parquet)")
     task.meter.start()

@@ -15,7 +15,7 @@ _Number = TypeVar("_Number", bound=np.generic)
 _LEAST_ROOM: Final = 256
 
 
-class Growing(Generic[_Number]):
+class GrowableColumn(Generic[_Number]):
     """Numbers by position. Room is doubled when it is used up: adding a few costs nothing of what is there already.
 
     Args:

@@ -18,9 +18,9 @@ from typing import TypeVar
 
 from bytewax.testing import cluster_main
 
-from flows.clicks.flow import Shares, build
+from flows.clicks.flow import ProcessShares, build
 from flows.delivery.exit_codes import EXIT_CODES, EXIT_SETTINGS, ending_of
-from flows.delivery.kafka_source import EPOCH_SECONDS, ROUND_SECONDS, Pace, Stop
+from flows.delivery.kafka_source import EPOCH_SECONDS, ROUND_SECONDS, BatchPolicy, Stop
 from marketplace.settings import InvalidSettings, Settings
 from runtime.garbage import rest_collector
 from runtime.log_limit import RepeatLimit
@@ -51,7 +51,7 @@ class Place:
     addresses: list[str]
     generation: int
     progress_fd: int | None
-    pace: Pace
+    pace: BatchPolicy
     memory_bytes: int
 
     @staticmethod
@@ -74,7 +74,7 @@ class Place:
             addresses=[a for a in environment.get("FLOW_ADDRESSES", "").split(",") if a],
             generation=read("FLOW_GENERATION", int, 0),
             progress_fd=read("FLOW_PROGRESS_FD", int, None),
-            pace=Pace(
+            pace=BatchPolicy(
                 max_records=read("FLOW_MAX_RECORDS", int, 50_000),
                 round_seconds=read("FLOW_ROUND_SECONDS", float, ROUND_SECONDS),
             ),
@@ -95,7 +95,7 @@ def main() -> int:
     except (InvalidSettings, OSError) as error:
         log.error("%s", error)
         return EXIT_SETTINGS
-    shares = Shares(max(1, len(place.addresses)), place.memory_bytes)
+    shares = ProcessShares(max(1, len(place.addresses)), place.memory_bytes)
     try:
         report.beat()
         flow = build(settings, place.generation, place.pace, stop, report, shares)

@@ -23,25 +23,25 @@ from connectors.live_tile import LiveTile
 from connectors.mongo_stores import MongoStores, connect
 from connectors.store_stats import StoreStats
 from connectors.user_agents import UserAgents
-from flows.clicks.encoding.context import Vocabulary
-from flows.clicks.keeper import Keeper
+from flows.clicks.encoding.context import EncodingContext
 from flows.clicks.model.batch import RawBatch
-from flows.clicks.processed_batch import BatchResult
-from flows.clicks.processor import Machine
+from flows.clicks.processed_batch import ProcessedBatch
+from flows.clicks.processor import PartitionProcessor
 from flows.clicks.read_models.projector import Projector
-from flows.clicks.sink import ClickSink, Writer
+from flows.clicks.sink import FencedSink, Writer
 from flows.clicks.state.clickhouse_pages import ClickHousePages
-from flows.clicks.state.memory_limits import Memory, default_bytes, divide, tell
+from flows.clicks.state.memory_limits import MemoryLimits, default_bytes, divide, tell
 from flows.clicks.store_catalog import KnownStores
 from flows.delivery.batch_limit import BatchLimit
 from flows.delivery.exit_codes import noted
 from flows.delivery.fencing import read_fences
-from flows.delivery.kafka_source import ClickSource, Hub, Pace, Stop
-from flows.delivery.resume import check_same_log
+from flows.delivery.kafka_source import BatchPolicy, KafkaSource, PartitionConsumer, Stop
+from flows.delivery.resume import verify_log_identity
 from marketplace.enrichments.registry import Lookups
 from marketplace.settings import Settings
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
 from runtime.breaker import CircuitBreaker
+from runtime.periodic import PeriodicThread
 from runtime.progress import ProgressReport
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ insert that takes longer is not lost: the flow waits for its end and reads the f
 
 
 @dataclass(frozen=True)
-class Shares:
+class ProcessShares:
     """What the flow's processes divide among them.
 
     Attributes:
@@ -68,7 +68,7 @@ class Shares:
     processes: int = 1
     memory_bytes: int = 0
 
-    def memory(self, partitions: int) -> Memory:
+    def memory(self, partitions: int) -> MemoryLimits:
         """How one of them divides its memory, when the topic has so many partitions."""
         mine = -(-partitions // self.processes)
         memory = divide(self.memory_bytes or default_bytes(self.processes), mine)
@@ -85,7 +85,7 @@ class Worker:
         generation: int,
         stop: Stop,
         report: ProgressReport,
-        memory: Memory,
+        memory: MemoryLimits,
         limit: BatchLimit,
     ) -> None:
         self._stop, self._report, self._page_bytes, self.limit = stop, report, memory.page_bytes, limit
@@ -107,16 +107,16 @@ class Worker:
         self.writer.catch_up()
         self._pages = ClickHousePages(clickhouse)
         self._stores = KnownStores(MongoStores(mongo, settings.database), breaker)
-        self._stores_keeper = Keeper(self._stores.refresh, _STORES_EVERY_SECONDS)
+        self._stores_keeper = PeriodicThread(self._stores.refresh, _STORES_EVERY_SECONDS)
         self._stores_keeper.start()
         self._places = GeoIP(Path(settings.geoip_file)) if settings.geoip_file else GeoIP()
         agents = UserAgents()
-        self._vocabulary = Vocabulary(
+        self._vocabulary = EncodingContext(
             lambda: Lookups(self._places.snapshot(), agents), CrawlerList(), memory.vocabulary_bytes
         )
-        self._machines: dict[int, Machine] = {}
+        self._machines: dict[int, PartitionProcessor] = {}
 
-    def step(self, batch: RawBatch) -> BatchResult:
+    def process(self, batch: RawBatch) -> ProcessedBatch:
         """Decide a batch; while a part is away, wait for it.
 
         Raises:
@@ -128,7 +128,7 @@ class Worker:
             began = time.monotonic()
             try:
                 machine = self._machines.get(batch.partition) or self._machine(batch.partition)
-                result = machine.step(batch)
+                result = machine.process(batch)
             except Unavailable as error:
                 if self._stop.asked():
                     raise
@@ -152,8 +152,8 @@ class Worker:
         if problem != self._report.latest.notes.get("geography", ""):
             self._report.note("geography", problem)
 
-    def _machine(self, partition: int) -> Machine:
-        self._machines[partition] = Machine(
+    def _machine(self, partition: int) -> PartitionProcessor:
+        self._machines[partition] = PartitionProcessor(
             partition,
             self._pages,
             self._stores,
@@ -167,10 +167,10 @@ class Worker:
 def build(
     settings: Settings,
     generation: int,
-    pace: Pace,
+    pace: BatchPolicy,
     stop: Stop,
     report: ProgressReport | None = None,
-    shares: Shares | None = None,
+    shares: ProcessShares | None = None,
 ) -> Dataflow:
     """The dataflow.
 
@@ -196,26 +196,26 @@ def build(
             workers[thread] = Worker(settings, generation, stop, progress, memory, BatchLimit(pace.max_records))
         return workers[thread]
 
-    def hub() -> Hub:
+    def hub() -> PartitionConsumer:
         reader = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, GROUP)
-        return Hub(reader, worker().fences, pace, worker().writer.begin, worker().limit)
+        return PartitionConsumer(reader, worker().fences, pace, worker().writer.begin, worker().limit)
 
     def epoch_ends(leaving: bool) -> None:
         progress.epoch()
         # The sink is not called in an epoch without records.
         worker().tend(leaving=leaving)
 
-    def decide(batch: RawBatch) -> BatchResult:
+    def decide(batch: RawBatch) -> ProcessedBatch:
         with noted(progress):
-            return worker().step(batch)
+            return worker().process(batch)
 
     partitions = _partitions(settings, progress)
-    memory = (shares or Shares()).memory(len(partitions))
+    memory = (shares or ProcessShares()).memory(len(partitions))
 
     flow = Dataflow("clicks")
-    batches = op.input("read_collected", flow, ClickSource(partitions, hub, stop, epoch_ends, progress))
+    batches = op.input("read_collected", flow, KafkaSource(partitions, hub, stop, epoch_ends, progress))
     decided = op.map_value("walk_click_path", batches, decide)
-    op.output("write_tables", decided, ClickSink(partitions, lambda: worker().writer, progress))
+    op.output("write_tables", decided, FencedSink(partitions, lambda: worker().writer, progress))
     return flow
 
 
@@ -228,7 +228,7 @@ def _partitions(settings: Settings, report: ProgressReport) -> list[int]:
     try:
         partitions = asking.partitions()
         report.beat()
-        check_same_log(asking, clickhouse, read_fences(clickhouse), partitions)
+        verify_log_identity(asking, clickhouse, read_fences(clickhouse), partitions)
         return partitions
     finally:
         asking.close()

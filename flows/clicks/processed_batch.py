@@ -30,7 +30,7 @@ class Changes:
 
 
 @dataclass
-class BatchResult:
+class ProcessedBatch:
     """What the sink writes of a batch.
 
     Attributes:

@@ -13,13 +13,13 @@ import numpy as np
 
 from flows.arrays.hashing import mix
 from flows.arrays.types import I64, U8, U64, Bools
-from flows.clicks.encoding.context import Vocabulary
+from flows.clicks.encoding.context import EncodingContext
 from flows.clicks.model.batch import RawBatch, Reject
 from flows.clicks.model.columns import Columns
-from flows.clicks.model.encoded_column import Coded
+from flows.clicks.model.encoded_column import EncodedColumn
 from flows.clicks.model.facts import Details, Facts, outcome_code
 from flows.clicks.output.contributions import events_as_sessions
-from flows.clicks.processed_batch import BatchResult, Changes
+from flows.clicks.processed_batch import Changes, ProcessedBatch
 from flows.clicks.state.click_page import HOUR_MS, MINUTE_MS
 from flows.clicks.state.page_cache import Pages, PageStore
 from flows.clicks.state.session_state import Sessions
@@ -57,7 +57,7 @@ class Stores(Protocol):
         """
 
 
-class Machine:
+class PartitionProcessor:
     """The click path of one partition.
 
     Args:
@@ -67,7 +67,7 @@ class Machine:
         vocabulary: What is known of distinct values; machines that step in turn share it.
         applied: Fences of the tables at take-over, by table name. Up to the highest of them the facts are read back.
             Sessions that the table already holds are not made again, because it holds their present and not their past.
-        page_bytes: Memory for the past.
+        page_bytes: MemoryLimits for the past.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Machine:
         partition: int,
         pages: PageStore,
         stores: Stores,
-        vocabulary: Vocabulary,
+        vocabulary: EncodingContext,
         applied: Mapping[str, int],
         page_bytes: int = DEFAULT_PAGE_BYTES,
     ) -> None:
@@ -96,7 +96,7 @@ class Machine:
         """Bytes held of the past."""
         return self._pages.nbytes + self._sessions.nbytes
 
-    def step(self, batch: RawBatch) -> BatchResult:
+    def process(self, batch: RawBatch) -> ProcessedBatch:
         """Decide every record of a batch; what was decided before the last restart is read back instead.
 
         Args:
@@ -108,7 +108,7 @@ class Machine:
         self._forget()
         self._vocabulary.renew()
         book = self._vocabulary.book()
-        result = BatchResult(self._partition, batch.first_offset, batch.last_offset, len(batch.values), book)
+        result = ProcessedBatch(self._partition, batch.first_offset, batch.last_offset, len(batch.values), book)
         was_decided = batch.last_offset <= self._decided
         facts = self._read_back(batch, result) if was_decided else self._decide(batch, result)
         # A zone may have changed with the stores that were met; the answers are the same ones.
@@ -119,7 +119,7 @@ class Machine:
         self._remember(facts, batch)
         return result
 
-    def _decide(self, batch: RawBatch, result: BatchResult) -> Facts:
+    def _decide(self, batch: RawBatch, result: ProcessedBatch) -> Facts:
         columns, rejects = self._decode(batch)
         times = correct(columns)
         outcome = np.full(len(columns), _COUNTED, dtype=np.uint8)
@@ -135,7 +135,7 @@ class Machine:
             result.facts = facts, details
         return facts
 
-    def _read_back(self, batch: RawBatch, result: BatchResult) -> Facts:
+    def _read_back(self, batch: RawBatch, result: ProcessedBatch) -> Facts:
         """What an earlier start decided of a batch, whatever stores, lookups and lists say by now."""
         stored = self._store.verdicts(self._partition, batch.first_offset, batch.last_offset)
         rest = batch.without(set(stored.offset.tolist()))
@@ -176,18 +176,18 @@ class Machine:
     def _drop_duplicates(self, columns: Columns, hours: I64, outcome: U8, before: int) -> Bools:
         candidates = np.asarray(outcome == _COUNTED, dtype=np.bool_)
         seen = self._seen(columns, hours, candidates, before)[candidates]
-        untold = columns.occurred_ms[candidates] < 0
+        untimed = columns.occurred_ms[candidates] < 0
         fresh = candidates.copy()
-        fresh[candidates] = ~find_duplicates(columns.key[candidates], hours[candidates], untold, seen)
+        fresh[candidates] = ~find_duplicates(columns.key[candidates], hours[candidates], untimed, seen)
         outcome[candidates & ~fresh] = _DUPLICATE
         return fresh
 
     def _seen(self, columns: Columns, hours: I64, asked: Bools, before: int) -> Bools:
         """Which of the events that are asked for repeat an accepted one of an earlier batch."""
-        keys, at, untold = columns.key[asked], hours[asked], columns.occurred_ms[asked] < 0
+        keys, at, untimed = columns.key[asked], hours[asked], columns.occurred_ms[asked] < 0
         seen = self._pages.seen(keys, at, before)
-        if untold.any():
-            seen[untold] |= self._pages.seen(keys[untold], at[untold] - 1, before)
+        if untimed.any():
+            seen[untimed] |= self._pages.seen(keys[untimed], at[untimed] - 1, before)
         found = np.zeros(len(columns), dtype=np.bool_)
         found[asked] = seen
         return found
@@ -217,13 +217,13 @@ class Machine:
             codes=codes,
         )
         note = np.where(times.clamped, 2, np.where(times.corrected, 1, 0)).astype(np.int32)
-        return facts, Details(columns, reasons, Coded(note, _NOTES))
+        return facts, Details(columns, reasons, EncodedColumn(note, _NOTES))
 
     def _is_hasty(self, visitor: U64, when: I64) -> Bools:
         earlier = self._pages.events_in_minute(visitor, when) + rank_within(mix(visitor, when // MINUTE_MS))
         return np.asarray(earlier >= bots.RATE_LIMIT_PER_MINUTE, dtype=np.bool_)
 
-    def _visit_and_tell(self, result: BatchResult, facts: Facts) -> None:
+    def _visit_and_tell(self, result: ProcessedBatch, facts: Facts) -> None:
         store, when = self._calendar.codes(facts.stores), facts.occurred_ms
         if result.last_offset > self._sessions_applied:
             events = events_as_sessions(facts, store)

@@ -33,17 +33,17 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from connectors.clickhouse import ClickHouse
 from connectors.errors import Fenced, Unavailable
 from connectors.kafka.records import Record, RecordProducer
-from flows.clicks.keeper import Keeper
 from flows.clicks.model.batch import Reject
 from flows.clicks.output.arrow_rows import rows_of
-from flows.clicks.processed_batch import BatchResult
+from flows.clicks.processed_batch import ProcessedBatch
 from flows.clicks.read_models.projector import Projector
 from flows.delivery.exit_codes import noted
-from flows.delivery.fencing import Fences, let_inserts_end, read_fences
+from flows.delivery.fencing import Fences, read_fences, wait_for_running_inserts
 from flows.delivery.insert_shape import structure_of
-from flows.delivery.resume import write_off
+from flows.delivery.resume import record_expired
 from marketplace.tables import FENCED_TABLES, GENERATIONS, LEDGER, Table
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
+from runtime.periodic import PeriodicThread
 from runtime.progress import ProgressReport
 
 log = logging.getLogger(__name__)
@@ -104,10 +104,10 @@ class Writer:
     ) -> None:
         self._clickhouse, self._producer, self._projector = clickhouse, producer, projector
         self._generation, self._report, self._give_up = generation, report, give_up
-        self._buffer: list[BatchResult] = []
+        self._buffer: list[ProcessedBatch] = []
         self._buffered_events = 0
         self._fences = fences
-        self._keeper = Keeper(projector.tend)
+        self._keeper = PeriodicThread(projector.refresh)
 
     def catch_up(self) -> None:
         """Bring the read models up to date that an earlier process left behind, and keep them so from now on.
@@ -116,7 +116,7 @@ class Writer:
             Unavailable: A part is unavailable and the process is asked to leave.
         """
         self._report.beat(_CATCH_UP_SECONDS)
-        self._patiently(lambda: self._projector.find_behind(self._fences))
+        self._patiently(lambda: self._projector.find_dirty(self._fences))
         more = True
         while more:
             self._report.beat(_CATCH_UP_SECONDS)
@@ -129,10 +129,10 @@ class Writer:
         Raises:
             Unavailable: ClickHouse is away and the process is asked to leave.
         """
-        self._patiently(lambda: write_off(self._clickhouse, partition, 0, low, datetime.now(UTC), self._newest()))
+        self._patiently(lambda: record_expired(self._clickhouse, partition, 0, low, datetime.now(UTC), self._newest()))
         self._fences.setdefault(partition, {})[LEDGER.name] = low - 1
 
-    def add(self, results: Iterable[BatchResult]) -> None:
+    def add(self, results: Iterable[ProcessedBatch]) -> None:
         """Take results; they are written at the end of the epoch, or earlier when they are many."""
         for result in results:
             self._buffer.append(result)
@@ -151,7 +151,7 @@ class Writer:
         results, self._buffer, self._buffered_events = self._buffer, [], 0
         if results:
             self._write(results)
-            self._projector.touch(results)
+            self._projector.mark_dirty(results)
             self._patiently(self._wait_for_room)
 
     def tend(self, *, leaving: bool) -> None:
@@ -159,7 +159,7 @@ class Writer:
         self._keeper.check()
         if leaving:
             with suppress(Unavailable):
-                self._projector.leave()
+                self._projector.drain()
 
     def close(self) -> None:
         """Leave the read models as they are; a process that ends need not ask for it."""
@@ -169,7 +169,7 @@ class Writer:
         self._keeper.check()
         self._projector.check_room()
 
-    def _write(self, results: Sequence[BatchResult]) -> None:
+    def _write(self, results: Sequence[ProcessedBatch]) -> None:
         dead = [dead_letter(reject) for result in results for reject in result.rejects]
         if dead:
             self._patiently(lambda: self._producer.send_all(dead, _DEAD_TIMEOUT_SECONDS))
@@ -177,7 +177,7 @@ class Writer:
             self._patiently(partial(self._insert, table, results, {}))
         self._patiently(self._check_generation)
 
-    def _insert(self, table: Table, results: Sequence[BatchResult], made: dict[str, pa.Table]) -> None:
+    def _insert(self, table: Table, results: Sequence[ProcessedBatch], made: dict[str, pa.Table]) -> None:
         """One try; rows that were ``made`` for an earlier one are sent again."""
         open_results = [r for r in results if self._is_open(table, r)]
         if not open_results:
@@ -191,11 +191,11 @@ class Writer:
         except Unavailable:
             # It may have been applied, or still be on its way: once the server works on none any more, the next try
             # asks the table first.
-            self._patiently(lambda: let_inserts_end(self._clickhouse))
+            self._patiently(lambda: wait_for_running_inserts(self._clickhouse))
             self._fences = self._patiently(lambda: read_fences(self._clickhouse))
             raise
 
-    def _is_open(self, table: Table, result: BatchResult) -> bool:
+    def _is_open(self, table: Table, result: ProcessedBatch) -> bool:
         reaches = result.fence(table.name)
         return reaches is not None and reaches > self._fences.get(result.partition, {}).get(table.name, -1)
 
@@ -229,13 +229,13 @@ class Writer:
                 return answer
 
 
-class ClickSinkPartition(StatefulSinkPartition[BatchResult, None]):
+class SinkPartition(StatefulSinkPartition[ProcessedBatch, None]):
     """A partition's door to the worker's writer."""
 
     def __init__(self, writer: Writer, report: ProgressReport) -> None:
         self._writer, self._report = writer, report
 
-    def write_batch(self, items: list[BatchResult]) -> None:
+    def write_batch(self, items: list[ProcessedBatch]) -> None:
         """Take results."""
         with noted(self._report):
             self._writer.add(items)
@@ -246,7 +246,7 @@ class ClickSinkPartition(StatefulSinkPartition[BatchResult, None]):
             self._writer.flush()
 
 
-class ClickSink(FixedPartitionedSink[BatchResult, None]):
+class FencedSink(FixedPartitionedSink[ProcessedBatch, None]):
     """A sink with the source's partitions, so that the engine puts both on the same worker and nothing is exchanged."""
 
     def __init__(self, partitions: list[int], writer: Callable[[], Writer], report: ProgressReport) -> None:
@@ -260,7 +260,7 @@ class ClickSink(FixedPartitionedSink[BatchResult, None]):
         """The partition that a key names."""
         return self._partitions.index(int(item_key))
 
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> ClickSinkPartition:
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> SinkPartition:
         """A door to this worker's writer."""
         with noted(self._report):
-            return ClickSinkPartition(self._writer(), self._report)
+            return SinkPartition(self._writer(), self._report)

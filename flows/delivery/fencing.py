@@ -24,7 +24,7 @@ def read_fences(clickhouse: ClickHouse) -> Fences:
     return fences
 
 
-def let_inserts_end(clickhouse: ClickHouse) -> None:
+def wait_for_running_inserts(clickhouse: ClickHouse) -> None:
     """Tell whether the server still works on an insert into the fenced tables; fences are read only after it.
 
     Raises:

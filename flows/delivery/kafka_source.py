@@ -23,7 +23,7 @@ from flows.clicks.model.batch import RawBatch
 from flows.delivery.batch_limit import BatchLimit
 from flows.delivery.exit_codes import noted
 from flows.delivery.fencing import Fences
-from flows.delivery.resume import first_to_read
+from flows.delivery.resume import resume_offset
 from runtime.progress import ProgressReport
 
 IDLE: Final = timedelta(milliseconds=20)
@@ -39,7 +39,7 @@ EPOCH_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True)
-class Pace:
+class BatchPolicy:
     """How the source cuts batches.
 
     Attributes:
@@ -114,7 +114,7 @@ def _offsets(messages: Sequence[Any]) -> Sequence[int]:
     return [message.offset() for message in messages]
 
 
-class Hub:
+class PartitionConsumer:
     """The one consumer of a worker, which hands each partition its records.
 
     Args:
@@ -129,7 +129,7 @@ class Hub:
         self,
         reader: PartitionReader,
         fences: Fences,
-        pace: Pace,
+        pace: BatchPolicy,
         begin: Callable[[int, int], None] = lambda *_: None,
         limit: BatchLimit | None = None,
     ) -> None:
@@ -149,7 +149,7 @@ class Hub:
         """
         tables = self._fences.get(partition, {})
         low, high = self.reader.range_of(partition)
-        first = first_to_read(partition, tables, low, high)
+        first = resume_offset(partition, tables, low, high)
         if not tables and low > 0:
             self._begin(partition, low)
         self._pending[partition] = []
@@ -208,11 +208,16 @@ class Hub:
             self._applied[partition] = offset
 
 
-class ClickPartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
+class SourcePartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
     """One partition's batches. Its snapshot is the next offset, for the mirror in the consumer group alone."""
 
     def __init__(
-        self, partition: int, hub: Hub, stop: Stop, progress: Callable[[bool], None], report: ProgressReport
+        self,
+        partition: int,
+        hub: PartitionConsumer,
+        stop: Stop,
+        progress: Callable[[bool], None],
+        report: ProgressReport,
     ) -> None:
         self._partition, self._hub, self._stop, self._progress = partition, hub, stop, progress
         self._report = report
@@ -255,7 +260,7 @@ class ClickPartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
         return self._next
 
 
-class ClickSource(FixedPartitionedSource[tuple[str, RawBatch], int]):
+class KafkaSource(FixedPartitionedSource[tuple[str, RawBatch], int]):
     """The topic, partition by partition; each worker opens the consumer of its own on first use.
 
     ``progress`` is called when an epoch ends, and told whether everything is written and the process about to leave.
@@ -265,23 +270,23 @@ class ClickSource(FixedPartitionedSource[tuple[str, RawBatch], int]):
     def __init__(
         self,
         partitions: list[int],
-        make_hub: Callable[[], Hub],
+        make_hub: Callable[[], PartitionConsumer],
         stop: Stop,
         progress: Callable[[bool], None],
         report: ProgressReport,
     ) -> None:
         self._partitions, self._make_hub, self._stop, self._progress = partitions, make_hub, stop, progress
         self._report = report
-        self._hubs: dict[int, Hub] = {}
+        self._hubs: dict[int, PartitionConsumer] = {}
 
     def list_parts(self) -> list[str]:
         """Every worker can read every partition."""
         return [f"{partition:03d}" for partition in self._partitions]
 
-    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> ClickPartition:
+    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> SourcePartition:
         """Open a partition where the tables end, whatever the engine remembers."""
         thread = threading.get_native_id()
         with noted(self._report):
             if thread not in self._hubs:
                 self._hubs[thread] = self._make_hub()
-            return ClickPartition(int(for_part), self._hubs[thread], self._stop, self._progress, self._report)
+            return SourcePartition(int(for_part), self._hubs[thread], self._stop, self._progress, self._report)

@@ -21,7 +21,7 @@ from marketplace.topics import CLICKS_COLLECTED
 _TOPIC = CLICKS_COLLECTED.name
 
 
-def first_to_read(partition: int, tables: Mapping[str, int], low: int, high: int) -> int:
+def resume_offset(partition: int, tables: Mapping[str, int], low: int, high: int) -> int:
     """The first offset of a partition that is still to be done.
 
     Args:
@@ -33,7 +33,7 @@ def first_to_read(partition: int, tables: Mapping[str, int], low: int, high: int
     Raises:
         Refused: The log does not go on where the tables end.
     """
-    first = first_uncounted(partition, tables, high)
+    first = first_unapplied(partition, tables, high)
     if first is None:
         return low
     if first < low:
@@ -45,7 +45,7 @@ def first_to_read(partition: int, tables: Mapping[str, int], low: int, high: int
     return first
 
 
-def first_uncounted(partition: int, tables: Mapping[str, int], high: int) -> int | None:
+def first_unapplied(partition: int, tables: Mapping[str, int], high: int) -> int | None:
     """The offset after the last one that all tables hold, in the log or not; None where counting has not begun.
 
     Raises:
@@ -62,7 +62,9 @@ def first_uncounted(partition: int, tables: Mapping[str, int], high: int) -> int
     return tables.get(LEDGER.name, -1) + 1
 
 
-def check_same_log(reader: PartitionReader, clickhouse: ClickHouse, fences: Fences, partitions: Iterable[int]) -> None:
+def verify_log_identity(
+    reader: PartitionReader, clickhouse: ClickHouse, fences: Fences, partitions: Iterable[int]
+) -> None:
     """Compare the newest fact of each partition with the record at its offset.
 
     A topic that was made anew and has grown beyond the fences since looks like the old one by its offsets alone.
@@ -107,7 +109,7 @@ def _key_of(value: bytes) -> int | None:
         return None
 
 
-def write_off(
+def record_expired(
     clickhouse: ClickHouse, partition: int, first: int, low: int, now: datetime, condition: str = "1"
 ) -> None:
     """Note in the ledger that the records from ``first`` to before ``low`` were gone before they could be counted.

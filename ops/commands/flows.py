@@ -17,7 +17,7 @@ from rich.table import Table
 from connectors.clickhouse import ClickHouse
 from connectors.kafka.reader import PartitionReader
 from flows.delivery.fencing import read_fences
-from flows.delivery.resume import first_uncounted, write_off
+from flows.delivery.resume import first_unapplied, record_expired
 from marketplace.topics import CLICKS_COLLECTED
 from ops.commands.options import DataOption, JsonOption
 from ops.context import load_settings
@@ -106,9 +106,9 @@ def accept_loss(
         fences = read_fences(clickhouse)
         for partition in reader.partitions():
             low, high = reader.range_of(partition)
-            first = first_uncounted(partition, fences.get(partition, {}), high)
+            first = first_unapplied(partition, fences.get(partition, {}), high)
             if first is not None and first < low:
-                write_off(clickhouse, partition, first, low, datetime.now(UTC))
+                record_expired(clickhouse, partition, first, low, datetime.now(UTC))
                 lost[partition] = low - first
     finally:
         reader.close()

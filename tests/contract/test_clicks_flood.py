@@ -57,7 +57,7 @@ def test_a_flood_of_wild_clocks_and_of_many_hours_is_counted_in_bounded_memory(t
     machine = WORLDS[0].machine(tables.pages, {}, page_bytes=PAGE_BYTES)
     held = []
     for batch in cut(log, (BATCH,)):
-        tables.write([machine.step(batch)])
+        tables.write([machine.process(batch)])
         held.append(machine.nbytes)
     assert max(held) < PAGE_BYTES + BATCH * PER_EVENT_BYTES
     judge, facts, outcomes = Judge(0, STORES, LOOKUPS, AGENTS), list[Fact](), Counter[str]()

@@ -10,7 +10,7 @@ import pytest
 
 from connectors.errors import Unavailable
 from flows.clicks.output.arrow_rows import rows_of
-from flows.delivery.fencing import let_inserts_end, read_fences
+from flows.delivery.fencing import read_fences, wait_for_running_inserts
 from flows.delivery.insert_shape import structure_of
 from marketplace.tables import CLICKS
 from ops.stack import Stack
@@ -32,7 +32,7 @@ def tables(clickhouse: Stack) -> Iterator[InClickHouse]:
 
 def running(tables: InClickHouse) -> bool:
     try:
-        let_inserts_end(tables.clickhouse)
+        wait_for_running_inserts(tables.clickhouse)
     except Unavailable:
         return True
     return False
@@ -48,7 +48,7 @@ def wait_until(tables: InClickHouse, state: bool) -> None:
 def test_a_start_waits_for_a_slow_insert_into_two_partitions_and_counts_everything_once(tables: InClickHouse) -> None:
     values = [event(NOON + at * MINUTE, event_id=str(at)) for at in range(3)]
     logs = {partition: as_log(values, partition, NOON) for partition in (0, 1)}
-    decided = [machine_on(MemoryPages(), p).step(cut(log, (9,))[0]) for p, log in logs.items()]
+    decided = [machine_on(MemoryPages(), p).process(cut(log, (9,))[0]) for p, log in logs.items()]
     rows = rows_of(CLICKS.name, decided)
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(tables.clickhouse.insert_where, CLICKS.name, structure_of(CLICKS), rows, SLOWLY, "slow")
@@ -62,7 +62,7 @@ def test_a_start_waits_for_a_slow_insert_into_two_partitions_and_counts_everythi
     for partition, log in logs.items():
         fences = tables.fences(partition)
         machine = WORLDS[1].machine(tables.pages, fences, partition)
-        tables.write([machine.step(batch) for batch in cut(log, (2,), fences.values())])
+        tables.write([machine.process(batch) for batch in cut(log, (2,), fences.values())])
     expected = oracle([record for log in logs.values() for record in log])
     assert sorted((row["source_partition"], row["source_offset"]) for row in tables.clicks()) == [
         (partition, offset) for partition in logs for offset in range(3)

@@ -103,7 +103,7 @@ def test_an_insert_of_several_partitions_whose_answer_is_lost_counts_once(
     rounds = zip(*(cut(records, (3,)) for records in by_partition(log).values()), strict=True)
     with writer_on(forgetful) as writer:
         for batches in rounds:
-            writer.add(machines[batch.partition].step(batch) for batch in batches)
+            writer.add(machines[batch.partition].process(batch) for batch in batches)
             writer.flush()
     # What had arrived is not sent again: the fences told.
     assert forgetful.inserts == {name: 2 + (name == table and not applied) for name in TABLES}

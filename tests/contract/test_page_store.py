@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from flows.clicks.processor import Machine
+from flows.clicks.processor import PartitionProcessor
 from flows.clicks.state.page_cache import MANY_HOURS
 from marketplace.tables import FENCED_TABLES
 from ops.stack import Stack
@@ -165,8 +165,8 @@ def test_machines_that_know_only_what_they_read_back_end_with_the_oracles_number
     bridge = event(NOON + 30 * MINUTE, event_id="7", received_at_ms=NOON + 90 * MINUTE)
     log = as_log([*values, bridge, *values[:4]], timestamp_ms=NOON)
     for batch in cut(log, (3,)):
-        machine = Machine(0, tables.pages, FixedStores(STORES), vocabulary_of(), tables.fences(0))
-        tables.write([machine.step(batch)])
+        machine = PartitionProcessor(0, tables.pages, FixedStores(STORES), vocabulary_of(), tables.fences(0))
+        tables.write([machine.process(batch)])
     expected = oracle(log)
     assert differences(expected_ledger(expected), tables.ledger()) == {}
     assert differences(of_days(expected.rollups), of_days(tables.numbers())) == {}
@@ -174,7 +174,7 @@ def test_machines_that_know_only_what_they_read_back_end_with_the_oracles_number
 
 def test_what_an_epoch_leads_to_is_one_part_however_large_and_of_however_many_partitions(clickhouse: Stack) -> None:
     events = [event(NOON + at * 200, event_id=str(at), url=f"https://alpha.example/{at}") for at in range(40_000)]
-    results = [machine_on(MemoryPages(), p).step(as_batch(as_log(events, p, NOON))) for p in (0, 1, 2)]
+    results = [machine_on(MemoryPages(), p).process(as_batch(as_log(events, p, NOON))) for p in (0, 1, 2)]
     with clickhouse_tables(clickhouse) as tables:
         tables.write(results)
         parts = dict(

@@ -66,10 +66,10 @@ def test_killed_at_a_fence_and_woken_in_another_world_all_tables_agree(tables: T
     blocked = event(NOON, event_id="8", ip="203.0.113.0", url="https://alpha.example/freed")
     ours = event(NOON, store="beta", ip="81.2.69.0", referrer="https://www.google.com/")
     log = as_log([*(record.value for record in some_log()[:5]), blocked, ours, b"broken"], timestamp_ms=NOON)
-    tables.write([WORLDS[0].machine(tables.pages, {}).step(batch) for batch in cut(log, (6,))], written)
+    tables.write([WORLDS[0].machine(tables.pages, {}).process(batch) for batch in cut(log, (6,))], written)
     fences = tables.fences(0)
     machine = WORLDS[1].machine(tables.pages, fences)
-    tables.write([machine.step(batch) for batch in cut(log, (6,), fences.values())])
+    tables.write([machine.process(batch) for batch in cut(log, (6,), fences.values())])
     clicks = tables.clicks()
     assert differences(of_days(counted_anew(clicks)), of_days(tables.numbers())) == {}
     assert accepted_in(tables.ledger()) == accepted_anew(clicks)

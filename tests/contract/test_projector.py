@@ -16,7 +16,7 @@ from connectors.errors import Unavailable
 from connectors.live_tile import LiveTile
 from connectors.mongo_stores import connect
 from connectors.store_stats import DayStats, StoreStats
-from flows.clicks.processed_batch import BatchResult
+from flows.clicks.processed_batch import ProcessedBatch
 from flows.clicks.read_models.projector import CATCH_UP_RECORDS, MAX_RECORDS_AHEAD, Projector
 from flows.clicks.sink import MAX_BUFFERED_EVENTS
 from marketplace.tables import ROLLUPS
@@ -60,17 +60,17 @@ def projector(rollups: ClickHouse, nobody: MongoClient[dict[str, Any]]) -> Proje
     return Projector(rollups, stats, tile, lambda: datetime.now(UTC), CircuitBreaker(), lambda: 0.0, DAYS)
 
 
-def result(first: int, last: int, days: set[tuple[str, int]] | None = None) -> BatchResult:
-    made = BatchResult(0, first, last, last - first + 1, vocabulary_of().book())
+def result(first: int, last: int, days: set[tuple[str, int]] | None = None) -> ProcessedBatch:
+    made = ProcessedBatch(0, first, last, last - first + 1, vocabulary_of().book())
     made.store_days = days or {("shop", DAY)}
     return made
 
 
 def test_mongo_away_stops_counting_only_when_a_restart_could_no_longer_make_up_for_it(projector: Projector) -> None:
-    projector.touch([result(10, 19)])
-    projector.touch([result(20, 10 + MAX_RECORDS_AHEAD)])
+    projector.mark_dirty([result(10, 19)])
+    projector.mark_dirty([result(20, 10 + MAX_RECORDS_AHEAD)])
     projector.check_room()
-    projector.touch([result(11 + MAX_RECORDS_AHEAD, 20 + MAX_RECORDS_AHEAD)])
+    projector.mark_dirty([result(11 + MAX_RECORDS_AHEAD, 20 + MAX_RECORDS_AHEAD)])
     for _ in range(2):
         with pytest.raises(Unavailable, match="1 days wait"):
             projector.check_room()
@@ -79,8 +79,8 @@ def test_mongo_away_stops_counting_only_when_a_restart_could_no_longer_make_up_f
 def test_records_that_changed_nothing_never_stop_counting(projector: Projector) -> None:
     copies = result(10, 20 + 2 * MAX_RECORDS_AHEAD)
     copies.store_days = set()
-    projector.touch([copies])
-    projector.tend()
+    projector.mark_dirty([copies])
+    projector.refresh()
     projector.check_room()
 
 
@@ -97,9 +97,9 @@ def test_mongo_away_stops_counting_before_the_days_to_remember_become_too_many(
         f"toDateTime({DAY * 86_400} - 86400 * (number + 1), 'UTC'), '', 0, 1, [1], 0, 9 FROM numbers({DAYS - 1})"
     )
     many = {("shop", DAY - before) for before in range(DAYS)}
-    projector.touch([result(0, 9, many)])
+    projector.mark_dirty([result(0, 9, many)])
     projector.check_room()
-    projector.touch([result(10, 19, {("other", DAY)})])
+    projector.mark_dirty([result(10, 19, {("other", DAY)})])
     with pytest.raises(Unavailable, match=f"{DAYS + 1} days"):
         projector.check_room()
 
@@ -135,11 +135,11 @@ def test_the_projector_rests_between_two_readings_so_that_the_engine_has_time_fo
     stats, tile = StoreStats(nobody, "any"), LiveTile("redis://127.0.0.1:1/0")
     projector = Projector(watched, stats, tile, lambda: datetime.now(UTC), CircuitBreaker(), clock)
     for first in (0, 10):
-        projector.touch([result(first, first + 9)])
-        projector.tend()
+        projector.mark_dirty([result(first, first + 9)])
+        projector.refresh()
         assert len(asked) == 1
     while len(asked) == 1:
-        projector.tend()
+        projector.refresh()
     assert asked[1] - asked[0] >= 5.0
     watched.close()
 
@@ -152,10 +152,10 @@ def test_what_rests_is_brought_up_to_date_at_once_before_the_flow_leaves(
     stats, tile = StoreStats(nobody, "any"), LiveTile("redis://127.0.0.1:1/0")
     projector = Projector(watched, stats, tile, lambda: datetime.now(UTC), CircuitBreaker(), Clock())
     for first in (0, 10):
-        projector.touch([result(first, first + 9)])
-        projector.tend()
+        projector.mark_dirty([result(first, first + 9)])
+        projector.refresh()
     assert len(asked) == 1
-    projector.leave()
+    projector.drain()
     assert len(asked) == 2
     watched.close()
 
@@ -167,14 +167,14 @@ def test_a_day_that_is_touched_while_it_is_read_waits_for_the_next_time(
 
     def answered() -> None:
         asked.append("answer")
-        own.touch([result(10 * len(asked), 10 * len(asked) + 9)])
+        own.mark_dirty([result(10 * len(asked), 10 * len(asked) + 9)])
 
     watched = ClickHouse(rollups.url, rollups.database, on_answer=answered)
     stats, tile = StoreStats(nobody, "any"), LiveTile(stack.urls.redis)
     own = Projector(watched, stats, tile, lambda: datetime.now(UTC), CircuitBreaker(), lambda: 0.0)
-    own.touch([result(0, 9)])
+    own.mark_dirty([result(0, 9)])
     for tends in range(1, 4):
-        own.tend()
+        own.refresh()
         assert len(asked) == tends
     watched.close()
 
@@ -184,16 +184,16 @@ def test_leaving_ends_in_time_however_much_is_left(rollups: ClickHouse, nobody: 
 
     def answered() -> None:
         asked.append("answer")
-        own.touch([result(10 * len(asked), 10 * len(asked) + 9)])
+        own.mark_dirty([result(10 * len(asked), 10 * len(asked) + 9)])
 
     watched = ClickHouse(rollups.url, rollups.database, on_answer=answered)
     stats, tile = StoreStats(nobody, "any"), LiveTile("redis://127.0.0.1:1/0")
     own = Projector(watched, stats, tile, lambda: datetime.now(UTC), CircuitBreaker(), clock)
-    own.touch([result(0, 9)])
-    own.leave()
+    own.mark_dirty([result(0, 9)])
+    own.drain()
     so_far = len(asked)
-    own.leave()
-    own.tend()
+    own.drain()
+    own.refresh()
     assert 1 <= so_far <= 5
     assert len(asked) == so_far
     watched.close()
@@ -205,12 +205,12 @@ def test_clickhouse_away_is_not_asked_in_each_epoch(nobody: MongoClient[dict[str
     stats, tile = StoreStats(nobody, "any"), LiveTile("redis://127.0.0.1:1/0")
     projector = Projector(away, stats, tile, lambda: datetime.now(UTC), CircuitBreaker(), lambda: present[0])
     failures = 0
-    projector.touch([result(0, 9)])
+    projector.mark_dirty([result(0, 9)])
     with pytest.raises(Unavailable):
-        projector.tend()
+        projector.refresh()
     for present[0] in (0.1, 0.2, 0.3, 0.4, 0.6):
         try:
-            projector.tend()
+            projector.refresh()
         except Unavailable:
             failures += 1
     assert failures == 1
@@ -236,7 +236,7 @@ def test_days_that_mongo_does_not_take_are_saved_in_fewer_at_once_until_it_takes
     )
     tile, stats = LiveTile(stack.urls.redis), Watched(client, rollups.database)
     projector = Projector(rollups, stats, tile, lambda: datetime.now(UTC), CircuitBreaker(), Clock())
-    projector.find_behind({0: {ROLLUPS.name: 9}})
+    projector.find_dirty({0: {ROLLUPS.name: 9}})
     door.freeze()
     for _ in range(10):
         with pytest.raises(Unavailable):
@@ -285,7 +285,7 @@ def test_a_start_shows_on_the_tile_what_an_earlier_process_counted_and_did_not_s
 ) -> None:
     tile, stats = LiveTile(stack.urls.redis), StoreStats(mongo, rollups.database)
     projector = Projector(rollups, stats, tile, lambda: datetime.now(UTC), CircuitBreaker(), lambda: 0.0)
-    projector.find_behind({0: {ROLLUPS.name: 9}})
+    projector.find_dirty({0: {ROLLUPS.name: 9}})
     while projector.catch_up():
         pass
     assert stats.of(store)[0]["clicks"] == 5
@@ -307,19 +307,19 @@ def test_a_tile_that_could_not_be_brought_up_to_date_is_once_redis_answers_again
     tile = LiveTile(f"redis://127.0.0.1:{redis_door.port}/0")
     projector = Projector(rollups, stats, tile, lambda: datetime.now(UTC), CircuitBreaker(), Clock())
     redis_door.shut()
-    projector.touch([result(0, 9, {(store, DAY)})])
-    projector.tend()
+    projector.mark_dirty([result(0, 9, {(store, DAY)})])
+    projector.refresh()
     if mongo_answers:
         # What Redis lacks is no reason to stop counting.
-        projector.touch([result(10, 20 + 2 * MAX_RECORDS_AHEAD, {("other", DAY)})])
+        projector.mark_dirty([result(10, 20 + 2 * MAX_RECORDS_AHEAD, {("other", DAY)})])
         for _ in range(100):
-            projector.tend()
+            projector.refresh()
         projector.check_room()
     redis_door.open()
     deadline = time.monotonic() + 20
     while not (shown := tile.read(store, 0))["day"]:
         assert time.monotonic() < deadline, "the tile still lacks the day"
-        projector.tend()
+        projector.refresh()
     assert shown["clicks"] == 5
     tile.close()
     mongo.drop_database(rollups.database)

@@ -123,11 +123,11 @@ def test_duplicates_are_found_as_if_one_by_one(copies: list[tuple[int, int, bool
         if not duplicate:
             accepted.add((key, hour))
     keys, hours = u64([key for key, _, _ in copies]), i64([hour for _, hour, _ in copies])
-    untold = np.array([key not in told for key, _, _ in copies], dtype=np.bool_)
+    untimed = np.array([key not in told for key, _, _ in copies], dtype=np.bool_)
     seen_before = np.array([seen for _, _, seen in copies], dtype=np.bool_)
     # A told key that the past has seen was seen for its first copy too.
     if not any(key in told and seen for key, _, seen in copies):
-        assert find_duplicates(keys, hours, untold, seen_before).tolist() == expected
+        assert find_duplicates(keys, hours, untimed, seen_before).tolist() == expected
 
 
 MOMENTS = (

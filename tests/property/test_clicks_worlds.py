@@ -126,7 +126,7 @@ def test_what_was_blocked_after_the_last_fact_stays_blocked_once_the_rollups_are
 
 def test_what_was_of_an_unknown_store_is_not_accepted_later_and_no_second_dead_letter() -> None:
     log = as_log([event(NOON, store="beta", target="x"), event(NOON)])
-    before = WORLDS[2].machine(MemoryPages(), {}).step(cut(log, (50,))[0])
+    before = WORLDS[2].machine(MemoryPages(), {}).process(cut(log, (50,))[0])
     assert [reject.reason for reject in before.rejects] == ["unknown_store"]
     pages = run_through_worlds(log, (50,), [1], [WORLDS[2], WORLDS[0]])
     assert {(store, name) for store, _, kind, name in pages.ledger() if kind == "outcome"} == {
@@ -140,10 +140,10 @@ def test_a_copy_of_what_was_blocked_first_and_accepted_later_keeps_its_fact() ->
     pages = MemoryPages()
     machines = [world.machine(pages, {}) for world in WORLDS[:2]]
     # One epoch, in the midst of which the network was set free.
-    results = [machine.step(batch) for machine, batch in zip(machines, cut(log, (2,)), strict=True)]
+    results = [machine.process(batch) for machine, batch in zip(machines, cut(log, (2,)), strict=True)]
     pages.write(results, 1)
     for batch in cut(log, (50,), pages.fences(0).values()):
-        pages.write([WORLDS[0].machine(pages, pages.fences(0)).step(batch)])
+        pages.write([WORLDS[0].machine(pages, pages.fences(0)).process(batch)])
     assert [row["source_offset"] for row in pages.tables["clicks"]] == [1, 2]
     assert outcomes(pages) == {"blocked": 2, "counted": 1, "bot": 1}
     assert_tables_agree(pages, len(log))

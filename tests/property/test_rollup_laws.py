@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.clicks.encoding.dictionary import Words, make_words
-from flows.clicks.encoding.enrichment_encoder import make_families
+from flows.clicks.encoding.dictionary import Dictionary, make_dictionaries
+from flows.clicks.encoding.enrichment_encoder import make_encoders
 from flows.clicks.output.rollup_deltas import MEASURES, Contributions, Deltas, rollup
 from marketplace.rollups import DIMENSIONS, SPARSE, Dimension
 from tests.clicks_kit import LOOKUPS, ms
 from tests.clicks_kit_logs import examples
 
-FAMILIES: Final = make_families({**make_words(), "store_domains": Words()}, LOOKUPS)
+FAMILIES: Final = make_encoders({**make_dictionaries(), "store_domains": Dictionary()}, LOOKUPS)
 VALUES: Final = ("", "x", "y")
 for family in FAMILIES:
     for text in VALUES:

@@ -194,7 +194,7 @@ def chunked(event_id: str, head: str = "", trailer: str = "") -> bytes:
 
 
 def test_fields_behind_a_body_mean_nothing() -> None:
-    key, said = f"x-write-key: {WRITE_KEY}\r\n", "x-forwarded-for: 198.51.100.9\r\ndnt: 1\r\nuser-agent: Behind\r\n"
+    key, said = f"x-write-key: {WRITE_KEY}\r\n", "x-forwarded-for: 198.51.100.9\r\ndnt: 1\r\nuser-agent: DirtyDays\r\n"
     with running_collector() as collector:
         with connect(collector) as connection:
             connection.sendall(chunked("a", key + "x-forwarded-for: 203.0.113.7\r\nuser-agent: Before\r\n", said))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flows.clicks.encoding.enrichment_encoder import Answers
+from flows.clicks.encoding.enrichment_encoder import EncodedAnswers
 from flows.clicks.encoding.store_days import Calendar
 
 
@@ -20,7 +20,7 @@ class Codebook:
         zones: The time zone of each store.
     """
 
-    answers: tuple[Answers, ...]
+    answers: tuple[EncodedAnswers, ...]
     bot_version: str
     calendar: Calendar
     zones: Sequence[str]

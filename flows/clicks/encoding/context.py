@@ -12,12 +12,12 @@ import numpy as np
 
 from flows.arrays.types import I32
 from flows.clicks.encoding.codebook import Codebook
-from flows.clicks.encoding.dictionary import Words, make_words
-from flows.clicks.encoding.enrichment_encoder import Family, make_families, renew_families
-from flows.clicks.encoding.memoized_rules import Memos
+from flows.clicks.encoding.dictionary import Dictionary, make_dictionaries
+from flows.clicks.encoding.enrichment_encoder import EnrichmentEncoder, make_encoders, renew_encoders
+from flows.clicks.encoding.memoized_rules import MemoizedRules
 from flows.clicks.encoding.store_days import Calendar
 from flows.clicks.model.columns import Columns
-from flows.clicks.model.encoded_column import Coded
+from flows.clicks.model.encoded_column import EncodedColumn
 from marketplace import bots
 from marketplace.enrichments.registry import Lookups
 from marketplace.stores import Store
@@ -45,24 +45,24 @@ class EntryCodes(Protocol):
         """Take one family's codes anew."""
 
 
-class Vocabulary:
-    """Words, families and memos. Not safe to share between threads.
+class EncodingContext:
+    """Dictionaries, encoders and memoized rules. Not safe to share between threads.
 
     Args:
         lookups: Gives this moment's lookups.
         agents: Recognises automated user agents.
-        max_bytes: Memory for all of it; a single batch may go beyond by what it carries.
+        max_bytes: MemoryLimits for all of it; a single batch may go beyond by what it carries.
     """
 
     def __init__(
         self, lookups: Callable[[], Lookups], agents: bots.AgentMatcher, max_bytes: int = DEFAULT_BYTES
     ) -> None:
         self._lookups, self._max_bytes = lookups, max_bytes
-        self.words = make_words()
-        self._domains = Words()
-        self.families = make_families({**self.words, "store_domains": self._domains}, lookups())
+        self.words = make_dictionaries()
+        self._domains = Dictionary()
+        self.families = make_encoders({**self.words, "store_domains": self._domains}, lookups())
         self.page = next(at for at, family in enumerate(self.families) if family.name == "page")
-        self.memos = Memos(self.words, agents)
+        self.memos = MemoizedRules(self.words, agents)
         self.calendar = Calendar()
         self._bot_version = bots.version(agents)
         self._book: Codebook | None = None
@@ -91,7 +91,7 @@ class Vocabulary:
 
     def renew(self) -> None:
         """Take this moment's lookups; called once for a batch."""
-        if renew_families(self.families, self._lookups()):
+        if renew_encoders(self.families, self._lookups()):
             self._book = None
 
     def book(self) -> Codebook:
@@ -110,17 +110,17 @@ class Vocabulary:
         """Codes of each event's answers, one column per family."""
         slugs, position = columns.texts["store"].used()
         own = self._domains.encode([",".join(stores[slug].domains) for slug in slugs])
-        texts = {**columns.texts, "store_domains": Coded(own.codes[position], own.texts)}
+        texts = {**columns.texts, "store_domains": EncodedColumn(own.codes[position], own.texts)}
         return np.stack([family.encode(texts) for family in self.families], axis=1)
 
-    def pages(self, codes: I32) -> Coded:
+    def pages(self, codes: I32) -> EncodedColumn:
         """The paths that are among the answers."""
         rows = self.families[self.page].rows
         used, position = np.unique(codes[:, self.page], return_inverse=True)
-        return Coded(position.astype(np.int32).reshape(-1), [rows[code][0] for code in used.tolist()])
+        return EncodedColumn(position.astype(np.int32).reshape(-1), [rows[code][0] for code in used.tolist()])
 
     def trim(self) -> None:
-        """Make room; called between batches. Who holds codes of texts then has the texts too (``Coded``)."""
+        """Make room; called between batches. Who holds codes of texts then has the texts too (``EncodedColumn``)."""
         half = self._max_bytes // 2
         while self._asking_nbytes() > half or any(len(words.texts) > _MOST_WORDS for words in self._all_words()):
             max(self._all_words(), key=lambda words: words.nbytes).forget()
@@ -131,7 +131,7 @@ class Vocabulary:
             if family.nbytes > max(half // len(self.families), 2 * self._compacted[at]):
                 self._compact(at, family)
 
-    def _compact(self, at: int, family: Family) -> None:
+    def _compact(self, at: int, family: EnrichmentEncoder) -> None:
         held = [holder.entry_codes[:, at] for holder in self._holders]
         codes = family.compact(np.concatenate([*held, np.empty(0, dtype=np.int32)]))
         start = 0
@@ -141,7 +141,7 @@ class Vocabulary:
         self._compacted[at] = family.nbytes
         self._book = None
 
-    def _all_words(self) -> Collection[Words]:
+    def _all_words(self) -> Collection[Dictionary]:
         return [*self.words.values(), self._domains]
 
     def _asking_nbytes(self) -> int:

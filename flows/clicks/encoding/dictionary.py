@@ -7,10 +7,10 @@ from typing import Final
 
 import numpy as np
 
-from flows.arrays.growable import Growing
+from flows.arrays.growable import GrowableColumn
 from flows.arrays.hashing import hash_text
 from flows.arrays.types import I32, U64
-from flows.clicks.model.encoded_column import Coded, TextCodes
+from flows.clicks.model.encoded_column import EncodedColumn, TextCodes
 
 FIELDS: Final = (
     "store",
@@ -27,7 +27,7 @@ FIELDS: Final = (
 """Fields of ``CollectedClick`` that events have in common, and are kept as codes."""
 
 
-class Words:
+class Dictionary:
     """The distinct texts of one field, numbered in order of first sight.
 
     Attributes:
@@ -37,7 +37,7 @@ class Words:
     def __init__(self) -> None:
         self.age = 0
         self._codes = TextCodes()
-        self._hashes = Growing(np.uint64)
+        self._hashes = GrowableColumn(np.uint64)
 
     @property
     def texts(self) -> list[str]:
@@ -49,7 +49,7 @@ class Words:
         """Bytes held."""
         return self._codes.nbytes + self._hashes.nbytes
 
-    def encode(self, texts: Sequence[str]) -> Coded:
+    def encode(self, texts: Sequence[str]) -> EncodedColumn:
         """The codes of texts."""
         return self._codes.column(texts)
 
@@ -64,9 +64,9 @@ class Words:
         """Start over."""
         self.age += 1
         self._codes = TextCodes()
-        self._hashes = Growing(np.uint64)
+        self._hashes = GrowableColumn(np.uint64)
 
 
-def make_words() -> dict[str, Words]:
+def make_dictionaries() -> dict[str, Dictionary]:
     """Empty words for each of ``FIELDS``."""
-    return {name: Words() for name in FIELDS}
+    return {name: Dictionary() for name in FIELDS}

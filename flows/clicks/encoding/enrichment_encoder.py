@@ -14,11 +14,11 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from flows.arrays.growable import Growing
+from flows.arrays.growable import GrowableColumn
 from flows.arrays.hashing import dense_rank
 from flows.arrays.types import I32, I64
-from flows.clicks.encoding.dictionary import Words
-from flows.clicks.model.encoded_column import ENTRY_BYTES, Coded, weight
+from flows.clicks.encoding.dictionary import Dictionary
+from flows.clicks.model.encoded_column import ENTRY_BYTES, EncodedColumn, weight
 from marketplace.enrichments import ENRICHMENTS
 from marketplace.enrichments.registry import Lookups
 
@@ -26,7 +26,7 @@ MAX_PAGE_CHARS: Final = 512
 Values = tuple[str, ...]
 MAX_READS: Final = 3
 _PART_BITS: Final = 63 // MAX_READS
-"""Codes of parts make one integer. Words are forgotten long before there are two million of them."""
+"""Codes of parts make one integer. Dictionaries are forgotten long before there are two million of them."""
 
 
 def page_of(url: str) -> str:
@@ -40,7 +40,7 @@ def page_of(url: str) -> str:
 
 
 @dataclass(frozen=True)
-class Answers:
+class EncodedAnswers:
     """A family's answers, as codes stand for them until they are compacted.
 
     Attributes:
@@ -57,7 +57,7 @@ class Answers:
 class Parts:
     """What counts of each of a field's texts, numbered as the texts are; by default the text itself."""
 
-    def __init__(self, words: Words, part: Callable[[str], Hashable] | None) -> None:
+    def __init__(self, words: Dictionary, part: Callable[[str], Hashable] | None) -> None:
         self._words, self._part = words, part
         self.forget()
 
@@ -66,7 +66,7 @@ class Parts:
         self._age = self._words.age
         self._codes: dict[Hashable, int] = {}
         self._parts: list[Any] = []
-        self._of_texts = Growing(np.int32)
+        self._of_texts = GrowableColumn(np.int32)
         self._parts_nbytes = 0
 
     @property
@@ -101,7 +101,7 @@ class Parts:
         return code
 
 
-class Family:
+class EnrichmentEncoder:
     """One group of columns and the distinct answers seen so far.
 
     Args:
@@ -126,7 +126,7 @@ class Family:
         name: str,
         columns: tuple[str, ...],
         reads: tuple[str, ...],
-        words: Mapping[str, Words],
+        words: Mapping[str, Dictionary],
         answer: Callable[[tuple[Any, ...]], Values],
         version: str | None,
         parts: tuple[Callable[[str], Hashable], ...] = (),
@@ -143,9 +143,9 @@ class Family:
         self._codes: dict[Values, int] = {}
 
     @property
-    def answers(self) -> Answers:
+    def answers(self) -> EncodedAnswers:
         """What codes stand for by now."""
-        return Answers(self.name, self.columns, self.version, self.rows)
+        return EncodedAnswers(self.name, self.columns, self.version, self.rows)
 
     @property
     def beside_nbytes(self) -> int:
@@ -161,7 +161,7 @@ class Family:
             self.nbytes += weight(row)
         return code
 
-    def encode(self, texts: Mapping[str, Coded]) -> I32:
+    def encode(self, texts: Mapping[str, EncodedColumn]) -> I32:
         """Codes of the answers for events, each distinct combination of parts answered once."""
         self.catch_up()
         packed, size = self._pack(texts)
@@ -180,7 +180,7 @@ class Family:
             for parts in self._parts.values():
                 parts.forget()
 
-    def _pack(self, texts: Mapping[str, Coded]) -> tuple[I64, int]:
+    def _pack(self, texts: Mapping[str, EncodedColumn]) -> tuple[I64, int]:
         """One integer for each event's combination of parts, and how many of them there can be."""
         # The first field's codes are packed without a gap, so numbering by a table (``number``) is cheap for families
         # that read one field. Those that read more are sorted, whatever their size.
@@ -221,18 +221,18 @@ class Family:
         return position.astype(np.int32).reshape(used.shape)
 
 
-def make_families(words: Mapping[str, Words], lookups: Lookups) -> tuple[Family, ...]:
+def make_encoders(words: Mapping[str, Dictionary], lookups: Lookups) -> tuple[EnrichmentEncoder, ...]:
     """Families of all registered enrichments, and of page and product."""
     families = [
-        Family(e.name, e.columns, e.reads, words, partial(e.answer, lookups), e.version(lookups), e.parts)
+        EnrichmentEncoder(e.name, e.columns, e.reads, words, partial(e.answer, lookups), e.version(lookups), e.parts)
         for e in ENRICHMENTS
     ]
-    families.append(Family("page", ("page",), ("url",), words, lambda parts: (page_of(parts[0]),), None))
-    families.append(Family("product", ("product",), ("product",), words, lambda parts: parts, None))
+    families.append(EnrichmentEncoder("page", ("page",), ("url",), words, lambda parts: (page_of(parts[0]),), None))
+    families.append(EnrichmentEncoder("product", ("product",), ("product",), words, lambda parts: parts, None))
     return tuple(families)
 
 
-def renew_families(families: tuple[Family, ...], lookups: Lookups) -> bool:
+def renew_encoders(families: tuple[EnrichmentEncoder, ...], lookups: Lookups) -> bool:
     """Give the families this batch's view of the lookups; tells whether it is another than before."""
     changed = [
         family.renew(partial(enrichment.answer, lookups), enrichment.version(lookups))

@@ -8,19 +8,19 @@ from typing import Final
 
 import numpy as np
 
-from flows.arrays.growable import Growing
+from flows.arrays.growable import GrowableColumn
 from flows.arrays.hashing import dense_rank, mix
 from flows.arrays.types import I32, U8, U64, Bools
-from flows.clicks.encoding.dictionary import Words
+from flows.clicks.encoding.dictionary import Dictionary
 from flows.clicks.model.columns import Columns
-from flows.clicks.model.encoded_column import ENTRY_BYTES, Coded
+from flows.clicks.model.encoded_column import ENTRY_BYTES, EncodedColumn
 from marketplace import bots
 from marketplace.stores import Store
 
 _NETWORKS_BITS: Final = 31
 
 
-class Memos:
+class MemoizedRules:
     """Remembered decisions.
 
     Args:
@@ -28,7 +28,7 @@ class Memos:
         agents: Recognises automated user agents.
     """
 
-    def __init__(self, words: Mapping[str, Words], agents: bots.AgentMatcher) -> None:
+    def __init__(self, words: Mapping[str, Dictionary], agents: bots.AgentMatcher) -> None:
         self._words, self._agents = words, agents
         self._forget()
 
@@ -44,7 +44,7 @@ class Memos:
         self._blocked: dict[int, bool] = {}
         self._probes: dict[str, bool] = {}
         self._reasons: dict[tuple[str, ...], int] = {(): 0}
-        self._of_agent = Growing(np.int32)
+        self._of_agent = GrowableColumn(np.int32)
 
     def _read_ages(self) -> list[int]:
         return [self._words[name].age for name in ("ip", "user_agent", "url")]
@@ -86,7 +86,7 @@ class Memos:
         }
         return mix(mix(mix(hashes["url"], hashes["product"]), hashes["target"]), hashes["type"])
 
-    def bot_reasons(self, columns: Columns, pages: Coded, hasty: Bools) -> tuple[Coded, U8]:
+    def bot_reasons(self, columns: Columns, pages: EncodedColumn, hasty: Bools) -> tuple[EncodedColumn, U8]:
         """Comma-joined reasons why each event is taken for a bot's, empty for a person's; and 1 where there are any.
 
         Args:
@@ -108,7 +108,7 @@ class Memos:
             of_event = bots.event_reasons(paths[page[at]], bool(columns.automated[at]))
             texts.append(",".join((*of_agent[code >> 3], *of_event, *of_rate[code & 1])))
         is_bot = np.array([bool(text) for text in texts], dtype=np.uint8)
-        return Coded(position.astype(np.int32), texts), is_bot[position]
+        return EncodedColumn(position.astype(np.int32), texts), is_bot[position]
 
     def _is_probe(self, path: str) -> bool:
         answer = self._probes.get(path)

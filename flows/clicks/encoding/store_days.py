@@ -10,7 +10,7 @@ import numpy as np
 
 from flows.arrays.hashing import distinct
 from flows.arrays.types import I32, I64
-from flows.clicks.model.encoded_column import Coded
+from flows.clicks.model.encoded_column import EncodedColumn
 from marketplace.rollups import QUARTER_MS, local_day
 from marketplace.stores import Store
 
@@ -40,7 +40,7 @@ class Calendar:
             self.zones.append(self._zone(slug))
         return code
 
-    def codes(self, slugs: Coded) -> I32:
+    def codes(self, slugs: EncodedColumn) -> I32:
         """The number of each event's store."""
         used, position = slugs.used()
         return np.array(list(map(self.code, used)), dtype=np.int32)[position]

@@ -9,7 +9,7 @@ from itertools import chain, compress
 import numpy as np
 
 from flows.arrays.types import F32, I64, U64, Bools
-from flows.clicks.model.encoded_column import Coded
+from flows.clicks.model.encoded_column import EncodedColumn
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Columns:
     automated: Bools
     opted_out: Bools
     imported: Bools
-    texts: Mapping[str, Coded]
+    texts: Mapping[str, EncodedColumn]
 
     def take(self, mask: Bools) -> Columns:
         """The events at which ``mask`` holds."""
@@ -58,7 +58,7 @@ class Columns:
             return parts[0]
         return Columns(
             event_ids=list(chain.from_iterable(part.event_ids for part in parts)),
-            texts={name: Coded.concat([part.texts[name] for part in parts]) for name in parts[0].texts},
+            texts={name: EncodedColumn.concat([part.texts[name] for part in parts]) for name in parts[0].texts},
             **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _array_names()},
         )
 

@@ -41,22 +41,22 @@ class TextCodes(dict[str, int]):
         self.nbytes += ENTRY_BYTES + sys.getsizeof(text)
         return code
 
-    def column(self, texts: Sequence[str]) -> Coded:
+    def column(self, texts: Sequence[str]) -> EncodedColumn:
         """The column of texts; those that are new get codes."""
         codes = np.fromiter(map(self.__getitem__, texts), dtype=np.int32, count=len(texts))
-        return Coded(codes, self.texts)
+        return EncodedColumn(codes, self.texts)
 
 
 @dataclass(frozen=True)
-class Coded:
+class EncodedColumn:
     """A column of texts: a code for each event, and the texts that codes stand for (more of them than are used)."""
 
     codes: I32
     texts: Sequence[str]
 
-    def take(self, at: Bools | I64) -> Coded:
+    def take(self, at: Bools | I64) -> EncodedColumn:
         """The elements at which a mask holds, or at given positions."""
-        return Coded(self.codes[at], self.texts)
+        return EncodedColumn(self.codes[at], self.texts)
 
     def used(self) -> tuple[list[str], I64]:
         """The texts that occur, and the position of each element's text among them."""
@@ -78,16 +78,16 @@ class Coded:
         return pa.array(texts, pa.string()).take(pa.array(position))
 
     @staticmethod
-    def concat(parts: Sequence[Coded]) -> Coded:
+    def concat(parts: Sequence[EncodedColumn]) -> EncodedColumn:
         """The elements of all parts, in order; their texts differ from each other if those of each part do."""
         texts = parts[0].texts
         if all(part.texts is texts for part in parts):
-            return Coded(np.concatenate([part.codes for part in parts]), texts)
+            return EncodedColumn(np.concatenate([part.codes for part in parts]), texts)
         together, codes = TextCodes(), []
         for part in parts:
             used, position = part.used()
             codes.append(np.array(list(map(together.__getitem__, used)), dtype=np.int32)[position])
-        return Coded(np.concatenate(codes), together.texts)
+        return EncodedColumn(np.concatenate(codes), together.texts)
 
     def __len__(self) -> int:
         return len(self.codes)

@@ -10,7 +10,7 @@ import numpy as np
 
 from flows.arrays.types import I32, I64, U8, U64, Bools
 from flows.clicks.model.columns import Columns
-from flows.clicks.model.encoded_column import Coded
+from flows.clicks.model.encoded_column import EncodedColumn
 from marketplace.outcomes import OUTCOMES, REFIRE, Outcome
 
 OUTCOME_NAMES: Final = [outcome.name for outcome in OUTCOMES]
@@ -37,10 +37,10 @@ class Facts:
         received_ms, occurred_ms: Epoch milliseconds; the second is corrected.
         outcome: Codes of outcomes.
         is_bot: 0 or 1.
-        codes: Family codes, one column per family.
+        codes: EnrichmentEncoder codes, one column per family.
     """
 
-    stores: Coded
+    stores: EncodedColumn
     imported: Bools
     key: U64
     dedupe_hour: I64
@@ -61,7 +61,7 @@ class Facts:
         if len(parts) == 1:
             return parts[0]
         arrays = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Facts)[1:]}
-        return Facts(Coded.concat([part.stores for part in parts]), **arrays)
+        return Facts(EncodedColumn.concat([part.stores for part in parts]), **arrays)
 
     @property
     def refire(self) -> Bools:
@@ -74,14 +74,14 @@ class Details:
     """What else the fact table keeps of events that were decided just now."""
 
     columns: Columns
-    bot_reasons: Coded
-    time_note: Coded
+    bot_reasons: EncodedColumn
+    time_note: EncodedColumn
 
     @staticmethod
     def concat(parts: Sequence[Details]) -> Details:
         """Details of all parts, in order."""
         return Details(
             Columns.concat([part.columns for part in parts]),
-            Coded.concat([part.bot_reasons for part in parts]),
-            Coded.concat([part.time_note for part in parts]),
+            EncodedColumn.concat([part.bot_reasons for part in parts]),
+            EncodedColumn.concat([part.time_note for part in parts]),
         )

@@ -15,13 +15,13 @@ import pyarrow as pa
 
 from flows.arrays.hashing import dense_rank
 from flows.arrays.types import I32, I64
-from flows.clicks.encoding.enrichment_encoder import Answers
-from flows.clicks.model.encoded_column import Coded
+from flows.clicks.encoding.enrichment_encoder import EncodedAnswers
+from flows.clicks.model.encoded_column import EncodedColumn
 from flows.clicks.model.facts import OUTCOME_NAMES, Details, Facts
 from flows.clicks.model.sessions import SessionRows
 from flows.clicks.output.contributions import contributions
 from flows.clicks.output.rollup_deltas import MEASURES, rollup
-from flows.clicks.processed_batch import BatchResult, Changes
+from flows.clicks.processed_batch import Changes, ProcessedBatch
 from marketplace.tables import CLICKS, LEDGER, ROLLUPS, SESSION_DIMENSIONS, SESSIONS
 
 
@@ -42,7 +42,7 @@ def _moments(ms: I64) -> pa.Array:
     return pa.array(ms, pa.timestamp("ms", tz="UTC"))
 
 
-def _columns(family: Answers, codes: I32, names: Container[str]) -> dict[str, pa.Array]:
+def _columns(family: EncodedAnswers, codes: I32, names: Container[str]) -> dict[str, pa.Array]:
     """The named ones of a family's columns."""
     used, position = dense_rank(codes, len(family.rows))
     answers = [family.rows[code] for code in used.tolist()]
@@ -58,7 +58,7 @@ def _constant(text: str, count: int) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([text], pa.string()))
 
 
-def _source(results: Sequence[BatchResult], of: I64, offsets: I64 | None = None) -> dict[str, pa.Array]:
+def _source(results: Sequence[ProcessedBatch], of: I64, offsets: I64 | None = None) -> dict[str, pa.Array]:
     """Where rows come from.
 
     Args:
@@ -78,7 +78,7 @@ def _each(sizes: Iterable[int]) -> I64:
     return np.repeat(np.arange(len(held)), held)
 
 
-def _click_rows(results: Sequence[BatchResult]) -> pa.Table:
+def _click_rows(results: Sequence[ProcessedBatch]) -> pa.Table:
     accepted = [result.facts for result in results if result.facts is not None]
     facts, details = Facts.concat([f for f, _ in accepted]), Details.concat([d for _, d in accepted])
     columns, count, book = details.columns, len(facts), results[0].book
@@ -88,7 +88,7 @@ def _click_rows(results: Sequence[BatchResult]) -> pa.Table:
         "dedupe_hour": pa.array(facts.dedupe_hour.astype(np.uint32)),
         "occurred_at": _moments(facts.occurred_ms),
         "received_at": _moments(facts.received_ms),
-        "outcome": Coded(facts.outcome.astype(np.int32), OUTCOME_NAMES).arrow(),
+        "outcome": EncodedColumn(facts.outcome.astype(np.int32), OUTCOME_NAMES).arrow(),
         "visitor": pa.array(facts.visitor),
         "pair_key": pa.array(facts.pair),
         "is_bot": pa.array(facts.is_bot),
@@ -107,7 +107,7 @@ def _click_rows(results: Sequence[BatchResult]) -> pa.Table:
     return pa.table({**data, **_source(results, _each(len(f) for f, _ in accepted), columns.offsets)})
 
 
-def _session_rows(results: Sequence[BatchResult]) -> pa.Table:
+def _session_rows(results: Sequence[ProcessedBatch]) -> pa.Table:
     """What a batch retracts with sign -1, and after it what holds now with sign 1.
 
     Batch by batch: a row that one adds and the next retracts must come in this order, or it would never collapse.
@@ -116,7 +116,7 @@ def _session_rows(results: Sequence[BatchResult]) -> pa.Table:
     parts = [rows for change in changes for rows in (change.retracted, change.added)]
     rows, sizes = SessionRows.concat(parts), list(map(len, parts))
     data: dict[str, pa.Array] = {
-        "store": Coded(rows.store, book.calendar.names).arrow(),
+        "store": EncodedColumn(rows.store, book.calendar.names).arrow(),
         "visitor": pa.array(rows.visitor),
         "is_bot": pa.array(rows.is_bot),
         "started_at": _moments(rows.start_ms),
@@ -129,12 +129,12 @@ def _session_rows(results: Sequence[BatchResult]) -> pa.Table:
     return pa.table({**data, **_source(results, _each(sizes) // 2)})
 
 
-def _rollup_rows(results: Sequence[BatchResult]) -> pa.Table:
+def _rollup_rows(results: Sequence[ProcessedBatch]) -> pa.Table:
     book = results[0].book
     deltas = rollup(contributions(_changes(results)), book.answers, book.day_of)
     upto = np.concatenate((np.zeros(1, np.int64), deltas.visitors_upto)).astype(np.int32)
     data: dict[str, pa.Array] = {
-        "store": Coded(deltas.store.astype(np.int32), book.calendar.names).arrow(),
+        "store": EncodedColumn(deltas.store.astype(np.int32), book.calendar.names).arrow(),
         "grain": deltas.grain.arrow(),
         "dimension": deltas.dimension.arrow(),
         "bucket": pa.array(deltas.bucket_seconds, pa.timestamp("s", tz="UTC")),
@@ -147,7 +147,7 @@ def _rollup_rows(results: Sequence[BatchResult]) -> pa.Table:
     return pa.table({**data, **_source(results, deltas.source)})
 
 
-def _ledger_rows(results: Sequence[BatchResult]) -> pa.Table:
+def _ledger_rows(results: Sequence[ProcessedBatch]) -> pa.Table:
     counts = [(key, many) for result in results for key, many in sorted(result.counts.items())]
     data = {
         "store": _category([key[0] for key, _ in counts]),
@@ -159,11 +159,11 @@ def _ledger_rows(results: Sequence[BatchResult]) -> pa.Table:
     return pa.table({**data, **_source(results, _each(len(result.counts) for result in results))})
 
 
-def _changes(results: Sequence[BatchResult]) -> list[Changes]:
+def _changes(results: Sequence[ProcessedBatch]) -> list[Changes]:
     return [result.changes for result in results if result.changes is not None]
 
 
-_MAKERS: Final[Mapping[str, Callable[[Sequence[BatchResult]], pa.Table]]] = {
+_MAKERS: Final[Mapping[str, Callable[[Sequence[ProcessedBatch]], pa.Table]]] = {
     CLICKS.name: _click_rows,
     ROLLUPS.name: _rollup_rows,
     SESSIONS.name: _session_rows,
@@ -171,12 +171,12 @@ _MAKERS: Final[Mapping[str, Callable[[Sequence[BatchResult]], pa.Table]]] = {
 }
 
 
-def rows_of(table: str, results: Sequence[BatchResult]) -> pa.Table:
+def rows_of(table: str, results: Sequence[ProcessedBatch]) -> pa.Table:
     """A table's rows of batches that are written together.
 
     Args:
         table: Its name.
-        results: Batches of one worker that have rows of it (``BatchResult.fence``), at least one.
+        results: Batches of one worker that have rows of it (``ProcessedBatch.fence``), at least one.
     """
     alike = (list(group) for _, group in groupby(results, key=lambda result: id(result.book)))
     return pa.concat_tables(map(_MAKERS[table], alike))

@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from flows.arrays.hashing import dense_rank, distinct
 from flows.arrays.types import I32, I64, U8, U64, Bools
-from flows.clicks.encoding.enrichment_encoder import Answers
-from flows.clicks.model.encoded_column import Coded
+from flows.clicks.encoding.enrichment_encoder import EncodedAnswers
+from flows.clicks.model.encoded_column import EncodedColumn
 from marketplace.rollups import DIMENSIONS, QUARTER_MS, SPARSE
 
 MEASURES: Final = ("clicks", "refires", "sessions", "bounces", "duration_ms")
@@ -39,7 +39,7 @@ class Contributions:
         store: Store codes.
         when_ms: The time that names the bucket: of the event, or of the session's start.
         is_bot: 0 or 1.
-        codes: Family codes, one column per family.
+        codes: EnrichmentEncoder codes, one column per family.
         visitor: Visitor ids of the events.
         refire: Which events repeat a click instead of being one.
         changes: What each change adds to sessions, bounces and duration (ms), a row each.
@@ -64,10 +64,10 @@ class Deltas:
 
     source: I64
     store: I64
-    grain: Coded
-    dimension: Coded
+    grain: EncodedColumn
+    dimension: EncodedColumn
     bucket_seconds: I64
-    value: Coded
+    value: EncodedColumn
     is_bot: I64
     measures: I64
     visitor_ids: U64
@@ -127,7 +127,7 @@ class _Split:
     keep: Bools | None
 
 
-def rollup(rows: Contributions, families: Sequence[Answers], day_of: Callable[[int, int], int]) -> Deltas:
+def rollup(rows: Contributions, families: Sequence[EncodedAnswers], day_of: Callable[[int, int], int]) -> Deltas:
     """Group contributions by every registered dimension and both stored grains.
 
     Days are made from quarters, of which there are far fewer than events.
@@ -167,7 +167,7 @@ def _bases(owner: I64, time: I64) -> tuple[_Bases, I64]:
     return _Bases(packed // span, packed % span + first), position
 
 
-def _splits(codes: I32, families: Sequence[Answers]) -> list[_Split]:
+def _splits(codes: I32, families: Sequence[EncodedAnswers]) -> list[_Split]:
     """How each registered dimension splits the rows."""
     used = [dense_rank(codes[:, at], len(family.rows)) for at, family in enumerate(families)]
     home = {column: (at, place) for at, f in enumerate(families) for place, column in enumerate(f.columns)}
@@ -247,12 +247,12 @@ def _concat(parts: list[_Part], visitors: U64) -> Deltas:
     return Deltas(
         source=source,
         store=store,
-        grain=Coded(np.repeat([part.grain for part in parts], sizes).astype(np.int32), _STORED_GRAINS),
-        dimension=Coded(
+        grain=EncodedColumn(np.repeat([part.grain for part in parts], sizes).astype(np.int32), _STORED_GRAINS),
+        dimension=EncodedColumn(
             np.repeat([part.split.dimension for part in parts], sizes).astype(np.int32), [d.name for d in DIMENSIONS]
         ),
         bucket_seconds=seconds,
-        value=Coded(np.concatenate(value).astype(np.int32), texts),
+        value=EncodedColumn(np.concatenate(value).astype(np.int32), texts),
         is_bot=is_bot,
         # Sums are whole numbers far below 2**53.
         measures=np.concatenate(rows).astype(np.int64),

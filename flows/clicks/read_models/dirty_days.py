@@ -50,7 +50,7 @@ class _Unshown:
             self.newest[store] = max(day, self.newest.get(store, day))
 
 
-class Behind:
+class DirtyDays:
     """The days. One thread touches them while another takes and settles chunks of them, one after the other.
 
     They are worked off in *passes*: what is behind when a pass begins is done once, however often it is touched
@@ -86,7 +86,7 @@ class Behind:
             firsts = [*self._unsaved.since.items(), *self._unsaved_in_pass.since.items()]
             return max((self._upto[partition] - first for partition, first in firsts), default=0)
 
-    def touch(self, days: Iterable[StoreDay], partition: int, first: int, last: int) -> None:
+    def mark(self, days: Iterable[StoreDay], partition: int, first: int, last: int) -> None:
         """Note the days that a batch changed, if any, and the offsets of its records."""
         touched = dict.fromkeys(days)
         with self._lock:
@@ -129,7 +129,7 @@ class Behind:
             self._chunk = Chunk(days, days & unshown, days & unsaved)
             return self._chunk
 
-    def settle(self, *, shown: bool, saved: bool) -> None:
+    def ack(self, *, shown: bool, saved: bool) -> None:
         """What became of the chunk that was taken last.
 
         What failed waits behind all others: it must not keep them from their turn.

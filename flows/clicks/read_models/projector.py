@@ -21,8 +21,8 @@ from connectors.clickhouse import ClickHouse
 from connectors.errors import Refused, Unavailable
 from connectors.live_tile import LiveTile
 from connectors.store_stats import DayStats, StoreStats
-from flows.clicks.processed_batch import BatchResult
-from flows.clicks.read_models.dirty_days import Behind, Chunk, StoreDay
+from flows.clicks.processed_batch import ProcessedBatch
+from flows.clicks.read_models.dirty_days import Chunk, DirtyDays, StoreDay
 from flows.delivery.fencing import Fences
 from marketplace.tables import ROLLUPS, VISITOR_STATE
 from runtime.breaker import CircuitBreaker
@@ -63,7 +63,7 @@ class Projector:
         now: The wall clock.
         mongo: Shared by all who ask Mongo.
         monotonic: Seconds of a monotonic clock.
-        max_days_behind: How many days are remembered while Mongo is away.
+        max_days_dirty: How many days are remembered while Mongo is away.
     """
 
     def __init__(
@@ -74,21 +74,21 @@ class Projector:
         now: Callable[[], datetime],
         mongo: CircuitBreaker,
         monotonic: Callable[[], float] = time.monotonic,
-        max_days_behind: int = MAX_DAYS_BEHIND,
+        max_days_dirty: int = MAX_DAYS_BEHIND,
     ) -> None:
-        self._max_days_behind = max_days_behind
+        self._max_days_dirty = max_days_dirty
         self._clickhouse, self._stats, self._tile, self._now = clickhouse, stats, tile, now
         self._mongo, self._redis, self._monotonic = mongo, CircuitBreaker(), monotonic
         self._live: dict[str, dict[int, int]] = {}
         self._live_lock = threading.Lock()
-        self._behind = Behind()
+        self._dirty = DirtyDays()
         self._working, self._at_once = threading.Lock(), _DAYS_AT_ONCE
         self._again_at, self._leaving, self._leave_by = float("-inf"), False, float("inf")
 
-    def touch(self, results: Sequence[BatchResult]) -> None:
+    def mark_dirty(self, results: Sequence[ProcessedBatch]) -> None:
         """Remember the days that changed and who is there."""
         for result in results:
-            self._behind.touch(result.store_days, result.partition, result.first_offset, result.last_offset)
+            self._dirty.mark(result.store_days, result.partition, result.first_offset, result.last_offset)
             self._remember_live(result.live)
 
     def check_room(self) -> None:
@@ -97,14 +97,14 @@ class Projector:
         Raises:
             Unavailable: Not now.
         """
-        ahead, waiting = self._behind.records, self._behind.days
-        crowded = 2 * ahead > MAX_RECORDS_AHEAD or waiting > _CROWDED * self._max_days_behind
+        ahead, waiting = self._dirty.records, self._dirty.days
+        crowded = 2 * ahead > MAX_RECORDS_AHEAD or waiting > _CROWDED * self._max_days_dirty
         if crowded and self._may_ask_mongo():
             self._again_at = float("-inf")
-        if waiting > self._max_days_behind or ahead > MAX_RECORDS_AHEAD:
+        if waiting > self._max_days_dirty or ahead > MAX_RECORDS_AHEAD:
             raise Unavailable(f"store_stats is too far behind: {waiting} days wait for Mongo, or to be merged")
 
-    def find_behind(self, fences: Fences) -> None:
+    def find_dirty(self, fences: Fences) -> None:
         """Find the days that an earlier process may have left behind.
 
         Raises:
@@ -119,7 +119,7 @@ class Projector:
                 f"SELECT DISTINCT store, toUInt32(bucket) FROM {self._clickhouse.database}.{ROLLUPS.name} "
                 f"WHERE grain = 'day' AND dimension = 'all' AND ({' OR '.join(newest)})"
             )
-            self._behind.add((str(store), int(seconds) // 86_400) for store, seconds in rows)
+            self._dirty.add((str(store), int(seconds) // 86_400) for store, seconds in rows)
 
     def catch_up(self) -> bool:
         """Bring some of the days that are behind up to date; returns True while there are more.
@@ -128,7 +128,7 @@ class Projector:
             Unavailable: ClickHouse or Mongo is away.
         """
         with self._working:
-            chunk = self._behind.take(self._at_once, saves=True, shows=self._may_ask_redis())
+            chunk = self._dirty.take(self._at_once, saves=True, shows=self._may_ask_redis())
             shown = saved = False
             try:
                 days = self._read_some(chunk)
@@ -142,10 +142,10 @@ class Projector:
                 saved = True
                 self._take_more()
             finally:
-                self._behind.settle(shown=shown, saved=saved)
-            return self._behind.days > 0
+                self._dirty.ack(shown=shown, saved=saved)
+            return self._dirty.days > 0
 
-    def tend(self) -> None:
+    def refresh(self) -> None:
         """Bring the days that are behind up to date, once each, or some of them, in those read models that answer.
 
         A busy day's visitors take ClickHouse long to merge. So this rests between two times, for as long as keeps it to
@@ -162,12 +162,12 @@ class Projector:
         for _ in range(_CHUNKS_AT_ONCE):
             if self._leaving:
                 return
-            if not self._bring_up_some() or self._behind.between_passes:
+            if not self._bring_up_some() or self._dirty.between_passes:
                 break
         ended = self._monotonic()
         self._again_at = ended + min(_REST_RATIO * (ended - began), LONGEST_REST_SECONDS)
 
-    def leave(self) -> None:
+    def drain(self) -> None:
         """Bring up to date what can be within some seconds, rested or not; the thread that tends leaves off.
 
         Called again it goes on with the seconds that are left.
@@ -190,7 +190,7 @@ class Projector:
         """Whether there was something that a read model lacks and may be asked to take."""
         with self._working:
             # A chunk is taken before it is read: what is counted meanwhile is behind again.
-            chunk = self._behind.take(self._at_once, saves=self._may_ask_mongo(), shows=self._may_ask_redis())
+            chunk = self._dirty.take(self._at_once, saves=self._may_ask_mongo(), shows=self._may_ask_redis())
             shown = saved = False
             if not chunk.days:
                 return False
@@ -201,7 +201,7 @@ class Projector:
                 if saved and chunk.unsaved:
                     self._take_more()
             finally:
-                self._behind.settle(shown=shown, saved=saved)
+                self._dirty.ack(shown=shown, saved=saved)
             return True
 
     def _read_some(self, chunk: Chunk) -> list[DayStats]:

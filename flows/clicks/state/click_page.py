@@ -18,7 +18,7 @@ MINUTE_MS: Final = 60_000
 _FEW_HOURS: Final = 32
 
 
-class VisitPage:
+class ClickPage:
     """One hour of event time: counted clicks by (pair, two-second bucket), and events by (visitor, minute)."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ def by_hour(hours: I64) -> dict[int, I64]:
     return dict(zip(ordered[starts].tolist(), np.split(order, starts[1:]), strict=False))
 
 
-def fill(pages: Mapping[int, VisitPage], clicks: tuple[U64, I64], minutes: tuple[U64, I64, I64]) -> None:
+def fill(pages: Mapping[int, ClickPage], clicks: tuple[U64, I64], minutes: tuple[U64, I64, I64]) -> None:
     """Add to the page of each hour what was read back of it.
 
     Args:

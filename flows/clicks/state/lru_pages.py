@@ -21,7 +21,7 @@ class Page(Protocol):
 _Page = TypeVar("_Page", bound=Page)
 
 
-class Shelf(Generic[_Page]):
+class LruPages(Generic[_Page]):
     """Pages by hour, the least recently used first.
 
     A page is *whole*, or it lacks what the store has of its hour below some offset.

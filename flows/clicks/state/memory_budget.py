@@ -9,7 +9,7 @@ _LARGE_SHARE: Final = 8
 _MOST_LARGE: Final = 1_000
 
 
-class Budget:
+class MemoryBudget:
     """Counts what pages take.
 
     Args:

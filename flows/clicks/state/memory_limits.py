@@ -25,7 +25,7 @@ _LIMITS: Final = ("memory.max", "memory/memory.limit_in_bytes")
 
 
 @dataclass(frozen=True)
-class Memory:
+class MemoryLimits:
     """How a process divides its memory.
 
     Attributes:
@@ -37,7 +37,7 @@ class Memory:
     vocabulary_bytes: int
 
 
-def tell(memory: Memory, partitions: int) -> None:
+def tell(memory: MemoryLimits, partitions: int) -> None:
     """Say in the log what there is."""
     log.info(
         "the past of %d partitions is remembered in %d MB each, distinct values in %d MB",
@@ -49,10 +49,10 @@ def tell(memory: Memory, partitions: int) -> None:
         log.warning("that is little: busy hours will be read back batch by batch, which takes time")
 
 
-def divide(process_bytes: int, partitions: int) -> Memory:
+def divide(process_bytes: int, partitions: int) -> MemoryLimits:
     """What a process with so many partitions does with its memory."""
     vocabulary = min(DEFAULT_BYTES, process_bytes // _VOCABULARY_SHARE)
-    return Memory((process_bytes - vocabulary) // max(1, partitions), vocabulary)
+    return MemoryLimits((process_bytes - vocabulary) // max(1, partitions), vocabulary)
 
 
 def default_bytes(processes: int, there: int | None = None) -> int:

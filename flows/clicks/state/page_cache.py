@@ -16,9 +16,9 @@ import numpy as np
 from flows.arrays.hashing import distinct, mix
 from flows.arrays.sorted_runs import KeySet
 from flows.arrays.types import I64, U64, Bools
-from flows.clicks.state.click_page import HOUR_MS, MINUTE_MS, VisitPage, bucket_keys, by_hour, fill
-from flows.clicks.state.lru_pages import PAGE_BYTES, Shelf
-from flows.clicks.state.memory_budget import Budget
+from flows.clicks.state.click_page import HOUR_MS, MINUTE_MS, ClickPage, bucket_keys, by_hour, fill
+from flows.clicks.state.lru_pages import PAGE_BYTES, LruPages
+from flows.clicks.state.memory_budget import MemoryBudget
 from flows.clicks.state.stored_rows import StoredFacts, StoredSessions
 from marketplace.outcomes import REFIRE_WINDOW_MS
 
@@ -72,11 +72,11 @@ class Pages:
 
     def __init__(self, store: PageStore, partition: int, max_bytes: int) -> None:
         self._store, self._partition = store, partition
-        self._budget = Budget(max_bytes)
-        self._dedupe = Shelf(KeySet)
-        self._visits = Shelf(VisitPage)
+        self._budget = MemoryBudget(max_bytes)
+        self._dedupe = LruPages(KeySet)
+        self._visits = LruPages(ClickPage)
         # Hours that found no room: of them only what the present batch can meet is held, and only for this batch.
-        self._aside: dict[int, VisitPage] = {}
+        self._aside: dict[int, ClickPage] = {}
         self._read = 0
         self._used: tuple[set[int], set[int]] = (set(), set())
 
@@ -185,11 +185,11 @@ class Pages:
     ) -> None:
         if len(sessions):
             adopt(sessions)
-        pages = {hour: VisitPage() for hour in hours}
+        pages = {hour: ClickPage() for hour in hours}
         fill(pages, clicks, minutes)
         self._aside |= {hour: page for hour, page in pages.items() if page.nbytes}
 
-    def _pages_of(self, hour: int) -> Iterator[VisitPage]:
+    def _pages_of(self, hour: int) -> Iterator[ClickPage]:
         for page in (self._visits.get(hour), self._aside.get(hour)):
             if page is not None:
                 yield page

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from flows.arrays.types import I32, I64, U8, U64, Bools
-from flows.clicks.encoding.enrichment_encoder import Family
+from flows.clicks.encoding.enrichment_encoder import EnrichmentEncoder
 from flows.clicks.model.encoded_column import TextCodes
 from flows.clicks.model.facts import Facts, outcome_code
 from flows.clicks.model.sessions import SessionRows
@@ -23,7 +23,7 @@ _SESSION_BYTES: Final = 100
 """What a session takes in memory, about."""
 
 
-def _codes(texts: Mapping[str, list[str]], count: int, families: tuple[Family, ...]) -> I32:
+def _codes(texts: Mapping[str, list[str]], count: int, families: tuple[EnrichmentEncoder, ...]) -> I32:
     # A column that was not kept comes back empty.
     blank = [""] * count
     codes = np.empty((count, len(families)), dtype=np.int32)
@@ -66,7 +66,7 @@ class StoredSessions:
             {name: list(compress(texts, chosen)) for name, texts in self.entry.items()},
         )
 
-    def coded(self, families: tuple[Family, ...], store_code: Callable[[str], int]) -> SessionRows:
+    def coded(self, families: tuple[EnrichmentEncoder, ...], store_code: Callable[[str], int]) -> SessionRows:
         """The same sessions with codes.
 
         Columns of a family that are no dimension (a browser's version) are not kept with a session; they come back
@@ -105,7 +105,7 @@ class StoredFacts:
     def __len__(self) -> int:
         return len(self.offset)
 
-    def coded(self, families: tuple[Family, ...]) -> Facts:
+    def coded(self, families: tuple[EnrichmentEncoder, ...]) -> Facts:
         """The same facts with codes."""
         return Facts(
             stores=TextCodes().column(self.store),

@@ -11,10 +11,10 @@ import msgspec
 import numpy as np
 
 from flows.arrays.types import I64, U8, U64, Bools
-from flows.clicks.encoding.dictionary import Words
+from flows.clicks.encoding.dictionary import Dictionary
 from flows.clicks.model.batch import RawBatch, Reject
 from flows.clicks.model.columns import Columns
-from flows.clicks.model.encoded_column import Coded
+from flows.clicks.model.encoded_column import EncodedColumn
 from marketplace.events import CollectedClick, decode_clicks
 
 _HEX64: Final = re.compile(r"[0-9a-f]{16}")
@@ -36,7 +36,7 @@ _Unreadable = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def decode(
-    batch: RawBatch, known_store: Callable[[str], bool], words: Mapping[str, Words]
+    batch: RawBatch, known_store: Callable[[str], bool], words: Mapping[str, Dictionary]
 ) -> tuple[Columns, list[Reject]]:
     """Split a batch into readable events and rejects.
 
@@ -107,7 +107,7 @@ def _problem(event: CollectedClick) -> str | None:
 
 
 def _columns_of(
-    events: list[CollectedClick], rows: I64, batch: RawBatch, words: Mapping[str, Words]
+    events: list[CollectedClick], rows: I64, batch: RawBatch, words: Mapping[str, Dictionary]
 ) -> tuple[Columns, Bools]:
     """Columns of events, and which of them have no problem; the others' elements mean nothing."""
     fields = _transposed(events)
@@ -155,7 +155,7 @@ def _transposed(events: list[CollectedClick]) -> dict[str, list[Any]]:
     return columns
 
 
-def _equals(column: Coded, text: str) -> Bools:
+def _equals(column: EncodedColumn, text: str) -> Bools:
     used, position = column.used()
     return np.array([other == text for other in used], dtype=np.bool_)[position]
 

@@ -31,7 +31,7 @@ def filed_under(columns: Columns) -> I64:
     return np.where(far, (columns.key % np.uint64(_FAR_HOURS)).astype(np.int64), hours)
 
 
-def find_duplicates(keys: U64, hours: I64, untold: Bools, seen: Bools) -> Bools:
+def find_duplicates(keys: U64, hours: I64, untimed: Bools, seen: Bools) -> Bools:
     """Which events of a batch repeat an accepted one.
 
     An event that tells its time is filed under that hour, and all its copies with it. One that does not is filed
@@ -40,14 +40,14 @@ def find_duplicates(keys: U64, hours: I64, untold: Bools, seen: Bools) -> Bools:
     Args:
         keys: Dedupe keys, in order of arrival.
         hours: The hour under which each is filed.
-        untold: Events without a time of their own.
+        untimed: Events without a time of their own.
         seen: Where an event of an earlier batch already decides.
     """
     duplicate = seen | (rank_within(mix(keys, hours)) > 0)
-    if not untold.any():
+    if not untimed.any():
         return duplicate
     accepted: set[tuple[int, int]] = set()
-    repeated = untold & (rank_within(keys) + rank_within(keys[::-1])[::-1] > 0)
+    repeated = untimed & (rank_within(keys) + rank_within(keys[::-1])[::-1] > 0)
     for at in repeated.nonzero()[0].tolist():
         key, hour = int(keys[at]), int(hours[at])
         duplicate[at] = seen[at] or not accepted.isdisjoint({(key, hour), (key, hour - 1)})

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from flows.arrays.types import I32
-from flows.clicks.encoding.dictionary import Words
-from flows.clicks.encoding.enrichment_encoder import MAX_PAGE_CHARS, Family, page_of
+from flows.clicks.encoding.dictionary import Dictionary
+from flows.clicks.encoding.enrichment_encoder import MAX_PAGE_CHARS, EnrichmentEncoder, page_of
 
 PAGES = {
     "https://shop.example": "/",
@@ -48,9 +48,9 @@ class Asked:
     """A family over words of its own, and what it was asked."""
 
     def __init__(self, reads: tuple[str, ...] = ("url",), parts: tuple[Callable[[str], Hashable], ...] = ()) -> None:
-        self.words = {name: Words() for name in ("store", "url", "referrer", "store_domains")}
+        self.words = {name: Dictionary() for name in ("store", "url", "referrer", "store_domains")}
         self.calls: list[tuple[Any, ...]] = []
-        self.family = Family("shout", ("loud",) * len(reads), reads, self.words, self._answer, "v1", parts)
+        self.family = EnrichmentEncoder("shout", ("loud",) * len(reads), reads, self.words, self._answer, "v1", parts)
 
     def _answer(self, given: tuple[Any, ...]) -> tuple[str, ...]:
         self.calls.append(given)

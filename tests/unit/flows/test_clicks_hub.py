@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from connectors.kafka.reader import PartitionReader
-from flows.delivery.kafka_source import Hub, Pace
+from flows.delivery.kafka_source import BatchPolicy, PartitionConsumer
 
 
 class Message:
@@ -59,14 +59,14 @@ class Broker:
         self.published.append(offsets)
 
 
-def hub_on(broker: Broker, fences: dict[int, dict[str, int]] | None = None, **pace: int) -> Hub:
-    hub = Hub(cast("PartitionReader", broker), fences or {}, replace(Pace(1_000, 0.4), **pace))
+def hub_on(broker: Broker, fences: dict[int, dict[str, int]] | None = None, **pace: int) -> PartitionConsumer:
+    hub = PartitionConsumer(cast("PartitionReader", broker), fences or {}, replace(BatchPolicy(1_000, 0.4), **pace))
     for partition in (0, 1):
         hub.open(partition)
     return hub
 
 
-def offsets(hub: Hub, partition: int) -> list[int]:
+def offsets(hub: PartitionConsumer, partition: int) -> list[int]:
     batch = hub.take(partition)
     return [] if batch is None else list(batch.offsets)
 

@@ -10,7 +10,7 @@ import pytest
 
 from connectors.errors import Unavailable
 from flows.arrays.types import U64
-from flows.clicks.processor import Machine
+from flows.clicks.processor import PartitionProcessor
 from flows.clicks.state.stored_rows import StoredSessions
 from marketplace.bots import RATE_LIMIT_PER_MINUTE
 from ops.oracle import Numbers, RollupKey
@@ -196,18 +196,18 @@ def test_a_broken_record_without_a_time_of_the_broker_still_has_a_row_in_the_led
 
 def test_a_store_made_a_second_ago_is_looked_up_before_its_events_are_refused() -> None:
     stores = FixedStores(STORES, hidden=frozenset({"alpha"}))
-    machine = Machine(0, MemoryPages(), stores, vocabulary_of(), {})
-    result = machine.step(as_batch(as_log([event(NOON)])))
+    machine = PartitionProcessor(0, MemoryPages(), stores, vocabulary_of(), {})
+    result = machine.process(as_batch(as_log([event(NOON)])))
     assert (result.rejects, stores.looked_up, result.fence("clicks")) == ([], [{"alpha"}], 0)
 
 
 def test_a_network_blocked_now_is_blocked_in_the_next_batch() -> None:
     stores = FixedStores(dict(STORES))
-    machine = Machine(0, MemoryPages(), stores, vocabulary_of(), {})
+    machine = PartitionProcessor(0, MemoryPages(), stores, vocabulary_of(), {})
     log = as_log([event(NOON, ip="203.0.114.0"), event(NOON + MINUTE, ip="203.0.114.0")])
-    first = machine.step(as_batch(log[:1]))
+    first = machine.process(as_batch(log[:1]))
     stores.stores = {**STORES, "alpha": replace(STORES["alpha"], blocked_networks=("203.0.114.0/24",))}
-    second = machine.step(as_batch(log[1:]))
+    second = machine.process(as_batch(log[1:]))
     assert (first.fence("clicks"), second.fence("clicks")) == (0, None)
 
 
@@ -225,13 +225,13 @@ class AwayPages(MemoryPages):
 def test_a_step_that_failed_half_way_is_taken_again_as_if_nothing_had_been() -> None:
     log = as_log([event(NOON + step * MINUTE, event_id=str(step)) for step in range(4)])
     pages = AwayPages()
-    pages.write([machine_on(pages).step(as_batch(log[:2]))])
+    pages.write([machine_on(pages).process(as_batch(log[:2]))])
     machine = machine_on(pages)
     pages.away = True
     with pytest.raises(Unavailable):
-        machine.step(as_batch(log[2:]))
+        machine.process(as_batch(log[2:]))
     pages.away = False
-    pages.write([machine.step(as_batch(log[2:]))])
+    pages.write([machine.process(as_batch(log[2:]))])
     assert pages.rollups(STORES) == oracle(log).rollups
 
 

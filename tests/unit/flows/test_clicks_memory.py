@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from flows.arrays.types import I64, U64
-from flows.clicks.flow import Shares
+from flows.clicks.flow import ProcessShares
 from flows.clicks.state.memory_limits import LEAST_BYTES, available_bytes, default_bytes, divide
 from tests.clicks_kit import (
     STORES,
@@ -60,7 +60,7 @@ def test_an_hour_that_every_batch_needs_is_kept_when_others_go() -> None:
     pages = CountedPages()
     machine = machine_on(pages, page_bytes=48 << 10)
     for batch in cut(as_log(old + [each for part in new for each in part]), (60,)):
-        pages.write([machine.step(batch)])
+        pages.write([machine.process(batch)])
         if batch.first_offset == len(old):
             pages.asked.clear()
     assert pages.asked == {}
@@ -71,7 +71,7 @@ def test_of_an_hour_that_does_not_fit_a_batch_reads_what_it_can_meet() -> None:
     pages = CountedPages()
     machine = machine_on(pages, page_bytes=32 << 10)
     for batch in cut(log, (200,)):
-        pages.write([machine.step(batch)])
+        pages.write([machine.process(batch)])
     assert pages.asked["some"] > 0
     assert pages.rows < len(log)
     assert pages.rollups(STORES) == oracle(log).rollups
@@ -93,7 +93,7 @@ def test_what_visits_began_with_counts_as_memory_of_the_past() -> None:
         for at in range(12_000)
     ]
     for batch in cut(as_log(log), (1_000,)):
-        machine.step(batch)
+        machine.process(batch)
         held.append(machine.nbytes + vocabulary.nbytes)
     assert max(held) < 6 * MB
 
@@ -121,5 +121,5 @@ def test_partitions_share_what_distinct_values_leave() -> None:
 
 
 def test_each_process_gives_its_own_partitions_what_it_was_given() -> None:
-    assert Shares(2, 500 * MB).memory(8) == divide(500 * MB, 4)
-    assert Shares(3, 500 * MB).memory(8) == divide(500 * MB, 3)
+    assert ProcessShares(2, 500 * MB).memory(8) == divide(500 * MB, 4)
+    assert ProcessShares(3, 500 * MB).memory(8) == divide(500 * MB, 3)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from flows.clicks.output.arrow_rows import rows_of
-from flows.clicks.processor import Machine
+from flows.clicks.processor import PartitionProcessor
 from flows.delivery.insert_shape import structure_of
 from marketplace.tables import FENCED_TABLES, Table, insertable
 from ops.oracle import LogRecord
@@ -113,8 +113,8 @@ def test_a_zone_that_changes_before_the_round_is_written_changes_no_day_of_the_b
     results = []
     for partition, zone in enumerate(("UTC", "Pacific/Auckland")):
         stores.stores = {"beta": replace(STORES["beta"], timezone=zone)}
-        machine = Machine(partition, MemoryPages(), stores, vocabulary, {})
-        results.append(machine.step(as_batch(as_log([event(late, store="beta")], partition))))
+        machine = PartitionProcessor(partition, MemoryPages(), stores, vocabulary, {})
+        results.append(machine.process(as_batch(as_log([event(late, store="beta")], partition))))
     days = [
         (row["source_partition"], row["bucket"] // 86_400)
         for row in plain_rows(rows_of("rollups", results))

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from flows.arrays.types import I32
-from flows.clicks.encoding.context import Vocabulary
-from flows.clicks.encoding.dictionary import Words
+from flows.clicks.encoding.context import EncodingContext
+from flows.clicks.encoding.dictionary import Dictionary
 from flows.clicks.model.columns import Columns
-from flows.clicks.model.encoded_column import Coded
+from flows.clicks.model.encoded_column import EncodedColumn
 from flows.clicks.steps.decode import decode
 from tests.clicks_kit import AGENTS, LOOKUPS, STORES, as_batch, as_log, event
 
@@ -31,27 +31,27 @@ class Holder:
         self.entry_codes[:, family] = codes
 
 
-def vocabulary(max_bytes: int) -> Vocabulary:
-    return Vocabulary(lambda: LOOKUPS, AGENTS, max_bytes)
+def vocabulary(max_bytes: int) -> EncodingContext:
+    return EncodingContext(lambda: LOOKUPS, AGENTS, max_bytes)
 
 
-def columns_of(known: Vocabulary, *events: dict[str, Any]) -> Columns:
+def columns_of(known: EncodingContext, *events: dict[str, Any]) -> Columns:
     return decode(as_batch(as_log(events)), STORES.__contains__, known.words)[0]
 
 
-def pages_of(known: Vocabulary, codes: I32) -> list[str]:
+def pages_of(known: EncodingContext, codes: I32) -> list[str]:
     return known.pages(codes).tolist()
 
 
 def test_words_number_texts_in_order_of_first_sight() -> None:
-    words = Words()
+    words = Dictionary()
     assert words.encode(["b", "a", "b"]).codes.tolist() == [0, 1, 0]
     assert words.encode(["c", "a"]).codes.tolist() == [2, 1]
     assert words.texts == ["b", "a", "c"]
 
 
 def test_a_column_outlives_the_words_that_it_was_made_of() -> None:
-    words = Words()
+    words = Dictionary()
     column = words.encode(["x", "y"])
     words.forget()
     assert words.encode(["y"]).codes.tolist() == [0]
@@ -59,14 +59,14 @@ def test_a_column_outlives_the_words_that_it_was_made_of() -> None:
 
 
 def test_the_hash_of_a_text_is_the_same_after_it_was_forgotten() -> None:
-    words = Words()
+    words = Dictionary()
     before = words.hashes(words.encode(["x", "y"]).codes)
     words.forget()
     assert words.hashes(words.encode(["y", "x"]).codes).tolist() == before[::-1].tolist()
 
 
 def test_a_column_knows_which_of_its_texts_it_uses() -> None:
-    column = Coded(np.array([3, 1, 3], dtype=np.int32), ["a", "b", "c", "d"])
+    column = EncodedColumn(np.array([3, 1, 3], dtype=np.int32), ["a", "b", "c", "d"])
     texts, position = column.used()
     assert [texts[at] for at in position.tolist()] == column.tolist() == ["d", "b", "d"]
     assert sorted(texts) == ["b", "d"]

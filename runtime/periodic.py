@@ -12,7 +12,7 @@ from connectors.errors import Unavailable
 _EVERY_SECONDS: Final = 0.1
 
 
-class Keeper:
+class PeriodicThread:
     """Calls a function again and again. What it raises comes out where :meth:`check` is called.
 
     Args:
