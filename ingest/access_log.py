@@ -27,6 +27,8 @@ from ingest.log_files import BrokenLogFile, LogLine
 from ingest.patience import Patience
 from marketplace.access_log import LineIds, LoggedRequest, UnparseableLine, is_asset, page_url, parse_line
 from marketplace.collect_record import clip_user_agent, iso_time, partition_for, record_headers
+from marketplace.dead_letters import DeadLetter
+from marketplace.dead_letters import headers as dead_letter_headers
 from marketplace.events import MAX_URL_CHARS, CollectedClick, encode_click
 from marketplace.masking import line_hash, mask_addresses
 from marketplace.stores import Store
@@ -229,10 +231,7 @@ class LogImport:
 
     def _dead_letter(self, file_name: str, line: LogLine, reason: str) -> Record:
         headers = [
-            ("dlq_source", b"import"),
-            ("dlq_reason", b"unparseable"),
-            ("dlq_message", reason.encode()),
-            ("store", self._to.store.slug.encode()),
+            *self._letter_headers("unparseable", reason),
             ("file", file_name[:_MAX_NAME_CHARS].encode("utf-8", "replace")),
             ("line", str(line.number).encode()),
             ("dlq_line_hash", line_hash(line.content, self._to.store.visitor_secret).encode()),
@@ -245,13 +244,14 @@ class LogImport:
             headers.append(("dlq_full_bytes", str(line.full_bytes).encode()))
         return Record(IMPORTS_DEAD.name, masked, headers=tuple(headers))
 
+    def _letter_headers(self, reason: str, detail: str) -> tuple[tuple[str, bytes], ...]:
+        letter = DeadLetter("import", reason, detail, self._to.store.slug, first_seen_ms=self._to.epoch_ms())
+        return dead_letter_headers(letter)
+
     def _last_letter(self) -> Record:
         message = f"{self._summed_up.total():,} more lines of this import cannot be parsed"
         headers = (
-            ("dlq_source", b"import"),
-            ("dlq_reason", b"unparseable_more"),
-            ("dlq_message", message.encode()),
-            ("store", self._to.store.slug.encode()),
+            *self._letter_headers("unparseable_more", message),
             ("ce_time", iso_time(self._to.epoch_ms()).encode()),
         )
         return Record(IMPORTS_DEAD.name, msgspec.json.encode(dict(self._summed_up.most_common())), headers=headers)

@@ -9,6 +9,7 @@ from typing import Final
 from connectors.kafka.records import Record
 from marketplace.collect_faults import Fault
 from marketplace.collect_record import iso_time
+from marketplace.dead_letters import DeadLetter, headers
 from marketplace.masking import mask_addresses
 from marketplace.topics import CLICKS_DEAD
 
@@ -45,15 +46,10 @@ async def dead_letters(store: str, refused: Iterable[tuple[Fault, bytes]], recei
 
 def _letter(store: str, fault: Fault, raw: bytes, kept: bytes, received_at_ms: int) -> Record:
     masked = mask_addresses(kept)
-    headers = [
-        ("dlq_source", b"collector"),
-        ("dlq_reason", fault.code.encode()),
-        ("dlq_message", str(fault)[:_MAX_TEXT_CHARS].encode("utf-8", "replace")),
-        ("store", store.encode()),
-        ("ce_time", iso_time(received_at_ms).encode()),
-    ]
+    letter = DeadLetter("collector", fault.code, str(fault)[:_MAX_TEXT_CHARS], store, first_seen_ms=received_at_ms)
+    fields = [*headers(letter), ("ce_time", iso_time(received_at_ms).encode())]
     if masked != kept:
-        headers.append(("dlq_masked", b"addresses"))
+        fields.append(("dlq_masked", b"addresses"))
     if len(raw) > len(kept):
-        headers.append(("dlq_full_bytes", str(len(raw)).encode()))
-    return Record(CLICKS_DEAD.name, masked, key=store.encode(), headers=tuple(headers))
+        fields.append(("dlq_full_bytes", str(len(raw)).encode()))
+    return Record(CLICKS_DEAD.name, masked, key=store.encode(), headers=tuple(fields))

@@ -184,10 +184,38 @@ GENERATIONS: Final = Table(
 )
 """One row per start of a flow; inserts of any but the newest generation write nothing."""
 
-FENCED_TABLES: Final[tuple[Table, ...]] = (CLICKS, ROLLUPS, SESSIONS, LEDGER)
-"""In the order in which a batch is written."""
+CLICK_TABLES: Final[tuple[Table, ...]] = (CLICKS, ROLLUPS, SESSIONS, LEDGER)
+"""Those of the click flow, in the order in which a batch is written."""
 
-TABLES: Final[tuple[Table, ...]] = (*FENCED_TABLES, GENERATIONS)
+DEAD_LETTERS: Final = Table(
+    name="dead_letters",
+    columns=(
+        Column("consumer_group", "LowCardinality(String)"),
+        Column("reason", "LowCardinality(String)"),
+        Column("topic", "LowCardinality(String)"),
+        Column("partition", "Int32"),
+        Column("offset", "Int64"),
+        Column("store", "SimpleAggregateFunction(any, String)"),
+        Column("detail", "SimpleAggregateFunction(any, String)"),
+        Column("bytes", "SimpleAggregateFunction(max, UInt64)"),
+        Column("letters", "SimpleAggregateFunction(sum, UInt64)"),
+        Column("fingerprint", "SimpleAggregateFunction(any, UInt64)"),
+        Column("first_seen", "SimpleAggregateFunction(min, DateTime64(3, 'UTC'))"),
+        Column("last_seen", "SimpleAggregateFunction(max, DateTime64(3, 'UTC'))"),
+        Column("source_topic", "LowCardinality(String)"),
+        Column("source_partition", "UInt16"),
+        Column("source_offset", "SimpleAggregateFunction(max, UInt64)"),
+    ),
+    engine="AggregatingMergeTree",
+    order_by="consumer_group, reason, topic, partition, offset, source_topic, source_partition",
+    settings=_DEDUPLICATION,
+)
+"""One row for each record that somebody gave up: ``consumer_group`` says who, ``topic``, ``partition`` and ``offset``
+which record (of the letter itself where it never was in a topic). A letter that was written twice, after a crash of its
+writer, adds to ``letters`` and to ``last_seen`` of the same row. ``source_*`` is the letter's own place. Bytes stay in
+the topic."""
+
+TABLES: Final[tuple[Table, ...]] = (*CLICK_TABLES, DEAD_LETTERS, GENERATIONS)
 
 
 def insertable(table: Table) -> tuple[str, ...]:

@@ -59,4 +59,7 @@ CLICKS_DEAD: Final = Topic(
 )
 IMPORTS_DEAD: Final = Topic("clicks.imports.v1.dlq", partitions=1, retention=timedelta(days=90))
 
+DEAD_LETTER_TOPICS: Final[tuple[Topic, ...]] = (CLICKS_DEAD, IMPORTS_DEAD)
+"""All of them; the flow ``dead_letters`` reads them."""
+
 TOPICS: Final[tuple[Topic, ...]] = (CLICKS_COLLECTED, CLICKS_DEAD, IMPORTS_DEAD)

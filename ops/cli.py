@@ -64,9 +64,9 @@ def expected_errors() -> tuple[type[Exception], ...]:
     """What a user can be told in one line; anything else is a bug of ours and shows where."""
     from connectors.analytics import BadQuestion
     from connectors.errors import Refused, Unavailable
+    from flows.delivery.process_set import FlowFailed
     from marketplace.settings import InvalidSettings
     from marketplace.stores import InvalidStore
-    from ops.flow_runner import FlowFailed
     from ops.stack import StackError
 
     return BadQuestion, FlowFailed, InvalidSettings, InvalidStore, Refused, StackError, Unavailable

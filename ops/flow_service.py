@@ -1,4 +1,4 @@
-"""``python -m ops.flow_service``: the click flow as a service, with ``/livez``, ``/readyz`` and ``/metrics``.
+"""``python -m ops.flow_service [NAME]``: a flow as a service, with ``/livez``, ``/readyz`` and ``/metrics``.
 
 It waits for the parts, provisions what is missing, and keeps the flow's processes running until it is told to stop.
 """
@@ -15,9 +15,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from connectors.errors import Refused
 from flows.delivery.exit_codes import EXIT_FENCED
+from flows.delivery.metrics import FlowMetrics
+from flows.delivery.process_set import FlowFailed, FlowFenced, FlowOptions, FlowProcessSet
+from flows.registry import flow_of
+from marketplace.flows import FLOWS, flow_named
 from marketplace.settings import InvalidSettings, Settings
-from ops.flow_metrics import FlowMetrics
-from ops.flow_runner import FlowFailed, FlowFenced, FlowOptions, FlowRunner
 from ops.provision import ensure_provisioned
 from ops.service import stop_on_signals
 from ops.service_settings import FlowSettings
@@ -28,7 +30,7 @@ from runtime.log_limit import RepeatLimit
 log = logging.getLogger("ops.flow_service")
 
 
-def serve(port: int, runner: FlowRunner, registry: CollectorRegistry) -> AdminServer:
+def serve(port: int, runner: FlowProcessSet, registry: CollectorRegistry) -> AdminServer:
     """Answer for the flow.
 
     ``/livez`` is 200 while the set is looked after; ``/readyz`` (also ``/healthz``) while epochs move in every process,
@@ -53,12 +55,16 @@ def _text(problem: str, notes: Mapping[str, str] | None = None) -> Answer:
     return Answer(503 if problem else 200, "".join(f"{line}\n" for line in lines).encode())
 
 
-def main() -> int:
-    """Run until SIGTERM; 1 when the flow cannot run, 2 when the environment cannot be used, 3 when it was fenced."""
+def main(name: str = "clicks") -> int:
+    """Run until SIGTERM; 1 when the flow cannot run, 2 when it cannot be as asked for, 3 when it was fenced."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s", stream=sys.stderr)
     for handler in logging.getLogger().handlers:
         handler.addFilter(RepeatLimit())
     stop = stop_on_signals()
+    spec = flow_named(name)
+    if spec is None:
+        log.error("no flow %r; there are %s", name, ", ".join(flow.name for flow in FLOWS))
+        return 2
     try:
         settings = Settings.load(os.environ)
         own = FlowSettings.load(os.environ)
@@ -67,9 +73,10 @@ def main() -> int:
         return 2
     # The runner's files lie beside the stack's.
     Path(settings.data_dir).mkdir(parents=True, exist_ok=True)
-    runner = FlowRunner(settings, FlowOptions(workers=own.workers, memory_mb=own.memory_mb))
+    runner = FlowProcessSet(spec, settings, FlowOptions(workers=own.workers, memory_mb=own.memory_mb))
     registry = CollectorRegistry()
-    registry.register(FlowMetrics(settings, runner))
+    for collector in (FlowMetrics(settings, runner), *flow_of(spec).metrics(settings, runner)):
+        registry.register(collector)
     try:
         server = serve(own.port, runner, registry)
     except OSError as error:
@@ -94,4 +101,4 @@ def _provision(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:2]))

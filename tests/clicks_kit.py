@@ -16,14 +16,14 @@ from connectors.geoip import GeoIP
 from connectors.user_agents import UserAgents
 from flows.clicks.encoding.context import EncodingContext
 from flows.clicks.encoding.dictionary import make_dictionaries
-from flows.clicks.model.batch import RawBatch, Reject
 from flows.clicks.model.columns import Columns
 from flows.clicks.processed_batch import ProcessedBatch
 from flows.clicks.processor import DEFAULT_PAGE_BYTES, PartitionProcessor
 from flows.clicks.steps.decode import decode
+from flows.delivery.batch import RawBatch, Reject
 from marketplace.enrichments import Lookups
 from marketplace.stores import Store, hash_write_key
-from marketplace.tables import FENCED_TABLES
+from marketplace.tables import CLICK_TABLES
 from ops.oracle import Expected, LogRecord, expect
 from tests.clicks_kit_pages import MemoryPages
 
@@ -256,7 +256,7 @@ def run_with_crashes(
         left = []
         for part, records in parts.items():
             fences = pages.fences(part)
-            rest = [record for record in records if record.offset > fences.get(FENCED_TABLES[-1].name, -1)]
+            rest = [record for record in records if record.offset > fences.get(CLICK_TABLES[-1].name, -1)]
             left.append(cut(rest, sizes, fences.values()))
         if not _live(machines, in_turn(left), pages, script, epoch):
             return pages
@@ -271,8 +271,8 @@ def _live(
 ) -> bool:
     for start in range(0, len(batches), epoch):
         results = [machines[batch.partition].process(batch) for batch in batches[start : start + epoch]]
-        tables = script.pop(0) if script else len(FENCED_TABLES)
+        tables = script.pop(0) if script else len(CLICK_TABLES)
         pages.write(results, tables)
-        if tables < len(FENCED_TABLES):
+        if tables < len(CLICK_TABLES):
             return True
     return False

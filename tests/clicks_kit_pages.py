@@ -20,7 +20,7 @@ from flows.clicks.processed_batch import ProcessedBatch
 from flows.clicks.state.stored_rows import FAMILY_COLUMNS, StoredFacts, StoredSessions
 from marketplace.rollups import hour_start
 from marketplace.stores import Store
-from marketplace.tables import FENCED_TABLES, SESSION_DIMENSIONS
+from marketplace.tables import CLICK_TABLES, SESSION_DIMENSIONS
 from ops.oracle import Numbers, RollupKey
 
 HOUR_MS: Final = 3_600_000
@@ -58,12 +58,12 @@ class MemoryPages:
     """Every table of the click path as a list of rows, with the sink's rule of fences."""
 
     def __init__(self) -> None:
-        self.tables: dict[str, list[Row]] = {table.name: [] for table in FENCED_TABLES}
+        self.tables: dict[str, list[Row]] = {table.name: [] for table in CLICK_TABLES}
         self._fences: dict[int, dict[str, int]] = defaultdict(dict)
 
-    def write(self, results: Sequence[ProcessedBatch], tables: int = len(FENCED_TABLES)) -> None:
+    def write(self, results: Sequence[ProcessedBatch], tables: int = len(CLICK_TABLES)) -> None:
         """Insert the batches' rows into the first ``tables`` tables, one table after the other."""
-        for table in FENCED_TABLES[:tables]:
+        for table in CLICK_TABLES[:tables]:
             rows = plain_rows(made) if (made := open_rows(table.name, results, self.fences)) is not None else []
             self.tables[table.name] += rows
             for row in rows:
@@ -138,7 +138,7 @@ class MemoryPages:
         )
 
     def applied(self, partition: int) -> int:
-        return self._fences[partition].get(FENCED_TABLES[-1].name, -1)
+        return self._fences[partition].get(CLICK_TABLES[-1].name, -1)
 
     def standing(self, partition: int) -> list[Row]:
         """Sessions whose signs do not cancel out."""

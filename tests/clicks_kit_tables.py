@@ -14,7 +14,9 @@ from flows.clicks.state.clickhouse_pages import ClickHousePages
 from flows.clicks.state.page_cache import PageStore
 from flows.delivery.fencing import read_fences
 from flows.delivery.insert_shape import structure_of
-from marketplace.tables import CLICKS, FENCED_TABLES, TABLES, insertable
+from marketplace.flows import CLICKS_FLOW
+from marketplace.tables import CLICK_TABLES, CLICKS, TABLES, insertable
+from marketplace.topics import CLICKS_COLLECTED
 from ops.oracle import LogRecord, Numbers, RollupKey
 from ops.stack import Stack
 from tests.clicks_kit import GOOGLEBOT, STORES, as_log, cut, event, machine_on, ms, visitor_of
@@ -31,7 +33,7 @@ class Tables(Protocol):
     @property
     def pages(self) -> PageStore: ...
 
-    def write(self, results: Sequence[ProcessedBatch], tables: int = len(FENCED_TABLES)) -> None: ...
+    def write(self, results: Sequence[ProcessedBatch], tables: int = len(CLICK_TABLES)) -> None: ...
 
     def fences(self, partition: int) -> dict[str, int]: ...
 
@@ -46,7 +48,7 @@ class Tables(Protocol):
 class InMemory:
     pages: MemoryPages
 
-    def write(self, results: Sequence[ProcessedBatch], tables: int = len(FENCED_TABLES)) -> None:
+    def write(self, results: Sequence[ProcessedBatch], tables: int = len(CLICK_TABLES)) -> None:
         self.pages.write(results, tables)
 
     def fences(self, partition: int) -> dict[str, int]:
@@ -70,14 +72,14 @@ class InClickHouse:
     def pages(self) -> ClickHousePages:
         return ClickHousePages(self.clickhouse)
 
-    def write(self, results: Sequence[ProcessedBatch], tables: int = len(FENCED_TABLES)) -> None:
-        for table in FENCED_TABLES[:tables]:
+    def write(self, results: Sequence[ProcessedBatch], tables: int = len(CLICK_TABLES)) -> None:
+        for table in CLICK_TABLES[:tables]:
             rows = open_rows(table.name, results, self.fences)
             if rows is not None:
                 self.clickhouse.insert_where(table.name, structure_of(table), rows, "1", uuid.uuid4().hex)
 
     def fences(self, partition: int) -> dict[str, int]:
-        return read_fences(self.clickhouse).get(partition, {})
+        return read_fences(self.clickhouse, CLICKS_FLOW)[CLICKS_COLLECTED.name].get(partition, {})
 
     def ledger(self) -> dict[tuple[str, int, str, str], int]:
         rows = self.clickhouse.rows(
@@ -115,7 +117,7 @@ def clickhouse_tables(stack: Stack) -> Iterator[InClickHouse]:
     clickhouse.command(f"DROP DATABASE {database}")
 
 
-def send(tables: Tables, log: Sequence[LogRecord], written: int = len(FENCED_TABLES), size: int = 100) -> None:
+def send(tables: Tables, log: Sequence[LogRecord], written: int = len(CLICK_TABLES), size: int = 100) -> None:
     """Send records through a machine whose memory starts empty."""
     machine = machine_on(MemoryPages(), log[0].partition)
     for batch in cut(log, (size,)):

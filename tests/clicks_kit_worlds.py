@@ -14,7 +14,7 @@ from flows.clicks.state.page_cache import PageStore
 from marketplace.enrichments import Agent, Lookups, Place
 from marketplace.rollups import DIMENSIONS
 from marketplace.stores import Store
-from marketplace.tables import FENCED_TABLES
+from marketplace.tables import CLICK_TABLES
 from ops.oracle import Fact, LogRecord, Numbers, RollupKey
 from ops.oracle.counting import count, visits
 from tests.clicks_kit import AGENTS, LOOKUPS, STORES, FixedStores, cut
@@ -104,14 +104,14 @@ def run_through_worlds(
     pages, script, life = MemoryPages(), list(crashes), 0
     while True:
         fences = pages.fences(0)
-        rest = [record for record in log if record.offset > fences.get(FENCED_TABLES[-1].name, -1)]
+        rest = [record for record in log if record.offset > fences.get(CLICK_TABLES[-1].name, -1)]
         machine = worlds[life % len(worlds)].machine(pages, fences, page_bytes=page_bytes)
         batches = cut(rest, sizes, fences.values())
         for start in range(0, len(batches), epoch):
             results = [machine.process(batch) for batch in batches[start : start + epoch]]
-            tables = script.pop(0) if script else len(FENCED_TABLES)
+            tables = script.pop(0) if script else len(CLICK_TABLES)
             pages.write(results, tables)
-            if tables < len(FENCED_TABLES):
+            if tables < len(CLICK_TABLES):
                 break
         else:
             return pages

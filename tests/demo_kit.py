@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
+from flows.delivery.process_set import FlowOptions
 from marketplace.settings import Settings
 from marketplace.settings import Urls as SettingsUrls
 from ops.demo.audit import remember_beginning
@@ -23,7 +24,6 @@ from ops.demo.once import OnceRun
 from ops.demo.shops import SHOPS
 from ops.demo.stage import Stage
 from ops.demo.summary import Summary
-from ops.flow_runner import FlowOptions
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
 

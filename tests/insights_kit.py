@@ -18,7 +18,7 @@ from flows.clicks.output.arrow_rows import rows_of
 from flows.delivery.insert_shape import structure_of
 from marketplace.rollups import DIMENSIONS, SPARSE
 from marketplace.stores import Store
-from marketplace.tables import FENCED_TABLES, TABLES
+from marketplace.tables import CLICK_TABLES, TABLES
 from ops.oracle import Expected, Fact, LogRecord
 from ops.oracle.counting import visits
 from tests.clicks_kit import (
@@ -127,7 +127,7 @@ def fill(clickhouse: ClickHouse, log: Iterable[LogRecord], stores: Mapping[str, 
         for batch in cut(records, (400, 90)):
             result = machine.process(batch)
             pages.write([result])
-            for table in FENCED_TABLES:
+            for table in CLICK_TABLES:
                 if result.fence(table.name) is not None:
                     rows = rows_of(table.name, [result])
                     clickhouse.insert_where(table.name, structure_of(table), rows, "1", uuid.uuid4().hex)

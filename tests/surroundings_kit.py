@@ -26,9 +26,10 @@ from connectors.kafka.producer import Producer
 from connectors.kafka.reader import PartitionReader
 from connectors.kafka.records import Record
 from connectors.kafka.topics import TopicAdmin
+from flows.delivery.process_set import FlowFailed, FlowOptions, FlowProcessSet
+from marketplace.flows import CLICKS_FLOW
 from marketplace.settings import Settings
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
-from ops.flow_runner import FlowFailed, FlowOptions, FlowRunner
 from tests.clicks_kit import as_bytes, event, ms
 from tests.demo_kit import ROOT, wait_until
 
@@ -93,9 +94,9 @@ def closing_producer(bootstrap: str) -> Iterator[Producer]:
 
 
 @contextmanager
-def flow(settings: Settings, options: FlowOptions | None = None) -> Iterator[FlowRunner]:
+def flow(settings: Settings, options: FlowOptions | None = None) -> Iterator[FlowProcessSet]:
     """A running flow that is looked after; its end fails the test that waits for something."""
-    runner = FlowRunner(settings, options or FlowOptions(), Path(settings.data_dir) / "flow.log")
+    runner = FlowProcessSet(CLICKS_FLOW, settings, options or FlowOptions(), Path(settings.data_dir) / "flow.log")
     runner.start()
     try:
         yield runner
@@ -107,7 +108,7 @@ def log_of(settings: Settings) -> str:
     return (Path(settings.data_dir) / "flow.log").read_text()
 
 
-def tend(runner: FlowRunner, done: Callable[[], bool], seconds: float, what: str) -> None:
+def tend(runner: FlowProcessSet, done: Callable[[], bool], seconds: float, what: str) -> None:
     """Look after the flow until something holds."""
 
     def watched() -> bool:
@@ -117,7 +118,7 @@ def tend(runner: FlowRunner, done: Callable[[], bool], seconds: float, what: str
     wait_until(watched, seconds, what)
 
 
-def failure_of(runner: FlowRunner, seconds: float) -> str:
+def failure_of(runner: FlowProcessSet, seconds: float) -> str:
     """Why the flow stops for good."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -24,8 +24,8 @@ from connectors.bot_list import CrawlerList
 from connectors.geoip import GeoIP
 from connectors.user_agents import UserAgents
 from flows.clicks.encoding.context import EncodingContext
-from flows.clicks.model.batch import RawBatch
 from flows.clicks.processor import PartitionProcessor
+from flows.delivery.batch import RawBatch
 from marketplace.enrichments.registry import Lookups
 from marketplace.events import CollectedClick, decode_click, encode_click
 from marketplace.stores import Store

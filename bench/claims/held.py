@@ -28,11 +28,11 @@ from connectors.geoip import GeoIP
 from connectors.user_agents import UserAgents
 from flows.arrays.types import I64, U64
 from flows.clicks.encoding.context import EncodingContext
-from flows.clicks.model.batch import RawBatch
 from flows.clicks.model.sessions import SessionRows
 from flows.clicks.processor import PartitionProcessor
 from flows.clicks.state.page_cache import Pages
 from flows.clicks.state.session_state import Sessions
+from flows.delivery.batch import RawBatch
 from marketplace.enrichments.registry import Lookups
 
 _BATCH: Final = 6_250

@@ -25,7 +25,7 @@ from bench.claims.traced_flow import read_trace
 from bench.corpus import Corpus
 from bench.stand import Stand, open_stand
 from marketplace.settings import Settings
-from marketplace.tables import FENCED_TABLES
+from marketplace.tables import CLICK_TABLES
 
 TARGET_DEDUPE_BYTES: Final = 16_000_000
 TARGET_GROWTH: Final = 1.2
@@ -85,7 +85,7 @@ class Epochs:
         with traced_flow(self._settings, self._stand.folder) as trace:
             self._lag.catch_up()
             steps = read_trace(trace)
-        sent = {table.name: 0 for table in FENCED_TABLES}
+        sent = {table.name: 0 for table in CLICK_TABLES}
         for step in steps:
             name = step.what.removeprefix("sent ")
             if step.sent_bytes and name in sent:

@@ -15,9 +15,11 @@ from typing import Final
 
 from bench.claims.numbers import say
 from bench.kept import ROOT
+from flows.delivery.fencing import take_generation
+from flows.delivery.process_set import FlowOptions, FlowProcessSet
+from marketplace.flows import CLICKS_FLOW
 from marketplace.settings import Settings
 from ops.demo.collector import Collector
-from ops.flow_runner import FlowOptions, FlowRunner, take_generation
 from ops.stack.model import read_state
 from runtime.progress import ProgressPage
 
@@ -120,10 +122,10 @@ def collector(settings: Settings, folder: Path) -> Iterator[Collector]:
 
 
 @contextmanager
-def flow(settings: Settings, folder: Path, options: FlowOptions | None = None) -> Iterator[FlowRunner]:
+def flow(settings: Settings, folder: Path, options: FlowOptions | None = None) -> Iterator[FlowProcessSet]:
     """The click flow as in production; yields when it reads."""
     with environment(PYTHONPATH=str(ROOT)):
-        runner = FlowRunner(settings, options or FlowOptions(), folder / "logs" / "flow.log")
+        runner = FlowProcessSet(CLICKS_FLOW, settings, options or FlowOptions(), folder / "logs" / "flow.log")
         try:
             runner.start()
             wait_until(runner.reads, 60, "the flow does not begin to read")
@@ -143,7 +145,7 @@ def traced_flow(settings: Settings, folder: Path) -> Iterator[Path]:
         **settings.urls.environment(),
         "PYTHONPATH": str(ROOT),
         "MARKETPLACE_DATABASE": settings.database,
-        "FLOW_GENERATION": str(take_generation(settings)),
+        "FLOW_GENERATION": str(take_generation(settings, CLICKS_FLOW)),
         "FLOW_PROGRESS_FD": str(page.fd),
         "FLOW_ROUND_SECONDS": str(options.round_seconds),
         "FLOW_MAX_RECORDS": str(options.max_records),

@@ -25,8 +25,9 @@ from bench.claims.traced_flow import Step, read_trace
 from bench.corpus import Corpus
 from bench.kept import ROOT
 from bench.stand import Stand, open_stand
+from flows.delivery.process_set import FlowOptions, FlowProcessSet
+from marketplace.flows import CLICKS_FLOW
 from marketplace.settings import Settings
-from ops.flow_runner import FlowOptions, FlowRunner
 
 TARGET_SECONDS: Final = 5.0
 TARGET_RATIO: Final = 1.5
@@ -81,7 +82,9 @@ class History:
         before = self._lag.applied()
         self._produce(_NEW_RECORDS)
         with environment(PYTHONPATH=str(ROOT)):
-            runner = FlowRunner(self._settings, FlowOptions(), self._stand.folder / "logs" / "flow.log")
+            runner = FlowProcessSet(
+                CLICKS_FLOW, self._settings, FlowOptions(), self._stand.folder / "logs" / "flow.log"
+            )
             began = time.monotonic()
             runner.start()
             try:
@@ -111,7 +114,7 @@ class History:
         self._lag.close()
 
 
-def _kill(runner: FlowRunner) -> None:
+def _kill(runner: FlowProcessSet) -> None:
     for pid in runner.pids:
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not runner.pids, 10, "the flow does not die", 0.01)

@@ -23,8 +23,8 @@ from bench.claims.requests import pool, save
 from bench.claims.sender import Sender, Sent
 from bench.corpus import Corpus
 from bench.stand import Stand, open_stand
+from flows.delivery.process_set import FlowOptions
 from ops.demo.collector import Collector
-from ops.flow_runner import FlowOptions
 
 _WARM_SHARE: Final = 0.2
 _FOLDERS: Final = ("kafka", "clickhouse", "mongo", "redis")

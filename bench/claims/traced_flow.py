@@ -113,7 +113,6 @@ def main() -> int:
     tracer.note("interpreter", spawned, _BEGAN - spawned)
     from clickhouse_connect.driver.httpclient import HttpClient
 
-    import flows.clicks.__main__ as flow
     from connectors.bot_list import CrawlerList
     from connectors.clickhouse import ClickHouse
     from connectors.geoip import GeoIP
@@ -121,8 +120,10 @@ def main() -> int:
     from connectors.live_tile import LiveTile
     from connectors.store_stats import StoreStats
     from connectors.user_agents import UserAgents
+    from flows.clicks.flow import FLOW
     from flows.clicks.processor import PartitionProcessor
     from flows.delivery.kafka_source import PartitionConsumer
+    from flows.delivery.process import run
 
     tracer.note("imports", _BEGAN, time.time() - _BEGAN)
     for kind in (CrawlerList, GeoIP, UserAgents):
@@ -140,7 +141,7 @@ def main() -> int:
     tracer.wrap(PartitionProcessor, "__init__", functools.partial(_named, "make processor"))
     tracer.wrap(StoreStats, "save", functools.partial(_named, "save store_stats"))
     tracer.wrap(LiveTile, "save", functools.partial(_named, "save live tile"))
-    return flow.main()
+    return run(FLOW)
 
 
 def _named(name: str, *_arguments: Any) -> str:

@@ -15,7 +15,7 @@ from connectors.user_agents import UserAgents
 from flows.clicks.encoding.context import EncodingContext
 from flows.clicks.output.arrow_rows import rows_of
 from flows.clicks.processor import PartitionProcessor
-from flows.clicks.store_catalog import KnownStores
+from flows.clicks.store_catalog import StoreCatalog
 from marketplace.enrichments.registry import Lookups
 from marketplace.tables import CLICKS, SESSION_DIMENSIONS
 from runtime.breaker import CircuitBreaker
@@ -26,7 +26,7 @@ COLUMNS = ("store", "occurred_at", "visitor", "is_bot", "outcome", *SESSION_DIME
 def run(task: Task) -> None:
     """Write the file that the options name."""
     settings, path = task.settings, Path(task.options["path"])
-    stores = KnownStores(MongoStores(connect(settings.urls.mongo), settings.database), CircuitBreaker())
+    stores = StoreCatalog(MongoStores(connect(settings.urls.mongo), settings.database), CircuitBreaker())
     lookups = Lookups(GeoIP().snapshot(), UserAgents())
     vocabulary = EncodingContext(lambda: lookups, CrawlerList())
     machines = {part: PartitionProcessor(part, NoPast(), stores, vocabulary, {}) for part in task.ends}

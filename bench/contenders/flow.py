@@ -18,9 +18,11 @@ from bench.contender import Task
 from connectors.analytics import Analytics
 from connectors.clickhouse import ClickHouse
 from connectors.errors import Unavailable
-from flows.clicks.flow import build
+from flows.clicks.flow import FLOW
+from flows.delivery.fencing import take_generation
+from flows.delivery.flow import build
 from flows.delivery.kafka_source import EPOCH_SECONDS, BatchPolicy, Stop
-from ops.flow_runner import take_generation
+from marketplace.flows import CLICKS_FLOW
 
 _LOOK_SECONDS = 0.2
 
@@ -66,12 +68,12 @@ class Until(Stop):
 
 def run(task: Task) -> None:
     """From the first record to the last one's row in the ledger."""
-    drive(task, Until(task), take_generation(task.settings))
+    drive(task, Until(task), take_generation(task.settings, CLICKS_FLOW))
 
 
 def drive(task: Task, stop: Until, generation: int, addresses: Sequence[str] = (), index: int = 0) -> None:
     """Run the dataflow until it is asked to stop: alone, or as one of the processes at these addresses."""
-    flow = build(task.settings, generation, BatchPolicy(), stop)
+    flow = build(FLOW, task.settings, generation, BatchPolicy(), stop)
     try:
         cluster_main(flow, list(addresses), index, epoch_interval=timedelta(seconds=EPOCH_SECONDS))  # type: ignore[no-untyped-call]  # the engine ships no types
     except (KeyboardInterrupt, Unavailable):

@@ -17,18 +17,19 @@ from connectors.user_agents import UserAgents
 from flows.arrays.types import I64, U64
 from flows.clicks.encoding.context import EncodingContext
 from flows.clicks.encoding.dictionary import make_dictionaries
-from flows.clicks.model.batch import RawBatch
 from flows.clicks.output.arrow_rows import rows_of
 from flows.clicks.processed_batch import ProcessedBatch
 from flows.clicks.processor import PartitionProcessor
-from flows.clicks.sink import MAX_BUFFERED_EVENTS
 from flows.clicks.state.stored_rows import StoredFacts, StoredSessions
 from flows.clicks.steps.decode import decode
-from flows.clicks.store_catalog import KnownStores
+from flows.clicks.store_catalog import StoreCatalog
+from flows.delivery.batch import RawBatch
+from flows.delivery.fenced_writer import MAX_BUFFERED_EVENTS
 from flows.delivery.kafka_source import BatchPolicy, PartitionConsumer
 from marketplace.enrichments.registry import Lookups
+from marketplace.flows import CLICKS_FLOW
 from marketplace.stores import Store
-from marketplace.tables import FENCED_TABLES, SESSION_DIMENSIONS
+from marketplace.tables import CLICK_TABLES, SESSION_DIMENSIONS
 from runtime.breaker import CircuitBreaker
 
 MAX_RECORDS: Final = 50_000
@@ -83,7 +84,7 @@ class TheseStores:
 def batches(task: Task) -> Iterator[RawBatch]:
     """All records as the flow's source cuts them, partition after partition in turn."""
     reader = PartitionReader(task.settings.urls.kafka, task.topic, "bench.ladder")
-    hub = PartitionConsumer(reader, {}, BatchPolicy(MAX_RECORDS, 0.0))
+    hub = PartitionConsumer(CLICKS_FLOW, reader, {}, BatchPolicy(MAX_RECORDS, 0.0))
     for partition in task.ends:
         hub.open(partition)
     left = dict(task.ends)
@@ -123,7 +124,7 @@ def decode_all(task: Task) -> None:
 def decide(task: Task) -> None:
     """The whole click path up to the rows of all tables, with nothing read back and nothing written."""
     settings = task.settings
-    stores = KnownStores(MongoStores(connect(settings.urls.mongo), settings.database), CircuitBreaker())
+    stores = StoreCatalog(MongoStores(connect(settings.urls.mongo), settings.database), CircuitBreaker())
     lookups = Lookups(GeoIP().snapshot(), UserAgents())
     vocabulary = EncodingContext(lambda: lookups, CrawlerList())
     machines = {part: PartitionProcessor(part, NoPast(), stores, vocabulary, {}) for part in task.ends}
@@ -140,7 +141,7 @@ def decide(task: Task) -> None:
 
 def make_rows(results: list[ProcessedBatch]) -> None:
     """What the sink would send, all together."""
-    for table in FENCED_TABLES:
+    for table in CLICK_TABLES:
         found = [result for result in results if result.fence(table.name) is not None]
         if found:
             rows_of(table.name, found)

@@ -7,7 +7,7 @@ models in the same order, offsets in the consumer group after them. A crash woul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 from unittest import mock
 
@@ -18,12 +18,10 @@ from bench.contender import Task
 from bench.contenders import flow
 from connectors.clickhouse import ClickHouse, insert_body
 from connectors.kafka.records import RecordProducer
-from flows.clicks.output.arrow_rows import rows_of
 from flows.clicks.processed_batch import ProcessedBatch
-from flows.clicks.read_models.projector import Projector
-from flows.clicks.sink import MAX_BUFFERED_EVENTS, dead_letter
-from marketplace.tables import FENCED_TABLES, Table, insertable
-from runtime.periodic import PeriodicThread
+from flows.delivery.fenced_writer import MAX_BUFFERED_EVENTS
+from marketplace.flows import FlowSpec
+from marketplace.tables import Table, insertable
 from runtime.progress import ProgressReport
 
 _DEAD_SECONDS: Final = 15.0
@@ -45,24 +43,23 @@ class PlainWriter:
 
     def __init__(
         self,
+        spec: FlowSpec,
         clickhouse: ClickHouse,
         producer: RecordProducer,
-        projector: Projector,
+        rows_of: Callable[[str, Sequence[ProcessedBatch]], pa.Table],
         generation: int,
         fences: Any,
         report: ProgressReport,
         give_up: Callable[[], bool],
+        written: Callable[[Sequence[ProcessedBatch]], None],
     ) -> None:
         self._clickhouse = PlainClickHouse(clickhouse.url, clickhouse.database, on_answer=report.beat)
-        self._producer, self._projector, self._keeper = producer, projector, PeriodicThread(projector.refresh)
+        self._flow, self._producer, self._rows_of, self._written = spec, producer, rows_of, written
         self._buffer: list[ProcessedBatch] = []
         self._buffered_events = 0
 
-    def catch_up(self) -> None:
-        """Begin to keep the read models up to date."""
-        self._keeper.start()
-
-    def begin(self, partition: int, low: int) -> None:
+    @property
+    def condition(self) -> str:
         """The bench's topic has its beginning."""
         raise AssertionError("nothing has expired")
 
@@ -79,27 +76,20 @@ class PlainWriter:
         results, self._buffer, self._buffered_events = self._buffer, [], 0
         if not results:
             return
-        dead = [dead_letter(reject) for result in results for reject in result.rejects]
+        dead = [letter for result in results for letter in result.dead_letters()]
         if dead:
             self._producer.send_all(dead, _DEAD_SECONDS)
-        for table in FENCED_TABLES:
+        for table in self._flow.tables:
             self._insert(table, results)
-        self._projector.mark_dirty(results)
-        self._projector.check_room()
-
-    def tend(self, *, leaving: bool) -> None:
-        """Nothing is ever away here."""
-        self._keeper.check()
-        if leaving:
-            self._projector.drain()
+        self._written(results)
 
     def _insert(self, table: Table, results: list[ProcessedBatch]) -> None:
         found = [result for result in results if result.fence(table.name) is not None]
         if found:
-            self._clickhouse.insert(table.name, rows_of(table.name, found).select(list(insertable(table))))
+            self._clickhouse.insert(table.name, self._rows_of(table.name, found).select(list(insertable(table))))
 
 
 def run(task: Task) -> None:
     """From the first record to the last one's row in the ledger."""
-    with mock.patch.object(flows.clicks.flow, "Writer", PlainWriter):
+    with mock.patch.object(flows.clicks.flow, "FencedWriter", PlainWriter):
         flow.run(task)

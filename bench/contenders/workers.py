@@ -16,15 +16,16 @@ from typing import Any, Final
 from bench.contender import Task, report
 from bench.contenders.flow import Until, drive
 from bench.meter import Took
-from ops.flow_runner import take_generation
-from ops.stack.guard import guarded
+from flows.delivery.fencing import take_generation
+from marketplace.flows import CLICKS_FLOW
+from runtime.guard import guarded
 
 WORKERS: Final = 2
 
 
 def run(task: Task) -> None:
     """Start the workers, wait until both have told what they took, and end them."""
-    addresses, generation = _free_addresses(WORKERS), take_generation(task.settings)
+    addresses, generation = _free_addresses(WORKERS), take_generation(task.settings, CLICKS_FLOW)
     processes = []
     for index in range(WORKERS):
         options = {**task.options, "addresses": addresses, "index": index, "generation": generation}

@@ -29,6 +29,9 @@ class PartitionReader:
     A stored offset that the broker no longer has is an error, never a silent jump. Fetched but unread records take at
     most ``max_queued_bytes`` of memory over all partitions.
 
+    Attributes:
+        topic: The topic's name.
+
     Args:
         bootstrap: The bootstrap list.
         topic: The topic.
@@ -47,7 +50,7 @@ class PartitionReader:
         max_fetch_bytes: int = 4 << 20,
         timeout_seconds: float = _TIMEOUT_SECONDS,
     ) -> None:
-        self._topic, self._timeout = topic, timeout_seconds
+        self.topic, self._timeout = topic, timeout_seconds
         self._consumer = confluent_kafka.Consumer(
             {
                 "bootstrap.servers": bootstrap,
@@ -76,11 +79,11 @@ class PartitionReader:
             Refused: There is no such topic.
         """
         try:
-            found = self._consumer.list_topics(self._topic, timeout=self._timeout).topics[self._topic]
+            found = self._consumer.list_topics(self.topic, timeout=self._timeout).topics[self.topic]
         except KafkaException as error:
             raise Unavailable(f"Kafka does not answer: {error.args[0].str()}") from error
         if found.error is not None or not found.partitions:
-            raise Refused(f"no topic {self._topic!r}: run 'marketplace provision'")
+            raise Refused(f"no topic {self.topic!r}: run 'marketplace provision'")
         return sorted(found.partitions)
 
     def range_of(self, partition: int) -> tuple[int, int]:
@@ -89,13 +92,13 @@ class PartitionReader:
         Raises:
             Unavailable: No broker answers.
         """
-        place = TopicPartition(self._topic, partition)
+        place = TopicPartition(self.topic, partition)
         try:
             try:
                 low, high = self._consumer.get_watermark_offsets(place, timeout=self._timeout)
             except KafkaException:
                 # A client that met the topic while it had no leader keeps that view until it asks for metadata.
-                self._consumer.list_topics(self._topic, timeout=self._timeout)
+                self._consumer.list_topics(self.topic, timeout=self._timeout)
                 low, high = self._consumer.get_watermark_offsets(place, timeout=self._timeout)
         except KafkaException as error:
             raise Unavailable(f"Kafka does not answer: {error.args[0].str()}") from error
@@ -103,7 +106,7 @@ class PartitionReader:
 
     def add(self, partition: int, offset: int) -> None:
         """Begin to read a partition at an offset."""
-        self._consumer.incremental_assign([TopicPartition(self._topic, partition, offset)])
+        self._consumer.incremental_assign([TopicPartition(self.topic, partition, offset)])
 
     def consume(self, max_records: int, timeout_seconds: float) -> list[Any]:
         """Up to so many records (``confluent_kafka.Message``) of all partitions, in order within each.
@@ -126,11 +129,11 @@ class PartitionReader:
                 messages.append(message)
             elif error.code() in _OUT_OF_RANGE:
                 raise Refused(
-                    f"{self._topic}[{message.partition()}]: {error.str()}. The log does not reach back to where the "
+                    f"{self.topic}[{message.partition()}]: {error.str()}. The log does not reach back to where the "
                     "tables end; see docs/how-to/recover.md"
                 )
             elif error.code() > 0 and not error.retriable():
-                raise Unavailable(f"Kafka rejects reading {self._topic}[{message.partition()}]: {error.str()}")
+                raise Unavailable(f"Kafka rejects reading {self.topic}[{message.partition()}]: {error.str()}")
         return messages
 
     def read_at(self, offsets: Mapping[int, int]) -> dict[int, bytes]:
@@ -145,23 +148,23 @@ class PartitionReader:
             Unavailable: No broker answers in time.
             Refused: An offset is not on the broker any more.
         """
-        self._consumer.incremental_assign([TopicPartition(self._topic, p, offset) for p, offset in offsets.items()])
+        self._consumer.incremental_assign([TopicPartition(self.topic, p, offset) for p, offset in offsets.items()])
         waiting, found = dict(offsets), {}
         deadline = time.monotonic() + self._timeout
         while waiting:
             if time.monotonic() > deadline:
-                raise Unavailable(f"Kafka does not answer: {self._topic}{sorted(waiting)} sends no records")
+                raise Unavailable(f"Kafka does not answer: {self.topic}{sorted(waiting)} sends no records")
             for message in self.consume(100, 0.1):
                 # The first record is the one asked for, or else the next one there is.
                 if waiting.pop(message.partition(), None) == message.offset():
                     found[message.partition()] = message.value() or b""
-        self._consumer.incremental_unassign([TopicPartition(self._topic, p) for p in offsets])
+        self._consumer.incremental_unassign([TopicPartition(self.topic, p) for p in offsets])
         return found
 
     def publish(self, offsets: Mapping[int, int]) -> None:
         """Tell the group's offsets (the next to be read) to the broker; best effort, for lag tools only."""
         if offsets:
-            marks = [TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()]
+            marks = [TopicPartition(self.topic, partition, offset) for partition, offset in offsets.items()]
             try:
                 self._consumer.commit(offsets=marks, asynchronous=True)
             except KafkaException:

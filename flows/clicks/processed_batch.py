@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from connectors.kafka.records import Record
 from flows.clicks.encoding.codebook import Codebook
-from flows.clicks.model.batch import Reject
 from flows.clicks.model.facts import Details, Facts
 from flows.clicks.model.sessions import SessionRows
+from flows.delivery.batch import Reject
+from marketplace.dead_letters import DeadLetter, headers
+from marketplace.flows import CLICKS_FLOW
 from marketplace.tables import CLICKS, ROLLUPS, SESSIONS
+from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
 
 LedgerKey = tuple[str, int, str, str]
 """Store, hour since 1970, kind, name."""
@@ -57,6 +61,15 @@ class ProcessedBatch:
     store_days: set[tuple[str, int]] = field(default_factory=set)
     live: dict[str, dict[int, int]] = field(default_factory=dict)
 
+    @property
+    def topic(self) -> str:
+        """Where its records come from."""
+        return CLICKS_COLLECTED.name
+
+    def dead_letters(self) -> list[Record]:
+        """What goes to the dead-letter topic."""
+        return [dead_letter(reject) for reject in self.rejects]
+
     def fence(self, table: str) -> int | None:
         """The highest offset in the batch's rows of a table; None where it has none.
 
@@ -67,3 +80,25 @@ class ProcessedBatch:
         if table in (ROLLUPS.name, SESSIONS.name):
             return None if self.changes is None else self.last_offset
         return self.last_offset if self.counts else None
+
+
+def dead_letter(reject: Reject) -> Record:
+    """The record of the dead-letter topic: the exact bytes, with where they came from and why they are here.
+
+    It may be written twice after a crash; its place in the topic tells copies.
+    """
+    letter = DeadLetter(
+        group=CLICKS_FLOW.group,
+        reason=reject.reason,
+        detail=reject.detail,
+        store=reject.store,
+        topic=CLICKS_COLLECTED.name,
+        partition=reject.partition,
+        offset=reject.offset,
+    )
+    return Record(
+        topic=CLICKS_DEAD.name,
+        value=reject.value,
+        key=f"{reject.partition}:{reject.offset}".encode(),
+        headers=headers(letter),
+    )

@@ -14,7 +14,6 @@ import numpy as np
 from flows.arrays.hashing import mix
 from flows.arrays.types import I64, U8, U64, Bools
 from flows.clicks.encoding.context import EncodingContext
-from flows.clicks.model.batch import RawBatch, Reject
 from flows.clicks.model.columns import Columns
 from flows.clicks.model.encoded_column import EncodedColumn
 from flows.clicks.model.facts import Details, Facts, outcome_code
@@ -30,6 +29,7 @@ from flows.clicks.steps.decode import decode
 from flows.clicks.steps.dedupe import filed_under, find_copies, find_duplicates
 from flows.clicks.steps.live_visitors import newest_by_visitor
 from flows.clicks.steps.refires import find_refires, rank_within
+from flows.delivery.batch import RawBatch, Reject
 from marketplace import bots
 from marketplace.outcomes import BLOCKED, BOT, CLOCK_CORRECTED, COUNTED, DUPLICATE, FUTURE_CLAMPED, LATE, REFIRE
 from marketplace.stores import Store

@@ -23,7 +23,7 @@ _SLUGS_AT_ONCE: Final = 5_000
 """A query has a largest size."""
 
 
-class KnownStores:
+class StoreCatalog:
     """The stores in Mongo, seconds old; documents that are no stores are left out, and logged once per version.
 
     No batch waits for a Mongo that hangs: one thread calls :meth:`refresh`, another asks for what is known.

@@ -1,7 +1,7 @@
 """Our own Kafka source: one consumer per worker, one stream item = one micro-batch of one partition.
 
-It starts where the tables end. The ledger is written last, so its fence says what every table holds; the next record
-after it is the first that is still to be done. Bytewax's recovery store is not used: see docs/adr/0002.
+It starts where the tables end. The checkpoint table is written last, so its fence says what every table holds; the next
+record after it is the first that is still to be done. Bytewax's recovery store is not used: see docs/adr/0002.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -19,11 +19,12 @@ from typing import Any, Final, overload
 from bytewax.inputs import AbortExecution, FixedPartitionedSource, StatefulSourcePartition
 
 from connectors.kafka.reader import PartitionReader
-from flows.clicks.model.batch import RawBatch
+from flows.delivery.batch import Headers, RawBatch
 from flows.delivery.batch_limit import BatchLimit
 from flows.delivery.exit_codes import noted
 from flows.delivery.fencing import Fences
 from flows.delivery.resume import resume_offset
+from marketplace.flows import FlowSpec
 from runtime.progress import ProgressReport
 
 IDLE: Final = timedelta(milliseconds=20)
@@ -79,6 +80,28 @@ class Stop:
         return self._event.is_set()
 
 
+class RecordHeaders(Sequence[Headers]):
+    """The headers of messages; hardly ever asked for, so read only then."""
+
+    def __init__(self, messages: Sequence[Any]) -> None:
+        self._messages = messages
+
+    @overload
+    def __getitem__(self, at: int) -> Headers: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[Headers]: ...
+
+    def __getitem__(self, at: int | slice) -> Headers | list[Headers]:
+        """Those of one message, or of a slice."""
+        if isinstance(at, slice):
+            return [message.headers() or () for message in self._messages[at]]
+        return self._messages[at].headers() or ()
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+
 class Timestamps(Sequence[int]):
     """The broker's times of messages, epoch milliseconds; hardly ever asked for, so read only then."""
 
@@ -115,25 +138,27 @@ def _offsets(messages: Sequence[Any]) -> Sequence[int]:
 
 
 class PartitionConsumer:
-    """The one consumer of a worker, which hands each partition its records.
+    """The one consumer of a worker for a topic; it hands each partition its records.
 
     Args:
+        flow: What is read, and which table is the checkpoint.
         reader: The consumer.
-        fences: What the tables hold.
-        pace: How batches are cut.
-        begin: Told the first offset of a partition that the tables know nothing of, where it is not 0.
-        limit: How many records a batch may hold now; ``pace.max_records`` where nobody says.
+        fences: What the tables hold of the topic.
+        policy: How batches are cut.
+        begin: Called with a partition that the tables know nothing of and its first offset, where that is not 0.
+        limit: How many records a batch may hold now; ``policy.max_records`` where nobody says.
     """
 
     def __init__(
         self,
+        flow: FlowSpec,
         reader: PartitionReader,
         fences: Fences,
-        pace: BatchPolicy,
+        policy: BatchPolicy,
         begin: Callable[[int, int], None] = lambda *_: None,
         limit: BatchLimit | None = None,
     ) -> None:
-        self.reader, self.pace, self._fences, self._begin = reader, pace, fences, begin
+        self.reader, self.policy, self._flow, self._fences, self._begin = reader, policy, flow, fences, begin
         self._limit = limit
         self._pending: dict[int, list[Any]] = {}
         self._waiting_bytes = 0
@@ -141,7 +166,7 @@ class PartitionConsumer:
         self._applied: dict[int, int] = {}
 
     def open(self, partition: int) -> int:
-        """Begin to read a partition where the tables end; tells at which offset.
+        """Begin to read a partition where the tables end; returns that offset.
 
         Raises:
             Refused: The log does not go on there.
@@ -149,7 +174,7 @@ class PartitionConsumer:
         """
         tables = self._fences.get(partition, {})
         low, high = self.reader.range_of(partition)
-        first = resume_offset(partition, tables, low, high)
+        first = resume_offset(self._flow, f"{self.reader.topic}[{partition}]", tables, low, high)
         if not tables and low > 0:
             self._begin(partition, low)
         self._pending[partition] = []
@@ -171,13 +196,13 @@ class PartitionConsumer:
         """
         if now >= self._next_round and self._fetch():
             self._round += 1
-            self._next_round = now + self.pace.round_seconds
+            self._next_round = now + self.policy.round_seconds
         return self._round
 
     def _fetch(self) -> bool:
         """Take over what the client has; tells whether there is anything for any partition."""
-        if self._waiting_bytes < self.pace.max_pending_bytes:
-            messages = self.reader.consume(self.pace.max_records, 0.0)
+        if self._waiting_bytes < self.policy.max_pending_bytes:
+            messages = self.reader.consume(self.policy.max_records, 0.0)
             self._waiting_bytes += _weight(messages)
             # The client hands over what a broker sent together, so one partition's messages come in long runs.
             for owner, run in groupby(messages, _PARTITION):
@@ -190,16 +215,19 @@ class PartitionConsumer:
         pending = self._pending[partition]
         if not pending:
             return None
-        most = self.pace.max_records if self._limit is None else min(self._limit.records, self.pace.max_records)
+        most = self.policy.max_records if self._limit is None else min(self._limit.records, self.policy.max_records)
         count = min(len(pending), most)
         fence = self.cut(partition, pending[0].offset())
         if fence is not None:
             count = next((i for i, m in enumerate(pending[:count]) if m.offset() > fence), count)
         taken, self._pending[partition] = pending[:count], pending[count:]
         self._waiting_bytes -= _weight(taken)
-        if count >= self.pace.large_batch:
+        if count >= self.policy.large_batch:
             self._next_round = float("-inf")
-        return RawBatch(partition, _offsets(taken), Timestamps(taken), [value or b"" for value in map(_VALUE, taken)])
+        values = [value or b"" for value in map(_VALUE, taken)]
+        return RawBatch(
+            partition, _offsets(taken), Timestamps(taken), values, RecordHeaders(taken), topic=self.reader.topic
+        )
 
     def publish(self, partition: int, offset: int) -> None:
         """Mirror what is applied to the consumer group, for lag tools."""
@@ -213,16 +241,17 @@ class SourcePartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
 
     def __init__(
         self,
+        key: str,
         partition: int,
-        hub: PartitionConsumer,
+        consumer: PartitionConsumer,
         stop: Stop,
-        progress: Callable[[bool], None],
+        epoch_ends: Callable[[bool], None],
         report: ProgressReport,
     ) -> None:
-        self._partition, self._hub, self._stop, self._progress = partition, hub, stop, progress
-        self._report = report
+        self._key, self._partition, self._consumer = key, partition, consumer
+        self._stop, self._epoch_ends, self._report = stop, epoch_ends, report
         report.beat()
-        self._next = hub.open(partition)
+        self._next = consumer.open(partition)
         self._epoch_offset = self._next
         self._stopping_epochs = 0
         self._round = 0
@@ -235,15 +264,15 @@ class SourcePartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
                 raise AbortExecution
             return []
         with noted(self._report):
-            present = self._hub.round(time.monotonic())
+            present = self._consumer.round(time.monotonic())
             if present == self._round:
                 return []
             self._round = present
-            batch = self._hub.take(self._partition)
+            batch = self._consumer.take(self._partition)
         if batch is None:
             return []
         self._next = batch.last_offset + 1
-        return [(f"{self._partition:03d}", batch)]
+        return [(self._key, batch)]
 
     def next_awake(self) -> datetime | None:
         """Soon, while there is nothing to do."""
@@ -252,41 +281,54 @@ class SourcePartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
     def snapshot(self) -> int:
         """End an epoch: the one before it is in all tables by now, so its offset may be shown."""
         with noted(self._report):
-            self._hub.publish(self._partition, self._epoch_offset)
-            self._progress(self._stopping_epochs > 0)
+            self._consumer.publish(self._partition, self._epoch_offset)
+            self._epoch_ends(self._stopping_epochs > 0)
         self._epoch_offset = self._next
         if self._stop.asked():
             self._stopping_epochs += 1
         return self._next
 
 
-class KafkaSource(FixedPartitionedSource[tuple[str, RawBatch], int]):
-    """The topic, partition by partition; each worker opens the consumer of its own on first use.
+def partition_keys(partitions: Mapping[str, Sequence[int]]) -> dict[str, tuple[str, int]]:
+    """A key of the stream for each partition of each topic, and what it stands for."""
+    return {
+        f"{topic}/{partition:03d}": (topic, partition) for topic, numbers in partitions.items() for partition in numbers
+    }
 
-    ``progress`` is called when an epoch ends, and told whether everything is written and the process about to leave.
-    What stops the source is noted in ``report``.
+
+class KafkaSource(FixedPartitionedSource[tuple[str, RawBatch], int]):
+    """A flow's topics, partition by partition; each worker opens a consumer of its own for each on first use.
+
+    Args:
+        partitions: What each key of the stream stands for; see :func:`partition_keys`.
+        make_consumer: From a topic to the calling worker's consumer.
+        stop: Asked before each batch.
+        epoch_ends: Called when an epoch ends, with whether everything is written and the process about to leave.
+        report: What stops the source is noted here.
     """
 
     def __init__(
         self,
-        partitions: list[int],
-        make_hub: Callable[[], PartitionConsumer],
+        partitions: Mapping[str, tuple[str, int]],
+        make_consumer: Callable[[str], PartitionConsumer],
         stop: Stop,
-        progress: Callable[[bool], None],
+        epoch_ends: Callable[[bool], None],
         report: ProgressReport,
     ) -> None:
-        self._partitions, self._make_hub, self._stop, self._progress = partitions, make_hub, stop, progress
-        self._report = report
-        self._hubs: dict[int, PartitionConsumer] = {}
+        self._partitions, self._make_consumer, self._stop = partitions, make_consumer, stop
+        self._epoch_ends, self._report = epoch_ends, report
+        self._consumers: dict[tuple[int, str], PartitionConsumer] = {}
 
     def list_parts(self) -> list[str]:
         """Every worker can read every partition."""
-        return [f"{partition:03d}" for partition in self._partitions]
+        return list(self._partitions)
 
     def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> SourcePartition:
         """Open a partition where the tables end, whatever the engine remembers."""
-        thread = threading.get_native_id()
+        topic, partition = self._partitions[for_part]
+        own = (threading.get_native_id(), topic)
         with noted(self._report):
-            if thread not in self._hubs:
-                self._hubs[thread] = self._make_hub()
-            return SourcePartition(int(for_part), self._hubs[thread], self._stop, self._progress, self._report)
+            if own not in self._consumers:
+                self._consumers[own] = self._make_consumer(topic)
+            consumer = self._consumers[own]
+            return SourcePartition(for_part, partition, consumer, self._stop, self._epoch_ends, self._report)

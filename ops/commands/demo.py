@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from connectors.errors import Refused, Unavailable
+from flows.delivery.process_set import FlowFailed
 from marketplace.settings import InvalidSettings
 from ops.commands.one_line import fail, interrupt, one_line_errors
 from ops.demo.collector import CollectorFailed
@@ -24,7 +25,6 @@ from ops.demo.play import play_once
 from ops.demo.render import make_console, show
 from ops.demo.sender import SendFailed
 from ops.demo.summary import Summary
-from ops.flow_runner import FlowFailed
 from ops.stack import StackError
 from ops.stack.kafka_archive import prepared_kafka
 from ops.stack.model import DATA_VARIABLE, URL_VARIABLES

@@ -8,7 +8,7 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -16,28 +16,39 @@ from rich.table import Table
 
 from connectors.clickhouse import ClickHouse
 from connectors.kafka.reader import PartitionReader
-from flows.delivery.fencing import read_fences
-from flows.delivery.resume import first_unapplied, record_expired
-from marketplace.topics import CLICKS_COLLECTED
+from flows.delivery.expiry import record_expired
+from flows.delivery.fencing import Fences, read_fences
+from flows.delivery.flow import Flow
+from flows.delivery.process_set import FlowFailed, FlowOptions, FlowProcessSet
+from flows.delivery.resume import first_unapplied
+from flows.registry import flow_of
+from marketplace.flows import FLOWS, FlowSpec, flow_named
+from marketplace.settings import Settings
 from ops.commands.options import DataOption, JsonOption
 from ops.context import load_settings
-from ops.flow_runner import FlowFailed, FlowOptions, FlowRunner
 from ops.provision import ensure_provisioned
 from ops.stack.stack import running_state
 
-FLOWS = {"clicks": "collected clicks to facts, rollups, sessions, ledger and read models"}
+SERVICE_OF: Final = {"clicks": "flow", "dead_letters": "dead_letters"}
+"""Which service of the stack runs a flow."""
+
+
+def _known(name: str) -> FlowSpec:
+    flow = flow_named(name)
+    if flow is None:
+        raise FlowFailed(f"no flow {name!r}; there are {', '.join(flow.name for flow in FLOWS)}")
+    return flow
 
 
 def list_flows(as_json: JsonOption = False) -> None:
     """List the flows there are."""
     if as_json:
-        typer.echo(
-            json.dumps({"flows": [{"name": n, "reads": CLICKS_COLLECTED.name, "does": d} for n, d in FLOWS.items()]})
-        )
+        rows = [{"name": f.name, "reads": [topic.name for topic in f.reads], "does": f.does} for f in FLOWS]
+        typer.echo(json.dumps({"flows": rows}))
         return
     table = Table("flow", "reads", "does", box=None)
-    for name, does in FLOWS.items():
-        table.add_row(name, CLICKS_COLLECTED.name, does)
+    for flow in FLOWS:
+        table.add_row(flow.name, ", ".join(topic.name for topic in flow.reads), flow.does)
     Console().print(table)
 
 
@@ -64,11 +75,10 @@ def run_flow(
     data: DataOption = None,
 ) -> None:
     """Run a flow until Ctrl-C; its processes are restarted when they fail."""
-    if name not in FLOWS:
-        raise FlowFailed(f"no flow {name!r}; there are {', '.join(FLOWS)}")
+    flow = _known(name)
     settings = load_settings(data_dir=data)
     state = running_state(Path(settings.data_dir))
-    if state is not None and any(process.part == "flow" for process in state.processes):
+    if state is not None and any(process.part == SERVICE_OF[name] for process in state.processes):
         raise FlowFailed(
             f"the stack in {settings.data_dir} runs this flow already, and a second one would take over from it: "
             "'marketplace up --no-services' starts a stack without it"
@@ -86,7 +96,7 @@ def run_flow(
     signal.signal(signal.SIGTERM, ask)
     console.print(f"flow {name} on {workers} worker{'s' if workers > 1 else ''}; Ctrl-C ends it", highlight=False)
     options = FlowOptions(workers=workers, round_seconds=round_seconds, memory_mb=memory_mb)
-    FlowRunner(settings, options).run(stop.is_set)
+    FlowProcessSet(flow, settings, options).run(stop.is_set)
     console.print("stopped after a whole epoch; nothing is half-written", highlight=False)
 
 
@@ -96,30 +106,42 @@ def accept_loss(
     as_json: JsonOption = False,
 ) -> None:
     """Write off, in the ledger, records that retention deleted before they were counted, so that the flow can go on."""
-    if name not in FLOWS:
-        raise FlowFailed(f"no flow {name!r}; there are {', '.join(FLOWS)}")
+    flow = flow_of(_known(name))
     settings = load_settings(data_dir=data)
     clickhouse = ClickHouse(settings.urls.clickhouse, settings.database)
-    reader = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, "ops.accept_loss")
-    lost: dict[int, int] = {}
+    lost: dict[str, int] = {}
     try:
-        fences = read_fences(clickhouse)
-        for partition in reader.partitions():
-            low, high = reader.range_of(partition)
-            first = first_unapplied(partition, fences.get(partition, {}), high)
-            if first is not None and first < low:
-                record_expired(clickhouse, partition, first, low, datetime.now(UTC))
-                lost[partition] = low - first
+        fences = read_fences(clickhouse, flow.spec)
+        for topic in flow.spec.reads:
+            for partition, records in _accept_loss(flow, settings, clickhouse, topic.name, fences[topic.name]).items():
+                lost[f"{topic.name}[{partition}]"] = records
     finally:
-        reader.close()
         clickhouse.close()
     if as_json:
         typer.echo(json.dumps({"written_off": sum(lost.values()), "partitions": lost}))
         return
-    for partition, records in lost.items():
-        typer.echo(f"{CLICKS_COLLECTED.name}[{partition}]: {records:,} records are noted as expired")
+    for place, records in lost.items():
+        typer.echo(f"{place}: {records:,} records are noted as expired")
     if not lost:
         typer.echo("nothing is lost: the log holds everything that is not in the tables yet")
+
+
+def _accept_loss(
+    flow: Flow[Any], settings: Settings, clickhouse: ClickHouse, topic: str, fences: Fences
+) -> dict[int, int]:
+    """How many records of each partition were written off."""
+    reader, lost = PartitionReader(settings.urls.kafka, topic, "ops.accept_loss"), {}
+    try:
+        for partition in reader.partitions():
+            low, high = reader.range_of(partition)
+            first = first_unapplied(flow.spec, f"{topic}[{partition}]", fences.get(partition, {}), high)
+            if first is not None and first < low:
+                row = flow.expired_row(topic, partition, first, low, datetime.now(UTC))
+                record_expired(clickhouse, flow.spec, row, first)
+                lost[partition] = low - first
+    finally:
+        reader.close()
+    return lost
 
 
 def provision(data: DataOption = None, as_json: JsonOption = False) -> None:

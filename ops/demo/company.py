@@ -13,6 +13,8 @@ from connectors.clickhouse import ClickHouse
 from connectors.errors import Unavailable
 from connectors.kafka.reader import PartitionReader
 from connectors.mongo_stores import MongoStores, connect
+from flows.delivery.process_set import FlowOptions, FlowProcessSet
+from marketplace.flows import CLICKS_FLOW
 from marketplace.settings import Settings
 from marketplace.stores import Store, hash_write_key, import_key
 from marketplace.topics import CLICKS_COLLECTED
@@ -20,7 +22,6 @@ from ops.demo.collector import Collector
 from ops.demo.served import ServedCollector, ServedFlow, is_served
 from ops.demo.shops import SHOPS, Shop, store_of, write_key
 from ops.demo.stage import Stage
-from ops.flow_runner import FlowOptions, FlowRunner
 
 _TICK_SECONDS: Final = 0.1
 _FLOW_SECONDS: Final = 60.0
@@ -162,7 +163,7 @@ class Company:
         self.flow: Flow = (
             ServedFlow(stage.folder)
             if is_served(stage.folder)
-            else FlowRunner(self.settings, options, stage.logs / "flow.log")
+            else FlowProcessSet(CLICKS_FLOW, self.settings, options, stage.logs / "flow.log")
         )
         self.trouble = ""
         self._started = False

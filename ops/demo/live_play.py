@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from connectors.errors import Unavailable
+from flows.delivery.process_set import FlowOptions
 from marketplace.settings import DEFAULT_DATA_DIR
 from ops.demo.audit import remember_beginning
 from ops.demo.catalogue import write_shops
@@ -22,7 +23,6 @@ from ops.demo.sender import Target
 from ops.demo.served import TrafficRuns, ensure_services, service_url, sole_traffic, start_traffic, traffic_runs
 from ops.demo.stage import Stage, open_stage
 from ops.demo.summary import Summary
-from ops.flow_runner import FlowOptions
 from ops.provision import ensure_provisioned
 
 

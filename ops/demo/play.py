@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from flows.delivery.process_set import FlowOptions
 from ops.demo.audit import remember_beginning
 from ops.demo.company import Company, Opened, close_history, open_shops
 from ops.demo.narrator import Narrator
@@ -11,7 +12,6 @@ from ops.demo.once import OnceRun
 from ops.demo.options import DemoOptions, ignoring_interrupts
 from ops.demo.stage import Stage, open_stage
 from ops.demo.summary import Summary
-from ops.flow_runner import FlowOptions
 from ops.provision import ensure_provisioned
 
 

@@ -14,11 +14,11 @@ import time
 from pathlib import Path
 from typing import Final
 
-from ops.stack.guard import guarded
 from ops.stack.health import check
 from ops.stack.kafka_jars import cache_dir, ensure_jars, find_java
 from ops.stack.ports import HOST, free_ports
 from ops.stack.specs import kafka_java, kafka_specs
+from runtime.guard import guarded
 
 _START_SECONDS: Final = 60.0
 _EXIT_SECONDS: Final = 60.0

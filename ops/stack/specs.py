@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from ops.stack.errors import StackError
-from ops.stack.guard import prepared_once
 from ops.stack.model import ADMIN_PORT_VARIABLE, PARTS, Part, Urls
 from ops.stack.ports import HOST
+from runtime.guard import prepared_once
 
 _PACKAGE_ROOT: Final = str(Path(__file__).resolve().parents[2])
 _THIRTY_DAYS_SECONDS: Final = 30 * 24 * 3600

@@ -15,9 +15,10 @@ from typing import Final
 
 import pytest
 
+from flows.delivery.process_set import FlowOptions, FlowProcessSet
+from marketplace.flows import CLICKS_FLOW
 from marketplace.settings import Settings
 from ops.demo.company import Company
-from ops.flow_runner import FlowOptions, FlowRunner
 from ops.stack import Stack, StackError
 from ops.stack.kafka_jars import ensure_jars, find_java
 from tests.demo_kit import Play, assert_agrees, wait_until
@@ -137,12 +138,12 @@ def test_the_collector_killed_in_the_middle_loses_no_accepted_click(own_stack: S
     assert_agrees(summary, play.clicks)
 
 
-class OutlivedRunner(FlowRunner):
+class OutlivedRunner(FlowProcessSet):
     """A flow that is stopped by SIGSTOP, replaced by this one, and wakes up again beside it."""
 
     def __init__(self, settings: Settings, options: FlowOptions, log: Path, stop_after: float, sleep: float) -> None:
-        super().__init__(settings, options, log)
-        self.zombie = FlowRunner(settings, options, log)
+        super().__init__(CLICKS_FLOW, settings, options, log)
+        self.zombie = FlowProcessSet(CLICKS_FLOW, settings, options, log)
         self.zombie_pids: list[int] = []
         self._stop_after, self._sleep = stop_after, sleep
         self._began = 0.0

@@ -21,11 +21,11 @@ from connectors.kafka.producer import Producer
 from connectors.kafka.reader import PartitionReader
 from connectors.kafka.records import Record
 from connectors.mongo_stores import MongoStores, connect
+from flows.delivery.process_set import FlowFailed, FlowFenced, FlowOptions, FlowProcessSet
 from marketplace.settings import Settings
 from marketplace.settings import Urls as SettingsUrls
 from marketplace.topics import CLICKS_COLLECTED
 from ops.drain import waiting_records
-from ops.flow_runner import FlowFailed, FlowFenced, FlowOptions, FlowRunner
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
 from tests.clicks_kit import STORES, as_bytes, event, ms
@@ -69,7 +69,7 @@ def waiting(settings: Settings) -> int:
     return waiting_records(settings, ends)
 
 
-def looked_after(runner: FlowRunner, seconds: float, settings: Settings) -> None:
+def looked_after(runner: FlowProcessSet, seconds: float, settings: Settings) -> None:
     """Look after a flow until it has counted everything."""
 
     def done() -> bool:
@@ -79,7 +79,7 @@ def looked_after(runner: FlowRunner, seconds: float, settings: Settings) -> None
     wait_until(done, seconds, "everything to be counted")
 
 
-def failure_of(runner: FlowRunner, seconds: float) -> FlowFailed:
+def failure_of(runner: FlowProcessSet, seconds: float) -> FlowFailed:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:

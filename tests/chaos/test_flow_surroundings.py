@@ -18,10 +18,10 @@ from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[att
 from connectors.clickhouse import ClickHouse
 from connectors.mongo_stores import MongoStores, connect
 from connectors.store_stats import StoreStats
+from flows.delivery.process_set import FlowOptions
 from marketplace.collections import STORES as STORES_COLLECTION
 from marketplace.settings import Settings
 from marketplace.settings import Urls as SettingsUrls
-from ops.flow_runner import FlowOptions
 from ops.provision import ensure_provisioned
 from ops.stack import Stack, StackError
 from ops.stack.kafka_jars import ensure_jars, find_java
@@ -227,7 +227,7 @@ def test_uncounted_records_that_retention_took_stop_the_flow_until_the_loss_is_a
 
     accepted = command(shop.settings, "flows", "accept-loss", "clicks", "--json")
     again = command(shop.settings, "flows", "accept-loss", "clicks", "--json")
-    assert json.loads(accepted.stdout) == {"written_off": 7, "partitions": {"0": 7}}
+    assert json.loads(accepted.stdout) == {"written_off": 7, "partitions": {"clicks.collected.v1[0]": 7}}
     assert json.loads(again.stdout) == {"written_off": 0, "partitions": {}}
     with flow(shop.settings) as runner:
         tend(runner, lambda: shop.accounted() == 15, 60, "the records that are left")

@@ -12,7 +12,9 @@ from connectors.errors import Unavailable
 from flows.clicks.output.arrow_rows import rows_of
 from flows.delivery.fencing import read_fences, wait_for_running_inserts
 from flows.delivery.insert_shape import structure_of
-from marketplace.tables import CLICKS
+from marketplace.flows import CLICKS_FLOW
+from marketplace.tables import CLICK_TABLES, CLICKS
+from marketplace.topics import CLICKS_COLLECTED
 from ops.stack import Stack
 from tests.clicks_kit import as_log, cut, differences, event, expected_ledger, machine_on, oracle
 from tests.clicks_kit_pages import MemoryPages
@@ -32,7 +34,7 @@ def tables(clickhouse: Stack) -> Iterator[InClickHouse]:
 
 def running(tables: InClickHouse) -> bool:
     try:
-        wait_for_running_inserts(tables.clickhouse)
+        wait_for_running_inserts(tables.clickhouse, CLICK_TABLES)
     except Unavailable:
         return True
     return False
@@ -54,7 +56,7 @@ def test_a_start_waits_for_a_slow_insert_into_two_partitions_and_counts_everythi
         slow = pool.submit(tables.clickhouse.insert_where, CLICKS.name, structure_of(CLICKS), rows, SLOWLY, "slow")
         wait_until(tables, True)
         # What a start that did not wait would take for the truth: nothing, so it would write all of it once more.
-        assert read_fences(tables.clickhouse) == {}
+        assert read_fences(tables.clickhouse, CLICKS_FLOW) == {CLICKS_COLLECTED.name: {}}
         assert not slow.done()
         wait_until(tables, False)
         slow.result(DEADLINE_SECONDS)

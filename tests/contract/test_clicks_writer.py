@@ -16,10 +16,16 @@ from connectors.kafka.memory_producer import MemoryProducer
 from connectors.live_tile import LiveTile
 from connectors.mongo_stores import connect
 from connectors.store_stats import StoreStats
+from flows.clicks.output.arrow_rows import rows_of
+from flows.clicks.processed_batch import ProcessedBatch
 from flows.clicks.read_models.projector import Projector
-from flows.clicks.sink import Writer
+from flows.clicks.read_models.refresher import ReadModels
+from flows.delivery.fenced_writer import FencedWriter
 from flows.delivery.fencing import read_fences
-from marketplace.tables import FENCED_TABLES
+from flows.delivery.retry import UnavailableRetry
+from marketplace.flows import CLICKS_FLOW
+from marketplace.tables import CLICK_TABLES
+from marketplace.topics import CLICKS_COLLECTED
 from ops.oracle import LogRecord
 from ops.stack import Stack
 from runtime.breaker import CircuitBreaker
@@ -39,7 +45,7 @@ from tests.clicks_kit import (
 from tests.clicks_kit_pages import MemoryPages
 from tests.clicks_kit_tables import MINUTE, NOON, InClickHouse, clickhouse_tables, of_days
 
-TABLES = [table.name for table in FENCED_TABLES]
+TABLES = [table.name for table in CLICK_TABLES]
 NOWHERE = "mongodb://127.0.0.1:1/?directConnection=true"
 
 
@@ -71,18 +77,28 @@ def tables(clickhouse: Stack) -> Iterator[InClickHouse]:
 
 
 @contextmanager
-def writer_on(clickhouse: ClickHouse) -> Iterator[Writer]:
+def writer_on(clickhouse: ClickHouse) -> Iterator[FencedWriter[ProcessedBatch]]:
     """A writer of the first generation, without Mongo and Redis."""
     with connect(NOWHERE) as nobody:
         stats, tile = StoreStats(nobody, "any"), LiveTile("redis://127.0.0.1:1/0")
         projector = Projector(clickhouse, stats, tile, lambda: datetime.now(UTC), CircuitBreaker())
-        fences = read_fences(clickhouse)
-        writer = Writer(clickhouse, MemoryProducer({}), projector, 1, fences, ProgressReport(), lambda: False)
-        writer.catch_up()
+        fences, report = read_fences(clickhouse, CLICKS_FLOW), ProgressReport()
+        read_models = ReadModels(projector, UnavailableRetry(report, lambda: False), report)
+        read_models.catch_up(fences[CLICKS_COLLECTED.name])
         try:
-            yield writer
+            yield FencedWriter(
+                CLICKS_FLOW,
+                clickhouse,
+                MemoryProducer({}),
+                rows_of,
+                1,
+                fences,
+                report,
+                lambda: False,
+                read_models.written,
+            )
         finally:
-            writer.close()
+            read_models.close()
             clickhouse.close()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from flows.clicks.processor import PartitionProcessor
 from flows.clicks.state.page_cache import MANY_HOURS
-from marketplace.tables import FENCED_TABLES
+from marketplace.tables import CLICK_TABLES
 from ops.stack import Stack
 from tests.clicks_kit import (
     STORES,
@@ -152,12 +152,12 @@ def test_partitions_do_not_see_each_other(tables: Tables) -> None:
     assert (tables.pages.applied(0), tables.pages.applied(1)) == (-1, 7)
 
 
-@pytest.mark.parametrize("written", range(len(FENCED_TABLES) + 1))
+@pytest.mark.parametrize("written", range(len(CLICK_TABLES) + 1))
 def test_the_fences_tell_which_tables_were_written(tables: Tables, written: int) -> None:
     send(tables, some_log(), written)
     last = {"clicks": 6, "rollups": 7, "sessions": 7, "click_ledger": 7}
-    assert tables.fences(0) == {table.name: last[table.name] for table in FENCED_TABLES[:written]}
-    assert tables.pages.applied(0) == (7 if written == len(FENCED_TABLES) else -1)
+    assert tables.fences(0) == {table.name: last[table.name] for table in CLICK_TABLES[:written]}
+    assert tables.pages.applied(0) == (7 if written == len(CLICK_TABLES) else -1)
 
 
 def test_machines_that_know_only_what_they_read_back_end_with_the_oracles_numbers(tables: Tables) -> None:
@@ -183,4 +183,4 @@ def test_what_an_epoch_leads_to_is_one_part_however_large_and_of_however_many_pa
                 {"name": tables.clickhouse.database},
             )
         )
-    assert parts == {table.name: 1 for table in FENCED_TABLES}
+    assert parts == {table.name: 1 for table in CLICK_TABLES}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from marketplace.tables import FENCED_TABLES
+from marketplace.tables import CLICK_TABLES
 from tests.clicks_kit import as_log, cut, differences, event, visitor_of
 from tests.clicks_kit_pages import MemoryPages
 from tests.clicks_kit_tables import HOUR, MINUTE, NOON, InMemory, Tables, clickhouse_tables, of_days, send, some_log
@@ -61,7 +61,7 @@ def test_verdicts_hold_the_keys_by_which_the_past_is_known(tables: Tables) -> No
     assert set(pages.clicks(0, [HOUR], 100)[0].tolist()) <= set(held.pair.tolist())
 
 
-@pytest.mark.parametrize("written", range(len(FENCED_TABLES)))
+@pytest.mark.parametrize("written", range(len(CLICK_TABLES)))
 def test_killed_at_a_fence_and_woken_in_another_world_all_tables_agree(tables: Tables, written: int) -> None:
     blocked = event(NOON, event_id="8", ip="203.0.113.0", url="https://alpha.example/freed")
     ours = event(NOON, store="beta", ip="81.2.69.0", referrer="https://www.google.com/")

@@ -18,7 +18,7 @@ from connectors.mongo_stores import connect
 from connectors.store_stats import DayStats, StoreStats
 from flows.clicks.processed_batch import ProcessedBatch
 from flows.clicks.read_models.projector import CATCH_UP_RECORDS, MAX_RECORDS_AHEAD, Projector
-from flows.clicks.sink import MAX_BUFFERED_EVENTS
+from flows.delivery.fenced_writer import MAX_BUFFERED_EVENTS
 from marketplace.tables import ROLLUPS
 from ops.stack import Stack
 from runtime.breaker import CircuitBreaker

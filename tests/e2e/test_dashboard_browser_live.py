@@ -10,10 +10,11 @@ from pathlib import Path, PurePosixPath
 import pytest
 from playwright.sync_api import Browser, expect
 
+from flows.delivery.process_set import FlowOptions, FlowProcessSet
+from marketplace.flows import CLICKS_FLOW
 from marketplace.sample_shops import SampleProduct, SampleShop, SampleShops, encode_shops
 from marketplace.settings import Settings, Urls
 from marketplace.stores import hash_write_key
-from ops.flow_runner import FlowOptions, FlowRunner
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
 from ops.stack.ports import free_ports
@@ -47,7 +48,7 @@ def alive(browser: Browser, stack: Stack, database: str, tmp_path: Path) -> Iter
     ports = {"MARKETPLACE_COLLECTOR_PORT": str(port), "MARKETPLACE_COLLECTOR_ADMIN_PORT": str(admin_port)}
     shops = {"MARKETPLACE_COLLECTOR_SHOPS_FILE": str(tmp_path / "shops.json")}
     environment = environment_of(stack, database)
-    runner = FlowRunner(settings, FlowOptions(), tmp_path / "flow.log")
+    runner = FlowProcessSet(CLICKS_FLOW, settings, FlowOptions(), tmp_path / "flow.log")
     with ExitStack() as running:
         running.callback(runner.stop)
         runner.start()

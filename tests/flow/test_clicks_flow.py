@@ -22,13 +22,14 @@ from connectors.kafka.records import Record
 from connectors.mongo_stores import MongoStores, connect
 from flows.clicks.state.clickhouse_pages import ClickHousePages
 from flows.clicks.state.page_cache import PageStore
+from flows.delivery.process_set import FlowOptions, FlowProcessSet
+from marketplace.flows import CLICKS_FLOW
 from marketplace.rollups import DIMENSIONS, GRAINS
 from marketplace.settings import Settings
 from marketplace.settings import Urls as SettingsUrls
 from marketplace.tables import CLICKS, ROLLUPS, insertable
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
 from ops.demo.verify import bucket_time, read_log
-from ops.flow_runner import FlowOptions, FlowRunner
 from ops.oracle import LogRecord, Numbers, RollupKey
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
@@ -124,7 +125,7 @@ def accounted(settings: Settings) -> int:
 
 def run_flow(settings: Settings, options: FlowOptions, done: Callable[[], bool]) -> None:
     """Run until ``done``; then stop as SIGTERM does."""
-    runner = FlowRunner(settings, options, Path(settings.data_dir) / "flow.log")
+    runner = FlowProcessSet(CLICKS_FLOW, settings, options, Path(settings.data_dir) / "flow.log")
     runner.start()
     deadline = time.monotonic() + DEADLINE_SECONDS
     try:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.clicks.processor import DEFAULT_PAGE_BYTES
-from marketplace.tables import FENCED_TABLES
+from marketplace.tables import CLICK_TABLES
 from ops.oracle import Expected, Fact, LogRecord
 from tests.clicks_kit import STORES, differences, expected_ledger, oracle, run, run_with_crashes
 from tests.clicks_kit_logs import EXPLORE, examples, logs, seeded_plan, sizes
@@ -73,7 +73,7 @@ def test_with_hardly_any_memory_the_answer_is_the_same(log: list[LogRecord], cut
 @given(
     log=logs(partitions=2),
     cuts=sizes,
-    crashes=st.lists(st.integers(0, len(FENCED_TABLES)), max_size=12),
+    crashes=st.lists(st.integers(0, len(CLICK_TABLES)), max_size=12),
     epoch=st.integers(1, 3),
     page_bytes=st.sampled_from([1, DEFAULT_PAGE_BYTES]),
 )

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.clicks.processor import DEFAULT_PAGE_BYTES
-from marketplace.tables import FENCED_TABLES
+from marketplace.tables import CLICK_TABLES
 from ops.oracle import LogRecord, Numbers, RollupKey
 from tests.clicks_kit import GOOGLEBOT, STORES, as_log, cut, differences, event, ms
 from tests.clicks_kit_logs import examples, logs, make_log, seeded_plan, sizes
@@ -30,7 +30,7 @@ from tests.clicks_kit_worlds import (
 )
 
 NOON = ms("2025-03-12T12:00:00")
-ALL = len(FENCED_TABLES)
+ALL = len(CLICK_TABLES)
 
 
 def by_known_clocks(numbers: Mapping[RollupKey, Numbers]) -> dict[RollupKey, Numbers]:

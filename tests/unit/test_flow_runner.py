@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from connectors.errors import Unavailable
+from flows.delivery.process_set import FlowOptions, FlowProcessSet
+from marketplace.flows import CLICKS_FLOW
 from marketplace.settings import Settings, Urls
-from ops.flow_runner import FlowOptions, FlowRunner
 
 
-class Runner(FlowRunner):
+class Runner(FlowProcessSet):
     """One whose first start finds a part away, after it may have fenced the flow before it."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(Settings(Urls("", "", "", ""), PurePosixPath(folder)), FlowOptions())
+        super().__init__(CLICKS_FLOW, Settings(Urls("", "", "", ""), PurePosixPath(folder)), FlowOptions())
         self.starts = 0
         self.watched = False
 

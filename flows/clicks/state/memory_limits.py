@@ -37,7 +37,7 @@ class MemoryLimits:
     vocabulary_bytes: int
 
 
-def tell(memory: MemoryLimits, partitions: int) -> None:
+def log_limits(memory: MemoryLimits, partitions: int) -> None:
     """Say in the log what there is."""
     log.info(
         "the past of %d partitions is remembered in %d MB each, distinct values in %d MB",

@@ -12,9 +12,9 @@ import numpy as np
 
 from flows.arrays.types import I64, U8, U64, Bools
 from flows.clicks.encoding.dictionary import Dictionary
-from flows.clicks.model.batch import RawBatch, Reject
 from flows.clicks.model.columns import Columns
 from flows.clicks.model.encoded_column import EncodedColumn
+from flows.delivery.batch import RawBatch, Reject
 from marketplace.events import CollectedClick, decode_clicks
 
 _HEX64: Final = re.compile(r"[0-9a-f]{16}")

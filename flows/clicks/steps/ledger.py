@@ -8,13 +8,13 @@ from typing import Final
 import numpy as np
 
 from flows.arrays.types import I64, U8
-from flows.clicks.model.batch import RawBatch, Reject
 from flows.clicks.model.columns import Columns
 from flows.clicks.model.facts import OUTCOME_NAMES, outcome_code
 from flows.clicks.processed_batch import LedgerKey
 from flows.clicks.state.click_page import HOUR_MS
 from flows.clicks.state.stored_rows import StoredFacts
 from flows.clicks.steps.clock import Times
+from flows.delivery.batch import RawBatch, Reject
 from marketplace.outcomes import CLOCK_CORRECTED, FUTURE_CLAMPED, INVALID, LATE
 
 _LAST_MS: Final = 4_102_444_800_000

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from flows.clicks.model.batch import Reject
 from flows.clicks.steps.decode import MAX_DETAIL_CHARS
+from flows.delivery.batch import Reject
 from tests.clicks_kit import as_bytes, event, ms, read_values
 
 GOOD = as_bytes(event(ms("2025-03-12T10:00:00")))

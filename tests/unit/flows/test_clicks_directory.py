@@ -11,7 +11,7 @@ import pytest
 
 from connectors.errors import Unavailable
 from connectors.mongo_stores import MemoryStores, Shelf
-from flows.clicks.store_catalog import KnownStores
+from flows.clicks.store_catalog import StoreCatalog
 from marketplace.stores import Store
 from runtime.breaker import CircuitBreaker
 from tests.clicks_kit import STORES, make_store
@@ -57,11 +57,11 @@ def book(clock: Clock) -> Book:
 
 
 @pytest.fixture
-def stores(book: Book, clock: Clock) -> KnownStores:
-    return KnownStores(book, CircuitBreaker(), clock)
+def stores(book: Book, clock: Clock) -> StoreCatalog:
+    return StoreCatalog(book, CircuitBreaker(), clock)
 
 
-def seen(stores: KnownStores) -> Mapping[str, Store]:
+def seen(stores: StoreCatalog) -> Mapping[str, Store]:
     """What is known after the thread that refreshes had its turn."""
     stores.known()
     stores.refresh()
@@ -72,7 +72,7 @@ def errors_in(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-def test_all_stores_are_read_once_and_again_after_five_seconds(stores: KnownStores, book: Book, clock: Clock) -> None:
+def test_all_stores_are_read_once_and_again_after_five_seconds(stores: StoreCatalog, book: Book, clock: Clock) -> None:
     assert seen(stores) == STORES
     book.upsert_store(make_store("new"))
     clock.now = 4.9
@@ -82,7 +82,7 @@ def test_all_stores_are_read_once_and_again_after_five_seconds(stores: KnownStor
     assert book.asked == 2
 
 
-def test_reading_takes_a_twentieth_of_the_time_at_most(stores: KnownStores, book: Book, clock: Clock) -> None:
+def test_reading_takes_a_twentieth_of_the_time_at_most(stores: StoreCatalog, book: Book, clock: Clock) -> None:
     book.seconds = 3.0
     seen(stores)
     clock.now = 62.9
@@ -94,7 +94,7 @@ def test_reading_takes_a_twentieth_of_the_time_at_most(stores: KnownStores, book
 
 
 def test_a_document_that_is_no_store_is_left_out_and_told_once(
-    stores: KnownStores, book: Book, clock: Clock, caplog: pytest.LogCaptureFixture
+    stores: StoreCatalog, book: Book, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     book.documents["beta"] = {**book.documents["beta"], "timezone": 5}
     for clock.now in (0.0, 10.0, 20.0):
@@ -106,7 +106,7 @@ def test_a_document_that_is_no_store_is_left_out_and_told_once(
 
 
 def test_another_version_of_a_bad_document_is_told_again(
-    stores: KnownStores, book: Book, clock: Clock, caplog: pytest.LogCaptureFixture
+    stores: StoreCatalog, book: Book, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     good = book.documents["beta"]
     for clock.now, zone in ((0.0, "Mars/Olympus"), (10.0, "Mars/Tharsis"), (20.0, "UTC"), (30.0, "Mars/Tharsis")):
@@ -117,7 +117,7 @@ def test_another_version_of_a_bad_document_is_told_again(
 
 
 def test_while_mongo_is_away_the_last_known_stores_are_used_and_it_is_asked_ever_more_seldom(
-    stores: KnownStores, book: Book, clock: Clock
+    stores: StoreCatalog, book: Book, clock: Clock
 ) -> None:
     seen(stores)
     book.available = False
@@ -131,7 +131,7 @@ def test_while_mongo_is_away_the_last_known_stores_are_used_and_it_is_asked_ever
     assert asked_at == [5.0, 5.5, 6.5, 8.5, 13.5, 23.5, 33.5]
 
 
-def test_when_mongo_is_back_the_stores_are_read_anew(stores: KnownStores, book: Book, clock: Clock) -> None:
+def test_when_mongo_is_back_the_stores_are_read_anew(stores: StoreCatalog, book: Book, clock: Clock) -> None:
     seen(stores)
     book.available = False
     clock.now = 5.0
@@ -143,14 +143,14 @@ def test_when_mongo_is_back_the_stores_are_read_anew(stores: KnownStores, book: 
     assert seen(stores)["alpha"].title == "New title"
 
 
-def test_before_the_stores_were_ever_read_mongo_away_is_an_error(stores: KnownStores, book: Book) -> None:
+def test_before_the_stores_were_ever_read_mongo_away_is_an_error(stores: StoreCatalog, book: Book) -> None:
     book.available = False
 
     with pytest.raises(Unavailable):
         seen(stores)
 
 
-def test_an_unknown_store_is_asked_for_alone_and_known_from_then_on(stores: KnownStores, book: Book) -> None:
+def test_an_unknown_store_is_asked_for_alone_and_known_from_then_on(stores: StoreCatalog, book: Book) -> None:
     seen(stores)
     book.upsert_store(make_store("new"))
     book.upsert_store(make_store("other"))
@@ -159,7 +159,7 @@ def test_an_unknown_store_is_asked_for_alone_and_known_from_then_on(stores: Know
     assert "new" in seen(stores)
 
 
-def test_an_unknown_store_while_mongo_is_away_is_an_error_and_no_verdict(stores: KnownStores, book: Book) -> None:
+def test_an_unknown_store_while_mongo_is_away_is_an_error_and_no_verdict(stores: StoreCatalog, book: Book) -> None:
     seen(stores)
     book.available = False
 
@@ -167,7 +167,7 @@ def test_an_unknown_store_while_mongo_is_away_is_an_error_and_no_verdict(stores:
         stores.look_up({"new"})
 
 
-def test_what_cannot_be_a_slug_is_never_asked_for(stores: KnownStores, book: Book) -> None:
+def test_what_cannot_be_a_slug_is_never_asked_for(stores: StoreCatalog, book: Book) -> None:
     seen(stores)
 
     assert stores.look_up({"", "No Slug", "\ud800", "x" * 100_000}) == STORES
@@ -175,7 +175,7 @@ def test_what_cannot_be_a_slug_is_never_asked_for(stores: KnownStores, book: Boo
 
 
 def test_a_mongo_that_hangs_delays_nobody_who_asks_for_known_stores(
-    stores: KnownStores, book: Book, clock: Clock
+    stores: StoreCatalog, book: Book, clock: Clock
 ) -> None:
     stores.known()
     clock.now, book.released = 10.0, threading.Event()

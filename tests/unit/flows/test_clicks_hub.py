@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from connectors.kafka.reader import PartitionReader
 from flows.delivery.kafka_source import BatchPolicy, PartitionConsumer
+from marketplace.flows import CLICKS_FLOW
 
 
 class Message:
@@ -38,6 +39,7 @@ class Broker:
     def __init__(self, partitions: int = 2) -> None:
         self._high = dict.fromkeys(range(partitions), 0)
         self._has: list[Message] = []
+        self.topic = "log"
         self.published: list[Mapping[int, int]] = []
 
     def write(self, partition: int, count: int) -> None:
@@ -60,7 +62,8 @@ class Broker:
 
 
 def hub_on(broker: Broker, fences: dict[int, dict[str, int]] | None = None, **pace: int) -> PartitionConsumer:
-    hub = PartitionConsumer(cast("PartitionReader", broker), fences or {}, replace(BatchPolicy(1_000, 0.4), **pace))
+    reader, policy = cast("PartitionReader", broker), replace(BatchPolicy(1_000, 0.4), **pace)
+    hub = PartitionConsumer(CLICKS_FLOW, reader, fences or {}, policy)
     for partition in (0, 1):
         hub.open(partition)
     return hub

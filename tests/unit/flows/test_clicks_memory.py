@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from flows.arrays.types import I64, U64
-from flows.clicks.flow import ProcessShares
+from flows.clicks.flow import share_memory
 from flows.clicks.state.memory_limits import LEAST_BYTES, available_bytes, default_bytes, divide
+from flows.delivery.flow import ProcessShares
 from tests.clicks_kit import (
     STORES,
     as_log,
@@ -121,5 +122,5 @@ def test_partitions_share_what_distinct_values_leave() -> None:
 
 
 def test_each_process_gives_its_own_partitions_what_it_was_given() -> None:
-    assert ProcessShares(2, 500 * MB).memory(8) == divide(500 * MB, 4)
-    assert ProcessShares(3, 500 * MB).memory(8) == divide(500 * MB, 3)
+    assert share_memory(ProcessShares(2, 500 * MB), 8) == divide(500 * MB, 4)
+    assert share_memory(ProcessShares(3, 500 * MB), 8) == divide(500 * MB, 3)

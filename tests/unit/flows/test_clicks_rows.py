@@ -13,7 +13,7 @@ import pytest
 from flows.clicks.output.arrow_rows import rows_of
 from flows.clicks.processor import PartitionProcessor
 from flows.delivery.insert_shape import structure_of
-from marketplace.tables import FENCED_TABLES, Table, insertable
+from marketplace.tables import CLICK_TABLES, Table, insertable
 from ops.oracle import LogRecord
 from tests.clicks_kit import CHROME, STORES, FixedStores, as_batch, as_log, event, ms, run, vocabulary_of
 from tests.clicks_kit_pages import MemoryPages, plain_rows, read_rollups
@@ -25,7 +25,7 @@ VALUES = [event(NOON + step, event_id=str(step), user_agent=AGENTS[step % 3], ta
 LOG = as_log(VALUES)
 
 
-TABLES = pytest.mark.parametrize("table", [table.name for table in FENCED_TABLES])
+TABLES = pytest.mark.parametrize("table", [table.name for table in CLICK_TABLES])
 
 
 @TABLES
@@ -38,7 +38,7 @@ def test_a_dictionary_holds_each_text_once_in_a_batch_and_in_batches_written_tog
                 assert len(set(texts)) == len(texts), name
 
 
-@pytest.mark.parametrize("table", FENCED_TABLES, ids=lambda table: table.name)
+@pytest.mark.parametrize("table", CLICK_TABLES, ids=lambda table: table.name)
 def test_rows_have_every_column_that_an_insert_gives(table: Table) -> None:
     assert set(rows_of(table.name, run(LOG).results).column_names) == set(insertable(table))
     assert [name for name, _ in structure_of(table)] == list(insertable(table))
@@ -126,6 +126,6 @@ def test_a_zone_that_changes_before_the_round_is_written_changes_no_day_of_the_b
 
 def test_a_batch_of_nothing_but_broken_records_leads_to_ledger_rows_only() -> None:
     (result,) = run(as_log([b"", b"{"])).results
-    fences = [result.fence(table.name) for table in FENCED_TABLES]
+    fences = [result.fence(table.name) for table in CLICK_TABLES]
     assert fences == [None, None, None, 1]
     assert (result.events, len(result.rejects), result.store_days, result.live) == (2, 2, set(), {})

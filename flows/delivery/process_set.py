@@ -14,21 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-import pyarrow as pa
-
-from connectors.clickhouse import ClickHouse
 from connectors.errors import Refused, Unavailable
-from connectors.mongo_stores import connect
-from connectors.store_stats import Generations
 from flows.delivery.exit_codes import EXIT_CODES, EXIT_SETTINGS
-from flows.delivery.fencing import wait_for_running_inserts
-from flows.delivery.insert_shape import structure_of
+from flows.delivery.fencing import REQUEST_SECONDS, take_generation
 from flows.delivery.kafka_source import ROUND_SECONDS
+from flows.delivery.topic_watch import TopicWatch
+from marketplace.flows import FlowSpec
 from marketplace.settings import Settings
-from marketplace.tables import GENERATIONS
-from marketplace.topics import CLICKS_COLLECTED
-from ops.stack.guard import guarded
-from ops.topic_watch import TopicWatch
+from runtime.guard import guarded
 from runtime.progress import Ending, Lease, Progress, ProgressPage
 
 log = logging.getLogger(__name__)
@@ -48,8 +41,7 @@ _STANDING_SECONDS: Final = 15.0
 """A set whose epochs stand still for so long is not ready, whatever it is busy with."""
 _PAUSE_SECONDS: Final = 0.3
 _BACKOFF_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-_REQUEST_SECONDS: Final = 25.0
-_STEP_SECONDS: Final = _REQUEST_SECONDS + 10.0
+_STEP_SECONDS: Final = REQUEST_SECONDS + 10.0
 """What a step of a start takes at most: it asks one part."""
 _PREPARE_SECONDS: Final = 150.0
 """Provisioning asks every part several times; it is done before the first start only."""
@@ -106,20 +98,22 @@ class _Process:
         return _ENDING_OF_CODE.get(self.popen.returncode or 0, ""), ""
 
 
-class FlowRunner:
-    """A supervised set of flow processes, one worker each. Dies with this process.
+class FlowProcessSet:
+    """A supervised set of a flow's processes, one worker each. Dies with this process.
 
     Args:
+        flow: Which flow.
         settings: Where everything is.
         options: How to run it.
         log: Where the processes write; None is this process's standard error.
     """
 
-    def __init__(self, settings: Settings, options: FlowOptions, log: Path | None = None) -> None:
+    def __init__(self, flow: FlowSpec, settings: Settings, options: FlowOptions, log: Path | None = None) -> None:
+        self.flow = flow
         self._settings, self._options, self._log_path = settings, options, log
         self._processes: list[_Process] = []
         self._log: IO[bytes] | None = None
-        self._topic = TopicWatch(settings.urls.kafka, CLICKS_COLLECTED.name, options.look_seconds)
+        self._topics = [TopicWatch(settings.urls.kafka, topic.name, options.look_seconds) for topic in flow.reads]
         self._failures = 0
         self._started_at = 0.0
         self._watched_until = float("inf")
@@ -174,8 +168,10 @@ class FlowRunner:
             Refused: There is no topic to read, or it is another one than before.
         """
         self._go_on(_STEP_SECONDS)
-        self._topic.begin(time.monotonic())
-        self.generation = take_generation(self._settings, lambda: self._go_on(_STEP_SECONDS))
+        for topic in self._topics:
+            self._go_on(_STEP_SECONDS)
+            topic.begin(time.monotonic())
+        self.generation = take_generation(self._settings, self.flow, lambda: self._go_on(_STEP_SECONDS))
         if self._log_path is not None and self._log is None:
             self._log_path.parent.mkdir(parents=True, exist_ok=True)
             self._log = self._log_path.open("ab")
@@ -200,7 +196,7 @@ class FlowRunner:
         if self._processes and not ended and not hung:
             if now - self._started_at > _STEADY_SECONDS:
                 self._failures = 0
-            self._follow_topic()
+            self._follow_topics()
             return
         if ended:
             self._judge_endings()
@@ -231,17 +227,17 @@ class FlowRunner:
             reasons = [reason for ending, reason in endings if ending == final]
             if reasons:
                 self.stop()
-                text = ": ".join(filter(None, (f"the click flow stopped, {meaning}", max(reasons, key=len))))
+                text = ": ".join(filter(None, (f"{self._name} stopped, {meaning}", max(reasons, key=len))))
                 raise (FlowFenced if final == "fenced" else FlowFailed)(text + self._where())
         codes = [process.popen.returncode for process in self._processes if process.ended]
         if EXIT_SETTINGS in codes:
             self.stop()
-            raise FlowFailed(f"the click flow stopped: its settings cannot be used{self._where()}")
+            raise FlowFailed(f"{self._name} stopped: its settings cannot be used{self._where()}")
         if any(ending == "unavailable" for ending, _ in endings):
             self._failures = min(self._failures, len(_BACKOFF_SECONDS))
         elif self._failures >= _GIVE_UP_AFTER:
             self.stop()
-            raise FlowFailed(f"the click flow ended {self._failures + 1} times in a row{self._where()}")
+            raise FlowFailed(f"{self._name} ended {self._failures + 1} times in a row{self._where()}")
 
     def _endings(self) -> list[tuple[Ending, str]]:
         return [process.ending() for process in self._processes]
@@ -254,7 +250,7 @@ class FlowRunner:
             raise
         except Refused as error:
             self.stop()
-            raise FlowFailed(f"the click flow stopped: {error}") from error
+            raise FlowFailed(f"{self._name} stopped: {error}") from error
 
     def run(self, stop: Callable[[], bool], prepare: Callable[[], None] = lambda: None) -> None:
         """Start and watch until ``stop`` answers True; what is away is waited for.
@@ -306,19 +302,31 @@ class FlowRunner:
                 process.popen.kill()
         self._kill()
 
-    def _follow_topic(self) -> None:
+    @property
+    def _name(self) -> str:
+        return f"the flow {self.flow.name}"
+
+    def _follow_topics(self) -> None:
+        for topic in self._topics:
+            if self._follow(topic):
+                return
+
+    def _follow(self, topic: TopicWatch) -> bool:
+        """Whether the set was started again, because the topic has more partitions now."""
         try:
-            grown = self._topic.look(time.monotonic())
+            grown = topic.look(time.monotonic())
         except Unavailable:
-            return  # the processes wait for Kafka themselves
+            return False  # the processes wait for Kafka themselves
         except Refused as error:
             self.stop()
-            raise FlowFailed(f"the click flow stopped: {error}") from error
-        if grown is not None:
-            log.warning("%s had %d partitions and has %d: the flow is restarted to read all", self._topic.name, *grown)
-            self._end()
-            self.restarts += 1
-            self._start_again()
+            raise FlowFailed(f"{self._name} stopped: {error}") from error
+        if grown is None:
+            return False
+        log.warning("%s had %d partitions and has %d: the flow is restarted to read all", topic.name, *grown)
+        self._end()
+        self.restarts += 1
+        self._start_again()
+        return True
 
     def _kill(self) -> None:
         for process in self._processes:
@@ -344,7 +352,7 @@ class FlowRunner:
             "FLOW_MAX_RECORDS": str(self._options.max_records),
             "FLOW_MEMORY_BYTES": str((self._options.memory_mb << 20) // self._options.workers),
         }
-        command = guarded([sys.executable, "-m", "flows.clicks"], os.getpid())
+        command = guarded([sys.executable, "-m", self.flow.module], os.getpid())
         # A session of its own: Ctrl-C in the terminal is for this process, which then stops its children in order.
         popen = subprocess.Popen(
             command,
@@ -356,36 +364,6 @@ class FlowRunner:
             pass_fds=(page.fd,),
         )
         return _Process(popen, page, Lease(time.monotonic(), most_seconds=self._options.hang_seconds))
-
-
-def take_generation(settings: Settings, step: Callable[[], None] = lambda: None) -> int:
-    """The number of this start: from now on, inserts of earlier starts write nothing.
-
-    Args:
-        settings: Where everything is.
-        step: Called before each question to a part.
-
-    Raises:
-        Unavailable: Mongo or ClickHouse is away.
-    """
-    clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_REQUEST_SECONDS)
-    client = connect(settings.urls.mongo)
-    try:
-        generations = Generations(client, settings.database)
-        table = f"{settings.database}.{GENERATIONS.name}"
-        step()
-        newest = int(clickhouse.rows(f"SELECT max(generation) FROM {table} WHERE flow = 'clicks'")[0][0])
-        step()
-        generation = generations.next("clicks", newest)
-    finally:
-        client.close()
-    row = pa.table({"flow": ["clicks"], "generation": pa.array([generation], pa.uint64())})
-    step()
-    clickhouse.insert_where(GENERATIONS.name, structure_of(GENERATIONS), row, "1", f"clicks-{generation}")
-    step()
-    # Inserts of an earlier start were let in before the new generation came and may still land.
-    wait_for_running_inserts(clickhouse)
-    return generation
 
 
 def _free_addresses(count: int) -> list[str]:

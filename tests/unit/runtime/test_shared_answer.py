@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from connectors.errors import Refused, Unavailable
-from ops.flow_metrics import Remembered
+from runtime.shared_answer import SharedAnswer
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Part:
 
 def test_an_answer_is_used_until_it_is_old() -> None:
     part = Part()
-    remembered = Remembered(part.ask, 5.0, lambda: part.now)
+    remembered = SharedAnswer(part.ask, 5.0, lambda: part.now)
     answers = []
     for part.now in (0.0, 1.0, 4.9, 5.0, 6.0):
         answers.append(remembered.get())
@@ -38,7 +38,7 @@ def test_an_answer_is_used_until_it_is_old() -> None:
 
 def test_a_slow_answer_is_used_twenty_times_as_long_as_it_took() -> None:
     part = Part(seconds=2.0)
-    remembered = Remembered(part.ask, 5.0, lambda: part.now)
+    remembered = SharedAnswer(part.ask, 5.0, lambda: part.now)
     for second in range(100):
         part.now = max(part.now, float(second))
         remembered.get()
@@ -48,7 +48,7 @@ def test_a_slow_answer_is_used_twenty_times_as_long_as_it_took() -> None:
 @pytest.mark.parametrize("error", [Unavailable("away"), Refused("no such table")])
 def test_while_there_is_no_answer_there_is_none_and_nobody_asks_at_every_scrape(error: Exception) -> None:
     part = Part(error=error)
-    remembered = Remembered(part.ask, 5.0, lambda: part.now)
+    remembered = SharedAnswer(part.ask, 5.0, lambda: part.now)
     answers = [remembered.get(), remembered.get()]
     part.now, part.error = 5.0, None
     assert (answers, remembered.get(), part.asked_at) == ([None, None], 2, [0.0, 5.0])

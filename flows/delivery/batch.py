@@ -1,19 +1,33 @@
-"""The item that travels through the flow: one micro-batch of one Kafka partition."""
+"""What travels through a flow: one batch of records of one partition."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+Headers = Sequence[tuple[str, bytes | None]]
+"""Names and values of a record's headers, in order; a name may be there twice."""
+
 
 @dataclass(frozen=True)
 class RawBatch:
-    """Records of one partition, offsets ascending, exactly as the broker gave them."""
+    """Records of one partition, offsets ascending, exactly as the broker gave them.
+
+    Attributes:
+        partition: The partition's number.
+        offsets: Of the records.
+        timestamps_ms: The broker's times, epoch milliseconds.
+        values: The payloads; a record without one has an empty one.
+        headers: Of each record; empty where nobody asked for them.
+        topic: The topic's name.
+    """
 
     partition: int
     offsets: Sequence[int]
     timestamps_ms: Sequence[int]
     values: list[bytes]
+    headers: Sequence[Headers] = ()
+    topic: str = ""
 
     @property
     def first_offset(self) -> int:
@@ -26,13 +40,14 @@ class RawBatch:
         return self.offsets[-1]
 
     def without(self, offsets: set[int]) -> RawBatch:
-        """The records whose offsets are not among the given ones."""
+        """The records whose offsets are not among the given ones, without their headers."""
         rows = [row for row, offset in enumerate(self.offsets) if offset not in offsets]
         return RawBatch(
             self.partition,
             [self.offsets[row] for row in rows],
             [self.timestamps_ms[row] for row in rows],
             [self.values[row] for row in rows],
+            topic=self.topic,
         )
 
 

@@ -1,0 +1,51 @@
+"""Calls again while a part is unavailable: a flow pauses and keeps its place, and nothing is lost."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from connectors.errors import Unavailable
+from runtime.progress import ProgressReport
+
+log = logging.getLogger(__name__)
+
+_PAUSES_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
+_Answer = TypeVar("_Answer")
+
+
+class UnavailableRetry:
+    """Calls an action until it succeeds or the process is asked to leave.
+
+    Args:
+        report: Beats while a part is waited for, so that the supervisor knows that waiting is no hang.
+        give_up: Whether to stop waiting, because the process is asked to leave.
+    """
+
+    def __init__(self, report: ProgressReport, give_up: Callable[[], bool]) -> None:
+        self._report, self._give_up = report, give_up
+
+    def __call__(self, action: Callable[[], _Answer]) -> _Answer:
+        """What the action returns.
+
+        Raises:
+            Unavailable: A part does not answer and the process is asked to leave.
+        """
+        attempt = 0
+        while True:
+            try:
+                answer = action()
+            except Unavailable as error:
+                if self._give_up():
+                    raise
+                if attempt in (1, 10) or attempt % 60 == 59:
+                    log.warning("waiting, nothing is lost: %s", error)
+                self._report.beat(waiting=str(error))
+                time.sleep(_PAUSES_SECONDS[min(attempt, len(_PAUSES_SECONDS) - 1)])
+                attempt += 1
+            else:
+                if attempt > 1:
+                    log.warning("it answers again after %d tries", attempt)
+                return answer

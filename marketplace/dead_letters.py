@@ -1,0 +1,96 @@
+"""Dead letters: one form for all topics.
+
+The value is what could not be processed, byte by byte or masked; the headers say who gave it up, why, and where it was.
+Producers write the headers of :func:`headers`; :func:`read` reads these and both earlier forms, for as long as the
+topics keep them (90 days).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+MAX_DETAIL_CHARS: Final = 500
+NOWHERE: Final = -1
+"""Partition and offset of what never was a record."""
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """What is known of a record that somebody gave up.
+
+    Attributes:
+        group: Who: the consumer group of a flow or consumer, or the service that never took it (``collector``,
+            ``import``).
+        reason: Why, as one of few lower-case codes.
+        detail: Why, as a sentence.
+        store: Whose, as far as it is known; a slug.
+        topic: The topic in which the record was; empty where it never was in one.
+        partition, offset: Its place there; -1 where it had none.
+        attempt: How often it was tried.
+        version: Of the rules or the code that gave it up; empty where nobody said.
+        first_seen_ms: When it was first given up, epoch milliseconds; 0 where only the broker's time is known.
+    """
+
+    group: str
+    reason: str
+    detail: str = ""
+    store: str = ""
+    topic: str = ""
+    partition: int = NOWHERE
+    offset: int = NOWHERE
+    attempt: int = 1
+    version: str = ""
+    first_seen_ms: int = 0
+
+
+def headers(letter: DeadLetter) -> tuple[tuple[str, bytes], ...]:
+    """A letter's headers; what is not known is left out."""
+    fields: list[tuple[str, str]] = [
+        ("dlq_group", letter.group),
+        ("dlq_reason", letter.reason),
+        ("dlq_detail", letter.detail[:MAX_DETAIL_CHARS]),
+        ("dlq_store", letter.store[:MAX_DETAIL_CHARS]),
+        ("dlq_topic", letter.topic),
+        ("dlq_partition", str(letter.partition) if letter.topic else ""),
+        ("dlq_offset", str(letter.offset) if letter.topic else ""),
+        ("dlq_attempt", str(letter.attempt)),
+        ("dlq_version", letter.version),
+        ("dlq_first_seen", str(letter.first_seen_ms) if letter.first_seen_ms else ""),
+    ]
+    return tuple((name, text.encode("utf-8", "replace")) for name, text in fields if text)
+
+
+def read(pairs: Iterable[tuple[str, bytes | None]]) -> DeadLetter:
+    """The letter that headers describe, in today's form or an earlier one.
+
+    Never raises: a header that is missing or unreadable counts as unknown, since a letter is the last place to lose
+    something. A letter of which nothing is known has the reason ``unknown``.
+    """
+    found = {name: (value or b"").decode("utf-8", "replace") for name, value in pairs}
+
+    def text(*names: str) -> str:
+        return next((found[name] for name in names if found.get(name)), "")
+
+    topic = text("dlq_topic", "source_topic")
+    return DeadLetter(
+        group=text("dlq_group", "dlq_source") or (f"flows.{_CLICKS}" if "source_topic" in found else "unknown"),
+        reason=text("dlq_reason", "reason") or "unknown",
+        detail=text("dlq_detail", "dlq_message", "detail"),
+        store=text("dlq_store", "store"),
+        topic=topic,
+        partition=_number(text("dlq_partition", "source_partition"), NOWHERE) if topic else NOWHERE,
+        offset=_number(text("dlq_offset", "source_offset"), NOWHERE) if topic else NOWHERE,
+        attempt=_number(text("dlq_attempt"), 1),
+        version=text("dlq_version"),
+        first_seen_ms=_number(text("dlq_first_seen"), 0),
+    )
+
+
+_CLICKS: Final = "clicks"
+"""The one flow that wrote letters before they named their group."""
+
+
+def _number(text: str, default: int) -> int:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else default

@@ -1,0 +1,78 @@
+"""Every stream-processing flow, declared once: what it reads, what it writes, and in which order.
+
+Commands, provisioning, metrics, fences and tests read this table; a new flow is an entry here and a package of its own
+below ``flows``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from marketplace.tables import CLICK_TABLES, DEAD_LETTERS, Table
+from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD, DEAD_LETTER_TOPICS, Topic
+
+SOURCE_TOPIC: Final = "source_topic"
+
+
+@dataclass(frozen=True)
+class FlowSpec:
+    """A flow as it should be.
+
+    Attributes:
+        name: Of its package below ``flows``, of its generations and in its consumer group.
+        does: What it does, in one line.
+        reads: Its topics.
+        tables: Where a batch is written, in this order, each with ``source_partition`` and ``source_offset``. A flow
+            that reads several topics has ``source_topic`` in each of them as well.
+        dead_topic: Where records go that it cannot process; None where it can process every record.
+    """
+
+    name: str
+    does: str
+    reads: tuple[Topic, ...]
+    tables: tuple[Table, ...]
+    dead_topic: Topic | None = None
+
+    @property
+    def group(self) -> str:
+        """The consumer group in which applied offsets are shown to lag tools."""
+        return f"flows.{self.name}"
+
+    @property
+    def module(self) -> str:
+        """What ``python -m`` runs as one process of the flow."""
+        return f"flows.{self.name}"
+
+    @property
+    def checkpoint(self) -> Table:
+        """The table that is written last: its fence says what all tables hold."""
+        return self.tables[-1]
+
+    @property
+    def reads_several(self) -> bool:
+        """Whether rows have to say which topic they come from."""
+        return len(self.reads) > 1
+
+
+CLICKS_FLOW: Final = FlowSpec(
+    name="clicks",
+    does="collected clicks to facts, rollups, sessions, ledger and read models",
+    reads=(CLICKS_COLLECTED,),
+    tables=CLICK_TABLES,
+    dead_topic=CLICKS_DEAD,
+)
+
+DEAD_LETTERS_FLOW: Final = FlowSpec(
+    name="dead_letters",
+    does="dead letters of all topics to one table: by whom, why, from where, when and how large",
+    reads=DEAD_LETTER_TOPICS,
+    tables=(DEAD_LETTERS,),
+)
+
+FLOWS: Final[tuple[FlowSpec, ...]] = (CLICKS_FLOW, DEAD_LETTERS_FLOW)
+
+
+def flow_named(name: str) -> FlowSpec | None:
+    """The flow of a name, or None."""
+    return next((flow for flow in FLOWS if flow.name == name), None)
