@@ -17,6 +17,7 @@ _MODULES: Final = {
     "ingest": ("ingest", "collector"),
     "flows": ("flows", "provision"),
     "report": ("report", "ledger"),
+    "dlq": ("dlq",),
     "demo": ("demo",),
 }
 """Modules of ``ops.commands`` and the commands that they register, in the order of the help."""

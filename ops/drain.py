@@ -10,10 +10,13 @@ from connectors.analytics import Analytics
 from connectors.clickhouse import ClickHouse
 from connectors.errors import Unavailable
 from connectors.kafka.reader import PartitionReader
+from flows.delivery.fencing import read_fences
+from marketplace.flows import FlowSpec
 from marketplace.settings import Settings
 from marketplace.topics import CLICKS_COLLECTED
 
 _POLL_SECONDS: Final = 0.1
+_ANSWER_SECONDS: Final = 5.0
 
 
 def end_of_log(settings: Settings) -> dict[int, int]:
@@ -27,6 +30,26 @@ def end_of_log(settings: Settings) -> dict[int, int]:
         return {partition: reader.range_of(partition)[1] for partition in reader.partitions()}
     finally:
         reader.close()
+
+
+def unread_records(settings: Settings, flow: FlowSpec) -> int:
+    """How many records of a flow's topics are not in all of its tables.
+
+    Raises:
+        Unavailable: Kafka or ClickHouse does not answer.
+    """
+    clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_ANSWER_SECONDS)
+    fences, unread = read_fences(clickhouse, flow, [flow.checkpoint]), 0
+    for topic in flow.reads:
+        reader = PartitionReader(settings.urls.kafka, topic.name, "ops.drain", timeout_seconds=_ANSWER_SECONDS)
+        try:
+            for partition in reader.partitions():
+                low, high = reader.range_of(partition)
+                done = fences[topic.name].get(partition, {}).get(flow.checkpoint.name, -1)
+                unread += max(0, high - max(done + 1, low))
+        finally:
+            reader.close()
+    return unread
 
 
 def waiting_records(settings: Settings, ends: dict[int, int]) -> int:

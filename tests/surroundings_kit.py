@@ -223,7 +223,7 @@ def dead_letters(settings: Settings) -> list[tuple[str, str]]:
         while len(found) < waiting and time.monotonic() < deadline:
             for message in reader.consume(100, 0.2):
                 headers = {name: value.decode() for name, value in message.headers()}
-                found.append((headers["reason"], headers["store"]))
+                found.append((headers["dlq_reason"], headers["dlq_store"]))
     return found
 
 

@@ -243,7 +243,7 @@ def _restarts(running: Product, name: str) -> int:
     """How often a process was started again; of the flow's own processes its service counts."""
     if name == "flow-process":
         text = _get(f"{running.stack.process('flow').url}/metrics")
-        found = re.search(r"^marketplace_flow_restarts_total (\S+)", text, re.MULTILINE)
+        found = re.search(r'^marketplace_flow_restarts_total\{flow="clicks"\} (\S+)', text, re.MULTILINE)
         return int(float(found[1])) if found else 0
     info = running.stack.state().process(name)
     return 0 if info is None else info.restarts

@@ -286,11 +286,11 @@ def test_the_service_tells_its_numbers_and_stores_that_are_none(shop: Shop, tmp_
     try:
         wanted = {
             'marketplace_clicks_total{outcome="counted"} 3.0',
-            'marketplace_flow_lag_records{partition="0"} 0.0',
-            'marketplace_flow_unreachable_records{partition="1"} 0.0',
+            'marketplace_flow_lag_records{flow="clicks",partition="0",topic="clicks.collected.v1"} 0.0',
+            'marketplace_flow_unreachable_records{flow="clicks",partition="1",topic="clicks.collected.v1"} 0.0',
             "marketplace_clicks_expired_total 0.0",
             "marketplace_stores_unusable 1.0",
-            "marketplace_flow_processes 1.0",
+            'marketplace_flow_processes{flow="clicks"} 1.0',
         }
         wait_until(lambda: wanted <= metrics_of(port), 60, "the numbers")
     finally:

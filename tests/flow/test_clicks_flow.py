@@ -240,8 +240,8 @@ def test_every_rejected_record_is_in_the_dead_letter_topic_with_its_bytes(
         while len(found) < len(log.pure.rejects) and time.monotonic() < deadline:
             for message in reader.consume(1_000, 0.5):
                 headers = {name: value.decode() for name, value in message.headers()}
-                at = int(headers["source_partition"]), int(headers["source_offset"])
-                found[at] = (message.value() or b"", headers["reason"])
+                at = int(headers["dlq_partition"]), int(headers["dlq_offset"])
+                found[at] = (message.value() or b"", headers["dlq_reason"])
     finally:
         reader.close()
     assert found == {(r.partition, r.offset): (r.value, r.reason) for r in log.pure.rejects}

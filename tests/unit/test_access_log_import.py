@@ -123,8 +123,8 @@ def test_an_unparseable_line_is_a_dead_letter_with_its_bytes_and_place() -> None
     (letter,) = kit.producer.records(IMPORTS_DEAD.name)
     headers = dict(letter.headers)
     assert letter.value == b'\xff\x00 "broken'
-    assert (headers["file"], headers["line"], headers["store"]) == (b"0.log", b"2", b"shop")
-    assert headers["dlq_message"] == b"client and time are not there"
+    assert (headers["file"], headers["line"], headers["dlq_store"]) == (b"0.log", b"2", b"shop")
+    assert headers["dlq_detail"] == b"client and time are not there"
     assert "dlq_masked" not in headers
 
 

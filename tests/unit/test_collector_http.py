@@ -67,7 +67,7 @@ def test_a_rejected_event_is_a_dead_letter_with_its_reason_and_counted(collector
 
     (letter,) = collector.dead_letters()
     headers = dict(letter.headers)
-    assert (letter.value, headers["store"], headers["dlq_reason"]) == (b'{"event_id":3}', b"shop", b"field_type")
+    assert (letter.value, headers["dlq_store"], headers["dlq_reason"]) == (b'{"event_id":3}', b"shop", b"field_type")
     assert collector.metric('marketplace_collector_events_rejected_total{reason="field_type"}') == 1
     assert collector.metric('marketplace_collector_events_accepted_total{origin="server"}') == 1
 

@@ -1,0 +1,86 @@
+"""``marketplace dlq``: what was given up, by whom and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from connectors.clickhouse import ClickHouse
+from connectors.dead_letters import DeadLetterGroup, DeadLetters
+from connectors.errors import Unavailable
+from marketplace.flows import DEAD_LETTERS_FLOW
+from ops.commands.options import DataOption, JsonOption
+from ops.context import load_settings
+from ops.drain import unread_records
+
+_ANSWER_SECONDS: Final = 20.0
+
+
+def list_letters(
+    store: Annotated[str, typer.Option(help="Of one store's records alone; its slug.")] = "",
+    topic: Annotated[str, typer.Option(help="Of one topic's records alone.")] = "",
+    hours: Annotated[float | None, typer.Option(min=0, help="Seen in so many last hours.")] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List dead letters, grouped by who gave them up and why; the bytes stay in the topic of the letters."""
+    settings = load_settings(data_dir=data)
+    clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_ANSWER_SECONDS)
+    since = None if hours is None else datetime.now(UTC) - timedelta(hours=hours)
+    groups = DeadLetters(clickhouse).by_reason(store, topic, since)
+    try:
+        waiting: int | None = unread_records(settings, DEAD_LETTERS_FLOW)
+    except Unavailable:
+        waiting = None
+    if as_json:
+        rows = [{**asdict(group), **_moments(group)} for group in groups]
+        typer.echo(json.dumps({"dead_letters": rows, "not_listed_yet": waiting}))
+        return
+    _print(groups)
+    if waiting:
+        typer.echo(
+            f"{waiting:,} more letters are in Kafka and not listed yet: 'marketplace status' says whether the flow runs."
+        )
+    elif waiting is None:
+        typer.echo("Kafka does not answer: there may be letters that are not listed yet.")
+
+
+def _moments(group: DeadLetterGroup) -> dict[str, str]:
+    return {name: getattr(group, name).isoformat(timespec="milliseconds") for name in ("first_seen", "last_seen")}
+
+
+def _print(groups: Sequence[DeadLetterGroup]) -> None:
+    if not groups:
+        typer.echo("no dead letters")
+        return
+    table = Table("records", "given up by", "reason", "from", "last seen (UTC)", "for example", box=None)
+    for group in groups:
+        table.add_row(
+            f"{group.records:,}",
+            escape(group.consumer_group),
+            escape(group.reason),
+            escape(group.topic),
+            f"{group.last_seen:%Y-%m-%d %H:%M}",
+            escape(group.example),
+        )
+    Console().print(table)
+    typer.echo(f"{sum(group.records for group in groups):,} records; their bytes are in {', '.join(_topics(groups))}.")
+
+
+def _topics(groups: Sequence[DeadLetterGroup]) -> list[str]:
+    return sorted({group.letters_in for group in groups})
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    dlq = typer.Typer(help="Records that could not be processed.", no_args_is_help=True)
+    dlq.command("list")(list_letters)
+    app.add_typer(dlq, name="dlq")

@@ -1,0 +1,146 @@
+"""What every flow promises, as tests: whatever runs it, and whatever stops it, its tables are those of the pure path.
+
+A module of tests subclasses :class:`DeliveryPromise` and gives the fixture ``case``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from connectors.clickhouse import ClickHouse
+from flows.delivery.fencing import read_fences
+from flows.delivery.process_set import FlowOptions, FlowProcessSet
+from marketplace.flows import FlowSpec
+from marketplace.settings import Settings
+
+DEADLINE_SECONDS = 90.0
+
+Rows = Mapping[str, Any]
+"""What tables hold, by a name for the messages of a test."""
+
+
+@dataclass
+class Case:
+    """A flow on a log.
+
+    Attributes:
+        flow: The flow.
+        ends: For each topic and partition that has records, the offset after the last one.
+        expected: What the pure path makes of the log.
+        read: What the tables hold.
+        surroundings: Empty tables, for the time being.
+        few_records: As many records in a batch that one run does not read the log to its end at once.
+    """
+
+    flow: FlowSpec
+    ends: Mapping[str, Mapping[int, int]]
+    expected: Rows
+    read: Callable[[Settings], Rows]
+    surroundings: Callable[[], Any]
+    few_records: int
+
+    @contextmanager
+    def settings(self) -> Iterator[Settings]:
+        """A place with empty tables."""
+        with self.surroundings() as made:
+            yield made
+
+    def applied(self, settings: Settings) -> dict[tuple[str, int], int]:
+        """How many records below its end each partition lacks in the checkpoint."""
+        clickhouse = ClickHouse(settings.urls.clickhouse, settings.database)
+        fences = read_fences(clickhouse, self.flow, [self.flow.checkpoint])
+        clickhouse.close()
+        return {
+            (topic, partition): end - 1 - fences[topic].get(partition, {}).get(self.flow.checkpoint.name, -1)
+            for topic, ends in self.ends.items()
+            for partition, end in ends.items()
+        }
+
+    def is_done(self, settings: Settings) -> bool:
+        """Whether every record is in every table."""
+        return not any(self.applied(settings).values())
+
+    def has_begun(self, settings: Settings) -> bool:
+        """Whether some record is in every table."""
+        missing = self.applied(settings)
+        return any(
+            missing[topic, partition] < end for topic, ends in self.ends.items() for partition, end in ends.items()
+        )
+
+    def check(self, settings: Settings) -> None:
+        """The tables hold what the pure path says, row by row."""
+        found = self.read(settings)
+        assert found.keys() == self.expected.keys()
+        for name, rows in self.expected.items():
+            assert found[name] == rows, name
+
+
+@contextmanager
+def running(case: Case, settings: Settings, options: FlowOptions) -> Iterator[FlowProcessSet]:
+    """The flow's processes, stopped as SIGTERM does at the end."""
+    runner = FlowProcessSet(case.flow, settings, options, log_of(settings))
+    runner.start()
+    try:
+        yield runner
+    finally:
+        runner.stop()
+
+
+def log_of(settings: Settings) -> Path:
+    """Where the flow's processes write."""
+    return Path(settings.data_dir) / "flow.log"
+
+
+def watch_until(runner: FlowProcessSet, settings: Settings, done: Callable[[], bool]) -> None:
+    """Look after the processes until something holds; fails with their log when it does not in time."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not done():
+        assert time.monotonic() < deadline, log_of(settings).read_text()[-3_000:]
+        runner.watch()
+        time.sleep(0.1)
+
+
+class DeliveryPromise:
+    """The tests; each runs the flow on empty tables."""
+
+    def test_one_worker_writes_what_the_pure_path_says(self, case: Case) -> None:
+        self._run_and_check(case, FlowOptions(max_records=200))
+
+    def test_two_workers_write_what_the_pure_path_says(self, case: Case) -> None:
+        self._run_and_check(case, FlowOptions(workers=2, max_records=500))
+
+    def test_stopped_half_way_and_resumed_by_more_workers_the_tables_are_the_same(self, case: Case) -> None:
+        with case.settings() as settings:
+            with running(case, settings, FlowOptions(max_records=case.few_records, round_seconds=0.2)) as runner:
+                watch_until(runner, settings, lambda: case.has_begun(settings))
+            assert not case.is_done(settings), "it was to be stopped half-way"
+            with running(case, settings, FlowOptions(workers=2)) as runner:
+                watch_until(runner, settings, lambda: case.is_done(settings))
+            case.check(settings)
+
+    def test_killed_again_and_again_the_tables_are_the_same(self, case: Case) -> None:
+        options = FlowOptions(workers=2, max_records=case.few_records, round_seconds=0.2)
+        with case.settings() as settings, running(case, settings, options) as runner:
+            watch_until(runner, settings, lambda: case.has_begun(settings))
+            for _ in range(2):
+                watch_until(runner, settings, runner.reads)
+                assert not case.is_done(settings), "it was to be killed half-way"
+                for pid in runner.pids:
+                    os.kill(pid, signal.SIGKILL)
+            watch_until(runner, settings, lambda: case.is_done(settings))
+            assert runner.restarts >= 2
+            case.check(settings)
+
+    def _run_and_check(self, case: Case, options: FlowOptions) -> None:
+        with case.settings() as settings:
+            with running(case, settings, options) as runner:
+                watch_until(runner, settings, lambda: case.is_done(settings))
+            assert runner.restarts == 0
+            case.check(settings)
