@@ -46,9 +46,7 @@ def list_letters(
         return
     _print(groups)
     if waiting:
-        typer.echo(
-            f"{waiting:,} more letters are in Kafka and not listed yet: 'marketplace status' says whether the flow runs."
-        )
+        typer.echo(f"{waiting:,} more letters are not listed yet: 'marketplace status' says whether the flow runs.")
     elif waiting is None:
         typer.echo("Kafka does not answer: there may be letters that are not listed yet.")
 

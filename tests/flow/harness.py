@@ -52,7 +52,7 @@ class Case:
         with self.surroundings() as made:
             yield made
 
-    def applied(self, settings: Settings) -> dict[tuple[str, int], int]:
+    def missing(self, settings: Settings) -> dict[tuple[str, int], int]:
         """How many records below its end each partition lacks in the checkpoint."""
         clickhouse = ClickHouse(settings.urls.clickhouse, settings.database)
         fences = read_fences(clickhouse, self.flow, [self.flow.checkpoint])
@@ -65,11 +65,11 @@ class Case:
 
     def is_done(self, settings: Settings) -> bool:
         """Whether every record is in every table."""
-        return not any(self.applied(settings).values())
+        return not any(self.missing(settings).values())
 
     def has_begun(self, settings: Settings) -> bool:
         """Whether some record is in every table."""
-        missing = self.applied(settings)
+        missing = self.missing(settings)
         return any(
             missing[topic, partition] < end for topic, ends in self.ends.items() for partition, end in ends.items()
         )
