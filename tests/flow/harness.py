@@ -83,9 +83,9 @@ class Case:
 
 
 @contextmanager
-def running(case: Case, settings: Settings, options: FlowOptions) -> Iterator[FlowProcessSet]:
+def running(flow: FlowSpec, settings: Settings, options: FlowOptions) -> Iterator[FlowProcessSet]:
     """The flow's processes, stopped as SIGTERM does at the end."""
-    runner = FlowProcessSet(case.flow, settings, options, log_of(settings))
+    runner = FlowProcessSet(flow, settings, options, log_of(settings))
     runner.start()
     try:
         yield runner
@@ -118,16 +118,16 @@ class DeliveryPromise:
 
     def test_stopped_half_way_and_resumed_by_more_workers_the_tables_are_the_same(self, case: Case) -> None:
         with case.settings() as settings:
-            with running(case, settings, FlowOptions(max_records=case.few_records, round_seconds=0.2)) as runner:
+            with running(case.flow, settings, FlowOptions(max_records=case.few_records, round_seconds=0.2)) as runner:
                 watch_until(runner, settings, lambda: case.has_begun(settings))
             assert not case.is_done(settings), "it was to be stopped half-way"
-            with running(case, settings, FlowOptions(workers=2)) as runner:
+            with running(case.flow, settings, FlowOptions(workers=2)) as runner:
                 watch_until(runner, settings, lambda: case.is_done(settings))
             case.check(settings)
 
     def test_killed_again_and_again_the_tables_are_the_same(self, case: Case) -> None:
         options = FlowOptions(workers=2, max_records=case.few_records, round_seconds=0.2)
-        with case.settings() as settings, running(case, settings, options) as runner:
+        with case.settings() as settings, running(case.flow, settings, options) as runner:
             watch_until(runner, settings, lambda: case.has_begun(settings))
             for _ in range(2):
                 watch_until(runner, settings, runner.reads)
@@ -140,7 +140,7 @@ class DeliveryPromise:
 
     def _run_and_check(self, case: Case, options: FlowOptions) -> None:
         with case.settings() as settings:
-            with running(case, settings, options) as runner:
+            with running(case.flow, settings, options) as runner:
                 watch_until(runner, settings, lambda: case.is_done(settings))
             assert runner.restarts == 0
             case.check(settings)

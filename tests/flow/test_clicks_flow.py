@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -22,7 +22,7 @@ from connectors.kafka.records import Record
 from connectors.mongo_stores import MongoStores, connect
 from flows.clicks.state.clickhouse_pages import ClickHousePages
 from flows.clicks.state.page_cache import PageStore
-from flows.delivery.process_set import FlowOptions, FlowProcessSet
+from flows.delivery.process_set import FlowOptions
 from marketplace.flows import CLICKS_FLOW
 from marketplace.rollups import DIMENSIONS, GRAINS
 from marketplace.settings import Settings
@@ -36,6 +36,7 @@ from ops.stack import Stack
 from tests.clicks_kit import STORES, Run, differences, expected_ledger, oracle, run
 from tests.clicks_kit_logs import seeded_log
 from tests.clicks_kit_pages import Row, plain_rows
+from tests.flow.harness import Case, DeliveryPromise, running, watch_until
 
 SEED = int(os.environ.get("MARKETPLACE_TEST_SEED", "20250309"))
 RECORDS = 2_000
@@ -88,18 +89,14 @@ def ranges_of(stack: Stack, topic: str) -> dict[int, tuple[int, int]]:
         reader.close()
 
 
-@pytest.fixture
-def settings(stack: Stack, tmp_path: Path) -> Iterator[Settings]:
-    with provisioned(stack, tmp_path) as made:
-        yield made
-
-
 @pytest.fixture(scope="module")
 def one_worker(stack: Stack, log: Log, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneWorker]:
     """What one worker made of the log."""
     with provisioned(stack, tmp_path_factory.mktemp("one")) as made:
         before = {partition: high for partition, (_, high) in ranges_of(stack, CLICKS_DEAD.name).items()}
-        run_flow(made, FlowOptions(max_records=200), lambda: accounted(made) >= len(log.records))
+        with running(CLICKS_FLOW, made, FlowOptions(max_records=200)) as runner:
+            watch_until(runner, made, lambda: accounted(made) >= len(log.records))
+        assert runner.restarts == 0
         yield OneWorker(made, before)
 
 
@@ -121,21 +118,6 @@ def accounted(settings: Settings) -> int:
     """Records that the ledger speaks of."""
     analytics = Analytics(ClickHouse(settings.urls.clickhouse, settings.database))
     return sum(events for _, events in analytics.applied().values())
-
-
-def run_flow(settings: Settings, options: FlowOptions, done: Callable[[], bool]) -> None:
-    """Run until ``done``; then stop as SIGTERM does."""
-    runner = FlowProcessSet(CLICKS_FLOW, settings, options, Path(settings.data_dir) / "flow.log")
-    runner.start()
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    try:
-        while not done():
-            assert time.monotonic() < deadline, (Path(settings.data_dir) / "flow.log").read_text()[-3_000:]
-            runner.watch()
-            time.sleep(0.2)
-    finally:
-        runner.stop()
-    assert runner.restarts == 0
 
 
 def read_clicks(settings: Settings) -> list[Row]:
@@ -178,16 +160,32 @@ def read_sessions(pages: PageStore, hours: list[int]) -> list[tuple[Any, ...]]:
     return sorted(found)
 
 
-def assert_same_as_pure(settings: Settings, log: Log) -> None:
-    """Facts, visits, deltas and ledger, row by row."""
-    pure = sorted(log.pure.pages.tables["clicks"], key=lambda row: (row["source_partition"], row["source_offset"]))
-    assert read_clicks(settings) == pure
-    assert differences(pure_deltas(log.pure), read_deltas(settings)) == {}
-    hours = [row["occurred_at"] // 3_600_000 for row in pure]
-    span = [min(hours) - 1, max(hours) + 1]
+def span_of(log: Log) -> list[int]:
+    """The first and the last hour in which a visit can be."""
+    hours = [row["occurred_at"] // 3_600_000 for row in log.pure.pages.tables["clicks"]]
+    return [min(hours) - 1, max(hours) + 1]
+
+
+def pure_rows(log: Log) -> dict[str, Any]:
+    """Facts, visits, deltas and ledger, as the pure path makes them."""
+    clicks = sorted(log.pure.pages.tables["clicks"], key=lambda row: (row["source_partition"], row["source_offset"]))
+    return {
+        "clicks": clicks,
+        "deltas": pure_deltas(log.pure),
+        "sessions": read_sessions(log.pure.pages, span_of(log)),
+        "ledger": log.pure.pages.ledger(),
+    }
+
+
+def read_rows(settings: Settings, log: Log) -> dict[str, Any]:
+    """The same, as the tables hold them."""
     pages = ClickHousePages(ClickHouse(settings.urls.clickhouse, settings.database))
-    assert read_sessions(pages, span) == read_sessions(log.pure.pages, span)
-    assert differences(log.pure.pages.ledger(), read_ledger(settings)) == {}
+    return {
+        "clicks": read_clicks(settings),
+        "deltas": read_deltas(settings),
+        "sessions": read_sessions(pages, span_of(log)),
+        "ledger": read_ledger(settings),
+    }
 
 
 def read_ledger(settings: Settings) -> dict[tuple[str, int, str, str], int]:
@@ -220,10 +218,6 @@ def test_the_log_without_any_engine_is_the_oracles(log: Log) -> None:
     assert differences(expected.rollups, log.pure.pages.rollups(STORES)) == {}
 
 
-def test_one_worker_writes_what_the_pure_path_says(log: Log, one_worker: OneWorker) -> None:
-    assert_same_as_pure(one_worker.settings, log)
-
-
 def test_every_report_is_the_oracles(log: Log, one_worker: OneWorker) -> None:
     assert differences(oracle(log.records).rollups, read_reports(one_worker.settings)) == {}
 
@@ -247,14 +241,22 @@ def test_every_rejected_record_is_in_the_dead_letter_topic_with_its_bytes(
     assert found == {(r.partition, r.offset): (r.value, r.reason) for r in log.pure.rejects}
 
 
-def test_two_workers_write_what_the_pure_path_says(log: Log, settings: Settings) -> None:
-    run_flow(settings, FlowOptions(workers=2, max_records=500), lambda: accounted(settings) >= len(log.records))
-    assert_same_as_pure(settings, log)
+class TestClicks(DeliveryPromise):
+    """The promise of every flow."""
 
+    @pytest.fixture(scope="class")
+    def case(self, stack: Stack, log: Log, tmp_path_factory: pytest.TempPathFactory) -> Case:
+        ends = {r.partition: r.offset + 1 for r in sorted(log.records, key=lambda record: record.offset)}
+        return Case(
+            CLICKS_FLOW,
+            {CLICKS_COLLECTED.name: ends},
+            pure_rows(log),
+            lambda settings: read_rows(settings, log),
+            lambda: provisioned(stack, tmp_path_factory.mktemp("case")),
+            few_records=40,
+        )
 
-def test_stopped_half_way_and_resumed_by_more_workers_the_tables_are_the_same(log: Log, settings: Settings) -> None:
-    slowly = FlowOptions(max_records=40, round_seconds=0.2)
-    run_flow(settings, slowly, lambda: accounted(settings) > 0)
-    assert accounted(settings) < len(log.records), "it was to be stopped half-way"
-    run_flow(settings, FlowOptions(workers=2), lambda: accounted(settings) >= len(log.records))
-    assert_same_as_pure(settings, log)
+    def test_one_worker_writes_what_the_pure_path_says(  # type: ignore[override]  # its run is shared with other tests
+        self, case: Case, one_worker: OneWorker
+    ) -> None:
+        case.check(one_worker.settings)

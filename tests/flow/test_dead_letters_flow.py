@@ -107,7 +107,7 @@ class TestDeadLetters(DeliveryPromise):
 
 def test_a_letter_that_was_written_twice_is_one_record_that_was_given_up(case: Case) -> None:
     with case.settings() as settings:
-        with running(case, settings, FlowOptions()) as runner:
+        with running(case.flow, settings, FlowOptions()) as runner:
             watch_until(runner, settings, lambda: case.is_done(settings))
         clickhouse = ClickHouse(settings.urls.clickhouse, settings.database)
         groups = DeadLetters(clickhouse).by_reason(topic="orders.v1")
