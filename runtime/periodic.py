@@ -1,4 +1,4 @@
-"""A thread that tends something, so that nobody waits for it."""
+"""A function that is called again and again by a thread of its own, so that nobody waits for it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class PeriodicThread:
     """Calls a function again and again. What it raises comes out where :meth:`check` is called.
 
     Args:
-        tend: Returns soon where there is nothing to do. ``Unavailable`` means: again later.
+        action: Returns soon where there is nothing to do. ``Unavailable`` means: again later.
         every_seconds: The pause between two calls.
     """
 
-    def __init__(self, tend: Callable[[], None], every_seconds: float = _EVERY_SECONDS) -> None:
-        self._tend, self._every = tend, every_seconds
+    def __init__(self, action: Callable[[], None], every_seconds: float = _EVERY_SECONDS) -> None:
+        self._action, self._every = action, every_seconds
         self._ended = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
@@ -49,6 +49,6 @@ class PeriodicThread:
         try:
             while not self._ended.wait(self._every):
                 with suppress(Unavailable):
-                    self._tend()
+                    self._action()
         except BaseException as error:  # it is not lost: whoever is served by this thread ends by it
             self._error = error

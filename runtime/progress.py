@@ -1,4 +1,4 @@
-"""How a process tells its supervisor how far it is: a page of shared memory, which needs no disk and never blocks.
+"""How a process shows its supervisor how far it is: a page of shared memory, which needs no disk and never blocks.
 
 The supervisor makes the page and passes its file descriptor on; the process writes a small document into it and the
 supervisor reads the newest one. Time is measured by the supervisor alone: a process hangs when its document has not

@@ -32,7 +32,7 @@ class GrowableColumn(Generic[_Number]):
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Bytes of memory."""
         return self._room.nbytes
 
     def extend(self, numbers: Sequence[Any]) -> None:

@@ -43,7 +43,7 @@ class KeySet:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Bytes of memory."""
         return sum(run.nbytes for run in self._runs)
 
     def contains(self, keys: U64) -> Bools:
@@ -73,7 +73,7 @@ class _Pairs:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Bytes of memory."""
         return self.keys.nbytes + self.numbers.nbytes
 
     def with_sums(self) -> _Pairs:
@@ -99,7 +99,7 @@ class KeyNumbers:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Bytes of memory."""
         return sum(run.nbytes for run in self._runs)
 
     def add(self, keys: U64, numbers: I64) -> None:
@@ -128,7 +128,7 @@ class KeyCounts:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Bytes of memory."""
         return sum(run.nbytes for run in self._runs)
 
     def add(self, keys: U64, counts: I64) -> None:

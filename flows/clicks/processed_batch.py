@@ -85,7 +85,7 @@ class ProcessedBatch:
 def dead_letter(reject: Reject) -> Record:
     """The record of the dead-letter topic: the exact bytes, with where they came from and why they are here.
 
-    It may be written twice after a crash; its place in the topic tells copies.
+    It may be written twice after a crash; copies have the same place in the topic.
     """
     letter = DeadLetter(
         group=CLICKS_FLOW.group,

@@ -53,7 +53,7 @@ class Stores(Protocol):
         """All stores, these ones as they are now.
 
         Raises:
-            Unavailable: The directory is away; the caller pauses and keeps its place.
+            Unavailable: The directory is unavailable; the caller pauses and keeps its place.
         """
 
 
@@ -93,7 +93,7 @@ class PartitionProcessor:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held of the past."""
+        """Bytes of memory that the past takes."""
         return self._pages.nbytes + self._sessions.nbytes
 
     def process(self, batch: RawBatch) -> ProcessedBatch:
@@ -103,7 +103,7 @@ class PartitionProcessor:
             batch: The records; they lie wholly at or below, or wholly above each fence of ``applied``.
 
         Raises:
-            Unavailable: The page store or the directory of stores is away. Nothing was decided: step again.
+            Unavailable: The page store or the directory of stores is unavailable. Nothing was decided: step again.
         """
         self._forget()
         self._vocabulary.renew()

@@ -200,7 +200,7 @@ class PartitionConsumer:
         return self._round
 
     def _fetch(self) -> bool:
-        """Take over what the client has; tells whether there is anything for any partition."""
+        """Take over what the client has; returns whether there is anything for any partition."""
         if self._waiting_bytes < self.policy.max_pending_bytes:
             messages = self.reader.consume(self.policy.max_records, 0.0)
             self._waiting_bytes += _weight(messages)

@@ -164,7 +164,7 @@ class FlowProcessSet:
         """Take the next generation and start all processes.
 
         Raises:
-            Unavailable: Kafka, Mongo or ClickHouse is away.
+            Unavailable: Kafka, Mongo or ClickHouse is unavailable.
             Refused: There is no topic to read, or it is another one than before.
         """
         self._go_on(_STEP_SECONDS)
@@ -253,13 +253,14 @@ class FlowProcessSet:
             raise FlowFailed(f"{self._name} stopped: {error}") from error
 
     def run(self, stop: Callable[[], bool], prepare: Callable[[], None] = lambda: None) -> None:
-        """Start and watch until ``stop`` answers True; what is away is waited for.
+        """Start and watch until ``stop`` answers True; what is unavailable is waited for.
 
-        A start may have fenced the flow before it when a part goes away: leaving then would leave nobody to count.
+        A start may have fenced the flow before it when a part becomes unavailable: leaving then would leave nobody to
+        count.
 
         Args:
             stop: Asked a few times a second.
-            prepare: Done before the first start, and again where that finds a part away.
+            prepare: Done before the first start, and again where that finds a part unavailable.
 
         Raises:
             FlowFailed: See :meth:`watch`.
@@ -369,6 +370,6 @@ class FlowProcessSet:
 def _free_addresses(count: int) -> list[str]:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
-    for held in sockets:
-        held.close()
+    for listener in sockets:
+        listener.close()
     return addresses

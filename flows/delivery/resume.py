@@ -45,8 +45,8 @@ def first_unapplied(flow: FlowSpec, place: str, tables: Mapping[str, int], high:
     newest = max(tables.values())
     if newest >= high:
         raise Refused(
-            f"{place} ends before offset {high}, but the tables hold records up to {newest}: it was made "
-            "anew or emptied; docs/how-to/recover.md says how to go on"
+            f"{place} ends before offset {high}, but the tables hold records up to {newest}: it was recreated or "
+            "emptied; docs/how-to/recover.md says how to go on"
         )
     return tables.get(flow.checkpoint.name, -1) + 1
 
@@ -56,7 +56,7 @@ def verify_log_identity(
 ) -> None:
     """Compare the newest row of each partition with the record at its offset.
 
-    A topic that was made anew and has grown beyond the fences since looks like the old one by its offsets alone.
+    A topic that was recreated and has grown beyond the fences since looks like the old one by its offsets alone.
 
     Args:
         reader: One that reads nothing else.
@@ -79,5 +79,5 @@ def verify_log_identity(
     for partition in differing({partition: found.get(partition, b"") for partition in wanted}):
         raise Refused(
             f"{reader.topic}[{partition}] has another record at offset {wanted[partition]} than the tables: it was "
-            "made anew; docs/how-to/recover.md says how to go on"
+            "recreated; docs/how-to/recover.md says how to go on"
         )

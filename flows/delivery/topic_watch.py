@@ -1,4 +1,4 @@
-"""Notices that a topic changes under its readers: it grew, was made anew, or is gone."""
+"""Notices that a topic changes under its readers: it grew, was recreated, or is gone."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TopicWatch:
         """Partitions before and now, where there are more; None where there are not, and mostly without looking.
 
         Raises:
-            Refused: The topic was deleted, or made anew.
+            Refused: The topic was deleted, or recreated.
             Unavailable: Kafka does not answer.
         """
         if now < self._look_at or self._seen is None:
@@ -68,6 +68,6 @@ class TopicWatch:
         self._missed = 0
         if self._seen is not None and found.topic_id != self._seen.topic_id:
             raise Refused(
-                f"{self.name} was deleted and made anew while it was read; docs/how-to/recover.md says how to go on"
+                f"{self.name} was deleted and recreated while it was read; docs/how-to/recover.md says how to go on"
             )
         return found

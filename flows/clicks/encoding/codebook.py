@@ -11,7 +11,7 @@ from flows.clicks.encoding.store_days import Calendar
 
 @dataclass(frozen=True, eq=False)
 class Codebook:
-    """The meaning of codes until something is forgotten or looked up anew; then there is another one.
+    """The meaning of codes until something is forgotten or looked up again; then there is another one.
 
     Attributes:
         answers: Of each family.

@@ -42,7 +42,7 @@ class EntryCodes(Protocol):
         """Codes, one column per family."""
 
     def recode(self, family: int, codes: I32) -> None:
-        """Take one family's codes anew."""
+        """Take one family's new codes."""
 
 
 class EncodingContext:
@@ -71,7 +71,7 @@ class EncodingContext:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held, about."""
+        """Bytes of memory, about."""
         return self._asking_nbytes() + sum(family.nbytes for family in self.families)
 
     def hold(self, holder: EntryCodes) -> None:
@@ -132,10 +132,10 @@ class EncodingContext:
                 self._compact(at, family)
 
     def _compact(self, at: int, family: EnrichmentEncoder) -> None:
-        held = [holder.entry_codes[:, at] for holder in self._holders]
-        codes = family.compact(np.concatenate([*held, np.empty(0, dtype=np.int32)]))
+        codes_of = [holder.entry_codes[:, at] for holder in self._holders]
+        codes = family.compact(np.concatenate([*codes_of, np.empty(0, dtype=np.int32)]))
         start = 0
-        for holder, before in zip(self._holders, held, strict=True):
+        for holder, before in zip(self._holders, codes_of, strict=True):
             holder.recode(at, codes[start : start + len(before)])
             start += len(before)
         self._compacted[at] = family.nbytes

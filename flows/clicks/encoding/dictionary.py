@@ -46,7 +46,7 @@ class Dictionary:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Bytes of memory."""
         return self._codes.nbytes + self._hashes.nbytes
 
     def encode(self, texts: Sequence[str]) -> EncodedColumn:

@@ -81,7 +81,7 @@ class Parts:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held beside the texts, about."""
+        """Bytes of memory beside the texts, about."""
         return self._of_texts.nbytes + self._parts_nbytes
 
     def encode(self, texts: I32) -> I32:
@@ -198,7 +198,7 @@ class EnrichmentEncoder:
         return tuple(reversed(values))
 
     def renew(self, answer: Callable[[tuple[Any, ...]], Values], version: str | None) -> bool:
-        """Take new rules or data: what was known under the old is asked anew, answers given stay.
+        """Take new rules or data: what was known under the old is asked again, answers given stay.
 
         Returns:
             Whether they are others than before.
@@ -233,7 +233,7 @@ def make_encoders(words: Mapping[str, Dictionary], lookups: Lookups) -> tuple[En
 
 
 def renew_encoders(families: tuple[EnrichmentEncoder, ...], lookups: Lookups) -> bool:
-    """Give the families this batch's view of the lookups; tells whether it is another than before."""
+    """Give the families this batch's view of the lookups; returns whether it is another than before."""
     changed = [
         family.renew(partial(enrichment.answer, lookups), enrichment.version(lookups))
         for family, enrichment in zip(families, ENRICHMENTS, strict=False)

@@ -34,7 +34,7 @@ class MemoizedRules:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held, about."""
+        """Bytes of memory, about."""
         entries = len(self._blocked) + len(self._networks) + len(self._probes)
         return ENTRY_BYTES * entries + self._of_agent.nbytes
 

@@ -46,7 +46,7 @@ class Calendar:
         return np.array(list(map(self.code, used)), dtype=np.int32)[position]
 
     def learn(self, known: Mapping[str, Store]) -> bool:
-        """Take the stores as they are now; tells whether a zone has changed."""
+        """Take the stores as they are now; returns whether a zone has changed."""
         if known is self._known:
             return False
         self._known = known

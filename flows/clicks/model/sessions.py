@@ -40,7 +40,7 @@ class SessionRows:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Bytes of memory."""
         columns = (self.visitor, self.is_bot, self.store, self.start_ms, self.end_ms, self.clicks, self.entry)
         return sum(column.nbytes for column in columns)
 

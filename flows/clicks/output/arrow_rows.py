@@ -74,8 +74,8 @@ def _source(results: Sequence[ProcessedBatch], of: I64, offsets: I64 | None = No
 
 def _each(sizes: Iterable[int]) -> I64:
     """The position of each row's batch."""
-    held = list(sizes)
-    return np.repeat(np.arange(len(held)), held)
+    counts = list(sizes)
+    return np.repeat(np.arange(len(counts)), counts)
 
 
 def _click_rows(results: Sequence[ProcessedBatch]) -> pa.Table:

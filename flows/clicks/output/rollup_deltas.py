@@ -3,8 +3,8 @@
 The only state of a rollup is in ClickHouse, where sums add up and visitor sets merge. Whatever the batch boundaries,
 the sum over all deltas is the same; that is the law which ``tests/property`` holds every dimension to.
 
-A delta stands for all batches together. Only those of the dimension ``all``, which are few, are told for each batch by
-itself: they carry every partition's fence (ADR 14).
+A delta stands for all batches together. Only those of the dimension ``all``, which are few, are made for each
+batch by itself: they carry every partition's fence (ADR 14).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Store days whose read models are older than their rollups; touched by the flow, brought up to date by a thread."""
+"""Store days whose read models are older than their rollups; changed by the flow, brought up to date by a thread."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class _Unshown:
 class DirtyDays:
     """The days. One thread touches them while another takes and settles chunks of them, one after the other.
 
-    They are worked off in *passes*: what is behind when a pass begins is done once, however often it is touched
+    They are worked off in *passes*: what is behind when a pass begins is done once, however often it changes
     meanwhile; that is the next pass's. So every day gets its turn, and a pass that was saved to its end leaves no
     record behind that was there before it. What a read model does not take is behind again, whatever became of the
     other one: neither waits for the other.
@@ -88,12 +88,12 @@ class DirtyDays:
 
     def mark(self, days: Iterable[StoreDay], partition: int, first: int, last: int) -> None:
         """Note the days that a batch changed, if any, and the offsets of its records."""
-        touched = dict.fromkeys(days)
+        changed = dict.fromkeys(days)
         with self._lock:
             self._upto[partition] = last
-            if touched:
-                self._unsaved.put(_Unsaved(touched, {partition: first}))
-                self._unshown.put(touched)
+            if changed:
+                self._unsaved.put(_Unsaved(changed, {partition: first}))
+                self._unshown.put(changed)
 
     def add(self, days: Iterable[StoreDay]) -> None:
         """Note days that an earlier process may have left behind."""

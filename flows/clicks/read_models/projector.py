@@ -1,11 +1,11 @@
-"""Refreshes the read models of the store days that a batch touched, from the tables themselves.
+"""Refreshes the read models of the store days that a batch changed, from the tables themselves.
 
 The flow touches days; a thread of its own (``keeper``) reads and saves them and shows who is there, so that no click
 waits for a busy day's visitors to be merged, or for a Redis that hangs.
 
-While Mongo is away the flow goes on counting, and the days that it touches are remembered. A process that dies then has
-lost that memory: the next one begins by refreshing the days of the newest ``CATCH_UP_RECORDS`` records of each
-partition, so no more than that may be counted ahead of Mongo. Beyond it the flow waits.
+While Mongo is unavailable the flow goes on counting, and the days that it changes are remembered. A process that dies
+then has lost that memory: the next one begins by refreshing the days of the newest ``CATCH_UP_RECORDS`` records of
+each partition, so no more than that may be counted ahead of Mongo. Beyond it the flow waits.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CATCH_UP_RECORDS: Final = 2_000_000
 """How many of the newest records of each partition a start looks at."""
 
 MAX_RECORDS_AHEAD: Final = CATCH_UP_RECORDS // 2
-"""How many records of a partition may be counted while Mongo is away; what is in flight comes on top."""
+"""How many records of a partition may be counted while Mongo is unavailable; what is in flight comes on top."""
 
 MAX_DAYS_BEHIND: Final = 100_000
 """How many store days may be remembered meanwhile, some ten megabytes."""
@@ -63,7 +63,7 @@ class Projector:
         now: The wall clock.
         mongo: Shared by all who ask Mongo.
         monotonic: Seconds of a monotonic clock.
-        max_days_dirty: How many days are remembered while Mongo is away.
+        max_days_dirty: How many days are remembered while Mongo is unavailable.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Projector:
         """Find the days that an earlier process may have left behind.
 
         Raises:
-            Unavailable: ClickHouse is away.
+            Unavailable: ClickHouse is unavailable.
         """
         newest = [
             f"(source_partition = {partition} AND source_offset + {CATCH_UP_RECORDS} > {max(tables.values())})"
@@ -125,7 +125,7 @@ class Projector:
         """Bring some of the days that are behind up to date; returns True while there are more.
 
         Raises:
-            Unavailable: ClickHouse or Mongo is away.
+            Unavailable: ClickHouse or Mongo is unavailable.
         """
         with self._working:
             chunk = self._dirty.take(self._at_once, saves=True, shows=self._may_ask_redis())
@@ -152,7 +152,7 @@ class Projector:
         a fifth of the time.
 
         Raises:
-            Unavailable: ClickHouse is away.
+            Unavailable: ClickHouse is unavailable.
         """
         self._show([])
         began = self._monotonic()
@@ -168,12 +168,12 @@ class Projector:
         self._again_at = ended + min(_REST_RATIO * (ended - began), LONGEST_REST_SECONDS)
 
     def drain(self) -> None:
-        """Bring up to date what can be within some seconds, rested or not; the thread that tends leaves off.
+        """Bring up to date what can be within some seconds, rested or not; the thread that refreshes stops.
 
         Called again it goes on with the seconds that are left.
 
         Raises:
-            Unavailable: ClickHouse is away; it is not asked again.
+            Unavailable: ClickHouse is unavailable; it is not asked again.
         """
         began = self._monotonic()
         if not self._leaving:
@@ -273,20 +273,20 @@ class Projector:
         self._redis.succeeded()
         return True
 
-    def read(self, touched: Sequence[StoreDay]) -> list[DayStats]:
+    def read(self, days_wanted: Sequence[StoreDay]) -> list[DayStats]:
         """The days as the rollups have them.
 
         Raises:
-            Unavailable: ClickHouse is away.
+            Unavailable: ClickHouse is unavailable.
         """
         days: list[DayStats] = []
         # The days stand in the query's text, which has a largest size.
-        for first in range(0, len(touched), _DAYS_AT_ONCE):
-            days += self._read(touched[first : first + _DAYS_AT_ONCE])
+        for first in range(0, len(days_wanted), _DAYS_AT_ONCE):
+            days += self._read(days_wanted[first : first + _DAYS_AT_ONCE])
         return days
 
-    def _read(self, touched: Sequence[StoreDay]) -> list[DayStats]:
-        wanted = ", ".join(f"('{store}', toDateTime({day * 86_400}, 'UTC'))" for store, day in touched)
+    def _read(self, days_wanted: Sequence[StoreDay]) -> list[DayStats]:
+        wanted = ", ".join(f"('{store}', toDateTime({day * 86_400}, 'UTC'))" for store, day in days_wanted)
         rows = self._clickhouse.rows(
             "SELECT store, bucket, sumIf(clicks, is_bot = 0), sumIf(refires, is_bot = 0), sumIf(sessions, is_bot = 0), "
             "sumIf(bounces, is_bot = 0), sumIf(clicks, is_bot = 1), "

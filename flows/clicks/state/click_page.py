@@ -27,7 +27,7 @@ class ClickPage:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Bytes of memory."""
         return self.clicks.nbytes + self.minutes.nbytes
 
 

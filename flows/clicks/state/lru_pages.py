@@ -15,7 +15,7 @@ class Page(Protocol):
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Bytes of memory."""
 
 
 _Page = TypeVar("_Page", bound=Page)
@@ -35,7 +35,7 @@ class LruPages(Generic[_Page]):
 
     @property
     def nbytes(self) -> int:
-        """Bytes held by all pages."""
+        """Bytes of memory of all pages."""
         return sum(page.nbytes for page in self._pages.values()) + PAGE_BYTES * len(self._pages)
 
     def hours(self) -> set[int]:
@@ -63,7 +63,7 @@ class LruPages(Generic[_Page]):
         self._lacks_below.pop(hour, None)
         return self._at(hour)
 
-    def touch(self, hour: int, first: int, last: int) -> _Page:
+    def use(self, hour: int, first: int, last: int) -> _Page:
         """The hour's page, to which the caller adds rows of a batch; without one, a page that lacks the rest.
 
         Args:

@@ -16,13 +16,13 @@ class MemoryBudget:
         max_bytes: How much memory pages, and what is held beside them, may take before some are dropped.
 
     Attributes:
-        held: Bytes by the last count and what was read back since.
+        used: Bytes by the last count and what was read back since.
         cramped: Whether something found no room that it would find after dropping.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        self.held = 0
+        self.used = 0
         self.cramped = False
         self._grown = 0
         self._large: dict[tuple[str, int], int] = {}
@@ -36,17 +36,17 @@ class MemoryBudget:
         """Whether it is time to count: counting takes longer than a small batch, and is left until it matters."""
         return self.cramped or self._grown >= self.max_bytes // 64
 
-    def count(self, held: int) -> bool:
-        """Note what is held; tells whether some of it must go."""
-        self.held, self._grown = held, 0
-        return self.cramped or held > self.max_bytes
+    def count(self, used: int) -> bool:
+        """Note what is used; returns whether some of it must go."""
+        self.used, self._grown = used, 0
+        return self.cramped or used > self.max_bytes
 
     def fits(self, nbytes: int) -> bool:
         """Whether there is room for what was read back, which is then taken."""
-        if self.held + nbytes > self.max_bytes:
+        if self.used + nbytes > self.max_bytes:
             self.cramped = self.cramped or nbytes <= self.max_bytes // 2
             return False
-        self.held += nbytes
+        self.used += nbytes
         return True
 
     def found_large(self, kind: str, hour: int, nbytes: int) -> None:
@@ -59,4 +59,4 @@ class MemoryBudget:
     def is_large(self, kind: str, hour: int) -> bool:
         """Whether an hour is known to find no room now."""
         nbytes = self._large.get((kind, hour))
-        return nbytes is not None and self.held + nbytes > self.max_bytes
+        return nbytes is not None and self.used + nbytes > self.max_bytes

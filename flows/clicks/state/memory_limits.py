@@ -21,7 +21,7 @@ _SHARE: Final = 3
 _VOCABULARY_SHARE: Final = 4
 
 _LIMITS: Final = ("memory.max", "memory/memory.limit_in_bytes")
-"""Where the kernel tells a container's bound: control groups version 2, and 1."""
+"""Where the kernel shows a container's bound: control groups version 2, and 1."""
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class PageStore(Protocol):
     With ``only``, answers hold rows of these keys, pairs or visitors and no others.
 
     Raises (all methods):
-        Unavailable: The store is away; the caller pauses and keeps its place.
+        Unavailable: The store is unavailable; the caller pauses and keeps its place.
     """
 
     def dedupe_keys(self, partition: int, hours: list[int], before: int, only: U64 | None = None) -> dict[int, U64]:
@@ -82,7 +82,7 @@ class Pages:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held by all pages."""
+        """Bytes of memory of all pages."""
         return self._dedupe.nbytes + self._visits.nbytes
 
     def visit_hours(self) -> set[int]:
@@ -123,7 +123,7 @@ class Pages:
         positions = by_hour(hours)
         self._budget.grow(_EVENT_BYTES * len(keys) + PAGE_BYTES * len(positions))
         for hour, at in positions.items():
-            self._dedupe.touch(hour, first, last).add(keys[at])
+            self._dedupe.use(hour, first, last).add(keys[at])
         self._used = (set(positions), self._used[1])
 
     def load_visits(
@@ -152,7 +152,7 @@ class Pages:
     def _load(
         self, hours: list[int], below: int, pair: U64, visitor: U64, adopt: Callable[[StoredSessions], None]
     ) -> None:
-        # Nothing is taken in before everything was read: a store that goes away half-way leaves no empty page behind.
+        # Nothing is taken in before everything was read: a failure half-way leaves no empty page behind.
         clicks = self._store.clicks(self._partition, hours, below)
         minutes = self._store.minutes(self._partition, hours, below)
         sessions = self._store.sessions(self._partition, hours)
@@ -222,10 +222,10 @@ class Pages:
         counted = np.flatnonzero(~refire)
         buckets = bucket_keys(pair, when)
         for hour, at in by_hour(hours[firsts]).items():
-            self._visits.touch(hour, first, last).minutes.add(minute_keys[at], counts[at].astype(np.int64))
+            self._visits.use(hour, first, last).minutes.add(minute_keys[at], counts[at].astype(np.int64))
         for hour, at in by_hour(hours[counted]).items():
             own = counted[at]
-            self._visits.touch(hour, first, last).clicks.add(buckets[own], when[own])
+            self._visits.use(hour, first, last).clicks.add(buckets[own], when[own])
 
     def evict(self, beside: Callable[[], int]) -> bool:
         """Drop the least recently used pages while too much is held; True if sessions may have lost their pages.
@@ -239,15 +239,15 @@ class Pages:
         pages = self.nbytes
         if not budget.count(pages + beside()):
             return False
-        applied, goal, left = self._store.applied(self._partition), budget.max_bytes // 2, budget.held
+        applied, goal, left = self._store.applied(self._partition), budget.max_bytes // 2, budget.used
         for keys, visits in (self._used, (set[int](), set[int]())):
             share = min(1.0, goal / max(1, left))
             self._dedupe.drop(applied, int(self._dedupe.nbytes * (1 - share)), keys)
             self._visits.drop(applied, int(self._visits.nbytes * (1 - share)), visits)
-            left = int(budget.held * self.nbytes / max(1, pages))
+            left = int(budget.used * self.nbytes / max(1, pages))
             if left <= budget.max_bytes:
                 break
-        budget.held, budget.cramped = left, False
+        budget.used, budget.cramped = left, False
         return True
 
     def _portions(self, hours: list[int]) -> Iterator[list[int]]:

@@ -18,7 +18,7 @@ from flows.clicks.model.sessions import SessionRows, merge, owners
 
 
 class _Run:
-    """Sessions ordered by owner. One that is no more is struck out, and leaves when the run is written anew."""
+    """Sessions ordered by owner. One that is no more is struck out, and leaves when the run is written again."""
 
     def __init__(self, rows: SessionRows) -> None:
         owner = owners(rows)
@@ -32,7 +32,7 @@ class _Run:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Bytes of memory."""
         return self.owner.nbytes + self._holds.nbytes + self.rows.nbytes
 
     @property
@@ -45,10 +45,10 @@ class _Run:
         """Whether nothing is struck out."""
         return self._held == len(self.owner)
 
-    def find(self, touched: U64) -> I64:
+    def find(self, wanted: U64) -> I64:
         """Positions of the sessions of some owners, who ascend."""
-        first = np.searchsorted(self.owner, touched, "left")
-        count = np.searchsorted(self.owner, touched, "right") - first
+        first = np.searchsorted(self.owner, wanted, "left")
+        count = np.searchsorted(self.owner, wanted, "right") - first
         at = np.repeat(first - np.cumsum(count) + count, count) + np.arange(count.sum())
         return np.asarray(at[self._holds[at]], dtype=np.int64)
 
@@ -78,7 +78,7 @@ class Sessions:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Bytes of memory."""
         return sum(run.nbytes for run in self._runs)
 
     @property
@@ -96,22 +96,22 @@ class Sessions:
         """
         before = self._take_out(events)
         joined, holder = merge(SessionRows.concat([before, events]))
-        touched = np.zeros(len(joined), dtype=np.bool_)
-        touched[holder[len(before) :]] = True
+        wanted = np.zeros(len(joined), dtype=np.bool_)
+        wanted[holder[len(before) :]] = True
         self._put(joined)
-        return before.take(touched[holder[: len(before)]]), joined.take(touched)
+        return before.take(wanted[holder[: len(before)]]), joined.take(wanted)
 
     def adopt(self, stored: SessionRows) -> None:
         """Take in sessions that were read back. One that memory knows in a newer shape is left out."""
         if not len(stored):
             return
-        # A session only ever grows, so what was read back is stale exactly where a held interval encloses it.
-        held = SessionRows.concat([self._none, *(run.rows.take(at) for run, at in self._find(stored))])
-        together = SessionRows.concat([held, stored])
+        # A session only ever grows, so what was read back is stale exactly where an interval in memory encloses it.
+        known_rows = SessionRows.concat([self._none, *(run.rows.take(at) for run, at in self._find(stored))])
+        together = SessionRows.concat([known_rows, stored])
         _, holder = merge(together)
         known = np.zeros(len(together), dtype=np.bool_)
-        known[holder[: len(held)]] = True
-        self._put(stored.take(~known[holder[len(held) :]]))
+        known[holder[: len(known_rows)]] = True
+        self._put(stored.take(~known[holder[len(known_rows) :]]))
 
     def keep(self, hours: set[int], hour_ms: int) -> None:
         """Drop sessions that overlap none of the given hours."""
@@ -129,18 +129,18 @@ class Sessions:
         return self.rows.entry
 
     def recode(self, family: int, codes: I32) -> None:
-        """Give one family's entry codes anew, after its answers were compacted."""
+        """Give one family's entry new codes, after its answers were compacted."""
         rows = self.rows
         entry = rows.entry.copy()
         entry[:, family] = codes
         self._runs = [_Run(replace(rows, entry=entry))]
 
     def _find(self, rows: SessionRows) -> Iterator[tuple[_Run, I64]]:
-        touched = distinct(owners(rows))
-        return ((run, run.find(touched)) for run in self._runs)
+        wanted = distinct(owners(rows))
+        return ((run, run.find(wanted)) for run in self._runs)
 
     def _take_out(self, rows: SessionRows) -> SessionRows:
-        """The sessions of the owners of some rows; they are held no more."""
+        """The sessions of the owners of some rows; they are no longer in memory."""
         found = [self._none]
         for run, at in self._find(rows):
             found.append(run.rows.take(at))

@@ -36,10 +36,10 @@ def correct(columns: Columns) -> Times:
     time is believed, but never beyond the time of receipt. An imported log's times are a server's and are believed.
     """
     received, occurred, sent = columns.received_ms, columns.occurred_ms, columns.sent_ms
-    told = occurred >= 0
-    can_correct = told & (sent >= 0) & ~columns.imported
+    timed = occurred >= 0
+    can_correct = timed & (sent >= 0) & ~columns.imported
     age = np.maximum(sent - occurred, 0)
-    when = np.where(can_correct, received - age, np.where(told, occurred, received))
+    when = np.where(can_correct, received - age, np.where(timed, occurred, received))
     clamped = when > received
     when = np.minimum(when, received)
     late = (when < OLDEST_MS) | (~columns.imported & (when < received - _MAX_LATENESS_MS))

@@ -191,7 +191,7 @@ def _some_times(given: list[int | None], end: int) -> tuple[I64, Bools]:
         if int(absent.sum()) == given.count(None):
             return times, absent | ((times >= 0) & (times < end))
     except OverflowError:
-        pass  # one of them is told apart below
+        pass  # one of them is found below
     sound = np.array([time is None or 0 <= time < end for time in given], dtype=np.bool_)
-    held = [-1 if time is None or not fits else time for time, fits in zip(given, sound.tolist(), strict=True)]
-    return np.array(held, dtype=np.int64), sound
+    known = [-1 if time is None or not fits else time for time, fits in zip(given, sound.tolist(), strict=True)]
+    return np.array(known, dtype=np.int64), sound

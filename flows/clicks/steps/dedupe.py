@@ -25,16 +25,16 @@ def filed_under(columns: Columns) -> I64:
     whose clock is more than eight days off is filed by its key instead, in one of a few hours that hold nothing else:
     clocks come from anybody, and must not make the flow keep a page for every hour of ten thousand years.
     """
-    told = columns.occurred_ms >= 0
-    far = told & ~columns.imported & (np.abs(columns.occurred_ms - columns.received_ms) > _FAR_MS)
-    hours = np.where(told, columns.occurred_ms, columns.received_ms) // HOUR_MS
+    timed = columns.occurred_ms >= 0
+    far = timed & ~columns.imported & (np.abs(columns.occurred_ms - columns.received_ms) > _FAR_MS)
+    hours = np.where(timed, columns.occurred_ms, columns.received_ms) // HOUR_MS
     return np.where(far, (columns.key % np.uint64(_FAR_HOURS)).astype(np.int64), hours)
 
 
 def find_duplicates(keys: U64, hours: I64, untimed: Bools, seen: Bools) -> Bools:
     """Which events of a batch repeat an accepted one.
 
-    An event that tells its time is filed under that hour, and all its copies with it. One that does not is filed
+    An event with a time of its own is filed under that hour, and all its copies with it. One that does not is filed
     under the hour of its receipt, so its copy may lie one hour further; a copy that comes later than that counts again.
 
     Args:
@@ -65,13 +65,13 @@ def find_copies(columns: Columns, hours: I64, facts: StoredFacts) -> Bools:
         facts: Accepted events of the same batch.
     """
     accepted: dict[tuple[int, int], int] = {}
-    held = zip(facts.key.tolist(), facts.dedupe_hour.tolist(), facts.offset.tolist(), strict=True)
-    for key, hour, offset in held:
+    known = zip(facts.key.tolist(), facts.dedupe_hour.tolist(), facts.offset.tolist(), strict=True)
+    for key, hour, offset in known:
         accepted.setdefault((key, hour), offset)
     copies = []
-    for own, filed, place, told in zip(
+    for own, filed, place, timed in zip(
         columns.key.tolist(), hours.tolist(), columns.offsets.tolist(), columns.occurred_ms.tolist(), strict=True
     ):
-        near = (filed,) if told >= 0 else (filed, filed - 1)
+        near = (filed,) if timed >= 0 else (filed, filed - 1)
         copies.append(any(accepted.get((own, at), place) < place for at in near))
     return np.array(copies, dtype=np.bool_)

@@ -1,4 +1,4 @@
-"""Who is in a store right now: what the live tile is told of a batch."""
+"""Who is in a store right now: what the live tile shows of a batch."""
 
 from __future__ import annotations
 
