@@ -66,12 +66,10 @@ def test_settings_hold_for_one_query_only(client: Client) -> None:
     assert client.query(ask).result_rows == before
 
 
-def test_external_data_is_a_table_of_the_query(client: Client) -> None:
-    external = ExternalData(
-        file_name="people.csv", data=b"1,Ann\n2,Bob\n", fmt="CSV", structure="id UInt8, name String"
-    )
-    rows = client.query("SELECT name FROM people WHERE id = 2", external_data=external).result_rows
-    assert rows == [("Bob",)]
+def test_external_data_is_refused_with_a_clear_error(client: Client) -> None:
+    external = ExternalData(file_name="people.csv", data=b"1,Ann\n", fmt="CSV", structure="id UInt8, name String")
+    with pytest.raises(DatabaseError, match="Forms are not taken here"):
+        client.query("SELECT name FROM people WHERE id = 2", external_data=external)
 
 
 def test_a_session_keeps_its_temporary_tables_to_itself(clickhouse: Stack) -> None:

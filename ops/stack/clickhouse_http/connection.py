@@ -7,7 +7,7 @@ from typing import Any, Final
 from chdb import _chdb
 
 from ops.stack.clickhouse_http.errors import NOT_IMPLEMENTED, QueryError, from_engine
-from ops.stack.clickhouse_http.request import ExternalTable, QueryRequest
+from ops.stack.clickhouse_http.request import QueryRequest
 from ops.stack.clickhouse_http.sql import InputCall, Statement
 
 #: The engine is a binary module without type information.
@@ -84,9 +84,6 @@ class Connection:
         """Run a request's statement, on a connection prepared for it."""
         created: list[str] = []
         try:
-            for table in request.external_tables:
-                self._fill_temporary_table(table)
-                created.append(table.name)
             if statement.input_call is not None:
                 return self._insert_from_input(request, statement, statement.input_call, created)
             if statement.data_format is not None:
@@ -134,18 +131,18 @@ class Connection:
         """
         if statement.data_format is None:
             raise QueryError(NOT_IMPLEMENTED, "input() needs FORMAT and data after the query", "NOT_IMPLEMENTED")
-        self._fill_temporary_table(ExternalTable(_INPUT_TABLE, statement.data_format, call.structure, statement.data))
+        self._fill_input_table(call.structure, statement.data_format, statement.data)
         created.append(_INPUT_TABLE)
         head = statement.head.encode()
         rewritten = head[: call.start] + _INPUT_TABLE.encode() + head[call.end :]
         answer = self.query(rewritten.decode(), parameters=request.parameters)
         return replace(answer, format="")
 
-    def _fill_temporary_table(self, table: ExternalTable) -> None:
-        name = _name(table.name)
-        self.query(f"CREATE TEMPORARY TABLE {name} ({table.structure}) ENGINE = Memory")
+    def _fill_input_table(self, structure: str, data_format: str, data: bytes) -> None:
+        name = _name(_INPUT_TABLE)
+        self.query(f"CREATE TEMPORARY TABLE {name} ({structure}) ENGINE = Memory")
         try:
-            self._send(f"INSERT INTO {name}", table.format, table.data)
+            self._send(f"INSERT INTO {name}", data_format, data)
         except QueryError:
             self.query(f"DROP TEMPORARY TABLE IF EXISTS {name}")
             raise
