@@ -21,6 +21,7 @@ import uvicorn
 from starlette.middleware import Middleware
 
 from dashboards import front
+from dashboards.gate import Gate
 from marketplace.settings import InvalidSettings, Settings
 
 _GOODBYE_SECONDS: Final = 3
@@ -109,7 +110,7 @@ def serve(listening: socket.socket, names: Collection[str]) -> None:
     # The charts' library takes a second to import, which the first viewer should not wait for; nor for the first page.
     import_module("dashboards.panels")
     front.prepare()
-    app = st.App(Path(__file__).with_name("app.py"), middleware=[Middleware(front.Front, names)])
+    app = st.App(Path(__file__).with_name("app.py"), middleware=[Middleware(Gate, names), Middleware(front.Front)])
     # What is there now stays; the collector needs not look at it again and again.
     gc.collect()
     gc.freeze()

@@ -2,25 +2,25 @@
 
 Streamlit's own page is blank until a megabyte of script has run, and names only the parts that every app needs; those
 that draw charts and tiles are asked for one after another as the first elements arrive. This page paints the frame at
-once and names the other parts too. Where Streamlit's page is not as expected, it is served as it is.
+once and names the other parts too. Where Streamlit's page is not as expected, it is served as it is. Nothing else
+depends on this middleware: without it the dashboard is the same, and slower at first.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import mimetypes
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dashboards.gate import CONDITIONS, response_headers
 
 log = logging.getLogger(__name__)
 
@@ -35,18 +35,7 @@ _LATER: Final = ("DataFrame", "DownloadButton")
 """Those of the other pages: fetched when the browser has nothing else to do."""
 
 _STATIC: Final = "/static/"
-_HOST_CONFIG: Final = "/_stcore/host-config"
-_GUARDS: Final = (
-    # No other page shows this one in a frame of its own, where it could lead a viewer's clicks.
-    (b"x-frame-options", b"DENY"),
-    (b"content-security-policy", b"frame-ancestors 'none'"),
-    # The address names the store and what is looked at, which no other site needs to know.
-    (b"referrer-policy", b"same-origin"),
-)
 _NO_PAGES: Final = ("/_stcore/", "/app/static/", "/component/", "/media/")
-_CONDITIONS: Final = frozenset({b"if-none-match", b"if-modified-since", b"range", b"accept-encoding"})
-"""Headers that are about Streamlit's own page, which a browser may still hold, and not about this one."""
-
 _ROOT: Final = '<div id="root"></div>'
 _TITLE: Final = re.compile(r"<title>.*?</title>")
 _NOSCRIPT: Final = re.compile(r"<noscript>.*?</noscript>", re.DOTALL)
@@ -59,31 +48,15 @@ class Front:
     A first visit asks for more than a hundred of them.
     """
 
-    def __init__(
-        self, app: ASGIApp, names: Collection[str] = (), page: Callable[[], bytes | None] | None = None
-    ) -> None:
-        self._app, self._names, self._page = app, frozenset(names), page or front_page
+    def __init__(self, app: ASGIApp, page: Callable[[], bytes | None] | None = None) -> None:
+        self._app, self._page = app, page or front_page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] == "http":
-            send = _guarded(send)
-        if scope["type"] in ("http", "websocket") and not is_ours(Headers(scope=scope), self._names):
-            await _refuse(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await self._app(_from_here(scope), receive, send)
-        elif scope["type"] != "http" or scope["method"] != "GET":
+        if scope["type"] != "http" or scope["method"] != "GET" or scope["path"].startswith(_NO_PAGES):
             await self._app(scope, receive, send)
-        else:
-            await self._get(scope, receive, send)
-
-    async def _get(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] == _HOST_CONFIG:
-            await _host_config(self._app, scope, receive, send)
         elif scope["path"].startswith(_STATIC):
             await self._serve_file(scope["path"].removeprefix(_STATIC), scope, receive, send)
-        elif scope["path"].startswith(_NO_PAGES):
-            await self._app(scope, receive, send)
         else:
             await self._serve_page(scope, receive, send)
 
@@ -93,7 +66,7 @@ class Front:
             await PlainTextResponse("there is no such file\n", 404)(scope, receive, send)
             return
         kind, body = found
-        headers = _headers(kind, body, "public, immutable, max-age=31536000")
+        headers = response_headers(kind, body, "public, immutable, max-age=31536000")
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
@@ -101,7 +74,7 @@ class Front:
         page = self._page()
         replaced = False
         if page is not None:
-            scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0] not in _CONDITIONS]}
+            scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0] not in CONDITIONS]}
 
         async def sent(message: Message) -> None:
             nonlocal replaced
@@ -109,7 +82,7 @@ class Front:
                 kind = Headers(raw=message["headers"]).get("content-type", "")
                 replaced = message["status"] == 200 and kind.startswith("text/html")
                 if replaced:
-                    headers = _headers("text/html; charset=utf-8", page, "no-cache")
+                    headers = response_headers("text/html; charset=utf-8", page, "no-cache")
                     await send({"type": "http.response.start", "status": 200, "headers": headers})
                     await send({"type": "http.response.body", "body": page})
                     return
@@ -117,103 +90,6 @@ class Front:
                 await send(message)
 
         await self._app(scope, receive, sent)
-
-
-def is_ours(headers: Headers, names: Collection[str]) -> bool:
-    """Whether a request is meant for this server and comes from its own pages.
-
-    A page of any site can open a connection to an address of this machine, and can have its own name lead here. An
-    address in place of a name cannot be made to lead elsewhere; names are believed when they are given, or local.
-
-    Args:
-        headers: Of the request.
-        names: Names under which the dashboard is reached, as behind a proxy.
-    """
-    host = headers.get("host", "")
-    if not _is_known(host, names):
-        return False
-    origin = headers.get("origin")
-    if origin is None:
-        return True
-    netloc = urlsplit(origin).netloc
-    return netloc == host or _hostname(netloc) in names
-
-
-def _from_here(scope: Scope) -> Scope:
-    """The scope with an origin that Streamlit takes for its own; for others it asks the internet who it is."""
-    headers = Headers(scope=scope)
-    if "origin" not in headers:
-        return scope
-    others = [pair for pair in scope["headers"] if pair[0] != b"origin"]
-    return {**scope, "headers": [*others, (b"origin", f"http://{headers['host']}".encode("latin-1"))]}
-
-
-def _is_known(host: str, names: Collection[str]) -> bool:
-    name = _hostname(host)
-    if name in names or name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
-def _hostname(netloc: str) -> str:
-    try:
-        return urlsplit(f"//{netloc}").hostname or ""
-    except ValueError:
-        return ""
-
-
-def _guarded(send: Send) -> Send:
-    """The same, with headers on every answer that keep other sites out."""
-
-    async def guarded(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", ()), *_GUARDS]}
-        await send(message)
-
-    return guarded
-
-
-async def _host_config(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Streamlit's word on which sites may steer the page from around it, with all of them taken out."""
-    start: Message = {}
-    body = bytearray()
-
-    async def collect(message: Message) -> None:
-        nonlocal start
-        if message["type"] == "http.response.start":
-            start = message
-        else:
-            body.extend(message.get("body", b""))
-
-    await app({**scope, "headers": [pair for pair in scope["headers"] if pair[0] not in _CONDITIONS]}, receive, collect)
-    if start.get("status") == 200:
-        config = {**json.loads(bytes(body)), "allowedOrigins": []}
-        body[:] = json.dumps(config).encode()
-        start = {**start, "headers": _headers("application/json", bytes(body), "no-cache")}
-    await send(start)
-    await send({"type": "http.response.body", "body": bytes(body)})
-
-
-async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "websocket":
-        await receive()
-        await send({"type": "websocket.close", "code": 1008})
-        return
-    text = "The dashboard does not answer to this name. MARKETPLACE_DASHBOARD_NAMES says which ones it has.\n"
-    await PlainTextResponse(text, 403)(scope, receive, send)
-
-
-def _headers(kind: str, body: bytes, caching: str) -> list[tuple[bytes, bytes]]:
-    return [
-        (b"content-type", kind.encode()),
-        (b"content-length", str(len(body)).encode()),
-        (b"cache-control", caching.encode()),
-        (b"x-content-type-options", b"nosniff"),
-    ]
 
 
 @cache

@@ -15,7 +15,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from dashboards import front
 from dashboards.__main__ import listen
-from dashboards.front import Front, build, closure, front_page, is_ours
+from dashboards.front import Front, build, closure, front_page
+from dashboards.gate import GUARDS, Gate, is_ours
 from dashboards.header import as_code, plain
 
 STREAMLITS = (b"text/html", b"<html>Streamlit's own</html>")
@@ -46,7 +47,7 @@ def ask(
 
     here = [(b"host", b"127.0.0.1:8501")]
     asked = {"type": "http", "method": method, "path": path, "headers": [*here, *(headers or [])]}
-    asyncio.run(Front(behind, page=page)(asked, receive, send))
+    asyncio.run(Gate(Front(behind, page))(asked, receive, send))
     return sent
 
 
@@ -80,7 +81,7 @@ def test_the_front_page_names_what_charts_and_tiles_are_drawn_with_and_only_what
 )
 def test_all_else_is_left_to_streamlit(path: str, method: str, answer: tuple[bytes, bytes], status: int) -> None:
     start, body, end = ask(path, method, answer, status)
-    assert (start["status"], start["headers"]) == (status, [(b"content-type", answer[0]), *front._GUARDS])
+    assert (start["status"], start["headers"]) == (status, [(b"content-type", answer[0]), *GUARDS])
     assert body["body"] + end["body"] == answer[1]
 
 
@@ -154,7 +155,7 @@ def test_a_connection_of_another_site_is_closed_before_streamlit_hears_of_it() -
 
         headers = [(b"host", b"127.0.0.1:8501"), (b"origin", origin.encode())]
         asked = {"type": "websocket", "path": "/_stcore/stream", "headers": headers}
-        asyncio.run(Front(behind, {"stats.example"})(asked, receive, send))
+        asyncio.run(Gate(Front(behind), {"stats.example"})(asked, receive, send))
         return sent, heard
 
     assert connect("http://evil.example") == ([{"type": "websocket.close", "code": 1008}], [])

@@ -1,0 +1,150 @@
+"""Who may ask the dashboard: its own pages under names that are its own, and no page of another site.
+
+Streamlit knows neither names nor frames. This middleware stands by itself: it does not depend on what the pages are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_HOST_CONFIG: Final = "/_stcore/host-config"
+GUARDS: Final = (
+    # No other page shows this one in a frame of its own, where it could lead a viewer's clicks.
+    (b"x-frame-options", b"DENY"),
+    (b"content-security-policy", b"frame-ancestors 'none'"),
+    # The address names the store and what is looked at, which no other site needs to know.
+    (b"referrer-policy", b"same-origin"),
+)
+CONDITIONS: Final = frozenset({b"if-none-match", b"if-modified-since", b"range", b"accept-encoding"})
+"""Headers that are about Streamlit's own page, which a browser may still have, and not about one in its place."""
+
+
+class Gate:
+    """ASGI middleware that refuses requests of other sites, and keeps other sites from framing or steering the page.
+
+    Args:
+        app: What is behind it.
+        names: Names under which the dashboard is reached, as behind a proxy; local names and addresses always are.
+    """
+
+    def __init__(self, app: ASGIApp, names: Collection[str] = ()) -> None:
+        self._app, self._names = app, frozenset(names)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http":
+            send = _guarded(send)
+        if scope["type"] in ("http", "websocket") and not is_ours(Headers(scope=scope), self._names):
+            await _refuse(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._app(_from_here(scope), receive, send)
+        elif scope["type"] == "http" and scope["method"] == "GET" and scope["path"] == _HOST_CONFIG:
+            await _host_config(self._app, scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def is_ours(headers: Headers, names: Collection[str]) -> bool:
+    """Whether a request is meant for this server and comes from its own pages.
+
+    A page of any site can open a connection to an address of this machine, and can have its own name lead here. An
+    address in place of a name cannot be made to lead elsewhere; names are believed when they are given, or local.
+
+    Args:
+        headers: Of the request.
+        names: Names under which the dashboard is reached, as behind a proxy.
+    """
+    host = headers.get("host", "")
+    if not _is_known(host, names):
+        return False
+    origin = headers.get("origin")
+    if origin is None:
+        return True
+    netloc = urlsplit(origin).netloc
+    return netloc == host or _hostname(netloc) in names
+
+
+def _from_here(scope: Scope) -> Scope:
+    """The scope with an origin that Streamlit takes for its own; for others it asks the internet who it is."""
+    headers = Headers(scope=scope)
+    if "origin" not in headers:
+        return scope
+    others = [pair for pair in scope["headers"] if pair[0] != b"origin"]
+    return {**scope, "headers": [*others, (b"origin", f"http://{headers['host']}".encode("latin-1"))]}
+
+
+def _is_known(host: str, names: Collection[str]) -> bool:
+    name = _hostname(host)
+    if name in names or name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _hostname(netloc: str) -> str:
+    try:
+        return urlsplit(f"//{netloc}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _guarded(send: Send) -> Send:
+    """The same, with headers on every answer that keep other sites out."""
+
+    async def guarded(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *GUARDS]}
+        await send(message)
+
+    return guarded
+
+
+async def _host_config(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Streamlit's list of sites that may steer the page from around it, with all of them taken out."""
+    start: Message = {}
+    body = bytearray()
+
+    async def collect(message: Message) -> None:
+        nonlocal start
+        if message["type"] == "http.response.start":
+            start = message
+        else:
+            body.extend(message.get("body", b""))
+
+    await app({**scope, "headers": [pair for pair in scope["headers"] if pair[0] not in CONDITIONS]}, receive, collect)
+    if start.get("status") == 200:
+        config = {**json.loads(bytes(body)), "allowedOrigins": []}
+        body[:] = json.dumps(config).encode()
+        start = {**start, "headers": response_headers("application/json", bytes(body), "no-cache")}
+    await send(start)
+    await send({"type": "http.response.body", "body": bytes(body)})
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    text = "The dashboard does not answer to this name. MARKETPLACE_DASHBOARD_NAMES says which ones it has.\n"
+    await PlainTextResponse(text, 403)(scope, receive, send)
+
+
+def response_headers(kind: str, body: bytes, caching: str) -> list[tuple[bytes, bytes]]:
+    """Those of an answer of our own."""
+    return [
+        (b"content-type", kind.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", caching.encode()),
+        (b"x-content-type-options", b"nosniff"),
+    ]
