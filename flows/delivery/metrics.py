@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from connectors.clickhouse import ClickHouse
 from connectors.kafka.reader import PartitionReader
 from flows.delivery.fencing import Fences, read_fences
 from flows.delivery.process_set import FlowProcessSet
+from marketplace import metrics as catalogue
 from marketplace.settings import Settings
+from runtime.metrics import family
 from runtime.shared_answer import SharedAnswer
 
 _TIMEOUT_SECONDS: Final = 3.0
@@ -41,37 +43,25 @@ class FlowMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The metrics of this moment, seconds old at most; those of a part that does not answer are absent."""
-        processes = self._processes
-        yield self._one(CounterMetricFamily, "restarts", "Restarts of a flow's processes.", processes.restarts)
-        yield self._one(GaugeMetricFamily, "processes", "Running processes.", len(processes.pids))
-        hangs = "Restarts because a process gave no sign of life."
-        yield self._one(CounterMetricFamily, "hangs", hangs, processes.hangs)
-        ready = int(not processes.problem())
-        yield self._one(GaugeMetricFamily, "ready", "Whether epochs end in every process.", ready)
+        name, processes = [self._flow.name], self._processes
+        yield family(catalogue.FLOW_RESTARTS, [(name, processes.restarts)])
+        yield family(catalogue.FLOW_PROCESSES, [(name, len(processes.pids))])
+        yield family(catalogue.FLOW_HANGS, [(name, processes.hangs)])
+        yield family(catalogue.FLOW_READY, [(name, int(not processes.problem()))])
         fences = self._fences.get()
         if fences is not None:
             yield from self._distances(fences)
 
-    def _one(self, family: type[CounterMetricFamily | GaugeMetricFamily], name: str, text: str, value: float) -> Metric:
-        metric = family(f"marketplace_flow_{name}", text, labels=["flow"])
-        metric.add_metric([self._flow.name], value)
-        return metric
-
     def _distances(self, fences: dict[str, Fences]) -> Iterator[Metric]:
-        labels = ["flow", "topic", "partition"]
-        lag = GaugeMetricFamily("marketplace_flow_lag_records", "Records not yet in every table.", labels=labels)
-        gone = GaugeMetricFamily(
-            "marketplace_flow_unreachable_records",
-            "Records that retention deleted before they were counted; not written off yet.",
-            labels=labels,
-        )
+        lag, gone = list[tuple[list[str], float]](), list[tuple[list[str], float]]()
         for topic, log in self._logs.items():
             for partition, (low, high) in (log.get() or {}).items():
                 done = fences.get(topic, {}).get(partition, {}).get(self._flow.checkpoint.name, low - 1)
-                lag.add_metric([self._flow.name, topic, str(partition)], max(0, high - max(done + 1, low)))
-                gone.add_metric([self._flow.name, topic, str(partition)], max(0, low - done - 1))
-        yield lag
-        yield gone
+                labels = [self._flow.name, topic, str(partition)]
+                lag.append((labels, max(0, high - max(done + 1, low))))
+                gone.append((labels, max(0, low - done - 1)))
+        yield family(catalogue.FLOW_LAG, lag)
+        yield family(catalogue.FLOW_UNREACHABLE, gone)
 
 
 def _ranges_of(bootstrap: str, topic: str) -> Callable[[], Ranges]:

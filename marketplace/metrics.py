@@ -1,0 +1,120 @@
+"""Every metric of every process, declared once: what processes expose, what docs list and what alerts may ask for.
+
+Labels come from bounded sets: never a store, an address or a path. Names end in a unit where there is one; a counter's
+samples end in ``_total``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+MetricKind = Literal["counter", "gauge", "histogram"]
+PREFIX: Final = "marketplace_"
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """A metric.
+
+    Attributes:
+        name: Without ``_total``.
+        kind: How it behaves.
+        text: What it says, in one sentence.
+        labels: In order.
+    """
+
+    name: str
+    kind: MetricKind
+    text: str
+    labels: tuple[str, ...] = ()
+
+    @property
+    def sample(self) -> str:
+        """The name as a query has it."""
+        return f"{self.name}_total" if self.kind == "counter" else self.name
+
+
+def _collector(name: str, kind: MetricKind, text: str, *labels: str) -> MetricSpec:
+    return MetricSpec(f"{PREFIX}collector_{name}", kind, text, labels)
+
+
+def _flow(name: str, kind: MetricKind, text: str, *labels: str) -> MetricSpec:
+    return MetricSpec(f"{PREFIX}flow_{name}", kind, text, ("flow", *labels))
+
+
+REQUESTS: Final = _collector("requests", "counter", "Requests by entry point and status.", "door", "status")
+REQUEST_SECONDS: Final = _collector(
+    "request_seconds", "histogram", "From the first byte of a request to its answer.", "door"
+)
+KAFKA_ACK_SECONDS: Final = _collector("kafka_ack_seconds", "histogram", "Until Kafka had all records of a request.")
+EVENTS_ACCEPTED: Final = _collector("events_accepted", "counter", "Events that Kafka has.", "origin")
+EVENTS_REJECTED: Final = _collector(
+    "events_rejected", "counter", "Events and whole bodies that were refused and kept as dead letters.", "reason"
+)
+FAULTS: Final = _collector("faults", "counter", "Requests that were answered with an error, by its code.", "code")
+LOOKUPS: Final = _collector(
+    "lookups",
+    "counter",
+    "Questions to Mongo by lane (known stores, unknown keys, salts) and result.",
+    "lane",
+    "result",
+)
+MONGO_BREAKER_OPEN: Final = _collector(
+    "mongo_breaker_open", "gauge", "1 while Mongo counts as unavailable and stores are answered from memory."
+)
+CONNECTIONS_CLOSED: Final = _collector(
+    "connections_closed",
+    "counter",
+    "Connections that were closed or refused because of one bound or the other.",
+    "reason",
+)
+COLLECTOR: Final = (
+    REQUESTS,
+    REQUEST_SECONDS,
+    KAFKA_ACK_SECONDS,
+    EVENTS_ACCEPTED,
+    EVENTS_REJECTED,
+    FAULTS,
+    LOOKUPS,
+    MONGO_BREAKER_OPEN,
+    CONNECTIONS_CLOSED,
+)
+"""Those of the collector."""
+
+FLOW_RESTARTS: Final = _flow("restarts", "counter", "Restarts of a flow's processes.")
+FLOW_PROCESSES: Final = _flow("processes", "gauge", "Running processes.")
+FLOW_HANGS: Final = _flow("hangs", "counter", "Restarts because a process gave no sign of life.")
+FLOW_READY: Final = _flow("ready", "gauge", "Whether epochs end in every process.")
+FLOW_LAG: Final = _flow("lag_records", "gauge", "Records not yet in every table.", "topic", "partition")
+FLOW_UNREACHABLE: Final = _flow(
+    "unreachable_records",
+    "gauge",
+    "Records that retention deleted before they were counted; not written off yet.",
+    "topic",
+    "partition",
+)
+FLOW: Final = (FLOW_RESTARTS, FLOW_PROCESSES, FLOW_HANGS, FLOW_READY, FLOW_LAG, FLOW_UNREACHABLE)
+"""Those of every flow's service."""
+
+CLICKS: Final = MetricSpec(f"{PREFIX}clicks", "counter", "Events by outcome.", ("outcome",))
+CLICKS_EXPIRED: Final = MetricSpec(
+    f"{PREFIX}clicks_expired",
+    "counter",
+    "Records that retention deleted before they were counted, as noted in the ledger.",
+)
+GEOGRAPHY_REFUSED: Final = MetricSpec(
+    f"{PREFIX}geography_refused", "gauge", "Whether the GeoIP file that is there is refused, and an older one is used."
+)
+STORES_UNUSABLE: Final = MetricSpec(
+    f"{PREFIX}stores_unusable", "gauge", "Documents in stores that are none; their clicks are dead letters."
+)
+CLICK_FLOW: Final = (CLICKS, CLICKS_EXPIRED, GEOGRAPHY_REFUSED, STORES_UNUSABLE)
+"""Those of the click flow's service beside :data:`FLOW`."""
+
+METRICS: Final[dict[str, tuple[MetricSpec, ...]]] = {
+    "the collector": COLLECTOR,
+    "every flow": FLOW,
+    "the click flow": CLICK_FLOW,
+}
+"""All of them, by who exposes them."""
