@@ -8,9 +8,10 @@ from connectors.analytics import LedgerRow
 from connectors.mongo_stores import MongoStores, connect
 from marketplace.stores import Store
 from ops.demo.background import Background, again
-from ops.demo.company import Company, Opened
+from ops.demo.company import Company
 from ops.demo.models import ReadModels, compare_read_models
 from ops.demo.narrator import Narrator
+from ops.demo.shops import DemoStore
 from ops.demo.sums import since
 from ops.demo.verify import Agreement, ask_oracle, compare_ledger, compare_rollups, read_log, read_reports
 from ops.oracle import Expected
@@ -54,7 +55,7 @@ class Auditor:
         ends: Where it stands.
     """
 
-    def __init__(self, company: Company, opened: list[Opened], beginning: Beginning, ends: dict[int, int]) -> None:
+    def __init__(self, company: Company, opened: list[DemoStore], beginning: Beginning, ends: dict[int, int]) -> None:
         self._company, self._beginning, self._ends = company, beginning, ends
         self._stores = [o.store for o in opened]
 

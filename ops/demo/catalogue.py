@@ -6,13 +6,10 @@ import os
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from marketplace.sample_shops import SampleProduct, SampleShop, SampleShops, encode_shops
-from ops.demo.shops import Shop
-
-if TYPE_CHECKING:
-    from ops.demo.company import Opened
+from ops.demo.shops import DemoStore, Shop
 
 SHOPS_FILE_VARIABLE: Final = "MARKETPLACE_COLLECTOR_SHOPS_FILE"
 SHOWN: Final = 8
@@ -93,7 +90,7 @@ def sample_shops(folder: Path) -> dict[str, str]:
     return {SHOPS_FILE_VARIABLE: str(path)} if path.exists() else {}
 
 
-def write_shops(folder: Path, opened: list[Opened]) -> None:
+def write_shops(folder: Path, opened: list[DemoStore]) -> None:
     """Write the file, in one step."""
     shown = SampleShops(tuple(_shown(o.shop, o.store.slug, o.write_key) for o in opened))
     path = shops_file(folder)

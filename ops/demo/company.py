@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
 from connectors.analytics import Analytics
@@ -16,11 +16,11 @@ from connectors.mongo_stores import MongoStores, connect
 from flows.delivery.process_set import FlowOptions, FlowProcessSet
 from marketplace.flows import CLICKS_FLOW
 from marketplace.settings import Settings
-from marketplace.stores import Store, hash_write_key, import_key
+from marketplace.stores import hash_write_key, import_key
 from marketplace.topics import CLICKS_COLLECTED
 from ops.demo.collector import Collector
 from ops.demo.served import ServedCollector, ServedFlow, is_served
-from ops.demo.shops import SHOPS, Shop, store_of, write_key
+from ops.demo.shops import SHOPS, DemoStore, Shop, store_of, write_key
 from ops.demo.stage import Stage
 
 _TICK_SECONDS: Final = 0.1
@@ -35,19 +35,9 @@ class DemoFailed(Exception):
     """The demo cannot go on; the message says why and where to look."""
 
 
-@dataclass(frozen=True)
-class Opened:
-    """A shop that is open: its store and its keys."""
-
-    shop: Shop
-    store: Store
-    write_key: str
-    import_key: str
-
-
 def open_shops(
     settings: Settings, seed: int, run: str, *, fresh: bool, shops: tuple[Shop, ...] = SHOPS
-) -> list[Opened]:
+) -> list[DemoStore]:
     """Make the stores.
 
     Args:
@@ -73,13 +63,13 @@ def open_shops(
             secret = import_key(store.slug, secrets.token_hex(16))
             store = replace(store, import_key_hash=hash_write_key(secret))
             book.upsert_store(store)
-            opened.append(Opened(shop, store, write_key(store.slug, seed), secret))
+            opened.append(DemoStore(shop, store, write_key(store.slug, seed), secret))
         return opened
     finally:
         client.close()
 
 
-def close_history(settings: Settings, opened: list[Opened]) -> None:
+def close_history(settings: Settings, opened: list[DemoStore]) -> None:
     """Take the keys for history back.
 
     Raises:

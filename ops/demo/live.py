@@ -15,9 +15,10 @@ from connectors.errors import Unavailable
 from connectors.live_tile import LiveTile
 from marketplace.outcomes import COUNTED
 from ops.demo.background import Background
-from ops.demo.company import Company, Opened
+from ops.demo.company import Company
 from ops.demo.narrator import Narrator
 from ops.demo.sender import Connection, Sender, Target, first_error
+from ops.demo.shops import DemoStore
 from ops.demo.traffic import Post, Traffic
 
 DEFAULT_RATE: Final = 1.0
@@ -108,7 +109,7 @@ class LiveRun:
     """
 
     company: Company
-    opened: list[Opened]
+    opened: list[DemoStore]
     narrator: Narrator
 
     def run(self, traffic: LiveTraffic) -> None:

@@ -13,7 +13,7 @@ from flows.delivery.process_set import FlowOptions
 from marketplace.settings import DEFAULT_DATA_DIR
 from ops.demo.audit import remember_beginning
 from ops.demo.catalogue import write_shops
-from ops.demo.company import Company, Opened, close_history, open_shops
+from ops.demo.company import Company, close_history, open_shops
 from ops.demo.history import History, read_history, write_history
 from ops.demo.live import LiveRun, LiveTraffic
 from ops.demo.narrator import Narrator
@@ -21,6 +21,7 @@ from ops.demo.once import OnceRun
 from ops.demo.options import DemoOptions, ignoring_interrupts
 from ops.demo.sender import Target
 from ops.demo.served import TrafficRuns, ensure_services, service_url, sole_traffic, start_traffic, traffic_runs
+from ops.demo.shops import DemoStore
 from ops.demo.stage import Stage, open_stage
 from ops.demo.summary import Summary
 from ops.provision import ensure_provisioned
@@ -127,7 +128,7 @@ class LivePlay:
         except KeyboardInterrupt:
             self._narrator.say("Looking away.")
 
-    def _open(self) -> list[Opened]:
+    def _open(self) -> list[DemoStore]:
         stage, options = self._stage, self._options
         with self._narrator.phase("provision", "Making topics, tables and stores"):
             ensure_provisioned(stage.settings)

@@ -10,12 +10,13 @@ from connectors.kafka.producer import Producer
 from marketplace.topics import CLICKS_COLLECTED
 from ops.demo.audit import Audit, Auditor, Beginning
 from ops.demo.background import Background
-from ops.demo.company import Company, Opened
+from ops.demo.company import Company
 from ops.demo.dirt import dirt
 from ops.demo.freshness import Stopwatch
 from ops.demo.models import ReadModels
 from ops.demo.narrator import Narrator
 from ops.demo.sender import Sender, Target
+from ops.demo.shops import DemoStore
 from ops.demo.summary import Summary
 from ops.demo.sums import add_ledger, since, store_numbers
 from ops.demo.traffic import Post, Traffic, until
@@ -47,7 +48,7 @@ class OnceRun:
     def __init__(
         self,
         company: Company,
-        opened: list[Opened],
+        opened: list[DemoStore],
         beginning: Beginning,
         narrator: Narrator,
         seed: int,

@@ -6,10 +6,11 @@ import time
 
 from flows.delivery.process_set import FlowOptions
 from ops.demo.audit import remember_beginning
-from ops.demo.company import Company, Opened, close_history, open_shops
+from ops.demo.company import Company, close_history, open_shops
 from ops.demo.narrator import Narrator
 from ops.demo.once import OnceRun
 from ops.demo.options import DemoOptions, ignoring_interrupts
+from ops.demo.shops import DemoStore
 from ops.demo.stage import Stage, open_stage
 from ops.demo.summary import Summary
 from ops.provision import ensure_provisioned
@@ -51,7 +52,7 @@ def _once_on(stage: Stage, options: DemoOptions, narrator: Narrator) -> Summary:
             company.stop()
 
 
-def set_up(stage: Stage, options: DemoOptions, narrator: Narrator) -> tuple[Company, list[Opened]]:
+def set_up(stage: Stage, options: DemoOptions, narrator: Narrator) -> tuple[Company, list[DemoStore]]:
     """Topics, tables, collections and stores."""
     with narrator.phase("provision", "Making topics, tables and stores"):
         ensure_provisioned(stage.settings)

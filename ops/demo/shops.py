@@ -52,6 +52,16 @@ class Shop:
         return [(f"{self.name[:3]}-{at:03d}", slug) for at, slug in enumerate(pairs, 1)]
 
 
+@dataclass(frozen=True)
+class DemoStore:
+    """A shop that is open: its store and its keys."""
+
+    shop: Shop
+    store: Store
+    write_key: str
+    import_key: str
+
+
 SHOPS: Final[tuple[Shop, ...]] = (
     Shop(
         "brooklyn-coffee",

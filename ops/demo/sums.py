@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 from connectors.analytics import Analytics, LedgerRow
 from marketplace.outcomes import OUTCOMES
-from ops.demo.company import Opened
 from ops.demo.models import ReadModels
+from ops.demo.shops import DemoStore
 from ops.demo.summary import StoreNumbers, Summary
 
 
@@ -50,7 +50,7 @@ def add_ledger(summary: Summary, rows: Iterable[LedgerRow]) -> None:
     summary.ledger_difference = summary.received - sum(summary.outcomes.values())
 
 
-def store_numbers(analytics: Analytics, models: ReadModels, opened: Opened) -> StoreNumbers:
+def store_numbers(analytics: Analytics, models: ReadModels, opened: DemoStore) -> StoreNumbers:
     """A store's numbers: people from the months' reports, bots beside them, and what Mongo and Redis show.
 
     A run may reach over the end of a month; visitors of several months cannot be added up, so the newest one speaks.

@@ -12,8 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from marketplace.events import CollectedClick
 from marketplace.stores import Store
 from ops.demo.catalogue import shops_file, write_shops
-from ops.demo.company import Opened
-from ops.demo.shops import SHOPS, store_of, write_key
+from ops.demo.shops import SHOPS, DemoStore, store_of, write_key
 from tests.collector_kit import Collector, eventually, running_collector, with_limits
 
 SHOP = SHOPS[0]
@@ -23,7 +22,7 @@ HOME = f"/shop/{SHOP.name}"
 
 @pytest.fixture
 def collector(tmp_path: Path) -> Iterator[Collector]:
-    write_shops(tmp_path, [Opened(SHOP, STORE, write_key(SHOP.name, 1), "")])
+    write_shops(tmp_path, [DemoStore(SHOP, STORE, write_key(SHOP.name, 1), "")])
     with running_collector(with_limits(shops_file=str(shops_file(tmp_path))), STORE) as running:
         yield running
 

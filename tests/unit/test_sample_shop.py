@@ -16,8 +16,7 @@ from ingest.sample_art import MOTIFS, picture
 from marketplace.sample_shops import SampleProduct, SampleShop, SampleShops, decode_shops, encode_shops
 from marketplace.settings import InvalidSettings
 from ops.demo.catalogue import SHOWN, shops_file, write_shops
-from ops.demo.company import Opened
-from ops.demo.shops import SHOPS, store_of, write_key
+from ops.demo.shops import SHOPS, DemoStore, store_of, write_key
 from tests.collector_kit import Collector, running_collector, with_limits
 
 EVIL = "</script><script>alert('x')</script>{{nonce}}\"&"
@@ -26,7 +25,9 @@ SHOP = SHOPS[0]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    write_shops(tmp_path, [Opened(shop, store_of(shop, shop.name, 1), write_key(shop.name, 1), "") for shop in SHOPS])
+    write_shops(
+        tmp_path, [DemoStore(shop, store_of(shop, shop.name, 1), write_key(shop.name, 1), "") for shop in SHOPS]
+    )
     return tmp_path
 
 

@@ -12,13 +12,12 @@ from rich.console import Console
 
 from marketplace.sample_shops import decode_shops
 from ops.demo.catalogue import SHOWN, shops_file, write_shops
-from ops.demo.company import Opened
 from ops.demo.history import History, read_history, write_history
 from ops.demo.live import LiveTraffic
 from ops.demo.render import show
 from ops.demo.sender import Target
 from ops.demo.served import service_settings
-from ops.demo.shops import SHOPS, store_of, write_key
+from ops.demo.shops import SHOPS, DemoStore, store_of, write_key
 from ops.demo.summary import StoreNumbers, Summary
 
 HISTORY = History(seed=1, clicks=60_000, now_ms=1_750_000_000_000, stores=("a", "b"))
@@ -47,7 +46,7 @@ def test_a_history_that_was_broken_off_is_the_same_however_much_later() -> None:
 
 
 def test_the_file_of_sample_shops_holds_what_they_sell_most_and_no_secret(tmp_path: Path) -> None:
-    opened = [Opened(shop, store_of(shop, f"{shop.name}-2", 1), write_key(shop.name, 1), "secret") for shop in SHOPS]
+    opened = [DemoStore(shop, store_of(shop, f"{shop.name}-2", 1), write_key(shop.name, 1), "secret") for shop in SHOPS]
     write_shops(tmp_path, opened)
     content = shops_file(tmp_path).read_bytes()
     assert b"secret" not in content
