@@ -19,7 +19,7 @@ from bench.contenders import flow
 from connectors.clickhouse import ClickHouse, insert_body
 from connectors.kafka.records import RecordProducer
 from flows.clicks.processed_batch import ProcessedBatch
-from flows.delivery.fenced_writer import MAX_BUFFERED_EVENTS
+from flows.delivery.fenced_writer import MAX_BUFFERED_EVENTS, WriteFollower
 from marketplace.flows import FlowSpec
 from marketplace.tables import Table, insertable
 from runtime.progress import ProgressReport
@@ -51,10 +51,10 @@ class PlainWriter:
         fences: Any,
         report: ProgressReport,
         give_up: Callable[[], bool],
-        written: Callable[[Sequence[ProcessedBatch]], None],
+        follower: WriteFollower[ProcessedBatch],
     ) -> None:
         self._clickhouse = PlainClickHouse(clickhouse.url, clickhouse.database, on_answer=report.beat)
-        self._flow, self._producer, self._rows_of, self._written = spec, producer, rows_of, written
+        self._flow, self._producer, self._rows_of, self._follower = spec, producer, rows_of, follower
         self._buffer: list[ProcessedBatch] = []
         self._buffered_events = 0
 
@@ -81,7 +81,8 @@ class PlainWriter:
             self._producer.send_all(dead, _DEAD_SECONDS)
         for table in self._flow.tables:
             self._insert(table, results)
-        self._written(results)
+        self._follower.written(results)
+        self._follower.check_room()
 
     def _insert(self, table: Table, results: list[ProcessedBatch]) -> None:
         found = [result for result in results if result.fence(table.name) is not None]

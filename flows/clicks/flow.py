@@ -79,7 +79,7 @@ class ClickWorker:
             context.fences,
             context.report,
             context.stop.asked,
-            self._read_models.written,
+            self._read_models,
         )
         self._read_models.catch_up(context.fences[CLICKS_COLLECTED.name])
         self._pages = ClickHousePages(clickhouse)

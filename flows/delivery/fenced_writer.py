@@ -71,6 +71,21 @@ class WritableBatch(Protocol):
 
 
 Batch = TypeVar("Batch", bound=WritableBatch)
+_Batch = TypeVar("_Batch", bound=WritableBatch, contravariant=True)
+
+
+class WriteFollower(Protocol[_Batch]):
+    """What follows from the tables and is brought up to date after them, such as read models."""
+
+    def written(self, batches: Sequence[_Batch]) -> None:
+        """These batches are in all tables."""
+
+    def check_room(self) -> None:
+        """Return where more may be written ahead of it.
+
+        Raises:
+            Unavailable: Not yet; ask again.
+        """
 
 
 class FencedWriter(Generic[Batch]):
@@ -85,7 +100,7 @@ class FencedWriter(Generic[Batch]):
         fences: What the tables held when this start took over, by topic.
         report: Beats while a part is waited for.
         give_up: Whether to stop waiting, because the process is asked to leave.
-        written: Called with batches that are in all tables; ``Unavailable`` means: again.
+        follower: What follows from the tables, if anything does.
     """
 
     def __init__(
@@ -98,10 +113,10 @@ class FencedWriter(Generic[Batch]):
         fences: dict[str, Fences],
         report: ProgressReport,
         give_up: Callable[[], bool],
-        written: Callable[[Sequence[Batch]], None] = lambda batches: None,
+        follower: WriteFollower[Batch] | None = None,
     ) -> None:
         self._flow, self._clickhouse, self._producer, self._rows_of = flow, clickhouse, producer, rows_of
-        self._generation, self._written = generation, written
+        self._generation, self._follower = generation, follower
         self._buffer: list[Batch] = []
         self._buffered_events = 0
         self._fences = fences
@@ -131,7 +146,9 @@ class FencedWriter(Generic[Batch]):
         batches, self._buffer, self._buffered_events = self._buffer, [], 0
         if batches:
             self._write(batches)
-            self._retry(partial(self._written, batches))
+            if self._follower is not None:
+                self._follower.written(batches)
+                self._retry(self._follower.check_room)
 
     def _write(self, batches: Sequence[Batch]) -> None:
         dead = [letter for batch in batches for letter in batch.dead_letters()]

@@ -95,7 +95,7 @@ def writer_on(clickhouse: ClickHouse) -> Iterator[FencedWriter[ProcessedBatch]]:
                 fences,
                 report,
                 lambda: False,
-                read_models.written,
+                read_models,
             )
         finally:
             read_models.close()

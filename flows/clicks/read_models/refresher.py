@@ -30,7 +30,6 @@ class ReadModels:
     def __init__(self, projector: Projector, retry: UnavailableRetry, report: ProgressReport) -> None:
         self._projector, self._retry, self._report = projector, retry, report
         self._thread = PeriodicThread(projector.refresh)
-        self._marked: Sequence[ProcessedBatch] | None = None
 
     def catch_up(self, fences: Fences) -> None:
         """Refresh what an earlier process left stale, and keep it fresh from now on.
@@ -47,14 +46,15 @@ class ReadModels:
         self._thread.start()
 
     def written(self, batches: Sequence[ProcessedBatch]) -> None:
-        """Remember the days that batches changed; they are in the tables now.
+        """Remember the days that batches changed; they are in the tables now."""
+        self._projector.mark_dirty(batches)
+
+    def check_room(self) -> None:
+        """Return where more may be counted ahead of the read models.
 
         Raises:
-            Unavailable: The read models are too far behind; call again, with the same batches.
+            Unavailable: They are too far behind.
         """
-        if batches is not self._marked:
-            self._projector.mark_dirty(batches)
-            self._marked = batches
         self._thread.check()
         self._projector.check_room()
 
