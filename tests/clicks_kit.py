@@ -183,7 +183,7 @@ def read_values(values: Iterable[bytes | Mapping[str, Any]], partition: int = 0)
     return decode(as_batch(as_log(values, partition)), STORES.__contains__, make_dictionaries())
 
 
-def vocabulary_of(bytes_like_pages: int = DEFAULT_PAGE_BYTES) -> EncodingContext:
+def encoding_of(bytes_like_pages: int = DEFAULT_PAGE_BYTES) -> EncodingContext:
     """What a worker knows; where pages have no room it has none either, and forgets between any two batches."""
     return EncodingContext(lambda: LOOKUPS, AGENTS, 4 * bytes_like_pages)
 
@@ -193,10 +193,10 @@ def machine_on(
     partition: int = 0,
     stores: Mapping[str, Store] = STORES,
     page_bytes: int = DEFAULT_PAGE_BYTES,
-    vocabulary: EncodingContext | None = None,
+    encoding: EncodingContext | None = None,
 ) -> PartitionProcessor:
     """A machine that takes a partition over where its tables end."""
-    known = vocabulary or vocabulary_of(page_bytes)
+    known = encoding or encoding_of(page_bytes)
     return PartitionProcessor(partition, pages, FixedStores(stores), known, pages.fences(partition), page_bytes)
 
 
@@ -222,8 +222,8 @@ def run(
 ) -> Run:
     """Send a log through fresh machines, cut into batches of all partitions in turn; ``epoch`` are written together."""
     pages, results = MemoryPages(), []
-    vocabulary = vocabulary_of(page_bytes)
-    machines = {part: machine_on(pages, part, stores, page_bytes, vocabulary) for part in by_partition(log)}
+    encoding = encoding_of(page_bytes)
+    machines = {part: machine_on(pages, part, stores, page_bytes, encoding) for part in by_partition(log)}
     batches = in_turn([cut(records, sizes) for records in by_partition(log).values()])
     for start in range(0, len(batches), epoch):
         together = [machines[batch.partition].process(batch) for batch in batches[start : start + epoch]]
@@ -251,8 +251,8 @@ def run_with_crashes(
     """
     parts, pages, script = by_partition(log), MemoryPages(), list(crashes)
     while True:
-        vocabulary = vocabulary_of(page_bytes)
-        machines = {part: machine_on(pages, part, STORES, page_bytes, vocabulary) for part in parts}
+        encoding = encoding_of(page_bytes)
+        machines = {part: machine_on(pages, part, STORES, page_bytes, encoding) for part in parts}
         left = []
         for part, records in parts.items():
             fences = pages.fences(part)

@@ -64,8 +64,8 @@ class World:
         self, pages: PageStore, fences: Mapping[str, int], partition: int = 0, page_bytes: int = DEFAULT_PAGE_BYTES
     ) -> PartitionProcessor:
         """A machine that takes a partition over in this world."""
-        vocabulary = EncodingContext(lambda: self.lookups, self.agents, 4 * page_bytes)
-        return PartitionProcessor(partition, pages, FixedStores(self.stores), vocabulary, fences, page_bytes)
+        encoding = EncodingContext(lambda: self.lookups, self.agents, 4 * page_bytes)
+        return PartitionProcessor(partition, pages, FixedStores(self.stores), encoding, fences, page_bytes)
 
 
 def _changed(**stores: Mapping[str, Any]) -> dict[str, Store]:

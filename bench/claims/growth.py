@@ -101,8 +101,8 @@ def main() -> int:
     for repeat in range(options.repeats):
         for variation in VARIATIONS:
             batches = _batches(values, variation)
-            vocabulary = EncodingContext(lambda: lookups, crawlers)
-            machine = PartitionProcessor(0, NoPast(), TheseStores(stores), vocabulary, {})
+            encoding = EncodingContext(lambda: lookups, crawlers)
+            machine = PartitionProcessor(0, NoPast(), TheseStores(stores), encoding, {})
             costs[variation.name].append(_run(batches, machine, variation.together))
             say(f"{repeat + 1}: {variation.name:32} {costs[variation.name][-1]:8.2f} us/event")
     return report(_rows(costs, options.events), {"us_per_event": costs}, options.json)

@@ -113,14 +113,14 @@ def machine(events: int, hours: int) -> Callable[[], int]:
     """The whole click path of one partition after a day of traffic, which is its own hours, with all that it holds."""
     corpus = Corpus(events, 1)
     lookups = Lookups(GeoIP().snapshot(), UserAgents())
-    vocabulary = EncodingContext(lambda: lookups, CrawlerList())
-    path = PartitionProcessor(0, NoPast(), TheseStores(corpus.stores()), vocabulary, {}, _NO_LIMIT)
+    encoding = EncodingContext(lambda: lookups, CrawlerList())
+    path = PartitionProcessor(0, NoPast(), TheseStores(corpus.stores()), encoding, {}, _NO_LIMIT)
     records, offset = corpus.records(), 0
     while chunk := list(islice(records, _BATCH)):
         offsets = list(range(offset, offset + len(chunk)))
         path.process(RawBatch(0, offsets, [_NOON_MS] * len(chunk), [record.value for record in chunk]))
         offset += len(chunk)
-    return lambda: path.nbytes + vocabulary.nbytes
+    return lambda: path.nbytes + encoding.nbytes
 
 
 def _times(first: int, events: int, hours: int) -> I64:

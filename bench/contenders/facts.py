@@ -28,8 +28,8 @@ def run(task: Task) -> None:
     settings, path = task.settings, Path(task.options["path"])
     stores = StoreCatalog(MongoStores(connect(settings.urls.mongo), settings.database), CircuitBreaker())
     lookups = Lookups(GeoIP().snapshot(), UserAgents())
-    vocabulary = EncodingContext(lambda: lookups, CrawlerList())
-    machines = {part: PartitionProcessor(part, NoPast(), stores, vocabulary, {}) for part in task.ends}
+    encoding = EncodingContext(lambda: lookups, CrawlerList())
+    machines = {part: PartitionProcessor(part, NoPast(), stores, encoding, {}) for part in task.ends}
     draft, writer = path.with_suffix(".draft"), None
     for batch in batches(task):
         result = machines[batch.partition].process(batch)

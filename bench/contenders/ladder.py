@@ -126,8 +126,8 @@ def decide(task: Task) -> None:
     settings = task.settings
     stores = StoreCatalog(MongoStores(connect(settings.urls.mongo), settings.database), CircuitBreaker())
     lookups = Lookups(GeoIP().snapshot(), UserAgents())
-    vocabulary = EncodingContext(lambda: lookups, CrawlerList())
-    machines = {part: PartitionProcessor(part, NoPast(), stores, vocabulary, {}) for part in task.ends}
+    encoding = EncodingContext(lambda: lookups, CrawlerList())
+    machines = {part: PartitionProcessor(part, NoPast(), stores, encoding, {}) for part in task.ends}
     waiting: list[ProcessedBatch] = []
     task.meter.start()
     for batch in batches(task):

@@ -89,7 +89,7 @@ class ClickWorker:
         self._places = GeoIP(Path(settings.geoip_file)) if settings.geoip_file else GeoIP()
         agents = UserAgents()
         self._encoding = EncodingContext(
-            lambda: Lookups(self._places.snapshot(), agents), CrawlerList(), self._memory.vocabulary_bytes
+            lambda: Lookups(self._places.snapshot(), agents), CrawlerList(), self._memory.dictionary_bytes
         )
         self._processors: dict[int, PartitionProcessor] = {}
 

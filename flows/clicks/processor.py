@@ -1,6 +1,6 @@
 """The click path: one partition's batches in, results out. No engine, no clock, no IO but the page store's.
 
-A machine's answer for a batch depends only on the log before it, on the stores and on the versions of the lookups: not
+What follows from a batch depends only on the log before it, on the stores and on the versions of the lookups: not
 on where batches were cut, on how many workers there are, or on when it was last restarted.
 """
 
@@ -64,7 +64,7 @@ class PartitionProcessor:
         partition: The Kafka partition.
         pages: Where the past is read back from.
         stores: The directory of stores.
-        vocabulary: What is known of distinct values; machines that step in turn share it.
+        encoding: What is known of distinct values; processors that take turns share it.
         applied: Fences of the tables at take-over, by table name. Up to the highest of them the facts are read back.
             Sessions that the table already holds are not made again, because it holds their present and not their past.
         page_bytes: MemoryLimits for the past.
@@ -75,20 +75,20 @@ class PartitionProcessor:
         partition: int,
         pages: PageStore,
         stores: Stores,
-        vocabulary: EncodingContext,
+        encoding: EncodingContext,
         applied: Mapping[str, int],
         page_bytes: int = DEFAULT_PAGE_BYTES,
     ) -> None:
-        self._partition, self._stores, self._vocabulary = partition, stores, vocabulary
+        self._partition, self._stores, self._encoding = partition, stores, encoding
         self._sessions_applied = applied.get("sessions", -1)
         # Facts are written first: what any table has of a batch was decided then, and is in the facts.
         self._decided = max(applied.values(), default=-1)
         self._store, self._page_bytes = pages, page_bytes
         self._pages = Pages(pages, partition, page_bytes)
-        self._families = vocabulary.families
-        self._sessions = Sessions(len(self._families))
-        vocabulary.hold(self._sessions)
-        self._calendar = vocabulary.calendar
+        self._encoders = encoding.encoders
+        self._sessions = Sessions(len(self._encoders))
+        encoding.hold(self._sessions)
+        self._store_days = encoding.store_days
         self._known: Mapping[str, Store] = {}
 
     @property
@@ -106,13 +106,13 @@ class PartitionProcessor:
             Unavailable: The page store or the directory of stores is unavailable. Nothing was decided: step again.
         """
         self._forget()
-        self._vocabulary.renew()
-        book = self._vocabulary.book()
+        self._encoding.renew()
+        book = self._encoding.book()
         result = ProcessedBatch(self._partition, batch.first_offset, batch.last_offset, len(batch.values), book)
         was_decided = batch.last_offset <= self._decided
         facts = self._read_back(batch, result) if was_decided else self._decide(batch, result)
         # A zone may have changed with the stores that were met; the answers are the same ones.
-        result.book = self._vocabulary.book()
+        result.book = self._encoding.book()
         # From here on nothing asks the outside, so nothing can fail half-way: the batch becomes the past.
         if len(facts):
             self._visit_and_tell(result, facts)
@@ -123,7 +123,7 @@ class PartitionProcessor:
         columns, rejects = self._decode(batch)
         times = correct(columns)
         outcome = np.full(len(columns), _COUNTED, dtype=np.uint8)
-        outcome[self._vocabulary.memos.blocked(columns, self._known)] = _BLOCKED
+        outcome[self._encoding.rules.blocked(columns, self._known)] = _BLOCKED
         outcome[times.late] = _LATE
         hours = filed_under(columns)
         fresh = self._drop_duplicates(columns, hours, outcome, batch.first_offset)
@@ -146,31 +146,31 @@ class PartitionProcessor:
         # its bytes are dead letters already. To call it invalid would write what a seller blocked to the dead letters.
         outcome = np.full(len(columns), _BLOCKED, dtype=np.uint8)
         outcome[times.late] = _LATE
-        asked = ~times.late & ~self._vocabulary.memos.blocked(columns, self._known)
+        asked = ~times.late & ~self._encoding.rules.blocked(columns, self._known)
         copies = find_copies(columns, hours, stored)
         outcome[asked & (copies | self._seen(columns, hours, asked, batch.first_offset))] = _DUPLICATE
-        facts = stored.coded(self._families)
+        facts = stored.coded(self._encoders)
         self._pages.load_visits(facts.pair, facts.visitor, facts.occurred_ms, batch.first_offset, self._adopt)
         result.rejects = rejects + account.too_late(rest, columns, times, outcome)
         result.counts = account.count(rest, columns, rejects, times, outcome) + account.count_facts(stored)
         return facts
 
     def _forget(self) -> None:
-        if self._pages.evict(lambda: self._sessions.nbytes + self._vocabulary.held_for(self._sessions)):
+        if self._pages.evict(lambda: self._sessions.nbytes + self._encoding.held_for(self._sessions)):
             self._sessions.keep(self._pages.visit_hours(), HOUR_MS)
-            self._vocabulary.let_go()
-        self._vocabulary.trim()
+            self._encoding.let_go()
+        self._encoding.trim()
 
     def _decode(self, batch: RawBatch) -> tuple[Columns, list[Reject]]:
         self._known = self._stores.known()
-        words = self._vocabulary.words
+        words = self._encoding.dictionaries
         columns, rejects = decode(batch, self._known.__contains__, words)
         unknown = {reject.store for reject in rejects if reject.reason == "unknown_store"}
         if unknown:
             self._known = self._stores.look_up(unknown)
             if not unknown.isdisjoint(self._known):
                 columns, rejects = decode(batch, self._known.__contains__, words)
-        self._vocabulary.learn(self._known)
+        self._encoding.learn(self._known)
         return columns, rejects
 
     def _drop_duplicates(self, columns: Columns, hours: I64, outcome: U8, before: int) -> Bools:
@@ -193,16 +193,16 @@ class PartitionProcessor:
         return found
 
     def _adopt(self, stored: StoredSessions) -> None:
-        self._sessions.adopt(stored.coded(self._families, self._calendar.code))
+        self._sessions.adopt(stored.coded(self._encoders, self._store_days.code))
 
     def _visit(self, columns: Columns, dedupe_hour: I64, times: Times, before: int) -> tuple[Facts, Details]:
         when = times.occurred_ms
-        pair = mix(columns.visitor, self._vocabulary.memos.targets(columns))
+        pair = mix(columns.visitor, self._encoding.rules.targets(columns))
         self._pages.load_visits(pair, columns.visitor, when, before, self._adopt)
         refire = find_refires(pair, when, self._pages.clicked_near(pair, when))
-        codes = self._vocabulary.enrich(columns, self._known)
+        codes = self._encoding.enrich(columns, self._known)
         hasty = self._is_hasty(columns.visitor, when)
-        reasons, is_bot = self._vocabulary.memos.bot_reasons(columns, self._vocabulary.pages(codes), hasty)
+        reasons, is_bot = self._encoding.rules.bot_reasons(columns, self._encoding.pages(codes), hasty)
         facts = Facts(
             stores=columns.texts["store"],
             imported=columns.imported,
@@ -224,18 +224,18 @@ class PartitionProcessor:
         return np.asarray(earlier >= bots.RATE_LIMIT_PER_MINUTE, dtype=np.bool_)
 
     def _visit_and_tell(self, result: ProcessedBatch, facts: Facts) -> None:
-        store, when = self._calendar.codes(facts.stores), facts.occurred_ms
+        store, when = self._store_days.codes(facts.stores), facts.occurred_ms
         if result.last_offset > self._sessions_applied:
             events = events_as_sessions(facts, store)
             result.changes = changes = Changes(events, *self._sessions.add(events))
             moved = (changes.retracted, changes.added)
-            result.store_days = self._calendar.days(
+            result.store_days = self._store_days.days(
                 np.concatenate([store, *(visits.store for visits in moved)]),
                 np.concatenate([when, *(visits.start_ms for visits in moved)]),
             )
         else:
-            result.store_days = self._calendar.days(store, when)
-        result.live = newest_by_visitor(facts, store, self._calendar.names)
+            result.store_days = self._store_days.days(store, when)
+        result.live = newest_by_visitor(facts, store, self._store_days.names)
 
     def _remember(self, facts: Facts, batch: RawBatch) -> None:
         first, last = batch.first_offset, batch.last_offset

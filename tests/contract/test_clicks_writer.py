@@ -35,12 +35,12 @@ from tests.clicks_kit import (
     by_partition,
     cut,
     differences,
+    encoding_of,
     event,
     expected_ledger,
     machine_on,
     oracle,
     visitor_of,
-    vocabulary_of,
 )
 from tests.clicks_kit_pages import MemoryPages
 from tests.clicks_kit_tables import MINUTE, NOON, InClickHouse, clickhouse_tables, of_days
@@ -113,9 +113,9 @@ def three_partitions() -> list[LogRecord]:
 def test_an_insert_of_several_partitions_whose_answer_is_lost_counts_once(
     tables: InClickHouse, table: str, applied: bool
 ) -> None:
-    log, vocabulary = three_partitions(), vocabulary_of()
+    log, encoding = three_partitions(), encoding_of()
     forgetful = Forgetful(tables.clickhouse.url, tables.clickhouse.database, table, applied=applied)
-    machines = {part: machine_on(MemoryPages(), part, vocabulary=vocabulary) for part in range(3)}
+    machines = {part: machine_on(MemoryPages(), part, encoding=encoding) for part in range(3)}
     rounds = zip(*(cut(records, (3,)) for records in by_partition(log).values()), strict=True)
     with writer_on(forgetful) as writer:
         for batches in rounds:

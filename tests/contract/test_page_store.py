@@ -18,12 +18,12 @@ from tests.clicks_kit import (
     as_log,
     cut,
     differences,
+    encoding_of,
     event,
     expected_ledger,
     machine_on,
     oracle,
     visitor_of,
-    vocabulary_of,
 )
 from tests.clicks_kit_pages import MemoryPages
 from tests.clicks_kit_tables import HOUR, MINUTE, NOON, InMemory, Tables, clickhouse_tables, of_days, send, some_log
@@ -165,7 +165,7 @@ def test_machines_that_know_only_what_they_read_back_end_with_the_oracles_number
     bridge = event(NOON + 30 * MINUTE, event_id="7", received_at_ms=NOON + 90 * MINUTE)
     log = as_log([*values, bridge, *values[:4]], timestamp_ms=NOON)
     for batch in cut(log, (3,)):
-        machine = PartitionProcessor(0, tables.pages, FixedStores(STORES), vocabulary_of(), tables.fences(0))
+        machine = PartitionProcessor(0, tables.pages, FixedStores(STORES), encoding_of(), tables.fences(0))
         tables.write([machine.process(batch)])
     expected = oracle(log)
     assert differences(expected_ledger(expected), tables.ledger()) == {}

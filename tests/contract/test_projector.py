@@ -22,7 +22,7 @@ from flows.delivery.fenced_writer import MAX_BUFFERED_EVENTS
 from marketplace.tables import ROLLUPS
 from ops.stack import Stack
 from runtime.breaker import CircuitBreaker
-from tests.clicks_kit import vocabulary_of
+from tests.clicks_kit import encoding_of
 from tests.door import Door
 
 NOWHERE = "mongodb://127.0.0.1:1/?directConnection=true"
@@ -61,7 +61,7 @@ def projector(rollups: ClickHouse, nobody: MongoClient[dict[str, Any]]) -> Proje
 
 
 def result(first: int, last: int, days: set[tuple[str, int]] | None = None) -> ProcessedBatch:
-    made = ProcessedBatch(0, first, last, last - first + 1, vocabulary_of().book())
+    made = ProcessedBatch(0, first, last, last - first + 1, encoding_of().book())
     made.store_days = days or {("shop", DAY)}
     return made
 

@@ -19,9 +19,9 @@ from tests.clicks_kit_logs import examples
 
 FAMILIES: Final = make_encoders({**make_dictionaries(), "store_domains": Dictionary()}, LOOKUPS)
 VALUES: Final = ("", "x", "y")
-for family in FAMILIES:
+for encoder in FAMILIES:
     for text in VALUES:
-        family.intern((text,) * len(family.columns))
+        encoder.intern((text,) * len(encoder.columns))
 
 START: Final = ms("2025-03-09T06:00:00")
 
@@ -72,7 +72,7 @@ def deltas_of(rows: list[Row], sources: Sequence[int] = (0,)) -> Deltas:
             refire=refire == 1,
             changes=np.stack((ones, ones, minute), axis=1)[begun],
         ),
-        [family.answers for family in FAMILIES],
+        [encoder.answers for encoder in FAMILIES],
         day_of,
     )
 

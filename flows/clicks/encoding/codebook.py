@@ -14,17 +14,17 @@ class Codebook:
     """The meaning of codes until something is forgotten or looked up again; then there is another one.
 
     Attributes:
-        answers: Of each family.
+        answers: Of each encoder.
         bot_version: Identity of the rules by which bots are recognised.
-        calendar: Numbers of stores.
+        store_days: Numbers of stores.
         zones: The time zone of each store.
     """
 
     answers: tuple[EncodedAnswers, ...]
     bot_version: str
-    calendar: Calendar
+    store_days: Calendar
     zones: Sequence[str]
 
     def day_of(self, store: int, quarter: int) -> int:
         """A store's own date, in days since 1970, of a UTC quarter since 1970."""
-        return self.calendar.day(self.zones[store], quarter)
+        return self.store_days.day(self.zones[store], quarter)

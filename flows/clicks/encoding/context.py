@@ -32,17 +32,17 @@ _MOST_WORDS: Final = 1 << 20
 
 
 class EntryCodes(Protocol):
-    """Something that keeps family codes from one batch to another."""
+    """Something that keeps encoder codes from one batch to another."""
 
     def __len__(self) -> int:
         """How many rows of codes it keeps."""
 
     @property
     def entry_codes(self) -> I32:
-        """Codes, one column per family."""
+        """Codes, one column per enrichment."""
 
-    def recode(self, family: int, codes: I32) -> None:
-        """Take one family's new codes."""
+    def recode(self, encoder: int, codes: I32) -> None:
+        """Take one encoder's new codes."""
 
 
 class EncodingContext:
@@ -58,21 +58,21 @@ class EncodingContext:
         self, lookups: Callable[[], Lookups], agents: bots.AgentMatcher, max_bytes: int = DEFAULT_BYTES
     ) -> None:
         self._lookups, self._max_bytes = lookups, max_bytes
-        self.words = make_dictionaries()
+        self.dictionaries = make_dictionaries()
         self._domains = Dictionary()
-        self.families = make_encoders({**self.words, "store_domains": self._domains}, lookups())
-        self.page = next(at for at, family in enumerate(self.families) if family.name == "page")
-        self.memos = MemoizedRules(self.words, agents)
-        self.calendar = Calendar()
+        self.encoders = make_encoders({**self.dictionaries, "store_domains": self._domains}, lookups())
+        self.page = next(at for at, encoder in enumerate(self.encoders) if encoder.name == "page")
+        self.rules = MemoizedRules(self.dictionaries, agents)
+        self.store_days = Calendar()
         self._bot_version = bots.version(agents)
         self._book: Codebook | None = None
         self._holders: list[EntryCodes] = []
-        self._compacted = [0] * len(self.families)
+        self._compacted = [0] * len(self.encoders)
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory, about."""
-        return self._asking_nbytes() + sum(family.nbytes for family in self.families)
+        return self._asking_nbytes() + sum(encoder.nbytes for encoder in self.encoders)
 
     def hold(self, holder: EntryCodes) -> None:
         """From now on, answers whose codes something keeps stay."""
@@ -80,42 +80,42 @@ class EncodingContext:
 
     def held_for(self, holder: EntryCodes) -> int:
         """Bytes of the answers that stay for a holder, by its share of all rows that are kept."""
-        answers = sum(family.nbytes for family in self.families)
+        answers = sum(encoder.nbytes for encoder in self.encoders)
         return answers * len(holder) // max(1, sum(map(len, self._holders)))
 
     def let_go(self) -> None:
         """Forget answers that nothing holds any more; called when a holder has dropped many."""
-        for at, family in enumerate(self.families):
-            if family.nbytes > _WORTH_BYTES:
-                self._compact(at, family)
+        for at, encoder in enumerate(self.encoders):
+            if encoder.nbytes > _WORTH_BYTES:
+                self._compact(at, encoder)
 
     def renew(self) -> None:
         """Take this moment's lookups; called once for a batch."""
-        if renew_encoders(self.families, self._lookups()):
+        if renew_encoders(self.encoders, self._lookups()):
             self._book = None
 
     def book(self) -> Codebook:
         """What codes stand for by now; the same object until that changes."""
         if self._book is None:
-            answers = tuple(family.answers for family in self.families)
-            self._book = Codebook(answers, self._bot_version, self.calendar, self.calendar.zones)
+            answers = tuple(encoder.answers for encoder in self.encoders)
+            self._book = Codebook(answers, self._bot_version, self.store_days, self.store_days.zones)
         return self._book
 
     def learn(self, stores: Mapping[str, Store]) -> None:
         """Take the stores as they are now."""
-        if self.calendar.learn(stores):
+        if self.store_days.learn(stores):
             self._book = None
 
     def enrich(self, columns: Columns, stores: Mapping[str, Store]) -> I32:
-        """Codes of each event's answers, one column per family."""
+        """Codes of each event's answers, one column per enrichment."""
         slugs, position = columns.texts["store"].used()
         own = self._domains.encode([",".join(stores[slug].domains) for slug in slugs])
         texts = {**columns.texts, "store_domains": EncodedColumn(own.codes[position], own.texts)}
-        return np.stack([family.encode(texts) for family in self.families], axis=1)
+        return np.stack([encoder.encode(texts) for encoder in self.encoders], axis=1)
 
     def pages(self, codes: I32) -> EncodedColumn:
         """The paths that are among the answers."""
-        rows = self.families[self.page].rows
+        rows = self.encoders[self.page].rows
         used, position = np.unique(codes[:, self.page], return_inverse=True)
         return EncodedColumn(position.astype(np.int32).reshape(-1), [rows[code][0] for code in used.tolist()])
 
@@ -124,30 +124,30 @@ class EncodingContext:
         half = self._max_bytes // 2
         while self._asking_nbytes() > half or any(len(words.texts) > _MOST_WORDS for words in self._all_words()):
             max(self._all_words(), key=lambda words: words.nbytes).forget()
-            for family in self.families:
-                family.catch_up()
-            self.memos.catch_up()
-        for at, family in enumerate(self.families):
-            if family.nbytes > max(half // len(self.families), 2 * self._compacted[at]):
-                self._compact(at, family)
+            for encoder in self.encoders:
+                encoder.catch_up()
+            self.rules.catch_up()
+        for at, encoder in enumerate(self.encoders):
+            if encoder.nbytes > max(half // len(self.encoders), 2 * self._compacted[at]):
+                self._compact(at, encoder)
 
-    def _compact(self, at: int, family: EnrichmentEncoder) -> None:
+    def _compact(self, at: int, encoder: EnrichmentEncoder) -> None:
         codes_of = [holder.entry_codes[:, at] for holder in self._holders]
-        codes = family.compact(np.concatenate([*codes_of, np.empty(0, dtype=np.int32)]))
+        codes = encoder.compact(np.concatenate([*codes_of, np.empty(0, dtype=np.int32)]))
         start = 0
         for holder, before in zip(self._holders, codes_of, strict=True):
             holder.recode(at, codes[start : start + len(before)])
             start += len(before)
-        self._compacted[at] = family.nbytes
+        self._compacted[at] = encoder.nbytes
         self._book = None
 
     def _all_words(self) -> Collection[Dictionary]:
-        return [*self.words.values(), self._domains]
+        return [*self.dictionaries.values(), self._domains]
 
     def _asking_nbytes(self) -> int:
         return sum(self._weights())
 
     def _weights(self) -> Iterator[int]:
         yield from (words.nbytes for words in self._all_words())
-        yield from (family.beside_nbytes for family in self.families)
-        yield self.memos.nbytes
+        yield from (encoder.beside_nbytes for encoder in self.encoders)
+        yield self.rules.nbytes

@@ -1,7 +1,7 @@
 """Enrichment by distinct value: each distinct address, agent or link is looked at once, and events carry codes.
 
-A *family* is a group of fact columns that are decided together (an enrichment's answer, or the page, or the product).
-An event has one small integer per family; strings come back only where rows leave the flow.
+A *encoder* is a group of fact columns that are decided together (an enrichment's answer, or the page, or the product).
+An event has one small integer per encoder; strings come back only where rows leave the flow.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ def page_of(url: str) -> str:
 
 @dataclass(frozen=True)
 class EncodedAnswers:
-    """A family's answers, as codes stand for them until they are compacted.
+    """An encoder's answers, as codes stand for them until they are compacted.
 
     Attributes:
-        name, columns, version: As of the family.
+        name, columns, version: As of the encoder.
         rows: The answer of each code; more may come.
     """
 
@@ -58,12 +58,12 @@ class Parts:
     """What counts of each of a field's texts, numbered as the texts are; by default the text itself."""
 
     def __init__(self, words: Dictionary, part: Callable[[str], Hashable] | None) -> None:
-        self._words, self._part = words, part
+        self._dictionaries, self._part = words, part
         self.forget()
 
     def forget(self) -> None:
         """Start over, as the words have."""
-        self._age = self._words.age
+        self._age = self._dictionaries.age
         self._codes: dict[Hashable, int] = {}
         self._parts: list[Any] = []
         self._of_texts = GrowableColumn(np.int32)
@@ -72,12 +72,12 @@ class Parts:
     @property
     def stale(self) -> bool:
         """Whether the words have started over."""
-        return self._age != self._words.age
+        return self._age != self._dictionaries.age
 
     @property
     def known(self) -> Sequence[Any]:
         """The part of each code."""
-        return self._parts if self._part else self._words.texts
+        return self._parts if self._part else self._dictionaries.texts
 
     @property
     def nbytes(self) -> int:
@@ -89,8 +89,8 @@ class Parts:
         if self._part is None:
             return texts
         known = len(self._of_texts)
-        if known < len(self._words.texts):
-            self._of_texts.extend([self._code(self._part(text)) for text in self._words.texts[known:]])
+        if known < len(self._dictionaries.texts):
+            self._of_texts.extend([self._code(self._part(text)) for text in self._dictionaries.texts[known:]])
         return self._of_texts.at(texts)
 
     def _code(self, part: Hashable) -> int:
@@ -110,7 +110,7 @@ class EnrichmentEncoder:
         reads: Event fields that decide it, ``MAX_READS`` at most; ``store_domains`` is the store's own hosts.
         words: What the fields' texts are numbered by.
         answer: From what counts of ``reads`` to the values of ``columns``.
-        version: Identity of rules and data; None for families that have none.
+        version: Identity of rules and data; None for encoders that have none.
         parts: What counts of each field of ``reads``; empty for their texts.
 
     Raises:
@@ -182,8 +182,8 @@ class EnrichmentEncoder:
 
     def _pack(self, texts: Mapping[str, EncodedColumn]) -> tuple[I64, int]:
         """One integer for each event's combination of parts, and how many of them there can be."""
-        # The first field's codes are packed without a gap, so numbering by a table (``number``) is cheap for families
-        # that read one field. Those that read more are sorted, whatever their size.
+        # The first field's codes are packed without a gap, so numbering by a table (``dense_rank``) is cheap for
+        # encoders that read one field. Those that read more are sorted, whatever their size.
         packed, size = np.zeros(1, dtype=np.int64), 1
         for field, parts in self._parts.items():
             packed = (packed << _PART_BITS) | parts.encode(texts[field].codes)
@@ -223,19 +223,19 @@ class EnrichmentEncoder:
 
 def make_encoders(words: Mapping[str, Dictionary], lookups: Lookups) -> tuple[EnrichmentEncoder, ...]:
     """Families of all registered enrichments, and of page and product."""
-    families = [
+    encoders = [
         EnrichmentEncoder(e.name, e.columns, e.reads, words, partial(e.answer, lookups), e.version(lookups), e.parts)
         for e in ENRICHMENTS
     ]
-    families.append(EnrichmentEncoder("page", ("page",), ("url",), words, lambda parts: (page_of(parts[0]),), None))
-    families.append(EnrichmentEncoder("product", ("product",), ("product",), words, lambda parts: parts, None))
-    return tuple(families)
+    encoders.append(EnrichmentEncoder("page", ("page",), ("url",), words, lambda parts: (page_of(parts[0]),), None))
+    encoders.append(EnrichmentEncoder("product", ("product",), ("product",), words, lambda parts: parts, None))
+    return tuple(encoders)
 
 
-def renew_encoders(families: tuple[EnrichmentEncoder, ...], lookups: Lookups) -> bool:
-    """Give the families this batch's view of the lookups; returns whether it is another than before."""
+def renew_encoders(encoders: tuple[EnrichmentEncoder, ...], lookups: Lookups) -> bool:
+    """Give the encoders this batch's view of the lookups; returns whether it is another than before."""
     changed = [
-        family.renew(partial(enrichment.answer, lookups), enrichment.version(lookups))
-        for family, enrichment in zip(families, ENRICHMENTS, strict=False)
+        encoder.renew(partial(enrichment.answer, lookups), enrichment.version(lookups))
+        for encoder, enrichment in zip(encoders, ENRICHMENTS, strict=False)
     ]
     return any(changed)

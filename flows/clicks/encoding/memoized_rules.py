@@ -29,7 +29,7 @@ class MemoizedRules:
     """
 
     def __init__(self, words: Mapping[str, Dictionary], agents: bots.AgentMatcher) -> None:
-        self._words, self._agents = words, agents
+        self._dictionaries, self._agents = words, agents
         self._forget()
 
     @property
@@ -47,7 +47,7 @@ class MemoizedRules:
         self._of_agent = GrowableColumn(np.int32)
 
     def _read_ages(self) -> list[int]:
-        return [self._words[name].age for name in ("ip", "user_agent", "url")]
+        return [self._dictionaries[name].age for name in ("ip", "user_agent", "url")]
 
     def catch_up(self) -> None:
         """Start over where the words have."""
@@ -82,7 +82,8 @@ class MemoizedRules:
     def targets(self, columns: Columns) -> U64:
         """A hash of each event's target: what was done, to what, of which product, on which page."""
         hashes = {
-            name: self._words[name].hashes(columns.texts[name].codes) for name in ("type", "target", "product", "url")
+            name: self._dictionaries[name].hashes(columns.texts[name].codes)
+            for name in ("type", "target", "product", "url")
         }
         return mix(mix(mix(hashes["url"], hashes["product"]), hashes["target"]), hashes["type"])
 
@@ -117,7 +118,7 @@ class MemoizedRules:
         return answer
 
     def _agent_reasons(self, agents: I32) -> I32:
-        known, texts = len(self._of_agent), self._words["user_agent"].texts
+        known, texts = len(self._of_agent), self._dictionaries["user_agent"].texts
         if known < len(texts):
             found = [bots.user_agent_reasons(text, self._agents) for text in texts[known:]]
             self._of_agent.extend([self._reasons.setdefault(reasons, len(self._reasons)) for reasons in found])

@@ -37,7 +37,7 @@ class Facts:
         received_ms, occurred_ms: Epoch milliseconds; the second is corrected.
         outcome: Codes of outcomes.
         is_bot: 0 or 1.
-        codes: EnrichmentEncoder codes, one column per family.
+        codes: Codes, one column per enrichment.
     """
 
     stores: EncodedColumn

@@ -24,7 +24,7 @@ class SessionRows:
         store: Codes of stores.
         start_ms, end_ms: Times of the first and last event.
         clicks: Events that are not re-fires.
-        entry: Codes of the first event's families, one column each.
+        entry: Codes of the first event's encoders, one column each.
     """
 
     visitor: U64
@@ -72,7 +72,7 @@ class SessionRows:
         )
 
     @staticmethod
-    def empty(families: int) -> SessionRows:
+    def empty(encoders: int) -> SessionRows:
         """No rows."""
         return SessionRows(
             np.empty(0, np.uint64),
@@ -81,7 +81,7 @@ class SessionRows:
             np.empty(0, np.int64),
             np.empty(0, np.int64),
             np.empty(0, np.int64),
-            np.empty((0, families), np.int32),
+            np.empty((0, encoders), np.int32),
         )
 
 

@@ -42,14 +42,14 @@ def _moments(ms: I64) -> pa.Array:
     return pa.array(ms, pa.timestamp("ms", tz="UTC"))
 
 
-def _columns(family: EncodedAnswers, codes: I32, names: Container[str]) -> dict[str, pa.Array]:
-    """The named ones of a family's columns."""
-    used, position = dense_rank(codes, len(family.rows))
-    answers = [family.rows[code] for code in used.tolist()]
+def _columns(encoder: EncodedAnswers, codes: I32, names: Container[str]) -> dict[str, pa.Array]:
+    """The named ones of an encoder's columns."""
+    used, position = dense_rank(codes, len(encoder.rows))
+    answers = [encoder.rows[code] for code in used.tolist()]
     # Answers that differ can agree in one column (a browser in two versions): its dictionary has a text once.
     return {
         name: _category(map(itemgetter(at), answers), position)
-        for at, name in enumerate(family.columns)
+        for at, name in enumerate(encoder.columns)
         if name in names
     }
 
@@ -100,10 +100,10 @@ def _click_rows(results: Sequence[ProcessedBatch]) -> pa.Table:
     }
     for name in ("store", "type", "origin", "visitor_kind", "ip"):
         data[name] = columns.texts[name].arrow()
-    for at, family in enumerate(book.answers):
-        data |= _columns(family, facts.codes[:, at], family.columns)
-        if family.version is not None:
-            data[f"{family.name}_version"] = _constant(family.version, count)
+    for at, encoder in enumerate(book.answers):
+        data |= _columns(encoder, facts.codes[:, at], encoder.columns)
+        if encoder.version is not None:
+            data[f"{encoder.name}_version"] = _constant(encoder.version, count)
     return pa.table({**data, **_source(results, _each(len(f) for f, _ in accepted), columns.offsets)})
 
 
@@ -116,7 +116,7 @@ def _session_rows(results: Sequence[ProcessedBatch]) -> pa.Table:
     parts = [rows for change in changes for rows in (change.retracted, change.added)]
     rows, sizes = SessionRows.concat(parts), list(map(len, parts))
     data: dict[str, pa.Array] = {
-        "store": EncodedColumn(rows.store, book.calendar.names).arrow(),
+        "store": EncodedColumn(rows.store, book.store_days.names).arrow(),
         "visitor": pa.array(rows.visitor),
         "is_bot": pa.array(rows.is_bot),
         "started_at": _moments(rows.start_ms),
@@ -124,8 +124,8 @@ def _session_rows(results: Sequence[ProcessedBatch]) -> pa.Table:
         "clicks": pa.array(rows.clicks.astype(np.uint32)),
         "sign": pa.array(np.repeat(np.tile(np.array([-1, 1], np.int8), len(changes)), sizes)),
     }
-    for at, family in enumerate(book.answers):
-        data |= _columns(family, rows.entry[:, at], SESSION_DIMENSIONS)
+    for at, encoder in enumerate(book.answers):
+        data |= _columns(encoder, rows.entry[:, at], SESSION_DIMENSIONS)
     return pa.table({**data, **_source(results, _each(sizes) // 2)})
 
 
@@ -134,7 +134,7 @@ def _rollup_rows(results: Sequence[ProcessedBatch]) -> pa.Table:
     deltas = rollup(contributions(_changes(results)), book.answers, book.day_of)
     upto = np.concatenate((np.zeros(1, np.int64), deltas.visitors_upto)).astype(np.int32)
     data: dict[str, pa.Array] = {
-        "store": EncodedColumn(deltas.store.astype(np.int32), book.calendar.names).arrow(),
+        "store": EncodedColumn(deltas.store.astype(np.int32), book.store_days.names).arrow(),
         "grain": deltas.grain.arrow(),
         "dimension": deltas.dimension.arrow(),
         "bucket": pa.array(deltas.bucket_seconds, pa.timestamp("s", tz="UTC")),

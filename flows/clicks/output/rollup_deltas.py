@@ -39,7 +39,7 @@ class Contributions:
         store: Store codes.
         when_ms: The time that names the bucket: of the event, or of the session's start.
         is_bot: 0 or 1.
-        codes: EnrichmentEncoder codes, one column per family.
+        codes: Codes, one column per enrichment.
         visitor: Visitor ids of the events.
         refire: Which events repeat a click instead of being one.
         changes: What each change adds to sessions, bounces and duration (ms), a row each.
@@ -127,21 +127,21 @@ class _Split:
     keep: Bools | None
 
 
-def rollup(rows: Contributions, families: Sequence[EncodedAnswers], day_of: Callable[[int, int], int]) -> Deltas:
+def rollup(rows: Contributions, encoders: Sequence[EncodedAnswers], day_of: Callable[[int, int], int]) -> Deltas:
     """Group contributions by every registered dimension and both stored grains.
 
     Days are made from quarters, of which there are far fewer than events.
 
     Args:
         rows: The contributions.
-        families: What the rows' codes stand for.
+        encoders: What the rows' codes stand for.
         day_of: From a store code and a UTC quarter (number since 1970) to the store's own date (days since 1970).
     """
     together = _grid(rows, np.zeros_like(rows.source), day_of)
     apart = _grid(rows, rows.source, day_of) if rows.source.any() else together
     visitors, visitor = np.unique(rows.visitor, return_inverse=True)
     parts = []
-    for split in _splits(rows.codes, families):
+    for split in _splits(rows.codes, encoders):
         grid = apart if DIMENSIONS[split.dimension].column is None else together
         quarters = _group(rows, grid.of_row, split, visitor.reshape(-1), len(visitors))
         days = _regroup(quarters, grid.of_quarter, len(split.values), len(visitors))
@@ -167,10 +167,10 @@ def _bases(owner: I64, time: I64) -> tuple[_Bases, I64]:
     return _Bases(packed // span, packed % span + first), position
 
 
-def _splits(codes: I32, families: Sequence[EncodedAnswers]) -> list[_Split]:
+def _splits(codes: I32, encoders: Sequence[EncodedAnswers]) -> list[_Split]:
     """How each registered dimension splits the rows."""
-    used = [dense_rank(codes[:, at], len(family.rows)) for at, family in enumerate(families)]
-    home = {column: (at, place) for at, f in enumerate(families) for place, column in enumerate(f.columns)}
+    used = [dense_rank(codes[:, at], len(encoder.rows)) for at, encoder in enumerate(encoders)]
+    home = {column: (at, place) for at, f in enumerate(encoders) for place, column in enumerate(f.columns)}
     splits = []
     for position, dimension in enumerate(DIMENSIONS):
         if dimension.column is None:
@@ -180,7 +180,7 @@ def _splits(codes: I32, families: Sequence[EncodedAnswers]) -> list[_Split]:
         answers, row = used[at]
         # Different answers can agree in one column: a browser in two versions.
         index: dict[str, int] = {}
-        texts = [families[at].rows[answer][place] for answer in answers.tolist()]
+        texts = [encoders[at].rows[answer][place] for answer in answers.tolist()]
         local = np.array([index.setdefault(text, len(index)) for text in texts], dtype=np.int64)
         code = local[row]
         keep = code != index[""] if dimension.name in SPARSE and "" in index else None

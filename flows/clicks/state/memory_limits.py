@@ -18,7 +18,7 @@ LEAST_BYTES: Final = 128 << 20
 _SHARE: Final = 3
 """One part of so many is for memories; a process needs some for itself, and the machine for others."""
 
-_VOCABULARY_SHARE: Final = 4
+_DICTIONARY_SHARE: Final = 4
 
 _LIMITS: Final = ("memory.max", "memory/memory.limit_in_bytes")
 """Where the kernel shows a container's bound: control groups version 2, and 1."""
@@ -30,11 +30,11 @@ class MemoryLimits:
 
     Attributes:
         page_bytes: For the past of one partition.
-        vocabulary_bytes: For distinct values, of all partitions together.
+        dictionary_bytes: For distinct values, of all partitions together.
     """
 
     page_bytes: int
-    vocabulary_bytes: int
+    dictionary_bytes: int
 
 
 def log_limits(memory: MemoryLimits, partitions: int) -> None:
@@ -43,16 +43,16 @@ def log_limits(memory: MemoryLimits, partitions: int) -> None:
         "the past of %d partitions is remembered in %d MB each, distinct values in %d MB",
         partitions,
         memory.page_bytes >> 20,
-        memory.vocabulary_bytes >> 20,
+        memory.dictionary_bytes >> 20,
     )
-    if memory.page_bytes * partitions + memory.vocabulary_bytes < LEAST_BYTES:
+    if memory.page_bytes * partitions + memory.dictionary_bytes < LEAST_BYTES:
         log.warning("that is little: busy hours will be read back batch by batch, which takes time")
 
 
 def divide(process_bytes: int, partitions: int) -> MemoryLimits:
     """What a process with so many partitions does with its memory."""
-    vocabulary = min(DEFAULT_BYTES, process_bytes // _VOCABULARY_SHARE)
-    return MemoryLimits((process_bytes - vocabulary) // max(1, partitions), vocabulary)
+    encoding = min(DEFAULT_BYTES, process_bytes // _DICTIONARY_SHARE)
+    return MemoryLimits((process_bytes - encoding) // max(1, partitions), encoding)
 
 
 def default_bytes(processes: int, there: int | None = None) -> int:

@@ -69,8 +69,8 @@ def _join(left: _Run, right: _Run) -> _Run:
 class Sessions:
     """Sessions, found by owner."""
 
-    def __init__(self, families: int) -> None:
-        self._none = SessionRows.empty(families)
+    def __init__(self, encoders: int) -> None:
+        self._none = SessionRows.empty(encoders)
         self._runs: list[_Run] = []
 
     def __len__(self) -> int:
@@ -125,14 +125,14 @@ class Sessions:
 
     @property
     def entry_codes(self) -> I32:
-        """Codes of the sessions' first events, one column per family."""
+        """Codes of the sessions' first events, one column per enrichment."""
         return self.rows.entry
 
-    def recode(self, family: int, codes: I32) -> None:
-        """Give one family's entry new codes, after its answers were compacted."""
+    def recode(self, encoder: int, codes: I32) -> None:
+        """Give one encoder's entry new codes, after its answers were compacted."""
         rows = self.rows
         entry = rows.entry.copy()
-        entry[:, family] = codes
+        entry[:, encoder] = codes
         self._runs = [_Run(replace(rows, entry=entry))]
 
     def _find(self, rows: SessionRows) -> Iterator[tuple[_Run, I64]]:

@@ -17,19 +17,19 @@ from flows.clicks.model.sessions import SessionRows
 from marketplace.enrichments import ENRICHMENTS
 
 FAMILY_COLUMNS: Final = (*(name for enrichment in ENRICHMENTS for name in enrichment.columns), "page", "product")
-"""Fact columns that families fill."""
+"""Fact columns that encoders fill."""
 
 _SESSION_BYTES: Final = 100
 """What a session takes in memory, about."""
 
 
-def _codes(texts: Mapping[str, list[str]], count: int, families: tuple[EnrichmentEncoder, ...]) -> I32:
+def _codes(texts: Mapping[str, list[str]], count: int, encoders: tuple[EnrichmentEncoder, ...]) -> I32:
     # A column that was not kept comes back empty.
     blank = [""] * count
-    codes = np.empty((count, len(families)), dtype=np.int32)
-    for at, family in enumerate(families):
-        columns = [texts.get(name, blank) for name in family.columns]
-        codes[:, at] = [family.intern(row) for row in zip(*columns, strict=True)]
+    codes = np.empty((count, len(encoders)), dtype=np.int32)
+    for at, encoder in enumerate(encoders):
+        columns = [texts.get(name, blank) for name in encoder.columns]
+        codes[:, at] = [encoder.intern(row) for row in zip(*columns, strict=True)]
     return codes
 
 
@@ -66,13 +66,13 @@ class StoredSessions:
             {name: list(compress(texts, chosen)) for name, texts in self.entry.items()},
         )
 
-    def coded(self, families: tuple[EnrichmentEncoder, ...], store_code: Callable[[str], int]) -> SessionRows:
+    def coded(self, encoders: tuple[EnrichmentEncoder, ...], store_code: Callable[[str], int]) -> SessionRows:
         """The same sessions with codes.
 
-        Columns of a family that are no dimension (a browser's version) are not kept with a session; they come back
+        Columns of an encoder that are no dimension (a browser's version) are not kept with a session; they come back
         empty, which no rollup sees.
         """
-        codes = _codes(self.entry, len(self), families)
+        codes = _codes(self.entry, len(self), encoders)
         store = np.array([store_code(slug) for slug in self.store], dtype=np.int32)
         return SessionRows(self.visitor, self.is_bot, store, self.start_ms, self.end_ms, self.clicks, codes)
 
@@ -85,7 +85,7 @@ class StoredFacts:
         offset: Kafka offsets.
         key, dedupe_hour, visitor, pair, received_ms, occurred_ms, is_bot: As in ``Facts``.
         store, origin, outcome, time_note: One text per fact.
-        columns: One list of texts per column that a family fills.
+        columns: One list of texts per column that an encoder fills.
     """
 
     offset: I64
@@ -105,7 +105,7 @@ class StoredFacts:
     def __len__(self) -> int:
         return len(self.offset)
 
-    def coded(self, families: tuple[EnrichmentEncoder, ...]) -> Facts:
+    def coded(self, encoders: tuple[EnrichmentEncoder, ...]) -> Facts:
         """The same facts with codes."""
         return Facts(
             stores=TextCodes().column(self.store),
@@ -118,5 +118,5 @@ class StoredFacts:
             occurred_ms=self.occurred_ms,
             outcome=np.array(list(map(outcome_code, self.outcome)), dtype=np.uint8),
             is_bot=self.is_bot,
-            codes=_codes(self.columns, len(self), families),
+            codes=_codes(self.columns, len(self), encoders),
         )

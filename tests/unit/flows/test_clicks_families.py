@@ -45,12 +45,12 @@ def test_a_page_is_cut_after_it_was_decoded() -> None:
 
 
 class Asked:
-    """A family over words of its own, and what it was asked."""
+    """An encoder over words of its own, and what it was asked."""
 
     def __init__(self, reads: tuple[str, ...] = ("url",), parts: tuple[Callable[[str], Hashable], ...] = ()) -> None:
         self.words = {name: Dictionary() for name in ("store", "url", "referrer", "store_domains")}
         self.calls: list[tuple[Any, ...]] = []
-        self.family = EnrichmentEncoder("shout", ("loud",) * len(reads), reads, self.words, self._answer, "v1", parts)
+        self.encoder = EnrichmentEncoder("shout", ("loud",) * len(reads), reads, self.words, self._answer, "v1", parts)
 
     def _answer(self, given: tuple[Any, ...]) -> tuple[str, ...]:
         self.calls.append(given)
@@ -59,11 +59,11 @@ class Asked:
     def encode(self, *columns: list[str]) -> list[tuple[str, ...]]:
         """The answers for events, given a column of texts for each field that is read."""
         codes = self.codes(*columns)
-        return [self.family.rows[code] for code in codes.tolist()]
+        return [self.encoder.rows[code] for code in codes.tolist()]
 
     def codes(self, *columns: list[str]) -> I32:
         named = zip(("url", "referrer", "store_domains"), columns, strict=False)
-        return self.family.encode({name: self.words[name].encode(texts) for name, texts in named})
+        return self.encoder.encode({name: self.words[name].encode(texts) for name, texts in named})
 
 
 def test_each_distinct_input_is_answered_once() -> None:
@@ -71,7 +71,7 @@ def test_each_distinct_input_is_answered_once() -> None:
     assert asked.encode(["a", "b", "a"]) == [("A",), ("B",), ("A",)]
     assert asked.encode(["b", "B"]) == [("B",), ("B",)]
     assert asked.calls == [("a",), ("b",), ("B",)]
-    assert asked.family.rows == [("A",), ("B",)]
+    assert asked.encoder.rows == [("A",), ("B",)]
 
 
 def test_each_distinct_combination_is_answered_once() -> None:
@@ -100,16 +100,16 @@ def test_what_reads_more_fields_than_can_be_told_apart_is_refused_at_once() -> N
 def test_new_rules_answer_anew_and_leave_old_answers_as_they_were() -> None:
     asked = Asked()
     old = asked.codes(["a"]).tolist()
-    asked.family.renew(lambda parts: (f"new {parts[0]}",), "v2")
+    asked.encoder.renew(lambda parts: (f"new {parts[0]}",), "v2")
     new = asked.codes(["a"]).tolist()
-    assert [asked.family.rows[code] for code in old + new] == [("A",), ("new a",)]
-    assert asked.family.version == "v2"
+    assert [asked.encoder.rows[code] for code in old + new] == [("A",), ("new a",)]
+    assert asked.encoder.version == "v2"
 
 
 def test_the_same_version_keeps_what_was_remembered() -> None:
     asked = Asked()
     asked.codes(["a"])
-    asked.family.renew(lambda parts: parts, "v1")
+    asked.encoder.renew(lambda parts: parts, "v1")
     asked.codes(["a"])
     assert asked.calls == [("a",)]
 
@@ -117,18 +117,18 @@ def test_the_same_version_keeps_what_was_remembered() -> None:
 def test_compacting_keeps_what_is_used_under_new_codes() -> None:
     asked = Asked()
     codes = asked.codes(["a", "b", "c"])
-    kept = asked.family.compact(np.array([codes[2], codes[0], codes[2]], dtype=np.int32))
-    assert [asked.family.rows[code] for code in kept.tolist()] == [("C",), ("A",), ("C",)]
-    assert len(asked.family.rows) == 2
+    kept = asked.encoder.compact(np.array([codes[2], codes[0], codes[2]], dtype=np.int32))
+    assert [asked.encoder.rows[code] for code in kept.tolist()] == [("C",), ("A",), ("C",)]
+    assert len(asked.encoder.rows) == 2
     assert asked.encode(["b", "c"]) == [("B",), ("C",)]
 
 
 def test_answers_are_weighed_by_their_texts_and_compacting_makes_them_lighter() -> None:
     asked = Asked()
     codes = asked.codes(["a" * 2_000, "b" * 50])
-    before = asked.family.nbytes
-    asked.family.compact(codes[1:])
-    assert before > 2_050 > asked.family.nbytes > 50
+    before = asked.encoder.nbytes
+    asked.encoder.compact(codes[1:])
+    assert before > 2_050 > asked.encoder.nbytes > 50
 
 
 def test_words_that_were_forgotten_are_asked_about_anew() -> None:

@@ -17,13 +17,13 @@ from tests.clicks_kit import (
     STORES,
     as_log,
     cut,
+    encoding_of,
     event,
     expected_ledger,
     machine_on,
     ms,
     oracle,
     visitor_of,
-    vocabulary_of,
 )
 from tests.clicks_kit_pages import MemoryPages
 
@@ -87,15 +87,15 @@ class WrittenAtOnce(MemoryPages):
 
 
 def test_what_visits_began_with_counts_as_memory_of_the_past() -> None:
-    random, vocabulary, held = Random(1), vocabulary_of(MB // 4), []
-    machine = machine_on(WrittenAtOnce(), page_bytes=MB, vocabulary=vocabulary)
+    random, encoding, held = Random(1), encoding_of(MB // 4), []
+    machine = machine_on(WrittenAtOnce(), page_bytes=MB, encoding=encoding)
     log = [
         event(NOON + at, event_id=str(at), visitor=visitor_of("alpha", at), url=f"/{random.randbytes(200).hex()}")
         for at in range(12_000)
     ]
     for batch in cut(as_log(log), (1_000,)):
         machine.process(batch)
-        held.append(machine.nbytes + vocabulary.nbytes)
+        held.append(machine.nbytes + encoding.nbytes)
     assert max(held) < 6 * MB
 
 
@@ -117,7 +117,7 @@ def test_a_containers_bound_counts_where_it_is_lower_than_the_machines_memory(tm
 
 def test_partitions_share_what_distinct_values_leave() -> None:
     memory = divide(1_000 * MB, 8)
-    assert memory.vocabulary_bytes == 250 * MB
+    assert memory.dictionary_bytes == 250 * MB
     assert 8 * memory.page_bytes == 750 * MB
 
 

@@ -15,7 +15,7 @@ from flows.clicks.processor import PartitionProcessor
 from flows.delivery.insert_shape import structure_of
 from marketplace.tables import CLICK_TABLES, Table, insertable
 from ops.oracle import LogRecord
-from tests.clicks_kit import CHROME, STORES, FixedStores, as_batch, as_log, event, ms, run, vocabulary_of
+from tests.clicks_kit import CHROME, STORES, FixedStores, as_batch, as_log, encoding_of, event, ms, run
 from tests.clicks_kit_pages import MemoryPages, plain_rows, read_rollups
 
 NOON = ms("2025-03-12T12:00:00")
@@ -109,11 +109,11 @@ def test_a_visit_that_one_batch_adds_and_the_next_retracts_collapses_when_both_a
 
 def test_a_zone_that_changes_before_the_round_is_written_changes_no_day_of_the_batches_before_it() -> None:
     late = ms("2025-03-12T23:30:00")
-    stores, vocabulary = FixedStores({"beta": replace(STORES["beta"], timezone="UTC")}), vocabulary_of()
+    stores, encoding = FixedStores({"beta": replace(STORES["beta"], timezone="UTC")}), encoding_of()
     results = []
     for partition, zone in enumerate(("UTC", "Pacific/Auckland")):
         stores.stores = {"beta": replace(STORES["beta"], timezone=zone)}
-        machine = PartitionProcessor(partition, MemoryPages(), stores, vocabulary, {})
+        machine = PartitionProcessor(partition, MemoryPages(), stores, encoding, {})
         results.append(machine.process(as_batch(as_log([event(late, store="beta")], partition))))
     days = [
         (row["source_partition"], row["bucket"] // 86_400)

@@ -21,13 +21,13 @@ from tests.clicks_kit import (
     Run,
     as_batch,
     as_log,
+    encoding_of,
     event,
     machine_on,
     ms,
     oracle,
     run,
     visitor_of,
-    vocabulary_of,
 )
 from tests.clicks_kit_pages import MemoryPages
 
@@ -196,14 +196,14 @@ def test_a_broken_record_without_a_time_of_the_broker_still_has_a_row_in_the_led
 
 def test_a_store_made_a_second_ago_is_looked_up_before_its_events_are_refused() -> None:
     stores = FixedStores(STORES, hidden=frozenset({"alpha"}))
-    machine = PartitionProcessor(0, MemoryPages(), stores, vocabulary_of(), {})
+    machine = PartitionProcessor(0, MemoryPages(), stores, encoding_of(), {})
     result = machine.process(as_batch(as_log([event(NOON)])))
     assert (result.rejects, stores.looked_up, result.fence("clicks")) == ([], [{"alpha"}], 0)
 
 
 def test_a_network_blocked_now_is_blocked_in_the_next_batch() -> None:
     stores = FixedStores(dict(STORES))
-    machine = PartitionProcessor(0, MemoryPages(), stores, vocabulary_of(), {})
+    machine = PartitionProcessor(0, MemoryPages(), stores, encoding_of(), {})
     log = as_log([event(NOON, ip="203.0.114.0"), event(NOON + MINUTE, ip="203.0.114.0")])
     first = machine.process(as_batch(log[:1]))
     stores.stores = {**STORES, "alpha": replace(STORES["alpha"], blocked_networks=("203.0.114.0/24",))}

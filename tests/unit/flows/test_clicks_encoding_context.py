@@ -27,16 +27,16 @@ class Holder:
     def __len__(self) -> int:
         return len(self.entry_codes)
 
-    def recode(self, family: int, codes: I32) -> None:
-        self.entry_codes[:, family] = codes
+    def recode(self, encoder: int, codes: I32) -> None:
+        self.entry_codes[:, encoder] = codes
 
 
-def vocabulary(max_bytes: int) -> EncodingContext:
+def encoding(max_bytes: int) -> EncodingContext:
     return EncodingContext(lambda: LOOKUPS, AGENTS, max_bytes)
 
 
 def columns_of(known: EncodingContext, *events: dict[str, Any]) -> Columns:
-    return decode(as_batch(as_log(events)), STORES.__contains__, known.words)[0]
+    return decode(as_batch(as_log(events)), STORES.__contains__, known.dictionaries)[0]
 
 
 def pages_of(known: EncodingContext, codes: I32) -> list[str]:
@@ -74,7 +74,7 @@ def test_a_column_knows_which_of_its_texts_it_uses() -> None:
 
 
 def test_random_links_do_not_fill_memory() -> None:
-    known = vocabulary(400 * KB)
+    known = encoding(400 * KB)
     held = []
     for at in range(40):
         links = [f"https://alpha.example/{at}/{step}?gclid={at}-{step}" for step in range(100)]
@@ -86,7 +86,7 @@ def test_random_links_do_not_fill_memory() -> None:
 
 
 def test_what_is_forgotten_changes_no_answer() -> None:
-    generous, forgetful = vocabulary(1 << 30), vocabulary(0)
+    generous, forgetful = encoding(1 << 30), encoding(0)
     links = [f"https://alpha.example/{at % 3}?utm_source=s{at % 2}" for at in range(9)]
     events = [event(url=link, ip=f"81.2.69.{at}", event_id=str(at)) for at, link in enumerate(links)]
     batches = [events[start:] for start in range(4)]
@@ -95,14 +95,14 @@ def test_what_is_forgotten_changes_no_answer() -> None:
         for known in (generous, forgetful):
             columns = columns_of(known, *batch)
             codes = known.enrich(columns, STORES)
-            rows = [[family.rows[code] for code in codes[:, at]] for at, family in enumerate(known.families)]
-            answers.append((rows, known.memos.targets(columns).tolist(), known.memos.blocked(columns, STORES).tolist()))
+            rows = [[encoder.rows[code] for code in codes[:, at]] for at, encoder in enumerate(known.encoders)]
+            answers.append((rows, known.rules.targets(columns).tolist(), known.rules.blocked(columns, STORES).tolist()))
             known.trim()
         assert answers[0] == answers[1]
 
 
 def test_answers_that_a_session_holds_stay_under_new_codes() -> None:
-    known = vocabulary(0)
+    known = encoding(0)
     first = columns_of(known, event(url="https://alpha.example/a"), event(url="https://alpha.example/b"))
     codes = known.enrich(first, STORES)
     holder, other = Holder(codes[1:]), Holder(codes[:1])
@@ -110,17 +110,17 @@ def test_answers_that_a_session_holds_stay_under_new_codes() -> None:
     known.hold(other)
     known.enrich(columns_of(known, event(url="https://alpha.example/c")), STORES)
     known.trim()
-    assert len(known.families[known.page].rows) == 2
+    assert len(known.encoders[known.page].rows) == 2
     assert (pages_of(known, holder.entry_codes), pages_of(known, other.entry_codes)) == (["/b"], ["/a"])
 
 
 def test_a_store_that_gets_another_domain_has_its_visits_told_anew() -> None:
-    known = vocabulary(1 << 30)
+    known = encoding(1 << 30)
     arrival = event(url="https://shop.example/", referrer="https://blog.example/post")
-    referral = next(at for at, family in enumerate(known.families) if family.name == "referral")
+    referral = next(at for at, encoder in enumerate(known.encoders) if encoder.name == "referral")
     sources = []
     for domains in (("alpha.example",), ("alpha.example", "blog.example"), ("alpha.example",)):
         stores = {**STORES, "alpha": replace(STORES["alpha"], domains=domains)}
         codes = known.enrich(columns_of(known, arrival), stores)
-        sources.append(known.families[referral].rows[codes[0, referral]][0])
+        sources.append(known.encoders[referral].rows[codes[0, referral]][0])
     assert sources == ["blog.example", "(internal)", "blog.example"]
