@@ -64,10 +64,10 @@ def expected_errors() -> tuple[type[Exception], ...]:
     """What a user can be told in one line; anything else is a bug of ours and shows where."""
     from connectors.analytics import BadQuestion
     from connectors.errors import Refused, Unavailable
-    from marketplace.settings import InvalidSettings
     from marketplace.stores import InvalidStore
     from ops.flow_runner import FlowFailed
     from ops.stack import StackError
+    from runtime.settings import InvalidSettings
 
     return BadQuestion, FlowFailed, InvalidSettings, InvalidStore, Refused, StackError, Unavailable
 

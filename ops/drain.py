@@ -10,8 +10,8 @@ from connectors.analytics import Analytics
 from connectors.clickhouse import ClickHouse
 from connectors.errors import Unavailable
 from connectors.kafka.reader import PartitionReader
-from marketplace.settings import Settings
 from marketplace.topics import CLICKS_COLLECTED
+from runtime.sections import Settings
 
 _POLL_SECONDS: Final = 0.1
 
@@ -22,7 +22,7 @@ def end_of_log(settings: Settings) -> dict[int, int]:
     Raises:
         Unavailable: Kafka does not answer.
     """
-    reader = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, "ops.drain")
+    reader = PartitionReader(settings.kafka, CLICKS_COLLECTED.name, "ops.drain")
     try:
         return {partition: reader.range_of(partition)[1] for partition in reader.partitions()}
     finally:

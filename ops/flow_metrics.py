@@ -17,9 +17,9 @@ from connectors.errors import Refused, Unavailable
 from connectors.kafka.reader import PartitionReader
 from connectors.mongo_stores import MongoStores, connect
 from marketplace.outcomes import EXPIRED, OUTCOMES
-from marketplace.settings import Settings
 from marketplace.topics import CLICKS_COLLECTED
 from ops.flow_runner import FlowRunner
+from runtime.sections import Settings
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class FlowMetrics(Collector):
         analytics = Analytics(ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_TIMEOUT_SECONDS))
         self._stores = MongoStores(connect(settings.urls.mongo), settings.database)
         self._reader = PartitionReader(
-            settings.urls.kafka, CLICKS_COLLECTED.name, "ops.metrics", timeout_seconds=_TIMEOUT_SECONDS
+            settings.kafka, CLICKS_COLLECTED.name, "ops.metrics", timeout_seconds=_TIMEOUT_SECONDS
         )
         self._totals = Remembered(analytics.ledger_totals, _SECONDS)
         self._log = Remembered(self._ranges, _SECONDS)

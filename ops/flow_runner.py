@@ -24,12 +24,12 @@ from flows.delivery.exit_codes import EXIT_CODES, EXIT_SETTINGS
 from flows.delivery.fencing import wait_for_running_inserts
 from flows.delivery.insert_shape import structure_of
 from flows.delivery.kafka_source import ROUND_SECONDS
-from marketplace.settings import Settings
 from marketplace.tables import GENERATIONS
 from marketplace.topics import CLICKS_COLLECTED
 from ops.stack.guard import guarded
 from ops.topic_watch import TopicWatch
 from runtime.progress import Ending, Lease, Progress, ProgressPage
+from runtime.sections import Settings
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class FlowRunner:
         self._settings, self._options, self._log_path = settings, options, log
         self._processes: list[_Process] = []
         self._log: IO[bytes] | None = None
-        self._topic = TopicWatch(settings.urls.kafka, CLICKS_COLLECTED.name, options.look_seconds)
+        self._topic = TopicWatch(settings.kafka, CLICKS_COLLECTED.name, options.look_seconds)
         self._failures = 0
         self._started_at = 0.0
         self._watched_until = float("inf")

@@ -15,7 +15,6 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from connectors.errors import Refused
 from flows.delivery.exit_codes import EXIT_FENCED
-from marketplace.settings import InvalidSettings, Settings
 from ops.flow_metrics import FlowMetrics
 from ops.flow_runner import FlowFailed, FlowFenced, FlowOptions, FlowRunner
 from ops.provision import ensure_provisioned
@@ -24,8 +23,15 @@ from ops.service_settings import FlowSettings
 from ops.stack.ports import HOST
 from runtime.admin import AdminServer, Answer
 from runtime.log_limit import RepeatLimit
+from runtime.sections import Settings
+from runtime.settings import EnvReader, InvalidSettings, load
 
 log = logging.getLogger("ops.flow_service")
+
+
+def read(env: EnvReader) -> tuple[Settings, FlowSettings]:
+    """Read the sections that the service needs."""
+    return Settings.read(env), FlowSettings.read(env)
 
 
 def serve(port: int, runner: FlowRunner, registry: CollectorRegistry) -> AdminServer:
@@ -60,8 +66,7 @@ def main() -> int:
         handler.addFilter(RepeatLimit())
     stop = stop_on_signals()
     try:
-        settings = Settings.load(os.environ)
-        own = FlowSettings.load(os.environ)
+        settings, own = load(os.environ, read)
     except InvalidSettings as error:
         log.error("%s", error)
         return 2

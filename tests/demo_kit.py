@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
-from marketplace.settings import Settings
 from marketplace.settings import Urls as SettingsUrls
 from ops.demo.audit import remember_beginning
 from ops.demo.background import Background
@@ -26,6 +25,7 @@ from ops.demo.summary import Summary
 from ops.flow_runner import FlowOptions
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
+from runtime.sections import Settings
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 TWO_SHOPS: Final = (SHOPS[0], SHOPS[3])

@@ -26,9 +26,9 @@ from connectors.kafka.producer import Producer
 from connectors.kafka.reader import PartitionReader
 from connectors.kafka.records import Record
 from connectors.kafka.topics import TopicAdmin
-from marketplace.settings import Settings
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
 from ops.flow_runner import FlowFailed, FlowOptions, FlowRunner
+from runtime.sections import Settings
 from tests.clicks_kit import as_bytes, event, ms
 from tests.demo_kit import ROOT, wait_until
 

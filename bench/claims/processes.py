@@ -15,11 +15,11 @@ from typing import Final
 
 from bench.claims.numbers import say
 from bench.kept import ROOT
-from marketplace.settings import Settings
 from ops.demo.collector import Collector
 from ops.flow_runner import FlowOptions, FlowRunner, take_generation
 from ops.stack.model import read_state
 from runtime.progress import ProgressPage
+from runtime.sections import Settings
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _STOP_SECONDS: Final = 10.0

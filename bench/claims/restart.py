@@ -25,8 +25,8 @@ from bench.claims.traced_flow import Step, read_trace
 from bench.corpus import Corpus
 from bench.kept import ROOT
 from bench.stand import Stand, open_stand
-from marketplace.settings import Settings
 from ops.flow_runner import FlowOptions, FlowRunner
+from runtime.sections import Settings
 
 TARGET_SECONDS: Final = 5.0
 TARGET_RATIO: Final = 1.5

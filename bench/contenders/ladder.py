@@ -82,7 +82,7 @@ class TheseStores:
 
 def batches(task: Task) -> Iterator[RawBatch]:
     """All records as the flow's source cuts them, partition after partition in turn."""
-    reader = PartitionReader(task.settings.urls.kafka, task.topic, "bench.ladder")
+    reader = PartitionReader(task.settings.kafka, task.topic, "bench.ladder")
     hub = PartitionConsumer(reader, {}, BatchPolicy(MAX_RECORDS, 0.0))
     for partition in task.ends:
         hub.open(partition)

@@ -11,24 +11,38 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Final
 
 from bytewax.testing import cluster_main
 
 from flows.clicks.flow import ProcessShares, build
 from flows.delivery.exit_codes import EXIT_CODES, EXIT_SETTINGS, ending_of
 from flows.delivery.kafka_source import EPOCH_SECONDS, ROUND_SECONDS, BatchPolicy, Stop
-from marketplace.settings import InvalidSettings, Settings
 from runtime.garbage import rest_collector
 from runtime.log_limit import RepeatLimit
 from runtime.progress import ProgressReport
+from runtime.sections import Settings
+from runtime.settings import EnvReader, InvalidSettings, Section, load
 
 log = logging.getLogger("flows.clicks")
 
-_Value = TypeVar("_Value")
+PLACE: Final = Section(
+    "A process of the click flow", "Set by the service for each process that it starts; nobody else sets them."
+)
+PROCESS: Final = PLACE.whole("FLOW_PROCESS", "The number of the process.", 0)
+ADDRESSES: Final = PLACE.text(
+    "FLOW_ADDRESSES", "Addresses of all processes, with commas between them; empty for one alone."
+)
+GENERATION: Final = PLACE.whole("FLOW_GENERATION", "The number of this start.", 0)
+PROGRESS_FD: Final = PLACE.whole("FLOW_PROGRESS_FD", "The descriptor of the page it reports to.", None)
+MAX_RECORDS: Final = PLACE.whole("FLOW_MAX_RECORDS", "The most records in a batch.", 50_000, lowest=1)
+ROUND_LENGTH: Final = PLACE.seconds("FLOW_ROUND_SECONDS", "How often results are written.", ROUND_SECONDS, lowest=0)
+MEMORY_BYTES: Final = PLACE.whole(
+    "FLOW_MEMORY_BYTES", "What the process remembers in; 0 for its part of a third of what there is.", 0
+)
+
 _NEW_OBJECTS = 200_000
 """A batch makes tens of thousands of messages and frees them by their counts; looking through them for cycles every 700
 took 4 % of the flow's time."""
@@ -55,31 +69,21 @@ class Place:
     memory_bytes: int
 
     @staticmethod
-    def load(environment: Mapping[str, str]) -> Place:
-        """Read the environment.
-
-        Raises:
-            InvalidSettings: A value cannot be used; the message names the variable.
-        """
-
-        def read(name: str, kind: Callable[[str], _Value], default: _Value) -> _Value:
-            text = environment.get(name, "").strip()
-            try:
-                return kind(text) if text else default
-            except ValueError:
-                raise InvalidSettings(f"{name}={text}: not a number") from None
-
+    def read(env: EnvReader) -> Place:
+        """Read the process's section."""
         return Place(
-            index=read("FLOW_PROCESS", int, 0),
-            addresses=[a for a in environment.get("FLOW_ADDRESSES", "").split(",") if a],
-            generation=read("FLOW_GENERATION", int, 0),
-            progress_fd=read("FLOW_PROGRESS_FD", int, None),
-            pace=BatchPolicy(
-                max_records=read("FLOW_MAX_RECORDS", int, 50_000),
-                round_seconds=read("FLOW_ROUND_SECONDS", float, ROUND_SECONDS),
-            ),
-            memory_bytes=read("FLOW_MEMORY_BYTES", int, 0),
+            index=env.read(PROCESS),
+            addresses=[a for a in env.read(ADDRESSES).split(",") if a],
+            generation=env.read(GENERATION),
+            progress_fd=env.read(PROGRESS_FD),
+            pace=BatchPolicy(max_records=env.read(MAX_RECORDS), round_seconds=env.read(ROUND_LENGTH)),
+            memory_bytes=env.read(MEMORY_BYTES),
         )
+
+
+def read(env: EnvReader) -> tuple[Place, Settings]:
+    """Read the sections that a process needs."""
+    return Place.read(env), Settings.read(env)
 
 
 def main() -> int:
@@ -90,7 +94,7 @@ def main() -> int:
     stop = Stop()
     stop.install()
     try:
-        place, settings = Place.load(os.environ), Settings.load(os.environ)
+        place, settings = load(os.environ, read)
         report = ProgressReport(place.progress_fd)
     except (InvalidSettings, OSError) as error:
         log.error("%s", error)

@@ -38,11 +38,11 @@ from flows.delivery.fencing import read_fences
 from flows.delivery.kafka_source import BatchPolicy, KafkaSource, PartitionConsumer, Stop
 from flows.delivery.resume import verify_log_identity
 from marketplace.enrichments.registry import Lookups
-from marketplace.settings import Settings
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
 from runtime.breaker import CircuitBreaker
 from runtime.periodic import PeriodicThread
 from runtime.progress import ProgressReport
+from runtime.sections import Settings
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class Worker:
         # Its thread has a client of its own: its answers must not pass for progress of the flow.
         rollups = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_MERGE_SECONDS)
         projector = Projector(rollups, stats, tile, lambda: datetime.now(UTC), breaker)
-        producer = Producer(settings.urls.kafka, client_id=GROUP, max_record_bytes=CLICKS_DEAD.max_record_bytes)
+        producer = Producer(settings.kafka, client_id=GROUP, max_record_bytes=CLICKS_DEAD.max_record_bytes)
         # Read once: where batches are cut and what is skipped must agree.
         self.fences = read_fences(clickhouse)
         self.writer = Writer(clickhouse, producer, projector, generation, self.fences, report, stop.asked)
@@ -197,7 +197,7 @@ def build(
         return workers[thread]
 
     def hub() -> PartitionConsumer:
-        reader = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, GROUP)
+        reader = PartitionReader(settings.kafka, CLICKS_COLLECTED.name, GROUP)
         return PartitionConsumer(reader, worker().fences, pace, worker().writer.begin, worker().limit)
 
     def epoch_ends(leaving: bool) -> None:
@@ -224,7 +224,7 @@ def _partitions(settings: Settings, report: ProgressReport) -> list[int]:
     clickhouse = ClickHouse(
         settings.urls.clickhouse, settings.database, timeout_seconds=REQUEST_SECONDS, on_answer=report.beat
     )
-    asking = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, GROUP, max_fetch_bytes=64 << 10)
+    asking = PartitionReader(settings.kafka, CLICKS_COLLECTED.name, GROUP, max_fetch_bytes=64 << 10)
     try:
         partitions = asking.partitions()
         report.beat()

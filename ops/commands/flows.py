@@ -100,7 +100,7 @@ def accept_loss(
         raise FlowFailed(f"no flow {name!r}; there are {', '.join(FLOWS)}")
     settings = load_settings(data_dir=data)
     clickhouse = ClickHouse(settings.urls.clickhouse, settings.database)
-    reader = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, "ops.accept_loss")
+    reader = PartitionReader(settings.kafka, CLICKS_COLLECTED.name, "ops.accept_loss")
     lost: dict[int, int] = {}
     try:
         fences = read_fences(clickhouse)

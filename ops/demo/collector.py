@@ -12,9 +12,9 @@ import urllib.request
 from pathlib import Path
 from typing import IO, Final
 
-from marketplace.settings import Settings
 from ops.stack.guard import guarded
 from ops.stack.ports import HOST, free_ports
+from runtime.sections import Settings
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _STOP_SECONDS: Final = 8.0

@@ -13,7 +13,6 @@ from connectors.clickhouse import ClickHouse
 from connectors.errors import Unavailable
 from connectors.kafka.reader import PartitionReader
 from connectors.mongo_stores import MongoStores, connect
-from marketplace.settings import Settings
 from marketplace.stores import Store, hash_write_key, import_key
 from marketplace.topics import CLICKS_COLLECTED
 from ops.demo.collector import Collector
@@ -21,6 +20,7 @@ from ops.demo.served import ServedCollector, ServedFlow, is_served
 from ops.demo.shops import SHOPS, Shop, store_of, write_key
 from ops.demo.stage import Stage
 from ops.flow_runner import FlowOptions, FlowRunner
+from runtime.sections import Settings
 
 _TICK_SECONDS: Final = 0.1
 _FLOW_SECONDS: Final = 60.0
@@ -238,7 +238,7 @@ class Company:
         Raises:
             Unavailable: No broker answers.
         """
-        reader = PartitionReader(self.settings.urls.kafka, CLICKS_COLLECTED.name, _GROUP)
+        reader = PartitionReader(self.settings.kafka, CLICKS_COLLECTED.name, _GROUP)
         try:
             return {partition: reader.range_of(partition)[1] for partition in reader.partitions()}
         finally:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from connectors.errors import Unavailable
-from marketplace.settings import DEFAULT_DATA_DIR
 from ops.demo.audit import remember_beginning
 from ops.demo.catalogue import write_shops
 from ops.demo.company import Company, Opened, close_history, open_shops
@@ -24,6 +23,7 @@ from ops.demo.stage import Stage, open_stage
 from ops.demo.summary import Summary
 from ops.flow_runner import FlowOptions
 from ops.provision import ensure_provisioned
+from runtime.sections import DEFAULT_DATA_DIR
 
 
 def play_live(options: DemoOptions, narrator: Narrator, show: Callable[[Summary], None]) -> Summary:

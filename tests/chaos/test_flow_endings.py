@@ -21,13 +21,13 @@ from connectors.kafka.producer import Producer
 from connectors.kafka.reader import PartitionReader
 from connectors.kafka.records import Record
 from connectors.mongo_stores import MongoStores, connect
-from marketplace.settings import Settings
 from marketplace.settings import Urls as SettingsUrls
 from marketplace.topics import CLICKS_COLLECTED
 from ops.drain import waiting_records
 from ops.flow_runner import FlowFailed, FlowFenced, FlowOptions, FlowRunner
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
+from runtime.sections import Settings
 from tests.clicks_kit import STORES, as_bytes, event, ms
 from tests.demo_kit import ROOT, wait_until
 from tests.surroundings_kit import command, flow

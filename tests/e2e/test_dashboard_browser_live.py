@@ -11,12 +11,13 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from marketplace.sample_shops import SampleProduct, SampleShop, SampleShops, encode_shops
-from marketplace.settings import Settings, Urls
+from marketplace.settings import Urls
 from marketplace.stores import hash_write_key
 from ops.flow_runner import FlowOptions, FlowRunner
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
 from ops.stack.ports import free_ports
+from runtime.sections import Settings
 from tests.clicks_kit import make_store
 from tests.dashboard_kit import dashboard, environment_of, save_stores, service, tab
 

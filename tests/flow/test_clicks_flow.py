@@ -23,7 +23,6 @@ from connectors.mongo_stores import MongoStores, connect
 from flows.clicks.state.clickhouse_pages import ClickHousePages
 from flows.clicks.state.page_cache import PageStore
 from marketplace.rollups import DIMENSIONS, GRAINS
-from marketplace.settings import Settings
 from marketplace.settings import Urls as SettingsUrls
 from marketplace.tables import CLICKS, ROLLUPS, insertable
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
@@ -32,6 +31,7 @@ from ops.flow_runner import FlowOptions, FlowRunner
 from ops.oracle import LogRecord, Numbers, RollupKey
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
+from runtime.sections import Settings
 from tests.clicks_kit import STORES, Run, differences, expected_ledger, oracle, run
 from tests.clicks_kit_logs import seeded_log
 from tests.clicks_kit_pages import Row, plain_rows

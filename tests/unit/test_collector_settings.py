@@ -7,7 +7,7 @@ import pytest
 from ingest.config import CollectorConfig
 from ingest.logs import RedactingFormatter, redact
 from marketplace.collect_address import parse_networks
-from marketplace.settings import InvalidSettings
+from runtime.settings import InvalidSettings
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from connectors.errors import Unavailable
-from marketplace.settings import Settings, Urls
+from marketplace.settings import Urls
 from ops.flow_runner import FlowOptions, FlowRunner
+from runtime.sections import Settings
 
 
 class Runner(FlowRunner):
