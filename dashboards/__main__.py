@@ -21,6 +21,7 @@ import uvicorn
 from starlette.middleware import Middleware
 
 from dashboards import front
+from runtime.logs import LogSettings, configure_logs
 from runtime.sections import DASHBOARD_HOST, DASHBOARD_NAMES, DASHBOARD_PORT, Settings
 from runtime.settings import EnvReader, InvalidSettings, load
 
@@ -59,10 +60,10 @@ class Address:
         return Address(env.read(DASHBOARD_HOST), env.read(DASHBOARD_PORT), tuple(filter(None, names)))
 
 
-def read(env: EnvReader) -> Address:
-    """Read all that a dashboard needs; where its parts are is looked up when they are first asked."""
+def read(env: EnvReader) -> tuple[LogSettings, Address]:
+    """Read all that a dashboard needs; where its parts are is read again when they are first asked."""
     Settings.read(env)
-    return Address.read(env)
+    return LogSettings.read(env), Address.read(env)
 
 
 def options(host: str, port: int) -> dict[str, Any]:
@@ -140,10 +141,11 @@ def serve(listening: socket.socket, names: Collection[str]) -> None:
 def main() -> None:
     """Serve until a signal."""
     try:
-        address = load(os.environ, read)
+        logs, address = load(os.environ, read)
     except InvalidSettings as error:
         sys.stderr.write(f"dashboard: {error}\n")
         sys.exit(2)
+    configure_logs(logs, without_addresses=True)
     try:
         listening = listen(address.host, address.port)
     except OSError as error:

@@ -22,16 +22,16 @@ from ops.service import stop_on_signals
 from ops.service_settings import FlowSettings
 from ops.stack.ports import HOST
 from runtime.admin import AdminServer, Answer
-from runtime.log_limit import RepeatLimit
+from runtime.logs import LogSettings, configure_logs
 from runtime.sections import Settings
 from runtime.settings import EnvReader, InvalidSettings, load
 
 log = logging.getLogger("ops.flow_service")
 
 
-def read(env: EnvReader) -> tuple[Settings, FlowSettings]:
+def read(env: EnvReader) -> tuple[LogSettings, Settings, FlowSettings]:
     """Read the sections that the service needs."""
-    return Settings.read(env), FlowSettings.read(env)
+    return LogSettings.read(env), Settings.read(env), FlowSettings.read(env)
 
 
 def serve(port: int, runner: FlowRunner, registry: CollectorRegistry) -> AdminServer:
@@ -61,15 +61,13 @@ def _text(problem: str, notes: Mapping[str, str] | None = None) -> Answer:
 
 def main() -> int:
     """Run until SIGTERM; 1 when the flow cannot run, 2 when the environment cannot be used, 3 when it was fenced."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s", stream=sys.stderr)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(RepeatLimit())
     stop = stop_on_signals()
     try:
-        settings, own = load(os.environ, read)
+        logs, settings, own = load(os.environ, read)
     except InvalidSettings as error:
-        log.error("%s", error)
+        sys.stderr.write(f"{error}\n")
         return 2
+    configure_logs(logs)
     # The runner's files lie beside the stack's.
     Path(settings.data_dir).mkdir(parents=True, exist_ok=True)
     runner = FlowRunner(settings, FlowOptions(workers=own.workers, memory_mb=own.memory_mb))

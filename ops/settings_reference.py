@@ -11,12 +11,13 @@ from ops.demo.traffic_service import TRAFFIC
 from ops.service_settings import FLOW
 from ops.stack.settings import STACK
 from runtime import settings
+from runtime.logs import LOGS
 from runtime.sections import CLICKHOUSE, DASHBOARD, DATABASE, FILES, KAFKA, MONGO, REDIS
 from runtime.settings import Section
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "reference" / "settings.md"
 SECTIONS: Final[tuple[Section, ...]] = (
-    *(KAFKA, MONGO, CLICKHOUSE, REDIS, DATABASE, FILES),
+    *(KAFKA, MONGO, CLICKHOUSE, REDIS, DATABASE, FILES, LOGS),
     *(COLLECTOR, FLOW, DASHBOARD, STACK),
     *(TRAFFIC, PLACE),
 )

@@ -21,7 +21,7 @@ from flows.clicks.flow import ProcessShares, build
 from flows.delivery.exit_codes import EXIT_CODES, EXIT_SETTINGS, ending_of
 from flows.delivery.kafka_source import EPOCH_SECONDS, ROUND_SECONDS, BatchPolicy, Stop
 from runtime.garbage import rest_collector
-from runtime.log_limit import RepeatLimit
+from runtime.logs import LogSettings, configure_logs
 from runtime.progress import ProgressReport
 from runtime.sections import Settings
 from runtime.settings import EnvReader, InvalidSettings, Section, load
@@ -81,24 +81,22 @@ class Place:
         )
 
 
-def read(env: EnvReader) -> tuple[Place, Settings]:
+def read(env: EnvReader) -> tuple[LogSettings, Place, Settings]:
     """Read the sections that a process needs."""
-    return Place.read(env), Settings.read(env)
+    return LogSettings.read(env), Place.read(env), Settings.read(env)
 
 
 def main() -> int:
     """Run until asked to stop; the exit code says what the supervisor should do."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(RepeatLimit())
     stop = Stop()
     stop.install()
     try:
-        place, settings = load(os.environ, read)
+        logs, place, settings = load(os.environ, read)
         report = ProgressReport(place.progress_fd)
     except (InvalidSettings, OSError) as error:
-        log.error("%s", error)
+        sys.stderr.write(f"{error}\n")
         return EXIT_SETTINGS
+    configure_logs(logs)
     shares = ProcessShares(max(1, len(place.addresses)), place.memory_bytes)
     try:
         report.beat()

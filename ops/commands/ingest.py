@@ -17,7 +17,6 @@ from connectors.mongo_stores import MongoStores, connect
 from ingest.access_log import Destination, ImportCounts, LogImport
 from ingest.config import ADMIN_HOST, ADMIN_PORT, HOST, PORT, Addresses, CollectorConfig
 from ingest.log_files import BrokenLogFile
-from ingest.logs import configure_logs
 from ingest.patience import Patience
 from ingest.server import serve
 from marketplace.topics import IMPORTS_DEAD
@@ -28,7 +27,9 @@ from ops.commands.options import DataOption, JsonOption
 from ops.context import load_settings
 from ops.drain import wait_until_counted
 from ops.provision import ensure_provisioned
+from runtime.logs import LogSettings, configure_logs
 from runtime.sections import Settings
+from runtime.settings import load
 
 _CLOSE_SECONDS = 10.0
 _STALL_SECONDS = 20.0
@@ -138,8 +139,9 @@ def collector(
     data: DataOption = None,
 ) -> None:
     """Run a collector until Ctrl-C; its bounds come from MARKETPLACE_COLLECTOR_*."""
-    configure_logs()
+    logs = load(os.environ, LogSettings.read)
     settings = load_settings(data_dir=data)
+    configure_logs(logs, without_addresses=True)
     addresses = Addresses(host, port, admin_host, admin_port)
     serve(settings.kafka, settings.mongo, addresses, CollectorConfig.load(os.environ))
 

@@ -23,6 +23,7 @@ from ops.demo.served import TrafficRuns, sole_traffic
 from ops.service import stop_on_signals
 from ops.stack.ports import HOST
 from runtime.admin import AdminServer, Answer
+from runtime.logs import LogSettings, configure_logs
 from runtime.sections import DATA_DIR
 from runtime.settings import MOST_WHOLE, EnvReader, InvalidSettings, Section, load
 
@@ -68,6 +69,11 @@ class TrafficSettings:
         )
 
 
+def read(env: EnvReader) -> tuple[LogSettings, TrafficSettings]:
+    """Read the sections that the traffic needs."""
+    return LogSettings.read(env), TrafficSettings.read(env)
+
+
 def serve(port: int, traffic: LiveTraffic) -> AdminServer:
     """Answer ``/healthz`` with what was sent."""
 
@@ -81,14 +87,18 @@ def serve(port: int, traffic: LiveTraffic) -> AdminServer:
 
 def main() -> int:
     """Send until SIGTERM; 1 when the collector does not take events, 2 when the environment cannot be used."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s", stream=sys.stderr)
     stop = stop_on_signals()
     try:
-        settings = load(os.environ, TrafficSettings.read)
+        logs, settings = load(os.environ, read)
+    except InvalidSettings as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    configure_logs(logs)
+    try:
         traffic = _traffic(settings)
         with sole_traffic(settings.data_dir):
             return _send(traffic, settings.port, stop)
-    except (OSError, InvalidSettings, msgspec.MsgspecError, TrafficRuns) as error:
+    except (OSError, msgspec.MsgspecError, TrafficRuns) as error:
         log.error("%s", error)
         return 2
 
