@@ -28,6 +28,7 @@ from marketplace.tables import GENERATIONS
 from marketplace.topics import CLICKS_COLLECTED
 from ops.stack.guard import guarded
 from ops.topic_watch import TopicWatch
+from runtime.backoff import Backoff
 from runtime.progress import Ending, Lease, Progress, ProgressPage
 from runtime.sections import Settings
 
@@ -47,7 +48,7 @@ _STEADY_SECONDS: Final = 30.0
 _STANDING_SECONDS: Final = 15.0
 """A set whose epochs stand still for so long is not ready, whatever it is busy with."""
 _PAUSE_SECONDS: Final = 0.3
-_BACKOFF_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+_BACKOFF: Final = Backoff(0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _REQUEST_SECONDS: Final = 25.0
 _STEP_SECONDS: Final = _REQUEST_SECONDS + 10.0
 """What a step of a start takes at most: it asks one part."""
@@ -212,7 +213,7 @@ class FlowRunner:
             self._kill()
             self._failures += 1
             self.restarts += 1
-        time.sleep(_BACKOFF_SECONDS[min(max(self._failures, 1), len(_BACKOFF_SECONDS)) - 1])
+        time.sleep(_BACKOFF.pause_seconds(max(self._failures, 1)))
         self._start_again()
 
     def _judge_endings(self) -> None:
@@ -238,7 +239,7 @@ class FlowRunner:
             self.stop()
             raise FlowFailed(f"the click flow stopped: its settings cannot be used{self._where()}")
         if any(ending == "unavailable" for ending, _ in endings):
-            self._failures = min(self._failures, len(_BACKOFF_SECONDS))
+            self._failures = min(self._failures, _BACKOFF.steps)
         elif self._failures >= _GIVE_UP_AFTER:
             self.stop()
             raise FlowFailed(f"the click flow ended {self._failures + 1} times in a row{self._where()}")

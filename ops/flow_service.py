@@ -18,13 +18,13 @@ from flows.delivery.exit_codes import EXIT_FENCED
 from ops.flow_metrics import FlowMetrics
 from ops.flow_runner import FlowFailed, FlowFenced, FlowOptions, FlowRunner
 from ops.provision import ensure_provisioned
-from ops.service import stop_on_signals
 from ops.service_settings import FlowSettings
 from ops.stack.ports import HOST
 from runtime.admin import AdminServer, Answer
 from runtime.logs import LogSettings, configure_logs
 from runtime.sections import Settings
 from runtime.settings import EnvReader, InvalidSettings, load
+from runtime.signals import stop_on_signals
 
 log = logging.getLogger("ops.flow_service")
 
@@ -79,7 +79,7 @@ def main() -> int:
         log.error("cannot listen on port %d: %s", own.port, error.strerror)
         return 1
     try:
-        runner.run(stop.is_set, lambda: _provision(settings))
+        runner.run(stop.asked, lambda: _provision(settings))
     except FlowFenced as error:
         log.error("%s", error)
         return EXIT_FENCED

@@ -19,13 +19,14 @@ from connectors.analytics import Analytics
 from connectors.clickhouse import ClickHouse
 from connectors.errors import Unavailable
 from flows.clicks.flow import build
-from flows.delivery.kafka_source import EPOCH_SECONDS, BatchPolicy, Stop
+from flows.delivery.kafka_source import EPOCH_SECONDS, BatchPolicy
 from ops.flow_runner import take_generation
+from runtime.signals import StopRequest
 
 _LOOK_SECONDS = 0.2
 
 
-class Until(Stop):
+class Until(StopRequest):
     """Asks to stop once the ledger has come to the end of the topic.
 
     Args:

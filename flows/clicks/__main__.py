@@ -19,12 +19,13 @@ from bytewax.testing import cluster_main
 
 from flows.clicks.flow import ProcessShares, build
 from flows.delivery.exit_codes import EXIT_CODES, EXIT_SETTINGS, ending_of
-from flows.delivery.kafka_source import EPOCH_SECONDS, ROUND_SECONDS, BatchPolicy, Stop
+from flows.delivery.kafka_source import EPOCH_SECONDS, ROUND_SECONDS, BatchPolicy
 from runtime.garbage import rest_collector
 from runtime.logs import LogSettings, configure_logs
 from runtime.progress import ProgressReport
 from runtime.sections import Settings
 from runtime.settings import EnvReader, InvalidSettings, Section, load
+from runtime.signals import StopRequest, stop_on_signals
 
 log = logging.getLogger("flows.clicks")
 
@@ -88,8 +89,7 @@ def read(env: EnvReader) -> tuple[LogSettings, Place, Settings]:
 
 def main() -> int:
     """Run until asked to stop; the exit code says what the supervisor should do."""
-    stop = Stop()
-    stop.install()
+    stop = stop_on_signals()
     try:
         logs, place, settings = load(os.environ, read)
         report = ProgressReport(place.progress_fd)
@@ -110,12 +110,12 @@ def main() -> int:
     return 0
 
 
-def _exit_code(error: BaseException, stop: Stop, report: ProgressReport) -> int:
+def _exit_code(error: BaseException, stop: StopRequest, report: ProgressReport) -> int:
     """What the process was noted to leave for; the error that came out of the engine may say nothing of it."""
     report.end(*ending_of(error))
     ending, reason = report.latest.ending, report.latest.reason
-    if stop.asked() and (ending == "unavailable" or isinstance(error, KeyboardInterrupt)):
-        log.info("stopped: %s", reason or "asked twice")
+    if stop.asked() and ending == "unavailable":
+        log.info("stopped: %s", reason)
         return 0
     if not ending:
         raise error

@@ -35,7 +35,7 @@ from flows.clicks.store_catalog import KnownStores
 from flows.delivery.batch_limit import BatchLimit
 from flows.delivery.exit_codes import noted
 from flows.delivery.fencing import read_fences
-from flows.delivery.kafka_source import BatchPolicy, KafkaSource, PartitionConsumer, Stop
+from flows.delivery.kafka_source import BatchPolicy, KafkaSource, PartitionConsumer
 from flows.delivery.resume import verify_log_identity
 from marketplace.enrichments.registry import Lookups
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
@@ -43,6 +43,7 @@ from runtime.breaker import CircuitBreaker
 from runtime.periodic import PeriodicThread
 from runtime.progress import ProgressReport
 from runtime.sections import Settings
+from runtime.signals import StopRequest
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ class Worker:
         self,
         settings: Settings,
         generation: int,
-        stop: Stop,
+        stop: StopRequest,
         report: ProgressReport,
         memory: MemoryLimits,
         limit: BatchLimit,
@@ -168,7 +169,7 @@ def build(
     settings: Settings,
     generation: int,
     pace: BatchPolicy,
-    stop: Stop,
+    stop: StopRequest,
     report: ProgressReport | None = None,
     shares: ProcessShares | None = None,
 ) -> Dataflow:

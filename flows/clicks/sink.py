@@ -43,6 +43,7 @@ from flows.delivery.insert_shape import structure_of
 from flows.delivery.resume import record_expired
 from marketplace.tables import FENCED_TABLES, GENERATIONS, LEDGER, Table
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
+from runtime.backoff import Backoff
 from runtime.periodic import PeriodicThread
 from runtime.progress import ProgressReport
 
@@ -51,7 +52,7 @@ log = logging.getLogger(__name__)
 MAX_BUFFERED_EVENTS: Final = 200_000
 """More than this is written before the epoch ends, so that one insert stays one block."""
 
-_PAUSE_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
+_BACKOFF: Final = Backoff(0.1, 0.2, 0.5, 1.0, 2.0)
 _DEAD_TIMEOUT_SECONDS: Final = 15.0
 _MAX_HEADER: Final = 500
 _CATCH_UP_SECONDS: Final = 60.0
@@ -221,7 +222,7 @@ class Writer:
                 if attempt in (1, 10) or attempt % 60 == 59:
                     log.warning("waiting, nothing is lost: %s", error)
                 self._report.beat(waiting=str(error))
-                time.sleep(_PAUSE_SECONDS[min(attempt, len(_PAUSE_SECONDS) - 1)])
+                time.sleep(_BACKOFF.pause_seconds(attempt + 1))
                 attempt += 1
             else:
                 if attempt > 1:

@@ -6,7 +6,6 @@ after it is the first that is still to be done. Bytewax's recovery store is not 
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -25,6 +24,7 @@ from flows.delivery.exit_codes import noted
 from flows.delivery.fencing import Fences
 from flows.delivery.resume import resume_offset
 from runtime.progress import ProgressReport
+from runtime.signals import StopRequest
 
 IDLE: Final = timedelta(milliseconds=20)
 _PARTITION: Final = methodcaller("partition")
@@ -55,28 +55,6 @@ class BatchPolicy:
     round_seconds: float = ROUND_SECONDS
     large_batch: int = 2_000
     max_pending_bytes: int = 128 << 20
-
-
-class Stop:
-    """A request to stop reading, from SIGTERM or SIGINT."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-
-    def install(self) -> None:
-        """Take the signals; the second one ends the process at once."""
-
-        def ask(signum: int, _frame: object) -> None:
-            if self._event.is_set():
-                signal.default_int_handler(signum, None)
-            self._event.set()
-
-        signal.signal(signal.SIGTERM, ask)
-        signal.signal(signal.SIGINT, ask)
-
-    def asked(self) -> bool:
-        """Whether to stop."""
-        return self._event.is_set()
 
 
 class Timestamps(Sequence[int]):
@@ -215,7 +193,7 @@ class SourcePartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
         self,
         partition: int,
         hub: PartitionConsumer,
-        stop: Stop,
+        stop: StopRequest,
         progress: Callable[[bool], None],
         report: ProgressReport,
     ) -> None:
@@ -271,7 +249,7 @@ class KafkaSource(FixedPartitionedSource[tuple[str, RawBatch], int]):
         self,
         partitions: list[int],
         make_hub: Callable[[], PartitionConsumer],
-        stop: Stop,
+        stop: StopRequest,
         progress: Callable[[bool], None],
         report: ProgressReport,
     ) -> None:

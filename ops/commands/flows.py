@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import signal
-import threading
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -24,6 +21,7 @@ from ops.context import load_settings
 from ops.flow_runner import FlowFailed, FlowOptions, FlowRunner
 from ops.provision import ensure_provisioned
 from ops.stack.stack import running_state
+from runtime.signals import stop_on_signals
 
 FLOWS = {"clicks": "collected clicks to facts, rollups, sessions, ledger and read models"}
 
@@ -77,16 +75,10 @@ def run_flow(
     console = Console(stderr=True)
     for line in report.drift:
         console.print(f"[yellow]drift[/yellow] {line}", highlight=False)
-    stop = threading.Event()
-
-    def ask(_signum: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGINT, ask)
-    signal.signal(signal.SIGTERM, ask)
+    stop = stop_on_signals()
     console.print(f"flow {name} on {workers} worker{'s' if workers > 1 else ''}; Ctrl-C ends it", highlight=False)
     options = FlowOptions(workers=workers, round_seconds=round_seconds, memory_mb=memory_mb)
-    FlowRunner(settings, options).run(stop.is_set)
+    FlowRunner(settings, options).run(stop.asked)
     console.print("stopped after a whole epoch; nothing is half-written", highlight=False)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +19,12 @@ from ops.demo.background import Background
 from ops.demo.live import DEFAULT_RATE, LiveTraffic
 from ops.demo.sender import SendFailed, Target
 from ops.demo.served import TrafficRuns, sole_traffic
-from ops.service import stop_on_signals
 from ops.stack.ports import HOST
 from runtime.admin import AdminServer, Answer
 from runtime.logs import LogSettings, configure_logs
 from runtime.sections import DATA_DIR
 from runtime.settings import MOST_WHOLE, EnvReader, InvalidSettings, Section, load
+from runtime.signals import StopRequest, stop_on_signals
 
 log = logging.getLogger("ops.demo.traffic_service")
 
@@ -112,12 +111,12 @@ def _traffic(settings: TrafficSettings) -> LiveTraffic:
     return LiveTraffic(target, settings.seed ^ time.time_ns(), settings.rate)
 
 
-def _send(traffic: LiveTraffic, port: int, stop: threading.Event) -> int:
+def _send(traffic: LiveTraffic, port: int, stop: StopRequest) -> int:
     worker = Background(traffic.run, "traffic")
     worker.start()
     server = serve(port, traffic)
     try:
-        while worker.is_alive() and not stop.is_set():
+        while worker.is_alive() and not stop.asked():
             worker.join(_PAUSE_SECONDS)
     finally:
         traffic.stop()
@@ -125,7 +124,7 @@ def _send(traffic: LiveTraffic, port: int, stop: threading.Event) -> int:
     try:
         worker.result()
     except SendFailed as error:
-        if not stop.is_set():
+        if not stop.asked():
             log.error("%s", error)
             return 1
     return 0
