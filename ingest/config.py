@@ -8,10 +8,9 @@ from typing import Final
 
 from marketplace.collect_address import Network
 from marketplace.collect_limits import BucketPolicy
+from runtime.admin import LOOPBACK
 from runtime.sections import DASHBOARD_PORT
 from runtime.settings import HIGHEST_PORT, EnvReader, Section, Variable, load
-
-LOOPBACK: Final = "127.0.0.1"
 
 _MOST_BYTES: Final = 1 << 36
 
@@ -19,7 +18,9 @@ COLLECTOR: Final = Section("Collector", "For the collector; docs/reference/limit
 HOST: Final = COLLECTOR.text("MARKETPLACE_COLLECTOR_HOST", "The public address to listen on.", LOOPBACK)
 PORT: Final = COLLECTOR.port("MARKETPLACE_COLLECTOR_PORT", "The public port; 0 takes a free one.", 8700)
 ADMIN_HOST: Final = COLLECTOR.text(
-    "MARKETPLACE_COLLECTOR_ADMIN_HOST", "The address of `/livez`, `/readyz` and `/metrics`.", LOOPBACK
+    "MARKETPLACE_COLLECTOR_ADMIN_HOST",
+    "The address of `/livez`, `/readyz` and `/metrics`; in a container, whose probes come from outside, `0.0.0.0`.",
+    LOOPBACK,
 )
 ADMIN_PORT: Final = COLLECTOR.port(
     "MARKETPLACE_COLLECTOR_ADMIN_PORT",

@@ -19,7 +19,6 @@ from ops.flow_metrics import FlowMetrics
 from ops.flow_runner import FlowFailed, FlowFenced, FlowOptions, FlowRunner
 from ops.provision import ensure_provisioned
 from ops.service_settings import FlowSettings
-from ops.stack.ports import HOST
 from runtime.admin import AdminServer, Answer
 from runtime.logs import LogSettings, configure_logs
 from runtime.sections import Settings
@@ -34,7 +33,7 @@ def read(env: EnvReader) -> tuple[LogSettings, Settings, FlowSettings]:
     return LogSettings.read(env), Settings.read(env), FlowSettings.read(env)
 
 
-def serve(port: int, runner: FlowRunner, registry: CollectorRegistry) -> AdminServer:
+def serve(host: str, port: int, runner: FlowRunner, registry: CollectorRegistry) -> AdminServer:
     """Answer for the flow.
 
     ``/livez`` is 200 while the set is looked after; ``/readyz`` (also ``/healthz``) while epochs move in every process,
@@ -51,7 +50,7 @@ def serve(port: int, runner: FlowRunner, registry: CollectorRegistry) -> AdminSe
             return _text(runner.problem(), runner.notes())
         return Answer(404, b"only /livez, /readyz and /metrics\n")
 
-    return AdminServer(HOST, port, answer)
+    return AdminServer(host, port, answer)
 
 
 def _text(problem: str, notes: Mapping[str, str] | None = None) -> Answer:
@@ -74,9 +73,9 @@ def main() -> int:
     registry = CollectorRegistry()
     registry.register(FlowMetrics(settings, runner))
     try:
-        server = serve(own.port, runner, registry)
+        server = serve(own.host, own.port, runner, registry)
     except OSError as error:
-        log.error("cannot listen on port %d: %s", own.port, error.strerror)
+        log.error("cannot listen on %s:%d: %s", own.host, own.port, error.strerror)
         return 1
     try:
         runner.run(stop.asked, lambda: _provision(settings))

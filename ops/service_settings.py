@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ingest.config import Addresses, CollectorConfig
+from runtime.admin import LOOPBACK
 from runtime.settings import EnvReader, Section, load
 
 FLOW: Final = Section("Click flow", "For the click flow's service; docs/reference/flow.md says more.")
@@ -19,9 +20,14 @@ FLOW_MEMORY_MB: Final = FLOW.whole(
     0,
     highest=(1 << 30) - 1,
 )
+FLOW_HOST: Final = FLOW.text(
+    "MARKETPLACE_FLOW_HOST",
+    "The address of `/livez`, `/readyz` and `/metrics`; in a container, whose probes come from outside, `0.0.0.0`.",
+    LOOPBACK,
+)
 FLOW_PORT: Final = FLOW.port(
     "MARKETPLACE_FLOW_PORT",
-    "The port of `/livez`, `/readyz` and `/metrics`; 0 takes a free one.",
+    "Their port; 0 takes a free one.",
     0,
     default_text="0; 19464 with `marketplace up`",
 )
@@ -34,17 +40,19 @@ class FlowSettings:
     Attributes:
         workers: Processes.
         memory_mb: What all of them together may remember in; 0 for a third of what there is.
-        port: The port of its health and metrics; 0 for a free one.
+        host: The address of its health and metrics.
+        port: Their port; 0 for a free one.
     """
 
     workers: int
     memory_mb: int
+    host: str
     port: int
 
     @staticmethod
     def read(env: EnvReader) -> FlowSettings:
         """Read the flow's section."""
-        return FlowSettings(env.read(FLOW_WORKERS), env.read(FLOW_MEMORY_MB), env.read(FLOW_PORT))
+        return FlowSettings(env.read(FLOW_WORKERS), env.read(FLOW_MEMORY_MB), env.read(FLOW_HOST), env.read(FLOW_PORT))
 
     @staticmethod
     def load(environment: Mapping[str, str]) -> FlowSettings:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,6 +34,4 @@ def test_doubled_pauses_grow_up_to_the_longest_and_stay_there(first: float, long
 
     assert pauses[0] == first
     assert pauses[-1] == max(first, longest)
-    assert all(
-        after == min(2 * before, longest) for before, after in zip(pauses, pauses[1 : backoff.steps], strict=False)
-    )
+    assert all(after == min(2 * before, longest) for before, after in pairwise(pauses[: backoff.steps]))
