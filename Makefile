@@ -66,6 +66,7 @@ screenshots: $(READY) browser ## pictures of a running demo's dashboard, into do
 reference: $(READY) ## write the generated pages of docs/reference
 	$(BIN)/python -m ops.cli_reference
 	$(BIN)/python -m ops.metrics_reference
+	$(BIN)/python -m ops.settings_reference
 
 lock: $(READY) ## renew requirements.lock after a change of versions in pyproject.toml
 	$(BIN)/pip install --quiet pip-tools

@@ -15,8 +15,8 @@ from typing import Any, Final, Literal
 
 from bench.meter import Meter
 from connectors.kafka.reader import PartitionReader
-from marketplace.settings import Settings
 from marketplace.topics import CLICKS_COLLECTED
+from runtime.sections import Settings
 
 
 @dataclass(frozen=True)

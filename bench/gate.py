@@ -17,12 +17,12 @@ from connectors.clickhouse import ClickHouse
 from connectors.errors import Unavailable
 from connectors.kafka.reader import PartitionReader
 from flows.delivery.insert_shape import structure_of
-from marketplace.settings import Settings
 from marketplace.stores import Store
 from marketplace.tables import CLICKS, LEDGER, ROLLUPS, SESSIONS, VISITOR_STATE
 from marketplace.topics import CLICKS_COLLECTED
 from ops.demo.verify import Agreement, ask_oracle, compare_ledger, compare_rollups, read_reports
 from ops.oracle import Expected, LogRecord, Numbers, RollupKey
+from runtime.sections import Settings
 
 _READ_SECONDS: Final = 15.0
 _STANDARD_ERRORS: Final = 4.0

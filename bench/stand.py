@@ -24,9 +24,10 @@ from bench.meter import BROKER, CLICKHOUSE, Took
 from connectors.clickhouse import ClickHouse
 from connectors.kafka.producer import Producer
 from connectors.mongo_stores import MongoStores, connect
-from marketplace.settings import Settings, Urls
+from marketplace.settings import Urls
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
+from runtime.sections import Settings
 
 _AT_ONCE: Final = 20_000
 _SEND_SECONDS: Final = 120.0

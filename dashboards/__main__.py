@@ -1,8 +1,7 @@
 """``python -m dashboards``: serve the dashboard.
 
-``MARKETPLACE_DASHBOARD_HOST`` (127.0.0.1) and ``MARKETPLACE_DASHBOARD_PORT`` (8501) say where. Behind a proxy,
-``MARKETPLACE_DASHBOARD_NAMES`` lists the names under which it is reached, with commas; other names than local ones are
-refused, so that no page of another site can read the numbers.
+``MARKETPLACE_DASHBOARD_*`` say where; host names that are neither local ones nor among ``MARKETPLACE_DASHBOARD_NAMES``
+are refused, so that no page of another site can read the numbers.
 """
 
 from __future__ import annotations
@@ -11,8 +10,9 @@ import gc
 import os
 import socket
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +22,9 @@ from starlette.middleware import Middleware
 
 from dashboards import front
 from dashboards.gate import Gate
-from marketplace.settings import InvalidSettings, Settings
+from runtime.logs import LogSettings, configure_logs
+from runtime.sections import DASHBOARD_HOST, DASHBOARD_NAMES, DASHBOARD_PORT, Settings
+from runtime.settings import EnvReader, InvalidSettings, load
 
 _GOODBYE_SECONDS: Final = 3
 _BACKLOG: Final = 1_024
@@ -44,16 +46,25 @@ _DARK: Final = {
 }
 
 
-def address(environment: Mapping[str, str]) -> tuple[str, int]:
-    """Host and port.
+@dataclass(frozen=True)
+class Address:
+    """Where the dashboard listens, and the host names under which a proxy makes it reachable."""
 
-    Raises:
-        InvalidSettings: The port is no port.
-    """
-    port = environment.get("MARKETPLACE_DASHBOARD_PORT", "8501")
-    if not port.isdecimal() or not 0 < int(port) < 65_536:
-        raise InvalidSettings(f"MARKETPLACE_DASHBOARD_PORT={port}: not a port")
-    return environment.get("MARKETPLACE_DASHBOARD_HOST", "127.0.0.1"), int(port)
+    host: str
+    port: int
+    names: tuple[str, ...]
+
+    @staticmethod
+    def read(env: EnvReader) -> Address:
+        """Read the dashboard's section."""
+        names = (name.strip() for name in env.read(DASHBOARD_NAMES).split(","))
+        return Address(env.read(DASHBOARD_HOST), env.read(DASHBOARD_PORT), tuple(filter(None, names)))
+
+
+def read(env: EnvReader) -> tuple[LogSettings, Address]:
+    """Read all that a dashboard needs; where its parts are is read again when they are first asked."""
+    Settings.read(env)
+    return LogSettings.read(env), Address.read(env)
 
 
 def options(host: str, port: int) -> dict[str, Any]:
@@ -131,23 +142,24 @@ def serve(listening: socket.socket, names: Collection[str]) -> None:
 def main() -> None:
     """Serve until a signal."""
     try:
-        Settings.load(os.environ)
-        host, port = address(os.environ)
-        names = os.environ.get("MARKETPLACE_DASHBOARD_NAMES", "")
+        logs, address = load(os.environ, read)
     except InvalidSettings as error:
         sys.stderr.write(f"dashboard: {error}\n")
-        sys.exit(4)
+        sys.exit(2)
+    configure_logs(logs, without_addresses=True)
     try:
-        listening = listen(host, port)
+        listening = listen(address.host, address.port)
     except OSError as error:
-        sys.stderr.write(f"dashboard: cannot listen on {host}:{port}: {error.strerror}\n")
+        sys.stderr.write(f"dashboard: cannot listen on {address.host}:{address.port}: {error.strerror}\n")
         sys.exit(1)
     from streamlit.web import bootstrap
 
     # The names of options have dots; the loader's are those of command line flags.
-    bootstrap.load_config_options({name.replace(".", "_"): value for name, value in options(host, port).items()})
+    bootstrap.load_config_options(
+        {name.replace(".", "_"): value for name, value in options(address.host, address.port).items()}
+    )
     with listening:
-        serve(listening, [name.strip() for name in names.split(",") if name.strip()])
+        serve(listening, address.names)
 
 
 if __name__ == "__main__":

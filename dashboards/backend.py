@@ -22,9 +22,9 @@ from connectors.live_tile import LiveTile
 from connectors.mongo_stores import MongoStores, connect
 from connectors.turned_away import MongoTurnedAway, sums
 from dashboards.answers import Answers
-from marketplace.settings import Settings
 from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED
+from runtime.sections import Settings
 
 _QUERY_SECONDS: Final = 20
 _PATIENCE_SECONDS: Final = 8.0
@@ -61,7 +61,7 @@ def backend() -> Backend:
     clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_QUERY_SECONDS)
     analytics = Analytics(clickhouse)
     mongo = connect(settings.urls.mongo)
-    log = LogTimes(settings.urls.kafka, CLICKS_COLLECTED.name)
+    log = LogTimes(settings.kafka, CLICKS_COLLECTED.name)
     return Backend(
         stores=MongoStores(mongo, settings.database),
         turned_away=MongoTurnedAway(mongo, settings.database),

@@ -6,26 +6,33 @@ import os
 import sys
 
 from connectors.errors import Refused
+from connectors.kafka.client_config import KafkaConnection
 from ingest.config import Addresses, CollectorConfig
-from ingest.logs import configure_logs
 from ingest.server import serve
-from marketplace.settings import InvalidSettings, Settings
 from runtime.garbage import rest_collector
+from runtime.logs import LogSettings, configure_logs
+from runtime.sections import MongoSettings, read_kafka
+from runtime.settings import EnvReader, InvalidSettings, load
+
+
+def read(env: EnvReader) -> tuple[LogSettings, KafkaConnection, MongoSettings, CollectorConfig, Addresses]:
+    """Read the sections that a collector needs: it has no part of ClickHouse and Redis."""
+    bounds = CollectorConfig.read(env), Addresses.read(env)
+    return LogSettings.read(env), read_kafka(env), MongoSettings.read(env), *bounds
 
 
 def main() -> int:
     """Serve until a signal; 1 when an address is taken, 2 when the environment cannot be used."""
-    configure_logs()
     try:
-        settings = Settings.load(os.environ)
-        config = CollectorConfig.load(os.environ)
-        addresses = Addresses.load(os.environ)
+        logs, kafka, mongo, config, addresses = load(os.environ, read)
     except InvalidSettings as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    # Clients are visitors, and their addresses are nobody's to read.
+    configure_logs(logs, without_addresses=True)
     rest_collector()
     try:
-        serve(settings, addresses, config)
+        serve(kafka, mongo, addresses, config)
     except Refused as error:
         sys.stderr.write(f"{error}\n")
         return 1

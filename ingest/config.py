@@ -2,22 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
 
-from marketplace.collect_address import Network, parse_networks
+from marketplace.collect_address import Network
 from marketplace.collect_limits import BucketPolicy
-from marketplace.settings import InvalidSettings
+from runtime.admin import LOOPBACK
+from runtime.sections import DASHBOARD_PORT
+from runtime.settings import HIGHEST_PORT, EnvReader, Section, Variable, load
 
-PREFIX = "MARKETPLACE_COLLECTOR_"
-LOOPBACK = "127.0.0.1"
-DEFAULT_PORT = 8700
+_MOST_BYTES: Final = 1 << 36
 
-_HIGHEST_PORT = 65_535
-_MAX_PORT_DIGITS = 20
-_DASHBOARD_PORT = "MARKETPLACE_DASHBOARD_PORT"
-_Value = TypeVar("_Value")
+COLLECTOR: Final = Section("Collector", "For the collector; docs/reference/limits.md says why each bound is there.")
+HOST: Final = COLLECTOR.text("MARKETPLACE_COLLECTOR_HOST", "The public address to listen on.", LOOPBACK)
+PORT: Final = COLLECTOR.port("MARKETPLACE_COLLECTOR_PORT", "The public port; 0 takes a free one.", 8700)
+ADMIN_HOST: Final = COLLECTOR.text(
+    "MARKETPLACE_COLLECTOR_ADMIN_HOST",
+    "The address of `/livez`, `/readyz` and `/metrics`; in a container, whose probes come from outside, `0.0.0.0`.",
+    LOOPBACK,
+)
+ADMIN_PORT: Final = COLLECTOR.port(
+    "MARKETPLACE_COLLECTOR_ADMIN_PORT",
+    "Their port; 0 takes a free one.",
+    None,
+    default_text="the one after the public port",
+)
+TRUSTED_PROXIES: Final = COLLECTOR.networks(
+    "MARKETPLACE_COLLECTOR_TRUSTED_PROXIES", "Peers whose `X-Forwarded-For` is believed."
+)
+
+
+def _bytes(name: str, meaning: str, default: int) -> Variable[int]:
+    return COLLECTOR.whole(f"MARKETPLACE_COLLECTOR_{name}", meaning, default, lowest=1, highest=_MOST_BYTES)
+
+
+def _count(name: str, meaning: str, default: int) -> Variable[int]:
+    return COLLECTOR.whole(f"MARKETPLACE_COLLECTOR_{name}", meaning, default, lowest=1)
+
+
+def _seconds(name: str, meaning: str, default: float) -> Variable[float]:
+    return COLLECTOR.seconds(f"MARKETPLACE_COLLECTOR_{name}", meaning, default)
+
+
+@dataclass(frozen=True)
+class _Limit:
+    """Two variables of one bound: what comes back each second, and the most at one time."""
+
+    rate: Variable[float]
+    burst: Variable[float]
+
+    @property
+    def default(self) -> BucketPolicy:
+        return BucketPolicy(self.rate.default, self.burst.default)
+
+    def read(self, env: EnvReader) -> BucketPolicy:
+        return BucketPolicy(env.read(self.rate), env.read(self.burst))
+
+
+def _limit(rate_name: str, burst_name: str, of: str, policy: BucketPolicy) -> _Limit:
+    return _Limit(
+        COLLECTOR.number(
+            f"MARKETPLACE_COLLECTOR_{rate_name}", f"{of} a second; 0 switches the bound off.", policy.rate_per_second
+        ),
+        COLLECTOR.number(f"MARKETPLACE_COLLECTOR_{burst_name}", f"{of} at one time.", policy.burst, more_than=0),
+    )
+
+
+MAX_BODY_BYTES: Final = _bytes("MAX_BODY_BYTES", "The largest body as sent.", 1024 * 1024)
+MAX_DECODED_BYTES: Final = _bytes("MAX_DECODED_BYTES", "The largest body after decompression.", 2 * 1024 * 1024)
+MAX_READING_BYTES: Final = _bytes("MAX_READING_BYTES", "Bodies being read at one time, all together.", 64 * 1024 * 1024)
+BODY_TIMEOUT_SECONDS: Final = _seconds("BODY_TIMEOUT_SECONDS", "How long a client may take to send its body.", 10.0)
+HEAD_TIMEOUT_SECONDS: Final = _seconds("HEAD_TIMEOUT_SECONDS", "How long it may take to send its headers.", 10.0)
+MAX_CONNECTIONS: Final = _count("MAX_CONNECTIONS", "Above this many, new requests get 503.", 1_000)
+MAX_CONNECTIONS_PER_ADDRESS: Final = _count(
+    "MAX_CONNECTIONS_PER_ADDRESS",
+    "Connections of one address, or of an IPv6 /64; trusted proxies have no such bound.",
+    128,
+)
+STORE_LIMIT: Final = _limit(
+    "STORE_EVENTS_PER_SECOND", "STORE_BURST_EVENTS", "Units of one store", BucketPolicy(10_000, 50_000)
+)
+IMPORT_LIMIT: Final = _limit(
+    "IMPORT_EVENTS_PER_SECOND", "IMPORT_BURST_EVENTS", "Units of one store's history", BucketPolicy(10_000, 100_000)
+)
+CLIENT_LIMIT: Final = _limit(
+    "CLIENT_REQUESTS_PER_SECOND", "CLIENT_BURST_REQUESTS", "Requests of one address", BucketPolicy(200, 1_000)
+)
+UNKNOWN_KEY_LIMIT: Final = _limit(
+    "UNKNOWN_KEYS_PER_SECOND", "UNKNOWN_KEYS_BURST", "Unknown keys of one address", BucketPolicy(2, 20)
+)
+KAFKA_TIMEOUT_SECONDS: Final = _seconds("KAFKA_TIMEOUT_SECONDS", "How long a request waits for Kafka.", 10.0)
+KAFKA_STUCK_SECONDS: Final = _seconds(
+    "KAFKA_STUCK_SECONDS",
+    "Once Kafka acknowledged nothing for so long while something waited, requests get 503 at once until it does.",
+    3.0,
+)
+MAX_IN_FLIGHT_BYTES: Final = _bytes("MAX_IN_FLIGHT_BYTES", "Records waiting for Kafka.", 64 * 1024 * 1024)
+SHOPS_FILE: Final = COLLECTOR.path("MARKETPLACE_COLLECTOR_SHOPS_FILE", "Sample shops of a demo, shown under `/shop`.")
 
 
 @dataclass(frozen=True)
@@ -25,15 +107,15 @@ class Addresses:
     """Where a collector listens.
 
     Attributes:
-        host: The public address (``HOST``, loopback).
-        port: The public port (``PORT``, 8700); 0 takes a free one.
-        admin_host: Where readiness and metrics are (``ADMIN_HOST``, loopback).
-        admin_port: Their port (``ADMIN_PORT``); by default the one after the public port, a free one where that is 0.
+        host: The public address.
+        port: The public port; 0 takes a free one.
+        admin_host: Where readiness and metrics are.
+        admin_port: Their port; by default the one after the public port, a free one where that is 0.
     """
 
-    host: str = LOOPBACK
-    port: int = DEFAULT_PORT
-    admin_host: str = LOOPBACK
+    host: str = HOST.default
+    port: int = PORT.default
+    admin_host: str = ADMIN_HOST.default
     admin_port: int | None = None
 
     @property
@@ -41,157 +123,81 @@ class Addresses:
         """The admin port as it is to be bound; 0 takes a free one."""
         if self.admin_port is not None:
             return self.admin_port
-        return self.port + 1 if 0 < self.port < _HIGHEST_PORT else 0
+        return self.port + 1 if 0 < self.port < HIGHEST_PORT else 0
+
+    @staticmethod
+    def read(env: EnvReader) -> Addresses:
+        """Read the addresses of the collector's section."""
+        return Addresses(env.read(HOST), env.read(PORT), env.read(ADMIN_HOST), env.read(ADMIN_PORT))
 
     @staticmethod
     def load(environment: Mapping[str, str]) -> Addresses:
-        """Read the environment; what is not set has the default.
+        """Read the environment.
 
         Raises:
             InvalidSettings: A port is none; the message names the variable.
         """
-
-        def host(name: str) -> str:
-            return environment.get(PREFIX + name, "").strip() or LOOPBACK
-
-        def port(name: str) -> int | None:
-            text = environment.get(PREFIX + name, "").strip()
-            if not text:
-                return None
-            if not _is_port(text, lowest=0):
-                raise InvalidSettings(f"{PREFIX}{name}={text}: not a port")
-            return int(text)
-
-        public = port("PORT")
-        return Addresses(
-            host("HOST"), DEFAULT_PORT if public is None else public, host("ADMIN_HOST"), port("ADMIN_PORT")
-        )
+        return load(environment, Addresses.read)
 
 
 @dataclass(frozen=True)
 class CollectorConfig:
-    """How one collector process behaves.
+    """How one collector process behaves; the variables above say what each bound is.
 
     Attributes:
-        trusted_proxies: Peers whose ``X-Forwarded-For`` is believed (``TRUSTED_PROXIES``, CIDR list; none).
-        max_body_bytes: The largest body as sent, 1 MiB (``MAX_BODY_BYTES``).
-        max_decoded_bytes: The largest body after decompression, 2 MiB (``MAX_DECODED_BYTES``).
-        max_reading_bytes: Bodies being read at one time, all together, 64 MiB (``MAX_READING_BYTES``).
-        body_timeout_seconds: How long a client may take to send its body, 10 s (``BODY_TIMEOUT_SECONDS``).
-        head_timeout_seconds: How long it may take to send its headers, 10 s (``HEAD_TIMEOUT_SECONDS``).
-        max_connections: Above this many, new requests get 503 (``MAX_CONNECTIONS``, 1,000).
-        max_connections_per_address: Of one address, or an IPv6 /64 (``MAX_CONNECTIONS_PER_ADDRESS``, 128); trusted
-            proxies have no such bound.
-        store_limit: Units of one store (``STORE_EVENTS_PER_SECOND`` 10,000, ``STORE_BURST_EVENTS`` 50,000). An event is
-            one unit, or one for every 512 bytes of its body; what it brings that is new costs more, up to 46 units.
-        import_limit: The same for its history (``IMPORT_EVENTS_PER_SECOND`` 10,000, ``IMPORT_BURST_EVENTS`` 100,000).
-        client_limit: Requests of one address (``CLIENT_REQUESTS_PER_SECOND`` 200, ``CLIENT_BURST_REQUESTS`` 1,000).
-        unknown_key_limit: Keys that no store has, of one address (``UNKNOWN_KEYS_PER_SECOND`` 2,
-            ``UNKNOWN_KEYS_BURST`` 20).
-        kafka_timeout_seconds: How long an answer waits for Kafka, 10 s (``KAFKA_TIMEOUT_SECONDS``).
-        kafka_stuck_seconds: Once Kafka acknowledged nothing for so long while something waited, answers are 503 at once
-            until it does, 3 s (``KAFKA_STUCK_SECONDS``).
-        max_in_flight_bytes: Records waiting for Kafka, 64 MiB (``MAX_IN_FLIGHT_BYTES``).
-        shops_file: Sample shops to show under ``/shop``, for a demo (``SHOPS_FILE``; none are shown).
-        dashboard_port: Where those link to, 8501 (``MARKETPLACE_DASHBOARD_PORT``).
+        store_limit: Units of one store. An event is one unit, or one for every 512 bytes of its body; what it brings
+            that is new costs more, up to 46 units.
+        import_limit: The same for its history.
+        shops_file: Sample shops to show, for a demo; empty for none.
+        dashboard_port: Where those link to.
     """
 
     trusted_proxies: tuple[Network, ...] = ()
-    max_body_bytes: int = 1024 * 1024
-    max_decoded_bytes: int = 2 * 1024 * 1024
-    max_reading_bytes: int = 64 * 1024 * 1024
-    body_timeout_seconds: float = 10.0
-    head_timeout_seconds: float = 10.0
-    max_connections: int = 1_000
-    max_connections_per_address: int = 128
-    store_limit: BucketPolicy = field(default=BucketPolicy(10_000, 50_000))
-    import_limit: BucketPolicy = field(default=BucketPolicy(10_000, 100_000))
-    client_limit: BucketPolicy = field(default=BucketPolicy(200, 1_000))
-    unknown_key_limit: BucketPolicy = field(default=BucketPolicy(2, 20))
-    kafka_timeout_seconds: float = 10.0
-    kafka_stuck_seconds: float = 3.0
-    max_in_flight_bytes: int = 64 * 1024 * 1024
-    shops_file: str = ""
-    dashboard_port: int = 8501
+    max_body_bytes: int = MAX_BODY_BYTES.default
+    max_decoded_bytes: int = MAX_DECODED_BYTES.default
+    max_reading_bytes: int = MAX_READING_BYTES.default
+    body_timeout_seconds: float = BODY_TIMEOUT_SECONDS.default
+    head_timeout_seconds: float = HEAD_TIMEOUT_SECONDS.default
+    max_connections: int = MAX_CONNECTIONS.default
+    max_connections_per_address: int = MAX_CONNECTIONS_PER_ADDRESS.default
+    store_limit: BucketPolicy = STORE_LIMIT.default
+    import_limit: BucketPolicy = IMPORT_LIMIT.default
+    client_limit: BucketPolicy = CLIENT_LIMIT.default
+    unknown_key_limit: BucketPolicy = UNKNOWN_KEY_LIMIT.default
+    kafka_timeout_seconds: float = KAFKA_TIMEOUT_SECONDS.default
+    kafka_stuck_seconds: float = KAFKA_STUCK_SECONDS.default
+    max_in_flight_bytes: int = MAX_IN_FLIGHT_BYTES.default
+    shops_file: str = SHOPS_FILE.default
+    dashboard_port: int = DASHBOARD_PORT.default
+
+    @staticmethod
+    def read(env: EnvReader) -> CollectorConfig:
+        """Read the bounds of the collector's section."""
+        return CollectorConfig(
+            trusted_proxies=env.read(TRUSTED_PROXIES),
+            max_body_bytes=env.read(MAX_BODY_BYTES),
+            max_decoded_bytes=env.read(MAX_DECODED_BYTES),
+            max_reading_bytes=env.read(MAX_READING_BYTES),
+            body_timeout_seconds=env.read(BODY_TIMEOUT_SECONDS),
+            head_timeout_seconds=env.read(HEAD_TIMEOUT_SECONDS),
+            max_connections=env.read(MAX_CONNECTIONS),
+            max_connections_per_address=env.read(MAX_CONNECTIONS_PER_ADDRESS),
+            store_limit=STORE_LIMIT.read(env),
+            import_limit=IMPORT_LIMIT.read(env),
+            client_limit=CLIENT_LIMIT.read(env),
+            unknown_key_limit=UNKNOWN_KEY_LIMIT.read(env),
+            kafka_timeout_seconds=env.read(KAFKA_TIMEOUT_SECONDS),
+            kafka_stuck_seconds=env.read(KAFKA_STUCK_SECONDS),
+            max_in_flight_bytes=env.read(MAX_IN_FLIGHT_BYTES),
+            shops_file=env.read(SHOPS_FILE),
+            dashboard_port=env.read(DASHBOARD_PORT),
+        )
 
     @staticmethod
     def load(environment: Mapping[str, str]) -> CollectorConfig:
         """Read the environment; what is not set has the default.
 
         Raises:
-            InvalidSettings: A value cannot be used; the message names the variable.
+            InvalidSettings: Values cannot be used; the message names the variables.
         """
-        default = CollectorConfig()
-
-        def read(name: str, parse: Callable[[str], _Value], fallback: _Value) -> _Value:
-            text = environment.get(PREFIX + name, "").strip()
-            try:
-                return parse(text) if text else fallback
-            except ValueError as error:
-                raise InvalidSettings(f"{PREFIX}{name}={text}: {error}") from error
-
-        def limit(rate_name: str, burst_name: str, fallback: BucketPolicy) -> BucketPolicy:
-            return BucketPolicy(
-                read(rate_name, _not_negative, fallback.rate_per_second), read(burst_name, _positive, fallback.burst)
-            )
-
-        return CollectorConfig(
-            trusted_proxies=read("TRUSTED_PROXIES", parse_networks, default.trusted_proxies),
-            max_body_bytes=read("MAX_BODY_BYTES", _positive_int, default.max_body_bytes),
-            max_decoded_bytes=read("MAX_DECODED_BYTES", _positive_int, default.max_decoded_bytes),
-            max_reading_bytes=read("MAX_READING_BYTES", _positive_int, default.max_reading_bytes),
-            body_timeout_seconds=read("BODY_TIMEOUT_SECONDS", _positive, default.body_timeout_seconds),
-            head_timeout_seconds=read("HEAD_TIMEOUT_SECONDS", _positive, default.head_timeout_seconds),
-            max_connections=read("MAX_CONNECTIONS", _positive_int, default.max_connections),
-            max_connections_per_address=read(
-                "MAX_CONNECTIONS_PER_ADDRESS", _positive_int, default.max_connections_per_address
-            ),
-            store_limit=limit("STORE_EVENTS_PER_SECOND", "STORE_BURST_EVENTS", default.store_limit),
-            import_limit=limit("IMPORT_EVENTS_PER_SECOND", "IMPORT_BURST_EVENTS", default.import_limit),
-            client_limit=limit("CLIENT_REQUESTS_PER_SECOND", "CLIENT_BURST_REQUESTS", default.client_limit),
-            unknown_key_limit=limit("UNKNOWN_KEYS_PER_SECOND", "UNKNOWN_KEYS_BURST", default.unknown_key_limit),
-            kafka_timeout_seconds=read("KAFKA_TIMEOUT_SECONDS", _positive, default.kafka_timeout_seconds),
-            kafka_stuck_seconds=read("KAFKA_STUCK_SECONDS", _positive, default.kafka_stuck_seconds),
-            max_in_flight_bytes=read("MAX_IN_FLIGHT_BYTES", _positive_int, default.max_in_flight_bytes),
-            shops_file=read("SHOPS_FILE", str, default.shops_file),
-            dashboard_port=_dashboard_port(environment, default.dashboard_port),
-        )
-
-
-def _dashboard_port(environment: Mapping[str, str], fallback: int) -> int:
-    text = environment.get(_DASHBOARD_PORT, "").strip()
-    if text and not _is_port(text, lowest=1):
-        raise InvalidSettings(f"{_DASHBOARD_PORT}={text}: not a port")
-    return int(text) if text else fallback
-
-
-def _is_port(text: str, *, lowest: int) -> bool:
-    digits = text.isascii() and text.isdecimal() and len(text) <= _MAX_PORT_DIGITS
-    return digits and lowest <= int(text) <= _HIGHEST_PORT
-
-
-def _not_negative(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError("must be a number") from None
-    if not 0 <= value < float("inf"):
-        raise ValueError("must be 0 or more")
-    return value
-
-
-def _positive(text: str) -> float:
-    value = _not_negative(text)
-    if value == 0:
-        raise ValueError("must be more than 0")
-    return value
-
-
-def _positive_int(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        raise ValueError("must be a whole number") from None
-    if value <= 0:
-        raise ValueError("must be more than 0")
-    return value
+        return load(environment, CollectorConfig.read)

@@ -10,6 +10,7 @@ from typing import Final, Generic, Literal, TypeVar, cast
 
 from connectors.errors import Unavailable
 from ingest.metrics import CollectorMetrics
+from runtime.backoff import Backoff
 from runtime.breaker import CircuitBreaker
 from runtime.worker_pool import PoolFull, WorkerPool
 
@@ -17,7 +18,7 @@ MONGO_SECONDS: Final = 1.5
 """The deadline of the Mongo client itself."""
 
 _DEADLINE_SECONDS: Final = 2.0
-_PAUSES_SECONDS: Final = (0.5, 1.0, 2.0)
+_BACKOFF: Final = Backoff(0.5, 1.0, 2.0)
 _THREADS: Final = 2
 _log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class Lookups:
         max_waiting: int = _MAX_WAITING,
     ) -> None:
         self._monotonic, self._deadline_seconds = monotonic, deadline_seconds
-        self._breaker = CircuitBreaker(_PAUSES_SECONDS, probe_seconds=2 * deadline_seconds)
+        self._breaker = CircuitBreaker(_BACKOFF, probe_seconds=2 * deadline_seconds)
         self._pools = {lane: WorkerPool(_THREADS, max_waiting, f"mongo-{lane}") for lane in _LANES}
         self._asking: dict[tuple[Lane, Hashable], asyncio.Task[object]] = {}
         self._counts = {

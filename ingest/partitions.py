@@ -8,13 +8,14 @@ from typing import Final
 
 from connectors.errors import Unavailable
 from connectors.kafka.records import RecordProducer
+from runtime.backoff import Backoff
 from runtime.breaker import CircuitBreaker
 from runtime.worker_pool import PoolFull, WorkerPool
 
 METADATA_TIMEOUT_SECONDS: Final = 1.5
 _DEADLINE_SECONDS: Final = 2.0
 _FRESH_SECONDS: Final = 60.0
-_PAUSES_SECONDS: Final = (0.5, 1.0, 2.0)
+_BACKOFF: Final = Backoff(0.5, 1.0, 2.0)
 
 
 class PartitionCount:
@@ -30,7 +31,7 @@ class PartitionCount:
         self._producer, self._topic, self._monotonic = producer, topic, monotonic
         self._known: tuple[float, int] | None = None
         self._asking: asyncio.Task[int] | None = None
-        self._breaker = CircuitBreaker(_PAUSES_SECONDS)
+        self._breaker = CircuitBreaker(_BACKOFF)
         self._pool = WorkerPool(1, 0, "partitions")
 
     async def get(self) -> int:

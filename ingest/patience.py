@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-_FIRST_PAUSE_SECONDS: Final = 0.5
-_LONGEST_PAUSE_SECONDS: Final = 5.0
+from runtime.backoff import Backoff
+
+_BACKOFF: Final = Backoff.doubling(0.5, 5.0)
 
 _Result = TypeVar("_Result")
 
@@ -36,7 +37,7 @@ class Patience:
             call: Safe to repeat.
             passing: The error that may pass by itself; it is raised when it lasts longer than the limit.
         """
-        pause_seconds = _FIRST_PAUSE_SECONDS
+        failures = 0
         failed_at: float | None = None
         while True:
             try:
@@ -48,8 +49,8 @@ class Patience:
                     self.say(f"{error}; trying again for up to {self.limit_seconds:g} s")
                 if now - failed_at >= self.limit_seconds:
                     raise
-                self.sleep(min(pause_seconds, self.limit_seconds))
-                pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
+                failures += 1
+                self.sleep(min(_BACKOFF.pause_seconds(failures), self.limit_seconds))
             else:
                 if failed_at is not None:
                     self.say("it answers again: going on")

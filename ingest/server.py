@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import uvicorn
 
+from connectors.kafka.client_config import KafkaConnection
 from connectors.kafka.producer import Producer
 from connectors.mongo_salts import MongoSalts
 from connectors.mongo_stores import MongoStores, connect
@@ -22,19 +23,22 @@ from ingest.lookups import MONGO_SECONDS
 from ingest.metrics import CollectorMetrics
 from ingest.parts import Parts
 from ingest.protocol import bounded_protocol
-from marketplace.settings import Settings
 from marketplace.topics import CLICKS_COLLECTED
+from runtime.sections import MongoSettings
 
 _KEEP_ALIVE_SECONDS: Final = 30
 _SHUTDOWN_SECONDS: Final = 15
 _log = logging.getLogger(__name__)
 
 
-def serve(settings: Settings, addresses: Addresses, config: CollectorConfig | None = None) -> None:
+def serve(
+    kafka: KafkaConnection, mongo: MongoSettings, addresses: Addresses, config: CollectorConfig | None = None
+) -> None:
     """Run a collector until SIGTERM or SIGINT; answers what it has taken, then returns.
 
     Args:
-        settings: Where Kafka and Mongo are; neither needs to be up yet.
+        kafka: Where Kafka is; it need not be up yet.
+        mongo: Where MongoDB is; it need not be up yet.
         addresses: Where to listen; ports that were not given are logged.
         config: Its bounds; the defaults when None.
 
@@ -42,12 +46,12 @@ def serve(settings: Settings, addresses: Addresses, config: CollectorConfig | No
         AdminPortTaken: The admin address cannot be listened on.
     """
     config = config or CollectorConfig()
-    client = connect(settings.urls.mongo, MONGO_SECONDS)
+    client = connect(mongo.url, MONGO_SECONDS)
     if threading.current_thread() is threading.main_thread():
         # Uvicorn stops in order and then raises the signal once more, which would turn a clean stop into a failure.
         signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
     try:
-        parts, metrics = _parts(settings, client, config), CollectorMetrics()
+        parts, metrics = _parts(kafka, client, mongo.database, config), CollectorMetrics()
         public = uvicorn.Server(uvicorn_config(parts, metrics, addresses.host, addresses.port))
         with (
             admin_listener(addresses.admin_host, addresses.effective_admin_port, parts, metrics),
@@ -58,20 +62,20 @@ def serve(settings: Settings, addresses: Addresses, config: CollectorConfig | No
         client.close()
 
 
-def _parts(settings: Settings, client: Any, config: CollectorConfig) -> Parts:
+def _parts(kafka: KafkaConnection, client: Any, database: str, config: CollectorConfig) -> Parts:
     return Parts(
         producer=Producer(
-            settings.urls.kafka,
+            kafka,
             client_id="collector",
             delivery_timeout_seconds=config.kafka_timeout_seconds,
             max_in_flight_bytes=config.max_in_flight_bytes,
             max_record_bytes=CLICKS_COLLECTED.max_record_bytes,
             stuck_seconds=config.kafka_stuck_seconds,
         ),
-        stores=MongoStores(client, settings.database),
-        salts=MongoSalts(client, settings.database),
+        stores=MongoStores(client, database),
+        salts=MongoSalts(client, database),
         config=config,
-        turned_away=MongoTurnedAway(client, settings.database),
+        turned_away=MongoTurnedAway(client, database),
     )
 
 

@@ -1,21 +1,8 @@
-"""Settings of every process, read once from a mapping that the entrypoint passes in."""
+"""Where the parts are, as plain data; ``runtime.sections`` reads it from the environment."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-
-DEFAULT_DATA_DIR = ".marketplace"
-
-
-class InvalidSettings(ValueError):
-    """An environment variable has a value that cannot be used; the message names it."""
-
-
-class MissingUrl(InvalidSettings):
-    """Nobody says where a part is: neither the environment nor a running stack."""
 
 
 @dataclass(frozen=True)
@@ -35,62 +22,3 @@ class Urls:
             "MARKETPLACE_CLICKHOUSE_URL": self.clickhouse,
             "MARKETPLACE_REDIS_URL": self.redis,
         }
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a process needs to know about its surroundings."""
-
-    urls: Urls
-    data_dir: PurePosixPath
-    database: str = "marketplace"
-    geoip_file: str | None = None
-
-    @staticmethod
-    def load(environment: Mapping[str, str], fallback: Urls | None = None) -> Settings:
-        """Read the environment; ``fallback`` is the running embedded stack, if there is one.
-
-        A variable that is empty says as much as one that is not there.
-
-        Raises:
-            InvalidSettings: A value cannot be used.
-            MissingUrl: A URL is neither in the environment nor in ``fallback``.
-        """
-        urls = Urls(
-            kafka=_url(environment, "MARKETPLACE_KAFKA_URL", fallback.kafka if fallback else None),
-            mongo=_url(environment, "MARKETPLACE_MONGO_URL", fallback.mongo if fallback else None),
-            clickhouse=_url(environment, "MARKETPLACE_CLICKHOUSE_URL", fallback.clickhouse if fallback else None),
-            redis=_url(environment, "MARKETPLACE_REDIS_URL", fallback.redis if fallback else None),
-        )
-        return Settings(
-            urls=urls,
-            data_dir=PurePosixPath(_data_dir(environment)),
-            database=_database(environment),
-            geoip_file=environment.get("MARKETPLACE_GEOIP_FILE", "").strip() or None,
-        )
-
-    @staticmethod
-    def load_mongo(environment: Mapping[str, str]) -> tuple[str, str]:
-        """The URL of Mongo and the name of the database, for who needs nothing else; see :meth:`load`."""
-        return _url(environment, "MARKETPLACE_MONGO_URL", None), _database(environment)
-
-
-def _data_dir(environment: Mapping[str, str]) -> str:
-    return environment.get("MARKETPLACE_DATA", "").strip() or DEFAULT_DATA_DIR
-
-
-def _database(environment: Mapping[str, str]) -> str:
-    database = environment.get("MARKETPLACE_DATABASE", "").strip() or "marketplace"
-    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", database):
-        raise InvalidSettings(f"MARKETPLACE_DATABASE={database}: use a-z, 0-9 and _, not beginning with a digit")
-    return database
-
-
-def _url(environment: Mapping[str, str], name: str, default: str | None) -> str:
-    value = environment.get(name, "").strip() or default
-    if not value:
-        raise MissingUrl(
-            f"no {name} in the environment and no stack is running in {_data_dir(environment)}: "
-            "start one with 'marketplace up', or name the folder of one with --data"
-        )
-    return value

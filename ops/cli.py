@@ -66,9 +66,9 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from connectors.analytics import BadQuestion
     from connectors.errors import Refused, Unavailable
     from flows.delivery.process_set import FlowFailed
-    from marketplace.settings import InvalidSettings
     from marketplace.stores import InvalidStore
     from ops.stack import StackError
+    from runtime.settings import InvalidSettings
 
     return BadQuestion, FlowFailed, InvalidSettings, InvalidStore, Refused, StackError, Unavailable
 

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePath, PurePosixPath
 
-from marketplace.settings import DEFAULT_DATA_DIR, Settings
-from marketplace.settings import Urls as SettingsUrls
+from marketplace.settings import Urls
 from ops.stack import SupervisorHangsError, running_urls
-from ops.stack.model import URL_VARIABLES, read_state
+from ops.stack import Urls as StackUrls
+from ops.stack.model import read_state
+from runtime.sections import DATA_DIR, MONGO_URL, URLS, MongoSettings, Settings
+from runtime.settings import EnvReader, load
 
 
 def load_settings(environment: Mapping[str, str] | None = None, data_dir: str | PurePath | None = None) -> Settings:
@@ -20,21 +22,18 @@ def load_settings(environment: Mapping[str, str] | None = None, data_dir: str | 
         InvalidSettings: A value cannot be used, or a URL is missing and no stack is running.
         StackError: The stack's supervisor hangs, so that what it says may be no longer so.
     """
-    variables = dict(os.environ if environment is None else environment)
-    if data_dir is not None:
-        variables["MARKETPLACE_DATA"] = str(data_dir)
-    fallback = None
-    # Who names all parts needs no stack here, and waits for none that hangs.
-    if not all(variables.get(name, "").strip() for name in URL_VARIABLES.values()):
-        running = running_urls(variables.get("MARKETPLACE_DATA", "").strip() or DEFAULT_DATA_DIR)
-        if running is not None:
-            fallback = SettingsUrls(running.kafka, running.mongo, running.clickhouse, running.redis)
-    settings = Settings.load(variables, fallback)
+
+    def read(env: EnvReader) -> Settings:
+        # Who names all parts needs no stack here, and waits for none that hangs.
+        running = None if all(map(env.given, URLS)) else running_urls(env.read(DATA_DIR))
+        return Settings.read(env, _plain(running) if running is not None else None)
+
+    settings = load(_variables(environment, data_dir), read)
     return replace(settings, data_dir=PurePosixPath(os.path.abspath(settings.data_dir)))
 
 
-def load_mongo(environment: Mapping[str, str] | None = None, data_dir: str | PurePath | None = None) -> tuple[str, str]:
-    """The URL of Mongo and the name of the database, for commands that need nothing else.
+def load_mongo(environment: Mapping[str, str] | None = None, data_dir: str | PurePath | None = None) -> MongoSettings:
+    """Where MongoDB is, for commands that need nothing else.
 
     The stack is asked only where the environment names no Mongo. Where its supervisor hangs, Mongo is looked for where
     it was last: a leaked key has to be replaced all the same.
@@ -42,16 +41,26 @@ def load_mongo(environment: Mapping[str, str] | None = None, data_dir: str | Pur
     Raises:
         InvalidSettings: A value cannot be used, or the URL is missing and no stack is running.
     """
-    variables = dict(os.environ if environment is None else environment)
-    if data_dir is not None:
-        variables["MARKETPLACE_DATA"] = str(data_dir)
-    if not variables.get(URL_VARIABLES["mongo"], "").strip():
-        folder = variables.get("MARKETPLACE_DATA", "").strip() or DEFAULT_DATA_DIR
-        try:
-            running = running_urls(folder)
-        except SupervisorHangsError:
-            state = read_state(Path(folder).resolve())
-            running = state.urls if state is not None else None
-        if running is not None:
-            variables[URL_VARIABLES["mongo"]] = running.mongo
-    return Settings.load_mongo(variables)
+
+    def read(env: EnvReader) -> MongoSettings:
+        running = None if env.given(MONGO_URL) else _last_urls(env.read(DATA_DIR))
+        return MongoSettings.read(env, _plain(running) if running is not None else None)
+
+    return load(_variables(environment, data_dir), read)
+
+
+def _variables(environment: Mapping[str, str] | None, data_dir: str | PurePath | None) -> Mapping[str, str]:
+    given = os.environ if environment is None else environment
+    return given if data_dir is None else {**given, DATA_DIR.name: str(data_dir)}
+
+
+def _last_urls(folder: str) -> StackUrls | None:
+    try:
+        return running_urls(folder)
+    except SupervisorHangsError:
+        state = read_state(Path(folder).resolve())
+        return state.urls if state is not None else None
+
+
+def _plain(urls: StackUrls) -> Urls:
+    return Urls(urls.kafka, urls.mongo, urls.clickhouse, urls.redis)

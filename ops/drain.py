@@ -12,8 +12,8 @@ from connectors.errors import Unavailable
 from connectors.kafka.reader import PartitionReader
 from flows.delivery.fencing import read_fences
 from marketplace.flows import FlowSpec
-from marketplace.settings import Settings
 from marketplace.topics import CLICKS_COLLECTED
+from runtime.sections import Settings
 
 _POLL_SECONDS: Final = 0.1
 _ANSWER_SECONDS: Final = 5.0
@@ -25,7 +25,7 @@ def end_of_log(settings: Settings) -> dict[int, int]:
     Raises:
         Unavailable: Kafka does not answer.
     """
-    reader = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, "ops.drain")
+    reader = PartitionReader(settings.kafka, CLICKS_COLLECTED.name, "ops.drain")
     try:
         return {partition: reader.range_of(partition)[1] for partition in reader.partitions()}
     finally:
@@ -41,7 +41,7 @@ def unread_records(settings: Settings, flow: FlowSpec) -> int:
     clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_ANSWER_SECONDS)
     fences, unread = read_fences(clickhouse, flow, [flow.checkpoint]), 0
     for topic in flow.reads:
-        reader = PartitionReader(settings.urls.kafka, topic.name, "ops.drain", timeout_seconds=_ANSWER_SECONDS)
+        reader = PartitionReader(settings.kafka, topic.name, "ops.drain", timeout_seconds=_ANSWER_SECONDS)
         try:
             for partition in reader.partitions():
                 low, high = reader.range_of(partition)

@@ -19,18 +19,23 @@ from flows.delivery.metrics import FlowMetrics
 from flows.delivery.process_set import FlowFailed, FlowFenced, FlowOptions, FlowProcessSet
 from flows.registry import flow_of
 from marketplace.flows import FLOWS, flow_named
-from marketplace.settings import InvalidSettings, Settings
 from ops.provision import ensure_provisioned
-from ops.service import stop_on_signals
 from ops.service_settings import FlowSettings
-from ops.stack.ports import HOST
 from runtime.admin import AdminServer, Answer
-from runtime.log_limit import RepeatLimit
+from runtime.logs import LogSettings, configure_logs
+from runtime.sections import Settings
+from runtime.settings import EnvReader, InvalidSettings, load
+from runtime.signals import stop_on_signals
 
 log = logging.getLogger("ops.flow_service")
 
 
-def serve(port: int, runner: FlowProcessSet, registry: CollectorRegistry) -> AdminServer:
+def read(env: EnvReader) -> tuple[LogSettings, Settings, FlowSettings]:
+    """Read the sections that the service needs."""
+    return LogSettings.read(env), Settings.read(env), FlowSettings.read(env)
+
+
+def serve(host: str, port: int, runner: FlowProcessSet, registry: CollectorRegistry) -> AdminServer:
     """Answer for the flow.
 
     ``/livez`` is 200 while the set is looked after; ``/readyz`` (also ``/healthz``) while epochs move in every process,
@@ -47,7 +52,7 @@ def serve(port: int, runner: FlowProcessSet, registry: CollectorRegistry) -> Adm
             return _text(runner.problem(), runner.notes())
         return Answer(404, b"only /livez, /readyz and /metrics\n")
 
-    return AdminServer(HOST, port, answer)
+    return AdminServer(host, port, answer)
 
 
 def _text(problem: str, notes: Mapping[str, str] | None = None) -> Answer:
@@ -57,20 +62,17 @@ def _text(problem: str, notes: Mapping[str, str] | None = None) -> Answer:
 
 def main(name: str = "clicks") -> int:
     """Run until SIGTERM; 1 when the flow cannot run, 2 when it cannot be as asked for, 3 when it was fenced."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s", stream=sys.stderr)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(RepeatLimit())
     stop = stop_on_signals()
     spec = flow_named(name)
     if spec is None:
-        log.error("no flow %r; there are %s", name, ", ".join(flow.name for flow in FLOWS))
+        sys.stderr.write(f"no flow {name!r}; there are {', '.join(flow.name for flow in FLOWS)}\n")
         return 2
     try:
-        settings = Settings.load(os.environ)
-        own = FlowSettings.load(os.environ)
+        logs, settings, own = load(os.environ, read)
     except InvalidSettings as error:
-        log.error("%s", error)
+        sys.stderr.write(f"{error}\n")
         return 2
+    configure_logs(logs)
     # The runner's files lie beside the stack's.
     Path(settings.data_dir).mkdir(parents=True, exist_ok=True)
     runner = FlowProcessSet(spec, settings, FlowOptions(workers=own.workers, memory_mb=own.memory_mb))
@@ -78,12 +80,12 @@ def main(name: str = "clicks") -> int:
     for collector in (FlowMetrics(settings, runner), *flow_of(spec).metrics(settings, runner)):
         registry.register(collector)
     try:
-        server = serve(own.port, runner, registry)
+        server = serve(own.host, own.port, runner, registry)
     except OSError as error:
-        log.error("cannot listen on port %d: %s", own.port, error.strerror)
+        log.error("cannot listen on %s:%d: %s", own.host, own.port, error.strerror)
         return 1
     try:
-        runner.run(stop.is_set, lambda: _provision(settings))
+        runner.run(stop.asked, lambda: _provision(settings))
     except FlowFenced as error:
         log.error("%s", error)
         return EXIT_FENCED

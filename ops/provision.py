@@ -16,10 +16,10 @@ from connectors.errors import Unavailable
 from connectors.kafka.topics import TopicAdmin
 from connectors.mongo_stores import connect
 from marketplace.collections import COLLECTIONS, Collection
-from marketplace.settings import Settings
 from marketplace.tables import TABLES
 from marketplace.topics import TOPICS
 from ops.drift import ActualTable, index_drift, table_drift, topic_drift
+from runtime.sections import Settings
 
 _NAMESPACE_EXISTS: Final = 48
 _ANSWER_SECONDS: Final = 20.0
@@ -52,7 +52,7 @@ def ensure_provisioned(settings: Settings, answer_seconds: float = _ANSWER_SECON
 
 
 def _topics(settings: Settings, report: Report, answer_seconds: float) -> None:
-    admin = TopicAdmin(settings.urls.kafka, answer_seconds)
+    admin = TopicAdmin(settings.kafka, answer_seconds)
     found = admin.describe([topic.name for topic in TOPICS])
     brokers = admin.broker_count()
     for topic in TOPICS:

@@ -4,9 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from ingest.config import Addresses, CollectorConfig
-from marketplace.settings import InvalidSettings
+from runtime.admin import LOOPBACK
+from runtime.settings import EnvReader, Section, load
+
+FLOW: Final = Section("Click flow", "For the click flow's service; docs/reference/flow.md says more.")
+FLOW_WORKERS: Final = FLOW.whole(
+    "MARKETPLACE_FLOW_WORKERS", "Processes, each with a part of the topic's partitions.", 1, lowest=1, highest=64
+)
+FLOW_MEMORY_MB: Final = FLOW.whole(
+    "MARKETPLACE_FLOW_MEMORY_MB",
+    "Memory in MB that all of them together remember in; 0 for a third of what there is.",
+    0,
+    highest=(1 << 30) - 1,
+)
+FLOW_HOST: Final = FLOW.text(
+    "MARKETPLACE_FLOW_HOST",
+    "The address of `/livez`, `/readyz` and `/metrics`; in a container, whose probes come from outside, `0.0.0.0`.",
+    LOOPBACK,
+)
+FLOW_PORT: Final = FLOW.port(
+    "MARKETPLACE_FLOW_PORT",
+    "Their port; 0 takes a free one.",
+    0,
+    default_text="0; 19464 with `marketplace up`",
+)
 
 
 @dataclass(frozen=True)
@@ -16,42 +40,40 @@ class FlowSettings:
     Attributes:
         workers: Processes.
         memory_mb: What all of them together may remember in; 0 for a third of what there is.
-        port: Where it says how it is; 0 for a free one.
+        host: The address of its health and metrics.
+        port: Their port; 0 for a free one.
     """
 
     workers: int
     memory_mb: int
+    host: str
     port: int
+
+    @staticmethod
+    def read(env: EnvReader) -> FlowSettings:
+        """Read the flow's section."""
+        return FlowSettings(env.read(FLOW_WORKERS), env.read(FLOW_MEMORY_MB), env.read(FLOW_HOST), env.read(FLOW_PORT))
 
     @staticmethod
     def load(environment: Mapping[str, str]) -> FlowSettings:
         """Read the environment.
 
         Raises:
-            InvalidSettings: A value cannot be used; the message names the variable and what it may be.
+            InvalidSettings: Values cannot be used; the message names the variables and what they may be.
         """
-        return FlowSettings(
-            workers=_number(environment, "MARKETPLACE_FLOW_WORKERS", 1, range(1, 65)),
-            memory_mb=_number(environment, "MARKETPLACE_FLOW_MEMORY_MB", 0, range(1 << 30)),
-            port=_number(environment, "MARKETPLACE_FLOW_PORT", 0, range(65_536)),
-        )
+        return load(environment, FlowSettings.read)
 
 
 def check_services(environment: Mapping[str, str]) -> None:
     """Refuse what a service would refuse once everything else was started for it.
 
     Raises:
-        InvalidSettings: A value cannot be used; the message names the variable.
+        InvalidSettings: Values cannot be used; the message names the variables.
     """
-    FlowSettings.load(environment)
-    CollectorConfig.load(environment)
-    Addresses.load(environment)
 
+    def read(env: EnvReader) -> None:
+        FlowSettings.read(env)
+        CollectorConfig.read(env)
+        Addresses.read(env)
 
-def _number(environment: Mapping[str, str], name: str, default: int, allowed: range) -> int:
-    text = environment.get(name, "").strip()
-    if not text:
-        return default
-    if not (text.isascii() and text.isdecimal()) or len(text) > 12 or int(text) not in allowed:
-        raise InvalidSettings(f"{name}={text}: give a number from {allowed.start} to {allowed.stop - 1}")
-    return int(text)
+    load(environment, read)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from typing import Final
 
-PAUSES_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
+from runtime.backoff import Backoff
+
+BACKOFF: Final = Backoff(0.5, 1.0, 2.0, 5.0, 10.0)
 PROBE_SECONDS: Final = 10.0
 
 
@@ -19,12 +20,12 @@ class CircuitBreaker:
     the last change are known and change nothing.
 
     Args:
-        pauses_seconds: The pause after the first failure, the second in a row, and so on; the last one repeats.
+        backoff: The pauses after failures in a row.
         probe_seconds: A probe that has not reported after so long no longer keeps others from probing.
     """
 
-    def __init__(self, pauses_seconds: Sequence[float] = PAUSES_SECONDS, probe_seconds: float = PROBE_SECONDS) -> None:
-        self._pauses_seconds, self._probe_seconds = tuple(pauses_seconds), probe_seconds
+    def __init__(self, backoff: Backoff = BACKOFF, probe_seconds: float = PROBE_SECONDS) -> None:
+        self._backoff, self._probe_seconds = backoff, probe_seconds
         self._lock = threading.Lock()
         self._failures = 0
         self._retry_at = float("-inf")
@@ -62,10 +63,9 @@ class CircuitBreaker:
         with self._lock:
             if ticket != self._ticket:
                 return
-            pause = self._pauses_seconds[min(self._failures, len(self._pauses_seconds) - 1)]
-            self._retry_at = now + pause
-            self._probe_until = None
             self._failures += 1
+            self._retry_at = now + self._backoff.pause_seconds(self._failures)
+            self._probe_until = None
             self._ticket += 1
 
     def succeeded(self) -> None:

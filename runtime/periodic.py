@@ -1,4 +1,4 @@
-"""A function that is called again and again by a thread of its own, so that nobody waits for it."""
+"""A thread that calls a function again and again, so that nobody waits for it."""
 
 from __future__ import annotations
 
@@ -13,42 +13,43 @@ _EVERY_SECONDS: Final = 0.1
 
 
 class PeriodicThread:
-    """Calls a function again and again. What it raises comes out where :meth:`check` is called.
+    """Calls a function with pauses between. What the function raises, :meth:`check` raises on the caller's thread.
 
     Args:
-        action: Returns soon where there is nothing to do. ``Unavailable`` means: again later.
+        action: Returns soon where there is nothing to do. After ``Unavailable`` it is called again like after a return;
+            any other error ends the thread.
         every_seconds: The pause between two calls.
     """
 
     def __init__(self, action: Callable[[], None], every_seconds: float = _EVERY_SECONDS) -> None:
-        self._action, self._every = action, every_seconds
+        self._action, self._every_seconds = action, every_seconds
         self._ended = threading.Event()
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="periodic", daemon=True)
 
     def start(self) -> None:
-        """Begin; once."""
+        """Start the thread; once."""
         self._thread.start()
 
     def check(self) -> None:
-        """Raise what ended the thread, if anything did."""
+        """Raise what ended the thread, if an error did."""
         if self._error is not None:
             raise self._error
 
     def end(self) -> None:
-        """Let the thread end, and wait for it."""
+        """Let the thread end after the call that is under way, and wait for it."""
         self._ended.set()
         self.wait()
 
     def wait(self, seconds: float | None = None) -> None:
-        """Wait until the thread has ended, or so long."""
+        """Wait until the thread has ended, at most so many seconds."""
         if self._thread.ident is not None:
             self._thread.join(seconds)
 
     def _run(self) -> None:
         try:
-            while not self._ended.wait(self._every):
+            while not self._ended.wait(self._every_seconds):
                 with suppress(Unavailable):
                     self._action()
-        except BaseException as error:  # it is not lost: whoever is served by this thread ends by it
+        except BaseException as error:  # not lost: :meth:`check` raises it
             self._error = error

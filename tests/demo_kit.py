@@ -14,7 +14,6 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
 from flows.delivery.process_set import FlowOptions
-from marketplace.settings import Settings
 from marketplace.settings import Urls as SettingsUrls
 from ops.demo.audit import remember_beginning
 from ops.demo.background import Background
@@ -26,6 +25,7 @@ from ops.demo.stage import Stage
 from ops.demo.summary import Summary
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
+from runtime.sections import Settings
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 TWO_SHOPS: Final = (SHOPS[0], SHOPS[3])

@@ -5,10 +5,11 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from marketplace.settings import Settings, Urls
+from marketplace.settings import Urls
 from ops.provision import ensure_provisioned
 from ops.stack import Stack, StackError
 from ops.stack.kafka_archive import prepared_kafka
+from runtime.sections import Settings
 
 
 @pytest.fixture(scope="session")

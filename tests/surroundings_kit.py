@@ -28,8 +28,8 @@ from connectors.kafka.records import Record
 from connectors.kafka.topics import TopicAdmin
 from flows.delivery.process_set import FlowFailed, FlowOptions, FlowProcessSet
 from marketplace.flows import CLICKS_FLOW
-from marketplace.settings import Settings
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
+from runtime.sections import Settings
 from tests.clicks_kit import as_bytes, event, ms
 from tests.demo_kit import ROOT, wait_until
 
@@ -213,7 +213,7 @@ class Door:
 
 def dead_letters(settings: Settings) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
-    with closing(PartitionReader(settings.urls.kafka, CLICKS_DEAD.name, "tests")) as reader:
+    with closing(PartitionReader(settings.kafka, CLICKS_DEAD.name, "tests")) as reader:
         waiting = 0
         for partition in reader.partitions():
             low, high = reader.range_of(partition)
@@ -228,7 +228,7 @@ def dead_letters(settings: Settings) -> list[tuple[str, str]]:
 
 
 def partitions_of(settings: Settings) -> int:
-    identity = TopicAdmin(settings.urls.kafka).identity(TOPIC)
+    identity = TopicAdmin(settings.kafka).identity(TOPIC)
     return 0 if identity is None else identity.partitions
 
 

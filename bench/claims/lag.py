@@ -14,9 +14,9 @@ from bench.contender import ends
 from connectors.analytics import Analytics
 from connectors.clickhouse import ClickHouse
 from connectors.kafka.reader import PartitionReader
-from marketplace.settings import Settings
 from marketplace.topics import CLICKS_COLLECTED
 from ops.demo.collector import Collector
+from runtime.sections import Settings
 
 _CLOSE_AT: Final = 30_000
 _OPEN_AT: Final = 15_000
@@ -34,7 +34,7 @@ class Lag:
     def __init__(self, settings: Settings) -> None:
         self._clickhouse = ClickHouse(settings.urls.clickhouse, settings.database)
         self._analytics = Analytics(self._clickhouse)
-        self._reader = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, "bench.lag")
+        self._reader = PartitionReader(settings.kafka, CLICKS_COLLECTED.name, "bench.lag")
         self._partitions = list(ends(settings.urls.kafka))
 
     def written(self) -> int:

@@ -25,8 +25,8 @@ from bench.claims.sender import Sender, Sent
 from bench.claims.stages import places, stages
 from bench.corpus import Corpus
 from bench.stand import Stand, open_stand
-from marketplace.settings import Settings
 from ops.demo.collector import Collector
+from runtime.sections import Settings
 
 TARGET_P50_SECONDS: Final = 0.8
 TARGET_P99_SECONDS: Final = 1.5

@@ -24,8 +24,8 @@ from bench.claims.processes import flow, traced_flow
 from bench.claims.traced_flow import read_trace
 from bench.corpus import Corpus
 from bench.stand import Stand, open_stand
-from marketplace.settings import Settings
 from marketplace.tables import CLICK_TABLES
+from runtime.sections import Settings
 
 TARGET_DEDUPE_BYTES: Final = 16_000_000
 TARGET_GROWTH: Final = 1.2

@@ -21,10 +21,10 @@ from bench.claims.numbers import quantile
 from connectors.analytics import Analytics
 from connectors.clickhouse import ClickHouse
 from connectors.mongo_stores import MongoStores, connect
-from marketplace.settings import Settings
 from marketplace.stores import Store, hash_write_key
 from marketplace.tables import ROLLUPS
 from ops.demo.collector import Collector
+from runtime.sections import Settings
 
 STORE: Final = "bench-probes"
 _KEY: Final = "bench-probes-key"

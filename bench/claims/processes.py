@@ -18,10 +18,10 @@ from bench.kept import ROOT
 from flows.delivery.fencing import take_generation
 from flows.delivery.process_set import FlowOptions, FlowProcessSet
 from marketplace.flows import CLICKS_FLOW
-from marketplace.settings import Settings
 from ops.demo.collector import Collector
 from ops.stack.model import read_state
 from runtime.progress import ProgressPage
+from runtime.sections import Settings
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _STOP_SECONDS: Final = 10.0

@@ -27,7 +27,7 @@ from bench.kept import ROOT
 from bench.stand import Stand, open_stand
 from flows.delivery.process_set import FlowOptions, FlowProcessSet
 from marketplace.flows import CLICKS_FLOW
-from marketplace.settings import Settings
+from runtime.sections import Settings
 
 TARGET_SECONDS: Final = 5.0
 TARGET_RATIO: Final = 1.5

@@ -9,8 +9,8 @@ from typing import Final
 from bench.claims.probes import STORE, Probe
 from bench.claims.traced_flow import Step, read_trace
 from connectors.clickhouse import ClickHouse
-from marketplace.settings import Settings
 from marketplace.tables import CLICKS
+from runtime.sections import Settings
 
 STAGES: Final = (
     "answer -> taken from Kafka",

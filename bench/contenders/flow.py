@@ -21,13 +21,14 @@ from connectors.errors import Unavailable
 from flows.clicks.flow import FLOW
 from flows.delivery.fencing import take_generation
 from flows.delivery.flow import build
-from flows.delivery.kafka_source import EPOCH_SECONDS, BatchPolicy, Stop
+from flows.delivery.kafka_source import EPOCH_SECONDS, BatchPolicy
 from marketplace.flows import CLICKS_FLOW
+from runtime.signals import StopRequest
 
 _LOOK_SECONDS = 0.2
 
 
-class Until(Stop):
+class Until(StopRequest):
     """Asks to stop once the ledger has come to the end of the topic.
 
     Args:

@@ -23,8 +23,8 @@ from marketplace import bots
 from marketplace.enrichments import ENRICHMENTS, Lookups
 from marketplace.events import CollectedClick
 from marketplace.rollups import DIMENSIONS, SPARSE, local_day
-from marketplace.settings import Settings
 from marketplace.stores import Store
+from runtime.sections import Settings
 
 _GAP_MS: Final = 30 * 60_000
 _QUARTER_MS: Final = 15 * 60_000

@@ -13,8 +13,8 @@ from connectors.clickhouse import ClickHouse
 from flows.delivery.insert_shape import structure_of
 from marketplace.enrichments import ENRICHMENTS
 from marketplace.events import CollectedClick
-from marketplace.settings import Settings
 from marketplace.tables import CLICKS, LEDGER, ROLLUPS, SESSION_DIMENSIONS, SESSIONS
+from runtime.sections import Settings
 
 COLUMNS: Final = (*(name for enrichment in ENRICHMENTS for name in enrichment.columns), "page", "product")
 Plain = tuple[str, str, int, int, int, int, tuple[str, ...]]

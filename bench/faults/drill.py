@@ -22,12 +22,13 @@ from bench.faults.load import Fate, Load, between
 from bench.kept import ROOT
 from connectors.clickhouse import ClickHouse
 from connectors.mongo_stores import MongoStores, connect
-from marketplace.settings import Settings, Urls
+from marketplace.settings import Urls
 from marketplace.stores import Store, hash_write_key
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
 from ops.stack.model import PARTS, SERVICES
 from ops.stack.reaper import start_time
+from runtime.sections import Settings
 
 NO_CLIENT_LIMIT: Final = {
     "MARKETPLACE_COLLECTOR_CLIENT_REQUESTS_PER_SECOND": "0",

@@ -13,6 +13,7 @@ import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from connectors.errors import Unavailable
+from connectors.kafka.client_config import KafkaConnection, client_config
 
 _TIMEOUT_SECONDS: Final = 3.0
 _PAUSE_SECONDS: Final = 0.02
@@ -27,24 +28,25 @@ class LogTimes:
     """Looks into a topic; belongs to no consumer group. Safe to share between threads.
 
     Args:
-        bootstrap: The bootstrap list.
+        kafka: Where Kafka is and how to connect; a bootstrap list alone means no encryption and no user.
         topic: The topic.
     """
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
+    def __init__(self, kafka: KafkaConnection | str, topic: str) -> None:
         self._topic, self._lock, self._again_at = topic, threading.Lock(), 0.0
         self._consumer = confluent_kafka.Consumer(
-            {
-                "bootstrap.servers": bootstrap,
-                "group.id": f"{topic}.times",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "queued.max.messages.kbytes": 1024,
-                # A consumer has one fetch under way at a broker; the next question waits until the last one gives up.
-                "fetch.wait.max.ms": 10,
-                "reconnect.backoff.max.ms": 1_000,
-                "log_level": 0,
-            }
+            client_config(
+                kafka,
+                f"{topic}.times",
+                {
+                    "group.id": f"{topic}.times",
+                    "enable.auto.commit": False,
+                    "auto.offset.reset": "earliest",
+                    "queued.max.messages.kbytes": 1024,
+                    # A consumer has one fetch under way at a broker; the next question waits for its end.
+                    "fetch.wait.max.ms": 10,
+                },
+            )
         )
 
     def ends(self) -> dict[int, int]:

@@ -13,12 +13,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, Final
+from typing import Final
 
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from connectors.kafka.ack_watch import PROBE_SECONDS, AckWatch, kafka_is_stuck
+from connectors.kafka.client_config import KafkaConnection, client_config
 from connectors.kafka.records import ProduceError, Record, Refused, TooLarge, Unavailable, size_bytes
 
 _POLL_SECONDS: Final = 0.1
@@ -36,7 +37,7 @@ class Producer:
     of its own would fight the event loop for the interpreter once per record.
 
     Args:
-        bootstrap: The bootstrap list.
+        kafka: Where Kafka is and how to connect; a bootstrap list alone means no encryption and no user.
         client_id: The name in the broker's logs and quotas.
         delivery_timeout_seconds: After this long without an acknowledgement a record counts as not written.
         linger_ms: How long librdkafka waits for a fuller batch. It sends one request for each partition: at 12,000
@@ -49,7 +50,7 @@ class Producer:
 
     def __init__(
         self,
-        bootstrap: str,
+        kafka: KafkaConnection | str,
         *,
         client_id: str,
         delivery_timeout_seconds: float = 10.0,
@@ -58,27 +59,26 @@ class Producer:
         max_record_bytes: int = 1_048_576,
         stuck_seconds: float = float("inf"),
     ) -> None:
-        self._config: dict[str, Any] = {
-            "bootstrap.servers": bootstrap,
-            "client.id": client_id,
-            "acks": "all",
-            "enable.idempotence": True,
-            "compression.type": "lz4",
-            "linger.ms": linger_ms,
-            "delivery.timeout.ms": int(delivery_timeout_seconds * 1000),
-            "message.max.bytes": max_record_bytes,
-            # The bound is kept here by bytes in flight; librdkafka's own two must lie above it.
-            "queue.buffering.max.kbytes": 2 * max_in_flight_bytes // 1024,
-            "queue.buffering.max.messages": 0,
-            "reconnect.backoff.ms": 100,
-            "reconnect.backoff.max.ms": 1_000,
-            "allow.auto.create.topics": False,
-            "topic.metadata.refresh.interval.ms": 60_000,
-            "topic.metadata.propagation.max.ms": int(delivery_timeout_seconds * 1000),
-            # Connection trouble reaches callers as Unavailable; the client's own lines to stderr would only repeat it.
-            "log_level": 0,
-            "error_cb": self._on_error,
-        }
+        timeout_ms = max(1, int(delivery_timeout_seconds * 1000))
+        self._config = client_config(
+            kafka,
+            client_id,
+            {
+                "acks": "all",
+                "enable.idempotence": True,
+                "compression.type": "lz4",
+                "linger.ms": linger_ms,
+                "delivery.timeout.ms": timeout_ms,
+                "message.max.bytes": max_record_bytes,
+                # The bound is kept here by bytes in flight; librdkafka's own two must lie above it.
+                "queue.buffering.max.kbytes": max(1, 2 * max_in_flight_bytes // 1024),
+                "queue.buffering.max.messages": 0,
+                "allow.auto.create.topics": False,
+                "topic.metadata.refresh.interval.ms": 60_000,
+                "topic.metadata.propagation.max.ms": timeout_ms,
+            },
+        )
+        self._config["error_cb"] = self._on_error
         self._max_in_flight_bytes = max_in_flight_bytes
         self._in_flight_bytes = 0
         self._lock = threading.Lock()

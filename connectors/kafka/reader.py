@@ -11,6 +11,7 @@ import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from connectors.errors import Refused, Unavailable
+from connectors.kafka.client_config import KafkaConnection, client_config
 
 _TIMEOUT_SECONDS: Final = 10.0
 _FETCH_WAIT_MS: Final = 50
@@ -33,7 +34,7 @@ class PartitionReader:
         topic: The topic's name.
 
     Args:
-        bootstrap: The bootstrap list.
+        kafka: Where Kafka is and how to connect; a bootstrap list alone means no encryption and no user.
         topic: The topic.
         group: The consumer group under which applied offsets are published for lag tools; it assigns nothing.
         max_queued_bytes: Bound on records fetched ahead.
@@ -43,7 +44,7 @@ class PartitionReader:
 
     def __init__(
         self,
-        bootstrap: str,
+        kafka: KafkaConnection | str,
         topic: str,
         group: str,
         max_queued_bytes: int = 64 << 20,
@@ -52,23 +53,22 @@ class PartitionReader:
     ) -> None:
         self.topic, self._timeout = topic, timeout_seconds
         self._consumer = confluent_kafka.Consumer(
-            {
-                "bootstrap.servers": bootstrap,
-                "group.id": group,
-                "client.id": group,
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "auto.offset.reset": "error",
-                "enable.partition.eof": False,
-                "queued.max.messages.kbytes": max_queued_bytes // 1024,
-                "fetch.wait.max.ms": _FETCH_WAIT_MS,
-                "fetch.min.bytes": min(_FETCH_MIN_BYTES, max_fetch_bytes),
-                "fetch.message.max.bytes": max_fetch_bytes,
-                "reconnect.backoff.ms": 100,
-                "reconnect.backoff.max.ms": 1_000,
-                "topic.metadata.refresh.interval.ms": 30_000,
-                "log_level": 0,
-            }
+            client_config(
+                kafka,
+                group,
+                {
+                    "group.id": group,
+                    "enable.auto.commit": False,
+                    "enable.auto.offset.store": False,
+                    "auto.offset.reset": "error",
+                    "enable.partition.eof": False,
+                    "queued.max.messages.kbytes": max_queued_bytes // 1024,
+                    "fetch.wait.max.ms": _FETCH_WAIT_MS,
+                    "fetch.min.bytes": min(_FETCH_MIN_BYTES, max_fetch_bytes),
+                    "fetch.message.max.bytes": max_fetch_bytes,
+                    "topic.metadata.refresh.interval.ms": 30_000,
+                },
+            )
         )
 
     def partitions(self) -> list[int]:

@@ -15,6 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the package
 )
 
 from connectors.errors import Refused, Unavailable
+from connectors.kafka.client_config import KafkaConnection, client_config
 
 _TIMEOUT_SECONDS: Final = 15.0
 
@@ -45,13 +46,13 @@ class TopicAdmin:
     """Asks and changes topics.
 
     Args:
-        bootstrap: The bootstrap list.
+        kafka: Where Kafka is and how to connect; a bootstrap list alone means no encryption and no user.
         timeout_seconds: How long a question may take.
     """
 
-    def __init__(self, bootstrap: str, timeout_seconds: float = _TIMEOUT_SECONDS) -> None:
+    def __init__(self, kafka: KafkaConnection | str, timeout_seconds: float = _TIMEOUT_SECONDS) -> None:
         self._timeout = timeout_seconds
-        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+        self._admin = AdminClient(client_config(kafka, "admin"))
 
     def broker_count(self) -> int:
         """How many brokers are up.

@@ -37,11 +37,11 @@ from marketplace.enrichments.registry import Lookups
 from marketplace.events import decode_click
 from marketplace.flows import CLICKS_FLOW
 from marketplace.outcomes import EXPIRED
-from marketplace.settings import Settings
 from marketplace.tables import CLICKS
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
 from runtime.breaker import CircuitBreaker
 from runtime.periodic import PeriodicThread
+from runtime.sections import Settings
 
 _STORES_EVERY_SECONDS: Final = 0.5
 _MERGE_SECONDS: Final = 45.0

@@ -14,8 +14,8 @@ from connectors.mongo_stores import MongoStores, connect
 from flows.delivery.process_set import FlowProcessSet
 from marketplace import metrics as catalogue
 from marketplace.outcomes import EXPIRED, OUTCOMES
-from marketplace.settings import Settings
 from runtime.metrics import family
+from runtime.sections import Settings
 from runtime.shared_answer import SharedAnswer
 
 _TIMEOUT_SECONDS: Final = 3.0

@@ -8,8 +8,8 @@ from typing import Final
 
 from connectors.errors import Fenced, Refused, Unavailable
 from connectors.geoip_file import UnusableDatabase
-from marketplace.settings import InvalidSettings
 from runtime.progress import Ending, ProgressReport
+from runtime.settings import InvalidSettings
 
 EXIT_FAILED: Final = 1
 EXIT_SETTINGS: Final = 2

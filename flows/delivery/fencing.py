@@ -18,8 +18,8 @@ from connectors.mongo_stores import connect
 from connectors.store_stats import Generations
 from flows.delivery.insert_shape import structure_of
 from marketplace.flows import SOURCE_TOPIC, FlowSpec
-from marketplace.settings import Settings
 from marketplace.tables import GENERATIONS, Table
+from runtime.sections import Settings
 
 Fences = dict[int, dict[str, int]]
 """Of one topic: for each partition, the highest applied offset by table name."""

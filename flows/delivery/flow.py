@@ -23,14 +23,15 @@ from flows.delivery.exit_codes import noted
 from flows.delivery.expiry import record_expired
 from flows.delivery.fenced_writer import Batch, FencedSink, FencedWriter
 from flows.delivery.fencing import REQUEST_SECONDS, Fences, read_fences
-from flows.delivery.kafka_source import BatchPolicy, KafkaSource, PartitionConsumer, Stop, partition_keys
+from flows.delivery.kafka_source import BatchPolicy, KafkaSource, PartitionConsumer, partition_keys
 from flows.delivery.process_set import FlowProcessSet
 from flows.delivery.resume import verify_log_identity
 from flows.delivery.retry import UnavailableRetry
 from marketplace.flows import FlowSpec
-from marketplace.settings import Settings
 from marketplace.tables import Table
 from runtime.progress import ProgressReport
+from runtime.sections import Settings
+from runtime.signals import StopRequest
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class WorkerContext:
     shares: ProcessShares
     clickhouse: ClickHouse
     fences: dict[str, Fences]
-    stop: Stop
+    stop: StopRequest
     report: ProgressReport
     retry: UnavailableRetry
 
@@ -175,7 +176,7 @@ def build(
     settings: Settings,
     generation: int,
     policy: BatchPolicy,
-    stop: Stop,
+    stop: StopRequest,
     report: ProgressReport | None = None,
     shares: ProcessShares | None = None,
 ) -> Dataflow:
@@ -222,7 +223,7 @@ def build(
         def begin(partition: int, low: int) -> None:
             own.begin(topic, partition, low)
 
-        reader = PartitionReader(settings.urls.kafka, topic, spec.group)
+        reader = PartitionReader(settings.kafka, topic, spec.group)
         return PartitionConsumer(spec, reader, own.context.fences.setdefault(topic, {}), policy, begin, own.limit)
 
     def epoch_ends(leaving: bool) -> None:
@@ -251,7 +252,7 @@ def _partitions(
     fences = read_fences(clickhouse, flow.spec)
     try:
         for topic in (topic.name for topic in flow.spec.reads):
-            asking = PartitionReader(settings.urls.kafka, topic, flow.spec.group, max_fetch_bytes=64 << 10)
+            asking = PartitionReader(settings.kafka, topic, flow.spec.group, max_fetch_bytes=64 << 10)
             try:
                 found[topic] = asking.partitions()
                 report.beat()

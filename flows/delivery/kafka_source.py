@@ -6,7 +6,6 @@ record after it is the first that is still to be done. Bytewax's recovery store 
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,6 +25,7 @@ from flows.delivery.fencing import Fences
 from flows.delivery.resume import resume_offset
 from marketplace.flows import FlowSpec
 from runtime.progress import ProgressReport
+from runtime.signals import StopRequest
 
 IDLE: Final = timedelta(milliseconds=20)
 _PARTITION: Final = methodcaller("partition")
@@ -56,28 +56,6 @@ class BatchPolicy:
     round_seconds: float = ROUND_SECONDS
     large_batch: int = 2_000
     max_pending_bytes: int = 128 << 20
-
-
-class Stop:
-    """A request to stop reading, from SIGTERM or SIGINT."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-
-    def install(self) -> None:
-        """Take the signals; the second one ends the process at once."""
-
-        def ask(signum: int, _frame: object) -> None:
-            if self._event.is_set():
-                signal.default_int_handler(signum, None)
-            self._event.set()
-
-        signal.signal(signal.SIGTERM, ask)
-        signal.signal(signal.SIGINT, ask)
-
-    def asked(self) -> bool:
-        """Whether to stop."""
-        return self._event.is_set()
 
 
 class RecordHeaders(Sequence[Headers]):
@@ -244,7 +222,7 @@ class SourcePartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
         key: str,
         partition: int,
         consumer: PartitionConsumer,
-        stop: Stop,
+        stop: StopRequest,
         epoch_ends: Callable[[bool], None],
         report: ProgressReport,
     ) -> None:
@@ -311,7 +289,7 @@ class KafkaSource(FixedPartitionedSource[tuple[str, RawBatch], int]):
         self,
         partitions: Mapping[str, tuple[str, int]],
         make_consumer: Callable[[str], PartitionConsumer],
-        stop: Stop,
+        stop: StopRequest,
         epoch_ends: Callable[[bool], None],
         report: ProgressReport,
     ) -> None:

@@ -9,12 +9,13 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from connectors.clickhouse import ClickHouse
+from connectors.kafka.client_config import KafkaConnection
 from connectors.kafka.reader import PartitionReader
 from flows.delivery.fencing import Fences, read_fences
 from flows.delivery.process_set import FlowProcessSet
 from marketplace import metrics as catalogue
-from marketplace.settings import Settings
 from runtime.metrics import family
+from runtime.sections import Settings
 from runtime.shared_answer import SharedAnswer
 
 _TIMEOUT_SECONDS: Final = 3.0
@@ -37,8 +38,7 @@ class FlowMetrics(Collector):
         clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_TIMEOUT_SECONDS)
         self._fences = SharedAnswer(lambda: read_fences(clickhouse, self._flow, [self._flow.checkpoint]), _SECONDS)
         self._logs = {
-            topic.name: SharedAnswer(_ranges_of(settings.urls.kafka, topic.name), _SECONDS)
-            for topic in self._flow.reads
+            topic.name: SharedAnswer(_ranges_of(settings.kafka, topic.name), _SECONDS) for topic in self._flow.reads
         }
 
     def collect(self) -> Iterator[Metric]:
@@ -64,9 +64,9 @@ class FlowMetrics(Collector):
         yield family(catalogue.FLOW_UNREACHABLE, gone)
 
 
-def _ranges_of(bootstrap: str, topic: str) -> Callable[[], Ranges]:
+def _ranges_of(kafka: KafkaConnection, topic: str) -> Callable[[], Ranges]:
     """Asks for a topic's ranges, by one client for all times."""
-    reader = PartitionReader(bootstrap, topic, "ops.metrics", timeout_seconds=_TIMEOUT_SECONDS)
+    reader = PartitionReader(kafka, topic, "ops.metrics", timeout_seconds=_TIMEOUT_SECONDS)
 
     def ask() -> Ranges:
         return {partition: reader.range_of(partition) for partition in reader.partitions()}

@@ -11,24 +11,41 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, Final
 
 from bytewax.testing import cluster_main
 
 from flows.delivery.exit_codes import EXIT_CODES, EXIT_SETTINGS, ending_of
 from flows.delivery.flow import Flow, ProcessShares, build
-from flows.delivery.kafka_source import EPOCH_SECONDS, ROUND_SECONDS, BatchPolicy, Stop
-from marketplace.settings import InvalidSettings, Settings
+from flows.delivery.kafka_source import EPOCH_SECONDS, ROUND_SECONDS, BatchPolicy
 from runtime.garbage import rest_collector
-from runtime.log_limit import RepeatLimit
+from runtime.logs import LogSettings, configure_logs
 from runtime.progress import ProgressReport
+from runtime.sections import Settings
+from runtime.settings import EnvReader, InvalidSettings, Section, load
+from runtime.signals import StopRequest, stop_on_signals
 
 log = logging.getLogger(__name__)
 
-_Value = TypeVar("_Value")
+PROCESS_SECTION: Final = Section(
+    "A process of a flow", "Set by the service for each process that it starts; nobody else sets them."
+)
+PROCESS: Final = PROCESS_SECTION.whole("FLOW_PROCESS", "The number of the process.", 0)
+ADDRESSES: Final = PROCESS_SECTION.text(
+    "FLOW_ADDRESSES", "Addresses of all processes, with commas between them; empty for one alone."
+)
+GENERATION: Final = PROCESS_SECTION.whole("FLOW_GENERATION", "The number of this start.", 0)
+PROGRESS_FD: Final = PROCESS_SECTION.whole("FLOW_PROGRESS_FD", "The descriptor of the page it reports to.", None)
+MAX_RECORDS: Final = PROCESS_SECTION.whole("FLOW_MAX_RECORDS", "The most records in a batch.", 50_000, lowest=1)
+ROUND_LENGTH: Final = PROCESS_SECTION.seconds(
+    "FLOW_ROUND_SECONDS", "How often results are written.", ROUND_SECONDS, lowest=0
+)
+MEMORY_BYTES: Final = PROCESS_SECTION.whole(
+    "FLOW_MEMORY_BYTES", "What the process remembers in; 0 for its part of a third of what there is.", 0
+)
+
 _NEW_OBJECTS = 200_000
 """A batch makes tens of thousands of messages and frees them by their counts; looking through them for cycles every 700
 took 4 % of the flow's time."""
@@ -55,31 +72,21 @@ class ProcessSettings:
     memory_bytes: int
 
     @staticmethod
-    def load(environment: Mapping[str, str]) -> ProcessSettings:
-        """Read the environment.
-
-        Raises:
-            InvalidSettings: A value cannot be used; the message names the variable.
-        """
-
-        def read(name: str, kind: Callable[[str], _Value], default: _Value) -> _Value:
-            text = environment.get(name, "").strip()
-            try:
-                return kind(text) if text else default
-            except ValueError:
-                raise InvalidSettings(f"{name}={text}: not a number") from None
-
+    def read(env: EnvReader) -> ProcessSettings:
+        """Read the process's section."""
         return ProcessSettings(
-            index=read("FLOW_PROCESS", int, 0),
-            addresses=[a for a in environment.get("FLOW_ADDRESSES", "").split(",") if a],
-            generation=read("FLOW_GENERATION", int, 0),
-            progress_fd=read("FLOW_PROGRESS_FD", int, None),
-            pace=BatchPolicy(
-                max_records=read("FLOW_MAX_RECORDS", int, 50_000),
-                round_seconds=read("FLOW_ROUND_SECONDS", float, ROUND_SECONDS),
-            ),
-            memory_bytes=read("FLOW_MEMORY_BYTES", int, 0),
+            index=env.read(PROCESS),
+            addresses=[a for a in env.read(ADDRESSES).split(",") if a],
+            generation=env.read(GENERATION),
+            progress_fd=env.read(PROGRESS_FD),
+            pace=BatchPolicy(max_records=env.read(MAX_RECORDS), round_seconds=env.read(ROUND_LENGTH)),
+            memory_bytes=env.read(MEMORY_BYTES),
         )
+
+
+def read(env: EnvReader) -> tuple[LogSettings, ProcessSettings, Settings]:
+    """Read the sections that a process needs."""
+    return LogSettings.read(env), ProcessSettings.read(env), Settings.read(env)
 
 
 def run_and_exit(flow: Flow[Any]) -> None:
@@ -93,17 +100,14 @@ def run_and_exit(flow: Flow[Any]) -> None:
 
 def run(flow: Flow[Any]) -> int:
     """Run until asked to stop; the exit code says what the supervisor should do."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(RepeatLimit())
-    stop = Stop()
-    stop.install()
+    stop = stop_on_signals()
     try:
-        place, settings = ProcessSettings.load(os.environ), Settings.load(os.environ)
+        logs, place, settings = load(os.environ, read)
         report = ProgressReport(place.progress_fd)
     except (InvalidSettings, OSError) as error:
-        log.error("%s", error)
+        sys.stderr.write(f"{error}\n")
         return EXIT_SETTINGS
+    configure_logs(logs)
     shares = ProcessShares(max(1, len(place.addresses)), place.memory_bytes)
     try:
         report.beat()
@@ -117,12 +121,12 @@ def run(flow: Flow[Any]) -> int:
     return 0
 
 
-def _exit_code(error: BaseException, stop: Stop, report: ProgressReport) -> int:
+def _exit_code(error: BaseException, stop: StopRequest, report: ProgressReport) -> int:
     """What the process was noted to leave for; the error that came out of the engine may say nothing of it."""
     report.end(*ending_of(error))
     ending, reason = report.latest.ending, report.latest.reason
-    if stop.asked() and (ending == "unavailable" or isinstance(error, KeyboardInterrupt)):
-        log.info("stopped: %s", reason or "asked twice")
+    if stop.asked() and ending == "unavailable":
+        log.info("stopped: %s", reason)
         return 0
     if not ending:
         raise error

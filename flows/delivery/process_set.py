@@ -20,9 +20,10 @@ from flows.delivery.fencing import REQUEST_SECONDS, take_generation
 from flows.delivery.kafka_source import ROUND_SECONDS
 from flows.delivery.topic_watch import TopicWatch
 from marketplace.flows import FlowSpec
-from marketplace.settings import Settings
+from runtime.backoff import Backoff
 from runtime.guard import guarded
 from runtime.progress import Ending, Lease, Progress, ProgressPage
+from runtime.sections import Settings
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ _STEADY_SECONDS: Final = 30.0
 _STANDING_SECONDS: Final = 15.0
 """A set whose epochs stand still for so long is not ready, whatever it is busy with."""
 _PAUSE_SECONDS: Final = 0.3
-_BACKOFF_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+_BACKOFF: Final = Backoff(0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _STEP_SECONDS: Final = REQUEST_SECONDS + 10.0
 """What a step of a start takes at most: it asks one part."""
 _PREPARE_SECONDS: Final = 150.0
@@ -113,7 +114,7 @@ class FlowProcessSet:
         self._settings, self._options, self._log_path = settings, options, log
         self._processes: list[_Process] = []
         self._log: IO[bytes] | None = None
-        self._topics = [TopicWatch(settings.urls.kafka, topic.name, options.look_seconds) for topic in flow.reads]
+        self._topics = [TopicWatch(settings.kafka, topic.name, options.look_seconds) for topic in flow.reads]
         self._failures = 0
         self._started_at = 0.0
         self._watched_until = float("inf")
@@ -208,7 +209,7 @@ class FlowProcessSet:
             self._kill()
             self._failures += 1
             self.restarts += 1
-        time.sleep(_BACKOFF_SECONDS[min(max(self._failures, 1), len(_BACKOFF_SECONDS)) - 1])
+        time.sleep(_BACKOFF.pause_seconds(max(self._failures, 1)))
         self._start_again()
 
     def _judge_endings(self) -> None:
@@ -234,7 +235,7 @@ class FlowProcessSet:
             self.stop()
             raise FlowFailed(f"{self._name} stopped: its settings cannot be used{self._where()}")
         if any(ending == "unavailable" for ending, _ in endings):
-            self._failures = min(self._failures, len(_BACKOFF_SECONDS))
+            self._failures = min(self._failures, _BACKOFF.steps)
         elif self._failures >= _GIVE_UP_AFTER:
             self.stop()
             raise FlowFailed(f"{self._name} ended {self._failures + 1} times in a row{self._where()}")

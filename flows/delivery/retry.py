@@ -8,11 +8,12 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from connectors.errors import Unavailable
+from runtime.backoff import Backoff
 from runtime.progress import ProgressReport
 
 log = logging.getLogger(__name__)
 
-_PAUSES_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
+_BACKOFF: Final = Backoff(0.1, 0.2, 0.5, 1.0, 2.0)
 _Answer = TypeVar("_Answer")
 
 
@@ -43,8 +44,8 @@ class UnavailableRetry:
                 if attempt in (1, 10) or attempt % 60 == 59:
                     log.warning("waiting, nothing is lost: %s", error)
                 self._report.beat(waiting=str(error))
-                time.sleep(_PAUSES_SECONDS[min(attempt, len(_PAUSES_SECONDS) - 1)])
                 attempt += 1
+                time.sleep(_BACKOFF.pause_seconds(attempt))
             else:
                 if attempt > 1:
                     log.warning("it answers again after %d tries", attempt)

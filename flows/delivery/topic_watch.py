@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from connectors.errors import Refused
+from connectors.kafka.client_config import KafkaConnection
 from connectors.kafka.topics import TopicAdmin, TopicIdentity
 
 _LOOK_SECONDS: Final = 20.0
@@ -17,13 +18,13 @@ class TopicWatch:
     """Looks at one topic a few times a minute.
 
     Args:
-        bootstrap: The bootstrap list.
+        kafka: Where Kafka is and how to connect.
         topic: The topic's name.
         look_seconds: How often to look.
     """
 
-    def __init__(self, bootstrap: str, topic: str, look_seconds: float = _LOOK_SECONDS) -> None:
-        self._admin = TopicAdmin(bootstrap, timeout_seconds=_TIMEOUT_SECONDS)
+    def __init__(self, kafka: KafkaConnection | str, topic: str, look_seconds: float = _LOOK_SECONDS) -> None:
+        self._admin = TopicAdmin(kafka, timeout_seconds=_TIMEOUT_SECONDS)
         self.name, self._look_seconds = topic, look_seconds
         self._seen: TopicIdentity | None = None
         self._missed = 0

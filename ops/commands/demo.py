@@ -13,7 +13,6 @@ import typer
 
 from connectors.errors import Refused, Unavailable
 from flows.delivery.process_set import FlowFailed
-from marketplace.settings import InvalidSettings
 from ops.commands.one_line import fail, interrupt, one_line_errors
 from ops.demo.collector import CollectorFailed
 from ops.demo.company import DemoFailed
@@ -28,6 +27,7 @@ from ops.demo.summary import Summary
 from ops.stack import StackError
 from ops.stack.kafka_archive import prepared_kafka
 from ops.stack.model import DATA_VARIABLE, URL_VARIABLES
+from runtime.settings import InvalidSettings
 
 _EXPECTED = (
     CollectorFailed,

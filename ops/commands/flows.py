@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import signal
-import threading
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any, Final
 
 import typer
@@ -23,11 +20,12 @@ from flows.delivery.process_set import FlowFailed, FlowOptions, FlowProcessSet
 from flows.delivery.resume import first_unapplied
 from flows.registry import flow_of
 from marketplace.flows import FLOWS, FlowSpec, flow_named
-from marketplace.settings import Settings
 from ops.commands.options import DataOption, JsonOption
 from ops.context import load_settings
 from ops.provision import ensure_provisioned
 from ops.stack.stack import running_state
+from runtime.sections import Settings
+from runtime.signals import stop_on_signals
 
 SERVICE_OF: Final = {"clicks": "flow", "dead_letters": "dead_letters"}
 """Which service of the stack runs a flow."""
@@ -87,16 +85,10 @@ def run_flow(
     console = Console(stderr=True)
     for line in report.drift:
         console.print(f"[yellow]drift[/yellow] {line}", highlight=False)
-    stop = threading.Event()
-
-    def ask(_signum: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGINT, ask)
-    signal.signal(signal.SIGTERM, ask)
+    stop = stop_on_signals()
     console.print(f"flow {name} on {workers} worker{'s' if workers > 1 else ''}; Ctrl-C ends it", highlight=False)
     options = FlowOptions(workers=workers, round_seconds=round_seconds, memory_mb=memory_mb)
-    FlowProcessSet(flow, settings, options).run(stop.is_set)
+    FlowProcessSet(flow, settings, options).run(stop.asked)
     console.print("stopped after a whole epoch; nothing is half-written", highlight=False)
 
 
@@ -130,7 +122,7 @@ def _accept_loss(
     flow: Flow[Any], settings: Settings, clickhouse: ClickHouse, topic: str, fences: Fences
 ) -> dict[int, int]:
     """How many records of each partition were written off."""
-    reader, lost = PartitionReader(settings.urls.kafka, topic, "ops.accept_loss"), {}
+    reader, lost = PartitionReader(settings.kafka, topic, "ops.accept_loss"), {}
     try:
         for partition in reader.partitions():
             low, high = reader.range_of(partition)

@@ -15,12 +15,10 @@ from connectors.kafka.producer import Producer
 from connectors.mongo_salts import MongoSalts, SaltCache
 from connectors.mongo_stores import MongoStores, connect
 from ingest.access_log import Destination, ImportCounts, LogImport
-from ingest.config import DEFAULT_PORT, LOOPBACK, PREFIX, Addresses, CollectorConfig
+from ingest.config import ADMIN_HOST, ADMIN_PORT, HOST, PORT, Addresses, CollectorConfig
 from ingest.log_files import BrokenLogFile
-from ingest.logs import configure_logs
 from ingest.patience import Patience
 from ingest.server import serve
-from marketplace.settings import Settings
 from marketplace.topics import IMPORTS_DEAD
 from ops.commands.import_store import find_or_create, new_store
 from ops.commands.log_progress import LogFile, Progress, open_files, show_progress
@@ -29,6 +27,9 @@ from ops.commands.options import DataOption, JsonOption
 from ops.context import load_settings
 from ops.drain import wait_until_counted
 from ops.provision import ensure_provisioned
+from runtime.logs import LogSettings, configure_logs
+from runtime.sections import Settings
+from runtime.settings import load
 
 _CLOSE_SECONDS = 10.0
 _STALL_SECONDS = 20.0
@@ -84,7 +85,7 @@ def log(
         patience = Patience(wait, progress.say)
         patience.until_done(lambda: ensure_provisioned(settings, _answer_seconds(wait)), Unavailable)
         client = connect(settings.urls.mongo)
-        producer = Producer(settings.urls.kafka, client_id="ingest-log")
+        producer = Producer(settings.kafka, client_id="ingest-log")
         try:
             stores = MongoStores(client, settings.database)
             found, created = find_or_create(stores, new_store(store, timezone, domain or []), create_store)
@@ -120,17 +121,15 @@ def _wait(settings: Settings, progress: Progress) -> int:
 
 
 def collector(
-    host: Annotated[str, typer.Option(envvar=f"{PREFIX}HOST", help="The public address.")] = LOOPBACK,
-    port: Annotated[
-        int, typer.Option(envvar=f"{PREFIX}PORT", min=0, max=65_535, help="The public port.")
-    ] = DEFAULT_PORT,
+    host: Annotated[str, typer.Option(envvar=HOST.name, help="The public address.")] = HOST.default,
+    port: Annotated[int, typer.Option(envvar=PORT.name, min=0, max=65_535, help="The public port.")] = PORT.default,
     admin_host: Annotated[
-        str, typer.Option(envvar=f"{PREFIX}ADMIN_HOST", help="The address of /livez, /readyz and /metrics.")
-    ] = LOOPBACK,
+        str, typer.Option(envvar=ADMIN_HOST.name, help="The address of /livez, /readyz and /metrics.")
+    ] = ADMIN_HOST.default,
     admin_port: Annotated[
         int | None,
         typer.Option(
-            envvar=f"{PREFIX}ADMIN_PORT",
+            envvar=ADMIN_PORT.name,
             min=0,
             max=65_535,
             help="Their port.",
@@ -140,9 +139,11 @@ def collector(
     data: DataOption = None,
 ) -> None:
     """Run a collector until Ctrl-C; its bounds come from MARKETPLACE_COLLECTOR_*."""
-    configure_logs()
+    logs = load(os.environ, LogSettings.read)
     settings = load_settings(data_dir=data)
-    serve(settings, Addresses(host, port, admin_host, admin_port), CollectorConfig.load(os.environ))
+    configure_logs(logs, without_addresses=True)
+    addresses = Addresses(host, port, admin_host, admin_port)
+    serve(settings.kafka, settings.mongo, addresses, CollectorConfig.load(os.environ))
 
 
 def _group() -> None:

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from marketplace.settings import InvalidSettings, MissingUrl
+from runtime.settings import InvalidSettings, MissingUrl
 
 INTERRUPTED = 130
 

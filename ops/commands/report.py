@@ -22,11 +22,11 @@ from connectors.kafka.reader import PartitionReader
 from connectors.mongo_stores import MongoStores, connect
 from marketplace.outcomes import EXPIRED, OUTCOMES
 from marketplace.rollups import DIMENSIONS
-from marketplace.settings import Settings
 from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED
 from ops.commands.options import DataOption, JsonOption
 from ops.context import load_settings
+from runtime.sections import Settings
 
 _HEADINGS = {outcome.name: outcome.name for outcome in reversed(OUTCOMES)} | {
     "duplicate": "dupl.",
@@ -167,7 +167,7 @@ def _compare_with_log(settings: Settings, analytics: Analytics) -> dict[str, int
         Unavailable: Kafka does not answer.
         Refused: It has no such topic.
     """
-    reader = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, "ops.ledger", timeout_seconds=_LOG_SECONDS)
+    reader = PartitionReader(settings.kafka, CLICKS_COLLECTED.name, "ops.ledger", timeout_seconds=_LOG_SECONDS)
     try:
         totals = analytics.ledger_totals()
         ranges = {partition: reader.range_of(partition) for partition in reader.partitions()}

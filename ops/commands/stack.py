@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 
-from marketplace.settings import InvalidSettings
 from ops.commands.one_line import fail, interrupt, one_line_errors
 from ops.commands.options import JsonOption
 from ops.commands.stack_view import nothing_runs, show
@@ -21,6 +20,7 @@ from ops.stack import AlreadyRunningError, Part, Stack, StackError, SupervisorHa
 from ops.stack.looking import look, looked_at, running_state
 from ops.stack.model import DATA_VARIABLE, DEFAULT_DATA_DIR, DEFAULT_PORTS, PARTS, PORT_VARIABLES, SERVICES, StackState
 from ops.stack.revival import revive
+from runtime.settings import InvalidSettings
 
 DataOption = Annotated[Path, typer.Option("--data", envvar=DATA_VARIABLE, help="The folder that holds everything.")]
 _WATCH_SECONDS = 0.5

@@ -34,10 +34,10 @@ SlugArgument = Annotated[str, typer.Argument(metavar="SLUG", help="The store's n
 @contextmanager
 def _mongo(data: Path | None) -> Iterator[tuple[MongoClient[dict[str, Any]], str]]:
     """A client and a database. Mongo alone is needed: a leaked key can be replaced while all else is down."""
-    mongo_url, database = load_mongo(data_dir=data)
-    client = connect(mongo_url, _MONGO_SECONDS)
+    mongo = load_mongo(data_dir=data)
+    client = connect(mongo.url, _MONGO_SECONDS)
     try:
-        yield client, database
+        yield client, mongo.database
     except StoresUnavailable as error:
         raise StoresUnavailable(f"{error}; stores are kept there and nowhere else") from error
     finally:

@@ -8,10 +8,10 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
+from ingest.config import SHOPS_FILE
 from marketplace.sample_shops import SampleProduct, SampleShop, SampleShops, encode_shops
 from ops.demo.shops import DemoStore, Shop
 
-SHOPS_FILE_VARIABLE: Final = "MARKETPLACE_COLLECTOR_SHOPS_FILE"
 SHOWN: Final = 8
 """How many products a page shows: those that are wanted most."""
 
@@ -87,7 +87,7 @@ def shops_file(folder: Path) -> Path:
 def sample_shops(folder: Path) -> dict[str, str]:
     """What a collector is told of a data folder's sample shops; nothing where there are none."""
     path = shops_file(folder.resolve())
-    return {SHOPS_FILE_VARIABLE: str(path)} if path.exists() else {}
+    return {SHOPS_FILE.name: str(path)} if path.exists() else {}
 
 
 def write_shops(folder: Path, opened: list[DemoStore]) -> None:

@@ -12,13 +12,14 @@ import urllib.request
 from pathlib import Path
 from typing import IO, Final
 
-from marketplace.settings import Settings
 from ops.stack.ports import HOST, free_ports
+from runtime.backoff import Backoff
 from runtime.guard import guarded
+from runtime.sections import Settings
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _STOP_SECONDS: Final = 8.0
-_BACKOFF_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
+_BACKOFF: Final = Backoff(0.1, 0.5, 1.0, 2.0, 5.0)
 
 
 class CollectorFailed(Exception):
@@ -95,8 +96,8 @@ class Collector:
         """Start it again if it ended; call a few times a second."""
         if self._process is None or self._process.poll() is None or time.monotonic() < self._again_at:
             return
-        self._again_at = time.monotonic() + _BACKOFF_SECONDS[min(self._failures, len(_BACKOFF_SECONDS) - 1)]
         self._failures += 1
+        self._again_at = time.monotonic() + _BACKOFF.pause_seconds(self._failures)
         self.restarts += 1
         self.start()
 

@@ -15,13 +15,13 @@ from connectors.kafka.reader import PartitionReader
 from connectors.mongo_stores import MongoStores, connect
 from flows.delivery.process_set import FlowOptions, FlowProcessSet
 from marketplace.flows import CLICKS_FLOW
-from marketplace.settings import Settings
 from marketplace.stores import hash_write_key, import_key
 from marketplace.topics import CLICKS_COLLECTED
 from ops.demo.collector import Collector
 from ops.demo.served import ServedCollector, ServedFlow, is_served
 from ops.demo.shops import SHOPS, DemoStore, Shop, store_of, write_key
 from ops.demo.stage import Stage
+from runtime.sections import Settings
 
 _TICK_SECONDS: Final = 0.1
 _FLOW_SECONDS: Final = 60.0
@@ -229,7 +229,7 @@ class Company:
         Raises:
             Unavailable: No broker answers.
         """
-        reader = PartitionReader(self.settings.urls.kafka, CLICKS_COLLECTED.name, _GROUP)
+        reader = PartitionReader(self.settings.kafka, CLICKS_COLLECTED.name, _GROUP)
         try:
             return {partition: reader.range_of(partition)[1] for partition in reader.partitions()}
         finally:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from connectors.errors import Unavailable
 from flows.delivery.process_set import FlowOptions
-from marketplace.settings import DEFAULT_DATA_DIR
 from ops.demo.audit import remember_beginning
 from ops.demo.catalogue import write_shops
 from ops.demo.company import Company, close_history, open_shops
@@ -25,6 +24,7 @@ from ops.demo.shops import DemoStore
 from ops.demo.stage import Stage, open_stage
 from ops.demo.summary import Summary
 from ops.provision import ensure_provisioned
+from runtime.sections import DEFAULT_DATA_DIR
 
 
 def play_live(options: DemoOptions, narrator: Narrator, show: Callable[[Summary], None]) -> Summary:

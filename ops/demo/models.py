@@ -11,11 +11,11 @@ from connectors.live_tile import LiveTile
 from connectors.mongo_stores import connect
 from connectors.store_stats import StoreStats
 from flows.clicks.read_models.projector import LONGEST_REST_SECONDS
-from marketplace.settings import Settings
 from marketplace.stores import Store
 from marketplace.tables import VISITORS_EXACT_UP_TO, VISITORS_RELATIVE_ERROR
 from ops.demo.verify import Agreement
 from ops.oracle import Expected, Numbers, RollupKey
+from runtime.sections import Settings
 
 _SETTLE_SECONDS: Final = LONGEST_REST_SECONDS + 30.0
 _SUMS: Final = ("clicks", "refires", "sessions", "bounces")

@@ -156,7 +156,7 @@ class OnceRun:
 
     def _send_dirt(self) -> None:
         count = 12 + self._clicks // 5_000
-        producer = Producer(self._company.settings.urls.kafka, client_id="demo-dirt")
+        producer = Producer(self._company.settings.kafka, client_id="demo-dirt")
         try:
             records = dirt(count, self._seed, CLICKS_COLLECTED.partitions)
             self._company.patiently(lambda: producer.send_all(records, 10))

@@ -18,9 +18,10 @@ import msgspec
 from backports import zstd
 
 from ops.demo.traffic import Post
+from runtime.backoff import Backoff
 
 _ANSWER_SECONDS: Final = 30.0
-_BACKOFF_SECONDS: Final = (0.1, 0.25, 0.5, 1.0, 2.0)
+_BACKOFF: Final = Backoff(0.1, 0.25, 0.5, 1.0, 2.0)
 _TRY_AGAIN: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -153,7 +154,7 @@ class Sender:
                 patience = self._target.patience_seconds
                 raise SendFailed(f"the collector did not take events for {patience:g} s: {_say(body)}")
             self.sent.retries += 1
-            pause = _BACKOFF_SECONDS[min(attempt, len(_BACKOFF_SECONDS) - 1)]
+            pause = _BACKOFF.pause_seconds(attempt + 1)
             await asyncio.sleep(max(pause, _seconds(headers.get("retry-after", ""))))
             attempt += 1
 

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from marketplace.settings import Settings
-from ops.demo.catalogue import SHOPS_FILE_VARIABLE, shops_file
+from ingest.config import SHOPS_FILE
+from ops.demo.catalogue import shops_file
 from ops.demo.collector import CollectorFailed
 from ops.stack import Stack, StackError
 from ops.stack.model import ADMIN_PORT_VARIABLE, PORT_VARIABLES, SERVICES, Part, StackState
 from ops.stack.ports import free_ports
 from ops.stack.specs import COLLECTOR_ADMIN, service_spec
 from ops.stack.stack import running_state
+from runtime.sections import Settings
 
 TRAFFIC: Final = "traffic"
 _READY_SECONDS: Final = 30.0
@@ -35,7 +36,7 @@ def service_settings(folder: Path, workers: int = 1) -> dict[str, str]:
     """
     return {
         "MARKETPLACE_COLLECTOR_TRUSTED_PROXIES": "127.0.0.1/32",
-        SHOPS_FILE_VARIABLE: str(shops_file(folder)),
+        SHOPS_FILE.name: str(shops_file(folder)),
         "MARKETPLACE_FLOW_WORKERS": str(workers),
     }
 
@@ -173,7 +174,7 @@ def start_traffic(folder: Path, settings: Settings, collector: str, seed: int, r
     """
     state = _running(folder)
     variables = {
-        SHOPS_FILE_VARIABLE: str(shops_file(folder)),
+        SHOPS_FILE.name: str(shops_file(folder)),
         "MARKETPLACE_TRAFFIC_COLLECTOR": collector,
         "MARKETPLACE_TRAFFIC_SEED": str(seed),
         "MARKETPLACE_TRAFFIC_RATE": str(rate),

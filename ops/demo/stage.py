@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from marketplace.settings import DEFAULT_DATA_DIR, Settings
 from marketplace.settings import Urls as SettingsUrls
 from ops.demo.served import service_settings
 from ops.stack import Stack, StackError, Urls, running_urls
 from ops.stack.model import DEFAULT_PORTS, PARTS, SERVICES, URL_VARIABLES
 from ops.stack.ports import is_free
 from ops.stack.reaper import start_time
+from runtime.sections import DEFAULT_DATA_DIR, Settings
 
 _PREFIX: Final = "marketplace-demo-"
 _OWNER: Final = "owner"
@@ -125,4 +125,4 @@ def _elsewhere(urls: Urls, data: Path | None, *, once: bool) -> Stage:
 def _settings(urls: Urls, folder: Path) -> Settings:
     found = SettingsUrls(urls.kafka or "-", urls.mongo or "-", urls.clickhouse or "-", urls.redis or "-")
     settings = Settings.load({**os.environ, "MARKETPLACE_DATA": str(folder)}, found)
-    return Settings(settings.urls, PurePosixPath(folder), settings.database, settings.geoip_file)
+    return replace(settings, data_dir=PurePosixPath(folder))

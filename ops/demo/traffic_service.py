@@ -5,29 +5,72 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
 
+from ingest.config import SHOPS_FILE
 from marketplace.sample_shops import decode_shops
-from marketplace.settings import DEFAULT_DATA_DIR
 from ops.demo.background import Background
-from ops.demo.catalogue import SHOPS_FILE_VARIABLE
 from ops.demo.live import DEFAULT_RATE, LiveTraffic
 from ops.demo.sender import SendFailed, Target
 from ops.demo.served import TrafficRuns, sole_traffic
-from ops.service import stop_on_signals
 from ops.stack.ports import HOST
 from runtime.admin import AdminServer, Answer
+from runtime.logs import LogSettings, configure_logs
+from runtime.sections import DATA_DIR
+from runtime.settings import MOST_WHOLE, EnvReader, InvalidSettings, Section, load
+from runtime.signals import StopRequest, stop_on_signals
 
 log = logging.getLogger("ops.demo.traffic_service")
 
-_PREFIX: Final = "MARKETPLACE_TRAFFIC_"
+TRAFFIC: Final = Section("Demo traffic", "For the demo's traffic; set by `marketplace demo`.")
+TRAFFIC_PORT: Final = TRAFFIC.port("MARKETPLACE_TRAFFIC_PORT", "The port of `/healthz`; 0 takes a free one.", 0)
+TRAFFIC_COLLECTOR: Final = TRAFFIC.url(
+    "MARKETPLACE_TRAFFIC_COLLECTOR", "The collector that events are sent to.", ("http",)
+)
+TRAFFIC_SEED: Final = TRAFFIC.whole(
+    "MARKETPLACE_TRAFFIC_SEED", "What the visits are drawn from.", 1, lowest=-MOST_WHOLE
+)
+TRAFFIC_RATE: Final = TRAFFIC.number("MARKETPLACE_TRAFFIC_RATE", "Events a second.", DEFAULT_RATE, more_than=0)
+
 _PAUSE_SECONDS: Final = 0.2
+
+
+@dataclass(frozen=True)
+class TrafficSettings:
+    """How the traffic runs: its admin port, its target, and what it sends."""
+
+    port: int
+    collector: str
+    shops_file: str
+    seed: int
+    rate: float
+    data_dir: Path
+
+    @staticmethod
+    def read(env: EnvReader) -> TrafficSettings:
+        """Read the traffic's section, and the sample shops and the data folder from others."""
+        for variable in (TRAFFIC_COLLECTOR, SHOPS_FILE):
+            if not env.given(variable):
+                env.reject(f"{variable.name} is missing")
+        return TrafficSettings(
+            env.read(TRAFFIC_PORT),
+            env.read(TRAFFIC_COLLECTOR),
+            env.read(SHOPS_FILE),
+            env.read(TRAFFIC_SEED),
+            env.read(TRAFFIC_RATE),
+            Path(env.read(DATA_DIR)).resolve(),
+        )
+
+
+def read(env: EnvReader) -> tuple[LogSettings, TrafficSettings]:
+    """Read the sections that the traffic needs."""
+    return LogSettings.read(env), TrafficSettings.read(env)
 
 
 def serve(port: int, traffic: LiveTraffic) -> AdminServer:
@@ -43,33 +86,37 @@ def serve(port: int, traffic: LiveTraffic) -> AdminServer:
 
 def main() -> int:
     """Send until SIGTERM; 1 when the collector does not take events, 2 when the environment cannot be used."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s", stream=sys.stderr)
     stop = stop_on_signals()
     try:
-        traffic = _traffic()
-        with sole_traffic(Path(os.environ.get("MARKETPLACE_DATA", "").strip() or DEFAULT_DATA_DIR).resolve()):
-            return _send(traffic, int(os.environ.get(f"{_PREFIX}PORT", "0")), stop)
-    except (OSError, KeyError, ValueError, msgspec.MsgspecError, TrafficRuns) as error:
+        logs, settings = load(os.environ, read)
+    except InvalidSettings as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    configure_logs(logs)
+    try:
+        traffic = _traffic(settings)
+        with sole_traffic(settings.data_dir):
+            return _send(traffic, settings.port, stop)
+    except (OSError, msgspec.MsgspecError, TrafficRuns) as error:
         log.error("%s", error)
         return 2
 
 
-def _traffic() -> LiveTraffic:
-    collector = urlsplit(os.environ[f"{_PREFIX}COLLECTOR"])
-    shops = decode_shops(Path(os.environ[SHOPS_FILE_VARIABLE]).read_bytes()).shops
+def _traffic(settings: TrafficSettings) -> LiveTraffic:
+    collector = urlsplit(settings.collector)
+    shops = decode_shops(Path(settings.shops_file).read_bytes()).shops
     keys = {shop.name: shop.write_key for shop in shops}
     target = Target(collector.hostname or HOST, collector.port or 80, keys)
-    seed, rate = int(os.environ.get(f"{_PREFIX}SEED", "1")), float(os.environ.get(f"{_PREFIX}RATE", str(DEFAULT_RATE)))
     # A seed of its own for every start: the same visits again would be taken for the same events sent twice.
-    return LiveTraffic(target, seed ^ time.time_ns(), rate)
+    return LiveTraffic(target, settings.seed ^ time.time_ns(), settings.rate)
 
 
-def _send(traffic: LiveTraffic, port: int, stop: threading.Event) -> int:
+def _send(traffic: LiveTraffic, port: int, stop: StopRequest) -> int:
     worker = Background(traffic.run, "traffic")
     worker.start()
     server = serve(port, traffic)
     try:
-        while worker.is_alive() and not stop.is_set():
+        while worker.is_alive() and not stop.asked():
             worker.join(_PAUSE_SECONDS)
     finally:
         traffic.stop()
@@ -77,7 +124,7 @@ def _send(traffic: LiveTraffic, port: int, stop: threading.Event) -> int:
     try:
         worker.result()
     except SendFailed as error:
-        if not stop.is_set():
+        if not stop.asked():
             log.error("%s", error)
             return 1
     return 0

@@ -20,10 +20,10 @@ from connectors.kafka.reader import PartitionReader
 from connectors.user_agents import UserAgents
 from marketplace.enrichments import Lookups
 from marketplace.rollups import DIMENSIONS, GRAINS, Dimension
-from marketplace.settings import Settings
 from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED
 from ops.oracle import Expected, LogRecord, Numbers, RollupKey, expect
+from runtime.sections import Settings
 
 BOTS: Final = ("exclude", "include", "only")
 _READ_SECONDS: Final = 15.0
@@ -55,7 +55,7 @@ def read_log(settings: Settings, starts: Mapping[int, int], ends: Mapping[int, i
         Unavailable: Kafka does not answer, or not with the records that it has.
         Refused: The log does not reach back that far.
     """
-    reader = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, "demo.oracle")
+    reader = PartitionReader(settings.kafka, CLICKS_COLLECTED.name, "demo.oracle")
     records: list[LogRecord] = []
     missing = {partition: end - starts.get(partition, 0) for partition, end in ends.items()}
     try:

@@ -1,34 +1,45 @@
 """What the environment says about the embedded stack; an empty value is none."""
 
-import math
-import re
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import urlsplit
 
-from marketplace.settings import InvalidSettings
 from ops.stack.disk import LOW_DISK_MB, LOW_DISK_VARIABLE
-from ops.stack.model import PARTS, URL_VARIABLES, Part
+from ops.stack.model import DEFAULT_PORTS, PARTS, PORT_VARIABLES, TITLES, Part
 from ops.stack.silence import HANG_SECONDS, HANG_VARIABLE
+from runtime.sections import CLICKHOUSE_URL, KAFKA_URL, MONGO_URL, REDIS_URL
+from runtime.settings import EnvReader, Section, Variable, load
 
-_SCHEMES: Final[Mapping[Part, tuple[str, ...]]] = {
-    "mongo": ("mongodb", "mongodb+srv"),
-    "clickhouse": ("http", "https"),
-    "redis": ("redis", "rediss", "unix"),
+STACK: Final = Section("Embedded stack", "For `marketplace up` and its supervisor; docs/reference/stack.md says more.")
+HANG: Final = STACK.seconds(
+    HANG_VARIABLE, "A process that does not answer for so long is started again.", HANG_SECONDS, lowest=1
+)
+LOW_DISK: Final = STACK.whole(
+    LOW_DISK_VARIABLE, "Less free disk than so many MB is low; 0 for never.", LOW_DISK_MB, highest=1 << 30
+)
+KAFKA_OPTS: Final = STACK.text("MARKETPLACE_KAFKA_OPTS", "Further options of Java for the embedded Kafka.")
+PORTS: Final[Mapping[Part, Variable[int]]] = {
+    part: STACK.port(PORT_VARIABLES[part], f"The port of {TITLES[part]}.", DEFAULT_PORTS[part], lowest=1)
+    for part in PARTS
 }
-_SHORTEST_HANG_SECONDS: Final = 1.0
-_LONGEST_HANG_SECONDS: Final = 86_400.0
-_MOST_MB: Final = 1 << 30
+_URLS: Final[Mapping[Part, Variable[str]]] = {
+    "kafka": KAFKA_URL,
+    "mongo": MONGO_URL,
+    "clickhouse": CLICKHOUSE_URL,
+    "redis": REDIS_URL,
+}
 
 
 def external_urls(environment: Mapping[str, str]) -> dict[Part, str]:
     """The parts that run elsewhere, and where.
 
     Raises:
-        InvalidSettings: a URL cannot be one of its part; names the variable.
+        InvalidSettings: URLs cannot be one of their part; names the variables.
     """
-    given = {part: environment.get(URL_VARIABLES[part], "").strip() for part in PARTS}
-    return {part: _url(part, url) for part, url in given.items() if url}
+
+    def read(env: EnvReader) -> dict[Part, str]:
+        return {part: env.read(variable) for part, variable in _URLS.items() if env.given(variable)}
+
+    return load(environment, read)
 
 
 def hang_seconds(environment: Mapping[str, str]) -> float:
@@ -37,15 +48,7 @@ def hang_seconds(environment: Mapping[str, str]) -> float:
     Raises:
         InvalidSettings: it is no number of seconds.
     """
-    text = environment.get(HANG_VARIABLE, "").strip()
-    try:
-        seconds = float(text) if text else HANG_SECONDS
-    except ValueError:
-        seconds = math.nan
-    if not _SHORTEST_HANG_SECONDS <= seconds <= _LONGEST_HANG_SECONDS:
-        allowed = f"{_SHORTEST_HANG_SECONDS:.0f} to {_LONGEST_HANG_SECONDS:.0f}"
-        raise InvalidSettings(f"{HANG_VARIABLE}={text}: give seconds, from {allowed}")
-    return seconds
+    return load(environment, lambda env: env.read(HANG))
 
 
 def low_disk_mb(environment: Mapping[str, str]) -> int:
@@ -54,26 +57,4 @@ def low_disk_mb(environment: Mapping[str, str]) -> int:
     Raises:
         InvalidSettings: it is no number.
     """
-    text = environment.get(LOW_DISK_VARIABLE, "").strip()
-    if not text:
-        return LOW_DISK_MB
-    if not re.fullmatch(r"[0-9]{1,10}", text) or int(text) > _MOST_MB:
-        raise InvalidSettings(f"{LOW_DISK_VARIABLE}={text}: give a number of MB, from 0 to {_MOST_MB}")
-    return int(text)
-
-
-def _url(part: Part, url: str) -> str:
-    if part == "kafka":
-        if not all(re.fullmatch(r"(\[[0-9a-fA-F:.%]+\]|[^\s:/]+):[0-9]{1,5}", address) for address in url.split(",")):
-            raise InvalidSettings(f"{URL_VARIABLES[part]}={url}: give host:port, or several with commas between them")
-        return url
-    schemes = _SCHEMES[part]
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in schemes and bool(parts.netloc or parts.scheme == "unix")
-    except ValueError:
-        good = False
-    if not good:
-        # The text is not repeated: there may be a password in it.
-        raise InvalidSettings(f"{URL_VARIABLES[part]} is no URL that begins with {' or '.join(schemes)}://")
-    return url
+    return load(environment, lambda env: env.read(LOW_DISK))

@@ -22,12 +22,12 @@ from connectors.kafka.reader import PartitionReader
 from connectors.kafka.records import Record
 from connectors.mongo_stores import MongoStores, connect
 from flows.delivery.process_set import FlowFailed, FlowFenced, FlowOptions, FlowProcessSet
-from marketplace.settings import Settings
 from marketplace.settings import Urls as SettingsUrls
 from marketplace.topics import CLICKS_COLLECTED
 from ops.drain import waiting_records
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
+from runtime.sections import Settings
 from tests.clicks_kit import STORES, as_bytes, event, ms
 from tests.demo_kit import ROOT, wait_until
 from tests.surroundings_kit import command, flow
@@ -53,7 +53,7 @@ def shop(stack: Stack, tmp_path: Path) -> Iterator[Settings]:
 
 def send(settings: Settings, count: int = EVENTS) -> None:
     """Clicks over all partitions."""
-    producer = Producer(settings.urls.kafka, client_id="tests")
+    producer = Producer(settings.kafka, client_id="tests")
     partitions = CLICKS_COLLECTED.partitions
     values = [as_bytes(event(NOON + at * 5_000, target=uuid.uuid4().hex)) for at in range(count)]
     producer.send_all([Record(CLICKS_COLLECTED.name, v, partition=at % partitions) for at, v in enumerate(values)], 30)
@@ -61,7 +61,7 @@ def send(settings: Settings, count: int = EVENTS) -> None:
 
 
 def waiting(settings: Settings) -> int:
-    reader = PartitionReader(settings.urls.kafka, CLICKS_COLLECTED.name, "tests")
+    reader = PartitionReader(settings.kafka, CLICKS_COLLECTED.name, "tests")
     try:
         ends = {partition: reader.range_of(partition)[1] for partition in reader.partitions()}
     finally:

@@ -12,10 +12,11 @@ from pathlib import Path, PurePosixPath
 import pytest
 from playwright.sync_api import Browser, expect
 
-from marketplace.settings import Settings, Urls
+from marketplace.settings import Urls
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
 from ops.stack.ports import free_ports
+from runtime.sections import Settings
 from tests.dashboard_kit import QUIET, SHOPS, dashboard, environment_of, save_stores, service, tab, teahouse_log
 from tests.door import Door
 from tests.e2e.conftest import stores_saved

@@ -13,11 +13,12 @@ from playwright.sync_api import Browser, expect
 from flows.delivery.process_set import FlowOptions, FlowProcessSet
 from marketplace.flows import CLICKS_FLOW
 from marketplace.sample_shops import SampleProduct, SampleShop, SampleShops, encode_shops
-from marketplace.settings import Settings, Urls
+from marketplace.settings import Urls
 from marketplace.stores import hash_write_key
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
 from ops.stack.ports import free_ports
+from runtime.sections import Settings
 from tests.clicks_kit import make_store
 from tests.dashboard_kit import dashboard, environment_of, save_stores, service, tab
 

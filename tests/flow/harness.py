@@ -18,7 +18,7 @@ from connectors.clickhouse import ClickHouse
 from flows.delivery.fencing import read_fences
 from flows.delivery.process_set import FlowOptions, FlowProcessSet
 from marketplace.flows import FlowSpec
-from marketplace.settings import Settings
+from runtime.sections import Settings
 
 DEADLINE_SECONDS = 90.0
 

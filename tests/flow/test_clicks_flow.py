@@ -25,7 +25,6 @@ from flows.clicks.state.page_cache import PageStore
 from flows.delivery.process_set import FlowOptions
 from marketplace.flows import CLICKS_FLOW
 from marketplace.rollups import DIMENSIONS, GRAINS
-from marketplace.settings import Settings
 from marketplace.settings import Urls as SettingsUrls
 from marketplace.tables import CLICKS, ROLLUPS, insertable
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
@@ -33,6 +32,7 @@ from ops.demo.verify import bucket_time, read_log
 from ops.oracle import LogRecord, Numbers, RollupKey
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
+from runtime.sections import Settings
 from tests.clicks_kit import STORES, Run, differences, expected_ledger, oracle, run
 from tests.clicks_kit_logs import seeded_log
 from tests.clicks_kit_pages import Row, plain_rows

@@ -18,10 +18,11 @@ from connectors.kafka.records import Record
 from flows.delivery.process_set import FlowOptions
 from marketplace.dead_letters import DeadLetter, headers, read
 from marketplace.flows import DEAD_LETTERS_FLOW
-from marketplace.settings import Settings, Urls
+from marketplace.settings import Urls
 from marketplace.topics import CLICKS_DEAD, DEAD_LETTER_TOPICS, IMPORTS_DEAD
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
+from runtime.sections import Settings
 from tests.flow.harness import Case, DeliveryPromise, running, watch_until
 
 LETTERS = 400

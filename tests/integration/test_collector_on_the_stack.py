@@ -22,11 +22,12 @@ import pytest
 
 from connectors.mongo_stores import MongoStores, connect
 from marketplace.events import CollectedClick
-from marketplace.settings import Settings, Urls
+from marketplace.settings import Urls
 from marketplace.stores import hash_write_key
 from marketplace.topics import CLICKS_COLLECTED
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
+from runtime.sections import Settings
 from tests.collector_kit import SHOP, eventually, read_topic, readable
 
 KAFKA_TIMEOUT_SECONDS = 3.0

@@ -15,12 +15,13 @@ from connectors.clickhouse import ClickHouse
 from connectors.kafka.topics import TopicAdmin
 from connectors.mongo_stores import connect
 from marketplace.collections import COLLECTIONS, STORES, VISITOR_SALTS
-from marketplace.settings import Settings, Urls
+from marketplace.settings import Urls
 from marketplace.tables import CLICKS, GENERATIONS, SESSIONS, TABLES, Table
 from marketplace.topics import TOPICS, Topic
 from ops.drift import topic_drift
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
+from runtime.sections import Settings
 from tests.collector_kit import eventually
 
 

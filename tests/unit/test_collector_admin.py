@@ -19,8 +19,8 @@ from ingest.health import Readiness, liveness
 from ingest.heartbeat import Heartbeat
 from ingest.metrics import CollectorMetrics
 from ingest.parts import Parts
-from marketplace.settings import InvalidSettings
 from runtime.admin import Answer
+from runtime.settings import InvalidSettings
 from tests.collector_kit import Collector, SteppingClock, eventually, memory_producer, running_collector
 
 READY_SECONDS = 3.0  # two are promised

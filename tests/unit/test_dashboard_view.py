@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from dashboards.__main__ import address
+from dashboards.__main__ import Address
 from dashboards.periods import CUSTOM, PERIODS, Range, grains
 from dashboards.view import View, from_query, to_query
-from marketplace.settings import InvalidSettings
+from runtime.settings import InvalidSettings, load
 
 ROOT = Path(__file__).resolve().parents[2]
 STORES = ("alpha", "beta")
@@ -104,10 +104,15 @@ def test_a_range_is_drawn_in_the_grain_that_fits(days: int, offered: tuple[str, 
     assert grains(Range(date.fromordinal(last.toordinal() - days + 1), last)) == offered
 
 
-@pytest.mark.parametrize("port", ["0", "65536", "-1", "eighty", "8501x", "²", ""])
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "eighty", "8501x", "²"])
 def test_a_port_that_is_none_is_refused_with_the_name_of_the_setting(port: str) -> None:
     with pytest.raises(InvalidSettings, match=f"MARKETPLACE_DASHBOARD_PORT={port}: not a port"):
-        address({"MARKETPLACE_DASHBOARD_PORT": port})
+        load({"MARKETPLACE_DASHBOARD_PORT": port}, Address.read)
+
+
+def test_an_empty_address_is_the_usual_one() -> None:
+    empty = {f"MARKETPLACE_DASHBOARD_{name}": " " for name in ("HOST", "PORT", "NAMES")}
+    assert load(empty, Address.read) == load({}, Address.read) == Address("127.0.0.1", 8501, ())
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ from flows.registry import flow_of
 from ingest.metrics import CollectorMetrics
 from marketplace.flows import FLOWS, FlowSpec
 from marketplace.metrics import CLICK_FLOW, COLLECTOR, FLOW, METRICS, MetricSpec
-from marketplace.settings import Settings, Urls
+from marketplace.settings import Urls
 from ops.metrics_reference import TARGET, reference
+from runtime.sections import Settings
 
 ALL = [spec for specs in METRICS.values() for spec in specs]
 NOWHERE = Settings(

@@ -14,9 +14,9 @@ import pytest
 from ingest.config import CollectorConfig
 from ingest.sample_art import MOTIFS, picture
 from marketplace.sample_shops import SampleProduct, SampleShop, SampleShops, decode_shops, encode_shops
-from marketplace.settings import InvalidSettings
 from ops.demo.catalogue import SHOWN, shops_file, write_shops
 from ops.demo.shops import SHOPS, DemoStore, store_of, write_key
+from runtime.settings import InvalidSettings
 from tests.collector_kit import Collector, running_collector, with_limits
 
 EVIL = "</script><script>alert('x')</script>{{nonce}}\"&"

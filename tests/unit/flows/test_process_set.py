@@ -7,7 +7,8 @@ from pathlib import Path, PurePosixPath
 from connectors.errors import Unavailable
 from flows.delivery.process_set import FlowOptions, FlowProcessSet
 from marketplace.flows import CLICKS_FLOW
-from marketplace.settings import Settings, Urls
+from marketplace.settings import Urls
+from runtime.sections import Settings
 
 
 class Runner(FlowProcessSet):

@@ -1,6 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.backoff import Backoff
 from runtime.breaker import CircuitBreaker
 
 
@@ -16,7 +17,7 @@ def test_a_closed_breaker_admits_everybody() -> None:
 
 
 def test_after_a_failure_calls_fail_fast_until_the_pause_is_over() -> None:
-    breaker = opened(CircuitBreaker([1.0]), 10.0)
+    breaker = opened(CircuitBreaker(Backoff(1.0)), 10.0)
     assert breaker.open
     assert not breaker.admit(10.9)
     assert breaker.retry_after(10.25) == 0.75
@@ -24,14 +25,14 @@ def test_after_a_failure_calls_fail_fast_until_the_pause_is_over() -> None:
 
 
 def test_one_probe_at_a_time_until_it_reports() -> None:
-    breaker = opened(CircuitBreaker([1.0], probe_seconds=5.0))
+    breaker = opened(CircuitBreaker(Backoff(1.0), probe_seconds=5.0))
     assert [bool(breaker.admit(1.0)) for _ in range(3)] == [True, False, False]
     breaker.succeeded()
     assert [bool(breaker.admit(1.0)) for _ in range(3)] == [True, True, True]
 
 
 def test_a_probe_that_never_reports_is_replaced_and_its_late_failure_changes_nothing() -> None:
-    breaker = opened(CircuitBreaker([1.0], probe_seconds=5.0))
+    breaker = opened(CircuitBreaker(Backoff(1.0), probe_seconds=5.0))
     lost = breaker.admit(1.0)
     assert lost
     assert not breaker.admit(5.9)
@@ -44,7 +45,7 @@ def test_a_probe_that_never_reports_is_replaced_and_its_late_failure_changes_not
 
 
 def test_each_failed_probe_makes_the_pause_longer_up_to_the_last_one() -> None:
-    breaker, now, pauses = opened(CircuitBreaker([1.0, 2.0, 4.0])), 0.0, []
+    breaker, now, pauses = opened(CircuitBreaker(Backoff(1.0, 2.0, 4.0))), 0.0, []
     for _ in range(4):
         pauses.append(breaker.retry_after(now))
         now += pauses[-1]
@@ -56,7 +57,7 @@ def test_each_failed_probe_makes_the_pause_longer_up_to_the_last_one() -> None:
 def test_failures_of_calls_that_were_under_way_change_nothing_before_a_probe_beside_it_or_after_it(
     before: int, beside: int
 ) -> None:
-    breaker = CircuitBreaker([1.0, 100.0], probe_seconds=5.0)
+    breaker = CircuitBreaker(Backoff(1.0, 100.0), probe_seconds=5.0)
     under_way = [breaker.admit(0.0) for _ in range(before + beside)]
     for ticket in under_way[:before]:
         breaker.failed(0.0, ticket)

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketplace.settings import InvalidSettings, MissingUrl, Settings
 from marketplace.settings import Urls as SettingsUrls
 from ops.commands.one_line import exit_code
 from ops.stack import settings
 from ops.stack.errors import StackError
 from ops.stack.folder import make_private
+from runtime.sections import Settings
+from runtime.settings import InvalidSettings, MissingUrl
 
 HANG, LOW = "MARKETPLACE_HANG_SECONDS", "MARKETPLACE_LOW_DISK_MB"
 EVERYTHING = ("HANG_SECONDS", "LOW_DISK_MB", "KAFKA_URL", "MONGO_URL", "CLICKHOUSE_URL", "REDIS_URL")

@@ -1,0 +1,186 @@
+"""Settings that several processes read: where the parts are, the database, the data folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Final
+
+from connectors.kafka.client_config import (
+    PLAINTEXT,
+    SASL_MECHANISMS,
+    SECURITY_PROTOCOLS,
+    KafkaConnection,
+    KafkaSecurity,
+)
+from marketplace.settings import Urls
+from runtime.settings import EnvReader, Section, Variable, load
+
+DEFAULT_DATA_DIR: Final = ".marketplace"
+
+_RUNNING: Final = "that of the running stack"
+
+KAFKA: Final = Section("Kafka", "For every process that reads or writes events.")
+KAFKA_URL: Final = KAFKA.brokers("MARKETPLACE_KAFKA_URL", "The bootstrap list of the brokers.", default_text=_RUNNING)
+KAFKA_SECURITY_PROTOCOL: Final = KAFKA.choice(
+    "MARKETPLACE_KAFKA_SECURITY_PROTOCOL",
+    "Whether connections are encrypted, and whether brokers ask for a user.",
+    "PLAINTEXT",
+    SECURITY_PROTOCOLS,
+)
+KAFKA_SASL_MECHANISM: Final = KAFKA.choice(
+    "MARKETPLACE_KAFKA_SASL_MECHANISM", "How the password is proved.", "SCRAM-SHA-512", SASL_MECHANISMS
+)
+KAFKA_SASL_USERNAME: Final = KAFKA.text("MARKETPLACE_KAFKA_SASL_USERNAME", "The user, where brokers ask for one.")
+KAFKA_SASL_PASSWORD: Final = KAFKA.text(
+    "MARKETPLACE_KAFKA_SASL_PASSWORD", "The user's password; it is never shown.", secret=True
+)
+KAFKA_SSL_CA_FILE: Final = KAFKA.path(
+    "MARKETPLACE_KAFKA_SSL_CA_FILE",
+    "Certificates (PEM) that sign those of the brokers, where connections are encrypted.",
+    default_text="those of the system",
+)
+
+MONGO: Final = Section("MongoDB", "For every process that reads stores or salts, or writes read models.")
+MONGO_URL: Final = MONGO.url(
+    "MARKETPLACE_MONGO_URL", "The connection string.", ("mongodb", "mongodb+srv"), default_text=_RUNNING
+)
+
+CLICKHOUSE: Final = Section("ClickHouse", "For the click flow, the dashboard and the commands that read numbers.")
+CLICKHOUSE_URL: Final = CLICKHOUSE.url(
+    "MARKETPLACE_CLICKHOUSE_URL", "The HTTP interface.", ("http", "https"), default_text=_RUNNING
+)
+
+REDIS: Final = Section("Redis", "For the click flow, which writes the live tile, and the dashboard, which shows it.")
+REDIS_URL: Final = REDIS.url(
+    "MARKETPLACE_REDIS_URL", "The live tile's store.", ("redis", "rediss", "unix"), default_text=_RUNNING
+)
+
+DATABASE: Final = Section("Database", "For every process that uses MongoDB or ClickHouse.")
+DATABASE_NAME: Final = DATABASE.pattern(
+    "MARKETPLACE_DATABASE",
+    "The database, in MongoDB and in ClickHouse.",
+    "marketplace",
+    r"[a-z_][a-z0-9_]{0,62}",
+    "use a-z, 0-9 and _, not beginning with a digit",
+)
+
+FILES: Final = Section("Files", "For the commands, the supervisor and the click flow.")
+DATA_DIR: Final = FILES.path(
+    "MARKETPLACE_DATA", "The data folder of the embedded stack, and of the click flow's log.", DEFAULT_DATA_DIR
+)
+GEOIP_FILE: Final = FILES.path(
+    "MARKETPLACE_GEOIP_FILE",
+    "A GeoLite2 or GeoIP2 City file for the click flow, which may be replaced while it runs.",
+    default_text="the one that is installed",
+)
+
+DASHBOARD: Final = Section("Dashboard", "For the dashboard; sample shops link to its port.")
+DASHBOARD_HOST: Final = DASHBOARD.text("MARKETPLACE_DASHBOARD_HOST", "The address to listen on.", "127.0.0.1")
+DASHBOARD_PORT: Final = DASHBOARD.port("MARKETPLACE_DASHBOARD_PORT", "The port to listen on.", 8501, lowest=1)
+DASHBOARD_NAMES: Final = DASHBOARD.text(
+    "MARKETPLACE_DASHBOARD_NAMES",
+    "Host names under which a proxy makes it reachable, with commas between them; others but local ones are refused.",
+)
+
+URLS: Final[tuple[Variable[str], ...]] = (KAFKA_URL, MONGO_URL, CLICKHOUSE_URL, REDIS_URL)
+
+
+@dataclass(frozen=True)
+class MongoSettings:
+    """Where MongoDB is, and which of its databases is ours."""
+
+    url: str
+    database: str
+
+    @staticmethod
+    def read(env: EnvReader, running: Urls | None = None) -> MongoSettings:
+        """Read its section; ``running`` is the embedded stack, if there is one."""
+        url = env.require(MONGO_URL, running.mongo if running else "", _no_stack(env))
+        return MongoSettings(url, env.read(DATABASE_NAME))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a process that needs all parts.
+
+    Attributes:
+        urls: Where they are.
+        data_dir: The data folder.
+        database: In MongoDB and in ClickHouse.
+        geoip_file: An operator's own; None for the one that is installed.
+        kafka_security: How Kafka's clients prove who they are.
+    """
+
+    urls: Urls
+    data_dir: PurePosixPath
+    database: str = DATABASE_NAME.default
+    geoip_file: str | None = None
+    kafka_security: KafkaSecurity = PLAINTEXT
+
+    @staticmethod
+    def read(env: EnvReader, running: Urls | None = None) -> Settings:
+        """Read all shared sections; ``running`` is the embedded stack, if there is one."""
+        kafka, mongo = read_kafka(env, running), MongoSettings.read(env, running)
+        urls = Urls(
+            kafka=kafka.bootstrap,
+            mongo=mongo.url,
+            clickhouse=env.require(CLICKHOUSE_URL, running.clickhouse if running else "", _no_stack(env)),
+            redis=env.require(REDIS_URL, running.redis if running else "", _no_stack(env)),
+        )
+        return Settings(
+            urls=urls,
+            data_dir=PurePosixPath(env.read(DATA_DIR)),
+            database=mongo.database,
+            geoip_file=env.read(GEOIP_FILE) or None,
+            kafka_security=kafka.security,
+        )
+
+    @staticmethod
+    def load(environment: Mapping[str, str], running: Urls | None = None) -> Settings:
+        """Read all shared sections of an environment; ``running`` is the embedded stack, if there is one.
+
+        Raises:
+            InvalidSettings: Values cannot be used.
+            MissingUrl: A URL is neither in the environment nor in ``running``.
+        """
+        return load(environment, lambda env: Settings.read(env, running))
+
+    @property
+    def kafka(self) -> KafkaConnection:
+        """Where Kafka is and how to connect."""
+        return KafkaConnection(self.urls.kafka, self.kafka_security)
+
+    @property
+    def mongo(self) -> MongoSettings:
+        """Where MongoDB is."""
+        return MongoSettings(self.urls.mongo, self.database)
+
+
+def read_kafka(env: EnvReader, running: Urls | None = None) -> KafkaConnection:
+    """Read Kafka's section; ``running`` is the embedded stack, if there is one."""
+    bootstrap = env.require(KAFKA_URL, running.kafka if running else "", _no_stack(env))
+    ca_file = env.read(KAFKA_SSL_CA_FILE)
+    if ca_file and not os.access(ca_file, os.R_OK):
+        env.reject(f"{KAFKA_SSL_CA_FILE.name}={ca_file}: give a file that can be read")
+    try:
+        security = KafkaSecurity(
+            env.read(KAFKA_SECURITY_PROTOCOL),
+            env.read(KAFKA_SASL_MECHANISM),
+            env.read(KAFKA_SASL_USERNAME),
+            env.read(KAFKA_SASL_PASSWORD),
+            ca_file,
+        )
+    except ValueError as error:
+        env.reject(f"{KAFKA_SECURITY_PROTOCOL.name}={env.read(KAFKA_SECURITY_PROTOCOL)}: {error}")
+        security = PLAINTEXT
+    return KafkaConnection(bootstrap, security)
+
+
+def _no_stack(env: EnvReader) -> str:
+    return (
+        f" and no stack is running in {env.read(DATA_DIR)}: "
+        "start one with 'marketplace up', or name the folder of one with --data"
+    )
