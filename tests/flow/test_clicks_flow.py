@@ -241,20 +241,21 @@ def test_every_rejected_record_is_in_the_dead_letter_topic_with_its_bytes(
     assert found == {(r.partition, r.offset): (r.value, r.reason) for r in log.pure.rejects}
 
 
+@pytest.fixture(scope="module")
+def case(stack: Stack, log: Log, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    ends = {r.partition: r.offset + 1 for r in sorted(log.records, key=lambda record: record.offset)}
+    return Case(
+        CLICKS_FLOW,
+        {CLICKS_COLLECTED.name: ends},
+        pure_rows(log),
+        lambda settings: read_rows(settings, log),
+        lambda: provisioned(stack, tmp_path_factory.mktemp("case")),
+        few_records=15,
+    )
+
+
 class TestClicks(DeliveryPromise):
     """The promise of every flow."""
-
-    @pytest.fixture(scope="class")
-    def case(self, stack: Stack, log: Log, tmp_path_factory: pytest.TempPathFactory) -> Case:
-        ends = {r.partition: r.offset + 1 for r in sorted(log.records, key=lambda record: record.offset)}
-        return Case(
-            CLICKS_FLOW,
-            {CLICKS_COLLECTED.name: ends},
-            pure_rows(log),
-            lambda settings: read_rows(settings, log),
-            lambda: provisioned(stack, tmp_path_factory.mktemp("case")),
-            few_records=40,
-        )
 
     def test_one_worker_writes_what_the_pure_path_says(  # type: ignore[override]  # its run is shared with other tests
         self, case: Case, one_worker: OneWorker
