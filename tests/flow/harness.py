@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,11 @@ def watch_until(runner: FlowProcessSet, settings: Settings, done: Callable[[], b
         time.sleep(0.1)
 
 
+def has_restarted(runner: FlowProcessSet, times: int) -> bool:
+    """Whether the processes were started again so often."""
+    return runner.restarts == times
+
+
 class DeliveryPromise:
     """The tests; each runs the flow on empty tables."""
 
@@ -131,14 +137,17 @@ class DeliveryPromise:
         options = FlowOptions(workers=2, max_records=case.few_records, round_seconds=0.5)
         with case.settings() as settings, running(case.flow, settings, options) as runner:
             for kills in range(1, KILLS + 1):
-                before = case.missing(settings)
-                watch_until(runner, settings, lambda before=before: case.missing(settings) != before)
-                for pid in runner.pids:
-                    os.kill(pid, signal.SIGKILL)
-                assert not case.is_done(settings), "it was to be killed half-way"
-                watch_until(runner, settings, lambda kills=kills: runner.restarts == kills)
+                self._kill_half_way(case, settings, runner)
+                watch_until(runner, settings, partial(has_restarted, runner, kills))
             watch_until(runner, settings, lambda: case.is_done(settings))
             case.check(settings)
+
+    def _kill_half_way(self, case: Case, settings: Settings, runner: FlowProcessSet) -> None:
+        before = case.missing(settings)
+        watch_until(runner, settings, lambda: case.missing(settings) != before)
+        for pid in runner.pids:
+            os.kill(pid, signal.SIGKILL)
+        assert not case.is_done(settings), "it was to be killed half-way"
 
     def _run_and_check(self, case: Case, options: FlowOptions) -> None:
         with case.settings() as settings:
