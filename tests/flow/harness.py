@@ -134,7 +134,7 @@ class DeliveryPromise:
             case.check(settings)
 
     def test_killed_half_way_the_tables_are_the_same(self, case: Case) -> None:
-        options = FlowOptions(workers=2, max_records=case.few_records, round_seconds=0.5)
+        options = FlowOptions(workers=2, max_records=case.few_records, round_seconds=0.3)
         with case.settings() as settings, running(case.flow, settings, options) as runner:
             for kills in range(1, KILLS + 1):
                 self._kill_half_way(case, settings, runner)

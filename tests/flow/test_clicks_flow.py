@@ -250,7 +250,7 @@ def case(stack: Stack, log: Log, tmp_path_factory: pytest.TempPathFactory) -> Ca
         pure_rows(log),
         lambda settings: read_rows(settings, log),
         lambda: provisioned(stack, tmp_path_factory.mktemp("case")),
-        few_records=15,
+        few_records=30,
     )
 
 

@@ -51,7 +51,7 @@ def case(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Case:
         yield made
         ClickHouse(made.urls.clickhouse, made.database).command(f"DROP DATABASE {made.database}")
 
-    return Case(DEAD_LETTERS_FLOW, ends, {"letters": expected_rows(messages)}, read_rows, surroundings, 10)
+    return Case(DEAD_LETTERS_FLOW, ends, {"letters": expected_rows(messages)}, read_rows, surroundings, 25)
 
 
 def of_a_flow() -> list[Record]:
