@@ -12,12 +12,15 @@ from ingest.server import serve
 from marketplace.settings import InvalidSettings, Settings
 from runtime.garbage import rest_collector
 
+NEEDS = ("kafka", "mongo")
+"""The parts that a collector uses."""
+
 
 def main() -> int:
     """Serve until a signal; 1 when an address is taken, 2 when the environment cannot be used."""
     configure_logs()
     try:
-        settings = Settings.load(os.environ)
+        settings = Settings.load(os.environ, needs=NEEDS)
         config = CollectorConfig.load(os.environ)
         addresses = Addresses.load(os.environ)
     except InvalidSettings as error:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 DEFAULT_DATA_DIR = ".marketplace"
+ALL_PARTS = ("kafka", "mongo", "clickhouse", "redis")
 
 
 class InvalidSettings(ValueError):
@@ -20,7 +21,7 @@ class MissingUrl(InvalidSettings):
 
 @dataclass(frozen=True)
 class Urls:
-    """Where the four parts are. ``kafka`` is a bootstrap list, the others are URLs."""
+    """Where the four parts are. ``kafka`` is a bootstrap list, the others are URLs; empty where one is not needed."""
 
     kafka: str
     mongo: str
@@ -47,23 +48,36 @@ class Settings:
     geoip_file: str | None = None
 
     @staticmethod
-    def load(environment: Mapping[str, str], fallback: Urls | None = None) -> Settings:
-        """Read the environment; ``fallback`` is the running embedded stack, if there is one.
+    def load(
+        environment: Mapping[str, str], fallback: Urls | None = None, needs: Collection[str] = ALL_PARTS
+    ) -> Settings:
+        """Read the environment.
 
         A variable that is empty says as much as one that is not there.
 
+        Args:
+            environment: The variables.
+            fallback: Where the running embedded stack's parts are, if there is one.
+            needs: The parts that the process cannot work without; of another one the URL may be empty.
+
         Raises:
             InvalidSettings: A value cannot be used.
-            MissingUrl: A URL is neither in the environment nor in ``fallback``.
+            MissingUrl: The URL of a part that is needed is neither in the environment nor in ``fallback``.
         """
-        urls = Urls(
-            kafka=_url(environment, "MARKETPLACE_KAFKA_URL", fallback.kafka if fallback else None),
-            mongo=_url(environment, "MARKETPLACE_MONGO_URL", fallback.mongo if fallback else None),
-            clickhouse=_url(environment, "MARKETPLACE_CLICKHOUSE_URL", fallback.clickhouse if fallback else None),
-            redis=_url(environment, "MARKETPLACE_REDIS_URL", fallback.redis if fallback else None),
-        )
+
+        def url(part: str, default: str | None) -> str:
+            name = f"MARKETPLACE_{part.upper()}_URL"
+            if part in needs:
+                return _url(environment, name, default)
+            return environment.get(name, "").strip() or default or ""
+
         return Settings(
-            urls=urls,
+            urls=Urls(
+                kafka=url("kafka", fallback.kafka if fallback else None),
+                mongo=url("mongo", fallback.mongo if fallback else None),
+                clickhouse=url("clickhouse", fallback.clickhouse if fallback else None),
+                redis=url("redis", fallback.redis if fallback else None),
+            ),
             data_dir=PurePosixPath(_data_dir(environment)),
             database=_database(environment),
             geoip_file=environment.get("MARKETPLACE_GEOIP_FILE", "").strip() or None,

@@ -22,6 +22,7 @@ from ops.provision import ensure_provisioned
 from ops.service import stop_on_signals
 from ops.service_settings import FlowSettings
 from ops.stack.ports import HOST
+from ops.stack.registry import REGISTRY
 from runtime.admin import AdminServer, Answer
 from runtime.log_limit import RepeatLimit
 
@@ -89,7 +90,7 @@ def main() -> int:
 
 
 def _provision(settings: Settings) -> None:
-    for line in ensure_provisioned(settings).drift:
+    for line in ensure_provisioned(settings, resources=REGISTRY.service("flow").resources).drift:
         log.warning("drift: %s", line)
 
 

@@ -37,13 +37,12 @@ class FlowSettings:
         )
 
 
-def check_services(environment: Mapping[str, str]) -> None:
-    """Refuse what a service would refuse once everything else was started for it.
+def check_collector(environment: Mapping[str, str]) -> None:
+    """Refuse what the collector would refuse.
 
     Raises:
         InvalidSettings: A value cannot be used; the message names the variable.
     """
-    FlowSettings.load(environment)
     CollectorConfig.load(environment)
     Addresses.load(environment)
 

@@ -23,7 +23,7 @@ from ops.commands.options import DataOption, JsonOption
 from ops.context import load_settings
 from ops.flow_runner import FlowFailed, FlowOptions, FlowRunner
 from ops.provision import ensure_provisioned
-from ops.stack.stack import running_state
+from ops.stack import running_state
 
 FLOWS = {"clicks": "collected clicks to facts, rollups, sessions, ledger and read models"}
 

@@ -52,6 +52,8 @@ def show(state: StackState, *, as_json: bool, title: str, seen: Seen | None = No
     logs = {str(Path(info.log).parent) for info in state.processes if info.log}
     for folder in sorted(logs):
         console.print(f" logs are in {os.path.relpath(folder)}", highlight=False, soft_wrap=True)
+    if state.left_out:
+        typer.echo(f" left out on request: {', '.join(state.left_out)}")
     dashboard = state.process("dashboard")
     if dashboard is not None and dashboard.healthy:
         typer.echo(f" the dashboard is at {dashboard.url}")

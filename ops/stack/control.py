@@ -12,7 +12,7 @@ import msgspec
 
 from ops.stack.beacon import Ask, ask_supervisor
 from ops.stack.errors import StackError
-from ops.stack.specs import ProcessSpec
+from ops.stack.process_spec import ProcessSpec
 
 _FOLDER = "control"
 _LONGEST_PID = 10

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from ops.stack.model import Part
 from ops.stack.process import Child
 from ops.stack.watched import Watched
 
@@ -19,13 +18,6 @@ STOP_SECONDS: Final = 10.0
 _LOG: Final = logging.getLogger("ops.stack.supervisor")
 _KNOCK_SECONDS: Final = 0.05
 _BEAT_SECONDS: Final = 0.2
-#: Kafka goes last: the others stop without it, it is the one that others write to until the end.
-_STOP_ORDER: Final[tuple[tuple[Part, ...], ...]] = (
-    ("traffic",),
-    ("collector", "flow", "dashboard"),
-    ("clickhouse", "redis", "mongo"),
-    ("kafka",),
-)
 
 
 class Reaper:
@@ -65,14 +57,15 @@ class Reaper:
 
 
 def stop_in_order(everyone: Sequence[Watched], beat: Callable[[], None] = lambda: None) -> None:
-    """Stop all processes, part by part; one that does not stop in time is killed.
+    """Stop all processes, rank by rank; one that does not stop in time is killed.
 
     Args:
         everyone: The processes.
         beat: Called several times a second meanwhile.
     """
-    for parts in _STOP_ORDER:
-        group = [watched for watched in everyone if watched.part in parts and watched.child is not None]
+    running = [watched for watched in everyone if watched.child is not None]
+    for rank in sorted({_rank(watched) for watched in running}):
+        group = [watched for watched in running if _rank(watched) == rank]
         for watched in group:
             assert watched.child is not None
             watched.child.terminate()
@@ -87,14 +80,18 @@ def stop_in_order(everyone: Sequence[Watched], beat: Callable[[], None] = lambda
             watched.healthy = False
 
 
+def _rank(watched: Watched) -> int:
+    return 0 if watched.spec is None else watched.spec.stop_rank
+
+
 def _wait(watched: Watched, child: Child, deadline: float, beat: Callable[[], None]) -> bool:
-    pause = _KNOCK_SECONDS if watched.part == "mongo" else _BEAT_SECONDS
+    knocks = watched.spec is not None and watched.spec.wake_at_stop
+    pause = _KNOCK_SECONDS if knocks else _BEAT_SECONDS
     while not child.wait(min(deadline, time.monotonic() + pause)):
         beat()
         if time.monotonic() > deadline:
             return False
-        if watched.part == "mongo":
-            # SecantusDB sits in accept() for another two seconds, unless somebody comes in.
+        if knocks:
             port = urlsplit(watched.url).port
             with suppress(OSError):
                 socket.create_connection(("127.0.0.1", port or 0), timeout=_KNOCK_SECONDS).close()

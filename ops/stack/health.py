@@ -14,7 +14,8 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from ops.stack.model import OLDEST_QUERY_HEADER, Part
+from ops.stack.model import OLDEST_QUERY_HEADER
+from ops.stack.process_spec import HealthCheck, Protocol
 
 _REASON_CHARACTERS: Final = 200
 _PAGE_BYTES: Final = 4096
@@ -35,19 +36,16 @@ FINE: Final = Health("fine")
 Check = Callable[[str, float], Health]
 
 
-def check(part: Part, url: str, timeout_seconds: float, *, own: bool = True) -> Health:
-    """Check one part.
+def check(how: HealthCheck, url: str, timeout_seconds: float) -> Health:
+    """Check one process.
 
     Args:
-        part: Which.
+        how: Which protocol it speaks, and which page it has.
         url: Where it says how it is.
-        timeout_seconds: How long it may take to answer. A client may not keep to it: see `Checker`.
-        own: Whether it is the stack's own process, and not one that runs elsewhere.
+        timeout_seconds: How long it may take to answer. A client may not keep to it: see `RunningCheck`.
     """
     try:
-        if part == "clickhouse" and not own:
-            return _clickhouse_elsewhere(url, timeout_seconds)
-        return _CHECKS[part](url, timeout_seconds)
+        return _CHECKS[how.protocol](how.path)(url, timeout_seconds)
     except Exception as error:
         # Every client has its own family of errors; whatever it is, nothing that could be understood was answered.
         return no_answer(f"{type(error).__name__}: {_first_line(str(error))}")
@@ -204,13 +202,12 @@ def _first_line(text: str) -> str:
     return next((line.strip() for line in text.splitlines() if line.strip()), "")[:_REASON_CHARACTERS]
 
 
-_CHECKS: Final[Mapping[Part, Check]] = {
-    "kafka": _kafka,
-    "mongo": _mongo,
-    "clickhouse": _clickhouse,
-    "redis": _redis,
-    "flow": _service("/healthz"),
-    "collector": _service("/readyz"),
-    "dashboard": _page("/_stcore/health"),
-    "traffic": _service("/healthz"),
+_CHECKS: Final[Mapping[Protocol, Callable[[str], Check]]] = {
+    "kafka": lambda path: _kafka,
+    "mongo": lambda path: _mongo,
+    "clickhouse": lambda path: _clickhouse,
+    "clickhouse sql": lambda path: _clickhouse_elsewhere,
+    "redis": lambda path: _redis,
+    "service": _service,
+    "page": _page,
 }

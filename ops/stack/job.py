@@ -2,29 +2,34 @@
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
 from ops.stack.disk import LOW_DISK_MB
 from ops.stack.model import Part, Urls
+from ops.stack.process_spec import ExternalPart, ProcessSpec
 from ops.stack.silence import HANG_SECONDS
-from ops.stack.specs import ProcessSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to run. `external` holds the parts that run elsewhere and are only checked."""
+    """What to run, and what the state file says about it; see `StackState`.
+
+    It says all that the supervisor knows: the registry is the starter's.
+    """
 
     data_dir: str
     brokers: int
     ports: dict[str, int]
     urls: Urls
     specs: list[ProcessSpec]
-    external: dict[Part, str]
+    external: list[ExternalPart]
     start_timeout_seconds: float
     hang_seconds: float = HANG_SECONDS
     low_disk_mb: int = LOW_DISK_MB
+    left_out: list[Part] = field(default_factory=list)
+    earlier_ports: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
         """The job as one line."""

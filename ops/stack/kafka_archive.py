@@ -17,8 +17,8 @@ from typing import Final
 from ops.stack.guard import guarded
 from ops.stack.health import check
 from ops.stack.kafka_jars import cache_dir, ensure_jars, find_java
+from ops.stack.parts.kafka_nodes import KAFKA_CHECK, kafka_java, kafka_specs
 from ops.stack.ports import HOST, free_ports
-from ops.stack.specs import kafka_java, kafka_specs
 
 _START_SECONDS: Final = 60.0
 _EXIT_SECONDS: Final = 60.0
@@ -80,7 +80,7 @@ def _run(process: "subprocess.Popen[bytes]", url: str) -> bool:
     """Let the broker come up and end it; whether it ended in order, having written its classes."""
     deadline = time.monotonic() + _START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
-        if check("kafka", url, 5.0).outcome == "fine":
+        if check(KAFKA_CHECK, url, 5.0).outcome == "fine":
             break
         time.sleep(_POLL_SECONDS)
     process.send_signal(signal.SIGTERM)

@@ -1,44 +1,19 @@
-"""What the stack consists of and what its state file says."""
+"""What the state file of a stack says."""
 
 import os
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
 from ops.stack.disk import Disk
+from ops.stack.process_spec import HealthCheck
 
-Part = Literal["kafka", "mongo", "clickhouse", "redis", "flow", "collector", "dashboard", "traffic"]
+Part = str
+"""The name of a part or a service in the registry."""
 
-PARTS: Final[tuple[Part, ...]] = ("kafka", "mongo", "clickhouse", "redis")
-SERVICES: Final[tuple[Part, ...]] = ("flow", "collector", "dashboard")
-"""The product's own processes, which use the parts. `traffic` is none of them: only a demo asks for it, later."""
-
-TITLES: Final[Mapping[Part, str]] = {
-    "kafka": "Kafka",
-    "mongo": "MongoDB (SecantusDB)",
-    "clickhouse": "ClickHouse (chDB)",
-    "redis": "Redis (Valkey)",
-    "flow": "click flow",
-    "collector": "collector",
-    "dashboard": "dashboard",
-    "traffic": "demo traffic",
-}
-DEFAULT_PORTS: Final[Mapping[Part, int]] = {
-    "kafka": 19092,
-    "mongo": 27117,
-    "clickhouse": 18123,
-    "redis": 16379,
-    "flow": 19464,
-    "collector": 8700,
-    "dashboard": 8501,
-}
-URL_VARIABLES: Final[Mapping[Part, str]] = {part: f"MARKETPLACE_{part.upper()}_URL" for part in PARTS}
-PORT_VARIABLES: Final[Mapping[Part, str]] = {part: f"MARKETPLACE_{part.upper()}_PORT" for part in (*PARTS, *SERVICES)}
-ADMIN_PORT_VARIABLE: Final = "MARKETPLACE_COLLECTOR_ADMIN_PORT"
 DATA_VARIABLE: Final = "MARKETPLACE_DATA"
 DEFAULT_DATA_DIR: Final = ".marketplace"
 
@@ -64,6 +39,11 @@ class Urls:
         """The URL of one part."""
         return str(getattr(self, part))
 
+    def environment(self) -> dict[str, str]:
+        """The variables that hand these URLs to a process; none for a part that is not in the stack."""
+        urls = {"kafka": self.kafka, "mongo": self.mongo, "clickhouse": self.clickhouse, "redis": self.redis}
+        return {f"MARKETPLACE_{part.upper()}_URL": url for part, url in urls.items() if url}
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessInfo:
@@ -71,7 +51,7 @@ class ProcessInfo:
 
     Attributes:
         process_start: the kernel's start time of `pid`, which tells it from a later process with the same number.
-        ready_ms: how long the first start took until it was healthy.
+        ready_ms: how long the latest start took until it was healthy; None until it was.
         healthy: whether the latest health check passed.
         problem: why it did not, or why the process ended.
         hangs: how often it was killed because it did not answer; `restarts` has them, too.
@@ -79,6 +59,7 @@ class ProcessInfo:
         retry_at: when it is started again, in seconds of CLOCK_MONOTONIC; None where nothing is planned.
         note: what is worth knowing about a healthy one.
         check_url: where it says how it is; empty from a version that did not say.
+        check: how it is asked; None from a version that did not say.
     """
 
     name: str
@@ -99,6 +80,7 @@ class ProcessInfo:
     retry_at: float | None = None
     note: str = ""
     check_url: str = ""
+    check: HealthCheck | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +93,8 @@ class StackState:
         disk: that of the data folder, None where it could not be looked at.
         write_problem: why the state file cannot be written, and is older than this.
         hang_seconds: a process of ours that does not answer for so long is started again.
+        left_out: parts and services that this start was asked to leave out.
+        earlier_ports: of what does not run now, as they were the last time; it gets them again.
     """
 
     phase: str
@@ -126,6 +110,8 @@ class StackState:
     disk: Disk | None = None
     write_problem: str = ""
     hang_seconds: float = 0.0
+    left_out: list[Part] = field(default_factory=list)
+    earlier_ports: dict[str, int] = field(default_factory=dict)
 
     def process(self, name: str) -> ProcessInfo | None:
         """The process of that name, or the first one of the part of that name."""

@@ -7,28 +7,25 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from marketplace.settings import InvalidSettings
+from ops.stack.components import PartSpec
 from ops.stack.disk import LOW_DISK_MB, LOW_DISK_VARIABLE
-from ops.stack.model import PARTS, URL_VARIABLES, Part
+from ops.stack.model import Part
+from ops.stack.registry import REGISTRY, Registry
 from ops.stack.silence import HANG_SECONDS, HANG_VARIABLE
 
-_SCHEMES: Final[Mapping[Part, tuple[str, ...]]] = {
-    "mongo": ("mongodb", "mongodb+srv"),
-    "clickhouse": ("http", "https"),
-    "redis": ("redis", "rediss", "unix"),
-}
 _SHORTEST_HANG_SECONDS: Final = 1.0
 _LONGEST_HANG_SECONDS: Final = 86_400.0
 _MOST_MB: Final = 1 << 30
 
 
-def external_urls(environment: Mapping[str, str]) -> dict[Part, str]:
+def external_urls(environment: Mapping[str, str], registry: Registry = REGISTRY) -> dict[Part, str]:
     """The parts that run elsewhere, and where.
 
     Raises:
         InvalidSettings: a URL cannot be one of its part; names the variable.
     """
-    given = {part: environment.get(URL_VARIABLES[part], "").strip() for part in PARTS}
-    return {part: _url(part, url) for part, url in given.items() if url}
+    given = {part: environment.get(part.url_variable, "").strip() for part in registry.parts}
+    return {part.name: _url(part, url) for part, url in given.items() if url}
 
 
 def hang_seconds(environment: Mapping[str, str]) -> float:
@@ -62,18 +59,17 @@ def low_disk_mb(environment: Mapping[str, str]) -> int:
     return int(text)
 
 
-def _url(part: Part, url: str) -> str:
-    if part == "kafka":
+def _url(part: PartSpec, url: str) -> str:
+    if not part.schemes:
         if not all(re.fullmatch(r"(\[[0-9a-fA-F:.%]+\]|[^\s:/]+):[0-9]{1,5}", address) for address in url.split(",")):
-            raise InvalidSettings(f"{URL_VARIABLES[part]}={url}: give host:port, or several with commas between them")
+            raise InvalidSettings(f"{part.url_variable}={url}: give host:port, or several with commas between them")
         return url
-    schemes = _SCHEMES[part]
     try:
         parts = urlsplit(url)
-        good = parts.scheme in schemes and bool(parts.netloc or parts.scheme == "unix")
+        good = parts.scheme in part.schemes and bool(parts.netloc or parts.scheme == "unix")
     except ValueError:
         good = False
     if not good:
         # The text is not repeated: there may be a password in it.
-        raise InvalidSettings(f"{URL_VARIABLES[part]} is no URL that begins with {' or '.join(schemes)}://")
+        raise InvalidSettings(f"{part.url_variable} is no URL that begins with {' or '.join(part.schemes)}://")
     return url

@@ -23,10 +23,10 @@ from ops.stack.job import Job
 from ops.stack.model import StackState
 from ops.stack.policy import ProcessState
 from ops.stack.process import Child, rotate_all, tail
+from ops.stack.process_spec import ProcessSpec
 from ops.stack.publishing import Publisher
 from ops.stack.reaper import start_time
 from ops.stack.silence import Timing
-from ops.stack.specs import ProcessSpec
 from ops.stack.watched import Watched, how_it_ended
 from runtime.log_limit import RepeatLimit
 
@@ -52,7 +52,7 @@ class Supervisor:
         self._logs.mkdir(parents=True, exist_ok=True)
         self._timing = Timing.of(job.hang_seconds)
         self._watched = [self._new(spec) for spec in job.specs] + [
-            Watched(part, part, url, policy.started(_now_ms()), self._timing) for part, url in job.external.items()
+            Watched.elsewhere(part, policy.started(_now_ms()), self._timing) for part in job.external
         ]
         self._reaper = Reaper()
         self._started = time.monotonic()
@@ -127,13 +127,14 @@ class Supervisor:
             self._stop = self._stop or not word
 
     def _new(self, spec: ProcessSpec) -> Watched:
-        return Watched(spec.name, spec.part, spec.url, policy.started(_now_ms()), self._timing, spec)
+        return Watched.of(spec, policy.started(_now_ms()), self._timing)
 
     def _start(self, watched: Watched) -> None:
         """Start its process; one that cannot be started counts as one that died at once."""
         assert watched.spec is not None
         watched.health.start_over()
         watched.ending = watched.note = ""
+        watched.born, watched.ready_ms = time.monotonic(), None
         try:
             watched.child = Child(watched.spec, self._log(watched))
         except OSError as error:
@@ -154,7 +155,7 @@ class Supervisor:
         """Run a further process, or another one in place of that of its name."""
         known = next((watched for watched in self._watched if watched.name == spec.name), None)
         if known is not None:
-            known.spec, known.url = spec, spec.url
+            known.spec, known.url, known.check = spec, spec.url, spec.check
             self._restarts_wanted.add(spec.name)
         else:
             self._watched.append(self._new(spec))
@@ -209,9 +210,8 @@ class Supervisor:
         self._follow_wishes(self._publisher.take_wishes())
         expected = pid in self._expected_deaths
         self._expected_deaths.discard(pid)
-        watched.life = policy.exited(
-            watched.life, now_ms, code, expected=expected, final_exits=None if watched.ending else watched.final_exits
-        )
+        final_exits = watched.spec.final_exits if watched.spec is not None and not watched.ending else None
+        watched.life = policy.exited(watched.life, now_ms, code, expected=expected, final_exits=final_exits)
         lines = tail(self._log(watched))
         watched.reason = watched.ending or how_it_ended(watched.life.state, code)
         watched.problem = f"{watched.reason}; last log lines: {' | '.join(lines)}" if lines else watched.reason
@@ -280,6 +280,8 @@ class Supervisor:
             problem=self._problem,
             disk=self._disk.disk,
             hang_seconds=self._job.hang_seconds,
+            left_out=self._job.left_out,
+            earlier_ports=self._job.earlier_ports,
         )
 
 

@@ -1,22 +1,18 @@
 """One process of the stack as its supervisor sees it."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 from ops.stack.checking import HealthWatch
-from ops.stack.health import Health, check
-from ops.stack.model import SERVICES, Part, ProcessInfo
+from ops.stack.health import Health, check, not_ready
+from ops.stack.model import Part, ProcessInfo
 from ops.stack.policy import ProcessState, Supervised
 from ops.stack.process import Child
+from ops.stack.process_spec import ExternalPart, HealthCheck, ProcessSpec
 from ops.stack.silence import Timing
-from ops.stack.specs import ProcessSpec
-
-_REFUSED_EXIT: Final = 2
-_FENCED_EXIT: Final = 3
 
 
 @dataclass(slots=True)
@@ -33,6 +29,7 @@ class Watched:
     url: str
     life: Supervised
     timing: Timing
+    check: HealthCheck
     spec: ProcessSpec | None = None
     child: Child | None = None
     ready_ms: int | None = None
@@ -48,15 +45,20 @@ class Watched:
     def __post_init__(self) -> None:
         self.health = HealthWatch(self._check, self.timing)
 
+    @staticmethod
+    def of(spec: ProcessSpec, life: Supervised, timing: Timing) -> "Watched":
+        """A process of ours."""
+        return Watched(spec.name, spec.part, spec.url, life, timing, spec.check, spec)
+
+    @staticmethod
+    def elsewhere(part: ExternalPart, life: Supervised, timing: Timing) -> "Watched":
+        """A part that runs elsewhere."""
+        return Watched(part.name, part.name, part.url, life, timing, part.check)
+
     @property
     def check_url(self) -> str:
         """Where it says how it is."""
         return self.spec.check_url or self.url if self.spec is not None else self.url
-
-    @property
-    def final_exits(self) -> Mapping[int, ProcessState]:
-        """Exit codes that starting it again cannot help."""
-        return final_exits(self.part)
 
     def info(self, log: Path) -> ProcessInfo:
         """What the state says about it."""
@@ -80,29 +82,18 @@ class Watched:
             retry_at=None if resume is None else resume / 1000,
             note=self.note,
             check_url=self.check_url,
+            check=self.check,
         )
 
     def _check(self, timeout_seconds: float) -> Health:
-        return check(self.part, self.check_url, timeout_seconds, own=self.spec is not None)
+        return check(self.check, self.check_url, timeout_seconds)
 
 
-def check_of(info: ProcessInfo) -> partial[Health]:
+def check_of(info: ProcessInfo) -> Callable[[float], Health]:
     """The look at a process that a state describes, for `look_at_all`."""
-    return partial(check, info.part, info.check_url or info.url, own=not info.external)
-
-
-def final_exits(part: Part) -> Mapping[int, ProcessState]:
-    """Exit codes of a part's process that starting it again cannot help.
-
-    Processes of ours end with 2 where a setting cannot be used. The flow ends with 3 where a newer start has fenced it
-    and with 4 where its topic or a table is not the one it knows.
-    """
-    if part not in (*SERVICES, "traffic"):
-        return {}
-    refused = {_REFUSED_EXIT: ProcessState.REFUSED}
-    if part == "flow":
-        return refused | {_FENCED_EXIT: ProcessState.FENCED}
-    return refused
+    if info.check is None:
+        return lambda timeout_seconds: not_ready("a supervisor of another version does not say how it is asked")
+    return partial(check, info.check, info.check_url or info.url)
 
 
 def how_it_ended(state: ProcessState, code: int) -> str:

@@ -15,8 +15,8 @@ import pytest
 from ops.stack import Stack, StackError, running_state
 from ops.stack.kafka_archive import prepared_kafka
 from ops.stack.kafka_jars import find_java
-from ops.stack.model import PARTS, SERVICES
 from ops.stack.ports import free_ports
+from ops.stack.registry import PARTS, SERVICES
 from tests.stack_kit import CLI, ROOT, all_gone, eventually, processes_of
 
 
@@ -73,8 +73,8 @@ def test_up_status_and_down_work_together(
         otherwise = marketplace("up", "--brokers", "3", "--kafka-port", "1", "--mongo-port", "2", **mongo)
         assert (otherwise.returncode, otherwise.stdout, otherwise.stderr.count("\n")) == (1, "", 1)
         assert (
-            f"without --brokers 3 (it has 1), --kafka-port 1 (it is {port}), --mongo-port 2 (it is not ours): "
-            "'marketplace down' first"
+            f"but not as asked: --brokers 3 (it has 1), --kafka-port 1 (it is {port}), --mongo-port 2 "
+            "(it is not ours): 'marketplace down' first"
         ) in otherwise.stderr
 
         changed = marketplace(

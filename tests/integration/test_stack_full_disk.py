@@ -15,7 +15,7 @@ from ops.stack.looking import look
 from ops.stack.model import StackState, read_state
 from ops.stack.ports import free_ports
 from ops.stack.process import LARGEST_LOG_BYTES, rotate, rotate_all
-from ops.stack.specs import ProcessSpec
+from ops.stack.process_spec import ProcessSpec
 from tests.stack_disks import filled, small_disk
 from tests.stack_kit import LIGHT, command, eventually
 

@@ -15,10 +15,11 @@ import pytest
 from ops.demo.served import TrafficRuns, sole_traffic, traffic_runs
 from ops.stack import Stack, StackError
 from ops.stack.control import take_wishes, wish_process, wish_restart
+from ops.stack.policy import ProcessState
 from ops.stack.ports import free_ports
+from ops.stack.process_spec import ProcessSpec
 from ops.stack.reaper import start_time
 from ops.stack.revival import revive
-from ops.stack.specs import ProcessSpec
 from tests.stack_kit import LIGHT, command
 
 SERVER = """
@@ -84,7 +85,9 @@ def test_a_further_process_does_not_outlive_a_supervisor_that_is_killed(tmp_path
 def test_a_flow_that_was_fenced_stays_so_until_a_person_starts_it(tmp_path: Path) -> None:
     (port,) = free_ports(1)
     program = f"import os, sys\nif os.path.exists({str(tmp_path / 'fenced')!r}): sys.exit(3)\n" + SERVER
-    flow = ProcessSpec("flow", "flow", [sys.executable, "-c", program, str(port), "word"], f"http://127.0.0.1:{port}")
+    serve = [sys.executable, "-c", program, str(port), "word"]
+    exits = {3: ProcessState.FENCED}
+    flow = ProcessSpec("flow", "flow", serve, f"http://127.0.0.1:{port}", final_exits=exits)
     with Stack(tmp_path, ports="auto", parts={"redis"}, external={}) as stack:
         stack.run(flow)
         stack.wait_healthy("flow", 20)

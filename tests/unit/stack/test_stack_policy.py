@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from ops.stack import policy
 from ops.stack.policy import DEFAULT_POLICY, FINAL, ProcessState, RestartPolicy, Supervised
-from ops.stack.watched import final_exits
+from ops.stack.registry import REGISTRY
 
+FLOW_EXITS = REGISTRY.service("flow").final_exits
 PATIENT = RestartPolicy(first_backoff_ms=100, max_backoff_ms=500, crash_limit=5, crash_window_ms=60_000, start_limit=2)
 
 
@@ -128,18 +129,18 @@ def test_who_waits_for_a_start_can_be_hurried_and_nobody_else_can() -> None:
 
 
 def test_a_flow_that_was_fenced_says_so_and_a_refused_setting_is_final_for_every_service() -> None:
-    flow = policy.exited(_running(), 5, 3, final_exits=final_exits("flow"))
+    flow = policy.exited(_running(), 5, 3, final_exits=FLOW_EXITS)
     assert (flow.state, flow.last_exit) == (ProcessState.FENCED, 3)
-    for part in ("flow", "collector", "dashboard", "traffic"):
-        refused = policy.exited(policy.started(0), 5, 2, final_exits=final_exits(part))
+    for service in REGISTRY.services:
+        refused = policy.exited(policy.started(0), 5, 2, final_exits=service.final_exits)
         assert refused.state is ProcessState.REFUSED
-    collector = policy.exited(_running(), 5, 3, final_exits=final_exits("collector"))
+    collector = policy.exited(_running(), 5, 3, final_exits=REGISTRY.service("collector").final_exits)
     assert collector.state is ProcessState.BACKING_OFF
-    assert policy.exited(_running(), 5, 2, final_exits=final_exits("kafka")).state is ProcessState.BACKING_OFF
+    assert policy.exited(_running(), 5, 2).state is ProcessState.BACKING_OFF
 
 
 def test_a_fenced_flow_runs_again_when_a_person_starts_it() -> None:
-    fenced = policy.exited(_running(), 5, 3, final_exits=final_exits("flow"))
+    fenced = policy.exited(_running(), 5, 3, final_exits=FLOW_EXITS)
     assert policy.started(9, fenced.restarts + 1).state is ProcessState.STARTING
 
 
@@ -168,9 +169,7 @@ class _Life:
         elif runs and event in ("1", "2", "3", "drill"):
             code = 1 if event == "drill" else int(event)
             expected = event == "drill"
-            self.process = policy.exited(
-                self.process, self.now_ms, code, expected=expected, final_exits=final_exits("flow")
-            )
+            self.process = policy.exited(self.process, self.now_ms, code, expected=expected, final_exits=FLOW_EXITS)
         elif policy.is_due(self.process, self.now_ms):
             self.process = policy.restarted(self.process, self.now_ms)
             self.starts.append(self.now_ms)
