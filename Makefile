@@ -63,8 +63,9 @@ drills: $(READY) ## each process frozen, each disk full, dear clients: what othe
 screenshots: $(READY) browser ## pictures of a running demo's dashboard, into docs/images
 	$(BIN)/python -m ops.screenshots
 
-reference: $(READY) ## write the command line reference anew
+reference: $(READY) ## write the reference pages of commands and services from the code
 	$(BIN)/python -m ops.cli_reference
+	$(BIN)/python -m ops.services_reference
 
 lock: $(READY) ## renew requirements.lock after a change of versions in pyproject.toml
 	$(BIN)/pip install --quiet pip-tools

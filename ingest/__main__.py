@@ -6,14 +6,11 @@ import os
 import sys
 
 from connectors.errors import Refused
-from ingest.config import Addresses, CollectorConfig
+from ingest.config import NEEDS, Addresses, CollectorConfig
 from ingest.logs import configure_logs
 from ingest.server import serve
 from marketplace.settings import InvalidSettings, Settings
 from runtime.garbage import rest_collector
-
-NEEDS = ("kafka", "mongo")
-"""The parts that a collector uses."""
 
 
 def main() -> int:

@@ -13,6 +13,8 @@ from marketplace.settings import InvalidSettings
 PREFIX = "MARKETPLACE_COLLECTOR_"
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 8700
+NEEDS = ("kafka", "mongo")
+"""The parts that a collector uses."""
 
 _HIGHEST_PORT = 65_535
 _MAX_PORT_DIGITS = 20

@@ -19,13 +19,17 @@ from connectors.kafka.reader import PartitionReader
 from flows.delivery.fencing import read_fences
 from flows.delivery.resume import first_unapplied, record_expired
 from marketplace.topics import CLICKS_COLLECTED
-from ops.commands.options import DataOption, JsonOption
+from ops.commands.options import DataOption, JsonOption, split_names
 from ops.context import load_settings
 from ops.flow_runner import FlowFailed, FlowOptions, FlowRunner
 from ops.provision import ensure_provisioned
-from ops.stack import running_state
+from ops.resources import EVERYTHING
+from ops.stack import StackError, running_state
+from ops.stack.registry import REGISTRY
 
 FLOWS = {"clicks": "collected clicks to facts, rollups, sessions, ledger and read models"}
+PROVISIONED = tuple(service.name for service in REGISTRY.services if service.resources.parts)
+"""The services that find something in the parts."""
 
 
 def list_flows(as_json: JsonOption = False) -> None:
@@ -122,9 +126,26 @@ def accept_loss(
         typer.echo("nothing is lost: the log holds everything that is not in the tables yet")
 
 
-def provision(data: DataOption = None, as_json: JsonOption = False) -> None:
+def provision(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="SERVICE",
+            help=f"Only what this service needs: {', '.join(PROVISIONED)}. Repeat it, or separate names with commas.",
+            show_default="everything",
+        ),
+    ] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Make missing topics, tables, collections and indexes; report what differs from its declaration."""
-    report = ensure_provisioned(load_settings(data_dir=data))
+    names = split_names(only)
+    for name in names:
+        if name not in PROVISIONED:
+            raise StackError(f"there is no service {name}: choose from {', '.join(PROVISIONED)}")
+    resources = REGISTRY.resources(names) if names else EVERYTHING
+    report = ensure_provisioned(load_settings(data_dir=data, needs=resources.parts), resources=resources)
     if as_json:
         typer.echo(json.dumps({"made": report.made, "drift": report.drift}))
     else:

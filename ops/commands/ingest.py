@@ -15,7 +15,7 @@ from connectors.kafka.producer import Producer
 from connectors.mongo_salts import MongoSalts, SaltCache
 from connectors.mongo_stores import MongoStores, connect
 from ingest.access_log import Destination, ImportCounts, LogImport
-from ingest.config import DEFAULT_PORT, LOOPBACK, PREFIX, Addresses, CollectorConfig
+from ingest.config import DEFAULT_PORT, LOOPBACK, NEEDS, PREFIX, Addresses, CollectorConfig
 from ingest.log_files import BrokenLogFile
 from ingest.logs import configure_logs
 from ingest.patience import Patience
@@ -141,7 +141,7 @@ def collector(
 ) -> None:
     """Run a collector until Ctrl-C; its bounds come from MARKETPLACE_COLLECTOR_*."""
     configure_logs()
-    settings = load_settings(data_dir=data)
+    settings = load_settings(data_dir=data, needs=NEEDS)
     serve(settings, Addresses(host, port, admin_host, admin_port), CollectorConfig.load(os.environ))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -19,3 +20,8 @@ DataOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def split_names(options: Iterable[str] | None) -> frozenset[str]:
+    """The names of an option that may be repeated, and may have several names with commas between them."""
+    return frozenset(name for option in options or () for part in option.split(",") if (name := part.strip()))

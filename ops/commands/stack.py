@@ -15,7 +15,7 @@ import typer
 
 from marketplace.settings import InvalidSettings
 from ops.commands.one_line import fail, interrupt, one_line_errors
-from ops.commands.options import JsonOption
+from ops.commands.options import JsonOption, split_names
 from ops.commands.stack_view import nothing_runs, show
 from ops.commands.stack_wishes import Asked, refuse_wishes
 from ops.demo.catalogue import sample_shops
@@ -97,7 +97,7 @@ def _up_command(registry: Registry) -> Callable[..., None]:
         asked = Asked(
             brokers=brokers,
             ports={name: port for name in registry.startable if (port := given_ports[_parameter(name)]) is not None},
-            selection=Selection(_names(only), _names(without), services is not False),
+            selection=Selection(split_names(only), split_names(without), services is not False),
             services=services,
             foreground=foreground,
         )
@@ -139,11 +139,6 @@ def _port_option(component: Component) -> Any:
             show_default=f"as before, else {'a free one' if usual is None else usual}",
         ),
     ]
-
-
-def _names(options: list[str] | None) -> frozenset[Part]:
-    """The names of a repeated option, each of which may have several with commas between them."""
-    return frozenset(name for option in options or () for part in option.split(",") if (name := part.strip()))
 
 
 def _listed(titles: Sequence[str]) -> str:
@@ -225,18 +220,19 @@ def down(data: DataOption = Path(DEFAULT_DATA_DIR), as_json: JsonOption = False)
 
 
 def status(data: DataOption = Path(DEFAULT_DATA_DIR), as_json: JsonOption = False) -> None:
-    """Show what runs; exit code 0 when everything is healthy, 1 otherwise.
+    """Show what runs; exit code 0 when everything that was asked for is healthy, 1 otherwise.
 
-    Where the supervisor hangs, it looks at the processes itself.
+    Where the supervisor hangs, it looks at the processes itself. A disk that is low is named and changes no exit code.
     """
     with one_line_errors(StackError):
         seen = look(data)
     state = seen.state
     if seen.standing == "none" or state is None:
-        nothing_runs(as_json=as_json)
+        nothing_runs(seen.disk, as_json=as_json)
         raise typer.Exit(1)
     if seen.standing != "alive":
-        state = looked_at(state)
+        # What the supervisor saw of the disk is as old as the rest.
+        state = replace(looked_at(state), disk=seen.disk or state.disk)
     show(state, as_json=as_json, title=f"The stack is {state.phase}", seen=seen)
     if seen.standing != "alive" or state.write_problem or not all(info.healthy for info in state.processes):
         raise typer.Exit(1)

@@ -37,7 +37,7 @@ class Seen:
         standing: `none` runs; the supervisor is `alive`; it `hangs`; it `ended` without stopping.
         state: the latest there is; None where there never was one.
         age_seconds: of the state's heartbeat.
-        disk: that of the folder now, None where it cannot be looked at.
+        disk: that of the folder now, whoever looks after it; None where it cannot be looked at.
     """
 
     standing: Standing
@@ -75,10 +75,10 @@ def look(data_dir: Path) -> Seen:
         return Seen("none")
     if start_time(state.supervisor_pid) != state.supervisor_start:
         ended = state.phase in ("starting", "running", "stopping")
-        return Seen("ended" if ended else "none", state, disk=_disk(folder))
+        return Seen("ended" if ended else "none", state, disk=_disk(folder, state))
     # A supervisor of an earlier version says nothing about its heart.
     age = 0.0 if state.heartbeat is None else max(0.0, time.monotonic() - state.heartbeat)
-    return Seen("hangs" if age > STALE_SECONDS else "alive", state, age, _disk(folder))
+    return Seen("hangs" if age > STALE_SECONDS else "alive", state, age, _disk(folder, state))
 
 
 def latest_state(data_dir: Path) -> StackState | None:
@@ -145,8 +145,8 @@ def _state_file(folder: Path) -> StackState | None:
     return state if state.version == STATE_VERSION else None
 
 
-def _disk(folder: Path) -> Disk | None:
+def _disk(folder: Path, state: StackState) -> Disk | None:
     try:
-        return look_at_disk(folder, 0)
+        return look_at_disk(folder, state.low_disk_mb)
     except OSError:
         return None

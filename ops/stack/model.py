@@ -93,6 +93,7 @@ class StackState:
         disk: that of the data folder, None where it could not be looked at.
         write_problem: why the state file cannot be written, and is older than this.
         hang_seconds: a process of ours that does not answer for so long is started again.
+        low_disk_mb: less free disk than so many MB is low; 0 from a version that did not say.
         left_out: parts and services that this start was asked to leave out.
         earlier_ports: of what does not run now, as they were the last time; it gets them again.
     """
@@ -110,6 +111,7 @@ class StackState:
     disk: Disk | None = None
     write_problem: str = ""
     hang_seconds: float = 0.0
+    low_disk_mb: int = 0
     left_out: list[Part] = field(default_factory=list)
     earlier_ports: dict[str, int] = field(default_factory=dict)
 

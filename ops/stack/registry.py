@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from ingest.config import DEFAULT_PORT, NEEDS
 from marketplace.collections import FLOW_GENERATIONS, STORE_STATS, STORES, TURNED_AWAY, VISITOR_SALTS
 from marketplace.tables import TABLES
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
@@ -121,7 +122,7 @@ class Registry:
         return settings | {name: str(port) for name, port in admin.items() if name and port is not None}
 
     def resources(self, names: Collection[str]) -> Resources:
-        """What the services among these names find in the parts.
+        """What the services among these names find in the parts, together.
 
         Raises:
             StackError: there is no entry of a name.
@@ -194,10 +195,10 @@ REGISTRY: Final = Registry(
             name="collector",
             title="collector",
             module="ingest",
-            default_port=8700,
+            default_port=DEFAULT_PORT,
             admin_port_variable="MARKETPLACE_COLLECTOR_ADMIN_PORT",
             check=HealthCheck("service", "/readyz"),
-            needs=("kafka", "mongo"),
+            needs=NEEDS,
             memory="bodies and records that wait: up to 64 MB each",
             resources=Resources(
                 topics=(CLICKS_COLLECTED, CLICKS_DEAD), collections=(STORES, VISITOR_SALTS, TURNED_AWAY)

@@ -280,6 +280,7 @@ class Supervisor:
             problem=self._problem,
             disk=self._disk.disk,
             hang_seconds=self._job.hang_seconds,
+            low_disk_mb=self._job.low_disk_mb,
             left_out=self._job.left_out,
             earlier_ports=self._job.earlier_ports,
         )
