@@ -22,7 +22,7 @@ class Launch:
         data_dir: the stack's data folder.
         ports: by the names of `Component.ports`.
         brokers: Kafka's.
-        urls: where the parts answer, also those that run elsewhere.
+        urls: of the parts, also of those that run elsewhere.
         variables: settings of the services by their names in the environment.
     """
 
@@ -74,7 +74,7 @@ class Component(ABC):
 
     @abstractmethod
     def url(self, ports: Mapping[str, int], brokers: int) -> str:
-        """Where it answers, given all ports; empty where none of them is its own."""
+        """Its URL, given all ports; empty where none of them is its own."""
 
     @abstractmethod
     def processes(self, launch: Launch) -> list[ProcessSpec]:
@@ -170,7 +170,7 @@ class ServiceSpec(Component):
         return [self.process(launch)]
 
     def process(self, launch: Launch) -> ProcessSpec:
-        """The one process; it waits by itself until the parts answer."""
+        """The one process; it waits for its parts by itself."""
         settings = launch.urls.environment() | {"MARKETPLACE_DATA": str(launch.data_dir), "PYTHONPATH": PACKAGE_ROOT}
         settings |= {**launch.variables, **self.environment}
         settings[self.listen_variable or self.port_variable] = str(launch.ports[self.name])

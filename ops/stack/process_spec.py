@@ -47,7 +47,7 @@ class ProcessSpec:
         name: of the process; its log and its line in `status` have it.
         part: the name of its part or service in the registry; a part may have several processes.
         command: for the guard, without an interpreter of its own in front.
-        url: where it answers.
+        url: where it serves.
         environment: what is added to the supervisor's own.
         check_url: where it is asked how it is; empty where that is `url`.
         check: how it is asked.

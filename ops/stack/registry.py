@@ -112,7 +112,7 @@ class Registry:
         return tuple(component.name for component in self.components if component.name in found)
 
     def urls(self, ports: Mapping[str, int], brokers: int, external: Mapping[Part, str]) -> Urls:
-        """Where the parts answer; empty where they are neither here nor elsewhere."""
+        """URLs of the parts; empty where one is neither here nor elsewhere."""
         return Urls(**{part.name: external.get(part.name) or part.url(ports, brokers) for part in self.parts})
 
     def port_settings(self, ports: Mapping[str, int]) -> dict[str, str]:
