@@ -24,6 +24,10 @@ class Provisioning:
         data_dir: The stack's data folder.
         variables: Settings of the services that are not in the environment.
 
+    Attributes:
+        done: Nothing is left to make.
+        problem: Why the latest try made nothing.
+
     Raises:
         InvalidSettings: The environment has a value that cannot be used.
     """
@@ -33,7 +37,10 @@ class Provisioning:
         self._variables = {**os.environ, **variables, "MARKETPLACE_DATA": str(data_dir)}
         self._next_try = float("-inf")
         self.done = not resources.parts
-        Settings.load(self._variables, needs=())
+        self.problem = ""
+        if not self.done:
+            # A value that cannot be used is refused before anything is started.
+            Settings.load(self._variables, needs=())
 
     def follow(self, state: StackState) -> list[str]:
         """Make everything if it is time. Returns what differs from its declaration, a line each.
@@ -49,8 +56,8 @@ class Provisioning:
         try:
             settings = Settings.load({**self._variables, **state.urls.environment()}, needs=self._resources.parts)
             report = ensure_provisioned(settings, _ANSWER_SECONDS, self._resources)
-        except Unavailable:
-            # Whoever does not answer now is named by the supervisor when the start takes too long.
+        except Unavailable as error:
+            self.problem = str(error)
             self._next_try = time.monotonic() + _PAUSE_SECONDS
             return []
         except Refused as error:

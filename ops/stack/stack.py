@@ -332,4 +332,4 @@ class Stack:
                 lines = tail(self.data_dir / "logs" / "supervisor.log", 3)
                 raise StackError(f"the supervisor ended with code {self._supervisor.returncode}: {' | '.join(lines)}")
             time.sleep(_POLL_SECONDS)
-        raise StackError("the supervisor does not answer")
+        raise StackError(provisioning.problem or "the supervisor does not answer")
