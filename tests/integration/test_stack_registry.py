@@ -112,7 +112,8 @@ def test_a_part_that_is_given_by_a_url_is_used_and_not_started(folder: Path, tmp
         for selection in (("--only", "echo"), ("--only", "echo", "--without", "redis")):
             code, said = run(folder, "up", *selection, "--ports", "auto", "--json", MARKETPLACE_REDIS_URL=url)
             assert code == 0, said
-            redis, echo = json.loads(said)["processes"]
+            processes = {info["name"]: info for info in json.loads(said)["processes"]}
+            redis, echo = processes["redis"], processes["echo"]
             assert (redis["external"], redis["pid"], redis["healthy"]) == (True, None, True)
             assert page(echo["url"]) == f"echo, redis at {url}\n"
             run(folder, "down")
