@@ -35,6 +35,7 @@ __all__ = ["AlreadyRunningError", "Stack", "running_state", "running_urls"]
 _POLL_SECONDS: Final = 0.05
 _NOTICE_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 45.0
+_LOCK_SECONDS: Final = 2.0
 GIVEN_UP: Final = ("crashed", "fenced", "refused")
 """States of a process that nobody should wait for."""
 
@@ -164,10 +165,16 @@ class Stack:
         seen = look(self.data_dir)
         if seen.standing == "hangs":
             end_supervisor(self.data_dir, seen)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AlreadyRunningError(f"the stack in {self.data_dir} is running already") from None
+        # A process that the ended one had just forked has the lock, too, until it becomes its command.
+        deadline = time.monotonic() + (0.0 if seen.standing == "alive" else _LOCK_SECONDS)
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise AlreadyRunningError(f"the stack in {self.data_dir} is running already") from None
+            time.sleep(_POLL_SECONDS)
         if seen.standing in ("hangs", "ended") and seen.state is not None:
             what = "hung and was ended" if seen.standing == "hangs" else "had ended without stopping"
             self.notices.append(f"the supervisor (pid {seen.state.supervisor_pid}) {what}: everything starts again")
