@@ -19,7 +19,7 @@ from marketplace.settings import Settings
 from ops.demo.company import Company
 from ops.flow_runner import FlowOptions, FlowRunner
 from ops.stack import Stack, StackError
-from ops.stack.kafka_jars import ensure_jars, find_java
+from ops.stack.parts.kafka_jars import ensure_jars, find_java
 from tests.demo_kit import Play, assert_agrees, wait_until
 from tests.depth import CHAOS_SEEDS, LONG
 

@@ -24,7 +24,7 @@ from marketplace.settings import Urls as SettingsUrls
 from ops.flow_runner import FlowOptions
 from ops.provision import ensure_provisioned
 from ops.stack import Stack, StackError
-from ops.stack.kafka_jars import ensure_jars, find_java
+from ops.stack.parts.kafka_jars import ensure_jars, find_java
 from tests.clicks_kit import STORES, ms, visitor_of
 from tests.demo_kit import ROOT, wait_until
 from tests.depth import LONG

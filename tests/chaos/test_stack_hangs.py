@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ops.stack import Stack, StackError
-from ops.stack.kafka_archive import prepared_kafka
 from ops.stack.looking import STALE_SECONDS, look, looked_at
+from ops.stack.parts.kafka_archive import prepared_kafka
 from ops.stack.registry import PARTS, SERVICES
 from tests.depth import LONG
 from tests.stack_kit import LIGHT, command, eventually

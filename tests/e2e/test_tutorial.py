@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ops.stack.errors import StackError
-from ops.stack.kafka_archive import prepared_kafka
+from ops.stack.parts.kafka_archive import prepared_kafka
 from ops.stack.ports import free_ports
 from ops.stack.registry import REGISTRY
 

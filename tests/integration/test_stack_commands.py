@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from ops.stack import Stack, StackError, running_state
-from ops.stack.kafka_archive import prepared_kafka
-from ops.stack.kafka_jars import find_java
+from ops.stack.parts.kafka_archive import prepared_kafka
+from ops.stack.parts.kafka_jars import find_java
 from ops.stack.ports import free_ports
 from ops.stack.registry import PARTS, SERVICES
 from tests.stack_kit import CLI, ROOT, all_gone, eventually, processes_of

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from ops.stack.components import Launch, PartSpec
-from ops.stack.kafka_archive import prepared_kafka
+from ops.stack.parts.kafka_archive import prepared_kafka
 from ops.stack.parts.kafka_nodes import kafka_names, kafka_specs
 from ops.stack.ports import HOST, PortSpec
 from ops.stack.process_spec import ProcessSpec
