@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from ops.stack import Part, StackError, settings
 from ops.stack.components import url_variable
+from ops.stack.health.silence import HANG_VARIABLE
 from ops.stack.model import StackState
 from ops.stack.registry import Registry
 from ops.stack.selection import Selection
-from ops.stack.silence import HANG_VARIABLE
 
 
 @dataclass(frozen=True, slots=True)

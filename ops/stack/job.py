@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import msgspec
 
 from ops.stack.disk import LOW_DISK_MB
+from ops.stack.health.silence import HANG_SECONDS
 from ops.stack.model import Part, Urls
 from ops.stack.process_spec import ExternalPart, ProcessSpec
-from ops.stack.silence import HANG_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ from pathlib import Path
 from ops.stack.components import Launch, PartSpec
 from ops.stack.disk import LOW_DISK_MB
 from ops.stack.errors import StackError
+from ops.stack.health.silence import HANG_SECONDS
 from ops.stack.job import Job
 from ops.stack.model import Part, read_state
 from ops.stack.port_choice import Ports, check_free, choose_ports
 from ops.stack.registry import REGISTRY, Registry
-from ops.stack.silence import HANG_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from ops.stack import policy
 from ops.stack.control import Wishes
 from ops.stack.disk_watch import DiskWatch
 from ops.stack.ending import STOP_SECONDS, Reaper, stop_in_order
-from ops.stack.health import Health
+from ops.stack.health.checks import Health
+from ops.stack.health.silence import Timing
 from ops.stack.job import Job
 from ops.stack.model import StackState
 from ops.stack.policy import ProcessState
@@ -26,7 +27,6 @@ from ops.stack.process import Child, rotate_all, tail
 from ops.stack.process_spec import ProcessSpec
 from ops.stack.publishing import Publisher
 from ops.stack.reaper import start_time
-from ops.stack.silence import Timing
 from ops.stack.watched import Watched, how_it_ended
 from runtime.log_limit import RepeatLimit
 

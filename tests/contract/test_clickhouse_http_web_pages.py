@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ops.stack import Stack
 from ops.stack.clickhouse_http.web_pages import refusal
-from ops.stack.health import check
+from ops.stack.health.checks import check
 from ops.stack.model import OLDEST_QUERY_HEADER
 from ops.stack.process_spec import HealthCheck
 

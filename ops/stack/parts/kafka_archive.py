@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from ops.stack.guard import guarded
-from ops.stack.health import check
+from ops.stack.health.checks import check
 from ops.stack.parts.kafka_jars import cache_dir, ensure_jars, find_java
 from ops.stack.parts.kafka_nodes import KAFKA_CHECK, kafka_java, kafka_specs
 from ops.stack.ports import HOST, free_ports

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from ops.stack.health import Health, check
+from ops.stack.health.checks import Health, check
 from ops.stack.model import Part
 from ops.stack.ports import free_ports
 from ops.stack.process_spec import HealthCheck
@@ -155,7 +155,7 @@ def _redis(answer: bytes) -> Iterator[int]:
 
 def test_a_proxy_of_the_environment_is_not_asked() -> None:
     with serving({"/livez": (200, "yes"), "/readyz": (200, "yes")}) as port:
-        imports = "from ops.stack.health import check; from ops.stack.process_spec import SERVICE_CHECK"
+        imports = "from ops.stack.health.checks import check; from ops.stack.process_spec import SERVICE_CHECK"
         program = f"{imports}; print(check(SERVICE_CHECK, {url_of('flow', port)!r}, 5.0).outcome)"
         environment = {"PYTHONPATH": str(ROOT), "http_proxy": "http://127.0.0.1:1", "PATH": os.environ["PATH"]}
         command = [sys.executable, "-c", program]

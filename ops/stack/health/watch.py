@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from ops.stack.health import Health, no_answer
-from ops.stack.silence import ANSWERED, Silence, Timing, is_hang, lasts, missed, paused
+from ops.stack.health.checks import Health, no_answer
+from ops.stack.health.silence import ANSWERED, Silence, Timing, is_hang, lasts, missed, paused
 
 MOST_CHECKS: Final = 64
 """Threads that may look at the same time. More are there only where clients hang for ever."""
