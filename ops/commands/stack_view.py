@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ops.stack.disk import Disk, what_to_do
+from ops.stack.disk.space import Disk, what_to_do
 from ops.stack.looking import Seen
 from ops.stack.model import ProcessInfo, StackState
 from ops.stack.process import tail

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from ops.stack.disk import LOW_DISK_MB
+from ops.stack.disk.space import LOW_DISK_MB
 from ops.stack.health.silence import HANG_SECONDS
 from ops.stack.model import Part, Urls
 from ops.stack.process_spec import ExternalPart, ProcessSpec

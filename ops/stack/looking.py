@@ -12,7 +12,7 @@ from typing import Final, Literal
 import msgspec
 
 from ops.stack.beacon import ask_supervisor
-from ops.stack.disk import Disk, look_at_disk
+from ops.stack.disk.space import Disk, look_at_disk
 from ops.stack.errors import StackError
 from ops.stack.health.watch import look_at_all
 from ops.stack.model import STATE_VERSION, ProcessInfo, StackState, Urls, state_path

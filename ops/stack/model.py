@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from ops.stack.disk import Disk
+from ops.stack.disk.space import Disk
 from ops.stack.process_spec import HealthCheck
 
 Part = str

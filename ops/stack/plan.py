@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ops.stack.components import Launch, PartSpec
-from ops.stack.disk import LOW_DISK_MB
+from ops.stack.disk.space import LOW_DISK_MB
 from ops.stack.errors import StackError
 from ops.stack.health.silence import HANG_SECONDS
 from ops.stack.job import Job

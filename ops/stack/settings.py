@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from marketplace.settings import InvalidSettings
 from ops.stack.components import PartSpec
-from ops.stack.disk import LOW_DISK_MB, LOW_DISK_VARIABLE
+from ops.stack.disk.space import LOW_DISK_MB, LOW_DISK_VARIABLE
 from ops.stack.health.silence import HANG_SECONDS, HANG_VARIABLE
 from ops.stack.model import Part
 from ops.stack.registry import REGISTRY, Registry

@@ -17,9 +17,9 @@ from typing import IO, Final, Self
 
 from ops.stack import settings
 from ops.stack.control import announce_death, wish_process, wish_restart
+from ops.stack.disk.folder import make_private
 from ops.stack.ending_others import end_supervisor, end_what_is_left, note_the_end
 from ops.stack.errors import StackError
-from ops.stack.folder import make_private
 from ops.stack.job import Job
 from ops.stack.looking import latest_state, look, running_state, running_urls
 from ops.stack.model import Part, ProcessInfo, StackState, Urls

@@ -16,7 +16,7 @@ from typing import Final
 
 from ops.stack import policy
 from ops.stack.control import Wishes
-from ops.stack.disk_watch import DiskWatch
+from ops.stack.disk.watch import DiskWatch
 from ops.stack.ending import STOP_SECONDS, Reaper, stop_in_order
 from ops.stack.health.checks import Health
 from ops.stack.health.silence import Timing

@@ -10,7 +10,7 @@ import pytest
 
 from ops.stack import Stack, running_state
 from ops.stack.control import wish_process
-from ops.stack.disk_watch import DiskWatch
+from ops.stack.disk.watch import DiskWatch
 from ops.stack.looking import look
 from ops.stack.model import StackState, read_state
 from ops.stack.ports import free_ports

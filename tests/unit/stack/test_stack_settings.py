@@ -11,8 +11,8 @@ from marketplace.settings import InvalidSettings, MissingUrl, Settings
 from marketplace.settings import Urls as SettingsUrls
 from ops.commands.one_line import exit_code
 from ops.stack import settings
+from ops.stack.disk.folder import make_private
 from ops.stack.errors import StackError
-from ops.stack.folder import make_private
 
 HANG, LOW = "MARKETPLACE_HANG_SECONDS", "MARKETPLACE_LOW_DISK_MB"
 EVERYTHING = ("HANG_SECONDS", "LOW_DISK_MB", "KAFKA_URL", "MONGO_URL", "CLICKHOUSE_URL", "REDIS_URL")

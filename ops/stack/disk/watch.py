@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import Final
 
-from ops.stack.disk import Disk, look_at_disk, what_to_do
+from ops.stack.disk.space import Disk, look_at_disk, what_to_do
 
 _LOOK_SECONDS: Final = 3.0
 _REMIND_SECONDS: Final = 300.0
