@@ -11,7 +11,7 @@ from marketplace.settings import ALL_PARTS, DEFAULT_DATA_DIR, Settings
 from marketplace.settings import Urls as SettingsUrls
 from ops.stack import SupervisorHangsError, running_urls
 from ops.stack.components import url_variable
-from ops.stack.model import read_state
+from ops.stack.state.model import read_state
 
 
 def load_settings(

@@ -18,7 +18,7 @@ from bench.kept import ROOT
 from marketplace.settings import Settings
 from ops.demo.collector import Collector
 from ops.flow_runner import FlowOptions, FlowRunner, take_generation
-from ops.stack.model import read_state
+from ops.stack.state.model import read_state
 from runtime.progress import ProgressPage
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")

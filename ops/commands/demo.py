@@ -27,8 +27,8 @@ from ops.demo.summary import Summary
 from ops.flow_runner import FlowFailed
 from ops.stack import StackError
 from ops.stack.components import url_variable
-from ops.stack.model import DATA_VARIABLE
 from ops.stack.parts.kafka_archive import prepared_kafka
+from ops.stack.state.model import DATA_VARIABLE
 
 _EXPECTED = (
     CollectorFailed,

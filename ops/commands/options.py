@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ops.stack.model import DATA_VARIABLE, DEFAULT_DATA_DIR
+from ops.stack.state.model import DATA_VARIABLE, DEFAULT_DATA_DIR
 
 DataOption = Annotated[
     Path | None,

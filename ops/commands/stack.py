@@ -21,12 +21,12 @@ from ops.commands.stack_wishes import Asked, refuse_wishes
 from ops.demo.catalogue import sample_shops
 from ops.stack import AlreadyRunningError, Part, Stack, StackError, SupervisorHangsError, settings
 from ops.stack.components import Component
-from ops.stack.looking import look, looked_at, running_state
-from ops.stack.model import DATA_VARIABLE, DEFAULT_DATA_DIR, StackState
 from ops.stack.ports import HIGHEST_PORT
 from ops.stack.registry import REGISTRY, Registry
 from ops.stack.revival import revive
 from ops.stack.selection import Selection
+from ops.stack.state.looking import look, looked_at, running_state
+from ops.stack.state.model import DATA_VARIABLE, DEFAULT_DATA_DIR, StackState
 
 DataOption = Annotated[Path, typer.Option("--data", envvar=DATA_VARIABLE, help="The folder that holds everything.")]
 _WATCH_SECONDS = 0.5

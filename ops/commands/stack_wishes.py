@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from ops.stack import Part, StackError, settings
 from ops.stack.components import url_variable
 from ops.stack.health.silence import HANG_VARIABLE
-from ops.stack.model import StackState
 from ops.stack.registry import Registry
 from ops.stack.selection import Selection
+from ops.stack.state.model import StackState
 
 
 @dataclass(frozen=True, slots=True)

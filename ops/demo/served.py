@@ -18,10 +18,10 @@ from ops.demo.catalogue import SHOPS_FILE_VARIABLE, shops_file
 from ops.demo.collector import CollectorFailed
 from ops.stack import Stack, StackError
 from ops.stack.components import Launch
-from ops.stack.model import Part, StackState
 from ops.stack.ports import free_ports
 from ops.stack.registry import REGISTRY, SERVICES
 from ops.stack.stack import running_state
+from ops.stack.state.model import Part, StackState
 
 TRAFFIC: Final = "traffic"
 _READY_SECONDS: Final = 30.0

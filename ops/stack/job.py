@@ -8,8 +8,8 @@ import msgspec
 
 from ops.stack.disk.space import LOW_DISK_MB
 from ops.stack.health.silence import HANG_SECONDS
-from ops.stack.model import Part, Urls
 from ops.stack.process_spec import ExternalPart, ProcessSpec
+from ops.stack.state.model import Part, Urls
 
 
 @dataclass(frozen=True, slots=True)

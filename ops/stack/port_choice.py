@@ -5,8 +5,8 @@ from typing import Literal
 
 from ops.stack.components import Component
 from ops.stack.errors import StackError
-from ops.stack.model import Part
 from ops.stack.ports import PortSpec, free_ports, is_free, owner
+from ops.stack.state.model import Part
 
 Ports = Literal["default", "auto"] | Mapping[Part, int]
 

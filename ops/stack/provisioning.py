@@ -10,7 +10,7 @@ from connectors.errors import Refused, Unavailable
 from marketplace.settings import Settings
 from ops.resources import Resources
 from ops.stack.errors import StackError
-from ops.stack.model import StackState
+from ops.stack.state.model import StackState
 
 _ANSWER_SECONDS: Final = 10.0
 _PAUSE_SECONDS: Final = 0.5

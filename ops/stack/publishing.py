@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from ops.stack.beacon import Ask, Beacon
-from ops.stack.control import Wishes, read_wish, take_wishes
-from ops.stack.model import StackState, write_state
+from ops.stack.state.beacon import Ask, Beacon
+from ops.stack.state.model import StackState, write_state
+from ops.stack.state.requests import Wishes, read_wish, take_wishes
 
 HEARTBEAT_SECONDS: Final = 2.0
 _LOG: Final = logging.getLogger("ops.stack.supervisor")

@@ -16,13 +16,13 @@ from ops.resources import Resources
 from ops.service_settings import FlowSettings, check_collector
 from ops.stack.components import Component, PartSpec, ServiceSpec
 from ops.stack.errors import StackError
-from ops.stack.model import Part, Urls
 from ops.stack.parts.clickhouse import ClickHouse
 from ops.stack.parts.kafka import Kafka
 from ops.stack.parts.mongo import Mongo
 from ops.stack.parts.redis import Redis
 from ops.stack.policy import ProcessState
 from ops.stack.process_spec import HealthCheck, StopRank
+from ops.stack.state.model import Part, Urls
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from ops.stack.components import PartSpec
 from ops.stack.errors import StackError
-from ops.stack.model import Part
 from ops.stack.registry import Registry
+from ops.stack.state.model import Part
 
 
 @dataclass(frozen=True, slots=True)

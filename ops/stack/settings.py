@@ -10,8 +10,8 @@ from marketplace.settings import InvalidSettings
 from ops.stack.components import PartSpec
 from ops.stack.disk.space import LOW_DISK_MB, LOW_DISK_VARIABLE
 from ops.stack.health.silence import HANG_SECONDS, HANG_VARIABLE
-from ops.stack.model import Part
 from ops.stack.registry import REGISTRY, Registry
+from ops.stack.state.model import Part
 
 _SHORTEST_HANG_SECONDS: Final = 1.0
 _LONGEST_HANG_SECONDS: Final = 86_400.0

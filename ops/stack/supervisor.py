@@ -15,18 +15,18 @@ from types import FrameType
 from typing import Final
 
 from ops.stack import policy
-from ops.stack.control import Wishes
 from ops.stack.disk.watch import DiskWatch
 from ops.stack.ending import STOP_SECONDS, Reaper, stop_in_order
 from ops.stack.health.checks import Health
 from ops.stack.health.silence import Timing
 from ops.stack.job import Job
-from ops.stack.model import StackState
 from ops.stack.policy import ProcessState
 from ops.stack.process import Child, rotate_all, tail
 from ops.stack.process_spec import ProcessSpec
 from ops.stack.publishing import Publisher
 from ops.stack.reaper import start_time
+from ops.stack.state.model import StackState
+from ops.stack.state.requests import Wishes
 from ops.stack.watched import Watched, how_it_ended
 from runtime.log_limit import RepeatLimit
 

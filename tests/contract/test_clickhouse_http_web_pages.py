@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from ops.stack import Stack
 from ops.stack.clickhouse_http.web_pages import refusal
 from ops.stack.health.checks import check
-from ops.stack.model import OLDEST_QUERY_HEADER
 from ops.stack.process_spec import HealthCheck
+from ops.stack.state.model import OLDEST_QUERY_HEADER
 
 _LOCAL = ("localhost", "LOCALHOST", "a.localhost", "127.0.0.1", "127.9.9.9", "[::1]", "192.168.1.7")
 

@@ -14,12 +14,12 @@ import pytest
 
 from ops.demo.served import TrafficRuns, sole_traffic, traffic_runs
 from ops.stack import Stack, StackError
-from ops.stack.control import take_wishes, wish_process, wish_restart
 from ops.stack.policy import ProcessState
 from ops.stack.ports import free_ports
 from ops.stack.process_spec import ProcessSpec
 from ops.stack.reaper import start_time
 from ops.stack.revival import revive
+from ops.stack.state.requests import take_wishes, wish_process, wish_restart
 from tests.stack_kit import LIGHT, command
 
 SERVER = """

@@ -14,8 +14,8 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from ops.stack.model import OLDEST_QUERY_HEADER
 from ops.stack.process_spec import HealthCheck, Protocol
+from ops.stack.state.model import OLDEST_QUERY_HEADER
 
 _REASON_CHARACTERS: Final = 200
 _PAGE_BYTES: Final = 4096

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.stack.beacon import Ask, Beacon, ask_supervisor
-from ops.stack.control import Wishes, announce_death, read_wish, take_wishes, wish_restart
-from ops.stack.looking import SupervisorHangsError, look, running_state
-from ops.stack.model import ProcessInfo, StackState, Urls, write_state
 from ops.stack.publishing import HEARTBEAT_SECONDS, Publisher
 from ops.stack.reaper import start_time
+from ops.stack.state.beacon import Ask, Beacon, ask_supervisor
+from ops.stack.state.looking import SupervisorHangsError, look, running_state
+from ops.stack.state.model import ProcessInfo, StackState, Urls, write_state
+from ops.stack.state.requests import Wishes, announce_death, read_wish, take_wishes, wish_restart
 
 
 def _state(**changes: object) -> StackState:
@@ -36,7 +36,7 @@ class Supervisor:
 
 @contextmanager
 def _connected(folder: Path) -> Iterator[socket.socket]:
-    from ops.stack import beacon
+    from ops.stack.state import beacon
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(5)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ops.stack.model import StackState, write_state
 from ops.stack.plan import Plan
 from ops.stack.ports import free_ports
 from ops.stack.process_spec import HealthCheck
+from ops.stack.state.model import StackState, write_state
 from tests.registry_kit import WITH_ECHOES
 
 ELSEWHERE = {"redis": "redis://elsewhere/0", "clickhouse": "http://elsewhere"}

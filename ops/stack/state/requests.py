@@ -10,9 +10,9 @@ from pathlib import Path
 
 import msgspec
 
-from ops.stack.beacon import Ask, ask_supervisor
 from ops.stack.errors import StackError
 from ops.stack.process_spec import ProcessSpec
+from ops.stack.state.beacon import Ask, ask_supervisor
 
 _FOLDER = "control"
 _LONGEST_PID = 10

@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from ops.stack.model import StackState
+from ops.stack.state.model import StackState
 
 ANSWER_SECONDS: Final = 1.0
 _CLIENT_SECONDS: Final = 0.5
@@ -31,7 +31,7 @@ _LOG: Final = logging.getLogger("ops.stack.supervisor")
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A wish by the name and content of its file (`ops.stack.control`), or no wish."""
+    """A wish by the name and content of its file (`ops.stack.state.requests`), or no wish."""
 
     wish: str = ""
     content: bytes = b""
