@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ops.stack import Part, Stack
-from ops.stack.reaper import start_time
+from ops.stack.supervisor.reaper import start_time
 
 ROOT = Path(__file__).resolve().parents[2]
 LIGHT: frozenset[Part] = frozenset({"clickhouse", "redis"})

@@ -26,8 +26,8 @@ from marketplace.settings import Settings, Urls
 from marketplace.stores import Store, hash_write_key
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
-from ops.stack.reaper import start_time
 from ops.stack.registry import PARTS, SERVICES
+from ops.stack.supervisor.reaper import start_time
 
 NO_CLIENT_LIMIT: Final = {
     "MARKETPLACE_COLLECTOR_CLIENT_REQUESTS_PER_SECOND": "0",

@@ -14,8 +14,8 @@ from marketplace.settings import Urls as SettingsUrls
 from ops.demo.served import service_settings
 from ops.stack import Stack, StackError, Urls, running_urls
 from ops.stack.ports import is_free
-from ops.stack.reaper import start_time
 from ops.stack.registry import PARTS, REGISTRY, SERVICES
+from ops.stack.supervisor.reaper import start_time
 
 _PREFIX: Final = "marketplace-demo-"
 _OWNER: Final = "owner"

@@ -8,10 +8,10 @@ from ops.stack.components import Launch, PartSpec
 from ops.stack.disk.space import LOW_DISK_MB
 from ops.stack.errors import StackError
 from ops.stack.health.silence import HANG_SECONDS
-from ops.stack.job import Job
 from ops.stack.port_choice import Ports, check_free, choose_ports
 from ops.stack.registry import REGISTRY, Registry
 from ops.stack.state.model import Part, read_state
+from ops.stack.supervisor.job import Job
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ import pytest
 from ops.stack import Stack, running_state
 from ops.stack.disk.watch import DiskWatch
 from ops.stack.ports import free_ports
-from ops.stack.process import LARGEST_LOG_BYTES, rotate, rotate_all
 from ops.stack.process_spec import ProcessSpec
 from ops.stack.state.looking import look
 from ops.stack.state.model import StackState, read_state
 from ops.stack.state.requests import wish_process
+from ops.stack.supervisor.process import LARGEST_LOG_BYTES, rotate, rotate_all
 from tests.stack_disks import filled, small_disk
 from tests.stack_kit import LIGHT, command, eventually
 

@@ -17,9 +17,9 @@ from ops.stack import Stack, StackError
 from ops.stack.policy import ProcessState
 from ops.stack.ports import free_ports
 from ops.stack.process_spec import ProcessSpec
-from ops.stack.reaper import start_time
 from ops.stack.revival import revive
 from ops.stack.state.requests import take_wishes, wish_process, wish_restart
+from ops.stack.supervisor.reaper import start_time
 from tests.stack_kit import LIGHT, command
 
 SERVER = """

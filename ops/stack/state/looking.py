@@ -14,10 +14,10 @@ import msgspec
 from ops.stack.disk.space import Disk, look_at_disk
 from ops.stack.errors import StackError
 from ops.stack.health.watch import look_at_all
-from ops.stack.reaper import start_time
 from ops.stack.state.beacon import ask_supervisor
 from ops.stack.state.model import STATE_VERSION, ProcessInfo, StackState, Urls, state_path
-from ops.stack.watched import check_of
+from ops.stack.supervisor.reaper import start_time
+from ops.stack.supervisor.watched import check_of
 
 STALE_SECONDS: Final = 10.0
 LOOK_SECONDS: Final = 4.0

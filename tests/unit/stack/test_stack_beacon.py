@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.stack.publishing import HEARTBEAT_SECONDS, Publisher
-from ops.stack.reaper import start_time
 from ops.stack.state.beacon import Ask, Beacon, ask_supervisor
 from ops.stack.state.looking import SupervisorHangsError, look, running_state
 from ops.stack.state.model import ProcessInfo, StackState, Urls, write_state
 from ops.stack.state.requests import Wishes, announce_death, read_wish, take_wishes, wish_restart
+from ops.stack.supervisor.publishing import HEARTBEAT_SECONDS, Publisher
+from ops.stack.supervisor.reaper import start_time
 
 
 def _state(**changes: object) -> StackState:

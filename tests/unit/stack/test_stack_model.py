@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from ops.stack.process import rotate, tail
 from ops.stack.stack import running_state, running_urls
 from ops.stack.state.model import ProcessInfo, StackState, Urls, read_state, state_path, write_state
 from ops.stack.state.requests import Wishes, announce_death, take_wishes, wish_restart
+from ops.stack.supervisor.process import rotate, tail
 
 STATE = StackState(
     phase="running",

@@ -18,11 +18,11 @@ from ops import services_reference
 from ops.commands.stack import register
 from ops.stack.components import Launch
 from ops.stack.errors import StackError
-from ops.stack.job import Job
 from ops.stack.port_choice import choose_ports
 from ops.stack.process_spec import ProcessSpec
 from ops.stack.registry import REGISTRY, Registry
 from ops.stack.state.model import Urls
+from ops.stack.supervisor.job import Job
 from tests.registry_kit import WITH_ECHOES, echo
 
 ECHO, SECOND = WITH_ECHOES.service("echo"), WITH_ECHOES.service("second_echo")

@@ -11,7 +11,7 @@ from typing import Final
 
 from ops.stack.guard import guarded
 from ops.stack.process_spec import ProcessSpec
-from ops.stack.reaper import kill_group, start_time
+from ops.stack.supervisor.reaper import kill_group, start_time
 
 LARGEST_LOG_BYTES: Final = 10 * 1024 * 1024
 _TAIL_BYTES: Final = 8192

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from ops.stack.process import Child
-from ops.stack.watched import Watched
+from ops.stack.supervisor.process import Child
+from ops.stack.supervisor.watched import Watched
 
 STOP_SECONDS: Final = 10.0
 _LOG: Final = logging.getLogger("ops.stack.supervisor")

@@ -1,8 +1,4 @@
-"""`python -m ops.stack.supervisor`: starts the parts, watches them, starts them again, and takes them along at its end.
-
-The first line of stdin is the job as JSON. Until a second line says `detach`, the end of stdin means that whoever
-started the supervisor is gone, and it stops everything. SIGTERM and SIGINT stop everything in order.
-"""
+"""The supervisor's loop: starts the processes, watches them, starts them again, and stops them in order."""
 
 import logging
 import os
@@ -16,19 +12,18 @@ from typing import Final
 
 from ops.stack import policy
 from ops.stack.disk.watch import DiskWatch
-from ops.stack.ending import STOP_SECONDS, Reaper, stop_in_order
 from ops.stack.health.checks import Health
 from ops.stack.health.silence import Timing
-from ops.stack.job import Job
 from ops.stack.policy import ProcessState
-from ops.stack.process import Child, rotate_all, tail
 from ops.stack.process_spec import ProcessSpec
-from ops.stack.publishing import Publisher
-from ops.stack.reaper import start_time
 from ops.stack.state.model import StackState
 from ops.stack.state.requests import Wishes
-from ops.stack.watched import Watched, how_it_ended
-from runtime.log_limit import RepeatLimit
+from ops.stack.supervisor.ending import STOP_SECONDS, Reaper, stop_in_order
+from ops.stack.supervisor.job import Job
+from ops.stack.supervisor.process import Child, rotate_all, tail
+from ops.stack.supervisor.publishing import Publisher
+from ops.stack.supervisor.reaper import start_time
+from ops.stack.supervisor.watched import Watched, how_it_ended
 
 _LOG: Final = logging.getLogger("ops.stack.supervisor")
 _STARTING_TICK_SECONDS: Final = 0.05
@@ -38,8 +33,6 @@ _ROTATE_SECONDS: Final = 5.0
 _STALL_SECONDS: Final = 2.0
 """A loop that comes back so late was stopped, or had no processor: it did not look, and blames nobody for the time."""
 _CANNOT_START: Final = 126
-_MOST_LINES_OF_A_KIND: Final = 30
-"""In a minute; a start of everything has ten or so."""
 
 
 class Supervisor:
@@ -288,24 +281,3 @@ class Supervisor:
 
 def _now_ms() -> int:
     return time.monotonic_ns() // 1_000_000
-
-
-def main() -> int:
-    """Read the job and run it."""
-    # Salts, keys and the URLs of other parts are in these files: they are for this user only.
-    os.umask(0o077)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    # A log that cannot be written because the disk is full must not fill itself with that.
-    logging.raiseExceptions = False
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(RepeatLimit(_MOST_LINES_OF_A_KIND))
-    return Supervisor(Job.read(sys.stdin.fileno())).run()
-
-
-if __name__ == "__main__":
-    code = main()
-    # A health check may hang in a client for seconds; the parts are down, so nobody waits for it.
-    try:
-        sys.stderr.flush()
-    finally:
-        os._exit(code)
