@@ -14,10 +14,10 @@ from typing import Annotated, Any
 import typer
 
 from marketplace.settings import InvalidSettings
+from ops.commands.desired_state import DesiredState, refuse_changes
 from ops.commands.one_line import fail, interrupt, one_line_errors
 from ops.commands.options import JsonOption, split_names
 from ops.commands.stack_view import nothing_runs, show
-from ops.commands.stack_wishes import Asked, refuse_wishes
 from ops.demo.catalogue import sample_shops
 from ops.stack import AlreadyRunningError, Part, Stack, StackError, SupervisorHangsError, settings
 from ops.stack.components import Component
@@ -94,14 +94,14 @@ def _up_command(registry: Registry) -> Callable[..., None]:
         """
         if ports not in (None, "default", "auto"):
             fail(f"--ports is default or auto, not {ports}")
-        asked = Asked(
+        desired = DesiredState(
             brokers=brokers,
             ports={name: port for name in registry.startable if (port := given_ports[_parameter(name)]) is not None},
             selection=Selection(split_names(only), split_names(without), services is not False),
             services=services,
             foreground=foreground,
         )
-        _up(registry, data, asked, ports, as_json=as_json)
+        _up(registry, data, desired, ports, as_json=as_json)
 
     return _with_options(up, {_parameter(name): _port_option(registry[name]) for name in registry.startable})
 
@@ -145,18 +145,18 @@ def _listed(titles: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(titles[:-1]), titles[-1]]))
 
 
-def _up(registry: Registry, data: Path, asked: Asked, ports: str | None, *, as_json: bool) -> None:
+def _up(registry: Registry, data: Path, desired: DesiredState, ports: str | None, *, as_json: bool) -> None:
     with one_line_errors(StackError, InvalidSettings):
-        parts = asked.selection.resolve(registry, settings.external_urls(os.environ, registry))
+        parts = desired.selection.resolve(registry, settings.external_urls(os.environ, registry))
         registry.check_settings(parts, os.environ)
         usual: dict[Part, int] = {}
         if ports == "default":
             usual = {each.name: each.default_port for each in registry.chosen(parts) if each.default_port}
-        asked = replace(asked, ports={**usual, **asked.ports})
+        desired = replace(desired, ports={**usual, **desired.ports})
         stack = Stack(
             data,
-            ports="auto" if ports == "auto" else asked.ports,
-            brokers=asked.brokers,
+            ports="auto" if ports == "auto" else desired.ports,
+            brokers=desired.brokers,
             parts=parts,
             service_settings=sample_shops(data),
             registry=registry,
@@ -165,11 +165,11 @@ def _up(registry: Registry, data: Path, asked: Asked, ports: str | None, *, as_j
         try:
             stack.start()
         except AlreadyRunningError:
-            _show_running(stack, registry, asked, parts, automatic=ports == "auto", as_json=as_json)
+            _show_running(stack, registry, desired, parts, automatic=ports == "auto", as_json=as_json)
             return
         for notice in stack.notices:
             typer.echo(notice, err=True)
-        if asked.foreground:
+        if desired.foreground:
             _stay(stack, as_json=as_json)
         else:
             stack.detach()
@@ -177,7 +177,7 @@ def _up(registry: Registry, data: Path, asked: Asked, ports: str | None, *, as_j
 
 
 def _show_running(
-    stack: Stack, registry: Registry, asked: Asked, parts: Sequence[Part], *, automatic: bool, as_json: bool
+    stack: Stack, registry: Registry, desired: DesiredState, parts: Sequence[Part], *, automatic: bool, as_json: bool
 ) -> None:
     """Say what runs, after starting what was given up.
 
@@ -187,7 +187,7 @@ def _show_running(
     interrupted = "Interrupted; 'marketplace status' says what runs."
     with one_line_errors(interrupted=interrupted):
         state = _wait_for_running(stack.data_dir)
-    refuse_wishes(registry, state, asked, parts, os.environ)
+    refuse_changes(registry, state, desired, parts, os.environ)
     if automatic:
         typer.echo("--ports auto changes nothing: the stack keeps the ports it has", err=True)
     with one_line_errors(interrupted=interrupted):

@@ -26,7 +26,7 @@ from ops.stack.provisioning import Provisioning
 from ops.stack.registry import PARTS, REGISTRY, Registry
 from ops.stack.state.looking import latest_state, look, running_state, running_urls
 from ops.stack.state.model import Part, ProcessInfo, StackState, Urls
-from ops.stack.state.requests import announce_death, wish_process, wish_restart
+from ops.stack.state.requests import announce_death, request_process, request_restart
 from ops.stack.supervisor.job import Job
 from ops.stack.supervisor.process import tail
 
@@ -260,7 +260,7 @@ class Stack:
     def restart(self, name: str) -> None:
         """Stop a process in order and start it again, also one that crashed or was fenced; see `wait_healthy`."""
         info = self.process(name)
-        wish_restart(self.data_dir, info.name)
+        request_restart(self.data_dir, info.name)
         self._wait_until_replaced(info.name, info.pid)
 
     def run(self, spec: ProcessSpec) -> None:
@@ -271,7 +271,7 @@ class Stack:
         """
         before = self.state().process(spec.name)
         pid = before.pid if before is not None else None
-        wish_process(self.data_dir, spec)
+        request_process(self.data_dir, spec)
         deadline = time.monotonic() + _NOTICE_SECONDS + _STOP_SECONDS
         while (info := self.state().process(spec.name)) is None or info.pid in (None, pid):
             if running_state(self.data_dir) is None or time.monotonic() > deadline:

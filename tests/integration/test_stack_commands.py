@@ -84,13 +84,13 @@ def test_up_status_and_down_work_together(
             **mongo,
         )
         assert (changed.returncode, changed.stdout, changed.stderr.count("\n")) == (1, "", 1)
-        for wish in (
+        for difference in (
             "--no-services (it has flow, collector, dashboard)",
             "--foreground (it does not end with this command)",
             "MARKETPLACE_REDIS_URL (it uses another redis)",
             "MARKETPLACE_HANG_SECONDS=7 (it is 40)",
         ):
-            assert wish in changed.stderr
+            assert difference in changed.stderr
         assert "secret" not in changed.stderr
         auto = marketplace("up", "--ports", "auto", **mongo)
         assert (auto.returncode, "--ports auto changes nothing" in auto.stderr) == (0, True)

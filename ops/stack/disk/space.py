@@ -13,7 +13,7 @@ _MB: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """What is free for this user, of how much, and whether it is less than is wished for; whole MB."""
+    """What is free for this user, of how much, and whether it is less than there should be; whole MB."""
 
     free_mb: int
     total_mb: int

@@ -1,6 +1,6 @@
 """The supervisor's own address: an abstract unix socket that answers with its state and needs no room on any disk.
 
-Who connects sends one line of JSON, an `Ask`, and is answered with the `StackState` as JSON. The state carries the
+Who connects sends one line of JSON, a `Request`, and is answered with the `StackState` as JSON. The state carries the
 time of the supervisor's last tick, so that one whose loop hangs is known from one that lives. Only the same
 user and root are answered.
 """
@@ -13,7 +13,6 @@ import struct
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -23,17 +22,19 @@ from ops.stack.state.model import StackState
 
 ANSWER_SECONDS: Final = 1.0
 _CLIENT_SECONDS: Final = 0.5
-_LARGEST_ASK_BYTES: Final = 1 << 20
+_LARGEST_REQUEST_BYTES: Final = 1 << 20
 _LARGEST_ANSWER_BYTES: Final = 16 << 20
 _CREDENTIALS: Final = struct.Struct("3i")
 _LOG: Final = logging.getLogger("ops.stack.supervisor")
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """A wish by the name and content of its file (`ops.stack.state.requests`), or no wish."""
+class Request(msgspec.Struct, frozen=True, rename={"name": "wish"}):
+    """A request by the name and content of its file (`ops.stack.state.requests`); without a name, for the state alone.
 
-    wish: str = ""
+    It is sent under the names that earlier supervisors know, of which one may run.
+    """
+
+    name: str = ""
     content: bytes = b""
 
 
@@ -43,13 +44,13 @@ class Beacon:
     Args:
         data_dir: The stack's data folder, which the address is made from.
         state: The latest state; called on the thread.
-        take: Takes a wish; called on the thread.
+        take: Takes a request; called on the thread.
 
     Raises:
         OSError: Somebody else has the address.
     """
 
-    def __init__(self, data_dir: Path, state: Callable[[], StackState], take: Callable[[Ask], None]) -> None:
+    def __init__(self, data_dir: Path, state: Callable[[], StackState], take: Callable[[Request], None]) -> None:
         self._state, self._take = state, take
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -80,22 +81,22 @@ class Beacon:
 
     def _answer(self, client: socket.socket) -> None:
         deadline = time.monotonic() + _CLIENT_SECONDS
-        line = _read(client, deadline, _LARGEST_ASK_BYTES, until=b"\n")
-        ask = msgspec.json.decode(line, type=Ask)
-        if ask.wish:
-            self._take(ask)
+        line = _read(client, deadline, _LARGEST_REQUEST_BYTES, until=b"\n")
+        request = msgspec.json.decode(line, type=Request)
+        if request.name:
+            self._take(request)
         client.settimeout(_CLIENT_SECONDS)
         client.sendall(msgspec.json.encode(self._state()))
 
 
 def ask_supervisor(
-    data_dir: Path, ask: Ask | None = None, timeout_seconds: float = ANSWER_SECONDS
+    data_dir: Path, request: Request | None = None, timeout_seconds: float = ANSWER_SECONDS
 ) -> StackState | None:
     """The state as the supervisor itself has it; `None` when nobody answers in time.
 
     Args:
         data_dir: The stack's data folder.
-        ask: A wish, which was taken where there is an answer.
+        request: It was taken where there is an answer.
         timeout_seconds: For all of it.
     """
     deadline = time.monotonic() + timeout_seconds
@@ -105,7 +106,7 @@ def ask_supervisor(
             client.connect(address(data_dir))
             if _user_of(client) not in (os.geteuid(), 0, data_dir.stat().st_uid):
                 return None
-            client.sendall(msgspec.json.encode(ask or Ask()) + b"\n")
+            client.sendall(msgspec.json.encode(request or Request()) + b"\n")
             answer = _read(client, deadline, _LARGEST_ANSWER_BYTES)
         return msgspec.json.decode(answer, type=StackState)
     except (OSError, msgspec.MsgspecError):

@@ -17,7 +17,7 @@ from ops.stack.health.silence import Timing
 from ops.stack.policy import ProcessState
 from ops.stack.process_spec import ProcessSpec
 from ops.stack.state.model import StackState
-from ops.stack.state.requests import Wishes
+from ops.stack.state.requests import Requests
 from ops.stack.supervisor.ending import STOP_SECONDS, Reaper, stop_in_order
 from ops.stack.supervisor.job import Job
 from ops.stack.supervisor.process import Child, rotate_all, tail
@@ -64,7 +64,7 @@ class Supervisor:
         """Run until told to stop; 0 after an orderly stop, 1 when the stack could not be started."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
-        self._publisher.take_wishes()
+        self._publisher.take_requests()
         for watched in self._watched:
             if watched.spec is not None:
                 self._start(watched)
@@ -91,7 +91,7 @@ class Supervisor:
             _LOG.warning("the supervisor did not look for %.0f s", late)
             for watched in self._watched:
                 watched.health.stood_still(late)
-        self._follow_wishes(self._publisher.take_wishes())
+        self._follow_requests(self._publisher.take_requests())
         if self._disk.look(now):
             for watched in self._watched:
                 watched.life = policy.hurried(watched.life, _now_ms())
@@ -138,10 +138,10 @@ class Supervisor:
         self._reaper.watch(watched.child)
         _LOG.info("started %s as process %d", watched.name, watched.child.pid)
 
-    def _follow_wishes(self, wishes: Wishes) -> None:
-        self._expected_deaths |= wishes.expected_deaths
-        self._restarts_wanted |= wishes.restart
-        for spec in wishes.run:
+    def _follow_requests(self, requests: Requests) -> None:
+        self._expected_deaths |= requests.expected_deaths
+        self._restarts_wanted |= requests.restart
+        for spec in requests.run:
             self._adopt(spec)
 
     def _adopt(self, spec: ProcessSpec) -> None:
@@ -200,7 +200,7 @@ class Supervisor:
 
     def _note_exit(self, watched: Watched, pid: int, code: int, now_ms: int) -> None:
         # The announcement of a death arrives before the kill, so it is there by now.
-        self._follow_wishes(self._publisher.take_wishes())
+        self._follow_requests(self._publisher.take_requests())
         expected = pid in self._expected_deaths
         self._expected_deaths.discard(pid)
         final_exits = watched.spec.final_exits if watched.spec is not None and not watched.ending else None

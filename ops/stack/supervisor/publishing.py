@@ -8,16 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from ops.stack.state.beacon import Ask, Beacon
+from ops.stack.state.beacon import Beacon, Request
 from ops.stack.state.model import StackState, write_state
-from ops.stack.state.requests import Wishes, read_wish, take_wishes
+from ops.stack.state.requests import Requests, read_request, take_requests
 
 HEARTBEAT_SECONDS: Final = 2.0
 _LOG: Final = logging.getLogger("ops.stack.supervisor")
 
 
 class Publisher:
-    """Publishes the state at each tick, and collects what others wish for.
+    """Publishes the state at each tick, and collects what others ask for.
 
     The file is written when something changed, or when its heartbeat is old. A file that cannot be written stops
     nothing: the beacon has the state all the same, and says why there is no newer file.
@@ -33,7 +33,7 @@ class Publisher:
         self._written: StackState | None = None
         self._write_problem = ""
         self._lock = threading.Lock()
-        self._wishes = Wishes()
+        self._requests = Requests()
         try:
             Beacon(data_dir, lambda: self._state, self._take)
         except OSError as error:
@@ -62,11 +62,11 @@ class Publisher:
         self._write_problem = ""
         self._written = replace(self._state, write_problem="")
 
-    def take_wishes(self) -> Wishes:
-        """What was wished for since the last call."""
+    def take_requests(self) -> Requests:
+        """What was asked for since the last call."""
         with self._lock:
-            wishes, self._wishes = self._wishes, Wishes()
-        return wishes | take_wishes(self._data_dir)
+            requests, self._requests = self._requests, Requests()
+        return requests | take_requests(self._data_dir)
 
     def beat(self) -> None:
         """The supervisor lives, although it does something that takes long."""
@@ -80,6 +80,6 @@ class Publisher:
             return False
         return replace(last, heartbeat=now) == self._state
 
-    def _take(self, ask: Ask) -> None:
+    def _take(self, request: Request) -> None:
         with self._lock:
-            self._wishes |= read_wish(os.path.basename(ask.wish), ask.content)
+            self._requests |= read_request(os.path.basename(request.name), request.content)

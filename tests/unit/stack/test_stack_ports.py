@@ -21,7 +21,7 @@ def taken() -> Iterator[int]:
         yield int(server.getsockname()[1])
 
 
-def test_without_a_wish_the_usual_ports_are_taken() -> None:
+def test_where_no_port_is_asked_for_the_usual_ones_are_taken() -> None:
     chosen = choose_ports(PARTS, "default", 1, {})
     usual = {"kafka": 19092, "mongo": 27117, "clickhouse": 18123, "redis": 16379}
     assert {name: chosen[name] for name in usual} == usual

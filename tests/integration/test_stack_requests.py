@@ -18,7 +18,7 @@ from ops.stack.policy import ProcessState
 from ops.stack.ports import free_ports
 from ops.stack.process_spec import ProcessSpec
 from ops.stack.revival import revive
-from ops.stack.state.requests import take_wishes, wish_process, wish_restart
+from ops.stack.state.requests import request_process, request_restart, take_requests
 from ops.stack.supervisor.reaper import start_time
 from tests.stack_kit import LIGHT, command
 
@@ -127,14 +127,14 @@ def test_without_a_supervisor_nothing_is_run(tmp_path: Path) -> None:
         stack.run(spec(1, "word"))
 
 
-def test_a_wish_is_read_whole_and_once(tmp_path: Path) -> None:
-    wish_process(tmp_path, spec(80, "word"))
-    wish_restart(tmp_path, "redis")
+def test_a_request_is_read_whole_and_once(tmp_path: Path) -> None:
+    request_process(tmp_path, spec(80, "word"))
+    request_restart(tmp_path, "redis")
     (tmp_path / "control" / ".run.traffic.1").write_bytes(b'{"name": "half')
     (tmp_path / "control" / "run.broken").write_bytes(b'{"name": "half')
-    wishes = take_wishes(tmp_path)
-    assert (wishes.run, wishes.restart) == ((spec(80, "word"),), frozenset({"redis"}))
-    assert take_wishes(tmp_path).run == ()
+    requests = take_requests(tmp_path)
+    assert (requests.run, requests.restart) == ((spec(80, "word"),), frozenset({"redis"}))
+    assert take_requests(tmp_path).run == ()
 
 
 def test_only_one_sends_live_traffic_at_a_time(tmp_path: Path) -> None:
