@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from ops.resources import Resources
-from ops.stack.policy import ProcessState
 from ops.stack.ports import HOST, PortSpec
 from ops.stack.process_spec import PACKAGE_ROOT, SERVICE_CHECK, ExternalPart, HealthCheck, ProcessSpec, StopRank
 from ops.stack.state.model import Urls
+from runtime.supervision import ProcessState
 
 
 @dataclass(frozen=True, slots=True)

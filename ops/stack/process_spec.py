@@ -5,7 +5,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Final, Literal
 
-from ops.stack.policy import ProcessState
+from runtime.supervision import ProcessState
 
 PACKAGE_ROOT: Final = str(Path(__file__).resolve().parents[2])
 """Where Python finds the product's packages."""

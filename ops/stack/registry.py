@@ -20,9 +20,9 @@ from ops.stack.parts.clickhouse import ClickHouse
 from ops.stack.parts.kafka import Kafka
 from ops.stack.parts.mongo import Mongo
 from ops.stack.parts.redis import Redis
-from ops.stack.policy import ProcessState
 from ops.stack.process_spec import HealthCheck, StopRank
 from ops.stack.state.model import Part, Urls
+from runtime.supervision import ProcessState
 
 
 @dataclass(frozen=True)

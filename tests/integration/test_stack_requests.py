@@ -14,12 +14,12 @@ import pytest
 
 from ops.demo.served import TrafficRuns, sole_traffic, traffic_runs
 from ops.stack import Stack, StackError
-from ops.stack.policy import ProcessState
 from ops.stack.ports import free_ports
 from ops.stack.process_spec import ProcessSpec
 from ops.stack.revival import revive
 from ops.stack.state.requests import request_process, request_restart, take_requests
 from ops.stack.supervisor.reaper import start_time
+from runtime.supervision import ProcessState
 from tests.stack_kit import LIGHT, command
 
 SERVER = """

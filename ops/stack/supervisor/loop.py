@@ -10,11 +10,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from ops.stack import policy
 from ops.stack.disk.watch import DiskWatch
 from ops.stack.health.checks import Health
 from ops.stack.health.silence import Timing
-from ops.stack.policy import ProcessState
 from ops.stack.process_spec import ProcessSpec
 from ops.stack.state.model import StackState
 from ops.stack.state.requests import Requests
@@ -24,6 +22,8 @@ from ops.stack.supervisor.process import Child, rotate_all, tail
 from ops.stack.supervisor.publishing import Publisher
 from ops.stack.supervisor.reaper import start_time
 from ops.stack.supervisor.watched import Watched, how_it_ended
+from runtime import supervision
+from runtime.supervision import ProcessState
 
 _LOG: Final = logging.getLogger("ops.stack.supervisor")
 _STARTING_TICK_SECONDS: Final = 0.05
@@ -45,7 +45,7 @@ class Supervisor:
         self._logs.mkdir(parents=True, exist_ok=True)
         self._timing = Timing.of(job.hang_seconds)
         self._watched = [self._new(spec) for spec in job.specs] + [
-            Watched.elsewhere(part, policy.started(_now_ms()), self._timing) for part in job.external
+            Watched.elsewhere(part, supervision.started(_now_ms()), self._timing) for part in job.external
         ]
         self._reaper = Reaper()
         self._started = time.monotonic()
@@ -94,7 +94,7 @@ class Supervisor:
         self._follow_requests(self._publisher.take_requests())
         if self._disk.look(now):
             for watched in self._watched:
-                watched.life = policy.hurried(watched.life, _now_ms())
+                watched.life = supervision.hurried(watched.life, _now_ms())
         for watched in self._watched:
             if watched.spec is not None:
                 self._look_after(watched, now)
@@ -120,7 +120,7 @@ class Supervisor:
             self._stop = self._stop or not word
 
     def _new(self, spec: ProcessSpec) -> Watched:
-        return Watched.of(spec, policy.started(_now_ms()), self._timing)
+        return Watched.of(spec, supervision.started(_now_ms()), self._timing)
 
     def _start(self, watched: Watched) -> None:
         """Start its process; one that cannot be started counts as one that died at once."""
@@ -132,7 +132,7 @@ class Supervisor:
             watched.child = Child(watched.spec, self._log(watched))
         except OSError as error:
             watched.problem = f"cannot be started: {error}"
-            watched.life = policy.exited(watched.life, _now_ms(), _CANNOT_START)
+            watched.life = supervision.exited(watched.life, _now_ms(), _CANNOT_START)
             _LOG.warning("%s %s, now %s", watched.name, watched.problem, watched.life.state)
             return
         self._reaper.watch(watched.child)
@@ -176,10 +176,10 @@ class Supervisor:
         if watched.restart_by is not None:
             watched.restart_by = None
             watched.reason = "it was asked for"
-            watched.life = policy.started(now_ms, watched.life.restarts + 1, watched.life.hangs)
+            watched.life = supervision.started(now_ms, watched.life.restarts + 1, watched.life.hangs)
             self._start(watched)
-        elif policy.is_due(watched.life, now_ms):
-            watched.life = policy.restarted(watched.life, now_ms)
+        elif supervision.is_due(watched.life, now_ms):
+            watched.life = supervision.restarted(watched.life, now_ms)
             self._start(watched)
 
     def _end_if_it_hangs(self, watched: Watched, child: Child, now: float) -> None:
@@ -194,7 +194,7 @@ class Supervisor:
         patience = max(self._job.start_timeout_seconds if starting else 0.0, self._timing.hang_seconds)
         if watched.health.hangs(now, patience):
             watched.ending = f"did not answer for {watched.health.silent_seconds(now):.0f} s and was killed"
-            watched.life = policy.hung(watched.life)
+            watched.life = supervision.hung(watched.life)
             _LOG.error("%s, process %d, %s", watched.name, child.pid, watched.ending)
             child.kill()
 
@@ -204,7 +204,7 @@ class Supervisor:
         expected = pid in self._expected_deaths
         self._expected_deaths.discard(pid)
         final_exits = watched.spec.final_exits if watched.spec is not None and not watched.ending else None
-        watched.life = policy.exited(watched.life, now_ms, code, expected=expected, final_exits=final_exits)
+        watched.life = supervision.exited(watched.life, now_ms, code, expected=expected, final_exits=final_exits)
         lines = tail(self._log(watched))
         watched.reason = watched.ending or how_it_ended(watched.life.state, code)
         watched.problem = f"{watched.reason}; last log lines: {' | '.join(lines)}" if lines else watched.reason
@@ -227,7 +227,7 @@ class Supervisor:
             return
         watched.problem, watched.note = "", found.text
         was = watched.life.state
-        watched.life = policy.healthy(watched.life, _now_ms())
+        watched.life = supervision.healthy(watched.life, _now_ms())
         if watched.ready_ms is None:
             watched.ready_ms = int((time.monotonic() - watched.born) * 1000)
         if was is not watched.life.state:
@@ -252,7 +252,7 @@ class Supervisor:
     def _stop_all(self) -> None:
         stop_in_order(self._watched, self._publisher.beat)
         for watched in self._watched:
-            watched.life = policy.stopped(watched.life, _now_ms())
+            watched.life = supervision.stopped(watched.life, _now_ms())
         self._reaper.close()
 
     def _log(self, watched: Watched) -> Path:

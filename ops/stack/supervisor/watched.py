@@ -9,10 +9,10 @@ from pathlib import Path
 from ops.stack.health.checks import Health, check, not_ready
 from ops.stack.health.silence import Timing
 from ops.stack.health.watch import HealthWatch
-from ops.stack.policy import ProcessState, Supervised
 from ops.stack.process_spec import ExternalPart, HealthCheck, ProcessSpec
 from ops.stack.state.model import Part, ProcessInfo
 from ops.stack.supervisor.process import Child
+from runtime.supervision import ProcessState, Supervised
 
 
 @dataclass(slots=True)

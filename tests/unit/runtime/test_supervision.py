@@ -5,42 +5,42 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.stack import policy
-from ops.stack.policy import DEFAULT_POLICY, FINAL, ProcessState, RestartPolicy, Supervised
 from ops.stack.registry import REGISTRY
+from runtime import supervision
+from runtime.supervision import DEFAULT_POLICY, FINAL, ProcessState, RestartPolicy, Supervised
 
 FLOW_EXITS = REGISTRY.service("flow").final_exits
 PATIENT = RestartPolicy(first_backoff_ms=100, max_backoff_ms=500, crash_limit=5, crash_window_ms=60_000, start_limit=2)
 
 
 def _running(now_ms: int = 0) -> Supervised:
-    return policy.healthy(policy.started(now_ms), now_ms)
+    return supervision.healthy(supervision.started(now_ms), now_ms)
 
 
 def _die(process: Supervised, now_ms: int) -> Supervised:
-    return policy.exited(process, now_ms, -9, PATIENT)
+    return supervision.exited(process, now_ms, -9, PATIENT)
 
 
 def _live_again(process: Supervised, now_ms: int) -> Supervised:
-    return policy.healthy(policy.restarted(process, now_ms), now_ms)
+    return supervision.healthy(supervision.restarted(process, now_ms), now_ms)
 
 
 def test_a_process_runs_when_its_first_health_check_passes() -> None:
-    process = policy.started(10)
+    process = supervision.started(10)
     assert process.state is ProcessState.STARTING
-    assert policy.healthy(process, 20) == Supervised(ProcessState.RUNNING, 20, ever_healthy=True)
+    assert supervision.healthy(process, 20) == Supervised(ProcessState.RUNNING, 20, ever_healthy=True)
 
 
 def test_a_later_health_check_changes_nothing() -> None:
     process = _running(20)
-    assert policy.healthy(process, 99) == process
+    assert supervision.healthy(process, 99) == process
 
 
 def test_a_dead_process_is_due_after_its_back_off_and_not_before() -> None:
     process = _die(_running(), 1000)
     assert process.state is ProcessState.BACKING_OFF
-    assert not policy.is_due(process, 1099)
-    assert policy.is_due(process, 1100)
+    assert not supervision.is_due(process, 1099)
+    assert supervision.is_due(process, 1100)
 
 
 def test_the_back_off_doubles_up_to_its_limit() -> None:
@@ -54,7 +54,7 @@ def test_the_back_off_doubles_up_to_its_limit() -> None:
 
 
 def test_a_restarted_process_is_counted_and_starting() -> None:
-    process = policy.restarted(_die(_running(), 0), 100)
+    process = supervision.restarted(_die(_running(), 0), 100)
     assert (process.state, process.restarts, process.resume_at_ms) == (ProcessState.STARTING, 1, None)
 
 
@@ -64,8 +64,8 @@ def test_the_fifth_death_within_a_minute_is_a_crash_loop() -> None:
         process = _live_again(_die(process, death * 10_000), death * 10_000 + 500)
     process = _die(process, 59_000)
     assert process.state is ProcessState.CRASHED
-    assert not policy.is_due(process, 59_000 + PATIENT.crash_pause_ms - 1)
-    assert policy.is_due(process, 59_000 + PATIENT.crash_pause_ms)
+    assert not supervision.is_due(process, 59_000 + PATIENT.crash_pause_ms - 1)
+    assert supervision.is_due(process, 59_000 + PATIENT.crash_pause_ms)
 
 
 def test_deaths_far_apart_are_no_crash_loop() -> None:
@@ -77,28 +77,28 @@ def test_deaths_far_apart_are_no_crash_loop() -> None:
 
 
 def test_a_process_that_never_was_healthy_crashes_sooner() -> None:
-    process = _die(policy.started(0), 10)
+    process = _die(supervision.started(0), 10)
     assert process.state is ProcessState.BACKING_OFF
-    assert _die(policy.restarted(process, 110), 120).state is ProcessState.CRASHED
+    assert _die(supervision.restarted(process, 110), 120).state is ProcessState.CRASHED
 
 
 def test_expected_deaths_never_make_a_crash_loop() -> None:
     process = _running()
     for drill in range(20):
-        process = policy.exited(process, drill, -9, PATIENT, expected=True)
+        process = supervision.exited(process, drill, -9, PATIENT, expected=True)
         assert process.resume_at_ms == drill + 100
         process = _live_again(process, drill)
     assert process.state is ProcessState.RUNNING
 
 
 def test_a_new_start_by_a_person_forgives_but_keeps_the_count() -> None:
-    process = policy.started(5, restarts=7)
+    process = supervision.started(5, restarts=7)
     assert (process.state, process.deaths_ms, process.restarts) == (ProcessState.STARTING, (), 7)
 
 
 def test_a_stopped_process_stays_stopped() -> None:
-    process = policy.stopped(_die(_running(), 0), 1)
-    assert not policy.is_due(process, 10**9)
+    process = supervision.stopped(_die(_running(), 0), 1)
+    assert not supervision.is_due(process, 10**9)
     assert _die(process, 2).state is ProcessState.STOPPED
 
 
@@ -107,53 +107,53 @@ def test_each_further_death_after_a_crash_is_waited_for_longer_up_to_a_minute() 
     for _ in range(7):
         assert process.resume_at_ms is not None
         pauses.append(process.resume_at_ms - process.since_ms)
-        process = policy.exited(_live_again(process, process.resume_at_ms), process.resume_at_ms + 100, 1)
+        process = supervision.exited(_live_again(process, process.resume_at_ms), process.resume_at_ms + 100, 1)
     assert pauses == [5_000, 10_000, 20_000, 40_000, 60_000, 60_000, 60_000]
 
 
 def test_a_minute_of_health_forgives_a_crash() -> None:
     process = _live_again(_crashed(), 100_000)
-    process = policy.exited(process, 100_000 + DEFAULT_POLICY.crash_window_ms, 1)
+    process = supervision.exited(process, 100_000 + DEFAULT_POLICY.crash_window_ms, 1)
     assert (process.state, process.crashes) == (ProcessState.BACKING_OFF, 0)
 
 
 def test_less_than_a_minute_of_health_does_not_forgive_a_crash() -> None:
     process = _live_again(_crashed(), 100_000)
-    process = policy.exited(process, 100_000 + DEFAULT_POLICY.crash_window_ms - 1, 1)
+    process = supervision.exited(process, 100_000 + DEFAULT_POLICY.crash_window_ms - 1, 1)
     assert (process.state, process.crashes) == (ProcessState.CRASHED, 2)
 
 
 def test_who_waits_for_a_start_can_be_hurried_and_nobody_else_can() -> None:
-    assert policy.is_due(policy.hurried(_crashed(), 7), 7)
-    assert policy.hurried(_running(), 7) == _running()
+    assert supervision.is_due(supervision.hurried(_crashed(), 7), 7)
+    assert supervision.hurried(_running(), 7) == _running()
 
 
 def test_a_flow_that_was_fenced_says_so_and_a_refused_setting_is_final_for_every_service() -> None:
-    flow = policy.exited(_running(), 5, 3, final_exits=FLOW_EXITS)
+    flow = supervision.exited(_running(), 5, 3, final_exits=FLOW_EXITS)
     assert (flow.state, flow.last_exit) == (ProcessState.FENCED, 3)
     for service in REGISTRY.services:
-        refused = policy.exited(policy.started(0), 5, 2, final_exits=service.final_exits)
+        refused = supervision.exited(supervision.started(0), 5, 2, final_exits=service.final_exits)
         assert refused.state is ProcessState.REFUSED
-    collector = policy.exited(_running(), 5, 3, final_exits=REGISTRY.service("collector").final_exits)
+    collector = supervision.exited(_running(), 5, 3, final_exits=REGISTRY.service("collector").final_exits)
     assert collector.state is ProcessState.BACKING_OFF
-    assert policy.exited(_running(), 5, 2).state is ProcessState.BACKING_OFF
+    assert supervision.exited(_running(), 5, 2).state is ProcessState.BACKING_OFF
 
 
 def test_a_fenced_flow_runs_again_when_a_person_starts_it() -> None:
-    fenced = policy.exited(_running(), 5, 3, final_exits=FLOW_EXITS)
-    assert policy.started(9, fenced.restarts + 1).state is ProcessState.STARTING
+    fenced = supervision.exited(_running(), 5, 3, final_exits=FLOW_EXITS)
+    assert supervision.started(9, fenced.restarts + 1).state is ProcessState.STARTING
 
 
 def _crashed() -> Supervised:
-    process = policy.exited(policy.started(0), 10, 1)
-    return policy.exited(policy.restarted(process, 300), 310, 1)
+    process = supervision.exited(supervision.started(0), 10, 1)
+    return supervision.exited(supervision.restarted(process, 300), 310, 1)
 
 
 @dataclass
 class _Life:
     """A process and its supervisor, driven by random events; `now_ms` never goes back."""
 
-    process: Supervised = field(default_factory=lambda: policy.started(0))
+    process: Supervised = field(default_factory=lambda: supervision.started(0))
     now_ms: int = 0
     starts: list[int] = field(default_factory=lambda: [0])
     hangs: int = 0
@@ -162,16 +162,18 @@ class _Life:
         self.now_ms += after_ms
         runs = self.process.state in (ProcessState.STARTING, ProcessState.RUNNING)
         if runs and event == "healthy":
-            self.process = policy.healthy(self.process, self.now_ms)
+            self.process = supervision.healthy(self.process, self.now_ms)
         elif runs and event == "hang":
             self.hangs += 1
-            self.process = policy.exited(policy.hung(self.process), self.now_ms, -9)
+            self.process = supervision.exited(supervision.hung(self.process), self.now_ms, -9)
         elif runs and event in ("1", "2", "3", "drill"):
             code = 1 if event == "drill" else int(event)
             expected = event == "drill"
-            self.process = policy.exited(self.process, self.now_ms, code, expected=expected, final_exits=FLOW_EXITS)
-        elif policy.is_due(self.process, self.now_ms):
-            self.process = policy.restarted(self.process, self.now_ms)
+            self.process = supervision.exited(
+                self.process, self.now_ms, code, expected=expected, final_exits=FLOW_EXITS
+            )
+        elif supervision.is_due(self.process, self.now_ms):
+            self.process = supervision.restarted(self.process, self.now_ms)
             self.starts.append(self.now_ms)
 
 
@@ -194,7 +196,7 @@ def test_whatever_happens_a_process_runs_or_its_next_start_is_within_a_minute_or
         if process.resume_at_ms is not None:
             assert 0 < process.resume_at_ms - process.since_ms <= DEFAULT_POLICY.max_crash_pause_ms
         if process.state in FINAL:
-            assert not policy.is_due(process, 10**12)
+            assert not supervision.is_due(process, 10**12)
 
 
 @given(_EVENTS)

@@ -1,4 +1,4 @@
-"""When a process that died or hangs is started again: a state machine without a clock.
+"""When a process that died or hangs is started again: one policy for all that run processes, without a clock.
 
 Every function takes the time it happens at, in milliseconds of a clock that never goes back, and returns a new value.
 """
