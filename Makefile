@@ -67,6 +67,7 @@ reference: $(READY) ## write the generated pages of docs/reference
 	$(BIN)/python -m ops.cli_reference
 	$(BIN)/python -m ops.metrics_reference
 	$(BIN)/python -m ops.settings_reference
+	$(BIN)/python -m ops.services_reference
 
 lock: $(READY) ## renew requirements.lock after a change of versions in pyproject.toml
 	$(BIN)/pip install --quiet pip-tools

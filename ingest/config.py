@@ -13,10 +13,13 @@ from runtime.sections import DASHBOARD_PORT
 from runtime.settings import HIGHEST_PORT, EnvReader, Section, Variable, load
 
 _MOST_BYTES: Final = 1 << 36
+DEFAULT_PORT: Final = 8700
+NEEDS: Final = ("kafka", "mongo")
+"""The parts that a collector uses."""
 
 COLLECTOR: Final = Section("Collector", "For the collector; docs/reference/limits.md says why each bound is there.")
 HOST: Final = COLLECTOR.text("MARKETPLACE_COLLECTOR_HOST", "The public address to listen on.", LOOPBACK)
-PORT: Final = COLLECTOR.port("MARKETPLACE_COLLECTOR_PORT", "The public port; 0 takes a free one.", 8700)
+PORT: Final = COLLECTOR.port("MARKETPLACE_COLLECTOR_PORT", "The public port; 0 takes a free one.", DEFAULT_PORT)
 ADMIN_HOST: Final = COLLECTOR.text(
     "MARKETPLACE_COLLECTOR_ADMIN_HOST",
     "The address of `/livez`, `/readyz` and `/metrics`; in a container, whose probes come from outside, `0.0.0.0`.",

@@ -25,6 +25,7 @@ class FlowSpec:
         reads: Its topics.
         tables: Where a batch is written, in this order, each with ``source_partition`` and ``source_offset``. A flow
             that reads several topics has ``source_topic`` in each of them as well.
+        needs: The parts that it cannot work without.
         dead_topic: Where records go that it cannot process; None where it can process every record.
     """
 
@@ -32,6 +33,7 @@ class FlowSpec:
     does: str
     reads: tuple[Topic, ...]
     tables: tuple[Table, ...]
+    needs: tuple[str, ...]
     dead_topic: Topic | None = None
 
     @property
@@ -60,6 +62,7 @@ CLICKS_FLOW: Final = FlowSpec(
     does="collected clicks to facts, rollups, sessions, ledger and read models",
     reads=(CLICKS_COLLECTED,),
     tables=CLICK_TABLES,
+    needs=("kafka", "mongo", "clickhouse", "redis"),
     dead_topic=CLICKS_DEAD,
 )
 
@@ -68,6 +71,7 @@ DEAD_LETTERS_FLOW: Final = FlowSpec(
     does="dead letters of all topics to one table: by whom, why, from where, when and how large",
     reads=DEAD_LETTER_TOPICS,
     tables=(DEAD_LETTERS,),
+    needs=("kafka", "mongo", "clickhouse"),
 )
 
 FLOWS: Final[tuple[FlowSpec, ...]] = (CLICKS_FLOW, DEAD_LETTERS_FLOW)

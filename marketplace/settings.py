@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+ALL_PARTS: Final = ("kafka", "mongo", "clickhouse", "redis")
 
 
 @dataclass(frozen=True)
 class Urls:
-    """Where the four parts are. ``kafka`` is a bootstrap list, the others are URLs."""
+    """Where the four parts are. ``kafka`` is a bootstrap list, the others are URLs; empty where one is not needed."""
 
     kafka: str
     mongo: str

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePath, PurePosixPath
 
-from marketplace.settings import Urls
+from marketplace.settings import ALL_PARTS, Urls
 from ops.stack import SupervisorHangsError, running_urls
 from ops.stack import Urls as StackUrls
-from ops.stack.model import read_state
+from ops.stack.state.model import read_state
 from runtime.sections import DATA_DIR, MONGO_URL, URLS, MongoSettings, Settings
 from runtime.settings import EnvReader, load
 
 
-def load_settings(environment: Mapping[str, str] | None = None, data_dir: str | PurePath | None = None) -> Settings:
+def load_settings(
+    environment: Mapping[str, str] | None = None,
+    data_dir: str | PurePath | None = None,
+    needs: Collection[str] = ALL_PARTS,
+) -> Settings:
     """Settings from the environment, with the running stack's URLs where the environment names none.
+
+    Args:
+        environment: The variables; by default this process's.
+        data_dir: The stack's data folder; by default what the environment says.
+        needs: The parts that the command uses; of the others the URL may be empty.
 
     Raises:
         InvalidSettings: A value cannot be used, or a URL is missing and no stack is running.
@@ -25,8 +34,8 @@ def load_settings(environment: Mapping[str, str] | None = None, data_dir: str | 
 
     def read(env: EnvReader) -> Settings:
         # Who names all parts needs no stack here, and waits for none that hangs.
-        running = None if all(map(env.given, URLS)) else running_urls(env.read(DATA_DIR))
-        return Settings.read(env, _plain(running) if running is not None else None)
+        running = None if all(env.given(URLS[part]) for part in needs) else running_urls(env.read(DATA_DIR))
+        return Settings.read(env, _plain(running) if running is not None else None, needs)
 
     settings = load(_variables(environment, data_dir), read)
     return replace(settings, data_dir=PurePosixPath(os.path.abspath(settings.data_dir)))

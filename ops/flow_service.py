@@ -18,9 +18,10 @@ from flows.delivery.exit_codes import EXIT_FENCED
 from flows.delivery.metrics import FlowMetrics
 from flows.delivery.process_set import FlowFailed, FlowFenced, FlowOptions, FlowProcessSet
 from flows.registry import flow_of
-from marketplace.flows import FLOWS, flow_named
+from marketplace.flows import FLOWS, FlowSpec, flow_named
 from ops.provision import ensure_provisioned
 from ops.service_settings import FlowSettings
+from ops.stack.registry import REGISTRY, service_of
 from runtime.admin import AdminServer, Answer
 from runtime.logs import LogSettings, configure_logs
 from runtime.sections import Settings
@@ -30,9 +31,9 @@ from runtime.signals import stop_on_signals
 log = logging.getLogger("ops.flow_service")
 
 
-def read(env: EnvReader) -> tuple[LogSettings, Settings, FlowSettings]:
+def read(env: EnvReader, flow: FlowSpec) -> tuple[LogSettings, Settings, FlowSettings]:
     """Read the sections that the service needs."""
-    return LogSettings.read(env), Settings.read(env), FlowSettings.read(env)
+    return LogSettings.read(env), Settings.read(env, needs=flow.needs), FlowSettings.read(env)
 
 
 def serve(host: str, port: int, runner: FlowProcessSet, registry: CollectorRegistry) -> AdminServer:
@@ -68,7 +69,7 @@ def main(name: str = "clicks") -> int:
         sys.stderr.write(f"no flow {name!r}; there are {', '.join(flow.name for flow in FLOWS)}\n")
         return 2
     try:
-        logs, settings, own = load(os.environ, read)
+        logs, settings, own = load(os.environ, lambda env: read(env, spec))
     except InvalidSettings as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -85,7 +86,7 @@ def main(name: str = "clicks") -> int:
         log.error("cannot listen on %s:%d: %s", own.host, own.port, error.strerror)
         return 1
     try:
-        runner.run(stop.asked, lambda: _provision(settings))
+        runner.run(stop.asked, lambda: _provision(settings, service_of(name)))
     except FlowFenced as error:
         log.error("%s", error)
         return EXIT_FENCED
@@ -97,8 +98,8 @@ def main(name: str = "clicks") -> int:
     return 0
 
 
-def _provision(settings: Settings) -> None:
-    for line in ensure_provisioned(settings).drift:
+def _provision(settings: Settings, service: str) -> None:
+    for line in ensure_provisioned(settings, resources=REGISTRY.service(service).resources).drift:
         log.warning("drift: %s", line)
 
 

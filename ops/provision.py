@@ -6,6 +6,7 @@ table with data or a topic with keys is not altered behind anybody's back.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,10 +16,11 @@ from connectors.clickhouse import ClickHouse
 from connectors.errors import Unavailable
 from connectors.kafka.topics import TopicAdmin
 from connectors.mongo_stores import connect
-from marketplace.collections import COLLECTIONS, Collection
-from marketplace.tables import TABLES
-from marketplace.topics import TOPICS
+from marketplace.collections import Collection
+from marketplace.tables import Table
+from marketplace.topics import Topic
 from ops.drift import ActualTable, index_drift, table_drift, topic_drift
+from ops.resources import EVERYTHING, Resources
 from runtime.sections import Settings
 
 _NAMESPACE_EXISTS: Final = 48
@@ -33,29 +35,35 @@ class Report:
     drift: list[str] = field(default_factory=list)
 
 
-def ensure_provisioned(settings: Settings, answer_seconds: float = _ANSWER_SECONDS) -> Report:
-    """Apply everything that ``marketplace`` declares.
+def ensure_provisioned(
+    settings: Settings, answer_seconds: float = _ANSWER_SECONDS, resources: Resources = EVERYTHING
+) -> Report:
+    """Apply what ``marketplace`` declares.
 
     Args:
-        settings: Where the parts are.
+        settings: Where the parts are; a part that holds none of the resources is not asked.
         answer_seconds: How long each may take to answer a question.
+        resources: What to make; everything by default.
 
     Raises:
         Unavailable: A part is away.
         Refused: A part does not take a declaration.
     """
     report = Report()
-    _topics(settings, report, answer_seconds)
-    _tables(settings, report, answer_seconds)
-    _collections(settings, report)
+    if resources.topics:
+        _topics(settings, resources.topics, report, answer_seconds)
+    if resources.tables:
+        _tables(settings, resources.tables, report, answer_seconds)
+    if resources.collections:
+        _collections(settings, resources.collections, report)
     return report
 
 
-def _topics(settings: Settings, report: Report, answer_seconds: float) -> None:
+def _topics(settings: Settings, topics: Sequence[Topic], report: Report, answer_seconds: float) -> None:
     admin = TopicAdmin(settings.kafka, answer_seconds)
-    found = admin.describe([topic.name for topic in TOPICS])
+    found = admin.describe([topic.name for topic in topics])
     brokers = admin.broker_count()
-    for topic in TOPICS:
+    for topic in topics:
         actual = found.get(topic.name)
         if actual is None:
             replicas = topic.replicas(brokers)
@@ -65,11 +73,11 @@ def _topics(settings: Settings, report: Report, answer_seconds: float) -> None:
             report.drift += topic_drift(topic, actual, brokers)
 
 
-def _tables(settings: Settings, report: Report, answer_seconds: float) -> None:
+def _tables(settings: Settings, tables: Sequence[Table], report: Report, answer_seconds: float) -> None:
     clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=answer_seconds)
     clickhouse.command(f"CREATE DATABASE IF NOT EXISTS {settings.database}")
     found = _actual_tables(clickhouse, settings.database)
-    for table in TABLES:
+    for table in tables:
         if table.name not in found:
             clickhouse.command(table.create(settings.database))
             report.made.append(f"table {table.name}")
@@ -101,12 +109,12 @@ def _actual_tables(clickhouse: ClickHouse, database: str) -> dict[str, ActualTab
     }
 
 
-def _collections(settings: Settings, report: Report) -> None:
+def _collections(settings: Settings, collections: Sequence[Collection], report: Report) -> None:
     client = connect(settings.urls.mongo)
     try:
         database = client[settings.database]
         existing = set(database.list_collection_names())
-        for collection in COLLECTIONS:
+        for collection in collections:
             if collection.name not in existing:
                 _create(database, collection.name)
                 report.made.append(f"collection {collection.name}")

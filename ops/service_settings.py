@@ -64,15 +64,14 @@ class FlowSettings:
         return load(environment, FlowSettings.read)
 
 
-def check_services(environment: Mapping[str, str]) -> None:
-    """Refuse what a service would refuse once everything else was started for it.
+def check_collector(environment: Mapping[str, str]) -> None:
+    """Refuse what the collector would refuse.
 
     Raises:
         InvalidSettings: Values cannot be used; the message names the variables.
     """
 
     def read(env: EnvReader) -> None:
-        FlowSettings.read(env)
         CollectorConfig.read(env)
         Addresses.read(env)
 

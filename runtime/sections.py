@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
@@ -15,7 +15,7 @@ from connectors.kafka.client_config import (
     KafkaConnection,
     KafkaSecurity,
 )
-from marketplace.settings import Urls
+from marketplace.settings import ALL_PARTS, Urls
 from runtime.settings import EnvReader, Section, Variable, load
 
 DEFAULT_DATA_DIR: Final = ".marketplace"
@@ -85,7 +85,13 @@ DASHBOARD_NAMES: Final = DASHBOARD.text(
     "Host names under which a proxy makes it reachable, with commas between them; others but local ones are refused.",
 )
 
-URLS: Final[tuple[Variable[str], ...]] = (KAFKA_URL, MONGO_URL, CLICKHOUSE_URL, REDIS_URL)
+URLS: Final[Mapping[str, Variable[str]]] = {
+    "kafka": KAFKA_URL,
+    "mongo": MONGO_URL,
+    "clickhouse": CLICKHOUSE_URL,
+    "redis": REDIS_URL,
+}
+"""Where each part is, by its name."""
 
 
 @dataclass(frozen=True)
@@ -121,32 +127,40 @@ class Settings:
     kafka_security: KafkaSecurity = PLAINTEXT
 
     @staticmethod
-    def read(env: EnvReader, running: Urls | None = None) -> Settings:
-        """Read all shared sections; ``running`` is the embedded stack, if there is one."""
-        kafka, mongo = read_kafka(env, running), MongoSettings.read(env, running)
-        urls = Urls(
-            kafka=kafka.bootstrap,
-            mongo=mongo.url,
-            clickhouse=env.require(CLICKHOUSE_URL, running.clickhouse if running else "", _no_stack(env)),
-            redis=env.require(REDIS_URL, running.redis if running else "", _no_stack(env)),
-        )
+    def read(env: EnvReader, running: Urls | None = None, needs: Collection[str] = ALL_PARTS) -> Settings:
+        """Read all shared sections.
+
+        Args:
+            env: The environment.
+            running: Where the embedded stack's parts are, if there is one.
+            needs: The parts that the process cannot work without; of another one the URL may be empty.
+        """
+
+        def url(part: str) -> str:
+            stack = getattr(running, part) if running else ""
+            if part in needs:
+                return env.require(URLS[part], stack, _no_stack(env))
+            return env.read(URLS[part]) or stack
+
         return Settings(
-            urls=urls,
+            urls=Urls(url("kafka"), url("mongo"), url("clickhouse"), url("redis")),
             data_dir=PurePosixPath(env.read(DATA_DIR)),
-            database=mongo.database,
+            database=env.read(DATABASE_NAME),
             geoip_file=env.read(GEOIP_FILE) or None,
-            kafka_security=kafka.security,
+            kafka_security=_read_security(env),
         )
 
     @staticmethod
-    def load(environment: Mapping[str, str], running: Urls | None = None) -> Settings:
-        """Read all shared sections of an environment; ``running`` is the embedded stack, if there is one.
+    def load(
+        environment: Mapping[str, str], running: Urls | None = None, needs: Collection[str] = ALL_PARTS
+    ) -> Settings:
+        """Read all shared sections of an environment; see :meth:`read`.
 
         Raises:
             InvalidSettings: Values cannot be used.
             MissingUrl: A URL is neither in the environment nor in ``running``.
         """
-        return load(environment, lambda env: Settings.read(env, running))
+        return load(environment, lambda env: Settings.read(env, running, needs))
 
     @property
     def kafka(self) -> KafkaConnection:
@@ -162,11 +176,15 @@ class Settings:
 def read_kafka(env: EnvReader, running: Urls | None = None) -> KafkaConnection:
     """Read Kafka's section; ``running`` is the embedded stack, if there is one."""
     bootstrap = env.require(KAFKA_URL, running.kafka if running else "", _no_stack(env))
+    return KafkaConnection(bootstrap, _read_security(env))
+
+
+def _read_security(env: EnvReader) -> KafkaSecurity:
     ca_file = env.read(KAFKA_SSL_CA_FILE)
     if ca_file and not os.access(ca_file, os.R_OK):
         env.reject(f"{KAFKA_SSL_CA_FILE.name}={ca_file}: give a file that can be read")
     try:
-        security = KafkaSecurity(
+        return KafkaSecurity(
             env.read(KAFKA_SECURITY_PROTOCOL),
             env.read(KAFKA_SASL_MECHANISM),
             env.read(KAFKA_SASL_USERNAME),
@@ -175,8 +193,7 @@ def read_kafka(env: EnvReader, running: Urls | None = None) -> KafkaConnection:
         )
     except ValueError as error:
         env.reject(f"{KAFKA_SECURITY_PROTOCOL.name}={env.read(KAFKA_SECURITY_PROTOCOL)}: {error}")
-        security = PLAINTEXT
-    return KafkaConnection(bootstrap, security)
+        return PLAINTEXT
 
 
 def _no_stack(env: EnvReader) -> str:

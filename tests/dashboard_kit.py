@@ -24,7 +24,6 @@ from connectors.mongo_stores import MongoStores, connect
 from marketplace.stores import Store
 from ops.oracle import LogRecord
 from ops.stack import Stack
-from ops.stack.model import URL_VARIABLES
 from ops.stack.ports import free_ports
 from tests.clicks_kit import CHROME, GOOGLEBOT, SAFARI, as_bytes, event, make_store, visitor_of
 
@@ -101,8 +100,7 @@ def save_stores(stack: Stack, database: str, stores: Mapping[str, Store]) -> Non
 def environment_of(stack: Stack, database: str, **more: str) -> dict[str, str]:
     """What a process of ours needs to know of the stack; nothing of the caller's own settings."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MARKETPLACE_")}
-    urls = {name: stack.urls.of(part) for part, name in URL_VARIABLES.items()}
-    return {**clean, **urls, "PYTHONPATH": str(ROOT), "MARKETPLACE_DATABASE": database, **more}
+    return {**clean, **stack.urls.environment(), "PYTHONPATH": str(ROOT), "MARKETPLACE_DATABASE": database, **more}
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import pytest
 from marketplace.settings import Urls
 from ops.provision import ensure_provisioned
 from ops.stack import Stack, StackError
-from ops.stack.kafka_archive import prepared_kafka
+from ops.stack.parts.kafka_archive import prepared_kafka
 from runtime.sections import Settings
 
 

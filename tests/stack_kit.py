@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ops.stack import Part, Stack
-from ops.stack.reaper import start_time
+from ops.stack.supervisor.reaper import start_time
 
 ROOT = Path(__file__).resolve().parents[2]
 LIGHT: frozenset[Part] = frozenset({"clickhouse", "redis"})
@@ -37,12 +37,12 @@ def all_gone(processes: dict[int, int]) -> bool:
     return all(start_time(pid) != start for pid, start in processes.items())
 
 
-def command(folder: Path, *arguments: str) -> tuple[int, str]:
+def command(folder: Path, *arguments: str, cli: str = CLI, **variables: str) -> tuple[int, str]:
     """A command's exit code and all it says."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MARKETPLACE_")}
-    environment |= {"PYTHONPATH": str(ROOT), "MARKETPLACE_DATA": str(folder)}
+    environment |= {"PYTHONPATH": str(ROOT), "MARKETPLACE_DATA": str(folder), **variables}
     done = subprocess.run(
-        [sys.executable, "-c", CLI, *arguments],
+        [sys.executable, "-c", cli, *arguments],
         capture_output=True,
         text=True,
         timeout=90,

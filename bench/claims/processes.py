@@ -19,7 +19,7 @@ from flows.delivery.fencing import take_generation
 from flows.delivery.process_set import FlowOptions, FlowProcessSet
 from marketplace.flows import CLICKS_FLOW
 from ops.demo.collector import Collector
-from ops.stack.model import read_state
+from ops.stack.state.model import read_state
 from runtime.progress import ProgressPage
 from runtime.sections import Settings
 

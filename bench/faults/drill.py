@@ -26,8 +26,8 @@ from marketplace.settings import Urls
 from marketplace.stores import Store, hash_write_key
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
-from ops.stack.model import PARTS, SERVICES
-from ops.stack.reaper import start_time
+from ops.stack.registry import PARTS, SERVICES
+from ops.stack.supervisor.reaper import start_time
 from runtime.sections import Settings
 
 NO_CLIENT_LIMIT: Final = {

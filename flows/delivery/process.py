@@ -20,6 +20,7 @@ from bytewax.testing import cluster_main
 from flows.delivery.exit_codes import EXIT_CODES, EXIT_SETTINGS, ending_of
 from flows.delivery.flow import Flow, ProcessShares, build
 from flows.delivery.kafka_source import EPOCH_SECONDS, ROUND_SECONDS, BatchPolicy
+from marketplace.flows import FlowSpec
 from runtime.garbage import rest_collector
 from runtime.logs import LogSettings, configure_logs
 from runtime.progress import ProgressReport
@@ -84,9 +85,9 @@ class ProcessSettings:
         )
 
 
-def read(env: EnvReader) -> tuple[LogSettings, ProcessSettings, Settings]:
+def read(env: EnvReader, flow: FlowSpec) -> tuple[LogSettings, ProcessSettings, Settings]:
     """Read the sections that a process needs."""
-    return LogSettings.read(env), ProcessSettings.read(env), Settings.read(env)
+    return LogSettings.read(env), ProcessSettings.read(env), Settings.read(env, needs=flow.needs)
 
 
 def run_and_exit(flow: Flow[Any]) -> None:
@@ -102,7 +103,7 @@ def run(flow: Flow[Any]) -> int:
     """Run until asked to stop; the exit code says what the supervisor should do."""
     stop = stop_on_signals()
     try:
-        logs, place, settings = load(os.environ, read)
+        logs, place, settings = load(os.environ, lambda env: read(env, flow.spec))
         report = ProgressReport(place.progress_fd)
     except (InvalidSettings, OSError) as error:
         sys.stderr.write(f"{error}\n")

@@ -25,8 +25,9 @@ from ops.demo.render import make_console, show
 from ops.demo.sender import SendFailed
 from ops.demo.summary import Summary
 from ops.stack import StackError
-from ops.stack.kafka_archive import prepared_kafka
-from ops.stack.model import DATA_VARIABLE, URL_VARIABLES
+from ops.stack.components import url_variable
+from ops.stack.parts.kafka_archive import prepared_kafka
+from ops.stack.state.model import DATA_VARIABLE
 from runtime.settings import InvalidSettings
 
 _EXPECTED = (
@@ -72,7 +73,7 @@ def demo(
     signal.signal(signal.SIGTERM, interrupt)
     # Its errors reach the demo as exceptions, which are waited out or told; its own lines would only repeat them.
     with one_line_errors(*_EXPECTED, interrupted="Interrupted; what was started here is stopped."):
-        if not os.environ.get(URL_VARIABLES["kafka"]):
+        if not os.environ.get(url_variable("kafka")):
             # It tells how a download goes by itself, which would quarrel with the narrator's own spinner.
             prepared_kafka()
         narrator = Narrator()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -20,15 +20,17 @@ from flows.delivery.process_set import FlowFailed, FlowOptions, FlowProcessSet
 from flows.delivery.resume import first_unapplied
 from flows.registry import flow_of
 from marketplace.flows import FLOWS, FlowSpec, flow_named
-from ops.commands.options import DataOption, JsonOption
+from ops.commands.options import DataOption, JsonOption, split_names
 from ops.context import load_settings
 from ops.provision import ensure_provisioned
-from ops.stack.stack import running_state
+from ops.resources import EVERYTHING
+from ops.stack import StackError, running_state
+from ops.stack.registry import REGISTRY, service_of
 from runtime.sections import Settings
 from runtime.signals import stop_on_signals
 
-SERVICE_OF: Final = {"clicks": "flow", "dead_letters": "dead_letters"}
-"""Which service of the stack runs a flow."""
+PROVISIONED = tuple(service.name for service in REGISTRY.services if service.resources.parts)
+"""The services that find something in the parts."""
 
 
 def _known(name: str) -> FlowSpec:
@@ -76,7 +78,7 @@ def run_flow(
     flow = _known(name)
     settings = load_settings(data_dir=data)
     state = running_state(Path(settings.data_dir))
-    if state is not None and any(process.part == SERVICE_OF[name] for process in state.processes):
+    if state is not None and any(process.part == service_of(name) for process in state.processes):
         raise FlowFailed(
             f"the stack in {settings.data_dir} runs this flow already, and a second one would take over from it: "
             "'marketplace up --no-services' starts a stack without it"
@@ -136,9 +138,26 @@ def _accept_loss(
     return lost
 
 
-def provision(data: DataOption = None, as_json: JsonOption = False) -> None:
+def provision(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="SERVICE",
+            help=f"Only what this service needs: {', '.join(PROVISIONED)}. Repeat it, or separate names with commas.",
+            show_default="everything",
+        ),
+    ] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Make missing topics, tables, collections and indexes; report what differs from its declaration."""
-    report = ensure_provisioned(load_settings(data_dir=data))
+    names = split_names(only)
+    for name in names:
+        if name not in PROVISIONED:
+            raise StackError(f"there is no service {name}: choose from {', '.join(PROVISIONED)}")
+    resources = REGISTRY.resources(names) if names else EVERYTHING
+    report = ensure_provisioned(load_settings(data_dir=data, needs=resources.parts), resources=resources)
     if as_json:
         typer.echo(json.dumps({"made": report.made, "drift": report.drift}))
     else:

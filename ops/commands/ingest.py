@@ -15,7 +15,7 @@ from connectors.kafka.producer import Producer
 from connectors.mongo_salts import MongoSalts, SaltCache
 from connectors.mongo_stores import MongoStores, connect
 from ingest.access_log import Destination, ImportCounts, LogImport
-from ingest.config import ADMIN_HOST, ADMIN_PORT, HOST, PORT, Addresses, CollectorConfig
+from ingest.config import ADMIN_HOST, ADMIN_PORT, HOST, NEEDS, PORT, Addresses, CollectorConfig
 from ingest.log_files import BrokenLogFile
 from ingest.patience import Patience
 from ingest.server import serve
@@ -140,7 +140,7 @@ def collector(
 ) -> None:
     """Run a collector until Ctrl-C; its bounds come from MARKETPLACE_COLLECTOR_*."""
     logs = load(os.environ, LogSettings.read)
-    settings = load_settings(data_dir=data)
+    settings = load_settings(data_dir=data, needs=NEEDS)
     configure_logs(logs, without_addresses=True)
     addresses = Addresses(host, port, admin_host, admin_port)
     serve(settings.kafka, settings.mongo, addresses, CollectorConfig.load(os.environ))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ops.stack.model import DATA_VARIABLE, DEFAULT_DATA_DIR
+from ops.stack.state.model import DATA_VARIABLE, DEFAULT_DATA_DIR
 
 DataOption = Annotated[
     Path | None,
@@ -19,3 +20,8 @@ DataOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def split_names(options: Iterable[str] | None) -> frozenset[str]:
+    """The names of an option that may be repeated, and may have several names with commas between them."""
+    return frozenset(name for option in options or () for part in option.split(",") if (name := part.strip()))

@@ -1,25 +1,31 @@
 """`marketplace up`, `down` and `status`: the embedded stack from the command line."""
 
+import inspect
 import json
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ops.commands.desired_state import DesiredState, refuse_changes
 from ops.commands.one_line import fail, interrupt, one_line_errors
-from ops.commands.options import JsonOption
+from ops.commands.options import JsonOption, split_names
 from ops.commands.stack_view import nothing_runs, show
-from ops.commands.stack_wishes import Asked, refuse_wishes
 from ops.demo.catalogue import sample_shops
-from ops.service_settings import check_services
-from ops.stack import AlreadyRunningError, Part, Stack, StackError, SupervisorHangsError
-from ops.stack.looking import look, looked_at, running_state
-from ops.stack.model import DATA_VARIABLE, DEFAULT_DATA_DIR, DEFAULT_PORTS, PARTS, PORT_VARIABLES, SERVICES, StackState
+from ops.stack import AlreadyRunningError, Part, Stack, StackError, SupervisorHangsError, settings
+from ops.stack.components import Component
+from ops.stack.ports import HIGHEST_PORT
+from ops.stack.registry import REGISTRY, Registry
 from ops.stack.revival import revive
+from ops.stack.selection import Selection
+from ops.stack.state.looking import look, looked_at, running_state
+from ops.stack.state.model import DATA_VARIABLE, DEFAULT_DATA_DIR, StackState
 from runtime.settings import InvalidSettings
 
 DataOption = Annotated[Path, typer.Option("--data", envvar=DATA_VARIABLE, help="The folder that holds everything.")]
@@ -27,105 +33,170 @@ _WATCH_SECONDS = 0.5
 _RUNNING_SECONDS = 120.0
 
 
-def register(app: typer.Typer) -> None:
-    """Add the three commands."""
-    app.command()(up)
+def register(app: typer.Typer, registry: Registry = REGISTRY) -> None:
+    """Add the three commands.
+
+    Args:
+        app: Where.
+        registry: What parts and services there are.
+    """
+    app.command()(_up_command(registry))
     app.command()(down)
     app.command()(status)
 
 
-def _port_option(part: Part) -> Any:
-    flag = f"--{part}-port"
-    return typer.Option(
-        flag,
-        envvar=PORT_VARIABLES[part],
-        min=1,
-        max=65_535,
-        help=f"{part}'s port.",
-        show_default=f"as before, else {DEFAULT_PORTS[part]}",
+def _up_command(registry: Registry) -> Callable[..., None]:
+    """`up`, with a port option for each part and service."""
+    names = ", ".join(registry.startable)
+    services = _listed([service.title for service in registry.services if not service.on_demand])
+
+    def up(
+        data: DataOption = Path(DEFAULT_DATA_DIR),
+        brokers: Annotated[
+            int | None, typer.Option(help="Kafka brokers: 1 or 3.", show_default="as before, else 1")
+        ] = None,
+        only: Annotated[
+            list[str] | None,
+            typer.Option(
+                "--only",
+                metavar="NAME",
+                help=f"Run only this and what it needs: {names}. Repeat it, or separate names with commas.",
+                show_default="everything",
+            ),
+        ] = None,
+        without: Annotated[
+            list[str] | None,
+            typer.Option("--without", metavar="NAME", help="Do not start this; names as for --only."),
+        ] = None,
+        ports: Annotated[
+            str | None,
+            typer.Option(help="default for the usual ones, or auto for free ones.", show_default="as before"),
+        ] = None,
+        services: Annotated[
+            bool | None,
+            typer.Option(
+                "--services/--no-services",
+                help=f"Also run the services: {services}.",
+                show_default="--services",
+            ),
+        ] = None,
+        foreground: Annotated[
+            bool, typer.Option("--foreground/--detach", help="Stay, and stop it all on Ctrl-C.")
+        ] = False,
+        as_json: JsonOption = False,
+        **given_ports: int | None,
+    ) -> None:
+        """Start the parts and the services, make what the services find in the parts, and wait until all are healthy.
+
+        On a running stack it starts what crashed, was fenced or refused, and refuses what it cannot change. A part that
+        is given by a URL is not started. A supervisor that hangs or ended is ended with what it left, and everything
+        starts again.
+        """
+        if ports not in (None, "default", "auto"):
+            fail(f"--ports is default or auto, not {ports}")
+        desired = DesiredState(
+            brokers=brokers,
+            ports={name: port for name in registry.startable if (port := given_ports[_parameter(name)]) is not None},
+            selection=Selection(split_names(only), split_names(without), services is not False),
+            services=services,
+            foreground=foreground,
+        )
+        _up(registry, data, desired, ports, as_json=as_json)
+
+    return _with_options(up, {_parameter(name): _port_option(registry[name]) for name in registry.startable})
+
+
+def _with_options(command: Callable[..., None], options: Mapping[str, Any]) -> Callable[..., None]:
+    """The command with options in place of its `**` parameter: Typer reads them from the signature."""
+    signature = inspect.signature(command)
+    named = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+    after = next(place for place, each in enumerate(named) if each.name == "services")
+    further = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for name, annotation in options.items()
+    ]
+    named = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in named]
+    command.__signature__ = signature.replace(  # type: ignore[attr-defined]  # a function may have one of its own
+        parameters=[*named[:after], *further, *named[after:]]
     )
+    return command
 
 
-def up(
-    data: DataOption = Path(DEFAULT_DATA_DIR),
-    brokers: Annotated[
-        int | None, typer.Option(help="Kafka brokers: 1 or 3.", show_default="as before, else 1")
-    ] = None,
-    ports: Annotated[
-        str | None, typer.Option(help="default for the usual ones, or auto for free ones.", show_default="as before")
-    ] = None,
-    kafka_port: Annotated[int | None, _port_option("kafka")] = None,
-    mongo_port: Annotated[int | None, _port_option("mongo")] = None,
-    clickhouse_port: Annotated[int | None, _port_option("clickhouse")] = None,
-    redis_port: Annotated[int | None, _port_option("redis")] = None,
-    flow_port: Annotated[int | None, _port_option("flow")] = None,
-    collector_port: Annotated[int | None, _port_option("collector")] = None,
-    dashboard_port: Annotated[int | None, _port_option("dashboard")] = None,
-    services: Annotated[
-        bool | None,
+def _parameter(name: Part) -> str:
+    return f"{name}_port"
+
+
+def _port_option(component: Component) -> Any:
+    usual = component.default_port
+    return Annotated[
+        int | None,
         typer.Option(
-            "--services/--no-services",
-            help="Also run the click flow, the collector and the dashboard.",
-            show_default="--services",
+            component.port_option,
+            envvar=component.port_variable,
+            min=1,
+            max=HIGHEST_PORT,
+            help=f"{component.name}'s port.",
+            show_default=f"as before, else {'a free one' if usual is None else usual}",
         ),
-    ] = None,
-    foreground: Annotated[bool, typer.Option("--foreground/--detach", help="Stay, and stop it all on Ctrl-C.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Start Kafka, MongoDB, ClickHouse, Redis, the click flow, the collector and the dashboard; wait until healthy.
+    ]
 
-    On a running stack it starts what crashed, was fenced or refused, and refuses what it cannot change. A supervisor
-    that hangs or ended is ended with what it left, and everything starts again.
-    """
-    if ports not in (None, "default", "auto"):
-        fail(f"--ports is default or auto, not {ports}")
-    given: dict[Part, int | None] = {
-        "kafka": kafka_port,
-        "mongo": mongo_port,
-        "clickhouse": clickhouse_port,
-        "redis": redis_port,
-        "flow": flow_port,
-        "collector": collector_port,
-        "dashboard": dashboard_port,
-    }
-    asked: dict[Part, int] = {part: port for part, port in given.items() if port is not None}
+
+def _listed(titles: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(titles[:-1]), titles[-1]]))
+
+
+def _up(registry: Registry, data: Path, desired: DesiredState, ports: str | None, *, as_json: bool) -> None:
     with one_line_errors(StackError, InvalidSettings):
-        if services is not False:
-            check_services(os.environ)
-        parts = PARTS if services is False else (*PARTS, *SERVICES)
-        usual: dict[Part, int] = {part: DEFAULT_PORTS[part] for part in parts} if ports == "default" else {}
+        parts = desired.selection.resolve(registry, settings.external_urls(os.environ, registry))
+        registry.check_settings(parts, os.environ)
+        usual: dict[Part, int] = {}
+        if ports == "default":
+            usual = {each.name: each.default_port for each in registry.chosen(parts) if each.default_port}
+        desired = replace(desired, ports={**usual, **desired.ports})
         stack = Stack(
             data,
-            ports="auto" if ports == "auto" else usual | asked,
-            brokers=brokers,
+            ports="auto" if ports == "auto" else desired.ports,
+            brokers=desired.brokers,
             parts=parts,
             service_settings=sample_shops(data),
+            registry=registry,
         )
         signal.signal(signal.SIGTERM, interrupt)
         try:
             stack.start()
         except AlreadyRunningError:
-            interrupted = "Interrupted; 'marketplace status' says what runs."
-            with one_line_errors(interrupted=interrupted):
-                state = _wait_for_running(data)
-            refuse_wishes(state, Asked(brokers, usual | asked, services, foreground), os.environ)
-            if ports == "auto":
-                typer.echo("--ports auto changes nothing: the stack keeps the ports it has", err=True)
-            with one_line_errors(interrupted=interrupted):
-                for was in revive(stack):
-                    typer.echo(f"{was}, and runs again", err=True)
-            show(stack.state(), as_json=as_json, title="The stack is running already")
-            missing = [part for part in parts if state.process(part) is None]
-            if missing:
-                typer.echo(f"It runs without {', '.join(missing)}: 'marketplace down', then 'up' starts all.", err=True)
+            _show_running(stack, registry, desired, parts, automatic=ports == "auto", as_json=as_json)
             return
         for notice in stack.notices:
             typer.echo(notice, err=True)
-        if foreground:
+        if desired.foreground:
             _stay(stack, as_json=as_json)
         else:
             stack.detach()
             show(stack.state(), as_json=as_json, title="The stack is up")
+
+
+def _show_running(
+    stack: Stack, registry: Registry, desired: DesiredState, parts: Sequence[Part], *, automatic: bool, as_json: bool
+) -> None:
+    """Say what runs, after starting what was given up.
+
+    Raises:
+        StackError: It runs otherwise than asked for.
+    """
+    interrupted = "Interrupted; 'marketplace status' says what runs."
+    with one_line_errors(interrupted=interrupted):
+        state = _wait_for_running(stack.data_dir)
+    refuse_changes(registry, state, desired, parts, os.environ)
+    if automatic:
+        typer.echo("--ports auto changes nothing: the stack keeps the ports it has", err=True)
+    with one_line_errors(interrupted=interrupted):
+        for was in revive(stack):
+            typer.echo(f"{was}, and runs again", err=True)
+    show(stack.state(), as_json=as_json, title="The stack is running already")
+    missing = [part for part in parts if state.process(part) is None]
+    if missing:
+        typer.echo(f"It runs without {', '.join(missing)}: 'marketplace down', then 'up' starts all.", err=True)
 
 
 def down(data: DataOption = Path(DEFAULT_DATA_DIR), as_json: JsonOption = False) -> None:
@@ -149,18 +220,19 @@ def down(data: DataOption = Path(DEFAULT_DATA_DIR), as_json: JsonOption = False)
 
 
 def status(data: DataOption = Path(DEFAULT_DATA_DIR), as_json: JsonOption = False) -> None:
-    """Show what runs; exit code 0 when everything is healthy, 1 otherwise.
+    """Show what runs; exit code 0 when everything that was asked for is healthy, 1 otherwise.
 
-    Where the supervisor hangs, it looks at the processes itself.
+    Where the supervisor hangs, it looks at the processes itself. A disk that is low is named and changes no exit code.
     """
     with one_line_errors(StackError):
         seen = look(data)
     state = seen.state
     if seen.standing == "none" or state is None:
-        nothing_runs(as_json=as_json)
+        nothing_runs(seen.disk, as_json=as_json)
         raise typer.Exit(1)
     if seen.standing != "alive":
-        state = looked_at(state)
+        # What the supervisor saw of the disk is as old as the rest.
+        state = replace(looked_at(state), disk=seen.disk or state.disk)
     show(state, as_json=as_json, title=f"The stack is {state.phase}", seen=seen)
     if seen.standing != "alive" or state.write_problem or not all(info.healthy for info in state.processes):
         raise typer.Exit(1)

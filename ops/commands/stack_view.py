@@ -11,17 +11,23 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ops.stack.disk import what_to_do
-from ops.stack.looking import Seen
-from ops.stack.model import ProcessInfo, StackState
-from ops.stack.process import tail
+from ops.stack.disk.space import Disk, what_to_do
+from ops.stack.state.looking import Seen
+from ops.stack.state.model import ProcessInfo, StackState
+from ops.stack.supervisor.process import tail
 
 _LOG_LINES = 5
 
 
-def nothing_runs(*, as_json: bool) -> None:
-    """Say that there is no stack."""
-    typer.echo(json.dumps({"phase": "stopped", "processes": []}) if as_json else "Nothing is running.")
+def nothing_runs(disk: Disk | None, *, as_json: bool) -> None:
+    """Say that there is no stack, and whether there is room for one where that is known."""
+    if as_json:
+        seen = None if disk is None else asdict(disk)
+        typer.echo(json.dumps({"phase": "stopped", "processes": [], "disk": seen}))
+        return
+    typer.echo("Nothing is running.")
+    if disk is not None and disk.low:
+        typer.echo(what_to_do(disk))
 
 
 def show(state: StackState, *, as_json: bool, title: str, seen: Seen | None = None) -> None:
@@ -41,6 +47,8 @@ def show(state: StackState, *, as_json: bool, title: str, seen: Seen | None = No
         typer.echo(problem)
     if seen is not None and seen.standing == "ended" and all(info.state == "gone" for info in state.processes):
         typer.echo("None of its processes is left.")
+        if state.disk is not None and state.disk.low:
+            typer.echo(what_to_do(state.disk))
         return
     table = Table(title=title if not problem else "What is there now", title_justify="left", box=None)
     for heading in ("part", "state", "pid", "ready (s)", "restarts", "url"):
@@ -52,6 +60,8 @@ def show(state: StackState, *, as_json: bool, title: str, seen: Seen | None = No
     logs = {str(Path(info.log).parent) for info in state.processes if info.log}
     for folder in sorted(logs):
         console.print(f" logs are in {os.path.relpath(folder)}", highlight=False, soft_wrap=True)
+    if state.left_out:
+        typer.echo(f" left out on request: {', '.join(state.left_out)}")
     dashboard = state.process("dashboard")
     if dashboard is not None and dashboard.healthy:
         typer.echo(f" the dashboard is at {dashboard.url}")

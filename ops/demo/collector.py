@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import IO, Final
 
 from ops.stack.ports import HOST, free_ports
-from runtime.backoff import Backoff
+from runtime import supervision
 from runtime.guard import guarded
 from runtime.sections import Settings
+from runtime.supervision import Supervised
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _STOP_SECONDS: Final = 8.0
-_BACKOFF: Final = Backoff(0.1, 0.5, 1.0, 2.0, 5.0)
 
 
 class CollectorFailed(Exception):
@@ -41,8 +41,7 @@ class Collector:
         self.host, self.port, self._admin_port = HOST, port or free[0], free[1]
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
-        self._failures = 0
-        self._again_at = 0.0
+        self._life: Supervised = supervision.started(_now_ms())
         self.restarts = 0
 
     @property
@@ -93,13 +92,18 @@ class Collector:
             time.sleep(0.05)
 
     def watch(self) -> None:
-        """Start it again if it ended; call a few times a second."""
-        if self._process is None or self._process.poll() is None or time.monotonic() < self._again_at:
+        """Start it again if it ended, after a pause that grows; call a few times a second."""
+        if self._process is None:
             return
-        self._failures += 1
-        self._again_at = time.monotonic() + _BACKOFF.pause_seconds(self._failures)
-        self.restarts += 1
-        self.start()
+        code = self._process.poll()
+        if code is None:
+            self._life = supervision.healthy(self._life, _now_ms())
+        elif self._life.resume_at_ms is None:
+            self._life = supervision.exited(self._life, _now_ms(), code)
+        elif supervision.is_due(self._life, _now_ms()):
+            self._life = supervision.restarted(self._life, _now_ms())
+            self.restarts = self._life.restarts
+            self.start()
 
     def stop(self) -> None:
         """Let it answer what it has taken, then end it."""
@@ -121,3 +125,7 @@ class Collector:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
+
+
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000

@@ -17,10 +17,11 @@ from ingest.config import SHOPS_FILE
 from ops.demo.catalogue import shops_file
 from ops.demo.collector import CollectorFailed
 from ops.stack import Stack, StackError
-from ops.stack.model import ADMIN_PORT_VARIABLE, PORT_VARIABLES, SERVICES, Part, StackState
+from ops.stack.components import Launch
 from ops.stack.ports import free_ports
-from ops.stack.specs import COLLECTOR_ADMIN, service_spec
+from ops.stack.registry import REGISTRY, SERVICES
 from ops.stack.stack import running_state
+from ops.stack.state.model import Part, StackState
 from runtime.sections import Settings
 
 TRAFFIC: Final = "traffic"
@@ -194,7 +195,7 @@ def _running(folder: Path) -> StackState:
 
 def _service_ports(state: StackState) -> dict[str, int]:
     """Where the services listen, and free ports for those that do not run yet."""
-    names = (*SERVICES, COLLECTOR_ADMIN)
+    names = [port.name for service in SERVICES for port in REGISTRY[service].ports(state.brokers)]
     ports = dict(zip(names, free_ports(len(names)), strict=True))
     ports |= {name: state.ports[name] for name in names if name in state.ports}
     found = {info.name: urlsplit(info.url).port for info in state.processes if info.name in SERVICES}
@@ -209,9 +210,9 @@ def _run(
     settings: Settings,
     variables: Mapping[str, str],
 ) -> None:
-    known = {PORT_VARIABLES[each]: str(ports[each]) for each in SERVICES}
-    known |= {ADMIN_PORT_VARIABLE: str(ports[COLLECTOR_ADMIN]), "MARKETPLACE_DATABASE": settings.database}
-    stack.run(service_spec(name, stack.data_dir, ports[name], state.urls, {**known, **variables}))
+    known = {**REGISTRY.port_settings(ports), "MARKETPLACE_DATABASE": settings.database, **variables}
+    launch = Launch(stack.data_dir, ports, state.brokers, state.urls, known)
+    stack.run(REGISTRY.service(name).process(launch))
 
 
 class TrafficRuns(Exception):

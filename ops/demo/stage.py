@@ -12,9 +12,9 @@ from typing import Final
 from marketplace.settings import Urls as SettingsUrls
 from ops.demo.served import service_settings
 from ops.stack import Stack, StackError, Urls, running_urls
-from ops.stack.model import DEFAULT_PORTS, PARTS, SERVICES, URL_VARIABLES
 from ops.stack.ports import is_free
-from ops.stack.reaper import start_time
+from ops.stack.registry import PARTS, REGISTRY, SERVICES
+from ops.stack.supervisor.reaper import start_time
 from runtime.sections import DEFAULT_DATA_DIR, Settings
 
 _PREFIX: Final = "marketplace-demo-"
@@ -68,8 +68,9 @@ def open_stage(data: Path | None, *, once: bool, brokers: int, workers: int = 1)
     """
     remove_abandoned()
     folder = (data or Path(DEFAULT_DATA_DIR)).resolve()
-    if once and all(os.environ.get(URL_VARIABLES[part]) for part in PARTS):
-        return _elsewhere(Urls(*(os.environ[URL_VARIABLES[part]] for part in PARTS)), data, once=once)
+    given = {part.name: os.environ.get(part.url_variable, "") for part in REGISTRY.parts}
+    if once and all(given.values()):
+        return _elsewhere(Urls(**given), data, once=once)
     # A check of every number has a stack of its own: it must not leave its shops among somebody's stores.
     temporary = once and data is None
     running = None if temporary else running_urls(folder)
@@ -78,7 +79,7 @@ def open_stage(data: Path | None, *, once: bool, brokers: int, workers: int = 1)
     if temporary:
         folder = _temporary_folder()
     # The usual ports are what people and other commands look for; a stack of a minute must not quarrel about them.
-    usual = not temporary and all(is_free(port) for port in DEFAULT_PORTS.values())
+    usual = not temporary and all(is_free(each.default_port) for each in REGISTRY if each.default_port)
     stack = Stack(
         folder,
         ports="default" if usual else "auto",

@@ -1,9 +1,9 @@
 """The embedded stack: Kafka, MongoDB, ClickHouse and Redis as child processes, without Docker."""
 
 from ops.stack.errors import StackError
-from ops.stack.looking import SupervisorHangsError, running_state, running_urls
-from ops.stack.model import Part, Urls
 from ops.stack.stack import AlreadyRunningError, Stack
+from ops.stack.state.looking import SupervisorHangsError, running_state, running_urls
+from ops.stack.state.model import Part, Urls
 
 __all__ = [
     "AlreadyRunningError",

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from ops.stack.looking import Seen, latest_state, look
-from ops.stack.model import StackState, write_state
-from ops.stack.reaper import kill_group, start_time
+from ops.stack.state.looking import Seen, latest_state, look
+from ops.stack.state.model import StackState, write_state
+from ops.stack.supervisor.reaper import kill_group, start_time
 
 _POLL_SECONDS: Final = 0.05
 _LOOK_SECONDS: Final = 1.0

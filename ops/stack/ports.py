@@ -1,21 +1,41 @@
-"""Which ports the parts get: asked for, remembered from the last time, or free ones."""
+"""Ports of this machine: who has them, and which are free."""
 
 import errno
 import os
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ops.stack.errors import StackError
-from ops.stack.model import PORT_VARIABLES, TITLES, Part
-
 HOST: Final = "127.0.0.1"
+HIGHEST_PORT: Final = 65_535
 _LISTEN: Final = "0A"
 
 
+@dataclass(frozen=True, slots=True)
+class PortSpec:
+    """One port of a part or a service.
+
+    Attributes:
+        name: as in the state file; the first port of a process has the process's name.
+        default: the usual one; None where there is none.
+        after: the name of the port that it follows, where it follows one.
+        distance: how far behind that.
+        gives_way: no client knows it, so that another is taken where somebody has it.
+    """
+
+    name: str
+    default: int | None = None
+    after: str = ""
+    distance: int = 1
+    gives_way: bool = False
+
+
 def is_free(port: int) -> bool:
-    """Whether a server could listen on the port now."""
+    """Whether there is such a port and a server could listen on it now."""
+    if not 0 < port <= HIGHEST_PORT:
+        return False
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -48,30 +68,6 @@ def owner(port: int) -> str | None:
             name = (entry / "comm").read_text().strip()
             return f"{name} (pid {entry.name})"
     return None
-
-
-def check_free(ports: Mapping[str, tuple[Part, int]]) -> None:
-    """Make sure that every part can listen.
-
-    Args:
-        ports: by process name, the part and its port.
-
-    Raises:
-        StackError: a port is taken; it names the part, the port, its owner and the way out.
-    """
-    seen: dict[int, str] = {}
-    for name, (part, port) in ports.items():
-        if port in seen:
-            raise StackError(
-                f"{name} and {seen[port]} cannot both listen on port {port}: choose another with --{part}-port"
-            )
-        seen[port] = name
-        if not is_free(port):
-            who = owner(port)
-            raise StackError(
-                f"{TITLES[part]} cannot listen on port {port}: it is taken{f' by {who}' if who else ''}. "
-                f"Choose another with --{part}-port or {PORT_VARIABLES[part]}, or free ones with --ports auto"
-            )
 
 
 def _listening_inodes(port: int) -> Iterable[str]:

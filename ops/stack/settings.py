@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Final
 
-from ops.stack.disk import LOW_DISK_MB, LOW_DISK_VARIABLE
-from ops.stack.model import DEFAULT_PORTS, PARTS, PORT_VARIABLES, TITLES, Part
-from ops.stack.silence import HANG_SECONDS, HANG_VARIABLE
-from runtime.sections import CLICKHOUSE_URL, KAFKA_URL, MONGO_URL, REDIS_URL
+from ops.stack.disk.space import LOW_DISK_MB, LOW_DISK_VARIABLE
+from ops.stack.health.silence import HANG_SECONDS, HANG_VARIABLE
+from ops.stack.registry import REGISTRY, Registry
+from ops.stack.state.model import Part
+from runtime.sections import URLS
 from runtime.settings import EnvReader, Section, Variable, load
 
 STACK: Final = Section("Embedded stack", "For `marketplace up` and its supervisor; docs/reference/stack.md says more.")
@@ -18,18 +19,13 @@ LOW_DISK: Final = STACK.whole(
 )
 KAFKA_OPTS: Final = STACK.text("MARKETPLACE_KAFKA_OPTS", "Further options of Java for the embedded Kafka.")
 PORTS: Final[Mapping[Part, Variable[int]]] = {
-    part: STACK.port(PORT_VARIABLES[part], f"The port of {TITLES[part]}.", DEFAULT_PORTS[part], lowest=1)
-    for part in PARTS
-}
-_URLS: Final[Mapping[Part, Variable[str]]] = {
-    "kafka": KAFKA_URL,
-    "mongo": MONGO_URL,
-    "clickhouse": CLICKHOUSE_URL,
-    "redis": REDIS_URL,
+    part.name: STACK.port(part.port_variable, f"The port of {part.title}.", part.default_port, lowest=1)
+    for part in REGISTRY.parts
+    if part.default_port is not None
 }
 
 
-def external_urls(environment: Mapping[str, str]) -> dict[Part, str]:
+def external_urls(environment: Mapping[str, str], registry: Registry = REGISTRY) -> dict[Part, str]:
     """The parts that run elsewhere, and where.
 
     Raises:
@@ -37,7 +33,8 @@ def external_urls(environment: Mapping[str, str]) -> dict[Part, str]:
     """
 
     def read(env: EnvReader) -> dict[Part, str]:
-        return {part: env.read(variable) for part, variable in _URLS.items() if env.given(variable)}
+        variables = {part.name: URLS[part.name] for part in registry.parts}
+        return {part: env.read(variable) for part, variable in variables.items() if env.given(variable)}
 
     return load(environment, read)
 

@@ -16,22 +16,26 @@ from types import TracebackType
 from typing import IO, Final, Self
 
 from ops.stack import settings
-from ops.stack.control import announce_death, wish_process, wish_restart
+from ops.stack.disk.folder import make_private
 from ops.stack.ending_others import end_supervisor, end_what_is_left, note_the_end
 from ops.stack.errors import StackError
-from ops.stack.folder import make_private
-from ops.stack.job import Job
-from ops.stack.looking import latest_state, look, running_state, running_urls
-from ops.stack.model import PARTS, Part, ProcessInfo, StackState, Urls
-from ops.stack.plan import Plan, Ports
-from ops.stack.process import tail
-from ops.stack.specs import ProcessSpec
+from ops.stack.plan import Plan
+from ops.stack.port_choice import Ports
+from ops.stack.process_spec import PACKAGE_ROOT, ProcessSpec
+from ops.stack.provisioning import Provisioning
+from ops.stack.registry import PARTS, REGISTRY, Registry
+from ops.stack.state.looking import latest_state, look, running_state, running_urls
+from ops.stack.state.model import Part, ProcessInfo, StackState, Urls
+from ops.stack.state.requests import announce_death, request_process, request_restart
+from ops.stack.supervisor.job import Job
+from ops.stack.supervisor.process import tail
 
 __all__ = ["AlreadyRunningError", "Stack", "running_state", "running_urls"]
 
 _POLL_SECONDS: Final = 0.05
 _NOTICE_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 45.0
+_LOCK_SECONDS: Final = 2.0
 GIVEN_UP: Final = ("crashed", "fenced", "refused")
 """States of a process that nobody should wait for."""
 
@@ -48,12 +52,14 @@ class Stack:
         ports: `auto` takes those of the last time if they are free, else free ones; a mapping or `default` asks for
             exactly those, and what it leaves out is that of the last time or the usual one.
         brokers: Kafka brokers, 1 or 3; by default what the data folder was made with, else 1.
-        parts: what to run; everything by default.
+        parts: names of the parts and services to run; all parts and no service by default. What the services find in
+            the parts (topics, tables, collections) is made as soon as those are healthy.
         external: URLs of parts that run elsewhere; by default those in the environment (`MARKETPLACE_KAFKA_URL`, ...).
         start_timeout_seconds: how long the parts may take until they are healthy.
         service_settings: settings of the product's own processes, by their names in the environment.
         hang_seconds: a process that does not answer for so long is started again; by default what the environment says.
         low_disk_mb: less free disk is warned about; by default what the environment says.
+        registry: what parts and services there are.
 
     Attributes:
         notices: what a person should know about the latest start, a line each.
@@ -71,6 +77,7 @@ class Stack:
         service_settings: Mapping[str, str] | None = None,
         hang_seconds: float | None = None,
         low_disk_mb: int | None = None,
+        registry: Registry = REGISTRY,
     ) -> None:
         self.data_dir = Path(data_dir).resolve()
         self.notices: list[str] = []
@@ -78,6 +85,7 @@ class Stack:
         self._external, self._service_settings = external, service_settings or {}
         self._hang_seconds, self._low_disk_mb = hang_seconds, low_disk_mb
         self._start_timeout_seconds = start_timeout_seconds
+        self._registry = registry
         self._supervisor: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -117,6 +125,7 @@ class Stack:
         """
         self.notices = []
         plan = self._plan()
+        provisioning = Provisioning(self._registry.resources(self._parts), self.data_dir, self._service_settings)
         try:
             if make_private(self.data_dir):
                 self.notices.append(f"{self.data_dir} could be read by others: now it is for this user only")
@@ -127,7 +136,7 @@ class Stack:
         except OSError as error:
             raise StackError(f"the data folder {self.data_dir} cannot be used: {error.strerror or error}") from error
         try:
-            self._wait_until_running()
+            self._wait_until_running(provisioning)
         except BaseException:
             self.stop()
             raise
@@ -139,11 +148,12 @@ class Stack:
             self._ports,
             self._brokers,
             self._parts,
-            settings.external_urls(os.environ) if external is None else external,
+            settings.external_urls(os.environ, self._registry) if external is None else external,
             self._start_timeout_seconds,
             self._service_settings,
             settings.hang_seconds(os.environ) if hang is None else hang,
             settings.low_disk_mb(os.environ) if low is None else low,
+            self._registry,
         )
 
     def _own(self, lock: IO[str]) -> None:
@@ -155,10 +165,16 @@ class Stack:
         seen = look(self.data_dir)
         if seen.standing == "hangs":
             end_supervisor(self.data_dir, seen)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AlreadyRunningError(f"the stack in {self.data_dir} is running already") from None
+        # A process that the ended one had just forked has the lock, too, until it becomes its command.
+        deadline = time.monotonic() + (0.0 if seen.standing == "alive" else _LOCK_SECONDS)
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise AlreadyRunningError(f"the stack in {self.data_dir} is running already") from None
+            time.sleep(_POLL_SECONDS)
         if seen.standing in ("hangs", "ended") and seen.state is not None:
             what = "hung and was ended" if seen.standing == "hangs" else "had ended without stopping"
             self.notices.append(f"the supervisor (pid {seen.state.supervisor_pid}) {what}: everything starts again")
@@ -244,7 +260,7 @@ class Stack:
     def restart(self, name: str) -> None:
         """Stop a process in order and start it again, also one that crashed or was fenced; see `wait_healthy`."""
         info = self.process(name)
-        wish_restart(self.data_dir, info.name)
+        request_restart(self.data_dir, info.name)
         self._wait_until_replaced(info.name, info.pid)
 
     def run(self, spec: ProcessSpec) -> None:
@@ -255,7 +271,7 @@ class Stack:
         """
         before = self.state().process(spec.name)
         pid = before.pid if before is not None else None
-        wish_process(self.data_dir, spec)
+        request_process(self.data_dir, spec)
         deadline = time.monotonic() + _NOTICE_SECONDS + _STOP_SECONDS
         while (info := self.state().process(spec.name)) is None or info.pid in (None, pid):
             if running_state(self.data_dir) is None or time.monotonic() > deadline:
@@ -290,8 +306,7 @@ class Stack:
     def _launch(self, job: Job, lock: IO[str]) -> None:
         logs = self.data_dir / "logs"
         logs.mkdir(exist_ok=True)
-        root = str(Path(__file__).resolve().parents[2])
-        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+        path = os.pathsep.join(filter(None, [PACKAGE_ROOT, os.environ.get("PYTHONPATH")]))
         append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         with open(os.open(logs / "supervisor.log", append, 0o600), "ab") as log:
             self._supervisor = subprocess.Popen(
@@ -309,18 +324,19 @@ class Stack:
         self._supervisor.stdin.write(job.to_json() + b"\n")
         self._supervisor.stdin.flush()
 
-    def _wait_until_running(self) -> None:
+    def _wait_until_running(self, provisioning: Provisioning) -> None:
         assert self._supervisor is not None
         deadline = time.monotonic() + self._start_timeout_seconds + _STOP_SECONDS
         while time.monotonic() < deadline:
             state = latest_state(self.data_dir)
             if state is not None and state.supervisor_pid == self._supervisor.pid:
-                if state.phase == "running":
+                if state.phase == "running" and provisioning.done:
                     return
                 if state.phase == "failed":
                     raise StackError(state.problem)
+                self.notices += provisioning.follow(state)
             if self._supervisor.poll() is not None:
                 lines = tail(self.data_dir / "logs" / "supervisor.log", 3)
                 raise StackError(f"the supervisor ended with code {self._supervisor.returncode}: {' | '.join(lines)}")
             time.sleep(_POLL_SECONDS)
-        raise StackError("the supervisor does not answer")
+        raise StackError(provisioning.problem or "the supervisor does not answer")

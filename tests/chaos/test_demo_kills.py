@@ -19,7 +19,7 @@ from flows.delivery.process_set import FlowOptions, FlowProcessSet
 from marketplace.flows import CLICKS_FLOW
 from ops.demo.company import Company
 from ops.stack import Stack, StackError
-from ops.stack.kafka_jars import ensure_jars, find_java
+from ops.stack.parts.kafka_jars import ensure_jars, find_java
 from runtime.sections import Settings
 from tests.demo_kit import Play, assert_agrees, wait_until
 from tests.depth import CHAOS_SEEDS, LONG

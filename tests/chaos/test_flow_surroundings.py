@@ -23,7 +23,7 @@ from marketplace.collections import STORES as STORES_COLLECTION
 from marketplace.settings import Urls as SettingsUrls
 from ops.provision import ensure_provisioned
 from ops.stack import Stack, StackError
-from ops.stack.kafka_jars import ensure_jars, find_java
+from ops.stack.parts.kafka_jars import ensure_jars, find_java
 from runtime.sections import Settings
 from tests.clicks_kit import STORES, ms, visitor_of
 from tests.demo_kit import ROOT, wait_until

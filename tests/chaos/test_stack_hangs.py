@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ops.stack import Stack, StackError
-from ops.stack.kafka_archive import prepared_kafka
-from ops.stack.looking import STALE_SECONDS, look, looked_at
-from ops.stack.model import PARTS, SERVICES
+from ops.stack.parts.kafka_archive import prepared_kafka
+from ops.stack.registry import PARTS, SERVICES
+from ops.stack.state.looking import STALE_SECONDS, look, looked_at
 from tests.depth import LONG
 from tests.stack_kit import LIGHT, command, eventually
 

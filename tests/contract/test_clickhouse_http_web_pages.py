@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from ops.stack import Stack
 from ops.stack.clickhouse_http.web_pages import refusal
-from ops.stack.health import check
-from ops.stack.model import OLDEST_QUERY_HEADER
+from ops.stack.health.checks import check
+from ops.stack.process_spec import HealthCheck
+from ops.stack.state.model import OLDEST_QUERY_HEADER
 
 _LOCAL = ("localhost", "LOCALHOST", "a.localhost", "127.0.0.1", "127.9.9.9", "[::1]", "192.168.1.7")
 
@@ -102,7 +103,7 @@ def test_a_busy_engine_answers_its_health_check_and_says_for_how_long_it_has_bee
         ages = []
         while time.monotonic() < deadline:
             began = time.monotonic()
-            assert check("clickhouse", clickhouse.urls.clickhouse, 5.0).outcome == "fine"
+            assert check(HealthCheck("clickhouse"), clickhouse.urls.clickhouse, 5.0).outcome == "fine"
             assert time.monotonic() - began < 2.5
             parts = urlsplit(clickhouse.urls.clickhouse)
             connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=5)

@@ -13,15 +13,16 @@ from pathlib import Path
 import pytest
 
 from ops.stack.errors import StackError
-from ops.stack.kafka_archive import prepared_kafka
-from ops.stack.model import DEFAULT_PORTS
+from ops.stack.parts.kafka_archive import prepared_kafka
 from ops.stack.ports import free_ports
+from ops.stack.registry import REGISTRY
 
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = ROOT / "docs" / "tutorial" / "your-store.md"
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 # The counts appear a moment after the answers; a reader looks again, and so does this.
+DEFAULT_PORTS = {each.name: each.default_port for each in REGISTRY if each.default_port}
 UNTIL_COUNTED = """for turn in $(seq 60); do
   days=$(marketplace report --store my-shop --json | grep -c '"bucket"' || true)
   test "$days" -ge 2 && break

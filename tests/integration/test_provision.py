@@ -21,6 +21,7 @@ from marketplace.topics import TOPICS, Topic
 from ops.drift import topic_drift
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
+from ops.stack.registry import REGISTRY
 from runtime.sections import Settings
 from tests.collector_kit import eventually
 
@@ -60,6 +61,26 @@ def test_what_is_missing_is_made_once_and_is_then_as_declared(settings: Settings
     assert {f"table {table.name}" for table in TABLES} <= set(first.made)
     assert {f"collection {collection.name}" for collection in COLLECTIONS} <= set(first.made)
     assert (first.drift, second.made, second.drift) == ([], [], [])
+
+
+def test_what_one_service_finds_is_made_alone_and_no_other_part_is_asked(settings: Settings) -> None:
+    collector = REGISTRY.resources(["collector"])
+    nowhere = replace(settings, urls=replace(settings.urls, clickhouse="http://127.0.0.1:1", redis=""))
+
+    made = ensure_provisioned(nowhere, resources=collector).made
+
+    collections = {line.removeprefix("collection ") for line in made if line.startswith("collection ")}
+    assert collections == {"stores", "visitor_salts", "turned_away"}
+    assert [line for line in made if line.startswith("table ")] == []
+    assert ensure_provisioned(settings).drift == []
+
+
+def test_what_two_services_find_is_made_once(settings: Settings) -> None:
+    made = ensure_provisioned(settings, resources=REGISTRY.resources(["flow", "dashboard"])).made
+
+    assert len(set(made)) == len(made)
+    assert {f"table {table.name}" for table in TABLES} <= set(made)
+    assert "collection visitor_salts" not in made
 
 
 @pytest.mark.parametrize(

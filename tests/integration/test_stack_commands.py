@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from ops.stack import Stack, StackError, running_state
-from ops.stack.kafka_archive import prepared_kafka
-from ops.stack.kafka_jars import find_java
-from ops.stack.model import PARTS, SERVICES
+from ops.stack.parts.kafka_archive import prepared_kafka
+from ops.stack.parts.kafka_jars import find_java
 from ops.stack.ports import free_ports
+from ops.stack.registry import PARTS, SERVICES
 from tests.stack_kit import CLI, ROOT, all_gone, eventually, processes_of
 
 
@@ -73,8 +73,8 @@ def test_up_status_and_down_work_together(
         otherwise = marketplace("up", "--brokers", "3", "--kafka-port", "1", "--mongo-port", "2", **mongo)
         assert (otherwise.returncode, otherwise.stdout, otherwise.stderr.count("\n")) == (1, "", 1)
         assert (
-            f"without --brokers 3 (it has 1), --kafka-port 1 (it is {port}), --mongo-port 2 (it is not ours): "
-            "'marketplace down' first"
+            f"but not as asked: --brokers 3 (it has 1), --kafka-port 1 (it is {port}), --mongo-port 2 "
+            "(it is not ours): 'marketplace down' first"
         ) in otherwise.stderr
 
         changed = marketplace(
@@ -84,13 +84,13 @@ def test_up_status_and_down_work_together(
             **mongo,
         )
         assert (changed.returncode, changed.stdout, changed.stderr.count("\n")) == (1, "", 1)
-        for wish in (
+        for difference in (
             "--no-services (it has flow, collector, dashboard)",
             "--foreground (it does not end with this command)",
             "MARKETPLACE_REDIS_URL (it uses another redis)",
             "MARKETPLACE_HANG_SECONDS=7 (it is 40)",
         ):
-            assert wish in changed.stderr
+            assert difference in changed.stderr
         assert "secret" not in changed.stderr
         auto = marketplace("up", "--ports", "auto", **mongo)
         assert (auto.returncode, "--ports auto changes nothing" in auto.stderr) == (0, True)

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from ops.stack import Stack, running_state
-from ops.stack.control import wish_process
-from ops.stack.disk_watch import DiskWatch
-from ops.stack.looking import look
-from ops.stack.model import StackState, read_state
+from ops.stack.disk.watch import DiskWatch
 from ops.stack.ports import free_ports
-from ops.stack.process import LARGEST_LOG_BYTES, rotate, rotate_all
-from ops.stack.specs import ProcessSpec
+from ops.stack.process_spec import ProcessSpec
+from ops.stack.state.looking import look
+from ops.stack.state.model import StackState, read_state
+from ops.stack.state.requests import request_process
+from ops.stack.supervisor.process import LARGEST_LOG_BYTES, rotate, rotate_all
 from tests.stack_disks import filled, small_disk
 from tests.stack_kit import LIGHT, command, eventually
 
@@ -60,12 +60,12 @@ def test_on_a_full_disk_everything_is_seen_and_asked_for_and_all_comes_back_with
             assert "cannot write its state file: No space left on device" in said
             assert look(data).standing == "alive"
 
-            # A wish needs no room: neither a restart nor a whole process.
+            # A request needs no room: neither a restart nor a whole process.
             stack.restart("redis")
             stack.wait_healthy("redis", 20)
             assert stack.pid("redis") != redis
             (port,) = free_ports(1)
-            wish_process(data, ProcessSpec("traffic", "traffic", ["sleep", "1000"], f"http://127.0.0.1:{port}"))
+            request_process(data, ProcessSpec("traffic", "traffic", ["sleep", "1000"], f"http://127.0.0.1:{port}"))
             assert eventually(lambda: stack.state().process("traffic") is not None)
 
             assert eventually(lambda: _killed_until_it_crashed(stack, "clickhouse"), 60)

@@ -22,7 +22,7 @@ from ops.stack.clickhouse_http.errors import (
 )
 from ops.stack.clickhouse_http.request import QueryRequest, parse_request
 from ops.stack.clickhouse_http.web_pages import refusal
-from ops.stack.model import OLDEST_QUERY_HEADER
+from ops.stack.state.model import OLDEST_QUERY_HEADER
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

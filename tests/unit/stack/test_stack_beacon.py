@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.stack.beacon import Ask, Beacon, ask_supervisor
-from ops.stack.control import Wishes, announce_death, read_wish, take_wishes, wish_restart
-from ops.stack.looking import SupervisorHangsError, look, running_state
-from ops.stack.model import ProcessInfo, StackState, Urls, write_state
-from ops.stack.publishing import HEARTBEAT_SECONDS, Publisher
-from ops.stack.reaper import start_time
+from ops.stack.state.beacon import Beacon, Request, ask_supervisor
+from ops.stack.state.looking import SupervisorHangsError, look, running_state
+from ops.stack.state.model import ProcessInfo, StackState, Urls, write_state
+from ops.stack.state.requests import Requests, announce_death, read_request, request_restart, take_requests
+from ops.stack.supervisor.publishing import HEARTBEAT_SECONDS, Publisher
+from ops.stack.supervisor.reaper import start_time
 
 
 def _state(**changes: object) -> StackState:
@@ -30,13 +30,13 @@ class Supervisor:
 
     def __init__(self, folder: Path, state: StackState) -> None:
         self.state = state
-        self.asked: list[Ask] = []
+        self.asked: list[Request] = []
         Beacon(folder, lambda: self.state, self.asked.append)
 
 
 @contextmanager
 def _connected(folder: Path) -> Iterator[socket.socket]:
-    from ops.stack import beacon
+    from ops.stack.state import beacon
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(5)
@@ -44,12 +44,12 @@ def _connected(folder: Path) -> Iterator[socket.socket]:
         yield client
 
 
-def test_who_asks_gets_the_latest_state_and_a_wish_was_taken_when_it_is_answered(tmp_path: Path) -> None:
+def test_who_asks_gets_the_latest_state_and_a_request_was_taken_when_it_is_answered(tmp_path: Path) -> None:
     supervisor = Supervisor(tmp_path, _state(heartbeat=1.0))
     assert ask_supervisor(tmp_path) == supervisor.state
     supervisor.state = _state(heartbeat=2.0)
-    assert ask_supervisor(tmp_path, Ask("restart.redis")) == supervisor.state
-    assert supervisor.asked == [Ask("restart.redis")]
+    assert ask_supervisor(tmp_path, Request("restart.redis")) == supervisor.state
+    assert supervisor.asked == [Request("restart.redis")]
 
 
 def test_nobody_answers_for_another_folder_and_it_is_known_at_once(tmp_path: Path) -> None:
@@ -123,21 +123,21 @@ def test_a_supervisor_that_is_no_more_ended_unless_it_had_stopped(tmp_path: Path
     assert running_state(tmp_path) is None
 
 
-def test_a_wish_is_sent_where_somebody_answers_and_left_as_a_file_elsewhere(tmp_path: Path) -> None:
-    wish_restart(tmp_path, "redis")
-    assert take_wishes(tmp_path) == Wishes(restart=frozenset({"redis"}))
+def test_a_request_is_sent_where_somebody_answers_and_left_as_a_file_elsewhere(tmp_path: Path) -> None:
+    request_restart(tmp_path, "redis")
+    assert take_requests(tmp_path) == Requests(restart=frozenset({"redis"}))
     publisher = Publisher(tmp_path, _state())
-    wish_restart(tmp_path, "kafka")
+    request_restart(tmp_path, "kafka")
     announce_death(tmp_path, 77)
     assert list((tmp_path / "control").iterdir()) == []
-    assert publisher.take_wishes() == Wishes(frozenset({"kafka"}), frozenset({77}))
-    assert publisher.take_wishes() == Wishes()
+    assert publisher.take_requests() == Requests(frozenset({"kafka"}), frozenset({77}))
+    assert publisher.take_requests() == Requests()
 
 
 @given(st.text(max_size=30), st.binary(max_size=60))
-def test_a_wish_that_nobody_understands_is_none(name: str, content: bytes) -> None:
+def test_a_request_that_nobody_understands_is_none(name: str, content: bytes) -> None:
     known = name.startswith(("restart.", "expected.")) or name == "restart"
-    assert known or read_wish(name, content) == Wishes()
+    assert known or read_request(name, content) == Requests()
 
 
 def test_the_heartbeat_is_written_now_and_then_and_a_change_at_once(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from ops.stack.checking import MOST_CHECKS, HealthWatch, look_at_all
-from ops.stack.health import FINE, Health, no_answer, not_ready
-from ops.stack.silence import Timing
+from ops.stack.health.checks import FINE, Health, no_answer, not_ready
+from ops.stack.health.silence import Timing
+from ops.stack.health.watch import MOST_CHECKS, HealthWatch, look_at_all
 from tests.stack_kit import eventually
 
 TIMING = Timing.of(40.0)

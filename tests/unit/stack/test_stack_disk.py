@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ops.stack.disk import look_at_disk
+from ops.stack.disk.space import look_at_disk
 from tests.stack_disks import small_disk
 
 

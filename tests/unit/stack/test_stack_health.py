@@ -12,14 +12,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from ops.stack.health import Health, check
-from ops.stack.model import PARTS, SERVICES, Part
+from ops.stack.health.checks import Health, check
 from ops.stack.ports import free_ports
+from ops.stack.process_spec import HealthCheck
+from ops.stack.registry import REGISTRY
+from ops.stack.state.model import Part
 from tests.stack_kit import ROOT
 
 SERVING: tuple[Part, ...] = ("flow", "collector", "traffic")
 OLDER: Mapping[Part, str] = {"flow": "/healthz", "collector": "/readyz", "traffic": "/healthz"}
-EVERY: tuple[Part, ...] = (*PARTS, *SERVICES, "traffic")
+EVERY: tuple[Part, ...] = tuple(each.name for each in REGISTRY)
+ELSEWHERE = HealthCheck("clickhouse sql")
 SLOW = -1
 
 
@@ -62,7 +65,7 @@ def serving(pages: Mapping[str, tuple[int, str]]) -> Iterator[int]:
 def found(part: Part, pages: Mapping[str, tuple[int, str]]) -> Health:
     slow = any(status == SLOW for status, _ in pages.values())
     with serving(pages) as port:
-        return check(part, url_of(part, port), 0.3 if slow else 5.0)
+        return check(REGISTRY[part].check, url_of(part, port), 0.3 if slow else 5.0)
 
 
 @pytest.mark.parametrize("part", SERVING)
@@ -107,7 +110,7 @@ def test_the_dashboard_is_asked_for_its_own_health() -> None:
 def test_a_port_that_nobody_listens_on_is_no_answer_and_known_at_once(part: Part) -> None:
     (port,) = free_ports(1)
     began = time.monotonic()
-    health = check(part, url_of(part, port), 2.0)
+    health = check(REGISTRY[part].check, url_of(part, port), 2.0)
     assert (health.outcome, "\n" in health.text) == ("no answer", False)
     assert health.text
     assert time.monotonic() - began < 4
@@ -117,14 +120,14 @@ def test_a_port_that_nobody_listens_on_is_no_answer_and_known_at_once(part: Part
 def test_a_process_that_takes_connections_and_says_nothing_is_no_answer_within_the_time(part: Part) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         began = time.monotonic()
-        assert check(part, url_of(part, server.getsockname()[1]), 0.3).outcome == "no answer"
+        assert check(REGISTRY[part].check, url_of(part, server.getsockname()[1]), 0.3).outcome == "no answer"
         assert time.monotonic() - began < 4
 
 
 def test_a_redis_that_loads_or_wants_a_password_has_answered() -> None:
     for answer in (b"-LOADING Redis is loading the dataset in memory\r\n", b"-NOAUTH Authentication required.\r\n"):
         with _redis(answer) as port:
-            health = check("redis", url_of("redis", port), 1.0)
+            health = check(HealthCheck("redis"), url_of("redis", port), 1.0)
         assert health.outcome == "not ready"
         assert health.text
 
@@ -152,7 +155,8 @@ def _redis(answer: bytes) -> Iterator[int]:
 
 def test_a_proxy_of_the_environment_is_not_asked() -> None:
     with serving({"/livez": (200, "yes"), "/readyz": (200, "yes")}) as port:
-        program = f"from ops.stack.health import check; print(check('flow', {url_of('flow', port)!r}, 5.0).outcome)"
+        imports = "from ops.stack.health.checks import check; from ops.stack.process_spec import SERVICE_CHECK"
+        program = f"{imports}; print(check(SERVICE_CHECK, {url_of('flow', port)!r}, 5.0).outcome)"
         environment = {"PYTHONPATH": str(ROOT), "http_proxy": "http://127.0.0.1:1", "PATH": os.environ["PATH"]}
         command = [sys.executable, "-c", program]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=True)
@@ -161,7 +165,7 @@ def test_a_proxy_of_the_environment_is_not_asked() -> None:
 
 def test_a_clickhouse_elsewhere_is_asked_with_its_password_for_an_answer_of_the_engine() -> None:
     with serving({"/?query=SELECT%201": (200, "1\n"), "/ping": (500, "no")}) as port:
-        assert check("clickhouse", f"http://u:p@127.0.0.1:{port}", 2.0, own=False).outcome == "fine"
+        assert check(ELSEWHERE, f"http://u:p@127.0.0.1:{port}", 2.0).outcome == "fine"
     with serving({"/?query=SELECT%201": (401, "who are you?\n")}) as port:
-        health = check("clickhouse", f"http://127.0.0.1:{port}", 2.0, own=False)
+        health = check(ELSEWHERE, f"http://127.0.0.1:{port}", 2.0)
     assert health == Health("not ready", "SELECT 1: 401 who are you?")

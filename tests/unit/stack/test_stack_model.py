@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from ops.stack.control import Wishes, announce_death, take_wishes, wish_restart
-from ops.stack.model import ProcessInfo, StackState, Urls, read_state, state_path, write_state
-from ops.stack.process import rotate, tail
 from ops.stack.stack import running_state, running_urls
+from ops.stack.state.model import ProcessInfo, StackState, Urls, read_state, state_path, write_state
+from ops.stack.state.requests import Requests, announce_death, request_restart, take_requests
+from ops.stack.supervisor.process import rotate, tail
 
 STATE = StackState(
     phase="running",
@@ -44,12 +44,12 @@ def test_the_state_of_a_dead_supervisor_is_not_a_running_stack(tmp_path: Path) -
     assert running_urls(tmp_path) is None
 
 
-def test_wishes_are_read_once(tmp_path: Path) -> None:
-    wish_restart(tmp_path, "kafka-2")
+def test_requests_are_read_once(tmp_path: Path) -> None:
+    request_restart(tmp_path, "kafka-2")
     announce_death(tmp_path, 77)
-    wishes = take_wishes(tmp_path)
-    assert wishes == Wishes(frozenset({"kafka-2"}), frozenset({77}))
-    assert take_wishes(tmp_path) == Wishes(frozenset(), frozenset())
+    requests = take_requests(tmp_path)
+    assert requests == Requests(frozenset({"kafka-2"}), frozenset({77}))
+    assert take_requests(tmp_path) == Requests(frozenset(), frozenset())
 
 
 def test_a_large_log_is_set_aside_and_its_writer_goes_on(tmp_path: Path) -> None:

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from ops.stack.errors import StackError
-from ops.stack.model import PARTS
-from ops.stack.plan import choose_ports
-from ops.stack.ports import check_free, free_ports, is_free, owner
-from ops.stack.specs import port_names
+from ops.stack.port_choice import check_free, choose_ports
+from ops.stack.ports import free_ports, is_free, owner
+from ops.stack.registry import REGISTRY
 
-ONE = port_names(frozenset(PARTS), 1)
-THREE = port_names(frozenset(PARTS), 3)
+PARTS = REGISTRY.parts
+COLLECTOR = REGISTRY.chosen({"collector"})
 
 
 @pytest.fixture
@@ -22,52 +21,51 @@ def taken() -> Iterator[int]:
         yield int(server.getsockname()[1])
 
 
-def test_without_a_wish_the_usual_ports_are_taken() -> None:
-    chosen = choose_ports(ONE, "default", 1, {})
+def test_where_no_port_is_asked_for_the_usual_ones_are_taken() -> None:
+    chosen = choose_ports(PARTS, "default", 1, {})
     usual = {"kafka": 19092, "mongo": 27117, "clickhouse": 18123, "redis": 16379}
     assert {name: chosen[name] for name in usual} == usual
 
 
 def test_three_brokers_take_three_ports_in_a_row() -> None:
-    chosen = choose_ports(THREE, {"kafka": 5000}, 3, {"kafka-2": 9})
+    chosen = choose_ports(PARTS, {"kafka": 5000}, 3, {"kafka-2": 9})
     assert [chosen[f"kafka-{number}"] for number in (1, 2, 3)] == [5000, 5001, 5002]
 
 
 def test_the_ports_of_the_last_time_are_taken_again() -> None:
-    chosen = choose_ports(ONE, "default", 1, {"kafka": 4001, "mongo": 4002})
+    chosen = choose_ports(PARTS, "default", 1, {"kafka": 4001, "mongo": 4002})
     assert (chosen["kafka"], chosen["mongo"], chosen["redis"]) == (4001, 4002, 16379)
 
 
 def test_a_port_asked_for_wins_over_the_last_time() -> None:
-    assert choose_ports(ONE, {"mongo": 4444}, 1, {"mongo": 4002})["mongo"] == 4444
+    assert choose_ports(PARTS, {"mongo": 4444}, 1, {"mongo": 4002})["mongo"] == 4444
 
 
 def test_automatic_ports_are_those_of_the_last_time_unless_somebody_has_them(taken: int) -> None:
     (free,) = free_ports(1)
-    chosen = choose_ports(ONE, "auto", 1, {"kafka": taken, "mongo": free})
+    chosen = choose_ports(PARTS, "auto", 1, {"kafka": taken, "mongo": free})
     assert chosen["mongo"] == free
     assert chosen["kafka"] != taken
 
 
 def test_the_collectors_admin_port_is_the_one_after_its_public_port_unless_somebody_has_it(taken: int) -> None:
-    names = port_names(frozenset({"collector"}), 1)
-    chosen = choose_ports(names, {"collector": taken - 1}, 1, {})
+    chosen = choose_ports(COLLECTOR, {"collector": taken - 1}, 1, {})
     assert chosen["collector-admin"] not in (taken, taken - 1)
-    again = choose_ports(names, {"collector": taken - 1}, 1, chosen)
+    again = choose_ports(COLLECTOR, {"collector": taken - 1}, 1, chosen)
     assert again == chosen
     (free,) = free_ports(1)
-    assert choose_ports(names, {"collector": free - 1}, 1, {})["collector-admin"] == free
+    assert choose_ports(COLLECTOR, {"collector": free - 1}, 1, {})["collector-admin"] == free
 
 
 def test_all_ports_differ() -> None:
-    chosen = choose_ports(THREE, "auto", 3, {})
-    assert len(set(chosen.values())) == len(THREE)
+    chosen = choose_ports(PARTS, "auto", 3, {})
+    assert len(set(chosen.values())) == len(chosen) == 9
 
 
 def test_a_taken_port_is_reported_with_its_owner_and_the_way_out(taken: int) -> None:
     assert not is_free(taken)
     with pytest.raises(StackError) as raised:
-        check_free({"redis": ("redis", taken)})
+        check_free(REGISTRY.chosen({"redis"}), 1, {"redis": taken})
     message = str(raised.value)
     assert f"port {taken}" in message
     assert f"(pid {os.getpid()})" in message
@@ -79,7 +77,7 @@ def test_a_taken_port_is_reported_with_its_owner_and_the_way_out(taken: int) -> 
 def test_two_parts_cannot_share_a_port() -> None:
     (free,) = free_ports(1)
     with pytest.raises(StackError, match="cannot both listen"):
-        check_free({"redis": ("redis", free), "mongo": ("mongo", free)})
+        check_free(REGISTRY.chosen({"redis", "mongo"}), 1, {"redis": free, "mongo": free})
 
 
 def test_a_free_port_has_no_owner() -> None:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from marketplace.settings import Urls as SettingsUrls
 from ops.commands.one_line import exit_code
 from ops.stack import settings
+from ops.stack.disk.folder import make_private
 from ops.stack.errors import StackError
-from ops.stack.folder import make_private
 from runtime.sections import Settings
 from runtime.settings import InvalidSettings, MissingUrl
 

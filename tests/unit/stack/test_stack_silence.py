@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.stack.silence import ANSWERED, LEAST_MISSES, Silence, Timing, is_hang, lasts, missed, paused
+from ops.stack.health.silence import ANSWERED, LEAST_MISSES, Silence, Timing, is_hang, lasts, missed, paused
 
 _SECONDS = st.floats(0.01, 300)
 

@@ -1,0 +1,38 @@
+"""What a service finds in the parts when it starts: topics, tables, collections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from marketplace.collections import COLLECTIONS, Collection
+from marketplace.tables import TABLES, Table
+from marketplace.topics import TOPICS, Topic
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Declarations, each once."""
+
+    topics: tuple[Topic, ...] = ()
+    tables: tuple[Table, ...] = ()
+    collections: tuple[Collection, ...] = ()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts that they are in."""
+        there = {"kafka": self.topics, "clickhouse": self.tables, "mongo": self.collections}
+        return tuple(part for part, declared in there.items() if declared)
+
+    @staticmethod
+    def union(many: Iterable[Resources]) -> Resources:
+        """All of them, in the order in which the product declares them."""
+        each = tuple(many)
+        topics = {topic.name: topic for resources in each for topic in resources.topics}
+        tables = {table.name: table for resources in each for table in resources.tables}
+        collections = {collection.name: collection for resources in each for collection in resources.collections}
+        return Resources(tuple(topics.values()), tuple(tables.values()), tuple(collections.values()))
+
+
+EVERYTHING: Final = Resources(TOPICS, TABLES, COLLECTIONS)

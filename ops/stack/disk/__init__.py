@@ -1,0 +1,1 @@
+"""The disk under a data folder, and the folder itself."""

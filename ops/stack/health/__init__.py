@@ -1,0 +1,1 @@
+"""How a process is asked how it is, and when it hangs."""

@@ -1,0 +1,1 @@
+"""The parts: how each is started, where it keeps its data, where it listens."""
