@@ -69,7 +69,7 @@ def test_an_unknown_flow_is_refused_with_those_that_exist(tmp_path: Path) -> Non
 def test_only_a_service_that_finds_something_in_the_parts_can_be_provisioned(name: str, tmp_path: Path) -> None:
     done = run("provision", "--only", f"flow,{name}", folder=tmp_path)
     assert done.returncode == 1
-    assert f"there is no service {name}: choose from flow, collector, dashboard" in done.stderr
+    assert f"there is no service {name}: choose from flow, dead_letters, collector, dashboard" in done.stderr
 
 
 @pytest.mark.parametrize("domain", ["http://shop.example/", "shop.example:8080", "", "shop example", "a..b"])

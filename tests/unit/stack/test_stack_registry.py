@@ -118,8 +118,7 @@ def test_a_service_finds_only_declared_things_in_parts_that_it_needs() -> None:
     made = REGISTRY.resources(REGISTRY.startable)
     assert set(made.tables) == set(TABLES)
     assert {each.name for each in made.collections} == {each.name for each in COLLECTIONS}
-    # Dead letters of imported access logs are the import command's, which makes everything.
-    assert {each.name for each in TOPICS} - {each.name for each in made.topics} == {"clicks.imports.v1.dlq"}
+    assert {each.name for each in made.topics} == {each.name for each in TOPICS}
 
 
 def test_a_setting_is_refused_only_for_a_service_that_is_to_run() -> None:

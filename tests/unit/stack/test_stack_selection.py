@@ -33,17 +33,25 @@ def test_only_brings_what_it_needs() -> None:
 
 
 def test_without_leaves_out_what_nobody_needs() -> None:
-    assert selection(without="dashboard flow").resolve(REGISTRY) == (*PARTS, "collector")
-    assert selection(without="redis flow dashboard").resolve(REGISTRY) == ("kafka", "mongo", "clickhouse", "collector")
+    assert selection(without="dashboard flow").resolve(REGISTRY) == (*PARTS, "dead_letters", "collector")
+    assert selection(without="redis flow dead_letters dashboard").resolve(REGISTRY) == (
+        "kafka",
+        "mongo",
+        "clickhouse",
+        "collector",
+    )
 
 
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (selection(without="kafka"), "kafka cannot be left out: flow, collector, dashboard need it"),
+        (selection(without="kafka"), "kafka cannot be left out: flow, dead_letters, collector, dashboard need it"),
         (selection(only="collector", without="mongo"), "mongo cannot be left out: collector needs it"),
         (selection(without="kafka"), "or name one elsewhere with MARKETPLACE_KAFKA_URL"),
-        (selection(only="klicks"), "there is no klicks: choose from kafka, mongo, clickhouse, redis, flow, collector"),
+        (
+            selection(only="klicks"),
+            "there is no klicks: choose from kafka, mongo, clickhouse, redis, flow, dead_letters, ",
+        ),
         (selection(without="traffic"), "there is no traffic: choose from"),
         (selection(only="redis kafka", without="redis"), "--only asks for redis, which --without leaves out"),
         (selection(only="flow", services=False), "--only asks for flow, which --no-services leaves out"),
