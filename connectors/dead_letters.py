@@ -74,4 +74,9 @@ class DeadLetters:
             "GROUP BY consumer_group, reason, topic ORDER BY 5 DESC, 1, 2, 3",
             {"store": store, "topic": topic, "since": since or datetime(1970, 1, 1, tzinfo=UTC)},
         )
-        return [DeadLetterGroup(*row) for row in rows]
+        return [DeadLetterGroup(*row[:6], *map(_utc, row[6:8]), *row[8:]) for row in rows]
+
+
+def _utc(moment: datetime) -> datetime:
+    """The driver's answer says nothing of a zone where it is UTC."""
+    return moment.replace(tzinfo=UTC)

@@ -59,17 +59,14 @@ def _print(groups: Sequence[DeadLetterGroup]) -> None:
     if not groups:
         typer.echo("no dead letters")
         return
-    table = Table("records", "given up by", "reason", "from", "last seen (UTC)", "for example", box=None)
+    table = Table("records", "given up by", "reason", "from", "last seen (UTC)", box=None)
     for group in groups:
-        table.add_row(
-            f"{group.records:,}",
-            escape(group.consumer_group),
-            escape(group.reason),
-            escape(group.topic),
-            f"{group.last_seen:%Y-%m-%d %H:%M}",
-            escape(group.example),
-        )
+        cells = (f"{group.records:,}", group.consumer_group, group.reason, group.topic)
+        table.add_row(*map(escape, cells), f"{group.last_seen:%m-%d %H:%M}")
     Console().print(table)
+    for group in groups:
+        if group.example:
+            typer.echo(f"  {group.reason}, for example: {' '.join(group.example.split())}")
     typer.echo(f"{sum(group.records for group in groups):,} records; their bytes are in {', '.join(_topics(groups))}.")
 
 
