@@ -335,8 +335,7 @@ class FlowRunner:
         page = ProgressPage()
         environment = {
             **os.environ,
-            **self._settings.urls.environment(),
-            "MARKETPLACE_DATABASE": self._settings.database,
+            **self._settings.environment(),
             "FLOW_PROCESS": str(index),
             "FLOW_ADDRESSES": ",".join(addresses),
             "FLOW_GENERATION": str(self.generation),
