@@ -8,6 +8,8 @@ from typing import Final
 
 from ingest.config import Addresses, CollectorConfig
 from runtime.admin import LOOPBACK
+from runtime.logs import LogSettings
+from runtime.sections import KAFKA_SECURITY_PROTOCOL, KAFKA_URL
 from runtime.settings import EnvReader, Section, load
 
 FLOW: Final = Section("Click flow", "For the click flow's service; docs/reference/flow.md says more.")
@@ -72,6 +74,12 @@ def check_services(environment: Mapping[str, str]) -> None:
     """
 
     def read(env: EnvReader) -> None:
+        LogSettings.read(env)
+        if not env.given(KAFKA_URL) and env.read(KAFKA_SECURITY_PROTOCOL) != "PLAINTEXT":
+            asked = f"{KAFKA_SECURITY_PROTOCOL.name}={env.read(KAFKA_SECURITY_PROTOCOL)}"
+            env.reject(
+                f"{asked}: the embedded Kafka has no users and no certificate, give {KAFKA_URL.name} or PLAINTEXT"
+            )
         FlowSettings.read(env)
         CollectorConfig.read(env)
         Addresses.read(env)
