@@ -18,10 +18,19 @@ from typing import Final
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, Message
 
+from connectors.kafka import authentication
 from connectors.kafka.ack_watch import PROBE_SECONDS, AckWatch
 from connectors.kafka.authentication import AuthenticationWatch, authentication_failure, new_client
 from connectors.kafka.client_config import KafkaConnection, client_config
-from connectors.kafka.records import ProduceError, Record, Refused, TooLarge, Unavailable, size_bytes
+from connectors.kafka.records import (
+    AuthenticationFailed,
+    ProduceError,
+    Record,
+    Refused,
+    TooLarge,
+    Unavailable,
+    size_bytes,
+)
 
 _POLL_SECONDS: Final = 0.1
 _PUMP_SECONDS: Final = 0.002
@@ -165,6 +174,8 @@ class Producer:
                 lambda seconds: client.list_topics(topic, timeout=seconds), lambda: client.poll(0), timeout_seconds
             )
             metadata = found.topics[topic]
+        except authentication.AuthenticationFailed as error:
+            raise AuthenticationFailed(str(error)) from None
         except KafkaException as error:
             raise Unavailable(f"no answer from Kafka: {error.args[0].str()}") from None
         if metadata.error is not None or not metadata.partitions:

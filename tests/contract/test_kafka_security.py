@@ -152,9 +152,12 @@ def test_a_broker_whose_certificate_nobody_signed_is_not_trusted(use: Use, kafka
         use(kafka.connection(ca_file=kafka.other_ca_file), topic)
 
 
-def test_an_error_of_a_producer_says_that_the_records_may_be_sent_again(kafka: SecuredKafka, topic: str) -> None:
+@pytest.mark.parametrize("use", [send, send_async, count_partitions])
+def test_an_error_of_a_producer_says_that_the_records_may_be_sent_again(
+    use: Use, kafka: SecuredKafka, topic: str
+) -> None:
     with pytest.raises(records.AuthenticationFailed) as raised:
-        send(kafka.connection(WRONG), topic)
+        use(kafka.connection(WRONG), topic)
     assert isinstance(raised.value, records.Unavailable)
 
 
