@@ -103,7 +103,8 @@ def connect(mongo_url: str, deadline_seconds: float | None = None) -> MongoClien
         options["timeoutMS"] = deadline_ms
     try:
         return MongoClient(mongo_url, **options)
-    except (InvalidURI, ConfigurationError) as error:
+    # A port that is none is a plain ValueError.
+    except (InvalidURI, ConfigurationError, ValueError) as error:
         raise Refused(f"Mongo's URL cannot be used: {error}") from error
 
 

@@ -8,6 +8,8 @@ from typing import Final
 
 from ingest.config import Addresses, CollectorConfig
 from runtime.admin import LOOPBACK
+from runtime.logs import LogSettings
+from runtime.sections import KAFKA_SECURITY_PROTOCOL, KAFKA_URL
 from runtime.settings import EnvReader, Section, load
 
 FLOW: Final = Section("Click flow", "For the click flow's service; docs/reference/flow.md says more.")
@@ -72,7 +74,30 @@ def check_collector(environment: Mapping[str, str]) -> None:
     """
 
     def read(env: EnvReader) -> None:
+        _read_common(env)
         CollectorConfig.read(env)
         Addresses.read(env)
 
     load(environment, read)
+
+
+def check_flow(environment: Mapping[str, str]) -> None:
+    """Refuse what a flow's service would refuse.
+
+    Raises:
+        InvalidSettings: Values cannot be used; the message names the variables.
+    """
+
+    def read(env: EnvReader) -> None:
+        _read_common(env)
+        FlowSettings.read(env)
+
+    load(environment, read)
+
+
+def _read_common(env: EnvReader) -> None:
+    """Read what every service reads."""
+    LogSettings.read(env)
+    if not env.given(KAFKA_URL) and env.read(KAFKA_SECURITY_PROTOCOL) != "PLAINTEXT":
+        asked = f"{KAFKA_SECURITY_PROTOCOL.name}={env.read(KAFKA_SECURITY_PROTOCOL)}"
+        env.reject(f"{asked}: the embedded Kafka has no users and no certificate, give {KAFKA_URL.name} or PLAINTEXT")

@@ -162,6 +162,19 @@ class Settings:
         """
         return load(environment, lambda env: Settings.read(env, running, needs))
 
+    def environment(self) -> dict[str, str]:
+        """The variables that hand the parts to a child process; they have the password of Kafka's user in them."""
+        security = self.kafka_security
+        return {
+            **self.urls.environment(),
+            DATABASE_NAME.name: self.database,
+            KAFKA_SECURITY_PROTOCOL.name: security.protocol,
+            KAFKA_SASL_MECHANISM.name: security.mechanism,
+            KAFKA_SASL_USERNAME.name: security.username,
+            KAFKA_SASL_PASSWORD.name: security.password,
+            KAFKA_SSL_CA_FILE.name: security.ca_file,
+        }
+
     @property
     def kafka(self) -> KafkaConnection:
         """Where Kafka is and how to connect."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-from connectors.kafka.records import Unavailable
+from connectors.kafka.records import AuthenticationFailed, Unavailable
 
 PROBE_SECONDS: Final = 2.0
 _LONGEST_STEP_SECONDS: Final = 0.5
+_UNAUTHENTICATED_SECONDS: Final = 0.5
 
 
 class AckWatch:
@@ -19,6 +20,9 @@ class AckWatch:
 
     A process that did not run for a while (stopped, or out of CPU) has seen no acknowledgement because it did not look:
     of the time between two looks, only the first half second counts as silence.
+
+    Where authentication fails, half a second without an acknowledgement is enough: one of several brokers may fail it
+    while the others acknowledge.
 
     Args:
         stuck_seconds: How long nothing has to be acknowledged; infinity for never.
@@ -36,6 +40,7 @@ class AckWatch:
         self._silent_seconds = 0.0
         self._looked_at = 0.0
         self._probe_until = float("-inf")
+        self._unauthenticated = ""
         self.acked = False
         self.stuck = False
 
@@ -55,7 +60,7 @@ class AckWatch:
             if not self.stuck:
                 return False
             if now < self._probe_until:
-                raise kafka_is_stuck()
+                raise self.failure()
             self._probe_until = now + self._probe_seconds
             return True
 
@@ -79,16 +84,24 @@ class AckWatch:
                 self._note_acks()
             elif self._waiting:
                 self._silent_seconds += min(elapsed_seconds, _LONGEST_STEP_SECONDS)
-                if self._silent_seconds >= self._stuck_seconds:
+                if self._silent_seconds >= self._allowed_seconds():
                     self.stuck = True
             return self.stuck
+
+    def authentication_failed(self, reason: str) -> None:
+        """A connection failed to authenticate; forgotten at the next acknowledgement."""
+        self._unauthenticated = reason
+
+    def failure(self) -> Unavailable:
+        """The error of all that wait while Kafka is stuck."""
+        reason = self._unauthenticated
+        return AuthenticationFailed(reason) if reason else Unavailable("Kafka acknowledges nothing")
+
+    def _allowed_seconds(self) -> float:
+        return min(self._stuck_seconds, _UNAUTHENTICATED_SECONDS) if self._unauthenticated else self._stuck_seconds
 
     def _note_acks(self) -> None:
         if self.acked:
             self.acked = self.stuck = False
+            self._unauthenticated = ""
             self._silent_seconds, self._probe_until = 0.0, float("-inf")
-
-
-def kafka_is_stuck() -> Unavailable:
-    """The error of all that wait while Kafka is stuck."""
-    return Unavailable("Kafka acknowledges nothing")

@@ -7,12 +7,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from connectors.errors import Unavailable
+from connectors.kafka.authentication import AuthenticationFailed, AuthenticationWatch, new_client
 from connectors.kafka.client_config import KafkaConnection, client_config
 
 _TIMEOUT_SECONDS: Final = 3.0
@@ -34,7 +35,9 @@ class LogTimes:
 
     def __init__(self, kafka: KafkaConnection | str, topic: str) -> None:
         self._topic, self._lock, self._again_at = topic, threading.Lock(), 0.0
-        self._consumer = confluent_kafka.Consumer(
+        self._connections = AuthenticationWatch()
+        self._consumer = new_client(
+            confluent_kafka.Consumer,
             client_config(
                 kafka,
                 f"{topic}.times",
@@ -45,8 +48,9 @@ class LogTimes:
                     "queued.max.messages.kbytes": 1024,
                     # A consumer has one fetch under way at a broker; the next question waits for its end.
                     "fetch.wait.max.ms": 10,
+                    "error_cb": self._connections.on_error,
                 },
-            )
+            ),
         )
 
     def ends(self) -> dict[int, int]:
@@ -56,7 +60,7 @@ class LogTimes:
             Unavailable: No broker answers.
         """
         with self._asking():
-            found = self._consumer.list_topics(self._topic, timeout=_TIMEOUT_SECONDS).topics[self._topic]
+            found = self._metadata().topics[self._topic]
             if found.error is not None:
                 raise Unavailable(f"Kafka has no topic {self._topic}: {found.error.str()}")
             return {partition: self._end(partition) for partition in sorted(found.partitions)}
@@ -88,9 +92,20 @@ class LogTimes:
                 raise Unavailable("Kafka did not answer a moment ago")
             try:
                 yield
+            except AuthenticationFailed:
+                self._again_at = time.monotonic() + _AWAY_SECONDS
+                raise
             except KafkaException as error:
                 self._again_at = time.monotonic() + _AWAY_SECONDS
                 raise Unavailable(f"Kafka does not answer: {error.args[0].str()}") from error
+
+    def _metadata(self) -> Any:
+        consumer = self._consumer
+        return self._connections.ask(
+            lambda seconds: consumer.list_topics(self._topic, timeout=seconds),
+            lambda: consumer.poll(0),
+            _TIMEOUT_SECONDS,
+        )
 
     def _end(self, partition: int) -> int:
         place, deadline = TopicPartition(self._topic, partition), time.monotonic() + _TIMEOUT_SECONDS

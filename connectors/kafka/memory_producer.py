@@ -12,7 +12,7 @@ from itertools import count
 from typing import Final
 from zlib import crc32
 
-from connectors.kafka.ack_watch import PROBE_SECONDS, AckWatch, kafka_is_stuck
+from connectors.kafka.ack_watch import PROBE_SECONDS, AckWatch
 from connectors.kafka.records import Record, TooLarge, Unavailable
 from connectors.twin import Twin
 
@@ -97,7 +97,7 @@ class MemoryProducer(Twin):
         if not self.hangs and now - wait.began_at >= self.latency_seconds:
             return True
         if stuck and not wait.probes:
-            raise kafka_is_stuck()
+            raise self._watch.failure()
         if self._closed or now >= wait.deadline:
             raise Unavailable("the producer is closed" if self._closed else "no acknowledgement in time")
         return False

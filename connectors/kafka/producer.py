@@ -18,9 +18,19 @@ from typing import Final
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from connectors.kafka.ack_watch import PROBE_SECONDS, AckWatch, kafka_is_stuck
+from connectors.kafka import authentication
+from connectors.kafka.ack_watch import PROBE_SECONDS, AckWatch
+from connectors.kafka.authentication import AuthenticationWatch, authentication_failure, new_client
 from connectors.kafka.client_config import KafkaConnection, client_config
-from connectors.kafka.records import ProduceError, Record, Refused, TooLarge, Unavailable, size_bytes
+from connectors.kafka.records import (
+    AuthenticationFailed,
+    ProduceError,
+    Record,
+    Refused,
+    TooLarge,
+    Unavailable,
+    size_bytes,
+)
 
 _POLL_SECONDS: Final = 0.1
 _PUMP_SECONDS: Final = 0.002
@@ -84,9 +94,9 @@ class Producer:
         self._lock = threading.Lock()
         self._fatal = False
         self._closed = False
-        self._client = confluent_kafka.Producer(self._config)
+        self._client = new_client(confluent_kafka.Producer, self._config)
         self._pump: asyncio.Task[None] | None = None
-        self._watch = AckWatch(stuck_seconds)
+        self._watch, self._connections = AckWatch(stuck_seconds), AuthenticationWatch()
         self._waiting: dict[asyncio.Future[None], None] = {}
 
     def send_all(self, records: Sequence[Record], timeout_seconds: float) -> None:
@@ -112,10 +122,10 @@ class Producer:
         while not done.done():
             left_seconds = deadline - time.monotonic()
             if left_seconds <= 0:
-                raise _late(timeout_seconds)
+                raise self._late(timeout_seconds)
             self._serve(min(left_seconds, _POLL_SECONDS))
             if self._watch.look(time.monotonic()) and not probes and not done.done():
-                raise kafka_is_stuck()
+                raise self._watch.failure()
         done.result()
 
     async def send_all_async(self, records: Sequence[Record], timeout_seconds: float) -> None:
@@ -144,7 +154,7 @@ class Producer:
             self._waiting[done] = None
         if self._pump is None or self._pump.done():
             self._pump = loop.create_task(self._serve_while_in_flight())
-        late = loop.call_later(timeout_seconds, _finish, done, _late(timeout_seconds))
+        late = loop.call_later(timeout_seconds, lambda: _finish(done, self._late(timeout_seconds)))
         try:
             await done
         finally:
@@ -156,9 +166,16 @@ class Producer:
 
         Raises:
             Unavailable: No broker answered in time, or there is no such topic.
+            AuthenticationFailed: Brokers do not let the producer in.
         """
         try:
-            metadata = self._client.list_topics(topic, timeout=timeout_seconds).topics[topic]
+            client = self._client
+            found = self._connections.ask(
+                lambda seconds: client.list_topics(topic, timeout=seconds), lambda: client.poll(0), timeout_seconds
+            )
+            metadata = found.topics[topic]
+        except authentication.AuthenticationFailed as error:
+            raise AuthenticationFailed(str(error)) from None
         except KafkaException as error:
             raise Unavailable(f"no answer from Kafka: {error.args[0].str()}") from None
         if metadata.error is not None or not metadata.partitions:
@@ -211,12 +228,17 @@ class Producer:
             except KafkaException as error:
                 call.count(_typed(index, error.args[0]))
 
+    def _late(self, timeout_seconds: float) -> Unavailable:
+        if self._watch.stuck:
+            return self._watch.failure()
+        return Unavailable(f"no acknowledgement from Kafka within {timeout_seconds:g} s")
+
     async def _serve_while_in_flight(self) -> None:
         while self._in_flight_bytes and not self._closed:
             self._serve(0)
             if self._watch.look(time.monotonic()) and self._waiting:
                 for done in self._waiting:
-                    _finish(done, kafka_is_stuck())
+                    _finish(done, self._watch.failure())
                 self._waiting.clear()
             await asyncio.sleep(_PUMP_SECONDS)
 
@@ -226,6 +248,9 @@ class Producer:
             self._replace_client()
 
     def _on_error(self, error: KafkaError) -> None:
+        if reason := authentication_failure(error):
+            self._watch.authentication_failed(reason)
+            self._connections.on_error(error)
         # Fatal means that this librdkafka client is finished for good: a lost log, a fenced epoch.
         if error.fatal() or error.code() == KafkaError._FATAL:
             self._fatal = True
@@ -234,7 +259,7 @@ class Producer:
         with self._lock:
             if not self._fatal:
                 return
-            finished, self._client = self._client, confluent_kafka.Producer(self._config)
+            finished, self._client = self._client, new_client(confluent_kafka.Producer, self._config)
             self._fatal = False
         finished.purge()
         finished.flush(_POLL_SECONDS)
@@ -277,10 +302,6 @@ class _Call:
     def _index_of(self, message: Message) -> int:
         key, value = message.key(), message.value()
         return next((i for i, record in enumerate(self._records) if record.value == value and record.key == key), 0)
-
-
-def _late(timeout_seconds: float) -> Unavailable:
-    return Unavailable(f"no acknowledgement from Kafka within {timeout_seconds:g} s")
 
 
 def _typed(index: int, error: KafkaError) -> ProduceError:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from operator import methodcaller
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from connectors.errors import Refused, Unavailable
+from connectors.kafka.authentication import AuthenticationWatch, new_client
 from connectors.kafka.client_config import KafkaConnection, client_config
 
 _TIMEOUT_SECONDS: Final = 10.0
@@ -22,6 +23,8 @@ _ERROR: Final = methodcaller("error")
 _OUT_OF_RANGE: Final = frozenset(
     {KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION}
 )
+
+_Result = TypeVar("_Result")
 
 
 class PartitionReader:
@@ -52,7 +55,9 @@ class PartitionReader:
         timeout_seconds: float = _TIMEOUT_SECONDS,
     ) -> None:
         self.topic, self._timeout = topic, timeout_seconds
-        self._consumer = confluent_kafka.Consumer(
+        self._connections = AuthenticationWatch()
+        self._consumer = new_client(
+            confluent_kafka.Consumer,
             client_config(
                 kafka,
                 group,
@@ -67,8 +72,9 @@ class PartitionReader:
                     "fetch.min.bytes": min(_FETCH_MIN_BYTES, max_fetch_bytes),
                     "fetch.message.max.bytes": max_fetch_bytes,
                     "topic.metadata.refresh.interval.ms": 30_000,
+                    "error_cb": self._connections.on_error,
                 },
-            )
+            ),
         )
 
     def partitions(self) -> list[int]:
@@ -79,7 +85,7 @@ class PartitionReader:
             Refused: There is no such topic.
         """
         try:
-            found = self._consumer.list_topics(self.topic, timeout=self._timeout).topics[self.topic]
+            found = self._metadata().topics[self.topic]
         except KafkaException as error:
             raise Unavailable(f"Kafka does not answer: {error.args[0].str()}") from error
         if found.error is not None or not found.partitions:
@@ -95,10 +101,10 @@ class PartitionReader:
         place = TopicPartition(self.topic, partition)
         try:
             try:
-                low, high = self._consumer.get_watermark_offsets(place, timeout=self._timeout)
+                low, high = self._ask(lambda seconds: self._consumer.get_watermark_offsets(place, timeout=seconds))
             except KafkaException:
                 # A client that met the topic while it had no leader keeps that view until it asks for metadata.
-                self._consumer.list_topics(self.topic, timeout=self._timeout)
+                self._metadata()
                 low, high = self._consumer.get_watermark_offsets(place, timeout=self._timeout)
         except KafkaException as error:
             raise Unavailable(f"Kafka does not answer: {error.args[0].str()}") from error
@@ -111,14 +117,18 @@ class PartitionReader:
     def consume(self, max_records: int, timeout_seconds: float) -> list[Any]:
         """Up to so many records (``confluent_kafka.Message``) of all partitions, in order within each.
 
-        Brokers that are away are waited for inside; the answer is then empty.
+        Brokers that are unavailable are waited for inside; the result is then empty.
 
         Raises:
             Refused: An offset is not (or no longer) on the broker: the topic was made anew or its retention was
                 shorter than the pause. Nothing is skipped silently.
             Unavailable: The broker rejects the reader for another reason, such as a right that was taken away.
+            AuthenticationFailed: No broker has let the reader in for ten seconds.
         """
         found = self._consumer.consume(max_records, timeout_seconds)
+        if not found:
+            self._connections.check()
+            return found
         # Errors come one in millions: to ask all at once costs a third of asking each.
         if list(map(_ERROR, found)).count(None) == len(found):
             return found
@@ -169,6 +179,17 @@ class PartitionReader:
                 self._consumer.commit(offsets=marks, asynchronous=True)
             except KafkaException:
                 return  # the next epoch publishes again, and nothing reads these back
+
+    def _metadata(self) -> Any:
+        return self._ask(lambda seconds: self._consumer.list_topics(self.topic, timeout=seconds))
+
+    def _ask(self, question: Callable[[float], _Result]) -> _Result:
+        return self._connections.ask(question, self._serve, self._timeout)
+
+    def _serve(self) -> None:
+        # A question must not take records of what is being read; while something is, errors come with them.
+        if not self._consumer.assignment():
+            self._consumer.consume(1, 0.0)
 
     def close(self) -> None:
         """Leave."""

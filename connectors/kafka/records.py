@@ -8,6 +8,7 @@ from typing import Final, Protocol
 import msgspec
 
 from connectors import errors
+from connectors.kafka import authentication
 
 _RECORD_OVERHEAD_BYTES: Final = 256
 
@@ -41,6 +42,10 @@ class ProduceError(Exception):
 
 class Unavailable(ProduceError, errors.Unavailable):
     """Kafka did not acknowledge in time, or too much is in flight: pause, then send the same records again."""
+
+
+class AuthenticationFailed(Unavailable, authentication.AuthenticationFailed):
+    """Brokers do not accept the user, or the producer does not accept their certificates; see its base."""
 
 
 class Refused(ProduceError, errors.Refused):

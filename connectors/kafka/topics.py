@@ -15,6 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the package
 )
 
 from connectors.errors import Refused, Unavailable
+from connectors.kafka.authentication import AuthenticationWatch, new_client
 from connectors.kafka.client_config import KafkaConnection, client_config
 
 _TIMEOUT_SECONDS: Final = 15.0
@@ -43,7 +44,7 @@ class TopicIdentity:
 
 
 class TopicAdmin:
-    """Asks and changes topics.
+    """Asks and changes topics. Every question raises ``AuthenticationFailed``, soon, where brokers let nobody in.
 
     Args:
         kafka: Where Kafka is and how to connect; a bootstrap list alone means no encryption and no user.
@@ -52,7 +53,8 @@ class TopicAdmin:
 
     def __init__(self, kafka: KafkaConnection | str, timeout_seconds: float = _TIMEOUT_SECONDS) -> None:
         self._timeout = timeout_seconds
-        self._admin = AdminClient(client_config(kafka, "admin"))
+        self._connections = AuthenticationWatch()
+        self._admin = new_client(AdminClient, client_config(kafka, "admin", {"error_cb": self._connections.on_error}))
 
     def broker_count(self) -> int:
         """How many brokers are up.
@@ -92,6 +94,7 @@ class TopicAdmin:
             Unavailable: No broker answers.
             Refused: The broker does not tell.
         """
+        self._connect()
         asked = self._admin.describe_topics(TopicCollection([name]), request_timeout=self._timeout)
         try:
             found = asked[name].result()
@@ -108,6 +111,7 @@ class TopicAdmin:
             Unavailable: No broker answers.
             Refused: The broker does not take the declaration.
         """
+        self._connect()
         new = NewTopic(name, num_partitions=partitions, replication_factor=replicas, config=dict(settings))
         for future in self._admin.create_topics([new], request_timeout=self._timeout).values():
             try:
@@ -116,9 +120,17 @@ class TopicAdmin:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise _typed(error) from error
 
+    def _connect(self) -> None:
+        # Questions that are answered by a future wait out their time where the client is not let in.
+        if not self._connections.connected:
+            self._metadata()
+
     def _metadata(self) -> Any:
+        admin = self._admin
         try:
-            return self._admin.list_topics(timeout=self._timeout)
+            return self._connections.ask(
+                lambda seconds: admin.list_topics(timeout=seconds), lambda: admin.poll(0), self._timeout
+            )
         except KafkaException as error:
             raise _typed(error) from error
 

@@ -344,8 +344,7 @@ class FlowProcessSet:
         page = ProgressPage()
         environment = {
             **os.environ,
-            **self._settings.urls.environment(),
-            "MARKETPLACE_DATABASE": self._settings.database,
+            **self._settings.environment(),
             "FLOW_PROCESS": str(index),
             "FLOW_ADDRESSES": ",".join(addresses),
             "FLOW_GENERATION": str(self.generation),

@@ -139,11 +139,11 @@ def collector(
     data: DataOption = None,
 ) -> None:
     """Run a collector until Ctrl-C; its bounds come from MARKETPLACE_COLLECTOR_*."""
-    logs = load(os.environ, LogSettings.read)
+    logs, config = load(os.environ, lambda env: (LogSettings.read(env), CollectorConfig.read(env)))
     settings = load_settings(data_dir=data, needs=NEEDS)
     configure_logs(logs, without_addresses=True)
     addresses = Addresses(host, port, admin_host, admin_port)
-    serve(settings.kafka, settings.mongo, addresses, CollectorConfig.load(os.environ))
+    serve(settings.kafka, settings.mongo, addresses, config)
 
 
 def _group() -> None:

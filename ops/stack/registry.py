@@ -15,7 +15,7 @@ from marketplace.flows import CLICKS_FLOW, DEAD_LETTERS_FLOW, FlowSpec
 from marketplace.tables import GENERATIONS, TABLES
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
 from ops.resources import Resources
-from ops.service_settings import FlowSettings, check_collector
+from ops.service_settings import check_collector, check_flow
 from ops.stack.components import Component, PartSpec, ServiceSpec
 from ops.stack.errors import StackError
 from ops.stack.parts.clickhouse import ClickHouse
@@ -24,6 +24,7 @@ from ops.stack.parts.mongo import Mongo
 from ops.stack.parts.redis import Redis
 from ops.stack.process_spec import HealthCheck, StopRank
 from ops.stack.state.model import Part, Urls
+from runtime.settings import InvalidSettings
 from runtime.supervision import ProcessState
 
 
@@ -135,12 +136,17 @@ class Registry:
         """Refuse what a service would refuse once everything else was started for it.
 
         Raises:
-            InvalidSettings: a value cannot be used; the message names the variable.
+            InvalidSettings: values cannot be used; the message names all of them.
         """
-        for name in names:
-            component = self[name]
-            if isinstance(component, ServiceSpec):
-                component.check_settings({**environment, **component.environment})
+        problems: dict[str, None] = {}
+        for service in self.chosen(list(names)):
+            if isinstance(service, ServiceSpec):
+                try:
+                    service.check_settings({**environment, **service.environment})
+                except InvalidSettings as error:
+                    problems |= dict.fromkeys(str(error).split("; "))
+        if problems:
+            raise InvalidSettings("; ".join(problems))
 
 
 FLOW_SERVICE: Final = "ops.flow_service"
@@ -201,7 +207,7 @@ REGISTRY: Final = Registry(
             needs=CLICKS_FLOW.needs,
             memory="up to a third of the machine's, or `MARKETPLACE_FLOW_MEMORY_MB`",
             resources=flow_resources(CLICKS_FLOW, STORES, STORE_STATS),
-            check_settings=FlowSettings.load,
+            check_settings=check_flow,
             final_exits=FLOW_EXITS,
         ),
         ServiceSpec(
@@ -216,7 +222,7 @@ REGISTRY: Final = Registry(
             needs=DEAD_LETTERS_FLOW.needs,
             memory="some 150 MB",
             resources=flow_resources(DEAD_LETTERS_FLOW),
-            check_settings=FlowSettings.load,
+            check_settings=check_flow,
             final_exits=FLOW_EXITS,
         ),
         ServiceSpec(

@@ -97,8 +97,14 @@ def test_without_mongo_it_is_one_clear_line_within_seconds(tmp_path: Path, argum
     assert "Mongo did not answer" in done.stderr
 
 
-def test_a_url_that_is_none_of_mongos_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_url_that_is_none_of_mongos_is_a_setting_that_cannot_be_used(tmp_path: Path) -> None:
     done = command(tmp_path, "http://127.0.0.1:1", "marketplace")("list")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "MARKETPLACE_MONGO_URL: this is no URL that begins with mongodb://" in done.stderr
+
+
+def test_a_url_that_mongos_client_does_not_take_is_one_clear_line(tmp_path: Path) -> None:
+    done = command(tmp_path, "mongodb://127.0.0.1:port", "marketplace")("list")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "Mongo's URL cannot be used" in done.stderr
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.kafka.ack_watch import AckWatch
-from connectors.kafka.records import Unavailable
+from connectors.kafka.records import AuthenticationFailed, Unavailable
 
 STUCK_SECONDS = 3.0
 STEP = 0.1
@@ -97,3 +97,33 @@ def test_a_process_that_did_not_run_does_not_take_its_own_pause_for_kafkas(pause
 def test_a_watch_for_ever_is_never_stuck() -> None:
     watch, _ = silent(60, AckWatch(float("inf")))
     assert not watch.stuck
+
+
+def test_where_authentication_fails_half_a_second_of_silence_is_enough() -> None:
+    watch = AckWatch(float("inf"))
+    watch.began(0.0)
+    watch.authentication_failed("no such user")
+    assert not watch.look(0.4)
+    assert watch.look(0.6)
+    assert isinstance(watch.failure(), AuthenticationFailed)
+    assert str(watch.failure()) == "no such user"
+
+
+def test_one_broker_that_rejects_does_not_stop_a_producer_whom_others_acknowledge() -> None:
+    watch, now = AckWatch(STUCK_SECONDS), 0.0
+    watch.began(now)
+    for _ in range(100):
+        now += STEP
+        watch.authentication_failed("no such user")
+        watch.acked = True
+        assert not watch.look(now)
+
+
+def test_an_acknowledgement_ends_the_failure_of_authentication() -> None:
+    watch, now = AckWatch(STUCK_SECONDS), 0.0
+    watch.began(now)
+    watch.authentication_failed("no such user")
+    watch.look(now + 0.5)
+    watch.acked = True
+    assert not watch.look(now + 0.6)
+    assert not isinstance(watch.failure(), AuthenticationFailed)

@@ -80,5 +80,10 @@ def test_a_way_to_connect_that_cannot_be_is_refused_without_the_password(changes
     assert "hunter2" not in str(raised.value)
 
 
+def test_a_child_process_reads_the_settings_of_its_parent() -> None:
+    for settings in (Settings.load(SASL, RUNNING), Settings.load({"MARKETPLACE_DATABASE": "mine"}, RUNNING)):
+        assert Settings.load(settings.environment()) == settings
+
+
 def test_no_representation_of_settings_has_the_password() -> None:
     assert "hunter2" not in repr(Settings.load(SASL, RUNNING))
