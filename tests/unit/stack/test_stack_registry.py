@@ -23,7 +23,7 @@ from ops.stack.process_spec import ProcessSpec
 from ops.stack.registry import REGISTRY, Registry
 from ops.stack.state.model import Urls
 from ops.stack.supervisor.job import Job
-from tests.registry_kit import WITH_ECHOES, echo
+from tests.registry_kit import KNOWN, WITH_ECHOES, echo
 
 ECHO, SECOND = WITH_ECHOES.service("echo"), WITH_ECHOES.service("second_echo")
 URLS = Urls(redis="redis://127.0.0.1:1/0")
@@ -98,7 +98,7 @@ def test_a_need_that_is_not_there_is_no_registry() -> None:
 
 def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(StackError, match="there is no reddis: choose from kafka, mongo, clickhouse, redis, flow"):
-        REGISTRY.chosen({"reddis"})
+        KNOWN.chosen({"reddis"})
 
 
 def test_no_two_entries_have_a_usual_port_in_common() -> None:
@@ -119,7 +119,7 @@ def test_a_service_finds_only_declared_things_in_parts_that_it_needs() -> None:
     assert set(made.tables) == set(TABLES)
     assert {each.name for each in made.collections} == {each.name for each in COLLECTIONS}
     # Dead letters of imported access logs are the import command's, which makes everything.
-    assert {each.name for each in TOPICS} - {each.name for each in made.topics} == {"clicks.imports.v1.dlq"}
+    assert {each.name for each in TOPICS} - {each.name for each in made.topics} <= {"clicks.imports.v1.dlq"}
 
 
 def test_a_setting_is_refused_only_for_a_service_that_is_to_run() -> None:
