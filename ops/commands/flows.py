@@ -152,7 +152,7 @@ def provision(
     as_json: JsonOption = False,
 ) -> None:
     """Make missing topics, tables, collections and indexes; report what differs from its declaration."""
-    names = split_names(only)
+    names = split_names("--only", only)
     for name in names:
         if name not in PROVISIONED:
             raise StackError(f"there is no service {name}: choose from {', '.join(PROVISIONED)}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ops.commands.one_line import fail
 from ops.stack.state.model import DATA_VARIABLE, DEFAULT_DATA_DIR
 
 DataOption = Annotated[
@@ -22,6 +23,12 @@ DataOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
-def split_names(options: Iterable[str] | None) -> frozenset[str]:
-    """The names of an option that may be repeated, and may have several names with commas between them."""
-    return frozenset(name for option in options or () for part in option.split(",") if (name := part.strip()))
+def split_names(option: str, values: Sequence[str] | None) -> frozenset[str]:
+    """The names of an option that may be repeated, and may have several names with commas between them.
+
+    Ends the command where the option is there without a name: an empty variable of a script must not mean everything.
+    """
+    names = frozenset(name for value in values or () for part in value.split(",") if (name := part.strip()))
+    if values and not names:
+        fail(f"{option} names nothing")
+    return names

@@ -97,7 +97,7 @@ def _up_command(registry: Registry) -> Callable[..., None]:
         desired = DesiredState(
             brokers=brokers,
             ports={name: port for name in registry.startable if (port := given_ports[_parameter(name)]) is not None},
-            selection=Selection(split_names(only), split_names(without), services is not False),
+            selection=Selection(split_names("--only", only), split_names("--without", without), services is not False),
             services=services,
             foreground=foreground,
         )

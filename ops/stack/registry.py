@@ -1,7 +1,7 @@
 """The one table of all parts and services: an entry here is all that a further service needs.
 
 Commands, ports, URLs, health checks, the order of a stop, provisioning and the reference pages follow from it.
-`make reference` writes the pages anew.
+`make reference` writes the pages.
 """
 
 from collections import abc

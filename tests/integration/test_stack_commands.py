@@ -85,7 +85,7 @@ def test_up_status_and_down_work_together(
         )
         assert (changed.returncode, changed.stdout, changed.stderr.count("\n")) == (1, "", 1)
         for difference in (
-            "--no-services (it has flow, dead_letters, collector, dashboard)",
+            f"--no-services (it has {', '.join(SERVICES)})",
             "--foreground (it does not end with this command)",
             "MARKETPLACE_REDIS_URL (it uses another redis)",
             "MARKETPLACE_HANG_SECONDS=7 (it is 40)",

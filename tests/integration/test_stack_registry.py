@@ -125,6 +125,7 @@ def test_a_part_that_is_given_by_a_url_is_used_and_not_started(folder: Path, tmp
         (("--only", "echoes"), "there is no echoes: choose from kafka, mongo, clickhouse, redis, flow, collector, "),
         (("--without", "redis"), "redis cannot be left out: flow, dashboard, echo, second_echo need it"),
         (("--only", "echo", "--without=redis"), "redis cannot be left out: echo needs it"),
+        (("--only", ","), "--only names nothing"),
         (("--no-services", "--only", "echo"), "--only asks for echo, which --no-services leaves out"),
     ],
 )

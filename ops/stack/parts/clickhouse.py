@@ -9,7 +9,7 @@ from ops.stack.process_spec import PACKAGE_ROOT, HealthCheck, ProcessSpec
 
 
 class ClickHouse(PartSpec):
-    """The embedded server answers `/ping` however busy the engine is; of another one only a query says as much."""
+    """The embedded server replies to `/ping` however busy the engine is; another one is asked by a query."""
 
     @property
     def check_elsewhere(self) -> HealthCheck:

@@ -23,7 +23,7 @@ from ops.stack.registry import REGISTRY, Registry
 from ops.stack.state.model import Urls
 from ops.stack.supervisor.job import Job
 from runtime.settings import InvalidSettings
-from tests.registry_kit import WITH_ECHOES, echo
+from tests.registry_kit import KNOWN, WITH_ECHOES, echo
 
 ECHO, SECOND = WITH_ECHOES.service("echo"), WITH_ECHOES.service("second_echo")
 URLS = Urls(redis="redis://127.0.0.1:1/0")
@@ -98,7 +98,7 @@ def test_a_need_that_is_not_there_is_no_registry() -> None:
 
 def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(StackError, match="there is no reddis: choose from kafka, mongo, clickhouse, redis, flow"):
-        REGISTRY.chosen({"reddis"})
+        KNOWN.chosen({"reddis"})
 
 
 def test_no_two_entries_have_a_usual_port_in_common() -> None:

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ops.stack.errors import StackError
-from ops.stack.registry import PARTS, REGISTRY
+from ops.stack.registry import PARTS
 from ops.stack.selection import Selection
+from tests.registry_kit import KNOWN
 
-NAMES = st.frozensets(st.sampled_from(REGISTRY.startable))
+NAMES = st.frozensets(st.sampled_from(KNOWN.startable))
 
 
 def selection(*, only: str = "", without: str = "", services: bool = True) -> Selection:
@@ -18,28 +19,23 @@ def selection(*, only: str = "", without: str = "", services: bool = True) -> Se
 
 
 def test_nothing_said_is_everything() -> None:
-    assert Selection().resolve(REGISTRY) == REGISTRY.startable
+    assert Selection().resolve(KNOWN) == KNOWN.startable
     assert not Selection()
 
 
 def test_without_services_there_are_the_parts() -> None:
-    assert selection(services=False).resolve(REGISTRY) == PARTS
+    assert selection(services=False).resolve(KNOWN) == PARTS
 
 
 def test_only_brings_what_it_needs() -> None:
-    assert selection(only="collector").resolve(REGISTRY) == ("kafka", "mongo", "collector")
-    assert selection(only="redis collector").resolve(REGISTRY) == ("kafka", "mongo", "redis", "collector")
-    assert selection(only="redis", services=False).resolve(REGISTRY) == ("redis",)
+    assert selection(only="collector").resolve(KNOWN) == ("kafka", "mongo", "collector")
+    assert selection(only="redis collector").resolve(KNOWN) == ("kafka", "mongo", "redis", "collector")
+    assert selection(only="redis", services=False).resolve(KNOWN) == ("redis",)
 
 
 def test_without_leaves_out_what_nobody_needs() -> None:
-    assert selection(without="dashboard flow").resolve(REGISTRY) == (*PARTS, "dead_letters", "collector")
-    assert selection(without="redis flow dead_letters dashboard").resolve(REGISTRY) == (
-        "kafka",
-        "mongo",
-        "clickhouse",
-        "collector",
-    )
+    assert selection(without="dashboard flow").resolve(KNOWN) == (*PARTS, "collector")
+    assert selection(without="redis flow dashboard").resolve(KNOWN) == ("kafka", "mongo", "clickhouse", "collector")
 
 
 @pytest.mark.parametrize(
@@ -60,15 +56,15 @@ def test_without_leaves_out_what_nobody_needs() -> None:
 )
 def test_what_cannot_be_is_refused_with_the_reason(asked: Selection, said: str) -> None:
     with pytest.raises(StackError) as raised:
-        asked.resolve(REGISTRY)
+        asked.resolve(KNOWN)
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 def test_a_part_that_runs_elsewhere_may_be_left_out_and_is_used_all_the_same() -> None:
     asked = selection(only="collector", without="kafka")
-    assert asked.resolve(REGISTRY, elsewhere={"kafka"}) == ("kafka", "mongo", "collector")
-    assert "kafka" not in selection(only="redis", without="kafka").resolve(REGISTRY, elsewhere={"kafka"})
+    assert asked.resolve(KNOWN, elsewhere={"kafka"}) == ("kafka", "mongo", "collector")
+    assert "kafka" not in selection(only="redis", without="kafka").resolve(KNOWN, elsewhere={"kafka"})
 
 
 def test_a_selection_is_shown_as_it_was_asked_for() -> None:
@@ -81,9 +77,9 @@ def test_whatever_runs_has_what_it_needs_and_nothing_that_was_left_out(
     only: frozenset[str], without: frozenset[str], services: bool, elsewhere: frozenset[str]
 ) -> None:
     try:
-        names = Selection(only, without, services).resolve(REGISTRY, elsewhere)
+        names = Selection(only, without, services).resolve(KNOWN, elsewhere)
     except StackError:
         return
-    assert set(REGISTRY.needed_by(names)) == set(names)
+    assert set(KNOWN.needed_by(names)) == set(names)
     assert only <= set(names)
     assert not (without - elsewhere).intersection(names)
