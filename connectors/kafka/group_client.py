@@ -1,12 +1,33 @@
-"""What a group consumer needs of a Kafka client; the client on Kafka and the in-memory one are held to one contract."""
+"""What a group consumer needs of a Kafka client; the client on Kafka and the in-memory one keep one contract."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from connectors import errors
 from connectors.kafka.records import ConsumerRecord, TopicPartition
+
+
+@dataclass(frozen=True)
+class Membership:
+    """How a member belongs to its group.
+
+    Attributes:
+        group: The group's id.
+        topics: What it reads.
+        instance_id: Makes it a static member: a restart within the session timeout gets its partitions back without a
+            rebalance, and a second process with the same id fences the first.
+        session_seconds: After so long without a heartbeat it is dead to the group.
+        poll_seconds: After so long without a poll it leaves the group; at least the session timeout.
+    """
+
+    group: str
+    topics: Sequence[str]
+    instance_id: str | None = None
+    session_seconds: float = 45.0
+    poll_seconds: float = 300.0
 
 
 class OffsetGap(errors.Refused):
@@ -52,7 +73,7 @@ class RebalanceListener(Protocol):
 
 
 class GroupClient(Protocol):
-    """One member of a consumer group. All but the ``done`` of a commit happens in the thread that polls."""
+    """One member of a consumer group. One thread polls; commits and watermarks may be asked for from others."""
 
     def subscribe(self, listener: RebalanceListener) -> None:
         """Join the group; partitions come while polling."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from operator import methodcaller
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -21,6 +21,31 @@ _ERROR: Final = methodcaller("error")
 _OUT_OF_RANGE: Final = frozenset(
     {KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION}
 )
+
+
+class RecordReader(Protocol):
+    """What reads partitions of one topic, on Kafka or in memory."""
+
+    def partitions(self) -> list[int]:
+        """The topic's partitions."""
+
+    def range_of(self, partition: int) -> tuple[int, int]:
+        """The first offset that the broker has, and the one that the next record will get."""
+
+    def add(self, partition: int, offset: int) -> None:
+        """Begin to read a partition at an offset."""
+
+    def consume(self, max_records: int, timeout_seconds: float) -> Sequence[Any]:
+        """Up to so many messages of all partitions, in order within each."""
+
+    def read_at(self, offsets: Mapping[int, int]) -> dict[int, bytes]:
+        """The values of single records, by partition; without those that are not there."""
+
+    def publish(self, offsets: Mapping[int, int]) -> None:
+        """Show the group's offsets to lag tools."""
+
+    def close(self) -> None:
+        """Leave."""
 
 
 class PartitionReader:
