@@ -1,10 +1,17 @@
-"""What a failure outside means for the message at hand."""
+"""What a failure outside means for the message that is being handled.
+
+A message handler may raise these as well as the decisions of :mod:`marketplace.errors`; a group consumer maps them:
+
+- :class:`Unavailable` is a retry: the partition pauses, longer with each attempt, and the offset stays.
+- :class:`Refused` stops the consumer loudly. What was handled before is committed, this message is not.
+- :class:`Fenced` stops the consumer at once, and nothing more is committed.
+"""
 
 from __future__ import annotations
 
 
 class Unavailable(Exception):
-    """The other side is away or overloaded: pause, keep the place, try again. Nothing is known to be lost."""
+    """The other side is down or overloaded: pause, keep the offset, try again. Nothing is known to be lost."""
 
 
 class Refused(Exception):

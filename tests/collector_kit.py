@@ -14,7 +14,7 @@ import httpx
 import msgspec
 import uvicorn
 
-from connectors.kafka.memory_producer import MemoryProducer
+from connectors.kafka.memory import MemoryProducer
 from connectors.kafka.records import Record
 from connectors.mongo_salts import MemorySalts
 from connectors.mongo_stores import MemoryStores

@@ -1,9 +1,9 @@
-"""What is written to Kafka, and what can go wrong: each error says what to do with the records."""
+"""What is written to Kafka and read from it, and what can go wrong: each error says what to do with the records."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -29,6 +29,48 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     key: bytes | None = None
     partition: int | None = None
     headers: Sequence[tuple[str, bytes]] = ()
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    partition: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}[{self.partition}]"
+
+
+class ConsumerRecord(msgspec.Struct, frozen=True, gc=False):
+    """One record as it was read.
+
+    Attributes:
+        topic: The topic's name.
+        partition: The partition's number.
+        offset: Its place in the partition.
+        value: The payload; None is a tombstone.
+        key: The key, or None.
+        headers: Names and values, in order.
+        timestamp_ms: The record's time by Kafka, epoch milliseconds.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    value: bytes | None
+    key: bytes | None = None
+    headers: Sequence[tuple[str, bytes]] = ()
+    timestamp_ms: int = 0
+
+    @property
+    def source(self) -> TopicPartition:
+        """The partition in which it is."""
+        return TopicPartition(self.topic, self.partition)
+
+    @property
+    def size_bytes(self) -> int:
+        """What it is counted as against bounds on memory: key, value and a fixed overhead."""
+        return len(self.value or b"") + len(self.key or b"") + _RECORD_OVERHEAD_BYTES
 
 
 def size_bytes(records: Sequence[Record]) -> int:

@@ -12,7 +12,7 @@ import pytest
 
 from connectors.clickhouse import ClickHouse
 from connectors.errors import Unavailable
-from connectors.kafka.memory_producer import MemoryProducer
+from connectors.kafka.memory import MemoryProducer
 from connectors.live_tile import LiveTile
 from connectors.mongo_stores import connect
 from connectors.store_stats import StoreStats

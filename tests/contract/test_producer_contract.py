@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import confluent_kafka
 import pytest
 
-from connectors.kafka.memory_producer import MemoryProducer
+from connectors.kafka.memory import MemoryProducer
 from connectors.kafka.producer import Producer
 from connectors.kafka.records import Record, RecordProducer, Refused, TooLarge, Unavailable
 from connectors.kafka.topics import TopicAdmin

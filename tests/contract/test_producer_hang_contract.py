@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from connectors.kafka.memory_producer import MemoryProducer
+from connectors.kafka.memory import MemoryProducer
 from connectors.kafka.producer import Producer
 from connectors.kafka.records import Record, RecordProducer, Unavailable
 from connectors.kafka.topics import TopicAdmin

@@ -7,7 +7,7 @@ from collections import Counter
 import msgspec
 import pytest
 
-from connectors.kafka.memory_producer import MemoryProducer
+from connectors.kafka.memory import MemoryProducer
 from connectors.kafka.records import Unavailable
 from connectors.mongo_salts import MemorySalts, SaltCache, SaltsUnavailable
 from ingest.access_log import BATCH_LINES, MAX_LETTERS, Destination, ImportCounts, LogImport

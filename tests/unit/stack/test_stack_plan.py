@@ -22,16 +22,7 @@ def test_a_job_has_what_was_asked_for_and_says_what_was_left_out(tmp_path: Path)
     job = plan("redis", "echo").job(tmp_path)
     assert [spec.name for spec in job.specs] == ["redis", "echo"]
     assert set(job.ports) == {"redis", "echo"}
-    assert job.left_out == [
-        "kafka",
-        "mongo",
-        "clickhouse",
-        "flow",
-        "dead_letters",
-        "collector",
-        "dashboard",
-        "second_echo",
-    ]
+    assert job.left_out == ["kafka", "mongo", "clickhouse", "flow", "collector", "dashboard", "second_echo"]
 
 
 def test_ports_of_what_is_left_out_are_kept_for_the_next_time(tmp_path: Path) -> None:

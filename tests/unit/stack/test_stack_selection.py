@@ -41,13 +41,10 @@ def test_without_leaves_out_what_nobody_needs() -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (selection(without="kafka"), "kafka cannot be left out: flow, dead_letters, collector, dashboard need it"),
+        (selection(without="kafka"), "kafka cannot be left out: flow, collector, dashboard need it"),
         (selection(only="collector", without="mongo"), "mongo cannot be left out: collector needs it"),
         (selection(without="kafka"), "or name one elsewhere with MARKETPLACE_KAFKA_URL"),
-        (
-            selection(only="klicks"),
-            "there is no klicks: choose from kafka, mongo, clickhouse, redis, flow, dead_letters, ",
-        ),
+        (selection(only="klicks"), "there is no klicks: choose from kafka, mongo, clickhouse, redis, flow, collector"),
         (selection(without="traffic"), "there is no traffic: choose from"),
         (selection(only="redis kafka", without="redis"), "--only asks for redis, which --without leaves out"),
         (selection(only="flow", services=False), "--only asks for flow, which --no-services leaves out"),

@@ -1,4 +1,4 @@
-"""An in-memory twin of the producer, held to the same contract suite."""
+"""A producer in memory."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
 from typing import Final
-from zlib import crc32
 
 from connectors.kafka.ack_watch import PROBE_SECONDS, AckWatch
-from connectors.kafka.records import Record, TooLarge, Unavailable
+from connectors.kafka.memory.broker import MemoryBroker
+from connectors.kafka.records import Record, TooLarge, TopicPartition, Unavailable
 from connectors.twin import Twin
 
 _TICK_SECONDS: Final = 0.002
@@ -27,30 +26,32 @@ class _Wait:
 
 
 class MemoryProducer(Twin):
-    """Keeps records in lists, one per topic and partition.
+    """Implements :class:`connectors.kafka.records.RecordProducer` on a broker in memory.
+
+    It can be unavailable, hang and crawl by itself, as behind a network of its own, or because its broker does.
 
     Args:
-        partitions: The topics there are, and how many partitions each has.
-        max_record_bytes: The largest record it takes.
+        broker: Where it writes; given the number of partitions by topic, it makes a broker of its own.
+        max_record_bytes: The largest record that it takes.
         stuck_seconds: As for :class:`connectors.kafka.producer.Producer`.
 
     Attributes:
+        broker: Where it writes.
         answers: Cleared, questions about topics wait until it is set again, while records are still acknowledged.
     """
 
     def __init__(
         self,
-        partitions: Mapping[str, int],
+        broker: MemoryBroker | Mapping[str, int],
         *,
         max_record_bytes: int = 1_048_576,
         stuck_seconds: float = float("inf"),
     ) -> None:
         super().__init__()
-        self._logs: dict[str, list[list[Record]]] = {name: [[] for _ in range(n)] for name, n in partitions.items()}
-        self._max_record_bytes = max_record_bytes
+        self.broker = broker if isinstance(broker, MemoryBroker) else MemoryBroker(broker)
+        self._max_record_bytes = min(max_record_bytes, self.broker.max_record_bytes)
         self._lock = threading.Lock()
         self._closed = False
-        self._turn = count()
         self._watch = AckWatch(stuck_seconds)
         self.answers = threading.Event()
         self.answers.set()
@@ -79,7 +80,7 @@ class MemoryProducer(Twin):
 
     @contextmanager
     def _waiting(self, timeout_seconds: float) -> Iterator[_Wait]:
-        if self._closed or not self.available:
+        if self._closed or not (self.available and self.broker.available):
             raise Unavailable("the producer is closed" if self._closed else "no broker answers")
         now = time.monotonic()
         probes = self._watch.admit(now)
@@ -91,10 +92,12 @@ class MemoryProducer(Twin):
 
     def _acknowledges(self, wait: _Wait) -> bool:
         now = time.monotonic()
-        if not self.hangs and now - wait.began_at >= self.latency_seconds:
+        latency_seconds = max(self.latency_seconds, self.broker.latency_seconds)
+        answered = not (self.hangs or self.broker.hangs) and now - wait.began_at >= latency_seconds
+        if answered:
             self._watch.acked = True
         stuck = self._watch.look(now)
-        if not self.hangs and now - wait.began_at >= self.latency_seconds:
+        if answered:
             return True
         if stuck and not wait.probes:
             raise self._watch.failure()
@@ -109,7 +112,7 @@ class MemoryProducer(Twin):
                 if len(record.value) > self._max_record_bytes:
                     refused = TooLarge(index, "larger than the largest record")
                     continue
-                self._log(record).append(record)
+                self.broker.append(record)
         if refused is not None:
             raise refused
 
@@ -119,29 +122,24 @@ class MemoryProducer(Twin):
         Raises:
             Unavailable: ``available`` is False, no answer came in time, or there is no such topic.
         """
-        if not self.answers.wait(timeout_seconds) or not self._answers(timeout_seconds) or topic not in self._logs:
+        answered = self.answers.wait(timeout_seconds) and self._answers(timeout_seconds)
+        count = self.broker.partition_count(topic, timeout_seconds) if answered else None
+        if count is None:
             raise Unavailable(f"topic {topic}: no answer")
-        return len(self._logs[topic])
+        return count
 
     def close(self, timeout_seconds: float) -> None:
         """Take no more records."""
         self._closed = True
 
     def records(self, topic: str) -> list[Record]:
-        """What a topic holds, partition by partition."""
-        return [record for log in self._logs[topic] for record in log]
+        """What a topic has, partition by partition."""
+        return [
+            record
+            for partition in range(self.broker.partition_counts()[topic])
+            for record in self.log(topic, partition)
+        ]
 
     def log(self, topic: str, partition: int) -> list[Record]:
-        """What one partition holds, in order."""
-        return list(self._logs[topic][partition])
-
-    def _log(self, record: Record) -> list[Record]:
-        logs = self._logs.get(record.topic)
-        if logs is None:
-            raise Unavailable(f"topic {record.topic}: there is no such topic")
-        if record.partition is None:
-            chosen = next(self._turn) if record.key is None else crc32(record.key)
-            return logs[chosen % len(logs)]
-        if record.partition >= len(logs):
-            raise Unavailable(f"topic {record.topic}: there is no partition {record.partition}")
-        return logs[record.partition]
+        """What one partition has, in order."""
+        return self.broker.log(TopicPartition(topic, partition))

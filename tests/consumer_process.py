@@ -1,0 +1,28 @@
+"""A consumer in a process of its own, which prints what it has handled and is there to be killed."""
+
+import sys
+from dataclasses import replace
+
+from connectors.kafka.consumer import GroupConsumer
+from connectors.kafka.dead_letters import DeadLetters
+from connectors.kafka.group_client import Membership
+from connectors.kafka.kafka_group_client import KafkaGroupClient
+from connectors.kafka.producer import Producer
+from connectors.kafka.records import ConsumerRecord
+from tests.consumer_kit import POLICY
+
+
+def handle(record: ConsumerRecord) -> None:
+    sys.stdout.write(f"{record.partition} {record.offset}\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    bootstrap, group, topic, dead_topic, session_seconds = sys.argv[1:]
+    client = KafkaGroupClient(bootstrap, Membership(group, [topic], session_seconds=float(session_seconds)))
+    dead_letters = DeadLetters(Producer(bootstrap, client_id="victim"), dead_topic, group)
+    GroupConsumer(client, handle, dead_letters, replace(POLICY, commit_seconds=1_000.0)).run(lambda: False)
+
+
+if __name__ == "__main__":
+    main()
