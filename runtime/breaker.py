@@ -12,7 +12,7 @@ PROBE_SECONDS: Final = 10.0
 
 
 class CircuitBreaker:
-    """Keeps calls away from a dependency that fails. Safe to share between threads; the time is passed in.
+    """Lets calls fail fast while a dependency fails. Safe to share between threads; the time is passed in.
 
     Closed, it admits every call. A failure opens it: calls fail fast until a pause is over. Then one call is admitted
     as a probe, and the others still fail fast until it has reported. A probe that fails makes the next pause longer; a

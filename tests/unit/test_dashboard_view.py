@@ -138,7 +138,7 @@ def test_surroundings_that_cannot_be_used_are_told_in_one_line(changes: dict[str
         timeout=60,
         check=False,
     )
-    assert done.returncode != 0
+    assert done.returncode == 2
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1
     assert said in done.stderr
