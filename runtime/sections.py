@@ -147,7 +147,7 @@ class Settings:
             data_dir=PurePosixPath(env.read(DATA_DIR)),
             database=env.read(DATABASE_NAME),
             geoip_file=env.read(GEOIP_FILE) or None,
-            kafka_security=_read_security(env),
+            kafka_security=read_security(env),
         )
 
     @staticmethod
@@ -189,10 +189,11 @@ class Settings:
 def read_kafka(env: EnvReader, running: Urls | None = None) -> KafkaConnection:
     """Read Kafka's section; ``running`` is the embedded stack, if there is one."""
     bootstrap = env.require(KAFKA_URL, running.kafka if running else "", _no_stack(env))
-    return KafkaConnection(bootstrap, _read_security(env))
+    return KafkaConnection(bootstrap, read_security(env))
 
 
-def _read_security(env: EnvReader) -> KafkaSecurity:
+def read_security(env: EnvReader) -> KafkaSecurity:
+    """Read how Kafka's clients prove who they are."""
     ca_file = env.read(KAFKA_SSL_CA_FILE)
     if ca_file and not os.access(ca_file, os.R_OK):
         env.reject(f"{KAFKA_SSL_CA_FILE.name}={ca_file}: give a file that can be read")

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import httpx
 import pytest
+from ops.flow_runner import FlowOptions
 
 from connectors.analytics import Analytics
 from connectors.clickhouse import ClickHouse
@@ -21,7 +22,6 @@ from connectors.kafka.records import Record
 from connectors.mongo_stores import MongoStores, connect
 from marketplace.settings import Urls
 from marketplace.topics import CLICKS_COLLECTED
-from ops.flow_runner import FlowOptions
 from ops.provision import ensure_provisioned
 from ops.stack import Stack, StackError
 from ops.stack.ports import free_ports

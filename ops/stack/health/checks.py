@@ -5,6 +5,7 @@ Only a process that does not answer may be standing still; one that is not ready
 
 import base64
 import http.client
+import os
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -14,8 +15,11 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from connectors.kafka.client_config import KafkaConnection, client_config
 from ops.stack.process_spec import HealthCheck, Protocol
 from ops.stack.state.model import OLDEST_QUERY_HEADER
+from runtime.sections import read_security
+from runtime.settings import load
 
 _REASON_CHARACTERS: Final = 200
 _PAGE_BYTES: Final = 4096
@@ -68,7 +72,8 @@ def _kafka(url: str, timeout_seconds: float) -> Health:
         socket.create_connection((host, int(port)), timeout=timeout_seconds).close()
     from confluent_kafka.admin import AdminClient
 
-    client = AdminClient({"bootstrap.servers": url, "log_level": 0, "reconnect.backoff.max.ms": 200})
+    connection = KafkaConnection(url, load(os.environ, read_security))
+    client = AdminClient(client_config(connection, "stack.health", {"reconnect.backoff.max.ms": 200}))
     metadata = client.list_topics(timeout=timeout_seconds)
     if metadata.controller_id < 0:
         return not_ready("the cluster has no controller")

@@ -11,7 +11,8 @@ from typing import Final
 
 from ops.stack.supervisor.job import Job
 from ops.stack.supervisor.loop import Supervisor
-from runtime.log_limit import RepeatLimit
+from runtime.logs import LogSettings, configure_logs
+from runtime.settings import load
 
 _MOST_LINES_OF_A_KIND: Final = 30
 """In a minute; a start of everything has ten or so."""
@@ -21,11 +22,9 @@ def main() -> int:
     """Read the job and run it."""
     # Salts, keys and the URLs of other parts are in these files: they are for this user only.
     os.umask(0o077)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    configure_logs(load(os.environ, LogSettings.read), lines_of_a_kind=_MOST_LINES_OF_A_KIND)
     # A log that cannot be written because the disk is full must not fill itself with that.
     logging.raiseExceptions = False
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(RepeatLimit(_MOST_LINES_OF_A_KIND))
     return Supervisor(Job.read(sys.stdin.fileno())).run()
 
 
