@@ -12,7 +12,6 @@ from pathlib import Path, PurePosixPath
 
 import httpx
 import pytest
-from ops.flow_runner import FlowOptions
 
 from connectors.analytics import Analytics
 from connectors.clickhouse import ClickHouse
@@ -20,6 +19,7 @@ from connectors.kafka.client_config import KafkaConnection
 from connectors.kafka.producer import Producer
 from connectors.kafka.records import Record
 from connectors.mongo_stores import MongoStores, connect
+from flows.delivery.process_set import FlowOptions
 from marketplace.settings import Urls
 from marketplace.topics import CLICKS_COLLECTED
 from ops.provision import ensure_provisioned
