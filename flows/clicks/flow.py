@@ -67,9 +67,7 @@ class ClickWorker:
         stats, tile = StoreStats(mongo, settings.database), LiveTile(settings.urls.redis)
         projector = Projector(merging, stats, tile, lambda: datetime.now(UTC), breaker)
         self._read_models = ReadModels(projector, context.retry, context.report)
-        producer = Producer(
-            settings.urls.kafka, client_id=CLICKS_FLOW.group, max_record_bytes=CLICKS_DEAD.max_record_bytes
-        )
+        producer = Producer(settings.kafka, client_id=CLICKS_FLOW.group, max_record_bytes=CLICKS_DEAD.max_record_bytes)
         self.writer = FencedWriter(
             CLICKS_FLOW,
             clickhouse,

@@ -16,6 +16,9 @@ from connectors.kafka.client_config import KafkaConnection, KafkaSecurity
 from connectors.kafka.reader import PartitionReader
 from connectors.kafka.topics import TopicAdmin
 
+ALLOWED = {"sections.py", "context.py", "live_play.py", "stage.py"}
+"""They make the connection, or show or hand on where the embedded Kafka is, which has no users."""
+
 REJECTED = KafkaError(KafkaError._AUTHENTICATION, "b:1: SASL authentication error (after 314ms in state AUTH_REQ)")
 DOWN = KafkaError(KafkaError._TRANSPORT, "b:1: Connect to ipv4#127.0.0.1:1 failed: Connection refused")
 TEXT = "Kafka authentication failed: b:1: SASL authentication error"
@@ -127,3 +130,13 @@ def test_a_file_without_certificates_is_refused_in_one_line_and_without_the_pass
             make()
         assert "hunter2" not in str(raised.value)
         assert "\n" not in str(raised.value)
+
+
+def test_every_client_of_the_product_is_made_from_the_whole_connection() -> None:
+    """The bare bootstrap list would do as well, until a broker asks for a user."""
+    root = Path(__file__).parents[2]
+    packages = ("connectors", "runtime", "flows", "ingest", "dashboards", "ops")
+    files = [path for package in packages for path in (root / package).rglob("*.py")]
+    assert len(files) > 100
+    bare = [path.name for path in files if "urls.kafka" in path.read_text() and path.name not in ALLOWED]
+    assert bare == []
