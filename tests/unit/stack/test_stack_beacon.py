@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,6 +51,10 @@ def test_who_asks_gets_the_latest_state_and_a_request_was_taken_when_it_is_answe
     supervisor.state = _state(heartbeat=2.0)
     assert ask_supervisor(tmp_path, Request("restart.redis")) == supervisor.state
     assert supervisor.asked == [Request("restart.redis")]
+
+
+def test_a_request_is_sent_in_the_form_that_a_supervisor_of_an_earlier_version_reads() -> None:
+    assert msgspec.json.encode(Request("restart.redis")) == b'{"wish":"restart.redis","content":""}'
 
 
 def test_nobody_answers_for_another_folder_and_it_is_known_at_once(tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
 """The state file and the other small files of a data folder."""
 
+from dataclasses import asdict
 from pathlib import Path
+
+import msgspec
 
 from ops.stack.stack import running_state, running_urls
 from ops.stack.state.model import ProcessInfo, StackState, Urls, read_state, state_path, write_state
 from ops.stack.state.requests import Requests, announce_death, request_restart, take_requests
 from ops.stack.supervisor.process import rotate, tail
+from ops.stack.supervisor.watched import check_of
 
 STATE = StackState(
     phase="running",
@@ -29,6 +33,18 @@ def test_a_state_that_is_missing_damaged_or_of_another_version_is_none(tmp_path:
     for text in ("", "{", "[]", '{"version": 99}', '{"version": 1}'):
         state_path(tmp_path).write_text(text)
         assert read_state(tmp_path) is None
+
+
+def test_a_state_of_an_earlier_version_is_read_and_says_nothing_of_how_its_processes_are_asked(tmp_path: Path) -> None:
+    later = {"left_out", "earlier_ports", "low_disk_mb", "check"}
+    written = {name: value for name, value in asdict(STATE).items() if name not in later}
+    written["processes"] = [
+        {name: value for name, value in process.items() if name not in later} for process in written["processes"]
+    ]
+    state_path(tmp_path).write_bytes(msgspec.json.encode(written))
+    assert read_state(tmp_path) == STATE
+    health = check_of(STATE.processes[0])(1.0)
+    assert (health.outcome, "another version" in health.text) == ("not ready", True)
 
 
 def test_a_part_is_found_by_its_name_or_its_first_process() -> None:
