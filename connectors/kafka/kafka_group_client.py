@@ -49,6 +49,8 @@ class KafkaGroupClient:
         membership: Which group, and how.
         max_queued_bytes: Bound on what librdkafka fetches ahead, over all partitions.
         max_fetch_bytes: Bound on what one partition sends at once; a record that is larger comes all the same.
+        offsets_seconds: How long an assignment waits for the group's offsets before it leaves them to librdkafka, which
+            asks until the broker responds; lag is unknown until then.
     """
 
     def __init__(
@@ -58,8 +60,9 @@ class KafkaGroupClient:
         *,
         max_queued_bytes: int = 16 << 20,
         max_fetch_bytes: int = 1 << 20,
+        offsets_seconds: float = 3.0,
     ) -> None:
-        self._topics = list(membership.topics)
+        self._topics, self._offsets_seconds = list(membership.topics), offsets_seconds
         self._fatal: KafkaError | None = None
         self._unplaced: dict[TopicPartition, int] = {}
         self._unknown_since: float | None = None
@@ -160,7 +163,7 @@ class KafkaGroupClient:
         """See :meth:`GroupClient.commit_now`.
 
         A synchronous commit has no deadline, and the report of an asynchronous one comes with the next poll. But the
-        coordinator answers in order: what it says of the group's offsets after the commit was sent includes it.
+        coordinator responds in order: what it says of the group's offsets after the commit was sent includes it.
         """
         failures: list[Exception] = []
         self.commit(offsets, lambda error: failures.append(error) if error is not None else None)
@@ -184,7 +187,7 @@ class KafkaGroupClient:
         return None if low < 0 or high < 0 else (int(low), int(high))
 
     def close(self, timeout_seconds: float) -> bool:
-        """See :meth:`GroupClient.close`; where brokers do not answer, librdkafka goes on leaving in the background."""
+        """See :meth:`GroupClient.close`; where brokers do not respond, librdkafka goes on leaving in the background."""
         if self._leaving is None:
             self._leaving = threading.Thread(target=self._consumer.close, name="kafka-leave", daemon=True)
             self._leaving.start()
@@ -194,7 +197,7 @@ class KafkaGroupClient:
     def _group_offsets(self, partitions: list[Any]) -> dict[TopicPartition, int | None]:
         """The group's offsets; empty where the broker does not say, and librdkafka asks again by itself then."""
         try:
-            found = self._consumer.committed(list(partitions), timeout=_QUERY_SECONDS)
+            found = self._consumer.committed(list(partitions), timeout=self._offsets_seconds)
         except KafkaException:
             return {}
         if any(place.error is not None for place in found):
@@ -228,7 +231,9 @@ class KafkaGroupClient:
         error = message.error()
         code = error.code()
         if code in _OUT_OF_RANGE:
-            self._unplaced[TopicPartition(message.topic(), message.partition())] = message.offset()
+            # Where the group has no offset, neither has the message.
+            offset = message.offset()
+            self._unplaced[TopicPartition(message.topic(), message.partition())] = -1 if offset is None else offset
         elif code == KafkaError.UNKNOWN_TOPIC_OR_PART:
             if self._unknown_since is None:
                 self._unknown_since = time.monotonic()

@@ -221,6 +221,24 @@ def test_a_paused_partition_keeps_its_offset_and_delays_no_other(world: World) -
     eventually(lambda: handled.offsets(1) == list(range(20)), "it goes on where it was")
 
 
+def test_a_pause_ends_with_the_ownership_of_the_partition(world: World) -> None:
+    handled = Handled()
+    member = world.join(handled)
+    eventually(lambda: len(member.owned()) == PARTITIONS, "all partitions are assigned")
+    for partition in range(PARTITIONS):
+        member.consumer.pause(world.source(partition), 600.0)
+    other = world.join(Handled())
+    eventually(other.owned, "the other member gets some")
+    moved = other.owned()
+
+    assert other.stop()
+    eventually(lambda: len(member.owned()) == PARTITIONS, "they come back")
+    world.write_evenly(3)
+
+    eventually(lambda: len(handled.records) == 3 * len(moved), "what moved is not paused")
+    assert {record.partition for record in handled.records} == moved
+
+
 def test_a_pause_ends_by_itself(world: World) -> None:
     handled = Handled()
     member = world.join(handled)
@@ -442,6 +460,30 @@ def test_a_broker_that_hangs_longer_than_the_session_costs_the_partitions_but_no
     eventually(world.handled_all(handled, 20), "the next records are handled")
     eventually(lambda: world.committed() == dict.fromkeys(range(PARTITIONS), 20), "all is committed")
     assert member.error is None
+
+
+def test_a_broker_that_answers_now_and_then_only_costs_no_record_and_no_order(world: World) -> None:
+    handled, done = Handled(), threading.Event()
+    member = world.join(handled)
+
+    def crawl() -> None:
+        while not done.wait(0.1):
+            world.hang()
+            done.wait(0.2)
+            world.release()
+
+    thread = threading.Thread(target=crawl)
+    thread.start()
+    try:
+        for number in range(5):
+            world.write_evenly(10)
+            eventually(world.handled_all(handled, 10 * (number + 1)), "what was written is handled")
+    finally:
+        done.set()
+        thread.join(DEADLINE_SECONDS)
+
+    assert [handled.offsets(partition) for partition in range(PARTITIONS)] == [list(range(50))] * PARTITIONS
+    assert member.consumer.metrics().counts.lost == 0
 
 
 def test_closing_does_not_wait_for_a_broker_that_hangs(world: World) -> None:
