@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from playwright.sync_api import Browser, Error, Page, expect
 
-from tests.dashboard_kit import PATIENCE_MS, Tab, chromium, chromium_path, tab
+from tests.kits.dashboard import PATIENCE_MS, Tab, chromium, chromium_path, tab
 
 Times = dict[str, list[float]]
 Timed = Callable[[str, Callable[[], object], Callable[[], object]], None]

@@ -5,7 +5,7 @@ import signal
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.stack_fixtures"]
+pytest_plugins = ["tests.kits.stack_fixtures"]
 
 # The machine that runs the tests is small and busy: examples are bounded, and none is failed for being slow.
 settings.register_profile("quick", max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -21,8 +21,8 @@ from ops.demo.company import Company
 from ops.stack import Stack, StackError
 from ops.stack.parts.kafka_jars import ensure_jars, find_java
 from runtime.sections import Settings
-from tests.demo_kit import Play, assert_agrees, wait_until
-from tests.depth import CHAOS_SEEDS, LONG
+from tests.kits.demo import Play, assert_agrees, wait_until
+from tests.kits.depth import CHAOS_SEEDS, LONG
 
 SEEDS: Final = range(1, 1 + CHAOS_SEEDS)
 

@@ -11,7 +11,7 @@ import pytest
 
 from bench.faults.disks import DISKS, full, small_disks
 from bench.faults.drill import FROZEN, Product, Seen, drill, frozen, product
-from tests.depth import LONG
+from tests.kits.depth import LONG
 
 _ALWAYS_TAKEN = ("mongo", "clickhouse", "redis", "flow", "flow-process", "supervisor", "dashboard")
 """What may stand still without a single event being turned away."""

@@ -28,9 +28,9 @@ from ops.drain import waiting_records
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
 from runtime.sections import Settings
-from tests.clicks_kit import STORES, as_bytes, event, ms
-from tests.demo_kit import ROOT, wait_until
-from tests.surroundings_kit import command, flow
+from tests.kits.clicks import STORES, as_bytes, event, ms
+from tests.kits.demo import ROOT, wait_until
+from tests.kits.surroundings import command, flow
 
 NOON = ms("2025-03-12T16:00:00")
 EVENTS = 40

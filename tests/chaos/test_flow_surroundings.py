@@ -25,10 +25,10 @@ from ops.provision import ensure_provisioned
 from ops.stack import Stack, StackError
 from ops.stack.parts.kafka_jars import ensure_jars, find_java
 from runtime.sections import Settings
-from tests.clicks_kit import STORES, ms, visitor_of
-from tests.demo_kit import ROOT, wait_until
-from tests.depth import LONG
-from tests.surroundings_kit import (
+from tests.kits.clicks import STORES, ms, visitor_of
+from tests.kits.demo import ROOT, wait_until
+from tests.kits.depth import LONG
+from tests.kits.surroundings import (
     NOON,
     PARTITIONS,
     TOPIC,

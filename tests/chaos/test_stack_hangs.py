@@ -11,8 +11,8 @@ from ops.stack import Stack, StackError
 from ops.stack.parts.kafka_archive import prepared_kafka
 from ops.stack.registry import PARTS, SERVICES
 from ops.stack.state.looking import STALE_SECONDS, look, looked_at
-from tests.depth import LONG
-from tests.stack_kit import LIGHT, command, eventually
+from tests.kits.depth import LONG
+from tests.kits.stack import LIGHT, command, eventually
 
 pytestmark = [LONG, pytest.mark.timeout(900)]
 HANG_SECONDS = 8.0

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from connectors.mongo_salts import MemorySalts, MongoSalts, SaltBook
 from connectors.mongo_stores import MemoryStores, MongoStores, StoreBook, connect
-from tests.door import Door
+from tests.kits.door import Door
 
 DEADLINE_SECONDS = 0.5
 PATIENCE_SECONDS = 10 * DEADLINE_SECONDS

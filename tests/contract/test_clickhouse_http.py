@@ -14,7 +14,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from ops.stack import Stack
 from ops.stack.clickhouse_http.compression import decode
 from ops.stack.clickhouse_http.errors import QueryError
-from tests.clickhouse_rows import COLUMNS, ROWS
+from tests.kits.clickhouse_rows import COLUMNS, ROWS
 
 
 def test_rows_inserted_in_native_format_come_back_the_same(client: Client, events: str) -> None:

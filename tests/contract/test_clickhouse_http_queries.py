@@ -11,7 +11,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from clickhouse_connect.driver.external import ExternalData
 
 from ops.stack import Stack
-from tests.clickhouse_rows import COLUMNS, ROWS
+from tests.kits.clickhouse_rows import COLUMNS, ROWS
 
 
 def test_command_gives_a_single_value(client: Client) -> None:

@@ -15,9 +15,9 @@ from ops.oracle.counting import visits
 from ops.oracle.judging import Judge
 from ops.oracle.reading import read
 from ops.stack import Stack
-from tests.clicks_kit import AGENTS, LOOKUPS, STORES, as_log, cut, event, ms
-from tests.clicks_kit_tables import InClickHouse, clickhouse_tables
-from tests.clicks_kit_worlds import WORLDS, balances
+from tests.kits.clicks import AGENTS, LOOKUPS, STORES, as_log, cut, event, ms
+from tests.kits.clicks_tables import InClickHouse, clickhouse_tables
+from tests.kits.clicks_worlds import WORLDS, balances
 
 HOUR_MS = 3_600_000
 NOW = ms("2025-03-12T12:00:00")

@@ -16,10 +16,10 @@ from marketplace.flows import CLICKS_FLOW
 from marketplace.tables import CLICK_TABLES, CLICKS
 from marketplace.topics import CLICKS_COLLECTED
 from ops.stack import Stack
-from tests.clicks_kit import as_log, cut, differences, event, expected_ledger, machine_on, oracle
-from tests.clicks_kit_pages import MemoryPages
-from tests.clicks_kit_tables import MINUTE, NOON, InClickHouse, clickhouse_tables, of_days
-from tests.clicks_kit_worlds import WORLDS
+from tests.kits.clicks import as_log, cut, differences, event, expected_ledger, machine_on, oracle
+from tests.kits.clicks_pages import MemoryPages
+from tests.kits.clicks_tables import MINUTE, NOON, InClickHouse, clickhouse_tables, of_days
+from tests.kits.clicks_worlds import WORLDS
 
 DEADLINE_SECONDS = 60
 SLOWLY = "sleepEachRow(0.45) = 0"

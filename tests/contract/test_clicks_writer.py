@@ -30,7 +30,7 @@ from ops.oracle import LogRecord
 from ops.stack import Stack
 from runtime.breaker import CircuitBreaker
 from runtime.progress import ProgressReport
-from tests.clicks_kit import (
+from tests.kits.clicks import (
     as_log,
     by_partition,
     cut,
@@ -42,8 +42,8 @@ from tests.clicks_kit import (
     oracle,
     visitor_of,
 )
-from tests.clicks_kit_pages import MemoryPages
-from tests.clicks_kit_tables import MINUTE, NOON, InClickHouse, clickhouse_tables, of_days
+from tests.kits.clicks_pages import MemoryPages
+from tests.kits.clicks_tables import MINUTE, NOON, InClickHouse, clickhouse_tables, of_days
 
 TABLES = [table.name for table in CLICK_TABLES]
 NOWHERE = "mongodb://127.0.0.1:1/?directConnection=true"

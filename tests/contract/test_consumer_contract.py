@@ -13,7 +13,7 @@ from connectors.errors import Fenced, Unavailable
 from connectors.kafka.group_client import OffsetGap
 from connectors.kafka.records import ConsumerRecord
 from marketplace.errors import Reject, Retry, Stop
-from tests.consumer_kit import (
+from tests.kits.consumer import (
     DEADLINE_SECONDS,
     PARTITIONS,
     POLICY,

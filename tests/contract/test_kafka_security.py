@@ -21,7 +21,7 @@ from connectors.kafka.reader import PartitionReader
 from connectors.kafka.records import Record
 from connectors.kafka.topics import TopicAdmin
 from ops.stack import StackError
-from tests.secured_kafka import PASSWORD, SecuredKafka, secured_kafka
+from tests.kits.secured_kafka import PASSWORD, SecuredKafka, secured_kafka
 
 WRONG = "a-wrong-password"
 TIMEOUT_SECONDS = 15.0

@@ -11,7 +11,7 @@ from flows.clicks.processor import PartitionProcessor
 from flows.clicks.state.page_cache import MANY_HOURS
 from marketplace.tables import CLICK_TABLES
 from ops.stack import Stack
-from tests.clicks_kit import (
+from tests.kits.clicks import (
     STORES,
     FixedStores,
     as_batch,
@@ -25,8 +25,8 @@ from tests.clicks_kit import (
     oracle,
     visitor_of,
 )
-from tests.clicks_kit_pages import MemoryPages
-from tests.clicks_kit_tables import HOUR, MINUTE, NOON, InMemory, Tables, clickhouse_tables, of_days, send, some_log
+from tests.kits.clicks_pages import MemoryPages
+from tests.kits.clicks_tables import HOUR, MINUTE, NOON, InMemory, Tables, clickhouse_tables, of_days, send, some_log
 
 
 @pytest.fixture(params=["memory", "clickhouse"])

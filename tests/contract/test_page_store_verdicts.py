@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from marketplace.tables import CLICK_TABLES
-from tests.clicks_kit import as_log, cut, differences, event, visitor_of
-from tests.clicks_kit_pages import MemoryPages
-from tests.clicks_kit_tables import HOUR, MINUTE, NOON, InMemory, Tables, clickhouse_tables, of_days, send, some_log
-from tests.clicks_kit_worlds import WORLDS, accepted_anew, accepted_in, balances, counted_anew
+from tests.kits.clicks import as_log, cut, differences, event, visitor_of
+from tests.kits.clicks_pages import MemoryPages
+from tests.kits.clicks_tables import HOUR, MINUTE, NOON, InMemory, Tables, clickhouse_tables, of_days, send, some_log
+from tests.kits.clicks_worlds import WORLDS, accepted_anew, accepted_in, balances, counted_anew
 
 
 @pytest.fixture(params=["memory", "clickhouse"])

@@ -22,8 +22,8 @@ from flows.delivery.fenced_writer import MAX_BUFFERED_EVENTS
 from marketplace.tables import ROLLUPS
 from ops.stack import Stack
 from runtime.breaker import CircuitBreaker
-from tests.clicks_kit import encoding_of
-from tests.door import Door
+from tests.kits.clicks import encoding_of
+from tests.kits.door import Door
 
 NOWHERE = "mongodb://127.0.0.1:1/?directConnection=true"
 DAY = 20_000

@@ -10,7 +10,7 @@ import pytest
 from connectors.errors import Refused
 from connectors.kafka.memory import MemoryReader
 from connectors.kafka.reader import PartitionReader, RecordReader
-from tests.consumer_kit import DEADLINE_SECONDS, KafkaWorld, MemoryWorld, World, eventually, kafka_world, memory_world
+from tests.kits.consumer import DEADLINE_SECONDS, KafkaWorld, MemoryWorld, World, eventually, kafka_world, memory_world
 
 Opened = tuple[World, Callable[[str], RecordReader]]
 

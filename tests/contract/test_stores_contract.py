@@ -21,7 +21,7 @@ from connectors.mongo_stores import (
 from connectors.store_directory import find_by_import_key
 from marketplace.collections import STORES
 from marketplace.stores import InvalidStore, Store, hash_write_key, import_key
-from tests.collector_kit import SHOP, WRITE_KEY
+from tests.kits.collector import SHOP, WRITE_KEY
 
 OTHER = replace(
     SHOP, slug="other", write_key_hash=hash_write_key("other"), blocked_networks=("192.0.2.0/24",), honour_opt_out=False

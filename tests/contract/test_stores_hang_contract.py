@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 import pytest
 
 from connectors.errors import Unavailable
-from tests.collector_kit import SHOP
 from tests.contract.hangs import DEADLINE_SECONDS, PATIENCE_SECONDS, Moody, moody_mongo, moody_twins
+from tests.kits.collector import SHOP
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 SLACK_SECONDS = 1.0

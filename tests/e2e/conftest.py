@@ -15,7 +15,7 @@ from connectors.clickhouse import ClickHouse
 from connectors.insights import Insights
 from connectors.mongo_stores import connect
 from ops.stack import Stack
-from tests.dashboard_kit import (
+from tests.kits.dashboard import (
     PATIENCE_MS,
     SHOPS,
     chromium,
@@ -26,7 +26,7 @@ from tests.dashboard_kit import (
     save_stores,
     teahouse_log,
 )
-from tests.insights_kit import empty_tables, fill
+from tests.kits.insights import empty_tables, fill
 
 WIDE_PAGES = 10_050
 

@@ -22,9 +22,9 @@ from connectors.insights import Scope
 from dashboards import words
 from dashboards.tables import CSV_COLUMNS, to_csv
 from ops.stack.ports import free_ports
-from tests.dashboard_kit import PAGES, ROOT, SCRIPTED_PAGE, SHOPS, Tab, fresh, page_in, tab
-from tests.demo_kit import wait_until
 from tests.e2e.conftest import WIDE_PAGES, Shown
+from tests.kits.dashboard import PAGES, ROOT, SCRIPTED_PAGE, SHOPS, Tab, fresh, page_in, tab
+from tests.kits.demo import wait_until
 
 DARK, LIGHT = "rgb(15, 17, 23)", "rgb(255, 255, 255)"
 PHONE: ViewportSize = {"width": 390, "height": 844}

@@ -17,10 +17,10 @@ from ops.provision import ensure_provisioned
 from ops.stack import Stack
 from ops.stack.ports import free_ports
 from runtime.sections import Settings
-from tests.dashboard_kit import QUIET, SHOPS, dashboard, environment_of, save_stores, service, tab, teahouse_log
-from tests.door import Door
 from tests.e2e.conftest import stores_saved
-from tests.insights_kit import empty_tables, fill
+from tests.kits.dashboard import QUIET, SHOPS, dashboard, environment_of, save_stores, service, tab, teahouse_log
+from tests.kits.door import Door
+from tests.kits.insights import empty_tables, fill
 
 CANNOT_READ = "The numbers cannot be read right now"
 

@@ -19,8 +19,8 @@ from ops.provision import ensure_provisioned
 from ops.stack import Stack
 from ops.stack.ports import free_ports
 from runtime.sections import Settings
-from tests.clicks_kit import make_store
-from tests.dashboard_kit import dashboard, environment_of, save_stores, service, tab
+from tests.kits.clicks import make_store
+from tests.kits.dashboard import dashboard, environment_of, save_stores, service, tab
 
 KEY = "corner-key"
 CORNER = replace(make_store("corner", "Europe/Berlin"), domains=("127.0.0.1",), write_key_hash=hash_write_key(KEY))

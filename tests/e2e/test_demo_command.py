@@ -16,8 +16,8 @@ import pytest
 from ops.stack import Stack, StackError
 from ops.stack.parts.kafka_jars import ensure_jars, find_java
 from ops.stack.stack import running_state
-from tests.demo_kit import ROOT, command, lines_of, processes_marked, wait_until
-from tests.depth import LONG
+from tests.kits.demo import ROOT, command, lines_of, processes_marked, wait_until
+from tests.kits.depth import LONG
 
 CLICKS = 1_500
 

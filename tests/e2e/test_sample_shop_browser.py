@@ -13,7 +13,7 @@ from marketplace.events import CollectedClick
 from marketplace.stores import Store
 from ops.demo.catalogue import shops_file, write_shops
 from ops.demo.shops import SHOPS, DemoStore, store_of, write_key
-from tests.collector_kit import Collector, eventually, running_collector, with_limits
+from tests.kits.collector import Collector, eventually, running_collector, with_limits
 
 SHOP = SHOPS[0]
 STORE: Store = store_of(SHOP, SHOP.name, 1)

@@ -20,7 +20,7 @@ from flows.delivery.fencing import read_fences
 from flows.delivery.process_set import FlowOptions, FlowProcessSet
 from marketplace.flows import FlowSpec
 from runtime.sections import Settings
-from tests.depth import CHAOS_SEEDS
+from tests.kits.depth import CHAOS_SEEDS
 
 DEADLINE_SECONDS = 90.0
 KILLS = 1 if CHAOS_SEEDS < 3 else 4

@@ -33,10 +33,10 @@ from ops.oracle import LogRecord, Numbers, RollupKey
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
 from runtime.sections import Settings
-from tests.clicks_kit import STORES, Run, differences, expected_ledger, oracle, run
-from tests.clicks_kit_logs import seeded_log
-from tests.clicks_kit_pages import Row, plain_rows
 from tests.flow.harness import Case, DeliveryPromise, running, watch_until
+from tests.kits.clicks import STORES, Run, differences, expected_ledger, oracle, run
+from tests.kits.clicks_logs import seeded_log
+from tests.kits.clicks_pages import Row, plain_rows
 
 SEED = int(os.environ.get("MARKETPLACE_TEST_SEED", "20250309"))
 RECORDS = 2_000

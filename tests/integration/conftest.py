@@ -8,7 +8,7 @@ import pytest
 
 from connectors.insights import Insights
 from ops.stack import Stack
-from tests.insights_kit import SEED, Known, World, empty_tables, fill, known_log
+from tests.kits.insights import SEED, Known, World, empty_tables, fill, known_log
 
 
 @pytest.fixture(scope="session")

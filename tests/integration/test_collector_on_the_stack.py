@@ -28,7 +28,7 @@ from marketplace.topics import CLICKS_COLLECTED
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
 from runtime.sections import Settings
-from tests.collector_kit import SHOP, eventually, read_topic, readable
+from tests.kits.collector import SHOP, eventually, read_topic, readable
 
 KAFKA_TIMEOUT_SECONDS = 3.0
 DEADLINE_SECONDS = 60.0

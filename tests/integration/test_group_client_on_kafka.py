@@ -11,7 +11,7 @@ from connectors.kafka.dead_letters import DeadLetters
 from connectors.kafka.group_client import OffsetGap
 from connectors.kafka.kafka_group_client import KafkaGroupClient
 from ops.stack import Stack
-from tests.consumer_kit import PARTITIONS, POLICY, Handled, KafkaWorld, Member, eventually, kafka_world
+from tests.kits.consumer import PARTITIONS, POLICY, Handled, KafkaWorld, Member, eventually, kafka_world
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from connectors.mongo_stores import MongoStores, connect
 from marketplace.events import CollectedClick
 from marketplace.topics import CLICKS_COLLECTED, IMPORTS_DEAD
 from ops.stack import Stack
-from tests.collector_kit import read_topic, readable
+from tests.kits.collector import read_topic, readable
 
 DEADLINE_SECONDS = 60.0
 

@@ -9,15 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from connectors.insights import BadQuestion, Insights, Numbers, Scope, TooMuch
-from tests.clicks_kit import STORES
-from tests.insights_kit import (
-    FILTERABLE,
-    NASTY,
-    World,
-    bucket_of,
-    scope_of,
-    selected,
-)
+from tests.kits.clicks import STORES
+from tests.kits.insights import FILTERABLE, NASTY, World, bucket_of, scope_of, selected
 
 
 def test_live_minutes_are_each_of_the_last_minutes(world: World) -> None:

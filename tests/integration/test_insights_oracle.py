@@ -18,18 +18,8 @@ from connectors.insights.sources import _facts, _stored, needs_facts
 from marketplace.rollups import GRAINS, SPARSE
 from marketplace.tables import VISITOR_STATE
 from ops.oracle import RollupKey
-from tests.clicks_kit import STORES, differences
-from tests.insights_kit import (
-    ALL_SCOPES,
-    FILTERABLE,
-    SEED,
-    SPLITS,
-    Known,
-    World,
-    as_answer,
-    scope_of,
-    selected,
-)
+from tests.kits.clicks import STORES, differences
+from tests.kits.insights import ALL_SCOPES, FILTERABLE, SEED, SPLITS, Known, World, as_answer, scope_of, selected
 
 
 def named(scope: Scope) -> str:

@@ -21,8 +21,8 @@ from connectors.mongo_stores import MongoStores, connect
 from marketplace.rollups import GRAINS
 from ops.cli import make_app
 from ops.stack import Stack
-from tests.clicks_kit import STORES
-from tests.insights_kit import BOTS, FILTERABLE, SPLITS, empty_tables, fill, known_log
+from tests.kits.clicks import STORES
+from tests.kits.insights import BOTS, FILTERABLE, SPLITS, empty_tables, fill, known_log
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -23,7 +23,7 @@ from ops.provision import ensure_provisioned
 from ops.stack import Stack
 from ops.stack.registry import REGISTRY
 from runtime.sections import Settings
-from tests.collector_kit import eventually
+from tests.kits.collector import eventually
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from ops.drift import topic_drift
 from ops.stack import Part, Stack, StackError, running_state, running_urls
 from ops.stack.parts.kafka_archive import prepared_kafka
 from ops.stack.ports import free_ports
-from tests.depth import LONG
-from tests.stack_kit import LIGHT, ROOT, all_gone, eventually, processes_of
+from tests.kits.depth import LONG
+from tests.kits.stack import LIGHT, ROOT, all_gone, eventually, processes_of
 
 
 @pytest.fixture(scope="module", autouse=True)

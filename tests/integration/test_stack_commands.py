@@ -17,7 +17,7 @@ from ops.stack.parts.kafka_archive import prepared_kafka
 from ops.stack.parts.kafka_jars import find_java
 from ops.stack.ports import free_ports
 from ops.stack.registry import PARTS, SERVICES
-from tests.stack_kit import CLI, ROOT, all_gone, eventually, processes_of
+from tests.kits.stack import CLI, ROOT, all_gone, eventually, processes_of
 
 
 @pytest.fixture(scope="module", autouse=True)

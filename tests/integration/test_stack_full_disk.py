@@ -16,8 +16,8 @@ from ops.stack.state.looking import look
 from ops.stack.state.model import StackState, read_state
 from ops.stack.state.requests import request_process
 from ops.stack.supervisor.process import LARGEST_LOG_BYTES, rotate, rotate_all
-from tests.stack_disks import filled, small_disk
-from tests.stack_kit import LIGHT, command, eventually
+from tests.kits.stack import LIGHT, command, eventually
+from tests.kits.stack_disks import filled, small_disk
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from ops.stack.process_spec import ProcessSpec
 from ops.stack.state.looking import STALE_SECONDS, look
 from ops.stack.state.model import ProcessInfo, read_state, write_state
 from ops.stack.supervisor.reaper import start_time
-from tests.stack_kit import LIGHT, all_gone, command, eventually, processes_of
+from tests.kits.stack import LIGHT, all_gone, command, eventually, processes_of
 
 HANG_SECONDS = 3.0
 SERVICE = """

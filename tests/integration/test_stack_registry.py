@@ -15,8 +15,8 @@ import pytest
 from ops.stack import Stack, StackError, running_state
 from ops.stack.parts.kafka_archive import prepared_kafka
 from ops.stack.ports import free_ports
-from tests.registry_kit import CLI_WITH_ECHOES
-from tests.stack_kit import all_gone, command, eventually, processes_of
+from tests.kits.registry import CLI_WITH_ECHOES
+from tests.kits.stack import all_gone, command, eventually, processes_of
 
 ECHOES = ("up", "--only", "echo,second_echo")
 

@@ -20,7 +20,7 @@ from ops.stack.revival import revive
 from ops.stack.state.requests import request_process, request_restart, take_requests
 from ops.stack.supervisor.reaper import start_time
 from runtime.supervision import ProcessState
-from tests.stack_kit import LIGHT, command
+from tests.kits.stack import LIGHT, command
 
 SERVER = """
 import http.server, sys

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from flows.clicks.processor import DEFAULT_PAGE_BYTES
 from marketplace.tables import CLICK_TABLES
 from ops.oracle import Expected, Fact, LogRecord
-from tests.clicks_kit import STORES, differences, expected_ledger, oracle, run, run_with_crashes
-from tests.clicks_kit_logs import EXPLORE, examples, logs, seeded_plan, sizes
-from tests.clicks_kit_pages import MemoryPages
+from tests.kits.clicks import STORES, differences, expected_ledger, oracle, run, run_with_crashes
+from tests.kits.clicks_logs import EXPLORE, examples, logs, seeded_plan, sizes
+from tests.kits.clicks_pages import MemoryPages
 
 
 def assert_agree(pages: MemoryPages, expected: Expected) -> None:

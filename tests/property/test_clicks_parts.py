@@ -21,8 +21,8 @@ from marketplace.events import CollectedClick
 from marketplace.outcomes import REFIRE_WINDOW_MS
 from ops.oracle.judging import is_late, path_of, real_time
 from ops.oracle.reading import Event, read
-from tests.clicks_kit import STORES, event, ms, read_values
-from tests.clicks_kit_logs import examples
+from tests.kits.clicks import STORES, event, ms, read_values
+from tests.kits.clicks_logs import examples
 
 KEYS = st.integers(0, 12) | st.integers(2**64 - 3, 2**64 - 1)
 NOW = ms("2025-03-09T06:00:00")

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from flows.clicks.model.sessions import SessionRows, merge
 from flows.clicks.state.session_state import Sessions
 from marketplace.outcomes import SESSION_GAP_MS
-from tests.clicks_kit import CHROME, GOOGLEBOT, STORES, as_log, event, ms, oracle, run, visitor_of
-from tests.clicks_kit_logs import examples
+from tests.kits.clicks import CHROME, GOOGLEBOT, STORES, as_log, event, ms, oracle, run, visitor_of
+from tests.kits.clicks_logs import examples
 
 MOMENTS = st.integers(0, 40).map(lambda step: step * (SESSION_GAP_MS // 4)) | st.integers(0, 10 * SESSION_GAP_MS)
 # One click per (visitor, kind, moment): of two at the same moment the earlier arrival names the entry, by rule.

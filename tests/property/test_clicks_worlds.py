@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from flows.clicks.processor import DEFAULT_PAGE_BYTES
 from marketplace.tables import CLICK_TABLES
 from ops.oracle import LogRecord, Numbers, RollupKey
-from tests.clicks_kit import GOOGLEBOT, STORES, as_log, cut, differences, event, ms
-from tests.clicks_kit_logs import examples, logs, make_log, seeded_plan, sizes
-from tests.clicks_kit_pages import MemoryPages
-from tests.clicks_kit_worlds import (
+from tests.kits.clicks import GOOGLEBOT, STORES, as_log, cut, differences, event, ms
+from tests.kits.clicks_logs import examples, logs, make_log, seeded_plan, sizes
+from tests.kits.clicks_pages import MemoryPages
+from tests.kits.clicks_worlds import (
     WORLDS,
     World,
     accepted_anew,

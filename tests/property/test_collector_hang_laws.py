@@ -6,7 +6,7 @@ import time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.hang_kit import World, key_of, world
+from tests.kits.hang import World, key_of, world
 
 SHOPS = 3
 TWIN_SECONDS = 0.01

@@ -12,7 +12,7 @@ from flows.clicks.model.columns import Columns
 from flows.clicks.state.click_page import HOUR_MS
 from flows.clicks.state.stored_rows import StoredFacts
 from flows.clicks.steps.dedupe import filed_under, find_copies, find_duplicates
-from tests.clicks_kit import event, ms, read_values
+from tests.kits.clicks import event, ms, read_values
 
 NOON = ms("2025-03-12T12:00:00")
 

@@ -14,8 +14,8 @@ from flows.clicks.encoding.dictionary import Dictionary, make_dictionaries
 from flows.clicks.encoding.enrichment_encoder import make_encoders
 from flows.clicks.output.rollup_deltas import MEASURES, Contributions, Deltas, rollup
 from marketplace.rollups import DIMENSIONS, SPARSE, Dimension
-from tests.clicks_kit import LOOKUPS, ms
-from tests.clicks_kit_logs import examples
+from tests.kits.clicks import LOOKUPS, ms
+from tests.kits.clicks_logs import examples
 
 FAMILIES: Final = make_encoders({**make_dictionaries(), "store_domains": Dictionary()}, LOOKUPS)
 VALUES: Final = ("", "x", "y")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from connectors.mongo_stores import MemoryStores
 from marketplace.stores import Store
-from tests.collector_kit import SHOP
+from tests.kits.collector import SHOP
 
 KNOWN = set(asdict(SHOP)) | {"_id", "version"}
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3))

@@ -15,7 +15,7 @@ from ingest.log_files import BrokenLogFile, read_lines
 from ingest.patience import Patience
 from marketplace.events import CollectedClick, decode_click
 from marketplace.topics import CLICKS_COLLECTED, IMPORTS_DEAD
-from tests.collector_kit import SHOP, SteppingClock, memory_producer
+from tests.kits.collector import SHOP, SteppingClock, memory_producer
 
 DAY_SECONDS = 86_400
 

@@ -21,7 +21,7 @@ from ingest.metrics import CollectorMetrics
 from ingest.parts import Parts
 from runtime.admin import Answer
 from runtime.settings import InvalidSettings
-from tests.collector_kit import Collector, SteppingClock, eventually, memory_producer, running_collector
+from tests.kits.collector import Collector, SteppingClock, eventually, memory_producer, running_collector
 
 READY_SECONDS = 3.0  # two are promised
 MAX_ADMIN_THREADS = 16

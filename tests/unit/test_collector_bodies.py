@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from backports import zstd
 
-from tests.collector_kit import WRITE_KEY, Collector, error_of, running_collector
+from tests.kits.collector import WRITE_KEY, Collector, error_of, running_collector
 
 EVENT = {"event_id": "a", "url": "https://shop.example/p"}
 FULL_ADDRESS = "203.0.113.77"

@@ -15,7 +15,7 @@ from connectors.turned_away import MemoryTurnedAway, TurnedAway
 from ingest.turned_away import TurnedAwayCounts
 from marketplace.collect_limits import BucketPolicy
 from marketplace.stores import hash_write_key, import_key
-from tests.collector_kit import SHOP, Collector, SteppingClock, error_of, running_collector, with_limits
+from tests.kits.collector import SHOP, Collector, SteppingClock, error_of, running_collector, with_limits
 
 OTHER = replace(SHOP, slug="other", write_key_hash=hash_write_key("key-of-the-other"))
 IMPORT_KEY = import_key("shop", "6b" * 16)

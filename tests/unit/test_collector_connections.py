@@ -9,7 +9,7 @@ import msgspec
 
 from marketplace.collect_address import parse_networks
 from marketplace.collect_limits import BucketPolicy
-from tests.collector_kit import WRITE_KEY, Collector, error_of, running_collector, with_limits
+from tests.kits.collector import WRITE_KEY, Collector, error_of, running_collector, with_limits
 
 HEAD = f"POST /v1/collect HTTP/1.1\r\nhost: x\r\nx-write-key: {WRITE_KEY}\r\n"
 

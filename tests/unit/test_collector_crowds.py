@@ -16,7 +16,7 @@ from ingest.config import CollectorConfig
 from ingest.connections import Connections
 from marketplace.collect_address import bucket_name
 from marketplace.collect_limits import BucketPolicy
-from tests.collector_kit import WRITE_KEY, Collector, error_of, running_collector, with_limits
+from tests.kits.collector import WRITE_KEY, Collector, error_of, running_collector, with_limits
 
 MOST, MOST_PER_ADDRESS = 12, 4
 ADDRESSES = st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"])

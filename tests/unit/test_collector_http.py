@@ -11,7 +11,7 @@ import pytest
 from ingest.doors import GIF
 from marketplace.collect_limits import BucketPolicy
 from marketplace.topics import CLICKS_COLLECTED
-from tests.collector_kit import SHOP, WRITE_KEY, Collector, error_of, running_collector, with_limits
+from tests.kits.collector import SHOP, WRITE_KEY, Collector, error_of, running_collector, with_limits
 
 EVENT = {"event_id": "a", "url": "https://shop.example/p"}
 FULL_ADDRESS = "203.0.113.77"

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from marketplace.stores import hash_write_key, import_key, store_of_import_key
-from tests.collector_kit import SHOP, WRITE_KEY, Collector, running_collector
+from tests.kits.collector import SHOP, WRITE_KEY, Collector, running_collector
 
 KEY = import_key("shop", "6b" * 16)
 IMPORTING = replace(SHOP, import_key_hash=hash_write_key(KEY))

@@ -11,7 +11,7 @@ import pytest
 
 from connectors.kafka.ack_watch import PROBE_SECONDS
 from ingest.partitions import METADATA_TIMEOUT_SECONDS
-from tests.collector_kit import WRITE_KEY, Collector, eventually, memory_producer, running_collector
+from tests.kits.collector import WRITE_KEY, Collector, eventually, memory_producer, running_collector
 
 EVENT = {"event_id": "a", "url": "https://shop.example/p"}
 STUCK_SECONDS = 0.5

@@ -18,7 +18,7 @@ from ingest.lookups import LookupFailed, Lookups
 from ingest.metrics import CollectorMetrics
 from marketplace.collect import read_body
 from marketplace.stores import hash_write_key
-from tests.hang_kit import NOON_MS, SENDER, World, key_of, world
+from tests.kits.hang import NOON_MS, SENDER, World, key_of, world
 
 DEADLINE_SECONDS = 10.0
 MINUTE = 60.0

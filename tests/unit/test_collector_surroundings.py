@@ -10,7 +10,7 @@ import pytest
 
 from ingest.partitions import METADATA_TIMEOUT_SECONDS
 from marketplace.topics import CLICKS_COLLECTED
-from tests.collector_kit import Collector, error_of, running_collector
+from tests.kits.collector import Collector, error_of, running_collector
 
 EVENT = {"event_id": "a", "url": "https://shop.example/p"}
 FULL_ADDRESS = "203.0.113.77"

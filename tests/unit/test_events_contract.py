@@ -9,7 +9,7 @@ import pytest
 
 from marketplace.events import CollectedClick, decode_click, encode_click
 from marketplace.topics import CLICKS_COLLECTED
-from tests.clicks_kit import read_values
+from tests.kits.clicks import read_values
 
 FOLDER = Path(__file__).parents[1] / "golden" / CLICKS_COLLECTED.name
 GOLDEN = sorted(FOLDER.glob("*.json"))

@@ -15,7 +15,7 @@ from connectors.kafka.dead_letters import DeadLetters
 from connectors.kafka.memory import MemoryGroupClient, MemoryProducer
 from connectors.kafka.records import ConsumerRecord
 from marketplace.errors import Park, Reject, Retry
-from tests.consumer_kit import (
+from tests.kits.consumer import (
     DEADLINE_SECONDS,
     PARTITIONS,
     POLICY,

@@ -11,8 +11,8 @@ import pytest
 
 from marketplace.stores import hash_write_key, import_key
 from marketplace.topics import CLICKS_COLLECTED
-from tests.clicks_kit import STORES, Run, as_log, oracle, run
-from tests.collector_kit import WRITE_KEY, Collector, running_collector
+from tests.kits.clicks import STORES, Run, as_log, oracle, run
+from tests.kits.collector import WRITE_KEY, Collector, running_collector
 
 KEY = import_key("alpha", "6b" * 16)
 STORE = replace(STORES["alpha"], write_key_hash=hash_write_key(WRITE_KEY), import_key_hash=hash_write_key(KEY))

@@ -17,7 +17,7 @@ from marketplace.sample_shops import SampleProduct, SampleShop, SampleShops, dec
 from ops.demo.catalogue import SHOWN, shops_file, write_shops
 from ops.demo.shops import SHOPS, DemoStore, store_of, write_key
 from runtime.settings import InvalidSettings
-from tests.collector_kit import Collector, running_collector, with_limits
+from tests.kits.collector import Collector, running_collector, with_limits
 
 EVIL = "</script><script>alert('x')</script>{{nonce}}\"&"
 SHOP = SHOPS[0]

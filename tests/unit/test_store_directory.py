@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from connectors.mongo_stores import MemoryStores
 from connectors.store_directory import Need, StoreDirectory, find_by_import_key
 from marketplace.stores import hash_write_key, import_key
-from tests.collector_kit import SHOP, WRITE_KEY
+from tests.kits.collector import SHOP, WRITE_KEY
 
 NEW = replace(SHOP, title="New title")
 

@@ -8,7 +8,7 @@ import pytest
 
 from flows.clicks.steps.clock import correct
 from marketplace.outcomes import OLDEST_MS
-from tests.clicks_kit import event, ms, read_values
+from tests.kits.clicks import event, ms, read_values
 
 NOW = ms("2025-03-12T10:00:00")
 DAY = 86_400_000

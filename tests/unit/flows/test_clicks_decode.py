@@ -8,7 +8,7 @@ import pytest
 
 from flows.clicks.steps.decode import MAX_DETAIL_CHARS
 from flows.delivery.batch import Reject
-from tests.clicks_kit import as_bytes, event, ms, read_values
+from tests.kits.clicks import as_bytes, event, ms, read_values
 
 GOOD = as_bytes(event(ms("2025-03-12T10:00:00")))
 

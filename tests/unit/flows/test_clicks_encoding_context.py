@@ -13,7 +13,7 @@ from flows.clicks.encoding.dictionary import Dictionary
 from flows.clicks.model.columns import Columns
 from flows.clicks.model.encoded_column import EncodedColumn
 from flows.clicks.steps.decode import decode
-from tests.clicks_kit import AGENTS, LOOKUPS, STORES, as_batch, as_log, event
+from tests.kits.clicks import AGENTS, LOOKUPS, STORES, as_batch, as_log, event
 
 KB = 1 << 10
 

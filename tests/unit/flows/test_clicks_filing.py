@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flows.clicks.state.click_page import HOUR_MS
 from flows.clicks.steps.dedupe import filed_under
-from tests.clicks_kit import event, ms, read_values
+from tests.kits.clicks import event, ms, read_values
 
 NOW = ms("2025-03-12T10:20:00")
 YEAR_MS = 365 * 24 * HOUR_MS

@@ -13,7 +13,7 @@ from flows.arrays.types import I64, U64
 from flows.clicks.flow import share_memory
 from flows.clicks.state.memory_limits import LEAST_BYTES, available_bytes, default_bytes, divide
 from flows.delivery.flow import ProcessShares
-from tests.clicks_kit import (
+from tests.kits.clicks import (
     STORES,
     as_log,
     cut,
@@ -25,7 +25,7 @@ from tests.clicks_kit import (
     oracle,
     visitor_of,
 )
-from tests.clicks_kit_pages import MemoryPages
+from tests.kits.clicks_pages import MemoryPages
 
 NOON = ms("2025-03-12T12:00:00")
 HOUR_MS = 3_600_000

@@ -14,7 +14,7 @@ from flows.clicks.processor import PartitionProcessor
 from flows.clicks.state.stored_rows import StoredSessions
 from marketplace.bots import RATE_LIMIT_PER_MINUTE
 from ops.oracle import Numbers, RollupKey
-from tests.clicks_kit import (
+from tests.kits.clicks import (
     GOOGLEBOT,
     STORES,
     FixedStores,
@@ -29,7 +29,7 @@ from tests.clicks_kit import (
     run,
     visitor_of,
 )
-from tests.clicks_kit_pages import MemoryPages
+from tests.kits.clicks_pages import MemoryPages
 
 NOON = ms("2025-03-12T12:00:00")
 MINUTE = 60_000

@@ -15,8 +15,8 @@ from flows.clicks.processor import PartitionProcessor
 from flows.delivery.insert_shape import structure_of
 from marketplace.tables import CLICK_TABLES, Table, insertable
 from ops.oracle import LogRecord
-from tests.clicks_kit import CHROME, STORES, FixedStores, as_batch, as_log, encoding_of, event, ms, run
-from tests.clicks_kit_pages import MemoryPages, plain_rows, read_rollups
+from tests.kits.clicks import CHROME, STORES, FixedStores, as_batch, as_log, encoding_of, event, ms, run
+from tests.kits.clicks_pages import MemoryPages, plain_rows, read_rollups
 
 NOON = ms("2025-03-12T12:00:00")
 # One browser in two versions: two answers that agree in a column.

@@ -14,7 +14,7 @@ from connectors.mongo_stores import MemoryStores, Shelf
 from flows.clicks.store_catalog import StoreCatalog
 from marketplace.stores import Store
 from runtime.breaker import CircuitBreaker
-from tests.clicks_kit import STORES, make_store
+from tests.kits.clicks import STORES, make_store
 
 
 class Book(MemoryStores):

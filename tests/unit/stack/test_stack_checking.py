@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ops.stack.health.checks import FINE, Health, no_answer, not_ready
 from ops.stack.health.silence import Timing
 from ops.stack.health.watch import MOST_CHECKS, HealthWatch, look_at_all
-from tests.stack_kit import eventually
+from tests.kits.stack import eventually
 
 TIMING = Timing.of(40.0)
 

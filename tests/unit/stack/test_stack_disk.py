@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ops.stack.disk.space import look_at_disk
-from tests.stack_disks import small_disk
+from tests.kits.stack_disks import small_disk
 
 
 def test_of_several_disks_under_a_folder_the_one_with_the_least_room_counts(tmp_path: Path) -> None:

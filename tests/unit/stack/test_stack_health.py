@@ -17,7 +17,7 @@ from ops.stack.ports import free_ports
 from ops.stack.process_spec import HealthCheck
 from ops.stack.registry import REGISTRY
 from ops.stack.state.model import Part
-from tests.stack_kit import ROOT
+from tests.kits.stack import ROOT
 
 SERVING: tuple[Part, ...] = ("flow", "collector", "traffic")
 OLDER: Mapping[Part, str] = {"flow": "/healthz", "collector": "/readyz", "traffic": "/healthz"}

@@ -9,7 +9,7 @@ from ops.stack.plan import Plan
 from ops.stack.ports import free_ports
 from ops.stack.process_spec import HealthCheck
 from ops.stack.state.model import StackState, write_state
-from tests.registry_kit import WITH_ECHOES
+from tests.kits.registry import WITH_ECHOES
 
 ELSEWHERE = {"redis": "redis://elsewhere/0", "clickhouse": "http://elsewhere"}
 

@@ -23,7 +23,7 @@ from ops.stack.registry import REGISTRY, Registry
 from ops.stack.state.model import Urls
 from ops.stack.supervisor.job import Job
 from runtime.settings import InvalidSettings
-from tests.registry_kit import KNOWN, WITH_ECHOES, echo
+from tests.kits.registry import KNOWN, WITH_ECHOES, echo
 
 ECHO, SECOND = WITH_ECHOES.service("echo"), WITH_ECHOES.service("second_echo")
 URLS = Urls(redis="redis://127.0.0.1:1/0")
@@ -59,8 +59,8 @@ def test_up_has_a_port_option_for_each_entry_and_names_it_in_the_help_of_only() 
 
 def test_services_of_one_module_differ_in_name_arguments_and_port() -> None:
     first, second = process("echo"), process("second_echo")
-    assert first.command == [sys.executable, "-m", "tests.echo_service", "echo"]
-    assert second.command == [sys.executable, "-m", "tests.echo_service", "second_echo"]
+    assert first.command == [sys.executable, "-m", "tests.kits.echo_service", "echo"]
+    assert second.command == [sys.executable, "-m", "tests.kits.echo_service", "second_echo"]
     assert (first.url, second.url) == ("http://127.0.0.1:18901", "http://127.0.0.1:18902")
     assert (first.environment["ECHO_PORT"], second.environment["ECHO_PORT"]) == ("18901", "18902")
     assert first.environment["MARKETPLACE_REDIS_URL"] == URLS.redis

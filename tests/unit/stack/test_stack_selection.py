@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ops.stack.errors import StackError
 from ops.stack.registry import PARTS
 from ops.stack.selection import Selection
-from tests.registry_kit import KNOWN
+from tests.kits.registry import KNOWN
 
 NAMES = st.frozensets(st.sampled_from(KNOWN.startable))
 

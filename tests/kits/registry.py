@@ -10,7 +10,7 @@ def echo(name: str, port: int) -> ServiceSpec:
     return ServiceSpec(
         name=name,
         title=f"echo of {name}",
-        module="tests.echo_service",
+        module="tests.kits.echo_service",
         arguments=(name,),
         default_port=port,
         listen_variable="ECHO_PORT",
@@ -24,6 +24,6 @@ KNOWN = Registry(
 """What the real registry had at first, so that an entry more changes no test."""
 WITH_ECHOES = Registry((*KNOWN, echo("echo", 18901), echo("second_echo", 18902)))
 CLI_WITH_ECHOES = (
-    "import typer; from ops.commands.stack import register; from tests.registry_kit import WITH_ECHOES; "
+    "import typer; from ops.commands.stack import register; from tests.kits.registry import WITH_ECHOES; "
     "app = typer.Typer(); register(app, WITH_ECHOES); app()"
 )

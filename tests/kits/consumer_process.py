@@ -9,7 +9,7 @@ from connectors.kafka.group_client import Membership
 from connectors.kafka.kafka_group_client import KafkaGroupClient
 from connectors.kafka.producer import Producer
 from connectors.kafka.records import ConsumerRecord
-from tests.consumer_kit import POLICY
+from tests.kits.consumer import POLICY
 
 
 def handle(record: ConsumerRecord) -> None:

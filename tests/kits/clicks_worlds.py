@@ -17,8 +17,8 @@ from marketplace.stores import Store
 from marketplace.tables import CLICK_TABLES
 from ops.oracle import Fact, LogRecord, Numbers, RollupKey
 from ops.oracle.counting import count, visits
-from tests.clicks_kit import AGENTS, LOOKUPS, STORES, FixedStores, cut
-from tests.clicks_kit_pages import MemoryPages, Row
+from tests.kits.clicks import AGENTS, LOOKUPS, STORES, FixedStores, cut
+from tests.kits.clicks_pages import MemoryPages, Row
 
 ACCEPTED: Final = ("counted", "bot", "refire")
 VISIT_DIMENSIONS: Final = tuple(d.column for d in DIMENSIONS if d.column is not None)

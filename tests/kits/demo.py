@@ -27,7 +27,7 @@ from ops.provision import ensure_provisioned
 from ops.stack import Stack
 from runtime.sections import Settings
 
-ROOT: Final = Path(__file__).resolve().parents[1]
+ROOT: Final = Path(__file__).resolve().parents[2]
 TWO_SHOPS: Final = (SHOPS[0], SHOPS[3])
 """A zone with daylight saving and one that is 45 minutes off."""
 

@@ -23,7 +23,7 @@ from ops.stack.parts.kafka_archive import prepared_kafka
 from ops.stack.parts.kafka_nodes import KAFKA_CHECK
 from ops.stack.ports import HOST, free_ports
 from runtime.guard import guarded
-from tests.stack_kit import eventually
+from tests.kits.stack import eventually
 
 USER: Final = "collector"
 PASSWORD: Final = "correct-horse-battery"

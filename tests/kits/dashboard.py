@@ -25,9 +25,9 @@ from marketplace.stores import Store
 from ops.oracle import LogRecord
 from ops.stack import Stack
 from ops.stack.ports import free_ports
-from tests.clicks_kit import CHROME, GOOGLEBOT, SAFARI, as_bytes, event, make_store, visitor_of
+from tests.kits.clicks import CHROME, GOOGLEBOT, SAFARI, as_bytes, event, make_store, visitor_of
 
-ROOT: Final = Path(__file__).resolve().parents[1]
+ROOT: Final = Path(__file__).resolve().parents[2]
 PAGES: Final = {
     "Overview": "", "Live": "live", "Sources": "sources", "Places": "places", "Devices": "devices",
     "Products": "products", "Visits": "visits", "Counting": "counting",

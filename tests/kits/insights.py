@@ -21,7 +21,7 @@ from marketplace.stores import Store
 from marketplace.tables import CLICK_TABLES, TABLES
 from ops.oracle import Expected, Fact, LogRecord
 from ops.oracle.counting import visits
-from tests.clicks_kit import (
+from tests.kits.clicks import (
     CHROME,
     GOOGLEBOT,
     SAFARI,
@@ -34,8 +34,8 @@ from tests.clicks_kit import (
     oracle,
     visitor_of,
 )
-from tests.clicks_kit_logs import ANCHORS
-from tests.clicks_kit_pages import MemoryPages
+from tests.kits.clicks_logs import ANCHORS
+from tests.kits.clicks_pages import MemoryPages
 
 SEED: Final = 20251122
 SPLITS: Final = tuple(d.name for d in DIMENSIONS)

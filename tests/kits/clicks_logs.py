@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from flows.clicks.processor import DEFAULT_PAGE_BYTES
 from ops.oracle import LogRecord
-from tests.clicks_kit import CHROME, GOOGLEBOT, SAFARI, STORES, as_bytes, event, ms, visitor_of
+from tests.kits.clicks import CHROME, GOOGLEBOT, SAFARI, STORES, as_bytes, event, ms, visitor_of
 
 EXPLORE: Final = os.environ.get("MARKETPLACE_TEST_EXPLORE", "")
 """Unset: the same examples in every run. A number: that many new ones."""

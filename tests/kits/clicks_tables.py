@@ -19,8 +19,8 @@ from marketplace.tables import CLICK_TABLES, CLICKS, TABLES, insertable
 from marketplace.topics import CLICKS_COLLECTED
 from ops.oracle import LogRecord, Numbers, RollupKey
 from ops.stack import Stack
-from tests.clicks_kit import GOOGLEBOT, STORES, as_log, cut, event, machine_on, ms, visitor_of
-from tests.clicks_kit_pages import MemoryPages, Row, open_rows, plain_rows, read_rollups
+from tests.kits.clicks import GOOGLEBOT, STORES, as_log, cut, event, machine_on, ms, visitor_of
+from tests.kits.clicks_pages import MemoryPages, Row, open_rows, plain_rows, read_rollups
 
 NOON = ms("2025-03-12T12:00:00")
 HOUR = NOON // 3_600_000

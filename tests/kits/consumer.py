@@ -33,7 +33,7 @@ from ops.stack import Stack
 PARTITIONS = 3
 DEADLINE_SECONDS = 25.0
 POLICY = ConsumerPolicy(commit_seconds=0.05, revoke_seconds=2.0, backoff_seconds=(0.05,))
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def eventually(condition: Callable[[], object], what: str, seconds: float = DEADLINE_SECONDS) -> None:
@@ -230,7 +230,7 @@ class KafkaVictim(Victim):
     def __init__(self, world: KafkaWorld) -> None:
         arguments = [world.bootstrap, world.group, world.topic, world.dead_topic, str(world.session_seconds)]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.consumer_process", *arguments],
+            [sys.executable, "-m", "tests.kits.consumer_process", *arguments],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,

@@ -25,7 +25,7 @@ from marketplace.enrichments import Lookups
 from marketplace.stores import Store, hash_write_key
 from marketplace.tables import CLICK_TABLES
 from ops.oracle import Expected, LogRecord, expect
-from tests.clicks_kit_pages import MemoryPages
+from tests.kits.clicks_pages import MemoryPages
 
 CHROME: Final = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36"

@@ -16,7 +16,7 @@ from ingest.service import CollectService, Sender
 from marketplace.collect import read_body
 from marketplace.collect_record import Client
 from marketplace.stores import Store, hash_write_key
-from tests.collector_kit import SHOP, SteppingClock, memory_producer
+from tests.kits.collector import SHOP, SteppingClock, memory_producer
 
 NOON_MS = 1_750_068_000_000  # 2025-06-16T10:00Z, noon in Berlin
 SENDER = Sender("192.0.2.1", "Browser", Client("192.0.2.0", "Browser", "web", False, False))

@@ -30,8 +30,8 @@ from flows.delivery.process_set import FlowFailed, FlowOptions, FlowProcessSet
 from marketplace.flows import CLICKS_FLOW
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
 from runtime.sections import Settings
-from tests.clicks_kit import as_bytes, event, ms
-from tests.demo_kit import ROOT, wait_until
+from tests.kits.clicks import as_bytes, event, ms
+from tests.kits.demo import ROOT, wait_until
 
 TOPIC: Final = CLICKS_COLLECTED.name
 NOON: Final = ms("2025-03-12T16:00:00")

@@ -1,4 +1,4 @@
-"""``python -m tests.echo_service TEXT``: a service that says TEXT, for tests of the stack's registry."""
+"""``python -m tests.kits.echo_service TEXT``: a service that says TEXT, for tests of the stack's registry."""
 
 from __future__ import annotations
 
