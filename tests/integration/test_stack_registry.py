@@ -50,7 +50,7 @@ def test_an_entry_of_the_registry_is_all_that_a_service_needs(folder: Path) -> N
     for name in ("echo", "second_echo"):
         assert processes[name]["url"] == f"http://127.0.0.1:{document['ports'][name]}"
         assert page(processes[name]["url"]) == f"{name}, redis at {document['urls']['redis']}\n"
-    assert document["left_out"] == ["kafka", "mongo", "clickhouse", "flow", "dead_letters", "collector", "dashboard"]
+    assert document["left_out"] == ["kafka", "mongo", "clickhouse", "flow", "collector", "dashboard"]
 
     stack = Stack(folder, external={})
     before = processes_of(stack)
@@ -67,7 +67,7 @@ def test_an_entry_of_the_registry_is_all_that_a_service_needs(folder: Path) -> N
         ["echo", "healthy"],
         ["second_echo", "healthy"],
     ]
-    assert "left out on request: kafka, mongo, clickhouse, flow, dead_letters, collector, dashboard" in said
+    assert "left out on request: kafka, mongo, clickhouse, flow, collector, dashboard" in said
     assert "second_echo was started again once, the last time: it was asked for" in said
     assert command(folder, "status")[0] == 0, "also to a command that does not know the service"
 
@@ -87,7 +87,7 @@ def test_a_start_of_something_else_is_refused_while_the_stack_runs_and_says_what
     assert "not as asked: --only second_echo (it runs redis, echo): 'marketplace down' first" in said
     code, said = run(folder, "up")
     assert code == 0, said
-    assert "It runs without kafka, mongo, clickhouse, flow, dead_letters, collector, dashboard, second_echo" in said
+    assert "It runs without kafka, mongo, clickhouse, flow, collector, dashboard, second_echo" in said
 
 
 def test_what_was_left_out_once_has_its_port_again_the_next_time(folder: Path) -> None:
