@@ -10,7 +10,7 @@ from connectors.errors import Fenced, Unavailable
 from connectors.kafka.records import TopicPartition
 
 
-@dataclass
+@dataclass(eq=False)
 class Member:
     """One member, as the group sees it.
 
@@ -73,7 +73,7 @@ class MemoryGroup:
 
     def has(self, member: Member) -> bool:
         """Whether it is a member still."""
-        return any(member is other for other in self._members)
+        return member in self._members
 
     def to_revoke(self, member: Member) -> list[TopicPartition]:
         """What a member owns and is another's next."""
@@ -126,27 +126,27 @@ class MemoryGroup:
         """
         self.generation += 1
         former, self._targets = self._targets, {}
-        load: Counter[int] = Counter()
+        load: Counter[Member] = Counter()
         for topic, number in counts.items():
             members = [member for member in self._members if topic in member.topics]
             if not members:
                 continue
             sources = [TopicPartition(topic, partition) for partition in range(number)]
             most, with_most = -(-number // len(members)), number % len(members) or len(members)
-            kept: Counter[int] = Counter()
+            kept: Counter[Member] = Counter()
             for source in sources:
                 owner = former.get(source)
-                if owner is None or not any(owner is member for member in members):
+                if owner not in members:
                     continue
-                full = [identity for identity, owned in kept.items() if owned == most]
+                full = [member for member, owned in kept.items() if owned == most]
                 limit = most if len(full) < with_most else most - 1
-                if kept[id(owner)] < limit:
-                    kept[id(owner)] += 1
+                if kept[owner] < limit:
+                    kept[owner] += 1
                     self._targets[source] = owner
             for source in sources:
                 if source not in self._targets:
-                    owner = min(members, key=lambda member: (kept[id(member)], load[id(member)]))
-                    kept[id(owner)] += 1
+                    owner = min(members, key=lambda member: (kept[member], load[member]))
+                    kept[owner] += 1
                     self._targets[source] = owner
             load += kept
 

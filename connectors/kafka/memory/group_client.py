@@ -103,19 +103,15 @@ class MemoryGroupClient:
                 return []
             now = self._broker.monotonic()
             if self._broker.hung_seconds >= self._membership.session_seconds:
-                self._leave()
+                # The broker will say the same when it answers again.
+                self._member = None
+                self._lose()
             if self._broker.hangs or not self._broker.available:
                 self._answered_at = None
                 return []
             self._group.expire(now, self._broker.partition_counts())
             self._rebalance(now)
             return self._fetch(max_records, now)
-
-    def _leave(self) -> None:
-        member, self._member = self._member, None
-        self._lose()
-        if member is not None and self._group.has(member):
-            self._group.leave(member, self._broker.partition_counts())
 
     def _lose(self) -> None:
         lost = list(self._positions)
