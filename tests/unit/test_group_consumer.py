@@ -1,0 +1,120 @@
+"""Where a group consumer meets trouble that the broker in memory can make exactly when it is wanted."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from connectors.kafka.consumer import DeadLetters, GroupConsumer
+from connectors.kafka.memory import MemoryGroupClient, MemoryProducer
+from connectors.kafka.records import ConsumerRecord
+from marketplace.errors import Park, Reject
+from tests.consumer_kit import DEADLINE_SECONDS, POLICY, Handled, Member, MemoryWorld, eventually, memory_world
+
+
+@pytest.fixture
+def world() -> Iterator[MemoryWorld]:
+    with memory_world() as made:
+        assert isinstance(made, MemoryWorld)
+        yield made
+
+
+def test_a_dead_letter_that_is_not_acknowledged_holds_the_offset_and_the_handler_is_not_asked_again(
+    world: MemoryWorld,
+) -> None:
+    asked, letters = list[int](), MemoryProducer(world.broker)
+    letters.available = False
+
+    def handle(record: ConsumerRecord) -> None:
+        asked.append(record.offset)
+        raise Reject("unparseable")
+
+    world.write([b"x"], partition=0)
+    client = MemoryGroupClient(world.broker, world.membership())
+    member = Member(GroupConsumer(client, handle, DeadLetters(letters, world.dead_topic, world.group), POLICY))
+    world.opened.callback(member.stop)
+
+    eventually(lambda: member.consumer.metrics().counts.retried >= 3, "the letter is tried again")
+    assert (world.committed(), world.dead_letters()) == ({}, [])
+    letters.available = True
+    eventually(lambda: world.committed() == {0: 1}, "the partition goes on")
+    assert asked == [0]
+    (letter,) = world.dead_letters()
+    assert int(dict(letter.headers)["dlq_attempt"]) >= 4
+
+
+def test_a_handler_that_takes_too_long_is_reported_once_and_not_stopped(
+    world: MemoryWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    release, handled = threading.Event(), Handled()
+
+    def handle(record: ConsumerRecord) -> None:
+        release.wait(DEADLINE_SECONDS)
+        handled(record)
+
+    caplog.set_level(logging.ERROR)
+    world.write([b"x"], partition=0)
+    member = world.join(handle, replace(POLICY, handler_seconds=0.1))
+
+    eventually(lambda: member.consumer.metrics().counts.overdue == 1, "it is reported")
+    release.set()
+    eventually(lambda: world.committed() == {0: 1}, "it finishes")
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{world.topic}[0]: a handler has been at work for 0 s"
+    ]
+    assert member.consumer.metrics().counts.overdue == 1
+
+
+def test_a_commit_that_failed_is_made_again(world: MemoryWorld) -> None:
+    world.broker.stores_commits = False
+    world.write([b"x"], partition=0)
+    member = world.join(Handled())
+    eventually(lambda: member.consumer.metrics().counts.failed_commits >= 2, "commits fail")
+    assert world.committed() == {}
+
+    world.broker.stores_commits = True
+
+    eventually(lambda: world.committed() == {0: 1}, "it is committed in the end")
+
+
+def test_nothing_is_committed_for_partitions_that_were_lost(world: MemoryWorld) -> None:
+    handled = Handled()
+    world.write([b"x"] * 3, partition=0)
+    member = world.join(handled, replace(POLICY, commit_seconds=1_000.0))
+    eventually(lambda: handled.offsets(0) == [0, 1, 2], "all is handled")
+    before = world.committed()
+
+    world.hang()
+    eventually(lambda: member.consumer.metrics().counts.lost > 0, "the partitions are lost")
+    counts = member.consumer.metrics().counts
+
+    assert (counts.commits, counts.failed_commits) == (len(before), 0)
+    assert member.consumer.metrics().partitions == {}
+    world.release()
+    assert world.committed() == before
+
+
+def test_a_key_cannot_be_parked_without_a_store_for_it_so_the_consumer_stops(world: MemoryWorld) -> None:
+    def handle(record: ConsumerRecord) -> None:
+        raise Park("order-7", "disputed")
+
+    world.write([b"x"], partition=0)
+    member = world.join(handle)
+
+    assert isinstance(member.failure(), Park)
+    member.stop()
+    assert world.committed() == {}
+
+
+def test_a_missing_topic_stops_the_consumer(world: MemoryWorld) -> None:
+    membership = replace(world.membership(), topics=["missing.v1"])
+    client = MemoryGroupClient(world.broker, membership)
+    letters = DeadLetters(world.producer, world.dead_topic, world.group)
+    member = Member(GroupConsumer(client, Handled(), letters, POLICY))
+
+    assert "missing.v1" in str(member.failure())
+    member.stop()
