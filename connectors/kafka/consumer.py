@@ -30,6 +30,7 @@ Handler = Callable[[ConsumerRecord], None]
 _MAX_DETAIL_CHARS: Final = 500
 _LEAVE_SECONDS: Final = 4.0
 _STALL_SECONDS: Final = 0.5
+_LOOK_SECONDS: Final = 0.2
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,8 @@ class GroupConsumer:
         self._committing: list[tuple[PartitionWork, int]] = []
         self._next_commit = float("-inf")
         self._full_since: float | None = None
+        self._marks: dict[TopicPartition, tuple[int, int] | None] = {}
+        self._next_look = float("-inf")
         self._failure: BaseException | None = None
         self._closed = False
         client.subscribe(self)
@@ -166,6 +169,9 @@ class GroupConsumer:
                 self._schedule(work, now)
                 self._report_overdue(work, now)
             self._limit_queues(now)
+            if now >= self._next_look:
+                self._next_look = now + _LOOK_SECONDS
+                self._marks = {source: self._client.watermarks(source) for source in self._works}
             if now >= self._next_commit:
                 self._begin_commit(self._works.values(), now)
         self._raise_failure()
@@ -193,7 +199,7 @@ class GroupConsumer:
             return ConsumerMetrics(found, replace(self._counts))
 
     def close(self, timeout_seconds: float) -> bool:
-        """Let handlers at work finish, commit and leave the group; safe to call twice.
+        """Let handlers at work finish, commit and leave the group; call it after :meth:`run`, and as often as you like.
 
         Handlers have the time but for what committing and leaving need. One that is not done then is abandoned: its
         record is handled again by the next member.
@@ -209,7 +215,7 @@ class GroupConsumer:
             if self._closed:
                 return True
             self._closed = True
-            committed = self._give_up(list(self._works), deadline, min(_LEAVE_SECONDS, timeout_seconds / 2))
+        committed = self._give_up(list(self._works), deadline, min(_LEAVE_SECONDS, timeout_seconds / 2))
         if self._threads is not None:
             self._threads.close()
         return self._client.close(max(0.0, deadline - time.monotonic())) and committed
@@ -222,10 +228,11 @@ class GroupConsumer:
 
     def revoked(self, partitions: Collection[TopicPartition]) -> None:
         """The client's report: finishes or abandons what is at work, and commits what is finished."""
-        with self._changed:
-            if mine := [source for source in partitions if source in self._works]:
+        mine = [source for source in partitions if source in self._works]
+        if mine:
+            self._give_up(mine, time.monotonic() + self._policy.revoke_seconds, self._policy.revoke_seconds / 2)
+            with self._changed:
                 self._counts.rebalances += 1
-                self._give_up(mine, time.monotonic() + self._policy.revoke_seconds, self._policy.revoke_seconds / 2)
 
     def lost(self, partitions: Collection[TopicPartition]) -> None:
         """The client's report: abandons what is at work, and commits nothing."""
@@ -237,17 +244,25 @@ class GroupConsumer:
 
     def _give_up(self, sources: Collection[TopicPartition], deadline: float, commit_seconds: float) -> bool:
         """Returns whether all that was handled is committed; ``commit_seconds`` of the time are left for that."""
-        works = [self._works[source] for source in sources]
-        for work in works:
-            work.drain()
-        self._wait_until(lambda: not any(work.running for work in works), deadline - commit_seconds)
-        self._wait_until(lambda: not self._committing, deadline)
-        if not self._committing:
-            self._begin_commit(works, self._monotonic())
-            self._wait_until(lambda: not self._committing, deadline)
-        committed = not any(work.running or work.uncommitted is not None for work in works)
-        self._forget(sources)
-        return committed
+        with self._changed:
+            works = [self._works[source] for source in sources]
+            for work in works:
+                work.drain()
+            self._wait_until(lambda: not any(work.running for work in works), deadline - commit_seconds)
+            offsets = [(work, offset) for work in works if (offset := work.uncommitted) is not None]
+            finished = not any(work.running for work in works)
+            if offsets and isinstance(self._failure, Fenced):
+                offsets, finished = [], False
+        # Without the lock: handlers of other partitions and metrics do not wait for the broker.
+        if offsets:
+            error = self._client.commit_now(
+                {work.source: offset for work, offset in offsets}, max(0.0, deadline - time.monotonic())
+            )
+            self._note_commit(offsets, error)
+            finished = finished and error is None
+        with self._changed:
+            self._forget(sources)
+        return finished
 
     def _forget(self, sources: Iterable[TopicPartition]) -> None:
         for source in sources:
@@ -396,16 +411,19 @@ class GroupConsumer:
 
     def _committed(self, error: Exception | None) -> None:
         with self._changed:
+            committing, self._committing = self._committing, []
+            self._note_commit(committing, error)
+
+    def _note_commit(self, offsets: Iterable[tuple[PartitionWork, int]], error: Exception | None) -> None:
+        with self._changed:
             if error is None:
                 self._counts.commits += 1
-                for work, offset in self._committing:
+                for work, offset in offsets:
                     work.committed = offset
             else:
                 self._counts.failed_commits += 1
                 if not isinstance(error, Unavailable):
                     self._fail(error)
-            self._committing = []
-            self._changed.notify_all()
 
     def _fail(self, error: BaseException) -> None:
         with self._changed:
@@ -418,7 +436,7 @@ class GroupConsumer:
             raise self._failure
 
     def _partition_metrics(self, work: PartitionWork, now: float) -> PartitionMetrics:
-        marks = self._client.watermarks(work.source)
+        marks = self._marks.get(work.source)
         lag = None
         if marks is not None:
             lag = max(0, marks[1] - (marks[0] if work.next_offset is None else work.next_offset))

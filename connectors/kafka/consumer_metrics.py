@@ -13,7 +13,7 @@ class PartitionMetrics:
     """One partition that this member owns.
 
     Attributes:
-        lag: Records behind the end of the log, by offsets; None before the client knows the end.
+        lag: Records behind the end of the log, by offsets, as of a moment ago; None before the end is known.
         queued: Records in this process that are not handled.
         attempt: How often the record whose turn it is was tried before.
         waits_for: Why it is tried again; empty where it is not.

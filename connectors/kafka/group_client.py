@@ -73,7 +73,10 @@ class RebalanceListener(Protocol):
 
 
 class GroupClient(Protocol):
-    """One member of a consumer group. One thread polls; commits and watermarks may be asked for from others."""
+    """One member of a consumer group. All calls come from one thread; only closing may come from another, afterwards.
+
+    A client that polls in one thread keeps the calls of others waiting, possibly for good.
+    """
 
     def subscribe(self, listener: RebalanceListener) -> None:
         """Join the group; partitions come while polling."""
@@ -101,13 +104,20 @@ class GroupClient(Protocol):
         """Fetch these again."""
 
     def commit(self, offsets: Mapping[TopicPartition, int], done: Callable[[Exception | None], None]) -> None:
-        """Store the group's offsets, each that of the next record to be handled.
+        """Store the group's offsets, each that of the next record to be handled, without waiting.
 
         Args:
             offsets: By partition.
-            done: Called once, from any thread, possibly before this returns: with None when the broker has stored
-                them all, with Fenced or Refused where it never will, with Unavailable where nobody knows. It is never
-                called where the client is closed before the broker answers.
+            done: Called once, at the latest by a later poll: with None when the broker has stored them all, with
+                Fenced or Refused where it never will, with Unavailable where nobody knows. It is never called where
+                the client is closed before the broker answers.
+        """
+
+    def commit_now(self, offsets: Mapping[TopicPartition, int], timeout_seconds: float) -> Exception | None:
+        """Store the group's offsets and wait until they are; also inside a :class:`RebalanceListener`.
+
+        Returns:
+            None when the broker has stored them all in time, or an error as for :meth:`commit`.
         """
 
     def watermarks(self, partition: TopicPartition) -> tuple[int, int] | None:

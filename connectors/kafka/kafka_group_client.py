@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Mapping
-from queue import SimpleQueue
 from typing import Any, Final
 
 import confluent_kafka
@@ -61,8 +61,8 @@ class KafkaGroupClient:
         self._fatal: KafkaError | None = None
         self._unplaced: dict[TopicPartition, int] = {}
         self._unknown_since: float | None = None
-        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._closed = False
+        self._commits: deque[Callable[[Exception | None], None]] = deque()
+        self._leaving: threading.Thread | None = None
         self._consumer = confluent_kafka.Consumer(
             {
                 "bootstrap.servers": bootstrap,
@@ -90,12 +90,10 @@ class KafkaGroupClient:
                 "topic.metadata.refresh.interval.ms": 30_000,
                 "log_level": 0,
                 "error_cb": self._on_error,
+                "on_commit": self._on_commit,
                 **({"group.instance.id": membership.instance_id} if membership.instance_id else {}),
             }
         )
-        # A commit blocks while the broker does not answer, and closing must not overtake it.
-        self._caller = threading.Thread(target=self._call, name=f"{membership.group}-commits", daemon=True)
-        self._caller.start()
 
     def subscribe(self, listener: RebalanceListener) -> None:
         """See :meth:`GroupClient.subscribe`."""
@@ -154,11 +152,31 @@ class KafkaGroupClient:
     def commit(self, offsets: Mapping[TopicPartition, int], done: Callable[[Exception | None], None]) -> None:
         """See :meth:`GroupClient.commit`."""
         places = [confluent_kafka.TopicPartition(*source, offset) for source, offset in offsets.items()]
+        try:
+            self._consumer.commit(offsets=places, asynchronous=True)
+        except KafkaException as error:
+            done(_typed(error.args[0]))
+        else:
+            self._commits.append(done)
 
-        def call() -> None:
-            done(self._commit(places))
+    def commit_now(self, offsets: Mapping[TopicPartition, int], timeout_seconds: float) -> Exception | None:
+        """See :meth:`GroupClient.commit_now`.
 
-        self._calls.put(call)
+        A synchronous commit has no deadline, and the report of an asynchronous one comes with the next poll. But the
+        coordinator answers in order: what it says of the group's offsets after the commit was sent includes it.
+        """
+        failures: list[Exception] = []
+        self.commit(offsets, lambda error: failures.append(error) if error is not None else None)
+        if failures:
+            return failures[0]
+        places = [confluent_kafka.TopicPartition(*source) for source in offsets]
+        try:
+            stored = self._consumer.committed(places, timeout=max(0.001, timeout_seconds))
+        except KafkaException as error:
+            return _typed(error.args[0])
+        if all(place.error is None and place.offset == offsets[_source(place)] for place in stored):
+            return None
+        return Unavailable("Kafka did not store all offsets")
 
     def watermarks(self, partition: TopicPartition) -> tuple[int, int] | None:
         """See :meth:`GroupClient.watermarks`."""
@@ -170,23 +188,11 @@ class KafkaGroupClient:
 
     def close(self, timeout_seconds: float) -> bool:
         """See :meth:`GroupClient.close`; where brokers do not answer, librdkafka goes on leaving in the background."""
-        if not self._closed:
-            self._closed = True
-            self._calls.put(self._consumer.close)
-            self._calls.put(None)
-        self._caller.join(timeout_seconds)
-        return not self._caller.is_alive()
-
-    def _call(self) -> None:
-        while (call := self._calls.get()) is not None:
-            call()
-
-    def _commit(self, places: list[Any]) -> Exception | None:
-        try:
-            stored = self._consumer.commit(offsets=places, asynchronous=False)
-        except KafkaException as error:
-            return _typed(error.args[0])
-        return next((_typed(place.error) for place in stored or [] if place.error is not None), None)
+        if self._leaving is None:
+            self._leaving = threading.Thread(target=self._consumer.close, name="kafka-leave", daemon=True)
+            self._leaving.start()
+        self._leaving.join(timeout_seconds)
+        return not self._leaving.is_alive()
 
     def _group_offsets(self, partitions: list[Any]) -> dict[TopicPartition, int | None]:
         """The group's offsets; empty where the broker does not say, and librdkafka asks again by itself then."""
@@ -233,6 +239,12 @@ class KafkaGroupClient:
             _log.error("the group was left: nothing was polled for too long")
         elif error.fatal() or code in _NEVER or code in _FENCED:
             raise _typed(error)
+
+    def _on_commit(self, error: KafkaError | None, places: list[Any]) -> None:
+        # Reports come in the order of the commits.
+        done = self._commits.popleft()
+        failed = error or next((place.error for place in places if place.error is not None), None)
+        done(None if failed is None else _typed(failed))
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal() or error.code() in _FENCED:

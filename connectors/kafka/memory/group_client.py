@@ -71,6 +71,15 @@ class MemoryGroupClient:
 
         self._broker.when_it_answers(answer)
 
+    def commit_now(self, offsets: Mapping[TopicPartition, int], timeout_seconds: float) -> Exception | None:
+        """See :meth:`GroupClient.commit_now`."""
+        answers: list[Exception | None] = []
+        self.commit(offsets, answers.append)
+        deadline = time.monotonic() + timeout_seconds
+        while not answers and self._broker.wait(deadline):
+            pass
+        return answers[0] if answers else Unavailable("no answer in time")
+
     def watermarks(self, partition: TopicPartition) -> tuple[int, int] | None:
         """See :meth:`GroupClient.watermarks`."""
         return self._broker.range_of(partition) if partition in self._positions else None
