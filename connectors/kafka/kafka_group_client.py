@@ -237,7 +237,7 @@ class KafkaGroupClient:
                 self._unknown_since = time.monotonic()
         elif code == KafkaError._MAX_POLL_EXCEEDED:
             _log.error("the group was left: nothing was polled for too long")
-        elif error.fatal() or code in _NEVER or code in _FENCED:
+        elif _is_fatal(error) or code in _NEVER or code in _FENCED:
             raise _typed(error)
 
     def _on_commit(self, error: KafkaError | None, places: list[Any]) -> None:
@@ -247,16 +247,21 @@ class KafkaGroupClient:
         done(None if failed is None else _typed(failed))
 
     def _on_error(self, error: KafkaError) -> None:
-        if error.fatal() or error.code() in _FENCED:
+        if _is_fatal(error) or error.code() in _FENCED:
             self._fatal = error
 
 
 def _typed(error: KafkaError) -> Exception:
-    if error.code() in _FENCED:
+    # A fatal error comes with a code of its own, and its cause only as text.
+    if error.code() in _FENCED or (_is_fatal(error) and "fenced" in error.str()):
         return Fenced(f"another member with the same instance id has taken over: {error.str()}")
-    if error.fatal() or error.code() in _NEVER:
+    if _is_fatal(error) or error.code() in _NEVER:
         return Refused(f"Kafka rejects the group member: {error.str()}")
     return Unavailable(f"Kafka did not store offsets: {error.str()}")
+
+
+def _is_fatal(error: KafkaError) -> bool:
+    return bool(error.fatal()) or error.code() == KafkaError._FATAL
 
 
 def _source(place: Any) -> TopicPartition:
