@@ -3,7 +3,8 @@
 import sys
 from dataclasses import replace
 
-from connectors.kafka.consumer import DeadLetters, GroupConsumer
+from connectors.kafka.consumer import GroupConsumer
+from connectors.kafka.dead_letters import DeadLetters
 from connectors.kafka.group_client import Membership
 from connectors.kafka.kafka_group_client import KafkaGroupClient
 from connectors.kafka.producer import Producer

@@ -9,17 +9,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Self
 
 from connectors.errors import Fenced, Unavailable
 from connectors.kafka.consumer_metrics import ConsumerMetrics, Counts, PartitionMetrics
+from connectors.kafka.dead_letters import DeadLetters
 from connectors.kafka.group_client import GroupClient
 from connectors.kafka.handler_threads import HandlerThreads
 from connectors.kafka.partition_work import PartitionWork
-from connectors.kafka.records import ConsumerRecord, Record, RecordProducer, TopicPartition
+from connectors.kafka.records import ConsumerRecord, TopicPartition
 from marketplace.errors import Reject, Retry
 
 _log = logging.getLogger(__name__)
@@ -27,7 +28,6 @@ _log = logging.getLogger(__name__)
 Handler = Callable[[ConsumerRecord], None]
 """Handles one record, or raises an error of marketplace.errors or connectors.errors that says what happens to it."""
 
-_MAX_DETAIL_CHARS: Final = 500
 _LEAVE_SECONDS: Final = 4.0
 _STALL_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 0.2
@@ -49,7 +49,6 @@ class ConsumerPolicy:
         revoke_seconds: How long a handler at work may hold up a rebalance before its partition is given up. To be
             well below the poll interval.
         handler_seconds: A handler that takes longer is reported; it is not stopped, and the group is not left.
-        dead_letter_seconds: How long to wait for the acknowledgement of a dead letter before it is sent again later.
         backoff_seconds: Pauses after the first, second, ... attempt that ended with Unavailable; the last one repeats.
     """
 
@@ -60,23 +59,7 @@ class ConsumerPolicy:
     commit_seconds: float = 0.5
     revoke_seconds: float = 10.0
     handler_seconds: float = 60.0
-    dead_letter_seconds: float = 5.0
     backoff_seconds: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0, 10.0)
-
-
-@dataclass(frozen=True)
-class DeadLetters:
-    """Where rejected records go.
-
-    Attributes:
-        producer: Writes them.
-        topic: The dead-letter topic.
-        group: Who gives the records up: the consumer group.
-    """
-
-    producer: RecordProducer
-    topic: str
-    group: str
 
 
 class GroupConsumer:
@@ -120,7 +103,6 @@ class GroupConsumer:
         self._changed = threading.Condition()
         self._works: dict[TopicPartition, PartitionWork] = {}
         self._counts = Counts()
-        self._committing: list[tuple[PartitionWork, int]] = []
         self._next_commit = float("-inf")
         self._full_since: float | None = None
         self._marks: dict[TopicPartition, tuple[int, int] | None] = {}
@@ -173,7 +155,7 @@ class GroupConsumer:
                 self._next_look = now + _LOOK_SECONDS
                 self._marks = {source: self._client.watermarks(source) for source in self._works}
             if now >= self._next_commit:
-                self._begin_commit(self._works.values(), now)
+                self._begin_commit(now)
         self._raise_failure()
 
     def pause(self, source: TopicPartition, seconds: float) -> None:
@@ -258,7 +240,7 @@ class GroupConsumer:
             error = self._client.commit_now(
                 {work.source: offset for work, offset in offsets}, max(0.0, deadline - time.monotonic())
             )
-            self._note_commit(offsets, error)
+            self._committed(offsets, error)
             finished = finished and error is None
         with self._changed:
             self._forget(sources)
@@ -360,9 +342,8 @@ class GroupConsumer:
                 with self._changed:
                     self._counts.handled += 1
                 return None
-        letter = _dead_letter(record, work.rejection, self._dead_letters, work.attempt + 1)
         try:
-            self._dead_letters.producer.send_all([letter], self._policy.dead_letter_seconds)
+            self._dead_letters.write(record, work.rejection, work.attempt + 1)
         except Unavailable as error:
             return Retry(self._backoff_seconds(work.attempt), f"dead letter: {error}")
         with self._changed:
@@ -401,29 +382,31 @@ class GroupConsumer:
                 for source in sources:
                     self._works[source].fetching = fetching
 
-    def _begin_commit(self, works: Iterable[PartitionWork], now: float) -> None:
-        if self._committing or isinstance(self._failure, Fenced):
+    def _begin_commit(self, now: float) -> None:
+        """Send what was handled; reports come in order and, behind what was fetched meanwhile, late."""
+        if isinstance(self._failure, Fenced):
             return
-        self._committing = [(work, offset) for work in works if (offset := work.uncommitted) is not None]
-        if self._committing:
+        offsets = [(work, offset) for work in self._works.values() if (offset := work.unsent) is not None]
+        if offsets:
             self._next_commit = now + self._policy.commit_seconds
-            self._client.commit({work.source: offset for work, offset in self._committing}, self._committed)
+            for work, offset in offsets:
+                work.sent = offset
+            self._client.commit({work.source: offset for work, offset in offsets}, partial(self._committed, offsets))
 
-    def _committed(self, error: Exception | None) -> None:
-        with self._changed:
-            committing, self._committing = self._committing, []
-            self._note_commit(committing, error)
-
-    def _note_commit(self, offsets: Iterable[tuple[PartitionWork, int]], error: Exception | None) -> None:
+    def _committed(self, offsets: Sequence[tuple[PartitionWork, int]], error: Exception | None) -> None:
         with self._changed:
             if error is None:
                 self._counts.commits += 1
                 for work, offset in offsets:
                     work.committed = offset
-            else:
-                self._counts.failed_commits += 1
-                if not isinstance(error, Unavailable):
-                    self._fail(error)
+                return
+            self._counts.failed_commits += 1
+            for work, offset in offsets:
+                # Where more was sent since, that says it all.
+                if work.sent == offset:
+                    work.sent = None
+            if not isinstance(error, Unavailable):
+                self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
         with self._changed:
@@ -442,17 +425,3 @@ class GroupConsumer:
             lag = max(0, marks[1] - (marks[0] if work.next_offset is None else work.next_offset))
         paused_seconds = max(0.0, work.paused_until - now)
         return PartitionMetrics(lag, work.queued_records, work.attempt, work.waits_for, paused_seconds)
-
-
-def _dead_letter(record: ConsumerRecord, rejection: Reject, to: DeadLetters, attempt: int) -> Record:
-    fields = {
-        "dlq_group": to.group,
-        "dlq_reason": rejection.reason,
-        "dlq_detail": rejection.detail[:_MAX_DETAIL_CHARS],
-        "dlq_topic": record.topic,
-        "dlq_partition": str(record.partition),
-        "dlq_offset": str(record.offset),
-        "dlq_attempt": str(attempt),
-    }
-    headers = [(name, text.encode("utf-8", "replace")) for name, text in fields.items() if text]
-    return Record(to.topic, record.value or b"", record.key, headers=(*record.headers, *headers))

@@ -22,7 +22,8 @@ class PartitionWork:
 
     Attributes:
         next_offset: The offset after the last handled record, or the group's; None where neither is known.
-        committed: What the broker has stored for the group, as far as this member knows.
+        committed: What the broker has acknowledged for the group.
+        sent: What was sent to be committed; None where that failed.
         running: Whether a handler works on the first record.
         started_at: When it began, in seconds of the consumer's clock.
         overdue: Whether it was reported for taking too long.
@@ -37,7 +38,7 @@ class PartitionWork:
 
     def __init__(self, source: TopicPartition, offset: int | None) -> None:
         self.source = source
-        self.next_offset = self.committed = offset
+        self.next_offset = self.committed = self.sent = offset
         self.running = self.overdue = self.scheduled = self.draining = False
         self.started_at = 0.0
         self.attempt = 0
@@ -60,8 +61,13 @@ class PartitionWork:
 
     @property
     def uncommitted(self) -> int | None:
-        """The offset to commit; None where the broker has it."""
+        """The offset to commit; None where the broker has acknowledged it."""
         return None if self.next_offset == self.committed else self.next_offset
+
+    @property
+    def unsent(self) -> int | None:
+        """The same; None also where it is on its way to the broker."""
+        return None if self.next_offset == self.sent else self.uncommitted
 
     def add(self, record: ConsumerRecord) -> None:
         """A record that was fetched."""

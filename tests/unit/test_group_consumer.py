@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from connectors.kafka.consumer import DeadLetters, GroupConsumer
+from connectors.kafka.consumer import GroupConsumer
+from connectors.kafka.dead_letters import DeadLetters
 from connectors.kafka.memory import MemoryGroupClient, MemoryProducer
 from connectors.kafka.records import ConsumerRecord
 from marketplace.errors import Park, Reject
