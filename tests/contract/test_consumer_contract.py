@@ -517,3 +517,19 @@ def test_a_second_process_with_the_same_instance_id_fences_the_first(world: Worl
     world.write_evenly(5)
     eventually(world.handled_all(handled, 5), "the second member handles what comes")
     assert second.error is None
+
+
+def test_a_static_member_that_restarts_gets_its_partitions_back_and_no_other_notices(world: World) -> None:
+    handled = Handled()
+    first = world.join(Handled(), instance_id="orders-1")
+    other = world.join(Handled(), instance_id="orders-2")
+    eventually(lambda: len(first.owned()) + len(other.owned()) == PARTITIONS and other.owned(), "both have partitions")
+    mine, before = first.owned(), other.consumer.metrics().counts.rebalances
+
+    assert first.stop()
+    again = world.join(handled, instance_id="orders-1")
+    world.write_evenly(3)
+
+    eventually(lambda: {record.partition for record in handled.records} == mine, "it goes on with what it had")
+    assert again.owned() == mine
+    assert other.consumer.metrics().counts.rebalances == before

@@ -14,7 +14,16 @@ from connectors.kafka.dead_letters import DeadLetters
 from connectors.kafka.memory import MemoryGroupClient, MemoryProducer
 from connectors.kafka.records import ConsumerRecord
 from marketplace.errors import Park, Reject
-from tests.consumer_kit import DEADLINE_SECONDS, POLICY, Handled, Member, MemoryWorld, eventually, memory_world
+from tests.consumer_kit import (
+    DEADLINE_SECONDS,
+    PARTITIONS,
+    POLICY,
+    Handled,
+    Member,
+    MemoryWorld,
+    eventually,
+    memory_world,
+)
 
 
 @pytest.fixture
@@ -97,6 +106,30 @@ def test_nothing_is_committed_for_partitions_that_were_lost(world: MemoryWorld) 
     assert member.consumer.metrics().partitions == {}
     world.release()
     assert world.committed() == before
+
+
+def test_a_member_that_did_not_poll_for_too_long_gives_its_partitions_up_and_joins_again(world: MemoryWorld) -> None:
+    handled, others = Handled(), Handled()
+    consumer = world.consumer(handled, replace(POLICY, commit_seconds=1_000.0), poll_seconds=0.3)
+    world.write_evenly(2)
+
+    def handled_first() -> bool:
+        consumer.step(0.01)
+        return len(handled.records) == 2 * PARTITIONS
+
+    eventually(handled_first, "all is handled")
+    other = world.join(others)
+    eventually(lambda: len(other.owned()) == PARTITIONS, "the other member gets its partitions")
+    assert other.stop()
+
+    def owns_again() -> bool:
+        consumer.step(0.01)
+        return len(consumer.metrics().partitions) == PARTITIONS
+
+    eventually(owns_again, "it joins again")
+    counts = consumer.metrics().counts
+    assert (counts.lost, counts.failed_commits) == (PARTITIONS, 0)
+    assert consumer.close(1.0)
 
 
 def test_a_key_cannot_be_parked_without_a_store_for_it_so_the_consumer_stops(world: MemoryWorld) -> None:
