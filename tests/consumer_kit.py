@@ -276,9 +276,16 @@ class KafkaWorld(World):
             future.result(DEADLINE_SECONDS)
 
     def committed(self) -> dict[int, int]:
+        deadline = time.monotonic() + DEADLINE_SECONDS
         with self._asking() as consumer:
-            found = consumer.committed(self._places(), timeout=DEADLINE_SECONDS)
-        return {place.partition: place.offset for place in found if place.offset >= 0}
+            while True:
+                try:
+                    found = consumer.committed(self._places(), timeout=DEADLINE_SECONDS)
+                except confluent_kafka.KafkaException:
+                    # A broker that was stopped for some seconds must find its way back into the cluster first.
+                    assert time.monotonic() < deadline
+                else:
+                    return {place.partition: place.offset for place in found if place.offset >= 0}
 
     def commit(self, partition: int, offset: int) -> None:
         with self._asking() as consumer:
