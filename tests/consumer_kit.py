@@ -19,7 +19,8 @@ from typing import Any
 import confluent_kafka
 from confluent_kafka.admin import AdminClient
 
-from connectors.kafka.consumer import ConsumerPolicy, GroupConsumer, Handler
+from connectors.kafka.consumer import GroupConsumer, Handler
+from connectors.kafka.consumer_policy import ConsumerPolicy
 from connectors.kafka.dead_letters import DeadLetters
 from connectors.kafka.group_client import GroupClient, Membership
 from connectors.kafka.kafka_group_client import KafkaGroupClient

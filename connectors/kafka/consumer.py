@@ -10,16 +10,18 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Final, Self
 
 from connectors.errors import Fenced, Unavailable
 from connectors.kafka.consumer_metrics import ConsumerMetrics, Counts, PartitionMetrics
+from connectors.kafka.consumer_policy import ConsumerPolicy
 from connectors.kafka.dead_letters import DeadLetters
 from connectors.kafka.group_client import GroupClient
 from connectors.kafka.handler_threads import HandlerThreads
 from connectors.kafka.partition_work import PartitionWork
+from connectors.kafka.prefetch_limit import PrefetchLimit
 from connectors.kafka.records import ConsumerRecord, TopicPartition
 from marketplace.errors import Reject, Retry
 
@@ -29,37 +31,7 @@ Handler = Callable[[ConsumerRecord], None]
 """Handles one record, or raises an error of marketplace.errors or connectors.errors that says what happens to it."""
 
 _LEAVE_SECONDS: Final = 4.0
-_STALL_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 0.2
-
-
-@dataclass(frozen=True)
-class ConsumerPolicy:
-    """How a group consumer works.
-
-    Attributes:
-        threads: How many handlers run at one time, each on a partition of its own; with more than one the handler has
-            to be safe to share between threads.
-        poll_records: The most records of one poll.
-        queued_records: Fetched records that wait in this process, over all partitions. Beyond it nothing is fetched
-            for half a second; after that, partitions with more than their share are paused, and others may fill
-            theirs, so that twice as many are never exceeded by more than a poll.
-        queued_bytes: The same in bytes.
-        commit_seconds: How often offsets are committed; so much is handled twice after a kill.
-        revoke_seconds: How long a handler at work may hold up a rebalance before its partition is given up. To be
-            well below the poll interval.
-        handler_seconds: A handler that takes longer is reported; it is not stopped, and the group is not left.
-        backoff_seconds: Pauses after the first, second, ... attempt that ended with Unavailable; the last one repeats.
-    """
-
-    threads: int = 1
-    poll_records: int = 500
-    queued_records: int = 2_000
-    queued_bytes: int = 32 << 20
-    commit_seconds: float = 0.5
-    revoke_seconds: float = 10.0
-    handler_seconds: float = 60.0
-    backoff_seconds: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 class GroupConsumer:
@@ -104,7 +76,7 @@ class GroupConsumer:
         self._works: dict[TopicPartition, PartitionWork] = {}
         self._counts = Counts()
         self._next_commit = float("-inf")
-        self._full_since: float | None = None
+        self._limit = PrefetchLimit(self._policy)
         self._marks: dict[TopicPartition, tuple[int, int] | None] = {}
         self._next_look = float("-inf")
         self._failure: BaseException | None = None
@@ -260,27 +232,14 @@ class GroupConsumer:
             raise
 
     def _stays_full(self, timeout_seconds: float) -> bool:
-        """Wait for handlers while too much is queued; returns whether to fetch nothing in this round.
-
-        The alternative is to pause partitions at once, and the client then fetches again what it has ahead.
-        """
-        with self._changed:
-            if not self._is_full():
-                return False
-            self._wait_until(
-                lambda: not self._is_full() or self._failure is not None, time.monotonic() + timeout_seconds
-            )
-            return self._is_full() and not self._is_stalled(self._monotonic())
-
-    def _is_full(self) -> bool:
+        """Wait for handlers while too much is queued; returns whether to fetch nothing in this round."""
         works = self._works.values()
-        return (
-            sum(work.queued_records for work in works) >= self._policy.queued_records
-            or sum(work.queued_bytes for work in works) >= self._policy.queued_bytes
-        )
-
-    def _is_stalled(self, now: float) -> bool:
-        return self._full_since is not None and now - self._full_since >= _STALL_SECONDS
+        with self._changed:
+            if not self._limit.holds_back(works, self._monotonic()):
+                return False
+            deadline = time.monotonic() + timeout_seconds
+            self._wait_until(lambda: not self._limit.is_full(works) or self._failure is not None, deadline)
+            return self._limit.holds_back(works, self._monotonic())
 
     def _wait_until(self, condition: Callable[[], bool], deadline: float) -> None:
         # Threads wait in real time, whatever clock was passed in.
@@ -361,26 +320,13 @@ class GroupConsumer:
             _log.error("%s: a handler has been at work for %.0f s", work.source, now - work.started_at)
 
     def _limit_queues(self, now: float) -> None:
-        """Pause what waits, and what has more than its share of a queue that stays full; resume the rest."""
-        if not self._is_full():
-            self._full_since = None
-        elif self._full_since is None:
-            self._full_since = now
-        stalled = self._is_stalled(now)
-        share = 1 / max(1, len(self._works))
-        pause, resume = [], []
-        for source, work in self._works.items():
-            waits = now < work.paused_until
-            part = max(work.queued_records / self._policy.queued_records, work.queued_bytes / self._policy.queued_bytes)
-            if work.fetching and (waits or (stalled and part >= share)):
-                pause.append(source)
-            elif not work.fetching and not waits and part <= share / 2:
-                resume.append(source)
-        for sources, change, fetching in ((pause, self._client.pause, False), (resume, self._client.resume, True)):
-            if sources:
-                change(sources)
-                for source in sources:
-                    self._works[source].fetching = fetching
+        pause, resume = self._limit.changes(self._works.values(), now)
+        if pause:
+            self._client.pause([work.source for work in pause])
+        if resume:
+            self._client.resume([work.source for work in resume])
+        for work in (*pause, *resume):
+            work.fetching = not work.fetching
 
     def _begin_commit(self, now: float) -> None:
         """Send what was handled; reports come in order and, behind what was fetched meanwhile, late."""

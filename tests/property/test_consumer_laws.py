@@ -11,7 +11,8 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.kafka.consumer import ConsumerPolicy, GroupConsumer
+from connectors.kafka.consumer import GroupConsumer
+from connectors.kafka.consumer_policy import ConsumerPolicy
 from connectors.kafka.dead_letters import DeadLetters
 from connectors.kafka.group_client import Membership
 from connectors.kafka.memory import MemoryBroker, MemoryGroupClient, MemoryProducer

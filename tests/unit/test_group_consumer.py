@@ -13,7 +13,7 @@ from connectors.kafka.consumer import GroupConsumer
 from connectors.kafka.dead_letters import DeadLetters
 from connectors.kafka.memory import MemoryGroupClient, MemoryProducer
 from connectors.kafka.records import ConsumerRecord
-from marketplace.errors import Park, Reject
+from marketplace.errors import Park, Reject, Retry
 from tests.consumer_kit import (
     DEADLINE_SECONDS,
     PARTITIONS,
@@ -130,6 +130,24 @@ def test_a_member_that_did_not_poll_for_too_long_gives_its_partitions_up_and_joi
     counts = consumer.metrics().counts
     assert (counts.lost, counts.failed_commits) == (PARTITIONS, 0)
     assert consumer.close(1.0)
+
+
+def test_a_partition_that_waits_with_a_full_queue_does_not_slow_the_others(world: MemoryWorld) -> None:
+    handled = Handled()
+
+    def handle(record: ConsumerRecord) -> None:
+        if record.partition == 0:
+            raise Retry(60.0)
+        handled(record)
+
+    member = world.join(handle, replace(POLICY, queued_records=10, poll_records=50))
+    eventually(lambda: len(member.owned()) == PARTITIONS, "all partitions are assigned")
+    world.write([b"x"] * 50, partition=0)
+    eventually(lambda: member.consumer.metrics().counts.retried, "the first partition waits")
+
+    world.write([b"x"] * 2_000, partition=1)
+
+    eventually(lambda: len(handled.records) == 2_000, "the other partition is done", seconds=5.0)
 
 
 def test_a_key_cannot_be_parked_without_a_store_for_it_so_the_consumer_stops(world: MemoryWorld) -> None:
