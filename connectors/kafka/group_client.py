@@ -84,7 +84,7 @@ class GroupClient(Protocol):
     def poll(self, max_records: int, timeout_seconds: float) -> list[ConsumerRecord]:
         """Records of the assigned partitions that are not paused, in order within each.
 
-        Reading begins at the group's offset, or at the earliest record where it has none. Brokers that do not answer
+        Reading begins at the group's offset, or at the earliest record where it has none. Brokers that do not respond
         are waited for inside; the result is then empty.
 
         Args:
@@ -110,7 +110,7 @@ class GroupClient(Protocol):
             offsets: By partition.
             done: Called once, at the latest by a later poll: with None when the broker has stored them all, with
                 Fenced or Refused where it never will, with Unavailable where nobody knows. It is never called where
-                the client is closed before the broker answers.
+                the client is closed before the broker responds.
         """
 
     def commit_now(self, offsets: Mapping[TopicPartition, int], timeout_seconds: float) -> Exception | None:

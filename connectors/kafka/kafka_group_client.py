@@ -163,7 +163,7 @@ class KafkaGroupClient:
         """See :meth:`GroupClient.commit_now`.
 
         A synchronous commit has no deadline, and the report of an asynchronous one comes with the next poll. But the
-        coordinator answers in order: what it says of the group's offsets after the commit was sent includes it.
+        coordinator responds in order: what it says of the group's offsets after the commit was sent includes it.
         """
         failures: list[Exception] = []
         self.commit(offsets, lambda error: failures.append(error) if error is not None else None)
@@ -187,7 +187,7 @@ class KafkaGroupClient:
         return None if low < 0 or high < 0 else (int(low), int(high))
 
     def close(self, timeout_seconds: float) -> bool:
-        """See :meth:`GroupClient.close`; where brokers do not answer, librdkafka goes on leaving in the background."""
+        """See :meth:`GroupClient.close`; where brokers do not respond, librdkafka goes on leaving in the background."""
         if self._leaving is None:
             self._leaving = threading.Thread(target=self._consumer.close, name="kafka-leave", daemon=True)
             self._leaving.start()

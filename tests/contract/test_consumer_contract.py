@@ -444,6 +444,30 @@ def test_a_broker_that_hangs_longer_than_the_session_costs_the_partitions_but_no
     assert member.error is None
 
 
+def test_a_broker_that_answers_now_and_then_only_costs_no_record_and_no_order(world: World) -> None:
+    handled, done = Handled(), threading.Event()
+    member = world.join(handled)
+
+    def crawl() -> None:
+        while not done.wait(0.1):
+            world.hang()
+            done.wait(0.2)
+            world.release()
+
+    thread = threading.Thread(target=crawl)
+    thread.start()
+    try:
+        for number in range(5):
+            world.write_evenly(10)
+            eventually(world.handled_all(handled, 10 * (number + 1)), "what was written is handled")
+    finally:
+        done.set()
+        thread.join(DEADLINE_SECONDS)
+
+    assert [handled.offsets(partition) for partition in range(PARTITIONS)] == [list(range(50))] * PARTITIONS
+    assert member.consumer.metrics().counts.lost == 0
+
+
 def test_closing_does_not_wait_for_a_broker_that_hangs(world: World) -> None:
     handled = Handled()
     world.write_evenly(10)

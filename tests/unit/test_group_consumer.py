@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -148,6 +149,20 @@ def test_a_partition_that_waits_with_a_full_queue_does_not_slow_the_others(world
     world.write([b"x"] * 2_000, partition=1)
 
     eventually(lambda: len(handled.records) == 2_000, "the other partition is done", seconds=5.0)
+
+
+def test_records_of_a_slow_broker_come_after_its_latency(world: MemoryWorld) -> None:
+    handled = Handled()
+    world.broker.latency_seconds = 0.3
+    member = world.join(handled)
+    eventually(lambda: len(member.owned()) == PARTITIONS, "all partitions are assigned")
+    world.write([b"x"], partition=0)
+    began = time.monotonic()
+    world.write([b"y"], partition=0)
+
+    eventually(lambda: handled.offsets(0) == [0, 1], "they are handled")
+
+    assert time.monotonic() - began >= 0.3
 
 
 def test_a_key_cannot_be_parked_without_a_store_for_it_so_the_consumer_stops(world: MemoryWorld) -> None:

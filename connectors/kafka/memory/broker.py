@@ -33,8 +33,8 @@ class _Log:
 class MemoryBroker(Twin):
     """Keeps records in lists. Safe to share between threads.
 
-    Hanging, it answers nothing, as a broker that was stopped: what clients sent meanwhile counts once it is released,
-    and groups lose the members whose session ran out.
+    Hanging, it responds to nothing, as a broker that was stopped: what clients sent meanwhile counts once it is
+    released, and groups lose the members whose session ran out.
 
     Args:
         partitions: The topics there are, and how many partitions each has.
@@ -64,7 +64,7 @@ class MemoryBroker(Twin):
         self._groups: dict[str, MemoryGroup] = {}
         self._turn = count()
         self._hung_since: float | None = None
-        self._unanswered: list[Callable[[], None]] = []
+        self._waiting_calls: list[Callable[[], None]] = []
         for name, number in partitions.items():
             self.create_topic(name, number)
 
@@ -81,11 +81,11 @@ class MemoryBroker(Twin):
             return {name: len(logs) for name, logs in self._logs.items()}
 
     def partition_count(self, topic: str, timeout_seconds: float) -> int | None:
-        """How many partitions a topic has; None where there is no such topic, or no answer in time."""
-        return self.partition_counts().get(topic) if self.answers(timeout_seconds) else None
+        """How many partitions a topic has; None where there is no such topic, or no response in time."""
+        return self.partition_counts().get(topic) if self.responds(timeout_seconds) else None
 
-    def answers(self, timeout_seconds: float) -> bool:
-        """Whether it answers a question in time; waits for that."""
+    def responds(self, timeout_seconds: float) -> bool:
+        """Whether it responds in time; waits for that."""
         return self._answers(timeout_seconds)
 
     def append(self, record: Record) -> int:
@@ -144,38 +144,38 @@ class MemoryBroker(Twin):
             return self._groups.setdefault(name, MemoryGroup())
 
     def hang(self) -> None:
-        """Answer nothing until :meth:`release`, as a process that was stopped."""
+        """Respond to nothing until :meth:`release`, as a process that was stopped."""
         with self.changed:
             if self._hung_since is None:
                 self._hung_since = self.monotonic()
             super().hang()
 
     def release(self) -> None:
-        """Answer what waits, and all that comes; sessions that ran out meanwhile are over."""
+        """Respond to what waits, and to all that comes; sessions that ran out meanwhile are over."""
         with self.changed:
             super().release()
             if self._hung_since is not None:
                 hung_seconds, self._hung_since = self.monotonic() - self._hung_since, None
                 for group in self._groups.values():
                     group.expire_sessions_after(hung_seconds, self.partition_counts())
-            unanswered, self._unanswered = self._unanswered, []
+            waiting, self._waiting_calls = self._waiting_calls, []
             self.changed.notify_all()
-        for answer in unanswered:
-            answer()
+        for call in waiting:
+            call()
 
     @property
     def hung_seconds(self) -> float:
-        """How long it has been hanging; 0 where it answers."""
+        """How long it has been hanging; 0 where it responds."""
         with self.changed:
             return 0.0 if self._hung_since is None else self.monotonic() - self._hung_since
 
-    def when_it_answers(self, answer: Callable[[], None]) -> None:
+    def when_it_responds(self, call: Callable[[], None]) -> None:
         """Call something now, or once it does not hang any more; the lock is not taken then."""
         with self.changed:
             if self.hangs:
-                self._unanswered.append(answer)
+                self._waiting_calls.append(call)
                 return
-        answer()
+        call()
 
     def wait(self, deadline: float) -> bool:
         """Wait for a change, a little while at most; returns False once the deadline (of the real clock) is over."""

@@ -27,7 +27,7 @@ class MemoryGroupClient:
         self._member: Member | None = None
         self._positions: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
-        self._answered_at: float | None = None
+        self._response_at: float | None = None
         self._turn = 0
         self._killed = self._closed = False
 
@@ -55,7 +55,7 @@ class MemoryGroupClient:
         """See :meth:`GroupClient.commit`."""
         member, stored = self._member, dict(offsets)
 
-        def answer() -> None:
+        def store() -> None:
             failure: Exception | None = None
             with self._broker.changed:
                 if self._killed:
@@ -69,16 +69,16 @@ class MemoryGroupClient:
             # Without the broker's lock: who waits for this may ask the broker something with a lock of its own.
             done(failure)
 
-        self._broker.when_it_answers(answer)
+        self._broker.when_it_responds(store)
 
     def commit_now(self, offsets: Mapping[TopicPartition, int], timeout_seconds: float) -> Exception | None:
         """See :meth:`GroupClient.commit_now`."""
-        answers: list[Exception | None] = []
-        self.commit(offsets, answers.append)
+        results: list[Exception | None] = []
+        self.commit(offsets, results.append)
         deadline = time.monotonic() + timeout_seconds
-        while not answers and self._broker.wait(deadline):
+        while not results and self._broker.wait(deadline):
             pass
-        return answers[0] if answers else Unavailable("no answer in time")
+        return results[0] if results else Unavailable("no response in time")
 
     def watermarks(self, partition: TopicPartition) -> tuple[int, int] | None:
         """See :meth:`GroupClient.watermarks`."""
@@ -112,11 +112,11 @@ class MemoryGroupClient:
                 return []
             now = self._broker.monotonic()
             if self._broker.hung_seconds >= self._membership.session_seconds:
-                # The broker will say the same when it answers again.
+                # The broker will say the same when it responds again.
                 self._member = None
                 self._lose()
             if self._broker.hangs or not self._broker.available:
-                self._answered_at = None
+                self._response_at = None
                 return []
             self._group.expire(now, self._broker.partition_counts())
             self._rebalance(now)
@@ -158,9 +158,9 @@ class MemoryGroupClient:
 
     def _fetch(self, max_records: int, now: float) -> list[ConsumerRecord]:
         latency_seconds = self._broker.latency_seconds
-        if self._answered_at is None:
-            self._answered_at = now + latency_seconds
-        if now < self._answered_at:
+        if self._response_at is None:
+            self._response_at = now + latency_seconds
+        if now < self._response_at:
             return []
         found: list[ConsumerRecord] = []
         sources = list(self._positions)
@@ -178,7 +178,7 @@ class MemoryGroupClient:
             self._positions[source] = position + len(records)
             found += records
         if found and latency_seconds:
-            self._answered_at = None
+            self._response_at = None
         return found
 
     def _unlocked(self, call: Callable[[RebalanceListener], None]) -> None:

@@ -115,8 +115,8 @@ class MemoryReader:
         self._positions.clear()
 
     def _ask(self) -> None:
-        if not self._broker.answers(self._timeout):
-            raise Unavailable("Kafka does not answer")
+        if not self._broker.responds(self._timeout):
+            raise Unavailable("Kafka does not respond")
 
     def _check(self, source: TopicPartition, offset: int) -> None:
         start, end = self._broker.range_of(source)
