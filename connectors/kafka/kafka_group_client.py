@@ -47,6 +47,8 @@ class KafkaGroupClient:
         membership: Which group, and how.
         max_queued_bytes: Bound on what librdkafka fetches ahead, over all partitions.
         max_fetch_bytes: Bound on what one partition sends at once; a record that is larger comes all the same.
+        offsets_seconds: How long an assignment waits for the group's offsets before it leaves them to librdkafka, which
+            asks until the broker responds; lag is unknown until then.
     """
 
     def __init__(
@@ -56,8 +58,9 @@ class KafkaGroupClient:
         *,
         max_queued_bytes: int = 16 << 20,
         max_fetch_bytes: int = 1 << 20,
+        offsets_seconds: float = 3.0,
     ) -> None:
-        self._topics = list(membership.topics)
+        self._topics, self._offsets_seconds = list(membership.topics), offsets_seconds
         self._fatal: KafkaError | None = None
         self._unplaced: dict[TopicPartition, int] = {}
         self._unknown_since: float | None = None
@@ -197,7 +200,7 @@ class KafkaGroupClient:
     def _group_offsets(self, partitions: list[Any]) -> dict[TopicPartition, int | None]:
         """The group's offsets; empty where the broker does not say, and librdkafka asks again by itself then."""
         try:
-            found = self._consumer.committed(list(partitions), timeout=_QUERY_SECONDS)
+            found = self._consumer.committed(list(partitions), timeout=self._offsets_seconds)
         except KafkaException:
             return {}
         if any(place.error is not None for place in found):
@@ -231,7 +234,9 @@ class KafkaGroupClient:
         error = message.error()
         code = error.code()
         if code in _OUT_OF_RANGE:
-            self._unplaced[TopicPartition(message.topic(), message.partition())] = message.offset()
+            # Where the group has no offset, neither has the message.
+            offset = message.offset()
+            self._unplaced[TopicPartition(message.topic(), message.partition())] = -1 if offset is None else offset
         elif code == KafkaError.UNKNOWN_TOPIC_OR_PART:
             if self._unknown_since is None:
                 self._unknown_since = time.monotonic()
