@@ -1,4 +1,4 @@
-"""What the contract tests of the ClickHouse-HTTP process share."""
+"""What contract tests share: ClickHouse over HTTP, and a group of consumers on Kafka and in memory."""
 
 from collections.abc import Iterator
 
@@ -7,6 +7,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from ops.stack import Stack
+from tests.kits.consumer import World, kafka_world, memory_world
 
 
 @pytest.fixture(scope="module")
@@ -24,3 +25,16 @@ def events(client: Client) -> Iterator[str]:
     )
     yield "events"
     client.command("DROP TABLE events")
+
+
+@pytest.fixture(params=["memory", "kafka"])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    if request.param == "memory":
+        with memory_world() as made:
+            yield made
+        return
+    with kafka_world(request.getfixturevalue("stack")) as made:
+        try:
+            yield made
+        finally:
+            made.release()

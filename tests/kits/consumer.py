@@ -19,6 +19,7 @@ from typing import Any
 import confluent_kafka
 from confluent_kafka.admin import AdminClient
 
+from connectors.errors import Unavailable
 from connectors.kafka.consumer import GroupConsumer, Handler
 from connectors.kafka.consumer_policy import ConsumerPolicy
 from connectors.kafka.dead_letters import DeadLetters
@@ -326,13 +327,25 @@ def memory_world() -> Iterator[World]:
         yield MemoryWorld(name, f"{name}.dlq", name, 0.6, MemoryProducer(broker), opened, broker)
 
 
+def create_topic(bootstrap: str, name: str, partitions: int) -> None:
+    """Make a topic, also on a broker that was stopped a moment ago and has no controller yet."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while True:
+        try:
+            # A client that met the broker without a controller does not ask for it again soon; a new one does.
+            TopicAdmin(bootstrap, timeout_seconds=3.0).create(name, partitions, 1, {})
+        except Unavailable:
+            assert time.monotonic() < deadline, "the broker takes no topic"
+        else:
+            return
+
+
 @contextmanager
 def kafka_world(stack: Stack) -> Iterator[World]:
     name = f"contract.{uuid.uuid4().hex}"
     bootstrap = stack.urls.kafka
-    admin = TopicAdmin(bootstrap)
-    admin.create(name, PARTITIONS, 1, {})
-    admin.create(f"{name}.dlq", 1, 1, {})
+    create_topic(bootstrap, name, PARTITIONS)
+    create_topic(bootstrap, f"{name}.dlq", 1)
     producer = Producer(bootstrap, client_id="contract", linger_ms=1)
     with ExitStack() as opened:
         opened.callback(producer.close, 5.0)
