@@ -166,15 +166,8 @@ class Stack:
         if seen.standing == "hangs":
             end_supervisor(self.data_dir, seen)
         # A process that the ended one had just forked has the lock, too, until it becomes its command.
-        deadline = time.monotonic() + (0.0 if seen.standing == "alive" else _LOCK_SECONDS)
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise AlreadyRunningError(f"the stack in {self.data_dir} is running already") from None
-            time.sleep(_POLL_SECONDS)
+        if not _take(lock, 0.0 if seen.standing == "alive" else _LOCK_SECONDS):
+            raise AlreadyRunningError(f"the stack in {self.data_dir} is running already")
         if seen.standing in ("hangs", "ended") and seen.state is not None:
             what = "hung and was ended" if seen.standing == "hangs" else "had ended without stopping"
             self.notices.append(f"the supervisor (pid {seen.state.supervisor_pid}) {what}: everything starts again")
@@ -216,10 +209,10 @@ class Stack:
         """
         try:
             with (self.data_dir / "lock").open("r+") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                end_what_is_left(self.data_dir)
-                note_the_end(self.data_dir)
-        except (BlockingIOError, FileNotFoundError):
+                if _take(lock, _LOCK_SECONDS):
+                    end_what_is_left(self.data_dir)
+                    note_the_end(self.data_dir)
+        except FileNotFoundError:
             return
         except OSError as error:
             raise StackError(f"the data folder {self.data_dir} cannot be used: {error.strerror or error}") from error
@@ -340,3 +333,20 @@ class Stack:
                 raise StackError(f"the supervisor ended with code {self._supervisor.returncode}: {' | '.join(lines)}")
             time.sleep(_POLL_SECONDS)
         raise StackError(provisioning.problem or "the supervisor does not answer")
+
+
+def _take(lock: IO[str], seconds: float) -> bool:
+    """Whether the folder's lock was free within so many seconds; it is kept until the file is closed.
+
+    A supervisor that was killed while it started a process leaves the lock to that one for a moment.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_POLL_SECONDS)
+        else:
+            return True

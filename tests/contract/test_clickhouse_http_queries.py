@@ -68,7 +68,7 @@ def test_settings_hold_for_one_query_only(client: Client) -> None:
 
 def test_external_data_is_refused_with_a_clear_error(client: Client) -> None:
     external = ExternalData(file_name="people.csv", data=b"1,Ann\n", fmt="CSV", structure="id UInt8, name String")
-    with pytest.raises(DatabaseError, match="Forms are not taken here"):
+    with pytest.raises(DatabaseError, match="External tables are not taken here"):
         client.query("SELECT name FROM people WHERE id = 2", external_data=external)
 
 

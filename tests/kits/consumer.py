@@ -95,6 +95,9 @@ class Member:
         return {source.partition for source in self.consumer.metrics().partitions}
 
 
+VICTIM_RECORDS = 50
+
+
 class Victim(ABC):
     """A member in a process of its own, so to speak, which can be killed."""
 
@@ -141,7 +144,7 @@ class World(ABC):
 
     @abstractmethod
     def victim(self) -> Victim:
-        """A member that commits nothing after its first record."""
+        """A member that handles ``VICTIM_RECORDS`` of each partition, and never ends the next one."""
 
     def membership(self, instance_id: str | None = None, poll_seconds: float = 300.0) -> Membership:
         return Membership(self.group, [self.topic], instance_id, self.session_seconds, poll_seconds)
@@ -179,11 +182,13 @@ class World(ABC):
 
 class MemoryVictim(Victim):
     def __init__(self, world: MemoryWorld) -> None:
-        self._handled, self._killed = Handled(), False
+        self._handled, self._killed = Handled(), threading.Event()
         self._client = MemoryGroupClient(world.broker, world.membership())
 
         def handle(record: ConsumerRecord) -> None:
-            if self._killed:
+            if record.offset >= VICTIM_RECORDS:
+                self._killed.wait()
+            if self._killed.is_set():
                 raise SystemExit
             self._handled(record)
 
@@ -195,7 +200,7 @@ class MemoryVictim(Victim):
 
     def kill(self) -> None:
         self._client.kill()
-        self._killed = True
+        self._killed.set()
 
 
 @dataclass

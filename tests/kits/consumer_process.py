@@ -1,6 +1,7 @@
 """A consumer in a process of its own, which prints what it has handled and is there to be killed."""
 
 import sys
+import threading
 from dataclasses import replace
 
 from connectors.kafka.consumer import GroupConsumer
@@ -9,10 +10,13 @@ from connectors.kafka.group_client import Membership
 from connectors.kafka.kafka_group_client import KafkaGroupClient
 from connectors.kafka.producer import Producer
 from connectors.kafka.records import ConsumerRecord
-from tests.kits.consumer import POLICY
+from tests.kits.consumer import POLICY, VICTIM_RECORDS
 
 
 def handle(record: ConsumerRecord) -> None:
+    if record.offset >= VICTIM_RECORDS:
+        # However early it commits, there is always something that it did not.
+        threading.Event().wait()
     sys.stdout.write(f"{record.partition} {record.offset}\n")
     sys.stdout.flush()
 

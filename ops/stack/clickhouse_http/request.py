@@ -1,12 +1,13 @@
-"""One HTTP request as ClickHouse reads it: URL parameters, headers and a body become a query to run."""
+"""One HTTP request as ClickHouse reads it: URL parameters, form fields, headers and a body become a query to run."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl
 
 from ops.stack.clickhouse_http.compression import decode
-from ops.stack.clickhouse_http.errors import NOT_IMPLEMENTED, QueryError
+from ops.stack.clickhouse_http.errors import BAD_ARGUMENTS, NOT_IMPLEMENTED, QueryError
 
 #: Parameters of the HTTP interface itself; every other one is a setting of the query.
 _RESERVED: Final = frozenset(
@@ -50,9 +51,10 @@ def parse_request(
     """
     arguments = dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True, encoding="utf-8"))
     body = decode(body, headers.get("content-encoding", "").strip().lower(), max_bytes)
-    if headers.get("content-type", "").startswith("multipart/form-data"):
-        # External tables come so. No client of this project sends them; a real server takes them.
-        raise QueryError(NOT_IMPLEMENTED, "Forms are not taken here: send the query as the body", "NOT_IMPLEMENTED")
+    content_type = headers.get("content-type", "")
+    if content_type.startswith("multipart/form-data"):
+        arguments.update(_form(body, content_type))
+        body = b""
     query = arguments.get("query", "").encode("utf-8", "surrogateescape")
     return QueryRequest(
         query=b"\n".join(part for part in (query, body) if part),
@@ -70,3 +72,22 @@ def _settings(arguments: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """The arguments that are neither the interface's own nor a parameter."""
     names = sorted(arguments.keys() - _RESERVED)
     return tuple((name, arguments[name]) for name in names if not name.startswith("param_"))
+
+
+def _form(body: bytes, content_type: str) -> dict[str, str]:
+    """The fields of a multipart form: the driver sends a long query with parameters as one."""
+    boundary = re.search(r'boundary="?([^";]+)"?', content_type)
+    if boundary is None:
+        raise QueryError(BAD_ARGUMENTS, "The multipart form has no boundary", "BAD_ARGUMENTS")
+    fields: dict[str, str] = {}
+    for part in (b"\r\n" + body).split(b"\r\n--" + boundary.group(1).encode("latin-1"))[1:]:
+        head, separator, content = part.partition(b"\r\n\r\n")
+        name = re.search(rb'(?<![a-z])name="([^"]*)"', head)
+        if not separator or name is None:
+            continue
+        key = name.group(1).decode("utf-8", "surrogateescape")
+        if b'filename="' in head:
+            # No client of this project sends one; a real server takes it.
+            raise QueryError(NOT_IMPLEMENTED, f"External tables are not taken here: {key}", "NOT_IMPLEMENTED")
+        fields[key] = content.decode("utf-8", "surrogateescape")
+    return fields
