@@ -65,7 +65,7 @@ class TopicAdmin:
         return len(self._metadata().brokers)
 
     def describe(self, names: Iterable[str]) -> dict[str, ActualTopic]:
-        """Those of the topics that exist.
+        """Those of the topics that exist; one that a broker has not heard of yet is left out.
 
         Raises:
             Unavailable: No broker answers.
@@ -80,6 +80,8 @@ class TopicAdmin:
             try:
                 entries = future.result()
             except KafkaException as error:
+                if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    continue
                 raise _typed(error) from error
             settings = {name: str(entry.value) for name, entry in entries.items()}
             partitions = known[resource.name].partitions

@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from pymongo import MongoClient
 
-from connectors.kafka.topics import TopicAdmin
+from connectors.kafka.topics import ActualTopic, TopicAdmin
 from marketplace.topics import Topic
 from ops.drift import topic_drift
 from ops.stack import Part, Stack, StackError, running_state, running_urls
@@ -74,8 +74,14 @@ def test_three_brokers_keep_acknowledged_messages_when_one_is_killed(tmp_path: P
         topic = Topic("kept", partitions=3, retention=None)
         replicas = topic.replicas(admin.broker_count())
         admin.create(topic.name, topic.partitions, replicas, topic.settings(replicas))
-        assert eventually(lambda: topic.name in admin.describe([topic.name]))
-        found = admin.describe([topic.name])[topic.name]
+        described: dict[str, ActualTopic] = {}
+
+        def is_known() -> bool:
+            described.update(admin.describe([topic.name]))
+            return topic.name in described
+
+        assert eventually(is_known)
+        found = described[topic.name]
         assert (found.replicas, found.settings["min.insync.replicas"]) == (3, "2")
         assert list(topic_drift(topic, found, brokers=3)) == []
         acknowledged: list[bytes] = []

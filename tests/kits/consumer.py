@@ -96,6 +96,7 @@ class Member:
 
 
 VICTIM_RECORDS = 50
+VICTIM_POLICY = replace(POLICY, commit_seconds=1_000.0, threads=PARTITIONS)
 
 
 class Victim(ABC):
@@ -193,7 +194,7 @@ class MemoryVictim(Victim):
             self._handled(record)
 
         dead_letters = DeadLetters(world.producer, world.dead_topic, world.group)
-        Member(GroupConsumer(self._client, handle, dead_letters, replace(POLICY, commit_seconds=1_000.0)))
+        Member(GroupConsumer(self._client, handle, dead_letters, VICTIM_POLICY))
 
     def places(self) -> set[tuple[int, int]]:
         return self._handled.places()

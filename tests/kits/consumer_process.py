@@ -2,7 +2,6 @@
 
 import sys
 import threading
-from dataclasses import replace
 
 from connectors.kafka.consumer import GroupConsumer
 from connectors.kafka.dead_letters import DeadLetters
@@ -10,7 +9,7 @@ from connectors.kafka.group_client import Membership
 from connectors.kafka.kafka_group_client import KafkaGroupClient
 from connectors.kafka.producer import Producer
 from connectors.kafka.records import ConsumerRecord
-from tests.kits.consumer import POLICY, VICTIM_RECORDS
+from tests.kits.consumer import VICTIM_POLICY, VICTIM_RECORDS
 
 
 def handle(record: ConsumerRecord) -> None:
@@ -25,7 +24,7 @@ def main() -> None:
     bootstrap, group, topic, dead_topic, session_seconds = sys.argv[1:]
     client = KafkaGroupClient(bootstrap, Membership(group, [topic], session_seconds=float(session_seconds)))
     dead_letters = DeadLetters(Producer(bootstrap, client_id="victim"), dead_topic, group)
-    GroupConsumer(client, handle, dead_letters, replace(POLICY, commit_seconds=1_000.0)).run(lambda: False)
+    GroupConsumer(client, handle, dead_letters, VICTIM_POLICY).run(lambda: False)
 
 
 if __name__ == "__main__":

@@ -86,5 +86,6 @@ def test_it_is_never_closed_to_calls_for_good(steps: list[tuple[str, float]]) ->
         else:
             breaker.succeeded()
             assert breaker.admit(now)
-    assert breaker.retry_after(now) <= 10.0
-    assert breaker.admit(now + 10.0)
+    # Sums of times are not exact.
+    assert breaker.retry_after(now) <= 10.001
+    assert breaker.admit(now + 10.001)
