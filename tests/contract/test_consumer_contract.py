@@ -108,24 +108,6 @@ def test_a_paused_partition_keeps_its_offset_and_delays_no_other(world: World) -
     eventually(lambda: handled.offsets(1) == list(range(20)), "it goes on where it was")
 
 
-def test_a_pause_ends_with_the_ownership_of_the_partition(world: World) -> None:
-    handled = Handled()
-    member = world.join(handled)
-    eventually(lambda: len(member.owned()) == PARTITIONS, "all partitions are assigned")
-    for partition in range(PARTITIONS):
-        member.consumer.pause(world.source(partition), 600.0)
-    other = world.join(Handled())
-    eventually(other.owned, "the other member gets some")
-    moved = other.owned()
-
-    assert other.stop()
-    eventually(lambda: len(member.owned()) == PARTITIONS, "they come back")
-    world.write_evenly(3)
-
-    eventually(lambda: len(handled.records) == 3 * len(moved), "what moved is not paused")
-    assert {record.partition for record in handled.records} == moved
-
-
 def test_a_pause_ends_by_itself(world: World) -> None:
     handled = Handled()
     member = world.join(handled)
