@@ -38,7 +38,7 @@ class Case:
         ends: For each topic and partition that has records, the offset after the last one.
         expected: What the pure path makes of the log.
         read: What the tables hold.
-        surroundings: Empty tables, for the time being.
+        fresh_settings: Empty tables, for the time being.
         few_records: As many records in a batch that one run does not read the log to its end at once.
     """
 
@@ -46,13 +46,13 @@ class Case:
     ends: Mapping[str, Mapping[int, int]]
     expected: Rows
     read: Callable[[Settings], Rows]
-    surroundings: Callable[[], Any]
+    fresh_settings: Callable[[], Any]
     few_records: int
 
     @contextmanager
     def settings(self) -> Iterator[Settings]:
         """A place with empty tables."""
-        with self.surroundings() as made:
+        with self.fresh_settings() as made:
             yield made
 
     def missing(self, settings: Settings) -> dict[tuple[str, int], int]:

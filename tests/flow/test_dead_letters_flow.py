@@ -43,7 +43,7 @@ def case(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Case:
             ends[topic][message.partition()] = message.offset() + 1
 
     @contextmanager
-    def surroundings() -> Iterator[Settings]:
+    def fresh_settings() -> Iterator[Settings]:
         urls = Urls(stack.urls.kafka, stack.urls.mongo, stack.urls.clickhouse, stack.urls.redis)
         folder = tmp_path_factory.mktemp("letters")
         made = Settings(urls, PurePosixPath(folder), f"letters_{uuid.uuid4().hex}")
@@ -51,7 +51,7 @@ def case(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Case:
         yield made
         ClickHouse(made.urls.clickhouse, made.database).command(f"DROP DATABASE {made.database}")
 
-    return Case(DEAD_LETTERS_FLOW, ends, {"letters": expected_rows(messages)}, read_rows, surroundings, 25)
+    return Case(DEAD_LETTERS_FLOW, ends, {"letters": expected_rows(messages)}, read_rows, fresh_settings, 25)
 
 
 def of_a_flow() -> list[Record]:
