@@ -64,10 +64,10 @@ screenshots: $(READY) browser ## pictures of a running demo's dashboard, into do
 	$(BIN)/python -m ops.screenshots
 
 reference: $(READY) ## write the generated pages of docs/reference
-	$(BIN)/python -m ops.cli_reference
-	$(BIN)/python -m ops.metrics_reference
-	$(BIN)/python -m ops.settings_reference
-	$(BIN)/python -m ops.services_reference
+	$(BIN)/python -m ops.reference.cli
+	$(BIN)/python -m ops.reference.metrics
+	$(BIN)/python -m ops.reference.settings
+	$(BIN)/python -m ops.reference.services
 
 lock: $(READY) ## renew requirements.lock after a change of versions in pyproject.toml
 	$(BIN)/pip install --quiet pip-tools

@@ -22,8 +22,8 @@ from hashlib import blake2b
 from itertools import accumulate
 from typing import Final
 
-from ops.demo.people import Zipf
-from ops.demo.places import BROWSERS
+from ops.demo.traffic.people import Zipf
+from ops.demo.traffic.places import BROWSERS
 
 _TAIL_SHARE: Final = 0.5
 _DRAWS: Final = 200_000

@@ -18,16 +18,16 @@ from typing import Any, Final
 
 from bench.agents import Agents
 from connectors.kafka.records import Record
-from ingest.stamping import stamp
-from marketplace.collect import RefusedEvent, ValidEvent, read_event
-from marketplace.collect_record import Client, clip_user_agent, collected_click, partition_for, record_headers
-from marketplace.events import encode_click
+from ingest.collect.stamping import stamp
+from marketplace.clicks.collect import RefusedEvent, ValidEvent, read_event
+from marketplace.clicks.events import encode_click
+from marketplace.clicks.record import Client, clip_user_agent, collected_click, partition_for, record_headers
+from marketplace.clicks.visitors import truncate_ip
 from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED
-from marketplace.visitors import truncate_ip
-from ops.demo.dirt import dirt
-from ops.demo.shops import SHOPS, store_of
-from ops.demo.traffic import Post, Traffic
+from ops.demo.traffic.dirt import dirt
+from ops.demo.traffic.requests import Post, Traffic
+from ops.demo.traffic.shops import SHOPS, store_of
 
 END_MS: Final = 1_780_358_400_000
 """2026-06-02T00:00Z. A fixed end: the same seed gives the same bytes on any day."""

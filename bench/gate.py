@@ -12,15 +12,15 @@ from typing import Final
 
 from bench.contender import CONTENDERS, ends
 from bench.stand import Ran, Stand
-from connectors.analytics import Analytics, ReportRow
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Unavailable
+from connectors.insights.report import Analytics, ReportRow
 from connectors.kafka.reader import PartitionReader
 from flows.delivery.insert_shape import structure_of
 from marketplace.stores import Store
 from marketplace.tables import CLICKS, LEDGER, ROLLUPS, SESSIONS, VISITOR_STATE
 from marketplace.topics import CLICKS_COLLECTED
-from ops.demo.verify import Agreement, ask_oracle, compare_ledger, compare_rollups, read_reports
+from ops.demo.report.verify import Agreement, ask_oracle, compare_ledger, compare_rollups, read_reports
 from ops.oracle import Expected, LogRecord, Numbers, RollupKey
 from runtime.sections import Settings
 

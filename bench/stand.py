@@ -21,9 +21,9 @@ from bench.contender import CONTENDERS
 from bench.corpus import Corpus
 from bench.environment import python_of
 from bench.meter import BROKER, CLICKHOUSE, Took
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
 from connectors.kafka.producer import Producer
-from connectors.mongo_stores import MongoStores, connect
+from connectors.mongo.stores import MongoStores, connect
 from marketplace.settings import Urls
 from ops.provision import ensure_provisioned
 from ops.stack import Stack

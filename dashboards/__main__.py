@@ -20,8 +20,8 @@ from typing import Any, Final
 import uvicorn
 from starlette.middleware import Middleware
 
-from dashboards import front
-from dashboards.gate import Gate
+from dashboards.web import loading_page as front
+from dashboards.web.gate import Gate
 from runtime.logs import LogSettings, configure_logs
 from runtime.sections import DASHBOARD_HOST, DASHBOARD_NAMES, DASHBOARD_PORT, Settings
 from runtime.settings import EnvReader, InvalidSettings, load
@@ -119,7 +119,7 @@ def serve(listening: socket.socket, names: Collection[str]) -> None:
     import streamlit as st
 
     # The charts' library takes a second to import, which the first viewer should not wait for; nor for the first page.
-    import_module("dashboards.panels")
+    import_module("dashboards.ui.panels")
     front.prepare()
     app = st.App(Path(__file__).with_name("app.py"), middleware=[Middleware(Gate, names), Middleware(front.Front)])
     # What is there now stays; the collector needs not look at it again and again.

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboards import shell
-from dashboards.header import ALL_CHOICES
 from dashboards.screens import devices, flow, live, overview, places, products, sources, visits
+from dashboards.ui import shell
+from dashboards.ui.header import ALL_CHOICES
 
 _STATIC = Path(__file__).with_name("static")
 

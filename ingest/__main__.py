@@ -8,7 +8,7 @@ import sys
 from connectors.errors import Refused
 from connectors.kafka.client_config import KafkaConnection
 from ingest.config import Addresses, CollectorConfig
-from ingest.server import serve
+from ingest.http.server import serve
 from runtime.garbage import rest_collector
 from runtime.logs import LogSettings, configure_logs
 from runtime.sections import MongoSettings, read_kafka

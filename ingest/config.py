@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from marketplace.collect_address import Network
-from marketplace.collect_limits import BucketPolicy
+from marketplace.clicks.client_address import Network
+from marketplace.token_bucket import BucketPolicy
 from runtime.admin import LOOPBACK
 from runtime.sections import DASHBOARD_PORT
 from runtime.settings import HIGHEST_PORT, EnvReader, Section, Variable, load

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from connectors.kafka.records import RecordProducer
-from connectors.mongo_salts import SaltBook
-from connectors.mongo_stores import StoreBook
-from connectors.turned_away import MemoryTurnedAway, TurnedAwayBook
+from connectors.mongo.salts import SaltBook
+from connectors.mongo.stores import StoreBook
+from connectors.mongo.turned_away import MemoryTurnedAway, TurnedAwayBook
 from ingest.config import CollectorConfig
-from ingest.heartbeat import Heartbeat
+from runtime.heartbeat import Heartbeat
 
 
 def _epoch_ms() -> int:

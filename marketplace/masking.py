@@ -11,7 +11,7 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import Final
 
-from marketplace.visitors import truncate_ip
+from marketplace.clicks.visitors import truncate_ip
 
 _COLON: Final = rb"(?::|%(?:25)*3[aA])"
 _DOT: Final = rb"(?:\.|%(?:25)*2[eE])"

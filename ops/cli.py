@@ -63,8 +63,8 @@ def _group(
 
 def expected_errors() -> tuple[type[Exception], ...]:
     """What a user can be told in one line; anything else is a bug of ours and shows where."""
-    from connectors.analytics import BadQuestion
     from connectors.errors import Refused, Unavailable
+    from connectors.insights.report import BadQuestion
     from flows.delivery.process_set import FlowFailed
     from marketplace.stores import InvalidStore
     from ops.stack import StackError

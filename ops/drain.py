@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from connectors.analytics import Analytics
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Unavailable
+from connectors.insights.report import Analytics
 from connectors.kafka.reader import PartitionReader
 from flows.delivery.fencing import read_fences
 from marketplace.flows import FlowSpec

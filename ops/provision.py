@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from pymongo.errors import CollectionInvalid, OperationFailure, PyMongoError
 
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Unavailable
 from connectors.kafka.topics import TopicAdmin
-from connectors.mongo_stores import connect
+from connectors.mongo.stores import connect
 from marketplace.collections import Collection
 from marketplace.tables import Table
 from marketplace.topics import Topic

@@ -23,7 +23,7 @@ from bench.claims.requests import get, pool, save
 from bench.claims.sender import Sender, Sent
 from bench.corpus import Corpus
 from bench.stand import Stand, open_stand
-from ops.demo.collector import Collector
+from ops.demo.services.collector import Collector
 
 TARGET_SHARE: Final = 0.5
 """Of the events that a bare producer sends, how many the collector takes in batches of a hundred."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from connectors.kafka.producer import Producer
 from connectors.kafka.records import Record
-from marketplace.events import CollectedClick, encode_click
+from marketplace.clicks.events import CollectedClick, encode_click
 from marketplace.topics import CLICKS_COLLECTED
 
 PER_VISITOR: Final = 10

@@ -20,14 +20,14 @@ import msgspec
 from bench.claims.numbers import Row, report, say
 from bench.contenders.ladder import NoPast, TheseStores, make_rows
 from bench.corpus import Corpus
-from connectors.bot_list import CrawlerList
-from connectors.geoip import GeoIP
-from connectors.user_agents import UserAgents
+from connectors.lookups.bot_list import CrawlerList
+from connectors.lookups.geoip import GeoIP
+from connectors.lookups.user_agents import UserAgents
 from flows.clicks.encoding.context import EncodingContext
 from flows.clicks.processor import PartitionProcessor
 from flows.delivery.batch import RawBatch
+from marketplace.clicks.events import CollectedClick, decode_click, encode_click
 from marketplace.enrichments.registry import Lookups
-from marketplace.events import CollectedClick, decode_click, encode_click
 from marketplace.stores import Store
 
 _LARGE: Final = 5_000

@@ -23,9 +23,9 @@ from bench.claims.processes import rss_bytes
 from bench.contenders.ladder import NoPast, TheseStores
 from bench.corpus import Corpus
 from bench.kept import ROOT
-from connectors.bot_list import CrawlerList
-from connectors.geoip import GeoIP
-from connectors.user_agents import UserAgents
+from connectors.lookups.bot_list import CrawlerList
+from connectors.lookups.geoip import GeoIP
+from connectors.lookups.user_agents import UserAgents
 from flows.arrays.types import I64, U64
 from flows.clicks.encoding.context import EncodingContext
 from flows.clicks.model.sessions import SessionRows

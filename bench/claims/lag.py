@@ -11,11 +11,11 @@ from bench.claims.numbers import say
 from bench.claims.processes import wait_until
 from bench.claims.sender import Sender
 from bench.contender import ends
-from connectors.analytics import Analytics
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
+from connectors.insights.report import Analytics
 from connectors.kafka.reader import PartitionReader
 from marketplace.topics import CLICKS_COLLECTED
-from ops.demo.collector import Collector
+from ops.demo.services.collector import Collector
 from runtime.sections import Settings
 
 _CLOSE_AT: Final = 30_000

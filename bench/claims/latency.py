@@ -25,7 +25,7 @@ from bench.claims.sender import Sender, Sent
 from bench.claims.stages import places, stages
 from bench.corpus import Corpus
 from bench.stand import Stand, open_stand
-from ops.demo.collector import Collector
+from ops.demo.services.collector import Collector
 from runtime.sections import Settings
 
 TARGET_P50_SECONDS: Final = 0.8

@@ -18,12 +18,12 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from bench.claims.numbers import quantile
-from connectors.analytics import Analytics
-from connectors.clickhouse import ClickHouse
-from connectors.mongo_stores import MongoStores, connect
+from connectors.clickhouse.client import ClickHouse
+from connectors.insights.report import Analytics
+from connectors.mongo.stores import MongoStores, connect
 from marketplace.stores import Store, hash_write_key
 from marketplace.tables import ROLLUPS
-from ops.demo.collector import Collector
+from ops.demo.services.collector import Collector
 from runtime.sections import Settings
 
 STORE: Final = "bench-probes"

@@ -18,7 +18,7 @@ from bench.kept import ROOT
 from flows.delivery.fencing import take_generation
 from flows.delivery.process_set import FlowOptions, FlowProcessSet
 from marketplace.flows import CLICKS_FLOW
-from ops.demo.collector import Collector
+from ops.demo.services.collector import Collector
 from ops.stack.state.model import read_state
 from runtime.progress import ProgressPage
 from runtime.sections import Settings

@@ -16,9 +16,9 @@ from typing import Any, Final
 
 import msgspec
 
-from marketplace.collect import ValidEvent, read_event
-from ops.demo.shops import write_key
-from ops.demo.traffic import Post, Traffic
+from marketplace.clicks.collect import ValidEvent, read_event
+from ops.demo.traffic.requests import Post, Traffic
+from ops.demo.traffic.shops import write_key
 
 PASS_MARK: Final = b"@@pass@@"
 """Eight bytes; replaced by eight hex digits."""

@@ -24,7 +24,7 @@ from bench.claims.sender import Sender, Sent
 from bench.corpus import Corpus
 from bench.stand import Stand, open_stand
 from flows.delivery.process_set import FlowOptions
-from ops.demo.collector import Collector
+from ops.demo.services.collector import Collector
 
 _WARM_SHARE: Final = 0.2
 _FOLDERS: Final = ("kafka", "clickhouse", "mongo", "redis")

@@ -8,7 +8,7 @@ from typing import Final
 
 from bench.claims.probes import STORE, Probe
 from bench.claims.traced_flow import Step, read_trace
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
 from marketplace.tables import CLICKS
 from runtime.sections import Settings
 

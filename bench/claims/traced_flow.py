@@ -113,13 +113,13 @@ def main() -> int:
     tracer.note("interpreter", spawned, _BEGAN - spawned)
     from clickhouse_connect.driver.httpclient import HttpClient
 
-    from connectors.bot_list import CrawlerList
-    from connectors.clickhouse import ClickHouse
-    from connectors.geoip import GeoIP
+    from connectors.clickhouse.client import ClickHouse
     from connectors.kafka.reader import PartitionReader
-    from connectors.live_tile import LiveTile
-    from connectors.store_stats import StoreStats
-    from connectors.user_agents import UserAgents
+    from connectors.lookups.bot_list import CrawlerList
+    from connectors.lookups.geoip import GeoIP
+    from connectors.lookups.user_agents import UserAgents
+    from connectors.mongo.store_stats import StoreStats
+    from connectors.redis.live_tile import LiveTile
     from flows.clicks.flow import FLOW
     from flows.clicks.processor import PartitionProcessor
     from flows.delivery.kafka_source import PartitionConsumer

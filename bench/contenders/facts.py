@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 
 from bench.contender import Task
 from bench.contenders.ladder import NoPast, batches
-from connectors.bot_list import CrawlerList
-from connectors.geoip import GeoIP
-from connectors.mongo_stores import MongoStores, connect
-from connectors.user_agents import UserAgents
+from connectors.lookups.bot_list import CrawlerList
+from connectors.lookups.geoip import GeoIP
+from connectors.lookups.user_agents import UserAgents
+from connectors.mongo.stores import MongoStores, connect
 from flows.clicks.encoding.context import EncodingContext
 from flows.clicks.output.arrow_rows import rows_of
 from flows.clicks.processor import PartitionProcessor

@@ -15,9 +15,9 @@ from datetime import timedelta
 from bytewax.testing import cluster_main
 
 from bench.contender import Task
-from connectors.analytics import Analytics
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Unavailable
+from connectors.insights.report import Analytics
 from flows.clicks.flow import FLOW
 from flows.delivery.fencing import take_generation
 from flows.delivery.flow import build

@@ -9,11 +9,11 @@ from typing import Final
 import numpy as np
 
 from bench.contender import Task
-from connectors.bot_list import CrawlerList
-from connectors.geoip import GeoIP
 from connectors.kafka.reader import PartitionReader
-from connectors.mongo_stores import MongoStores, connect
-from connectors.user_agents import UserAgents
+from connectors.lookups.bot_list import CrawlerList
+from connectors.lookups.geoip import GeoIP
+from connectors.lookups.user_agents import UserAgents
+from connectors.mongo.stores import MongoStores, connect
 from flows.arrays.types import I64, U64
 from flows.clicks.encoding.context import EncodingContext
 from flows.clicks.encoding.dictionary import make_dictionaries

@@ -14,14 +14,14 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from bench.contenders.rows import COLUMNS, Click, Inserter, Plain, Session
-from connectors.bot_list import CrawlerList
-from connectors.geoip import GeoIP
-from connectors.mongo_stores import MongoStores, connect
-from connectors.user_agents import UserAgents
+from connectors.lookups.bot_list import CrawlerList
+from connectors.lookups.geoip import GeoIP
+from connectors.lookups.user_agents import UserAgents
+from connectors.mongo.stores import MongoStores, connect
 from flows.clicks.encoding.enrichment_encoder import page_of
-from marketplace import bots
+from marketplace.clicks import bots
+from marketplace.clicks.events import CollectedClick
 from marketplace.enrichments import ENRICHMENTS, Lookups
-from marketplace.events import CollectedClick
 from marketplace.rollups import DIMENSIONS, SPARSE, local_day
 from marketplace.stores import Store
 from runtime.sections import Settings

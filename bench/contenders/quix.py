@@ -25,7 +25,7 @@ from quixstreams.sinks import BaseSink
 
 from bench.contender import Task
 from bench.contenders.one_by_one import Book, Past, Rules, Verdict
-from marketplace.events import CollectedClick
+from marketplace.clicks.events import CollectedClick
 
 _COMMIT_SECONDS: Final = 10.0
 _PAST: Final = "past"

@@ -16,7 +16,7 @@ import pyarrow as pa
 import flows.clicks.flow
 from bench.contender import Task
 from bench.contenders import flow
-from connectors.clickhouse import ClickHouse, insert_body
+from connectors.clickhouse.client import ClickHouse, insert_body
 from connectors.kafka.records import RecordProducer
 from flows.clicks.processed_batch import ProcessedBatch
 from flows.delivery.fenced_writer import MAX_BUFFERED_EVENTS, WriteFollower

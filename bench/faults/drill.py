@@ -20,8 +20,8 @@ from typing import Final
 from bench.claims.numbers import quantile
 from bench.faults.load import Fate, Load, between
 from bench.kept import ROOT
-from connectors.clickhouse import ClickHouse
-from connectors.mongo_stores import MongoStores, connect
+from connectors.clickhouse.client import ClickHouse
+from connectors.mongo.stores import MongoStores, connect
 from marketplace.settings import Urls
 from marketplace.stores import Store, hash_write_key
 from ops.provision import ensure_provisioned

@@ -31,7 +31,7 @@ from rich.table import Table
 from bench.claims.numbers import quantile, say
 from bench.faults.drill import Product, product
 from bench.faults.load import Load, between
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
 from ingest.config import CollectorConfig
 
 _ELSEWHERE: Final = "127.0.0.2"

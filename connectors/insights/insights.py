@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Refused
 from connectors.insights.numbers import Breakdown, Course, LiveEvent, LiveMinute, Numbers, Outcomes, Row, VisitShape
 from connectors.insights.scope import BadQuestion, Scope, TooMuch, check_grain, check_split
 from connectors.insights.sources import MAX_ROWS, WEEKHOUR, fact_conditions, needs_facts, source, time_range
-from marketplace.outcomes import REFIRE
+from marketplace.clicks.outcomes import REFIRE
 from marketplace.tables import CLICKS, LEDGER, ROLLUPS, SESSIONS, VISITOR_STATE
 
 VISIT_SECONDS: Final = (0, 10, 30, 60, 180, 600, 1_800)

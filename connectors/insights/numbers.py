@@ -146,7 +146,7 @@ class Outcomes:
 
     Attributes:
         received: Events.
-        outcomes, notes: Events by name; see ``marketplace.outcomes``.
+        outcomes, notes: Events by name; see ``marketplace.clicks.outcomes``.
     """
 
     received: int

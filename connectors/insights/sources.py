@@ -15,7 +15,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from connectors.insights.scope import BOTS, Scope
-from marketplace.outcomes import REFIRE
+from marketplace.clicks.outcomes import REFIRE
 from marketplace.rollups import DIMENSIONS, SPARSE
 from marketplace.tables import CLICKS, ROLLUPS, SESSIONS, VISITOR_STATE
 

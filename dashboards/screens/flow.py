@@ -9,12 +9,9 @@ import streamlit as st
 
 from connectors.errors import Unavailable
 from connectors.insights import Scope
-from dashboards import backend, panels, shell
-from marketplace.outcomes import (
-    CLOCK_CORRECTED,
-    FUTURE_CLAMPED,
-    OUTCOMES,
-)
+from dashboards.data import backend
+from dashboards.ui import panels, shell
+from marketplace.clicks.outcomes import CLOCK_CORRECTED, FUTURE_CLAMPED, OUTCOMES
 
 TITLES: Final = {
     "counted": ("Counted", "A click by a person; on the other pages it counts on the day on which it happened."),

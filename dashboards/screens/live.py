@@ -9,7 +9,9 @@ import streamlit as st
 
 from connectors.errors import Unavailable
 from connectors.insights import LiveEvent, LiveMinute
-from dashboards import backend, charts, panels, shell, words
+from dashboards.data import backend
+from dashboards.ui import charts, panels, shell
+from dashboards.ui import formats as words
 
 _RECENT_SECONDS: Final = 10
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards import panels, shell
+from dashboards.ui import panels, shell
 
 GROUPS = (
     ("Where they come from", ("channel", "source", "campaign"), "sessions"),

@@ -7,8 +7,10 @@ from typing import Final
 import streamlit as st
 
 from connectors.insights import Row
-from dashboards import backend, charts, panels, shell, tables, words
-from dashboards.view import METRICS
+from dashboards.data import backend
+from dashboards.data.view import METRICS
+from dashboards.ui import charts, panels, shell, tables
+from dashboards.ui import formats as words
 
 DIMENSIONS: Final = ("country", "city")
 _PICKED: Final = "country"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards import panels, shell, tables
+from dashboards.ui import panels, shell, tables
 
 DIMENSIONS = ("product", "page")
 

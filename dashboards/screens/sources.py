@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboards import panels, shell, tables
+from dashboards.ui import panels, shell, tables
 
 DIMENSIONS = ("channel", "source", "medium", "campaign")
 

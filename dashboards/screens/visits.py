@@ -8,8 +8,10 @@ from typing import Final
 import streamlit as st
 
 from connectors.insights.insights import VISIT_CLICKS, VISIT_SECONDS
-from dashboards import backend, charts, panels, shell, words
-from dashboards.view import METRICS
+from dashboards.data import backend
+from dashboards.data.view import METRICS
+from dashboards.ui import charts, panels, shell
+from dashboards.ui import formats as words
 
 _NOTHING: Final = "No sessions in these days with these filters."
 

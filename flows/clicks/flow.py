@@ -11,14 +11,14 @@ import msgspec
 import pyarrow as pa
 from prometheus_client.registry import Collector
 
-from connectors.bot_list import CrawlerList
-from connectors.clickhouse import ClickHouse
-from connectors.geoip import GeoIP
+from connectors.clickhouse.client import ClickHouse
 from connectors.kafka.producer import Producer
-from connectors.live_tile import LiveTile
-from connectors.mongo_stores import MongoStores, connect
-from connectors.store_stats import StoreStats
-from connectors.user_agents import UserAgents
+from connectors.lookups.bot_list import CrawlerList
+from connectors.lookups.geoip import GeoIP
+from connectors.lookups.user_agents import UserAgents
+from connectors.mongo.store_stats import StoreStats
+from connectors.mongo.stores import MongoStores, connect
+from connectors.redis.live_tile import LiveTile
 from flows.clicks.encoding.context import EncodingContext
 from flows.clicks.metrics import ClickMetrics
 from flows.clicks.output.arrow_rows import rows_of
@@ -33,10 +33,10 @@ from flows.delivery.batch import RawBatch
 from flows.delivery.fenced_writer import FencedWriter
 from flows.delivery.flow import Flow, ProcessShares, WorkerContext
 from flows.delivery.process_set import FlowProcessSet
+from marketplace.clicks.events import decode_click
+from marketplace.clicks.outcomes import EXPIRED
 from marketplace.enrichments.registry import Lookups
-from marketplace.events import decode_click
 from marketplace.flows import CLICKS_FLOW
-from marketplace.outcomes import EXPIRED
 from marketplace.tables import CLICKS
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
 from runtime.breaker import CircuitBreaker

@@ -8,12 +8,12 @@ from typing import Final
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from connectors.analytics import Analytics
-from connectors.clickhouse import ClickHouse
-from connectors.mongo_stores import MongoStores, connect
+from connectors.clickhouse.client import ClickHouse
+from connectors.insights.report import Analytics
+from connectors.mongo.stores import MongoStores, connect
 from flows.delivery.process_set import FlowProcessSet
 from marketplace import metrics as catalogue
-from marketplace.outcomes import EXPIRED, OUTCOMES
+from marketplace.clicks.outcomes import EXPIRED, OUTCOMES
 from runtime.metrics import family
 from runtime.sections import Settings
 from runtime.shared_answer import SharedAnswer

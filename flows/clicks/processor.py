@@ -30,8 +30,8 @@ from flows.clicks.steps.dedupe import filed_under, find_copies, find_duplicates
 from flows.clicks.steps.live_visitors import newest_by_visitor
 from flows.clicks.steps.refires import find_refires, rank_within
 from flows.delivery.batch import RawBatch, Reject
-from marketplace import bots
-from marketplace.outcomes import BLOCKED, BOT, CLOCK_CORRECTED, COUNTED, DUPLICATE, FUTURE_CLAMPED, LATE, REFIRE
+from marketplace.clicks import bots
+from marketplace.clicks.outcomes import BLOCKED, BOT, CLOCK_CORRECTED, COUNTED, DUPLICATE, FUTURE_CLAMPED, LATE, REFIRE
 from marketplace.stores import Store
 
 DEFAULT_PAGE_BYTES: Final = 64 << 20

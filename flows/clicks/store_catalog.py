@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from connectors.errors import Unavailable
-from connectors.mongo_stores import BadStore, StoreBook
+from connectors.mongo.stores import BadStore, StoreBook
 from marketplace.stores import SLUG, Store
 from runtime.breaker import CircuitBreaker
 

@@ -8,13 +8,13 @@ from typing import Final
 
 import pyarrow as pa
 
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
 from flows.dead_letters.letters import LetterBatch, as_table, expired_row, fingerprint, read_batch, rows_of
 from flows.delivery.batch import RawBatch
 from flows.delivery.fenced_writer import FencedWriter
 from flows.delivery.flow import Flow, WorkerContext
+from marketplace.clicks.outcomes import EXPIRED
 from marketplace.flows import DEAD_LETTERS_FLOW
-from marketplace.outcomes import EXPIRED
 from marketplace.tables import DEAD_LETTERS
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from connectors.errors import Fenced, Refused, Unavailable
-from connectors.geoip_file import UnusableDatabase
+from connectors.lookups.geoip_file import UnusableDatabase
 from runtime.progress import Ending, ProgressReport
 from runtime.settings import InvalidSettings
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
 from flows.delivery.insert_shape import structure_of
 from marketplace.flows import SOURCE_TOPIC, FlowSpec
 

@@ -23,7 +23,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 import pyarrow as pa
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Unavailable
 from connectors.kafka.records import Record, RecordProducer
 from flows.delivery.exit_codes import noted

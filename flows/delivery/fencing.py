@@ -12,10 +12,10 @@ from typing import Final
 
 import pyarrow as pa
 
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Fenced, Unavailable
-from connectors.mongo_stores import connect
-from connectors.store_stats import Generations
+from connectors.mongo.store_stats import Generations
+from connectors.mongo.stores import connect
 from flows.delivery.insert_shape import structure_of
 from marketplace.flows import SOURCE_TOPIC, FlowSpec
 from marketplace.tables import GENERATIONS, Table

@@ -15,7 +15,7 @@ import pyarrow as pa
 from bytewax.dataflow import Dataflow
 from prometheus_client.registry import Collector
 
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
 from connectors.kafka.reader import PartitionReader
 from flows.delivery.batch import RawBatch
 from flows.delivery.batch_limit import BatchLimit

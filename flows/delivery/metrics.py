@@ -8,7 +8,7 @@ from typing import Final
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
 from connectors.kafka.client_config import KafkaConnection
 from connectors.kafka.reader import PartitionReader
 from flows.delivery.fencing import Fences, read_fences

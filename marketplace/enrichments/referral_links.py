@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import unquote_plus
 
+from marketplace.clicks.events import MAX_URL_CHARS
 from marketplace.enrichments.text import MAX_VALUE_CHARS, label
-from marketplace.events import MAX_URL_CHARS
 
 MAX_PARAMETERS: Final = 100
 """Parameters read from one URL; further ones are ignored, so that a URL of nothing but ampersands stays cheap."""

@@ -14,16 +14,16 @@ import typer
 from connectors.errors import Refused, Unavailable
 from flows.delivery.process_set import FlowFailed
 from ops.commands.one_line import fail, interrupt, one_line_errors
-from ops.demo.collector import CollectorFailed
-from ops.demo.company import DemoFailed
-from ops.demo.live import DEFAULT_RATE
-from ops.demo.live_play import play_live
-from ops.demo.narrator import Narrator
-from ops.demo.options import DemoOptions
-from ops.demo.play import play_once
-from ops.demo.render import make_console, show
-from ops.demo.sender import SendFailed
-from ops.demo.summary import Summary
+from ops.demo.report.narrator import Narrator
+from ops.demo.report.render import make_console, show
+from ops.demo.report.summary import Summary
+from ops.demo.run.live import DEFAULT_RATE
+from ops.demo.run.live_play import play_live
+from ops.demo.run.options import DemoOptions
+from ops.demo.run.play import play_once
+from ops.demo.services.collector import CollectorFailed
+from ops.demo.services.company import DemoFailed
+from ops.demo.services.sender import SendFailed
 from ops.stack import StackError
 from ops.stack.components import url_variable
 from ops.stack.parts.kafka_archive import prepared_kafka

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from connectors.clickhouse import ClickHouse
-from connectors.dead_letter_table import DeadLetterGroup, DeadLetters
+from connectors.clickhouse.client import ClickHouse
+from connectors.clickhouse.dead_letters import DeadLetterGroup, DeadLetters
 from connectors.errors import Unavailable
 from marketplace.flows import DEAD_LETTERS_FLOW
 from ops.commands.options import DataOption, JsonOption

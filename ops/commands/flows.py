@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
 from connectors.kafka.reader import PartitionReader
 from flows.delivery.expiry import record_expired
 from flows.delivery.fencing import Fences, read_fences

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from connectors.mongo_stores import StoreBook
+from connectors.mongo.stores import StoreBook
 from marketplace.stores import InvalidStore, Store, checked_domain, hash_write_key
 
 _ALIKE = 0.8

@@ -12,13 +12,13 @@ import typer
 
 from connectors.errors import Unavailable
 from connectors.kafka.producer import Producer
-from connectors.mongo_salts import MongoSalts, SaltCache
-from connectors.mongo_stores import MongoStores, connect
-from ingest.access_log import Destination, ImportCounts, LogImport
+from connectors.mongo.salts import MongoSalts, SaltCache
+from connectors.mongo.stores import MongoStores, connect
 from ingest.config import ADMIN_HOST, ADMIN_PORT, HOST, NEEDS, PORT, Addresses, CollectorConfig
-from ingest.log_files import BrokenLogFile
-from ingest.patience import Patience
-from ingest.server import serve
+from ingest.http.server import serve
+from ingest.imports.access_log import Destination, ImportCounts, LogImport
+from ingest.imports.log_files import BrokenLogFile
+from ingest.imports.patience import Patience
 from marketplace.topics import IMPORTS_DEAD
 from ops.commands.import_store import find_or_create, new_store
 from ops.commands.log_progress import LogFile, Progress, open_files, show_progress

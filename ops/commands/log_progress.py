@@ -13,8 +13,8 @@ from typing import BinaryIO
 import rich.progress
 import typer
 
-from ingest.access_log import ImportCounts
-from ingest.log_files import BrokenLogFile, LogLine, read_lines
+from ingest.imports.access_log import ImportCounts
+from ingest.imports.log_files import BrokenLogFile, LogLine, read_lines
 
 _LINE_SECONDS = 5.0
 

@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from connectors.analytics import Analytics, BadQuestion, LedgerRow, ReportRow
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Refused, Unavailable
+from connectors.insights.report import Analytics, BadQuestion, LedgerRow, ReportRow
 from connectors.kafka.reader import PartitionReader
-from connectors.mongo_stores import MongoStores, connect
-from marketplace.outcomes import EXPIRED, OUTCOMES
+from connectors.mongo.stores import MongoStores, connect
+from marketplace.clicks.outcomes import EXPIRED, OUTCOMES
 from marketplace.rollups import DIMENSIONS
 from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED

@@ -16,8 +16,8 @@ from pymongo import MongoClient
 from rich.console import Console
 from rich.table import Table
 
-from connectors.mongo_stores import MongoStores, StoresUnavailable, connect
-from connectors.turned_away import MongoTurnedAway, TurnedAway, sums
+from connectors.mongo.stores import MongoStores, StoresUnavailable, connect
+from connectors.mongo.turned_away import MongoTurnedAway, TurnedAway, sums
 from marketplace.stores import InvalidStore, Store, checked_domain, hash_write_key
 from marketplace.stores import import_key as make_import_key
 from ops.commands.options import DataOption, JsonOption

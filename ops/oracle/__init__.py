@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from marketplace.bots import AgentMatcher
+from marketplace.clicks.bots import AgentMatcher
 from marketplace.enrichments import Lookups
 from marketplace.stores import Store
 from ops.oracle.counting import count

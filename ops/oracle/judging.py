@@ -9,8 +9,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from functools import lru_cache
 
-from marketplace import bots
-from marketplace.bots import AgentMatcher
+from marketplace.clicks import bots
+from marketplace.clicks.bots import AgentMatcher
 from marketplace.enrichments import ENRICHMENTS, Lookups
 from marketplace.stores import Store
 from ops.oracle.expected import Fact

@@ -254,7 +254,7 @@ REGISTRY: Final = Registry(
         ServiceSpec(
             name="traffic",
             title="demo traffic",
-            module="ops.demo.traffic_service",
+            module="ops.demo.services.traffic",
             default_port=None,
             stop_rank=StopRank.SENDERS,
             needs=("collector",),

@@ -17,7 +17,7 @@ import pytest
 
 from flows.delivery.process_set import FlowOptions, FlowProcessSet
 from marketplace.flows import CLICKS_FLOW
-from ops.demo.company import Company
+from ops.demo.services.company import Company
 from ops.stack import Stack, StackError
 from ops.stack.parts.kafka_jars import ensure_jars, find_java
 from runtime.sections import Settings

@@ -15,12 +15,12 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from connectors.analytics import Analytics
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
+from connectors.insights.report import Analytics
 from connectors.kafka.producer import Producer
 from connectors.kafka.reader import PartitionReader
 from connectors.kafka.records import Record
-from connectors.mongo_stores import MongoStores, connect
+from connectors.mongo.stores import MongoStores, connect
 from flows.delivery.process_set import FlowFailed, FlowFenced, FlowOptions, FlowProcessSet
 from marketplace.settings import Urls as SettingsUrls
 from marketplace.topics import CLICKS_COLLECTED

@@ -15,9 +15,9 @@ from pathlib import Path, PurePosixPath
 import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]  # it does not list its exports
 
-from connectors.clickhouse import ClickHouse
-from connectors.mongo_stores import MongoStores, connect
-from connectors.store_stats import StoreStats
+from connectors.clickhouse.client import ClickHouse
+from connectors.mongo.store_stats import StoreStats
+from connectors.mongo.stores import MongoStores, connect
 from flows.delivery.process_set import FlowOptions
 from marketplace.collections import STORES as STORES_COLLECTION
 from marketplace.settings import Urls as SettingsUrls

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from connectors.mongo_salts import MemorySalts, MongoSalts, SaltBook
-from connectors.mongo_stores import MemoryStores, MongoStores, StoreBook, connect
+from connectors.mongo.salts import MemorySalts, MongoSalts, SaltBook
+from connectors.mongo.stores import MemoryStores, MongoStores, StoreBook, connect
 from tests.kits.door import Door
 
 DEADLINE_SECONDS = 0.5

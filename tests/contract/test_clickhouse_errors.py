@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from connectors.clickhouse import STATEMENT_DOES_NOT_HOLD, ClickHouse
+from connectors.clickhouse.client import STATEMENT_DOES_NOT_HOLD, ClickHouse
 from connectors.errors import Refused, Unavailable
 from ops.stack import Stack
 

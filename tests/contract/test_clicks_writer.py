@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Unavailable
 from connectors.kafka.memory import MemoryProducer
-from connectors.live_tile import LiveTile
-from connectors.mongo_stores import connect
-from connectors.store_stats import StoreStats
+from connectors.mongo.store_stats import StoreStats
+from connectors.mongo.stores import connect
+from connectors.redis.live_tile import LiveTile
 from flows.clicks.output.arrow_rows import rows_of
 from flows.clicks.processed_batch import ProcessedBatch
 from flows.clicks.read_models.projector import Projector

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.geoip import GeoIP, PlaceSnapshot, UnusableDatabase
+from connectors.lookups.geoip import GeoIP, PlaceSnapshot, UnusableDatabase
 from marketplace.enrichments import Place
 
 MARKER = b"\xab\xcd\xefMaxMind.com"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.geoip import GeoIP, PlaceSnapshot, default_geoip_file
+from connectors.lookups.geoip import GeoIP, PlaceSnapshot, default_geoip_file
 from marketplace.enrichments import Place
 
 

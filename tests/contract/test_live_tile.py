@@ -11,8 +11,8 @@ import pytest
 import redis
 
 from connectors.errors import Unavailable
-from connectors.live_tile import LIVE_SECONDS, LiveTile
-from connectors.store_stats import DayStats
+from connectors.mongo.store_stats import DayStats
+from connectors.redis.live_tile import LIVE_SECONDS, LiveTile
 from ops.stack import Stack
 
 NOW_MS = 1_750_000_000_000

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Unavailable
-from connectors.live_tile import LiveTile
-from connectors.mongo_stores import connect
-from connectors.store_stats import DayStats, StoreStats
+from connectors.mongo.store_stats import DayStats, StoreStats
+from connectors.mongo.stores import connect
+from connectors.redis.live_tile import LiveTile
 from flows.clicks.processed_batch import ProcessedBatch
 from flows.clicks.read_models.projector import CATCH_UP_RECORDS, MAX_RECORDS_AHEAD, Projector
 from flows.delivery.fenced_writer import MAX_BUFFERED_EVENTS

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connectors.mongo_stores import connect
-from connectors.store_stats import DayStats, StoreStats
+from connectors.mongo.store_stats import DayStats, StoreStats
+from connectors.mongo.stores import connect
 from ops.stack import Stack
 
 

@@ -10,15 +10,8 @@ from typing import Any
 
 import pytest
 
-from connectors.mongo_stores import (
-    MemoryStores,
-    MongoStores,
-    StoreBook,
-    StoreConflict,
-    StoresUnavailable,
-    connect,
-)
-from connectors.store_directory import find_by_import_key
+from connectors.mongo.store_directory import find_by_import_key
+from connectors.mongo.stores import MemoryStores, MongoStores, StoreBook, StoreConflict, StoresUnavailable, connect
 from marketplace.collections import STORES
 from marketplace.stores import InvalidStore, Store, hash_write_key, import_key
 from tests.kits.collector import SHOP, WRITE_KEY

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connectors.mongo_salts import MemorySalts, MongoSalts, SaltBook, SaltCache, SaltsUnavailable
-from connectors.mongo_stores import connect
+from connectors.mongo.salts import MemorySalts, MongoSalts, SaltBook, SaltCache, SaltsUnavailable
+from connectors.mongo.stores import connect
+from marketplace.clicks.visitors import SALT_BYTES, SALT_LIFETIME
 from marketplace.collections import VISITOR_SALTS
-from marketplace.visitors import SALT_BYTES, SALT_LIFETIME
 
 # Salts expire by the database's own clock too, so that the tests' time is the real one.
 NOW = datetime.now(UTC).replace(microsecond=0)

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from connectors.mongo_stores import connect
-from connectors.turned_away import (
+from connectors.mongo.stores import connect
+from connectors.mongo.turned_away import (
     MemoryTurnedAway,
     MongoTurnedAway,
     TurnedAway,

@@ -8,8 +8,8 @@ import tracemalloc
 import pytest
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 
-from connectors.bot_list import CORRECTIONS, CrawlerList
-from connectors.user_agents import UserAgents
+from connectors.lookups.bot_list import CORRECTIONS, CrawlerList
+from connectors.lookups.user_agents import UserAgents
 from marketplace.enrichments.device import DEVICES
 from marketplace.enrichments.registry import Agent
 

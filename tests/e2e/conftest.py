@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import pytest
 from playwright.sync_api import Browser, expect
 
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
 from connectors.insights import Insights
-from connectors.mongo_stores import connect
+from connectors.mongo.stores import connect
 from ops.stack import Stack
 from tests.kits.dashboard import (
     PATIENCE_MS,

@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from flows.delivery.process_set import FlowOptions, FlowProcessSet
+from ingest.samples.shops import SampleProduct, SampleShop, SampleShops, encode_shops
 from marketplace.flows import CLICKS_FLOW
-from marketplace.sample_shops import SampleProduct, SampleShop, SampleShops, encode_shops
 from marketplace.settings import Urls
 from marketplace.stores import hash_write_key
 from ops.provision import ensure_provisioned

@@ -136,7 +136,7 @@ def test_after_kill_minus_nine_nothing_runs_and_the_next_demo_removes_the_folder
         demo.wait(10)
     wait_until(lambda: not processes_marked(str(temporary)), 30, "no process left")
     assert len(list(temporary.glob("marketplace-demo-*"))) == 1
-    remove = "from ops.demo.stage import remove_abandoned; remove_abandoned()"
+    remove = "from ops.demo.services.stage import remove_abandoned; remove_abandoned()"
     subprocess.run([sys.executable, "-c", remove], cwd=ROOT, env={**os.environ, "TMPDIR": str(temporary)}, check=True)
     assert list(temporary.glob("marketplace-demo-*")) == []
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from marketplace.events import CollectedClick
+from marketplace.clicks.events import CollectedClick
 from marketplace.stores import Store
-from ops.demo.catalogue import shops_file, write_shops
-from ops.demo.shops import SHOPS, DemoStore, store_of, write_key
+from ops.demo.traffic.catalogue import shops_file, write_shops
+from ops.demo.traffic.shops import SHOPS, DemoStore, store_of, write_key
 from tests.kits.collector import Collector, eventually, running_collector, with_limits
 
 SHOP = SHOPS[0]

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
 from flows.delivery.fencing import read_fences
 from flows.delivery.process_set import FlowOptions, FlowProcessSet
 from marketplace.flows import FlowSpec

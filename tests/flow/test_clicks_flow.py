@@ -14,12 +14,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from connectors.analytics import Analytics
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
+from connectors.insights.report import Analytics
 from connectors.kafka.producer import Producer
 from connectors.kafka.reader import PartitionReader
 from connectors.kafka.records import Record
-from connectors.mongo_stores import MongoStores, connect
+from connectors.mongo.stores import MongoStores, connect
 from flows.clicks.state.clickhouse_pages import ClickHousePages
 from flows.clicks.state.page_cache import PageStore
 from flows.delivery.process_set import FlowOptions
@@ -28,7 +28,7 @@ from marketplace.rollups import DIMENSIONS, GRAINS
 from marketplace.settings import Urls as SettingsUrls
 from marketplace.tables import CLICKS, ROLLUPS, insertable
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
-from ops.demo.verify import bucket_time, read_log
+from ops.demo.report.verify import bucket_time, read_log
 from ops.oracle import LogRecord, Numbers, RollupKey
 from ops.provision import ensure_provisioned
 from ops.stack import Stack

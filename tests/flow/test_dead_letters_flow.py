@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from connectors.clickhouse import ClickHouse
-from connectors.dead_letter_table import DeadLetters
+from connectors.clickhouse.client import ClickHouse
+from connectors.clickhouse.dead_letters import DeadLetters
 from connectors.kafka.producer import Producer
 from connectors.kafka.reader import PartitionReader
 from connectors.kafka.records import Record

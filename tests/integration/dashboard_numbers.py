@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors.insights import Row, Scope
-from dashboards import backend
+from dashboards.data import backend
 from marketplace.rollups import DIMENSIONS, GRAINS
 
 

@@ -20,8 +20,8 @@ from pathlib import Path, PurePosixPath
 import httpx
 import pytest
 
-from connectors.mongo_stores import MongoStores, connect
-from marketplace.events import CollectedClick
+from connectors.mongo.stores import MongoStores, connect
+from marketplace.clicks.events import CollectedClick
 from marketplace.settings import Urls
 from marketplace.stores import hash_write_key
 from marketplace.topics import CLICKS_COLLECTED

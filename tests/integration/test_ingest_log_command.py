@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from connectors.mongo_stores import MongoStores, connect
-from marketplace.events import CollectedClick
+from connectors.mongo.stores import MongoStores, connect
+from marketplace.clicks.events import CollectedClick
 from marketplace.topics import CLICKS_COLLECTED, IMPORTS_DEAD
 from ops.stack import Stack
 from tests.kits.collector import read_topic, readable

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
 from connectors.insights import BadQuestion, Course, Numbers, Row, Scope
 from connectors.insights.insights import VISIT_CLICKS, VISIT_SECONDS
 from connectors.insights.sources import _facts, _stored, needs_facts

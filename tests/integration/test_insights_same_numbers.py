@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from typer.testing import CliRunner
 
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
 from connectors.insights import Insights, Row, Scope
-from connectors.mongo_stores import MongoStores, connect
+from connectors.mongo.stores import MongoStores, connect
 from marketplace.rollups import GRAINS
 from ops.cli import make_app
 from ops.stack import Stack

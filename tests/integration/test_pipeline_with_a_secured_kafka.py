@@ -13,12 +13,12 @@ from pathlib import Path, PurePosixPath
 import httpx
 import pytest
 
-from connectors.analytics import Analytics
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
+from connectors.insights.report import Analytics
 from connectors.kafka.client_config import KafkaConnection
 from connectors.kafka.producer import Producer
 from connectors.kafka.records import Record
-from connectors.mongo_stores import MongoStores, connect
+from connectors.mongo.stores import MongoStores, connect
 from flows.delivery.process_set import FlowOptions
 from marketplace.settings import Urls
 from marketplace.topics import CLICKS_COLLECTED

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
 from connectors.kafka.topics import TopicAdmin
-from connectors.mongo_stores import connect
+from connectors.mongo.stores import connect
 from marketplace.collections import COLLECTIONS, STORES, VISITOR_SALTS
 from marketplace.settings import Urls
 from marketplace.tables import CLICKS, GENERATIONS, SESSIONS, TABLES, Table

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.demo.served import TrafficRuns, sole_traffic, traffic_runs
+from ops.demo.services.served import TrafficRuns, sole_traffic, traffic_runs
 from ops.stack import Stack, StackError
 from ops.stack.ports import free_ports
 from ops.stack.process_spec import ProcessSpec

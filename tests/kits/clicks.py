@@ -11,9 +11,9 @@ from hashlib import blake2b
 from itertools import zip_longest
 from typing import Any, Final, TypeVar
 
-from connectors.bot_list import CrawlerList
-from connectors.geoip import GeoIP
-from connectors.user_agents import UserAgents
+from connectors.lookups.bot_list import CrawlerList
+from connectors.lookups.geoip import GeoIP
+from connectors.lookups.user_agents import UserAgents
 from flows.clicks.encoding.context import EncodingContext
 from flows.clicks.encoding.dictionary import make_dictionaries
 from flows.clicks.model.columns import Columns

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
 from flows.clicks.processed_batch import ProcessedBatch
 from flows.clicks.state.clickhouse_pages import ClickHousePages
 from flows.clicks.state.page_cache import PageStore

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from connectors.bot_list import CrawlerList
+from connectors.lookups.bot_list import CrawlerList
 from flows.clicks.encoding.context import EncodingContext
 from flows.clicks.processor import DEFAULT_PAGE_BYTES, PartitionProcessor
 from flows.clicks.state.page_cache import PageStore

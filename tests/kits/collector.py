@@ -16,16 +16,16 @@ import uvicorn
 
 from connectors.kafka.memory import MemoryProducer
 from connectors.kafka.records import Record
-from connectors.mongo_salts import MemorySalts
-from connectors.mongo_stores import MemoryStores
-from connectors.turned_away import MemoryTurnedAway
-from ingest.admin import admin_listener
+from connectors.mongo.salts import MemorySalts
+from connectors.mongo.stores import MemoryStores
+from connectors.mongo.turned_away import MemoryTurnedAway
 from ingest.config import CollectorConfig
+from ingest.http.admin import admin_listener
+from ingest.http.server import uvicorn_config
 from ingest.metrics import CollectorMetrics
 from ingest.parts import Parts
-from ingest.server import uvicorn_config
-from marketplace.collect_address import parse_networks
-from marketplace.events import CollectedClick, decode_click
+from marketplace.clicks.client_address import parse_networks
+from marketplace.clicks.events import CollectedClick, decode_click
 from marketplace.stores import Store, hash_write_key
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD, IMPORTS_DEAD, Topic
 

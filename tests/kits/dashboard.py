@@ -19,8 +19,8 @@ from typing import Any, Final
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect, sync_playwright
 
-from connectors.clickhouse import ClickHouse
-from connectors.mongo_stores import MongoStores, connect
+from connectors.clickhouse.client import ClickHouse
+from connectors.mongo.stores import MongoStores, connect
 from marketplace.stores import Store
 from ops.oracle import LogRecord
 from ops.stack import Stack

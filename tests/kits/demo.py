@@ -15,14 +15,14 @@ from typing import IO, Final
 
 from flows.delivery.process_set import FlowOptions
 from marketplace.settings import Urls as SettingsUrls
-from ops.demo.audit import remember_beginning
-from ops.demo.background import Background
-from ops.demo.company import Company, open_shops
-from ops.demo.narrator import Narrator
-from ops.demo.once import OnceRun
-from ops.demo.shops import SHOPS
-from ops.demo.stage import Stage
-from ops.demo.summary import Summary
+from ops.demo.report.audit import remember_beginning
+from ops.demo.report.narrator import Narrator
+from ops.demo.report.summary import Summary
+from ops.demo.run.once import OnceRun
+from ops.demo.services.background import Background
+from ops.demo.services.company import Company, open_shops
+from ops.demo.services.stage import Stage
+from ops.demo.traffic.shops import SHOPS
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
 from runtime.sections import Settings

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from connectors.mongo_salts import MemorySalts
-from connectors.mongo_stores import MemoryStores
+from connectors.mongo.salts import MemorySalts
+from connectors.mongo.stores import MemoryStores
+from ingest.collect.service import CollectService, Sender
 from ingest.faults import HttpFault
 from ingest.metrics import CollectorMetrics
 from ingest.parts import Parts
-from ingest.service import CollectService, Sender
-from marketplace.collect import read_body
-from marketplace.collect_record import Client
+from marketplace.clicks.collect import read_body
+from marketplace.clicks.record import Client
 from marketplace.stores import Store, hash_write_key
 from tests.kits.collector import SHOP, SteppingClock, memory_producer
 

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
 from connectors.insights import Insights, Numbers, Row, Scope
 from flows.clicks.output.arrow_rows import rows_of
 from flows.delivery.insert_shape import structure_of

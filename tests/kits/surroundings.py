@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from connectors.analytics import Analytics
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
+from connectors.insights.report import Analytics
 from connectors.kafka.producer import Producer
 from connectors.kafka.reader import PartitionReader
 from connectors.kafka.records import Record

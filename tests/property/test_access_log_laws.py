@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ingest.log_files import read_lines
-from marketplace.access_log import LineIds, UnparseableLine, parse_line
+from ingest.imports.log_files import read_lines
+from marketplace.clicks.access_log import LineIds, UnparseableLine, parse_line
 
 SECRET = "5a" * 32
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

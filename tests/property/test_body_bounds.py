@@ -16,20 +16,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from connectors.kafka.records import Record
+from ingest.collect.dead_letters import MAX_RAW_BYTES, MAX_REQUEST_BYTES, dead_letters
 from ingest.config import CollectorConfig
-from ingest.dead_letters import MAX_RAW_BYTES, MAX_REQUEST_BYTES, dead_letters
-from marketplace.collect import RefusedEvent, ValidEvent, read_body
-from marketplace.collect_faults import Fault
-from marketplace.collect_import import read_history
-from marketplace.collect_record import Client, Visitor, collected_click
-from marketplace.collect_split import (
-    MAX_BODY_VALUES,
-    MAX_EVENT_VALUES,
-    MAX_FLOAT_CHARS,
-    RefusedBody,
-    split_body,
-)
-from marketplace.events import encode_click
+from marketplace.clicks.collect import RefusedEvent, ValidEvent, read_body
+from marketplace.clicks.events import encode_click
+from marketplace.clicks.faults import Fault
+from marketplace.clicks.history import read_history
+from marketplace.clicks.record import Client, Visitor, collected_click
+from marketplace.clicks.split import MAX_BODY_VALUES, MAX_EVENT_VALUES, MAX_FLOAT_CHARS, RefusedBody, split_body
 
 LARGEST = CollectorConfig().max_decoded_bytes
 SIZE = LARGEST // 4

@@ -17,8 +17,8 @@ from flows.clicks.model.columns import Columns
 from flows.clicks.steps.clock import correct
 from flows.clicks.steps.dedupe import find_duplicates
 from flows.clicks.steps.refires import find_refires, rank_within
-from marketplace.events import CollectedClick
-from marketplace.outcomes import REFIRE_WINDOW_MS
+from marketplace.clicks.events import CollectedClick
+from marketplace.clicks.outcomes import REFIRE_WINDOW_MS
 from ops.oracle.judging import is_late, path_of, real_time
 from ops.oracle.reading import Event, read
 from tests.kits.clicks import STORES, event, ms, read_values

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from flows.clicks.model.sessions import SessionRows, merge
 from flows.clicks.state.session_state import Sessions
-from marketplace.outcomes import SESSION_GAP_MS
+from marketplace.clicks.outcomes import SESSION_GAP_MS
 from tests.kits.clicks import CHROME, GOOGLEBOT, STORES, as_log, event, ms, oracle, run, visitor_of
 from tests.kits.clicks_logs import examples
 

@@ -7,13 +7,13 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketplace.collect import Batch, RefusedEvent, ValidEvent, read_body, read_event, read_event_by_event
-from marketplace.collect_faults import FAULT_CODES, Fault
-from marketplace.collect_import import read_history
-from marketplace.collect_limits import BucketPolicy, TokenBuckets
-from marketplace.collect_record import Client, Visitor, collected_click, partition_for
-from marketplace.collect_split import RefusedBody
-from marketplace.events import CollectedClick, decode_click, encode_click
+from marketplace.clicks.collect import Batch, RefusedEvent, ValidEvent, read_body, read_event, read_event_by_event
+from marketplace.clicks.events import CollectedClick, decode_click, encode_click
+from marketplace.clicks.faults import FAULT_CODES, Fault
+from marketplace.clicks.history import read_history
+from marketplace.clicks.record import Client, Visitor, collected_click, partition_for
+from marketplace.clicks.split import RefusedBody
+from marketplace.token_bucket import BucketPolicy, TokenBuckets
 
 CHARACTERS = st.characters(exclude_categories=["Cs"])
 UNICODE = st.text(CHARACTERS)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketplace.collect import ClientEvent
-from marketplace.collect_cost import (
+from marketplace.clicks.collect import ClientEvent
+from marketplace.clicks.cost import (
     MOST_VALUES,
     NEW_AGENT_UNITS,
     NEW_CAMPAIGN_UNITS,
@@ -19,7 +19,7 @@ from marketplace.collect_cost import (
     SeenValues,
     StoreBudgets,
 )
-from marketplace.collect_limits import BucketPolicy
+from marketplace.token_bucket import BucketPolicy
 
 VALUES = st.integers(0, 30)
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.insights import Breakdown, Numbers, Row
-from dashboards.periods import CUSTOM, PERIODS, Range, grains, previous
-from dashboards.series import beside, buckets, points
-from dashboards.tables import CSV_COLUMNS, to_csv
-from dashboards.view import BOTS, FILTERS, MAX_VALUE, METRICS, View, from_query, to_query
+from dashboards.data.periods import CUSTOM, PERIODS, Range, grains, previous
+from dashboards.data.series import beside, buckets, points
+from dashboards.data.view import BOTS, FILTERS, MAX_VALUE, METRICS, View, from_query, to_query
+from dashboards.ui.tables import CSV_COLUMNS, to_csv
 from marketplace.rollups import GRAINS, hour_start
 
 STORES = ("alpha", "beta", "gamma")

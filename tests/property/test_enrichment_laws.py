@@ -8,12 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connectors.geoip import GeoIP
-from connectors.user_agents import UserAgents
+from connectors.lookups.geoip import GeoIP
+from connectors.lookups.user_agents import UserAgents
+from marketplace.clicks.events import CollectedClick
 from marketplace.enrichments import ENRICHMENTS, Enrichment, Lookups, Place
 from marketplace.enrichments.registry import Agent
 from marketplace.enrichments.text import MAX_VALUE_CHARS
-from marketplace.events import CollectedClick
 
 LOOKUPS = Lookups(places=GeoIP().snapshot(), agents=UserAgents())
 

@@ -6,8 +6,8 @@ import re
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from marketplace.clicks.visitors import truncate_ip
 from marketplace.masking import mask_addresses
-from marketplace.visitors import truncate_ip
 
 ADDRESSES = st.ip_addresses().filter(lambda address: truncate_ip(str(address)) != str(address))
 SURROUNDINGS = st.binary(max_size=20) | st.text("0123456789abcdef:.-% []=,", max_size=12).map(str.encode)

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.mongo_stores import MemoryStores
+from connectors.mongo.stores import MemoryStores
 from marketplace.stores import Store
 from tests.kits.collector import SHOP
 

@@ -18,7 +18,7 @@ from flows.clicks.encoding.memoized_rules import MemoizedRules
 from flows.clicks.encoding.store_days import Calendar
 from flows.clicks.model.columns import Columns
 from flows.clicks.model.encoded_column import EncodedColumn
-from marketplace import bots
+from marketplace.clicks import bots
 from marketplace.enrichments.registry import Lookups
 from marketplace.stores import Store
 

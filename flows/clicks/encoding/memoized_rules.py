@@ -14,7 +14,7 @@ from flows.arrays.types import I32, U8, U64, Bools
 from flows.clicks.encoding.dictionary import Dictionary
 from flows.clicks.model.columns import Columns
 from flows.clicks.model.encoded_column import ENTRY_BYTES, EncodedColumn
-from marketplace import bots
+from marketplace.clicks import bots
 from marketplace.stores import Store
 
 _NETWORKS_BITS: Final = 31

@@ -11,7 +11,7 @@ import numpy as np
 from flows.arrays.types import I32, I64, U8, U64, Bools
 from flows.clicks.model.columns import Columns
 from flows.clicks.model.encoded_column import EncodedColumn
-from marketplace.outcomes import OUTCOMES, REFIRE, Outcome
+from marketplace.clicks.outcomes import OUTCOMES, REFIRE, Outcome
 
 OUTCOME_NAMES: Final = [outcome.name for outcome in OUTCOMES]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flows.arrays.types import I32, I64, U8, U64, Bools
-from marketplace.outcomes import SESSION_GAP_MS
+from marketplace.clicks.outcomes import SESSION_GAP_MS
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Refused, Unavailable
-from connectors.live_tile import LiveTile
-from connectors.store_stats import DayStats, StoreStats
+from connectors.mongo.store_stats import DayStats, StoreStats
+from connectors.redis.live_tile import LiveTile
 from flows.clicks.processed_batch import ProcessedBatch
 from flows.clicks.read_models.dirty_days import Chunk, DirtyDays, StoreDay
 from flows.delivery.fencing import Fences

@@ -10,7 +10,7 @@ import numpy as np
 from flows.arrays.hashing import distinct, mix
 from flows.arrays.sorted_runs import KeyCounts, KeyNumbers
 from flows.arrays.types import I64, U64
-from marketplace.outcomes import REFIRE_WINDOW_MS
+from marketplace.clicks.outcomes import REFIRE_WINDOW_MS
 
 HOUR_MS: Final = 3_600_000
 MINUTE_MS: Final = 60_000

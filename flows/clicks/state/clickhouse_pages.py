@@ -7,11 +7,11 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from connectors.clickhouse import ClickHouse
+from connectors.clickhouse.client import ClickHouse
 from flows.arrays.hashing import distinct
 from flows.arrays.types import I64, U8, U64
 from flows.clicks.state.stored_rows import FAMILY_COLUMNS, StoredFacts, StoredSessions
-from marketplace.outcomes import REFIRE
+from marketplace.clicks.outcomes import REFIRE
 from marketplace.tables import CLICKS, LEDGER, SESSION_DIMENSIONS, SESSIONS
 
 _HOUR_SECONDS: Final = 3_600

@@ -20,7 +20,7 @@ from flows.clicks.state.click_page import HOUR_MS, MINUTE_MS, ClickPage, bucket_
 from flows.clicks.state.lru_pages import PAGE_BYTES, LruPages
 from flows.clicks.state.memory_budget import MemoryBudget
 from flows.clicks.state.stored_rows import StoredFacts, StoredSessions
-from marketplace.outcomes import REFIRE_WINDOW_MS
+from marketplace.clicks.outcomes import REFIRE_WINDOW_MS
 
 _FEW_HOURS: Final = 32
 MANY_HOURS: Final = 1024

@@ -8,7 +8,7 @@ import numpy as np
 
 from flows.arrays.types import I64, Bools
 from flows.clicks.model.columns import Columns
-from marketplace.outcomes import CLOCK_TOLERANCE_MS, MAX_LATENESS, OLDEST_MS
+from marketplace.clicks.outcomes import CLOCK_TOLERANCE_MS, MAX_LATENESS, OLDEST_MS
 
 _MAX_LATENESS_MS = int(MAX_LATENESS.total_seconds() * 1000)
 

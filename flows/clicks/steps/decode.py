@@ -15,7 +15,7 @@ from flows.clicks.encoding.dictionary import Dictionary
 from flows.clicks.model.columns import Columns
 from flows.clicks.model.encoded_column import EncodedColumn
 from flows.delivery.batch import RawBatch, Reject
-from marketplace.events import CollectedClick, decode_clicks
+from marketplace.clicks.events import CollectedClick, decode_clicks
 
 _HEX64: Final = re.compile(r"[0-9a-f]{16}")
 _HEX_CHARS: Final = 16

@@ -15,7 +15,7 @@ from flows.clicks.state.click_page import HOUR_MS
 from flows.clicks.state.stored_rows import StoredFacts
 from flows.clicks.steps.clock import Times
 from flows.delivery.batch import RawBatch, Reject
-from marketplace.outcomes import CLOCK_CORRECTED, FUTURE_CLAMPED, INVALID, LATE
+from marketplace.clicks.outcomes import CLOCK_CORRECTED, FUTURE_CLAMPED, INVALID, LATE
 
 _LAST_MS: Final = 4_102_444_800_000
 """2100-01-01T00:00Z."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from flows.arrays.types import I64, U64, Bools
-from marketplace.outcomes import REFIRE_WINDOW_MS
+from marketplace.clicks.outcomes import REFIRE_WINDOW_MS
 
 
 def find_refires(pair: U64, when: I64, near_earlier: Bools) -> Bools:

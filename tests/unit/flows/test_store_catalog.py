@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from connectors.errors import Unavailable
-from connectors.mongo_stores import MemoryStores, Shelf
+from connectors.mongo.stores import MemoryStores, Shelf
 from flows.clicks.store_catalog import StoreCatalog
 from marketplace.stores import Store
 from runtime.breaker import CircuitBreaker

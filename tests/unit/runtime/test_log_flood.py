@@ -12,8 +12,8 @@ from runtime.logs import configure_logs
 configure_logs()
 for number in range(5_000):
     logging.getLogger("uvicorn.error").warning("Exceeded concurrency limit.")
-    logging.getLogger("ingest.service").warning("kafka: %s", number)
-logging.getLogger("ingest.service").error("another kind")
+    logging.getLogger("ingest.collect.service").warning("kafka: %s", number)
+logging.getLogger("ingest.collect.service").error("another kind")
 """
 ENDING = """
 import threading, warnings

@@ -1,0 +1,205 @@
+"""A store's report as the terminal prints it, and the ledger; the numbers are those of ``connectors.insights``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from connectors.clickhouse.client import ClickHouse
+from connectors.insights import BadQuestion, Bots, Insights, Row, Scope
+from marketplace.clicks.outcomes import EXPIRED
+from marketplace.stores import SLUG
+from marketplace.tables import LEDGER, ROLLUPS
+
+__all__ = ["Analytics", "BadQuestion", "Bots", "LedgerRow", "LedgerTotals", "ReportRow"]
+
+
+@dataclass(frozen=True)
+class ReportRow:
+    """Numbers of one bucket and value.
+
+    Attributes:
+        bucket: ``2015-05-17T10:00:00+05:45`` for hours, ``2015-05-17`` for days, ``2015-05`` for months, in the
+            store's own time.
+        dimension, value: What was split by, and its value; empty for ``all``.
+        clicks: Events but re-fires.
+        refires: The same visitor and target again within two seconds.
+        visitors: Distinct visitors of the whole bucket, never a sum of smaller ones.
+        visitors_error: 0 where ``visitors`` is exact, else one standard error of the estimate, in visitors.
+        sessions: Visits that began in the bucket.
+        bounces: Those with a single click.
+        duration_ms: Their lengths, added up.
+    """
+
+    bucket: str
+    dimension: str
+    value: str
+    clicks: int
+    refires: int
+    visitors: int
+    visitors_error: float
+    sessions: int
+    bounces: int
+    duration_ms: int
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """What was received in an hour and what became of it."""
+
+    store: str
+    hour: datetime
+    received: int
+    outcomes: dict[str, int]
+    notes: dict[str, int]
+
+    @property
+    def difference(self) -> int:
+        """Received less all outcomes; anything but zero is an error of ours."""
+        return self.received - sum(self.outcomes.values())
+
+
+@dataclass(frozen=True)
+class LedgerTotals:
+    """The whole ledger in a few numbers.
+
+    Attributes:
+        outcomes: Events by outcome.
+        notes: Events by note, ``expired`` among them.
+        applied: See :meth:`Analytics.applied`.
+    """
+
+    outcomes: dict[str, int]
+    notes: dict[str, int]
+    applied: dict[int, tuple[int, int]]
+
+
+class Analytics:
+    """Answers questions about stores.
+
+    Args:
+        clickhouse: Where the rollups are.
+    """
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self._clickhouse, self._insights = clickhouse, Insights(clickhouse)
+        self._rollups = f"{clickhouse.database}.{ROLLUPS.name}"
+        self._ledger = f"{clickhouse.database}.{LEDGER.name}"
+
+    def report(
+        self,
+        store: str,
+        zone: ZoneInfo,
+        *,
+        grain: str = "day",
+        split: str = "all",
+        since: datetime | None = None,
+        until: datetime | None = None,
+        bots: str = "exclude",
+    ) -> list[ReportRow]:
+        """Numbers by bucket and value, oldest bucket first and largest value first in it.
+
+        Args:
+            store: The slug.
+            zone: The store's time zone; naive times are read in it.
+            grain: ``hour``, ``day`` or ``month``.
+            split: A registered dimension.
+            since: The first moment (or day) that counts; a quarter of an hour that began before it does not.
+            until: The first that does not count any more.
+            bots: Whether flagged events are left out, taken in, or the only ones.
+
+        Raises:
+            BadQuestion: No such store name, grain, dimension or choice.
+            Unavailable: ClickHouse is away.
+        """
+        rows = self._insights.report(Scope(store, zone, since, until, bots), grain, split)
+        return [_row(row, grain, split, zone) for row in rows]
+
+    def ledger(self, store: str | None = None) -> list[LedgerRow]:
+        """The ledger by store and hour of receipt.
+
+        Raises:
+            BadQuestion: No such store name.
+            Unavailable: ClickHouse is away.
+        """
+        if store is not None and not SLUG.fullmatch(store):
+            raise BadQuestion(f"no store can be called {store!r}")
+        only = "" if store is None else "WHERE store = {store:String} "
+        rows = self._clickhouse.rows(
+            f"SELECT store, hour, kind, name, sum(events) FROM {self._ledger} {only}GROUP BY store, hour, kind, name "
+            "ORDER BY store, hour",
+            {"store": store or ""},
+        )
+        found: dict[tuple[str, datetime], LedgerRow] = {}
+        for slug, hour, kind, name, events in rows:
+            moment = hour.replace(tzinfo=UTC)
+            row = found.setdefault((slug, moment), LedgerRow(slug, moment, 0, {}, {}))
+            if kind == "received":
+                found[slug, moment] = LedgerRow(slug, moment, int(events), row.outcomes, row.notes)
+            else:
+                (row.outcomes if kind == "outcome" else row.notes)[name] = int(events)
+        return list(found.values())
+
+    def applied(self) -> dict[int, tuple[int, int]]:
+        """For each partition: the highest offset that all tables hold, and how many records were accounted for.
+
+        Accounted for is what was received, and what had expired before it could be: together one for each offset.
+
+        Raises:
+            Unavailable: ClickHouse is away.
+        """
+        return self.ledger_totals().applied
+
+    def ledger_totals(self) -> LedgerTotals:
+        """The whole ledger in a few numbers, by one query whose answer is small.
+
+        Raises:
+            Unavailable: ClickHouse is away.
+        """
+        rows = self._clickhouse.rows(
+            f"SELECT source_partition, toString(kind), name, sum(events), max(source_offset) FROM {self._ledger} "
+            "GROUP BY source_partition, kind, name"
+        )
+        totals = LedgerTotals({}, {}, {})
+        for partition, kind, name, events, offset in rows:
+            if kind != "received":
+                sums = totals.outcomes if kind == "outcome" else totals.notes
+                sums[name] = sums.get(name, 0) + int(events)
+            newest, accounted = totals.applied.get(int(partition), (-1, 0))
+            counts = kind == "received" or name == EXPIRED
+            totals.applied[int(partition)] = (max(newest, int(offset)), accounted + (int(events) if counts else 0))
+        return totals
+
+    def stores(self) -> list[str]:
+        """Stores that have numbers.
+
+        Raises:
+            Unavailable: ClickHouse is away.
+        """
+        query = f"SELECT DISTINCT store FROM {self._rollups} WHERE grain = 'day' AND dimension = 'all' ORDER BY store"
+        return [str(row[0]) for row in self._clickhouse.rows(query)]
+
+
+def _label(bucket: Any, grain: str, zone: ZoneInfo) -> str:
+    if grain == "hour":
+        return str(bucket.astimezone(zone).isoformat())
+    day: date = bucket
+    return f"{day:%Y-%m-%d}" if grain == "day" else f"{day:%Y-%m}"
+
+
+def _row(row: Row, grain: str, split: str, zone: ZoneInfo) -> ReportRow:
+    numbers = row.numbers
+    return ReportRow(
+        bucket=_label(row.bucket, grain, zone),
+        dimension=split,
+        value=row.value,
+        clicks=numbers.clicks,
+        refires=numbers.refires,
+        visitors=numbers.visitors,
+        visitors_error=numbers.visitors_error,
+        sessions=numbers.sessions,
+        bounces=numbers.bounces,
+        duration_ms=numbers.duration_ms,
+    )

@@ -1,0 +1,162 @@
+"""What stores were turned away with because they sent too much: counted by hour, for their owners to see."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+import pymongo
+from pymongo import MongoClient, UpdateOne
+from pymongo.errors import PyMongoError
+
+from connectors.errors import Unavailable
+from marketplace.collections import TURNED_AWAY
+
+_SECONDS: Final = 2.0
+"""How long Mongo may take for a call: these counts are worth no waiting."""
+
+
+class TurnedAwayUnavailable(Unavailable):
+    """Mongo did not answer; whether it counted is not known."""
+
+
+@dataclass(frozen=True)
+class TurnedAway:
+    """What was turned away of one store in one hour for one reason.
+
+    Attributes:
+        store: The slug.
+        hour: The store's own hour, ``YYYY-MM-DDTHH``.
+        reason: One of ``marketplace.clicks.cost.REASONS``.
+        requests: How many requests.
+        events: How many events they held, at least: a compressed request counts as one.
+    """
+
+    store: str
+    hour: str
+    reason: str
+    requests: int
+    events: int
+
+    @property
+    def id(self) -> str:
+        """Store, hour and reason."""
+        return f"{self.store}:{self.hour}:{self.reason}"
+
+
+class TurnedAwayBook(Protocol):
+    """Where the counts are kept; the in-memory twin is held to the same contract."""
+
+    def add(self, counts: Iterable[TurnedAway], now: datetime) -> None:
+        """Add to what is kept of the same store, hour and reason."""
+
+    def of(self, store: str, first_day: str, last_day: str) -> list[TurnedAway]:
+        """The counts of a store by hour and reason, from one local date to another, both included."""
+
+
+class MongoTurnedAway:
+    """The collection ``turned_away``; documents expire 90 days after they last changed.
+
+    Args:
+        client: A connected client; the caller closes it.
+        database: The database's name.
+    """
+
+    def __init__(self, client: MongoClient[dict[str, Any]], database: str) -> None:
+        self._collection = client[database][TURNED_AWAY.name]
+
+    def add(self, counts: Iterable[TurnedAway], now: datetime) -> None:
+        """Add to what is kept of the same store, hour and reason.
+
+        Raises:
+            TurnedAwayUnavailable: Mongo did not answer within two seconds; some may have been added.
+        """
+        updates = [
+            UpdateOne(
+                {"_id": count.id},
+                {
+                    "$inc": {"requests": count.requests, "events": count.events},
+                    "$set": {"store": count.store, "hour": count.hour, "reason": count.reason, "changed_at": now},
+                },
+                upsert=True,
+            )
+            for count in counts
+        ]
+        if not updates:
+            return
+        try:
+            with pymongo.timeout(_SECONDS):
+                self._collection.bulk_write(updates, ordered=False)
+        except PyMongoError as error:
+            raise _unavailable(error) from error
+
+    def of(self, store: str, first_day: str, last_day: str) -> list[TurnedAway]:
+        """The counts of a store by hour and reason, from one local date to another, both included.
+
+        Raises:
+            TurnedAwayUnavailable: Mongo did not answer within two seconds.
+        """
+        query = {"store": store, "hour": {"$gte": first_day, "$lt": f"{last_day}U"}}
+        try:
+            with pymongo.timeout(_SECONDS):
+                found = list(self._collection.find(query).sort([("hour", 1), ("reason", 1)]))
+        except PyMongoError as error:
+            raise _unavailable(error) from error
+        return [TurnedAway(d["store"], d["hour"], d["reason"], d["requests"], d["events"]) for d in found]
+
+
+class MemoryTurnedAway:
+    """The in-memory twin.
+
+    Attributes:
+        available: Set to False, it behaves as if Mongo did not answer.
+        answers: Cleared, it behaves as if Mongo hung: a call waits as long as the real one's and then fails.
+    """
+
+    def __init__(self) -> None:
+        self.available = True
+        self.answers = threading.Event()
+        self.answers.set()
+        self._counts: dict[str, TurnedAway] = {}
+
+    def add(self, counts: Iterable[TurnedAway], now: datetime) -> None:
+        """Add to what is kept of the same store, hour and reason."""
+        self._ask()
+        for count in counts:
+            kept = self._counts.get(count.id, replace(count, requests=0, events=0))
+            requests, events = kept.requests + count.requests, kept.events + count.events
+            self._counts[count.id] = replace(count, requests=requests, events=events)
+
+    def of(self, store: str, first_day: str, last_day: str) -> list[TurnedAway]:
+        """The counts of a store by hour and reason, from one local date to another, both included."""
+        self._ask()
+        kept = [count for count in self._counts.values() if count.store == store]
+        within = [count for count in kept if first_day <= count.hour[: len("YYYY-MM-DD")] <= last_day]
+        return sorted(within, key=lambda count: (count.hour, count.reason))
+
+    def _ask(self) -> None:
+        if not self.answers.wait(_SECONDS) or not self.available:
+            raise TurnedAwayUnavailable("Mongo does not answer")
+
+
+def sums(counts: Iterable[TurnedAway]) -> dict[str, tuple[int, int]]:
+    """Requests and events by reason."""
+    requests: Counter[str] = Counter()
+    events: Counter[str] = Counter()
+    for count in counts:
+        requests[count.reason] += count.requests
+        events[count.reason] += count.events
+    return {reason: (requests[reason], events[reason]) for reason in requests}
+
+
+def _unavailable(error: PyMongoError) -> TurnedAwayUnavailable:
+    return TurnedAwayUnavailable(f"Mongo does not answer: {' '.join(str(error).split())[:200]}")
+
+
+def utc(epoch_ms: int) -> datetime:
+    """An instant as Mongo keeps it."""
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC)

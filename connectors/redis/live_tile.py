@@ -1,0 +1,104 @@
+"""The live tile in Redis: who is on a store now, and its day so far. A view that is rebuilt, never a source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import redis
+
+from connectors.errors import Unavailable
+from connectors.mongo.store_stats import DayStats
+
+LIVE_SECONDS: Final = 300
+"""A visitor counts as present for five minutes after the last event."""
+
+_TILE_SECONDS: Final = 2 * 86_400
+_COMMANDS_AT_ONCE: Final = 2_000
+_VISITORS_AT_ONCE: Final = 5_000
+"""Bounds on what one request holds."""
+
+# The day moves on by date, and within a date by revision, so a late writer never turns the tile back. Tables that were
+# made again begin a lineage of their own, whose days and revisions may be lower.
+_SAVE: Final = """
+local day, revision, lineage = unpack(redis.call('HMGET', KEYS[1], 'day', 'revision', 'lineage'))
+revision = tonumber(revision or '-1')
+if day and (lineage or '') == ARGV[7] and (day > ARGV[1] or (day == ARGV[1] and revision >= tonumber(ARGV[2]))) then
+    return 0
+end
+redis.call('HSET', KEYS[1], 'day', ARGV[1], 'revision', ARGV[2],
+           'clicks', ARGV[3], 'visitors', ARGV[4], 'sessions', ARGV[5], 'lineage', ARGV[7])
+redis.call('EXPIRE', KEYS[1], ARGV[6])
+return 1
+"""
+
+
+class LiveTile:
+    """Writes and reads tiles.
+
+    Args:
+        url: ``redis://host:port/db``.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._redis: redis.Redis = redis.Redis.from_url(
+            url, socket_timeout=2, socket_connect_timeout=2, decode_responses=True
+        )
+        self._save = self._redis.register_script(_SAVE)
+
+    def save(self, days: Iterable[DayStats], live: Mapping[str, Mapping[int, int]], now_ms: int) -> None:
+        """Show each store's newest day and its visitors' last moments (epoch ms).
+
+        However many stores there are, it takes a round trip for some thousand commands.
+
+        Raises:
+            Unavailable: Redis does not answer. The tile is behind until the next batch; nothing else is.
+        """
+        newest: dict[str, DayStats] = {}
+        for day in days:
+            if day.store not in newest or newest[day.store].day < day.day:
+                newest[day.store] = day
+        try:
+            with self._redis.pipeline(transaction=False) as pipe:
+                for store, seen in live.items():
+                    self._show_visitors(pipe, store, seen, now_ms - LIVE_SECONDS * 1000)
+                    self._send(pipe, _COMMANDS_AT_ONCE)
+                for store, day in newest.items():
+                    values: list[str | int] = [day.day, day.revision, day.clicks, day.visitors, day.sessions]
+                    self._save(keys=[f"tile:{{{store}}}"], args=[*values, _TILE_SECONDS, day.lineage], client=pipe)
+                    self._send(pipe, _COMMANDS_AT_ONCE)
+                self._send(pipe, 1)
+        except redis.RedisError as error:
+            raise Unavailable(f"Redis does not answer: {error}") from error
+
+    @staticmethod
+    def _show_visitors(pipe: redis.client.Pipeline, store: str, seen: Mapping[int, int], since_ms: int) -> None:
+        key = f"live:{{{store}}}"
+        recent = [(f"{visitor:016x}", when) for visitor, when in seen.items() if when > since_ms]
+        for first in range(0, len(recent), _VISITORS_AT_ONCE):
+            pipe.zadd(key, dict(recent[first : first + _VISITORS_AT_ONCE]), gt=True)
+        pipe.zremrangebyscore(key, "-inf", since_ms)
+        pipe.expire(key, LIVE_SECONDS)
+
+    @staticmethod
+    def _send(pipe: redis.client.Pipeline, at_least: int) -> None:
+        if len(pipe) >= at_least:
+            pipe.execute()
+
+    def read(self, store: str, now_ms: int) -> dict[str, Any]:
+        """A store's tile: ``day``, ``clicks``, ``visitors``, ``sessions`` and ``live_visitors``; empty day if none.
+
+        Raises:
+            Unavailable: Redis does not answer.
+        """
+        try:
+            held: dict[str, str] = self._redis.hgetall(f"tile:{{{store}}}")  # type: ignore[assignment]  # typed for async clients too
+            live = self._redis.zcount(f"live:{{{store}}}", now_ms - LIVE_SECONDS * 1000, "+inf")
+        except redis.RedisError as error:
+            raise Unavailable(f"Redis does not answer: {error}") from error
+        numbers = {name: int(held.get(name, 0)) for name in ("clicks", "visitors", "sessions")}
+        return {"day": held.get("day", ""), **numbers, "live_visitors": int(live)}
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._redis.close()

@@ -1,0 +1,132 @@
+"""The charts. Times are drawn as the store's wall clock shows them, whatever zone the browser is in.
+
+What a chart looks like is made once for each of its forms and kept (``specs``: checking a description takes longer than
+asking for the numbers); what it shows goes beside it. A browser that has drawn a form exchanges only the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+
+from dashboards.data.series import Point
+from dashboards.ui import chart_specs as specs
+
+Row = Mapping[str, Any]
+
+_FEW: Final = 3
+_DENSE: Final = 2
+_TICKS: Final = 10
+_STEPS: Final = {"hour": (1, 2, 3, 6, 12, 24), "day": (1, 2, 3, 7, 14), "month": (1, 2, 3, 6, 12)}
+
+
+@dataclass(frozen=True)
+class Chart:
+    """What to draw.
+
+    Attributes:
+        spec: The form, in Vega-Lite's words; shared, not to be changed.
+        rows: What it shows.
+    """
+
+    spec: specs.Spec
+    rows: pa.Table
+
+    def filled(self) -> specs.Spec:
+        """Both in one."""
+        return {**self.spec, "datasets": {specs.ROWS: self.rows}}
+
+
+def trend(points: Sequence[Point], metric: str, grain: str, compare: bool, days: int) -> Chart:
+    """A line over time, with the previous period behind it and what is not complete yet dotted.
+
+    Args:
+        points: One per bucket, oldest first.
+        metric: What the numbers are, for the tooltip.
+        grain: Of the buckets.
+        compare: Whether the previous period is drawn.
+        days: The range's length.
+    """
+    settled = sum(not point.provisional for point in points)
+    dates, few = grain == "hour" and days > _DENSE, len(points) <= _FEW
+    step = _step(grain, len(points))
+    return _chart(
+        specs.trend(metric, grain, compare, dates, step, few),
+        [
+            {
+                "at": point.wall.isoformat() + "Z",
+                "label": point.label,
+                "now": point.now,
+                "settled": point.now if at < settled else None,
+                # The line to the first provisional point is dotted too, so that nothing is missing between the two.
+                "growing": point.now if at >= settled - 1 else None,
+                "before": point.before,
+                "beforeLabel": point.before_label,
+                "state": "provisional" if point.provisional else "complete",
+            }
+            for at, point in enumerate(points)
+        ],
+        {"settled": pa.int64(), "growing": pa.int64(), "before": pa.int64()},
+    )
+
+
+def _step(grain: str, buckets: int) -> int:
+    """Buckets between two ticks, so that there are not too many."""
+    steps = _STEPS[grain]
+    return next((step for step in steps if buckets <= step * _TICKS), steps[-1])
+
+
+def heatmap(cells: Mapping[tuple[int, int], int], metric: str) -> Chart:
+    """Hours of the day by days of the week; the fuller, the stronger."""
+    rows = [
+        {
+            "day": name,
+            "hour": hour,
+            "count": cells.get((day, hour), 0),
+            "label": f"{name} {hour:02d}:00 to {hour:02d}:59",
+        }
+        for day, name in enumerate(specs.WEEK, 1)
+        for hour in range(24)
+    ]
+    return _chart(specs.heatmap(metric), rows)
+
+
+def classes(labels: Sequence[str], counts: Sequence[int]) -> Chart:
+    """How many there are of each class."""
+    total = max(1, sum(counts))
+    rows = [
+        {"label": label, "count": count, "share": count / total}
+        for label, count in zip(labels, counts, strict=True)
+    ]  # fmt: skip
+    return _chart(specs.classes(tuple(labels)), rows)
+
+
+def minutes(rows: Sequence[Row]) -> Chart:
+    """Clicks of each of the last minutes."""
+    return _chart(specs.minutes(), rows)
+
+
+def world(counts: Sequence[Row], metric: str, name: str) -> Chart:
+    """Countries of the world; the more, the stronger. A click on one selects it.
+
+    Args:
+        counts: ``id`` (ISO 3166), ``name``, ``count`` and ``text`` of each country that has any.
+        metric: What is counted.
+        name: Of the selection.
+    """
+    columns = {"id": pa.string(), "name": pa.string(), "count": pa.int64(), "text": pa.string()}
+    return _chart(specs.world(metric, name), counts, columns)
+
+
+def _chart(spec: specs.Spec, rows: Sequence[Row], columns: Mapping[str, pa.DataType] | None = None) -> Chart:
+    """With types for columns that may be empty, and so could not be told."""
+    table = pa.Table.from_pylist([dict(row) for row in rows])
+    for name, kind in (columns or {}).items():
+        if name not in table.column_names:
+            table = table.append_column(name, pa.array([], kind))
+        elif table[name].type != kind:
+            table = table.set_column(table.column_names.index(name), name, table[name].cast(kind))
+    return Chart(spec, table)

@@ -1,0 +1,136 @@
+"""The choices on top of a page: the store, the days, whom to count, and the filters that are set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from datetime import date, timedelta
+from functools import partial
+from operator import methodcaller
+from typing import Final
+
+import streamlit as st
+
+from dashboards.data.periods import CUSTOM, PERIODS, Range
+from dashboards.data.view import BOTS, MAX_DAYS, View
+from dashboards.ui import formats as words
+from marketplace.stores import Store
+
+ALL_CHOICES: Final = frozenset({"days", "bots", "compare", "filters"})
+
+
+def change(step: Callable[[View], View]) -> None:
+    """Look at the view one step on from what is looked at by then, from the next run on.
+
+    A step and not a view: two clicks that come before the page is drawn anew both count.
+    """
+    st.session_state["view"] = step(st.session_state["view"])
+
+
+def show(known: list[Store], view: View, days: Range, today: date, choices: Collection[str]) -> None:
+    """Draw them.
+
+    Args:
+        known: The stores, at least one.
+        view: What is chosen.
+        days: Its days.
+        today: The store's date.
+        choices: Those of ``ALL_CHOICES`` to offer.
+    """
+    titles = {store.slug: store.title for store in known}
+    with st.container(horizontal=True, vertical_alignment="bottom", key="header"):
+        _choice("Store", "store", list(titles), view.store, titles.__getitem__, width=260)
+        if "days" in choices:
+            _choice("Days", "period", [*PERIODS, CUSTOM], view.period, _period_label, width=190)
+        if "days" in choices and view.custom is not None:
+            _calendar(view.store, days, today)
+        if "bots" in choices:
+            _choice("Who", "bots", list(BOTS), view.bots, BOTS.__getitem__, width=190)
+        if "compare" in choices:
+            st.session_state["compare"] = view.compare
+            st.toggle(
+                "Compare",
+                key="compare",
+                help="With the period before, as long as this one, where the store has numbers of the whole of it",
+                on_change=_set_compare,
+            )
+    _chips(view if "filters" in choices else replace(view, filters=()))
+
+
+def _calendar(store: str, days: Range, today: date) -> None:
+    # A click on a first day is told before the last one is known; to set the choice anew then would forget it.
+    state = st.session_state
+    if len(state.get("custom", ())) != 1 or state.get("custom-begun-at") != (store, days):
+        state["custom"], state["custom-begun-at"] = (days.first, days.last), (store, days)
+    last = max(today, days.last)
+    earliest = min(days.first, last - timedelta(days=MAX_DAYS - 1))
+    st.date_input("From and to", key="custom", min_value=earliest, max_value=last, on_change=_set_custom, width=240)
+
+
+def _choice(label: str, name: str, options: list[str], chosen: str, words_of: Callable[[str], str], width: int) -> None:
+    key = f"choose-{name}"
+    st.session_state[key] = chosen
+
+    def changed() -> None:
+        _set(name, str(st.session_state[key]))
+
+    st.selectbox(label, options, key=key, format_func=words_of, on_change=changed, width=width)
+
+
+def _period_label(period: str) -> str:
+    return "Choose days …" if period == CUSTOM else PERIODS[period][0]
+
+
+def _set(name: str, value: str) -> None:
+    if name == "period":
+        custom = _bounded(st.session_state["frame"].days) if value == CUSTOM else None
+        change(partial(replace, period=value, custom=custom))
+    elif name == "store":
+        # Another store has other products and campaigns; a filter from here would show nothing there.
+        change(partial(replace, store=value, filters=()))
+    else:
+        change(partial(replace, bots=value))
+
+
+def _set_custom() -> None:
+    chosen = st.session_state["custom"]
+    if len(chosen) == 2:
+        change(partial(replace, period=CUSTOM, custom=_bounded(Range(*chosen))))
+
+
+def _bounded(days: Range) -> Range:
+    """The last days of a range that an address would not take."""
+    return replace(days, first=max(days.first, days.last - timedelta(days=MAX_DAYS - 1)))
+
+
+def _set_compare() -> None:
+    change(partial(replace, compare=bool(st.session_state["compare"])))
+
+
+def _chips(view: View) -> None:
+    # There without filters too: what stands below keeps its place, and is not drawn twice while it moves.
+    with st.container(horizontal=True, key="chips"):
+        for dimension, value in view.filters:
+            label = f"{words.LABELS[dimension]}: {words.value_label(dimension, value)}"
+            st.button(
+                plain(label), key=f"chip-{dimension}", icon=":material/close:", on_click=change,
+                args=(methodcaller("without", dimension),), help="Show all again",
+            )  # fmt: skip
+        if len(view.filters) > 1:
+            nothing = partial(replace, filters=())
+            st.button("Remove all", key="chip-all", type="tertiary", on_click=change, args=(nothing,))
+
+
+def plain(text: str) -> str:
+    """Text that Markdown leaves as it is, on one line."""
+    return "".join(f"\\{char}" if char in "\\`*_{}[]()#+-.!|~:$<>&" else char for char in one_line(text))
+
+
+def as_code(text: str) -> str:
+    """Text as a piece of code: nothing in it becomes a link or a picture, not even what looks like an address."""
+    return f"`{one_line(text).replace('`', '') or ' '}`"
+
+
+def one_line(text: str) -> str:
+    """Text without what could end its paragraph, or the line that it stands in."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())

@@ -1,0 +1,229 @@
+"""What stands around every page: the store, the days, the filters, and what is told when a part is away."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from operator import methodcaller
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+
+from connectors.errors import Refused, Unavailable
+from connectors.insights import BadQuestion, Scope
+from dashboards.data import backend
+from dashboards.data.periods import Range, previous
+from dashboards.data.view import View, from_query, to_query
+from dashboards.ui import header
+from marketplace.stores import Store
+
+log = logging.getLogger(__name__)
+
+REFRESH_SECONDS: Final = 5
+_AWAY_SECONDS: Final = 3
+_FIRST_DAY_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a page needs to know.
+
+    Attributes:
+        view: What was chosen.
+        store: Whose numbers.
+        zone: The store's time zone.
+        days: The chosen days.
+        now: The present.
+        today: The store's date for which the days were chosen.
+        first_ever: The first day that has numbers; None where there are none, or it cannot be told.
+    """
+
+    view: View
+    store: Store
+    zone: ZoneInfo
+    days: Range
+    now: datetime
+    today: date
+    first_ever: date | None
+
+    @property
+    def scope(self) -> Scope:
+        """The chosen numbers."""
+        return self._scope(self.days.since, self.days.until)
+
+    @property
+    def before(self) -> Scope:
+        """Those of the previous period."""
+        return self._scope(*previous(self.days, self.wall))
+
+    @property
+    def compares(self) -> bool:
+        """Whether the previous period is shown: it is asked for, and the store was there for the whole of it."""
+        begins = previous(self.days, self.wall)[0].date()
+        return self.view.compare and self.first_ever is not None and self.first_ever <= begins
+
+    @property
+    def everything(self) -> Scope:
+        """The store's numbers of all time, with the same filters."""
+        return self._scope(None, None)
+
+    @property
+    def wall(self) -> datetime:
+        """The store's clock, naive."""
+        return self.now.astimezone(self.zone).replace(tzinfo=None)
+
+    def _scope(self, since: datetime | None, until: datetime | None) -> Scope:
+        return Scope(self.store.slug, self.zone, since, until, self.view.bots, self.view.filters)
+
+
+def current() -> Frame:
+    """The frame of the page that is drawn, with the present as it is now."""
+    frame: Frame = st.session_state["frame"]
+    return replace(frame, now=datetime.now(UTC))
+
+
+def draw(page: Callable[[], None], choices: Collection[str] = header.ALL_CHOICES) -> None:
+    """Draw the frame and the page in it.
+
+    Args:
+        page: Draws the page; called again every few seconds.
+        choices: Which of ``header.ALL_CHOICES`` change something on it; the others are kept, and not shown.
+    """
+    try:
+        known = backend.stores()
+    except Unavailable:
+        _away("The list of stores", "MongoDB does not answer.")
+        return
+    if not known:
+        _no_store()
+        return
+    view = _view(known)
+    store = next(store for store in known if store.slug == view.store)
+    zone = ZoneInfo(store.timezone)
+    now = datetime.now(UTC)
+    today = now.astimezone(zone).date()
+    first_ever = _first_day(store, zone)
+    days = view.range(today, first_ever)
+    st.session_state["frame"] = Frame(view, store, zone, days, now, today, first_ever)
+    header.show(known, view, days, today, choices)
+    _say_odd(view, store)
+    st.fragment(guarded(page), run_every=REFRESH_SECONDS)()
+
+
+def pick(dimension: str) -> Callable[[str], None]:
+    """What a click on a value of a dimension does: filter by it, or stop to."""
+
+    def toggle(value: str) -> None:
+        header.change(methodcaller("toggled", dimension, value))
+        st.session_state["redraw"] = True
+
+    return toggle
+
+
+def _view(known: list[Store]) -> View:
+    state, query = st.session_state, st.query_params.to_dict()
+    if "view" not in state or (query and query != state.get("written")):
+        state["view"], odd = from_query(query, [store.slug for store in known])
+        state["odd"] = (odd, state["view"])
+    view: View = state["view"]
+    if view.store not in {store.slug for store in known}:
+        view = state["view"] = replace(view, store=known[0].slug)
+    wanted = to_query(view)
+    if query != wanted:
+        st.query_params.from_dict(wanted)
+    state["written"] = wanted
+    return view
+
+
+def _say_odd(view: View, store: Store) -> None:
+    """What of the address made no sense, until something else is looked at: the numbers may be another shop's."""
+    odd, of = st.session_state.get("odd", ((), None))
+    if odd and of == view:
+        left_out = ", ".join(map(header.as_code, odd))
+        st.info(
+            f"Left out of the address, because there is no such choice: {left_out}. "
+            f"This is {header.plain(store.title)}.",
+            icon=":material/info:",
+        )
+
+
+def _first_day(store: Store, zone: ZoneInfo) -> date | None:
+    try:
+        # It decides what can be compared, which the choices above the numbers should not wait for.
+        first = backend.first_day.begin(Scope(store.slug, zone)).result(_FIRST_DAY_SECONDS)
+    except (Unavailable, Refused, TimeoutError):
+        return None
+    return first.date() if first is not None else None
+
+
+def guarded(page: Callable[[], None]) -> Callable[[], None]:
+    """What a page or a refreshing part of it does, with words instead of tracebacks."""
+
+    def body() -> None:
+        # A click inside the page changed what stands above it.
+        if st.session_state.pop("redraw", False):
+            st.rerun(scope="app")
+        frame = current()
+        if frame.view.custom is None and frame.wall.date() != frame.today:
+            # Midnight has passed on the store's clock: "Today" is another day.
+            st.rerun(scope="app")
+        try:
+            page()
+        except BadQuestion as error:
+            text = header.plain(str(error))
+            st.info(text[:1].upper() + text[1:] + ".", icon=":material/filter_alt:")
+        except Unavailable:
+            st.warning(
+                "**The numbers cannot be read right now.** ClickHouse does not answer. Nothing is lost: what happens "
+                "in the shop is kept and counted later. This page tries again every few seconds.",
+                icon=":material/cloud_off:",
+            )
+        except Refused as error:
+            log.error("%s", error)
+            st.error(
+                "**The numbers cannot be read.** ClickHouse refuses what it is asked; please tell the operator, whose "
+                "log says more.",
+                icon=":material/error:",
+            )
+
+    return body
+
+
+def _away(what: str, why: str) -> None:
+    st.warning(
+        f"**{what} cannot be read right now.** {why} This page tries again every few seconds.",
+        icon=":material/cloud_off:",
+    )
+
+    @st.fragment(run_every=_AWAY_SECONDS)
+    def again() -> None:
+        try:
+            backend.stores()
+        except Unavailable:
+            return
+        st.rerun(scope="app")
+
+    again()
+
+
+def _no_store() -> None:
+    st.title("No store yet")
+    st.markdown(
+        "Numbers appear here as soon as there is a store and something happens in it. Make one:\n\n"
+        "```\nmarketplace stores create my-shop --timezone Europe/Berlin --domain shop.example\n```\n\n"
+        "or see a shop alive:\n\n```\nmarketplace demo\n```"
+    )
+
+    @st.fragment(run_every=_AWAY_SECONDS)
+    def again() -> None:
+        try:
+            found = backend.stores()
+        except Unavailable:
+            return
+        if found:
+            st.rerun(scope="app")
+
+    again()

@@ -1,0 +1,146 @@
+"""A dimension as a whole: all its values, to be sorted, searched, filtered by and taken away."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final
+
+import pyarrow as pa
+import streamlit as st
+
+from connectors.insights import Breakdown, Row
+from dashboards.data import backend
+from dashboards.ui import formats as words
+from dashboards.ui.header import change
+from dashboards.ui.shell import Frame, pick
+from dashboards.ui.steady import keep
+
+MAX_ROWS: Final = 10_000
+CSV_COLUMNS: Final = (
+    "visitors", "visitors_error", "sessions", "clicks", "refires", "bounces", "duration_ms",
+)  # fmt: skip
+
+
+def to_csv(breakdown: Breakdown) -> str:
+    """The table for a spreadsheet: exact numbers, not rounded ones, and the stored values, not their labels."""
+    out = io.StringIO()
+    # Quoted, whatever a spreadsheet takes for the end of a column.
+    writer = csv.writer(out, quoting=csv.QUOTE_NONNUMERIC)
+    writer.writerow((breakdown.dimension, *CSV_COLUMNS))
+    for row in breakdown.rows:
+        writer.writerow((_safe(row.value), *(getattr(row.numbers, name) for name in CSV_COLUMNS)))
+    return out.getvalue()
+
+
+def begin(frame: Frame, dimensions: Sequence[str], order: str = "visitors") -> None:
+    """Ask for what :func:`show_tables` will draw."""
+    backend.breakdowns.begin(frame.scope, ((_opened(frame, dimensions), order),), MAX_ROWS)
+
+
+def show_tables(frame: Frame, dimensions: Sequence[str], order: str = "visitors") -> None:
+    """A table of each dimension, one at a time; the others are not asked for."""
+    opened = _opened(frame, dimensions)
+    labels = {words.PLURALS[name]: name for name in dimensions}
+    key = f"tabs-{dimensions[0]}"
+    st.session_state[key] = words.PLURALS[opened]
+
+    def turned() -> None:
+        change(partial(replace, table=labels[st.session_state[key]]))
+        st.session_state["redraw"] = True
+
+    for tab, name in zip(st.tabs(list(labels), key=key, on_change=turned), dimensions, strict=True):
+        if name == opened:
+            with tab:
+                _table(frame, backend.breakdowns(frame.scope, ((name, order),), MAX_ROWS)[name], order)
+
+
+def _opened(frame: Frame, dimensions: Sequence[str]) -> str:
+    return frame.view.table if frame.view.table in dimensions else dimensions[0]
+
+
+def _table(frame: Frame, found: Breakdown, order: str) -> None:
+    dimension = found.dimension
+    if not found.rows:
+        st.info(f"No {words.PLURALS[dimension].lower()} in these days.", icon=":material/hourglass_empty:")
+        return
+    key = f"table-{dimension}"
+    steady, rows = keep(st.session_state.get(key), (frame.scope, order), found.rows)
+    st.session_state[key] = steady
+
+    def selected() -> None:
+        chosen = st.session_state[f"{key}-{steady.version}"]["selection"]["rows"]
+        st.session_state[key] = steady.cleared()
+        if chosen:
+            pick(dimension)(steady.values[chosen[0]])
+
+    st.dataframe(
+        drawn(dimension, rows, order),
+        key=f"{key}-{steady.version}",
+        hide_index=True,
+        placeholder="",
+        on_select=selected,
+        selection_mode="single-row",
+        column_config=_columns(dimension),
+        height=min(560, 38 + 35 * len(rows)),
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.download_button(
+            "CSV",
+            partial(to_csv, found),
+            file_name=f"{frame.store.slug}-{dimension}-{frame.days.first}-{frame.days.last}.csv",
+            mime="text/csv",
+            icon=":material/download:",
+            key=f"csv-{dimension}",
+            on_click="ignore",
+        )
+        more = f"the {MAX_ROWS:,} largest of more" if found.more else f"{len(found.rows):,}"
+        names = words.LABELS if len(found.rows) == 1 else words.PLURALS
+        st.caption(f"{more} {names[dimension].lower()}. Tick a row to filter by it.")
+
+
+def drawn(dimension: str, rows: Sequence[Row], order: str) -> pa.Table:
+    """The table as it is drawn; the column of errors is there only where something is estimated."""
+    numbers = [row.numbers for row in rows]
+    orders = [getattr(number, order) for number in numbers]
+    most = max(orders, default=0) or 1
+    columns: dict[str, Any] = {
+        dimension: [words.value_label(dimension, row.value) for row in rows],
+        **{name: [getattr(number, name) for number in numbers] for name in ("visitors", "sessions", "clicks")},
+        "share": [count / most for count in orders],
+        "error": pa.array([number.visitors_error or None for number in numbers], pa.float64()),
+        "bounced": pa.array(
+            [None if number.bounce_rate is None else 100 * number.bounce_rate for number in numbers], pa.float64()
+        ),
+        "length": pa.array([number.session_seconds for number in numbers], pa.float64()),
+    }
+    # The number that the rows are ordered by stands first, with its bar: a narrow screen shows little more.
+    shown = [dimension, order, "share", *(name for name in ("visitors", "sessions", "clicks") if name != order)]
+    if any(number.visitors_error for number in numbers):
+        shown.insert(shown.index("visitors") + 1, "error")
+    return pa.table({name: columns[name] for name in (*shown, "bounced", "length")})
+
+
+def _columns(dimension: str) -> dict[str, Any]:
+    column = st.column_config
+    error = "One standard error of an estimate; empty where visitors are exact."
+    bounced, length = words.DEFINITIONS["bounce_rate"], words.DEFINITIONS["session_seconds"]
+    return {
+        dimension: column.TextColumn(words.LABELS[dimension], width="medium"),
+        "share": column.ProgressColumn("", min_value=0, max_value=1, format=" ", width=90),
+        "error": column.NumberColumn("\N{PLUS-MINUS SIGN}", format="%.0f", help=error, width=60),
+        **{
+            name: column.NumberColumn(name.capitalize(), format="localized", help=words.DEFINITIONS[name], width=90)
+            for name in ("visitors", "sessions", "clicks")
+        },
+        "bounced": column.NumberColumn("Bounced", format="%.0f %%", help=bounced, width=80),
+        "length": column.NumberColumn("Length", format="%.0f s", help=length, width=80),
+    }
+
+
+def _safe(value: str) -> str:
+    # A spreadsheet runs what begins like a formula, and these texts come from anybody's URL.
+    return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") else value

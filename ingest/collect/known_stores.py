@@ -1,0 +1,78 @@
+"""The stores of keys, from memory wherever Mongo need not or cannot be waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from connectors.errors import Unavailable
+from connectors.mongo.store_directory import Need, StoreDirectory
+from ingest.collect.lookups import Lookups
+from marketplace.stores import InvalidStore, Store
+
+
+class KnownStores:
+    """A directory that is kept up to date by questions in the background.
+
+    Args:
+        directory: What is remembered.
+        lookups: How Mongo is asked.
+        kind: Which keys; directories that share ``lookups`` have kinds of their own.
+        monotonic: Seconds of a monotonic clock.
+    """
+
+    def __init__(self, directory: StoreDirectory, lookups: Lookups, kind: str, monotonic: Callable[[], float]) -> None:
+        self._directory, self._lookups, self._kind, self._monotonic = directory, lookups, kind, monotonic
+
+    def holds(self, key: str) -> bool:
+        """Whether the key's store is in memory, however old."""
+        return self._directory.holds(key)
+
+    def in_use(self, key: str) -> Store | None:
+        """The store of a key that need not be waited for; it is looked up again in the background where it is old."""
+        store, need = self._directory.recall(key, self._monotonic())
+        if store is None or need is Need.LOOKUP:
+            return None
+        if need is Need.REFRESH:
+            self._refresh(key, store)
+        return store
+
+    async def find(self, key: str) -> Store | None:
+        """The store of a key; None where Mongo says, or said some seconds ago, that nobody has it.
+
+        A store in use never waits for Mongo, and is known for as long as Mongo does not answer. One that was idle for
+        long, and an unknown key, wait up to a deadline.
+
+        Raises:
+            Unavailable: Mongo did not answer, and nothing is remembered of the key.
+            InvalidStore: The document does not hold, and nothing is remembered of the key.
+        """
+        store, need = self._directory.recall(key, self._monotonic())
+        if need is Need.NOTHING:
+            return store
+        if need is Need.REFRESH and store is not None:
+            self._refresh(key, store)
+            return store
+        question = partial(self._look_up, key, store)
+        learn = partial(self._learn, key)
+        try:
+            return await self._lookups.ask("unknown" if store is None else "known", (self._kind, key), question, learn)
+        except Unavailable:
+            if store is None:
+                raise
+            return self._directory.fall_back(key, self._monotonic())
+
+    def _refresh(self, key: str, store: Store) -> None:
+        self._lookups.start("known", (self._kind, key), partial(self._look_up, key, store), partial(self._learn, key))
+
+    def _look_up(self, key: str, known: Store | None) -> Store | None:
+        try:
+            return self._directory.look_up(key)
+        except InvalidStore:
+            # Somebody is at work on the document; what it was before is the best that there is.
+            if known is None:
+                raise
+            return known
+
+    def _learn(self, key: str, store: Store | None) -> None:
+        self._directory.learn(key, store, self._monotonic())

@@ -1,0 +1,166 @@
+"""The collector as an ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from ingest.collect.service import CollectService
+from ingest.config import CollectorConfig
+from ingest.faults import HttpFault
+from ingest.http.body import BodyReader
+from ingest.http.endpoints import Doors
+from ingest.metrics import CollectorMetrics
+from ingest.parts import Parts
+from ingest.samples.windows import ShopWindow
+
+Door = Callable[[Request], Awaitable[Response]]
+
+COLLECT_PATH: Final = "/v1/collect"
+_HOUSEKEEPING_SECONDS: Final = 60.0
+_CLOSE_SECONDS: Final = 10.0
+_LAST_COUNTS_SECONDS: Final = 3.0
+_log = logging.getLogger(__name__)
+
+
+class Collector(Starlette):
+    """The doors; a request to the busiest one goes there at once, past the router and what surrounds it.
+
+    Args:
+        collect: The busiest door; it answers its own faults.
+        options: Starlette's.
+    """
+
+    def __init__(self, collect: Door, **options: Any) -> None:
+        super().__init__(**options)
+        self._collect = collect
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http" or scope["path"] != COLLECT_PATH or scope["method"] != "POST":
+            await super().__call__(scope, receive, send)
+            return
+        request = Request(scope, receive, send)
+        try:
+            response = await self._collect(request)
+        except HTTPException as error:
+            response = await _plain_http_error(request, error)
+        await response(scope, receive, send)
+
+
+def build_app(parts: Parts, metrics: CollectorMetrics) -> Starlette:
+    """Put a collector together; the application owns the producer and closes it when it ends."""
+    service = CollectService(parts, metrics)
+    doors = Doors(service, BodyReader(parts.config), metrics, parts.config)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        heartbeat = asyncio.create_task(parts.heartbeat.keep())
+        tasks = [
+            asyncio.create_task(work)
+            for work in (
+                _repeat("forgetting salts", service.forget_expired_salts),
+                _repeat("fetching salts", service.fetch_salts_ahead),
+                service.turned_away.run(),
+            )
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            try:
+                await asyncio.wait_for(service.turned_away.save(), _LAST_COUNTS_SECONDS)
+            except Exception as error:
+                _log.warning("turned away: the last counts are lost: %s", error)
+            service.close()
+            await asyncio.to_thread(parts.producer.close, _CLOSE_SECONDS)
+            heartbeat.cancel()
+
+    collect = _measured("collect", doors.collect, metrics)
+
+    return Collector(
+        collect,
+        routes=[
+            Route(COLLECT_PATH, collect, methods=["POST", "OPTIONS"]),
+            Route("/v1/import", _measured("import", doors.history, metrics), methods=["POST"]),
+            Route("/v1/pixel.gif", _measured("pixel", doors.pixel, metrics), methods=["GET"]),
+            Route("/m.js", _measured("snippet", doors.snippet, metrics), methods=["GET"]),
+            Route("/healthz", doors.healthz, methods=["GET"]),
+            *_sample_shops(parts.config, metrics),
+        ],
+        exception_handlers={HTTPException: _plain_http_error},
+        lifespan=lifespan,
+    )
+
+
+def _sample_shops(config: CollectorConfig, metrics: CollectorMetrics) -> list[Route]:
+    """The doors of a demo's sample shops; there are none without the setting."""
+    if not config.shops_file:
+        return []
+    window = ShopWindow(Path(config.shops_file), config.dashboard_port)
+    return [
+        Route("/shop", _measured("shop", window.index, metrics), methods=["GET"]),
+        Route("/shop/{slug}", _measured("shop", window.shop, metrics), methods=["GET"]),
+        Route("/shop/{slug}/products/{product}", _measured("shop", window.shop, metrics), methods=["GET"]),
+    ]
+
+
+def _measured(name: str, door: Door, metrics: CollectorMetrics) -> Door:
+    """Answer faults as JSON, count and time; what nobody expected is logged and answered with a bare 500."""
+
+    async def handle(request: Request) -> Response:
+        started = time.perf_counter()
+        try:
+            response = await door(request)
+        except HttpFault as fault:
+            metrics.faults.labels(fault.code).inc()
+            response = fault.response()
+        except HTTPException:
+            raise
+        except Exception:
+            _log.exception("%s failed", name)
+            metrics.faults.labels("internal").inc()
+            response = HttpFault(500, "internal", "something went wrong here; it was logged").response()
+        metrics.requests.labels(name, str(response.status_code)).inc()
+        metrics.request_seconds.labels(name).observe(time.perf_counter() - started)
+        return response
+
+    return handle
+
+
+async def _plain_http_error(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    code, message = {
+        404: ("not_found", "there is nothing here"),
+        405: ("method", "this method is not allowed here"),
+    }.get(status, ("http_error", "the request cannot be served"))
+    response = HttpFault(status, code, message).response()
+    if isinstance(error, HTTPException) and error.headers:
+        response.headers.update(error.headers)
+    return response
+
+
+async def _repeat(what: str, work: Callable[[], object]) -> None:
+    """Do something every minute, whatever became of it the last time."""
+    while True:
+        await asyncio.sleep(_HOUSEKEEPING_SECONDS)
+        try:
+            done = work()
+            if inspect.isawaitable(done):
+                await done
+        except Exception:
+            _log.exception("%s failed", what)

@@ -1,0 +1,257 @@
+"""Importing access logs as clicks.
+
+Every line gets the same id in every import (``marketplace.clicks.access_log.LineIds``), so an import that is run again,
+over the same files or longer ones, counts each request once. Within 48 hours the visitors are the same too; after that
+their salts are gone, and the lines that are new then have visitors of their own.
+
+Lines that cannot be parsed go to the topic of dead imports with file, line number and reason, the first 10,000 of an
+import; one last letter counts the others by reason. Blank lines are counted and left out. What looks like an
+address in them is cut to its network before they leave this process; the exact bytes are in the log itself, and a keyed
+hash of them tells equal lines.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from connectors.kafka.records import Record, RecordProducer, Unavailable
+from connectors.mongo.salts import SaltCache, SaltsUnavailable
+from ingest.imports.log_files import BrokenLogFile, LogLine
+from ingest.imports.patience import Patience
+from marketplace.clicks.access_log import LineIds, LoggedRequest, UnparseableLine, is_asset, page_url, parse_line
+from marketplace.clicks.events import MAX_URL_CHARS, CollectedClick, encode_click
+from marketplace.clicks.record import clip_user_agent, iso_time, partition_for, record_headers
+from marketplace.clicks.visitors import cookieless_visitor, salt_date, truncate_ip
+from marketplace.dead_letters import DeadLetter
+from marketplace.dead_letters import headers as dead_letter_headers
+from marketplace.masking import line_hash, mask_addresses
+from marketplace.stores import Store
+from marketplace.topics import CLICKS_COLLECTED, IMPORTS_DEAD
+
+BATCH_LINES: Final = 2_000
+MAX_LETTERS: Final = 10_000
+"""Unparseable lines of one import that become dead letters of their own."""
+
+_MAX_REASONS: Final = 100
+_SEND_SECONDS: Final = 30.0
+_KEY_CHARS: Final = 16
+_MAX_NAME_CHARS: Final = 512
+
+
+@dataclass
+class ImportCounts:
+    """What became of the lines; only what Kafka has is counted.
+
+    Attributes:
+        lines: Lines read.
+        sent: Requests that became clicks.
+        assets_skipped: Requests for assets that were left out.
+        unparseable: Lines that are not of the format.
+        blank: Lines with nothing but blanks; they are left out.
+        summed_up: Of the unparseable lines those that have no dead letter of their own; the last one counts them.
+    """
+
+    lines: int = 0
+    sent: int = 0
+    assets_skipped: int = 0
+    unparseable: int = 0
+    blank: int = 0
+    summed_up: int = 0
+
+    def add(self, other: ImportCounts) -> None:
+        """Count a batch."""
+        self.lines += other.lines
+        self.sent += other.sent
+        self.assets_skipped += other.assets_skipped
+        self.unparseable += other.unparseable
+        self.blank += other.blank
+        self.summed_up += other.summed_up
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where an import goes.
+
+    Attributes:
+        store: The store it belongs to.
+        producer: Where records go.
+        salts: What visitors are hashed under.
+        epoch_ms: The wall clock.
+        patience: How long Kafka and Mongo may be away.
+    """
+
+    store: Store
+    producer: RecordProducer
+    salts: SaltCache
+    epoch_ms: Callable[[], int]
+    patience: Patience
+
+
+class LogImport:
+    """One import; feed it files, one after the other.
+
+    Args:
+        destination: Where it goes.
+        include_assets: Import requests for assets too.
+        progress: Called with the counts whenever Kafka has a further batch.
+        most_letters: Unparseable lines that become dead letters of their own.
+
+    Attributes:
+        counts: What became of the lines so far.
+        reasons: Why how many lines could not be parsed; at most 100 reasons and one for all others.
+
+    Raises:
+        Unavailable: Kafka stayed away for too long.
+    """
+
+    def __init__(
+        self,
+        destination: Destination,
+        *,
+        include_assets: bool,
+        progress: Callable[[ImportCounts], None],
+        most_letters: int = MAX_LETTERS,
+    ) -> None:
+        self.counts = ImportCounts()
+        self.reasons: Counter[str] = Counter()
+        self._summed_up: Counter[str] = Counter()
+        self._letters_left = most_letters
+        self._to = destination
+        self._include_assets = include_assets
+        self._progress = progress
+        store = destination.store
+        self._ids = LineIds(store.slug, store.visitor_secret)
+        self._zone = ZoneInfo(store.timezone)
+        self._domain = store.domains[0] if store.domains else store.slug
+        count = destination.producer.partition_count
+        self._partitions = destination.patience.until_done(
+            lambda: count(CLICKS_COLLECTED.name, _SEND_SECONDS), Unavailable
+        )
+        self._records: list[Record] = []
+        self._reading = ImportCounts()
+
+    def read(self, file_name: str, lines: Iterable[LogLine]) -> None:
+        """Import the lines of one file and wait until Kafka has them.
+
+        Raises:
+            BrokenLogFile: The file cannot be read on; Kafka has the lines before.
+            Unavailable: Kafka stayed away for too long; running the same import again is safe.
+            SaltsUnavailable: Mongo stayed away for too long; the same holds.
+        """
+        try:
+            for line in lines:
+                self._take(file_name, line)
+                if self._reading.lines >= BATCH_LINES:
+                    self._send()
+        except BrokenLogFile:
+            self._send()
+            raise
+        self._send()
+
+    def finish(self) -> None:
+        """Say in one last dead letter, if there is anything to say, what the unparseable lines without one were.
+
+        Raises:
+            Unavailable: Kafka stayed away for too long.
+        """
+        if self._summed_up:
+            self._records.append(self._last_letter())
+            self._send()
+            self._summed_up.clear()
+
+    def _take(self, file_name: str, line: LogLine) -> None:
+        self._reading.lines += 1
+        if not line.content.strip() and line.full_bytes == len(line.content):
+            self._reading.blank += 1
+            return
+        try:
+            request = parse_line(line.content)
+        except UnparseableLine as error:
+            self._refuse(file_name, line, str(error))
+            return
+        if not self._include_assets and is_asset(request.target):
+            self._reading.assets_skipped += 1
+            return
+        self._reading.sent += 1
+        self._records.append(self._record(line, request))
+
+    def _refuse(self, file_name: str, line: LogLine, reason: str) -> None:
+        self._reading.unparseable += 1
+        counted = reason if reason in self.reasons or len(self.reasons) < _MAX_REASONS else "other reasons"
+        self.reasons[counted] += 1
+        if self._letters_left > 0:
+            self._letters_left -= 1
+            self._records.append(self._dead_letter(file_name, line, reason))
+        else:
+            self._reading.summed_up += 1
+            self._summed_up[counted] += 1
+
+    def _send(self) -> None:
+        send_all, records = self._to.producer.send_all, self._records
+        self._to.patience.until_done(lambda: send_all(records, _SEND_SECONDS), Unavailable)
+        self.counts.add(self._reading)
+        self._records, self._reading = [], ImportCounts()
+        self._progress(self.counts)
+
+    def _record(self, line: LogLine, request: LoggedRequest) -> Record:
+        line_id = self._ids.next_id(line.content)
+        click = CollectedClick(
+            key=line_id[:_KEY_CHARS],
+            event_id=line_id,
+            store=self._to.store.slug,
+            visitor=self._visitor(request),
+            received_at_ms=self._to.epoch_ms(),
+            origin="import",
+            occurred_at_ms=request.occurred_at_ms,
+            ip=truncate_ip(request.client),
+            user_agent=clip_user_agent(request.user_agent),
+            url=page_url(request.target, self._domain)[:MAX_URL_CHARS],
+            referrer=request.referrer[:MAX_URL_CHARS],
+        )
+        partition = partition_for(click, self._partitions)
+        return Record(
+            CLICKS_COLLECTED.name, encode_click(click), click.visitor.encode(), partition, record_headers(click)
+        )
+
+    def _visitor(self, request: LoggedRequest) -> str:
+        to, now_ms = self._to, self._to.epoch_ms()
+        date = salt_date(self._zone, occurred_at_ms=request.occurred_at_ms, received_at_ms=now_ms, imported=True)
+        now = datetime.fromtimestamp(now_ms / 1000, UTC)
+        salt = to.salts.cached(to.store.slug, date, now)
+        if salt is None:
+            salt = to.patience.until_done(lambda: to.salts.get(to.store.slug, date, now), SaltsUnavailable)
+        return cookieless_visitor(salt.value, to.store.slug, request.client, request.agent_as_logged)
+
+    def _dead_letter(self, file_name: str, line: LogLine, reason: str) -> Record:
+        headers = [
+            *self._letter_headers("unparseable", reason),
+            ("file", file_name[:_MAX_NAME_CHARS].encode("utf-8", "replace")),
+            ("line", str(line.number).encode()),
+            ("dlq_line_hash", line_hash(line.content, self._to.store.visitor_secret).encode()),
+            ("ce_time", iso_time(self._to.epoch_ms()).encode()),
+        ]
+        masked = mask_addresses(line.content)
+        if masked != line.content:
+            headers.append(("dlq_masked", b"addresses"))
+        if line.full_bytes > len(line.content):
+            headers.append(("dlq_full_bytes", str(line.full_bytes).encode()))
+        return Record(IMPORTS_DEAD.name, masked, headers=tuple(headers))
+
+    def _letter_headers(self, reason: str, detail: str) -> tuple[tuple[str, bytes], ...]:
+        letter = DeadLetter("import", reason, detail, self._to.store.slug, first_seen_ms=self._to.epoch_ms())
+        return dead_letter_headers(letter)
+
+    def _last_letter(self) -> Record:
+        message = f"{self._summed_up.total():,} more lines of this import cannot be parsed"
+        headers = (
+            *self._letter_headers("unparseable_more", message),
+            ("ce_time", iso_time(self._to.epoch_ms()).encode()),
+        )
+        return Record(IMPORTS_DEAD.name, msgspec.json.encode(dict(self._summed_up.most_common())), headers=headers)

@@ -1,0 +1,114 @@
+"""Which events are bots': indicators, each with a name, under a version. Flagged and never dropped.
+
+docs/reference/bots.md says the same in words for sellers; a test keeps the two together.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Protocol
+
+from marketplace.clicks.events import MAX_URL_CHARS, MAX_USER_AGENT_CHARS
+
+RULES_VERSION: Final = "bots-1"
+"""Changes with every change below: a fact's flag can be explained, and a replay under the same version repeats it."""
+
+RATE_LIMIT_PER_MINUTE: Final = 120
+"""More events than this of one visitor within one minute of event time is not a person: two a second, sustained."""
+
+MIN_USER_AGENT_CHARS: Final = 8
+"""A shorter user agent names no browser; the shortest genuine ones (``Opera/9.80``) have ten characters."""
+
+LISTED: Final = "listed"
+EMPTY: Final = "empty"
+SHORT: Final = "short"
+LIBRARY: Final = "library"
+HEADLESS: Final = "headless"
+SELF_NAMED: Final = "self_named"
+DECLARED: Final = "declared"
+PROBE: Final = "probe"
+RATE: Final = "rate"
+
+REASONS: Final[dict[str, str]] = {
+    LISTED: "The user agent is on the maintained list of crawlers.",
+    EMPTY: "There is no user agent.",
+    SHORT: "The user agent is too short to name a browser.",
+    LIBRARY: "The user agent is an HTTP library's or a command-line tool's.",
+    HEADLESS: "The user agent is an automated browser's.",
+    SELF_NAMED: "The user agent calls itself a bot, crawler, spider or the like, or names an address to complain to.",
+    DECLARED: "The client itself declares automation.",
+    PROBE: "The path is one that scanners for weaknesses ask for.",
+    RATE: f"More than {RATE_LIMIT_PER_MINUTE} events of one visitor in one minute.",
+}
+"""Every reason that an event can be flagged for, with one plain sentence for the seller."""
+
+# HTTP clients and command-line tools by the token that they begin with, whether or not the list has them.
+_LIBRARY: Final = re.compile(
+    r"(?:curl|libcurl|wget|fetch libfetch|python(?:-requests|-urllib|-httpx|/)|urllib|aiohttp|httpx|boto|aws-cli|"
+    r"scrapy|go-http-client|go-resty|java/|jnlp|jakarta|apache-http|okhttp|unirest|google-http-java|libwww|"
+    r"lwp\b|perl\b|ruby\b|faraday|typhoeus|rest-client|php/|guzzle|http_request|node\b|axios|got |undici|deno/|bun/|"
+    r"dart/|postman|insomnia|httpie|mechanize|winhttp|asynchronous winhttp|restsharp|powershell|reqwest|hyper/|"
+    r"cpp-httplib|k6/|jmeter|locust|wrk\b|ab/|apachebench|siege|vegeta|hey/|nmap|nikto|sqlmap|masscan|zgrab|nuclei|gobuster|dirbuster|ffuf)",
+    re.IGNORECASE,
+)
+_HEADLESS: Final = re.compile(
+    r"headless|phantomjs|slimerjs|puppeteer|playwright|selenium|webdriver|cypress/|nightmare/|htmlunit|zombie\.js|jsdom|"
+    r"chrome-lighthouse|ptst/",
+    re.IGNORECASE,
+)
+# "bot" only where it ends a word and is no phone's brand (Cubot): "Googlebot/2.1", "bot;", not "robotics" or "Abbott".
+_SELF_NAMED: Final = re.compile(
+    r"(?<!cu)bot(?:$|[^a-z])|crawl|spider|scrap(?:er|ing)|indexer|fetcher|feedparser|(?:link|html|site).?(?:check|valid)|"
+    r"[+(] ?https?://|mailto:",
+    re.IGNORECASE,
+)
+
+# Paths that no store serves and scanners ask every host for.
+_PROBE: Final = re.compile(
+    r"/\.(?:env|git|svn|hg|aws|ssh|ds_store|htaccess|htpasswd|vscode|idea|docker|npmrc|bash_history)\b|"
+    r"/(?:wp-login|wp-config|xmlrpc|wlwmanifest|wp-cron)\.|/wp-(?:admin|includes|content/plugins)(?:/|$)|"
+    r"/(?:phpmyadmin|pma|myadmin|mysqladmin|adminer|phpinfo)\d*(?:[/._-]|$)|/(?:info|eval-stdin|shell|cmd|c99)\.php|"
+    r"/vendor/phpunit|/cgi-bin/|/boaform|/hnap1|/gponform|/manager/html|/solr/admin|/actuator(?:/|$)|/jmx-console|"
+    r"/server-status|/_ignition/|/telescope/requests|/owa/auth|/autodiscover/|/ecp/|/remote/fgt_lang|/dana-na/|"
+    r"/etc/passwd|/proc/self|\.\./\.\.|%2e%2e|/\.well-known/.*\.php|/config\.(?:json|php|yml)$|/(?:backup|dump|db)\.sql",
+    re.IGNORECASE,
+)
+
+
+class AgentMatcher(Protocol):
+    """A maintained list of crawlers' user agents; ``connectors`` has the real one."""
+
+    def version(self) -> str:
+        """The list's identity."""
+
+    def match(self, user_agent: str) -> str:
+        """The part of the user agent that is on the list; empty when none is, never an exception."""
+
+
+def user_agent_reasons(user_agent: str, matcher: AgentMatcher) -> tuple[str, ...]:
+    """The reasons that lie in a user agent, in the order of ``REASONS``; none for a browser's. Total and deterministic.
+
+    The flow calls it once per distinct user agent.
+    """
+    text = user_agent[:MAX_USER_AGENT_CHARS].strip()
+    if not text:
+        return (EMPTY,)
+    found = (
+        (LISTED, matcher.match(text) != ""),
+        (SHORT, len(text) < MIN_USER_AGENT_CHARS),
+        (LIBRARY, _LIBRARY.match(text) is not None),
+        (HEADLESS, _HEADLESS.search(text) is not None),
+        (SELF_NAMED, _SELF_NAMED.search(text) is not None),
+    )
+    return tuple(reason for reason, holds in found if holds)
+
+
+def event_reasons(path: str, automated: bool) -> tuple[str, ...]:
+    """The reasons that lie in one event: what the client declares and the path it asks for (without query)."""
+    probing = _PROBE.search(path[:MAX_URL_CHARS]) is not None
+    return (DECLARED,) * automated + (PROBE,) * probing
+
+
+def version(matcher: AgentMatcher) -> str:
+    """What is stamped on each event: these rules and the list."""
+    return f"{RULES_VERSION} {matcher.version()}"

@@ -1,0 +1,67 @@
+"""Whose request it is: the peer's address, or what trusted proxies say."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+
+from marketplace.clicks.visitors import IPAddress, parse_ip
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def parse_networks(text: str) -> tuple[Network, ...]:
+    """Networks from a comma-separated list of CIDR ranges or addresses.
+
+    Raises:
+        ValueError: One of them is not a network; the message names it.
+    """
+    return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
+
+
+def client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
+    """The client's full address.
+
+    Every trusted hop added the address it saw on the right, so the list is walked from the right for as long as the
+    address at hand is a trusted proxy. What stands further left was written by the client and is not believed.
+
+    Args:
+        peer: The other end of the connection; empty or a path for a UNIX socket.
+        forwarded_for: All ``X-Forwarded-For`` headers joined by commas; empty when there is none.
+        trusted: The proxies.
+
+    Returns:
+        An address in its one spelling; the last believable one where a hop holds none; empty when nothing is known.
+    """
+    address = parse_ip(peer)
+    hops = [hop.strip() for hop in forwarded_for.split(",")] if forwarded_for else []
+    while hops and address is not None and _is_trusted(address, trusted):
+        hop = parse_ip(_without_port(hops.pop()))
+        if hop is None:
+            break
+        address = hop
+    return "" if address is None else str(address)
+
+
+def bucket_name(address: str) -> str:
+    """Whose rate limit an address counts against: IPv4 by itself, IPv6 by its /64, which one client holds wholly."""
+    if ":" not in address:
+        return address
+    return str(ipaddress.ip_network(f"{address}/64", strict=False).network_address)
+
+
+def is_trusted(peer: str, trusted: Sequence[Network]) -> bool:
+    """Whether a peer's address is one of the proxies'."""
+    address = parse_ip(peer) if trusted else None
+    return address is not None and _is_trusted(address, trusted)
+
+
+def _is_trusted(address: IPAddress, trusted: Sequence[Network]) -> bool:
+    return any(address in network for network in trusted if network.version == address.version)
+
+
+def _without_port(hop: str) -> str:
+    """``[2001:db8::1]:443`` and ``192.0.2.1:443`` as some proxies write them."""
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop

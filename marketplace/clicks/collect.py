@@ -1,0 +1,340 @@
+"""What a client may send to the collector, and how it is told what was wrong with it.
+
+A body is one event, a bare array of events or ``{"events": [...], "sent_at": ...}``. Every fault has a field path and
+a plain reason, and one of a bounded set of codes for counting. Times from 1970 or 2099 are taken as they are: the flow
+corrects, clamps and counts them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from marketplace.clicks.client_times import MAX_TIME_MS, ClientTime, parse_time_ms
+from marketplace.clicks.events import MAX_EVENT_ID_CHARS, MAX_PRODUCT_CHARS, MAX_TARGET_CHARS, MAX_URL_CHARS, EventType
+from marketplace.clicks.faults import Fault, FaultCode, explain
+from marketplace.clicks.split import (
+    MAX_BODY_VALUES,
+    MAX_EVENT_VALUES,
+    MAX_EVENTS,
+    NumberTooLong,
+    RefusedBody,
+    count_values,
+    holds_long_number,
+    read_float,
+    split_body,
+    unreadable,
+)
+
+MAX_VISITOR_ID_CHARS: Final = 64
+
+
+class ClientEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
+    """One event as a client sends it; unknown fields are left out of the record but belong to its fingerprint.
+
+    Attributes:
+        event_id: The client's own id; a retry must repeat it.
+        type: What the buyer did.
+        occurred_at: When, by the client's clock: ISO 8601 with an offset, or epoch milliseconds.
+        sent_at: When it was sent by the same clock; tells the clock's skew.
+        url: The page.
+        referrer: The page before it.
+        target: What was clicked.
+        product: The product's id in the store's catalogue.
+        visitor_id: The snippet's first-party id.
+        automated: The client declares automation.
+        sampling: The fraction of events that the client sends, in (0, 1].
+    """
+
+    event_id: Annotated[str, Meta(min_length=1, max_length=MAX_EVENT_ID_CHARS)]
+    type: EventType = "view"
+    occurred_at: ClientTime | UnsetType = UNSET
+    sent_at: ClientTime | UnsetType = UNSET
+    url: Annotated[str, Meta(max_length=MAX_URL_CHARS)] = ""
+    referrer: Annotated[str, Meta(max_length=MAX_URL_CHARS)] = ""
+    target: Annotated[str, Meta(max_length=MAX_TARGET_CHARS)] = ""
+    product: Annotated[str, Meta(max_length=MAX_PRODUCT_CHARS)] = ""
+    visitor_id: Annotated[str, Meta(min_length=1, max_length=MAX_VISITOR_ID_CHARS)] | UnsetType = UNSET
+    automated: bool = False
+    sampling: Annotated[float, Meta(gt=0, le=1)] = 1.0
+
+    def payload(self) -> ClientEvent:
+        """The event without what belongs to its transport: a retry has the same."""
+        return self if self.sent_at is UNSET else msgspec.structs.replace(self, sent_at=UNSET)
+
+
+class ValidEvent(msgspec.Struct, frozen=True, gc=False):
+    """An event that may be recorded.
+
+    Attributes:
+        event: Its fields.
+        occurred_at_ms: The client's time in epoch milliseconds, or None.
+        sent_at_ms: The same for the time of sending, its own or its batch's.
+        canonical: What the fingerprint covers; see :func:`canonical_payload`.
+    """
+
+    event: ClientEvent
+    occurred_at_ms: int | None
+    sent_at_ms: int | None
+    canonical: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedEvent:
+    """An event that may not be recorded.
+
+    Attributes:
+        fault: Where and why.
+        raw: What the client sent of it, for the dead-letter topic; it may hold addresses.
+    """
+
+    fault: Fault
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A request body that could be read.
+
+    Attributes:
+        results: One per event, in the order sent.
+        single: The body was one event and not a list.
+    """
+
+    results: Sequence[ValidEvent | RefusedEvent]
+    single: bool
+
+
+class EventKind:
+    """How the events of one endpoint are decoded.
+
+    Args:
+        shape: What an event should be; a field that is not in it is no fault.
+    """
+
+    def __init__(self, shape: type[ClientEvent]) -> None:
+        several: Any = list[shape]  # type: ignore[valid-type]  # the type is built while running
+        sent_at = ("sent_at", ClientTime | UnsetType, UNSET)
+        body = msgspec.defstruct("Body", [("events", several), sent_at], **_BODY_OPTIONS)
+        known = msgspec.defstruct("Known", [], bases=(shape,), forbid_unknown_fields=False, gc=False)
+        self.shape = shape
+        self.decode: Callable[[bytes], ClientEvent] = msgspec.json.Decoder(shape).decode
+        self.decode_list: Callable[[bytes], list[ClientEvent]] = msgspec.json.Decoder(several).decode
+        self.decode_body: Callable[[bytes], Any] = msgspec.json.Decoder(body).decode
+        self.decode_known: Callable[[bytes], Any] = msgspec.json.Decoder(known).decode
+
+
+Check = Callable[[ValidEvent, str], Fault | None]
+"""What else an endpoint asks of an event: its fault, given the event and where it stood."""
+
+_BODY_OPTIONS: Final[dict[str, Any]] = {
+    "frozen": True,
+    "kw_only": True,
+    "gc": False,
+    "forbid_unknown_fields": True,
+}
+LIVE: Final = EventKind(ClientEvent)
+
+
+def read_body(body: bytes, kind: EventKind = LIVE, check: Check | None = None) -> Batch:
+    """Decode and validate a request body.
+
+    Args:
+        body: UTF-8 JSON, already decompressed and bounded in size.
+        kind: What its events should be.
+        check: What else is asked of them.
+
+    Raises:
+        RefusedBody: Not UTF-8, not JSON, nested too deeply, no list of 1 to 1,000 events, too many values in fields
+            that are not known.
+    """
+    usual = _read_usual(body, kind, check)
+    return read_event_by_event(body, kind, check) if usual is None else usual
+
+
+def read_event_by_event(body: bytes, kind: EventKind = LIVE, check: Check | None = None) -> Batch:
+    """The same for bodies of every kind, with faults named; it builds nothing of what it refuses."""
+    pieces = split_body(body)
+    sent_at_ms = _batch_sent_at_ms(pieces.sent_at)
+    values_left = MAX_BODY_VALUES
+    results: list[ValidEvent | RefusedEvent] = []
+    for index, raw in enumerate(pieces.events):
+        path = pieces.path_of(index)
+        try:
+            event, unknown = _decode_event(raw, kind)
+            if unknown:
+                values_left -= count_values(raw)
+                if values_left < 0:
+                    raise RefusedBody(Fault("too_complex", "", _TOO_COMPLEX_BODY))
+            others: dict[str, Any] = {}
+            if unknown:
+                event, others = _build(raw, kind)
+            results.append(_judged(_checked(event, sent_at_ms, others), path, raw, check))
+        except msgspec.ValidationError as error:
+            results.append(RefusedEvent(explain(str(error), path), raw))
+        except _Refused as refused:
+            results.append(RefusedEvent(refused.at(path), raw))
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise RefusedBody(unreadable(error)) from None
+    return Batch(results, pieces.single)
+
+
+def read_event(document: Any, path: str) -> ValidEvent | RefusedEvent:
+    """Validate one event that was put together here, as that of the pixel.
+
+    Args:
+        document: Its fields.
+        path: Where it stood; empty for the body itself.
+    """
+    try:
+        return _checked(msgspec.convert(document, ClientEvent), None, {})
+    except msgspec.ValidationError as error:
+        fault = explain(str(error), path)
+    except _Refused as refused:
+        fault = refused.at(path)
+    return RefusedEvent(fault, encode(document))
+
+
+def canonical_payload(event: ClientEvent, unknown: Mapping[str, Any]) -> bytes:
+    """One text for all the ways to write one event.
+
+    Args:
+        event: Its payload is written as JSON, in the order of the fields and without what is at its default.
+        unknown: What else the client's object held; follows with keys sorted at every level, where there is any.
+    """
+    payload = encode(event.payload())
+    return payload + _encode_sorted(unknown) if unknown else payload
+
+
+_SMALL_BYTES: Final = 64 * 1024
+"""So few bytes hold few enough events to be decoded before they are counted."""
+
+_TOO_COMPLEX_BODY: Final = f"more than {MAX_BODY_VALUES:,} values in events with fields that are not known"
+_TOO_COMPLEX: Final = f"more than {MAX_EVENT_VALUES:,} values in fields that are not known"
+_LONG_NUMBER: Final = "a field that is not known holds a number that is written too long, or is too large"
+
+_decode_any = msgspec.json.Decoder(float_hook=read_float).decode
+_decode_time = msgspec.json.Decoder(ClientTime).decode
+encode = msgspec.json.Encoder().encode
+"""An object again as JSON."""
+_encode_sorted = msgspec.json.Encoder(order="sorted").encode
+
+
+class _Refused(Exception):
+    """A fault that the schema cannot express."""
+
+    def __init__(self, code: FaultCode, field: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code: FaultCode = code
+        self.field = field
+        self.reason = reason
+
+    def at(self, path: str) -> Fault:
+        return Fault(self.code, f"{path}.{self.field}" if path and self.field else path or self.field, self.reason)
+
+
+def _read_usual(body: bytes, kind: EventKind, check: Check | None) -> Batch | None:
+    """The body that nearly all clients send, decoded right into its type: no fault, no field that is not known.
+
+    Nothing is decided here: any other body is None, and is read again from the start.
+    """
+    if len(body) > _SMALL_BYTES and body.count(b"{") > MAX_EVENTS + 1:
+        return None
+    sent_at: ClientTime | UnsetType = UNSET
+    events: Sequence[ClientEvent]
+    try:
+        if body[:1] == b"[":
+            events, single = kind.decode_list(body), False
+        elif b'"events"' in body:
+            read = kind.decode_body(body)
+            events, sent_at, single = read.events, read.sent_at, False
+        else:
+            events, single = (kind.decode(body),), True
+        if not 0 < len(events) <= MAX_EVENTS:
+            return None
+        sent_at_ms = _time(sent_at, "sent_at")
+        results = [_checked(event, sent_at_ms, {}) for event in events]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, _Refused):
+        return None
+    if check is not None and any(check(result, "") for result in results):
+        return None
+    return Batch(results, single)
+
+
+def _decode_event(raw: bytes, kind: EventKind) -> tuple[ClientEvent, bool]:
+    """The event of some JSON, and whether it holds more than is known; what is not known is skipped and not built.
+
+    Raises:
+        msgspec.ValidationError: Its known fields do not hold.
+        _Refused: What else it holds is too much to be built.
+    """
+    try:
+        return kind.decode(raw), False
+    except msgspec.ValidationError:
+        event: ClientEvent = kind.decode_known(raw)
+    if count_values(raw) > MAX_EVENT_VALUES:
+        texts = (event.url, event.referrer, event.target, event.product)
+        known = sum(count_values(text.encode()) for text in texts)
+        if count_values(raw) - known > MAX_EVENT_VALUES:
+            raise _Refused("too_complex", "", _TOO_COMPLEX)
+    if holds_long_number(raw):
+        raise _Refused("too_complex", "", _LONG_NUMBER)
+    return event, True
+
+
+def _build(raw: bytes, kind: EventKind) -> tuple[ClientEvent, dict[str, Any]]:
+    """The event, and what it holds besides its known fields."""
+    try:
+        document: dict[str, Any] = _decode_any(raw)
+    except (NumberTooLong, msgspec.ValidationError) as error:
+        if isinstance(error.__cause__ or error, NumberTooLong):
+            raise _Refused("too_complex", "", _LONG_NUMBER) from None
+        raise
+    names = kind.shape.__struct_fields__
+    unknown = {name: document[name] for name in document.keys() - set(names)}
+    return msgspec.convert({name: document[name] for name in names if name in document}, kind.shape), unknown
+
+
+def _judged(valid: ValidEvent, path: str, raw: bytes, check: Check | None) -> ValidEvent | RefusedEvent:
+    fault = None if check is None else check(valid, path)
+    return valid if fault is None else RefusedEvent(fault, raw)
+
+
+def _batch_sent_at_ms(sent_at: bytes) -> int | None:
+    if not sent_at:
+        return None
+    try:
+        return parse_time_ms(_decode_time(sent_at))
+    except msgspec.DecodeError:
+        reason = "expected an ISO 8601 time or epoch milliseconds"
+    except ValueError as error:
+        reason = str(error)
+    raise RefusedBody(Fault("timestamp", "sent_at", reason))
+
+
+def _checked(event: ClientEvent, batch_sent_at_ms: int | None, unknown: Mapping[str, Any]) -> ValidEvent:
+    """The event, if it also holds by what its type cannot say.
+
+    Raises:
+        _Refused: It does not.
+    """
+    if not event.event_id.isprintable():
+        raise _Refused("field_value", "event_id", "holds characters that cannot be printed")
+    occurred_at_ms = _time(event.occurred_at, "occurred_at")
+    sent_at_ms = batch_sent_at_ms if event.sent_at is UNSET else _time(event.sent_at, "sent_at")
+    return ValidEvent(event, occurred_at_ms, sent_at_ms, canonical_payload(event, unknown))
+
+
+def _time(value: ClientTime | UnsetType, field: str) -> int | None:
+    if type(value) is int and 0 <= value <= MAX_TIME_MS:
+        return value
+    if isinstance(value, UnsetType):
+        return None
+    try:
+        return parse_time_ms(value)
+    except ValueError as error:
+        raise _Refused("timestamp", field, str(error)) from None

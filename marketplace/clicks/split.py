@@ -1,0 +1,161 @@
+"""Taking a body apart into its events without building what they hold, and bounding what may be built of them.
+
+A kilobyte of JSON can hold hundreds of containers and a compressed one a hundred thousand, each of them an object that
+is made, looked at and thrown away. So a body is first cut into its events as bytes; a list is refused at its 1,001st
+element, before the rest of it is read; and an event is built only after its commas and brackets were counted.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from marketplace.clicks.faults import Fault
+
+MAX_EVENTS: Final = 1_000
+MAX_EVENT_VALUES: Final = 1_000
+"""Values that one event may hold in fields that are not known: its commas and opening brackets."""
+
+MAX_BODY_VALUES: Final = 20_000
+"""The same for all events of a body that hold such fields, counted with their known fields."""
+
+MAX_DIGITS: Final = 500
+"""Of a number in a field that is not known: reading a whole one takes time with the square of its digits."""
+
+# Looked for only behind what a number may follow: a run of digits is not begun with again at each of its digits.
+_LONG_NUMBER: Final = re.compile(rb"[:,\[\s-]\d{%d}" % (MAX_DIGITS + 1))
+
+
+MAX_FLOAT_CHARS: Final = 40
+"""Of a number with a point or an exponent. JSON writes any with 24; the exact value of a longer one takes longer."""
+
+
+class NumberTooLong(ValueError):
+    """A number that would take long to read."""
+
+
+def read_float(text: str) -> float:
+    """A number with a point or an exponent; Python reads the smallest ones ten times as fast as the decoder does.
+
+    Raises:
+        NumberTooLong: It is written with more characters than are read, or is too large for a float.
+    """
+    value = float(text) if len(text) <= MAX_FLOAT_CHARS else math.inf
+    if math.isinf(value):
+        raise NumberTooLong
+    return value
+
+
+class RefusedBody(ValueError):
+    """The body as a whole cannot be read: answered with 400, kept in the dead-letter topic, never retried."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(str(fault))
+        self.fault = fault
+
+    def __reduce__(self) -> tuple[type[RefusedBody], tuple[Fault]]:
+        return RefusedBody, (self.fault,)
+
+
+class Pieces(msgspec.Struct, frozen=True):
+    """A body in pieces; nothing of them has been built.
+
+    Attributes:
+        events: The JSON of each event, in the order sent.
+        path: Where the list stood in the body.
+        sent_at: The batch's own time of sending as JSON; empty where it has none.
+        single: The body was one event and not a list.
+    """
+
+    events: Sequence[bytes]
+    path: str = ""
+    sent_at: bytes = b""
+    single: bool = False
+
+    def path_of(self, index: int) -> str:
+        """Where an event stood, such as ``events[3]``; empty for the body itself."""
+        return "" if self.single else f"{self.path}[{index}]"
+
+
+class _Envelope(msgspec.Struct):
+    events: Raw | UnsetType = UNSET
+    sent_at: Raw | UnsetType = UNSET
+
+
+# A struct written as an array stops at the first element too many; a list would be read to its end first.
+_List: Final = msgspec.defstruct(
+    "_List",
+    [(f"event_{index}", Raw | UnsetType, UNSET) for index in range(MAX_EVENTS)],
+    array_like=True,
+    forbid_unknown_fields=True,
+)
+_decode_list: Final = msgspec.json.Decoder(_List).decode
+_decode_envelope: Final = msgspec.json.Decoder(_Envelope).decode
+_decode_raw: Final = msgspec.json.Decoder(Raw).decode
+
+
+def split_body(body: bytes) -> Pieces:
+    """Cut a body into its events.
+
+    Args:
+        body: Any bytes.
+
+    Raises:
+        RefusedBody: Not UTF-8, not JSON, nested too deeply, no list of 1 to 1,000 events.
+    """
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise RefusedBody(Fault("not_utf8", "", f"not UTF-8 at byte {error.start}")) from None
+    start = body.lstrip(b" \t\r\n")[:1]
+    try:
+        if start == b"[":
+            return Pieces(_elements(body, ""))
+        if start != b"{":
+            _decode_raw(body)
+            return Pieces((body,), single=True)
+        envelope = _decode_envelope(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise RefusedBody(unreadable(error)) from None
+    if isinstance(envelope.events, UnsetType):
+        return Pieces((body,), single=True)
+    events = bytes(envelope.events)
+    if events[:1] != b"[":
+        raise RefusedBody(Fault("field_type", "events", "expected an array"))
+    sent_at = b"" if isinstance(envelope.sent_at, UnsetType) else bytes(envelope.sent_at)
+    return Pieces(_elements(events, "events"), "events", sent_at)
+
+
+def unreadable(error: msgspec.DecodeError | RecursionError) -> Fault:
+    """The fault of a body of which a part cannot be decoded."""
+    if isinstance(error, RecursionError):
+        return Fault("too_deep", "", "nested too deeply")
+    if isinstance(error, msgspec.ValidationError):
+        return Fault("not_json", "", "holds a number that is out of range")
+    return Fault("not_json", "", str(error))
+
+
+def count_values(raw: bytes) -> int:
+    """At least how many values some JSON holds besides its first: commas and brackets, those in texts too."""
+    return raw.count(b",") + raw.count(b"[") + raw.count(b"{")
+
+
+def holds_long_number(raw: bytes) -> bool:
+    """Whether a number has so many digits that reading it would take long."""
+    return len(raw) > MAX_DIGITS and _LONG_NUMBER.search(raw) is not None
+
+
+def _elements(array: bytes, path: str) -> list[bytes]:
+    try:
+        found: Any = msgspec.structs.astuple(_decode_list(array))
+    except msgspec.ValidationError:
+        raise RefusedBody(Fault("too_many_events", path, f"more than {MAX_EVENTS:,} events")) from None
+    events = [bytes(element) for element in found if element is not UNSET]
+    if not events:
+        raise RefusedBody(Fault("empty_batch", path, "holds no event"))
+    return events

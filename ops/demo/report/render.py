@@ -1,0 +1,121 @@
+"""The summary for people."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from marketplace.clicks.outcomes import OUTCOMES
+from ops.demo.report.summary import StoreNumbers, Summary
+
+_WIDTH: Final = 118
+_TITLE: Final[dict[str, Any]] = {"title_justify": "left", "title_style": "bold"}
+
+
+def show(summary: Summary, console: Console) -> None:
+    """Print the summary."""
+    parts: list[RenderableType] = [_stores(summary.stores, bool(summary.oracle)), _ledger(summary), _facts(summary)]
+    console.print(Group(*(Padding(part, (1, 0, 0, 1)) for part in parts)))
+    console.print()
+
+
+def make_console() -> Console:
+    """A console on standard output; wide enough for the tables where there is no terminal to ask."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_WIDTH)
+
+
+def _stores(stores: list[StoreNumbers], checked: bool) -> Table:
+    """The stores' numbers; what the read models show beside them where it was waited for."""
+    table = Table(box=None, pad_edge=False, header_style="dim", title="Stores", **_TITLE)
+    table.add_column("store", no_wrap=True, overflow="fold")
+    table.add_column("time zone", style="dim", no_wrap=True)
+    for name in (
+        "clicks",
+        "visitors this month",
+        "sessions",
+        "bounce",
+        "bots",
+        *(("in Mongo", "today, Redis") if checked else ()),
+    ):
+        table.add_column(name, justify="right")
+    for store in stores:
+        about = f" ±{store.visitors_error:,.0f}" if store.visitors_error else ""
+        table.add_row(
+            store.store,
+            store.timezone,
+            f"{store.clicks:,}",
+            f"{store.visitors:,}{about}",
+            f"{store.sessions:,}",
+            f"{store.bounces / store.sessions:.0%}" if store.sessions else "",
+            f"{store.bot_clicks:,}",
+            *(_read_models(store) if checked else ()),
+        )
+    return table
+
+
+def _read_models(store: StoreNumbers) -> tuple[Text, str]:
+    same = store.mongo.get("clicks") == store.clicks
+    in_mongo = Text(f"{store.mongo.get('clicks', 0):,}", style="green" if same else "red")
+    return in_mongo, f"{store.redis.get('clicks', 0):,}"
+
+
+def _ledger(summary: Summary) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False, title="Ledger", **_TITLE)
+    table.add_column("what")
+    table.add_column("events", justify="right")
+    table.add_column("meaning", style="dim")
+    table.add_row("received", f"{summary.received:,}", "Records of the topic.")
+    for outcome in reversed(OUTCOMES):
+        table.add_row(f"- {outcome.name}", f"{summary.outcomes.get(outcome.name, 0):,}", outcome.meaning)
+    closes = summary.ledger_difference == 0
+    style = "bold green" if closes else "bold red"
+    meaning = "The ledger closes." if closes else "The ledger does not close."
+    table.add_row(Text("= left over", style), Text(f"{summary.ledger_difference:,}", style), Text(meaning, style))
+    return table
+
+
+def _facts(summary: Summary) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column("what", style="dim")
+    table.add_column("value")
+    door = f"{summary.rejected_at_the_door:,} refused at the door" if summary.rejected_at_the_door else "none refused"
+    rate = f"{summary.events_per_second:,}/s"
+    if summary.sent:
+        table.add_row("sent", f"{summary.sent:,} events, {rate}: {summary.accepted:,} accepted, {door}")
+    if summary.sent:
+        table.add_row("besides", f"{summary.broken_in_the_topic} broken records put on the topic, {_again(summary)}")
+    for what, fresh in (
+        ("click to queryable", summary.click_to_queryable_ms),
+        ("  under full load", summary.click_to_queryable_ms_under_full_load),
+    ):
+        if fresh.get("samples"):
+            table.add_row(what, f"p50 {fresh['p50']:,} ms, p99 {fresh['p99']:,} ms, of {fresh['samples']} events")
+    if summary.seconds:
+        table.add_row("time", ", ".join(f"{name} {seconds:.1f} s" for name, seconds in summary.seconds.items()))
+    restarts = sum(summary.restarts.values())
+    if restarts:
+        table.add_row("restarts", ", ".join(f"{name} {count}" for name, count in summary.restarts.items()))
+    if summary.oracle:
+        table.add_row("oracle", _verdict(summary))
+    for line in summary.oracle.get("first", []):
+        table.add_row("", Text(line, style="red"))
+    return table
+
+
+def _again(summary: Summary) -> str:
+    if not summary.requests_sent_again:
+        return "no request had to be sent again"
+    again, twice = f"{summary.requests_sent_again:,}", f"{summary.written_twice:,}"
+    return f"{again} attempts had to be repeated, {twice} events were thereby written twice"
+
+
+def _verdict(summary: Summary) -> Text:
+    compared, differences = summary.oracle.get("compared", 0), summary.oracle.get("differences", 0)
+    if differences:
+        return Text(f"{compared:,} numbers compared, {differences:,} differ", style="bold red")
+    return Text(f"{compared:,} numbers compared, all equal", style="bold green")

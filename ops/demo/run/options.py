@@ -1,0 +1,47 @@
+"""What a demo was asked for, and how it is ended in order."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops.demo.run.live import DEFAULT_RATE
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """What was asked for.
+
+    Attributes:
+        clicks: Events of the history.
+        seed: Of the traffic.
+        data: The data folder, if one was named.
+        brokers: Kafka brokers of a stack that is started.
+        workers: Processes of the flow.
+        keep: Leave the parts running and the data in place.
+        rate: Events per second of live traffic, on average over a day.
+        detach: Leave the parts and live traffic running in the background.
+    """
+
+    clicks: int = 20_000
+    seed: int = 1
+    data: Path | None = None
+    brokers: int = 1
+    workers: int = 1
+    keep: bool = False
+    rate: float = DEFAULT_RATE
+    detach: bool = False
+
+
+@contextmanager
+def ignoring_interrupts() -> Iterator[None]:
+    """Finish cleaning up whatever is pressed meanwhile."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

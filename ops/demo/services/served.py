@@ -1,0 +1,245 @@
+"""The demo on a running stack: its collector serves the sample shops, its flow counts, its supervisor keeps traffic."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from ingest.config import SHOPS_FILE
+from ops.demo.services.collector import CollectorFailed
+from ops.demo.traffic.catalogue import shops_file
+from ops.stack import Stack, StackError
+from ops.stack.components import Launch
+from ops.stack.ports import free_ports
+from ops.stack.registry import REGISTRY, SERVICES
+from ops.stack.stack import running_state
+from ops.stack.state.model import Part, StackState
+from runtime.sections import Settings
+
+TRAFFIC: Final = "traffic"
+_READY_SECONDS: Final = 30.0
+_PROBE_SECONDS: Final = 2.0
+
+
+def service_settings(folder: Path, workers: int = 1) -> dict[str, str]:
+    """What the stack's own processes are told in a demo.
+
+    The collector believes ``X-Forwarded-For`` from this machine, so that visitors can come from all over the world, and
+    serves the sample shops.
+    """
+    return {
+        "MARKETPLACE_COLLECTOR_TRUSTED_PROXIES": "127.0.0.1/32",
+        SHOPS_FILE.name: str(shops_file(folder)),
+        "MARKETPLACE_FLOW_WORKERS": str(workers),
+    }
+
+
+class ServedFlow:
+    """The flow that runs with the stack already; a second one would fence it out.
+
+    Args:
+        folder: The stack's data folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.restarts = 0
+
+    @property
+    def pids(self) -> list[int]:
+        """The service's process."""
+        state = running_state(self._folder)
+        return [p.pid for p in state.processes if p.part == "flow" and p.pid] if state else []
+
+    def start(self) -> None:
+        """It runs."""
+
+    def reads(self) -> bool:
+        """Whether its process is there."""
+        return bool(self.pids)
+
+    def watch(self) -> None:
+        """The stack's supervisor looks after it."""
+
+    def stop(self) -> None:
+        """It goes on."""
+
+
+class ServedCollector:
+    """The collector that runs with the stack.
+
+    Args:
+        folder: The stack's data folder.
+
+    Raises:
+        StackError: The stack has none.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._url = folder, service_url(folder, "collector")
+        parts = urlsplit(self._url)
+        self.host, self.port = parts.hostname or "", parts.port or 0
+        self.restarts = 0
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return self._url
+
+    @property
+    def pid(self) -> int | None:
+        """The service's process."""
+        state = running_state(self._folder)
+        process = state.process("collector") if state is not None else None
+        return process.pid if process is not None else None
+
+    def start(self) -> None:
+        """It runs."""
+
+    def wait_ready(self, timeout_seconds: float = _READY_SECONDS) -> None:
+        """Wait until it serves the sample shops.
+
+        Raises:
+            CollectorFailed: It does not.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        while not serves_shops(self.url):
+            if time.monotonic() > deadline:
+                raise CollectorFailed(f"the collector at {self.url} does not serve the sample shops")
+            time.sleep(0.1)
+
+    def watch(self) -> None:
+        """The stack's supervisor looks after it."""
+
+    def stop(self) -> None:
+        """It goes on."""
+
+
+def is_served(folder: Path) -> bool:
+    """Whether the stack of a data folder runs the flow itself."""
+    state = running_state(folder)
+    return state is not None and any(process.part == "flow" for process in state.processes)
+
+
+def service_url(folder: Path, name: Part) -> str:
+    """Where a process of the running stack answers.
+
+    Raises:
+        StackError: It runs none of that name.
+    """
+    state = running_state(folder)
+    process = state.process(name) if state is not None else None
+    if process is None:
+        raise StackError(f"the stack in {folder} runs no {name}")
+    return process.url
+
+
+def serves_shops(url: str) -> bool:
+    """Whether a collector serves the sample shops."""
+    try:
+        with urllib.request.urlopen(f"{url}/shop", timeout=_PROBE_SECONDS) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def ensure_services(folder: Path, settings: Settings, workers: int) -> None:
+    """Let a running stack have what the demo needs: all services, and a collector that serves the sample shops.
+
+    Raises:
+        StackError: The supervisor does not start one.
+    """
+    state = _running(folder)
+    stack = Stack(folder, external={})
+    ports = _service_ports(state)
+    for name in SERVICES:
+        process = state.process(name)
+        if process is None or (name == "collector" and not serves_shops(process.url)):
+            _run(stack, state, name, ports, settings, service_settings(folder, workers))
+            stack.wait_healthy(name)
+
+
+def start_traffic(folder: Path, settings: Settings, collector: str, seed: int, rate: float) -> None:
+    """Let the stack's supervisor keep live traffic going, until the stack goes down.
+
+    Raises:
+        StackError: It does not start.
+    """
+    state = _running(folder)
+    variables = {
+        SHOPS_FILE.name: str(shops_file(folder)),
+        "MARKETPLACE_TRAFFIC_COLLECTOR": collector,
+        "MARKETPLACE_TRAFFIC_SEED": str(seed),
+        "MARKETPLACE_TRAFFIC_RATE": str(rate),
+    }
+    stack = Stack(folder, external={})
+    ports = {**_service_ports(state), TRAFFIC: free_ports(1)[0]}
+    _run(stack, state, TRAFFIC, ports, settings, variables)
+    stack.wait_healthy(TRAFFIC)
+
+
+def _running(folder: Path) -> StackState:
+    state = running_state(folder)
+    if state is None:
+        raise StackError(f"no stack runs in {folder}")
+    return state
+
+
+def _service_ports(state: StackState) -> dict[str, int]:
+    """Where the services listen, and free ports for those that do not run yet."""
+    names = [port.name for service in SERVICES for port in REGISTRY[service].ports(state.brokers)]
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    ports |= {name: state.ports[name] for name in names if name in state.ports}
+    found = {info.name: urlsplit(info.url).port for info in state.processes if info.name in SERVICES}
+    return ports | {name: port for name, port in found.items() if port is not None}
+
+
+def _run(
+    stack: Stack,
+    state: StackState,
+    name: Part,
+    ports: Mapping[str, int],
+    settings: Settings,
+    variables: Mapping[str, str],
+) -> None:
+    known = {**REGISTRY.port_settings(ports), "MARKETPLACE_DATABASE": settings.database, **variables}
+    launch = Launch(stack.data_dir, ports, state.brokers, state.urls, known)
+    stack.run(REGISTRY.service(name).process(launch))
+
+
+class TrafficRuns(Exception):
+    """Live traffic runs on this stack already."""
+
+
+@contextmanager
+def sole_traffic(folder: Path) -> Iterator[None]:
+    """Hold the right to send live traffic; whoever ends, however it ends, gives it back.
+
+    Raises:
+        TrafficRuns: Somebody else holds it.
+    """
+    path = folder / "run" / "traffic.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TrafficRuns(f"live traffic runs on {os.path.relpath(folder)} already") from None
+        yield
+
+
+def traffic_runs(folder: Path) -> bool:
+    """Whether live traffic runs on a data folder."""
+    try:
+        with sole_traffic(folder):
+            return False
+    except TrafficRuns:
+        return True

@@ -1,0 +1,134 @@
+"""``python -m ops.demo.services.traffic``: live traffic as a process of the stack, with ``/healthz``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from ingest.config import SHOPS_FILE
+from ingest.samples.shops import decode_shops
+from ops.demo.run.live import DEFAULT_RATE, LiveTraffic
+from ops.demo.services.background import Background
+from ops.demo.services.sender import SendFailed, Target
+from ops.demo.services.served import TrafficRuns, sole_traffic
+from ops.stack.ports import HOST
+from runtime.admin import AdminServer, Answer
+from runtime.logs import LogSettings, configure_logs
+from runtime.sections import DATA_DIR
+from runtime.settings import MOST_WHOLE, EnvReader, InvalidSettings, Section, load
+from runtime.signals import StopRequest, stop_on_signals
+
+log = logging.getLogger("ops.demo.services.traffic")
+
+TRAFFIC: Final = Section("Demo traffic", "For the demo's traffic; set by `marketplace demo`.")
+TRAFFIC_PORT: Final = TRAFFIC.port("MARKETPLACE_TRAFFIC_PORT", "The port of `/healthz`; 0 takes a free one.", 0)
+TRAFFIC_COLLECTOR: Final = TRAFFIC.url(
+    "MARKETPLACE_TRAFFIC_COLLECTOR", "The collector that events are sent to.", ("http",)
+)
+TRAFFIC_SEED: Final = TRAFFIC.whole(
+    "MARKETPLACE_TRAFFIC_SEED", "What the visits are drawn from.", 1, lowest=-MOST_WHOLE
+)
+TRAFFIC_RATE: Final = TRAFFIC.number("MARKETPLACE_TRAFFIC_RATE", "Events a second.", DEFAULT_RATE, more_than=0)
+
+_PAUSE_SECONDS: Final = 0.2
+
+
+@dataclass(frozen=True)
+class TrafficSettings:
+    """How the traffic runs: its admin port, its target, and what it sends."""
+
+    port: int
+    collector: str
+    shops_file: str
+    seed: int
+    rate: float
+    data_dir: Path
+
+    @staticmethod
+    def read(env: EnvReader) -> TrafficSettings:
+        """Read the traffic's section, and the sample shops and the data folder from others."""
+        for variable in (TRAFFIC_COLLECTOR, SHOPS_FILE):
+            if not env.given(variable):
+                env.reject(f"{variable.name} is missing")
+        return TrafficSettings(
+            env.read(TRAFFIC_PORT),
+            env.read(TRAFFIC_COLLECTOR),
+            env.read(SHOPS_FILE),
+            env.read(TRAFFIC_SEED),
+            env.read(TRAFFIC_RATE),
+            Path(env.read(DATA_DIR)).resolve(),
+        )
+
+
+def read(env: EnvReader) -> tuple[LogSettings, TrafficSettings]:
+    """Read the sections that the traffic needs."""
+    return LogSettings.read(env), TrafficSettings.read(env)
+
+
+def serve(port: int, traffic: LiveTraffic) -> AdminServer:
+    """Answer ``/healthz`` with what was sent."""
+
+    def answer(path: str) -> Answer:
+        sent = traffic.sender.sent
+        body = msgspec.json.encode({"sent": sent.events, "accepted": sent.accepted})
+        return Answer(200 if path == "/healthz" else 404, body, "application/json")
+
+    return AdminServer(HOST, port, answer)
+
+
+def main() -> int:
+    """Send until SIGTERM; 1 when the collector does not take events, 2 when the environment cannot be used."""
+    stop = stop_on_signals()
+    try:
+        logs, settings = load(os.environ, read)
+    except InvalidSettings as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    configure_logs(logs)
+    try:
+        traffic = _traffic(settings)
+        with sole_traffic(settings.data_dir):
+            return _send(traffic, settings.port, stop)
+    except (OSError, msgspec.MsgspecError, TrafficRuns) as error:
+        log.error("%s", error)
+        return 2
+
+
+def _traffic(settings: TrafficSettings) -> LiveTraffic:
+    collector = urlsplit(settings.collector)
+    shops = decode_shops(Path(settings.shops_file).read_bytes()).shops
+    keys = {shop.name: shop.write_key for shop in shops}
+    target = Target(collector.hostname or HOST, collector.port or 80, keys)
+    # A seed of its own for every start: the same visits again would be taken for the same events sent twice.
+    return LiveTraffic(target, settings.seed ^ time.time_ns(), settings.rate)
+
+
+def _send(traffic: LiveTraffic, port: int, stop: StopRequest) -> int:
+    worker = Background(traffic.run, "traffic")
+    worker.start()
+    server = serve(port, traffic)
+    try:
+        while worker.is_alive() and not stop.asked():
+            worker.join(_PAUSE_SECONDS)
+    finally:
+        traffic.stop()
+        server.end()
+    try:
+        worker.result()
+    except SendFailed as error:
+        if not stop.asked():
+            log.error("%s", error)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

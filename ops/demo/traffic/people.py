@@ -1,0 +1,207 @@
+"""Who visits a shop, and what a visit looks like, drawn from one random number generator."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from typing import Any, Final
+
+from ops.demo.traffic.places import BROWSERS, NETWORKS, NETWORKS_V6, REFERRERS
+from ops.demo.traffic.season import Campaign
+from ops.demo.traffic.shops import Shop
+
+_AT_HOME: Final = 0.6
+_COOKIELESS: Final = 0.15
+_RETURNING: Final = 0.35
+_V6: Final = 0.12
+_TARGETS: Final = ("add-to-cart", "gallery-next", "size-guide", "wishlist", "reviews", "buy-now")
+_PAGES: Final = (
+    "/",
+    "/collections/new",
+    "/collections/best",
+    "/about",
+    "/shipping",
+    "/blog/care",
+    "/cart",
+    "/checkout",
+)
+
+
+class Zipf:
+    """Draws positions so that the n-th is drawn about 1/n as often as the first.
+
+    Args:
+        count: How many positions.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._range = range(count)
+        self._cumulative = list(accumulate(1 / (rank + 1) for rank in self._range))
+
+    def draw(self, rng: random.Random) -> int:
+        """A position from 0."""
+        return rng.choices(self._range, cum_weights=self._cumulative)[0]
+
+
+@dataclass(frozen=True)
+class Person:
+    """A browser and where it is.
+
+    Attributes:
+        visitor_id: The snippet's own id; None for a client that keeps none.
+        opted_out: It sends DNT or Sec-GPC.
+    """
+
+    address: str
+    user_agent: str
+    visitor_id: str | None
+    opted_out: bool = False
+
+
+@dataclass
+class Moment:
+    """Something a person does: when, by true time in epoch milliseconds, and the event without its times."""
+
+    at_ms: int
+    event: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The clock of a client.
+
+    Attributes:
+        ahead_ms: How far it is ahead of true time.
+        tells: Its requests say when they were sent.
+    """
+
+    ahead_ms: int = 0
+    tells: bool = True
+
+
+@dataclass
+class Visit:
+    """A person's time in a shop."""
+
+    shop: Shop
+    person: Person
+    moments: list[Moment]
+    clock: Clock = field(default_factory=Clock)
+
+
+class Crowd:
+    """The people of one shop, and what they do there.
+
+    Args:
+        shop: The shop.
+        rng: Where all chance comes from.
+
+    Attributes:
+        campaign: What brings the next visitors; None for what always brings some.
+    """
+
+    def __init__(self, shop: Shop, rng: random.Random) -> None:
+        self._shop, self._rng = shop, rng
+        self._products = shop.products()
+        self._wanted = Zipf(len(self._products))
+        self._browser = Zipf(len(BROWSERS))
+        self._known: list[Person] = []
+        self._countries = sorted(NETWORKS)
+        self.campaign: Campaign | None = None
+
+    def person(self) -> Person:
+        """Somebody new, or somebody who was here before."""
+        if self._known and self._rng.random() < _RETURNING:
+            return self._known[int(len(self._known) * self._rng.random() ** 2)]
+        person = self.stranger()
+        self._known.append(person)
+        return person
+
+    def stranger(self) -> Person:
+        """Somebody new."""
+        rng = self._rng
+        visitor_id = None if rng.random() < _COOKIELESS else f"{rng.getrandbits(128):032x}"
+        return Person(self.address(), BROWSERS[self._browser.draw(rng)], visitor_id)
+
+    def address(self) -> str:
+        """A full address, at home more often than not."""
+        rng = self._rng
+        country = self._shop.home if rng.random() < _AT_HOME else rng.choice(self._countries)
+        if country in NETWORKS_V6 and rng.random() < _V6:
+            return f"{NETWORKS_V6[country]}:{rng.randrange(1, 0x3FFF):x}::{rng.randrange(1, 0xFFFF):x}"
+        return f"{rng.choice(NETWORKS[country])}.{rng.randrange(256)}.{rng.randrange(1, 255)}"
+
+    def visit(self, start_ms: int) -> Visit:
+        """A visit of any length; about a third see one page and leave."""
+        rng = self._rng
+        steps = 1 if rng.random() < 0.33 else 2 + int(rng.expovariate(0.14))
+        return self.stroll(self.person(), start_ms, min(steps, 60))
+
+    def stroll(self, person: Person, start_ms: int, steps: int, pause_seconds: float = 25.0) -> Visit:
+        """So many events of a person, the first with a referrer, with pauses of that length on average."""
+        moments, at_ms, page, before = [], start_ms, "", ""
+        for step in range(steps):
+            if step:
+                at_ms += int(2_100 + self._rng.expovariate(1 / (pause_seconds * 1000)))
+            event = self._landing() if step == 0 else self._next(page, before)
+            page, before = event["url"], event.get("referrer", "")
+            moments.append(Moment(at_ms, event))
+        if person.visitor_id is not None:
+            for moment in moments:
+                moment.event["visitor_id"] = person.visitor_id
+        return Visit(self._shop, person, moments)
+
+    def event(self, **fields: Any) -> dict[str, Any]:
+        """An event with an id of its own."""
+        return {"event_id": f"{self._rng.getrandbits(96):024x}", **fields}
+
+    def url(self, path: str) -> str:
+        """A page of the shop."""
+        return f"https://{self._shop.domain}{path}"
+
+    def _landing(self) -> dict[str, Any]:
+        rng = self._rng
+        if self.campaign is not None:
+            return self._lured(self.campaign)
+        _, referrer, query = rng.choices(REFERRERS, weights=[weight for weight, _, _ in REFERRERS])[0]
+        query = query.format(n=rng.randrange(10_000))
+        event = self._view()
+        event["url"] += f"?{query}" if query else ""
+        if referrer:
+            event["referrer"] = referrer
+        return event
+
+    def _lured(self, campaign: Campaign) -> dict[str, Any]:
+        event = self._view() if campaign.product is None else self._product(campaign.product)
+        event["url"] += f"?{campaign.query.format(n=self._rng.randrange(10_000))}"
+        return {**event, "referrer": campaign.referrer} if campaign.referrer else event
+
+    def _next(self, page: str, before: str) -> dict[str, Any]:
+        """A click on the page, which tells where the page was come from as the snippet does, or another page."""
+        rng = self._rng
+        if rng.random() < 0.4:
+            event = self.event(type="click", url=page, target=rng.choice(_TARGETS))
+            if before:
+                event["referrer"] = before
+            if "/products/" in page:
+                event["product"] = page.partition("#")[0].partition("?")[0].rpartition("/")[2]
+            return event
+        return {**self._view(), "referrer": page}
+
+    def _view(self) -> dict[str, Any]:
+        rng = self._rng
+        if rng.random() < 0.3:
+            return self.event(type="view", url=self.url(rng.choice(_PAGES)))
+        if self.campaign is not None and self.campaign.product is not None and rng.random() < 0.5:
+            return self._product(self.campaign.product)
+        return self._product(self._wanted.draw(rng))
+
+    def _product(self, rank: int) -> dict[str, Any]:
+        _, slug = self._products[rank]
+        return self.event(type="view", url=self.url(f"/products/{slug}"), product=slug)
+
+
+def with_address(visit: Visit, address: str) -> Visit:
+    """The same visit from another place."""
+    return replace(visit, person=replace(visit.person, address=address))

@@ -1,0 +1,30 @@
+"""``python -m ops.reference.metrics``: writes docs/reference/metrics.md from the catalogue; a test holds them equal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from marketplace.metrics import METRICS
+
+TARGET = Path(__file__).resolve().parents[2] / "docs" / "reference" / "metrics.md"
+_HEAD = """# Metrics
+
+Written by `make reference` from the catalogue, `marketplace/metrics.py`; no process exposes another one. Labels come
+from bounded sets: never a store, an address or a path. The collector answers `/metrics` on its admin port, a flow's
+service on its own (docs/reference/stack.md has the ports).
+"""
+
+
+def reference() -> str:
+    """The page."""
+    text = _HEAD
+    for process, metrics in METRICS.items():
+        text += f"\n## Of {process}\n\n| metric | kind | labels | meaning |\n|---|---|---|---|\n"
+        for spec in metrics:
+            labels = ", ".join(f"`{label}`" for label in spec.labels)
+            text += f"| `{spec.sample}` | {spec.kind} | {labels} | {spec.text} |\n"
+    return text
+
+
+if __name__ == "__main__":
+    TARGET.write_text(reference())

@@ -1,0 +1,39 @@
+"""``python -m ops.reference.settings``: writes docs/reference/settings.md from the declarations; a test compares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from flows.delivery.process import PROCESS_SECTION
+from ingest.config import COLLECTOR
+from ops.demo.services.traffic import TRAFFIC
+from ops.service_settings import FLOW
+from ops.stack.settings import STACK
+from runtime import settings
+from runtime.logs import LOGS
+from runtime.sections import CLICKHOUSE, DASHBOARD, DATABASE, FILES, KAFKA, MONGO, REDIS
+from runtime.settings import Section
+
+TARGET = Path(__file__).resolve().parents[2] / "docs" / "reference" / "settings.md"
+SECTIONS: Final[tuple[Section, ...]] = (
+    *(KAFKA, MONGO, CLICKHOUSE, REDIS, DATABASE, FILES, LOGS),
+    *(COLLECTOR, FLOW, DASHBOARD, STACK),
+    *(TRAFFIC, PROCESS_SECTION),
+)
+_HEAD = """# Settings
+
+Written by `make reference` from the declarations in the code. All settings are environment variables. One that is empty
+says as much as one that is missing. A process reads the sections that it needs; where values in them cannot be used, it
+names all of them in one line and ends with exit code 2. Passwords and URLs are never repeated in a message.
+
+"""
+
+
+def reference() -> str:
+    """The page."""
+    return _HEAD + settings.reference(SECTIONS)
+
+
+if __name__ == "__main__":
+    TARGET.write_text(reference())

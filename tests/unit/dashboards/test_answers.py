@@ -1,0 +1,113 @@
+"""Answers that viewers share for a moment."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pytest
+
+from connectors.errors import Unavailable
+from dashboards.data.answers import MAX_HELD, Answers
+
+PATIENCE_SECONDS = 10
+
+
+@dataclass
+class Clock:
+    """Stands still until it is moved."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Source:
+    """Answers with how often it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def __call__(self) -> int:
+        self.asked += 1
+        return self.asked
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def answers(clock: Clock) -> Iterator[Answers]:
+    made = Answers(clock)
+    yield made
+    made.close()
+
+
+def test_an_answer_is_shared_for_its_time_and_asked_anew_after_it(answers: Answers, clock: Clock) -> None:
+    source = Source()
+    assert answers.begin("key", 2.0, source).result(PATIENCE_SECONDS) == 1
+    clock.now = 1.9
+    assert answers.begin("key", 2.0, source).result(PATIENCE_SECONDS) == 1
+    clock.now = 2.0
+    assert answers.begin("key", 2.0, source).result(PATIENCE_SECONDS) == 2
+
+
+def test_different_questions_have_answers_of_their_own(answers: Answers) -> None:
+    source = Source()
+    found = {answers.begin(key, 2.0, source).result(PATIENCE_SECONDS) for key in ("a", "b", ("a", "b"))}
+    assert found == {1, 2, 3}
+
+
+def test_an_error_is_told_and_not_remembered(answers: Answers) -> None:
+    def away() -> int:
+        raise Unavailable("away")
+
+    with pytest.raises(Unavailable, match="away"):
+        answers.begin("key", 60.0, away).result(PATIENCE_SECONDS)
+    assert answers.begin("key", 60.0, lambda: 7).result(PATIENCE_SECONDS) == 7
+
+
+def test_who_asks_while_it_is_being_asked_waits_for_the_same_answer(answers: Answers, clock: Clock) -> None:
+    may_answer, source = threading.Event(), Source()
+
+    def slowly() -> int:
+        assert may_answer.wait(PATIENCE_SECONDS)
+        return source()
+
+    first = answers.begin("key", 1.0, slowly)
+    clock.now = 100.0
+    second = answers.begin("key", 1.0, slowly)
+    may_answer.set()
+    assert first.result(PATIENCE_SECONDS) == second.result(PATIENCE_SECONDS) == 1
+
+
+def test_questions_are_answered_side_by_side(answers: Answers) -> None:
+    meeting = threading.Barrier(3)
+    futures = [answers.begin(key, 1.0, lambda: meeting.wait(PATIENCE_SECONDS)) for key in range(3)]
+    assert {future.result(PATIENCE_SECONDS) for future in futures} == {0, 1, 2}
+
+
+def test_many_viewers_at_once_ask_each_question_once(answers: Answers) -> None:
+    sources = [Source() for _ in range(20)]
+    with ThreadPoolExecutor(8) as viewers:
+        looks = [viewers.submit(answers.begin, at % 20, 60.0, sources[at % 20]) for at in range(400)]
+        found = [look.result(PATIENCE_SECONDS).result(PATIENCE_SECONDS) for look in looks]
+    assert set(found) == {1}
+    assert [source.asked for source in sources] == [1] * 20
+
+
+def test_only_so_many_answers_are_held_and_the_longest_unused_go_first(answers: Answers) -> None:
+    first, second = Source(), Source()
+    answers.begin("first", 60.0, first).result(PATIENCE_SECONDS)
+    answers.begin("second", 60.0, second).result(PATIENCE_SECONDS)
+    for number in range(MAX_HELD - 2):
+        answers.begin(number, 60.0, lambda: 0)
+    answers.begin("first", 60.0, first)
+    answers.begin("one more", 60.0, lambda: 0)
+    assert answers.begin("first", 60.0, first).result(PATIENCE_SECONDS) == 1
+    assert answers.begin("second", 60.0, second).result(PATIENCE_SECONDS) == 2

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import gzip
+import io
+from collections import Counter
+
+import msgspec
+import pytest
+
+from connectors.kafka.memory import MemoryProducer
+from connectors.kafka.records import Unavailable
+from connectors.mongo.salts import MemorySalts, SaltCache, SaltsUnavailable
+from ingest.imports.access_log import BATCH_LINES, MAX_LETTERS, Destination, ImportCounts, LogImport
+from ingest.imports.log_files import BrokenLogFile, read_lines
+from ingest.imports.patience import Patience
+from marketplace.clicks.events import CollectedClick, decode_click
+from marketplace.topics import CLICKS_COLLECTED, IMPORTS_DEAD
+from tests.kits.collector import SHOP, SteppingClock, memory_producer
+
+DAY_SECONDS = 86_400
+
+
+class Kit:
+    """An import into memory, and what it said."""
+
+    def __init__(self) -> None:
+        self.producer: MemoryProducer = memory_producer()
+        self.salts = MemorySalts()
+        self.clock = SteppingClock(1_750_000_000_000)
+        self.said: list[str] = []
+        self.pauses: list[float] = []
+        self.back_after_pauses = 0
+
+    def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.clock.step(seconds)
+        if len(self.pauses) == self.back_after_pauses:
+            self.producer.available = True
+
+    def run(self, *files: bytes, include_assets: bool = True, most_letters: int = MAX_LETTERS) -> ImportCounts:
+        patience = Patience(60.0, self.said.append, self.pause, self.clock.monotonic)
+        destination = Destination(SHOP, self.producer, SaltCache(self.salts), self.clock.epoch_ms, patience)
+        importing = LogImport(
+            destination, include_assets=include_assets, progress=lambda _counts: None, most_letters=most_letters
+        )
+        for number, data in enumerate(files):
+            importing.read(f"{number}.log", read_lines(f"{number}.log", io.BytesIO(data)))
+        importing.finish()
+        return importing.counts
+
+    def clicks(self) -> list[CollectedClick]:
+        return [decode_click(record.value) for record in self.producer.records(CLICKS_COLLECTED.name)]
+
+
+def line(second: int, client: str = "192.0.2.1", target: str = "/", agent: str = "Browser") -> bytes:
+    return f'{client} - - [17/May/2015:10:05:{second:02d} +0000] "GET {target} HTTP/1.1" 200 5 "-" "{agent}"\n'.encode()
+
+
+def test_a_line_becomes_a_view_with_the_logs_own_time() -> None:
+    kit = Kit()
+    kit.run(line(3, target="/page?x=1"))
+
+    (click,) = kit.clicks()
+    assert (click.type, click.origin, click.store) == ("view", "import", "shop")
+    assert click.occurred_at_ms == 1_431_857_103_000
+    assert click.received_at_ms == 1_750_000_000_000
+    assert click.url == "https://shop.example/page?x=1"
+    assert click.ip == "192.0.2.0"
+
+
+def test_importing_again_gives_the_same_keys_in_the_same_partitions() -> None:
+    kit = Kit()
+    data = b"".join(line(second, f"192.0.2.{second}") for second in range(30))
+    kit.run(data)
+    kit.run(data)
+
+    copies = Counter(click.key for click in kit.clicks())
+    assert set(copies.values()) == {2}
+    homes = {
+        (decode_click(record.value).key, record.partition) for record in kit.producer.records(CLICKS_COLLECTED.name)
+    }
+    assert len(homes) == len(copies) == 30
+
+
+def test_a_month_later_the_visitors_are_new_but_keys_and_partitions_are_not() -> None:
+    kit = Kit()
+    kit.run(line(3))
+    kit.clock.step(31 * DAY_SECONDS)
+    kit.run(line(3))
+
+    first, second = kit.producer.records(CLICKS_COLLECTED.name)
+    before, after = decode_click(first.value), decode_click(second.value)
+    assert before.visitor != after.visitor
+    assert (before.key, before.event_id, first.partition) == (after.key, after.event_id, second.partition)
+
+
+def test_two_equal_lines_are_two_events_also_across_files() -> None:
+    kit = Kit()
+    kit.run(line(3) + line(3), line(3))
+
+    assert len({click.key for click in kit.clicks()}) == 3
+
+
+def test_visitors_of_a_day_are_the_distinct_pairs_of_address_and_agent() -> None:
+    kit = Kit()
+    kit.run(line(1), line(2), line(3, client="192.0.2.2"), line(4, agent="-"), line(5, agent="Other"))
+
+    assert len({click.visitor for click in kit.clicks()}) == 4
+
+
+def test_assets_are_skipped_and_counted_unless_they_are_asked_for() -> None:
+    data = line(1) + line(2, target="/logo.png") + line(3, target="/style.css?v=1")
+
+    assert Kit().run(data, include_assets=False) == ImportCounts(lines=3, sent=1, assets_skipped=2)
+    assert Kit().run(data, include_assets=True) == ImportCounts(lines=3, sent=3)
+
+
+def test_an_unparseable_line_is_a_dead_letter_with_its_bytes_and_place() -> None:
+    kit = Kit()
+    counts = kit.run(line(1) + b'\xff\x00 "broken\r\n' + line(2))
+
+    assert counts == ImportCounts(lines=3, sent=2, unparseable=1)
+    (letter,) = kit.producer.records(IMPORTS_DEAD.name)
+    headers = dict(letter.headers)
+    assert letter.value == b'\xff\x00 "broken'
+    assert (headers["file"], headers["line"], headers["dlq_store"]) == (b"0.log", b"2", b"shop")
+    assert headers["dlq_detail"] == b"client and time are not there"
+    assert "dlq_masked" not in headers
+
+
+def test_blank_lines_are_counted_and_no_dead_letters() -> None:
+    kit = Kit()
+    counts = kit.run(b"\n" * 5_000 + line(1) + b" \t \r\n\n")
+
+    assert counts == ImportCounts(lines=5_003, sent=1, blank=5_002)
+    assert kit.producer.records(IMPORTS_DEAD.name) == []
+
+
+def test_unparseable_lines_beyond_a_bound_are_summed_up_by_reason_in_one_last_letter() -> None:
+    kit = Kit()
+    counts = kit.run(b"broken\n" * 5, line(1) + line(2)[:-3] + b"\n" + b"broken\n" * 2, most_letters=4)
+
+    letters = kit.producer.records(IMPORTS_DEAD.name)
+    assert counts == ImportCounts(lines=9, sent=1, unparseable=8, summed_up=4)
+    assert [dict(letter.headers)["dlq_reason"] for letter in letters] == [b"unparseable"] * 4 + [b"unparseable_more"]
+    assert msgspec.json.decode(letters[-1].value) == {
+        "client and time are not there": 3,
+        "a quoted field is not closed": 1,
+    }
+
+
+def test_reasons_are_bounded_whatever_the_lines_hold() -> None:
+    kit = Kit()
+    lines = [line(1).replace(b"+0000", b"+%02d%02d" % (24 + hour, minute)) for hour in range(70) for minute in range(9)]
+
+    kit.run(b"".join(lines), most_letters=0)
+
+    (letter,) = kit.producer.records(IMPORTS_DEAD.name)
+    assert sum(msgspec.json.decode(letter.value).values()) == len(lines)
+    assert len(msgspec.json.decode(letter.value)) <= 101
+
+
+def test_a_dead_letter_names_no_address_in_full_but_tells_which_lines_were_equal() -> None:
+    kit = Kit()
+    cut_short = line(1, client="203.0.113.77")[:-3] + b"\n"
+    kit.run(cut_short, cut_short + line(1, client="203.0.113.78")[:-3])
+
+    letters = kit.producer.records(IMPORTS_DEAD.name)
+    assert {letter.value for letter in letters} == {cut_short.replace(b".77", b".0").strip()}
+    headers = [dict(letter.headers) for letter in letters]
+    assert [found["dlq_masked"] for found in headers] == [b"addresses"] * 3
+    first, again, other = (found["dlq_line_hash"] for found in headers)
+    assert first == again != other
+
+
+def test_no_full_address_of_a_log_is_on_any_topic() -> None:
+    kit = Kit()
+    kit.run(b"".join(line(second, "203.0.113.77")[second // 2 :] for second in range(60)))
+
+    records = kit.producer.records(CLICKS_COLLECTED.name) + kit.producer.records(IMPORTS_DEAD.name)
+    assert len(records) == 60
+    assert [record for record in records if b"203.0.113.77" in record.value] == []
+
+
+def test_kafka_away_is_waited_for_and_said_once() -> None:
+    kit = Kit()
+    kit.producer.available = False
+    kit.back_after_pauses = 3
+
+    counts = kit.run(line(1))
+
+    assert counts.sent == 1
+    assert len(kit.pauses) == 3
+    assert len(kit.said) == 2
+
+
+def test_kafka_away_for_too_long_is_an_error() -> None:
+    kit = Kit()
+    kit.producer.available = False
+
+    with pytest.raises(Unavailable):
+        kit.run(line(1))
+
+    assert 55 <= sum(kit.pauses) <= 70
+
+
+def test_mongo_away_for_too_long_is_an_error() -> None:
+    kit = Kit()
+    kit.salts.available = False
+
+    with pytest.raises(SaltsUnavailable):
+        kit.run(line(1))
+
+
+def test_what_was_read_before_the_break_of_a_file_is_imported() -> None:
+    kit = Kit()
+    cut = gzip.compress(b"".join(line(number % 60, f"10.0.{number}.x") for number in range(50_000)))[:-12]
+
+    with pytest.raises(BrokenLogFile):
+        kit.run(cut)
+
+    assert len(kit.clicks()) > 10_000
+
+
+def test_a_file_longer_than_a_batch_is_sent_batch_by_batch() -> None:
+    kit = Kit()
+    total = BATCH_LINES + 5
+
+    counts = kit.run(b"".join(line(number % 60, f"10.0.{number % 250}.{number // 250}") for number in range(total)))
+
+    assert counts.sent == len(kit.clicks()) == total

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import msgspec
+import pytest
+
+from marketplace.clicks.client_times import MAX_TIME_MS, parse_time_ms
+from marketplace.clicks.collect import ClientEvent, RefusedEvent, ValidEvent, read_body
+from marketplace.clicks.faults import FAULT_CODES
+from marketplace.clicks.split import RefusedBody
+
+
+def read_one(event: Any) -> ValidEvent | RefusedEvent:
+    return read_body(msgspec.json.encode(event)).results[0]
+
+
+def valid(event: Any) -> ValidEvent:
+    result = read_one(event)
+    assert isinstance(result, ValidEvent), result
+    return result
+
+
+def fault_of(event: Any) -> tuple[str, str, str]:
+    result = read_one(event)
+    assert isinstance(result, RefusedEvent), result
+    return result.fault.code, result.fault.path, result.fault.reason
+
+
+def body_fault(body: bytes) -> tuple[str, str]:
+    with pytest.raises(RefusedBody) as refused:
+        read_body(body)
+    assert refused.value.fault.code in FAULT_CODES
+    return refused.value.fault.code, refused.value.fault.path
+
+
+def test_an_event_needs_nothing_but_its_id() -> None:
+    assert valid({"event_id": "a"}).event == ClientEvent(event_id="a")
+
+
+def test_one_event_a_bare_array_and_an_object_with_events_are_all_understood() -> None:
+    event = {"event_id": "a"}
+
+    single, bare, wrapped = (read_body(msgspec.json.encode(body)) for body in (event, [event], {"events": [event]}))
+
+    assert (single.single, bare.single, wrapped.single) == (True, False, False)
+    assert list(single.results) == list(bare.results) == list(wrapped.results)
+
+
+@pytest.mark.parametrize(
+    ("event", "code", "path", "reason"),
+    [
+        ({}, "field_missing", "event_id", "is required"),
+        ({"event_id": ""}, "field_length", "event_id", "is empty"),
+        ({"event_id": "a" * 65}, "field_length", "event_id", "longer than 64 characters"),
+        ({"event_id": "a\nb"}, "field_value", "event_id", "holds characters that cannot be printed"),
+        ({"event_id": 7}, "field_type", "event_id", "expected text, got a whole number"),
+        ({"event_id": None}, "field_null", "event_id", "null is not a value; leave the field out"),
+        ({"event_id": "a", "type": "buy"}, "field_value", "type", "must be view or click"),
+        ({"event_id": "a", "url": "x" * 2_049}, "field_length", "url", "longer than 2,048 characters"),
+        ({"event_id": "a", "url": {"a": 1}}, "field_type", "url", "expected text, got an object"),
+        ({"event_id": "a", "referrer": []}, "field_type", "referrer", "expected text, got an array"),
+        ({"event_id": "a", "target": "x" * 513}, "field_length", "target", "longer than 512 characters"),
+        ({"event_id": "a", "product": "x" * 129}, "field_length", "product", "longer than 128 characters"),
+        ({"event_id": "a", "visitor_id": None}, "field_null", "visitor_id", "null is not a value; leave the field out"),
+        ({"event_id": "a", "automated": "yes"}, "field_type", "automated", "expected true or false, got text"),
+        ({"event_id": "a", "sampling": 0}, "field_value", "sampling", "must be > 0"),
+        ({"event_id": "a", "sampling": 1.5}, "field_value", "sampling", "must be <= 1"),
+        ({"event_id": "a", "occurred_at": -1}, "timestamp", "occurred_at", "is before 1970"),
+        ({"event_id": "a", "occurred_at": 10**30}, "timestamp", "occurred_at", "is after the year 9999"),
+        ({"event_id": "a", "occurred_at": "soon"}, "timestamp", "occurred_at", "not an ISO 8601 time, such as "),
+        ({"event_id": "a", "occurred_at": "2026-01-31T12:00:00"}, "timestamp", "occurred_at", "has no offset"),
+        ({"event_id": "a", "occurred_at": True}, "timestamp", "occurred_at", "expected epoch milliseconds or an ISO"),
+        ({"event_id": "a", "sent_at": 1.5}, "timestamp", "sent_at", "expected epoch milliseconds or an ISO 8601 time"),
+    ],
+)
+def test_a_bad_field_is_refused_with_its_path_and_a_plain_reason(event: Any, code: str, path: str, reason: str) -> None:
+    found_code, found_path, found_reason = fault_of(event)
+
+    assert (found_code, found_path) == (code, path)
+    assert found_reason.startswith(reason)
+
+
+@pytest.mark.parametrize("event", [3, "text", None, [], True, 1.5])
+def test_what_is_not_an_object_is_not_an_event(event: Any) -> None:
+    batch = read_body(msgspec.json.encode([{"event_id": "a"}, event]))
+
+    refused = batch.results[1]
+    assert isinstance(refused, RefusedEvent)
+    assert (refused.fault.code, refused.fault.path) == ("field_type", "[1]")
+
+
+def test_the_path_says_where_in_the_body_a_bad_event_stood() -> None:
+    body = {"events": [{"event_id": "a"}, {"event_id": "b"}, {"event_id": "c"}, {"event_id": "d", "url": "x" * 3_000}]}
+
+    refused = read_body(msgspec.json.encode(body)).results[3]
+
+    assert isinstance(refused, RefusedEvent)
+    assert str(refused.fault) == "events[3].url: longer than 2,048 characters"
+
+
+def test_a_bad_event_leaves_the_others_of_its_batch_valid() -> None:
+    batch = read_body(msgspec.json.encode([{"event_id": "a"}, {}, {"event_id": "c"}]))
+
+    assert [isinstance(result, ValidEvent) for result in batch.results] == [True, False, True]
+
+
+def test_a_refused_event_keeps_what_the_client_sent() -> None:
+    refused = read_one({"event_id": 3, "other": [1, None]})
+
+    assert isinstance(refused, RefusedEvent)
+    assert msgspec.json.decode(refused.raw) == {"event_id": 3, "other": [1, None]}
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "path"),
+    [
+        (b"", "not_json", ""),
+        (b"{", "not_json", ""),
+        (b'{"event_id": NaN}', "not_json", ""),
+        (b'{"event_id": "\\ud800"}', "not_json", ""),
+        (b'{"event_id": "\xff"}', "not_utf8", ""),
+        (b"\xef\xbb\xbf{}", "not_json", ""),
+        (b"[" * 50_000 + b"]" * 50_000, "too_deep", ""),
+        (b"[]", "empty_batch", ""),
+        (b'{"events": []}', "empty_batch", "events"),
+        (b'{"events": 3}', "field_type", "events"),
+        (b'{"events": [{"event_id": "a"}], "sent_at": null}', "timestamp", "sent_at"),
+        (b'{"events": [{"event_id": "a"}], "sent_at": -5}', "timestamp", "sent_at"),
+    ],
+)
+def test_a_body_that_cannot_be_read_has_a_named_reason(body: bytes, code: str, path: str) -> None:
+    assert body_fault(body) == (code, path)
+
+
+@pytest.mark.parametrize("field", ["event_id", "occurred_at", "sent_at", "sampling", "url", "automated"])
+@pytest.mark.parametrize(
+    "number", [b"1e999", b"1" * 5_000, b"-" + b"1" * 4_301, b"9" * 1_000_000, b"1." + b"1" * 5_000]
+)
+def test_a_number_of_any_length_is_a_fault_of_its_field(field: str, number: bytes) -> None:
+    known = b"" if field == "event_id" else b'"event_id": "a", '
+
+    result = read_body(b'{%s"%s": %s}' % (known, field.encode(), number)).results[0]
+
+    assert isinstance(result, RefusedEvent)
+    assert result.fault.path == field
+
+
+def test_a_number_out_of_range_in_a_field_that_is_not_known_is_that_events_fault() -> None:
+    results = read_body(b'[{"event_id": "a", "x": 1e999}, {"event_id": "b"}]').results
+
+    assert isinstance(results[0], RefusedEvent)
+    assert results[0].fault.path.startswith("[0]")
+    assert isinstance(results[1], ValidEvent)
+
+
+def test_a_batch_holds_at_most_a_thousand_events() -> None:
+    event = {"event_id": "a"}
+
+    assert len(read_body(msgspec.json.encode([event] * 1_000)).results) == 1_000
+    assert body_fault(msgspec.json.encode([event] * 1_001)) == ("too_many_events", "")
+
+
+@pytest.mark.parametrize(
+    ("value", "epoch_ms"),
+    [
+        (0, 0),
+        (4_070_908_800_000, 4_070_908_800_000),
+        ("1970-01-01T00:00:00Z", 0),
+        ("2099-01-01T00:00:00Z", 4_070_908_800_000),
+        ("2026-01-31T12:00:00.250+05:30", 1_769_841_000_250),
+        (MAX_TIME_MS, MAX_TIME_MS),
+    ],
+)
+def test_times_from_1970_to_9999_are_taken_as_they_are(value: int | str, epoch_ms: int) -> None:
+    assert parse_time_ms(value) == epoch_ms
+
+
+def test_an_event_takes_its_batchs_time_of_sending_unless_it_has_its_own() -> None:
+    body = {"sent_at": 5_000, "events": [{"event_id": "a"}, {"event_id": "b", "sent_at": 7_000}]}
+
+    batch = read_body(msgspec.json.encode(body))
+
+    assert [result.sent_at_ms for result in batch.results if isinstance(result, ValidEvent)] == [5_000, 7_000]
+
+
+def test_unknown_fields_are_no_fault_and_belong_to_the_fingerprinted_payload() -> None:
+    assert valid({"event_id": "a", "zoom": 2}).canonical == b'{"event_id":"a"}{"zoom":2}'
+
+
+def test_the_time_of_sending_is_no_part_of_the_fingerprinted_payload() -> None:
+    assert valid({"event_id": "a", "sent_at": 5}).canonical == valid({"event_id": "a"}).canonical
+
+
+def test_a_refusal_survives_the_way_between_processes() -> None:
+    with pytest.raises(RefusedBody) as refused:
+        read_body(b"[]")
+
+    assert pickle.loads(pickle.dumps(refused.value)).fault == refused.value.fault

@@ -1,0 +1,65 @@
+"""Dead letters of every form that was ever written are read by today's code, and today's form is what the files say."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from marketplace.dead_letters import MAX_DETAIL_CHARS, DeadLetter, headers, read
+
+FOLDER = Path(__file__).parents[2] / "golden" / "dead_letters"
+EXAMPLES = sorted(FOLDER.glob("*.json"))
+TODAY = [path for path in EXAMPLES if path.stem in ("collector", "flow-of-clicks")]
+CODES = st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=20)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=MAX_DETAIL_CHARS)
+
+
+def example(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def pairs(given: list[list[str]]) -> list[tuple[str, bytes]]:
+    return [(name, value.encode()) for name, value in given]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_a_letter_that_was_ever_written_is_read_as_it_was_meant(path: Path) -> None:
+    assert asdict(read(pairs(example(path)["headers"]))) == example(path)["letter"]
+
+
+@pytest.mark.parametrize("path", TODAY, ids=lambda path: path.stem)
+def test_todays_headers_are_those_of_the_files(path: Path) -> None:
+    own = [pair for pair in pairs(example(path)["headers"]) if pair[0].startswith("dlq_")]
+    assert list(headers(DeadLetter(**example(path)["letter"]))) == own
+
+
+@given(
+    st.builds(
+        DeadLetter,
+        group=CODES,
+        reason=CODES,
+        detail=TEXTS,
+        store=TEXTS,
+        topic=CODES,
+        partition=st.integers(0, 2**31 - 1),
+        offset=st.integers(0, 2**59),
+        attempt=st.integers(1, 1_000),
+        version=CODES,
+        first_seen_ms=st.integers(1, 2**53),
+    )
+)
+def test_what_is_written_is_read_back(letter: DeadLetter) -> None:
+    assert read(headers(letter)) == letter
+
+
+@given(st.lists(st.tuples(st.sampled_from(["dlq_group", "dlq_offset", "dlq_topic", "x"]), st.none() | st.binary())))
+def test_headers_of_any_kind_are_read_without_an_error(given: list[tuple[str, bytes | None]]) -> None:
+    letter = read(given)
+    assert letter.reason == "unknown"
+    assert letter.offset >= -1

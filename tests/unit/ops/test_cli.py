@@ -1,0 +1,133 @@
+"""The command line as a person meets it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from typer.main import get_command
+
+from connectors.insights.report import Bots
+from marketplace.rollups import DIMENSIONS, GRAINS
+from ops.cli import make_app
+from ops.reference.cli import TARGET, reference
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MARKETPLACE_")}
+    return subprocess.run(
+        [sys.executable, "-m", "ops.cli", *arguments],
+        env={**clean, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_reference_page_is_what_the_commands_say() -> None:
+    assert TARGET.read_text() == reference(), "run 'make reference'"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["report", "--store", "shop"],
+        ["ledger"],
+        ["flows", "run", "clicks"],
+        ["provision"],
+        ["ingest", "log", "-", "--store", "shop"],
+    ],
+    ids=lambda arguments: " ".join(arguments),
+)
+def test_without_a_stack_a_command_says_so_in_one_line_and_fails(arguments: list[str], tmp_path: Path) -> None:
+    done = run(*arguments, folder=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "marketplace up" in done.stderr
+    assert "in .marketplace" in done.stderr
+    assert "--data" in done.stderr
+
+
+def test_an_unknown_flow_is_refused_with_those_that_exist(tmp_path: Path) -> None:
+    done = run("flows", "run", "klicks", folder=tmp_path)
+    assert done.returncode == 1
+    assert "no flow 'klicks'; there are clicks" in done.stderr
+
+
+def test_an_option_without_a_name_is_not_everything(tmp_path: Path) -> None:
+    done = run("provision", "--only", "", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "marketplace: --only names nothing\n")
+
+
+@pytest.mark.parametrize("name", ["kafka", "traffic", "klicks"])
+def test_only_a_service_that_finds_something_in_the_parts_can_be_provisioned(name: str, tmp_path: Path) -> None:
+    done = run("provision", "--only", f"flow,{name}", folder=tmp_path)
+    assert done.returncode == 1
+    assert f"there is no service {name}: choose from flow, " in done.stderr
+
+
+@pytest.mark.parametrize("domain", ["http://shop.example/", "shop.example:8080", "", "shop example", "a..b"])
+def test_what_is_no_host_is_refused_as_a_stores_domain(domain: str, tmp_path: Path) -> None:
+    done = run("stores", "create", "shop", "--domain", domain, folder=tmp_path)
+    assert done.returncode == 1
+    assert f"domain {domain!r}: give a host alone, such as shop.example" in done.stderr
+
+
+def test_a_port_that_cannot_be_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    done = run("up", "--kafka-port", "99999", folder=tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_version_is_told(tmp_path: Path) -> None:
+    done = run("--version", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"marketplace {version('marketplace')}\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "choices"),
+    [("--grain", GRAINS), ("--dimension", [dimension.name for dimension in DIMENSIONS]), ("--bots", get_args(Bots))],
+)
+def test_the_help_of_report_names_every_choice(option: str, choices: Sequence[str]) -> None:
+    command = get_command(make_app(["report"]))
+    (parameter,) = [found for found in command.commands["report"].params if option in found.opts]  # type: ignore[attr-defined]  # a group, as Typer made it
+    assert [choice for choice in choices if choice not in parameter.help] == []
+
+
+def test_flows_are_listed_without_a_stack(tmp_path: Path) -> None:
+    done = run("flows", "list", folder=tmp_path)
+    assert done.returncode == 0
+    assert "clicks.collected.v1" in done.stdout
+
+
+def commands(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, command in getattr(group, "commands", {}).items():
+        yield f"{path}{name}", command
+        yield from commands(command, f"{path}{name} ")
+
+
+COMMANDS = {name: command for name, command in commands(get_command(make_app())) if not hasattr(command, "commands")}
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "flows list"])
+def test_every_command_that_meets_a_stack_can_be_told_which(name: str) -> None:
+    (parameter,) = [found for found in COMMANDS[name].params if "--data" in found.opts]
+    assert parameter.envvar == "MARKETPLACE_DATA"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_that_looks_like_markup_would_not_be_shown(name: str) -> None:
+    assert [parameter.help for parameter in COMMANDS[name].params if "[" in (parameter.help or "")] == []
