@@ -30,7 +30,7 @@ from ops.stack import Stack
 from runtime.sections import Settings
 from tests.kits.clicks import STORES, as_bytes, event, ms
 from tests.kits.demo import ROOT, wait_until
-from tests.kits.surroundings import command, flow
+from tests.kits.flow_process import command, flow
 
 NOON = ms("2025-03-12T16:00:00")
 EVENTS = 40

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from connectors.mongo.salts import MemorySalts, MongoSalts, SaltBook
 from connectors.mongo.stores import MemoryStores, MongoStores, StoreBook, connect
-from tests.kits.door import Door
+from tests.kits.tcp_proxy import TcpProxy
 
 DEADLINE_SECONDS = 0.5
 PATIENCE_SECONDS = 10 * DEADLINE_SECONDS
@@ -48,7 +48,7 @@ def moody_twins() -> Moody:
 @contextmanager
 def moody_mongo(url: str) -> Iterator[Moody]:
     """The real ones."""
-    proxy = Door(url)
+    proxy = TcpProxy(url)
     proxy.open()
     client = connect(url.replace(urlsplit(url).netloc, f"127.0.0.1:{proxy.port}"), DEADLINE_SECONDS)
     database = f"contract_{uuid.uuid4().hex}"

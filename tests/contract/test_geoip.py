@@ -146,7 +146,7 @@ def test_two_files_of_one_build_date_have_two_versions(file: Path, tmp_path: Pat
     assert PlaceSnapshot(file).version() != PlaceSnapshot(other).version()
 
 
-def test_a_touched_but_equal_file_is_no_swap(geoip: GeoIP, file: Path, clock: Clock) -> None:
+def test_a_rewritten_but_equal_file_is_no_swap(geoip: GeoIP, file: Path, clock: Clock) -> None:
     os.utime(file, (2_000_000_000, 2_000_000_000))
     clock.now += 10.0
     before = geoip.version()

@@ -78,7 +78,7 @@ def test_numbers_are_complete_until_the_write_of_the_first_record_that_is_not_co
     assert Freshness(times, dict).look(now) == Completeness(times.written_at(0, 0), 5)
 
 
-def test_a_topic_that_is_not_there_is_told(stack: Stack) -> None:
+def test_a_topic_that_is_not_there_is_reported(stack: Stack) -> None:
     asked = LogTimes(stack.urls.kafka, f"times.{uuid.uuid4().hex}")
     try:
         with pytest.raises(Unavailable, match="Kafka has no topic"):
@@ -87,7 +87,7 @@ def test_a_topic_that_is_not_there_is_told(stack: Stack) -> None:
         asked.close()
 
 
-def test_a_broker_that_is_away_is_told_in_time_and_nobody_waits_for_it_twice() -> None:
+def test_a_broker_that_is_unavailable_is_reported_in_time_and_nobody_waits_for_it_twice() -> None:
     asked = LogTimes(f"127.0.0.1:{free_ports(1)[0]}", "times")
     try:
         with pytest.raises(Unavailable, match="Kafka does not answer"):

@@ -23,7 +23,7 @@ from marketplace.tables import ROLLUPS
 from ops.stack import Stack
 from runtime.breaker import CircuitBreaker
 from tests.kits.clicks import encoding_of
-from tests.kits.door import Door
+from tests.kits.tcp_proxy import TcpProxy
 
 NOWHERE = "mongodb://127.0.0.1:1/?directConnection=true"
 DAY = 20_000
@@ -160,7 +160,7 @@ def test_what_rests_is_brought_up_to_date_at_once_before_the_flow_leaves(
     watched.close()
 
 
-def test_a_day_that_is_touched_while_it_is_read_waits_for_the_next_time(
+def test_a_day_that_is_marked_dirty_while_it_is_read_waits_for_the_next_time(
     rollups: ClickHouse, stack: Stack, nobody: MongoClient[dict[str, Any]]
 ) -> None:
     asked = list[str]()
@@ -220,9 +220,9 @@ def test_days_that_mongo_does_not_take_are_saved_in_fewer_at_once_until_it_takes
     rollups: ClickHouse, stack: Stack
 ) -> None:
     """A document that is too slow, or too large together with others, must not keep those others behind."""
-    door, sizes = Door(stack.urls.mongo), list[int]()
-    door.open()
-    client = connect(f"mongodb://127.0.0.1:{door.port}/?directConnection=true", 0.2)
+    proxy, sizes = TcpProxy(stack.urls.mongo), list[int]()
+    proxy.open()
+    client = connect(f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true", 0.2)
 
     class Watched(StoreStats):
         def save(self, days: Iterable[DayStats]) -> None:
@@ -237,11 +237,11 @@ def test_days_that_mongo_does_not_take_are_saved_in_fewer_at_once_until_it_takes
     tile, stats = LiveTile(stack.urls.redis), Watched(client, rollups.database)
     projector = Projector(rollups, stats, tile, lambda: datetime.now(UTC), CircuitBreaker(), Clock())
     projector.find_dirty({0: {ROLLUPS.name: 9}})
-    door.freeze()
+    proxy.freeze()
     for _ in range(10):
         with pytest.raises(Unavailable):
             projector.catch_up()
-    door.thaw()
+    proxy.thaw()
     while projector.catch_up():
         pass
     assert sizes[0] == 8
@@ -249,16 +249,16 @@ def test_days_that_mongo_does_not_take_are_saved_in_fewer_at_once_until_it_takes
     assert sum(sizes[10:]) == len(stats.of("shop")) == 8
     tile.close()
     client.close()
-    door.close()
+    proxy.close()
 
 
 @pytest.fixture
-def redis_door(stack: Stack) -> Iterator[Door]:
-    """A way to the real Redis that can be shut."""
-    door = Door(stack.urls.redis)
-    door.open()
-    yield door
-    door.close()
+def redis_proxy(stack: Stack) -> Iterator[TcpProxy]:
+    """The real Redis, through a proxy that can refuse connections."""
+    proxy = TcpProxy(stack.urls.redis)
+    proxy.open()
+    yield proxy
+    proxy.close()
 
 
 @pytest.fixture
@@ -297,16 +297,16 @@ def test_a_start_shows_on_the_tile_what_an_earlier_process_counted_and_did_not_s
 @pytest.mark.parametrize("mongo_answers", [True, False])
 def test_a_tile_that_could_not_be_brought_up_to_date_is_once_redis_answers_again(
     rollups: ClickHouse,
-    redis_door: Door,
+    redis_proxy: TcpProxy,
     mongo: MongoClient[dict[str, Any]],
     nobody: MongoClient[dict[str, Any]],
     store: str,
     mongo_answers: bool,
 ) -> None:
     stats = StoreStats(mongo if mongo_answers else nobody, rollups.database)
-    tile = LiveTile(f"redis://127.0.0.1:{redis_door.port}/0")
+    tile = LiveTile(f"redis://127.0.0.1:{redis_proxy.port}/0")
     projector = Projector(rollups, stats, tile, lambda: datetime.now(UTC), CircuitBreaker(), Clock())
-    redis_door.shut()
+    redis_proxy.cut()
     projector.mark_dirty([result(0, 9, {(store, DAY)})])
     projector.refresh()
     if mongo_answers:
@@ -315,7 +315,7 @@ def test_a_tile_that_could_not_be_brought_up_to_date_is_once_redis_answers_again
         for _ in range(100):
             projector.refresh()
         projector.check_room()
-    redis_door.open()
+    redis_proxy.open()
     deadline = time.monotonic() + 20
     while not (shown := tile.read(store, 0))["day"]:
         assert time.monotonic() < deadline, "the tile still lacks the day"

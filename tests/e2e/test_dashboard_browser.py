@@ -237,7 +237,9 @@ def test_a_table_gives_its_texts_away_only_where_a_spreadsheet_does_not_run_them
     expect(toolbar.get_by_role("button", name="Download as CSV")).to_be_hidden()
 
 
-def test_clicks_a_session_are_not_told_where_clicks_and_sessions_are_chosen_by_different_things(window: Tab) -> None:
+def test_clicks_a_session_are_not_reported_where_clicks_and_sessions_are_chosen_by_different_things(
+    window: Tab,
+) -> None:
     window.open("", "store=teahouse&product=green")
     expect(window.metric("Clicks a session")).to_have_text("\N{EN DASH}")
     window.open("", "store=teahouse&device=mobile")
@@ -306,7 +308,7 @@ def test_a_shop_in_which_nothing_happened_says_so_on_every_page(window: Tab) -> 
             expect(window.metric("Clicks")).to_have_text("0")
 
 
-def test_ten_thousand_rows_are_shown_and_taken_away(window: Tab, shown: Shown, tmp_path: Path) -> None:
+def test_ten_thousand_rows_are_shown_and_taken_unavailable(window: Tab, shown: Shown, tmp_path: Path) -> None:
     window.open("products", "store=wide")
     window.page.get_by_role("tab", name="Pages").click()
     expect(window.page.get_by_text("the 10,000 largest of more pages")).to_be_visible()

@@ -19,37 +19,37 @@ from ops.stack.ports import free_ports
 from runtime.sections import Settings
 from tests.e2e.conftest import stores_saved
 from tests.kits.dashboard import QUIET, SHOPS, dashboard, environment_of, save_stores, service, tab, teahouse_log
-from tests.kits.door import Door
 from tests.kits.insights import empty_tables, fill
+from tests.kits.tcp_proxy import TcpProxy
 
 CANNOT_READ = "The numbers cannot be read right now"
 
 
 @dataclass
-class BehindADoor:
-    """A dashboard that reaches ClickHouse through a door."""
+class BehindProxy:
+    """A dashboard that reaches ClickHouse through a proxy."""
 
     url: str
-    door: Door
+    proxy: TcpProxy
 
 
 @pytest.fixture(scope="module")
-def behind(browser: Browser, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BehindADoor]:
-    door = Door(stack.urls.clickhouse)
+def behind(browser: Browser, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BehindProxy]:
+    proxy = TcpProxy(stack.urls.clickhouse)
     with empty_tables(stack.urls.clickhouse) as clickhouse, stores_saved(stack, clickhouse.database):
         fill(clickhouse, teahouse_log(int(time.time() * 1000)), SHOPS)
         away = f"127.0.0.1:{free_ports(1)[0]}"
         environment = environment_of(
-            stack, clickhouse.database, MARKETPLACE_CLICKHOUSE_URL=door.url, MARKETPLACE_KAFKA_URL=away,
+            stack, clickhouse.database, MARKETPLACE_CLICKHOUSE_URL=proxy.url, MARKETPLACE_KAFKA_URL=away,
             MARKETPLACE_REDIS_URL=f"redis://{away}/0",
         )  # fmt: skip
         with dashboard(environment, tmp_path_factory.mktemp("away")) as url:
-            yield BehindADoor(url, door)
-    door.close()
+            yield BehindProxy(url, proxy)
+    proxy.close()
 
 
-def test_numbers_are_shown_while_kafka_and_redis_are_away(browser: Browser, behind: BehindADoor) -> None:
-    with behind.door.opened(), tab(browser, behind.url) as window:
+def test_numbers_are_shown_while_kafka_and_redis_are_unavailable(browser: Browser, behind: BehindProxy) -> None:
+    with behind.proxy.opened(), tab(browser, behind.url) as window:
         window.open()
         expect(window.metric("Clicks")).not_to_have_text("0")
         expect(window.metric("Live now")).to_have_text("\N{EN DASH}")
@@ -57,9 +57,9 @@ def test_numbers_are_shown_while_kafka_and_redis_are_away(browser: Browser, behi
         window.assert_sound()
 
 
-def test_a_dead_clickhouse_is_told_and_the_page_recovers_by_itself(browser: Browser, behind: BehindADoor) -> None:
+def test_a_dead_clickhouse_is_reported_and_the_page_recovers_by_itself(browser: Browser, behind: BehindProxy) -> None:
     with tab(browser, behind.url) as window:
-        with behind.door.opened():
+        with behind.proxy.opened():
             window.open()
             expect(window.metric("Clicks")).not_to_have_text("0")
         expect(window.page.get_by_text(CANNOT_READ)).to_be_visible()
@@ -68,28 +68,28 @@ def test_a_dead_clickhouse_is_told_and_the_page_recovers_by_itself(browser: Brow
         expect(window.page.get_by_text("ClickHouse does not answer")).to_be_visible()
         window.turn_to("Counting")
         expect(window.page.get_by_text(CANNOT_READ)).to_be_visible()
-        with behind.door.opened():
+        with behind.proxy.opened():
             expect(window.page.get_by_text("The sum closes")).to_be_visible()
             expect(window.page.get_by_text(CANNOT_READ)).to_have_count(0)
         window.assert_sound()
 
 
-def test_a_mongodb_that_is_away_is_told_and_the_page_comes_by_itself(
+def test_a_mongodb_that_is_unavailable_is_reported_and_the_page_comes_by_itself(
     browser: Browser, stack: Stack, tmp_path: Path
 ) -> None:
     _, _, query = stack.urls.mongo.rpartition("/")
     with (
-        closing(Door(stack.urls.mongo)) as door,
+        closing(TcpProxy(stack.urls.mongo)) as proxy,
         empty_tables(stack.urls.clickhouse) as clickhouse,
         stores_saved(stack, clickhouse.database),
     ):
         environment = environment_of(
-            stack, clickhouse.database, MARKETPLACE_MONGO_URL=f"mongodb://127.0.0.1:{door.port}/{query}"
+            stack, clickhouse.database, MARKETPLACE_MONGO_URL=f"mongodb://127.0.0.1:{proxy.port}/{query}"
         )
         with dashboard(environment, tmp_path) as url, tab(browser, url) as window:
             window.page.goto(url)
             expect(window.page.get_by_text("The list of stores cannot be read right now")).to_be_visible(timeout=40_000)
-            with door.opened():
+            with proxy.opened():
                 expect(window.page.get_by_role("combobox", name="Store")).to_be_visible(timeout=40_000)
                 expect(window.page.get_by_text("cannot be read right now")).to_have_count(0)
             window.assert_sound()

@@ -179,7 +179,7 @@ def test_while_the_broker_is_stopped_it_answers_503_in_time_and_goes_on_by_itsel
     assert len({click.key for click in clicks}) == 2
 
 
-def test_while_mongo_is_stopped_no_event_of_a_known_store_is_turned_away(
+def test_while_mongo_is_stopped_no_event_of_a_known_store_is_turned_unavailable(
     running: Running, settings: Settings, stack: Stack
 ) -> None:
     keys = open_stores(settings, STORES)

@@ -120,7 +120,7 @@ def test_the_first_day_is_the_stores_own_date(world: World) -> None:
     assert world.insights.first_day(Scope("nobody", ZoneInfo("UTC"))) is None
 
 
-def test_hours_are_told_apart_where_the_clock_shows_one_twice(world: World) -> None:
+def test_hours_are_distinguished_where_the_clock_shows_one_twice(world: World) -> None:
     since = datetime(2025, 11, 2)  # noqa: DTZ001  # on the store's clock
     scope = scope_of("alpha", bots="include", since=since, until=since + timedelta(days=1))
     hours = [row.bucket for row in world.insights.trend(scope, "hour")]

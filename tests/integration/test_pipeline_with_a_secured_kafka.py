@@ -27,9 +27,9 @@ from ops.stack import Stack, StackError
 from ops.stack.ports import free_ports
 from runtime.sections import Settings
 from tests.kits.clicks import STORES, as_bytes, event, ms
+from tests.kits.flow_process import flow
 from tests.kits.secured_kafka import PASSWORD, SecuredKafka, secured_kafka
 from tests.kits.stack import ROOT, eventually
-from tests.kits.surroundings import flow
 
 EVENTS = 40
 NOON = ms("2025-03-12T16:00:00")

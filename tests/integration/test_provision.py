@@ -115,7 +115,7 @@ def test_what_two_services_find_is_made_once(settings: Settings) -> None:
         ),
     ],
 )
-def test_a_table_that_was_altered_is_told_with_what_that_does(made: Settings, statement: str, told: str) -> None:
+def test_a_table_that_was_altered_is_reported_with_what_that_does(made: Settings, statement: str, told: str) -> None:
     (drift,) = drift_after(made, statement)
 
     assert drift.startswith(told)
@@ -139,7 +139,9 @@ def test_a_table_that_was_altered_is_told_with_what_that_does(made: Settings, st
         ),
     ],
 )
-def test_a_table_that_was_made_otherwise_is_told_with_what_that_does(made: Settings, other: Table, told: str) -> None:
+def test_a_table_that_was_made_otherwise_is_reported_with_what_that_does(
+    made: Settings, other: Table, told: str
+) -> None:
     name = f"{made.database}.{other.name}"
 
     assert drift_after(made, f"DROP TABLE {name}", other.create(made.database)) == [told]
@@ -150,7 +152,7 @@ def indexes(settings: Settings, collection: str) -> Any:
     return client[settings.database][collection]
 
 
-def test_indexes_that_differ_are_told_also_those_that_delete(made: Settings) -> None:
+def test_indexes_that_differ_are_reported_also_those_that_delete(made: Settings) -> None:
     salts, stores = indexes(made, VISITOR_SALTS.name), indexes(made, STORES.name)
     salts.drop_index("destroy")
     salts.create_index("destroy_at", name="destroy")
@@ -184,7 +186,7 @@ def test_a_topic_made_as_declared_has_no_drift(stack: Stack) -> None:
     assert drift_of(stack, topic, topic, {}) == []
 
 
-def test_every_setting_of_a_topic_that_differs_is_told_with_what_that_does(stack: Stack) -> None:
+def test_every_setting_of_a_topic_that_differs_is_reported_with_what_that_does(stack: Stack) -> None:
     topic = own_topic()
     found = replace(topic, partitions=3, retention=timedelta(days=1), max_record_bytes=1_000)
     others = {"cleanup.policy": "compact", "retention.bytes": "1000", "unclean.leader.election.enable": "true"}
@@ -203,7 +205,7 @@ def test_every_setting_of_a_topic_that_differs_is_told_with_what_that_does(stack
     assert all("; " in line for line in drift)
 
 
-def test_a_topic_of_one_copy_where_there_are_three_brokers_is_told(stack: Stack) -> None:
+def test_a_topic_of_one_copy_where_there_are_three_brokers_is_reported(stack: Stack) -> None:
     topic = own_topic()
 
     (drift,) = drift_of(stack, topic, topic, {}, brokers=3)

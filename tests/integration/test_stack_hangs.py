@@ -87,7 +87,7 @@ def _hung(stack: Stack, name: str, hangs: int = 1) -> bool:
     return info.hangs == hangs and info.healthy
 
 
-def test_parts_that_stand_still_are_started_again_and_it_is_counted_and_told(tmp_path: Path) -> None:
+def test_parts_that_stand_still_are_started_again_and_it_is_counted_and_reported(tmp_path: Path) -> None:
     with Stack(tmp_path, ports="auto", parts=LIGHT, external={}, hang_seconds=HANG_SECONDS) as stack:
         before = {part: stack.pid(part) for part in LIGHT}
         began = time.monotonic()
@@ -128,7 +128,7 @@ def test_a_service_that_does_not_progress_is_started_again_and_one_that_is_not_r
         assert stack.pid("traffic") != first
 
 
-def test_a_supervisor_that_ended_without_stopping_is_told_and_a_new_start_goes_on(tmp_path: Path) -> None:
+def test_a_supervisor_that_ended_without_stopping_is_reported_and_a_new_start_goes_on(tmp_path: Path) -> None:
     first = Stack(tmp_path, ports="auto", parts={"redis"}, external={})
     first.start()
     processes = processes_of(first)

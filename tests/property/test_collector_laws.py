@@ -169,7 +169,7 @@ def test_no_more_is_granted_than_the_burst_and_what_came_back(
 
 
 @given(st.floats(0.1, 100), st.floats(1, 100), st.integers(1, 50))
-def test_who_waits_as_long_as_told_is_granted(rate_per_second: float, burst: float, cost: int) -> None:
+def test_who_waits_as_long_as_reported_is_granted(rate_per_second: float, burst: float, cost: int) -> None:
     buckets = TokenBuckets(BucketPolicy(rate_per_second, burst))
     buckets.take("a", burst, now=0.0)
 

@@ -87,7 +87,7 @@ def test_it_answers_the_same_again_whatever_was_asked_between(enrichment: Enrich
 @each_enrichment
 @patient
 @given(data=st.data())
-def test_what_counts_of_a_text_can_be_told_apart(enrichment: Enrichment, data: st.DataObject) -> None:
+def test_what_counts_of_a_text_can_be_distinguished(enrichment: Enrichment, data: st.DataObject) -> None:
     for part in enrichment.parts:
         text = data.draw(values)
         assert hash(part(text)) == hash(part(str(text)))

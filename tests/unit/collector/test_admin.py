@@ -47,7 +47,7 @@ def test_the_public_sign_of_life_says_nothing_more(collector: Collector) -> None
     assert (answer.status_code, answer.text) == (200, "ok\n")
 
 
-def test_readiness_tells_which_part_is_away(collector: Collector) -> None:
+def test_readiness_tells_which_part_is_unavailable(collector: Collector) -> None:
     collector.producer.available = False
     answer = collector.admin("/readyz")
 
@@ -57,7 +57,7 @@ def test_readiness_tells_which_part_is_away(collector: Collector) -> None:
     assert answer.json()["mongo"] == "answers"
 
 
-def test_without_mongo_it_is_ready_and_says_that_mongo_is_away(collector: Collector) -> None:
+def test_without_mongo_it_is_ready_and_says_that_mongo_is_unavailable(collector: Collector) -> None:
     collector.stores.available = False
     answer = collector.admin("/readyz")
 
@@ -168,7 +168,7 @@ def test_an_admin_address_that_is_taken_is_named(collector: Collector) -> None:
         ({"ADMIN_PORT": "9100", "ADMIN_HOST": "10.0.0.5"}, ("127.0.0.1", 8700, "10.0.0.5", 9100)),
     ],
 )
-def test_the_admin_port_follows_the_public_one_on_loopback_unless_it_is_told(
+def test_the_admin_port_follows_the_public_one_on_loopback_unless_it_is_reported(
     variables: dict[str, str], expected: tuple[str, int, str, int]
 ) -> None:
     found = Addresses.load({f"MARKETPLACE_COLLECTOR_{name}": value for name, value in variables.items()})

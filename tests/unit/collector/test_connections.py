@@ -252,7 +252,7 @@ def test_a_body_sent_in_another_way_than_in_chunks_is_refused() -> None:
         assert answers(read_all(connection)) == [400]
 
 
-def test_an_old_client_is_not_told_to_go_on() -> None:
+def test_an_old_client_is_not_reported_to_go_on() -> None:
     head = HEAD.replace("HTTP/1.1", "HTTP/1.0")
     with running_collector() as collector, connect(collector) as connection:
         connection.sendall(f'{head}expect: 100-continue\r\ncontent-length: 16\r\n\r\n{{"event_id":"a"}}'.encode())

@@ -207,7 +207,7 @@ def test_the_pixel_is_an_image_whatever_the_outcome(collector: Collector, query:
     assert (response.status_code, response.content) == (status, GIF)
 
 
-def test_the_pixel_says_when_kafka_is_away(collector: Collector) -> None:
+def test_the_pixel_says_when_kafka_is_unavailable(collector: Collector) -> None:
     collector.producer.available = False
 
     response = collector.http.get(f"/v1/pixel.gif?key={WRITE_KEY}")

@@ -45,7 +45,7 @@ def test_an_event_of_40_days_ago_is_taken_as_imported_at_its_own_time(collector:
 @pytest.mark.parametrize(
     "key", ["x", WRITE_KEY, import_key("shop", "00" * 16), import_key("nobody", "6b" * 16), "import.shop.", "import..x"]
 )
-def test_no_other_key_opens_the_door(collector: Collector, key: str) -> None:
+def test_no_other_key_may_import_history(collector: Collector, key: str) -> None:
     response = send(collector, past(collector), key)
     assert (response.status_code, response.json()["error"]["code"]) == (401, "import_key")
     assert collector.clicks() == []
@@ -56,7 +56,7 @@ def test_the_key_is_not_taken_from_a_url_or_another_header(collector: Collector)
     assert response.status_code == 401
 
 
-def test_the_import_key_does_not_open_the_door_of_the_present(collector: Collector) -> None:
+def test_the_import_key_may_not_send_live_events(collector: Collector) -> None:
     assert collector.post({"event_id": "a"}, **{"x-write-key": KEY}).status_code == 401
 
 
@@ -132,7 +132,7 @@ def test_an_address_in_an_event_that_does_not_hold_is_cut_wherever_it_stands(col
     assert b"203.0.113.77" not in dead.value
 
 
-def test_visitors_of_one_request_are_told_apart_by_address_browser_and_day(collector: Collector) -> None:
+def test_visitors_of_one_request_are_distinguished_by_address_browser_and_day(collector: Collector) -> None:
     here = past(collector, ip="203.0.113.77", user_agent=AGENT)
     others = [
         {**here, "ip": "203.0.113.78"},
@@ -167,7 +167,7 @@ def test_what_a_page_sent_and_an_import_repeats_has_the_same_key(collector: Coll
     assert (live.key, live.visitor) == (imported.key, imported.visitor)
 
 
-def test_a_request_while_kafka_is_away_may_be_sent_again(collector: Collector) -> None:
+def test_a_request_while_kafka_is_unavailable_may_be_sent_again(collector: Collector) -> None:
     collector.producer.available = False
     response = send(collector, past(collector))
     assert (response.status_code, "retry-after" in response.headers) == (503, True)

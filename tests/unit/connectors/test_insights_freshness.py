@@ -56,7 +56,7 @@ def test_a_partition_of_which_nothing_was_counted_begins_with_its_first_record()
     assert look(MemoryLog({0: [ago(30), ago(20)]}), {}) == Completeness(ago(30), 2)
 
 
-def test_where_one_time_cannot_be_told_there_is_no_until() -> None:
+def test_where_one_time_is_unknown_there_is_no_until() -> None:
     log = MemoryLog({0: [None], 1: [ago(5)]})
     assert look(log, {}) == Completeness(None, 2)
 
@@ -65,7 +65,7 @@ def test_tables_that_are_ahead_of_the_end_that_was_seen_are_complete() -> None:
     assert look(MemoryLog({0: [ago(5)]}), {0: 7}) == Completeness(NOW, 0)
 
 
-def test_a_part_that_is_away_is_told() -> None:
+def test_a_part_that_is_unavailable_is_reported() -> None:
     def applied() -> dict[int, int]:
         raise Unavailable("ClickHouse is away")
 

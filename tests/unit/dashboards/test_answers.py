@@ -48,7 +48,7 @@ def answers(clock: Clock) -> Iterator[Answers]:
     made.close()
 
 
-def test_an_answer_is_shared_for_its_time_and_asked_anew_after_it(answers: Answers, clock: Clock) -> None:
+def test_an_answer_is_shared_for_its_time_and_asked_again_after_it(answers: Answers, clock: Clock) -> None:
     source = Source()
     assert answers.begin("key", 2.0, source).result(PATIENCE_SECONDS) == 1
     clock.now = 1.9
@@ -63,7 +63,7 @@ def test_different_questions_have_answers_of_their_own(answers: Answers) -> None
     assert found == {1, 2, 3}
 
 
-def test_an_error_is_told_and_not_remembered(answers: Answers) -> None:
+def test_an_error_is_reported_and_not_remembered(answers: Answers) -> None:
     def away() -> int:
         raise Unavailable("away")
 

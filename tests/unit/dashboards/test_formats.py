@@ -49,7 +49,7 @@ def test_a_count_has_as_many_digits_as_tell_something(number: int, text: str) ->
         (90_000, "25h 00m"),
     ],
 )
-def test_a_duration_is_told_in_the_two_largest_units(seconds: float | None, text: str) -> None:
+def test_a_duration_is_shown_in_the_two_largest_units(seconds: float | None, text: str) -> None:
     assert words.duration(seconds) == text
 
 
@@ -77,7 +77,7 @@ def test_growth_from_nothing_has_no_percentage() -> None:
     assert words.change(0, 2) == -1
 
 
-def test_an_estimate_of_visitors_is_told_from_an_exact_number() -> None:
+def test_an_estimate_of_visitors_is_distinguished_from_an_exact_number() -> None:
     exact, estimate = Numbers(visitors=VISITORS_EXACT_UP_TO), Numbers(visitors=VISITORS_EXACT_UP_TO + 1)
     assert words.visitors(exact) == "4,000"
     assert words.visitors(estimate) == "~4,001"
@@ -89,7 +89,7 @@ def test_every_dimension_has_a_name_for_one_and_for_many() -> None:
     assert set(words.LABELS) == set(words.PLURALS) == set(FILTERS)
 
 
-def test_a_value_is_told_in_words() -> None:
+def test_a_value_is_shown_in_words() -> None:
     assert words.value_label("country", "NP") == "Nepal"
     assert words.value_label("country", "ZZ") == "ZZ"
     assert words.value_label("device", "tv") == "TV"

@@ -23,7 +23,7 @@ def test_rows_stay_where_they_are_when_their_order_changes_and_new_ones_come_las
     assert (steady.version, steady.values) == (held.version, ("a", "b", "c"))
 
 
-def test_another_question_and_a_value_that_is_gone_are_drawn_anew() -> None:
+def test_another_question_and_a_value_that_is_gone_are_drawn_again() -> None:
     held, _ = keep(None, "asked", rows("ab"))
     for question, values in (("else", "ba"), ("asked", "b"), ("asked", "")):
         steady, shown = keep(held, question, rows(values))
@@ -31,7 +31,7 @@ def test_another_question_and_a_value_that_is_gone_are_drawn_anew() -> None:
         assert steady.version == held.version + 1
 
 
-def test_after_a_choice_the_table_is_drawn_anew() -> None:
+def test_after_a_choice_the_table_is_drawn_again() -> None:
     held, _ = keep(None, "asked", rows("ab"))
     steady, shown = keep(held.cleared(), "asked", rows("ba"))
     assert [row.value for row in shown] == ["b", "a"]

@@ -128,7 +128,7 @@ def test_an_empty_address_is_the_usual_one() -> None:
         ),
     ],
 )
-def test_surroundings_that_cannot_be_used_are_told_in_one_line(changes: dict[str, str], said: str) -> None:
+def test_settings_that_cannot_be_used_are_reported_in_one_line(changes: dict[str, str], said: str) -> None:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MARKETPLACE_")}
     done = subprocess.run(
         [sys.executable, "-m", "dashboards"],

@@ -58,7 +58,7 @@ def test_the_file_of_sample_shops_holds_what_they_sell_most_and_no_secret(tmp_pa
         assert all(product.price and product.title and product.words for product in shop.products)
 
 
-def test_services_of_a_demo_are_told_of_the_shops_and_believe_only_this_machine(tmp_path: Path) -> None:
+def test_services_of_a_demo_are_reported_of_the_shops_and_believe_only_this_machine(tmp_path: Path) -> None:
     settings = service_settings(tmp_path, 2)
     assert settings["MARKETPLACE_COLLECTOR_TRUSTED_PROXIES"] == "127.0.0.1/32"
     assert settings["MARKETPLACE_COLLECTOR_SHOPS_FILE"] == str(shops_file(tmp_path))

@@ -146,7 +146,7 @@ def test_the_pulse_is_about_one_and_higher_in_the_evening() -> None:
     assert max(pulses) > 1.5 * min(pulses)
 
 
-def test_what_is_old_goes_through_the_door_for_history_with_its_own_address_and_browser() -> None:
+def test_what_is_old_goes_through_the_import_endpoint_with_its_own_address_and_browser() -> None:
     limit = NOW_MS - LIVE_DAYS * DAY_MS
     history = [post for post in backlog() if post.history]
     assert all(event.get("occurred_at", 0) < limit + DAY_MS for post in history for event in post.events)

@@ -174,7 +174,7 @@ def test_a_connection_is_used_again() -> None:
     assert script.ids == [["a"], ["b"], ["c"]]
 
 
-def test_only_wholly_accepted_requests_are_told_on() -> None:
+def test_only_wholly_accepted_requests_are_reported_on() -> None:
     told: list[Post] = []
     script = Script(lambda at: Answer(202, body=b'{"accepted": 0, "rejected": 1}') if at == 0 else Answer(202))
     with serving(script) as target:

@@ -20,7 +20,7 @@ def test_small_batches_say_nothing_about_large_ones() -> None:
     assert limit.records == FIRST_RECORDS
 
 
-def test_a_start_is_small_enough_for_the_dearest_records() -> None:
+def test_a_start_is_small_enough_for_the_most_expensive_records() -> None:
     assert FIRST_RECORDS * 2e-3 <= 10.0
 
 

@@ -117,7 +117,7 @@ def test_keys_and_visitors_are_whole_64_bit_numbers() -> None:
     assert (columns.key.tolist(), columns.visitor.tolist()) == ([2**64 - 1], [255])
 
 
-def test_times_that_were_not_told_are_minus_one() -> None:
+def test_times_that_were_not_reported_are_minus_one() -> None:
     columns, _ = read_values([event()])
     assert (columns.occurred_ms.tolist(), columns.sent_ms.tolist()) == ([-1], [-1])
 

@@ -18,7 +18,7 @@ DEADLINE_SECONDS = 10
 TODAY, TOMORROW = ("shop", 20_000), ("shop", 20_001)
 
 
-def test_a_day_that_is_touched_while_it_is_read_is_behind_again() -> None:
+def test_a_day_that_is_marked_dirty_while_it_is_read_is_behind_again() -> None:
     dirty = DirtyDays()
     dirty.mark([TODAY], 0, 0, 9)
     dirty.take(10, saves=True, shows=True)
@@ -59,7 +59,7 @@ def test_records_that_changed_no_day_put_nothing_behind() -> None:
     assert (dirty.days, dirty.records, dirty.take(10, saves=True, shows=True).days) == (0, 0, frozenset())
 
 
-def test_while_mongo_is_away_a_day_is_shown_once_and_stays_behind() -> None:
+def test_while_mongo_is_unavailable_a_day_is_shown_once_and_stays_behind() -> None:
     dirty = DirtyDays()
     dirty.mark([TODAY], 0, 0, 9)
     assert dirty.take(10, saves=False, shows=True).days == {TODAY}
@@ -69,7 +69,7 @@ def test_while_mongo_is_away_a_day_is_shown_once_and_stays_behind() -> None:
     assert dirty.days == 1
 
 
-def test_while_redis_is_away_a_day_is_saved_once_and_shown_when_it_is_back() -> None:
+def test_while_redis_is_unavailable_a_day_is_saved_once_and_shown_when_it_is_back() -> None:
     dirty = DirtyDays()
     dirty.mark([TODAY], 0, 0, 9)
     assert dirty.take(10, saves=True, shows=True).days == {TODAY}
@@ -94,7 +94,7 @@ def test_what_an_earlier_process_left_behind_is_shown_too() -> None:
     assert chunk == Chunk(frozenset({TODAY, TOMORROW}), frozenset({TOMORROW}), frozenset({TODAY, TOMORROW}))
 
 
-def test_days_that_are_touched_all_the_time_all_get_their_turn_and_their_records_do_not_pile_up() -> None:
+def test_days_that_are_marked_dirty_all_the_time_all_get_their_turn_and_their_records_do_not_pile_up() -> None:
     dirty, days, seen, most = DirtyDays(), [("shop", day) for day in range(30)], set[StoreDay](), 0
     for turn in range(8):
         dirty.mark(days, 0, 100 * turn, 100 * turn + 99)
@@ -125,7 +125,7 @@ _STEPS = st.lists(
 
 
 @given(_STEPS)
-def test_nothing_is_lost_whatever_fails_and_whenever_it_is_touched(
+def test_nothing_is_lost_whatever_fails_and_whenever_it_is_marked_dirty(
     steps: list[tuple[StoreDay, StoreDay, bool, bool, bool, bool, bool, int]],
 ) -> None:
     dirty, touched, shown, saved = DirtyDays(), Counter[StoreDay](), Counter[StoreDay](), Counter[StoreDay]()
@@ -182,7 +182,7 @@ def keepers() -> Iterator[list[PeriodicThread]]:
         keeper.end()
 
 
-def test_a_keeper_comes_again_after_what_it_asks_was_away(keepers: list[PeriodicThread]) -> None:
+def test_a_keeper_comes_again_after_what_it_asks_was_unavailable(keepers: list[PeriodicThread]) -> None:
     tended = Tended(Unavailable("away"))
     keepers.append(PeriodicThread(tended, 0.001))
     keepers[-1].start()

@@ -114,7 +114,7 @@ def test_answers_that_a_session_holds_stay_under_new_codes() -> None:
     assert (pages_of(known, holder.entry_codes), pages_of(known, other.entry_codes)) == (["/b"], ["/a"])
 
 
-def test_a_store_that_gets_another_domain_has_its_visits_told_anew() -> None:
+def test_a_store_that_gets_another_domain_has_its_visits_reported_again() -> None:
     known = encoding(1 << 30)
     arrival = event(url="https://shop.example/", referrer="https://blog.example/post")
     referral = next(at for at, encoder in enumerate(known.encoders) if encoder.name == "referral")

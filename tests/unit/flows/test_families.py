@@ -92,12 +92,12 @@ def test_texts_that_agree_in_what_counts_are_answered_together() -> None:
     assert sorted(asked.calls) == [("a", 1), ("a", 2)]
 
 
-def test_what_reads_more_fields_than_can_be_told_apart_is_refused_at_once() -> None:
+def test_what_reads_more_fields_than_can_be_distinguished_is_refused_at_once() -> None:
     with pytest.raises(ValueError, match="shout reads 4 fields"):
         Asked(("url", "referrer", "store_domains", "store"))
 
 
-def test_new_rules_answer_anew_and_leave_old_answers_as_they_were() -> None:
+def test_new_rules_answer_again_and_leave_old_answers_as_they_were() -> None:
     asked = Asked()
     old = asked.codes(["a"]).tolist()
     asked.encoder.renew(lambda parts: (f"new {parts[0]}",), "v2")
@@ -131,7 +131,7 @@ def test_answers_are_weighed_by_their_texts_and_compacting_makes_them_lighter() 
     assert before > 2_050 > asked.encoder.nbytes > 50
 
 
-def test_words_that_were_forgotten_are_asked_about_anew() -> None:
+def test_words_that_were_forgotten_are_asked_about_again() -> None:
     asked = Asked(("url", "referrer"), (str.casefold, str.casefold))
     assert asked.encode(["a", "b"], ["x", "x"]) == [("A", "X"), ("B", "X")]
     asked.words["url"].forget()

@@ -93,7 +93,7 @@ def test_reading_takes_a_twentieth_of_the_time_at_most(stores: StoreCatalog, boo
     assert book.asked == 2
 
 
-def test_a_document_that_is_no_store_is_left_out_and_told_once(
+def test_a_document_that_is_no_store_is_left_out_and_reported_once(
     stores: StoreCatalog, book: Book, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     book.documents["beta"] = {**book.documents["beta"], "timezone": 5}
@@ -105,7 +105,7 @@ def test_a_document_that_is_no_store_is_left_out_and_told_once(
     assert "store beta: Expected `str`, got `int` - at `$.timezone`" in errors_in(caplog)[0]
 
 
-def test_another_version_of_a_bad_document_is_told_again(
+def test_another_version_of_a_bad_document_is_reported_again(
     stores: StoreCatalog, book: Book, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     good = book.documents["beta"]
@@ -116,7 +116,7 @@ def test_another_version_of_a_bad_document_is_told_again(
     assert ["Olympus" in told for told in errors_in(caplog)] == [True, False, False]
 
 
-def test_while_mongo_is_away_the_last_known_stores_are_used_and_it_is_asked_ever_more_seldom(
+def test_while_mongo_is_unavailable_the_last_known_stores_are_used_and_it_is_asked_ever_more_seldom(
     stores: StoreCatalog, book: Book, clock: Clock
 ) -> None:
     seen(stores)
@@ -131,7 +131,7 @@ def test_while_mongo_is_away_the_last_known_stores_are_used_and_it_is_asked_ever
     assert asked_at == [5.0, 5.5, 6.5, 8.5, 13.5, 23.5, 33.5]
 
 
-def test_when_mongo_is_back_the_stores_are_read_anew(stores: StoreCatalog, book: Book, clock: Clock) -> None:
+def test_when_mongo_is_back_the_stores_are_read_again(stores: StoreCatalog, book: Book, clock: Clock) -> None:
     seen(stores)
     book.available = False
     clock.now = 5.0
@@ -159,7 +159,7 @@ def test_an_unknown_store_is_asked_for_alone_and_known_from_then_on(stores: Stor
     assert "new" in seen(stores)
 
 
-def test_an_unknown_store_while_mongo_is_away_is_an_error_and_no_verdict(stores: StoreCatalog, book: Book) -> None:
+def test_an_unknown_store_while_mongo_is_unavailable_is_an_error(stores: StoreCatalog, book: Book) -> None:
     seen(stores)
     book.available = False
 

@@ -16,7 +16,7 @@ def contents(data: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress, zstd.compress])
-def test_compression_is_told_by_the_first_bytes(compress: Callable[[bytes], bytes]) -> None:
+def test_compression_is_recognized_by_the_first_bytes(compress: Callable[[bytes], bytes]) -> None:
     assert contents(compress(b"one\ntwo\n")) == [b"one", b"two"]
 
 

@@ -155,7 +155,7 @@ def test_a_time_is_read_with_its_offset(text: bytes, epoch_ms: int) -> None:
         ("", False),
     ],
 )
-def test_assets_are_told_by_their_extension(target: str, asset: bool) -> None:
+def test_assets_are_recognized_by_their_extension(target: str, asset: bool) -> None:
     assert is_asset(target) is asset
 
 
@@ -189,7 +189,7 @@ def test_the_id_of_a_line_cannot_be_made_without_the_stores_secret() -> None:
     assert LineIds("shop", SECRET).next_id(b"one") != LineIds("other", SECRET).next_id(b"one")
 
 
-def test_equal_lines_are_told_apart_within_the_stated_bound() -> None:
+def test_equal_lines_are_distinguished_within_the_stated_bound() -> None:
     ids = LineIds("shop", SECRET, max_lines=10)
     first = ids.next_id(b"again")
     for number in range(9):

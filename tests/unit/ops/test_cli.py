@@ -91,7 +91,7 @@ def test_a_port_that_cannot_be_is_refused_before_anything_starts(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_version_is_told(tmp_path: Path) -> None:
+def test_the_version_is_reported(tmp_path: Path) -> None:
     done = run("--version", folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"marketplace {version('marketplace')}\n"
@@ -123,7 +123,7 @@ COMMANDS = {name: command for name, command in commands(get_command(make_app()))
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "flows list"])
-def test_every_command_that_meets_a_stack_can_be_told_which(name: str) -> None:
+def test_every_command_that_meets_a_stack_can_be_reported_which(name: str) -> None:
     (parameter,) = [found for found in COMMANDS[name].params if "--data" in found.opts]
     assert parameter.envvar == "MARKETPLACE_DATA"
 

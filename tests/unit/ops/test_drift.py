@@ -31,14 +31,14 @@ def test_a_table_with_copies_is_the_declared_one_with_a_window_of_its_own(name: 
     assert list(table_drift(SESSIONS, sessions(engine, "index_granularity = 8192"))) == []
 
 
-def test_a_table_with_copies_of_another_engine_is_told() -> None:
+def test_a_table_with_copies_of_another_engine_is_reported() -> None:
     engine = "ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')"
 
     (drift,) = table_drift(SESSIONS, sessions(engine, "index_granularity = 8192"))
     assert f"engine {engine}, declared CollapsingMergeTree(sign)" in drift
 
 
-def test_while_brokers_are_away_a_topic_with_more_copies_than_brokers_is_as_declared() -> None:
+def test_while_brokers_are_unavailable_a_topic_with_more_copies_than_brokers_is_as_declared() -> None:
     topic = CLICKS_COLLECTED
 
     assert list(topic_drift(topic, ActualTopic(topic.partitions, 3, topic.settings(3)), brokers=2)) == []

@@ -89,7 +89,7 @@ def test_a_new_folder_is_for_its_user_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o777, 0o750, 0o701])
-def test_a_folder_that_others_may_read_is_taken_from_them_and_that_is_told_once(tmp_path: Path, mode: int) -> None:
+def test_a_folder_that_others_may_read_is_taken_from_them_and_that_is_reported_once(tmp_path: Path, mode: int) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     folder.chmod(mode)

@@ -1,4 +1,4 @@
-"""The click flow when its surroundings change: stores that are none, Mongo away, and another topic under its feet."""
+"""The click flow when its environment changes: invalid store documents, Mongo unavailable, a recreated topic."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -28,11 +29,10 @@ from runtime.sections import Settings
 from tests.kits.clicks import STORES, ms, visitor_of
 from tests.kits.demo import ROOT, wait_until
 from tests.kits.depth import LONG
-from tests.kits.surroundings import (
+from tests.kits.flow_process import (
     NOON,
     PARTITIONS,
     TOPIC,
-    Door,
     Shop,
     command,
     dead_letters,
@@ -41,11 +41,12 @@ from tests.kits.surroundings import (
     flow,
     ledger_of,
     log_of,
-    make_topic_anew,
     metrics_of,
     partitions_of,
-    tend,
+    recreate_topic,
+    watch_until,
 )
+from tests.kits.tcp_proxy import TcpProxy
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture
 def shop(own_stack: Stack, tmp_path: Path) -> Iterator[Shop]:
     urls = own_stack.urls
-    make_topic_anew(urls.kafka)
+    recreate_topic(urls.kafka)
     settings = Settings(
         SettingsUrls(urls.kafka, urls.mongo, urls.clickhouse, urls.redis),
         PurePosixPath(tmp_path),
@@ -79,76 +80,81 @@ def shop(own_stack: Stack, tmp_path: Path) -> Iterator[Shop]:
     ClickHouse(urls.clickhouse, settings.database).command(f"DROP DATABASE {settings.database}")
 
 
-def test_a_document_that_is_no_store_costs_its_own_clicks_only_and_counts_once_it_is_mended(shop: Shop) -> None:
+@pytest.fixture
+def proxy(shop: Shop) -> Iterator[TcpProxy]:
+    """Mongo, through a proxy that can refuse connections."""
+    with closing(TcpProxy(shop.settings.urls.mongo)) as made:
+        made.open()
+        yield made
+
+
+def test_a_document_that_is_no_store_costs_its_own_clicks_only_and_counts_once_it_is_corrected(shop: Shop) -> None:
     with connect(shop.settings.urls.mongo) as client:
         documents = client[shop.settings.database][STORES_COLLECTION.name]
         documents.update_one({"_id": "beta"}, {"$set": {"timezone": ["Asia/Kathmandu"]}})
         shop.send(5, store="alpha")
         shop.send(3, store="beta")
         with flow(shop.settings) as runner:
-            tend(runner, lambda: shop.accounted() == 8, 60, "all clicks")
+            watch_until(runner, lambda: shop.accounted() == 8, 60, "all clicks")
             assert shop.outcomes() == {"counted": 5, "invalid": 3}
             documents.update_one({"_id": "beta"}, {"$set": {"timezone": "Asia/Kathmandu"}})
             shop.send(2, store="beta")
-            tend(runner, lambda: shop.accounted() == 10, 60, "the clicks after it was mended")
+            watch_until(runner, lambda: shop.accounted() == 10, 60, "the clicks after it was mended")
         assert runner.restarts == 0
     assert shop.outcomes() == {"counted": 7, "invalid": 3}
     assert log_of(shop.settings).count("a store is left out") == 1
     assert dead_letters(shop.settings) == [("unknown_store", "beta")] * 3
 
 
-def test_while_mongo_is_away_known_stores_are_counted_and_their_read_models_come_later(shop: Shop) -> None:
-    door = Door(shop.settings.urls.mongo)
-    settings = replace(shop.settings, urls=replace(shop.settings.urls, mongo=door.url))
+def test_while_mongo_is_unavailable_clicks_are_counted_and_read_models_come_later(shop: Shop, proxy: TcpProxy) -> None:
+    settings = replace(shop.settings, urls=replace(shop.settings.urls, mongo=proxy.url))
     with flow(settings) as runner, connect(shop.settings.urls.mongo) as client:
         stats = StoreStats(client, settings.database)
         shop.send(5)
-        tend(runner, lambda: [day["clicks"] for day in stats.of("alpha")] == [5], 60, "the first clicks in Mongo")
-        door.shut()
+        watch_until(runner, lambda: [d["clicks"] for d in stats.of("alpha")] == [5], 60, "the first clicks in Mongo")
+        proxy.cut()
         shop.send(5)
-        tend(runner, lambda: shop.accounted() == 10, 30, "counting without Mongo")
+        watch_until(runner, lambda: shop.accounted() == 10, 30, "counting without Mongo")
         shop.send(5, at=NOON + 86_400_000, partition=1)
-        tend(runner, lambda: shop.accounted() == 15, 30, "counting of another day without Mongo")
+        watch_until(runner, lambda: shop.accounted() == 15, 30, "counting of another day without Mongo")
         assert [day["clicks"] for day in stats.of("alpha")] == [5]
         behind = "store_stats is behind, counting goes on"
-        tend(runner, lambda: behind in log_of(settings), 30, "the word that Mongo lacks something")
-        door.reopen()
-        tend(runner, lambda: [d["clicks"] for d in stats.of("alpha")] == [5, 10], 30, "both days in Mongo")
+        watch_until(runner, lambda: behind in log_of(settings), 30, "the word that Mongo lacks something")
+        proxy.open()
+        watch_until(runner, lambda: [d["clicks"] for d in stats.of("alpha")] == [5, 10], 30, "both days in Mongo")
         assert runner.restarts == 0
 
 
 @LONG
-def test_what_mongo_missed_is_made_up_for_by_the_next_start(shop: Shop) -> None:
-    door = Door(shop.settings.urls.mongo)
-    settings = replace(shop.settings, urls=replace(shop.settings.urls, mongo=door.url))
+def test_what_mongo_missed_is_made_up_for_by_the_next_start(shop: Shop, proxy: TcpProxy) -> None:
+    settings = replace(shop.settings, urls=replace(shop.settings.urls, mongo=proxy.url))
     with connect(shop.settings.urls.mongo) as client:
         stats = StoreStats(client, settings.database)
         with flow(settings) as runner:
             shop.send(1, store="beta")
-            tend(runner, lambda: shop.accounted() == 1, 60, "the first click")
-            door.shut()
+            watch_until(runner, lambda: shop.accounted() == 1, 60, "the first click")
+            proxy.cut()
             shop.send(5)
-            tend(runner, lambda: shop.accounted() == 6, 30, "counting without Mongo")
+            watch_until(runner, lambda: shop.accounted() == 6, 30, "counting without Mongo")
         assert stats.of("alpha") == []
         with flow(shop.settings) as runner:
-            tend(runner, lambda: [day["clicks"] for day in stats.of("alpha")] == [5], 30, "the day in Mongo")
+            watch_until(runner, lambda: [day["clicks"] for day in stats.of("alpha")] == [5], 30, "the day in Mongo")
 
 
 @LONG
-def test_a_click_of_an_unknown_store_waits_for_mongo_and_is_counted_then(shop: Shop) -> None:
-    door = Door(shop.settings.urls.mongo)
-    settings = replace(shop.settings, urls=replace(shop.settings.urls, mongo=door.url))
+def test_a_click_of_an_unknown_store_waits_for_mongo_and_is_counted_then(shop: Shop, proxy: TcpProxy) -> None:
+    settings = replace(shop.settings, urls=replace(shop.settings.urls, mongo=proxy.url))
     with flow(settings) as runner, connect(shop.settings.urls.mongo) as client:
         shop.send(1)
-        tend(runner, lambda: shop.accounted() == 1, 60, "the first click")
-        door.shut()
+        watch_until(runner, lambda: shop.accounted() == 1, 60, "the first click")
+        proxy.cut()
         new = replace(STORES["alpha"], slug="brand-new", write_key_hash="0" * 64)
         MongoStores(client, settings.database).upsert_store(new)
         shop.send(2, store="brand-new")
-        tend(runner, lambda: "is waiting, nothing is lost" in log_of(settings), 30, "the pause")
+        watch_until(runner, lambda: "is waiting, nothing is lost" in log_of(settings), 30, "the pause")
         assert shop.accounted() == 1
-        door.reopen()
-        tend(runner, lambda: shop.accounted() == 3, 30, "the new store's clicks")
+        proxy.open()
+        watch_until(runner, lambda: shop.accounted() == 3, 30, "the new store's clicks")
         assert runner.restarts == 0
     assert shop.outcomes() == {"counted": 3}
 
@@ -159,9 +165,9 @@ def test_a_visit_that_goes_on_after_midnight_changes_the_read_model_of_the_day_b
         stats = StoreStats(client, shop.settings.database)
         visitor = visitor_of("alpha", 1)
         shop.send(1, at=before_midnight, visitor=visitor)
-        tend(runner, lambda: [d["bounces"] for d in stats.of("alpha")] == [1], 60, "the bounce")
+        watch_until(runner, lambda: [d["bounces"] for d in stats.of("alpha")] == [1], 60, "the bounce")
         shop.send(1, at=before_midnight + 120_000, visitor=visitor)
-        tend(runner, lambda: [d["bounces"] for d in stats.of("alpha")] == [0, 0], 30, "no bounce any more")
+        watch_until(runner, lambda: [d["bounces"] for d in stats.of("alpha")] == [0, 0], 30, "no bounce any more")
         assert [(d["day"], d["sessions"], d["clicks"]) for d in stats.of("alpha")] == [
             ("2025-03-12", 0, 1),
             ("2025-03-11", 1, 1),
@@ -172,42 +178,42 @@ def test_a_visit_that_goes_on_after_midnight_changes_the_read_model_of_the_day_b
 def test_partitions_that_are_added_are_read_from_their_beginning_within_a_minute(shop: Shop) -> None:
     shop.send(3)
     with flow(shop.settings, FlowOptions(look_seconds=1.0)) as runner:
-        tend(runner, lambda: shop.accounted() == 3, 60, "the first clicks")
+        watch_until(runner, lambda: shop.accounted() == 3, 60, "the first clicks")
         admin = AdminClient({"bootstrap.servers": shop.settings.urls.kafka})
         admin.create_partitions([NewPartitions(TOPIC, PARTITIONS + 1)])[TOPIC].result(15)
         wait_until(lambda: partitions_of(shop.settings) == PARTITIONS + 1, 15, "the new partition")
         shop.send(4, partition=PARTITIONS)
-        tend(runner, lambda: shop.accounted() == 7, 60, "the new partition's clicks")
+        watch_until(runner, lambda: shop.accounted() == 7, 60, "the new partition's clicks")
         assert runner.restarts == 1
     assert shop.analytics.applied()[PARTITIONS] == (3, 4)
 
 
-def test_a_topic_made_anew_under_a_running_flow_stops_it_with_what_to_do(shop: Shop) -> None:
+def test_a_topic_recreated_under_a_running_flow_stops_it_with_what_to_do(shop: Shop) -> None:
     shop.send(3)
     with flow(shop.settings, FlowOptions(look_seconds=1.0)) as runner:
-        tend(runner, lambda: shop.accounted() == 3, 60, "the first clicks")
-        make_topic_anew(shop.settings.urls.kafka)
+        watch_until(runner, lambda: shop.accounted() == 3, 60, "the first clicks")
+        recreate_topic(shop.settings.urls.kafka)
         assert "recover.md" in failure_of(runner, 60) + log_of(shop.settings)
     assert shop.accounted() == 3
 
 
 @LONG
-def test_a_topic_made_anew_with_fewer_records_is_refused(shop: Shop) -> None:
+def test_a_topic_recreated_with_fewer_records_is_refused(shop: Shop) -> None:
     shop.send(5)
     with flow(shop.settings) as runner:
-        tend(runner, lambda: shop.accounted() == 5, 60, "the first clicks")
-    make_topic_anew(shop.settings.urls.kafka)
+        watch_until(runner, lambda: shop.accounted() == 5, 60, "the first clicks")
+    recreate_topic(shop.settings.urls.kafka)
     shop.send(2)
     with flow(shop.settings) as runner:
         assert "refused" in failure_of(runner, 60)
     assert f"{TOPIC}[0] ends before offset 2, but the tables hold records up to 4" in log_of(shop.settings)
 
 
-def test_a_topic_made_anew_with_more_records_is_refused(shop: Shop) -> None:
+def test_a_topic_recreated_with_more_records_is_refused(shop: Shop) -> None:
     shop.send(5)
     with flow(shop.settings) as runner:
-        tend(runner, lambda: shop.accounted() == 5, 60, "the first clicks")
-    make_topic_anew(shop.settings.urls.kafka)
+        watch_until(runner, lambda: shop.accounted() == 5, 60, "the first clicks")
+    recreate_topic(shop.settings.urls.kafka)
     shop.send(50)
     with flow(shop.settings) as runner:
         assert "refused" in failure_of(runner, 60)
@@ -218,7 +224,7 @@ def test_a_topic_made_anew_with_more_records_is_refused(shop: Shop) -> None:
 def test_uncounted_records_that_retention_took_stop_the_flow_until_the_loss_is_accepted(shop: Shop) -> None:
     shop.send(5)
     with flow(shop.settings) as runner:
-        tend(runner, lambda: shop.accounted() == 5, 60, "the first clicks")
+        watch_until(runner, lambda: shop.accounted() == 5, 60, "the first clicks")
     shop.send(10)
     delete_records(shop.settings.urls.kafka, 0, before=12)
     with flow(shop.settings) as runner:
@@ -230,7 +236,7 @@ def test_uncounted_records_that_retention_took_stop_the_flow_until_the_loss_is_a
     assert json.loads(accepted.stdout) == {"written_off": 7, "partitions": {"clicks.collected.v1[0]": 7}}
     assert json.loads(again.stdout) == {"written_off": 0, "partitions": {}}
     with flow(shop.settings) as runner:
-        tend(runner, lambda: shop.accounted() == 15, 60, "the records that are left")
+        watch_until(runner, lambda: shop.accounted() == 15, 60, "the records that are left")
     assert shop.outcomes() == {"counted": 8}
     assert ledger_of(shop.settings) == {
         "records": 15,
@@ -245,14 +251,14 @@ def test_tables_made_again_from_a_shorter_log_replace_the_read_models_of_before(
     shop.send(5)
     with flow(shop.settings) as runner, connect(shop.settings.urls.mongo) as client:
         stats = StoreStats(client, shop.settings.database)
-        tend(runner, lambda: [day["clicks"] for day in stats.of("alpha")] == [5], 60, "the clicks in Mongo")
+        watch_until(runner, lambda: [d["clicks"] for d in stats.of("alpha")] == [5], 60, "the clicks in Mongo")
     delete_records(shop.settings.urls.kafka, 0, before=2)
     database = shop.settings.database
     ClickHouse(shop.settings.urls.clickhouse, database).command(f"DROP DATABASE {database}")
     ensure_provisioned(shop.settings)
     with flow(shop.settings) as runner, connect(shop.settings.urls.mongo) as client:
         stats = StoreStats(client, shop.settings.database)
-        tend(runner, lambda: [day["clicks"] for day in stats.of("alpha")] == [3], 60, "the clicks that are left")
+        watch_until(runner, lambda: [day["clicks"] for day in stats.of("alpha")] == [3], 60, "the clicks that are left")
 
 
 @LONG
@@ -260,10 +266,10 @@ def test_the_ledger_closes_on_a_log_whose_beginning_was_gone_before_the_first_st
     shop.send(10)
     delete_records(shop.settings.urls.kafka, 0, before=6)
     with flow(shop.settings) as runner:
-        tend(runner, lambda: shop.outcomes() == {"counted": 4}, 60, "what is left")
+        watch_until(runner, lambda: shop.outcomes() == {"counted": 4}, 60, "what is left")
     with flow(shop.settings) as runner:
         shop.send(1)
-        tend(runner, lambda: shop.outcomes() == {"counted": 5}, 60, "one more")
+        watch_until(runner, lambda: shop.outcomes() == {"counted": 5}, 60, "one more")
     delete_records(shop.settings.urls.kafka, 0, before=9)
     found = ledger_of(shop.settings)
     assert (found["records"], found["expired"], found["unaccounted"], found["waiting"]) == (11, 6, 0, 0)

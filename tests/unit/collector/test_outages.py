@@ -22,7 +22,7 @@ def collector() -> Iterator[Collector]:
         yield running
 
 
-def test_when_kafka_is_away_the_answer_is_503_and_a_retry_later_is_taken(collector: Collector) -> None:
+def test_when_kafka_is_unavailable_the_answer_is_503_and_a_retry_later_is_taken(collector: Collector) -> None:
     collector.post(EVENT)
     collector.producer.available = False
     away = collector.post(EVENT)
@@ -42,7 +42,7 @@ def test_a_rejection_is_not_said_before_its_dead_letter_is_kept(collector: Colle
     assert collector.post(b"{").status_code == 503
 
 
-def test_while_mongo_is_away_known_stores_and_known_salts_go_on(collector: Collector) -> None:
+def test_while_mongo_is_unavailable_known_stores_and_known_salts_go_on(collector: Collector) -> None:
     collector.post(EVENT)
     collector.stores.available = collector.salts.available = False
     collector.clock.step(60)
@@ -58,7 +58,7 @@ def test_a_visitor_that_cannot_be_stamped_is_503_and_one_with_its_own_id_is_not(
     assert collector.post({**EVENT, "visitor_id": "me"}).status_code == 202
 
 
-def test_cookieless_visitors_are_told_apart_by_address_and_agent(collector: Collector) -> None:
+def test_cookieless_visitors_are_distinguished_by_address_and_agent(collector: Collector) -> None:
     for address, agent in (("198.51.100.1", "A"), ("198.51.100.1", "A"), ("198.51.100.2", "A"), ("198.51.100.1", "B")):
         collector.post(EVENT, **{"x-forwarded-for": address, "user-agent": agent})
 

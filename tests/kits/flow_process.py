@@ -1,13 +1,11 @@
-"""What tests of the flow's surroundings share: a shop of their own, the flow as a process, a door that can be shut."""
+"""The click flow as a process, on a database of its own: what tests of outages and endings share."""
 
 from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -15,7 +13,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -38,7 +35,7 @@ NOON: Final = ms("2025-03-12T16:00:00")
 PARTITIONS: Final = 2
 
 
-def make_topic_anew(bootstrap: str) -> None:
+def recreate_topic(bootstrap: str) -> None:
     """The topic of collected clicks, empty, whatever was there before."""
     topics, admin = TopicAdmin(bootstrap), AdminClient({"bootstrap.servers": bootstrap})
     if topics.identity(TOPIC) is not None:
@@ -108,7 +105,7 @@ def log_of(settings: Settings) -> str:
     return (Path(settings.data_dir) / "flow.log").read_text()
 
 
-def tend(runner: FlowProcessSet, done: Callable[[], bool], seconds: float, what: str) -> None:
+def watch_until(runner: FlowProcessSet, done: Callable[[], bool], seconds: float, what: str) -> None:
     """Look after the flow until something holds."""
 
     def watched() -> bool:
@@ -156,59 +153,6 @@ def delete_records(bootstrap: str, partition: int, before: int) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap})
     for done in admin.delete_records([TopicPartition(TOPIC, partition, before)]).values():
         done.result(15)
-
-
-class Door:
-    """A TCP way to a part that can be shut: connections break and new ones are refused."""
-
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self._target = (parts.hostname or "127.0.0.1", parts.port or 0)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._port = self._listener.getsockname()[1]
-        self.url = url.replace(f":{parts.port}", f":{self._port}")
-        self._open: list[socket.socket] = []
-        self._serve()
-
-    def _serve(self) -> None:
-        listener = self._listener
-        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
-
-    def _accept(self, listener: socket.socket) -> None:
-        while True:
-            try:
-                near, _ = listener.accept()
-                far = socket.create_connection(self._target)
-            except OSError:
-                return
-            self._open += [near, far]
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
-
-    @staticmethod
-    def _pump(source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while data := source.recv(65_536):
-                sink.sendall(data)
-        except OSError:
-            pass
-        finally:
-            for end in (source, sink):
-                end.close()
-
-    def shut(self) -> None:
-        for end in (self._listener, *self._open):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue
-            finally:
-                end.close()
-        self._open.clear()
-
-    def reopen(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", self._port))
-        self._serve()
 
 
 def dead_letters(settings: Settings) -> list[tuple[str, str]]:

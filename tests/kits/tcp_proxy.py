@@ -1,4 +1,4 @@
-"""A door in front of a part: what is behind it can be away and come back, without killing anything."""
+"""A TCP proxy in front of a part, which can refuse, freeze and slow its connections without killing anything."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from ops.stack.ports import free_ports
 
 
-class Door:
-    """A TCP proxy that can be shut, frozen and made slow: what is behind it fails, hangs or crawls.
+class TcpProxy:
+    """A TCP proxy that can refuse, freeze and delay: the part behind it fails, hangs or is slow.
 
     Args:
         target: A URL; only its host and port matter.
@@ -23,6 +23,7 @@ class Door:
 
     def __init__(self, target: str) -> None:
         parts = urlsplit(target)
+        self._target = target
         self._host, self._port = str(parts.hostname), int(parts.port or 80)
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
@@ -36,16 +37,16 @@ class Door:
 
     @property
     def url(self) -> str:
-        """What to connect to instead."""
-        return f"http://127.0.0.1:{self.port}"
+        """The target's URL, through the proxy."""
+        return self._target.replace(f"{self._host}:{self._port}", f"127.0.0.1:{self.port}", 1)
 
     def open(self) -> None:
         """Let connections through."""
         asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(10)
 
-    def shut(self) -> None:
+    def cut(self) -> None:
         """Cut all connections and take no new ones."""
-        asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._cut(), self._loop).result(10)
 
     def freeze(self) -> None:
         """Take connections and what is sent, and pass nothing on until :meth:`thaw`."""
@@ -57,16 +58,16 @@ class Door:
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Let connections through for the time being."""
+        """Let connections through while the block runs."""
         self.open()
         try:
             yield
         finally:
-            self.shut()
+            self.cut()
 
     def close(self) -> None:
-        """Shut for good."""
-        self.shut()
+        """Refuse connections for good and end the thread."""
+        self.cut()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
@@ -74,7 +75,7 @@ class Door:
     async def _open(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
 
-    async def _shut(self) -> None:
+    async def _cut(self) -> None:
         if self._server is not None:
             self._server.close()
             self._server = None
