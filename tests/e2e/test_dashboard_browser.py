@@ -237,7 +237,7 @@ def test_a_table_gives_its_texts_away_only_where_a_spreadsheet_does_not_run_them
     expect(toolbar.get_by_role("button", name="Download as CSV")).to_be_hidden()
 
 
-def test_clicks_a_session_are_not_reported_where_clicks_and_sessions_are_chosen_by_different_things(
+def test_no_clicks_per_session_where_clicks_and_sessions_are_filtered_by_different_things(
     window: Tab,
 ) -> None:
     window.open("", "store=teahouse&product=green")

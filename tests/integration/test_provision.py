@@ -139,9 +139,7 @@ def test_a_table_that_was_altered_is_reported_with_what_that_does(made: Settings
         ),
     ],
 )
-def test_a_table_that_was_made_otherwise_is_reported_with_what_that_does(
-    made: Settings, other: Table, told: str
-) -> None:
+def test_a_table_of_another_form_is_reported_with_what_that_does(made: Settings, other: Table, told: str) -> None:
     name = f"{made.database}.{other.name}"
 
     assert drift_after(made, f"DROP TABLE {name}", other.create(made.database)) == [told]

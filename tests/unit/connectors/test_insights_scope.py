@@ -112,9 +112,7 @@ def test_single_clicks_are_read_only_where_stored_numbers_cannot_answer(
 @example(datetime.fromisoformat("9999-12-31T23:59:59-23:59"), "UTC")
 @example(datetime.fromisoformat("0001-01-01T00:00+23:59"), "UTC")
 @example(datetime.fromisoformat("9999-12-31T23:59:59"), "Pacific/Apia")
-def test_a_moment_of_any_time_is_answered_for_or_reported_to_be_no_time_of_a_report(
-    moment: datetime, zone: str
-) -> None:
+def test_any_moment_is_answered_for_or_refused_as_no_time_of_a_report(moment: datetime, zone: str) -> None:
     scope = replace(SCOPE, zone=ZoneInfo(zone), since=moment, until=moment)
     if 1971 <= moment.year <= 2298:
         scope.check()
