@@ -3,7 +3,7 @@
 Every function takes the time it happens at, in milliseconds of a clock that never goes back, and returns a new value.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -65,6 +65,7 @@ class Supervised:
         restarts: how often it was started again.
         hangs: how often it was killed because it did not answer.
         crashes: deaths since it first crashed and was not forgiven.
+        waits: exits since it was last healthy for which something else was unavailable.
         ever_healthy: whether it passed a health check since it was first started or given a new chance.
         resume_at_ms: when a process that backs off or crashed is started again.
         last_exit: how it ended the last time: an exit code, or minus the signal.
@@ -76,6 +77,7 @@ class Supervised:
     restarts: int = 0
     hangs: int = 0
     crashes: int = 0
+    waits: int = 0
     ever_healthy: bool = False
     resume_at_ms: int | None = None
     last_exit: int | None = None
@@ -90,7 +92,7 @@ def healthy(process: Supervised, now_ms: int) -> Supervised:
     """A health check passed."""
     if process.state is not ProcessState.STARTING:
         return process
-    return replace(process, state=ProcessState.RUNNING, since_ms=now_ms, ever_healthy=True)
+    return replace(process, state=ProcessState.RUNNING, since_ms=now_ms, waits=0, ever_healthy=True)
 
 
 def hung(process: Supervised) -> Supervised:
@@ -106,6 +108,7 @@ def exited(
     *,
     expected: bool = False,
     final_exits: Mapping[int, ProcessState] | None = None,
+    unavailable_exits: Collection[int] = (),
 ) -> Supervised:
     """The process ended without being stopped.
 
@@ -116,6 +119,8 @@ def exited(
         policy: how patient to be.
         expected: a drill, which is no sign of a crash loop.
         final_exits: exit codes after which it is not started again, and the state that each leads to.
+        unavailable_exits: exit codes that say that something else was unavailable, which is no death of its own: it
+            backs off for longer each time until it is healthy, however often, and never crashes of that.
     """
     process = replace(process, last_exit=exit_code)
     if process.state in FINAL:
@@ -128,6 +133,10 @@ def exited(
     recent = tuple(at for at in process.deaths_ms if now_ms - at < policy.crash_window_ms)
     if expected:
         return _wait(process, ProcessState.BACKING_OFF, now_ms, policy.first_backoff_ms, recent)
+    if exit_code in unavailable_exits:
+        backoff_ms = _doubled(policy.first_backoff_ms, process.waits, policy.max_backoff_ms)
+        process = replace(process, waits=process.waits + 1)
+        return _wait(process, ProcessState.BACKING_OFF, now_ms, backoff_ms, recent)
     deaths = (*recent, now_ms)[-policy.crash_limit :]
     limit = policy.crash_limit if process.ever_healthy else policy.start_limit
     if process.crashes or len(deaths) >= limit:

@@ -1,4 +1,7 @@
-"""Runs a flow's processes as one set: they start together, and when one ends they all begin again."""
+"""Runs a flow's processes as one set: they start together, and when one ends they all begin again.
+
+When that is, and what ends the set for good, is the policy of ``runtime.supervision``, for the set as for one process.
+"""
 
 from __future__ import annotations
 
@@ -9,45 +12,47 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
 from connectors.errors import Refused, Unavailable
-from flows.delivery.exit_codes import EXIT_CODES, EXIT_SETTINGS
+from flows.delivery.exit_codes import (
+    EXIT_CODES,
+    EXIT_REFUSED,
+    EXIT_UNAVAILABLE,
+    FINAL_EXITS,
+    MEANINGS,
+    UNAVAILABLE_EXITS,
+    ending_of_set,
+)
 from flows.delivery.fencing import REQUEST_SECONDS, take_generation
 from flows.delivery.kafka_source import ROUND_SECONDS
 from flows.delivery.topic_watch import TopicWatch
 from marketplace.flows import FlowSpec
-from runtime.backoff import Backoff
+from runtime import supervision
 from runtime.guard import guarded
-from runtime.progress import Ending, Lease, Progress, ProgressPage
+from runtime.progress import Lease, Progress, ProgressPage
 from runtime.sections import Settings
+from runtime.supervision import FINAL, ProcessState, RestartPolicy
 
 log = logging.getLogger(__name__)
 
-_FINAL_ENDINGS: Final[Mapping[str, str]] = {
-    "fenced": "a newer start of the flow has taken over",
-    "refused": "it was refused",
-}
-_ENDING_OF_CODE: Final[Mapping[int, Ending]] = {code: ending for ending, code in EXIT_CODES.items()}
-
-_GIVE_UP_AFTER: Final = 10
+POLICY: Final = RestartPolicy(crash_limit=11, start_limit=11, crash_window_ms=300_000)
+"""A start takes seconds, so that a set that ends at once needs minutes for as many deaths."""
 _STOP_SECONDS: Final = 8.0
 _LAST_WORDS_SECONDS: Final = 3.0
 """When one process ends the others soon do, and the first one to end may not be the one that knows why."""
-_STEADY_SECONDS: Final = 30.0
 _STANDING_SECONDS: Final = 15.0
 """A set whose epochs stand still for so long is not ready, whatever it is busy with."""
 _PAUSE_SECONDS: Final = 0.3
-_BACKOFF: Final = Backoff(0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _STEP_SECONDS: Final = REQUEST_SECONDS + 10.0
 """What a step of a start takes at most: it asks one part."""
 _PREPARE_SECONDS: Final = 150.0
 """Provisioning asks every part several times; it is done before the first start only."""
 _WATCH_SECONDS: Final = 20.0
-"""What a look takes at most: the longest pause, and what comes before it."""
+"""What a look takes at most: to hear why processes ended and to end the others, or to ask for the topics."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +96,12 @@ class _Process:
     def ended(self) -> bool:
         return self.popen.poll() is not None
 
-    def ending(self) -> tuple[Ending, str]:
-        """Why it left, as far as it said; by its exit code where it could say nothing."""
+    def ending(self) -> tuple[int | None, str]:
+        """Why it left or is about to, as an exit code, and its reason where it said one; None while it runs."""
         said = self.page.read()
         if said.ending:
-            return said.ending, said.reason
-        return _ENDING_OF_CODE.get(self.popen.returncode or 0, ""), ""
+            return EXIT_CODES[said.ending], said.reason
+        return self.popen.poll(), ""
 
 
 class FlowProcessSet:
@@ -107,21 +112,39 @@ class FlowProcessSet:
         settings: Where everything is.
         options: How to run it.
         log: Where the processes write; None is this process's standard error.
+        monotonic: Seconds of a monotonic clock.
     """
 
-    def __init__(self, flow: FlowSpec, settings: Settings, options: FlowOptions, log: Path | None = None) -> None:
+    def __init__(
+        self,
+        flow: FlowSpec,
+        settings: Settings,
+        options: FlowOptions,
+        log: Path | None = None,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.flow = flow
         self._settings, self._options, self._log_path = settings, options, log
         self._processes: list[_Process] = []
         self._log: IO[bytes] | None = None
         self._topics = [TopicWatch(settings.kafka, topic.name, options.look_seconds) for topic in flow.reads]
-        self._failures = 0
-        self._started_at = 0.0
+        self._monotonic = monotonic
+        self._life = supervision.stopped(supervision.started(self._now_ms()), self._now_ms())
         self._watched_until = float("inf")
         self._waiting = ""
-        self.restarts = 0
-        self.hangs = 0
+        self._unavailable: str | None = None
         self.generation = 0
+
+    @property
+    def restarts(self) -> int:
+        """How often the set was started again."""
+        return self._life.restarts
+
+    @property
+    def hangs(self) -> int:
+        """How often it was killed because a process gave no sign of life."""
+        return self._life.hangs
 
     @property
     def pids(self) -> list[int]:
@@ -134,7 +157,7 @@ class FlowProcessSet:
 
     def problem(self) -> str:
         """Why no record moves through the set; empty while epochs end, which they do also where there is no record."""
-        now, processes = time.monotonic(), self._processes
+        now, processes = self._monotonic(), self._processes
         if not processes:
             return self._waiting or "the flow is not running"
         for process in processes:
@@ -155,103 +178,115 @@ class FlowProcessSet:
 
     def unwatched_seconds(self) -> float:
         """How long :meth:`watch` or :meth:`start` is overdue: above 0 when whoever calls them hangs."""
-        return time.monotonic() - self._watched_until
+        return self._monotonic() - self._watched_until
 
     def _go_on(self, seconds: float = _WATCH_SECONDS) -> None:
         """What comes now takes so long at most."""
-        self._watched_until = time.monotonic() + seconds
+        self._watched_until = self._monotonic() + seconds
 
     def start(self) -> None:
-        """Take the next generation and start all processes.
+        """Take the next generation and start all processes; what was before is forgiven.
 
         Raises:
             Unavailable: Kafka, Mongo or ClickHouse is unavailable.
             Refused: There is no topic to read, or it is another one than before.
         """
+        self._launch()
+        self._life = supervision.started(self._now_ms(), self.restarts, self.hangs)
+
+    def _launch(self) -> None:
         self._go_on(_STEP_SECONDS)
         for topic in self._topics:
             self._go_on(_STEP_SECONDS)
-            topic.begin(time.monotonic())
+            topic.begin(self._monotonic())
         self.generation = take_generation(self._settings, self.flow, lambda: self._go_on(_STEP_SECONDS))
         if self._log_path is not None and self._log is None:
             self._log_path.parent.mkdir(parents=True, exist_ok=True)
             self._log = self._log_path.open("ab")
         addresses = _free_addresses(self._options.workers) if self._options.workers > 1 else []
         self._processes = [self._spawn(index, addresses) for index in range(self._options.workers)]
-        self._started_at = time.monotonic()
 
     def watch(self) -> None:
-        """Look after the set once; call it a few times a second.
+        """Look after the set once, without waiting for a restart that is due later; call it a few times a second.
 
         Raises:
             FlowFailed: A process ended in a way that starting again does not change, or the topic is another one.
-            Unavailable: A part is unavailable while starting again; call again.
+            Unavailable: A part was unavailable when the set was to be started again; call again.
         """
         self._go_on()
-        now = time.monotonic()
+        if self._processes:
+            self._look_after(self._monotonic())
+        elif supervision.is_due(self._life, self._now_ms()):
+            self._start_again()
+        elif self._unavailable is not None:
+            raise Unavailable(self._unavailable)
+
+    def _look_after(self, now: float) -> None:
         self._waiting = ""
         for process in self._processes:
             process.look(now)
         ended = any(process.ended for process in self._processes)
         hung = [process for process in self._processes if process.lease.hangs(now)]
-        if self._processes and not ended and not hung:
-            if now - self._started_at > _STEADY_SECONDS:
-                self._failures = 0
+        if not ended and not hung:
+            if self.reads():
+                self._life = supervision.healthy(self._life, self._now_ms())
             self._follow_topics()
             return
-        if ended:
-            self._judge_endings()
+        code, reason = self._ending() if ended else (-signal.SIGKILL, "")
         if hung:
-            self.hangs += 1
+            self._life = supervision.hung(self._life)
             silent = max(process.lease.silent_seconds(now) for process in hung)
             log.error("the flow gave no sign of life for %.0f s: its processes are killed and started again", silent)
-        if self._processes:
-            self._kill()
-            self._failures += 1
-            self.restarts += 1
-        time.sleep(_BACKOFF.pause_seconds(max(self._failures, 1)))
-        self._start_again()
+        self._exited(code)
+        if self._life.state is not ProcessState.BACKING_OFF:
+            self.stop()
+            raise self._failure(code, reason)
+        self._kill()
+        self._waiting = f"waiting: {reason}" if reason else "a process ended; the set is started again"
 
-    def _judge_endings(self) -> None:
-        """Find out why the set ended.
+    def _exited(self, code: int, *, expected: bool = False) -> None:
+        self._life = supervision.exited(
+            self._life,
+            self._now_ms(),
+            code,
+            POLICY,
+            expected=expected,
+            final_exits=FINAL_EXITS,
+            unavailable_exits=UNAVAILABLE_EXITS,
+        )
 
-        Raises:
-            FlowFailed: For a reason that starting again does not change.
-        """
+    def _ending(self) -> tuple[int, str]:
+        """Find out why the set ended: an exit code, and the reason where a process said one."""
         deadline = time.monotonic() + _LAST_WORDS_SECONDS
         while not all(process.ended for process in self._processes) and time.monotonic() < deadline:
-            if any(ending in _FINAL_ENDINGS for ending, _ in self._endings()):
+            if any(process.ending()[0] in FINAL_EXITS for process in self._processes):
                 break
             time.sleep(_PAUSE_SECONDS / 10)
-        endings = self._endings()
-        for final, meaning in _FINAL_ENDINGS.items():
-            reasons = [reason for ending, reason in endings if ending == final]
-            if reasons:
-                self.stop()
-                text = ": ".join(filter(None, (f"{self._name} stopped, {meaning}", max(reasons, key=len))))
-                raise (FlowFenced if final == "fenced" else FlowFailed)(text + self._where())
-        codes = [process.popen.returncode for process in self._processes if process.ended]
-        if EXIT_SETTINGS in codes:
-            self.stop()
-            raise FlowFailed(f"{self._name} stopped: its settings cannot be used{self._where()}")
-        if any(ending == "unavailable" for ending, _ in endings):
-            self._failures = min(self._failures, _BACKOFF.steps)
-        elif self._failures >= _GIVE_UP_AFTER:
-            self.stop()
-            raise FlowFailed(f"{self._name} ended {self._failures + 1} times in a row{self._where()}")
+        return ending_of_set([process.ending() for process in self._processes])
 
-    def _endings(self) -> list[tuple[Ending, str]]:
-        return [process.ending() for process in self._processes]
+    def _failure(self, code: int, reason: str) -> FlowFailed:
+        """What to raise after an exit that no restart follows."""
+        often = f"ended {len(self._life.deaths_ms)} times within {POLICY.crash_window_ms // 60_000} minutes"
+        text = ": ".join(filter(None, (f"{self._name} {MEANINGS.get(code, often)}", reason))) + self._where()
+        return FlowFenced(text) if self._life.state is ProcessState.FENCED else FlowFailed(text)
 
     def _start_again(self) -> None:
         try:
-            self.start()
+            self._launch()
         except Unavailable as error:
-            self._waiting = f"waiting: {error}"
+            self._exited(EXIT_UNAVAILABLE)
+            self._unavailable, self._waiting = str(error), f"waiting: {error}"
             raise
         except Refused as error:
-            self.stop()
-            raise FlowFailed(f"{self._name} stopped: {error}") from error
+            raise self._refused(error) from error
+        self._unavailable, self._waiting = None, ""
+        self._life = supervision.restarted(self._life, self._now_ms())
+
+    def _refused(self, error: Refused) -> FlowFailed:
+        """End the set, because the broker or a topic refuses it."""
+        self._exited(EXIT_REFUSED)
+        self.stop()
+        return FlowFailed(f"{self._name} stopped: {error}")
 
     def run(self, stop: Callable[[], bool], prepare: Callable[[], None] = lambda: None) -> None:
         """Start and watch until ``stop`` answers True; what is unavailable is waited for.
@@ -288,6 +323,8 @@ class FlowProcessSet:
     def stop(self) -> None:
         """Ask every process to leave after a whole epoch; what does not within seconds is killed, which is safe."""
         self._end()
+        if self._life.state not in FINAL:
+            self._life = supervision.stopped(self._life, self._now_ms())
         if self._log is not None:
             self._log.close()
             self._log = None
@@ -304,31 +341,28 @@ class FlowProcessSet:
                 process.popen.kill()
         self._kill()
 
+    def _now_ms(self) -> int:
+        return int(self._monotonic() * 1_000)
+
     @property
     def _name(self) -> str:
         return f"the flow {self.flow.name}"
 
     def _follow_topics(self) -> None:
+        """End the set where a topic has more partitions now: it is started again to read all."""
         for topic in self._topics:
-            if self._follow(topic):
+            try:
+                grown = topic.look(self._monotonic())
+            except Unavailable:
+                continue  # the processes wait for Kafka themselves
+            except Refused as error:
+                raise self._refused(error) from error
+            if grown is not None:
+                log.warning("%s had %d partitions and has %d: the flow is restarted to read all", topic.name, *grown)
+                self._end()
+                self._exited(0, expected=True)
+                self._waiting = f"{topic.name} has more partitions; the set is started again"
                 return
-
-    def _follow(self, topic: TopicWatch) -> bool:
-        """Whether the set was started again, because the topic has more partitions now."""
-        try:
-            grown = topic.look(time.monotonic())
-        except Unavailable:
-            return False  # the processes wait for Kafka themselves
-        except Refused as error:
-            self.stop()
-            raise FlowFailed(f"{self._name} stopped: {error}") from error
-        if grown is None:
-            return False
-        log.warning("%s had %d partitions and has %d: the flow is restarted to read all", topic.name, *grown)
-        self._end()
-        self.restarts += 1
-        self._start_again()
-        return True
 
     def _kill(self) -> None:
         for process in self._processes:
@@ -364,7 +398,7 @@ class FlowProcessSet:
             start_new_session=True,
             pass_fds=(page.fd,),
         )
-        return _Process(popen, page, Lease(time.monotonic(), most_seconds=self._options.hang_seconds))
+        return _Process(popen, page, Lease(self._monotonic(), most_seconds=self._options.hang_seconds))
 
 
 def _free_addresses(count: int) -> list[str]:

@@ -87,7 +87,9 @@ def close_history(settings: Settings, opened: list[DemoStore]) -> None:
 class Flow(Protocol):
     """The click flow as the demo needs it."""
 
-    restarts: int
+    @property
+    def restarts(self) -> int:
+        """How often it was started again."""
 
     def start(self) -> None:
         """Start its processes."""

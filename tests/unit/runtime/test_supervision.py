@@ -9,6 +9,7 @@ from ops.stack.registry import REGISTRY
 from runtime import supervision
 from runtime.supervision import DEFAULT_POLICY, FINAL, ProcessState, RestartPolicy, Supervised
 
+UNAVAILABLE = 5
 FLOW_EXITS = REGISTRY.service("flow").final_exits
 PATIENT = RestartPolicy(first_backoff_ms=100, max_backoff_ms=500, crash_limit=5, crash_window_ms=60_000, start_limit=2)
 
@@ -91,6 +92,43 @@ def test_expected_deaths_never_make_a_crash_loop() -> None:
     assert process.state is ProcessState.RUNNING
 
 
+def _find_unavailable(process: Supervised, now_ms: int) -> Supervised:
+    return supervision.exited(process, now_ms, UNAVAILABLE, PATIENT, unavailable_exits={UNAVAILABLE})
+
+
+def test_exits_because_something_else_was_unavailable_back_off_for_longer_and_never_crash() -> None:
+    process, pauses = supervision.started(0), []
+    for now_ms in range(100):
+        process = _find_unavailable(process, now_ms)
+        assert process.state is ProcessState.BACKING_OFF
+        assert process.resume_at_ms is not None
+        pauses.append(process.resume_at_ms - now_ms)
+        process = supervision.restarted(process, now_ms)
+    assert pauses == [100, 200, 400, *[500] * 97]
+    assert process.deaths_ms == ()
+
+
+def test_health_ends_the_growth_of_the_pause_for_what_is_unavailable() -> None:
+    process = supervision.started(0)
+    for _ in range(5):
+        process = supervision.restarted(_find_unavailable(process, 10), 20)
+    process = _find_unavailable(supervision.healthy(process, 30), 40)
+    assert process.resume_at_ms == 40 + PATIENT.first_backoff_ms
+
+
+def test_an_exit_for_what_is_unavailable_leaves_a_crash_loop_as_near_as_it_was() -> None:
+    process = _running()
+    for death in range(4):
+        process = _live_again(_die(process, death * 10), death * 10 + 1)
+        process = _live_again(_find_unavailable(process, death * 10 + 2), death * 10 + 3)
+    assert _find_unavailable(process, 50).state is ProcessState.BACKING_OFF
+    assert _die(process, 50).state is ProcessState.CRASHED
+
+
+def test_the_same_exit_is_a_death_where_it_means_nothing_special() -> None:
+    assert supervision.exited(_running(), 0, UNAVAILABLE, PATIENT).deaths_ms == (0,)
+
+
 def test_a_new_start_by_a_person_forgives_but_keeps_the_count() -> None:
     process = supervision.started(5, restarts=7)
     assert (process.state, process.deaths_ms, process.restarts) == (ProcessState.STARTING, (), 7)
@@ -166,11 +204,16 @@ class _Life:
         elif runs and event == "hang":
             self.hangs += 1
             self.process = supervision.exited(supervision.hung(self.process), self.now_ms, -9)
-        elif runs and event in ("1", "2", "3", "drill"):
+        elif runs and event in ("1", "2", "3", "5", "drill"):
             code = 1 if event == "drill" else int(event)
             expected = event == "drill"
             self.process = supervision.exited(
-                self.process, self.now_ms, code, expected=expected, final_exits=FLOW_EXITS
+                self.process,
+                self.now_ms,
+                code,
+                expected=expected,
+                final_exits=FLOW_EXITS,
+                unavailable_exits={UNAVAILABLE},
             )
         elif supervision.is_due(self.process, self.now_ms):
             self.process = supervision.restarted(self.process, self.now_ms)
@@ -178,7 +221,7 @@ class _Life:
 
 
 _EVENTS = st.lists(
-    st.tuples(st.sampled_from(["healthy", "hang", "1", "1", "2", "3", "drill", "tick"]), st.integers(0, 90_000)),
+    st.tuples(st.sampled_from(["healthy", "hang", "1", "1", "2", "3", "5", "drill", "tick"]), st.integers(0, 90_000)),
     max_size=60,
 )
 
@@ -197,6 +240,17 @@ def test_whatever_happens_a_process_runs_or_its_next_start_is_within_a_minute_or
             assert 0 < process.resume_at_ms - process.since_ms <= DEFAULT_POLICY.max_crash_pause_ms
         if process.state in FINAL:
             assert not supervision.is_due(process, 10**12)
+
+
+@given(_EVENTS)
+def test_what_else_is_unavailable_never_makes_a_process_crash(events: list[tuple[str, int]]) -> None:
+    life = _Life()
+    for event, after_ms in events:
+        before = life.process
+        life.happen(event, after_ms)
+        if event == "5" and before.state in (ProcessState.STARTING, ProcessState.RUNNING):
+            assert life.process.state is ProcessState.BACKING_OFF
+            assert set(life.process.deaths_ms) <= set(before.deaths_ms)
 
 
 @given(_EVENTS)
