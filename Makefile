@@ -39,7 +39,7 @@ browser: ## Chromium for the browser tests, where it is missing and can be had
 	fi; }
 
 test: check browser ## everything that CI runs
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 chaos: $(READY) ## the kill tests with many seeds
 	CHAOS_SEEDS=20 FLOOD=whole $(BIN)/pytest tests/chaos tests/contract/test_clicks_flood.py

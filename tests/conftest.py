@@ -2,7 +2,9 @@
 
 import os
 import signal
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.kits.stack_fixtures"]
@@ -15,6 +17,20 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 # A shell starts its background jobs deaf to Ctrl-C, and so are their children: tests that press it would see nothing.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+_LONGEST_FIRST = ("chaos", "e2e", "flow", "integration", "contract", "property", "unit")
+"""Folders in the order in which workers take their files: the short ones come last, so that all end together."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Start with what takes longest."""
+    here = Path(__file__).parent
+
+    def rank(item: pytest.Item) -> int:
+        folder = item.path.relative_to(here).parts[0]
+        return _LONGEST_FIRST.index(folder) if folder in _LONGEST_FIRST else 0
+
+    items.sort(key=rank)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
