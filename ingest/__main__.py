@@ -1,4 +1,4 @@
-"""``python -m ingest``: a collector whose surroundings come from the environment."""
+"""``python -m ingest``: a collector that is configured by the environment."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from runtime.settings import EnvReader, InvalidSettings, load
 
 
 def read(env: EnvReader) -> tuple[LogSettings, KafkaConnection, MongoSettings, CollectorConfig, Addresses]:
-    """Read the sections that a collector needs: it has no part of ClickHouse and Redis."""
+    """Read the sections that a collector needs: none for ClickHouse or Redis, which it does not use."""
     bounds = CollectorConfig.read(env), Addresses.read(env)
     return LogSettings.read(env), read_kafka(env), MongoSettings.read(env), *bounds
 
 
 def main() -> int:
-    """Serve until a signal; 1 when an address is taken, 2 when the environment cannot be used."""
+    """Serve until a signal; returns 1 when an address is taken, 2 when a setting cannot be used."""
     try:
         logs, kafka, mongo, config, addresses = load(os.environ, read)
     except InvalidSettings as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    # Clients are visitors, and their addresses are nobody's to read.
+    # Clients are visitors: their full addresses must not be logged.
     configure_logs(logs, without_addresses=True)
     rest_collector()
     try:

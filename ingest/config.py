@@ -50,7 +50,7 @@ def _seconds(name: str, meaning: str, default: float) -> Variable[float]:
 
 @dataclass(frozen=True)
 class _Limit:
-    """Two variables of one bound: what comes back each second, and the most at one time."""
+    """The two variables of one limit: the refill rate per second, and the burst."""
 
     rate: Variable[float]
     burst: Variable[float]
@@ -98,7 +98,7 @@ UNKNOWN_KEY_LIMIT: Final = _limit(
 KAFKA_TIMEOUT_SECONDS: Final = _seconds("KAFKA_TIMEOUT_SECONDS", "How long a request waits for Kafka.", 10.0)
 KAFKA_STUCK_SECONDS: Final = _seconds(
     "KAFKA_STUCK_SECONDS",
-    "Once Kafka acknowledged nothing for so long while something waited, requests get 503 at once until it does.",
+    "Once Kafka acknowledged nothing for this long while records waited, requests get 503 at once until it does.",
     3.0,
 )
 MAX_IN_FLIGHT_BYTES: Final = _bytes("MAX_IN_FLIGHT_BYTES", "Records waiting for Kafka.", 64 * 1024 * 1024)
@@ -123,7 +123,7 @@ class Addresses:
 
     @property
     def effective_admin_port(self) -> int:
-        """The admin port as it is to be bound; 0 takes a free one."""
+        """The admin port to bind; 0 takes a free one."""
         if self.admin_port is not None:
             return self.admin_port
         return self.port + 1 if 0 < self.port < HIGHEST_PORT else 0
@@ -138,21 +138,21 @@ class Addresses:
         """Read the environment.
 
         Raises:
-            InvalidSettings: A port is none; the message names the variable.
+            InvalidSettings: A port is not valid; the message names the variable.
         """
         return load(environment, Addresses.read)
 
 
 @dataclass(frozen=True)
 class CollectorConfig:
-    """How one collector process behaves; the variables above say what each bound is.
+    """Limits and timeouts of one collector process; the variables above describe each.
 
     Attributes:
-        store_limit: Units of one store. An event is one unit, or one for every 512 bytes of its body; what it brings
-            that is new costs more, up to 46 units.
+        store_limit: Units of one store. An event is one unit, or one for every 512 bytes of its body; new values in it
+            cost more, up to 46 units.
         import_limit: The same for its history.
         shops_file: Sample shops to show, for a demo; empty for none.
-        dashboard_port: Where those link to.
+        dashboard_port: The port of the dashboard that the sample shops link to.
     """
 
     trusted_proxies: tuple[Network, ...] = ()

@@ -16,11 +16,11 @@ class HttpFault(Exception):
 
     Attributes:
         status: The HTTP status.
-        code: A short name for programs, of a bounded set.
+        code: A short name for programs, from a fixed set.
         message: One sentence for people.
-        path: The field, where there is one.
-        retry_after_seconds: When the client may try again with the same event ids; None when it need not.
-        close: The connection is of no further use.
+        path: The field at fault; empty if there is none.
+        retry_after_seconds: When the client may try again with the same event ids; None when a retry cannot help.
+        close: Whether the connection is to be closed.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class HttpFault(Exception):
         return headers
 
     def response(self) -> Response:
-        """The answer."""
+        """The HTTP response, JSON."""
         body = msgspec.json.encode({"error": {"code": self.code, "message": self.message, "path": self.path}})
         return Response(body, self.status, self.headers(), media_type="application/json")
 

@@ -9,7 +9,7 @@ from runtime.metrics import counter, gauge, histogram
 
 
 class CollectorMetrics:
-    """What the collector counts and measures; see ``marketplace.metrics`` for what each says."""
+    """Counters and histograms of one collector; ``marketplace.metrics`` describes each."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()

@@ -43,9 +43,9 @@ def _flow(name: str, kind: MetricKind, text: str, *labels: str) -> MetricSpec:
     return MetricSpec(f"{PREFIX}flow_{name}", kind, text, ("flow", *labels))
 
 
-REQUESTS: Final = _collector("requests", "counter", "Requests by entry point and status.", "door", "status")
+REQUESTS: Final = _collector("requests", "counter", "Requests by endpoint and status.", "endpoint", "status")
 REQUEST_SECONDS: Final = _collector(
-    "request_seconds", "histogram", "From the first byte of a request to its answer.", "door"
+    "request_seconds", "histogram", "From the first byte of a request to its answer.", "endpoint"
 )
 KAFKA_ACK_SECONDS: Final = _collector("kafka_ack_seconds", "histogram", "Until Kafka had all records of a request.")
 EVENTS_ACCEPTED: Final = _collector("events_accepted", "counter", "Events that Kafka has.", "origin")

@@ -25,7 +25,7 @@ class SaltsUnavailable(errors.Unavailable):
     """Mongo did not answer, and no unexpired salt is remembered: no visitor can be stamped; pause and ask again."""
 
 
-class SaltBook(Protocol):
+class SaltRepository(Protocol):
     """Where salts are kept; the in-memory twin is held to the same contract."""
 
     def get(self, store: str, date: str, now: datetime) -> Salt:
@@ -104,12 +104,12 @@ class SaltCache:
     """Remembers salts until they expire, so that stamping a visitor asks Mongo once per store, date and process.
 
     Args:
-        book: Where salts are kept.
+        repository: Where salts are kept.
         max_cached: How many are remembered; the least recently used go first.
     """
 
-    def __init__(self, book: SaltBook, *, max_cached: int = _MAX_CACHED) -> None:
-        self._book = book
+    def __init__(self, repository: SaltRepository, *, max_cached: int = _MAX_CACHED) -> None:
+        self._repository = repository
         self._max_cached = max_cached
         self._lock = threading.Lock()
         self._salts: OrderedDict[str, Salt] = OrderedDict()
@@ -135,7 +135,7 @@ class SaltCache:
         """
         salt = self.cached(store, date, now)
         if salt is None:
-            salt = self._book.get(store, date, now)
+            salt = self._repository.get(store, date, now)
             with self._lock:
                 self._salts[salt_id(store, date)] = salt
                 while len(self._salts) > self._max_cached:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from connectors.mongo.stores import StoreBook
+from connectors.mongo.stores import StoreRepository
 from marketplace.stores import Store, hash_write_key, store_of_import_key, write_key_matches
 
 _CACHE_SECONDS: Final = 5.0
@@ -23,19 +23,19 @@ _MAX_CACHED: Final = 10_000
 _Value = TypeVar("_Value")
 
 
-Lookup = Callable[[StoreBook, str], Store | None]
-"""Finds the store of a key in a book."""
+Lookup = Callable[[StoreRepository, str], Store | None]
+"""Finds the store of a key in a repository."""
 
 
-def find_by_write_key(book: StoreBook, key: str) -> Store | None:
-    """The store whose public write key this is; raises what the book raises."""
-    return book.by_write_key_hash(hash_write_key(key))
+def find_by_write_key(repository: StoreRepository, key: str) -> Store | None:
+    """The store whose public write key this is; raises what the repository raises."""
+    return repository.by_write_key_hash(hash_write_key(key))
 
 
-def find_by_import_key(book: StoreBook, key: str) -> Store | None:
-    """The store whose secret import key this is; raises what the book raises."""
+def find_by_import_key(repository: StoreRepository, key: str) -> Store | None:
+    """The store whose secret import key this is; raises what the repository raises."""
     slug = store_of_import_key(key)
-    store = book.get(slug) if slug is not None else None
+    store = repository.get(slug) if slug is not None else None
     if store is None or store.import_key_hash is None or not write_key_matches(key, store.import_key_hash):
         return None
     return store
@@ -63,7 +63,7 @@ class StoreDirectory:
     """Remembers stores by key, however old, and for some seconds that nobody has a key. Safe to share between threads.
 
     Args:
-        book: Where to look.
+        repository: Where to look.
         lookup: How: by write key, or by import key.
         cache_seconds: How old an answer may be before it is asked for again.
         idle_seconds: A store that was not used for so long is looked up before it is believed.
@@ -72,14 +72,14 @@ class StoreDirectory:
 
     def __init__(
         self,
-        book: StoreBook,
+        repository: StoreRepository,
         lookup: Lookup = find_by_write_key,
         *,
         cache_seconds: float = _CACHE_SECONDS,
         idle_seconds: float = _IDLE_SECONDS,
         max_cached: int = _MAX_CACHED,
     ) -> None:
-        self._book, self._lookup = book, lookup
+        self._repository, self._lookup = repository, lookup
         self._cache_seconds, self._idle_seconds = cache_seconds, idle_seconds
         self._max_cached = max_cached
         self._lock = threading.Lock()
@@ -126,7 +126,7 @@ class StoreDirectory:
             StoresUnavailable: Mongo did not answer.
             InvalidStore: The document does not hold.
         """
-        return self._lookup(self._book, key)
+        return self._lookup(self._repository, key)
 
     def learn(self, key: str, store: Store | None, now: float) -> None:
         """Remember an answer of Mongo's, which has come now."""

@@ -59,7 +59,7 @@ class Shelf:
     bad: list[BadStore]
 
 
-class StoreBook(Protocol):
+class StoreRepository(Protocol):
     """Where stores are kept; the in-memory twin is held to the same contract."""
 
     def get(self, slug: str) -> Store | None:

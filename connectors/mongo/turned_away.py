@@ -48,7 +48,7 @@ class TurnedAway:
         return f"{self.store}:{self.hour}:{self.reason}"
 
 
-class TurnedAwayBook(Protocol):
+class TurnedAwayRepository(Protocol):
     """Where the counts are kept; the in-memory twin is held to the same contract."""
 
     def add(self, counts: Iterable[TurnedAway], now: datetime) -> None:

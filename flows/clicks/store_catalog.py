@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from connectors.errors import Unavailable
-from connectors.mongo.stores import BadStore, StoreBook
+from connectors.mongo.stores import BadStore, StoreRepository
 from marketplace.stores import SLUG, Store
 from runtime.breaker import CircuitBreaker
 
@@ -35,7 +35,7 @@ class StoreCatalog:
     """
 
     def __init__(
-        self, book: StoreBook, breaker: CircuitBreaker, monotonic: Callable[[], float] = time.monotonic
+        self, book: StoreRepository, breaker: CircuitBreaker, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._book, self._breaker, self._monotonic = book, breaker, monotonic
         self._known: Mapping[str, Store] | None = None

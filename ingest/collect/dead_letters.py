@@ -1,4 +1,4 @@
-"""What was refused, as records of their own: the reason, the store, and what was sent without full addresses."""
+"""Dead letters of refused events: the reason, the store, and what was sent, with addresses masked."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from marketplace.topics import CLICKS_DEAD
 
 MAX_RAW_BYTES: Final = 64 * 1024
 MAX_REQUEST_BYTES: Final = 256 * 1024
-"""Kept of all that one request was refused; letters beyond it hold the reason and how long the event was."""
+"""Kept of all refused events of one request; letters beyond it have only the reason and the event's length."""
 
 _SLICE_BYTES: Final = 16 * 1024
 _MAX_TEXT_CHARS: Final = 256
 
 
 async def dead_letters(store: str, refused: Iterable[tuple[Fault, bytes]], received_at_ms: int) -> list[Record]:
-    """The records for what was refused of one request; lets others go on after every 16 KiB.
+    """One record per refused event of a request; yields to the event loop after every 16 KiB.
 
-    What is kept is cut to its bound first and then its addresses are cut to their networks, as in history: a page can
+    An event is first cut to the bound, and then its addresses are cut to their networks, as in history: a page can
     put its visitor's address into an event as well.
 
     Args:
         store: Whose events.
-        refused: Each fault, and the bytes as sent.
-        received_at_ms: When, epoch milliseconds.
+        refused: Pairs of a fault and the event's bytes as sent.
+        received_at_ms: When the request came, epoch milliseconds.
     """
     records, left_bytes, slice_bytes = [], MAX_REQUEST_BYTES, 0
     for fault, raw in refused:

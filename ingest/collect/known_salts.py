@@ -1,4 +1,4 @@
-"""The salts of visitors, from memory while they live, and fetched ahead of a store's midnight."""
+"""Visitor salts, cached until they expire, and fetched ahead of each store's midnight."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from marketplace.clicks.visitors import Salt
 from marketplace.stores import Store
 
 AHEAD: Final = timedelta(minutes=15)
-"""How long before a store's midnight the next date's salt is fetched. So much of its 48 hours has passed at midnight:
+"""How long before a store's midnight the next date's salt is fetched. Its 48 hours begin that much earlier:
 events of that date that arrive after the salt is gone are late by almost a day anyway."""
 
 _TOTAL_SECONDS: Final = 2.0
@@ -28,13 +28,13 @@ _MAX_IN_USE: Final = 10_000
 
 
 class KnownSalts:
-    """A cache of salts that asks Mongo for what is missing.
+    """A cache of salts that reads missing ones from Mongo.
 
     Args:
-        cache: What is remembered.
-        lookups: How Mongo is asked.
+        cache: The salts in memory.
+        lookups: Runs the queries to Mongo.
         monotonic: Seconds of a monotonic clock.
-        total_seconds: How long all salts of a request may take; those that came stay remembered.
+        total_seconds: How long all salts of a request may take; those that came in time stay cached.
     """
 
     def __init__(
@@ -49,10 +49,10 @@ class KnownSalts:
         self._in_use: OrderedDict[str, tuple[float, Store]] = OrderedDict()
 
     async def of(self, store: Store, dates: set[str], now: datetime) -> dict[str, bytes]:
-        """The salts of some dates.
+        """The store's salts of these dates, by date.
 
         Raises:
-            Unavailable: One is not in memory, and Mongo did not answer in time.
+            Unavailable: One is not cached, and Mongo did not answer in time.
         """
         if dates:
             self._use(store)
@@ -70,10 +70,10 @@ class KnownSalts:
         return salts
 
     async def fetch_ahead(self, now: datetime) -> int:
-        """Fetch the next date's salt for stores in use whose midnight is near; returns how many there are now.
+        """Fetch the next date's salt for stores in use whose midnight is near; returns how many were fetched.
 
-        A Mongo that hangs over midnight then turns no visitor away. Ends early where Mongo does not answer: it is
-        called again a minute later.
+        Visitors are then accepted although Mongo hangs over midnight. Stops at the first failure: it is called again
+        a minute later.
         """
         oldest = self._monotonic() - _IN_USE_SECONDS
         fetched = 0

@@ -1,4 +1,4 @@
-"""The stores of keys, from memory wherever Mongo need not or cannot be waited for."""
+"""Stores by key, from memory wherever waiting for Mongo is unnecessary or impossible."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from marketplace.stores import InvalidStore, Store
 
 
 class KnownStores:
-    """A directory that is kept up to date by questions in the background.
+    """A cache of stores by key that is refreshed in the background.
 
     Args:
-        directory: What is remembered.
-        lookups: How Mongo is asked.
-        kind: Which keys; directories that share ``lookups`` have kinds of their own.
+        directory: The stores in memory.
+        lookups: Runs the queries to Mongo.
+        kind: Which keys; directories that share ``lookups`` need different kinds.
         monotonic: Seconds of a monotonic clock.
     """
 
@@ -29,7 +29,7 @@ class KnownStores:
         return self._directory.holds(key)
 
     def in_use(self, key: str) -> Store | None:
-        """The store of a key that need not be waited for; it is looked up again in the background where it is old."""
+        """The store of a key if it is known without waiting; an old entry is refreshed in the background."""
         store, need = self._directory.recall(key, self._monotonic())
         if store is None or need is Need.LOOKUP:
             return None
@@ -38,14 +38,14 @@ class KnownStores:
         return store
 
     async def find(self, key: str) -> Store | None:
-        """The store of a key; None where Mongo says, or said some seconds ago, that nobody has it.
+        """The store of a key; None where Mongo says, or said some seconds ago, that no store has it.
 
         A store in use never waits for Mongo, and is known for as long as Mongo does not answer. One that was idle for
         long, and an unknown key, wait up to a deadline.
 
         Raises:
-            Unavailable: Mongo did not answer, and nothing is remembered of the key.
-            InvalidStore: The document does not hold, and nothing is remembered of the key.
+            Unavailable: Mongo did not answer, and nothing is cached for the key.
+            InvalidStore: The document is invalid, and nothing is cached for the key.
         """
         store, need = self._directory.recall(key, self._monotonic())
         if need is Need.NOTHING:
@@ -69,7 +69,7 @@ class KnownStores:
         try:
             return self._directory.look_up(key)
         except InvalidStore:
-            # Somebody is at work on the document; what it was before is the best that there is.
+            # Somebody is editing the document by hand: keep the last valid version.
             if known is None:
                 raise
             return known

@@ -1,4 +1,4 @@
-"""What one address and one store may ask of the collector."""
+"""Rate limits: what one address and one store may send to the collector."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from marketplace.stores import Store
 from marketplace.token_bucket import TokenBuckets
 
 TurnedAway = Callable[[Store, Reason, int], None]
-"""Counts a request that was turned away: whose it was, why, and how many events it held at least."""
+"""Counts a request that was refused: its store, the reason, and the least number of events in it."""
 
 _FEW_EVENTS: Final = 32
 _EVENT: Final = b'"event_id"'
@@ -30,12 +30,12 @@ _CODES: Final[dict[Reason, str]] = {"rate": "rate_limited", "new_values": "too_m
 
 
 class Limits:
-    """The bounds of one collector process; each has its own, and a restart forgets what was used.
+    """The limits of one collector process; they are not shared between processes and start full after a restart.
 
     Args:
-        config: How much is granted.
+        config: The rates and bursts.
         monotonic: Seconds of a monotonic clock.
-        turned_away: Counts what a store was refused.
+        turned_away: Called for each request that a store's budget refuses.
     """
 
     def __init__(
@@ -62,13 +62,13 @@ class Limits:
 
     @contextmanager
     def guessing(self, address: str) -> Iterator[None]:
-        """Around the look-up of a key: count it against its address if no store turns out to have it.
+        """A context for looking up a key: counts it against the address if no store has it.
 
         Args:
             address: The client's.
 
         Raises:
-            HttpFault: 429 so many keys of this address belonged to no store that no more are looked up now.
+            HttpFault: 429, too many keys of this address belonged to no store.
         """
         name = bucket_name(address)
         wait_seconds = self._guesses.wait(name, 1, self._monotonic())
@@ -77,21 +77,21 @@ class Limits:
         try:
             yield
         except HttpFault as fault:
-            # Counted when it is known: many clients of one address may bring a store's key before it was looked up.
+            # Counted afterwards: many clients of one address may send a valid key before its store is known.
             if fault.status == 401:
                 self._guesses.take(name, 1, self._monotonic())
             raise
 
     def admit_store(self, store: Store, client: Client, sent: bytes = b"") -> None:
-        """Turn a request away while its store owes for earlier ones.
+        """Refuse a request while its store's budget is overdrawn by earlier ones.
 
         Args:
             store: Whose.
-            client: Who sends; history has a budget of its own: it must not turn visitors away.
-            sent: The body as it was sent; nothing is done with it yet.
+            client: Who sends; history has a separate budget, so that an import never blocks visitors.
+            sent: The body as it was sent, before decompression.
 
         Raises:
-            HttpFault: 429 with the bound that was met.
+            HttpFault: 429 with the limit that was reached.
         """
         refusal = self._budgets(client).refusal(store.slug, self._monotonic())
         if refusal is not None:
@@ -100,19 +100,19 @@ class Limits:
             raise _limited(_CODES[reason], _MESSAGES[reason], wait_seconds)
 
     def spend(self, store: str, client: Client, valid: Sequence[ValidEvent], events: int, body_bytes: int) -> None:
-        """Take what a request costs from its store's budget.
+        """Charge a request to its store's budget.
 
         Args:
             store: The slug.
             client: Who sent it.
-            valid: The events that are counted; what is new in them costs more.
-            events: All events, refused ones too.
-            body_bytes: What was read, decompressed.
+            valid: The valid events; new values in them cost more.
+            events: The number of all events, refused ones too.
+            body_bytes: The size of the decompressed body.
         """
         budgets = self._budgets(client)
         if not budgets.bounded:
             return
-        # Of a large batch every other event is looked at, and counts double; nobody can know which.
+        # Of a large batch every other event is examined and counts double; clients cannot predict which.
         step = 1 if len(valid) <= _FEW_EVENTS else 2
         found = [one.event for one in valid[random.getrandbits(1) if step == 2 else 0 :: step]]
         agents = {client.user_agent}

@@ -1,4 +1,4 @@
-"""Asking Mongo without waiting for it: on threads of their own, with a deadline, a bound and one circuit breaker."""
+"""Queries to Mongo off the event loop: worker threads, a deadline, a bounded queue and one circuit breaker."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _log = logging.getLogger(__name__)
 
 Lane = Literal["known", "unknown", "salt"]
 _LANES: Final[tuple[Lane, ...]] = ("known", "unknown", "salt")
-"""Each has threads of its own, so that a flood of unknown keys keeps no known store from being refreshed."""
+"""Each has its own threads, so that a flood of unknown keys cannot delay the refresh of known stores."""
 
 _MAX_WAITING: Final = 1_000
-"""Of a lane: as many as a sound Mongo answers before the deadline, so that a start with many stores turns none away."""
+"""The queue of a lane: as many as a healthy Mongo answers before the deadline; a start with many stores fits."""
 
 _Answer = TypeVar("_Answer")
 
 
 class LookupFailed(Unavailable):
-    """Mongo was not asked, or did not answer in time.
+    """Mongo was not queried, or did not answer in time.
 
     Attributes:
-        retry_after_seconds: When asking again may help.
+        retry_after_seconds: When a retry may succeed.
     """
 
     def __init__(self, message: str, retry_after_seconds: float = 1.0) -> None:
@@ -45,15 +45,15 @@ class LookupFailed(Unavailable):
 
 
 class Lookups:
-    """Questions to Mongo from one event loop; each is asked once at a time, whoever wants to know.
+    """Queries to Mongo from one event loop; equal queries that are under way at the same time are run once.
 
-    While the breaker is open nobody waits, except for the one question that probes whether Mongo is back.
+    While the breaker is open, calls fail at once, except for the one query that probes whether Mongo is back.
 
     Args:
         monotonic: Seconds of a monotonic clock, for the breaker.
-        metrics: Where it counts.
-        deadline_seconds: Nobody waits longer, whatever the client does.
-        max_waiting: Questions of a lane that wait for their turn; more fail at once.
+        metrics: Counts the results.
+        deadline_seconds: The longest wait for an answer, whatever the Mongo client does.
+        max_waiting: Queued queries of a lane; more fail at once.
     """
 
     def __init__(
@@ -77,30 +77,30 @@ class Lookups:
     async def ask(
         self, lane: Lane, key: Hashable, call: Callable[[], _Answer], learn: Callable[[_Answer], object]
     ) -> _Answer:
-        """Ask, or wait for the answer to the same question that was asked already.
+        """Run a query, or wait for the same query that is already under way.
 
         Args:
-            lane: Whose threads.
-            key: Equal for equal questions of a lane.
-            call: The question; it blocks and raises :class:`Unavailable` where Mongo does not answer.
-            learn: Takes the answer when it comes in time.
+            lane: Which threads run it.
+            key: Equal for equal queries of a lane.
+            call: The query; it blocks and raises :class:`Unavailable` where Mongo does not answer.
+            learn: Called with an answer that comes in time.
 
         Raises:
-            LookupFailed: At once while the breaker is open or too much waits, and otherwise after the deadline.
-            Exception: What else the call raises.
+            LookupFailed: At once while the breaker is open or the queue is full, otherwise after the deadline.
+            Exception: Any other error of the call.
         """
         task = self._task(lane, key, call, learn)
-        # A client that goes away does not take the answer from the others that wait for it.
+        # A client that disconnects must not cancel the query for the others that wait for it.
         return await asyncio.shield(task)
 
     def start(self, lane: Lane, key: Hashable, call: Callable[[], _Answer], learn: Callable[[_Answer], object]) -> None:
-        """Ask in the background unless that is under way or would fail at once; see :meth:`ask`."""
+        """Run a query in the background unless it is under way or would fail at once; see :meth:`ask`."""
         if (lane, key) in self._asking or self._breaker.retry_after(self._monotonic()):
             return
         self._task(lane, key, call, learn)
 
     def close(self) -> None:
-        """Let the threads end; what they still ask is not waited for."""
+        """Let the threads end, without waiting for running queries."""
         for pool in self._pools.values():
             pool.close()
         for task in self._asking.values():
@@ -112,7 +112,7 @@ class Lookups:
         name = (lane, key)
         asked = self._asking.get(name)
         if asked is not None:
-            return cast("asyncio.Task[_Answer]", asked)  # equal questions have answers of one type
+            return cast("asyncio.Task[_Answer]", asked)  # equal queries have answers of one type
         task = asyncio.create_task(self._ask(lane, call, learn))
         self._asking[name] = cast("asyncio.Task[object]", task)
         task.add_done_callback(partial(self._done, name))
@@ -165,7 +165,7 @@ class _Question(Generic[_Answer]):
         self.ticket = 0
 
     def __call__(self) -> _Answer:
-        # The breaker may have opened while the question waited for its turn.
+        # The breaker may have opened while the query was queued.
         self.ticket = self._breaker.admit(self._monotonic())
         if not self.ticket:
             raise LookupFailed("Mongo does not answer", self._breaker.retry_after(self._monotonic()))
@@ -175,7 +175,7 @@ class _Question(Generic[_Answer]):
             self._breaker.failed(self._monotonic(), self.ticket)
             raise
         except BaseException:
-            # Something was answered, be it that it makes no sense.
+            # Mongo did answer, even if the answer is invalid.
             self._breaker.succeeded()
             raise
         self._breaker.succeeded()

@@ -1,4 +1,4 @@
-"""What became of a request, event by event."""
+"""The outcome of a request, event by event."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from marketplace.clicks.faults import Fault
 
 
 class Accepted(msgspec.Struct, frozen=True, gc=False):
-    """Kafka has it."""
+    """Kafka acknowledged the event."""
 
     event_id: str
     status: Literal["accepted"] = "accepted"
 
 
 class Rejected(msgspec.Struct, frozen=True, gc=False):
-    """It is a dead letter; sending it again as it is would not help."""
+    """The event became a dead letter; sending it again unchanged would fail again."""
 
     index: int
     path: str
@@ -31,11 +31,11 @@ class Rejected(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a request.
+    """The outcome of a request.
 
     Attributes:
-        results: One per event, in the order sent.
-        first_fault: The first thing that was wrong, if anything was.
+        results: One per event, in the order in which they were sent.
+        first_fault: The first fault; None if all events were accepted.
     """
 
     results: Sequence[Accepted | Rejected]
@@ -47,7 +47,7 @@ class Outcome:
         return 202 if any(isinstance(result, Accepted) for result in self.results) else 400
 
     def response(self) -> Response:
-        """The answer, with a result per event."""
+        """The HTTP response, with a result per event."""
         rejected = sum(isinstance(result, Rejected) for result in self.results) if self.first_fault else 0
         body: dict[str, Any] = {
             "accepted": len(self.results) - rejected,

@@ -1,4 +1,4 @@
-"""How many partitions the topic has, asked on a thread and remembered."""
+"""The number of partitions of a topic, fetched on a thread and cached."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _BACKOFF: Final = Backoff(0.5, 1.0, 2.0)
 
 
 class PartitionCount:
-    """The number of partitions; one question at a time, whoever wants to know.
+    """A cached number of partitions; at most one request to Kafka is under way.
 
     Args:
-        producer: Whom to ask.
-        topic: Of which topic.
+        producer: Fetches the metadata.
+        topic: The topic's name.
         monotonic: Seconds of a monotonic clock.
     """
 
@@ -35,10 +35,10 @@ class PartitionCount:
         self._pool = WorkerPool(1, 0, "partitions")
 
     async def get(self) -> int:
-        """The last answer, which is asked for again in the background once a minute; the first is waited for.
+        """The last known number, refreshed in the background once a minute; waits only for the first one.
 
         Raises:
-            Unavailable: There is no answer yet, and Kafka did not answer in time, or was asked in vain just now.
+            Unavailable: No number is known yet, and Kafka did not answer in time or failed a moment ago.
         """
         if self._known is None:
             return await asyncio.shield(self._ask())
@@ -55,7 +55,7 @@ class PartitionCount:
     def _ask(self) -> asyncio.Task[int]:
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._count())
-            # Nobody may be waiting for what was asked in the background.
+            # A background task may have nobody who awaits it: retrieve its exception.
             self._asking.add_done_callback(lambda task: task.cancelled() or task.exception())
         return self._asking
 
@@ -70,7 +70,7 @@ class PartitionCount:
             self._breaker.failed(self._monotonic(), ticket)
             raise Unavailable(str(error) or "Kafka did not answer in time") from None
         except BaseException:
-            # A probe always reports, or nobody could ask again for a while.
+            # A probe must always report, or the breaker would stay closed to further probes.
             self._breaker.failed(self._monotonic(), ticket)
             raise
         self._breaker.succeeded()

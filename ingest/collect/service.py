@@ -1,7 +1,7 @@
-"""What the collector does with a request, whichever door it came through.
+"""What the collector does with a request of any endpoint.
 
-Nothing is answered before Kafka has what the answer speaks of: accepted events on the topic, refused ones as dead
-letters. A client that gets an error, or no answer, sends the same events again; their ids make that safe.
+A request is answered only after Kafka has acknowledged its accepted events and the dead letters of its refused ones.
+A client that gets an error, or no answer, sends the same events again; their ids make that safe.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from ingest.collect.outcomes import Accepted, Outcome, Rejected
 from ingest.collect.partitions import PartitionCount
 from ingest.collect.stamping import dates_needed, stamp, whose
 from ingest.collect.turned_away import TurnedAwayCounts
+from ingest.dependencies import CollectorDependencies
 from ingest.faults import HttpFault, unavailable
 from ingest.metrics import CollectorMetrics
-from ingest.parts import Parts
 from marketplace.clicks.collect import Batch, RefusedEvent, ValidEvent
 from marketplace.clicks.events import encode_click
 from marketplace.clicks.faults import Fault
@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who sent a request. The full address ends here: it is hashed into the visitor and named nowhere else."""
+    """Who sent a request. The full address goes no further: it is hashed into the visitor and stored nowhere."""
 
     address: str
     user_agent: str
@@ -62,25 +62,25 @@ class CollectService:
     """One collector process.
 
     Args:
-        parts: What it is made of.
-        metrics: Where it counts.
+        dependencies: The producer, the repositories, the settings and the clocks.
+        metrics: The process's metrics.
     """
 
-    def __init__(self, parts: Parts, metrics: CollectorMetrics) -> None:
-        self._parts = parts
+    def __init__(self, dependencies: CollectorDependencies, metrics: CollectorMetrics) -> None:
+        self._dependencies = dependencies
         self._metrics = metrics
-        self._lookups = Lookups(parts.monotonic, metrics)
-        self._stores = KnownStores(StoreDirectory(parts.stores), self._lookups, "write", parts.monotonic)
-        importers = StoreDirectory(parts.stores, find_by_import_key)
-        self._importers = KnownStores(importers, self._lookups, "import", parts.monotonic)
-        self._salt_cache = SaltCache(parts.salts)
-        self._salts = KnownSalts(self._salt_cache, self._lookups, parts.monotonic)
-        self.turned_away = TurnedAwayCounts(parts.turned_away, parts.epoch_ms, parts.monotonic)
-        self.limits = Limits(parts.config, parts.monotonic, self.turned_away.add)
-        self._partition_count = PartitionCount(parts.producer, CLICKS_COLLECTED.name, parts.monotonic)
+        self._lookups = Lookups(dependencies.monotonic, metrics)
+        self._stores = KnownStores(StoreDirectory(dependencies.stores), self._lookups, "write", dependencies.monotonic)
+        importers = StoreDirectory(dependencies.stores, find_by_import_key)
+        self._importers = KnownStores(importers, self._lookups, "import", dependencies.monotonic)
+        self._salt_cache = SaltCache(dependencies.salts)
+        self._salts = KnownSalts(self._salt_cache, self._lookups, dependencies.monotonic)
+        self.turned_away = TurnedAwayCounts(dependencies.turned_away, dependencies.epoch_ms, dependencies.monotonic)
+        self.limits = Limits(dependencies.config, dependencies.monotonic, self.turned_away.add)
+        self._partition_count = PartitionCount(dependencies.producer, CLICKS_COLLECTED.name, dependencies.monotonic)
 
     def close(self) -> None:
-        """Let its threads end."""
+        """Let the worker threads end."""
         self._lookups.close()
         self._partition_count.close()
         self.turned_away.close()
@@ -109,7 +109,7 @@ class CollectService:
         known = stores.in_use(key)
         if known is not None:
             return known
-        # A key that belongs to a store is no guess, also while Mongo cannot confirm it.
+        # A key that is known to belong to a store is no guess, also while Mongo cannot confirm it.
         with contextlib.nullcontext() if stores.holds(key) else self.limits.guessing(address):
             try:
                 store = await stores.find(key)
@@ -121,22 +121,22 @@ class CollectService:
             return store
 
     def received_at_ms(self) -> int:
-        """The present by the collector's clock, epoch milliseconds."""
-        return self._parts.epoch_ms()
+        """The current time, epoch milliseconds."""
+        return self._dependencies.epoch_ms()
 
     async def collect(self, store: Store, batch: Batch, sender: Sender, body_bytes: int = 0) -> Outcome:
-        """Record what is valid and keep the rest as dead letters.
+        """Write valid events to Kafka and the others as dead letters.
 
         Args:
             store: Whose events; it was admitted by ``limits``.
             batch: The events.
             sender: Who sent them.
-            body_bytes: What had to be read for them.
+            body_bytes: The size of the decompressed body.
 
         Raises:
-            HttpFault: 503 Kafka or Mongo is unavailable; the client may send all again.
+            HttpFault: 503 Kafka or Mongo is unavailable; the client may send everything again.
         """
-        received_at_ms = self._parts.epoch_ms()
+        received_at_ms = self._dependencies.epoch_ms()
         valid = [result for result in batch.results if isinstance(result, ValidEvent)]
         self.limits.spend(store.slug, sender.client, valid, len(batch.results), body_bytes)
         records = await self._records(store, valid, sender, received_at_ms)
@@ -154,22 +154,22 @@ class CollectService:
         return Outcome([_result(index, result) for index, result in enumerate(batch.results)], refused[0].fault)
 
     async def refuse(self, store: Store, refused: RefusedBody, body: bytes, client: Client) -> HttpFault:
-        """Keep a body that cannot be read as a dead letter; gives the error to answer with.
+        """Write a body that cannot be read as a dead letter; returns the error to answer with.
 
         Raises:
             HttpFault: 503, as for :meth:`collect`.
         """
         self.limits.spend(store.slug, client, (), 1, len(body))
         fault: Fault = refused.fault
-        await self._write(await dead_letters(store.slug, [(fault, body)], self._parts.epoch_ms()))
+        await self._write(await dead_letters(store.slug, [(fault, body)], self._dependencies.epoch_ms()))
         self._metrics.rejected.labels(fault.code).inc()
         return HttpFault(400, fault.code, str(fault), path=fault.path)
 
     async def partitions(self) -> int:
-        """How many partitions the topic has; the last answer holds while it is asked again, once a minute.
+        """How many partitions the topic has, from a cache that is refreshed once a minute.
 
         Raises:
-            HttpFault: 503 Kafka does not answer and never did.
+            HttpFault: 503 the number was never fetched, and Kafka does not answer.
         """
         try:
             return await self._partition_count.get()
@@ -178,7 +178,7 @@ class CollectService:
             raise unavailable("events cannot be taken now: Kafka does not answer") from None
 
     def forget_expired_salts(self) -> int:
-        """Destroy what must no longer be in memory; called on a timer."""
+        """Remove expired salts from memory; called on a timer."""
         return self._salt_cache.forget_expired(self._now())
 
     async def fetch_salts_ahead(self) -> int:
@@ -229,9 +229,11 @@ class CollectService:
             raise _mongo_fault("visitors cannot be stamped now", error) from None
 
     async def _write(self, records: Sequence[Record]) -> None:
-        started = self._parts.monotonic()
+        started = self._dependencies.monotonic()
         try:
-            await self._parts.producer.send_all_async(records, self._parts.config.kafka_timeout_seconds + 1)
+            await self._dependencies.producer.send_all_async(
+                records, self._dependencies.config.kafka_timeout_seconds + 1
+            )
         except Unavailable as error:
             _log.warning("kafka: %s", error)
             raise unavailable("events cannot be taken now: Kafka does not answer") from None
@@ -239,10 +241,10 @@ class CollectService:
             # The collector bounds every field, so this is a topic whose limits are not what provisioning declares.
             _log.error("kafka refuses records: %s", error.reason)
             raise unavailable("events cannot be taken now", retry_after_seconds=60) from None
-        self._metrics.kafka_seconds.observe(self._parts.monotonic() - started)
+        self._metrics.kafka_seconds.observe(self._dependencies.monotonic() - started)
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._parts.epoch_ms() / 1000, UTC)
+        return datetime.fromtimestamp(self._dependencies.epoch_ms() / 1000, UTC)
 
 
 def _mongo_fault(message: str, error: Exception) -> HttpFault:

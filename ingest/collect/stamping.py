@@ -1,4 +1,4 @@
-"""Stamping visitors; the one place where a full address is used, and where it ends."""
+"""Deriving visitor ids; the only place where a full address is used, and it is not passed on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from marketplace.clicks.visitors import cookieless_visitor, first_party_visitor,
 from marketplace.stores import Store
 
 SaltOf = Callable[[str], bytes]
-"""From a date to the store's salt of it."""
+"""Maps a date to the store's salt for it."""
 
 
 def dates_needed(
@@ -45,11 +45,11 @@ def stamp(
     Args:
         store: Whose visitors.
         events: The events of one request.
-        received_at_ms: When they came, epoch milliseconds.
-        address: The client's full address, where an event names no other.
-        user_agent: As sent, in full, where an event names no other.
+        received_at_ms: When the request came, epoch milliseconds.
+        address: The client's full address, for events that name no other.
+        user_agent: As sent, in full, for events that name no other.
         salt_of: The salts of :func:`dates_needed`.
-        imported: The times are a server's and choose the salt however long ago they are.
+        imported: The times are a server's and choose the salt, however old they are.
     """
     zone = ZoneInfo(store.timezone)
     own: dict[str, Visitor] = {}

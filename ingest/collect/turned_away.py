@@ -1,4 +1,4 @@
-"""Counting what stores are turned away with; the counts are saved late rather than in the way of anything."""
+"""Counts of requests that were refused by a store's limits; they are saved in the background."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from connectors.errors import Unavailable
-from connectors.mongo.turned_away import TurnedAway, TurnedAwayBook, utc
+from connectors.mongo.turned_away import TurnedAway, TurnedAwayRepository, utc
 from marketplace.clicks.cost import Reason
 from marketplace.stores import Store
 from runtime.breaker import CircuitBreaker
@@ -22,37 +22,37 @@ _QUARTER_MS: Final = 900_000
 _log = logging.getLogger(__name__)
 
 Key = tuple[str, str, Reason]
-"""Store, hour and reason."""
+"""Store slug, local hour and reason."""
 
 
 class TurnedAwayCounts:
     """Counts by store, hour and reason, until they are saved.
 
     Args:
-        book: Where they are kept.
+        repository: Where they are saved.
         epoch_ms: The wall clock.
         monotonic: Seconds of a monotonic clock.
-        most: Counts that may wait; what comes for others while as many wait is only logged.
+        most: The most unsaved counts; further ones are dropped with a warning.
     """
 
     def __init__(
         self,
-        book: TurnedAwayBook,
+        repository: TurnedAwayRepository,
         epoch_ms: Callable[[], int],
         monotonic: Callable[[], float],
         most: int = _MOST_COUNTS,
     ) -> None:
-        self._book, self._epoch_ms, self._monotonic, self._most = book, epoch_ms, monotonic, most
+        self._repository, self._epoch_ms, self._monotonic, self._most = repository, epoch_ms, monotonic, most
         self._counts: dict[Key, tuple[int, int]] = {}
         self._breaker = CircuitBreaker()
-        # A thread of its own: what hangs here keeps nothing else from being looked up.
+        # A separate thread: a save that hangs must not delay look-ups.
         self._thread = WorkerPool(1, 0, "turned-away")
 
     def __len__(self) -> int:
         return len(self._counts)
 
     def add(self, store: Store, reason: Reason, events: int) -> None:
-        """Count a request that was turned away."""
+        """Count a refused request."""
         self._add((store.slug, _local_hour(store.timezone, self._epoch_ms() // _QUARTER_MS), reason), 1, events)
 
     async def run(self) -> None:
@@ -65,7 +65,7 @@ class TurnedAwayCounts:
                 _log.exception("turned away: the counts cannot be saved")
 
     async def save(self) -> bool:
-        """Save what waits; returns True when nothing waits any more, False when Mongo is to be asked later."""
+        """Save the counts; returns True when none is left, False when Mongo does not answer: call again later."""
         if not self._counts:
             return True
         ticket = self._breaker.admit(self._monotonic())
@@ -74,7 +74,7 @@ class TurnedAwayCounts:
         waiting, self._counts = self._counts, {}
         counts = [TurnedAway(*key, *numbers) for key, numbers in waiting.items()]
         try:
-            add = partial(self._book.add, counts, utc(self._epoch_ms()))
+            add = partial(self._repository.add, counts, utc(self._epoch_ms()))
             await asyncio.wrap_future(self._thread.submit(add))
         except BaseException as error:
             self._breaker.failed(self._monotonic(), ticket)
@@ -102,5 +102,5 @@ class TurnedAwayCounts:
 
 @lru_cache(maxsize=1_024)
 def _local_hour(timezone: str, quarter: int) -> str:
-    """The hour of a store's own clock; the world's offsets are whole quarters of an hour."""
+    """The hour in a store's time zone; all UTC offsets are multiples of a quarter of an hour."""
     return utc(quarter * _QUARTER_MS).astimezone(ZoneInfo(timezone)).strftime("%Y-%m-%dT%H")

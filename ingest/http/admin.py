@@ -1,4 +1,4 @@
-"""What operators and the supervisor ask a collector, on a listener of its own: the public port shows none of it."""
+"""Liveness, readiness and metrics of a collector, on a separate listener: the public port shows none of them."""
 
 from __future__ import annotations
 
@@ -9,38 +9,40 @@ from contextlib import contextmanager
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from connectors.errors import Refused
+from ingest.dependencies import CollectorDependencies
 from ingest.http.health import Readiness, liveness
 from ingest.metrics import CollectorMetrics
-from ingest.parts import Parts
 from runtime.admin import AdminServer, Answer
 
 _log = logging.getLogger(__name__)
 
 
 class AdminPortTaken(Refused):
-    """The admin listener cannot have its address; the message says which and why."""
+    """The admin address cannot be listened on; the message names it and the reason."""
 
 
 @contextmanager
-def admin_listener(host: str, port: int, parts: Parts, metrics: CollectorMetrics) -> Iterator[str]:
-    """Answer ``/livez``, ``/readyz`` and ``/metrics`` on threads of their own while it lasts; yields the base URL.
+def admin_listener(
+    host: str, port: int, dependencies: CollectorDependencies, metrics: CollectorMetrics
+) -> Iterator[str]:
+    """Serve ``/livez``, ``/readyz`` and ``/metrics`` on separate threads inside the context; yields the base URL.
 
-    ``/livez`` is 200 while the event loop makes progress: a collector that fails it has to be started again.
-    ``/readyz`` says what each part answers, within two seconds. It is 200 while Kafka does: without Mongo the stores
-    that were seen before go on.
+    ``/livez`` is 200 while the event loop makes progress: a collector that fails it must be restarted.
+    ``/readyz`` shows within two seconds whether Kafka and Mongo answer. It is 200 while Kafka does: without Mongo,
+    stores that were seen before are still served.
 
     Args:
         host: The address to listen on.
         port: The port; 0 takes a free one.
-        parts: What the collector is made of.
-        metrics: What it counts.
+        dependencies: Their clients are queried for readiness.
+        metrics: What ``/metrics`` shows.
 
     Raises:
         AdminPortTaken: The address cannot be listened on.
     """
-    readiness = Readiness(parts)
+    readiness = Readiness(dependencies)
     pages: dict[str, Callable[[], Answer]] = {
-        "/livez": lambda: liveness(parts.heartbeat),
+        "/livez": lambda: liveness(dependencies.heartbeat),
         "/readyz": readiness.answer,
         "/metrics": lambda: Answer(200, generate_latest(metrics.registry), CONTENT_TYPE_LATEST),
     }

@@ -20,14 +20,14 @@ from starlette.types import Receive, Scope, Send
 
 from ingest.collect.service import CollectService
 from ingest.config import CollectorConfig
+from ingest.dependencies import CollectorDependencies
 from ingest.faults import HttpFault
 from ingest.http.body import BodyReader
-from ingest.http.endpoints import Doors
+from ingest.http.endpoints import Endpoints
 from ingest.metrics import CollectorMetrics
-from ingest.parts import Parts
-from ingest.samples.windows import ShopWindow
+from ingest.samples.pages import SampleShopPages
 
-Door = Callable[[Request], Awaitable[Response]]
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 COLLECT_PATH: Final = "/v1/collect"
 _HOUSEKEEPING_SECONDS: Final = 60.0
@@ -37,14 +37,14 @@ _log = logging.getLogger(__name__)
 
 
 class Collector(Starlette):
-    """The doors; a request to the busiest one goes there at once, past the router and what surrounds it.
+    """The application; a request to the busiest endpoint bypasses the router and the middleware.
 
     Args:
-        collect: The busiest door; it answers its own faults.
+        collect: The busiest endpoint; it turns its own faults into responses.
         options: Starlette's.
     """
 
-    def __init__(self, collect: Door, **options: Any) -> None:
+    def __init__(self, collect: Endpoint, **options: Any) -> None:
         super().__init__(**options)
         self._collect = collect
 
@@ -61,14 +61,14 @@ class Collector(Starlette):
         await response(scope, receive, send)
 
 
-def build_app(parts: Parts, metrics: CollectorMetrics) -> Starlette:
-    """Put a collector together; the application owns the producer and closes it when it ends."""
-    service = CollectService(parts, metrics)
-    doors = Doors(service, BodyReader(parts.config), metrics, parts.config)
+def build_app(dependencies: CollectorDependencies, metrics: CollectorMetrics) -> Starlette:
+    """Build the application; it owns the producer and closes it on shutdown."""
+    service = CollectService(dependencies, metrics)
+    endpoints = Endpoints(service, BodyReader(dependencies.config), metrics, dependencies.config)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        heartbeat = asyncio.create_task(parts.heartbeat.keep())
+        heartbeat = asyncio.create_task(dependencies.heartbeat.keep())
         tasks = [
             asyncio.create_task(work)
             for work in (
@@ -87,20 +87,20 @@ def build_app(parts: Parts, metrics: CollectorMetrics) -> Starlette:
             except Exception as error:
                 _log.warning("turned away: the last counts are lost: %s", error)
             service.close()
-            await asyncio.to_thread(parts.producer.close, _CLOSE_SECONDS)
+            await asyncio.to_thread(dependencies.producer.close, _CLOSE_SECONDS)
             heartbeat.cancel()
 
-    collect = _measured("collect", doors.collect, metrics)
+    collect = _measured("collect", endpoints.collect, metrics)
 
     return Collector(
         collect,
         routes=[
             Route(COLLECT_PATH, collect, methods=["POST", "OPTIONS"]),
-            Route("/v1/import", _measured("import", doors.history, metrics), methods=["POST"]),
-            Route("/v1/pixel.gif", _measured("pixel", doors.pixel, metrics), methods=["GET"]),
-            Route("/m.js", _measured("snippet", doors.snippet, metrics), methods=["GET"]),
-            Route("/healthz", doors.healthz, methods=["GET"]),
-            *_sample_shops(parts.config, metrics),
+            Route("/v1/import", _measured("import", endpoints.history, metrics), methods=["POST"]),
+            Route("/v1/pixel.gif", _measured("pixel", endpoints.pixel, metrics), methods=["GET"]),
+            Route("/m.js", _measured("snippet", endpoints.snippet, metrics), methods=["GET"]),
+            Route("/healthz", endpoints.healthz, methods=["GET"]),
+            *_sample_shops(dependencies.config, metrics),
         ],
         exception_handlers={HTTPException: _plain_http_error},
         lifespan=lifespan,
@@ -108,24 +108,24 @@ def build_app(parts: Parts, metrics: CollectorMetrics) -> Starlette:
 
 
 def _sample_shops(config: CollectorConfig, metrics: CollectorMetrics) -> list[Route]:
-    """The doors of a demo's sample shops; there are none without the setting."""
+    """The endpoints of a demo's sample shops; empty without the setting."""
     if not config.shops_file:
         return []
-    window = ShopWindow(Path(config.shops_file), config.dashboard_port)
+    pages = SampleShopPages(Path(config.shops_file), config.dashboard_port)
     return [
-        Route("/shop", _measured("shop", window.index, metrics), methods=["GET"]),
-        Route("/shop/{slug}", _measured("shop", window.shop, metrics), methods=["GET"]),
-        Route("/shop/{slug}/products/{product}", _measured("shop", window.shop, metrics), methods=["GET"]),
+        Route("/shop", _measured("shop", pages.index, metrics), methods=["GET"]),
+        Route("/shop/{slug}", _measured("shop", pages.shop, metrics), methods=["GET"]),
+        Route("/shop/{slug}/products/{product}", _measured("shop", pages.shop, metrics), methods=["GET"]),
     ]
 
 
-def _measured(name: str, door: Door, metrics: CollectorMetrics) -> Door:
-    """Answer faults as JSON, count and time; what nobody expected is logged and answered with a bare 500."""
+def _measured(name: str, endpoint: Endpoint, metrics: CollectorMetrics) -> Endpoint:
+    """Count and time an endpoint and turn faults into JSON; an unexpected error is logged and answered with 500."""
 
     async def handle(request: Request) -> Response:
         started = time.perf_counter()
         try:
-            response = await door(request)
+            response = await endpoint(request)
         except HttpFault as fault:
             metrics.faults.labels(fault.code).inc()
             response = fault.response()
@@ -155,7 +155,7 @@ async def _plain_http_error(request: Request, error: Exception) -> Response:
 
 
 async def _repeat(what: str, work: Callable[[], object]) -> None:
-    """Do something every minute, whatever became of it the last time."""
+    """Run a task every minute; a failure is logged and the next run takes place all the same."""
     while True:
         await asyncio.sleep(_HOUSEKEEPING_SECONDS)
         try:

@@ -1,4 +1,4 @@
-"""Reading a request body within bounds: bytes as sent, bytes decompressed, time, and all bodies together."""
+"""Reading a request body within limits: bytes as sent, bytes decompressed, time, and all bodies together."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _CONTENT_TYPES: Final = frozenset({"", "application/json", "text/plain"})
 _DISCARD_BYTES: Final = 32 * 1024 * 1024
 _DISCARD_SECONDS: Final = 2.0
 _SHARES: Final = 4
-"""One address holds a quarter of what is being read at most."""
+"""One address may have at most a quarter of the bytes that are being read."""
 _MAX_MEMBERS: Final = 64
-"""What follows a member is copied for the next one, so many small ones would take seconds."""
+"""The rest of the input is copied for each member, so that very many small ones would take seconds."""
 _MAX_DIGITS: Final = 20
 _GZIP_WINDOW_BITS: Final = 31
 _ZSTD_WINDOW_LOG: Final = 23
 
 
 class _Decompressor(Protocol):
-    """What ``zlib`` and ``zstd`` share."""
+    """The common interface of ``zlib`` and ``zstd`` decompressors."""
 
     @property
     def eof(self) -> bool: ...
@@ -39,10 +39,10 @@ class _Decompressor(Protocol):
 
 
 class BodyReader:
-    """Reads bodies; counts the bytes that all requests hold at one time.
+    """Reads bodies; counts the bytes of all requests that are being read.
 
     Args:
-        config: The bounds.
+        config: The limits.
     """
 
     def __init__(self, config: CollectorConfig) -> None:
@@ -56,12 +56,12 @@ class BodyReader:
 
         Args:
             request: Whose body.
-            address: The client's: one address may hold a part of all bytes that are being read, and leaves room.
-            admit: Called with the body as it was sent, before anything is done with it; may raise.
+            address: The client's; it may have only a share of all bytes that are being read.
+            admit: Called with the body as it was sent, before it is decompressed; may raise.
 
         Raises:
-            HttpFault: 400 broken compression or a client that went away, 408 too slow, 413 too large, 415 a type or an
-                encoding that is not known, 429 or 503 too much is being read already.
+            HttpFault: 400 broken compression or a client that disconnected, 408 too slow, 413 too large, 415 an unknown
+                type or encoding, 429 or 503 too many bytes are being read already.
         """
         encoding = _checked_encoding(request)
         if _declared_bytes(request) > self._config.max_body_bytes:
@@ -74,7 +74,7 @@ class BodyReader:
         except TimeoutError:
             raise HttpFault(408, "body_timeout", "the body did not arrive in time", close=True) from None
         except ClientDisconnect:
-            raise HttpFault(400, "disconnected", "the client went away", close=True) from None
+            raise HttpFault(400, "disconnected", "the client disconnected", close=True) from None
         admit(sent)
         return decompress(sent, encoding, self._config.max_decoded_bytes)
 
@@ -101,9 +101,9 @@ class BodyReader:
 
     def _count(self, owner: str, nbytes: int) -> None:
         self._reading_bytes += nbytes
-        held = self._reading_of.get(owner, 0) + nbytes
-        if held:
-            self._reading_of[owner] = held
+        reading_bytes = self._reading_of.get(owner, 0) + nbytes
+        if reading_bytes:
+            self._reading_of[owner] = reading_bytes
         else:
             self._reading_of.pop(owner, None)
 
@@ -113,10 +113,10 @@ class BodyReader:
 
 
 def decompress(sent: bytes, encoding: str, limit_bytes: int) -> bytes:
-    """Undo ``gzip`` or ``zstd``; never holds more than the limit, whatever the input claims.
+    """Undo ``gzip`` or ``zstd``; never allocates more than the limit, whatever the input claims.
 
     Raises:
-        HttpFault: 400 not that format or cut short, 413 larger than the limit.
+        HttpFault: 400 not that format, or truncated; 413 larger than the limit.
     """
     try:
         if encoding == "gzip":
@@ -142,7 +142,7 @@ def _unzstd(sent: bytes, limit_bytes: int) -> bytes:
 
 
 def _inflate(sent: bytes, limit_bytes: int, start: Callable[[], _Decompressor]) -> bytes:
-    """Members or frames one after the other, up to one byte more than the limit."""
+    """Decompress members or frames in sequence, up to one byte more than the limit."""
     plain, members = bytearray(), 0
     while sent and len(plain) <= limit_bytes:
         members += 1
@@ -157,7 +157,7 @@ def _inflate(sent: bytes, limit_bytes: int, start: Callable[[], _Decompressor]) 
 
 
 async def _discard(stream: AsyncIterator[bytes]) -> None:
-    """Let a client that is still sending finish, within bounds, so that it can read the answer; nothing is kept."""
+    """Read and discard the rest, within limits, so that a client that is still sending can read the response."""
     discarded_bytes = 0
     try:
         async with asyncio.timeout(_DISCARD_SECONDS):

@@ -1,4 +1,4 @@
-"""Who holds how many connections: a bound for each address, and room for others when all are taken."""
+"""Connection limits: a bound per address, and eviction of idle connections when all are taken."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Connection(Protocol):
 
 
 class Connections:
-    """The open connections by address, IPv6 by its /64.
+    """The open connections by address; IPv6 addresses are grouped by /64.
 
-    An address at its bound loses its oldest idle connection to its newest one; where none is idle, the newest is
-    refused. When all connections are taken, the oldest idle one of the address that has the most is closed. Trusted
-    proxies are neither bounded nor closed: all clients come through them.
+    For an address at its bound, the oldest idle connection is closed for the new one; where none is idle, the new one
+    is refused. When all connections are taken, the oldest idle one of the address that has the most is closed. Trusted
+    proxies have no bound and are never closed: all clients come through them.
 
     Args:
         most: All connections together.
@@ -52,10 +52,10 @@ class Connections:
         return len(self._exempt) + sum(map(len, self._by_address.values()))
 
     def admit(self, connection: Connection, peer: str) -> bool:
-        """Take a new connection; False where its address may not have another.
+        """Add a connection; returns False where its address may not have another.
 
         Args:
-            connection: To be given back to :meth:`remove` when it is lost, admitted or not.
+            connection: Must be passed to :meth:`remove` when it is lost, admitted or not.
             peer: The other end's address; empty for a UNIX socket.
         """
         if not peer or is_trusted(peer, self._trusted):
@@ -76,7 +76,7 @@ class Connections:
         return True
 
     def remove(self, connection: Connection, peer: str) -> None:
-        """Forget a connection; one that is not known is no error."""
+        """Remove a connection; an unknown one is ignored."""
         self._exempt.discard(connection)
         name = bucket_name(peer)
         own = self._by_address.get(name)

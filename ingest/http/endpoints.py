@@ -1,4 +1,4 @@
-"""The HTTP doors: the collect endpoint, the pixel, the snippet, and the sign of life."""
+"""The HTTP endpoints: collect, import, pixel, snippet and health check."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ _PIXEL_FIELDS: Final = ("type", "occurred_at", "url", "referrer", "target", "pro
 
 
 @dataclass(frozen=True)
-class Doors:
-    """The endpoints of one collector."""
+class Endpoints:
+    """The request handlers of one collector."""
 
     service: CollectService
     bodies: BodyReader
@@ -83,7 +83,7 @@ class Doors:
         return outcome.response()
 
     async def pixel(self, request: Request) -> Response:
-        """``GET /v1/pixel.gif``: always the image; the status tells the outcome."""
+        """``GET /v1/pixel.gif``: always the image; the status code is the outcome."""
         try:
             address, limits = self._address(request), self.service.limits
             limits.admit_request(address)
@@ -109,11 +109,11 @@ class Doors:
         return Response(_SNIPPET, headers=headers, media_type="text/javascript")
 
     async def healthz(self, request: Request) -> Response:
-        """The process runs; whether it is ready, and all else, is told on the admin listener."""
+        """``GET /healthz``: the process runs; readiness and metrics are on the admin listener."""
         return Response("ok\n", media_type="text/plain")
 
     async def _body(self, request: Request, store: Store, sender: Sender) -> bytes:
-        """The body, unless its store owes for earlier ones."""
+        """The body, unless its store's budget is overdrawn by earlier ones."""
         limits = self.service.limits
         return await self.bodies.read(
             request, sender.address, lambda sent: limits.admit_store(store, sender.client, sent)
@@ -130,7 +130,7 @@ def _write_key(request: Request) -> str:
 
 
 def _bearer(request: Request) -> str:
-    """The token of the Authorization header; a secret has no other place, least of all in a URL."""
+    """The token of the Authorization header; secrets are read from nowhere else, so that no URL contains one."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
 
@@ -152,12 +152,12 @@ def _sender(request: Request, address: str, origin: Origin) -> Sender:
 
 
 def _pixel_event(request: Request) -> dict[str, Any]:
-    """The query as an event; without ``id`` an id is made here, so that a repeated request is a new event."""
+    """The query as an event; without ``id`` an id is generated, so that a repeated request is a new event."""
     query = request.query_params
     event: dict[str, Any] = {name: query[name] for name in _PIXEL_FIELDS if name in query}
     occurred_at = query.get("occurred_at", "")
     if occurred_at.isascii() and occurred_at.isdecimal():
-        # Python reads no number of thousands of digits; one of twenty is beyond all time already.
+        # Python refuses to parse a number of thousands of digits; one of twenty is out of range anyway.
         event["occurred_at"] = int(occurred_at.lstrip("0")[:_MAX_DIGITS] or "0")
     event.setdefault("url", request.headers.get("referer", ""))
     event["event_id"] = query["id"] if "id" in query else secrets.token_hex(16)

@@ -1,4 +1,4 @@
-"""What a collector says of itself: whether its event loop runs, and which parts answer it."""
+"""A collector's health: whether its event loop runs, and which of its dependencies answer."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Final
 import msgspec
 
 from connectors.errors import Unavailable
-from ingest.parts import Parts
+from ingest.dependencies import CollectorDependencies
 from marketplace.topics import CLICKS_COLLECTED
 from runtime.admin import Answer
 from runtime.heartbeat import Heartbeat
 from runtime.worker_pool import WorkerPool
 
 HUNG_SECONDS: Final = 10.0
-"""An event loop that has not run for so long hangs."""
+"""An event loop that has not run for this long counts as hung."""
 
 _QUESTION_SECONDS: Final = 1.5
 _ANSWER_SECONDS: Final = 1.8
@@ -26,7 +26,7 @@ _ANSWERS: Final = "answers"
 
 
 def liveness(heartbeat: Heartbeat, hung_seconds: float = HUNG_SECONDS) -> Answer:
-    """200 while the event loop makes progress; 503, with one line that says for how long it has not."""
+    """200 while the event loop makes progress; otherwise 503, with one line that says for how long it has not."""
     silent_seconds = heartbeat.silent_seconds
     if silent_seconds < hung_seconds:
         return Answer(200, b"ok\n")
@@ -34,22 +34,22 @@ def liveness(heartbeat: Heartbeat, hung_seconds: float = HUNG_SECONDS) -> Answer
 
 
 class Readiness:
-    """Asks Kafka and Mongo side by side, with a deadline, and each once at a time.
+    """Checks Kafka and Mongo in parallel, with a deadline, and at most one check of each at a time.
 
     Args:
-        parts: Whom to ask.
-        answer_seconds: An answer takes no longer, whatever the clients do.
+        dependencies: The clients to check.
+        answer_seconds: The deadline, whatever the clients do.
     """
 
-    def __init__(self, parts: Parts, answer_seconds: float = _ANSWER_SECONDS) -> None:
+    def __init__(self, dependencies: CollectorDependencies, answer_seconds: float = _ANSWER_SECONDS) -> None:
         self._answer_seconds = answer_seconds
         self._kafka = _Question(
-            "kafka", lambda: parts.producer.partition_count(CLICKS_COLLECTED.name, _QUESTION_SECONDS)
+            "kafka", lambda: dependencies.producer.partition_count(CLICKS_COLLECTED.name, _QUESTION_SECONDS)
         )
-        self._mongo = _Question("mongo", lambda: parts.stores.read(()))
+        self._mongo = _Question("mongo", lambda: dependencies.stores.read(()))
 
     def answer(self) -> Answer:
-        """200 while Kafka answers and has the topic: without Mongo the stores that were seen before go on."""
+        """200 while Kafka answers and has the topic: without Mongo, stores that were seen before are still served."""
         deadline = time.monotonic() + self._answer_seconds
         kafka, mongo = self._kafka.begin(), self._mongo.begin()
         said = {"kafka": _outcome(kafka, deadline), "mongo": _outcome(mongo, deadline)}
@@ -57,13 +57,13 @@ class Readiness:
         return Answer(200 if ready else 503, msgspec.json.encode({"ready": ready, **said}), "application/json")
 
     def close(self) -> None:
-        """Let its threads end."""
+        """Let the threads end."""
         self._kafka.close()
         self._mongo.close()
 
 
 class _Question:
-    """A question that is under way once at most: whoever asks meanwhile gets the same answer."""
+    """A check that runs at most once at a time; callers meanwhile share its result."""
 
     def __init__(self, name: str, ask: Callable[[], object]) -> None:
         self._ask = ask

@@ -1,7 +1,7 @@
-"""HTTP/1.1 on one connection, with a bound on everything that a client decides.
+"""HTTP/1.1 on one connection, with a limit on everything that a client decides.
 
-Uvicorn's protocol parses in C, and waits for ever, collects without end and queues whatever it is sent. What is added
-here is only when to give up; what a request means stays uvicorn's.
+Uvicorn's protocol parses in C, but it waits without a deadline, and collects and queues input without a limit. This
+class only adds when to give up; uvicorn decides what a request means.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from ingest.http.connections import Connections
 
 MAX_HEAD_BYTES: Final = 32 * 1024
-"""Of the fields before and after a body, each counted with what it takes to hold it."""
+"""The limit of header and trailer fields, each counted with an overhead."""
 
 MAX_PIPELINED: Final = 8
-"""Requests that may wait for the answers of those before them."""
+"""The most pipelined requests that wait for the responses to earlier ones."""
 
 _FREE_PIECES: Final = 1_000
 _LEAST_PIECE_BYTES: Final = 64
-"""Each piece of a body is work, however small: after some, they have to hold so much on average."""
+"""Each chunk of a body costs work, however small: beyond some free ones, chunks must have this size on average."""
 
 _FIELD_BYTES: Final = 32
 """Added to each field, as HTTP/2 does (RFC 9113, section 6.5.2)."""
@@ -32,17 +32,17 @@ _TOO_MANY: Final = (
     b'content-length: 108\r\n\r\n{"error": {"code": "too_many_connections", "message": "too many connections from this '
     b'address", "path": ""}}'
 )
-"""Written to a connection before it has asked anything, and then it is closed."""
+"""Written to a refused connection before it is closed, without waiting for a request."""
 
 _OFFERS: Final = frozenset({b"upgrade", b"http2-settings"})
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. Attributes of the class are the settings; see :func:`bounded_protocol`.
+    """One connection. The class attributes are the settings; see :func:`bounded_protocol`.
 
-    A connection on which no answer is owed must bring the whole of its next head before the deadline, or is closed,
-    whatever it brings instead: nothing, a part of a head, or a body that was answered before it was read. Who does not
-    take an answer in as much time is cut off.
+    While no response is due, the client must send a complete request head before the deadline, or the connection is
+    closed, whatever else it sends: nothing, part of a head, or the rest of a body that was already answered. A client
+    that does not read a response within the same time is disconnected.
     """
 
     head_timeout_seconds: float
@@ -55,7 +55,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = True
         self._ended = False
         self._fields_bytes = 0
-        # Received since a head or a piece of a body was last whole: what the parser holds is no more.
+        # Received since the last complete head or chunk: an upper bound of what the parser buffers.
         self._unread_bytes = 0
         self._pieces = self._body_bytes = 0
 
@@ -65,7 +65,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @property
     def idle(self) -> bool:
-        """Whether no answer is owed."""
+        """Whether no response is due."""
         return not self._owes
 
     def close_idle(self) -> None:
@@ -77,7 +77,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return self.client[0] if self.client else ""
 
     def connection_made(self, transport: Any) -> None:
-        """Start the first head's time, unless the client has too many connections."""
+        """Start the first head's deadline, unless the client has too many connections."""
         super().connection_made(transport)
         if self.open_connections.admit(self, self._peer):
             self._watch()
@@ -86,7 +86,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._close()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has come; closes the connection where it goes beyond a bound."""
+        """Parse received bytes; closes the connection where they exceed a limit."""
         if self.transport.is_closing():
             return
         self._unset_keepalive_if_required()
@@ -103,9 +103,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._watch()
 
     def _feed(self, data: bytes) -> None:
-        """Parse; an offer to speak another protocol is not taken up, and the request is one like any other.
+        """Parse; an offer to upgrade to another protocol is ignored, and the request is handled like any other.
 
-        The parser takes what follows such a head for the other protocol, so it is given the head again without it.
+        The parser treats what follows such a head as the other protocol, so the head is parsed again without the offer.
         """
         while True:
             try:
@@ -129,14 +129,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, why: str) -> None:
         if self._owes:
-            # An answer out of turn would be taken for the one that is owed.
+            # An error response now would be taken for the response to an earlier request.
             self._close()
         else:
             self.send_400_response(why)
             self._close()
 
     def _close(self) -> None:
-        """Close once all is sent, or when nobody takes it."""
+        """Close once all is sent, or when the client does not read it in time."""
         self.transport.close()
         if self.transport.get_write_buffer_size():
             self.pause_writing()
@@ -151,22 +151,22 @@ class BoundedProtocol(HttpToolsProtocol):
             self._deadline = None
 
     def on_message_begin(self) -> None:
-        """A head begins."""
+        """A request head begins."""
         super().on_message_begin()
         self._fields_bytes, self._in_head = 0, True
 
     def on_url(self, url: bytes) -> None:
-        """A part of the address."""
+        """A part of the request's URL."""
         self._count(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A field, of the head or behind the body."""
+        """A header or trailer field."""
         self._count(len(name) + len(value) + _FIELD_BYTES)
         if self._in_head:
             super().on_header(name, value)
         elif name.lower() == b"connection":
-            # Behind a body no field means anything, but the parser has heard this one and may listen no more.
+            # Trailers are ignored, but the parser has seen this one and may accept no further request.
             self.cycle.keep_alive = False
 
     def _count(self, nbytes: int) -> None:
@@ -175,7 +175,7 @@ class BoundedProtocol(HttpToolsProtocol):
             raise ValueError("too many fields")
 
     def on_headers_complete(self) -> None:
-        """The head is whole."""
+        """The request head is complete."""
         if self.parser.get_method() == b"CONNECT" or len(self.pipeline) >= MAX_PIPELINED:
             raise ValueError("no such request is taken")
         if self.parser.should_upgrade():
@@ -190,7 +190,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """A part of the body."""
+        """A chunk of the body."""
         self._unread_bytes = 0
         self._pieces += 1
         self._body_bytes += len(body)
@@ -199,41 +199,41 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is whole."""
+        """The request is complete."""
         if not self.parser.should_upgrade():
             self._unread_bytes = 0
             super().on_message_complete()
 
     def pause_writing(self) -> None:
-        """The client does not take what it asked for."""
+        """The client does not read the response; start its deadline."""
         super().pause_writing()
         if self._stuck is None:
             self._stuck = self.loop.call_later(self.head_timeout_seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """It goes on."""
+        """The client reads again."""
         super().resume_writing()
         if self._stuck is not None:
             self._stuck.cancel()
             self._stuck = None
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks whether to stay open
-        """Nothing more will be asked; what was asked for wholly is answered."""
+        """The client sends nothing more; requests that are complete are still answered."""
         self._ended = self._owes and not self.cycle.more_body
         return self._ended
 
     def on_response_complete(self) -> None:
-        """An answer was written, though perhaps not taken."""
+        """A response was written; the client may not have read it yet."""
         super().on_response_complete()
         if self.transport.is_closing() or (self._ended and not self._owes):
             self._close()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Nothing was asked for long."""
+        """No request came for the keep-alive time."""
         self._close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is left to wait for."""
+        """Cancel the timers and remove the connection."""
         self.open_connections.remove(self, self._peer)
         self._unwatch()
         if self._stuck is not None:
@@ -242,6 +242,6 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def bounded_protocol(head_timeout_seconds: float, connections: Connections) -> type[BoundedProtocol]:
-    """The protocol with a time for heads, and where its connections are counted."""
+    """The protocol class with a timeout for request heads and a counter of connections."""
     settings = {"head_timeout_seconds": head_timeout_seconds, "open_connections": connections}
     return type("Protocol", (BoundedProtocol,), settings)

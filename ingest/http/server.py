@@ -1,4 +1,4 @@
-"""Running a collector on its two ports."""
+"""Runs a collector on its public and its admin port."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from connectors.mongo.stores import MongoStores, connect
 from connectors.mongo.turned_away import MongoTurnedAway
 from ingest.collect.lookups import MONGO_SECONDS
 from ingest.config import Addresses, CollectorConfig
+from ingest.dependencies import CollectorDependencies
 from ingest.http.admin import admin_listener
 from ingest.http.app import build_app
 from ingest.http.connections import Connections, Reason
 from ingest.http.protocol import bounded_protocol
 from ingest.metrics import CollectorMetrics
-from ingest.parts import Parts
 from marketplace.topics import CLICKS_COLLECTED
 from runtime.sections import MongoSettings
 
@@ -34,13 +34,13 @@ _log = logging.getLogger(__name__)
 def serve(
     kafka: KafkaConnection, mongo: MongoSettings, addresses: Addresses, config: CollectorConfig | None = None
 ) -> None:
-    """Run a collector until SIGTERM or SIGINT; answers what it has taken, then returns.
+    """Run a collector until SIGTERM or SIGINT; answers the requests that are under way, then returns.
 
     Args:
         kafka: Where Kafka is; it need not be up yet.
         mongo: Where MongoDB is; it need not be up yet.
-        addresses: Where to listen; ports that were not given are logged.
-        config: Its bounds; the defaults when None.
+        addresses: Where to listen; chosen free ports are logged.
+        config: Limits and timeouts; the defaults when None.
 
     Raises:
         AdminPortTaken: The admin address cannot be listened on.
@@ -51,10 +51,10 @@ def serve(
         # Uvicorn stops in order and then raises the signal once more, which would turn a clean stop into a failure.
         signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
     try:
-        parts, metrics = _parts(kafka, client, mongo.database, config), CollectorMetrics()
-        public = uvicorn.Server(uvicorn_config(parts, metrics, addresses.host, addresses.port))
+        dependencies, metrics = _dependencies(kafka, client, mongo.database, config), CollectorMetrics()
+        public = uvicorn.Server(uvicorn_config(dependencies, metrics, addresses.host, addresses.port))
         with (
-            admin_listener(addresses.admin_host, addresses.effective_admin_port, parts, metrics),
+            admin_listener(addresses.admin_host, addresses.effective_admin_port, dependencies, metrics),
             contextlib.suppress(KeyboardInterrupt),
         ):
             public.run()
@@ -62,8 +62,8 @@ def serve(
         client.close()
 
 
-def _parts(kafka: KafkaConnection, client: Any, database: str, config: CollectorConfig) -> Parts:
-    return Parts(
+def _dependencies(kafka: KafkaConnection, client: Any, database: str, config: CollectorConfig) -> CollectorDependencies:
+    return CollectorDependencies(
         producer=Producer(
             kafka,
             client_id="collector",
@@ -79,20 +79,22 @@ def _parts(kafka: KafkaConnection, client: Any, database: str, config: Collector
     )
 
 
-def uvicorn_config(parts: Parts, metrics: CollectorMetrics, host: str, port: int) -> uvicorn.Config:
-    """How uvicorn runs a collector: bounded heads and connections, no access log (it would hold full addresses)."""
+def uvicorn_config(
+    dependencies: CollectorDependencies, metrics: CollectorMetrics, host: str, port: int
+) -> uvicorn.Config:
+    """Uvicorn's settings: limits on heads and connections, no access log (it would contain full addresses)."""
     return uvicorn.Config(
-        build_app(parts, metrics),
+        build_app(dependencies, metrics),
         host=host,
         port=port,
-        http=bounded_protocol(parts.config.head_timeout_seconds, _connections(parts.config, metrics)),
+        http=bounded_protocol(dependencies.config.head_timeout_seconds, _connections(dependencies.config, metrics)),
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=parts.config.max_connections + 1,
+        limit_concurrency=dependencies.config.max_connections + 1,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )

@@ -53,7 +53,7 @@
     if (here === last) return;
     if (last) from = last;
     last = here;
-    // Routers draw before or after they move: the product is the one when both are done.
+    // Routers render before or after they navigate: read the product when both are done.
     setTimeout(settle, 0);
     fresh = add('view');
   }

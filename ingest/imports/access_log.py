@@ -2,12 +2,12 @@
 
 Every line gets the same id in every import (``marketplace.clicks.access_log.LineIds``), so an import that is run again,
 over the same files or longer ones, counts each request once. Within 48 hours the visitors are the same too; after that
-their salts are gone, and the lines that are new then have visitors of their own.
+their salts are gone, and new lines get new visitors.
 
 Lines that cannot be parsed go to the topic of dead imports with file, line number and reason, the first 10,000 of an
 import; one last letter counts the others by reason. Blank lines are counted and left out. What looks like an
-address in them is cut to its network before they leave this process; the exact bytes are in the log itself, and a keyed
-hash of them tells equal lines.
+address in a dead letter is cut to its network before it leaves this process; the exact bytes are in the log itself, and
+equal lines have the same keyed hash.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import msgspec
 
 from connectors.kafka.records import Record, RecordProducer, Unavailable
 from connectors.mongo.salts import SaltCache, SaltsUnavailable
+from ingest.imports.bounded_retry import BoundedRetry
 from ingest.imports.log_files import BrokenLogFile, LogLine
-from ingest.imports.patience import Patience
 from marketplace.clicks.access_log import LineIds, LoggedRequest, UnparseableLine, is_asset, page_url, parse_line
 from marketplace.clicks.events import MAX_URL_CHARS, CollectedClick, encode_click
 from marketplace.clicks.record import clip_user_agent, iso_time, partition_for, record_headers
@@ -37,7 +37,7 @@ from marketplace.topics import CLICKS_COLLECTED, IMPORTS_DEAD
 
 BATCH_LINES: Final = 2_000
 MAX_LETTERS: Final = 10_000
-"""Unparseable lines of one import that become dead letters of their own."""
+"""Unparseable lines of one import that each become a dead letter."""
 
 _MAX_REASONS: Final = 100
 _SEND_SECONDS: Final = 30.0
@@ -47,7 +47,7 @@ _MAX_NAME_CHARS: Final = 512
 
 @dataclass
 class ImportCounts:
-    """What became of the lines; only what Kafka has is counted.
+    """Lines by outcome; only lines that Kafka has acknowledged are counted.
 
     Attributes:
         lines: Lines read.
@@ -55,7 +55,7 @@ class ImportCounts:
         assets_skipped: Requests for assets that were left out.
         unparseable: Lines that are not of the format.
         blank: Lines with nothing but blanks; they are left out.
-        summed_up: Of the unparseable lines those that have no dead letter of their own; the last one counts them.
+        summed_up: Unparseable lines without a separate dead letter; the last letter counts them.
     """
 
     lines: int = 0
@@ -77,38 +77,38 @@ class ImportCounts:
 
 @dataclass(frozen=True)
 class Destination:
-    """Where an import goes.
+    """Where an import writes, and for which store.
 
     Attributes:
         store: The store it belongs to.
         producer: Where records go.
-        salts: What visitors are hashed under.
+        salts: The salts of visitor hashes.
         epoch_ms: The wall clock.
-        patience: How long Kafka and Mongo may be away.
+        retry: How long Kafka and Mongo may be unavailable.
     """
 
     store: Store
     producer: RecordProducer
     salts: SaltCache
     epoch_ms: Callable[[], int]
-    patience: Patience
+    retry: BoundedRetry
 
 
 class LogImport:
     """One import; feed it files, one after the other.
 
     Args:
-        destination: Where it goes.
+        destination: The store and the clients.
         include_assets: Import requests for assets too.
-        progress: Called with the counts whenever Kafka has a further batch.
-        most_letters: Unparseable lines that become dead letters of their own.
+        progress: Called with the counts after each batch.
+        most_letters: The most unparseable lines that each become a dead letter.
 
     Attributes:
-        counts: What became of the lines so far.
-        reasons: Why how many lines could not be parsed; at most 100 reasons and one for all others.
+        counts: Lines so far, by outcome.
+        reasons: Unparseable lines by reason; at most 100 reasons and one for all others.
 
     Raises:
-        Unavailable: Kafka stayed away for too long.
+        Unavailable: Kafka was unavailable for too long.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class LogImport:
         self._zone = ZoneInfo(store.timezone)
         self._domain = store.domains[0] if store.domains else store.slug
         count = destination.producer.partition_count
-        self._partitions = destination.patience.until_done(
+        self._partitions = destination.retry.until_done(
             lambda: count(CLICKS_COLLECTED.name, _SEND_SECONDS), Unavailable
         )
         self._records: list[Record] = []
@@ -141,9 +141,9 @@ class LogImport:
         """Import the lines of one file and wait until Kafka has them.
 
         Raises:
-            BrokenLogFile: The file cannot be read on; Kafka has the lines before.
-            Unavailable: Kafka stayed away for too long; running the same import again is safe.
-            SaltsUnavailable: Mongo stayed away for too long; the same holds.
+            BrokenLogFile: The file is damaged; the lines before the damage were imported.
+            Unavailable: Kafka was unavailable for too long; running the same import again is safe.
+            SaltsUnavailable: Mongo was unavailable for too long; running the same import again is safe.
         """
         try:
             for line in lines:
@@ -156,10 +156,10 @@ class LogImport:
         self._send()
 
     def finish(self) -> None:
-        """Say in one last dead letter, if there is anything to say, what the unparseable lines without one were.
+        """Write one last dead letter that counts the unparseable lines without a letter, if there are any.
 
         Raises:
-            Unavailable: Kafka stayed away for too long.
+            Unavailable: Kafka was unavailable for too long.
         """
         if self._summed_up:
             self._records.append(self._last_letter())
@@ -195,7 +195,7 @@ class LogImport:
 
     def _send(self) -> None:
         send_all, records = self._to.producer.send_all, self._records
-        self._to.patience.until_done(lambda: send_all(records, _SEND_SECONDS), Unavailable)
+        self._to.retry.until_done(lambda: send_all(records, _SEND_SECONDS), Unavailable)
         self.counts.add(self._reading)
         self._records, self._reading = [], ImportCounts()
         self._progress(self.counts)
@@ -226,7 +226,7 @@ class LogImport:
         now = datetime.fromtimestamp(now_ms / 1000, UTC)
         salt = to.salts.cached(to.store.slug, date, now)
         if salt is None:
-            salt = to.patience.until_done(lambda: to.salts.get(to.store.slug, date, now), SaltsUnavailable)
+            salt = to.retry.until_done(lambda: to.salts.get(to.store.slug, date, now), SaltsUnavailable)
         return cookieless_visitor(salt.value, to.store.slug, request.client, request.agent_as_logged)
 
     def _dead_letter(self, file_name: str, line: LogLine, reason: str) -> Record:

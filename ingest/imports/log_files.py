@@ -31,8 +31,8 @@ class LogLine:
 
     Attributes:
         number: Counted from 1.
-        content: Its bytes without the line's end; of an overlong line only the beginning.
-        full_bytes: How long it is in the file, without the line's end.
+        content: Its bytes without the line ending; of an overlong line only the beginning.
+        full_bytes: Its length in the file, without the line ending.
     """
 
     number: int
@@ -41,14 +41,14 @@ class LogLine:
 
 
 def read_lines(name: str, raw: BinaryIO) -> Iterator[LogLine]:
-    """The lines of a file, whose compression is told by its first bytes.
+    """The lines of a file; its compression is detected from its first bytes.
 
     Args:
         name: For error messages.
         raw: The file as it is on disk, or a pipe.
 
     Raises:
-        BrokenLogFile: The compressed data is damaged or cut short, or the file cannot be read.
+        BrokenLogFile: The compressed data is damaged or truncated, or the file cannot be read.
     """
     number = 0
     try:

@@ -1,4 +1,4 @@
-"""Pictures of sample products, drawn from their names: the same name always gives the same picture."""
+"""Pictures of sample products, generated from their names: the same name always gives the same picture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FRAME: Final = (
 
 @dataclass(frozen=True)
 class _Paint:
-    """Colours of one picture, and numbers from 0 to 255 that are its own."""
+    """Colours of one picture, and pseudo-random bytes (`own`) that vary its shape."""
 
     ground: str
     main: str

@@ -1,4 +1,4 @@
-"""Sample shops that a collector shows in a demo: what stands in the file that it is given."""
+"""The file of sample shops that a collector shows in a demo."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import msgspec
 
 
 class SampleProduct(msgspec.Struct, frozen=True):
-    """A product on the page; ``price`` is ready to be shown, ``words`` say something about it."""
+    """A product; ``price`` is formatted text, ``description`` a sentence or two."""
 
     slug: str
     title: str
     price: str
-    words: str = ""
+    description: str = ""
 
 
 class SampleShop(msgspec.Struct, frozen=True):
     """A shop.
 
     Attributes:
-        name: What it is called where it was made.
-        slug: Its store.
+        name: Its name in the demo's catalogue.
+        slug: The store's slug.
         title, tagline: For people.
-        hue: Of its colours, in degrees from 0 to 359.
-        write_key: The store's, which is public by nature.
+        hue: The hue of its colours, in degrees from 0 to 359.
+        write_key: The store's public write key.
         products: In the order in which they are shown.
         motif: What the pictures of its products show.
     """
@@ -38,12 +38,12 @@ class SampleShop(msgspec.Struct, frozen=True):
 
 
 class SampleShops(msgspec.Struct, frozen=True):
-    """The whole file."""
+    """The content of the file."""
 
     shops: tuple[SampleShop, ...] = ()
 
     def find(self, slug: str) -> SampleShop | None:
-        """The shop of a store."""
+        """The shop with this slug, or None."""
         return next((shop for shop in self.shops if shop.slug == slug), None)
 
 
@@ -55,7 +55,7 @@ def decode_shops(content: bytes) -> SampleShops:
     """Read a file's content.
 
     Raises:
-        msgspec.MsgspecError: It is not of this form.
+        msgspec.MsgspecError: It is not a valid file of shops.
     """
     return _decoder.decode(content)
 

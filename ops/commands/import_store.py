@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from connectors.mongo.stores import StoreBook
+from connectors.mongo.stores import StoreRepository
 from marketplace.stores import InvalidStore, Store, checked_domain, hash_write_key
 
 _ALIKE = 0.8
@@ -32,7 +32,7 @@ def new_store(slug: str, timezone: str, domains: Sequence[str]) -> Store:
     )
 
 
-def find_or_create(stores: StoreBook, wanted: Store, create: bool | None) -> tuple[Store, bool]:
+def find_or_create(stores: StoreRepository, wanted: Store, create: bool | None) -> tuple[Store, bool]:
     """The store of that slug, and whether it was made just now.
 
     Args:

@@ -17,8 +17,8 @@ from connectors.mongo.stores import MongoStores, connect
 from ingest.config import ADMIN_HOST, ADMIN_PORT, HOST, NEEDS, PORT, Addresses, CollectorConfig
 from ingest.http.server import serve
 from ingest.imports.access_log import Destination, ImportCounts, LogImport
+from ingest.imports.bounded_retry import BoundedRetry
 from ingest.imports.log_files import BrokenLogFile
-from ingest.imports.patience import Patience
 from marketplace.topics import IMPORTS_DEAD
 from ops.commands.import_store import find_or_create, new_store
 from ops.commands.log_progress import LogFile, Progress, open_files, show_progress
@@ -82,8 +82,8 @@ def log(
     started = time.monotonic()
     with open_files(files) as opened, show_progress(opened) as progress:
         settings = load_settings(data_dir=data)
-        patience = Patience(wait, progress.say)
-        patience.until_done(lambda: ensure_provisioned(settings, _answer_seconds(wait)), Unavailable)
+        retry = BoundedRetry(wait, progress.say)
+        retry.until_done(lambda: ensure_provisioned(settings, _answer_seconds(wait)), Unavailable)
         client = connect(settings.urls.mongo)
         producer = Producer(settings.kafka, client_id="ingest-log")
         try:
@@ -96,7 +96,7 @@ def log(
                 producer=producer,
                 salts=SaltCache(MongoSalts(client, settings.database)),
                 epoch_ms=lambda: time.time_ns() // 1_000_000,
-                patience=patience,
+                retry=retry,
             )
             counts, reasons = _import(destination, opened, progress, include_assets=include_assets)
             waiting = _wait(settings, progress) if drain else None
@@ -111,7 +111,7 @@ def log(
 
 
 def _answer_seconds(wait: float) -> float:
-    """How long a part may take to answer, so that a short patience is not spent on one question."""
+    """How long a part may take to answer, so that a short `--wait` is not spent on one call."""
     return min(20.0, max(2.0, wait))
 
 

@@ -53,10 +53,10 @@ def _moment(text: str | None, option: str) -> datetime | None:
 def _store(settings: Settings, slug: str) -> Store:
     client = connect(settings.urls.mongo)
     try:
-        book = MongoStores(client, settings.database)
-        store = book.get(slug)
+        repository = MongoStores(client, settings.database)
+        store = repository.get(slug)
         if store is None:
-            known = ", ".join(s.slug for s in book.list_stores()) or "none yet"
+            known = ", ".join(s.slug for s in repository.list_stores()) or "none yet"
             raise BadQuestion(f"no store {slug!r}; there are: {known}")
         return store
     finally:

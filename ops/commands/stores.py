@@ -45,7 +45,7 @@ def _mongo(data: Path | None) -> Iterator[tuple[MongoClient[dict[str, Any]], str
 
 
 @contextmanager
-def _book(data: Path | None) -> Iterator[MongoStores]:
+def _repository(data: Path | None) -> Iterator[MongoStores]:
     with _mongo(data) as (client, database):
         yield MongoStores(client, database)
 
@@ -70,9 +70,9 @@ def create(
         visitor_secret=secrets.token_hex(32),
         blocked_networks=tuple(block or ()),
     )
-    with _book(data) as book:
-        book.prepare()
-        if not book.create_store(store):
+    with _repository(data) as repository:
+        repository.prepare()
+        if not repository.create_store(store):
             raise InvalidStore(f"store {slug} is there already; 'marketplace stores key {slug}' gives it a new key")
     _show_key(slug, write_key, as_json=as_json)
 
@@ -80,18 +80,18 @@ def create(
 def key(slug: SlugArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Give a store a new write key; the old one stops working within seconds."""
     write_key = secrets.token_hex(_KEY_BYTES)
-    with _book(data) as book:
-        _edit(book, slug, {"write_key_hash": hash_write_key(write_key)})
+    with _repository(data) as repository:
+        _edit(repository, slug, {"write_key_hash": hash_write_key(write_key)})
     _show_key(slug, write_key, as_json=as_json)
 
 
-def _edit(book: MongoStores, slug: str, fields: dict[str, Any]) -> None:
-    if book.edit(slug, lambda _: fields) is None:
-        raise _no_such_store(book, slug)
+def _edit(repository: MongoStores, slug: str, fields: dict[str, Any]) -> None:
+    if repository.edit(slug, lambda _: fields) is None:
+        raise _no_such_store(repository, slug)
 
 
-def _no_such_store(book: MongoStores, slug: str) -> InvalidStore:
-    known = ", ".join(found.slug for found in book.list_stores()) or "none yet"
+def _no_such_store(repository: MongoStores, slug: str) -> InvalidStore:
+    known = ", ".join(found.slug for found in repository.list_stores()) or "none yet"
     return InvalidStore(f"no store {slug}; there are: {known}")
 
 
@@ -103,8 +103,8 @@ def import_key(
 ) -> None:
     """Give a store a secret key for importing history; the old one stops working within seconds."""
     secret = make_import_key(slug, secrets.token_hex(_KEY_BYTES))
-    with _book(data) as book:
-        _edit(book, slug, {"import_key_hash": None if revoke else hash_write_key(secret)})
+    with _repository(data) as repository:
+        _edit(repository, slug, {"import_key_hash": None if revoke else hash_write_key(secret)})
     if as_json:
         typer.echo(json.dumps({"store": slug, "import_key": None if revoke else secret}))
     elif revoke:
@@ -117,8 +117,8 @@ def import_key(
 
 def list_stores(data: DataOption = None, as_json: JsonOption = False) -> None:
     """List the stores."""
-    with _book(data) as book:
-        stores = book.list_stores()
+    with _repository(data) as repository:
+        stores = repository.list_stores()
     if as_json:
         listed = [{"slug": s.slug, "title": s.title, "timezone": s.timezone, "domains": s.domains} for s in stores]
         typer.echo(json.dumps({"stores": listed}))
@@ -154,9 +154,9 @@ def limits(
 ) -> None:
     """Show what the collector turned away because a store sent too much: by hour, with the reason."""
     with _mongo(data) as (client, database):
-        book = MongoStores(client, database)
-        if book.get(slug) is None:
-            raise _no_such_store(book, slug)
+        repository = MongoStores(client, database)
+        if repository.get(slug) is None:
+            raise _no_such_store(repository, slug)
         # A day more at each end: a store's own date may be ahead of UTC's or behind it.
         today = datetime.now(UTC).date()
         first, last = today - timedelta(days=days), today + timedelta(days=1)

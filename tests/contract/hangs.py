@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from connectors.mongo.salts import MemorySalts, MongoSalts, SaltBook
-from connectors.mongo.stores import MemoryStores, MongoStores, StoreBook, connect
+from connectors.mongo.salts import MemorySalts, MongoSalts, SaltRepository
+from connectors.mongo.stores import MemoryStores, MongoStores, StoreRepository, connect
 from tests.kits.tcp_proxy import TcpProxy
 
 DEADLINE_SECONDS = 0.5
@@ -20,8 +20,8 @@ PATIENCE_SECONDS = 10 * DEADLINE_SECONDS
 class Moody:
     """Two books on one Mongo, and what can be done to it."""
 
-    stores: StoreBook
-    salts: SaltBook
+    stores: StoreRepository
+    salts: SaltRepository
     hang: Callable[[], object]
     release: Callable[[], object]
     crawl: Callable[[float], object]

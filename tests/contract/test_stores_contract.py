@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 
 from connectors.mongo.store_directory import find_by_import_key
-from connectors.mongo.stores import MemoryStores, MongoStores, StoreBook, StoreConflict, StoresUnavailable, connect
+from connectors.mongo.stores import (
+    MemoryStores,
+    MongoStores,
+    StoreConflict,
+    StoreRepository,
+    StoresUnavailable,
+    connect,
+)
 from marketplace.collections import STORES
 from marketplace.stores import InvalidStore, Store, hash_write_key, import_key
 from tests.kits.collector import SHOP, WRITE_KEY
@@ -25,7 +32,7 @@ OTHER = replace(
 class Drawer:
     """A book, and ways to its documents past the book."""
 
-    book: StoreBook
+    book: StoreRepository
     slip_in: Callable[[dict[str, Any]], object]
     look_at: Callable[[str], Mapping[str, Any] | None]
 
@@ -53,7 +60,7 @@ def drawer(request: pytest.FixtureRequest) -> Iterator[Drawer]:
 
 
 @pytest.fixture
-def book(drawer: Drawer) -> StoreBook:
+def book(drawer: Drawer) -> StoreRepository:
     return drawer.book
 
 
@@ -111,33 +118,33 @@ def test_a_few_stores_can_be_read_without_all_others(drawer: Drawer) -> None:
     assert [found.slug for found in drawer.book.read({"broken"}).bad] == ["broken"]
 
 
-def test_a_store_reads_back_as_it_was_saved(book: StoreBook) -> None:
+def test_a_store_reads_back_as_it_was_saved(book: StoreRepository) -> None:
     book.upsert_store(OTHER)
 
     assert book.get("other") == OTHER
     assert book.by_write_key_hash(OTHER.write_key_hash) == OTHER
 
 
-def test_saving_again_replaces_the_store_of_that_slug(book: StoreBook) -> None:
+def test_saving_again_replaces_the_store_of_that_slug(book: StoreRepository) -> None:
     book.upsert_store(SHOP)
     book.upsert_store(replace(SHOP, title="New title"))
 
     assert [store.title for store in book.list_stores()] == ["New title"]
 
 
-def test_stores_are_listed_by_slug(book: StoreBook) -> None:
+def test_stores_are_listed_by_slug(book: StoreRepository) -> None:
     for store in (SHOP, OTHER):
         book.upsert_store(store)
 
     assert [store.slug for store in book.list_stores()] == ["other", "shop"]
 
 
-def test_what_is_not_there_is_none(book: StoreBook) -> None:
+def test_what_is_not_there_is_none(book: StoreRepository) -> None:
     assert book.get("shop") is None
     assert book.by_write_key_hash("0" * 64) is None
 
 
-def test_creating_leaves_a_store_that_is_there_as_it_is(book: StoreBook) -> None:
+def test_creating_leaves_a_store_that_is_there_as_it_is(book: StoreRepository) -> None:
     first = book.create_store(SHOP)
     second = book.create_store(replace(SHOP, title="Another", write_key_hash=hash_write_key("another")))
 
@@ -145,7 +152,7 @@ def test_creating_leaves_a_store_that_is_there_as_it_is(book: StoreBook) -> None
     assert book.get("shop") == SHOP
 
 
-def test_a_write_key_belongs_to_one_store(book: StoreBook) -> None:
+def test_a_write_key_belongs_to_one_store(book: StoreRepository) -> None:
     book.upsert_store(SHOP)
 
     with pytest.raises(StoreConflict):
@@ -158,7 +165,7 @@ def test_a_write_key_belongs_to_one_store(book: StoreBook) -> None:
     assert book.get("other") == OTHER
 
 
-def test_an_edit_changes_the_fields_that_it_names_and_gives_the_store_as_it_is_now(book: StoreBook) -> None:
+def test_an_edit_changes_the_fields_that_it_names_and_gives_the_store_as_it_is_now(book: StoreRepository) -> None:
     book.create_store(OTHER)
 
     edited = book.edit("other", lambda store: {"title": f"{store.title}!", "domains": ("a.example", "b.example")})
@@ -166,7 +173,7 @@ def test_an_edit_changes_the_fields_that_it_names_and_gives_the_store_as_it_is_n
     assert edited == book.get("other") == replace(OTHER, title="The shop!", domains=("a.example", "b.example"))
 
 
-def test_an_edit_of_nobody_is_none_and_makes_nothing(book: StoreBook) -> None:
+def test_an_edit_of_nobody_is_none_and_makes_nothing(book: StoreRepository) -> None:
     assert book.edit("nobody", lambda _: {"title": "x"}) is None
     assert book.list_stores() == []
 

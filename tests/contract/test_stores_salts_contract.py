@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connectors.mongo.salts import MemorySalts, MongoSalts, SaltBook, SaltCache, SaltsUnavailable
+from connectors.mongo.salts import MemorySalts, MongoSalts, SaltCache, SaltRepository, SaltsUnavailable
 from connectors.mongo.stores import connect
 from marketplace.clicks.visitors import SALT_BYTES, SALT_LIFETIME
 from marketplace.collections import VISITOR_SALTS
@@ -19,7 +19,7 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 
 
 @pytest.fixture(params=["memory", "mongo"])
-def book(request: pytest.FixtureRequest) -> Iterator[SaltBook]:
+def book(request: pytest.FixtureRequest) -> Iterator[SaltRepository]:
     if request.param == "memory":
         yield MemorySalts()
         return
@@ -30,20 +30,20 @@ def book(request: pytest.FixtureRequest) -> Iterator[SaltBook]:
     client.close()
 
 
-def test_a_salt_is_random_and_lives_48_hours(book: SaltBook) -> None:
+def test_a_salt_is_random_and_lives_48_hours(book: SaltRepository) -> None:
     salt = book.get("shop", "2026-01-31", NOW)
 
     assert len(salt.value) == SALT_BYTES
     assert salt.destroy_at == NOW + SALT_LIFETIME == NOW + timedelta(hours=48)
 
 
-def test_a_salt_stays_the_same_until_it_is_destroyed(book: SaltBook) -> None:
+def test_a_salt_stays_the_same_until_it_is_destroyed(book: SaltRepository) -> None:
     salt = book.get("shop", "2026-01-31", NOW)
 
     assert book.get("shop", "2026-01-31", NOW + SALT_LIFETIME - timedelta(milliseconds=1)) == salt
 
 
-def test_an_expired_salt_is_never_read_but_replaced(book: SaltBook) -> None:
+def test_an_expired_salt_is_never_read_but_replaced(book: SaltRepository) -> None:
     salt = book.get("shop", "2026-01-31", NOW)
 
     later = book.get("shop", "2026-01-31", NOW + SALT_LIFETIME)
@@ -52,7 +52,7 @@ def test_an_expired_salt_is_never_read_but_replaced(book: SaltBook) -> None:
     assert later.destroy_at == NOW + 2 * SALT_LIFETIME
 
 
-def test_stores_and_dates_have_salts_of_their_own(book: SaltBook) -> None:
+def test_stores_and_dates_have_salts_of_their_own(book: SaltRepository) -> None:
     names = [("shop", "2026-01-31"), ("shop", "2026-02-01"), ("other", "2026-01-31")]
 
     assert len({book.get(store, date, NOW).value for store, date in names}) == 3

@@ -16,7 +16,7 @@ from connectors.mongo.turned_away import (
     MemoryTurnedAway,
     MongoTurnedAway,
     TurnedAway,
-    TurnedAwayBook,
+    TurnedAwayRepository,
     TurnedAwayUnavailable,
     sums,
 )
@@ -26,7 +26,7 @@ HOUR = "2026-01-31T12"
 
 
 @pytest.fixture(params=["memory", "mongo"])
-def book(request: pytest.FixtureRequest) -> Iterator[TurnedAwayBook]:
+def book(request: pytest.FixtureRequest) -> Iterator[TurnedAwayRepository]:
     if request.param == "memory":
         yield MemoryTurnedAway()
         return
@@ -37,7 +37,7 @@ def book(request: pytest.FixtureRequest) -> Iterator[TurnedAwayBook]:
     client.close()
 
 
-def test_counts_of_one_store_hour_and_reason_add_up(book: TurnedAwayBook) -> None:
+def test_counts_of_one_store_hour_and_reason_add_up(book: TurnedAwayRepository) -> None:
     book.add([TurnedAway("shop", HOUR, "rate", 1, 10), TurnedAway("shop", HOUR, "new_values", 2, 3)], NOW)
     book.add([TurnedAway("shop", HOUR, "rate", 4, 40), TurnedAway("other", HOUR, "rate", 1, 1)], NOW)
     book.add([], NOW)
@@ -48,7 +48,7 @@ def test_counts_of_one_store_hour_and_reason_add_up(book: TurnedAwayBook) -> Non
     assert sums(found) == {"new_values": (2, 3), "rate": (5, 50)}
 
 
-def test_days_are_read_from_the_first_hour_of_one_to_the_last_of_the_other(book: TurnedAwayBook) -> None:
+def test_days_are_read_from_the_first_hour_of_one_to_the_last_of_the_other(book: TurnedAwayRepository) -> None:
     hours = ["2026-01-30T23", "2026-01-31T00", "2026-02-01T23", "2026-02-02T00"]
     book.add([TurnedAway("shop", hour, "rate", 1, 1) for hour in hours], NOW)
 
@@ -58,7 +58,7 @@ def test_days_are_read_from_the_first_hour_of_one_to_the_last_of_the_other(book:
 
 
 @pytest.fixture(params=["memory", "mongo"])
-def hung(request: pytest.FixtureRequest) -> Iterator[TurnedAwayBook]:
+def hung(request: pytest.FixtureRequest) -> Iterator[TurnedAwayRepository]:
     if request.param == "memory":
         book = MemoryTurnedAway()
         book.answers.clear()
@@ -67,7 +67,7 @@ def hung(request: pytest.FixtureRequest) -> Iterator[TurnedAwayBook]:
     yield from hung_mongo(request)
 
 
-def hung_mongo(request: pytest.FixtureRequest) -> Iterator[TurnedAwayBook]:
+def hung_mongo(request: pytest.FixtureRequest) -> Iterator[TurnedAwayRepository]:
     """The stack's Mongo, stopped in the middle of everything for as long as a test lasts."""
     stack = request.getfixturevalue("stack")
     client = connect(stack.urls.mongo)
@@ -81,7 +81,7 @@ def hung_mongo(request: pytest.FixtureRequest) -> Iterator[TurnedAwayBook]:
         client.close()
 
 
-def test_a_part_that_hangs_is_given_up_within_seconds(hung: TurnedAwayBook) -> None:
+def test_a_part_that_hangs_is_given_up_within_seconds(hung: TurnedAwayRepository) -> None:
     began = time.monotonic()
 
     with pytest.raises(TurnedAwayUnavailable):

@@ -20,10 +20,10 @@ from connectors.mongo.salts import MemorySalts
 from connectors.mongo.stores import MemoryStores
 from connectors.mongo.turned_away import MemoryTurnedAway
 from ingest.config import CollectorConfig
+from ingest.dependencies import CollectorDependencies
 from ingest.http.admin import admin_listener
 from ingest.http.server import uvicorn_config
 from ingest.metrics import CollectorMetrics
-from ingest.parts import Parts
 from marketplace.clicks.client_address import parse_networks
 from marketplace.clicks.events import CollectedClick, decode_click
 from marketplace.stores import Store, hash_write_key
@@ -69,7 +69,7 @@ class Collector:
     salts: MemorySalts
     clock: SteppingClock
     admin_url: str
-    parts: Parts
+    dependencies: CollectorDependencies
     turned_away: MemoryTurnedAway
 
     def admin(self, path: str) -> httpx.Response:
@@ -117,20 +117,22 @@ def running_collector(
     stores.upsert_store(store)
     config = config or CollectorConfig(trusted_proxies=parse_networks("127.0.0.0/8"))
     turned_away = MemoryTurnedAway()
-    parts = Parts(producer, stores, salts, config, clock.epoch_ms, clock.monotonic, turned_away=turned_away)
+    dependencies = CollectorDependencies(
+        producer, stores, salts, config, clock.epoch_ms, clock.monotonic, turned_away=turned_away
+    )
     metrics = CollectorMetrics()
     with (
-        listening(parts, metrics) as url,
-        admin_listener("127.0.0.1", 0, parts, metrics) as admin_url,
+        listening(dependencies, metrics) as url,
+        admin_listener("127.0.0.1", 0, dependencies, metrics) as admin_url,
         httpx.Client(base_url=url, timeout=20, headers={"user-agent": "Browser/1"}) as http,
     ):
-        yield Collector(url, http, producer, stores, salts, clock, admin_url, parts, turned_away)
+        yield Collector(url, http, producer, stores, salts, clock, admin_url, dependencies, turned_away)
 
 
 @contextmanager
-def listening(parts: Parts, metrics: CollectorMetrics) -> Iterator[str]:
+def listening(dependencies: CollectorDependencies, metrics: CollectorMetrics) -> Iterator[str]:
     """A collector's server in a thread, on a free port; yields its base URL."""
-    server = uvicorn.Server(uvicorn_config(parts, metrics, "127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn_config(dependencies, metrics, "127.0.0.1", 0))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

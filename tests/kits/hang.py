@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from connectors.mongo.salts import MemorySalts
 from connectors.mongo.stores import MemoryStores
 from ingest.collect.service import CollectService, Sender
+from ingest.dependencies import CollectorDependencies
 from ingest.faults import HttpFault
 from ingest.metrics import CollectorMetrics
-from ingest.parts import Parts
 from marketplace.clicks.collect import read_body
 from marketplace.clicks.record import Client
 from marketplace.stores import Store, hash_write_key
@@ -70,7 +70,7 @@ def world(shops: int = 1, twin_seconds: float = TWIN_SECONDS) -> Iterator[World]
     stores, salts = MemoryStores(twin_seconds), MemorySalts(twin_seconds)
     for number in range(shops):
         stores.create_store(shop(number))
-    parts = Parts(memory_producer(), stores, salts, epoch_ms=clock.epoch_ms, monotonic=clock.monotonic)
+    parts = CollectorDependencies(memory_producer(), stores, salts, epoch_ms=clock.epoch_ms, monotonic=clock.monotonic)
     service = CollectService(parts, metrics)
     made = World(service, metrics, stores, salts, clock)
     try:

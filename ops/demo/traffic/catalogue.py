@@ -32,7 +32,7 @@ class Line:
     currency: str
     prices: tuple[int, int]
     motif: str
-    words: str
+    description: str
 
 
 _LINES: Final[dict[str, Line]] = {
@@ -102,7 +102,7 @@ def write_shops(folder: Path, opened: list[DemoStore]) -> None:
 def _shown(shop: Shop, slug: str, write_key: str) -> SampleShop:
     line = _LINES.get(shop.name, Line("", 230, "$", (10, 90), "", ""))
     chosen = [name for _, name in shop.products()[:SHOWN]]
-    products = tuple(SampleProduct(name, _title(name), _price(line, name), line.words) for name in chosen)
+    products = tuple(SampleProduct(name, _title(name), _price(line, name), line.description) for name in chosen)
     return SampleShop(shop.name, slug, shop.title, line.tagline, line.hue, write_key, products, line.motif)
 
 

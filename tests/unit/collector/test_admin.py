@@ -14,10 +14,10 @@ import pytest
 from connectors.mongo.salts import MemorySalts
 from connectors.mongo.stores import MemoryStores
 from ingest.config import Addresses
+from ingest.dependencies import CollectorDependencies
 from ingest.http.admin import AdminPortTaken, admin_listener
 from ingest.http.health import Readiness, liveness
 from ingest.metrics import CollectorMetrics
-from ingest.parts import Parts
 from runtime.admin import Answer
 from runtime.heartbeat import Heartbeat
 from runtime.settings import InvalidSettings
@@ -98,7 +98,7 @@ def test_readiness_is_answered_in_time_whatever_hangs_and_asks_each_part_once(co
 def test_readiness_does_not_wait_for_a_client_without_a_deadline() -> None:
     stores = MemoryStores(deadline_seconds=20.0)
     stores.hang()
-    readiness = Readiness(Parts(memory_producer(), stores, MemorySalts()), answer_seconds=0.1)
+    readiness = Readiness(CollectorDependencies(memory_producer(), stores, MemorySalts()), answer_seconds=0.1)
     began = time.monotonic()
 
     answers = [msgspec.json.decode(readiness.answer().body) for _ in range(3)]
@@ -122,7 +122,7 @@ def test_the_process_is_alive_while_its_event_loop_runs_and_not_when_it_has_not_
 
 def test_the_event_loop_beats_by_itself(collector: Collector) -> None:
     def silent() -> float:
-        return collector.parts.heartbeat.silent_seconds
+        return collector.dependencies.heartbeat.silent_seconds
 
     eventually(lambda: silent() > 0.1, "some time passes")
     eventually(lambda: silent() < 0.1, "the loop beats again")
@@ -148,12 +148,12 @@ def test_the_admin_listener_takes_no_events(collector: Collector) -> None:
 
 
 def test_an_admin_address_that_is_taken_is_named(collector: Collector) -> None:
-    parts = Parts(collector.producer, collector.stores, collector.salts)
+    dependencies = CollectorDependencies(collector.producer, collector.stores, collector.salts)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with (
             pytest.raises(AdminPortTaken, match=f"127.0.0.1:{port} cannot be used: Address already in use"),
-            admin_listener("127.0.0.1", port, parts, CollectorMetrics()),
+            admin_listener("127.0.0.1", port, dependencies, CollectorMetrics()),
         ):
             pass
 

@@ -55,7 +55,7 @@ def test_the_file_of_sample_shops_holds_what_they_sell_most_and_no_secret(tmp_pa
     assert [(shop.name, shop.slug) for shop in shown.shops] == [(shop.name, f"{shop.name}-2") for shop in SHOPS]
     for shop, made in zip(shown.shops, SHOPS, strict=True):
         assert [product.slug for product in shop.products] == [slug for _, slug in made.products()[:SHOWN]]
-        assert all(product.price and product.title and product.words for product in shop.products)
+        assert all(product.price and product.title and product.description for product in shop.products)
 
 
 def test_services_of_a_demo_are_reported_of_the_shops_and_believe_only_this_machine(tmp_path: Path) -> None:

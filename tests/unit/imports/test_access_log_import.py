@@ -11,8 +11,8 @@ from connectors.kafka.memory import MemoryProducer
 from connectors.kafka.records import Unavailable
 from connectors.mongo.salts import MemorySalts, SaltCache, SaltsUnavailable
 from ingest.imports.access_log import BATCH_LINES, MAX_LETTERS, Destination, ImportCounts, LogImport
+from ingest.imports.bounded_retry import BoundedRetry
 from ingest.imports.log_files import BrokenLogFile, read_lines
-from ingest.imports.patience import Patience
 from marketplace.clicks.events import CollectedClick, decode_click
 from marketplace.topics import CLICKS_COLLECTED, IMPORTS_DEAD
 from tests.kits.collector import SHOP, SteppingClock, memory_producer
@@ -38,8 +38,8 @@ class Kit:
             self.producer.available = True
 
     def run(self, *files: bytes, include_assets: bool = True, most_letters: int = MAX_LETTERS) -> ImportCounts:
-        patience = Patience(60.0, self.said.append, self.pause, self.clock.monotonic)
-        destination = Destination(SHOP, self.producer, SaltCache(self.salts), self.clock.epoch_ms, patience)
+        retry = BoundedRetry(60.0, self.said.append, self.pause, self.clock.monotonic)
+        destination = Destination(SHOP, self.producer, SaltCache(self.salts), self.clock.epoch_ms, retry)
         importing = LogImport(
             destination, include_assets=include_assets, progress=lambda _counts: None, most_letters=most_letters
         )

@@ -1,4 +1,4 @@
-"""Sample shops for a demo: pages with the snippet on them, so that a click in one window moves numbers in another."""
+"""Web pages of the demo's sample shops, with the snippet on them: clicks on them appear on the dashboard."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _PLACEHOLDER: Final = re.compile(r"\{\{([a-z_]+)\}\}")
 _log = logging.getLogger(__name__)
 
 
-class ShopWindow:
-    """The doors ``/shop``, ``/shop/{slug}`` and ``/shop/{slug}/products/{product}``.
+class SampleShopPages:
+    """The endpoints ``/shop``, ``/shop/{slug}`` and ``/shop/{slug}/products/{product}``.
 
     Args:
-        shops_file: What is shown; read again whenever it changes, and while it is not there nothing is shown.
-        dashboard_port: Where this machine's dashboard listens.
+        shops_file: The shops; read again whenever it changes. Without the file there are no pages.
+        dashboard_port: The port of this machine's dashboard.
     """
 
     def __init__(self, shops_file: Path, dashboard_port: int) -> None:
@@ -47,7 +47,7 @@ class ShopWindow:
         return _page(_INDEX, {"cards": cards, "styles": styles})
 
     async def shop(self, request: Request) -> Response:
-        """One shop, or one of its products; the page turns to the others without loading."""
+        """One shop, or one of its products; the page shows the other products without reloading."""
         shop = self._shops().find(request.path_params["slug"])
         wanted = request.path_params.get("product")
         if shop is None:
@@ -104,7 +104,7 @@ def _values(shop: SampleShop, product: SampleProduct | None, *, collector: str, 
 def _page(template: str, values: Mapping[str, str]) -> Response:
     nonce = secrets.token_urlsafe(16)
     values = {**values, "nonce": nonce}
-    # One pass over the template: a value that looks like a placeholder stays what it is.
+    # One pass over the template: a value that looks like a placeholder is not replaced.
     body = _PLACEHOLDER.sub(lambda found: values[found[1]], template)
     policy = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'self' 'nonce-{nonce}'; connect-src 'self'; "
@@ -133,7 +133,7 @@ def _card(shop: SampleShop, product: SampleProduct) -> str:
     return (
         f'<article class="card" data-product="{slug}"><a href="{_path(shop, product)}" data-page>'
         f'<div class="art">{picture(shop.motif, product.slug, shop.hue, title)}</div></a>'
-        f'<div class="words"><a class="name" href="{_path(shop, product)}" data-page>{title}</a><div class="row">'
+        f'<div class="text"><a class="name" href="{_path(shop, product)}" data-page>{title}</a><div class="row">'
         f'<span class="price">{escape(product.price)}</span><button class="buy" name="add-to-cart">Add to cart'
         "</button></div></div></article>"
     )
@@ -145,8 +145,8 @@ def _product_page(shop: SampleShop, product: SampleProduct, *, shown: bool) -> s
         f'<section data-path="{_path(shop, product)}" data-name="{slug}" data-title="{title}"'
         f'{"" if shown else " hidden"}><a class="back" href="{_path(shop)}" data-page>← All of {escape(shop.title)}</a>'
         f'<div class="one" data-product="{slug}"><div class="art">'
-        f'{picture(shop.motif, product.slug, shop.hue, title)}</div><div class="words"><h1>{title}</h1>'
-        f'<div class="price">{escape(product.price)}</div><p>{escape(product.words)}</p><div class="buttons">'
+        f'{picture(shop.motif, product.slug, shop.hue, title)}</div><div class="text"><h1>{title}</h1>'
+        f'<div class="price">{escape(product.price)}</div><p>{escape(product.description)}</p><div class="buttons">'
         '<button class="buy" name="add-to-cart">Add to cart</button><button class="quiet" name="wishlist">'
         'Keep for later</button><button class="quiet" name="reviews">Reviews</button></div></div></div></section>'
     )
@@ -157,7 +157,7 @@ def _shop_card(shop: SampleShop) -> str:
     art = picture(shop.motif, shop.products[0].slug, shop.hue, title) if shop.products else ""
     return (
         f'<a class="card" id="{_identity(shop)}" href="{_path(shop)}"><div class="art">{art}</div>'
-        f'<div class="words"><h2>{title}</h2><p>{escape(shop.tagline)}</p></div></a>'
+        f'<div class="text"><h2>{title}</h2><p>{escape(shop.tagline)}</p></div></a>'
     )
 
 

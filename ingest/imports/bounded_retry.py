@@ -1,4 +1,4 @@
-"""Waiting for a part that is away: said once, bounded, and then an error."""
+"""Retries a call while a part is unavailable, up to a time limit."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long to try again.
+class BoundedRetry:
+    """Retries with growing pauses for a limited time.
 
     Attributes:
-        limit_seconds: Counted from the first failure of a call.
-        say: Told the failure, once per failing call, and again when it went well.
+        limit_seconds: The limit, counted from the first failure of a call.
+        say: Called with a message on the first failure of a call, and when the call succeeds after all.
         sleep: Pauses for some seconds.
         monotonic: Seconds of a monotonic clock.
     """
@@ -30,19 +30,19 @@ class Patience:
     sleep: Callable[[float], None] = time.sleep
     monotonic: Callable[[], float] = time.monotonic
 
-    def until_done(self, call: Callable[[], _Result], passing: type[Exception]) -> _Result:
-        """Call until it returns.
+    def until_done(self, call: Callable[[], _Result], transient: type[Exception]) -> _Result:
+        """The result of the call, retried until it succeeds.
 
         Args:
             call: Safe to repeat.
-            passing: The error that may pass by itself; it is raised when it lasts longer than the limit.
+            transient: The transient error that is retried; it is raised once it lasts longer than the limit.
         """
         failures = 0
         failed_at: float | None = None
         while True:
             try:
                 result = call()
-            except passing as error:
+            except transient as error:
                 now = self.monotonic()
                 if failed_at is None:
                     failed_at = now

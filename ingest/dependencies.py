@@ -1,4 +1,4 @@
-"""The parts a collector is built from; tests put the in-memory twins in their place."""
+"""The dependencies of a collector; tests pass in-memory implementations."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from connectors.kafka.records import RecordProducer
-from connectors.mongo.salts import SaltBook
-from connectors.mongo.stores import StoreBook
-from connectors.mongo.turned_away import MemoryTurnedAway, TurnedAwayBook
+from connectors.mongo.salts import SaltRepository
+from connectors.mongo.stores import StoreRepository
+from connectors.mongo.turned_away import MemoryTurnedAway, TurnedAwayRepository
 from ingest.config import CollectorConfig
 from runtime.heartbeat import Heartbeat
 
@@ -19,25 +19,25 @@ def _epoch_ms() -> int:
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What a collector needs from outside.
+class CollectorDependencies:
+    """Clients, settings and clocks of a collector.
 
     Attributes:
         producer: Where events go.
-        stores: Who may send.
-        salts: What cookieless visitors are hashed under.
-        config: Its bounds.
+        stores: The stores that may send.
+        salts: The salts of cookieless visitors.
+        config: Limits and timeouts.
         epoch_ms: The wall clock.
-        monotonic: The clock of intervals, in seconds.
+        monotonic: A monotonic clock, in seconds.
         heartbeat: Beats while the event loop runs.
-        turned_away: Where it is kept what stores were turned away with.
+        turned_away: Where counts of refused requests are saved.
     """
 
     producer: RecordProducer
-    stores: StoreBook
-    salts: SaltBook
+    stores: StoreRepository
+    salts: SaltRepository
     config: CollectorConfig = field(default_factory=CollectorConfig)
     epoch_ms: Callable[[], int] = _epoch_ms
     monotonic: Callable[[], float] = time.monotonic
     heartbeat: Heartbeat = field(default_factory=Heartbeat)
-    turned_away: TurnedAwayBook = field(default_factory=MemoryTurnedAway)
+    turned_away: TurnedAwayRepository = field(default_factory=MemoryTurnedAway)
