@@ -11,7 +11,7 @@ from tempfile import gettempdir
 from typing import cast
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connectors.errors import Unavailable
@@ -357,9 +357,10 @@ class Rivals:
         max_size=80,
     )
 )
+@example([("notice", 0, 1.0), ("watch", 0, 0.0), *[("watch", 1, HANG_SECONDS + 1.0)] * 3])
 def test_two_sets_never_fence_each_other_by_turns(events: list[tuple[str, int, float]]) -> None:
     rivals = Rivals()
     for event in events:
         rivals.happen(*event)
-    assert sum(rivals.launched) <= 2 + rivals.deaths
+    assert sum(rivals.launched) <= 2 + rivals.deaths + sum(runner.hangs for runner in rivals.sets)
     assert not all(rivals.fenced)
