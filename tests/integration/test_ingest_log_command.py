@@ -69,7 +69,7 @@ class Command:
     def dead_letters(self) -> list[tuple[bytes, dict[str, object]]]:
         messages = read_topic(self.stack.urls.kafka, IMPORTS_DEAD)
         letters = [(message.value() or b"", dict[str, object](message.headers() or [])) for message in messages]
-        return [letter for letter in letters if letter[1]["dlq_store"] == self.store.encode()]
+        return [letter for letter in letters if letter[1].get("dlq_store") == self.store.encode()]
 
 
 @pytest.fixture
