@@ -83,10 +83,12 @@ def _facts(summary: Summary) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column("what", style="dim")
     table.add_column("value")
-    door = f"{summary.rejected_at_the_door:,} refused at the door" if summary.rejected_at_the_door else "none refused"
+    refused = (
+        f"{summary.rejected_at_the_door:,} refused by the collector" if summary.rejected_at_the_door else "none refused"
+    )
     rate = f"{summary.events_per_second:,}/s"
     if summary.sent:
-        table.add_row("sent", f"{summary.sent:,} events, {rate}: {summary.accepted:,} accepted, {door}")
+        table.add_row("sent", f"{summary.sent:,} events, {rate}: {summary.accepted:,} accepted, {refused}")
     if summary.sent:
         table.add_row("besides", f"{summary.broken_in_the_topic} broken records put on the topic, {_again(summary)}")
     for what, fresh in (

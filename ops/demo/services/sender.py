@@ -36,7 +36,7 @@ class _Answer(msgspec.Struct):
 
 @dataclass
 class Sent:
-    """What was sent and what became of it at the door.
+    """What was sent, and how the collector answered.
 
     Attributes:
         events: Events in requests that were answered.

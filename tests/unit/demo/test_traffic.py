@@ -38,7 +38,7 @@ SURF = next(shop for shop in SHOPS if not shop.honours_opt_out)
 
 
 def collect(posts: Iterable[Post]) -> tuple[Expected, int]:
-    """What a collector and a flow should make of requests; and how many events are refused at the door."""
+    """What a collector and a flow should make of requests; and how many events are refused by the collector."""
     stores = {shop.name: store_of(shop, shop.name, 1) for shop in SHOPS}
     records: list[LogRecord] = []
     refused = 0
@@ -75,7 +75,7 @@ def stamp(post: Post, valid: ValidEvent) -> Visitor:
 
 
 def play(make: SceneMaker, shop: Shop = SHOPS[0], times: int = 20) -> tuple[Expected, int, int]:
-    """So many scenes of one kind: what is expected of them, events refused at the door, and events in all."""
+    """So many scenes of one kind: what is expected of them, events refused by the collector, and events in all."""
     traffic = Traffic(3, NOW_MS, (shop,))
     crowd, rng = Crowd(shop, random.Random(5)), random.Random(7)
     posts: list[Post] = []
