@@ -41,8 +41,8 @@ browser: ## Chromium for the browser tests, where it is missing and can be had
 test: check browser ## everything that CI runs
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-chaos: $(READY) ## the kill tests with many seeds
-	CHAOS_SEEDS=20 FLOOD=whole $(BIN)/pytest tests/chaos tests/contract/test_clicks_flood.py
+chaos: $(READY) ## the kill tests with many seeds, and all tests that are too long for every run
+	CHAOS_SEEDS=20 FLOOD=whole $(BIN)/pytest -m "chaos or long"
 
 bench: $(READY) ## the click flow beside its parts and its rivals, in one table; BENCH="--clicks 200000 --rounds 1" for a quick look
 	$(BIN)/python -m bench $(BENCH)

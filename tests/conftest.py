@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.kits.depth import CHAOS_SEEDS, SKIP_LONG
+
 pytest_plugins = ["tests.kits.stack_fixtures"]
 
 # The machine that runs the tests is small and busy: examples are bounded, and none is failed for being slow.
@@ -23,7 +25,7 @@ _LONGEST_FIRST = ("chaos", "e2e", "flow", "integration", "contract", "property",
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Start with what takes longest."""
+    """Start with what takes longest; skip what only ``make chaos`` runs."""
     here = Path(__file__).parent
 
     def rank(item: pytest.Item) -> int:
@@ -31,6 +33,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return _LONGEST_FIRST.index(folder) if folder in _LONGEST_FIRST else 0
 
     items.sort(key=rank)
+    for item in items:
+        if CHAOS_SEEDS < 3 and item.get_closest_marker("long"):
+            item.add_marker(SKIP_LONG)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

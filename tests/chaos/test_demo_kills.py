@@ -1,7 +1,4 @@
-"""Parts are killed or stopped in the middle of a demo; every number must still be the oracle's.
-
-``CHAOS_SEEDS`` says with how many seeds the flow is killed (2; ``make chaos`` takes 20).
-"""
+"""Parts are killed or stopped in the middle of a demo; every number must still be the oracle's."""
 
 from __future__ import annotations
 
@@ -22,7 +19,9 @@ from ops.stack import Stack, StackError
 from ops.stack.parts.kafka_jars import ensure_jars, find_java
 from runtime.sections import Settings
 from tests.kits.demo import Play, assert_agrees, wait_until
-from tests.kits.depth import CHAOS_SEEDS, LONG
+from tests.kits.depth import CHAOS, CHAOS_SEEDS, LONG
+
+pytestmark = CHAOS
 
 SEEDS: Final = range(1, 1 + CHAOS_SEEDS)
 
@@ -81,7 +80,9 @@ def test_one_of_two_workers_killed_restarts_the_set_and_counts_every_click_once(
     assert_agrees(summary, play.clicks)
 
 
-@pytest.mark.parametrize("part", ["kafka", "clickhouse", "mongo", pytest.param("redis", marks=LONG)])
+@pytest.mark.parametrize(
+    "part", ["kafka", "clickhouse", pytest.param("mongo", marks=LONG), pytest.param("redis", marks=LONG)]
+)
 def test_a_part_killed_in_the_middle_loses_and_doubles_nothing(own_stack: Stack, part: str) -> None:
     play = Play(own_stack, seed=sum(part.encode()))
 
@@ -183,13 +184,13 @@ class OutlivedRunner(FlowProcessSet):
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=LONG)])
 def test_a_zombie_flow_writes_nothing_beside_its_replacement(own_stack: Stack, workers: int) -> None:
-    play = Play(own_stack, seed=70 + workers, workers=workers, rate=300)
+    play = Play(own_stack, seed=70 + workers, workers=workers, clicks=1_500, rate=300)
     runners: list[OutlivedRunner] = []
 
     def replace_flow(company: Company) -> None:
         log = company.stage.logs / "flow.log"
         options = FlowOptions(workers=workers)
-        runners.append(OutlivedRunner(company.settings, options, log, stop_after=play.seconds, sleep=4.0))
+        runners.append(OutlivedRunner(company.settings, options, log, stop_after=play.seconds, sleep=2.0))
         company.flow = runners[0]
 
     def disturb(company: Company) -> None:

@@ -11,7 +11,9 @@ import pytest
 
 from bench.faults.disks import DISKS, full, small_disks
 from bench.faults.drill import FROZEN, Product, Seen, drill, frozen, product
-from tests.kits.depth import LONG
+from tests.kits.depth import CHAOS, LONG
+
+pytestmark = CHAOS
 
 _ALWAYS_TAKEN = ("mongo", "clickhouse", "redis", "flow", "flow-process", "supervisor", "dashboard")
 """What may stand still without a single event being turned away."""
@@ -31,6 +33,7 @@ def assert_sound(seen: Seen) -> None:
     assert all(fate.retry_after for fate in seen.fates if fate.status == 503), statuses
 
 
+@LONG
 @pytest.mark.parametrize("name", ["mongo", "clickhouse"])
 def test_while_a_part_stands_still_every_event_is_taken_and_counted_once(running: Product, name: str) -> None:
     seen = drill(running, name, frozen(running, name), 8.0, 50.0, status_at=())

@@ -10,6 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -30,7 +31,10 @@ from ops.stack import Stack
 from runtime.sections import Settings
 from tests.kits.clicks import STORES, as_bytes, event, ms
 from tests.kits.demo import ROOT, wait_until
+from tests.kits.depth import CHAOS, LONG
 from tests.kits.flow_process import command, flow
+
+pytestmark = CHAOS
 
 NOON = ms("2025-03-12T16:00:00")
 EVENTS = 40
@@ -173,6 +177,7 @@ def test_a_process_with_settings_that_cannot_be_used_says_so_in_one_line(shop: S
     assert f"{name}={value}" in done.stderr
 
 
+@LONG
 def test_what_a_flow_waits_for_is_its_problem_until_it_goes_on(shop: Settings, stack: Stack) -> None:
     send(shop)
     with flow(shop) as runner:
@@ -207,13 +212,14 @@ def test_a_ledger_whose_log_cannot_be_asked_is_not_said_to_close(shop: Settings)
         "('alpha', toDateTime(0), 'outcome', 'counted', 1, 0, 0)"
     )
     nowhere = replace(shop, urls=replace(shop.urls, kafka="127.0.0.1:1"))
-    text, document = command(nowhere, "ledger"), command(nowhere, "ledger", "--json")
+    asked = [("ledger",), ("ledger", "--json"), ("ledger", "--store", "alpha")]
+    with ThreadPoolExecutor() as pool:
+        text, document, one_store = pool.map(lambda arguments: command(nowhere, *arguments), asked)
     assert (text.returncode, document.returncode) == (1, 1)
     assert "closes to zero" not in text.stdout
     assert "not compared with the log: Kafka does not answer" in text.stdout
     found = json.loads(document.stdout)
     assert (found["closed"], found["log"], "Kafka does not answer" in found["problem"]) == (None, None, True)
-    one_store = command(nowhere, "ledger", "--store", "alpha")
     assert (one_store.returncode, "closes to zero (the rows of alpha" in one_store.stdout) == (0, True)
 
 

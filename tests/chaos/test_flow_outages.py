@@ -28,7 +28,7 @@ from ops.stack.parts.kafka_jars import ensure_jars, find_java
 from runtime.sections import Settings
 from tests.kits.clicks import STORES, ms, visitor_of
 from tests.kits.demo import ROOT, wait_until
-from tests.kits.depth import LONG
+from tests.kits.depth import CHAOS, LONG
 from tests.kits.flow_process import (
     NOON,
     PARTITIONS,
@@ -47,6 +47,8 @@ from tests.kits.flow_process import (
     watch_until,
 )
 from tests.kits.tcp_proxy import TcpProxy
+
+pytestmark = CHAOS
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,9 @@ from ops.stack import Stack
 from tests.kits.clicks import AGENTS, LOOKUPS, STORES, as_log, cut, event, ms
 from tests.kits.clicks_tables import InClickHouse, clickhouse_tables
 from tests.kits.clicks_worlds import WORLDS, balances
+from tests.kits.depth import CHAOS
+
+pytestmark = CHAOS
 
 HOUR_MS = 3_600_000
 NOW = ms("2025-03-12T12:00:00")

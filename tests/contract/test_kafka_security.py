@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 
 import pytest
@@ -20,8 +20,7 @@ from connectors.kafka.producer import Producer
 from connectors.kafka.reader import PartitionReader
 from connectors.kafka.records import Record
 from connectors.kafka.topics import TopicAdmin
-from ops.stack import StackError
-from tests.kits.secured_kafka import PASSWORD, SecuredKafka, secured_kafka
+from tests.kits.secured_kafka import PASSWORD, SecuredKafka
 
 WRONG = "a-wrong-password"
 TIMEOUT_SECONDS = 15.0
@@ -30,18 +29,9 @@ PROMPT_SECONDS = 5.0
 
 
 @pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
-    try:
-        with secured_kafka(tmp_path_factory.mktemp("secured")) as running:
-            yield running
-    except StackError as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="module")
-def topic(kafka: SecuredKafka) -> str:
+def topic(secured: SecuredKafka) -> str:
     name = f"secured.{uuid.uuid4().hex}"
-    TopicAdmin(kafka.connection()).create(name, 1, 1, {})
+    TopicAdmin(secured.connection()).create(name, 1, 1, {})
     return name
 
 
@@ -105,15 +95,15 @@ Use = Callable[[KafkaConnection, str], None]
 
 
 @pytest.mark.parametrize("use", USES)
-def test_every_client_works_with_the_right_password(use: Use, kafka: SecuredKafka, topic: str) -> None:
-    use(kafka.connection(), topic)
+def test_every_client_works_with_the_right_password(use: Use, secured: SecuredKafka, topic: str) -> None:
+    use(secured.connection(), topic)
 
 
 @pytest.mark.parametrize("mechanism", ["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"])
 def test_what_is_written_with_any_mechanism_is_read_back(
-    mechanism: SaslMechanism, kafka: SecuredKafka, topic: str
+    mechanism: SaslMechanism, secured: SecuredKafka, topic: str
 ) -> None:
-    connection, value = kafka.connection(mechanism=mechanism), uuid.uuid4().bytes
+    connection, value = secured.connection(mechanism=mechanism), uuid.uuid4().bytes
     with closing(PartitionReader(connection, topic, "tests")) as reader:
         _, end = reader.range_of(0)
         reader.add(0, end)
@@ -130,7 +120,7 @@ def test_what_is_written_with_any_mechanism_is_read_back(
 @pytest.mark.parametrize("use", USES)
 def test_a_wrong_password_is_a_clear_error_soon(
     use: Use,
-    kafka: SecuredKafka,
+    secured: SecuredKafka,
     topic: str,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
@@ -138,7 +128,7 @@ def test_a_wrong_password_is_a_clear_error_soon(
     caplog.set_level(logging.DEBUG)
     began = time.monotonic()
     with pytest.raises(AuthenticationFailed, match=r"Kafka authentication failed: .*credentials") as raised:
-        use(kafka.connection(WRONG), topic)
+        use(secured.connection(WRONG), topic)
 
     assert time.monotonic() - began < PROMPT_SECONDS
     written = capfd.readouterr()
@@ -147,28 +137,28 @@ def test_a_wrong_password_is_a_clear_error_soon(
 
 
 @pytest.mark.parametrize("use", [send, read, describe])
-def test_a_broker_whose_certificate_nobody_signed_is_not_trusted(use: Use, kafka: SecuredKafka, topic: str) -> None:
+def test_a_broker_whose_certificate_nobody_signed_is_not_trusted(use: Use, secured: SecuredKafka, topic: str) -> None:
     with pytest.raises(AuthenticationFailed, match="certificate verify failed"):
-        use(kafka.connection(ca_file=kafka.other_ca_file), topic)
+        use(secured.connection(ca_file=secured.other_ca_file), topic)
 
 
 @pytest.mark.parametrize("use", [send, send_async, count_partitions])
 def test_an_error_of_a_producer_says_that_the_records_may_be_sent_again(
-    use: Use, kafka: SecuredKafka, topic: str
+    use: Use, secured: SecuredKafka, topic: str
 ) -> None:
     with pytest.raises(records.AuthenticationFailed) as raised:
-        use(kafka.connection(WRONG), topic)
+        use(secured.connection(WRONG), topic)
     assert isinstance(raised.value, records.Unavailable)
 
 
-def test_a_user_who_is_created_later_is_let_in_without_a_new_start(kafka: SecuredKafka, topic: str) -> None:
-    connection = kafka.connection(PASSWORD, user="late")
+def test_a_user_who_is_created_later_is_let_in_without_a_new_start(secured: SecuredKafka, topic: str) -> None:
+    connection = secured.connection(PASSWORD, user="late")
     producer, reader = Producer(connection, client_id="tests"), PartitionReader(connection, topic, "tests")
     with closing(reader):
         for use in (reader.partitions, lambda: producer.send_all([Record(topic, b"value")], TIMEOUT_SECONDS)):
             with pytest.raises(AuthenticationFailed):
                 use()
-        kafka.create_user("late", PASSWORD)
+        secured.create_user("late", PASSWORD)
 
         eventually_done(lambda: producer.send_all([Record(topic, b"value")], TIMEOUT_SECONDS))
         eventually_done(reader.partitions)
@@ -187,18 +177,18 @@ def eventually_done(call: Callable[[], object]) -> None:
             return
 
 
-def test_a_client_without_a_user_is_unavailable_and_does_not_hang(kafka: SecuredKafka, topic: str) -> None:
+def test_a_client_without_a_user_is_unavailable_and_does_not_hang(secured: SecuredKafka, topic: str) -> None:
     began = time.monotonic()
-    reader = PartitionReader(kafka.bootstrap, topic, "tests", timeout_seconds=2.0)
+    reader = PartitionReader(secured.bootstrap, topic, "tests", timeout_seconds=2.0)
     with closing(reader), pytest.raises(Unavailable):
         reader.partitions()
 
     assert time.monotonic() - began < 2.0 + PROMPT_SECONDS
 
 
-def test_no_representation_of_a_connection_has_the_password(kafka: SecuredKafka) -> None:
-    assert PASSWORD not in repr(kafka.connection())
-    assert PASSWORD not in str(kafka.connection())
+def test_no_representation_of_a_connection_has_the_password(secured: SecuredKafka) -> None:
+    assert PASSWORD not in repr(secured.connection())
+    assert PASSWORD not in str(secured.connection())
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,7 @@ def test_ctrl_c_ends_a_single_run_and_removes_its_folder(temporary: Path) -> Non
     assert not any("Traceback" in line for line in lines), lines
 
 
+@LONG
 def test_after_kill_minus_nine_nothing_runs_and_the_next_demo_removes_the_folder(temporary: Path) -> None:
     with command("demo", "--once", "--clicks", "50000", temporary=temporary) as demo:
         lines = lines_of(demo.stderr)

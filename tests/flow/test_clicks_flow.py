@@ -37,6 +37,9 @@ from tests.flow.harness import Case, DeliveryPromise, running, watch_until
 from tests.kits.clicks import STORES, Run, differences, expected_ledger, oracle, run
 from tests.kits.clicks_logs import seeded_log
 from tests.kits.clicks_pages import Row, plain_rows
+from tests.kits.depth import CHAOS
+
+pytestmark = CHAOS
 
 SEED = int(os.environ.get("MARKETPLACE_TEST_SEED", "20250309"))
 RECORDS = 2_000
@@ -250,7 +253,7 @@ def case(stack: Stack, log: Log, tmp_path_factory: pytest.TempPathFactory) -> Ca
         pure_rows(log),
         lambda settings: read_rows(settings, log),
         lambda: provisioned(stack, tmp_path_factory.mktemp("case")),
-        few_records=30,
+        few_records=60,
     )
 
 

@@ -24,6 +24,9 @@ from ops.provision import ensure_provisioned
 from ops.stack import Stack
 from runtime.sections import Settings
 from tests.flow.harness import Case, DeliveryPromise, running, watch_until
+from tests.kits.depth import CHAOS
+
+pytestmark = CHAOS
 
 LETTERS = 400
 COPIES = 7

@@ -23,12 +23,12 @@ from flows.delivery.process_set import FlowOptions
 from marketplace.settings import Urls
 from marketplace.topics import CLICKS_COLLECTED
 from ops.provision import ensure_provisioned
-from ops.stack import Stack, StackError
+from ops.stack import Stack
 from ops.stack.ports import free_ports
 from runtime.sections import Settings
 from tests.kits.clicks import STORES, as_bytes, event, ms
 from tests.kits.flow_process import flow
-from tests.kits.secured_kafka import PASSWORD, SecuredKafka, secured_kafka
+from tests.kits.secured_kafka import PASSWORD, SecuredKafka
 from tests.kits.stack import ROOT, eventually
 
 EVENTS = 40
@@ -37,20 +37,9 @@ DEADLINE_SECONDS = 60.0
 
 
 @pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
-    try:
-        with secured_kafka(tmp_path_factory.mktemp("secured")) as running:
-            yield running
-    except StackError as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="module")
-def settings(kafka: SecuredKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    folder = tmp_path_factory.mktemp("pipeline")
-    with Stack(folder, ports="auto", parts={"mongo", "clickhouse", "redis"}, external={}) as stack:
-        urls = Urls(kafka.bootstrap, stack.urls.mongo, stack.urls.clickhouse, stack.urls.redis)
-        yield settings_of(urls, folder, kafka.connection())
+def settings(secured: SecuredKafka, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    urls = Urls(secured.bootstrap, stack.urls.mongo, stack.urls.clickhouse, stack.urls.redis)
+    return settings_of(urls, tmp_path_factory.mktemp("pipeline"), secured.connection())
 
 
 def settings_of(urls: Urls, folder: Path, connection: KafkaConnection) -> Settings:
@@ -116,9 +105,9 @@ def test_a_collector_is_ready_as_a_user(settings: Settings, tmp_path: Path) -> N
 
 
 def test_a_collector_with_a_wrong_password_says_so_and_never_says_it(
-    settings: Settings, kafka: SecuredKafka, tmp_path: Path
+    settings: Settings, secured: SecuredKafka, tmp_path: Path
 ) -> None:
-    wrong = settings_of(settings.urls, tmp_path, kafka.connection("a-wrong-password"))
+    wrong = settings_of(settings.urls, tmp_path, secured.connection("a-wrong-password"))
     with collector(wrong, tmp_path / "log") as url:
         found: list[httpx.Response] = []
 

@@ -66,6 +66,7 @@ def test_data_in_every_part_survives_a_stop_and_a_start(tmp_path: Path) -> None:
             assert cache.get("kept") == b"yes"
 
 
+@LONG
 def test_three_brokers_keep_acknowledged_messages_when_one_is_killed(tmp_path: Path) -> None:
     with Stack(tmp_path, ports="auto", brokers=3, parts={"kafka"}, external={}) as stack:
         assert stack.urls.kafka.count(",") == 2

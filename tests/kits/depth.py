@@ -8,4 +8,11 @@ from typing import Final
 import pytest
 
 CHAOS_SEEDS: Final = int(os.environ.get("CHAOS_SEEDS", "1"))
-LONG: Final = pytest.mark.skipif(CHAOS_SEEDS < 3, reason="make chaos runs it: a like case is in every test run")
+
+CHAOS: Final = pytest.mark.chaos
+"""In every run, and in ``make chaos`` with more seeds."""
+
+LONG: Final = pytest.mark.long
+"""In ``make chaos`` only: a similar and shorter case is in every run."""
+
+SKIP_LONG: Final = pytest.mark.skip(reason="only in make chaos: a similar and shorter case is in every run")

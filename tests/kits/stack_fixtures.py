@@ -10,6 +10,7 @@ from ops.provision import ensure_provisioned
 from ops.stack import Stack, StackError
 from ops.stack.parts.kafka_archive import prepared_kafka
 from runtime.sections import Settings
+from tests.kits.secured_kafka import SecuredKafka, secured_kafka
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +25,16 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         urls = running.urls
         ensure_provisioned(Settings(Urls(urls.kafka, urls.mongo, urls.clickhouse, urls.redis), PurePosixPath("unused")))
         yield running
+
+
+@pytest.fixture(scope="session")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+    """Kafka that asks for a user over TLS; skips, with the reason, where Java or Maven is missing."""
+    try:
+        with secured_kafka(tmp_path_factory.mktemp("secured")) as running:
+            yield running
+    except StackError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
