@@ -18,7 +18,7 @@ from bench.contenders.flow import Until, drive
 from bench.meter import Took
 from flows.delivery.fencing import take_generation
 from marketplace.flows import CLICKS_FLOW
-from runtime.guard import guarded
+from runtime.parent_death import guarded
 
 WORKERS: Final = 2
 

@@ -32,7 +32,7 @@ from flows.delivery.kafka_source import ROUND_SECONDS
 from flows.delivery.topic_watch import TopicWatch
 from marketplace.flows import FlowSpec
 from runtime import supervision
-from runtime.guard import guarded
+from runtime.parent_death import guarded
 from runtime.progress import Lease, Progress, ProgressPage
 from runtime.sections import Settings
 from runtime.supervision import FINAL, ProcessState, RestartPolicy

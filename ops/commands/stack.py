@@ -24,7 +24,7 @@ from ops.stack.ports import HIGHEST_PORT
 from ops.stack.registry import REGISTRY, Registry
 from ops.stack.revival import revive
 from ops.stack.selection import Selection
-from ops.stack.state.looking import look, looked_at, running_state
+from ops.stack.state.inspection import look, looked_at, running_state
 from ops.stack.state.model import DATA_VARIABLE, DEFAULT_DATA_DIR, StackState
 from runtime.settings import InvalidSettings
 

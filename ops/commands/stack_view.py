@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ops.stack.disk.space import Disk, what_to_do
-from ops.stack.state.looking import Seen
+from ops.stack.state.inspection import Seen
 from ops.stack.state.model import ProcessInfo, StackState
 from ops.stack.supervisor.process import tail
 

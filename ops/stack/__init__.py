@@ -2,7 +2,7 @@
 
 from ops.stack.errors import StackError
 from ops.stack.stack import AlreadyRunningError, Stack
-from ops.stack.state.looking import SupervisorHangsError, running_state, running_urls
+from ops.stack.state.inspection import SupervisorHangsError, running_state, running_urls
 from ops.stack.state.model import Part, Urls
 
 __all__ = [

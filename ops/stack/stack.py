@@ -17,18 +17,18 @@ from typing import IO, Final, Self
 
 from ops.stack import settings
 from ops.stack.disk.folder import make_private
-from ops.stack.ending_others import end_supervisor, end_what_is_left, note_the_end
 from ops.stack.errors import StackError
 from ops.stack.plan import Plan
 from ops.stack.port_choice import Ports
 from ops.stack.process_spec import PACKAGE_ROOT, ProcessSpec
 from ops.stack.provisioning import Provisioning
 from ops.stack.registry import PARTS, REGISTRY, Registry
-from ops.stack.state.looking import latest_state, look, running_state, running_urls
+from ops.stack.state.inspection import latest_state, look, running_state, running_urls
 from ops.stack.state.model import Part, ProcessInfo, StackState, Urls
 from ops.stack.state.requests import announce_death, request_process, request_restart
 from ops.stack.supervisor.job import Job
 from ops.stack.supervisor.process import tail
+from ops.stack.supervisor_end import end_supervisor, end_what_is_left, note_the_end
 
 __all__ = ["AlreadyRunningError", "Stack", "running_state", "running_urls"]
 

@@ -10,7 +10,7 @@ import pytest
 from ops.stack import Stack, StackError
 from ops.stack.parts.kafka_archive import prepared_kafka
 from ops.stack.registry import PARTS, SERVICES
-from ops.stack.state.looking import STALE_SECONDS, look, looked_at
+from ops.stack.state.inspection import STALE_SECONDS, look, looked_at
 from tests.kits.depth import LONG
 from tests.kits.stack import LIGHT, command, eventually
 

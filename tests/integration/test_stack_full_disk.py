@@ -12,7 +12,7 @@ from ops.stack import Stack, running_state
 from ops.stack.disk.watch import DiskWatch
 from ops.stack.ports import free_ports
 from ops.stack.process_spec import ProcessSpec
-from ops.stack.state.looking import look
+from ops.stack.state.inspection import look
 from ops.stack.state.model import StackState, read_state
 from ops.stack.state.requests import request_process
 from ops.stack.supervisor.process import LARGEST_LOG_BYTES, rotate, rotate_all

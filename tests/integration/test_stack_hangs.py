@@ -18,7 +18,7 @@ from ops.context import load_settings
 from ops.stack import Stack, StackError, SupervisorHangsError, running_state, running_urls
 from ops.stack.ports import free_ports
 from ops.stack.process_spec import ProcessSpec
-from ops.stack.state.looking import STALE_SECONDS, look
+from ops.stack.state.inspection import STALE_SECONDS, look
 from ops.stack.state.model import ProcessInfo, read_state, write_state
 from ops.stack.supervisor.reaper import start_time
 from tests.kits.stack import LIGHT, all_gone, command, eventually, processes_of

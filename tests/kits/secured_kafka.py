@@ -22,7 +22,7 @@ from ops.stack.health.checks import check
 from ops.stack.parts.kafka_archive import prepared_kafka
 from ops.stack.parts.kafka_nodes import KAFKA_CHECK
 from ops.stack.ports import HOST, free_ports
-from runtime.guard import guarded
+from runtime.parent_death import guarded
 from tests.kits.stack import eventually
 
 USER: Final = "collector"

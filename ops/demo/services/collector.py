@@ -14,7 +14,7 @@ from typing import IO, Final
 
 from ops.stack.ports import HOST, free_ports
 from runtime import supervision
-from runtime.guard import guarded
+from runtime.parent_death import guarded
 from runtime.sections import Settings
 from runtime.supervision import Supervised
 

@@ -18,7 +18,7 @@ from ops.stack.health.checks import check
 from ops.stack.parts.kafka_jars import cache_dir, ensure_jars, find_java
 from ops.stack.parts.kafka_nodes import KAFKA_CHECK, kafka_java, kafka_specs
 from ops.stack.ports import HOST, free_ports
-from runtime.guard import guarded
+from runtime.parent_death import guarded
 
 _START_SECONDS: Final = 60.0
 _EXIT_SECONDS: Final = 60.0

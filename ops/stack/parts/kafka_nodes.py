@@ -10,7 +10,7 @@ from typing import Final
 from ops.stack.errors import StackError
 from ops.stack.ports import HOST
 from ops.stack.process_spec import HealthCheck, ProcessSpec, StopRank
-from runtime.guard import prepared_once
+from runtime.parent_death import prepared_once
 
 KAFKA_CHECK: Final = HealthCheck("kafka")
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from ops.stack.process_spec import ProcessSpec
 from ops.stack.supervisor.reaper import kill_group, start_time
-from runtime.guard import guarded
+from runtime.parent_death import guarded
 
 LARGEST_LOG_BYTES: Final = 10 * 1024 * 1024
 _TAIL_BYTES: Final = 8192

@@ -1,4 +1,4 @@
-"""`python guard.py PARENT [--once MARKER PREPARE... ;] COMMAND...`: become a command that dies with its parent.
+"""`python parent_death.py PARENT [--once MARKER PREPARE... ;] COMMAND...`: become a command that dies with its parent.
 
 The kernel sends the kill when the thread that forked ends, so the parent must fork from its main thread. The process
 keeps its number: this script replaces itself by the command. It needs the standard library only.

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from ops.stack.state.looking import Seen, latest_state, look
+from ops.stack.state.inspection import Seen, latest_state, look
 from ops.stack.state.model import StackState, write_state
 from ops.stack.supervisor.reaper import kill_group, start_time
 
