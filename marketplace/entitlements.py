@@ -1,0 +1,97 @@
+"""What the tiers give, and which tier somebody has at a moment.
+
+An entitlement bounds what can be added, never what is there: after a downgrade whatever is beyond a limit is frozen,
+and nothing is deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from marketplace.token_bucket import BucketPolicy
+
+
+class Tier(StrEnum):
+    """What a store's owner pays for."""
+
+    FREE = "free"
+    PREMIUM = "premium"
+
+
+@dataclass(frozen=True)
+class Entitlements:
+    """What a tier gives.
+
+    Attributes:
+        stores: How many a user may own.
+        members: Of each store, its owners among them, invitations that wait among them.
+        products: Of each store.
+        history_days: How far back numbers can be asked for.
+        csv_export: Whether numbers can be had as CSV.
+        custom_domain: Whether a store may have hosts of its own beside the one that it begins with.
+        requests: Of each user or API key to the API; a request costs what its route says.
+    """
+
+    stores: int
+    members: int
+    products: int
+    history_days: int
+    csv_export: bool
+    custom_domain: bool
+    requests: BucketPolicy
+
+
+ENTITLEMENTS: Final[Mapping[Tier, Entitlements]] = {
+    Tier.FREE: Entitlements(
+        stores=1,
+        members=3,
+        products=100,
+        history_days=90,
+        csv_export=False,
+        custom_domain=False,
+        requests=BucketPolicy(rate_per_second=5, burst=60),
+    ),
+    Tier.PREMIUM: Entitlements(
+        stores=10,
+        members=50,
+        products=10_000,
+        history_days=1_100,
+        csv_export=True,
+        custom_domain=True,
+        requests=BucketPolicy(rate_per_second=50, burst=600),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A tier for a time.
+
+    Attributes:
+        tier: Which one.
+        since: Epoch milliseconds, included.
+        until: Epoch milliseconds, excluded; None for one that does not end by itself.
+    """
+
+    tier: Tier
+    since: int
+    until: int | None = None
+
+    def holds(self, now_ms: int) -> bool:
+        """Whether it is in effect."""
+        return self.since <= now_ms and (self.until is None or now_ms < self.until)
+
+
+def tier_of(grants: Iterable[Grant], now_ms: int) -> Tier:
+    """The highest tier of those in effect; free where none is."""
+    order = list(Tier)
+    return max((grant.tier for grant in grants if grant.holds(now_ms)), key=order.index, default=Tier.FREE)
+
+
+def next_change(grants: Iterable[Grant], now_ms: int) -> int | None:
+    """When the tier may change by itself, in epoch milliseconds: what depends on it can be kept until then."""
+    times = (at for grant in grants for at in (grant.since, grant.until) if at is not None and at > now_ms)
+    return min(times, default=None)

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from dataclasses import fields
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from marketplace.entitlements import ENTITLEMENTS, Grant, Tier, next_change, tier_of
+
+TIMES = st.integers(0, 100)
+GRANTS = st.lists(st.builds(Grant, st.sampled_from(Tier), TIMES, st.none() | TIMES), max_size=5)
+
+
+def test_every_tier_has_entitlements_and_premium_gives_more_of_each() -> None:
+    assert set(ENTITLEMENTS) == set(Tier)
+    free, premium = ENTITLEMENTS[Tier.FREE], ENTITLEMENTS[Tier.PREMIUM]
+    for field in fields(free):
+        if field.name != "requests":
+            assert getattr(premium, field.name) > getattr(free, field.name), field.name
+    assert premium.requests.rate_per_second > free.requests.rate_per_second
+    assert premium.requests.burst > free.requests.burst
+
+
+@given(GRANTS, TIMES)
+def test_a_tier_is_had_from_its_first_moment_until_before_its_last(grants: list[Grant], now: int) -> None:
+    holds = {grant.tier for grant in grants if grant.since <= now and (grant.until is None or now < grant.until)}
+    assert tier_of(grants, now) is (Tier.PREMIUM if Tier.PREMIUM in holds else Tier.FREE)
+
+
+@given(GRANTS, TIMES, TIMES)
+def test_between_now_and_the_next_change_the_tier_stays(grants: list[Grant], now: int, later: int) -> None:
+    change = next_change(grants, now)
+    if now <= later and (change is None or later < change):
+        assert tier_of(grants, later) is tier_of(grants, now)
