@@ -1,0 +1,262 @@
+"""The sign-ins of users in Redis: a session, its family of refresh tokens, and who ended it.
+
+All keys of a user share a hash tag, so that a script sees them together on a cluster too. Every decision is one
+script: a client that goes away, or a process that dies after it, changes nothing about it. Times are Redis' own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import redis.asyncio
+from redis.exceptions import RedisError
+
+from connectors.errors import Unavailable
+from marketplace.identity.refresh import (
+    GRACE_SECONDS,
+    LIFETIME_SECONDS,
+    Presented,
+    hash_of,
+    successor_of,
+)
+
+MAX_SESSIONS: Final = 50
+"""Of one user; a further sign-in ends the one that was used longest ago."""
+
+_TIMEOUT_SECONDS: Final = 1.0
+
+# Epoch milliseconds by the clock of the server.
+_NOW: Final = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
+
+_CREATE: Final = (
+    _NOW
+    + """
+local ids = redis.call('ZRANGE', KEYS[2], 0, -1)
+for _, id in ipairs(ids) do
+    if redis.call('EXISTS', ARGV[1] .. id) == 0 then redis.call('ZREM', KEYS[2], id) end
+end
+while redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[3]) do
+    local oldest = redis.call('ZPOPMIN', KEYS[2])[1]
+    redis.call('HSET', ARGV[1] .. oldest, 'revoked', '1')
+end
+redis.call('HSET', KEYS[1], 'current', ARGV[4], 'expires_at', now + ARGV[5], 'created_at', now, 'used_at', now,
+           'client', ARGV[6], 'network', ARGV[7], 'revoked', '0')
+redis.call('PEXPIRE', KEYS[1], ARGV[5])
+redis.call('ZADD', KEYS[2], now, ARGV[2])
+redis.call('PEXPIRE', KEYS[2], ARGV[5])
+return now
+"""
+)
+
+# The rule of marketplace.identity.refresh.present; the contract test compares the two.
+_PRESENT: Final = (
+    _NOW
+    + """
+local f = redis.call('HMGET', KEYS[1], 'current', 'previous', 'salt', 'rotated_at', 'expires_at', 'revoked')
+if not f[1] or f[6] == '1' or now >= tonumber(f[5]) then return {'ended', ''} end
+if f[1] == ARGV[1] then
+    redis.call('HSET', KEYS[1], 'current', ARGV[3], 'previous', ARGV[1], 'salt', ARGV[2], 'rotated_at', now,
+               'expires_at', now + ARGV[4], 'used_at', now)
+    redis.call('PEXPIRE', KEYS[1], ARGV[4])
+    redis.call('ZADD', KEYS[2], now, ARGV[6])
+    redis.call('PEXPIRE', KEYS[2], ARGV[4])
+    return {'current', ARGV[2]}
+end
+if f[2] == ARGV[1] and now < f[4] + ARGV[5] then return {'previous', f[3]} end
+redis.call('HSET', KEYS[1], 'revoked', '1')
+redis.call('ZREM', KEYS[2], ARGV[6])
+return {'reused', ''}
+"""
+)
+
+# A revoked session stays until its tokens would have expired: an older token of it is then known as one.
+_REVOKE: Final = """
+local ended = 0
+for i = 3, #ARGV do
+    local key = ARGV[1] .. ARGV[i]
+    if redis.call('EXISTS', key) == 1 and redis.call('HGET', key, 'revoked') ~= '1' then
+        redis.call('HSET', key, 'revoked', '1')
+        ended = ended + 1
+    end
+    redis.call('ZREM', KEYS[1], ARGV[i])
+end
+if ARGV[2] ~= '' then
+    for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+        if id ~= ARGV[2] then
+            local key = ARGV[1] .. id
+            if redis.call('EXISTS', key) == 1 then
+                redis.call('HSET', key, 'revoked', '1')
+                ended = ended + 1
+            end
+            redis.call('ZREM', KEYS[1], id)
+        end
+    end
+end
+return ended
+"""
+
+_NOBODY: Final = "-"
+"""The id of no session: all others are ended."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """A sign-in, as its user sees it.
+
+    Attributes:
+        id: Its id.
+        created_at: Epoch milliseconds.
+        used_at: Of the last sign-in or refresh, epoch milliseconds.
+        client: What signed in, as words: browser and system.
+        network: From where, without the part of the address that tells people apart.
+    """
+
+    id: str
+    created_at: int
+    used_at: int
+    client: str
+    network: str
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """What came of a refresh token.
+
+    Attributes:
+        presented: What the token was.
+        successor: The token that replaces it; empty where none does.
+    """
+
+    presented: Presented
+    successor: str = ""
+
+
+class Sessions:
+    """Begins, refreshes, lists and ends sessions.
+
+    Args:
+        client: Connected to Redis; the caller closes it. It answers bytes.
+        lifetime_seconds: How long a session lives without a refresh.
+        grace_seconds: How long a token that was just replaced is answered with the same successor.
+    """
+
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        lifetime_seconds: float = LIFETIME_SECONDS,
+        grace_seconds: float = GRACE_SECONDS,
+    ) -> None:
+        self._redis = client
+        self._lifetime_ms, self._grace_ms = int(lifetime_seconds * 1000), int(grace_seconds * 1000)
+        self._create = client.register_script(_CREATE)
+        self._present = client.register_script(_PRESENT)
+        self._revoke = client.register_script(_REVOKE)
+
+    async def create(self, user: str, session: str, token: str, client: str = "", network: str = "") -> None:
+        """Begin a session with its first refresh token.
+
+        Raises:
+            Unavailable: Redis does not answer; the session may have begun, and nobody has its token.
+        """
+        arguments = (_prefix(user), session, MAX_SESSIONS, hash_of(token), self._lifetime_ms, client, network)
+        await _answer(self._create(keys=[_key(user, session), _index(user)], args=arguments))
+
+    async def refresh(self, user: str, session: str, token: str, fresh_salt: str) -> Refreshed:
+        """Present a refresh token.
+
+        Args:
+            user: Whose it says it is.
+            session: Of which sign-in.
+            token: The token.
+            fresh_salt: At least 128 random bits, used where the token is replaced.
+
+        Raises:
+            Unavailable: Redis does not answer; the token may have been replaced, and presenting it again gives the
+                same successor.
+        """
+        arguments = (
+            hash_of(token),
+            fresh_salt,
+            hash_of(successor_of(token, fresh_salt)),
+            self._lifetime_ms,
+            self._grace_ms,
+            session,
+        )
+        found = await _answer(self._present(keys=[_key(user, session), _index(user)], args=arguments))
+        presented, salt = (text.decode() for text in cast("Sequence[bytes]", found))
+        return Refreshed(Presented(presented), successor_of(token, salt) if salt else "")
+
+    async def is_live(self, user: str, session: str) -> bool:
+        """Whether a session has not ended.
+
+        Raises:
+            Unavailable: Redis does not answer.
+        """
+        return bool(await _answer(self._redis.hget(_key(user, session), "revoked")) == b"0")
+
+    async def list_sessions(self, user: str) -> list[Session]:
+        """The sessions of a user, the one that was used last comes first.
+
+        Raises:
+            Unavailable: Redis does not answer.
+        """
+        ids = [name.decode() for name in await _answer(self._redis.zrevrange(_index(user), 0, -1))]
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for session in ids:
+                pipe.hgetall(_key(user, session))
+            rows = await _answer(pipe.execute())
+        found = []
+        for session, row in zip(ids, rows, strict=True):
+            fields = {name.decode(): value.decode() for name, value in row.items()}
+            if fields.get("revoked") == "0":
+                times = int(fields["created_at"]), int(fields["used_at"])
+                found.append(Session(session, *times, fields["client"], fields["network"]))
+        return found
+
+    async def end(self, user: str, session: str) -> bool:
+        """End a session for good; returns whether it was live.
+
+        Raises:
+            Unavailable: Redis does not answer; it may have ended.
+        """
+        return bool(await _answer(self._revoke(keys=[_index(user)], args=[_prefix(user), "", session])))
+
+    async def end_all(self, user: str, but: str = "") -> int:
+        """End all sessions of a user for good, except one; returns how many were live.
+
+        Raises:
+            Unavailable: Redis does not answer; some may have ended.
+        """
+        return int(await _answer(self._revoke(keys=[_index(user)], args=[_prefix(user), but or _NOBODY])))
+
+
+def _prefix(user: str) -> str:
+    return f"session:{{{user}}}:"
+
+
+def _key(user: str, session: str) -> str:
+    return _prefix(user) + session
+
+
+def _index(user: str) -> str:
+    return f"sessions:{{{user}}}"
+
+
+async def _answer(call: Awaitable[Any] | Any) -> Any:
+    try:
+        return await call
+    except (RedisError, OSError, TimeoutError) as error:
+        raise Unavailable(f"Redis does not answer: {error}") from error
+
+
+def connect_async(url: str) -> redis.asyncio.Redis:
+    """A client of the event loop that runs, with short timeouts and no repetition: who asks decides.
+
+    Args:
+        url: ``redis://host:port/db``.
+    """
+    return redis.asyncio.Redis.from_url(
+        url, socket_timeout=_TIMEOUT_SECONDS, socket_connect_timeout=_TIMEOUT_SECONDS, retry=None
+    )

@@ -1,0 +1,200 @@
+"""Sessions in Redis: the rule of refresh tokens, whoever presents them how often and at one time."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connectors.errors import Unavailable
+from connectors.redis.sessions import MAX_SESSIONS, Sessions, connect_async
+from marketplace.identity.refresh import Family, Presented, hash_of, present
+from ops.stack import Stack
+from ops.stack.ports import free_ports
+from tests.kits.tcp_proxy import TcpProxy
+
+T = TypeVar("T")
+
+
+def run(url: str, work: Callable[[Sessions], Awaitable[T]], lifetime: float = 60.0, grace: float = 30.0) -> T:
+    """Work with sessions in an event loop of its own."""
+
+    async def whole() -> T:
+        client = connect_async(url)
+        try:
+            return await work(Sessions(client, lifetime, grace))
+        finally:
+            await client.aclose()
+
+    return asyncio.run(whole())
+
+
+@pytest.fixture
+def user() -> str:
+    return uuid.uuid4().hex
+
+
+@given(presented=st.lists(st.integers(0, 6), max_size=12))
+@settings(max_examples=40)
+def test_the_script_decides_as_the_rule_does(stack: Stack, presented: list[int]) -> None:
+    async def work(sessions: Sessions) -> None:
+        user, session, tokens = uuid.uuid4().hex, "s1", ["first"]
+        family = Family(hash_of("first"), time.time() + 60)
+        await sessions.create(user, session, "first")
+        for number in presented:
+            token = tokens[number] if number < len(tokens) else f"unknown-{number}"
+            salt = secrets.token_hex(16)
+            expected, family = present(family, token, salt, time.time())
+            found = await sessions.refresh(user, session, token, salt)
+            assert found.presented is expected
+            if expected is Presented.CURRENT:
+                tokens.append(found.successor)
+            assert (found.successor == tokens[-1]) == (expected in (Presented.CURRENT, Presented.PREVIOUS))
+            assert await sessions.is_live(user, session) is not family.revoked
+
+    run(stack.urls.redis, work)
+
+
+def test_twenty_refreshes_at_one_time_have_one_successor(stack: Stack, user: str) -> None:
+    async def work(sessions: Sessions) -> None:
+        await sessions.create(user, "s1", "first")
+        calls = (sessions.refresh(user, "s1", "first", secrets.token_hex(16)) for _ in range(20))
+        found = await asyncio.gather(*calls)
+        assert [each.presented for each in found].count(Presented.CURRENT) == 1
+        assert [each.presented for each in found].count(Presented.PREVIOUS) == 19
+        assert len({each.successor for each in found}) == 1
+        again = await sessions.refresh(user, "s1", found[0].successor, secrets.token_hex(16))
+        assert again.presented is Presented.CURRENT
+
+    run(stack.urls.redis, work)
+
+
+def test_a_reused_token_ends_its_session_and_no_other_one_of_the_user(stack: Stack, user: str) -> None:
+    async def work(sessions: Sessions) -> None:
+        await sessions.create(user, "s1", "first")
+        await sessions.create(user, "s2", "other")
+        second = (await sessions.refresh(user, "s1", "first", "a" * 32)).successor
+        await sessions.refresh(user, "s1", second, "b" * 32)
+        assert (await sessions.refresh(user, "s1", "first", "c" * 32)).presented is Presented.REUSED
+        assert not await sessions.is_live(user, "s1")
+        assert (await sessions.refresh(user, "s1", second, "d" * 32)).presented is Presented.ENDED
+        assert (await sessions.refresh(user, "s2", "other", "e" * 32)).presented is Presented.CURRENT
+        assert [each.id for each in await sessions.list_sessions(user)] == ["s2"]
+
+    run(stack.urls.redis, work)
+
+
+def test_the_previous_token_is_a_stolen_one_after_the_grace(stack: Stack, user: str) -> None:
+    async def work(sessions: Sessions) -> None:
+        await sessions.create(user, "s1", "first")
+        await sessions.refresh(user, "s1", "first", "a" * 32)
+        assert (await sessions.refresh(user, "s1", "first", "b" * 32)).presented is Presented.REUSED
+
+    run(stack.urls.redis, work, grace=0.0)
+
+
+def test_a_session_ends_by_itself_and_leaves_no_key(stack: Stack, user: str) -> None:
+    async def work(sessions: Sessions) -> None:
+        await sessions.create(user, "s1", "first")
+        deadline = time.monotonic() + 10
+        while await sessions.is_live(user, "s1"):
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+        assert (await sessions.refresh(user, "s1", "first", "a" * 32)).presented is Presented.ENDED
+        assert await sessions.list_sessions(user) == []
+
+    run(stack.urls.redis, work, lifetime=0.2)
+
+
+def test_a_user_sees_the_sessions_and_ends_one_or_all_but_the_own(stack: Stack, user: str) -> None:
+    async def work(sessions: Sessions) -> None:
+        for name in ("s1", "s2", "s3", "s4"):
+            await sessions.create(user, name, f"token of {name}", "Firefox on Linux", "203.0.113.0")
+        listed = await sessions.list_sessions(user)
+        assert {each.id for each in listed} == {"s1", "s2", "s3", "s4"}
+        assert {(each.client, each.network) for each in listed} == {("Firefox on Linux", "203.0.113.0")}
+        assert await sessions.end(user, "s4")
+        assert not await sessions.end(user, "s4")
+        assert not await sessions.end(user, "unknown")
+        assert await sessions.end_all(user, but="s1") == 2
+        assert [each.id for each in await sessions.list_sessions(user)] == ["s1"]
+        assert await sessions.end_all(user) == 1
+        assert await sessions.list_sessions(user) == []
+        assert (await sessions.refresh(user, "s1", "token of s1", "a" * 32)).presented is Presented.ENDED
+
+    run(stack.urls.redis, work)
+
+
+def test_a_user_has_a_bounded_number_of_sessions_and_the_one_used_longest_ago_ends(stack: Stack, user: str) -> None:
+    async def work(sessions: Sessions) -> None:
+        for number in range(MAX_SESSIONS):
+            await sessions.create(user, f"s{number:03}", f"token-{number}")
+        await asyncio.sleep(0.005)
+        assert (await sessions.refresh(user, "s000", "token-0", "a" * 32)).presented is Presented.CURRENT
+        await sessions.create(user, "one-more", "token")
+        assert await sessions.is_live(user, "s000")
+        assert len(await sessions.list_sessions(user)) == MAX_SESSIONS
+        live = [await sessions.is_live(user, f"s{number:03}") for number in range(MAX_SESSIONS)]
+        assert live.count(False) == 1
+
+    run(stack.urls.redis, work)
+
+
+def test_no_key_of_a_session_lives_for_ever(stack: Stack, user: str) -> None:
+    async def work(sessions: Sessions) -> None:
+        await sessions.create(user, "s1", "first")
+        await sessions.end(user, "s1")
+        await sessions.create(user, "s2", "second")
+        client = connect_async(stack.urls.redis)
+        keys = [key async for key in client.scan_iter(f"*{user}*")]
+        assert len(keys) == 3
+        assert all([0 < await client.pttl(key) <= 60_000 for key in keys])
+        await client.aclose()
+
+    run(stack.urls.redis, work)
+
+
+def test_an_answer_that_was_lost_costs_nobody_the_session(stack: Stack, user: str) -> None:
+    proxy = TcpProxy(stack.urls.redis)
+
+    async def lose_an_answer(sessions: Sessions) -> None:
+        await sessions.create(user, "s1", "first")
+        proxy.freeze()
+        with pytest.raises(Unavailable):
+            await sessions.refresh(user, "s1", "first", "a" * 32)
+        proxy.thaw()
+
+    async def ask_again(sessions: Sessions) -> None:
+        found = await sessions.refresh(user, "s1", "first", "b" * 32)
+        assert found.presented in (Presented.CURRENT, Presented.PREVIOUS)
+        assert (await sessions.refresh(user, "s1", found.successor, "c" * 32)).presented is Presented.CURRENT
+
+    proxy.open()
+    try:
+        run(f"redis://127.0.0.1:{proxy.port}/0", lose_an_answer)
+    finally:
+        proxy.close()
+    run(stack.urls.redis, ask_again)
+
+
+def test_without_redis_every_question_is_unavailable(user: str) -> None:
+    async def work(sessions: Sessions) -> None:
+        for call in (
+            sessions.create(user, "s1", "first"),
+            sessions.refresh(user, "s1", "first", "a" * 32),
+            sessions.is_live(user, "s1"),
+            sessions.list_sessions(user),
+            sessions.end(user, "s1"),
+            sessions.end_all(user),
+        ):
+            with pytest.raises(Unavailable, match="Redis does not answer"):
+                await call
+
+    run(f"redis://127.0.0.1:{free_ports(1)[0]}/0", work)
