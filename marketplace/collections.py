@@ -45,4 +45,28 @@ TURNED_AWAY: Final = Collection(
 )
 """``_id`` is ``<store>:<local hour>:<reason>``; requests and events that were answered with 429, kept for 90 days."""
 
-COLLECTIONS: Final[tuple[Collection, ...]] = (STORES, VISITOR_SALTS, STORE_STATS, FLOW_GENERATIONS, TURNED_AWAY)
+USERS: Final = Collection("users", (Index("by_email", (("email_key", 1),), unique=True),))
+"""``_id`` is the user's id; fields of ``marketplace.identity.accounts.User``."""
+
+LINKS: Final = Collection(
+    "links",
+    (Index("by_subject", (("kind", 1), ("subject", 1))), Index("expire", (("expires_at", 1),), expire_after_seconds=0)),
+)
+"""One-time links in mails: ``_id`` is the SHA-256 of the secret; whoever deletes the document has used the link."""
+
+MAILS: Final = Collection(
+    "mails",
+    (Index("waiting", (("next_attempt_at", 1),)), Index("expire", (("expires_at", 1),), expire_after_seconds=0)),
+)
+"""Mails that wait to be sent: written in the transaction of their cause, deleted when a server has taken them."""
+
+COLLECTIONS: Final[tuple[Collection, ...]] = (
+    STORES,
+    VISITOR_SALTS,
+    STORE_STATS,
+    FLOW_GENERATIONS,
+    TURNED_AWAY,
+    USERS,
+    LINKS,
+    MAILS,
+)

@@ -1,0 +1,92 @@
+"""The asyncio client of Mongo: bounded connections and times, and transactions whose errors say what to do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+
+import pymongo
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import ConfigurationError, DuplicateKeyError, InvalidURI, PyMongoError
+
+from connectors.errors import Refused, Unavailable
+
+MAX_CONNECTIONS: Final = 25
+"""Of one process; four processes of the API stay within the hundred that Mongo gives them."""
+
+_DEADLINE_MS: Final = 2_000
+_WAIT_MS: Final = 1_000
+_ATTEMPTS: Final = 5
+_TRANSIENT: Final = ("TransientTransactionError", "UnknownTransactionCommitResult")
+
+T = TypeVar("T")
+Documents = AsyncMongoClient[dict[str, Any]]
+
+
+def connect_async(url: str, max_connections: int = MAX_CONNECTIONS) -> Documents:
+    """A client of the event loop that runs; the caller closes it.
+
+    No call takes longer than two seconds, and none waits for a connection for longer than one.
+
+    Raises:
+        Refused: The URL is none of Mongo's.
+    """
+    try:
+        return AsyncMongoClient(
+            url,
+            maxPoolSize=max_connections,
+            timeoutMS=_DEADLINE_MS,
+            waitQueueTimeoutMS=_WAIT_MS,
+            serverSelectionTimeoutMS=_DEADLINE_MS,
+            connectTimeoutMS=_DEADLINE_MS,
+        )
+    # A port that is none is a plain ValueError.
+    except (InvalidURI, ConfigurationError, ValueError) as error:
+        raise Refused(f"Mongo's URL cannot be used: {error}") from error
+
+
+@asynccontextmanager
+async def answering() -> AsyncIterator[None]:
+    """Turn the driver's errors into ours; what breaks a unique index goes through.
+
+    Raises:
+        Unavailable: Mongo does not answer; a write may have happened.
+    """
+    try:
+        yield
+    except DuplicateKeyError:
+        raise
+    except PyMongoError as error:
+        raise Unavailable(f"Mongo does not answer: {error}") from error
+
+
+async def in_transaction(client: Documents, work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
+    """Do several writes or none of them; the work is repeated where it met another transaction.
+
+    Args:
+        client: Where.
+        work: Writes in the session that it is given, and nothing else: it may run several times.
+
+    Raises:
+        Unavailable: Mongo does not answer, or the work met others too often; it may have happened.
+        DuplicateKeyError: A unique index does not allow it; nothing was written.
+    """
+    # Without it each of begin, write and abort would have a deadline of its own.
+    with pymongo.timeout(_DEADLINE_MS / 1000):
+        return await _attempts(client, work)
+
+
+async def _attempts(client: Documents, work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
+    async with answering(), client.start_session() as session:
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                async with await session.start_transaction():
+                    return await work(session)
+            except DuplicateKeyError:
+                raise
+            except PyMongoError as error:
+                if attempt == _ATTEMPTS or not any(map(error.has_error_label, _TRANSIENT)):
+                    raise
+    raise AssertionError("unreachable")
