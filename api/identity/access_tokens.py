@@ -11,6 +11,7 @@ from typing import Any, Final
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from jwt.types import Options
 
 from marketplace.identity.claims import (
     ACCESS_SECONDS,
@@ -25,7 +26,7 @@ MAX_TOKEN_CHARS: Final = 2_048
 """Ours have some 500."""
 
 # Times and names are for marketplace.identity.claims to judge, where each rule is tested for every claim.
-_SIGNATURE_ONLY: Final[Mapping[str, bool]] = {
+_SIGNATURE_ONLY: Final[Options] = {
     "verify_signature": True,
     "verify_exp": False,
     "verify_nbf": False,
@@ -117,7 +118,7 @@ class AccessTokens:
             if key is None or (key.retired_at is not None and now >= key.retired_at):
                 raise InvalidClaims("kid: no key of ours")
             found: Mapping[str, Any] = jwt.decode_complete(
-                token, self._public[key.kid], algorithms=[ALGORITHM], options=dict(_SIGNATURE_ONLY)
+                token, self._public[key.kid], algorithms=[ALGORITHM], options=_SIGNATURE_ONLY
             )
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
             if isinstance(error, InvalidClaims):

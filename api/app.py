@@ -1,0 +1,129 @@
+"""The composition root: from what the API needs to the application."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from api.access import Identities
+from api.identity.routes import IDENTITY
+from api.web.edge import Edge, request_id_of
+from api.web.problems import (
+    BAD_REQUEST,
+    INTERNAL,
+    INVALID,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    UNAVAILABLE,
+    FieldError,
+    Problem,
+    ProblemType,
+)
+from api.web.routes import include
+from connectors.errors import Unavailable
+
+_RETRY_SECONDS: Final = 2.0
+_OF_STATUS: Final[dict[int, ProblemType]] = {400: BAD_REQUEST, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
+_FEATURES: Final = (IDENTITY,)
+
+_PROBLEM_SCHEMA: Final[dict[str, Any]] = {
+    "title": "Problem",
+    "description": "RFC 9457 problem details.",
+    "type": "object",
+    "required": ["type", "title", "status", "request_id"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference", "description": "The kind; clients decide by it."},
+        "title": {"type": "string", "description": "What is wrong, the same for every occurrence."},
+        "status": {"type": "integer", "description": "The HTTP status."},
+        "detail": {"type": "string", "description": "What is wrong this time."},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["path", "code", "message"],
+                "properties": {
+                    "path": {"type": "string", "description": "A JSON pointer into the body, or where else it stands."},
+                    "code": {"type": "string"},
+                    "message": {"type": "string"},
+                },
+            },
+        },
+        "request_id": {"type": "string", "description": "For questions about this request."},
+    },
+}
+
+
+def build_app(identities: Identities, hosts: Collection[str] = ()) -> ASGIApp:
+    """The application.
+
+    Args:
+        identities: Knows accounts and sign-ins.
+        hosts: Names that it is reached by; empty for any.
+
+    Raises:
+        ValueError: A route does not say what it demands.
+    """
+    app = FastAPI(title="Marketplace", version="1", openapi_url=None, docs_url=None, redoc_url=None)
+    app.state.identities = identities
+    app.state.rules = include(app, _FEATURES)
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Unavailable, _unavailable)
+    app.add_exception_handler(Exception, _bug)
+    app.state.openapi = openapi(app)
+    return Edge(app, hosts)
+
+
+def openapi(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of an application."""
+    document = get_openapi(title=app.title, version=app.version, routes=app.routes)
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    schemas["Problem"] = _PROBLEM_SCHEMA
+    document["components"]["securitySchemes"] = {
+        "accessToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    }
+    return document
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return error.response(request_id_of(request.scope))
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    # Neither the input nor what a validator says of it is repeated: it may be a password.
+    errors = [FieldError(_pointer(each["loc"]), str(each["type"]), str(each["msg"])) for each in error.errors()]
+    return Problem(INVALID, errors=errors).response(request_id_of(request.scope))
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    kind = _OF_STATUS.get(error.status_code, BAD_REQUEST)
+    return Problem(kind, headers=error.headers).response(request_id_of(request.scope))
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    return Problem(UNAVAILABLE, retry_after_seconds=_RETRY_SECONDS).response(request_id_of(request.scope))
+
+
+async def _bug(request: Request, error: Exception) -> Response:
+    # Starlette raises it again once this is answered; the edge logs it.
+    return Problem(INTERNAL).response(request_id_of(request.scope))
+
+
+def _pointer(location: tuple[Any, ...]) -> str:
+    where, *rest = location
+    if where == "body":
+        return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in rest)
+    return f"{where}:{'.'.join(map(str, rest))}"

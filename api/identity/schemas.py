@@ -1,0 +1,99 @@
+"""What the routes of identity take and give, as JSON."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from marketplace.identity.emails import MAX_CHARS as EMAIL_CHARS
+from marketplace.identity.emails import InvalidEmail, checked_email
+from marketplace.identity.passwords import MAX_CHARS as PASSWORD_CHARS
+
+
+def _email(text: str) -> str:
+    try:
+        return checked_email(text)
+    except InvalidEmail as error:
+        raise PydanticCustomError("email", str(error)) from error
+
+
+Email = Annotated[str, Field(max_length=EMAIL_CHARS, examples=["ann@shop.example"]), AfterValidator(_email)]
+Password = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=4 * PASSWORD_CHARS,
+        examples=["correct horse battery"],
+        json_schema_extra={"format": "password"},
+    ),
+]
+Secret = Annotated[str, Field(min_length=16, max_length=256, pattern=r"^[A-Za-z0-9_.-]+$")]
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f\u2028\u2029]+$", examples=["Ann"])]
+
+
+class Input(BaseModel):
+    """A body: unknown fields are refused, and nothing is guessed from another type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Registration(Input):
+    """Who wants an account."""
+
+    email: Email
+    name: Name
+    password: Password
+
+
+class Confirmation(Input):
+    """The secret of a link in a mail."""
+
+    token: Secret
+
+
+class Credentials(Input):
+    """An address and its password."""
+
+    email: Email
+    password: Password
+
+
+class RefreshToken(Input):
+    """A refresh token."""
+
+    refresh_token: Secret
+
+
+class PasswordReset(Input):
+    """The secret of a link in a mail, and the new password."""
+
+    token: Secret
+    password: Password
+
+
+class Address(Input):
+    """An e-mail address."""
+
+    email: Email
+
+
+class Tokens(BaseModel):
+    """What signing in gives (RFC 6749, section 5.1)."""
+
+    access_token: str
+    token_type: str = "Bearer"
+    expires_in: int
+    refresh_token: str
+
+
+class Me(BaseModel):
+    """An account, as its owner sees it."""
+
+    id: str
+    email: str
+    name: str
+    admin: bool
+    tier: str
+    created_at: str

@@ -1,0 +1,93 @@
+"""What a body may be: JSON of a bounded size and depth, of the type that is declared, read once."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+
+from api.web.problems import BAD_REQUEST, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, Problem
+
+MAX_BODY_BYTES: Final = 64 << 10
+"""Of a request; a route that takes files says so itself."""
+
+MAX_DEPTH: Final = 16
+_READS_BODY: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class StrictRoute(APIRoute):
+    """A route whose body is checked before anything else looks at it.
+
+    A page of another site can send a form or plain text with a visitor's cookies, but JSON only after asking: a body
+    of another type, or of none, is refused and never guessed.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Any]:
+        """The handler behind the check."""
+        inner = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
+            if request.method in _READS_BODY:
+                await _read(request)
+            response: Response = await inner(request)
+            return response
+
+        return handler
+
+
+async def _read(request: Request) -> None:
+    body = await _bounded(request)
+    # Starlette keeps what was read in these two, so nothing reads or decodes it again.
+    request._body = body
+    if not body:
+        return
+    types = request.headers.getlist("content-type")
+    if [each.partition(";")[0].strip().lower() for each in types] != ["application/json"]:
+        raise Problem(UNSUPPORTED_MEDIA_TYPE, "a body is application/json")
+    try:
+        request._json = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Problem(BAD_REQUEST, "the body is not valid JSON in UTF-8") from error
+    except RecursionError as error:
+        raise Problem(BAD_REQUEST, f"the body is nested deeper than {MAX_DEPTH} levels") from error
+    if _deeper(request._json, MAX_DEPTH):
+        raise Problem(BAD_REQUEST, f"the body is nested deeper than {MAX_DEPTH} levels")
+
+
+async def _bounded(request: Request) -> bytes:
+    declared = request.headers.get("content-length", "0")
+    if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
+        raise _too_large()
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > MAX_BODY_BYTES:
+            raise _too_large()
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _too_large() -> Problem:
+    # What is still to come is not read.
+    return Problem(TOO_LARGE, f"a body has at most {MAX_BODY_BYTES} bytes", headers={"connection": "close"})
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects lie more than so many levels in one another."""
+    level = [value]
+    for _ in range(levels):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, (dict, list))
+            for inner in (each.values() if isinstance(each, dict) else each)
+            if isinstance(inner, (dict, list))
+        ]
+        if not level:
+            return False
+    return True

@@ -1,0 +1,90 @@
+"""The outermost layer: request ids, hosts, headers of every answer, and an answer for whatever nobody caught."""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from collections.abc import Callable, Collection
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.web.problems import BAD_REQUEST, INTERNAL, Problem
+
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_-]{8,64}")
+_HOST: Final = re.compile(rb"([A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?")
+_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"permissions-policy", b"interest-cohort=()"),
+    (b"cache-control", b"no-store"),
+)
+"""Of every answer that does not say otherwise itself: nothing here is for caches, frames or scripts."""
+
+_log = logging.getLogger(__name__)
+
+
+class Edge:
+    """An ASGI middleware around the whole application. It keeps no state of a request beyond its end.
+
+    Args:
+        app: The application.
+        hosts: Names that it is reached by; others get 400 before anything is decided by them. Empty for any.
+        new_id: Makes request ids.
+    """
+
+    def __init__(
+        self, app: ASGIApp, hosts: Collection[str] = (), new_id: Callable[[], str] = lambda: uuid.uuid4().hex
+    ) -> None:
+        self._app, self._new_id = app, new_id
+        self._hosts = frozenset(host.lower() for host in hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = [value for name, value in scope["headers"] if name == b"x-request-id"]
+        own = len(given) == 1 and _REQUEST_ID.fullmatch(given[0])
+        request_id = given[0].decode() if own else self._new_id()
+        scope.setdefault("state", {})["request_id"] = request_id
+        started = finished = False
+
+        async def answer(message: Message) -> None:
+            nonlocal started, finished
+            finished = message["type"] == "http.response.body" and not message.get("more_body", False)
+            if message["type"] == "http.response.start":
+                started = True
+                headers = list(message.get("headers", ()))
+                there = {name.lower() for name, _ in headers}
+                headers += [header for header in _HEADERS if header[0] not in there]
+                headers.append((b"x-request-id", request_id.encode()))
+                message = {**message, "headers": headers}
+            await send(message)
+
+        try:
+            self._check_host(scope)
+            await self._app(scope, receive, answer)
+        except Problem as problem:
+            await problem.response(request_id)(scope, receive, answer)
+        except Exception:
+            _log.exception("request %s failed: %s", request_id, scope.get("method"))
+            if not started:
+                await Problem(INTERNAL).response(request_id)(scope, receive, answer)
+            elif not finished:
+                # The server closes the connection, so that nobody takes half an answer for a whole one.
+                raise
+
+    def _check_host(self, scope: Scope) -> None:
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        match = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+        if match is None or (self._hosts and match[1].decode().lower() not in self._hosts):
+            raise Problem(BAD_REQUEST, "the header Host names no host of this service")
+
+
+def request_id_of(scope: Scope) -> str:
+    """The id of a request, as its answer's header says it."""
+    return str(scope["state"]["request_id"])

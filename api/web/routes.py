@@ -1,0 +1,144 @@
+"""Routes that say what they demand and cost: the only way to register one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.routing import APIRoute
+
+from api.access import Demand, checking
+from api.web.bodies import StrictRoute
+from api.web.problems import (
+    BAD_REQUEST,
+    FORBIDDEN,
+    INTERNAL,
+    INVALID,
+    MEDIA_TYPE,
+    TOO_LARGE,
+    TOO_MANY_REQUESTS,
+    UNAUTHENTICATED,
+    UNAVAILABLE,
+    UNSUPPORTED_MEDIA_TYPE,
+    ProblemType,
+)
+
+_Endpoint = TypeVar("_Endpoint", bound=Callable[..., Any])
+_ALWAYS: Final = (BAD_REQUEST, UNAUTHENTICATED, TOO_MANY_REQUESTS, INTERNAL, UNAVAILABLE)
+_WITH_BODY: Final = (TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, INVALID)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What is known of a route beside its path.
+
+    Attributes:
+        demand: Of its caller.
+        cost: Tokens of the caller's limit that a request takes.
+    """
+
+    demand: Demand
+    cost: float
+
+
+class Routes:
+    """The routes of one feature.
+
+    Args:
+        prefix: Of their paths.
+        tag: Their heading in the documentation.
+    """
+
+    def __init__(self, prefix: str, tag: str) -> None:
+        self.router = APIRouter(prefix=prefix, tags=[tag], route_class=StrictRoute)
+        self.rules: dict[tuple[str, str], Rule] = {}
+
+    def add(
+        self,
+        method: str,
+        path: str,
+        *,
+        demand: Demand,
+        cost: float = 1.0,
+        status: int = 200,
+        problems: Sequence[ProblemType] = (),
+        example: Any = None,
+    ) -> Callable[[_Endpoint], _Endpoint]:
+        """Register an endpoint; its name is the operation's id, its docstring the documentation.
+
+        Args:
+            method: ``GET``, ``POST``, ...
+            path: Below the prefix.
+            demand: What its caller has to be.
+            cost: Tokens that a request takes.
+            status: Of a good answer.
+            problems: What it answers beside what every route may answer.
+            example: Of a good answer.
+        """
+
+        def register(endpoint: _Endpoint) -> _Endpoint:
+            possible = [*_ALWAYS, *(_WITH_BODY if method != "GET" else ()), *problems]
+            if demand is not Demand.NOTHING:
+                possible.append(FORBIDDEN)
+            self.router.add_api_route(
+                path,
+                endpoint,
+                methods=[method],
+                status_code=status,
+                operation_id=endpoint.__name__,
+                summary=(endpoint.__doc__ or "").strip().splitlines()[0].rstrip("."),
+                dependencies=[Depends(checking(demand))],
+                responses=_responses(possible, status, example),
+                openapi_extra=None if demand is Demand.NOTHING else {"security": [{"accessToken": []}]},
+            )
+            self.rules[method, self.router.prefix + path] = Rule(demand, cost)
+            return endpoint
+
+        return register
+
+
+def include(app: FastAPI, features: Sequence[Routes]) -> dict[tuple[str, str], Rule]:
+    """Add the routes of all features to an application.
+
+    Returns:
+        The rule of every route, by method and path.
+
+    Raises:
+        ValueError: The application has a route without a rule.
+    """
+    rules: dict[tuple[str, str], Rule] = {}
+    for feature in features:
+        app.include_router(feature.router)
+        rules |= feature.rules
+    for route in app.routes:
+        if isinstance(route, APIRoute):
+            for method in route.methods or ():
+                if (method, route.path) not in rules:
+                    raise ValueError(f"{method} {route.path} does not say what it demands")
+    return rules
+
+
+def _responses(problems: Sequence[ProblemType], status: int, example: Any) -> dict[int | str, dict[str, Any]]:
+    found: dict[int | str, dict[str, Any]] = {}
+    for problem in problems:
+        entry = found.setdefault(
+            problem.status,
+            {
+                "description": problem.title,
+                "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}},
+            },
+        )
+        entry["content"][MEDIA_TYPE]["examples"][problem.name] = {
+            "summary": problem.title,
+            "value": {
+                "type": problem.uri,
+                "title": problem.title,
+                "status": problem.status,
+                "request_id": "0f8fad5bd9cb469fa165070867728950",
+            },
+        }
+    if example is not None:
+        found[status] = {"content": {"application/json": {"example": example}}}
+    return found
