@@ -1,0 +1,89 @@
+"""Sends the mails that wait, one after the other, for as long as the process lives."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from typing import Final
+
+from connectors.errors import Refused, Unavailable
+from connectors.mail.transport import MailTransport
+from connectors.mongo.mail_queue import MailQueue, WaitingMail
+from marketplace.identity.mails import render
+
+_POLL_SECONDS: Final = 0.5
+_UNAVAILABLE_SECONDS: Final = 2.0
+_log = logging.getLogger(__name__)
+
+
+class MailSender:
+    """Takes mails from the queue and hands them over.
+
+    Args:
+        queue: Where they wait.
+        transport: Where they go.
+        sender: The address that they come from.
+        clock: The time.
+    """
+
+    def __init__(
+        self,
+        queue: MailQueue,
+        transport: MailTransport,
+        sender: str,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._queue, self._transport, self._sender, self._clock = queue, transport, sender, clock
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        while True:
+            try:
+                sent = await self.send_one()
+            except Unavailable as error:
+                _log.warning("mails wait: %s", error)
+                await asyncio.sleep(_UNAVAILABLE_SECONDS)
+            except Exception:
+                _log.exception("a mail cannot be sent; it is tried again")
+                await asyncio.sleep(_UNAVAILABLE_SECONDS)
+            else:
+                if not sent:
+                    await asyncio.sleep(_POLL_SECONDS)
+
+    async def send_one(self) -> bool:
+        """Send the mail that waits longest; returns whether one waited.
+
+        Raises:
+            Unavailable: Mongo does not answer.
+        """
+        waiting = await self._queue.take(self._clock())
+        if waiting is None:
+            return False
+        try:
+            await self._transport.send(self._message(waiting))
+        except Unavailable as error:
+            _log.warning("a mail is sent later, after attempt %d: %s", waiting.attempts, error)
+            await self._queue.put_off(waiting, self._clock())
+            return True
+        except Refused as error:
+            _log.error("a mail is given up: %s", error)
+        await self._queue.finish(waiting)
+        return True
+
+    def _message(self, waiting: WaitingMail) -> EmailMessage:
+        subject, body = render(waiting.mail.template, waiting.mail.values)
+        message = EmailMessage()
+        domain = self._sender.rpartition("@")[2]
+        message["From"] = Address("Marketplace", addr_spec=self._sender)
+        message["To"] = Address(addr_spec=waiting.mail.to)
+        message["Subject"] = subject
+        message["Date"] = self._clock()
+        # The same at every attempt: a mail program shows one that arrived twice once.
+        message["Message-ID"] = f"<{waiting.id}@{domain}>"
+        message["Auto-Submitted"] = "auto-generated"
+        message.set_content(body)
+        return message

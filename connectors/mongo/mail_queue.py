@@ -1,0 +1,83 @@
+"""Mails that wait in Mongo: who sends one takes it for a while, and deletes it when a server has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from pymongo import ReturnDocument
+
+from connectors.mongo.async_client import Documents, answering
+from marketplace.collections import MAILS
+from marketplace.identity.accounts import Mail
+
+TAKEN_SECONDS: Final = 60.0
+"""A mail whose sender died is sent by another one after this."""
+
+_LONGEST_SECONDS: Final = 1_800.0
+
+
+@dataclass(frozen=True)
+class WaitingMail:
+    """A mail that was taken to be sent.
+
+    Attributes:
+        id: Its id, the same at every attempt.
+        mail: What it says.
+        attempts: How often it was taken, this time included.
+    """
+
+    id: str
+    mail: Mail
+    attempts: int
+
+
+class MailQueue:
+    """Takes and finishes mails; any number of processes may.
+
+    Args:
+        client: A connected client; the caller closes it.
+        database: The database's name.
+    """
+
+    def __init__(self, client: Documents, database: str) -> None:
+        self._mails = client[database][MAILS.name]
+
+    async def take(self, now: datetime) -> WaitingMail | None:
+        """The mail that waits longest; nobody else gets it for a minute.
+
+        Raises:
+            Unavailable: Mongo does not answer.
+        """
+        async with answering():
+            found = await self._mails.find_one_and_update(
+                {"next_attempt_at": {"$lte": now}},
+                {"$set": {"next_attempt_at": now + timedelta(seconds=TAKEN_SECONDS)}, "$inc": {"attempts": 1}},
+                sort=[("next_attempt_at", 1)],
+                return_document=ReturnDocument.AFTER,
+            )
+        if found is None:
+            return None
+        return WaitingMail(found["_id"], Mail(found["to"], found["template"], found["values"]), found["attempts"])
+
+    async def finish(self, mail: WaitingMail) -> None:
+        """Delete a mail: it was sent, or never can be.
+
+        Raises:
+            Unavailable: Mongo does not answer; it will be sent again.
+        """
+        async with answering():
+            await self._mails.delete_one({"_id": mail.id})
+
+    async def put_off(self, mail: WaitingMail, now: datetime) -> None:
+        """Try again later, each time after a longer while.
+
+        Raises:
+            Unavailable: Mongo does not answer; it is tried again after a minute.
+        """
+        seconds = min(2.0 ** min(mail.attempts, 16), _LONGEST_SECONDS)
+        async with answering():
+            await self._mails.update_one(
+                {"_id": mail.id}, {"$set": {"next_attempt_at": now + timedelta(seconds=seconds)}}
+            )
