@@ -10,9 +10,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from connectors.errors import Refused
 from ingest.dependencies import CollectorDependencies
-from ingest.http.health import Readiness, liveness
 from ingest.metrics import CollectorMetrics
+from marketplace.topics import CLICKS_COLLECTED
 from runtime.admin import AdminServer, Answer
+from runtime.readiness import QUESTION_SECONDS, Readiness, liveness
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +41,13 @@ def admin_listener(
     Raises:
         AdminPortTaken: The address cannot be listened on.
     """
-    readiness = Readiness(dependencies)
+    readiness = Readiness(
+        {
+            "kafka": lambda: dependencies.producer.partition_count(CLICKS_COLLECTED.name, QUESTION_SECONDS),
+            "mongo": lambda: dependencies.stores.read(()),
+        },
+        required=("kafka",),
+    )
     pages: dict[str, Callable[[], Answer]] = {
         "/livez": lambda: liveness(dependencies.heartbeat),
         "/readyz": readiness.answer,

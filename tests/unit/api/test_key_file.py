@@ -75,5 +75,5 @@ def test_what_is_no_file_of_keys_is_named_and_its_content_is_not(tmp_path: Path,
 
 def test_a_file_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(BadKeyFile, match="Not a directory"):
+    with pytest.raises(BadKeyFile, match=r"keys\.json: "):
         ensure_keys(tmp_path / "file" / "keys.json", NOW)

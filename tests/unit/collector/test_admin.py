@@ -8,20 +8,14 @@ import time
 from collections.abc import Iterator
 
 import httpx
-import msgspec
 import pytest
 
-from connectors.mongo.salts import MemorySalts
-from connectors.mongo.stores import MemoryStores
 from ingest.config import Addresses
 from ingest.dependencies import CollectorDependencies
 from ingest.http.admin import AdminPortTaken, admin_listener
-from ingest.http.health import Readiness, liveness
 from ingest.metrics import CollectorMetrics
-from runtime.admin import Answer
-from runtime.heartbeat import Heartbeat
 from runtime.settings import InvalidSettings
-from tests.kits.collector import Collector, SteppingClock, eventually, memory_producer, running_collector
+from tests.kits.collector import Collector, eventually, running_collector
 
 READY_SECONDS = 3.0  # two are promised
 MAX_ADMIN_THREADS = 16
@@ -93,31 +87,6 @@ def test_readiness_is_answered_in_time_whatever_hangs_and_asks_each_part_once(co
     collector.stores.release()
     eventually(lambda: collector.admin("/readyz").json()["mongo"] == "answers", "both answer")
     assert collector.admin("/readyz").json() == {"ready": True, "kafka": "answers", "mongo": "answers"}
-
-
-def test_readiness_does_not_wait_for_a_client_without_a_deadline() -> None:
-    stores = MemoryStores(deadline_seconds=20.0)
-    stores.hang()
-    readiness = Readiness(CollectorDependencies(memory_producer(), stores, MemorySalts()), answer_seconds=0.1)
-    began = time.monotonic()
-
-    answers = [msgspec.json.decode(readiness.answer().body) for _ in range(3)]
-
-    assert time.monotonic() - began < 1.0
-    assert answers == [{"ready": True, "kafka": "answers", "mongo": "no answer in time"}] * 3
-    stores.release()
-    readiness.close()
-
-
-def test_the_process_is_alive_while_its_event_loop_runs_and_not_when_it_has_not_for_long() -> None:
-    clock = SteppingClock(0)
-    heartbeat = Heartbeat(clock.monotonic)
-    clock.step(9.9)
-    assert liveness(heartbeat) == Answer(200, b"ok\n")
-    clock.step(0.1)
-    assert liveness(heartbeat) == Answer(503, b"the event loop has not run for 10 s\n")
-    heartbeat.beat()
-    assert liveness(heartbeat).status == 200
 
 
 def test_the_event_loop_beats_by_itself(collector: Collector) -> None:

@@ -1,18 +1,16 @@
-"""A collector's health: whether its event loop runs, and which of its dependencies answer."""
+"""A service's health: whether its event loop runs, and which of the parts that it uses answer."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from typing import Final
 
 import msgspec
 
 from connectors.errors import Unavailable
-from ingest.dependencies import CollectorDependencies
-from marketplace.topics import CLICKS_COLLECTED
 from runtime.admin import Answer
 from runtime.heartbeat import Heartbeat
 from runtime.worker_pool import WorkerPool
@@ -20,7 +18,9 @@ from runtime.worker_pool import WorkerPool
 HUNG_SECONDS: Final = 10.0
 """An event loop that has not run for this long counts as hung."""
 
-_QUESTION_SECONDS: Final = 1.5
+QUESTION_SECONDS: Final = 1.5
+"""What a question to a part should take at most."""
+
 _ANSWER_SECONDS: Final = 1.8
 _ANSWERS: Final = "answers"
 
@@ -34,32 +34,35 @@ def liveness(heartbeat: Heartbeat, hung_seconds: float = HUNG_SECONDS) -> Answer
 
 
 class Readiness:
-    """Checks Kafka and Mongo in parallel, with a deadline, and at most one check of each at a time.
+    """Asks all parts at the same time, with a deadline, and each at most once at a time.
 
     Args:
-        dependencies: The clients to check.
-        answer_seconds: The deadline, whatever the clients do.
+        questions: For each part a call that returns when it answers, and raises ``Unavailable`` otherwise.
+        required: The parts without which the service can do nothing.
+        answer_seconds: The deadline, whatever the calls do.
     """
 
-    def __init__(self, dependencies: CollectorDependencies, answer_seconds: float = _ANSWER_SECONDS) -> None:
-        self._answer_seconds = answer_seconds
-        self._kafka = _Question(
-            "kafka", lambda: dependencies.producer.partition_count(CLICKS_COLLECTED.name, _QUESTION_SECONDS)
-        )
-        self._mongo = _Question("mongo", lambda: dependencies.stores.read(()))
+    def __init__(
+        self,
+        questions: Mapping[str, Callable[[], object]],
+        required: Collection[str],
+        answer_seconds: float = _ANSWER_SECONDS,
+    ) -> None:
+        self._answer_seconds, self._required = answer_seconds, frozenset(required)
+        self._questions = {name: _Question(name, ask) for name, ask in questions.items()}
 
     def answer(self) -> Answer:
-        """200 while Kafka answers and has the topic: without Mongo, stores that were seen before are still served."""
+        """200 while all required parts answer; the body says of each part what it does."""
         deadline = time.monotonic() + self._answer_seconds
-        kafka, mongo = self._kafka.begin(), self._mongo.begin()
-        said = {"kafka": _outcome(kafka, deadline), "mongo": _outcome(mongo, deadline)}
-        ready = said["kafka"] == _ANSWERS
+        asked = {name: question.begin() for name, question in self._questions.items()}
+        said = {name: _outcome(each, deadline) for name, each in asked.items()}
+        ready = all(said[name] == _ANSWERS for name in self._required)
         return Answer(200 if ready else 503, msgspec.json.encode({"ready": ready, **said}), "application/json")
 
     def close(self) -> None:
         """Let the threads end."""
-        self._kafka.close()
-        self._mongo.close()
+        for question in self._questions.values():
+            question.close()
 
 
 class _Question:
