@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -10,7 +11,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.types import ASGIApp
 
 from api.access import Identities
 from api.identity.routes import IDENTITY
@@ -60,18 +60,24 @@ _PROBLEM_SCHEMA: Final[dict[str, Any]] = {
 }
 
 
-def build_app(identities: Identities, hosts: Collection[str] = ()) -> ASGIApp:
+def build_app(identities: Callable[[], AbstractAsyncContextManager[Identities]], hosts: Collection[str] = ()) -> Edge:
     """The application.
 
     Args:
-        identities: Knows accounts and sign-ins.
+        identities: Gives what knows accounts and sign-ins, from the application's start to its end.
         hosts: Names that it is reached by; empty for any.
 
     Raises:
         ValueError: A route does not say what it demands.
     """
-    app = FastAPI(title="Marketplace", version="1", openapi_url=None, docs_url=None, redoc_url=None)
-    app.state.identities = identities
+
+    @asynccontextmanager
+    async def lifespan(running: FastAPI) -> AsyncIterator[None]:
+        async with identities() as known:
+            running.state.identities = known
+            yield
+
+    app = FastAPI(title="Marketplace", version="1", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.rules = include(app, _FEATURES)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import quote
 
 from api.access import Caller
-from api.identity.access_tokens import AccessTokens
+from api.identity.key_ring import KeyRing
 from api.identity.password_hashes import PasswordHashes
 from api.web.problems import GONE, UNAUTHENTICATED, Problem
 from connectors.mongo.accounts import Accounts
@@ -58,12 +58,16 @@ class IdentityService:
         accounts: Accounts,
         sessions: Sessions,
         hashes: PasswordHashes,
-        tokens: AccessTokens,
+        tokens: KeyRing,
         public_url: str,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._accounts, self._sessions, self._hashes, self._tokens = accounts, sessions, hashes, tokens
         self._public_url, self._clock = public_url.rstrip("/"), clock
+
+    def key_set(self) -> str:
+        """The public keys of access tokens, as a JSON Web Key Set."""
+        return self._tokens.key_set(self._clock().timestamp())
 
     async def register(self, email: str, name: str, password: str) -> None:
         """Send a mail with a link that makes the account, or one that says that there is one already."""

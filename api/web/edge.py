@@ -39,13 +39,13 @@ class Edge:
     def __init__(
         self, app: ASGIApp, hosts: Collection[str] = (), new_id: Callable[[], str] = lambda: uuid.uuid4().hex
     ) -> None:
-        self._app, self._new_id = app, new_id
+        self.app, self._new_id = app, new_id
         self._hosts = frozenset(host.lower() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         given = [value for name, value in scope["headers"] if name == b"x-request-id"]
         own = len(given) == 1 and _REQUEST_ID.fullmatch(given[0])
@@ -67,7 +67,7 @@ class Edge:
 
         try:
             self._check_host(scope)
-            await self._app(scope, receive, answer)
+            await self.app(scope, receive, answer)
         except Problem as problem:
             await problem.response(request_id)(scope, receive, answer)
         except Exception:

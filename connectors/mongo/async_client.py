@@ -90,3 +90,13 @@ async def _attempts(client: Documents, work: Callable[[AsyncClientSession], Awai
                 if attempt == _ATTEMPTS or not any(map(error.has_error_label, _TRANSIENT)):
                     raise
     raise AssertionError("unreachable")
+
+
+async def ping(client: Documents) -> None:
+    """Return when Mongo answers.
+
+    Raises:
+        Unavailable: It does not.
+    """
+    async with answering():
+        await client.admin.command("ping")

@@ -260,3 +260,12 @@ def connect_async(url: str) -> redis.asyncio.Redis:
     return redis.asyncio.Redis.from_url(
         url, socket_timeout=_TIMEOUT_SECONDS, socket_connect_timeout=_TIMEOUT_SECONDS, retry=None
     )
+
+
+async def ping(client: redis.asyncio.Redis) -> None:
+    """Return when Redis answers.
+
+    Raises:
+        Unavailable: It does not.
+    """
+    await _answer(client.ping())

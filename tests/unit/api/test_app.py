@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -35,9 +37,15 @@ class Identities:
         return Caller(ANN, "session-1")
 
 
-APP = build_app(Identities(), hosts=("api.example",))
-RULES = APP._app.state.rules  # type: ignore[attr-defined]
-OPENAPI = APP._app.state.openapi  # type: ignore[attr-defined]
+@asynccontextmanager
+async def identities() -> AsyncIterator[Identities]:
+    yield Identities()
+
+
+APP = build_app(identities, hosts=("api.example",))
+RULES = APP.app.state.rules  # type: ignore[attr-defined]
+OPENAPI = APP.app.state.openapi  # type: ignore[attr-defined]
+APP.app.state.identities = Identities()  # type: ignore[attr-defined]  # nothing starts the application here
 
 
 def ask(method: str, path: str, **options: Any) -> httpx.Response:

@@ -1,0 +1,41 @@
+"""``python -m api``: the REST API, configured by the environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from api.config import ApiConfig
+from api.identity.key_file import BadKeyFile
+from api.server import serve
+from connectors.errors import Refused
+from runtime.logs import LogSettings, configure_logs
+from runtime.sections import REDIS_URL, MongoSettings
+from runtime.settings import EnvReader, InvalidSettings, load
+
+
+def read(env: EnvReader) -> tuple[LogSettings, MongoSettings, str, ApiConfig]:
+    """Read the sections that the API needs: none for Kafka, which it does not use."""
+    config = ApiConfig.read(env)
+    return LogSettings.read(env), MongoSettings.read(env), env.require(REDIS_URL, "", ""), config
+
+
+def main() -> int:
+    """Serve until a signal; returns 1 when an address or the keys cannot be used, 2 when a setting cannot."""
+    try:
+        logs, mongo, redis_url, config = load(os.environ, read)
+    except InvalidSettings as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    # Clients are people: their full addresses must not be logged.
+    configure_logs(logs, without_addresses=True)
+    try:
+        serve(config, mongo, redis_url)
+    except (BadKeyFile, Refused) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

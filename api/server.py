@@ -1,0 +1,166 @@
+"""Runs the API on its public and its admin port."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any, Final
+
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from api.app import build_app
+from api.config import NEEDS, ApiConfig
+from api.identity.key_file import ensure_keys
+from api.identity.key_ring import KeyRing
+from api.identity.password_hashes import PasswordHashes
+from api.identity.service import IdentityService
+from api.mail.sender import MailSender
+from connectors.errors import Refused, Unavailable
+from connectors.mail.transport import FolderTransport, SmtpTransport
+from connectors.mongo import async_client
+from connectors.mongo.accounts import Accounts
+from connectors.mongo.mail_queue import MailQueue
+from connectors.redis import sessions
+from runtime.admin import AdminServer, Answer
+from runtime.heartbeat import Heartbeat
+from runtime.readiness import QUESTION_SECONDS, Readiness, liveness
+from runtime.sections import MongoSettings
+
+AUDIENCE: Final = "marketplace-api"
+_KEEP_ALIVE_SECONDS: Final = 30
+_SHUTDOWN_SECONDS: Final = 15
+_MAX_CONNECTIONS: Final = 1_000
+_log = logging.getLogger(__name__)
+
+
+class Dependencies:
+    """What one process of the API holds, from its start to its end.
+
+    Args:
+        config: How it runs.
+        mongo: Where Mongo is.
+        redis_url: Where Redis is.
+    """
+
+    def __init__(self, config: ApiConfig, mongo: MongoSettings, redis_url: str) -> None:
+        self.config, self._mongo_settings, self._redis_url = config, mongo, redis_url
+        self.heartbeat = Heartbeat()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[IdentityService]:
+        """Clients of the event loop that runs, and what goes on beside requests; gives what answers them."""
+        config, database = self.config, self._mongo_settings.database
+        self._mongo = async_client.connect_async(self._mongo_settings.url)
+        self._redis = sessions.connect_async(self._redis_url)
+        # From now on the admin endpoint's threads may ask.
+        self._loop = asyncio.get_running_loop()
+        hashes = PasswordHashes()
+        ring = KeyRing(config.key_file, config.public_url, AUDIENCE)
+        transport = SmtpTransport(config.smtp) if config.smtp else FolderTransport(config.mail_folder)
+        sender = MailSender(MailQueue(self._mongo, database), transport, config.sender)
+        tasks = [asyncio.create_task(work) for work in (self.heartbeat.keep(), ring.keep_fresh(), sender.run())]
+        try:
+            yield IdentityService(
+                Accounts(self._mongo, database), sessions.Sessions(self._redis), hashes, ring, config.public_url
+            )
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            hashes.close()
+            await self._redis.aclose()
+            await self._mongo.close()
+            self._loop = None
+
+    def ask_mongo(self) -> None:
+        """Return when Mongo answers; called on other threads than the loop's.
+
+        Raises:
+            Unavailable: It does not.
+        """
+        self._ask(lambda: async_client.ping(self._mongo))
+
+    def ask_redis(self) -> None:
+        """Return when Redis answers; called on other threads than the loop's.
+
+        Raises:
+            Unavailable: It does not.
+        """
+        self._ask(lambda: sessions.ping(self._redis))
+
+    def _ask(self, question: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        if self._loop is None:
+            raise Unavailable("not started yet, or ending")
+        asyncio.run_coroutine_threadsafe(question(), self._loop).result(QUESTION_SECONDS)
+
+
+def serve(config: ApiConfig, mongo: MongoSettings, redis_url: str) -> None:
+    """Serve until SIGTERM or SIGINT; answers the requests that are under way, then returns.
+
+    Args:
+        config: How it runs.
+        mongo: Where Mongo is; it need not be up yet.
+        redis_url: Where Redis is; it need not be up yet.
+
+    Raises:
+        BadKeyFile: There are no keys to sign with.
+        Refused: The admin address cannot be listened on.
+    """
+    ensure_keys(config.key_file, time.time())
+    dependencies = Dependencies(config, mongo, redis_url)
+    if threading.current_thread() is threading.main_thread():
+        # Uvicorn stops in order and then raises the signal once more, which would turn a clean stop into a failure.
+        signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            build_app(dependencies.running, config.names),
+            host=config.host,
+            port=config.port,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            limit_concurrency=_MAX_CONNECTIONS,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        )
+    )
+    with _admin(dependencies), contextlib.suppress(KeyboardInterrupt):
+        server.run()
+
+
+@contextlib.contextmanager
+def _admin(dependencies: Dependencies) -> Iterator[None]:
+    """Liveness, readiness and metrics, on threads of their own."""
+    config = dependencies.config
+    readiness = Readiness({"mongo": dependencies.ask_mongo, "redis": dependencies.ask_redis}, required=NEEDS)
+    pages: dict[str, Callable[[], Answer]] = {
+        "/livez": lambda: liveness(dependencies.heartbeat),
+        "/readyz": readiness.answer,
+        "/metrics": lambda: Answer(200, generate_latest(), CONTENT_TYPE_LATEST),
+    }
+
+    def answer(path: str) -> Answer:
+        page = pages.get(path)
+        return page() if page else Answer(404, b"only /livez, /readyz and /metrics\n")
+
+    try:
+        server = AdminServer(config.admin_host, config.effective_admin_port, answer)
+    except OSError as error:
+        where = f"{config.admin_host}:{config.effective_admin_port}"
+        raise Refused(f"the API's admin address {where} cannot be used: {error.strerror}") from None
+    _log.info("readiness and metrics on %s", server.url)
+    try:
+        yield
+    finally:
+        server.end()
+        readiness.close()

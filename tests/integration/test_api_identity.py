@@ -1,0 +1,187 @@
+"""Accounts and sign-ins on the real API, Mongo, Redis and mails."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import jwt
+import pytest
+
+from ops.stack import Stack
+from tests.kits.api import PASSWORD, Api, Person, kill, own_database, running_api
+
+OTHER_PASSWORD = "another horse battery"
+
+
+@pytest.fixture(scope="module")
+def api(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    with own_database(stack) as database, running_api(stack, tmp_path_factory.mktemp("api"), database) as running:
+        yield running
+    log = (running.folder / "api.log").read_text()
+    assert "Traceback" not in log
+    assert PASSWORD not in log
+
+
+@pytest.fixture
+def ann(api: Api) -> Person:
+    return api.make_account()
+
+
+def refresh(api: Api, token: str) -> httpx.Response:
+    return api.post("/v1/identity/sessions/refresh", {"refresh_token": token})
+
+
+def test_somebody_registers_proves_the_address_signs_in_and_is_known(api: Api) -> None:
+    ann = api.make_account("Ann@Shop.example", "Ann O'Neil")
+    me = ann.ask("GET", "/v1/identity/me").json()
+    assert (me["email"], me["name"], me["admin"], me["tier"]) == ("Ann@Shop.example", "Ann O'Neil", False, "free")
+    assert api.sign_in("ann@shop.EXAMPLE").is_signed_in()
+
+
+def test_before_the_address_is_proved_nobody_can_sign_in(api: Api) -> None:
+    address = f"{uuid.uuid4().hex}@shop.example"
+    body = {"email": address, "name": "Ann", "password": PASSWORD}
+    assert api.post("/v1/identity/registrations", body).status_code == 202
+    early = api.post("/v1/identity/sessions", {"email": address, "password": PASSWORD})
+    assert early.status_code == 401
+    token = api.link_to(address, "Confirm your address")
+    assert api.post("/v1/identity/confirmations", {"token": token}).status_code == 201
+    again = api.post("/v1/identity/confirmations", {"token": token})
+    assert (again.status_code, again.json()["type"]) == (410, "/problems/gone")
+
+
+def test_an_address_with_an_account_gets_the_same_answer_and_another_mail(api: Api, ann: Person) -> None:
+    body = {"email": ann.email, "name": "Mallory", "password": OTHER_PASSWORD}
+    known = api.post("/v1/identity/registrations", body)
+    unknown = api.post("/v1/identity/registrations", {**body, "email": f"{uuid.uuid4().hex}@shop.example"})
+    assert (known.status_code, known.content) == (unknown.status_code, unknown.content) == (202, b"{}")
+    assert "#" not in api.mail_to(ann.email, "You have an account already")
+    assert api.post("/v1/identity/sessions", {"email": ann.email, "password": OTHER_PASSWORD}).status_code == 401
+    assert ann.is_signed_in()
+
+
+def test_no_answer_and_no_time_tells_whether_an_address_has_an_account(api: Api, ann: Person) -> None:
+    def times(path: str, body: dict[str, str]) -> tuple[list[float], set[tuple[int, str]]]:
+        found, answers = [], set()
+        for _ in range(15):
+            began = time.perf_counter()
+            response = api.post(path, body)
+            found.append(time.perf_counter() - began)
+            answers.add((response.status_code, response.text.replace(response.headers["x-request-id"], "")))
+        return found, answers
+
+    nobody = f"{uuid.uuid4().hex}@shop.example"
+    for path, more in (
+        ("/v1/identity/sessions", {"password": "a wrong password"}),
+        ("/v1/identity/password-resets", {}),
+        ("/v1/identity/registrations", {"name": "Ann", "password": PASSWORD}),
+    ):
+        known, unknown = times(path, {"email": ann.email, **more}), times(path, {"email": nobody, **more})
+        assert known[1] == unknown[1]
+        assert len(known[1]) == 1
+        # A lookup that ends early would be several times faster: hashing takes most of the time.
+        assert 0.5 < statistics.median(known[0]) / statistics.median(unknown[0]) < 2.0, path
+
+
+def test_twenty_refreshes_at_one_time_have_one_successor(api: Api, ann: Person) -> None:
+    barrier = threading.Barrier(20)
+
+    def together(_: int) -> httpx.Response:
+        barrier.wait(20)
+        return refresh(api, ann.refresh_token)
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(together, range(20)))
+    assert {answer.status_code for answer in answers} == {200}
+    successors = {answer.json()["refresh_token"] for answer in answers}
+    assert len(successors) == 1
+    assert refresh(api, successors.pop()).status_code == 200
+
+
+def test_a_reused_token_ends_its_session_for_good_and_no_other_one(api: Api, ann: Person) -> None:
+    elsewhere = api.sign_in(ann.email)
+    second = refresh(api, ann.refresh_token).json()["refresh_token"]
+    third = refresh(api, second).json()["refresh_token"]
+    assert refresh(api, ann.refresh_token).status_code == 401
+    for token in (ann.refresh_token, second, third):
+        assert refresh(api, token).status_code == 401
+    assert ann.is_out_within(1.0)
+    assert elsewhere.is_signed_in()
+    assert refresh(api, elsewhere.refresh_token).status_code == 200
+
+
+def test_who_signs_out_is_out_within_a_second_and_stays_in_elsewhere(api: Api, ann: Person) -> None:
+    elsewhere = api.sign_in(ann.email)
+    assert api.post("/v1/identity/sessions/end", {"refresh_token": ann.refresh_token}).status_code == 204
+    assert ann.is_out_within(1.0)
+    assert refresh(api, ann.refresh_token).status_code == 401
+    assert elsewhere.is_signed_in()
+
+
+def test_a_new_password_by_mail_ends_every_session_and_every_other_link(api: Api, ann: Person) -> None:
+    elsewhere = api.sign_in(ann.email)
+    subject = "Choose a new password"
+    assert api.post("/v1/identity/password-resets", {"email": ann.email}).status_code == 202
+    first = api.link_to(ann.email, subject)
+    assert api.post("/v1/identity/password-resets", {"email": ann.email}).status_code == 202
+    deadline = time.monotonic() + 20
+    while (second := api.link_to(ann.email, subject)) == first:
+        assert time.monotonic() < deadline
+
+    weak = api.post("/v1/identity/passwords", {"token": second, "password": "1234567890"})
+    assert (weak.status_code, weak.json()["errors"][0]["code"]) == (422, "repetitive")
+    with ThreadPoolExecutor(10) as pool:
+        passwords = [f"horse number {number} battery" for number in range(10)]
+        answers = list(
+            pool.map(lambda each: api.post("/v1/identity/passwords", {"token": second, "password": each}), passwords)
+        )
+    assert sorted(answer.status_code for answer in answers) == [204] + [410] * 9
+    winner = passwords[[answer.status_code for answer in answers].index(204)]
+    assert api.post("/v1/identity/passwords", {"token": first, "password": OTHER_PASSWORD}).status_code == 410
+    assert ann.is_out_within(1.0)
+    assert elsewhere.is_out_within(1.0)
+    assert refresh(api, elsewhere.refresh_token).status_code == 401
+    assert api.post("/v1/identity/sessions", {"email": ann.email, "password": PASSWORD}).status_code == 401
+    assert api.sign_in(ann.email, winner).is_signed_in()
+
+
+def test_a_token_of_one_kind_is_none_of_another(api: Api, ann: Person) -> None:
+    api.post("/v1/identity/password-resets", {"email": ann.email})
+    link = api.link_to(ann.email, "Choose a new password")
+    for token in (ann.refresh_token, link, ann.access_token + "x"):
+        assert api.ask("GET", "/v1/identity/me", headers={"authorization": f"Bearer {token}"}).status_code == 401
+    for token in (ann.access_token, link):
+        assert refresh(api, token).status_code in (401, 422)
+    for path in ("/v1/identity/confirmations", "/v1/identity/passwords"):
+        for token in (ann.access_token, ann.refresh_token):
+            body = {"token": token} | ({"password": OTHER_PASSWORD} if path.endswith("passwords") else {})
+            assert api.post(path, body).status_code in (410, 422)
+
+
+def test_a_kill_in_the_middle_of_refreshes_loses_no_session(
+    stack: Stack, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("killed")
+    with own_database(stack) as database:
+        with running_api(stack, folder, database) as first:
+            ann = first.make_account()
+            tokens = [ann.refresh_token]
+            with ThreadPoolExecutor(4) as pool:
+                busy = [pool.submit(lambda: refresh(first, tokens[-1])) for _ in range(20)]
+                kill(first)
+                answered = [each.result() for each in busy if each.exception() is None]
+            assert all(answer.status_code == 200 for answer in answered)
+            first.process.returncode = 0
+        with running_api(stack, folder, database) as second:
+            again = refresh(second, tokens[-1])
+            assert again.status_code == 200
+            assert {answer.json()["refresh_token"] for answer in answered} <= {again.json()["refresh_token"]}
+            assert second.ask("GET", "/v1/identity/me", headers={"authorization": f"Bearer {ann.access_token}"})
+            header = jwt.get_unverified_header(again.json()["access_token"])
+            assert header["kid"] == jwt.get_unverified_header(ann.access_token)["kid"]

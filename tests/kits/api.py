@@ -1,0 +1,164 @@
+"""The API as a process, and people who use it."""
+
+from __future__ import annotations
+
+import email
+import re
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.policy import default
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import httpx
+
+from connectors.mongo.stores import connect
+from marketplace.collections import LINKS, MAILS, STORES, USERS
+from marketplace.settings import Urls
+from ops.provision import ensure_provisioned
+from ops.resources import Resources
+from ops.stack import Stack
+from ops.stack.ports import free_ports
+from runtime.sections import Settings
+from tests.kits.dashboard import environment_of, service
+
+PASSWORD = "correct horse battery"
+DEADLINE_SECONDS = 20.0
+
+
+@dataclass
+class Api:
+    """A running API.
+
+    Attributes:
+        url: Its public URL.
+        admin_url: Of its health and metrics.
+        folder: Its data folder; mails are in ``mails``.
+        process: The process.
+    """
+
+    url: str
+    admin_url: str
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+    def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Send one request."""
+        return httpx.request(method, f"{self.url}{path}", timeout=DEADLINE_SECONDS, **options)
+
+    def post(self, path: str, body: Any, token: str = "") -> httpx.Response:
+        """Send JSON, as somebody."""
+        return self.ask("POST", path, json=body, headers=bearer(token))
+
+    def mail_to(self, address: str, subject: str) -> str:
+        """The text of the newest mail to an address; waits until it is there."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while True:
+            found = []
+            for file in (self.folder / "mails").glob("*.eml"):
+                message = email.message_from_bytes(file.read_bytes(), policy=default)
+                if (message["To"], message["Subject"]) == (address, subject):
+                    found.append((file.stat().st_mtime_ns, str(message.get_body().get_content())))  # type: ignore[union-attr]
+            if found:
+                return max(found)[1]
+            assert time.monotonic() < deadline, f"no mail {subject!r} to {address}"
+            time.sleep(0.05)
+
+    def link_to(self, address: str, subject: str) -> str:
+        """The secret of the link in the newest mail."""
+        found = re.search(r"^https?://\S+#(\S+)\s*$", self.mail_to(address, subject), re.MULTILINE)
+        assert found is not None
+        return found[1]
+
+    def make_account(self, address: str = "", name: str = "Ann") -> Person:
+        """Register, follow the link, sign in."""
+        address = address or f"{uuid.uuid4().hex}@shop.example"
+        body = {"email": address, "name": name, "password": PASSWORD}
+        assert self.post("/v1/identity/registrations", body).status_code == 202
+        confirmed = self.post("/v1/identity/confirmations", {"token": self.link_to(address, "Confirm your address")})
+        assert confirmed.status_code == 201, confirmed.text
+        return self.sign_in(address)
+
+    def sign_in(self, address: str, password: str = PASSWORD) -> Person:
+        """Begin a session."""
+        response = self.post("/v1/identity/sessions", {"email": address, "password": password})
+        assert response.status_code == 201, response.text
+        return Person(self, address, response.json()["access_token"], response.json()["refresh_token"])
+
+
+@dataclass
+class Person:
+    """Somebody who is signed in.
+
+    Attributes:
+        api: Where.
+        email: The address.
+        access_token: Of the sign-in.
+        refresh_token: The current one.
+    """
+
+    api: Api
+    email: str
+    access_token: str
+    refresh_token: str
+
+    def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Send a request as this person."""
+        return self.api.ask(method, path, headers=bearer(self.access_token), **options)
+
+    def is_signed_in(self) -> bool:
+        """Whether the access token is still taken."""
+        status = self.ask("GET", "/v1/identity/me").status_code
+        assert status in (200, 401)
+        return status == 200
+
+    def is_out_within(self, seconds: float) -> bool:
+        """Whether the access token stops being taken in that time."""
+        deadline = time.monotonic() + seconds
+        while self.is_signed_in():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True
+
+
+def bearer(token: str) -> dict[str, str]:
+    """The header of a token; empty for nobody."""
+    return {"authorization": f"Bearer {token}"} if token else {}
+
+
+@contextmanager
+def running_api(stack: Stack, folder: Path, database: str, **more: str) -> Iterator[Api]:
+    """Run one on free ports; its collections are made."""
+    public, admin = free_ports(2)
+    urls = Urls(stack.urls.kafka, stack.urls.mongo, stack.urls.clickhouse, stack.urls.redis)
+    resources = Resources(collections=(STORES, USERS, LINKS, MAILS))
+    ensure_provisioned(Settings(urls, PurePosixPath(folder), database), resources=resources)
+    environment = environment_of(
+        stack, database, MARKETPLACE_DATA=str(folder), MARKETPLACE_API_PORT=str(public),
+        MARKETPLACE_API_ADMIN_PORT=str(admin), MARKETPLACE_KAFKA_URL="", MARKETPLACE_CLICKHOUSE_URL="", **more,
+    )  # fmt: skip
+    admin_url = f"http://127.0.0.1:{admin}"
+    with service("api", environment, folder / "api.log", f"{admin_url}/readyz") as process:
+        yield Api(f"http://127.0.0.1:{public}", admin_url, folder, process)
+
+
+@contextmanager
+def own_database(stack: Stack) -> Iterator[str]:
+    """The name of a database that nobody else has, gone afterwards."""
+    name = f"api_{uuid.uuid4().hex}"
+    yield name
+    client = connect(stack.urls.mongo)
+    client.drop_database(name)
+    client.close()
+
+
+def kill(api: Api) -> None:
+    """End the process without a chance to finish anything."""
+    api.process.send_signal(signal.SIGKILL)
+    api.process.wait(10)
