@@ -6,6 +6,7 @@ refused by every route, also by those that demand none: who sends them believes 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,7 +14,10 @@ from typing import Final, Protocol
 
 from fastapi import Request
 
+from api.limits import Limiter
+from api.web.clients import address_of
 from api.web.problems import FORBIDDEN, UNAUTHENTICATED, Problem
+from marketplace.entitlements import Tier
 from marketplace.identity.accounts import User
 from marketplace.identity.claims import InvalidClaims
 
@@ -53,22 +57,30 @@ class Identities(Protocol):
         """
 
 
-Check = Callable[[Request], Awaitable[Caller | None]]
+Check = Callable[[Request], Awaitable[None]]
 
 
-def checking(demand: Demand) -> Check:
-    """What FastAPI runs before a route: gives the caller, who may be nobody where nothing is demanded."""
+def checking(demand: Demand, cost: float) -> Check:
+    """What FastAPI runs before a route: who is asking, how much they may ask, and whether they may ask this."""
 
-    async def check(request: Request) -> Caller | None:
+    async def check(request: Request) -> None:
         caller = await _caller(request)
+        await _take_tokens(request, caller, cost)
         if caller is None and demand is not Demand.NOTHING:
             raise Problem(UNAUTHENTICATED, "this needs an access token: Authorization: Bearer ...")
         if demand is Demand.ADMIN and caller is not None and not caller.user.admin:
             raise Problem(FORBIDDEN, "this is for admins of the platform")
         request.state.caller = caller
-        return caller
 
     return check
+
+
+async def _take_tokens(request: Request, caller: Caller | None, cost: float) -> None:
+    limiter: Limiter = request.app.state.limiter
+    now_ms = int(time.time() * 1000)
+    account, tier = ("", Tier.FREE) if caller is None else (caller.user.id, caller.user.tier(now_ms))
+    limited = await limiter.request(account, tier, address_of(request), cost)
+    request.state.answer_headers = limited.headers()
 
 
 def caller_of(request: Request) -> Caller:

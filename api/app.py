@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -14,6 +15,7 @@ from starlette.responses import Response
 
 from api.access import Identities
 from api.identity.routes import IDENTITY
+from api.limits import Limiter
 from api.web.edge import Edge, request_id_of
 from api.web.problems import (
     BAD_REQUEST,
@@ -28,6 +30,7 @@ from api.web.problems import (
 )
 from api.web.routes import include
 from connectors.errors import Unavailable
+from marketplace.clicks.client_address import Network
 
 _RETRY_SECONDS: Final = 2.0
 _OF_STATUS: Final[dict[int, ProblemType]] = {400: BAD_REQUEST, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
@@ -60,12 +63,30 @@ _PROBLEM_SCHEMA: Final[dict[str, Any]] = {
 }
 
 
-def build_app(identities: Callable[[], AbstractAsyncContextManager[Identities]], hosts: Collection[str] = ()) -> Edge:
+@dataclass(frozen=True)
+class Services:
+    """What answers requests.
+
+    Attributes:
+        identities: Knows accounts and sign-ins.
+        limiter: Knows how much everybody may ask.
+    """
+
+    identities: Identities
+    limiter: Limiter
+
+
+def build_app(
+    services: Callable[[], AbstractAsyncContextManager[Services]],
+    hosts: Collection[str] = (),
+    trusted_proxies: Sequence[Network] = (),
+) -> Edge:
     """The application.
 
     Args:
-        identities: Gives what knows accounts and sign-ins, from the application's start to its end.
+        services: Gives what answers requests, from the application's start to its end.
         hosts: Names that it is reached by; empty for any.
+        trusted_proxies: Peers whose ``X-Forwarded-For`` is believed.
 
     Raises:
         ValueError: A route does not say what it demands.
@@ -73,11 +94,12 @@ def build_app(identities: Callable[[], AbstractAsyncContextManager[Identities]],
 
     @asynccontextmanager
     async def lifespan(running: FastAPI) -> AsyncIterator[None]:
-        async with identities() as known:
-            running.state.identities = known
+        async with services() as known:
+            running.state.identities, running.state.limiter = known.identities, known.limiter
             yield
 
     app = FastAPI(title="Marketplace", version="1", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.state.trusted_proxies = trusted_proxies
     app.state.rules = include(app, _FEATURES)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)

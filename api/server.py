@@ -14,12 +14,13 @@ from typing import Any, Final
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from api.app import build_app
+from api.app import Services, build_app
 from api.config import NEEDS, ApiConfig
 from api.identity.key_file import ensure_keys
 from api.identity.key_ring import KeyRing
 from api.identity.password_hashes import PasswordHashes
 from api.identity.service import IdentityService
+from api.limits import Limiter
 from api.mail.sender import MailSender
 from connectors.errors import Refused, Unavailable
 from connectors.mail.transport import FolderTransport, SmtpTransport
@@ -27,6 +28,7 @@ from connectors.mongo import async_client
 from connectors.mongo.accounts import Accounts
 from connectors.mongo.mail_queue import MailQueue
 from connectors.redis import sessions
+from connectors.redis.token_buckets import RedisTokenBuckets
 from runtime.admin import AdminServer, Answer
 from runtime.heartbeat import Heartbeat
 from runtime.readiness import QUESTION_SECONDS, Readiness, liveness
@@ -54,7 +56,7 @@ class Dependencies:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[IdentityService]:
+    async def running(self) -> AsyncIterator[Services]:
         """Clients of the event loop that runs, and what goes on beside requests; gives what answers them."""
         config, database = self.config, self._mongo_settings.database
         self._mongo = async_client.connect_async(self._mongo_settings.url)
@@ -67,9 +69,10 @@ class Dependencies:
         sender = MailSender(MailQueue(self._mongo, database), transport, config.sender)
         tasks = [asyncio.create_task(work) for work in (self.heartbeat.keep(), ring.keep_fresh(), sender.run())]
         try:
-            yield IdentityService(
+            identities = IdentityService(
                 Accounts(self._mongo, database), sessions.Sessions(self._redis), hashes, ring, config.public_url
             )
+            yield Services(identities, Limiter(RedisTokenBuckets(self._redis)))
         finally:
             for task in tasks:
                 task.cancel()
@@ -120,7 +123,7 @@ def serve(config: ApiConfig, mongo: MongoSettings, redis_url: str) -> None:
         signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
     server = uvicorn.Server(
         uvicorn.Config(
-            build_app(dependencies.running, config.names),
+            build_app(dependencies.running, config.names, config.trusted_proxies),
             host=config.host,
             port=config.port,
             ws="none",

@@ -19,9 +19,12 @@ from api.identity.schemas import (
     Tokens,
 )
 from api.identity.service import IdentityService, SignedIn
+from api.limits import Limiter
+from api.web.clients import address_of
 from api.web.problems import GONE, INVALID, FieldError, Problem
 from api.web.routes import Routes
 from marketplace.identity.accounts import User
+from marketplace.identity.emails import email_key
 from marketplace.identity.passwords import WeakPassword, check_password
 
 _ID: Final = "3f2a9c51d06e4b7fa8c1e2d3b4a59687"
@@ -34,12 +37,19 @@ _TOKENS: Final = {
     "token_type": "Bearer", "expires_in": 900, "refresh_token": f"{_ID}.9b1c.Zk3v",
 }  # fmt: skip
 
+_MAX_CLIENT_CHARS: Final = 200
+
 IDENTITY: Final = Routes("/v1/identity", "Identity")
 
 
 def _service(request: Request) -> IdentityService:
     found: IdentityService = request.app.state.identities
     return found
+
+
+async def _attempt(request: Request, email: str) -> None:
+    limiter: Limiter = request.app.state.limiter
+    await limiter.attempt(email_key(email), address_of(request))
 
 
 def _accept(password: str, path: str, *personal: str) -> None:
@@ -57,6 +67,7 @@ async def register(request: Request, body: Registration) -> dict[str, Any]:
     where the address has an account already: then the mail says so.
     """
     _accept(body.password, "/password", body.email, body.name)
+    await _attempt(request, body.email)
     await _service(request).register(body.email, body.name, body.password)
     return {}
 
@@ -70,8 +81,9 @@ async def confirm(request: Request, body: Confirmation) -> Me:
 @IDENTITY.add("POST", "/sessions", demand=Demand.NOTHING, cost=5, status=201, example=_TOKENS)
 async def sign_in(request: Request, body: Credentials) -> Tokens:
     """Sign in."""
-    signed_in = await _service(request).sign_in(body.email, body.password, "", "")
-    return _tokens(signed_in)
+    await _attempt(request, body.email)
+    client = request.headers.get("user-agent", "")[:_MAX_CLIENT_CHARS]
+    return _tokens(await _service(request).sign_in(body.email, body.password, client, address_of(request)))
 
 
 @IDENTITY.add("POST", "/sessions/refresh", demand=Demand.NOTHING, cost=2, example=_TOKENS)
@@ -93,6 +105,7 @@ async def sign_out(request: Request, body: RefreshToken) -> None:
 @IDENTITY.add("POST", "/password-resets", demand=Demand.NOTHING, cost=5, status=202, example={})
 async def forgot_password(request: Request, body: Address) -> dict[str, Any]:
     """Ask for a link to choose a new password; the answer is the same whether the address has an account or not."""
+    await _attempt(request, body.email)
     await _service(request).forgot_password(body.email)
     return {}
 

@@ -61,6 +61,8 @@ class Edge:
                 headers = list(message.get("headers", ()))
                 there = {name.lower() for name, _ in headers}
                 headers += [header for header in _HEADERS if header[0] not in there]
+                own: dict[str, str] = scope["state"].get("answer_headers", {})
+                headers += [(n.encode(), v.encode()) for n, v in own.items() if n.encode() not in there]
                 headers.append((b"x-request-id", request_id.encode()))
                 message = {**message, "headers": headers}
             await send(message)

@@ -89,7 +89,7 @@ class Routes:
                 status_code=status,
                 operation_id=endpoint.__name__,
                 summary=(endpoint.__doc__ or "").strip().splitlines()[0].rstrip("."),
-                dependencies=[Depends(checking(demand))],
+                dependencies=[Depends(checking(demand, cost))],
                 responses=_responses(possible, status, example),
                 openapi_extra=None if demand is Demand.NOTHING else {"security": [{"accessToken": []}]},
             )

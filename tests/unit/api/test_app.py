@@ -12,11 +12,14 @@ import httpx
 import pytest
 
 from api.access import Caller
-from api.app import build_app
+from api.app import Services, build_app
+from api.limits import Limiter
 from api.web.bodies import MAX_BODY_BYTES
 from connectors.errors import Unavailable
+from connectors.redis.token_buckets import Taken
 from marketplace.identity.accounts import User
 from marketplace.identity.claims import InvalidClaims
+from marketplace.token_bucket import BucketPolicy
 
 ANN = User("user-ann", "ann@shop.example", "Ann", "hash", 1_700_000_000_123)
 MARKER = "s3cret-marker"
@@ -37,15 +40,23 @@ class Identities:
         return Caller(ANN, "session-1")
 
 
+class Unlimited:
+    """Buckets that are always full."""
+
+    async def take(self, name: str, policy: BucketPolicy, cost: float = 1.0) -> Taken:
+        return Taken(True, policy.burst, 0, 0)
+
+
 @asynccontextmanager
-async def identities() -> AsyncIterator[Identities]:
-    yield Identities()
+async def services() -> AsyncIterator[Services]:
+    yield Services(Identities(), Limiter(Unlimited()))
 
 
-APP = build_app(identities, hosts=("api.example",))
+APP = build_app(services, hosts=("api.example",))
 RULES = APP.app.state.rules  # type: ignore[attr-defined]
 OPENAPI = APP.app.state.openapi  # type: ignore[attr-defined]
 APP.app.state.identities = Identities()  # type: ignore[attr-defined]  # nothing starts the application here
+APP.app.state.limiter = Limiter(Unlimited())  # type: ignore[attr-defined]
 
 
 def ask(method: str, path: str, **options: Any) -> httpx.Response:

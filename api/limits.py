@@ -1,0 +1,156 @@
+"""How much everybody may ask: buckets that all processes share, and what holds while Redis does not answer.
+
+A request takes as many tokens as its route costs from the bucket of its caller: of the account, or of the address where
+nobody is signed in. Attempts to sign in, and whatever sends a mail, take one more token from a bucket of the account
+that is meant and one of the address, both small.
+
+Without Redis each process grants by itself, a half of the limit: nothing is refused for ever, and nothing is
+unlimited. After the first question that was not answered in time no request waits for Redis until one probe has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final, Protocol
+
+from api.web.problems import TOO_MANY_REQUESTS, Problem
+from connectors.errors import Unavailable
+from connectors.redis.token_buckets import Taken
+from marketplace.entitlements import ENTITLEMENTS, Tier
+from marketplace.token_bucket import BucketPolicy, TokenBuckets
+from runtime.breaker import CircuitBreaker
+
+ADDRESS: Final = BucketPolicy(rate_per_second=2, burst=60)
+"""Of an address from which nobody is signed in."""
+
+ATTEMPTS_OF_ACCOUNT: Final = BucketPolicy(rate_per_second=1 / 60, burst=10)
+"""Of all who try to sign in to one account: ten at once, then one a minute."""
+
+ATTEMPTS_OF_ADDRESS: Final = BucketPolicy(rate_per_second=1 / 6, burst=30)
+"""Of all attempts from one address, whatever accounts they are for."""
+
+_REDIS_SECONDS: Final = 0.15
+_LOCAL_SHARE: Final = 0.5
+_KEPT: Final = 20_000
+
+
+class Buckets(Protocol):
+    """Buckets that all processes share."""
+
+    async def take(self, name: str, policy: BucketPolicy, cost: float = 1.0) -> Taken:
+        """Take tokens, all or none.
+
+        Raises:
+            Unavailable: Nobody answers.
+        """
+
+
+@dataclass(frozen=True)
+class Limited:
+    """What a request was granted, for its answer's headers.
+
+    Attributes:
+        policy: Of its bucket.
+        taken: What the bucket answered.
+    """
+
+    policy: BucketPolicy
+    taken: Taken
+
+    def headers(self) -> dict[str, str]:
+        """``RateLimit`` and ``RateLimit-Policy`` (draft-ietf-httpapi-ratelimit-headers-10)."""
+        window = math.ceil(self.policy.burst / self.policy.rate_per_second)
+        return {
+            "ratelimit-policy": f'"default";q={self.policy.burst:.0f};w={window}',
+            "ratelimit": f'"default";r={max(0, math.floor(self.taken.left))};t={self.taken.full_seconds}',
+        }
+
+
+class Limiter:
+    """Takes tokens for requests.
+
+    Args:
+        shared: The buckets of all processes.
+        monotonic: Seconds of a monotonic clock.
+    """
+
+    def __init__(self, shared: Buckets, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._shared, self._monotonic = shared, monotonic
+        self._breaker = CircuitBreaker()
+        self._local: dict[BucketPolicy, TokenBuckets] = {}
+
+    async def request(self, account: str, tier: Tier, address: str, cost: float) -> Limited:
+        """Take what a request costs.
+
+        Args:
+            account: Of the caller; empty for nobody.
+            tier: Of the account.
+            address: Of the client, or of its IPv6 network.
+            cost: Of the route.
+
+        Raises:
+            Problem: There are not enough tokens.
+        """
+        policy = ENTITLEMENTS[tier].requests if account else ADDRESS
+        taken = await self._take(f"account:{account}" if account else f"address:{address}", policy, cost)
+        limited = Limited(policy, taken)
+        if not taken.granted:
+            raise _refusal(taken, limited.headers())
+        return limited
+
+    async def attempt(self, account: str, address: str) -> None:
+        """Take one token for an attempt to be somebody, or for a mail.
+
+        Args:
+            account: Which is meant: the address of its mails, whether there is such an account or not.
+            address: Of the client, or of its IPv6 network.
+
+        Raises:
+            Problem: There were too many, for this account or from this address.
+        """
+        # Names of accounts are kept by nobody who reads Redis.
+        name = blake2b(account.encode(), digest_size=16).hexdigest()
+        for key, policy in (
+            (f"attempt:address:{address}", ATTEMPTS_OF_ADDRESS),
+            (f"attempt:{name}", ATTEMPTS_OF_ACCOUNT),
+        ):
+            taken = await self._take(key, policy, 1.0)
+            if not taken.granted:
+                raise _refusal(taken, {})
+
+    @property
+    def degraded(self) -> bool:
+        """Whether this process grants by itself, because Redis did not answer."""
+        return self._breaker.open
+
+    async def _take(self, name: str, policy: BucketPolicy, cost: float) -> Taken:
+        cost = min(cost, policy.burst)
+        ticket = self._breaker.admit(self._monotonic())
+        if ticket:
+            try:
+                async with asyncio.timeout(_REDIS_SECONDS):
+                    taken = await self._shared.take(name, policy, cost)
+            except (Unavailable, TimeoutError):
+                self._breaker.failed(self._monotonic(), ticket)
+            else:
+                self._breaker.succeeded()
+                return taken
+        return self._take_here(name, policy, cost)
+
+    def _take_here(self, name: str, policy: BucketPolicy, cost: float) -> Taken:
+        own = BucketPolicy(policy.rate_per_second * _LOCAL_SHARE, max(policy.burst * _LOCAL_SHARE, 1.0))
+        buckets = self._local.setdefault(own, TokenBuckets(own, max_buckets=_KEPT))
+        now = self._monotonic()
+        wait = buckets.take(name, min(cost, own.burst), now)
+        left = own.burst - buckets.wait(name, own.burst, now) * own.rate_per_second
+        full = math.ceil((own.burst - left) / own.rate_per_second)
+        return Taken(wait == 0.0, left, math.ceil(wait), full)
+
+
+def _refusal(taken: Taken, headers: dict[str, str]) -> Problem:
+    return Problem(TOO_MANY_REQUESTS, retry_after_seconds=max(1, taken.retry_seconds), headers=headers)

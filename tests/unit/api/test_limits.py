@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from api.limits import ADDRESS, ATTEMPTS_OF_ACCOUNT, ATTEMPTS_OF_ADDRESS, Limiter
+from api.web.problems import Problem
+from connectors.errors import Unavailable
+from connectors.redis.token_buckets import Taken
+from marketplace.entitlements import ENTITLEMENTS, Tier
+from marketplace.token_bucket import BucketPolicy, TokenBuckets
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Shared:
+    """Buckets of all processes, which can refuse and hang."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._buckets = clock, dict[BucketPolicy, TokenBuckets]()
+        self.available, self.hangs = True, False
+        self.asked = 0
+
+    async def take(self, name: str, policy: BucketPolicy, cost: float = 1.0) -> Taken:
+        self.asked += 1
+        if self.hangs:
+            await asyncio.sleep(60)
+        if not self.available:
+            raise Unavailable("Redis does not answer")
+        wait = self._buckets.setdefault(policy, TokenBuckets(policy)).take(name, cost, self._clock())
+        return Taken(wait == 0.0, 0.0, round(wait), 1)
+
+
+Ask = Callable[[], Awaitable[object]]
+
+
+async def granted(ask: Ask, most: int = 1_000) -> tuple[int, Problem | None]:
+    """How many of so many questions are answered until one is refused."""
+    for number in range(most):
+        try:
+            await ask()
+        except Problem as problem:
+            return number, problem
+    return most, None
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def shared(clock: Clock) -> Shared:
+    return Shared(clock)
+
+
+@pytest.fixture
+def limiter(shared: Shared, clock: Clock) -> Limiter:
+    return Limiter(shared, clock)
+
+
+@pytest.mark.parametrize("tier", Tier)
+def test_an_account_has_the_bucket_of_its_tier_and_an_address_a_smaller_one(limiter: Limiter, tier: Tier) -> None:
+    async def work() -> None:
+        count, problem = await granted(lambda: limiter.request("ann", tier, "203.0.113.1", 1.0))
+        assert count == ENTITLEMENTS[tier].requests.burst
+        assert problem is not None
+        assert problem.type.status == 429
+        assert int(problem.headers["retry-after"]) >= 1
+        assert re.fullmatch(r'"default";q=\d+;w=\d+', problem.headers["ratelimit-policy"])
+        assert (await granted(lambda: limiter.request("bob", tier, "203.0.113.1", 1.0)))[0] == count
+        assert (await granted(lambda: limiter.request("", tier, "203.0.113.1", 1.0)))[0] == ADDRESS.burst
+
+    asyncio.run(work())
+
+
+def test_a_route_that_costs_more_is_asked_less_often_and_none_can_never_be_asked(limiter: Limiter) -> None:
+    async def work() -> None:
+        assert (await granted(lambda: limiter.request("", Tier.FREE, "a", 10.0)))[0] == ADDRESS.burst / 10
+        assert (await granted(lambda: limiter.request("", Tier.FREE, "b", 10_000.0)))[0] == 1
+
+    asyncio.run(work())
+
+
+def test_attempts_are_counted_for_the_account_whoever_makes_them_and_for_the_address_whatever_they_are_for(
+    limiter: Limiter,
+) -> None:
+    async def work() -> None:
+        addresses = iter(f"203.0.113.{number}" for number in range(200))
+        assert (await granted(lambda: limiter.attempt("ann@x.example", next(addresses))))[
+            0
+        ] == ATTEMPTS_OF_ACCOUNT.burst
+        accounts = iter(f"user{number}@x.example" for number in range(200))
+        assert (await granted(lambda: limiter.attempt(next(accounts), "198.51.100.1")))[0] == ATTEMPTS_OF_ADDRESS.burst
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize("fault", ["refuses", "hangs"])
+def test_without_redis_something_is_granted_and_nothing_is_unlimited(
+    limiter: Limiter, shared: Shared, clock: Clock, fault: str
+) -> None:
+    async def work() -> None:
+        shared.available, shared.hangs = fault != "refuses", fault == "hangs"
+        count, problem = await granted(lambda: limiter.attempt("ann@x.example", "203.0.113.1"))
+        assert 1 <= count < ATTEMPTS_OF_ACCOUNT.burst
+        assert problem is not None
+        assert int(problem.headers["retry-after"]) >= 1
+        assert limiter.degraded
+        assert shared.asked == 1, "only the first one waits"
+        assert 1 <= (await granted(lambda: limiter.request("bob", Tier.FREE, "203.0.113.1", 1.0)))[0] < 60
+
+        clock.now += float(problem.headers["retry-after"])
+        shared.available, shared.hangs = True, False
+        await limiter.attempt("ann@x.example", "203.0.113.1")
+        assert not limiter.degraded
+
+    asyncio.run(work())
