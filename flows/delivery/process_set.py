@@ -42,8 +42,6 @@ log = logging.getLogger(__name__)
 POLICY: Final = RestartPolicy(crash_limit=11, start_limit=11, crash_window_ms=300_000)
 """A start takes seconds, so that a set that ends at once needs minutes for as many deaths."""
 _STOP_SECONDS: Final = 8.0
-_LAST_WORDS_SECONDS: Final = 3.0
-"""When one process ends the others soon do, and the first one to end may not be the one that knows why."""
 _STANDING_SECONDS: Final = 15.0
 """A set whose epochs stand still for so long is not ready, whatever it is busy with."""
 _PAUSE_SECONDS: Final = 0.3
@@ -68,6 +66,9 @@ class FlowOptions:
     """How often the topic's partitions are counted."""
     hang_seconds: float = 60.0
     """A process that gives no sign of life for longer hangs, whatever time it asked for."""
+    exit_wait_seconds: float = 3.0
+    """How long the others may take to end once one has ended: the first one to end may not be the one that knows why.
+    Nobody looks after the set meanwhile."""
 
 
 class FlowFailed(Exception):
@@ -257,7 +258,7 @@ class FlowProcessSet:
 
     def _ending(self) -> tuple[int, str]:
         """Find out why the set ended: an exit code, and the reason where a process said one."""
-        deadline = time.monotonic() + _LAST_WORDS_SECONDS
+        deadline = time.monotonic() + self._options.exit_wait_seconds
         while not all(process.ended for process in self._processes) and time.monotonic() < deadline:
             if any(process.ending()[0] in FINAL_EXITS for process in self._processes):
                 break
