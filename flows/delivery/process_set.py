@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,8 +17,8 @@ from pathlib import Path
 from typing import IO, Final
 
 from connectors.errors import Refused, Unavailable
+from flows.delivery.child_process import ChildProcess, free_addresses
 from flows.delivery.exit_codes import (
-    EXIT_CODES,
     EXIT_REFUSED,
     EXIT_UNAVAILABLE,
     FINAL_EXITS,
@@ -33,7 +32,6 @@ from flows.delivery.topic_watch import TopicWatch
 from marketplace.flows import FlowSpec
 from runtime import supervision
 from runtime.guard import guarded
-from runtime.progress import Lease, Progress, ProgressPage
 from runtime.sections import Settings
 from runtime.supervision import FINAL, ProcessState, RestartPolicy
 
@@ -79,32 +77,6 @@ class FlowFenced(FlowFailed):
     """A newer start has taken over: this one must not be started again by itself, or both take over by turns."""
 
 
-@dataclass
-class _Process:
-    """One process of the set, with the page on which it reports."""
-
-    popen: subprocess.Popen[bytes]
-    page: ProgressPage
-    lease: Lease
-
-    def look(self, now: float) -> Progress:
-        """What it says now."""
-        progress = self.page.read()
-        self.lease.observe(progress, now)
-        return progress
-
-    @property
-    def ended(self) -> bool:
-        return self.popen.poll() is not None
-
-    def ending(self) -> tuple[int | None, str]:
-        """Why it left or is about to, as an exit code, and its reason where it said one; None while it runs."""
-        said = self.page.read()
-        if said.ending:
-            return EXIT_CODES[said.ending], said.reason
-        return self.popen.poll(), ""
-
-
 class FlowProcessSet:
     """A supervised set of a flow's processes, one worker each. Dies with this process.
 
@@ -127,7 +99,7 @@ class FlowProcessSet:
     ) -> None:
         self.flow = flow
         self._settings, self._options, self._log_path = settings, options, log
-        self._processes: list[_Process] = []
+        self._processes: list[ChildProcess] = []
         self._log: IO[bytes] | None = None
         self._topics = [TopicWatch(settings.kafka, topic.name, options.look_seconds) for topic in flow.reads]
         self._monotonic = monotonic
@@ -204,7 +176,7 @@ class FlowProcessSet:
         if self._log_path is not None and self._log is None:
             self._log_path.parent.mkdir(parents=True, exist_ok=True)
             self._log = self._log_path.open("ab")
-        addresses = _free_addresses(self._options.workers) if self._options.workers > 1 else []
+        addresses = free_addresses(self._options.workers) if self._options.workers > 1 else []
         self._processes = [self._spawn(index, addresses) for index in range(self._options.workers)]
 
     def watch(self) -> None:
@@ -367,44 +339,22 @@ class FlowProcessSet:
 
     def _kill(self) -> None:
         for process in self._processes:
-            process.popen.kill()
-            process.popen.wait()
-            process.page.close()
+            process.kill()
         self._processes = []
 
     def _where(self) -> str:
         return f"; see {self._log_path}" if self._log_path is not None else ""
 
-    def _spawn(self, index: int, addresses: list[str]) -> _Process:
-        page = ProgressPage()
+    def _spawn(self, index: int, addresses: list[str]) -> ChildProcess:
         environment = {
             **os.environ,
             **self._settings.environment(),
             "FLOW_PROCESS": str(index),
             "FLOW_ADDRESSES": ",".join(addresses),
             "FLOW_GENERATION": str(self.generation),
-            "FLOW_PROGRESS_FD": str(page.fd),
             "FLOW_ROUND_SECONDS": str(self._options.round_seconds),
             "FLOW_MAX_RECORDS": str(self._options.max_records),
             "FLOW_MEMORY_BYTES": str((self._options.memory_mb << 20) // self._options.workers),
         }
         command = guarded([sys.executable, "-m", self.flow.module], os.getpid())
-        # A session of its own: Ctrl-C in the terminal is for this process, which then stops its children in order.
-        popen = subprocess.Popen(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            start_new_session=True,
-            pass_fds=(page.fd,),
-        )
-        return _Process(popen, page, Lease(self._monotonic(), most_seconds=self._options.hang_seconds))
-
-
-def _free_addresses(count: int) -> list[str]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
-    for listener in sockets:
-        listener.close()
-    return addresses
+        return ChildProcess.start(command, environment, self._log, self._monotonic(), self._options.hang_seconds)

@@ -16,9 +16,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connectors.errors import Unavailable
+from flows.delivery.child_process import ChildProcess
 from flows.delivery.exit_codes import EXIT_CODES, EXIT_FENCED, EXIT_REFUSED, EXIT_SETTINGS, EXIT_UNAVAILABLE
 from flows.delivery.exit_codes import ending_of_set as ending_of
-from flows.delivery.process_set import POLICY, FlowFailed, FlowFenced, FlowOptions, FlowProcessSet, _Process
+from flows.delivery.process_set import POLICY, FlowFailed, FlowFenced, FlowOptions, FlowProcessSet
 from marketplace.flows import CLICKS_FLOW
 from marketplace.settings import Urls
 from runtime.progress import Ending, Lease, ProgressPage, ProgressReport
@@ -107,7 +108,7 @@ class FakeSet(FlowProcessSet):
         self.launches.append(self.clock())
         self.fakes = [FakePopen() for _ in range(self._options.workers)]
         self._processes = [
-            _Process(
+            ChildProcess(
                 cast("subprocess.Popen[bytes]", fake), ProgressPage(), Lease(self.clock(), most_seconds=HANG_SECONDS)
             )
             for fake in self.fakes
