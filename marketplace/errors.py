@@ -63,26 +63,6 @@ class Reject(Action):
         return self.reason, self.detail
 
 
-class Park(Action):
-    """The message and all later ones of its key wait, in order, while other keys of the partition go on.
-
-    For a key that is stuck until a person acts. It needs a store for parked messages; a consumer without one stops, as
-    for :class:`Stop`, and the offset stays.
-
-    Args:
-        key: Whose messages wait.
-        reason: Why, as a sentence for the person who releases it.
-    """
-
-    def __init__(self, key: str, reason: str) -> None:
-        super().__init__(f"park {key}: {reason}")
-        self.key = key
-        self.reason = reason
-
-    def _data(self) -> tuple[object, ...]:
-        return self.key, self.reason
-
-
 class Stop(Action):
     """The consumer stops at once and loudly; the message's offset stays, so it is the first after the next start.
 

@@ -43,7 +43,7 @@ class GroupConsumer:
     - ``Retry`` and ``Unavailable``: the partition pauses and the offset stays; no other partition waits for it.
     - ``Reject``: the record becomes a dead letter with its exact bytes.
     - ``Fenced``: :meth:`run` raises it, and nothing more is committed.
-    - anything else, ``Stop``, ``Park`` and ``Refused`` among it: :meth:`run` raises it, and the offset stays.
+    - anything else, ``Stop`` and ``Refused`` among it: :meth:`run` raises it, and the offset stays.
 
     Args:
         client: This member of the group; it is closed by :meth:`close`.

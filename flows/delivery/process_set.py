@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,8 +17,8 @@ from pathlib import Path
 from typing import IO, Final
 
 from connectors.errors import Refused, Unavailable
+from flows.delivery.child_process import ChildProcess, free_addresses
 from flows.delivery.exit_codes import (
-    EXIT_CODES,
     EXIT_REFUSED,
     EXIT_UNAVAILABLE,
     FINAL_EXITS,
@@ -33,7 +32,6 @@ from flows.delivery.topic_watch import TopicWatch
 from marketplace.flows import FlowSpec
 from runtime import supervision
 from runtime.parent_death import guarded
-from runtime.progress import Lease, Progress, ProgressPage
 from runtime.sections import Settings
 from runtime.supervision import FINAL, ProcessState, RestartPolicy
 
@@ -42,8 +40,6 @@ log = logging.getLogger(__name__)
 POLICY: Final = RestartPolicy(crash_limit=11, start_limit=11, crash_window_ms=300_000)
 """A start takes seconds, so that a set that ends at once needs minutes for as many deaths."""
 _STOP_SECONDS: Final = 8.0
-_LAST_WORDS_SECONDS: Final = 3.0
-"""When one process ends the others soon do, and the first one to end may not be the one that knows why."""
 _STANDING_SECONDS: Final = 15.0
 """A set whose epochs stand still for so long is not ready, whatever it is busy with."""
 _PAUSE_SECONDS: Final = 0.3
@@ -68,6 +64,9 @@ class FlowOptions:
     """How often the topic's partitions are counted."""
     hang_seconds: float = 60.0
     """A process that gives no sign of life for longer hangs, whatever time it asked for."""
+    exit_wait_seconds: float = 3.0
+    """How long the others may take to end once one has ended: the first one to end may not be the one that knows why.
+    Nobody looks after the set meanwhile."""
 
 
 class FlowFailed(Exception):
@@ -76,32 +75,6 @@ class FlowFailed(Exception):
 
 class FlowFenced(FlowFailed):
     """A newer start has taken over: this one must not be started again by itself, or both take over by turns."""
-
-
-@dataclass
-class _Process:
-    """One process of the set, with the page on which it reports."""
-
-    popen: subprocess.Popen[bytes]
-    page: ProgressPage
-    lease: Lease
-
-    def look(self, now: float) -> Progress:
-        """What it says now."""
-        progress = self.page.read()
-        self.lease.observe(progress, now)
-        return progress
-
-    @property
-    def ended(self) -> bool:
-        return self.popen.poll() is not None
-
-    def ending(self) -> tuple[int | None, str]:
-        """Why it left or is about to, as an exit code, and its reason where it said one; None while it runs."""
-        said = self.page.read()
-        if said.ending:
-            return EXIT_CODES[said.ending], said.reason
-        return self.popen.poll(), ""
 
 
 class FlowProcessSet:
@@ -126,7 +99,7 @@ class FlowProcessSet:
     ) -> None:
         self.flow = flow
         self._settings, self._options, self._log_path = settings, options, log
-        self._processes: list[_Process] = []
+        self._processes: list[ChildProcess] = []
         self._log: IO[bytes] | None = None
         self._topics = [TopicWatch(settings.kafka, topic.name, options.look_seconds) for topic in flow.reads]
         self._monotonic = monotonic
@@ -203,7 +176,7 @@ class FlowProcessSet:
         if self._log_path is not None and self._log is None:
             self._log_path.parent.mkdir(parents=True, exist_ok=True)
             self._log = self._log_path.open("ab")
-        addresses = _free_addresses(self._options.workers) if self._options.workers > 1 else []
+        addresses = free_addresses(self._options.workers) if self._options.workers > 1 else []
         self._processes = [self._spawn(index, addresses) for index in range(self._options.workers)]
 
     def watch(self) -> None:
@@ -257,7 +230,7 @@ class FlowProcessSet:
 
     def _ending(self) -> tuple[int, str]:
         """Find out why the set ended: an exit code, and the reason where a process said one."""
-        deadline = time.monotonic() + _LAST_WORDS_SECONDS
+        deadline = time.monotonic() + self._options.exit_wait_seconds
         while not all(process.ended for process in self._processes) and time.monotonic() < deadline:
             if any(process.ending()[0] in FINAL_EXITS for process in self._processes):
                 break
@@ -366,44 +339,22 @@ class FlowProcessSet:
 
     def _kill(self) -> None:
         for process in self._processes:
-            process.popen.kill()
-            process.popen.wait()
-            process.page.close()
+            process.kill()
         self._processes = []
 
     def _where(self) -> str:
         return f"; see {self._log_path}" if self._log_path is not None else ""
 
-    def _spawn(self, index: int, addresses: list[str]) -> _Process:
-        page = ProgressPage()
+    def _spawn(self, index: int, addresses: list[str]) -> ChildProcess:
         environment = {
             **os.environ,
             **self._settings.environment(),
             "FLOW_PROCESS": str(index),
             "FLOW_ADDRESSES": ",".join(addresses),
             "FLOW_GENERATION": str(self.generation),
-            "FLOW_PROGRESS_FD": str(page.fd),
             "FLOW_ROUND_SECONDS": str(self._options.round_seconds),
             "FLOW_MAX_RECORDS": str(self._options.max_records),
             "FLOW_MEMORY_BYTES": str((self._options.memory_mb << 20) // self._options.workers),
         }
         command = guarded([sys.executable, "-m", self.flow.module], os.getpid())
-        # A session of its own: Ctrl-C in the terminal is for this process, which then stops its children in order.
-        popen = subprocess.Popen(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            start_new_session=True,
-            pass_fds=(page.fd,),
-        )
-        return _Process(popen, page, Lease(self._monotonic(), most_seconds=self._options.hang_seconds))
-
-
-def _free_addresses(count: int) -> list[str]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
-    for listener in sockets:
-        listener.close()
-    return addresses
+        return ChildProcess.start(command, environment, self._log, self._monotonic(), self._options.hang_seconds)

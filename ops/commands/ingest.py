@@ -19,7 +19,9 @@ from ingest.http.server import serve
 from ingest.imports.access_log import Destination, ImportCounts, LogImport
 from ingest.imports.bounded_retry import BoundedRetry
 from ingest.imports.log_files import BrokenLogFile
-from marketplace.topics import IMPORTS_DEAD
+from marketplace.collections import STORES, VISITOR_SALTS
+from marketplace.tables import LEDGER
+from marketplace.topics import CLICKS_COLLECTED, IMPORTS_DEAD
 from ops.commands.import_store import find_or_create, new_store
 from ops.commands.log_progress import LogFile, Progress, open_files, show_progress
 from ops.commands.one_line import INTERRUPTED, fail
@@ -27,12 +29,18 @@ from ops.commands.options import DataOption, JsonOption
 from ops.context import load_settings
 from ops.drain import wait_until_counted
 from ops.provision import ensure_provisioned
+from ops.resources import Resources
 from runtime.logs import LogSettings, configure_logs
 from runtime.sections import Settings
 from runtime.settings import load
 
 _CLOSE_SECONDS = 10.0
 _STALL_SECONDS = 20.0
+
+_IMPORT = Resources(topics=(CLICKS_COLLECTED, IMPORTS_DEAD), collections=(STORES, VISITOR_SALTS))
+"""What an import finds in the parts."""
+_DRAIN = Resources(tables=(LEDGER,))
+"""What says how much the flow has counted."""
 
 FilesArgument = Annotated[
     list[str], typer.Argument(metavar="FILE...", help="Log files, plain, .gz or .zst; - is stdin.")
@@ -81,9 +89,10 @@ def log(
     """Import access logs in the combined format as clicks; running it again counts nothing twice."""
     started = time.monotonic()
     with open_files(files) as opened, show_progress(opened) as progress:
-        settings = load_settings(data_dir=data)
+        resources = Resources.union((_IMPORT, _DRAIN)) if drain else _IMPORT
+        settings = load_settings(data_dir=data, needs=resources.parts)
         retry = BoundedRetry(wait, progress.say)
-        retry.until_done(lambda: ensure_provisioned(settings, _answer_seconds(wait)), Unavailable)
+        retry.until_done(lambda: ensure_provisioned(settings, _answer_seconds(wait), resources), Unavailable)
         client = connect(settings.urls.mongo)
         producer = Producer(settings.kafka, client_id="ingest-log")
         try:

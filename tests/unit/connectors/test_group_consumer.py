@@ -14,7 +14,7 @@ from connectors.kafka.consumer import GroupConsumer
 from connectors.kafka.dead_letters import DeadLetters
 from connectors.kafka.memory import MemoryGroupClient, MemoryProducer
 from connectors.kafka.records import ConsumerRecord
-from marketplace.errors import Park, Reject, Retry
+from marketplace.errors import Reject, Retry
 from tests.kits.consumer import (
     DEADLINE_SECONDS,
     PARTITIONS,
@@ -163,18 +163,6 @@ def test_records_of_a_slow_broker_come_after_its_latency(world: MemoryWorld) -> 
     eventually(lambda: handled.offsets(0) == [0, 1], "they are handled")
 
     assert time.monotonic() - began >= 0.3
-
-
-def test_a_key_cannot_be_parked_without_a_store_for_it_so_the_consumer_stops(world: MemoryWorld) -> None:
-    def handle(record: ConsumerRecord) -> None:
-        raise Park("order-7", "disputed")
-
-    world.write([b"x"], partition=0)
-    member = world.join(handle)
-
-    assert isinstance(member.failure(), Park)
-    member.stop()
-    assert world.committed() == {}
 
 
 def test_a_missing_topic_stops_the_consumer(world: MemoryWorld) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -15,9 +16,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connectors.errors import Unavailable
+from flows.delivery.child_process import ChildProcess
 from flows.delivery.exit_codes import EXIT_CODES, EXIT_FENCED, EXIT_REFUSED, EXIT_SETTINGS, EXIT_UNAVAILABLE
 from flows.delivery.exit_codes import ending_of_set as ending_of
-from flows.delivery.process_set import POLICY, FlowFailed, FlowFenced, FlowOptions, FlowProcessSet, _Process
+from flows.delivery.process_set import POLICY, FlowFailed, FlowFenced, FlowOptions, FlowProcessSet
 from marketplace.flows import CLICKS_FLOW
 from marketplace.settings import Urls
 from runtime.progress import Ending, Lease, ProgressPage, ProgressReport
@@ -57,8 +59,12 @@ class FakePopen:
 
     def __init__(self) -> None:
         self.returncode: int | None = None
+        self.polls = 0
+        self.at_poll: dict[int, Callable[[], None]] = {}
 
     def poll(self) -> int | None:
+        self.polls += 1
+        self.at_poll.get(self.polls, lambda: None)()
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int | None:
@@ -87,9 +93,9 @@ class Clock:
 class FakeSet(FlowProcessSet):
     """A set whose processes are fakes with real pages, and whose parts are unavailable when a test says so."""
 
-    def __init__(self, workers: int = 1, clock: Clock | None = None) -> None:
+    def __init__(self, workers: int = 1, clock: Clock | None = None, exit_wait_seconds: float = 60.0) -> None:
         self.clock = clock or Clock()
-        options = FlowOptions(workers=workers, hang_seconds=HANG_SECONDS)
+        options = FlowOptions(workers=workers, hang_seconds=HANG_SECONDS, exit_wait_seconds=exit_wait_seconds)
         super().__init__(CLICKS_FLOW, settings(gettempdir()), options, monotonic=self.clock)
         self.unavailable = False
         self.launches: list[float] = []
@@ -102,7 +108,7 @@ class FakeSet(FlowProcessSet):
         self.launches.append(self.clock())
         self.fakes = [FakePopen() for _ in range(self._options.workers)]
         self._processes = [
-            _Process(
+            ChildProcess(
                 cast("subprocess.Popen[bytes]", fake), ProgressPage(), Lease(self.clock(), most_seconds=HANG_SECONDS)
             )
             for fake in self.fakes
@@ -136,12 +142,6 @@ class FakeSet(FlowProcessSet):
         raise AssertionError("the set is not started again")
 
 
-@pytest.fixture
-def no_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where one process ended, the others are not waited for."""
-    monkeypatch.setattr("flows.delivery.process_set._LAST_WORDS_SECONDS", 0.0)
-
-
 def test_a_first_start_that_finds_a_part_unavailable_is_tried_again_instead_of_leaving_nobody_to_count(
     tmp_path: Path,
 ) -> None:
@@ -152,9 +152,8 @@ def test_a_first_start_that_finds_a_part_unavailable_is_tried_again_instead_of_l
     assert runner.starts == 2
 
 
-@pytest.mark.usefixtures("no_last_words")
 def test_the_end_of_one_process_ends_the_others_and_starts_all_again_after_a_pause() -> None:
-    runner = FakeSet(workers=3)
+    runner = FakeSet(workers=3, exit_wait_seconds=0.0)
     runner.start()
     before = runner.fakes
     runner.live(1.0)
@@ -167,6 +166,25 @@ def test_the_end_of_one_process_ends_the_others_and_starts_all_again_after_a_pau
     assert len(runner.launches) == 1
     runner.watch_until_launched()
     assert (len(runner.pids), runner.restarts, runner.problem()) == (3, 1, "starting")
+
+
+@pytest.mark.parametrize(
+    ("exit_wait_seconds", "problem"),
+    [(60.0, "waiting: Kafka does not answer"), (0.0, "a process ended; the set is started again")],
+)
+def test_the_process_that_ends_last_can_say_why_the_set_ended_while_it_is_waited_for(
+    exit_wait_seconds: float, problem: str
+) -> None:
+    runner = FakeSet(workers=2, exit_wait_seconds=exit_wait_seconds)
+    runner.start()
+    runner.live(1.0)
+    last = runner.fakes[1]
+    last.at_poll[last.polls + 3] = lambda: runner.end(EXIT_UNAVAILABLE, "Kafka does not answer", worker=1)
+    runner.end(1)
+
+    runner.watch()
+
+    assert runner.problem() == problem
 
 
 def test_a_process_that_gives_no_sign_of_life_is_killed_and_its_hang_counted() -> None:

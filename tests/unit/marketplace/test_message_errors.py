@@ -9,12 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.kafka.group_client import OffsetGap
-from marketplace.errors import MAX_RETRY_SECONDS, Action, Park, Reject, Retry, Stop
+from marketplace.errors import MAX_RETRY_SECONDS, Action, Reject, Retry, Stop
 
 EVERY_ACTION = [
     Retry(2.5, "locked"),
     Reject("unparseable", "no JSON"),
-    Park("order-7", "payment disputed"),
     Stop("a new schema"),
 ]
 
