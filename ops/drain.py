@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import Final
 
 from connectors.clickhouse.client import ClickHouse
@@ -38,8 +39,10 @@ def unread_records(settings: Settings, flow: FlowSpec) -> int:
     Raises:
         Unavailable: Kafka or ClickHouse does not answer.
     """
-    clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_ANSWER_SECONDS)
-    fences, unread = read_fences(clickhouse, flow, [flow.checkpoint]), 0
+    with closing(
+        ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_ANSWER_SECONDS)
+    ) as clickhouse:
+        fences, unread = read_fences(clickhouse, flow, [flow.checkpoint]), 0
     for topic in flow.reads:
         reader = PartitionReader(settings.kafka, topic.name, "ops.drain", timeout_seconds=_ANSWER_SECONDS)
         try:
@@ -58,7 +61,8 @@ def waiting_records(settings: Settings, ends: dict[int, int]) -> int:
     Raises:
         Unavailable: ClickHouse does not answer.
     """
-    applied = Analytics(ClickHouse(settings.urls.clickhouse, settings.database)).applied()
+    with closing(ClickHouse(settings.urls.clickhouse, settings.database)) as clickhouse:
+        applied = Analytics(clickhouse).applied()
     return sum(max(0, end - applied.get(partition, (-1, 0))[0] - 1) for partition, end in ends.items())
 
 

@@ -7,6 +7,7 @@ table with data or a topic with keys is not altered behind anybody's back.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -74,15 +75,15 @@ def _topics(settings: Settings, topics: Sequence[Topic], report: Report, answer_
 
 
 def _tables(settings: Settings, tables: Sequence[Table], report: Report, answer_seconds: float) -> None:
-    clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=answer_seconds)
-    clickhouse.command(f"CREATE DATABASE IF NOT EXISTS {settings.database}")
-    found = _actual_tables(clickhouse, settings.database)
-    for table in tables:
-        if table.name not in found:
-            clickhouse.command(table.create(settings.database))
-            report.made.append(f"table {table.name}")
-        else:
-            report.drift += table_drift(table, found[table.name])
+    with closing(ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=answer_seconds)) as clickhouse:
+        clickhouse.command(f"CREATE DATABASE IF NOT EXISTS {settings.database}")
+        found = _actual_tables(clickhouse, settings.database)
+        for table in tables:
+            if table.name not in found:
+                clickhouse.command(table.create(settings.database))
+                report.made.append(f"table {table.name}")
+            else:
+                report.drift += table_drift(table, found[table.name])
 
 
 def _actual_tables(clickhouse: ClickHouse, database: str) -> dict[str, ActualTable]:

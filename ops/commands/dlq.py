@@ -32,7 +32,7 @@ def list_letters(
     as_json: JsonOption = False,
 ) -> None:
     """List dead letters, grouped by who gave them up and why; the bytes stay in the topic of the letters."""
-    settings = load_settings(data_dir=data, needs=DEAD_LETTERS_FLOW.needs)
+    settings = load_settings(data_dir=data, needs=("kafka", "clickhouse"))
     clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_ANSWER_SECONDS)
     since = None if hours is None else datetime.now(UTC) - timedelta(hours=hours)
     groups = DeadLetters(clickhouse).by_reason(store, topic, since)

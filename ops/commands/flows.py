@@ -102,7 +102,7 @@ def accept_loss(
 ) -> None:
     """Write off, in the ledger, records that retention deleted before they were counted, so that the flow can go on."""
     flow = flow_of(_known(name))
-    settings = load_settings(data_dir=data)
+    settings = load_settings(data_dir=data, needs=("kafka", "clickhouse"))
     clickhouse = ClickHouse(settings.urls.clickhouse, settings.database)
     lost: dict[str, int] = {}
     try:

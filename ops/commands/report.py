@@ -77,7 +77,7 @@ def report(
     first, end = _moment(since, "--from"), _moment(until, "--to")
     if first and end and not first.replace(tzinfo=None) < end.replace(tzinfo=None):
         raise BadQuestion(f"--from {since} --to {until}: nothing lies between; --to is the first that no longer counts")
-    settings = load_settings(data_dir=data)
+    settings = load_settings(data_dir=data, needs=("mongo", "clickhouse"))
     found = _store(settings, store)
     analytics = Analytics(ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_ANSWER_SECONDS))
     rows = analytics.report(
@@ -137,7 +137,7 @@ def ledger(
     as_json: JsonOption = False,
 ) -> None:
     """Print what became of every event; exits 1 when the sum does not close to zero or the log cannot be asked."""
-    settings = load_settings(data_dir=data)
+    settings = load_settings(data_dir=data, needs=("clickhouse", "kafka" if store is None else "mongo"))
     if store is not None:
         _store(settings, store)
     analytics = Analytics(ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_ANSWER_SECONDS))

@@ -68,6 +68,11 @@ def test_without_a_stack_a_command_says_so_in_one_line_and_fails(arguments: list
         (["ingest", "log", "-", "--store", "shop", "--drain"], {"KAFKA", "MONGO", "CLICKHOUSE"}),
         (["flows", "run", "dead_letters"], {"KAFKA", "MONGO", "CLICKHOUSE"}),
         (["flows", "run", "clicks"], {"KAFKA", "MONGO", "CLICKHOUSE", "REDIS"}),
+        (["flows", "accept-loss", "clicks"], {"KAFKA", "CLICKHOUSE"}),
+        (["report", "--store", "shop"], {"MONGO", "CLICKHOUSE"}),
+        (["ledger"], {"KAFKA", "CLICKHOUSE"}),
+        (["ledger", "--store", "shop"], {"MONGO", "CLICKHOUSE"}),
+        (["dlq", "list"], {"KAFKA", "CLICKHOUSE"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
