@@ -64,13 +64,13 @@ def _group(
 def expected_errors() -> tuple[type[Exception], ...]:
     """What a user can be told in one line; anything else is a bug of ours and shows where."""
     from connectors.errors import Refused, Unavailable
-    from connectors.insights.report import BadQuestion
+    from connectors.insights.report import InvalidQuery
     from flows.delivery.process_set import FlowFailed
     from marketplace.stores import InvalidStore
     from ops.stack import StackError
     from runtime.settings import InvalidSettings
 
-    return BadQuestion, FlowFailed, InvalidSettings, InvalidStore, Refused, StackError, Unavailable
+    return InvalidQuery, FlowFailed, InvalidSettings, InvalidStore, Refused, StackError, Unavailable
 
 
 def main() -> None:

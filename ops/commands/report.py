@@ -17,7 +17,7 @@ from rich.table import Table
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Refused, Unavailable
-from connectors.insights.report import Analytics, BadQuestion, LedgerRow, ReportRow
+from connectors.insights.report import Analytics, InvalidQuery, LedgerRow, ReportRow
 from connectors.kafka.reader import PartitionReader
 from connectors.mongo.stores import MongoStores, connect
 from marketplace.clicks.outcomes import EXPIRED, OUTCOMES
@@ -47,7 +47,7 @@ def _moment(text: str | None, option: str) -> datetime | None:
     try:
         return datetime.fromisoformat(text)
     except ValueError as error:
-        raise BadQuestion(f"{option} {text!r}: give a date or time such as 2026-05-17 or 2026-05-17T10:00") from error
+        raise InvalidQuery(f"{option} {text!r}: give a date or time such as 2026-05-17 or 2026-05-17T10:00") from error
 
 
 def _store(settings: Settings, slug: str) -> Store:
@@ -57,7 +57,7 @@ def _store(settings: Settings, slug: str) -> Store:
         store = repository.get(slug)
         if store is None:
             known = ", ".join(s.slug for s in repository.list_stores()) or "none yet"
-            raise BadQuestion(f"no store {slug!r}; there are: {known}")
+            raise InvalidQuery(f"no store {slug!r}; there are: {known}")
         return store
     finally:
         client.close()
@@ -68,7 +68,7 @@ def report(
     grain: Annotated[str, typer.Option(help="hour, day or month, in the store's time zone.")] = "day",
     dimension: Annotated[str, typer.Option(help=f"What to split by: {', '.join(d.name for d in DIMENSIONS)}.")] = "all",
     since: Annotated[str | None, typer.Option("--from", help="First day or time that counts.")] = None,
-    until: Annotated[str | None, typer.Option("--to", help="First day or time that no longer counts.")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="First day or time after the range.")] = None,
     bots: Annotated[str, typer.Option(help="exclude, include or only.")] = "exclude",
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -76,7 +76,7 @@ def report(
     """Print a store's numbers."""
     first, end = _moment(since, "--from"), _moment(until, "--to")
     if first and end and not first.replace(tzinfo=None) < end.replace(tzinfo=None):
-        raise BadQuestion(f"--from {since} --to {until}: nothing lies between; --to is the first that no longer counts")
+        raise InvalidQuery(f"--from {since} --to {until}: the range is empty; --to is the first moment after it")
     settings = load_settings(data_dir=data)
     found = _store(settings, store)
     analytics = Analytics(ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_ANSWER_SECONDS))
