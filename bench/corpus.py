@@ -25,7 +25,7 @@ from marketplace.clicks.record import Client, clip_user_agent, collected_click, 
 from marketplace.clicks.visitors import truncate_ip
 from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED
-from ops.demo.traffic.dirt import dirt
+from ops.demo.traffic.broken_records import broken_records
 from ops.demo.traffic.requests import Post, Traffic
 from ops.demo.traffic.shops import SHOPS, store_of
 
@@ -59,7 +59,7 @@ class Corpus:
     def records(self) -> Iterator[Record]:
         """The records in order of receipt."""
         stores = self.stores()
-        broken = itertools.cycle(dirt(1_000, self.seed, self.partitions))
+        broken = itertools.cycle(broken_records(1_000, self.seed, self.partitions))
         chance, agents = random.Random(self.seed), Agents(self.seed)
         made = 0
         for post in self._posts():

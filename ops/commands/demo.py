@@ -22,7 +22,7 @@ from ops.demo.run.live_play import play_live
 from ops.demo.run.options import DemoOptions
 from ops.demo.run.play import play_once
 from ops.demo.services.collector import CollectorFailed
-from ops.demo.services.company import DemoFailed
+from ops.demo.services.demo_processes import DemoFailed
 from ops.demo.services.sender import SendFailed
 from ops.stack import StackError
 from ops.stack.components import url_variable
