@@ -16,7 +16,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
-demo: $(READY) ## shops with a history and live traffic, on a dashboard; where nobody can press Ctrl-C, in the background
+demo: $(READY) ## shops with a history and live traffic, on a dashboard; without a terminal, in the background
 	@if [ -t 1 ]; then exec $(BIN)/marketplace demo; else exec $(BIN)/marketplace demo --detach; fi
 
 verify: $(READY) ## the parts come up, traffic flows, and every number is compared with an independent oracle
@@ -28,7 +28,7 @@ check: $(READY) ## style, types and import rules
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports --no-cache
 
-browser: ## Chromium for the browser tests, where it is missing and can be had
+browser: ## Chromium for the browser tests, if it is missing and can be installed
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || { \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "installing chromium with apt-get, for the browser tests (once)"; \
@@ -44,7 +44,7 @@ test: check browser ## everything that CI runs
 chaos: $(READY) ## the kill tests with many seeds, and all tests that are too long for every run
 	CHAOS_SEEDS=20 FLOOD=whole $(BIN)/pytest -m "chaos or long"
 
-bench: $(READY) ## the click flow beside its parts and its rivals, in one table; BENCH="--clicks 200000 --rounds 1" for a quick look
+bench: $(READY) ## the click flow compared with its parts and with rivals, in one table; BENCH="--clicks 200000 --rounds 1" for a quick look
 	$(BIN)/python -m bench $(BENCH)
 
 claims: $(READY) ## collector, latency, growth, restart, memory and a soak, each with short sizes, one after the other (20 minutes)
@@ -55,7 +55,7 @@ claims: $(READY) ## collector, latency, growth, restart, memory and a soak, each
 	$(BIN)/python -m bench.claims.memory --ids 2000000 --traffic 200000 --small 50000 --large 500000
 	$(BIN)/python -m bench.claims.soak --minutes 5 --every 30
 
-drills: $(READY) ## each process frozen, each disk full, dear clients: what others see of it (an hour; the disks need root)
+drills: $(READY) ## each process frozen, each disk full, expensive clients: the effect on others (an hour; the disks need root)
 	$(BIN)/python -m bench.faults.hangs
 	$(BIN)/python -m bench.faults.disks
 	$(BIN)/python -m bench.faults.floods
@@ -69,7 +69,7 @@ reference: $(READY) ## write the generated pages of docs/reference
 	$(BIN)/python -m ops.reference.settings
 	$(BIN)/python -m ops.reference.services
 
-lock: $(READY) ## renew requirements.lock after a change of versions in pyproject.toml
+lock: $(READY) ## update requirements.lock after a change of versions in pyproject.toml
 	$(BIN)/pip install --quiet pip-tools
 	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --extra stack --extra dev --output-file requirements.lock pyproject.toml
 

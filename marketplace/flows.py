@@ -17,16 +17,16 @@ SOURCE_TOPIC: Final = "source_topic"
 
 @dataclass(frozen=True)
 class FlowSpec:
-    """A flow as it should be.
+    """The declaration of a flow.
 
     Attributes:
-        name: Of its package below ``flows``, of its generations and in its consumer group.
+        name: The name of its package below ``flows``, of its generations and in its consumer group.
         does: What it does, in one line.
         reads: Its topics.
-        tables: Where a batch is written, in this order, each with ``source_partition`` and ``source_offset``. A flow
-            that reads several topics has ``source_topic`` in each of them as well.
+        tables: The tables to which a batch is written, in this order, each with ``source_partition`` and
+            ``source_offset``. A flow that reads several topics has ``source_topic`` in each of them as well.
         needs: The parts that it cannot work without.
-        dead_topic: Where records go that it cannot process; None where it can process every record.
+        dead_topic: The topic for records that it cannot process; None if it can process every record.
     """
 
     name: str
@@ -38,22 +38,22 @@ class FlowSpec:
 
     @property
     def group(self) -> str:
-        """The consumer group in which applied offsets are shown to lag tools."""
+        """The consumer group in which applied offsets are published for lag tools."""
         return f"flows.{self.name}"
 
     @property
     def module(self) -> str:
-        """What ``python -m`` runs as one process of the flow."""
+        """The module that ``python -m`` runs as one process of the flow."""
         return f"flows.{self.name}"
 
     @property
     def checkpoint(self) -> Table:
-        """The table that is written last: its fence says what all tables hold."""
+        """The table that is written last: everything up to its fence is in all tables."""
         return self.tables[-1]
 
     @property
     def reads_several(self) -> bool:
-        """Whether rows have to say which topic they come from."""
+        """Whether rows need a column for the topic they come from."""
         return len(self.reads) > 1
 
 

@@ -1,4 +1,4 @@
-"""Where the parts are, as plain data; ``runtime.sections`` reads it from the environment."""
+"""The parts' URLs, as plain data; ``runtime.sections`` reads them from the environment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ALL_PARTS: Final = ("kafka", "mongo", "clickhouse", "redis")
 
 @dataclass(frozen=True)
 class Urls:
-    """Where the four parts are. ``kafka`` is a bootstrap list, the others are URLs; empty where one is not needed."""
+    """The URLs of the four parts; ``kafka`` is a bootstrap list. Empty for a part that is not needed."""
 
     kafka: str
     mongo: str
@@ -18,7 +18,7 @@ class Urls:
     redis: str
 
     def environment(self) -> dict[str, str]:
-        """The variables that hand these URLs to a child process."""
+        """The environment variables with these URLs, for a child process."""
         return {
             "MARKETPLACE_KAFKA_URL": self.kafka,
             "MARKETPLACE_MONGO_URL": self.mongo,

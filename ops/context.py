@@ -1,4 +1,4 @@
-"""What every command starts from: the environment, and the embedded stack if one is running."""
+"""Settings of a command, from the environment and from the embedded stack if one is running."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def load_settings(
 
     Args:
         environment: The variables; by default this process's.
-        data_dir: The stack's data folder; by default what the environment says.
-        needs: The parts that the command uses; of the others the URL may be empty.
+        data_dir: The stack's data folder; by default the environment's.
+        needs: The parts that the command uses; the URLs of others may be empty.
 
     Raises:
         InvalidSettings: A value cannot be used, or a URL is missing and no stack is running.
-        StackError: The stack's supervisor hangs, so that what it says may be no longer so.
+        StackError: The stack's supervisor hangs, so that its URLs may be out of date.
     """
 
     def read(env: EnvReader) -> Settings:
-        # Who names all parts needs no stack here, and waits for none that hangs.
+        # If all parts are named, the stack is not needed, and a hung one is not waited for.
         running = None if all(env.given(URLS[part]) for part in needs) else running_urls(env.read(DATA_DIR))
         return Settings.read(env, _plain(running) if running is not None else None, needs)
 
@@ -42,10 +42,10 @@ def load_settings(
 
 
 def load_mongo(environment: Mapping[str, str] | None = None, data_dir: str | PurePath | None = None) -> MongoSettings:
-    """Where MongoDB is, for commands that need nothing else.
+    """The settings of MongoDB, for commands that need nothing else.
 
-    The stack is asked only where the environment names no Mongo. Where its supervisor hangs, Mongo is looked for where
-    it was last: a leaked key has to be replaced all the same.
+    The stack is used only if the environment names no Mongo. If its supervisor hangs, Mongo's last known URL is used:
+    a leaked key has to be replaced all the same.
 
     Raises:
         InvalidSettings: A value cannot be used, or the URL is missing and no stack is running.

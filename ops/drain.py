@@ -1,4 +1,4 @@
-"""Waiting until what is in the log is in the tables."""
+"""Waiting until all records of the log are in the tables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ANSWER_SECONDS: Final = 5.0
 
 
 def end_of_log(settings: Settings) -> dict[int, int]:
-    """The offset that the next record of each partition will get.
+    """The end offset of each partition: that of the next record.
 
     Raises:
         Unavailable: Kafka does not answer.
@@ -34,7 +34,7 @@ def end_of_log(settings: Settings) -> dict[int, int]:
 
 
 def unread_records(settings: Settings, flow: FlowSpec) -> int:
-    """How many records of a flow's topics are not in all of its tables.
+    """The number of records of a flow's topics that are not in all of its tables yet.
 
     Raises:
         Unavailable: Kafka or ClickHouse does not answer.
@@ -56,7 +56,7 @@ def unread_records(settings: Settings, flow: FlowSpec) -> int:
 
 
 def waiting_records(settings: Settings, ends: dict[int, int]) -> int:
-    """How many records below ``ends`` are not in every table yet.
+    """The number of records below ``ends`` that are not in every table yet.
 
     Raises:
         Unavailable: ClickHouse does not answer.
@@ -72,12 +72,12 @@ def wait_until_counted(
     """Wait until everything that is in the log now is in every table.
 
     Args:
-        settings: Where everything is.
+        settings: The URLs and the database.
         stall_seconds: Give up when nothing was counted for this long: no flow is running, or it is stuck.
-        progress: Told how many records are still waiting.
+        progress: Called with the number of records that are still waiting.
 
     Returns:
-        How many records are still waiting; 0 unless it gave up.
+        The number of records that are still waiting; 0 unless it gave up.
 
     Raises:
         Unavailable: Kafka does not answer.

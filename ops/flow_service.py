@@ -1,6 +1,6 @@
 """``python -m ops.flow_service [NAME]``: a flow as a service, with ``/livez``, ``/readyz`` and ``/metrics``.
 
-It waits for the parts, provisions what is missing, and keeps the flow's processes running until it is told to stop.
+It waits for the parts, provisions what is missing, and keeps the flow's processes running until SIGTERM.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def read(env: EnvReader, flow: FlowSpec) -> tuple[LogSettings, Settings, FlowSet
 
 
 def serve(host: str, port: int, runner: FlowProcessSet, registry: CollectorRegistry) -> AdminServer:
-    """Answer for the flow.
+    """Serve the flow's health and metrics.
 
-    ``/livez`` is 200 while the set is looked after; ``/readyz`` (also ``/healthz``) while epochs move in every process,
-    with what an operator should know in the lines after the first; otherwise 503 and the reason. ``/metrics``.
+    ``/livez`` is 200 while the process set is supervised; ``/readyz`` (also ``/healthz``) is 200 while epochs advance
+    in every process, with notes for operators after the first line. Otherwise they are 503 with the reason.
     """
 
     def answer(path: str) -> Answer:
@@ -48,7 +48,7 @@ def serve(host: str, port: int, runner: FlowProcessSet, registry: CollectorRegis
             return Answer(200, generate_latest(registry), CONTENT_TYPE_LATEST)
         if path == "/livez":
             overdue = runner.unwatched_seconds()
-            return _text("" if overdue < 0 else f"nobody looks after the flow: {overdue:.0f} s overdue")
+            return _text("" if overdue < 0 else f"the flow's processes are not supervised: {overdue:.0f} s overdue")
         if path in ("/readyz", "/healthz"):
             return _text(runner.problem(), runner.notes())
         return Answer(404, b"only /livez, /readyz and /metrics\n")
@@ -62,7 +62,7 @@ def _text(problem: str, notes: Mapping[str, str] | None = None) -> Answer:
 
 
 def main(name: str = "clicks") -> int:
-    """Run until SIGTERM; 1 when the flow cannot run, 2 when it cannot be as asked for, 3 when it was fenced."""
+    """Run until SIGTERM; returns 1 when the flow cannot run, 2 when a setting cannot be used, 3 when it was fenced."""
     stop = stop_on_signals()
     spec = flow_named(name)
     if spec is None:
@@ -74,7 +74,7 @@ def main(name: str = "clicks") -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     configure_logs(logs)
-    # The runner's files lie beside the stack's.
+    # The flow's files are beside the stack's.
     Path(settings.data_dir).mkdir(parents=True, exist_ok=True)
     runner = FlowProcessSet(spec, settings, FlowOptions(workers=own.workers, memory_mb=own.memory_mb))
     registry = CollectorRegistry()

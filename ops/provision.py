@@ -1,7 +1,7 @@
-"""Makes topics, tables, collections and indexes as they are declared, and reports where something else was found.
+"""Creates topics, tables, collections and indexes as declared, and reports drift.
 
-Applying twice changes nothing. What is missing is made; what differs is reported with what it does and left, because a
-table with data or a topic with keys is not altered behind anybody's back.
+It is idempotent. What is missing is created; what differs is reported with its effect and left as it is, because a
+table with data or a topic with keys must not be altered silently.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ANSWER_SECONDS: Final = 20.0
 
 @dataclass
 class Report:
-    """What provisioning did: ``made`` are things that were missing, ``drift`` things that are not as declared."""
+    """The result of provisioning: ``made`` lists what was missing, ``drift`` what differs from its declaration."""
 
     made: list[str] = field(default_factory=list)
     drift: list[str] = field(default_factory=list)
@@ -39,16 +39,16 @@ class Report:
 def ensure_provisioned(
     settings: Settings, answer_seconds: float = _ANSWER_SECONDS, resources: Resources = EVERYTHING
 ) -> Report:
-    """Apply what ``marketplace`` declares.
+    """Create what ``marketplace`` declares, where it is missing.
 
     Args:
-        settings: Where the parts are; a part that holds none of the resources is not asked.
-        answer_seconds: How long each may take to answer a question.
-        resources: What to make; everything by default.
+        settings: The parts' URLs; a part that has none of the resources is not connected to.
+        answer_seconds: The timeout of each request.
+        resources: What to create; everything by default.
 
     Raises:
-        Unavailable: A part is away.
-        Refused: A part does not take a declaration.
+        Unavailable: A part is unavailable.
+        Refused: A part refuses a declaration.
     """
     report = Report()
     if resources.topics:
@@ -130,7 +130,7 @@ def _create(database: Any, name: str) -> None:
     try:
         database.create_collection(name)
     except CollectionInvalid:
-        return  # another process made it in between, which is as good
+        return  # another process has created it in the meantime
     except OperationFailure as error:
         if error.code != _NAMESPACE_EXISTS:
             raise

@@ -1,4 +1,4 @@
-"""Dead letters as the flow ``dead_letters`` has written them: how many, of whom, why, from where and when."""
+"""Queries of the dead letters that the flow ``dead_letters`` has written, grouped by consumer, reason and topic."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ class DeadLetterGroup:
     """Records that one consumer gave up for one reason, from one topic.
 
     Attributes:
-        consumer_group: Who: a flow or consumer, or the service that never took it.
-        reason: Why.
-        topic: Of the records; of the letters where what was refused never was a record.
+        consumer_group: The flow or consumer that gave them up, or the service that refused them.
+        reason: The reason, as a code.
+        topic: The topic of the records; of the letters, for what was never a record.
         letters_in: The dead-letter topic that has the bytes.
-        records: How many.
-        bytes: Of their payloads together.
+        records: The number of records.
+        bytes: The total size of their payloads.
         first_seen, last_seen: UTC.
-        example: What one of them lacked, in words.
-        stores: How many stores' records they are, as far as it is known.
+        example: The detail of one of them.
+        stores: The number of stores, as far as they are known.
     """
 
     consumer_group: str
@@ -78,5 +78,5 @@ class DeadLetters:
 
 
 def _utc(moment: datetime) -> datetime:
-    """The driver's answer says nothing of a zone where it is UTC."""
+    """The time with its zone: the driver leaves it out where it is UTC."""
     return moment.replace(tzinfo=UTC)

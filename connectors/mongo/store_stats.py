@@ -19,7 +19,7 @@ _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
 @dataclass(frozen=True)
 class DayStats:
-    """A store's day, people only, with bots told apart.
+    """A store's day, without bots, whose clicks are counted apart.
 
     Attributes:
         store: The slug.
@@ -48,7 +48,7 @@ class DayStats:
 
     @property
     def id(self) -> str:
-        """Of its document."""
+        """The id of its document."""
         return f"{self.store}:{self.day}"
 
     @property
@@ -106,7 +106,7 @@ class StoreStats:
 
 
 class Generations:
-    """Counts the starts of a flow, so that the newest can be told from a zombie."""
+    """Counts the starts of a flow, so that the newest is distinguished from a zombie."""
 
     def __init__(self, client: MongoClient[dict[str, Any]], database: str) -> None:
         self._collection = client[database]["flow_generations"]

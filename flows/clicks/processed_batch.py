@@ -41,7 +41,7 @@ class ProcessedBatch:
         partition, first_offset, last_offset: Where it comes from.
         events: Its records.
         book: What the codes stand for.
-        counts: What became of the records, for the ledger.
+        counts: Outcomes of the records, for the ledger.
         facts: Accepted events that were decided just now; None where there are none, or where ``clicks`` has them.
         changes: For ``rollups`` and ``sessions``; None where nothing was accepted, or where both have it.
         rejects: Records for the dead-letter topic.

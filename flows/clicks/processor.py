@@ -67,7 +67,7 @@ class PartitionProcessor:
         encoding: What is known of distinct values; processors that take turns share it.
         applied: Fences of the tables at take-over, by table name. Up to the highest of them the facts are read back.
             Sessions that the table already holds are not made again, because it holds their present and not their past.
-        page_bytes: MemoryLimits for the past.
+        page_bytes: Memory for the past.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Dead letters of all topics in one table, so that somebody can see and count what was given up."""
+"""Dead letters of all topics in one table, to list and count records that were given up."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class LetterWorker:
 
 
 class DeadLettersFlow(Flow[LetterBatch]):
-    """One row for each record that somebody gave up."""
+    """One row for each record that was given up."""
 
     spec = DEAD_LETTERS_FLOW
     identity_table = DEAD_LETTERS

@@ -78,7 +78,7 @@ def _row(letter: DeadLetter, topic: str, partition: int, offset: int, written_ms
 
 
 def expired_row(group: str, topic: str, partition: int, first: int, low: int, now: datetime) -> Row:
-    """Stands for letters that retention deleted before they were read: offsets from ``first`` to before ``low``."""
+    """A row for letters that retention deleted before they were read: offsets from ``first`` to before ``low``."""
     now_ms = int(now.timestamp() * 1000)
     return {
         "consumer_group": group,

@@ -18,7 +18,7 @@ class RawBatch:
         offsets: Of the records.
         timestamps_ms: The broker's times, epoch milliseconds.
         values: The payloads; a record without one has an empty one.
-        headers: Of each record; empty where nobody asked for them.
+        headers: Headers of each record; empty unless they were requested.
         topic: The topic's name.
     """
 

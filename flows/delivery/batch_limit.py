@@ -11,12 +11,12 @@ TARGET_SECONDS: Final = 4.0
 
 
 class BatchLimit:
-    """Follows what batches cost: a dear one makes the next ones smaller, quick ones let them grow again.
+    """Follows the cost of batches: an expensive one makes the next ones smaller, cheap ones let them grow again.
 
     Where a log is cut changes no number, so this may depend on the clock.
 
     Args:
-        most_records: The bound where nothing is dear.
+        most_records: The upper bound.
         target_seconds: What a batch should not take longer than.
     """
 

@@ -1,4 +1,4 @@
-"""``marketplace dlq``: what was given up, by whom and why."""
+"""``marketplace dlq``: records that could not be processed, by consumer and reason."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _ANSWER_SECONDS: Final = 20.0
 
 
 def list_letters(
-    store: Annotated[str, typer.Option(help="Of one store's records alone; its slug.")] = "",
-    topic: Annotated[str, typer.Option(help="Of one topic's records alone.")] = "",
-    hours: Annotated[float | None, typer.Option(min=0, help="Seen in so many last hours.")] = None,
+    store: Annotated[str, typer.Option(help="Only records of this store (its slug).")] = "",
+    topic: Annotated[str, typer.Option(help="Only records of this topic.")] = "",
+    hours: Annotated[float | None, typer.Option(min=0, help="Only records of the last hours, this many.")] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List dead letters, grouped by who gave them up and why; the bytes stay in the topic of the letters."""
+    """List dead letters, grouped by consumer and reason; their bytes are in the dead-letter topics."""
     settings = load_settings(data_dir=data, needs=("kafka", "clickhouse"))
     clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_ANSWER_SECONDS)
     since = None if hours is None else datetime.now(UTC) - timedelta(hours=hours)

@@ -26,14 +26,14 @@ from ops.context import load_mongo
 _KEY_BYTES = 16
 _MONGO_SECONDS = 3.0
 _LIMITS_DAYS = 90
-"""So long are the counts kept."""
+"""How long the counts are kept."""
 
 SlugArgument = Annotated[str, typer.Argument(metavar="SLUG", help="The store's name in URLs and commands.")]
 
 
 @contextmanager
 def _mongo(data: Path | None) -> Iterator[tuple[MongoClient[dict[str, Any]], str]]:
-    """A client and a database. Mongo alone is needed: a leaked key can be replaced while all else is down."""
+    """A client and a database. It needs nothing but Mongo: a leaked key can be replaced while all else is down."""
     mongo = load_mongo(data_dir=data)
     client = connect(mongo.url, _MONGO_SECONDS)
     try:
@@ -127,7 +127,7 @@ def list_stores(data: DataOption = None, as_json: JsonOption = False) -> None:
         typer.echo("There is no store yet; 'marketplace stores create SLUG' opens one.")
         return
     table = Table(box=None)
-    # What one copies stays whole; a title takes the lines that it needs.
+    # Slugs are copied, so they are not wrapped; titles are.
     table.add_column("store", no_wrap=True)
     table.add_column("title", overflow="fold")
     table.add_column("time zone", no_wrap=True)

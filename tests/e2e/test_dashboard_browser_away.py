@@ -53,7 +53,7 @@ def test_numbers_are_shown_while_kafka_and_redis_are_unavailable(browser: Browse
         window.open()
         expect(window.metric("Clicks")).not_to_have_text("0")
         expect(window.metric("Live now")).to_have_text("\N{EN DASH}")
-        expect(window.page.get_by_text("It cannot be told right now until when")).to_be_visible()
+        expect(window.page.get_by_text("It is not known right now until when")).to_be_visible()
         window.assert_sound()
 
 

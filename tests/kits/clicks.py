@@ -247,7 +247,7 @@ def run_with_crashes(
         crashes: For each epoch, how many tables were written before the process died; all of them means it lived.
             After the last one nothing crashes any more.
         epoch: Batches that are written together.
-        page_bytes: MemoryLimits for the past.
+        page_bytes: Memory for the past.
     """
     parts, pages, script = by_partition(log), MemoryPages(), list(crashes)
     while True:

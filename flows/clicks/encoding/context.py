@@ -51,7 +51,7 @@ class EncodingContext:
     Args:
         lookups: Gives this moment's lookups.
         agents: Recognises automated user agents.
-        max_bytes: MemoryLimits for all of it; a single batch may go beyond by what it carries.
+        max_bytes: Memory for all of it; a single batch may go beyond by what it carries.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What became of every record: ledger counts, and dead letters for what is too late."""
+"""Outcomes of all records: ledger counts, and dead letters for late events."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _LAST_MS: Final = 4_102_444_800_000
 def count(batch: RawBatch, columns: Columns, rejects: list[Reject], times: Times, outcome: U8) -> Counter[LedgerKey]:
     """Ledger rows of a batch, by hour of receipt; unreadable records by their own timestamp and under no store.
 
-    What came in is counted from the records, what became of it from the decisions; the ledger compares the two.
+    Events received are counted from the records, outcomes from the decisions; the ledger compares the two.
 
     Args:
         batch: The records.
         columns: Those that are events.
         rejects: Those that are not.
         times: The events' times.
-        outcome: Codes of what became of each event.
+        outcome: The code of each event's outcome.
     """
     counts: Counter[LedgerKey] = Counter()
     stores, owner = columns.texts["store"].used()

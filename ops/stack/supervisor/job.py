@@ -1,4 +1,4 @@
-"""What a supervisor is told to run."""
+"""The job of a supervisor: what it runs."""
 
 import os
 import sys
