@@ -73,7 +73,7 @@ class Corpus:
         """An endless iterator of requests in order of arrival."""
         began = END_MS - HOURS * 3_600_000
         chance, traffic = random.Random(self.seed), Traffic(self.seed, END_MS)
-        pulse = lru_cache(maxsize=16)(lambda minute: max(0.2, traffic.pulse(minute * 60_000)))
+        pulse = lru_cache(maxsize=16)(lambda minute: max(0.2, traffic.activity(minute * 60_000)))
         per_ms = self.clicks / _EVENTS_PER_VISIT / (END_MS - began)
         waiting: list[tuple[int, int, Post]] = []
         count, begins = itertools.count(), float(began)

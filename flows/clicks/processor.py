@@ -115,7 +115,7 @@ class PartitionProcessor:
         result.book = self._encoding.book()
         # From here on nothing asks the outside, so nothing can fail half-way: the batch becomes the past.
         if len(facts):
-            self._visit_and_tell(result, facts)
+            self._add_to_sessions(result, facts)
         self._remember(facts, batch)
         return result
 
@@ -223,7 +223,7 @@ class PartitionProcessor:
         earlier = self._pages.events_in_minute(visitor, when) + rank_within(mix(visitor, when // MINUTE_MS))
         return np.asarray(earlier >= bots.RATE_LIMIT_PER_MINUTE, dtype=np.bool_)
 
-    def _visit_and_tell(self, result: ProcessedBatch, facts: Facts) -> None:
+    def _add_to_sessions(self, result: ProcessedBatch, facts: Facts) -> None:
         store, when = self._store_days.codes(facts.stores), facts.occurred_ms
         if result.last_offset > self._sessions_applied:
             events = events_as_sessions(facts, store)

@@ -14,7 +14,7 @@ import typer
 from connectors.errors import Refused, Unavailable
 from flows.delivery.process_set import FlowFailed
 from ops.commands.one_line import fail, interrupt, one_line_errors
-from ops.demo.report.narrator import Narrator
+from ops.demo.report.progress_printer import ProgressPrinter
 from ops.demo.report.render import make_console, show
 from ops.demo.report.summary import Summary
 from ops.demo.run.live import DEFAULT_RATE
@@ -74,14 +74,14 @@ def demo(
     # The client's errors also reach the demo as exceptions, which are retried or shown; its log would repeat them.
     with one_line_errors(*_EXPECTED, interrupted="Interrupted; what was started here is stopped."):
         if not os.environ.get(url_variable("kafka")):
-            # It reports a download's progress itself, which would interfere with the narrator's spinner.
+            # It reports a download's progress itself, which would interfere with the printer's spinner.
             prepared_kafka()
-        narrator = Narrator()
+        printer = ProgressPrinter()
         if once:
-            summary = play_once(options, narrator)
+            summary = play_once(options, printer)
             _print(summary, as_json=as_json)
         else:
-            summary = play_live(options, narrator, lambda numbers: _print(numbers, as_json=as_json))
+            summary = play_live(options, printer, lambda numbers: _print(numbers, as_json=as_json))
         if not summary.ok:
             raise typer.Exit(1)
 

@@ -61,7 +61,7 @@ TimezoneOption = Annotated[str, typer.Option("--timezone", help="The time zone o
 DomainOption = Annotated[
     list[str] | None, typer.Option("--domain", help="A host of a store that is created; can be repeated.")
 ]
-WaitOption = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for a part that is away.")]
+WaitOption = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for a part that is unavailable.")]
 DrainOption = Annotated[bool, typer.Option("--drain/--no-drain", help="Wait until the flow has counted it all.")]
 
 
@@ -173,7 +173,7 @@ def _import(
     except (Unavailable, BrokenLogFile) as error:
         if isinstance(error, BrokenLogFile):
             importing.finish()
-        progress.say(f"{_sentence(importing.counts)} Run it again when it is mended: nothing is counted twice.")
+        progress.say(f"{_sentence(importing.counts)} Run it again when this is corrected: nothing is counted twice.")
         raise
     return importing.counts, dict(importing.reasons.most_common())
 
@@ -189,7 +189,7 @@ def _report(
     typer.echo(f"{_sentence(counts)} {seconds:.1f} s.")
     if waiting:
         typer.echo(
-            f"{waiting:,} records are in Kafka, not counted yet. 'marketplace status' tells whether the flow runs."
+            f"{waiting:,} records are in Kafka, not counted yet. 'marketplace status' says whether the flow runs."
         )
     for reason, lines in reasons.items():
         typer.echo(f"  {lines:,} unparseable: {reason}")

@@ -16,7 +16,7 @@ from typing import IO, Final
 from flows.delivery.process_set import FlowOptions
 from marketplace.settings import Urls as SettingsUrls
 from ops.demo.report.audit import read_baseline
-from ops.demo.report.narrator import Narrator
+from ops.demo.report.progress_printer import ProgressPrinter
 from ops.demo.report.summary import Summary
 from ops.demo.run.once import OnceRun
 from ops.demo.services.background import Background
@@ -68,7 +68,7 @@ class Play:
         opened = open_shops(settings, self.seed, f"{time.time_ns():x}", fresh=True, shops=TWO_SHOPS)
         processes = DemoProcesses(DemoStack(settings, folder, self.stack), FlowOptions(workers=self.workers))
         prepare(processes)
-        run = OnceRun(processes, opened, read_baseline(processes), Narrator(), self.seed, self.clicks)
+        run = OnceRun(processes, opened, read_baseline(processes), ProgressPrinter(), self.seed, self.clicks)
         saboteur = Background(lambda: disturb(processes), "saboteur")
         try:
             processes.start()

@@ -8,7 +8,7 @@ from connectors.insights.report import LedgerRow
 from connectors.mongo.stores import MongoStores, connect
 from marketplace.stores import Store
 from ops.demo.report.models import ReadModels, compare_read_models
-from ops.demo.report.narrator import Narrator
+from ops.demo.report.progress_printer import ProgressPrinter
 from ops.demo.report.sums import since
 from ops.demo.report.verify import Agreement, ask_oracle, compare_ledger, compare_rollups, read_log, read_reports
 from ops.demo.services.background import Background, retry_unavailable
@@ -61,7 +61,7 @@ class Auditor:
         self._processes, self._baseline, self._ends = processes, baseline, ends
         self._stores = [o.store for o in opened]
 
-    def audit(self, narrator: Narrator, timeout_seconds: float) -> Audit:
+    def audit(self, printer: ProgressPrinter, timeout_seconds: float) -> Audit:
         """Compare every number.
 
         Raises:
@@ -72,14 +72,14 @@ class Auditor:
         reports = Background(
             lambda: retry_unavailable(lambda: read_reports(processes.analytics, self._stores)), "reports"
         )
-        with narrator.phase("oracle", "Running the oracle, and reading every report"):
+        with printer.phase("oracle", "Running the oracle, and reading every report"):
             for work in (oracle, reports):
                 work.start()
             processes.wait_until(
                 lambda: not (oracle.is_alive() or reports.is_alive()), timeout_seconds, "the oracle's answer"
             )
             (expected, records), found = oracle.result(), reports.result()
-        with narrator.phase("compare", "Comparing every number"):
+        with printer.phase("compare", "Comparing every number"):
             agreement = processes.retry(lambda: self._compare_small(expected))
             compare_rollups(agreement, expected, found, self._stores)
         return Audit(agreement, records)

@@ -14,7 +14,7 @@ from typing import Final
 from connectors.errors import Unavailable
 from connectors.redis.live_tile import LiveTile
 from marketplace.clicks.outcomes import COUNTED
-from ops.demo.report.narrator import Narrator
+from ops.demo.report.progress_printer import ProgressPrinter
 from ops.demo.services.background import Background
 from ops.demo.services.demo_processes import DemoProcesses
 from ops.demo.services.sender import Connection, Sender, Target, first_error
@@ -84,7 +84,7 @@ class LiveTraffic:
             while next_visit <= now and len(planned) < _MAX_PLANNED:
                 for post in traffic.live(now):
                     heapq.heappush(planned, (post.due_ms, next(count), post))
-                next_visit += rng.expovariate(per_ms * min(_BUSIEST, max(_QUIETEST, traffic.pulse(now))))
+                next_visit += rng.expovariate(per_ms * min(_BUSIEST, max(_QUIETEST, traffic.activity(now))))
             while planned and planned[0][0] <= now:
                 await due.put(heapq.heappop(planned)[2])
             await asyncio.sleep(_LOOK_SECONDS)
@@ -105,12 +105,12 @@ class LiveRun:
     Attributes:
         processes: The running collector and flow.
         opened: The shops.
-        narrator: Prints the status lines.
+        printer: Prints the status lines.
     """
 
     processes: DemoProcesses
     opened: list[DemoStore]
-    narrator: Narrator
+    printer: ProgressPrinter
 
     def run(self, traffic: LiveTraffic) -> None:
         """Send until Ctrl-C, or until an error.
@@ -143,7 +143,7 @@ class LiveRun:
                 said_at = time.monotonic()
                 now = sent() if sent is not None else 0
                 rate_text = f"{now - before:>4} sent  " if sent is not None else ""
-                self.narrator.say(f"{time.strftime('%H:%M:%S')}  {rate_text}{self._news(tile)}")
+                self.printer.say(f"{time.strftime('%H:%M:%S')}  {rate_text}{self._news(tile)}")
                 before = now
 
     def _news(self, tile: LiveTile) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from connectors.errors import Unavailable
 from flows.delivery.process_set import FlowOptions
 from ops.demo.report.audit import read_baseline
-from ops.demo.report.narrator import Narrator
+from ops.demo.report.progress_printer import ProgressPrinter
 from ops.demo.report.summary import Summary
 from ops.demo.run.history import History, read_history, write_history
 from ops.demo.run.live import LiveRun, LiveTraffic
@@ -34,27 +34,27 @@ from ops.provision import ensure_provisioned
 from runtime.sections import DEFAULT_DATA_DIR
 
 
-def play_live(options: DemoOptions, narrator: Narrator, show: Callable[[Summary], None]) -> Summary:
+def play_live(options: DemoOptions, printer: ProgressPrinter, show: Callable[[Summary], None]) -> Summary:
     """Run the whole demo; returns at Ctrl-C, or when live traffic runs in the background.
 
     Args:
         options: The command's options.
-        narrator: Reports progress.
+        printer: Reports progress.
         show: Called with the numbers once the history is counted.
 
     Raises:
         StackError, DemoFailed, CollectorFailed, FlowFailed, SendFailed, Unavailable, Refused: The demo cannot continue.
         KeyboardInterrupt: Ctrl-C before live traffic began.
     """
-    with narrator.phase("up", "Starting the parts, the click flow, the collector and the dashboard"):
+    with printer.phase("up", "Starting the parts, the click flow, the collector and the dashboard"):
         demo_stack = open_demo_stack(options.data, once=False, brokers=options.brokers, workers=options.workers)
     stays = False
     try:
-        play = LivePlay(demo_stack, options, narrator)
+        play = LivePlay(demo_stack, options, printer)
         summary = play.fill()
         show(summary)
         stays = play.go_on()
-        summary.seconds = narrator.seconds
+        summary.seconds = printer.seconds
         return summary
     finally:
         with ignoring_interrupts():
@@ -67,19 +67,19 @@ class LivePlay:
     Args:
         demo_stack: The stack.
         options: The command's options.
-        narrator: Reports progress.
+        printer: Reports progress.
 
     Raises:
         StackError, Unavailable, Refused: The shops cannot be opened.
     """
 
-    def __init__(self, demo_stack: DemoStack, options: DemoOptions, narrator: Narrator) -> None:
-        self._demo_stack, self._options, self._narrator = demo_stack, options, narrator
+    def __init__(self, demo_stack: DemoStack, options: DemoOptions, printer: ProgressPrinter) -> None:
+        self._demo_stack, self._options, self._narrator = demo_stack, options, printer
         self._opened = self._open()
         self._processes = DemoProcesses(demo_stack, FlowOptions(workers=options.workers), served=True)
         self._processes.start()
         self._dashboard = service_url(demo_stack.folder, "dashboard")
-        narrator.say(f"The dashboard is at {self._dashboard}; what follows can be watched there.")
+        printer.say(f"The dashboard is at {self._dashboard}; what follows can be watched there.")
 
     def fill(self) -> Summary:
         """Send the shops' history unless they have one; returns the numbers once all of it is counted.

@@ -10,7 +10,7 @@ from connectors.kafka.producer import Producer
 from marketplace.topics import CLICKS_COLLECTED
 from ops.demo.report.audit import Audit, Auditor, Baseline
 from ops.demo.report.models import ReadModels
-from ops.demo.report.narrator import Narrator
+from ops.demo.report.progress_printer import ProgressPrinter
 from ops.demo.report.summary import Summary
 from ops.demo.report.sums import add_ledger, since, store_numbers
 from ops.demo.run.freshness import Stopwatch
@@ -39,7 +39,7 @@ class OnceRun:
         processes: The running collector and flow.
         opened: The shops.
         baseline: The log and the ledger before the run.
-        narrator: Reports progress.
+        printer: Reports progress.
         seed: The seed of the traffic.
         clicks: The number of events to send.
         now_ms: The end of the history, epoch ms; the present if None.
@@ -50,13 +50,13 @@ class OnceRun:
         processes: DemoProcesses,
         opened: list[DemoStore],
         baseline: Baseline,
-        narrator: Narrator,
+        printer: ProgressPrinter,
         seed: int,
         clicks: int,
         now_ms: int | None = None,
     ) -> None:
         self._processes, self._opened, self._baseline = processes, opened, baseline
-        self._narrator, self._seed, self._clicks = narrator, seed, clicks
+        self._narrator, self._seed, self._clicks = printer, seed, clicks
         self._now_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
         self._stopwatch = Stopwatch(processes.clickhouse, [o.store.slug for o in opened])
         collector = processes.collector

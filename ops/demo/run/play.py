@@ -6,7 +6,7 @@ import time
 
 from flows.delivery.process_set import FlowOptions
 from ops.demo.report.audit import read_baseline
-from ops.demo.report.narrator import Narrator
+from ops.demo.report.progress_printer import ProgressPrinter
 from ops.demo.report.summary import Summary
 from ops.demo.run.once import OnceRun
 from ops.demo.run.options import DemoOptions, ignoring_interrupts
@@ -16,19 +16,19 @@ from ops.demo.traffic.shops import DemoStore
 from ops.provision import ensure_provisioned
 
 
-def play_once(options: DemoOptions, narrator: Narrator) -> Summary:
+def play_once(options: DemoOptions, printer: ProgressPrinter) -> Summary:
     """Start the parts, run the check, and stop them.
 
     Raises:
         StackError, DemoFailed, CollectorFailed, FlowFailed, SendFailed, Unavailable, Refused: It cannot be finished.
     """
     began = time.monotonic()
-    with narrator.phase("up", "Starting Kafka, MongoDB, ClickHouse and Redis"):
+    with printer.phase("up", "Starting Kafka, MongoDB, ClickHouse and Redis"):
         demo_stack = open_demo_stack(options.data, once=True, brokers=options.brokers)
     finished = False
     try:
-        summary = _once_on(demo_stack, options, narrator)
-        summary.seconds = {**narrator.seconds, "total": round(time.monotonic() - began, 2)}
+        summary = _once_on(demo_stack, options, printer)
+        summary.seconds = {**printer.seconds, "total": round(time.monotonic() - began, 2)}
         finished = True
         return summary
     finally:
@@ -36,12 +36,12 @@ def play_once(options: DemoOptions, narrator: Narrator) -> Summary:
             demo_stack.close(keep=options.keep and finished)
 
 
-def _once_on(demo_stack: DemoStack, options: DemoOptions, narrator: Narrator) -> Summary:
-    processes, opened = set_up(demo_stack, options, narrator)
+def _once_on(demo_stack: DemoStack, options: DemoOptions, printer: ProgressPrinter) -> Summary:
+    processes, opened = set_up(demo_stack, options, printer)
     baseline = read_baseline(processes)
-    run = OnceRun(processes, opened, baseline, narrator, options.seed, options.clicks)
+    run = OnceRun(processes, opened, baseline, printer, options.seed, options.clicks)
     try:
-        with narrator.phase("start", "Starting the collector and the flow"):
+        with printer.phase("start", "Starting the collector and the flow"):
             processes.start()
         run.send()
         processes.retry(lambda: close_history(demo_stack.settings, opened))
@@ -52,9 +52,11 @@ def _once_on(demo_stack: DemoStack, options: DemoOptions, narrator: Narrator) ->
             processes.stop()
 
 
-def set_up(demo_stack: DemoStack, options: DemoOptions, narrator: Narrator) -> tuple[DemoProcesses, list[DemoStore]]:
+def set_up(
+    demo_stack: DemoStack, options: DemoOptions, printer: ProgressPrinter
+) -> tuple[DemoProcesses, list[DemoStore]]:
     """Create topics, tables, collections and stores; nothing is started yet."""
-    with narrator.phase("provision", "Making topics, tables and stores"):
+    with printer.phase("provision", "Making topics, tables and stores"):
         ensure_provisioned(demo_stack.settings)
         run = f"{options.seed}-{time.time_ns() // 1_000_000:x}"
         opened = open_shops(demo_stack.settings, options.seed, run, fresh=True)

@@ -90,7 +90,7 @@ class Visit:
     clock: Clock = field(default_factory=Clock)
 
 
-class Crowd:
+class Visitors:
     """Makes the visitors of one shop and their visits.
 
     Args:
@@ -136,9 +136,9 @@ class Crowd:
         """A visit of any length; about a third see one page and leave."""
         rng = self._rng
         steps = 1 if rng.random() < 0.33 else 2 + int(rng.expovariate(0.14))
-        return self.stroll(self.person(), start_ms, min(steps, 60))
+        return self.visit_pages(self.person(), start_ms, min(steps, 60))
 
-    def stroll(self, person: Person, start_ms: int, steps: int, pause_seconds: float = 25.0) -> Visit:
+    def visit_pages(self, person: Person, start_ms: int, steps: int, pause_seconds: float = 25.0) -> Visit:
         """A visit of ``steps`` events, the first with a referrer, with pauses of ``pause_seconds`` on average."""
         moments, at_ms, page, before = [], start_ms, "", ""
         for step in range(steps):

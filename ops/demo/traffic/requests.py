@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, Final
 
-from ops.demo.traffic.people import Crowd, Moment
+from ops.demo.traffic.people import Moment, Visitors
 from ops.demo.traffic.season import Season, Timeline
 from ops.demo.traffic.shops import SHOPS, Shop
 from ops.demo.traffic.trouble import DAY_MS, KINDS, LIVE_ONLY, Scene, SceneMaker, from_the_office, plain
@@ -78,7 +78,7 @@ class Traffic:
         self._rng = random.Random(seed)
         self._now_ms, self._live_from_ms = now_ms, now_ms - int(LIVE_DAYS * DAY_MS)
         self._shops = shops
-        self._crowds = {shop.name: Crowd(shop, self._rng) for shop in shops}
+        self._visitors = {shop.name: Visitors(shop, self._rng) for shop in shops}
         self._season = Season(shops, now_ms)
         self._tour = [make for _, make in KINDS]
         self._rng.shuffle(self._tour)
@@ -114,9 +114,9 @@ class Traffic:
             for late, post in self.requests(scene, batch)
         ]
 
-    def pulse(self, at_ms: int) -> float:
+    def activity(self, at_ms: int) -> float:
         """How busy all shops are at a time, relative to their average."""
-        return self._season.pulse(at_ms)
+        return self._season.activity(at_ms)
 
     def _scene(self, at_ms: int, weights: list[float]) -> Scene:
         rng = self._rng
@@ -131,9 +131,9 @@ class Traffic:
             make = plain
         if make is from_the_office and rng.random() < 0.7:
             shop = next((s for s in self._shops if s.blocks_office), shop)
-        crowd = self._crowds[shop.name]
-        crowd.campaign = self._season.campaign(shop, at_ms, rng.random())
-        return replace(make(crowd, rng, at_ms), history=not is_live)
+        visitors = self._visitors[shop.name]
+        visitors.campaign = self._season.campaign(shop, at_ms, rng.random())
+        return replace(make(visitors, rng, at_ms), history=not is_live)
 
     def requests(self, scene: Scene, batch: int = 0) -> Iterator[tuple[int, Post]]:
         """A scene's requests, each with the number of requests by which it is delayed; ``batch`` bounds their size."""

@@ -115,7 +115,7 @@ class Season:
         """How busy each shop is at a time, in the order of the shops; 1 for the first one on an ordinary day."""
         return [self._usual(shop, at_ms) * (1 + sum(self._strengths(shop, at_ms))) for shop in self._shops]
 
-    def pulse(self, at_ms: int) -> float:
+    def activity(self, at_ms: int) -> float:
         """How busy all shops together are at a time; about 1 on average."""
         return sum(self.weights(at_ms)) / self._mean
 

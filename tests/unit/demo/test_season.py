@@ -141,7 +141,7 @@ def test_a_timeline_goes_forward_and_through_everything() -> None:
 
 def test_the_pulse_is_about_one_and_higher_in_the_evening() -> None:
     season = Season(SHOPS, NOW_MS)
-    pulses = [season.pulse(NOW_MS - 21 * DAY_MS + hour * HOUR_MS) for hour in range(24)]
+    pulses = [season.activity(NOW_MS - 21 * DAY_MS + hour * HOUR_MS) for hour in range(24)]
     assert 0.6 < sum(pulses) / 24 < 1.5
     assert max(pulses) > 1.5 * min(pulses)
 

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 _LINE_SECONDS: Final = 2.0
 
 
-class Narrator:
+class ProgressPrinter:
     """Prints messages and progress, and times phases.
 
     Attributes:
