@@ -74,7 +74,7 @@ class LivePlay:
     """
 
     def __init__(self, demo_stack: DemoStack, options: DemoOptions, printer: ProgressPrinter) -> None:
-        self._demo_stack, self._options, self._narrator = demo_stack, options, printer
+        self._demo_stack, self._options, self._printer = demo_stack, options, printer
         self._opened = self._open()
         self._processes = DemoProcesses(demo_stack, FlowOptions(workers=options.workers), served=True)
         self._processes.start()
@@ -91,10 +91,10 @@ class LivePlay:
         stores = tuple(o.store.slug for o in self._opened)
         known, wanted = read_history(folder), History(options.seed, options.clicks, _now_ms(), stores)
         if known is not None and known.stores == stores and known.done:
-            self._narrator.say("The shops have their history already.")
+            self._printer.say("The shops have their history already.")
             return self._numbers(replace(options, clicks=0), wanted)
         if known is not None and known.is_like(wanted):
-            self._narrator.say("The history was interrupted; it is sent again, and nothing counts twice.")
+            self._printer.say("The history was interrupted; it is sent again, and nothing counts twice.")
             wanted = known
         write_history(folder, wanted)
         summary = self._numbers(options, wanted)
@@ -115,7 +115,7 @@ class LivePlay:
                 )
             self._say_where(f"the shops are open; marketplace down{self._data_flag()} closes them")
             return True
-        run = LiveRun(self._processes, self._opened, self._narrator)
+        run = LiveRun(self._processes, self._opened, self._printer)
         collector = self._processes.collector
         keys = {o.shop.name: o.write_key for o in self._opened}
         traffic = LiveTraffic(Target(collector.host, collector.port, keys), options.seed + _now_ms(), options.rate)
@@ -128,18 +128,18 @@ class LivePlay:
             self._until_interrupted(run.follow)
             return True
         except KeyboardInterrupt:
-            self._narrator.say("Closing the shops.")
+            self._printer.say("Closing the shops.")
         return False
 
     def _until_interrupted(self, work: Callable[[], None]) -> None:
         try:
             work()
         except KeyboardInterrupt:
-            self._narrator.say("Live traffic goes on.")
+            self._printer.say("Live traffic goes on.")
 
     def _open(self) -> list[DemoStore]:
         demo_stack, options = self._demo_stack, self._options
-        with self._narrator.phase("provision", "Making topics, tables and stores"):
+        with self._printer.phase("provision", "Making topics, tables and stores"):
             ensure_provisioned(demo_stack.settings)
             opened = open_shops(demo_stack.settings, options.seed, f"{options.seed}-{_now_ms():x}", fresh=False)
             write_shops(demo_stack.folder, opened)
@@ -153,7 +153,7 @@ class LivePlay:
             self._processes,
             self._opened,
             baseline,
-            self._narrator,
+            self._printer,
             history.seed,
             options.clicks,
             now_ms=history.now_ms,
@@ -170,7 +170,7 @@ class LivePlay:
                 close_history(self._demo_stack.settings, self._opened)
 
     def _say_where(self, until: str) -> None:
-        processes, say, slug = self._processes, self._narrator.say, self._opened[0].store.slug
+        processes, say, slug = self._processes, self._printer.say, self._opened[0].store.slug
         urls, collector = processes.settings.urls, processes.collector.url
         say("")
         say(f"  dashboard   {self._dashboard}/?store={slug}")

@@ -56,7 +56,7 @@ class OnceRun:
         now_ms: int | None = None,
     ) -> None:
         self._processes, self._opened, self._baseline = processes, opened, baseline
-        self._narrator, self._seed, self._clicks = printer, seed, clicks
+        self._printer, self._seed, self._clicks = printer, seed, clicks
         self._now_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
         self._stopwatch = Stopwatch(processes.clickhouse, [o.store.slug for o in opened])
         collector = processes.collector
@@ -79,13 +79,13 @@ class OnceRun:
         posts, steady = self._posts(), self._steady
         self._stopwatch.start()
         self._stopwatch.sample(FULL_LOAD, self._clicks // 32 // _SAMPLES)
-        with self._narrator.counting("traffic", f"Sending {self._clicks - steady:,} events", self._clicks - steady):
+        with self._printer.counting("traffic", f"Sending {self._clicks - steady:,} events", self._clicks - steady):
             self._send(until(posts, self._clicks - steady), 0)
         self._send_broken_records()
-        with self._narrator.phase("catch_up", "Waiting until every table has all events"):
+        with self._printer.phase("catch_up", "Waiting until every table has all events"):
             self._drain()
         self._stopwatch.sample(STEADY, 1)
-        with self._narrator.counting("steady", f"Sending {steady:,} events at {_STEADY_RATE}/s", steady):
+        with self._printer.counting("steady", f"Sending {steady:,} events at {_STEADY_RATE}/s", steady):
             self._send(posts, _STEADY_RATE)
 
     def send_backlog(self, rate: float = 0) -> None:
@@ -94,7 +94,7 @@ class OnceRun:
         Raises:
             SendFailed, FlowFailed, Unavailable: Not all events could be sent.
         """
-        with self._narrator.counting("traffic", f"Sending {self._clicks:,} events of 30 days", self._clicks):
+        with self._printer.counting("traffic", f"Sending {self._clicks:,} events of 30 days", self._clicks):
             self._send(self._posts(), rate)
 
     def _posts(self) -> Iterator[Post]:
@@ -109,7 +109,7 @@ class OnceRun:
             while worker.is_alive():
                 self._processes.watch()
                 done = self.sender.sent.events - before
-                self._narrator.count(done, f"{done:,} events, {done / max(0.1, time.monotonic() - began):,.0f}/s")
+                self._printer.count(done, f"{done:,} events, {done / max(0.1, time.monotonic() - began):,.0f}/s")
                 worker.join(0.1)
         except BaseException:
             self.sender.stop()
@@ -122,7 +122,7 @@ class OnceRun:
         Raises:
             DemoFailed, FlowFailed: It was not reached in time.
         """
-        with self._narrator.phase("drain", "Waiting for the last events"):
+        with self._printer.phase("drain", "Waiting for the last events"):
             ends = self._drain()
             seen_by = time.monotonic() + 5
             self._processes.wait_until(
@@ -146,7 +146,7 @@ class OnceRun:
         """
         processes = self._processes
         auditor = Auditor(processes, self._opened, self._baseline, ends)
-        audit = auditor.audit(self._narrator, _AUDIT_SECONDS + self._clicks / 500)
+        audit = auditor.audit(self._printer, _AUDIT_SECONDS + self._clicks / 500)
         return processes.retry(lambda: self._sum_up(audit))
 
     def stop(self) -> None:
@@ -198,7 +198,7 @@ class OnceRun:
             models.close()
         summary.requests, summary.requests_sent_again = sent.requests, sent.retries
         summary.restarts = {"flow": processes.flow.restarts, "collector": processes.collector.restarts}
-        at_once = sent.events - (self._steady if "steady" in self._narrator.seconds else 0)
-        summary.events_per_second = round(at_once / max(0.01, self._narrator.seconds.get("traffic", 1.0)))
+        at_once = sent.events - (self._steady if "steady" in self._printer.seconds else 0)
+        summary.events_per_second = round(at_once / max(0.01, self._printer.seconds.get("traffic", 1.0)))
         summary.ok = not summary.ledger_difference and sent.events == self._clicks
         return summary
