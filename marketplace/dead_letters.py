@@ -12,6 +12,11 @@ from dataclasses import dataclass
 from typing import Final
 
 MAX_DETAIL_CHARS: Final = 500
+MAX_CODE_CHARS: Final = 249
+"""Of groups, reasons and topics; as many as a topic's name may have in Kafka."""
+MAX_PARTITION: Final = (1 << 31) - 1
+PREFIX: Final = "dlq_"
+"""Of all headers in the current format; those of a rejected record that begin so belong to an earlier letter of it."""
 NOWHERE: Final = -1
 """Partition and offset of something that was never a record."""
 
@@ -65,26 +70,32 @@ def headers(letter: DeadLetter) -> tuple[tuple[str, bytes], ...]:
 def read(pairs: Iterable[tuple[str, bytes | None]]) -> DeadLetter:
     """The letter that headers describe, in the current format or an earlier one.
 
-    Never raises: a header that is missing or unreadable counts as unknown, because nothing may be lost here. A letter
-    without a known reason has the reason ``unknown``.
+    Never raises: a header that is missing, unreadable or out of range counts as unknown, because nothing may be lost
+    here. A letter without a known reason has the reason ``unknown``. Texts are cut to their bounds. In the current
+    format only headers of its own are read: a letter also has those of the record, whatever they are called.
     """
     found = {name: (value or b"").decode("utf-8", "replace") for name, value in pairs}
+    current = "dlq_group" in found
 
-    def text(*names: str) -> str:
-        return next((found[name] for name in names if found.get(name)), "")
+    def text(most: int, *names: str) -> str:
+        known = (name for name in names if name.startswith(PREFIX) or not current)
+        return next((found[name][:most] for name in known if found.get(name)), "")
 
-    topic = text("dlq_topic", "source_topic")
+    topic = text(MAX_CODE_CHARS, "dlq_topic", "source_topic")
+    partition = _number(text(20, "dlq_partition", "source_partition"), NOWHERE, MAX_PARTITION)
+    offset = _number(text(20, "dlq_offset", "source_offset"), NOWHERE)
     return DeadLetter(
-        group=text("dlq_group", "dlq_source") or (f"flows.{_CLICKS}" if "source_topic" in found else "unknown"),
-        reason=text("dlq_reason", "reason") or "unknown",
-        detail=text("dlq_detail", "dlq_message", "detail"),
-        store=text("dlq_store", "store"),
+        group=text(MAX_CODE_CHARS, "dlq_group", "dlq_source")
+        or (f"flows.{_CLICKS}" if "source_topic" in found else "unknown"),
+        reason=text(MAX_CODE_CHARS, "dlq_reason", "reason") or "unknown",
+        detail=text(MAX_DETAIL_CHARS, "dlq_detail", "dlq_message", "detail"),
+        store=text(MAX_DETAIL_CHARS, "dlq_store", "store"),
         topic=topic,
-        partition=_number(text("dlq_partition", "source_partition"), NOWHERE) if topic else NOWHERE,
-        offset=_number(text("dlq_offset", "source_offset"), NOWHERE) if topic else NOWHERE,
-        attempt=_number(text("dlq_attempt"), 1),
-        version=text("dlq_version"),
-        first_seen_ms=_number(text("dlq_first_seen"), 0),
+        partition=partition if topic else NOWHERE,
+        offset=offset if topic else NOWHERE,
+        attempt=_number(text(20, "dlq_attempt"), 1),
+        version=text(MAX_DETAIL_CHARS, "dlq_version"),
+        first_seen_ms=_number(text(20, "dlq_first_seen"), 0),
     )
 
 
@@ -92,5 +103,10 @@ _CLICKS: Final = "clicks"
 """The only flow that wrote letters before they had a group."""
 
 
-def _number(text: str, default: int) -> int:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else default
+_LARGEST: Final = 10**18 - 1
+
+
+def _number(text: str, default: int, largest: int = _LARGEST) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 18):
+        return default
+    return int(text) if int(text) <= largest else default

@@ -199,7 +199,7 @@ DEAD_LETTERS: Final = Table(
         Column("detail", "SimpleAggregateFunction(any, String)"),
         Column("bytes", "SimpleAggregateFunction(max, UInt64)"),
         Column("letters", "SimpleAggregateFunction(sum, UInt64)"),
-        Column("fingerprint", "SimpleAggregateFunction(any, UInt64)"),
+        Column("fingerprint", "UInt64"),
         Column("first_seen", "SimpleAggregateFunction(min, DateTime64(3, 'UTC'))"),
         Column("last_seen", "SimpleAggregateFunction(max, DateTime64(3, 'UTC'))"),
         Column("source_topic", "LowCardinality(String)"),
@@ -207,13 +207,14 @@ DEAD_LETTERS: Final = Table(
         Column("source_offset", "SimpleAggregateFunction(max, UInt64)"),
     ),
     engine="AggregatingMergeTree",
-    order_by="consumer_group, reason, topic, partition, offset, source_topic, source_partition",
+    order_by="consumer_group, reason, topic, partition, offset, fingerprint, source_topic, source_partition",
     settings=_DEDUPLICATION,
 )
 """One row for each record that was given up: by ``consumer_group``; ``topic``, ``partition`` and ``offset`` are its
-position (the letter's, if it was never in a topic). A letter that was written twice, after a crash of its writer, adds
-to ``letters`` and to ``last_seen`` of the same row. ``source_*`` is the letter's own position. Bytes stay in the
-topic."""
+position (the letter's, if it was never in a topic or its position cannot be read), and by ``fingerprint``, its bytes:
+a topic that was made again has other records at the same positions. A letter that was written twice, after a crash of
+its writer, adds to ``letters`` and to ``last_seen`` of the same row. ``source_*`` is the letter's own position. Bytes
+stay in the topic."""
 
 TABLES: Final[tuple[Table, ...]] = (*CLICK_TABLES, DEAD_LETTERS, GENERATIONS)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from connectors.clickhouse.client import ClickHouse
+from marketplace.flows import DEAD_LETTERS_FLOW
 from marketplace.tables import DEAD_LETTERS
 
 
@@ -62,13 +63,14 @@ class DeadLetters:
         # A record has a row for each partition of the letters' topic, and one for each copy until they are merged.
         rows = self._clickhouse.rows(
             "SELECT consumer_group, reason, topic, any(in_topic), "
-            "sum(if(reason = 'expired', copies, 1)), sum(size), min(first), max(last), any(why), uniqExact(of_store) "
+            f"sum(if(consumer_group = '{DEAD_LETTERS_FLOW.group}', copies, 1)), "
+            "sum(size), min(first), max(last), any(why), uniqExact(of_store) "
             "FROM ("
-            "SELECT consumer_group, reason, topic, partition, offset, any(source_topic) AS in_topic, "
+            "SELECT consumer_group, reason, topic, partition, offset, fingerprint, any(source_topic) AS in_topic, "
             "sum(letters) AS copies, max(bytes) AS size, min(first_seen) AS first, max(last_seen) AS last, "
             "any(detail) AS why, any(store) AS of_store "
             f"FROM {self._clickhouse.database}.{DEAD_LETTERS.name} "
-            "GROUP BY consumer_group, reason, topic, partition, offset) "
+            "GROUP BY consumer_group, reason, topic, partition, offset, fingerprint) "
             "WHERE (of_store = {store:String} OR {store:String} = '') "
             "AND (topic = {topic:String} OR {topic:String} = '') AND last >= {since:DateTime64(3, 'UTC')} "
             "GROUP BY consumer_group, reason, topic ORDER BY 5 DESC, 1, 2, 3",

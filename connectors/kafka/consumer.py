@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Final, Self
@@ -267,7 +268,9 @@ class GroupConsumer:
         try:
             retry = self._process(work, record)
         except BaseException as error:
-            error.add_note(f"while handling {record.source} at offset {record.offset}")
+            # An exception of a handler may refuse even this; the consumer has to stop all the same.
+            with suppress(Exception):
+                error.add_note(f"while handling {record.source} at offset {record.offset}")
             with self._changed:
                 work.running = False
                 self._fail(error)

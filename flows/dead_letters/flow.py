@@ -13,7 +13,6 @@ from flows.dead_letters.letters import LetterBatch, as_table, expired_row, finge
 from flows.delivery.batch import RawBatch
 from flows.delivery.fenced_writer import FencedWriter
 from flows.delivery.flow import Flow, WorkerContext
-from marketplace.clicks.outcomes import EXPIRED
 from marketplace.flows import DEAD_LETTERS_FLOW
 from marketplace.tables import DEAD_LETTERS
 
@@ -57,14 +56,14 @@ class DeadLettersFlow(Flow[LetterBatch]):
 
     def expired_row(self, topic: str, partition: int, first: int, low: int, now: datetime) -> pa.Table:
         """Counts the letters that are gone, under the reason ``expired``."""
-        return as_table([expired_row(self.spec.group, topic, partition, first, low, now)])
+        return as_table([expired_row(topic, partition, first, low, now)])
 
     def differing(self, clickhouse: ClickHouse, topic: str, records: Mapping[int, tuple[int, bytes]]) -> list[int]:
         """Compares fingerprints; a row of expired letters has none and is no record."""
         places = ", ".join(f"({partition}, {offset})" for partition, (offset, _) in records.items())
         rows = clickhouse.rows(
             f"SELECT source_partition, fingerprint FROM {clickhouse.database}.{DEAD_LETTERS.name} "
-            f"WHERE source_topic = {{topic:String}} AND reason != '{EXPIRED}' "
+            f"WHERE source_topic = {{topic:String}} AND consumer_group != '{DEAD_LETTERS_FLOW.group}' "
             f"AND (source_partition, source_offset) IN ({places})",
             {"topic": topic},
         )

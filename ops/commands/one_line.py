@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import typer
 
+from ops.commands.texts import printable
 from runtime.settings import InvalidSettings, MissingUrl
 
 INTERRUPTED = 130
@@ -16,7 +17,7 @@ INTERRUPTED = 130
 
 def fail(message: str, code: int = 1) -> NoReturn:
     """End with one line on standard error."""
-    typer.echo(f"marketplace: {' '.join(message.split())}", err=True)
+    typer.echo(printable(f"marketplace: {' '.join(message.split())}"), err=True)
     raise typer.Exit(code)
 
 

@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Refused, Unavailable
@@ -25,6 +25,7 @@ from marketplace.rollups import DIMENSIONS
 from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED
 from ops.commands.options import DataOption, JsonOption
+from ops.commands.texts import cell
 from ops.context import load_settings
 from runtime.sections import Settings
 
@@ -110,7 +111,11 @@ def _report_table(rows: list[ReportRow], store: Store, dimension: str) -> Table:
     estimated = any(row.visitors_error for row in rows)
     note = "~ estimated, with a standard error of 0.3 %; all others are exact" if estimated else None
     table = Table(
-        title=f"{store.title} ({store.timezone})", title_justify="left", box=None, caption=note, caption_justify="left"
+        title=f"{cell(store.title)} ({store.timezone})",
+        title_justify="left",
+        box=None,
+        caption=note,
+        caption_justify="left",
     )
     table.add_column("bucket", no_wrap=True, min_width=max(len(_short(row.bucket)) for row in rows))
     if dimension != "all":
@@ -118,7 +123,10 @@ def _report_table(rows: list[ReportRow], store: Store, dimension: str) -> Table:
     for name in NUMBERS:
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        cells = [_short(row.bucket), *([row.value or "(unknown)"] if dimension != "all" else [])]
+        cells: list[str | Text] = [
+            _short(row.bucket),
+            *([cell(row.value or "(unknown)")] if dimension != "all" else []),
+        ]
         numbers = {name: f"{getattr(row, name):,}" for name in NUMBERS}
         if row.visitors_error:
             numbers["visitors"] = f"~{numbers['visitors']}"
@@ -218,7 +226,7 @@ def _show_ledger(
         if log["expired"]:
             console.print(f"     {log['expired']:,} of them had expired before they could be counted", highlight=False)
     if problem:
-        console.print(f"[red]not compared with the log:[/red] {escape(problem)}", highlight=False, soft_wrap=True)
+        console.print(Text("not compared with the log: ", "red") + cell(problem), highlight=False, soft_wrap=True)
     if rows:
         console.print(
             "Events that the collector refused (400) never entered the log; clicks.collected.v1.dlq keeps them.",

@@ -15,12 +15,14 @@ import typer
 from pymongo import MongoClient
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from connectors.mongo.stores import MongoStores, StoresUnavailable, connect
 from connectors.mongo.turned_away import MongoTurnedAway, TurnedAway, sums
 from marketplace.stores import InvalidStore, Store, checked_domain, hash_write_key
 from marketplace.stores import import_key as make_import_key
 from ops.commands.options import DataOption, JsonOption
+from ops.commands.texts import cell
 from ops.context import load_mongo
 
 _KEY_BYTES = 16
@@ -133,7 +135,7 @@ def list_stores(data: DataOption = None, as_json: JsonOption = False) -> None:
     table.add_column("time zone", no_wrap=True)
     table.add_column("domains", no_wrap=True)
     for store in stores:
-        table.add_row(store.slug, store.title, store.timezone, "\n".join(store.domains))
+        table.add_row(store.slug, cell(store.title), store.timezone, Text("\n").join(map(cell, store.domains)))
     Console().print(table)
 
 

@@ -13,7 +13,8 @@ import pytest
 from connectors.kafka.consumer import GroupConsumer
 from connectors.kafka.dead_letters import DeadLetters
 from connectors.kafka.memory import MemoryGroupClient, MemoryProducer
-from connectors.kafka.records import ConsumerRecord
+from connectors.kafka.records import ConsumerRecord, Record
+from marketplace.dead_letters import read
 from marketplace.errors import Reject, Retry
 from tests.kits.consumer import (
     DEADLINE_SECONDS,
@@ -173,3 +174,37 @@ def test_a_missing_topic_stops_the_consumer(world: MemoryWorld) -> None:
 
     assert "missing.v1" in str(member.failure())
     member.stop()
+
+
+class TakesNoNote(Exception):
+    """What libraries raise that build their exceptions by themselves."""
+
+    __notes__ = None  # type: ignore[assignment]  # the fault
+
+
+def test_an_exception_that_takes_no_note_stops_the_consumer_too(world: MemoryWorld) -> None:
+    def handle(record: ConsumerRecord) -> None:
+        raise TakesNoNote
+
+    world.write([b"x"], partition=0)
+    member = world.join(handle)
+
+    assert isinstance(member.failure(), TakesNoNote)
+    assert world.committed() == {}
+
+
+def test_a_letter_of_a_record_that_was_a_letter_before_is_described_by_its_own_headers_alone(
+    world: MemoryWorld,
+) -> None:
+    def handle(record: ConsumerRecord) -> None:
+        raise Reject("unknown_order")
+
+    own = (("trace", b"1"), ("store", b"an application's own"), ("dlq_store", b"evil"), ("dlq_attempt", b"900"))
+    world.producer.send_all([Record(world.topic, b"x", partition=0, headers=own)], DEADLINE_SECONDS)
+    world.join(handle)
+
+    eventually(lambda: len(world.dead_letters()) == 1, "the letter")
+    (letter,) = world.dead_letters()
+    described = read(letter.headers)
+    assert (described.reason, described.store, described.attempt) == ("unknown_order", "", 1)
+    assert {("trace", b"1"), ("store", b"an application's own")} <= set(letter.headers)

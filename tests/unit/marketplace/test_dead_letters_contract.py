@@ -63,3 +63,12 @@ def test_headers_of_any_kind_are_read_without_an_error(given: list[tuple[str, by
     letter = read(given)
     assert letter.reason == "unknown"
     assert letter.offset >= -1
+
+
+OWN = st.sampled_from(["reason", "detail", "store", "source_topic", "source_partition", "source_offset", "x"])
+
+
+@given(st.lists(st.tuples(OWN, st.binary())))
+def test_headers_of_the_record_say_nothing_about_its_letter(own: list[tuple[str, bytes]]) -> None:
+    letter = DeadLetter("saga.orders", "unknown_order", topic="orders", partition=1, offset=2)
+    assert read([*own, *headers(letter)]) == letter
