@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from marketplace.clicks.client_times import MAX_TIME_MS, parse_time_ms
-from marketplace.clicks.collect import ClientEvent, RefusedEvent, ValidEvent, read_body
+from marketplace.clicks.collect import ClientEvent, RefusedEvent, ValidEvent, read_body, read_event
 from marketplace.clicks.faults import FAULT_CODES
 from marketplace.clicks.split import RefusedBody
 
@@ -198,3 +198,85 @@ def test_a_refusal_survives_the_way_between_processes() -> None:
         read_body(b"[]")
 
     assert pickle.loads(pickle.dumps(refused.value)).fault == refused.value.fault
+
+
+def test_a_refusal_reads_as_its_fault() -> None:
+    with pytest.raises(RefusedBody) as refused:
+        read_body(b"[]")
+
+    assert str(refused.value) == str(refused.value.fault) == "holds no event"
+
+
+def test_an_event_put_together_here_is_read_like_one_that_was_sent() -> None:
+    document = {"event_id": "a", "url": "/x", "occurred_at": 5}
+
+    assert read_event(document, "") == read_one(document)
+
+
+@pytest.mark.parametrize("document", [{}, {"event_id": 3}, {"event_id": "a", "occurred_at": -1}])
+def test_an_event_put_together_here_that_does_not_hold_has_the_fault_of_one_that_was_sent(
+    document: dict[str, Any],
+) -> None:
+    sent, made = read_one(document), read_event(document, "")
+
+    assert isinstance(sent, RefusedEvent)
+    assert isinstance(made, RefusedEvent)
+    assert made.fault == sent.fault
+    assert msgspec.json.decode(made.raw) == document
+
+
+def test_a_fault_that_the_schema_cannot_express_has_its_place_in_the_body() -> None:
+    body = {"events": [{"event_id": "a"}, {"event_id": "b", "occurred_at": "soon"}]}
+
+    refused = read_body(msgspec.json.encode(body)).results[1]
+
+    assert isinstance(refused, RefusedEvent)
+    assert refused.fault.path == "events[1].occurred_at"
+
+
+def test_the_batchs_time_of_sending_is_that_of_its_events_beside_one_that_does_not_hold() -> None:
+    body = {"sent_at": 5_000, "events": [{"event_id": "a"}, {}]}
+
+    (result, _) = read_body(msgspec.json.encode(body)).results
+
+    assert isinstance(result, ValidEvent)
+    assert result.sent_at_ms == 5_000
+
+
+def test_a_batchs_time_of_sending_that_is_no_time_is_refused_with_the_reason() -> None:
+    with pytest.raises(RefusedBody) as refused:
+        read_body(b'{"events": [{"event_id": "a"}], "sent_at": "2026-01-31T12:00:00"}')
+
+    assert refused.value.fault.path == "sent_at"
+    assert "offset" in refused.value.fault.reason
+
+
+@pytest.mark.parametrize("value", [0, MAX_TIME_MS])
+def test_the_first_and_the_last_moment_are_times(value: int) -> None:
+    assert valid({"event_id": "a", "occurred_at": value}).occurred_at_ms == value
+
+
+def test_a_number_one_beyond_the_last_moment_is_no_time() -> None:
+    assert fault_of({"event_id": "a", "occurred_at": MAX_TIME_MS + 1})[:2] == ("timestamp", "occurred_at")
+
+
+def test_blanks_before_a_body_change_nothing() -> None:
+    for blank in (b" ", b"\t", b"\r", b"\n"):
+        assert read_body(blank + b'[{"event_id": "a"}]') == read_body(b'[{"event_id": "a"}]')
+
+
+def test_a_body_that_is_neither_an_event_nor_a_list_is_one_event_that_does_not_hold() -> None:
+    batch = read_body(b"7")
+
+    assert batch.single
+    assert isinstance(batch.results[0], RefusedEvent)
+    assert batch.results[0].fault.path == ""
+
+
+@pytest.mark.parametrize("forms", [b"[%s]", b'{"events": [%s]}'])
+def test_an_envelope_of_one_event_that_does_not_hold_names_its_place(forms: bytes) -> None:
+    batch = read_body(forms % b"{}")
+
+    assert not batch.single
+    assert isinstance(batch.results[0], RefusedEvent)
+    assert batch.results[0].fault.path.endswith("[0].event_id")

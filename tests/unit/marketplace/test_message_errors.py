@@ -53,3 +53,16 @@ def test_a_retry_pauses_for_no_less_than_nothing_and_no_more_than_an_hour(second
 @given(st.floats(0.0, MAX_RETRY_SECONDS))
 def test_a_retry_within_the_hour_pauses_as_long_as_it_says(seconds: float) -> None:
     assert Retry(seconds).after_seconds == seconds
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (Retry(2.5), "retry in 2.5 s"),
+        (Retry(2.5, "locked"), "retry in 2.5 s: locked"),
+        (Reject("unparseable"), "unparseable"),
+        (Reject("unparseable", "no JSON"), "unparseable: no JSON"),
+    ],
+)
+def test_a_decision_says_why_where_that_is_known(error: Action, sentence: str) -> None:
+    assert str(error) == sentence
