@@ -213,9 +213,12 @@ def values_of(store: str, count: int) -> list[ClientEvent]:
     return [ClientEvent(event_id="a", product=f"{store} {number}") for number in range(count)]
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 12)), max_size=20))
+NAMES = "abcdefghijkl"
+
+
+@given(st.lists(st.tuples(st.sampled_from(NAMES), st.integers(1, 12)), min_size=20, max_size=40))
 def test_the_size_of_all_stores_is_what_those_that_are_remembered_hold(steps: list[tuple[str, int]]) -> None:
-    stores, alone = SeenByStore(most=4, most_in_all=48), {name: SeenValues(4) for name in "abcd"}
+    stores, alone = SeenByStore(most=4, most_in_all=48), {name: SeenValues(4) for name in NAMES}
     order: list[str] = []
     for name, count in steps:
         stores.add_units(name, values_of(name, count), [])
@@ -236,3 +239,31 @@ def test_what_an_event_stands_for_is_paid_as_often_and_its_user_agent_once() -> 
 
     assert SeenByStore().add_units("shop", [event], ["A"]) == once == NEW_PRODUCT_UNITS + NEW_AGENT_UNITS
     assert thrice == 3 * NEW_PRODUCT_UNITS + NEW_AGENT_UNITS
+
+
+def test_a_store_alone_keeps_what_it_sent_however_much_it_is() -> None:
+    stores = SeenByStore(most=2, most_in_all=24)
+    events = values_of("shop", 100)
+
+    assert stores.add_units("shop", events, []) == 100 * NEW_PRODUCT_UNITS
+    assert stores.add_units("shop", events, []) == 0
+    assert len(stores) > 24
+
+
+def test_of_two_stores_that_hold_too_much_the_older_one_is_forgotten() -> None:
+    stores = SeenByStore(most=2, most_in_all=24)
+    for name in ("old", "new"):
+        stores.add_units(name, values_of(name, 20), [])
+
+    assert stores.add_units("new", values_of("new", 20), []) == 0
+    assert stores.add_units("old", values_of("old", 20), []) == 20 * NEW_PRODUCT_UNITS
+
+
+def test_less_than_a_unit_has_its_reason_too() -> None:
+    budgets = StoreBudgets(BucketPolicy(1, 1))
+    budgets.spend("a", 0, 0.6, 0.0)
+
+    refusal = budgets.refusal("a", 0.0)
+
+    assert refusal is not None
+    assert refusal[1] == "new_values"

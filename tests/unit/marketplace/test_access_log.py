@@ -104,6 +104,7 @@ def test_client_time_request_and_status_are_enough_and_more_may_follow(parseable
         (LINE[:-1], "a quoted field is not closed"),
         (LINE[:77], "request and status are not there"),
         (LINE[:60], "a quoted field is not closed"),
+        (line(agent=rb"say \"hi").replace(b" 200 ", b" OK "), "request and status are not there"),
         (LINE.replace(b" 200 ", b" OK "), "request and status are not there"),
         (LINE.replace(b"May", b"Mai"), "the time is not of the form"),
         (LINE.replace(b"17/May", b"31/Feb"), "the time is not a date"),

@@ -55,14 +55,8 @@ def test_a_retry_within_the_hour_pauses_as_long_as_it_says(seconds: float) -> No
     assert Retry(seconds).after_seconds == seconds
 
 
-@pytest.mark.parametrize(
-    ("error", "sentence"),
-    [
-        (Retry(2.5), "retry in 2.5 s"),
-        (Retry(2.5, "locked"), "retry in 2.5 s: locked"),
-        (Reject("unparseable"), "unparseable"),
-        (Reject("unparseable", "no JSON"), "unparseable: no JSON"),
-    ],
-)
-def test_a_decision_says_why_where_that_is_known(error: Action, sentence: str) -> None:
-    assert str(error) == sentence
+def test_a_decision_says_why_where_that_is_known() -> None:
+    assert str(Retry(2.5)) == "retry in 2.5 s"
+    assert str(Retry(2.5, "locked")) == "retry in 2.5 s: locked"
+    assert str(Reject("unparseable")) == "unparseable"
+    assert str(Reject("unparseable", "no JSON")) == "unparseable: no JSON"
