@@ -15,7 +15,7 @@ settings.register_profile("deep", max_examples=1_000, deadline=None, suppress_he
 # A mutation is killed by the same examples in every run, or by none, and nobody reads the smallest one.
 settings.register_profile(
     "mutants",
-    max_examples=20,
+    max_examples=15,
     deadline=None,
     derandomize=True,
     database=None,

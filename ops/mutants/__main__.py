@@ -7,7 +7,7 @@ import json
 import tomllib
 from pathlib import Path
 
-from ops.mutants import constants, report
+from ops.mutants import at_import, constants, report
 
 
 def main() -> int:
@@ -19,6 +19,7 @@ def main() -> int:
     options = parser.parse_args()
     if not options.report:
         settings = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["mutmut"]
+        at_import.try_again(settings, options.only, options.children)
         found = json.loads(constants.RESULTS.read_text()) if constants.RESULTS.exists() else {}
         found |= constants.run(settings, options.only, options.children)
         constants.RESULTS.write_text(json.dumps(found, indent=1))

@@ -13,6 +13,7 @@ from typing import Final
 EQUIVALENT: Final = Path("docs") / "explanation" / "mutants.md"
 _KILLED: Final = ("killed", "timeout", "segfault")
 _REFUSED: Final = "caught by type check"
+_TEXT: Final = re.compile(r'"[^"]*"')
 _BAR: Final = re.compile(r"(?<!\\)\|")
 
 
@@ -33,14 +34,9 @@ class Mutation:
     after: str
     outcome: str
 
-    @property
-    def row(self) -> tuple[str, str, str]:
-        """How the table of equivalent mutations names it."""
-        return self.module, self.before, self.after
-
 
 def equivalent(page: str) -> set[tuple[str, str, str]]:
-    """Module, line before and line after of every row of the page's table."""
+    """Module (or ``*``), part of the line before, and what that part becomes, of every row of the page's table."""
     rows = [_BAR.split(line)[1:-1] for line in page.splitlines() if line.startswith("| `")]
     return {(_code(row[0]), _code(row[1]), _code(row[2])) for row in rows if len(row) == 4}
 
@@ -49,10 +45,29 @@ def _code(cell: str) -> str:
     return cell.strip().strip("`").strip().replace("\\|", "|")
 
 
+def _is_row(mutation: Mutation, row: tuple[str, str, str]) -> bool:
+    module, before, after = row
+    if module not in ("*", mutation.module):
+        return False
+    starts = [place.start() for place in re.finditer(re.escape(before), mutation.before)]
+    return any(
+        mutation.before[:start] + after + mutation.before[start + len(before) :] == mutation.after for start in starts
+    )
+
+
+def is_wording(before: str, after: str) -> bool:
+    """Whether only sentences for people were changed: a test could only repeat them."""
+    old, new = _TEXT.findall(before), _TEXT.findall(after)
+    if _TEXT.split(before) != _TEXT.split(after) or len(old) != len(new):
+        return False
+    changed = [(one, other) for one, other in zip(old, new, strict=True) if one != other]
+    return all(" " in one and other.replace("XX", "").lower() == one.lower() for one, other in changed)
+
+
 def report(mutations: list[Mutation], known: set[tuple[str, str, str]]) -> str:
     """A line for each module, one for all, and every survivor that is not known to be equivalent.
 
-    What the type checker refused needs no test and is in no share; nor is what is known to be equivalent.
+    What the type checker refused needs no test and is in no share; nor is what is known to be equivalent, or wording.
     """
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     survivors: list[Mutation] = []
@@ -61,21 +76,23 @@ def report(mutations: list[Mutation], known: set[tuple[str, str, str]]) -> str:
             kind = "killed"
         elif mutation.outcome == _REFUSED:
             kind = "refused"
-        elif mutation.row in known:
+        elif any(_is_row(mutation, row) for row in known):
             kind = "equivalent"
+        elif is_wording(mutation.before, mutation.after):
+            kind = "wording"
         else:
             kind = "survived"
             survivors.append(mutation)
         counts[mutation.module][kind] += 1
         counts["all"][kind] += 1
     order = [*sorted(counts.keys() - {"all"}), *(["all"] if counts else [])]
-    lines = [f"{'module':<48}{'killed':>8}{'survived':>10}{'equivalent':>12}{'mypy':>7}{'share':>9}"]
+    lines = [f"{'module':<48}{'killed':>8}{'survived':>10}{'equivalent':>12}{'wording':>9}{'mypy':>7}{'share':>9}"]
     for module in order:
         count = counts[module]
         tried = count["killed"] + count["survived"]
         share = f"{count['killed'] / tried:.1%}" if tried else "-"
-        numbers = f"{count['killed']:>8}{count['survived']:>10}{count['equivalent']:>12}{count['refused']:>7}"
-        lines.append(f"{module:<48}{numbers}{share:>9}")
+        kept_out = f"{count['equivalent']:>12}{count['wording']:>9}{count['refused']:>7}"
+        lines.append(f"{module:<48}{count['killed']:>8}{count['survived']:>10}{kept_out}{share:>9}")
     for mutation in survivors:
         lines += ["", f"{mutation.module}: {mutation.place}: {mutation.outcome}"]
         lines += [f"- {mutation.before}", f"+ {mutation.after}"]

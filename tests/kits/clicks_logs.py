@@ -20,13 +20,13 @@ EXPLORE: Final = os.environ.get("MARKETPLACE_TEST_EXPLORE", "")
 
 
 _FEW: Final = os.environ.get("HYPOTHESIS_PROFILE") == "mutants"
-"""A third of the examples: thousands of mutations are looked at."""
+"""Fewer examples: thousands of mutations are looked at."""
 
 
 def examples(count: int) -> settings:
     """A profile of ``count`` examples, or of what ``MARKETPLACE_TEST_EXPLORE`` says."""
     return settings(
-        max_examples=int(EXPLORE or (count // 3 if _FEW else count)),
+        max_examples=int(EXPLORE or (count // 5 if _FEW else count)),
         derandomize=not EXPLORE,
         deadline=None,
         print_blob=True,
@@ -38,7 +38,7 @@ def seeds(count: int) -> range:
     """So many of the fixed seeds; exploring begins where they end."""
     if EXPLORE:
         return range(count, count + int(EXPLORE))
-    return range(count // 4 if _FEW else count)
+    return range(count // 8 if _FEW else count)
 
 
 ANCHORS: Final = tuple(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from ops.mutants.constants import covering_tests, number_mutations
-from ops.mutants.report import Mutation, changed_lines, equivalent, report
+from ops.mutants.report import Mutation, changed_lines, equivalent, is_wording, report
 
 SOURCE = """
 LIMIT: Final = 3 * 10
@@ -63,12 +65,13 @@ def test_the_share_is_of_what_was_tried_without_what_mypy_refused_and_what_is_eq
         Mutation("m", "f", "", "", "caught by type check"),
         Mutation("m", "f", "a | b", "a & b", "survived"),
         Mutation("m", "g", "x < y", "x <= y", "no tests"),
+        Mutation("m", "g", 'say("no such page")', 'say("XXno such pageXX")', "survived"),
     ]
 
     said = report(mutations, equivalent(page))
 
-    assert said.splitlines()[1].split() == ["m", "2", "1", "1", "1", "66.7%"]
-    assert said.splitlines()[2].split() == ["all", "2", "1", "1", "1", "66.7%"]
+    assert said.splitlines()[1].split() == ["m", "2", "1", "1", "1", "1", "66.7%"]
+    assert said.splitlines()[2].split() == ["all", "2", "1", "1", "1", "1", "66.7%"]
     assert said.splitlines()[4:] == ["m: g: no tests", "- x < y", "+ x <= y"]
 
 
@@ -79,3 +82,27 @@ def test_a_module_of_which_nothing_was_tried_has_no_share() -> None:
 def test_a_change_over_several_lines_is_one_line_before_and_one_after() -> None:
     diff = "--- a\n+++ b\n@@ -1,3 +1,2 @@\n def f():\n-    call(\n-        1)\n+    call()\n"
     assert changed_lines(diff) == ("call( 1)", "call()")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "wording"),
+    [
+        ('Fault("a_code", "is empty")', 'Fault("a_code", "XXis emptyXX")', True),
+        ('Fault("a_code", "is empty")', 'Fault("a_code", "IS EMPTY")', True),
+        ('Fault("a_code", "is empty")', 'Fault("XXa_codeXX", "is empty")', False),
+        ('Fault("a_code", "is empty")', "Fault(None)", False),
+        ("x < 1", "x <= 1", False),
+    ],
+)
+def test_a_changed_sentence_is_wording_and_a_changed_code_is_not(before: str, after: str, wording: bool) -> None:
+    assert is_wording(before, after) == wording
+
+
+def test_a_row_may_name_a_part_of_the_line_and_every_module() -> None:
+    known = equivalent('| module | line | changed to | why |\n| `*` | `"utf-8"` | `"UTF-8"` | One encoding. |')
+    mutations = [
+        Mutation("m", "f", 'a.encode("utf-8")', 'a.encode("UTF-8")', "survived"),
+        Mutation("m", "f", 'a.encode("utf-8")', 'a.encode("XXutf-8XX")', "survived"),
+    ]
+
+    assert report(mutations, known).splitlines()[1].split() == ["m", "0", "1", "1", "0", "0", "0.0%"]
