@@ -23,8 +23,8 @@ from typing import Any, Final
 RESULTS: Final = Path("mutants") / "constants.json"
 _TESTS: Final = Path("mutants") / "mutmut-stats.json"
 _LONGEST_SECONDS: Final = 300.0
-_NO_TESTS: Final = 5
-"""pytest's exit code where nothing was selected."""
+_PASSED, _USAGE, _NO_TESTS = 0, 4, 5
+"""Exit codes of pytest: all passed; a test that is named is not there; none was selected."""
 
 
 @dataclass(frozen=True)
@@ -137,4 +137,6 @@ def _outcome(settings: dict[str, Any], path: Path, source: str, tests: list[str]
             ended = subprocess.run(command, cwd=folder, capture_output=True, timeout=_LONGEST_SECONDS, check=False)
         except subprocess.TimeoutExpired:
             return "timeout"
-    return "survived" if ended.returncode in (0, _NO_TESTS) else "killed"
+    if ended.returncode == _USAGE:
+        raise RuntimeError(f"the tests of {path} cannot be run: {ended.stdout.decode()[-1_000:]}")
+    return "survived" if ended.returncode in (_PASSED, _NO_TESTS) else "killed"

@@ -21,6 +21,7 @@ class SqlTables:
 
     def __init__(self) -> None:
         self.tokens: list[str] = []
+        self.schemas: dict[str, pa.Schema] = {}
         self._sql = sqlite3.connect(":memory:")
         self._sql.execute(f"ATTACH ':memory:' AS {DATABASE}")
         self._sql.execute("ATTACH ':memory:' AS system")
@@ -62,5 +63,6 @@ class SqlTables:
         if token in self.tokens or not self._sql.execute(f"SELECT {condition}").fetchone()[0]:
             return
         self.tokens.append(token)
+        self.schemas[table] = data.schema
         for row in data.select([name for name, _ in structure]).to_pylist():
             self.insert(table, **row)

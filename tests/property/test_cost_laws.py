@@ -57,7 +57,9 @@ def test_a_store_that_waits_as_long_as_it_was_said_is_admitted(rate: float, burs
     assert budgets.refusal("b", 0.0) is None
 
 
-@pytest.mark.parametrize(("units", "new_units", "reason"), [(30, 10, "rate"), (10, 30, "new_values"), (40, 0, "rate")])
+@pytest.mark.parametrize(
+    ("units", "new_units", "reason"), [(30, 10, "rate"), (20, 20, "rate"), (10, 30, "new_values"), (40, 0, "rate")]
+)
 def test_a_refusal_names_what_was_spent_most(units: int, new_units: int, reason: str) -> None:
     budgets = StoreBudgets(BucketPolicy(1, 40))
     budgets.spend("a", units, new_units, 0.0)
@@ -118,6 +120,7 @@ URL = "https://shop.example/p?utm_source=x"
         ([ClientEvent(event_id="b", url="https://shop.example/p?session=7&utm_source=x")], ["A"], 0),
         ([ClientEvent(event_id="b", url="https://shop.example/q")] * 9, ["A"], NEW_PAGE_UNITS),
         ([ClientEvent(event_id="b", url="https://shop.example/p?utm_source=y")], ["A"], NEW_CAMPAIGN_UNITS),
+        ([ClientEvent(event_id="b", url="https://shop.example/p?my_campaign=z")], ["A"], NEW_CAMPAIGN_UNITS),
         ([ClientEvent(event_id="b", product="mug")], ["A"], NEW_PRODUCT_UNITS),
         ([ClientEvent(event_id="b", referrer="https://search.example/")], ["A"], NEW_REFERRER_UNITS),
         ([ClientEvent(event_id="b", url=URL)], ["B"], NEW_AGENT_UNITS),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from connectors.errors import Fenced, Unavailable
@@ -174,3 +175,10 @@ def test_two_flows_count_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     starts.take(DEAD_LETTERS_FLOW)
 
     check_generation(starts.tables.client, CLICKS_FLOW, clicks)
+
+
+def test_a_generation_is_sent_in_the_type_of_its_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    starts = Starts(monkeypatch)
+    starts.take(CLICKS_FLOW)
+
+    assert starts.tables.schemas[GENERATIONS.name].field("generation").type == pa.uint64()

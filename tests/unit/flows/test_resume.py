@@ -45,7 +45,7 @@ def test_a_log_that_ends_before_the_tables_do_is_another_one(tables: dict[str, i
 
 @pytest.mark.parametrize(("tables", "first"), [(fences(9), 10), ({"clicks": 19}, 0)])
 def test_records_that_retention_took_uncounted_are_named_and_never_skipped(tables: dict[str, int], first: int) -> None:
-    with pytest.raises(Refused, match=rf"{15 - first} records \(offsets {first} to 14\).*accept-loss"):
+    with pytest.raises(Refused, match=rf"log\[3\]: {15 - first} records \(offsets {first} to 14\).*accept-loss"):
         resume_offset(CLICKS_FLOW, "log[3]", tables, 15, 30)
 
 

@@ -51,3 +51,18 @@ def test_a_client_that_owns_a_whole_64_counts_as_one() -> None:
 def test_a_peer_is_trusted_when_its_address_is_a_proxys(peer: str, trusted: bool) -> None:
     assert is_trusted(peer, PROXIES) == trusted
     assert not is_trusted(peer, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "networks"),
+    [
+        ("", []),
+        (" , ", []),
+        ("10.0.0.0/8,192.0.2.9", ["10.0.0.0/8", "192.0.2.9/32"]),
+        (" 10.1.2.3/8 , fd00::1/8 ", ["10.0.0.0/8", "fd00::/8"]),
+    ],
+)
+def test_networks_are_listed_with_commas_and_may_be_named_by_any_of_their_addresses(
+    text: str, networks: list[str]
+) -> None:
+    assert [str(network) for network in parse_networks(text)] == networks
