@@ -270,3 +270,13 @@ def test_less_than_a_unit_has_its_reason_too() -> None:
 
     assert refusal is not None
     assert refusal[1] == "new_values"
+
+
+def test_a_campaign_is_told_from_another_whatever_its_parameter_is_called() -> None:
+    seen = SeenValues()
+    for name, value in (("campaign", "a"), ("campaign", "b"), ("utm_source", "a"), ("utm_source", "b")):
+        event = ClientEvent(event_id="a", url=f"https://shop.example/p?{name}={value}")
+
+        units = seen.add_units([event], [])
+
+        assert units == NEW_CAMPAIGN_UNITS + (NEW_PAGE_UNITS if (name, value) == ("campaign", "a") else 0)

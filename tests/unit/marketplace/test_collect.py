@@ -368,3 +368,17 @@ def test_a_number_of_too_many_digits_is_named_by_its_event() -> None:
     assert isinstance(results[0], ValidEvent)
     assert isinstance(results[1], RefusedEvent)
     assert (results[1].fault.code, results[1].fault.path) == ("too_complex", "[1]")
+
+
+def test_the_fingerprinted_payload_of_an_event_does_not_change_with_the_code() -> None:
+    event = {"type": "click", "event_id": "a", "url": "/x", "occurred_at": 5}
+
+    assert valid(event).canonical == b'{"event_id":"a","type":"click","occurred_at":5,"url":"/x"}'
+    assert valid({**event, "b": 1, "a": {"d": 1, "c": 2}}).canonical == (
+        b'{"event_id":"a","type":"click","occurred_at":5,"url":"/x"}{"a":{"c":2,"d":1},"b":1}'
+    )
+
+
+@pytest.mark.parametrize("field", ["occurred_at", "sent_at"])
+def test_a_time_without_an_offset_is_refused_by_its_field(field: str) -> None:
+    assert fault_of({"event_id": "a", field: "2026-01-31T12:00:00"})[:2] == ("timestamp", field)
