@@ -13,6 +13,7 @@ from typing import Final
 EQUIVALENT: Final = Path("docs") / "explanation" / "mutants.md"
 _KILLED: Final = ("killed", "timeout", "segfault")
 _REFUSED: Final = "caught by type check"
+_NOT_RUN: Final = "not checked"
 _TEXT: Final = re.compile(r'"[^"]*"')
 _BAR: Final = re.compile(r"(?<!\\)\|")
 
@@ -76,6 +77,8 @@ def report(mutations: list[Mutation], known: set[tuple[str, str, str]]) -> str:
             kind = "killed"
         elif mutation.outcome == _REFUSED:
             kind = "refused"
+        elif mutation.outcome == _NOT_RUN:
+            kind = "not run"
         elif any(_is_row(mutation, row) for row in known):
             kind = "equivalent"
         elif is_wording(mutation.before, mutation.after):
@@ -86,12 +89,13 @@ def report(mutations: list[Mutation], known: set[tuple[str, str, str]]) -> str:
         counts[mutation.module][kind] += 1
         counts["all"][kind] += 1
     order = [*sorted(counts.keys() - {"all"}), *(["all"] if counts else [])]
-    lines = [f"{'module':<48}{'killed':>8}{'survived':>10}{'equivalent':>12}{'wording':>9}{'mypy':>7}{'share':>9}"]
+    titles = f"{'equivalent':>12}{'wording':>9}{'mypy':>7}{'not run':>9}"
+    lines = [f"{'module':<48}{'killed':>8}{'survived':>10}{titles}{'share':>9}"]
     for module in order:
         count = counts[module]
         tried = count["killed"] + count["survived"]
         share = f"{count['killed'] / tried:.1%}" if tried else "-"
-        kept_out = f"{count['equivalent']:>12}{count['wording']:>9}{count['refused']:>7}"
+        kept_out = f"{count['equivalent']:>12}{count['wording']:>9}{count['refused']:>7}{count['not run']:>9}"
         lines.append(f"{module:<48}{count['killed']:>8}{count['survived']:>10}{kept_out}{share:>9}")
     for mutation in survivors:
         lines += ["", f"{mutation.module}: {mutation.place}: {mutation.outcome}"]
@@ -108,7 +112,7 @@ def read_constants(results: Path) -> Iterator[Mutation]:
 
 
 def read_functions() -> Iterator[Mutation]:
-    """Those of functions, from mutmut's files under ``mutants``; what was not run is left out."""
+    """Those of functions, from mutmut's files under ``mutants``."""
     from mutmut.mutation.data import SourceFileMutationData
     from mutmut.mutation.diff_apply import get_diff_for_mutant
     from mutmut.stats import status_by_exit_code
@@ -119,11 +123,9 @@ def read_functions() -> Iterator[Mutation]:
         data.load()
         for name, exit_code in data.exit_code_by_key.items():
             outcome = status_by_exit_code[exit_code]
-            if outcome == "not checked":
-                continue
             module, _, mangled = name.rpartition(".")
             before = after = ""
-            if outcome not in _KILLED and outcome != _REFUSED:
+            if outcome not in (*_KILLED, _REFUSED, _NOT_RUN):
                 before, after = changed_lines(get_diff_for_mutant(name, path=path))
             place = mangled.rpartition("__mutmut_")[0].removeprefix("x_").removeprefix("xǁ").replace("ǁ", ".")
             yield Mutation(module, place, before, after, outcome)
