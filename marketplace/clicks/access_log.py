@@ -132,7 +132,7 @@ def parse_log_time_ms(text: bytes) -> int:
 def is_asset(target: str) -> bool:
     """Whether a request's target is a file that browsers load along with a page; see ``ASSET_EXTENSIONS``."""
     path = target.partition("?")[0].partition("#")[0]
-    _, dot, extension = path.rpartition("/")[2].rpartition(".")
+    _, dot, extension = path.rpartition(".")
     return bool(dot) and extension.lower() in ASSET_EXTENSIONS
 
 

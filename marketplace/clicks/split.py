@@ -136,8 +136,6 @@ def unreadable(error: msgspec.DecodeError | RecursionError) -> Fault:
     """The fault of a body with a part that cannot be decoded."""
     if isinstance(error, RecursionError):
         return Fault("too_deep", "", "nested too deeply")
-    if isinstance(error, msgspec.ValidationError):
-        return Fault("not_json", "", "holds a number that is out of range")
     return Fault("not_json", "", str(error))
 
 

@@ -19,15 +19,26 @@ EXPLORE: Final = os.environ.get("MARKETPLACE_TEST_EXPLORE", "")
 """Unset: the same examples in every run. A number: that many new ones."""
 
 
+_FEW: Final = os.environ.get("HYPOTHESIS_PROFILE") == "mutants"
+"""Fewer examples: thousands of mutations are looked at."""
+
+
 def examples(count: int) -> settings:
     """A profile of ``count`` examples, or of what ``MARKETPLACE_TEST_EXPLORE`` says."""
     return settings(
-        max_examples=int(EXPLORE or count),
+        max_examples=int(EXPLORE or (count // 5 if _FEW else count)),
         derandomize=not EXPLORE,
         deadline=None,
         print_blob=True,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
+
+
+def seeds(count: int) -> range:
+    """So many of the fixed seeds; exploring begins where they end."""
+    if EXPLORE:
+        return range(count, count + int(EXPLORE))
+    return range(count // 8 if _FEW else count)
 
 
 ANCHORS: Final = tuple(

@@ -52,3 +52,10 @@ def test_a_retry_pauses_for_no_less_than_nothing_and_no_more_than_an_hour(second
 @given(st.floats(0.0, MAX_RETRY_SECONDS))
 def test_a_retry_within_the_hour_pauses_as_long_as_it_says(seconds: float) -> None:
     assert Retry(seconds).after_seconds == seconds
+
+
+def test_a_decision_says_why_where_that_is_known() -> None:
+    assert str(Retry(2.5)) == "retry in 2.5 s"
+    assert str(Retry(2.5, "locked")) == "retry in 2.5 s: locked"
+    assert str(Reject("unparseable")) == "unparseable"
+    assert str(Reject("unparseable", "no JSON")) == "unparseable: no JSON"
