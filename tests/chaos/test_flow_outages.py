@@ -153,7 +153,7 @@ def test_a_click_of_an_unknown_store_waits_for_mongo_and_is_counted_then(shop: S
         new = replace(STORES["alpha"], slug="brand-new", write_key_hash="0" * 64)
         MongoStores(client, settings.database).upsert_store(new)
         shop.send(2, store="brand-new")
-        watch_until(runner, lambda: "is waiting, nothing is lost" in log_of(settings), 30, "the pause")
+        watch_until(runner, lambda: "waiting, nothing is lost" in log_of(settings), 30, "the pause")
         assert shop.accounted() == 1
         proxy.open()
         watch_until(runner, lambda: shop.accounted() == 3, 30, "the new store's clicks")
