@@ -56,6 +56,7 @@ class FlowOptions:
     """How to run a flow."""
 
     workers: int = 1
+    """How many processes, each with one worker thread; never more run than the flow's topics have partitions."""
     round_seconds: float = ROUND_SECONDS
     max_records: int = 50_000
     memory_mb: int = 0
@@ -176,8 +177,16 @@ class FlowProcessSet:
         if self._log_path is not None and self._log is None:
             self._log_path.parent.mkdir(parents=True, exist_ok=True)
             self._log = self._log_path.open("ab")
-        addresses = free_addresses(self._options.workers) if self._options.workers > 1 else []
-        self._processes = [self._spawn(index, addresses) for index in range(self._options.workers)]
+        count = self._count()
+        addresses = free_addresses(count) if count > 1 else []
+        self._processes = [self._spawn(index, count, addresses) for index in range(count)]
+
+    def _count(self) -> int:
+        """How many processes to start: a worker without a partition would end no epoch, and be taken for hung."""
+        wanted, partitions = self._options.workers, sum(topic.partitions for topic in self._topics)
+        if wanted > partitions:
+            log.warning("%s has %d partitions: %d of %d workers run", self._name, partitions, partitions, wanted)
+        return min(wanted, partitions)
 
     def watch(self) -> None:
         """Look after the set once, without waiting for a restart that is due later; call it a few times a second.
@@ -345,7 +354,7 @@ class FlowProcessSet:
     def _where(self) -> str:
         return f"; see {self._log_path}" if self._log_path is not None else ""
 
-    def _spawn(self, index: int, addresses: list[str]) -> ChildProcess:
+    def _spawn(self, index: int, count: int, addresses: list[str]) -> ChildProcess:
         environment = {
             **os.environ,
             **self._settings.environment(),
@@ -354,7 +363,7 @@ class FlowProcessSet:
             "FLOW_GENERATION": str(self.generation),
             "FLOW_ROUND_SECONDS": str(self._options.round_seconds),
             "FLOW_MAX_RECORDS": str(self._options.max_records),
-            "FLOW_MEMORY_BYTES": str((self._options.memory_mb << 20) // self._options.workers),
+            "FLOW_MEMORY_BYTES": str((self._options.memory_mb << 20) // count),
         }
         command = guarded([sys.executable, "-m", self.flow.module], os.getpid())
         return ChildProcess.start(command, environment, self._log, self._monotonic(), self._options.hang_seconds)

@@ -30,6 +30,11 @@ class TopicWatch:
         self._missed = 0
         self._look_at = float("-inf")
 
+    @property
+    def partitions(self) -> int:
+        """How many the topic had when it was remembered; 0 before."""
+        return 0 if self._seen is None else self._seen.partitions
+
     def begin(self, now: float) -> None:
         """Remember how the topic is, right before its readers start.
 

@@ -124,6 +124,15 @@ class DeliveryPromise:
     def test_two_workers_write_what_the_pure_path_says(self, case: Case) -> None:
         self._run_and_check(case, FlowOptions(workers=2, max_records=500))
 
+    def test_more_workers_than_partitions_write_what_the_pure_path_says_and_all_that_run_end_epochs(
+        self, case: Case
+    ) -> None:
+        workers = 1 + sum(topic.partitions for topic in case.flow.reads)
+        with case.settings() as settings, running(case.flow, settings, FlowOptions(workers=workers)) as runner:
+            watch_until(runner, settings, lambda: case.is_done(settings) and not runner.problem())
+            assert runner.restarts == 0
+            case.check(settings)
+
     def test_stopped_half_way_and_resumed_by_more_workers_the_tables_are_the_same(self, case: Case) -> None:
         with case.settings() as settings:
             with running(case.flow, settings, FlowOptions(max_records=case.few_records, round_seconds=0.2)) as runner:

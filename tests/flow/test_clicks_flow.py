@@ -37,7 +37,7 @@ from tests.flow.harness import Case, DeliveryPromise, running, watch_until
 from tests.kits.clicks import STORES, Run, differences, expected_ledger, oracle, run
 from tests.kits.clicks_logs import seeded_log
 from tests.kits.clicks_pages import Row, plain_rows
-from tests.kits.depth import CHAOS
+from tests.kits.depth import CHAOS, LONG
 
 pytestmark = CHAOS
 
@@ -264,3 +264,9 @@ class TestClicks(DeliveryPromise):
         self, case: Case, one_worker: OneWorker
     ) -> None:
         case.check(one_worker.settings)
+
+    @LONG
+    def test_more_workers_than_partitions_write_what_the_pure_path_says_and_all_that_run_end_epochs(
+        self, case: Case
+    ) -> None:
+        super().test_more_workers_than_partitions_write_what_the_pure_path_says_and_all_that_run_end_epochs(case)
