@@ -206,17 +206,24 @@ class SinkPartition(StatefulSinkPartition[Any, None]):
 
 
 class FencedSink(FixedPartitionedSink[Any, None]):
-    """A sink with the source's partitions, so that the engine puts both on the same worker and exchanges nothing."""
+    """A sink with the source's partitions, so that the engine puts both on the same worker and exchanges nothing.
+
+    Args:
+        partitions: The keys of the source's partitions, in any order.
+        writer: The calling worker's writer.
+        report: What stops the sink is noted here.
+    """
 
     def __init__(self, partitions: list[str], writer: Callable[[], FencedWriter[Any]], report: ProgressReport) -> None:
-        self._partitions, self._writer, self._report = partitions, writer, report
+        # The engine reads the answer of `part_fn` as a place in the ordered names of all workers' partitions.
+        self._partitions, self._writer, self._report = sorted(partitions), writer, report
 
     def list_parts(self) -> list[str]:
         """The source's partitions, by the same names."""
         return self._partitions
 
     def part_fn(self, item_key: str) -> int:
-        """The partition that a key names."""
+        """The place of a key among all keys in order."""
         return self._partitions.index(item_key)
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> SinkPartition:
