@@ -90,7 +90,7 @@ class FlowWorker(Protocol[Batch]):
         """
 
     def end_epoch(self, *, leaving: bool) -> None:
-        """Called between epochs; with ``leaving`` everything is written and the process is about to leave."""
+        """Called once between two epochs; with ``leaving``, the last time, everything is written."""
 
 
 class Flow(ABC, Generic[Batch]):

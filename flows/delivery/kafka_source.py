@@ -215,7 +215,17 @@ class PartitionConsumer:
 
 
 class SourcePartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
-    """One partition's batches. Its snapshot is the next offset, for the mirror in the consumer group alone."""
+    """One partition's batches. Its snapshot is the next offset, for the mirror in the consumer group alone.
+
+    Args:
+        key: Its key in the stream.
+        partition: Its number.
+        consumer: The worker's consumer of its topic.
+        stop: Asked before each batch.
+        epoch_ends: Called at the end of each epoch, with whether everything is written and the process about to leave,
+            which is said once and last. None for all but one partition of a worker: the engine asks each of them.
+        report: What stops the source is noted here.
+    """
 
     def __init__(
         self,
@@ -223,7 +233,7 @@ class SourcePartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
         partition: int,
         consumer: PartitionConsumer,
         stop: StopRequest,
-        epoch_ends: Callable[[bool], None],
+        epoch_ends: Callable[[bool], None] | None,
         report: ProgressReport,
     ) -> None:
         self._key, self._partition, self._consumer = key, partition, consumer
@@ -238,7 +248,8 @@ class SourcePartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
         """At most one batch; the engine calls only when everything of earlier epochs is written."""
         if self._stop.asked():
             # Ending the source would be taken for the end of all data; leaving after a whole epoch is a clean cut.
-            if self._stopping_epochs >= 2:
+            # The one that ends epochs ends the engine too: no other may do so before the last epoch has ended.
+            if self._epoch_ends is not None and self._stopping_epochs >= 2:
                 raise AbortExecution
             return []
         with noted(self._report):
@@ -260,7 +271,8 @@ class SourcePartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
         """End an epoch: the one before it is in all tables by now, so its offset may be shown."""
         with noted(self._report):
             self._consumer.publish(self._partition, self._epoch_offset)
-            self._epoch_ends(self._stopping_epochs > 0)
+            if self._epoch_ends is not None and self._stopping_epochs < 2:
+                self._epoch_ends(self._stopping_epochs == 1)
         self._epoch_offset = self._next
         if self._stop.asked():
             self._stopping_epochs += 1
@@ -281,7 +293,8 @@ class KafkaSource(FixedPartitionedSource[tuple[str, RawBatch], int]):
         partitions: What each key of the stream stands for; see :func:`partition_keys`.
         make_consumer: From a topic to the calling worker's consumer.
         stop: Asked before each batch.
-        epoch_ends: Called when an epoch ends, with whether everything is written and the process about to leave.
+        epoch_ends: Called by each worker once for each epoch that ends, with whether everything is written and the
+            process about to leave.
         report: What stops the source is noted here.
     """
 
@@ -296,6 +309,7 @@ class KafkaSource(FixedPartitionedSource[tuple[str, RawBatch], int]):
         self._partitions, self._make_consumer, self._stop = partitions, make_consumer, stop
         self._epoch_ends, self._report = epoch_ends, report
         self._consumers: dict[tuple[int, str], PartitionConsumer] = {}
+        self._workers: set[int] = set()
 
     def list_parts(self) -> list[str]:
         """Every worker can read every partition."""
@@ -304,9 +318,12 @@ class KafkaSource(FixedPartitionedSource[tuple[str, RawBatch], int]):
     def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> SourcePartition:
         """Open a partition where the tables end, whatever the engine remembers."""
         topic, partition = self._partitions[for_part]
-        own = (threading.get_native_id(), topic)
+        worker = threading.get_native_id()
+        own = (worker, topic)
         with noted(self._report):
             if own not in self._consumers:
                 self._consumers[own] = self._make_consumer(topic)
+            epoch_ends = None if worker in self._workers else self._epoch_ends
+            self._workers.add(worker)
             consumer = self._consumers[own]
-            return SourcePartition(for_part, partition, consumer, self._stop, self._epoch_ends, self._report)
+            return SourcePartition(for_part, partition, consumer, self._stop, epoch_ends, self._report)
