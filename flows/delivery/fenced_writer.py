@@ -98,8 +98,7 @@ class FencedWriter(Generic[Batch]):
         rows_of: From a table's name and batches that have rows of it, at least one, to the rows.
         generation: The number of this start; a newer one fences this process out.
         fences: What the tables held when this start took over, by topic.
-        report: Beats while a part is waited for.
-        give_up: Whether to stop waiting, because the process is asked to leave.
+        retry: Calls again while a part is unavailable, until the process is asked to leave.
         follower: What follows from the tables, if anything does.
     """
 
@@ -111,16 +110,14 @@ class FencedWriter(Generic[Batch]):
         rows_of: Callable[[str, Sequence[Batch]], pa.Table],
         generation: int,
         fences: dict[str, Fences],
-        report: ProgressReport,
-        give_up: Callable[[], bool],
+        retry: UnavailableRetry,
         follower: WriteFollower[Batch] | None = None,
     ) -> None:
         self._flow, self._clickhouse, self._producer, self._rows_of = flow, clickhouse, producer, rows_of
-        self._generation, self._follower = generation, follower
+        self._generation, self._follower, self._retry = generation, follower, retry
         self._buffer: list[Batch] = []
         self._buffered_events = 0
         self._fences = fences
-        self._retry = UnavailableRetry(report, give_up)
 
     @property
     def condition(self) -> str:

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Generic, Protocol
 
 import bytewax.operators as op
@@ -16,12 +17,14 @@ from bytewax.dataflow import Dataflow
 from prometheus_client.registry import Collector
 
 from connectors.clickhouse.client import ClickHouse
+from connectors.kafka.producer import Producer
 from connectors.kafka.reader import PartitionReader
+from connectors.kafka.records import RecordProducer
 from flows.delivery.batch import RawBatch
 from flows.delivery.batch_limit import BatchLimit
 from flows.delivery.exit_codes import noted
 from flows.delivery.expiry import record_expired
-from flows.delivery.fenced_writer import Batch, FencedSink, FencedWriter
+from flows.delivery.fenced_writer import Batch, FencedSink, FencedWriter, WriteFollower
 from flows.delivery.fencing import REQUEST_SECONDS, Fences, read_fences
 from flows.delivery.kafka_source import BatchPolicy, KafkaSource, PartitionConsumer, partition_keys
 from flows.delivery.process_set import FlowProcessSet
@@ -76,11 +79,11 @@ class WorkerContext:
 
 
 class FlowWorker(Protocol[Batch]):
-    """What one worker thread of a flow does."""
+    """What one worker thread of a flow does; the runtime reads, retries, writes and fences around it."""
 
     @property
-    def writer(self) -> FencedWriter[Batch]:
-        """Writes what it processed."""
+    def follower(self) -> WriteFollower[Batch] | None:
+        """What follows from the tables, such as read models; None where nothing does."""
 
     def process(self, batch: RawBatch) -> Batch:
         """What follows from a batch.
@@ -88,6 +91,9 @@ class FlowWorker(Protocol[Batch]):
         Raises:
             Unavailable: A part does not answer; the same batch comes again.
         """
+
+    def rows_of(self, table: str, batches: Sequence[Batch]) -> pa.Table:
+        """The rows of one of the flow's tables, by its name, of batches that have a fence there; at least one batch."""
 
     def end_epoch(self, *, leaving: bool) -> None:
         """Called once between two epochs; with ``leaving``, the last time, everything is written."""
@@ -135,16 +141,31 @@ class Flow(ABC, Generic[Batch]):
         """
 
 
-class _Worker(Generic[Batch]):
-    """A flow's worker with what all flows have: patience, and batches that follow their cost."""
+class DeliveryWorker(Generic[Batch]):
+    """A flow's worker with what all flows have: retries, adaptive batch size, and the writer that keeps the promise.
 
-    def __init__(self, flow: Flow[Batch], context: WorkerContext, limit: BatchLimit) -> None:
+    Args:
+        flow: The flow.
+        context: What the flow's own worker gets.
+        producer: Where dead letters go; see :func:`producer_of`.
+        limit: How many records a batch may hold; follows what batches take.
+    """
+
+    def __init__(
+        self, flow: Flow[Batch], context: WorkerContext, producer: RecordProducer | None, limit: BatchLimit
+    ) -> None:
         self.context, self.limit = context, limit
         self._flow, self._own = flow, flow.open_worker(context)
-
-    @property
-    def writer(self) -> FencedWriter[Batch]:
-        return self._own.writer
+        self.writer = FencedWriter[Batch](
+            flow.spec,
+            context.clickhouse,
+            producer,
+            self._own.rows_of,
+            context.generation,
+            context.fences,
+            context.retry,
+            self._own.follower,
+        )
 
     def process(self, batch: RawBatch) -> Batch:
         """What follows from a batch; while a part is unavailable, wait for it."""
@@ -160,15 +181,23 @@ class _Worker(Generic[Batch]):
         return processed
 
     def end_epoch(self, *, leaving: bool) -> None:
+        """See :meth:`FlowWorker.end_epoch`."""
         self._own.end_epoch(leaving=leaving)
 
-    def begin(self, topic: str, partition: int, low: int) -> None:
+    def record_missing_head(self, topic: str, partition: int, low: int) -> None:
         """Note that counting of a partition begins at an offset: what was before is gone from the log."""
         clickhouse, condition = self.context.clickhouse, self.writer.condition
         row = self._flow.expired_row(topic, partition, 0, low, datetime.now(UTC))
         self.context.retry(lambda: record_expired(clickhouse, self._flow.spec, row, 0, condition))
         checkpoint = self._flow.spec.checkpoint.name
         self.context.fences.setdefault(topic, {}).setdefault(partition, {})[checkpoint] = low - 1
+
+
+def producer_of(flow: FlowSpec, settings: Settings) -> Producer | None:
+    """A producer for the flow's dead letters; None where it declares no topic for them."""
+    if flow.dead_topic is None:
+        return None
+    return Producer(settings.kafka, client_id=flow.group, max_record_bytes=flow.dead_topic.max_record_bytes)
 
 
 def build(
@@ -195,7 +224,7 @@ def build(
         Unavailable: Kafka or ClickHouse does not answer.
         Refused: A topic does not exist, or is another one than the tables were made from.
     """
-    workers: dict[int, _Worker[Batch]] = {}
+    workers: dict[int, DeliveryWorker[Batch]] = {}
     progress, share, spec = report or ProgressReport(), shares or ProcessShares(), flow.spec
 
     def client() -> ClickHouse:
@@ -204,13 +233,13 @@ def build(
             settings.urls.clickhouse, settings.database, timeout_seconds=REQUEST_SECONDS, on_answer=progress.beat
         )
 
-    def open_worker() -> _Worker[Batch]:
+    def open_worker() -> DeliveryWorker[Batch]:
         clickhouse, retry = client(), UnavailableRetry(progress, stop.asked)
         fences = read_fences(clickhouse, spec)
         context = WorkerContext(settings, generation, partitions, share, clickhouse, fences, stop, progress, retry)
-        return _Worker(flow, context, BatchLimit(policy.max_records))
+        return DeliveryWorker(flow, context, producer_of(spec, settings), BatchLimit(policy.max_records))
 
-    def worker() -> _Worker[Batch]:
+    def worker() -> DeliveryWorker[Batch]:
         # The engine's threads are not Python's own: they lose what is thread-local when they let go of the interpreter.
         thread = threading.get_native_id()
         if thread not in workers:
@@ -219,12 +248,9 @@ def build(
 
     def consumer(topic: str) -> PartitionConsumer:
         own = worker()
-
-        def begin(partition: int, low: int) -> None:
-            own.begin(topic, partition, low)
-
-        reader = PartitionReader(settings.kafka, topic, spec.group)
-        return PartitionConsumer(spec, reader, own.context.fences.setdefault(topic, {}), policy, begin, own.limit)
+        reader, fences = PartitionReader(settings.kafka, topic, spec.group), own.context.fences.setdefault(topic, {})
+        record_missing_head = partial(own.record_missing_head, topic)
+        return PartitionConsumer(spec, reader, fences, policy, record_missing_head, own.limit)
 
     def epoch_ends(leaving: bool) -> None:
         progress.epoch()
