@@ -1,42 +1,30 @@
-"""Our own Kafka source: one consumer per worker, one stream item = one micro-batch of one partition.
+"""Reading a topic: one consumer per worker, which cuts each partition's records into micro-batches.
 
 It starts where the tables end. The checkpoint table is written last, so its fence says what every table holds; the next
-record after it is the first that is still to be done. Bytewax's recovery store is not used: see docs/adr/0002.
+record after it is the first that is still to be done.
 """
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from operator import methodcaller
 from typing import Any, Final, overload
 
-from bytewax.inputs import AbortExecution, FixedPartitionedSource, StatefulSourcePartition
-
 from connectors.kafka.reader import PartitionReader
 from flows.delivery.batch import Headers, RawBatch
 from flows.delivery.batch_limit import BatchLimit
-from flows.delivery.exit_codes import noted
 from flows.delivery.fencing import Fences
 from flows.delivery.resume import resume_offset
 from marketplace.flows import FlowSpec
-from runtime.progress import ProgressReport
-from runtime.signals import StopRequest
 
-IDLE: Final = timedelta(milliseconds=20)
 _PARTITION: Final = methodcaller("partition")
 _VALUE: Final = methodcaller("value")
 _RECORD_BYTES: Final = 300
 """What a record takes beside its value, about."""
 
-
 ROUND_SECONDS: Final = 0.4
-EPOCH_SECONDS: Final = 0.1
-"""How often the engine ends an epoch, and the sink writes if there is something: soon after each round."""
 
 
 @dataclass(frozen=True)
@@ -212,118 +200,3 @@ class PartitionConsumer:
         if self._applied.get(partition) != offset:
             self.reader.publish({partition: offset})
             self._applied[partition] = offset
-
-
-class SourcePartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
-    """One partition's batches. Its snapshot is the next offset, for the mirror in the consumer group alone.
-
-    Args:
-        key: Its key in the stream.
-        partition: Its number.
-        consumer: The worker's consumer of its topic.
-        stop: Asked before each batch.
-        epoch_ends: Called at the end of each epoch, with whether everything is written and the process about to leave,
-            which is said once and last. None for all but one partition of a worker: the engine asks each of them.
-        report: What stops the source is noted here.
-    """
-
-    def __init__(
-        self,
-        key: str,
-        partition: int,
-        consumer: PartitionConsumer,
-        stop: StopRequest,
-        epoch_ends: Callable[[bool], None] | None,
-        report: ProgressReport,
-    ) -> None:
-        self._key, self._partition, self._consumer = key, partition, consumer
-        self._stop, self._epoch_ends, self._report = stop, epoch_ends, report
-        report.beat()
-        self._next = consumer.open(partition)
-        self._epoch_offset = self._next
-        self._stopping_epochs = 0
-        self._round = 0
-
-    def next_batch(self) -> Iterable[tuple[str, RawBatch]]:
-        """At most one batch; the engine calls only when everything of earlier epochs is written."""
-        if self._stop.asked():
-            # Ending the source would be taken for the end of all data; leaving after a whole epoch is a clean cut.
-            # The one that ends epochs ends the engine too: no other may do so before the last epoch has ended.
-            if self._epoch_ends is not None and self._stopping_epochs >= 2:
-                raise AbortExecution
-            return []
-        with noted(self._report):
-            present = self._consumer.round(time.monotonic())
-            if present == self._round:
-                return []
-            self._round = present
-            batch = self._consumer.take(self._partition)
-        if batch is None:
-            return []
-        self._next = batch.last_offset + 1
-        return [(self._key, batch)]
-
-    def next_awake(self) -> datetime | None:
-        """Soon, while there is nothing to do."""
-        return datetime.now(UTC) + IDLE
-
-    def snapshot(self) -> int:
-        """End an epoch: the one before it is in all tables by now, so its offset may be shown."""
-        with noted(self._report):
-            self._consumer.publish(self._partition, self._epoch_offset)
-            if self._epoch_ends is not None and self._stopping_epochs < 2:
-                self._epoch_ends(self._stopping_epochs == 1)
-        self._epoch_offset = self._next
-        if self._stop.asked():
-            self._stopping_epochs += 1
-        return self._next
-
-
-def partition_keys(partitions: Mapping[str, Sequence[int]]) -> dict[str, tuple[str, int]]:
-    """A key of the stream for each partition of each topic, and what it stands for."""
-    return {
-        f"{topic}/{partition:03d}": (topic, partition) for topic, numbers in partitions.items() for partition in numbers
-    }
-
-
-class KafkaSource(FixedPartitionedSource[tuple[str, RawBatch], int]):
-    """A flow's topics, partition by partition; each worker opens a consumer of its own for each on first use.
-
-    Args:
-        partitions: What each key of the stream stands for; see :func:`partition_keys`.
-        make_consumer: From a topic to the calling worker's consumer.
-        stop: Asked before each batch.
-        epoch_ends: Called by each worker once for each epoch that ends, with whether everything is written and the
-            process about to leave.
-        report: What stops the source is noted here.
-    """
-
-    def __init__(
-        self,
-        partitions: Mapping[str, tuple[str, int]],
-        make_consumer: Callable[[str], PartitionConsumer],
-        stop: StopRequest,
-        epoch_ends: Callable[[bool], None],
-        report: ProgressReport,
-    ) -> None:
-        self._partitions, self._make_consumer, self._stop = partitions, make_consumer, stop
-        self._epoch_ends, self._report = epoch_ends, report
-        self._consumers: dict[tuple[int, str], PartitionConsumer] = {}
-        self._workers: set[int] = set()
-
-    def list_parts(self) -> list[str]:
-        """Every worker can read every partition."""
-        return list(self._partitions)
-
-    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> SourcePartition:
-        """Open a partition where the tables end, whatever the engine remembers."""
-        topic, partition = self._partitions[for_part]
-        worker = threading.get_native_id()
-        own = (worker, topic)
-        with noted(self._report):
-            if own not in self._consumers:
-                self._consumers[own] = self._make_consumer(topic)
-            epoch_ends = None if worker in self._workers else self._epoch_ends
-            self._workers.add(worker)
-            consumer = self._consumers[own]
-            return SourcePartition(for_part, partition, consumer, self._stop, epoch_ends, self._report)

@@ -12,14 +12,12 @@ import logging
 import os
 import sys
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Final
 
-from bytewax.testing import cluster_main
-
+from flows.delivery.bytewax_adapter import build, run_dataflow
 from flows.delivery.exit_codes import EXIT_CODES, EXIT_SETTINGS, ending_of
-from flows.delivery.flow import Flow, ProcessShares, build
-from flows.delivery.kafka_source import EPOCH_SECONDS, ROUND_SECONDS, BatchPolicy
+from flows.delivery.flow import Flow, ProcessShares
+from flows.delivery.kafka_source import ROUND_SECONDS, BatchPolicy
 from marketplace.flows import FlowSpec
 from runtime.garbage import rest_collector
 from runtime.logs import LogSettings, configure_logs
@@ -114,9 +112,7 @@ def run(flow: Flow[Any]) -> int:
         report.beat()
         dataflow = build(flow, settings, place.generation, place.pace, stop, report, shares)
         rest_collector(_NEW_OBJECTS)
-        cluster_main(  # type: ignore[no-untyped-call]  # the engine ships no types
-            dataflow, place.addresses, place.index, epoch_interval=timedelta(seconds=EPOCH_SECONDS)
-        )
+        run_dataflow(dataflow, place.addresses, place.index)
     except BaseException as error:
         return _exit_code(error, stop, report)
     return 0

@@ -17,8 +17,9 @@ from connectors.kafka.memory import MemoryBroker, MemoryProducer
 from connectors.kafka.records import Record, TopicPartition
 from flows.delivery.batch import RawBatch
 from flows.delivery.batch_limit import BatchLimit
-from flows.delivery.flow import DeliveryWorker, Flow, ProcessShares, WorkerContext, producer_of
+from flows.delivery.flow import Flow, ProcessShares, WorkerContext
 from flows.delivery.retry import UnavailableRetry
+from flows.delivery.worker import DeliveryWorker, producer_of
 from marketplace.flows import DEAD_LETTERS_FLOW
 from marketplace.settings import Urls
 from marketplace.tables import DEAD_LETTERS

@@ -8,7 +8,8 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSource, run_main
 
-from flows.delivery.fenced_writer import FencedSink, FencedWriter, SinkPartition
+from flows.delivery.bytewax_adapter import FencedSink, SinkPartition
+from flows.delivery.fenced_writer import FencedWriter
 from runtime.progress import ProgressReport
 
 KEYS = ["b/000", "a/000", "a.dlq/000"]

@@ -8,7 +8,8 @@ import pytest
 from bytewax.inputs import AbortExecution
 
 from flows.delivery.batch import RawBatch
-from flows.delivery.kafka_source import KafkaSource, PartitionConsumer
+from flows.delivery.bytewax_adapter import KafkaSource
+from flows.delivery.kafka_source import PartitionConsumer
 from runtime.progress import ProgressReport
 from runtime.signals import StopRequest
 
