@@ -19,6 +19,7 @@ from flows.clicks.model.encoded_column import EncodedColumn
 from flows.clicks.model.facts import Details, Facts, outcome_code
 from flows.clicks.output.contributions import events_as_sessions
 from flows.clicks.processed_batch import Changes, ProcessedBatch
+from flows.clicks.rejected_record import RejectedRecord
 from flows.clicks.state.click_page import HOUR_MS, MINUTE_MS
 from flows.clicks.state.page_cache import Pages, PageStore
 from flows.clicks.state.session_state import Sessions
@@ -29,7 +30,7 @@ from flows.clicks.steps.decode import decode
 from flows.clicks.steps.dedupe import filed_under, find_copies, find_duplicates
 from flows.clicks.steps.live_visitors import newest_by_visitor
 from flows.clicks.steps.refires import find_refires, rank_within
-from flows.delivery.batch import RawBatch, Reject
+from flows.delivery.batch import RawBatch
 from marketplace.clicks import bots
 from marketplace.clicks.outcomes import BLOCKED, BOT, CLOCK_CORRECTED, COUNTED, DUPLICATE, FUTURE_CLAMPED, LATE, REFIRE
 from marketplace.stores import Store
@@ -138,7 +139,7 @@ class PartitionProcessor:
     def _read_back(self, batch: RawBatch, result: ProcessedBatch) -> Facts:
         """What an earlier start decided of a batch, whatever stores, lookups and lists say by now."""
         stored = self._store.verdicts(self._partition, batch.first_offset, batch.last_offset)
-        rest = batch.without(set(stored.offset.tolist()))
+        rest = _without(batch, set(stored.offset.tolist()))
         columns, rejects = self._decode(rest)
         times, hours = correct(columns), filed_under(columns)
         # What has no fact was not accepted then and is not now, or the ledger would count what no other table has. If
@@ -161,7 +162,7 @@ class PartitionProcessor:
             self._encoding.let_go()
         self._encoding.trim()
 
-    def _decode(self, batch: RawBatch) -> tuple[Columns, list[Reject]]:
+    def _decode(self, batch: RawBatch) -> tuple[Columns, list[RejectedRecord]]:
         self._known = self._stores.known()
         words = self._encoding.dictionaries
         columns, rejects = decode(batch, self._known.__contains__, words)
@@ -241,3 +242,15 @@ class PartitionProcessor:
         first, last = batch.first_offset, batch.last_offset
         self._pages.remember_keys(facts.key, facts.dedupe_hour, first, last)
         self._pages.remember_visits(facts.visitor, facts.pair, facts.occurred_ms, facts.refire, first, last)
+
+
+def _without(batch: RawBatch, offsets: set[int]) -> RawBatch:
+    """The records of a batch whose offsets are not among the given ones, without their headers."""
+    rows = [row for row, offset in enumerate(batch.offsets) if offset not in offsets]
+    return RawBatch(
+        batch.partition,
+        [batch.offsets[row] for row in rows],
+        [batch.timestamps_ms[row] for row in rows],
+        [batch.values[row] for row in rows],
+        topic=batch.topic,
+    )
