@@ -36,7 +36,7 @@ from marketplace.clicks.outcomes import BLOCKED, BOT, CLOCK_CORRECTED, COUNTED, 
 from marketplace.stores import Store
 
 DEFAULT_PAGE_BYTES: Final = 64 << 20
-"""Pages and open sessions of one partition: about a million events. The flow gives what there is; see ``memory``."""
+"""Pages and open sessions of one partition: about a million events. The flow gives more; see ``memory_limits``."""
 
 _LATE, _BLOCKED, _DUPLICATE, _REFIRE, _BOT, _COUNTED = map(
     outcome_code, (LATE, BLOCKED, DUPLICATE, REFIRE, BOT, COUNTED)

@@ -18,7 +18,7 @@ class RawBatch:
         offsets: Of the records.
         timestamps_ms: The broker's times, epoch milliseconds.
         values: The payloads; a record without one has an empty one.
-        headers: Headers of each record; empty unless they were requested.
+        headers: Headers of each record, read lazily.
         topic: The topic's name.
     """
 

@@ -91,7 +91,7 @@ class Flow(ABC, Generic[Batch]):
 
     Attributes:
         spec: Its declaration.
-        identity_table: A table that knows each record of the newest offset it holds; see :meth:`differing`.
+        identity_table: Its newest row per partition is compared with the log at start; see :meth:`differing`.
     """
 
     spec: FlowSpec

@@ -112,7 +112,7 @@ class PartitionConsumer:
         fences: What the tables hold of the topic.
         policy: How batches are cut.
         begin: Called with a partition that the tables know nothing of and its first offset, where that is not 0.
-        limit: How many records a batch may hold now; ``policy.max_records`` where nobody says.
+        limit: How many records a batch may hold now; ``policy.max_records`` by default.
     """
 
     def __init__(

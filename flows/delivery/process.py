@@ -2,8 +2,8 @@
 
 It reads its place in the cluster from the environment: ``FLOW_PROCESS``, ``FLOW_ADDRESSES`` (comma-separated),
 ``FLOW_GENERATION``, ``FLOW_PROGRESS_FD`` (see ``runtime.progress``) and optionally ``FLOW_ROUND_SECONDS``,
-``FLOW_MAX_RECORDS`` and ``FLOW_MEMORY_BYTES``. Exit codes: 0 asked to stop, 2 settings that cannot be used, 3 fenced by
-a newer start, 4 refused, 5 a part was unavailable.
+``FLOW_MAX_RECORDS`` and ``FLOW_MEMORY_BYTES``. Exit codes: 0 asked to stop, 1 a crash, 2 settings that cannot be used,
+3 fenced by a newer start, 4 refused, 5 a part was unavailable.
 """
 
 from __future__ import annotations

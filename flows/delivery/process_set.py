@@ -155,7 +155,7 @@ class FlowProcessSet:
         return self._monotonic() - self._watched_until
 
     def _go_on(self, seconds: float = _WATCH_SECONDS) -> None:
-        """What comes now takes so long at most."""
+        """Sets the deadline of the next step."""
         self._watched_until = self._monotonic() + seconds
 
     def start(self) -> None:
