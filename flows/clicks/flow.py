@@ -135,7 +135,9 @@ class ClickFlow(Flow[ProcessedBatch]):
             }
         )
 
-    def differing(self, clickhouse: ClickHouse, topic: str, records: Mapping[int, tuple[int, bytes]]) -> list[int]:
+    def mismatched_partitions(
+        self, clickhouse: ClickHouse, topic: str, records: Mapping[int, tuple[int, bytes]]
+    ) -> list[int]:
         """Compares dedupe keys."""
         places = ", ".join(f"({partition}, {offset})" for partition, (offset, _) in records.items())
         keys = clickhouse.rows(

@@ -48,7 +48,9 @@ class DeadLettersFlow(Flow[LetterBatch]):
         """Counts the letters that are gone, under the reason ``expired``."""
         return as_table([expired_row(self.spec.group, topic, partition, first, low, now)])
 
-    def differing(self, clickhouse: ClickHouse, topic: str, records: Mapping[int, tuple[int, bytes]]) -> list[int]:
+    def mismatched_partitions(
+        self, clickhouse: ClickHouse, topic: str, records: Mapping[int, tuple[int, bytes]]
+    ) -> list[int]:
         """Compares fingerprints; a row of expired letters has none and is no record."""
         places = ", ".join(f"({partition}, {offset})" for partition, (offset, _) in records.items())
         rows = clickhouse.rows(

@@ -23,11 +23,11 @@ from connectors.clickhouse.client import ClickHouse
 from connectors.kafka.reader import PartitionReader
 from flows.delivery.batch import RawBatch
 from flows.delivery.batch_limit import BatchLimit
-from flows.delivery.exit_codes import noted
+from flows.delivery.exit_codes import report_ending
 from flows.delivery.fenced_writer import Batch, FencedWriter
 from flows.delivery.fencing import REQUEST_SECONDS, Fences, read_fences
 from flows.delivery.flow import Flow, ProcessShares, WorkerContext
-from flows.delivery.kafka_source import BatchPolicy, PartitionConsumer
+from flows.delivery.kafka_source import BatchPolicy, TopicConsumer
 from flows.delivery.resume import verify_log_identity
 from flows.delivery.retry import UnavailableRetry
 from flows.delivery.worker import DeliveryWorker, producer_of
@@ -57,7 +57,7 @@ class SourcePartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
         self,
         key: str,
         partition: int,
-        consumer: PartitionConsumer,
+        consumer: TopicConsumer,
         stop: StopRequest,
         epoch_ends: Callable[[bool], None] | None,
         report: ProgressReport,
@@ -78,7 +78,7 @@ class SourcePartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
             if self._epoch_ends is not None and self._stopping_epochs >= 2:
                 raise AbortExecution
             return []
-        with noted(self._report):
+        with report_ending(self._report):
             present = self._consumer.round(time.monotonic())
             if present == self._round:
                 return []
@@ -95,7 +95,7 @@ class SourcePartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
 
     def snapshot(self) -> int:
         """End an epoch: the one before it is in all tables by now, so its offset may be shown."""
-        with noted(self._report):
+        with report_ending(self._report):
             self._consumer.publish(self._partition, self._epoch_offset)
             if self._epoch_ends is not None and self._stopping_epochs < 2:
                 self._epoch_ends(self._stopping_epochs == 1)
@@ -127,14 +127,14 @@ class KafkaSource(FixedPartitionedSource[tuple[str, RawBatch], int]):
     def __init__(
         self,
         partitions: Mapping[str, tuple[str, int]],
-        make_consumer: Callable[[str], PartitionConsumer],
+        make_consumer: Callable[[str], TopicConsumer],
         stop: StopRequest,
         epoch_ends: Callable[[bool], None],
         report: ProgressReport,
     ) -> None:
         self._partitions, self._make_consumer, self._stop = partitions, make_consumer, stop
         self._epoch_ends, self._report = epoch_ends, report
-        self._consumers: dict[tuple[int, str], PartitionConsumer] = {}
+        self._consumers: dict[tuple[int, str], TopicConsumer] = {}
         self._workers: set[int] = set()
 
     def list_parts(self) -> list[str]:
@@ -146,7 +146,7 @@ class KafkaSource(FixedPartitionedSource[tuple[str, RawBatch], int]):
         topic, partition = self._partitions[for_part]
         worker = threading.get_native_id()
         own = (worker, topic)
-        with noted(self._report):
+        with report_ending(self._report):
             if own not in self._consumers:
                 self._consumers[own] = self._make_consumer(topic)
             epoch_ends = None if worker in self._workers else self._epoch_ends
@@ -163,12 +163,12 @@ class SinkPartition(StatefulSinkPartition[Any, None]):
 
     def write_batch(self, items: list[Any]) -> None:
         """Take processed batches."""
-        with noted(self._report):
+        with report_ending(self._report):
             self._writer.add(items)
 
     def snapshot(self) -> None:
         """The epoch ends: the first partition to be asked writes for all of the worker's."""
-        with noted(self._report):
+        with report_ending(self._report):
             self._writer.flush()
 
 
@@ -195,7 +195,7 @@ class FencedSink(FixedPartitionedSink[Any, None]):
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> SinkPartition:
         """A way to this worker's writer."""
-        with noted(self._report):
+        with report_ending(self._report):
             return SinkPartition(self._writer(), self._report)
 
 
@@ -245,11 +245,11 @@ def build(
             workers[thread] = open_worker()
         return workers[thread]
 
-    def consumer(topic: str) -> PartitionConsumer:
+    def consumer(topic: str) -> TopicConsumer:
         own = worker()
         reader, fences = PartitionReader(settings.kafka, topic, spec.group), own.context.fences.setdefault(topic, {})
         record_missing_head = partial(own.record_missing_head, topic)
-        return PartitionConsumer(spec, reader, fences, policy, record_missing_head, own.limit)
+        return TopicConsumer(spec, reader, fences, policy, record_missing_head, own.limit)
 
     def epoch_ends(leaving: bool) -> None:
         progress.epoch()
@@ -257,7 +257,7 @@ def build(
         worker().end_epoch(leaving=leaving)
 
     def process(batch: RawBatch) -> Batch:
-        with noted(progress):
+        with report_ending(progress):
             return worker().process(batch)
 
     partitions = _partitions(flow, settings, client(), progress)
@@ -293,11 +293,11 @@ def _verify(flow: Flow[Batch], reader: PartitionReader, clickhouse: ClickHouse, 
     table = flow.identity_table.name
     newest = {partition: tables[table] for partition, tables in fences.items() if table in tables}
 
-    def differing(records: Mapping[int, bytes]) -> list[int]:
+    def mismatched_partitions(records: Mapping[int, bytes]) -> list[int]:
         known = {partition: (newest[partition], records.get(partition, b"")) for partition in records}
-        return flow.differing(clickhouse, reader.topic, known)
+        return flow.mismatched_partitions(clickhouse, reader.topic, known)
 
-    verify_log_identity(reader, newest, differing)
+    verify_log_identity(reader, newest, mismatched_partitions)
 
 
 def run_dataflow(dataflow: Dataflow, addresses: Sequence[str] = (), index: int = 0) -> None:

@@ -91,7 +91,8 @@ class Flow(ABC, Generic[Batch]):
 
     Attributes:
         spec: Its declaration.
-        identity_table: Its newest row per partition is compared with the log at start; see :meth:`differing`.
+        identity_table: Its newest row per partition is compared with the log at start, by
+            :meth:`mismatched_partitions`.
     """
 
     spec: FlowSpec
@@ -115,7 +116,9 @@ class Flow(ABC, Generic[Batch]):
         """A row of the checkpoint table: records from ``first`` to before ``low`` expired before they were read."""
 
     @abstractmethod
-    def differing(self, clickhouse: ClickHouse, topic: str, records: Mapping[int, tuple[int, bytes]]) -> list[int]:
+    def mismatched_partitions(
+        self, clickhouse: ClickHouse, topic: str, records: Mapping[int, tuple[int, bytes]]
+    ) -> list[int]:
         """Partitions whose record is another one than the identity table knows at its offset.
 
         Args:

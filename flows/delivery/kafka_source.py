@@ -103,7 +103,7 @@ def _offsets(messages: Sequence[Any]) -> Sequence[int]:
     return [message.offset() for message in messages]
 
 
-class PartitionConsumer:
+class TopicConsumer:
     """The one consumer of a worker for a topic; it hands each partition its records.
 
     Args:
@@ -111,7 +111,8 @@ class PartitionConsumer:
         reader: The consumer.
         fences: What the tables hold of the topic.
         policy: How batches are cut.
-        begin: Called with a partition that the tables know nothing of and its first offset, where that is not 0.
+        record_missing_head: Called with a partition that the tables know nothing of and its first offset, where that
+            is not 0.
         limit: How many records a batch may hold now; ``policy.max_records`` by default.
     """
 
@@ -121,10 +122,11 @@ class PartitionConsumer:
         reader: PartitionReader,
         fences: Fences,
         policy: BatchPolicy,
-        begin: Callable[[int, int], None] = lambda *_: None,
+        record_missing_head: Callable[[int, int], None] = lambda *_: None,
         limit: BatchLimit | None = None,
     ) -> None:
-        self.reader, self.policy, self._flow, self._fences, self._begin = reader, policy, flow, fences, begin
+        self.reader, self.policy, self._flow, self._fences = reader, policy, flow, fences
+        self._record_missing_head = record_missing_head
         self._limit = limit
         self._pending: dict[int, list[Any]] = {}
         self._waiting_bytes = 0
@@ -142,12 +144,12 @@ class PartitionConsumer:
         low, high = self.reader.range_of(partition)
         first = resume_offset(self._flow, f"{self.reader.topic}[{partition}]", tables, low, high)
         if not tables and low > 0:
-            self._begin(partition, low)
+            self._record_missing_head(partition, low)
         self._pending[partition] = []
         self.reader.add(partition, first)
         return first
 
-    def cut(self, partition: int, offset: int) -> int | None:
+    def next_fence(self, partition: int, offset: int) -> int | None:
         """The nearest fence at or after an offset: a batch must not reach over it, or a sink could not skip it."""
         return min((f for f in self._fences.get(partition, {}).values() if f >= offset), default=None)
 
@@ -183,7 +185,7 @@ class PartitionConsumer:
             return None
         most = self.policy.max_records if self._limit is None else min(self._limit.records, self.policy.max_records)
         count = min(len(pending), most)
-        fence = self.cut(partition, pending[0].offset())
+        fence = self.next_fence(partition, pending[0].offset())
         if fence is not None:
             count = next((i for i, m in enumerate(pending[:count]) if m.offset() > fence), count)
         taken, self._pending[partition] = pending[:count], pending[count:]

@@ -59,7 +59,7 @@ class ProcessSettings:
         addresses: Of all processes of the set; empty where it is alone.
         generation: The number of this start.
         progress_fd: Where it reports; None for nowhere.
-        pace: How batches are cut.
+        batch_policy: How batches are cut.
         memory_bytes: What it may remember in; 0 for its part of a third of what there is.
     """
 
@@ -67,7 +67,7 @@ class ProcessSettings:
     addresses: list[str]
     generation: int
     progress_fd: int | None
-    pace: BatchPolicy
+    batch_policy: BatchPolicy
     memory_bytes: int
 
     @staticmethod
@@ -78,7 +78,7 @@ class ProcessSettings:
             addresses=[a for a in env.read(ADDRESSES).split(",") if a],
             generation=env.read(GENERATION),
             progress_fd=env.read(PROGRESS_FD),
-            pace=BatchPolicy(max_records=env.read(MAX_RECORDS), round_seconds=env.read(ROUND_LENGTH)),
+            batch_policy=BatchPolicy(max_records=env.read(MAX_RECORDS), round_seconds=env.read(ROUND_LENGTH)),
             memory_bytes=env.read(MEMORY_BYTES),
         )
 
@@ -110,7 +110,7 @@ def run(flow: Flow[Any]) -> int:
     shares = ProcessShares(max(1, len(place.addresses)), place.memory_bytes)
     try:
         report.beat()
-        dataflow = build(flow, settings, place.generation, place.pace, stop, report, shares)
+        dataflow = build(flow, settings, place.generation, place.batch_policy, stop, report, shares)
         rest_collector(_NEW_OBJECTS)
         run_dataflow(dataflow, place.addresses, place.index)
     except BaseException as error:

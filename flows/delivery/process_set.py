@@ -125,7 +125,7 @@ class FlowProcessSet:
         """Process ids of the running set."""
         return [process.popen.pid for process in self._processes if not process.ended]
 
-    def reads(self) -> bool:
+    def all_started(self) -> bool:
         """Whether every process has ended an epoch since it was started."""
         return bool(self._processes) and all(process.page.read().epochs for process in self._processes)
 
@@ -154,7 +154,7 @@ class FlowProcessSet:
         """How long :meth:`watch` or :meth:`start` is overdue: above 0 when whoever calls them hangs."""
         return self._monotonic() - self._watched_until
 
-    def _go_on(self, seconds: float = _WATCH_SECONDS) -> None:
+    def _extend_deadline(self, seconds: float = _WATCH_SECONDS) -> None:
         """Sets the deadline of the next step."""
         self._watched_until = self._monotonic() + seconds
 
@@ -169,11 +169,11 @@ class FlowProcessSet:
         self._life = supervision.started(self._now_ms(), self.restarts, self.hangs)
 
     def _launch(self) -> None:
-        self._go_on(_STEP_SECONDS)
+        self._extend_deadline(_STEP_SECONDS)
         for topic in self._topics:
-            self._go_on(_STEP_SECONDS)
+            self._extend_deadline(_STEP_SECONDS)
             topic.begin(self._monotonic())
-        self.generation = take_generation(self._settings, self.flow, lambda: self._go_on(_STEP_SECONDS))
+        self.generation = take_generation(self._settings, self.flow, lambda: self._extend_deadline(_STEP_SECONDS))
         if self._log_path is not None and self._log is None:
             self._log_path.parent.mkdir(parents=True, exist_ok=True)
             self._log = self._log_path.open("ab")
@@ -195,7 +195,7 @@ class FlowProcessSet:
             FlowFailed: A process ended in a way that starting again does not change, or the topic is another one.
             Unavailable: A part was unavailable when the set was to be started again; call again.
         """
-        self._go_on()
+        self._extend_deadline()
         if self._processes:
             self._look_after(self._monotonic())
         elif supervision.is_due(self._life, self._now_ms()):
@@ -210,7 +210,7 @@ class FlowProcessSet:
         ended = any(process.ended for process in self._processes)
         hung = [process for process in self._processes if process.lease.hangs(now)]
         if not ended and not hung:
-            if self.reads():
+            if self.all_started():
                 self._life = supervision.healthy(self._life, self._now_ms())
             self._follow_topics()
             return
@@ -289,7 +289,7 @@ class FlowProcessSet:
             while not stop():
                 try:
                     if not begun:
-                        self._go_on(_PREPARE_SECONDS)
+                        self._extend_deadline(_PREPARE_SECONDS)
                         prepare()
                         self.start()
                         begun = True
@@ -297,7 +297,7 @@ class FlowProcessSet:
                 except Unavailable as error:
                     self._waiting = f"waiting: {error}"
                     log.warning("waiting: %s", error)
-                self._go_on()
+                self._extend_deadline()
                 time.sleep(_PAUSE_SECONDS)
         finally:
             self.stop()

@@ -9,7 +9,7 @@ from bytewax.inputs import AbortExecution
 
 from flows.delivery.batch import RawBatch
 from flows.delivery.bytewax_adapter import KafkaSource
-from flows.delivery.kafka_source import PartitionConsumer
+from flows.delivery.kafka_source import TopicConsumer
 from runtime.progress import ProgressReport
 from runtime.signals import StopRequest
 
@@ -42,7 +42,7 @@ class Worker:
         """For each call, whether the process was said to be leaving."""
         source = KafkaSource(
             PARTITIONS,
-            lambda _topic: cast("PartitionConsumer", EmptyLog()),
+            lambda _topic: cast("TopicConsumer", EmptyLog()),
             self.stop,
             self.ended_epochs.append,
             ProgressReport(),

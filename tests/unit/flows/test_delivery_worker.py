@@ -89,7 +89,9 @@ class SmallFlow(Flow[Processed]):
     def expired_row(self, topic: str, partition: int, first: int, low: int, now: datetime) -> pa.Table:
         return ROWS
 
-    def differing(self, clickhouse: ClickHouse, topic: str, records: Mapping[int, tuple[int, bytes]]) -> list[int]:
+    def mismatched_partitions(
+        self, clickhouse: ClickHouse, topic: str, records: Mapping[int, tuple[int, bytes]]
+    ) -> list[int]:
         return []
 
 

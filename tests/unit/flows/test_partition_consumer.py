@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from connectors.kafka.reader import PartitionReader
-from flows.delivery.kafka_source import BatchPolicy, PartitionConsumer
+from flows.delivery.kafka_source import BatchPolicy, TopicConsumer
 from marketplace.flows import CLICKS_FLOW
 
 
@@ -61,15 +61,15 @@ class Broker:
         self.published.append(offsets)
 
 
-def hub_on(broker: Broker, fences: dict[int, dict[str, int]] | None = None, **pace: int) -> PartitionConsumer:
+def hub_on(broker: Broker, fences: dict[int, dict[str, int]] | None = None, **pace: int) -> TopicConsumer:
     reader, policy = cast("PartitionReader", broker), replace(BatchPolicy(1_000, 0.4), **pace)
-    hub = PartitionConsumer(CLICKS_FLOW, reader, fences or {}, policy)
+    hub = TopicConsumer(CLICKS_FLOW, reader, fences or {}, policy)
     for partition in (0, 1):
         hub.open(partition)
     return hub
 
 
-def offsets(hub: PartitionConsumer, partition: int) -> list[int]:
+def offsets(hub: TopicConsumer, partition: int) -> list[int]:
     batch = hub.take(partition)
     return [] if batch is None else list(batch.offsets)
 
