@@ -84,14 +84,14 @@ class FixedStores:
 def batches(task: Task) -> Iterator[RawBatch]:
     """All records in the batches of the flow's source, from all partitions in turn."""
     reader = PartitionReader(task.settings.urls.kafka, task.topic, "bench.ladder")
-    hub = TopicConsumer(CLICKS_FLOW, reader, {}, BatchPolicy(MAX_RECORDS, 0.0))
+    consumer = TopicConsumer(CLICKS_FLOW, reader, {}, BatchPolicy(MAX_RECORDS, 0.0))
     for partition in task.ends:
-        hub.open(partition)
+        consumer.open(partition)
     left = dict(task.ends)
     while left:
         idle = True
         for partition in list(left):
-            batch = hub.take(partition)
+            batch = consumer.take(partition)
             if batch is not None:
                 idle = False
                 yield batch

@@ -8,16 +8,19 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from connectors.clickhouse.client import ClickHouse
+from connectors.errors import Unavailable
 from flows.delivery.fencing import read_fences
-from flows.delivery.process_set import FlowOptions, FlowProcessSet
+from flows.delivery.process_set import FlowFenced, FlowOptions, FlowProcessSet
 from marketplace.flows import FlowSpec
 from runtime.sections import Settings
 from tests.kits.depth import CHAOS_SEEDS
@@ -115,6 +118,36 @@ def has_restarted(runner: FlowProcessSet, times: int) -> bool:
     return runner.restarts == times
 
 
+@contextmanager
+def frozen(pids: Sequence[int]) -> Iterator[None]:
+    """Processes stand still, as SIGSTOP makes them, and go on at the end."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def successor(case: Case, settings: Settings) -> Iterator[FlowProcessSet]:
+    """A newer start; it waits until ClickHouse is done with an insert of a frozen process."""
+    runner = FlowProcessSet(case.flow, settings, FlowOptions(), log_of(settings))
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    try:
+        while not runner.pids:
+            try:
+                runner.start()
+            except Unavailable:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+        yield runner
+    finally:
+        runner.stop()
+
+
 class DeliveryPromise:
     """The tests; each runs the flow on empty tables."""
 
@@ -149,6 +182,22 @@ class DeliveryPromise:
                 self._kill_half_way(case, settings, runner)
                 watch_until(runner, settings, partial(has_restarted, runner, kills))
             watch_until(runner, settings, lambda: case.is_done(settings))
+            case.check(settings)
+
+    def test_frozen_half_way_and_outlived_by_a_newer_start_the_older_one_writes_nothing_and_leaves(
+        self, case: Case
+    ) -> None:
+        options = FlowOptions(max_records=case.few_records, round_seconds=0.3)
+        with case.settings() as settings, running(case.flow, settings, options) as older:
+            watch_until(older, settings, lambda: case.has_begun(settings))
+            with frozen(older.pids):
+                assert not case.is_done(settings), "it was to be frozen half-way"
+                with successor(case, settings) as newer:
+                    watch_until(newer, settings, lambda: case.is_done(settings))
+            taken_over = f"generation {newer.generation} of the flow has taken over from {older.generation}"
+            with pytest.raises(FlowFenced, match=taken_over):
+                watch_until(older, settings, lambda: False)
+            assert (older.pids, older.restarts) == ([], 0)
             case.check(settings)
 
     def _kill_half_way(self, case: Case, settings: Settings, runner: FlowProcessSet) -> None:
