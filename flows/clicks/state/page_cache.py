@@ -126,7 +126,7 @@ class Pages:
             self._dedupe.use(hour, first, last).add(keys[at])
         self._used = (set(positions), self._used[1])
 
-    def load_visits(
+    def load_activity(
         self, pair: U64, visitor: U64, when: I64, before: int, adopt: Callable[[StoredSessions], None]
     ) -> None:
         """Bring the hours around events into memory, or as much of them as these events can meet.

@@ -37,18 +37,18 @@ _Unreadable = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def decode(
-    batch: RawBatch, known_store: Callable[[str], bool], words: Mapping[str, Dictionary]
+    batch: RawBatch, known_store: Callable[[str], bool], dictionaries: Mapping[str, Dictionary]
 ) -> tuple[Columns, list[RejectedRecord]]:
     """Split a batch into readable events and rejects.
 
     Args:
         batch: The records.
         known_store: Whether a store exists; asked for each distinct one.
-        words: What the columns' texts are numbered by.
+        dictionaries: What the columns' texts are numbered by.
     """
     events, lost, rejects = _read_all(batch)
     rows = np.delete(np.arange(len(batch.values)), lost)
-    columns, sound = _columns_of(events, rows, batch, words)
+    columns, sound = _columns_of(events, rows, batch, dictionaries)
     used, position = columns.texts["store"].used()
     known = np.fromiter(map(known_store, used), dtype=np.bool_, count=len(used))[position]
     for at in np.flatnonzero(~(sound & known)).tolist():
@@ -108,7 +108,7 @@ def _problem(event: CollectedClick) -> str | None:
 
 
 def _columns_of(
-    events: list[CollectedClick], rows: I64, batch: RawBatch, words: Mapping[str, Dictionary]
+    events: list[CollectedClick], rows: I64, batch: RawBatch, dictionaries: Mapping[str, Dictionary]
 ) -> tuple[Columns, Bools]:
     """Columns of events, and which of them have no problem; the others' elements mean nothing."""
     fields = _transposed(events)
@@ -117,7 +117,7 @@ def _columns_of(
     received, received_sound = _times(fields["received_at_ms"], _MAX_RECEIVED_MS)
     occurred, occurred_sound = _times(fields["occurred_at_ms"], _MAX_TIME_MS)
     sent, sent_sound = _times(fields["sent_at_ms"], _MAX_TIME_MS)
-    texts = {name: column.encode(fields[name]) for name, column in words.items()}
+    texts = {name: column.encode(fields[name]) for name, column in dictionaries.items()}
     columns = Columns(
         event_ids=fields["event_id"],
         rows=rows,
