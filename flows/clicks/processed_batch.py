@@ -21,7 +21,7 @@ LedgerKey = tuple[str, int, str, str]
 
 @dataclass(frozen=True)
 class Changes:
-    """What a batch changes of numbers and visits.
+    """What a batch changes of numbers and sessions.
 
     Attributes:
         events: Each accepted event as a session of no length.

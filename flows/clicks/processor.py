@@ -158,7 +158,7 @@ class PartitionProcessor:
 
     def _forget(self) -> None:
         if self._pages.evict(lambda: self._sessions.nbytes + self._encoding.held_for(self._sessions)):
-            self._sessions.keep(self._pages.visit_hours(), HOUR_MS)
+            self._sessions.keep(self._pages.activity_hours(), HOUR_MS)
             self._encoding.let_go()
         self._encoding.trim()
 
@@ -241,7 +241,7 @@ class PartitionProcessor:
     def _remember(self, facts: Facts, batch: RawBatch) -> None:
         first, last = batch.first_offset, batch.last_offset
         self._pages.remember_keys(facts.key, facts.dedupe_hour, first, last)
-        self._pages.remember_visits(facts.visitor, facts.pair, facts.occurred_ms, facts.refire, first, last)
+        self._pages.remember_activity(facts.visitor, facts.pair, facts.occurred_ms, facts.refire, first, last)
 
 
 def _without(batch: RawBatch, offsets: set[int]) -> RawBatch:
