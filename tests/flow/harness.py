@@ -20,7 +20,7 @@ import pytest
 from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Unavailable
 from flows.delivery.fencing import read_fences
-from flows.delivery.process_set import FlowFenced, FlowOptions, FlowProcessSet
+from flows.delivery.process_set import FlowFailed, FlowFenced, FlowOptions, FlowProcessSet
 from marketplace.flows import FlowSpec
 from runtime.sections import Settings
 from tests.kits.depth import CHAOS_SEEDS
@@ -109,7 +109,11 @@ def watch_until(runner: FlowProcessSet, settings: Settings, done: Callable[[], b
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not done():
         assert time.monotonic() < deadline, log_of(settings).read_text()[-3_000:]
-        runner.watch()
+        try:
+            runner.watch()
+        except FlowFailed as error:
+            error.add_note(log_of(settings).read_text()[-3_000:])
+            raise
         time.sleep(0.1)
 
 
