@@ -183,7 +183,7 @@ def threads() -> Iterator[list[PeriodicThread]]:
 
 
 def test_a_periodic_thread_calls_again_after_a_part_was_unavailable(threads: list[PeriodicThread]) -> None:
-    task = Task(Unavailable("away"))
+    task = Task(Unavailable("Mongo does not answer"))
     threads.append(PeriodicThread(task, 0.001))
     threads[-1].start()
     assert task.enough.wait(DEADLINE_SECONDS)
