@@ -128,7 +128,7 @@ def flow(settings: Settings, folder: Path, options: FlowOptions | None = None) -
         runner = FlowProcessSet(CLICKS_FLOW, settings, options or FlowOptions(), folder / "logs" / "flow.log")
         try:
             runner.start()
-            wait_until(runner.reads, 60, "the flow does not begin to read")
+            wait_until(runner.all_started, 60, "the flow does not begin to read")
             yield runner
         finally:
             runner.stop()

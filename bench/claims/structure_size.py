@@ -100,10 +100,10 @@ def visits(events: int, hours: int) -> Callable[[], int]:
     """Clicks by pair for re-fires, and events by visitor and minute for the rate."""
     random, pages = np.random.default_rng(1), Pages(EmptyPageStore(), 0, _NO_LIMIT)
     for first in range(0, events, _BATCH):
-        visitor, when = _visits(random, first, events, hours)
+        visitor, when = _activity(random, first, events, hours)
         pair = random.integers(0, 1 << 64, len(visitor), np.uint64)
         refire = random.random(len(visitor)) < _REFIRES
-        pages.remember_visits(visitor, pair, when, refire, first, first + len(visitor) - 1)
+        pages.remember_activity(visitor, pair, when, refire, first, first + len(visitor) - 1)
     return lambda: pages.nbytes
 
 
@@ -111,7 +111,7 @@ def sessions(events: int, hours: int) -> Callable[[], int]:
     """Sessions of nine events."""
     random, structure = np.random.default_rng(1), Sessions(_FAMILIES)
     for first in range(0, events, _BATCH):
-        visitor, when = _visits(random, first, events, hours)
+        visitor, when = _activity(random, first, events, hours)
         none = np.zeros(len(visitor), np.int64)
         entry = np.zeros((len(visitor), _FAMILIES), np.int32)
         structure.add(
@@ -139,7 +139,7 @@ def _times(first: int, events: int, hours: int) -> I64:
     return _NOON_MS + place * (hours * _HOUR_MS) // events
 
 
-def _visits(random: np.random.Generator, first: int, events: int, hours: int) -> tuple[U64, I64]:
+def _activity(random: np.random.Generator, first: int, events: int, hours: int) -> tuple[U64, I64]:
     count = _BATCH // _PER_VISIT
     visitor = np.repeat(random.integers(0, 1 << 64, count, np.uint64), _PER_VISIT)
     steps = np.tile(np.arange(_PER_VISIT, dtype=np.int64) * _GAP_MS, count)

@@ -122,7 +122,7 @@ def main() -> int:
     from connectors.redis.live_tile import LiveTile
     from flows.clicks.flow import FLOW
     from flows.clicks.processor import PartitionProcessor
-    from flows.delivery.kafka_source import PartitionConsumer
+    from flows.delivery.kafka_source import TopicConsumer
     from flows.delivery.process import run
 
     tracer.note("imports", _BEGAN, time.time() - _BEGAN)
@@ -134,7 +134,7 @@ def main() -> int:
     tracer.wrap(ClickHouse, "arrow", lambda _self, query, *_: f"read back {_subject(query)}")
     tracer.wrap(PartitionReader, "range_of", functools.partial(_named, "ask offsets"))
     tracer.wrap(PartitionReader, "read_at", functools.partial(_named, "read newest records"))
-    tracer.wrap(PartitionConsumer, "take", functools.partial(_named, "take"), lambda _arguments, answer: answer)
+    tracer.wrap(TopicConsumer, "take", functools.partial(_named, "take"), lambda _arguments, answer: answer)
     tracer.wrap(
         PartitionProcessor, "process", functools.partial(_named, "decide"), lambda arguments, _answer: arguments[1]
     )

@@ -9,18 +9,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
-
-from bytewax.testing import cluster_main
 
 from bench.contender import Task
 from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Unavailable
 from connectors.insights.report import Analytics
 from flows.clicks.flow import FLOW
+from flows.delivery.bytewax_adapter import build, run_dataflow
 from flows.delivery.fencing import take_generation
-from flows.delivery.flow import build
-from flows.delivery.kafka_source import EPOCH_SECONDS, BatchPolicy
+from flows.delivery.kafka_source import BatchPolicy
 from marketplace.flows import CLICKS_FLOW
 from runtime.signals import StopRequest
 
@@ -75,7 +72,7 @@ def drive(task: Task, stop: Until, generation: int, addresses: Sequence[str] = (
     """Run the dataflow until it is stopped: alone, or as one of the processes at these addresses."""
     flow = build(FLOW, task.settings, generation, BatchPolicy(), stop)
     try:
-        cluster_main(flow, list(addresses), index, epoch_interval=timedelta(seconds=EPOCH_SECONDS))  # type: ignore[no-untyped-call]  # the engine ships no types
+        run_dataflow(flow, addresses, index)
     except (KeyboardInterrupt, Unavailable):
         if not stop.asked():
             raise

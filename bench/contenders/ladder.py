@@ -25,7 +25,7 @@ from flows.clicks.steps.decode import decode
 from flows.clicks.store_catalog import StoreCatalog
 from flows.delivery.batch import RawBatch
 from flows.delivery.fenced_writer import MAX_BUFFERED_EVENTS
-from flows.delivery.kafka_source import BatchPolicy, PartitionConsumer
+from flows.delivery.kafka_source import BatchPolicy, TopicConsumer
 from marketplace.enrichments.registry import Lookups
 from marketplace.flows import CLICKS_FLOW
 from marketplace.stores import Store
@@ -84,14 +84,14 @@ class FixedStores:
 def batches(task: Task) -> Iterator[RawBatch]:
     """All records in the batches of the flow's source, from all partitions in turn."""
     reader = PartitionReader(task.settings.urls.kafka, task.topic, "bench.ladder")
-    hub = PartitionConsumer(CLICKS_FLOW, reader, {}, BatchPolicy(MAX_RECORDS, 0.0))
+    consumer = TopicConsumer(CLICKS_FLOW, reader, {}, BatchPolicy(MAX_RECORDS, 0.0))
     for partition in task.ends:
-        hub.open(partition)
+        consumer.open(partition)
     left = dict(task.ends)
     while left:
         idle = True
         for partition in list(left):
-            batch = hub.take(partition)
+            batch = consumer.take(partition)
             if batch is not None:
                 idle = False
                 yield batch

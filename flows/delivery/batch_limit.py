@@ -25,7 +25,7 @@ class BatchLimit:
         self.records = min(FIRST_RECORDS, most_records)
 
     def observe(self, records: int, seconds: float) -> None:
-        """A batch of so many records took so long."""
+        """Adjust the limit to a batch's duration."""
         if seconds > self._target_seconds:
             fitting = int(records * self._target_seconds / seconds)
             self.records = min(self.records, max(min(LEAST_RECORDS, self._most), fitting))

@@ -63,7 +63,7 @@ def ending_of(error: BaseException) -> tuple[Ending, str]:
 
 
 @contextmanager
-def noted(report: ProgressReport) -> Iterator[None]:
+def report_ending(report: ProgressReport) -> Iterator[None]:
     """Note what the body raises, before the engine takes it."""
     try:
         yield

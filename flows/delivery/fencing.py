@@ -35,7 +35,7 @@ def read_fences(clickhouse: ClickHouse, flow: FlowSpec, tables: Iterable[Table] 
     Args:
         clickhouse: Where the tables are.
         flow: Whose tables.
-        tables: Some of them, for who needs no others.
+        tables: Only these; default all.
 
     Raises:
         Unavailable: ClickHouse does not answer.

@@ -11,12 +11,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, Protocol
 
 from connectors.errors import Refused, Unavailable
+from connectors.kafka.topics import TopicAdmin
 from flows.delivery.child_process import ChildProcess, free_addresses
 from flows.delivery.exit_codes import (
     EXIT_REFUSED,
@@ -43,6 +44,8 @@ _STOP_SECONDS: Final = 8.0
 _STANDING_SECONDS: Final = 15.0
 """A set whose epochs stand still for so long is not ready, whatever it is busy with."""
 _PAUSE_SECONDS: Final = 0.3
+_TOPIC_SECONDS: Final = 5.0
+"""What a question about a topic takes at most."""
 _STEP_SECONDS: Final = REQUEST_SECONDS + 10.0
 """What a step of a start takes at most: it asks one part."""
 _PREPARE_SECONDS: Final = 150.0
@@ -56,6 +59,7 @@ class FlowOptions:
     """How to run a flow."""
 
     workers: int = 1
+    """How many processes, each with one worker thread; never more run than the flow's topics have partitions."""
     round_seconds: float = ROUND_SECONDS
     max_records: int = 50_000
     memory_mb: int = 0
@@ -77,6 +81,73 @@ class FlowFenced(FlowFailed):
     """A newer start has taken over: this one must not be started again by itself, or both take over by turns."""
 
 
+class Launcher(Protocol):
+    """What a set begins and starts its processes with."""
+
+    def topics(self) -> list[TopicWatch]:
+        """A watch of each topic that the flow reads."""
+
+    def take_generation(self, step: Callable[[], None]) -> int:
+        """The number of this start; see :func:`flows.delivery.fencing.take_generation`."""
+
+    def start_process(
+        self, index: int, addresses: Sequence[str], generation: int, output: IO[bytes] | None, now: float
+    ) -> ChildProcess:
+        """Start one process.
+
+        Args:
+            index: Its number in the set.
+            addresses: Of all processes of the set; empty where it is alone.
+            generation: The number of this start.
+            output: Where it writes; None is this process's standard error.
+            now: Seconds of a monotonic clock.
+        """
+
+
+class ProcessLauncher:
+    """Starts ``python -m flows.<name>`` on the parts of the settings.
+
+    Args:
+        flow: Which flow.
+        settings: Where everything is.
+        options: How to run it.
+    """
+
+    def __init__(self, flow: FlowSpec, settings: Settings, options: FlowOptions) -> None:
+        self._flow, self._settings, self._options = flow, settings, options
+
+    def topics(self) -> list[TopicWatch]:
+        """See :meth:`Launcher.topics`."""
+        kafka = self._settings.kafka
+        return [
+            TopicWatch(
+                TopicAdmin(kafka, timeout_seconds=_TOPIC_SECONDS).identity, topic.name, self._options.look_seconds
+            )
+            for topic in self._flow.reads
+        ]
+
+    def take_generation(self, step: Callable[[], None]) -> int:
+        """See :meth:`Launcher.take_generation`."""
+        return take_generation(self._settings, self._flow, step)
+
+    def start_process(
+        self, index: int, addresses: Sequence[str], generation: int, output: IO[bytes] | None, now: float
+    ) -> ChildProcess:
+        """See :meth:`Launcher.start_process`."""
+        environment = {
+            **os.environ,
+            **self._settings.environment(),
+            "FLOW_PROCESS": str(index),
+            "FLOW_ADDRESSES": ",".join(addresses),
+            "FLOW_GENERATION": str(generation),
+            "FLOW_ROUND_SECONDS": str(self._options.round_seconds),
+            "FLOW_MAX_RECORDS": str(self._options.max_records),
+            "FLOW_MEMORY_BYTES": str((self._options.memory_mb << 20) // max(1, len(addresses))),
+        }
+        command = guarded([sys.executable, "-m", self._flow.module], os.getpid())
+        return ChildProcess.start(command, environment, output, now, self._options.hang_seconds)
+
+
 class FlowProcessSet:
     """A supervised set of a flow's processes, one worker each. Dies with this process.
 
@@ -86,6 +157,7 @@ class FlowProcessSet:
         options: How to run it.
         log: Where the processes write; None is this process's standard error.
         monotonic: Seconds of a monotonic clock.
+        launcher: What begins and starts processes; by default, those of the flow on the parts of the settings.
     """
 
     def __init__(
@@ -96,12 +168,14 @@ class FlowProcessSet:
         log: Path | None = None,
         *,
         monotonic: Callable[[], float] = time.monotonic,
+        launcher: Launcher | None = None,
     ) -> None:
         self.flow = flow
-        self._settings, self._options, self._log_path = settings, options, log
+        self._options, self._log_path = options, log
+        self._launcher = launcher or ProcessLauncher(flow, settings, options)
         self._processes: list[ChildProcess] = []
         self._log: IO[bytes] | None = None
-        self._topics = [TopicWatch(settings.kafka, topic.name, options.look_seconds) for topic in flow.reads]
+        self._topics = self._launcher.topics()
         self._monotonic = monotonic
         self._life = supervision.stopped(supervision.started(self._now_ms()), self._now_ms())
         self._watched_until = float("inf")
@@ -124,7 +198,7 @@ class FlowProcessSet:
         """Process ids of the running set."""
         return [process.popen.pid for process in self._processes if not process.ended]
 
-    def reads(self) -> bool:
+    def all_started(self) -> bool:
         """Whether every process has ended an epoch since it was started."""
         return bool(self._processes) and all(process.page.read().epochs for process in self._processes)
 
@@ -153,8 +227,8 @@ class FlowProcessSet:
         """How long :meth:`watch` or :meth:`start` is overdue: above 0 when whoever calls them hangs."""
         return self._monotonic() - self._watched_until
 
-    def _go_on(self, seconds: float = _WATCH_SECONDS) -> None:
-        """What comes now takes so long at most."""
+    def _extend_deadline(self, seconds: float = _WATCH_SECONDS) -> None:
+        """Sets the deadline of the next step."""
         self._watched_until = self._monotonic() + seconds
 
     def start(self) -> None:
@@ -168,16 +242,27 @@ class FlowProcessSet:
         self._life = supervision.started(self._now_ms(), self.restarts, self.hangs)
 
     def _launch(self) -> None:
-        self._go_on(_STEP_SECONDS)
+        self._extend_deadline(_STEP_SECONDS)
         for topic in self._topics:
-            self._go_on(_STEP_SECONDS)
+            self._extend_deadline(_STEP_SECONDS)
             topic.begin(self._monotonic())
-        self.generation = take_generation(self._settings, self.flow, lambda: self._go_on(_STEP_SECONDS))
+        self.generation = self._launcher.take_generation(lambda: self._extend_deadline(_STEP_SECONDS))
         if self._log_path is not None and self._log is None:
             self._log_path.parent.mkdir(parents=True, exist_ok=True)
             self._log = self._log_path.open("ab")
-        addresses = free_addresses(self._options.workers) if self._options.workers > 1 else []
-        self._processes = [self._spawn(index, addresses) for index in range(self._options.workers)]
+        count = self._count()
+        addresses = free_addresses(count) if count > 1 else []
+        self._processes = [
+            self._launcher.start_process(index, addresses, self.generation, self._log, self._monotonic())
+            for index in range(count)
+        ]
+
+    def _count(self) -> int:
+        """How many processes to start: a worker without a partition would end no epoch, and be taken for hung."""
+        wanted, partitions = self._options.workers, sum(topic.partitions for topic in self._topics)
+        if wanted > partitions:
+            log.warning("%s has %d partitions: %d of %d workers run", self._name, partitions, partitions, wanted)
+        return min(wanted, partitions)
 
     def watch(self) -> None:
         """Look after the set once, without waiting for a restart that is due later; call it a few times a second.
@@ -186,7 +271,7 @@ class FlowProcessSet:
             FlowFailed: A process ended in a way that starting again does not change, or the topic is another one.
             Unavailable: A part was unavailable when the set was to be started again; call again.
         """
-        self._go_on()
+        self._extend_deadline()
         if self._processes:
             self._look_after(self._monotonic())
         elif supervision.is_due(self._life, self._now_ms()):
@@ -201,7 +286,7 @@ class FlowProcessSet:
         ended = any(process.ended for process in self._processes)
         hung = [process for process in self._processes if process.lease.hangs(now)]
         if not ended and not hung:
-            if self.reads():
+            if self.all_started():
                 self._life = supervision.healthy(self._life, self._now_ms())
             self._follow_topics()
             return
@@ -280,7 +365,7 @@ class FlowProcessSet:
             while not stop():
                 try:
                     if not begun:
-                        self._go_on(_PREPARE_SECONDS)
+                        self._extend_deadline(_PREPARE_SECONDS)
                         prepare()
                         self.start()
                         begun = True
@@ -288,7 +373,7 @@ class FlowProcessSet:
                 except Unavailable as error:
                     self._waiting = f"waiting: {error}"
                     log.warning("waiting: %s", error)
-                self._go_on()
+                self._extend_deadline()
                 time.sleep(_PAUSE_SECONDS)
         finally:
             self.stop()
@@ -344,17 +429,3 @@ class FlowProcessSet:
 
     def _where(self) -> str:
         return f"; see {self._log_path}" if self._log_path is not None else ""
-
-    def _spawn(self, index: int, addresses: list[str]) -> ChildProcess:
-        environment = {
-            **os.environ,
-            **self._settings.environment(),
-            "FLOW_PROCESS": str(index),
-            "FLOW_ADDRESSES": ",".join(addresses),
-            "FLOW_GENERATION": str(self.generation),
-            "FLOW_ROUND_SECONDS": str(self._options.round_seconds),
-            "FLOW_MAX_RECORDS": str(self._options.max_records),
-            "FLOW_MEMORY_BYTES": str((self._options.memory_mb << 20) // self._options.workers),
-        }
-        command = guarded([sys.executable, "-m", self.flow.module], os.getpid())
-        return ChildProcess.start(command, environment, self._log, self._monotonic(), self._options.hang_seconds)

@@ -83,20 +83,11 @@ def writer_on(clickhouse: ClickHouse) -> Iterator[FencedWriter[ProcessedBatch]]:
         stats, tile = StoreStats(nobody, "any"), LiveTile("redis://127.0.0.1:1/0")
         projector = Projector(clickhouse, stats, tile, lambda: datetime.now(UTC), CircuitBreaker())
         fences, report = read_fences(clickhouse, CLICKS_FLOW), ProgressReport()
-        read_models = ReadModels(projector, UnavailableRetry(report, lambda: False), report)
+        retry = UnavailableRetry(report, lambda: False)
+        read_models = ReadModels(projector, retry, report)
         read_models.catch_up(fences[CLICKS_COLLECTED.name])
         try:
-            yield FencedWriter(
-                CLICKS_FLOW,
-                clickhouse,
-                MemoryProducer({}),
-                rows_of,
-                1,
-                fences,
-                report,
-                lambda: False,
-                read_models,
-            )
+            yield FencedWriter(CLICKS_FLOW, clickhouse, MemoryProducer({}), rows_of, 1, fences, retry, read_models)
         finally:
             read_models.close()
             clickhouse.close()

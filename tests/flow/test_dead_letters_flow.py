@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,19 +12,18 @@ import pytest
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.clickhouse.dead_letters import DeadLetters
-from connectors.errors import Unavailable
 from connectors.kafka.producer import Producer
 from connectors.kafka.reader import PartitionReader
 from connectors.kafka.records import Record
-from flows.delivery.process_set import FlowFenced, FlowOptions, FlowProcessSet
-from marketplace.dead_letters import DeadLetter, headers, read
+from flows.delivery.process_set import FlowOptions
+from marketplace.dead_letters import DeadLetter, headers
 from marketplace.flows import DEAD_LETTERS_FLOW
 from marketplace.settings import Urls
 from marketplace.topics import CLICKS_DEAD, DEAD_LETTER_TOPICS, IMPORTS_DEAD
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
 from runtime.sections import Settings
-from tests.flow.harness import DEADLINE_SECONDS, Case, DeliveryPromise, log_of, running, watch_until
+from tests.flow.harness import Case, DeliveryPromise, running, watch_until
 from tests.kits.depth import CHAOS
 
 pytestmark = CHAOS
@@ -89,15 +85,16 @@ def read_topic(stack: Stack, topic: str) -> list[Any]:
 
 
 def expected_rows(messages: dict[str, list[Any]]) -> dict[tuple[Any, ...], tuple[int, int]]:
-    """How often each record was given up, and its size; plain Python that shares no code with the flow's rows."""
+    """How often each record was given up, and its size; plain Python that shares no code with the flow."""
     found: dict[tuple[Any, ...], tuple[int, int]] = {}
     for topic, of_topic in messages.items():
         for message in of_topic:
-            letter, size = read(message.headers() or []), len(message.value() or b"")
-            own = (letter.topic, letter.partition, letter.offset)
-            place = own if letter.topic else (topic, message.partition(), message.offset())
-            key = (letter.group, letter.reason, *place)
-            found[key] = (found.get(key, (0, 0))[0] + 1, size)
+            said = {name: value.decode() for name, value in message.headers() or []}
+            place = (topic, message.partition(), message.offset())
+            if "dlq_topic" in said:
+                place = (said["dlq_topic"], int(said["dlq_partition"]), int(said["dlq_offset"]))
+            key = (said.get("dlq_group") or said["dlq_source"], said["dlq_reason"], *place)
+            found[key] = (found.get(key, (0, 0))[0] + 1, len(message.value() or b""))
     return found
 
 
@@ -109,54 +106,8 @@ def read_rows(settings: Settings) -> dict[str, Any]:
     return {"letters": {tuple(row[:5]): (int(row[5]), int(row[6])) for row in rows}}
 
 
-@contextmanager
-def frozen(pids: Sequence[int]) -> Iterator[None]:
-    """Processes stand still, as SIGSTOP makes them, and go on at the end."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
-
-
-@contextmanager
-def successor(case: Case, settings: Settings) -> Iterator[FlowProcessSet]:
-    """A newer start; it waits until ClickHouse is done with an insert of a frozen process."""
-    runner = FlowProcessSet(case.flow, settings, FlowOptions(), log_of(settings))
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    try:
-        while not runner.pids:
-            try:
-                runner.start()
-            except Unavailable:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
-        yield runner
-    finally:
-        runner.stop()
-
-
 class TestDeadLetters(DeliveryPromise):
     """The promise of every flow."""
-
-    def test_frozen_half_way_and_outlived_by_a_newer_start_the_older_one_writes_nothing_and_leaves(
-        self, case: Case
-    ) -> None:
-        options = FlowOptions(max_records=case.few_records, round_seconds=0.3)
-        with case.settings() as settings, running(case.flow, settings, options) as older:
-            watch_until(older, settings, lambda: case.has_begun(settings))
-            with frozen(older.pids):
-                assert not case.is_done(settings), "it was to be frozen half-way"
-                with successor(case, settings) as newer:
-                    watch_until(newer, settings, lambda: case.is_done(settings))
-            taken_over = f"generation {newer.generation} of the flow has taken over from {older.generation}"
-            with pytest.raises(FlowFenced, match=taken_over):
-                watch_until(older, settings, lambda: False)
-            assert (older.pids, older.restarts) == ([], 0)
-            case.check(settings)
 
 
 def test_a_letter_that_was_written_twice_is_one_record_that_was_given_up(case: Case) -> None:

@@ -103,7 +103,7 @@ class DirtyDays:
             self._unshown.put(left)
 
     def take(self, at_most: int, *, saves: bool, shows: bool) -> Chunk:
-        """The next days of the pass, or the first ones of a new pass; :meth:`settle` them before the next.
+        """The next days of the pass, or the first ones of a new pass; :meth:`ack` them before the next.
 
         Args:
             at_most: So many.

@@ -100,7 +100,7 @@ class FlowHandle(Protocol):
     def stop(self) -> None:
         """Stop what this object started."""
 
-    def reads(self) -> bool:
+    def all_started(self) -> bool:
         """Whether it consumes the topic."""
 
     @property
@@ -173,7 +173,7 @@ class DemoProcesses:
         self._started = True
         self.collector.start()
         self.collector.wait_ready()
-        self.wait_until(self.flow.reads, _FLOW_SECONDS, "the flow's first epoch")
+        self.wait_until(self.flow.all_started, _FLOW_SECONDS, "the flow's first epoch")
 
     def watch(self) -> None:
         """Restart processes that have exited. Call from the main thread only.

@@ -62,7 +62,7 @@ class ServedFlow:
     def start(self) -> None:
         """Do nothing: the stack has started it."""
 
-    def reads(self) -> bool:
+    def all_started(self) -> bool:
         """Whether its process runs."""
         return bool(self.pids)
 

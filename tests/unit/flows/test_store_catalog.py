@@ -143,7 +143,7 @@ def test_when_mongo_is_back_the_stores_are_read_again(stores: StoreCatalog, book
     assert seen(stores)["alpha"].title == "New title"
 
 
-def test_before_the_stores_were_ever_read_mongo_away_is_an_error(stores: StoreCatalog, book: Book) -> None:
+def test_before_the_stores_were_ever_read_an_unavailable_mongo_is_an_error(stores: StoreCatalog, book: Book) -> None:
     book.available = False
 
     with pytest.raises(Unavailable):
