@@ -34,9 +34,8 @@ from flows.delivery.fenced_writer import FencedWriter
 from flows.delivery.flow import Flow, ProcessShares, WorkerContext
 from flows.delivery.process_set import FlowProcessSet
 from marketplace.clicks.events import decode_click
-from marketplace.clicks.outcomes import EXPIRED
 from marketplace.enrichments.registry import Lookups
-from marketplace.flows import CLICKS_FLOW
+from marketplace.flows import CLICKS_FLOW, EXPIRED
 from marketplace.tables import CLICKS
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
 from runtime.breaker import CircuitBreaker

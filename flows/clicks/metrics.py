@@ -13,7 +13,8 @@ from connectors.insights.report import Analytics
 from connectors.mongo.stores import MongoStores, connect
 from flows.delivery.process_set import FlowProcessSet
 from marketplace import metrics as catalogue
-from marketplace.clicks.outcomes import EXPIRED, OUTCOMES
+from marketplace.clicks.outcomes import OUTCOMES
+from marketplace.flows import EXPIRED
 from runtime.metrics import family
 from runtime.sections import Settings
 from runtime.shared_answer import SharedAnswer

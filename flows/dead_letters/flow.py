@@ -13,8 +13,7 @@ from flows.dead_letters.letters import LetterBatch, as_table, expired_row, finge
 from flows.delivery.batch import RawBatch
 from flows.delivery.fenced_writer import FencedWriter
 from flows.delivery.flow import Flow, WorkerContext
-from marketplace.clicks.outcomes import EXPIRED
-from marketplace.flows import DEAD_LETTERS_FLOW
+from marketplace.flows import DEAD_LETTERS_FLOW, EXPIRED
 from marketplace.tables import DEAD_LETTERS
 
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from connectors.kafka.records import Record
 from flows.delivery.batch import RawBatch
-from marketplace.clicks.outcomes import EXPIRED
 from marketplace.dead_letters import DeadLetter, read
+from marketplace.flows import EXPIRED
 
 Row = dict[str, Any]
 """A row of ``dead_letters`` by column; times are epoch milliseconds."""
