@@ -23,7 +23,8 @@ from bench.environment import python_of
 from bench.meter import BROKER, CLICKHOUSE, Usage
 from connectors.clickhouse.client import ClickHouse
 from connectors.kafka.producer import Producer
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from marketplace.settings import Urls
 from ops.provision import ensure_provisioned
 from ops.stack import Stack

@@ -14,9 +14,8 @@ from typing import Any, Final
 from pymongo.errors import CollectionInvalid, OperationFailure, PyMongoError
 
 from connectors.clickhouse.client import ClickHouse
-from connectors.errors import Unavailable
 from connectors.kafka.topics import TopicAdmin
-from connectors.mongo.stores import connect
+from connectors.mongo.client import connect, unavailable
 from marketplace.collections import Collection
 from marketplace.tables import Table
 from marketplace.topics import Topic
@@ -121,7 +120,7 @@ def _collections(settings: Settings, collections: Sequence[Collection], report: 
                 report.made.append(f"collection {collection.name}")
             _indexes(database[collection.name], collection, report)
     except PyMongoError as error:
-        raise Unavailable(f"Mongo does not answer: {' '.join(str(error).split())[:200]}") from error
+        raise unavailable(error) from error
     finally:
         client.close()
 

@@ -21,7 +21,8 @@ from bench.claims.numbers import quantile
 from bench.corpus_cache import ROOT
 from bench.faults.load import EventResult, Load, between
 from connectors.clickhouse.client import ClickHouse
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from marketplace.settings import Urls
 from marketplace.stores import Store, hash_write_key
 from ops.provision import ensure_provisioned

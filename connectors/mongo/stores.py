@@ -12,14 +12,13 @@ import msgspec
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import MongoClient
 from pymongo.collection import Collection
-from pymongo.errors import ConfigurationError, DuplicateKeyError, InvalidURI, PyMongoError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from connectors.errors import Refused, Unavailable
 from connectors.twin import Twin
 from marketplace.collections import STORES
 from marketplace.stores import InvalidStore, Store
 
-_TIMEOUT_MS: Final = 3_000
 _EDIT_ATTEMPTS: Final = 20
 _VERSION: Final = "version"
 
@@ -82,30 +81,6 @@ class StoreRepository(Protocol):
 
     def upsert_store(self, store: Store) -> None:
         """Create a store, or change all its fields: for demos and tests, without concurrent edits."""
-
-
-def connect(mongo_url: str, deadline_seconds: float | None = None) -> MongoClient[dict[str, Any]]:
-    """A client with short timeouts, for services that have a cache.
-
-    Args:
-        mongo_url: Mongo's URL.
-        deadline_seconds: The timeout of a call, with retries and connecting; if None it is 9 s at worst, and more for
-            a call that reads its result in batches.
-
-    Raises:
-        Refused: It is not a URL of Mongo.
-    """
-    deadline_ms = _TIMEOUT_MS if deadline_seconds is None else int(deadline_seconds * 1000)
-    options: dict[str, Any] = {"serverSelectionTimeoutMS": deadline_ms, "connectTimeoutMS": deadline_ms}
-    if deadline_seconds is None:
-        options["socketTimeoutMS"] = 2 * _TIMEOUT_MS
-    else:
-        options["timeoutMS"] = deadline_ms
-    try:
-        return MongoClient(mongo_url, **options)
-    # A port that is none is a plain ValueError.
-    except (InvalidURI, ConfigurationError, ValueError) as error:
-        raise Refused(f"Mongo's URL cannot be used: {error}") from error
 
 
 class MongoStores:

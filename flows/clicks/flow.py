@@ -16,8 +16,9 @@ from connectors.kafka.producer import Producer
 from connectors.lookups.bot_list import CrawlerList
 from connectors.lookups.geoip import GeoIP
 from connectors.lookups.user_agents import UserAgents
+from connectors.mongo.client import connect
 from connectors.mongo.store_stats import StoreStats
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.stores import MongoStores
 from connectors.redis.live_tile import LiveTile
 from flows.clicks.encoding.context import EncodingContext
 from flows.clicks.metrics import ClickMetrics

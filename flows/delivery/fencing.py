@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Fenced, Unavailable
-from connectors.mongo.store_stats import Generations
-from connectors.mongo.stores import connect
+from connectors.mongo.client import connect
+from connectors.mongo.generations import Generations
 from flows.delivery.insert_shape import structure_of
 from marketplace.flows import SOURCE_TOPIC, FlowSpec
 from marketplace.tables import GENERATIONS, Table

@@ -12,8 +12,9 @@ import typer
 
 from connectors.errors import Unavailable
 from connectors.kafka.producer import Producer
+from connectors.mongo.client import connect
 from connectors.mongo.salts import MongoSalts, SaltCache
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.stores import MongoStores
 from ingest.config import ADMIN_HOST, ADMIN_PORT, HOST, NEEDS, PORT, Addresses, CollectorConfig
 from ingest.http.server import serve
 from ingest.imports.access_log import Destination, ImportCounts, LogImport

@@ -16,7 +16,8 @@ from pymongo import MongoClient
 from rich.console import Console
 from rich.table import Table
 
-from connectors.mongo.stores import MongoStores, StoresUnavailable, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores, StoresUnavailable
 from connectors.mongo.turned_away import MongoTurnedAway, TurnedAway, sums
 from marketplace.stores import InvalidStore, Store, checked_domain, hash_write_key
 from marketplace.stores import import_key as make_import_key

@@ -21,7 +21,8 @@ from connectors.insights.report import Analytics
 from connectors.kafka.producer import Producer
 from connectors.kafka.reader import PartitionReader
 from connectors.kafka.records import Record
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from flows.delivery.process_set import FlowFailed, FlowFenced, FlowOptions, FlowProcessSet
 from marketplace.settings import Urls as SettingsUrls
 from marketplace.topics import CLICKS_COLLECTED

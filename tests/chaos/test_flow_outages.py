@@ -17,8 +17,9 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]  # it does not list its exports
 
 from connectors.clickhouse.client import ClickHouse
+from connectors.mongo.client import connect
 from connectors.mongo.store_stats import StoreStats
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.stores import MongoStores
 from flows.delivery.process_set import FlowOptions
 from marketplace.collections import STORES as STORES_COLLECTION
 from marketplace.settings import Urls as SettingsUrls

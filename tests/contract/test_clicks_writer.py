@@ -13,8 +13,8 @@ import pytest
 from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Unavailable
 from connectors.kafka.memory import MemoryProducer
+from connectors.mongo.client import connect
 from connectors.mongo.store_stats import StoreStats
-from connectors.mongo.stores import connect
 from connectors.redis.live_tile import LiveTile
 from flows.clicks.output.arrow_rows import rows_of
 from flows.clicks.processed_batch import ProcessedBatch

@@ -13,8 +13,8 @@ from pymongo import MongoClient
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Unavailable
+from connectors.mongo.client import connect
 from connectors.mongo.store_stats import DayStats, StoreStats
-from connectors.mongo.stores import connect
 from connectors.redis.live_tile import LiveTile
 from flows.clicks.processed_batch import ProcessedBatch
 from flows.clicks.read_models.projector import CATCH_UP_RECORDS, MAX_RECORDS_AHEAD, Projector

@@ -10,15 +10,9 @@ from typing import Any
 
 import pytest
 
+from connectors.mongo.client import connect
 from connectors.mongo.store_directory import find_by_import_key
-from connectors.mongo.stores import (
-    MemoryStores,
-    MongoStores,
-    StoreConflict,
-    StoreRepository,
-    StoresUnavailable,
-    connect,
-)
+from connectors.mongo.stores import MemoryStores, MongoStores, StoreConflict, StoreRepository, StoresUnavailable
 from marketplace.collections import STORES
 from marketplace.stores import InvalidStore, Store, hash_write_key, import_key
 from tests.kits.collector import SHOP, WRITE_KEY

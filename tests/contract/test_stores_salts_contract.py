@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from connectors.mongo.client import connect
 from connectors.mongo.salts import MemorySalts, MongoSalts, SaltCache, SaltRepository, SaltsUnavailable
-from connectors.mongo.stores import connect
 from marketplace.clicks.visitors import SALT_BYTES, SALT_LIFETIME
 from marketplace.collections import VISITOR_SALTS
 

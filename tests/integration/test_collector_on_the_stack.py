@@ -20,7 +20,8 @@ from pathlib import Path, PurePosixPath
 import httpx
 import pytest
 
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from marketplace.clicks.events import CollectedClick
 from marketplace.settings import Urls
 from marketplace.stores import hash_write_key

@@ -13,7 +13,7 @@ import pytest
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.kafka.topics import TopicAdmin
-from connectors.mongo.stores import connect
+from connectors.mongo.client import connect
 from marketplace.collections import COLLECTIONS, STORES, VISITOR_SALTS
 from marketplace.settings import Urls
 from marketplace.tables import CLICKS, GENERATIONS, SESSIONS, TABLES, Table

@@ -20,7 +20,8 @@ from typing import Any, Final
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect, sync_playwright
 
 from connectors.clickhouse.client import ClickHouse
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from marketplace.stores import Store
 from ops.oracle import LogRecord
 from ops.stack import Stack
