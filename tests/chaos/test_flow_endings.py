@@ -149,7 +149,9 @@ def test_a_fenced_service_leaves_with_a_code_of_its_own(shop: Settings, tmp_path
     base = {name: value for name, value in os.environ.items() if not name.startswith("MARKETPLACE_")}
     with (tmp_path / "service.log").open("wb") as log:
         service = subprocess.Popen(
-            [sys.executable, "-m", "ops.flow_service"], env={**base, **shop.urls.environment(), **own}, stderr=log
+            [sys.executable, "-m", "ops.flow_service", "clicks"],
+            env={**base, **shop.urls.environment(), **own},
+            stderr=log,
         )
     try:
         wait_until(lambda: waiting(shop) == 0, 60, "everything to be counted")

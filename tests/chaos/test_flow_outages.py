@@ -290,7 +290,9 @@ def test_the_service_tells_its_numbers_and_stores_that_are_none(shop: Shop, tmp_
     environment = {**base, **shop.settings.urls.environment(), **own, "MARKETPLACE_FLOW_PORT": str(port)}
     with (tmp_path / "service.log").open("wb") as log:
         service = subprocess.Popen(
-            [sys.executable, "-m", "ops.flow_service"], env={**environment, "PYTHONPATH": str(ROOT)}, stderr=log
+            [sys.executable, "-m", "ops.flow_service", "clicks"],
+            env={**environment, "PYTHONPATH": str(ROOT)},
+            stderr=log,
         )
     try:
         wanted = {
@@ -318,7 +320,7 @@ def test_the_service_tells_its_numbers_and_stores_that_are_none(shop: Shop, tmp_
 def test_a_service_that_cannot_run_says_why_in_one_line(shop: Shop, name: str, value: str) -> None:
     own = {"MARKETPLACE_DATA": str(shop.settings.data_dir), name: value}
     done = subprocess.run(
-        [sys.executable, "-m", "ops.flow_service"],
+        [sys.executable, "-m", "ops.flow_service", "clicks"],
         env={**os.environ, **shop.settings.urls.environment(), **own, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
