@@ -144,8 +144,7 @@ def open_stand(corpus: Corpus) -> Iterator[Stand]:
         tempfile.TemporaryDirectory(prefix="marketplace-bench-", dir=memory) as scratch,
         Stack(folder, ports="auto", external={}) as stack,
     ):
-        found = stack.urls
-        urls = Urls(found.kafka, found.mongo, found.clickhouse, found.redis)
+        urls = stack.urls
         parts = {BROKER: stack.pid("kafka"), CLICKHOUSE: stack.pid("clickhouse")}
         stand = Stand(urls, corpus, Path(folder), Path(scratch), parts)
         stand.fresh()

@@ -24,7 +24,6 @@ from connectors.kafka.records import Record
 from connectors.mongo.client import connect
 from connectors.mongo.stores import MongoStores
 from flows.delivery.process_set import FlowFailed, FlowFenced, FlowOptions, FlowProcessSet
-from marketplace.settings import Urls as SettingsUrls
 from marketplace.topics import CLICKS_COLLECTED
 from ops.drain import waiting_records
 from ops.provision import ensure_provisioned
@@ -44,7 +43,7 @@ EVENTS = 40
 @pytest.fixture
 def shop(stack: Stack, tmp_path: Path) -> Iterator[Settings]:
     """A database of its own on everybody's topic."""
-    urls = SettingsUrls(stack.urls.kafka, stack.urls.mongo, stack.urls.clickhouse, stack.urls.redis)
+    urls = stack.urls
     settings = Settings(urls, PurePosixPath(tmp_path), f"endings_{uuid.uuid4().hex}")
     ensure_provisioned(settings)
     client = connect(urls.mongo)

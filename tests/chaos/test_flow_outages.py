@@ -22,7 +22,6 @@ from connectors.mongo.store_stats import StoreStats
 from connectors.mongo.stores import MongoStores
 from flows.delivery.process_set import FlowOptions
 from marketplace.collections import STORES as STORES_COLLECTION
-from marketplace.settings import Urls as SettingsUrls
 from ops.provision import ensure_provisioned
 from ops.stack import Stack, StackError
 from ops.stack.parts.kafka_jars import ensure_jars, find_java
@@ -68,11 +67,7 @@ def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def shop(own_stack: Stack, tmp_path: Path) -> Iterator[Shop]:
     urls = own_stack.urls
     recreate_topic(urls.kafka)
-    settings = Settings(
-        SettingsUrls(urls.kafka, urls.mongo, urls.clickhouse, urls.redis),
-        PurePosixPath(tmp_path),
-        f"around_{uuid.uuid4().hex}",
-    )
+    settings = Settings(urls, PurePosixPath(tmp_path), f"around_{uuid.uuid4().hex}")
     ensure_provisioned(settings)
     client = connect(urls.mongo)
     for store in STORES.values():

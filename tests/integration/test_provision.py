@@ -15,7 +15,6 @@ from connectors.clickhouse.client import ClickHouse
 from connectors.kafka.topics import TopicAdmin
 from connectors.mongo.client import connect
 from marketplace.collections import COLLECTIONS, STORES, VISITOR_SALTS
-from marketplace.settings import Urls
 from marketplace.tables import CLICKS, GENERATIONS, SESSIONS, TABLES, Table
 from marketplace.topics import TOPICS, Topic
 from ops.drift import topic_drift
@@ -31,7 +30,7 @@ def settings(stack: Stack) -> Iterator[Settings]:
     """A database of the test's own, in ClickHouse and Mongo."""
     urls = stack.urls
     database = f"drift_{uuid.uuid4().hex[:8]}"
-    found = Settings(Urls(urls.kafka, urls.mongo, urls.clickhouse, urls.redis), PurePosixPath("unused"), database)
+    found = Settings(urls, PurePosixPath("unused"), database)
     yield found
     ClickHouse(urls.clickhouse, database).command(f"DROP DATABASE IF EXISTS {database}")
     client = connect(urls.mongo)
