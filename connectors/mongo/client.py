@@ -13,7 +13,11 @@ _TIMEOUT_MS: Final = 3_000
 _ERROR_CHARS: Final = 200
 
 
-def connect(mongo_url: str, deadline_seconds: float | None = None) -> MongoClient[dict[str, Any]]:
+Client = MongoClient[dict[str, Any]]
+"""A client whose documents are plain dictionaries."""
+
+
+def connect(mongo_url: str, deadline_seconds: float | None = None) -> Client:
     """A client with short timeouts, for services that have a cache.
 
     Args:
