@@ -19,13 +19,13 @@ import pytest
 from connectors.clickhouse.client import ClickHouse
 from connectors.insights.report import Analytics
 from connectors.kafka.producer import Producer
-from connectors.kafka.reader import PartitionReader
 from connectors.kafka.records import Record
 from connectors.mongo.client import connect
 from connectors.mongo.stores import MongoStores
 from flows.delivery.process_set import FlowFailed, FlowFenced, FlowOptions, FlowProcessSet
+from marketplace.flows import CLICKS_FLOW
 from marketplace.topics import CLICKS_COLLECTED
-from ops.drain import waiting_records
+from ops.drain import unread_records
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
 from runtime.sections import Settings
@@ -65,12 +65,7 @@ def send(settings: Settings, count: int = EVENTS) -> None:
 
 
 def waiting(settings: Settings) -> int:
-    reader = PartitionReader(settings.kafka, CLICKS_COLLECTED.name, "tests")
-    try:
-        ends = {partition: reader.range_of(partition)[1] for partition in reader.partitions()}
-    finally:
-        reader.close()
-    return waiting_records(settings, ends)
+    return unread_records(settings, CLICKS_FLOW)
 
 
 def looked_after(runner: FlowProcessSet, seconds: float, settings: Settings) -> None:
