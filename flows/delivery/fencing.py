@@ -13,10 +13,10 @@ from typing import Final
 import pyarrow as pa
 
 from connectors.clickhouse.client import ClickHouse
+from connectors.clickhouse.insert_shape import structure_of
 from connectors.errors import Fenced, Unavailable
 from connectors.mongo.client import connect
 from connectors.mongo.generations import Generations
-from flows.delivery.insert_shape import structure_of
 from marketplace.flows import SOURCE_TOPIC, FlowSpec
 from marketplace.tables import GENERATIONS, Table
 from runtime.sections import Settings

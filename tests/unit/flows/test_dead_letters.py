@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from connectors.clickhouse.insert_shape import structure_of
 from flows.dead_letters.letters import as_table, expired_row, fingerprint, read_batch, rows_of
 from flows.delivery.batch import RawBatch
-from flows.delivery.insert_shape import structure_of
 from marketplace.dead_letters import DeadLetter, headers
 from marketplace.tables import DEAD_LETTERS
 
