@@ -17,7 +17,7 @@ from typing import Final, Self
 from connectors.errors import Fenced, Unavailable
 from connectors.kafka.consumer_metrics import ConsumerMetrics, Counts, PartitionMetrics
 from connectors.kafka.consumer_policy import ConsumerPolicy
-from connectors.kafka.dead_letters import DeadLetters
+from connectors.kafka.dead_letters import DeadLetterWriter
 from connectors.kafka.group_client import GroupClient
 from connectors.kafka.handler_threads import HandlerThreads
 from connectors.kafka.partition_work import PartitionWork
@@ -58,7 +58,7 @@ class GroupConsumer:
         self,
         client: GroupClient,
         handler: Handler,
-        dead_letters: DeadLetters,
+        dead_letters: DeadLetterWriter,
         policy: ConsumerPolicy | None = None,
         *,
         monotonic: Callable[[], float] = time.monotonic,
