@@ -51,7 +51,7 @@ class BadStore:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class StoreListing:
     """The content of the collection: valid stores by slug, and documents that are not valid."""
 
     stores: dict[str, Store]
@@ -70,7 +70,7 @@ class StoreRepository(Protocol):
     def list_stores(self) -> list[Store]:
         """All stores by slug, without invalid documents."""
 
-    def read(self, slugs: Several[str] | None = None) -> Shelf:
+    def read(self, slugs: Several[str] | None = None) -> StoreListing:
         """These stores or all, and separately the invalid documents."""
 
     def create_store(self, store: Store) -> bool:
@@ -119,7 +119,7 @@ class MongoStores:
         """
         return list(self.read().stores.values())
 
-    def read(self, slugs: Several[str] | None = None) -> Shelf:
+    def read(self, slugs: Several[str] | None = None) -> StoreListing:
         """These stores or all, and separately the invalid documents.
 
         Raises:
@@ -127,7 +127,7 @@ class MongoStores:
         """
         query = {} if slugs is None else {"_id": {"$in": sorted(slugs)}}
         try:
-            return _shelf(self._stores.find(query).sort("_id"))
+            return _listing(self._stores.find(query).sort("_id"))
         except PyMongoError as error:
             raise _unavailable(error) from error
 
@@ -243,12 +243,12 @@ class MemoryStores(Twin):
         """All stores by slug, without invalid documents."""
         return list(self.read().stores.values())
 
-    def read(self, slugs: Several[str] | None = None) -> Shelf:
+    def read(self, slugs: Several[str] | None = None) -> StoreListing:
         """These stores or all, and separately the invalid documents."""
         self._ask()
         with self._lock:
             found = sorted(self.documents.items(), key=lambda item: str(item[0]))
-        return _shelf(document for slug, document in found if slugs is None or slug in slugs)
+        return _listing(document for slug, document in found if slugs is None or slug in slugs)
 
     def create_store(self, store: Store) -> bool:
         """Save a store unless its slug is taken."""
@@ -322,16 +322,16 @@ def _from_document(document: Mapping[str, Any]) -> Store:
         raise InvalidStore(f"store {slug}: {error}") from error
 
 
-def _shelf(documents: Iterable[Mapping[str, Any]]) -> Shelf:
-    shelf = Shelf({}, [])
+def _listing(documents: Iterable[Mapping[str, Any]]) -> StoreListing:
+    listing = StoreListing({}, [])
     for document in documents:
         try:
             store = _from_document(document)
         except InvalidStore as error:
-            shelf.bad.append(BadStore(str(document.get("_id")), str(error), document))
+            listing.bad.append(BadStore(str(document.get("_id")), str(error), document))
         else:
-            shelf.stores[store.slug] = store
-    return shelf
+            listing.stores[store.slug] = store
+    return listing
 
 
 def _unavailable(error: PyMongoError) -> StoresUnavailable:

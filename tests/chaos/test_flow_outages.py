@@ -59,7 +59,7 @@ def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         ensure_jars()
     except StackError as error:
         pytest.skip(str(error))
-    with Stack(tmp_path_factory.mktemp("surroundings"), ports="auto", external={}) as running:
+    with Stack(tmp_path_factory.mktemp("outages"), ports="auto", external={}) as running:
         yield running
 
 
@@ -67,7 +67,7 @@ def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def shop(own_stack: Stack, tmp_path: Path) -> Iterator[Shop]:
     urls = own_stack.urls
     recreate_topic(urls.kafka)
-    settings = Settings(urls, PurePosixPath(tmp_path), f"around_{uuid.uuid4().hex}")
+    settings = Settings(urls, PurePosixPath(tmp_path), f"outages_{uuid.uuid4().hex}")
     ensure_provisioned(settings)
     client = connect(urls.mongo)
     for store in STORES.values():
@@ -273,7 +273,7 @@ def test_the_ledger_closes_on_a_log_whose_beginning_was_gone_before_the_first_st
     assert (found["records"], found["expired"], found["unaccounted"], found["waiting"]) == (11, 6, 0, 0)
 
 
-def test_the_service_tells_its_numbers_and_stores_that_are_none(shop: Shop, tmp_path: Path) -> None:
+def test_the_service_exposes_its_numbers_and_that_of_invalid_stores(shop: Shop, tmp_path: Path) -> None:
     with connect(shop.settings.urls.mongo) as client:
         documents = client[shop.settings.database][STORES_COLLECTION.name]
         documents.update_one({"_id": "beta"}, {"$unset": {"domains": ""}})

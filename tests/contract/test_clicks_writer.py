@@ -121,7 +121,7 @@ def test_an_insert_of_several_partitions_whose_answer_is_lost_counts_once(
         for batches in rounds:
             writer.add(machines[batch.partition].process(batch) for batch in batches)
             writer.flush()
-    # What had arrived is not sent again: the fences told.
+    # What had arrived is not sent again: the fences say so.
     assert forgetful.inserts == {name: 2 + (name == table and not applied) for name in TABLES}
     expected = oracle(log)
     hours = [NOON // 3_600_000]

@@ -223,7 +223,7 @@ class Tab:
         self.wait_drawn()
 
     def wait_fits(self) -> None:
-        """Wait until nothing is wider than the screen: charts are drawn anew after it has changed."""
+        """Wait until nothing is wider than the screen: charts are drawn again after it has changed."""
         self.page.wait_for_function(
             "[...document.querySelectorAll('html, body, [data-testid=stMain]')]"
             ".every(part => part.scrollWidth <= part.clientWidth)"
