@@ -17,7 +17,7 @@ from typing import Any, Final, overload
 
 from bytewax.inputs import AbortExecution, FixedPartitionedSource, StatefulSourcePartition
 
-from connectors.kafka.reader import PartitionReader
+from connectors.kafka.reader import RecordReader
 from flows.delivery.batch import Headers, RawBatch
 from flows.delivery.batch_limit import BatchLimit
 from flows.delivery.exit_codes import noted
@@ -130,7 +130,7 @@ class PartitionConsumer:
     def __init__(
         self,
         flow: FlowSpec,
-        reader: PartitionReader,
+        reader: RecordReader,
         fences: Fences,
         policy: BatchPolicy,
         begin: Callable[[int, int], None] = lambda *_: None,
