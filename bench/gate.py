@@ -13,10 +13,10 @@ from typing import Final
 from bench.contender import CONTENDERS, ends
 from bench.stand import RunResult, Stand
 from connectors.clickhouse.client import ClickHouse
+from connectors.clickhouse.insert_shape import structure_of
 from connectors.errors import Unavailable
 from connectors.insights.report import Analytics, ReportRow
 from connectors.kafka.reader import PartitionReader
-from flows.delivery.insert_shape import structure_of
 from marketplace.stores import Store
 from marketplace.tables import CLICKS, LEDGER, ROLLUPS, SESSIONS, VISITOR_STATE
 from marketplace.topics import CLICKS_COLLECTED

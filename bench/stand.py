@@ -23,7 +23,8 @@ from bench.environment import python_of
 from bench.meter import BROKER, CLICKHOUSE, Usage
 from connectors.clickhouse.client import ClickHouse
 from connectors.kafka.producer import Producer
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from marketplace.settings import Urls
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
@@ -143,8 +144,7 @@ def open_stand(corpus: Corpus) -> Iterator[Stand]:
         tempfile.TemporaryDirectory(prefix="marketplace-bench-", dir=memory) as scratch,
         Stack(folder, ports="auto", external={}) as stack,
     ):
-        found = stack.urls
-        urls = Urls(found.kafka, found.mongo, found.clickhouse, found.redis)
+        urls = stack.urls
         parts = {BROKER: stack.pid("kafka"), CLICKHOUSE: stack.pid("clickhouse")}
         stand = Stand(urls, corpus, Path(folder), Path(scratch), parts)
         stand.fresh()

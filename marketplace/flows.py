@@ -14,6 +14,9 @@ from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD, DEAD_LETTER_TOPICS
 
 SOURCE_TOPIC: Final = "source_topic"
 
+EXPIRED: Final = "expired"
+"""The reason for records that the log's retention deleted before a flow had read them; they belong to no store."""
+
 
 @dataclass(frozen=True)
 class FlowSpec:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
 _MAX_REPLICAS: Final = 3
+
+DEAD_LETTER_SUFFIX: Final = ".dlq"
+"""A topic with this ending has dead letters; the part before it is the topic from which they come."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,13 @@ CLICKS_DEAD: Final = Topic(
 )
 IMPORTS_DEAD: Final = Topic("clicks.imports.v1.dlq", partitions=1, retention=timedelta(days=90))
 
-DEAD_LETTER_TOPICS: Final[tuple[Topic, ...]] = (CLICKS_DEAD, IMPORTS_DEAD)
-"""All dead-letter topics; the flow ``dead_letters`` reads them."""
-
 TOPICS: Final[tuple[Topic, ...]] = (CLICKS_COLLECTED, CLICKS_DEAD, IMPORTS_DEAD)
+
+
+def dead_letter_topics(topics: Iterable[Topic]) -> tuple[Topic, ...]:
+    """Those whose name ends in ``.dlq``, in the same order."""
+    return tuple(topic for topic in topics if topic.name.endswith(DEAD_LETTER_SUFFIX))
+
+
+DEAD_LETTER_TOPICS: Final[tuple[Topic, ...]] = dead_letter_topics(TOPICS)
+"""All dead-letter topics; the flow ``dead_letters`` reads them."""

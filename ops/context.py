@@ -9,7 +9,6 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from marketplace.settings import ALL_PARTS, Urls
 from ops.stack import SupervisorHangsError, running_urls
-from ops.stack import Urls as StackUrls
 from ops.stack.state.model import read_state
 from runtime.sections import DATA_DIR, MONGO_URL, URLS, MongoSettings, Settings
 from runtime.settings import EnvReader, load
@@ -35,7 +34,7 @@ def load_settings(
     def read(env: EnvReader) -> Settings:
         # If all parts are named, the stack is not needed, and a hung one is not waited for.
         running = None if all(env.given(URLS[part]) for part in needs) else running_urls(env.read(DATA_DIR))
-        return Settings.read(env, _plain(running) if running is not None else None, needs)
+        return Settings.read(env, running, needs)
 
     settings = load(_variables(environment, data_dir), read)
     return replace(settings, data_dir=PurePosixPath(os.path.abspath(settings.data_dir)))
@@ -53,7 +52,7 @@ def load_mongo(environment: Mapping[str, str] | None = None, data_dir: str | Pur
 
     def read(env: EnvReader) -> MongoSettings:
         running = None if env.given(MONGO_URL) else _last_urls(env.read(DATA_DIR))
-        return MongoSettings.read(env, _plain(running) if running is not None else None)
+        return MongoSettings.read(env, running)
 
     return load(_variables(environment, data_dir), read)
 
@@ -63,13 +62,9 @@ def _variables(environment: Mapping[str, str] | None, data_dir: str | PurePath |
     return given if data_dir is None else {**given, DATA_DIR.name: str(data_dir)}
 
 
-def _last_urls(folder: str) -> StackUrls | None:
+def _last_urls(folder: str) -> Urls | None:
     try:
         return running_urls(folder)
     except SupervisorHangsError:
         state = read_state(Path(folder).resolve())
         return state.urls if state is not None else None
-
-
-def _plain(urls: StackUrls) -> Urls:
-    return Urls(urls.kafka, urls.mongo, urls.clickhouse, urls.redis)

@@ -1,4 +1,4 @@
-"""``python -m ops.flow_service [NAME]``: a flow as a service, with ``/livez``, ``/readyz`` and ``/metrics``.
+"""``python -m ops.flow_service NAME``: a flow as a service, with ``/livez``, ``/readyz`` and ``/metrics``.
 
 It waits for the parts, provisions what is missing, and keeps the flow's processes running until SIGTERM.
 """
@@ -8,8 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
@@ -61,21 +60,26 @@ def _text(problem: str, notes: Mapping[str, str] | None = None) -> Answer:
     return Answer(503 if problem else 200, "".join(f"{line}\n" for line in lines).encode())
 
 
-def main(name: str = "clicks") -> int:
-    """Run until SIGTERM; returns 1 when the flow cannot run, 2 when a setting cannot be used, 3 when it was fenced."""
-    stop = stop_on_signals()
-    spec = flow_named(name)
+def main(arguments: Sequence[str]) -> int:
+    """Run until SIGTERM.
+
+    Args:
+        arguments: The flow's name, and nothing else.
+
+    Returns:
+        1 when the flow cannot run, 2 when the name or a setting cannot be used, 3 when it was fenced.
+    """
+    spec = flow_named(arguments[0]) if len(arguments) == 1 else None
     if spec is None:
-        sys.stderr.write(f"no flow {name!r}; there are {', '.join(flow.name for flow in FLOWS)}\n")
+        sys.stderr.write(f"the argument is the name of a flow: {' or '.join(flow.name for flow in FLOWS)}\n")
         return 2
+    stop = stop_on_signals()
     try:
         logs, settings, own = load(os.environ, lambda env: read(env, spec))
     except InvalidSettings as error:
         sys.stderr.write(f"{error}\n")
         return 2
     configure_logs(logs)
-    # The flow's files are beside the stack's.
-    Path(settings.data_dir).mkdir(parents=True, exist_ok=True)
     runner = FlowProcessSet(spec, settings, FlowOptions(workers=own.workers, memory_mb=own.memory_mb))
     registry = CollectorRegistry()
     for collector in (FlowMetrics(settings, runner), *flow_of(spec).metrics(settings, runner)):
@@ -86,7 +90,7 @@ def main(name: str = "clicks") -> int:
         log.error("cannot listen on %s:%d: %s", own.host, own.port, error.strerror)
         return 1
     try:
-        runner.run(stop.asked, lambda: _provision(settings, service_of(name)))
+        runner.run(stop.asked, lambda: _provision(settings, service_of(spec.name)))
     except FlowFenced as error:
         log.error("%s", error)
         return EXIT_FENCED
@@ -104,4 +108,4 @@ def _provision(settings: Settings, service: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:2]))
+    sys.exit(main(sys.argv[1:]))

@@ -11,12 +11,9 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pymongo.errors import CollectionInvalid, OperationFailure, PyMongoError
-
 from connectors.clickhouse.client import ClickHouse
-from connectors.errors import Unavailable
 from connectors.kafka.topics import TopicAdmin
-from connectors.mongo.stores import connect
+from connectors.mongo.collections import CollectionAdmin
 from marketplace.collections import Collection
 from marketplace.tables import Table
 from marketplace.topics import Topic
@@ -24,7 +21,6 @@ from ops.drift import ActualTable, index_drift, table_drift, topic_drift
 from ops.resources import EVERYTHING, Resources
 from runtime.sections import Settings
 
-_NAMESPACE_EXISTS: Final = 48
 _ANSWER_SECONDS: Final = 20.0
 
 
@@ -111,39 +107,19 @@ def _actual_tables(clickhouse: ClickHouse, database: str) -> dict[str, ActualTab
 
 
 def _collections(settings: Settings, collections: Sequence[Collection], report: Report) -> None:
-    client = connect(settings.urls.mongo)
-    try:
-        database = client[settings.database]
-        existing = set(database.list_collection_names())
+    with closing(CollectionAdmin(settings.urls.mongo, settings.database)) as admin:
+        existing = admin.names()
         for collection in collections:
             if collection.name not in existing:
-                _create(database, collection.name)
+                admin.create(collection.name)
                 report.made.append(f"collection {collection.name}")
-            _indexes(database[collection.name], collection, report)
-    except PyMongoError as error:
-        raise Unavailable(f"Mongo does not answer: {' '.join(str(error).split())[:200]}") from error
-    finally:
-        client.close()
+            _indexes(admin, collection, report)
 
 
-def _create(database: Any, name: str) -> None:
-    try:
-        database.create_collection(name)
-    except CollectionInvalid:
-        return  # another process has created it in the meantime
-    except OperationFailure as error:
-        if error.code != _NAMESPACE_EXISTS:
-            raise
-
-
-def _indexes(target: Any, collection: Collection, report: Report) -> None:
-    present = target.index_information()
+def _indexes(admin: CollectionAdmin, collection: Collection, report: Report) -> None:
+    present = admin.indexes(collection.name)
     report.drift += index_drift(collection, present)
     for index in collection.indexes:
-        if index.name in present:
-            continue
-        options: dict[str, Any] = {"name": index.name, "unique": index.unique}
-        if index.expire_after_seconds is not None:
-            options["expireAfterSeconds"] = index.expire_after_seconds
-        target.create_index(list(index.fields), **options)
-        report.made.append(f"index {collection.name}.{index.name}")
+        if index.name not in present:
+            admin.create_index(collection.name, index)
+            report.made.append(f"index {collection.name}.{index.name}")

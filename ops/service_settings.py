@@ -12,9 +12,9 @@ from runtime.logs import LogSettings
 from runtime.sections import KAFKA_SECURITY_PROTOCOL, KAFKA_URL
 from runtime.settings import EnvReader, Section, load
 
-FLOW: Final = Section("Click flow", "For the click flow's service; docs/reference/flow.md says more.")
+FLOW: Final = Section("Flows", "For the service of a flow; docs/reference/flow.md says more.")
 FLOW_WORKERS: Final = FLOW.whole(
-    "MARKETPLACE_FLOW_WORKERS", "Processes, each with a share of the topic's partitions.", 1, lowest=1, highest=64
+    "MARKETPLACE_FLOW_WORKERS", "Processes, each with a share of the topics' partitions.", 1, lowest=1, highest=64
 )
 FLOW_MEMORY_MB: Final = FLOW.whole(
     "MARKETPLACE_FLOW_MEMORY_MB",
@@ -37,7 +37,7 @@ FLOW_PORT: Final = FLOW.port(
 
 @dataclass(frozen=True)
 class FlowSettings:
-    """Settings of the click flow's service.
+    """Settings of a flow's service.
 
     Attributes:
         workers: The number of processes.
@@ -53,7 +53,7 @@ class FlowSettings:
 
     @staticmethod
     def read(env: EnvReader) -> FlowSettings:
-        """Read the flow's section."""
+        """Read the section of flows."""
         return FlowSettings(env.read(FLOW_WORKERS), env.read(FLOW_MEMORY_MB), env.read(FLOW_HOST), env.read(FLOW_PORT))
 
     @staticmethod

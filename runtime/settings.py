@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from marketplace.clicks.client_address import Network, parse_networks
+from marketplace.networks import Network, parse_networks
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

@@ -20,7 +20,8 @@ import msgspec
 from bench.claims.numbers import quantile
 from connectors.clickhouse.client import ClickHouse
 from connectors.insights.report import Analytics
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from marketplace.stores import Store, hash_write_key
 from marketplace.tables import ROLLUPS
 from ops.demo.services.collector import Collector

@@ -11,7 +11,8 @@ from bench.contenders.ladder import EmptyPageStore, batches
 from connectors.lookups.bot_list import CrawlerList
 from connectors.lookups.geoip import GeoIP
 from connectors.lookups.user_agents import UserAgents
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from flows.clicks.encoding.context import EncodingContext
 from flows.clicks.output.arrow_rows import rows_of
 from flows.clicks.processor import PartitionProcessor

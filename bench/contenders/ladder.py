@@ -13,7 +13,8 @@ from connectors.kafka.reader import PartitionReader
 from connectors.lookups.bot_list import CrawlerList
 from connectors.lookups.geoip import GeoIP
 from connectors.lookups.user_agents import UserAgents
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from flows.arrays.types import I64, U64
 from flows.clicks.encoding.context import EncodingContext
 from flows.clicks.encoding.dictionary import make_dictionaries

@@ -17,7 +17,8 @@ from bench.contenders.rows import COLUMNS, Click, Inserter, Plain, Session
 from connectors.lookups.bot_list import CrawlerList
 from connectors.lookups.geoip import GeoIP
 from connectors.lookups.user_agents import UserAgents
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from flows.clicks.encoding.enrichment_encoder import page_of
 from marketplace.clicks import bots
 from marketplace.clicks.events import CollectedClick

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 
 from connectors.clickhouse.client import ClickHouse
-from flows.delivery.insert_shape import structure_of
+from connectors.clickhouse.insert_shape import structure_of
 from marketplace.clicks.events import CollectedClick
 from marketplace.enrichments import ENRICHMENTS
 from marketplace.tables import CLICKS, LEDGER, ROLLUPS, SESSION_DIMENSIONS, SESSIONS

@@ -23,7 +23,8 @@ import clickhouse_connect
 
 from bench.contender import Task
 from bench.contenders.facts import COLUMNS
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from marketplace.rollups import DIMENSIONS, SPARSE
 from marketplace.stores import Store
 from marketplace.tables import ROLLUPS, VISITOR_STATE

@@ -21,8 +21,8 @@ from bench.claims.numbers import quantile
 from bench.corpus_cache import ROOT
 from bench.faults.load import EventResult, Load, between
 from connectors.clickhouse.client import ClickHouse
-from connectors.mongo.stores import MongoStores, connect
-from marketplace.settings import Urls
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from marketplace.stores import Store, hash_write_key
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
@@ -104,7 +104,7 @@ def product(folder: Path, stores: int = 100, **service_settings: str) -> Iterato
     )
     with stack:
         urls = stack.urls
-        settings = Settings(Urls(urls.kafka, urls.mongo, urls.clickhouse, urls.redis), PurePosixPath(folder))
+        settings = Settings(urls, PurePosixPath(folder))
         ensure_provisioned(settings)
         keys = [secrets.token_hex(16) for _ in range(stores)]
         with connect(urls.mongo) as client:

@@ -66,7 +66,7 @@ class ClickHouse:
     ) -> None:
         self.url, self.database, self._timeout, self._on_answer = url, database, timeout_seconds, on_answer
         # A pool of idle clients. Not thread-local: a thread that Python did not create loses its thread-local data
-        # between # two calls into Python, and would connect again each time.
+        # between two calls into Python, and would connect again each time.
         self._idle: list[Client] = []
 
     def _connect(self) -> Client:

@@ -38,8 +38,8 @@ class DeadLetterGroup:
     stores: int
 
 
-class DeadLetters:
-    """Reads the table.
+class DeadLetterQueries:
+    """Queries of the table ``dead_letters``.
 
     Args:
         clickhouse: Where it is.

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.insights import Bots, Insights, InvalidQuery, Row, Scope
-from marketplace.clicks.outcomes import EXPIRED
+from marketplace.flows import EXPIRED
 from marketplace.stores import SLUG
 from marketplace.tables import LEDGER, ROLLUPS
 

@@ -18,7 +18,7 @@ from typing import Final, Self
 from connectors.errors import Fenced, Unavailable
 from connectors.kafka.consumer_metrics import ConsumerMetrics, Counts, PartitionMetrics
 from connectors.kafka.consumer_policy import ConsumerPolicy
-from connectors.kafka.dead_letters import DeadLetters
+from connectors.kafka.dead_letters import DeadLetterWriter
 from connectors.kafka.group_client import GroupClient
 from connectors.kafka.handler_threads import HandlerThreads
 from connectors.kafka.partition_work import PartitionWork
@@ -59,7 +59,7 @@ class GroupConsumer:
         self,
         client: GroupClient,
         handler: Handler,
-        dead_letters: DeadLetters,
+        dead_letters: DeadLetterWriter,
         policy: ConsumerPolicy | None = None,
         *,
         monotonic: Callable[[], float] = time.monotonic,
@@ -134,6 +134,9 @@ class GroupConsumer:
     def pause(self, source: TopicPartition, seconds: float) -> None:
         """Begin no record of a partition for so long; no-op where this member does not own it.
 
+        For the process that runs the consumer, from any thread: when it knows more than the handler, such as that a
+        provider cannot be reached for a minute. A handler that wants a pause raises ``Retry``.
+
         A retry that is due later still waits until then. The pause ends when the partition is revoked.
         """
         with self._changed:
@@ -141,7 +144,10 @@ class GroupConsumer:
                 work.paused_until = max(work.paused_until, self._monotonic() + seconds)
 
     def resume(self, source: TopicPartition) -> None:
-        """End a pause now, also that of a retry; no-op where this member does not own the partition."""
+        """End a pause now, also that of a retry; no-op where this member does not own the partition.
+
+        For the process that runs the consumer, from any thread, as :meth:`pause` is.
+        """
         with self._changed:
             if (work := self._works.get(source)) is not None:
                 work.paused_until = float("-inf")

@@ -10,12 +10,12 @@ from marketplace.errors import Reject
 
 
 @dataclass(frozen=True)
-class DeadLetters:
-    """A dead-letter topic.
+class DeadLetterWriter:
+    """Writes rejected records to a dead-letter topic.
 
     Attributes:
-        producer: Writes to it.
-        topic: Its name.
+        producer: Sends the letters.
+        topic: The name of the topic.
         group: Who gives records up: the consumer group.
         timeout_seconds: How long to wait for an acknowledgement.
     """

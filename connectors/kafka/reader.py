@@ -32,6 +32,10 @@ _Result = TypeVar("_Result")
 class RecordReader(Protocol):
     """What reads partitions of one topic, on Kafka or in memory."""
 
+    @property
+    def topic(self) -> str:
+        """The topic's name."""
+
     def partitions(self) -> list[int]:
         """The topic's partitions."""
 

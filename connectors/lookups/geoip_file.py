@@ -14,6 +14,7 @@ from typing import BinaryIO, Final
 
 import maxminddb
 
+from connectors.errors import Refused
 from marketplace.enrichments.registry import Place
 
 CACHE_ENTRIES: Final = 65_536
@@ -35,7 +36,7 @@ _PLAIN: Final = re.compile(
 _NOWHERE: Final = Place()
 
 
-class UnusableDatabase(ValueError):
+class UnusableDatabase(Refused):
     """A file is not a usable City database: missing, truncated, damaged, or of another kind; the message says which.
 
     At the start this ends the process; later the old database stays in use.

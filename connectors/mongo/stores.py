@@ -12,14 +12,13 @@ import msgspec
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import MongoClient
 from pymongo.collection import Collection
-from pymongo.errors import ConfigurationError, DuplicateKeyError, InvalidURI, PyMongoError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from connectors.errors import Refused, Unavailable
 from connectors.twin import Twin
 from marketplace.collections import STORES
 from marketplace.stores import InvalidStore, Store
 
-_TIMEOUT_MS: Final = 3_000
 _EDIT_ATTEMPTS: Final = 20
 _VERSION: Final = "version"
 
@@ -52,7 +51,7 @@ class BadStore:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class StoreListing:
     """The content of the collection: valid stores by slug, and documents that are not valid."""
 
     stores: dict[str, Store]
@@ -71,7 +70,7 @@ class StoreRepository(Protocol):
     def list_stores(self) -> list[Store]:
         """All stores by slug, without invalid documents."""
 
-    def read(self, slugs: Several[str] | None = None) -> Shelf:
+    def read(self, slugs: Several[str] | None = None) -> StoreListing:
         """These stores or all, and separately the invalid documents."""
 
     def create_store(self, store: Store) -> bool:
@@ -82,30 +81,6 @@ class StoreRepository(Protocol):
 
     def upsert_store(self, store: Store) -> None:
         """Create a store, or change all its fields: for demos and tests, without concurrent edits."""
-
-
-def connect(mongo_url: str, deadline_seconds: float | None = None) -> MongoClient[dict[str, Any]]:
-    """A client with short timeouts, for services that have a cache.
-
-    Args:
-        mongo_url: Mongo's URL.
-        deadline_seconds: The timeout of a call, with retries and connecting; if None it is 9 s at worst, and more for
-            a call that reads its result in batches.
-
-    Raises:
-        Refused: It is not a URL of Mongo.
-    """
-    deadline_ms = _TIMEOUT_MS if deadline_seconds is None else int(deadline_seconds * 1000)
-    options: dict[str, Any] = {"serverSelectionTimeoutMS": deadline_ms, "connectTimeoutMS": deadline_ms}
-    if deadline_seconds is None:
-        options["socketTimeoutMS"] = 2 * _TIMEOUT_MS
-    else:
-        options["timeoutMS"] = deadline_ms
-    try:
-        return MongoClient(mongo_url, **options)
-    # A port that is none is a plain ValueError.
-    except (InvalidURI, ConfigurationError, ValueError) as error:
-        raise Refused(f"Mongo's URL cannot be used: {error}") from error
 
 
 class MongoStores:
@@ -144,7 +119,7 @@ class MongoStores:
         """
         return list(self.read().stores.values())
 
-    def read(self, slugs: Several[str] | None = None) -> Shelf:
+    def read(self, slugs: Several[str] | None = None) -> StoreListing:
         """These stores or all, and separately the invalid documents.
 
         Raises:
@@ -152,7 +127,7 @@ class MongoStores:
         """
         query = {} if slugs is None else {"_id": {"$in": sorted(slugs)}}
         try:
-            return _shelf(self._stores.find(query).sort("_id"))
+            return _listing(self._stores.find(query).sort("_id"))
         except PyMongoError as error:
             raise _unavailable(error) from error
 
@@ -268,12 +243,12 @@ class MemoryStores(Twin):
         """All stores by slug, without invalid documents."""
         return list(self.read().stores.values())
 
-    def read(self, slugs: Several[str] | None = None) -> Shelf:
+    def read(self, slugs: Several[str] | None = None) -> StoreListing:
         """These stores or all, and separately the invalid documents."""
         self._ask()
         with self._lock:
             found = sorted(self.documents.items(), key=lambda item: str(item[0]))
-        return _shelf(document for slug, document in found if slugs is None or slug in slugs)
+        return _listing(document for slug, document in found if slugs is None or slug in slugs)
 
     def create_store(self, store: Store) -> bool:
         """Save a store unless its slug is taken."""
@@ -347,16 +322,16 @@ def _from_document(document: Mapping[str, Any]) -> Store:
         raise InvalidStore(f"store {slug}: {error}") from error
 
 
-def _shelf(documents: Iterable[Mapping[str, Any]]) -> Shelf:
-    shelf = Shelf({}, [])
+def _listing(documents: Iterable[Mapping[str, Any]]) -> StoreListing:
+    listing = StoreListing({}, [])
     for document in documents:
         try:
             store = _from_document(document)
         except InvalidStore as error:
-            shelf.bad.append(BadStore(str(document.get("_id")), str(error), document))
+            listing.bad.append(BadStore(str(document.get("_id")), str(error), document))
         else:
-            shelf.stores[store.slug] = store
-    return shelf
+            listing.stores[store.slug] = store
+    return listing
 
 
 def _unavailable(error: PyMongoError) -> StoresUnavailable:

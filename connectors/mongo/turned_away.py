@@ -14,6 +14,7 @@ from pymongo import MongoClient, UpdateOne
 from pymongo.errors import PyMongoError
 
 from connectors.errors import Unavailable
+from connectors.mongo.client import unavailable
 from marketplace.collections import TURNED_AWAY
 
 _SECONDS: Final = 2.0
@@ -154,7 +155,7 @@ def sums(counts: Iterable[TurnedAway]) -> dict[str, tuple[int, int]]:
 
 
 def _unavailable(error: PyMongoError) -> TurnedAwayUnavailable:
-    return TurnedAwayUnavailable(f"Mongo does not answer: {' '.join(str(error).split())[:200]}")
+    return TurnedAwayUnavailable(str(unavailable(error)))
 
 
 def utc(epoch_ms: int) -> datetime:

@@ -28,7 +28,8 @@ from connectors.insights import (
 from connectors.insights.freshness import Completeness, Freshness
 from connectors.insights.report import Analytics
 from connectors.kafka.log_times import LogTimes
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from connectors.mongo.turned_away import MongoTurnedAway, sums
 from connectors.redis.live_tile import LiveTile
 from dashboards.data.query_cache import QueryCache

@@ -15,8 +15,9 @@ from connectors.clickhouse.client import ClickHouse
 from connectors.lookups.bot_list import CrawlerList
 from connectors.lookups.geoip import GeoIP
 from connectors.lookups.user_agents import UserAgents
+from connectors.mongo.client import connect
 from connectors.mongo.store_stats import StoreStats
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.stores import MongoStores
 from connectors.redis.live_tile import LiveTile
 from flows.clicks.encoding.context import EncodingContext
 from flows.clicks.metrics import ClickMetrics
@@ -32,9 +33,8 @@ from flows.delivery.batch import RawBatch
 from flows.delivery.flow import Flow, ProcessShares, WorkerContext
 from flows.delivery.process_set import FlowProcessSet
 from marketplace.clicks.events import decode_click
-from marketplace.clicks.outcomes import EXPIRED
 from marketplace.enrichments.registry import Lookups
-from marketplace.flows import CLICKS_FLOW
+from marketplace.flows import CLICKS_FLOW, EXPIRED
 from marketplace.tables import CLICKS
 from marketplace.topics import CLICKS_COLLECTED
 from runtime.breaker import CircuitBreaker

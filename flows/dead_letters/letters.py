@@ -12,9 +12,8 @@ import pyarrow as pa
 
 from connectors.kafka.records import Record
 from flows.delivery.batch import RawBatch
-from marketplace.clicks.outcomes import EXPIRED
 from marketplace.dead_letters import NOWHERE, DeadLetter, read
-from marketplace.flows import DEAD_LETTERS_FLOW
+from marketplace.flows import DEAD_LETTERS_FLOW, EXPIRED
 
 _LATEST_MS: Final = 10_413_791_999_999
 """The end of 2299, which is the last day of a ``DateTime64``. Times of records are what their producers say."""

@@ -23,10 +23,10 @@ from typing import Final, Generic, Protocol, TypeVar
 import pyarrow as pa
 
 from connectors.clickhouse.client import ClickHouse
+from connectors.clickhouse.insert_shape import structure_of
 from connectors.errors import Unavailable
 from connectors.kafka.records import Record, RecordProducer
 from flows.delivery.fencing import Fences, check_generation, is_newest, read_fences, wait_for_running_inserts
-from flows.delivery.insert_shape import structure_of
 from flows.delivery.retry import UnavailableRetry
 from marketplace.flows import FlowSpec
 from marketplace.tables import Table

@@ -12,7 +12,7 @@ from itertools import groupby
 from operator import methodcaller
 from typing import Any, Final, overload
 
-from connectors.kafka.reader import PartitionReader
+from connectors.kafka.reader import RecordReader
 from flows.delivery.batch import Headers, RawBatch
 from flows.delivery.batch_limit import BatchLimit
 from flows.delivery.fencing import Fences
@@ -119,7 +119,7 @@ class TopicConsumer:
     def __init__(
         self,
         flow: FlowSpec,
-        reader: PartitionReader,
+        reader: RecordReader,
         fences: Fences,
         policy: BatchPolicy,
         record_missing_head: Callable[[int, int], None] = lambda *_: None,

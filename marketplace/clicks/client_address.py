@@ -6,17 +6,7 @@ import ipaddress
 from collections.abc import Sequence
 
 from marketplace.clicks.visitors import IPAddress, parse_ip
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-def parse_networks(text: str) -> tuple[Network, ...]:
-    """Networks from a comma-separated list of CIDR ranges or addresses.
-
-    Raises:
-        ValueError: One of them is not a network; the message names it.
-    """
-    return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
+from marketplace.networks import Network
 
 
 def client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:

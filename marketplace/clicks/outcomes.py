@@ -46,6 +46,3 @@ CLOCK_TOLERANCE_MS: Final = 60_000
 
 NOTES: Final[tuple[str, ...]] = (FUTURE_CLAMPED, CLOCK_CORRECTED)
 """Notes that are counted but are no outcomes: the event goes on with a corrected time."""
-
-EXPIRED: Final = "expired"
-"""A note under no store: records that the log's retention deleted before they could be counted."""

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from connectors.clickhouse.client import ClickHouse
-from connectors.clickhouse.dead_letters import DeadLetterGroup, DeadLetters
+from connectors.clickhouse.dead_letters import DeadLetterGroup, DeadLetterQueries
 from connectors.errors import Unavailable
 from marketplace.dead_letters import MAX_DETAIL_CHARS
 from marketplace.flows import DEAD_LETTERS_FLOW
@@ -39,7 +39,7 @@ def list_letters(
     settings = load_settings(data_dir=data, needs=("kafka", "clickhouse"))
     clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_ANSWER_SECONDS)
     since = None if hours is None else datetime.now(UTC) - timedelta(hours=hours)
-    groups = DeadLetters(clickhouse).by_reason(store, topic, since)
+    groups = DeadLetterQueries(clickhouse).by_reason(store, topic, since)
     try:
         waiting: int | None = unread_records(settings, DEAD_LETTERS_FLOW)
     except Unavailable:

@@ -12,14 +12,16 @@ import typer
 
 from connectors.errors import Unavailable
 from connectors.kafka.producer import Producer
+from connectors.mongo.client import connect
 from connectors.mongo.salts import MongoSalts, SaltCache
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.stores import MongoStores
 from ingest.config import ADMIN_HOST, ADMIN_PORT, HOST, NEEDS, PORT, Addresses, CollectorConfig
 from ingest.http.server import serve
 from ingest.imports.access_log import Destination, ImportCounts, LogImport
 from ingest.imports.bounded_retry import BoundedRetry
 from ingest.imports.log_files import BrokenLogFile
 from marketplace.collections import STORES, VISITOR_SALTS
+from marketplace.flows import CLICKS_FLOW
 from marketplace.tables import LEDGER
 from marketplace.topics import CLICKS_COLLECTED, IMPORTS_DEAD
 from ops.commands.import_store import find_or_create, new_store
@@ -126,7 +128,7 @@ def _answer_seconds(wait: float) -> float:
 
 def _wait(settings: Settings, progress: Progress) -> int:
     progress.say("In Kafka; waiting until the flow has counted it.")
-    return wait_until_counted(settings, _STALL_SECONDS)
+    return wait_until_counted(settings, CLICKS_FLOW, _STALL_SECONDS)
 
 
 def collector(

@@ -19,8 +19,10 @@ from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Refused, Unavailable
 from connectors.insights.report import Analytics, InvalidQuery, LedgerRow, ReportRow
 from connectors.kafka.reader import PartitionReader
-from connectors.mongo.stores import MongoStores, connect
-from marketplace.clicks.outcomes import EXPIRED, OUTCOMES
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
+from marketplace.clicks.outcomes import OUTCOMES
+from marketplace.flows import EXPIRED
 from marketplace.rollups import DIMENSIONS
 from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pymongo import MongoClient
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from connectors.mongo.stores import MongoStores, StoresUnavailable, connect
+from connectors.mongo.client import Client, connect
+from connectors.mongo.stores import MongoStores, StoresUnavailable
 from connectors.mongo.turned_away import MongoTurnedAway, TurnedAway, sums
 from marketplace.stores import InvalidStore, Store, checked_domain, hash_write_key
 from marketplace.stores import import_key as make_import_key
@@ -34,7 +34,7 @@ SlugArgument = Annotated[str, typer.Argument(metavar="SLUG", help="The store's n
 
 
 @contextmanager
-def _mongo(data: Path | None) -> Iterator[tuple[MongoClient[dict[str, Any]], str]]:
+def _mongo(data: Path | None) -> Iterator[tuple[Client, str]]:
     """A client and a database. It needs nothing but Mongo: a leaked key can be replaced while all else is down."""
     mongo = load_mongo(data_dir=data)
     client = connect(mongo.url, _MONGO_SECONDS)

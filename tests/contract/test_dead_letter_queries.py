@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from connectors.clickhouse.client import ClickHouse
-from connectors.clickhouse.dead_letters import DeadLetters
+from connectors.clickhouse.dead_letters import DeadLetterQueries
+from connectors.clickhouse.insert_shape import structure_of
 from flows.dead_letters.letters import as_table, read_batch
 from flows.delivery.batch import RawBatch
-from flows.delivery.insert_shape import structure_of
 from marketplace.dead_letters import DeadLetter, headers
 from marketplace.tables import DEAD_LETTERS
 from ops.stack import Stack
@@ -55,7 +55,7 @@ def test_a_record_is_known_by_its_place_and_its_bytes(clickhouse_database: Click
     insert(clickhouse_database, [(letter(17), b"new log"), (letter(17), b"old log")], first=3)
     if merged:
         clickhouse_database.command(f"OPTIMIZE TABLE {clickhouse_database.database}.{DEAD_LETTERS.name} FINAL")
-    (group,) = DeadLetters(clickhouse_database).by_reason()
+    (group,) = DeadLetterQueries(clickhouse_database).by_reason()
     assert (group.records, group.reason, group.topic) == (3, "undecodable", "clicks.collected.v1")
     rows = clickhouse_database.rows(
         f"SELECT fingerprint, max(source_offset) FROM {clickhouse_database.database}.{DEAD_LETTERS.name} "
@@ -70,16 +70,16 @@ def test_records_whose_place_nobody_knows_count_each(clickhouse_database: ClickH
     insert(clickhouse_database, [(nowhere, b"same bytes")] * 5)
     if merged:
         clickhouse_database.command(f"OPTIMIZE TABLE {clickhouse_database.database}.{DEAD_LETTERS.name} FINAL")
-    assert [group.records for group in DeadLetters(clickhouse_database).by_reason()] == [5]
+    assert [group.records for group in DeadLetterQueries(clickhouse_database).by_reason()] == [5]
 
 
 def test_a_reason_that_is_called_expired_is_counted_like_any_other(clickhouse_database: ClickHouse) -> None:
     insert(clickhouse_database, [(letter(1, "expired"), b"x"), (letter(1, "expired"), b"x")])
-    assert [group.records for group in DeadLetters(clickhouse_database).by_reason()] == [1]
+    assert [group.records for group in DeadLetterQueries(clickhouse_database).by_reason()] == [1]
 
 
 def test_a_time_that_no_calendar_has_breaks_no_list(clickhouse_database: ClickHouse) -> None:
     late = DeadLetter("flows.clicks", "undecodable", first_seen_ms=999_999_999_999_999_999)
     insert(clickhouse_database, [(late, b"x")])
-    (group,) = DeadLetters(clickhouse_database).by_reason()
+    (group,) = DeadLetterQueries(clickhouse_database).by_reason()
     assert group.first_seen == group.last_seen

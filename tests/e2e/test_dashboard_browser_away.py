@@ -12,7 +12,6 @@ from pathlib import Path, PurePosixPath
 import pytest
 from playwright.sync_api import Browser, expect
 
-from marketplace.settings import Urls
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
 from ops.stack.ports import free_ports
@@ -115,7 +114,7 @@ def test_a_dashboard_that_is_looked_at_ends_when_it_is_asked_to(
 def test_without_any_store_it_says_how_to_make_one_and_shows_it_when_it_is_there(
     browser: Browser, stack: Stack, database: str, tmp_path: Path
 ) -> None:
-    urls = Urls(stack.urls.kafka, stack.urls.mongo, stack.urls.clickhouse, stack.urls.redis)
+    urls = stack.urls
     ensure_provisioned(Settings(urls, PurePosixPath(tmp_path), database))
     with (
         dashboard(environment_of(stack, database), tmp_path) as url,

@@ -13,7 +13,6 @@ from playwright.sync_api import Browser, expect
 from flows.delivery.process_set import FlowOptions, FlowProcessSet
 from ingest.samples.shops import SampleProduct, SampleShop, SampleShops, encode_shops
 from marketplace.flows import CLICKS_FLOW
-from marketplace.settings import Urls
 from marketplace.stores import hash_write_key
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
@@ -40,7 +39,7 @@ class Alive:
 
 @pytest.fixture
 def alive(browser: Browser, stack: Stack, database: str, tmp_path: Path) -> Iterator[Alive]:
-    urls = Urls(stack.urls.kafka, stack.urls.mongo, stack.urls.clickhouse, stack.urls.redis)
+    urls = stack.urls
     settings = Settings(urls, PurePosixPath(tmp_path), database)
     ensure_provisioned(settings)
     save_stores(stack, database, {CORNER.slug: CORNER})

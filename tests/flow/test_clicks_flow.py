@@ -19,7 +19,8 @@ from connectors.insights.report import Analytics
 from connectors.kafka.producer import Producer
 from connectors.kafka.reader import PartitionReader
 from connectors.kafka.records import Record
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from flows.clicks.state.clickhouse_pages import ClickHousePages
 from flows.clicks.state.page_cache import PageStore
 from flows.delivery.process_set import FlowOptions

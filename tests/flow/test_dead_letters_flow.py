@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from connectors.clickhouse.client import ClickHouse
-from connectors.clickhouse.dead_letters import DeadLetters
+from connectors.clickhouse.dead_letters import DeadLetterQueries
 from connectors.kafka.producer import Producer
 from connectors.kafka.reader import PartitionReader
 from connectors.kafka.records import Record
@@ -115,7 +115,7 @@ def test_a_letter_that_was_written_twice_is_one_record_that_was_given_up(case: C
         with running(case.flow, settings, FlowOptions()) as runner:
             watch_until(runner, settings, lambda: case.is_done(settings))
         clickhouse = ClickHouse(settings.urls.clickhouse, settings.database)
-        groups = DeadLetters(clickhouse).by_reason(topic="orders.v1")
+        groups = DeadLetterQueries(clickhouse).by_reason(topic="orders.v1")
     assert sum(group.records for group in groups) == len({k for k in case.expected["letters"] if k[2] == "orders.v1"})
     assert {(group.reason, group.topic) for group in groups} == {("undecodable", "orders.v1")}
 

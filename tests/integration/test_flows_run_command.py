@@ -15,7 +15,7 @@ import pytest
 from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Refused
 from connectors.kafka.records import Record
-from connectors.mongo.stores import connect
+from connectors.mongo.client import connect
 from marketplace.collections import FLOW_GENERATIONS
 from marketplace.dead_letters import DeadLetter, headers
 from marketplace.flows import DEAD_LETTERS_FLOW

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from connectors.clickhouse.client import ClickHouse
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from marketplace.clicks.events import CollectedClick
 from marketplace.collections import STORES, VISITOR_SALTS
 from marketplace.tables import LEDGER

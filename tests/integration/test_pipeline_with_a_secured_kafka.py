@@ -18,7 +18,8 @@ from connectors.insights.report import Analytics
 from connectors.kafka.client_config import KafkaConnection
 from connectors.kafka.producer import Producer
 from connectors.kafka.records import Record
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from flows.delivery.process_set import FlowOptions
 from marketplace.settings import Urls
 from marketplace.topics import CLICKS_COLLECTED

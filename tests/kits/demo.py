@@ -14,7 +14,6 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
 from flows.delivery.process_set import FlowOptions
-from marketplace.settings import Urls as SettingsUrls
 from ops.demo.report.audit import read_baseline
 from ops.demo.report.progress_printer import ProgressPrinter
 from ops.demo.report.summary import Summary
@@ -63,7 +62,7 @@ class Play:
         """Send, disturb meanwhile, drain, compare with the oracle; a disturbance that fails fails the run."""
         folder = self.stack.data_dir
         urls = self.stack.urls
-        settings = Settings(SettingsUrls(urls.kafka, urls.mongo, urls.clickhouse, urls.redis), PurePosixPath(folder))
+        settings = Settings(urls, PurePosixPath(folder))
         ensure_provisioned(settings)
         opened = open_shops(settings, self.seed, f"{time.time_ns():x}", fresh=True, shops=TWO_SHOPS)
         processes = DemoProcesses(DemoStack(settings, folder, self.stack), FlowOptions(workers=self.workers))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from connectors.insights.report import LedgerRow
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from marketplace.stores import Store
 from ops.demo.report.models import ReadModels, compare_read_models
 from ops.demo.report.progress_printer import ProgressPrinter

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
+from connectors.mongo.client import connect
 from connectors.mongo.store_stats import StoreStats
-from connectors.mongo.stores import connect
 from connectors.redis.live_tile import LiveTile
 from flows.clicks.read_models.projector import LONGEST_REST_SECONDS
 from marketplace.stores import Store

@@ -12,7 +12,8 @@ from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Unavailable
 from connectors.insights.report import Analytics
 from connectors.kafka.reader import PartitionReader
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from flows.delivery.process_set import FlowOptions, FlowProcessSet
 from marketplace.flows import CLICKS_FLOW
 from marketplace.stores import hash_write_key, import_key

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from marketplace.settings import Urls as SettingsUrls
+from marketplace.settings import Urls
 from ops.demo.services.served import service_settings
-from ops.stack import Stack, StackError, Urls, running_urls
+from ops.stack import Stack, StackError, running_urls
 from ops.stack.ports import is_free
 from ops.stack.registry import PARTS, REGISTRY, SERVICES
 from ops.stack.supervisor.reaper import start_time
@@ -124,6 +124,6 @@ def _elsewhere(urls: Urls, data: Path | None, *, once: bool) -> DemoStack:
 
 
 def _settings(urls: Urls, folder: Path) -> Settings:
-    found = SettingsUrls(urls.kafka or "-", urls.mongo or "-", urls.clickhouse or "-", urls.redis or "-")
+    found = Urls(urls.kafka or "-", urls.mongo or "-", urls.clickhouse or "-", urls.redis or "-")
     settings = Settings.load({**os.environ, "MARKETPLACE_DATA": str(folder)}, found)
     return replace(settings, data_dir=PurePosixPath(folder))

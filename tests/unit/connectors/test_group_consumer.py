@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from connectors.kafka.consumer import GroupConsumer
-from connectors.kafka.dead_letters import DeadLetters
+from connectors.kafka.dead_letters import DeadLetterWriter
 from connectors.kafka.memory import MemoryGroupClient, MemoryProducer
 from connectors.kafka.records import ConsumerRecord, Record
 from marketplace.dead_letters import read
@@ -47,7 +47,7 @@ def test_a_dead_letter_that_is_not_acknowledged_holds_the_offset_and_the_handler
 
     world.write([b"x"], partition=0)
     client = MemoryGroupClient(world.broker, world.membership())
-    member = Member(GroupConsumer(client, handle, DeadLetters(letters, world.dead_topic, world.group), POLICY))
+    member = Member(GroupConsumer(client, handle, DeadLetterWriter(letters, world.dead_topic, world.group), POLICY))
     world.opened.callback(member.stop)
 
     eventually(lambda: member.consumer.metrics().counts.retried >= 3, "the letter is tried again")
@@ -169,7 +169,7 @@ def test_records_of_a_slow_broker_come_after_its_latency(world: MemoryWorld) -> 
 def test_a_missing_topic_stops_the_consumer(world: MemoryWorld) -> None:
     membership = replace(world.membership(), topics=["missing.v1"])
     client = MemoryGroupClient(world.broker, membership)
-    letters = DeadLetters(world.producer, world.dead_topic, world.group)
+    letters = DeadLetterWriter(world.producer, world.dead_topic, world.group)
     member = Member(GroupConsumer(client, Handled(), letters, POLICY))
 
     assert "missing.v1" in str(member.failure())

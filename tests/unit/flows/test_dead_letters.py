@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.clickhouse.insert_shape import structure_of
 from flows.dead_letters.letters import as_table, expired_row, fingerprint, read_batch, rows_of
 from flows.delivery.batch import RawBatch
-from flows.delivery.insert_shape import structure_of
 from marketplace.dead_letters import MAX_DETAIL_CHARS, DeadLetter, headers
 from marketplace.tables import DEAD_LETTERS
 

@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from connectors.clickhouse.insert_shape import structure_of
 from flows.delivery.expiry import record_expired
 from flows.delivery.fencing import read_fences
-from flows.delivery.insert_shape import structure_of
 from marketplace.flows import CLICKS_FLOW, DEAD_LETTERS_FLOW, FLOWS, FlowSpec
 from tests.kits.sql_tables import SqlTables
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from connectors.errors import Unavailable
-from connectors.mongo.stores import MemoryStores, Shelf
+from connectors.mongo.stores import MemoryStores, StoreListing
 from flows.clicks.store_catalog import StoreCatalog
 from marketplace.stores import Store
 from runtime.breaker import CircuitBreaker
@@ -26,7 +26,7 @@ class Book(MemoryStores):
         self.entered, self.released = threading.Event(), threading.Event()
         self.released.set()
 
-    def read(self, slugs: Collection[str] | None = None) -> Shelf:
+    def read(self, slugs: Collection[str] | None = None) -> StoreListing:
         self.asked += 1
         if not self.released.is_set():
             self.entered.set()

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from marketplace.clicks.client_address import bucket_name, client_address, is_trusted, parse_networks
+from marketplace.clicks.client_address import bucket_name, client_address, is_trusted
+from marketplace.networks import parse_networks
 
 PROXIES = parse_networks("10.0.0.0/8, 192.0.2.9, fd00::/8")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flows.delivery.insert_shape import structure_of
+from connectors.clickhouse.insert_shape import structure_of
 from marketplace.tables import TABLES, Table, insertable
 
 
