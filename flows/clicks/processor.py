@@ -139,7 +139,7 @@ class PartitionProcessor:
     def _read_back(self, batch: RawBatch, result: ProcessedBatch) -> Facts:
         """What an earlier start decided of a batch, whatever stores, lookups and lists say by now."""
         stored = self._page_store.verdicts(self._partition, batch.first_offset, batch.last_offset)
-        rest = _without(batch, set(stored.offset.tolist()))
+        rest = without(batch, set(stored.offset.tolist()))
         columns, rejects = self._decode(rest)
         times, hours = correct(columns), filed_under(columns)
         # What has no fact was not accepted then and is not now, or the ledger would count what no other table has. If
@@ -244,7 +244,7 @@ class PartitionProcessor:
         self._pages.remember_activity(facts.visitor, facts.pair, facts.occurred_ms, facts.refire, first, last)
 
 
-def _without(batch: RawBatch, offsets: set[int]) -> RawBatch:
+def without(batch: RawBatch, offsets: set[int]) -> RawBatch:
     """The records of a batch whose offsets are not among the given ones, without their headers."""
     rows = [row for row, offset in enumerate(batch.offsets) if offset not in offsets]
     return RawBatch(
