@@ -30,6 +30,7 @@ class FlowSpec:
             ``source_offset``. A flow that reads several topics has ``source_topic`` in each of them as well.
         needs: The parts that it cannot work without.
         dead_topic: The topic for records that it cannot process; None if it can process every record.
+        reads_headers: Whether its rules read headers of records, which then count for the bound on memory.
     """
 
     name: str
@@ -38,6 +39,7 @@ class FlowSpec:
     tables: tuple[Table, ...]
     needs: tuple[str, ...]
     dead_topic: Topic | None = None
+    reads_headers: bool = False
 
     @property
     def group(self) -> str:
@@ -75,6 +77,7 @@ DEAD_LETTERS_FLOW: Final = FlowSpec(
     reads=DEAD_LETTER_TOPICS,
     tables=(DEAD_LETTERS,),
     needs=("kafka", "mongo", "clickhouse"),
+    reads_headers=True,
 )
 
 FLOWS: Final[tuple[FlowSpec, ...]] = (CLICKS_FLOW, DEAD_LETTERS_FLOW)

@@ -91,8 +91,14 @@ class Timestamps(Sequence[int]):
 
 
 def _weight(messages: Sequence[Any]) -> int:
-    """Bytes that messages take, about."""
+    """Bytes that messages take, about, without their headers."""
     return sum(map(len, messages)) + _RECORD_BYTES * len(messages)
+
+
+def _weight_with_headers(messages: Sequence[Any]) -> int:
+    """Bytes that messages take, about."""
+    headers = sum(len(value or b"") for message in messages for _, value in message.headers() or ())
+    return _weight(messages) + headers
 
 
 def _offsets(messages: Sequence[Any]) -> Sequence[int]:
@@ -128,6 +134,7 @@ class TopicConsumer:
         self.reader, self.policy, self._flow, self._fences = reader, policy, flow, fences
         self._record_missing_head = record_missing_head
         self._limit = limit
+        self._weight = _weight_with_headers if flow.reads_headers else _weight
         self._pending: dict[int, list[Any]] = {}
         self._waiting_bytes = 0
         self._round, self._next_round = 0, float("-inf")
@@ -171,7 +178,7 @@ class TopicConsumer:
         """Take over what the client has; returns whether there is anything for any partition."""
         if self._waiting_bytes < self.policy.max_pending_bytes:
             messages = self.reader.consume(self.policy.max_records, 0.0)
-            self._waiting_bytes += _weight(messages)
+            self._waiting_bytes += self._weight(messages)
             # The client hands over what a broker sent together, so one partition's messages come in long runs.
             for owner, run in groupby(messages, _PARTITION):
                 self._pending[owner] += run
@@ -189,7 +196,7 @@ class TopicConsumer:
         if fence is not None:
             count = next((i for i, m in enumerate(pending[:count]) if m.offset() > fence), count)
         taken, self._pending[partition] = pending[:count], pending[count:]
-        self._waiting_bytes -= _weight(taken)
+        self._waiting_bytes -= self._weight(taken)
         if count >= self.policy.large_batch:
             self._next_round = float("-inf")
         values = [value or b"" for value in map(_VALUE, taken)]

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
+import pytest
+
 from connectors.kafka.reader import PartitionReader
 from flows.delivery.kafka_source import BatchPolicy, TopicConsumer
-from marketplace.flows import CLICKS_FLOW
+from marketplace.flows import CLICKS_FLOW, DEAD_LETTERS_FLOW, FlowSpec
 
 
 class Message:
@@ -29,6 +31,9 @@ class Message:
     def timestamp(self) -> tuple[int, int]:
         return 1, 1_000 + self._offset
 
+    def headers(self) -> list[tuple[str, bytes | None]] | None:
+        return None if self._offset % 2 else [("detail", b"x" * 1_000_000), ("empty", None)]
+
     def __len__(self) -> int:
         return 5
 
@@ -40,6 +45,7 @@ class Broker:
         self._high = dict.fromkeys(range(partitions), 0)
         self._has: list[Message] = []
         self.topic = "log"
+        self.fetched = 0
         self.published: list[Mapping[int, int]] = []
 
     def write(self, partition: int, count: int) -> None:
@@ -55,6 +61,7 @@ class Broker:
 
     def consume(self, max_records: int, timeout_seconds: float) -> list[Any]:
         given, self._has = self._has[:max_records], self._has[max_records:]
+        self.fetched += len(given)
         return given
 
     def publish(self, offsets: Mapping[int, int]) -> None:
@@ -127,6 +134,20 @@ def test_while_much_waits_nothing_more_is_fetched() -> None:
     broker.write(0, 6)
     assert offsets(consumer, 1) == []
     assert [offsets(consumer, 0) for _ in range(4)] == [[0, 1], [2, 3], [4, 5], []]
+
+
+@pytest.mark.parametrize(("flow", "fetched"), [(CLICKS_FLOW, 6), (DEAD_LETTERS_FLOW, 2)])
+def test_headers_count_for_the_bound_on_memory_where_a_flow_reads_them(flow: FlowSpec, fetched: int) -> None:
+    broker = Broker()
+    consumer = TopicConsumer(
+        flow, cast("PartitionReader", broker), {}, BatchPolicy(2, 0.4, max_pending_bytes=1_000_000)
+    )
+    for partition in (0, 1):
+        consumer.open(partition)
+    broker.write(0, 6)
+    for _ in range(3):
+        consumer.take(1)
+    assert broker.fetched == fetched
 
 
 def test_an_offset_that_is_shown_already_is_not_sent_again() -> None:
