@@ -17,9 +17,13 @@ _COLON: Final = rb"(?::|%(?:25)*3[aA])"
 _DOT: Final = rb"(?:\.|%(?:25)*2[eE])"
 _DOT_OR_HYPHEN: Final = rb"(?:-|" + _DOT + rb")"
 # Each match begins where a run of digits begins and never backtracks into it, so that the longest line is read once.
-# Only # digits are possessive, not groups: before Python 3.11.5 a possessive group with alternatives matches wrongly.
+# Only digits are possessive, not groups: before Python 3.11.5 a possessive group with alternatives matches wrongly.
 _IPV4: Final = re.compile(rb"(?<!\d)\d++(?:" + _DOT_OR_HYPHEN + rb"\d++){3,}")
-_IPV6: Final = re.compile(rb"(?<![0-9A-Fa-f])[0-9A-Fa-f]*+(?:" + _COLON + rb"[0-9A-Fa-f]*+(?:" + _DOT + rb"\d++)*){2,}")
+# It ends where no further hexadecimal digit follows: one that was left would become a part of the network before it.
+_HEX: Final = rb"[0-9A-Fa-f]*+"
+_IPV6: Final = re.compile(
+    rb"(?<![0-9A-Fa-f])" + _HEX + rb"(?:" + _COLON + _HEX + rb"(?:" + _DOT + rb"\d++" + _HEX + rb")*){2,}"
+)
 _COLONS: Final = re.compile(_COLON)
 _DOTS: Final = re.compile(rb"(" + _DOT_OR_HYPHEN + rb")")
 _GROUP: Final = re.compile(rb"[0-9A-Fa-f]{0,4}")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from marketplace.clicks.visitors import truncate_ip
@@ -11,6 +11,7 @@ from marketplace.masking import mask_addresses
 
 ADDRESSES = st.ip_addresses().filter(lambda address: truncate_ip(str(address)) != str(address))
 SURROUNDINGS = st.binary(max_size=20) | st.text("0123456789abcdef:.-% []=,", max_size=12).map(str.encode)
+HEX_AFTER_A_DOT = st.from_regex(rb"[0-9a-f]{0,3}:{1,2}[0-9a-f]{0,3}\.[0-9a-f]{1,3}[:.]?[0-9a-f]{0,3}", fullmatch=True)
 TOKEN = re.compile(rb"[0-9A-Fa-f:.]+")
 
 
@@ -45,7 +46,9 @@ def test_an_address_does_not_come_through_whatever_stands_around_it(
     assert spelled not in masked
 
 
-@given(st.lists(ADDRESSES | SURROUNDINGS, max_size=6))
+@given(st.lists(ADDRESSES | SURROUNDINGS | HEX_AFTER_A_DOT, max_size=6))
+@example([b"::.0a"])
+@example([b"2001:db8::1.0abc"])
 def test_what_can_still_be_read_as_an_address_is_a_network(parts: list[object]) -> None:
     line = b" ".join(part if isinstance(part, bytes) else str(part).encode() for part in parts)
 
