@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
 from flows.delivery.exit_codes import EXIT_CODES
+from runtime.ports import free_ports
 from runtime.progress import Lease, Progress, ProgressPage
 
 
@@ -77,8 +77,4 @@ class ChildProcess:
 
 def free_addresses(count: int) -> list[str]:
     """Addresses of this machine at which nobody listens."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
-    for listener in sockets:
-        listener.close()
-    return addresses
+    return [f"127.0.0.1:{port}" for port in free_ports(count)]

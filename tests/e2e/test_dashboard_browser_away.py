@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, expect
 
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
-from ops.stack.ports import free_ports
+from runtime.ports import free_ports
 from runtime.sections import Settings
 from tests.e2e.conftest import stores_saved
 from tests.kits.dashboard import QUIET, SHOPS, dashboard, environment_of, save_stores, service, tab, teahouse_log

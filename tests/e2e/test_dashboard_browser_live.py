@@ -16,7 +16,7 @@ from marketplace.flows import CLICKS_FLOW
 from marketplace.stores import hash_write_key
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
-from ops.stack.ports import free_ports
+from runtime.ports import free_ports
 from runtime.sections import Settings
 from tests.kits.clicks import make_store
 from tests.kits.dashboard import dashboard, environment_of, save_stores, service, tab

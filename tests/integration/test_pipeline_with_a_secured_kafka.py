@@ -25,7 +25,7 @@ from marketplace.settings import Urls
 from marketplace.topics import CLICKS_COLLECTED
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
-from ops.stack.ports import free_ports
+from runtime.ports import free_ports
 from runtime.sections import Settings
 from tests.kits.clicks import STORES, as_bytes, event, ms
 from tests.kits.flow_process import flow

@@ -14,11 +14,11 @@ import pytest
 
 from ops.demo.services.served import TrafficAlreadyRuns, sole_traffic, traffic_runs
 from ops.stack import Stack, StackError
-from ops.stack.ports import free_ports
 from ops.stack.process_spec import ProcessSpec
 from ops.stack.revival import revive
 from ops.stack.state.requests import request_process, request_restart, take_requests
 from ops.stack.supervisor.reaper import start_time
+from runtime.ports import free_ports
 from runtime.supervision import ProcessState
 from tests.kits.stack import LIGHT, command
 

@@ -20,7 +20,7 @@ from connectors.mongo.store_directory import find_by_import_key, find_by_write_k
 from connectors.mongo.stores import MongoStores
 from marketplace.stores import hash_write_key
 from ops.stack import Stack
-from ops.stack.ports import free_ports
+from runtime.ports import free_ports
 
 WITHOUT_MONGO_SECONDS = 20.0  # four, and what a busy machine needs to start a command
 ROOT = Path(__file__).resolve().parents[2]

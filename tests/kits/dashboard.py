@@ -25,7 +25,7 @@ from connectors.mongo.stores import MongoStores
 from marketplace.stores import Store
 from ops.oracle import LogRecord
 from ops.stack import Stack
-from ops.stack.ports import free_ports
+from runtime.ports import free_ports
 from tests.kits.clicks import CHROME, GOOGLEBOT, SAFARI, as_bytes, event, make_store, visitor_of
 
 ROOT: Final = Path(__file__).resolve().parents[2]

@@ -12,9 +12,10 @@ import urllib.request
 from pathlib import Path
 from typing import IO, Final
 
-from ops.stack.ports import HOST, free_ports
+from ops.stack.ports import HOST
 from runtime import supervision
 from runtime.parent_death import guarded
+from runtime.ports import free_ports
 from runtime.sections import Settings
 from runtime.supervision import Supervised
 

@@ -18,10 +18,10 @@ from ops.demo.services.collector import CollectorFailed
 from ops.demo.traffic.catalogue import shops_file
 from ops.stack import Stack, StackError
 from ops.stack.components import Launch
-from ops.stack.ports import free_ports
 from ops.stack.registry import REGISTRY, SERVICES
 from ops.stack.stack import running_state
 from ops.stack.state.model import Part, StackState
+from runtime.ports import free_ports
 from runtime.sections import Settings
 
 TRAFFIC: Final = "traffic"
