@@ -1,4 +1,4 @@
-"""``python -m bench``: every contender over the same records in one run, and one table."""
+"""``python -m bench``: runs every contender over the same records, and prints one table."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from bench.contender import CONTENDERS
 from bench.corpus import Corpus
 from bench.environment import python_of
 from bench.gate import Gate
-from bench.stand import Ran, Stand, open_stand
+from bench.stand import RunResult, Stand, open_stand
 
 
 def main() -> int:
-    """Run, print, write; 1 if the oracle disagrees with any run, or one did not come to its end."""
+    """Run all; print and write the table. Returns 1 if the oracle disagrees with a run, or a run failed."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--clicks", type=int, default=2_000_000, help="records [%(default)s]")
     parser.add_argument("--seed", type=int, default=1)
@@ -37,11 +37,11 @@ def main() -> int:
         say(f"{corpus.clicks:,} records are in the topic ({time.monotonic() - began:.0f} s)")
         asked = time.monotonic()
         gate = Gate(stand, names)
-        say(f"the oracle has answered ({time.monotonic() - asked:.0f} s)")
+        say(f"the oracle is done ({time.monotonic() - asked:.0f} s)")
         runs, broken = race(stand, names, options.rounds, gate)
     sys.stdout.write(results.render(runs))
     for name in broken:
-        say(f"a run of {name} did not come to its end; it is in no figure")
+        say(f"a run of {name} failed; it is in no figure")
     say(f"{time.monotonic() - began:.0f} s in all")
     if options.json is not None:
         asked_for = {"clicks": corpus.clicks, "seed": corpus.seed, "rounds": options.rounds}
@@ -49,14 +49,14 @@ def main() -> int:
     return 1 if broken or results.failed(runs) else 0
 
 
-def race(stand: Stand, names: Sequence[str], rounds: int, gate: Gate) -> tuple[list[Ran], list[str]]:
-    """All contenders in turn, again and again, to and fro: what else the machine does hits all of them.
+def race(stand: Stand, names: Sequence[str], rounds: int, gate: Gate) -> tuple[list[RunResult], list[str]]:
+    """All contenders in turn, in every second round in reverse: other load on the machine then affects all of them.
 
     Returns:
-        The runs, and the names of those that broke: the others' figures do not go with them.
+        The runs, and the names of contenders with a run that failed; the others' figures are still valid.
     """
     runs, broken = [], []
-    # The broker and its caches are cold for whoever reads first.
+    # The first run would find the broker and its caches cold.
     stand.drop(stand.run("consume"))
     for at in range(1, rounds + 1):
         for name in names if at % 2 else reversed(names):
@@ -71,8 +71,8 @@ def race(stand: Stand, names: Sequence[str], rounds: int, gate: Gate) -> tuple[l
     return runs, broken
 
 
-def judge(gate: Gate, run: Ran) -> Ran:
-    """Ask the oracle, and be done with the tables."""
+def judge(gate: Gate, run: RunResult) -> RunResult:
+    """Compare a run with the oracle, and print the result."""
     began = time.monotonic()
     judged, agreement = gate.judge(run)
     if judged.compared:
@@ -84,7 +84,7 @@ def judge(gate: Gate, run: Ran) -> Ran:
 
 
 def say(text: str) -> None:
-    """How far it is."""
+    """Print progress on stderr."""
     sys.stderr.write(text + "\n")
 
 

@@ -1,15 +1,15 @@
 """User agents with a long tail: browser builds, app webviews, Android models and firmware builds, iOS releases.
 
-The demo's people use about fifty strings, which any cache holds at once. Real shops see some thousands of distinct ones
-in a million events: a few dozen make up half of all visits, and most of the others are seen once or twice. What is
-costly to look up (a user agent takes tens of microseconds to parse) is then met again and again, as in production.
+The demo's visitors have about fifty strings, which fit into any cache. Real shops see some thousands of distinct ones
+in a million events: a few dozen make up half of all visits, and most of the others are seen once or twice. So there are
+always new strings to parse, as in production; that takes tens of microseconds each.
 
-Chosen here: half of all people keep the demo's string, as browsers that freeze their version and model all look alike;
-the others draw from a catalogue of their kind (Android, iOS, desktop) by Zipf's law, the n-th about 1/n as often as the
-first. The catalogues' sizes are such that a million events (about 70,000 people) hold some 3,800 distinct strings; the
-demo's fifty alone would be a good hit in any cache. A catalogue is put together from parts that are drawn by Zipf's law
-themselves: makers' model codes, firmware builds, browser builds, apps and their builds, languages. A person keeps the
-string from visit to visit. Equal seeds give equal strings; crawlers, consoles and televisions keep theirs.
+Half of all visitors keep the demo's string, as browsers with a frozen version and model look alike; the others draw
+from a catalogue of their kind (Android, iOS, desktop) by Zipf's law, the n-th about 1/n as often as the first. The
+sizes of the catalogues are chosen so that a million events (about 70,000 visitors) have some 3,800 distinct strings. A
+catalogue is built from parts that are themselves drawn by Zipf's law: model codes, firmware builds, browser builds,
+apps and their builds, languages. A visitor keeps the string from visit to visit. Equal seeds give equal strings;
+crawlers, consoles and televisions keep the demo's.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ANDROID: Final = (
     ("14", "UP1A.231005.007", "UKQ1.230924.001", "U1TIS34.115-16"),
     ("15", "AP3A.240905.015", "BP1A.250305.019", "AQ3A.240912.001"),
 )
-"""Releases, the oldest first, each with builds of its firmware."""
+"""Releases, oldest first, each with its firmware builds."""
 
 _MODELS: Final = (
     *(f"SM-{series}{letter}" for series in ("S921", "S928", "S911", "G991", "G998", "F946") for letter in "BUNW0"),
@@ -99,7 +99,7 @@ _KHTML: Final = "(KHTML, like Gecko)"
 
 
 class Agents:
-    """Gives each person a user agent to keep.
+    """Gives each visitor a constant user agent.
 
     Args:
         seed: Equal seeds give equal strings.
@@ -117,7 +117,7 @@ class Agents:
         self.of = lru_cache(maxsize=100_000)(self._of)
 
     def _of(self, base: str, person: str) -> str:
-        """The string of somebody who uses a browser of the demo's; ``person`` tells people apart."""
+        """The string of a visitor with a browser of the demo; ``person`` identifies the visitor."""
         tail = self._tails.get(base)
         if tail is None:
             return base
@@ -127,7 +127,7 @@ class Agents:
 
 
 class _Tail:
-    """Distinct strings, the commonest first."""
+    """Distinct strings, the most common first."""
 
     def __init__(self, seed: int, count: int, make: Callable[[random.Random], str]) -> None:
         rng = random.Random(f"{seed} {make.__name__}")
@@ -140,7 +140,7 @@ class _Tail:
         self._upto = list(accumulate(1 / (rank + 1) for rank in range(len(self._strings))))
 
     def at(self, chance: float) -> str:
-        """The string at a place from 0 to 1."""
+        """The string for a random number from 0 to 1."""
         return self._strings[min(bisect.bisect(self._upto, chance * self._upto[-1]), len(self._strings) - 1)]
 
 

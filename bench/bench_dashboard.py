@@ -1,10 +1,10 @@
-"""How long the dashboard takes in a real browser: first paint, and from each interaction to the new numbers.
+"""The dashboard's speed in a real browser: first paint, and the time from each interaction to the new numbers.
 
-Medians of several runs against a running dashboard with data, by default that of ``make demo``:
+It prints medians of several runs against a running dashboard with data, by default that of ``make demo``:
 
     .venv/bin/python bench/bench_dashboard.py [--url http://127.0.0.1:8501] [--runs 5] [--query store=SLUG]
 
-The browser's own work is part of it, so a busy machine shows. Nothing is asserted.
+The browser's own work is included, so other load on the machine affects the results. Nothing is asserted.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _SIGNS: Final = {
     "Visits": ("button", "Fullscreen: Session lengths"),
     "Overview": ("tab", "Cities"),
 }
-"""What is drawn last, or nearly so, on each page, and on no page that is looked at right before it."""
+"""An element that each page draws last or nearly so, and that the page visited before does not have."""
 
 
 def main() -> int:
     """Print a table."""
     parser = argparse.ArgumentParser(description="The dashboard's speed in a browser.")
     parser.add_argument("--url", default="http://127.0.0.1:8501", help="a running dashboard [%(default)s]")
-    parser.add_argument("--query", default=_closed(), help="of the addresses [%(default)s]")
+    parser.add_argument("--query", default=_closed(), help="the query string of all pages [%(default)s]")
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
     path = chromium_path()
@@ -64,13 +64,13 @@ def main() -> int:
 
 
 def _closed() -> str:
-    """Four weeks up to yesterday: live traffic does not change their numbers while they are waited for."""
+    """Four weeks up to the day before yesterday: live traffic does not change their numbers during a run."""
     today = datetime.now(UTC).date()
     return f"from={today - timedelta(days=29)}&to={today - timedelta(days=2)}"
 
 
 def measure(browser: Browser, url: str, query: str, times: Times) -> None:
-    """One run in a window that nobody has used: nothing is cached in it."""
+    """One run in a new window with an empty cache."""
     with tab(browser, url) as window:
         page = window.page
 
@@ -96,12 +96,12 @@ def measure(browser: Browser, url: str, query: str, times: Times) -> None:
 
 
 def shown(page: Page, role: Any, name: str) -> None:
-    """Wait until a part is there."""
+    """Wait until an element is visible."""
     expect(page.get_by_role(role, name=name, exact=True).first).to_be_attached(timeout=PATIENCE_MS)
 
 
 def interactions(window: Tab, timed: Timed) -> None:
-    """Filter by a row, take it back, another metric, other days."""
+    """Set a filter, remove it, choose another metric, choose other days."""
     page = window.page
     row = page.locator(".bars .row").first
     chips = page.locator(".st-key-chips").get_by_role("button")
@@ -127,7 +127,7 @@ def interactions(window: Tab, timed: Timed) -> None:
 
 
 def first_paint(page: Page) -> float:
-    """What the browser itself calls first contentful paint, in milliseconds from the beginning of the navigation."""
+    """The browser's first contentful paint, in milliseconds from the start of the navigation."""
     return float(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? NaN"))
 
 

@@ -1,6 +1,6 @@
-"""``python -m bench.contender NAME OPTIONS``: one contender in a process of its own; prints what it took as JSON.
+"""``python -m bench.contender NAME OPTIONS``: one contender in a process of its own; prints its usage as JSON.
 
-It is also run in environments that hold little more than a client, so it imports nothing of the stand.
+It also runs in environments with little more than a Kafka client, so it imports nothing of the stand.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from runtime.sections import Settings
 
 @dataclass(frozen=True)
 class Contender:
-    """How a contender is run.
+    """A contender.
 
     Attributes:
         entry: Module and function.
-        kind: A rung is a part of the product, a limit does less than the job, a rival does all of it.
-        compares: What the oracle must agree with: every number, the counts of events and visitors, or nothing.
+        kind: A rung is a part of the product, a limit does less than the whole job, a rival does all of it.
+        compares: What the oracle compares: every number, the counts of events and visitors, or nothing.
         environment: The name of an environment of its own under ``bench/``; empty for the product's.
     """
 
@@ -50,19 +50,19 @@ CONTENDERS: Final = {
 }
 
 PARTS: Final = {"worker": "bench.contenders.workers:work", "facts": "bench.contenders.facts:run"}
-"""What contenders start themselves: a process of several, and the preparation of another."""
+"""Entries that contenders start themselves: one process of several, and the preparation of another contender."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a contender is given: read every partition from its beginning to its end.
+    """The task of a contender: read every partition from its beginning to its end.
 
     Attributes:
-        settings: Where everything is.
+        settings: The URLs and the database.
         topic: The topic to read.
-        ends: The offset after the last record of each partition.
-        meter: To start and to stop.
-        options: All that it was started with; ``scratch`` is a folder in memory that lasts for all rounds.
+        ends: The end offset of each partition.
+        meter: The contender starts and stops it.
+        options: The command line's; ``scratch`` is a folder in memory that is kept for all rounds.
     """
 
     settings: Settings
@@ -73,12 +73,12 @@ class Task:
 
     @property
     def events(self) -> int:
-        """Records in all."""
+        """The number of records in all partitions."""
         return sum(self.ends.values())
 
 
 def ends(bootstrap: str) -> dict[int, int]:
-    """Where each partition of the topic ends."""
+    """The end offset of each partition of the topic."""
     reader = PartitionReader(bootstrap, CLICKS_COLLECTED.name, "bench.ends")
     found = {partition: reader.range_of(partition)[1] for partition in reader.partitions()}
     reader.close()
@@ -86,13 +86,13 @@ def ends(bootstrap: str) -> dict[int, int]:
 
 
 def report(task: Task) -> None:
-    """Tell whoever started this process what it took."""
+    """Print the usage as JSON, for the parent process."""
     sys.stdout.write(json.dumps({"events": task.events, **asdict(task.meter.took())}) + "\n")
     sys.stdout.flush()
 
 
 def main() -> None:
-    """Run it."""
+    """Run the contender."""
     name, options = sys.argv[1], json.loads(sys.argv[2])
     settings, topic = Settings.load(os.environ), CLICKS_COLLECTED.name
     entry = PARTS[name] if name in PARTS else CONTENDERS[name].entry
@@ -101,7 +101,7 @@ def main() -> None:
     run: Callable[[Task], None] = getattr(import_module(module), function)
     run(task)
     report(task)
-    # Threads of an engine may still hold on to a consumer; what was asked for is done.
+    # Threads of the engine may still use a consumer, but the work is done.
     os._exit(0)
 
 

@@ -1,8 +1,8 @@
-"""A day of busy shops as records of the topic: what the collector would have written, the same for the same seed.
+"""A day of busy shops as records of the topic, as the collector would write them; equal seeds give equal records.
 
-The people, their networks and troubles (bots, double clicks, copies, clocks that are off, broken records) are those of
-the demo, on the demo's daily curve; only the collector's HTTP is left out, and user agents have the long tail of real
-traffic (``bench/agents.py``). Visits begin by chance and their events lie between those of others, as in live traffic.
+Visitors, their networks and troubles (bots, double clicks, duplicates, wrong clocks, broken records) are those of the
+demo, on the demo's daily curve; only the collector's HTTP is left out, and user agents have the long tail of real
+traffic (``bench/agents.py``). Visits begin at random times and their events are interleaved, as in live traffic.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from marketplace.clicks.record import Client, clip_user_agent, collected_click, 
 from marketplace.clicks.visitors import truncate_ip
 from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED
-from ops.demo.traffic.dirt import dirt
+from ops.demo.traffic.broken_records import broken_records
 from ops.demo.traffic.requests import Post, Traffic
 from ops.demo.traffic.shops import SHOPS, store_of
 
 END_MS: Final = 1_780_358_400_000
-"""2026-06-02T00:00Z. A fixed end: the same seed gives the same bytes on any day."""
+"""2026-06-02T00:00Z. The end is fixed: the same seed gives the same bytes on any day."""
 
 HOURS: Final = 24
 DIRT_SHARE: Final = 0.0005
 _EVENTS_PER_VISIT: Final = 8.8
-"""About: the corpus ends when it has as many events as were asked for, a little before or after the day does."""
+"""Approximate: the corpus ends when it has enough events, a little before or after the end of the day."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """What to make.
+    """The parameters of a corpus.
 
     Attributes:
-        clicks: How many records.
-        seed: Of all chance.
-        partitions: Of the topic.
+        clicks: The number of records.
+        seed: The seed of random numbers.
+        partitions: The topic's number of partitions.
     """
 
     clicks: int = 2_000_000
@@ -59,7 +59,7 @@ class Corpus:
     def records(self) -> Iterator[Record]:
         """The records in order of receipt."""
         stores = self.stores()
-        broken = itertools.cycle(dirt(1_000, self.seed, self.partitions))
+        broken = itertools.cycle(broken_records(1_000, self.seed, self.partitions))
         chance, agents = random.Random(self.seed), Agents(self.seed)
         made = 0
         for post in self._posts():
@@ -70,10 +70,10 @@ class Corpus:
                 made += 1
 
     def _posts(self) -> Iterator[Post]:
-        """Requests as they come in, for as long as they are asked for."""
+        """An endless iterator of requests in order of arrival."""
         began = END_MS - HOURS * 3_600_000
         chance, traffic = random.Random(self.seed), Traffic(self.seed, END_MS)
-        pulse = lru_cache(maxsize=16)(lambda minute: max(0.2, traffic.pulse(minute * 60_000)))
+        pulse = lru_cache(maxsize=16)(lambda minute: max(0.2, traffic.activity(minute * 60_000)))
         per_ms = self.clicks / _EVENTS_PER_VISIT / (END_MS - began)
         waiting: list[tuple[int, int, Post]] = []
         count, begins = itertools.count(), float(began)
@@ -91,7 +91,7 @@ def _records(post: Post, store: Store, agents: Agents, partitions: int) -> Itera
     sent: dict[str, Any] = {} if post.ahead_ms is None else {"sent_at": max(0, received_ms + post.ahead_ms)}
     read = [read_event({**event, **sent}, "") for event in post.events]
     events: list[ValidEvent] = [event for event in read if not isinstance(event, RefusedEvent)]
-    # Who keeps no id is told from others by the address, as the product does.
+    # A visitor without an id is identified by the address, as in the product.
     agent = agents.of(post.user_agent, str(post.events[0].get("visitor_id") or post.address))
     client = Client(_truncated(post.address), clip_user_agent(agent), "web", opted_out=post.opted_out)
     visitors = stamp(

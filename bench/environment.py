@@ -1,4 +1,4 @@
-"""Environments of rivals whose packages do not go with the product's: made on first use, kept in ``.bench``."""
+"""Virtual environments of rivals whose packages conflict with the product's; created on first use in ``.bench``."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import venv
 from hashlib import blake2b
 from pathlib import Path
 
-from bench import kept
+from bench import corpus_cache
 
 
 def python_of(name: str) -> Path:
-    """The interpreter of an environment, which is made if it is not there yet or its lock has changed since.
+    """The interpreter of an environment, which is created if it is missing or its lock has changed.
 
     Args:
-        name: Of a folder below ``bench/`` that holds a ``requirements.lock``.
+        name: The name of a folder below ``bench/`` with a ``requirements.lock``.
 
     Raises:
         RuntimeError: The packages cannot be installed.
     """
     lock = Path(__file__).parent / name / "requirements.lock"
     identity = blake2b(lock.read_bytes() + sys.version.encode(), digest_size=6).hexdigest()
-    folder = kept.FOLDER / f"{name}-venv"
+    folder = corpus_cache.FOLDER / f"{name}-venv"
     ready, python = folder / ".ready", folder / "bin" / "python"
     if ready.exists() and ready.read_text() == identity:
         return python

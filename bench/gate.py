@@ -1,4 +1,4 @@
-"""The gate: a run whose tables differ from the oracle's answer has failed, whatever its speed."""
+"""The gate: a run whose tables differ from the oracle's result has failed, whatever its speed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from bench.contender import CONTENDERS, ends
-from bench.stand import Ran, Stand
+from bench.stand import RunResult, Stand
 from connectors.clickhouse.client import ClickHouse
+from connectors.clickhouse.insert_shape import structure_of
 from connectors.errors import Unavailable
 from connectors.insights.report import Analytics, ReportRow
 from connectors.kafka.reader import PartitionReader
-from flows.delivery.insert_shape import structure_of
 from marketplace.stores import Store
 from marketplace.tables import CLICKS, LEDGER, ROLLUPS, SESSIONS, VISITOR_STATE
 from marketplace.topics import CLICKS_COLLECTED
@@ -33,29 +33,29 @@ _KEY: Final = "store, grain, dimension, bucket, value, is_bot"
 
 
 class Gate:
-    """The oracle's answers; two minutes for a million records.
+    """Compares runs with the oracle, which takes two minutes for a million records.
 
-    The first run that agrees is compared number by number, by the reports that sellers see. Its tables are kept: of a
-    later run ClickHouse is asked whether they hold the same, merged, row by row, which takes seconds instead of a
-    minute; if they do not, that run is compared number by number too. Of the product's own runs every fact and every
-    session must be the same besides; rivals do not write all that is in these.
+    The first run is compared number by number, by the reports that sellers see. If it agrees, its tables are kept, and
+    for later runs ClickHouse compares the merged tables row by row, which takes seconds instead of a minute; a run that
+    differs is then compared number by number too. For the product's own runs, every fact and session must also be the
+    same; rivals do not write all of their columns.
 
     Args:
-        stand: Where the corpus is.
-        names: Of the contenders that will run.
+        stand: The stand with the corpus.
+        names: The contenders that will run.
     """
 
     def __init__(self, stand: Stand, names: Iterable[str]) -> None:
         self._stand, self._stores = stand, stand.corpus.stores()
         self._settings = Settings(stand.urls, PurePosixPath(stand.folder))
-        self._agreed: Ran | None = None
+        self._agreed: RunResult | None = None
         if any(CONTENDERS[name].compares for name in names):
-            # In a process of its own, which gives the memory back: the oracle holds every fact.
+            # In a child process, so that the memory is freed: the oracle keeps every fact.
             with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
                 self._expected = pool.submit(_ask, self._settings, self._stores).result()
 
-    def judge(self, run: Ran) -> tuple[Ran, Agreement]:
-        """Compare what the contender counts with its tables, which are gone or kept afterwards."""
+    def judge(self, run: RunResult) -> tuple[RunResult, Agreement]:
+        """Compare a run's tables with the oracle; afterwards they are dropped or kept as the model."""
         compares, agreement, model = CONTENDERS[run.name].compares, Agreement(), self._agreed
         if compares:
             if model is not None and self._is_same(run, model):
@@ -72,8 +72,8 @@ class Gate:
             self._stand.drop(run)
         return judged, agreement
 
-    def _compare(self, run: Ran) -> Agreement:
-        """Every number of every report, and the ledger."""
+    def _compare(self, run: RunResult) -> Agreement:
+        """Compare every number of every report, and the ledger."""
         expected, stores = self._expected, list(self._stores.values())
         clickhouse = ClickHouse(self._settings.urls.clickhouse, run.database)
         analytics, agreement = Analytics(clickhouse), Agreement()
@@ -86,8 +86,8 @@ class Gate:
         clickhouse.close()
         return agreement
 
-    def _is_same(self, run: Ran, model: Ran) -> bool:
-        """Whether reports on both runs cannot but be equal."""
+    def _is_same(self, run: RunResult, model: RunResult) -> bool:
+        """Whether the rollups and the ledgers of both runs are equal."""
         counts_only = CONTENDERS[run.name].compares == "counts"
         visitors = f"{VISITOR_STATE.replace('(', 'Merge(')}(visitors)"
         rollups = (
@@ -96,8 +96,8 @@ class Gate:
         ledger = f"SELECT store, hour, kind, name, sum(events) FROM {{}}.{LEDGER.name} GROUP BY store, hour, kind, name"
         return all(self._same(query, run, model) for query in ([rollups] if counts_only else [rollups, ledger]))
 
-    def _compare_facts(self, agreement: Agreement, run: Ran, model: Ran) -> None:
-        """Facts wholly, and sessions but for the batch that wrote them."""
+    def _compare_facts(self, agreement: Agreement, run: RunResult, model: RunResult) -> None:
+        """Compare facts in all columns, and sessions without the batch that wrote them."""
         standing = ", ".join(name for name, _ in structure_of(SESSIONS) if name not in ("sign", "source_offset"))
         for table, query in (
             (CLICKS, f"SELECT {', '.join(name for name, _ in structure_of(CLICKS))} FROM {{}}.{CLICKS.name}"),
@@ -105,19 +105,19 @@ class Gate:
         ):
             agreement.check(f"{table.name} as in {model.name}", True, self._same(query, run, model))
 
-    def _same(self, query: str, run: Ran, model: Ran) -> bool:
+    def _same(self, query: str, run: RunResult, model: RunResult) -> bool:
         clickhouse = ClickHouse(self._settings.urls.clickhouse, run.database)
         same = clickhouse.rows(f"SELECT ({_digest(query, run.database)}) = ({_digest(query, model.database)})")[0][0]
         clickhouse.close()
         return bool(same)
 
 
-def _is_ours(run: Ran) -> bool:
+def _is_ours(run: RunResult) -> bool:
     return CONTENDERS[run.name].kind in ("rung", "product")
 
 
 def _digest(query: str, database: str) -> str:
-    """One value for all rows whatever their order: how many there are, and two sums of their hashes."""
+    """One value for all rows, independent of their order: their number, and two sums of hashes."""
     rows = query.format(database)
     return f"SELECT (count(), sum(sipHash64(tuple(*))), groupBitXor(cityHash64(tuple(*)))) FROM ({rows})"
 
@@ -125,7 +125,7 @@ def _digest(query: str, database: str) -> str:
 def _compare_counts(
     agreement: Agreement, expected: Mapping[RollupKey, Numbers], found: Mapping[RollupKey, ReportRow]
 ) -> None:
-    """Clicks, double clicks and visitors alone."""
+    """Compare only clicks, double clicks and visitors."""
     for key in sorted(expected.keys() | found.keys()):
         wanted, row = expected.get(key, Numbers()), found.get(key)
         for name in _COUNTED:
@@ -136,13 +136,13 @@ def _compare_counts(
 
 def _ask(settings: Settings, stores: Mapping[str, Store]) -> Expected:
     expected = ask_oracle(settings, _read(settings.urls.kafka), stores)
-    # The numbers are enough; what they were counted from takes gigabytes.
+    # The numbers suffice; the facts take gigabytes.
     expected.facts.clear()
     return expected
 
 
 def _read(bootstrap: str) -> Iterator[LogRecord]:
-    """All records of the topic, by a reader that no contender has a part in."""
+    """All records of the topic, by a reader that is independent of the contenders."""
     left = {partition: end for partition, end in ends(bootstrap).items() if end}
     reader = PartitionReader(bootstrap, CLICKS_COLLECTED.name, "bench.oracle")
     for partition in left:

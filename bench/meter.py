@@ -1,4 +1,4 @@
-"""What a run takes: CPU and wall time of its process, and CPU of the parts that serve it."""
+"""The usage of a run: CPU and wall time of its process, and CPU of Kafka and ClickHouse."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ CLICKHOUSE: Final = "clickhouse"
 
 
 @dataclass(frozen=True)
-class Took:
-    """What was used between two moments.
+class Usage:
+    """Resources used between two moments.
 
     Attributes:
         began, ended: Seconds of the machine's monotonic clock, which all processes share.
         cpu_seconds: User and system time of all threads of the process.
-        broker_seconds, clickhouse_seconds: The same of Kafka's and ClickHouse's processes meanwhile. What ClickHouse
-            still merges afterwards is not in it.
+        broker_seconds, clickhouse_seconds: The same for the processes of Kafka and ClickHouse. Later merges by
+            ClickHouse are not included.
     """
 
     began: float
@@ -35,7 +35,7 @@ class Took:
 
     @property
     def wall_seconds(self) -> float:
-        """By the clock."""
+        """The elapsed time."""
         return self.ended - self.began
 
 
@@ -43,20 +43,20 @@ class Meter:
     """Measures this process between two moments.
 
     Args:
-        parts: Process ids of ``BROKER`` and ``CLICKHOUSE``; one that is not given counts as idle.
+        parts: Process ids of ``BROKER`` and ``CLICKHOUSE``; a missing one counts as idle.
     """
 
     def __init__(self, parts: Mapping[str, int] | None = None) -> None:
         self._parts = dict(parts or {})
         self._left_out = 0.0
         self._began = self._ended = self._now()
-        self._told: Took | None = None
+        self._usage: Usage | None = None
         self.started = False
 
     def start(self) -> None:
-        """From now on; call it when everything is imported, loaded and connected, and nothing is read yet.
+        """Start measuring; call it when everything is imported, loaded and connected, before the first read.
 
-        All contenders have the product's arrangement with Python's cycle collector from here on.
+        From here on all contenders have the product's settings of Python's garbage collector.
         """
         gc.collect()
         gc.freeze()
@@ -65,23 +65,23 @@ class Meter:
         self.started = True
 
     def stop(self) -> None:
-        """Until now; the last call counts."""
+        """Stop measuring; the last call counts."""
         self._ended = self._now()
 
     def leave_out(self, cpu_seconds: float) -> None:
-        """Do not count so much CPU: it was the bench's own."""
+        """Subtract CPU time that was the bench's own."""
         self._left_out = cpu_seconds
 
-    def tell(self, took: Took) -> None:
-        """Other processes did the work; this is what they took together."""
-        self._told = took
+    def set_usage(self, took: Usage) -> None:
+        """Set the usage, where other processes did the work."""
+        self._usage = took
 
-    def took(self) -> Took:
-        """What was used from ``start`` to ``stop``."""
-        if self._told is not None:
-            return self._told
+    def took(self) -> Usage:
+        """The usage from ``start`` to ``stop``."""
+        if self._usage is not None:
+            return self._usage
         (began, cpu, broker, clickhouse), (ended, cpu_then, broker_then, clickhouse_then) = self._began, self._ended
-        return Took(began, ended, cpu_then - cpu - self._left_out, broker_then - broker, clickhouse_then - clickhouse)
+        return Usage(began, ended, cpu_then - cpu - self._left_out, broker_then - broker, clickhouse_then - clickhouse)
 
     def _now(self) -> tuple[float, float, float, float]:
         used = resource.getrusage(resource.RUSAGE_SELF)

@@ -1,7 +1,7 @@
-"""One table of a run of the bench, and what it says about the targets.
+"""The table of a bench's runs, and the targets.
 
-Ratios are taken within each round, between runs that followed each other, and their median is given: what else the
-machine does changes from one minute to the next and hits both of a pair.
+A ratio is the median over all rounds of the ratios within a round, between runs close in time: other load on the
+machine changes from minute to minute and affects both of a pair.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from bench.contender import CONTENDERS
-from bench.stand import Ran
+from bench.stand import RunResult
 
 
 @dataclass(frozen=True)
 class Target:
-    """What the flow is held to.
+    """A target for a ratio of two contenders.
 
     Attributes:
-        title: For people.
-        one, other: The contenders whose ratio it is.
-        of: Of what.
-        bound: None where nothing is promised.
-        least: Whether the bound is the least or the most.
+        title: Its text in the table.
+        one, other: The two contenders.
+        of: The measure whose ratio it is.
+        bound: The promised value; None if nothing is promised.
+        least: Whether the bound is a minimum or a maximum.
     """
 
     title: str
@@ -32,7 +32,7 @@ class Target:
     other: str
     bound: float | None
     least: bool = True
-    of: Callable[[Ran], float] = lambda run: run.us_per_event
+    of: Callable[[RunResult], float] = lambda run: run.us_per_event
 
 
 TARGETS: Final = (
@@ -50,9 +50,9 @@ class Line:
     """A contender's numbers.
 
     Attributes:
-        us, us_least, us_most: Microseconds of CPU for each record: median, least, most.
-        next_to_flow: Median of the ratios to the flow's, of each round.
-        broker_us, clickhouse_us: Microseconds of CPU that these took meanwhile, for each record.
+        us, us_least, us_most: Microseconds of CPU per record: median, minimum, maximum.
+        next_to_flow: The ratio to the flow's.
+        broker_us, clickhouse_us: Microseconds of CPU of Kafka and ClickHouse per record.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Finding:
-    """How a target was met; ``met`` is None where nothing is promised or one of the two did not run."""
+    """The result for a target; ``met`` is None if nothing is promised or one of the two did not run."""
 
     title: str
     found: float | None
@@ -79,13 +79,13 @@ class Finding:
     met: bool | None
 
 
-def lines(runs: Sequence[Ran]) -> list[Line]:
+def lines(runs: Sequence[RunResult]) -> list[Line]:
     """The table, in the order of the contenders."""
     names = [name for name in CONTENDERS if any(run.name == name for run in runs)]
     return [_line(name, runs) for name in names]
 
 
-def _line(name: str, runs: Sequence[Ran]) -> Line:
+def _line(name: str, runs: Sequence[RunResult]) -> Line:
     mine = [run for run in runs if run.name == name]
     costs = [run.us_per_event for run in mine]
     return Line(
@@ -103,7 +103,7 @@ def _line(name: str, runs: Sequence[Ran]) -> Line:
     )
 
 
-def _verdict(runs: Sequence[Ran]) -> str:
+def _verdict(runs: Sequence[RunResult]) -> str:
     if not any(run.compared for run in runs):
         return ""
     differ = sum(run.differ for run in runs)
@@ -112,8 +112,8 @@ def _verdict(runs: Sequence[Ran]) -> str:
     return "counts agree" if CONTENDERS[runs[0].name].compares == "counts" else "agrees"
 
 
-def ratio(runs: Sequence[Ran], one: str, other: str, of: Callable[[Ran], float]) -> float | None:
-    """The median over all rounds that have both."""
+def ratio(runs: Sequence[RunResult], one: str, other: str, of: Callable[[RunResult], float]) -> float | None:
+    """The median over all rounds with both contenders; None if there are none."""
     by_round = {(run.name, run.round): of(run) for run in runs}
     found = [
         by_round[one, at] / by_round[other, at]
@@ -123,8 +123,8 @@ def ratio(runs: Sequence[Ran], one: str, other: str, of: Callable[[Ran], float])
     return statistics.median(found) if found else None
 
 
-def findings(runs: Sequence[Ran]) -> list[Finding]:
-    """What the run says about each target."""
+def findings(runs: Sequence[RunResult]) -> list[Finding]:
+    """The results for all targets."""
     answers = []
     for target in TARGETS:
         found = ratio(runs, target.one, target.other, target.of)
@@ -135,13 +135,13 @@ def findings(runs: Sequence[Ran]) -> list[Finding]:
     return answers
 
 
-def failed(runs: Sequence[Ran]) -> bool:
+def failed(runs: Sequence[RunResult]) -> bool:
     """Whether the oracle disagreed with any run."""
     return any(run.differ for run in runs)
 
 
-def render(runs: Sequence[Ran]) -> str:
-    """For a terminal."""
+def render(runs: Sequence[RunResult]) -> str:
+    """The table as text."""
     columns = ("us/event", "spread", "next to flow", "events", "events/s", "broker", "clickhouse", "oracle")
     widths = (10, 16, 14, 12, 10, 9, 12, 22)
     out = [" " * 16 + "".join(f"{title:>{width}}" for title, width in zip(columns, widths, strict=True))]
@@ -159,18 +159,18 @@ def render(runs: Sequence[Ran]) -> str:
         label = f"{line.name:8}{line.kind:8}"
         out.append(label + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True)))
     out += ["", "us/event: CPU of the contender; broker, clickhouse: their CPU meanwhile, for each event.", ""]
-    return "\n".join([*out, *(_told(finding) for finding in findings(runs) if finding.found is not None)]) + "\n"
+    return "\n".join([*out, *(_describe(finding) for finding in findings(runs) if finding.found is not None)]) + "\n"
 
 
-def _told(finding: Finding) -> str:
+def _describe(finding: Finding) -> str:
     found = f"{finding.found:10.2f}"
     bound = "" if finding.bound is None else f"at {'least' if finding.least else 'most'} {finding.bound:g}"
     verdict = {True: "met", False: "NOT MET", None: ""}[finding.met]
     return f"{found} {finding.title:42}{bound:16}{verdict}".rstrip()
 
 
-def plain(runs: Sequence[Ran]) -> dict[str, object]:
-    """For JSON."""
+def plain(runs: Sequence[RunResult]) -> dict[str, object]:
+    """The table as types that JSON has."""
     return {
         "contenders": [asdict(line) for line in lines(runs)],
         "targets": [asdict(finding) for finding in findings(runs)],

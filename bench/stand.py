@@ -1,4 +1,4 @@
-"""The stand that contenders run on: real parts of its own, the corpus in the real topic, fresh tables for each run."""
+"""The test stand of the contenders: an own stack of real parts, the corpus in the topic, new tables for each run."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from bench import kept
+from bench import corpus_cache
 from bench.contender import CONTENDERS
 from bench.corpus import Corpus
 from bench.environment import python_of
-from bench.meter import BROKER, CLICKHOUSE, Took
+from bench.meter import BROKER, CLICKHOUSE, Usage
 from connectors.clickhouse.client import ClickHouse
 from connectors.kafka.producer import Producer
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from marketplace.settings import Urls
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
@@ -36,47 +37,47 @@ _MEMORY: Final = Path("/dev/shm")
 
 
 @dataclass(frozen=True)
-class Ran:
-    """What a run took.
+class RunResult:
+    """The result of a run.
 
     Attributes:
-        name: Of the contender.
-        round: From 1.
-        events: Records that it went through.
-        took: CPU and time, from the first record to the last, without starting up.
-        database: Where its tables are.
-        compared, differ: Numbers that the oracle was asked about, and those that it does not agree with.
+        name: The contender's name.
+        round: The number of the round, from 1.
+        events: The number of records that it processed.
+        took: CPU and time, from the first record to the last, without start-up.
+        database: The database of its tables.
+        compared, differ: How many numbers were compared with the oracle, and how many differ.
     """
 
     name: str
     round: int
     events: int
-    took: Took
+    took: Usage
     database: str
     compared: int = 0
     differ: int = 0
 
     @property
     def us_per_event(self) -> float:
-        """Microseconds of CPU for each record."""
+        """Microseconds of CPU per record."""
         return 1e6 * self.took.cpu_seconds / max(1, self.events)
 
     @property
     def events_per_second(self) -> float:
-        """By the clock."""
+        """Events per second of wall time."""
         return self.events / max(1e-9, self.took.wall_seconds)
 
     def plain(self) -> dict[str, object]:
-        """For JSON."""
+        """The result as types that JSON has."""
         return {**asdict(self), "us_per_event": self.us_per_event, "events_per_second": self.events_per_second}
 
 
 @dataclass(frozen=True)
 class Stand:
-    """Parts with the corpus in the topic.
+    """Running parts with the corpus in the topic.
 
     Attributes:
-        folder: On disk.
+        folder: The data folder.
         scratch: A folder in memory.
         parts: Process ids of the broker and of ClickHouse.
     """
@@ -88,7 +89,7 @@ class Stand:
     parts: dict[str, int]
 
     def fresh(self) -> Settings:
-        """Tables in a database of their own, and the corpus's stores."""
+        """Settings of a new database with empty tables and the corpus's stores."""
         settings = Settings(self.urls, PurePosixPath(self.folder), f"bench_{uuid.uuid4().hex[:12]}")
         ensure_provisioned(settings)
         client = connect(self.urls.mongo)
@@ -97,24 +98,24 @@ class Stand:
         client.close()
         return settings
 
-    def drop(self, run: Ran) -> None:
-        """Delete a run's tables: merging them would go on under the next run."""
+    def drop(self, run: RunResult) -> None:
+        """Drop a run's tables: merges would go on during the next run."""
         clickhouse = ClickHouse(self.urls.clickhouse, run.database)
         clickhouse.command(f"DROP DATABASE {run.database}")
         clickhouse.close()
 
-    def run(self, name: str, round_number: int = 0) -> Ran:
-        """Run a contender from the beginning of its topic to the end, as a process of its own.
+    def run(self, name: str, round_number: int = 0) -> RunResult:
+        """Run a contender over the whole topic, in a child process.
 
         Raises:
-            RuntimeError: It failed; the message holds what it said last.
+            RuntimeError: It failed; the message has the end of its output.
         """
         settings = self.fresh()
         environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith(("MARKETPLACE_", "FLOW_"))},
             **self.urls.environment(),
             "MARKETPLACE_DATABASE": settings.database,
-            "PYTHONPATH": str(kept.ROOT),
+            "PYTHONPATH": str(corpus_cache.ROOT),
         }
         options = {"parts": self.parts, "scratch": str(self.scratch)}
         own = CONTENDERS[name].environment
@@ -122,7 +123,7 @@ class Stand:
         done = subprocess.run(
             [str(python), "-m", "bench.contender", name, json.dumps(options)],
             env=environment,
-            cwd=kept.ROOT,
+            cwd=corpus_cache.ROOT,
             capture_output=True,
             text=True,
             timeout=_RUN_SECONDS,
@@ -130,8 +131,8 @@ class Stand:
         )
         if done.returncode != 0:
             raise RuntimeError(f"{name} failed ({done.returncode}): {done.stderr[-2_000:]}")
-        told = json.loads(done.stdout.splitlines()[-1])
-        return Ran(name, round_number, told.pop("events"), Took(**told), settings.database)
+        usage = json.loads(done.stdout.splitlines()[-1])
+        return RunResult(name, round_number, usage.pop("events"), Usage(**usage), settings.database)
 
 
 @contextmanager
@@ -143,8 +144,7 @@ def open_stand(corpus: Corpus) -> Iterator[Stand]:
         tempfile.TemporaryDirectory(prefix="marketplace-bench-", dir=memory) as scratch,
         Stack(folder, ports="auto", external={}) as stack,
     ):
-        found = stack.urls
-        urls = Urls(found.kafka, found.mongo, found.clickhouse, found.redis)
+        urls = stack.urls
         parts = {BROKER: stack.pid("kafka"), CLICKHOUSE: stack.pid("clickhouse")}
         stand = Stand(urls, corpus, Path(folder), Path(scratch), parts)
         stand.fresh()
@@ -153,10 +153,10 @@ def open_stand(corpus: Corpus) -> Iterator[Stand]:
 
 
 def fill(bootstrap: str, corpus: Corpus) -> None:
-    """Put the corpus into the topic, keyed and compressed as the collector does."""
+    """Write the corpus to the topic, keyed and compressed as the collector does."""
     producer = Producer(bootstrap, client_id="bench", max_in_flight_bytes=256 << 20)
-    records = kept.records(corpus)
-    # Nothing here is ever in a cycle, and looking for cycles among millions of objects takes as long as making them.
+    records = corpus_cache.records(corpus)
+    # There are no reference cycles here, and garbage collection of millions of objects would double the time.
     gc.disable()
     while chunk := list(islice(records, _AT_ONCE)):
         producer.send_all(chunk, _SEND_SECONDS)

@@ -1,9 +1,9 @@
-"""What a failure outside means for the message that is being handled.
+"""Errors of external systems, by what they mean for the current message.
 
 A message handler may raise these as well as the decisions of :mod:`marketplace.errors`; a group consumer maps them:
 
 - :class:`Unavailable` is a retry: the partition pauses, longer with each attempt, and the offset stays.
-- :class:`Refused` stops the consumer loudly. What was handled before is committed, this message is not.
+- :class:`Refused` stops the consumer with an error. Messages handled before are committed, this one is not.
 - :class:`Fenced` stops the consumer at once, and nothing more is committed.
 """
 
@@ -15,7 +15,7 @@ class Unavailable(Exception):
 
 
 class Refused(Exception):
-    """The other side understood and said no: trying again would not help. Stop loudly."""
+    """The other side refused the request: trying again would not help. Stop with an error."""
 
 
 class Fenced(Exception):

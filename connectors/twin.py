@@ -1,4 +1,4 @@
-"""What the in-memory twins share: they can be unavailable, crawl and hang, as what they stand for can."""
+"""Shared by the in-memory twins: they can be unavailable, slow or hang, like the real parts."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import threading
 
 
 class Twin:
-    """How a twin answers.
+    """How a twin responds.
 
     Attributes:
         available: Set to False, it fails at once, as if connections were refused.
-        latency_seconds: How long each answer takes.
+        latency_seconds: How long each response takes.
     """
 
     def __init__(self) -> None:
@@ -20,20 +20,20 @@ class Twin:
         self._answering.set()
 
     def hang(self) -> None:
-        """Answer nothing until :meth:`release`, as a process that was stopped."""
+        """Stop responding until :meth:`release`, like a process that was stopped."""
         self._answering.clear()
 
     def release(self) -> None:
-        """Answer what waits, and all that comes."""
+        """Respond again, also to calls that are waiting."""
         self._answering.set()
 
     @property
     def hangs(self) -> bool:
-        """Whether it answers nothing."""
+        """Whether it does not respond."""
         return not self._answering.is_set()
 
     def _answers(self, deadline_seconds: float) -> bool:
-        """Block until it answers, up to a deadline; returns False where it does not."""
+        """Block until it responds; returns False if it does not within the deadline."""
         if not self._answering.wait(deadline_seconds):
             return False
         if self.latency_seconds:

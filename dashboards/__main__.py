@@ -1,7 +1,7 @@
 """``python -m dashboards``: serve the dashboard.
 
-``MARKETPLACE_DASHBOARD_*`` say where; host names that are neither local ones nor among ``MARKETPLACE_DASHBOARD_NAMES``
-are refused, so that no page of another site can read the numbers.
+``MARKETPLACE_DASHBOARD_*`` set the address. Requests under host names that are neither local nor listed in
+``MARKETPLACE_DASHBOARD_NAMES`` are refused, so that pages of other sites cannot read the numbers.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from typing import Any, Final
 import uvicorn
 from starlette.middleware import Middleware
 
-from dashboards.web import loading_page as front
+from dashboards.web import loading_page
 from dashboards.web.gate import Gate
 from runtime.logs import LogSettings, configure_logs
 from runtime.sections import DASHBOARD_HOST, DASHBOARD_NAMES, DASHBOARD_PORT, Settings
 from runtime.settings import EnvReader, InvalidSettings, load
 
-_GOODBYE_SECONDS: Final = 3
+_SHUTDOWN_SECONDS: Final = 3
 _BACKLOG: Final = 1_024
 _LIGHT: Final = {
     "primaryColor": "#4f46e5",
@@ -62,7 +62,7 @@ class Address:
 
 
 def read(env: EnvReader) -> tuple[LogSettings, Address]:
-    """Read all that a dashboard needs; where its parts are is read again when they are first asked."""
+    """Read and check all settings of a dashboard; the backend reads the URLs again when it connects."""
     Settings.read(env)
     return LogSettings.read(env), Address.read(env)
 
@@ -79,9 +79,9 @@ def options(host: str, port: int) -> dict[str, Any]:
         "browser.gatherUsageStats": False,
         "client.toolbarMode": "viewer",
         "client.showErrorDetails": "none",
-        # A full collection after each run of the script: a tenth of a second in which all viewers wait.
+        # This would run a full garbage collection after each run of the script: all viewers would wait 0.1 s.
         "runner.postScriptGC": False,
-        # Texts that stand alone in a file are documentation, not something to draw.
+        # A string literal on a line of its own is documentation, not something to draw.
         "runner.magicEnabled": False,
         "theme.baseRadius": "0.6rem",
         "theme.showWidgetBorder": True,
@@ -92,13 +92,13 @@ def options(host: str, port: int) -> dict[str, Any]:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket whose small messages leave at once.
+    """A listening socket with TCP_NODELAY.
 
-    asyncio sets that for sockets which name their protocol; those that the servers above it make do not, so each answer
-    in two parts, and each burst of messages to a viewer, waits 40 ms for an acknowledgement.
+    asyncio sets it only on sockets that were created with a protocol number, and uvicorn's are not: each response in
+    two packets, and each burst of messages to a viewer, would wait 40 ms for an acknowledgement.
 
     Raises:
-        OSError: The address is taken, or none of this machine.
+        OSError: The address is taken, or is not an address of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     _, kind, protocol, _, where = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)[0]
@@ -118,11 +118,13 @@ def serve(listening: socket.socket, names: Collection[str]) -> None:
     """Serve until a signal."""
     import streamlit as st
 
-    # The charts' library takes a second to import, which the first viewer should not wait for; nor for the first page.
+    # The charts' library takes a second to import, and the first page some time to build: not at a viewer's expense.
     import_module("dashboards.ui.panels")
-    front.prepare()
-    app = st.App(Path(__file__).with_name("app.py"), middleware=[Middleware(Gate, names), Middleware(front.Front)])
-    # What is there now stays; the collector needs not look at it again and again.
+    loading_page.prepare()
+    app = st.App(
+        Path(__file__).with_name("app.py"), middleware=[Middleware(Gate, names), Middleware(loading_page.LoadingPage)]
+    )
+    # These objects live as long as the process; the garbage collector need not scan them.
     gc.collect()
     gc.freeze()
     config = uvicorn.Config(
@@ -132,15 +134,15 @@ def serve(listening: socket.socket, names: Collection[str]) -> None:
         ws="websockets-sansio",
         ws_per_message_deflate=False,
         use_colors=False,
-        timeout_graceful_shutdown=_GOODBYE_SECONDS,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
-    # The server raises the signal that it was stopped by once more.
+    # uvicorn raises the signal that stopped it a second time.
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listening])
 
 
 def main() -> None:
-    """Serve until a signal."""
+    """Serve until a signal; exits with 1 where the address cannot be used, with 2 where a setting cannot."""
     try:
         logs, address = load(os.environ, read)
     except InvalidSettings as error:

@@ -1,4 +1,4 @@
-"""The pages and what is around them; Streamlit runs this file for every viewer and interaction."""
+"""The script that Streamlit runs for every viewer and interaction: navigation, and the chosen page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dashboards.ui.header import ALL_CHOICES
 
 _STATIC = Path(__file__).with_name("static")
 
-# By path: what draws the page, its name and icon, and the choices that change something on it.
+# By URL path: the function that draws the page, its name and icon, and the choices of the header that apply to it.
 PAGES = {
     "overview": (overview.show, "Overview", ":material/monitoring:", ALL_CHOICES),
     "live": (live.show, "Live", ":material/bolt:", {"bots", "filters"}),
@@ -35,7 +35,7 @@ def main() -> None:
     }
     chosen = st.navigation(list(pages.values()), position="top")
     path = chosen.url_path or "overview"
-    # Not by running the page, which can be done once: its numbers are refreshed while it is looked at.
+    # chosen.run() can be called only once, and the page is drawn again at every refresh.
     show, _, _, choices = PAGES[path]
     shell.draw(show, choices)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from marketplace.clicks.client_address import Network
+from marketplace.networks import Network
 from marketplace.token_bucket import BucketPolicy
 from runtime.admin import LOOPBACK
 from runtime.sections import DASHBOARD_PORT

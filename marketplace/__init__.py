@@ -1,1 +1,1 @@
-"""What the business means: events, topics, tables, enrichments, rollups. Pure: no IO, no clock, no environment."""
+"""The domain: events, topics, tables, enrichments, rollups. Pure: no IO, no clock, no environment."""

@@ -8,7 +8,7 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Index:
-    """An index as it should be; ``expire_after_seconds`` of 0 expires at the date in the (single) field."""
+    """The declaration of an index; ``expire_after_seconds`` of 0 expires at the date in the (single) field."""
 
     name: str
     fields: tuple[tuple[str, int], ...]
@@ -18,7 +18,7 @@ class Index:
 
 @dataclass(frozen=True)
 class Collection:
-    """A collection as it should be."""
+    """The declaration of a collection."""
 
     name: str
     indexes: tuple[Index, ...] = ()

@@ -1,8 +1,8 @@
-"""Dead letters: one form for all topics.
+"""Dead letters: one format for all topics.
 
-The value is what could not be processed, byte by byte or masked; the headers say who gave it up, why, and where it was.
-Producers write the headers of :func:`headers`; :func:`read` reads these and both earlier forms, for as long as the
-topics keep them (90 days).
+The value is what could not be processed, unchanged or masked; the headers name the consumer that gave it up, the
+reason, and its position. Producers write the headers of :func:`headers`; :func:`read` reads these and both earlier
+formats, for as long as the topics keep them (90 days).
 """
 
 from __future__ import annotations
@@ -12,25 +12,30 @@ from dataclasses import dataclass
 from typing import Final
 
 MAX_DETAIL_CHARS: Final = 500
+MAX_CODE_CHARS: Final = 249
+"""Of groups, reasons and topics; as many as a topic's name may have in Kafka."""
+MAX_PARTITION: Final = (1 << 31) - 1
+PREFIX: Final = "dlq_"
+"""Of all headers in the current format; those of a rejected record that begin so belong to an earlier letter of it."""
 NOWHERE: Final = -1
-"""Partition and offset of what never was a record."""
+"""Partition and offset of something that was never a record."""
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """What is known of a record that somebody gave up.
+    """The description of a record that was given up.
 
     Attributes:
-        group: Who: the consumer group of a flow or consumer, or the service that never took it (``collector``,
-            ``import``).
-        reason: Why, as one of few lower-case codes.
-        detail: Why, as a sentence.
-        store: Whose, as far as it is known; a slug.
-        topic: The topic in which the record was; empty where it never was in one.
-        partition, offset: Its place there; -1 where it had none.
-        attempt: How often it was tried.
-        version: Of the rules or the code that gave it up; empty where nobody said.
-        first_seen_ms: When it was first given up, epoch milliseconds; 0 where only the broker's time is known.
+        group: The consumer group of the flow or consumer that gave it up, or the service that refused it
+            (``collector``, ``import``).
+        reason: The reason, as one of few lower-case codes.
+        detail: The reason, as a sentence.
+        store: The slug of the store, if known.
+        topic: The topic of the record; empty if it was never in one.
+        partition, offset: Its position there; -1 if it had none.
+        attempt: The number of attempts.
+        version: The version of the rules or code that gave it up; empty if unknown.
+        first_seen_ms: When it was first given up, epoch milliseconds; 0 if only the broker's time is known.
     """
 
     group: str
@@ -46,7 +51,7 @@ class DeadLetter:
 
 
 def headers(letter: DeadLetter) -> tuple[tuple[str, bytes], ...]:
-    """A letter's headers; what is not known is left out."""
+    """A letter's headers; unknown values are left out."""
     fields: list[tuple[str, str]] = [
         ("dlq_group", letter.group),
         ("dlq_reason", letter.reason),
@@ -63,34 +68,45 @@ def headers(letter: DeadLetter) -> tuple[tuple[str, bytes], ...]:
 
 
 def read(pairs: Iterable[tuple[str, bytes | None]]) -> DeadLetter:
-    """The letter that headers describe, in today's form or an earlier one.
+    """The letter that headers describe, in the current format or an earlier one.
 
-    Never raises: a header that is missing or unreadable counts as unknown, since a letter is the last place to lose
-    something. A letter of which nothing is known has the reason ``unknown``.
+    Never raises: a header that is missing, unreadable or out of range counts as unknown, because nothing may be lost
+    here. A letter without a known reason has the reason ``unknown``. Texts are cut to their bounds. In the current
+    format only headers of its own are read: a letter also has those of the record, whatever they are called.
     """
     found = {name: (value or b"").decode("utf-8", "replace") for name, value in pairs}
+    current = "dlq_group" in found
 
-    def text(*names: str) -> str:
-        return next((found[name] for name in names if found.get(name)), "")
+    def text(most: int, *names: str) -> str:
+        known = (name for name in names if name.startswith(PREFIX) or not current)
+        return next((found[name][:most] for name in known if found.get(name)), "")
 
-    topic = text("dlq_topic", "source_topic")
+    topic = text(MAX_CODE_CHARS, "dlq_topic", "source_topic")
+    partition = _number(text(20, "dlq_partition", "source_partition"), NOWHERE, MAX_PARTITION)
+    offset = _number(text(20, "dlq_offset", "source_offset"), NOWHERE)
     return DeadLetter(
-        group=text("dlq_group", "dlq_source") or (f"flows.{_CLICKS}" if "source_topic" in found else "unknown"),
-        reason=text("dlq_reason", "reason") or "unknown",
-        detail=text("dlq_detail", "dlq_message", "detail"),
-        store=text("dlq_store", "store"),
+        group=text(MAX_CODE_CHARS, "dlq_group", "dlq_source")
+        or (f"flows.{_CLICKS}" if "source_topic" in found else "unknown"),
+        reason=text(MAX_CODE_CHARS, "dlq_reason", "reason") or "unknown",
+        detail=text(MAX_DETAIL_CHARS, "dlq_detail", "dlq_message", "detail"),
+        store=text(MAX_DETAIL_CHARS, "dlq_store", "store"),
         topic=topic,
-        partition=_number(text("dlq_partition", "source_partition"), NOWHERE) if topic else NOWHERE,
-        offset=_number(text("dlq_offset", "source_offset"), NOWHERE) if topic else NOWHERE,
-        attempt=_number(text("dlq_attempt"), 1),
-        version=text("dlq_version"),
-        first_seen_ms=_number(text("dlq_first_seen"), 0),
+        partition=partition if topic else NOWHERE,
+        offset=offset if topic else NOWHERE,
+        attempt=_number(text(20, "dlq_attempt"), 1),
+        version=text(MAX_DETAIL_CHARS, "dlq_version"),
+        first_seen_ms=_number(text(20, "dlq_first_seen"), 0),
     )
 
 
 _CLICKS: Final = "clicks"
-"""The one flow that wrote letters before they named their group."""
+"""The only flow that wrote letters before they had a group."""
 
 
-def _number(text: str, default: int) -> int:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else default
+_LARGEST: Final = 10**18 - 1
+
+
+def _number(text: str, default: int, largest: int = _LARGEST) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 18):
+        return default
+    return int(text) if int(text) <= largest else default

@@ -1,8 +1,7 @@
-"""Errors by which a message handler says what happens to the message.
+"""Errors by which a message handler decides what happens to the message.
 
-A handler that returns has handled its message. Raising one of these is the other way to decide; anything else that it
-raises is a bug or an outage that nobody foresaw, and stops the consumer with the offset unchanged. All of them survive
-pickling with their data.
+A handler that returns has handled its message. Otherwise it raises one of these; any other error is a bug or an
+unforeseen outage, and stops the consumer with the offset unchanged. All of them survive pickling with their data.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ MAX_RETRY_SECONDS: Final = 3_600.0
 
 
 class Action(Exception):
-    """A decision about the message that is being handled."""
+    """A decision about the current message."""
 
     def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
         return type(self), self._data()
@@ -25,12 +24,12 @@ class Action(Exception):
 class Retry(Action):
     """The message is handled again later: its partition pauses and its offset stays; other partitions go on.
 
-    For what will pass: a lock that somebody else has, a limit of a payment provider. There is no last attempt: a
-    handler that wants one counts, and raises :class:`Reject`.
+    For temporary causes: a lock that another process has, a limit of a payment provider. Attempts are not limited: a
+    handler that wants a limit counts them, and raises :class:`Reject`.
 
     Args:
-        after_seconds: How long the partition pauses, from 0 to an hour; what is outside is cut to that.
-        reason: Why, as a sentence for operators.
+        after_seconds: How long the partition pauses, clamped to 0 to one hour.
+        reason: The reason, as a sentence for operators.
     """
 
     def __init__(self, after_seconds: float, reason: str = "") -> None:
@@ -46,12 +45,12 @@ class Retry(Action):
 class Reject(Action):
     """The message goes to the dead-letter topic with its exact bytes and the reason, and its partition goes on.
 
-    For what no retry can change: a body that cannot be parsed, an order that does not exist. The offset moves only
-    after the dead letter is acknowledged.
+    For causes that no retry can change: a body that cannot be parsed, an order that does not exist. The offset moves
+    only after the dead letter is acknowledged.
 
     Args:
         reason: One of few lower-case codes, for counting.
-        detail: Why, as a sentence.
+        detail: The reason, as a sentence.
     """
 
     def __init__(self, reason: str, detail: str = "") -> None:
@@ -63,30 +62,10 @@ class Reject(Action):
         return self.reason, self.detail
 
 
-class Park(Action):
-    """The message and all later ones of its key wait, in order, while other keys of the partition go on.
-
-    For a key that is stuck until a person acts. It needs a store for parked messages; a consumer without one stops, as
-    for :class:`Stop`, and the offset stays.
-
-    Args:
-        key: Whose messages wait.
-        reason: Why, as a sentence for the person who releases it.
-    """
-
-    def __init__(self, key: str, reason: str) -> None:
-        super().__init__(f"park {key}: {reason}")
-        self.key = key
-        self.reason = reason
-
-    def _data(self) -> tuple[object, ...]:
-        return self.key, self.reason
-
-
 class Stop(Action):
-    """The consumer stops at once and loudly; the message's offset stays, so it is the first after the next start.
+    """The consumer stops at once with an error; the message's offset stays, so it is the first after the next start.
 
-    For what makes going on dangerous: a schema from the future, an invariant that does not hold.
+    For causes that make it dangerous to go on: a newer schema, a violated invariant.
 
     Args:
         reason: Why, as a sentence for operators.

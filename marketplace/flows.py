@@ -14,19 +14,23 @@ from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD, DEAD_LETTER_TOPICS
 
 SOURCE_TOPIC: Final = "source_topic"
 
+EXPIRED: Final = "expired"
+"""The reason for records that the log's retention deleted before a flow had read them; they belong to no store."""
+
 
 @dataclass(frozen=True)
 class FlowSpec:
-    """A flow as it should be.
+    """The declaration of a flow.
 
     Attributes:
-        name: Of its package below ``flows``, of its generations and in its consumer group.
+        name: The name of its package below ``flows``, of its generations and in its consumer group.
         does: What it does, in one line.
         reads: Its topics.
-        tables: Where a batch is written, in this order, each with ``source_partition`` and ``source_offset``. A flow
-            that reads several topics has ``source_topic`` in each of them as well.
+        tables: The tables to which a batch is written, in this order, each with ``source_partition`` and
+            ``source_offset``. A flow that reads several topics has ``source_topic`` in each of them as well.
         needs: The parts that it cannot work without.
-        dead_topic: Where records go that it cannot process; None where it can process every record.
+        dead_topic: The topic for records that it cannot process; None if it can process every record.
+        reads_headers: Whether its rules read headers of records, which then count for the bound on memory.
     """
 
     name: str
@@ -35,25 +39,26 @@ class FlowSpec:
     tables: tuple[Table, ...]
     needs: tuple[str, ...]
     dead_topic: Topic | None = None
+    reads_headers: bool = False
 
     @property
     def group(self) -> str:
-        """The consumer group in which applied offsets are shown to lag tools."""
+        """The consumer group in which applied offsets are published for lag tools."""
         return f"flows.{self.name}"
 
     @property
     def module(self) -> str:
-        """What ``python -m`` runs as one process of the flow."""
+        """The module that ``python -m`` runs as one process of the flow."""
         return f"flows.{self.name}"
 
     @property
     def checkpoint(self) -> Table:
-        """The table that is written last: its fence says what all tables hold."""
+        """The table that is written last: everything up to its fence is in all tables."""
         return self.tables[-1]
 
     @property
     def reads_several(self) -> bool:
-        """Whether rows have to say which topic they come from."""
+        """Whether rows need a column for the topic they come from."""
         return len(self.reads) > 1
 
 
@@ -72,6 +77,7 @@ DEAD_LETTERS_FLOW: Final = FlowSpec(
     reads=DEAD_LETTER_TOPICS,
     tables=(DEAD_LETTERS,),
     needs=("kafka", "mongo", "clickhouse"),
+    reads_headers=True,
 )
 
 FLOWS: Final[tuple[FlowSpec, ...]] = (CLICKS_FLOW, DEAD_LETTERS_FLOW)

@@ -1,7 +1,7 @@
-"""Addresses in text that nobody could parse: what looks like one is cut to its network, /24 or /48.
+"""Masks addresses in text that could not be parsed: everything that looks like one is cut to its network, /24 or /48.
 
-A line that cannot be parsed may hold an address anywhere and in any spelling, so this errs on the side of cutting: a
-version number of four parts or a hardware address is cut too. A time of day is not.
+Such text may have an address anywhere and in any notation, so this errs on the side of masking: a version number of
+four parts or a hardware address is cut too. A time of day is not.
 """
 
 from __future__ import annotations
@@ -16,20 +16,24 @@ from marketplace.clicks.visitors import truncate_ip
 _COLON: Final = rb"(?::|%(?:25)*3[aA])"
 _DOT: Final = rb"(?:\.|%(?:25)*2[eE])"
 _DOT_OR_HYPHEN: Final = rb"(?:-|" + _DOT + rb")"
-# Each begins where a run of its digits begins and never goes back in it, so that the longest line is read once. Groups
-# are not possessive, only digits are: before Python 3.11.5 a possessive group that holds a choice matches wrongly.
+# Each match begins where a run of digits begins and never backtracks into it, so that the longest line is read once.
+# Only digits are possessive, not groups: before Python 3.11.5 a possessive group with alternatives matches wrongly.
 _IPV4: Final = re.compile(rb"(?<!\d)\d++(?:" + _DOT_OR_HYPHEN + rb"\d++){3,}")
-_IPV6: Final = re.compile(rb"(?<![0-9A-Fa-f])[0-9A-Fa-f]*+(?:" + _COLON + rb"[0-9A-Fa-f]*+(?:" + _DOT + rb"\d++)*){2,}")
+# It ends where no further hexadecimal digit follows: one that was left would become a part of the network before it.
+_HEX: Final = rb"[0-9A-Fa-f]*+"
+_IPV6: Final = re.compile(
+    rb"(?<![0-9A-Fa-f])" + _HEX + rb"(?:" + _COLON + _HEX + rb"(?:" + _DOT + rb"\d++" + _HEX + rb")*){2,}"
+)
 _COLONS: Final = re.compile(_COLON)
 _DOTS: Final = re.compile(rb"(" + _DOT_OR_HYPHEN + rb")")
 _GROUP: Final = re.compile(rb"[0-9A-Fa-f]{0,4}")
 _TIME_OF_DAY: Final = re.compile(rb"(?:\d{4}:)?\d\d:\d\d:\d\d(?:\.\d+)?")
-# A character of an address as JSON may write it; what else may stand there keeps its escape.
+# A character of an address as JSON may escape it; escapes of other characters are left alone.
 _ESCAPED: Final = re.compile(rb"\\u00(2[dDeE]|3[0-9aA]|[46][1-6])")
 _KEPT_IPV4_PARTS: Final = 3
 _KEPT_IPV6_GROUPS: Final = 3
 _MAX_IPV4_PARTS: Final = 8
-"""What follows these many of a longer row of numbers is one part."""
+"""In a longer row of numbers, everything after this many is one part."""
 
 _MAX_IPV6_CHARS: Final = 45
 _ADDRESSES: Final = 8
@@ -38,11 +42,11 @@ _HASH_NAME: Final = b"dead letter"
 
 
 def mask_addresses(raw: bytes) -> bytes:
-    """The same bytes with the host part of everything that looks like an address taken out.
+    """The text without the host part of everything that looks like an address.
 
-    Recognised are IPv4 with dots or hyphens, as in host names that providers make of addresses, IPv6 in every spelling,
-    and both with their dots or colons percent-encoded or any character escaped as in JSON. In text of two bytes a
-    character, as some systems write logs, the zero bytes are dropped where an address was found among them.
+    Recognised are IPv4 with dots or hyphens, as in providers' host names, IPv6 in every notation, and both with their
+    dots or colons percent-encoded or any character escaped as in JSON. In UTF-16 text, as in the logs of some systems,
+    the zero bytes are dropped where an address was found among them.
 
     Text that consists of addresses ends before the one that is too many: eight, and one more for every 128 bytes.
 
@@ -57,9 +61,9 @@ def mask_addresses(raw: bytes) -> bytes:
 
 
 def line_hash(raw: bytes, secret: str) -> str:
-    """32 hex digits, equal for equal bytes of one store.
+    """A keyed hash as 32 hex digits, equal for equal bytes of one store.
 
-    They are keyed: of a line whose rest is known, 256 addresses could be tried against a plain hash.
+    It is keyed because against a plain hash of a line that is otherwise known, 256 addresses could be tried.
 
     Args:
         raw: The exact bytes.
@@ -74,7 +78,7 @@ def _mask(raw: bytes) -> bytes:
 
 
 def _replace(pattern: re.Pattern[bytes], cut: Callable[[bytes], bytes | None], raw: bytes, most: int) -> bytes:
-    """The text with up to so many matches cut; it ends before the next one that would be."""
+    """The text with up to ``most`` matches cut; it ends before the next match."""
     parts: list[bytes] = []
     found = end = 0
     for match in pattern.finditer(raw):
@@ -103,17 +107,17 @@ def _unescape(match: re.Match[bytes]) -> bytes:
 
 def _cut_ipv4(text: bytes) -> bytes:
     parts = _DOTS.split(text, _MAX_IPV4_PARTS)
-    # Numbers stand at even places, what separates them between; of more than four the first three are kept as well.
+    # Numbers are at even positions, separators between them; of more than four numbers the first three are kept too.
     kept = 2 * _KEPT_IPV4_PARTS
     return b"".join(part if place < kept or place % 2 else b"0" for place, part in enumerate(parts))
 
 
 def _cut_ipv6(found: bytes) -> bytes | None:
-    """What stays of it; None, and quickly, for what is none."""
+    """The network of an IPv6 address; None, and quickly, for text that is not an address."""
     text = _COLONS.sub(b":", found) if b"%" in found else found
     if _TIME_OF_DAY.fullmatch(text):
         return None
-    # Beyond the groups that may stay nothing is looked at, so that a line of colons is no long work.
+    # Only the groups that may be kept are parsed, so that a line of colons is quick.
     groups = text.split(b":", _KEPT_IPV6_GROUPS)
     heads = [group[: _group_digits(group)] for group in groups[:_KEPT_IPV6_GROUPS]]
     if heads == groups and b"" not in groups:

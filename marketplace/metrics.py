@@ -1,4 +1,4 @@
-"""Every metric of every process, declared once: what processes expose, what docs list and what alerts may ask for.
+"""Every metric of every process, declared once, for processes, docs and alerts.
 
 Labels come from bounded sets: never a store, an address or a path. Names end in a unit where there is one; a counter's
 samples end in ``_total``.
@@ -19,9 +19,9 @@ class MetricSpec:
 
     Attributes:
         name: Without ``_total``.
-        kind: How it behaves.
-        text: What it says, in one sentence.
-        labels: In order.
+        kind: Counter, gauge or histogram.
+        text: Its meaning, in one sentence.
+        labels: Its labels, in order.
     """
 
     name: str
@@ -31,7 +31,7 @@ class MetricSpec:
 
     @property
     def sample(self) -> str:
-        """The name as a query has it."""
+        """The name of its samples."""
         return f"{self.name}_total" if self.kind == "counter" else self.name
 
 
@@ -80,7 +80,7 @@ COLLECTOR: Final = (
     MONGO_BREAKER_OPEN,
     CONNECTIONS_CLOSED,
 )
-"""Those of the collector."""
+"""The collector's metrics."""
 
 FLOW_RESTARTS: Final = _flow("restarts", "counter", "Restarts of a flow's processes.")
 FLOW_PROCESSES: Final = _flow("processes", "gauge", "Running processes.")
@@ -95,7 +95,7 @@ FLOW_UNREACHABLE: Final = _flow(
     "partition",
 )
 FLOW: Final = (FLOW_RESTARTS, FLOW_PROCESSES, FLOW_HANGS, FLOW_READY, FLOW_LAG, FLOW_UNREACHABLE)
-"""Those of every flow's service."""
+"""Metrics of every flow's service."""
 
 CLICKS: Final = MetricSpec(f"{PREFIX}clicks", "counter", "Events by outcome.", ("outcome",))
 CLICKS_EXPIRED: Final = MetricSpec(
@@ -107,14 +107,14 @@ GEOGRAPHY_REFUSED: Final = MetricSpec(
     f"{PREFIX}geography_refused", "gauge", "Whether the GeoIP file that is there is refused, and an older one is used."
 )
 STORES_UNUSABLE: Final = MetricSpec(
-    f"{PREFIX}stores_unusable", "gauge", "Documents in stores that are none; their clicks are dead letters."
+    f"{PREFIX}stores_unusable", "gauge", "Invalid store documents; their clicks are dead letters."
 )
 CLICK_FLOW: Final = (CLICKS, CLICKS_EXPIRED, GEOGRAPHY_REFUSED, STORES_UNUSABLE)
-"""Those of the click flow's service beside :data:`FLOW`."""
+"""Metrics of the click flow's service, in addition to :data:`FLOW`."""
 
 METRICS: Final[dict[str, tuple[MetricSpec, ...]]] = {
     "the collector": COLLECTOR,
     "every flow": FLOW,
     "the click flow": CLICK_FLOW,
 }
-"""All of them, by who exposes them."""
+"""All metrics, by the process that exposes them."""

@@ -1,4 +1,4 @@
-"""What is counted: dimensions, grains, and how a bucket is named.
+"""Rollups: dimensions, grains, and the keys of buckets.
 
 A rollup row is a *delta*: ClickHouse adds the sums and merges the visitor sets, so buckets have no open or closed
 state, a late event corrects its bucket by being added to it, and merging is associative and commutative by
@@ -16,7 +16,7 @@ QUARTER_MS: Final = 15 * 60 * 1000
 DAY_MS: Final = 24 * 60 * 60 * 1000
 
 GRAINS: Final = ("hour", "day", "month")
-"""What a report can ask for. Hours merge from UTC quarters, so that zones off by 30 or 45 minutes are exact; days are
+"""The grains of reports. Hours merge from UTC quarters, so that zones off by 30 or 45 minutes are exact; days are
 stored by the store's own date, and months merge from days."""
 
 
@@ -26,7 +26,7 @@ class Dimension:
 
     Attributes:
         name: Its name in tables, URLs and reports.
-        column: The fact column whose value it counts by; None for the one bucket of everything.
+        column: The fact column that it splits by; None for the dimension ``all``.
         meaning: One plain sentence for the seller.
     """
 
@@ -51,14 +51,14 @@ DIMENSIONS: Final[tuple[Dimension, ...]] = (
 )
 
 SPARSE: Final = frozenset({"product", "campaign"})
-"""Dimensions in which an empty value means "none": such events are left out instead of counted as unknown."""
+"""Dimensions in which an empty value means "none": such events are left out, not counted as unknown."""
 
 
 def dimension(name: str) -> Dimension:
     """Find a registered dimension.
 
     Raises:
-        KeyError: There is none of that name; the message lists them.
+        KeyError: There is no dimension of that name; the message lists them.
     """
     for candidate in DIMENSIONS:
         if candidate.name == name:
@@ -73,7 +73,7 @@ def local_day(occurred_at_ms: int, zone: ZoneInfo) -> datetime:
 
 
 def hour_start(quarter: datetime, zone: ZoneInfo) -> datetime:
-    """The instant at which the store's wall-clock hour that holds a UTC quarter began.
+    """The start (UTC) of the store's wall-clock hour that contains a UTC quarter.
 
     On the day that clocks go back the repeated hour is two buckets, as it was two hours.
     """

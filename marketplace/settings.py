@@ -1,4 +1,4 @@
-"""Where the parts are, as plain data; ``runtime.sections`` reads it from the environment."""
+"""The parts' URLs, as plain data: read from the environment by ``runtime.sections``, or made by a stack."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from typing import Final
 ALL_PARTS: Final = ("kafka", "mongo", "clickhouse", "redis")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Urls:
-    """Where the four parts are. ``kafka`` is a bootstrap list, the others are URLs; empty where one is not needed."""
+    """The URLs of the four parts; empty for a part that is not needed, or not in a stack.
 
-    kafka: str
-    mongo: str
-    clickhouse: str
-    redis: str
+    ``kafka`` is a bootstrap list ``host:port[,host:port...]``, the others are URLs.
+    """
+
+    kafka: str = ""
+    mongo: str = ""
+    clickhouse: str = ""
+    redis: str = ""
+
+    def of(self, part: str) -> str:
+        """The URL of one of :data:`ALL_PARTS`."""
+        return str(getattr(self, part))
 
     def environment(self) -> dict[str, str]:
-        """The variables that hand these URLs to a child process."""
-        return {
-            "MARKETPLACE_KAFKA_URL": self.kafka,
-            "MARKETPLACE_MONGO_URL": self.mongo,
-            "MARKETPLACE_CLICKHOUSE_URL": self.clickhouse,
-            "MARKETPLACE_REDIS_URL": self.redis,
-        }
+        """The environment variables with these URLs, for a child process; none for a part that has no URL."""
+        return {f"MARKETPLACE_{part.upper()}_URL": self.of(part) for part in ALL_PARTS if self.of(part)}

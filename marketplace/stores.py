@@ -1,4 +1,4 @@
-"""A store as the click path knows it."""
+"""A store's settings for the click path."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
 class InvalidStore(ValueError):
-    """A store's definition does not hold; the message names the field and the rule. Nothing was saved."""
+    """A store's definition is not valid; the message names the field and the rule. Nothing was saved."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,15 @@ class Store:
     """A store.
 
     Attributes:
-        slug: Its name in every key, row and URL.
-        title: Its name for people.
+        slug: Its identifier in every key, row and URL.
+        title: Its display name.
         timezone: An IANA zone; days and months of its reports are counted in it.
         domains: Its own hosts; a referrer from one of them (or a subdomain) is internal.
         write_key_hash: SHA-256 hex of the public write key.
         visitor_secret: 64 hex digits; keys the hash of first-party ids, so that stores cannot join visitors.
         blocked_networks: CIDR ranges whose events are blocked (the seller's own office, abusers).
         honour_opt_out: Block events whose client sent DNT or Sec-GPC.
-        import_key_hash: SHA-256 hex of the secret key for importing history; None where there is no such key.
+        import_key_hash: SHA-256 hex of the secret key for importing history; None if there is no such key.
     """
 
     slug: str
@@ -51,7 +51,7 @@ class Store:
         try:
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            # A folder of zones (America) and a name too long for a file are found out by the file system.
+            # The file system raises OSError for a folder of zones (America) and for a name that is too long for a file.
             raise InvalidStore(f"timezone {self.timezone!r}: not an IANA zone") from error
         for network in self.blocked_networks:
             try:
@@ -61,10 +61,10 @@ class Store:
 
 
 def checked_domain(domain: str) -> str:
-    """A host as people may give it for a new store.
+    """Normalise a host that was given for a new store.
 
     Raises:
-        InvalidStore: It is a URL, has a port, or is no host at all.
+        InvalidStore: It is a URL, has a port, or is not a host.
     """
     if not _DOMAIN.fullmatch(domain):
         raise InvalidStore(f"domain {domain!r}: give a host alone, such as shop.example")
@@ -92,7 +92,7 @@ def import_key(slug: str, secret: str) -> str:
 
 
 def store_of_import_key(key: str) -> str | None:
-    """The slug that an import key names; None for anything that is no import key. Compare the hash next."""
+    """The slug in an import key; None for text that is not an import key. The caller must then compare the hash."""
     prefix, _, rest = key.partition(".")
     slug, dot, secret = rest.partition(".")
     return slug if prefix == _IMPORT_PREFIX and dot and secret and SLUG.fullmatch(slug) else None

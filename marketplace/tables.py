@@ -26,7 +26,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table as it should be."""
+    """The declaration of a table."""
 
     name: str
     columns: tuple[Column, ...]
@@ -36,7 +36,7 @@ class Table:
     settings: str = ""
 
     def create(self, database: str) -> str:
-        """The statement that makes it where it is missing."""
+        """The statement that creates it if it is missing."""
         columns = ",\n    ".join(f"{c.name} {c.type} {c.default}".rstrip() for c in self.columns)
         partition = f"\nPARTITION BY {self.partition_by}" if self.partition_by else ""
         settings = f"\nSETTINGS {self.settings}" if self.settings else ""
@@ -50,7 +50,7 @@ VISITOR_STATE: Final = "uniqCombined64(17)"
 """The mergeable set of visitors: a plain set of up to 4,096, then a HyperLogLog of 2**17 cells."""
 
 VISITORS_EXACT_UP_TO: Final = 4_000
-"""An answer up to this is exact: a larger set would have to be estimated eight standard errors too low to show it."""
+"""Numbers up to this are exact: a larger set would have to be estimated eight standard errors too low to appear so."""
 
 VISITORS_RELATIVE_ERROR: Final = 0.0029
 """One standard error of an estimate, 1.04 / sqrt(2**17) (Flajolet and others, HyperLogLog, 2007)."""
@@ -125,7 +125,7 @@ SESSIONS: Final = Table(
     order_by="source_partition, started_at, store, visitor, is_bot, ended_at, clicks",
     settings=_DEDUPLICATION,
 )
-"""Visits, with the attributes of the event that began them. A change is a row with sign -1 (the visit as it was) and
+"""Sessions, with the attributes of the event that began them. A change is a row with sign -1 (the earlier state) and
 one with sign 1; read with ``sum(sign)``."""
 
 ROLLUPS: Final = Table(
@@ -156,7 +156,7 @@ ROLLUPS: Final = Table(
     settings=_DEDUPLICATION,
 )
 """The numbers that reports read: deltas that ClickHouse merges. ``day`` buckets are labelled by the store's date. A
-delta stands for all partitions of an insert under the first one's number, except in dimension ``all`` (ADR 14)."""
+delta is for all partitions of an insert, under the first one's number, except in dimension ``all`` (ADR 14)."""
 
 LEDGER: Final = Table(
     name="click_ledger",
@@ -173,8 +173,8 @@ LEDGER: Final = Table(
     order_by="store, hour, kind, name, source_partition",
     settings=_DEDUPLICATION,
 )
-"""What happened to every event, by the hour in which it was received. Written last: its fence says that all tables
-hold everything up to there."""
+"""The outcomes of all events, by the hour in which they were received. Written last: everything up to its fence is in
+all tables."""
 
 GENERATIONS: Final = Table(
     name="flow_generations",
@@ -199,7 +199,7 @@ DEAD_LETTERS: Final = Table(
         Column("detail", "SimpleAggregateFunction(any, String)"),
         Column("bytes", "SimpleAggregateFunction(max, UInt64)"),
         Column("letters", "SimpleAggregateFunction(sum, UInt64)"),
-        Column("fingerprint", "SimpleAggregateFunction(any, UInt64)"),
+        Column("fingerprint", "UInt64"),
         Column("first_seen", "SimpleAggregateFunction(min, DateTime64(3, 'UTC'))"),
         Column("last_seen", "SimpleAggregateFunction(max, DateTime64(3, 'UTC'))"),
         Column("source_topic", "LowCardinality(String)"),
@@ -207,19 +207,20 @@ DEAD_LETTERS: Final = Table(
         Column("source_offset", "SimpleAggregateFunction(max, UInt64)"),
     ),
     engine="AggregatingMergeTree",
-    order_by="consumer_group, reason, topic, partition, offset, source_topic, source_partition",
+    order_by="consumer_group, reason, topic, partition, offset, fingerprint, source_topic, source_partition",
     settings=_DEDUPLICATION,
 )
-"""One row for each record that somebody gave up: ``consumer_group`` says who, ``topic``, ``partition`` and ``offset``
-which record (of the letter itself where it never was in a topic). A letter that was written twice, after a crash of its
-writer, adds to ``letters`` and to ``last_seen`` of the same row. ``source_*`` is the letter's own place. Bytes stay in
-the topic."""
+"""One row for each record that was given up: by ``consumer_group``; ``topic``, ``partition`` and ``offset`` are its
+position (the letter's, if it was never in a topic or its position cannot be read), and by ``fingerprint``, its bytes:
+a topic that was made again has other records at the same positions. A letter that was written twice, after a crash of
+its writer, adds to ``letters`` and to ``last_seen`` of the same row. ``source_*`` is the letter's own position. Bytes
+stay in the topic."""
 
 TABLES: Final[tuple[Table, ...]] = (*CLICK_TABLES, DEAD_LETTERS, GENERATIONS)
 
 
 def insertable(table: Table) -> tuple[str, ...]:
-    """Names of the columns that an insert gives."""
+    """Names of the columns of an insert."""
     return tuple(
         c.name for c in table.columns if not c.name.startswith("INDEX ") and not c.default.startswith("DEFAULT")
     )

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class BucketPolicy:
-    """How much is granted.
+    """The rate and the size of a bucket.
 
     Attributes:
-        rate_per_second: Tokens that come back each second; 0 switches the limit off.
-        burst: Tokens of a full bucket.
+        rate_per_second: Tokens that are added each second; 0 switches the limit off.
+        burst: Tokens in a full bucket.
     """
 
     rate_per_second: float
@@ -24,7 +24,7 @@ class BucketPolicy:
 
 
 class TokenBuckets:
-    """Buckets by name, at most ``max_buckets`` of them; the least recently used one is forgotten, which fills it.
+    """Buckets by name, at most ``max_buckets`` of them; the least recently used one is dropped, and full again.
 
     Args:
         policy: The same for every bucket.
@@ -42,15 +42,15 @@ class TokenBuckets:
     def take(self, name: str, cost: float, now: float) -> float:
         """Take tokens if there are enough.
 
-        A cost above the burst is granted by a full bucket, which then owes the rest; otherwise it could never pass.
+        A cost above the burst is granted by a full bucket, which then has a debt; otherwise it could never pass.
 
         Args:
-            name: Whose bucket.
-            cost: How many tokens, at least 0.
+            name: The bucket's name.
+            cost: The number of tokens, at least 0.
             now: Seconds of a monotonic clock; going back counts as standing still.
 
         Returns:
-            0.0 when granted, otherwise after how many seconds it would be, with nothing taken.
+            0.0 if granted; otherwise the seconds until it would be, with nothing taken.
         """
         policy = self._policy
         if policy.rate_per_second <= 0:

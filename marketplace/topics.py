@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
 _MAX_REPLICAS: Final = 3
 
+DEAD_LETTER_SUFFIX: Final = ".dlq"
+"""A topic with this ending has dead letters; the part before it is the topic from which they come."""
+
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic as it should be.
+    """The declaration of a topic.
 
     Attributes:
         name: Plural noun, stage, version.
@@ -28,15 +32,15 @@ class Topic:
     config: dict[str, str] = field(default_factory=dict)
 
     def replicas(self, brokers: int) -> int:
-        """How many brokers keep each record: three where there are as many, so that it outlives one of them."""
+        """The number of replicas: three if there are as many brokers, so that records survive the loss of one."""
         return min(brokers, _MAX_REPLICAS)
 
     def settings(self, replicas: int) -> dict[str, str]:
         """The topic's configuration by Kafka's own names.
 
         Args:
-            replicas: How many brokers keep each record. A write is acknowledged when all but one of them have it: of
-                three copies one may be away, of one none.
+            replicas: The number of replicas. A write is acknowledged when all but one of them have it: of three
+                replicas one may be unavailable, a single one must be available.
         """
         retention_ms = -1 if self.retention is None else int(self.retention.total_seconds() * 1000)
         return {
@@ -52,14 +56,20 @@ class Topic:
 
 CLICKS_COLLECTED: Final = Topic("clicks.collected.v1", partitions=8, retention=timedelta(days=400))
 _DEAD_LETTER_BYTES: Final = 1_048_576 + 65_536
-"""The largest record of the topic before it, and what says why it is here: no record is too large to be refused."""
+"""The largest record of the source topic and the headers of a dead letter: no record is too large to be refused."""
 
 CLICKS_DEAD: Final = Topic(
     "clicks.collected.v1.dlq", partitions=2, retention=timedelta(days=90), max_record_bytes=_DEAD_LETTER_BYTES
 )
 IMPORTS_DEAD: Final = Topic("clicks.imports.v1.dlq", partitions=1, retention=timedelta(days=90))
 
-DEAD_LETTER_TOPICS: Final[tuple[Topic, ...]] = (CLICKS_DEAD, IMPORTS_DEAD)
-"""All of them; the flow ``dead_letters`` reads them."""
-
 TOPICS: Final[tuple[Topic, ...]] = (CLICKS_COLLECTED, CLICKS_DEAD, IMPORTS_DEAD)
+
+
+def dead_letter_topics(topics: Iterable[Topic]) -> tuple[Topic, ...]:
+    """Those whose name ends in ``.dlq``, in the same order."""
+    return tuple(topic for topic in topics if topic.name.endswith(DEAD_LETTER_SUFFIX))
+
+
+DEAD_LETTER_TOPICS: Final[tuple[Topic, ...]] = dead_letter_topics(TOPICS)
+"""All dead-letter topics; the flow ``dead_letters`` reads them."""

@@ -20,16 +20,16 @@ _MODULES: Final = {
     "dlq": ("dlq",),
     "demo": ("demo",),
 }
-"""Modules of ``ops.commands`` and the commands that they register, in the order of the help."""
+"""Modules of ``ops.commands``, in the order of the help, and the commands that each registers."""
 
 
 def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
-    """The command with all its subcommands, or with only the one that is asked for.
+    """The command with all subcommands, or with only the one that the arguments name.
 
-    Importing every client of every command takes two seconds, which nobody wants to wait for ``marketplace status``.
+    Importing the clients of all commands takes two seconds, which is too long for ``marketplace status``.
 
     Args:
-        arguments: What follows ``marketplace``.
+        arguments: The arguments after ``marketplace``.
     """
     app = typer.Typer(
         name="marketplace",
@@ -47,7 +47,7 @@ def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
     return app
 
 
-def _tell_version(asked: bool) -> None:
+def _print_version(asked: bool) -> None:
     if asked:
         typer.echo(f"marketplace {version('marketplace')}")
         raise typer.Exit
@@ -55,26 +55,26 @@ def _tell_version(asked: bool) -> None:
 
 def _group(
     show_version: Annotated[
-        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """A marketplace's click analytics: the parts, the flows and the numbers."""
 
 
 def expected_errors() -> tuple[type[Exception], ...]:
-    """What a user can be told in one line; anything else is a bug of ours and shows where."""
+    """Error types that are shown as one line; anything else is a bug and shows a traceback."""
     from connectors.errors import Refused, Unavailable
-    from connectors.insights.report import BadQuestion
+    from connectors.insights.report import InvalidQuery
     from flows.delivery.process_set import FlowFailed
     from marketplace.stores import InvalidStore
     from ops.stack import StackError
     from runtime.settings import InvalidSettings
 
-    return BadQuestion, FlowFailed, InvalidSettings, InvalidStore, Refused, StackError, Unavailable
+    return InvalidQuery, FlowFailed, InvalidSettings, InvalidStore, Refused, StackError, Unavailable
 
 
 def main() -> None:
-    """Run; expected errors are one line on standard error and exit code 1, settings that cannot be used 2."""
+    """Run the command: an expected error is one line on standard error and exit code 1, an invalid setting code 2."""
     try:
         make_app(sys.argv[1:])()
     except Exception as error:

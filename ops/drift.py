@@ -1,4 +1,4 @@
-"""Where something is not as declared, and what that does; pure comparisons, nothing is asked or changed here."""
+"""Drift: differences from the declarations, and their effects. Pure comparisons, without IO."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _ENGINE: Final = re.compile(
 )
 _TTL: Final = re.compile(r" TTL (.*?)(?: SETTINGS .*)?$", re.DOTALL)
 _COLUMN_TTL: Final = re.compile(r"`(\w+)` [^`]*? TTL ")
-# Servers that keep several copies say so in the engine's name, and put where the copies meet before its own arguments.
+# Replicated servers put a prefix before the engine's name, and the replication path before the engine's own arguments.
 _COPIED: Final = re.compile(r"^(?:Replicated|Shared)(\w+)(?:\('[^']*', '[^']*'(?:, )?(.*)\))?$", re.DOTALL)
 _WINDOW: Final = "non_replicated_deduplication_window"
 
 _TOPIC_HARM: Final[Mapping[str, str]] = {
     "cleanup.policy": "records may disappear that were never counted",
-    "retention.ms": "records stay for another time than promised",
+    "retention.ms": "records are kept for a different time than promised",
     "retention.bytes": "records may disappear before their time",
     "max.message.bytes": "large records may be refused",
-    "min.insync.replicas": "an acknowledged record may be on fewer brokers, or writes stop when one is away",
+    "min.insync.replicas": "an acknowledged record may be on fewer brokers, or writes stop when one is unavailable",
     "unclean.leader.election.enable": "acknowledged records may be lost with a broker",
 }
 
@@ -37,9 +37,9 @@ class ActualTable:
 
     Attributes:
         columns: Type, kind of default and its expression, by name.
-        engine_full: Engine, keys, TTL and settings, as the server spells them.
-        create_query: The whole statement.
-        partition_key: Empty when there is none.
+        engine_full: Engine, keys, TTL and settings, in the server's spelling.
+        create_query: The whole CREATE statement.
+        partition_key: Empty if there is none.
         sorting_key: The columns, separated by commas.
         indexes: Type, expression and granularity of the skipping indexes, by name.
     """
@@ -53,12 +53,12 @@ class ActualTable:
 
 
 def topic_drift(topic: Topic, actual: ActualTopic, brokers: int) -> Iterator[str]:
-    """What differs of a topic.
+    """Differences of a topic.
 
     Args:
-        topic: As declared.
-        actual: As found.
-        brokers: How many are up. Fewer than were up at its making ask for fewer copies, which is no drift.
+        topic: The declaration.
+        actual: The topic on the cluster.
+        brokers: The number of brokers that are up: a topic needs at most that many replicas.
     """
     what = f"topic {topic.name}"
     if actual.partitions != topic.partitions:
@@ -78,18 +78,18 @@ def topic_drift(topic: Topic, actual: ActualTopic, brokers: int) -> Iterator[str
 
 
 def table_drift(table: Table, actual: ActualTable) -> Iterator[str]:
-    """What differs of a table: columns, engine, keys, TTL, settings, indexes."""
+    """Differences of a table: columns, engine, keys, TTL, settings, indexes."""
     what = f"table {table.name}"
     for text in (*_columns(table, actual), *_storage(table, actual), *_indexes(table, actual)):
         yield f"{what}: {text}"
 
 
 def index_drift(collection: Collection, present: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """What differs of those indexes of a collection that are there, and which delete documents undeclared.
+    """Differences of a collection's existing indexes, and indexes that expire documents but are not declared.
 
     Args:
-        collection: As declared.
-        present: ``index_information`` of pymongo.
+        collection: The declaration.
+        present: pymongo's ``index_information``.
     """
     declared = {index.name: index for index in collection.indexes}
     for name, actual in present.items():
@@ -142,7 +142,7 @@ def _storage(table: Table, actual: ActualTable) -> Iterator[str]:
         yield f"column {column} has a TTL, declared none; its values disappear"
     for name, wanted in _settings(table.settings).items():
         value = _settings(actual.engine_full.partition(" SETTINGS ")[2]).get(name, "not set")
-        # Tables with copies have a window of their own, which is on by default.
+        # Replicated tables have a deduplication window of their own, which is on by default.
         if value != wanted and not (copied and name == _WINDOW):
             harm = "; an insert that is repeated counts twice" if name == _WINDOW else ""
             yield f"{name} is {value}, declared {wanted}{harm}"
@@ -156,8 +156,8 @@ def _indexes(table: Table, actual: ActualTable) -> Iterator[str]:
     for name, wanted in declared.items():
         found = actual.indexes.get(name)
         if found != wanted:
-            told = "missing" if found is None else f"{found[0]} of {found[1]}, granularity {found[2]}"
-            yield f"index {name} is {told}; reading at a start takes longer"
+            shown = "missing" if found is None else f"{found[0]} of {found[1]}, granularity {found[2]}"
+            yield f"index {name} is {shown}; reading at a start takes longer"
     for name in actual.indexes.keys() - declared.keys():
         yield f"index {name} is not declared"
 
@@ -186,6 +186,6 @@ def _seconds(seconds: float | None) -> str:
 
 
 def _plain(text: str) -> str:
-    """Without spaces and outer parentheses, which servers put as they like."""
+    """The text without spaces and outer parentheses, in which servers differ."""
     bare = "".join(text.split())
     return bare[1:-1] if bare.startswith("(") and bare.endswith(")") else bare

@@ -1,6 +1,6 @@
-"""``python -m ops.flow_service [NAME]``: a flow as a service, with ``/livez``, ``/readyz`` and ``/metrics``.
+"""``python -m ops.flow_service NAME``: a flow as a service, with ``/livez``, ``/readyz`` and ``/metrics``.
 
-It waits for the parts, provisions what is missing, and keeps the flow's processes running until it is told to stop.
+It waits for the parts, provisions what is missing, and keeps the flow's processes running until SIGTERM.
 """
 
 from __future__ import annotations
@@ -8,8 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
@@ -37,10 +36,10 @@ def read(env: EnvReader, flow: FlowSpec) -> tuple[LogSettings, Settings, FlowSet
 
 
 def serve(host: str, port: int, runner: FlowProcessSet, registry: CollectorRegistry) -> AdminServer:
-    """Answer for the flow.
+    """Serve the flow's health and metrics.
 
-    ``/livez`` is 200 while the set is looked after; ``/readyz`` (also ``/healthz``) while epochs move in every process,
-    with what an operator should know in the lines after the first; otherwise 503 and the reason. ``/metrics``.
+    ``/livez`` is 200 while the process set is supervised; ``/readyz`` (also ``/healthz``) is 200 while epochs advance
+    in every process, with notes for operators after the first line. Otherwise they are 503 with the reason.
     """
 
     def answer(path: str) -> Answer:
@@ -48,7 +47,7 @@ def serve(host: str, port: int, runner: FlowProcessSet, registry: CollectorRegis
             return Answer(200, generate_latest(registry), CONTENT_TYPE_LATEST)
         if path == "/livez":
             overdue = runner.unwatched_seconds()
-            return _text("" if overdue < 0 else f"nobody looks after the flow: {overdue:.0f} s overdue")
+            return _text("" if overdue < 0 else f"the flow's processes are not supervised: {overdue:.0f} s overdue")
         if path in ("/readyz", "/healthz"):
             return _text(runner.problem(), runner.notes())
         return Answer(404, b"only /livez, /readyz and /metrics\n")
@@ -61,21 +60,26 @@ def _text(problem: str, notes: Mapping[str, str] | None = None) -> Answer:
     return Answer(503 if problem else 200, "".join(f"{line}\n" for line in lines).encode())
 
 
-def main(name: str = "clicks") -> int:
-    """Run until SIGTERM; 1 when the flow cannot run, 2 when it cannot be as asked for, 3 when it was fenced."""
-    stop = stop_on_signals()
-    spec = flow_named(name)
+def main(arguments: Sequence[str]) -> int:
+    """Run until SIGTERM.
+
+    Args:
+        arguments: The flow's name, and nothing else.
+
+    Returns:
+        1 when the flow cannot run, 2 when the name or a setting cannot be used, 3 when it was fenced.
+    """
+    spec = flow_named(arguments[0]) if len(arguments) == 1 else None
     if spec is None:
-        sys.stderr.write(f"no flow {name!r}; there are {', '.join(flow.name for flow in FLOWS)}\n")
+        sys.stderr.write(f"the argument is the name of a flow: {' or '.join(flow.name for flow in FLOWS)}\n")
         return 2
+    stop = stop_on_signals()
     try:
         logs, settings, own = load(os.environ, lambda env: read(env, spec))
     except InvalidSettings as error:
         sys.stderr.write(f"{error}\n")
         return 2
     configure_logs(logs)
-    # The runner's files lie beside the stack's.
-    Path(settings.data_dir).mkdir(parents=True, exist_ok=True)
     runner = FlowProcessSet(spec, settings, FlowOptions(workers=own.workers, memory_mb=own.memory_mb))
     registry = CollectorRegistry()
     for collector in (FlowMetrics(settings, runner), *flow_of(spec).metrics(settings, runner)):
@@ -86,7 +90,7 @@ def main(name: str = "clicks") -> int:
         log.error("cannot listen on %s:%d: %s", own.host, own.port, error.strerror)
         return 1
     try:
-        runner.run(stop.asked, lambda: _provision(settings, service_of(name)))
+        runner.run(stop.asked, lambda: _provision(settings, service_of(spec.name)))
     except FlowFenced as error:
         log.error("%s", error)
         return EXIT_FENCED
@@ -104,4 +108,4 @@ def _provision(settings: Settings, service: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:2]))
+    sys.exit(main(sys.argv[1:]))

@@ -1,21 +1,19 @@
-"""Makes topics, tables, collections and indexes as they are declared, and reports where something else was found.
+"""Creates topics, tables, collections and indexes as declared, and reports drift.
 
-Applying twice changes nothing. What is missing is made; what differs is reported with what it does and left, because a
-table with data or a topic with keys is not altered behind anybody's back.
+It is idempotent. What is missing is created; what differs is reported with its effect and left as it is, because a
+table with data or a topic with keys must not be altered silently.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pymongo.errors import CollectionInvalid, OperationFailure, PyMongoError
-
 from connectors.clickhouse.client import ClickHouse
-from connectors.errors import Unavailable
 from connectors.kafka.topics import TopicAdmin
-from connectors.mongo.stores import connect
+from connectors.mongo.collections import CollectionAdmin
 from marketplace.collections import Collection
 from marketplace.tables import Table
 from marketplace.topics import Topic
@@ -23,13 +21,12 @@ from ops.drift import ActualTable, index_drift, table_drift, topic_drift
 from ops.resources import EVERYTHING, Resources
 from runtime.sections import Settings
 
-_NAMESPACE_EXISTS: Final = 48
 _ANSWER_SECONDS: Final = 20.0
 
 
 @dataclass
 class Report:
-    """What provisioning did: ``made`` are things that were missing, ``drift`` things that are not as declared."""
+    """The result of provisioning: ``made`` lists what was missing, ``drift`` what differs from its declaration."""
 
     made: list[str] = field(default_factory=list)
     drift: list[str] = field(default_factory=list)
@@ -38,16 +35,16 @@ class Report:
 def ensure_provisioned(
     settings: Settings, answer_seconds: float = _ANSWER_SECONDS, resources: Resources = EVERYTHING
 ) -> Report:
-    """Apply what ``marketplace`` declares.
+    """Create what ``marketplace`` declares, where it is missing.
 
     Args:
-        settings: Where the parts are; a part that holds none of the resources is not asked.
-        answer_seconds: How long each may take to answer a question.
-        resources: What to make; everything by default.
+        settings: The parts' URLs; a part that has none of the resources is not connected to.
+        answer_seconds: The timeout of each request.
+        resources: What to create; everything by default.
 
     Raises:
-        Unavailable: A part is away.
-        Refused: A part does not take a declaration.
+        Unavailable: A part is unavailable.
+        Refused: A part refuses a declaration.
     """
     report = Report()
     if resources.topics:
@@ -74,15 +71,15 @@ def _topics(settings: Settings, topics: Sequence[Topic], report: Report, answer_
 
 
 def _tables(settings: Settings, tables: Sequence[Table], report: Report, answer_seconds: float) -> None:
-    clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=answer_seconds)
-    clickhouse.command(f"CREATE DATABASE IF NOT EXISTS {settings.database}")
-    found = _actual_tables(clickhouse, settings.database)
-    for table in tables:
-        if table.name not in found:
-            clickhouse.command(table.create(settings.database))
-            report.made.append(f"table {table.name}")
-        else:
-            report.drift += table_drift(table, found[table.name])
+    with closing(ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=answer_seconds)) as clickhouse:
+        clickhouse.command(f"CREATE DATABASE IF NOT EXISTS {settings.database}")
+        found = _actual_tables(clickhouse, settings.database)
+        for table in tables:
+            if table.name not in found:
+                clickhouse.command(table.create(settings.database))
+                report.made.append(f"table {table.name}")
+            else:
+                report.drift += table_drift(table, found[table.name])
 
 
 def _actual_tables(clickhouse: ClickHouse, database: str) -> dict[str, ActualTable]:
@@ -110,39 +107,19 @@ def _actual_tables(clickhouse: ClickHouse, database: str) -> dict[str, ActualTab
 
 
 def _collections(settings: Settings, collections: Sequence[Collection], report: Report) -> None:
-    client = connect(settings.urls.mongo)
-    try:
-        database = client[settings.database]
-        existing = set(database.list_collection_names())
+    with closing(CollectionAdmin(settings.urls.mongo, settings.database)) as admin:
+        existing = admin.names()
         for collection in collections:
             if collection.name not in existing:
-                _create(database, collection.name)
+                admin.create(collection.name)
                 report.made.append(f"collection {collection.name}")
-            _indexes(database[collection.name], collection, report)
-    except PyMongoError as error:
-        raise Unavailable(f"Mongo does not answer: {' '.join(str(error).split())[:200]}") from error
-    finally:
-        client.close()
+            _indexes(admin, collection, report)
 
 
-def _create(database: Any, name: str) -> None:
-    try:
-        database.create_collection(name)
-    except CollectionInvalid:
-        return  # another process made it in between, which is as good
-    except OperationFailure as error:
-        if error.code != _NAMESPACE_EXISTS:
-            raise
-
-
-def _indexes(target: Any, collection: Collection, report: Report) -> None:
-    present = target.index_information()
+def _indexes(admin: CollectionAdmin, collection: Collection, report: Report) -> None:
+    present = admin.indexes(collection.name)
     report.drift += index_drift(collection, present)
     for index in collection.indexes:
-        if index.name in present:
-            continue
-        options: dict[str, Any] = {"name": index.name, "unique": index.unique}
-        if index.expire_after_seconds is not None:
-            options["expireAfterSeconds"] = index.expire_after_seconds
-        target.create_index(list(index.fields), **options)
-        report.made.append(f"index {collection.name}.{index.name}")
+        if index.name not in present:
+            admin.create_index(collection.name, index)
+            report.made.append(f"index {collection.name}.{index.name}")

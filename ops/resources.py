@@ -1,4 +1,4 @@
-"""What a service finds in the parts when it starts: topics, tables, collections."""
+"""The topics, tables and collections that a service needs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from marketplace.topics import TOPICS, Topic
 
 @dataclass(frozen=True)
 class Resources:
-    """Declarations, each once."""
+    """Declarations of topics, tables and collections, without duplicates."""
 
     topics: tuple[Topic, ...] = ()
     tables: tuple[Table, ...] = ()
@@ -21,13 +21,13 @@ class Resources:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The parts that they are in."""
+        """Names of the parts that they are in."""
         there = {"kafka": self.topics, "clickhouse": self.tables, "mongo": self.collections}
         return tuple(part for part, declared in there.items() if declared)
 
     @staticmethod
     def union(many: Iterable[Resources]) -> Resources:
-        """All of them, in the order in which the product declares them."""
+        """The union, in the order in which the product declares them."""
         each = tuple(many)
         topics = {topic.name: topic for resources in each for topic in resources.topics}
         tables = {table.name: table for resources in each for table in resources.tables}

@@ -1,7 +1,7 @@
 """``python -m ops.screenshots``: pictures of every page of a running demo's dashboard, for README and docs.
 
-Every page in light and dark on a desk, and in light on a phone, into ``docs/images``. It needs the packages for
-development and a Chromium.
+It writes every page in light and dark at desktop size, and in light at phone size, to ``docs/images``. It needs the
+packages for development and a Chromium.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _KINDS: Final[dict[str, dict[str, Any]]] = {
     },
 }
 _TALLEST: Final = 2_400
-"""Pixels; a picture of a whole page is cut here."""
+"""In pixels; a picture of a whole page is cut off here."""
 
 _TIMEOUT_MS: Final = 30_000
 _COLOURS: Final = 128
 _ARGUMENTS: Final = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
-# A picture is taken when the page's script has run and no chart or list is still to come.
+# A picture is taken when the page's script has run and all charts and lists are drawn.
 _DRAWN: Final = (
     "() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
     " && !document.querySelector('[data-testid=stSkeleton]')"
@@ -45,7 +45,7 @@ _DRAWN: Final = (
 
 
 def main() -> int:
-    """Take them all; 1, with one line, where that cannot be done."""
+    """Take all pictures; returns 1, with one line on standard error, if that fails."""
     parser = argparse.ArgumentParser(prog="python -m ops.screenshots", description="Pictures of a running dashboard.")
     parser.add_argument("--url", default="http://127.0.0.1:8501", help="the dashboard [%(default)s]")
     parser.add_argument("--query", default="", help="of every page's address, such as store=kathmandu-wool&period=7d")
@@ -103,7 +103,7 @@ def _pictures(path: str, options: argparse.Namespace) -> Iterator[tuple[str, byt
 
 
 def _whole(window: Any, screen: dict[str, int]) -> bytes:
-    """A picture of all of a page: it scrolls inside of its window, so the window is made as high as the page."""
+    """A picture of a whole page: it scrolls inside its window, so the window is made as high as the page."""
     window.wait_for_function(_DRAWN, timeout=_TIMEOUT_MS)
     window.get_by_test_id("stMainBlockContainer").wait_for(timeout=_TIMEOUT_MS)
     height = window.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
@@ -114,7 +114,7 @@ def _whole(window: Any, screen: dict[str, int]) -> bytes:
 
 
 def _smaller(picture: bytes) -> bytes:
-    """With a palette, where Pillow is there; it takes a third of the room."""
+    """The picture with a palette, if Pillow is installed: a third of the size."""
     try:
         from PIL import Image
     except ImportError:

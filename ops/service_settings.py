@@ -1,4 +1,4 @@
-"""What the environment says to the services of a stack, read before anything is started."""
+"""Settings of a stack's services, read and checked before anything is started."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from runtime.logs import LogSettings
 from runtime.sections import KAFKA_SECURITY_PROTOCOL, KAFKA_URL
 from runtime.settings import EnvReader, Section, load
 
-FLOW: Final = Section("Click flow", "For the click flow's service; docs/reference/flow.md says more.")
+FLOW: Final = Section("Flows", "For the service of a flow; docs/reference/flow.md says more.")
 FLOW_WORKERS: Final = FLOW.whole(
-    "MARKETPLACE_FLOW_WORKERS", "Processes, each with a part of the topic's partitions.", 1, lowest=1, highest=64
+    "MARKETPLACE_FLOW_WORKERS", "Processes, each with a share of the topics' partitions.", 1, lowest=1, highest=64
 )
 FLOW_MEMORY_MB: Final = FLOW.whole(
     "MARKETPLACE_FLOW_MEMORY_MB",
-    "Memory in MB that all of them together remember in; 0 for a third of what there is.",
+    "Memory in MB for the state of all of them together; 0 for a third of the machine's or container's.",
     0,
     highest=(1 << 30) - 1,
 )
 FLOW_HOST: Final = FLOW.text(
     "MARKETPLACE_FLOW_HOST",
-    "The address of `/livez`, `/readyz` and `/metrics`; in a container, whose probes come from outside, `0.0.0.0`.",
+    "The address of `/livez`, `/readyz` and `/metrics`; `0.0.0.0` in a container, whose probes come from outside.",
     LOOPBACK,
 )
 FLOW_PORT: Final = FLOW.port(
@@ -37,11 +37,11 @@ FLOW_PORT: Final = FLOW.port(
 
 @dataclass(frozen=True)
 class FlowSettings:
-    """How the click flow's service runs.
+    """Settings of a flow's service.
 
     Attributes:
-        workers: Processes.
-        memory_mb: What all of them together may remember in; 0 for a third of what there is.
+        workers: The number of processes.
+        memory_mb: Memory for the state of all of them together; 0 for a third of the machine's or container's.
         host: The address of its health and metrics.
         port: Their port; 0 for a free one.
     """
@@ -53,7 +53,7 @@ class FlowSettings:
 
     @staticmethod
     def read(env: EnvReader) -> FlowSettings:
-        """Read the flow's section."""
+        """Read the section of flows."""
         return FlowSettings(env.read(FLOW_WORKERS), env.read(FLOW_MEMORY_MB), env.read(FLOW_HOST), env.read(FLOW_PORT))
 
     @staticmethod
@@ -67,7 +67,7 @@ class FlowSettings:
 
 
 def check_collector(environment: Mapping[str, str]) -> None:
-    """Refuse what the collector would refuse.
+    """Check the settings of the collector.
 
     Raises:
         InvalidSettings: Values cannot be used; the message names the variables.
@@ -82,7 +82,7 @@ def check_collector(environment: Mapping[str, str]) -> None:
 
 
 def check_flow(environment: Mapping[str, str]) -> None:
-    """Refuse what a flow's service would refuse.
+    """Check the settings of a flow's service.
 
     Raises:
         InvalidSettings: Values cannot be used; the message names the variables.
@@ -96,7 +96,7 @@ def check_flow(environment: Mapping[str, str]) -> None:
 
 
 def _read_common(env: EnvReader) -> None:
-    """Read what every service reads."""
+    """Read the sections that every service reads."""
     LogSettings.read(env)
     if not env.given(KAFKA_URL) and env.read(KAFKA_SECURITY_PROTOCOL) != "PLAINTEXT":
         asked = f"{KAFKA_SECURITY_PROTOCOL.name}={env.read(KAFKA_SECURITY_PROTOCOL)}"

@@ -70,7 +70,7 @@ class AdminServer(TCPServer):
         self._thread.start()
 
     def end(self) -> None:
-        """Stop listening, and wait until nobody is accepted any more."""
+        """Stop listening, and wait until no connection is accepted any more."""
         self.shutdown()
         self.server_close()
 

@@ -6,7 +6,7 @@ from typing import Final
 
 
 class Backoff:
-    """A schedule of pauses. Immutable; whoever uses it counts the failures.
+    """A schedule of pauses. Immutable; the caller counts the failures.
 
     Args:
         pauses_seconds: The pause after the first failure, after the second in a row, and so on; the last one repeats.
@@ -30,11 +30,11 @@ class Backoff:
 
     @property
     def steps(self) -> int:
-        """After so many failures in a row the pause is the longest."""
+        """The number of failures in a row after which the pause is the longest."""
         return len(self._pauses_seconds)
 
     def pause_seconds(self, failures: int) -> float:
-        """The pause after so many failures in a row.
+        """The pause after a number of failures in a row.
 
         Raises:
             ValueError: Less than one.

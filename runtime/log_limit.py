@@ -16,7 +16,7 @@ Kind = tuple[str, int, str]
 
 
 class RepeatLimit(logging.Filter):
-    """Lets so many lines of a kind pass in each interval; the first of the next interval says how many did not.
+    """Limits log lines of a kind in each interval; the first line of the next interval says how many were left out.
 
     Add it to a handler, so that lines of all loggers pass it.
 

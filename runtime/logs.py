@@ -120,7 +120,7 @@ def configure_logs(
     Args:
         settings: Format and level; plain lines from ``info`` on by default.
         without_addresses: Whether IP addresses are masked, in processes whose clients are visitors.
-        lines_of_a_kind: So many in a minute; the next one says how many were left out.
+        lines_of_a_kind: The maximum in a minute; the next line says how many were left out.
         stream: Where lines go; standard error by default.
     """
     settings = settings or LogSettings()

@@ -1,4 +1,4 @@
-"""A thread that calls a function again and again, so that nobody waits for it."""
+"""A thread that calls a function periodically, so that no caller waits for it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class PeriodicThread:
         self.wait()
 
     def wait(self, seconds: float | None = None) -> None:
-        """Wait until the thread has ended, at most so many seconds."""
+        """Wait until the thread has ended, at most ``seconds``."""
         if self._thread.ident is not None:
             self._thread.join(seconds)
 

@@ -92,7 +92,7 @@ class ProgressReport:
     """The process's end; safe to share between threads.
 
     Args:
-        fd: Of a :class:`ProgressPage`; None where nobody reads.
+        fd: The descriptor of a :class:`ProgressPage`; None if there is no reader.
     """
 
     def __init__(self, fd: int | None = None) -> None:
@@ -122,7 +122,7 @@ class ProgressReport:
         )
 
     def decided(self, records: int) -> None:
-        """So many more records were decided."""
+        """Add to the number of decided records."""
         self._say(lambda said: msgspec.structs.replace(said, records=said.records + records, waiting=""))
 
     def note(self, name: str, text: str) -> None:

@@ -137,7 +137,7 @@ class Settings:
         """
 
         def url(part: str) -> str:
-            stack = getattr(running, part) if running else ""
+            stack = running.of(part) if running else ""
             if part in needs:
                 return env.require(URLS[part], stack, _no_stack(env))
             return env.read(URLS[part]) or stack

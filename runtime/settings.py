@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from marketplace.clicks.client_address import Network, parse_networks
+from marketplace.networks import Network, parse_networks
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -173,12 +173,17 @@ class Section:
         self, name: str, meaning: str, schemes: Sequence[str], default: str = "", *, default_text: str = ""
     ) -> Variable[str]:
         """A URL of one of the schemes; it may hold a password, so it is never shown."""
-        allowed = f"this is no URL that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}"
+        begin = " or ".join(f"{scheme}://" for scheme in schemes)
+        allowed = f"this is no URL that begins with {begin} (write / # ? @ in a password as %2F %23 %3F %40)"
 
         def parse(text: str) -> str:
             # ``urlsplit`` raises ValueError for a host that cannot be one.
             parts = urlsplit(text)
-            return _checked(text, parts.scheme in schemes and bool(parts.netloc or parts.scheme == "unix"))
+            # A password with a slash in it ends the host early, and stands where the port is expected. MongoDB's may
+            # have several hosts; its client checks them.
+            several = parts.scheme.startswith("mongodb")
+            somewhere = bool(parts.netloc) and (several or (bool(parts.hostname) and parts.port != 0))
+            return _checked(text, parts.scheme in schemes and (somewhere or parts.scheme == "unix"))
 
         return self._declare(name, "URL", meaning, allowed, parse, default, default_text, secret=True)
 

@@ -1,4 +1,4 @@
-"""An answer that is dear to ask for, shared by all who want it."""
+"""A value that is expensive to compute, shared by all callers and refreshed in the background."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ log = logging.getLogger(__name__)
 
 _PATIENCE_SECONDS: Final = 1.0
 _PAUSE_PER_QUESTION: Final = 20
-"""Asking takes a twentieth of the time at most, however long an answer takes."""
+"""Refreshing takes at most a twentieth of the time, however long one refresh takes."""
 
 _Answer = TypeVar("_Answer")
 
 
 class SharedAnswer(Generic[_Answer]):
-    """An answer that is asked for again when it is old, by a thread of its own: nobody who wants it waits for long.
+    """A value that is refreshed when it is old, by a separate thread, so that no caller waits for long.
 
     Args:
         ask: Asks.
-        seconds: How old an answer may be; an answer that takes long may be older.
+        seconds: The age at which it is refreshed; a value that takes long to compute may be older.
         monotonic: Seconds of a monotonic clock.
-        patience_seconds: How long :meth:`get` waits for an answer that is being asked for.
+        patience_seconds: How long :meth:`get` waits for a refresh that is running.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class SharedAnswer(Generic[_Answer]):
         self._again_at = float("-inf")
 
     def get(self) -> _Answer | None:
-        """The answer, seconds old at most where the part answers in time; None while nobody gives one."""
+        """The value, seconds old at most if the part responds in time; None while it does not respond."""
         with self._lock:
             if self._asking is None and self._monotonic() >= self._again_at:
                 self._asking = threading.Thread(target=self._refresh, name="metrics", daemon=True)

@@ -42,7 +42,7 @@ class StopRequest:
         return self._event.is_set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait until somebody asks, but not longer than so many seconds; whether to stop."""
+        """Wait for a stop request, at most ``seconds``; returns whether to stop."""
         return self._event.wait(seconds)
 
 

@@ -36,9 +36,9 @@ class RestartPolicy:
     Attributes:
         first_backoff_ms: the wait after the first death in a window; doubled with each further one.
         max_backoff_ms: the longest wait between quick restarts.
-        crash_limit: so many deaths within `crash_window_ms` are a crash loop.
+        crash_limit: this many deaths within `crash_window_ms` are a crash loop.
         crash_window_ms: a process that was healthy for so long is forgiven everything.
-        start_limit: so many deaths before the process was ever healthy are a crash loop, too.
+        start_limit: this many deaths before the process was ever healthy are a crash loop, too.
         crash_pause_ms: the wait after a crash loop; doubled with each further death until the process is forgiven.
         max_crash_pause_ms: the longest wait of all.
     """
@@ -165,7 +165,7 @@ def restarted(process: Supervised, now_ms: int) -> Supervised:
 
 
 def stopped(process: Supervised, now_ms: int) -> Supervised:
-    """The process was told to stop and must stay so."""
+    """The process was stopped on request and must stay stopped."""
     return replace(process, state=ProcessState.STOPPED, since_ms=now_ms, resume_at_ms=None)
 
 

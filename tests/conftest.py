@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from tests.kits.depth import CHAOS_SEEDS, SKIP_LONG
 
@@ -14,6 +14,16 @@ pytest_plugins = ["tests.kits.stack_fixtures"]
 # The machine that runs the tests is small and busy: examples are bounded, and none is failed for being slow.
 settings.register_profile("quick", max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("deep", max_examples=1_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A mutation is killed by the same examples in every run, or by none, and nobody reads the smallest one.
+settings.register_profile(
+    "mutants",
+    max_examples=15,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 # A shell starts its background jobs deaf to Ctrl-C, and so are their children: tests that press it would see nothing.
@@ -25,14 +35,15 @@ _LONGEST_FIRST = ("chaos", "e2e", "flow", "integration", "contract", "property",
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Start with what takes longest; skip what only ``make chaos`` runs."""
+    """Start with what takes longest, or against a mutation with the shortest; skip what only ``make chaos`` runs."""
     here = Path(__file__).parent
 
     def rank(item: pytest.Item) -> int:
         folder = item.path.relative_to(here).parts[0]
         return _LONGEST_FIRST.index(folder) if folder in _LONGEST_FIRST else 0
 
-    items.sort(key=rank)
+    # The first failure ends a run against a mutation.
+    items.sort(key=rank, reverse=os.environ.get("HYPOTHESIS_PROFILE") == "mutants")
     for item in items:
         if CHAOS_SEEDS < 3 and item.get_closest_marker("long"):
             item.add_marker(SKIP_LONG)

@@ -1,9 +1,9 @@
-"""``python -m bench.claims.collector``: what the collector takes, next to its own empty route and to a bare producer.
+"""``python -m bench.claims.collector``: the collector's throughput, beside an empty route and a bare producer.
 
-A collector as in production is sent single events and batches over several connections that stay open. The same
-server's ``/healthz`` tells what HTTP by itself costs; a bare Kafka producer that sends the same records again tells
-what Kafka costs. Everything shares the cores of one machine, the sender and the broker too, so events by the wall say
-how this machine does; events per CPU second of the server's process say what the server costs.
+A collector as in production gets single events and batches over several persistent connections. The same server's
+``/healthz`` shows the cost of HTTP by itself; a bare Kafka producer that sends the same records shows the cost of
+Kafka. Everything shares the cores of one machine, the sender and the broker too: events per second of wall time are
+about this machine, events per CPU second of the server's process are about the server.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.claims import producers
-from bench.claims.numbers import Row, middle, report, say, spread
+from bench.claims.numbers import Row, median, report, say, spread
 from bench.claims.processes import Cpu, collector, part_pids
 from bench.claims.requests import get, pool, save
 from bench.claims.sender import Sender, Sent
@@ -26,12 +26,12 @@ from bench.stand import Stand, open_stand
 from ops.demo.services.collector import Collector
 
 TARGET_SHARE: Final = 0.5
-"""Of the events that a bare producer sends, how many the collector takes in batches of a hundred."""
+"""The collector's throughput in batches of a hundred, relative to a bare producer's."""
 
 _EMPTY: Final = "empty route"
 _EMPTY_CONNECTIONS: Final = 8
 _WAYS: Final = {"single": (1, 64), "batch of 10": (10, 32), "batch of 100": (100, 8)}
-"""Events in a request, and connections: as many as it takes to keep the server busy while answers wait for Kafka."""
+"""Events in a request, and connections: enough to keep the server busy while responses wait for Kafka."""
 
 _PRODUCERS: Final = {"bare producer (ours)": "ours", "bare producer (plain)": "plain"}
 _WARM_SECONDS: Final = 1.5
@@ -39,11 +39,11 @@ _WARM_SECONDS: Final = 1.5
 
 @dataclass(frozen=True)
 class Run:
-    """One run of one way.
+    """One run of one kind of load.
 
     Attributes:
-        server_cpu_seconds: Of the collector, or of the bare producer's process.
-        broker_cpu_seconds: Of Kafka meanwhile.
+        server_cpu_seconds: CPU time of the collector, or of the bare producer's process.
+        broker_cpu_seconds: CPU time of Kafka meanwhile.
     """
 
     name: str
@@ -58,39 +58,39 @@ class Run:
 
     @property
     def units(self) -> int:
-        """Events, or requests where they carry none."""
+        """The number of events, or of requests if they have none."""
         return self.events or self.requests
 
     @property
     def per_second(self) -> float:
-        """By the wall."""
+        """Units per second of wall time."""
         return self.units / self.wall_seconds
 
     @property
     def per_cpu_second(self) -> float:
-        """By the CPU of the process that is measured."""
+        """Units per CPU second of the measured process."""
         return self.units / self.server_cpu_seconds
 
 
 class Race:
-    """Runs each way in turn.
+    """Runs all kinds of load in turn.
 
     Args:
         stand: The parts.
-        door: The collector.
-        options: As on the command line.
+        server: The collector.
+        options: The command line's.
     """
 
-    def __init__(self, stand: Stand, door: Collector, options: argparse.Namespace) -> None:
-        self._stand, self._door, self._options = stand, door, options
-        host, now_ms = f"{door.host}:{door.port}", time.time_ns() // 1_000_000
+    def __init__(self, stand: Stand, server: Collector, options: argparse.Namespace) -> None:
+        self._stand, self._server, self._options = stand, server, options
+        host, now_ms = f"{server.host}:{server.port}", time.time_ns() // 1_000_000
         self._pools = {_EMPTY: save([get(host, "/healthz")], stand.folder / "empty.pool")}
         for name, (size, _) in _WAYS.items():
             made = pool(host, stand.corpus.seed, options.pool, size, now_ms)
             self._pools[name] = save(made, stand.folder / f"{size}.pool")
 
     def all(self) -> list[Run]:
-        """Every way, round after round."""
+        """All kinds, round after round."""
         runs = []
         for number in range(self._options.rounds + 1):
             for name in (*self._pools, *_PRODUCERS):
@@ -104,9 +104,9 @@ class Race:
         """Send to the collector."""
         seconds = _WARM_SECONDS if warm else self._options.seconds
         connections = _WAYS.get(name, (0, _EMPTY_CONNECTIONS))[1]
-        sender = Sender(self._pools[name], self._door.host, self._door.port, seconds, connections=connections)
-        assert self._door.pid is not None
-        cpu = Cpu.of({"server": self._door.pid, "broker": part_pids(self._stand.folder)["kafka"]})
+        sender = Sender(self._pools[name], self._server.host, self._server.port, seconds, connections=connections)
+        assert self._server.pid is not None
+        cpu = Cpu.of({"server": self._server.pid, "broker": part_pids(self._stand.folder)["kafka"]})
         sender.begin()
         sent: Sent = sender.end()
         if sent.refused:
@@ -125,22 +125,22 @@ class Race:
         )
 
     def produce(self, name: str) -> Run:
-        """Send the same records past the collector."""
+        """Send the same records to Kafka directly."""
         cpu = Cpu.of({"broker": part_pids(self._stand.folder)["kafka"]})
         done = producers.run(_PRODUCERS[name], self._stand.urls.kafka, self._options.records)
         return Run(name, 0, done.events, done.wall_seconds, done.cpu_seconds, cpu.used()["broker"])
 
 
 def table(runs: Sequence[Run]) -> list[Row]:
-    """Medians, and ratios within the run."""
+    """Medians, and ratios between runs of the same round."""
     names = list(dict.fromkeys(run.name for run in runs))
     of = {name: [run for run in runs if run.name == name] for name in names}
     rows = []
     for name in names:
         unit = "events" if of[name][0].events else "requests"
         walls, cpus = [run.per_second for run in of[name]], [run.per_cpu_second for run in of[name]]
-        rows.append(Row(f"{name}, {unit}/s", f"{middle(walls):,.0f}", note=f"({spread(walls, 0)}){_waits(of[name])}"))
-        rows.append(Row(f"{name}, {unit} per CPU s", f"{middle(cpus):,.0f}", note=f"({spread(cpus, 0)})"))
+        rows.append(Row(f"{name}, {unit}/s", f"{median(walls):,.0f}", note=f"({spread(walls, 0)}){_waits(of[name])}"))
+        rows.append(Row(f"{name}, {unit} per CPU s", f"{median(cpus):,.0f}", note=f"({spread(cpus, 0)})"))
     for bare in _PRODUCERS:
         pairs = list(zip(of["batch of 100"], of[bare], strict=True))
         rows.append(_share(f"batch of 100 / {bare}, wall", [a.per_second / b.per_second for a, b in pairs]))
@@ -151,27 +151,27 @@ def table(runs: Sequence[Run]) -> list[Row]:
 def _waits(runs: Sequence[Run]) -> str:
     if not runs[0].requests:
         return ""
-    asked = middle([run.requests / run.wall_seconds for run in runs])
-    p50, p99 = middle([run.p50_ms for run in runs]), middle([run.p99_ms for run in runs])
+    asked = median([run.requests / run.wall_seconds for run in runs])
+    p50, p99 = median([run.p50_ms for run in runs]), median([run.p99_ms for run in runs])
     return f" {asked:,.0f} requests/s, p50 {p50:.1f} ms, p99 {p99:.1f} ms"
 
 
 def _share(what: str, shares: Sequence[float]) -> Row:
-    share = middle(shares)
+    share = median(shares)
     return Row(what, f"{share:.2f}", f">= {TARGET_SHARE}", share >= TARGET_SHARE, f"({spread(shares, 2)})")
 
 
 def main() -> int:
-    """Run, print, write."""
+    """Run the claim; print and write its table."""
     parser = argparse.ArgumentParser(prog="python -m bench.claims.collector", description=__doc__)
     parser.add_argument("--seconds", type=float, default=6.0, help="of each run [%(default)s]")
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each way, in turn [%(default)s]")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each kind, in turn [%(default)s]")
     parser.add_argument("--pool", type=int, default=40_000, help="events prepared for each size [%(default)s]")
     parser.add_argument("--records", type=int, default=300_000, help="that a bare producer sends [%(default)s]")
     parser.add_argument("--json", type=Path, help="where to write everything")
     options = parser.parse_args()
-    with open_stand(Corpus(1)) as stand, collector(stand.fresh(), stand.folder) as door:
-        runs = Race(stand, door, options).all()
+    with open_stand(Corpus(1)) as stand, collector(stand.fresh(), stand.folder) as server:
+        runs = Race(stand, server, options).all()
     return report(table(runs), {"runs": [asdict(run) for run in runs]}, options.json)
 
 

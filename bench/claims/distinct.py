@@ -1,4 +1,4 @@
-"""Small events, each with an id of its own, for claims about how much the flow has seen rather than what."""
+"""Small events with distinct ids, for claims about the amount of data that the flow has seen."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _SEND_SECONDS: Final = 120.0
 
 @dataclass(frozen=True)
 class Distinct:
-    """A log of events by their number.
+    """A generated log of numbered events.
 
     Attributes:
-        store: The slug that all are of.
-        begins_ms: When number 0 happened, epoch milliseconds.
+        store: The slug of their store.
+        begins_ms: The time of event 0, epoch milliseconds.
         per_hour: Events in an hour of event time.
     """
 
@@ -37,7 +37,7 @@ class Distinct:
     per_hour: int
 
     def record(self, number: int) -> Record:
-        """The event of that number; ten in all are of one visitor, among those of many others."""
+        """The event of a number; each visitor has ten events, between those of many others."""
         block, place = divmod(number, _VISITORS_AT_ONCE * PER_VISITOR)
         visitor = _hash(block * _VISITORS_AT_ONCE + place % _VISITORS_AT_ONCE + 1)
         at_ms = self.begins_ms + number * 3_600_000 // self.per_hour
@@ -58,12 +58,12 @@ class Distinct:
         return Record(CLICKS_COLLECTED.name, encode_click(click), click.visitor.encode(), partition)
 
     def records(self, first: int, end: int) -> Iterator[Record]:
-        """From one number to before another."""
+        """The events from ``first`` to before ``end``."""
         return map(self.record, range(first, end))
 
 
 def produce(bootstrap: str, records: Iterator[Record]) -> int:
-    """Put records into the topic; how many there were."""
+    """Write records to the topic; returns their number."""
     producer = Producer(bootstrap, client_id="bench", max_in_flight_bytes=256 << 20)
     count = 0
     while chunk := list(islice(records, _AT_ONCE)):
@@ -74,6 +74,6 @@ def produce(bootstrap: str, records: Iterator[Record]) -> int:
 
 
 def _hash(number: int) -> int:
-    """Different for different numbers: an odd factor and a shift lose nothing."""
+    """A hash without collisions: multiplication by an odd number and a shift are invertible."""
     product = number * _ODD & _MASK
     return product ^ (product >> 32)

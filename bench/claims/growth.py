@@ -1,8 +1,9 @@
-"""``python -m bench.claims.growth``: how the cost of deciding an event grows, and with what.
+"""``python -m bench.claims.growth``: what makes the processing of an event more expensive.
 
-The click path alone, in this process: records of the corpus in memory, in batches, up to the rows of all tables. In
-each variation one field is new in every record (a link, a network, a user agent), or the batches are small, or the
-stores are many. Base and variations take turns; the median of their differences is what a new value, or a batch, costs.
+It runs the click path alone, in this process: records of the corpus in memory, in batches, up to the rows of all
+tables. In each variation one field has a new value in every record (a link, a network, a user agent), or batches are
+small, or there are many stores. Base and variations take turns; the median of their differences is the cost of a new
+value or of a batch.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Final
 import msgspec
 
 from bench.claims.numbers import Row, report, say
-from bench.contenders.ladder import NoPast, TheseStores, make_rows
+from bench.contenders.ladder import EmptyPageStore, FixedStores, make_rows
 from bench.corpus import Corpus
 from connectors.lookups.bot_list import CrawlerList
 from connectors.lookups.geoip import GeoIP
@@ -40,13 +41,13 @@ Change = Callable[[int, CollectedClick], CollectedClick]
 
 @dataclass(frozen=True)
 class Variation:
-    """One way in which traffic can be dearer.
+    """A variation of the traffic that is more expensive.
 
     Attributes:
-        name: For the table.
-        change: What becomes of the event of a number.
+        name: The name in the table.
+        change: Changes the event of a number.
         batch: Records in a batch.
-        together: Batches whose rows are made together, as those of a round's partitions are.
+        together: Batches whose rows are built together, like those of a round's partitions.
     """
 
     name: str
@@ -84,7 +85,7 @@ VARIATIONS: Final = (
 
 
 def main() -> int:
-    """Measure and print."""
+    """Run the claim; print and write its table."""
     parser = argparse.ArgumentParser(prog="python -m bench.claims.growth", description=__doc__)
     parser.add_argument("--events", type=int, default=100_000, help="of each run [%(default)s]")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each, in turn [%(default)s]")
@@ -102,8 +103,8 @@ def main() -> int:
         for variation in VARIATIONS:
             batches = _batches(values, variation)
             encoding = EncodingContext(lambda: lookups, crawlers)
-            machine = PartitionProcessor(0, NoPast(), TheseStores(stores), encoding, {})
-            costs[variation.name].append(_run(batches, machine, variation.together))
+            processor = PartitionProcessor(0, EmptyPageStore(), FixedStores(stores), encoding, {})
+            costs[variation.name].append(_run(batches, processor, variation.together))
             say(f"{repeat + 1}: {variation.name:32} {costs[variation.name][-1]:8.2f} us/event")
     return report(_rows(costs, options.events), {"us_per_event": costs}, options.json)
 
@@ -136,10 +137,10 @@ def _changed(at: int, value: bytes, change: Change) -> bytes:
         return value  # one of the broken records
 
 
-def _run(batches: list[RawBatch], machine: PartitionProcessor, together: int) -> float:
+def _run(batches: list[RawBatch], processor: PartitionProcessor, together: int) -> float:
     began = time.process_time()
     for start in range(0, len(batches), together):
-        make_rows([machine.process(batch) for batch in batches[start : start + together]])
+        make_rows([processor.process(batch) for batch in batches[start : start + together]])
     return 1e6 * (time.process_time() - began) / sum(len(batch.values) for batch in batches)
 
 

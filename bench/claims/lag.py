@@ -1,4 +1,4 @@
-"""How far the flow is behind the topic, and the rate at which the whole path keeps up."""
+"""The flow's lag, and the highest rate that the whole path sustains."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _CAUGHT_UP_SECONDS: Final = 120.0
 
 
 class Lag:
-    """Compares the log's end with what the ledger has.
+    """Compares the log's end with the ledger.
 
     Args:
-        settings: Where both are.
+        settings: The URLs and the database.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -38,20 +38,20 @@ class Lag:
         self._partitions = list(ends(settings.urls.kafka))
 
     def written(self) -> int:
-        """Records in the topic."""
+        """The number of records in the topic."""
         return sum(self._reader.range_of(partition)[1] for partition in self._partitions)
 
     def applied(self) -> int:
-        """Records that every table holds."""
+        """The number of records that are in every table."""
         return sum(offset + 1 for offset, _ in self._analytics.applied().values())
 
     def behind(self) -> int:
-        """Records that wait, or a few more: the log's end is asked for last."""
+        """The number of records that wait, or a few more: the log's end is read last."""
         applied = self.applied()
         return self.written() - applied
 
     def catch_up(self) -> None:
-        """Wait until nothing waits."""
+        """Wait until the lag is 0."""
         wait_until(lambda: self.behind() == 0, _CAUGHT_UP_SECONDS, "the flow does not catch up", 0.2)
 
     def close(self) -> None:
@@ -62,30 +62,30 @@ class Lag:
 
 @dataclass(frozen=True)
 class Saturation:
-    """A saturating run: as many events as come through, with a backlog that is kept small.
+    """The result of a saturating run: as many events as possible, with a bounded backlog.
 
     Attributes:
-        events_per_second: Applied, over the second part of the run.
-        largest_lag: Records that waited at worst.
+        events_per_second: Events applied, over the second part of the run.
+        largest_lag: The largest number of waiting records.
     """
 
     events_per_second: float
     largest_lag: int
 
 
-def saturate(lag: Lag, door: Collector, pool: Path, gate: Path, seconds: float, connections: int = 8) -> Saturation:
-    """Send as much as is taken, but hold the sender while the flow is behind; what is applied then is sustainable.
+def saturate(lag: Lag, server: Collector, pool: Path, gate: Path, seconds: float, connections: int = 8) -> Saturation:
+    """Send as fast as possible, but pause the sender while the flow lags: the rate at which it applies is sustainable.
 
     Args:
-        lag: Of the flow.
-        door: The collector.
-        pool: Requests.
-        gate: A file that holds the sender.
-        seconds: For how long; the first third warms up and does not count.
-        connections: Of the sender.
+        lag: The flow's lag.
+        server: The collector.
+        pool: The file of prepared requests.
+        gate: A file that pauses the sender while it exists.
+        seconds: The duration; the first third warms up and does not count.
+        connections: The sender's connections.
     """
     gate.unlink(missing_ok=True)
-    sender = Sender(pool, door.host, door.port, seconds, connections=connections, fresh=True, gate=gate)
+    sender = Sender(pool, server.host, server.port, seconds, connections=connections, fresh=True, gate=gate)
     sender.begin()
     began = time.monotonic()
     first: tuple[float, int] | None = None

@@ -1,9 +1,9 @@
-"""``python -m bench.claims.latency``: from click to queryable, while other clicks come in.
+"""``python -m bench.claims.latency``: from click to queryable, under load.
 
-First a saturating run finds the rate at which the whole path keeps up: collector, Kafka, flow and tables, with the
-load generator beside them on the same cores. Then, at shares of that rate, probes are timed from the collector's answer
-until the query of ``marketplace report`` shows them. A last run at half the rate has a clock on the flow's own steps
-and tells where the time goes.
+First a saturating run finds the rate that the whole path sustains: collector, Kafka, flow and tables, with the load
+generator on the same cores. Then, at shares of that rate, probes are timed from the collector's response until the
+query of ``marketplace report`` shows them. A last run at half the rate traces the flow's own steps, to show where the
+time goes.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ class Level:
     """One level of load.
 
     Attributes:
-        share: Of the sustainable rate.
-        rate: Events per second beside the probes.
-        p50, p99, largest: Seconds from the answer to the report.
-        lag_at_end: Records that waited when the load ended.
-        cores: That each process kept busy; ``others`` is what else the machine did, this program included.
-        looks_per_second, reports_per_second: What watching asked for.
-        report_ms: How long a report took, on average.
-        load: What became of the load.
+        share: The share of the sustainable rate.
+        rate: Events per second of the load, without probes.
+        p50, p99, largest: Seconds from the response to the report.
+        lag_at_end: The number of waiting records when the load ended.
+        cores: CPU cores in use by process; ``others`` is the rest of the machine, this program included.
+        looks_per_second, reports_per_second: Queries of the prober.
+        report_ms: The mean duration of a report.
+        load: The result of the load's sender.
     """
 
     share: float
@@ -64,8 +64,8 @@ class Level:
     load: Sent
 
     @staticmethod
-    def of(probing: Probing, wall_seconds: float, **told: Any) -> Level:
-        """From what the probes saw, and what is told beside."""
+    def of(probing: Probing, wall_seconds: float, **measured: Any) -> Level:
+        """From the probes' results, and the other attributes by name."""
         return Level(
             p50=probing.quantile(0.5),
             p99=probing.quantile(0.99),
@@ -74,25 +74,25 @@ class Level:
             looks_per_second=probing.looks / wall_seconds,
             reports_per_second=probing.reports / wall_seconds,
             report_ms=1_000 * probing.report_seconds / max(1, probing.reports),
-            **told,
+            **measured,
         )
 
 
-class Under:
+class PathUnderLoad:
     """The whole path under load.
 
     Args:
         stand: The parts.
-        settings: Where this run's tables are.
-        door: The collector.
-        options: As on the command line.
+        settings: The URLs, and this run's database.
+        server: The collector.
+        options: The command line's.
     """
 
-    def __init__(self, stand: Stand, settings: Settings, door: Collector, options: argparse.Namespace) -> None:
-        self._stand, self._settings, self._door, self._options = stand, settings, door, options
+    def __init__(self, stand: Stand, settings: Settings, server: Collector, options: argparse.Namespace) -> None:
+        self._stand, self._settings, self._server, self._options = stand, settings, server, options
         open_store(settings)
         made = pool(
-            f"{door.host}:{door.port}", stand.corpus.seed, options.pool, options.batch, time.time_ns() // 1_000_000
+            f"{server.host}:{server.port}", stand.corpus.seed, options.pool, options.batch, time.time_ns() // 1_000_000
         )
         self._requests = len(made)
         self._pool = save(made, stand.folder / "load.pool")
@@ -100,16 +100,16 @@ class Under:
         self.lag = Lag(settings)
 
     def sustainable(self, seconds: float) -> Saturation:
-        """The rate at which the path keeps up."""
-        found = saturate(self.lag, self._door, self._pool, self._stand.folder / "gate", seconds)
+        """Find the highest rate that the path sustains."""
+        found = saturate(self.lag, self._server, self._pool, self._stand.folder / "gate", seconds)
         self._passes += 1 << 16
         self.lag.catch_up()
         return found
 
     def level(self, share: float, rate: float, seconds: float, pids: dict[str, int]) -> tuple[Level, Probing]:
-        """Load of so many events per second, and probes beside it."""
+        """Run load at a rate (events per second), with probes."""
         load = self._load(rate, seconds + _SETTLE_SECONDS)
-        prober = Prober(self._settings, self._door, self._options.probes)
+        prober = Prober(self._settings, self._server, self._options.probes)
         load.begin()
         time.sleep(_SETTLE_SECONDS)
         cpu, began = Cpu.of(pids), time.monotonic()
@@ -131,8 +131,8 @@ class Under:
     def _load(self, rate: float, seconds: float) -> Sender:
         sender = Sender(
             self._pool,
-            self._door.host,
-            self._door.port,
+            self._server.host,
+            self._server.port,
             seconds,
             rate=rate,
             connections=self._options.connections,
@@ -142,10 +142,10 @@ class Under:
         self._passes += 1 << 16
         return sender
 
-    def watching_costs(self) -> Watching:
-        """What watching costs the engine, asked while nothing else happens."""
-        prober = Prober(self._settings, self._door, 1.0)
-        costs = Watching(self._cost(prober.look), self._cost(prober.ask))
+    def probe_cost(self) -> ProbeCost:
+        """What the prober's queries cost ClickHouse, measured while it is idle."""
+        prober = Prober(self._settings, self._server, 1.0)
+        costs = ProbeCost(self._cost(prober.look), self._cost(prober.ask))
         prober.close()
         return costs
 
@@ -158,15 +158,17 @@ class Under:
 
 
 @dataclass(frozen=True)
-class Watching:
-    """CPU milliseconds of the engine for one question."""
+class ProbeCost:
+    """CPU milliseconds of ClickHouse for one query."""
 
     look_ms: float
     report_ms: float
 
 
-def table(found: Saturation, levels: Sequence[Level], parts: dict[str, list[float]], watching: Watching) -> list[Row]:
-    """What was claimed, and where the time goes."""
+def table(
+    found: Saturation, levels: Sequence[Level], parts: dict[str, list[float]], probe_cost: ProbeCost
+) -> list[Row]:
+    """Targets, results, and where the time goes."""
     rows = [
         Row(
             "sustainable rate, events/s",
@@ -192,16 +194,20 @@ def table(found: Saturation, levels: Sequence[Level], parts: dict[str, list[floa
         for stage, values in parts.items()
     ]
     cost = max(
-        (level.looks_per_second * watching.look_ms + level.reports_per_second * watching.report_ms for level in levels),
+        (
+            level.looks_per_second * probe_cost.look_ms + level.reports_per_second * probe_cost.report_ms
+            for level in levels
+        ),
         default=0.0,
     )
-    note = f"a look {watching.look_ms:.1f} ms, a report {watching.report_ms:.1f} ms of the engine's CPU"
+    look_ms, report_ms = probe_cost.look_ms, probe_cost.report_ms
+    note = f"a query of the rollups {look_ms:.1f} ms, a report {report_ms:.1f} ms of ClickHouse's CPU"
     rows.append(Row("watching, share of a core at most", f"{cost / 10:.1f} %", note=note))
     return rows
 
 
 def main() -> int:
-    """Run, print, write."""
+    """Run the claim; print and write its table."""
     parser = argparse.ArgumentParser(prog="python -m bench.claims.latency", description=__doc__)
     parser.add_argument("--seconds", type=float, default=65, help="of each level [%(default)s]")
     parser.add_argument("--saturate", type=float, default=30, help="seconds of the saturating run [%(default)s]")
@@ -216,35 +222,35 @@ def main() -> int:
     details: dict[str, Any] = {}
     with open_stand(Corpus(1)) as stand:
         settings = stand.fresh()
-        with collector(settings, stand.folder) as door:
-            under = Under(stand, settings, door, options)
-            found, levels, watching = load_levels(stand, settings, door, under, options)
-            parts = load_traced(stand, settings, under, _CLAIMED_SHARE * found.events_per_second, options)
-            under.lag.close()
+        with collector(settings, stand.folder) as server:
+            path = PathUnderLoad(stand, settings, server, options)
+            found, levels, probe_cost = load_levels(stand, settings, server, path, options)
+            parts = load_traced(stand, settings, path, _CLAIMED_SHARE * found.events_per_second, options)
+            path.lag.close()
     details |= {"saturation": asdict(found), "levels": [asdict(level) for level in levels], "stages": parts}
-    return report(table(found, levels, parts, watching), details, options.json)
+    return report(table(found, levels, parts, probe_cost), details, options.json)
 
 
 def load_levels(
-    stand: Stand, settings: Settings, door: Collector, under: Under, options: argparse.Namespace
-) -> tuple[Saturation, list[Level], Watching]:
-    """The sustainable rate, and probes at shares of it, with the flow as in production."""
+    stand: Stand, settings: Settings, server: Collector, path: PathUnderLoad, options: argparse.Namespace
+) -> tuple[Saturation, list[Level], ProbeCost]:
+    """Find the sustainable rate and probe at shares of it, with the flow as in production."""
     with flow(settings, stand.folder) as runner:
-        found = Saturation(options.rate, 0) if options.rate else under.sustainable(options.saturate)
-        pids = {**part_pids(stand.folder), "flow": runner.pids[0], "collector": door.pid or 0}
+        found = Saturation(options.rate, 0) if options.rate else path.sustainable(options.saturate)
+        pids = {**part_pids(stand.folder), "flow": runner.pids[0], "collector": server.pid or 0}
         levels = []
         for share in options.shares:
-            level, _ = under.level(share, share * found.events_per_second, options.seconds, pids)
+            level, _ = path.level(share, share * found.events_per_second, options.seconds, pids)
             levels.append(level)
-        return found, levels, under.watching_costs()
+        return found, levels, path.probe_cost()
 
 
 def load_traced(
-    stand: Stand, settings: Settings, under: Under, rate: float, options: argparse.Namespace
+    stand: Stand, settings: Settings, path: PathUnderLoad, rate: float, options: argparse.Namespace
 ) -> dict[str, list[float]]:
-    """Half the rate once more, with a clock on the flow's steps."""
+    """Probe at half the rate once more, with a traced flow."""
     with traced_flow(settings, stand.folder) as trace:
-        _, probing = under.level(_CLAIMED_SHARE, rate, options.seconds, {})
+        _, probing = path.level(_CLAIMED_SHARE, rate, options.seconds, {})
         return stages(probing.probes, places(settings), trace)
 
 

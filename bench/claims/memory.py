@@ -1,8 +1,8 @@
-"""``python -m bench.claims.memory``: what the flow holds for each id and event, and what it writes for each epoch.
+"""``python -m bench.claims.memory``: the flow's memory for each id and event, and the bytes written in an epoch.
 
 Memory is measured on the flow's own structures, each in a fresh process, by their own count and by the growth of the
-process. There are no snapshots (docs/adr/0002): what an epoch writes are the rows of its events, and their bytes are
-taken as they leave for ClickHouse, for epochs of several sizes on a short and on a long history.
+process. There are no snapshots (docs/adr/0002): an epoch writes the rows of its events. Their bytes are counted where
+they are sent to ClickHouse, for epochs of several sizes after a short and a long history.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from bench.claims import held
+from bench.claims import structure_size
 from bench.claims.distinct import produce
-from bench.claims.held import Held
 from bench.claims.lag import Lag
 from bench.claims.numbers import Row, report, say
 from bench.claims.processes import flow, traced_flow
+from bench.claims.structure_size import StructureSize
 from bench.claims.traced_flow import read_trace
 from bench.corpus import Corpus
 from bench.stand import Stand, open_stand
@@ -29,7 +29,7 @@ from runtime.sections import Settings
 
 TARGET_DEDUPE_BYTES: Final = 16_000_000
 TARGET_GROWTH: Final = 1.2
-"""How much more an event's bytes may be on the long history than on the short one, to be called independent of it."""
+"""How much larger an event's bytes may be after the long history than after the short one, to count as independent."""
 
 EPOCHS: Final = (1_000, 10_000, 50_000)
 _MB: Final = 1_000_000
@@ -37,11 +37,11 @@ _MB: Final = 1_000_000
 
 @dataclass(frozen=True)
 class Epoch:
-    """What was written for some events that lay in the topic when the flow was started.
+    """What the flow wrote for events that were in the topic when it started.
 
     Attributes:
         state: Events that were counted before.
-        inserts: Times that facts were inserted: epochs that it took.
+        inserts: The number of inserts of facts: of epochs.
         sent: Bytes of all inserts' bodies by table.
     """
 
@@ -52,17 +52,17 @@ class Epoch:
 
     @property
     def per_event(self) -> float:
-        """Bytes for each event."""
+        """Bytes per event."""
         return sum(self.sent.values()) / self.events
 
 
 class Epochs:
-    """A stand whose flow is stopped between epochs.
+    """Measures what a restarted flow writes for the records before it.
 
     Args:
         stand: The parts.
-        settings: Where the tables are.
-        events: How many records there will be in all.
+        settings: The URLs and the database.
+        events: The number of records that there will be in all.
     """
 
     def __init__(self, stand: Stand, settings: Settings, events: int) -> None:
@@ -72,14 +72,14 @@ class Epochs:
         self._counted = 0
 
     def grow(self, events: int) -> None:
-        """Let the flow count so many more."""
+        """Let the flow count this many more events."""
         with flow(self._settings, self._stand.folder):
             self._produce(events)
             self._lag.catch_up()
         say(f"{self._counted:,} events are in the tables")
 
     def write(self, events: int) -> Epoch:
-        """Start the flow with so many records before it."""
+        """Start the flow with this many records in the topic, and measure what it writes."""
         state = self._counted
         self._produce(events)
         with traced_flow(self._settings, self._stand.folder) as trace:
@@ -103,7 +103,7 @@ class Epochs:
 
 
 def write_epochs(small: int, large: int) -> list[Epoch]:
-    """Epochs of all sizes after a short history and after a long one."""
+    """Measure epochs of all sizes after a short history and after a long one."""
     with open_stand(Corpus(1)) as stand:
         epochs = Epochs(stand, stand.fresh(), large + 2 * sum(EPOCHS))
         epochs.grow(small)
@@ -114,13 +114,13 @@ def write_epochs(small: int, large: int) -> list[Epoch]:
     return found
 
 
-def memory_rows(structures: Sequence[Held]) -> list[Row]:
-    """Bytes of each structure."""
+def memory_rows(structures: Sequence[StructureSize]) -> list[Row]:
+    """Rows of the sizes of structures."""
     names = {
         "dedupe": "ids for dedupe, MB per million",
         "visits": "re-fires and rate, MB per million events",
         "sessions": "sessions, MB per million events",
-        "machine": "a whole partition, MB per million events",
+        "processor": "a whole partition, MB per million events",
     }
     rows = []
     for each in structures:
@@ -140,7 +140,7 @@ def memory_rows(structures: Sequence[Held]) -> list[Row]:
 
 
 def epoch_rows(epochs: Sequence[Epoch]) -> list[Row]:
-    """Bytes written for each event."""
+    """Rows of the bytes written per event."""
     rows = []
     for size in EPOCHS:
         short, long = (epoch for epoch in epochs if epoch.events == size)
@@ -157,7 +157,7 @@ def epoch_rows(epochs: Sequence[Epoch]) -> list[Row]:
 
 
 def main() -> int:
-    """Run, print, write."""
+    """Run the claim; print and write its table."""
     parser = argparse.ArgumentParser(prog="python -m bench.claims.memory", description=__doc__)
     parser.add_argument("--ids", type=int, default=4_000_000, help="in each structure [%(default)s]")
     parser.add_argument("--traffic", type=int, default=500_000, help="events in a whole partition [%(default)s]")
@@ -166,8 +166,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="where to write everything")
     options = parser.parse_args()
     structures = []
-    for what in held.WHATS:
-        structures.append(held.run(what, options.traffic if what == "machine" else options.ids))
+    for what in structure_size.WHATS:
+        structures.append(structure_size.run(what, options.traffic if what == "processor" else options.ids))
         say(str(structures[-1]))
     epochs = write_epochs(options.small, options.large)
     details: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Percentiles, medians, spread, and the small table that every claim ends with."""
+"""Percentiles, medians, spread, and the table that every claim prints."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Row:
 
     Attributes:
         what: What was measured.
-        value: The result as it is read, with its unit.
-        target: What was claimed; empty where the line is only told.
-        met: Whether the result keeps it; None where nothing was claimed.
-        note: Spread, conditions.
+        value: The result as text, with its unit.
+        target: The claim; empty for a result without one.
+        met: Whether the result meets the target; None without one.
+        note: Spread and conditions.
     """
 
     what: str
@@ -31,34 +31,34 @@ class Row:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The value that this share of the sample did not exceed; NaN without a sample."""
+    """The quantile of a share from 0 to 1; NaN without a sample."""
     if not values:
         return float("nan")
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def middle(values: Sequence[float]) -> float:
+def median(values: Sequence[float]) -> float:
     """The median; NaN without values."""
     return statistics.median(values) if values else float("nan")
 
 
 def spread(values: Sequence[float], digits: int = 1) -> str:
-    """The smallest and the largest value."""
+    """The smallest and the largest value, as text."""
     return f"{min(values):,.{digits}f}-{max(values):,.{digits}f}" if values else ""
 
 
 def say(text: str) -> None:
-    """How far it is, on stderr."""
+    """Print progress on stderr."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 
 
 def report(rows: Sequence[Row], details: dict[str, Any], file: Path | None) -> int:
-    """Print the table; write it, with everything that was measured, where it was asked for.
+    """Print the table, and write it with all measurements to a file if there is one.
 
     Returns:
-        0: a claim that is not met is a result and no failure.
+        0: a claim that is not met is a result, not a failure.
     """
     verdicts = {None: "", True: "met", False: "NOT MET"}
     lines = [("", "measured", "target", "", ""), *((r.what, r.value, r.target, verdicts[r.met], r.note) for r in rows)]

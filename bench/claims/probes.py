@@ -1,8 +1,8 @@
-"""Probes: single events whose way is timed from the collector's answer until the report's own query shows them.
+"""Probes: single events that are timed from the collector's response until the report's own query shows them.
 
-Every probe has a product of its own in a store of its own, so that the rows of ``report --dimension product`` tell
-which of them count already. That question costs the engine some 25 ms of CPU, so what is asked again and again is only
-whether a row of the rollups has come; when one has, the report is asked, and its answer is what ends a probe's way.
+Every probe has a product of its own in a separate store, so that the rows of ``report --dimension product`` show which
+of them are counted. That query costs ClickHouse some 25 ms of CPU, so a cheaper query polls the rollups for new rows;
+when there is one, the report is run, and its result ends the probe's time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import msgspec
 from bench.claims.numbers import quantile
 from connectors.clickhouse.client import ClickHouse
 from connectors.insights.report import Analytics
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from marketplace.stores import Store, hash_write_key
 from marketplace.tables import ROLLUPS
 from ops.demo.services.collector import Collector
@@ -30,7 +31,7 @@ STORE: Final = "bench-probes"
 _KEY: Final = "bench-probes-key"
 _AGENT: Final = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 _QUIET_SECONDS: Final = 0.1
-"""How long after an answer nobody asks: nothing is that fast, and each question costs the engine something."""
+"""Pause between a response and the first query: no event is counted sooner, and each query costs CPU."""
 _LOST_SECONDS: Final = 30.0
 
 
@@ -39,7 +40,7 @@ class Probe:
     """One event.
 
     Attributes:
-        sent_at, answered_at, seen_at: Epoch seconds: it left, the collector had answered, a report showed it.
+        sent_at, answered_at, seen_at: Epoch seconds when it was sent, was answered, and was in a report.
     """
 
     event_id: str
@@ -49,18 +50,18 @@ class Probe:
 
     @property
     def seconds(self) -> float:
-        """From the answer to the report."""
+        """Seconds from the response to the report."""
         return self.seen_at - self.answered_at
 
 
 @dataclass
 class Probing:
-    """What was seen.
+    """The results of all probes.
 
     Attributes:
-        looks: How often the rollups were looked at.
-        reports: How often the report was asked for.
-        report_seconds: How long its answers took together.
+        looks: The number of queries of the rollups.
+        reports: The number of reports.
+        report_seconds: The total duration of the reports.
     """
 
     probes: list[Probe] = field(default_factory=list)
@@ -70,16 +71,16 @@ class Probing:
 
     @property
     def seconds(self) -> list[float]:
-        """Of all probes that were seen."""
+        """Times of all probes that were seen."""
         return [probe.seconds for probe in self.probes if probe.seen_at]
 
     def quantile(self, share: float) -> float:
-        """Seconds that this share of the probes did not exceed."""
+        """The quantile of a share from 0 to 1, in seconds."""
         return quantile(self.seconds, share)
 
 
 def open_store(settings: Settings) -> None:
-    """Make the probes' store."""
+    """Create the probes' store."""
     client = connect(settings.urls.mongo)
     MongoStores(client, settings.database).upsert_store(
         Store(STORE, "Probes", "UTC", ("probes.example",), hash_write_key(_KEY), "0" * 64)
@@ -88,28 +89,28 @@ def open_store(settings: Settings) -> None:
 
 
 class Prober:
-    """Sends probes and watches for them.
+    """Sends probes and polls for them.
 
     Args:
-        settings: Where the tables are.
-        door: The collector.
-        per_second: How many probes.
-        pause_seconds: Between two questions.
+        settings: The URLs and the database.
+        server: The collector.
+        per_second: Probes per second.
+        pause_seconds: The pause between two queries.
     """
 
-    def __init__(self, settings: Settings, door: Collector, per_second: float, pause_seconds: float = 0.05) -> None:
+    def __init__(self, settings: Settings, server: Collector, per_second: float, pause_seconds: float = 0.05) -> None:
         self._clickhouse = ClickHouse(settings.urls.clickhouse, settings.database)
-        self._analytics, self._door = Analytics(self._clickhouse), door
+        self._analytics, self._server = Analytics(self._clickhouse), server
         self._gap, self._pause = 1 / per_second, pause_seconds
         self._waiting: dict[str, Probe] = {}
         self._lock = threading.Lock()
         self._failed = ""
 
     def run(self, seconds: float) -> Probing:
-        """Probe for so long, then wait for the last ones.
+        """Send probes for some seconds, then wait for the last ones.
 
         Raises:
-            RuntimeError: A probe was not taken, or not seen within half a minute.
+            RuntimeError: A probe was refused, or not seen within half a minute.
         """
         found = Probing()
         end = time.monotonic() + seconds
@@ -129,7 +130,7 @@ class Prober:
         self._clickhouse.close()
 
     def look(self) -> set[str]:
-        """The probes' products that the rollups have a row of."""
+        """The probes' products with a row in the rollups."""
         rows = self._clickhouse.rows(
             f"SELECT value FROM {self._clickhouse.database}.{ROLLUPS.name} "
             f"WHERE store = '{STORE}' AND grain = 'day' AND dimension = 'product'"
@@ -137,7 +138,7 @@ class Prober:
         return {str(value) for (value,) in rows}
 
     def ask(self) -> set[str]:
-        """The probes' products that ``report`` counts a click of."""
+        """The probes' products with a click in ``report``."""
         return {row.value for row in self._analytics.report(STORE, ZoneInfo("UTC"), split="product") if row.clicks}
 
     def _watch(self, found: Probing) -> None:
@@ -160,7 +161,7 @@ class Prober:
                 self._waiting.pop(product).seen_at = now
 
     def _send(self, found: Probing, end: float) -> None:
-        connection = http.client.HTTPConnection(self._door.host, self._door.port, timeout=20)
+        connection = http.client.HTTPConnection(self._server.host, self._server.port, timeout=20)
         due = time.monotonic()
         while due < end:
             time.sleep(max(0.0, due - time.monotonic()))

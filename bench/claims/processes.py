@@ -1,4 +1,4 @@
-"""The processes that a claim is about: started as in production, measured from outside by ``/proc``."""
+"""The measured processes: started as in production, observed through ``/proc``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.claims.numbers import say
-from bench.kept import ROOT
+from bench.corpus_cache import ROOT
 from flows.delivery.fencing import take_generation
 from flows.delivery.process_set import FlowOptions, FlowProcessSet
 from marketplace.flows import CLICKS_FLOW
@@ -33,35 +33,35 @@ _LIMITS_OFF: Final = {
     "MARKETPLACE_COLLECTOR_STORE_BURST_EVENTS": "1000000000",
     "MARKETPLACE_COLLECTOR_MAX_CONNECTIONS_PER_ADDRESS": "1000",
 }
-"""Limits so high that nothing meets them: they are still counted against, as in production."""
+"""Limits that are too high to be reached; their cost is the same as in production."""
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of all threads of a process so far."""
+    """User and system time of all threads of a process, since it started."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def machine_cpu_seconds() -> float:
-    """CPU time that was not idle, of all cores since the machine started."""
+    """CPU time that was not idle, of all cores since boot."""
     fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     return (sum(fields) - fields[3] - fields[4]) / _TICKS
 
 
 def rss_bytes(pid: int) -> int:
-    """Bytes of memory that a process holds."""
+    """The resident memory of a process, in bytes."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
 
 
 def folder_bytes(folder: Path) -> int:
-    """Bytes of all files below a folder, as they are allocated on disk."""
+    """Bytes on disk of all files below a folder."""
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:
             try:
                 total += os.lstat(Path(parent, name)).st_blocks * 512
             except FileNotFoundError:
-                continue  # merged away between the two looks
+                continue  # deleted by a merge in the meantime
     return total
 
 
@@ -73,7 +73,7 @@ def part_pids(folder: Path) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Cpu:
-    """CPU seconds of several processes since some moment."""
+    """Measures CPU seconds of several processes."""
 
     began: dict[str, float]
     pids: dict[str, int]
@@ -81,21 +81,21 @@ class Cpu:
 
     @staticmethod
     def of(pids: dict[str, int]) -> Cpu:
-        """From now on."""
+        """Start measuring now."""
         return Cpu({name: cpu_seconds(pid) for name, pid in pids.items()}, pids, machine_cpu_seconds())
 
     def used(self) -> dict[str, float]:
-        """Seconds until now."""
+        """CPU seconds since the start, by process."""
         return {name: cpu_seconds(pid) - self.began[name] for name, pid in self.pids.items()}
 
     def machine(self) -> float:
-        """Seconds of everything on this machine until now."""
+        """CPU seconds of the whole machine since the start."""
         return machine_cpu_seconds() - self.machine_began
 
 
 @contextmanager
 def environment(**variables: str) -> Iterator[None]:
-    """Variables that processes started meanwhile are given."""
+    """Set environment variables for processes that are started inside."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -110,7 +110,7 @@ def environment(**variables: str) -> Iterator[None]:
 
 @contextmanager
 def collector(settings: Settings, folder: Path) -> Iterator[Collector]:
-    """A collector as in production, but with limits that a load test does not meet."""
+    """A collector as in production, but with limits that a load test does not reach."""
     with environment(**_LIMITS_OFF):
         running = Collector(settings, folder / "logs" / "collector.log")
         try:
@@ -123,12 +123,12 @@ def collector(settings: Settings, folder: Path) -> Iterator[Collector]:
 
 @contextmanager
 def flow(settings: Settings, folder: Path, options: FlowOptions | None = None) -> Iterator[FlowProcessSet]:
-    """The click flow as in production; yields when it reads."""
+    """The click flow as in production; yields when it consumes the topic."""
     with environment(PYTHONPATH=str(ROOT)):
         runner = FlowProcessSet(CLICKS_FLOW, settings, options or FlowOptions(), folder / "logs" / "flow.log")
         try:
             runner.start()
-            wait_until(runner.reads, 60, "the flow does not begin to read")
+            wait_until(runner.all_started, 60, "the flow does not begin to read")
             yield runner
         finally:
             runner.stop()
@@ -136,7 +136,7 @@ def flow(settings: Settings, folder: Path, options: FlowOptions | None = None) -
 
 @contextmanager
 def traced_flow(settings: Settings, folder: Path) -> Iterator[Path]:
-    """The same process with a clock on its steps (``bench.claims.traced_flow``); yields the file that it writes."""
+    """The flow with traced steps (``bench.claims.traced_flow``); yields the file of the trace."""
     trace, page = folder / "flow.trace", ProgressPage()
     trace.unlink(missing_ok=True)
     options = FlowOptions()
@@ -175,10 +175,10 @@ def traced_flow(settings: Settings, folder: Path) -> Iterator[Path]:
 
 
 def wait_until(done: Callable[[], bool], seconds: float, otherwise: str, pause_seconds: float = 0.05) -> None:
-    """Ask until it is so.
+    """Poll a condition.
 
     Raises:
-        TimeoutError: It was not in time.
+        TimeoutError: The condition was not met in time; the message is ``otherwise``.
     """
     deadline = time.monotonic() + seconds
     while not done():

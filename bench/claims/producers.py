@@ -1,4 +1,4 @@
-"""``python -m bench.claims.producers KIND``: a bare producer, which sends what the collector wrote once more.
+"""``python -m bench.claims.producers KIND``: a bare producer that sends the collector's records again.
 
 The records (value, key, headers, partition) are read from the topic before anything is measured. It ends when the
 broker has confirmed them all.
@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import confluent_kafka
 
-from bench.kept import ROOT
+from bench.corpus_cache import ROOT
 from connectors.kafka.producer import Producer
 from connectors.kafka.reader import PartitionReader
 from connectors.kafka.records import Record
@@ -34,7 +34,7 @@ _PLAIN: Final[dict[str, Any]] = {
     "queue.buffering.max.kbytes": 128 * 1024,
     "queue.buffering.max.messages": 0,
 }
-"""What the product's producer is set to, where it makes a difference."""
+"""The settings of the product's producer that affect speed."""
 
 _AT_ONCE: Final = 20_000
 _SEND_SECONDS: Final = 120.0
@@ -43,7 +43,7 @@ _READ_SECONDS: Final = 60.0
 
 @dataclass(frozen=True)
 class Produced:
-    """What a run took."""
+    """The result of a run."""
 
     events: int
     wall_seconds: float
@@ -51,10 +51,10 @@ class Produced:
 
 
 def run(kind: str, bootstrap: str, events: int) -> Produced:
-    """Run one in a process of its own.
+    """Run a producer in a child process.
 
     Raises:
-        RuntimeError: It failed.
+        RuntimeError: The process failed.
     """
     command = [sys.executable, "-m", "bench.claims.producers", kind, "--kafka", bootstrap, "--events", str(events)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -65,7 +65,7 @@ def run(kind: str, bootstrap: str, events: int) -> Produced:
 
 
 def read(bootstrap: str, events: int) -> list[Record]:
-    """So many records of the topic, or as many as there are."""
+    """The first ``events`` records of the topic, or as many as there are."""
     reader = PartitionReader(bootstrap, CLICKS_COLLECTED.name, "bench.producers")
     left = 0
     for partition in reader.partitions():
@@ -83,7 +83,7 @@ def read(bootstrap: str, events: int) -> list[Record]:
 
 
 def ours(bootstrap: str, records: list[Record]) -> Callable[[], None]:
-    """The product's producer, many records in a call."""
+    """The product's producer, with many records in a call."""
     producer = Producer(bootstrap, client_id="bench")
 
     def send() -> None:
@@ -95,7 +95,7 @@ def ours(bootstrap: str, records: list[Record]) -> Callable[[], None]:
 
 
 def plain(bootstrap: str, records: list[Record]) -> Callable[[], None]:
-    """``confluent_kafka`` as its documentation has it: produce, poll, and a report for each record."""
+    """``confluent_kafka`` as in its documentation: produce, poll, and a delivery report for each record."""
     producer = confluent_kafka.Producer({"bootstrap.servers": bootstrap, **_PLAIN})
     failed: list[Any] = []
 
@@ -131,7 +131,7 @@ KINDS: Final = {"ours": ours, "plain": plain}
 
 
 def main() -> None:
-    """Read, send, tell."""
+    """Read the records, send them, and print the result as JSON."""
     parser = argparse.ArgumentParser(prog="python -m bench.claims.producers", description=__doc__)
     parser.add_argument("kind", choices=sorted(KINDS))
     parser.add_argument("--kafka", required=True)

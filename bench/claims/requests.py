@@ -1,7 +1,7 @@
-"""Requests to the collector, made before anything is measured: traffic of the demo in batches of a given size.
+"""Requests to the collector, prepared before the measurement: traffic of the demo in batches of a given size.
 
-A body holds two marks of fixed width that the sender may replace when it leaves: one in every event id and visitor id,
-so that each pass over the pool is of new people, and one for the times, so that it happens now.
+A body has two placeholders of fixed width that the sender may replace: one in every event id and visitor id, so that
+each pass over the pool has new visitors, and one for the times, so that events happen now.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _DAY_MS: Final = 86_400_000
 
 @dataclass(frozen=True)
 class Prepared:
-    """A request; the marks in the body have the width of what replaces them, so the head stays as it is."""
+    """A request; placeholders have the width of their replacements, so its head does not change."""
 
     head: bytes
     body: bytes
@@ -60,11 +60,11 @@ def get(host: str, path: str) -> Prepared:
 
 
 def pool(host: str, seed: int, events: int, batch: int, now_ms: int) -> list[Prepared]:
-    """About so many events in requests of ``batch`` each, in the order in which their visitors click."""
-    held: dict[str, list[dict[str, Any]]] = {}
+    """Requests of ``batch`` events each, about ``events`` in all, in the order in which visitors click."""
+    by_shop: dict[str, list[dict[str, Any]]] = {}
     requests: list[Prepared] = []
     for like, event in _clicks(seed, events, now_ms):
-        waiting = held.setdefault(like.shop.name, [])
+        waiting = by_shop.setdefault(like.shop.name, [])
         waiting.append(event)
         if len(waiting) == batch:
             body = _body(waiting)
@@ -74,7 +74,7 @@ def pool(host: str, seed: int, events: int, batch: int, now_ms: int) -> list[Pre
 
 
 def _clicks(seed: int, events: int, now_ms: int) -> Iterator[tuple[Post, dict[str, Any]]]:
-    """Clicks of many visits that go on side by side, each with a first-party visitor id and both marks."""
+    """Clicks of many concurrent visits, each with a first-party visitor id and both placeholders."""
     traffic, chance = Traffic(seed, now_ms), random.Random(seed)
     found: list[Post] = []
     begins = now_ms - _DAY_MS
@@ -89,7 +89,7 @@ def _clicks(seed: int, events: int, now_ms: int) -> Iterator[tuple[Post, dict[st
         )
         event |= {"event_id": f"{mark}{event['event_id']}"[:64], "visitor_id": f"{mark}{visitor}"[:64]}
         event["occurred_at"] = time_mark
-        # What the collector refuses is written as a dead letter and measured nowhere here.
+        # Events that the collector refuses become dead letters, which are not measured here.
         if isinstance(read_event(event, ""), ValidEvent):
             yield like, event
 
@@ -101,11 +101,11 @@ def _body(events: list[dict[str, Any]]) -> bytes:
 
 
 def save(requests: list[Prepared], file: Path) -> Path:
-    """Write a pool for the sender's process."""
+    """Write a pool to a file, for the sender's process."""
     file.write_bytes(pickle.dumps([(each.head, each.body, each.events) for each in requests]))
     return file
 
 
 def load(file: Path) -> list[Prepared]:
-    """Read it there."""
+    """Read a pool from a file."""
     return [Prepared(*each) for each in pickle.loads(file.read_bytes())]

@@ -1,8 +1,8 @@
 """``python -m bench.claims.restart``: how long a killed flow takes to count again, after a short and a long history.
 
-So many distinct events go through the real flow; its process is killed with SIGKILL; a handful of new records is put
-into the topic; and from the start of the supervised flow on it is asked when the first of them is in the ledger. One
-more start at each size has a clock on the flow's own steps and tells where the time goes.
+Distinct events go through the real flow; its process is killed with SIGKILL; a few new records are written to the
+topic; and the time is measured from the start of the supervised flow until the first of them is in the ledger. One more
+start at each size traces the flow's own steps, to show where the time goes.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import Final
 
 from bench.claims.distinct import Distinct, produce
 from bench.claims.lag import Lag
-from bench.claims.numbers import Row, middle, report, say, spread
+from bench.claims.numbers import Row, median, report, say, spread
 from bench.claims.processes import environment, flow, traced_flow, wait_until
 from bench.claims.traced_flow import Step, read_trace
 from bench.corpus import Corpus
-from bench.kept import ROOT
+from bench.corpus_cache import ROOT
 from bench.stand import Stand, open_stand
 from flows.delivery.process_set import FlowOptions, FlowProcessSet
 from marketplace.flows import CLICKS_FLOW
@@ -38,12 +38,12 @@ _LOOK_SECONDS: Final = 0.01
 
 @dataclass
 class Size:
-    """What was measured after so many ids.
+    """Results after a history of one size.
 
     Attributes:
         ids: Distinct ids in the tables.
         seconds: From the start of the supervised flow to the first new row of the ledger, for each restart.
-        phases: Where the time of one more start went, in seconds, by phase.
+        phases: Seconds of a traced start, by phase.
     """
 
     ids: int
@@ -52,12 +52,12 @@ class Size:
 
 
 class History:
-    """A stand whose topic grows.
+    """Grows the history and restarts the flow.
 
     Args:
         stand: The parts.
-        settings: Where the tables are.
-        options: As on the command line.
+        settings: The URLs and the database.
+        options: The command line's.
     """
 
     def __init__(self, stand: Stand, settings: Settings, options: argparse.Namespace) -> None:
@@ -69,7 +69,7 @@ class History:
         self._lag = Lag(settings)
 
     def grow(self, ids: int) -> None:
-        """Let the flow go through everything up to so many ids."""
+        """Let the flow process events until there are this many ids."""
         began = time.monotonic()
         with flow(self._settings, self._stand.folder) as runner:
             self._produce(ids - self._made)
@@ -78,7 +78,7 @@ class History:
             _kill(runner)
 
     def restart(self) -> float:
-        """Seconds until the first of a handful of new records is in the ledger; the flow is killed again then."""
+        """Seconds until the first of a few new records is in the ledger; the flow is killed again then."""
         before = self._lag.applied()
         self._produce(_NEW_RECORDS)
         with environment(PYTHONPATH=str(ROOT)):
@@ -97,7 +97,7 @@ class History:
         return seconds
 
     def phases(self) -> dict[str, float]:
-        """Where the time of such a start goes."""
+        """Seconds of a traced start, by phase."""
         before = self._lag.applied()
         self._produce(_NEW_RECORDS)
         with traced_flow(self._settings, self._stand.folder) as trace:
@@ -121,7 +121,7 @@ def _kill(runner: FlowProcessSet) -> None:
 
 
 def phases_of(steps: Sequence[Step]) -> dict[str, float]:
-    """Seconds of each phase up to the first row in the ledger; what is left over is the engine's and waiting."""
+    """Seconds of each phase up to the first row in the ledger; the rest is Bytewax and waiting."""
     begins = steps[0].at
     ledger = next(step for step in steps if step.what == "insert click_ledger")
     until = [step for step in steps if step.end <= ledger.end]
@@ -146,7 +146,7 @@ def phases_of(steps: Sequence[Step]) -> dict[str, float]:
         "load GeoIP": total("load GeoIP"),
         "load user agents": total("load UserAgents"),
         "load crawlers": total("load CrawlerList"),
-        "make machines": total("make machine"),
+        "create processors": total("make processor"),
         "first batches: pages read back": total("read back", inside=True),
         "first batches: decided": total("decide") - total("read back", inside=True),
         "inserts": total("insert"),
@@ -160,10 +160,10 @@ def _within(step: Step, around: Sequence[Step]) -> bool:
 
 
 def table(small: Size, large: Size) -> list[Row]:
-    """What was claimed, and where the time goes."""
+    """Targets, results, and where the time goes."""
     rows = []
     for size in (small, large):
-        seconds, claimed = middle(size.seconds), size is large
+        seconds, claimed = median(size.seconds), size is large
         rows.append(
             Row(
                 f"restart to first new row after {size.ids:,} ids",
@@ -173,7 +173,7 @@ def table(small: Size, large: Size) -> list[Row]:
                 f"({spread(size.seconds, 2)})",
             )
         )
-    ratio = middle(large.seconds) / middle(small.seconds)
+    ratio = median(large.seconds) / median(small.seconds)
     note = f"of {len(large.seconds)} restarts each"
     rows.append(
         Row("  next to the shorter history", f"{ratio:.2f} x", f"<= {TARGET_RATIO} x", ratio <= TARGET_RATIO, note)
@@ -186,7 +186,7 @@ def table(small: Size, large: Size) -> list[Row]:
 
 
 def main() -> int:
-    """Run, print, write."""
+    """Run the claim; print and write its table."""
     parser = argparse.ArgumentParser(prog="python -m bench.claims.restart", description=__doc__)
     parser.add_argument("--small", type=int, default=1_000_000, help="distinct ids of the short history [%(default)s]")
     parser.add_argument("--large", type=int, default=10_000_000, help="of the long one [%(default)s]")

@@ -1,8 +1,8 @@
 """``python -m bench.claims.sender``: sends prepared requests from a process of its own, as cheaply as Python can.
 
-It says ``ready`` when the pool is read and every connection is open, begins at a line on its standard input, and ends
-with one line of JSON. Without a rate every connection sends as soon as it was answered; with one, a request is due at
-its time whether a connection is free or not, and its latency counts from then: a server that stands still shows.
+It prints ``ready`` when the pool is read and every connection is open, begins at a line on its standard input, and ends
+with one line of JSON. Without a rate every connection sends as soon as it gets a response. With a rate a request is due
+at its time whether a connection is free or not, and its latency counts from then, so that stalls of the server show.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from bench.claims.numbers import quantile
 from bench.claims.requests import PASS_MARK, TIME_MARK, Prepared, load
-from bench.kept import ROOT
+from bench.corpus_cache import ROOT
 
 _ANSWER_SECONDS: Final = 20.0
 _IDLE: Final = -1
@@ -32,7 +32,7 @@ _PATH: Final = {"PYTHONPATH": str(ROOT)}
 
 
 class Connection:
-    """One HTTP/1.1 connection that stays open."""
+    """One persistent HTTP/1.1 connection."""
 
     def __init__(self, host: str, port: int, poll: select.epoll) -> None:
         self._address, self._poll = (host, port), poll
@@ -43,7 +43,7 @@ class Connection:
         self.connect()
 
     def connect(self) -> None:
-        """Open it."""
+        """Open the connection."""
         self.socket = socket.create_connection(self._address, timeout=_ANSWER_SECONDS)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._poll.register(self.socket.fileno(), select.EPOLLIN)
@@ -54,15 +54,15 @@ class Connection:
         self.socket.sendall(data)
 
     def receive(self) -> int:
-        """Read what is there; the status once the answer is whole, 0 before, -1 if an idle connection was closed.
+        """Read what has arrived. Returns the status of a complete response, 0 before, -1 if an idle connection closed.
 
         Raises:
-            ConnectionError: The server closed it without an answer.
+            ConnectionError: The server closed the connection instead of responding.
         """
         data = self.socket.recv(_RECEIVE_BYTES)
         if not data:
             if self.events != _IDLE:
-                raise ConnectionError("the server closed a connection and owes an answer")
+                raise ConnectionError("the server closed a connection without a response")
             self._poll.unregister(self.socket.fileno())
             self.socket.close()
             return -1
@@ -85,10 +85,10 @@ class Sending:
     """One run.
 
     Attributes:
-        requests: The pool, sent in a circle.
-        events_per_second: 0 is as fast as it is answered.
-        fresh: Whether marks are replaced, which makes each event a new one of now.
-        gate: While this file exists nothing new is sent.
+        requests: The pool, sent again and again.
+        events_per_second: The rate; 0 is as fast as responses come.
+        fresh: Whether placeholders are replaced, which makes each event new.
+        gate: No new request is sent while this file exists.
     """
 
     requests: list[Prepared]
@@ -102,7 +102,7 @@ class Sending:
     late_seconds: float = 0.0
 
     def run(self, poll: select.epoll, connections: list[Connection], seconds: float) -> None:
-        """Send for so long, then wait for what is under way."""
+        """Send for some seconds, then wait for requests in flight."""
         by_number = {each.socket.fileno(): each for each in connections}
         idle, sent = deque(connections), 0
         due = began = time.monotonic()
@@ -128,7 +128,7 @@ class Sending:
                     idle.append(connection)
 
     def _send(self, connection: Connection, turn: int, since: float) -> int:
-        """Send the request of that turn; how many events it holds."""
+        """Send the request of a turn; returns the number of its events."""
         number, place = divmod(turn, len(self.requests))
         request = self.requests[place]
         body = request.body
@@ -149,14 +149,14 @@ class Sending:
 
 @dataclass(frozen=True)
 class Sent:
-    """What a sender's process told.
+    """The result of a sender's process.
 
     Attributes:
-        requests, events: That were taken.
-        refused: EncodedAnswers of 300 and above, by status.
-        wall_seconds: From the first request to the last answer.
-        cpu_seconds: Of the sender's process.
-        late_seconds: How much later than it was due a request left, at worst: no connection was free.
+        requests, events: Accepted requests and events.
+        refused: Responses with a status of 300 and above, by status.
+        wall_seconds: From the first request to the last response.
+        cpu_seconds: CPU time of the sender's process.
+        late_seconds: The longest time that a request was sent after it was due, because no connection was free.
         p50_ms, p99_ms, max_ms: Latency of a request, from when it was due.
     """
 
@@ -172,12 +172,12 @@ class Sent:
 
 
 class Sender:
-    """The sender's process as its parent sees it.
+    """Controls a sender's process.
 
     Args:
         pool: The file of prepared requests.
-        host, port: Where to.
-        seconds: For how long.
+        host, port: The server.
+        seconds: The duration.
         options: Further options of the command line.
     """
 
@@ -196,31 +196,31 @@ class Sender:
             raise RuntimeError("the sender does not start")
 
     def begin(self) -> None:
-        """Let it send."""
+        """Make it start sending."""
         assert self._process.stdin is not None
         self._process.stdin.write("go\n")
         self._process.stdin.flush()
 
     @property
     def running(self) -> bool:
-        """Whether it still sends."""
+        """Whether it is still sending."""
         return self._process.poll() is None
 
     def end(self) -> Sent:
-        """Wait until it has finished."""
-        told, _ = self._process.communicate(timeout=self._seconds + 2 * _ANSWER_SECONDS)
+        """Wait until it has finished; returns its result."""
+        result, _ = self._process.communicate(timeout=self._seconds + 2 * _ANSWER_SECONDS)
         if self._process.returncode:
             raise RuntimeError("the sender failed")
-        return Sent(**json.loads(told))
+        return Sent(**json.loads(result))
 
     def kill(self) -> None:
-        """End it at once, finished or not."""
+        """Kill it."""
         self._process.kill()
         self._process.wait()
 
 
 def main() -> None:
-    """Send and tell."""
+    """Send, and print the result as JSON."""
     parser = argparse.ArgumentParser(prog="python -m bench.claims.sender", description=__doc__)
     parser.add_argument("pool", type=Path)
     parser.add_argument("--host", default="127.0.0.1")
@@ -228,9 +228,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--connections", type=int, default=8)
     parser.add_argument("--rate", type=float, default=0.0, help="events per second; 0 is as fast as it goes")
-    parser.add_argument("--fresh", action="store_true", help="each pass over the pool is of new people")
-    parser.add_argument("--first-pass", type=int, default=0, help="number of the first pass, where others went before")
-    parser.add_argument("--gate", default="", help="while this file exists nothing is sent")
+    parser.add_argument("--fresh", action="store_true", help="each pass over the pool has new visitors")
+    parser.add_argument(
+        "--first-pass", type=int, default=0, help="number of the first pass, if there were others before"
+    )
+    parser.add_argument("--gate", default="", help="nothing is sent while this file exists")
     options = parser.parse_args()
     sending = Sending(load(options.pool), options.rate, options.fresh, options.first_pass, options.gate)
     poll = select.epoll()
@@ -242,10 +244,10 @@ def main() -> None:
     sending.run(poll, connections, options.seconds)
     wall, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    sys.stdout.write(json.dumps(_told(sending, wall, cpu)) + "\n")
+    sys.stdout.write(json.dumps(_result(sending, wall, cpu)) + "\n")
 
 
-def _told(sending: Sending, wall_seconds: float, cpu_seconds: float) -> dict[str, Any]:
+def _result(sending: Sending, wall_seconds: float, cpu_seconds: float) -> dict[str, Any]:
     return {
         "requests": len(sending.latencies),
         "events": sending.events,

@@ -1,8 +1,8 @@
 """``python -m bench.claims.soak``: half an hour of steady load on the whole path, and what grows meanwhile.
 
-The load is a share of the rate at which the path keeps up, which is measured first unless it is given. A line a minute
-tells the lag, the memory of each process and the size of the data folders; at the end their slopes in percent an hour,
-fitted to all but the first fifth, in which caches fill. Data on disk grows by what is kept of each event.
+The load is a share of the sustainable rate, which is measured first unless it is given. A line a minute shows the lag,
+the memory of each process and the size of the data folders; the result is their slopes in percent an hour, fitted to
+all samples but the first fifth, in which caches fill. Data on disk grows with the events that are stored.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _MB: Final = 1_000_000
 
 
 @dataclass(frozen=True)
-class Look:
-    """One look.
+class Sample:
+    """One sample.
 
     Attributes:
-        seconds: Since the load began.
+        seconds: Seconds since the load began.
         lag: Records that wait to be counted.
         applied: Records that are counted.
         rss: Bytes of memory by process.
@@ -50,8 +50,8 @@ class Look:
     disk: dict[str, int]
 
 
-def slope(looks: Sequence[Look], values: Sequence[int]) -> float:
-    """Percent of the mean by which a value grows in an hour; the first looks are left out."""
+def slope(looks: Sequence[Sample], values: Sequence[int]) -> float:
+    """A value's growth in an hour, in percent of its mean; the first samples are left out."""
     first = int(len(looks) * _WARM_SHARE)
     kept, times = values[first:], [look.seconds for look in looks[first:]]
     if len(kept) < 3 or not any(kept):
@@ -61,21 +61,21 @@ def slope(looks: Sequence[Look], values: Sequence[int]) -> float:
 
 
 class Soak:
-    """The load and the looks at it.
+    """Takes samples while the load runs.
 
     Args:
         stand: The parts.
-        lag: Of the flow.
-        pids: Of all processes by name.
+        lag: The flow's lag.
+        pids: Process ids by name.
     """
 
     def __init__(self, stand: Stand, lag: Lag, pids: dict[str, int]) -> None:
         self._stand, self._lag, self._pids = stand, lag, pids
         self._began = time.monotonic()
-        self.looks: list[Look] = []
+        self.looks: list[Sample] = []
 
     def watch(self, sender: Sender, seconds: float, every_seconds: float) -> None:
-        """Look again and again while the load goes on."""
+        """Take samples while the load runs."""
         self._began = time.monotonic()
         due = self._began
         while time.monotonic() < self._began + seconds and sender.running:
@@ -84,9 +84,9 @@ class Soak:
             self.looks.append(self._look())
             self._say(self.looks[-1])
 
-    def _look(self) -> Look:
+    def _look(self) -> Sample:
         applied = self._lag.applied()
-        return Look(
+        return Sample(
             time.monotonic() - self._began,
             self._lag.written() - applied,
             applied,
@@ -94,14 +94,14 @@ class Soak:
             {name: folder_bytes(self._stand.folder / name) for name in _FOLDERS},
         )
 
-    def _say(self, look: Look) -> None:
+    def _say(self, look: Sample) -> None:
         rss = ", ".join(f"{name} {size / _MB:.0f}" for name, size in look.rss.items())
         disk = ", ".join(f"{name} {size / _MB:.0f}" for name, size in look.disk.items())
         say(f"{look.seconds / 60:5.1f} min  lag {look.lag:7,}  MB of memory: {rss}  MB on disk: {disk}")
 
 
-def table(rate: float, looks: Sequence[Look], sent: Sent) -> list[Row]:
-    """Slopes and ends."""
+def table(rate: float, looks: Sequence[Sample], sent: Sent) -> list[Row]:
+    """Slopes and last values."""
     first, last = looks[int(len(looks) * _WARM_SHARE)], looks[-1]
     counted = (last.applied - first.applied) / (last.seconds - first.seconds) if last is not first else float("nan")
     lags = [look.lag for look in looks]
@@ -123,22 +123,24 @@ def table(rate: float, looks: Sequence[Look], sent: Sent) -> list[Row]:
     return rows
 
 
-def _from(looks: Sequence[Look], name: str) -> str:
+def _from(looks: Sequence[Sample], name: str) -> str:
     sizes = [look.rss[name] / _MB for look in looks]
     return f"{min(sizes):,.0f}-{max(sizes):,.0f} MB"
 
 
-def run(stand: Stand, door: Collector, lag: Lag, pids: dict[str, int], options: argparse.Namespace) -> list[Any]:
-    """Find the rate, load and look."""
-    made = pool(f"{door.host}:{door.port}", stand.corpus.seed, options.pool, 100, time.time_ns() // 1_000_000)
+def run(stand: Stand, server: Collector, lag: Lag, pids: dict[str, int], options: argparse.Namespace) -> list[Any]:
+    """Find the rate, run the load and take samples."""
+    made = pool(f"{server.host}:{server.port}", stand.corpus.seed, options.pool, 100, time.time_ns() // 1_000_000)
     requests = save(made, stand.folder / "load.pool")
     rate = options.rate
     if not rate:
-        rate = saturate(lag, door, requests, stand.folder / "gate", options.saturate).events_per_second
+        rate = saturate(lag, server, requests, stand.folder / "gate", options.saturate).events_per_second
         lag.catch_up()
     rate *= options.share
     seconds = 60 * options.minutes
-    sender = Sender(requests, door.host, door.port, seconds, rate=rate, connections=16, fresh=True, first_pass=1 << 20)
+    sender = Sender(
+        requests, server.host, server.port, seconds, rate=rate, connections=16, fresh=True, first_pass=1 << 20
+    )
     soak = Soak(stand, lag, pids)
     sender.begin()
     soak.watch(sender, seconds, options.every)
@@ -148,26 +150,26 @@ def run(stand: Stand, door: Collector, lag: Lag, pids: dict[str, int], options: 
 
 
 def main() -> int:
-    """Run, print, write."""
+    """Run the claim; print and write its table."""
     parser = argparse.ArgumentParser(prog="python -m bench.claims.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0, help="of load [%(default)s]")
-    parser.add_argument("--every", type=float, default=60.0, help="seconds between two looks [%(default)s]")
+    parser.add_argument("--every", type=float, default=60.0, help="seconds between two samples [%(default)s]")
     parser.add_argument("--rate", type=float, default=0.0, help="sustainable events/s, where it is known [measured]")
     parser.add_argument("--share", type=float, default=0.7, help="of that rate [%(default)s]")
     parser.add_argument("--saturate", type=float, default=30.0, help="seconds of the saturating run [%(default)s]")
-    parser.add_argument("--memory-mb", type=int, default=0, help="that the flow may remember in [its default]")
+    parser.add_argument("--memory-mb", type=int, default=0, help="memory of the flow's state [its default]")
     parser.add_argument("--pool", type=int, default=100_000, help="events prepared [%(default)s]")
     parser.add_argument("--json", type=Path, help="where to write everything")
     options = parser.parse_args()
     with open_stand(Corpus(1)) as stand:
         settings = stand.fresh()
         with (
-            collector(settings, stand.folder) as door,
+            collector(settings, stand.folder) as server,
             flow(settings, stand.folder, FlowOptions(memory_mb=options.memory_mb)) as runner,
         ):
             lag = Lag(settings)
-            pids = {"flow": runner.pids[0], "collector": door.pid or 0, **part_pids(stand.folder)}
-            rate, looks, sent = run(stand, door, lag, pids, options)
+            pids = {"flow": runner.pids[0], "collector": server.pid or 0, **part_pids(stand.folder)}
+            rate, looks, sent = run(stand, server, lag, pids, options)
             lag.close()
     details = {"rate": rate, "looks": [asdict(look) for look in looks], "sent": asdict(sent)}
     return report(table(rate, looks, sent), details, options.json)

@@ -1,4 +1,4 @@
-"""Where the time between an answer and a number goes: probes beside the trace of the flow that counted them."""
+"""Stages between a response and a number: joins probes with the trace of the flow that counted them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from marketplace.tables import CLICKS
 from runtime.sections import Settings
 
 STAGES: Final = (
-    "answer -> taken from Kafka",
+    "response -> taken from Kafka",
     "taken -> decided",
     "decided -> insert begins (epoch)",
     "insert clicks",
     "insert rollups",
-    "rollups -> seen in report (pause, question)",
+    "rollups -> seen in report (pause, query)",
     "insert sessions",
     "insert click_ledger",
     "ledger -> live tile (reading the days)",
@@ -27,7 +27,7 @@ STAGES: Final = (
 
 
 def places(settings: Settings) -> dict[str, tuple[int, int]]:
-    """Partition and offset of each probe by its id."""
+    """Partition and offset of each probe, by its id."""
     clickhouse = ClickHouse(settings.urls.clickhouse, settings.database)
     rows = clickhouse.rows(
         f"SELECT event_id, source_partition, source_offset FROM {settings.database}.{CLICKS.name} "
@@ -38,15 +38,15 @@ def places(settings: Settings) -> dict[str, tuple[int, int]]:
 
 
 def stages(probes: Sequence[Probe], where: Mapping[str, tuple[int, int]], trace: Path) -> dict[str, list[float]]:
-    """Seconds of each stage, one value per probe that the trace tells all about."""
+    """Seconds of each stage, with one value for each probe whose steps are all in the trace."""
     steps = read_trace(trace)
     found: dict[str, list[float]] = {stage: [] for stage in STAGES}
     for probe in probes:
         place = where.get(probe.event_id)
-        told = _way(steps, *place) if place else None
-        if told is None or not probe.seen_at:
+        result = _way(steps, *place) if place else None
+        if result is None or not probe.seen_at:
             continue
-        take, decide, inserts = told
+        take, decide, inserts = result
         seconds = (
             take.end - probe.answered_at,
             decide.end - take.end,
@@ -65,7 +65,7 @@ def stages(probes: Sequence[Probe], where: Mapping[str, tuple[int, int]], trace:
 
 
 def _way(steps: Sequence[Step], partition: int, offset: int) -> tuple[Step, Step, dict[str, Step]] | None:
-    """What happened to a record: taken, decided, and the first of each write after that."""
+    """The steps of a record: taken, decided, and the first write of each kind after that."""
 
     def holds(step: Step) -> bool:
         return step.partition == partition and step.first <= offset <= step.last

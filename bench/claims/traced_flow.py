@@ -1,8 +1,8 @@
-"""``python -m bench.claims.traced_flow``: the click flow's process with a clock on its steps.
+"""``python -m bench.claims.traced_flow``: the click flow's process, with a trace of its steps.
 
-It is ``flows.clicks`` itself; only public calls are wrapped, a few per epoch, and each leaves a line of JSON: its name,
-when it began, how long it took, and of batches the partition and offsets. ``BENCH_TRACE`` names the file,
-``BENCH_SPAWNED`` tells when the process was started.
+It is ``flows.clicks`` itself; only public calls are wrapped, a few per epoch, and each writes a line of JSON: its name,
+start and duration, and the partition and offsets of a batch. ``BENCH_TRACE`` names the file, ``BENCH_SPAWNED`` is the
+time when the process was started.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class Step:
 
     Attributes:
         what: Its name.
-        at: When it began, epoch seconds.
-        seconds: How long it took.
-        partition, first, last: Of a batch; -1 elsewhere.
-        sent_bytes: Of an insert's body, as it left; it is told by a step of its own, ``sent`` and the table.
+        at: Its start, epoch seconds.
+        seconds: Its duration.
+        partition, first, last: Partition and offsets of a batch; -1 for other steps.
+        sent_bytes: The size of an insert's body; it has a step of its own, called ``sent`` and the table.
     """
 
     what: str
@@ -42,17 +42,17 @@ class Step:
 
     @property
     def events(self) -> int:
-        """Records of a batch."""
+        """The number of records of a batch."""
         return self.last - self.first + 1
 
     @property
     def end(self) -> float:
-        """When it ended, epoch seconds."""
+        """Its end, epoch seconds."""
         return self.at + self.seconds
 
 
 def read_trace(file: Path) -> list[Step]:
-    """All whole lines of a trace."""
+    """All complete lines of a trace."""
     return [Step(**json.loads(line)) for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
 
@@ -60,7 +60,7 @@ class Tracer:
     """Writes steps as they end.
 
     Args:
-        file: Where to.
+        file: The trace.
     """
 
     def __init__(self, file: Path) -> None:
@@ -74,7 +74,7 @@ class Tracer:
         self._file.write(json.dumps(step) + "\n")
 
     def weigh(self, client: Any) -> None:
-        """Note what each insert sends."""
+        """Record the size of each insert."""
         inner = client.command
 
         @functools.wraps(inner)
@@ -91,7 +91,7 @@ class Tracer:
     def wrap(
         self, owner: Any, method: str, name: Callable[..., str], batch_of: Callable[[Any, Any], Any] | None = None
     ) -> None:
-        """Put a clock on a method; a batch is found in its answer or among what it was given."""
+        """Trace a method; a batch is taken from its result or its arguments."""
         inner = getattr(owner, method)
 
         @functools.wraps(inner)
@@ -122,7 +122,7 @@ def main() -> int:
     from connectors.redis.live_tile import LiveTile
     from flows.clicks.flow import FLOW
     from flows.clicks.processor import PartitionProcessor
-    from flows.delivery.kafka_source import PartitionConsumer
+    from flows.delivery.kafka_source import TopicConsumer
     from flows.delivery.process import run
 
     tracer.note("imports", _BEGAN, time.time() - _BEGAN)
@@ -134,7 +134,7 @@ def main() -> int:
     tracer.wrap(ClickHouse, "arrow", lambda _self, query, *_: f"read back {_subject(query)}")
     tracer.wrap(PartitionReader, "range_of", functools.partial(_named, "ask offsets"))
     tracer.wrap(PartitionReader, "read_at", functools.partial(_named, "read newest records"))
-    tracer.wrap(PartitionConsumer, "take", functools.partial(_named, "take"), lambda _arguments, answer: answer)
+    tracer.wrap(TopicConsumer, "take", functools.partial(_named, "take"), lambda _arguments, answer: answer)
     tracer.wrap(
         PartitionProcessor, "process", functools.partial(_named, "decide"), lambda arguments, _answer: arguments[1]
     )
@@ -156,5 +156,5 @@ def _subject(query: str) -> str:
 if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
-    # As the flow itself ends: threads of the engine may still hold on to a consumer.
+    # The flow itself ends like this: threads of Bytewax may still use a consumer.
     os._exit(code)

@@ -1,4 +1,4 @@
-"""The preparation of ``sql``: what the click path decides of every event, as one Parquet file; not measured."""
+"""The preparation of ``sql``, which is not measured: the facts of all events, as one Parquet file."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from bench.contender import Task
-from bench.contenders.ladder import NoPast, batches
+from bench.contenders.ladder import EmptyPageStore, batches
 from connectors.lookups.bot_list import CrawlerList
 from connectors.lookups.geoip import GeoIP
 from connectors.lookups.user_agents import UserAgents
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from flows.clicks.encoding.context import EncodingContext
 from flows.clicks.output.arrow_rows import rows_of
 from flows.clicks.processor import PartitionProcessor
@@ -24,15 +25,15 @@ COLUMNS = ("store", "occurred_at", "visitor", "is_bot", "outcome", *SESSION_DIME
 
 
 def run(task: Task) -> None:
-    """Write the file that the options name."""
+    """Write the file."""
     settings, path = task.settings, Path(task.options["path"])
     stores = StoreCatalog(MongoStores(connect(settings.urls.mongo), settings.database), CircuitBreaker())
     lookups = Lookups(GeoIP().snapshot(), UserAgents())
     encoding = EncodingContext(lambda: lookups, CrawlerList())
-    machines = {part: PartitionProcessor(part, NoPast(), stores, encoding, {}) for part in task.ends}
+    processors = {part: PartitionProcessor(part, EmptyPageStore(), stores, encoding, {}) for part in task.ends}
     draft, writer = path.with_suffix(".draft"), None
     for batch in batches(task):
-        result = machines[batch.partition].process(batch)
+        result = processors[batch.partition].process(batch)
         if result.facts is not None:
             facts = rows_of(CLICKS.name, [result]).select(list(COLUMNS))
             writer = writer or pq.ParquetWriter(draft, facts.schema)

@@ -1,8 +1,7 @@
 """The product: its dataflow as it runs in production, with its sinks, fences and epochs.
 
-The meter starts when the engine first asks the source for records: by then lists and places are loaded and partitions
-are opened. It stops when the ledger holds the last record. What watches the ledger meanwhile is not the product's, and
-left out.
+The meter starts when the engine first polls the source: by then lookups are loaded and partitions are open. It stops
+when the last record is in the ledger. The CPU of polling the ledger is not the product's, and is left out.
 """
 
 from __future__ import annotations
@@ -10,18 +9,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
-
-from bytewax.testing import cluster_main
 
 from bench.contender import Task
 from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Unavailable
 from connectors.insights.report import Analytics
 from flows.clicks.flow import FLOW
+from flows.delivery.bytewax_adapter import build, run_dataflow
 from flows.delivery.fencing import take_generation
-from flows.delivery.flow import build
-from flows.delivery.kafka_source import EPOCH_SECONDS, BatchPolicy
+from flows.delivery.kafka_source import BatchPolicy
 from marketplace.flows import CLICKS_FLOW
 from runtime.signals import StopRequest
 
@@ -29,11 +25,11 @@ _LOOK_SECONDS = 0.2
 
 
 class Until(StopRequest):
-    """Asks to stop once the ledger has come to the end of the topic.
+    """Requests a stop once the ledger has reached the end of the topic.
 
     Args:
-        task: What is measured.
-        at_end: Called then, instead of asking to stop.
+        task: The contender's task.
+        at_end: Called then, instead of requesting a stop.
     """
 
     def __init__(self, task: Task, at_end: Callable[[], None] | None = None) -> None:
@@ -43,7 +39,7 @@ class Until(StopRequest):
         threading.Thread(target=self._look, args=(analytics,), daemon=True).start()
 
     def asked(self) -> bool:
-        """Whether everything is in the tables; the source asks before it reads."""
+        """Whether everything is in the tables; the source checks this before each read."""
         if not self._task.meter.started:
             self._task.meter.start()
         return self._done
@@ -63,20 +59,20 @@ class Until(StopRequest):
 
     def _is_complete(self, analytics: Analytics) -> bool:
         applied = {partition: offset for partition, (offset, _) in analytics.applied().items()}
-        # A record that leads to no row of the ledger there is none of: the last one always shows.
+        # Every record has a row in the ledger, so the last one always shows there.
         return all(applied.get(partition, -1) + 1 >= end for partition, end in self._task.ends.items())
 
 
 def run(task: Task) -> None:
-    """From the first record to the last one's row in the ledger."""
+    """Run from the first record until the last one is in the ledger."""
     drive(task, Until(task), take_generation(task.settings, CLICKS_FLOW))
 
 
 def drive(task: Task, stop: Until, generation: int, addresses: Sequence[str] = (), index: int = 0) -> None:
-    """Run the dataflow until it is asked to stop: alone, or as one of the processes at these addresses."""
+    """Run the dataflow until it is stopped: alone, or as one of the processes at these addresses."""
     flow = build(FLOW, task.settings, generation, BatchPolicy(), stop)
     try:
-        cluster_main(flow, list(addresses), index, epoch_interval=timedelta(seconds=EPOCH_SECONDS))  # type: ignore[no-untyped-call]  # the engine ships no types
+        run_dataflow(flow, addresses, index)
     except (KeyboardInterrupt, Unavailable):
         if not stop.asked():
             raise

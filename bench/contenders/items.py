@@ -1,8 +1,8 @@
 """A rival: the same engine in the style of its documentation, one item at a time through many small steps.
 
-Its own Kafka source, a step to read, a branch for what cannot be read, a key, a stateful step that holds a visitor's
-past, and a sink that adds up and inserts once in a while. Recovery is off, which is to its advantage: it would pickle
-every visitor it has touched at the end of each epoch.
+It has the engine's Kafka source, a step to parse, a branch for records that cannot be parsed, a key, a stateful step
+with a visitor's past, and a sink that aggregates and inserts from time to time. Recovery is off, to its advantage: it
+would pickle every visitor that changed at the end of each epoch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from bytewax.testing import cluster_main
 
 from bench.contender import Task
-from bench.contenders.one_by_one import Book, Past, Rules, Verdict
+from bench.contenders.one_by_one import Past, Rules, TableWriter, Verdict
 
 _FLUSH_EVENTS: Final = 200_000
 _AT_ONCE: Final = 20_000
@@ -25,14 +25,14 @@ _AT_ONCE: Final = 20_000
 
 class _Tables(StatelessSinkPartition[Verdict]):
     def __init__(self, task: Task, rules: Rules) -> None:
-        self._task, self._book, self._left = task, Book(task.settings, rules.stores), task.events
+        self._task, self._writer, self._left = task, TableWriter(task.settings, rules.stores), task.events
 
     def write_batch(self, items: list[Verdict]) -> None:
         for verdict in items:
-            self._book.add(verdict)
+            self._writer.add(verdict)
         self._left -= len(items)
-        if self._book.events >= _FLUSH_EVENTS or not self._left:
-            self._book.flush()
+        if self._writer.events >= _FLUSH_EVENTS or not self._left:
+            self._writer.flush()
             self._task.meter.stop()
 
 
@@ -45,7 +45,7 @@ class _TableSink(DynamicSink[Verdict]):
 
 
 def run(task: Task) -> None:
-    """From the first record to the last insert."""
+    """Run from the first record to the last insert."""
     rules = Rules(task.settings)
 
     def read(message: Any) -> tuple[Any, Any]:

@@ -1,4 +1,4 @@
-"""The rungs below the whole flow: what the parts of the way cost by themselves."""
+"""The rungs below the whole flow: the cost of its parts by themselves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from connectors.kafka.reader import PartitionReader
 from connectors.lookups.bot_list import CrawlerList
 from connectors.lookups.geoip import GeoIP
 from connectors.lookups.user_agents import UserAgents
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from flows.arrays.types import I64, U64
 from flows.clicks.encoding.context import EncodingContext
 from flows.clicks.encoding.dictionary import make_dictionaries
@@ -25,7 +26,7 @@ from flows.clicks.steps.decode import decode
 from flows.clicks.store_catalog import StoreCatalog
 from flows.delivery.batch import RawBatch
 from flows.delivery.fenced_writer import MAX_BUFFERED_EVENTS
-from flows.delivery.kafka_source import BatchPolicy, PartitionConsumer
+from flows.delivery.kafka_source import BatchPolicy, TopicConsumer
 from marketplace.enrichments.registry import Lookups
 from marketplace.flows import CLICKS_FLOW
 from marketplace.stores import Store
@@ -36,8 +37,8 @@ MAX_RECORDS: Final = 50_000
 _IDLE_SECONDS: Final = 0.002
 
 
-class NoPast:
-    """A page store of tables that are empty and stay so."""
+class EmptyPageStore:
+    """A page store over empty tables."""
 
     def dedupe_keys(self, partition: int, hours: list[int], before: int, only: U64 | None = None) -> dict[int, U64]:
         """None."""
@@ -58,53 +59,53 @@ class NoPast:
         return StoredSessions(none.astype(np.uint64), none.astype(np.uint8), [], none, none, none, texts)
 
     def verdicts(self, partition: int, first: int, last: int) -> StoredFacts:
-        """None: nothing was decided before."""
-        raise AssertionError("nothing lies below a fence")
+        """Never called: nothing was decided before."""
+        raise AssertionError("there is nothing below a fence")
 
     def applied(self, partition: int) -> int:
         """Nothing."""
         return -1
 
 
-class TheseStores:
+class FixedStores:
     """A directory of stores that does not change."""
 
     def __init__(self, stores: dict[str, Store]) -> None:
         self._stores = stores
 
     def known(self) -> dict[str, Store]:
-        """All of them."""
+        """All stores."""
         return self._stores
 
     def look_up(self, slugs: object) -> dict[str, Store]:
-        """The same."""
+        """All stores, whatever is asked for."""
         return self._stores
 
 
 def batches(task: Task) -> Iterator[RawBatch]:
-    """All records as the flow's source cuts them, partition after partition in turn."""
+    """All records in the batches of the flow's source, from all partitions in turn."""
     reader = PartitionReader(task.settings.urls.kafka, task.topic, "bench.ladder")
-    hub = PartitionConsumer(CLICKS_FLOW, reader, {}, BatchPolicy(MAX_RECORDS, 0.0))
+    consumer = TopicConsumer(CLICKS_FLOW, reader, {}, BatchPolicy(MAX_RECORDS, 0.0))
     for partition in task.ends:
-        hub.open(partition)
+        consumer.open(partition)
     left = dict(task.ends)
     while left:
         idle = True
         for partition in list(left):
-            batch = hub.take(partition)
+            batch = consumer.take(partition)
             if batch is not None:
                 idle = False
                 yield batch
                 if batch.last_offset + 1 >= left[partition]:
                     del left[partition]
         if idle:
-            # Asking without a pause would count waiting for the broker as work.
+            # Polling without a pause would count waiting for the broker as CPU time.
             time.sleep(_IDLE_SECONDS)
     reader.close()
 
 
 def consume(task: Task) -> None:
-    """Records as bytes, in batches of a partition."""
+    """Consume records as bytes, in batches."""
     task.meter.start()
     for batch in batches(task):
         assert batch.values
@@ -112,9 +113,9 @@ def consume(task: Task) -> None:
 
 
 def decode_all(task: Task) -> None:
-    """Typed events and their columns."""
-    book = MongoStores(connect(task.settings.urls.mongo), task.settings.database)
-    known, words = {store.slug for store in book.list_stores()}, make_dictionaries()
+    """Decode typed events and their columns."""
+    repository = MongoStores(connect(task.settings.urls.mongo), task.settings.database)
+    known, words = {store.slug for store in repository.list_stores()}, make_dictionaries()
     task.meter.start()
     for batch in batches(task):
         decode(batch, known.__contains__, words)
@@ -122,16 +123,16 @@ def decode_all(task: Task) -> None:
 
 
 def decide(task: Task) -> None:
-    """The whole click path up to the rows of all tables, with nothing read back and nothing written."""
+    """Run the whole click path up to the rows of all tables; nothing is read back, nothing is written."""
     settings = task.settings
     stores = StoreCatalog(MongoStores(connect(settings.urls.mongo), settings.database), CircuitBreaker())
     lookups = Lookups(GeoIP().snapshot(), UserAgents())
     encoding = EncodingContext(lambda: lookups, CrawlerList())
-    machines = {part: PartitionProcessor(part, NoPast(), stores, encoding, {}) for part in task.ends}
+    processors = {part: PartitionProcessor(part, EmptyPageStore(), stores, encoding, {}) for part in task.ends}
     waiting: list[ProcessedBatch] = []
     task.meter.start()
     for batch in batches(task):
-        waiting.append(machines[batch.partition].process(batch))
+        waiting.append(processors[batch.partition].process(batch))
         if sum(result.events for result in waiting) >= MAX_BUFFERED_EVENTS:
             make_rows(waiting)
             waiting.clear()
@@ -140,7 +141,7 @@ def decide(task: Task) -> None:
 
 
 def make_rows(results: list[ProcessedBatch]) -> None:
-    """What the sink would send, all together."""
+    """Build what the sink would send, for all results together."""
     for table in CLICK_TABLES:
         found = [result for result in results if result.fence(table.name) is not None]
         if found:

@@ -1,6 +1,6 @@
-"""What rivals that take one event at a time share: the rules, with every lookup behind a cache, and the past in dicts.
+"""Shared by rivals that process one event at a time: the rules, with every lookup behind a cache and state in dicts.
 
-The definitions are the product's; the code is what one writes who has not thought in columns.
+The definitions are the product's; the code is row by row, as one would usually write it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from bench.contenders.rows import COLUMNS, Click, Inserter, Plain, Session
 from connectors.lookups.bot_list import CrawlerList
 from connectors.lookups.geoip import GeoIP
 from connectors.lookups.user_agents import UserAgents
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from flows.clicks.encoding.enrichment_encoder import page_of
 from marketplace.clicks import bots
 from marketplace.clicks.events import CollectedClick
@@ -39,7 +40,7 @@ _parse = msgspec.json.Decoder(CollectedClick).decode
 
 @dataclass
 class Past:
-    """What is remembered of earlier events, of one visitor or of all."""
+    """State of earlier events, of one visitor or of all."""
 
     keys: set[tuple[str, int]] = field(default_factory=set)
     clicked: dict[tuple[str, ...], list[int]] = field(default_factory=dict)
@@ -49,12 +50,12 @@ class Past:
 
 @dataclass
 class Verdict:
-    """What one record leads to.
+    """The result of one record.
 
     Attributes:
-        counted: What the ledger is told: store, hour, kind, name.
+        counted: Its rows of the ledger: store, hour, kind, name.
         click: The fact.
-        visits: Visits that it changed, and what they were before; None for a new one.
+        visits: Sessions that it changed, and their earlier state; None for a new one.
     """
 
     counted: list[tuple[str, int, str, str]]
@@ -79,7 +80,7 @@ class Rules:
         self._domains = {slug: ",".join(store.domains) for slug, store in self.stores.items()}
 
     def read(self, value: bytes) -> CollectedClick | None:
-        """The event that a record holds; None where it holds none that can be counted."""
+        """The event in a record; None if it is not valid."""
         try:
             event = _parse(value)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -89,12 +90,12 @@ class Rules:
         return event if _HEX.issuperset(event.key) and _HEX.issuperset(event.visitor) else None
 
     def unreadable(self, timestamp_ms: int) -> Verdict:
-        """What a record without an event leads to."""
+        """The result of an invalid record."""
         hour = timestamp_ms // _HOUR_MS
         return Verdict([("", hour, "received", "received"), ("", hour, "outcome", "invalid")])
 
     def decide(self, partition: int, offset: int, event: CollectedClick, past: Past) -> Verdict:
-        """What an event leads to; ``past`` is told of it."""
+        """The result of an event; updates ``past``."""
         hour = event.received_at_ms // _HOUR_MS
         verdict = Verdict([(event.store, hour, "received", "received")])
         when, note = _real_time(event)
@@ -142,8 +143,8 @@ class Rules:
         return self._domains[event.store] if name == "store_domains" else str(getattr(event, name))
 
 
-class Book:
-    """Adds up what verdicts lead to, and inserts it."""
+class TableWriter:
+    """Aggregates verdicts and inserts the rows."""
 
     def __init__(self, settings: Settings, stores: dict[str, Store]) -> None:
         self._rows = Inserter(settings)
@@ -153,7 +154,7 @@ class Book:
         self.events = 0
 
     def add(self, verdict: Verdict) -> None:
-        """Take one."""
+        """Add one verdict."""
         self.events += 1
         for key in verdict.counted:
             self._rows.ledger[key] += 1
@@ -167,12 +168,12 @@ class Book:
             cell[1 if refire else 0] += 1
             cell[5].add(visitor)
         for session, before in verdict.visits:
-            # Where the past was read back, the same visit is another object each time: the last one holds.
+            # If the past was read back, the same session is a new object each time: the last one is valid.
             first = self._touched.get(session.number)
             self._touched[session.number] = (session, before if first is None else first[1])
 
     def flush(self) -> None:
-        """Insert what has come together."""
+        """Insert all aggregated rows."""
         for session, before in self._touched.values():
             if before is not None:
                 self._weigh(before, -1)

@@ -1,15 +1,15 @@
 """A rival: Quix Streams, in an environment of its own (``bench/quix``), because it needs an older client of Kafka.
 
-Written as its documentation has it: an ``Application`` that promises at least once, a deserializer, one stateful
-``apply`` in which a visitor's past is read from and written to the state of the message's key, and a sink that is
-flushed at each checkpoint before the offsets are committed. Choices that make it faster:
+Written as in its documentation: an ``Application`` with at-least-once delivery, a deserializer, one stateful ``apply``
+that reads a visitor's past from the state of the message's key and writes it back, and a sink that is flushed at each
+checkpoint before the offsets are committed. Choices that make it faster:
 
-- The sink is a ``BaseSink``, which adds up as records come and inserts the rows of all partitions together; a
-  ``BatchingSink`` would hold every record until the checkpoint and make inserts of each partition by itself.
-- A visitor's past is one value, packed by ``msgspec`` (``get_bytes``, ``set_bytes``), and not one for each fact of it:
-  every access costs several microseconds, and most visitors have few events.
-- No changelog topics, which would send each change of state to Kafka once more; the state is on this machine's disk.
-- A checkpoint every ten seconds, and no check of the broker's presence after each message.
+- The sink is a ``BaseSink``, which aggregates records as they come and inserts the rows of all partitions together; a
+  ``BatchingSink`` would buffer every record until the checkpoint and insert each partition by itself.
+- A visitor's past is one value, packed by ``msgspec`` (``get_bytes``, ``set_bytes``), and not several: every access
+  costs some microseconds, and most visitors have few events.
+- No changelog topics, which would send each change of state to Kafka as well; the state is on this machine's disk.
+- A checkpoint every ten seconds, and no check of the broker's connection after each message.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from quixstreams.models import Deserializer, SerializationContext
 from quixstreams.sinks import BaseSink
 
 from bench.contender import Task
-from bench.contenders.one_by_one import Book, Past, Rules, Verdict
+from bench.contenders.one_by_one import Past, Rules, TableWriter, Verdict
 from marketplace.clicks.events import CollectedClick
 
 _COMMIT_SECONDS: Final = 10.0
@@ -32,7 +32,7 @@ _PAST: Final = "past"
 
 
 class Events(Deserializer):  # type: ignore[misc]  # the product's environment does not hold the package
-    """Values of messages; None for what cannot be read."""
+    """Deserializes values of messages; None for values that are not valid."""
 
     def __init__(self, rules: Rules) -> None:
         super().__init__()
@@ -49,28 +49,28 @@ class Tables(BaseSink):  # type: ignore[misc]  # the product's environment does 
     def __init__(self, task: Task, rules: Rules, app: Application) -> None:
         super().__init__(lambda: None)
         self._task, self._rules, self._app = task, rules, app
-        self._book, self._left = Book(task.settings, rules.stores), task.events
+        self._writer, self._left = TableWriter(task.settings, rules.stores), task.events
 
     def add(
         self, value: Verdict, key: Any, timestamp: int, headers: Any, topic: str, partition: int, offset: int
     ) -> None:
-        """Take what a record leads to."""
-        self._book.add(value)
+        """Add a record's verdict."""
+        self._writer.add(value)
         self._left -= 1
         if not self._left:
             self._app.stop()
 
     def flush(self) -> None:
-        """A checkpoint: offsets are committed only after it."""
-        self._book.flush()
+        """Insert at a checkpoint; offsets are committed only afterwards."""
+        self._writer.flush()
 
     def on_paused(self) -> None:
-        """What was not written comes again."""
-        self._book = Book(self._task.settings, self._rules.stores)
+        """Drop what was not written: it is consumed again."""
+        self._writer = TableWriter(self._task.settings, self._rules.stores)
 
 
 def run(task: Task) -> None:
-    """From joining the group to the commit after the last insert."""
+    """Run from joining the group to the commit after the last insert."""
     logging.getLogger("quixstreams").setLevel(logging.ERROR)
     rules = Rules(task.settings)
     pack, unpack = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(Past).decode

@@ -1,4 +1,4 @@
-"""What rivals that work one event at a time write: rows of the product's tables, collected and inserted in blocks."""
+"""Rows of the product's tables, collected and inserted in blocks by rivals that process one event at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 
 from connectors.clickhouse.client import ClickHouse
-from flows.delivery.insert_shape import structure_of
+from connectors.clickhouse.insert_shape import structure_of
 from marketplace.clicks.events import CollectedClick
 from marketplace.enrichments import ENRICHMENTS
 from marketplace.tables import CLICKS, LEDGER, ROLLUPS, SESSION_DIMENSIONS, SESSIONS
@@ -18,7 +18,7 @@ from runtime.sections import Settings
 
 COLUMNS: Final = (*(name for enrichment in ENRICHMENTS for name in enrichment.columns), "page", "product")
 Plain = tuple[str, str, int, int, int, int, tuple[str, ...]]
-"""A visit as it was at some moment: store, visitor, bot, start, end, clicks, values."""
+"""The state of a session: store, visitor, bot, start, end, clicks, values."""
 
 
 class Click(NamedTuple):
@@ -37,7 +37,7 @@ class Click(NamedTuple):
 
 @dataclass
 class Session:
-    """A visit; ``number`` tells it from all others."""
+    """A session; ``number`` is unique."""
 
     number: int
     store: str
@@ -50,7 +50,7 @@ class Session:
     gone: bool = False
 
     def plain(self) -> Plain:
-        """As it is now."""
+        """Its current state."""
         return self.store, self.visitor, self.is_bot, self.start_ms, self.end_ms, self.clicks, self.values
 
 
@@ -162,7 +162,7 @@ class Inserter:
 
     @staticmethod
     def _nowhere(count: int) -> dict[str, pa.Array]:
-        """Sums of several partitions at once belong to none."""
+        """Partition columns of sums over several partitions, which belong to none."""
         return {
             "source_partition": pa.array([0] * count, pa.uint16()),
             "source_offset": pa.array([0] * count, pa.uint64()),

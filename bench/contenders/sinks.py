@@ -1,4 +1,4 @@
-"""The flow with its sinks, but at least once: what it costs to count exactly once is the flow's distance from this.
+"""The flow with its sinks, but at least once: the difference from the flow is the cost of exactly-once.
 
 Left out: the condition on the newest generation in each insert, deduplication tokens, the check of the generation after
 them, and reading and comparing fences. Everything else is the product's: the same batches, rows, dead letters and read
@@ -39,7 +39,7 @@ class PlainClickHouse(ClickHouse):
 
 
 class PlainWriter:
-    """Stands where the product's writer stands, and is made like it."""
+    """Takes the place of the product's writer, with the same constructor."""
 
     def __init__(
         self,
@@ -60,11 +60,11 @@ class PlainWriter:
 
     @property
     def condition(self) -> str:
-        """The bench's topic has its beginning."""
+        """Never called: the bench's topic is complete."""
         raise AssertionError("nothing has expired")
 
     def add(self, results: Iterable[ProcessedBatch]) -> None:
-        """Take results; they are written when the product would write them."""
+        """Add results; they are written when the product would write them."""
         for result in results:
             self._buffer.append(result)
             self._buffered_events += result.events
@@ -72,7 +72,7 @@ class PlainWriter:
                 self.flush()
 
     def flush(self) -> None:
-        """Dead letters, tables, read models."""
+        """Write dead letters, tables and read models."""
         results, self._buffer, self._buffered_events = self._buffer, [], 0
         if not results:
             return
@@ -91,6 +91,6 @@ class PlainWriter:
 
 
 def run(task: Task) -> None:
-    """From the first record to the last one's row in the ledger."""
+    """Run from the first record until the last one is in the ledger."""
     with mock.patch.object(flows.clicks.flow, "FencedWriter", PlainWriter):
         flow.run(task)

@@ -1,11 +1,11 @@
-"""A limit, not a rival: one SQL statement over events that are decided already, in the engine that reports run on.
+"""A limit, not a rival: one SQL statement over finished facts, in the engine that reports run on.
 
-Before the meter starts, the whole click path has been walked (records read and decoded, copies dropped, double clicks
-and bots found, places, devices and referrals looked up) and its facts lie in a table in memory, inside this process.
-The one statement counts them by store, quarter and day, dimension, value and kind of visitor: clicks, double clicks and
-the mergeable sets of visitors, written to a file in memory. It does no visits, ledger, facts table, read models or
-delivery, and nothing incrementally. So no flow that writes these rollups with this engine can cost less than this. The
-oracle is asked about what it counts: clicks, double clicks and visitors of every report.
+Before the meter starts, the whole click path has run (records decoded, duplicates dropped, double clicks and bots
+found, places, devices and referrals looked up), and its facts are in an in-memory table of this process. One statement
+aggregates them by store, quarter and day, dimension, value and kind of visitor: clicks, double clicks and the mergeable
+sets of visitors, written to a file in memory. It has no sessions, ledger, facts table, read models or delivery, and
+nothing is incremental. So no flow that writes these rollups with this engine can cost less. The oracle compares what it
+counts: clicks, double clicks and visitors of every report.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ import clickhouse_connect
 
 from bench.contender import Task
 from bench.contenders.facts import COLUMNS
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from marketplace.rollups import DIMENSIONS, SPARSE
 from marketplace.stores import Store
 from marketplace.tables import ROLLUPS, VISITOR_STATE
@@ -33,7 +34,7 @@ _PLAIN: Final = {"occurred_at": "DateTime64(3, 'UTC')", "visitor": "UInt64", "is
 
 
 def run(task: Task) -> None:
-    """One statement; what it wrote is then put where the oracle looks."""
+    """Run the statement, and insert its result into the tables for the oracle."""
     folder = Path(task.options["scratch"])
     facts, answer = folder / "facts.parquet", folder / f"{task.settings.database}.native"
     if not facts.exists():
@@ -42,7 +43,7 @@ def run(task: Task) -> None:
     engine: Any = chdb.connect(":memory:")
     texts = ", ".join(f"{name} LowCardinality(String)" for name in COLUMNS if name not in _PLAIN)
     plain = ", ".join(f"{name} {kind}" for name, kind in _PLAIN.items())
-    engine.query(f"CREATE TABLE facts ({plain}, {texts}) ENGINE = MemoryLimits")
+    engine.query(f"CREATE TABLE facts ({plain}, {texts}) ENGINE = Memory")
     names = ", ".join(COLUMNS)
     engine.query(f"INSERT INTO facts ({names}) SELECT {names} FROM file('{facts}', Parquet)")
     task.meter.start()
@@ -67,7 +68,7 @@ def statement(stores: Iterable[Store]) -> str:
                 f"FROM dated {only} GROUP BY {_KEYS}"
             )
     dated = f"SELECT *, toStartOfFifteenMinutes(occurred_at) AS quarter, CASE store {days} END AS day FROM facts"
-    # One thread: what two spend on sharing the work is not the engine's limit.
+    # One thread: the overhead of sharing work between two would not be the engine's limit.
     return f"WITH dated AS ({dated}) {' UNION ALL '.join(parts)} SETTINGS max_threads = 1"
 
 

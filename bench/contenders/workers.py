@@ -1,6 +1,6 @@
 """The product with two workers, each a process of its own as its supervisor starts them.
 
-CPU is the sum of both; the clock runs from when the first of them asks for records until the ledger holds the last one.
+CPU is the sum of both; the clock runs from the first poll of either until the last record is in the ledger.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from bench.contender import Task, report
 from bench.contenders.flow import Until, drive
-from bench.meter import Took
+from bench.meter import Usage
 from flows.delivery.fencing import take_generation
 from marketplace.flows import CLICKS_FLOW
 from runtime.parent_death import guarded
@@ -24,7 +24,7 @@ WORKERS: Final = 2
 
 
 def run(task: Task) -> None:
-    """Start the workers, wait until both have told what they took, and end them."""
+    """Start the workers, wait until both have reported their usage, and end them."""
     addresses, generation = _free_addresses(WORKERS), take_generation(task.settings, CLICKS_FLOW)
     processes = []
     for index in range(WORKERS):
@@ -32,17 +32,17 @@ def run(task: Task) -> None:
         command = guarded([sys.executable, "-m", "bench.contender", "worker", json.dumps(options)], os.getpid())
         processes.append(subprocess.Popen(command, env=os.environ, stdout=subprocess.PIPE, text=True))
     try:
-        told = [_told(process) for process in processes]
+        reports = [_read_report(process) for process in processes]
     finally:
         for process in processes:
             process.kill()
             process.wait()
-    longest = max(told, key=lambda one: one["ended"] - one["began"])
-    task.meter.tell(
-        Took(
-            began=min(one["began"] for one in told),
-            ended=max(one["ended"] for one in told),
-            cpu_seconds=sum(one["cpu_seconds"] for one in told),
+    longest = max(reports, key=lambda one: one["ended"] - one["began"])
+    task.meter.set_usage(
+        Usage(
+            began=min(one["began"] for one in reports),
+            ended=max(one["ended"] for one in reports),
+            cpu_seconds=sum(one["cpu_seconds"] for one in reports),
             # Both watched the same two processes, over about the same time.
             broker_seconds=longest["broker_seconds"],
             clickhouse_seconds=longest["clickhouse_seconds"],
@@ -51,14 +51,14 @@ def run(task: Task) -> None:
 
 
 def work(task: Task) -> None:
-    """One of the workers: tells when all is done, and goes on until it is ended, so that none misses another."""
+    """One of the workers: it reports when all is done, and runs until it is ended, because the other may need it."""
     options = task.options
     stop = Until(task, lambda: report(task))
     drive(task, stop, options["generation"], options["addresses"], options["index"])
     threading.Event().wait()
 
 
-def _told(process: subprocess.Popen[str]) -> dict[str, Any]:
+def _read_report(process: subprocess.Popen[str]) -> dict[str, Any]:
     assert process.stdout is not None
     # The engine writes there too, when one process is up before the other.
     for line in process.stdout:
@@ -69,7 +69,7 @@ def _told(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 def _free_addresses(count: int) -> list[str]:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    addresses = [f"127.0.0.1:{held.getsockname()[1]}" for held in sockets]
-    for held in sockets:
-        held.close()
+    addresses = [f"127.0.0.1:{bound.getsockname()[1]}" for bound in sockets]
+    for bound in sockets:
+        bound.close()
     return addresses

@@ -1,7 +1,7 @@
 """``python -m bench.faults.disks``: the disk of each part is full for two minutes under load, then has space again.
 
 Each part keeps its data on a small file system of its own (tmpfs, so only root can run this), and so do the state file
-and the logs. Prints the same table as ``bench.faults.hangs``; nobody lends a hand.
+and the logs. It prints the same table as ``bench.faults.hangs``. The parts recover without help.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _CHUNK: Final = b"\0" * (1 << 20)
 
 @contextmanager
 def small_disks(folder: Path) -> Iterator[None]:
-    """A file system for the folder, and one for each part in it.
+    """Mount a file system for the folder, and one for each part in it.
 
     Raises:
         PermissionError: Only root can mount.
@@ -48,7 +48,7 @@ def small_disks(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def full(folder: Path, name: str) -> Iterator[None]:
-    """No byte is free on a disk while it lasts."""
+    """Fill a disk; the space is freed at the end."""
     filler = (folder if name == "state" else folder / name) / _FILLER
     try:
         with filler.open("wb", buffering=0) as file, suppress(OSError):
@@ -63,7 +63,7 @@ def full(folder: Path, name: str) -> Iterator[None]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the drills; 1 where an acknowledged event is not counted once, 2 where nothing can be mounted."""
+    """Run the drills; returns 1 if an acknowledged event is not counted exactly once, 2 if nothing can be mounted."""
     parser = argparse.ArgumentParser(prog="python -m bench.faults.disks", description=__doc__)
     parser.add_argument("--seconds", type=float, default=120.0, help="how long each disk is full (120)")
     parser.add_argument("--stores", type=int, default=100, help="how many stores send (100)")

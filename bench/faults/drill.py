@@ -1,4 +1,4 @@
-"""A whole product under a steady load while something is in trouble, and what was seen meanwhile."""
+"""Runs the whole product under steady load during a fault, and collects what was seen."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from bench.claims.numbers import quantile
-from bench.faults.load import Fate, Load, between
-from bench.kept import ROOT
+from bench.corpus_cache import ROOT
+from bench.faults.load import EventResult, Load, between
 from connectors.clickhouse.client import ClickHouse
-from connectors.mongo.stores import MongoStores, connect
-from marketplace.settings import Urls
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from marketplace.stores import Store, hash_write_key
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
@@ -34,7 +34,7 @@ NO_CLIENT_LIMIT: Final = {
     "MARKETPLACE_COLLECTOR_CLIENT_REQUESTS_PER_SECOND": "0",
     "MARKETPLACE_COLLECTOR_MAX_CONNECTIONS_PER_ADDRESS": "1000",
 }
-"""All load comes from one address here."""
+"""All load comes from one address, so the limits by address are raised."""
 
 FROZEN: Final = (
     "mongo", "clickhouse", "redis", "kafka", "flow", "flow-process", "collector", "supervisor", "dashboard",
@@ -59,11 +59,11 @@ class Product:
 
     @property
     def collector(self) -> str:
-        """Where events go."""
+        """The collector's base URL."""
         return self.stack.process("collector").url
 
     def pid(self, name: str) -> int:
-        """The process of that name: of the stack, its supervisor, or the first one that the flow's service runs."""
+        """The id of a process of the stack, of its supervisor, or of the flow's first process."""
         if name == "supervisor":
             return self.stack.state().supervisor_pid
         if name == "flow-process":
@@ -85,7 +85,7 @@ class Product:
         return done.returncode, done.stdout + done.stderr
 
     def counted(self) -> list[str]:
-        """Ids of all facts, with copies if there were any."""
+        """Ids of all facts, with duplicates if there are any."""
         clickhouse = ClickHouse(self.settings.urls.clickhouse, self.settings.database)
         rows = clickhouse.rows(f"SELECT event_id FROM {self.settings.database}.clicks")
         clickhouse.close()
@@ -94,7 +94,7 @@ class Product:
 
 @contextmanager
 def product(folder: Path, stores: int = 100, **service_settings: str) -> Iterator[Product]:
-    """Everything that ``marketplace up`` runs, on free ports, with so many stores."""
+    """Everything that ``marketplace up`` runs, on free ports, with this many stores."""
     stack = Stack(
         folder,
         ports="auto",
@@ -104,35 +104,35 @@ def product(folder: Path, stores: int = 100, **service_settings: str) -> Iterato
     )
     with stack:
         urls = stack.urls
-        settings = Settings(Urls(urls.kafka, urls.mongo, urls.clickhouse, urls.redis), PurePosixPath(folder))
+        settings = Settings(urls, PurePosixPath(folder))
         ensure_provisioned(settings)
         keys = [secrets.token_hex(16) for _ in range(stores)]
         with connect(urls.mongo) as client:
-            book = MongoStores(client, settings.database)
+            repository = MongoStores(client, settings.database)
             for number, key in enumerate(keys):
-                book.create_store(
+                repository.create_store(
                     Store(f"shop-{number}", f"Shop {number}", "UTC", (), hash_write_key(key), secrets.token_hex(32))
                 )
         yield Product(stack, settings, keys)
 
 
 @dataclass
-class Seen:
-    """What was seen of one drill.
+class DrillResult:
+    """The result of one drill.
 
     Attributes:
-        name: What was in trouble.
-        fates: Events that were due while it was.
-        status: What ``marketplace status`` said, by seconds after the beginning: its exit code and the part's line.
-        answers_after: Seconds from the beginning until every event was taken again; 0 where none was refused.
-        counted_after: Seconds from the load's end until everything acknowledged was counted; -1 where it never was.
-        restarts: How often the process was started again.
-        acknowledged, missing, twice: Events that were taken; those of them that are not counted, or more than once.
+        name: The process or disk with the fault.
+        results: Events that were due during the fault.
+        status: The exit code of ``marketplace status`` and its line about the part, by seconds after the start.
+        answers_after: Seconds from the start until every event was accepted again; 0 if none was refused.
+        counted_after: Seconds from the load's end until everything acknowledged was counted; -1 if it never was.
+        restarts: How often the process was restarted.
+        acknowledged, missing, twice: Accepted events; those of them that are not counted, or more than once.
         ledger: The exit code of ``marketplace ledger``.
     """
 
     name: str
-    fates: list[Fate] = field(default_factory=list)
+    results: list[EventResult] = field(default_factory=list)
     status: dict[float, tuple[int, str]] = field(default_factory=dict)
     answers_after: float = 0.0
     counted_after: float = -1.0
@@ -143,13 +143,13 @@ class Seen:
     ledger: int = -1
 
     def row(self) -> tuple[str, ...]:
-        """For a table."""
-        seconds = sorted(fate.seconds for fate in self.fates)
-        taken = sum(fate.status == 202 for fate in self.fates)
+        """The row of the table."""
+        seconds = sorted(result.seconds for result in self.results)
+        taken = sum(result.status == 202 for result in self.results)
         shown = "; ".join(f"{at:.0f} s: {text} ({code})" for at, (code, text) in self.status.items())
         return (
             self.name,
-            f"{100 * taken / max(1, len(self.fates)):.1f} %",
+            f"{100 * taken / max(1, len(self.results)):.1f} %",
             f"{1000 * quantile(seconds, 0.5):.0f} ms",
             f"{1000 * quantile(seconds, 0.99):.0f} ms",
             f"{self.answers_after:.0f} s",
@@ -162,14 +162,14 @@ class Seen:
 
 
 HEADINGS: Final = (
-    "in trouble", "202", "p50", "p99", "taken again after", "counted after", "restarts", "taken - missing + twice",
+    "fault", "202", "p50", "p99", "accepted again after", "counted after", "restarts", "accepted - missing + twice",
     "ledger", "status (exit code)",
 )  # fmt: skip
 
 
 @contextmanager
 def frozen(running: Product, name: str) -> Iterator[None]:
-    """A process stands still while it lasts, unless it is replaced meanwhile."""
+    """Stop a process (SIGSTOP) and continue it at the end, unless it was replaced meanwhile."""
     pid = running.pid(name)
     born = start_time(pid)
     os.kill(pid, signal.SIGSTOP)
@@ -189,19 +189,19 @@ def drill(
     per_second: float = 200.0,
     status_at: Sequence[float] = STATUS_AT_SECONDS,
     say: Callable[[str], None] = lambda line: None,
-) -> Seen:
-    """Let a trouble last for so long under load, and look at everything.
+) -> DrillResult:
+    """Apply a fault under load, and collect the results.
 
     Args:
-        running: What is in trouble.
-        name: The process whose line of the status is looked at.
-        trouble: Begins and ends it.
-        seconds: How long it lasts.
-        per_second: Events.
-        status_at: When ``marketplace status`` is asked, seconds after the beginning.
-        say: Called with how far it is.
+        running: The product.
+        name: The process whose line of the status is recorded.
+        trouble: A context that begins and ends the fault.
+        seconds: The duration of the fault.
+        per_second: The load's events per second.
+        status_at: When ``marketplace status`` is run, seconds after the start.
+        say: Called with lines about the progress.
     """
-    seen = Seen(name)
+    seen = DrillResult(name)
     before = _restarts(running, name)
     load = Load(running.collector, running.keys, per_second)
     with load.running():
@@ -217,8 +217,8 @@ def drill(
         over = time.monotonic()
         time.sleep(_AFTER_SECONDS)
     ended = time.monotonic()
-    seen.fates = between(load.fates, began, over)
-    refused = [fate.due for fate in load.fates if fate.status != 202]
+    seen.results = between(load.results, began, over)
+    refused = [result.due for result in load.results if result.status != 202]
     seen.answers_after = max(refused) - began if refused else 0.0
     acknowledged = load.acknowledged()
     seen.acknowledged = len(acknowledged)
@@ -241,7 +241,7 @@ def _wait_counted(running: Product, acknowledged: set[str]) -> list[str]:
 
 
 def _restarts(running: Product, name: str) -> int:
-    """How often a process was started again; of the flow's own processes its service counts."""
+    """How often a process was restarted; restarts of the flow's own processes are counted by its service."""
     if name == "flow-process":
         text = _get(f"{running.stack.process('flow').url}/metrics")
         found = re.search(r'^marketplace_flow_restarts_total\{flow="clicks"\} (\S+)', text, re.MULTILINE)
@@ -256,7 +256,7 @@ def _get(url: str) -> str:
 
 
 def _status(running: Product, name: str) -> tuple[int, str]:
-    """What the command says of a part, in a few words."""
+    """The exit code of ``marketplace status``, and a short text about a part."""
     try:
         code, text = running.command("status", "--json", seconds=30)
     except subprocess.TimeoutExpired:

@@ -1,9 +1,9 @@
-"""``python -m bench.faults.floods``: dear requests of one client, and what another store and its buyers feel of them.
+"""``python -m bench.faults.floods``: expensive requests of one client, and their effect on another store.
 
-A victim's store sends five events a second; meanwhile an attacker with a public key of another store sends, from
-another address, what costs most: small bodies that grow to eight megabytes of JSON, more connections than there is
-room for, and events in which every visitor, page, product, campaign and source is a new one. Prints the victim's
-latency and how late its events are counted.
+A victim's store sends five events a second; meanwhile an attacker with a public key of another store sends the most
+expensive requests from another address: small bodies that grow to eight megabytes of JSON, more connections than are
+allowed, and events in which every visitor, page, product, campaign and source is new. It prints the victim's latency
+and the delay until its events are counted.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _TIMEOUT_SECONDS: Final = 30.0
 
 
 def containers(size: int) -> bytes:
-    """One event whose unknown field holds millions of empty objects and arrays."""
+    """One event with an unknown field of millions of empty objects and arrays."""
     many = b"[" + b"[],{}," * (size // 6 - 20) + b"[]]"
     return gzip.compress(b'{"event_id":"e","x":' + many + b"}")
 
@@ -54,13 +54,13 @@ def lists(size: int) -> bytes:
 
 
 def addresses(size: int) -> bytes:
-    """What looks like addresses all over."""
+    """An event whose text looks like IP addresses throughout."""
     return gzip.compress(b"[" + b"1:2:3:4:5:6:7:8:" * (size // 16 - 1) + b"]")
 
 
 @dataclass
 class Freshness:
-    """When events of a store were first seen in the facts."""
+    """Records when events of a store were first seen in the facts."""
 
     running: Product
     store: str
@@ -68,7 +68,7 @@ class Freshness:
 
     @contextmanager
     def watched(self) -> Iterator[Freshness]:
-        """Look while it lasts."""
+        """Poll the facts inside the context."""
         ended = threading.Event()
         thread = threading.Thread(target=self._look, args=(ended,), daemon=True)
         thread.start()
@@ -94,13 +94,13 @@ Attack = Callable[[Product], str]
 
 
 def nothing(running: Product) -> str:
-    """Leave the victim alone."""
+    """No attack: the baseline."""
     time.sleep(10)
     return ""
 
 
 def send_body(body: bytes, path: str = "/v1/collect") -> Attack:
-    """Send a compressed body ten times, one after the other."""
+    """An attack that sends a compressed body ten times, one after the other."""
 
     def attack(running: Product) -> str:
         key = running.keys[1]
@@ -114,7 +114,7 @@ def send_body(body: bytes, path: str = "/v1/collect") -> Attack:
 
 
 def idle_connections(running: Product) -> str:
-    """Open 1,050 connections that say nothing, and hold them for fifteen seconds."""
+    """Open 1,050 idle connections, and keep them for fifteen seconds."""
     host, port = _where(running)
     opened = []
     for _ in range(1_050):
@@ -127,7 +127,7 @@ def idle_connections(running: Product) -> str:
 
 
 def new_values(running: Product) -> str:
-    """60,000 events in eleven seconds, each with a visitor, page, product, campaign and source of its own."""
+    """Send 60,000 events in eleven seconds, each with a new visitor, page, product, campaign and source."""
     bodies = [_new_batch(batch) for batch in range(600)]
     statuses: dict[int, int] = {}
     began = time.monotonic()
@@ -168,7 +168,7 @@ def _where(running: Product) -> tuple[str, int]:
 
 
 def _post(running: Product, body: bytes, headers: dict[str, str], path: str = "/v1/collect") -> int:
-    """The status; 0 where there is no answer."""
+    """The status of the response; 0 if there is none."""
     host, port = _where(running)
     connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_SECONDS, source_address=(_ELSEWHERE, 0))
     try:
@@ -181,7 +181,7 @@ def _post(running: Product, body: bytes, headers: dict[str, str], path: str = "/
 
 
 def run(name: str) -> tuple[str, ...]:
-    """One attack on a product of its own; a row of the table."""
+    """Run one attack on a new product; returns a row of the table."""
     with tempfile.TemporaryDirectory(prefix="floods-") as folder, product(Path(folder), 2) as running:
         load, fresh = Load(running.collector, running.keys[:1], _VICTIM_PER_SECOND), Freshness(running, "shop-0")
         with fresh.watched(), load.running():
@@ -191,16 +191,16 @@ def run(name: str) -> tuple[str, ...]:
             ended = time.monotonic()
             say(f"{name}: {outcome}")
             time.sleep(5)
-            fates = between(load.fates, began, ended)
+            results = between(load.results, began, ended)
             deadline = time.monotonic() + 120
-            taken = {fate.event_id: fate.due for fate in fates if fate.status == 202}
+            taken = {result.event_id: result.due for result in results if result.status == 202}
             while not taken.keys() <= fresh.seen.keys() and time.monotonic() < deadline:
                 time.sleep(_LOOK_SECONDS)
     late = [fresh.seen.get(event_id, deadline) - due for event_id, due in taken.items()]
-    seconds = [fate.seconds for fate in fates]
+    seconds = [result.seconds for result in results]
     return (
         name,
-        f"{len(taken)} of {len(fates)}",
+        f"{len(taken)} of {len(results)}",
         *(f"{1000 * quantile(seconds, share):.0f} ms" for share in (0.5, 0.99)),
         f"{1000 * max(seconds, default=0):.0f} ms",
         *(f"{quantile(late, share):.1f} s" for share in (0.5, 0.99)),

@@ -1,4 +1,4 @@
-"""An open load: every event is due at its time, whatever became of those before it, and its fate is written down."""
+"""An open-loop load: every event is sent when it is due, whatever happened to those before, and its result is kept."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from typing import Final
 from urllib.parse import urlsplit
 
 ANSWER_SECONDS: Final = 15.0
-"""A client that waits longer gives up."""
+"""The timeout of a request."""
 
 _VISITORS: Final = 50
 _PAGES: Final = 20
 
 
 @dataclass(frozen=True)
-class Fate:
-    """What became of one event.
+class EventResult:
+    """The result of one event.
 
     Attributes:
         event_id: Its id.
         due: When it was due, seconds of the monotonic clock.
-        seconds: From then to the answer, or to giving up.
-        status: Of the answer; 0 where there was none.
-        retry_after: Whether the answer said when to come again.
+        seconds: From then to the response, or to the timeout.
+        status: The status of the response; 0 if there was none.
+        retry_after: Whether the response had ``Retry-After``.
     """
 
     event_id: str
@@ -45,33 +45,33 @@ class Fate:
 
 @dataclass
 class Load:
-    """Events of several stores, one to a request, over connections that stay open.
+    """Sends events of several stores, one per request, over persistent connections.
 
     Args:
         url: The collector's.
         keys: Write keys; each event takes the next one.
-        per_second: How many events.
-        seed: Of chance.
+        per_second: Events per second.
+        seed: The seed of random numbers.
     """
 
     url: str
     keys: Sequence[str]
     per_second: float
     seed: int = 1
-    fates: list[Fate] = field(default_factory=list)
+    results: list[EventResult] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
         self._host, self._port = str(parts.hostname), int(parts.port or 80)
         self._idle: deque[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = deque()
         self._chance = random.Random(self.seed)
-        # In turn: every store is in use from the first second on.
+        # In turn, so that every store has events from the first second on.
         self._in_turn = cycle(self.keys)
         self._ended = threading.Event()
 
     @contextmanager
     def running(self) -> Iterator[Load]:
-        """Send while it lasts; at the end what is under way is waited for."""
+        """Send inside the context; its end waits for requests in flight."""
         thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load", daemon=True)
         thread.start()
         try:
@@ -100,7 +100,7 @@ class Load:
         with contextlib.suppress(OSError, EOFError, ValueError, TimeoutError):
             async with asyncio.timeout(ANSWER_SECONDS):
                 status, retry_after = await self._ask(self._request(event_id))
-        self.fates.append(Fate(event_id, due, time.monotonic() - due, status, retry_after))
+        self.results.append(EventResult(event_id, due, time.monotonic() - due, status, retry_after))
 
     def _request(self, event_id: str) -> bytes:
         event = {
@@ -132,10 +132,10 @@ class Load:
                 writer.close()
 
     def acknowledged(self) -> set[str]:
-        """Ids of events that were taken."""
-        return {fate.event_id for fate in self.fates if fate.status == 202}
+        """Ids of accepted events."""
+        return {result.event_id for result in self.results if result.status == 202}
 
 
-def between(fates: Sequence[Fate], since: float, until: float) -> list[Fate]:
-    """Those that were due in a span of the monotonic clock."""
-    return [fate for fate in fates if since <= fate.due < until]
+def between(results: Sequence[EventResult], since: float, until: float) -> list[EventResult]:
+    """The results that were due between two times of the monotonic clock."""
+    return [result for result in results if since <= result.due < until]

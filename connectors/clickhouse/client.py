@@ -24,17 +24,17 @@ STATEMENT_DOES_NOT_HOLD: Final = frozenset(
     {6, 8, 9, 10, 15, 16, 20, 27, 35, 36, 41, 42, 43, 44, 46, 47, 50, 51, 53, 60, 62, 63, 70, 72, 73, 80, 81, 115, 117}
     | {130, 131, 158, 179, 181, 184, 192, 193, 194, 215, 321, 349, 395, 407, 457, 497, 516}
 )
-"""Codes of errors that no waiting changes: a name, a type, a value, a right or a password does not hold. Whatever else
-a server refuses may hold later: time-outs, memory, disks, parts, Keeper, files."""
+"""Codes of permanent errors: an invalid name, type or value, a missing right, a wrong password. All other errors of a
+server may be temporary: time-outs, memory, disks, parts, Keeper, files."""
 
 _BROKEN: Final = (pa.ArrowException, HTTPException, HTTPError, EOFError)
-"""What an answer that ends too soon, or in the text of an error, looks like to who reads it."""
+"""Errors of the reader for a response that is truncated, or ends with the text of an error."""
 
 Parameters = Mapping[str, Any]
 
 
 def _is_about_the_call(error: Exception) -> bool:
-    """Whether the driver itself found fault with what it was given, or the server gave no code with its refusal."""
+    """Whether the driver itself rejected its arguments, or the server gave no code with its error."""
     return isinstance(error, DatabaseError) and not isinstance(error, OperationalError)
 
 
@@ -58,15 +58,15 @@ class ClickHouse:
         url: ``http://[user:password@]host:port``.
         database: The database that unqualified names are in.
         timeout_seconds: How long one request may take.
-        on_answer: Called after each answer, to tell a supervisor that many of them are work and not hanging.
+        on_answer: Called after each response, to show a supervisor that a long task makes progress.
     """
 
     def __init__(
         self, url: str, database: str, timeout_seconds: float = 60, on_answer: Callable[[], None] = lambda: None
     ) -> None:
         self.url, self.database, self._timeout, self._on_answer = url, database, timeout_seconds, on_answer
-        # Clients wait here between calls. Not thread-local: a thread that is not Python's own loses such things between
-        # two calls into Python, and would connect anew each time.
+        # A pool of idle clients. Not thread-local: a thread that Python did not create loses its thread-local data
+        # between two calls into Python, and would connect again each time.
         self._idle: list[Client] = []
 
     def _connect(self) -> Client:
@@ -123,11 +123,11 @@ class ClickHouse:
         return Unavailable(f"ClickHouse at {parts.hostname}:{parts.port} {problem}")
 
     def command(self, statement: str) -> None:
-        """Run a statement that answers nothing.
+        """Run a statement without a result.
 
         Raises:
-            Unavailable: Away or overloaded.
-            Refused: The statement does not hold.
+            Unavailable: ClickHouse is unavailable or overloaded.
+            Refused: The statement is not valid.
         """
         self._call("command", statement)
 
@@ -135,8 +135,8 @@ class ClickHouse:
         """Rows of a small result; parameters bind as ``{name:Type}``.
 
         Raises:
-            Unavailable: Away or overloaded.
-            Refused: The query does not hold.
+            Unavailable: ClickHouse is unavailable or overloaded.
+            Refused: The query is not valid.
         """
         result = self._call("query", query, parameters=dict(parameters or {}))
         return [tuple(row) for row in result.result_rows]
@@ -145,8 +145,8 @@ class ClickHouse:
         """A result as columns; parameters bind as ``{name:Type}``.
 
         Raises:
-            Unavailable: Away or overloaded.
-            Refused: The query does not hold.
+            Unavailable: ClickHouse is unavailable or overloaded.
+            Refused: The query is not valid.
         """
         settings = {
             "output_format_arrow_string_as_string": 1,
@@ -158,7 +158,7 @@ class ClickHouse:
     def insert_where(
         self, table: str, structure: Sequence[tuple[str, str]], data: pa.Table, condition: str, token: str
     ) -> None:
-        """Insert rows in one block if a condition holds on the server when they arrive.
+        """Insert rows in one block if a condition is true on the server when they arrive.
 
         Args:
             table: Its name.
@@ -168,7 +168,7 @@ class ClickHouse:
             token: Equal tokens insert once, however often they are sent.
 
         Raises:
-            Unavailable: Away or overloaded; it may or may not have been applied.
+            Unavailable: ClickHouse is unavailable or overloaded; the insert may or may not have been applied.
             Refused: The rows do not fit the table.
         """
         names = [name for name, _ in structure]
@@ -189,10 +189,10 @@ class ClickHouse:
         self._call("command", statement, data=insert_body(data, names), settings=settings)
 
     def ping(self) -> None:
-        """Ask for a sign of life.
+        """Check that the server responds.
 
         Raises:
-            Unavailable: There is none.
+            Unavailable: It does not.
         """
         self.rows("SELECT 1")
 

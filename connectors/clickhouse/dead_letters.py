@@ -1,4 +1,4 @@
-"""Dead letters as the flow ``dead_letters`` has written them: how many, of whom, why, from where and when."""
+"""Queries of the dead letters that the flow ``dead_letters`` has written, grouped by consumer, reason and topic."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from connectors.clickhouse.client import ClickHouse
+from marketplace.flows import DEAD_LETTERS_FLOW
 from marketplace.tables import DEAD_LETTERS
 
 
@@ -14,15 +15,15 @@ class DeadLetterGroup:
     """Records that one consumer gave up for one reason, from one topic.
 
     Attributes:
-        consumer_group: Who: a flow or consumer, or the service that never took it.
-        reason: Why.
-        topic: Of the records; of the letters where what was refused never was a record.
+        consumer_group: The flow or consumer that gave them up, or the service that refused them.
+        reason: The reason, as a code.
+        topic: The topic of the records; of the letters, for what was never a record.
         letters_in: The dead-letter topic that has the bytes.
-        records: How many.
-        bytes: Of their payloads together.
+        records: The number of records.
+        bytes: The total size of their payloads.
         first_seen, last_seen: UTC.
-        example: What one of them lacked, in words.
-        stores: How many stores' records they are, as far as it is known.
+        example: The detail of one of them.
+        stores: The number of stores, as far as they are known.
     """
 
     consumer_group: str
@@ -37,8 +38,8 @@ class DeadLetterGroup:
     stores: int
 
 
-class DeadLetters:
-    """Reads the table.
+class DeadLetterQueries:
+    """Queries of the table ``dead_letters``.
 
     Args:
         clickhouse: Where it is.
@@ -62,13 +63,14 @@ class DeadLetters:
         # A record has a row for each partition of the letters' topic, and one for each copy until they are merged.
         rows = self._clickhouse.rows(
             "SELECT consumer_group, reason, topic, any(in_topic), "
-            "sum(if(reason = 'expired', copies, 1)), sum(size), min(first), max(last), any(why), uniqExact(of_store) "
+            f"sum(if(consumer_group = '{DEAD_LETTERS_FLOW.group}', copies, 1)), "
+            "sum(size), min(first), max(last), any(why), uniqExact(of_store) "
             "FROM ("
-            "SELECT consumer_group, reason, topic, partition, offset, any(source_topic) AS in_topic, "
+            "SELECT consumer_group, reason, topic, partition, offset, fingerprint, any(source_topic) AS in_topic, "
             "sum(letters) AS copies, max(bytes) AS size, min(first_seen) AS first, max(last_seen) AS last, "
             "any(detail) AS why, any(store) AS of_store "
             f"FROM {self._clickhouse.database}.{DEAD_LETTERS.name} "
-            "GROUP BY consumer_group, reason, topic, partition, offset) "
+            "GROUP BY consumer_group, reason, topic, partition, offset, fingerprint) "
             "WHERE (of_store = {store:String} OR {store:String} = '') "
             "AND (topic = {topic:String} OR {topic:String} = '') AND last >= {since:DateTime64(3, 'UTC')} "
             "GROUP BY consumer_group, reason, topic ORDER BY 5 DESC, 1, 2, 3",
@@ -78,5 +80,5 @@ class DeadLetters:
 
 
 def _utc(moment: datetime) -> datetime:
-    """The driver's answer says nothing of a zone where it is UTC."""
+    """The time with its zone: the driver leaves it out where it is UTC."""
     return moment.replace(tzinfo=UTC)

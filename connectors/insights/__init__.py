@@ -1,21 +1,30 @@
-"""Answers for sellers: the one query layer that the dashboard, the terminal report and the REST API share."""
+"""Queries of a store's numbers: the one layer that the dashboard, the terminal report and the REST API share."""
 
 from connectors.insights.insights import Insights
-from connectors.insights.numbers import Breakdown, Course, LiveEvent, LiveMinute, Numbers, Outcomes, Row, VisitShape
-from connectors.insights.scope import BadQuestion, Bots, Scope, TooMuch
+from connectors.insights.numbers import (
+    Breakdown,
+    LiveEvent,
+    LiveMinute,
+    Numbers,
+    Outcomes,
+    Row,
+    SessionDistribution,
+    TrendWithTotals,
+)
+from connectors.insights.scope import Bots, InvalidQuery, QueryTooLarge, Scope
 
 __all__ = [
-    "BadQuestion",
     "Bots",
     "Breakdown",
-    "Course",
     "Insights",
+    "InvalidQuery",
     "LiveEvent",
     "LiveMinute",
     "Numbers",
     "Outcomes",
+    "QueryTooLarge",
     "Row",
     "Scope",
-    "TooMuch",
-    "VisitShape",
+    "SessionDistribution",
+    "TrendWithTotals",
 ]

@@ -15,7 +15,7 @@ class Log(Protocol):
         """The offset that the next record of each partition will get."""
 
     def written_at(self, partition: int, offset: int) -> datetime | None:
-        """When the first record at or after an offset was written; None if it cannot be told in time."""
+        """When the first record at or after an offset was written; None if that cannot be found out in time."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Completeness:
     """How far counting has come.
 
     Attributes:
-        until: Everything received before this moment is counted; None where it cannot be told.
+        until: Everything received before this moment is counted; None where that is not known.
         waiting: How many received events are still to be counted.
     """
 
@@ -32,26 +32,26 @@ class Completeness:
 
 
 class Freshness:
-    """Compares the log with what the tables say they hold; the flow itself is not asked, so it may be dead.
+    """Compares the log with the offsets in the tables; it works while the flow is down.
 
     Args:
         log: The topic.
-        applied: Asks for the highest offset of each partition that all tables hold.
+        applied: Reads the highest offset of each partition that is in all tables.
     """
 
     def __init__(self, log: Log, applied: Callable[[], Mapping[int, int]]) -> None:
         self._log, self._applied = log, applied
 
     def look(self, now: datetime) -> Completeness:
-        """As of now.
+        """Compare them once.
 
         Args:
-            now: A moment before this call; where nothing waits, everything received before it is counted.
+            now: A moment before this call; if nothing is waiting, everything received before it is counted.
 
         Raises:
-            Unavailable: Kafka or ClickHouse is away.
+            Unavailable: Kafka or ClickHouse is unavailable.
         """
-        # The log's end first: what is written between the two questions only makes the answer more careful.
+        # The log's end first: events that are counted between the two queries then make the result only more careful.
         ends = self._log.ends()
         applied = self._applied()
         until: datetime | None = now

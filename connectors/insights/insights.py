@@ -1,4 +1,4 @@
-"""Asks the sources."""
+"""The queries, over the sources that ``sources`` chooses."""
 
 from __future__ import annotations
 
@@ -8,17 +8,26 @@ from typing import Any, Final
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Refused
-from connectors.insights.numbers import Breakdown, Course, LiveEvent, LiveMinute, Numbers, Outcomes, Row, VisitShape
-from connectors.insights.scope import BadQuestion, Scope, TooMuch, check_grain, check_split
+from connectors.insights.numbers import (
+    Breakdown,
+    LiveEvent,
+    LiveMinute,
+    Numbers,
+    Outcomes,
+    Row,
+    SessionDistribution,
+    TrendWithTotals,
+)
+from connectors.insights.scope import InvalidQuery, QueryTooLarge, Scope, check_grain, check_split
 from connectors.insights.sources import MAX_ROWS, WEEKHOUR, fact_conditions, needs_facts, source, time_range
 from marketplace.clicks.outcomes import REFIRE
 from marketplace.tables import CLICKS, LEDGER, ROLLUPS, SESSIONS, VISITOR_STATE
 
-VISIT_SECONDS: Final = (0, 10, 30, 60, 180, 600, 1_800)
-"""Upper bounds (seconds) of the classes of a visit's length; one more class holds what is longer."""
+SESSION_SECONDS_BOUNDS: Final = (0, 10, 30, 60, 180, 600, 1_800)
+"""Upper bounds (seconds) of the classes of session lengths; one more class is for longer ones."""
 
-VISIT_CLICKS: Final = (1, 2, 3, 5, 10, 20)
-"""Upper bounds of the classes of a visit's clicks; one more class holds what is more."""
+SESSION_CLICKS_BOUNDS: Final = (1, 2, 3, 5, 10, 20)
+"""Upper bounds of the classes of clicks per session; one more class is for larger counts."""
 
 ORDERS: Final = ("clicks", "visitors", "sessions")
 
@@ -31,35 +40,35 @@ _TOO_MANY_ROWS: Final = "TOO_MANY_ROWS"
 
 
 class Insights:
-    """Answers questions about stores.
+    """Queries of one store's numbers.
 
-    Every method raises ``BadQuestion`` for a question that has no answer, ``TooMuch`` for one that would read too many
-    single clicks, and ``Unavailable`` while ClickHouse is away.
+    Every method raises ``InvalidQuery`` for arguments that are not valid, ``QueryTooLarge`` for a query that would read
+    too many single clicks, and ``Unavailable`` while ClickHouse is unavailable.
 
     Args:
         clickhouse: Where the tables are.
-        max_rows: Rows of facts that one question may read.
+        max_rows: Rows of facts that one query may read.
     """
 
     def __init__(self, clickhouse: ClickHouse, max_rows: int = MAX_ROWS) -> None:
         self._clickhouse, self._max_rows = clickhouse, max_rows
 
     def totals(self, scope: Scope) -> Numbers:
-        """The whole range in one."""
+        """Numbers of the whole range."""
         rows = self._ask(scope, "", ["all"])
         return Numbers.of(rows[0][3:]) if rows else Numbers()
 
     def trend(self, scope: Scope, grain: str) -> list[Row]:
-        """Everything by bucket, oldest first; buckets without events are left out."""
+        """Numbers by bucket, oldest first; buckets without events are left out."""
         return self.report(scope, grain, "all")
 
-    def course(self, scope: Scope, grain: str) -> Course:
-        """Totals and trend with one look at the tables, which is what costs."""
+    def trend_with_totals(self, scope: Scope, grain: str) -> TrendWithTotals:
+        """Totals and trend by one query, for about the cost of either."""
         check_grain(grain)
         rows = self._ask(scope, grain, ["all"], "ORDER BY whole, k", sets="GROUPING SETS ((k, split, answer), ())")
         totals = [Numbers.of(row[3:-1]) for row in rows if row[-1]]
         parts = tuple(Row(_bucket(row[0]), "", Numbers.of(row[3:-1])) for row in rows if not row[-1])
-        return Course(totals[0] if totals else Numbers(), parts)
+        return TrendWithTotals(totals[0] if totals else Numbers(), parts)
 
     def report(self, scope: Scope, grain: str, split: str) -> list[Row]:
         """Numbers by bucket and value, oldest bucket first and largest value first in it."""
@@ -73,7 +82,7 @@ class Insights:
         """The largest values of several dimensions over the whole range, in one query.
 
         Args:
-            scope: What it is about.
+            scope: The store, time and filters.
             splits: Dimensions but ``all``.
             limit: The most rows for each.
             order: ``clicks``, ``visitors`` or ``sessions``; or one of them for each dimension.
@@ -81,9 +90,9 @@ class Insights:
         orders = {split: order if isinstance(order, str) else order.get(split, "") for split in splits}
         for asked in (order, *orders.values()) if isinstance(order, str) else orders.values():
             if asked not in ORDERS:
-                raise BadQuestion(f"no order {asked!r}; there are {', '.join(ORDERS)}")
+                raise InvalidQuery(f"no order {asked!r}; there are {', '.join(ORDERS)}")
         found: dict[str, list[Row]] = {split: [] for split in splits}
-        # A dimension that is filtered by has stored numbers of its own; the others need the clicks.
+        # Rollups cover a split by the dimension that is filtered by; other splits need the clicks.
         for group in _alike(scope, splits):
             limits = f"ORDER BY {_largest(group, orders)}, clicks DESC, answer LIMIT {int(limit) + 1} BY split"
             for _, split, value, *numbers in self._ask(scope, "", group, limits):
@@ -93,28 +102,28 @@ class Insights:
         }
 
     def heatmap(self, scope: Scope) -> list[Row]:
-        """Everything by day of the week and hour of the store's clock."""
+        """Numbers by day of the week and hour of the store's clock."""
         rows = self._ask(scope, WEEKHOUR, ["all"], "ORDER BY k")
         return [Row((int(row[0][0]), int(row[0][1])), "", Numbers.of(row[3:])) for row in rows]
 
-    def visits(self, scope: Scope) -> VisitShape:
-        """How long visits are."""
+    def session_distribution(self, scope: Scope) -> SessionDistribution:
+        """How many sessions there are of each length and number of clicks."""
         scope.check()
         where, parameters = _on_facts(scope, "started_at", *scope.quarters())
         seconds = "(toUnixTimestamp64Milli(ended_at) - toUnixTimestamp64Milli(started_at)) / 1000"
         counts = ", ".join(
-            [*_classes(seconds, VISIT_SECONDS, "sign"), *_classes("clicks", VISIT_CLICKS, "sign")],
+            [*_classes(seconds, SESSION_SECONDS_BOUNDS, "sign"), *_classes("clicks", SESSION_CLICKS_BOUNDS, "sign")],
         )
         query = (
             f"SELECT {counts} FROM {self._clickhouse.database}.{SESSIONS.name} WHERE {where} "
             f"SETTINGS max_rows_to_read = {self._max_rows}"
         )
         row = [int(count) for count in self._rows(query, parameters)[0]]
-        cut = len(VISIT_SECONDS) + 1
-        return VisitShape(tuple(row[:cut]), tuple(row[cut:]))
+        cut = len(SESSION_SECONDS_BOUNDS) + 1
+        return SessionDistribution(tuple(row[:cut]), tuple(row[cut:]))
 
     def live_minutes(self, scope: Scope, now: datetime, minutes: int = 30) -> list[LiveMinute]:
-        """Each of the last minutes, oldest first, whether something happened in it or not."""
+        """Each of the last minutes, oldest first, also those without events."""
         first = now.astimezone(UTC).replace(second=0, microsecond=0) - timedelta(minutes=minutes - 1)
         where, parameters = _on_facts(scope, "occurred_at", first)
         query = (
@@ -126,7 +135,7 @@ class Insights:
         return [LiveMinute(minute, *found.get(minute, (0, 0))) for minute in wanted]
 
     def clicks_since(self, scope: Scope, since: datetime) -> int:
-        """Clicks from a moment of the recent past on, to the millisecond."""
+        """Clicks after a moment of the recent past, exact to the millisecond."""
         where, parameters = _on_facts(scope, "occurred_at", since - timedelta(seconds=1))
         query = (
             f"SELECT count() FROM {self._clickhouse.database}.{CLICKS.name} WHERE {where} AND "
@@ -135,7 +144,7 @@ class Insights:
         return int(self._rows(query, parameters)[0][0])
 
     def latest(self, scope: Scope, now: datetime, limit: int = 20, minutes: int = 30) -> list[LiveEvent]:
-        """The newest events of the last minutes, newest first, without anything that tells who they are of."""
+        """The newest events of the last minutes, newest first, without anything that identifies the visitor."""
         where, parameters = _on_facts(scope, "occurred_at", now - timedelta(minutes=minutes))
         query = (
             "SELECT occurred_at, type, page, product, target, country, city, device, source "
@@ -146,10 +155,10 @@ class Insights:
         return [LiveEvent(row[0].replace(tzinfo=UTC), *(str(value) for value in row[1:])) for row in rows]
 
     def outcomes(self, scope: Scope) -> Outcomes:
-        """What was received and what became of it, whatever the filters.
+        """Events received, and their outcomes; filters do not apply.
 
-        The ledger knows whole hours (UTC) of receipt; an hour belongs to the range if the range begins or goes on in
-        it, so a midnight at a quarter past takes the whole hour with it.
+        The ledger has whole hours (UTC) of receipt. Hours that the range covers partly are included: if the store's
+        midnight is at a quarter past, the whole hour counts.
         """
         scope.check()
         since, until = (moment and moment.replace(minute=0, second=0, microsecond=0) for moment in scope.bounds())
@@ -194,8 +203,8 @@ class Insights:
         except Refused as error:
             if _TOO_MANY_ROWS not in str(error):
                 raise
-            raise TooMuch(
-                f"this question reads single clicks, and more than {self._max_rows:,} of them: "
+            raise QueryTooLarge(
+                f"this query reads single clicks, and more than {self._max_rows:,} of them: "
                 "choose a shorter range or fewer filters"
             ) from error
 
@@ -211,7 +220,7 @@ def _alike(scope: Scope, splits: Sequence[str]) -> list[list[str]]:
 
 
 def _largest(splits: Sequence[str], orders: Mapping[str, str]) -> str:
-    """What rows are ordered by, the largest first."""
+    """The ORDER BY expression, largest first, where dimensions may have different orders."""
     if len({orders[split] for split in splits}) == 1:
         return f"{orders[splits[0]]} DESC"
     choices = ", ".join(f"split = '{split}', toInt64({orders[split]})" for split in splits)

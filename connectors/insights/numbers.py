@@ -1,4 +1,4 @@
-"""The shapes of answers."""
+"""Result types of the queries."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from marketplace.tables import VISITORS_EXACT_UP_TO, VISITORS_RELATIVE_ERROR
 
 @dataclass(frozen=True)
 class Numbers:
-    """What is counted, over any set of buckets and values.
+    """The numbers of any set of buckets and values.
 
     Attributes:
-        clicks: Events but re-fires.
+        clicks: Events without re-fires.
         refires: The same visitor and target again within two seconds.
         visitors: Distinct visitors of the whole, never a sum over parts.
-        sessions: Visits that began there.
-        bounces: Those with a single click.
-        duration_ms: The visits' lengths, added up.
+        sessions: Sessions that began there.
+        bounces: Sessions with a single click.
+        duration_ms: The sum of the sessions' lengths.
     """
 
     clicks: int = 0
@@ -32,7 +32,7 @@ class Numbers:
 
     @classmethod
     def of(cls, columns: Sequence[Any]) -> Numbers:
-        """From the columns that every query here ends with."""
+        """From the last columns of a query, in the order of the attributes."""
         return cls(*(int(value) for value in columns))
 
     @property
@@ -47,7 +47,7 @@ class Numbers:
 
     @property
     def session_seconds(self) -> float | None:
-        """A session's mean length; None without sessions."""
+        """The mean length of a session; None without sessions."""
         return self.duration_ms / 1000 / self.sessions if self.sessions > 0 else None
 
     @property
@@ -79,8 +79,8 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Course:
-    """The whole range in one, and by bucket.
+class TrendWithTotals:
+    """Numbers of the whole range, and by bucket.
 
     Attributes:
         rows: Oldest first; buckets without events are left out.
@@ -95,7 +95,7 @@ class Breakdown:
     """The largest values of a dimension over the whole range.
 
     Attributes:
-        more: There are further values that the limit cut off.
+        more: The limit cut off further values.
     """
 
     dimension: str
@@ -104,12 +104,12 @@ class Breakdown:
 
 
 @dataclass(frozen=True)
-class VisitShape:
-    """How long visits are: how many of them lie in each class, by length and by number of clicks.
+class SessionDistribution:
+    """Histograms of sessions, by length and by number of clicks.
 
     Attributes:
-        by_seconds: One count per class of ``VISIT_SECONDS``; a class holds visits up to and including its bound.
-        by_clicks: One count per class of ``VISIT_CLICKS``.
+        by_seconds: One count per class of ``SESSION_SECONDS_BOUNDS``, whose bounds are inclusive.
+        by_clicks: One count per class of ``SESSION_CLICKS_BOUNDS``.
     """
 
     by_seconds: tuple[int, ...]
@@ -118,7 +118,7 @@ class VisitShape:
 
 @dataclass(frozen=True)
 class LiveMinute:
-    """What happened in one minute of the recent past."""
+    """Counts of one recent minute."""
 
     minute: datetime
     clicks: int
@@ -127,7 +127,7 @@ class LiveMinute:
 
 @dataclass(frozen=True)
 class LiveEvent:
-    """One recent event, without anything that would tell who did it."""
+    """One recent event, without anything that identifies the visitor."""
 
     at: datetime
     type: str
@@ -142,11 +142,11 @@ class LiveEvent:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What was received and what became of it.
+    """Events received, and their outcomes.
 
     Attributes:
-        received: Events.
-        outcomes, notes: Events by name; see ``marketplace.clicks.outcomes``.
+        received: Number of events.
+        outcomes, notes: Number of events by name; see ``marketplace.clicks.outcomes``.
     """
 
     received: int
@@ -155,5 +155,5 @@ class Outcomes:
 
     @property
     def difference(self) -> int:
-        """Received less all outcomes; anything but zero is an error of ours."""
+        """Received less all outcomes; anything but zero is a bug."""
         return self.received - sum(self.outcomes.values())

@@ -8,12 +8,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors.clickhouse.client import ClickHouse
-from connectors.insights import BadQuestion, Bots, Insights, Row, Scope
-from marketplace.clicks.outcomes import EXPIRED
+from connectors.insights import Bots, Insights, InvalidQuery, Row, Scope
+from marketplace.flows import EXPIRED
 from marketplace.stores import SLUG
 from marketplace.tables import LEDGER, ROLLUPS
 
-__all__ = ["Analytics", "BadQuestion", "Bots", "LedgerRow", "LedgerTotals", "ReportRow"]
+__all__ = ["Analytics", "Bots", "InvalidQuery", "LedgerRow", "LedgerTotals", "ReportRow"]
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class ReportRow:
         bucket: ``2015-05-17T10:00:00+05:45`` for hours, ``2015-05-17`` for days, ``2015-05`` for months, in the
             store's own time.
         dimension, value: What was split by, and its value; empty for ``all``.
-        clicks: Events but re-fires.
+        clicks: Events without re-fires.
         refires: The same visitor and target again within two seconds.
         visitors: Distinct visitors of the whole bucket, never a sum of smaller ones.
         visitors_error: 0 where ``visitors`` is exact, else one standard error of the estimate, in visitors.
-        sessions: Visits that began in the bucket.
-        bounces: Those with a single click.
-        duration_ms: Their lengths, added up.
+        sessions: Sessions that began in the bucket.
+        bounces: Sessions with a single click.
+        duration_ms: The sum of the sessions' lengths.
     """
 
     bucket: str
@@ -47,7 +47,7 @@ class ReportRow:
 
 @dataclass(frozen=True)
 class LedgerRow:
-    """What was received in an hour and what became of it."""
+    """Events of a store received in one hour, and their outcomes."""
 
     store: str
     hour: datetime
@@ -57,13 +57,13 @@ class LedgerRow:
 
     @property
     def difference(self) -> int:
-        """Received less all outcomes; anything but zero is an error of ours."""
+        """Received less all outcomes; anything but zero is a bug."""
         return self.received - sum(self.outcomes.values())
 
 
 @dataclass(frozen=True)
 class LedgerTotals:
-    """The whole ledger in a few numbers.
+    """Sums over the whole ledger.
 
     Attributes:
         outcomes: Events by outcome.
@@ -77,10 +77,10 @@ class LedgerTotals:
 
 
 class Analytics:
-    """Answers questions about stores.
+    """Queries of reports and of the ledger.
 
     Args:
-        clickhouse: Where the rollups are.
+        clickhouse: Where the tables are.
     """
 
     def __init__(self, clickhouse: ClickHouse) -> None:
@@ -107,12 +107,12 @@ class Analytics:
             grain: ``hour``, ``day`` or ``month``.
             split: A registered dimension.
             since: The first moment (or day) that counts; a quarter of an hour that began before it does not.
-            until: The first that does not count any more.
-            bots: Whether flagged events are left out, taken in, or the only ones.
+            until: The first moment (or day) after the range.
+            bots: ``exclude``, ``include`` or ``only``.
 
         Raises:
-            BadQuestion: No such store name, grain, dimension or choice.
-            Unavailable: ClickHouse is away.
+            InvalidQuery: No such store name, grain, dimension or choice.
+            Unavailable: ClickHouse is unavailable.
         """
         rows = self._insights.report(Scope(store, zone, since, until, bots), grain, split)
         return [_row(row, grain, split, zone) for row in rows]
@@ -121,11 +121,11 @@ class Analytics:
         """The ledger by store and hour of receipt.
 
         Raises:
-            BadQuestion: No such store name.
-            Unavailable: ClickHouse is away.
+            InvalidQuery: No such store name.
+            Unavailable: ClickHouse is unavailable.
         """
         if store is not None and not SLUG.fullmatch(store):
-            raise BadQuestion(f"no store can be called {store!r}")
+            raise InvalidQuery(f"no store can be called {store!r}")
         only = "" if store is None else "WHERE store = {store:String} "
         rows = self._clickhouse.rows(
             f"SELECT store, hour, kind, name, sum(events) FROM {self._ledger} {only}GROUP BY store, hour, kind, name "
@@ -143,20 +143,20 @@ class Analytics:
         return list(found.values())
 
     def applied(self) -> dict[int, tuple[int, int]]:
-        """For each partition: the highest offset that all tables hold, and how many records were accounted for.
+        """For each partition: the highest offset that is in all tables, and how many records were accounted for.
 
-        Accounted for is what was received, and what had expired before it could be: together one for each offset.
+        Accounted for are events that were received and those that had expired before: together one for each offset.
 
         Raises:
-            Unavailable: ClickHouse is away.
+            Unavailable: ClickHouse is unavailable.
         """
         return self.ledger_totals().applied
 
     def ledger_totals(self) -> LedgerTotals:
-        """The whole ledger in a few numbers, by one query whose answer is small.
+        """Sums over the whole ledger, by one query with a small result.
 
         Raises:
-            Unavailable: ClickHouse is away.
+            Unavailable: ClickHouse is unavailable.
         """
         rows = self._clickhouse.rows(
             f"SELECT source_partition, toString(kind), name, sum(events), max(source_offset) FROM {self._ledger} "
@@ -173,10 +173,10 @@ class Analytics:
         return totals
 
     def stores(self) -> list[str]:
-        """Stores that have numbers.
+        """Slugs of the stores that have numbers.
 
         Raises:
-            Unavailable: ClickHouse is away.
+            Unavailable: ClickHouse is unavailable.
         """
         query = f"SELECT DISTINCT store FROM {self._rollups} WHERE grain = 'day' AND dimension = 'all' ORDER BY store"
         return [str(row[0]) for row in self._clickhouse.rows(query)]

@@ -1,4 +1,4 @@
-"""What a question is about: whose numbers, of when, and which of them."""
+"""The scope of a query: the store, the time range and the filters."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from marketplace.stores import SLUG
 Bots = Literal["exclude", "include", "only"]
 _FIRST_YEAR: Final = 1970
 _LAST_YEAR: Final = 2299
-"""The years that a moment of the tables can be in."""
+"""Both exclusive: the range of years that the tables' times can hold."""
 
 BOTS: Final[dict[str, str]] = {"exclude": "is_bot = 0", "include": "1", "only": "is_bot = 1"}
 
 
-class BadQuestion(ValueError):
-    """A report was asked for that there is none of; the message says what there is."""
+class InvalidQuery(ValueError):
+    """The arguments of a query are not valid; the message lists the valid ones."""
 
 
-class TooMuch(BadQuestion):
-    """The question reads more single clicks than one question may; the message says how to ask for less."""
+class QueryTooLarge(InvalidQuery):
+    """The query would read more single clicks than allowed; the message says how to narrow it."""
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Whose numbers, of when, and which of them.
+    """The store, time range and filters of a query.
 
     Attributes:
         store: The slug.
         zone: The store's time zone; naive times are read in it.
         since: The first moment (or day) that counts; None from the beginning. Numbers begin and end at quarters of an
             hour, the next one where the moment is not one itself; so ranges that meet count nothing twice.
-        until: The first that does not count any more; None to the end.
-        bots: Whether flagged events are left out, taken in, or the only ones.
+        until: The first moment (or day) after the range; None to the end.
+        bots: ``exclude``, ``include`` or ``only``.
         filters: Dimension and value, at most one for each dimension. A click counts if it has all these values itself,
             a session if the click that began it has.
     """
@@ -49,43 +49,43 @@ class Scope:
     filters: tuple[tuple[str, str], ...] = ()
 
     def check(self) -> None:
-        """Tell a question that has no answer.
+        """Validate all attributes.
 
         Raises:
-            BadQuestion: No such store name, year, choice or dimension, or a dimension twice.
+            InvalidQuery: No such store name, year, choice or dimension, or a dimension twice.
         """
         if not SLUG.fullmatch(self.store):
-            raise BadQuestion(f"no store can be called {self.store!r}")
+            raise InvalidQuery(f"no store can be called {self.store!r}")
         for moment in (self.since, self.until):
             if moment is not None and not _FIRST_YEAR < moment.year < _LAST_YEAR:
                 years = f"{_FIRST_YEAR + 1} and {_LAST_YEAR - 1}"
-                raise BadQuestion(f"the year {moment.year} is no year of a report; take one between {years}")
+                raise InvalidQuery(f"the year {moment.year} is no year of a report; take one between {years}")
         if self.bots not in BOTS:
-            raise BadQuestion(f"no choice {self.bots!r} for bots; there are {', '.join(BOTS)}")
+            raise InvalidQuery(f"no choice {self.bots!r} for bots; there are {', '.join(BOTS)}")
         names = [name for name, _ in self.filters]
         for name in names:
             check_split(name)
             if name == "all":
-                raise BadQuestion("'all' is everything; there is nothing to filter by")
+                raise InvalidQuery("'all' is everything; there is nothing to filter by")
         if len(set(names)) != len(names):
-            raise BadQuestion("one filter for each dimension")
+            raise InvalidQuery("one filter for each dimension")
 
     def bounds(self) -> tuple[datetime | None, datetime | None]:
         """Both ends as instants (UTC)."""
         return self._instant(self.since), self._instant(self.until)
 
     def quarters(self) -> tuple[datetime | None, datetime | None]:
-        """Both ends as instants (UTC), moved up to the next full quarter of an hour: numbers know no finer times."""
+        """Both ends as instants (UTC), rounded up to a full quarter of an hour: the resolution of the rollups."""
         since, until = self.bounds()
         return _next_quarter(since), _next_quarter(until)
 
     def whole_days(self) -> bool:
-        """Whether both ends are midnights of the store's own clock, so that stored days answer."""
+        """Whether both ends are midnights of the store's own clock, so that daily rollups can be used."""
         ends = (self._local(moment) for moment in (self.since, self.until) if moment is not None)
         return all(end.time() == time(0) for end in ends)
 
     def labels(self) -> tuple[datetime | None, datetime | None]:
-        """Both ends as labels of stored days: the store's own date, written as if it were UTC."""
+        """Both ends as keys of daily rollups: the store's own date, written as if it were UTC."""
         return self._label(self.since), self._label(self.until)
 
     def _local(self, moment: datetime) -> datetime:
@@ -108,22 +108,22 @@ def _next_quarter(moment: datetime | None) -> datetime | None:
 
 
 def check_split(split: str) -> None:
-    """Tell a dimension that there is none of.
+    """Validate the name of a dimension.
 
     Raises:
-        BadQuestion: The message lists those that there are.
+        InvalidQuery: There is no such dimension; the message lists those that there are.
     """
     try:
         dimension(split)
     except KeyError as error:
-        raise BadQuestion(str(error.args[0])) from error
+        raise InvalidQuery(str(error.args[0])) from error
 
 
 def check_grain(grain: str) -> None:
-    """Tell a grain that there is none of.
+    """Validate the name of a grain.
 
     Raises:
-        BadQuestion: The message lists those that there are.
+        InvalidQuery: There is no such grain; the message lists those that there are.
     """
     if grain not in GRAINS:
-        raise BadQuestion(f"no grain {grain!r}; there are {', '.join(GRAINS)}")
+        raise InvalidQuery(f"no grain {grain!r}; there are {', '.join(GRAINS)}")

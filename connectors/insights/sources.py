@@ -1,10 +1,10 @@
-"""Where numbers come from, as SQL: stored days, stored quarters of an hour, or single clicks and visits.
+"""Where numbers come from, as SQL: daily rollups, rollups of a quarter of an hour, or single clicks and sessions.
 
 Each source gives rows of (k, split, answer, c, r, s, b, d, v): bucket, dimension, value, clicks, re-fires, sessions,
-bounces, milliseconds and the mergeable set of visitors. What is asked of them is the same for all.
+bounces, milliseconds and the mergeable set of visitors. The outer query is the same for all.
 
-Stored numbers answer everything that asks of one dimension at a time, over any range. A filter on one dimension while
-splitting by another needs the clicks themselves; such a question is bounded by ``MAX_ROWS`` (docs/adr/0008).
+Rollups suffice for every query of one dimension at a time, over any range. A filter on one dimension while splitting by
+another needs the clicks themselves; such a query is bounded by ``MAX_ROWS`` (docs/adr/0008).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from marketplace.rollups import DIMENSIONS, SPARSE
 from marketplace.tables import CLICKS, ROLLUPS, SESSIONS, VISITOR_STATE
 
 MAX_ROWS: Final = 50_000_000
-"""Rows of facts that one question may read: a second or two of one server."""
+"""Rows of facts that one query may read: a second or two of one server."""
 
 WEEKHOUR: Final = "weekhour"
 """The bucket of a day of the week (1 for Monday) and an hour."""
@@ -29,7 +29,7 @@ _COLUMN: Final = {d.name: d.column for d in DIMENSIONS}
 
 
 def needs_facts(scope: Scope, splits: Sequence[str]) -> bool:
-    """Whether stored numbers cannot answer: they know one dimension at a time, and of some not what has no value."""
+    """Whether rollups do not suffice: they have one dimension at a time, and of sparse ones no empty value."""
     named = {name for name, _ in scope.filters}
     if any(name in SPARSE and value == "" for name, value in scope.filters):
         return True
@@ -37,10 +37,10 @@ def needs_facts(scope: Scope, splits: Sequence[str]) -> bool:
 
 
 def source(scope: Scope, bucket: str, splits: Sequence[str], database: str) -> tuple[str, dict[str, object]]:
-    """A SELECT of the cheapest source that can answer, and its parameters.
+    """A SELECT from the cheapest source that suffices, and its parameters.
 
     Args:
-        scope: What it is about.
+        scope: The store, time and filters.
         bucket: ``hour``, ``day``, ``month``, ``weekhour``, or empty for the whole range at once.
         splits: Dimensions.
         database: Where the tables are.
@@ -58,15 +58,15 @@ def _stored(scope: Scope, bucket: str, splits: Sequence[str], database: str) -> 
     named: dict[str, str] = dict(scope.filters)
     only = ""
     if named:
-        # "Everything, where the country is X" is what is stored under that country.
+        # "All numbers where the country is X" are the rollups of that country.
         asked = list(named)
         parameters["only"] = named[asked[0]]
         only = " AND value = {only:String}"
     parameters["splits"] = asked
-    told = "dimension" if not named or list(splits) != ["all"] else "'all'"
-    value = "value" if told == "dimension" else "''"
+    split = "dimension" if not named or list(splits) != ["all"] else "'all'"
+    value = "value" if split == "dimension" else "''"
     select = (
-        f"SELECT {_day_key(bucket) if days else _key(bucket, 'bucket', scope.zone)} AS k, {told} AS split, "
+        f"SELECT {_day_key(bucket) if days else _key(bucket, 'bucket', scope.zone)} AS k, {split} AS split, "
         f"{value} AS answer, clicks AS c, refires AS r, sessions AS s, bounces AS b, duration_ms AS d, visitors AS v "
         f"FROM {database}.{ROLLUPS.name} WHERE store = {{store:String}} AND grain = '{'day' if days else 'quarter'}' "
         f"AND dimension IN {{splits:Array(String)}}{only} AND {BOTS[scope.bots]}{time_range('bucket', since, until)}"
@@ -96,7 +96,7 @@ def _facts(scope: Scope, bucket: str, splits: Sequence[str], database: str) -> t
 
 
 def fact_conditions(scope: Scope) -> tuple[str, dict[str, object]]:
-    """Conditions on ``clicks`` or ``sessions``, whose columns are called alike, but for the time; and parameters."""
+    """Conditions and parameters that fit ``clicks`` and ``sessions``; without the time, whose columns differ."""
     parameters: dict[str, object] = {"store": scope.store}
     conditions = f"store = {{store:String}} AND {BOTS[scope.bots]}"
     for at, (name, value) in enumerate(scope.filters):
@@ -133,12 +133,12 @@ def _day_key(bucket: str) -> str:
 
 
 def _key(bucket: str, column: str, zone: ZoneInfo) -> str:
-    """The bucket of an instant on the store's wall clock; hours are told by the instant at which they began."""
+    """The bucket of an instant on the store's wall clock; the key of an hour is the instant at which it began."""
     instant = f"toDateTime({column}, 'UTC')"
     local = f"toTimeZone({instant}, '{zone.key}')"
     return {
         "": "0",
-        # Whole hours of the wall clock: what the zone's offset has beyond whole hours shifts the cut.
+        # Whole hours of the wall clock: the part of the zone's offset beyond whole hours shifts the boundary.
         "hour": f"{instant} - modulo(toUnixTimestamp({instant}) + timezoneOffset({local}), 3600)",
         "day": f"toDate({local})",
         "month": f"toStartOfMonth(toDate({local}))",

@@ -51,7 +51,7 @@ class AckWatch:
             now: Seconds of a monotonic clock, as for all methods.
 
         Raises:
-            Unavailable: Kafka is stuck, and somebody else is probing.
+            Unavailable: Kafka is stuck, and another call is the probe.
         """
         if not self.stuck:
             return False

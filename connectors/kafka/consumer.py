@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Final, Self
@@ -17,7 +18,7 @@ from typing import Final, Self
 from connectors.errors import Fenced, Unavailable
 from connectors.kafka.consumer_metrics import ConsumerMetrics, Counts, PartitionMetrics
 from connectors.kafka.consumer_policy import ConsumerPolicy
-from connectors.kafka.dead_letters import DeadLetters
+from connectors.kafka.dead_letters import DeadLetterWriter
 from connectors.kafka.group_client import GroupClient
 from connectors.kafka.handler_threads import HandlerThreads
 from connectors.kafka.partition_work import PartitionWork
@@ -43,7 +44,7 @@ class GroupConsumer:
     - ``Retry`` and ``Unavailable``: the partition pauses and the offset stays; no other partition waits for it.
     - ``Reject``: the record becomes a dead letter with its exact bytes.
     - ``Fenced``: :meth:`run` raises it, and nothing more is committed.
-    - anything else, ``Stop``, ``Park`` and ``Refused`` among it: :meth:`run` raises it, and the offset stays.
+    - anything else, ``Stop`` and ``Refused`` among it: :meth:`run` raises it, and the offset stays.
 
     Args:
         client: This member of the group; it is closed by :meth:`close`.
@@ -58,7 +59,7 @@ class GroupConsumer:
         self,
         client: GroupClient,
         handler: Handler,
-        dead_letters: DeadLetters,
+        dead_letters: DeadLetterWriter,
         policy: ConsumerPolicy | None = None,
         *,
         monotonic: Callable[[], float] = time.monotonic,
@@ -133,6 +134,9 @@ class GroupConsumer:
     def pause(self, source: TopicPartition, seconds: float) -> None:
         """Begin no record of a partition for so long; no-op where this member does not own it.
 
+        For the process that runs the consumer, from any thread: when it knows more than the handler, such as that a
+        provider cannot be reached for a minute. A handler that wants a pause raises ``Retry``.
+
         A retry that is due later still waits until then. The pause ends when the partition is revoked.
         """
         with self._changed:
@@ -140,7 +144,10 @@ class GroupConsumer:
                 work.paused_until = max(work.paused_until, self._monotonic() + seconds)
 
     def resume(self, source: TopicPartition) -> None:
-        """End a pause now, also that of a retry; no-op where this member does not own the partition."""
+        """End a pause now, also that of a retry; no-op where this member does not own the partition.
+
+        For the process that runs the consumer, from any thread, as :meth:`pause` is.
+        """
         with self._changed:
             if (work := self._works.get(source)) is not None:
                 work.paused_until = float("-inf")
@@ -267,7 +274,9 @@ class GroupConsumer:
         try:
             retry = self._process(work, record)
         except BaseException as error:
-            error.add_note(f"while handling {record.source} at offset {record.offset}")
+            # An exception of a handler may refuse even this; the consumer has to stop all the same.
+            with suppress(Exception):
+                error.add_note(f"while handling {record.source} at offset {record.offset}")
             with self._changed:
                 work.running = False
                 self._fail(error)

@@ -35,7 +35,7 @@ class Counts:
         handled: Records whose handler returned.
         retried: Attempts that ended in a retry, also for a dead letter that was not acknowledged.
         rejected: Records that became dead letters.
-        abandoned: Handlers that were still at work when their partition had to be given up; what became of their
+        abandoned: Handlers that were still at work when their partition had to be given up; the outcome of their
             record is decided by the member that has it now.
         overdue: Handlers that took longer than they may.
         rebalances: Times that partitions came, went or were lost.

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from connectors.kafka.records import ConsumerRecord, Record, RecordProducer
-from marketplace.dead_letters import DeadLetter, headers
+from marketplace.dead_letters import PREFIX, DeadLetter, headers
 from marketplace.errors import Reject
 
 
 @dataclass(frozen=True)
-class DeadLetters:
-    """A dead-letter topic.
+class DeadLetterWriter:
+    """Writes rejected records to a dead-letter topic.
 
     Attributes:
-        producer: Writes to it.
-        topic: Its name.
+        producer: Sends the letters.
+        topic: The name of the topic.
         group: Who gives records up: the consumer group.
         timeout_seconds: How long to wait for an acknowledgement.
     """
@@ -27,6 +27,8 @@ class DeadLetters:
 
     def write(self, record: ConsumerRecord, rejection: Reject, attempt: int) -> None:
         """Write a record with its exact bytes, key and headers, and what is known of its rejection in further headers.
+
+        Headers of an earlier letter of the same record are replaced.
 
         Args:
             record: What was rejected.
@@ -40,5 +42,6 @@ class DeadLetters:
         letter = DeadLetter(
             self.group, rejection.reason, rejection.detail, "", record.topic, record.partition, record.offset, attempt
         )
-        rejected = Record(self.topic, record.value or b"", record.key, headers=(*record.headers, *headers(letter)))
+        own = [pair for pair in record.headers if not pair[0].startswith(PREFIX)]
+        rejected = Record(self.topic, record.value or b"", record.key, headers=(*own, *headers(letter)))
         self.producer.send_all([rejected], self.timeout_seconds)

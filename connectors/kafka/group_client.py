@@ -33,7 +33,7 @@ class Membership:
 class OffsetGap(errors.Refused):
     """The log does not go on at the group's offset: records are gone that were never handled. Stop loudly.
 
-    Whoever accepts the loss commits an offset that exists for the group, while no member runs.
+    To accept the loss, commit an offset that exists for the group, while no member runs.
 
     Attributes:
         topic, partition: Where.
@@ -109,7 +109,7 @@ class GroupClient(Protocol):
         Args:
             offsets: By partition.
             done: Called once, at the latest by a later poll: with None when the broker has stored them all, with
-                Fenced or Refused where it never will, with Unavailable where nobody knows. It is never called where
+                Fenced or Refused where it never will, with Unavailable where it is not known. It is never called where
                 the client is closed before the broker responds.
         """
 

@@ -22,7 +22,7 @@ _NO_LEADER: Final = frozenset(
     {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
 )
 _AWAY_SECONDS: Final = 15.0
-"""Who asks again so soon after a broker did not answer is told so without waiting."""
+"""After a failure, calls fail fast for this many seconds."""
 
 
 class LogTimes:

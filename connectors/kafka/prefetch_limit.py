@@ -14,7 +14,7 @@ _STALL_SECONDS: Final = 0.5
 class PrefetchLimit:
     """Decides when nothing is fetched, and from which partitions. The time is passed in.
 
-    Pausing a partition is dear: the client forgets what it has ahead of it, and fetches that again. So a full queue
+    Pausing a partition is expensive: the client drops what it has ahead of it, and fetches that again. So a full queue
     first waits for the handlers, who as a rule are fast. Only when it stays full are partitions paused, those with
     more than their share, and the others go on. A partition that waits for a retry is paused at once.
 

@@ -43,8 +43,8 @@ _STUCK_CLOSE_SECONDS: Final = 1.0
 class Producer:
     """A thread-safe idempotent producer.
 
-    Whoever waits serves the delivery reports: the calling thread, or the event loop every few milliseconds. A thread
-    of its own would fight the event loop for the interpreter once per record.
+    The waiting caller serves the delivery reports: the calling thread, or the event loop every few milliseconds. A
+    thread of its own would fight the event loop for the interpreter once per record.
 
     Args:
         kafka: Where Kafka is and how to connect; a bootstrap list alone means no encryption and no user.
@@ -145,7 +145,7 @@ class Producer:
             if threading.get_ident() == here:
                 _finish(done, error)
                 return
-            # The loop is gone when the process is going down; nobody waits any more.
+            # The loop is gone when the process is going down; and no caller waits any more.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(_finish, done, error)
 

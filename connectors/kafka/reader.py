@@ -18,8 +18,8 @@ from connectors.kafka.client_config import KafkaConnection, client_config
 _TIMEOUT_SECONDS: Final = 10.0
 _FETCH_WAIT_MS: Final = 50
 _FETCH_MIN_BYTES: Final = 256 << 10
-"""The broker answers with this much or after the wait. Answering each record as it comes took it a third of its CPU at
-12,000 records a second, and those who read take them in rounds of 0.4 s anyhow."""
+"""The broker responds when it has this much, or after the wait. Responding to each record took a third of its CPU at
+12,000 records a second, and readers take records in rounds of 0.4 s anyway."""
 _ERROR: Final = methodcaller("error")
 _IS_NONE: Final = partial(is_, None)
 _OUT_OF_RANGE: Final = frozenset(
@@ -32,6 +32,10 @@ _Result = TypeVar("_Result")
 class RecordReader(Protocol):
     """What reads partitions of one topic, on Kafka or in memory."""
 
+    @property
+    def topic(self) -> str:
+        """The topic's name."""
+
     def partitions(self) -> list[int]:
         """The topic's partitions."""
 
@@ -42,7 +46,7 @@ class RecordReader(Protocol):
         """Begin to read a partition at an offset."""
 
     def consume(self, max_records: int, timeout_seconds: float) -> Sequence[Any]:
-        """Up to so many messages of all partitions, in order within each."""
+        """Up to ``max_records`` messages of all partitions, in order within each."""
 
     def read_at(self, offsets: Mapping[int, int]) -> dict[int, bytes]:
         """The values of single records, by partition; without those that are not there."""
@@ -142,14 +146,14 @@ class PartitionReader:
         self._consumer.incremental_assign([TopicPartition(self.topic, partition, offset)])
 
     def consume(self, max_records: int, timeout_seconds: float) -> list[Any]:
-        """Up to so many records (``confluent_kafka.Message``) of all partitions, in order within each.
+        """Up to ``max_records`` records (``confluent_kafka.Message``) of all partitions, in order within each.
 
         Brokers that are unavailable are waited for inside; the result is then empty.
 
         Raises:
-            Refused: An offset is not (or no longer) on the broker: the topic was made anew or its retention was
+            Refused: An offset is not (or no longer) on the broker: the topic was recreated or its retention was
                 shorter than the pause. Nothing is skipped silently.
-            Unavailable: The broker rejects the reader for another reason, such as a right that was taken away.
+            Unavailable: The broker rejects the reader for another reason, such as a right that was revoked.
             AuthenticationFailed: No broker has let the reader in for ten seconds.
         """
         found = self._consumer.consume(max_records, timeout_seconds)
@@ -200,7 +204,7 @@ class PartitionReader:
         return found
 
     def publish(self, offsets: Mapping[int, int]) -> None:
-        """Tell the group's offsets (the next to be read) to the broker; best effort, for lag tools only."""
+        """Commit the group's offsets (the next to be read); best effort, for lag tools only."""
         if offsets:
             marks = [TopicPartition(self.topic, partition, offset) for partition, offset in offsets.items()]
             try:

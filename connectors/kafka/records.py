@@ -112,7 +112,7 @@ class TooLarge(Refused):
 
 
 class RecordProducer(Protocol):
-    """What callers need; the in-memory twin is held to the same contract."""
+    """The producer's interface; the in-memory twin passes the same contract tests."""
 
     def send_all(self, records: Sequence[Record], timeout_seconds: float) -> None:
         """Write records and wait until Kafka has them all."""

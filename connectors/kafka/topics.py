@@ -44,7 +44,7 @@ class TopicIdentity:
 
 
 class TopicAdmin:
-    """Asks and changes topics. Every question raises ``AuthenticationFailed``, soon, where brokers let nobody in.
+    """Reads and creates topics. Every call raises ``AuthenticationFailed``, quickly, if brokers do not accept the user.
 
     Args:
         kafka: Where Kafka is and how to connect; a bootstrap list alone means no encryption and no user.
@@ -94,7 +94,7 @@ class TopicAdmin:
 
         Raises:
             Unavailable: No broker answers.
-            Refused: The broker does not tell.
+            Refused: The broker refuses to say.
         """
         self._connect()
         asked = self._admin.describe_topics(TopicCollection([name]), request_timeout=self._timeout)

@@ -74,7 +74,7 @@ def _plain(pattern: str) -> str:
 
 
 def trie_expression(words: Iterable[str]) -> str:
-    """A regular expression that finds any of the words, in time that hardly depends on how many there are.
+    """A regular expression that finds any of the words, in time that hardly depends on their number.
 
     A word that begins with another of them is found as the shorter one.
     """

@@ -45,14 +45,14 @@ def default_geoip_file() -> Path:
 class GeoIP:
     """The current database of a file, and its successor once the file is replaced.
 
-    ``snapshot()`` is what a batch holds: a swap in the middle of a batch would stamp one version on another's answers.
+    A batch uses one ``snapshot()``: a swap in the middle would stamp results of one database with another's version.
     A new file that cannot be used is refused: the old one stays, ``refused`` counts it and the log says why. Safe to
     share between threads.
 
     Attributes:
-        swapped: Databases taken over since the start.
+        swapped: Databases that replaced an older one since the start.
         refused: New files that could not be used since the start, each counted once.
-        problem: Why the file that is there now is not used; empty where it is.
+        problem: Why the current file is not used; empty if it is.
     """
 
     def __init__(
@@ -81,10 +81,10 @@ class GeoIP:
         self._next_check = monotonic() + check_every_seconds
 
     def snapshot(self) -> PlaceSnapshot:
-        """The database of this moment: its version and answers belong together as long as it is held.
+        """The current database, immutable: its version and results belong together.
 
-        Looks at the file at most every ``check_every_seconds``. A changed file is copied and proved first, which takes
-        about 0.1 s for 60 MB.
+        It checks the file at most every ``check_every_seconds``. A changed file is copied and validated first, which
+        takes about 0.1 s for 60 MB.
         """
         with self._lock:
             now = self._monotonic()
@@ -94,7 +94,7 @@ class GeoIP:
             return self._current
 
     def version(self) -> str:
-        """Version of the current database; ``snapshot()`` keeps it together with the answers."""
+        """Version of the current database; ``snapshot()`` keeps it together with the results."""
         return self.snapshot().version()
 
     def find(self, ip: str) -> Place:
@@ -112,7 +112,7 @@ class GeoIP:
         found = self._identity()
         if found == self._seen:
             return
-        # Remembered also when refused: a broken file is reported once, not at every look.
+        # Remembered also when refused: a broken file is reported once, not at every check.
         self._seen = found
         try:
             successor = PlaceSnapshot(self._path, self._cache_entries)
@@ -122,7 +122,7 @@ class GeoIP:
             log.error("GeoIP database refused, %s stays in use: %s", self._current.version(), error)
             return
         if self._identity() != found:
-            # Written to while it was read: what was copied may be half of each. The next look reads it again.
+            # It was written to while it was read, so the copy may be inconsistent. The next check reads it again.
             self._seen = None
             return
         self.problem = ""

@@ -1,4 +1,4 @@
-"""One MaxMind City database: opened from a private copy, proved, then immutable."""
+"""One MaxMind City database: opened from a private copy, validated, then immutable."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import BinaryIO, Final
 
 import maxminddb
 
+from connectors.errors import Refused
 from marketplace.enrichments.registry import Place
 
 CACHE_ENTRIES: Final = 65_536
@@ -24,36 +25,36 @@ MAX_ADDRESS_CHARS: Final = 45
 
 COPY_CHUNK_BYTES: Final = 1 << 20
 PROBES: Final = 512
-"""Networks spread evenly over the address space that a database must answer for without an error."""
+"""Networks, spread evenly over the address space, for which a database must return a result without an error."""
 
 _OCTET: Final = r"(?:1?[1-9]?\d|10\d|2[0-4]\d|25[0-5])"
 _PLAIN: Final = re.compile(
     rf"(?!0\.|10\.|100\.|127\.|169\.|172\.|192\.|198\.|203\.|22[4-9]\.|2[3-5]\d\.){_OCTET}(?:\.{_OCTET}){{3}}"
 )
-"""IPv4 addresses under a first number that has no special networks: all of them are global."""
+"""First numbers of IPv4 addresses without special networks: all their addresses are global."""
 
 _NOWHERE: Final = Place()
 
 
-class UnusableDatabase(ValueError):
-    """A file cannot answer for places: missing, cut short, damaged, or of another kind; the message says which.
+class UnusableDatabase(Refused):
+    """A file is not a usable City database: missing, truncated, damaged, or of another kind; the message says which.
 
-    At the start it ends the process; later the old database stays in use.
+    At the start this ends the process; later the old database stays in use.
     """
 
 
 class PlaceSnapshot:
-    """One database: its version and its answers belong together for as long as it is held.
+    """One database, immutable: its version and its results belong together.
 
     The reader maps a private, unlinked copy of the file: overwriting or truncating the file in place would otherwise
-    change answers under a version, or end the process. Safe to share between threads.
+    change results under a version, or crash the process. Safe to share between threads.
     """
 
     def __init__(self, path: Path, cache_entries: int = CACHE_ENTRIES) -> None:
-        """Copy, open and prove a database.
+        """Copy, open and validate a database.
 
         Raises:
-            UnusableDatabase: See there.
+            UnusableDatabase: The file cannot be used.
         """
         self._reader, checksum = _open(path)
         metadata = self._reader.metadata()
@@ -90,7 +91,7 @@ class PlaceSnapshot:
         record = self._reader.get(address)
         if not isinstance(record, dict):
             return _NOWHERE
-        # Where the network is; failing that, where it is registered (anycast, satellite).
+        # The network's country; if unknown, the country in which it is registered (anycast, satellite).
         country = _text(record, "country", "iso_code") or _text(record, "registered_country", "iso_code")
         return Place(country=country, city=_text(record, "city", "names", "en"))
 

@@ -1,4 +1,4 @@
-"""What a user agent string says: browser, operating system and kind of device, by ``ua-parser`` and ``user-agents``."""
+"""Browser, operating system and kind of device of a user agent, by ``ua-parser`` and ``user-agents``."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class UserAgents:
         return self._version
 
     def find(self, user_agent: str) -> Agent:
-        """What the first ``MAX_USER_AGENT_CHARS`` say; empty for an empty or meaningless string, never an exception."""
+        """The properties by the first ``MAX_USER_AGENT_CHARS``; empty for a meaningless string. Never raises."""
         return self._cached(user_agent[:MAX_USER_AGENT_CHARS])
 
     def _find(self, user_agent: str) -> Agent:

@@ -22,14 +22,14 @@ _ATTEMPTS: Final = 5
 
 
 class SaltsUnavailable(errors.Unavailable):
-    """Mongo did not answer, and no unexpired salt is remembered: no visitor can be stamped; pause and ask again."""
+    """Mongo did not answer, and no unexpired salt is cached: no visitor can be stamped; pause and try again."""
 
 
 class SaltRepository(Protocol):
-    """Where salts are kept; the in-memory twin is held to the same contract."""
+    """The repository of salts; the in-memory twin passes the same contract tests."""
 
     def get(self, store: str, date: str, now: datetime) -> Salt:
-        """The salt of a store's date, made if there is none or it has expired."""
+        """The salt of a store's date, created if there is none or it has expired."""
 
 
 class MongoSalts:
@@ -46,7 +46,7 @@ class MongoSalts:
         self._salts: Collection[dict[str, Any]] = client[database][VISITOR_SALTS.name]
 
     def get(self, store: str, date: str, now: datetime) -> Salt:
-        """The salt of a store's date, made if there is none or it has expired.
+        """The salt of a store's date, created if there is none or it has expired.
 
         Raises:
             SaltsUnavailable: Mongo did not answer.
@@ -70,7 +70,7 @@ class MongoSalts:
                 {"_id": name}, {"$setOnInsert": fresh}, upsert=True, return_document=ReturnDocument.AFTER
             )
         except DuplicateKeyError:
-            # Another process inserted at the same moment: its salt is the one.
+            # Another process inserted one at the same moment: that salt is used.
             document = self._salts.find_one({"_id": name})
         return None if document is None else Salt(bytes(document["value"]), _aware(document["destroy_at"]))
 
@@ -89,7 +89,7 @@ class MemorySalts(Twin):
         self._lock = threading.Lock()
 
     def get(self, store: str, date: str, now: datetime) -> Salt:
-        """The salt of a store's date, made if there is none or it has expired."""
+        """The salt of a store's date, created if there is none or it has expired."""
         if not self._answers(self._deadline_seconds):
             raise SaltsUnavailable("Mongo does not answer")
         name = salt_id(store, date)
@@ -101,11 +101,11 @@ class MemorySalts(Twin):
 
 
 class SaltCache:
-    """Remembers salts until they expire, so that stamping a visitor asks Mongo once per store, date and process.
+    """A cache of salts until they expire, so that Mongo is queried once per store, date and process.
 
     Args:
-        repository: Where salts are kept.
-        max_cached: How many are remembered; the least recently used go first.
+        repository: The repository of salts.
+        max_cached: The size of the cache; the least recently used go first.
     """
 
     def __init__(self, repository: SaltRepository, *, max_cached: int = _MAX_CACHED) -> None:
@@ -115,7 +115,7 @@ class SaltCache:
         self._salts: OrderedDict[str, Salt] = OrderedDict()
 
     def cached(self, store: str, date: str, now: datetime) -> Salt | None:
-        """The salt from memory, or None when :meth:`get` must ask; an expired one is forgotten here."""
+        """The cached salt, or None if :meth:`get` must query Mongo; drops an expired one."""
         name = salt_id(store, date)
         with self._lock:
             salt = self._salts.get(name)
@@ -128,10 +128,10 @@ class SaltCache:
             return salt
 
     def get(self, store: str, date: str, now: datetime) -> Salt:
-        """The salt from memory or from Mongo; may block.
+        """The salt from the cache or from Mongo; may block.
 
         Raises:
-            SaltsUnavailable: Mongo did not answer, and no unexpired salt is remembered.
+            SaltsUnavailable: Mongo did not answer, and no unexpired salt is cached.
         """
         salt = self.cached(store, date, now)
         if salt is None:
@@ -143,7 +143,7 @@ class SaltCache:
         return salt
 
     def forget_expired(self, now: datetime) -> int:
-        """Drop every expired salt from memory; tells how many. Called on a timer, so that idle stores' salts go too."""
+        """Drop all expired salts; returns their number. Called on a timer, so that idle stores' salts go too."""
         with self._lock:
             expired = [name for name, salt in self._salts.items() if salt.destroy_at <= now]
             for name in expired:

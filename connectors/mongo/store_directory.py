@@ -1,7 +1,7 @@
-"""A directory of stores by key: what is remembered, how far it can be believed, and when Mongo has to be asked.
+"""A cache of stores by key, which decides when an entry is fresh enough and when Mongo has to be queried.
 
-It never asks by itself. Whoever uses it asks with :meth:`StoreDirectory.look_up`, which blocks, and enters the answer
-with :meth:`StoreDirectory.learn` when it has come.
+It never queries Mongo by itself. The caller does, with :meth:`StoreDirectory.look_up`, which blocks, and adds the
+result with :meth:`StoreDirectory.learn`.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ def find_by_import_key(repository: StoreRepository, key: str) -> Store | None:
 
 
 class Need(enum.Enum):
-    """What has to be asked before, or after, a remembered answer is used."""
+    """What has to be done before, or after, an entry is used."""
 
     NOTHING = enum.auto()
-    """The answer is young, be it a store or that nobody has the key."""
+    """The entry is fresh, whether it is a store or that no store has the key."""
     REFRESH = enum.auto()
-    """The store is in use and its answer is old: use it, and ask again meanwhile."""
+    """The store is in use and its entry is old: use it, and refresh it in the background."""
     LOOKUP = enum.auto()
-    """Nothing is known, or the store was idle for long: ask first. An idle store is used if Mongo does not answer."""
+    """There is no entry, or the store was idle: query Mongo first. An idle store is used if Mongo does not answer."""
 
 
 @dataclass(slots=True)
@@ -60,14 +60,14 @@ class _Entry:
 
 
 class StoreDirectory:
-    """Remembers stores by key, however old, and for some seconds that nobody has a key. Safe to share between threads.
+    """A cache of stores by key, without expiry, and for some seconds of unknown keys. Safe to share between threads.
 
     Args:
-        repository: Where to look.
-        lookup: How: by write key, or by import key.
-        cache_seconds: How old an answer may be before it is asked for again.
-        idle_seconds: A store that was not used for so long is looked up before it is believed.
-        max_cached: How many answers are remembered of either kind; the oldest go first.
+        repository: The repository of stores.
+        lookup: Looks up by write key, or by import key.
+        cache_seconds: The age at which an entry is refreshed.
+        idle_seconds: A store that was not used for this long is looked up before it is used.
+        max_cached: The number of entries of either kind; the oldest go first.
     """
 
     def __init__(
@@ -87,15 +87,15 @@ class StoreDirectory:
         self._unknown: OrderedDict[str, float] = OrderedDict()
 
     def recall(self, key: str, now: float) -> tuple[Store | None, Need]:
-        """The remembered answer and what has to be asked.
+        """The entry of a key, and what has to be done.
 
         Args:
             key: As the client sent it.
             now: Seconds of a monotonic clock, as for all methods.
 
         Returns:
-            The store, or None where none is known, and what it needs. None that needs nothing is an answer of Mongo's:
-            nobody has that key.
+            The store, or None if none is known, and what has to be done. None with a fresh entry means that no store
+            has that key.
         """
         digest = hash_write_key(key)
         with self._lock:
@@ -109,27 +109,27 @@ class StoreDirectory:
             elif now - entry.used_at < self._idle_seconds:
                 need = Need.REFRESH
             else:
-                # Not marked as used: others that ask before Mongo has answered have to wait for the answer too.
+                # Not marked as used: other callers before Mongo's answer have to wait for it too.
                 return entry.store, Need.LOOKUP
             entry.used_at = now
             return entry.store, need
 
     def holds(self, key: str) -> bool:
-        """Whether a store is remembered for the key, however old."""
+        """Whether there is a store for the key in the cache, however old."""
         with self._lock:
             return hash_write_key(key) in self._known
 
     def look_up(self, key: str) -> Store | None:
-        """Ask Mongo; blocks and remembers nothing.
+        """Query Mongo; blocks, and does not change the cache.
 
         Raises:
             StoresUnavailable: Mongo did not answer.
-            InvalidStore: The document does not hold.
+            InvalidStore: The document is not a valid store.
         """
         return self._lookup(self._repository, key)
 
     def learn(self, key: str, store: Store | None, now: float) -> None:
-        """Remember an answer of Mongo's, which has come now."""
+        """Add a result of Mongo, as of now."""
         digest = hash_write_key(key)
         with self._lock:
             if store is None:
@@ -140,7 +140,7 @@ class StoreDirectory:
                 _remember(self._known, digest, _Entry(store, now, now), self._max_cached)
 
     def fall_back(self, key: str, now: float) -> Store | None:
-        """What is remembered of a key that Mongo was asked for in vain; it counts as used from now on."""
+        """The entry of a key after a failed query of Mongo; it counts as used from now on."""
         with self._lock:
             entry = self._known.get(hash_write_key(key))
             if entry is None:

@@ -11,6 +11,7 @@ from pymongo import MongoClient, UpdateOne
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from connectors.errors import Refused, Unavailable
+from connectors.mongo.client import unavailable
 from marketplace.collections import STORE_STATS
 
 _DUPLICATE_KEY = 11000
@@ -19,7 +20,7 @@ _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
 @dataclass(frozen=True)
 class DayStats:
-    """A store's day, people only, with bots told apart.
+    """A store's day, without bots, whose clicks are counted apart.
 
     Attributes:
         store: The slug.
@@ -48,7 +49,7 @@ class DayStats:
 
     @property
     def id(self) -> str:
-        """Of its document."""
+        """The id of its document."""
         return f"{self.store}:{self.day}"
 
     @property
@@ -91,7 +92,7 @@ class StoreStats:
             if failures:
                 raise Refused(f"Mongo refuses store_stats: {failures[0]['errmsg']}") from error
         except PyMongoError as error:
-            raise Unavailable(f"Mongo does not answer: {' '.join(str(error).split())[:200]}") from error
+            raise unavailable(error) from error
 
     def of(self, store: str) -> list[dict[str, Any]]:
         """All days of a store, newest first.
@@ -102,28 +103,4 @@ class StoreStats:
         try:
             return list(self._collection.find({"store": store}).sort("day", -1))
         except PyMongoError as error:
-            raise Unavailable(f"Mongo does not answer: {' '.join(str(error).split())[:200]}") from error
-
-
-class Generations:
-    """Counts the starts of a flow, so that the newest can be told from a zombie."""
-
-    def __init__(self, client: MongoClient[dict[str, Any]], database: str) -> None:
-        self._collection = client[database]["flow_generations"]
-
-    def next(self, flow: str, at_least: int) -> int:
-        """A number larger than any given before, and than ``at_least`` (should this collection have been lost).
-
-        Raises:
-            Unavailable: Mongo does not answer.
-        """
-        try:
-            self._collection.update_one({"_id": flow}, {"$max": {"generation": at_least}}, upsert=True)
-            found = self._collection.find_one_and_update(
-                {"_id": flow}, {"$inc": {"generation": 1}}, return_document=True
-            )
-        except PyMongoError as error:
-            raise Unavailable(f"Mongo does not answer: {' '.join(str(error).split())[:200]}") from error
-        if found is None:
-            raise Unavailable(f"the generation of {flow} vanished while it was counted; try again")
-        return int(found["generation"])
+            raise unavailable(error) from error

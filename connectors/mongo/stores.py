@@ -12,14 +12,13 @@ import msgspec
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import MongoClient
 from pymongo.collection import Collection
-from pymongo.errors import ConfigurationError, DuplicateKeyError, InvalidURI, PyMongoError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from connectors.errors import Refused, Unavailable
 from connectors.twin import Twin
 from marketplace.collections import STORES
 from marketplace.stores import InvalidStore, Store
 
-_TIMEOUT_MS: Final = 3_000
 _EDIT_ATTEMPTS: Final = 20
 _VERSION: Final = "version"
 
@@ -29,7 +28,7 @@ edit came in between."""
 
 
 class StoresUnavailable(Unavailable):
-    """Mongo did not answer and nothing is remembered: pause and ask again."""
+    """Mongo did not answer: pause and try again."""
 
 
 class StoreConflict(Refused):
@@ -38,12 +37,12 @@ class StoreConflict(Refused):
 
 @dataclass(frozen=True)
 class BadStore:
-    """A document that is no store: somebody wrote it past the ``marketplace`` command.
+    """A document that is not a valid store: it was not written by the ``marketplace`` command.
 
     Attributes:
         slug: Its id, as text.
-        reason: Which field does not hold, and why.
-        document: As it was read; another version of it is another bad store.
+        reason: Which field is not valid, and why.
+        document: The document as it was read; another version of it is another bad store.
     """
 
     slug: str
@@ -52,15 +51,15 @@ class BadStore:
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """What a look at the collection found: the stores, by slug, and what should be stores."""
+class StoreListing:
+    """The content of the collection: valid stores by slug, and documents that are not valid."""
 
     stores: dict[str, Store]
     bad: list[BadStore]
 
 
 class StoreRepository(Protocol):
-    """Where stores are kept; the in-memory twin is held to the same contract."""
+    """The repository of stores; the in-memory twin passes the same contract tests."""
 
     def get(self, slug: str) -> Store | None:
         """The store of that slug."""
@@ -69,43 +68,19 @@ class StoreRepository(Protocol):
         """The store whose write key has that SHA-256."""
 
     def list_stores(self) -> list[Store]:
-        """All stores by slug, without documents that do not hold."""
+        """All stores by slug, without invalid documents."""
 
-    def read(self, slugs: Several[str] | None = None) -> Shelf:
-        """These stores or all, and apart from them the documents that do not hold."""
+    def read(self, slugs: Several[str] | None = None) -> StoreListing:
+        """These stores or all, and separately the invalid documents."""
 
     def create_store(self, store: Store) -> bool:
         """Save a store unless its slug is taken; returns True if it was saved."""
 
     def edit(self, slug: str, change: Change) -> Store | None:
-        """Change named fields of a store and nothing else; returns it as it is now, None where there is none."""
+        """Change only the named fields of a store; returns the new store, None if there is no such store."""
 
     def upsert_store(self, store: Store) -> None:
-        """Make a store, or change all its fields: for demos and tests, where nobody else edits it."""
-
-
-def connect(mongo_url: str, deadline_seconds: float | None = None) -> MongoClient[dict[str, Any]]:
-    """A client with short timeouts, for services that can answer from memory meanwhile.
-
-    Args:
-        mongo_url: Where Mongo is.
-        deadline_seconds: No call takes longer, retries and connecting included; 9 s at worst where it is None, and
-            more for a call that reads its answer in pieces.
-
-    Raises:
-        Refused: The URL is none of Mongo's.
-    """
-    deadline_ms = _TIMEOUT_MS if deadline_seconds is None else int(deadline_seconds * 1000)
-    options: dict[str, Any] = {"serverSelectionTimeoutMS": deadline_ms, "connectTimeoutMS": deadline_ms}
-    if deadline_seconds is None:
-        options["socketTimeoutMS"] = 2 * _TIMEOUT_MS
-    else:
-        options["timeoutMS"] = deadline_ms
-    try:
-        return MongoClient(mongo_url, **options)
-    # A port that is none is a plain ValueError.
-    except (InvalidURI, ConfigurationError, ValueError) as error:
-        raise Refused(f"Mongo's URL cannot be used: {error}") from error
+        """Create a store, or change all its fields: for demos and tests, without concurrent edits."""
 
 
 class MongoStores:
@@ -117,7 +92,7 @@ class MongoStores:
     """
 
     def __init__(self, client: MongoClient[dict[str, Any]], database: str) -> None:
-        # A text or date that BSON itself cannot hold would fail the whole answer and not only its document.
+        # By default, a text or date that BSON cannot represent would fail the whole result and not only its document.
         lenient = CodecOptions[dict[str, Any]](
             unicode_decode_error_handler="replace", datetime_conversion=DatetimeConversion.DATETIME_AUTO
         )
@@ -128,7 +103,7 @@ class MongoStores:
 
         Raises:
             StoresUnavailable: Mongo did not answer.
-            InvalidStore: The document does not hold; the message names the field.
+            InvalidStore: The document is not valid; the message names the field.
         """
         return self._find({"_id": slug})
 
@@ -137,27 +112,27 @@ class MongoStores:
         return self._find({"write_key_hash": write_key_hash})
 
     def list_stores(self) -> list[Store]:
-        """All stores by slug, without documents that do not hold.
+        """All stores by slug, without invalid documents.
 
         Raises:
             StoresUnavailable: Mongo did not answer.
         """
         return list(self.read().stores.values())
 
-    def read(self, slugs: Several[str] | None = None) -> Shelf:
-        """These stores or all, and apart from them the documents that do not hold.
+    def read(self, slugs: Several[str] | None = None) -> StoreListing:
+        """These stores or all, and separately the invalid documents.
 
         Raises:
             StoresUnavailable: Mongo did not answer.
         """
         query = {} if slugs is None else {"_id": {"$in": sorted(slugs)}}
         try:
-            return _shelf(self._stores.find(query).sort("_id"))
+            return _listing(self._stores.find(query).sort("_id"))
         except PyMongoError as error:
             raise _unavailable(error) from error
 
     def prepare(self) -> None:
-        """Make the indexes that keep stores apart, where they are missing.
+        """Create the unique indexes of stores, if they are missing.
 
         Raises:
             StoresUnavailable: Mongo did not answer, or does not make them.
@@ -189,18 +164,19 @@ class MongoStores:
         return True
 
     def edit(self, slug: str, change: Change) -> Store | None:
-        """Change named fields of a store and nothing else.
+        """Change only the named fields of a store.
 
-        A document has a version, and an edit is written only over the version that it has read; otherwise it is worked
-        out again. So no edit undoes another, and fields that this code does not know stay as they are.
+        Optimistic concurrency: a document has a version, and an edit is written only over the version that it has read;
+        otherwise it is computed again. So no edit undoes another, and fields that this code does not know are kept.
 
         Returns:
-            The store as it is now; None where there is none of that slug.
+            The new store; None if there is no store of that slug.
 
         Raises:
-            InvalidStore: The document does not hold, or would not; nothing was changed.
+            InvalidStore: The document is not valid, before or after the edit; nothing was changed.
             StoreConflict: Another store has that write key; nothing was changed.
-            StoresUnavailable: Mongo did not answer, and it may or may not be changed; or others edit it all the time.
+            StoresUnavailable: Mongo did not answer, and it may or may not be changed; or there were too many concurrent
+                edits.
         """
         try:
             for _ in range(_EDIT_ATTEMPTS):
@@ -219,9 +195,9 @@ class MongoStores:
         raise StoresUnavailable(f"store {slug}: others edited it {_EDIT_ATTEMPTS} times meanwhile")
 
     def upsert_store(self, store: Store) -> None:
-        """Make a store, or change all its fields; see :meth:`create_store` and :meth:`edit` for the errors.
+        """Create a store, or change all its fields; see :meth:`create_store` and :meth:`edit` for the errors.
 
-        For demos and tests: edits of others between reading the store and this are overwritten.
+        For demos and tests: concurrent edits are overwritten.
         """
         if not self.create_store(store):
             self.edit(store.slug, lambda _: _fields(store))
@@ -241,7 +217,7 @@ class MemoryStores(Twin):
         deadline_seconds: A call that is not answered in this time fails.
 
     Attributes:
-        documents: What it holds, by slug.
+        documents: Its documents, by slug.
     """
 
     def __init__(self, deadline_seconds: float = 1.5) -> None:
@@ -264,15 +240,15 @@ class MemoryStores(Twin):
             return next((_from_document(document) for document in of_that_key), None)
 
     def list_stores(self) -> list[Store]:
-        """All stores by slug, without documents that do not hold."""
+        """All stores by slug, without invalid documents."""
         return list(self.read().stores.values())
 
-    def read(self, slugs: Several[str] | None = None) -> Shelf:
-        """These stores or all, and apart from them the documents that do not hold."""
+    def read(self, slugs: Several[str] | None = None) -> StoreListing:
+        """These stores or all, and separately the invalid documents."""
         self._ask()
         with self._lock:
             found = sorted(self.documents.items(), key=lambda item: str(item[0]))
-        return _shelf(document for slug, document in found if slugs is None or slug in slugs)
+        return _listing(document for slug, document in found if slugs is None or slug in slugs)
 
     def create_store(self, store: Store) -> bool:
         """Save a store unless its slug is taken."""
@@ -285,7 +261,7 @@ class MemoryStores(Twin):
             return True
 
     def edit(self, slug: str, change: Change) -> Store | None:
-        """Change named fields of a store and nothing else."""
+        """Change only the named fields of a store."""
         for _ in range(_EDIT_ATTEMPTS):
             self._ask()
             document = self.documents.get(slug)
@@ -346,16 +322,16 @@ def _from_document(document: Mapping[str, Any]) -> Store:
         raise InvalidStore(f"store {slug}: {error}") from error
 
 
-def _shelf(documents: Iterable[Mapping[str, Any]]) -> Shelf:
-    shelf = Shelf({}, [])
+def _listing(documents: Iterable[Mapping[str, Any]]) -> StoreListing:
+    listing = StoreListing({}, [])
     for document in documents:
         try:
             store = _from_document(document)
         except InvalidStore as error:
-            shelf.bad.append(BadStore(str(document.get("_id")), str(error), document))
+            listing.bad.append(BadStore(str(document.get("_id")), str(error), document))
         else:
-            shelf.stores[store.slug] = store
-    return shelf
+            listing.stores[store.slug] = store
+    return listing
 
 
 def _unavailable(error: PyMongoError) -> StoresUnavailable:

@@ -1,4 +1,4 @@
-"""What stores were turned away with because they sent too much: counted by hour, for their owners to see."""
+"""Counts of what was turned away because a store sent too much, by hour, for the store's owner."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ from pymongo import MongoClient, UpdateOne
 from pymongo.errors import PyMongoError
 
 from connectors.errors import Unavailable
+from connectors.mongo.client import unavailable
 from marketplace.collections import TURNED_AWAY
 
 _SECONDS: Final = 2.0
-"""How long Mongo may take for a call: these counts are worth no waiting."""
+"""The timeout of a call: these counts are not worth waiting for."""
 
 
 class TurnedAwayUnavailable(Unavailable):
-    """Mongo did not answer; whether it counted is not known."""
+    """Mongo did not answer; it is not known whether it has counted."""
 
 
 @dataclass(frozen=True)
 class TurnedAway:
-    """What was turned away of one store in one hour for one reason.
+    """Counts of one store, hour and reason.
 
     Attributes:
         store: The slug.
         hour: The store's own hour, ``YYYY-MM-DDTHH``.
         reason: One of ``marketplace.clicks.cost.REASONS``.
-        requests: How many requests.
-        events: How many events they held, at least: a compressed request counts as one.
+        requests: The number of requests.
+        events: At least how many events they had: a compressed request counts as one.
     """
 
     store: str
@@ -49,10 +50,10 @@ class TurnedAway:
 
 
 class TurnedAwayRepository(Protocol):
-    """Where the counts are kept; the in-memory twin is held to the same contract."""
+    """The repository of the counts; the in-memory twin passes the same contract tests."""
 
     def add(self, counts: Iterable[TurnedAway], now: datetime) -> None:
-        """Add to what is kept of the same store, hour and reason."""
+        """Add to the counts of the same store, hour and reason."""
 
     def of(self, store: str, first_day: str, last_day: str) -> list[TurnedAway]:
         """The counts of a store by hour and reason, from one local date to another, both included."""
@@ -70,7 +71,7 @@ class MongoTurnedAway:
         self._collection = client[database][TURNED_AWAY.name]
 
     def add(self, counts: Iterable[TurnedAway], now: datetime) -> None:
-        """Add to what is kept of the same store, hour and reason.
+        """Add to the counts of the same store, hour and reason.
 
         Raises:
             TurnedAwayUnavailable: Mongo did not answer within two seconds; some may have been added.
@@ -113,8 +114,8 @@ class MemoryTurnedAway:
     """The in-memory twin.
 
     Attributes:
-        available: Set to False, it behaves as if Mongo did not answer.
-        answers: Cleared, it behaves as if Mongo hung: a call waits as long as the real one's and then fails.
+        available: Set it to False to behave as if Mongo did not answer.
+        answers: Clear it to behave as if Mongo hung: a call waits as long as the real one's and then fails.
     """
 
     def __init__(self) -> None:
@@ -124,7 +125,7 @@ class MemoryTurnedAway:
         self._counts: dict[str, TurnedAway] = {}
 
     def add(self, counts: Iterable[TurnedAway], now: datetime) -> None:
-        """Add to what is kept of the same store, hour and reason."""
+        """Add to the counts of the same store, hour and reason."""
         self._ask()
         for count in counts:
             kept = self._counts.get(count.id, replace(count, requests=0, events=0))
@@ -154,7 +155,7 @@ def sums(counts: Iterable[TurnedAway]) -> dict[str, tuple[int, int]]:
 
 
 def _unavailable(error: PyMongoError) -> TurnedAwayUnavailable:
-    return TurnedAwayUnavailable(f"Mongo does not answer: {' '.join(str(error).split())[:200]}")
+    return TurnedAwayUnavailable(str(unavailable(error)))
 
 
 def utc(epoch_ms: int) -> datetime:

@@ -16,10 +16,10 @@ LIVE_SECONDS: Final = 300
 _TILE_SECONDS: Final = 2 * 86_400
 _COMMANDS_AT_ONCE: Final = 2_000
 _VISITORS_AT_ONCE: Final = 5_000
-"""Bounds on what one request holds."""
+"""Bounds on the size of one request."""
 
-# The day moves on by date, and within a date by revision, so a late writer never turns the tile back. Tables that were
-# made again begin a lineage of their own, whose days and revisions may be lower.
+# The day advances by date, and within a date by revision, so a late writer never sets the tile back. Recreated tables
+# begin a new lineage, whose days and revisions may be lower.
 _SAVE: Final = """
 local day, revision, lineage = unpack(redis.call('HMGET', KEYS[1], 'day', 'revision', 'lineage'))
 revision = tonumber(revision or '-1')
@@ -52,7 +52,7 @@ class LiveTile:
         However many stores there are, it takes a round trip for some thousand commands.
 
         Raises:
-            Unavailable: Redis does not answer. The tile is behind until the next batch; nothing else is.
+            Unavailable: Redis does not answer. Only the tile is behind, until the next batch.
         """
         newest: dict[str, DayStats] = {}
         for day in days:
@@ -92,12 +92,12 @@ class LiveTile:
             Unavailable: Redis does not answer.
         """
         try:
-            held: dict[str, str] = self._redis.hgetall(f"tile:{{{store}}}")  # type: ignore[assignment]  # typed for async clients too
+            fields: dict[str, str] = self._redis.hgetall(f"tile:{{{store}}}")  # type: ignore[assignment]  # typed for async clients too
             live = self._redis.zcount(f"live:{{{store}}}", now_ms - LIVE_SECONDS * 1000, "+inf")
         except redis.RedisError as error:
             raise Unavailable(f"Redis does not answer: {error}") from error
-        numbers = {name: int(held.get(name, 0)) for name in ("clicks", "visitors", "sessions")}
-        return {"day": held.get("day", ""), **numbers, "live_visitors": int(live)}
+        numbers = {name: int(fields.get(name, 0)) for name in ("clicks", "visitors", "sessions")}
+        return {"day": fields.get("day", ""), **numbers, "live_visitors": int(live)}
 
     def close(self) -> None:
         """Disconnect."""

@@ -1,4 +1,4 @@
-"""Where the dashboard's numbers come from; one set of connections for all its viewers."""
+"""The dashboard's queries; all its viewers share one set of connections and a cache for each part."""
 
 from __future__ import annotations
 
@@ -14,49 +14,60 @@ import streamlit as st
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Unavailable
-from connectors.insights import Breakdown, Course, Insights, LiveEvent, LiveMinute, Outcomes, Row, Scope, VisitShape
+from connectors.insights import (
+    Breakdown,
+    Insights,
+    LiveEvent,
+    LiveMinute,
+    Outcomes,
+    Row,
+    Scope,
+    SessionDistribution,
+    TrendWithTotals,
+)
 from connectors.insights.freshness import Completeness, Freshness
 from connectors.insights.report import Analytics
 from connectors.kafka.log_times import LogTimes
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from connectors.mongo.turned_away import MongoTurnedAway, sums
 from connectors.redis.live_tile import LiveTile
-from dashboards.data.answers import Answers
+from dashboards.data.query_cache import QueryCache
 from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED
 from runtime.sections import Settings
 
 _QUERY_SECONDS: Final = 20
-_PATIENCE_SECONDS: Final = 8.0
+_TIMEOUT_SECONDS: Final = 8.0
 Part = Literal["mongo", "clickhouse", "redis", "kafka"]
 PARTS: Final[tuple[Part, ...]] = ("mongo", "clickhouse", "redis", "kafka")
-_LIVE: Final = 1.0
-_MOMENT: Final = 2.0
-_WHILE: Final = 5.0
-_MINUTE: Final = 60.0
+_LIVE_SECONDS: Final = 1.0
+_NUMBERS_SECONDS: Final = 2.0
+_STORES_SECONDS: Final = 5.0
+_FIRST_DAY_SECONDS: Final = 60.0
 
 Orders = tuple[tuple[str, str], ...]
-"""Dimensions, and what the values of each are ordered by."""
+"""Pairs of a dimension and the number that its values are ordered by."""
 
-_Asked = ParamSpec("_Asked")
-_Answer = TypeVar("_Answer")
+_Params = ParamSpec("_Params")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
 class Backend:
-    """The connections, and the answers that were got of late."""
+    """Connections and cached results."""
 
     stores: MongoStores
     turned_away: MongoTurnedAway
     insights: Insights
     tile: LiveTile
     freshness: Freshness
-    answers: dict[Part, Answers]
+    caches: dict[Part, QueryCache]
 
 
 @st.cache_resource(show_spinner=False)
 def backend() -> Backend:
-    """Connect on first use; every part may be away, and is asked again when it is needed."""
+    """Connects on first use. Parts may be unavailable: each query tries again."""
     settings = Settings.load(os.environ)
     clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_QUERY_SECONDS)
     analytics = Analytics(clickhouse)
@@ -68,49 +79,49 @@ def backend() -> Backend:
         insights=Insights(clickhouse),
         tile=LiveTile(settings.urls.redis),
         freshness=Freshness(log, lambda: {part: offset for part, (offset, _) in analytics.applied().items()}),
-        # One for each part, so that one that hangs does not keep the others from being asked.
-        answers={part: Answers() for part in PARTS},
+        # One for each part, so that a part that hangs does not use up the threads of the others.
+        caches={part: QueryCache() for part in PARTS},
     )
 
 
-class Question(Generic[_Asked, _Answer]):
-    """Something that can be asked of the backend: call it for the answer, or ``begin`` it and call it later.
+class CachedQuery(Generic[_Params, _Result]):
+    """A query of the backend: call it for the result, or ``submit`` it first and call it later.
 
     Args:
-        part: Who answers.
-        seconds: How long an answer is shared.
-        ask: The backend's way to answer; all that it is given can be hashed.
+        part: The part that is queried.
+        seconds: How long a result is shared.
+        query: Runs it; all its arguments are hashable.
     """
 
-    def __init__(self, part: Part, seconds: float, ask: Callable[Concatenate[Backend, _Asked], _Answer]) -> None:
-        self._part, self._seconds, self._ask = part, seconds, ask
+    def __init__(self, part: Part, seconds: float, query: Callable[Concatenate[Backend, _Params], _Result]) -> None:
+        self._part, self._seconds, self._query = part, seconds, query
 
-    def begin(self, *arguments: _Asked.args, **named: _Asked.kwargs) -> Future[_Answer]:
-        """Ask without waiting, so that several questions are answered side by side."""
+    def submit(self, *arguments: _Params.args, **named: _Params.kwargs) -> Future[_Result]:
+        """Start without waiting, so that several queries run at the same time."""
         found = backend()
-        key = (self._ask, arguments, tuple(named.items()))
-        return found.answers[self._part].begin(key, self._seconds, partial(self._ask, found, *arguments, **named))
+        key = (self._query, arguments, tuple(named.items()))
+        return found.caches[self._part].submit(key, self._seconds, partial(self._query, found, *arguments, **named))
 
-    def __call__(self, *arguments: _Asked.args, **named: _Asked.kwargs) -> _Answer:
-        """The answer.
+    def __call__(self, *arguments: _Params.args, **named: _Params.kwargs) -> _Result:
+        """Run the query, or take its cached result.
 
         Raises:
-            Unavailable: A part that is needed is away, or takes so long that it is better to say so: its answer is
-                waited for on, and there for who asks again.
-            BadQuestion: There is no answer.
+            Unavailable: The part is unavailable, or slower than the timeout: the query then runs on, and a later call
+                gets its result.
+            InvalidQuery: The arguments make no valid query.
         """
         try:
-            return self.begin(*arguments, **named).result(_PATIENCE_SECONDS)
+            return self.submit(*arguments, **named).result(_TIMEOUT_SECONDS)
         except TimeoutError as error:
-            raise Unavailable(f"{self._part} takes longer than {_PATIENCE_SECONDS:g} s to answer") from error
+            raise Unavailable(f"{self._part} takes longer than {_TIMEOUT_SECONDS:g} s to answer") from error
 
 
 def _stores(found: Backend) -> list[Store]:
     return sorted(found.stores.list_stores(), key=lambda store: store.title.casefold())
 
 
-def _course(found: Backend, scope: Scope, grain: str) -> Course:
-    return found.insights.course(scope, grain)
+def _trend_with_totals(found: Backend, scope: Scope, grain: str) -> TrendWithTotals:
+    return found.insights.trend_with_totals(scope, grain)
 
 
 def _breakdowns(found: Backend, scope: Scope, orders: Orders, limit: int) -> dict[str, Breakdown]:
@@ -121,8 +132,8 @@ def _heatmap(found: Backend, scope: Scope) -> list[Row]:
     return found.insights.heatmap(scope)
 
 
-def _visits(found: Backend, scope: Scope) -> VisitShape:
-    return found.insights.visits(scope)
+def _session_distribution(found: Backend, scope: Scope) -> SessionDistribution:
+    return found.insights.session_distribution(scope)
 
 
 def _first_day(found: Backend, scope: Scope) -> datetime | None:
@@ -160,16 +171,16 @@ def _turned_away(found: Backend, scope: Scope) -> dict[str, tuple[int, int]]:
     return sums(found.turned_away.of(scope.store, first, last))
 
 
-stores = Question("mongo", _WHILE, _stores)
-course = Question("clickhouse", _MOMENT, _course)
-breakdowns = Question("clickhouse", _MOMENT, _breakdowns)
-heatmap = Question("clickhouse", _MOMENT, _heatmap)
-visits = Question("clickhouse", _MOMENT, _visits)
-first_day = Question("clickhouse", _MINUTE, _first_day)
-live_minutes = Question("clickhouse", _LIVE, _live_minutes)
-latest = Question("clickhouse", _LIVE, _latest)
-clicks_of_seconds = Question("clickhouse", _LIVE, _clicks_of_seconds)
-live_visitors = Question("redis", _LIVE, _live_visitors)
-completeness = Question("kafka", _LIVE, _completeness)
-outcomes = Question("clickhouse", _MOMENT, _outcomes)
-turned_away = Question("mongo", _WHILE, _turned_away)
+stores = CachedQuery("mongo", _STORES_SECONDS, _stores)
+trend_with_totals = CachedQuery("clickhouse", _NUMBERS_SECONDS, _trend_with_totals)
+breakdowns = CachedQuery("clickhouse", _NUMBERS_SECONDS, _breakdowns)
+heatmap = CachedQuery("clickhouse", _NUMBERS_SECONDS, _heatmap)
+session_distribution = CachedQuery("clickhouse", _NUMBERS_SECONDS, _session_distribution)
+first_day = CachedQuery("clickhouse", _FIRST_DAY_SECONDS, _first_day)
+live_minutes = CachedQuery("clickhouse", _LIVE_SECONDS, _live_minutes)
+latest = CachedQuery("clickhouse", _LIVE_SECONDS, _latest)
+clicks_of_seconds = CachedQuery("clickhouse", _LIVE_SECONDS, _clicks_of_seconds)
+live_visitors = CachedQuery("redis", _LIVE_SECONDS, _live_visitors)
+completeness = CachedQuery("kafka", _LIVE_SECONDS, _completeness)
+outcomes = CachedQuery("clickhouse", _NUMBERS_SECONDS, _outcomes)
+turned_away = CachedQuery("mongo", _STORES_SECONDS, _turned_away)

@@ -27,17 +27,17 @@ class Range:
 
     @property
     def days(self) -> int:
-        """How many."""
+        """Their number."""
         return (self.last - self.first).days + 1
 
     @property
     def since(self) -> datetime:
-        """Its first midnight, naive: on the store's clock."""
+        """The midnight at which it begins, naive: on the store's clock."""
         return datetime.combine(self.first, time())
 
     @property
     def until(self) -> datetime:
-        """The midnight after it, naive: on the store's clock."""
+        """The midnight at which it ends, naive: on the store's clock."""
         return datetime.combine(self.last + timedelta(days=1), time())
 
 
@@ -69,14 +69,14 @@ PERIODS: Final[dict[str, tuple[str, Callable[[date, date], Range]]]] = {
     "12mo": ("Last 12 months", _last(365)),
     "all": ("All time", lambda today, first_ever: Range(min(first_ever, today), today)),
 }
-"""By their name in the URL: what people read, and the days from today and the first day that has numbers."""
+"""By their name in the URL: the label, and a function from today and the first day that has numbers to the range."""
 
 
 def previous(chosen: Range, now: datetime) -> tuple[datetime, datetime]:
-    """The time to compare with: as long, and right before.
+    """The previous period of the same length.
 
-    A range that is not over yet is compared with the same part of the one before, so that a Tuesday morning is not
-    compared with a whole Monday.
+    A range that is not over yet is compared with the same part of the period before, so that a Tuesday morning is
+    not compared with a whole Monday.
 
     Args:
         chosen: The range.
@@ -86,7 +86,7 @@ def previous(chosen: Range, now: datetime) -> tuple[datetime, datetime]:
         Its beginning and end, naive.
     """
     begins = chosen.since - timedelta(days=chosen.days)
-    # Numbers know quarters of an hour; a question that changes with each second would be nobody else's.
+    # Rollups have a resolution of a quarter of an hour; a query that changed each second could not be cached.
     quarter = now + (chosen.since - now) % timedelta(minutes=15)
     return begins, begins + (min(chosen.until, max(quarter, chosen.since)) - chosen.since)
 

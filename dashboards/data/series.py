@@ -1,4 +1,4 @@
-"""From answers to the points of a chart: every bucket of a range, whether something happened in it or not."""
+"""From query results to the points of a chart: every bucket of a range, also those without events."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Point:
 
     Attributes:
         wall: Its beginning on the store's clock, naive.
-        label: Its beginning in words.
+        label: Its beginning, as text.
         now: The number.
         before: The number of the bucket at the same place of the previous period; None where that has none.
-        before_label: Which bucket that is.
+        before_label: The label of that bucket.
         provisional: Not everything of it has been received and counted yet.
     """
 
@@ -79,11 +79,11 @@ def points(
 
     Args:
         chosen: The range.
-        rows: The answer.
+        rows: The result of the query.
         metric: An attribute of ``Numbers``.
         grain: Of the buckets.
         zone: The store's time zone.
-        complete_until: Buckets that end later are provisional; all are where it cannot be told.
+        complete_until: Buckets that end later are provisional; all of them are if it is None (not known).
         now: The present.
     """
     known = _by_bucket(rows, metric)
@@ -116,13 +116,13 @@ def beside(
 
 
 def _label_in(chosen: Range, wall: datetime, grain: str) -> str:
-    """A month that the range begins in the middle of says so: it is no slump."""
+    """The label; a month that the range does not cover from its start says so, lest it look like a slump."""
     text = label(wall, grain)
     return text if wall >= chosen.since else f"{text}, from the {chosen.first.day}."
 
 
 def label(wall: datetime, grain: str) -> str:
-    """A bucket in words."""
+    """The label of a bucket."""
     if grain == "hour":
         return f"{wall:%a} {wall.day} {wall:%b}, {wall:%H:%M}"
     return f"{wall:%a} {wall.day} {wall:%b %Y}" if grain == "day" else f"{wall:%B %Y}"

@@ -1,4 +1,4 @@
-"""What a person looks at, as it stands in the URL: a view can be shared, reloaded and gone back to."""
+"""What a viewer has chosen. It is kept in the URL, so a view can be shared, reloaded and gone back to."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class View:
         return dict(self.filters).get(dimension)
 
     def filtered(self, dimension: str, value: str) -> View:
-        """With a filter more, or another value for it."""
+        """With this filter added or replaced."""
         named = {**dict(self.filters), dimension: value}
         return replace(self, filters=tuple((name, named[name]) for name in FILTERS if name in named))
 
@@ -69,7 +69,7 @@ class View:
 
 
 def to_query(view: View) -> dict[str, str]:
-    """The view as URL parameters; what is as usual is left out."""
+    """The view as URL parameters; defaults are left out."""
     usual = View(view.store)
     query = {"store": view.store}
     if view.custom is not None:
@@ -85,25 +85,25 @@ def to_query(view: View) -> dict[str, str]:
 
 
 def from_query(query: Mapping[str, str], stores: Iterable[str]) -> tuple[View, list[str]]:
-    """The view of URL parameters, and what of them made no sense.
+    """The view of URL parameters, and the parameters that were ignored because they are not valid.
 
-    A link that is old, mistyped or made up shows what can be shown and says what was left out; it never fails.
+    A link that is old, mistyped or made up shows what can be shown and names what was left out; it never fails.
 
     Args:
         query: The parameters.
         stores: The slugs that there are, at least one; the first is taken where the URL names none.
     """
     known = list(stores)
-    odd: list[str] = []
+    ignored: list[str] = []
 
     def choice(name: str, allowed: Iterable[str], usual: str) -> str:
         given = query.get(name, usual)
         if given in allowed:
             return given
-        odd.append(f"{name}={given[:60]}")
+        ignored.append(f"{name}={given[:60]}")
         return usual
 
-    custom = _custom(query, odd)
+    custom = _custom(query, ignored)
     view = View(
         store=choice("store", known, known[0]),
         period=CUSTOM if custom is not None else choice("period", PERIODS, DEFAULT),
@@ -115,11 +115,11 @@ def from_query(query: Mapping[str, str], stores: Iterable[str]) -> tuple[View, l
         table=choice("table", (*FILTERS, ""), ""),
         filters=tuple((name, query[name]) for name in FILTERS if name in query and len(query[name]) <= MAX_VALUE),
     )
-    odd += [f"{name}=… (too long)" for name in FILTERS if len(query.get(name, "")) > MAX_VALUE]
-    return view, odd
+    ignored += [f"{name}=… (too long)" for name in FILTERS if len(query.get(name, "")) > MAX_VALUE]
+    return view, ignored
 
 
-def _custom(query: Mapping[str, str], odd: list[str]) -> Range | None:
+def _custom(query: Mapping[str, str], ignored: list[str]) -> Range | None:
     if "from" not in query and "to" not in query:
         return None
     try:
@@ -128,6 +128,6 @@ def _custom(query: Mapping[str, str], odd: list[str]) -> Range | None:
         if first > last or last - first > timedelta(days=MAX_DAYS - 1) or first.year < 2000 or last.year > 2200:
             raise ValueError
     except (KeyError, ValueError):
-        odd.append(f"from={query.get('from', '')[:20]} to={query.get('to', '')[:20]}")
+        ignored.append(f"from={query.get('from', '')[:20]} to={query.get('to', '')[:20]}")
         return None
     return Range(first, last)

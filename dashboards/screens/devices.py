@@ -1,4 +1,4 @@
-"""What visitors use."""
+"""The page of devices, browsers and systems."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ DIMENSIONS = ("device", "browser", "os")
 
 
 def show() -> None:
-    """Draw it."""
+    """Draw the page."""
     frame = shell.current()
-    panels.begin(frame)
-    tables.begin(frame, DIMENSIONS)
+    panels.prefetch(frame)
+    tables.prefetch(frame, DIMENSIONS)
     panels.trend(frame, panels.key_numbers(frame))
     tables.show_tables(frame, DIMENSIONS)

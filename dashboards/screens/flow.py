@@ -1,4 +1,4 @@
-"""Where did my clicks go: what was received and what became of it."""
+"""The page Counting: what was received, and the outcome of each event."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _NOTES: Final = {
 
 
 def show() -> None:
-    """Draw it."""
+    """Draw the page."""
     frame = shell.current()
     st.subheader("Where did my clicks go?")
     st.markdown(
@@ -53,7 +53,8 @@ def show() -> None:
     _table(received, outcomes)
     if found.difference:
         st.error(
-            f"**The sum does not close: {found.difference:+,}.** Please tell the operator.", icon=":material/error:"
+            f"**The sum does not close: {found.difference:+,}.** Please report this to the operator.",
+            icon=":material/error:",
         )
     else:
         parts = " + ".join(f"{outcomes[outcome.name]:,}" for outcome in reversed(OUTCOMES))
@@ -66,18 +67,18 @@ def show() -> None:
 
 
 def _turned_away(scope: Scope) -> None:
-    """Say what was not even received, if anything was not."""
+    """Show how many events were turned away before they were received, if any."""
     try:
         counts = backend.turned_away(scope)
     except Unavailable:
-        st.caption("Whether anything was turned away cannot be said now.")
+        st.caption("It is not known right now whether anything was turned away.")
         return
     for reason, (requests, events) in counts.items():
         st.warning(turned_away_text(reason, requests, events), icon=":material/block:")
 
 
 def turned_away_text(reason: str, requests: int, events: int) -> str:
-    """What a seller reads of events that were turned away."""
+    """The text that sellers read about events that were turned away."""
     why = TURNED_AWAY.get(reason, reason)
     return (
         f"**Turned away before they were received: at least {events:,} events** in {requests:,} requests, {why} "
@@ -103,7 +104,7 @@ def _table(received: int, outcomes: Counter[str]) -> None:
         hide_index=True,
         key="outcomes",
         column_config={
-            "outcome": st.column_config.TextColumn("What became of it", width=140),
+            "outcome": st.column_config.TextColumn("Outcome", width=140),
             "events": st.column_config.NumberColumn("Events", format="localized", width="small"),
             "share": st.column_config.ProgressColumn("Share", format="percent", min_value=0, max_value=1),
         },

@@ -1,4 +1,4 @@
-"""What happens right now."""
+"""The page Live: the last minutes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ import streamlit as st
 from connectors.errors import Unavailable
 from connectors.insights import LiveEvent, LiveMinute
 from dashboards.data import backend
-from dashboards.ui import charts, panels, shell
-from dashboards.ui import formats as words
+from dashboards.ui import charts, formats, panels, shell
 
 _RECENT_SECONDS: Final = 10
 
 
 def show() -> None:
-    """Draw it; the inner part is drawn anew each second or two."""
+    """Draw the page; its content is refreshed every two seconds."""
     st.fragment(shell.guarded(_moment), run_every=2)()
 
 
@@ -33,18 +32,21 @@ def _moment() -> None:
         st.warning("ClickHouse does not answer. This page tries again.", icon=":material/cloud_off:")
         return
     try:
-        present = words.count(backend.live_visitors(frame.store.slug))
+        present = formats.count(backend.live_visitors(frame.store.slug))
     except Unavailable:
-        present = words.NOTHING
+        present = formats.NOTHING
     with st.container(horizontal=True):
         st.metric(
             "Visitors in the last 5 minutes" + panels.whole_shop(frame),
             present,
             border=True,
-            help=words.DEFINITIONS["live"],
+            help=formats.DEFINITIONS["live"],
         )
         st.metric(
-            "Clicks in the last minute", words.count(last_minute), border=True, help=words.DEFINITIONS["last_minute"]
+            "Clicks in the last minute",
+            formats.count(last_minute),
+            border=True,
+            help=formats.DEFINITIONS["last_minute"],
         )
         st.metric(f"Clicks per second, last {_RECENT_SECONDS} s", f"{recent / _RECENT_SECONDS:.1f}", border=True)
     panels.freshness(frame)
@@ -84,12 +86,12 @@ def _feed(frame: shell.Frame, events: Sequence[LiveEvent]) -> None:
 
 
 def _line(frame: shell.Frame, event: LiveEvent) -> dict[str, str]:
-    place = event.city or words.value_label("country", event.country)
+    place = event.city or formats.value_label("country", event.country)
     return {
         "when": f"{event.at.astimezone(frame.zone):%H:%M:%S}",
         "what": "looked at" if event.type == "view" else f"clicked {event.target}".strip(),
         "page": event.page,
         "where": place,
-        "with": words.value_label("device", event.device),
+        "with": formats.value_label("device", event.device),
         "from": "" if event.source == "(internal)" else event.source,
     }

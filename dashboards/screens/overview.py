@@ -1,4 +1,4 @@
-"""How the shop does, on one page."""
+"""The page Overview: key numbers, the trend, and the largest values of each dimension."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ GROUPS = (
 
 
 def show() -> None:
-    """Draw it."""
+    """Draw the page."""
     frame = shell.current()
-    panels.begin(frame, GROUPS)
+    panels.prefetch(frame, GROUPS)
     totals = panels.key_numbers(frame)
     panels.freshness(frame, f"Dotted lines are still growing. {panels.comparison(frame)}")
     panels.trend(frame, totals)

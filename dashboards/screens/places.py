@@ -1,4 +1,4 @@
-"""Where visitors are."""
+"""The page of countries and cities, with a map."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import streamlit as st
 from connectors.insights import Row
 from dashboards.data import backend
 from dashboards.data.view import METRICS
-from dashboards.ui import charts, panels, shell, tables
-from dashboards.ui import formats as words
+from dashboards.ui import charts, formats, panels, shell, tables
 
 DIMENSIONS: Final = ("country", "city")
 _PICKED: Final = "country"
@@ -18,12 +17,12 @@ _COUNTRIES: Final = (("country", "visitors"),)
 
 
 def show() -> None:
-    """Draw it."""
+    """Draw the page."""
     frame = shell.current()
-    panels.begin(frame)
-    # The same question as the table's, where that is open.
-    backend.breakdowns.begin(frame.scope, _COUNTRIES, tables.MAX_ROWS)
-    tables.begin(frame, DIMENSIONS)
+    panels.prefetch(frame)
+    # The same query as the table's, where that is open: it runs once.
+    backend.breakdowns.submit(frame.scope, _COUNTRIES, tables.MAX_ROWS)
+    tables.prefetch(frame, DIMENSIONS)
     panels.key_numbers(frame)
     _map(frame)
     tables.show_tables(frame, DIMENSIONS)
@@ -57,7 +56,7 @@ def _country(row: Row, metric: str) -> dict[str, object]:
     count = getattr(row.numbers, metric)
     return {
         "id": row.value,
-        "name": words.value_label("country", row.value),
+        "name": formats.value_label("country", row.value),
         "count": count,
-        "text": words.visitors(row.numbers) if metric == "visitors" else f"{count:,}",
+        "text": formats.visitors(row.numbers) if metric == "visitors" else f"{count:,}",
     }

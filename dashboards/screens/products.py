@@ -1,4 +1,4 @@
-"""What visitors look at."""
+"""The page of products and shop pages."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ DIMENSIONS = ("product", "page")
 
 
 def show() -> None:
-    """Draw it."""
+    """Draw the page."""
     frame = shell.current()
-    panels.begin(frame)
-    tables.begin(frame, DIMENSIONS)
+    panels.prefetch(frame)
+    tables.prefetch(frame, DIMENSIONS)
     panels.trend(frame, panels.key_numbers(frame))
     tables.show_tables(frame, DIMENSIONS)

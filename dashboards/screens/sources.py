@@ -1,4 +1,4 @@
-"""Where visits come from."""
+"""The page of traffic sources."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ DIMENSIONS = ("channel", "source", "medium", "campaign")
 
 
 def show() -> None:
-    """Draw it."""
+    """Draw the page."""
     frame = shell.current()
-    panels.begin(frame)
-    tables.begin(frame, DIMENSIONS, "sessions")
+    panels.prefetch(frame)
+    tables.prefetch(frame, DIMENSIONS, "sessions")
     panels.trend(frame, panels.key_numbers(frame))
     st.caption(
         "A session belongs to the click that began it. Clicks inside the shop come from its own pages and count as "

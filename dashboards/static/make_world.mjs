@@ -12,7 +12,7 @@ for (const country of world.objects.countries.geometries) {
   country.id = codes.numericToAlpha2(country.id) ?? { Kosovo: "XK" }[country.properties.name] ?? "";
 }
 delete world.objects.land;
-// Nobody shops in Antarctica, and it takes a quarter of the picture.
+// Antarctica has no shoppers, and takes a quarter of the picture.
 world.objects.countries.geometries = world.objects.countries.geometries.filter((country) => country.id !== "AQ");
 writeFileSync("world.json", JSON.stringify(world));
 

@@ -1,4 +1,4 @@
-// Text from the outside is set as text, never as markup.
+// Values come from outside: they are set as text, never as markup.
 function element(tag, className, text) {
   const made = document.createElement(tag);
   made.className = className;

@@ -16,10 +16,10 @@ class Bar:
     """A row.
 
     Attributes:
-        value: What is told when it is clicked.
-        label, text: What is read at its left and right.
+        value: Passed to ``pick`` when the row is clicked.
+        label, text: Shown at its left and right.
         share: The bar's length, 0 to 1.
-        hint: What is read when the pointer rests on it.
+        hint: The tooltip.
     """
 
     value: str
@@ -43,12 +43,12 @@ def show_bars(
     """Draw the list.
 
     Args:
-        key: Of the widget.
-        title: The head of the column of values.
-        unit: The head of the column of numbers.
+        key: The widget's key.
+        title: The heading of the column of values.
+        unit: The heading of the column of numbers.
         bars: The rows.
         chosen: The value that is filtered by.
-        empty: What to say when there are no rows.
+        empty: Shown when there are no rows.
         pick: Called with the value of a row that was clicked.
     """
 

@@ -1,4 +1,4 @@
-"""What charts look like, in Vega-Lite's words; each form is made once."""
+"""Vega-Lite specifications of the charts, without data; each variant is built once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _AGO: Final = "datum.value == 0 ? 'now' : '-' + datum.value + ' min'"
 Spec = dict[str, Any]
 
 ROWS: Final = "rows"
-"""What charts call the rows that they show."""
+"""The name of the data set in every specification."""
 
 _ROWS: Final = alt.NamedData(ROWS)
 
@@ -34,16 +34,16 @@ def trend(metric: str, grain: str, compare: bool, dates: bool, step: int, few: b
     Args:
         metric: What is counted.
         grain: Of the buckets.
-        compare: Whether there is a line behind it.
-        dates: Whether hours need their day.
-        step: Buckets from one tick of the axis of time to the next.
-        few: So few points that each is marked.
+        compare: Whether the previous period is drawn behind it.
+        dates: Whether labels of hours include the date.
+        step: Buckets from one tick of the time axis to the next.
+        few: There are so few points that each is marked.
     """
     x = alt.X(
         "at:T", scale=alt.Scale(type="utc"), title=None,
         axis=alt.Axis(
             format="%-d %b %H:%M" if dates else _FORMATS[grain], grid=False,
-            # Days are counted anew each month: its first tick may stand right beside the last of the month before.
+            # Ticks restart at each month: its first may be right beside the last of the month before.
             labelOverlap="greedy", labelSeparation=12,
             tickCount=alt.TimeIntervalStep(interval=_INTERVALS[grain], step=step),
         ),
@@ -59,7 +59,7 @@ def trend(metric: str, grain: str, compare: bool, dates: bool, step: int, few: b
     if few:
         layers.append(base.mark_point(color=PRIMARY, filled=True, size=60).encode(_y("now")))
     spec = _spec(alt.layer(*layers, *_pointed_at(base, metric, compare)).properties(height=_LINE_HEIGHT))
-    return _in_vegas_words(spec) if grain == "hour" else spec
+    return _with_vega_intervals(spec) if grain == "hour" else spec
 
 
 def _y(name: str) -> alt.Y:
@@ -69,7 +69,7 @@ def _y(name: str) -> alt.Y:
 
 
 def _pointed_at(base: alt.Chart, metric: str, compare: bool) -> list[alt.Chart]:
-    """What shows the bucket that is nearest to the pointer."""
+    """Layers that mark the bucket nearest to the pointer and show its tooltip."""
     tooltip = [
         alt.Tooltip("label:N", title="When"),
         alt.Tooltip("now:Q", title=metric, format=","),
@@ -156,8 +156,8 @@ def world(metric: str, selection: str) -> Spec:
     return _spec(alt.layer(shapes, counted).project("naturalEarth1").properties(height=420))
 
 
-def _in_vegas_words(spec: Spec) -> Spec:
-    """Hours of an axis by the name that Vega has for them: it draws nothing for the one in Vega-Lite's schema."""
+def _with_vega_intervals(spec: Spec) -> Spec:
+    """Replaces the interval ``hour`` of Vega-Lite's schema, for which Vega draws no ticks, with Vega's ``hours``."""
     for layer in spec["layer"]:
         layer["encoding"]["x"]["axis"]["tickCount"]["interval"] = "hours"
     return spec

@@ -1,7 +1,7 @@
-"""The charts. Times are drawn as the store's wall clock shows them, whatever zone the browser is in.
+"""The charts. Times are drawn on the store's wall clock, whatever zone the browser is in.
 
-What a chart looks like is made once for each of its forms and kept (``specs``: checking a description takes longer than
-asking for the numbers); what it shows goes beside it. A browser that has drawn a form exchanges only the rows.
+Specifications are built once and cached (``chart_specs``: validating one takes longer than querying the numbers), and
+the rows are passed beside them. A browser that has drawn a specification replaces only the rows.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ _STEPS: Final = {"hour": (1, 2, 3, 6, 12, 24), "day": (1, 2, 3, 7, 14), "month":
 
 @dataclass(frozen=True)
 class Chart:
-    """What to draw.
+    """A specification and its data.
 
     Attributes:
-        spec: The form, in Vega-Lite's words; shared, not to be changed.
-        rows: What it shows.
+        spec: The Vega-Lite specification; shared, do not modify it.
+        rows: The data.
     """
 
     spec: specs.Spec
     rows: pa.Table
 
     def filled(self) -> specs.Spec:
-        """Both in one."""
+        """The specification with the data in it."""
         return {**self.spec, "datasets": {specs.ROWS: self.rows}}
 
 
@@ -74,13 +74,13 @@ def trend(points: Sequence[Point], metric: str, grain: str, compare: bool, days:
 
 
 def _step(grain: str, buckets: int) -> int:
-    """Buckets between two ticks, so that there are not too many."""
+    """Buckets between two ticks, for at most some ten ticks."""
     steps = _STEPS[grain]
     return next((step for step in steps if buckets <= step * _TICKS), steps[-1])
 
 
 def heatmap(cells: Mapping[tuple[int, int], int], metric: str) -> Chart:
-    """Hours of the day by days of the week; the fuller, the stronger."""
+    """Hours of the day by days of the week; a higher count has a stronger colour."""
     rows = [
         {
             "day": name,
@@ -95,7 +95,7 @@ def heatmap(cells: Mapping[tuple[int, int], int], metric: str) -> Chart:
 
 
 def classes(labels: Sequence[str], counts: Sequence[int]) -> Chart:
-    """How many there are of each class."""
+    """A histogram: the count of each class."""
     total = max(1, sum(counts))
     rows = [
         {"label": label, "count": count, "share": count / total}
@@ -110,7 +110,7 @@ def minutes(rows: Sequence[Row]) -> Chart:
 
 
 def world(counts: Sequence[Row], metric: str, name: str) -> Chart:
-    """Countries of the world; the more, the stronger. A click on one selects it.
+    """A world map; a higher count has a stronger colour. A click on a country selects it.
 
     Args:
         counts: ``id`` (ISO 3166), ``name``, ``count`` and ``text`` of each country that has any.
@@ -122,7 +122,7 @@ def world(counts: Sequence[Row], metric: str, name: str) -> Chart:
 
 
 def _chart(spec: specs.Spec, rows: Sequence[Row], columns: Mapping[str, pa.DataType] | None = None) -> Chart:
-    """With types for columns that may be empty, and so could not be told."""
+    """A chart whose nullable columns have explicit types: of empty ones no type can be inferred."""
     table = pa.Table.from_pylist([dict(row) for row in rows])
     for name, kind in (columns or {}).items():
         if name not in table.column_names:

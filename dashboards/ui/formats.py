@@ -1,4 +1,4 @@
-"""Numbers and values as people read them."""
+"""Numbers and values as text for people, and the definitions of the numbers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ DEFINITIONS: Final = {
     "clicks": "Page views and clicks by people; double clicks within 2 seconds count once.",
     "bounce_rate": "Sessions with a single click, of all sessions.",
     "session_seconds": "From a session's first click to its last, on average; a session of one click has no length.",
-    "clicks_per_session": "Clicks for each session, on average. Not told under filters by source, page or product: "
+    "clicks_per_session": "Clicks for each session, on average. Not shown under filters by source, page or product: "
     "they choose clicks by what each one was, and sessions by how they began.",
     "last_minute": "Clicks of the last 60 seconds.",
     "live": "Visitors who did something in the last 5 minutes.",
@@ -54,7 +54,7 @@ DEFINITIONS: Final = {
 
 
 def count(number: int) -> str:
-    """``1,234``; ``12.3k`` and ``4.6M`` where that many digits would tell nobody more."""
+    """``1,234``; rounded to ``12.3k`` and ``4.6M`` from 10,000 on."""
     if abs(number) < 10_000:
         return f"{number:,}"
     for unit, size in (("k", 1_000), ("M", 1_000_000), ("B", 1_000_000_000)):
@@ -70,12 +70,12 @@ def several(number: int, thing: str) -> str:
 
 
 def visitors(numbers: Numbers) -> str:
-    """Exact as it is, an estimate with a tilde."""
+    """The number of visitors; an estimate has a tilde before it."""
     return f"~{count(numbers.visitors)}" if numbers.visitors_error else count(numbers.visitors)
 
 
 def exactness(numbers: Numbers) -> str:
-    """Whether a number of visitors is exact, in words."""
+    """A sentence that says whether the number of visitors is exact, and else how large its error is."""
     if not numbers.visitors_error:
         return "This number is exact."
     return (
@@ -84,14 +84,14 @@ def exactness(numbers: Numbers) -> str:
 
 
 def percent(share: float | None) -> str:
-    """``42%``, ``4.2%``; a dash for nothing."""
+    """``42%``, ``4.2%``; a dash for None."""
     if share is None:
         return NOTHING
     return f"{share:.1%}" if 0 < share < 0.0995 else f"{share:.0%}"
 
 
 def duration(seconds: float | None) -> str:
-    """``48s``, ``3m 05s``, ``1h 12m``; a dash for nothing."""
+    """``48s``, ``3m 05s``, ``1h 12m``; a dash for None."""
     if seconds is None:
         return NOTHING
     whole = round(seconds)
@@ -103,14 +103,14 @@ def duration(seconds: float | None) -> str:
 
 
 def change(now: float | None, before: float | None) -> float | None:
-    """By which part a number grew; None where that has no meaning."""
+    """The relative growth (0.1 is +10 %); None where there was nothing to grow from."""
     if now is None or before is None or before <= 0:
         return None
     return now / before - 1
 
 
 def value_label(dimension: str, value: str) -> str:
-    """A dimension's value in words."""
+    """A dimension's value as people know it, such as a country's name for its code."""
     if not value:
         return UNKNOWN
     if dimension == "country":
@@ -122,6 +122,6 @@ def value_label(dimension: str, value: str) -> str:
 
 @cache
 def country_names() -> dict[str, str]:
-    """English names by ISO 3166 code; where they are from stands in ``static/README.md``."""
+    """English names by ISO 3166 code; ``static/README.md`` names their source."""
     names: dict[str, str] = json.loads((files("dashboards") / "static" / "countries.json").read_text())
     return names

@@ -13,26 +13,26 @@ import streamlit as st
 
 from dashboards.data.periods import CUSTOM, PERIODS, Range
 from dashboards.data.view import BOTS, MAX_DAYS, View
-from dashboards.ui import formats as words
+from dashboards.ui import formats
 from marketplace.stores import Store
 
 ALL_CHOICES: Final = frozenset({"days", "bots", "compare", "filters"})
 
 
 def change(step: Callable[[View], View]) -> None:
-    """Look at the view one step on from what is looked at by then, from the next run on.
+    """Apply a change to the current view; the next run draws it.
 
-    A step and not a view: two clicks that come before the page is drawn anew both count.
+    It takes a function and not a view, so that two clicks that arrive before the page is redrawn both count.
     """
     st.session_state["view"] = step(st.session_state["view"])
 
 
 def show(known: list[Store], view: View, days: Range, today: date, choices: Collection[str]) -> None:
-    """Draw them.
+    """Draw the choices.
 
     Args:
         known: The stores, at least one.
-        view: What is chosen.
+        view: The current view.
         days: Its days.
         today: The store's date.
         choices: Those of ``ALL_CHOICES`` to offer.
@@ -58,7 +58,7 @@ def show(known: list[Store], view: View, days: Range, today: date, choices: Coll
 
 
 def _calendar(store: str, days: Range, today: date) -> None:
-    # A click on a first day is told before the last one is known; to set the choice anew then would forget it.
+    # Streamlit reports a click on the first day before the last one is chosen; setting the value then would lose it.
     state = st.session_state
     if len(state.get("custom", ())) != 1 or state.get("custom-begun-at") != (store, days):
         state["custom"], state["custom-begun-at"] = (days.first, days.last), (store, days)
@@ -67,14 +67,14 @@ def _calendar(store: str, days: Range, today: date) -> None:
     st.date_input("From and to", key="custom", min_value=earliest, max_value=last, on_change=_set_custom, width=240)
 
 
-def _choice(label: str, name: str, options: list[str], chosen: str, words_of: Callable[[str], str], width: int) -> None:
+def _choice(label: str, name: str, options: list[str], chosen: str, label_of: Callable[[str], str], width: int) -> None:
     key = f"choose-{name}"
     st.session_state[key] = chosen
 
     def changed() -> None:
         _set(name, str(st.session_state[key]))
 
-    st.selectbox(label, options, key=key, format_func=words_of, on_change=changed, width=width)
+    st.selectbox(label, options, key=key, format_func=label_of, on_change=changed, width=width)
 
 
 def _period_label(period: str) -> str:
@@ -99,7 +99,7 @@ def _set_custom() -> None:
 
 
 def _bounded(days: Range) -> Range:
-    """The last days of a range that an address would not take."""
+    """The range, cut to its last ``MAX_DAYS`` days: a URL allows no longer one."""
     return replace(days, first=max(days.first, days.last - timedelta(days=MAX_DAYS - 1)))
 
 
@@ -108,10 +108,10 @@ def _set_compare() -> None:
 
 
 def _chips(view: View) -> None:
-    # There without filters too: what stands below keeps its place, and is not drawn twice while it moves.
+    # Drawn without filters too, so that what is below does not move and is not drawn twice.
     with st.container(horizontal=True, key="chips"):
         for dimension, value in view.filters:
-            label = f"{words.LABELS[dimension]}: {words.value_label(dimension, value)}"
+            label = f"{formats.LABELS[dimension]}: {formats.value_label(dimension, value)}"
             st.button(
                 plain(label), key=f"chip-{dimension}", icon=":material/close:", on_click=change,
                 args=(methodcaller("without", dimension),), help="Show all again",
@@ -122,15 +122,15 @@ def _chips(view: View) -> None:
 
 
 def plain(text: str) -> str:
-    """Text that Markdown leaves as it is, on one line."""
+    """Text with Markdown's characters escaped, on one line."""
     return "".join(f"\\{char}" if char in "\\`*_{}[]()#+-.!|~:$<>&" else char for char in one_line(text))
 
 
 def as_code(text: str) -> str:
-    """Text as a piece of code: nothing in it becomes a link or a picture, not even what looks like an address."""
+    """Text as inline code: nothing in it becomes a link or a picture, not even a bare URL."""
     return f"`{one_line(text).replace('`', '') or ' '}`"
 
 
 def one_line(text: str) -> str:
-    """Text without what could end its paragraph, or the line that it stands in."""
+    """Text on one line, without unprintable characters."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())

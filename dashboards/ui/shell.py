@@ -1,4 +1,4 @@
-"""What stands around every page: the store, the days, the filters, and what is told when a part is away."""
+"""The frame around every page: store, days and filters, and messages where a part is unavailable."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from connectors.errors import Refused, Unavailable
-from connectors.insights import BadQuestion, Scope
+from connectors.insights import InvalidQuery, Scope
 from dashboards.data import backend
 from dashboards.data.periods import Range, previous
 from dashboards.data.view import View, from_query, to_query
@@ -23,22 +23,22 @@ from marketplace.stores import Store
 log = logging.getLogger(__name__)
 
 REFRESH_SECONDS: Final = 5
-_AWAY_SECONDS: Final = 3
+_RETRY_SECONDS: Final = 3
 _FIRST_DAY_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What a page needs to know.
+    """The context in which a page is drawn.
 
     Attributes:
-        view: What was chosen.
-        store: Whose numbers.
+        view: What the viewer has chosen.
+        store: The chosen store.
         zone: The store's time zone.
         days: The chosen days.
         now: The present.
         today: The store's date for which the days were chosen.
-        first_ever: The first day that has numbers; None where there are none, or it cannot be told.
+        first_ever: The first day that has numbers; None where there are none, or it is not known.
     """
 
     view: View
@@ -51,23 +51,23 @@ class Frame:
 
     @property
     def scope(self) -> Scope:
-        """The chosen numbers."""
+        """The scope of the chosen days and filters."""
         return self._scope(self.days.since, self.days.until)
 
     @property
     def before(self) -> Scope:
-        """Those of the previous period."""
+        """The scope of the previous period."""
         return self._scope(*previous(self.days, self.wall))
 
     @property
     def compares(self) -> bool:
-        """Whether the previous period is shown: it is asked for, and the store was there for the whole of it."""
+        """Whether the previous period is shown: it is chosen, and the store has numbers for the whole of it."""
         begins = previous(self.days, self.wall)[0].date()
         return self.view.compare and self.first_ever is not None and self.first_ever <= begins
 
     @property
     def everything(self) -> Scope:
-        """The store's numbers of all time, with the same filters."""
+        """The scope of all time, with the same filters."""
         return self._scope(None, None)
 
     @property
@@ -80,7 +80,7 @@ class Frame:
 
 
 def current() -> Frame:
-    """The frame of the page that is drawn, with the present as it is now."""
+    """The frame of the current page, with ``now`` updated."""
     frame: Frame = st.session_state["frame"]
     return replace(frame, now=datetime.now(UTC))
 
@@ -90,12 +90,12 @@ def draw(page: Callable[[], None], choices: Collection[str] = header.ALL_CHOICES
 
     Args:
         page: Draws the page; called again every few seconds.
-        choices: Which of ``header.ALL_CHOICES`` change something on it; the others are kept, and not shown.
+        choices: Those of ``header.ALL_CHOICES`` that apply to the page; the others keep their value, but are not shown.
     """
     try:
         known = backend.stores()
     except Unavailable:
-        _away("The list of stores", "MongoDB does not answer.")
+        _show_unavailable("The list of stores", "MongoDB does not answer.")
         return
     if not known:
         _no_store()
@@ -109,12 +109,12 @@ def draw(page: Callable[[], None], choices: Collection[str] = header.ALL_CHOICES
     days = view.range(today, first_ever)
     st.session_state["frame"] = Frame(view, store, zone, days, now, today, first_ever)
     header.show(known, view, days, today, choices)
-    _say_odd(view, store)
+    _show_ignored(view, store)
     st.fragment(guarded(page), run_every=REFRESH_SECONDS)()
 
 
 def pick(dimension: str) -> Callable[[str], None]:
-    """What a click on a value of a dimension does: filter by it, or stop to."""
+    """A callback for clicks on values of a dimension: sets the filter, or removes it if it is set."""
 
     def toggle(value: str) -> None:
         header.change(methodcaller("toggled", dimension, value))
@@ -126,8 +126,8 @@ def pick(dimension: str) -> Callable[[str], None]:
 def _view(known: list[Store]) -> View:
     state, query = st.session_state, st.query_params.to_dict()
     if "view" not in state or (query and query != state.get("written")):
-        state["view"], odd = from_query(query, [store.slug for store in known])
-        state["odd"] = (odd, state["view"])
+        state["view"], ignored = from_query(query, [store.slug for store in known])
+        state["ignored"] = (ignored, state["view"])
     view: View = state["view"]
     if view.store not in {store.slug for store in known}:
         view = state["view"] = replace(view, store=known[0].slug)
@@ -138,11 +138,11 @@ def _view(known: list[Store]) -> View:
     return view
 
 
-def _say_odd(view: View, store: Store) -> None:
-    """What of the address made no sense, until something else is looked at: the numbers may be another shop's."""
-    odd, of = st.session_state.get("odd", ((), None))
-    if odd and of == view:
-        left_out = ", ".join(map(header.as_code, odd))
+def _show_ignored(view: View, store: Store) -> None:
+    """Name the parameters of the URL that were ignored, until the view changes: a wrong store shows other numbers."""
+    ignored, of = st.session_state.get("ignored", ((), None))
+    if ignored and of == view:
+        left_out = ", ".join(map(header.as_code, ignored))
         st.info(
             f"Left out of the address, because there is no such choice: {left_out}. "
             f"This is {header.plain(store.title)}.",
@@ -152,18 +152,18 @@ def _say_odd(view: View, store: Store) -> None:
 
 def _first_day(store: Store, zone: ZoneInfo) -> date | None:
     try:
-        # It decides what can be compared, which the choices above the numbers should not wait for.
-        first = backend.first_day.begin(Scope(store.slug, zone)).result(_FIRST_DAY_SECONDS)
+        # It only decides what can be compared; the header must not wait for it.
+        first = backend.first_day.submit(Scope(store.slug, zone)).result(_FIRST_DAY_SECONDS)
     except (Unavailable, Refused, TimeoutError):
         return None
     return first.date() if first is not None else None
 
 
 def guarded(page: Callable[[], None]) -> Callable[[], None]:
-    """What a page or a refreshing part of it does, with words instead of tracebacks."""
+    """The function, with a message instead of a traceback where its queries fail."""
 
     def body() -> None:
-        # A click inside the page changed what stands above it.
+        # A click inside the page changed the header, which is drawn by the whole script only.
         if st.session_state.pop("redraw", False):
             st.rerun(scope="app")
         frame = current()
@@ -172,7 +172,7 @@ def guarded(page: Callable[[], None]) -> Callable[[], None]:
             st.rerun(scope="app")
         try:
             page()
-        except BadQuestion as error:
+        except InvalidQuery as error:
             text = header.plain(str(error))
             st.info(text[:1].upper() + text[1:] + ".", icon=":material/filter_alt:")
         except Unavailable:
@@ -184,21 +184,21 @@ def guarded(page: Callable[[], None]) -> Callable[[], None]:
         except Refused as error:
             log.error("%s", error)
             st.error(
-                "**The numbers cannot be read.** ClickHouse refuses what it is asked; please tell the operator, whose "
-                "log says more.",
+                "**The numbers cannot be read.** ClickHouse refuses the query. Please report this to the operator: the "
+                "dashboard's log says more.",
                 icon=":material/error:",
             )
 
     return body
 
 
-def _away(what: str, why: str) -> None:
+def _show_unavailable(what: str, why: str) -> None:
     st.warning(
         f"**{what} cannot be read right now.** {why} This page tries again every few seconds.",
         icon=":material/cloud_off:",
     )
 
-    @st.fragment(run_every=_AWAY_SECONDS)
+    @st.fragment(run_every=_RETRY_SECONDS)
     def again() -> None:
         try:
             backend.stores()
@@ -217,7 +217,7 @@ def _no_store() -> None:
         "or see a shop alive:\n\n```\nmarketplace demo\n```"
     )
 
-    @st.fragment(run_every=_AWAY_SECONDS)
+    @st.fragment(run_every=_RETRY_SECONDS)
     def again() -> None:
         try:
             found = backend.stores()

@@ -1,4 +1,4 @@
-"""A dimension as a whole: all its values, to be sorted, searched, filtered by and taken away."""
+"""Tables of all values of a dimension, to sort, search, filter by, and download."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import streamlit as st
 
 from connectors.insights import Breakdown, Row
 from dashboards.data import backend
-from dashboards.ui import formats as words
+from dashboards.ui import formats
 from dashboards.ui.header import change
 from dashboards.ui.shell import Frame, pick
-from dashboards.ui.steady import keep
+from dashboards.ui.stable_order import keep_order
 
 MAX_ROWS: Final = 10_000
 CSV_COLUMNS: Final = (
@@ -28,7 +28,7 @@ CSV_COLUMNS: Final = (
 def to_csv(breakdown: Breakdown) -> str:
     """The table for a spreadsheet: exact numbers, not rounded ones, and the stored values, not their labels."""
     out = io.StringIO()
-    # Quoted, whatever a spreadsheet takes for the end of a column.
+    # Quoted, because spreadsheets differ in the character that ends a column.
     writer = csv.writer(out, quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow((breakdown.dimension, *CSV_COLUMNS))
     for row in breakdown.rows:
@@ -36,17 +36,17 @@ def to_csv(breakdown: Breakdown) -> str:
     return out.getvalue()
 
 
-def begin(frame: Frame, dimensions: Sequence[str], order: str = "visitors") -> None:
-    """Ask for what :func:`show_tables` will draw."""
-    backend.breakdowns.begin(frame.scope, ((_opened(frame, dimensions), order),), MAX_ROWS)
+def prefetch(frame: Frame, dimensions: Sequence[str], order: str = "visitors") -> None:
+    """Start the query of the table that :func:`show_tables` will draw."""
+    backend.breakdowns.submit(frame.scope, ((_opened(frame, dimensions), order),), MAX_ROWS)
 
 
 def show_tables(frame: Frame, dimensions: Sequence[str], order: str = "visitors") -> None:
-    """A table of each dimension, one at a time; the others are not asked for."""
+    """Tabs with a table for each dimension; only the open one is queried."""
     opened = _opened(frame, dimensions)
-    labels = {words.PLURALS[name]: name for name in dimensions}
+    labels = {formats.PLURALS[name]: name for name in dimensions}
     key = f"tabs-{dimensions[0]}"
-    st.session_state[key] = words.PLURALS[opened]
+    st.session_state[key] = formats.PLURALS[opened]
 
     def turned() -> None:
         change(partial(replace, table=labels[st.session_state[key]]))
@@ -65,21 +65,21 @@ def _opened(frame: Frame, dimensions: Sequence[str]) -> str:
 def _table(frame: Frame, found: Breakdown, order: str) -> None:
     dimension = found.dimension
     if not found.rows:
-        st.info(f"No {words.PLURALS[dimension].lower()} in these days.", icon=":material/hourglass_empty:")
+        st.info(f"No {formats.PLURALS[dimension].lower()} in these days.", icon=":material/hourglass_empty:")
         return
     key = f"table-{dimension}"
-    steady, rows = keep(st.session_state.get(key), (frame.scope, order), found.rows)
-    st.session_state[key] = steady
+    ordering, rows = keep_order(st.session_state.get(key), (frame.scope, order), found.rows)
+    st.session_state[key] = ordering
 
     def selected() -> None:
-        chosen = st.session_state[f"{key}-{steady.version}"]["selection"]["rows"]
-        st.session_state[key] = steady.cleared()
+        chosen = st.session_state[f"{key}-{ordering.version}"]["selection"]["rows"]
+        st.session_state[key] = ordering.cleared()
         if chosen:
-            pick(dimension)(steady.values[chosen[0]])
+            pick(dimension)(ordering.values[chosen[0]])
 
     st.dataframe(
         drawn(dimension, rows, order),
-        key=f"{key}-{steady.version}",
+        key=f"{key}-{ordering.version}",
         hide_index=True,
         placeholder="",
         on_select=selected,
@@ -98,7 +98,7 @@ def _table(frame: Frame, found: Breakdown, order: str) -> None:
             on_click="ignore",
         )
         more = f"the {MAX_ROWS:,} largest of more" if found.more else f"{len(found.rows):,}"
-        names = words.LABELS if len(found.rows) == 1 else words.PLURALS
+        names = formats.LABELS if len(found.rows) == 1 else formats.PLURALS
         st.caption(f"{more} {names[dimension].lower()}. Tick a row to filter by it.")
 
 
@@ -108,7 +108,7 @@ def drawn(dimension: str, rows: Sequence[Row], order: str) -> pa.Table:
     orders = [getattr(number, order) for number in numbers]
     most = max(orders, default=0) or 1
     columns: dict[str, Any] = {
-        dimension: [words.value_label(dimension, row.value) for row in rows],
+        dimension: [formats.value_label(dimension, row.value) for row in rows],
         **{name: [getattr(number, name) for number in numbers] for name in ("visitors", "sessions", "clicks")},
         "share": [count / most for count in orders],
         "error": pa.array([number.visitors_error or None for number in numbers], pa.float64()),
@@ -117,7 +117,7 @@ def drawn(dimension: str, rows: Sequence[Row], order: str) -> pa.Table:
         ),
         "length": pa.array([number.session_seconds for number in numbers], pa.float64()),
     }
-    # The number that the rows are ordered by stands first, with its bar: a narrow screen shows little more.
+    # The number that the rows are ordered by comes first, with its bar: a narrow screen shows little more.
     shown = [dimension, order, "share", *(name for name in ("visitors", "sessions", "clicks") if name != order)]
     if any(number.visitors_error for number in numbers):
         shown.insert(shown.index("visitors") + 1, "error")
@@ -127,13 +127,13 @@ def drawn(dimension: str, rows: Sequence[Row], order: str) -> pa.Table:
 def _columns(dimension: str) -> dict[str, Any]:
     column = st.column_config
     error = "One standard error of an estimate; empty where visitors are exact."
-    bounced, length = words.DEFINITIONS["bounce_rate"], words.DEFINITIONS["session_seconds"]
+    bounced, length = formats.DEFINITIONS["bounce_rate"], formats.DEFINITIONS["session_seconds"]
     return {
-        dimension: column.TextColumn(words.LABELS[dimension], width="medium"),
+        dimension: column.TextColumn(formats.LABELS[dimension], width="medium"),
         "share": column.ProgressColumn("", min_value=0, max_value=1, format=" ", width=90),
         "error": column.NumberColumn("\N{PLUS-MINUS SIGN}", format="%.0f", help=error, width=60),
         **{
-            name: column.NumberColumn(name.capitalize(), format="localized", help=words.DEFINITIONS[name], width=90)
+            name: column.NumberColumn(name.capitalize(), format="localized", help=formats.DEFINITIONS[name], width=90)
             for name in ("visitors", "sessions", "clicks")
         },
         "bounced": column.NumberColumn("Bounced", format="%.0f %%", help=bounced, width=80),
@@ -142,5 +142,5 @@ def _columns(dimension: str) -> dict[str, Any]:
 
 
 def _safe(value: str) -> str:
-    # A spreadsheet runs what begins like a formula, and these texts come from anybody's URL.
+    # A spreadsheet runs what begins like a formula, and these values come from URLs that anybody can make up.
     return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") else value

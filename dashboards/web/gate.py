@@ -1,6 +1,6 @@
-"""Who may ask the dashboard: its own pages under names that are its own, and no page of another site.
+"""Host and Origin checks: the dashboard answers its own pages under its own names, and no page of another site.
 
-Streamlit knows neither names nor frames. This middleware stands by itself: it does not depend on what the pages are.
+Streamlit checks neither host names nor framing. This middleware does not depend on the pages.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _HOST_CONFIG: Final = "/_stcore/host-config"
 GUARDS: Final = (
-    # No other page shows this one in a frame of its own, where it could lead a viewer's clicks.
+    # No other page may show this one in a frame, where it could steer a viewer's clicks.
     (b"x-frame-options", b"DENY"),
     (b"content-security-policy", b"frame-ancestors 'none'"),
-    # The address names the store and what is looked at, which no other site needs to know.
+    # The URL names the store and the filters, which other sites need not know.
     (b"referrer-policy", b"same-origin"),
 )
 CONDITIONS: Final = frozenset({b"if-none-match", b"if-modified-since", b"range", b"accept-encoding"})
-"""Headers that are about Streamlit's own page, which a browser may still have, and not about one in its place."""
+"""Headers of requests about a cached copy of Streamlit's own page; they do not apply to a page that replaces it."""
 
 
 class Gate:
     """ASGI middleware that refuses requests of other sites, and keeps other sites from framing or steering the page.
 
     Args:
-        app: What is behind it.
-        names: Names under which the dashboard is reached, as behind a proxy; local names and addresses always are.
+        app: The application behind it.
+        names: Host names under which the dashboard is reached, as behind a proxy; local names and IP addresses are
+            always allowed.
     """
 
     def __init__(self, app: ASGIApp, names: Collection[str] = ()) -> None:
@@ -55,12 +56,12 @@ class Gate:
 def is_ours(headers: Headers, names: Collection[str]) -> bool:
     """Whether a request is meant for this server and comes from its own pages.
 
-    A page of any site can open a connection to an address of this machine, and can have its own name lead here. An
-    address in place of a name cannot be made to lead elsewhere; names are believed when they are given, or local.
+    A page of any site can open a connection to this machine, and can make its own host name resolve to it (DNS
+    rebinding). An IP address cannot be rebound; a name is trusted if it is listed, or local.
 
     Args:
-        headers: Of the request.
-        names: Names under which the dashboard is reached, as behind a proxy.
+        headers: The request's headers.
+        names: Host names under which the dashboard is reached, as behind a proxy.
     """
     host = headers.get("host", "")
     if not _is_known(host, names):
@@ -73,7 +74,7 @@ def is_ours(headers: Headers, names: Collection[str]) -> bool:
 
 
 def _from_here(scope: Scope) -> Scope:
-    """The scope with an origin that Streamlit takes for its own; for others it asks the internet who it is."""
+    """The scope with an origin that Streamlit takes for its own; for others it looks up its address on the internet."""
     headers = Headers(scope=scope)
     if "origin" not in headers:
         return scope
@@ -100,7 +101,7 @@ def _hostname(netloc: str) -> str:
 
 
 def _guarded(send: Send) -> Send:
-    """The same, with headers on every answer that keep other sites out."""
+    """A send that adds ``GUARDS`` to every response."""
 
     async def guarded(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -111,7 +112,7 @@ def _guarded(send: Send) -> Send:
 
 
 async def _host_config(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Streamlit's list of sites that may steer the page from around it, with all of them taken out."""
+    """Streamlit's configuration for pages that embed it, with an empty list of allowed origins."""
     start: Message = {}
     body = bytearray()
 
@@ -141,7 +142,7 @@ async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def response_headers(kind: str, body: bytes, caching: str) -> list[tuple[bytes, bytes]]:
-    """Those of an answer of our own."""
+    """Headers of a response that is not Streamlit's."""
     return [
         (b"content-type", kind.encode()),
         (b"content-length", str(len(body)).encode()),

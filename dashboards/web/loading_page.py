@@ -1,9 +1,9 @@
-"""The page that a browser gets first: something to look at while Streamlit's parts are on their way, and all of them.
+"""A loading page in place of Streamlit's first page: it paints an empty frame at once and preloads all scripts.
 
-Streamlit's own page is blank until a megabyte of script has run, and names only the parts that every app needs; those
-that draw charts and tiles are asked for one after another as the first elements arrive. This page paints the frame at
-once and names the other parts too. Where Streamlit's page is not as expected, it is served as it is. Nothing else
-depends on this middleware: without it the dashboard is the same, and slower at first.
+Streamlit's own page is blank until a megabyte of script has run, and preloads only the scripts that every app needs;
+those that draw charts and tiles are requested one after another as the first elements arrive. This page paints the
+frame at once and preloads the other scripts too. If Streamlit's page is not as expected, it is served unchanged.
+Nothing else depends on this middleware: without it the dashboard is the same, but slower at first.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _AT_ONCE: Final = (
     "Html", "Selectbox", "Checkbox", "Metric", "ButtonGroup", "Button", "ArrowVegaLiteChart", "loadVegaEmbed", "embed",
     "vega-interpreter", "BidiComponent",
 )  # fmt: skip
-"""Parts of Streamlit that the first page is made of; their files are called like that, with a dot and a hash."""
+"""Scripts of Streamlit that the first page needs; their files have these names, with a dot and a hash."""
 
 _LATER: Final = ("DataFrame", "DownloadButton")
-"""Those of the other pages: fetched when the browser has nothing else to do."""
+"""Scripts of the other pages: fetched when the browser is idle."""
 
 _STATIC: Final = "/static/"
 _NO_PAGES: Final = ("/_stcore/", "/app/static/", "/component/", "/media/")
@@ -42,14 +42,14 @@ _NOSCRIPT: Final = re.compile(r"<noscript>.*?</noscript>", re.DOTALL)
 _IMPORTS: Final = re.compile(r"""\b(?:from|import)\s*["'](\./[^"']+\.js)["']""")
 
 
-class Front:
-    """ASGI middleware that puts this page in the place of Streamlit's, and serves Streamlit's files from memory.
+class LoadingPage:
+    """ASGI middleware that replaces Streamlit's page, and serves Streamlit's files from memory.
 
-    A first visit asks for more than a hundred of them.
+    A first visit requests more than a hundred of them.
     """
 
     def __init__(self, app: ASGIApp, page: Callable[[], bytes | None] | None = None) -> None:
-        self._app, self._page = app, page or front_page
+        self._app, self._page = app, page or loading_page_html
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -106,7 +106,7 @@ def _names() -> frozenset[str]:
 
 
 def _file(name: str) -> tuple[str, bytes] | None:
-    # Only names that are known are looked up, so that nobody's wishes fill the memory or reach other folders.
+    # Only known names are read, so that requests cannot fill the memory or reach other folders.
     return _read(name) if name in _names() else None
 
 
@@ -117,14 +117,14 @@ def _read(name: str) -> tuple[str, bytes]:
 
 
 def prepare() -> None:
-    """Read what every visitor needs."""
-    front_page()
+    """Build the page and list the files before the first request."""
+    loading_page_html()
     _names()
 
 
 @cache
-def front_page() -> bytes | None:
-    """The page; None where Streamlit's is not as expected."""
+def loading_page_html() -> bytes | None:
+    """The page as UTF-8; None where Streamlit's is not as expected."""
     return build(_folder())
 
 
@@ -154,11 +154,11 @@ def build(static: Path) -> bytes | None:
 
 
 def closure(scripts: Path, parts: Iterable[str]) -> list[str]:
-    """The files of some parts and of all that they import, as far as they are there.
+    """The files of scripts and of everything that they import; missing ones are left out.
 
     Args:
         scripts: The folder.
-        parts: What the names of files begin with, up to the first dot.
+        parts: File names up to the first dot.
     """
     wanted = [path.name for part in parts for path in sorted(scripts.glob(f"{part}.*.js"))]
     found: dict[str, None] = {}
@@ -168,7 +168,7 @@ def closure(scripts: Path, parts: Iterable[str]) -> list[str]:
         if name in found or not path.is_file():
             continue
         found[name] = None
-        # What a file imports stands at its beginning.
+        # Imports are at the beginning of a file.
         wanted += [
             imported.removeprefix("./") for imported in _IMPORTS.findall(path.read_text(encoding="utf-8")[:8_000])
         ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -12,12 +12,12 @@ import pyarrow as pa
 from prometheus_client.registry import Collector
 
 from connectors.clickhouse.client import ClickHouse
-from connectors.kafka.producer import Producer
 from connectors.lookups.bot_list import CrawlerList
 from connectors.lookups.geoip import GeoIP
 from connectors.lookups.user_agents import UserAgents
+from connectors.mongo.client import connect
 from connectors.mongo.store_stats import StoreStats
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.stores import MongoStores
 from connectors.redis.live_tile import LiveTile
 from flows.clicks.encoding.context import EncodingContext
 from flows.clicks.metrics import ClickMetrics
@@ -30,15 +30,13 @@ from flows.clicks.state.clickhouse_pages import ClickHousePages
 from flows.clicks.state.memory_limits import MemoryLimits, default_bytes, divide, log_limits
 from flows.clicks.store_catalog import StoreCatalog
 from flows.delivery.batch import RawBatch
-from flows.delivery.fenced_writer import FencedWriter
 from flows.delivery.flow import Flow, ProcessShares, WorkerContext
 from flows.delivery.process_set import FlowProcessSet
 from marketplace.clicks.events import decode_click
-from marketplace.clicks.outcomes import EXPIRED
 from marketplace.enrichments.registry import Lookups
-from marketplace.flows import CLICKS_FLOW
+from marketplace.flows import CLICKS_FLOW, EXPIRED
 from marketplace.tables import CLICKS
-from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
+from marketplace.topics import CLICKS_COLLECTED
 from runtime.breaker import CircuitBreaker
 from runtime.periodic import PeriodicThread
 from runtime.sections import Settings
@@ -66,20 +64,8 @@ class ClickWorker:
         merging = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_MERGE_SECONDS)
         stats, tile = StoreStats(mongo, settings.database), LiveTile(settings.urls.redis)
         projector = Projector(merging, stats, tile, lambda: datetime.now(UTC), breaker)
-        self._read_models = ReadModels(projector, context.retry, context.report)
-        producer = Producer(settings.kafka, client_id=CLICKS_FLOW.group, max_record_bytes=CLICKS_DEAD.max_record_bytes)
-        self.writer = FencedWriter(
-            CLICKS_FLOW,
-            clickhouse,
-            producer,
-            rows_of,
-            context.generation,
-            context.fences,
-            context.report,
-            context.stop.asked,
-            self._read_models,
-        )
-        self._read_models.catch_up(context.fences[CLICKS_COLLECTED.name])
+        self.follower = ReadModels(projector, context.retry, context.report)
+        self.follower.catch_up(context.fences[CLICKS_COLLECTED.name])
         self._pages = ClickHousePages(clickhouse)
         self._stores = StoreCatalog(MongoStores(mongo, settings.database), breaker)
         self._stores_thread = PeriodicThread(self._stores.refresh, _STORES_EVERY_SECONDS)
@@ -100,9 +86,13 @@ class ClickWorker:
         self._stores_thread.check()
         return (self._processors.get(batch.partition) or self._processor(batch.partition)).process(batch)
 
+    def rows_of(self, table: str, batches: Sequence[ProcessedBatch]) -> pa.Table:
+        """The rows of a table, of all partitions together."""
+        return rows_of(table, batches)
+
     def end_epoch(self, *, leaving: bool) -> None:
         """See after what threads do, and whether the places are those of the file that is there."""
-        self._read_models.end_epoch(leaving=leaving)
+        self.follower.end_epoch(leaving=leaving)
         self._places.snapshot()
         if leaving:
             self._stores_thread.end()
@@ -145,7 +135,9 @@ class ClickFlow(Flow[ProcessedBatch]):
             }
         )
 
-    def differing(self, clickhouse: ClickHouse, topic: str, records: Mapping[int, tuple[int, bytes]]) -> list[int]:
+    def mismatched_partitions(
+        self, clickhouse: ClickHouse, topic: str, records: Mapping[int, tuple[int, bytes]]
+    ) -> list[int]:
         """Compares dedupe keys."""
         places = ", ".join(f"({partition}, {offset})" for partition, (offset, _) in records.items())
         keys = clickhouse.rows(

@@ -10,10 +10,12 @@ from prometheus_client.registry import Collector
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.insights.report import Analytics
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from flows.delivery.process_set import FlowProcessSet
 from marketplace import metrics as catalogue
-from marketplace.clicks.outcomes import EXPIRED, OUTCOMES
+from marketplace.clicks.outcomes import OUTCOMES
+from marketplace.flows import EXPIRED
 from runtime.metrics import family
 from runtime.sections import Settings
 from runtime.shared_answer import SharedAnswer

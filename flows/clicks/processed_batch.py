@@ -9,7 +9,7 @@ from connectors.kafka.records import Record
 from flows.clicks.encoding.codebook import Codebook
 from flows.clicks.model.facts import Details, Facts
 from flows.clicks.model.sessions import SessionRows
-from flows.delivery.batch import Reject
+from flows.clicks.rejected_record import RejectedRecord
 from marketplace.dead_letters import DeadLetter, headers
 from marketplace.flows import CLICKS_FLOW
 from marketplace.tables import CLICKS, ROLLUPS, SESSIONS
@@ -21,7 +21,7 @@ LedgerKey = tuple[str, int, str, str]
 
 @dataclass(frozen=True)
 class Changes:
-    """What a batch changes of numbers and visits.
+    """What a batch changes of numbers and sessions.
 
     Attributes:
         events: Each accepted event as a session of no length.
@@ -41,7 +41,7 @@ class ProcessedBatch:
         partition, first_offset, last_offset: Where it comes from.
         events: Its records.
         book: What the codes stand for.
-        counts: What became of the records, for the ledger.
+        counts: Outcomes of the records, for the ledger.
         facts: Accepted events that were decided just now; None where there are none, or where ``clicks`` has them.
         changes: For ``rollups`` and ``sessions``; None where nothing was accepted, or where both have it.
         rejects: Records for the dead-letter topic.
@@ -57,7 +57,7 @@ class ProcessedBatch:
     counts: Counter[LedgerKey] = field(default_factory=Counter)
     facts: tuple[Facts, Details] | None = None
     changes: Changes | None = None
-    rejects: list[Reject] = field(default_factory=list)
+    rejects: list[RejectedRecord] = field(default_factory=list)
     store_days: set[tuple[str, int]] = field(default_factory=set)
     live: dict[str, dict[int, int]] = field(default_factory=dict)
 
@@ -82,7 +82,7 @@ class ProcessedBatch:
         return self.last_offset if self.counts else None
 
 
-def dead_letter(reject: Reject) -> Record:
+def dead_letter(reject: RejectedRecord) -> Record:
     """The record of the dead-letter topic: the exact bytes, with where they came from and why they are here.
 
     It may be written twice after a crash; copies have the same place in the topic.

@@ -19,23 +19,24 @@ from flows.clicks.model.encoded_column import EncodedColumn
 from flows.clicks.model.facts import Details, Facts, outcome_code
 from flows.clicks.output.contributions import events_as_sessions
 from flows.clicks.processed_batch import Changes, ProcessedBatch
+from flows.clicks.rejected_record import RejectedRecord
 from flows.clicks.state.click_page import HOUR_MS, MINUTE_MS
 from flows.clicks.state.page_cache import Pages, PageStore
 from flows.clicks.state.session_state import Sessions
 from flows.clicks.state.stored_rows import StoredSessions
-from flows.clicks.steps import ledger as account
+from flows.clicks.steps import ledger
 from flows.clicks.steps.clock import Times, correct
 from flows.clicks.steps.decode import decode
 from flows.clicks.steps.dedupe import filed_under, find_copies, find_duplicates
 from flows.clicks.steps.live_visitors import newest_by_visitor
 from flows.clicks.steps.refires import find_refires, rank_within
-from flows.delivery.batch import RawBatch, Reject
+from flows.delivery.batch import RawBatch
 from marketplace.clicks import bots
 from marketplace.clicks.outcomes import BLOCKED, BOT, CLOCK_CORRECTED, COUNTED, DUPLICATE, FUTURE_CLAMPED, LATE, REFIRE
 from marketplace.stores import Store
 
 DEFAULT_PAGE_BYTES: Final = 64 << 20
-"""Pages and open sessions of one partition: about a million events. The flow gives what there is; see ``memory``."""
+"""Pages and open sessions of one partition: about a million events. The flow gives more; see ``memory_limits``."""
 
 _LATE, _BLOCKED, _DUPLICATE, _REFIRE, _BOT, _COUNTED = map(
     outcome_code, (LATE, BLOCKED, DUPLICATE, REFIRE, BOT, COUNTED)
@@ -67,7 +68,7 @@ class PartitionProcessor:
         encoding: What is known of distinct values; processors that take turns share it.
         applied: Fences of the tables at take-over, by table name. Up to the highest of them the facts are read back.
             Sessions that the table already holds are not made again, because it holds their present and not their past.
-        page_bytes: MemoryLimits for the past.
+        page_bytes: Memory for the past.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class PartitionProcessor:
         self._sessions_applied = applied.get("sessions", -1)
         # Facts are written first: what any table has of a batch was decided then, and is in the facts.
         self._decided = max(applied.values(), default=-1)
-        self._store, self._page_bytes = pages, page_bytes
+        self._page_store, self._page_bytes = pages, page_bytes
         self._pages = Pages(pages, partition, page_bytes)
         self._encoders = encoding.encoders
         self._sessions = Sessions(len(self._encoders))
@@ -115,7 +116,7 @@ class PartitionProcessor:
         result.book = self._encoding.book()
         # From here on nothing asks the outside, so nothing can fail half-way: the batch becomes the past.
         if len(facts):
-            self._visit_and_tell(result, facts)
+            self._add_to_sessions(result, facts)
         self._remember(facts, batch)
         return result
 
@@ -127,18 +128,18 @@ class PartitionProcessor:
         outcome[times.late] = _LATE
         hours = filed_under(columns)
         fresh = self._drop_duplicates(columns, hours, outcome, batch.first_offset)
-        facts, details = self._visit(columns.take(fresh), hours[fresh], times.take(fresh), batch.first_offset)
+        facts, details = self._build_facts(columns.take(fresh), hours[fresh], times.take(fresh), batch.first_offset)
         outcome[fresh] = facts.outcome
-        result.rejects = rejects + account.too_late(batch, columns, times, outcome)
-        result.counts = account.count(batch, columns, rejects, times, outcome)
+        result.rejects = rejects + ledger.too_late(batch, columns, times, outcome)
+        result.counts = ledger.count(batch, columns, rejects, times, outcome)
         if len(facts):
             result.facts = facts, details
         return facts
 
     def _read_back(self, batch: RawBatch, result: ProcessedBatch) -> Facts:
         """What an earlier start decided of a batch, whatever stores, lookups and lists say by now."""
-        stored = self._store.verdicts(self._partition, batch.first_offset, batch.last_offset)
-        rest = batch.without(set(stored.offset.tolist()))
+        stored = self._page_store.verdicts(self._partition, batch.first_offset, batch.last_offset)
+        rest = without(batch, set(stored.offset.tolist()))
         columns, rejects = self._decode(rest)
         times, hours = correct(columns), filed_under(columns)
         # What has no fact was not accepted then and is not now, or the ledger would count what no other table has. If
@@ -150,26 +151,26 @@ class PartitionProcessor:
         copies = find_copies(columns, hours, stored)
         outcome[asked & (copies | self._seen(columns, hours, asked, batch.first_offset))] = _DUPLICATE
         facts = stored.coded(self._encoders)
-        self._pages.load_visits(facts.pair, facts.visitor, facts.occurred_ms, batch.first_offset, self._adopt)
-        result.rejects = rejects + account.too_late(rest, columns, times, outcome)
-        result.counts = account.count(rest, columns, rejects, times, outcome) + account.count_facts(stored)
+        self._pages.load_activity(facts.pair, facts.visitor, facts.occurred_ms, batch.first_offset, self._adopt)
+        result.rejects = rejects + ledger.too_late(rest, columns, times, outcome)
+        result.counts = ledger.count(rest, columns, rejects, times, outcome) + ledger.count_facts(stored)
         return facts
 
     def _forget(self) -> None:
         if self._pages.evict(lambda: self._sessions.nbytes + self._encoding.held_for(self._sessions)):
-            self._sessions.keep(self._pages.visit_hours(), HOUR_MS)
+            self._sessions.keep(self._pages.activity_hours(), HOUR_MS)
             self._encoding.let_go()
         self._encoding.trim()
 
-    def _decode(self, batch: RawBatch) -> tuple[Columns, list[Reject]]:
+    def _decode(self, batch: RawBatch) -> tuple[Columns, list[RejectedRecord]]:
         self._known = self._stores.known()
-        words = self._encoding.dictionaries
-        columns, rejects = decode(batch, self._known.__contains__, words)
+        dictionaries = self._encoding.dictionaries
+        columns, rejects = decode(batch, self._known.__contains__, dictionaries)
         unknown = {reject.store for reject in rejects if reject.reason == "unknown_store"}
         if unknown:
             self._known = self._stores.look_up(unknown)
             if not unknown.isdisjoint(self._known):
-                columns, rejects = decode(batch, self._known.__contains__, words)
+                columns, rejects = decode(batch, self._known.__contains__, dictionaries)
         self._encoding.learn(self._known)
         return columns, rejects
 
@@ -195,10 +196,10 @@ class PartitionProcessor:
     def _adopt(self, stored: StoredSessions) -> None:
         self._sessions.adopt(stored.coded(self._encoders, self._store_days.code))
 
-    def _visit(self, columns: Columns, dedupe_hour: I64, times: Times, before: int) -> tuple[Facts, Details]:
+    def _build_facts(self, columns: Columns, dedupe_hour: I64, times: Times, before: int) -> tuple[Facts, Details]:
         when = times.occurred_ms
         pair = mix(columns.visitor, self._encoding.rules.targets(columns))
-        self._pages.load_visits(pair, columns.visitor, when, before, self._adopt)
+        self._pages.load_activity(pair, columns.visitor, when, before, self._adopt)
         refire = find_refires(pair, when, self._pages.clicked_near(pair, when))
         codes = self._encoding.enrich(columns, self._known)
         hasty = self._is_hasty(columns.visitor, when)
@@ -223,15 +224,15 @@ class PartitionProcessor:
         earlier = self._pages.events_in_minute(visitor, when) + rank_within(mix(visitor, when // MINUTE_MS))
         return np.asarray(earlier >= bots.RATE_LIMIT_PER_MINUTE, dtype=np.bool_)
 
-    def _visit_and_tell(self, result: ProcessedBatch, facts: Facts) -> None:
+    def _add_to_sessions(self, result: ProcessedBatch, facts: Facts) -> None:
         store, when = self._store_days.codes(facts.stores), facts.occurred_ms
         if result.last_offset > self._sessions_applied:
             events = events_as_sessions(facts, store)
             result.changes = changes = Changes(events, *self._sessions.add(events))
             moved = (changes.retracted, changes.added)
             result.store_days = self._store_days.days(
-                np.concatenate([store, *(visits.store for visits in moved)]),
-                np.concatenate([when, *(visits.start_ms for visits in moved)]),
+                np.concatenate([store, *(sessions.store for sessions in moved)]),
+                np.concatenate([when, *(sessions.start_ms for sessions in moved)]),
             )
         else:
             result.store_days = self._store_days.days(store, when)
@@ -240,4 +241,16 @@ class PartitionProcessor:
     def _remember(self, facts: Facts, batch: RawBatch) -> None:
         first, last = batch.first_offset, batch.last_offset
         self._pages.remember_keys(facts.key, facts.dedupe_hour, first, last)
-        self._pages.remember_visits(facts.visitor, facts.pair, facts.occurred_ms, facts.refire, first, last)
+        self._pages.remember_activity(facts.visitor, facts.pair, facts.occurred_ms, facts.refire, first, last)
+
+
+def without(batch: RawBatch, offsets: set[int]) -> RawBatch:
+    """The records of a batch whose offsets are not among the given ones, without their headers."""
+    rows = [row for row, offset in enumerate(batch.offsets) if offset not in offsets]
+    return RawBatch(
+        batch.partition,
+        [batch.offsets[row] for row in rows],
+        [batch.timestamps_ms[row] for row in rows],
+        [batch.values[row] for row in rows],
+        topic=batch.topic,
+    )

@@ -29,15 +29,15 @@ class StoreCatalog:
     No batch waits for a Mongo that hangs: one thread calls :meth:`refresh`, another asks for what is known.
 
     Args:
-        book: Where the stores are.
+        repository: Where the stores are.
         breaker: Of all who ask Mongo.
         monotonic: Seconds of a monotonic clock.
     """
 
     def __init__(
-        self, book: StoreRepository, breaker: CircuitBreaker, monotonic: Callable[[], float] = time.monotonic
+        self, repository: StoreRepository, breaker: CircuitBreaker, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        self._book, self._breaker, self._monotonic = book, breaker, monotonic
+        self._repository, self._breaker, self._monotonic = repository, breaker, monotonic
         self._known: Mapping[str, Store] | None = None
         self._read_again_at = float("-inf")
         self._lock = threading.Lock()
@@ -76,10 +76,10 @@ class StoreCatalog:
         possible = sorted(slug for slug in slugs if SLUG.fullmatch(slug))
         found: dict[str, Store] = {}
         for first in range(0, len(possible), _SLUGS_AT_ONCE):
-            shelf = self._book.read(possible[first : first + _SLUGS_AT_ONCE])
+            listing = self._repository.read(possible[first : first + _SLUGS_AT_ONCE])
             self._breaker.succeeded()
-            self._log(shelf.bad)
-            found |= shelf.stores
+            self._log(listing.bad)
+            found |= listing.stores
         with self._lock:
             # What was found stands in the answer, whatever an older reading puts in the place of all stores meanwhile.
             known = {**(self._known or {}), **found}
@@ -89,16 +89,16 @@ class StoreCatalog:
 
     def _read(self) -> Mapping[str, Store]:
         began = self._monotonic()
-        shelf = self._book.read()
+        listing = self._repository.read()
         self._breaker.succeeded()
-        self._log(shelf.bad)
+        self._log(listing.bad)
         with self._lock:
             # What was corrected or removed may be logged again should it break again.
-            self._logged = {bad.slug: bad.document for bad in shelf.bad}
-            self._known = shelf.stores
+            self._logged = {bad.slug: bad.document for bad in listing.bad}
+            self._known = listing.stores
         ended = self._monotonic()
         self._read_again_at = ended + max(_SECONDS, _PAUSE_PER_READ * (ended - began))
-        return shelf.stores
+        return listing.stores
 
     def _log(self, bad: list[BadStore]) -> None:
         with self._lock:

@@ -6,14 +6,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
 from connectors.kafka.records import Record
 from flows.delivery.batch import RawBatch
-from marketplace.clicks.outcomes import EXPIRED
-from marketplace.dead_letters import DeadLetter, read
+from marketplace.dead_letters import NOWHERE, DeadLetter, read
+from marketplace.flows import DEAD_LETTERS_FLOW, EXPIRED
+
+_LATEST_MS: Final = 10_413_791_999_999
+"""The end of 2299, which is the last day of a ``DateTime64``. Times of records are what their producers say."""
 
 Row = dict[str, Any]
 """A row of ``dead_letters`` by column; times are epoch milliseconds."""
@@ -52,14 +55,17 @@ def _rows(batch: RawBatch) -> Iterator[Row]:
     records = zip(batch.offsets, batch.timestamps_ms, batch.headers, batch.values, strict=True)
     for offset, written_ms, headers, value in records:
         letter = read(headers)
-        yield _row(letter, batch.topic, batch.partition, offset, max(written_ms, 0), value)
+        yield _row(letter, batch.topic, batch.partition, offset, min(max(written_ms, 0), _LATEST_MS), value)
 
 
 def _row(letter: DeadLetter, topic: str, partition: int, offset: int, written_ms: int, value: bytes) -> Row:
-    # What never was a record is known by its letter alone.
-    place = (letter.topic, letter.partition, letter.offset) if letter.topic else (topic, partition, offset)
+    # What never was a record, or whose position cannot be read, is known by its letter alone.
+    place = (letter.topic, letter.partition, letter.offset)
+    if not letter.topic or NOWHERE in place:
+        place = (topic, partition, offset)
     return {
-        "consumer_group": letter.group,
+        # Letters under the flow's own name are those that expired, and no other writer may add to them.
+        "consumer_group": letter.group if letter.group != DEAD_LETTERS_FLOW.group else "unknown",
         "reason": letter.reason,
         "topic": place[0],
         "partition": place[1],
@@ -69,7 +75,7 @@ def _row(letter: DeadLetter, topic: str, partition: int, offset: int, written_ms
         "bytes": len(value),
         "letters": 1,
         "fingerprint": fingerprint(value),
-        "first_seen": letter.first_seen_ms or written_ms,
+        "first_seen": letter.first_seen_ms if 0 < letter.first_seen_ms < written_ms else written_ms,
         "last_seen": written_ms,
         "source_topic": topic,
         "source_partition": partition,
@@ -77,11 +83,11 @@ def _row(letter: DeadLetter, topic: str, partition: int, offset: int, written_ms
     }
 
 
-def expired_row(group: str, topic: str, partition: int, first: int, low: int, now: datetime) -> Row:
-    """Stands for letters that retention deleted before they were read: offsets from ``first`` to before ``low``."""
+def expired_row(topic: str, partition: int, first: int, low: int, now: datetime) -> Row:
+    """A row for letters that retention deleted before they were read: offsets from ``first`` to before ``low``."""
     now_ms = int(now.timestamp() * 1000)
     return {
-        "consumer_group": group,
+        "consumer_group": DEAD_LETTERS_FLOW.group,
         "reason": EXPIRED,
         "topic": topic,
         "partition": partition,

@@ -18,7 +18,7 @@ class RawBatch:
         offsets: Of the records.
         timestamps_ms: The broker's times, epoch milliseconds.
         values: The payloads; a record without one has an empty one.
-        headers: Of each record; empty where nobody asked for them.
+        headers: Headers of each record, read lazily.
         topic: The topic's name.
     """
 
@@ -38,26 +38,3 @@ class RawBatch:
     def last_offset(self) -> int:
         """The offset of the last record; every row that the batch leads to carries it or less."""
         return self.offsets[-1]
-
-    def without(self, offsets: set[int]) -> RawBatch:
-        """The records whose offsets are not among the given ones, without their headers."""
-        rows = [row for row, offset in enumerate(self.offsets) if offset not in offsets]
-        return RawBatch(
-            self.partition,
-            [self.offsets[row] for row in rows],
-            [self.timestamps_ms[row] for row in rows],
-            [self.values[row] for row in rows],
-            topic=self.topic,
-        )
-
-
-@dataclass(frozen=True)
-class Reject:
-    """A record that goes to the dead-letter topic with its exact bytes."""
-
-    partition: int
-    offset: int
-    value: bytes
-    store: str
-    reason: str
-    detail: str

@@ -11,12 +11,12 @@ TARGET_SECONDS: Final = 4.0
 
 
 class BatchLimit:
-    """Follows what batches cost: a dear one makes the next ones smaller, quick ones let them grow again.
+    """Follows the cost of batches: an expensive one makes the next ones smaller, cheap ones let them grow again.
 
     Where a log is cut changes no number, so this may depend on the clock.
 
     Args:
-        most_records: The bound where nothing is dear.
+        most_records: The upper bound.
         target_seconds: What a batch should not take longer than.
     """
 
@@ -25,7 +25,7 @@ class BatchLimit:
         self.records = min(FIRST_RECORDS, most_records)
 
     def observe(self, records: int, seconds: float) -> None:
-        """A batch of so many records took so long."""
+        """Adjust the limit to a batch's duration."""
         if seconds > self._target_seconds:
             fitting = int(records * self._target_seconds / seconds)
             self.records = min(self.records, max(min(LEAST_RECORDS, self._most), fitting))

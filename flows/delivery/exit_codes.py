@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import Final
 
 from connectors.errors import Fenced, Refused, Unavailable
-from connectors.lookups.geoip_file import UnusableDatabase
 from runtime.progress import Ending, ProgressReport
 from runtime.settings import InvalidSettings
 from runtime.supervision import ProcessState
@@ -54,7 +53,7 @@ def ending_of(error: BaseException) -> tuple[Ending, str]:
         seen.add(id(cause))
         if isinstance(cause, Fenced):
             return "fenced", str(cause)
-        if isinstance(cause, Refused | UnusableDatabase | InvalidSettings):
+        if isinstance(cause, Refused | InvalidSettings):
             return "refused", str(cause)
         if isinstance(cause, Unavailable):
             return "unavailable", str(cause)
@@ -63,7 +62,7 @@ def ending_of(error: BaseException) -> tuple[Ending, str]:
 
 
 @contextmanager
-def noted(report: ProgressReport) -> Iterator[None]:
+def report_ending(report: ProgressReport) -> Iterator[None]:
     """Note what the body raises, before the engine takes it."""
     try:
         yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from connectors.clickhouse.client import ClickHouse
-from flows.delivery.insert_shape import structure_of
+from connectors.clickhouse.insert_shape import structure_of
 from marketplace.flows import SOURCE_TOPIC, FlowSpec
 
 

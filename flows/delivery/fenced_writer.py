@@ -1,4 +1,4 @@
-"""The sink of every flow: what batches lead to is written in one order, and the order is the delivery promise.
+"""The writer of every flow: what batches lead to is written in one order, and the order is the delivery promise.
 
 For each epoch, of all its batches together:
 
@@ -18,21 +18,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from hashlib import blake2b
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import pyarrow as pa
-from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from connectors.clickhouse.client import ClickHouse
+from connectors.clickhouse.insert_shape import structure_of
 from connectors.errors import Unavailable
 from connectors.kafka.records import Record, RecordProducer
-from flows.delivery.exit_codes import noted
 from flows.delivery.fencing import Fences, check_generation, is_newest, read_fences, wait_for_running_inserts
-from flows.delivery.insert_shape import structure_of
 from flows.delivery.retry import UnavailableRetry
 from marketplace.flows import FlowSpec
 from marketplace.tables import Table
-from runtime.progress import ProgressReport
 
 MAX_BUFFERED_EVENTS: Final = 200_000
 """More than this is written before the epoch ends, so that one insert stays one block."""
@@ -98,8 +95,7 @@ class FencedWriter(Generic[Batch]):
         rows_of: From a table's name and batches that have rows of it, at least one, to the rows.
         generation: The number of this start; a newer one fences this process out.
         fences: What the tables held when this start took over, by topic.
-        report: Beats while a part is waited for.
-        give_up: Whether to stop waiting, because the process is asked to leave.
+        retry: Calls again while a part is unavailable, until the process is asked to leave.
         follower: What follows from the tables, if anything does.
     """
 
@@ -111,16 +107,14 @@ class FencedWriter(Generic[Batch]):
         rows_of: Callable[[str, Sequence[Batch]], pa.Table],
         generation: int,
         fences: dict[str, Fences],
-        report: ProgressReport,
-        give_up: Callable[[], bool],
+        retry: UnavailableRetry,
         follower: WriteFollower[Batch] | None = None,
     ) -> None:
         self._flow, self._clickhouse, self._producer, self._rows_of = flow, clickhouse, producer, rows_of
-        self._generation, self._follower = generation, follower
+        self._generation, self._follower, self._retry = generation, follower, retry
         self._buffer: list[Batch] = []
         self._buffered_events = 0
         self._fences = fences
-        self._retry = UnavailableRetry(report, give_up)
 
     @property
     def condition(self) -> str:
@@ -186,40 +180,3 @@ class FencedWriter(Generic[Batch]):
         reaches = batch.fence(table.name)
         fences = self._fences.get(batch.topic, {}).get(batch.partition, {})
         return reaches is not None and reaches > fences.get(table.name, -1)
-
-
-class SinkPartition(StatefulSinkPartition[Any, None]):
-    """A partition's way to the worker's writer."""
-
-    def __init__(self, writer: FencedWriter[Any], report: ProgressReport) -> None:
-        self._writer, self._report = writer, report
-
-    def write_batch(self, items: list[Any]) -> None:
-        """Take processed batches."""
-        with noted(self._report):
-            self._writer.add(items)
-
-    def snapshot(self) -> None:
-        """The epoch ends: the first partition to be asked writes for all of the worker's."""
-        with noted(self._report):
-            self._writer.flush()
-
-
-class FencedSink(FixedPartitionedSink[Any, None]):
-    """A sink with the source's partitions, so that the engine puts both on the same worker and exchanges nothing."""
-
-    def __init__(self, partitions: list[str], writer: Callable[[], FencedWriter[Any]], report: ProgressReport) -> None:
-        self._partitions, self._writer, self._report = partitions, writer, report
-
-    def list_parts(self) -> list[str]:
-        """The source's partitions, by the same names."""
-        return self._partitions
-
-    def part_fn(self, item_key: str) -> int:
-        """The partition that a key names."""
-        return self._partitions.index(item_key)
-
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> SinkPartition:
-        """A way to this worker's writer."""
-        with noted(self._report):
-            return SinkPartition(self._writer(), self._report)

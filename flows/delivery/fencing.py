@@ -13,10 +13,10 @@ from typing import Final
 import pyarrow as pa
 
 from connectors.clickhouse.client import ClickHouse
+from connectors.clickhouse.insert_shape import structure_of
 from connectors.errors import Fenced, Unavailable
-from connectors.mongo.store_stats import Generations
-from connectors.mongo.stores import connect
-from flows.delivery.insert_shape import structure_of
+from connectors.mongo.client import connect
+from connectors.mongo.generations import Generations
 from marketplace.flows import SOURCE_TOPIC, FlowSpec
 from marketplace.tables import GENERATIONS, Table
 from runtime.sections import Settings
@@ -35,7 +35,7 @@ def read_fences(clickhouse: ClickHouse, flow: FlowSpec, tables: Iterable[Table] 
     Args:
         clickhouse: Where the tables are.
         flow: Whose tables.
-        tables: Some of them, for who needs no others.
+        tables: Only these; default all.
 
     Raises:
         Unavailable: ClickHouse does not answer.

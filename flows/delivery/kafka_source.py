@@ -1,42 +1,30 @@
-"""Our own Kafka source: one consumer per worker, one stream item = one micro-batch of one partition.
+"""Reading a topic: one consumer per worker, which cuts each partition's records into micro-batches.
 
 It starts where the tables end. The checkpoint table is written last, so its fence says what every table holds; the next
-record after it is the first that is still to be done. Bytewax's recovery store is not used: see docs/adr/0002.
+record after it is the first that is still to be done.
 """
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from operator import methodcaller
 from typing import Any, Final, overload
 
-from bytewax.inputs import AbortExecution, FixedPartitionedSource, StatefulSourcePartition
-
-from connectors.kafka.reader import PartitionReader
+from connectors.kafka.reader import RecordReader
 from flows.delivery.batch import Headers, RawBatch
 from flows.delivery.batch_limit import BatchLimit
-from flows.delivery.exit_codes import noted
 from flows.delivery.fencing import Fences
 from flows.delivery.resume import resume_offset
 from marketplace.flows import FlowSpec
-from runtime.progress import ProgressReport
-from runtime.signals import StopRequest
 
-IDLE: Final = timedelta(milliseconds=20)
 _PARTITION: Final = methodcaller("partition")
 _VALUE: Final = methodcaller("value")
 _RECORD_BYTES: Final = 300
 """What a record takes beside its value, about."""
 
-
 ROUND_SECONDS: Final = 0.4
-EPOCH_SECONDS: Final = 0.1
-"""How often the engine ends an epoch, and the sink writes if there is something: soon after each round."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +91,14 @@ class Timestamps(Sequence[int]):
 
 
 def _weight(messages: Sequence[Any]) -> int:
-    """Bytes that messages take, about."""
+    """Bytes that messages take, about, without their headers."""
     return sum(map(len, messages)) + _RECORD_BYTES * len(messages)
+
+
+def _weight_with_headers(messages: Sequence[Any]) -> int:
+    """Bytes that messages take, about."""
+    headers = sum(len(value or b"") for message in messages for _, value in message.headers() or ())
+    return _weight(messages) + headers
 
 
 def _offsets(messages: Sequence[Any]) -> Sequence[int]:
@@ -115,7 +109,7 @@ def _offsets(messages: Sequence[Any]) -> Sequence[int]:
     return [message.offset() for message in messages]
 
 
-class PartitionConsumer:
+class TopicConsumer:
     """The one consumer of a worker for a topic; it hands each partition its records.
 
     Args:
@@ -123,21 +117,24 @@ class PartitionConsumer:
         reader: The consumer.
         fences: What the tables hold of the topic.
         policy: How batches are cut.
-        begin: Called with a partition that the tables know nothing of and its first offset, where that is not 0.
-        limit: How many records a batch may hold now; ``policy.max_records`` where nobody says.
+        record_missing_head: Called with a partition that the tables know nothing of and its first offset, where that
+            is not 0.
+        limit: How many records a batch may hold now; ``policy.max_records`` by default.
     """
 
     def __init__(
         self,
         flow: FlowSpec,
-        reader: PartitionReader,
+        reader: RecordReader,
         fences: Fences,
         policy: BatchPolicy,
-        begin: Callable[[int, int], None] = lambda *_: None,
+        record_missing_head: Callable[[int, int], None] = lambda *_: None,
         limit: BatchLimit | None = None,
     ) -> None:
-        self.reader, self.policy, self._flow, self._fences, self._begin = reader, policy, flow, fences, begin
+        self.reader, self.policy, self._flow, self._fences = reader, policy, flow, fences
+        self._record_missing_head = record_missing_head
         self._limit = limit
+        self._weight = _weight_with_headers if flow.reads_headers else _weight
         self._pending: dict[int, list[Any]] = {}
         self._waiting_bytes = 0
         self._round, self._next_round = 0, float("-inf")
@@ -154,12 +151,12 @@ class PartitionConsumer:
         low, high = self.reader.range_of(partition)
         first = resume_offset(self._flow, f"{self.reader.topic}[{partition}]", tables, low, high)
         if not tables and low > 0:
-            self._begin(partition, low)
+            self._record_missing_head(partition, low)
         self._pending[partition] = []
         self.reader.add(partition, first)
         return first
 
-    def cut(self, partition: int, offset: int) -> int | None:
+    def next_fence(self, partition: int, offset: int) -> int | None:
         """The nearest fence at or after an offset: a batch must not reach over it, or a sink could not skip it."""
         return min((f for f in self._fences.get(partition, {}).values() if f >= offset), default=None)
 
@@ -181,7 +178,7 @@ class PartitionConsumer:
         """Take over what the client has; returns whether there is anything for any partition."""
         if self._waiting_bytes < self.policy.max_pending_bytes:
             messages = self.reader.consume(self.policy.max_records, 0.0)
-            self._waiting_bytes += _weight(messages)
+            self._waiting_bytes += self._weight(messages)
             # The client hands over what a broker sent together, so one partition's messages come in long runs.
             for owner, run in groupby(messages, _PARTITION):
                 self._pending[owner] += run
@@ -195,11 +192,11 @@ class PartitionConsumer:
             return None
         most = self.policy.max_records if self._limit is None else min(self._limit.records, self.policy.max_records)
         count = min(len(pending), most)
-        fence = self.cut(partition, pending[0].offset())
+        fence = self.next_fence(partition, pending[0].offset())
         if fence is not None:
             count = next((i for i, m in enumerate(pending[:count]) if m.offset() > fence), count)
         taken, self._pending[partition] = pending[:count], pending[count:]
-        self._waiting_bytes -= _weight(taken)
+        self._waiting_bytes -= self._weight(taken)
         if count >= self.policy.large_batch:
             self._next_round = float("-inf")
         values = [value or b"" for value in map(_VALUE, taken)]
@@ -212,101 +209,3 @@ class PartitionConsumer:
         if self._applied.get(partition) != offset:
             self.reader.publish({partition: offset})
             self._applied[partition] = offset
-
-
-class SourcePartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
-    """One partition's batches. Its snapshot is the next offset, for the mirror in the consumer group alone."""
-
-    def __init__(
-        self,
-        key: str,
-        partition: int,
-        consumer: PartitionConsumer,
-        stop: StopRequest,
-        epoch_ends: Callable[[bool], None],
-        report: ProgressReport,
-    ) -> None:
-        self._key, self._partition, self._consumer = key, partition, consumer
-        self._stop, self._epoch_ends, self._report = stop, epoch_ends, report
-        report.beat()
-        self._next = consumer.open(partition)
-        self._epoch_offset = self._next
-        self._stopping_epochs = 0
-        self._round = 0
-
-    def next_batch(self) -> Iterable[tuple[str, RawBatch]]:
-        """At most one batch; the engine calls only when everything of earlier epochs is written."""
-        if self._stop.asked():
-            # Ending the source would be taken for the end of all data; leaving after a whole epoch is a clean cut.
-            if self._stopping_epochs >= 2:
-                raise AbortExecution
-            return []
-        with noted(self._report):
-            present = self._consumer.round(time.monotonic())
-            if present == self._round:
-                return []
-            self._round = present
-            batch = self._consumer.take(self._partition)
-        if batch is None:
-            return []
-        self._next = batch.last_offset + 1
-        return [(self._key, batch)]
-
-    def next_awake(self) -> datetime | None:
-        """Soon, while there is nothing to do."""
-        return datetime.now(UTC) + IDLE
-
-    def snapshot(self) -> int:
-        """End an epoch: the one before it is in all tables by now, so its offset may be shown."""
-        with noted(self._report):
-            self._consumer.publish(self._partition, self._epoch_offset)
-            self._epoch_ends(self._stopping_epochs > 0)
-        self._epoch_offset = self._next
-        if self._stop.asked():
-            self._stopping_epochs += 1
-        return self._next
-
-
-def partition_keys(partitions: Mapping[str, Sequence[int]]) -> dict[str, tuple[str, int]]:
-    """A key of the stream for each partition of each topic, and what it stands for."""
-    return {
-        f"{topic}/{partition:03d}": (topic, partition) for topic, numbers in partitions.items() for partition in numbers
-    }
-
-
-class KafkaSource(FixedPartitionedSource[tuple[str, RawBatch], int]):
-    """A flow's topics, partition by partition; each worker opens a consumer of its own for each on first use.
-
-    Args:
-        partitions: What each key of the stream stands for; see :func:`partition_keys`.
-        make_consumer: From a topic to the calling worker's consumer.
-        stop: Asked before each batch.
-        epoch_ends: Called when an epoch ends, with whether everything is written and the process about to leave.
-        report: What stops the source is noted here.
-    """
-
-    def __init__(
-        self,
-        partitions: Mapping[str, tuple[str, int]],
-        make_consumer: Callable[[str], PartitionConsumer],
-        stop: StopRequest,
-        epoch_ends: Callable[[bool], None],
-        report: ProgressReport,
-    ) -> None:
-        self._partitions, self._make_consumer, self._stop = partitions, make_consumer, stop
-        self._epoch_ends, self._report = epoch_ends, report
-        self._consumers: dict[tuple[int, str], PartitionConsumer] = {}
-
-    def list_parts(self) -> list[str]:
-        """Every worker can read every partition."""
-        return list(self._partitions)
-
-    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> SourcePartition:
-        """Open a partition where the tables end, whatever the engine remembers."""
-        topic, partition = self._partitions[for_part]
-        own = (threading.get_native_id(), topic)
-        with noted(self._report):
-            if own not in self._consumers:
-                self._consumers[own] = self._make_consumer(topic)
-            consumer = self._consumers[own]
-            return SourcePartition(for_part, partition, consumer, self._stop, self._epoch_ends, self._report)

@@ -12,6 +12,7 @@ from connectors.clickhouse.client import ClickHouse
 from connectors.kafka.client_config import KafkaConnection
 from connectors.kafka.reader import PartitionReader
 from flows.delivery.fencing import Fences, read_fences
+from flows.delivery.lag import Ranges, lag, ranges_of
 from flows.delivery.process_set import FlowProcessSet
 from marketplace import metrics as catalogue
 from runtime.metrics import family
@@ -20,9 +21,6 @@ from runtime.shared_answer import SharedAnswer
 
 _TIMEOUT_SECONDS: Final = 3.0
 _SECONDS: Final = 5.0
-
-Ranges = dict[int, tuple[int, int]]
-"""For each partition, the first offset that the broker has, and the one that the next record will get."""
 
 
 class FlowMetrics(Collector):
@@ -53,22 +51,17 @@ class FlowMetrics(Collector):
             yield from self._distances(fences)
 
     def _distances(self, fences: dict[str, Fences]) -> Iterator[Metric]:
-        lag, gone = list[tuple[list[str], float]](), list[tuple[list[str], float]]()
-        for topic, log in self._logs.items():
-            for partition, (low, high) in (log.get() or {}).items():
-                done = fences.get(topic, {}).get(partition, {}).get(self._flow.checkpoint.name, low - 1)
-                labels = [self._flow.name, topic, str(partition)]
-                lag.append((labels, max(0, high - max(done + 1, low))))
-                gone.append((labels, max(0, low - done - 1)))
-        yield family(catalogue.FLOW_LAG, lag)
-        yield family(catalogue.FLOW_UNREACHABLE, gone)
+        found = lag(self._flow, fences, {topic: log.get() or {} for topic, log in self._logs.items()})
+        by_labels = [
+            ([self._flow.name, topic, str(partition)], each)
+            for topic, partitions in found.items()
+            for partition, each in partitions.items()
+        ]
+        yield family(catalogue.FLOW_LAG, [(labels, each.unread) for labels, each in by_labels])
+        yield family(catalogue.FLOW_UNREACHABLE, [(labels, each.unreachable) for labels, each in by_labels])
 
 
 def _ranges_of(kafka: KafkaConnection, topic: str) -> Callable[[], Ranges]:
     """Asks for a topic's ranges, by one client for all times."""
     reader = PartitionReader(kafka, topic, "ops.metrics", timeout_seconds=_TIMEOUT_SECONDS)
-
-    def ask() -> Ranges:
-        return {partition: reader.range_of(partition) for partition in reader.partitions()}
-
-    return ask
+    return lambda: ranges_of(reader)

@@ -2,8 +2,8 @@
 
 It reads its place in the cluster from the environment: ``FLOW_PROCESS``, ``FLOW_ADDRESSES`` (comma-separated),
 ``FLOW_GENERATION``, ``FLOW_PROGRESS_FD`` (see ``runtime.progress``) and optionally ``FLOW_ROUND_SECONDS``,
-``FLOW_MAX_RECORDS`` and ``FLOW_MEMORY_BYTES``. Exit codes: 0 asked to stop, 2 settings that cannot be used, 3 fenced by
-a newer start, 4 refused, 5 a part was unavailable.
+``FLOW_MAX_RECORDS`` and ``FLOW_MEMORY_BYTES``. Exit codes: 0 asked to stop, 1 a crash, 2 settings that cannot be used,
+3 fenced by a newer start, 4 refused, 5 a part was unavailable.
 """
 
 from __future__ import annotations
@@ -12,14 +12,12 @@ import logging
 import os
 import sys
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Final
 
-from bytewax.testing import cluster_main
-
+from flows.delivery.bytewax_adapter import build, run_dataflow
 from flows.delivery.exit_codes import EXIT_CODES, EXIT_SETTINGS, ending_of
-from flows.delivery.flow import Flow, ProcessShares, build
-from flows.delivery.kafka_source import EPOCH_SECONDS, ROUND_SECONDS, BatchPolicy
+from flows.delivery.flow import Flow, ProcessShares
+from flows.delivery.kafka_source import ROUND_SECONDS, BatchPolicy
 from marketplace.flows import FlowSpec
 from runtime.garbage import rest_collector
 from runtime.logs import LogSettings, configure_logs
@@ -61,7 +59,7 @@ class ProcessSettings:
         addresses: Of all processes of the set; empty where it is alone.
         generation: The number of this start.
         progress_fd: Where it reports; None for nowhere.
-        pace: How batches are cut.
+        batch_policy: How batches are cut.
         memory_bytes: What it may remember in; 0 for its part of a third of what there is.
     """
 
@@ -69,7 +67,7 @@ class ProcessSettings:
     addresses: list[str]
     generation: int
     progress_fd: int | None
-    pace: BatchPolicy
+    batch_policy: BatchPolicy
     memory_bytes: int
 
     @staticmethod
@@ -80,7 +78,7 @@ class ProcessSettings:
             addresses=[a for a in env.read(ADDRESSES).split(",") if a],
             generation=env.read(GENERATION),
             progress_fd=env.read(PROGRESS_FD),
-            pace=BatchPolicy(max_records=env.read(MAX_RECORDS), round_seconds=env.read(ROUND_LENGTH)),
+            batch_policy=BatchPolicy(max_records=env.read(MAX_RECORDS), round_seconds=env.read(ROUND_LENGTH)),
             memory_bytes=env.read(MEMORY_BYTES),
         )
 
@@ -112,11 +110,9 @@ def run(flow: Flow[Any]) -> int:
     shares = ProcessShares(max(1, len(place.addresses)), place.memory_bytes)
     try:
         report.beat()
-        dataflow = build(flow, settings, place.generation, place.pace, stop, report, shares)
+        dataflow = build(flow, settings, place.generation, place.batch_policy, stop, report, shares)
         rest_collector(_NEW_OBJECTS)
-        cluster_main(  # type: ignore[no-untyped-call]  # the engine ships no types
-            dataflow, place.addresses, place.index, epoch_interval=timedelta(seconds=EPOCH_SECONDS)
-        )
+        run_dataflow(dataflow, place.addresses, place.index)
     except BaseException as error:
         return _exit_code(error, stop, report)
     return 0

@@ -8,18 +8,18 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, Protocol
 
 from connectors.errors import Refused, Unavailable
+from connectors.kafka.topics import TopicAdmin
+from flows.delivery.child_process import ChildProcess, free_addresses
 from flows.delivery.exit_codes import (
-    EXIT_CODES,
     EXIT_REFUSED,
     EXIT_UNAVAILABLE,
     FINAL_EXITS,
@@ -33,7 +33,6 @@ from flows.delivery.topic_watch import TopicWatch
 from marketplace.flows import FlowSpec
 from runtime import supervision
 from runtime.parent_death import guarded
-from runtime.progress import Lease, Progress, ProgressPage
 from runtime.sections import Settings
 from runtime.supervision import FINAL, ProcessState, RestartPolicy
 
@@ -42,11 +41,11 @@ log = logging.getLogger(__name__)
 POLICY: Final = RestartPolicy(crash_limit=11, start_limit=11, crash_window_ms=300_000)
 """A start takes seconds, so that a set that ends at once needs minutes for as many deaths."""
 _STOP_SECONDS: Final = 8.0
-_LAST_WORDS_SECONDS: Final = 3.0
-"""When one process ends the others soon do, and the first one to end may not be the one that knows why."""
 _STANDING_SECONDS: Final = 15.0
 """A set whose epochs stand still for so long is not ready, whatever it is busy with."""
 _PAUSE_SECONDS: Final = 0.3
+_TOPIC_SECONDS: Final = 5.0
+"""What a question about a topic takes at most."""
 _STEP_SECONDS: Final = REQUEST_SECONDS + 10.0
 """What a step of a start takes at most: it asks one part."""
 _PREPARE_SECONDS: Final = 150.0
@@ -60,6 +59,7 @@ class FlowOptions:
     """How to run a flow."""
 
     workers: int = 1
+    """How many processes, each with one worker thread; never more run than the flow's topics have partitions."""
     round_seconds: float = ROUND_SECONDS
     max_records: int = 50_000
     memory_mb: int = 0
@@ -68,6 +68,9 @@ class FlowOptions:
     """How often the topic's partitions are counted."""
     hang_seconds: float = 60.0
     """A process that gives no sign of life for longer hangs, whatever time it asked for."""
+    exit_wait_seconds: float = 3.0
+    """How long the others may take to end once one has ended: the first one to end may not be the one that knows why.
+    Nobody looks after the set meanwhile."""
 
 
 class FlowFailed(Exception):
@@ -78,30 +81,71 @@ class FlowFenced(FlowFailed):
     """A newer start has taken over: this one must not be started again by itself, or both take over by turns."""
 
 
-@dataclass
-class _Process:
-    """One process of the set, with the page on which it reports."""
+class Launcher(Protocol):
+    """What a set begins and starts its processes with."""
 
-    popen: subprocess.Popen[bytes]
-    page: ProgressPage
-    lease: Lease
+    def topics(self) -> list[TopicWatch]:
+        """A watch of each topic that the flow reads."""
 
-    def look(self, now: float) -> Progress:
-        """What it says now."""
-        progress = self.page.read()
-        self.lease.observe(progress, now)
-        return progress
+    def take_generation(self, step: Callable[[], None]) -> int:
+        """The number of this start; see :func:`flows.delivery.fencing.take_generation`."""
 
-    @property
-    def ended(self) -> bool:
-        return self.popen.poll() is not None
+    def start_process(
+        self, index: int, addresses: Sequence[str], generation: int, output: IO[bytes] | None, now: float
+    ) -> ChildProcess:
+        """Start one process.
 
-    def ending(self) -> tuple[int | None, str]:
-        """Why it left or is about to, as an exit code, and its reason where it said one; None while it runs."""
-        said = self.page.read()
-        if said.ending:
-            return EXIT_CODES[said.ending], said.reason
-        return self.popen.poll(), ""
+        Args:
+            index: Its number in the set.
+            addresses: Of all processes of the set; empty where it is alone.
+            generation: The number of this start.
+            output: Where it writes; None is this process's standard error.
+            now: Seconds of a monotonic clock.
+        """
+
+
+class ProcessLauncher:
+    """Starts ``python -m flows.<name>`` on the parts of the settings.
+
+    Args:
+        flow: Which flow.
+        settings: Where everything is.
+        options: How to run it.
+    """
+
+    def __init__(self, flow: FlowSpec, settings: Settings, options: FlowOptions) -> None:
+        self._flow, self._settings, self._options = flow, settings, options
+
+    def topics(self) -> list[TopicWatch]:
+        """See :meth:`Launcher.topics`."""
+        kafka = self._settings.kafka
+        return [
+            TopicWatch(
+                TopicAdmin(kafka, timeout_seconds=_TOPIC_SECONDS).identity, topic.name, self._options.look_seconds
+            )
+            for topic in self._flow.reads
+        ]
+
+    def take_generation(self, step: Callable[[], None]) -> int:
+        """See :meth:`Launcher.take_generation`."""
+        return take_generation(self._settings, self._flow, step)
+
+    def start_process(
+        self, index: int, addresses: Sequence[str], generation: int, output: IO[bytes] | None, now: float
+    ) -> ChildProcess:
+        """See :meth:`Launcher.start_process`."""
+        environment = {
+            **os.environ,
+            **self._settings.environment(),
+            "FLOW_PROCESS": str(index),
+            "FLOW_ADDRESSES": ",".join(addresses),
+            "FLOW_GENERATION": str(generation),
+            "FLOW_ROUND_SECONDS": str(self._options.round_seconds),
+            "FLOW_MAX_RECORDS": str(self._options.max_records),
+            "FLOW_MEMORY_BYTES": str((self._options.memory_mb << 20) // max(1, len(addresses))),
+        }
+        command = guarded([sys.executable, "-m", self._flow.module], os.getpid())
+        return ChildProcess.start(command, environment, output, now, self._options.hang_seconds)
 
 
 class FlowProcessSet:
@@ -113,6 +157,7 @@ class FlowProcessSet:
         options: How to run it.
         log: Where the processes write; None is this process's standard error.
         monotonic: Seconds of a monotonic clock.
+        launcher: What begins and starts processes; by default, those of the flow on the parts of the settings.
     """
 
     def __init__(
@@ -123,12 +168,14 @@ class FlowProcessSet:
         log: Path | None = None,
         *,
         monotonic: Callable[[], float] = time.monotonic,
+        launcher: Launcher | None = None,
     ) -> None:
         self.flow = flow
-        self._settings, self._options, self._log_path = settings, options, log
-        self._processes: list[_Process] = []
+        self._options, self._log_path = options, log
+        self._launcher = launcher or ProcessLauncher(flow, settings, options)
+        self._processes: list[ChildProcess] = []
         self._log: IO[bytes] | None = None
-        self._topics = [TopicWatch(settings.kafka, topic.name, options.look_seconds) for topic in flow.reads]
+        self._topics = self._launcher.topics()
         self._monotonic = monotonic
         self._life = supervision.stopped(supervision.started(self._now_ms()), self._now_ms())
         self._watched_until = float("inf")
@@ -151,7 +198,7 @@ class FlowProcessSet:
         """Process ids of the running set."""
         return [process.popen.pid for process in self._processes if not process.ended]
 
-    def reads(self) -> bool:
+    def all_started(self) -> bool:
         """Whether every process has ended an epoch since it was started."""
         return bool(self._processes) and all(process.page.read().epochs for process in self._processes)
 
@@ -180,8 +227,8 @@ class FlowProcessSet:
         """How long :meth:`watch` or :meth:`start` is overdue: above 0 when whoever calls them hangs."""
         return self._monotonic() - self._watched_until
 
-    def _go_on(self, seconds: float = _WATCH_SECONDS) -> None:
-        """What comes now takes so long at most."""
+    def _extend_deadline(self, seconds: float = _WATCH_SECONDS) -> None:
+        """Sets the deadline of the next step."""
         self._watched_until = self._monotonic() + seconds
 
     def start(self) -> None:
@@ -195,16 +242,27 @@ class FlowProcessSet:
         self._life = supervision.started(self._now_ms(), self.restarts, self.hangs)
 
     def _launch(self) -> None:
-        self._go_on(_STEP_SECONDS)
+        self._extend_deadline(_STEP_SECONDS)
         for topic in self._topics:
-            self._go_on(_STEP_SECONDS)
+            self._extend_deadline(_STEP_SECONDS)
             topic.begin(self._monotonic())
-        self.generation = take_generation(self._settings, self.flow, lambda: self._go_on(_STEP_SECONDS))
+        self.generation = self._launcher.take_generation(lambda: self._extend_deadline(_STEP_SECONDS))
         if self._log_path is not None and self._log is None:
             self._log_path.parent.mkdir(parents=True, exist_ok=True)
             self._log = self._log_path.open("ab")
-        addresses = _free_addresses(self._options.workers) if self._options.workers > 1 else []
-        self._processes = [self._spawn(index, addresses) for index in range(self._options.workers)]
+        count = self._count()
+        addresses = free_addresses(count) if count > 1 else []
+        self._processes = [
+            self._launcher.start_process(index, addresses, self.generation, self._log, self._monotonic())
+            for index in range(count)
+        ]
+
+    def _count(self) -> int:
+        """How many processes to start: a worker without a partition would end no epoch, and be taken for hung."""
+        wanted, partitions = self._options.workers, sum(topic.partitions for topic in self._topics)
+        if wanted > partitions:
+            log.warning("%s has %d partitions: %d of %d workers run", self._name, partitions, partitions, wanted)
+        return min(wanted, partitions)
 
     def watch(self) -> None:
         """Look after the set once, without waiting for a restart that is due later; call it a few times a second.
@@ -213,7 +271,7 @@ class FlowProcessSet:
             FlowFailed: A process ended in a way that starting again does not change, or the topic is another one.
             Unavailable: A part was unavailable when the set was to be started again; call again.
         """
-        self._go_on()
+        self._extend_deadline()
         if self._processes:
             self._look_after(self._monotonic())
         elif supervision.is_due(self._life, self._now_ms()):
@@ -228,7 +286,7 @@ class FlowProcessSet:
         ended = any(process.ended for process in self._processes)
         hung = [process for process in self._processes if process.lease.hangs(now)]
         if not ended and not hung:
-            if self.reads():
+            if self.all_started():
                 self._life = supervision.healthy(self._life, self._now_ms())
             self._follow_topics()
             return
@@ -257,7 +315,7 @@ class FlowProcessSet:
 
     def _ending(self) -> tuple[int, str]:
         """Find out why the set ended: an exit code, and the reason where a process said one."""
-        deadline = time.monotonic() + _LAST_WORDS_SECONDS
+        deadline = time.monotonic() + self._options.exit_wait_seconds
         while not all(process.ended for process in self._processes) and time.monotonic() < deadline:
             if any(process.ending()[0] in FINAL_EXITS for process in self._processes):
                 break
@@ -307,7 +365,7 @@ class FlowProcessSet:
             while not stop():
                 try:
                     if not begun:
-                        self._go_on(_PREPARE_SECONDS)
+                        self._extend_deadline(_PREPARE_SECONDS)
                         prepare()
                         self.start()
                         begun = True
@@ -315,7 +373,7 @@ class FlowProcessSet:
                 except Unavailable as error:
                     self._waiting = f"waiting: {error}"
                     log.warning("waiting: %s", error)
-                self._go_on()
+                self._extend_deadline()
                 time.sleep(_PAUSE_SECONDS)
         finally:
             self.stop()
@@ -366,44 +424,8 @@ class FlowProcessSet:
 
     def _kill(self) -> None:
         for process in self._processes:
-            process.popen.kill()
-            process.popen.wait()
-            process.page.close()
+            process.kill()
         self._processes = []
 
     def _where(self) -> str:
         return f"; see {self._log_path}" if self._log_path is not None else ""
-
-    def _spawn(self, index: int, addresses: list[str]) -> _Process:
-        page = ProgressPage()
-        environment = {
-            **os.environ,
-            **self._settings.environment(),
-            "FLOW_PROCESS": str(index),
-            "FLOW_ADDRESSES": ",".join(addresses),
-            "FLOW_GENERATION": str(self.generation),
-            "FLOW_PROGRESS_FD": str(page.fd),
-            "FLOW_ROUND_SECONDS": str(self._options.round_seconds),
-            "FLOW_MAX_RECORDS": str(self._options.max_records),
-            "FLOW_MEMORY_BYTES": str((self._options.memory_mb << 20) // self._options.workers),
-        }
-        command = guarded([sys.executable, "-m", self.flow.module], os.getpid())
-        # A session of its own: Ctrl-C in the terminal is for this process, which then stops its children in order.
-        popen = subprocess.Popen(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            start_new_session=True,
-            pass_fds=(page.fd,),
-        )
-        return _Process(popen, page, Lease(self._monotonic(), most_seconds=self._options.hang_seconds))
-
-
-def _free_addresses(count: int) -> list[str]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
-    for listener in sockets:
-        listener.close()
-    return addresses

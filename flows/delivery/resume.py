@@ -52,7 +52,9 @@ def first_unapplied(flow: FlowSpec, place: str, tables: Mapping[str, int], high:
 
 
 def verify_log_identity(
-    reader: PartitionReader, newest: Mapping[int, int], differing: Callable[[Mapping[int, bytes]], list[int]]
+    reader: PartitionReader,
+    newest: Mapping[int, int],
+    mismatched_partitions: Callable[[Mapping[int, bytes]], list[int]],
 ) -> None:
     """Compare the newest row of each partition with the record at its offset.
 
@@ -61,7 +63,7 @@ def verify_log_identity(
     Args:
         reader: One that reads nothing else.
         newest: The newest offset of each partition whose record the tables know something of.
-        differing: From the records at those offsets, by partition, to the partitions where it
+        mismatched_partitions: From the records at those offsets, by partition, to the partitions where it
             is another record; an empty payload where there is none any more.
 
     Raises:
@@ -76,7 +78,7 @@ def verify_log_identity(
     if not wanted:
         return
     found = reader.read_at(wanted)
-    for partition in differing({partition: found.get(partition, b"") for partition in wanted}):
+    for partition in mismatched_partitions({partition: found.get(partition, b"") for partition in wanted}):
         raise Refused(
             f"{reader.topic}[{partition}] has another record at offset {wanted[partition]} than the tables: it was "
             "recreated; docs/how-to/recover.md says how to go on"

@@ -23,10 +23,11 @@ class UnavailableRetry:
     Args:
         report: Beats while a part is waited for, so that the supervisor knows that waiting is no hang.
         give_up: Whether to stop waiting, because the process is asked to leave.
+        backoff: The pauses between attempts.
     """
 
-    def __init__(self, report: ProgressReport, give_up: Callable[[], bool]) -> None:
-        self._report, self._give_up = report, give_up
+    def __init__(self, report: ProgressReport, give_up: Callable[[], bool], backoff: Backoff = _BACKOFF) -> None:
+        self._report, self._give_up, self._backoff = report, give_up, backoff
 
     def __call__(self, action: Callable[[], _Answer]) -> _Answer:
         """What the action returns.
@@ -34,7 +35,7 @@ class UnavailableRetry:
         Raises:
             Unavailable: A part does not answer and the process is asked to leave.
         """
-        attempt = 0
+        attempt, last_error = 0, ""
         while True:
             try:
                 answer = action()
@@ -44,9 +45,9 @@ class UnavailableRetry:
                 if attempt in (1, 10) or attempt % 60 == 59:
                     log.warning("waiting, nothing is lost: %s", error)
                 self._report.beat(waiting=str(error))
-                attempt += 1
-                time.sleep(_BACKOFF.pause_seconds(attempt))
+                attempt, last_error = attempt + 1, str(error)
+                time.sleep(self._backoff.pause_seconds(attempt))
             else:
                 if attempt > 1:
-                    log.warning("it answers again after %d tries", attempt)
+                    log.warning("resumed after %d attempts; last error: %s", attempt, last_error)
                 return answer

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from connectors.errors import Refused
-from connectors.kafka.client_config import KafkaConnection
-from connectors.kafka.topics import TopicAdmin, TopicIdentity
+from connectors.kafka.topics import TopicIdentity
 
 _LOOK_SECONDS: Final = 20.0
-_TIMEOUT_SECONDS: Final = 5.0
 _GONE_AFTER_LOOKS: Final = 2
 """A broker that has just started may not know all topics yet."""
 
@@ -18,17 +17,23 @@ class TopicWatch:
     """Looks at one topic a few times a minute.
 
     Args:
-        kafka: Where Kafka is and how to connect.
+        identity: From a topic's name to what it is now; None where there is no such topic.
         topic: The topic's name.
         look_seconds: How often to look.
     """
 
-    def __init__(self, kafka: KafkaConnection | str, topic: str, look_seconds: float = _LOOK_SECONDS) -> None:
-        self._admin = TopicAdmin(kafka, timeout_seconds=_TIMEOUT_SECONDS)
-        self.name, self._look_seconds = topic, look_seconds
+    def __init__(
+        self, identity: Callable[[str], TopicIdentity | None], topic: str, look_seconds: float = _LOOK_SECONDS
+    ) -> None:
+        self._identity, self.name, self._look_seconds = identity, topic, look_seconds
         self._seen: TopicIdentity | None = None
         self._missed = 0
         self._look_at = float("-inf")
+
+    @property
+    def partitions(self) -> int:
+        """How many the topic had when it was remembered; 0 before."""
+        return 0 if self._seen is None else self._seen.partitions
 
     def begin(self, now: float) -> None:
         """Remember how the topic is, right before its readers start.
@@ -60,7 +65,7 @@ class TopicWatch:
         return self._seen.partitions, found.partitions
 
     def _look(self) -> TopicIdentity | None:
-        found = self._admin.identity(self.name)
+        found = self._identity(self.name)
         if found is None:
             self._missed += 1
             if self._missed >= _GONE_AFTER_LOOKS:

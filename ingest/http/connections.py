@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
-from marketplace.clicks.client_address import Network, bucket_name, is_trusted
+from marketplace.clicks.client_address import bucket_name, is_trusted
+from marketplace.networks import Network
 
 Reason = Literal["address", "total"]
 """Which bound a connection was closed for."""

@@ -12,8 +12,9 @@ import uvicorn
 
 from connectors.kafka.client_config import KafkaConnection
 from connectors.kafka.producer import Producer
+from connectors.mongo.client import connect
 from connectors.mongo.salts import MongoSalts
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.stores import MongoStores
 from connectors.mongo.turned_away import MongoTurnedAway
 from ingest.collect.lookups import MONGO_SECONDS
 from ingest.config import Addresses, CollectorConfig

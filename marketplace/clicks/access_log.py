@@ -29,7 +29,7 @@ ASSET_EXTENSIONS: Final = frozenset(
     )
     for extension in kind.split()
 )
-"""What a page pulls in by itself; a request for one is not a view of a page."""
+"""File types that browsers load along with a page; a request for one is not a page view."""
 
 _QUOTED: Final = rb'"((?:[^"\\]|\\.)*+)"'
 _LINE: Final = re.compile(
@@ -51,7 +51,7 @@ _SCHEME: Final = re.compile(r"https?://", re.IGNORECASE)
 
 
 class UnparseableLine(ValueError):
-    """The line is not of the format; it becomes a dead letter with this reason, and the import goes on."""
+    """The line does not have the format; it becomes a dead letter with this reason, and the import goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def parse_line(line: bytes) -> LoggedRequest:
             the servers' escapes (``\"``, ``\x16``) are undone.
 
     Raises:
-        UnparseableLine: It is not of the format; the message says what is missing.
+        UnparseableLine: It does not have the format; the message says what is missing.
     """
     if len(line) > MAX_LINE_BYTES:
         raise UnparseableLine(f"longer than {MAX_LINE_BYTES:,} bytes")
@@ -130,9 +130,9 @@ def parse_log_time_ms(text: bytes) -> int:
 
 
 def is_asset(target: str) -> bool:
-    """Whether a request's target names a file that pages pull in by themselves; see ``ASSET_EXTENSIONS``."""
+    """Whether a request's target is a file that browsers load along with a page; see ``ASSET_EXTENSIONS``."""
     path = target.partition("?")[0].partition("#")[0]
-    _, dot, extension = path.rpartition("/")[2].rpartition(".")
+    _, dot, extension = path.rpartition(".")
     return bool(dot) and extension.lower() in ASSET_EXTENSIONS
 
 
@@ -153,7 +153,7 @@ class LineIds:
 
     The id covers the store, the line and how many equal lines came before it in the files of one import: importing a
     file again, or a longer version of it, gives the same ids, and two equal lines give two. It is keyed by the store's
-    secret: a line holds an address, and a plain hash of one could be undone by trying all of them.
+    secret: a line has an address, and a plain hash of one could be reversed by trying all of them.
 
     Equal lines are counted among the last ``max_lines`` to ``2 * max_lines`` distinct ones (about 100 bytes each).
     Since equal lines carry the same second, more than that between two of them does not happen in a log.
@@ -178,7 +178,7 @@ class LineIds:
         return blake2b(digest + ordinal.to_bytes(8, "big"), digest_size=16, key=self._key).hexdigest()
 
     def remembered(self) -> int:
-        """How many distinct lines are remembered, at most ``2 * max_lines``."""
+        """The number of distinct lines in memory, at most ``2 * max_lines``."""
         return len(self._recent) + len(self._older)
 
     def _count(self, name: int) -> int:

@@ -1,6 +1,6 @@
-"""Which events are bots': indicators, each with a name, under a version. Flagged and never dropped.
+"""Bot detection: named indicators, under a version. Events of bots are flagged, never dropped.
 
-docs/reference/bots.md says the same in words for sellers; a test keeps the two together.
+docs/reference/bots.md has the same rules as text for sellers; a test compares the two.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ _HEADLESS: Final = re.compile(
     r"chrome-lighthouse|ptst/",
     re.IGNORECASE,
 )
-# "bot" only where it ends a word and is no phone's brand (Cubot): "Googlebot/2.1", "bot;", not "robotics" or "Abbott".
+# "bot" only where it ends a word and is not a phone's brand (Cubot): "Googlebot/2.1", "bot;", not "robotics", "Abbott".
 _SELF_NAMED: Final = re.compile(
     r"(?<!cu)bot(?:$|[^a-z])|crawl|spider|scrap(?:er|ing)|indexer|fetcher|feedparser|(?:link|html|site).?(?:check|valid)|"
     r"[+(] ?https?://|mailto:",
     re.IGNORECASE,
 )
 
-# Paths that no store serves and scanners ask every host for.
+# Paths that no store serves and that scanners request of every host.
 _PROBE: Final = re.compile(
     r"/\.(?:env|git|svn|hg|aws|ssh|ds_store|htaccess|htpasswd|vscode|idea|docker|npmrc|bash_history)\b|"
     r"/(?:wp-login|wp-config|xmlrpc|wlwmanifest|wp-cron)\.|/wp-(?:admin|includes|content/plugins)(?:/|$)|"
@@ -86,7 +86,7 @@ class AgentMatcher(Protocol):
 
 
 def user_agent_reasons(user_agent: str, matcher: AgentMatcher) -> tuple[str, ...]:
-    """The reasons that lie in a user agent, in the order of ``REASONS``; none for a browser's. Total and deterministic.
+    """The reasons found in a user agent, in the order of ``REASONS``; none for a browser's. Total and deterministic.
 
     The flow calls it once per distinct user agent.
     """
@@ -104,11 +104,11 @@ def user_agent_reasons(user_agent: str, matcher: AgentMatcher) -> tuple[str, ...
 
 
 def event_reasons(path: str, automated: bool) -> tuple[str, ...]:
-    """The reasons that lie in one event: what the client declares and the path it asks for (without query)."""
+    """The reasons found in one event: what the client declares, and the path (without query)."""
     probing = _PROBE.search(path[:MAX_URL_CHARS]) is not None
     return (DECLARED,) * automated + (PROBE,) * probing
 
 
 def version(matcher: AgentMatcher) -> str:
-    """What is stamped on each event: these rules and the list."""
+    """The version that is stamped on each event: of these rules and the list."""
     return f"{RULES_VERSION} {matcher.version()}"

@@ -1,4 +1,4 @@
-"""Whose request it is: the peer's address, or what trusted proxies say."""
+"""The client's address of a request: the peer's, or the one that trusted proxies report."""
 
 from __future__ import annotations
 
@@ -6,24 +6,14 @@ import ipaddress
 from collections.abc import Sequence
 
 from marketplace.clicks.visitors import IPAddress, parse_ip
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-def parse_networks(text: str) -> tuple[Network, ...]:
-    """Networks from a comma-separated list of CIDR ranges or addresses.
-
-    Raises:
-        ValueError: One of them is not a network; the message names it.
-    """
-    return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
+from marketplace.networks import Network
 
 
 def client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
     """The client's full address.
 
     Every trusted hop added the address it saw on the right, so the list is walked from the right for as long as the
-    address at hand is a trusted proxy. What stands further left was written by the client and is not believed.
+    current address is a trusted proxy. Addresses further left were written by the client and are not trusted.
 
     Args:
         peer: The other end of the connection; empty or a path for a UNIX socket.
@@ -31,7 +21,7 @@ def client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) ->
         trusted: The proxies.
 
     Returns:
-        An address in its one spelling; the last believable one where a hop holds none; empty when nothing is known.
+        An address in its canonical form; the last trusted one where a hop is not an address; empty if none is known.
     """
     address = parse_ip(peer)
     hops = [hop.strip() for hop in forwarded_for.split(",")] if forwarded_for else []
@@ -44,14 +34,14 @@ def client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) ->
 
 
 def bucket_name(address: str) -> str:
-    """Whose rate limit an address counts against: IPv4 by itself, IPv6 by its /64, which one client holds wholly."""
+    """The key of an address for rate limits: IPv4 by itself, IPv6 by its /64, all of which belongs to one client."""
     if ":" not in address:
         return address
     return str(ipaddress.ip_network(f"{address}/64", strict=False).network_address)
 
 
 def is_trusted(peer: str, trusted: Sequence[Network]) -> bool:
-    """Whether a peer's address is one of the proxies'."""
+    """Whether a peer's address belongs to a trusted proxy."""
     address = parse_ip(peer) if trusted else None
     return address is not None and _is_trusted(address, trusted)
 

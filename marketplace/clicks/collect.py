@@ -1,8 +1,8 @@
-"""What a client may send to the collector, and how it is told what was wrong with it.
+"""The format of the collector's requests, and the faults that are reported to the client.
 
 A body is one event, a bare array of events or ``{"events": [...], "sent_at": ...}``. Every fault has a field path and
-a plain reason, and one of a bounded set of codes for counting. Times from 1970 or 2099 are taken as they are: the flow
-corrects, clamps and counts them.
+a plain reason, and one of a bounded set of codes for counting. Times from 1970 or 2099 are accepted: the flow corrects,
+clamps and counts them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class ClientEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
         event_id: The client's own id; a retry must repeat it.
         type: What the buyer did.
         occurred_at: When, by the client's clock: ISO 8601 with an offset, or epoch milliseconds.
-        sent_at: When it was sent by the same clock; tells the clock's skew.
+        sent_at: When it was sent by the same clock; shows the clock's skew.
         url: The page.
         referrer: The page before it.
         target: What was clicked.
@@ -63,7 +63,7 @@ class ClientEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     sampling: Annotated[float, Meta(gt=0, le=1)] = 1.0
 
     def payload(self) -> ClientEvent:
-        """The event without what belongs to its transport: a retry has the same."""
+        """The event without its transport fields: equal for a retry."""
         return self if self.sent_at is UNSET else msgspec.structs.replace(self, sent_at=UNSET)
 
 
@@ -88,8 +88,8 @@ class RefusedEvent:
     """An event that may not be recorded.
 
     Attributes:
-        fault: Where and why.
-        raw: What the client sent of it, for the dead-letter topic; it may hold addresses.
+        fault: The field and the reason.
+        raw: The event as the client sent it, for the dead-letter topic; it may contain addresses.
     """
 
     fault: Fault
@@ -98,7 +98,7 @@ class RefusedEvent:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A request body that could be read.
+    """A request body that could be parsed.
 
     Attributes:
         results: One per event, in the order sent.
@@ -113,7 +113,7 @@ class EventKind:
     """How the events of one endpoint are decoded.
 
     Args:
-        shape: What an event should be; a field that is not in it is no fault.
+        shape: The type of an event; fields that are not in it are not a fault.
     """
 
     def __init__(self, shape: type[ClientEvent]) -> None:
@@ -129,7 +129,7 @@ class EventKind:
 
 
 Check = Callable[[ValidEvent, str], Fault | None]
-"""What else an endpoint asks of an event: its fault, given the event and where it stood."""
+"""A further check of an endpoint: the fault of an event, from the event and its path in the body."""
 
 _BODY_OPTIONS: Final[dict[str, Any]] = {
     "frozen": True,
@@ -145,8 +145,8 @@ def read_body(body: bytes, kind: EventKind = LIVE, check: Check | None = None) -
 
     Args:
         body: UTF-8 JSON, already decompressed and bounded in size.
-        kind: What its events should be.
-        check: What else is asked of them.
+        kind: The type of its events.
+        check: A further check of each event.
 
     Raises:
         RefusedBody: Not UTF-8, not JSON, nested too deeply, no list of 1 to 1,000 events, too many values in fields
@@ -157,7 +157,7 @@ def read_body(body: bytes, kind: EventKind = LIVE, check: Check | None = None) -
 
 
 def read_event_by_event(body: bytes, kind: EventKind = LIVE, check: Check | None = None) -> Batch:
-    """The same for bodies of every kind, with faults named; it builds nothing of what it refuses."""
+    """The same for bodies of every kind, with named faults; nothing is built of what is refused."""
     pieces = split_body(body)
     sent_at_ms = _batch_sent_at_ms(pieces.sent_at)
     values_left = MAX_BODY_VALUES
@@ -184,11 +184,11 @@ def read_event_by_event(body: bytes, kind: EventKind = LIVE, check: Check | None
 
 
 def read_event(document: Any, path: str) -> ValidEvent | RefusedEvent:
-    """Validate one event that was put together here, as that of the pixel.
+    """Validate one event that was built by the collector, such as the pixel's.
 
     Args:
         document: Its fields.
-        path: Where it stood; empty for the body itself.
+        path: Its path in the body; empty for the body itself.
     """
     try:
         return _checked(msgspec.convert(document, ClientEvent), None, {})
@@ -200,18 +200,18 @@ def read_event(document: Any, path: str) -> ValidEvent | RefusedEvent:
 
 
 def canonical_payload(event: ClientEvent, unknown: Mapping[str, Any]) -> bytes:
-    """One text for all the ways to write one event.
+    """The canonical form of an event, equal for all ways to write it.
 
     Args:
-        event: Its payload is written as JSON, in the order of the fields and without what is at its default.
-        unknown: What else the client's object held; follows with keys sorted at every level, where there is any.
+        event: Its payload is written as JSON, in the order of the fields and without defaults.
+        unknown: Other fields of the client's object, if any; they follow, with keys sorted at every level.
     """
     payload = encode(event.payload())
     return payload + _encode_sorted(unknown) if unknown else payload
 
 
 _SMALL_BYTES: Final = 64 * 1024
-"""So few bytes hold few enough events to be decoded before they are counted."""
+"""A body of at most this size has so few events that it may be decoded before they are counted."""
 
 _TOO_COMPLEX_BODY: Final = f"more than {MAX_BODY_VALUES:,} values in events with fields that are not known"
 _TOO_COMPLEX: Final = f"more than {MAX_EVENT_VALUES:,} values in fields that are not known"
@@ -220,7 +220,7 @@ _LONG_NUMBER: Final = "a field that is not known holds a number that is written 
 _decode_any = msgspec.json.Decoder(float_hook=read_float).decode
 _decode_time = msgspec.json.Decoder(ClientTime).decode
 encode = msgspec.json.Encoder().encode
-"""An object again as JSON."""
+"""Encodes an object as JSON again."""
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -238,9 +238,9 @@ class _Refused(Exception):
 
 
 def _read_usual(body: bytes, kind: EventKind, check: Check | None) -> Batch | None:
-    """The body that nearly all clients send, decoded right into its type: no fault, no field that is not known.
+    """The fast path for the body that nearly all clients send: no fault, no unknown field, decoded into its type.
 
-    Nothing is decided here: any other body is None, and is read again from the start.
+    Returns None for any other body, which is then read again from the start.
     """
     if len(body) > _SMALL_BYTES and body.count(b"{") > MAX_EVENTS + 1:
         return None
@@ -266,11 +266,11 @@ def _read_usual(body: bytes, kind: EventKind, check: Check | None) -> Batch | No
 
 
 def _decode_event(raw: bytes, kind: EventKind) -> tuple[ClientEvent, bool]:
-    """The event of some JSON, and whether it holds more than is known; what is not known is skipped and not built.
+    """The event in some JSON, and whether it has unknown fields; these are skipped and not built.
 
     Raises:
-        msgspec.ValidationError: Its known fields do not hold.
-        _Refused: What else it holds is too much to be built.
+        msgspec.ValidationError: Its known fields are not valid.
+        _Refused: Its unknown fields are too large to be built.
     """
     try:
         return kind.decode(raw), False
@@ -287,7 +287,7 @@ def _decode_event(raw: bytes, kind: EventKind) -> tuple[ClientEvent, bool]:
 
 
 def _build(raw: bytes, kind: EventKind) -> tuple[ClientEvent, dict[str, Any]]:
-    """The event, and what it holds besides its known fields."""
+    """The event, and its unknown fields."""
     try:
         document: dict[str, Any] = _decode_any(raw)
     except (NumberTooLong, msgspec.ValidationError) as error:
@@ -317,7 +317,7 @@ def _batch_sent_at_ms(sent_at: bytes) -> int | None:
 
 
 def _checked(event: ClientEvent, batch_sent_at_ms: int | None, unknown: Mapping[str, Any]) -> ValidEvent:
-    """The event, if it also holds by what its type cannot say.
+    """The event, if it also passes the checks that its type cannot express.
 
     Raises:
         _Refused: It does not.

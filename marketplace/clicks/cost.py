@@ -1,8 +1,8 @@
-"""What a store's events cost those who count them, and how much of it a store may spend.
+"""The cost of a store's events for the click flow, and each store's budget.
 
 An event of known values costs the click flow some 13 us, one whose page, user agent, campaign, product and referrer are
 all new 575 us: each new value is parsed, encoded and has rows of its own. So a store spends units and not events, and
-what it has sent lately is remembered, as hashes, to know what is new. Time is passed in.
+hashes of its recent values are kept, to know which ones are new. Time is passed in.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from marketplace.clicks.collect import ClientEvent
 from marketplace.token_bucket import BucketPolicy
 
 BYTES_PER_UNIT: Final = 512
-"""A body costs at least its length in these, whatever it holds: reading it is work as well."""
+"""A body costs at least one unit for this many bytes, because reading it is work as well."""
 
 NEW_PAGE_UNITS: Final = 8
 NEW_REFERRER_UNITS: Final = 4
@@ -26,26 +26,26 @@ NEW_PRODUCT_UNITS: Final = 6
 NEW_CAMPAIGN_UNITS: Final = 8
 NEW_AGENT_UNITS: Final = 20
 MOST_VALUES: Final = 16_384
-"""Values of a kind of one store that are surely remembered."""
+"""The number of values of each kind and store that are certainly kept."""
 
 _MOST_IN_ALL: Final = 2_000_000
 _MOST_STORES: Final = 50_000
 
 Reason = Literal["rate", "new_values"]
-"""Why a store is turned away: too many events or bytes, or too many values that were new."""
+"""Reasons to turn a store away: too many events or bytes, or too many new values."""
 
 REASONS: Final[tuple[Reason, ...]] = ("rate", "new_values")
 
 _url, _product, _referrer = attrgetter("url"), attrgetter("product"), attrgetter("referrer")
 _EMPTY: Final = {hash("")}
-"""What is not there is not new."""
+"""An empty value is never new."""
 
 
 class RecentHashes:
     """Hashes of the last ``most`` to ``2 * most`` distinct values.
 
     Args:
-        most: The bound of a generation; a full one becomes the older of two, and the older one is forgotten.
+        most: The size of a generation; when the newer one is full, it becomes the older one, which is dropped.
     """
 
     def __init__(self, most: int = MOST_VALUES) -> None:
@@ -57,7 +57,7 @@ class RecentHashes:
         return len(self._recent) + len(self._older)
 
     def add(self, values: Iterable[str]) -> set[int]:
-        """Remember values and give the hashes of those that were not known."""
+        """Add values; returns the hashes of those that were new."""
         new = set(map(hash, values)) - self._recent
         if new:
             known = new & self._older
@@ -69,7 +69,7 @@ class RecentHashes:
 
 
 class SeenValues:
-    """What one store sent lately, kind by kind.
+    """Recent values of one store, by kind.
 
     Args:
         most: Values of each kind; see :class:`RecentHashes`.
@@ -84,12 +84,12 @@ class SeenValues:
         return sum(map(len, kinds))
 
     def add_units(self, events: Sequence[ClientEvent], agents: Iterable[str], times: int = 1) -> int:
-        """Remember what events hold, and give what their new values cost.
+        """Add the values of events; returns the units that the new ones cost.
 
         Args:
-            events: Those of one request.
+            events: The events of one request.
             agents: The user agents they came with.
-            times: How many events each of them stands for.
+            times: How many events each of them represents.
         """
         urls = set(map(_url, events))
         new_urls = self._urls.add(urls)
@@ -103,7 +103,7 @@ class SeenValues:
         for url in urls:
             page, _, query = url.partition("?")
             pages.add(page)
-            # As the flow reads it: however its letters are written.
+            # Decoded and in lower case, as the flow reads it.
             query = unquote(query).lower()
             if "utm_" in query or "campaign" in query:
                 campaigns.add("&".join(part for part in query.split("&") if "utm_" in part or "campaign" in part))
@@ -116,14 +116,14 @@ class _Account:
     tokens: float
     since: float
     new_share: float = 0.0
-    """Of what was spent and has not come back, the part that was spent on new values."""
+    """Units that were spent on new values and have not been paid back yet."""
 
 
 class StoreBudgets:
-    """Units by store, at most so many stores; the least recently used one is forgotten, which fills it.
+    """Budgets of units, for a bounded number of stores; the least recently used one is dropped, and full again.
 
-    A store may spend while it has a unit, and then owes what it spent beyond: nobody knows what a body costs before
-    it was read.
+    A store may send while it has a unit, and may go into debt, because the cost of a body is not known before it was
+    read.
 
     Args:
         policy: The same for every store; a rate of 0 switches the bound off.
@@ -143,10 +143,10 @@ class StoreBudgets:
         return self._policy.rate_per_second > 0
 
     def refusal(self, name: str, now: float) -> tuple[float, Reason] | None:
-        """None where the store may send; else after how many seconds it may, and why not now.
+        """None if the store may send; otherwise the seconds until it may, and the reason.
 
         Args:
-            name: Whose budget.
+            name: The store's slug.
             now: Seconds of a monotonic clock; going back counts as standing still.
         """
         if self._policy.rate_per_second <= 0:
@@ -159,10 +159,10 @@ class StoreBudgets:
         return (needed - account.tokens) / self._policy.rate_per_second, reason
 
     def spend(self, name: str, units: float, new_units: float, now: float) -> None:
-        """Take what was sent from the budget, which may go below nothing.
+        """Charge the budget, which may become negative.
 
         Args:
-            name: Whose budget.
+            name: The store's slug.
             units: For events and bytes.
             new_units: For new values.
             now: As above.
@@ -191,11 +191,11 @@ class StoreBudgets:
 
 
 class SeenByStore:
-    """What each store sent lately, within a bound for all of them; the store not heard of for longest is forgotten.
+    """Recent values of all stores, within a common bound; the least recently used store is dropped.
 
     Args:
-        most: Of one store; see :class:`SeenValues`.
-        most_in_all: Of all stores together; one store alone holds a small part of it.
+        most: The bound for each kind of one store; see :class:`SeenValues`.
+        most_in_all: The bound for all stores together; one store alone takes a small part of it.
     """
 
     def __init__(self, most: int = MOST_VALUES, most_in_all: int = _MOST_IN_ALL) -> None:
@@ -207,7 +207,7 @@ class SeenByStore:
         return self._size
 
     def add_units(self, store: str, events: Sequence[ClientEvent], agents: Iterable[str], times: int = 1) -> int:
-        """What the new values of a store's events cost; see :meth:`SeenValues.add_units`."""
+        """The units that the new values of a store's events cost; see :meth:`SeenValues.add_units`."""
         seen = self._stores.get(store)
         if seen is None:
             seen = self._stores[store] = SeenValues(self._most)

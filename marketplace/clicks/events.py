@@ -1,7 +1,7 @@
 """The collected click: the contract of the topic ``clicks.collected.v1``.
 
 The collector is the only writer. It has already authenticated the store, stamped the visitor and truncated the
-address, so a record holds no personal address and replays to the same answer years later. Golden examples are in
+address, so a record has no personal address and replays to the same result years later. Golden examples are in
 ``tests/golden/clicks.collected.v1/``.
 """
 
@@ -34,10 +34,10 @@ class CollectedClick(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         type: What the buyer did.
         visitor: 16 lower-case hex digits; see ``marketplace.clicks.visitors``.
         visitor_kind: How that id was made.
-        origin: Which door it came through.
+        origin: The endpoint or import that it came through.
         received_at_ms: When the collector got it, epoch milliseconds by the collector's clock.
         occurred_at_ms: When it happened by the client's clock, or None when the client did not say.
-        sent_at_ms: When the client sent it by the client's clock, or None; tells the clock's skew.
+        sent_at_ms: When the client sent it by the client's clock, or None; shows the clock's skew.
         ip: The network part only: an IPv4 /24 or IPv6 /48 base address, empty when unknown.
         user_agent: As sent, at most 1,024 characters.
         url: The page, at most 2,048 characters.

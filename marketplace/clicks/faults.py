@@ -63,7 +63,7 @@ def explain(message: str, path: str) -> Fault:
 
     Args:
         message: The text of a ``msgspec.ValidationError`` raised for one event.
-        path: Where that event stood in the body; empty for the body itself.
+        path: The event's path in the body; empty for the body itself.
     """
     where = _AT.search(message)
     field = where["field"] if where else ""

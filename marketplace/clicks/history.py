@@ -1,8 +1,8 @@
-"""What a seller's own server may send of the past: the same events as everybody, and besides whose they were.
+"""The format of imports: events of the past from a seller's own server, with their visitors' addresses and browsers.
 
-A request with the store's secret import key is believed where a page is not: when an event happened, however long ago,
-and from which address and browser. The address takes the way of any other: it is hashed into the visitor and cut to its
-network, and stands neither in the fingerprint nor in a dead letter.
+A request with the store's secret import key is trusted where a page is not: about when an event happened, however long
+ago, and from which address and browser. The address is treated like any other: it is hashed into the visitor and cut to
+its network, and is neither in the fingerprint nor in a dead letter.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class ImportedEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
     """One event of the past.
 
     Attributes:
-        occurred_at: Required here, and believed.
+        occurred_at: Required here, and trusted.
         ip: The visitor's full address, empty for unknown; without the field the request's own.
         user_agent: The visitor's; without it the request's own.
     """
@@ -38,7 +38,7 @@ class ImportedEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
     user_agent: Annotated[str, Meta(max_length=MAX_USER_AGENT_CHARS)] | UnsetType = UNSET
 
     def payload(self) -> ClientEvent:
-        """Whose it was belongs to the transport: what the page itself sent of an event is the same event."""
+        """Address and browser are transport fields: the same event, sent by the page itself, has the same payload."""
         return msgspec.structs.replace(self, sent_at=UNSET, ip=UNSET, user_agent=UNSET)
 
 
@@ -50,7 +50,7 @@ def read_history(body: bytes, received_at_ms: int) -> Batch:
 
     Args:
         body: UTF-8 JSON, already decompressed and bounded in size.
-        received_at_ms: When it came, epoch milliseconds; history that lies more than a day after it is refused.
+        received_at_ms: When it came, epoch milliseconds; history that is more than a day later is refused.
 
     Raises:
         RefusedBody: As for ``collect.read_body``.
@@ -60,7 +60,7 @@ def read_history(body: bytes, received_at_ms: int) -> Batch:
 
 
 def _without_sent_at(result: ValidEvent | RefusedEvent) -> ValidEvent | RefusedEvent:
-    """A server's clock is believed: there is no skew to be corrected."""
+    """A server's clock is trusted: there is no skew to correct."""
     if isinstance(result, RefusedEvent) or result.sent_at_ms is None:
         return result
     return ValidEvent(result.event, result.occurred_at_ms, None, result.canonical)

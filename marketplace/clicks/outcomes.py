@@ -1,4 +1,4 @@
-"""What becomes of a received event. Every event has exactly one outcome; the ledger adds them up."""
+"""Outcomes of received events. Every event has exactly one; the ledger adds them up."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ REFIRE_WINDOW_MS: Final = 2_000
 """A click on the same target by the same visitor less than this from a counted one is a re-fire (double click)."""
 
 SESSION_GAP_MS: Final = 30 * 60 * 1000
-"""A visit ends when its visitor is silent for longer than this (the industry's 30 minutes)."""
+"""A session ends when its visitor is inactive for longer than this (the industry's 30 minutes)."""
 
 MAX_LATENESS: Final = timedelta(days=7)
 """A live event that happened longer ago than this when it was received is late and refused; imports are not."""
 
 OLDEST_MS: Final = 946_684_800_000
-"""2000-01-01T00:00Z. Nothing older is counted, whatever door it came through: such a time is a broken clock."""
+"""2000-01-01T00:00Z. Nothing older is counted, whatever its origin: such a time comes from a broken clock."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One thing that can become of an event, in the order in which they are decided."""
+    """An outcome of an event."""
 
     name: str
     meaning: str
@@ -42,10 +42,7 @@ OUTCOMES: Final[tuple[Outcome, ...]] = (INVALID, LATE, BLOCKED, DUPLICATE, REFIR
 FUTURE_CLAMPED: Final = "future_clamped"
 CLOCK_CORRECTED: Final = "clock_corrected"
 CLOCK_TOLERANCE_MS: Final = 60_000
-"""A time mended by more than this was told by a wrong clock; by less, it is the way to the collector."""
+"""A time that was corrected by more than this came from a wrong clock; a smaller difference is network latency."""
 
 NOTES: Final[tuple[str, ...]] = (FUTURE_CLAMPED, CLOCK_CORRECTED)
-"""Things worth counting that are not outcomes: the event goes on with a mended time."""
-
-EXPIRED: Final = "expired"
-"""A note under no store: records that the log's retention deleted before they could be counted."""
+"""Notes that are counted but are no outcomes: the event goes on with a corrected time."""

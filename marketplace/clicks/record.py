@@ -21,12 +21,12 @@ Headers = tuple[tuple[str, bytes], ...]
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """What the connection tells about the client, the same for all events of a request.
+    """Properties of the connection, the same for all events of a request.
 
     Attributes:
         ip: The truncated address.
         user_agent: As sent, cut to 1,024 characters.
-        origin: Which door it came through.
+        origin: The endpoint or import that it came through.
         automated: A header declares a prefetch or automation.
         opted_out: The client sent DNT or Sec-GPC.
     """
@@ -39,21 +39,21 @@ class Client:
 
 
 class Visitor(msgspec.Struct, frozen=True, gc=False):
-    """A stamped visitor: 16 hex digits and how they were made."""
+    """A stamped visitor: 16 hex digits and the kind of the id."""
 
     id: str
     kind: VisitorKind
 
 
 def fingerprint(store: str, canonical: bytes) -> str:
-    """16 hex digits over store and payload, event id and all: equal for one event sent twice, and only then."""
+    """16 hex digits, a hash of store and payload with the event id: equal only for the same event sent twice."""
     return blake2b(store.encode() + _SEPARATOR + canonical, digest_size=_KEY_BYTES).hexdigest()
 
 
 def collected_click(
     valid: ValidEvent, *, store: str, client: Client, visitor: Visitor, received_at_ms: int
 ) -> CollectedClick:
-    """The event as it goes on the topic."""
+    """The event as a record of the topic."""
     event = valid.event
     return CollectedClick(
         key=fingerprint(store, valid.canonical),

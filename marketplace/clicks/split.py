@@ -1,4 +1,4 @@
-"""Taking a body apart into its events without building what they hold, and bounding what may be built of them.
+"""Splits a body into its events without building their content, and bounds what may be built.
 
 A kilobyte of JSON can hold hundreds of containers and a compressed one a hundred thousand, each of them an object that
 is made, looked at and thrown away. So a body is first cut into its events as bytes; a list is refused at its 1,001st
@@ -19,31 +19,32 @@ from marketplace.clicks.faults import Fault
 
 MAX_EVENTS: Final = 1_000
 MAX_EVENT_VALUES: Final = 1_000
-"""Values that one event may hold in fields that are not known: its commas and opening brackets."""
+"""Values that one event may have in unknown fields: its commas and opening brackets."""
 
 MAX_BODY_VALUES: Final = 20_000
-"""The same for all events of a body that hold such fields, counted with their known fields."""
+"""The same for all events of a body with such fields, counted with their known fields."""
 
 MAX_DIGITS: Final = 500
-"""Of a number in a field that is not known: reading a whole one takes time with the square of its digits."""
+"""Digits of a number in an unknown field: the time to parse a whole number grows with the square of its digits."""
 
-# Looked for only behind what a number may follow: a run of digits is not begun with again at each of its digits.
+# It matches only after a character that a number may follow, so that a run of digits is not tried at each of its
+# digits.
 _LONG_NUMBER: Final = re.compile(rb"[:,\[\s-]\d{%d}" % (MAX_DIGITS + 1))
 
 
 MAX_FLOAT_CHARS: Final = 40
-"""Of a number with a point or an exponent. JSON writes any with 24; the exact value of a longer one takes longer."""
+"""Characters of a number with a point or an exponent. Encoders need at most 24; longer ones parse slowly."""
 
 
 class NumberTooLong(ValueError):
-    """A number that would take long to read."""
+    """A number that would take long to parse."""
 
 
 def read_float(text: str) -> float:
-    """A number with a point or an exponent; Python reads the smallest ones ten times as fast as the decoder does.
+    """A number with a point or an exponent; Python parses the smallest ones ten times as fast as the decoder does.
 
     Raises:
-        NumberTooLong: It is written with more characters than are read, or is too large for a float.
+        NumberTooLong: It has too many characters, or is too large for a float.
     """
     value = float(text) if len(text) <= MAX_FLOAT_CHARS else math.inf
     if math.isinf(value):
@@ -52,7 +53,7 @@ def read_float(text: str) -> float:
 
 
 class RefusedBody(ValueError):
-    """The body as a whole cannot be read: answered with 400, kept in the dead-letter topic, never retried."""
+    """The body as a whole cannot be parsed: the response is 400, and it is kept in the dead-letter topic."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(str(fault))
@@ -63,12 +64,12 @@ class RefusedBody(ValueError):
 
 
 class Pieces(msgspec.Struct, frozen=True):
-    """A body in pieces; nothing of them has been built.
+    """The events of a body as bytes; none of them has been parsed.
 
     Attributes:
         events: The JSON of each event, in the order sent.
-        path: Where the list stood in the body.
-        sent_at: The batch's own time of sending as JSON; empty where it has none.
+        path: The list's path in the body.
+        sent_at: The batch's own time of sending as JSON; empty if it has none.
         single: The body was one event and not a list.
     """
 
@@ -78,7 +79,7 @@ class Pieces(msgspec.Struct, frozen=True):
     single: bool = False
 
     def path_of(self, index: int) -> str:
-        """Where an event stood, such as ``events[3]``; empty for the body itself."""
+        """The path of an event, such as ``events[3]``; empty for the body itself."""
         return "" if self.single else f"{self.path}[{index}]"
 
 
@@ -87,7 +88,7 @@ class _Envelope(msgspec.Struct):
     sent_at: Raw | UnsetType = UNSET
 
 
-# A struct written as an array stops at the first element too many; a list would be read to its end first.
+# A struct encoded as an array fails at the first surplus element; a list would be parsed to its end first.
 _List: Final = msgspec.defstruct(
     "_List",
     [(f"event_{index}", Raw | UnsetType, UNSET) for index in range(MAX_EVENTS)],
@@ -100,7 +101,7 @@ _decode_raw: Final = msgspec.json.Decoder(Raw).decode
 
 
 def split_body(body: bytes) -> Pieces:
-    """Cut a body into its events.
+    """Split a body into its events.
 
     Args:
         body: Any bytes.
@@ -132,21 +133,19 @@ def split_body(body: bytes) -> Pieces:
 
 
 def unreadable(error: msgspec.DecodeError | RecursionError) -> Fault:
-    """The fault of a body of which a part cannot be decoded."""
+    """The fault of a body with a part that cannot be decoded."""
     if isinstance(error, RecursionError):
         return Fault("too_deep", "", "nested too deeply")
-    if isinstance(error, msgspec.ValidationError):
-        return Fault("not_json", "", "holds a number that is out of range")
     return Fault("not_json", "", str(error))
 
 
 def count_values(raw: bytes) -> int:
-    """At least how many values some JSON holds besides its first: commas and brackets, those in texts too."""
+    """A lower bound of the values in some JSON after the first: its commas and brackets, those in strings too."""
     return raw.count(b",") + raw.count(b"[") + raw.count(b"{")
 
 
 def holds_long_number(raw: bytes) -> bool:
-    """Whether a number has so many digits that reading it would take long."""
+    """Whether a number has so many digits that parsing it would take long."""
     return len(raw) > MAX_DIGITS and _LONG_NUMBER.search(raw) is not None
 
 

@@ -1,7 +1,7 @@
-"""Who did it, without keeping who: truncated addresses and keyed visitor ids.
+"""Visitor ids without personal data: truncated addresses and keyed hashes.
 
 A visitor is the snippet's first-party id hashed with the store under its secret, or, without one, store, full address
-and user agent hashed under a random salt that lives 48 hours. Neither can be turned back, and two stores cannot join
+and user agent hashed under a random salt that exists for 48 hours. Neither can be reversed, and two stores cannot join
 theirs. A salt belongs to the date of the *event* in the store's time zone, so that an event near midnight keeps its
 visitor when it arrives late, and an id never spans two of the store's days.
 """
@@ -18,11 +18,11 @@ from zoneinfo import ZoneInfo
 
 SALT_BYTES: Final = 32
 SALT_LIFETIME: Final = timedelta(hours=48)
-"""After this a salt is destroyed, and with it every way back from a cookieless id to an address."""
+"""After this a salt is destroyed; then a cookieless id cannot be traced back to an address."""
 
 PAST_TOLERANCE: Final = timedelta(days=7)
 FUTURE_TOLERANCE: Final = timedelta(days=1)
-"""How far a web event's own time may lie from its arrival and still choose the date of its salt."""
+"""The largest difference from its arrival at which a web event's own time still decides the date of its salt."""
 
 _VISITOR_BYTES: Final = 8
 _IPV4_PREFIX: Final = 24
@@ -39,7 +39,7 @@ class Salt:
 
     Attributes:
         value: 32 random bytes.
-        destroy_at: From this instant on it must not be used, wherever a copy of it may still be.
+        destroy_at: From this instant on no copy of it may be used.
     """
 
     value: bytes
@@ -47,7 +47,7 @@ class Salt:
 
 
 def canonical_ip(address: str) -> str:
-    """One spelling per address: IPv4-mapped IPv6 as IPv4, IPv6 compressed, no zone; anything else stays as it is."""
+    """The canonical form of an address: IPv4-mapped IPv6 as IPv4, IPv6 compressed, no zone; other text is unchanged."""
     parsed = parse_ip(address)
     return address.strip() if parsed is None else str(parsed)
 
@@ -80,12 +80,12 @@ def first_party_visitor(visitor_secret: str, store: str, client_visitor_id: str)
 
 
 def cookieless_visitor(salt: bytes, store: str, address: str, user_agent: str) -> str:
-    """The visitor of a client without an id: 16 hex digits, equal only within the life of ``salt``.
+    """The visitor of a client without an id: 16 hex digits, equal only with the same ``salt``.
 
     Args:
         salt: The 32 random bytes of (store, event date).
         store: The store's slug.
-        address: The full address, or a host name where a log holds no address; it is hashed and goes no further.
+        address: The full address, or a host name where a log has no address; only its hash is kept.
         user_agent: As sent, in full.
     """
     parts = (store, canonical_ip(address), user_agent)
@@ -95,8 +95,8 @@ def cookieless_visitor(salt: bytes, store: str, address: str, user_agent: str) -
 def salt_date(timezone: ZoneInfo, *, occurred_at_ms: int | None, received_at_ms: int, imported: bool = False) -> str:
     """The date whose salt an event uses, as YYYY-MM-DD in the store's time zone.
 
-    It is the event's own date where the client's clock can be believed (7 days back to 1 day ahead; an imported log
-    always), and otherwise the date of arrival.
+    It is the event's own date if the client's clock is plausible (7 days back to 1 day ahead; always for an imported
+    log), and otherwise the date of arrival.
     """
     chosen_ms = received_at_ms
     if occurred_at_ms is not None:
@@ -107,7 +107,7 @@ def salt_date(timezone: ZoneInfo, *, occurred_at_ms: int | None, received_at_ms:
 
 
 def salt_id(store: str, date: str) -> str:
-    """The name of a salt: ``<store>:<date>``; a slug holds no colon."""
+    """The name of a salt: ``<store>:<date>``; a slug has no colon."""
     return f"{store}:{date}"
 
 
@@ -117,11 +117,11 @@ def _local_date(timezone: ZoneInfo, epoch_minute: int) -> str:
 
 
 def parse_ip(address: str) -> IPAddress | None:
-    """An address in its one spelling (see :func:`canonical_ip`), or None for anything else."""
+    """A parsed address in its canonical form (see :func:`canonical_ip`), or None for anything else."""
     return _parse_ip(address.strip()) if len(address) <= _MAX_ADDRESS_CHARS else None
 
 
-# The address of a request is looked at three times on its way.
+# Cached, because the address of a request is parsed three times.
 @lru_cache(maxsize=256)
 def _parse_ip(address: str) -> IPAddress | None:
     try:

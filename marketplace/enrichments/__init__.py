@@ -1,4 +1,4 @@
-"""What is known of a click beyond what it says: a new enrichment is one file here and one line in the tuple below."""
+"""Enrichments of a click. A new one is one file here and one line in the tuple below."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""What the visitor's user agent says that it is."""
+"""Browser, operating system and kind of device of a visitor, from the user agent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from marketplace.enrichments.registry import Enrichment, Lookups
 from marketplace.enrichments.text import label
 
 DEVICES: Final = ("desktop", "mobile", "tablet", "tv", "bot", "other")
-"""Every value that ``device`` can have, besides empty for a user agent that is missing or says nothing."""
+"""Every value that ``device`` can have, apart from empty for a user agent that is missing or unknown."""
 
 
 def identify(lookups: Lookups, values: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Where the visitor's network is."""
+"""Country and city of the visitor's network."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """How the visitor came: source, medium, campaign and channel of an event.
 
-Pure, from the page's URL and the referrer alone. What wins: utm parameters, then an ad's click id, then another
-platform's link id, then the referrer, then a hint in the URL, then "direct". An ad's click id decides that a visit was
-paid whatever else is there. Nothing of a query is kept but campaign labels, and those without addresses.
+Pure, from the page's URL and the referrer alone. The order of precedence: utm parameters, an ad's click id, another
+platform's link id, the referrer, a hint in the URL, "direct". With an ad's click id a visit is paid, whatever else is
+there. Of a query string only campaign labels are kept, and those without email addresses.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _PLATFORM_IDS: Final = {**CLICK_IDS.affiliate, **CLICK_IDS.email}
 
 
 class _Origin(NamedTuple):
-    """Where a visit came from as one of the clues tells it."""
+    """The origin of a visit by one of the clues."""
 
     source: str
     medium: str
@@ -51,12 +51,12 @@ class _Origin(NamedTuple):
 
 
 class Arrival(NamedTuple):
-    """What the link of a page tells of how its visitor came.
+    """The clues in a page's URL about how its visitor came.
 
     Attributes:
         host: The page's own host.
         labels: The campaign's parameters.
-        ad, platform, hint: Where the click id of an ad, another platform's id, or a hint says that the visit is from.
+        ad, platform, hint: The origin by the click id of an ad, by another platform's id, or by a hint.
     """
 
     host: str
@@ -67,7 +67,7 @@ class Arrival(NamedTuple):
 
 
 def arrival(url: str) -> Arrival:
-    """What counts of a page's link; thousands of links of a shop share it."""
+    """The clues in a page's URL; thousands of URLs of a shop have the same."""
     found = parameters(url)
     return Arrival(
         host_of(url),
@@ -79,7 +79,7 @@ def arrival(url: str) -> Arrival:
 
 
 def attribute(_lookups: Lookups, parts: tuple[Arrival, str, tuple[str, ...]]) -> tuple[str, ...]:
-    """From a page's link, the referrer's host and the store's hosts to the answer.
+    """The referral of an event, from the clues in the page's URL, the referrer's host and the store's hosts.
 
     Returns:
         Source, medium, campaign, channel, referrer host, term and content.
@@ -104,7 +104,7 @@ def _labelled(source: str, medium: str, clue: _Origin | None, *, paid: bool) -> 
     if not source and not medium:
         return clue or _Origin(DIRECT_SOURCE, NO_MEDIUM, "")
     if not source:
-        # A medium without a source still tells how; who is what the other clues say.
+        # A medium without a source is kept; the source comes from the other clues.
         known = clue if clue and clue.source != INTERNAL_SOURCE else _Origin(NOT_SET, "", "")
         return _Origin(known.source, medium, known.category)
     category = category_of(source)
@@ -128,7 +128,7 @@ def _referred(host: str, page_host: str, own: tuple[str, ...]) -> _Origin | None
     if not host:
         return None
     site = find_site(host)
-    # Coming back from paying is no arrival, and must not take the sale from who sent the buyer.
+    # The return from a payment page is not a new visit, and must not take the sale from the site that sent the buyer.
     if is_internal(host, page_host, own) or (site and site.category == "payment"):
         return _Origin(INTERNAL_SOURCE, INTERNAL_MEDIUM, "")
     if site is None:

@@ -1,6 +1,6 @@
 """Channels: the groups that a seller compares, by Google Analytics 4's default channel group and three additions.
 
-docs/reference/channels.md says the same rules in words, and the cases in tests/golden/referrals.json hold both.
+docs/reference/channels.md describes the same rules, and the cases in tests/golden/referrals.json test both.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ _UNDECIDED: Final = frozenset({"", NOT_SET, "organic", "referral", "shopping"})
 
 @dataclass(frozen=True)
 class Traffic:
-    """What the channel of a visit is decided by; all lower-case.
+    """The input of the rules for channels; all lower-case.
 
     Attributes:
         source: Name or host.
         medium: As labelled or derived.
         campaign: As labelled.
-        category: What kind of site the source is, empty when unknown.
-        paid: An ad platform's click id says so; a paid medium says so as well.
+        category: The category of the source's site, empty when unknown.
+        paid: There is an ad platform's click id; a paid medium makes a visit paid as well.
     """
 
     source: str
@@ -74,7 +74,7 @@ class Traffic:
 
 
 def channel(visit: Traffic) -> str:
-    """The first of ``CHANNELS`` whose rule holds. Total and deterministic."""
+    """The first of ``CHANNELS`` whose rule matches. Total and deterministic."""
     if visit.source == INTERNAL_SOURCE:
         return "Internal"
     if visit.source == DIRECT_SOURCE and visit.medium in (NO_MEDIUM, NOT_SET):

@@ -86,7 +86,7 @@ def host_of(url: str) -> str:
     ``android-app://com.example/...`` gives ``com.example``. Only pages and apps refer: ``about:blank``, ``data:``,
     ``file:`` and extensions give "". A bare ``example.com/page``, as some logs have it, counts as ``http``.
     """
-    # Links are many and their beginnings few. What stands behind the host has no part in it.
+    # Cached by the part up to the host: there are many URLs, but few such beginnings.
     end = _AUTHORITY.search(url, url.find("//") + 2, MAX_URL_CHARS)
     text = url[: end.start()] if end is not None else url[:MAX_URL_CHARS]
     return _host_of(text.strip() if end is None else text.lstrip())

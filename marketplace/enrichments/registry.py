@@ -1,4 +1,4 @@
-"""What an enrichment is. A new one is one file beside this and one line in ``ENRICHMENTS``."""
+"""The interface of enrichments. A new one is one file beside this and one line in ``ENRICHMENTS``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Place:
-    """Where an address is, as a lookup answered; empty strings are unknown."""
+    """The place of an address, from a lookup; empty strings are unknown."""
 
     country: str = ""
     city: str = ""
@@ -17,7 +17,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Agent:
-    """What a user agent is, as a lookup answered; empty strings are unknown."""
+    """The properties of a user agent, from a lookup; empty strings are unknown."""
 
     browser: str = ""
     browser_version: str = ""
@@ -33,7 +33,7 @@ class PlaceLookup(Protocol):
         """The data's identity, e.g. ``GeoLite2-City 2019-12-24``; stamped on each event."""
 
     def find(self, ip: str) -> Place:
-        """The place of an address; unknown and broken addresses answer the empty place, never an exception."""
+        """The place of an address; the empty place for unknown and invalid addresses. Never raises."""
 
 
 class AgentLookup(Protocol):
@@ -43,12 +43,12 @@ class AgentLookup(Protocol):
         """The rules' identity; stamped on each event."""
 
     def find(self, user_agent: str) -> Agent:
-        """What the user agent is; nonsense answers the empty agent, never an exception."""
+        """The properties of a user agent; empty for a meaningless string. Never raises."""
 
 
 @dataclass(frozen=True)
 class Lookups:
-    """The outside knowledge that enrichments read, passed in by the flow; ``connectors`` has the real ones."""
+    """The lookups that enrichments use, passed in by the flow; ``connectors`` implements them."""
 
     places: PlaceLookup
     agents: AgentLookup
@@ -60,15 +60,16 @@ class Enrichment:
 
     Attributes:
         name: snake_case; the fact table has a column ``<name>_version``.
-        reads: Fields of ``CollectedClick`` (strings) that it depends on, and nothing else. ``"store_domains"`` stands
-            for the store's own hosts, comma-joined.
-        columns: What it answers, in order; each is a string column of the fact table.
+        reads: All fields of ``CollectedClick`` (strings) that it depends on. ``"store_domains"`` is the store's own
+            hosts, comma-joined.
+        columns: The names of its results, in order; each is a string column of the fact table.
         version: Its identity under given lookups, stamped on each event.
-        answer: ``answer(lookups, parts)`` with the part of each field of ``reads``, in their order; answers in the
-            order of ``columns``. Total and deterministic: it never raises, an unknown is ``""``. The flow calls it once
-            per distinct combination of parts.
-        parts: What of each field the answer depends on, where that is less than its text: total and deterministic
-            functions to anything hashable, called once per distinct text. A link, say, has many texts and few hosts.
+        answer: ``answer(lookups, parts)`` with the part of each field of ``reads``, in their order; returns values in
+            the order of ``columns``. Total and deterministic: it never raises, and an unknown value is ``""``. The flow
+            calls it once per distinct combination of parts.
+        parts: For each field, a function from its text to the part that the result depends on, if that is less than the
+            text: total, deterministic, to anything hashable, called once per distinct text. Many links, for example,
+            have few hosts.
     """
 
     name: str
@@ -79,7 +80,7 @@ class Enrichment:
     parts: tuple[Callable[[str], Hashable], ...] = ()
 
     def enrich(self, lookups: Lookups, values: tuple[str, ...]) -> tuple[str, ...]:
-        """The answer for the texts of ``reads``."""
+        """The result for the texts of ``reads``."""
         if not self.parts:
             return self.answer(lookups, values)
         return self.answer(lookups, tuple(part(value) for part, value in zip(self.parts, values, strict=True)))

@@ -1,4 +1,4 @@
-"""What every enrichment does to text before it becomes a column."""
+"""Cleans text of an enrichment before it becomes a column."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 from typing import Final
 
 MAX_VALUE_CHARS: Final = 120
-"""No enriched value is longer: a column is a label, and labels are grouped by."""
+"""The maximum length of an enriched value, because reports group by it."""
 
-# Controls, line and paragraph separators, bidirectional overrides, the byte-order mark and lone surrogates: none has a
-# place in a label, and the last cannot be written as UTF-8.
+# Controls, line and paragraph separators, bidirectional overrides, the byte-order mark and lone surrogates: none
+# belongs # in a label, and the last cannot be encoded as UTF-8.
 _UNPRINTABLE: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u2028\u2029\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+"
 )

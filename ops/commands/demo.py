@@ -1,4 +1,4 @@
-"""`marketplace demo`: shops, people and everything that goes wrong, on real parts."""
+"""`marketplace demo`: sample shops with realistic traffic, on real parts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import typer
 from connectors.errors import Refused, Unavailable
 from flows.delivery.process_set import FlowFailed
 from ops.commands.one_line import fail, interrupt, one_line_errors
-from ops.demo.report.narrator import Narrator
+from ops.demo.report.progress_printer import ProgressPrinter
 from ops.demo.report.render import make_console, show
 from ops.demo.report.summary import Summary
 from ops.demo.run.live import DEFAULT_RATE
@@ -22,7 +22,7 @@ from ops.demo.run.live_play import play_live
 from ops.demo.run.options import DemoOptions
 from ops.demo.run.play import play_once
 from ops.demo.services.collector import CollectorFailed
-from ops.demo.services.company import DemoFailed
+from ops.demo.services.demo_processes import DemoFailed
 from ops.demo.services.sender import SendFailed
 from ops.stack import StackError
 from ops.stack.components import url_variable
@@ -71,22 +71,22 @@ def demo(
     clicks = clicks or (_CLICKS_ONCE if once else _CLICKS)
     options = DemoOptions(clicks, seed, data, brokers, workers, keep, rate, detach)
     signal.signal(signal.SIGTERM, interrupt)
-    # Its errors reach the demo as exceptions, which are waited out or told; its own lines would only repeat them.
+    # The client's errors also reach the demo as exceptions, which are retried or shown; its log would repeat them.
     with one_line_errors(*_EXPECTED, interrupted="Interrupted; what was started here is stopped."):
         if not os.environ.get(url_variable("kafka")):
-            # It tells how a download goes by itself, which would quarrel with the narrator's own spinner.
+            # It reports a download's progress itself, which would interfere with the printer's spinner.
             prepared_kafka()
-        narrator = Narrator()
+        printer = ProgressPrinter()
         if once:
-            summary = play_once(options, narrator)
-            _tell(summary, as_json=as_json)
+            summary = play_once(options, printer)
+            _print(summary, as_json=as_json)
         else:
-            summary = play_live(options, narrator, lambda numbers: _tell(numbers, as_json=as_json))
+            summary = play_live(options, printer, lambda numbers: _print(numbers, as_json=as_json))
         if not summary.ok:
             raise typer.Exit(1)
 
 
-def _tell(summary: Summary, *, as_json: bool) -> None:
+def _print(summary: Summary, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(summary.document(), indent=2, ensure_ascii=False))
     else:

@@ -1,4 +1,4 @@
-"""The state that `up` is asked for, and what of it a running stack cannot be changed to."""
+"""The state that `up` asks for, and the differences that a running stack cannot be changed to."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from ops.stack.state.model import StackState
 
 @dataclass(frozen=True, slots=True)
 class DesiredState:
-    """What `up` was asked for; None where nothing was said."""
+    """The options of `up`; None where an option was not given."""
 
     brokers: int | None
     ports: Mapping[Part, int]
@@ -25,18 +25,18 @@ class DesiredState:
 def refuse_changes(
     registry: Registry, state: StackState, desired: DesiredState, parts: Sequence[Part], environment: Mapping[str, str]
 ) -> None:
-    """Compare what is asked for with what runs.
+    """Compare the desired state with a running stack.
 
     Args:
-        registry: What parts and services there are.
-        state: What runs.
-        desired: What was asked for.
-        parts: What its selection comes to.
-        environment: The variables.
+        registry: All parts and services.
+        state: The running stack.
+        desired: The options of `up`.
+        parts: The parts and services that the options select.
+        environment: The environment's variables.
 
     Raises:
-        StackError: the stack runs otherwise; names every difference.
-        InvalidSettings: the environment has a value that cannot be used.
+        StackError: The stack differs from the desired state; the message names every difference.
+        InvalidSettings: The environment has a value that cannot be used.
     """
     differences = [*_selected(registry, state, desired, parts), *_options(registry, state, desired, parts)]
     differences += _variables(registry, state, environment)
@@ -47,7 +47,7 @@ def refuse_changes(
 
 
 def _selected(registry: Registry, state: StackState, desired: DesiredState, parts: Sequence[Part]) -> list[str]:
-    """A selection that was asked for has to be what runs; where none was, whatever runs is shown."""
+    """Differences of the selection; without one, whatever runs is right."""
     running = [name for name in registry.startable if state.process(name) is not None]
     if desired.selection.only or desired.selection.without:
         return [] if set(running) == set(parts) else [f"{desired.selection} (it runs {', '.join(running)})"]
@@ -63,7 +63,7 @@ def _options(registry: Registry, state: StackState, desired: DesiredState, parts
     differences = []
     if desired.brokers is not None and desired.brokers != state.brokers:
         differences.append(f"--brokers {desired.brokers} (it has {state.brokers})")
-    # The environment may say ports of what was not asked for.
+    # The environment may set ports of parts that are not selected.
     for part, port in ((part, port) for part, port in desired.ports.items() if part in parts):
         process = state.process(part)
         actual = None if process is None else state.ports.get(process.name)

@@ -1,4 +1,4 @@
-"""``marketplace dlq``: what was given up, by whom and why."""
+"""``marketplace dlq``: records that could not be processed, by consumer and reason."""
 
 from __future__ import annotations
 
@@ -10,32 +10,36 @@ from typing import Annotated, Final
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from connectors.clickhouse.client import ClickHouse
-from connectors.clickhouse.dead_letters import DeadLetterGroup, DeadLetters
+from connectors.clickhouse.dead_letters import DeadLetterGroup, DeadLetterQueries
 from connectors.errors import Unavailable
+from marketplace.dead_letters import MAX_DETAIL_CHARS
 from marketplace.flows import DEAD_LETTERS_FLOW
 from ops.commands.options import DataOption, JsonOption
+from ops.commands.texts import cell, printable
 from ops.context import load_settings
 from ops.drain import unread_records
 
 _ANSWER_SECONDS: Final = 20.0
+_MOST_HOURS: Final = 24.0 * 365 * 10
 
 
 def list_letters(
-    store: Annotated[str, typer.Option(help="Of one store's records alone; its slug.")] = "",
-    topic: Annotated[str, typer.Option(help="Of one topic's records alone.")] = "",
-    hours: Annotated[float | None, typer.Option(min=0, help="Seen in so many last hours.")] = None,
+    store: Annotated[str, typer.Option(help="Only records of this store (its slug).")] = "",
+    topic: Annotated[str, typer.Option(help="Only records of this topic.")] = "",
+    hours: Annotated[
+        float | None, typer.Option(min=0, max=_MOST_HOURS, help="Only records of the last hours, this many.")
+    ] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List dead letters, grouped by who gave them up and why; the bytes stay in the topic of the letters."""
-    settings = load_settings(data_dir=data, needs=DEAD_LETTERS_FLOW.needs)
+    """List dead letters, grouped by consumer and reason; their bytes are in the dead-letter topics."""
+    settings = load_settings(data_dir=data, needs=("kafka", "clickhouse"))
     clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_ANSWER_SECONDS)
     since = None if hours is None else datetime.now(UTC) - timedelta(hours=hours)
-    groups = DeadLetters(clickhouse).by_reason(store, topic, since)
+    groups = DeadLetterQueries(clickhouse).by_reason(store, topic, since)
     try:
         waiting: int | None = unread_records(settings, DEAD_LETTERS_FLOW)
     except Unavailable:
@@ -62,12 +66,14 @@ def _print(groups: Sequence[DeadLetterGroup]) -> None:
     table = Table("records", "given up by", "reason", "from", "last seen (UTC)", box=None)
     for group in groups:
         cells = (f"{group.records:,}", group.consumer_group, group.reason, group.topic)
-        table.add_row(*map(escape, cells), f"{group.last_seen:%m-%d %H:%M}")
+        table.add_row(*map(cell, cells), f"{group.last_seen:%m-%d %H:%M}")
     Console().print(table)
     for group in groups:
         if group.example:
-            typer.echo(f"  {group.reason}, for example: {' '.join(group.example.split())}")
-    typer.echo(f"{sum(group.records for group in groups):,} records; their bytes are in {', '.join(_topics(groups))}.")
+            example = " ".join(group.example.split())[:MAX_DETAIL_CHARS]
+            typer.echo(printable(f"  {group.reason}, for example: {example}"))
+    total = sum(group.records for group in groups)
+    typer.echo(printable(f"{total:,} records; their bytes are in {', '.join(_topics(groups))}."))
 
 
 def _topics(groups: Sequence[DeadLetterGroup]) -> list[str]:

@@ -76,14 +76,15 @@ def run_flow(
 ) -> None:
     """Run a flow until Ctrl-C; its processes are restarted when they fail."""
     flow = _known(name)
-    settings = load_settings(data_dir=data)
+    service = REGISTRY.service(service_of(name))
+    settings = load_settings(data_dir=data, needs=flow.needs)
     state = running_state(Path(settings.data_dir))
-    if state is not None and any(process.part == service_of(name) for process in state.processes):
+    if state is not None and any(process.part == service.name for process in state.processes):
         raise FlowFailed(
             f"the stack in {settings.data_dir} runs this flow already, and a second one would take over from it: "
             "'marketplace up --no-services' starts a stack without it"
         )
-    report = ensure_provisioned(settings)
+    report = ensure_provisioned(settings, resources=service.resources)
     console = Console(stderr=True)
     for line in report.drift:
         console.print(f"[yellow]drift[/yellow] {line}", highlight=False)
@@ -101,7 +102,7 @@ def accept_loss(
 ) -> None:
     """Write off, in the ledger, records that retention deleted before they were counted, so that the flow can go on."""
     flow = flow_of(_known(name))
-    settings = load_settings(data_dir=data)
+    settings = load_settings(data_dir=data, needs=("kafka", "clickhouse"))
     clickhouse = ClickHouse(settings.urls.clickhouse, settings.database)
     lost: dict[str, int] = {}
     try:

@@ -1,4 +1,4 @@
-"""Whose log it is: a store that exists, or a new one unless its name looks like a slip of the pen."""
+"""The store of an import: an existing one, or a new one unless its name looks like a typing error."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _NUMBER = re.compile(r"-?\d+")
 def new_store(slug: str, timezone: str, domains: Sequence[str]) -> Store:
     """A store for an import.
 
-    Nobody knows its write key: it takes imports, and events only after it was given a key of its own.
+    Its write key is random and not shown: it takes imports at once, and live events after ``stores key``.
 
     Raises:
-        InvalidStore: The slug, the zone or a domain does not hold.
+        InvalidStore: The slug, the zone or a domain is not valid.
     """
     return Store(
         slug=slug,
@@ -33,15 +33,15 @@ def new_store(slug: str, timezone: str, domains: Sequence[str]) -> Store:
 
 
 def find_or_create(stores: StoreRepository, wanted: Store, create: bool | None) -> tuple[Store, bool]:
-    """The store of that slug, and whether it was made just now.
+    """The store with the slug of ``wanted``, and whether it was created by this call.
 
     Args:
-        stores: Where stores are kept.
-        wanted: How it is made.
-        create: True makes it where there is none, False never; None makes it unless another has a name much like it.
+        stores: The repository of stores.
+        wanted: The store to create if there is none.
+        create: True creates a missing store, False never does; None creates it unless another store's name is similar.
 
     Raises:
-        InvalidStore: There is none and it must not be made; the message says what to do.
+        InvalidStore: There is no such store and it must not be created; the message says what to do.
     """
     found = stores.get(wanted.slug)
     if found is not None:
@@ -57,12 +57,12 @@ def find_or_create(stores: StoreRepository, wanted: Store, create: bool | None) 
         raise InvalidStore(f"no store {wanted.slug}; did you mean {meant}? --create-store makes a new one")
     if stores.create_store(wanted):
         return wanted, True
-    # Another import created it in between; its secret is the one that counts.
+    # If another import has created it in the meantime, its secret is the valid one.
     return stores.get(wanted.slug) or wanted, False
 
 
 def similar_slug(slug: str, known: Sequence[str]) -> str | None:
-    """The known slug that was probably meant; names that differ in their numbers only are different on purpose."""
+    """The known slug that was probably meant; names that differ only in numbers are different on purpose."""
     words = _NUMBER.sub("", slug)
     others = [other for other in known if _NUMBER.sub("", other) != words]
     return next(iter(get_close_matches(slug, others, 1, _ALIKE)), None)

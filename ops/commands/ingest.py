@@ -12,14 +12,18 @@ import typer
 
 from connectors.errors import Unavailable
 from connectors.kafka.producer import Producer
+from connectors.mongo.client import connect
 from connectors.mongo.salts import MongoSalts, SaltCache
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.stores import MongoStores
 from ingest.config import ADMIN_HOST, ADMIN_PORT, HOST, NEEDS, PORT, Addresses, CollectorConfig
 from ingest.http.server import serve
 from ingest.imports.access_log import Destination, ImportCounts, LogImport
 from ingest.imports.bounded_retry import BoundedRetry
 from ingest.imports.log_files import BrokenLogFile
-from marketplace.topics import IMPORTS_DEAD
+from marketplace.collections import STORES, VISITOR_SALTS
+from marketplace.flows import CLICKS_FLOW
+from marketplace.tables import LEDGER
+from marketplace.topics import CLICKS_COLLECTED, IMPORTS_DEAD
 from ops.commands.import_store import find_or_create, new_store
 from ops.commands.log_progress import LogFile, Progress, open_files, show_progress
 from ops.commands.one_line import INTERRUPTED, fail
@@ -27,12 +31,18 @@ from ops.commands.options import DataOption, JsonOption
 from ops.context import load_settings
 from ops.drain import wait_until_counted
 from ops.provision import ensure_provisioned
+from ops.resources import Resources
 from runtime.logs import LogSettings, configure_logs
 from runtime.sections import Settings
 from runtime.settings import load
 
 _CLOSE_SECONDS = 10.0
 _STALL_SECONDS = 20.0
+
+_IMPORT = Resources(topics=(CLICKS_COLLECTED, IMPORTS_DEAD), collections=(STORES, VISITOR_SALTS))
+"""What an import finds in the parts."""
+_DRAIN = Resources(tables=(LEDGER,))
+"""What says how much the flow has counted."""
 
 FilesArgument = Annotated[
     list[str], typer.Argument(metavar="FILE...", help="Log files, plain, .gz or .zst; - is stdin.")
@@ -53,7 +63,7 @@ TimezoneOption = Annotated[str, typer.Option("--timezone", help="The time zone o
 DomainOption = Annotated[
     list[str] | None, typer.Option("--domain", help="A host of a store that is created; can be repeated.")
 ]
-WaitOption = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for a part that is away.")]
+WaitOption = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for a part that is unavailable.")]
 DrainOption = Annotated[bool, typer.Option("--drain/--no-drain", help="Wait until the flow has counted it all.")]
 
 
@@ -81,9 +91,10 @@ def log(
     """Import access logs in the combined format as clicks; running it again counts nothing twice."""
     started = time.monotonic()
     with open_files(files) as opened, show_progress(opened) as progress:
-        settings = load_settings(data_dir=data)
+        resources = Resources.union((_IMPORT, _DRAIN)) if drain else _IMPORT
+        settings = load_settings(data_dir=data, needs=resources.parts)
         retry = BoundedRetry(wait, progress.say)
-        retry.until_done(lambda: ensure_provisioned(settings, _answer_seconds(wait)), Unavailable)
+        retry.until_done(lambda: ensure_provisioned(settings, _answer_seconds(wait), resources), Unavailable)
         client = connect(settings.urls.mongo)
         producer = Producer(settings.kafka, client_id="ingest-log")
         try:
@@ -117,7 +128,7 @@ def _answer_seconds(wait: float) -> float:
 
 def _wait(settings: Settings, progress: Progress) -> int:
     progress.say("In Kafka; waiting until the flow has counted it.")
-    return wait_until_counted(settings, _STALL_SECONDS)
+    return wait_until_counted(settings, CLICKS_FLOW, _STALL_SECONDS)
 
 
 def collector(
@@ -164,7 +175,7 @@ def _import(
     except (Unavailable, BrokenLogFile) as error:
         if isinstance(error, BrokenLogFile):
             importing.finish()
-        progress.say(f"{_sentence(importing.counts)} Run it again when it is mended: nothing is counted twice.")
+        progress.say(f"{_sentence(importing.counts)} Run it again when this is corrected: nothing is counted twice.")
         raise
     return importing.counts, dict(importing.reasons.most_common())
 
@@ -180,7 +191,7 @@ def _report(
     typer.echo(f"{_sentence(counts)} {seconds:.1f} s.")
     if waiting:
         typer.echo(
-            f"{waiting:,} records are in Kafka, not counted yet. 'marketplace status' tells whether the flow runs."
+            f"{waiting:,} records are in Kafka, not counted yet. 'marketplace status' says whether the flow runs."
         )
     for reason, lines in reasons.items():
         typer.echo(f"  {lines:,} unparseable: {reason}")

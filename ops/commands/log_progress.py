@@ -1,4 +1,4 @@
-"""The files of an import, and how far it is: a bar on a terminal, plain lines elsewhere."""
+"""The files of an import, and its progress: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class LogFile:
     """One file of an import.
 
     Attributes:
-        name: As the person gave it.
-        raw: The open file as it is on disk.
+        name: As given on the command line.
+        raw: The open file, not decompressed.
         size_bytes: Its size on disk, or None for a pipe.
     """
 
@@ -34,17 +34,17 @@ class LogFile:
     size_bytes: int | None
 
     def lines(self) -> Iterator[LogLine]:
-        """Its lines."""
+        """Its decompressed lines."""
         return read_lines(self.name, self.raw)
 
     def read_bytes(self) -> int:
-        """How far it was read on disk."""
+        """Bytes of the file on disk that have been read."""
         return self.raw.tell() if self.size_bytes is not None and not self.raw.closed else 0
 
 
 @dataclass
 class Progress:
-    """Where an import tells how far it is; everything goes to stderr."""
+    """Reports an import's progress on stderr."""
 
     files: Sequence[LogFile]
     bar: rich.progress.Progress | None = None
@@ -52,14 +52,14 @@ class Progress:
     _said_at: float = field(default_factory=time.monotonic)
 
     def say(self, message: str) -> None:
-        """One line for the person."""
+        """Print one line."""
         if self.bar is None:
             typer.echo(message, err=True)
         else:
             self.bar.console.print(message, markup=False, highlight=False)
 
     def counts(self, counts: ImportCounts) -> None:
-        """A further batch is in Kafka."""
+        """Report the counts after a further batch is in Kafka."""
         if self.bar is not None and self.task is not None:
             done = sum(file.read_bytes() for file in self.files)
             self.bar.update(self.task, completed=done, lines=f"{counts.lines:,} lines")
@@ -93,7 +93,7 @@ def open_files(names: Sequence[str]) -> Iterator[list[LogFile]]:
 
 @contextmanager
 def show_progress(files: Sequence[LogFile]) -> Iterator[Progress]:
-    """A bar while it lasts, where there is a terminal to show one."""
+    """Show a progress bar, if stderr is a terminal, until the context ends."""
     if not sys.stderr.isatty():
         yield Progress(files)
         return

@@ -1,4 +1,4 @@
-"""What a command tells a person when it cannot do what was asked: one line, and an exit code."""
+"""Errors of a command as one line on standard error, and an exit code."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import typer
 
+from ops.commands.texts import printable
 from runtime.settings import InvalidSettings, MissingUrl
 
 INTERRUPTED = 130
@@ -16,12 +17,12 @@ INTERRUPTED = 130
 
 def fail(message: str, code: int = 1) -> NoReturn:
     """End with one line on standard error."""
-    typer.echo(f"marketplace: {' '.join(message.split())}", err=True)
+    typer.echo(printable(f"marketplace: {' '.join(message.split())}"), err=True)
     raise typer.Exit(code)
 
 
 def exit_code(error: Exception) -> int:
-    """2 where a setting cannot be used, which asking again cannot help; else 1."""
+    """2 where a setting cannot be used, so that trying again cannot help; else 1."""
     return 2 if isinstance(error, InvalidSettings) and not isinstance(error, MissingUrl) else 1
 
 
@@ -35,7 +36,7 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 def one_line_errors(
     *expected: type[Exception], interrupted: str = "Interrupted; nothing is left running."
 ) -> Iterator[None]:
-    """Turn an error meant for a person into one line and its exit code, and Ctrl-C into exit code 130."""
+    """Turn an expected error into one line and its exit code, and Ctrl-C into exit code 130."""
     try:
         yield
     except expected as error:

@@ -24,9 +24,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on s
 
 
 def split_names(option: str, values: Sequence[str] | None) -> frozenset[str]:
-    """The names of an option that may be repeated, and may have several names with commas between them.
+    """The names in an option that may be repeated and may have several names, separated by commas.
 
-    Ends the command where the option is there without a name: an empty variable of a script must not mean everything.
+    Fails if the option is given without a name: an empty variable of a script must not mean everything.
     """
     names = frozenset(name for value in values or () for part in value.split(",") if (name := part.strip()))
     if values and not names:

@@ -12,19 +12,22 @@ from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Refused, Unavailable
-from connectors.insights.report import Analytics, BadQuestion, LedgerRow, ReportRow
+from connectors.insights.report import Analytics, InvalidQuery, LedgerRow, ReportRow
 from connectors.kafka.reader import PartitionReader
-from connectors.mongo.stores import MongoStores, connect
-from marketplace.clicks.outcomes import EXPIRED, OUTCOMES
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
+from marketplace.clicks.outcomes import OUTCOMES
+from marketplace.flows import EXPIRED
 from marketplace.rollups import DIMENSIONS
 from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED
 from ops.commands.options import DataOption, JsonOption
+from ops.commands.texts import cell
 from ops.context import load_settings
 from runtime.sections import Settings
 
@@ -33,11 +36,11 @@ _HEADINGS = {outcome.name: outcome.name for outcome in reversed(OUTCOMES)} | {
     "blocked": "block.",
     "invalid": "inval.",
 }
-"""Outcomes as they fit into eighty columns."""
+"""Headings of outcomes that fit into eighty columns."""
 
 _LOG_SECONDS = 5.0
 _ANSWER_SECONDS = 20.0
-"""Who waits at a terminal wants to know sooner than a flow does."""
+"""Shorter than a flow's timeouts: somebody waits at a terminal."""
 NUMBERS = ("clicks", "refires", "visitors", "sessions", "bounces")
 
 
@@ -47,7 +50,7 @@ def _moment(text: str | None, option: str) -> datetime | None:
     try:
         return datetime.fromisoformat(text)
     except ValueError as error:
-        raise BadQuestion(f"{option} {text!r}: give a date or time such as 2026-05-17 or 2026-05-17T10:00") from error
+        raise InvalidQuery(f"{option} {text!r}: give a date or time such as 2026-05-17 or 2026-05-17T10:00") from error
 
 
 def _store(settings: Settings, slug: str) -> Store:
@@ -57,7 +60,7 @@ def _store(settings: Settings, slug: str) -> Store:
         store = repository.get(slug)
         if store is None:
             known = ", ".join(s.slug for s in repository.list_stores()) or "none yet"
-            raise BadQuestion(f"no store {slug!r}; there are: {known}")
+            raise InvalidQuery(f"no store {slug!r}; there are: {known}")
         return store
     finally:
         client.close()
@@ -68,7 +71,7 @@ def report(
     grain: Annotated[str, typer.Option(help="hour, day or month, in the store's time zone.")] = "day",
     dimension: Annotated[str, typer.Option(help=f"What to split by: {', '.join(d.name for d in DIMENSIONS)}.")] = "all",
     since: Annotated[str | None, typer.Option("--from", help="First day or time that counts.")] = None,
-    until: Annotated[str | None, typer.Option("--to", help="First day or time that no longer counts.")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="First day or time after the range.")] = None,
     bots: Annotated[str, typer.Option(help="exclude, include or only.")] = "exclude",
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -76,8 +79,8 @@ def report(
     """Print a store's numbers."""
     first, end = _moment(since, "--from"), _moment(until, "--to")
     if first and end and not first.replace(tzinfo=None) < end.replace(tzinfo=None):
-        raise BadQuestion(f"--from {since} --to {until}: nothing lies between; --to is the first that no longer counts")
-    settings = load_settings(data_dir=data)
+        raise InvalidQuery(f"--from {since} --to {until}: the range is empty; --to is the first moment after it")
+    settings = load_settings(data_dir=data, needs=("mongo", "clickhouse"))
     found = _store(settings, store)
     analytics = Analytics(ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_ANSWER_SECONDS))
     rows = analytics.report(
@@ -110,7 +113,11 @@ def _report_table(rows: list[ReportRow], store: Store, dimension: str) -> Table:
     estimated = any(row.visitors_error for row in rows)
     note = "~ estimated, with a standard error of 0.3 %; all others are exact" if estimated else None
     table = Table(
-        title=f"{store.title} ({store.timezone})", title_justify="left", box=None, caption=note, caption_justify="left"
+        title=f"{cell(store.title)} ({store.timezone})",
+        title_justify="left",
+        box=None,
+        caption=note,
+        caption_justify="left",
     )
     table.add_column("bucket", no_wrap=True, min_width=max(len(_short(row.bucket)) for row in rows))
     if dimension != "all":
@@ -118,7 +125,10 @@ def _report_table(rows: list[ReportRow], store: Store, dimension: str) -> Table:
     for name in NUMBERS:
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        cells = [_short(row.bucket), *([row.value or "(unknown)"] if dimension != "all" else [])]
+        cells: list[str | Text] = [
+            _short(row.bucket),
+            *([cell(row.value or "(unknown)")] if dimension != "all" else []),
+        ]
         numbers = {name: f"{getattr(row, name):,}" for name in NUMBERS}
         if row.visitors_error:
             numbers["visitors"] = f"~{numbers['visitors']}"
@@ -127,7 +137,7 @@ def _report_table(rows: list[ReportRow], store: Store, dimension: str) -> Table:
 
 
 def _short(bucket: str) -> str:
-    """An hour without its offset, which the title's time zone tells; days and months as they are."""
+    """An hour without its UTC offset (the table's title names the time zone); days and months unchanged."""
     return bucket[:16].replace("T", " ")
 
 
@@ -136,8 +146,8 @@ def ledger(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print what became of every event; exits 1 when the sum does not close to zero or the log cannot be asked."""
-    settings = load_settings(data_dir=data)
+    """Print the outcomes of all events; exits 1 when the sum does not close to zero or the log cannot be read."""
+    settings = load_settings(data_dir=data, needs=("clickhouse", "kafka" if store is None else "mongo"))
     if store is not None:
         _store(settings, store)
     analytics = Analytics(ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_ANSWER_SECONDS))
@@ -148,7 +158,7 @@ def ledger(
             log = _compare_with_log(settings, analytics)
         except (Unavailable, Refused) as error:
             problem = " ".join(str(error).split())
-    # Without the log nobody knows: what the tables say of themselves may agree although half of it is missing.
+    # Without the log it is not known: the tables can be consistent although half of the events are missing.
     closed: bool | None = not any(row.difference for row in rows) and (log is None or log["unaccounted"] == 0)
     if problem and closed:
         closed = None
@@ -161,11 +171,11 @@ def ledger(
 
 
 def _compare_with_log(settings: Settings, analytics: Analytics) -> dict[str, int]:
-    """What the tables hold against what the topic holds: an equation that the flow has no part in.
+    """Compare the number of records in the topic with those that the tables account for, without the flow's help.
 
     Raises:
         Unavailable: Kafka does not answer.
-        Refused: It has no such topic.
+        Refused: The topic does not exist.
     """
     reader = PartitionReader(settings.kafka, CLICKS_COLLECTED.name, "ops.ledger", timeout_seconds=_LOG_SECONDS)
     try:
@@ -173,7 +183,7 @@ def _compare_with_log(settings: Settings, analytics: Analytics) -> dict[str, int
         ranges = {partition: reader.range_of(partition) for partition in reader.partitions()}
     finally:
         reader.close()
-    # Offsets count from 0, whatever retention has taken from the log since; what it took too early is noted as expired.
+    # Offsets count from 0, whatever retention has deleted since; what it deleted too early is noted as expired.
     in_log = sum(newest + 1 for newest, _ in totals.applied.values())
     accounted = sum(events for _, events in totals.applied.values())
     waiting = sum(high - totals.applied.get(p, (low - 1, 0))[0] - 1 for p, (low, high) in ranges.items())
@@ -218,7 +228,7 @@ def _show_ledger(
         if log["expired"]:
             console.print(f"     {log['expired']:,} of them had expired before they could be counted", highlight=False)
     if problem:
-        console.print(f"[red]not compared with the log:[/red] {escape(problem)}", highlight=False, soft_wrap=True)
+        console.print(Text("not compared with the log: ", "red") + cell(problem), highlight=False, soft_wrap=True)
     if rows:
         console.print(
             "Events that the collector refused (400) never entered the log; clicks.collected.v1.dlq keeps them.",
@@ -226,7 +236,7 @@ def _show_ledger(
             highlight=False,
         )
     if closed is None:
-        console.print("[red]not known whether it closes[/red]: the tables agree with themselves, the log was not read")
+        console.print("[red]not known whether it closes[/red]: the tables are consistent, but the log was not read")
     elif rows or log is None or log["records"] or log["waiting"]:
         of = "" if store is None else f" (the rows of {store}; 'marketplace ledger' compares all with the log)"
         console.print(f"[green]closes to zero[/green]{of}" if closed else "[red]does not close[/red]", highlight=False)
@@ -237,7 +247,7 @@ def _show_rows(console: Console, rows: list[LedgerRow]) -> None:
     for row in rows:
         total = totals.setdefault(row.store or "(no store)", Counter())
         total.update({"received": row.received, "difference": row.difference, **row.outcomes})
-    table = Table(title="What became of every event", title_justify="left", box=None)
+    table = Table(title="Outcomes of all events", title_justify="left", box=None)
     table.add_column("store", no_wrap=True)
     headings = {"received": "received", **_HEADINGS, "difference": "left"}
     for heading in headings.values():

@@ -37,8 +37,8 @@ def register(app: typer.Typer, registry: Registry = REGISTRY) -> None:
     """Add the three commands.
 
     Args:
-        app: Where.
-        registry: What parts and services there are.
+        app: The application that they are added to.
+        registry: All parts and services.
     """
     app.command()(_up_command(registry))
     app.command()(down)
@@ -86,11 +86,11 @@ def _up_command(registry: Registry) -> Callable[..., None]:
         as_json: JsonOption = False,
         **given_ports: int | None,
     ) -> None:
-        """Start the parts and the services, make what the services find in the parts, and wait until all are healthy.
+        """Start the parts and services, create missing topics, tables and collections, and wait until all are healthy.
 
-        On a running stack it starts what crashed, was fenced or refused, and refuses what it cannot change. A part that
-        is given by a URL is not started. A supervisor that hangs or ended is ended with what it left, and everything
-        starts again.
+        On a running stack it restarts services that crashed, were fenced or refused, and fails if the options differ
+        from what runs. A part that is given by a URL is not started. If the supervisor hangs or was killed, what is
+        left of the stack is ended and everything starts again.
         """
         if ports not in (None, "default", "auto"):
             fail(f"--ports is default or auto, not {ports}")
@@ -107,7 +107,7 @@ def _up_command(registry: Registry) -> Callable[..., None]:
 
 
 def _with_options(command: Callable[..., None], options: Mapping[str, Any]) -> Callable[..., None]:
-    """The command with options in place of its `**` parameter: Typer reads them from the signature."""
+    """The command with options instead of its `**` parameter: Typer reads them from the signature."""
     signature = inspect.signature(command)
     named = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
     after = next(place for place, each in enumerate(named) if each.name == "services")
@@ -179,10 +179,10 @@ def _up(registry: Registry, data: Path, desired: DesiredState, ports: str | None
 def _show_running(
     stack: Stack, registry: Registry, desired: DesiredState, parts: Sequence[Part], *, automatic: bool, as_json: bool
 ) -> None:
-    """Say what runs, after starting what was given up.
+    """Show the running stack, after restarting services that were given up.
 
     Raises:
-        StackError: It runs otherwise than asked for.
+        StackError: The stack differs from what was asked for.
     """
     interrupted = "Interrupted; 'marketplace status' says what runs."
     with one_line_errors(interrupted=interrupted):
@@ -220,9 +220,9 @@ def down(data: DataOption = Path(DEFAULT_DATA_DIR), as_json: JsonOption = False)
 
 
 def status(data: DataOption = Path(DEFAULT_DATA_DIR), as_json: JsonOption = False) -> None:
-    """Show what runs; exit code 0 when everything that was asked for is healthy, 1 otherwise.
+    """Show the stack; exit code 0 when everything that was started is healthy, 1 otherwise.
 
-    Where the supervisor hangs, it looks at the processes itself. A disk that is low is named and changes no exit code.
+    If the supervisor hangs, the command checks the processes itself. Low disk space is shown, but is no failure.
     """
     with one_line_errors(StackError):
         seen = look(data)
@@ -231,7 +231,7 @@ def status(data: DataOption = Path(DEFAULT_DATA_DIR), as_json: JsonOption = Fals
         nothing_runs(seen.disk, as_json=as_json)
         raise typer.Exit(1)
     if seen.standing != "alive":
-        # What the supervisor saw of the disk is as old as the rest.
+        # The supervisor's view of the disk is as old as the rest of its state.
         state = replace(looked_at(state), disk=seen.disk or state.disk)
     show(state, as_json=as_json, title=f"The stack is {state.phase}", seen=seen)
     if seen.standing != "alive" or state.write_problem or not all(info.healthy for info in state.processes):
@@ -260,7 +260,7 @@ def _stay(stack: Stack, *, as_json: bool) -> None:
 
 
 def _wait_for_running(data: Path) -> StackState:
-    """The state of a stack that somebody else started, once it is up."""
+    """Wait until a stack that another command is starting is up; returns its state."""
     deadline, seen = time.monotonic() + _RUNNING_SECONDS, False
     while time.monotonic() < deadline:
         state = running_state(data)

@@ -1,4 +1,4 @@
-"""How a stack is shown to a person, and as JSON."""
+"""Shows a stack as a table, or as JSON."""
 
 import json
 import os
@@ -20,7 +20,7 @@ _LOG_LINES = 5
 
 
 def nothing_runs(disk: Disk | None, *, as_json: bool) -> None:
-    """Say that there is no stack, and whether there is room for one where that is known."""
+    """Report that there is no stack, and the free disk space where it is known."""
     if as_json:
         seen = None if disk is None else asdict(disk)
         typer.echo(json.dumps({"phase": "stopped", "processes": [], "disk": seen}))
@@ -34,10 +34,10 @@ def show(state: StackState, *, as_json: bool, title: str, seen: Seen | None = No
     """Show a stack.
 
     Args:
-        state: What runs.
-        as_json: As one JSON document.
-        title: Of the table.
-        seen: How its supervisor was seen, where that was asked.
+        state: The stack.
+        as_json: Print one JSON document.
+        title: The table's title.
+        seen: The state of its supervisor, where it was checked.
     """
     problem = "" if seen is None else seen.problem
     if as_json:
@@ -94,7 +94,7 @@ def _row(info: ProcessInfo) -> tuple[str, ...]:
 
 
 def _remarks(state: StackState, now: float) -> list[str]:
-    """A line for everything that a person may have to do something about."""
+    """A line for everything that may need attention."""
     lines = []
     for info in state.processes:
         retry = _retry_in(info, now)

@@ -12,28 +12,30 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pymongo import MongoClient
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from connectors.mongo.stores import MongoStores, StoresUnavailable, connect
+from connectors.mongo.client import Client, connect
+from connectors.mongo.stores import MongoStores, StoresUnavailable
 from connectors.mongo.turned_away import MongoTurnedAway, TurnedAway, sums
 from marketplace.stores import InvalidStore, Store, checked_domain, hash_write_key
 from marketplace.stores import import_key as make_import_key
 from ops.commands.options import DataOption, JsonOption
+from ops.commands.texts import cell
 from ops.context import load_mongo
 
 _KEY_BYTES = 16
 _MONGO_SECONDS = 3.0
 _LIMITS_DAYS = 90
-"""So long are the counts kept."""
+"""How long the counts are kept."""
 
 SlugArgument = Annotated[str, typer.Argument(metavar="SLUG", help="The store's name in URLs and commands.")]
 
 
 @contextmanager
-def _mongo(data: Path | None) -> Iterator[tuple[MongoClient[dict[str, Any]], str]]:
-    """A client and a database. Mongo alone is needed: a leaked key can be replaced while all else is down."""
+def _mongo(data: Path | None) -> Iterator[tuple[Client, str]]:
+    """A client and a database. It needs nothing but Mongo: a leaked key can be replaced while all else is down."""
     mongo = load_mongo(data_dir=data)
     client = connect(mongo.url, _MONGO_SECONDS)
     try:
@@ -127,13 +129,13 @@ def list_stores(data: DataOption = None, as_json: JsonOption = False) -> None:
         typer.echo("There is no store yet; 'marketplace stores create SLUG' opens one.")
         return
     table = Table(box=None)
-    # What one copies stays whole; a title takes the lines that it needs.
+    # Slugs are copied, so they are not wrapped; titles are.
     table.add_column("store", no_wrap=True)
     table.add_column("title", overflow="fold")
     table.add_column("time zone", no_wrap=True)
     table.add_column("domains", no_wrap=True)
     for store in stores:
-        table.add_row(store.slug, store.title, store.timezone, "\n".join(store.domains))
+        table.add_row(store.slug, cell(store.title), store.timezone, Text("\n").join(map(cell, store.domains)))
     Console().print(table)
 
 

@@ -1,8 +1,8 @@
-"""The batch oracle: what the click path should have counted, worked out from the log in the most obvious way.
+"""The batch oracle: computes the expected numbers of the click path from the log, in the most obvious way.
 
-It shares the product's definitions with the flow (dimensions, enrichments, indicators of bots, thresholds) and no code:
-plain dictionaries and loops over the whole log at once, so that an error in the flow's arrays, caches, cuts or restarts
-has nothing here to agree with. It holds the whole log in memory; it is for demos, tests and reconciliation.
+It shares the product's definitions with the flow (dimensions, enrichments, indicators of bots, thresholds) but no code:
+plain dictionaries and loops over the whole log at once, so that it cannot repeat an error in the flow's arrays, caches,
+batch boundaries or restarts. It keeps the whole log in memory; it is for demos, tests and reconciliation.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from marketplace.enrichments import Lookups
 from marketplace.stores import Store
 from ops.oracle.counting import count
 from ops.oracle.expected import Expected, Fact, LogRecord, Numbers, RollupKey
-from ops.oracle.judging import Judge
+from ops.oracle.outcomes import OutcomeDecider
 from ops.oracle.reading import read
 
 __all__ = ["Expected", "Fact", "LogRecord", "Numbers", "RollupKey", "expect"]
@@ -29,27 +29,27 @@ def expect(
     lookups: Lookups,
     agents: AgentMatcher,
 ) -> Expected:
-    """What the tables should hold after these records.
+    """The expected content of the tables after these records.
 
     Args:
         records: Partition, offset, Kafka timestamp in epoch milliseconds and value; offsets ascend within a partition,
             partitions may be mixed in any way.
         stores: All stores by slug.
-        lookups: The same outside knowledge that the flow was given.
-        agents: The same list of crawlers.
+        lookups: The same lookups as the flow's.
+        agents: The same list of crawlers as the flow's.
     """
     expected = Expected()
-    judges: dict[int, Judge] = {}
+    deciders: dict[int, OutcomeDecider] = {}
     facts: dict[int, list[Fact]] = {}
     for partition, offset, timestamp_ms, value in records:
         event = read(value, stores)
         if event is None:
             expected.add("", min(max(timestamp_ms, 0), _LAST_MS) // _HOUR_MS, "invalid")
             continue
-        if partition not in judges:
-            judges[partition] = Judge(partition, stores, lookups, agents)
+        if partition not in deciders:
+            deciders[partition] = OutcomeDecider(partition, stores, lookups, agents)
             facts[partition] = []
-        outcome, notes, fact = judges[partition].decide(offset, event)
+        outcome, notes, fact = deciders[partition].decide(offset, event)
         hour = event.received_at_ms // _HOUR_MS
         expected.add(event.store, hour, outcome)
         for note in notes:

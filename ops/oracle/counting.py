@@ -1,4 +1,4 @@
-"""Facts to numbers: visits, buckets of the store's own calendar, and exact sets of visitors."""
+"""From facts to numbers: sessions, buckets of the store's own calendar, and exact sets of visitors."""
 
 from __future__ import annotations
 
@@ -90,11 +90,11 @@ class _Calendar:
         self._known: dict[tuple[str, int], tuple[Bucket, ...]] = {}
 
     def buckets(self, store: str, when_ms: int) -> tuple[Bucket, ...]:
-        """The hour, day and month of a time. No zone changes its clocks within a quarter of an hour."""
+        """The hour, day and month of a time; cached by quarter of an hour, within which no zone changes its offset."""
         quarter = when_ms // _QUARTER_MS
         if (store, quarter) not in self._known:
             local = datetime.fromtimestamp(quarter * _QUARTER_MS // 1000, UTC).astimezone(self._zones[store])
-            # With its offset kept, the top of the hour is an instant: a repeated hour is two.
+            # The start of the hour keeps its UTC offset: when clocks go back, the repeated hour is two buckets.
             offset = local.utcoffset()
             assert offset is not None
             hour = datetime(local.year, local.month, local.day, local.hour, tzinfo=UTC) - offset
@@ -106,7 +106,7 @@ class _Calendar:
 
 @dataclass
 class Visit:
-    """A run of one visitor's events with no gap of more than 30 minutes."""
+    """A session: events of one visitor with no gap of more than 30 minutes."""
 
     entry: Fact
     start_ms: int
@@ -115,7 +115,7 @@ class Visit:
 
 
 def visits(facts: list[Fact]) -> list[Visit]:
-    """All visits of one partition; people's and bots' events of one visitor never mix."""
+    """All sessions of one partition; a session has events of people or of bots, never both."""
     of_visitor: dict[tuple[str, int], list[Fact]] = defaultdict(list)
     for fact in facts:
         of_visitor[fact.visitor, fact.is_bot].append(fact)

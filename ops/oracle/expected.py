@@ -1,4 +1,4 @@
-"""What the oracle answers."""
+"""Types of the oracle's input and result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class LogRecord(NamedTuple):
 
 
 class RollupKey(NamedTuple):
-    """Which number is asked for.
+    """The key of a rollup.
 
     ``bucket`` is an instant for hours (when the store's wall-clock hour began) and a label for days and months (the
     store's own date, written as if it were UTC).
@@ -33,7 +33,7 @@ class RollupKey(NamedTuple):
 
 
 class Numbers(NamedTuple):
-    """The numbers of one bucket, exact."""
+    """Exact numbers of one bucket."""
 
     clicks: int = 0
     refires: int = 0
@@ -45,10 +45,10 @@ class Numbers(NamedTuple):
 
 @dataclass(frozen=True)
 class Fact:
-    """An accepted event and everything that was decided of it.
+    """An accepted event with its outcome and enrichments.
 
     Attributes:
-        notes: What was done to its time.
+        notes: Corrections of its time.
         columns: Its enriched columns, its page and its product, by name.
     """
 
@@ -67,19 +67,19 @@ class Fact:
 
     @property
     def is_refire(self) -> bool:
-        """Whether it repeats a click instead of being one."""
+        """Whether it is a re-fire, which does not count as a click."""
         return self.outcome == "refire"
 
 
 @dataclass
 class Expected:
-    """What the tables should hold.
+    """The expected content of the tables.
 
     Attributes:
         ledger: Events by (store, hour of receipt since 1970, outcome).
         received: Events by (store, hour of receipt since 1970).
         notes: Events by (store, hour of receipt since 1970, note).
-        rollups: Every bucket that holds an event, for every dimension, grain and way to treat bots.
+        rollups: Every bucket with an event, for every dimension, grain and treatment of bots.
         facts: Accepted events, by partition and offset.
     """
 
@@ -90,12 +90,12 @@ class Expected:
     facts: list[Fact] = field(default_factory=list)
 
     def add(self, store: str, hour: int, outcome: str) -> None:
-        """Write down one record's outcome."""
+        """Count one received record and its outcome."""
         self.received[store, hour] += 1
         self.ledger[store, hour, outcome] += 1
 
     def by_outcome(self) -> Counter[str]:
-        """Events by outcome, over everything."""
+        """Events by outcome, over all stores and hours."""
         total: Counter[str] = Counter()
         for (_, _, outcome), events in self.ledger.items():
             total[outcome] += events

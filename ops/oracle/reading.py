@@ -1,4 +1,4 @@
-"""Reading a record with the standard library's JSON, by the written contract of ``clicks.collected.v1``."""
+"""Parses records with the standard library's JSON, by the contract of ``clicks.collected.v1``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _END_OF_RECEIPT_MS: Final = 4_102_444_800_000  # 2100-01-01: the tables' times e
 
 @dataclass
 class Event:
-    """A readable record; the defaults are the contract's."""
+    """A valid record; the defaults are the contract's."""
 
     key: str
     event_id: str
@@ -50,11 +50,11 @@ class Event:
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """A JSON object with its fields in the order they came, repeated ones included."""
+    """A JSON object as a list of its fields in their order, with repeated ones."""
 
 
 def read(value: bytes, stores: Mapping[str, Store]) -> Event | None:
-    """The event that a record holds; None when it is invalid."""
+    """The event in a record; None if it is invalid."""
     pairs = _parse(value)
     if pairs is None:
         return None
@@ -67,7 +67,7 @@ def read(value: bytes, stores: Mapping[str, Store]) -> Event | None:
     if any(fields.get(name, _ABSENT) is _ABSENT for name in _REQUIRED):
         return None
     event = Event(**fields)
-    return event if _holds(event, stores) else None
+    return event if _is_valid(event, stores) else None
 
 
 def _parse(value: bytes) -> _Pairs | None:
@@ -75,7 +75,7 @@ def _parse(value: bytes) -> _Pairs | None:
         parsed = json.loads(
             value.decode("utf-8"), object_pairs_hook=_Pairs, parse_int=_whole, parse_constant=_no_constant
         )
-        # Half of a surrogate pair is no text, wherever in the record it stands.
+        # An unpaired surrogate is not valid text, anywhere in the record.
         json.dumps(parsed, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):
         return None
@@ -111,7 +111,7 @@ def _is_finite(number: int | float) -> bool:
         return False
 
 
-def _holds(event: Event, stores: Mapping[str, Store]) -> bool:
+def _is_valid(event: Event, stores: Mapping[str, Store]) -> bool:
     for text in (event.key, event.visitor):
         if re.fullmatch("[0-9a-f]{16}", text) is None:
             return False

@@ -1,4 +1,4 @@
-"""``python -m ops.reference.cli``: writes docs/reference/cli.md from the commands; a test holds them equal."""
+"""``python -m ops.reference.cli``: writes docs/reference/cli.md from the commands; a test checks that they agree."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _HEAD = """# Command line reference
 
 Written by `make reference` from the commands' own help. Long work shows a progress bar on a terminal and plain lines
 elsewhere; with `--json`, standard output holds one JSON document. An expected error is one line on standard error and
-exit code 1, also where a value is none of those there are; options that are not known, have no value or a number
-out of range, and variables of the environment that cannot be used, are exit code 2.
+exit code 1, also for a value that is not one of the listed ones; options that are not known, have no value or a number
+out of range, and environment variables that cannot be used, are exit code 2.
 """
 
 
 def reference() -> str:
-    """The page."""
+    """The page as Markdown."""
     return _HEAD + "".join(_describe(typer.main.get_command(make_app()), ["marketplace"]))
 
 

@@ -1,4 +1,4 @@
-"""``python -m ops.reference.metrics``: writes docs/reference/metrics.md from the catalogue; a test holds them equal."""
+"""``python -m ops.reference.metrics``: writes docs/reference/metrics.md from the catalogue; a test checks it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from marketplace.metrics import METRICS
 TARGET = Path(__file__).resolve().parents[2] / "docs" / "reference" / "metrics.md"
 _HEAD = """# Metrics
 
-Written by `make reference` from the catalogue, `marketplace/metrics.py`; no process exposes another one. Labels come
-from bounded sets: never a store, an address or a path. The collector answers `/metrics` on its admin port, a flow's
-service on its own (docs/reference/stack.md has the ports).
+Written by `make reference` from the catalogue, `marketplace/metrics.py`; no process exposes any other metric. Labels
+have bounded sets of values: never a store, an address or a path. The collector serves `/metrics` on its admin port, a
+flow's service on its own (docs/reference/stack.md has the ports).
 """
 
 
 def reference() -> str:
-    """The page."""
+    """The page as Markdown."""
     text = _HEAD
     for process, metrics in METRICS.items():
         text += f"\n## Of {process}\n\n| metric | kind | labels | meaning |\n|---|---|---|---|\n"

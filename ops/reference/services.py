@@ -1,4 +1,4 @@
-"""``python -m ops.reference.services``: writes docs/reference/services.md; a test holds it equal to the registry."""
+"""``python -m ops.reference.services``: writes docs/reference/services.md from the registry; a test checks it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ops.stack.registry import REGISTRY, Registry
 TARGET = Path(__file__).resolve().parents[2] / "docs" / "reference" / "services.md"
 _HEAD = """# Parts and services
 
-Written by `make reference` from `ops/stack/registry.py`, where an entry is all that a further service needs: commands,
-ports, health checks, the order of a stop and provisioning follow from it. *Parts* are servers that the product uses;
-*services* are its own processes. `marketplace up --only NAME` runs one with what it needs, `--without NAME` leaves one
-out; a part whose URL is in the environment is not started. Processes start together, and each waits for what it needs;
-they stop by rank, the lowest first.
+Written by `make reference` from `ops/stack/registry.py`, where a new service needs one entry: commands, ports, health
+checks, the order of stopping and provisioning follow from it. *Parts* are servers that the product uses; *services* are
+its own processes. `marketplace up --only NAME` runs one with what it needs, `--without NAME` leaves one out; a part
+whose URL is in the environment is not started. Processes start together, and each waits for what it needs; they stop by
+rank, the lowest first.
 """
 
 
 def reference(registry: Registry = REGISTRY) -> str:
-    """The page."""
+    """The page as Markdown."""
     return _HEAD + "".join((*_parts(registry), *_services(registry), *_resources(registry)))
 
 
@@ -51,8 +51,8 @@ def _row(component: Component, fourth: str) -> str:
 
 
 def _resources(registry: Registry) -> Iterator[str]:
-    yield "\n## What each service finds in the parts\n\n"
-    yield "`up` makes it where it is missing, and so does `marketplace provision --only NAME`.\n\n"
+    yield "\n## What each service needs in the parts\n\n"
+    yield "`up` and `marketplace provision --only NAME` create it where it is missing.\n\n"
     yield "| service | topics | tables | collections |\n|---|---|---|---|\n"
     for service in registry.services:
         if service.resources.parts:

@@ -23,15 +23,15 @@ SECTIONS: Final[tuple[Section, ...]] = (
 )
 _HEAD = """# Settings
 
-Written by `make reference` from the declarations in the code. All settings are environment variables. One that is empty
-says as much as one that is missing. A process reads the sections that it needs; where values in them cannot be used, it
-names all of them in one line and ends with exit code 2. Passwords and URLs are never repeated in a message.
+Written by `make reference` from the declarations in the code. All settings are environment variables. An empty one
+counts as missing. A process reads the sections that it needs; if values in them cannot be used, it names all of them in
+one line and ends with exit code 2. Messages never repeat passwords and URLs.
 
 """
 
 
 def reference() -> str:
-    """The page."""
+    """The page as Markdown."""
     return _HEAD + settings.reference(SECTIONS)
 
 

@@ -3,7 +3,7 @@
 from ops.stack.errors import StackError
 from ops.stack.stack import AlreadyRunningError, Stack
 from ops.stack.state.inspection import SupervisorHangsError, running_state, running_urls
-from ops.stack.state.model import Part, Urls
+from ops.stack.state.model import Part
 
 __all__ = [
     "AlreadyRunningError",
@@ -11,7 +11,6 @@ __all__ = [
     "Stack",
     "StackError",
     "SupervisorHangsError",
-    "Urls",
     "running_state",
     "running_urls",
 ]

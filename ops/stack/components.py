@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from marketplace.settings import Urls
 from ops.resources import Resources
 from ops.stack.ports import HOST, PortSpec
 from ops.stack.process_spec import PACKAGE_ROOT, SERVICE_CHECK, ExternalPart, HealthCheck, ProcessSpec, StopRank
-from ops.stack.state.model import Urls
 from runtime.supervision import ProcessState
 
 

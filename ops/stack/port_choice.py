@@ -5,8 +5,9 @@ from typing import Literal
 
 from ops.stack.components import Component
 from ops.stack.errors import StackError
-from ops.stack.ports import PortSpec, free_ports, is_free, owner
+from ops.stack.ports import PortSpec, is_free, owner
 from ops.stack.state.model import Part
+from runtime.ports import free_ports
 
 Ports = Literal["default", "auto"] | Mapping[Part, int]
 

@@ -12,6 +12,7 @@ from typing import Final
 from ingest.config import DEFAULT_PORT, NEEDS
 from marketplace.collections import FLOW_GENERATIONS, STORE_STATS, STORES, TURNED_AWAY, VISITOR_SALTS, Collection
 from marketplace.flows import CLICKS_FLOW, DEAD_LETTERS_FLOW, FlowSpec
+from marketplace.settings import Urls
 from marketplace.tables import GENERATIONS, TABLES
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
 from ops.resources import Resources
@@ -23,7 +24,7 @@ from ops.stack.parts.kafka import Kafka
 from ops.stack.parts.mongo import Mongo
 from ops.stack.parts.redis import Redis
 from ops.stack.process_spec import HealthCheck, StopRank
-from ops.stack.state.model import Part, Urls
+from ops.stack.state.model import Part
 from runtime.settings import InvalidSettings
 from runtime.supervision import ProcessState
 

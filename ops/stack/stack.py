@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
+from marketplace.settings import Urls
 from ops.stack import settings
 from ops.stack.disk.folder import make_private
 from ops.stack.errors import StackError
@@ -24,7 +25,7 @@ from ops.stack.process_spec import PACKAGE_ROOT, ProcessSpec
 from ops.stack.provisioning import Provisioning
 from ops.stack.registry import PARTS, REGISTRY, Registry
 from ops.stack.state.inspection import latest_state, look, running_state, running_urls
-from ops.stack.state.model import Part, ProcessInfo, StackState, Urls
+from ops.stack.state.model import Part, ProcessInfo, StackState
 from ops.stack.state.requests import announce_death, request_process, request_restart
 from ops.stack.supervisor.job import Job
 from ops.stack.supervisor.process import tail

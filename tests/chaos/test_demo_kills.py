@@ -14,7 +14,7 @@ import pytest
 
 from flows.delivery.process_set import FlowOptions, FlowProcessSet
 from marketplace.flows import CLICKS_FLOW
-from ops.demo.services.company import Company
+from ops.demo.services.demo_processes import DemoProcesses
 from ops.stack import Stack, StackError
 from ops.stack.parts.kafka_jars import ensure_jars, find_java
 from runtime.sections import Settings
@@ -38,7 +38,7 @@ def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running
 
 
-def kill_one_of_the_flow(company: Company, rng: random.Random) -> int:
+def kill_one_of_the_flow(company: DemoProcesses, rng: random.Random) -> int:
     """SIGKILL a process of the flow as soon as there is one; gives its number."""
     wait_until(lambda: bool(company.flow.pids), 60, "a running flow")
     pid = rng.choice(company.flow.pids)
@@ -52,7 +52,7 @@ def test_the_flow_killed_at_random_instants_counts_every_click_once(own_stack: S
     rng = random.Random(seed)
     instants = sorted(rng.uniform(0, play.seconds) for _ in range(3))
 
-    def disturb(company: Company) -> None:
+    def disturb(company: DemoProcesses) -> None:
         began = time.monotonic()
         for instant in instants:
             time.sleep(max(0.0, began + instant - time.monotonic()))
@@ -69,7 +69,7 @@ def test_one_of_two_workers_killed_restarts_the_set_and_counts_every_click_once(
     play = Play(own_stack, seed=31, workers=2)
     rng = random.Random(31)
 
-    def disturb(company: Company) -> None:
+    def disturb(company: DemoProcesses) -> None:
         time.sleep(play.seconds / 2)
         before = set(company.flow.pids)
         kill_one_of_the_flow(company, rng)
@@ -86,7 +86,7 @@ def test_one_of_two_workers_killed_restarts_the_set_and_counts_every_click_once(
 def test_a_part_killed_in_the_middle_loses_and_doubles_nothing(own_stack: Stack, part: str) -> None:
     play = Play(own_stack, seed=sum(part.encode()))
 
-    def disturb(company: Company) -> None:
+    def disturb(company: DemoProcesses) -> None:
         time.sleep(play.seconds / 3)
         own_stack.kill(part)
         own_stack.wait_healthy(part, 60)
@@ -98,7 +98,7 @@ def test_a_part_killed_in_the_middle_loses_and_doubles_nothing(own_stack: Stack,
 def test_clickhouse_killed_again_and_again_doubles_nothing(own_stack: Stack) -> None:
     play = Play(own_stack, seed=41, clicks=4_000)
 
-    def disturb(company: Company) -> None:
+    def disturb(company: DemoProcesses) -> None:
         rng = random.Random(41)
         for _ in range(3):
             time.sleep(rng.uniform(0.2, play.seconds / 4))
@@ -113,7 +113,7 @@ def test_clickhouse_killed_again_and_again_doubles_nothing(own_stack: Stack) -> 
 def test_a_part_that_hangs_for_seconds_is_waited_for(own_stack: Stack, part: str) -> None:
     play = Play(own_stack, seed=50 + len(part))
 
-    def disturb(company: Company) -> None:
+    def disturb(company: DemoProcesses) -> None:
         time.sleep(play.seconds / 3)
         stopped = own_stack.pid(part)
         os.kill(stopped, signal.SIGSTOP)
@@ -128,7 +128,7 @@ def test_a_part_that_hangs_for_seconds_is_waited_for(own_stack: Stack, part: str
 def test_the_collector_killed_in_the_middle_loses_no_accepted_click(own_stack: Stack) -> None:
     play = Play(own_stack, seed=61)
 
-    def disturb(company: Company) -> None:
+    def disturb(company: DemoProcesses) -> None:
         for _ in range(2):
             time.sleep(play.seconds / 3)
             wait_until(lambda: company.collector.pid is not None, 10, "a running collector")
@@ -187,13 +187,13 @@ def test_a_zombie_flow_writes_nothing_beside_its_replacement(own_stack: Stack, w
     play = Play(own_stack, seed=70 + workers, workers=workers, clicks=1_500, rate=300)
     runners: list[OutlivedRunner] = []
 
-    def replace_flow(company: Company) -> None:
-        log = company.stage.logs / "flow.log"
+    def replace_flow(company: DemoProcesses) -> None:
+        log = company.demo_stack.logs / "flow.log"
         options = FlowOptions(workers=workers)
         runners.append(OutlivedRunner(company.settings, options, log, stop_after=play.seconds, sleep=2.0))
         company.flow = runners[0]
 
-    def disturb(company: Company) -> None:
+    def disturb(company: DemoProcesses) -> None:
         runner = runners[0]
         wait_until(lambda: runner.phase == "awake", 60, "the zombie's waking up")
         wait_until(lambda: len(runner.zombie.pids) < workers, 30, "the zombie's end")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.faults.disks import DISKS, full, small_disks
-from bench.faults.drill import FROZEN, Product, Seen, drill, frozen, product
+from bench.faults.drill import FROZEN, DrillResult, Product, drill, frozen, product
 from tests.kits.depth import CHAOS, LONG
 
 pytestmark = CHAOS
@@ -25,19 +25,19 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
         yield made
 
 
-def assert_sound(seen: Seen) -> None:
+def assert_sound(seen: DrillResult) -> None:
     """Whatever was acknowledged is counted once."""
     assert (seen.missing, seen.twice, seen.ledger) == (0, 0, 0), seen.row()
     assert seen.acknowledged > 0
-    statuses = {fate.status for fate in seen.fates}
-    assert all(fate.retry_after for fate in seen.fates if fate.status == 503), statuses
+    statuses = {result.status for result in seen.results}
+    assert all(result.retry_after for result in seen.results if result.status == 503), statuses
 
 
 @LONG
 @pytest.mark.parametrize("name", ["mongo", "clickhouse"])
 def test_while_a_part_stands_still_every_event_is_taken_and_counted_once(running: Product, name: str) -> None:
     seen = drill(running, name, frozen(running, name), 8.0, 50.0, status_at=())
-    assert {fate.status for fate in seen.fates} == {202}
+    assert {result.status for result in seen.results} == {202}
     assert_sound(seen)
 
 
@@ -45,10 +45,10 @@ def test_while_kafka_stands_still_events_are_turned_away_soon_and_nothing_acknow
     running: Product,
 ) -> None:
     seen = drill(running, "kafka", frozen(running, "kafka"), 12.0, 50.0, status_at=())
-    began = min(fate.due for fate in seen.fates)
-    known = [fate for fate in seen.fates if began + 5.0 < fate.due < began + 11.0]
-    assert {fate.status for fate in known} == {503}
-    assert max(fate.seconds for fate in known) < 4.0
+    began = min(result.due for result in seen.results)
+    known = [result for result in seen.results if began + 5.0 < result.due < began + 11.0]
+    assert {result.status for result in known} == {503}
+    assert max(result.seconds for result in known) < 4.0
     assert_sound(seen)
 
 
@@ -59,7 +59,7 @@ def test_whatever_stands_still_for_a_minute_all_goes_on_without_a_hand(tmp_path:
     with product(tmp_path, stores=100) as made:
         seen = drill(made, name, frozen(made, name), 60.0, 200.0, status_at=(30.0,))
     if name in _ALWAYS_TAKEN:
-        assert {fate.status for fate in seen.fates} == {202}, seen.row()
+        assert {result.status for result in seen.results} == {202}, seen.row()
     assert_sound(seen)
 
 

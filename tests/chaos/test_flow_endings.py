@@ -19,13 +19,13 @@ import pytest
 from connectors.clickhouse.client import ClickHouse
 from connectors.insights.report import Analytics
 from connectors.kafka.producer import Producer
-from connectors.kafka.reader import PartitionReader
 from connectors.kafka.records import Record
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from flows.delivery.process_set import FlowFailed, FlowFenced, FlowOptions, FlowProcessSet
-from marketplace.settings import Urls as SettingsUrls
+from marketplace.flows import CLICKS_FLOW
 from marketplace.topics import CLICKS_COLLECTED
-from ops.drain import waiting_records
+from ops.drain import unread_records
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
 from runtime.sections import Settings
@@ -43,7 +43,7 @@ EVENTS = 40
 @pytest.fixture
 def shop(stack: Stack, tmp_path: Path) -> Iterator[Settings]:
     """A database of its own on everybody's topic."""
-    urls = SettingsUrls(stack.urls.kafka, stack.urls.mongo, stack.urls.clickhouse, stack.urls.redis)
+    urls = stack.urls
     settings = Settings(urls, PurePosixPath(tmp_path), f"endings_{uuid.uuid4().hex}")
     ensure_provisioned(settings)
     client = connect(urls.mongo)
@@ -65,12 +65,7 @@ def send(settings: Settings, count: int = EVENTS) -> None:
 
 
 def waiting(settings: Settings) -> int:
-    reader = PartitionReader(settings.kafka, CLICKS_COLLECTED.name, "tests")
-    try:
-        ends = {partition: reader.range_of(partition)[1] for partition in reader.partitions()}
-    finally:
-        reader.close()
-    return waiting_records(settings, ends)
+    return unread_records(settings, CLICKS_FLOW)
 
 
 def looked_after(runner: FlowProcessSet, seconds: float, settings: Settings) -> None:
@@ -148,7 +143,9 @@ def test_a_fenced_service_leaves_with_a_code_of_its_own(shop: Settings, tmp_path
     base = {name: value for name, value in os.environ.items() if not name.startswith("MARKETPLACE_")}
     with (tmp_path / "service.log").open("wb") as log:
         service = subprocess.Popen(
-            [sys.executable, "-m", "ops.flow_service"], env={**base, **shop.urls.environment(), **own}, stderr=log
+            [sys.executable, "-m", "ops.flow_service", "clicks"],
+            env={**base, **shop.urls.environment(), **own},
+            stderr=log,
         )
     try:
         wait_until(lambda: waiting(shop) == 0, 60, "everything to be counted")

@@ -17,11 +17,11 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]  # it does not list its exports
 
 from connectors.clickhouse.client import ClickHouse
+from connectors.mongo.client import connect
 from connectors.mongo.store_stats import StoreStats
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.stores import MongoStores
 from flows.delivery.process_set import FlowOptions
 from marketplace.collections import STORES as STORES_COLLECTION
-from marketplace.settings import Urls as SettingsUrls
 from ops.provision import ensure_provisioned
 from ops.stack import Stack, StackError
 from ops.stack.parts.kafka_jars import ensure_jars, find_java
@@ -59,7 +59,7 @@ def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         ensure_jars()
     except StackError as error:
         pytest.skip(str(error))
-    with Stack(tmp_path_factory.mktemp("surroundings"), ports="auto", external={}) as running:
+    with Stack(tmp_path_factory.mktemp("outages"), ports="auto", external={}) as running:
         yield running
 
 
@@ -67,11 +67,7 @@ def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def shop(own_stack: Stack, tmp_path: Path) -> Iterator[Shop]:
     urls = own_stack.urls
     recreate_topic(urls.kafka)
-    settings = Settings(
-        SettingsUrls(urls.kafka, urls.mongo, urls.clickhouse, urls.redis),
-        PurePosixPath(tmp_path),
-        f"around_{uuid.uuid4().hex}",
-    )
+    settings = Settings(urls, PurePosixPath(tmp_path), f"outages_{uuid.uuid4().hex}")
     ensure_provisioned(settings)
     client = connect(urls.mongo)
     for store in STORES.values():
@@ -153,7 +149,7 @@ def test_a_click_of_an_unknown_store_waits_for_mongo_and_is_counted_then(shop: S
         new = replace(STORES["alpha"], slug="brand-new", write_key_hash="0" * 64)
         MongoStores(client, settings.database).upsert_store(new)
         shop.send(2, store="brand-new")
-        watch_until(runner, lambda: "is waiting, nothing is lost" in log_of(settings), 30, "the pause")
+        watch_until(runner, lambda: "waiting, nothing is lost" in log_of(settings), 30, "the pause")
         assert shop.accounted() == 1
         proxy.open()
         watch_until(runner, lambda: shop.accounted() == 3, 30, "the new store's clicks")
@@ -277,7 +273,7 @@ def test_the_ledger_closes_on_a_log_whose_beginning_was_gone_before_the_first_st
     assert (found["records"], found["expired"], found["unaccounted"], found["waiting"]) == (11, 6, 0, 0)
 
 
-def test_the_service_tells_its_numbers_and_stores_that_are_none(shop: Shop, tmp_path: Path) -> None:
+def test_the_service_exposes_its_numbers_and_that_of_invalid_stores(shop: Shop, tmp_path: Path) -> None:
     with connect(shop.settings.urls.mongo) as client:
         documents = client[shop.settings.database][STORES_COLLECTION.name]
         documents.update_one({"_id": "beta"}, {"$unset": {"domains": ""}})
@@ -289,7 +285,9 @@ def test_the_service_tells_its_numbers_and_stores_that_are_none(shop: Shop, tmp_
     environment = {**base, **shop.settings.urls.environment(), **own, "MARKETPLACE_FLOW_PORT": str(port)}
     with (tmp_path / "service.log").open("wb") as log:
         service = subprocess.Popen(
-            [sys.executable, "-m", "ops.flow_service"], env={**environment, "PYTHONPATH": str(ROOT)}, stderr=log
+            [sys.executable, "-m", "ops.flow_service", "clicks"],
+            env={**environment, "PYTHONPATH": str(ROOT)},
+            stderr=log,
         )
     try:
         wanted = {
@@ -317,7 +315,7 @@ def test_the_service_tells_its_numbers_and_stores_that_are_none(shop: Shop, tmp_
 def test_a_service_that_cannot_run_says_why_in_one_line(shop: Shop, name: str, value: str) -> None:
     own = {"MARKETPLACE_DATA": str(shop.settings.data_dir), name: value}
     done = subprocess.run(
-        [sys.executable, "-m", "ops.flow_service"],
+        [sys.executable, "-m", "ops.flow_service", "clicks"],
         env={**os.environ, **shop.settings.urls.environment(), **own, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

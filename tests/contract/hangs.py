@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from connectors.mongo.client import connect
 from connectors.mongo.salts import MemorySalts, MongoSalts, SaltRepository
-from connectors.mongo.stores import MemoryStores, MongoStores, StoreRepository, connect
+from connectors.mongo.stores import MemoryStores, MongoStores, StoreRepository
 from tests.kits.tcp_proxy import TcpProxy
 
 DEADLINE_SECONDS = 0.5

@@ -19,7 +19,7 @@ from ops.stack import Stack
 
 
 class Cutter(ThreadingHTTPServer):
-    """Stands before a real server and cuts answers in half while it is told to."""
+    """Stands before a real server and cuts answers in half while it is set to."""
 
     cutting = False
     target = ""

@@ -12,7 +12,7 @@ import pytest
 
 from ops.oracle import Fact, LogRecord
 from ops.oracle.counting import visits
-from ops.oracle.judging import Judge
+from ops.oracle.outcomes import OutcomeDecider
 from ops.oracle.reading import read
 from ops.stack import Stack
 from tests.kits.clicks import AGENTS, LOOKUPS, STORES, as_log, cut, event, ms
@@ -63,11 +63,11 @@ def test_a_flood_of_wild_clocks_and_of_many_hours_is_counted_in_bounded_memory(t
         tables.write([machine.process(batch)])
         held.append(machine.nbytes)
     assert max(held) < PAGE_BYTES + BATCH * PER_EVENT_BYTES
-    judge, facts, outcomes = Judge(0, STORES, LOOKUPS, AGENTS), list[Fact](), Counter[str]()
+    decider, facts, outcomes = OutcomeDecider(0, STORES, LOOKUPS, AGENTS), list[Fact](), Counter[str]()
     for record in log:
         readable = read(record.value, STORES)
         assert readable is not None
-        outcome, _, fact = judge.decide(record.offset, readable)
+        outcome, _, fact = decider.decide(record.offset, readable)
         outcomes[outcome] += 1
         facts += [fact] if fact is not None else []
     assert set(outcomes) == {"counted", "refire", "duplicate", "late"}

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from connectors.clickhouse.insert_shape import structure_of
 from connectors.errors import Unavailable
 from flows.clicks.output.arrow_rows import rows_of
 from flows.delivery.fencing import read_fences, wait_for_running_inserts
-from flows.delivery.insert_shape import structure_of
 from marketplace.flows import CLICKS_FLOW
 from marketplace.tables import CLICK_TABLES, CLICKS
 from marketplace.topics import CLICKS_COLLECTED

@@ -13,8 +13,8 @@ import pytest
 from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Unavailable
 from connectors.kafka.memory import MemoryProducer
+from connectors.mongo.client import connect
 from connectors.mongo.store_stats import StoreStats
-from connectors.mongo.stores import connect
 from connectors.redis.live_tile import LiveTile
 from flows.clicks.output.arrow_rows import rows_of
 from flows.clicks.processed_batch import ProcessedBatch
@@ -83,20 +83,11 @@ def writer_on(clickhouse: ClickHouse) -> Iterator[FencedWriter[ProcessedBatch]]:
         stats, tile = StoreStats(nobody, "any"), LiveTile("redis://127.0.0.1:1/0")
         projector = Projector(clickhouse, stats, tile, lambda: datetime.now(UTC), CircuitBreaker())
         fences, report = read_fences(clickhouse, CLICKS_FLOW), ProgressReport()
-        read_models = ReadModels(projector, UnavailableRetry(report, lambda: False), report)
+        retry = UnavailableRetry(report, lambda: False)
+        read_models = ReadModels(projector, retry, report)
         read_models.catch_up(fences[CLICKS_COLLECTED.name])
         try:
-            yield FencedWriter(
-                CLICKS_FLOW,
-                clickhouse,
-                MemoryProducer({}),
-                rows_of,
-                1,
-                fences,
-                report,
-                lambda: False,
-                read_models,
-            )
+            yield FencedWriter(CLICKS_FLOW, clickhouse, MemoryProducer({}), rows_of, 1, fences, retry, read_models)
         finally:
             read_models.close()
             clickhouse.close()
@@ -121,7 +112,7 @@ def test_an_insert_of_several_partitions_whose_answer_is_lost_counts_once(
         for batches in rounds:
             writer.add(machines[batch.partition].process(batch) for batch in batches)
             writer.flush()
-    # What had arrived is not sent again: the fences told.
+    # What had arrived is not sent again: the fences say so.
     assert forgetful.inserts == {name: 2 + (name == table and not applied) for name in TABLES}
     expected = oracle(log)
     hours = [NOON // 3_600_000]

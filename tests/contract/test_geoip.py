@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from connectors.errors import Refused
 from connectors.lookups.geoip import GeoIP, PlaceSnapshot, UnusableDatabase
 from marketplace.enrichments import Place
 
@@ -225,6 +226,11 @@ def test_an_unusable_first_file_is_one_clear_line(content: bytes | None, tmp_pat
         GeoIP(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_process_stops_at_an_unusable_first_file_as_at_any_clear_no(tmp_path: Path) -> None:
+    with pytest.raises(Refused):
+        GeoIP(tmp_path / "missing.mmdb")
 
 
 def test_a_directory_is_no_database(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from connectors.kafka.producer import Producer
 from connectors.kafka.records import Record
 from connectors.kafka.topics import TopicAdmin
 from ops.stack import Stack
-from ops.stack.ports import free_ports
+from runtime.ports import free_ports
 
 PARTITIONS = 3
 

@@ -13,8 +13,8 @@ from pymongo import MongoClient
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Unavailable
+from connectors.mongo.client import connect
 from connectors.mongo.store_stats import DayStats, StoreStats
-from connectors.mongo.stores import connect
 from connectors.redis.live_tile import LiveTile
 from flows.clicks.processed_batch import ProcessedBatch
 from flows.clicks.read_models.projector import CATCH_UP_RECORDS, MAX_RECORDS_AHEAD, Projector
@@ -66,7 +66,7 @@ def result(first: int, last: int, days: set[tuple[str, int]] | None = None) -> P
     return made
 
 
-def test_mongo_away_stops_counting_only_when_a_restart_could_no_longer_make_up_for_it(projector: Projector) -> None:
+def test_without_mongo_counting_stops_only_when_a_restart_could_no_longer_catch_up(projector: Projector) -> None:
     projector.mark_dirty([result(10, 19)])
     projector.mark_dirty([result(20, 10 + MAX_RECORDS_AHEAD)])
     projector.check_room()
@@ -88,7 +88,7 @@ def test_a_restart_looks_back_further_than_counting_may_run_ahead_with_all_that_
     assert CATCH_UP_RECORDS >= MAX_RECORDS_AHEAD + 2 * MAX_BUFFERED_EVENTS
 
 
-def test_mongo_away_stops_counting_before_the_days_to_remember_become_too_many(
+def test_without_mongo_counting_stops_before_too_many_days_have_to_be_remembered(
     projector: Projector, rollups: ClickHouse
 ) -> None:
     rollups.command(

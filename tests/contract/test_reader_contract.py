@@ -45,11 +45,12 @@ def test_records_come_in_order_from_the_offset_on_with_all_that_they_have(opened
     assert found == [(1, number, b"%d" % number, b"key", 2) for number in range(10, 50)]
 
 
-def test_a_topic_has_partitions_with_ranges_that_retention_moves(opened: Opened) -> None:
+def test_a_topic_has_a_name_and_partitions_with_ranges_that_retention_moves(opened: Opened) -> None:
     world, reader_of = opened
     world.write([b"x"] * 10, partition=2)
     world.delete_before(2, 4)
     with closing(reader_of(world.topic)) as reader:
+        assert reader.topic == world.topic
         assert reader.partitions() == [0, 1, 2]
         assert [reader.range_of(partition) for partition in range(3)] == [(0, 0), (0, 0), (4, 10)]
 

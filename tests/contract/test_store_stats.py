@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from connectors.mongo.client import connect
 from connectors.mongo.store_stats import DayStats, StoreStats
-from connectors.mongo.stores import connect
 from ops.stack import Stack
 
 

@@ -10,15 +10,9 @@ from typing import Any
 
 import pytest
 
+from connectors.mongo.client import connect
 from connectors.mongo.store_directory import find_by_import_key
-from connectors.mongo.stores import (
-    MemoryStores,
-    MongoStores,
-    StoreConflict,
-    StoreRepository,
-    StoresUnavailable,
-    connect,
-)
+from connectors.mongo.stores import MemoryStores, MongoStores, StoreConflict, StoreRepository, StoresUnavailable
 from marketplace.collections import STORES
 from marketplace.stores import InvalidStore, Store, hash_write_key, import_key
 from tests.kits.collector import SHOP, WRITE_KEY
@@ -92,11 +86,11 @@ def test_a_document_that_does_not_hold_is_set_apart_and_hides_no_other(drawer: D
     drawer.book.upsert_store(SHOP)
     drawer.slip_in(bad)
 
-    shelf = drawer.book.read()
+    listing = drawer.book.read()
 
-    assert shelf.stores == {"shop": SHOP}
-    assert [(found.slug, found.document) for found in shelf.bad] == [(str(bad["_id"]), bad)]
-    assert str(bad["_id"]) in shelf.bad[0].reason
+    assert listing.stores == {"shop": SHOP}
+    assert [(found.slug, found.document) for found in listing.bad] == [(str(bad["_id"]), bad)]
+    assert str(bad["_id"]) in listing.bad[0].reason
     assert drawer.book.list_stores() == [SHOP]
 
 
@@ -250,7 +244,7 @@ def test_a_store_that_others_edit_all_the_time_is_unavailable(drawer: Drawer) ->
         drawer.book.edit("shop", busy)
 
 
-def test_mongo_away_is_unavailable_within_seconds() -> None:
+def test_without_mongo_a_read_fails_as_unavailable_within_seconds() -> None:
     client = connect("mongodb://127.0.0.1:1/?directConnection=true")
 
     with pytest.raises(StoresUnavailable):

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from connectors.mongo.client import connect
 from connectors.mongo.salts import MemorySalts, MongoSalts, SaltCache, SaltRepository, SaltsUnavailable
-from connectors.mongo.stores import connect
 from marketplace.clicks.visitors import SALT_BYTES, SALT_LIFETIME
 from marketplace.collections import VISITOR_SALTS
 
@@ -93,7 +93,7 @@ def test_processes_that_find_it_expired_at_the_same_moment_agree_on_the_next(req
         client.close()
 
 
-def test_mongo_away_is_unavailable_within_seconds() -> None:
+def test_without_mongo_a_salt_is_unavailable_within_seconds() -> None:
     client = connect("mongodb://127.0.0.1:1/?directConnection=true")
 
     with pytest.raises(SaltsUnavailable):

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from connectors.mongo.stores import connect
+from connectors.mongo.client import connect
 from connectors.mongo.turned_away import (
     MemoryTurnedAway,
     MongoTurnedAway,

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, expect
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.insights import Insights
-from connectors.mongo.stores import connect
+from connectors.mongo.client import connect
 from ops.stack import Stack
 from tests.kits.dashboard import (
     PATIENCE_MS,

@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, BrowserContext, ViewportSize, expect
 from connectors.insights import Scope
 from dashboards.ui import formats as words
 from dashboards.ui.tables import CSV_COLUMNS, to_csv
-from ops.stack.ports import free_ports
+from runtime.ports import free_ports
 from tests.e2e.conftest import WIDE_PAGES, Shown
 from tests.kits.dashboard import PAGES, ROOT, SCRIPTED_PAGE, SHOPS, Tab, fresh, page_in, tab
 from tests.kits.demo import wait_until

@@ -12,10 +12,9 @@ from pathlib import Path, PurePosixPath
 import pytest
 from playwright.sync_api import Browser, expect
 
-from marketplace.settings import Urls
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
-from ops.stack.ports import free_ports
+from runtime.ports import free_ports
 from runtime.sections import Settings
 from tests.e2e.conftest import stores_saved
 from tests.kits.dashboard import QUIET, SHOPS, dashboard, environment_of, save_stores, service, tab, teahouse_log
@@ -53,7 +52,7 @@ def test_numbers_are_shown_while_kafka_and_redis_are_unavailable(browser: Browse
         window.open()
         expect(window.metric("Clicks")).not_to_have_text("0")
         expect(window.metric("Live now")).to_have_text("\N{EN DASH}")
-        expect(window.page.get_by_text("It cannot be told right now until when")).to_be_visible()
+        expect(window.page.get_by_text("It is not known right now until when")).to_be_visible()
         window.assert_sound()
 
 
@@ -115,7 +114,7 @@ def test_a_dashboard_that_is_looked_at_ends_when_it_is_asked_to(
 def test_without_any_store_it_says_how_to_make_one_and_shows_it_when_it_is_there(
     browser: Browser, stack: Stack, database: str, tmp_path: Path
 ) -> None:
-    urls = Urls(stack.urls.kafka, stack.urls.mongo, stack.urls.clickhouse, stack.urls.redis)
+    urls = stack.urls
     ensure_provisioned(Settings(urls, PurePosixPath(tmp_path), database))
     with (
         dashboard(environment_of(stack, database), tmp_path) as url,

@@ -13,11 +13,10 @@ from playwright.sync_api import Browser, expect
 from flows.delivery.process_set import FlowOptions, FlowProcessSet
 from ingest.samples.shops import SampleProduct, SampleShop, SampleShops, encode_shops
 from marketplace.flows import CLICKS_FLOW
-from marketplace.settings import Urls
 from marketplace.stores import hash_write_key
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
-from ops.stack.ports import free_ports
+from runtime.ports import free_ports
 from runtime.sections import Settings
 from tests.kits.clicks import make_store
 from tests.kits.dashboard import dashboard, environment_of, save_stores, service, tab
@@ -40,7 +39,7 @@ class Alive:
 
 @pytest.fixture
 def alive(browser: Browser, stack: Stack, database: str, tmp_path: Path) -> Iterator[Alive]:
-    urls = Urls(stack.urls.kafka, stack.urls.mongo, stack.urls.clickhouse, stack.urls.redis)
+    urls = stack.urls
     settings = Settings(urls, PurePosixPath(tmp_path), database)
     ensure_provisioned(settings)
     save_stores(stack, database, {CORNER.slug: CORNER})

@@ -45,7 +45,7 @@ def test_once_agrees_with_the_oracle_and_leaves_nothing_behind(temporary: Path) 
     assert demo.returncode == 0, err
     summary = json.loads(out)
     assert summary["ok"] is True
-    assert summary["sent"] == CLICKS == summary["accepted"] + summary["rejected_at_the_door"]
+    assert summary["sent"] == CLICKS == summary["accepted"] + summary["rejected"]
     assert summary["received"] == summary["accepted"] + summary["broken_in_the_topic"]
     assert sum(summary["outcomes"].values()) == summary["received"]
     assert all(count > 0 for count in summary["outcomes"].values()), summary["outcomes"]
@@ -137,7 +137,7 @@ def test_after_kill_minus_nine_nothing_runs_and_the_next_demo_removes_the_folder
         demo.wait(10)
     wait_until(lambda: not processes_marked(str(temporary)), 30, "no process left")
     assert len(list(temporary.glob("marketplace-demo-*"))) == 1
-    remove = "from ops.demo.services.stage import remove_abandoned; remove_abandoned()"
+    remove = "from ops.demo.services.demo_stack import remove_abandoned; remove_abandoned()"
     subprocess.run([sys.executable, "-c", remove], cwd=ROOT, env={**os.environ, "TMPDIR": str(temporary)}, check=True)
     assert list(temporary.glob("marketplace-demo-*")) == []
 

@@ -14,8 +14,8 @@ import pytest
 
 from ops.stack.errors import StackError
 from ops.stack.parts.kafka_archive import prepared_kafka
-from ops.stack.ports import free_ports
 from ops.stack.registry import REGISTRY
+from runtime.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = ROOT / "docs" / "tutorial" / "your-store.md"

@@ -8,16 +8,19 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from connectors.clickhouse.client import ClickHouse
+from connectors.errors import Unavailable
 from flows.delivery.fencing import read_fences
-from flows.delivery.process_set import FlowOptions, FlowProcessSet
+from flows.delivery.process_set import FlowFailed, FlowFenced, FlowOptions, FlowProcessSet
 from marketplace.flows import FlowSpec
 from runtime.sections import Settings
 from tests.kits.depth import CHAOS_SEEDS
@@ -106,13 +109,47 @@ def watch_until(runner: FlowProcessSet, settings: Settings, done: Callable[[], b
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not done():
         assert time.monotonic() < deadline, log_of(settings).read_text()[-3_000:]
-        runner.watch()
+        try:
+            runner.watch()
+        except FlowFailed as error:
+            error.add_note(log_of(settings).read_text()[-3_000:])
+            raise
         time.sleep(0.1)
 
 
 def has_restarted(runner: FlowProcessSet, times: int) -> bool:
     """Whether the processes were started again so often."""
     return runner.restarts == times
+
+
+@contextmanager
+def frozen(pids: Sequence[int]) -> Iterator[None]:
+    """Processes stand still, as SIGSTOP makes them, and go on at the end."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def successor(case: Case, settings: Settings) -> Iterator[FlowProcessSet]:
+    """A newer start; it waits until ClickHouse is done with an insert of a frozen process."""
+    runner = FlowProcessSet(case.flow, settings, FlowOptions(), log_of(settings))
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    try:
+        while not runner.pids:
+            try:
+                runner.start()
+            except Unavailable:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+        yield runner
+    finally:
+        runner.stop()
 
 
 class DeliveryPromise:
@@ -123,6 +160,15 @@ class DeliveryPromise:
 
     def test_two_workers_write_what_the_pure_path_says(self, case: Case) -> None:
         self._run_and_check(case, FlowOptions(workers=2, max_records=500))
+
+    def test_more_workers_than_partitions_write_what_the_pure_path_says_and_all_that_run_end_epochs(
+        self, case: Case
+    ) -> None:
+        workers = 1 + sum(topic.partitions for topic in case.flow.reads)
+        with case.settings() as settings, running(case.flow, settings, FlowOptions(workers=workers)) as runner:
+            watch_until(runner, settings, lambda: case.is_done(settings) and not runner.problem())
+            assert runner.restarts == 0
+            case.check(settings)
 
     def test_stopped_half_way_and_resumed_by_more_workers_the_tables_are_the_same(self, case: Case) -> None:
         with case.settings() as settings:
@@ -140,6 +186,22 @@ class DeliveryPromise:
                 self._kill_half_way(case, settings, runner)
                 watch_until(runner, settings, partial(has_restarted, runner, kills))
             watch_until(runner, settings, lambda: case.is_done(settings))
+            case.check(settings)
+
+    def test_frozen_half_way_and_outlived_by_a_newer_start_the_older_one_writes_nothing_and_leaves(
+        self, case: Case
+    ) -> None:
+        options = FlowOptions(max_records=case.few_records, round_seconds=0.3)
+        with case.settings() as settings, running(case.flow, settings, options) as older:
+            watch_until(older, settings, lambda: case.has_begun(settings))
+            with frozen(older.pids):
+                assert not case.is_done(settings), "it was to be frozen half-way"
+                with successor(case, settings) as newer:
+                    watch_until(newer, settings, lambda: case.is_done(settings))
+            taken_over = f"generation {newer.generation} of the flow has taken over from {older.generation}"
+            with pytest.raises(FlowFenced, match=taken_over):
+                watch_until(older, settings, lambda: False)
+            assert (older.pids, older.restarts) == ([], 0)
             case.check(settings)
 
     def _kill_half_way(self, case: Case, settings: Settings, runner: FlowProcessSet) -> None:

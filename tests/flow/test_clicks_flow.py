@@ -19,7 +19,8 @@ from connectors.insights.report import Analytics
 from connectors.kafka.producer import Producer
 from connectors.kafka.reader import PartitionReader
 from connectors.kafka.records import Record
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from flows.clicks.state.clickhouse_pages import ClickHousePages
 from flows.clicks.state.page_cache import PageStore
 from flows.delivery.process_set import FlowOptions
@@ -37,7 +38,7 @@ from tests.flow.harness import Case, DeliveryPromise, running, watch_until
 from tests.kits.clicks import STORES, Run, differences, expected_ledger, oracle, run
 from tests.kits.clicks_logs import seeded_log
 from tests.kits.clicks_pages import Row, plain_rows
-from tests.kits.depth import CHAOS
+from tests.kits.depth import CHAOS, LONG
 
 pytestmark = CHAOS
 
@@ -64,7 +65,7 @@ class OneWorker:
 
 
 def settings_for(stack: Stack, folder: Path) -> Settings:
-    """Surroundings with a database of their own; the topic is everybody's."""
+    """Settings with a database of their own; the topic is everybody's."""
     urls = SettingsUrls(stack.urls.kafka, stack.urls.mongo, stack.urls.clickhouse, stack.urls.redis)
     return Settings(urls, PurePosixPath(folder), f"flow_{uuid.uuid4().hex}")
 
@@ -146,11 +147,11 @@ def pure_deltas(pure: Run) -> dict[tuple[Any, ...], tuple[int, ...]]:
     visitors: dict[tuple[Any, ...], set[int]] = {}
     for row in pure.pages.tables[ROLLUPS.name]:
         key = tuple(row[name] for name in KEYS)
-        held = sums.setdefault(key, [0] * 5)
+        numbers = sums.setdefault(key, [0] * 5)
         for at, name in enumerate(("clicks", "refires", "sessions", "bounces", "duration_ms")):
-            held[at] += row[name]
+            numbers[at] += row[name]
         visitors.setdefault(key, set()).update(row["visitor_ids"])
-    return {key: (*held, len(visitors[key])) for key, held in sums.items()}
+    return {key: (*numbers, len(visitors[key])) for key, numbers in sums.items()}
 
 
 def read_sessions(pages: PageStore, hours: list[int]) -> list[tuple[Any, ...]]:
@@ -264,3 +265,15 @@ class TestClicks(DeliveryPromise):
         self, case: Case, one_worker: OneWorker
     ) -> None:
         case.check(one_worker.settings)
+
+    @LONG
+    def test_frozen_half_way_and_outlived_by_a_newer_start_the_older_one_writes_nothing_and_leaves(
+        self, case: Case
+    ) -> None:
+        super().test_frozen_half_way_and_outlived_by_a_newer_start_the_older_one_writes_nothing_and_leaves(case)
+
+    @LONG
+    def test_more_workers_than_partitions_write_what_the_pure_path_says_and_all_that_run_end_epochs(
+        self, case: Case
+    ) -> None:
+        super().test_more_workers_than_partitions_write_what_the_pure_path_says_and_all_that_run_end_epochs(case)

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from connectors.clickhouse.client import ClickHouse
-from connectors.clickhouse.dead_letters import DeadLetters
+from connectors.clickhouse.dead_letters import DeadLetterQueries
 from connectors.kafka.producer import Producer
 from connectors.kafka.reader import PartitionReader
 from connectors.kafka.records import Record
 from flows.delivery.process_set import FlowOptions
-from marketplace.dead_letters import DeadLetter, headers, read
+from marketplace.dead_letters import DeadLetter, headers
 from marketplace.flows import DEAD_LETTERS_FLOW
 from marketplace.settings import Urls
 from marketplace.topics import CLICKS_DEAD, DEAD_LETTER_TOPICS, IMPORTS_DEAD
@@ -85,15 +85,16 @@ def read_topic(stack: Stack, topic: str) -> list[Any]:
 
 
 def expected_rows(messages: dict[str, list[Any]]) -> dict[tuple[Any, ...], tuple[int, int]]:
-    """How often each record was given up, and its size; plain Python that shares no code with the flow's rows."""
+    """How often each record was given up, and its size; plain Python that shares no code with the flow."""
     found: dict[tuple[Any, ...], tuple[int, int]] = {}
     for topic, of_topic in messages.items():
         for message in of_topic:
-            letter, size = read(message.headers() or []), len(message.value() or b"")
-            own = (letter.topic, letter.partition, letter.offset)
-            place = own if letter.topic else (topic, message.partition(), message.offset())
-            key = (letter.group, letter.reason, *place)
-            found[key] = (found.get(key, (0, 0))[0] + 1, size)
+            said = {name: value.decode() for name, value in message.headers() or []}
+            place = (topic, message.partition(), message.offset())
+            if "dlq_topic" in said:
+                place = (said["dlq_topic"], int(said["dlq_partition"]), int(said["dlq_offset"]))
+            key = (said.get("dlq_group") or said["dlq_source"], said["dlq_reason"], *place)
+            found[key] = (found.get(key, (0, 0))[0] + 1, len(message.value() or b""))
     return found
 
 
@@ -114,7 +115,7 @@ def test_a_letter_that_was_written_twice_is_one_record_that_was_given_up(case: C
         with running(case.flow, settings, FlowOptions()) as runner:
             watch_until(runner, settings, lambda: case.is_done(settings))
         clickhouse = ClickHouse(settings.urls.clickhouse, settings.database)
-        groups = DeadLetters(clickhouse).by_reason(topic="orders.v1")
+        groups = DeadLetterQueries(clickhouse).by_reason(topic="orders.v1")
     assert sum(group.records for group in groups) == len({k for k in case.expected["letters"] if k[2] == "orders.v1"})
     assert {(group.reason, group.topic) for group in groups} == {("undecodable", "orders.v1")}
 

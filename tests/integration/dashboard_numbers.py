@@ -30,8 +30,10 @@ def main() -> None:
             names = tuple(d.name for d in DIMENSIONS if d.column is not None)
             broken_down = backend.breakdowns(scope, tuple((name, "clicks") for name in names), 10_000)
             found[f"{store.slug} {bots}"] = {
-                "totals": {grain: asdict(backend.course(scope, grain).totals) for grain in GRAINS},
-                "trend": {grain: [plain(row) for row in backend.course(scope, grain).rows] for grain in GRAINS},
+                "totals": {grain: asdict(backend.trend_with_totals(scope, grain).totals) for grain in GRAINS},
+                "trend": {
+                    grain: [plain(row) for row in backend.trend_with_totals(scope, grain).rows] for grain in GRAINS
+                },
                 "breakdowns": {name: [plain(row) for row in broken_down[name].rows] for name in names},
             }
     json.dump(found, sys.stdout)

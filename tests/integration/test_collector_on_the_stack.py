@@ -20,9 +20,9 @@ from pathlib import Path, PurePosixPath
 import httpx
 import pytest
 
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from marketplace.clicks.events import CollectedClick
-from marketplace.settings import Urls
 from marketplace.stores import hash_write_key
 from marketplace.topics import CLICKS_COLLECTED
 from ops.provision import ensure_provisioned
@@ -93,7 +93,7 @@ def post_for_each(running: Running, keys: list[str]) -> list[tuple[int, float]]:
 
 @pytest.fixture(scope="module")
 def settings(stack: Stack) -> Settings:
-    urls = Urls(stack.urls.kafka, stack.urls.mongo, stack.urls.clickhouse, stack.urls.redis)
+    urls = stack.urls
     found = Settings(urls, PurePosixPath(str(stack.data_dir)))
     ensure_provisioned(found)
     return found

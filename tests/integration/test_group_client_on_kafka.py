@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from connectors.kafka.consumer import GroupConsumer
-from connectors.kafka.dead_letters import DeadLetters
+from connectors.kafka.dead_letters import DeadLetterWriter
 from connectors.kafka.group_client import OffsetGap
 from connectors.kafka.kafka_group_client import KafkaGroupClient
 from ops.stack import Stack
@@ -23,7 +23,7 @@ def world(stack: Stack) -> Iterator[KafkaWorld]:
 
 def join_without_offsets(world: KafkaWorld, handled: Handled) -> Member:
     client = KafkaGroupClient(world.bootstrap, world.membership(), offsets_seconds=0.0)
-    letters = DeadLetters(world.producer, world.dead_topic, world.group)
+    letters = DeadLetterWriter(world.producer, world.dead_topic, world.group)
     member = Member(GroupConsumer(client, handled, letters, POLICY))
     world.opened.callback(member.stop)
     return member

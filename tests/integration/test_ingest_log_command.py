@@ -9,16 +9,21 @@ import subprocess
 import sys
 import uuid
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from connectors.mongo.stores import MongoStores, connect
+from connectors.clickhouse.client import ClickHouse
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from marketplace.clicks.events import CollectedClick
+from marketplace.collections import STORES, VISITOR_SALTS
+from marketplace.tables import LEDGER
 from marketplace.topics import CLICKS_COLLECTED, IMPORTS_DEAD
 from ops.stack import Stack
-from tests.kits.collector import read_topic, readable
+from tests.kits.collector import eventually, read_topic, readable
 
 DEADLINE_SECONDS = 60.0
 
@@ -37,19 +42,25 @@ class Command:
     stack: Stack
     store: str
 
-    def run(self, *arguments: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
+    def line(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "ops.cli", "ingest", "log", "--no-drain", "--store", self.store, *arguments]
+
+    def environment(self, **changes: str) -> dict[str, str]:
         urls = self.stack.urls
+        return {
+            **os.environ,
+            "MARKETPLACE_KAFKA_URL": urls.kafka,
+            "MARKETPLACE_MONGO_URL": urls.mongo,
+            "MARKETPLACE_CLICKHOUSE_URL": urls.clickhouse,
+            "MARKETPLACE_REDIS_URL": urls.redis,
+            **changes,
+        }
+
+    def run(self, *arguments: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
-            [sys.executable, "-m", "ops.cli", "ingest", "log", "--no-drain", "--store", self.store, *arguments],
+            self.line(*arguments),
             input=stdin,
-            env={
-                **os.environ,
-                "MARKETPLACE_KAFKA_URL": urls.kafka,
-                "MARKETPLACE_MONGO_URL": urls.mongo,
-                "MARKETPLACE_CLICKHOUSE_URL": urls.clickhouse,
-                "MARKETPLACE_REDIS_URL": urls.redis,
-                **environment,
-            },
+            env=self.environment(**environment),
             capture_output=True,
             timeout=DEADLINE_SECONDS,
             check=False,
@@ -76,6 +87,75 @@ class Command:
 def command(stack: Stack) -> Command:
     # No two of these are alike, so that none is taken for a mistyped other one.
     return Command(stack, uuid.uuid4().hex)
+
+
+@pytest.fixture
+def database(stack: Stack) -> Iterator[str]:
+    """The name of a database that is not there yet, in MongoDB and in ClickHouse."""
+    name = f"import_{uuid.uuid4().hex}"
+    yield name
+    ClickHouse(stack.urls.clickhouse, name).command(f"DROP DATABASE IF EXISTS {name}")
+    client = connect(stack.urls.mongo)
+    client.drop_database(name)
+    client.close()
+
+
+def collections_of(stack: Stack, database: str) -> set[str]:
+    client = connect(stack.urls.mongo)
+    try:
+        return set(client[database].list_collection_names())
+    finally:
+        client.close()
+
+
+def tables_of(stack: Stack, database: str) -> set[str]:
+    query = "SELECT name FROM system.tables WHERE database = {d:String}"
+    return {str(name) for (name,) in ClickHouse(stack.urls.clickhouse, database).rows(query, {"d": database})}
+
+
+def test_an_import_that_does_not_wait_for_the_flow_works_without_clickhouse_and_redis(
+    command: Command, database: str
+) -> None:
+    nowhere = {"MARKETPLACE_CLICKHOUSE_URL": "http://127.0.0.1:1", "MARKETPLACE_REDIS_URL": ""}
+
+    finished = command.run("-", stdin=line(1), MARKETPLACE_DATABASE=database, **nowhere)
+
+    assert finished.returncode == 0, finished.stderr
+    assert len(command.clicks()) == 1
+    assert collections_of(command.stack, database) == {STORES.name, VISITOR_SALTS.name}
+
+
+def test_an_import_that_waits_for_the_flow_sends_nothing_while_clickhouse_is_unavailable(command: Command) -> None:
+    nowhere = {"MARKETPLACE_CLICKHOUSE_URL": "http://127.0.0.1:1"}
+
+    finished = command.run("-", "--drain", "--wait", "0", stdin=line(1), **nowhere)
+
+    assert finished.returncode == 1
+    assert b"ClickHouse at 127.0.0.1:1 is unavailable" in finished.stderr
+    assert b"Traceback" not in finished.stderr
+    assert command.clicks() == []
+
+
+def test_an_import_that_waits_for_the_flow_makes_the_ledger_alone_and_ends_when_all_is_in_it(
+    command: Command, database: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.log"
+    file.write_bytes(line(1))
+    environment = command.environment(MARKETPLACE_DATABASE=database)
+    with subprocess.Popen(
+        command.line(str(file), "--drain", "--json"), env=environment, stdout=subprocess.PIPE
+    ) as importing:
+        eventually(lambda: tables_of(command.stack, database), "the ledger", DEADLINE_SECONDS)
+        made = tables_of(command.stack, database)
+        rows = ", ".join(f"('a', 0, 'received', '', 1, {at}, 1000000)" for at in range(CLICKS_COLLECTED.partitions))
+        ClickHouse(command.stack.urls.clickhouse, database).command(
+            f"INSERT INTO {database}.{LEDGER.name} (store, hour, kind, name, events, source_partition, source_offset) "
+            f"VALUES {rows}"
+        )
+        output, _ = importing.communicate(timeout=DEADLINE_SECONDS)
+
+    assert made == {LEDGER.name}
+    assert (importing.returncode, json.loads(output)["waiting"]) == (0, 0)
 
 
 def test_a_file_imported_twice_and_grown_since_counts_each_request_once(command: Command, tmp_path: Path) -> None:

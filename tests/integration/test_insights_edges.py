@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from connectors.insights import BadQuestion, Insights, Numbers, Scope, TooMuch
+from connectors.insights import Insights, InvalidQuery, Numbers, QueryTooLarge, Scope
 from tests.kits.clicks import STORES
 from tests.kits.insights import FILTERABLE, NASTY, World, bucket_of, scope_of, selected
 
@@ -59,10 +59,10 @@ def test_a_question_that_reads_too_many_clicks_is_refused_and_says_how_to_ask_le
     scope = scope_of("alpha", filters=(("page", "/wool"),))
     for ask in (
         lambda: careful.breakdowns(scope, ["country"]),
-        lambda: careful.visits(scope),
+        lambda: careful.session_distribution(scope),
         lambda: careful.totals(replace(scope, filters=(("page", "/wool"), ("device", "mobile")))),
     ):
-        with pytest.raises(TooMuch, match="more than 10 of them: choose a shorter range or fewer filters"):
+        with pytest.raises(QueryTooLarge, match="more than 10 of them: choose a shorter range or fewer filters"):
             ask()
 
 
@@ -92,12 +92,12 @@ def test_what_looks_like_sql_in_a_filter_is_a_value_that_nothing_has(world: Worl
         scope = scope_of("alpha", filters=filters)
         assert world.insights.totals(scope) == Numbers()
         assert world.insights.breakdowns(scope, ["source"])["source"].rows == ()
-        assert sum(world.insights.visits(scope).by_seconds) == 0
+        assert sum(world.insights.session_distribution(scope).by_seconds) == 0
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_what_looks_like_sql_is_no_name_of_a_store(world: World, attack: str) -> None:
-    with pytest.raises(BadQuestion, match="no store can be called"):
+    with pytest.raises(InvalidQuery, match="no store can be called"):
         world.insights.totals(replace(scope_of("alpha"), store=attack))
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from connectors.clickhouse.client import ClickHouse
-from connectors.insights import BadQuestion, Course, Numbers, Row, Scope
-from connectors.insights.insights import VISIT_CLICKS, VISIT_SECONDS
+from connectors.insights import InvalidQuery, Numbers, Row, Scope, TrendWithTotals
+from connectors.insights.insights import SESSION_CLICKS_BOUNDS, SESSION_SECONDS_BOUNDS
 from connectors.insights.sources import _facts, _stored, needs_facts
 from marketplace.rollups import GRAINS, SPARSE
 from marketplace.tables import VISITOR_STATE
@@ -64,7 +64,7 @@ def test_totals_trend_and_heat_map_are_the_oracles(world: World, scope: Scope) -
     for grain in GRAINS:
         expected = world.known.answer(scope, grain, "all")
         assert as_answer(world.insights.trend(scope, grain)) == expected
-        course = world.insights.course(scope, grain)
+        course = world.insights.trend_with_totals(scope, grain)
         assert (as_answer(course.rows), course.totals) == (expected, whole[None, ""])
     cells = as_answer(world.insights.heatmap(scope))
     assert cells == world.known.answer(scope, "weekhour", "all")
@@ -94,9 +94,9 @@ def test_each_breakdown_may_have_an_order_of_its_own(world: World) -> None:
 
 
 def test_an_order_that_there_is_none_of_is_refused(world: World) -> None:
-    with pytest.raises(BadQuestion, match="no order 'money'; there are clicks, visitors, sessions"):
+    with pytest.raises(InvalidQuery, match="no order 'money'; there are clicks, visitors, sessions"):
         world.insights.breakdowns(scope_of("alpha"), ["page"], order="money")
-    with pytest.raises(BadQuestion, match="no order 'money'"):
+    with pytest.raises(InvalidQuery, match="no order 'money'"):
         world.insights.breakdowns(scope_of("alpha"), ["page", "city"], order={"page": "clicks", "city": "money"})
 
 
@@ -213,9 +213,9 @@ def test_a_range_in_which_nothing_happened_has_no_rows_and_zeros(world: World) -
     for scope in (nowhere, replace(nowhere, filters=(("page", "/"), ("device", "mobile")))):
         assert world.insights.totals(scope) == Numbers()
         assert world.insights.trend(scope, "day") == []
-        assert world.insights.course(scope, "day") == Course(Numbers(), ())
+        assert world.insights.trend_with_totals(scope, "day") == TrendWithTotals(Numbers(), ())
         assert world.insights.heatmap(scope) == []
-        assert sum(world.insights.visits(scope).by_seconds) == 0
+        assert sum(world.insights.session_distribution(scope).by_seconds) == 0
         assert all(not found.rows and not found.more for found in world.insights.breakdowns(scope, FILTERABLE).values())
 
 
@@ -223,14 +223,14 @@ def test_a_range_in_which_nothing_happened_has_no_rows_and_zeros(world: World) -
 def test_classes_of_visits_sum_to_the_sessions(world: World, scope: Scope) -> None:
     for filters in ((), (("device", "desktop"),)):
         question = replace(scope, filters=filters)
-        shape = world.insights.visits(question)
+        shape = world.insights.session_distribution(question)
         sessions = world.known.answer(question, "", "all").get((None, ""), Numbers()).sessions
         assert sum(shape.by_seconds) == sum(shape.by_clicks) == sessions
         chosen = [v for v in world.known.visits if selected(v.entry, question)]
-        seconds = [_class((visit.end_ms - visit.start_ms) / 1000, VISIT_SECONDS) for visit in chosen]
-        clicks = [_class(visit.clicks, VISIT_CLICKS) for visit in chosen]
-        assert list(shape.by_seconds) == [seconds.count(at) for at in range(len(VISIT_SECONDS) + 1)]
-        assert list(shape.by_clicks) == [clicks.count(at) for at in range(len(VISIT_CLICKS) + 1)]
+        seconds = [_class((visit.end_ms - visit.start_ms) / 1000, SESSION_SECONDS_BOUNDS) for visit in chosen]
+        clicks = [_class(visit.clicks, SESSION_CLICKS_BOUNDS) for visit in chosen]
+        assert list(shape.by_seconds) == [seconds.count(at) for at in range(len(SESSION_SECONDS_BOUNDS) + 1)]
+        assert list(shape.by_clicks) == [clicks.count(at) for at in range(len(SESSION_CLICKS_BOUNDS) + 1)]
 
 
 def _class(number: float, bounds: Sequence[int]) -> int:

@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.insights import Insights, Row, Scope
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from marketplace.rollups import GRAINS
 from ops.cli import make_app
 from ops.stack import Stack

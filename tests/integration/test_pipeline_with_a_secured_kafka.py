@@ -18,13 +18,14 @@ from connectors.insights.report import Analytics
 from connectors.kafka.client_config import KafkaConnection
 from connectors.kafka.producer import Producer
 from connectors.kafka.records import Record
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from flows.delivery.process_set import FlowOptions
 from marketplace.settings import Urls
 from marketplace.topics import CLICKS_COLLECTED
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
-from ops.stack.ports import free_ports
+from runtime.ports import free_ports
 from runtime.sections import Settings
 from tests.kits.clicks import STORES, as_bytes, event, ms
 from tests.kits.flow_process import flow

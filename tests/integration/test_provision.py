@@ -13,9 +13,8 @@ import pytest
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.kafka.topics import TopicAdmin
-from connectors.mongo.stores import connect
+from connectors.mongo.client import connect
 from marketplace.collections import COLLECTIONS, STORES, VISITOR_SALTS
-from marketplace.settings import Urls
 from marketplace.tables import CLICKS, GENERATIONS, SESSIONS, TABLES, Table
 from marketplace.topics import TOPICS, Topic
 from ops.drift import topic_drift
@@ -31,7 +30,7 @@ def settings(stack: Stack) -> Iterator[Settings]:
     """A database of the test's own, in ClickHouse and Mongo."""
     urls = stack.urls
     database = f"drift_{uuid.uuid4().hex[:8]}"
-    found = Settings(Urls(urls.kafka, urls.mongo, urls.clickhouse, urls.redis), PurePosixPath("unused"), database)
+    found = Settings(urls, PurePosixPath("unused"), database)
     yield found
     ClickHouse(urls.clickhouse, database).command(f"DROP DATABASE IF EXISTS {database}")
     client = connect(urls.mongo)
@@ -84,7 +83,7 @@ def test_what_two_services_find_is_made_once(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("statement", "told"),
+    ("statement", "finding"),
     [
         (
             "ALTER TABLE clicks MODIFY TTL toDateTime(occurred_at) + INTERVAL 30 DAY",
@@ -115,14 +114,14 @@ def test_what_two_services_find_is_made_once(settings: Settings) -> None:
         ),
     ],
 )
-def test_a_table_that_was_altered_is_reported_with_what_that_does(made: Settings, statement: str, told: str) -> None:
+def test_a_table_that_was_altered_is_reported_with_what_that_does(made: Settings, statement: str, finding: str) -> None:
     (drift,) = drift_after(made, statement)
 
-    assert drift.startswith(told)
+    assert drift.startswith(finding)
 
 
 @pytest.mark.parametrize(
-    ("other", "told"),
+    ("other", "finding"),
     [
         (
             replace(SESSIONS, engine="MergeTree"),
@@ -139,10 +138,10 @@ def test_a_table_that_was_altered_is_reported_with_what_that_does(made: Settings
         ),
     ],
 )
-def test_a_table_of_another_form_is_reported_with_what_that_does(made: Settings, other: Table, told: str) -> None:
+def test_a_table_of_another_form_is_reported_with_what_that_does(made: Settings, other: Table, finding: str) -> None:
     name = f"{made.database}.{other.name}"
 
-    assert drift_after(made, f"DROP TABLE {name}", other.create(made.database)) == [told]
+    assert drift_after(made, f"DROP TABLE {name}", other.create(made.database)) == [finding]
 
 
 def indexes(settings: Settings, collection: str) -> Any:

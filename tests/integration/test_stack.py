@@ -20,7 +20,7 @@ from marketplace.topics import Topic
 from ops.drift import topic_drift
 from ops.stack import Part, Stack, StackError, running_state, running_urls
 from ops.stack.parts.kafka_archive import prepared_kafka
-from ops.stack.ports import free_ports
+from runtime.ports import free_ports
 from tests.kits.depth import LONG
 from tests.kits.stack import LIGHT, ROOT, all_gone, eventually, processes_of
 

@@ -15,8 +15,8 @@ import pytest
 from ops.stack import Stack, StackError, running_state
 from ops.stack.parts.kafka_archive import prepared_kafka
 from ops.stack.parts.kafka_jars import find_java
-from ops.stack.ports import free_ports
 from ops.stack.registry import PARTS, SERVICES
+from runtime.ports import free_ports
 from tests.kits.stack import CLI, ROOT, all_gone, eventually, processes_of
 
 

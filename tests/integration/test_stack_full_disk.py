@@ -10,12 +10,12 @@ import pytest
 
 from ops.stack import Stack, running_state
 from ops.stack.disk.watch import DiskWatch
-from ops.stack.ports import free_ports
 from ops.stack.process_spec import ProcessSpec
 from ops.stack.state.inspection import look
 from ops.stack.state.model import StackState, read_state
 from ops.stack.state.requests import request_process
 from ops.stack.supervisor.process import LARGEST_LOG_BYTES, rotate, rotate_all
+from runtime.ports import free_ports
 from tests.kits.stack import LIGHT, command, eventually
 from tests.kits.stack_disks import filled, small_disk
 

@@ -16,11 +16,11 @@ import pytest
 
 from ops.context import load_settings
 from ops.stack import Stack, StackError, SupervisorHangsError, running_state, running_urls
-from ops.stack.ports import free_ports
 from ops.stack.process_spec import ProcessSpec
 from ops.stack.state.inspection import STALE_SECONDS, look
 from ops.stack.state.model import ProcessInfo, read_state, write_state
 from ops.stack.supervisor.reaper import start_time
+from runtime.ports import free_ports
 from tests.kits.stack import LIGHT, all_gone, command, eventually, processes_of
 
 HANG_SECONDS = 3.0

@@ -14,7 +14,7 @@ import pytest
 
 from ops.stack import Stack, StackError, running_state
 from ops.stack.parts.kafka_archive import prepared_kafka
-from ops.stack.ports import free_ports
+from runtime.ports import free_ports
 from tests.kits.registry import CLI_WITH_ECHOES
 from tests.kits.stack import all_gone, command, eventually, processes_of
 

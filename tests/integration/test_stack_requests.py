@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from ops.demo.services.served import TrafficRuns, sole_traffic, traffic_runs
+from ops.demo.services.served import TrafficAlreadyRuns, sole_traffic, traffic_runs
 from ops.stack import Stack, StackError
-from ops.stack.ports import free_ports
 from ops.stack.process_spec import ProcessSpec
 from ops.stack.revival import revive
 from ops.stack.state.requests import request_process, request_restart, take_requests
 from ops.stack.supervisor.reaper import start_time
+from runtime.ports import free_ports
 from runtime.supervision import ProcessState
 from tests.kits.stack import LIGHT, command
 
@@ -141,6 +141,6 @@ def test_only_one_sends_live_traffic_at_a_time(tmp_path: Path) -> None:
     assert not traffic_runs(tmp_path)
     with sole_traffic(tmp_path):
         assert traffic_runs(tmp_path)
-        with pytest.raises(TrafficRuns, match="already"), sole_traffic(tmp_path):
+        with pytest.raises(TrafficAlreadyRuns, match="already"), sole_traffic(tmp_path):
             pass
     assert not traffic_runs(tmp_path)

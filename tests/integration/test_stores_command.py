@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
+from connectors.mongo.client import connect
 from connectors.mongo.store_directory import find_by_import_key, find_by_write_key
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.stores import MongoStores
 from marketplace.stores import hash_write_key
 from ops.stack import Stack
-from ops.stack.ports import free_ports
+from runtime.ports import free_ports
 
 WITHOUT_MONGO_SECONDS = 20.0  # four, and what a busy machine needs to start a command
 ROOT = Path(__file__).resolve().parents[2]

@@ -19,8 +19,9 @@ from flows.clicks.encoding.dictionary import make_dictionaries
 from flows.clicks.model.columns import Columns
 from flows.clicks.processed_batch import ProcessedBatch
 from flows.clicks.processor import DEFAULT_PAGE_BYTES, PartitionProcessor
+from flows.clicks.rejected_record import RejectedRecord
 from flows.clicks.steps.decode import decode
-from flows.delivery.batch import RawBatch, Reject
+from flows.delivery.batch import RawBatch
 from marketplace.enrichments import Lookups
 from marketplace.stores import Store, hash_write_key
 from marketplace.tables import CLICK_TABLES
@@ -178,7 +179,9 @@ def as_batch(records: Sequence[LogRecord]) -> RawBatch:
     )
 
 
-def read_values(values: Iterable[bytes | Mapping[str, Any]], partition: int = 0) -> tuple[Columns, list[Reject]]:
+def read_values(
+    values: Iterable[bytes | Mapping[str, Any]], partition: int = 0
+) -> tuple[Columns, list[RejectedRecord]]:
     """Records as the flow reads them."""
     return decode(as_batch(as_log(values, partition)), STORES.__contains__, make_dictionaries())
 
@@ -208,7 +211,7 @@ class Run:
     results: list[ProcessedBatch]
 
     @property
-    def rejects(self) -> list[Reject]:
+    def rejects(self) -> list[RejectedRecord]:
         """All dead letters, in order."""
         return [reject for result in self.results for reject in result.rejects]
 
@@ -247,7 +250,7 @@ def run_with_crashes(
         crashes: For each epoch, how many tables were written before the process died; all of them means it lived.
             After the last one nothing crashes any more.
         epoch: Batches that are written together.
-        page_bytes: MemoryLimits for the past.
+        page_bytes: Memory for the past.
     """
     parts, pages, script = by_partition(log), MemoryPages(), list(crashes)
     while True:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from connectors.clickhouse.client import ClickHouse
+from connectors.clickhouse.insert_shape import structure_of
 from flows.clicks.processed_batch import ProcessedBatch
 from flows.clicks.state.clickhouse_pages import ClickHousePages
 from flows.clicks.state.page_cache import PageStore
 from flows.delivery.fencing import read_fences
-from flows.delivery.insert_shape import structure_of
 from marketplace.flows import CLICKS_FLOW
 from marketplace.tables import CLICK_TABLES, CLICKS, TABLES, insertable
 from marketplace.topics import CLICKS_COLLECTED

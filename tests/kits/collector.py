@@ -24,8 +24,8 @@ from ingest.dependencies import CollectorDependencies
 from ingest.http.admin import admin_listener
 from ingest.http.server import uvicorn_config
 from ingest.metrics import CollectorMetrics
-from marketplace.clicks.client_address import parse_networks
 from marketplace.clicks.events import CollectedClick, decode_click
+from marketplace.networks import parse_networks
 from marketplace.stores import Store, hash_write_key
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD, IMPORTS_DEAD, Topic
 

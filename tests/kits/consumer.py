@@ -22,7 +22,7 @@ from confluent_kafka.admin import AdminClient
 from connectors.errors import Unavailable
 from connectors.kafka.consumer import GroupConsumer, Handler
 from connectors.kafka.consumer_policy import ConsumerPolicy
-from connectors.kafka.dead_letters import DeadLetters
+from connectors.kafka.dead_letters import DeadLetterWriter
 from connectors.kafka.group_client import GroupClient, Membership
 from connectors.kafka.kafka_group_client import KafkaGroupClient
 from connectors.kafka.memory import MemoryBroker, MemoryGroupClient, MemoryProducer
@@ -158,7 +158,7 @@ class World(ABC):
         poll_seconds: float = 300,
     ) -> GroupConsumer:
         client = self.client(self.membership(instance_id, poll_seconds))
-        return GroupConsumer(client, handler, DeadLetters(self.producer, self.dead_topic, self.group), policy)
+        return GroupConsumer(client, handler, DeadLetterWriter(self.producer, self.dead_topic, self.group), policy)
 
     def join(self, handler: Handler, policy: ConsumerPolicy = POLICY, **wish: Any) -> Member:
         member = Member(self.consumer(handler, policy, **wish))
@@ -193,7 +193,7 @@ class MemoryVictim(Victim):
                 raise SystemExit
             self._handled(record)
 
-        dead_letters = DeadLetters(world.producer, world.dead_topic, world.group)
+        dead_letters = DeadLetterWriter(world.producer, world.dead_topic, world.group)
         Member(GroupConsumer(self._client, handle, dead_letters, VICTIM_POLICY))
 
     def places(self) -> set[tuple[int, int]]:

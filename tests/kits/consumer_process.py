@@ -4,7 +4,7 @@ import sys
 import threading
 
 from connectors.kafka.consumer import GroupConsumer
-from connectors.kafka.dead_letters import DeadLetters
+from connectors.kafka.dead_letters import DeadLetterWriter
 from connectors.kafka.group_client import Membership
 from connectors.kafka.kafka_group_client import KafkaGroupClient
 from connectors.kafka.producer import Producer
@@ -23,7 +23,7 @@ def handle(record: ConsumerRecord) -> None:
 def main() -> None:
     bootstrap, group, topic, dead_topic, session_seconds = sys.argv[1:]
     client = KafkaGroupClient(bootstrap, Membership(group, [topic], session_seconds=float(session_seconds)))
-    dead_letters = DeadLetters(Producer(bootstrap, client_id="victim"), dead_topic, group)
+    dead_letters = DeadLetterWriter(Producer(bootstrap, client_id="victim"), dead_topic, group)
     GroupConsumer(client, handle, dead_letters, VICTIM_POLICY).run(lambda: False)
 
 

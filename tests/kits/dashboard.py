@@ -20,11 +20,12 @@ from typing import Any, Final
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect, sync_playwright
 
 from connectors.clickhouse.client import ClickHouse
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from marketplace.stores import Store
 from ops.oracle import LogRecord
 from ops.stack import Stack
-from ops.stack.ports import free_ports
+from runtime.ports import free_ports
 from tests.kits.clicks import CHROME, GOOGLEBOT, SAFARI, as_bytes, event, make_store, visitor_of
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -222,7 +223,7 @@ class Tab:
         self.wait_drawn()
 
     def wait_fits(self) -> None:
-        """Wait until nothing is wider than the screen: charts are drawn anew after it has changed."""
+        """Wait until nothing is wider than the screen: charts are drawn again after it has changed."""
         self.page.wait_for_function(
             "[...document.querySelectorAll('html, body, [data-testid=stMain]')]"
             ".every(part => part.scrollWidth <= part.clientWidth)"

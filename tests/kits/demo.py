@@ -14,14 +14,13 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
 from flows.delivery.process_set import FlowOptions
-from marketplace.settings import Urls as SettingsUrls
-from ops.demo.report.audit import remember_beginning
-from ops.demo.report.narrator import Narrator
+from ops.demo.report.audit import read_baseline
+from ops.demo.report.progress_printer import ProgressPrinter
 from ops.demo.report.summary import Summary
 from ops.demo.run.once import OnceRun
 from ops.demo.services.background import Background
-from ops.demo.services.company import Company, open_shops
-from ops.demo.services.stage import Stage
+from ops.demo.services.demo_processes import DemoProcesses, open_shops
+from ops.demo.services.demo_stack import DemoStack
 from ops.demo.traffic.shops import SHOPS
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
@@ -56,28 +55,30 @@ class Play:
         return self.clicks / self.rate
 
     def run(
-        self, disturb: Callable[[Company], None], prepare: Callable[[Company], None] = lambda company: None
+        self,
+        disturb: Callable[[DemoProcesses], None],
+        prepare: Callable[[DemoProcesses], None] = lambda processes: None,
     ) -> Summary:
         """Send, disturb meanwhile, drain, compare with the oracle; a disturbance that fails fails the run."""
         folder = self.stack.data_dir
         urls = self.stack.urls
-        settings = Settings(SettingsUrls(urls.kafka, urls.mongo, urls.clickhouse, urls.redis), PurePosixPath(folder))
+        settings = Settings(urls, PurePosixPath(folder))
         ensure_provisioned(settings)
         opened = open_shops(settings, self.seed, f"{time.time_ns():x}", fresh=True, shops=TWO_SHOPS)
-        company = Company(Stage(settings, folder, self.stack), FlowOptions(workers=self.workers))
-        prepare(company)
-        run = OnceRun(company, opened, remember_beginning(company), Narrator(), self.seed, self.clicks)
-        saboteur = Background(lambda: disturb(company), "saboteur")
+        processes = DemoProcesses(DemoStack(settings, folder, self.stack), FlowOptions(workers=self.workers))
+        prepare(processes)
+        run = OnceRun(processes, opened, read_baseline(processes), ProgressPrinter(), self.seed, self.clicks)
+        saboteur = Background(lambda: disturb(processes), "saboteur")
         try:
-            company.start()
+            processes.start()
             saboteur.start()
             run.send_backlog(self.rate)
-            company.tend(lambda: not saboteur.is_alive(), 90, "the end of the disturbance")
+            processes.wait_until(lambda: not saboteur.is_alive(), 90, "the end of the disturbance")
             saboteur.result()
             return run.conclude(run.drain())
         finally:
             run.stop()
-            company.stop()
+            processes.stop()
 
 
 def assert_agrees(summary: Summary, clicks: int) -> None:

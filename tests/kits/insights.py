@@ -13,9 +13,9 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from connectors.clickhouse.client import ClickHouse
+from connectors.clickhouse.insert_shape import structure_of
 from connectors.insights import Insights, Numbers, Row, Scope
 from flows.clicks.output.arrow_rows import rows_of
-from flows.delivery.insert_shape import structure_of
 from marketplace.rollups import DIMENSIONS, SPARSE
 from marketplace.stores import Store
 from marketplace.tables import CLICK_TABLES, TABLES

@@ -21,8 +21,9 @@ from connectors.kafka.client_config import KafkaConnection, KafkaSecurity, SaslM
 from ops.stack.health.checks import check
 from ops.stack.parts.kafka_archive import prepared_kafka
 from ops.stack.parts.kafka_nodes import KAFKA_CHECK
-from ops.stack.ports import HOST, free_ports
+from ops.stack.ports import HOST
 from runtime.parent_death import guarded
+from runtime.ports import free_ports
 from tests.kits.stack import eventually
 
 USER: Final = "collector"

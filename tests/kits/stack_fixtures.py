@@ -5,7 +5,6 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from marketplace.settings import Urls
 from ops.provision import ensure_provisioned
 from ops.stack import Stack, StackError
 from ops.stack.parts.kafka_archive import prepared_kafka
@@ -23,7 +22,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     # The environment's URLs may be production's: tests run on parts of their own.
     with Stack(tmp_path_factory.mktemp("stack"), ports="auto", external={}) as running:
         urls = running.urls
-        ensure_provisioned(Settings(Urls(urls.kafka, urls.mongo, urls.clickhouse, urls.redis), PurePosixPath("unused")))
+        ensure_provisioned(Settings(urls, PurePosixPath("unused")))
         yield running
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
-from ops.stack.ports import free_ports
+from runtime.ports import free_ports
 
 
 class TcpProxy:

@@ -99,3 +99,26 @@ def test_lines_that_were_written_are_the_lines_that_are_read(lines: list[bytes],
     assume(not data.startswith((b"\xef\xbb\xbf", b"\x1f\x8b", b"\x28\xb5\x2f\xfd")))
 
     assert [line.content for line in read_lines("x.log", io.BytesIO(data))] == lines
+
+
+@given(st.integers(1, 5), st.integers(0, 40))
+def test_distinct_lines_are_remembered_up_to_twice_the_bound(max_lines: int, count: int) -> None:
+    ids = LineIds("shop", SECRET, max_lines=max_lines)
+    for number in range(count):
+        ids.next_id(b"line %d" % number)
+
+        assert ids.remembered() <= 2 * max_lines
+        assert ids.remembered() == number + 1 or ids.remembered() > max_lines
+
+
+@given(st.integers(1, 5), st.data())
+def test_an_equal_line_among_the_last_of_the_bound_has_an_id_of_its_own(max_lines: int, data: st.DataObject) -> None:
+    ids = LineIds("shop", SECRET, max_lines=max_lines)
+    before, between = data.draw(st.integers(0, 12)), data.draw(st.integers(0, max_lines - 1))
+    for number in range(before):
+        ids.next_id(b"before %d" % number)
+    first = ids.next_id(b"twice")
+    for number in range(between):
+        ids.next_id(b"between %d" % number)
+
+    assert ids.next_id(b"twice") != first

@@ -12,7 +12,7 @@ from flows.clicks.processor import DEFAULT_PAGE_BYTES
 from marketplace.tables import CLICK_TABLES
 from ops.oracle import Expected, Fact, LogRecord
 from tests.kits.clicks import STORES, differences, expected_ledger, oracle, run, run_with_crashes
-from tests.kits.clicks_logs import EXPLORE, examples, logs, seeded_plan, sizes
+from tests.kits.clicks_logs import examples, logs, seeded_plan, seeds, sizes
 from tests.kits.clicks_pages import MemoryPages
 
 
@@ -95,8 +95,8 @@ def test_the_rows_do_not_depend_on_where_batches_are_cut(
     assert sorted(map(repr, left.standing(0))) == sorted(map(repr, right.standing(0)))
 
 
-# Hypothesis varies what it has; plain chance begins anew with each seed. Exploring begins where the fixed seeds end.
-SEEDS = range(40, 40 + int(EXPLORE)) if EXPLORE else range(40)
+# Hypothesis varies what it has; plain chance starts over with each seed.
+SEEDS = seeds(40)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

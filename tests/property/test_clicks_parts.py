@@ -19,7 +19,7 @@ from flows.clicks.steps.dedupe import find_duplicates
 from flows.clicks.steps.refires import find_refires, rank_within
 from marketplace.clicks.events import CollectedClick
 from marketplace.clicks.outcomes import REFIRE_WINDOW_MS
-from ops.oracle.judging import is_late, path_of, real_time
+from ops.oracle.outcomes import is_late, path_of, real_time
 from ops.oracle.reading import Event, read
 from tests.kits.clicks import STORES, event, ms, read_values
 from tests.kits.clicks_logs import examples

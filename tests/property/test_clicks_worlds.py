@@ -15,7 +15,7 @@ from flows.clicks.processor import DEFAULT_PAGE_BYTES
 from marketplace.tables import CLICK_TABLES
 from ops.oracle import LogRecord, Numbers, RollupKey
 from tests.kits.clicks import GOOGLEBOT, STORES, as_log, cut, differences, event, ms
-from tests.kits.clicks_logs import examples, logs, make_log, seeded_plan, sizes
+from tests.kits.clicks_logs import examples, logs, make_log, seeded_plan, seeds, sizes
 from tests.kits.clicks_pages import MemoryPages
 from tests.kits.clicks_worlds import (
     WORLDS,
@@ -70,7 +70,7 @@ def test_a_crash_between_any_two_inserts_and_a_change_of_world_leave_all_tables_
     assert_tables_agree(run_through_worlds(log, cuts, crashes, worlds, epoch, page_bytes), len(log))
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", seeds(40))
 def test_a_seeded_log_through_seeded_crashes_and_worlds_agrees(seed: int) -> None:
     plan = seeded_plan(seed)
     worlds = random.Random(seed).sample(WORLDS, len(WORLDS))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from connectors.kafka.consumer import GroupConsumer
 from connectors.kafka.consumer_policy import ConsumerPolicy
-from connectors.kafka.dead_letters import DeadLetters
+from connectors.kafka.dead_letters import DeadLetterWriter
 from connectors.kafka.group_client import Membership
 from connectors.kafka.memory import MemoryBroker, MemoryGroupClient, MemoryProducer
 from connectors.kafka.records import ConsumerRecord, Record, TopicPartition
@@ -128,7 +128,7 @@ class World:
             with life.handling(record, lambda: self.now):
                 self.handle(record)
 
-        dead_letters = DeadLetters(self.letter_producer, DEAD, GROUP)
+        dead_letters = DeadLetterWriter(self.letter_producer, DEAD, GROUP)
         consumer = GroupConsumer(client, handle, dead_letters, POLICY, monotonic=lambda: self.now, submit=calls.append)
         life = Life(consumer, client, calls)
         self.lives.append(life)

@@ -76,3 +76,13 @@ def test_an_event_without_a_time_repeats_one_of_its_hour_or_of_the_hour_before_a
         if not repeats:
             accepted.append((key, hour))
     assert duplicates.tolist() == expected
+
+
+def test_an_event_with_a_time_of_its_own_repeats_none_of_the_hour_before_it() -> None:
+    for own_ms in (0, NOON):
+        columns, _ = read_values([event(own_ms, received_at_ms=own_ms), event(own_ms, received_at_ms=own_ms)])
+        hours = filed_under(columns)
+        first = np.array([True, False])
+        before = facts_of(columns.take(first), hours[first] - 1)
+
+        assert find_copies(columns, hours, before).tolist() == [False, False]

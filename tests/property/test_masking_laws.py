@@ -3,7 +3,7 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from marketplace.clicks.visitors import truncate_ip
@@ -11,6 +11,7 @@ from marketplace.masking import mask_addresses
 
 ADDRESSES = st.ip_addresses().filter(lambda address: truncate_ip(str(address)) != str(address))
 SURROUNDINGS = st.binary(max_size=20) | st.text("0123456789abcdef:.-% []=,", max_size=12).map(str.encode)
+HEX_AFTER_A_DOT = st.from_regex(rb"[0-9a-f]{0,3}:{1,2}[0-9a-f]{0,3}\.[0-9a-f]{1,3}[:.]?[0-9a-f]{0,3}", fullmatch=True)
 TOKEN = re.compile(rb"[0-9A-Fa-f:.]+")
 
 
@@ -45,7 +46,9 @@ def test_an_address_does_not_come_through_whatever_stands_around_it(
     assert spelled not in masked
 
 
-@given(st.lists(ADDRESSES | SURROUNDINGS, max_size=6))
+@given(st.lists(ADDRESSES | SURROUNDINGS | HEX_AFTER_A_DOT, max_size=6))
+@example([b"::.0a"])
+@example([b"2001:db8::1.0abc"])
 def test_what_can_still_be_read_as_an_address_is_a_network(parts: list[object]) -> None:
     line = b" ".join(part if isinstance(part, bytes) else str(part).encode() for part in parts)
 
@@ -82,8 +85,8 @@ def test_nothing_of_an_address_beyond_its_network_has_any_part_in_what_stays(
 
 @given(
     st.lists(GROUPS, min_size=3, max_size=3),
-    st.lists(GROUPS, min_size=1, max_size=7),
-    st.lists(GROUPS, min_size=1, max_size=7),
+    st.lists(GROUPS, min_size=1, max_size=20),
+    st.lists(GROUPS, min_size=1, max_size=20),
 )
 def test_of_groups_that_are_no_whole_address_three_stay_as_of_one_that_is(
     network: list[str], host: list[str], other: list[str]
@@ -128,3 +131,27 @@ def test_masking_again_changes_nothing(line: bytes) -> None:
 @given(st.text('ghijklmnop /?=&"[]', max_size=60))
 def test_text_without_numbers_is_left_alone(text: str) -> None:
     assert mask_addresses(text.encode()) == text.encode()
+
+
+@given(st.integers(0, 60), st.sampled_from([b"203.0.113.77", b"2001:db8:7::5"]))
+def test_eight_addresses_stay_and_one_more_for_every_128_bytes_and_the_text_ends_there(count: int, one: bytes) -> None:
+    line = b" ".join([one] * count)
+
+    masked = mask_addresses(line)
+
+    kept = min(count, 8 + len(line) // 128)
+    assert masked.split() == [truncate_ip(one.decode()).encode()] * kept
+    assert masked.endswith(b" ") == (kept < count)
+
+
+@given(st.integers(0, 3), ADDRESSES)
+def test_what_stands_between_times_of_day_is_cut_all_the_same(times: int, address: object) -> None:
+    line = "12:30:05 " * times + f"{address} 12:30:05"
+
+    assert mask_addresses(line.encode()) == line.replace(str(address), truncate_ip(str(address))).encode()
+
+
+def test_behind_the_last_address_that_may_stay_nothing_is_looked_at() -> None:
+    addresses = b"2001:db8:7::5 " * 8
+
+    assert mask_addresses(addresses + b"at 12:30:05") == b"2001:db8:7:: " * 8 + b"at "

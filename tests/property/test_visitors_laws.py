@@ -6,8 +6,9 @@ import string
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from marketplace.clicks.client_address import client_address, parse_networks
+from marketplace.clicks.client_address import client_address
 from marketplace.clicks.visitors import canonical_ip, cookieless_visitor, first_party_visitor, truncate_ip
+from marketplace.networks import parse_networks
 from marketplace.stores import SLUG
 
 SALTS = st.binary(min_size=32, max_size=32)

@@ -57,6 +57,9 @@ class MemoryMessage:
 class MemoryReader:
     """Implements :class:`connectors.kafka.reader.RecordReader` on a broker in memory.
 
+    Attributes:
+        topic: The topic's name.
+
     Args:
         broker: Where the topic is.
         topic: The topic.
@@ -65,22 +68,22 @@ class MemoryReader:
     """
 
     def __init__(self, broker: MemoryBroker, topic: str, group: str, timeout_seconds: float = _TIMEOUT_SECONDS) -> None:
-        self._broker, self._topic, self._timeout = broker, topic, timeout_seconds
+        self._broker, self.topic, self._timeout = broker, topic, timeout_seconds
         self._group = broker.group(group)
         self._positions: dict[int, int] = {}
 
     def partitions(self) -> list[int]:
         """See :meth:`RecordReader.partitions`."""
         self._ask()
-        count = self._broker.partition_counts().get(self._topic)
+        count = self._broker.partition_counts().get(self.topic)
         if count is None:
-            raise Refused(f"no topic {self._topic!r}: run 'marketplace provision'")
+            raise Refused(f"no topic {self.topic!r}: run 'marketplace provision'")
         return list(range(count))
 
     def range_of(self, partition: int) -> tuple[int, int]:
         """See :meth:`RecordReader.range_of`."""
         self._ask()
-        return self._broker.range_of(TopicPartition(self._topic, partition))
+        return self._broker.range_of(TopicPartition(self.topic, partition))
 
     def add(self, partition: int, offset: int) -> None:
         """See :meth:`RecordReader.add`."""
@@ -99,7 +102,7 @@ class MemoryReader:
         self._ask()
         found = {}
         for partition, offset in offsets.items():
-            source = TopicPartition(self._topic, partition)
+            source = TopicPartition(self.topic, partition)
             self._check(source, offset)
             if records := self._broker.read(source, offset, 1):
                 found[partition] = records[0].value or b""
@@ -108,7 +111,7 @@ class MemoryReader:
     def publish(self, offsets: Mapping[int, int]) -> None:
         """See :meth:`RecordReader.publish`."""
         if self._broker.available and not self._broker.hangs:
-            self._group.offsets |= {TopicPartition(self._topic, number): at for number, at in offsets.items()}
+            self._group.offsets |= {TopicPartition(self.topic, number): at for number, at in offsets.items()}
 
     def close(self) -> None:
         """Stop reading."""
@@ -126,7 +129,7 @@ class MemoryReader:
     def _fetch(self, max_records: int) -> list[MemoryMessage]:
         found: list[MemoryMessage] = []
         for partition, offset in self._positions.items():
-            source = TopicPartition(self._topic, partition)
+            source = TopicPartition(self.topic, partition)
             self._check(source, offset)
             records = self._broker.read(source, offset, max_records - len(found))
             self._positions[partition] = offset + len(records)

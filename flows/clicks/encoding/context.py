@@ -27,7 +27,7 @@ DEFAULT_BYTES: Final = 256 << 20
 of each."""
 _WORTH_BYTES: Final = 4 << 20
 """Fewer bytes of answers are not looked through out of turn."""
-_MOST_WORDS: Final = 1 << 20
+_MOST_TEXTS: Final = 1 << 20
 """Codes of three fields share an integer; a batch adds no more than its records."""
 
 
@@ -51,7 +51,7 @@ class EncodingContext:
     Args:
         lookups: Gives this moment's lookups.
         agents: Recognises automated user agents.
-        max_bytes: MemoryLimits for all of it; a single batch may go beyond by what it carries.
+        max_bytes: Memory for all of it; a single batch may go beyond by what it carries.
     """
 
     def __init__(
@@ -122,8 +122,8 @@ class EncodingContext:
     def trim(self) -> None:
         """Make room; called between batches. Who holds codes of texts then has the texts too (``EncodedColumn``)."""
         half = self._max_bytes // 2
-        while self._asking_nbytes() > half or any(len(words.texts) > _MOST_WORDS for words in self._all_words()):
-            max(self._all_words(), key=lambda words: words.nbytes).forget()
+        while self._asking_nbytes() > half or any(len(d.texts) > _MOST_TEXTS for d in self._all_dictionaries()):
+            max(self._all_dictionaries(), key=lambda dictionary: dictionary.nbytes).forget()
             for encoder in self.encoders:
                 encoder.catch_up()
             self.rules.catch_up()
@@ -141,13 +141,13 @@ class EncodingContext:
         self._compacted[at] = encoder.nbytes
         self._book = None
 
-    def _all_words(self) -> Collection[Dictionary]:
+    def _all_dictionaries(self) -> Collection[Dictionary]:
         return [*self.dictionaries.values(), self._domains]
 
     def _asking_nbytes(self) -> int:
         return sum(self._weights())
 
     def _weights(self) -> Iterator[int]:
-        yield from (words.nbytes for words in self._all_words())
+        yield from (dictionary.nbytes for dictionary in self._all_dictionaries())
         yield from (encoder.beside_nbytes for encoder in self.encoders)
         yield self.rules.nbytes

@@ -68,5 +68,5 @@ class Dictionary:
 
 
 def make_dictionaries() -> dict[str, Dictionary]:
-    """Empty words for each of ``FIELDS``."""
+    """An empty dictionary for each of ``FIELDS``."""
     return {name: Dictionary() for name in FIELDS}

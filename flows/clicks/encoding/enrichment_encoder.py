@@ -57,13 +57,13 @@ class EncodedAnswers:
 class Parts:
     """What counts of each of a field's texts, numbered as the texts are; by default the text itself."""
 
-    def __init__(self, words: Dictionary, part: Callable[[str], Hashable] | None) -> None:
-        self._dictionaries, self._part = words, part
+    def __init__(self, dictionary: Dictionary, part: Callable[[str], Hashable] | None) -> None:
+        self._dictionary, self._part = dictionary, part
         self.forget()
 
     def forget(self) -> None:
-        """Start over, as the words have."""
-        self._age = self._dictionaries.age
+        """Start over, as the dictionary has."""
+        self._age = self._dictionary.age
         self._codes: dict[Hashable, int] = {}
         self._parts: list[Any] = []
         self._of_texts = GrowableColumn(np.int32)
@@ -71,13 +71,13 @@ class Parts:
 
     @property
     def stale(self) -> bool:
-        """Whether the words have started over."""
-        return self._age != self._dictionaries.age
+        """Whether the dictionary has started over."""
+        return self._age != self._dictionary.age
 
     @property
     def known(self) -> Sequence[Any]:
         """The part of each code."""
-        return self._parts if self._part else self._dictionaries.texts
+        return self._parts if self._part else self._dictionary.texts
 
     @property
     def nbytes(self) -> int:
@@ -89,8 +89,8 @@ class Parts:
         if self._part is None:
             return texts
         known = len(self._of_texts)
-        if known < len(self._dictionaries.texts):
-            self._of_texts.extend([self._code(self._part(text)) for text in self._dictionaries.texts[known:]])
+        if known < len(self._dictionary.texts):
+            self._of_texts.extend([self._code(self._part(text)) for text in self._dictionary.texts[known:]])
         return self._of_texts.at(texts)
 
     def _code(self, part: Hashable) -> int:
@@ -108,7 +108,7 @@ class EnrichmentEncoder:
         name: The enrichment's name, or ``page`` or ``product``.
         columns: Fact columns that it fills.
         reads: Event fields that decide it, ``MAX_READS`` at most; ``store_domains`` is the store's own hosts.
-        words: What the fields' texts are numbered by.
+        dictionaries: What the fields' texts are numbered by.
         answer: From what counts of ``reads`` to the values of ``columns``.
         version: Identity of rules and data; None for encoders that have none.
         parts: What counts of each field of ``reads``; empty for their texts.
@@ -126,7 +126,7 @@ class EnrichmentEncoder:
         name: str,
         columns: tuple[str, ...],
         reads: tuple[str, ...],
-        words: Mapping[str, Dictionary],
+        dictionaries: Mapping[str, Dictionary],
         answer: Callable[[tuple[Any, ...]], Values],
         version: str | None,
         parts: tuple[Callable[[str], Hashable], ...] = (),
@@ -136,7 +136,7 @@ class EnrichmentEncoder:
         self.name, self.columns, self.version = name, columns, version
         self._answer = answer
         given = parts or (None,) * len(reads)
-        self._parts = {field: Parts(words[field], part) for field, part in zip(reads, given, strict=True)}
+        self._parts = {field: Parts(dictionaries[field], part) for field, part in zip(reads, given, strict=True)}
         self._known: dict[int, int] = {}
         self.rows: list[Values] = []
         self.nbytes = 0
@@ -174,7 +174,7 @@ class EnrichmentEncoder:
         return np.array(codes, dtype=np.int32)[position]
 
     def catch_up(self) -> None:
-        """Start over where the words have."""
+        """Start over where the dictionaries have."""
         if any(parts.stale for parts in self._parts.values()):
             self._known.clear()
             for parts in self._parts.values():
@@ -221,14 +221,18 @@ class EnrichmentEncoder:
         return position.astype(np.int32).reshape(used.shape)
 
 
-def make_encoders(words: Mapping[str, Dictionary], lookups: Lookups) -> tuple[EnrichmentEncoder, ...]:
+def make_encoders(dictionaries: Mapping[str, Dictionary], lookups: Lookups) -> tuple[EnrichmentEncoder, ...]:
     """Families of all registered enrichments, and of page and product."""
     encoders = [
-        EnrichmentEncoder(e.name, e.columns, e.reads, words, partial(e.answer, lookups), e.version(lookups), e.parts)
+        EnrichmentEncoder(
+            e.name, e.columns, e.reads, dictionaries, partial(e.answer, lookups), e.version(lookups), e.parts
+        )
         for e in ENRICHMENTS
     ]
-    encoders.append(EnrichmentEncoder("page", ("page",), ("url",), words, lambda parts: (page_of(parts[0]),), None))
-    encoders.append(EnrichmentEncoder("product", ("product",), ("product",), words, lambda parts: parts, None))
+    encoders.append(
+        EnrichmentEncoder("page", ("page",), ("url",), dictionaries, lambda parts: (page_of(parts[0]),), None)
+    )
+    encoders.append(EnrichmentEncoder("product", ("product",), ("product",), dictionaries, lambda parts: parts, None))
     return tuple(encoders)
 
 

@@ -24,12 +24,12 @@ class MemoizedRules:
     """Remembered decisions.
 
     Args:
-        words: What the columns' texts are numbered by.
+        dictionaries: What the columns' texts are numbered by.
         agents: Recognises automated user agents.
     """
 
-    def __init__(self, words: Mapping[str, Dictionary], agents: bots.AgentMatcher) -> None:
-        self._dictionaries, self._agents = words, agents
+    def __init__(self, dictionaries: Mapping[str, Dictionary], agents: bots.AgentMatcher) -> None:
+        self._dictionaries, self._agents = dictionaries, agents
         self._forget()
 
     @property
@@ -50,7 +50,7 @@ class MemoizedRules:
         return [self._dictionaries[name].age for name in ("ip", "user_agent", "url")]
 
     def catch_up(self) -> None:
-        """Start over where the words have."""
+        """Start over where the dictionaries have."""
         if self._ages != self._read_ages():
             self._forget()
 

@@ -58,7 +58,7 @@ class Calendar:
 
     def _zone(self, slug: str) -> str:
         store = self._known.get(slug)
-        # Facts that are read back can be of a store that is gone since; nobody asks for its days any more.
+        # Facts that are read back can be of a store that was deleted since; its days are not queried any more.
         return store.timezone if store is not None else "UTC"
 
     def day(self, zone: str, quarter: int) -> int:

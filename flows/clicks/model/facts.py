@@ -1,4 +1,4 @@
-"""Accepted events, with what their visits, their numbers and the flow's memory need of them."""
+"""Accepted events, with what their sessions, their numbers and the flow's memory need of them."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class _Unshown:
 
 
 class DirtyDays:
-    """The days. One thread touches them while another takes and settles chunks of them, one after the other.
+    """The days. One thread marks them dirty while another takes and acknowledges chunks of them, one after the other.
 
     They are worked off in *passes*: what is behind when a pass begins is done once, however often it changes
     meanwhile; that is the next pass's. So every day gets its turn, and a pass that was saved to its end leaves no
@@ -103,7 +103,7 @@ class DirtyDays:
             self._unshown.put(left)
 
     def take(self, at_most: int, *, saves: bool, shows: bool) -> Chunk:
-        """The next days of the pass, or the first ones of a new pass; :meth:`settle` them before the next.
+        """The next days of the pass, or the first ones of a new pass; :meth:`ack` them before the next.
 
         Args:
             at_most: So many.
@@ -130,7 +130,7 @@ class DirtyDays:
             return self._chunk
 
     def ack(self, *, shown: bool, saved: bool) -> None:
-        """What became of the chunk that was taken last.
+        """Report the result of the chunk that was taken last.
 
         What failed waits behind all others: it must not keep them from their turn.
         """

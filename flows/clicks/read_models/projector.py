@@ -1,7 +1,7 @@
 """Refreshes the read models of the store days that a batch changed, from the tables themselves.
 
-The flow touches days; a thread of its own (``keeper``) reads and saves them and shows who is there, so that no click
-waits for a busy day's visitors to be merged, or for a Redis that hangs.
+The flow marks days dirty; a separate thread (``ReadModels``) reads and saves them and shows who is there, so that no
+click waits for a busy day's visitors to be merged, or for a Redis that hangs.
 
 While Mongo is unavailable the flow goes on counting, and the days that it changes are remembered. A process that dies
 then has lost that memory: the next one begins by refreshing the days of the newest ``CATCH_UP_RECORDS`` records of

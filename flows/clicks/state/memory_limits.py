@@ -16,7 +16,7 @@ LEAST_BYTES: Final = 128 << 20
 """For one process: less would be read back all the time."""
 
 _SHARE: Final = 3
-"""One part of so many is for memories; a process needs some for itself, and the machine for others."""
+"""The state takes one part in this many of the memory; the rest is for the process itself and for others."""
 
 _DICTIONARY_SHARE: Final = 4
 
@@ -50,13 +50,13 @@ def log_limits(memory: MemoryLimits, partitions: int) -> None:
 
 
 def divide(process_bytes: int, partitions: int) -> MemoryLimits:
-    """What a process with so many partitions does with its memory."""
+    """How a process divides its memory among its partitions."""
     encoding = min(DEFAULT_BYTES, process_bytes // _DICTIONARY_SHARE)
     return MemoryLimits((process_bytes - encoding) // max(1, partitions), encoding)
 
 
 def default_bytes(processes: int, there: int | None = None) -> int:
-    """What each of some processes may remember in when nobody says: together a third of what there is.
+    """The default memory for the state of each process: together a third of the machine's or container's.
 
     Args:
         processes: On this machine or in this container.

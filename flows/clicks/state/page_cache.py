@@ -74,7 +74,7 @@ class Pages:
         self._store, self._partition = store, partition
         self._budget = MemoryBudget(max_bytes)
         self._dedupe = LruPages(KeySet)
-        self._visits = LruPages(ClickPage)
+        self._activity = LruPages(ClickPage)
         # Hours that found no room: of them only what the present batch can meet is held, and only for this batch.
         self._aside: dict[int, ClickPage] = {}
         self._read = 0
@@ -83,11 +83,11 @@ class Pages:
     @property
     def nbytes(self) -> int:
         """Bytes of memory of all pages."""
-        return self._dedupe.nbytes + self._visits.nbytes
+        return self._dedupe.nbytes + self._activity.nbytes
 
-    def visit_hours(self) -> set[int]:
+    def activity_hours(self) -> set[int]:
         """Hours of event time that are in memory."""
-        return self._visits.hours()
+        return self._activity.hours()
 
     def seen(self, keys: U64, hours: I64, before: int) -> Bools:
         """Which dedupe keys their hour's page holds already."""
@@ -126,7 +126,7 @@ class Pages:
             self._dedupe.use(hour, first, last).add(keys[at])
         self._used = (set(positions), self._used[1])
 
-    def load_visits(
+    def load_activity(
         self, pair: U64, visitor: U64, when: I64, before: int, adopt: Callable[[StoredSessions], None]
     ) -> None:
         """Bring the hours around events into memory, or as much of them as these events can meet.
@@ -142,8 +142,8 @@ class Pages:
         # Gaps and windows are shorter than an hour: what can touch these events lies in their hours or beside them.
         around = {hour + step for hour in distinct(when // HOUR_MS).tolist() for step in (-1, 0, 1)}
         self._used = (self._used[0], around)
-        for below, lacking in self._visits.lacking(around, before).items():
-            large = [hour for hour in lacking if self._budget.is_large("visits", hour)]
+        for below, lacking in self._activity.lacking(around, before).items():
+            large = [hour for hour in lacking if self._budget.is_large("activity", hour)]
             if large:
                 self._load_aside(large, below, pair, visitor, adopt)
             for portion in self._portions([hour for hour in lacking if hour not in large]):
@@ -160,10 +160,10 @@ class Pages:
         if self._fits(nbytes):
             if len(sessions):
                 adopt(sessions)
-            fill({hour: self._visits.complete(hour) for hour in hours}, clicks, minutes)
+            fill({hour: self._activity.complete(hour) for hour in hours}, clicks, minutes)
             return
         for hour, at in by_hour(clicks[1] // HOUR_MS).items():
-            self._budget.found_large("visits", hour, nbytes * len(at) // len(clicks[0]))
+            self._budget.found_large("activity", hour, nbytes * len(at) // len(clicks[0]))
         sessions = sessions.take(np.isin(sessions.visitor, visitor))
         self._set_aside(hours, _only(clicks, pair), _only(minutes, visitor), sessions, adopt)
 
@@ -190,7 +190,7 @@ class Pages:
         self._aside |= {hour: page for hour, page in pages.items() if page.nbytes}
 
     def _pages_of(self, hour: int) -> Iterator[ClickPage]:
-        for page in (self._visits.get(hour), self._aside.get(hour)):
+        for page in (self._activity.get(hour), self._aside.get(hour)):
             if page is not None:
                 yield page
 
@@ -215,17 +215,17 @@ class Pages:
                 totals[at] += page.minutes.total(keys[at])
         return totals
 
-    def remember_visits(self, visitor: U64, pair: U64, when: I64, refire: Bools, first: int, last: int) -> None:
+    def remember_activity(self, visitor: U64, pair: U64, when: I64, refire: Bools, first: int, last: int) -> None:
         """Add a batch's accepted events to their hours' pages."""
         hours = when // HOUR_MS
         minute_keys, firsts, counts = np.unique(mix(visitor, when // MINUTE_MS), return_index=True, return_counts=True)
         counted = np.flatnonzero(~refire)
         buckets = bucket_keys(pair, when)
         for hour, at in by_hour(hours[firsts]).items():
-            self._visits.use(hour, first, last).minutes.add(minute_keys[at], counts[at].astype(np.int64))
+            self._activity.use(hour, first, last).minutes.add(minute_keys[at], counts[at].astype(np.int64))
         for hour, at in by_hour(hours[counted]).items():
             own = counted[at]
-            self._visits.use(hour, first, last).clicks.add(buckets[own], when[own])
+            self._activity.use(hour, first, last).clicks.add(buckets[own], when[own])
 
     def evict(self, beside: Callable[[], int]) -> bool:
         """Drop the least recently used pages while too much is held; True if sessions may have lost their pages.
@@ -240,10 +240,10 @@ class Pages:
         if not budget.count(pages + beside()):
             return False
         applied, goal, left = self._store.applied(self._partition), budget.max_bytes // 2, budget.used
-        for keys, visits in (self._used, (set[int](), set[int]())):
+        for keys, activity in (self._used, (set[int](), set[int]())):
             share = min(1.0, goal / max(1, left))
             self._dedupe.drop(applied, int(self._dedupe.nbytes * (1 - share)), keys)
-            self._visits.drop(applied, int(self._visits.nbytes * (1 - share)), visits)
+            self._activity.drop(applied, int(self._activity.nbytes * (1 - share)), activity)
             left = int(budget.used * self.nbytes / max(1, pages))
             if left <= budget.max_bytes:
                 break

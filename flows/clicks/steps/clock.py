@@ -30,7 +30,7 @@ class Times:
 def correct(columns: Columns) -> Times:
     """Remove the client clock's skew, clamp the future, find what is too late.
 
-    With ``sent_at`` the client tells how long ago, by its own clock, the event was when it left; that age is counted
+    With ``sent_at`` the event's age when it was sent is known, by the client's own clock; that age is counted
     back from the collector's clock, so a clock that is a day or forty years off does no harm; being off by more than
     a minute is worth a note. Without it the client's
     time is believed, but never beyond the time of receipt. An imported log's times are a server's and are believed.

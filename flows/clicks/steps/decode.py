@@ -1,4 +1,4 @@
-"""Record bytes to typed columns. A record that cannot be read becomes a ``Reject`` and hurts no other."""
+"""Record bytes to typed columns. A record that cannot be read becomes a ``RejectedRecord`` and hurts no other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from flows.arrays.types import I64, U8, U64, Bools
 from flows.clicks.encoding.dictionary import Dictionary
 from flows.clicks.model.columns import Columns
 from flows.clicks.model.encoded_column import EncodedColumn
-from flows.delivery.batch import RawBatch, Reject
+from flows.clicks.rejected_record import RejectedRecord
+from flows.delivery.batch import RawBatch
 from marketplace.clicks.events import CollectedClick, decode_clicks
 
 _HEX64: Final = re.compile(r"[0-9a-f]{16}")
@@ -36,18 +37,18 @@ _Unreadable = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def decode(
-    batch: RawBatch, known_store: Callable[[str], bool], words: Mapping[str, Dictionary]
-) -> tuple[Columns, list[Reject]]:
+    batch: RawBatch, known_store: Callable[[str], bool], dictionaries: Mapping[str, Dictionary]
+) -> tuple[Columns, list[RejectedRecord]]:
     """Split a batch into readable events and rejects.
 
     Args:
         batch: The records.
         known_store: Whether a store exists; asked for each distinct one.
-        words: What the columns' texts are numbered by.
+        dictionaries: What the columns' texts are numbered by.
     """
     events, lost, rejects = _read_all(batch)
     rows = np.delete(np.arange(len(batch.values)), lost)
-    columns, sound = _columns_of(events, rows, batch, words)
+    columns, sound = _columns_of(events, rows, batch, dictionaries)
     used, position = columns.texts["store"].used()
     known = np.fromiter(map(known_store, used), dtype=np.bool_, count=len(used))[position]
     for at in np.flatnonzero(~(sound & known)).tolist():
@@ -58,11 +59,11 @@ def decode(
     return columns.take(sound & known), sorted(rejects, key=attrgetter("offset"))
 
 
-def _read_all(batch: RawBatch) -> tuple[list[CollectedClick], list[int], list[Reject]]:
+def _read_all(batch: RawBatch) -> tuple[list[CollectedClick], list[int], list[RejectedRecord]]:
     """All records that have the form of an event; the positions of those that do not, and why."""
     events: list[CollectedClick] = []
     lost: list[int] = []
-    rejects: list[Reject] = []
+    rejects: list[RejectedRecord] = []
     for start in range(0, len(batch.values), _TOGETHER):
         chunk = batch.values[start : start + _TOGETHER]
         try:
@@ -87,8 +88,8 @@ def _read_together(values: list[bytes]) -> list[CollectedClick]:
     return decode_clicks(values)
 
 
-def _reject(batch: RawBatch, row: int, store: str, reason: str, detail: str) -> Reject:
-    return Reject(
+def _reject(batch: RawBatch, row: int, store: str, reason: str, detail: str) -> RejectedRecord:
+    return RejectedRecord(
         batch.partition, batch.offsets[row], batch.values[row], store, reason, detail[:MAX_DETAIL_CHARS]
     )  # fmt: skip
 
@@ -107,7 +108,7 @@ def _problem(event: CollectedClick) -> str | None:
 
 
 def _columns_of(
-    events: list[CollectedClick], rows: I64, batch: RawBatch, words: Mapping[str, Dictionary]
+    events: list[CollectedClick], rows: I64, batch: RawBatch, dictionaries: Mapping[str, Dictionary]
 ) -> tuple[Columns, Bools]:
     """Columns of events, and which of them have no problem; the others' elements mean nothing."""
     fields = _transposed(events)
@@ -116,7 +117,7 @@ def _columns_of(
     received, received_sound = _times(fields["received_at_ms"], _MAX_RECEIVED_MS)
     occurred, occurred_sound = _times(fields["occurred_at_ms"], _MAX_TIME_MS)
     sent, sent_sound = _times(fields["sent_at_ms"], _MAX_TIME_MS)
-    texts = {name: column.encode(fields[name]) for name, column in words.items()}
+    texts = {name: column.encode(fields[name]) for name, column in dictionaries.items()}
     columns = Columns(
         event_ids=fields["event_id"],
         rows=rows,

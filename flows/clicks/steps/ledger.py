@@ -1,4 +1,4 @@
-"""What became of every record: ledger counts, and dead letters for what is too late."""
+"""Outcomes of all records: ledger counts, and dead letters for late events."""
 
 from __future__ import annotations
 
@@ -11,27 +11,30 @@ from flows.arrays.types import I64, U8
 from flows.clicks.model.columns import Columns
 from flows.clicks.model.facts import OUTCOME_NAMES, outcome_code
 from flows.clicks.processed_batch import LedgerKey
+from flows.clicks.rejected_record import RejectedRecord
 from flows.clicks.state.click_page import HOUR_MS
 from flows.clicks.state.stored_rows import StoredFacts
 from flows.clicks.steps.clock import Times
-from flows.delivery.batch import RawBatch, Reject
+from flows.delivery.batch import RawBatch
 from marketplace.clicks.outcomes import CLOCK_CORRECTED, FUTURE_CLAMPED, INVALID, LATE
 
 _LAST_MS: Final = 4_102_444_800_000
 """2100-01-01T00:00Z."""
 
 
-def count(batch: RawBatch, columns: Columns, rejects: list[Reject], times: Times, outcome: U8) -> Counter[LedgerKey]:
+def count(
+    batch: RawBatch, columns: Columns, rejects: list[RejectedRecord], times: Times, outcome: U8
+) -> Counter[LedgerKey]:
     """Ledger rows of a batch, by hour of receipt; unreadable records by their own timestamp and under no store.
 
-    What came in is counted from the records, what became of it from the decisions; the ledger compares the two.
+    Events received are counted from the records, outcomes from the decisions; the ledger compares the two.
 
     Args:
         batch: The records.
         columns: Those that are events.
         rejects: Those that are not.
         times: The events' times.
-        outcome: Codes of what became of each event.
+        outcome: The code of each event's outcome.
     """
     counts: Counter[LedgerKey] = Counter()
     stores, owner = columns.texts["store"].used()
@@ -54,7 +57,7 @@ def count(batch: RawBatch, columns: Columns, rejects: list[Reject], times: Times
     return counts
 
 
-def _hours(batch: RawBatch, rejects: list[Reject]) -> list[int]:
+def _hours(batch: RawBatch, rejects: list[RejectedRecord]) -> list[int]:
     position = {offset: row for row, offset in enumerate(batch.offsets)} if rejects else {}
     return [_hour(batch.timestamps_ms[position[reject.offset]]) for reject in rejects]
 
@@ -71,11 +74,11 @@ def count_facts(facts: StoredFacts) -> Counter[LedgerKey]:
     return counts
 
 
-def too_late(batch: RawBatch, columns: Columns, times: Times, outcome: U8) -> list[Reject]:
+def too_late(batch: RawBatch, columns: Columns, times: Times, outcome: U8) -> list[RejectedRecord]:
     """Dead letters for late events: they are not counted, and they are not lost."""
     store = columns.texts["store"]
     return [
-        Reject(
+        RejectedRecord(
             batch.partition,
             int(columns.offsets[at]),
             batch.values[int(columns.rows[at])],

@@ -12,7 +12,8 @@ def find_refires(pair: U64, when: I64, near_earlier: Bools) -> Bools:
     """Decide a batch's re-fires.
 
     An event is a re-fire if a *counted* event of the same pair that arrived before it lies less than two seconds from
-    it, on either side. Re-fires count for nothing here, so a held-down button is one click every two seconds.
+    it, on either side. Re-fires themselves are ignored here, so a button that is held down is one click every two
+    seconds.
 
     Args:
         pair: Hash of visitor and target.

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
+from connectors.mongo.client import connect
 from connectors.mongo.store_stats import StoreStats
-from connectors.mongo.stores import connect
 from connectors.redis.live_tile import LiveTile
 from flows.clicks.read_models.projector import LONGEST_REST_SECONDS
 from marketplace.stores import Store
@@ -22,10 +22,10 @@ _SUMS: Final = ("clicks", "refires", "sessions", "bounces")
 
 
 class ReadModels:
-    """Reads what Mongo and Redis show of stores.
+    """Reads the read models in Mongo and Redis.
 
     Args:
-        settings: Where they are.
+        settings: The URLs.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -48,7 +48,7 @@ class ReadModels:
 
 
 def compare_read_models(expected: Expected, models: ReadModels, stores: Iterable[Store]) -> Agreement:
-    """Compare; the models are refreshed a moment after the tables, so a difference is looked at again for a while."""
+    """Compare. The models are refreshed after the tables, so while there are differences it tries again for a while."""
     chosen = list(stores)
     deadline = time.monotonic() + _SETTLE_SECONDS
     while True:

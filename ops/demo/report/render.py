@@ -1,4 +1,4 @@
-"""The summary for people."""
+"""The summary as tables for a terminal."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def show(summary: Summary, console: Console) -> None:
 
 
 def make_console() -> Console:
-    """A console on standard output; wide enough for the tables where there is no terminal to ask."""
+    """A console on standard output; wide enough for the tables where there is no terminal."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=_WIDTH)
 
 
 def _stores(stores: list[StoreNumbers], checked: bool) -> Table:
-    """The stores' numbers; what the read models show beside them where it was waited for."""
+    """The stores' numbers, and beside them the read models' if the run waited for them."""
     table = Table(box=None, pad_edge=False, header_style="dim", title="Stores", **_TITLE)
     table.add_column("store", no_wrap=True, overflow="fold")
     table.add_column("time zone", style="dim", no_wrap=True)
@@ -83,14 +83,12 @@ def _facts(summary: Summary) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column("what", style="dim")
     table.add_column("value")
-    refused = (
-        f"{summary.rejected_at_the_door:,} refused by the collector" if summary.rejected_at_the_door else "none refused"
-    )
+    refused = f"{summary.rejected:,} refused by the collector" if summary.rejected else "none refused"
     rate = f"{summary.events_per_second:,}/s"
     if summary.sent:
         table.add_row("sent", f"{summary.sent:,} events, {rate}: {summary.accepted:,} accepted, {refused}")
     if summary.sent:
-        table.add_row("besides", f"{summary.broken_in_the_topic} broken records put on the topic, {_again(summary)}")
+        table.add_row("also", f"{summary.broken_in_the_topic} broken records written to the topic, {_again(summary)}")
     for what, fresh in (
         ("click to queryable", summary.click_to_queryable_ms),
         ("  under full load", summary.click_to_queryable_ms_under_full_load),

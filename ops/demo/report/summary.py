@@ -1,4 +1,4 @@
-"""What a demo run tells at its end, as one document."""
+"""The result of a demo run, as one document."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass
 class StoreNumbers:
-    """A store's numbers over all of the run, from three places.
+    """A store's numbers over all of the run, from ClickHouse, Mongo and Redis.
 
     Attributes:
         visitors_error: 0 where ``visitors`` is exact, else one standard error.
@@ -32,20 +32,20 @@ class StoreNumbers:
 
 @dataclass
 class Summary:
-    """A run.
+    """The result of a run.
 
     Attributes:
         ok: Everything was drained, the ledger closes and the oracle agrees.
         seconds: By phase, in order, and ``total``.
         sent: Events sent through the collector.
-        accepted, rejected_at_the_door: What the collector answered; rejected events are dead letters, not in the topic.
-        broken_in_the_topic: Records put on the topic directly.
+        accepted, rejected: Events by the collector's response; rejected ones are dead letters, not in the topic.
+        broken_in_the_topic: Broken records that were written to the topic directly.
         written_twice: Records of requests that were sent again although Kafka had them already.
         received: Records of the topic that the ledger accounts for.
-        outcomes: What became of them; they add up to ``received``.
-        notes: Events whose time was mended.
+        outcomes: Events by outcome; they add up to ``received``.
+        notes: Events by note, such as a corrected clock.
         ledger_difference: ``received`` less all outcomes.
-        click_to_queryable_ms: See ``freshness``; at an ordinary pace, and while everything was sent at once.
+        click_to_queryable_ms: See ``freshness``; at an ordinary rate. ``..._under_full_load``: at full speed.
         oracle: How many numbers were compared, how many differ, and the first of those.
     """
 
@@ -54,7 +54,7 @@ class Summary:
     seconds: dict[str, float] = field(default_factory=dict)
     sent: int = 0
     accepted: int = 0
-    rejected_at_the_door: int = 0
+    rejected: int = 0
     broken_in_the_topic: int = 0
     written_twice: int = 0
     received: int = 0
@@ -73,5 +73,5 @@ class Summary:
     problem: str = ""
 
     def document(self) -> dict[str, Any]:
-        """As JSON's types."""
+        """The summary as types that JSON has."""
         return asdict(self)

@@ -1,4 +1,4 @@
-"""Adding up what the tables and the read models show, for the summary."""
+"""Sums of the tables and the read models, for the summary."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def since(rows: Iterable[LedgerRow], before: Iterable[LedgerRow], stores: set[st
 
 
 def less(row: LedgerRow, earlier: LedgerRow | None) -> LedgerRow:
-    """What an hour's row has beyond an earlier one of it."""
+    """An hour's row minus an earlier state of it."""
     if earlier is None:
         return row
     return LedgerRow(
@@ -39,7 +39,7 @@ def less(row: LedgerRow, earlier: LedgerRow | None) -> LedgerRow:
 
 
 def add_ledger(summary: Summary, rows: Iterable[LedgerRow]) -> None:
-    """Fill in what was received and what became of it."""
+    """Fill in events received, and their outcomes and notes."""
     summary.outcomes = {outcome.name: 0 for outcome in OUTCOMES}
     for row in rows:
         summary.received += row.received
@@ -51,9 +51,9 @@ def add_ledger(summary: Summary, rows: Iterable[LedgerRow]) -> None:
 
 
 def store_numbers(analytics: Analytics, models: ReadModels, opened: DemoStore) -> StoreNumbers:
-    """A store's numbers: people from the months' reports, bots beside them, and what Mongo and Redis show.
+    """A store's numbers: from the monthly reports, without and with only bots, and from Mongo and Redis.
 
-    A run may reach over the end of a month; visitors of several months cannot be added up, so the newest one speaks.
+    A run may span two months; visitors of several months cannot be added up, so those of the newest one are shown.
     """
     store, zone = opened.store, ZoneInfo(opened.store.timezone)
     months = analytics.report(store.slug, zone, grain="month")

@@ -1,4 +1,4 @@
-"""Reads everything back, the way a seller would, and compares it with the oracle's answer, number by number."""
+"""Reads all reports back, as a seller would, and compares them with the oracle, number by number."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ from runtime.sections import Settings
 BOTS: Final = ("exclude", "include", "only")
 _READ_SECONDS: Final = 15.0
 _STANDARD_ERRORS: Final = 4.0
-"""An estimate further off than this many of its labelled errors is wrong; chance alone does that once in 16,000."""
+"""An estimate that is off by more than this many of its standard errors counts as wrong; by chance that happens once in
+16,000."""
 
 
 @dataclass
 class Agreement:
-    """How many numbers were compared, and those that differ, in lines for people."""
+    """The result of a comparison: how many numbers were compared, and a line of text for each that differs."""
 
     compared: int = 0
     differences: list[str] = field(default_factory=list)
@@ -49,11 +50,11 @@ class Agreement:
 
 
 def read_log(settings: Settings, starts: Mapping[int, int], ends: Mapping[int, int]) -> list[LogRecord]:
-    """The topic's records from ``starts`` to before ``ends``, by a reader that the flow has no part in.
+    """The topic's records from ``starts`` to before ``ends``, by a reader of its own.
 
     Raises:
-        Unavailable: Kafka does not answer, or not with the records that it has.
-        Refused: The log does not reach back that far.
+        Unavailable: Kafka does not answer, or does not return records that it has.
+        Refused: Records at the start have expired.
     """
     reader = PartitionReader(settings.kafka, CLICKS_COLLECTED.name, "demo.oracle")
     records: list[LogRecord] = []
@@ -66,7 +67,7 @@ def read_log(settings: Settings, starts: Mapping[int, int], ends: Mapping[int, i
         while sum(count for count in missing.values() if count > 0):
             if time.monotonic() > deadline:
                 raise Unavailable("the topic's records do not come back")
-            # The call waits until it has so many, or for so long; what is there comes at once either way.
+            # The call returns when it has this many records, or after the time; both bounds are small.
             for message in reader.consume(5_000, 0.1):
                 deadline = time.monotonic() + _READ_SECONDS
                 if message.offset() < ends[message.partition()]:
@@ -79,7 +80,7 @@ def read_log(settings: Settings, starts: Mapping[int, int], ends: Mapping[int, i
 
 
 def ask_oracle(settings: Settings, records: Iterable[LogRecord], stores: Mapping[str, Store]) -> Expected:
-    """What the tables should hold, with the same lookups as the flow."""
+    """The expected content of the tables, with the same lookups as the flow."""
     places = GeoIP(Path(settings.geoip_file)) if settings.geoip_file else GeoIP()
     return expect(records, stores, Lookups(places.snapshot(), UserAgents()), CrawlerList())
 
@@ -88,8 +89,8 @@ def compare_ledger(agreement: Agreement, expected: Expected, rows: Iterable[Ledg
     """Every count of the ledger, by store and hour.
 
     Args:
-        agreement: Is told each comparison.
-        expected: The oracle's answer for the run's part of the log.
+        agreement: Collects the comparisons.
+        expected: The oracle's result for the run's part of the log.
         rows: The ledger's growth during the run.
         stores: Slugs of the stores that only this run has written to.
     """
@@ -109,15 +110,15 @@ def compare_ledger(agreement: Agreement, expected: Expected, rows: Iterable[Ledg
 
 
 def read_reports(analytics: Analytics, stores: Iterable[Store]) -> dict[RollupKey, ReportRow]:
-    """Every report there is: store, grain, dimension and way to treat bots.
+    """Every report: all combinations of store, grain, dimension and treatment of bots.
 
     Raises:
         Unavailable: ClickHouse does not answer.
     """
     found: dict[RollupKey, ReportRow] = {}
-    questions = list(product(stores, GRAINS, DIMENSIONS, BOTS))
+    queries = list(product(stores, GRAINS, DIMENSIONS, BOTS))
     with ThreadPoolExecutor(4) as pool:
-        for rows in pool.map(lambda question: list(_ask(analytics, *question)), questions):
+        for rows in pool.map(lambda query: list(_read(analytics, *query)), queries):
             found.update(rows)
     return found
 
@@ -132,7 +133,7 @@ def compare_rollups(
         _compare_row(agreement, key, expected.rollups.get(key, Numbers()), found.get(key))
 
 
-def _ask(
+def _read(
     analytics: Analytics, store: Store, grain: str, dimension: Dimension, bots: str
 ) -> Iterator[tuple[RollupKey, ReportRow]]:
     for row in analytics.report(store.slug, ZoneInfo(store.timezone), grain=grain, split=dimension.name, bots=bots):

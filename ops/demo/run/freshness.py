@@ -1,8 +1,8 @@
-"""From click to number: how long after the collector's answer an event is in every table.
+"""Click to queryable: how long after the collector's response an event is in every table.
 
-A sample of ordinary events is noted when the collector has answered. A thread asks ClickHouse, several times a second,
-which of them are among the facts at or below the ledger's fence: the ledger is written last, so from then on every
-report counts them. The time is what a seller waits; it includes the question itself and the pause between two.
+A sample of ordinary events is noted when the collector has responded. A thread queries ClickHouse several times a
+second for those that are among the facts at or below the ledger's fence: the ledger is written last, so from then on
+every report counts them. The time is what a seller waits; it includes the query itself and the pause between two.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _MAX_PENDING: Final = 400
 
 @dataclass
 class Freshness:
-    """Times from answer to table, in seconds."""
+    """A sample of times from response to table, in seconds."""
 
     seconds: list[float] = field(default_factory=list)
 
     def report(self) -> dict[str, int | None]:
-        """Median, 99th percentile and the sample's size."""
+        """Median and 99th percentile in milliseconds, and the sample's size."""
         return {"p50": self.quantile_ms(0.5), "p99": self.quantile_ms(0.99), "samples": len(self.seconds)}
 
     def quantile_ms(self, share: float) -> int | None:
-        """The time that this share of the sample did not exceed; None without a sample."""
+        """The quantile of a share from 0 to 1, in milliseconds; None without a sample."""
         if not self.seconds:
             return None
         ordered = sorted(self.seconds)
@@ -42,7 +42,7 @@ class Freshness:
 
 
 class Stopwatch:
-    """Times a sample of events.
+    """Measures the freshness of a sample of events.
 
     Args:
         clickhouse: Where the tables are.
@@ -60,26 +60,26 @@ class Stopwatch:
         self.freshness: dict[str, Freshness] = {}
 
     def sample(self, label: str, every: int) -> None:
-        """From now on, sample one request in so many under this name."""
+        """From now on, sample one request in ``every`` under this name."""
         self._label, self._every = label, max(1, every)
         self.freshness[label] = Freshness()
 
     def start(self) -> None:
-        """Begin to ask."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask no more."""
+        """Stop the thread."""
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def of(self, label: str) -> Freshness:
-        """The sample of that name; empty if there was none."""
+        """The sample of a name; empty if there is none."""
         return self.freshness.get(label, Freshness())
 
     def note(self, post: Post, at: float) -> None:
-        """An answered request, and when; called by the sender."""
+        """Called by the sender for each accepted request, with the monotonic time of its response."""
         if not post.tracked or not self._label:
             return
         self._requests += 1
@@ -90,7 +90,7 @@ class Stopwatch:
 
     @property
     def pending(self) -> int:
-        """Events of the sample that were not seen yet."""
+        """The number of sampled events that have not been found yet."""
         return len(self._pending)
 
     def _run(self) -> None:
@@ -101,7 +101,7 @@ class Stopwatch:
                 wanted = list(self._pending)
             if wanted:
                 self._look(wanted)
-            # A slow answer means a busy database; asking must not be what keeps it busy.
+            # A slow query means a busy database; the queries must not be what keeps it busy.
             pause = min(_MAX_PAUSE_SECONDS, max(_PAUSE_SECONDS, 4 * (time.monotonic() - began)))
 
     def _look(self, wanted: list[str]) -> None:

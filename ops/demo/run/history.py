@@ -1,4 +1,4 @@
-"""Which history the shops of a data folder have, so that a demo that is run again does not make them another."""
+"""The history that the shops of a data folder have, so that a second demo does not add another one."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class History(msgspec.Struct, frozen=True):
     """A history of thirty days.
 
     Attributes:
-        seed, clicks: What traffic it is.
-        now_ms: Where it ends, epoch ms. One that was broken off is sent again with the same end: it is the same events
-            then, and what was counted before is not counted again.
+        seed, clicks: They determine its traffic.
+        now_ms: Its end, epoch ms. A history that was interrupted is sent again with the same end: its events are then
+            the same, and those that were counted before are not counted again.
         stores: Slugs of the shops.
-        done: All of it was sent.
+        done: All of it has been sent.
     """
 
     seed: int
@@ -29,12 +29,12 @@ class History(msgspec.Struct, frozen=True):
     done: bool = False
 
     def is_like(self, other: History) -> bool:
-        """Whether the other is the same traffic of the same shops, whenever it ends."""
+        """Whether the other has the same traffic for the same shops, whenever it ends."""
         return (self.seed, self.clicks, self.stores) == (other.seed, other.clicks, other.stores)
 
 
 def read_history(folder: Path) -> History | None:
-    """What a data folder's shops have; None for none, or one of another version."""
+    """The history of a data folder; None if there is none, or the file has another format."""
     try:
         return msgspec.json.decode((folder / _FILE).read_bytes(), type=History)
     except (OSError, msgspec.MsgspecError):
@@ -42,7 +42,7 @@ def read_history(folder: Path) -> History | None:
 
 
 def write_history(folder: Path, history: History) -> None:
-    """Remember it, in one step."""
+    """Save it, atomically."""
     draft = folder / f"{_FILE}.{os.getpid()}.tmp"
     draft.write_bytes(msgspec.json.encode(history))
     draft.replace(folder / _FILE)

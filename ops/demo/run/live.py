@@ -1,4 +1,4 @@
-"""`marketplace demo`: the shops are open until Ctrl-C, and a line a second says what happens."""
+"""`marketplace demo`: live traffic until Ctrl-C, with a status line each second."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from typing import Final
 from connectors.errors import Unavailable
 from connectors.redis.live_tile import LiveTile
 from marketplace.clicks.outcomes import COUNTED
-from ops.demo.report.narrator import Narrator
+from ops.demo.report.progress_printer import ProgressPrinter
 from ops.demo.services.background import Background
-from ops.demo.services.company import Company
+from ops.demo.services.demo_processes import DemoProcesses
 from ops.demo.services.sender import Connection, Sender, Target, first_error
 from ops.demo.traffic.requests import Post, Traffic
 from ops.demo.traffic.shops import DemoStore
 
 DEFAULT_RATE: Final = 1.0
-"""Events per second of all shops together, on average over a day: enough to see something happen, and for the first
-hours not so much that the thirty days before look empty."""
+"""Events per second of all shops together, on average over a day: enough to see something happen, but so few that the
+thirty days before do not look empty beside the first hours."""
 
 _QUIETEST: Final = 0.6
 _BUSIEST: Final = 1.8
@@ -36,12 +36,12 @@ _WATCH_SECONDS: Final = 0.1
 
 
 class LiveTraffic:
-    """Visits that begin by chance, more of them when the shops are busy, each request sent when it is due.
+    """Sends random visits, more of them at the shops' busy hours, each request when it is due.
 
     Args:
         target: The collector.
-        seed: Of the visits; when they begin depends on the clock.
-        rate: Events per second, on average over a day. At night it is less, and never so little that nothing moves.
+        seed: The seed of the visits; when they begin depends on the clock.
+        rate: Events per second, on average over a day. At night there are fewer, but always some.
     """
 
     def __init__(self, target: Target, seed: int, rate: float = DEFAULT_RATE) -> None:
@@ -53,13 +53,13 @@ class LiveTraffic:
         """Send until :meth:`stop`.
 
         Raises:
-            SendFailed: The collector does not take events for too long.
+            SendFailed: The collector has not accepted events for too long.
         """
         with first_error():
             asyncio.run(self._run())
 
     def stop(self) -> None:
-        """Send nothing new. May be called from another thread."""
+        """Stop sending. May be called from another thread."""
         self._stopped = True
         self.sender.stop()
 
@@ -79,12 +79,12 @@ class LiveTraffic:
         count, next_visit = itertools.count(), float(_now_ms())
         while not self._stopped:
             now = _now_ms()
-            # What was missed while the machine slept stays missed: no shop catches up on its visitors.
+            # Visits that were due while the machine slept are skipped, not sent in a burst.
             next_visit = max(next_visit, now - _MISSED_MS)
             while next_visit <= now and len(planned) < _MAX_PLANNED:
                 for post in traffic.live(now):
                     heapq.heappush(planned, (post.due_ms, next(count), post))
-                next_visit += rng.expovariate(per_ms * min(_BUSIEST, max(_QUIETEST, traffic.pulse(now))))
+                next_visit += rng.expovariate(per_ms * min(_BUSIEST, max(_QUIETEST, traffic.activity(now))))
             while planned and planned[0][0] <= now:
                 await due.put(heapq.heappop(planned)[2])
             await asyncio.sleep(_LOOK_SECONDS)
@@ -100,23 +100,23 @@ class LiveTraffic:
 
 @dataclass
 class LiveRun:
-    """The open shops.
+    """Live traffic of the demo in the foreground.
 
     Attributes:
-        company: The running collector and flow.
+        processes: The running collector and flow.
         opened: The shops.
-        narrator: Told what happens.
+        printer: Prints the status lines.
     """
 
-    company: Company
+    processes: DemoProcesses
     opened: list[DemoStore]
-    narrator: Narrator
+    printer: ProgressPrinter
 
     def run(self, traffic: LiveTraffic) -> None:
-        """Send until Ctrl-C, or until something cannot go on.
+        """Send until Ctrl-C, or until an error.
 
         Raises:
-            SendFailed, FlowFailed, DemoFailed: It cannot go on.
+            SendFailed, FlowFailed, DemoFailed: Live traffic cannot continue.
         """
         worker = Background(traffic.run, "live")
         worker.start()
@@ -127,30 +127,30 @@ class LiveRun:
         worker.result()
 
     def follow(self) -> None:
-        """Say what happens of traffic that somebody else sends, until Ctrl-C.
+        """Print the status of traffic that another process sends, until Ctrl-C.
 
         Raises:
-            FlowFailed, DemoFailed: It cannot go on.
+            FlowFailed, DemoFailed: The flow cannot continue.
         """
         self._watch(lambda: True, None)
 
     def _watch(self, goes_on: Callable[[], bool], sent: Callable[[], int] | None) -> None:
-        tile, said_at, before = LiveTile(self.company.settings.urls.redis), time.monotonic(), 0
+        tile, said_at, before = LiveTile(self.processes.settings.urls.redis), time.monotonic(), 0
         while goes_on():
-            self.company.watch()
+            self.processes.watch()
             time.sleep(_WATCH_SECONDS)
             if time.monotonic() - said_at >= 1:
                 said_at = time.monotonic()
                 now = sent() if sent is not None else 0
-                told = f"{now - before:>4} sent  " if sent is not None else ""
-                self.narrator.say(f"{time.strftime('%H:%M:%S')}  {told}{self._news(tile)}")
+                rate_text = f"{now - before:>4} sent  " if sent is not None else ""
+                self.printer.say(f"{time.strftime('%H:%M:%S')}  {rate_text}{self._news(tile)}")
                 before = now
 
     def _news(self, tile: LiveTile) -> str:
         slugs = {o.store.slug for o in self.opened}
         try:
             counted = sum(
-                row.outcomes.get(COUNTED.name, 0) for row in self.company.analytics.ledger() if row.store in slugs
+                row.outcomes.get(COUNTED.name, 0) for row in self.processes.analytics.ledger() if row.store in slugs
             )
             here = {slug: int(tile.read(slug, _now_ms())["live_visitors"]) for slug in slugs}
         except Unavailable as error:

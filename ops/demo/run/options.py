@@ -1,4 +1,4 @@
-"""What a demo was asked for, and how it is ended in order."""
+"""Options of a demo, and a guard for its clean-up."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ops.demo.run.live import DEFAULT_RATE
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """What was asked for.
+    """The command's options.
 
     Attributes:
-        clicks: Events of the history.
-        seed: Of the traffic.
+        clicks: The number of events of the history.
+        seed: The seed of the traffic.
         data: The data folder, if one was named.
-        brokers: Kafka brokers of a stack that is started.
-        workers: Processes of the flow.
+        brokers: The number of Kafka brokers, if a stack is started.
+        workers: The number of processes of the flow.
         keep: Leave the parts running and the data in place.
         rate: Events per second of live traffic, on average over a day.
         detach: Leave the parts and live traffic running in the background.
@@ -38,7 +38,7 @@ class DemoOptions:
 
 @contextmanager
 def ignoring_interrupts() -> Iterator[None]:
-    """Finish cleaning up whatever is pressed meanwhile."""
+    """Ignore Ctrl-C and SIGTERM inside: clean-up must finish."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

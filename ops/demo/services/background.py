@@ -1,4 +1,7 @@
-"""Work beside the main thread, which keeps the processes: they die with the thread that forked them."""
+"""Work on background threads.
+
+The main thread watches child processes, and must start them: they die with the thread that forked them.
+"""
 
 from __future__ import annotations
 
@@ -9,54 +12,54 @@ from typing import Final, Generic, TypeVar
 
 from connectors.errors import Unavailable
 
-_Answer = TypeVar("_Answer")
-_PATIENCE_SECONDS: Final = 60.0
+_Result = TypeVar("_Result")
+_RETRY_SECONDS: Final = 60.0
 _PAUSE_SECONDS: Final = 0.2
 
 
-class Background(threading.Thread, Generic[_Answer]):
-    """Runs something; what it answers or raises is kept for :meth:`result`.
+class Background(threading.Thread, Generic[_Result]):
+    """A thread that keeps its function's result or error for :meth:`result`.
 
     Args:
-        work: What to run.
+        work: The function.
         name: The thread's name.
     """
 
-    def __init__(self, work: Callable[[], _Answer], name: str) -> None:
+    def __init__(self, work: Callable[[], _Result], name: str) -> None:
         super().__init__(name=name, daemon=True)
         self._work = work
-        self._answers: list[_Answer] = []
+        self._results: list[_Result] = []
         self._error: BaseException | None = None
 
     def run(self) -> None:
-        """Work."""
+        """Call the function."""
         try:
-            self._answers.append(self._work())
+            self._results.append(self._work())
         except BaseException as error:
             self._error = error
 
-    def result(self) -> _Answer:
-        """Wait for the end; gives the answer.
+    def result(self) -> _Result:
+        """Wait for the function to return, and return its result.
 
         Raises:
-            BaseException: What the work raised.
+            BaseException: What the function raised.
         """
         self.join()
         if self._error is not None:
             raise self._error
-        return self._answers[0]
+        return self._results[0]
 
 
-def again(ask: Callable[[], _Answer]) -> _Answer:
-    """Ask again while a part is being started again; somebody else starts it.
+def retry_unavailable(call: Callable[[], _Result]) -> _Result:
+    """Call a function until it does not raise ``Unavailable``: the supervisor restarts parts meanwhile.
 
     Raises:
-        Unavailable: It stays away.
+        Unavailable: The part was unavailable for too long.
     """
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + _RETRY_SECONDS
     while True:
         try:
-            return ask()
+            return call()
         except Unavailable:
             if time.monotonic() > deadline:
                 raise

@@ -1,4 +1,4 @@
-"""A collector as a child process that is started again when it ends, and dies with the demo."""
+"""A collector as a child process, restarted when it exits; it ends with the demo."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import urllib.request
 from pathlib import Path
 from typing import IO, Final
 
-from ops.stack.ports import HOST, free_ports
+from ops.stack.ports import HOST
 from runtime import supervision
 from runtime.parent_death import guarded
+from runtime.ports import free_ports
 from runtime.sections import Settings
 from runtime.supervision import Supervised
 
@@ -23,16 +24,16 @@ _STOP_SECONDS: Final = 8.0
 
 
 class CollectorFailed(Exception):
-    """The collector does not come up; the message says where to look."""
+    """The collector does not come up; the message names its log."""
 
 
 class Collector:
-    """A supervised collector on a free loopback port; it believes ``X-Forwarded-For`` from this machine.
+    """A supervised collector on a free loopback port; it trusts ``X-Forwarded-For`` from this machine.
 
     Args:
-        settings: Where everything is.
-        log: Where it writes.
-        port: The port; 0 takes a free one and keeps it over restarts.
+        settings: The URLs and the database.
+        log: The log file.
+        port: The port; 0 takes a free one, which restarts keep.
     """
 
     def __init__(self, settings: Settings, log: Path, port: int = 0) -> None:
@@ -46,16 +47,16 @@ class Collector:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """Its base URL."""
         return f"http://{self.host}:{self.port}"
 
     @property
     def pid(self) -> int | None:
-        """Its process id while it runs."""
+        """Its process id; None while it does not run."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     def start(self) -> None:
-        """Start it; it may not answer yet. Call from the main thread: the child dies with the thread that forked it."""
+        """Start it without waiting. Call from the main thread: the child dies with the thread that forked it."""
         if self._log is None:
             self._log_path.parent.mkdir(parents=True, exist_ok=True)
             self._log = self._log_path.open("ab")
@@ -80,10 +81,10 @@ class Collector:
         )
 
     def wait_ready(self, timeout_seconds: float = 30.0) -> None:
-        """Wait until it answers and reaches Kafka.
+        """Wait until it is ready: it answers and reaches Kafka.
 
         Raises:
-            CollectorFailed: It does not.
+            CollectorFailed: It is not ready in time, or has exited.
         """
         deadline = time.monotonic() + timeout_seconds
         while not self._ready():
@@ -92,7 +93,7 @@ class Collector:
             time.sleep(0.05)
 
     def watch(self) -> None:
-        """Start it again if it ended, after a pause that grows; call a few times a second."""
+        """Restart it if it has exited, after a growing pause; call this a few times a second."""
         if self._process is None:
             return
         code = self._process.poll()
@@ -106,7 +107,7 @@ class Collector:
             self.start()
 
     def stop(self) -> None:
-        """Let it answer what it has taken, then end it."""
+        """Let it finish its requests, then end it."""
         process, self._process = self._process, None
         if process is not None and process.poll() is None:
             process.send_signal(signal.SIGTERM)

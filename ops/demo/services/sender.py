@@ -1,6 +1,6 @@
-"""Sends traffic through the collector's HTTP door, over a few connections that stay open.
+"""Sends traffic to the collector's HTTP endpoints, over a few persistent connections.
 
-It is a client as one should be: a request that was not answered, or answered with 429 or 5xx, is sent again with the
+It retries as a good client should: a request that was not answered, or answered with 429 or 5xx, is sent again with the
 same event ids, not sooner than ``Retry-After`` says, and not for ever.
 """
 
@@ -26,7 +26,7 @@ _TRY_AGAIN: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 class SendFailed(Exception):
-    """The collector does not take what it must take, or was away for too long; the message says which."""
+    """The collector refused a valid request, or was unavailable for too long; the message says which."""
 
 
 class _Answer(msgspec.Struct):
@@ -36,13 +36,13 @@ class _Answer(msgspec.Struct):
 
 @dataclass
 class Sent:
-    """What was sent, and how the collector answered.
+    """Counts of what was sent, and of the collector's responses.
 
     Attributes:
         events: Events in requests that were answered.
-        accepted, rejected: As the collector answered.
+        accepted, rejected: Events, from the collector's responses.
         requests: Answered requests.
-        retries: Attempts that were not answered, or with "try again".
+        retries: Attempts that had no response, or one after which to try again.
     """
 
     events: int = 0
@@ -54,29 +54,29 @@ class Sent:
 
 @dataclass
 class Target:
-    """Where to send.
+    """The collector and its keys.
 
     Attributes:
-        host, port: The collector.
-        write_keys: By the shop's name.
-        import_keys: The same, for history.
-        patience_seconds: For how long one request is tried again.
-        on_accepted: Told each request of which every event was accepted, and when (monotonic seconds).
+        host, port: The collector's address.
+        write_keys: Write keys by the shop's name.
+        import_keys: Import keys by the shop's name.
+        retry_seconds: How long one request is retried.
+        on_accepted: Called with each request whose events were all accepted, and the time (monotonic seconds).
     """
 
     host: str
     port: int
     write_keys: Mapping[str, str]
-    patience_seconds: float = 120.0
+    retry_seconds: float = 120.0
     on_accepted: Callable[[Post, float], None] = field(default=lambda post, at: None)
     import_keys: Mapping[str, str] = field(default_factory=dict)
 
 
 class Pace:
-    """When the next events may leave.
+    """Spreads events over time.
 
     Args:
-        events_per_second: 0 is any time.
+        events_per_second: The rate; 0 is unlimited.
     """
 
     def __init__(self, events_per_second: float) -> None:
@@ -84,7 +84,7 @@ class Pace:
         self._free_at = 0.0
 
     def wait_seconds(self, events: int, now: float) -> float:
-        """How long so many events must wait; they are counted as gone then."""
+        """How long these events must wait; counts them as sent."""
         at = max(self._free_at, now)
         self._free_at = at + events * self._gap_seconds
         return at - now
@@ -94,8 +94,8 @@ class Sender:
     """Sends requests over several connections.
 
     Args:
-        target: Where to.
-        connections: How many requests are under way at a time.
+        target: Where to send.
+        connections: How many requests are in flight at a time.
     """
 
     def __init__(self, target: Target, connections: int = 24) -> None:
@@ -104,18 +104,18 @@ class Sender:
         self.sent = Sent()
 
     def stop(self) -> None:
-        """Send nothing new; what is under way is still answered. May be called from another thread."""
+        """Send no new requests; those in flight are completed. May be called from another thread."""
         self._stopped = True
 
     def send_all(self, posts: Iterator[Post], events_per_second: float = 0) -> None:
-        """Send everything and return when all is answered.
+        """Send all requests; returns when all are answered.
 
         Args:
-            posts: What to send, in order.
-            events_per_second: The pace; 0 is as fast as it is taken.
+            posts: The requests, in order.
+            events_per_second: The rate; 0 is as fast as possible.
 
         Raises:
-            SendFailed: See there.
+            SendFailed: A request was refused, or could not be delivered in time.
         """
         with first_error():
             asyncio.run(self._send_all(posts, Pace(events_per_second)))
@@ -135,12 +135,12 @@ class Sender:
             connection.close()
 
     async def deliver(self, connection: Connection, post: Post) -> None:
-        """Send one request until it is answered.
+        """Send one request, with retries.
 
         Raises:
-            SendFailed: See there.
+            SendFailed: It was refused, or could not be delivered in time.
         """
-        give_up = time.monotonic() + self._target.patience_seconds
+        give_up = time.monotonic() + self._target.retry_seconds
         attempt = 0
         while True:
             try:
@@ -151,7 +151,7 @@ class Sender:
             if status not in _TRY_AGAIN and status != 0:
                 return self._answered(post, status, body)
             if time.monotonic() > give_up or self._stopped:
-                patience = self._target.patience_seconds
+                patience = self._target.retry_seconds
                 raise SendFailed(f"the collector did not take events for {patience:g} s: {_say(body)}")
             self.sent.retries += 1
             pause = _BACKOFF.pause_seconds(attempt + 1)
@@ -176,7 +176,7 @@ class Connection:
     """One HTTP/1.1 connection, opened when needed and kept open.
 
     Args:
-        target: Where to.
+        target: Where to send.
     """
 
     def __init__(self, target: Target) -> None:
@@ -184,10 +184,10 @@ class Connection:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, post: Post) -> tuple[int, dict[str, str], bytes]:
-        """Send a request and read its answer: status, headers (lower case) and body.
+        """Send a request and read its response: status, headers (lower case) and body.
 
         Raises:
-            OSError, EOFError, TimeoutError, ValueError: There is no answer; the connection must be closed.
+            OSError, EOFError, TimeoutError, ValueError: There is no response; the connection must be closed.
         """
         async with asyncio.timeout(_ANSWER_SECONDS):
             if self._streams is None:
@@ -235,7 +235,7 @@ class Connection:
 
 @contextmanager
 def first_error() -> Iterator[None]:
-    """Of errors that several connections ran into at once, let the first speak for all."""
+    """Raise only the first of several errors of concurrent connections."""
     try:
         yield
     except BaseExceptionGroup as group:
@@ -246,7 +246,7 @@ def first_error() -> Iterator[None]:
 
 
 def encode_body(post: Post, now_ms: int) -> bytes:
-    """The body of a request that leaves now, by the true clock in epoch ms."""
+    """The body of a request that is sent at ``now_ms`` (epoch ms, true time)."""
     if post.raw is not None:
         return post.raw
     if post.ahead_ms is None:

@@ -1,4 +1,4 @@
-"""The demo on a running stack: its collector serves the sample shops, its flow counts, its supervisor keeps traffic."""
+"""The demo on a running stack, which runs the collector, the flow and live traffic as services."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ops.demo.services.collector import CollectorFailed
 from ops.demo.traffic.catalogue import shops_file
 from ops.stack import Stack, StackError
 from ops.stack.components import Launch
-from ops.stack.ports import free_ports
 from ops.stack.registry import REGISTRY, SERVICES
 from ops.stack.stack import running_state
 from ops.stack.state.model import Part, StackState
+from runtime.ports import free_ports
 from runtime.sections import Settings
 
 TRAFFIC: Final = "traffic"
@@ -30,9 +30,9 @@ _PROBE_SECONDS: Final = 2.0
 
 
 def service_settings(folder: Path, workers: int = 1) -> dict[str, str]:
-    """What the stack's own processes are told in a demo.
+    """Settings of the stack's services in a demo.
 
-    The collector believes ``X-Forwarded-For`` from this machine, so that visitors can come from all over the world, and
+    The collector trusts ``X-Forwarded-For`` from this machine, so that visitors can come from all over the world, and
     serves the sample shops.
     """
     return {
@@ -43,7 +43,7 @@ def service_settings(folder: Path, workers: int = 1) -> dict[str, str]:
 
 
 class ServedFlow:
-    """The flow that runs with the stack already; a second one would fence it out.
+    """The flow that the stack runs as a service; a second one would fence it off.
 
     Args:
         folder: The stack's data folder.
@@ -55,32 +55,32 @@ class ServedFlow:
 
     @property
     def pids(self) -> list[int]:
-        """The service's process."""
+        """The id of the service's process."""
         state = running_state(self._folder)
         return [p.pid for p in state.processes if p.part == "flow" and p.pid] if state else []
 
     def start(self) -> None:
-        """It runs."""
+        """Do nothing: the stack has started it."""
 
-    def reads(self) -> bool:
-        """Whether its process is there."""
+    def all_started(self) -> bool:
+        """Whether its process runs."""
         return bool(self.pids)
 
     def watch(self) -> None:
-        """The stack's supervisor looks after it."""
+        """Do nothing: the stack's supervisor restarts it."""
 
     def stop(self) -> None:
-        """It goes on."""
+        """Do nothing: the service goes on."""
 
 
 class ServedCollector:
-    """The collector that runs with the stack.
+    """The collector that the stack runs as a service.
 
     Args:
         folder: The stack's data folder.
 
     Raises:
-        StackError: The stack has none.
+        StackError: The stack runs no collector.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -91,24 +91,24 @@ class ServedCollector:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """Its base URL."""
         return self._url
 
     @property
     def pid(self) -> int | None:
-        """The service's process."""
+        """The id of the service's process; None while it does not run."""
         state = running_state(self._folder)
         process = state.process("collector") if state is not None else None
         return process.pid if process is not None else None
 
     def start(self) -> None:
-        """It runs."""
+        """Do nothing: the stack has started it."""
 
     def wait_ready(self, timeout_seconds: float = _READY_SECONDS) -> None:
         """Wait until it serves the sample shops.
 
         Raises:
-            CollectorFailed: It does not.
+            CollectorFailed: It does not in time.
         """
         deadline = time.monotonic() + timeout_seconds
         while not serves_shops(self.url):
@@ -117,10 +117,10 @@ class ServedCollector:
             time.sleep(0.1)
 
     def watch(self) -> None:
-        """The stack's supervisor looks after it."""
+        """Do nothing: the stack's supervisor restarts it."""
 
     def stop(self) -> None:
-        """It goes on."""
+        """Do nothing: the service goes on."""
 
 
 def is_served(folder: Path) -> bool:
@@ -130,10 +130,10 @@ def is_served(folder: Path) -> bool:
 
 
 def service_url(folder: Path, name: Part) -> str:
-    """Where a process of the running stack answers.
+    """The base URL of a process of the running stack.
 
     Raises:
-        StackError: It runs none of that name.
+        StackError: It runs no process of that name.
     """
     state = running_state(folder)
     process = state.process(name) if state is not None else None
@@ -152,10 +152,10 @@ def serves_shops(url: str) -> bool:
 
 
 def ensure_services(folder: Path, settings: Settings, workers: int) -> None:
-    """Let a running stack have what the demo needs: all services, and a collector that serves the sample shops.
+    """Make a running stack start what the demo needs: all services, and a collector that serves the sample shops.
 
     Raises:
-        StackError: The supervisor does not start one.
+        StackError: A service does not start.
     """
     state = _running(folder)
     stack = Stack(folder, external={})
@@ -168,7 +168,7 @@ def ensure_services(folder: Path, settings: Settings, workers: int) -> None:
 
 
 def start_traffic(folder: Path, settings: Settings, collector: str, seed: int, rate: float) -> None:
-    """Let the stack's supervisor keep live traffic going, until the stack goes down.
+    """Run live traffic as a service of the stack, until the stack is stopped.
 
     Raises:
         StackError: It does not start.
@@ -194,7 +194,7 @@ def _running(folder: Path) -> StackState:
 
 
 def _service_ports(state: StackState) -> dict[str, int]:
-    """Where the services listen, and free ports for those that do not run yet."""
+    """Ports of the services that run, and free ports for the others."""
     names = [port.name for service in SERVICES for port in REGISTRY[service].ports(state.brokers)]
     ports = dict(zip(names, free_ports(len(names)), strict=True))
     ports |= {name: state.ports[name] for name in names if name in state.ports}
@@ -215,16 +215,16 @@ def _run(
     stack.run(REGISTRY.service(name).process(launch))
 
 
-class TrafficRuns(Exception):
+class TrafficAlreadyRuns(Exception):
     """Live traffic runs on this stack already."""
 
 
 @contextmanager
 def sole_traffic(folder: Path) -> Iterator[None]:
-    """Hold the right to send live traffic; whoever ends, however it ends, gives it back.
+    """Hold the lock for sending live traffic; it is released when the process ends, however that happens.
 
     Raises:
-        TrafficRuns: Somebody else holds it.
+        TrafficAlreadyRuns: Another process holds it.
     """
     path = folder / "run" / "traffic.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -232,14 +232,14 @@ def sole_traffic(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise TrafficRuns(f"live traffic runs on {os.path.relpath(folder)} already") from None
+            raise TrafficAlreadyRuns(f"live traffic runs on {os.path.relpath(folder)} already") from None
         yield
 
 
 def traffic_runs(folder: Path) -> bool:
-    """Whether live traffic runs on a data folder."""
+    """Whether live traffic is being sent for a data folder."""
     try:
         with sole_traffic(folder):
             return False
-    except TrafficRuns:
+    except TrafficAlreadyRuns:
         return True

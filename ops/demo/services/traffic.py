@@ -18,7 +18,7 @@ from ingest.samples.shops import decode_shops
 from ops.demo.run.live import DEFAULT_RATE, LiveTraffic
 from ops.demo.services.background import Background
 from ops.demo.services.sender import SendFailed, Target
-from ops.demo.services.served import TrafficRuns, sole_traffic
+from ops.demo.services.served import TrafficAlreadyRuns, sole_traffic
 from ops.stack.ports import HOST
 from runtime.admin import AdminServer, Answer
 from runtime.logs import LogSettings, configure_logs
@@ -43,7 +43,7 @@ _PAUSE_SECONDS: Final = 0.2
 
 @dataclass(frozen=True)
 class TrafficSettings:
-    """How the traffic runs: its admin port, its target, and what it sends."""
+    """Settings of the traffic: its admin port, its target, and what it sends."""
 
     port: int
     collector: str
@@ -74,7 +74,7 @@ def read(env: EnvReader) -> tuple[LogSettings, TrafficSettings]:
 
 
 def serve(port: int, traffic: LiveTraffic) -> AdminServer:
-    """Answer ``/healthz`` with what was sent."""
+    """Serve ``/healthz``, which shows how many events were sent and accepted."""
 
     def answer(path: str) -> Answer:
         sent = traffic.sender.sent
@@ -85,7 +85,7 @@ def serve(port: int, traffic: LiveTraffic) -> AdminServer:
 
 
 def main() -> int:
-    """Send until SIGTERM; 1 when the collector does not take events, 2 when the environment cannot be used."""
+    """Send until SIGTERM; returns 1 when the collector does not accept events, 2 when a setting cannot be used."""
     stop = stop_on_signals()
     try:
         logs, settings = load(os.environ, read)
@@ -97,7 +97,7 @@ def main() -> int:
         traffic = _traffic(settings)
         with sole_traffic(settings.data_dir):
             return _send(traffic, settings.port, stop)
-    except (OSError, msgspec.MsgspecError, TrafficRuns) as error:
+    except (OSError, msgspec.MsgspecError, TrafficAlreadyRuns) as error:
         log.error("%s", error)
         return 2
 
@@ -107,7 +107,7 @@ def _traffic(settings: TrafficSettings) -> LiveTraffic:
     shops = decode_shops(Path(settings.shops_file).read_bytes()).shops
     keys = {shop.name: shop.write_key for shop in shops}
     target = Target(collector.hostname or HOST, collector.port or 80, keys)
-    # A seed of its own for every start: the same visits again would be taken for the same events sent twice.
+    # Every start has its own seed: the same visits again would count as the same events, sent twice.
     return LiveTraffic(target, settings.seed ^ time.time_ns(), settings.rate)
 
 

@@ -1,4 +1,4 @@
-"""What the sample shops sell, as a file that the collector serves its sample pages from."""
+"""The sample shops' products, as a file from which the collector serves its sample pages."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ingest.samples.shops import SampleProduct, SampleShop, SampleShops, encode_
 from ops.demo.traffic.shops import DemoStore, Shop
 
 SHOWN: Final = 8
-"""How many products a page shows: those that are wanted most."""
+"""How many products a page shows: the most popular ones."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """How a shop presents itself.
+    """A shop's presentation.
 
     Attributes:
         tagline: One sentence.
-        hue: Of its colours, in degrees.
-        currency: What stands before a price.
-        prices: The cheapest and the dearest product, in whole units of the currency.
+        hue: The hue of its colours, in degrees.
+        currency: The text before a price.
+        prices: The lowest and the highest price, in whole units of the currency.
     """
 
     tagline: str
@@ -80,18 +80,18 @@ _LINES: Final[dict[str, Line]] = {
 
 
 def shops_file(folder: Path) -> Path:
-    """Where the file of a data folder is."""
+    """The path of a data folder's file of sample shops."""
     return folder / "sample-shops.json"
 
 
 def sample_shops(folder: Path) -> dict[str, str]:
-    """What a collector is told of a data folder's sample shops; nothing where there are none."""
+    """The collector's setting for a data folder's sample shops; empty where there are none."""
     path = shops_file(folder.resolve())
     return {SHOPS_FILE.name: str(path)} if path.exists() else {}
 
 
 def write_shops(folder: Path, opened: list[DemoStore]) -> None:
-    """Write the file, in one step."""
+    """Write the file, atomically."""
     shown = SampleShops(tuple(_shown(o.shop, o.store.slug, o.write_key) for o in opened))
     path = shops_file(folder)
     draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
@@ -111,9 +111,9 @@ def _title(slug: str) -> str:
 
 
 def _price(line: Line, slug: str) -> str:
-    cheap, dear = line.prices
+    cheapest, highest = line.prices
     part = int.from_bytes(blake2b(slug.encode(), digest_size=2).digest(), "big") / 65_535
-    price = cheap + (dear - cheap) * part**2
+    price = cheapest + (highest - cheapest) * part**2
     if price >= 100:
         price = round(price / 10) * 10
     return f"{line.currency}{price:,.0f}"

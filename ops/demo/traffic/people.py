@@ -1,4 +1,4 @@
-"""Who visits a shop, and what a visit looks like, drawn from one random number generator."""
+"""The visitors of a shop and their visits, drawn from one random number generator."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class Zipf:
 
 @dataclass(frozen=True)
 class Person:
-    """A browser and where it is.
+    """A visitor's browser and address.
 
     Attributes:
-        visitor_id: The snippet's own id; None for a client that keeps none.
+        visitor_id: The snippet's own id; None for a client that stores none.
         opted_out: It sends DNT or Sec-GPC.
     """
 
@@ -61,7 +61,7 @@ class Person:
 
 @dataclass
 class Moment:
-    """Something a person does: when, by true time in epoch milliseconds, and the event without its times."""
+    """An event without its times, and when it happened (true time, epoch milliseconds)."""
 
     at_ms: int
     event: dict[str, Any]
@@ -73,16 +73,16 @@ class Clock:
 
     Attributes:
         ahead_ms: How far it is ahead of true time.
-        tells: Its requests say when they were sent.
+        sends_time: Its requests have ``sent_at``.
     """
 
     ahead_ms: int = 0
-    tells: bool = True
+    sends_time: bool = True
 
 
 @dataclass
 class Visit:
-    """A person's time in a shop."""
+    """A person's events in a shop, in one session or several."""
 
     shop: Shop
     person: Person
@@ -90,15 +90,15 @@ class Visit:
     clock: Clock = field(default_factory=Clock)
 
 
-class Crowd:
-    """The people of one shop, and what they do there.
+class Visitors:
+    """Makes the visitors of one shop and their visits.
 
     Args:
         shop: The shop.
-        rng: Where all chance comes from.
+        rng: The source of randomness.
 
     Attributes:
-        campaign: What brings the next visitors; None for what always brings some.
+        campaign: The campaign that brings the next visitors; None for the usual referrers.
     """
 
     def __init__(self, shop: Shop, rng: random.Random) -> None:
@@ -111,7 +111,7 @@ class Crowd:
         self.campaign: Campaign | None = None
 
     def person(self) -> Person:
-        """Somebody new, or somebody who was here before."""
+        """A new or a returning visitor."""
         if self._known and self._rng.random() < _RETURNING:
             return self._known[int(len(self._known) * self._rng.random() ** 2)]
         person = self.stranger()
@@ -119,13 +119,13 @@ class Crowd:
         return person
 
     def stranger(self) -> Person:
-        """Somebody new."""
+        """A new visitor."""
         rng = self._rng
         visitor_id = None if rng.random() < _COOKIELESS else f"{rng.getrandbits(128):032x}"
         return Person(self.address(), BROWSERS[self._browser.draw(rng)], visitor_id)
 
     def address(self) -> str:
-        """A full address, at home more often than not."""
+        """A full IP address, mostly of the shop's own country."""
         rng = self._rng
         country = self._shop.home if rng.random() < _AT_HOME else rng.choice(self._countries)
         if country in NETWORKS_V6 and rng.random() < _V6:
@@ -136,10 +136,10 @@ class Crowd:
         """A visit of any length; about a third see one page and leave."""
         rng = self._rng
         steps = 1 if rng.random() < 0.33 else 2 + int(rng.expovariate(0.14))
-        return self.stroll(self.person(), start_ms, min(steps, 60))
+        return self.visit_pages(self.person(), start_ms, min(steps, 60))
 
-    def stroll(self, person: Person, start_ms: int, steps: int, pause_seconds: float = 25.0) -> Visit:
-        """So many events of a person, the first with a referrer, with pauses of that length on average."""
+    def visit_pages(self, person: Person, start_ms: int, steps: int, pause_seconds: float = 25.0) -> Visit:
+        """A visit of ``steps`` events, the first with a referrer, with pauses of ``pause_seconds`` on average."""
         moments, at_ms, page, before = [], start_ms, "", ""
         for step in range(steps):
             if step:
@@ -153,11 +153,11 @@ class Crowd:
         return Visit(self._shop, person, moments)
 
     def event(self, **fields: Any) -> dict[str, Any]:
-        """An event with an id of its own."""
+        """An event with a new id."""
         return {"event_id": f"{self._rng.getrandbits(96):024x}", **fields}
 
     def url(self, path: str) -> str:
-        """A page of the shop."""
+        """The URL of a page of the shop."""
         return f"https://{self._shop.domain}{path}"
 
     def _landing(self) -> dict[str, Any]:
@@ -178,7 +178,7 @@ class Crowd:
         return {**event, "referrer": campaign.referrer} if campaign.referrer else event
 
     def _next(self, page: str, before: str) -> dict[str, Any]:
-        """A click on the page, which tells where the page was come from as the snippet does, or another page."""
+        """A click on the page, with the page's referrer as the snippet sends it, or a view of another page."""
         rng = self._rng
         if rng.random() < 0.4:
             event = self.event(type="click", url=page, target=rng.choice(_TARGETS))
@@ -203,5 +203,5 @@ class Crowd:
 
 
 def with_address(visit: Visit, address: str) -> Visit:
-    """The same visit from another place."""
+    """The same visit from another IP address."""
     return replace(visit, person=replace(visit.person, address=address))

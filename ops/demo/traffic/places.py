@@ -1,7 +1,7 @@
-"""Where the demo's people come from: networks by country, browsers, and what brought them.
+"""Data of the demo's visitors: networks by country, browsers and referrers.
 
 The networks are residential and mobile ranges that GeoLite2-City (2019-12-24) places in these countries. They are
-header text only: nothing is ever sent to them.
+text in headers only: nothing is ever sent to them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ NETWORKS: Final[dict[str, tuple[str, ...]]] = {
     "AU": ("1.128", "101.160", "120.16", "49.176", "110.140"),
     "NZ": ("122.56", "118.92", "125.236", "121.72"),
 }
-"""The first two bytes of IPv4 ranges; the rest is drawn."""
+"""The first two bytes of IPv4 ranges; the rest is random."""
 
 NETWORKS_V6: Final[dict[str, str]] = {
     "US": "2601:640",
@@ -105,7 +105,7 @@ BROWSERS: Final[tuple[str, ...]] = (
     "DuckDuckGo/7 Safari/605.1.15",
     "Opera/9.80 (Android; Opera Mini/62.3/191.281; U; en) Presto/2.12.423 Version/12.16",
 )
-"""What people use, the commonest first."""
+"""User agents of people, the most common first."""
 
 CRAWLERS: Final[tuple[str, ...]] = (
     "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
@@ -122,7 +122,7 @@ CRAWLERS: Final[tuple[str, ...]] = (
     "Mozilla",
     "",
 )
-"""What machines use, from well-behaved crawlers to an empty header."""
+"""User agents of machines, from well-behaved crawlers to an empty header."""
 
 REFERRERS: Final[tuple[tuple[float, str, str], ...]] = (
     (24, "", ""),
@@ -150,7 +150,7 @@ REFERRERS: Final[tuple[tuple[float, str, str], ...]] = (
     (1, "https://news.ycombinator.com/item?id=1", ""),
     (1, "", "utm_source=flyer&utm_medium=qr&utm_campaign=street-market"),
 )
-"""Weight, referrer and query of what brings people all year; ``{n}`` is drawn. See ``season`` for the rest."""
+"""Weight, referrer and query string of usual visits; ``{n}`` is a random number. Campaigns are in ``season``."""
 
 PROBES: Final[tuple[str, ...]] = ("/wp-login.php", "/.env", "/.git/config", "/vendor/phpunit/phpunit", "/phpmyadmin/")
-"""What scanners for weaknesses ask every host for."""
+"""Paths that vulnerability scanners request of every host."""

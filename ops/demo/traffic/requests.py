@@ -1,4 +1,4 @@
-"""The demo's traffic as requests, the same for the same seed: what a browser would send, and in which order."""
+"""The demo's traffic as requests, in the order in which they are sent; equal seeds make equal traffic."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, Final
 
-from ops.demo.traffic.people import Crowd, Moment
+from ops.demo.traffic.people import Moment, Visitors
 from ops.demo.traffic.season import Season, Timeline
 from ops.demo.traffic.shops import SHOPS, Shop
 from ops.demo.traffic.trouble import DAY_MS, KINDS, LIVE_ONLY, Scene, SceneMaker, from_the_office, plain
@@ -18,7 +18,7 @@ MAX_BATCH: Final = 200
 """The most events in one request of the demo."""
 
 LIVE_DAYS: Final = 2.5
-"""What is older comes through the door for history: with what is late by days it would be too late for the other."""
+"""Older events go to the import endpoint: events that are sent days late would be too late for the collect endpoint."""
 
 _NO_TIME: Final = -1
 _SELLER: Final = "198.51.100.20"
@@ -30,14 +30,14 @@ class Post:
     """One request to the collector.
 
     Attributes:
-        shop: Whose write key it carries.
-        events: The events, complete but for ``sent_at``, which is told when it leaves.
-        ahead_ms: How far the client's clock is ahead; None when it does not tell ``sent_at``.
-        raw: A body sent instead of the events.
+        shop: The shop whose key it has.
+        events: The events, complete except for ``sent_at``, which is set when it is sent.
+        ahead_ms: How far the client's clock is ahead; None if it sends no ``sent_at``.
+        raw: A body that is sent instead of the events.
         encoding: ``gzip``, ``zstd`` or empty.
-        tracked: Its last event is an ordinary one and will be in the facts: its way can be timed.
+        tracked: Its last event is an ordinary one and will be in the facts: its freshness can be measured.
         due_ms: When live traffic sends it, epoch ms.
-        history: It goes through the door for history; its events name their own addresses and user agents.
+        history: It goes to the import endpoint; its events have their own addresses and user agents.
     """
 
     shop: Shop
@@ -54,7 +54,7 @@ class Post:
 
     @property
     def size(self) -> int:
-        """How many events it counts as; a body that cannot be read is one."""
+        """The number of events that it counts as; a body that cannot be parsed is one."""
         return 1 if self.raw is not None else len(self.events)
 
 
@@ -66,36 +66,36 @@ class _Waiting:
 
 
 class Traffic:
-    """Makes requests without end.
+    """Generates requests.
 
     Args:
         seed: Equal seeds (and start times) make equal traffic.
         now_ms: The present, epoch ms; a backlog ends there.
-        shops: Whose.
+        shops: The shops that are visited.
     """
 
     def __init__(self, seed: int, now_ms: int, shops: tuple[Shop, ...] = SHOPS) -> None:
         self._rng = random.Random(seed)
         self._now_ms, self._live_from_ms = now_ms, now_ms - int(LIVE_DAYS * DAY_MS)
         self._shops = shops
-        self._crowds = {shop.name: Crowd(shop, self._rng) for shop in shops}
+        self._visitors = {shop.name: Visitors(shop, self._rng) for shop in shops}
         self._season = Season(shops, now_ms)
         self._tour = [make for _, make in KINDS]
         self._rng.shuffle(self._tour)
 
     def backlog(self, events: int) -> Iterator[Post]:
-        """Exactly so many events of the last thirty days, in about the order in which they happened.
+        """Requests with exactly ``events`` events of the last thirty days, in about the order in which they happened.
 
-        Every kind of trouble comes at least once, so that small runs have them all.
+        Every kind of trouble occurs at least once, so that small runs have them all.
         """
         waiting: list[_Waiting] = []
-        parcels, timeline, made = Parcels(), Timeline(self._season), 0
+        batcher, timeline, made = HistoryBatcher(), Timeline(self._season), 0
         for turn in count():
             if made >= events:
                 break
             at_ms, weights = timeline.after(made / events, self._rng)
             if at_ms >= self._live_from_ms:
-                yield from parcels.rest()
+                yield from batcher.flush()
             scene = self._scene(min(at_ms, self._now_ms), weights)
             _end_by(scene, self._now_ms)
             for late, post in self.requests(scene):
@@ -103,20 +103,20 @@ class Traffic:
             while waiting and made < events and waiting[0].turn <= turn:
                 post = _at_most(heapq.heappop(waiting).post, events - made)
                 made += post.size
-                yield from parcels.take(post)
-        yield from parcels.rest()
+                yield from batcher.add(post)
+        yield from batcher.flush()
 
     def live(self, start_ms: int, batch: int = 4) -> list[Post]:
-        """A visit that begins now, as requests of so many events with the times at which they are due."""
+        """A visit that begins now, as requests of at most ``batch`` events, each with the time when it is due."""
         scene = self._scene(start_ms, self._season.weights(start_ms))
         return [
             replace(post, due_ms=max(start_ms, post.due_ms) + late * 1_000)
             for late, post in self.requests(scene, batch)
         ]
 
-    def pulse(self, at_ms: int) -> float:
-        """How busy the shops are at a time, next to their average."""
-        return self._season.pulse(at_ms)
+    def activity(self, at_ms: int) -> float:
+        """How busy all shops are at a time, relative to their average."""
+        return self._season.activity(at_ms)
 
     def _scene(self, at_ms: int, weights: list[float]) -> Scene:
         rng = self._rng
@@ -131,12 +131,12 @@ class Traffic:
             make = plain
         if make is from_the_office and rng.random() < 0.7:
             shop = next((s for s in self._shops if s.blocks_office), shop)
-        crowd = self._crowds[shop.name]
-        crowd.campaign = self._season.campaign(shop, at_ms, rng.random())
-        return replace(make(crowd, rng, at_ms), history=not is_live)
+        visitors = self._visitors[shop.name]
+        visitors.campaign = self._season.campaign(shop, at_ms, rng.random())
+        return replace(make(visitors, rng, at_ms), history=not is_live)
 
     def requests(self, scene: Scene, batch: int = 0) -> Iterator[tuple[int, Post]]:
-        """A scene's requests, each with how many requests later it is sent; ``batch`` bounds their events."""
+        """A scene's requests, each with the number of requests by which it is delayed; ``batch`` bounds their size."""
         late = 0
         for part in scene.parts:
             for moments in _batches(part, batch or self._rng.choice((5, 12, 20, MAX_BATCH))):
@@ -151,19 +151,19 @@ class Traffic:
         clock = visit.clock
         events = []
         for moment in moments:
-            told = scene.times.get(str(moment.event["event_id"]), moment.at_ms + clock.ahead_ms)
-            events.append(moment.event if told == _NO_TIME else {**moment.event, "occurred_at": max(told, 0)})
-        person, told_by = visit.person, (visit.person.address, visit.person.user_agent)
+            time_ms = scene.times.get(str(moment.event["event_id"]), moment.at_ms + clock.ahead_ms)
+            events.append(moment.event if time_ms == _NO_TIME else {**moment.event, "occurred_at": max(time_ms, 0)})
+        person, sender = visit.person, (visit.person.address, visit.person.user_agent)
         if scene.history:
             own = {"ip": person.address, "user_agent": person.user_agent}
-            events, told_by = [{**event, **own} for event in events], (_SELLER, _SELLER_AGENT)
+            events, sender = [{**event, **own} for event in events], (_SELLER, _SELLER_AGENT)
         return Post(
             shop=visit.shop,
-            address=told_by[0],
-            user_agent=told_by[1],
+            address=sender[0],
+            user_agent=sender[1],
             opted_out=person.opted_out,
             events=tuple(events),
-            ahead_ms=clock.ahead_ms if clock.tells and not scene.history else None,
+            ahead_ms=clock.ahead_ms if clock.sends_time and not scene.history else None,
             history=scene.history,
             raw=scene.raw,
             encoding=self._rng.choices(("", "gzip", "zstd"), weights=(5, 4, 1))[0],
@@ -172,32 +172,32 @@ class Traffic:
         )
 
 
-class Parcels:
-    """Puts the history of a shop together, as a seller's server would send it: many visits in one request."""
+class HistoryBatcher:
+    """Joins the history of a shop into large requests, as a seller's server would send it."""
 
     def __init__(self) -> None:
-        self._held: dict[str, Post] = {}
+        self._pending: dict[str, Post] = {}
 
-    def take(self, post: Post) -> Iterator[Post]:
-        """The requests that are full; what belongs to nobody else's parcel goes as it is."""
+    def add(self, post: Post) -> Iterator[Post]:
+        """Add a request; returns requests that are full, and those that are not joined at once."""
         if not post.history or post.opted_out or post.raw is not None:
             yield post
             return
-        held = self._held.pop(post.shop.name, None)
-        if held is not None and held.size + post.size > MAX_BATCH:
-            yield held
-            held = None
-        joined = post if held is None else replace(post, events=(*held.events, *post.events))
-        self._held[post.shop.name] = joined
+        pending = self._pending.pop(post.shop.name, None)
+        if pending is not None and pending.size + post.size > MAX_BATCH:
+            yield pending
+            pending = None
+        joined = post if pending is None else replace(post, events=(*pending.events, *post.events))
+        self._pending[post.shop.name] = joined
 
-    def rest(self) -> Iterator[Post]:
-        """What is left."""
-        yield from self._held.values()
-        self._held = {}
+    def flush(self) -> Iterator[Post]:
+        """The requests that are not full yet."""
+        yield from self._pending.values()
+        self._pending = {}
 
 
 def until(posts: Iterator[Post], events: int) -> Iterator[Post]:
-    """The next requests, up to the one that makes it so many events; the rest stays."""
+    """The next requests, until they have at least ``events`` events; later ones stay in the iterator."""
     while events > 0 and (post := next(posts, None)) is not None:
         events -= post.size
         yield post

@@ -1,4 +1,4 @@
-"""When people come: by each shop's own clock and calendar, a little more every day, and drawn by campaigns."""
+"""How busy shops are: by the shop's own clock and calendar, with growth from day to day, and with campaigns."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ _OF_HOUR: Final = (
     *(0.34, 0.2, 0.13, 0.1, 0.1, 0.16, 0.34, 0.6, 0.84, 0.98, 1.04, 1.1),
     *(1.24, 1.2, 1.06, 1.0, 1.02, 1.12, 1.3, 1.5, 1.66, 1.6, 1.2, 0.7),
 )
-"""The day of a shop, by its own clock: hardly anybody at four, a lunch break, and most of all the evening."""
+"""Traffic by hour of the shop's clock: lowest at four, a small peak at noon, the highest in the evening."""
 
 _OF_WEEKDAY: Final = (1.02, 0.95, 0.93, 0.96, 1.0, 1.12, 1.22)
-"""The week, from Monday: people buy at the weekend."""
+"""Traffic by day of the week, from Monday: people buy at the weekend."""
 
 _GROWTH: Final = 0.45
-"""How much more comes at the end of the history than at its beginning, as a part of the mean."""
+"""How much more traffic there is at the end of the history than at its beginning, relative to the mean."""
 
 
 @dataclass(frozen=True)
 class Campaign:
-    """Something that draws people for a while.
+    """A marketing campaign that brings visitors for a while.
 
     Attributes:
         name, source, medium: As ``utm_campaign``, ``utm_source`` and ``utm_medium``.
         days_ago, hour: When it begins, by the shop's calendar and clock.
-        lasts_hours: When it ends.
-        boost: What it adds to the ordinary traffic, at its height.
-        half_life_hours: After how long half of it is gone; 0 stays until the end.
-        shops: Names of those that run it; all where empty.
-        referrer: The page that people come from.
-        extra: Further parameters of the landing, such as an ad's click id; ``{n}`` is drawn.
-        product: The rank of the product that it is about; None for none.
+        lasts_hours: Its duration.
+        boost: What it adds at its peak, relative to the ordinary traffic.
+        half_life_hours: The half-life of its effect; 0 if it does not fade.
+        shops: Names of the shops that run it; empty for all.
+        referrer: The page that visitors come from.
+        extra: Further query parameters, such as an ad's click id; ``{n}`` is a random number.
+        product: The rank of the product that it advertises; None for none.
     """
 
     name: str
@@ -63,16 +63,16 @@ class Campaign:
 
     @property
     def query(self) -> str:
-        """What a landing's URL carries; ``{n}`` is still to be drawn."""
-        told = f"utm_source={self.source}&utm_medium={self.medium}&utm_campaign={self.name}"
-        return f"{self.extra}&{told}" if self.extra else told
+        """The query string of a landing page; ``{n}`` is still to be filled in."""
+        utm = f"utm_source={self.source}&utm_medium={self.medium}&utm_campaign={self.name}"
+        return f"{self.extra}&{utm}" if self.extra else utm
 
     def begins_ms(self, shop: Shop, now_ms: int) -> int:
         """When it begins in a shop, epoch ms; ``now_ms`` is the present."""
         return _local_ms(shop.timezone, now_ms, self.days_ago, self.hour)
 
     def strength(self, shop: Shop, at_ms: int, now_ms: int) -> float:
-        """What it adds to a shop's ordinary traffic at a time."""
+        """What it adds at a time, relative to the shop's ordinary traffic."""
         age_hours = (at_ms - self.begins_ms(shop, now_ms)) / _HOUR_MS
         if not 0 <= age_hours < self.lasts_hours or (self.shops and shop.name not in self.shops):
             return 0.0
@@ -96,15 +96,15 @@ CAMPAIGNS: Final[tuple[Campaign, ...]] = (
     Campaign("unboxing", "tiktok", "paid_social", 15, 12, 168, 0.5, 0.0, ("berlin-bikes",), _TIKTOK, "ttclid=demo{n}"),
     Campaign("weekend-warm-up", "facebook", "paid_social", 5, 7, 960, 0.25, referrer=_FACEBOOK, extra="fbclid=demo{n}"),
 )
-"""Those of the last month; the last one runs still."""
+"""The campaigns of the last month; the last one is still running."""
 
 
 class Season:
     """How busy each shop is at any time around a present.
 
     Args:
-        shops: Whose.
-        now_ms: The present, epoch ms; campaigns are counted back from it.
+        shops: The shops.
+        now_ms: The present, epoch ms; the starts of campaigns are relative to it.
     """
 
     def __init__(self, shops: Sequence[Shop], now_ms: int) -> None:
@@ -115,12 +115,12 @@ class Season:
         """How busy each shop is at a time, in the order of the shops; 1 for the first one on an ordinary day."""
         return [self._usual(shop, at_ms) * (1 + sum(self._strengths(shop, at_ms))) for shop in self._shops]
 
-    def pulse(self, at_ms: int) -> float:
+    def activity(self, at_ms: int) -> float:
         """How busy all shops together are at a time; about 1 on average."""
         return sum(self.weights(at_ms)) / self._mean
 
     def campaign(self, shop: Shop, at_ms: int, chance: float) -> Campaign | None:
-        """What brings a visitor at a time, drawn with a chance from 0 to 1; None for what always brings people."""
+        """The campaign that brings a visitor, chosen by a random number from 0 to 1; None for the usual referrers."""
         left = chance * (1 + sum(self._strengths(shop, at_ms)))
         for campaign, strength in zip(CAMPAIGNS, self._strengths(shop, at_ms), strict=True):
             if left < strength:
@@ -129,7 +129,7 @@ class Season:
         return None
 
     def quarters(self) -> list[tuple[int, list[float]]]:
-        """The history's quarters of an hour, the oldest first: when each begins (epoch ms), and :meth:`weights`."""
+        """The history's quarters of an hour, oldest first: their start (epoch ms) and :meth:`weights`."""
         first_ms = self._now_ms - HISTORY_DAYS * _DAY_MS
         starts = range(first_ms, self._now_ms, QUARTER_MS)
         return [(start, self.weights(start + QUARTER_MS // 2)) for start in starts]
@@ -146,10 +146,10 @@ class Season:
 
 
 class Timeline:
-    """Goes through the history once, for as long in each quarter of an hour as it is busy.
+    """Maps progress through the traffic to times of the history, so that busy quarters of an hour get more events.
 
     Args:
-        season: Whose history.
+        season: How busy the shops are.
     """
 
     def __init__(self, season: Season) -> None:
@@ -158,11 +158,11 @@ class Timeline:
         self._at = 0
 
     def after(self, part: float, rng: random.Random) -> tuple[int, list[float]]:
-        """A time (epoch ms) before which a part of all traffic lies, and how busy each shop is then.
+        """The time (epoch ms) before which this part of all traffic happened, and how busy each shop is then.
 
         Args:
-            part: From 0 to 1, never less than before.
-            rng: Draws the moment within the quarter.
+            part: From 0 to 1, never less than in the call before.
+            rng: Chooses the moment within the quarter.
         """
         while self._at < len(self._ends) - 1 and self._ends[self._at] <= self._ends[-1] * part:
             self._at += 1

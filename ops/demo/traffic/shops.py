@@ -1,4 +1,4 @@
-"""The demo's shops: small, far apart, and on clocks that break naive code."""
+"""The demo's shops, in time zones that break naive code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from marketplace.stores import Store, hash_write_key
 
 OFFICE_NETWORK: Final = "203.0.113.0/24"
-"""The network that one seller blocks: a range set aside for documentation, so that no real visitor is in it."""
+"""The network that one seller blocks: a range reserved for documentation, without real visitors."""
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class Shop:
 
     Attributes:
         name: The slug of its store, unless an earlier run has taken that.
-        share: Its part of the traffic, relative to the others.
-        home: Country whose people come most; see ``places.NETWORKS``.
+        share: Its traffic relative to the other shops.
+        home: The country of most visitors; see ``places.NETWORKS``.
         adjectives, nouns: Every pair is a product.
         blocks_office: The seller blocks ``OFFICE_NETWORK``.
         honours_opt_out: Events of clients that opted out are blocked.
@@ -37,12 +37,12 @@ class Shop:
 
     @property
     def domain(self) -> str:
-        """Its host."""
+        """Its host name."""
         return f"www.{self.name}.example"
 
     def products(self) -> list[tuple[str, str]]:
-        """Ids and slugs, the most wanted first."""
-        # Every kind has its best sellers: the first of all kinds are wanted more than the last of one.
+        """Ids and slugs, the most popular first."""
+        # Every noun has its best sellers: the first adjectives of all nouns are more popular than the last of one.
         ranked = sorted(
             (place + kind, kind, f"{adjective}-{noun}")
             for kind, noun in enumerate(self.nouns)
@@ -54,7 +54,7 @@ class Shop:
 
 @dataclass(frozen=True)
 class DemoStore:
-    """A shop that is open: its store and its keys."""
+    """A shop with its store and keys."""
 
     shop: Shop
     store: Store
@@ -114,7 +114,7 @@ SHOPS: Final[tuple[Shop, ...]] = (
 
 
 def write_key(slug: str, seed: int) -> str:
-    """The public key of a demo's store; the demo's alone, so it may be computed."""
+    """The public write key of a demo store; only the demo uses it, so it may be predictable."""
     return f"demo-{_digest('write', seed, slug, 16)}"
 
 
@@ -124,7 +124,7 @@ def store_of(shop: Shop, slug: str, seed: int) -> Store:
         slug=slug,
         title=shop.title,
         timezone=shop.timezone,
-        # The sample pages are on this machine: from one to the next is no referral.
+        # The sample pages are on this machine: a click from one to the next is internal, not a referral.
         domains=(f"{shop.name}.example", "127.0.0.1", "localhost"),
         write_key_hash=hash_write_key(write_key(slug, seed)),
         visitor_secret=_digest("visitors", seed, slug, 32),

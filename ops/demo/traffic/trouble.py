@@ -1,4 +1,4 @@
-"""Everything that goes wrong with real traffic, each kind by its name."""
+"""Everything that goes wrong with real traffic: one function for each kind of trouble."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from ops.demo.traffic.people import Clock, Crowd, Moment, Visit, with_address
+from ops.demo.traffic.people import Clock, Moment, Visit, Visitors, with_address
 from ops.demo.traffic.places import CRAWLERS, PROBES
 
 SECOND_MS: Final = 1_000
@@ -18,16 +18,16 @@ DAY_MS: Final = 24 * HOUR_MS
 
 @dataclass
 class Scene:
-    """A visit as it is sent.
+    """A visit, and how its requests are sent.
 
     Attributes:
-        parts: Its moments, by request.
-        delayed: How many requests later each further part is sent.
-        copies: How many times the first request is sent in all.
-        times: Overrides what the client says of an event's time (epoch ms), by event id.
+        parts: Its events, by request.
+        delayed: The number of requests by which each further part is delayed.
+        copies: How many times each request is sent.
+        times: The client's claimed times of events (epoch ms) where they are not the true ones, by event id.
         raw: A body that is sent instead of the events.
-        ordinary: Every event of it will be in the facts.
-        history: It is so long ago that it is imported.
+        ordinary: All its events will be in the facts.
+        history: It is so old that it is imported.
     """
 
     visit: Visit
@@ -44,14 +44,14 @@ def _whole(visit: Visit) -> Scene:
     return Scene(visit, [visit.moments])
 
 
-def plain(crowd: Crowd, rng: random.Random, at_ms: int) -> Scene:
-    """Nothing special."""
-    return replace(_whole(crowd.visit(at_ms)), ordinary=True)
+def plain(visitors: Visitors, rng: random.Random, at_ms: int) -> Scene:
+    """An ordinary visit."""
+    return replace(_whole(visitors.visit(at_ms)), ordinary=True)
 
 
-def double_click(crowd: Crowd, rng: random.Random, at_ms: int) -> Scene:
-    """Buttons hit twice, and once three times, within two seconds."""
-    visit = crowd.visit(at_ms)
+def double_click(visitors: Visitors, rng: random.Random, at_ms: int) -> Scene:
+    """Buttons clicked twice, or three times, within two seconds."""
+    visit = visitors.visit(at_ms)
     again = []
     for moment in visit.moments[: 1 + rng.randrange(3)]:
         for _ in range(1 + (rng.random() < 0.2)):
@@ -61,137 +61,137 @@ def double_click(crowd: Crowd, rng: random.Random, at_ms: int) -> Scene:
     return _whole(visit)
 
 
-def resent(crowd: Crowd, rng: random.Random, at_ms: int) -> Scene:
-    """A client that lost the answer sends the same events again, now and then twice."""
-    return replace(_whole(crowd.visit(at_ms)), copies=2 + (rng.random() < 0.3), delayed=rng.randrange(1, 60))
+def resent(visitors: Visitors, rng: random.Random, at_ms: int) -> Scene:
+    """A client that lost the response sends the same events again, sometimes twice."""
+    return replace(_whole(visitors.visit(at_ms)), copies=2 + (rng.random() < 0.3), delayed=rng.randrange(1, 60))
 
 
-def reused_id(crowd: Crowd, rng: random.Random, at_ms: int) -> Scene:
+def reused_id(visitors: Visitors, rng: random.Random, at_ms: int) -> Scene:
     """A buggy client gives one id to two different events; both count."""
-    visit = crowd.stroll(crowd.person(), at_ms, 3)
+    visit = visitors.visit_pages(visitors.person(), at_ms, 3)
     other = {**visit.moments[0].event, "type": "click", "target": f"promo-{rng.randrange(100)}"}
     visit.moments.append(Moment(visit.moments[-1].at_ms + 5 * SECOND_MS, other))
     return _whole(visit)
 
 
-def crawler(crowd: Crowd, rng: random.Random, at_ms: int) -> Scene:
-    """A crawler that says so, or an HTTP library, or nothing at all in the header."""
-    person = replace(crowd.stranger(), user_agent=rng.choice(CRAWLERS), visitor_id=None)
-    return _whole(crowd.stroll(person, at_ms, rng.randrange(3, 30), pause_seconds=3))
+def crawler(visitors: Visitors, rng: random.Random, at_ms: int) -> Scene:
+    """A crawler that identifies itself, an HTTP library, or an empty user agent."""
+    person = replace(visitors.stranger(), user_agent=rng.choice(CRAWLERS), visitor_id=None)
+    return _whole(visitors.visit_pages(person, at_ms, rng.randrange(3, 30), pause_seconds=3))
 
 
-def declared(crowd: Crowd, rng: random.Random, at_ms: int) -> Scene:
+def declared(visitors: Visitors, rng: random.Random, at_ms: int) -> Scene:
     """A browser under remote control that declares it."""
-    visit = crowd.visit(at_ms)
+    visit = visitors.visit(at_ms)
     for moment in visit.moments:
         moment.event["automated"] = True
     return _whole(visit)
 
 
-def hasty(crowd: Crowd, rng: random.Random, at_ms: int) -> Scene:
-    """A browser's name and a machine's speed: more than two events a second for a minute."""
-    visit = crowd.stroll(crowd.stranger(), at_ms, rng.randrange(135, 160))
+def hasty(visitors: Visitors, rng: random.Random, at_ms: int) -> Scene:
+    """A bot with a browser's user agent that sends more than two events a second for a minute."""
+    visit = visitors.visit_pages(visitors.stranger(), at_ms, rng.randrange(135, 160))
     at_ms -= at_ms % MINUTE_MS
     for step, moment in enumerate(visit.moments):
         moment.at_ms = at_ms + step * 350
-        moment.event.update(type="view", url=crowd.url(f"/collections/all?page={step}"))
+        moment.event.update(type="view", url=visitors.url(f"/collections/all?page={step}"))
         moment.event.pop("target", None)
     return _whole(visit)
 
 
-def prober(crowd: Crowd, rng: random.Random, at_ms: int) -> Scene:
-    """A scanner for weaknesses behind a browser's name."""
-    visit = crowd.stroll(crowd.stranger(), at_ms, len(PROBES), pause_seconds=1)
+def prober(visitors: Visitors, rng: random.Random, at_ms: int) -> Scene:
+    """A vulnerability scanner with a browser's user agent."""
+    visit = visitors.visit_pages(visitors.stranger(), at_ms, len(PROBES), pause_seconds=1)
     for moment, path in zip(visit.moments, PROBES, strict=True):
-        moment.event.update(type="view", url=crowd.url(path))
+        moment.event.update(type="view", url=visitors.url(path))
     return _whole(visit)
 
 
-def late_by_hours(crowd: Crowd, rng: random.Random, at_ms: int) -> Scene:
-    """A phone that was in a tunnel, or in a drawer overnight."""
-    return _whole(crowd.visit(at_ms - rng.randrange(2 * HOUR_MS, 20 * HOUR_MS)))
+def late_by_hours(visitors: Visitors, rng: random.Random, at_ms: int) -> Scene:
+    """A phone that was offline for hours."""
+    return _whole(visitors.visit(at_ms - rng.randrange(2 * HOUR_MS, 20 * HOUR_MS)))
 
 
-def late_by_days(crowd: Crowd, rng: random.Random, at_ms: int) -> Scene:
-    """Days late, and still within what is taken."""
-    return _whole(crowd.visit(at_ms - rng.randrange(1 * DAY_MS, 4 * DAY_MS)))
+def late_by_days(visitors: Visitors, rng: random.Random, at_ms: int) -> Scene:
+    """Days late, but still accepted."""
+    return _whole(visitors.visit(at_ms - rng.randrange(1 * DAY_MS, 4 * DAY_MS)))
 
 
-def too_late(crowd: Crowd, rng: random.Random, at_ms: int) -> Scene:
+def too_late(visitors: Visitors, rng: random.Random, at_ms: int) -> Scene:
     """More than seven days late: refused, and kept as dead letters."""
-    return _whole(crowd.visit(at_ms - rng.randrange(8 * DAY_MS, 60 * DAY_MS)))
+    return _whole(visitors.visit(at_ms - rng.randrange(8 * DAY_MS, 60 * DAY_MS)))
 
 
-def bridged(crowd: Crowd, rng: random.Random, at_ms: int) -> Scene:
+def bridged(visitors: Visitors, rng: random.Random, at_ms: int) -> Scene:
     """Two visits that a late event joins into one."""
-    visit = crowd.stroll(crowd.stranger(), at_ms, 5)
+    visit = visitors.visit_pages(visitors.stranger(), at_ms, 5)
     for moment, minutes in zip(visit.moments, (0, 1, 45, 47, 22), strict=True):
         moment.at_ms = at_ms + minutes * MINUTE_MS
     return Scene(visit, [visit.moments[:4], visit.moments[4:]], delayed=rng.randrange(5, 80))
 
 
-def wrong_clock(crowd: Crowd, rng: random.Random, at_ms: int) -> Scene:
-    """A clock that is hours, days or decades off, of a client that tells when it sent."""
+def wrong_clock(visitors: Visitors, rng: random.Random, at_ms: int) -> Scene:
+    """A clock that is hours, days or decades off, of a client that sends ``sent_at``."""
     off = rng.choice((2 * HOUR_MS, -3 * HOUR_MS, 40 * DAY_MS, -400 * DAY_MS, 27 * 365 * DAY_MS, -20 * 365 * DAY_MS))
-    visit = crowd.visit(at_ms)
-    visit.clock = Clock(off + rng.randrange(-MINUTE_MS, MINUTE_MS), tells=True)
+    visit = visitors.visit(at_ms)
+    visit.clock = Clock(off + rng.randrange(-MINUTE_MS, MINUTE_MS), sends_time=True)
     return _whole(visit)
 
 
-def from_the_future(crowd: Crowd, rng: random.Random, at_ms: int) -> Scene:
-    """A clock that is ahead, of a client that does not tell when it sent: clamped to the time of receipt."""
-    visit = crowd.visit(at_ms)
-    visit.clock = Clock(7 * DAY_MS + rng.randrange(DAY_MS), tells=False)
+def from_the_future(visitors: Visitors, rng: random.Random, at_ms: int) -> Scene:
+    """A clock that is ahead, of a client that sends no ``sent_at``: clamped to the time of receipt."""
+    visit = visitors.visit(at_ms)
+    visit.clock = Clock(7 * DAY_MS + rng.randrange(DAY_MS), sends_time=False)
     return _whole(visit)
 
 
-def year_1970(crowd: Crowd, rng: random.Random, at_ms: int) -> Scene:
+def year_1970(visitors: Visitors, rng: random.Random, at_ms: int) -> Scene:
     """A clock that was never set."""
-    return _in_the_year(crowd.stroll(crowd.person(), at_ms, 2), 90_000)
+    return _in_the_year(visitors.visit_pages(visitors.person(), at_ms, 2), 90_000)
 
 
-def year_2099(crowd: Crowd, rng: random.Random, at_ms: int) -> Scene:
-    """A clock that was set in jest."""
-    return _in_the_year(crowd.stroll(crowd.person(), at_ms, 2), 4_070_908_800_000)
+def year_2099(visitors: Visitors, rng: random.Random, at_ms: int) -> Scene:
+    """A clock that was set to a date in the far future."""
+    return _in_the_year(visitors.visit_pages(visitors.person(), at_ms, 2), 4_070_908_800_000)
 
 
 def _in_the_year(visit: Visit, start_ms: int) -> Scene:
-    visit.clock = Clock(tells=False)
+    visit.clock = Clock(sends_time=False)
     times = {m.event["event_id"]: start_ms + at * 9_000 for at, m in enumerate(visit.moments)}
     return replace(_whole(visit), times=times)
 
 
-def opted_out(crowd: Crowd, rng: random.Random, at_ms: int) -> Scene:
-    """Somebody who does not want to be measured."""
-    visit = crowd.stroll(replace(crowd.stranger(), opted_out=True), at_ms, rng.randrange(1, 6))
+def opted_out(visitors: Visitors, rng: random.Random, at_ms: int) -> Scene:
+    """A visitor who opted out of tracking."""
+    visit = visitors.visit_pages(replace(visitors.stranger(), opted_out=True), at_ms, rng.randrange(1, 6))
     return _whole(visit)
 
 
-def from_the_office(crowd: Crowd, rng: random.Random, at_ms: int) -> Scene:
-    """The seller's own people; one of the shops blocks their network."""
-    return _whole(with_address(crowd.visit(at_ms), f"203.0.113.{rng.randrange(1, 255)}"))
+def from_the_office(visitors: Visitors, rng: random.Random, at_ms: int) -> Scene:
+    """The seller's own staff; one of the shops blocks their network."""
+    return _whole(with_address(visitors.visit(at_ms), f"203.0.113.{rng.randrange(1, 255)}"))
 
 
-def timeless(crowd: Crowd, rng: random.Random, at_ms: int) -> Scene:
-    """A pixel-like client that tells no time at all, and repeats itself."""
-    visit = crowd.stroll(crowd.stranger(), at_ms, 3)
-    visit.clock = Clock(tells=False)
+def timeless(visitors: Visitors, rng: random.Random, at_ms: int) -> Scene:
+    """A pixel-like client that sends no times at all, and sends its events twice."""
+    visit = visitors.visit_pages(visitors.stranger(), at_ms, 3)
+    visit.clock = Clock(sends_time=False)
     times = {moment.event["event_id"]: -1 for moment in visit.moments}
     return replace(_whole(visit), times=times, copies=2, delayed=rng.randrange(1, 40))
 
 
-def broken(crowd: Crowd, rng: random.Random, at_ms: int) -> Scene:
-    """Good events among some that nobody can take; the good ones are taken."""
-    visit = crowd.stroll(crowd.person(), at_ms, rng.randrange(3, 8))
+def broken(visitors: Visitors, rng: random.Random, at_ms: int) -> Scene:
+    """Valid events among invalid ones in one request; the valid ones are accepted."""
+    visit = visitors.visit_pages(visitors.person(), at_ms, rng.randrange(3, 8))
     for moment in rng.sample(visit.moments, 2):
         spoil, value = rng.choice(_SPOILED)
         moment.event[spoil] = value
     return _whole(visit)
 
 
-def unreadable(crowd: Crowd, rng: random.Random, at_ms: int) -> Scene:
+def unreadable(visitors: Visitors, rng: random.Random, at_ms: int) -> Scene:
     """A body that is not JSON, or not even text."""
-    visit = crowd.stroll(crowd.person(), at_ms, 1)
+    visit = visitors.visit_pages(visitors.person(), at_ms, 1)
     return replace(_whole(visit), raw=rng.choice((b'{"event_id": "cut', b"\xff\xfe\x00", b"[]", b"[" * 5_000)))
 
 
@@ -206,7 +206,7 @@ _SPOILED: Final[tuple[tuple[str, Any], ...]] = (
     ("visitor_id", "v" * 65),
 )
 
-SceneMaker = Callable[[Crowd, random.Random, int], Scene]
+SceneMaker = Callable[[Visitors, random.Random, int], Scene]
 
 KINDS: Final[tuple[tuple[float, SceneMaker], ...]] = (
     (79.0, plain),
@@ -231,9 +231,9 @@ KINDS: Final[tuple[tuple[float, SceneMaker], ...]] = (
     (0.8, broken),
     (0.3, unreadable),
 )
-"""How often each kind of visit comes, in percent or nearly so."""
+"""The weight of each kind of visit, in percent or nearly so."""
 
 LIVE_ONLY: Final = frozenset(
     {late_by_hours, late_by_days, too_late, wrong_clock, from_the_future, year_1970, year_2099, timeless}
 )
-"""Troubles with clocks: whoever imports history tells when it was, and is believed."""
+"""Troubles with clocks: an import is trusted about its times."""

@@ -1,4 +1,4 @@
-"""`python -m ops.stack.clickhouse_http --data DIR --port N`: serve one data folder until told to stop."""
+"""`python -m ops.stack.clickhouse_http --data DIR --port N`: serve one data folder until a signal."""
 
 import argparse
 import os

@@ -65,7 +65,7 @@ def write_config(data_dir: Path, *, fsync: bool, max_execution_seconds: int) -> 
     config = data_dir / "config.xml"
     config.write_text(_CONFIG.format(users=escape(str(users)), user_files=escape(str(user_files)), fsync=int(fsync)))
     # The engine takes the link of this name for its own file-showing database, and would load ours a second time; it
-    # makes the link anew when it has loaded ours.
+    # creates the link again when it has loaded ours.
     (data_dir / "metadata" / "default").unlink(missing_ok=True)
     database = data_dir / "metadata" / "default.sql"
     if not database.exists():

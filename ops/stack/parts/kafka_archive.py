@@ -17,8 +17,9 @@ from typing import Final
 from ops.stack.health.checks import check
 from ops.stack.parts.kafka_jars import cache_dir, ensure_jars, find_java
 from ops.stack.parts.kafka_nodes import KAFKA_CHECK, kafka_java, kafka_specs
-from ops.stack.ports import HOST, free_ports
+from ops.stack.ports import HOST
 from runtime.parent_death import guarded
+from runtime.ports import free_ports
 
 _START_SECONDS: Final = 60.0
 _EXIT_SECONDS: Final = 60.0

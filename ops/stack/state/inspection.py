@@ -11,11 +11,12 @@ from typing import Final, Literal
 
 import msgspec
 
+from marketplace.settings import Urls
 from ops.stack.disk.space import Disk, look_at_disk
 from ops.stack.errors import StackError
 from ops.stack.health.watch import look_at_all
 from ops.stack.state.beacon import ask_supervisor
-from ops.stack.state.model import STATE_VERSION, ProcessInfo, StackState, Urls, state_path
+from ops.stack.state.model import STATE_VERSION, ProcessInfo, StackState, state_path
 from ops.stack.supervisor.reaper import start_time
 from ops.stack.supervisor.watched import check_of
 

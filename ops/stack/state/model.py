@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from marketplace.settings import Urls
 from ops.stack.disk.space import Disk
 from ops.stack.process_spec import HealthCheck
 
@@ -21,28 +22,6 @@ OLDEST_QUERY_HEADER: Final = "X-Marketplace-Oldest-Query-Seconds"
 """What the embedded ClickHouse says in its answer to `/ping` while queries run."""
 
 STATE_VERSION: Final = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Urls:
-    """Where each part answers; empty for a part that is not in the stack.
-
-    `kafka` is a bootstrap list `host:port[,host:port...]`, the others are URLs.
-    """
-
-    kafka: str = ""
-    mongo: str = ""
-    clickhouse: str = ""
-    redis: str = ""
-
-    def of(self, part: Part) -> str:
-        """The URL of one part."""
-        return str(getattr(self, part))
-
-    def environment(self) -> dict[str, str]:
-        """The variables that hand these URLs to a process; none for a part that is not in the stack."""
-        urls = {"kafka": self.kafka, "mongo": self.mongo, "clickhouse": self.clickhouse, "redis": self.redis}
-        return {f"MARKETPLACE_{part.upper()}_URL": url for part, url in urls.items() if url}
 
 
 @dataclass(frozen=True, slots=True)

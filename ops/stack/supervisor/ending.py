@@ -33,11 +33,11 @@ class Reaper:
 
     def watch(self, child: Child) -> None:
         """Kill this process's group at the end."""
-        self._tell(f"{child.pid} {child.start or 0}")
+        self._send(f"{child.pid} {child.start or 0}")
 
     def forget(self, child: Child) -> None:
         """It has ended by itself."""
-        self._tell(f"{child.pid} 0")
+        self._send(f"{child.pid} 0")
 
     def close(self) -> None:
         """Kill what is left, now."""
@@ -46,7 +46,7 @@ class Reaper:
             self._process.stdin.close()
             self._process.wait(STOP_SECONDS)
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(f"{line}\n")

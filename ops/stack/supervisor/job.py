@@ -1,4 +1,4 @@
-"""What a supervisor is told to run."""
+"""The job of a supervisor: what it runs."""
 
 import os
 import sys
@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from marketplace.settings import Urls
 from ops.stack.disk.space import LOW_DISK_MB
 from ops.stack.health.silence import HANG_SECONDS
 from ops.stack.process_spec import ExternalPart, ProcessSpec
-from ops.stack.state.model import Part, Urls
+from ops.stack.state.model import Part
 
 
 @dataclass(frozen=True, slots=True)

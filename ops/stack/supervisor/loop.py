@@ -61,7 +61,7 @@ class Supervisor:
         self._publisher = Publisher(self._data_dir, self._state())
 
     def run(self) -> int:
-        """Run until told to stop; 0 after an orderly stop, 1 when the stack could not be started."""
+        """Run until a stop is requested; returns 0 after an orderly stop, 1 when the stack could not be started."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
         self._publisher.take_requests()

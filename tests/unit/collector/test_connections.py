@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import msgspec
 
-from marketplace.clicks.client_address import parse_networks
+from marketplace.networks import parse_networks
 from marketplace.token_bucket import BucketPolicy
 from tests.kits.collector import WRITE_KEY, Collector, error_of, running_collector, with_limits
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ingest.config import CollectorConfig
-from marketplace.clicks.client_address import parse_networks
+from marketplace.networks import parse_networks
 from runtime.settings import InvalidSettings
 
 

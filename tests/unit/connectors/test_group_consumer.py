@@ -11,10 +11,11 @@ from dataclasses import replace
 import pytest
 
 from connectors.kafka.consumer import GroupConsumer
-from connectors.kafka.dead_letters import DeadLetters
+from connectors.kafka.dead_letters import DeadLetterWriter
 from connectors.kafka.memory import MemoryGroupClient, MemoryProducer
-from connectors.kafka.records import ConsumerRecord
-from marketplace.errors import Park, Reject, Retry
+from connectors.kafka.records import ConsumerRecord, Record
+from marketplace.dead_letters import read
+from marketplace.errors import Reject, Retry
 from tests.kits.consumer import (
     DEADLINE_SECONDS,
     PARTITIONS,
@@ -46,7 +47,7 @@ def test_a_dead_letter_that_is_not_acknowledged_holds_the_offset_and_the_handler
 
     world.write([b"x"], partition=0)
     client = MemoryGroupClient(world.broker, world.membership())
-    member = Member(GroupConsumer(client, handle, DeadLetters(letters, world.dead_topic, world.group), POLICY))
+    member = Member(GroupConsumer(client, handle, DeadLetterWriter(letters, world.dead_topic, world.group), POLICY))
     world.opened.callback(member.stop)
 
     eventually(lambda: member.consumer.metrics().counts.retried >= 3, "the letter is tried again")
@@ -165,23 +166,45 @@ def test_records_of_a_slow_broker_come_after_its_latency(world: MemoryWorld) -> 
     assert time.monotonic() - began >= 0.3
 
 
-def test_a_key_cannot_be_parked_without_a_store_for_it_so_the_consumer_stops(world: MemoryWorld) -> None:
-    def handle(record: ConsumerRecord) -> None:
-        raise Park("order-7", "disputed")
-
-    world.write([b"x"], partition=0)
-    member = world.join(handle)
-
-    assert isinstance(member.failure(), Park)
-    member.stop()
-    assert world.committed() == {}
-
-
 def test_a_missing_topic_stops_the_consumer(world: MemoryWorld) -> None:
     membership = replace(world.membership(), topics=["missing.v1"])
     client = MemoryGroupClient(world.broker, membership)
-    letters = DeadLetters(world.producer, world.dead_topic, world.group)
+    letters = DeadLetterWriter(world.producer, world.dead_topic, world.group)
     member = Member(GroupConsumer(client, Handled(), letters, POLICY))
 
     assert "missing.v1" in str(member.failure())
     member.stop()
+
+
+class TakesNoNote(Exception):
+    """What libraries raise that build their exceptions by themselves."""
+
+    __notes__ = None  # type: ignore[assignment]  # the fault
+
+
+def test_an_exception_that_takes_no_note_stops_the_consumer_too(world: MemoryWorld) -> None:
+    def handle(record: ConsumerRecord) -> None:
+        raise TakesNoNote
+
+    world.write([b"x"], partition=0)
+    member = world.join(handle)
+
+    assert isinstance(member.failure(), TakesNoNote)
+    assert world.committed() == {}
+
+
+def test_a_letter_of_a_record_that_was_a_letter_before_is_described_by_its_own_headers_alone(
+    world: MemoryWorld,
+) -> None:
+    def handle(record: ConsumerRecord) -> None:
+        raise Reject("unknown_order")
+
+    own = (("trace", b"1"), ("store", b"an application's own"), ("dlq_store", b"evil"), ("dlq_attempt", b"900"))
+    world.producer.send_all([Record(world.topic, b"x", partition=0, headers=own)], DEADLINE_SECONDS)
+    world.join(handle)
+
+    eventually(lambda: len(world.dead_letters()) == 1, "the letter")
+    (letter,) = world.dead_letters()
+    described = read(letter.headers)
+    assert (described.reason, described.store, described.attempt) == ("unknown_order", "", 1)
+    assert {("trace", b"1"), ("store", b"an application's own")} <= set(letter.headers)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from connectors.insights import BadQuestion, Scope
+from connectors.insights import InvalidQuery, Scope
 from connectors.insights.scope import check_grain, check_split
 from connectors.insights.sources import needs_facts
 
@@ -33,14 +33,14 @@ ALMOST_A_DAY = timedelta(hours=23, minutes=59)
     ],
 )
 def test_a_question_without_an_answer_is_refused_with_the_choices(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(BadQuestion, match=message.replace("(", r"\(")):
+    with pytest.raises(InvalidQuery, match=message.replace("(", r"\(")):
         replace(SCOPE, **changes).check()
 
 
 def test_a_grain_or_split_that_there_is_none_of_is_refused() -> None:
-    with pytest.raises(BadQuestion, match="no grain 'week'; there are hour, day, month"):
+    with pytest.raises(InvalidQuery, match="no grain 'week'; there are hour, day, month"):
         check_grain("week")
-    with pytest.raises(BadQuestion, match="no dimension 'colour'"):
+    with pytest.raises(InvalidQuery, match="no dimension 'colour'"):
         check_split("colour")
 
 
@@ -120,5 +120,5 @@ def test_any_moment_is_answered_for_or_refused_as_no_time_of_a_report(moment: da
         assert scope.labels()[0] is not None
         assert scope.whole_days() in (True, False)
     else:
-        with pytest.raises(BadQuestion, match=f"the year {moment.year} is no year of a report"):
+        with pytest.raises(InvalidQuery, match=f"the year {moment.year} is no year of a report"):
             scope.check()

@@ -15,9 +15,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from dashboards.__main__ import listen
 from dashboards.ui.header import as_code, plain
-from dashboards.web import loading_page as front
+from dashboards.web import loading_page
 from dashboards.web.gate import GUARDS, Gate, is_ours
-from dashboards.web.loading_page import Front, build, closure, front_page
+from dashboards.web.loading_page import LoadingPage, build, closure, loading_page_html
 
 STREAMLITS = (b"text/html", b"<html>Streamlit's own</html>")
 
@@ -47,7 +47,7 @@ def ask(
 
     here = [(b"host", b"127.0.0.1:8501")]
     asked = {"type": "http", "method": method, "path": path, "headers": [*here, *(headers or [])]}
-    asyncio.run(Gate(Front(behind, page))(asked, receive, send))
+    asyncio.run(Gate(LoadingPage(behind, page))(asked, receive, send))
     return sent
 
 
@@ -61,12 +61,12 @@ def test_every_page_begins_with_something_to_look_at(path: str) -> None:
 
 
 def test_the_front_page_names_what_charts_and_tiles_are_drawn_with_and_only_what_there_is() -> None:
-    page = (front_page() or b"").decode()
-    folder = front._folder() / "static" / "js"
+    page = (loading_page_html() or b"").decode()
+    folder = loading_page._folder() / "static" / "js"
     linked = re.findall(r'href="\./static/js/([^"]+)"', page)
     assert len(linked) == len(set(linked))
     assert all((folder / name).is_file() for name in linked)
-    for part in (*front._AT_ONCE, *front._LATER):
+    for part in (*loading_page._AT_ONCE, *loading_page._LATER):
         assert any(name.startswith(f"{part}.") for name in linked), part
 
 
@@ -93,13 +93,13 @@ def test_a_browser_that_still_holds_streamlits_page_gets_this_one() -> None:
 
 
 def test_an_error_that_comes_before_the_first_number_is_not_covered() -> None:
-    page = (front_page() or b"").decode()
+    page = (loading_page_html() or b"").decode()
     (hidden_by,) = re.findall(r"body:has\((.*?)\) #waiting", page)
     assert {'[data-testid="stMetric"]', '[data-testid="stException"]'} <= set(hidden_by.split(", "))
 
 
 def test_streamlits_files_come_from_memory_and_stay_in_the_browser() -> None:
-    path = next((front._folder() / "static" / "js").glob("Metric.*.js"))
+    path = next((loading_page._folder() / "static" / "js").glob("Metric.*.js"))
     start, body = ask(f"/static/js/{path.name}")
     assert body["body"] == path.read_bytes()
     headers = dict(start["headers"])
@@ -155,7 +155,7 @@ def test_a_connection_of_another_site_is_closed_before_streamlit_hears_of_it() -
 
         headers = [(b"host", b"127.0.0.1:8501"), (b"origin", origin.encode())]
         asked = {"type": "websocket", "path": "/_stcore/stream", "headers": headers}
-        asyncio.run(Gate(Front(behind), {"stats.example"})(asked, receive, send))
+        asyncio.run(Gate(LoadingPage(behind), {"stats.example"})(asked, receive, send))
         return sent, heard
 
     assert connect("http://evil.example") == ([{"type": "websocket.close", "code": 1008}], [])

@@ -16,7 +16,7 @@ import pytest
 from connectors.lookups.geoip import GeoIP
 from connectors.lookups.user_agents import UserAgents
 from marketplace.enrichments import ENRICHMENTS, Lookups
-from ops.demo.traffic.requests import LIVE_DAYS, MAX_BATCH, Parcels, Post, Traffic
+from ops.demo.traffic.requests import LIVE_DAYS, MAX_BATCH, HistoryBatcher, Post, Traffic
 from ops.demo.traffic.season import CAMPAIGNS, FLASH_SALE, HISTORY_DAYS, Campaign, Season, Timeline
 from ops.demo.traffic.shops import SHOPS, Shop
 
@@ -141,7 +141,7 @@ def test_a_timeline_goes_forward_and_through_everything() -> None:
 
 def test_the_pulse_is_about_one_and_higher_in_the_evening() -> None:
     season = Season(SHOPS, NOW_MS)
-    pulses = [season.pulse(NOW_MS - 21 * DAY_MS + hour * HOUR_MS) for hour in range(24)]
+    pulses = [season.activity(NOW_MS - 21 * DAY_MS + hour * HOUR_MS) for hour in range(24)]
     assert 0.6 < sum(pulses) / 24 < 1.5
     assert max(pulses) > 1.5 * min(pulses)
 
@@ -163,14 +163,14 @@ def test_history_is_sent_in_large_requests_and_nothing_of_it_waits_for_the_end()
 
 
 def test_parcels_keep_every_event_and_its_order() -> None:
-    parcels = Parcels()
+    batcher = HistoryBatcher()
     posts = [post for post in backlog()[:50] if post.history]
-    out = [joined for post in posts for joined in parcels.take(post)] + list(parcels.rest())
+    out = [joined for post in posts for joined in batcher.add(post)] + list(batcher.flush())
     for shop in SHOPS:
         before = [e["event_id"] for p in posts if p.shop == shop for e in p.events if not p.opted_out and p.raw is None]
         after = [e["event_id"] for p in out if p.shop == shop for e in p.events if not p.opted_out and p.raw is None]
         assert before == after
-    assert list(parcels.rest()) == []
+    assert list(batcher.flush()) == []
 
 
 def test_names_of_campaigns_are_fit_for_a_url_and_differ() -> None:

@@ -78,7 +78,7 @@ def serving(script: Script) -> Iterator[Target]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
-        yield Target("127.0.0.1", server.server_address[1], {SHOP.name: "key"}, patience_seconds=5)
+        yield Target("127.0.0.1", server.server_address[1], {SHOP.name: "key"}, retry_seconds=5)
     finally:
         server.shutdown()
         thread.join()
@@ -154,7 +154,7 @@ def test_a_retry_tells_the_time_of_the_retry() -> None:
 def test_patience_ends_with_an_error_that_says_what_the_collector_said() -> None:
     script = Script(lambda at: Answer(503, body=b"Kafka is away"))
     with serving(script) as target:
-        target.patience_seconds = 0.3
+        target.retry_seconds = 0.3
         with pytest.raises(SendFailed, match="Kafka is away"):
             Sender(target, 2).send_all(iter([post("a"), post("b")]))
 

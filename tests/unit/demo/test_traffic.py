@@ -23,7 +23,7 @@ from marketplace.clicks.visitors import cookieless_visitor, first_party_visitor,
 from marketplace.enrichments import Lookups
 from ops.demo.services.sender import encode_body
 from ops.demo.traffic import trouble
-from ops.demo.traffic.people import Crowd
+from ops.demo.traffic.people import Visitors
 from ops.demo.traffic.places import BROWSERS, CRAWLERS, NETWORKS, NETWORKS_V6
 from ops.demo.traffic.requests import MAX_BATCH, Post, Traffic, until
 from ops.demo.traffic.shops import SHOPS, Shop, store_of, write_key
@@ -77,10 +77,10 @@ def stamp(post: Post, valid: ValidEvent) -> Visitor:
 def play(make: SceneMaker, shop: Shop = SHOPS[0], times: int = 20) -> tuple[Expected, int, int]:
     """So many scenes of one kind: what is expected of them, events refused by the collector, and events in all."""
     traffic = Traffic(3, NOW_MS, (shop,))
-    crowd, rng = Crowd(shop, random.Random(5)), random.Random(7)
+    visitors, rng = Visitors(shop, random.Random(5)), random.Random(7)
     posts: list[Post] = []
     for at in range(times):
-        made = list(traffic.requests(make(crowd, rng, NOW_MS - (times - at) * 3 * trouble.HOUR_MS)))
+        made = list(traffic.requests(make(visitors, rng, NOW_MS - (times - at) * 3 * trouble.HOUR_MS)))
         posts += [post for _, post in sorted(made, key=lambda pair: pair[0])]
     expected, refused = collect(posts)
     return expected, refused, sum(post.size for post in posts)

@@ -6,14 +6,14 @@ import json
 
 import pytest
 
+from flows.clicks.rejected_record import RejectedRecord
 from flows.clicks.steps.decode import MAX_DETAIL_CHARS
-from flows.delivery.batch import Reject
 from tests.kits.clicks import as_bytes, event, ms, read_values
 
 GOOD = as_bytes(event(ms("2025-03-12T10:00:00")))
 
 
-def reject_of(value: bytes) -> Reject:
+def reject_of(value: bytes) -> RejectedRecord:
     columns, rejects = read_values([value])
     assert len(columns) == 0
     assert len(rejects) == 1

@@ -158,16 +158,16 @@ def test_nothing_is_lost_whatever_fails_and_whenever_it_is_marked_dirty(
     assert (dirty.days, dirty.records) == (0, 0)
 
 
-class Tended:
-    """Counts its visits, and answers each as it was told to; the last answer holds."""
+class Task:
+    """Counts its calls, and answers each as it was asked to; the last answer stays."""
 
     def __init__(self, *answers: Exception | None) -> None:
         self._answers = iter(answers)
-        self.visits, self.enough = 0, threading.Event()
+        self.calls, self.enough = 0, threading.Event()
 
     def __call__(self) -> None:
-        self.visits += 1
-        if self.visits == 3:
+        self.calls += 1
+        if self.calls == 3:
             self.enough.set()
         answer = next(self._answers, None)
         if answer is not None:
@@ -175,26 +175,26 @@ class Tended:
 
 
 @pytest.fixture
-def keepers() -> Iterator[list[PeriodicThread]]:
+def threads() -> Iterator[list[PeriodicThread]]:
     made: list[PeriodicThread] = []
     yield made
-    for keeper in made:
-        keeper.end()
+    for thread in made:
+        thread.end()
 
 
-def test_a_keeper_comes_again_after_what_it_asks_was_unavailable(keepers: list[PeriodicThread]) -> None:
-    tended = Tended(Unavailable("away"))
-    keepers.append(PeriodicThread(tended, 0.001))
-    keepers[-1].start()
-    assert tended.enough.wait(DEADLINE_SECONDS)
-    keepers[0].check()
+def test_a_periodic_thread_calls_again_after_a_part_was_unavailable(threads: list[PeriodicThread]) -> None:
+    task = Task(Unavailable("Mongo does not answer"))
+    threads.append(PeriodicThread(task, 0.001))
+    threads[-1].start()
+    assert task.enough.wait(DEADLINE_SECONDS)
+    threads[0].check()
 
 
-def test_any_other_error_of_a_keeper_reaches_those_whom_it_serves(keepers: list[PeriodicThread]) -> None:
-    tended = Tended(None, Refused("a bug"))
-    keepers.append(PeriodicThread(tended, 0.001))
-    keepers[-1].start()
-    keepers[0].wait(DEADLINE_SECONDS)
+def test_any_other_error_of_a_periodic_thread_reaches_those_whom_it_serves(threads: list[PeriodicThread]) -> None:
+    task = Task(None, Refused("a bug"))
+    threads.append(PeriodicThread(task, 0.001))
+    threads[-1].start()
+    threads[0].wait(DEADLINE_SECONDS)
     with pytest.raises(Refused, match="a bug"):
-        keepers[0].check()
-    assert tended.visits == 2
+        threads[0].check()
+    assert task.calls == 2

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
+import pytest
+
 from connectors.kafka.reader import PartitionReader
-from flows.delivery.kafka_source import BatchPolicy, PartitionConsumer
-from marketplace.flows import CLICKS_FLOW
+from flows.delivery.kafka_source import BatchPolicy, TopicConsumer
+from marketplace.flows import CLICKS_FLOW, DEAD_LETTERS_FLOW, FlowSpec
 
 
 class Message:
-    """What the hub asks of the client's messages."""
+    """What the consumer asks of the client's messages."""
 
     def __init__(self, partition: int, offset: int) -> None:
         self._partition, self._offset = partition, offset
@@ -29,6 +31,9 @@ class Message:
     def timestamp(self) -> tuple[int, int]:
         return 1, 1_000 + self._offset
 
+    def headers(self) -> list[tuple[str, bytes | None]] | None:
+        return None if self._offset % 2 else [("detail", b"x" * 1_000_000), ("empty", None)]
+
     def __len__(self) -> int:
         return 5
 
@@ -40,6 +45,7 @@ class Broker:
         self._high = dict.fromkeys(range(partitions), 0)
         self._has: list[Message] = []
         self.topic = "log"
+        self.fetched = 0
         self.published: list[Mapping[int, int]] = []
 
     def write(self, partition: int, count: int) -> None:
@@ -55,82 +61,98 @@ class Broker:
 
     def consume(self, max_records: int, timeout_seconds: float) -> list[Any]:
         given, self._has = self._has[:max_records], self._has[max_records:]
+        self.fetched += len(given)
         return given
 
     def publish(self, offsets: Mapping[int, int]) -> None:
         self.published.append(offsets)
 
 
-def hub_on(broker: Broker, fences: dict[int, dict[str, int]] | None = None, **pace: int) -> PartitionConsumer:
-    reader, policy = cast("PartitionReader", broker), replace(BatchPolicy(1_000, 0.4), **pace)
-    hub = PartitionConsumer(CLICKS_FLOW, reader, fences or {}, policy)
+def consumer_on(broker: Broker, fences: dict[int, dict[str, int]] | None = None, **policy: int) -> TopicConsumer:
+    reader, cuts = cast("PartitionReader", broker), replace(BatchPolicy(1_000, 0.4), **policy)
+    consumer = TopicConsumer(CLICKS_FLOW, reader, fences or {}, cuts)
     for partition in (0, 1):
-        hub.open(partition)
-    return hub
+        consumer.open(partition)
+    return consumer
 
 
-def offsets(hub: PartitionConsumer, partition: int) -> list[int]:
-    batch = hub.take(partition)
+def offsets(consumer: TopicConsumer, partition: int) -> list[int]:
+    batch = consumer.take(partition)
     return [] if batch is None else list(batch.offsets)
 
 
 def test_a_round_begins_when_there_is_something_to_take() -> None:
     broker = Broker()
-    hub = hub_on(broker)
-    before = hub.round(0.0)
-    assert hub.round(10.0) == before
+    consumer = consumer_on(broker)
+    before = consumer.round(0.0)
+    assert consumer.round(10.0) == before
     broker.write(1, 1)
-    assert hub.round(20.0) == before + 1
+    assert consumer.round(20.0) == before + 1
 
 
 def test_the_next_round_waits_for_its_time() -> None:
     broker = Broker()
-    hub = hub_on(broker)
+    consumer = consumer_on(broker)
     broker.write(0, 1)
-    first = hub.round(0.0)
-    assert offsets(hub, 0) == [0]
+    first = consumer.round(0.0)
+    assert offsets(consumer, 0) == [0]
     broker.write(0, 1)
-    assert hub.round(0.3) == first
-    assert hub.round(0.4) == first + 1
+    assert consumer.round(0.3) == first
+    assert consumer.round(0.4) == first + 1
 
 
 def test_after_a_large_batch_the_next_round_does_not_wait() -> None:
     broker = Broker()
-    hub = hub_on(broker, large_batch=10)
+    consumer = consumer_on(broker, large_batch=10)
     broker.write(0, 30)
-    first = hub.round(0.0)
-    assert len(offsets(hub, 0)) == 30
+    first = consumer.round(0.0)
+    assert len(offsets(consumer, 0)) == 30
     broker.write(1, 1)
-    assert hub.round(0.01) == first + 1
+    assert consumer.round(0.01) == first + 1
 
 
 def test_a_batch_ends_at_a_fence() -> None:
     broker = Broker()
     broker.write(0, 10)
-    hub = hub_on(broker, {0: {"clicks": 6, "click_ledger": -1, "rollups": 3}})
-    assert [offsets(hub, 0) for _ in range(4)] == [[0, 1, 2, 3], [4, 5, 6], [7, 8, 9], []]
+    consumer = consumer_on(broker, {0: {"clicks": 6, "click_ledger": -1, "rollups": 3}})
+    assert [offsets(consumer, 0) for _ in range(4)] == [[0, 1, 2, 3], [4, 5, 6], [7, 8, 9], []]
 
 
 def test_a_batch_holds_no_more_than_it_may_and_its_partition_alone() -> None:
     broker = Broker()
-    hub = hub_on(broker, max_records=4)
+    consumer = consumer_on(broker, max_records=4)
     broker.write(0, 3)
     broker.write(1, 1)
     broker.write(0, 4)
-    assert [offsets(hub, 0), offsets(hub, 1), offsets(hub, 0), offsets(hub, 0)] == [[0, 1, 2], [0], [3, 4, 5, 6], []]
+    taken = [offsets(consumer, partition) for partition in (0, 1, 0, 0)]
+    assert taken == [[0, 1, 2], [0], [3, 4, 5, 6], []]
 
 
 def test_while_much_waits_nothing_more_is_fetched() -> None:
     broker = Broker()
-    hub = hub_on(broker, max_records=2, max_pending_bytes=1)
+    consumer = consumer_on(broker, max_records=2, max_pending_bytes=1)
     broker.write(0, 6)
-    assert offsets(hub, 1) == []
-    assert [offsets(hub, 0) for _ in range(4)] == [[0, 1], [2, 3], [4, 5], []]
+    assert offsets(consumer, 1) == []
+    assert [offsets(consumer, 0) for _ in range(4)] == [[0, 1], [2, 3], [4, 5], []]
+
+
+@pytest.mark.parametrize(("flow", "fetched"), [(CLICKS_FLOW, 6), (DEAD_LETTERS_FLOW, 2)])
+def test_headers_count_for_the_bound_on_memory_where_a_flow_reads_them(flow: FlowSpec, fetched: int) -> None:
+    broker = Broker()
+    consumer = TopicConsumer(
+        flow, cast("PartitionReader", broker), {}, BatchPolicy(2, 0.4, max_pending_bytes=1_000_000)
+    )
+    for partition in (0, 1):
+        consumer.open(partition)
+    broker.write(0, 6)
+    for _ in range(3):
+        consumer.take(1)
+    assert broker.fetched == fetched
 
 
 def test_an_offset_that_is_shown_already_is_not_sent_again() -> None:
     broker = Broker()
-    hub = hub_on(broker)
+    consumer = consumer_on(broker)
     for offset in (0, 0, 5, 5):
-        hub.publish(0, offset)
+        consumer.publish(0, offset)
     assert broker.published == [{0: 0}, {0: 5}]

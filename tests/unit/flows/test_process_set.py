@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from tempfile import gettempdir
-from typing import cast
+from typing import IO, cast
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connectors.errors import Unavailable
+from connectors.kafka.topics import TopicIdentity
+from flows.delivery.child_process import ChildProcess
 from flows.delivery.exit_codes import EXIT_CODES, EXIT_FENCED, EXIT_REFUSED, EXIT_SETTINGS, EXIT_UNAVAILABLE
 from flows.delivery.exit_codes import ending_of_set as ending_of
-from flows.delivery.process_set import POLICY, FlowFailed, FlowFenced, FlowOptions, FlowProcessSet, _Process
+from flows.delivery.process_set import POLICY, FlowFailed, FlowFenced, FlowOptions, FlowProcessSet
+from flows.delivery.topic_watch import TopicWatch
 from marketplace.flows import CLICKS_FLOW
 from marketplace.settings import Urls
 from runtime.progress import Ending, Lease, ProgressPage, ProgressReport
@@ -25,6 +29,8 @@ from runtime.sections import Settings
 
 HANG_SECONDS = 60.0
 MOST_WATCHES = 10_000
+TOPIC_SECONDS = 20.0
+"""How often a set looks at its topic."""
 LOOK_SECONDS = 0.125
 """How often a test looks after a set; a binary fraction, so that sums of it are exact."""
 
@@ -57,8 +63,12 @@ class FakePopen:
 
     def __init__(self) -> None:
         self.returncode: int | None = None
+        self.polls = 0
+        self.at_poll: dict[int, Callable[[], None]] = {}
 
     def poll(self) -> int | None:
+        self.polls += 1
+        self.at_poll.get(self.polls, lambda: None)()
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int | None:
@@ -84,29 +94,57 @@ class Clock:
         return self.seconds
 
 
-class FakeSet(FlowProcessSet):
-    """A set whose processes are fakes with real pages, and whose parts are unavailable when a test says so."""
+class FakeLauncher:
+    """Starts fakes with real pages; parts are unavailable, and the topic has as many partitions, as a test says."""
 
-    def __init__(self, workers: int = 1, clock: Clock | None = None) -> None:
-        self.clock = clock or Clock()
-        options = FlowOptions(workers=workers, hang_seconds=HANG_SECONDS)
-        super().__init__(CLICKS_FLOW, settings(gettempdir()), options, monotonic=self.clock)
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self.unavailable = False
+        self.partitions = 8
+        self.generation = 0
         self.launches: list[float] = []
         self.tries: list[float] = []
+        self.fakes: list[FakePopen] = []
 
-    def _launch(self) -> None:
-        self.tries.append(self.clock())
+    def topics(self) -> list[TopicWatch]:
+        return [TopicWatch(lambda _: TopicIdentity("id", self.partitions), "log", TOPIC_SECONDS)]
+
+    def take_generation(self, step: Callable[[], None]) -> int:
+        self.tries.append(self._clock())
         if self.unavailable:
             raise Unavailable("Kafka does not answer")
-        self.launches.append(self.clock())
-        self.fakes = [FakePopen() for _ in range(self._options.workers)]
-        self._processes = [
-            _Process(
-                cast("subprocess.Popen[bytes]", fake), ProgressPage(), Lease(self.clock(), most_seconds=HANG_SECONDS)
-            )
-            for fake in self.fakes
-        ]
+        self.launches.append(self._clock())
+        self.fakes = []
+        self.generation += 1
+        return self.generation
+
+    def start_process(
+        self, index: int, addresses: Sequence[str], generation: int, output: IO[bytes] | None, now: float
+    ) -> ChildProcess:
+        self.fakes.append(FakePopen())
+        popen = cast("subprocess.Popen[bytes]", self.fakes[-1])
+        return ChildProcess(popen, ProgressPage(), Lease(now, most_seconds=HANG_SECONDS))
+
+
+class FakeSet(FlowProcessSet):
+    """A set whose processes are fakes."""
+
+    def __init__(self, workers: int = 1, clock: Clock | None = None, exit_wait_seconds: float = 60.0) -> None:
+        self.clock = clock or Clock()
+        self.parts = FakeLauncher(self.clock)
+        options = FlowOptions(workers=workers, hang_seconds=HANG_SECONDS, exit_wait_seconds=exit_wait_seconds)
+        place = settings(gettempdir())
+        super().__init__(CLICKS_FLOW, place, options, monotonic=self.clock, launcher=self.parts)
+
+    @property
+    def launches(self) -> list[float]:
+        """When processes were started."""
+        return self.parts.launches
+
+    @property
+    def fakes(self) -> list[FakePopen]:
+        """The processes of the latest start."""
+        return self.parts.fakes
 
     def end(self, code: int, reason: str = "", worker: int = 0) -> None:
         """One process leaves, and says why where its code means something."""
@@ -136,12 +174,6 @@ class FakeSet(FlowProcessSet):
         raise AssertionError("the set is not started again")
 
 
-@pytest.fixture
-def no_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where one process ended, the others are not waited for."""
-    monkeypatch.setattr("flows.delivery.process_set._LAST_WORDS_SECONDS", 0.0)
-
-
 def test_a_first_start_that_finds_a_part_unavailable_is_tried_again_instead_of_leaving_nobody_to_count(
     tmp_path: Path,
 ) -> None:
@@ -152,9 +184,8 @@ def test_a_first_start_that_finds_a_part_unavailable_is_tried_again_instead_of_l
     assert runner.starts == 2
 
 
-@pytest.mark.usefixtures("no_last_words")
 def test_the_end_of_one_process_ends_the_others_and_starts_all_again_after_a_pause() -> None:
-    runner = FakeSet(workers=3)
+    runner = FakeSet(workers=3, exit_wait_seconds=0.0)
     runner.start()
     before = runner.fakes
     runner.live(1.0)
@@ -167,6 +198,47 @@ def test_the_end_of_one_process_ends_the_others_and_starts_all_again_after_a_pau
     assert len(runner.launches) == 1
     runner.watch_until_launched()
     assert (len(runner.pids), runner.restarts, runner.problem()) == (3, 1, "starting")
+
+
+@pytest.mark.parametrize(
+    ("exit_wait_seconds", "problem"),
+    [(60.0, "waiting: Kafka does not answer"), (0.0, "a process ended; the set is started again")],
+)
+def test_the_process_that_ends_last_can_say_why_the_set_ended_while_it_is_waited_for(
+    exit_wait_seconds: float, problem: str
+) -> None:
+    runner = FakeSet(workers=2, exit_wait_seconds=exit_wait_seconds)
+    runner.start()
+    runner.live(1.0)
+    last = runner.fakes[1]
+    last.at_poll[last.polls + 3] = lambda: runner.end(EXIT_UNAVAILABLE, "Kafka does not answer", worker=1)
+    runner.end(1)
+
+    runner.watch()
+
+    assert runner.problem() == problem
+
+
+def test_a_set_starts_no_process_without_a_partition() -> None:
+    runner = FakeSet(workers=5)
+    runner.parts.partitions = 3
+    runner.start()
+    assert len(runner.pids) == 3
+
+
+def test_a_set_whose_topic_grew_is_started_again_by_a_new_generation_with_the_workers_that_it_lacked() -> None:
+    runner = FakeSet(workers=5)
+    runner.parts.partitions = 3
+    runner.start()
+    runner.live(TOPIC_SECONDS + 1)
+    before = runner.generation
+    runner.parts.partitions = 8
+
+    runner.watch()
+
+    assert runner.problem() == "log has more partitions; the set is started again"
+    runner.watch_until_launched()
+    assert (len(runner.pids), runner.generation) == (5, before + 1)
 
 
 def test_a_process_that_gives_no_sign_of_life_is_killed_and_its_hang_counted() -> None:
@@ -203,17 +275,17 @@ def test_a_restart_that_finds_a_part_unavailable_is_tried_again_after_longer_pau
     runner.live(1.0)
     runner.end(1)
     runner.watch()
-    runner.unavailable = True
-    while len(runner.tries) < 60:
+    runner.parts.unavailable = True
+    while len(runner.parts.tries) < 60:
         runner.clock.seconds += LOOK_SECONDS
         with suppress(Unavailable):
             runner.watch()
 
     assert runner.problem() == "waiting: Kafka does not answer"
-    pauses = [after - before for before, after in pairwise(runner.tries[1:])]
+    pauses = [after - before for before, after in pairwise(runner.parts.tries[1:])]
     assert all(before <= after for before, after in pairwise(pauses))
     assert pauses[-1] == pytest.approx(POLICY.max_backoff_ms / 1_000, abs=0.2)
-    runner.unavailable = False
+    runner.parts.unavailable = False
     runner.clock.seconds += 10.0
     runner.watch_until_launched()
     assert runner.restarts == 1
@@ -225,11 +297,11 @@ def test_whoever_looks_while_a_restart_waits_for_a_part_hears_which_at_every_loo
     runner.end(1)
     runner.watch()
     runner.clock.seconds += 1.0
-    runner.unavailable = True
+    runner.parts.unavailable = True
     for _ in range(3):
         with pytest.raises(Unavailable, match="Kafka does not answer"):
             runner.watch()
-    assert len(runner.tries) == 2
+    assert len(runner.parts.tries) == 2
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import cast
+
 import pytest
 
 from connectors.errors import Refused
-from flows.delivery.resume import resume_offset
+from connectors.kafka.reader import PartitionReader
+from flows.delivery.resume import resume_offset, verify_log_identity
 from marketplace.flows import CLICKS_FLOW
 
 ALL = ("clicks", "rollups", "sessions", "click_ledger")
@@ -41,5 +45,51 @@ def test_a_log_that_ends_before_the_tables_do_is_another_one(tables: dict[str, i
 
 @pytest.mark.parametrize(("tables", "first"), [(fences(9), 10), ({"clicks": 19}, 0)])
 def test_records_that_retention_took_uncounted_are_named_and_never_skipped(tables: dict[str, int], first: int) -> None:
-    with pytest.raises(Refused, match=rf"{15 - first} records \(offsets {first} to 14\).*accept-loss"):
+    with pytest.raises(Refused, match=rf"log\[3\]: {15 - first} records \(offsets {first} to 14\).*accept-loss"):
         resume_offset(CLICKS_FLOW, "log[3]", tables, 15, 30)
+
+
+class Log:
+    """One partitioned log of one-byte records, of which the broker has some."""
+
+    topic = "log"
+
+    def __init__(self, **ranges: tuple[int, int]) -> None:
+        self._ranges, self.asked = {int(name[1:]): between for name, between in ranges.items()}, 0
+
+    def range_of(self, partition: int) -> tuple[int, int]:
+        return self._ranges[partition]
+
+    def read_at(self, offsets: Mapping[int, int]) -> dict[int, bytes]:
+        self.asked += 1
+        return {partition: bytes([offset]) for partition, offset in offsets.items() if offset != 5}
+
+
+def verify(log: Log, newest: dict[int, int], recreated: tuple[int, ...] = ()) -> dict[int, bytes]:
+    """What was compared."""
+    compared: dict[int, bytes] = {}
+
+    def differing(records: Mapping[int, bytes]) -> list[int]:
+        compared.update(records)
+        return [partition for partition in records if partition in recreated]
+
+    verify_log_identity(cast("PartitionReader", log), newest, differing)
+    return compared
+
+
+def test_the_newest_record_of_each_partition_is_compared_where_the_broker_still_has_it() -> None:
+    log = Log(p0=(3, 10), p1=(4, 10), p2=(0, 4), p3=(0, 3), p4=(0, 9))
+
+    assert verify(log, {0: 3, 1: 3, 2: 3, 3: 3, 4: 5}) == {0: b"\x03", 2: b"\x03", 4: b""}
+
+
+def test_where_no_record_is_left_nothing_is_read() -> None:
+    log = Log(p0=(4, 10))
+
+    assert verify(log, {0: 3}) == {}
+    assert log.asked == 0
+
+
+def test_another_record_at_the_newest_offset_is_another_log_which_is_named() -> None:
+    with pytest.raises(Refused, match=r"log\[1\] has another record at offset 7 .*recreated.*recover\.md"):
+        verify(Log(p0=(0, 9), p1=(0, 9)), {0: 3, 1: 7}, recreated=(1,))

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from connectors.clickhouse.insert_shape import structure_of
 from flows.clicks.output.arrow_rows import rows_of
 from flows.clicks.processor import PartitionProcessor
-from flows.delivery.insert_shape import structure_of
 from marketplace.tables import CLICK_TABLES, Table, insertable
 from ops.oracle import LogRecord
 from tests.kits.clicks import CHROME, STORES, FixedStores, as_batch, as_log, encoding_of, event, ms, run

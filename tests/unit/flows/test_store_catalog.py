@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from connectors.errors import Unavailable
-from connectors.mongo.stores import MemoryStores, Shelf
+from connectors.mongo.stores import MemoryStores, StoreListing
 from flows.clicks.store_catalog import StoreCatalog
 from marketplace.stores import Store
 from runtime.breaker import CircuitBreaker
@@ -26,7 +26,7 @@ class Book(MemoryStores):
         self.entered, self.released = threading.Event(), threading.Event()
         self.released.set()
 
-    def read(self, slugs: Collection[str] | None = None) -> Shelf:
+    def read(self, slugs: Collection[str] | None = None) -> StoreListing:
         self.asked += 1
         if not self.released.is_set():
             self.entered.set()
@@ -143,7 +143,7 @@ def test_when_mongo_is_back_the_stores_are_read_again(stores: StoreCatalog, book
     assert seen(stores)["alpha"].title == "New title"
 
 
-def test_before_the_stores_were_ever_read_mongo_away_is_an_error(stores: StoreCatalog, book: Book) -> None:
+def test_before_the_stores_were_ever_read_an_unavailable_mongo_is_an_error(stores: StoreCatalog, book: Book) -> None:
     book.available = False
 
     with pytest.raises(Unavailable):

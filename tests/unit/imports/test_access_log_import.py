@@ -204,7 +204,7 @@ def test_kafka_away_for_too_long_is_an_error() -> None:
     assert 55 <= sum(kit.pauses) <= 70
 
 
-def test_mongo_away_for_too_long_is_an_error() -> None:
+def test_a_mongo_that_is_unavailable_for_too_long_is_an_error() -> None:
     kit = Kit()
     kit.salts.available = False
 

@@ -104,6 +104,7 @@ def test_client_time_request_and_status_are_enough_and_more_may_follow(parseable
         (LINE[:-1], "a quoted field is not closed"),
         (LINE[:77], "request and status are not there"),
         (LINE[:60], "a quoted field is not closed"),
+        (line(agent=rb"say \"hi").replace(b" 200 ", b" OK "), "request and status are not there"),
         (LINE.replace(b" 200 ", b" OK "), "request and status are not there"),
         (LINE.replace(b"May", b"Mai"), "the time is not of the form"),
         (LINE.replace(b"17/May", b"31/Feb"), "the time is not a date"),
@@ -196,3 +197,35 @@ def test_equal_lines_are_distinguished_within_the_stated_bound() -> None:
         ids.next_id(b"%d" % number)
 
     assert ids.next_id(b"again") != first
+
+
+def test_the_ids_of_lines_do_not_change_with_the_code() -> None:
+    ids = LineIds("shop", SECRET)
+
+    assert [ids.next_id(LINE), ids.next_id(LINE)] == [
+        "f8a149536f5c90d39c3b88dd09a4f608",
+        "de3d3e47ec063eb532d71b31e92add1a",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("target", "asset"),
+    [("/a/b.css", True), ("/v1.2/page", False), ("/a.b/c.JS?v=3", True), ("/page.html#x.css", False), ("/css", False)],
+)
+def test_an_asset_is_known_by_the_ending_of_its_last_part(target: str, asset: bool) -> None:
+    assert is_asset(target) == asset
+
+
+def test_a_target_that_is_neither_a_path_nor_an_absolute_url_has_no_page() -> None:
+    assert page_url("*", "shop.example") == ""
+
+
+def test_the_longest_line_is_read() -> None:
+    assert parse_line(line(agent=b"x" * (MAX_LINE_BYTES - len(line(agent=b""))))).status == 200
+    with pytest.raises(UnparseableLine, match="longer than"):
+        parse_line(line(agent=b"x" * (MAX_LINE_BYTES + 1 - len(line(agent=b"")))))
+
+
+def test_blanks_in_a_target_stay_as_they_are() -> None:
+    assert parse_line(line(request=b"GET /a  b HTTP/1.1")).target == "/a  b"
+    assert parse_line(line(request=b"GET HTTP/1.1")).target == "HTTP/1.1"

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from marketplace.clicks.client_times import MAX_TIME_MS, parse_time_ms
-from marketplace.clicks.collect import ClientEvent, RefusedEvent, ValidEvent, read_body
-from marketplace.clicks.faults import FAULT_CODES
+from marketplace.clicks.collect import ClientEvent, RefusedEvent, ValidEvent, read_body, read_event
+from marketplace.clicks.faults import FAULT_CODES, Fault, explain
 from marketplace.clicks.split import RefusedBody
 
 
@@ -198,3 +198,187 @@ def test_a_refusal_survives_the_way_between_processes() -> None:
         read_body(b"[]")
 
     assert pickle.loads(pickle.dumps(refused.value)).fault == refused.value.fault
+
+
+def test_a_refusal_reads_as_its_fault() -> None:
+    with pytest.raises(RefusedBody) as refused:
+        read_body(b"[]")
+
+    assert str(refused.value) == str(refused.value.fault) == "holds no event"
+
+
+def test_an_event_put_together_here_is_read_like_one_that_was_sent() -> None:
+    document = {"event_id": "a", "url": "/x", "occurred_at": 5}
+
+    assert read_event(document, "") == read_one(document)
+
+
+@pytest.mark.parametrize("document", [{}, {"event_id": 3}, {"event_id": "a", "occurred_at": -1}])
+def test_an_event_put_together_here_that_does_not_hold_has_the_fault_of_one_that_was_sent(
+    document: dict[str, Any],
+) -> None:
+    sent, made = read_one(document), read_event(document, "")
+
+    assert isinstance(sent, RefusedEvent)
+    assert isinstance(made, RefusedEvent)
+    assert made.fault == sent.fault
+    assert msgspec.json.decode(made.raw) == document
+
+
+def test_a_fault_that_the_schema_cannot_express_has_its_place_in_the_body() -> None:
+    body = {"events": [{"event_id": "a"}, {"event_id": "b", "occurred_at": "soon"}]}
+
+    refused = read_body(msgspec.json.encode(body)).results[1]
+
+    assert isinstance(refused, RefusedEvent)
+    assert refused.fault.path == "events[1].occurred_at"
+
+
+def test_the_batchs_time_of_sending_is_that_of_its_events_beside_one_that_does_not_hold() -> None:
+    body = {"sent_at": 5_000, "events": [{"event_id": "a"}, {}]}
+
+    (result, _) = read_body(msgspec.json.encode(body)).results
+
+    assert isinstance(result, ValidEvent)
+    assert result.sent_at_ms == 5_000
+
+
+def test_a_batchs_time_of_sending_that_is_no_time_is_refused_with_the_reason() -> None:
+    with pytest.raises(RefusedBody) as refused:
+        read_body(b'{"events": [{"event_id": "a"}], "sent_at": "2026-01-31T12:00:00"}')
+
+    assert refused.value.fault.path == "sent_at"
+    assert "offset" in refused.value.fault.reason
+
+
+@pytest.mark.parametrize("value", [0, MAX_TIME_MS])
+def test_the_first_and_the_last_moment_are_times(value: int) -> None:
+    assert valid({"event_id": "a", "occurred_at": value}).occurred_at_ms == value
+
+
+def test_a_number_one_beyond_the_last_moment_is_no_time() -> None:
+    assert fault_of({"event_id": "a", "occurred_at": MAX_TIME_MS + 1})[:2] == ("timestamp", "occurred_at")
+
+
+def test_blanks_before_a_body_change_nothing() -> None:
+    for blank in (b" ", b"\t", b"\r", b"\n"):
+        assert read_body(blank + b'[{"event_id": "a"}]') == read_body(b'[{"event_id": "a"}]')
+
+
+def test_a_body_that_is_neither_an_event_nor_a_list_is_one_event_that_does_not_hold() -> None:
+    batch = read_body(b"7")
+
+    assert batch.single
+    assert isinstance(batch.results[0], RefusedEvent)
+    assert batch.results[0].fault.path == ""
+
+
+@pytest.mark.parametrize("forms", [b"[%s]", b'{"events": [%s]}'])
+def test_an_envelope_of_one_event_that_does_not_hold_names_its_place(forms: bytes) -> None:
+    batch = read_body(forms % b"{}")
+
+    assert not batch.single
+    assert isinstance(batch.results[0], RefusedEvent)
+    assert batch.results[0].fault.path.endswith("[0].event_id")
+
+
+@pytest.mark.parametrize("characters", [39, 40, 41])
+def test_a_number_of_forty_characters_in_a_field_that_is_not_known_is_read_and_a_longer_one_is_not(
+    characters: int,
+) -> None:
+    number = "0." + "1" * (characters - 2)
+
+    result = read_body(f'[{{"event_id": "a", "x": {number}}}]'.encode()).results[0]
+
+    assert isinstance(result, ValidEvent) == (characters <= 40)
+    if isinstance(result, RefusedEvent):
+        assert (result.fault.code, result.fault.path) == ("too_complex", "[0]")
+
+
+@pytest.mark.parametrize("empty", ["[]", "{}"])
+def test_containers_in_a_field_that_is_not_known_count_as_values(empty: str) -> None:
+    few, many = (
+        read_body(f'{{"event_id": "a", "x": [{",".join([empty] * count)}]}}'.encode()).results[0]
+        for count in (490, 510)
+    )
+
+    assert isinstance(few, ValidEvent)
+    assert isinstance(many, RefusedEvent)
+    assert (many.fault.code, many.fault.path) == ("too_complex", "")
+
+
+def test_a_body_that_is_no_json_says_where() -> None:
+    with pytest.raises(RefusedBody, match="truncated"):
+        read_body(b"{")
+
+
+def test_a_message_of_no_known_kind_is_a_value_that_is_not_allowed() -> None:
+    assert explain("Something else - at `$.url`", "[3]") == Fault(
+        "field_value", "[3].url", "has a value that is not allowed"
+    )
+
+
+def with_values(count: int, url: str = "") -> bytes:
+    """An event of which so many commas and brackets are in a field that is not known, or around it."""
+    return b'{"event_id":"a","x":[%s]%s}' % (
+        b",".join([b"0"] * (count - 2)),
+        b',"url":"%s"' % url.encode() if url else b"",
+    )
+
+
+@pytest.mark.parametrize(("body", "path"), [(b"%s", ""), (b"[%s]", "[0]"), (b'{"events":[%s]}', "events[0]")])
+def test_an_event_of_a_thousand_values_is_taken_and_one_of_a_thousand_and_one_is_refused(
+    body: bytes, path: str
+) -> None:
+    (taken,) = read_body(body % with_values(1_000)).results
+    (refused,) = read_body(body % with_values(1_001)).results
+
+    assert isinstance(taken, ValidEvent)
+    assert isinstance(refused, RefusedEvent)
+    assert (refused.fault.code, refused.fault.path) == ("too_complex", path)
+
+
+def test_what_stands_in_a_known_text_is_no_value() -> None:
+    # The comma before the field counts, those in its text do not.
+    (taken,) = read_body(with_values(999, url="," * 50)).results
+    (refused,) = read_body(with_values(1_000, url="," * 50)).results
+
+    assert isinstance(taken, ValidEvent)
+    assert isinstance(refused, RefusedEvent)
+
+
+def test_a_body_of_twenty_thousand_values_is_taken_and_one_of_more_is_refused_as_a_whole() -> None:
+    full = [with_values(1_000)] * 20
+
+    assert len(read_body(b"[%s]" % b",".join(full)).results) == 20
+    assert body_fault(b"[%s]" % b",".join([*full, with_values(2)])) == ("too_complex", "")
+
+
+def test_events_that_hold_nothing_unknown_have_no_bound_on_their_values() -> None:
+    known = b'{"event_id":"a","url":"%s"}' % (b"," * 50)
+
+    results = read_body(b"[{},%s]" % b",".join([known] * 900)).results
+
+    assert [isinstance(result, ValidEvent) for result in results] == [False] + [True] * 900
+
+
+def test_a_number_of_too_many_digits_is_named_by_its_event() -> None:
+    results = read_body(b'[{"event_id":"a","x":%s},{"event_id":"b","x":%s}]' % (b"1" * 500, b"1" * 501)).results
+
+    assert isinstance(results[0], ValidEvent)
+    assert isinstance(results[1], RefusedEvent)
+    assert (results[1].fault.code, results[1].fault.path) == ("too_complex", "[1]")
+
+
+def test_the_fingerprinted_payload_of_an_event_does_not_change_with_the_code() -> None:
+    event = {"type": "click", "event_id": "a", "url": "/x", "occurred_at": 5}
+
+    assert valid(event).canonical == b'{"event_id":"a","type":"click","occurred_at":5,"url":"/x"}'
+    assert valid({**event, "b": 1, "a": {"d": 1, "c": 2}}).canonical == (
+        b'{"event_id":"a","type":"click","occurred_at":5,"url":"/x"}{"a":{"c":2,"d":1},"b":1}'
+    )
+
+
+@pytest.mark.parametrize("field", ["occurred_at", "sent_at"])
+def test_a_time_without_an_offset_is_refused_by_its_field(field: str) -> None:
+    assert fault_of({"event_id": "a", field: "2026-01-31T12:00:00"})[:2] == ("timestamp", field)

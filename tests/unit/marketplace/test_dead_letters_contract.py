@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketplace.dead_letters import MAX_DETAIL_CHARS, DeadLetter, headers, read
+from marketplace.dead_letters import MAX_DETAIL_CHARS, NOWHERE, DeadLetter, headers, read
 
 FOLDER = Path(__file__).parents[2] / "golden" / "dead_letters"
 EXAMPLES = sorted(FOLDER.glob("*.json"))
@@ -63,3 +63,31 @@ def test_headers_of_any_kind_are_read_without_an_error(given: list[tuple[str, by
     letter = read(given)
     assert letter.reason == "unknown"
     assert letter.offset >= -1
+
+
+OWN = st.sampled_from(["reason", "detail", "store", "source_topic", "source_partition", "source_offset", "x"])
+
+
+@given(st.lists(st.tuples(OWN, st.binary())))
+def test_headers_of_the_record_say_nothing_about_its_letter(own: list[tuple[str, bytes]]) -> None:
+    letter = DeadLetter("saga.orders", "unknown_order", topic="orders", partition=1, offset=2)
+    assert read([*own, *headers(letter)]) == letter
+
+
+def test_a_letter_can_be_written_whatever_its_texts_hold() -> None:
+    assert read(headers(DeadLetter("import", "unparseable", detail="a\ud800b"))).detail == "a?b"
+
+
+def test_a_header_without_a_value_counts_as_unknown() -> None:
+    assert read([("dlq_store", None), ("dlq_reason", None)]) == DeadLetter("unknown", "unknown")
+
+
+def test_what_is_in_no_topic_has_no_place_whatever_other_headers_say() -> None:
+    letter = read([("dlq_partition", b"3"), ("dlq_offset", b"17")])
+    assert (letter.partition, letter.offset) == (NOWHERE, NOWHERE)
+
+
+@given(st.integers(1, 30))
+def test_a_number_of_up_to_18_digits_is_read_and_a_longer_one_counts_as_unknown(digits: int) -> None:
+    letter = read([("dlq_topic", b"orders"), ("dlq_offset", b"7" * digits)])
+    assert letter.offset == (int("7" * digits) if digits <= 18 else NOWHERE)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from hashlib import blake2b
 
 import pytest
 
@@ -32,6 +33,8 @@ SECRET = "5a" * 32
         (":::5", "::"),
         ("a::b:", "a::"),
         ("203.0.113.77:1:2:3:4", "203.0.113.0:1:2::"),
+        ("0000:0000:0000:0000:0000:ffff:203.113.100.177", "203.113.100.0"),
+        ("1.2.3.4.5.6.7.8.9.10.11.12", "1.2.3.0.0.0.0.0.0"),
     ],
 )
 def test_what_looks_like_an_address_is_cut_to_its_network(raw: str, masked: str) -> None:
@@ -105,3 +108,8 @@ def test_the_longest_line_takes_its_length_and_not_its_square(unit: bytes) -> No
 def test_a_hash_tells_equal_lines_of_one_store_and_nothing_to_another() -> None:
     assert line_hash(b"line", SECRET) == line_hash(b"line", SECRET)
     assert len({line_hash(b"line", SECRET), line_hash(b"Line", SECRET), line_hash(b"line", "5b" * 32)}) == 3
+
+
+def test_a_hash_of_a_line_has_32_digits_and_is_no_other_hash_under_the_stores_secret() -> None:
+    assert len(line_hash(b"line", SECRET)) == 32
+    assert line_hash(b"line", SECRET) != blake2b(b"line", digest_size=16, key=bytes.fromhex(SECRET)).hexdigest()

@@ -9,12 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.kafka.group_client import OffsetGap
-from marketplace.errors import MAX_RETRY_SECONDS, Action, Park, Reject, Retry, Stop
+from marketplace.errors import MAX_RETRY_SECONDS, Action, Reject, Retry, Stop
 
 EVERY_ACTION = [
     Retry(2.5, "locked"),
     Reject("unparseable", "no JSON"),
-    Park("order-7", "payment disputed"),
     Stop("a new schema"),
 ]
 
@@ -53,3 +52,10 @@ def test_a_retry_pauses_for_no_less_than_nothing_and_no_more_than_an_hour(second
 @given(st.floats(0.0, MAX_RETRY_SECONDS))
 def test_a_retry_within_the_hour_pauses_as_long_as_it_says(seconds: float) -> None:
     assert Retry(seconds).after_seconds == seconds
+
+
+def test_a_decision_says_why_where_that_is_known() -> None:
+    assert str(Retry(2.5)) == "retry in 2.5 s"
+    assert str(Retry(2.5, "locked")) == "retry in 2.5 s: locked"
+    assert str(Reject("unparseable")) == "unparseable"
+    assert str(Reject("unparseable", "no JSON")) == "unparseable: no JSON"

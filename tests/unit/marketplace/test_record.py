@@ -90,3 +90,24 @@ def test_the_headers_are_cloudevents_attributes_and_few() -> None:
 
 def test_a_time_has_milliseconds_and_a_z() -> None:
     assert iso_time(0) == "1970-01-01T00:00:00.000Z"
+
+
+def test_a_record_has_every_field_of_its_event_and_of_its_request() -> None:
+    event = {
+        "event_id": "a",
+        "type": "click",
+        "occurred_at": 5,
+        "sent_at": 6,
+        "url": "/x",
+        "referrer": "/y",
+        "target": "buy",
+        "product": "mug",
+        "sampling": 0.5,
+    }
+
+    written = msgspec.structs.asdict(click(event, replace(CLIENT, opted_out=True)))
+
+    for name, value in event.items():
+        assert written[name if name not in ("occurred_at", "sent_at") else f"{name}_ms"] == value
+    assert (written["ip"], written["user_agent"], written["origin"]) == (CLIENT.ip, CLIENT.user_agent, CLIENT.origin)
+    assert (written["opted_out"], written["visitor"], written["visitor_kind"]) == (True, VISITOR.id, VISITOR.kind)

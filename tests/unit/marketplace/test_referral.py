@@ -246,3 +246,45 @@ def test_what_stands_behind_the_host_of_a_link_has_no_part_in_it(link: str, rest
 )
 def test_a_host_that_is_not_at_its_place_is_none(link: str) -> None:
     assert host_of(link) == ""
+
+
+SUBDOMAINS_TOO = ("social", "video", "shopping", "ai", "email", "payment")
+HOSTS = [
+    (host, category)
+    for listed in SITE_LISTS
+    for category, sites in listed.sites.items()
+    for hosts in sites.values()
+    for host in hosts
+]
+
+
+@pytest.mark.parametrize("below", ["x.", "x.y.", "x.y.z.a.b.c."])
+def test_what_lies_below_a_site_is_that_site_unless_it_only_searches(below: str) -> None:
+    for host, category in HOSTS:
+        site = find_site(host)
+        if site is None or site.category != category or "{}" in host or host.count(".") not in (1, 2):
+            continue
+        found = find_site(below + host)
+        assert found == site if category in SUBDOMAINS_TOO else found is None or found.category != category, host
+
+
+def test_a_single_last_label_is_no_site() -> None:
+    assert [find_site(f"shop.{label}") for label in ("com", "de", "example")] == [None] * 3
+
+
+@pytest.mark.parametrize("country", ["de", "co.uk", "com.br"])
+def test_a_site_of_many_countries_is_found_in_each(country: str) -> None:
+    for host, _ in HOSTS:
+        if host.endswith(".{}"):
+            assert find_site(host.replace("{}", country)) == find_site(host.replace("{}", "fr")), host
+
+
+def test_a_site_whose_subdomains_are_countries_is_found_in_each() -> None:
+    for host, _ in HOSTS:
+        if host.startswith("{}."):
+            assert find_site(host.replace("{}", "pt-br")) == find_site(host.replace("{}", "fr")) is not None, host
+
+
+def test_an_app_with_something_before_its_name_is_another_one() -> None:
+    assert find_site("com.google.android.apps.bard") is not None
+    assert find_site("x.com.google.android.apps.bard") is None

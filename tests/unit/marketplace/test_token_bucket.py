@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from marketplace.token_bucket import BucketPolicy, TokenBuckets
 
@@ -69,3 +71,25 @@ def test_to_ask_how_long_takes_nothing() -> None:
     assert buckets.wait("a", 1, now=0.0) == 0.5
     assert buckets.wait("a", 1, now=0.25) == 0.25
     assert buckets.take("a", 1, now=0.5) == 0.0
+
+
+@given(
+    st.sampled_from([0.0, 0.5, 1.0, 2.0]),
+    st.integers(1, 5),
+    st.lists(st.tuples(st.integers(0, 8), st.integers(0, 3)), max_size=12),
+)
+def test_to_ask_is_answered_as_taking_would_be(rate: float, burst: int, takes: list[tuple[int, int]]) -> None:
+    buckets = TokenBuckets(BucketPolicy(rate_per_second=rate, burst=burst))
+    now = 100.0
+    for cost, seconds_later in takes:
+        now += seconds_later
+        said = buckets.wait("a", cost, now)
+        assert said == pytest.approx(buckets.take("a", cost, now))
+
+
+def test_fifty_thousand_buckets_are_remembered_where_nobody_says_otherwise() -> None:
+    buckets = TokenBuckets(BucketPolicy(rate_per_second=1, burst=1))
+    for number in range(50_001):
+        buckets.take(str(number), 1, now=0.0)
+
+    assert len(buckets) == 50_000

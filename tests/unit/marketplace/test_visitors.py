@@ -97,3 +97,14 @@ def test_without_a_time_of_its_own_an_event_has_the_date_of_its_arrival() -> Non
 
 def test_an_imported_request_has_its_own_date_however_old_it_is() -> None:
     assert salt_date(BERLIN, occurred_at_ms=0, received_at_ms=MIDNIGHT_MS, imported=True) == "1970-01-01"
+
+
+def test_a_text_of_more_than_256_characters_is_no_address_whatever_is_in_it() -> None:
+    assert truncate_ip("203.0.113.7".rjust(256)) == "203.0.113.0"
+    assert truncate_ip("203.0.113.7".rjust(257)) == ""
+
+
+def test_an_agent_of_bytes_that_are_no_text_is_an_agent_of_its_own() -> None:
+    agents = ["caf\udce9", "caf\udce8", "caf?", "caf"]
+
+    assert len({cookieless_visitor(b"s" * 32, "shop", "203.0.113.7", agent) for agent in agents}) == 4

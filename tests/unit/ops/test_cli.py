@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,17 +16,18 @@ from typer.main import get_command
 
 from connectors.insights.report import Bots
 from marketplace.rollups import DIMENSIONS, GRAINS
+from marketplace.settings import Urls
 from ops.cli import make_app
 from ops.reference.cli import TARGET, reference
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MARKETPLACE_")}
     return subprocess.run(
         [sys.executable, "-m", "ops.cli", *arguments],
-        env={**clean, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
+        env={**clean, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", **variables},
         cwd=folder,
         capture_output=True,
         text=True,
@@ -57,6 +59,54 @@ def test_without_a_stack_a_command_says_so_in_one_line_and_fails(arguments: list
     assert "marketplace up" in done.stderr
     assert "in .marketplace" in done.stderr
     assert "--data" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needed"),
+    [
+        (["ingest", "log", "-", "--store", "shop", "--no-drain"], {"KAFKA", "MONGO"}),
+        (["ingest", "log", "-", "--store", "shop", "--drain"], {"KAFKA", "MONGO", "CLICKHOUSE"}),
+        (["flows", "run", "dead_letters"], {"KAFKA", "MONGO", "CLICKHOUSE"}),
+        (["flows", "run", "clicks"], {"KAFKA", "MONGO", "CLICKHOUSE", "REDIS"}),
+        (["flows", "accept-loss", "clicks"], {"KAFKA", "CLICKHOUSE"}),
+        (["report", "--store", "shop"], {"MONGO", "CLICKHOUSE"}),
+        (["ledger"], {"KAFKA", "CLICKHOUSE"}),
+        (["ledger", "--store", "shop"], {"MONGO", "CLICKHOUSE"}),
+        (["dlq", "list"], {"KAFKA", "CLICKHOUSE"}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_command_asks_for_the_urls_of_the_parts_that_it_needs_and_no_others(
+    arguments: list[str], needed: set[str], tmp_path: Path
+) -> None:
+    done = run(*arguments, folder=tmp_path)
+    assert set(re.findall(r"MARKETPLACE_([A-Z]+)_URL", done.stderr)) == needed
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ingest", "log", "-", "--store", "shop", "--no-drain"],
+        ["flows", "run", "dead_letters"],
+        ["flows", "run", "clicks"],
+    ],
+    ids=lambda arguments: " ".join(arguments),
+)
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("MARKETPLACE_KAFKA_URL", "nonsense", "MARKETPLACE_KAFKA_URL: give host:port"),
+        ("MARKETPLACE_MONGO_URL", "redis://m", "MARKETPLACE_MONGO_URL: this is no URL that begins with mongodb://"),
+        ("MARKETPLACE_DATABASE", "9lives", "MARKETPLACE_DATABASE=9lives: use a-z, 0-9 and _"),
+    ],
+)
+def test_a_setting_that_a_command_needs_and_cannot_use_is_named_in_one_line(
+    arguments: list[str], variable: str, value: str, said: str, tmp_path: Path
+) -> None:
+    urls = Urls("127.0.0.1:1", "mongodb://127.0.0.1:1", "http://127.0.0.1:1", "redis://127.0.0.1:1")
+    done = run(*arguments, folder=tmp_path, **{**urls.environment(), variable: value})
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert said in done.stderr
 
 
 def test_an_unknown_flow_is_refused_with_those_that_exist(tmp_path: Path) -> None:

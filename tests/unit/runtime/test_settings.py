@@ -177,3 +177,22 @@ def test_the_reference_has_a_row_for_each_declaration() -> None:
     assert "| `T_OWN_PORT` | Where else. | a port, 1 to 65535 | 1 |\n" in page
     assert "| `T_PASSWORD` | Never shown. | a text of one line | none |\n" in page
     assert page.count("\n| `") == len(SECTION.variables)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "u:S3cr3tPw/x@127.0.0.1:1", "u:S3cr3tPw#x@h:1", "u:S3cr3tPw?x@h:1", "h:abc", "h:99999", "h:-1", "h:0",
+        "h:\u0661", ":80", "u:S3cr3tPw@", "[::1",
+    ],
+)  # fmt: skip
+def test_a_url_whose_host_or_port_cannot_be_is_refused_and_never_shown(rest: str) -> None:
+    with pytest.raises(InvalidSettings, match=r"^T_URL: this is no URL") as refused:
+        load({"T_URL": f"http://{rest}"}, lambda env: env.read(URL))
+    assert "S3cr3tPw" not in str(refused.value)
+    assert refused.value.__cause__ is None or "S3cr3tPw" not in str(refused.value.__cause__)
+
+
+@pytest.mark.parametrize("rest", ["h", "h:1", "[::1]:8123", "u:S3cr3tPw%2Fx@h:65535", "h/path?x=1"])
+def test_a_url_that_can_be_connected_to_is_taken(rest: str) -> None:
+    assert load({"T_URL": f"http://{rest}"}, lambda env: env.read(URL)) == f"http://{rest}"

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from marketplace.settings import Urls
 from ops.stack.state.beacon import Beacon, Request, ask_supervisor
 from ops.stack.state.inspection import SupervisorHangsError, look, running_state
-from ops.stack.state.model import ProcessInfo, StackState, Urls, write_state
+from ops.stack.state.model import ProcessInfo, StackState, write_state
 from ops.stack.state.requests import Requests, announce_death, read_request, request_restart, take_requests
 from ops.stack.supervisor.publishing import HEARTBEAT_SECONDS, Publisher
 from ops.stack.supervisor.reaper import start_time

@@ -13,10 +13,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from ops.stack.health.checks import Health, check
-from ops.stack.ports import free_ports
 from ops.stack.process_spec import HealthCheck
 from ops.stack.registry import REGISTRY
 from ops.stack.state.model import Part
+from runtime.ports import free_ports
 from tests.kits.stack import ROOT
 
 SERVING: tuple[Part, ...] = ("flow", "collector", "traffic")

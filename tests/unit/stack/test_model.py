@@ -5,8 +5,9 @@ from pathlib import Path
 
 import msgspec
 
+from marketplace.settings import Urls
 from ops.stack.stack import running_state, running_urls
-from ops.stack.state.model import ProcessInfo, StackState, Urls, read_state, state_path, write_state
+from ops.stack.state.model import ProcessInfo, StackState, read_state, state_path, write_state
 from ops.stack.state.requests import Requests, announce_death, request_restart, take_requests
 from ops.stack.supervisor.process import rotate, tail
 from ops.stack.supervisor.watched import check_of

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ops.stack.plan import Plan
-from ops.stack.ports import free_ports
 from ops.stack.process_spec import HealthCheck
 from ops.stack.state.model import StackState, write_state
+from runtime.ports import free_ports
 from tests.kits.registry import WITH_ECHOES
 
 ELSEWHERE = {"redis": "redis://elsewhere/0", "clickhouse": "http://elsewhere"}

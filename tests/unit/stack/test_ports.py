@@ -8,8 +8,9 @@ import pytest
 
 from ops.stack.errors import StackError
 from ops.stack.port_choice import check_free, choose_ports
-from ops.stack.ports import free_ports, is_free, owner
+from ops.stack.ports import is_free, owner
 from ops.stack.registry import REGISTRY
+from runtime.ports import free_ports
 
 PARTS = REGISTRY.parts
 COLLECTOR = REGISTRY.chosen({"collector"})

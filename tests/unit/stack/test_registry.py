@@ -11,6 +11,7 @@ import typer
 from typer.main import get_command
 
 from marketplace.collections import COLLECTIONS
+from marketplace.settings import Urls
 from marketplace.tables import TABLES
 from marketplace.topics import TOPICS
 from ops.commands.stack import register
@@ -20,7 +21,6 @@ from ops.stack.errors import StackError
 from ops.stack.port_choice import choose_ports
 from ops.stack.process_spec import ProcessSpec
 from ops.stack.registry import REGISTRY, Registry
-from ops.stack.state.model import Urls
 from ops.stack.supervisor.job import Job
 from runtime.settings import InvalidSettings
 from tests.kits.registry import KNOWN, WITH_ECHOES, echo

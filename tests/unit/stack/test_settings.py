@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketplace.settings import Urls as SettingsUrls
+from marketplace.settings import Urls
 from ops.commands.one_line import exit_code
 from ops.stack import settings
 from ops.stack.disk.folder import make_private
@@ -17,7 +17,7 @@ from runtime.settings import InvalidSettings, MissingUrl
 
 HANG, LOW = "MARKETPLACE_HANG_SECONDS", "MARKETPLACE_LOW_DISK_MB"
 EVERYTHING = ("HANG_SECONDS", "LOW_DISK_MB", "KAFKA_URL", "MONGO_URL", "CLICKHOUSE_URL", "REDIS_URL")
-HERE = SettingsUrls("k:1", "mongodb://m", "http://c", "redis://r")
+HERE = Urls("k:1", "mongodb://m", "http://c", "redis://r")
 
 
 @pytest.mark.parametrize("empty", ["", " ", "\t\n"])

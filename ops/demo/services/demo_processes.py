@@ -1,4 +1,4 @@
-"""The demo's own processes and stores on a stage: opened together, watched together, closed together."""
+"""The demo's own processes (collector and flow) and stores on a demo stack."""
 
 from __future__ import annotations
 
@@ -12,57 +12,58 @@ from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Unavailable
 from connectors.insights.report import Analytics
 from connectors.kafka.reader import PartitionReader
-from connectors.mongo.stores import MongoStores, connect
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from flows.delivery.process_set import FlowOptions, FlowProcessSet
 from marketplace.flows import CLICKS_FLOW
 from marketplace.stores import hash_write_key, import_key
 from marketplace.topics import CLICKS_COLLECTED
 from ops.demo.services.collector import Collector
+from ops.demo.services.demo_stack import DemoStack
 from ops.demo.services.served import ServedCollector, ServedFlow, is_served
-from ops.demo.services.stage import Stage
 from ops.demo.traffic.shops import SHOPS, DemoStore, Shop, store_of, write_key
 from runtime.sections import Settings
 
 _TICK_SECONDS: Final = 0.1
 _FLOW_SECONDS: Final = 60.0
-_PATIENCE_SECONDS: Final = 60.0
+_RETRY_SECONDS: Final = 60.0
 _GROUP: Final = "demo.reader"
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 
 class DemoFailed(Exception):
-    """The demo cannot go on; the message says why and where to look."""
+    """The demo cannot continue; the message says why and where the logs are."""
 
 
 def open_shops(
     settings: Settings, seed: int, run: str, *, fresh: bool, shops: tuple[Shop, ...] = SHOPS
 ) -> list[DemoStore]:
-    """Make the stores.
+    """Create the stores.
 
     Args:
-        settings: Where Mongo is.
+        settings: Mongo's URL and the database.
         seed: Keys and secrets are computed from it.
-        run: Put behind a slug that must be another than before.
-        fresh: Use no store that is there already.
-        shops: Which.
+        run: The suffix of a slug that is taken.
+        fresh: Use no store that exists already.
+        shops: The shops to open.
 
     Raises:
         Unavailable: Mongo does not answer.
     """
     client = connect(settings.urls.mongo)
     try:
-        book = MongoStores(client, settings.database)
-        taken = {store.slug: store for store in book.list_stores()}
+        stores = MongoStores(client, settings.database)
+        taken = {store.slug: store for store in stores.list_stores()}
         opened = []
         for shop in shops:
             store = store_of(shop, shop.name, seed)
             if shop.name in taken and (fresh or taken[shop.name].write_key_hash != store.write_key_hash):
                 store = store_of(shop, f"{shop.name}-{run}", seed)
-            # The key for history is a real secret, known to this run alone.
+            # The import key is a real secret, known to this run alone.
             secret = import_key(store.slug, secrets.token_hex(16))
             store = replace(store, import_key_hash=hash_write_key(secret))
-            book.upsert_store(store)
+            stores.upsert_store(store)
             opened.append(DemoStore(shop, store, write_key(store.slug, seed), secret))
         return opened
     finally:
@@ -70,45 +71,45 @@ def open_shops(
 
 
 def close_history(settings: Settings, opened: list[DemoStore]) -> None:
-    """Take the keys for history back.
+    """Revoke the stores' import keys.
 
     Raises:
         Unavailable: Mongo does not answer.
     """
     client = connect(settings.urls.mongo)
     try:
-        book = MongoStores(client, settings.database)
+        stores = MongoStores(client, settings.database)
         for shop in opened:
-            book.edit(shop.store.slug, lambda _: {"import_key_hash": None})
+            stores.edit(shop.store.slug, lambda _: {"import_key_hash": None})
     finally:
         client.close()
 
 
-class Flow(Protocol):
+class FlowHandle(Protocol):
     """The click flow as the demo needs it."""
 
     @property
     def restarts(self) -> int:
-        """How often it was started again."""
+        """The number of restarts."""
 
     def start(self) -> None:
         """Start its processes."""
 
     def watch(self) -> None:
-        """Start again what has ended."""
+        """Restart processes that have exited."""
 
     def stop(self) -> None:
-        """Stop what was started here."""
+        """Stop what this object started."""
 
-    def reads(self) -> bool:
-        """Whether it reads the topic."""
+    def all_started(self) -> bool:
+        """Whether it consumes the topic."""
 
     @property
     def pids(self) -> list[int]:
-        """Its running processes."""
+        """Ids of its running processes."""
 
 
-class Door(Protocol):
+class CollectorHandle(Protocol):
     """The collector as the demo needs it."""
 
     host: str
@@ -117,64 +118,66 @@ class Door(Protocol):
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """Its base URL."""
 
     @property
     def pid(self) -> int | None:
-        """Its process id while it runs."""
+        """Its process id; None while it does not run."""
 
     def start(self) -> None:
-        """Start it."""
+        """Start it without waiting."""
 
     def wait_ready(self) -> None:
-        """Wait until it answers."""
+        """Wait until it answers; raises ``CollectorFailed`` if it does not."""
 
     def watch(self) -> None:
-        """Start it again if it ended."""
+        """Restart it if it has exited."""
 
     def stop(self) -> None:
-        """Stop what was started here."""
+        """Stop what this object started."""
 
 
-class Company:
-    """The collector and the flow, and what can be asked of the topic and the tables.
+class DemoProcesses:
+    """The collector and the flow, and queries of the topic and the tables.
 
     Args:
-        stage: Where the parts are.
-        options: How the flow runs.
-        served: The stack's own collector is the one; a collector of the demo's otherwise.
+        demo_stack: The running parts.
+        options: The flow's options.
+        served: Use the stack's own collector; otherwise the demo starts one.
     """
 
-    def __init__(self, stage: Stage, options: FlowOptions, *, served: bool = False) -> None:
-        self.stage, self.settings = stage, stage.settings
+    def __init__(self, demo_stack: DemoStack, options: FlowOptions, *, served: bool = False) -> None:
+        self.demo_stack, self.settings = demo_stack, demo_stack.settings
         self.clickhouse = ClickHouse(self.settings.urls.clickhouse, self.settings.database)
         self.analytics = Analytics(self.clickhouse)
-        self.collector: Door = (
-            ServedCollector(stage.folder) if served else Collector(self.settings, stage.logs / "demo-collector.log")
+        self.collector: CollectorHandle = (
+            ServedCollector(demo_stack.folder)
+            if served
+            else Collector(self.settings, demo_stack.logs / "demo-collector.log")
         )
-        self.flow: Flow = (
-            ServedFlow(stage.folder)
-            if is_served(stage.folder)
-            else FlowProcessSet(CLICKS_FLOW, self.settings, options, stage.logs / "flow.log")
+        self.flow: FlowHandle = (
+            ServedFlow(demo_stack.folder)
+            if is_served(demo_stack.folder)
+            else FlowProcessSet(CLICKS_FLOW, self.settings, options, demo_stack.logs / "flow.log")
         )
         self.trouble = ""
         self._started = False
 
     def start(self) -> None:
-        """Start both; return when the collector takes events and the flow reads the topic.
+        """Start both; returns when the collector accepts events and the flow consumes the topic.
 
         Raises:
-            CollectorFailed: It does not.
-            Unavailable: A part is away.
+            CollectorFailed: The collector does not come up.
+            Unavailable: A part was unavailable for too long.
         """
-        self.patiently(self.flow.start)
+        self.retry(self.flow.start)
         self._started = True
         self.collector.start()
         self.collector.wait_ready()
-        self.tend(self.flow.reads, _FLOW_SECONDS, "the flow's first epoch")
+        self.wait_until(self.flow.all_started, _FLOW_SECONDS, "the flow's first epoch")
 
     def watch(self) -> None:
-        """Start again what has ended. Call from the main thread only.
+        """Restart processes that have exited. Call from the main thread only.
 
         Raises:
             FlowFailed: The flow cannot run.
@@ -188,11 +191,16 @@ class Company:
         except Unavailable as error:
             self.trouble = str(error)
 
-    def tend(self, done: Callable[[], bool], seconds: float, aim: str) -> None:
-        """Watch until something is done.
+    def wait_until(self, done: Callable[[], bool], seconds: float, aim: str) -> None:
+        """Wait for a condition, and watch the processes meanwhile.
+
+        Args:
+            done: The condition.
+            seconds: The timeout.
+            aim: What is waited for, for the error's message.
 
         Raises:
-            DemoFailed: It is not in time.
+            DemoFailed: The timeout has passed.
             FlowFailed: The flow cannot run.
         """
         deadline = time.monotonic() + seconds
@@ -200,19 +208,19 @@ class Company:
             self.watch()
             if time.monotonic() > deadline:
                 why = f": {self.trouble}" if self.trouble else ""
-                raise DemoFailed(f"{aim} was not reached in {seconds:.0f} s{why}; logs are in {self.stage.logs}")
+                raise DemoFailed(f"{aim} was not reached in {seconds:.0f} s{why}; logs are in {self.demo_stack.logs}")
             time.sleep(_TICK_SECONDS)
 
-    def patiently(self, ask: Callable[[], _Answer]) -> _Answer:
-        """Ask again while a part is being started, or started again.
+    def retry(self, call: Callable[[], _Result]) -> _Result:
+        """Call a function until it does not raise ``Unavailable``, and watch the processes meanwhile.
 
         Raises:
-            Unavailable: It stays away.
+            Unavailable: The part was unavailable for too long.
         """
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        deadline = time.monotonic() + _RETRY_SECONDS
         while True:
             try:
-                return ask()
+                return call()
             except Unavailable:
                 if time.monotonic() > deadline:
                     raise
@@ -226,7 +234,7 @@ class Company:
         self.flow.stop()
 
     def log_ends(self) -> dict[int, int]:
-        """The offset after the last record of each partition of the topic.
+        """The end offset of each partition of the topic.
 
         Raises:
             Unavailable: No broker answers.
@@ -238,7 +246,7 @@ class Company:
             reader.close()
 
     def applied_ends(self) -> dict[int, int]:
-        """The first offset of each partition that the tables do not hold; partitions without rows are left out.
+        """For each partition the first offset that is not in all tables; partitions without rows are left out.
 
         Raises:
             Unavailable: ClickHouse does not answer.
@@ -246,7 +254,7 @@ class Company:
         return {partition: offset + 1 for partition, (offset, _) in self.analytics.applied().items()}
 
     def is_drained(self, ends: dict[int, int], starts: dict[int, int]) -> bool:
-        """Whether the tables hold everything up to ``ends``; False while ClickHouse is away."""
+        """Whether all tables have everything before ``ends``; False while ClickHouse is unavailable."""
         try:
             applied = self.applied_ends()
         except Unavailable as error:

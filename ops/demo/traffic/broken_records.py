@@ -1,4 +1,4 @@
-"""Records that no collector would write, put on the topic directly: the flow must name each and lose none."""
+"""Records that no collector would write, for the topic: the flow must account for each of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from connectors.kafka.records import Record
 from marketplace.topics import CLICKS_COLLECTED
 
-_DIRT: Final[tuple[bytes, ...]] = (
+_BROKEN: Final[tuple[bytes, ...]] = (
     b"this is not JSON",
     b'{"key": "cut in the mid',
     b"\xff\xfe\x00\x01 not UTF-8",
@@ -26,10 +26,10 @@ _DIRT: Final[tuple[bytes, ...]] = (
 )
 
 
-def dirt(count: int, seed: int, partitions: int) -> list[Record]:
-    """So many broken records, spread over the partitions, each kind in turn."""
+def broken_records(count: int, seed: int, partitions: int) -> list[Record]:
+    """``count`` broken records, spread over the partitions, of each kind in turn."""
     rng = random.Random(seed)
     return [
-        Record(CLICKS_COLLECTED.name, _DIRT[at % len(_DIRT)], partition=rng.randrange(partitions))
+        Record(CLICKS_COLLECTED.name, _BROKEN[at % len(_BROKEN)], partition=rng.randrange(partitions))
         for at in range(count)
     ]

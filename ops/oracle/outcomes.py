@@ -1,4 +1,4 @@
-"""What becomes of each readable event, one after the other, with everything before it in plain dictionaries."""
+"""The outcome of each readable event, one after the other, with all earlier events in plain dictionaries."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MAX_PAGE_CHARS = 512
 
 
 def real_time(event: Event) -> tuple[int, tuple[str, ...]]:
-    """When it happened, in epoch milliseconds, and what had to be done to the time it told."""
+    """When the event happened, in epoch milliseconds, and the corrections of the time that the client sent."""
     received, occurred, sent = event.received_at_ms, event.occurred_at_ms, event.sent_at_ms
     if occurred is None:
         return received, ()
@@ -38,12 +38,12 @@ def real_time(event: Event) -> tuple[int, tuple[str, ...]]:
 
 
 def is_late(event: Event, when: int) -> bool:
-    """Before 2000, or, unless imported, more than seven days old at receipt."""
+    """Whether it is from before 2000 or, unless imported, more than seven days old at receipt."""
     return when < _YEAR_2000_MS or (event.origin != "import" and event.received_at_ms - when > _WEEK_MS)
 
 
 def is_blocked(event: Event, store: Store) -> bool:
-    """The visitor opted out and the store honours it, or the seller blocks the network."""
+    """Whether the visitor opted out and the store honours it, or the seller blocks the network."""
     if event.opted_out and store.honour_opt_out:
         return True
     try:
@@ -55,7 +55,7 @@ def is_blocked(event: Event, store: Store) -> bool:
 
 @lru_cache(maxsize=65_536)
 def path_of(url: str) -> str:
-    """The page of a URL: its path in readable characters."""
+    """The page of a URL: its decoded path, with unprintable characters replaced."""
     link = url
     for mark in ("#", "?"):
         if mark in link:
@@ -78,19 +78,19 @@ def path_of(url: str) -> str:
     return "".join(shown[:_MAX_PAGE_CHARS]) or "/"
 
 
-class Judge:
-    """The past of one partition, and what it means for the next event."""
+class OutcomeDecider:
+    """Decides the outcomes of one partition's events, in the order of their offsets."""
 
     def __init__(self, partition: int, stores: Mapping[str, Store], lookups: Lookups, agents: AgentMatcher) -> None:
         self._partition, self._stores, self._lookups, self._agents = partition, stores, lookups, agents
         self._keys: set[tuple[str, int]] = set()
         self._clicked: dict[tuple[str, ...], list[int]] = defaultdict(list)
         self._in_minute: Counter[tuple[str, int]] = Counter()
-        self._answers: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}
+        self._enriched: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}
         self._agent_reasons: dict[str, tuple[str, ...]] = {}
 
     def decide(self, offset: int, event: Event) -> tuple[str, tuple[str, ...], Fact | None]:
-        """Its outcome, what was done to its time, and the fact that it became, if it became one."""
+        """The event's outcome, the corrections of its time, and its fact; None if it is not accepted."""
         when, notes = real_time(event)
         if is_late(event, when):
             return "late", notes, None
@@ -153,7 +153,7 @@ class Judge:
                 ",".join(self._stores[event.store].domains) if name == "store_domains" else getattr(event, name)
                 for name in enrichment.reads
             )
-            if (enrichment.name, given) not in self._answers:
-                self._answers[enrichment.name, given] = enrichment.enrich(self._lookups, given)
-            columns.update(zip(enrichment.columns, self._answers[enrichment.name, given], strict=True))
+            if (enrichment.name, given) not in self._enriched:
+                self._enriched[enrichment.name, given] = enrichment.enrich(self._lookups, given)
+            columns.update(zip(enrichment.columns, self._enriched[enrichment.name, given], strict=True))
         return {**columns, "page": path_of(event.url), "product": event.product}

@@ -1,4 +1,4 @@
-"""Tells how far the demo is: a bar on a terminal, plain lines elsewhere; always on standard error."""
+"""Reports the demo's progress on standard error: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 _LINE_SECONDS: Final = 2.0
 
 
-class Narrator:
-    """Says what happens.
+class ProgressPrinter:
+    """Prints messages and progress, and times phases.
 
     Attributes:
-        seconds: How long each phase took.
+        seconds: The duration of each phase, by name.
     """
 
     def __init__(self) -> None:
@@ -29,12 +29,12 @@ class Narrator:
         self.seconds: dict[str, float] = {}
 
     def say(self, text: str) -> None:
-        """One line."""
+        """Print one line."""
         self._console.print(text, markup=False)
 
     @contextmanager
     def phase(self, name: str, text: str) -> Iterator[None]:
-        """A phase, timed; on a terminal a spinner turns meanwhile."""
+        """Time a phase; a terminal shows a spinner meanwhile."""
         began = time.monotonic()
         if sys.stderr.isatty():
             with self._console.status(text):
@@ -46,7 +46,7 @@ class Narrator:
 
     @contextmanager
     def counting(self, name: str, text: str, total: int) -> Iterator[None]:
-        """A phase that counts up to a total; see :meth:`count`."""
+        """Time a phase that counts up to a total; see :meth:`count`."""
         began = self._said_at = time.monotonic()
         if sys.stderr.isatty():
             columns = (
@@ -65,7 +65,7 @@ class Narrator:
         self.say(f"{text}: {self.seconds[name]:.1f} s")
 
     def count(self, done: int, detail: str) -> None:
-        """How far it is."""
+        """Report progress of the current phase: the count so far, and a text about it."""
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=done, detail=detail)
         elif time.monotonic() - self._said_at >= _LINE_SECONDS:

@@ -1,4 +1,4 @@
-"""Corpora that were made before, as files: making two million records takes two minutes, reading them a few seconds."""
+"""A cache of corpora as files: generating two million records takes two minutes, reading them a few seconds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from marketplace.topics import CLICKS_COLLECTED
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FOLDER: Final = ROOT / ".bench"
-"""What the bench keeps between runs; it can be deleted at any time."""
+"""The bench's files between runs; it can be deleted at any time."""
 
 _MADE_BY: Final = (
     "bench/agents.py",
@@ -34,7 +34,7 @@ _MOST_FILES: Final = 3
 
 
 def records(corpus: Corpus) -> Iterator[Record]:
-    """The corpus's records, from a file where the same code has made them before."""
+    """The corpus's records, from a file if the same code has generated them before."""
     path = FOLDER / "corpora" / f"{corpus.clicks}-{corpus.seed}-{_identity(corpus)}.zst"
     if path.exists():
         path.touch()
@@ -52,7 +52,7 @@ def _identity(corpus: Corpus) -> str:
 
 
 def _make(corpus: Corpus, path: Path) -> Iterator[Record]:
-    """Make them, and keep them once all are made."""
+    """Generate the records; the file is kept once all are written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(f".{os.getpid()}")
     made = corpus.records()

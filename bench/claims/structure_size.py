@@ -1,7 +1,7 @@
-"""``python -m bench.claims.held WHAT``: fills one of the flow's structures in a process of its own and tells its size.
+"""``python -m bench.claims.structure_size WHAT``: fills one of the flow's structures and prints its size.
 
-Bytes are told twice: as the structure counts itself, and as the process has grown since before it was there. Numbers
-are random but the same for the same seed; keys and visitors are hashes in the product too.
+Bytes are measured twice: by the structure's own count, and by the growth of the process. Keys and visitors are random
+numbers from a fixed seed; in the product they are hashes.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from typing import Final
 import numpy as np
 
 from bench.claims.processes import rss_bytes
-from bench.contenders.ladder import NoPast, TheseStores
+from bench.contenders.ladder import EmptyPageStore, FixedStores
 from bench.corpus import Corpus
-from bench.kept import ROOT
+from bench.corpus_cache import ROOT
 from connectors.lookups.bot_list import CrawlerList
 from connectors.lookups.geoip import GeoIP
 from connectors.lookups.user_agents import UserAgents
@@ -47,13 +47,13 @@ _FAMILIES: Final = 6
 
 
 @dataclass(frozen=True)
-class Held:
-    """What a structure takes.
+class StructureSize:
+    """The size of a structure.
 
     Attributes:
-        events: That it holds.
-        counted_bytes: By its own count.
-        rss_bytes: By which the process has grown.
+        events: The number of events in it.
+        counted_bytes: Its size by its own count.
+        rss_bytes: The growth of the process.
     """
 
     what: str
@@ -62,23 +62,32 @@ class Held:
     rss_bytes: int
 
 
-def run(what: str, events: int, hours: int = 24) -> Held:
-    """Measure in a process of its own.
+def run(what: str, events: int, hours: int = 24) -> StructureSize:
+    """Measure in a child process.
 
     Raises:
-        RuntimeError: It failed.
+        RuntimeError: The process failed.
     """
-    command = [sys.executable, "-m", "bench.claims.held", what, "--events", str(events), "--hours", str(hours)]
+    command = [
+        sys.executable,
+        "-m",
+        "bench.claims.structure_size",
+        what,
+        "--events",
+        str(events),
+        "--hours",
+        str(hours),
+    ]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False)
     if done.returncode:
         raise RuntimeError(f"{what}: {done.stderr[-2_000:]}")
-    return Held(**json.loads(done.stdout))
+    return StructureSize(**json.loads(done.stdout))
 
 
 def dedupe(events: int, hours: int) -> Callable[[], int]:
-    """Ids for dedupe, looked up and remembered as the flow does; events come in the order of their hours."""
-    random, pages = np.random.default_rng(1), Pages(NoPast(), 0, _NO_LIMIT)
+    """Keys for deduplication, looked up and stored as the flow does; events come in the order of their hours."""
+    random, pages = np.random.default_rng(1), Pages(EmptyPageStore(), 0, _NO_LIMIT)
     for first in range(0, events, _BATCH):
         keys = random.integers(0, 1 << 64, _BATCH, np.uint64)
         at = _times(first, events, hours) // _HOUR_MS
@@ -89,32 +98,34 @@ def dedupe(events: int, hours: int) -> Callable[[], int]:
 
 def visits(events: int, hours: int) -> Callable[[], int]:
     """Clicks by pair for re-fires, and events by visitor and minute for the rate."""
-    random, pages = np.random.default_rng(1), Pages(NoPast(), 0, _NO_LIMIT)
+    random, pages = np.random.default_rng(1), Pages(EmptyPageStore(), 0, _NO_LIMIT)
     for first in range(0, events, _BATCH):
-        visitor, when = _visits(random, first, events, hours)
+        visitor, when = _activity(random, first, events, hours)
         pair = random.integers(0, 1 << 64, len(visitor), np.uint64)
         refire = random.random(len(visitor)) < _REFIRES
-        pages.remember_visits(visitor, pair, when, refire, first, first + len(visitor) - 1)
+        pages.remember_activity(visitor, pair, when, refire, first, first + len(visitor) - 1)
     return lambda: pages.nbytes
 
 
 def sessions(events: int, hours: int) -> Callable[[], int]:
-    """Visits of nine events."""
-    random, held = np.random.default_rng(1), Sessions(_FAMILIES)
+    """Sessions of nine events."""
+    random, structure = np.random.default_rng(1), Sessions(_FAMILIES)
     for first in range(0, events, _BATCH):
-        visitor, when = _visits(random, first, events, hours)
+        visitor, when = _activity(random, first, events, hours)
         none = np.zeros(len(visitor), np.int64)
         entry = np.zeros((len(visitor), _FAMILIES), np.int32)
-        held.add(SessionRows(visitor, none.astype(np.uint8), none.astype(np.int32), when, when.copy(), none + 1, entry))
-    return lambda: held.nbytes
+        structure.add(
+            SessionRows(visitor, none.astype(np.uint8), none.astype(np.int32), when, when.copy(), none + 1, entry)
+        )
+    return lambda: structure.nbytes
 
 
-def machine(events: int, hours: int) -> Callable[[], int]:
-    """The whole click path of one partition after a day of traffic, which is its own hours, with all that it holds."""
+def processor(events: int, hours: int) -> Callable[[], int]:
+    """The whole state of one partition after a day of traffic; ``hours`` has no effect."""
     corpus = Corpus(events, 1)
     lookups = Lookups(GeoIP().snapshot(), UserAgents())
     encoding = EncodingContext(lambda: lookups, CrawlerList())
-    path = PartitionProcessor(0, NoPast(), TheseStores(corpus.stores()), encoding, {}, _NO_LIMIT)
+    path = PartitionProcessor(0, EmptyPageStore(), FixedStores(corpus.stores()), encoding, {}, _NO_LIMIT)
     records, offset = corpus.records(), 0
     while chunk := list(islice(records, _BATCH)):
         offsets = list(range(offset, offset + len(chunk)))
@@ -128,32 +139,32 @@ def _times(first: int, events: int, hours: int) -> I64:
     return _NOON_MS + place * (hours * _HOUR_MS) // events
 
 
-def _visits(random: np.random.Generator, first: int, events: int, hours: int) -> tuple[U64, I64]:
+def _activity(random: np.random.Generator, first: int, events: int, hours: int) -> tuple[U64, I64]:
     count = _BATCH // _PER_VISIT
     visitor = np.repeat(random.integers(0, 1 << 64, count, np.uint64), _PER_VISIT)
     steps = np.tile(np.arange(_PER_VISIT, dtype=np.int64) * _GAP_MS, count)
     return visitor, _times(first, events, hours)[: len(visitor)] + steps
 
 
-WHATS: Final = {"dedupe": dedupe, "visits": visits, "sessions": sessions, "machine": machine}
+WHATS: Final = {"dedupe": dedupe, "visits": visits, "sessions": sessions, "processor": processor}
 
 
 def main() -> None:
-    """Fill and tell."""
-    parser = argparse.ArgumentParser(prog="python -m bench.claims.held", description=__doc__)
+    """Fill a structure and print its size as JSON."""
+    parser = argparse.ArgumentParser(prog="python -m bench.claims.structure_size", description=__doc__)
     parser.add_argument("what", choices=sorted(WHATS))
     parser.add_argument("--events", type=int, default=4_000_000)
     parser.add_argument("--hours", type=int, default=24, help="of event time that they are spread over")
     options = parser.parse_args()
-    # What is loaded once and what the first batches need anyhow is not the structure's.
+    # Memory that is allocated once, or by the first batches, does not belong to the structure.
     warm = WHATS[options.what](2 * _BATCH, options.hours)
     del warm
     gc.collect()
     before = rss_bytes(os.getpid())
     count = WHATS[options.what](options.events, options.hours)
     gc.collect()
-    held = {"counted_bytes": count(), "rss_bytes": rss_bytes(os.getpid()) - before}
-    sys.stdout.write(json.dumps({"what": options.what, "events": options.events, **held}) + "\n")
+    structure = {"counted_bytes": count(), "rss_bytes": rss_bytes(os.getpid()) - before}
+    sys.stdout.write(json.dumps({"what": options.what, "events": options.events, **structure}) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where the demo plays: parts that run already, or an embedded stack of its own."""
+"""The parts that the demo runs on: those that run already, or an embedded stack of its own."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from marketplace.settings import Urls as SettingsUrls
+from marketplace.settings import Urls
 from ops.demo.services.served import service_settings
-from ops.stack import Stack, StackError, Urls, running_urls
+from ops.stack import Stack, StackError, running_urls
 from ops.stack.ports import is_free
 from ops.stack.registry import PARTS, REGISTRY, SERVICES
 from ops.stack.supervisor.reaper import start_time
@@ -22,14 +22,14 @@ _OWNER: Final = "owner"
 
 
 @dataclass
-class Stage:
-    """Parts that run.
+class DemoStack:
+    """Running parts.
 
     Attributes:
-        settings: Where they are.
+        settings: Their URLs and the database.
         folder: The data folder; logs and state of the demo's own processes go there.
         stack: The embedded stack, if the demo started it.
-        temporary: The folder goes with the demo.
+        temporary: The folder is removed with the demo.
     """
 
     settings: Settings
@@ -39,11 +39,11 @@ class Stage:
 
     @property
     def logs(self) -> Path:
-        """Where logs go."""
+        """The folder of log files."""
         return self.folder / "logs"
 
     def close(self, *, keep: bool) -> None:
-        """Stop what the demo started; ``keep`` leaves the parts running and the folder in place."""
+        """Stop what the demo started, unless ``keep`` leaves the parts running and the folder in place."""
         if self.stack is not None:
             if keep:
                 self.stack.detach()
@@ -56,12 +56,12 @@ class Stage:
                 shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def open_stage(data: Path | None, *, once: bool, brokers: int, workers: int = 1) -> Stage:
-    """Take the parts that run, or start them.
+def open_demo_stack(data: Path | None, *, once: bool, brokers: int, workers: int = 1) -> DemoStack:
+    """Use the parts that run, or start them.
 
-    Parts are taken from the environment's URLs. A check (``once``) without a folder has a temporary stack of its own;
-    otherwise a stack that runs on the data folder is used, or one is started there. Open shops are served by the
-    stack's own services; a check brings its own, so that it can tell what they do from the outside.
+    A check (``once``) uses the URLs of the environment if it has all of them. A check without a folder has a temporary
+    stack of its own; otherwise the stack that runs on the data folder is used, or one is started there. Live shops use
+    the stack's own services; a check starts its own collector and flow, so that it can restart and count them.
 
     Raises:
         StackError: A part cannot be started.
@@ -71,14 +71,14 @@ def open_stage(data: Path | None, *, once: bool, brokers: int, workers: int = 1)
     given = {part.name: os.environ.get(part.url_variable, "") for part in REGISTRY.parts}
     if once and all(given.values()):
         return _elsewhere(Urls(**given), data, once=once)
-    # A check of every number has a stack of its own: it must not leave its shops among somebody's stores.
+    # A check has a stack of its own: it must not leave its shops among the user's stores.
     temporary = once and data is None
     running = None if temporary else running_urls(folder)
     if running is not None:
-        return Stage(_settings(running, folder), folder)
+        return DemoStack(_settings(running, folder), folder)
     if temporary:
         folder = _temporary_folder()
-    # The usual ports are what people and other commands look for; a stack of a minute must not quarrel about them.
+    # People and other commands expect the usual ports; a temporary stack must not take them.
     usual = not temporary and all(is_free(each.default_port) for each in REGISTRY if each.default_port)
     stack = Stack(
         folder,
@@ -87,14 +87,14 @@ def open_stage(data: Path | None, *, once: bool, brokers: int, workers: int = 1)
         parts=PARTS if once else (*PARTS, *SERVICES),
         service_settings=service_settings(folder, workers),
     )
-    stage = Stage(_settings(Urls(), folder), folder, stack, temporary)
+    demo_stack = DemoStack(_settings(Urls(), folder), folder, stack, temporary)
     try:
         stack.start()
     except BaseException:
-        stage.close(keep=False)
+        demo_stack.close(keep=False)
         raise
-    stage.settings = _settings(stack.urls, folder)
-    return stage
+    demo_stack.settings = _settings(stack.urls, folder)
+    return demo_stack
 
 
 def remove_abandoned() -> None:
@@ -115,15 +115,15 @@ def _temporary_folder() -> Path:
     return folder
 
 
-def _elsewhere(urls: Urls, data: Path | None, *, once: bool) -> Stage:
+def _elsewhere(urls: Urls, data: Path | None, *, once: bool) -> DemoStack:
     if data is None and once:
         folder = _temporary_folder()
-        return Stage(_settings(urls, folder), folder, temporary=True)
+        return DemoStack(_settings(urls, folder), folder, temporary=True)
     folder = (data or Path(DEFAULT_DATA_DIR)).resolve()
-    return Stage(_settings(urls, folder), folder)
+    return DemoStack(_settings(urls, folder), folder)
 
 
 def _settings(urls: Urls, folder: Path) -> Settings:
-    found = SettingsUrls(urls.kafka or "-", urls.mongo or "-", urls.clickhouse or "-", urls.redis or "-")
+    found = Urls(urls.kafka or "-", urls.mongo or "-", urls.clickhouse or "-", urls.redis or "-")
     settings = Settings.load({**os.environ, "MARKETPLACE_DATA": str(folder)}, found)
     return replace(settings, data_dir=PurePosixPath(folder))

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from marketplace.stores import InvalidStore, Store, checked_domain, import_key, store_of_import_key
+
+SHOP = Store("shop", "A shop", "UTC", ("shop.example",), "0" * 64, "5a" * 32)
+
+
+@pytest.mark.parametrize("domain", ["shop.example", "localhost", "a-b.shop.example", "bücher.example"])
+def test_a_host_alone_is_a_domain(domain: str) -> None:
+    assert checked_domain(domain) == domain
+
+
+@pytest.mark.parametrize("domain", ["", "https://shop.example", "shop.example:80", "a..b", ".shop.example", "a b"])
+def test_what_is_no_host_is_refused_by_its_name(domain: str) -> None:
+    with pytest.raises(InvalidStore) as refused:
+        checked_domain(domain)
+
+    assert repr(domain) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("slug", "Not A Slug"), ("slug", "-shop"), ("timezone", "Mars/Base"), ("blocked_networks", ("10.0.0.0/99",))],
+)
+def test_a_store_that_does_not_hold_names_what_is_wrong(field: str, value: str | tuple[str, ...]) -> None:
+    with pytest.raises(InvalidStore) as refused:
+        replace(SHOP, **{field: value})  # type: ignore[arg-type]  # one field or the other
+
+    assert (value if isinstance(value, str) else value[0]) in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["", "shop", "other.shop.secret", "import.shop", "import.shop.", "import.Shop.secret"])
+def test_what_is_no_import_key_names_no_store(key: str) -> None:
+    assert store_of_import_key(key) is None
+
+
+def test_an_import_key_names_its_store_by_what_stands_before_its_secret() -> None:
+    assert store_of_import_key(import_key("shop", "secret")) == "shop"
+    assert store_of_import_key("import.shop.secret.more") == "shop"
