@@ -30,7 +30,7 @@ from api.web.problems import (
 )
 from api.web.routes import include
 from connectors.errors import Unavailable
-from marketplace.clicks.client_address import Network
+from marketplace.networks import Network
 
 _RETRY_SECONDS: Final = 2.0
 _OF_STATUS: Final[dict[int, ProblemType]] = {400: BAD_REQUEST, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from connectors.mail.transport import SmtpServer
-from marketplace.clicks.client_address import Network
+from marketplace.networks import Network
 from marketplace.identity.emails import InvalidEmail, checked_email
 from runtime.admin import LOOPBACK
 from runtime.sections import DATA_DIR

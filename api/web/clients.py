@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from fastapi import Request
 
-from marketplace.clicks.client_address import Network, bucket_name, client_address
+from marketplace.clicks.client_address import bucket_name, client_address
+from marketplace.networks import Network
 
 
 def address_of(request: Request) -> str:

@@ -11,7 +11,8 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import ConfigurationError, DuplicateKeyError, InvalidURI, PyMongoError
 
-from connectors.errors import Refused, Unavailable
+from connectors.errors import Refused
+from connectors.mongo.client import unavailable
 
 MAX_CONNECTIONS: Final = 25
 """Of one process; four processes of the API stay within the hundred that Mongo gives them."""
@@ -59,7 +60,7 @@ async def answering() -> AsyncIterator[None]:
     except DuplicateKeyError:
         raise
     except PyMongoError as error:
-        raise Unavailable(f"Mongo does not answer: {error}") from error
+        raise unavailable(error) from error
 
 
 async def in_transaction(client: Documents, work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:

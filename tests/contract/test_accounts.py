@@ -16,7 +16,7 @@ import pytest
 from connectors.errors import Unavailable
 from connectors.mongo.accounts import Accounts
 from connectors.mongo.async_client import Documents, connect_async
-from connectors.mongo.stores import connect
+from connectors.mongo.client import connect
 from marketplace.collections import LINKS, MAILS, USERS
 from marketplace.identity.accounts import LINK_SECONDS, LinkKind, Mail, Registration, User
 from marketplace.settings import Urls

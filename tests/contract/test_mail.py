@@ -23,11 +23,11 @@ from connectors.mail.transport import FolderTransport, MailTransport, SmtpServer
 from connectors.mongo.accounts import Accounts
 from connectors.mongo.async_client import connect_async
 from connectors.mongo.mail_queue import TAKEN_SECONDS, MailQueue
-from connectors.mongo.stores import connect
+from connectors.mongo.client import connect
 from marketplace.identity.accounts import Mail
 from marketplace.identity.mails import TEMPLATES, render
 from ops.stack import Stack
-from ops.stack.ports import free_ports
+from runtime.ports import free_ports
 from tests.kits.smtp_server import PASSWORD, USER, Inbox, smtp_server
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)

@@ -17,7 +17,7 @@ from connectors.redis.sessions import connect_async
 from connectors.redis.token_buckets import RedisTokenBuckets
 from marketplace.token_bucket import BucketPolicy
 from ops.stack import Stack
-from ops.stack.ports import free_ports
+from runtime.ports import free_ports
 from tests.kits.demo import ROOT
 
 T = TypeVar("T")

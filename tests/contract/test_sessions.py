@@ -17,7 +17,7 @@ from connectors.errors import Unavailable
 from connectors.redis.sessions import MAX_SESSIONS, Sessions, connect_async
 from marketplace.identity.refresh import Family, Presented, hash_of, present
 from ops.stack import Stack
-from ops.stack.ports import free_ports
+from runtime.ports import free_ports
 from tests.kits.tcp_proxy import TcpProxy
 
 T = TypeVar("T")

@@ -18,13 +18,13 @@ from typing import Any
 
 import httpx
 
-from connectors.mongo.stores import connect
+from connectors.mongo.client import connect
 from marketplace.collections import LINKS, MAILS, STORES, USERS
 from marketplace.settings import Urls
 from ops.provision import ensure_provisioned
 from ops.resources import Resources
 from ops.stack import Stack
-from ops.stack.ports import free_ports
+from runtime.ports import free_ports
 from runtime.sections import Settings
 from tests.kits.dashboard import environment_of, service
 

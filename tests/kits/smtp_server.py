@@ -14,7 +14,7 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
-from ops.stack.ports import free_ports
+from runtime.ports import free_ports
 
 USER, PASSWORD = "marketplace", "correct-horse-battery"
 
