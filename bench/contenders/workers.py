@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from typing import Any, Final
 from bench.contender import Task, report
 from bench.contenders.flow import Until, drive
 from bench.meter import Usage
+from flows.delivery.child_process import free_addresses
 from flows.delivery.fencing import take_generation
 from marketplace.flows import CLICKS_FLOW
 from runtime.parent_death import guarded
@@ -25,7 +25,7 @@ WORKERS: Final = 2
 
 def run(task: Task) -> None:
     """Start the workers, wait until both have reported their usage, and end them."""
-    addresses, generation = _free_addresses(WORKERS), take_generation(task.settings, CLICKS_FLOW)
+    addresses, generation = free_addresses(WORKERS), take_generation(task.settings, CLICKS_FLOW)
     processes = []
     for index in range(WORKERS):
         options = {**task.options, "addresses": addresses, "index": index, "generation": generation}
@@ -65,11 +65,3 @@ def _read_report(process: subprocess.Popen[str]) -> dict[str, Any]:
         if line.startswith("{"):
             return dict(json.loads(line))
     raise RuntimeError(f"a worker ended with code {process.wait()} before everything was counted")
-
-
-def _free_addresses(count: int) -> list[str]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    addresses = [f"127.0.0.1:{bound.getsockname()[1]}" for bound in sockets]
-    for bound in sockets:
-        bound.close()
-    return addresses

@@ -8,7 +8,7 @@ was thought dead writes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, Protocol
 
 import pyarrow as pa
 
@@ -27,6 +27,17 @@ Fences = dict[int, dict[str, int]]
 REQUEST_SECONDS: Final = 25.0
 """What a request of a flow to ClickHouse may take: with the work around it less than a lease of its progress. An insert
 that takes longer is not lost: the flow waits for its end and reads the fences again."""
+
+
+class CountsStarts(Protocol):
+    """Numbers the starts of flows; :class:`~connectors.mongo.generations.Generations` is one."""
+
+    def next(self, flow: str, at_least: int) -> int:
+        """A number larger than any given before, and than ``at_least``.
+
+        Raises:
+            Unavailable: Nobody answers.
+        """
 
 
 def read_fences(clickhouse: ClickHouse, flow: FlowSpec, tables: Iterable[Table] | None = None) -> dict[str, Fences]:
@@ -93,12 +104,30 @@ def take_generation(settings: Settings, flow: FlowSpec, step: Callable[[], None]
     clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=REQUEST_SECONDS)
     client = connect(settings.urls.mongo)
     try:
-        step()
-        newest = int(clickhouse.rows(_newest(settings.database, flow))[0][0])
-        step()
-        generation = Generations(client, settings.database).next(flow.name, newest)
+        return begin_generation(clickhouse, Generations(client, settings.database), flow, step)
     finally:
         client.close()
+        clickhouse.close()
+
+
+def begin_generation(
+    clickhouse: ClickHouse, starts: CountsStarts, flow: FlowSpec, step: Callable[[], None] = lambda: None
+) -> int:
+    """What :func:`take_generation` does, on clients that are there.
+
+    Args:
+        clickhouse: Where the flow's tables are.
+        starts: Counts the starts of flows.
+        flow: The flow that starts.
+        step: Called before each question to a part.
+
+    Raises:
+        Unavailable: Mongo or ClickHouse does not answer, or an insert of an earlier start still runs.
+    """
+    step()
+    newest = int(clickhouse.rows(_newest(clickhouse.database, flow))[0][0])
+    step()
+    generation = starts.next(flow.name, newest)
     row = pa.table({"flow": [flow.name], "generation": pa.array([generation], pa.uint64())})
     step()
     clickhouse.insert_where(GENERATIONS.name, structure_of(GENERATIONS), row, "1", f"{flow.name}-{generation}")

@@ -10,7 +10,7 @@ from marketplace.clicks.visitors import truncate_ip
 from marketplace.masking import mask_addresses
 
 ADDRESSES = st.ip_addresses().filter(lambda address: truncate_ip(str(address)) != str(address))
-SURROUNDINGS = st.binary(max_size=20) | st.text("0123456789abcdef:.-% []=,", max_size=12).map(str.encode)
+TEXT_AROUND = st.binary(max_size=20) | st.text("0123456789abcdef:.-% []=,", max_size=12).map(str.encode)
 HEX_AFTER_A_DOT = st.from_regex(rb"[0-9a-f]{0,3}:{1,2}[0-9a-f]{0,3}\.[0-9a-f]{1,3}[:.]?[0-9a-f]{0,3}", fullmatch=True)
 TOKEN = re.compile(rb"[0-9A-Fa-f:.]+")
 
@@ -34,7 +34,7 @@ def addresses_in(text: bytes) -> list[str]:
     return found
 
 
-@given(ADDRESSES, SURROUNDINGS, SURROUNDINGS, st.integers(0, 3))
+@given(ADDRESSES, TEXT_AROUND, TEXT_AROUND, st.integers(0, 3))
 def test_an_address_does_not_come_through_whatever_stands_around_it(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address, before: bytes, after: bytes, spelling: int
 ) -> None:
@@ -46,7 +46,7 @@ def test_an_address_does_not_come_through_whatever_stands_around_it(
     assert spelled not in masked
 
 
-@given(st.lists(ADDRESSES | SURROUNDINGS | HEX_AFTER_A_DOT, max_size=6))
+@given(st.lists(ADDRESSES | TEXT_AROUND | HEX_AFTER_A_DOT, max_size=6))
 @example([b"::.0a"])
 @example([b"2001:db8::1.0abc"])
 def test_what_can_still_be_read_as_an_address_is_a_network(parts: list[object]) -> None:
@@ -68,7 +68,7 @@ GROUPS = st.text("0123456789abcdef", min_size=1, max_size=4)
 NUMBERS = st.integers(1, 255).map(str)
 
 
-@given(ADDRESSES, st.integers(0, 2**80 - 1), SURROUNDINGS, st.integers(0, 3))
+@given(ADDRESSES, st.integers(0, 2**80 - 1), TEXT_AROUND, st.integers(0, 3))
 def test_nothing_of_an_address_beyond_its_network_has_any_part_in_what_stays(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address, host: int, before: bytes, spelling: int
 ) -> None:
@@ -121,7 +121,7 @@ def test_a_text_of_many_addresses_ends_before_one_comes_through(addresses: list[
     assert [found for found in addresses_in(masked) if truncate_ip(found) != found] == []
 
 
-@given(st.binary(max_size=60) | SURROUNDINGS)
+@given(st.binary(max_size=60) | TEXT_AROUND)
 def test_masking_again_changes_nothing(line: bytes) -> None:
     once = mask_addresses(line)
 

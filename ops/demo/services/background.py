@@ -50,8 +50,12 @@ class Background(threading.Thread, Generic[_Result]):
         return self._results[0]
 
 
-def retry_unavailable(call: Callable[[], _Result]) -> _Result:
+def retry_unavailable(call: Callable[[], _Result], meanwhile: Callable[[], None] = lambda: None) -> _Result:
     """Call a function until it does not raise ``Unavailable``: the supervisor restarts parts meanwhile.
+
+    Args:
+        call: The function.
+        meanwhile: Called after each attempt that failed.
 
     Raises:
         Unavailable: The part was unavailable for too long.
@@ -63,4 +67,5 @@ def retry_unavailable(call: Callable[[], _Result]) -> _Result:
         except Unavailable:
             if time.monotonic() > deadline:
                 raise
+            meanwhile()
             time.sleep(_PAUSE_SECONDS)

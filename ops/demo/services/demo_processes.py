@@ -18,6 +18,7 @@ from flows.delivery.process_set import FlowOptions, FlowProcessSet
 from marketplace.flows import CLICKS_FLOW
 from marketplace.stores import hash_write_key, import_key
 from marketplace.topics import CLICKS_COLLECTED
+from ops.demo.services.background import retry_unavailable
 from ops.demo.services.collector import Collector
 from ops.demo.services.demo_stack import DemoStack
 from ops.demo.services.served import ServedCollector, ServedFlow, is_served
@@ -26,7 +27,6 @@ from runtime.sections import Settings
 
 _TICK_SECONDS: Final = 0.1
 _FLOW_SECONDS: Final = 60.0
-_RETRY_SECONDS: Final = 60.0
 _GROUP: Final = "demo.reader"
 
 _Result = TypeVar("_Result")
@@ -217,15 +217,7 @@ class DemoProcesses:
         Raises:
             Unavailable: The part was unavailable for too long.
         """
-        deadline = time.monotonic() + _RETRY_SECONDS
-        while True:
-            try:
-                return call()
-            except Unavailable:
-                if time.monotonic() > deadline:
-                    raise
-                self.watch()
-                time.sleep(_TICK_SECONDS)
+        return retry_unavailable(call, self.watch)
 
     def stop(self) -> None:
         """Stop both; safe at any time."""

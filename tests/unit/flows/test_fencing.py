@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from connectors.errors import Fenced, Unavailable
-from flows.delivery import fencing
 from flows.delivery.fencing import (
-    REQUEST_SECONDS,
+    begin_generation,
     check_generation,
     is_newest,
     read_fences,
-    take_generation,
     wait_for_running_inserts,
 )
 from marketplace.flows import CLICKS_FLOW, DEAD_LETTERS_FLOW, FLOWS, FlowSpec
-from marketplace.settings import Urls
 from marketplace.tables import CLICK_TABLES, CLICKS, DEAD_LETTERS, GENERATIONS, LEDGER
-from runtime.sections import Settings
 from tests.kits.sql_tables import DATABASE, SqlTables
 
 TOPIC = CLICKS_FLOW.reads[0].name
@@ -97,45 +92,23 @@ def test_only_the_newest_generation_of_a_flow_may_write(generation: int, newest:
 
 
 class Starts:
-    """What a start meets: tables, and a count of starts in Mongo, in the order in which it asks."""
+    """What a start meets: tables, and a count of starts, in the order in which it asks."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, counted: int = 0) -> None:
-        self.tables, self.counted, self.asked = SqlTables(), counted, list[str]()
-        self.connections: list[str] = []
-        self.settings = Settings(Urls("", "mongodb://m", "http://c", ""), PurePosixPath(), database=DATABASE)
-        monkeypatch.setattr(fencing, "ClickHouse", self._clickhouse)
-        monkeypatch.setattr(fencing, "connect", self._connect)
-        monkeypatch.setattr(fencing, "Generations", self._generations)
+    def __init__(self) -> None:
+        self.tables, self.counted, self.asked = SqlTables(), 0, list[str]()
 
     def take(self, flow: FlowSpec) -> int:
-        return take_generation(self.settings, flow, lambda: self.asked.append("step"))
+        return begin_generation(self.tables.client, self, flow, lambda: self.asked.append("step"))
 
     def next(self, flow: str, at_least: int) -> int:
         self.asked.append(flow)
         self.counted = max(self.counted, at_least) + 1
         return self.counted
 
-    def close(self) -> None:
-        self.asked.append("close")
-
-    def _clickhouse(self, url: str, database: str, timeout_seconds: float) -> SqlTables:
-        assert (url, database, timeout_seconds) == ("http://c", DATABASE, REQUEST_SECONDS)
-        return self.tables
-
-    def _connect(self, url: str) -> Starts:
-        assert url == "mongodb://m"
-        return self
-
-    def _generations(self, client: object, database: str) -> Starts:
-        assert (client, database) == (self, DATABASE)
-        return self
-
 
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.name)
-def test_a_start_is_newer_than_every_one_before_and_those_may_write_no_more(
-    monkeypatch: pytest.MonkeyPatch, flow: FlowSpec
-) -> None:
-    starts = Starts(monkeypatch)
+def test_a_start_is_newer_than_every_one_before_and_those_may_write_no_more(flow: FlowSpec) -> None:
+    starts = Starts()
 
     first, second = starts.take(flow), starts.take(flow)
 
@@ -145,40 +118,38 @@ def test_a_start_is_newer_than_every_one_before_and_those_may_write_no_more(
         check_generation(starts.tables.client, flow, first)
 
 
-def test_a_start_is_newer_than_the_tables_know_though_mongo_lost_its_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    starts = Starts(monkeypatch)
+def test_a_start_is_newer_than_the_tables_know_though_mongo_lost_its_count() -> None:
+    starts = Starts()
     starts.tables.insert(GENERATIONS.name, flow="clicks", generation=41)
 
     assert starts.take(CLICKS_FLOW) == 42
 
 
-def test_each_question_to_a_part_has_a_sign_of_life_before_it_and_mongo_is_left(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    starts = Starts(monkeypatch)
+def test_each_question_to_a_part_has_a_sign_of_life_before_it() -> None:
+    starts = Starts()
     starts.take(CLICKS_FLOW)
 
-    assert starts.asked == ["step", "step", "clicks", "close", "step", "step"]
+    assert starts.asked == ["step", "step", "clicks", "step", "step"]
 
 
-def test_a_start_waits_for_what_an_earlier_one_is_still_writing(monkeypatch: pytest.MonkeyPatch) -> None:
-    starts = Starts(monkeypatch)
+def test_a_start_waits_for_what_an_earlier_one_is_still_writing() -> None:
+    starts = Starts()
     starts.tables.begin_insert(f"INSERT INTO {DATABASE}.{LEDGER.name} (a)")
 
     with pytest.raises(Unavailable):
         starts.take(CLICKS_FLOW)
 
 
-def test_two_flows_count_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    starts = Starts(monkeypatch)
+def test_two_flows_count_apart() -> None:
+    starts = Starts()
     clicks = starts.take(CLICKS_FLOW)
     starts.take(DEAD_LETTERS_FLOW)
 
     check_generation(starts.tables.client, CLICKS_FLOW, clicks)
 
 
-def test_a_generation_is_sent_in_the_type_of_its_column(monkeypatch: pytest.MonkeyPatch) -> None:
-    starts = Starts(monkeypatch)
+def test_a_generation_is_sent_in_the_type_of_its_column() -> None:
+    starts = Starts()
     starts.take(CLICKS_FLOW)
 
     assert starts.tables.schemas[GENERATIONS.name].field("generation").type == pa.uint64()
