@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from connectors.mail.transport import SmtpServer
-from marketplace.networks import Network
 from marketplace.identity.emails import InvalidEmail, checked_email
+from marketplace.networks import Network
 from runtime.admin import LOOPBACK
 from runtime.sections import DATA_DIR
 from runtime.settings import HIGHEST_PORT, EnvReader, Section, load

@@ -22,8 +22,8 @@ from connectors.errors import Refused, Unavailable
 from connectors.mail.transport import FolderTransport, MailTransport, SmtpServer, SmtpTransport
 from connectors.mongo.accounts import Accounts
 from connectors.mongo.async_client import connect_async
-from connectors.mongo.mail_queue import TAKEN_SECONDS, MailQueue
 from connectors.mongo.client import connect
+from connectors.mongo.mail_queue import TAKEN_SECONDS, MailQueue
 from marketplace.identity.accounts import Mail
 from marketplace.identity.mails import TEMPLATES, render
 from ops.stack import Stack
