@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.access import Identities
+from api.documentation.routes import DOCUMENTATION
 from api.identity.routes import IDENTITY
 from api.limits import Limiter
 from api.web.edge import Edge, request_id_of
@@ -34,7 +35,17 @@ from marketplace.networks import Network
 
 _RETRY_SECONDS: Final = 2.0
 _OF_STATUS: Final[dict[int, ProblemType]] = {400: BAD_REQUEST, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
-_FEATURES: Final = (IDENTITY,)
+_FEATURES: Final = (IDENTITY, DOCUMENTATION)
+
+_DESCRIPTION: Final = """
+Sign in with `POST /v1/identity/sessions` and send the access token with every request: `Authorization: Bearer ...`.
+It is valid for 15 minutes; `POST /v1/identity/sessions/refresh` gives the next one.
+
+Times are RFC 3339 in UTC with milliseconds. Unknown fields are refused. Every error is `application/problem+json`
+(RFC 9457): decide by its `type`, and quote its `request_id` when you ask about it. [All types](/problems).
+
+`RateLimit` says how much may still be asked; after 429 and 503 wait as long as `Retry-After` says.
+"""
 
 _PROBLEM_SCHEMA: Final[dict[str, Any]] = {
     "title": "Problem",
@@ -112,7 +123,7 @@ def build_app(
 
 def openapi(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI 3.1 document of an application."""
-    document = get_openapi(title=app.title, version=app.version, routes=app.routes)
+    document = get_openapi(title=app.title, version=app.version, description=_DESCRIPTION.strip(), routes=app.routes)
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)

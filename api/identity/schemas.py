@@ -29,7 +29,15 @@ Password = Annotated[
         json_schema_extra={"format": "password"},
     ),
 ]
-Secret = Annotated[str, Field(min_length=16, max_length=256, pattern=r"^[A-Za-z0-9_.-]+$")]
+Secret = Annotated[
+    str,
+    Field(
+        min_length=16,
+        max_length=256,
+        pattern=r"^[A-Za-z0-9_.-]+$",
+        examples=["q3Zk8n0S5v1J2r7XwT4yLmPbHdFcGaUe6iOoKsVt9xA"],
+    ),
+]
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f\u2028\u2029]+$", examples=["Ann"])]
 
 

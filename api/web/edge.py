@@ -51,6 +51,10 @@ class Edge:
         own = len(given) == 1 and _REQUEST_ID.fullmatch(given[0])
         request_id = given[0].decode() if own else self._new_id()
         scope.setdefault("state", {})["request_id"] = request_id
+        # RFC 9110, section 9.1: a server that answers GET answers HEAD, with the same head.
+        head = scope["method"] == "HEAD"
+        if head:
+            scope["method"] = "GET"
         started = finished = False
 
         async def answer(message: Message) -> None:
@@ -65,6 +69,8 @@ class Edge:
                 headers += [(n.encode(), v.encode()) for n, v in own.items() if n.encode() not in there]
                 headers.append((b"x-request-id", request_id.encode()))
                 message = {**message, "headers": headers}
+            elif head:
+                message = {**message, "body": b""}
             await send(message)
 
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from inspect import cleandoc
 from typing import Any, Final, TypeVar
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -65,6 +66,7 @@ class Routes:
         status: int = 200,
         problems: Sequence[ProblemType] = (),
         example: Any = None,
+        documented: bool = True,
     ) -> Callable[[_Endpoint], _Endpoint]:
         """Register an endpoint; its name is the operation's id, its docstring the documentation.
 
@@ -76,20 +78,24 @@ class Routes:
             status: Of a good answer.
             problems: What it answers beside what every route may answer.
             example: Of a good answer.
+            documented: Whether it is an operation of the OpenAPI document; pages for people are not.
         """
 
         def register(endpoint: _Endpoint) -> _Endpoint:
             possible = [*_ALWAYS, *(_WITH_BODY if method != "GET" else ()), *problems]
             if demand is not Demand.NOTHING:
                 possible.append(FORBIDDEN)
+            summary, _, description = (endpoint.__doc__ or "").strip().partition("\n")
             self.router.add_api_route(
                 path,
                 endpoint,
                 methods=[method],
                 status_code=status,
                 operation_id=endpoint.__name__,
-                summary=(endpoint.__doc__ or "").strip().splitlines()[0].rstrip("."),
+                summary=summary.rstrip("."),
+                description=cleandoc(description),
                 dependencies=[Depends(checking(demand, cost))],
+                include_in_schema=documented,
                 responses=_responses(possible, status, example),
                 openapi_extra=None if demand is Demand.NOTHING else {"security": [{"accessToken": []}]},
             )
