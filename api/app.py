@@ -16,7 +16,7 @@ from starlette.responses import Response
 from api.access import Identities
 from api.identity.routes import IDENTITY
 from api.limits import Limiter
-from api.web.edge import Edge, request_id_of
+from api.web.edge import Edge, Observer, ignore, request_id_of
 from api.web.problems import (
     BAD_REQUEST,
     INTERNAL,
@@ -80,6 +80,7 @@ def build_app(
     services: Callable[[], AbstractAsyncContextManager[Services]],
     hosts: Collection[str] = (),
     trusted_proxies: Sequence[Network] = (),
+    observe: Observer = ignore,
 ) -> Edge:
     """The application.
 
@@ -87,6 +88,7 @@ def build_app(
         services: Gives what answers requests, from the application's start to its end.
         hosts: Names that it is reached by; empty for any.
         trusted_proxies: Peers whose ``X-Forwarded-For`` is believed.
+        observe: Counts requests.
 
     Raises:
         ValueError: A route does not say what it demands.
@@ -107,7 +109,7 @@ def build_app(
     app.add_exception_handler(Unavailable, _unavailable)
     app.add_exception_handler(Exception, _bug)
     app.state.openapi = openapi(app)
-    return Edge(app, hosts)
+    return Edge(app, hosts, observe=observe)
 
 
 def openapi(app: FastAPI) -> dict[str, Any]:
