@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.access import Identities
-from api.identity.routes import IDENTITY
+from api.identity.routes import IDENTITY, KEY_SET
 from api.limits import Limiter
 from api.web.edge import Edge, Observer, ignore, request_id_of
 from api.web.problems import (
@@ -34,7 +34,7 @@ from marketplace.networks import Network
 
 _RETRY_SECONDS: Final = 2.0
 _OF_STATUS: Final[dict[int, ProblemType]] = {400: BAD_REQUEST, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
-_FEATURES: Final = (IDENTITY,)
+_FEATURES: Final = (IDENTITY, KEY_SET)
 
 _PROBLEM_SCHEMA: Final[dict[str, Any]] = {
     "title": "Problem",
