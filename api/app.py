@@ -15,9 +15,9 @@ from starlette.responses import Response
 
 from api.access import Identities
 from api.documentation.routes import DOCUMENTATION
-from api.identity.routes import IDENTITY
+from api.identity.routes import IDENTITY, KEY_SET
 from api.limits import Limiter
-from api.web.edge import Edge, request_id_of
+from api.web.edge import Edge, Observer, ignore, request_id_of
 from api.web.problems import (
     BAD_REQUEST,
     INTERNAL,
@@ -35,7 +35,7 @@ from marketplace.networks import Network
 
 _RETRY_SECONDS: Final = 2.0
 _OF_STATUS: Final[dict[int, ProblemType]] = {400: BAD_REQUEST, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
-_FEATURES: Final = (IDENTITY, DOCUMENTATION)
+_FEATURES: Final = (IDENTITY, KEY_SET, DOCUMENTATION)
 
 _DESCRIPTION: Final = """
 Sign in with `POST /v1/identity/sessions` and send the access token with every request: `Authorization: Bearer ...`.
@@ -91,6 +91,7 @@ def build_app(
     services: Callable[[], AbstractAsyncContextManager[Services]],
     hosts: Collection[str] = (),
     trusted_proxies: Sequence[Network] = (),
+    observe: Observer = ignore,
 ) -> Edge:
     """The application.
 
@@ -98,6 +99,7 @@ def build_app(
         services: Gives what answers requests, from the application's start to its end.
         hosts: Names that it is reached by; empty for any.
         trusted_proxies: Peers whose ``X-Forwarded-For`` is believed.
+        observe: Counts requests.
 
     Raises:
         ValueError: A route does not say what it demands.
@@ -118,7 +120,7 @@ def build_app(
     app.add_exception_handler(Unavailable, _unavailable)
     app.add_exception_handler(Exception, _bug)
     app.state.openapi = openapi(app)
-    return Edge(app, hosts)
+    return Edge(app, hosts, observe=observe)
 
 
 def openapi(app: FastAPI) -> dict[str, Any]:

@@ -64,6 +64,17 @@ SENDER: Final = MAIL.text(
 )
 
 
+def read_key_file(env: EnvReader) -> Path:
+    """Where the signing keys are."""
+    given = env.read(KEY_FILE)
+    return Path(given) if given else Path(env.read(DATA_DIR)) / "api" / "keys.json"
+
+
+def read_mail_folder(env: EnvReader) -> Path:
+    """Where mails are written if there is no server."""
+    return Path(env.read(DATA_DIR)) / "mails"
+
+
 @dataclass(frozen=True)
 class ApiConfig:
     """How one process of the API runs; the variables above describe each.
@@ -95,7 +106,7 @@ class ApiConfig:
     @staticmethod
     def read(env: EnvReader) -> ApiConfig:
         """Read the sections of the API and of mails."""
-        port, folder = env.read(PORT), Path(env.read(DATA_DIR))
+        port = env.read(PORT)
         smtp_host, sender = env.read(SMTP_HOST), env.read(SENDER)
         server = SmtpServer(
             smtp_host,
@@ -118,8 +129,8 @@ class ApiConfig:
             public_url=env.read(PUBLIC_URL) or f"http://{LOOPBACK}:{port}",
             names=tuple(name.strip() for name in env.read(NAMES).split(",") if name.strip()),
             trusted_proxies=env.read(TRUSTED_PROXIES),
-            key_file=Path(env.read(KEY_FILE)) if env.read(KEY_FILE) else folder / "api" / "keys.json",
-            mail_folder=folder / "mails",
+            key_file=read_key_file(env),
+            mail_folder=read_mail_folder(env),
             smtp=server if smtp_host else None,
             sender=sender,
         )

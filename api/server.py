@@ -22,6 +22,7 @@ from api.identity.password_hashes import PasswordHashes
 from api.identity.service import IdentityService
 from api.limits import Limiter
 from api.mail.sender import MailSender
+from api.metrics import ApiMetrics
 from connectors.errors import Refused, Unavailable
 from connectors.mail.transport import FolderTransport, SmtpTransport
 from connectors.mongo import async_client
@@ -37,6 +38,7 @@ from runtime.sections import MongoSettings
 AUDIENCE: Final = "marketplace-api"
 _KEEP_ALIVE_SECONDS: Final = 30
 _SHUTDOWN_SECONDS: Final = 15
+_COUNT_SECONDS: Final = 5.0
 _MAX_CONNECTIONS: Final = 1_000
 _log = logging.getLogger(__name__)
 
@@ -52,27 +54,32 @@ class Dependencies:
 
     def __init__(self, config: ApiConfig, mongo: MongoSettings, redis_url: str) -> None:
         self.config, self._mongo_settings, self._redis_url = config, mongo, redis_url
-        self.heartbeat = Heartbeat()
+        self.heartbeat, self.metrics = Heartbeat(), ApiMetrics()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Services]:
         """Clients of the event loop that runs, and what goes on beside requests; gives what answers them."""
         config, database = self.config, self._mongo_settings.database
-        self._mongo = async_client.connect_async(self._mongo_settings.url)
+        in_use = async_client.ConnectionsInUse()
+        self._mongo = async_client.connect_async(self._mongo_settings.url, in_use=in_use)
         self._redis = sessions.connect_async(self._redis_url)
         # From now on the admin endpoint's threads may ask.
         self._loop = asyncio.get_running_loop()
         hashes = PasswordHashes()
         ring = KeyRing(config.key_file, config.public_url, AUDIENCE)
         transport = SmtpTransport(config.smtp) if config.smtp else FolderTransport(config.mail_folder)
-        sender = MailSender(MailQueue(self._mongo, database), transport, config.sender)
-        tasks = [asyncio.create_task(work) for work in (self.heartbeat.keep(), ring.keep_fresh(), sender.run())]
+        queue, limiter = MailQueue(self._mongo, database), Limiter(RedisTokenBuckets(self._redis))
+        sender = MailSender(queue, transport, config.sender)
+        self.metrics.mongo_connections = lambda: in_use.count
+        self.metrics.limiter_degraded = lambda: limiter.degraded
+        background = (self.heartbeat.keep(), ring.keep_fresh(), sender.run(), self._count_mails(queue))
+        tasks = [asyncio.create_task(work) for work in background]
         try:
             identities = IdentityService(
                 Accounts(self._mongo, database), sessions.Sessions(self._redis), hashes, ring, config.public_url
             )
-            yield Services(identities, Limiter(RedisTokenBuckets(self._redis)))
+            yield Services(identities, limiter)
         finally:
             for task in tasks:
                 task.cancel()
@@ -81,6 +88,14 @@ class Dependencies:
             await self._redis.aclose()
             await self._mongo.close()
             self._loop = None
+
+    async def _count_mails(self, queue: MailQueue) -> None:
+        while True:
+            try:
+                self.metrics.mails_waiting = await queue.count()
+            except Unavailable:
+                self.metrics.mails_waiting = None
+            await asyncio.sleep(_COUNT_SECONDS)
 
     def ask_mongo(self) -> None:
         """Return when Mongo answers; called on other threads than the loop's.
@@ -123,7 +138,7 @@ def serve(config: ApiConfig, mongo: MongoSettings, redis_url: str) -> None:
         signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
     server = uvicorn.Server(
         uvicorn.Config(
-            build_app(dependencies.running, config.names, config.trusted_proxies),
+            build_app(dependencies.running, config.names, config.trusted_proxies, dependencies.metrics.answered),
             host=config.host,
             port=config.port,
             ws="none",
@@ -149,7 +164,7 @@ def _admin(dependencies: Dependencies) -> Iterator[None]:
     pages: dict[str, Callable[[], Answer]] = {
         "/livez": lambda: liveness(dependencies.heartbeat),
         "/readyz": readiness.answer,
-        "/metrics": lambda: Answer(200, generate_latest(), CONTENT_TYPE_LATEST),
+        "/metrics": lambda: Answer(200, generate_latest(dependencies.metrics.registry), CONTENT_TYPE_LATEST),
     }
 
     def answer(path: str) -> Answer:

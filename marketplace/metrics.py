@@ -112,9 +112,33 @@ STORES_UNUSABLE: Final = MetricSpec(
 CLICK_FLOW: Final = (CLICKS, CLICKS_EXPIRED, GEOGRAPHY_REFUSED, STORES_UNUSABLE)
 """Metrics of the click flow's service, in addition to :data:`FLOW`."""
 
+API_REQUESTS: Final = MetricSpec(
+    f"{PREFIX}api_requests",
+    "counter",
+    "Requests by route (method and path template; `none` for what is no route) and status.",
+    ("route", "status"),
+)
+API_REQUEST_SECONDS: Final = MetricSpec(
+    f"{PREFIX}api_request_seconds", "histogram", "From the head of a request to the end of its answer.", ("route",)
+)
+API_MONGO_CONNECTIONS: Final = MetricSpec(
+    f"{PREFIX}api_mongo_connections", "gauge", "Connections to Mongo that are in use at this moment."
+)
+API_LIMITER_DEGRADED: Final = MetricSpec(
+    f"{PREFIX}api_limiter_degraded", "gauge", "1 while Redis does not answer and this process limits by itself."
+)
+API_MAILS_WAITING: Final = MetricSpec(
+    f"{PREFIX}api_mails_waiting",
+    "gauge",
+    "Mails of all processes that no mail server has taken yet; missing while Mongo does not answer.",
+)
+API: Final = (API_REQUESTS, API_REQUEST_SECONDS, API_MONGO_CONNECTIONS, API_LIMITER_DEGRADED, API_MAILS_WAITING)
+"""The REST API's metrics."""
+
 METRICS: Final[dict[str, tuple[MetricSpec, ...]]] = {
     "the collector": COLLECTOR,
     "every flow": FLOW,
     "the click flow": CLICK_FLOW,
+    "the REST API": API,
 }
 """All metrics, by the process that exposes them."""

@@ -18,6 +18,9 @@ _MODULES: Final = {
     "flows": ("flows", "provision"),
     "report": ("report", "ledger"),
     "dlq": ("dlq",),
+    "accounts": ("accounts",),
+    "keys": ("keys",),
+    "mail": ("mail",),
     "demo": ("demo",),
 }
 """Modules of ``ops.commands``, in the order of the help, and the commands that each registers."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePath, PurePosixPath
+from typing import TypeVar
 
 from marketplace.settings import ALL_PARTS, Urls
 from ops.stack import SupervisorHangsError, running_urls
 from ops.stack.state.model import read_state
 from runtime.sections import DATA_DIR, MONGO_URL, URLS, MongoSettings, Settings
 from runtime.settings import EnvReader, load
+
+T = TypeVar("T")
 
 
 def load_settings(
@@ -55,6 +58,19 @@ def load_mongo(environment: Mapping[str, str] | None = None, data_dir: str | Pur
         return MongoSettings.read(env, running)
 
     return load(_variables(environment, data_dir), read)
+
+
+def load_read(read: Callable[[EnvReader], T], data_dir: str | PurePath | None = None) -> T:
+    """Settings of a command that needs no part, read from this process's environment.
+
+    Args:
+        read: Reads them.
+        data_dir: The data folder; by default the environment's.
+
+    Raises:
+        InvalidSettings: A value cannot be used.
+    """
+    return load(_variables(None, data_dir), read)
 
 
 def _variables(environment: Mapping[str, str] | None, data_dir: str | PurePath | None) -> Mapping[str, str]:

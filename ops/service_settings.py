@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from api.config import ApiConfig
 from ingest.config import Addresses, CollectorConfig
 from runtime.admin import LOOPBACK
 from runtime.logs import LogSettings
@@ -95,8 +96,22 @@ def check_flow(environment: Mapping[str, str]) -> None:
     load(environment, read)
 
 
+def check_api(environment: Mapping[str, str]) -> None:
+    """Check the settings of the REST API.
+
+    Raises:
+        InvalidSettings: Values cannot be used; the message names the variables.
+    """
+
+    def read(env: EnvReader) -> None:
+        LogSettings.read(env)
+        ApiConfig.read(env)
+
+    load(environment, read)
+
+
 def _read_common(env: EnvReader) -> None:
-    """Read the sections that every service reads."""
+    """Read the sections that every service of the click path reads."""
     LogSettings.read(env)
     if not env.given(KAFKA_URL) and env.read(KAFKA_SECURITY_PROTOCOL) != "PLAINTEXT":
         asked = f"{KAFKA_SECURITY_PROTOCOL.name}={env.read(KAFKA_SECURITY_PROTOCOL)}"

@@ -82,6 +82,11 @@ def ensure_keys(path: Path, now: float) -> tuple[SigningKey, ...]:
     return read_keys(path)
 
 
+def retires_at(successor_signs_from: float) -> float:
+    """From when on no token of a key is valid, given the moment from which its successor signs."""
+    return successor_signs_from + ACCESS_SECONDS + LEEWAY_SECONDS
+
+
 def rotate_keys(path: Path, now: float) -> SigningKey:
     """Add a key that signs from a minute on; the one before is taken until its last token has expired.
 
@@ -94,7 +99,7 @@ def rotate_keys(path: Path, now: float) -> SigningKey:
         BadKeyFile: The file cannot be read or written.
     """
     made = SigningKey(_kid(), new_secret(), now + SIGNS_AFTER_SECONDS)
-    retired_at = made.signs_from + ACCESS_SECONDS + LEEWAY_SECONDS
+    retired_at = retires_at(made.signs_from)
     try:
         with Path(f"{path}.lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

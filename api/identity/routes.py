@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from hashlib import blake2b
+from typing import Annotated, Any, Final
 
-from fastapi import Request
+from fastapi import Path, Request
+from starlette.responses import Response
 
 from api.access import Demand, caller_of
 from api.identity.schemas import (
     Address,
     Confirmation,
     Credentials,
+    EmailChange,
     Me,
+    PasswordChange,
     PasswordReset,
+    Proof,
     RefreshToken,
     Registration,
+    SessionList,
+    SessionView,
     Tokens,
 )
 from api.identity.service import IdentityService, SignedIn
 from api.limits import Limiter
-from api.web.clients import address_of
-from api.web.problems import GONE, INVALID, FieldError, Problem
+from api.web.clients import address_of, network_of
+from api.web.problems import CONFLICT, GONE, INVALID, NOT_FOUND, FieldError, Problem
 from api.web.routes import Routes
 from marketplace.identity.accounts import User
 from marketplace.identity.emails import email_key
@@ -36,10 +43,31 @@ _TOKENS: Final = {
     "access_token": "eyJhbGciOiJFZERTQSIsImtpZCI6IjEiLCJ0eXAiOiJhdCtqd3QifQ.e30.c2ln",
     "token_type": "Bearer", "expires_in": 900, "refresh_token": f"{_ID}.9b1c.Zk3v",
 }  # fmt: skip
+_KEYS: Final = {
+    "keys": [
+        {
+            "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": "6f1e0c9a2b3d4e5f",
+            "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+        }
+    ]
+}  # fmt: skip
+_SESSIONS: Final = {
+    "sessions": [
+        {
+            "id": _ID, "created_at": "2026-11-29T12:00:00.000Z", "used_at": "2026-11-29T12:15:00.000Z",
+            "client": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
+            "network": "203.0.113.0/24", "current": True,
+        }
+    ]
+}  # fmt: skip
 
 _MAX_CLIENT_CHARS: Final = 200
 
+KEY_SET_SECONDS: Final = 30
+"""How long caches may keep the public keys: a new one signs later than that after it was published."""
+
 IDENTITY: Final = Routes("/v1/identity", "Identity")
+KEY_SET: Final = Routes("/.well-known", "Identity")
 
 
 def _service(request: Request) -> IdentityService:
@@ -83,7 +111,7 @@ async def sign_in(request: Request, body: Credentials) -> Tokens:
     """Sign in."""
     await _attempt(request, body.email)
     client = request.headers.get("user-agent", "")[:_MAX_CLIENT_CHARS]
-    return _tokens(await _service(request).sign_in(body.email, body.password, client, address_of(request)))
+    return _tokens(await _service(request).sign_in(body.email, body.password, client, network_of(request)))
 
 
 @IDENTITY.add("POST", "/sessions/refresh", demand=Demand.NOTHING, cost=2, example=_TOKENS)
@@ -117,10 +145,95 @@ async def reset_password(request: Request, body: PasswordReset) -> None:
     await _service(request).reset_password(body.token, body.password)
 
 
+@IDENTITY.add("GET", "/sessions", demand=Demand.SIGNED_IN, example=_SESSIONS)
+async def list_sessions(request: Request) -> SessionList:
+    """List the own sign-ins that have not ended, the one that was used last first."""
+    caller = caller_of(request)
+    found = await _service(request).list_sessions(caller)
+    return SessionList(
+        sessions=[
+            SessionView(
+                id=each.id,
+                created_at=_time(each.created_at),
+                used_at=_time(each.used_at),
+                client=each.client,
+                network=each.network,
+                current=each.id == caller.session,
+            )
+            for each in found
+        ]
+    )
+
+
+@IDENTITY.add("DELETE", "/sessions", demand=Demand.SIGNED_IN, cost=2, status=204)
+async def sign_out_everywhere(request: Request) -> None:
+    """Sign out everywhere: all own sign-ins end, this one too, and links in mails that were not used."""
+    await _service(request).end_sessions(caller_of(request))
+
+
+@IDENTITY.add(
+    "DELETE", "/sessions/{session}", demand=Demand.SIGNED_IN, cost=2, status=204, problems=[INVALID, NOT_FOUND]
+)
+async def end_session(request: Request, session: Annotated[str, Path(pattern="^[0-9a-f]{32}$")]) -> None:
+    """End one own sign-in."""
+    await _service(request).end_session(caller_of(request), session)
+
+
+@IDENTITY.add("POST", "/password-changes", demand=Demand.SIGNED_IN, cost=5, status=204)
+async def change_password(request: Request, body: PasswordChange) -> None:
+    """Choose a new password; all other sign-ins and links in mails end, and this one stays."""
+    caller = caller_of(request)
+    _accept(body.password, "/password", caller.user.email, caller.user.name)
+    await _attempt(request, caller.user.email)
+    await _service(request).change_password(caller, body.current_password, body.password)
+
+
+@IDENTITY.add("POST", "/email-changes", demand=Demand.SIGNED_IN, cost=5, status=202, example={})
+async def ask_email_change(request: Request, body: EmailChange) -> dict[str, Any]:
+    """Ask for another address of the account.
+
+    A mail with a link is sent to it, and a notice to the present one; nothing changes until the link was followed. The
+    answer is the same where the address has an account already: then the mail says so.
+    """
+    caller = caller_of(request)
+    await _attempt(request, caller.user.email)
+    await _attempt(request, body.email)
+    await _service(request).ask_email_change(caller, body.email, body.password)
+    return {}
+
+
+@IDENTITY.add("POST", "/emails", demand=Demand.NOTHING, cost=5, status=204, problems=[GONE])
+async def change_email(request: Request, body: Confirmation) -> None:
+    """Give the account its new address, by the link in the mail to it; all sign-ins and other links end."""
+    await _service(request).change_email(body.token)
+
+
+@IDENTITY.add("POST", "/deletions", demand=Demand.SIGNED_IN, cost=5, status=204, problems=[CONFLICT])
+async def delete_account(request: Request, body: Proof) -> None:
+    """Delete the own account: everything of it ends, and its address is free.
+
+    Whoever is the only owner of a store cannot: give it another owner first, or delete it.
+    """
+    caller = caller_of(request)
+    await _attempt(request, caller.user.email)
+    await _service(request).delete_account(caller, body.password)
+
+
 @IDENTITY.add("GET", "/me", demand=Demand.SIGNED_IN, example=_ME)
 async def me(request: Request) -> Me:
     """Who is signed in."""
     return _me(caller_of(request).user)
+
+
+@KEY_SET.add("GET", "/jwks.json", demand=Demand.NOTHING, example=_KEYS)
+async def key_set(request: Request) -> Response:
+    """The public keys of access tokens, as a JSON Web Key Set (RFC 7517), for services that check tokens themselves."""
+    text = _service(request).key_set()
+    tag = f'"{blake2b(text.encode(), digest_size=16).hexdigest()}"'
+    headers = {"cache-control": f"public, max-age={KEY_SET_SECONDS}", "etag": tag}
+    if tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(text, headers=headers, media_type="application/jwk-set+json")
 
 
 def _me(user: User) -> Me:

@@ -81,6 +81,26 @@ class PasswordReset(Input):
     password: Password
 
 
+class PasswordChange(Input):
+    """The present password, and the new one."""
+
+    current_password: Password
+    password: Password
+
+
+class EmailChange(Input):
+    """A new address, and the account's password."""
+
+    email: Email
+    password: Password
+
+
+class Proof(Input):
+    """The account's password."""
+
+    password: Password
+
+
 class Address(Input):
     """An e-mail address."""
 
@@ -105,3 +125,20 @@ class Me(BaseModel):
     admin: bool
     tier: str
     created_at: str
+
+
+class SessionView(BaseModel):
+    """A sign-in, as its owner sees it."""
+
+    id: str
+    created_at: str
+    used_at: str
+    client: str
+    network: str
+    current: bool
+
+
+class SessionList(BaseModel):
+    """All sign-ins of an account that have not ended."""
+
+    sessions: list[SessionView]

@@ -5,6 +5,7 @@ No answer and no time tells whether an address has an account: the work is the s
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,15 +16,19 @@ from urllib.parse import quote
 
 from api.access import Caller
 from api.identity.key_ring import KeyRing
+from api.identity.ownership import NoStores, StoreOwnership
 from api.identity.password_hashes import PasswordHashes
-from api.web.problems import GONE, UNAUTHENTICATED, Problem
+from api.web.problems import CONFLICT, GONE, INVALID, NOT_FOUND, UNAUTHENTICATED, FieldError, Problem
+from connectors.errors import Unavailable
 from connectors.mongo.accounts import Accounts
-from connectors.redis.sessions import Sessions
+from connectors.redis.sessions import Session, Sessions
 from marketplace.identity.accounts import LinkKind, Mail, Registration, User
 from marketplace.identity.claims import ACCESS_SECONDS
 from marketplace.identity.refresh import Presented
 
 _WRONG: Final = "the address and the password do not go together, or there is no such account"
+_ENDED: Final = "this sign-in has ended"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,11 @@ class SignedIn:
 
 
 class IdentityService:
-    """Registers, signs in, refreshes, signs out.
+    """Registers, signs in, refreshes, signs out, and changes accounts.
+
+    A session is worth something while its number is its account's (``authority``). What ends all sessions raises the
+    number in Mongo, together with its cause: nothing that happens to Redis or to this process afterwards brings a
+    session back, and a sign-in that was under way with the former password begins a session that is worth nothing.
 
     Args:
         accounts: Where accounts are.
@@ -51,6 +60,7 @@ class IdentityService:
         tokens: Signs access tokens.
         public_url: Of the pages that links in mails lead to; never what a request says of its host.
         clock: The time.
+        stores: Knows who owns which.
     """
 
     def __init__(
@@ -61,8 +71,10 @@ class IdentityService:
         tokens: KeyRing,
         public_url: str,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        stores: StoreOwnership | None = None,
     ) -> None:
         self._accounts, self._sessions, self._hashes, self._tokens = accounts, sessions, hashes, tokens
+        self._stores = stores or NoStores()
         self._public_url, self._clock = public_url.rstrip("/"), clock
 
     def key_set(self) -> str:
@@ -103,7 +115,7 @@ class IdentityService:
         if verified.outdated:
             await self._accounts.raise_hash(user.id, user.password_hash, await self._hashes.hash(password))
         session, token = secrets.token_hex(16), _secret()
-        await self._sessions.create(user.id, session, token, client, network)
+        await self._sessions.create(user.id, session, token, client, network, user.authority)
         return self._signed_in(user.id, session, token)
 
     async def refresh(self, refresh_token: str) -> SignedIn:
@@ -115,10 +127,10 @@ class IdentityService:
         user, session, token = _parts(refresh_token)
         found = await self._sessions.refresh(user, session, token, secrets.token_hex(16))
         if found.presented not in (Presented.CURRENT, Presented.PREVIOUS):
-            raise Problem(UNAUTHENTICATED, "this sign-in has ended")
+            raise Problem(UNAUTHENTICATED, _ENDED)
         account = await self._accounts.get(user)
-        if account is None or account.banned:
-            raise Problem(UNAUTHENTICATED, "this sign-in has ended")
+        if account is None or account.banned or account.authority != found.authority:
+            raise Problem(UNAUTHENTICATED, _ENDED)
         return self._signed_in(user, session, found.successor)
 
     async def sign_out(self, refresh_token: str) -> None:
@@ -129,10 +141,13 @@ class IdentityService:
     async def caller_of(self, access_token: str) -> Caller | None:
         """See :class:`api.access.Identities`."""
         claims = self._tokens.read(access_token, self._clock().timestamp())
-        if not await self._sessions.is_live(claims.user, claims.session):
+        authority = await self._sessions.authority_of(claims.user, claims.session)
+        if authority is None:
             return None
         user = await self._accounts.get(claims.user)
-        return None if user is None or user.banned else Caller(user, claims.session)
+        if user is None or user.banned or user.authority != authority:
+            return None
+        return Caller(user, claims.session)
 
     async def forgot_password(self, email: str) -> None:
         """Send a link to choose a new password, or a mail that says that the address has no account."""
@@ -143,18 +158,122 @@ class IdentityService:
         else:
             mail = Mail(user.email, "reset_password", {"name": user.name, "link": self._link("reset", secret)})
         # The link of nobody is kept too, and nobody gets its secret: the same work for both.
-        await self._accounts.send_link(LinkKind.RESET, _hash(secret), user.id if user else "", {}, mail, now)
+        owner, data = (user.id, {"authority": user.authority}) if user else ("", {"authority": 0})
+        await self._accounts.send_link(LinkKind.RESET, _hash(secret), owner, data, mail, now)
 
     async def reset_password(self, secret: str, password: str) -> None:
-        """Choose a new password by a link; every session of the account ends.
+        """Choose a new password by a link; every session and every other link of the account ends.
 
         Raises:
-            Problem: The link is unknown, used or expired.
+            Problem: The link is unknown, used, void or expired.
         """
-        user = await self._accounts.reset_password(_hash(secret), await self._hashes.hash(password), self._clock())
+        password_hash = await self._hashes.hash(password)
+        user = await self._accounts.reset_password(_hash(secret), password_hash, self._password_changed, self._clock())
         if user is None:
             raise Problem(GONE)
-        await self._sessions.end_all(user.id)
+        await self._forget_sessions(user)
+
+    async def list_sessions(self, caller: Caller) -> list[Session]:
+        """The sessions of an account that have not ended; the one that was used last comes first."""
+        found = await self._sessions.list_sessions(caller.user.id)
+        return [each for each in found if each.authority == caller.user.authority]
+
+    async def end_session(self, caller: Caller, session: str) -> None:
+        """End one session of the own account.
+
+        Raises:
+            Problem: There is none of that id.
+        """
+        if not await self._sessions.end(caller.user.id, session):
+            raise Problem(NOT_FOUND)
+
+    async def end_sessions(self, caller: Caller) -> None:
+        """End all sessions of an account, the caller's too, and its links."""
+        changed = await self._accounts.end_all(caller.user.id, caller.user.authority)
+        if changed is not None:
+            await self._forget_sessions(changed)
+
+    async def change_password(self, caller: Caller, current: str, password: str) -> None:
+        """Choose a new password; every other session and every link of the account ends.
+
+        Raises:
+            Problem: The present password is another one, or the session has ended meanwhile.
+        """
+        user = caller.user
+        await self._prove(user, current, "/current_password")
+        password_hash, notice = await self._hashes.hash(password), self._password_changed(user)
+        changed = await self._accounts.change_password(user.id, user.authority, password_hash, notice, self._clock())
+        if changed is None:
+            raise Problem(UNAUTHENTICATED, _ENDED)
+        await self._forget_sessions(changed, but=caller.session)
+
+    async def ask_email_change(self, caller: Caller, email: str, password: str) -> None:
+        """Send a link to a new address, or a mail that says that it has an account; the present address gets a notice.
+
+        Raises:
+            Problem: The password is another one.
+        """
+        user = caller.user
+        await self._prove(user, password, "/password")
+        secret, now = _secret(), self._clock()
+        other = await self._accounts.by_email(email)
+        if other is None or other.id == user.id:
+            mail = Mail(email, "confirm_new_address", {"name": user.name, "link": self._link("email", secret)})
+        else:
+            mail = Mail(email, "address_taken", {"link": f"{self._public_url}/sign-in"})
+        notice = Mail(user.email, "address_change_asked", {"name": user.name, "link": f"{self._public_url}/sign-in"})
+        data = {"email": email, "authority": user.authority}
+        # For an address that is taken too: the same work for both, and nobody gets the secret.
+        await self._accounts.send_link(LinkKind.EMAIL_CHANGE, _hash(secret), user.id, data, mail, now, notice)
+
+    async def change_email(self, secret: str) -> None:
+        """Take the address that a link was sent to; every session and every other link of the account ends.
+
+        Raises:
+            Problem: The link is unknown, used, void or expired, or the address has another account by now.
+        """
+        notice = Mail("", "address_changed", {"link": self._public_url})
+        user = await self._accounts.change_email(_hash(secret), notice, self._clock())
+        if user is None:
+            raise Problem(GONE)
+        await self._forget_sessions(user)
+
+    async def delete_account(self, caller: Caller, password: str) -> None:
+        """Delete an account: its sessions and links end, and its address is free.
+
+        Raises:
+            Problem: The password is another one, a store would have no owner, or the session has ended meanwhile.
+        """
+        user = caller.user
+        await self._prove(user, password, "/password")
+        stores = await self._stores.sole_owner_of(user.id)
+        if stores:
+            raise Problem(CONFLICT, f"these stores would have no owner: {', '.join(sorted(stores))}")
+        notice = Mail(user.email, "account_deleted", {"name": user.name, "link": f"{self._public_url}/register"})
+        if not await self._accounts.delete(user.id, user.authority, notice, self._clock()):
+            raise Problem(UNAUTHENTICATED, _ENDED)
+        await self._forget_sessions(user)
+
+    async def _prove(self, user: User, password: str, path: str) -> None:
+        verified = await self._hashes.verify(user.password_hash, password)
+        if not verified.matches:
+            # No 401: the client is signed in, and must not take it for the end of the session.
+            raise Problem(INVALID, errors=[FieldError(path, "wrong_password", "this is not the password")])
+
+    async def _forget_sessions(self, user: User, but: str = "") -> None:
+        """Remove sessions that have ended with their number; one that is kept gets the new one.
+
+        The change is done when this begins, so that an error here must not be the answer: without Redis the session
+        that was to be kept ends as well, and the others are removed when they expire.
+        """
+        try:
+            await self._sessions.end_all(user.id, but, user.authority)
+        except Unavailable as error:
+            _log.warning("sessions that have ended are removed when they expire: %s", error)
+
+    def _password_changed(self, user: User) -> Mail:
+        link = f"{self._public_url}/sign-in"
+        return Mail(user.email, "password_changed", {"name": user.name, "link": link})
 
     def _signed_in(self, user: str, session: str, token: str) -> SignedIn:
         access = self._tokens.sign(user, session, secrets.token_hex(8), self._clock().timestamp())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 import uuid
 from collections.abc import Callable, Collection
 from typing import Final
@@ -24,7 +25,17 @@ _HEADERS: Final = (
 )
 """Of every answer that does not say otherwise itself: nothing here is for caches, frames or scripts."""
 
+_METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+
+Observer = Callable[[str, int, float], None]
+"""Is called with the route (method and path template; empty for none), the status and the seconds of each request."""
+
 _log = logging.getLogger(__name__)
+
+
+def ignore(route: str, status: int, seconds: float) -> None:
+    """Count nothing."""
+    del route, status, seconds
 
 
 class Edge:
@@ -34,12 +45,17 @@ class Edge:
         app: The application.
         hosts: Names that it is reached by; others get 400 before anything is decided by them. Empty for any.
         new_id: Makes request ids.
+        observe: Counts requests.
     """
 
     def __init__(
-        self, app: ASGIApp, hosts: Collection[str] = (), new_id: Callable[[], str] = lambda: uuid.uuid4().hex
+        self,
+        app: ASGIApp,
+        hosts: Collection[str] = (),
+        new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+        observe: Observer = ignore,
     ) -> None:
-        self.app, self._new_id = app, new_id
+        self.app, self._new_id, self._observe = app, new_id, observe
         self._hosts = frozenset(host.lower() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,12 +72,13 @@ class Edge:
         if head:
             scope["method"] = "GET"
         started = finished = False
+        began, status = time.perf_counter(), 500
 
         async def answer(message: Message) -> None:
-            nonlocal started, finished
+            nonlocal started, finished, status
             finished = message["type"] == "http.response.body" and not message.get("more_body", False)
             if message["type"] == "http.response.start":
-                started = True
+                started, status = True, message["status"]
                 headers = list(message.get("headers", ()))
                 there = {name.lower() for name, _ in headers}
                 headers += [header for header in _HEADERS if header[0] not in there]
@@ -85,6 +102,8 @@ class Edge:
             elif not finished:
                 # The server closes the connection, so that nobody takes half an answer for a whole one.
                 raise
+        finally:
+            self._observe(_route_of(scope), status, time.perf_counter() - began)
 
     def _check_host(self, scope: Scope) -> None:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
@@ -96,3 +115,9 @@ class Edge:
 def request_id_of(scope: Scope) -> str:
     """The id of a request, as its answer's header says it."""
     return str(scope["state"]["request_id"])
+
+
+def _route_of(scope: Scope) -> str:
+    """Method and path template; never the path itself, of which there are as many as clients like."""
+    template = getattr(scope.get("route"), "path", "")
+    return f"{scope['method']} {template}" if template and scope["method"] in _METHODS else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -98,17 +98,34 @@ class Accounts:
             return None
 
     async def send_link(
-        self, kind: LinkKind, link_hash: str, user: str, data: Mapping[str, str], mail: Mail, now: datetime
+        self,
+        kind: LinkKind,
+        link_hash: str,
+        user: str,
+        data: Mapping[str, Any],
+        mail: Mail,
+        now: datetime,
+        notice: Mail | None = None,
     ) -> None:
         """Keep a link for an account, and the mail that carries it.
+
+        Args:
+            kind: What the link is good for.
+            link_hash: Of its secret.
+            user: Whose account; empty for a link that is good for nothing.
+            data: What is done when it is followed. ``authority`` is the account's: under another one it is void.
+            mail: Carries the secret.
+            now: The time.
+            notice: A further mail that goes with it.
 
         Raises:
             Unavailable: Mongo does not answer; the mail may come nevertheless.
         """
+        mails = [_mail(each, now) for each in (mail, notice) if each is not None]
 
         async def work(session: AsyncClientSession) -> None:
             await self._links.insert_one(_link(kind, link_hash, user, {**data, "user": user}, now), session=session)
-            await self._mails.insert_one(_mail(mail, now), session=session)
+            await self._mails.insert_many(mails, session=session)
 
         await in_transaction(self._client, work)
 
@@ -121,11 +138,19 @@ class Accounts:
         async with answering():
             await self._mails.insert_one(_mail(mail, now))
 
-    async def reset_password(self, link_hash: str, password_hash: str, now: datetime) -> User | None:
-        """Set the password of the account that a link was sent to; its other links to do so end.
+    async def reset_password(
+        self, link_hash: str, password_hash: str, notice: Callable[[User], Mail], now: datetime
+    ) -> User | None:
+        """Set the password of the account that a link was sent to; all that was given out before ends.
+
+        Args:
+            link_hash: Of the link's secret.
+            password_hash: The new one.
+            notice: The mail about it, to the account as it is now.
+            now: The time.
 
         Returns:
-            The account as it is now; None where the link is unknown, used or expired.
+            The account as it is now; None where the link is unknown, used, void or expired.
 
         Raises:
             Unavailable: Mongo does not answer; it may have happened.
@@ -135,21 +160,152 @@ class Accounts:
             data = await self._take_link(LinkKind.RESET, link_hash, now, session)
             if data is None:
                 return None
-            await self._links.delete_many({"kind": LinkKind.RESET.value, "subject": data["user"]}, session=session)
-            return await self._set_password(data["user"], password_hash, session)
+            change = {"password_hash": password_hash}
+            changed = await self._end_all(data["user"], data["authority"], change, session)
+            if changed is not None:
+                await self._mails.insert_one(_mail(notice(changed), now), session=session)
+            return changed
 
         return await in_transaction(self._client, work)
 
-    async def set_password(self, user: str, password_hash: str) -> User | None:
-        """Set a password; what was given out before ends with it, links to reset it too.
+    async def change_password(
+        self, user: str, authority: int, password_hash: str, notice: Mail, now: datetime
+    ) -> User | None:
+        """Set a password; all that was given out before ends.
+
+        Args:
+            user: Whose.
+            authority: Of the account when its owner proved to be it.
+            password_hash: The new one.
+            notice: The mail about it.
+            now: The time.
+
+        Returns:
+            The account as it is now; None where another change was faster, or the account is gone.
 
         Raises:
             Unavailable: Mongo does not answer; it may have happened.
         """
 
         async def work(session: AsyncClientSession) -> User | None:
-            await self._links.delete_many({"kind": LinkKind.RESET.value, "subject": user}, session=session)
-            return await self._set_password(user, password_hash, session)
+            changed = await self._end_all(user, authority, {"password_hash": password_hash}, session)
+            if changed is not None:
+                await self._mails.insert_one(_mail(notice, now), session=session)
+            return changed
+
+        return await in_transaction(self._client, work)
+
+    async def change_email(self, link_hash: str, notice: Mail, now: datetime) -> User | None:
+        """Give an account the address that a link was sent to; all that was given out before ends.
+
+        Args:
+            link_hash: Of the link's secret.
+            notice: The mail about it; it goes to the former address, and ``name`` is put into its values.
+            now: The time.
+
+        Returns:
+            The account as it is now; None where the link is unknown, used, void or expired, or another account has the
+            address by now.
+
+        Raises:
+            Unavailable: Mongo does not answer; it may have happened.
+        """
+
+        async def work(session: AsyncClientSession) -> User | None:
+            data = await self._take_link(LinkKind.EMAIL_CHANGE, link_hash, now, session)
+            if data is None:
+                return None
+            before = await self._users.find_one({"_id": data["user"]}, session=session)
+            change = {"email": data["email"], "email_key": email_key(data["email"])}
+            changed = await self._end_all(data["user"], data["authority"], change, session)
+            if before is None or changed is None:
+                return None
+            values = {**notice.values, "name": changed.name}
+            await self._mails.insert_one(
+                _mail(replace(notice, to=before["email"], values=values), now), session=session
+            )
+            return changed
+
+        try:
+            return await in_transaction(self._client, work)
+        except DuplicateKeyError:
+            return None
+
+    async def end_all(self, user: str, authority: int | None = None) -> User | None:
+        """Let all that was given out end: sessions and links.
+
+        Args:
+            user: Whose.
+            authority: Of the account as far as the caller knows; with another one nothing happens. None for any.
+
+        Returns:
+            The account as it is now; None where it has another number, or is gone.
+
+        Raises:
+            Unavailable: Mongo does not answer; it may have happened.
+        """
+        return await in_transaction(self._client, lambda session: self._end_all(user, authority, {}, session))
+
+    async def set_banned(self, user: str, *, banned: bool) -> User | None:
+        """Shut an account out, or let it in again; all that was given out before ends, and stays so.
+
+        Returns:
+            The account as it is now; None where it is gone.
+
+        Raises:
+            Unavailable: Mongo does not answer; it may have happened.
+        """
+        change = {"banned": banned}
+        return await in_transaction(self._client, lambda session: self._end_all(user, None, change, session))
+
+    async def set_admin(self, user: str, *, admin: bool) -> User | None:
+        """Make the owner of an account an admin of the platform, or none; it counts from the next request on.
+
+        Returns:
+            The account as it is now; None where it is gone.
+
+        Raises:
+            Unavailable: Mongo does not answer; it may have happened.
+        """
+        async with answering():
+            found = await self._users.find_one_and_update(
+                {"_id": user}, {"$set": {"admin": admin}}, return_document=ReturnDocument.AFTER
+            )
+        return None if found is None else _user(found)
+
+    async def has_admin(self) -> bool:
+        """Whether anybody is an admin of the platform.
+
+        Raises:
+            Unavailable: Mongo does not answer.
+        """
+        return await self._find({"admin": True}) is not None
+
+    async def delete(self, user: str, authority: int, notice: Mail, now: datetime) -> bool:
+        """Delete an account and its links; its address is free from now on, its id is never used again.
+
+        Args:
+            user: Whose.
+            authority: Of the account when its owner proved to be it.
+            notice: The mail about it.
+            now: The time.
+
+        Returns:
+            Whether there was an account with that number.
+
+        Raises:
+            Unavailable: Mongo does not answer; it may have happened.
+        """
+
+        async def work(session: AsyncClientSession) -> bool:
+            found = await self._users.find_one_and_delete({"_id": user, "authority": authority}, session=session)
+            if found is None:
+                return False
+            await self._delete_links(user, session)
+            registration = {"kind": LinkKind.REGISTRATION.value, "subject": found["email_key"]}
+            await self._links.delete_many(registration, session=session)
+            await self._mails.insert_one(_mail(notice, now), session=session)
+            return True
 
         return await in_transaction(self._client, work)
 
@@ -164,14 +320,25 @@ class Accounts:
                 {"_id": user, "password_hash": old_hash}, {"$set": {"password_hash": new_hash}}
             )
 
-    async def _set_password(self, user: str, password_hash: str, session: AsyncClientSession) -> User | None:
+    async def _end_all(
+        self, user: str, authority: int | None, change: Mapping[str, Any], session: AsyncClientSession
+    ) -> User | None:
+        """Change an account so that nothing of what was given out before is worth anything."""
         found = await self._users.find_one_and_update(
-            {"_id": user},
-            {"$set": {"password_hash": password_hash}, "$inc": {"authority": 1}},
+            {"_id": user} if authority is None else {"_id": user, "authority": authority},
+            {"$set": dict(change), "$inc": {"authority": 1}} if change else {"$inc": {"authority": 1}},
             return_document=ReturnDocument.AFTER,
             session=session,
         )
-        return None if found is None else _user(found)
+        if found is None:
+            return None
+        await self._delete_links(user, session)
+        return _user(found)
+
+    async def _delete_links(self, user: str, session: AsyncClientSession) -> None:
+        """Delete what is void: one that is written at this moment carries a number that is over."""
+        kinds = [LinkKind.RESET.value, LinkKind.EMAIL_CHANGE.value]
+        await self._links.delete_many({"kind": {"$in": kinds}, "subject": user}, session=session)
 
     async def _take_link(
         self, kind: LinkKind, link_hash: str, now: datetime, session: AsyncClientSession

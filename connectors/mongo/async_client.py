@@ -10,6 +10,20 @@ import pymongo
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import ConfigurationError, DuplicateKeyError, InvalidURI, PyMongoError
+from pymongo.monitoring import (
+    ConnectionCheckedInEvent,
+    ConnectionCheckedOutEvent,
+    ConnectionCheckOutFailedEvent,
+    ConnectionCheckOutStartedEvent,
+    ConnectionClosedEvent,
+    ConnectionCreatedEvent,
+    ConnectionPoolListener,
+    ConnectionReadyEvent,
+    PoolClearedEvent,
+    PoolClosedEvent,
+    PoolCreatedEvent,
+    PoolReadyEvent,
+)
 
 from connectors.errors import Refused
 from connectors.mongo.client import unavailable
@@ -26,10 +40,63 @@ T = TypeVar("T")
 Documents = AsyncMongoClient[dict[str, Any]]
 
 
-def connect_async(url: str, max_connections: int = MAX_CONNECTIONS) -> Documents:
+class ConnectionsInUse(ConnectionPoolListener):
+    """Counts the connections that are in use now.
+
+    Attributes:
+        count: How many are.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def connection_checked_out(self, event: ConnectionCheckedOutEvent) -> None:
+        """One more is in use."""
+        self.count += 1
+
+    def connection_checked_in(self, event: ConnectionCheckedInEvent) -> None:
+        """One is not in use any more."""
+        self.count -= 1
+
+    def pool_created(self, event: PoolCreatedEvent) -> None:
+        """See pymongo."""
+
+    def pool_ready(self, event: PoolReadyEvent) -> None:
+        """See pymongo."""
+
+    def pool_cleared(self, event: PoolClearedEvent) -> None:
+        """See pymongo."""
+
+    def pool_closed(self, event: PoolClosedEvent) -> None:
+        """See pymongo."""
+
+    def connection_created(self, event: ConnectionCreatedEvent) -> None:
+        """See pymongo."""
+
+    def connection_ready(self, event: ConnectionReadyEvent) -> None:
+        """See pymongo."""
+
+    def connection_closed(self, event: ConnectionClosedEvent) -> None:
+        """See pymongo."""
+
+    def connection_check_out_started(self, event: ConnectionCheckOutStartedEvent) -> None:
+        """See pymongo."""
+
+    def connection_check_out_failed(self, event: ConnectionCheckOutFailedEvent) -> None:
+        """See pymongo."""
+
+
+def connect_async(
+    url: str, max_connections: int = MAX_CONNECTIONS, in_use: ConnectionsInUse | None = None
+) -> Documents:
     """A client of the event loop that runs; the caller closes it.
 
     No call takes longer than two seconds, and none waits for a connection for longer than one.
+
+    Args:
+        url: Mongo's.
+        max_connections: At one time.
+        in_use: Counts those that are in use.
 
     Raises:
         Refused: The URL is none of Mongo's.
@@ -42,6 +109,7 @@ def connect_async(url: str, max_connections: int = MAX_CONNECTIONS) -> Documents
             waitQueueTimeoutMS=_WAIT_MS,
             serverSelectionTimeoutMS=_DEADLINE_MS,
             connectTimeoutMS=_DEADLINE_MS,
+            event_listeners=[] if in_use is None else [in_use],
         )
     # A port that is none is a plain ValueError.
     except (InvalidURI, ConfigurationError, ValueError) as error:

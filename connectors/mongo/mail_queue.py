@@ -61,6 +61,15 @@ class MailQueue:
             return None
         return WaitingMail(found["_id"], Mail(found["to"], found["template"], found["values"]), found["attempts"])
 
+    async def count(self) -> int:
+        """How many wait, those among them that somebody is sending.
+
+        Raises:
+            Unavailable: Mongo does not answer.
+        """
+        async with answering():
+            return int(await self._mails.estimated_document_count())
+
     async def finish(self, mail: WaitingMail) -> None:
         """Delete a mail: it was sent, or never can be.
 

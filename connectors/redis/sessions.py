@@ -42,7 +42,7 @@ while redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[3]) do
     redis.call('HSET', ARGV[1] .. oldest, 'revoked', '1')
 end
 redis.call('HSET', KEYS[1], 'current', ARGV[4], 'expires_at', now + ARGV[5], 'created_at', now, 'used_at', now,
-           'client', ARGV[6], 'network', ARGV[7], 'revoked', '0')
+           'client', ARGV[6], 'network', ARGV[7], 'authority', ARGV[8], 'revoked', '0')
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
 redis.call('ZADD', KEYS[2], now, ARGV[2])
 redis.call('PEXPIRE', KEYS[2], ARGV[5])
@@ -54,51 +54,49 @@ return now
 _PRESENT: Final = (
     _NOW
     + """
-local f = redis.call('HMGET', KEYS[1], 'current', 'previous', 'salt', 'rotated_at', 'expires_at', 'revoked')
-if not f[1] or f[6] == '1' or now >= tonumber(f[5]) then return {'ended', ''} end
+local f = redis.call('HMGET', KEYS[1], 'current', 'previous', 'salt', 'rotated_at', 'expires_at', 'revoked',
+                     'authority')
+if not f[1] or f[6] == '1' or now >= tonumber(f[5]) then return {'ended', '', '0'} end
 if f[1] == ARGV[1] then
     redis.call('HSET', KEYS[1], 'current', ARGV[3], 'previous', ARGV[1], 'salt', ARGV[2], 'rotated_at', now,
                'expires_at', now + ARGV[4], 'used_at', now)
     redis.call('PEXPIRE', KEYS[1], ARGV[4])
     redis.call('ZADD', KEYS[2], now, ARGV[6])
     redis.call('PEXPIRE', KEYS[2], ARGV[4])
-    return {'current', ARGV[2]}
+    return {'current', ARGV[2], f[7]}
 end
-if f[2] == ARGV[1] and now < f[4] + ARGV[5] then return {'previous', f[3]} end
+if f[2] == ARGV[1] and now < f[4] + ARGV[5] then return {'previous', f[3], f[7]} end
 redis.call('HSET', KEYS[1], 'revoked', '1')
 redis.call('ZREM', KEYS[2], ARGV[6])
-return {'reused', ''}
+return {'reused', '', '0'}
 """
 )
 
 # A revoked session stays until its tokens would have expired: an older token of it is then known as one.
 _REVOKE: Final = """
+redis.call('ZREM', KEYS[2], ARGV[1])
+if redis.call('HGET', KEYS[1], 'revoked') ~= '0' then return 0 end
+redis.call('HSET', KEYS[1], 'revoked', '1')
+return 1
+"""
+
+_REVOKE_ALL: Final = """
 local ended = 0
-for i = 3, #ARGV do
-    local key = ARGV[1] .. ARGV[i]
-    if redis.call('EXISTS', key) == 1 and redis.call('HGET', key, 'revoked') ~= '1' then
-        redis.call('HSET', key, 'revoked', '1')
-        ended = ended + 1
-    end
-    redis.call('ZREM', KEYS[1], ARGV[i])
-end
-if ARGV[2] ~= '' then
-    for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-        if id ~= ARGV[2] then
-            local key = ARGV[1] .. id
-            if redis.call('EXISTS', key) == 1 then
-                redis.call('HSET', key, 'revoked', '1')
-                ended = ended + 1
-            end
-            redis.call('ZREM', KEYS[1], id)
+for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+    local key = ARGV[1] .. id
+    local live = redis.call('HGET', key, 'revoked') == '0'
+    if live and id == ARGV[2] then
+        redis.call('HSET', key, 'authority', ARGV[3])
+    else
+        if live then
+            redis.call('HSET', key, 'revoked', '1')
+            ended = ended + 1
         end
+        redis.call('ZREM', KEYS[1], id)
     end
 end
 return ended
 """
-
-_NOBODY: Final = "-"
-"""The id of no session: all others are ended."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +107,9 @@ class Session:
         id: Its id.
         created_at: Epoch milliseconds.
         used_at: Of the last sign-in or refresh, epoch milliseconds.
-        client: What signed in, as words: browser and system.
+        client: What signed in, as it names itself.
         network: From where, without the part of the address that tells people apart.
+        authority: The number of the account under which it was begun or kept: under another one it is worth nothing.
     """
 
     id: str
@@ -118,6 +117,7 @@ class Session:
     used_at: int
     client: str
     network: str
+    authority: int
 
 
 @dataclass(frozen=True)
@@ -127,10 +127,12 @@ class Refreshed:
     Attributes:
         presented: What the token was.
         successor: The token that replaces it; empty where none does.
+        authority: Of the session; 0 where it has ended.
     """
 
     presented: Presented
     successor: str = ""
+    authority: int = 0
 
 
 class Sessions:
@@ -153,14 +155,29 @@ class Sessions:
         self._create = client.register_script(_CREATE)
         self._present = client.register_script(_PRESENT)
         self._revoke = client.register_script(_REVOKE)
+        self._revoke_all = client.register_script(_REVOKE_ALL)
 
-    async def create(self, user: str, session: str, token: str, client: str = "", network: str = "") -> None:
+    async def create(
+        self, user: str, session: str, token: str, client: str = "", network: str = "", authority: int = 1
+    ) -> None:
         """Begin a session with its first refresh token.
+
+        Args:
+            user: Whose it is.
+            session: Its id.
+            token: The token.
+            client: What signed in, as it names itself.
+            network: From where.
+            authority: The account's, as it was when the password was checked: what ends the account's sessions
+                meanwhile ends this one too.
 
         Raises:
             Unavailable: Redis does not answer; the session may have begun, and nobody has its token.
         """
-        arguments = (_prefix(user), session, MAX_SESSIONS, hash_of(token), self._lifetime_ms, client, network)
+        arguments = (
+            *(_prefix(user), session, MAX_SESSIONS, hash_of(token)),
+            *(self._lifetime_ms, client, network, authority),
+        )
         await _answer(self._create(keys=[_key(user, session), _index(user)], args=arguments))
 
     async def refresh(self, user: str, session: str, token: str, fresh_salt: str) -> Refreshed:
@@ -185,16 +202,17 @@ class Sessions:
             session,
         )
         found = await _answer(self._present(keys=[_key(user, session), _index(user)], args=arguments))
-        presented, salt = (text.decode() for text in cast("Sequence[bytes]", found))
-        return Refreshed(Presented(presented), successor_of(token, salt) if salt else "")
+        presented, salt, authority = (text.decode() for text in cast("Sequence[bytes]", found))
+        return Refreshed(Presented(presented), successor_of(token, salt) if salt else "", int(authority))
 
-    async def is_live(self, user: str, session: str) -> bool:
-        """Whether a session has not ended.
+    async def authority_of(self, user: str, session: str) -> int | None:
+        """The number of the account under which a session was begun or kept; None where the session has ended.
 
         Raises:
             Unavailable: Redis does not answer.
         """
-        return bool(await _answer(self._redis.hget(_key(user, session), "revoked")) == b"0")
+        revoked, authority = await _answer(self._redis.hmget(_key(user, session), ["revoked", "authority"]))
+        return int(authority) if revoked == b"0" else None
 
     async def list_sessions(self, user: str) -> list[Session]:
         """The sessions of a user, the one that was used last comes first.
@@ -212,7 +230,8 @@ class Sessions:
             fields = {name.decode(): value.decode() for name, value in row.items()}
             if fields.get("revoked") == "0":
                 times = int(fields["created_at"]), int(fields["used_at"])
-                found.append(Session(session, *times, fields["client"], fields["network"]))
+                whence = fields["client"], fields["network"]
+                found.append(Session(session, *times, *whence, int(fields["authority"])))
         return found
 
     async def end(self, user: str, session: str) -> bool:
@@ -221,15 +240,23 @@ class Sessions:
         Raises:
             Unavailable: Redis does not answer; it may have ended.
         """
-        return bool(await _answer(self._revoke(keys=[_index(user)], args=[_prefix(user), "", session])))
+        return bool(await _answer(self._revoke(keys=[_key(user, session), _index(user)], args=[session])))
 
-    async def end_all(self, user: str, but: str = "") -> int:
-        """End all sessions of a user for good, except one; returns how many were live.
+    async def end_all(self, user: str, but: str = "", authority: int = 0) -> int:
+        """End all sessions of a user for good, except one.
+
+        Args:
+            user: Whose.
+            but: The session that is kept; empty for none.
+            authority: Of the account from now on, which the one that is kept gets.
+
+        Returns:
+            How many were live and have ended.
 
         Raises:
             Unavailable: Redis does not answer; some may have ended.
         """
-        return int(await _answer(self._revoke(keys=[_index(user)], args=[_prefix(user), but or _NOBODY])))
+        return int(await _answer(self._revoke_all(keys=[_index(user)], args=[_prefix(user), but, authority])))
 
 
 def _prefix(user: str) -> str:

@@ -40,7 +40,9 @@ class User:
         created_at: Epoch milliseconds.
         admin: Whether its owner runs the platform.
         banned: Whether it is shut out.
-        authority: Goes up with whatever ends or narrows rights that were given out before.
+        authority: Goes up with whatever ends what was given out before: a new password or address, an end of all
+            sessions, a ban. Sessions and links carry the number under which they were made, and are worth nothing
+            under another one.
         grants: Tiers that it has or had.
     """
 

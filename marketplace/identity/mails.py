@@ -41,6 +41,37 @@ TEMPLATES: Final[Mapping[str, Template]] = {
         "Hello,\n\nsomebody wanted to choose a new password for this address, which has no account. "
         "One is made here:\n\n{link}\n\nIf it was not you, do nothing.",
     ),
+    "password_changed": Template(
+        "Your password was changed",
+        "Hello {name},\n\nthe password of your account was changed, and its other sessions have ended. "
+        "If it was not you, choose a new one at once:\n\n{link}\n",
+    ),
+    "confirm_new_address": Template(
+        "Confirm your new address",
+        "Hello {name},\n\nyour account gets this address when you follow this link within a day:\n\n{link}\n\n"
+        "All sessions end then: sign in with the new address. " + _IGNORE,
+    ),
+    "address_taken": Template(
+        "This address has an account already",
+        "Hello,\n\nsomebody wanted to use this address for another account, but it has one. Sign in here:\n\n{link}\n\n"
+        "If it was not you, do nothing.",
+    ),
+    "address_change_asked": Template(
+        "Your account is to get another address",
+        "Hello {name},\n\nsomebody who knows your password asked for another address of your account. Nothing changes "
+        "until the link in the mail to that address is followed. If it was not you, choose a new password, "
+        "which ends that link:\n\n{link}\n",
+    ),
+    "address_changed": Template(
+        "Your account has another address",
+        "Hello {name},\n\nyour account has another address now, and mails about it go there. If it was not you, write "
+        "to those who run the marketplace:\n\n{link}\n",
+    ),
+    "account_deleted": Template(
+        "Your account is deleted",
+        "Hello {name},\n\nyour account was deleted, as you asked for. "
+        "A new one with this address is made here:\n\n{link}\n",
+    ),
 }
 
 

@@ -26,7 +26,8 @@ from ops.stack.revival import revive
 from ops.stack.selection import Selection
 from ops.stack.state.inspection import look, looked_at, running_state
 from ops.stack.state.model import DATA_VARIABLE, DEFAULT_DATA_DIR, StackState
-from runtime.settings import InvalidSettings
+from runtime.sections import DATABASE_NAME
+from runtime.settings import InvalidSettings, load
 
 DataOption = Annotated[Path, typer.Option("--data", envvar=DATA_VARIABLE, help="The folder that holds everything.")]
 _WATCH_SECONDS = 0.5
@@ -173,7 +174,7 @@ def _up(registry: Registry, data: Path, desired: DesiredState, ports: str | None
             _stay(stack, as_json=as_json)
         else:
             stack.detach()
-            show(stack.state(), as_json=as_json, title="The stack is up")
+            _show_up(stack, as_json=as_json)
 
 
 def _show_running(
@@ -238,10 +239,23 @@ def status(data: DataOption = Path(DEFAULT_DATA_DIR), as_json: JsonOption = Fals
         raise typer.Exit(1)
 
 
+def _show_up(stack: Stack, *, as_json: bool) -> None:
+    """Show a stack that has just come up, and how the first admin is made where there is none."""
+    state = stack.state()
+    show(state, as_json=as_json, title="The stack is up")
+    if as_json or state.process("api") is None:
+        return
+    # Mongo's client is imported only where it is needed.
+    from ops.commands.accounts import first_admin
+
+    if steps := first_admin(state, load(os.environ, lambda env: env.read(DATABASE_NAME))):
+        typer.echo(steps)
+
+
 def _stay(stack: Stack, *, as_json: bool) -> None:
     """Wait for Ctrl-C, SIGTERM or the supervisor's end, then stop everything."""
     try:
-        show(stack.state(), as_json=as_json, title="The stack is up")
+        _show_up(stack, as_json=as_json)
         problem = ""
         while True:
             try:

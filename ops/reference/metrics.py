@@ -10,8 +10,8 @@ TARGET = Path(__file__).resolve().parents[2] / "docs" / "reference" / "metrics.m
 _HEAD = """# Metrics
 
 Written by `make reference` from the catalogue, `marketplace/metrics.py`; no process exposes any other metric. Labels
-have bounded sets of values: never a store, an address or a path. The collector serves `/metrics` on its admin port, a
-flow's service on its own (docs/reference/stack.md has the ports).
+have bounded sets of values: never a store, an address or a path. The collector and the REST API serve `/metrics` on
+their admin ports, a flow's service on its own (docs/reference/stack.md has the ports).
 """
 
 

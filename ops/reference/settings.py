@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from api.config import API, MAIL
 from flows.delivery.process import PROCESS_SECTION
 from ingest.config import COLLECTOR
 from ops.demo.services.traffic import TRAFFIC
@@ -18,7 +19,7 @@ from runtime.settings import Section
 TARGET = Path(__file__).resolve().parents[2] / "docs" / "reference" / "settings.md"
 SECTIONS: Final[tuple[Section, ...]] = (
     *(KAFKA, MONGO, CLICKHOUSE, REDIS, DATABASE, FILES, LOGS),
-    *(COLLECTOR, FLOW, DASHBOARD, STACK),
+    *(COLLECTOR, FLOW, API, MAIL, DASHBOARD, STACK),
     *(TRAFFIC, PROCESS_SECTION),
 )
 _HEAD = """# Settings

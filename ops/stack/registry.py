@@ -9,14 +9,26 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from api.config import DEFAULT_PORT as API_PORT
+from api.config import NEEDS as API_NEEDS
 from ingest.config import DEFAULT_PORT, NEEDS
-from marketplace.collections import FLOW_GENERATIONS, STORE_STATS, STORES, TURNED_AWAY, VISITOR_SALTS, Collection
+from marketplace.collections import (
+    FLOW_GENERATIONS,
+    LINKS,
+    MAILS,
+    STORE_STATS,
+    STORES,
+    TURNED_AWAY,
+    USERS,
+    VISITOR_SALTS,
+    Collection,
+)
 from marketplace.flows import CLICKS_FLOW, DEAD_LETTERS_FLOW, FlowSpec
 from marketplace.settings import Urls
 from marketplace.tables import GENERATIONS, TABLES
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
 from ops.resources import Resources
-from ops.service_settings import check_collector, check_flow
+from ops.service_settings import check_api, check_collector, check_flow
 from ops.stack.components import Component, PartSpec, ServiceSpec
 from ops.stack.errors import StackError
 from ops.stack.parts.clickhouse import ClickHouse
@@ -239,6 +251,18 @@ REGISTRY: Final = Registry(
                 topics=(CLICKS_COLLECTED, CLICKS_DEAD), collections=(STORES, VISITOR_SALTS, TURNED_AWAY)
             ),
             check_settings=check_collector,
+        ),
+        ServiceSpec(
+            name="api",
+            title="REST API",
+            module="api",
+            default_port=API_PORT,
+            admin_port_variable="MARKETPLACE_API_ADMIN_PORT",
+            check=HealthCheck("service", "/readyz"),
+            needs=API_NEEDS,
+            memory="some 150 MB, and 19 MB for each of two passwords that are hashed at one time",
+            resources=Resources(collections=(STORES, USERS, LINKS, MAILS)),
+            check_settings=check_api,
         ),
         ServiceSpec(
             name="dashboard",

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Any
@@ -29,6 +30,14 @@ from tests.kits.tcp_proxy import TcpProxy
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 ANN = Registration("Ann@Shop.example", "Ann", "$argon2id$hash-of-ann")
 MAIL = Mail("ann@shop.example", "confirm", {"link": "https://shop.example/confirm#secret"})
+
+ANNS = {"authority": 1}
+"""What a link of the account says that was never changed."""
+
+
+def notice(user: User) -> Mail:
+    return Mail(user.email, "password_changed", {"name": user.name, "link": "https://shop.example"})
+
 
 Work = Callable[[Accounts, Documents], Awaitable[None]]
 
@@ -124,9 +133,9 @@ def test_a_link_that_has_expired_is_worth_nothing_although_it_is_still_stored(
             assert await accounts.confirm_registration("late", "user-1", before) is not None
         else:
             await make_ann(accounts)
-            await accounts.send_link(kind, "late", "user-ann", {}, MAIL, NOW)
-            assert await accounts.reset_password("late", "new hash", end) is None
-            assert await accounts.reset_password("late", "new hash", before) is not None
+            await accounts.send_link(kind, "late", "user-ann", ANNS, MAIL, NOW)
+            assert await accounts.reset_password("late", "new hash", notice, end) is None
+            assert await accounts.reset_password("late", "new hash", notice, before) is not None
 
     run(work)
 
@@ -134,29 +143,131 @@ def test_a_link_that_has_expired_is_worth_nothing_although_it_is_still_stored(
 def test_a_link_of_one_kind_is_worth_nothing_for_another(run: Callable[[Work], None]) -> None:
     async def work(accounts: Accounts, _: Documents) -> None:
         await make_ann(accounts)
-        await accounts.send_link(LinkKind.EMAIL_CHANGE, "change", "user-ann", {"email": "a@b.example"}, MAIL, NOW)
-        await accounts.send_link(LinkKind.RESET, "reset", "user-ann", {}, MAIL, NOW)
-        assert await accounts.reset_password("change", "new hash", NOW) is None
+        await accounts.send_link(
+            LinkKind.EMAIL_CHANGE, "change", "user-ann", {**ANNS, "email": "a@b.example"}, MAIL, NOW
+        )
+        await accounts.send_link(LinkKind.RESET, "reset", "user-ann", ANNS, MAIL, NOW)
+        assert await accounts.reset_password("change", "new hash", notice, NOW) is None
         assert await accounts.confirm_registration("reset", "user-x", NOW) is None
-        assert await accounts.reset_password("reset", "new hash", NOW) is not None
+        assert await accounts.reset_password("reset", "new hash", notice, NOW) is not None
 
     run(work)
 
 
-def test_a_new_password_ends_the_other_links_to_reset_it_and_raises_the_authority(run: Callable[[Work], None]) -> None:
+CHANGES: dict[str, Callable[[Accounts, User], Awaitable[object]]] = {
+    "reset": lambda accounts, user: accounts.reset_password("used-reset", "new hash", notice, NOW),
+    "change": lambda accounts, user: accounts.change_password(user.id, user.authority, "new hash", MAIL, NOW),
+    "e-mail change": lambda accounts, user: accounts.change_email("used-change", MAIL, NOW),
+    "end of all": lambda accounts, user: accounts.end_all(user.id, user.authority),
+    "ban": lambda accounts, user: accounts.set_banned(user.id, banned=True),
+    "deletion": lambda accounts, user: accounts.delete(user.id, user.authority, MAIL, NOW),
+}
+
+
+async def send_links(accounts: Accounts, prefix: str, authority: int = 1) -> None:
+    """A link of each kind to Ann."""
+    data = {"authority": authority}
+    await accounts.send_link(LinkKind.RESET, f"{prefix}-reset", "user-ann", data, MAIL, NOW)
+    change = {**data, "email": f"{prefix}@new.example"}
+    await accounts.send_link(LinkKind.EMAIL_CHANGE, f"{prefix}-change", "user-ann", change, MAIL, NOW)
+
+
+@pytest.mark.parametrize("event", CHANGES)
+def test_whatever_ends_what_was_given_out_ends_links_that_were_sent_and_that_are_being_sent(
+    run: Callable[[Work], None], event: str
+) -> None:
     async def work(accounts: Accounts, _: Documents) -> None:
         before = await make_ann(accounts)
-        for name in ("first", "second"):
-            await accounts.send_link(LinkKind.RESET, name, "user-ann", {}, MAIL, NOW)
-        changed = await accounts.reset_password("second", "new hash", NOW)
+        await send_links(accounts, "older")
+        await send_links(accounts, "used")
+        assert await CHANGES[event](accounts, before)
+        # What began before the event is written after it.
+        await send_links(accounts, "late", before.authority)
+        for prefix in ("older", "late"):
+            assert await accounts.reset_password(f"{prefix}-reset", "hash of mallory", notice, NOW) is None
+            assert await accounts.change_email(f"{prefix}-change", MAIL, NOW) is None
+        after = await accounts.get("user-ann")
+        if event == "deletion":
+            assert after is None
+        else:
+            assert after is not None
+            assert after.authority == before.authority + 1
+            await send_links(accounts, "newer", after.authority)
+            assert await accounts.reset_password("newer-reset", "newest hash", notice, NOW) is not None
+
+    run(work)
+
+
+def test_of_changes_that_were_decided_at_one_time_one_is_made(run: Callable[[Work], None]) -> None:
+    async def work(accounts: Accounts, _: Documents) -> None:
+        ann = await make_ann(accounts)
+        changes = (accounts.change_password("user-ann", ann.authority, f"hash {n}", MAIL, NOW) for n in range(8))
+        made = [each for each in await asyncio.gather(*changes) if each is not None]
+        assert len(made) == 1
+        assert await accounts.get("user-ann") == made[0]
+        assert not await accounts.delete("user-ann", ann.authority, MAIL, NOW)
+        assert await accounts.end_all("user-ann", ann.authority) is None
+
+    run(work)
+
+
+def test_a_changed_address_is_the_accounts_and_the_former_one_is_free_and_gets_the_notice(
+    run: Callable[[Work], None], database: str
+) -> None:
+    async def work(accounts: Accounts, client: Documents) -> None:
+        await make_ann(accounts)
+        await send_links(accounts, "used")
+        changed = await accounts.change_email("used-change", Mail("", "address_changed", {"link": "x"}), NOW)
         assert changed is not None
-        assert (changed.password_hash, changed.authority) == ("new hash", before.authority + 1)
-        assert await accounts.reset_password("first", "other hash", NOW) is None
-        await accounts.send_link(LinkKind.RESET, "third", "user-ann", {}, MAIL, NOW)
-        again = await accounts.set_password("user-ann", "chosen hash")
-        assert again is not None
-        assert (again.password_hash, again.authority) == ("chosen hash", before.authority + 2)
-        assert await accounts.reset_password("third", "other hash", NOW) is None
+        assert (changed.id, changed.email) == ("user-ann", "used@new.example")
+        assert await accounts.by_email("USED@new.example") == changed
+        assert await accounts.by_email(ANN.email) is None
+        sent = await client[database][MAILS.name].find_one({"template": "address_changed"})
+        assert sent is not None
+        assert (sent["to"], sent["values"]) == (ANN.email, {"link": "x", "name": "Ann"})
+        await accounts.register(ANN, "again", MAIL, NOW)
+        assert await accounts.confirm_registration("again", "user-2", NOW) is not None
+
+    run(work)
+
+
+def test_an_address_that_was_taken_meanwhile_stays_with_who_has_it(run: Callable[[Work], None]) -> None:
+    async def work(accounts: Accounts, _: Documents) -> None:
+        ann = await make_ann(accounts)
+        await send_links(accounts, "used")
+        await accounts.register(Registration("used@new.example", "Bob", "hash of bob"), "bob", MAIL, NOW)
+        bob = await accounts.confirm_registration("bob", "user-bob", NOW)
+        assert await accounts.change_email("used-change", MAIL, NOW) is None
+        assert await accounts.by_email("used@new.example") == bob
+        assert await accounts.get("user-ann") == ann
+
+    run(work)
+
+
+def test_a_deleted_account_leaves_nothing_and_its_address_is_free(run: Callable[[Work], None], database: str) -> None:
+    async def work(accounts: Accounts, client: Documents) -> None:
+        ann = await make_ann(accounts)
+        await accounts.register(Registration(ANN.email, "Mallory", "hash of mallory"), "waiting", MAIL, NOW)
+        await send_links(accounts, "older")
+        assert await accounts.delete("user-ann", ann.authority, MAIL, NOW)
+        assert not await accounts.delete("user-ann", ann.authority, MAIL, NOW)
+        assert await client[database][USERS.name].count_documents({}) == 0
+        assert await client[database][LINKS.name].count_documents({}) == 0
+        assert await accounts.confirm_registration("waiting", "user-m", NOW) is None
+        await accounts.register(ANN, "again", MAIL, NOW)
+        assert await accounts.confirm_registration("again", "user-2", NOW) is not None
+
+    run(work)
+
+
+def test_an_admin_is_made_and_unmade_and_nothing_else_of_the_account_changes(run: Callable[[Work], None]) -> None:
+    async def work(accounts: Accounts, _: Documents) -> None:
+        ann = await make_ann(accounts)
+        assert not await accounts.has_admin()
+        assert await accounts.set_admin("user-ann", admin=True) == replace(ann, admin=True)
+        assert await accounts.has_admin()
+        assert await accounts.set_admin("user-ann", admin=False) == ann
+        assert await accounts.set_admin("user-x", admin=True) is None
 
     run(work)
 

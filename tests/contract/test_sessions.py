@@ -57,7 +57,7 @@ def test_the_script_decides_as_the_rule_does(stack: Stack, presented: list[int])
             if expected is Presented.CURRENT:
                 tokens.append(found.successor)
             assert (found.successor == tokens[-1]) == (expected in (Presented.CURRENT, Presented.PREVIOUS))
-            assert await sessions.is_live(user, session) is not family.revoked
+            assert (await sessions.authority_of(user, session) is None) is family.revoked
 
     run(stack.urls.redis, work)
 
@@ -83,7 +83,7 @@ def test_a_reused_token_ends_its_session_and_no_other_one_of_the_user(stack: Sta
         second = (await sessions.refresh(user, "s1", "first", "a" * 32)).successor
         await sessions.refresh(user, "s1", second, "b" * 32)
         assert (await sessions.refresh(user, "s1", "first", "c" * 32)).presented is Presented.REUSED
-        assert not await sessions.is_live(user, "s1")
+        assert await sessions.authority_of(user, "s1") is None
         assert (await sessions.refresh(user, "s1", second, "d" * 32)).presented is Presented.ENDED
         assert (await sessions.refresh(user, "s2", "other", "e" * 32)).presented is Presented.CURRENT
         assert [each.id for each in await sessions.list_sessions(user)] == ["s2"]
@@ -104,7 +104,7 @@ def test_a_session_ends_by_itself_and_leaves_no_key(stack: Stack, user: str) -> 
     async def work(sessions: Sessions) -> None:
         await sessions.create(user, "s1", "first")
         deadline = time.monotonic() + 10
-        while await sessions.is_live(user, "s1"):
+        while await sessions.authority_of(user, "s1") is not None:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.02)
         assert (await sessions.refresh(user, "s1", "first", "a" * 32)).presented is Presented.ENDED
@@ -132,6 +132,24 @@ def test_a_user_sees_the_sessions_and_ends_one_or_all_but_the_own(stack: Stack, 
     run(stack.urls.redis, work)
 
 
+def test_a_session_keeps_the_number_of_its_account_unless_all_others_end(stack: Stack, user: str) -> None:
+    async def work(sessions: Sessions) -> None:
+        for name in ("s1", "s2"):
+            await sessions.create(user, name, f"token of {name}", authority=3)
+        assert await sessions.authority_of(user, "s1") == 3
+        found = await sessions.refresh(user, "s1", "token of s1", "a" * 32)
+        again = await sessions.refresh(user, "s1", "token of s1", "b" * 32)
+        assert (found.authority, again.authority) == (3, 3)
+        assert await sessions.end_all(user, but="s1", authority=4) == 1
+        assert [await sessions.authority_of(user, name) for name in ("s1", "s2", "unknown")] == [4, None, None]
+        assert [(each.id, each.authority) for each in await sessions.list_sessions(user)] == [("s1", 4)]
+        assert await sessions.end(user, "s1")
+        assert await sessions.end_all(user, but="s1", authority=5) == 0
+        assert await sessions.authority_of(user, "s1") is None
+
+    run(stack.urls.redis, work)
+
+
 def test_a_user_has_a_bounded_number_of_sessions_and_the_one_used_longest_ago_ends(stack: Stack, user: str) -> None:
     async def work(sessions: Sessions) -> None:
         for number in range(MAX_SESSIONS):
@@ -139,9 +157,9 @@ def test_a_user_has_a_bounded_number_of_sessions_and_the_one_used_longest_ago_en
         await asyncio.sleep(0.005)
         assert (await sessions.refresh(user, "s000", "token-0", "a" * 32)).presented is Presented.CURRENT
         await sessions.create(user, "one-more", "token")
-        assert await sessions.is_live(user, "s000")
+        assert await sessions.authority_of(user, "s000") is not None
         assert len(await sessions.list_sessions(user)) == MAX_SESSIONS
-        live = [await sessions.is_live(user, f"s{number:03}") for number in range(MAX_SESSIONS)]
+        live = [await sessions.authority_of(user, f"s{number:03}") is not None for number in range(MAX_SESSIONS)]
         assert live.count(False) == 1
 
     run(stack.urls.redis, work)
@@ -189,7 +207,7 @@ def test_without_redis_every_question_is_unavailable(user: str) -> None:
         for call in (
             sessions.create(user, "s1", "first"),
             sessions.refresh(user, "s1", "first", "a" * 32),
-            sessions.is_live(user, "s1"),
+            sessions.authority_of(user, "s1"),
             sessions.list_sessions(user),
             sessions.end(user, "s1"),
             sessions.end_all(user),

@@ -7,11 +7,12 @@ import random
 import re
 import signal
 import subprocess
+import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.policy import default
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -41,12 +42,16 @@ class Api:
         admin_url: Of its health and metrics.
         folder: Its data folder; mails are in ``mails``.
         process: The process.
+        environment: Its settings, for commands on the same data.
+        followed: Links that :meth:`link_to` has given.
     """
 
     url: str
     admin_url: str
     folder: Path
     process: subprocess.Popen[bytes]
+    environment: Mapping[str, str]
+    followed: set[str] = field(default_factory=set)
 
     def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Send one request, from an address that nobody else has unless one is given."""
@@ -57,25 +62,48 @@ class Api:
         """Send JSON, as somebody."""
         return self.ask("POST", path, json=body, headers=bearer(token))
 
+    def command(self, *arguments: str) -> str:
+        """What ``marketplace`` prints on the same data."""
+        done = subprocess.run(
+            [sys.executable, "-m", "ops.cli", *arguments],
+            env={**self.environment, "NO_COLOR": "1"},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     def mail_to(self, address: str, subject: str) -> str:
         """The text of the newest mail to an address; waits until it is there."""
+        return self._newest(address, subject, lambda text: text)
+
+    def link_to(self, address: str, subject: str) -> str:
+        """The secret of the link in the newest mail, one that was not given before; waits until it is there."""
+
+        def link_of(text: str) -> str | None:
+            found = re.search(r"^https?://\S+#(\S+)\s*$", text, re.MULTILINE)
+            return None if found is None or found[1] in self.followed else found[1]
+
+        link = self._newest(address, subject, link_of)
+        self.followed.add(link)
+        return link
+
+    def _newest(self, address: str, subject: str, read: Callable[[str], str | None]) -> str:
         deadline = time.monotonic() + DEADLINE_SECONDS
         while True:
             found = []
             for file in (self.folder / "mails").glob("*.eml"):
                 message = email.message_from_bytes(file.read_bytes(), policy=default)
                 if (message["To"], message["Subject"]) == (address, subject):
-                    found.append((file.stat().st_mtime_ns, str(message.get_body().get_content())))  # type: ignore[union-attr]
+                    text = read(str(message.get_body().get_content()))  # type: ignore[union-attr]
+                    found += [] if text is None else [(file.stat().st_mtime_ns, text)]
             if found:
                 return max(found)[1]
             assert time.monotonic() < deadline, f"no mail {subject!r} to {address}"
             time.sleep(0.05)
-
-    def link_to(self, address: str, subject: str) -> str:
-        """The secret of the link in the newest mail."""
-        found = re.search(r"^https?://\S+#(\S+)\s*$", self.mail_to(address, subject), re.MULTILINE)
-        assert found is not None
-        return found[1]
 
     def make_account(self, address: str = "", name: str = "Ann") -> Person:
         """Register, follow the link, sign in."""
@@ -85,6 +113,10 @@ class Api:
         confirmed = self.post("/v1/identity/confirmations", {"token": self.link_to(address, "Confirm your address")})
         assert confirmed.status_code == 201, confirmed.text
         return self.sign_in(address)
+
+    def refresh(self, token: str) -> httpx.Response:
+        """Replace a refresh token."""
+        return self.post("/v1/identity/sessions/refresh", {"refresh_token": token})
 
     def sign_in(self, address: str, password: str = PASSWORD) -> Person:
         """Begin a session."""
@@ -112,6 +144,10 @@ class Person:
     def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Send a request as this person."""
         return self.api.ask(method, path, headers=bearer(self.access_token), **options)
+
+    def post(self, path: str, body: Any) -> httpx.Response:
+        """Send JSON as this person."""
+        return self.api.post(path, body, self.access_token)
 
     def is_signed_in(self) -> bool:
         """Whether the access token is still taken."""
@@ -158,7 +194,7 @@ def running_api(stack: Stack, folder: Path, database: str, **more: str) -> Itera
     environment = environment_of(stack, database, **{**own, **more})
     admin_url = f"http://127.0.0.1:{admin}"
     with service("api", environment, folder / "api.log", f"{admin_url}/readyz") as process:
-        yield Api(f"http://127.0.0.1:{public}", admin_url, folder, process)
+        yield Api(f"http://127.0.0.1:{public}", admin_url, folder, process, environment)
 
 
 @contextmanager
@@ -169,6 +205,16 @@ def own_database(stack: Stack) -> Iterator[str]:
     client = connect(stack.urls.mongo)
     client.drop_database(name)
     client.close()
+
+
+@contextmanager
+def quiet_api(stack: Stack, folder: Path) -> Iterator[Api]:
+    """One on a database of its own, whose log must hold no password and no error that nobody expected."""
+    with own_database(stack) as database, running_api(stack, folder, database) as running:
+        yield running
+    log = (running.folder / "api.log").read_text()
+    assert "Traceback" not in log
+    assert PASSWORD not in log
 
 
 def kill(api: Api) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from api.metrics import ApiMetrics
 from flows.delivery.metrics import FlowMetrics
 from flows.delivery.process_set import FlowOptions, FlowProcessSet
 from flows.registry import flow_of
 from ingest.metrics import CollectorMetrics
 from marketplace.flows import FLOWS, FlowSpec
-from marketplace.metrics import CLICK_FLOW, COLLECTOR, FLOW, METRICS, MetricSpec
+from marketplace.metrics import API, CLICK_FLOW, COLLECTOR, FLOW, METRICS, MetricSpec
 from marketplace.settings import Urls
 from ops.reference.metrics import TARGET, reference
 from runtime.sections import Settings
@@ -42,6 +43,10 @@ def test_no_metric_is_declared_twice_and_each_says_what_it_is() -> None:
 
 def test_the_collector_exposes_what_is_declared_and_nothing_else() -> None:
     assert names(CollectorMetrics().registry) == declared(COLLECTOR)
+
+
+def test_the_api_exposes_what_is_declared_and_nothing_else() -> None:
+    assert names(ApiMetrics().registry) == declared(API)
 
 
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.name)

@@ -1,0 +1,50 @@
+"""The API's metrics, in a registry of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from marketplace import metrics as catalogue
+from runtime.metrics import counter, family, histogram
+
+
+class ApiMetrics(Collector):
+    """What one process of the API exposes; ``marketplace.metrics`` describes each.
+
+    Attributes:
+        registry: Holds all of them.
+        mongo_connections: Asked at each scrape, on another thread than the event loop's.
+        limiter_degraded: Asked in the same way.
+        mails_waiting: The number that was seen last; None where nobody knows.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = counter(catalogue.API_REQUESTS, self.registry)
+        self._seconds = histogram(catalogue.API_REQUEST_SECONDS, self.registry)
+        self.mongo_connections: Callable[[], int] = lambda: 0
+        self.limiter_degraded: Callable[[], bool] = lambda: False
+        self.mails_waiting: int | None = None
+        self.registry.register(self)
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Count a request.
+
+        Args:
+            route: Its method and path template; empty for what is no route.
+            status: Of its answer.
+            seconds: From its head to the end of its answer.
+        """
+        self._requests.labels(route or "none", str(status)).inc()
+        self._seconds.labels(route or "none").observe(seconds)
+
+    def collect(self) -> Iterator[Metric]:
+        """What is asked at each scrape."""
+        yield family(catalogue.API_MONGO_CONNECTIONS, [((), self.mongo_connections())])
+        yield family(catalogue.API_LIMITER_DEGRADED, [((), float(self.limiter_degraded()))])
+        waiting = self.mails_waiting
+        yield family(catalogue.API_MAILS_WAITING, [] if waiting is None else [((), waiting)])

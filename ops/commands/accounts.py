@@ -1,0 +1,106 @@
+"""``marketplace accounts``: who is an admin of the platform, and who is shut out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from connectors.errors import Unavailable
+from connectors.mongo.accounts import Accounts
+from connectors.mongo.async_client import connect_async
+from marketplace.identity.accounts import User
+from marketplace.identity.emails import InvalidEmail, checked_email
+from ops.commands.one_line import fail
+from ops.commands.options import DataOption, JsonOption
+from ops.commands.texts import printable
+from ops.context import load_mongo
+from ops.stack.state.model import StackState
+from runtime.sections import MongoSettings
+
+T = TypeVar("T")
+EmailArgument = Annotated[str, typer.Argument(metavar="EMAIL", help="The account's address.")]
+
+
+def admin(
+    email: EmailArgument,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Take it back: no admin any more.")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the owner of an account an admin of the platform, the first one too; it counts from the next request on."""
+    made = not revoke
+    user = _change(email, data, lambda accounts, user: accounts.set_admin(user.id, admin=made))
+    said = f"{printable(user.email)} is an admin of the platform{'' if made else ' no more'}."
+    typer.echo(json.dumps({"email": user.email, "admin": user.admin}) if as_json else said)
+
+
+def ban(
+    email: EmailArgument,
+    lift: Annotated[bool, typer.Option("--lift", help="Let it in again; sessions stay ended.")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Shut an account out: all its sessions and links end with the next request, and nobody signs in to it."""
+    banned = not lift
+    user = _change(email, data, lambda accounts, user: accounts.set_banned(user.id, banned=banned))
+    said = f"{printable(user.email)} is {'shut out' if banned else 'let in again'}; all its sessions have ended."
+    typer.echo(json.dumps({"email": user.email, "banned": user.banned}) if as_json else said)
+
+
+def first_admin(state: StackState, database: str) -> str:
+    """How the first admin is made; empty where there is one, or no API runs.
+
+    Args:
+        state: A stack.
+        database: The name of its database.
+    """
+    api = state.process("api")
+    if api is None or not api.healthy:
+        return ""
+    try:
+        if asyncio.run(_work(MongoSettings(state.urls.mongo, database), lambda accounts: accounts.has_admin())):
+            return ""
+    except Unavailable:
+        return ""
+    return (
+        f" nobody is an admin yet: register (POST {api.url}/v1/identity/registrations), follow the link "
+        "('marketplace mail' shows it), then 'marketplace accounts admin EMAIL'"
+    )
+
+
+def _change(email: str, data: Path | None, change: Callable[[Accounts, User], Awaitable[User | None]]) -> User:
+    """Change the account of an address; ends the command where there is none."""
+    try:
+        address = checked_email(email)
+    except InvalidEmail as error:
+        fail(str(error))
+
+    async def work(accounts: Accounts) -> User | None:
+        user = await accounts.by_email(address)
+        return None if user is None else await change(accounts, user)
+
+    user = asyncio.run(_work(load_mongo(data_dir=data), work))
+    if user is None:
+        fail(f"there is no account with the address {address}: it is made once the link in its mail was followed")
+    return user
+
+
+async def _work(mongo: MongoSettings, work: Callable[[Accounts], Awaitable[T]]) -> T:
+    client = connect_async(mongo.url)
+    try:
+        return await work(Accounts(client, mongo.database))
+    finally:
+        await client.close()
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    accounts = typer.Typer(help="Who is an admin of the platform, and who is shut out.", no_args_is_help=True)
+    accounts.command("admin")(admin)
+    accounts.command("ban")(ban)
+    app.add_typer(accounts, name="accounts")

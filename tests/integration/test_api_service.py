@@ -1,0 +1,90 @@
+"""The REST API as a service of the stack: it starts with what it needs, says how it is, and counts what it does."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from ops.stack import Stack
+from tests.kits.api import PASSWORD, any_address
+from tests.kits.stack import command, eventually
+
+TIMEOUT_SECONDS = 10.0
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, str]]]:
+    """A data folder on which the API runs with its parts, and the URLs of both its ports."""
+    folder = tmp_path_factory.mktemp("up") / "data"
+    code, said = command(folder, "up", "--only", "api", "--ports", "auto", "--json")
+    try:
+        assert code == 0, said
+        document = json.loads(said)
+        assert [info["name"] for info in document["processes"]] == ["mongo", "redis", "api"]
+        assert all(info["healthy"] for info in document["processes"])
+        ports = document["ports"]
+        yield folder, {name: f"http://127.0.0.1:{ports[name]}" for name in ("api", "api-admin")}
+    finally:
+        Stack(folder, external={}).stop()
+
+
+def samples(admin_url: str) -> dict[str, float]:
+    text = httpx.get(f"{admin_url}/metrics", timeout=TIMEOUT_SECONDS).text
+    found = re.findall(r"^(marketplace_\S+(?:\{.*\})?) (\S+)$", text, re.MULTILINE)
+    return {name: float(value) for name, value in found}
+
+
+def test_up_starts_it_with_its_needs_and_status_shows_it(up: tuple[Path, dict[str, str]]) -> None:
+    folder, urls = up
+    code, said = command(folder, "status")
+    assert code == 0, said
+    assert ["api", "healthy"] in [line.split()[:2] for line in said.splitlines()]
+    assert urls["api"] in said
+
+
+def test_it_says_on_its_admin_port_alone_that_it_lives_and_is_ready(up: tuple[Path, dict[str, str]]) -> None:
+    _, urls = up
+    for path in ("/livez", "/readyz", "/metrics"):
+        assert httpx.get(f"{urls['api-admin']}{path}", timeout=TIMEOUT_SECONDS).status_code == 200
+        assert httpx.get(f"{urls['api']}{path}", timeout=TIMEOUT_SECONDS).status_code == 404
+
+
+def test_requests_are_counted_by_route_and_status_and_never_by_path(up: tuple[Path, dict[str, str]]) -> None:
+    _, urls = up
+    before = samples(urls["api-admin"])
+    for path in ("/v1/identity/me", "/v1/identity/me?x=1", "/nothing-of-that-name", "/v1/identity/other"):
+        httpx.get(f"{urls['api']}{path}", timeout=TIMEOUT_SECONDS)
+    httpx.request("QUERY", f"{urls['api']}/v1/identity/me", timeout=TIMEOUT_SECONDS)
+    httpx.get(f"{urls['api']}/v1/identity/me", headers={"host": "a_b"}, timeout=TIMEOUT_SECONDS)
+    after = samples(urls["api-admin"])
+    grown = {name: value - before.get(name, 0) for name, value in after.items() if "requests_total" in name}
+    assert {name: value for name, value in grown.items() if value} == {
+        'marketplace_api_requests_total{route="GET /v1/identity/me",status="401"}': 2,
+        'marketplace_api_requests_total{route="none",status="404"}': 2,
+        'marketplace_api_requests_total{route="none",status="405"}': 1,
+        'marketplace_api_requests_total{route="none",status="400"}': 1,
+    }
+    assert after['marketplace_api_request_seconds_count{route="GET /v1/identity/me"}'] >= 2
+
+
+def test_gauges_show_what_waits_and_what_is_in_use(up: tuple[Path, dict[str, str]]) -> None:
+    folder, urls = up
+    found = samples(urls["api-admin"])
+    assert found["marketplace_api_limiter_degraded"] == 0
+    assert 0 <= found["marketplace_api_mongo_connections"] <= 25
+    assert found["marketplace_api_mails_waiting"] == 0
+    body = {"email": "ann@shop.example", "name": "Ann", "password": PASSWORD}
+    headers = {"x-forwarded-for": any_address()}
+    mails = folder / "mails"
+    # Where a file lies instead of the folder, no mail can be written.
+    mails.write_text("")
+    assert httpx.post(f"{urls['api']}/v1/identity/registrations", json=body, headers=headers).status_code == 202
+    assert eventually(lambda: samples(urls["api-admin"])["marketplace_api_mails_waiting"] == 1)
+    mails.unlink()
+    assert eventually(lambda: samples(urls["api-admin"])["marketplace_api_mails_waiting"] == 0, 60)
+    assert len(list(mails.glob("*.eml"))) == 1
