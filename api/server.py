@@ -22,6 +22,7 @@ from api.identity.password_hashes import PasswordHashes
 from api.identity.service import IdentityService
 from api.limits import Limiter
 from api.mail.sender import MailSender
+from api.tenancy import Tenancy
 from connectors.errors import Refused, Unavailable
 from connectors.mail.transport import FolderTransport, SmtpTransport
 from connectors.mongo import async_client
@@ -72,7 +73,8 @@ class Dependencies:
             identities = IdentityService(
                 Accounts(self._mongo, database), sessions.Sessions(self._redis), hashes, ring, config.public_url
             )
-            yield Services(identities, Limiter(RedisTokenBuckets(self._redis)))
+            tenancy = Tenancy.on_mongo(self._mongo, database, config.public_url)
+            yield Services(identities, Limiter(RedisTokenBuckets(self._redis)), tenancy)
         finally:
             for task in tasks:
                 task.cancel()
