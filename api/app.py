@@ -14,9 +14,15 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.access import Identities
+from api.api_keys.routes import API_KEYS
 from api.documentation.routes import DOCUMENTATION
+from api.grants.routes import GRANTS
 from api.identity.routes import IDENTITY, KEY_SET
 from api.limits import Limiter
+from api.members.routes import MEMBERS
+from api.stores.problems import problem_of
+from api.stores.routes import STORES
+from api.tenancy import Tenancy
 from api.web.edge import Edge, Observer, ignore, request_id_of
 from api.web.problems import (
     BAD_REQUEST,
@@ -31,11 +37,12 @@ from api.web.problems import (
 )
 from api.web.routes import include
 from connectors.errors import Unavailable
+from marketplace.identity.tenancy import TenancyError
 from marketplace.networks import Network
 
 _RETRY_SECONDS: Final = 2.0
 _OF_STATUS: Final[dict[int, ProblemType]] = {400: BAD_REQUEST, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
-_FEATURES: Final = (IDENTITY, KEY_SET, DOCUMENTATION)
+_FEATURES: Final = (IDENTITY, KEY_SET, STORES, MEMBERS, API_KEYS, GRANTS, DOCUMENTATION)
 
 _DESCRIPTION: Final = """
 Sign in with `POST /v1/identity/sessions` and send the access token with every request: `Authorization: Bearer ...`.
@@ -81,10 +88,12 @@ class Services:
     Attributes:
         identities: Knows accounts and sign-ins.
         limiter: Knows how much everybody may ask.
+        tenancy: Knows stores and who works in them.
     """
 
     identities: Identities
     limiter: Limiter
+    tenancy: Tenancy
 
 
 def build_app(
@@ -109,12 +118,14 @@ def build_app(
     async def lifespan(running: FastAPI) -> AsyncIterator[None]:
         async with services() as known:
             running.state.identities, running.state.limiter = known.identities, known.limiter
+            running.state.tenancy = known.tenancy
             yield
 
     app = FastAPI(title="Marketplace", version="1", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.trusted_proxies = trusted_proxies
     app.state.rules = include(app, _FEATURES)
     app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(TenancyError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Unavailable, _unavailable)
@@ -139,6 +150,11 @@ def openapi(app: FastAPI) -> dict[str, Any]:
 async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
     return error.response(request_id_of(request.scope))
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, TenancyError)
+    return problem_of(error).response(request_id_of(request.scope))
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

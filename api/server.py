@@ -23,6 +23,7 @@ from api.identity.service import IdentityService
 from api.limits import Limiter
 from api.mail.sender import MailSender
 from api.metrics import ApiMetrics
+from api.tenancy import Tenancy
 from connectors.errors import Refused, Unavailable
 from connectors.mail.transport import FolderTransport, SmtpTransport
 from connectors.mongo import async_client
@@ -79,7 +80,8 @@ class Dependencies:
             identities = IdentityService(
                 Accounts(self._mongo, database), sessions.Sessions(self._redis), hashes, ring, config.public_url
             )
-            yield Services(identities, limiter)
+            tenancy = Tenancy.on_mongo(self._mongo, database, config.public_url)
+            yield Services(identities, limiter, tenancy)
         finally:
             for task in tasks:
                 task.cancel()

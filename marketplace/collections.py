@@ -60,6 +60,12 @@ MAILS: Final = Collection(
 )
 """Mails that wait to be sent: written in the transaction of their cause, deleted when a server has taken them."""
 
+MEMBERSHIPS: Final = Collection("memberships", (Index("by_user", (("user", 1), ("store", 1))),))
+"""``_id`` is ``<store>:<user>``, so that members of a store are a range of ids; the role, and since when."""
+
+API_KEYS: Final = Collection("api_keys", (Index("by_store", (("store", 1),)),))
+"""Keys of servers: ``_id`` is the part of the key that is no secret; of the other one only the hash is kept."""
+
 COLLECTIONS: Final[tuple[Collection, ...]] = (
     STORES,
     VISITOR_SALTS,
@@ -69,4 +75,6 @@ COLLECTIONS: Final[tuple[Collection, ...]] = (
     USERS,
     LINKS,
     MAILS,
+    MEMBERSHIPS,
+    API_KEYS,
 )

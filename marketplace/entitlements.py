@@ -7,7 +7,7 @@ and nothing is deleted.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -89,6 +89,14 @@ def tier_of(grants: Iterable[Grant], now_ms: int) -> Tier:
     """The highest tier of those in effect; free where none is."""
     order = list(Tier)
     return max((grant.tier for grant in grants if grant.holds(now_ms)), key=order.index, default=Tier.FREE)
+
+
+def with_grant_ended(grants: Iterable[Grant], tier: Tier, now_ms: int) -> tuple[Grant, ...]:
+    """The grants after those of a tier have ended: one in effect ends now, one to come never begins, past ones stay."""
+    kept = (grant for grant in grants if grant.tier is not tier or grant.since < now_ms)
+    return tuple(
+        replace(grant, until=now_ms) if grant.tier is tier and grant.holds(now_ms) else grant for grant in kept
+    )
 
 
 def next_change(grants: Iterable[Grant], now_ms: int) -> int | None:

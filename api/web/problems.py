@@ -124,6 +124,12 @@ CONFLICT: Final = ProblemType(
     "conflict", 409, "It does not go with what is there", "Read what is there now, and decide again."
 )
 GONE: Final = ProblemType("gone", 410, "This link is not valid", "It was used or has expired: ask for another one.")
+STALE: Final = ProblemType(
+    "stale", 412, "It was changed meanwhile", "Read it again, and repeat the edit with the `ETag` of that answer."
+)
+PRECONDITION_REQUIRED: Final = ProblemType(
+    "precondition-required", 428, "Say which version you edit", "Send the `ETag` of the last answer as `If-Match`."
+)
 TOO_LARGE: Final = ProblemType("too-large", 413, "The request is too large", "Send less at one time.")
 UNSUPPORTED_MEDIA_TYPE: Final = ProblemType(
     "unsupported-media-type", 415, "The body has another type than is read here", "Send `application/json`."
@@ -153,6 +159,8 @@ PROBLEM_TYPES: Final[tuple[ProblemType, ...]] = (
     NOT_ACCEPTABLE,
     CONFLICT,
     GONE,
+    STALE,
+    PRECONDITION_REQUIRED,
     TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,
     INVALID,

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from inspect import cleandoc
+from inspect import cleandoc, signature
 from typing import Any, Final, TypeVar
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 
-from api.access import Demand, checking
+from api.access import Demand, Requirement, check_path, checking
 from api.web.bodies import StrictRoute
 from api.web.problems import (
     BAD_REQUEST,
     FORBIDDEN,
     INTERNAL,
     INVALID,
+    LIMIT,
     MEDIA_TYPE,
+    NOT_FOUND,
     TOO_LARGE,
     TOO_MANY_REQUESTS,
     UNAUTHENTICATED,
@@ -25,10 +27,12 @@ from api.web.problems import (
     UNSUPPORTED_MEDIA_TYPE,
     ProblemType,
 )
+from marketplace.identity.roles import Permission
 
 _Endpoint = TypeVar("_Endpoint", bound=Callable[..., Any])
 _ALWAYS: Final = (BAD_REQUEST, UNAUTHENTICATED, TOO_MANY_REQUESTS, INTERNAL, UNAVAILABLE)
 _WITH_BODY: Final = (TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, INVALID)
+_NO_VALUES: Final = frozenset({"request", "response"})
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,14 @@ class Rule:
     Attributes:
         demand: Of its caller.
         cost: Tokens of the caller's limit that a request takes.
+        status: Of a good answer.
+        works_frozen: Whether it works in a frozen store.
     """
 
-    demand: Demand
+    demand: Requirement
     cost: float
+    status: int = 200
+    works_frozen: bool = True
 
 
 class Routes:
@@ -61,9 +69,10 @@ class Routes:
         method: str,
         path: str,
         *,
-        demand: Demand,
+        demand: Requirement,
         cost: float = 1.0,
         status: int = 200,
+        works_frozen: bool | None = None,
         problems: Sequence[ProblemType] = (),
         example: Any = None,
         documented: bool = True,
@@ -73,19 +82,29 @@ class Routes:
         Args:
             method: ``GET``, ``POST``, ...
             path: Below the prefix.
-            demand: What its caller has to be.
+            demand: What its caller has to be, or has to be allowed in the store that the path names as ``{store}``.
             cost: Tokens that a request takes.
             status: Of a good answer.
+            works_frozen: Whether it works in a frozen store; by default where it only reads.
             problems: What it answers beside what every route may answer.
             example: Of a good answer.
             documented: Whether it is an operation of the OpenAPI document; pages for people are not.
+
+        Raises:
+            ValueError: A permission is demanded and the path names no store, or the other way round.
         """
+        check_path(demand, self.router.prefix + path)
+        frozen = method == "GET" if works_frozen is None else works_frozen
 
         def register(endpoint: _Endpoint) -> _Endpoint:
-            possible = [*_ALWAYS, *(_WITH_BODY if method != "GET" else ()), *problems]
+            possible: list[ProblemType] = [*_ALWAYS, *(_WITH_BODY if method != "GET" else ()), *problems]
+            if "{" in self.router.prefix + path or signature(endpoint).parameters.keys() - _NO_VALUES:
+                possible.append(INVALID)
             if demand is not Demand.NOTHING:
                 possible.append(FORBIDDEN)
             summary, _, description = (endpoint.__doc__ or "").strip().partition("\n")
+            if isinstance(demand, Permission):
+                possible += [NOT_FOUND, *(() if frozen else (LIMIT,))]
             self.router.add_api_route(
                 path,
                 endpoint,
@@ -94,12 +113,12 @@ class Routes:
                 operation_id=endpoint.__name__,
                 summary=summary.rstrip("."),
                 description=cleandoc(description),
-                dependencies=[Depends(checking(demand, cost))],
+                dependencies=[Depends(checking(demand, cost, frozen))],
                 include_in_schema=documented,
                 responses=_responses(possible, status, example),
                 openapi_extra=None if demand is Demand.NOTHING else {"security": [{"accessToken": []}]},
             )
-            self.rules[method, self.router.prefix + path] = Rule(demand, cost)
+            self.rules[method, self.router.prefix + path] = Rule(demand, cost, status, frozen)
             return endpoint
 
         return register

@@ -389,3 +389,7 @@ def _user(document: Mapping[str, Any]) -> User:
 
 def _milliseconds(now: datetime) -> int:
     return int(now.astimezone(UTC).timestamp() * 1000)
+
+
+# For the collections of tenancy, which keep invitations as links, send mails and read accounts.
+link_document, mail_document, user_of = _link, _mail, _user

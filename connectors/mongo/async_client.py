@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
@@ -33,7 +35,9 @@ MAX_CONNECTIONS: Final = 25
 
 _DEADLINE_MS: Final = 2_000
 _WAIT_MS: Final = 1_000
-_ATTEMPTS: Final = 5
+_ATTEMPTS: Final = 40
+_FIRST_PAUSE_SECONDS: Final = 0.005
+_LONGEST_PAUSE_SECONDS: Final = 0.1
 _TRANSIENT: Final = ("TransientTransactionError", "UnknownTransactionCommitResult")
 
 T = TypeVar("T")
@@ -158,6 +162,9 @@ async def _attempts(client: Documents, work: Callable[[AsyncClientSession], Awai
             except PyMongoError as error:
                 if attempt == _ATTEMPTS or not any(map(error.has_error_label, _TRANSIENT)):
                     raise
+                # Who is repeated at once meets the same transaction again, which goes on for some milliseconds.
+                longest = min(_FIRST_PAUSE_SECONDS * 2**attempt, _LONGEST_PAUSE_SECONDS)
+                await asyncio.sleep(random.uniform(0, longest))
     raise AssertionError("unreachable")
 
 

@@ -20,7 +20,13 @@ from marketplace.collections import STORES
 from marketplace.stores import InvalidStore, Store
 
 _EDIT_ATTEMPTS: Final = 20
-_VERSION: Final = "version"
+VERSION: Final = "version"
+"""The field that goes up with each edit."""
+
+LENIENT: Final = CodecOptions[dict[str, Any]](
+    unicode_decode_error_handler="replace", datetime_conversion=DatetimeConversion.DATETIME_AUTO
+)
+"""By default, a text or date that BSON cannot represent would fail the whole result and not only its document."""
 
 Change = Callable[[Store], Mapping[str, Any]]
 """From a store as it is to the fields that are to change, by their names in :class:`Store`; run again where another
@@ -92,11 +98,7 @@ class MongoStores:
     """
 
     def __init__(self, client: MongoClient[dict[str, Any]], database: str) -> None:
-        # By default, a text or date that BSON cannot represent would fail the whole result and not only its document.
-        lenient = CodecOptions[dict[str, Any]](
-            unicode_decode_error_handler="replace", datetime_conversion=DatetimeConversion.DATETIME_AUTO
-        )
-        self._stores: Collection[dict[str, Any]] = client[database].get_collection(STORES.name, codec_options=lenient)
+        self._stores: Collection[dict[str, Any]] = client[database].get_collection(STORES.name, codec_options=LENIENT)
 
     def get(self, slug: str) -> Store | None:
         """The store of that slug.
@@ -127,7 +129,7 @@ class MongoStores:
         """
         query = {} if slugs is None else {"_id": {"$in": sorted(slugs)}}
         try:
-            return _listing(self._stores.find(query).sort("_id"))
+            return listing_of(self._stores.find(query).sort("_id"))
         except PyMongoError as error:
             raise _unavailable(error) from error
 
@@ -154,7 +156,7 @@ class MongoStores:
             StoresUnavailable: Mongo did not answer; it may or may not be saved.
         """
         try:
-            self._stores.insert_one(_to_document(store))
+            self._stores.insert_one(to_document(store))
         except DuplicateKeyError as error:
             if self.get(store.slug) is not None:
                 return False
@@ -185,8 +187,8 @@ class MongoStores:
                     return None
                 version, fields, edited = _edited(document, change)
                 # A document without a version counts as version 0; in Mongo, null also matches a field that is missing.
-                read = {"_id": slug, _VERSION: {"$in": [None, 0]} if version == 0 else version}
-                if self._stores.update_one(read, {"$set": {**fields, _VERSION: version + 1}}).matched_count:
+                read = {"_id": slug, VERSION: {"$in": [None, 0]} if version == 0 else version}
+                if self._stores.update_one(read, {"$set": {**fields, VERSION: version + 1}}).matched_count:
                     return edited
         except DuplicateKeyError as error:
             raise StoreConflict(f"store {slug}: another store has that write key") from error
@@ -200,14 +202,14 @@ class MongoStores:
         For demos and tests: concurrent edits are overwritten.
         """
         if not self.create_store(store):
-            self.edit(store.slug, lambda _: _fields(store))
+            self.edit(store.slug, lambda _: fields_of(store))
 
     def _find(self, query: Mapping[str, str]) -> Store | None:
         try:
             document = self._stores.find_one(query)
         except PyMongoError as error:
             raise _unavailable(error) from error
-        return None if document is None else _from_document(document)
+        return None if document is None else from_document(document)
 
 
 class MemoryStores(Twin):
@@ -230,14 +232,14 @@ class MemoryStores(Twin):
         """The store of that slug."""
         self._ask()
         document = self.documents.get(slug)
-        return None if document is None else _from_document(document)
+        return None if document is None else from_document(document)
 
     def by_write_key_hash(self, write_key_hash: str) -> Store | None:
         """The store whose write key has that SHA-256."""
         self._ask()
         with self._lock:
             of_that_key = (d for d in self.documents.values() if d.get("write_key_hash") == write_key_hash)
-            return next((_from_document(document) for document in of_that_key), None)
+            return next((from_document(document) for document in of_that_key), None)
 
     def list_stores(self) -> list[Store]:
         """All stores by slug, without invalid documents."""
@@ -248,7 +250,7 @@ class MemoryStores(Twin):
         self._ask()
         with self._lock:
             found = sorted(self.documents.items(), key=lambda item: str(item[0]))
-        return _listing(document for slug, document in found if slugs is None or slug in slugs)
+        return listing_of(document for slug, document in found if slugs is None or slug in slugs)
 
     def create_store(self, store: Store) -> bool:
         """Save a store unless its slug is taken."""
@@ -257,7 +259,7 @@ class MemoryStores(Twin):
             if store.slug in self.documents:
                 return False
             self._refuse_taken_key(store)
-            self.documents[store.slug] = _to_document(store)
+            self.documents[store.slug] = to_document(store)
             return True
 
     def edit(self, slug: str, change: Change) -> Store | None:
@@ -272,14 +274,14 @@ class MemoryStores(Twin):
             with self._lock:
                 if self.documents.get(slug) is document:
                     self._refuse_taken_key(edited)
-                    self.documents[slug] = {**document, **fields, _VERSION: version + 1}
+                    self.documents[slug] = {**document, **fields, VERSION: version + 1}
                     return edited
         raise StoresUnavailable(f"store {slug}: others edited it {_EDIT_ATTEMPTS} times meanwhile")
 
     def upsert_store(self, store: Store) -> None:
         """Make a store, or change all its fields."""
         if not self.create_store(store):
-            self.edit(store.slug, lambda _: _fields(store))
+            self.edit(store.slug, lambda _: fields_of(store))
 
     def _refuse_taken_key(self, store: Store) -> None:
         owner = next((d for d in self.documents.values() if d.get("write_key_hash") == store.write_key_hash), None)
@@ -291,11 +293,13 @@ class MemoryStores(Twin):
             raise StoresUnavailable("Mongo does not answer")
 
 
-def _to_document(store: Store) -> dict[str, Any]:
-    return {"_id": store.slug, **_fields(store), _VERSION: 1}
+def to_document(store: Store) -> dict[str, Any]:
+    """The document of a store that is new."""
+    return {"_id": store.slug, **fields_of(store), VERSION: 1}
 
 
-def _fields(store: Store) -> dict[str, Any]:
+def fields_of(store: Store) -> dict[str, Any]:
+    """The fields of a store as a document has them, without the slug."""
     fields = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(store).items()}
     del fields["slug"]
     return fields
@@ -303,18 +307,19 @@ def _fields(store: Store) -> dict[str, Any]:
 
 def _edited(document: Mapping[str, Any], change: Change) -> tuple[int, dict[str, Any], Store]:
     """The version that is edited, the fields to set, and the store that comes of it."""
-    before, version = _from_document(document), document.get(_VERSION, 0)
+    before, version = from_document(document), document.get(VERSION, 0)
     if isinstance(version, bool) or not isinstance(version, int):
         raise InvalidStore(f"store {before.slug}: its version {version!r} is not a whole number")
     fields = dict(change(before))
-    unknown = fields.keys() - _fields(before).keys()
+    unknown = fields.keys() - fields_of(before).keys()
     if unknown:
         raise InvalidStore(f"store {before.slug}: {', '.join(sorted(unknown))} cannot be edited")
-    after = _from_document({**document, **fields})
-    return version, {name: value for name, value in _fields(after).items() if name in fields}, after
+    after = from_document({**document, **fields})
+    return version, {name: value for name, value in fields_of(after).items() if name in fields}, after
 
 
-def _from_document(document: Mapping[str, Any]) -> Store:
+def from_document(document: Mapping[str, Any]) -> Store:
+    """The store of a document; raises ``InvalidStore`` if it is not valid."""
     slug = document.get("_id")
     try:
         return msgspec.convert({**document, "slug": slug}, Store)
@@ -322,11 +327,12 @@ def _from_document(document: Mapping[str, Any]) -> Store:
         raise InvalidStore(f"store {slug}: {error}") from error
 
 
-def _listing(documents: Iterable[Mapping[str, Any]]) -> StoreListing:
+def listing_of(documents: Iterable[Mapping[str, Any]]) -> StoreListing:
+    """Valid stores and invalid documents apart."""
     listing = StoreListing({}, [])
     for document in documents:
         try:
-            store = _from_document(document)
+            store = from_document(document)
         except InvalidStore as error:
             listing.bad.append(BadStore(str(document.get("_id")), str(error), document))
         else:

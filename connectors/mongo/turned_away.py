@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 import pymongo
-from pymongo import MongoClient, UpdateOne
+from pymongo import AsyncMongoClient, MongoClient, UpdateOne
 from pymongo.errors import PyMongoError
 
 from connectors.errors import Unavailable
@@ -101,13 +101,39 @@ class MongoTurnedAway:
         Raises:
             TurnedAwayUnavailable: Mongo did not answer within two seconds.
         """
-        query = {"store": store, "hour": {"$gte": first_day, "$lt": f"{last_day}U"}}
         try:
             with pymongo.timeout(_SECONDS):
-                found = list(self._collection.find(query).sort([("hour", 1), ("reason", 1)]))
+                found = list(
+                    self._collection.find(_between(store, first_day, last_day)).sort([("hour", 1), ("reason", 1)])
+                )
         except PyMongoError as error:
             raise _unavailable(error) from error
-        return [TurnedAway(d["store"], d["hour"], d["reason"], d["requests"], d["events"]) for d in found]
+        return [_count(document) for document in found]
+
+
+class TurnedAwayQueries:
+    """Reads the same collection for asyncio services.
+
+    Args:
+        client: A connected client; the caller closes it.
+        database: The database's name.
+    """
+
+    def __init__(self, client: AsyncMongoClient[dict[str, Any]], database: str) -> None:
+        self._collection = client[database][TURNED_AWAY.name]
+
+    async def of(self, store: str, first_day: str, last_day: str) -> list[TurnedAway]:
+        """The counts of a store by hour and reason, from one local date to another, both included.
+
+        Raises:
+            TurnedAwayUnavailable: Mongo did not answer within two seconds.
+        """
+        try:
+            with pymongo.timeout(_SECONDS):
+                found = self._collection.find(_between(store, first_day, last_day)).sort([("hour", 1), ("reason", 1)])
+                return [_count(document) for document in await found.to_list()]
+        except PyMongoError as error:
+            raise _unavailable(error) from error
 
 
 class MemoryTurnedAway:
@@ -152,6 +178,14 @@ def sums(counts: Iterable[TurnedAway]) -> dict[str, tuple[int, int]]:
         requests[count.reason] += count.requests
         events[count.reason] += count.events
     return {reason: (requests[reason], events[reason]) for reason in requests}
+
+
+def _between(store: str, first_day: str, last_day: str) -> dict[str, Any]:
+    return {"store": store, "hour": {"$gte": first_day, "$lt": f"{last_day}U"}}
+
+
+def _count(document: Mapping[str, Any]) -> TurnedAway:
+    return TurnedAway(*(document[name] for name in ("store", "hour", "reason", "requests", "events")))
 
 
 def _unavailable(error: PyMongoError) -> TurnedAwayUnavailable:

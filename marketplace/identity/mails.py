@@ -72,6 +72,13 @@ TEMPLATES: Final[Mapping[str, Template]] = {
         "Hello {name},\n\nyour account was deleted, as you asked for. "
         "A new one with this address is made here:\n\n{link}\n",
     ),
+    # No free text of the inviter: an invitation must be no way to send strangers what one likes.
+    "invitation": Template(
+        "You are invited to a store",
+        "Hello,\n\n{inviter} invites you to the store {store} as {role}. Sign in with this address, or make an "
+        "account with it, and follow this link within a week:\n\n{link}\n\n"
+        "If you do not know the store, do nothing: without this link nothing happens.",
+    ),
 }
 
 

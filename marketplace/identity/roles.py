@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -29,6 +29,8 @@ class Permission(StrEnum):
     READ_MEMBERS = "members:read"
     INVITE = "members:invite"
     MANAGE_MEMBERS = "members:manage"
+    MANAGE_API_KEYS = "api-keys:manage"
+    LEAVE_STORE = "store:leave"
     DELETE_STORE = "store:delete"
 
 
@@ -36,10 +38,12 @@ _LOWEST: Final[Mapping[Permission, StoreRole]] = {
     Permission.READ_NUMBERS: StoreRole.ANALYST,
     Permission.READ_STORE: StoreRole.ANALYST,
     Permission.READ_MEMBERS: StoreRole.ANALYST,
+    Permission.LEAVE_STORE: StoreRole.ANALYST,
     Permission.EDIT_STORE: StoreRole.MANAGER,
     Permission.READ_KEYS: StoreRole.MANAGER,
     Permission.ROTATE_KEYS: StoreRole.MANAGER,
     Permission.INVITE: StoreRole.MANAGER,
+    Permission.MANAGE_API_KEYS: StoreRole.MANAGER,
     Permission.MANAGE_MEMBERS: StoreRole.OWNER,
     Permission.DELETE_STORE: StoreRole.OWNER,
 }
@@ -48,7 +52,7 @@ _LOWEST: Final[Mapping[Permission, StoreRole]] = {
 API_KEY_SCOPES: Final = frozenset(
     {Permission.READ_NUMBERS, Permission.READ_STORE, Permission.EDIT_STORE, Permission.READ_MEMBERS}
 )
-"""What an API key can be given. A server never invites, grants roles, reads keys or deletes a store."""
+"""What an API key can be given. A server never invites, grants roles, reads or makes keys, or deletes a store."""
 
 
 def has_permission(role: StoreRole, permission: Permission) -> bool:
@@ -59,6 +63,11 @@ def has_permission(role: StoreRole, permission: Permission) -> bool:
 def permissions_of(role: StoreRole) -> frozenset[Permission]:
     """All that a member of that role may do."""
     return frozenset(permission for permission in Permission if has_permission(role, permission))
+
+
+def scopes_in_effect(scopes: Iterable[Permission], maker: StoreRole | None) -> frozenset[Permission]:
+    """What an API key may do now: what it was given and its maker may do by the present role; nothing without one."""
+    return frozenset() if maker is None else frozenset(scopes) & API_KEY_SCOPES & permissions_of(maker)
 
 
 def may_grant(granter: StoreRole | None, granted: StoreRole) -> bool:

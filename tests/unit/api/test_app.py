@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import httpx
 import pytest
 
-from api.access import Caller
+from api.access import Access, Caller
 from api.app import Services, build_app
 from api.limits import Limiter
+from api.tenancy import Tenancy
 from api.web.bodies import MAX_BODY_BYTES
 from connectors.errors import Unavailable
 from connectors.redis.token_buckets import Taken
+from marketplace.entitlements import Tier
 from marketplace.identity.accounts import User
 from marketplace.identity.claims import InvalidClaims
+from marketplace.identity.roles import StoreRole, permissions_of
+from marketplace.identity.tenancy import Standing, StoreRecord
+from marketplace.stores import Store
 from marketplace.token_bucket import BucketPolicy
 
 ANN = User("user-ann", "ann@shop.example", "Ann", "hash", 1_700_000_000_123)
@@ -35,6 +42,8 @@ class Identities:
             return None
         if access_token == "bug":
             raise RuntimeError(MARKER)
+        if access_token == "admin":
+            return Caller(replace(ANN, admin=True), "session-2")
         if access_token != "good":
             raise InvalidClaims("exp: expired")
         return Caller(ANN, "session-1")
@@ -47,9 +56,23 @@ class Unlimited:
         return Taken(True, policy.burst, 0, 0)
 
 
+class OneStore:
+    """Everybody owns one store, and there is no API key."""
+
+    async def access(self, caller: Caller, slug: str) -> Access | None:
+        record = StoreRecord(Store(slug, "Shop", "UTC", (), "hash", "0" * 64), 1)
+        return Access(record, {}, Standing(Tier.FREE, False), StoreRole.OWNER, permissions_of(StoreRole.OWNER))
+
+    async def caller_of_key(self, key: str) -> Caller | None:
+        return None
+
+
+TENANCY = cast(Tenancy, OneStore())
+
+
 @asynccontextmanager
 async def services() -> AsyncIterator[Services]:
-    yield Services(Identities(), Limiter(Unlimited()))
+    yield Services(Identities(), Limiter(Unlimited()), TENANCY)
 
 
 APP = build_app(services, hosts=("api.example",))
@@ -57,22 +80,17 @@ RULES = APP.app.state.rules  # type: ignore[attr-defined]
 OPENAPI = APP.app.state.openapi  # type: ignore[attr-defined]
 APP.app.state.identities = Identities()  # type: ignore[attr-defined]  # nothing starts the application here
 APP.app.state.limiter = Limiter(Unlimited())  # type: ignore[attr-defined]
-
-
-WITH_BODY = {
-    (method, path): rule
-    for (method, path), rule in RULES.items()
-    if "requestBody" in OPENAPI["paths"][path][method.lower()]
-}
-GOOD = {"authorization": "Bearer good"}
+APP.app.state.tenancy = TENANCY  # type: ignore[attr-defined]
 
 
 def path_of(template: str) -> str:
     """A path of a route."""
-    return template.replace("{session}", "0" * 32)
+    return re.sub(r"{\w+}", "premium", template.replace("{session}", "0" * 32))
 
 
 def ask(method: str, path: str, **options: Any) -> httpx.Response:
+    """Send a request to a route; parameters of its path get values."""
+
     async def work() -> httpx.Response:
         transport = httpx.ASGITransport(APP, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://api.example") as client:
@@ -96,6 +114,32 @@ def as_list(rules: Any) -> list[Any]:
     return [pytest.param(method, path, rule, id=f"{method} {path}") for (method, path), rule in sorted(rules.items())]
 
 
+def has_body(key: tuple[str, str]) -> bool:
+    """Whether a route takes a body."""
+    method, path = key
+    return "requestBody" in OPENAPI["paths"].get(path, {}).get(method.lower(), {})
+
+
+WITH_BODY = {key: rule for key, rule in RULES.items() if has_body(key)}
+WITHOUT_BODY = {key: rule for key, rule in RULES.items() if key[0] != "GET" and not has_body(key)}
+ADMIN = {"authorization": "Bearer admin"}
+NOT_A_BODY = [
+    (b"{}", "text/plain", 415),
+    (b"{}", "application/x-www-form-urlencoded", 415),
+    (b"{}", "multipart/form-data; boundary=x", 415),
+    (b"{}", "", 415),
+    (b"{", "application/json", 400),
+    (b'{"a": NaN}', "application/json", 400),
+    (b'{"a": Infinity}', "application/json", 400),
+    (b'{"a": "\xff"}', "application/json", 400),
+    (b'{"a": "\\ud800"}', "application/json", 400),
+    (b"[" * 20_000, "application/json", 400),
+    (b"[" * 17 + b"]" * 17, "application/json", 400),
+    (b'{"a": ' * 17 + b"1" + b"}" * 17, "application/json", 400),
+    (b" " * (MAX_BODY_BYTES + 1), "application/json", 413),
+]
+
+
 @pytest.mark.parametrize(("method", "path", "rule"), as_list(RULES))
 def test_a_route_answers_what_it_demands_to_nobody_and_refuses_what_does_not_hold(
     method: str, path: str, rule: Any
@@ -113,23 +157,23 @@ def test_a_route_answers_what_it_demands_to_nobody_and_refuses_what_does_not_hol
         assert ask(method, path).headers["www-authenticate"] == "Bearer"
 
 
+@pytest.mark.parametrize(("method", "path", "rule"), as_list(WITHOUT_BODY))
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"), NOT_A_BODY, ids=lambda v: repr(v[:20]) if isinstance(v, bytes) else str(v)
+)
+def test_a_route_without_a_body_refuses_what_is_none_as_well(
+    method: str, path: str, rule: Any, body: bytes, content_type: str, status: int
+) -> None:
+    test_a_body_that_cannot_be_taken_is_a_problem_and_never_an_error_of_ours(
+        method, path, rule, body, content_type, status
+    )
+
+
 @pytest.mark.parametrize(("method", "path", "rule"), as_list(WITH_BODY))
 @pytest.mark.parametrize(
     ("body", "content_type", "status"),
     [
-        (b"{}", "text/plain", 415),
-        (b"{}", "application/x-www-form-urlencoded", 415),
-        (b"{}", "multipart/form-data; boundary=x", 415),
-        (b"{}", "", 415),
-        (b"{", "application/json", 400),
-        (b'{"a": NaN}', "application/json", 400),
-        (b'{"a": Infinity}', "application/json", 400),
-        (b'{"a": "\xff"}', "application/json", 400),
-        (b'{"a": "\\ud800"}', "application/json", 400),
-        (b"[" * 20_000, "application/json", 400),
-        (b"[" * 17 + b"]" * 17, "application/json", 400),
-        (b'{"a": ' * 17 + b"1" + b"}" * 17, "application/json", 400),
-        (b" " * (MAX_BODY_BYTES + 1), "application/json", 413),
+        *NOT_A_BODY,
         (b"[]", "application/json", 422),
         (b"null", "application/json", 422),
         (
@@ -144,40 +188,31 @@ def test_a_route_answers_what_it_demands_to_nobody_and_refuses_what_does_not_hol
 def test_a_body_that_cannot_be_taken_is_a_problem_and_never_an_error_of_ours(
     method: str, path: str, rule: Any, body: bytes, content_type: str, status: int
 ) -> None:
-    headers = GOOD | ({"content-type": content_type} if content_type else {})
-    response = ask(method, path, content=body, headers=headers)
+    headers = {"content-type": content_type} if content_type else {}
+    response = ask(method, path, content=body, headers=headers | ADMIN)
     names = {400: "bad-request", 413: "too-large", 415: "unsupported-media-type", 422: "invalid"}
     assert_problem(response, status, names[status])
 
 
-@pytest.mark.parametrize(("method", "path", "rule"), as_list({k: v for k, v in RULES.items() if k not in WITH_BODY}))
-def test_a_body_that_nobody_reads_is_bounded_all_the_same(method: str, path: str, rule: Any) -> None:
-    if method != "GET":
-        assert_problem(
-            ask(method, path, content=b"{}", headers=GOOD | {"content-type": "text/plain"}),
-            415,
-            "unsupported-media-type",
-        )
-        assert_problem(ask(method, path, content=b" " * (MAX_BODY_BYTES + 1), headers=GOOD), 413, "too-large")
-
-
-def examples(path: str, method: str) -> dict[str, Any]:
-    """A good body of a route, by its schema."""
+def examples(path: str, method: str) -> tuple[dict[str, Any], set[str]]:
+    """A good body of a route, by its schema, and the fields that it cannot do without."""
     operation = OPENAPI["paths"][path][method.lower()]
     name = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
-    properties = OPENAPI["components"]["schemas"][name]["properties"]
-    return {field: schema.get("examples", [f"{MARKER}-of-sixteen"])[0] for field, schema in properties.items()}
+    schema = OPENAPI["components"]["schemas"][name]
+    values = {field: each.get("examples", [f"{MARKER}-of-sixteen"])[0] for field, each in schema["properties"].items()}
+    return values, set(schema.get("required", ()))
 
 
 @pytest.mark.parametrize(("method", "path", "rule"), as_list(WITH_BODY))
 def test_no_answer_repeats_what_was_sent(method: str, path: str, rule: Any) -> None:
-    good = examples(path, method)
+    good, required = examples(path, method)
     for left_out in good:
         body = {name: f"{MARKER}\x00{name}" for name in good if name != left_out} | {"role": f"{MARKER} role"}
-        response = ask(method, path, json=body, headers=GOOD)
+        response = ask(method, path, json=body, headers=ADMIN)
         found = assert_problem(response, 422, "invalid")
         assert MARKER not in response.text
-        assert {f"/{left_out}", "/role"} <= {error["path"] for error in found["errors"]}
+        paths = {error["path"] for error in found["errors"]}
+        assert paths & {"/role", f"/{left_out}"} == {"/role"} | ({f"/{left_out}"} & {f"/{name}" for name in required})
 
 
 @pytest.mark.parametrize(

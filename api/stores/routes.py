@@ -1,0 +1,188 @@
+"""The routes of stores."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from fastapi import Query, Request, Response
+
+from api.access import Access, Demand, access_of, caller_of
+from api.stores.schemas import (
+    ImportKey,
+    Keys,
+    MadeStore,
+    NewStoreBody,
+    StoreBody,
+    StoreEdit,
+    StorePage,
+    TurnedAwayPage,
+    TurnedAwayRow,
+    WriteKey,
+)
+from api.stores.service import TURNED_AWAY_DAYS, NewStore, StoreService
+from api.web.cursors import MAX_CHARS, cursor, place_of
+from api.web.problems import CONFLICT, LIMIT, PRECONDITION_REQUIRED, STALE, Problem
+from api.web.routes import Routes
+from api.web.times import rfc3339
+from marketplace.identity.roles import Permission, StoreRole
+from marketplace.identity.tenancy import Standing, StoreRecord
+
+_LIST: Final = "stores by slug"
+_STORE: Final[dict[str, Any]] = {
+    "slug": "anns-shop", "title": "Ann's shop", "timezone": "Europe/Zurich", "domains": ["shop.example"],
+    "blocked_networks": [], "honour_opt_out": True, "role": "owner", "tier": "free", "frozen": False,
+    "created_at": "2026-11-29T12:00:00.000Z",
+}  # fmt: skip
+_WRITE_KEY: Final = {"write_key": "0f8fad5bd9cb469fa165070867728950"}
+_TURNED_AWAY: Final[dict[str, Any]] = {
+    "days": 7,
+    "rows": [{"hour": "2026-11-29T12", "reason": "store", "requests": 3, "events": 120}],
+}
+
+STORES: Final = Routes("/v1/stores", "Stores")
+
+
+def _service(request: Request) -> StoreService:
+    found: StoreService = request.app.state.tenancy.stores
+    return found
+
+
+@STORES.add("POST", "", demand=Demand.SIGNED_IN, cost=5, status=201, problems=[CONFLICT, LIMIT],
+            example={**_STORE, **_WRITE_KEY})  # fmt: skip
+async def create_store(request: Request, response: Response, body: NewStoreBody) -> MadeStore:
+    """Make a store, which is the caller's.
+
+    Its write key is shown this once. A slug that another store has or had is taken, and names of the platform are
+    given to nobody.
+    """
+    new = NewStore(
+        title=body.title,
+        slug=body.slug or None,
+        timezone=body.timezone,
+        domains=tuple(body.domains),
+        blocked_networks=tuple(body.blocked_networks),
+        honour_opt_out=body.honour_opt_out,
+    )
+    user = caller_of(request).user
+    record, write_key = await _service(request).create(new, user)
+    made = await request.app.state.tenancy.access(caller_of(request), record.store.slug)
+    standing = made.standing if made else Standing(user.tier(record.created_at), frozen=False)
+    response.headers.update({"etag": record.etag, "location": f"/v1/stores/{record.store.slug}"})
+    return MadeStore(**_fields(record, StoreRole.OWNER, standing), write_key=write_key)
+
+
+@STORES.add("GET", "", demand=Demand.SIGNED_IN, example={"stores": [_STORE], "next": None})
+async def list_stores(
+    request: Request,
+    limit: Annotated[int, Query(ge=1, le=100, description="At most so many.")] = 20,
+    cursor_text: Annotated[
+        str, Query(alias="cursor", max_length=MAX_CHARS, description="`next` of the page before.")
+    ] = "",
+) -> StorePage:
+    """The stores that the caller is a member of, by slug."""
+    after = place_of(_LIST, cursor_text) if cursor_text else ""
+    stores, place = await _service(request).of_user(caller_of(request).user.id, after, limit)
+    listed = [StoreBody(**_fields(store.record, store.role, store.standing)) for store in stores]
+    return StorePage(stores=listed, next=cursor(_LIST, place) if place else None)
+
+
+@STORES.add("GET", "/{store}", demand=Permission.READ_STORE, example=_STORE)
+async def get_store(request: Request, response: Response) -> StoreBody:
+    """A store's settings. The answer's `ETag` is what an edit has to name."""
+    access = access_of(request)
+    response.headers["etag"] = access.record.etag
+    return _body(access, access.record)
+
+
+@STORES.add("PATCH", "/{store}", demand=Permission.EDIT_STORE, cost=2, problems=[STALE, PRECONDITION_REQUIRED, LIMIT],
+            example=_STORE)  # fmt: skip
+async def edit_store(request: Request, response: Response, body: StoreEdit) -> StoreBody:
+    """Change settings of a store: what is left out stays.
+
+    `If-Match` names the version that is edited, as `ETag` said it. Of edits at one time one succeeds.
+    """
+    access = access_of(request)
+    given = body.model_dump(include=body.model_fields_set)
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    version = _edited_version(request, access.record)
+    record = await _service(request).edit(access.slug, fields, version, access.standing.tier)
+    response.headers["etag"] = record.etag
+    return _body(access, record)
+
+
+@STORES.add("DELETE", "/{store}", demand=Permission.DELETE_STORE, cost=5, status=204, works_frozen=True)
+async def delete_store(request: Request) -> None:
+    """Delete a store for all its members: nobody can reach it any more, and its keys are worth nothing.
+
+    Its numbers are kept, and its slug is given to nobody else. Only the operator can bring it back.
+    """
+    await _service(request).delete(access_of(request).slug, caller_of(request).user.id)
+
+
+@STORES.add("GET", "/{store}/keys", demand=Permission.READ_KEYS, example={"write_key": True, "import_key": False})
+async def get_keys(request: Request) -> Keys:
+    """Which keys a store has. Their texts are kept nowhere: one that is lost is replaced."""
+    return Keys(write_key=True, import_key=access_of(request).record.store.import_key_hash is not None)
+
+
+@STORES.add("POST", "/{store}/write-key", demand=Permission.ROTATE_KEYS, cost=5, status=201, works_frozen=True,
+            example=_WRITE_KEY)  # fmt: skip
+async def replace_write_key(request: Request) -> WriteKey:
+    """Give a store a new write key, shown this once; the old one stops working within seconds."""
+    return WriteKey(write_key=await _service(request).new_write_key(access_of(request).slug))
+
+
+@STORES.add("POST", "/{store}/import-key", demand=Permission.ROTATE_KEYS, cost=5, status=201,
+            example={"import_key": "import.anns-shop.0f8fad5bd9cb469fa165070867728950"})  # fmt: skip
+async def replace_import_key(request: Request) -> ImportKey:
+    """Give a store a secret key for importing history, shown this once; the old one stops working within seconds."""
+    return ImportKey(import_key=await _service(request).new_import_key(access_of(request).slug))
+
+
+@STORES.add("DELETE", "/{store}/import-key", demand=Permission.ROTATE_KEYS, cost=5, status=204, works_frozen=True)
+async def revoke_import_key(request: Request) -> None:
+    """Take the import key back, if there is one."""
+    await _service(request).revoke_import_key(access_of(request).slug)
+
+
+@STORES.add("GET", "/{store}/turned-away", demand=Permission.READ_NUMBERS, cost=2, example=_TURNED_AWAY)
+async def get_turned_away(
+    request: Request, days: Annotated[int, Query(ge=1, le=TURNED_AWAY_DAYS, description="How many days back.")] = 7
+) -> TurnedAwayPage:
+    """What the collector turned away because the store sent too much: by hour, with the reason."""
+    counts = await _service(request).turned_away(access_of(request).slug, days)
+    rows = [TurnedAwayRow(hour=c.hour, reason=c.reason, requests=c.requests, events=c.events) for c in counts]
+    return TurnedAwayPage(days=days, rows=rows)
+
+
+def _edited_version(request: Request, record: StoreRecord) -> int:
+    """The version that ``If-Match`` names (RFC 9110, section 13.1.1).
+
+    A weak tag never matches, and neither does ``*``, which would overwrite what the caller has not seen.
+    """
+    given = ",".join(request.headers.getlist("if-match"))
+    if not given.strip():
+        raise Problem(PRECONDITION_REQUIRED)
+    if record.etag not in [tag.strip() for tag in given.split(",")]:
+        raise Problem(STALE)
+    return record.version
+
+
+def _body(access: Access, record: StoreRecord) -> StoreBody:
+    return StoreBody(**_fields(record, access.role, access.standing))
+
+
+def _fields(record: StoreRecord, role: StoreRole | None, standing: Standing) -> dict[str, Any]:
+    store = record.store
+    return {
+        "slug": store.slug,
+        "title": store.title,
+        "timezone": store.timezone,
+        "domains": list(store.domains),
+        "blocked_networks": list(store.blocked_networks),
+        "honour_opt_out": store.honour_opt_out,
+        "role": None if role is None else role.value,
+        "tier": standing.tier.value,
+        "frozen": standing.frozen,
+        "created_at": rfc3339(record.created_at),
+    }

@@ -1,0 +1,249 @@
+"""Stores: what the routes and ``marketplace stores`` do, without HTTP and without a terminal."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from connectors.mongo.memberships import Memberships
+from connectors.mongo.tenant_stores import TenantStores
+from connectors.mongo.turned_away import TurnedAway, TurnedAwayQueries
+from marketplace.entitlements import Tier
+from marketplace.identity.accounts import User
+from marketplace.identity.roles import StoreRole
+from marketplace.identity.slugs import is_reserved, slug_of_title
+from marketplace.identity.tenancy import LimitReached, SlugReserved, SlugTaken, Standing, StoreRecord, adds_hosts
+from marketplace.stores import Store, hash_write_key
+from marketplace.stores import import_key as make_import_key
+
+TURNED_AWAY_DAYS: Final = 90
+"""How long the counts are kept."""
+
+_KEY_BYTES: Final = 16
+_SLUG_ATTEMPTS: Final = 5
+
+
+@dataclass(frozen=True)
+class NewStore:
+    """What somebody says of a store that is to be made.
+
+    Attributes:
+        title: Its display name.
+        slug: None for one that is made of the title.
+        timezone: An IANA zone.
+        domains: Its own hosts.
+        blocked_networks: CIDR ranges whose events are not counted.
+        honour_opt_out: Whether visitors who ask not to be counted are not.
+    """
+
+    title: str
+    slug: str | None = None
+    timezone: str = "UTC"
+    domains: tuple[str, ...] = ()
+    blocked_networks: tuple[str, ...] = ()
+    honour_opt_out: bool = True
+
+
+@dataclass(frozen=True)
+class OwnStore:
+    """A store of somebody.
+
+    Attributes:
+        record: The store.
+        role: Of whom the list is for.
+        standing: What its owners pay for.
+    """
+
+    record: StoreRecord
+    role: StoreRole
+    standing: Standing
+
+
+class StoreService:
+    """Makes, edits and deletes stores and their keys.
+
+    Args:
+        stores: Where they are.
+        memberships: Who works in them.
+        turned_away: What was turned away of their events.
+        clock: The time.
+    """
+
+    def __init__(
+        self,
+        stores: TenantStores,
+        memberships: Memberships,
+        turned_away: TurnedAwayQueries,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._stores, self._memberships, self._turned_away, self._clock = stores, memberships, turned_away, clock
+
+    async def prepare(self) -> None:
+        """Make what keeps stores apart, where nobody has provisioned anything.
+
+        Raises:
+            StoresUnavailable: Mongo did not answer.
+        """
+        await self._stores.prepare()
+
+    async def create(self, new: NewStore, owner: User | None) -> tuple[StoreRecord, str]:
+        """Make a store.
+
+        Args:
+            new: What it is to be.
+            owner: Whose it is; None for the operator's, which has no owner yet.
+
+        Returns:
+            The store, and its write key, which nobody can read again.
+
+        Raises:
+            InvalidStore: A value is not valid; the message names it.
+            SlugReserved: The slug is given to nobody.
+            SlugTaken: It is or was another store's.
+            LimitReached: The owner's tier does not include one more, or not so many hosts.
+            Unavailable: Mongo does not answer; it may be made.
+        """
+        tier = Tier.PREMIUM if owner is None else owner.tier(int(self._clock().timestamp() * 1000))
+        if new.slug is not None and is_reserved(new.slug):
+            raise SlugReserved("it is given to nobody")
+        if adds_hosts((), new.domains, tier):
+            raise LimitReached(_HOSTS)
+        for attempt in range(1, _SLUG_ATTEMPTS + 1):
+            slug = slug_of_title(new.title, secrets.token_hex(3)) if new.slug is None else new.slug
+            write_key = secrets.token_hex(_KEY_BYTES)
+            store = Store(
+                slug=slug,
+                title=new.title,
+                timezone=new.timezone,
+                domains=new.domains,
+                write_key_hash=hash_write_key(write_key),
+                visitor_secret=secrets.token_hex(32),
+                blocked_networks=new.blocked_networks,
+                honour_opt_out=new.honour_opt_out,
+            )
+            try:
+                return await self._stores.create(store, owner.id if owner else None, self._clock()), write_key
+            except SlugTaken:
+                if new.slug is not None or attempt == _SLUG_ATTEMPTS:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def edit(self, slug: str, fields: Mapping[str, Any], version: int, tier: Tier) -> StoreRecord:
+        """Change settings of a store.
+
+        Args:
+            slug: The store's.
+            fields: New values, by the names in :class:`Store`; others stay.
+            version: The one that is edited.
+            tier: The store's.
+
+        Raises:
+            NoSuchStore: There is none.
+            Stale: It has another version.
+            LimitReached: The tier does not include so many hosts.
+            InvalidStore: A value is not valid.
+            Unavailable: Mongo does not answer; it may be changed.
+        """
+
+        def change(store: Store) -> Mapping[str, Any]:
+            if "domains" in fields and adds_hosts(store.domains, fields["domains"], tier):
+                raise LimitReached(_HOSTS)
+            return fields
+
+        return await self._stores.edit(slug, change, version)
+
+    async def new_write_key(self, slug: str) -> str:
+        """Give a store a new write key; the old one stops working within seconds.
+
+        Raises:
+            NoSuchStore: There is none.
+            Unavailable: Mongo does not answer; the old one may be worth nothing any more.
+        """
+        key = secrets.token_hex(_KEY_BYTES)
+        await self._stores.edit(slug, lambda _: {"write_key_hash": hash_write_key(key)})
+        return key
+
+    async def new_import_key(self, slug: str) -> str:
+        """Give a store a secret key for importing history; the old one stops working within seconds.
+
+        Raises:
+            NoSuchStore: There is none.
+            Unavailable: Mongo does not answer; the old one may be worth nothing any more.
+        """
+        key = make_import_key(slug, secrets.token_hex(_KEY_BYTES))
+        await self._stores.edit(slug, lambda _: {"import_key_hash": hash_write_key(key)})
+        return key
+
+    async def revoke_import_key(self, slug: str) -> None:
+        """Take the import key back, if there is one.
+
+        Raises:
+            NoSuchStore: There is none.
+            Unavailable: Mongo does not answer; it may be worth nothing any more.
+        """
+        await self._stores.edit(slug, lambda _: {"import_key_hash": None})
+
+    async def delete(self, slug: str, actor: str) -> None:
+        """Delete a store for everybody; see :meth:`TenantStores.delete` for what is kept, and for the errors."""
+        await self._stores.delete(slug, actor, self._clock())
+
+    async def get(self, slug: str) -> StoreRecord | None:
+        """The store of that slug.
+
+        Raises:
+            Unavailable: Mongo does not answer.
+        """
+        return await self._stores.get(slug)
+
+    async def every(self) -> list[Store]:
+        """All stores by slug: for the operator.
+
+        Raises:
+            StoresUnavailable: Mongo did not answer.
+        """
+        return await self._stores.every()
+
+    async def of_user(self, user: str, after: str, limit: int) -> tuple[list[OwnStore], str]:
+        """A page of the stores that somebody is a member of, by slug.
+
+        Args:
+            user: The account's id.
+            after: Only stores behind this slug.
+            limit: At most so many.
+
+        Returns:
+            The stores, and the slug that the next page comes after; empty where there is none.
+
+        Raises:
+            Unavailable: Mongo does not answer.
+        """
+        found = await self._memberships.of_user(user, after, limit + 1)
+        page, more = found[:limit], len(found) > limit
+        slugs = [membership.store for membership in page]
+        records = await self._stores.several(slugs)
+        standings = await self._memberships.standings_of(slugs, self._clock())
+        stores = [
+            OwnStore(records[each.store], each.role, standings[each.store]) for each in page if each.store in records
+        ]
+        return stores, slugs[-1] if more else ""
+
+    async def turned_away(self, slug: str, days: int) -> list[TurnedAway]:
+        """What the collector turned away of a store in the last days, by hour and reason.
+
+        Raises:
+            TurnedAwayUnavailable: Mongo did not answer.
+        """
+        # A day more at each end: a store's own date may be ahead of UTC's or behind it.
+        today = self._clock().astimezone(UTC).date()
+        first, last = today - timedelta(days=days), today + timedelta(days=1)
+        return await self._turned_away.of(slug, first.isoformat(), last.isoformat())
+
+    async def give_to(self, slug: str, user: User) -> None:
+        """Make an account an owner of a store; see :meth:`Memberships.make_owner` for the errors."""
+        await self._memberships.make_owner(slug, user.id, self._clock())
+
+
+_HOSTS: Final = "the plan includes one host of its own for a store"

@@ -1,0 +1,43 @@
+"""Times as the API says and reads them: RFC 3339, UTC, with milliseconds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+_CHARS: Final = 40
+
+
+def rfc3339(milliseconds: int) -> str:
+    """A moment, given in epoch milliseconds."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def epoch_ms(text: str) -> int:
+    """Epoch milliseconds of a moment with its zone.
+
+    Raises:
+        ValueError: It is none, or has no zone.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("there is no zone")
+    try:
+        return int(moment.timestamp() * 1000)
+    except OverflowError as error:
+        raise ValueError("no moment of any calendar") from error
+
+
+def _moment(text: str) -> str:
+    try:
+        epoch_ms(text)
+    except ValueError as error:
+        raise PydanticCustomError("time", "give a time with its zone, such as 2026-11-29T12:00:00Z") from error
+    return text
+
+
+Moment = Annotated[str, Field(max_length=_CHARS, examples=["2026-11-29T12:00:00.000Z"]), AfterValidator(_moment)]
+"""A moment in a body; ``epoch_ms`` reads it."""

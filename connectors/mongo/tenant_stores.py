@@ -1,0 +1,222 @@
+"""Stores as their owners see them: made, edited and deleted by asyncio services and by the command.
+
+The click path reads the same documents with :mod:`connectors.mongo.stores`. A store that was deleted keeps its
+document, so that nobody else gets its slug, and with it its numbers; its keys are worth nothing.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import DuplicateKeyError, PyMongoError
+
+from connectors.mongo.async_client import Documents, answering, in_transaction
+from connectors.mongo.stores import (
+    LENIENT,
+    VERSION,
+    StoreConflict,
+    StoresUnavailable,
+    fields_of,
+    from_document,
+    listing_of,
+    to_document,
+)
+from connectors.mongo.tenants import (
+    ALIVE,
+    begin_ownership,
+    check_permission,
+    forget_members,
+    membership_document,
+    milliseconds,
+)
+from marketplace.collections import API_KEYS, LINKS, MEMBERSHIPS, STORES, USERS
+from marketplace.identity.accounts import LinkKind
+from marketplace.identity.roles import Permission, StoreRole
+from marketplace.identity.tenancy import Membership, NoSuchStore, SlugTaken, Stale, StoreRecord
+from marketplace.stores import Store, hash_write_key
+
+_EDIT_ATTEMPTS: Final = 20
+
+Change = Callable[[Store], Mapping[str, Any]]
+
+
+class TenantStores:
+    """The collection ``stores``, with the memberships of those who make stores.
+
+    Args:
+        client: A connected client; the caller closes it.
+        database: The database's name.
+    """
+
+    def __init__(self, client: Documents, database: str) -> None:
+        self._client = client
+        mongo = client[database]
+        self._stores: AsyncCollection[dict[str, Any]] = mongo.get_collection(STORES.name, codec_options=LENIENT)
+        self._memberships, self._users = mongo[MEMBERSHIPS.name], mongo[USERS.name]
+        self._links, self._keys = mongo[LINKS.name], mongo[API_KEYS.name]
+
+    async def prepare(self) -> None:
+        """Create the unique indexes of stores, if they are missing.
+
+        Raises:
+            StoresUnavailable: Mongo did not answer, or does not make them.
+        """
+        try:
+            for index in STORES.indexes:
+                await self._stores.create_index(list(index.fields), name=index.name, unique=index.unique)
+        except PyMongoError as error:
+            raise StoresUnavailable(f"Mongo did not answer: {type(error).__name__}") from error
+
+    async def get(self, slug: str) -> StoreRecord | None:
+        """The store of that slug; None where there is none, or it was deleted.
+
+        Raises:
+            Unavailable: Mongo does not answer.
+            InvalidStore: The document is not valid.
+        """
+        async with answering():
+            found = await self._stores.find_one({"_id": slug, **ALIVE})
+        return None if found is None else _record(found)
+
+    async def several(self, slugs: Collection[str]) -> dict[str, StoreRecord]:
+        """Those of these stores that there are, by slug, without invalid documents.
+
+        Raises:
+            Unavailable: Mongo does not answer.
+        """
+        async with answering():
+            documents = await self._stores.find({"_id": {"$in": sorted(slugs)}, **ALIVE}).to_list()
+        by_slug = {str(document["_id"]): document for document in documents}
+        return {slug: _record(by_slug[slug]) for slug in listing_of(documents).stores}
+
+    async def every(self) -> list[Store]:
+        """All stores by slug, without those that were deleted and without invalid documents.
+
+        Raises:
+            StoresUnavailable: Mongo did not answer.
+        """
+        try:
+            documents = await self._stores.find(ALIVE).sort("_id").to_list()
+        except PyMongoError as error:
+            raise StoresUnavailable(f"Mongo did not answer: {type(error).__name__}") from error
+        return list(listing_of(documents).stores.values())
+
+    async def create(self, store: Store, owner: str | None, now: datetime) -> StoreRecord:
+        """Save a new store, and its owner's membership with it.
+
+        Args:
+            store: The store.
+            owner: Whose it is; None for one that the operator makes, which has no owner yet.
+            now: The time.
+
+        Raises:
+            SlugTaken: There is one of that slug, or was.
+            StoreConflict: Another store has that write key.
+            NoSuchUser: There is no such account.
+            LimitReached: The owner has as many stores as the tier includes.
+            StoresUnavailable: Mongo did not answer; it may or may not be saved.
+            Unavailable: The same, with an owner.
+        """
+        document = {**to_document(store), "created_at": milliseconds(now)}
+        try:
+            if owner is None:
+                await self._stores.insert_one(document)
+            else:
+                await in_transaction(self._client, self._creation(document, owner, now))
+        except DuplicateKeyError as error:
+            async with answering():
+                taken = await self._stores.find_one({"_id": store.slug})
+            if taken is None:
+                raise StoreConflict(f"store {store.slug}: another store has that write key") from error
+            deleted = taken.get("deleted_at") is not None
+            raise SlugTaken("it belonged to a store that was deleted" if deleted else "it is taken") from error
+        except PyMongoError as error:
+            raise StoresUnavailable(f"Mongo did not answer: {type(error).__name__}") from error
+        return StoreRecord(store, 1, milliseconds(now))
+
+    def _creation(self, document: Mapping[str, Any], owner: str, now: datetime) -> Callable[[AsyncClientSession], Any]:
+        async def work(session: AsyncClientSession) -> None:
+            await begin_ownership(self._users, self._memberships, owner, now, session)
+            await self._stores.insert_one(dict(document), session=session)
+            made = milliseconds(now)
+            mine = Membership(str(document["_id"]), owner, StoreRole.OWNER, made, made)
+            await self._memberships.insert_one(membership_document(mine), session=session)
+
+        return work
+
+    async def edit(self, slug: str, change: Change, version: int | None = None) -> StoreRecord:
+        """Change only the fields that are named; others, of which this code may know nothing, stay.
+
+        Args:
+            slug: The store's.
+            change: From the store to the fields; run again where another edit came in between.
+            version: The one that is to be edited; None for whatever is there.
+
+        Raises:
+            NoSuchStore: There is none.
+            Stale: It has another version.
+            InvalidStore: The result is not valid; nothing was changed.
+            StoreConflict: Another store has that write key; nothing was changed.
+            StoresUnavailable: Mongo did not answer, and it may or may not be changed; or there were too many concurrent
+                edits.
+        """
+        try:
+            for _ in range(_EDIT_ATTEMPTS):
+                document = await self._stores.find_one({"_id": slug, **ALIVE})
+                if document is None:
+                    raise NoSuchStore("there is no such store")
+                before = _record(document)
+                if version is not None and before.version != version:
+                    raise Stale("the store was changed meanwhile")
+                wanted = dict(change(before.store))
+                if not wanted:
+                    return before
+                after = StoreRecord(replace(before.store, **wanted), before.version + 1, before.created_at)
+                fields = {name: value for name, value in fields_of(after.store).items() if name in wanted}
+                # A document without a version counts as version 0; in Mongo, null also matches a missing field.
+                read = {"$in": [None, 0]} if before.version == 0 else before.version
+                done = await self._stores.update_one(
+                    {"_id": slug, VERSION: read, **ALIVE}, {"$set": {**fields, VERSION: after.version}}
+                )
+                if done.matched_count:
+                    return after
+        except DuplicateKeyError as error:
+            raise StoreConflict(f"store {slug}: another store has that write key") from error
+        except PyMongoError as error:
+            raise StoresUnavailable(f"Mongo did not answer: {type(error).__name__}") from error
+        raise StoresUnavailable(f"store {slug}: others edited it {_EDIT_ATTEMPTS} times meanwhile")
+
+    async def delete(self, slug: str, actor: str, now: datetime) -> None:
+        """Delete a store for everybody: its members, invitations and API keys go, its own keys are worth nothing.
+
+        Its document, its numbers and its slug are kept.
+
+        Raises:
+            NoSuchStore: There is none.
+            NotAllowed: Who asks may not, by the role of now.
+            Unavailable: Mongo does not answer; it may have happened.
+        """
+
+        async def work(session: AsyncClientSession) -> None:
+            await check_permission(self._stores, self._memberships, slug, actor, Permission.DELETE_STORE, session)
+            # Nobody knows a key of this hash, so that the click path needs no word of deletion.
+            lost = hash_write_key(secrets.token_hex(32))
+            gone = {"deleted_at": now, "write_key_hash": lost, "import_key_hash": None}
+            await self._stores.update_one({"_id": slug}, {"$set": gone, "$inc": {VERSION: 1}}, session=session)
+            await forget_members(self._memberships, slug, session)
+            invitations = {"kind": LinkKind.INVITATION.value, "subject": slug}
+            await self._links.delete_many(invitations, session=session)
+            await self._keys.delete_many({"store": slug}, session=session)
+
+        await in_transaction(self._client, work)
+
+
+def _record(document: Mapping[str, Any]) -> StoreRecord:
+    version, created_at = document.get(VERSION) or 0, document.get("created_at") or 0
+    return StoreRecord(from_document(document), int(version), int(created_at))

@@ -1,0 +1,197 @@
+"""The API's application on a Mongo of its own, in the process of the test: stores, and people who work in them."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
+from typing import Any
+
+import httpx
+
+from api.access import Caller
+from api.app import Services, build_app
+from api.limits import Limiter
+from api.tenancy import Tenancy
+from connectors.mongo.accounts import Accounts
+from connectors.mongo.async_client import Documents, connect_async
+from connectors.mongo.client import connect
+from connectors.redis.token_buckets import Taken
+from marketplace.collections import API_KEYS, LINKS, MAILS, MEMBERSHIPS, STORES, TURNED_AWAY, USERS
+from marketplace.entitlements import Grant, Tier
+from marketplace.identity.accounts import User
+from marketplace.identity.roles import Permission, StoreRole
+from marketplace.identity.tenancy import ApiKey, Membership, StoreRecord, api_key, hash_of_secret
+from marketplace.settings import Urls
+from marketplace.stores import Store, hash_write_key
+from marketplace.token_bucket import BucketPolicy
+from ops.provision import ensure_provisioned
+from ops.resources import Resources
+from ops.stack import Stack
+from runtime.sections import Settings
+
+COLLECTIONS = (STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY)
+NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
+CREATED_AT = int((NOW - timedelta(days=10)).timestamp() * 1000)
+
+
+class Buckets:
+    """Buckets that are always full; they note who takes what from them."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[str, BucketPolicy]] = []
+
+    async def take(self, name: str, policy: BucketPolicy, cost: float = 1.0) -> Taken:
+        self.taken.append((name, policy))
+        return Taken(True, policy.burst, 0, 0)
+
+
+class Identities:
+    """Takes ``token-of-<id>`` as the access token of an account."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+
+    async def caller_of(self, access_token: str) -> Caller | None:
+        user = await self._accounts.get(access_token.removeprefix("token-of-"))
+        return None if user is None or user.banned else Caller(user, "session")
+
+
+@dataclass
+class World:
+    """An application with its database.
+
+    Attributes:
+        client: Of the event loop that runs.
+        database: The name.
+        now: What the application takes for now.
+        tenancy: Its services.
+    """
+
+    client: Documents
+    database: str
+    now: datetime = NOW
+    tenancy: Tenancy = field(init=False)
+    buckets: Buckets = field(default_factory=Buckets)
+
+    def __post_init__(self) -> None:
+        self.tenancy = Tenancy.on_mongo(self.client, self.database, "https://market.example", lambda: self.now)
+        self.app = build_app(self._services)
+        state = self.app.app.state  # type: ignore[attr-defined]  # nothing starts the application here
+        state.identities = Identities(Accounts(self.client, self.database))
+        state.limiter, state.tenancy = Limiter(self.buckets), self.tenancy
+
+    @asynccontextmanager
+    async def _services(self) -> AsyncIterator[Services]:
+        raise AssertionError("nothing starts the application here")
+        yield
+
+    @property
+    def rules(self) -> dict[tuple[str, str], Any]:
+        """The rules of all routes."""
+        found: dict[tuple[str, str], Any] = self.app.app.state.rules  # type: ignore[attr-defined]
+        return found
+
+    async def ask(self, method: str, path: str, who: str = "", **options: Any) -> httpx.Response:
+        """Send a request as an account, or with a whole credential."""
+        headers = dict(options.pop("headers", {}))
+        if who:
+            headers["authorization"] = f"Bearer {who if who.startswith('mk_') else f'token-of-{who}'}"
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://api.example") as client:
+            return await client.request(method, path, headers=headers, **options)
+
+    async def edit(self, slug: str, who: str, body: Any) -> httpx.Response:
+        """Edit what is there now."""
+        etag = (await self.ask("GET", f"/v1/stores/{slug}", who)).headers.get("etag", '"1"')
+        return await self.ask("PATCH", f"/v1/stores/{slug}", who, json=body, headers={"if-match": etag})
+
+    async def user(self, name: str, *, premium: bool = False, admin: bool = False) -> User:
+        """An account whose id is its name."""
+        grants = (Grant(Tier.PREMIUM, 0),) if premium else ()
+        made = User(name, f"{name}@shop.example", name.title(), "hash", CREATED_AT, admin=admin, grants=grants)
+        document = {**asdict(made), "_id": name, "email_key": made.email_key}
+        del document["id"]
+        document["grants"] = [{"tier": grant.tier.value, "since": 0, "until": None} for grant in grants]
+        await self.client[self.database][USERS.name].insert_one(document)
+        return made
+
+    async def store(self, slug: str, age_days: float = 10.0, **members: str) -> StoreRecord:
+        """A store with its members: ``ann="owner"``; accounts that there are not yet are made."""
+        created_at = int((NOW - timedelta(days=age_days)).timestamp() * 1000)
+        store = Store(slug, slug.title(), "UTC", ("shop.example",), hash_write_key(slug), "0" * 64)
+        fields = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(store).items()}
+        del fields["slug"]
+        mongo = self.client[self.database]
+        await mongo[STORES.name].insert_one({"_id": slug, **fields, "version": 1, "created_at": created_at})
+        for user, role in members.items():
+            if await mongo[USERS.name].find_one({"_id": user}) is None:
+                await self.user(user)
+            member = Membership(slug, user, StoreRole(role), CREATED_AT, created_at)
+            await mongo[MEMBERSHIPS.name].insert_one({"_id": member.id, **asdict(member), "role": role})
+        return StoreRecord(store, 1, created_at)
+
+    async def key(self, store: str, maker: str, *scopes: Permission, key_id: str = "") -> str:
+        """The text of an API key."""
+        made = ApiKey(
+            key_id or uuid.uuid4().hex[:16], store, maker, "Key", frozenset(scopes), hash_of_secret("s" * 43), 1
+        )
+        document = {**asdict(made), "_id": made.id, "scopes": [scope.value for scope in scopes]}
+        del document["id"]
+        await self.client[self.database][API_KEYS.name].insert_one(document)
+        return api_key(made.id, "s" * 43)
+
+    async def roles(self, slug: str) -> dict[str, str]:
+        """The roles in a store, by user."""
+        found = await self.client[self.database][MEMBERSHIPS.name].find({"store": slug}).to_list()
+        return {document["user"]: document["role"] for document in found}
+
+    async def everything(self) -> dict[str, list[Any]]:
+        """All documents of all collections, without what counts transactions."""
+        found = {}
+        for collection in COLLECTIONS:
+            documents = await self.client[self.database][collection.name].find().sort("_id").to_list()
+            for document in documents:
+                for counter in ("members_revision", "ownership_revision", "last_used_at"):
+                    document.pop(counter, None)
+            found[collection.name] = documents
+        return found
+
+    async def secret_of_mail(self, address: str) -> str:
+        """The secret of the link in the mail to an address that waits."""
+        found = await self.client[self.database][MAILS.name].find({"to": address}).to_list()
+        return str(found[-1]["values"]["link"]).rpartition("#")[2]
+
+
+Work = Callable[[World], Awaitable[None]]
+
+
+@contextmanager
+def tenancy_database(stack: Stack) -> Iterator[str]:
+    """The name of a provisioned database that nobody else has, gone afterwards."""
+    name = f"tenancy_{uuid.uuid4().hex}"
+    urls = Urls(stack.urls.kafka, stack.urls.mongo, stack.urls.clickhouse, stack.urls.redis)
+    ensure_provisioned(Settings(urls, PurePosixPath("unused"), name), resources=Resources(collections=COLLECTIONS))
+    yield name
+    client = connect(stack.urls.mongo)
+    client.drop_database(name)
+    client.close()
+
+
+def run_in_world(mongo_url: str, database: str, work: Work) -> None:
+    """Run work on empty collections, in an event loop of its own."""
+
+    async def whole() -> None:
+        client = connect_async(mongo_url)
+        try:
+            for collection in COLLECTIONS:
+                await client[database][collection.name].delete_many({})
+            await work(World(client, database))
+        finally:
+            await client.close()
+
+    asyncio.run(whole())
