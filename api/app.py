@@ -14,6 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.access import Identities
+from api.analytics.routes import ANALYTICS
+from api.analytics.service import AnalyticsService
 from api.api_keys.routes import API_KEYS
 from api.documentation.routes import DOCUMENTATION
 from api.grants.routes import GRANTS
@@ -42,7 +44,7 @@ from marketplace.networks import Network
 
 _RETRY_SECONDS: Final = 2.0
 _OF_STATUS: Final[dict[int, ProblemType]] = {400: BAD_REQUEST, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
-_FEATURES: Final = (IDENTITY, KEY_SET, STORES, MEMBERS, API_KEYS, GRANTS, DOCUMENTATION)
+_FEATURES: Final = (IDENTITY, KEY_SET, STORES, ANALYTICS, MEMBERS, API_KEYS, GRANTS, DOCUMENTATION)
 
 _DESCRIPTION: Final = """
 Sign in with `POST /v1/identity/sessions` and send the access token with every request: `Authorization: Bearer ...`.
@@ -89,11 +91,13 @@ class Services:
         identities: Knows accounts and sign-ins.
         limiter: Knows how much everybody may ask.
         tenancy: Knows stores and who works in them.
+        analytics: Knows stores' numbers.
     """
 
     identities: Identities
     limiter: Limiter
     tenancy: Tenancy
+    analytics: AnalyticsService
 
 
 def build_app(
@@ -118,7 +122,7 @@ def build_app(
     async def lifespan(running: FastAPI) -> AsyncIterator[None]:
         async with services() as known:
             running.state.identities, running.state.limiter = known.identities, known.limiter
-            running.state.tenancy = known.tenancy
+            running.state.tenancy, running.state.analytics = known.tenancy, known.analytics
             yield
 
     app = FastAPI(title="Marketplace", version="1", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)

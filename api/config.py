@@ -15,8 +15,11 @@ from runtime.sections import DATA_DIR
 from runtime.settings import HIGHEST_PORT, EnvReader, Section, load
 
 DEFAULT_PORT: Final = 8000
-NEEDS: Final = ("mongo", "redis")
-"""The parts that the API cannot work without."""
+REQUIRED: Final = ("mongo", "redis")
+"""The parts that no request can be answered without."""
+
+NEEDS: Final = (*REQUIRED, "clickhouse")
+"""The parts that it uses; without ClickHouse there are no numbers, and all else works."""
 
 API: Final = Section("API", "For the REST API.")
 HOST: Final = API.text("MARKETPLACE_API_HOST", "The public address to listen on.", LOOPBACK)

@@ -14,8 +14,9 @@ from typing import Any, Final
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from api.analytics.service import AnalyticsService
 from api.app import Services, build_app
-from api.config import NEEDS, ApiConfig
+from api.config import REQUIRED, ApiConfig
 from api.identity.key_file import ensure_keys
 from api.identity.key_ring import KeyRing
 from api.identity.password_hashes import PasswordHashes
@@ -24,6 +25,7 @@ from api.limits import Limiter
 from api.mail.sender import MailSender
 from api.metrics import ApiMetrics
 from api.tenancy import Tenancy
+from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Refused, Unavailable
 from connectors.mail.transport import FolderTransport, SmtpTransport
 from connectors.mongo import async_client
@@ -41,6 +43,7 @@ _KEEP_ALIVE_SECONDS: Final = 30
 _SHUTDOWN_SECONDS: Final = 15
 _COUNT_SECONDS: Final = 5.0
 _MAX_CONNECTIONS: Final = 1_000
+_QUERY_SECONDS: Final = 20.0
 _log = logging.getLogger(__name__)
 
 
@@ -51,10 +54,12 @@ class Dependencies:
         config: How it runs.
         mongo: Where Mongo is.
         redis_url: Where Redis is.
+        clickhouse_url: Where ClickHouse is.
     """
 
-    def __init__(self, config: ApiConfig, mongo: MongoSettings, redis_url: str) -> None:
+    def __init__(self, config: ApiConfig, mongo: MongoSettings, redis_url: str, clickhouse_url: str) -> None:
         self.config, self._mongo_settings, self._redis_url = config, mongo, redis_url
+        self._clickhouse = ClickHouse(clickhouse_url, mongo.database, timeout_seconds=_QUERY_SECONDS)
         self.heartbeat, self.metrics = Heartbeat(), ApiMetrics()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -72,6 +77,7 @@ class Dependencies:
         transport = SmtpTransport(config.smtp) if config.smtp else FolderTransport(config.mail_folder)
         queue, limiter = MailQueue(self._mongo, database), Limiter(RedisTokenBuckets(self._redis))
         sender = MailSender(queue, transport, config.sender)
+        analytics = AnalyticsService.on_clickhouse(self._clickhouse)
         self.metrics.mongo_connections = lambda: in_use.count
         self.metrics.limiter_degraded = lambda: limiter.degraded
         background = (self.heartbeat.keep(), ring.keep_fresh(), sender.run(), self._count_mails(queue))
@@ -81,12 +87,14 @@ class Dependencies:
                 Accounts(self._mongo, database), sessions.Sessions(self._redis), hashes, ring, config.public_url
             )
             tenancy = Tenancy.on_mongo(self._mongo, database, config.public_url)
-            yield Services(identities, limiter, tenancy)
+            yield Services(identities, limiter, tenancy, analytics)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             hashes.close()
+            analytics.close()
+            self._clickhouse.close()
             await self._redis.aclose()
             await self._mongo.close()
             self._loop = None
@@ -107,6 +115,14 @@ class Dependencies:
         """
         self._ask(lambda: async_client.ping(self._mongo))
 
+    def ask_clickhouse(self) -> None:
+        """Return when ClickHouse answers.
+
+        Raises:
+            Unavailable: It does not.
+        """
+        self._clickhouse.rows("SELECT 1")
+
     def ask_redis(self) -> None:
         """Return when Redis answers; called on other threads than the loop's.
 
@@ -121,20 +137,21 @@ class Dependencies:
         asyncio.run_coroutine_threadsafe(question(), self._loop).result(QUESTION_SECONDS)
 
 
-def serve(config: ApiConfig, mongo: MongoSettings, redis_url: str) -> None:
+def serve(config: ApiConfig, mongo: MongoSettings, redis_url: str, clickhouse_url: str) -> None:
     """Serve until SIGTERM or SIGINT; answers the requests that are under way, then returns.
 
     Args:
         config: How it runs.
         mongo: Where Mongo is; it need not be up yet.
         redis_url: Where Redis is; it need not be up yet.
+        clickhouse_url: Where ClickHouse is; it need not be up yet.
 
     Raises:
         BadKeyFile: There are no keys to sign with.
         Refused: The admin address cannot be listened on.
     """
     ensure_keys(config.key_file, time.time())
-    dependencies = Dependencies(config, mongo, redis_url)
+    dependencies = Dependencies(config, mongo, redis_url, clickhouse_url)
     if threading.current_thread() is threading.main_thread():
         # Uvicorn stops in order and then raises the signal once more, which would turn a clean stop into a failure.
         signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
@@ -162,7 +179,10 @@ def serve(config: ApiConfig, mongo: MongoSettings, redis_url: str) -> None:
 def _admin(dependencies: Dependencies) -> Iterator[None]:
     """Liveness, readiness and metrics, on threads of their own."""
     config = dependencies.config
-    readiness = Readiness({"mongo": dependencies.ask_mongo, "redis": dependencies.ask_redis}, required=NEEDS)
+    readiness = Readiness(
+        {"mongo": dependencies.ask_mongo, "redis": dependencies.ask_redis, "clickhouse": dependencies.ask_clickhouse},
+        required=REQUIRED,
+    )
     pages: dict[str, Callable[[], Answer]] = {
         "/livez": lambda: liveness(dependencies.heartbeat),
         "/readyz": readiness.answer,

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 
 from api.access import Demand, Requirement, check_path, checking
 from api.web.bodies import StrictRoute
@@ -75,6 +76,8 @@ class Routes:
         works_frozen: bool | None = None,
         problems: Sequence[ProblemType] = (),
         example: Any = None,
+        model: type[BaseModel] | None = None,
+        also: Sequence[str] = (),
         documented: bool = True,
     ) -> Callable[[_Endpoint], _Endpoint]:
         """Register an endpoint; its name is the operation's id, its docstring the documentation.
@@ -88,6 +91,8 @@ class Routes:
             works_frozen: Whether it works in a frozen store; by default where it only reads.
             problems: What it answers beside what every route may answer.
             example: Of a good answer.
+            model: Of a good answer, where the endpoint returns a response that is made already.
+            also: Further media types of it.
             documented: Whether it is an operation of the OpenAPI document; pages for people are not.
 
         Raises:
@@ -115,7 +120,7 @@ class Routes:
                 description=cleandoc(description),
                 dependencies=[Depends(checking(demand, cost, frozen))],
                 include_in_schema=documented,
-                responses=_responses(possible, status, example),
+                responses=_responses(possible, status, example, model, also),
                 openapi_extra=None if demand is Demand.NOTHING else {"security": [{"accessToken": []}]},
             )
             self.rules[method, self.router.prefix + path] = Rule(demand, cost, status, frozen)
@@ -145,7 +150,13 @@ def include(app: FastAPI, features: Sequence[Routes]) -> dict[tuple[str, str], R
     return rules
 
 
-def _responses(problems: Sequence[ProblemType], status: int, example: Any) -> dict[int | str, dict[str, Any]]:
+def _responses(
+    problems: Sequence[ProblemType],
+    status: int,
+    example: Any,
+    model: type[BaseModel] | None,
+    also: Sequence[str],
+) -> dict[int | str, dict[str, Any]]:
     found: dict[int | str, dict[str, Any]] = {}
     for problem in problems:
         entry = found.setdefault(
@@ -165,5 +176,8 @@ def _responses(problems: Sequence[ProblemType], status: int, example: Any) -> di
             },
         }
     if example is not None:
-        found[status] = {"content": {"application/json": {"example": example}}}
+        others = {media: {"schema": {"type": "string"}, "example": ""} for media in also}
+        found[status] = {"content": {"application/json": {"example": example}, **others}}
+        if model is not None:
+            found[status]["model"] = model
     return found

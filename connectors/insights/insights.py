@@ -70,10 +70,23 @@ class Insights:
         parts = tuple(Row(_bucket(row[0]), "", Numbers.of(row[3:-1])) for row in rows if not row[-1])
         return TrendWithTotals(totals[0] if totals else Numbers(), parts)
 
-    def report(self, scope: Scope, grain: str, split: str) -> list[Row]:
-        """Numbers by bucket and value, oldest bucket first and largest value first in it."""
+    def report(self, scope: Scope, grain: str, split: str, limit: int | None = None) -> list[Row]:
+        """Numbers by bucket and value, oldest bucket first and largest value first in it.
+
+        Args:
+            scope: The store, time and filters.
+            grain: ``hour``, ``day`` or ``month``.
+            split: A registered dimension.
+            limit: The most rows; more are ``QueryTooLarge``, and never cut off.
+        """
         check_grain(grain)
-        rows = self._ask(scope, grain, [split], "ORDER BY k, clicks DESC, answer")
+        end = "ORDER BY k, clicks DESC, answer" + ("" if limit is None else f" LIMIT {int(limit) + 1}")
+        rows = self._ask(scope, grain, [split], end)
+        if limit is not None and len(rows) > limit:
+            raise QueryTooLarge(
+                f"the answer has more than {limit:,} rows: choose a shorter range or a coarser grain, "
+                "or ask for the largest values alone"
+            )
         return [Row(_bucket(row[0]), str(row[2]), Numbers.of(row[3:])) for row in rows]
 
     def breakdowns(

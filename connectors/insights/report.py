@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.insights import Bots, Insights, InvalidQuery, Row, Scope
+from connectors.insights.sources import time_range
 from marketplace.flows import EXPIRED
 from marketplace.stores import SLUG
 from marketplace.tables import LEDGER, ROLLUPS
@@ -114,11 +115,22 @@ class Analytics:
             InvalidQuery: No such store name, grain, dimension or choice.
             Unavailable: ClickHouse is unavailable.
         """
-        rows = self._insights.report(Scope(store, zone, since, until, bots), grain, split)
-        return [_row(row, grain, split, zone) for row in rows]
+        return self.report_of(Scope(store, zone, since, until, bots), grain, split)
 
-    def ledger(self, store: str | None = None) -> list[LedgerRow]:
+    def report_of(self, scope: Scope, grain: str, split: str, limit: int | None = None) -> list[ReportRow]:
+        """Numbers by bucket and value of a scope, filters included; see :meth:`Insights.report`."""
+        rows = self._insights.report(scope, grain, split, limit)
+        return [_row(row, grain, split, scope.zone) for row in rows]
+
+    def ledger(
+        self, store: str | None = None, since: datetime | None = None, until: datetime | None = None
+    ) -> list[LedgerRow]:
         """The ledger by store and hour of receipt.
+
+        Args:
+            store: The slug; None for all.
+            since: With a zone; hours that ended before it are left out.
+            until: With a zone; hours that begin at it or later are left out.
 
         Raises:
             InvalidQuery: No such store name.
@@ -126,7 +138,9 @@ class Analytics:
         """
         if store is not None and not SLUG.fullmatch(store):
             raise InvalidQuery(f"no store can be called {store!r}")
-        only = "" if store is None else "WHERE store = {store:String} "
+        whole_hour = since and since.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        bounds = time_range("hour", whole_hour, until and until.astimezone(UTC))
+        only = f"WHERE {'1' if store is None else 'store = {store:String}'}{bounds} "
         rows = self._clickhouse.rows(
             f"SELECT store, hour, kind, name, sum(events) FROM {self._ledger} {only}GROUP BY store, hour, kind, name "
             "ORDER BY store, hour",
@@ -171,6 +185,19 @@ class Analytics:
             counts = kind == "received" or name == EXPIRED
             totals.applied[int(partition)] = (max(newest, int(offset)), accounted + (int(events) if counts else 0))
         return totals
+
+    def revision(self, store: str) -> str:
+        """Names all events of a store that are counted, also those that were not accepted: equal where none is new.
+
+        Raises:
+            Unavailable: ClickHouse is unavailable.
+        """
+        rows = self._clickhouse.rows(
+            f"SELECT source_partition, max(source_offset), sum(events) FROM {self._ledger} "
+            "WHERE store = {store:String} GROUP BY source_partition ORDER BY source_partition",
+            {"store": store},
+        )
+        return " ".join(f"{int(partition)}:{int(offset)}:{int(events)}" for partition, offset, events in rows)
 
     def stores(self) -> list[str]:
         """Slugs of the stores that have numbers.

@@ -261,7 +261,7 @@ REGISTRY: Final = Registry(
             check=HealthCheck("service", "/readyz"),
             needs=API_NEEDS,
             memory="some 150 MB, and 19 MB for each of two passwords that are hashed at one time",
-            resources=Resources(collections=(STORES, USERS, LINKS, MAILS)),
+            resources=Resources(tables=TABLES, collections=(STORES, USERS, LINKS, MAILS)),
             check_settings=check_api,
         ),
         ServiceSpec(

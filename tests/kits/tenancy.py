@@ -14,9 +14,11 @@ from typing import Any
 import httpx
 
 from api.access import Caller
+from api.analytics.service import AnalyticsService
 from api.app import Services, build_app
 from api.limits import Limiter
 from api.tenancy import Tenancy
+from connectors.clickhouse.client import ClickHouse
 from connectors.mongo.accounts import Accounts
 from connectors.mongo.async_client import Documents, connect_async
 from connectors.mongo.client import connect
@@ -69,12 +71,14 @@ class World:
         client: Of the event loop that runs.
         database: The name.
         now: What the application takes for now.
+        clickhouse: Where numbers are; nowhere unless it is given.
         tenancy: Its services.
     """
 
     client: Documents
     database: str
     now: datetime = NOW
+    clickhouse: ClickHouse | None = None
     tenancy: Tenancy = field(init=False)
     buckets: Buckets = field(default_factory=Buckets)
 
@@ -84,6 +88,8 @@ class World:
         state = self.app.app.state  # type: ignore[attr-defined]  # nothing starts the application here
         state.identities = Identities(Accounts(self.client, self.database))
         state.limiter, state.tenancy = Limiter(self.buckets), self.tenancy
+        nowhere = ClickHouse("http://127.0.0.1:9", "nothing")
+        state.analytics = AnalyticsService.on_clickhouse(self.clickhouse or nowhere, lambda: self.now)
 
     @asynccontextmanager
     async def _services(self) -> AsyncIterator[Services]:
@@ -120,10 +126,10 @@ class World:
         await self.client[self.database][USERS.name].insert_one(document)
         return made
 
-    async def store(self, slug: str, age_days: float = 10.0, **members: str) -> StoreRecord:
+    async def store(self, slug: str, age_days: float = 10.0, timezone: str = "UTC", **members: str) -> StoreRecord:
         """A store with its members: ``ann="owner"``; accounts that there are not yet are made."""
         created_at = int((NOW - timedelta(days=age_days)).timestamp() * 1000)
-        store = Store(slug, slug.title(), "UTC", ("shop.example",), hash_write_key(slug), "0" * 64)
+        store = Store(slug, slug.title(), timezone, ("shop.example",), hash_write_key(slug), "0" * 64)
         fields = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(store).items()}
         del fields["slug"]
         mongo = self.client[self.database]
@@ -182,7 +188,7 @@ def tenancy_database(stack: Stack) -> Iterator[str]:
     client.close()
 
 
-def run_in_world(mongo_url: str, database: str, work: Work) -> None:
+def run_in_world(mongo_url: str, database: str, work: Work, clickhouse: ClickHouse | None = None) -> None:
     """Run work on empty collections, in an event loop of its own."""
 
     async def whole() -> None:
@@ -190,7 +196,7 @@ def run_in_world(mongo_url: str, database: str, work: Work) -> None:
         try:
             for collection in COLLECTIONS:
                 await client[database][collection.name].delete_many({})
-            await work(World(client, database))
+            await work(World(client, database, clickhouse=clickhouse))
         finally:
             await client.close()
 

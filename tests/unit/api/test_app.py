@@ -14,10 +14,12 @@ import httpx
 import pytest
 
 from api.access import Access, Caller
+from api.analytics.service import AnalyticsService
 from api.app import Services, build_app
 from api.limits import Limiter
 from api.tenancy import Tenancy
 from api.web.bodies import MAX_BODY_BYTES
+from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Unavailable
 from connectors.redis.token_buckets import Taken
 from marketplace.entitlements import Tier
@@ -68,11 +70,12 @@ class OneStore:
 
 
 TENANCY = cast(Tenancy, OneStore())
+ANALYTICS = AnalyticsService.on_clickhouse(ClickHouse("http://127.0.0.1:9", "nothing"))  # nothing listens there
 
 
 @asynccontextmanager
 async def services() -> AsyncIterator[Services]:
-    yield Services(Identities(), Limiter(Unlimited()), TENANCY)
+    yield Services(Identities(), Limiter(Unlimited()), TENANCY, ANALYTICS)
 
 
 APP = build_app(services, hosts=("api.example",))
@@ -81,6 +84,7 @@ OPENAPI = APP.app.state.openapi  # type: ignore[attr-defined]
 APP.app.state.identities = Identities()  # type: ignore[attr-defined]  # nothing starts the application here
 APP.app.state.limiter = Limiter(Unlimited())  # type: ignore[attr-defined]
 APP.app.state.tenancy = TENANCY  # type: ignore[attr-defined]
+APP.app.state.analytics = ANALYTICS  # type: ignore[attr-defined]
 
 
 def path_of(template: str) -> str:

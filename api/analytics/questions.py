@@ -1,0 +1,97 @@
+"""What may be asked of a store's numbers: the range, the filters, and how far back its plan reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from api.web.problems import INVALID, LIMIT, FieldError, Problem
+from connectors.insights import InvalidQuery, Scope
+from marketplace.entitlements import ENTITLEMENTS, Tier
+from marketplace.rollups import DIMENSIONS
+
+_NAMES: Final = frozenset(dimension.name for dimension in DIMENSIONS) - {"all"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The parameters of a question, as they were sent.
+
+    Attributes:
+        since, until: ISO dates or times; empty for none.
+        bots: ``exclude``, ``include`` or ``only``.
+        filters: ``dimension:value``.
+    """
+
+    since: str = ""
+    until: str = ""
+    bots: str = "exclude"
+    filters: tuple[str, ...] = ()
+
+
+def scope_of(asked: Asked, store: str, timezone: str, tier: Tier, now: datetime) -> Scope:
+    """The scope of a query.
+
+    Args:
+        asked: The parameters.
+        store: The slug.
+        timezone: The store's zone, in which times without one are read.
+        tier: What the store's owners pay for.
+        now: The time, with its zone.
+
+    Raises:
+        Problem: A parameter is not valid, or reaches further back than the tier does.
+    """
+    zone = ZoneInfo(timezone)
+    since, until = _moment(asked.since, "from", zone), _moment(asked.until, "to", zone)
+    earliest = earliest_day(tier, zone, now)
+    days = ENTITLEMENTS[tier].history_days
+    for moment in (since, until):
+        if moment is not None and moment < earliest:
+            raise Problem(LIMIT, f"the plan includes {days} days of history: from {earliest.date().isoformat()} on")
+    if since is not None and until is not None and until <= since:
+        raise _invalid("to", "range", "the range is empty: it ends before it begins")
+    scope = Scope(store, zone, since or earliest, until, asked.bots, _filters(asked.filters))
+    try:
+        scope.check()
+    except InvalidQuery as error:
+        raise Problem(INVALID, "no such query") from error
+    return scope
+
+
+def earliest_day(tier: Tier, zone: ZoneInfo, now: datetime) -> datetime:
+    """The first midnight of the store's clock that a tier's history reaches back to."""
+    first = now.astimezone(zone).date() - timedelta(days=ENTITLEMENTS[tier].history_days)
+    return datetime.combine(first, time(0), zone)
+
+
+def _moment(text: str, name: str, zone: ZoneInfo) -> datetime | None:
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        # Far from all years of a report, arithmetic with zones leaves the calendar.
+        if not 1971 <= moment.year <= 2298:
+            raise ValueError("no year of a report")
+    except ValueError as error:
+        raise _invalid(name, "time", "give a date or a time, such as 2026-05-17 or 2026-05-17T10:00") from error
+    return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment.astimezone(zone)
+
+
+def _filters(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    found: dict[str, str] = {}
+    for text in texts:
+        name, colon, value = text.partition(":")
+        if not colon or name not in _NAMES:
+            raise _invalid("filter", "filter", f"give dimension:value with one of {', '.join(sorted(_NAMES))}")
+        if name in found:
+            raise _invalid("filter", "filter", "give one value for each dimension")
+        found[name] = value
+    return tuple(sorted(found.items()))
+
+
+def _invalid(name: str, code: str, message: str) -> Problem:
+    return Problem(INVALID, errors=[FieldError(f"query:{name}", code, message)])
