@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 
 import redis.asyncio
 from redis.exceptions import RedisError
+from redis.maint_notifications import MaintNotificationsConfig
 
 from connectors.errors import Unavailable
 from marketplace.identity.refresh import (
@@ -285,7 +286,13 @@ def connect_async(url: str) -> redis.asyncio.Redis:
         url: ``redis://host:port/db``.
     """
     return redis.asyncio.Redis.from_url(
-        url, socket_timeout=_TIMEOUT_SECONDS, socket_connect_timeout=_TIMEOUT_SECONDS, retry=None
+        url,
+        socket_timeout=_TIMEOUT_SECONDS,
+        socket_connect_timeout=_TIMEOUT_SECONDS,
+        retry=None,
+        # With notifications of maintenance the pool does not look whether the server has closed a connection, and
+        # each one that was idle at a restart fails once afterwards; and they may raise the timeouts.
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
 
 

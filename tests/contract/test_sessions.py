@@ -216,3 +216,21 @@ def test_without_redis_every_question_is_unavailable(user: str) -> None:
                 await call
 
     run(f"redis://127.0.0.1:{free_ports(1)[0]}/0", work)
+
+
+def test_connections_that_were_idle_while_redis_was_restarted_cost_no_question(stack: Stack, user: str) -> None:
+    proxy = TcpProxy(stack.urls.redis)
+
+    async def work(sessions: Sessions) -> None:
+        await sessions.create(user, "s1", "first")
+        await asyncio.gather(*(sessions.authority_of(user, "s1") for _ in range(10)))
+        await asyncio.to_thread(proxy.cut)
+        await asyncio.to_thread(proxy.open)
+        for _ in range(10):
+            assert await sessions.authority_of(user, "s1") == 1
+
+    proxy.open()
+    try:
+        run(proxy.url, work)
+    finally:
+        proxy.close()
