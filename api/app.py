@@ -16,6 +16,7 @@ from starlette.responses import Response
 from api.access import Identities
 from api.identity.routes import IDENTITY, KEY_SET
 from api.limits import Limiter
+from api.web.bodies import REQUEST_SECONDS
 from api.web.edge import Edge, Observer, ignore, request_id_of
 from api.web.problems import (
     BAD_REQUEST,
@@ -81,6 +82,7 @@ def build_app(
     hosts: Collection[str] = (),
     trusted_proxies: Sequence[Network] = (),
     observe: Observer = ignore,
+    request_seconds: float = REQUEST_SECONDS,
 ) -> Edge:
     """The application.
 
@@ -89,6 +91,7 @@ def build_app(
         hosts: Names that it is reached by; empty for any.
         trusted_proxies: Peers whose ``X-Forwarded-For`` is believed.
         observe: Counts requests.
+        request_seconds: For the work of a request; one that takes longer is answered with 503.
 
     Raises:
         ValueError: A route does not say what it demands.
@@ -101,7 +104,7 @@ def build_app(
             yield
 
     app = FastAPI(title="Marketplace", version="1", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
-    app.state.trusted_proxies = trusted_proxies
+    app.state.trusted_proxies, app.state.request_seconds = trusted_proxies, request_seconds
     app.state.rules = include(app, _FEATURES)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)

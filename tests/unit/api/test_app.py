@@ -14,7 +14,8 @@ import pytest
 from api.access import Caller
 from api.app import Services, build_app
 from api.limits import Limiter
-from api.web.bodies import MAX_BODY_BYTES
+from api.web.bodies import MAX_BODY_BYTES, REQUEST_SECONDS
+from api.web.edge import Edge
 from connectors.errors import Unavailable
 from connectors.redis.token_buckets import Taken
 from marketplace.identity.accounts import User
@@ -31,6 +32,8 @@ class Identities:
     async def caller_of(self, access_token: str) -> Caller | None:
         if access_token == "down":
             raise Unavailable("Redis does not answer")
+        if access_token == "slow":
+            await asyncio.Event().wait()
         if access_token == "ended":
             return None
         if access_token == "bug":
@@ -52,11 +55,16 @@ async def services() -> AsyncIterator[Services]:
     yield Services(Identities(), Limiter(Unlimited()))
 
 
-APP = build_app(services, hosts=("api.example",))
+def make_app(request_seconds: float = REQUEST_SECONDS) -> Edge:
+    app = build_app(services, hosts=("api.example",), request_seconds=request_seconds)
+    app.app.state.identities = Identities()  # type: ignore[attr-defined]  # nothing starts the application here
+    app.app.state.limiter = Limiter(Unlimited())  # type: ignore[attr-defined]
+    return app
+
+
+APP, IMPATIENT_APP = make_app(), make_app(request_seconds=0.05)
 RULES = APP.app.state.rules  # type: ignore[attr-defined]
 OPENAPI = APP.app.state.openapi  # type: ignore[attr-defined]
-APP.app.state.identities = Identities()  # type: ignore[attr-defined]  # nothing starts the application here
-APP.app.state.limiter = Limiter(Unlimited())  # type: ignore[attr-defined]
 
 
 WITH_BODY = {
@@ -72,9 +80,9 @@ def path_of(template: str) -> str:
     return template.replace("{session}", "0" * 32)
 
 
-def ask(method: str, path: str, **options: Any) -> httpx.Response:
+def ask(method: str, path: str, *, app: Edge = APP, **options: Any) -> httpx.Response:
     async def work() -> httpx.Response:
-        transport = httpx.ASGITransport(APP, raise_app_exceptions=False)
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://api.example") as client:
             return await client.request(method, path_of(path), **options)
 
@@ -213,6 +221,13 @@ def test_a_bug_is_an_answer_that_says_nothing_of_it(caplog: pytest.LogCaptureFix
     body = assert_problem(response, 500, "internal")
     assert MARKER not in response.text
     assert body["request_id"] in caplog.text
+
+
+@pytest.mark.parametrize(("method", "path", "rule"), as_list(RULES))
+def test_work_that_takes_too_long_is_answered_with_the_time_of_a_repetition(method: str, path: str, rule: Any) -> None:
+    response = ask(method, path, app=IMPATIENT_APP, headers={"authorization": "Bearer slow"})
+    assert_problem(response, 503, "unavailable")
+    assert int(response.headers["retry-after"]) >= 1
 
 
 def test_a_request_id_is_taken_over_when_it_is_one_and_made_otherwise() -> None:
