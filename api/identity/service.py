@@ -24,6 +24,7 @@ from connectors.mongo.accounts import Accounts
 from connectors.redis.sessions import Session, Sessions
 from marketplace.identity.accounts import LinkKind, Mail, Registration, User
 from marketplace.identity.claims import ACCESS_SECONDS
+from marketplace.identity.passwords import check_password
 from marketplace.identity.refresh import Presented
 
 _WRONG: Final = "the address and the password do not go together, or there is no such account"
@@ -165,8 +166,14 @@ class IdentityService:
         """Choose a new password by a link; every session and every other link of the account ends.
 
         Raises:
+            WeakPassword: The account may not have it; the link can be used still.
             Problem: The link is unknown, used, void or expired.
         """
+        # Before the hash is made, which takes time: whoever guesses links must not have it for nothing.
+        owner = await self._accounts.by_link(LinkKind.RESET, _hash(secret), self._clock())
+        if owner is None:
+            raise Problem(GONE)
+        check_password(password, personal=(owner.email, owner.name))
         password_hash = await self._hashes.hash(password)
         user = await self._accounts.reset_password(_hash(secret), password_hash, self._password_changed, self._clock())
         if user is None:

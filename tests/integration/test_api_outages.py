@@ -264,6 +264,21 @@ def test_where_every_answer_of_a_part_comes_just_in_time_a_request_has_a_bound_a
     assert People.make(api).ann.is_signed_in()
 
 
+def test_where_more_requests_wait_than_there_are_connections_some_are_to_be_repeated_and_none_is_an_error(
+    api: Api, parts: Parts
+) -> None:
+    people = [api.make_account() for _ in range(4)]
+    parts.proxies["mongo"].delay_seconds = 0.4
+    try:
+        with ThreadPoolExecutor(100) as pool:
+            answers = list(pool.map(lambda number: people[number % 4].ask("GET", f"{IDENTITY}/me"), range(100)))
+    finally:
+        parts.proxies["mongo"].delay_seconds = 0.0
+    assert {answer.status_code for answer in answers} == {200, 503}
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers if answer.status_code == 503)
+    assert people[0].is_signed_in()
+
+
 def test_guesses_are_limited_without_redis_too_and_the_service_says_that_it_limits_by_itself(
     api: Api, parts: Parts
 ) -> None:
