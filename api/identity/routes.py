@@ -242,7 +242,7 @@ async def key_set(request: Request) -> Response:
     headers = {"cache-control": f"public, max-age={KEY_SET_SECONDS}", "etag": tag}
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    return Response(text, headers=headers, media_type="application/jwk-set+json")
+    return Response(text, headers=headers, media_type="application/json")
 
 
 def _me(user: User) -> Me:

@@ -257,7 +257,7 @@ def test_a_token_of_another_kind_is_no_access_token(api: Api, forge: Forge) -> N
 def test_the_key_set_is_for_caches_and_is_enough_to_check_a_token(api: Api, ann: Person) -> None:
     answer = api.ask("GET", "/.well-known/jwks.json")
     assert answer.status_code == 200
-    assert answer.headers["content-type"] == "application/jwk-set+json"
+    assert answer.headers["content-type"] == "application/json"
     assert answer.headers["cache-control"] == "public, max-age=30"
     again = api.ask("GET", "/.well-known/jwks.json", headers={"if-none-match": answer.headers["etag"]})
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", answer.headers["etag"])
