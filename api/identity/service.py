@@ -88,7 +88,7 @@ class IdentityService:
         secret, now = _secret(), self._clock()
         known = await self._accounts.by_email(email) is not None
         link = f"{self._public_url}/sign-in" if known else self._link("confirm", secret)
-        mail = Mail(email, "already_registered" if known else "confirm_address", {"name": name, "link": link})
+        mail = Mail(email, "already_registered" if known else "confirm_address", {"link": link})
         # The link of a known address is kept too, and nobody gets its secret: the same work for both.
         await self._accounts.register(Registration(email, name, password_hash), _hash(secret), mail, now)
 
@@ -225,7 +225,7 @@ class IdentityService:
         secret, now = _secret(), self._clock()
         other = await self._accounts.by_email(email)
         if other is None or other.id == user.id:
-            mail = Mail(email, "confirm_new_address", {"name": user.name, "link": self._link("email", secret)})
+            mail = Mail(email, "confirm_new_address", {"link": self._link("email", secret)})
         else:
             mail = Mail(email, "address_taken", {"link": f"{self._public_url}/sign-in"})
         notice = Mail(user.email, "address_change_asked", {"name": user.name, "link": f"{self._public_url}/sign-in"})
