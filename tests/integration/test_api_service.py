@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -119,3 +121,15 @@ def test_up_says_how_the_first_admin_is_made_until_there_is_one(tmp_path: Path) 
         assert (code, hint in said) == (0, False), said
     finally:
         Stack(folder, external={}).stop()
+
+
+def test_a_process_that_stands_still_is_started_again_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    with Stack(tmp_path, ports="auto", parts={"mongo", "redis", "api"}, external={}, hang_seconds=3.0) as stack:
+        keys = httpx.get(f"{stack.process('api').url}/.well-known/jwks.json", timeout=TIMEOUT_SECONDS).json()
+        before = stack.pid("api")
+        os.kill(before, signal.SIGSTOP)
+        assert eventually(lambda: stack.process("api").pid not in (None, before), 60)
+        stack.wait_healthy("api", 60)
+        again = httpx.get(f"{stack.process('api').url}/.well-known/jwks.json", timeout=TIMEOUT_SECONDS).json()
+        assert again == keys
+        assert {info.name: info.hangs for info in stack.state().processes} == {"mongo": 0, "redis": 0, "api": 1}
