@@ -25,6 +25,7 @@ from api.members.routes import MEMBERS
 from api.stores.problems import problem_of
 from api.stores.routes import STORES
 from api.tenancy import Tenancy
+from api.web.bodies import REQUEST_SECONDS
 from api.web.edge import Edge, Observer, ignore, request_id_of
 from api.web.problems import (
     BAD_REQUEST,
@@ -105,6 +106,7 @@ def build_app(
     hosts: Collection[str] = (),
     trusted_proxies: Sequence[Network] = (),
     observe: Observer = ignore,
+    request_seconds: float = REQUEST_SECONDS,
 ) -> Edge:
     """The application.
 
@@ -113,6 +115,7 @@ def build_app(
         hosts: Names that it is reached by; empty for any.
         trusted_proxies: Peers whose ``X-Forwarded-For`` is believed.
         observe: Counts requests.
+        request_seconds: For the work of a request; one that takes longer is answered with 503.
 
     Raises:
         ValueError: A route does not say what it demands.
@@ -126,7 +129,7 @@ def build_app(
             yield
 
     app = FastAPI(title="Marketplace", version="1", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
-    app.state.trusted_proxies = trusted_proxies
+    app.state.trusted_proxies, app.state.request_seconds = trusted_proxies, request_seconds
     app.state.rules = include(app, _FEATURES)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(TenancyError, _refused)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Annotated, Any, Final
@@ -80,11 +82,17 @@ async def _attempt(request: Request, email: str) -> None:
     await limiter.attempt(email_key(email), address_of(request))
 
 
-def _accept(password: str, path: str, *personal: str) -> None:
+@contextmanager
+def _refusing_weak(path: str) -> Iterator[None]:
     try:
-        check_password(password, personal=personal)
+        yield
     except WeakPassword as error:
         raise Problem(INVALID, errors=[FieldError(path, error.code, str(error))]) from error
+
+
+def _accept(password: str, path: str, *personal: str) -> None:
+    with _refusing_weak(path):
+        check_password(password, personal=personal)
 
 
 @IDENTITY.add("POST", "/registrations", demand=Demand.NOTHING, cost=5, status=202, example={})
@@ -142,7 +150,8 @@ async def forgot_password(request: Request, body: Address) -> dict[str, Any]:
 async def reset_password(request: Request, body: PasswordReset) -> None:
     """Choose a new password by the link in a mail; all sessions of the account end."""
     _accept(body.password, "/password")
-    await _service(request).reset_password(body.token, body.password)
+    with _refusing_weak("/password"):
+        await _service(request).reset_password(body.token, body.password)
 
 
 @IDENTITY.add("GET", "/sessions", demand=Demand.SIGNED_IN, example=_SESSIONS)
@@ -233,7 +242,7 @@ async def key_set(request: Request) -> Response:
     headers = {"cache-control": f"public, max-age={KEY_SET_SECONDS}", "etag": tag}
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    return Response(text, headers=headers, media_type="application/jwk-set+json")
+    return Response(text, headers=headers, media_type="application/json")
 
 
 def _me(user: User) -> Me:

@@ -24,6 +24,7 @@ from connectors.mongo.accounts import Accounts
 from connectors.redis.sessions import Session, Sessions
 from marketplace.identity.accounts import LinkKind, Mail, Registration, User
 from marketplace.identity.claims import ACCESS_SECONDS
+from marketplace.identity.passwords import check_password
 from marketplace.identity.refresh import Presented
 
 _WRONG: Final = "the address and the password do not go together, or there is no such account"
@@ -87,7 +88,7 @@ class IdentityService:
         secret, now = _secret(), self._clock()
         known = await self._accounts.by_email(email) is not None
         link = f"{self._public_url}/sign-in" if known else self._link("confirm", secret)
-        mail = Mail(email, "already_registered" if known else "confirm_address", {"name": name, "link": link})
+        mail = Mail(email, "already_registered" if known else "confirm_address", {"link": link})
         # The link of a known address is kept too, and nobody gets its secret: the same work for both.
         await self._accounts.register(Registration(email, name, password_hash), _hash(secret), mail, now)
 
@@ -165,8 +166,14 @@ class IdentityService:
         """Choose a new password by a link; every session and every other link of the account ends.
 
         Raises:
+            WeakPassword: The account may not have it; the link can be used still.
             Problem: The link is unknown, used, void or expired.
         """
+        # Before the hash is made, which takes time: whoever guesses links must not have it for nothing.
+        owner = await self._accounts.by_link(LinkKind.RESET, _hash(secret), self._clock())
+        if owner is None:
+            raise Problem(GONE)
+        check_password(password, personal=(owner.email, owner.name))
         password_hash = await self._hashes.hash(password)
         user = await self._accounts.reset_password(_hash(secret), password_hash, self._password_changed, self._clock())
         if user is None:
@@ -218,7 +225,7 @@ class IdentityService:
         secret, now = _secret(), self._clock()
         other = await self._accounts.by_email(email)
         if other is None or other.id == user.id:
-            mail = Mail(email, "confirm_new_address", {"name": user.name, "link": self._link("email", secret)})
+            mail = Mail(email, "confirm_new_address", {"link": self._link("email", secret)})
         else:
             mail = Mail(email, "address_taken", {"link": f"{self._public_url}/sign-in"})
         notice = Mail(user.email, "address_change_asked", {"name": user.name, "link": f"{self._public_url}/sign-in"})

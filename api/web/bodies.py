@@ -1,7 +1,11 @@
-"""What a body may be: JSON of a bounded size and depth, of the type that is declared, read once."""
+"""What a body may be: JSON of a bounded size and depth, of the type that is declared, read once.
+
+And how long the work for a request may take: every wait for a part has its own bound, but several follow each other.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -9,12 +13,17 @@ import msgspec
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from api.web.problems import BAD_REQUEST, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, Problem
+from api.web.problems import BAD_REQUEST, TOO_LARGE, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE, Problem
 
 MAX_BODY_BYTES: Final = 64 << 10
 """Of a request; a route that takes files says so itself."""
 
 MAX_DEPTH: Final = 16
+
+REQUEST_SECONDS: Final = 8.0
+"""For the work of a request, from its whole body to its answer; what it has begun in Mongo ends within two more."""
+
+_RETRY_SECONDS: Final = 2.0
 _READS_BODY: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -34,10 +43,17 @@ class StrictRoute(APIRoute):
         async def handler(request: Request) -> Response:
             if request.method in _READS_BODY:
                 await _read(request)
-            response: Response = await inner(request)
-            return response
+            return await _in_time(inner, request)
 
         return handler
+
+
+async def _in_time(inner: Handler, request: Request) -> Response:
+    try:
+        async with asyncio.timeout(request.app.state.request_seconds):
+            return await inner(request)
+    except TimeoutError as error:
+        raise Problem(UNAVAILABLE, retry_after_seconds=_RETRY_SECONDS) from error
 
 
 async def _read(request: Request) -> None:

@@ -138,6 +138,21 @@ class Accounts:
         async with answering():
             await self._mails.insert_one(_mail(mail, now))
 
+    async def by_link(self, kind: LinkKind, link_hash: str, now: datetime) -> User | None:
+        """The account that a link was sent to; the link is not used by that.
+
+        Returns:
+            The account; None where the link is unknown, used, void or expired.
+
+        Raises:
+            Unavailable: Mongo does not answer.
+        """
+        async with answering():
+            found = await self._links.find_one({"_id": link_hash, "kind": kind.value, "expires_at": {"$gt": now}})
+        if found is None:
+            return None
+        return await self._find({"_id": found["data"]["user"], "authority": found["data"]["authority"]})
+
     async def reset_password(
         self, link_hash: str, password_hash: str, notice: Callable[[User], Mail], now: datetime
     ) -> User | None:

@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 
 import redis.asyncio
 from redis.exceptions import RedisError
+from redis.maint_notifications import MaintNotificationsConfig
 
 from connectors.errors import Unavailable
 from marketplace.identity.refresh import (
@@ -40,6 +41,7 @@ end
 while redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[3]) do
     local oldest = redis.call('ZPOPMIN', KEYS[2])[1]
     redis.call('HSET', ARGV[1] .. oldest, 'revoked', '1')
+    redis.call('HDEL', ARGV[1] .. oldest, 'client', 'network')
 end
 redis.call('HSET', KEYS[1], 'current', ARGV[4], 'expires_at', now + ARGV[5], 'created_at', now, 'used_at', now,
            'client', ARGV[6], 'network', ARGV[7], 'authority', ARGV[8], 'revoked', '0')
@@ -63,20 +65,23 @@ if f[1] == ARGV[1] then
     redis.call('PEXPIRE', KEYS[1], ARGV[4])
     redis.call('ZADD', KEYS[2], now, ARGV[6])
     redis.call('PEXPIRE', KEYS[2], ARGV[4])
-    return {'current', ARGV[2], f[7]}
+    return {'current', ARGV[2], f[7] or '0'}
 end
-if f[2] == ARGV[1] and now < f[4] + ARGV[5] then return {'previous', f[3], f[7]} end
+if f[2] == ARGV[1] and now < f[4] + ARGV[5] then return {'previous', f[3], f[7] or '0'} end
 redis.call('HSET', KEYS[1], 'revoked', '1')
+redis.call('HDEL', KEYS[1], 'client', 'network')
 redis.call('ZREM', KEYS[2], ARGV[6])
 return {'reused', '', '0'}
 """
 )
 
-# A revoked session stays until its tokens would have expired: an older token of it is then known as one.
+# A revoked session stays until its tokens would have expired: an older token of it is then known as one. What is
+# known of its client goes at once.
 _REVOKE: Final = """
 redis.call('ZREM', KEYS[2], ARGV[1])
 if redis.call('HGET', KEYS[1], 'revoked') ~= '0' then return 0 end
 redis.call('HSET', KEYS[1], 'revoked', '1')
+redis.call('HDEL', KEYS[1], 'client', 'network')
 return 1
 """
 
@@ -90,6 +95,7 @@ for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
     else
         if live then
             redis.call('HSET', key, 'revoked', '1')
+            redis.call('HDEL', key, 'client', 'network')
             ended = ended + 1
         end
         redis.call('ZREM', KEYS[1], id)
@@ -212,7 +218,7 @@ class Sessions:
             Unavailable: Redis does not answer.
         """
         revoked, authority = await _answer(self._redis.hmget(_key(user, session), ["revoked", "authority"]))
-        return int(authority) if revoked == b"0" else None
+        return int(authority or 0) if revoked == b"0" else None
 
     async def list_sessions(self, user: str) -> list[Session]:
         """The sessions of a user, the one that was used last comes first.
@@ -231,7 +237,7 @@ class Sessions:
             if fields.get("revoked") == "0":
                 times = int(fields["created_at"]), int(fields["used_at"])
                 whence = fields["client"], fields["network"]
-                found.append(Session(session, *times, *whence, int(fields["authority"])))
+                found.append(Session(session, *times, *whence, int(fields.get("authority", 0))))
         return found
 
     async def end(self, user: str, session: str) -> bool:
@@ -285,7 +291,13 @@ def connect_async(url: str) -> redis.asyncio.Redis:
         url: ``redis://host:port/db``.
     """
     return redis.asyncio.Redis.from_url(
-        url, socket_timeout=_TIMEOUT_SECONDS, socket_connect_timeout=_TIMEOUT_SECONDS, retry=None
+        url,
+        socket_timeout=_TIMEOUT_SECONDS,
+        socket_connect_timeout=_TIMEOUT_SECONDS,
+        retry=None,
+        # With notifications of maintenance the pool does not look whether the server has closed a connection, and
+        # each one that was idle at a restart fails once afterwards; and they may raise the timeouts.
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
 
 

@@ -1,4 +1,8 @@
-"""The texts of mails: plain text, each with one link and what to do when it was not asked for."""
+"""The texts of mails: plain text, each with one link and what to do when it was not asked for.
+
+A mail to an address that nobody has proved to have holds no text of whoever asked for it, not even a name: else anybody
+could send strangers what they like, from our address.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,8 @@ _IGNORE: Final = "If it was not you, do nothing: without this link nothing happe
 TEMPLATES: Final[Mapping[str, Template]] = {
     "confirm_address": Template(
         "Confirm your address",
-        "Hello {name},\n\nyour account is made when you follow this link within a day:\n\n{link}\n\n" + _IGNORE,
+        "Hello,\n\nan account with this address is made when you follow this link within a day:\n\n{link}\n\n"
+        + _IGNORE,
     ),
     "already_registered": Template(
         "You have an account already",
@@ -48,8 +53,8 @@ TEMPLATES: Final[Mapping[str, Template]] = {
     ),
     "confirm_new_address": Template(
         "Confirm your new address",
-        "Hello {name},\n\nyour account gets this address when you follow this link within a day:\n\n{link}\n\n"
-        "All sessions end then: sign in with the new address. " + _IGNORE,
+        "Hello,\n\nan account gets this address when you follow this link within a day:\n\n{link}\n\n"
+        "All its sessions end then: sign in with the new address. " + _IGNORE,
     ),
     "address_taken": Template(
         "This address has an account already",

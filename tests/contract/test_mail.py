@@ -91,7 +91,7 @@ def test_a_mail_is_sent_once_with_its_link_whole_and_to_its_address_alone(
     stack: Stack, database: str, inbox: Inbox
 ) -> None:
     async def work(accounts: Accounts, sender: MailSender, _: Clock) -> None:
-        await accounts.send(Mail("ann@shop.example", "confirm_address", {"name": "Ann {link} %s", "link": LINK}), NOW)
+        await accounts.send(Mail("ann@shop.example", "reset_password", {"name": "Ann {link} %s", "link": LINK}), NOW)
         assert await sender.send_one()
         assert not await sender.send_one()
 

@@ -150,6 +150,42 @@ def test_a_session_keeps_the_number_of_its_account_unless_all_others_end(stack: 
     run(stack.urls.redis, work)
 
 
+def test_what_is_known_of_a_client_goes_with_its_session(stack: Stack, user: str) -> None:
+    async def work(sessions: Sessions) -> None:
+        names = ("ended", "all", "stolen", "kept")
+        for name in names:
+            await sessions.create(user, name, f"token of {name}", "Firefox", "203.0.113.0/24")
+        await sessions.end(user, "ended")
+        successor = (await sessions.refresh(user, "stolen", "token of stolen", "a" * 32)).successor
+        await sessions.refresh(user, "stolen", successor, "b" * 32)
+        assert (await sessions.refresh(user, "stolen", "token of stolen", "c" * 32)).presented is Presented.REUSED
+        await sessions.end_all(user, but="kept", authority=2)
+        client = connect_async(stack.urls.redis)
+        known = [await client.hmget(f"session:{{{user}}}:{name}", ["client", "network"]) for name in names]
+        await client.aclose()
+        assert known == [[None, None]] * 3 + [[b"Firefox", b"203.0.113.0/24"]]
+
+    run(stack.urls.redis, work)
+
+
+def test_a_session_that_was_stored_before_there_were_numbers_has_none_that_an_account_has(
+    stack: Stack, user: str
+) -> None:
+    async def work(sessions: Sessions) -> None:
+        await sessions.create(user, "s1", "first")
+        client = connect_async(stack.urls.redis)
+        assert await client.hdel(f"session:{{{user}}}:s1", "authority") == 1
+        await client.aclose()
+        assert await sessions.authority_of(user, "s1") == 0
+        assert [each.authority for each in await sessions.list_sessions(user)] == [0]
+        found = await sessions.refresh(user, "s1", "first", "a" * 32)
+        again = await sessions.refresh(user, "s1", "first", "b" * 32)
+        assert (found.authority, again.authority) == (0, 0)
+        assert found.successor == again.successor
+
+    run(stack.urls.redis, work)
+
+
 def test_a_user_has_a_bounded_number_of_sessions_and_the_one_used_longest_ago_ends(stack: Stack, user: str) -> None:
     async def work(sessions: Sessions) -> None:
         for number in range(MAX_SESSIONS):
@@ -216,3 +252,21 @@ def test_without_redis_every_question_is_unavailable(user: str) -> None:
                 await call
 
     run(f"redis://127.0.0.1:{free_ports(1)[0]}/0", work)
+
+
+def test_connections_that_were_idle_while_redis_was_restarted_cost_no_question(stack: Stack, user: str) -> None:
+    proxy = TcpProxy(stack.urls.redis)
+
+    async def work(sessions: Sessions) -> None:
+        await sessions.create(user, "s1", "first")
+        await asyncio.gather(*(sessions.authority_of(user, "s1") for _ in range(10)))
+        await asyncio.to_thread(proxy.cut)
+        await asyncio.to_thread(proxy.open)
+        for _ in range(10):
+            assert await sessions.authority_of(user, "s1") == 1
+
+    proxy.open()
+    try:
+        run(proxy.url, work)
+    finally:
+        proxy.close()

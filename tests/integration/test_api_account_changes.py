@@ -173,6 +173,16 @@ def test_a_password_is_changed_only_by_who_knows_it_and_its_owner_gets_a_mail(ap
     assert len(listed) == 2
 
 
+def test_a_password_that_others_know_of_is_refused_by_a_link_too_and_the_link_can_be_used_still(
+    api: Api, ann: Person
+) -> None:
+    link = reset_link(api, ann.email)
+    own = f"{ann.email.partition('@')[0]} is me"
+    refused = api.post("/v1/identity/passwords", {"token": link, "password": own})
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "personal")
+    assert use_reset(api, link) == 204
+
+
 def test_guesses_at_the_password_by_a_stolen_session_are_stopped(api: Api, ann: Person) -> None:
     body = {"current_password": "a wrong password", "password": OTHER_PASSWORD}
     answers = [ann.post("/v1/identity/password-changes", body).status_code for _ in range(12)]

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import statistics
 import threading
 import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import jwt
 import pytest
 
 from ops.stack import Stack
-from tests.kits.api import PASSWORD, Api, Person, kill, own_database, quiet_api, running_api
+from tests.kits.api import PASSWORD, Api, Person, any_address, kill, own_database, quiet_api, running_api
 
 OTHER_PASSWORD = "another horse battery"
 
@@ -95,6 +99,30 @@ def test_twenty_refreshes_at_one_time_have_one_successor(api: Api, ann: Person) 
     assert api.refresh(successors.pop()).status_code == 200
 
 
+def test_two_processes_are_one_service(stack: Stack, api: Api, ann: Person, tmp_path: Path) -> None:
+    elsewhere = api.sign_in(ann.email)
+    own = {
+        "MARKETPLACE_API_PUBLIC_URL": api.url,
+        "MARKETPLACE_API_KEY_FILE": str(api.folder / "api" / "keys.json"),
+    }
+    with running_api(stack, tmp_path, api.environment["MARKETPLACE_DATABASE"], **own) as other:
+        barrier = threading.Barrier(20)
+
+        def together(number: int) -> httpx.Response:
+            barrier.wait(20)
+            return (api, other)[number % 2].refresh(ann.refresh_token)
+
+        with ThreadPoolExecutor(20) as pool:
+            answers = list(pool.map(together, range(20)))
+        assert {answer.status_code for answer in answers} == {200}
+        assert len({answer.json()["refresh_token"] for answer in answers}) == 1
+
+        there = Person(other, elsewhere.email, elsewhere.access_token, elsewhere.refresh_token)
+        assert there.is_signed_in()
+        assert ann.ask("DELETE", "/v1/identity/sessions").status_code == 204
+        assert there.is_out_within(1.0)
+
+
 def test_a_reused_token_ends_its_session_for_good_and_no_other_one(api: Api, ann: Person) -> None:
     elsewhere = api.sign_in(ann.email)
     second = api.refresh(ann.refresh_token).json()["refresh_token"]
@@ -138,6 +166,23 @@ def test_a_new_password_by_mail_ends_every_session_and_every_other_link(api: Api
     assert api.refresh(elsewhere.refresh_token).status_code == 401
     assert api.post("/v1/identity/sessions", {"email": ann.email, "password": PASSWORD}).status_code == 401
     assert api.sign_in(ann.email, winner).is_signed_in()
+
+
+def test_whoever_closes_the_connection_right_after_the_request_gets_the_mail_once(api: Api) -> None:
+    where = urlsplit(api.url)
+    addresses = [f"{uuid.uuid4().hex}@shop.example" for _ in range(20)]
+    for address in addresses:
+        body = json.dumps({"email": address, "name": "Ann", "password": PASSWORD}).encode()
+        head = (
+            f"POST /v1/identity/registrations HTTP/1.1\r\nHost: {where.netloc}\r\nX-Forwarded-For: {any_address()}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        with socket.create_connection((where.hostname, where.port), timeout=10) as connection:
+            connection.sendall(head.encode() + body)
+    for address in addresses:
+        assert api.link_to(address, "Confirm your address")
+    sent = [file.read_bytes() for file in (api.folder / "mails").glob("*.eml")]
+    assert [sum(address.encode() in each for each in sent) for address in addresses] == [1] * 20
 
 
 def test_a_token_of_one_kind_is_none_of_another(api: Api, ann: Person) -> None:

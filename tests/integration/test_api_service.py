@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,3 +90,46 @@ def test_gauges_show_what_waits_and_what_is_in_use(up: tuple[Path, dict[str, str
     mails.unlink()
     assert eventually(lambda: samples(urls["api-admin"])["marketplace_api_mails_waiting"] == 0, 60)
     assert len(list(mails.glob("*.eml"))) == 1
+
+
+def test_up_says_how_the_first_admin_is_made_until_there_is_one(tmp_path: Path) -> None:
+    folder, email = tmp_path / "data", "ann@shop.example"
+    hint = "nobody is an admin yet: register (POST http://127.0.0.1:"
+
+    def marketplace(*arguments: str) -> tuple[int, str]:
+        return command(folder, *arguments, cli="from ops.cli import main; main()")
+
+    try:
+        code, said = marketplace("up", "--only", "api", "--ports", "auto")
+        assert (code, hint in said) == (0, True), said
+        code, refused = marketplace("accounts", "admin", email)
+        assert (code, refused.count("\n")) == (1, 1)
+        assert f"there is no account with the address {email}" in refused
+        code, refused = marketplace("accounts", "admin", "no address")
+        assert (code, refused.count("\n")) == (1, 1)
+
+        # Step by step as the line says.
+        url = re.findall(r"POST (\S+)/v1/identity/registrations", said)[0]
+        body = {"email": email, "name": "Ann", "password": PASSWORD}
+        assert httpx.post(f"{url}/v1/identity/registrations", json=body, timeout=10).status_code == 202
+        assert eventually(lambda: "Confirm your address" in marketplace("mail")[1])
+        (token,) = re.findall(r"confirm#(\S+)", marketplace("mail")[1])
+        assert httpx.post(f"{url}/v1/identity/confirmations", json={"token": token}, timeout=10).status_code == 201
+        assert marketplace("accounts", "admin", email) == (0, f"{email} is an admin of the platform.\n")
+        assert marketplace("down")[0] == 0
+        code, said = marketplace("up", "--only", "api")
+        assert (code, hint in said) == (0, False), said
+    finally:
+        Stack(folder, external={}).stop()
+
+
+def test_a_process_that_stands_still_is_started_again_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    with Stack(tmp_path, ports="auto", parts={"mongo", "redis", "api"}, external={}, hang_seconds=3.0) as stack:
+        keys = httpx.get(f"{stack.process('api').url}/.well-known/jwks.json", timeout=TIMEOUT_SECONDS).json()
+        before = stack.pid("api")
+        os.kill(before, signal.SIGSTOP)
+        assert eventually(lambda: stack.process("api").pid not in (None, before), 60)
+        stack.wait_healthy("api", 60)
+        again = httpx.get(f"{stack.process('api').url}/.well-known/jwks.json", timeout=TIMEOUT_SECONDS).json()
+        assert again == keys
+        assert {info.name: info.hangs for info in stack.state().processes} == {"mongo": 0, "redis": 0, "api": 1}

@@ -215,6 +215,7 @@ def quiet_api(stack: Stack, folder: Path) -> Iterator[Api]:
     log = (running.folder / "api.log").read_text()
     assert "Traceback" not in log
     assert PASSWORD not in log
+    assert [secret for secret in running.followed if secret in log] == []
 
 
 def kill(api: Api) -> None:

@@ -18,7 +18,8 @@ from api.analytics.service import AnalyticsService
 from api.app import Services, build_app
 from api.limits import Limiter
 from api.tenancy import Tenancy
-from api.web.bodies import MAX_BODY_BYTES
+from api.web.bodies import MAX_BODY_BYTES, REQUEST_SECONDS
+from api.web.edge import Edge
 from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Unavailable
 from connectors.redis.token_buckets import Taken
@@ -40,6 +41,8 @@ class Identities:
     async def caller_of(self, access_token: str) -> Caller | None:
         if access_token == "down":
             raise Unavailable("Redis does not answer")
+        if access_token == "slow":
+            await asyncio.Event().wait()
         if access_token == "ended":
             return None
         if access_token == "bug":
@@ -78,13 +81,18 @@ async def services() -> AsyncIterator[Services]:
     yield Services(Identities(), Limiter(Unlimited()), TENANCY, ANALYTICS)
 
 
-APP = build_app(services, hosts=("api.example",))
+def make_app(request_seconds: float = REQUEST_SECONDS) -> Edge:
+    app = build_app(services, hosts=("api.example",), request_seconds=request_seconds)
+    app.app.state.identities = Identities()  # type: ignore[attr-defined]  # nothing starts the application here
+    app.app.state.limiter = Limiter(Unlimited())  # type: ignore[attr-defined]
+    app.app.state.tenancy = TENANCY  # type: ignore[attr-defined]
+    app.app.state.analytics = ANALYTICS  # type: ignore[attr-defined]
+    return app
+
+
+APP, IMPATIENT_APP = make_app(), make_app(request_seconds=0.05)
 RULES = APP.app.state.rules  # type: ignore[attr-defined]
 OPENAPI = APP.app.state.openapi  # type: ignore[attr-defined]
-APP.app.state.identities = Identities()  # type: ignore[attr-defined]  # nothing starts the application here
-APP.app.state.limiter = Limiter(Unlimited())  # type: ignore[attr-defined]
-APP.app.state.tenancy = TENANCY  # type: ignore[attr-defined]
-APP.app.state.analytics = ANALYTICS  # type: ignore[attr-defined]
 
 
 def path_of(template: str) -> str:
@@ -92,11 +100,11 @@ def path_of(template: str) -> str:
     return re.sub(r"{\w+}", "premium", template.replace("{session}", "0" * 32))
 
 
-def ask(method: str, path: str, **options: Any) -> httpx.Response:
+def ask(method: str, path: str, *, app: Edge = APP, **options: Any) -> httpx.Response:
     """Send a request to a route; parameters of its path get values."""
 
     async def work() -> httpx.Response:
-        transport = httpx.ASGITransport(APP, raise_app_exceptions=False)
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://api.example") as client:
             return await client.request(method, path_of(path), **options)
 
@@ -252,6 +260,13 @@ def test_a_bug_is_an_answer_that_says_nothing_of_it(caplog: pytest.LogCaptureFix
     body = assert_problem(response, 500, "internal")
     assert MARKER not in response.text
     assert body["request_id"] in caplog.text
+
+
+@pytest.mark.parametrize(("method", "path", "rule"), as_list(RULES))
+def test_work_that_takes_too_long_is_answered_with_the_time_of_a_repetition(method: str, path: str, rule: Any) -> None:
+    response = ask(method, path, app=IMPATIENT_APP, headers={"authorization": "Bearer slow"})
+    assert_problem(response, 503, "unavailable")
+    assert int(response.headers["retry-after"]) >= 1
 
 
 def test_a_request_id_is_taken_over_when_it_is_one_and_made_otherwise() -> None:
