@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -17,6 +18,7 @@ from api.access import Caller
 from api.app import Services, build_app
 from api.limits import Limiter
 from api.tenancy import Tenancy
+from api.web.edge import Edge
 from connectors.mongo.accounts import Accounts
 from connectors.mongo.async_client import Documents, connect_async
 from connectors.mongo.client import connect
@@ -53,12 +55,28 @@ class Buckets:
 class Identities:
     """Takes ``token-of-<id>`` as the access token of an account."""
 
-    def __init__(self, accounts: Accounts) -> None:
-        self._accounts = accounts
+    def __init__(self, accounts: Accounts, others: Any) -> None:
+        self._accounts, self._others = accounts, others
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._others, name)
 
     async def caller_of(self, access_token: str) -> Caller | None:
         user = await self._accounts.get(access_token.removeprefix("token-of-"))
         return None if user is None or user.banned else Caller(user, "session")
+
+
+@asynccontextmanager
+async def no_services() -> AsyncIterator[Services]:
+    """For an application that nothing starts."""
+    raise AssertionError("nothing starts the application here")
+    yield
+
+
+@cache
+def application() -> Edge:
+    """One for all worlds of a process, which follow one another: building it takes longer than most tests."""
+    return build_app(no_services)
 
 
 @dataclass
@@ -69,26 +87,29 @@ class World:
         client: Of the event loop that runs.
         database: The name.
         now: What the application takes for now.
+        identities: What answers the routes of identity, where a test asks them.
         tenancy: Its services.
     """
 
     client: Documents
     database: str
     now: datetime = NOW
+    identities: Any = None
     tenancy: Tenancy = field(init=False)
     buckets: Buckets = field(default_factory=Buckets)
 
     def __post_init__(self) -> None:
         self.tenancy = Tenancy.on_mongo(self.client, self.database, "https://market.example", lambda: self.now)
-        self.app = build_app(self._services)
+        self.app = application()
         state = self.app.app.state  # type: ignore[attr-defined]  # nothing starts the application here
-        state.identities = Identities(Accounts(self.client, self.database))
+        state.identities = Identities(Accounts(self.client, self.database), self.identities)
         state.limiter, state.tenancy = Limiter(self.buckets), self.tenancy
 
-    @asynccontextmanager
-    async def _services(self) -> AsyncIterator[Services]:
-        raise AssertionError("nothing starts the application here")
-        yield
+    @property
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        found: dict[str, Any] = self.app.app.state.openapi  # type: ignore[attr-defined]
+        return found
 
     @property
     def rules(self) -> dict[tuple[str, str], Any]:
@@ -120,7 +141,9 @@ class World:
         await self.client[self.database][USERS.name].insert_one(document)
         return made
 
-    async def store(self, slug: str, age_days: float = 10.0, **members: str) -> StoreRecord:
+    async def store(
+        self, slug: str, roles: Mapping[str, str] | None = None, *, age_days: float = 10.0, **members: str
+    ) -> StoreRecord:
         """A store with its members: ``ann="owner"``; accounts that there are not yet are made."""
         created_at = int((NOW - timedelta(days=age_days)).timestamp() * 1000)
         store = Store(slug, slug.title(), "UTC", ("shop.example",), hash_write_key(slug), "0" * 64)
@@ -128,7 +151,7 @@ class World:
         del fields["slug"]
         mongo = self.client[self.database]
         await mongo[STORES.name].insert_one({"_id": slug, **fields, "version": 1, "created_at": created_at})
-        for user, role in members.items():
+        for user, role in {**(roles or {}), **members}.items():
             if await mongo[USERS.name].find_one({"_id": user}) is None:
                 await self.user(user)
             member = Membership(slug, user, StoreRole(role), CREATED_AT, created_at)
@@ -160,6 +183,18 @@ class World:
                     document.pop(counter, None)
             found[collection.name] = documents
         return found
+
+    async def snapshot(self) -> dict[str, list[Any]]:
+        """All documents as they are."""
+        mongo = self.client[self.database]
+        return {each.name: await mongo[each.name].find().to_list() for each in COLLECTIONS}
+
+    async def restore(self, snapshot: Mapping[str, list[Any]]) -> None:
+        """Make all documents what they were."""
+        for name, documents in snapshot.items():
+            await self.client[self.database][name].delete_many({})
+            if documents:
+                await self.client[self.database][name].insert_many(documents)
 
     async def secret_of_mail(self, address: str) -> str:
         """The secret of the link in the mail to an address that waits."""
