@@ -6,16 +6,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from api.identity.key_file import ensure_keys
-from api.identity.key_ring import KeyRing
-from api.identity.password_hashes import PasswordHashes
-from api.identity.service import IdentityService
-from connectors.mongo.accounts import Accounts
-from connectors.redis import sessions
 from ops.reference.access import COLUMNS, OK, TARGET, cell, reference, rules
 from ops.stack import Stack
 from tests.kits.api_requests import credential_of, good_request, send_good, settle
-from tests.kits.tenancy import Work, World, run_in_world, tenancy_database
+from tests.kits.tenancy import Work, World, worlds_with_identity
 
 ROUTES = sorted(rules().items(), key=lambda item: (item[0][1], item[0][0]))
 AS_PARAMETERS = [pytest.param(*key, id=" ".join(key)) for key, _ in ROUTES]
@@ -24,22 +18,8 @@ IN_STORE = [pytest.param(*key, id=" ".join(key)) for key, _ in ROUTES if "{store
 
 @pytest.fixture(scope="module")
 def run(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Work], None]]:
-    key_file = tmp_path_factory.mktemp("access") / "keys.json"
-    ensure_keys(key_file, 1_700_000_000.0)
-    hashes, ring = PasswordHashes(), KeyRing(key_file, "https://market.example", "api")
-    with tenancy_database(stack) as database:
-
-        async def with_identities(world: World, work: Work) -> None:
-            redis = sessions.connect_async(stack.urls.redis)
-            accounts = Accounts(world.client, database)
-            service = IdentityService(accounts, sessions.Sessions(redis), hashes, ring, "https://market.example")
-            try:
-                await work(World(world.client, database, identities=service))
-            finally:
-                await redis.aclose()
-
-        yield lambda work: run_in_world(stack.urls.mongo, database, lambda world: with_identities(world, work))
-    hashes.close()
+    with worlds_with_identity(stack, tmp_path_factory.mktemp("access")) as running:
+        yield running
 
 
 def test_the_page_says_what_the_routes_demand() -> None:

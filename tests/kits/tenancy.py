@@ -9,19 +9,24 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import httpx
 
 from api.access import Caller
 from api.app import Services, build_app
+from api.identity.key_file import ensure_keys
+from api.identity.key_ring import KeyRing
+from api.identity.password_hashes import PasswordHashes
+from api.identity.service import IdentityService
 from api.limits import Limiter
 from api.tenancy import Tenancy
 from api.web.edge import Edge
 from connectors.mongo.accounts import Accounts
 from connectors.mongo.async_client import Documents, connect_async
 from connectors.mongo.client import connect
+from connectors.redis import sessions
 from connectors.redis.token_buckets import Taken
 from marketplace.collections import API_KEYS, LINKS, MAILS, MEMBERSHIPS, STORES, TURNED_AWAY, USERS
 from marketplace.entitlements import Grant, Tier
@@ -230,3 +235,24 @@ def run_in_world(mongo_url: str, database: str, work: Work) -> None:
             await client.close()
 
     asyncio.run(whole())
+
+
+@contextmanager
+def worlds_with_identity(stack: Stack, folder: Path) -> Iterator[Callable[[Work], None]]:
+    """Runs work in worlds where the routes of identity are answered by what answers them in the product."""
+    key_file, url = folder / "keys.json", "https://market.example"
+    ensure_keys(key_file, 1_700_000_000.0)
+    hashes, ring = PasswordHashes(), KeyRing(key_file, url, "api")
+    with tenancy_database(stack) as database:
+
+        async def with_identities(world: World, work: Work) -> None:
+            redis = sessions.connect_async(stack.urls.redis)
+            accounts = Accounts(world.client, database)
+            service = IdentityService(accounts, sessions.Sessions(redis), hashes, ring, url)
+            try:
+                await work(World(world.client, database, identities=service))
+            finally:
+                await redis.aclose()
+
+        yield lambda work: run_in_world(stack.urls.mongo, database, lambda world: with_identities(world, work))
+    hashes.close()
