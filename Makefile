@@ -78,6 +78,7 @@ reference: $(READY) ## write the generated pages of docs/reference
 	$(BIN)/python -m ops.reference.metrics
 	$(BIN)/python -m ops.reference.settings
 	$(BIN)/python -m ops.reference.services
+	$(BIN)/python -m ops.reference.access
 
 lock: $(READY) ## update requirements.lock after a change of versions in pyproject.toml
 	$(BIN)/pip install --quiet pip-tools

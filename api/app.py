@@ -45,7 +45,7 @@ from marketplace.networks import Network
 
 _RETRY_SECONDS: Final = 2.0
 _OF_STATUS: Final[dict[int, ProblemType]] = {400: BAD_REQUEST, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
-_FEATURES: Final = (IDENTITY, KEY_SET, STORES, ANALYTICS, MEMBERS, API_KEYS, GRANTS, DOCUMENTATION)
+FEATURES: Final = (IDENTITY, KEY_SET, STORES, ANALYTICS, MEMBERS, API_KEYS, GRANTS, DOCUMENTATION)
 
 _DESCRIPTION: Final = """
 Sign in with `POST /v1/identity/sessions` and send the access token with every request: `Authorization: Bearer ...`.
@@ -130,7 +130,7 @@ def build_app(
 
     app = FastAPI(title="Marketplace", version="1", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.trusted_proxies, app.state.request_seconds = trusted_proxies, request_seconds
-    app.state.rules = include(app, _FEATURES)
+    app.state.rules = include(app, FEATURES)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(TenancyError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -17,7 +17,6 @@ from connectors.mongo.grants import Grants
 from connectors.mongo.invitations import Invitations
 from connectors.mongo.memberships import Memberships
 from connectors.mongo.tenant_stores import TenantStores
-from connectors.mongo.turned_away import TurnedAwayQueries
 from marketplace.identity.roles import permissions_of, scopes_in_effect
 from marketplace.identity.tenancy import parts_of_api_key
 from marketplace.stores import SLUG
@@ -54,10 +53,10 @@ class Tenancy:
         client: Documents, database: str, public_url: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> Tenancy:
         """On the collections of a database; the caller closes the client."""
-        stores, accounts = TenantStores(client, database), Accounts(client, database)
-        memberships = Memberships(client, database, stores)
+        accounts = Accounts(client, database)
+        memberships = Memberships(client, database, TenantStores(client, database))
         return Tenancy(
-            StoreService(stores, memberships, TurnedAwayQueries(client, database), clock),
+            StoreService.on_mongo(client, database, clock),
             MemberService(memberships, Invitations(client, database), public_url, clock),
             ApiKeyService(ApiKeys(client, database), clock),
             GrantService(Grants(client, database), accounts, clock),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from connectors.mongo.async_client import Documents
 from connectors.mongo.memberships import Memberships
 from connectors.mongo.tenant_stores import TenantStores
 from connectors.mongo.turned_away import TurnedAway, TurnedAwayQueries
@@ -80,6 +81,15 @@ class StoreService:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._stores, self._memberships, self._turned_away, self._clock = stores, memberships, turned_away, clock
+
+    @staticmethod
+    def on_mongo(
+        client: Documents, database: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> StoreService:
+        """On the collections of a database; the caller closes the client."""
+        stores = TenantStores(client, database)
+        memberships = Memberships(client, database, stores)
+        return StoreService(stores, memberships, TurnedAwayQueries(client, database), clock)
 
     async def prepare(self) -> None:
         """Make what keeps stores apart, where nobody has provisioned anything.

@@ -8,7 +8,7 @@ from inspect import cleandoc, signature
 from typing import Any, Final, TypeVar
 
 from fastapi import APIRouter, Depends, FastAPI
-from fastapi.routing import APIRoute
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 
 from api.access import Demand, Requirement, check_path, checking
@@ -136,17 +136,21 @@ def include(app: FastAPI, features: Sequence[Routes]) -> dict[tuple[str, str], R
         The rule of every route, by method and path.
 
     Raises:
-        ValueError: The application has a route without a rule.
+        ValueError: The application has a route without a rule, or two of one method and path.
     """
     rules: dict[tuple[str, str], Rule] = {}
     for feature in features:
         app.include_router(feature.router)
         rules |= feature.rules
-    for route in app.routes:
-        if isinstance(route, APIRoute):
-            for method in route.methods or ():
-                if (method, route.path) not in rules:
-                    raise ValueError(f"{method} {route.path} does not say what it demands")
+    seen = set()
+    # A router that was included is one entry of `app.routes`: this gives what is in it.
+    for route in iter_route_contexts(app.routes):
+        for method in route.methods or ("any method",):
+            if (method, route.path) not in rules:
+                raise ValueError(f"{method} {route.path} does not say what it demands")
+            if (method, route.path) in seen:
+                raise ValueError(f"{method} {route.path} is registered twice")
+            seen.add((method, route.path))
     return rules
 
 

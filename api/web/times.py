@@ -26,9 +26,10 @@ def epoch_ms(text: str) -> int:
     if moment.tzinfo is None:
         raise ValueError("there is no zone")
     try:
-        return int(moment.timestamp() * 1000)
+        # In another zone it may lie beyond the calendar, where nobody could be shown it.
+        return int(moment.astimezone(UTC).timestamp() * 1000)
     except OverflowError as error:
-        raise ValueError("no moment of any calendar") from error
+        raise ValueError("no moment of the calendar") from error
 
 
 def _moment(text: str) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import Any, Final, TypeVar
 
 import pymongo
@@ -35,10 +37,10 @@ MAX_CONNECTIONS: Final = 25
 
 _DEADLINE_MS: Final = 2_000
 _WAIT_MS: Final = 1_000
-_ATTEMPTS: Final = 40
 _FIRST_PAUSE_SECONDS: Final = 0.005
 _LONGEST_PAUSE_SECONDS: Final = 0.1
-_TRANSIENT: Final = ("TransientTransactionError", "UnknownTransactionCommitResult")
+_ABORTED: Final = "TransientTransactionError"
+_COMMIT_UNKNOWN: Final = "UnknownTransactionCommitResult"
 
 T = TypeVar("T")
 Documents = AsyncMongoClient[dict[str, Any]]
@@ -148,24 +150,46 @@ async def in_transaction(client: Documents, work: Callable[[AsyncClientSession],
     """
     # Without it each of begin, write and abort would have a deadline of its own.
     with pymongo.timeout(_DEADLINE_MS / 1000):
-        return await _attempts(client, work)
+        return await _attempts(client, work, time.monotonic() + _DEADLINE_MS / 1000)
 
 
-async def _attempts(client: Documents, work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
+async def _attempts(client: Documents, work: Callable[[AsyncClientSession], Awaitable[T]], deadline: float) -> T:
     async with answering(), client.start_session() as session:
-        for attempt in range(1, _ATTEMPTS + 1):
+        for attempt in count(1):
             try:
                 async with await session.start_transaction():
-                    return await work(session)
+                    done = await work(session)
+                    await _commit(session, deadline)
+                return done
             except DuplicateKeyError:
                 raise
             except PyMongoError as error:
-                if attempt == _ATTEMPTS or not any(map(error.has_error_label, _TRANSIENT)):
+                if not error.has_error_label(_ABORTED) or time.monotonic() >= deadline:
                     raise
-                # Who is repeated at once meets the same transaction again, which goes on for some milliseconds.
-                longest = min(_FIRST_PAUSE_SECONDS * 2**attempt, _LONGEST_PAUSE_SECONDS)
-                await asyncio.sleep(random.uniform(0, longest))
+                await _pause(attempt)
     raise AssertionError("unreachable")
+
+
+async def _commit(session: AsyncClientSession, deadline: float) -> None:
+    """Commit; where it is not known whether that happened, commit again.
+
+    The work itself is not repeated then: it would meet what it has done, such as a link that is used.
+    """
+    for attempt in count(1):
+        try:
+            await session.commit_transaction()
+        except PyMongoError as error:
+            if not error.has_error_label(_COMMIT_UNKNOWN) or time.monotonic() >= deadline:
+                raise
+            await _pause(attempt)
+        else:
+            return
+
+
+async def _pause(attempt: int) -> None:
+    # Who repeats at once meets the same transaction again, which goes on for some milliseconds.
+    longest = min(_FIRST_PAUSE_SECONDS * 2 ** min(attempt, 10), _LONGEST_PAUSE_SECONDS)
+    await asyncio.sleep(random.uniform(0, longest))
 
 
 async def ping(client: Documents) -> None:

@@ -7,7 +7,8 @@ document, so that nobody else gets its slug, and with it its numbers; its keys a
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -16,7 +17,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from connectors.mongo.async_client import Documents, answering, in_transaction
+from connectors.mongo.async_client import Documents, in_transaction
 from connectors.mongo.stores import (
     LENIENT,
     VERSION,
@@ -67,11 +68,9 @@ class TenantStores:
         Raises:
             StoresUnavailable: Mongo did not answer, or does not make them.
         """
-        try:
+        with _typed():
             for index in STORES.indexes:
                 await self._stores.create_index(list(index.fields), name=index.name, unique=index.unique)
-        except PyMongoError as error:
-            raise StoresUnavailable(f"Mongo did not answer: {type(error).__name__}") from error
 
     async def get(self, slug: str) -> StoreRecord | None:
         """The store of that slug; None where there is none, or it was deleted.
@@ -80,7 +79,7 @@ class TenantStores:
             Unavailable: Mongo does not answer.
             InvalidStore: The document is not valid.
         """
-        async with answering():
+        with _typed():
             found = await self._stores.find_one({"_id": slug, **ALIVE})
         return None if found is None else _record(found)
 
@@ -90,7 +89,7 @@ class TenantStores:
         Raises:
             Unavailable: Mongo does not answer.
         """
-        async with answering():
+        with _typed():
             documents = await self._stores.find({"_id": {"$in": sorted(slugs)}, **ALIVE}).to_list()
         by_slug = {str(document["_id"]): document for document in documents}
         return {slug: _record(by_slug[slug]) for slug in listing_of(documents).stores}
@@ -101,10 +100,8 @@ class TenantStores:
         Raises:
             StoresUnavailable: Mongo did not answer.
         """
-        try:
+        with _typed():
             documents = await self._stores.find(ALIVE).sort("_id").to_list()
-        except PyMongoError as error:
-            raise StoresUnavailable(f"Mongo did not answer: {type(error).__name__}") from error
         return list(listing_of(documents).stores.values())
 
     async def create(self, store: Store, owner: str | None, now: datetime) -> StoreRecord:
@@ -125,19 +122,18 @@ class TenantStores:
         """
         document = {**to_document(store), "created_at": milliseconds(now)}
         try:
-            if owner is None:
-                await self._stores.insert_one(document)
-            else:
-                await in_transaction(self._client, self._creation(document, owner, now))
+            with _typed():
+                if owner is None:
+                    await self._stores.insert_one(document)
+                else:
+                    await in_transaction(self._client, self._creation(document, owner, now))
         except DuplicateKeyError as error:
-            async with answering():
+            with _typed():
                 taken = await self._stores.find_one({"_id": store.slug})
             if taken is None:
                 raise StoreConflict(f"store {store.slug}: another store has that write key") from error
             deleted = taken.get("deleted_at") is not None
             raise SlugTaken("it belonged to a store that was deleted" if deleted else "it is taken") from error
-        except PyMongoError as error:
-            raise StoresUnavailable(f"Mongo did not answer: {type(error).__name__}") from error
         return StoreRecord(store, 1, milliseconds(now))
 
     def _creation(self, document: Mapping[str, Any], owner: str, now: datetime) -> Callable[[AsyncClientSession], Any]:
@@ -168,7 +164,8 @@ class TenantStores:
         """
         try:
             for _ in range(_EDIT_ATTEMPTS):
-                document = await self._stores.find_one({"_id": slug, **ALIVE})
+                with _typed():
+                    document = await self._stores.find_one({"_id": slug, **ALIVE})
                 if document is None:
                     raise NoSuchStore("there is no such store")
                 before = _record(document)
@@ -181,15 +178,14 @@ class TenantStores:
                 fields = {name: value for name, value in fields_of(after.store).items() if name in wanted}
                 # A document without a version counts as version 0; in Mongo, null also matches a missing field.
                 read = {"$in": [None, 0]} if before.version == 0 else before.version
-                done = await self._stores.update_one(
-                    {"_id": slug, VERSION: read, **ALIVE}, {"$set": {**fields, VERSION: after.version}}
-                )
+                with _typed():
+                    done = await self._stores.update_one(
+                        {"_id": slug, VERSION: read, **ALIVE}, {"$set": {**fields, VERSION: after.version}}
+                    )
                 if done.matched_count:
                     return after
         except DuplicateKeyError as error:
             raise StoreConflict(f"store {slug}: another store has that write key") from error
-        except PyMongoError as error:
-            raise StoresUnavailable(f"Mongo did not answer: {type(error).__name__}") from error
         raise StoresUnavailable(f"store {slug}: others edited it {_EDIT_ATTEMPTS} times meanwhile")
 
     async def delete(self, slug: str, actor: str, now: datetime) -> None:
@@ -215,6 +211,16 @@ class TenantStores:
             await self._keys.delete_many({"store": slug}, session=session)
 
         await in_transaction(self._client, work)
+
+
+@contextmanager
+def _typed() -> Iterator[None]:
+    try:
+        yield
+    except DuplicateKeyError:
+        raise
+    except PyMongoError as error:
+        raise StoresUnavailable(f"Mongo did not answer: {type(error).__name__}") from error
 
 
 def _record(document: Mapping[str, Any]) -> StoreRecord:

@@ -2,54 +2,79 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from connectors.mongo.client import Client, connect
-from connectors.mongo.stores import MongoStores, StoresUnavailable
-from connectors.mongo.turned_away import MongoTurnedAway, TurnedAway, sums
-from marketplace.stores import InvalidStore, Store, checked_domain, hash_write_key
-from marketplace.stores import import_key as make_import_key
+from api.stores.service import TURNED_AWAY_DAYS, NewStore, StoreService
+from connectors.mongo.accounts import Accounts
+from connectors.mongo.async_client import connect_async
+from connectors.mongo.stores import StoresUnavailable
+from connectors.mongo.turned_away import TurnedAway, sums
+from marketplace.identity.accounts import User
+from marketplace.identity.tenancy import LimitReached, NoSuchStore, NoSuchUser, SlugReserved, SlugTaken
+from marketplace.stores import InvalidStore, checked_domain
 from ops.commands.options import DataOption, JsonOption
-from ops.commands.texts import cell
+from ops.commands.texts import cell, printable
 from ops.context import load_mongo
 
-_KEY_BYTES = 16
-_MONGO_SECONDS = 3.0
-_LIMITS_DAYS = 90
-"""How long the counts are kept."""
+T = TypeVar("T")
 
 SlugArgument = Annotated[str, typer.Argument(metavar="SLUG", help="The store's name in URLs and commands.")]
 
 
-@contextmanager
-def _mongo(data: Path | None) -> Iterator[tuple[Client, str]]:
-    """A client and a database. It needs nothing but Mongo: a leaked key can be replaced while all else is down."""
+@dataclass(frozen=True)
+class _Parts:
+    """What a command works with.
+
+    Attributes:
+        stores: The same service that the API has.
+        accounts: Of the people who may own a store.
+    """
+
+    stores: StoreService
+    accounts: Accounts
+
+    async def user(self, email: str) -> User:
+        """The account of an address.
+
+        Raises:
+            NoSuchUser: There is none.
+        """
+        found = await self.accounts.by_email(email)
+        if found is None or found.banned:
+            raise NoSuchUser(f"no account {email}: it is made by registering and following the link in the mail")
+        return found
+
+    async def no_such_store(self, slug: str) -> InvalidStore:
+        """The error of a slug that there is no store of, with those that there are."""
+        known = ", ".join(found.slug for found in await self.stores.every()) or "none yet"
+        return InvalidStore(f"no store {slug}; there are: {known}")
+
+
+def _run(data: Path | None, work: Callable[[_Parts], Awaitable[T]]) -> T:
+    """Do something with Mongo alone: a leaked key can be replaced while all else is down."""
     mongo = load_mongo(data_dir=data)
-    client = connect(mongo.url, _MONGO_SECONDS)
-    try:
-        yield client, mongo.database
-    except StoresUnavailable as error:
-        raise StoresUnavailable(f"{error}; stores are kept there and nowhere else") from error
-    finally:
-        client.close()
 
+    async def whole() -> T:
+        client = connect_async(mongo.url)
+        try:
+            parts = _Parts(StoreService.on_mongo(client, mongo.database), Accounts(client, mongo.database))
+            return await work(parts)
+        except StoresUnavailable as error:
+            raise StoresUnavailable(f"{error}; stores are kept there and nowhere else") from error
+        finally:
+            await client.close()
 
-@contextmanager
-def _repository(data: Path | None) -> Iterator[MongoStores]:
-    with _mongo(data) as (client, database):
-        yield MongoStores(client, database)
+    return asyncio.run(whole())
 
 
 def create(
@@ -58,43 +83,80 @@ def create(
     title: Annotated[str | None, typer.Option(help="Its name for people.", show_default="the slug")] = None,
     domain: Annotated[list[str] | None, typer.Option(help="A host of its own; can be repeated.")] = None,
     block: Annotated[list[str] | None, typer.Option(help="A network (CIDR) not to count; can be repeated.")] = None,
+    owner: Annotated[
+        str | None, typer.Option(metavar="EMAIL", help="The account that owns it.", show_default="nobody yet")
+    ] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Open a store and print its write key, once: only the key's hash is kept."""
-    write_key = secrets.token_hex(_KEY_BYTES)
-    store = Store(
-        slug=slug,
+    new = NewStore(
         title=title or slug,
+        slug=slug,
         timezone=timezone,
         domains=tuple(map(checked_domain, domain or ())),
-        write_key_hash=hash_write_key(write_key),
-        visitor_secret=secrets.token_hex(32),
         blocked_networks=tuple(block or ()),
     )
-    with _repository(data) as repository:
-        repository.prepare()
-        if not repository.create_store(store):
-            raise InvalidStore(f"store {slug} is there already; 'marketplace stores key {slug}' gives it a new key")
-    _show_key(slug, write_key, as_json=as_json)
+
+    async def work(parts: _Parts) -> str:
+        await parts.stores.prepare()
+        user = await parts.user(owner) if owner is not None else None
+        try:
+            _, write_key = await parts.stores.create(new, user)
+        except SlugReserved as error:
+            raise InvalidStore(f"slug {slug!r} is a name of the platform: choose another one") from error
+        except SlugTaken as error:
+            if await parts.stores.get(slug) is None:
+                raise InvalidStore(f"slug {slug!r}: {error}; choose another one") from error
+            raise InvalidStore(
+                f"store {slug} is there already; 'marketplace stores key {slug}' gives it a new key"
+            ) from error
+        except LimitReached as error:
+            raise LimitReached(f"{owner}: {error}") from error
+        return write_key
+
+    _show_key(slug, _run(data, work), as_json=as_json)
 
 
 def key(slug: SlugArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Give a store a new write key; the old one stops working within seconds."""
-    write_key = secrets.token_hex(_KEY_BYTES)
-    with _repository(data) as repository:
-        _edit(repository, slug, {"write_key_hash": hash_write_key(write_key)})
+    write_key = _run(data, _known(slug, lambda parts: parts.stores.new_write_key(slug)))
     _show_key(slug, write_key, as_json=as_json)
 
 
-def _edit(repository: MongoStores, slug: str, fields: dict[str, Any]) -> None:
-    if repository.edit(slug, lambda _: fields) is None:
-        raise _no_such_store(repository, slug)
+def _known(slug: str, work: Callable[[_Parts], Awaitable[T]]) -> Callable[[_Parts], Awaitable[T]]:
+    """Work on a store; where there is none, the error names those that there are."""
+
+    async def checked(parts: _Parts) -> T:
+        try:
+            return await work(parts)
+        except NoSuchStore as error:
+            raise await parts.no_such_store(slug) from error
+
+    return checked
 
 
-def _no_such_store(repository: MongoStores, slug: str) -> InvalidStore:
-    known = ", ".join(found.slug for found in repository.list_stores()) or "none yet"
-    return InvalidStore(f"no store {slug}; there are: {known}")
+def owner(
+    slug: SlugArgument,
+    email: Annotated[str, typer.Argument(metavar="EMAIL", help="The address of an account.")],
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make an account an owner of a store, beside those that it has; a store of this command has none at first."""
+
+    async def work(parts: _Parts) -> User:
+        user = await parts.user(email)
+        try:
+            await parts.stores.give_to(slug, user)
+        except LimitReached as error:
+            raise LimitReached(f"{user.email}: {error}") from error
+        return user
+
+    user = _run(data, _known(slug, work))
+    if as_json:
+        typer.echo(json.dumps({"store": slug, "owner": user.email}))
+    else:
+        typer.echo(f"{printable(user.email)} owns {slug}.")
 
 
 def import_key(
@@ -104,12 +166,17 @@ def import_key(
     as_json: JsonOption = False,
 ) -> None:
     """Give a store a secret key for importing history; the old one stops working within seconds."""
-    secret = make_import_key(slug, secrets.token_hex(_KEY_BYTES))
-    with _repository(data) as repository:
-        _edit(repository, slug, {"import_key_hash": None if revoke else hash_write_key(secret)})
+
+    async def work(parts: _Parts) -> str | None:
+        if revoke:
+            await parts.stores.revoke_import_key(slug)
+            return None
+        return await parts.stores.new_import_key(slug)
+
+    secret = _run(data, _known(slug, work))
     if as_json:
-        typer.echo(json.dumps({"store": slug, "import_key": None if revoke else secret}))
-    elif revoke:
+        typer.echo(json.dumps({"store": slug, "import_key": secret}))
+    elif secret is None:
         typer.echo(f"{slug} has no import key any more; the old one stops working within seconds.")
     else:
         typer.echo(f"The import key of {slug}, shown this once:\n\n  {secret}\n")
@@ -119,8 +186,7 @@ def import_key(
 
 def list_stores(data: DataOption = None, as_json: JsonOption = False) -> None:
     """List the stores."""
-    with _repository(data) as repository:
-        stores = repository.list_stores()
+    stores = _run(data, lambda parts: parts.stores.every())
     if as_json:
         listed = [{"slug": s.slug, "title": s.title, "timezone": s.timezone, "domains": s.domains} for s in stores]
         typer.echo(json.dumps({"stores": listed}))
@@ -150,19 +216,18 @@ def _show_key(slug: str, write_key: str, *, as_json: bool) -> None:
 
 def limits(
     slug: SlugArgument,
-    days: Annotated[int, typer.Option(min=1, max=_LIMITS_DAYS, help="How many days back.")] = 7,
+    days: Annotated[int, typer.Option(min=1, max=TURNED_AWAY_DAYS, help="How many days back.")] = 7,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what the collector turned away because a store sent too much: by hour, with the reason."""
-    with _mongo(data) as (client, database):
-        repository = MongoStores(client, database)
-        if repository.get(slug) is None:
-            raise _no_such_store(repository, slug)
-        # A day more at each end: a store's own date may be ahead of UTC's or behind it.
-        today = datetime.now(UTC).date()
-        first, last = today - timedelta(days=days), today + timedelta(days=1)
-        counts = MongoTurnedAway(client, database).of(slug, first.isoformat(), last.isoformat())
+
+    async def work(parts: _Parts) -> list[TurnedAway]:
+        if await parts.stores.get(slug) is None:
+            raise await parts.no_such_store(slug)
+        return await parts.stores.turned_away(slug, days)
+
+    counts = _run(data, work)
     if as_json:
         rows = [{name: value for name, value in asdict(count).items() if name != "store"} for count in counts]
         typer.echo(json.dumps({"store": slug, "days": days, "rows": rows}))
@@ -185,6 +250,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     stores = typer.Typer(help="Open stores and give them write keys.", no_args_is_help=True)
     stores.command("create")(create)
+    stores.command("owner")(owner)
     stores.command("key")(key)
     stores.command("import-key")(import_key)
     stores.command("list")(list_stores)

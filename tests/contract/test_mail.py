@@ -231,7 +231,8 @@ def test_a_folder_that_cannot_be_written_to_is_unavailable(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", sorted(TEMPLATES))
 def test_every_text_has_its_link_on_a_line_of_its_own_and_no_placeholder_left(name: str) -> None:
-    subject, body = render(name, {"name": "Ann", "link": LINK})
+    values = {"name": "Ann", "inviter": "bob@shop.example", "store": "shop", "role": "analyst", "link": LINK}
+    subject, body = render(name, values)
     assert body.splitlines().count(LINK) == 1
     assert "{" not in subject + body
     assert body.isprintable() or "\n" in body

@@ -1,4 +1,4 @@
-"""A store's numbers by HTTP on real parts: the query layer's, as far back as the plan reaches, and as fresh as the data."""
+"""A store's numbers by HTTP on real parts: the query layer's, as far back as the plan reaches."""
 
 from __future__ import annotations
 
@@ -194,9 +194,8 @@ def test_what_did_not_change_is_not_sent_again_and_what_was_counted_is_there_in_
         assert (again.status_code, again.content) == (304, b"")
         assert again.headers["cache-control"] == "private, no-cache"
         hour = int(Analytics(clickhouse).ledger("gamma")[0].hour.timestamp())
-        clickhouse.command(
-            f"INSERT INTO {clickhouse.database}.rollups SELECT * FROM {clickhouse.database}.rollups WHERE store = 'gamma'"
-        )
+        rollups = f"{clickhouse.database}.rollups"
+        clickhouse.command(f"INSERT INTO {rollups} SELECT * FROM {rollups} WHERE store = 'gamma'")
         clickhouse.command(
             f"INSERT INTO {clickhouse.database}.click_ledger (store, hour, kind, name, events, source_partition, "
             f"source_offset) VALUES ('gamma', toDateTime({hour}), 'received', 'received', 1, 0, 999999)"

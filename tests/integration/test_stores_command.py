@@ -9,6 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -135,3 +136,56 @@ def test_an_import_key_for_nobody_is_one_clear_line(stores: Command) -> None:
     done = stores("import-key", "nobody-at-all")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert "no store nobody-at-all" in done.stderr
+
+
+def test_a_store_of_the_command_has_no_owner_until_one_is_named(
+    stack: Stack, tmp_path: Path, bare: tuple[MongoClient[dict[str, Any]], str]
+) -> None:
+    client, database = bare
+    stores = command(tmp_path, stack.urls.mongo, database)
+    for name in ("users", "memberships"):
+        client[database].create_collection(name)
+    for name in ("ann", "bob"):
+        client[database]["users"].insert_one(account(name))
+
+    assert stores("create", "first").returncode == 0
+    assert list(client[database]["memberships"].find()) == []
+    assert stores("owner", "first", "Ann@Shop.example").stdout == "ann@shop.example owns first.\n"
+    assert json.loads(stores("create", "second", "--owner", "bob@shop.example", "--json").stdout)["store"] == "second"
+    owners = {(each["store"], each["user"], each["role"]) for each in client[database]["memberships"].find()}
+    assert owners == {("first", "ann", "owner"), ("second", "bob", "owner")}
+
+    again = stores("owner", "first", "ann@shop.example", "--json")
+    assert json.loads(again.stdout) == {"store": "first", "owner": "ann@shop.example"}
+    for arguments, said in (
+        (("owner", "second", "ann@shop.example"), "ann@shop.example: the plan includes 1 store of one owner"),
+        (("create", "third", "--owner", "ann@shop.example"), "ann@shop.example: the plan includes 1 store"),
+        (("create", "third", "--owner", "nobody@shop.example"), "no account nobody@shop.example"),
+        (("owner", "third", "ann@shop.example"), "no store third; there are: first, second"),
+        (("create", "admin"), "slug 'admin' is a name of the platform"),
+    ):
+        refused = stores(*arguments)
+        assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
+        assert said in refused.stderr
+
+
+def test_the_slug_of_a_store_that_was_deleted_is_not_given_out_again(
+    stack: Stack, tmp_path: Path, bare: tuple[MongoClient[dict[str, Any]], str]
+) -> None:
+    client, database = bare
+    stores = command(tmp_path, stack.urls.mongo, database)
+    assert stores("create", "gone").returncode == 0
+    client[database]["stores"].update_one({"_id": "gone"}, {"$set": {"deleted_at": datetime.now(UTC)}})
+    assert json.loads(stores("list", "--json").stdout) == {"stores": []}
+    assert "no store gone; there are: none yet" in stores("key", "gone").stderr
+    refused = stores("create", "gone")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "slug 'gone': it belonged to a store that was deleted" in refused.stderr
+
+
+def account(name: str) -> dict[str, Any]:
+    address = f"{name}@shop.example"
+    return {
+        "_id": name, "email": address, "email_key": address, "name": name, "password_hash": "hash", "created_at": 1,
+        "admin": False, "banned": False, "authority": 1, "grants": [],
+    }  # fmt: skip

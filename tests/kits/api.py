@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 
 from connectors.mongo.client import connect
-from marketplace.collections import LINKS, MAILS, STORES, USERS
+from marketplace.collections import API_KEYS, LINKS, MAILS, MEMBERSHIPS, STORES, TURNED_AWAY, USERS
 from marketplace.settings import Urls
 from ops.provision import ensure_provisioned
 from ops.resources import Resources
@@ -180,7 +180,7 @@ def running_api(stack: Stack, folder: Path, database: str, **more: str) -> Itera
     """Run one on free ports; its collections are made."""
     public, admin = free_ports(2)
     urls = Urls(stack.urls.kafka, stack.urls.mongo, stack.urls.clickhouse, stack.urls.redis)
-    resources = Resources(collections=(STORES, USERS, LINKS, MAILS))
+    resources = Resources(collections=(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY))
     ensure_provisioned(Settings(urls, PurePosixPath(folder), database), resources=resources)
     own = {
         "MARKETPLACE_DATA": str(folder),

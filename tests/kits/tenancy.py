@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import PurePosixPath
+from functools import cache
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import httpx
@@ -16,12 +17,18 @@ import httpx
 from api.access import Caller
 from api.analytics.service import AnalyticsService
 from api.app import Services, build_app
+from api.identity.key_file import ensure_keys
+from api.identity.key_ring import KeyRing
+from api.identity.password_hashes import PasswordHashes
+from api.identity.service import IdentityService
 from api.limits import Limiter
 from api.tenancy import Tenancy
+from api.web.edge import Edge
 from connectors.clickhouse.client import ClickHouse
 from connectors.mongo.accounts import Accounts
 from connectors.mongo.async_client import Documents, connect_async
 from connectors.mongo.client import connect
+from connectors.redis import sessions
 from connectors.redis.token_buckets import Taken
 from marketplace.collections import API_KEYS, LINKS, MAILS, MEMBERSHIPS, STORES, TURNED_AWAY, USERS
 from marketplace.entitlements import Grant, Tier
@@ -55,12 +62,28 @@ class Buckets:
 class Identities:
     """Takes ``token-of-<id>`` as the access token of an account."""
 
-    def __init__(self, accounts: Accounts) -> None:
-        self._accounts = accounts
+    def __init__(self, accounts: Accounts, others: Any) -> None:
+        self._accounts, self._others = accounts, others
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._others, name)
 
     async def caller_of(self, access_token: str) -> Caller | None:
         user = await self._accounts.get(access_token.removeprefix("token-of-"))
         return None if user is None or user.banned else Caller(user, "session")
+
+
+@asynccontextmanager
+async def no_services() -> AsyncIterator[Services]:
+    """For an application that nothing starts."""
+    raise AssertionError("nothing starts the application here")
+    yield
+
+
+@cache
+def application() -> Edge:
+    """One for all worlds of a process, which follow one another: building it takes longer than most tests."""
+    return build_app(no_services)
 
 
 @dataclass
@@ -72,6 +95,7 @@ class World:
         database: The name.
         now: What the application takes for now.
         clickhouse: Where numbers are; nowhere unless it is given.
+        identities: What answers the routes of identity, where a test asks them.
         tenancy: Its services.
     """
 
@@ -79,22 +103,24 @@ class World:
     database: str
     now: datetime = NOW
     clickhouse: ClickHouse | None = None
+    identities: Any = None
     tenancy: Tenancy = field(init=False)
     buckets: Buckets = field(default_factory=Buckets)
 
     def __post_init__(self) -> None:
         self.tenancy = Tenancy.on_mongo(self.client, self.database, "https://market.example", lambda: self.now)
-        self.app = build_app(self._services)
+        self.app = application()
         state = self.app.app.state  # type: ignore[attr-defined]  # nothing starts the application here
-        state.identities = Identities(Accounts(self.client, self.database))
+        state.identities = Identities(Accounts(self.client, self.database), self.identities)
         state.limiter, state.tenancy = Limiter(self.buckets), self.tenancy
         nowhere = ClickHouse("http://127.0.0.1:9", "nothing")
         state.analytics = AnalyticsService.on_clickhouse(self.clickhouse or nowhere, lambda: self.now)
 
-    @asynccontextmanager
-    async def _services(self) -> AsyncIterator[Services]:
-        raise AssertionError("nothing starts the application here")
-        yield
+    @property
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        found: dict[str, Any] = self.app.app.state.openapi  # type: ignore[attr-defined]
+        return found
 
     @property
     def rules(self) -> dict[tuple[str, str], Any]:
@@ -126,7 +152,15 @@ class World:
         await self.client[self.database][USERS.name].insert_one(document)
         return made
 
-    async def store(self, slug: str, age_days: float = 10.0, timezone: str = "UTC", **members: str) -> StoreRecord:
+    async def store(
+        self,
+        slug: str,
+        roles: Mapping[str, str] | None = None,
+        *,
+        age_days: float = 10.0,
+        timezone: str = "UTC",
+        **members: str,
+    ) -> StoreRecord:
         """A store with its members: ``ann="owner"``; accounts that there are not yet are made."""
         created_at = int((NOW - timedelta(days=age_days)).timestamp() * 1000)
         store = Store(slug, slug.title(), timezone, ("shop.example",), hash_write_key(slug), "0" * 64)
@@ -134,7 +168,7 @@ class World:
         del fields["slug"]
         mongo = self.client[self.database]
         await mongo[STORES.name].insert_one({"_id": slug, **fields, "version": 1, "created_at": created_at})
-        for user, role in members.items():
+        for user, role in {**(roles or {}), **members}.items():
             if await mongo[USERS.name].find_one({"_id": user}) is None:
                 await self.user(user)
             member = Membership(slug, user, StoreRole(role), CREATED_AT, created_at)
@@ -166,6 +200,18 @@ class World:
                     document.pop(counter, None)
             found[collection.name] = documents
         return found
+
+    async def snapshot(self) -> dict[str, list[Any]]:
+        """All documents as they are."""
+        mongo = self.client[self.database]
+        return {each.name: await mongo[each.name].find().to_list() for each in COLLECTIONS}
+
+    async def restore(self, snapshot: Mapping[str, list[Any]]) -> None:
+        """Make all documents what they were."""
+        for name, documents in snapshot.items():
+            await self.client[self.database][name].delete_many({})
+            if documents:
+                await self.client[self.database][name].insert_many(documents)
 
     async def secret_of_mail(self, address: str) -> str:
         """The secret of the link in the mail to an address that waits."""
@@ -201,3 +247,24 @@ def run_in_world(mongo_url: str, database: str, work: Work, clickhouse: ClickHou
             await client.close()
 
     asyncio.run(whole())
+
+
+@contextmanager
+def worlds_with_identity(stack: Stack, folder: Path) -> Iterator[Callable[[Work], None]]:
+    """Runs work in worlds where the routes of identity are answered by what answers them in the product."""
+    key_file, url = folder / "keys.json", "https://market.example"
+    ensure_keys(key_file, 1_700_000_000.0)
+    hashes, ring = PasswordHashes(), KeyRing(key_file, url, "api")
+    with tenancy_database(stack) as database:
+
+        async def with_identities(world: World, work: Work) -> None:
+            redis = sessions.connect_async(stack.urls.redis)
+            accounts = Accounts(world.client, database)
+            service = IdentityService(accounts, sessions.Sessions(redis), hashes, ring, url)
+            try:
+                await work(World(world.client, database, identities=service))
+            finally:
+                await redis.aclose()
+
+        yield lambda work: run_in_world(stack.urls.mongo, database, lambda world: with_identities(world, work))
+    hashes.close()

@@ -30,11 +30,12 @@ def test_an_owner_may_do_everything_and_each_lower_role_less() -> None:
     assert analyst < manager < owner
 
 
-def test_an_analyst_changes_nothing_and_sees_no_key() -> None:
+def test_an_analyst_reads_and_leaves_and_sees_no_key() -> None:
     assert permissions_of(StoreRole.ANALYST) == {
         Permission.READ_NUMBERS,
         Permission.READ_STORE,
         Permission.READ_MEMBERS,
+        Permission.LEAVE_STORE,
     }
 
 
@@ -58,6 +59,8 @@ def test_no_api_key_can_grant_roles_read_keys_or_delete_a_store() -> None:
             Permission.MANAGE_MEMBERS,
             Permission.READ_KEYS,
             Permission.ROTATE_KEYS,
+            Permission.MANAGE_API_KEYS,
+            Permission.LEAVE_STORE,
             Permission.DELETE_STORE,
         }
     )

@@ -5,7 +5,7 @@ from dataclasses import fields
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketplace.entitlements import ENTITLEMENTS, Grant, Tier, next_change, tier_of
+from marketplace.entitlements import ENTITLEMENTS, Grant, Tier, next_change, tier_of, with_grant_ended
 
 TIMES = st.integers(0, 100)
 GRANTS = st.lists(st.builds(Grant, st.sampled_from(Tier), TIMES, st.none() | TIMES), max_size=5)
@@ -32,3 +32,16 @@ def test_between_now_and_the_next_change_the_tier_stays(grants: list[Grant], now
     change = next_change(grants, now)
     if now <= later and (change is None or later < change):
         assert tier_of(grants, later) is tier_of(grants, now)
+
+
+@given(GRANTS, st.sampled_from(Tier), TIMES, TIMES)
+def test_a_tier_that_is_ended_is_had_no_more_and_what_was_is_kept(
+    grants: list[Grant], tier: Tier, now: int, other: int
+) -> None:
+    after = with_grant_ended(grants, tier, now)
+    others = [grant for grant in grants if grant.tier is not tier]
+    if other >= now:
+        assert tier_of(after, other) is tier_of(others, other)
+    else:
+        assert tier_of(after, other) is tier_of(grants, other)
+    assert with_grant_ended(after, tier, now) == after

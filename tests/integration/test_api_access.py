@@ -1,0 +1,65 @@
+"""Every route as every kind of caller: what is answered is what docs/reference/access.md says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from ops.reference.access import COLUMNS, OK, TARGET, cell, reference, rules
+from ops.stack import Stack
+from tests.kits.api_requests import credential_of, good_request, send_good, settle
+from tests.kits.tenancy import Work, World, worlds_with_identity
+
+ROUTES = sorted(rules().items(), key=lambda item: (item[0][1], item[0][0]))
+AS_PARAMETERS = [pytest.param(*key, id=" ".join(key)) for key, _ in ROUTES]
+IN_STORE = [pytest.param(*key, id=" ".join(key)) for key, _ in ROUTES if "{store}" in key[1]]
+
+
+@pytest.fixture(scope="module")
+def run(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Work], None]]:
+    with worlds_with_identity(stack, tmp_path_factory.mktemp("access")) as running:
+        yield running
+
+
+def test_the_page_says_what_the_routes_demand() -> None:
+    assert TARGET.read_text() == reference(), "make reference"
+
+
+@pytest.mark.parametrize(("method", "path"), AS_PARAMETERS)
+def test_every_caller_gets_what_the_page_says(run: Callable[[Work], None], method: str, path: str) -> None:
+    rule = rules()[method, path]
+
+    async def work(world: World) -> None:
+        good = good_request(world, method, path).status or rule.status
+        await settle(world)
+        snapshot, before = await world.snapshot(), await world.everything()
+        # Those who are refused first: whatever they asked for did not happen.
+        for column in sorted(COLUMNS, key=lambda each: cell(rule, each) == OK):
+            said = cell(rule, column)
+            answer = await send_good(world, method, path, credential_of(column))
+            assert answer.status_code == (good if said == OK else int(said)), (column.title, answer.text)
+            if said != OK:
+                assert answer.headers["content-type"] == "application/problem+json"
+                assert await world.everything() == before, column.title
+            elif method != "GET":
+                await world.restore(snapshot)
+
+    run(work)
+
+
+@pytest.mark.parametrize(("method", "path"), IN_STORE)
+def test_in_a_frozen_store_a_route_works_as_the_page_says(run: Callable[[Work], None], method: str, path: str) -> None:
+    rule = rules()[method, path]
+
+    async def work(world: World) -> None:
+        await settle(world, frozen=True)
+        before = await world.everything()
+        answer = await send_good(world, method, path, "ann")
+        if rule.works_frozen:
+            assert answer.status_code == rule.status, answer.text
+        else:
+            assert (answer.status_code, answer.json()["type"]) == (403, "/problems/limit")
+            assert await world.everything() == before
+
+    run(work)

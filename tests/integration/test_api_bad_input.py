@@ -1,0 +1,276 @@
+"""Hostile values in every place of every route: refused as a problem, never an error of ours, and nothing is changed.
+
+The tables are made of the registered routes and their schemas, so that a new route is covered when it is registered.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+import httpx
+import pytest
+
+from ops.reference.access import rules
+from ops.stack import Stack
+from tests.kits.api_requests import GOOD_REQUESTS, filled, good_request, settle
+from tests.kits.tenancy import Work, World, application, worlds_with_identity
+
+Run = Callable[[Work], None]
+OPENAPI: Final[dict[str, Any]] = application().app.state.openapi  # type: ignore[attr-defined]
+SCHEMAS: Final[dict[str, Any]] = OPENAPI["components"]["schemas"]
+ROUTES: Final = sorted(rules(), key=lambda key: (key[1], key[0]))
+
+
+def operation(method: str, path: str) -> dict[str, Any]:
+    found: dict[str, Any] = OPENAPI["paths"][path][method.lower()]
+    return found
+
+
+def fields_of(method: str, path: str) -> dict[str, Any]:
+    """The fields of a route's body, with their schemas; empty for a route without a body."""
+    body = operation(method, path).get("requestBody")
+    if body is None:
+        return {}
+    name = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    found: dict[str, Any] = SCHEMAS[name]["properties"]
+    return found
+
+
+def as_ids(keys: list[tuple[str, str]]) -> list[Any]:
+    return [pytest.param(*key, id=" ".join(key)) for key in keys]
+
+
+WITH_BODY: Final = as_ids([key for key in ROUTES if fields_of(*key)])
+IN_PATH: Final = as_ids([key for key in ROUTES if "{" in key[1]])
+IN_QUERY: Final = as_ids(
+    [key for key in ROUTES if any(each["in"] == "query" for each in operation(*key).get("parameters", ()))]
+)
+ALL: Final = as_ids(ROUTES)
+
+MARKER: Final = "s3cret-marker"
+NOT_A_SCALAR: Final = [
+    {"$gt": ""}, {"$ne": None}, {"$regex": "."}, {"$where": "sleep(1000)"}, {"a": 1}, [], [[]], [{"$gt": ""}], [None],
+]  # fmt: skip
+BAD_NUMBERS: Final = [2**63, -(2**63) - 1, 2**64, 10**400, 1e308, -1, 0.5]
+BAD_TEXTS: Final = ["", "\x00", f"{MARKER}\x00", "\u2028", "x" * 5_000, "\x1b[2J"]
+BAD_RAW: Final = [b"NaN", b"Infinity", b"-Infinity", b'"\\ud800"', b'"\\udfff"', b'"\xff"', b"1e999", b"[" * 10_000,
+                  b'{"a":' * 5_000 + b"1" + b"}" * 5_000, b"01", b"'x'", b"undefined"]  # fmt: skip
+PRIVILEGED: Final = [
+    "_id", "id", "slug", "user", "user_id", "owner", "owner_id", "maker", "made_by", "inviter", "store", "store_id",
+    "role", "tier", "grants", "admin", "banned", "authority", "permissions", "scopes", "members", "members_revision",
+    "email_key", "password_hash", "verified", "version", "created_at", "deleted_at", "last_used_at", "frozen", "since",
+    "write_key", "write_key_hash", "import_key_hash", "secret_hash", "visitor_secret", "store_created_at", "kind",
+    "subject", "data", "$set", "$inc", "$where", "a.b", "grants.0.tier", "__proto__", "constructor", "",
+]  # fmt: skip
+BAD_IN_PATH: Final = [
+    "%00", "%24gt", "%7B%22%24gt%22%3A%22%22%7D", "9223372036854775808", "-1", "%ff", "%ed%a0%80", "%c0%af",
+    "..%2fother", "%2e%2e", "shop%3Aann", "x" * 5_000, "%E2%80%A8", "%F0%9F%9B%92", "*", "a*", "a%5Bb%5D", "NaN",
+]  # fmt: skip
+BAD_IN_QUERY: Final = [
+    "9223372036854775808", "-1", "0.5", "NaN", "Infinity", "1e3", "\x00", '{"$gt":""}', "$ne", "\u2028", "x" * 5_000,
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    with worlds_with_identity(stack, tmp_path_factory.mktemp("bad-input")) as running:
+        yield running
+
+
+def asker(path: str) -> str:
+    """Somebody whom the route answers."""
+    return "root" if path.startswith("/v1/admin") else "ann"
+
+
+def assert_refused(response: httpx.Response, what: object, allowed: range = range(400, 500)) -> None:
+    assert response.status_code in allowed, (what, response.status_code, response.text[:300])
+    assert response.headers["content-type"] == "application/problem+json", what
+    body = response.json()
+    assert (body["status"], body["request_id"]) == (response.status_code, response.headers["x-request-id"])
+    assert MARKER not in response.text, what
+
+
+def good_body(world: World, method: str, path: str) -> dict[str, Any]:
+    """A body that is good, also for routes whose good request here has none."""
+    recipe = good_request(world, method, path).body
+    return (
+        {**recipe}
+        if recipe
+        else {name: schema.get("examples", ["x" * 43])[0] for name, schema in fields_of(method, path).items()}
+    )
+
+
+async def send(world: World, method: str, path: str, content: bytes, **more: Mapping[str, str]) -> httpx.Response:
+    headers = {
+        "content-type": "application/json",
+        **good_request(world, method, path).headers,
+        **more.get("headers", {}),
+    }
+    return await world.ask(method, filled(path), asker(path), content=content, headers=headers)
+
+
+@pytest.mark.parametrize(("method", "path"), WITH_BODY)
+def test_a_field_takes_nothing_that_is_not_of_its_kind(run: Run, method: str, path: str) -> None:
+    async def work(world: World) -> None:
+        await settle(world)
+        before = await world.everything()
+        for name, schema in fields_of(method, path).items():
+            good = good_body(world, method, path)
+            # A password may be any text.
+            texts = ["", "x" * 5_000] if schema.get("format") == "password" else BAD_TEXTS
+            values: list[Any] = [*NOT_A_SCALAR, *BAD_NUMBERS, *texts, None]
+            if schema.get("type") == "array":
+                values = [each for each in values if each != []] + [[each] for each in values]
+                if "minItems" not in schema:
+                    values = [each for each in values if each]
+            for value in values:
+                answer = await send(world, method, path, json.dumps({**good, name: value}).encode())
+                assert_refused(answer, (name, value))
+        assert await world.everything() == before
+
+    run(work)
+
+
+@pytest.mark.parametrize(("method", "path"), WITH_BODY)
+def test_what_no_json_is_and_what_no_number_or_text_can_be_is_refused(run: Run, method: str, path: str) -> None:
+    async def work(world: World) -> None:
+        await settle(world)
+        before = await world.everything()
+        for name in fields_of(method, path):
+            good = good_body(world, method, path)
+            good.pop(name, None)
+            rest = json.dumps(good)[1:-1].encode()
+            for raw in BAD_RAW:
+                content = b"{" + json.dumps(name).encode() + b":" + raw + (b"," + rest if rest else b"") + b"}"
+                assert_refused(await send(world, method, path, content), (name, raw[:20]))
+        assert await world.everything() == before
+
+    run(work)
+
+
+@pytest.mark.parametrize(("method", "path"), WITH_BODY)
+def test_a_field_that_a_route_does_not_name_is_refused_and_nothing_is_written(run: Run, method: str, path: str) -> None:
+    async def work(world: World) -> None:
+        await settle(world)
+        before = await world.everything()
+        known = fields_of(method, path)
+        values = itertools.cycle(["owner", {"$set": {"admin": True}}, True, None])
+        for name in PRIVILEGED:
+            if name in known:
+                continue
+            body = {**good_body(world, method, path), name: next(values)}
+            answer = await send(world, method, path, json.dumps(body).encode())
+            assert_refused(answer, name, range(422, 423))
+            assert "extra_forbidden" in {error["code"] for error in answer.json()["errors"]}
+        assert await world.everything() == before
+
+    run(work)
+
+
+@pytest.mark.parametrize(("method", "path"), IN_PATH)
+def test_an_id_in_the_path_is_looked_for_and_is_nothing_else(run: Run, method: str, path: str) -> None:
+    async def work(world: World) -> None:
+        await settle(world)
+        before = await world.everything()
+        good = good_request(world, method, path)
+        names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+        for name in names:
+            for value in BAD_IN_PATH:
+                answer = await world.ask(
+                    method, filled(path, **{name: value}), asker(path), json=good.body, headers=good.headers
+                )
+                # Dots are taken out of a path before anybody looks at it: what is left may be another route's.
+                assert_refused(answer, (name, value))
+        assert await world.everything() == before
+
+    run(work)
+
+
+@pytest.mark.parametrize(("method", "path"), IN_PATH)
+def test_an_id_of_another_store_is_answered_like_one_that_nobody_has(run: Run, method: str, path: str) -> None:
+    foreign = {"store": "other", "user": "mallory", "invitation": "9" * 32, "key": "f" * 16, "tier": "gold"}
+    unknown = {"store": "nowhere", "user": "nobody-x", "invitation": "8" * 32, "key": "e" * 16, "tier": "lead"}
+
+    async def work(world: World) -> None:
+        await settle(world)
+        links = world.client[world.database]["links"]
+        waiting = await links.find_one({"subject": "shop"})
+        assert waiting is not None
+        data = {**waiting["data"], "id": foreign["invitation"], "store": "other"}
+        await links.insert_one({**waiting, "_id": "9", "subject": "other", "data": data})
+        before = await world.everything()
+        good = good_request(world, method, path)
+        for name in (part[1:-1] for part in path.split("/") if part.startswith("{")):
+            if path.startswith("/v1/admin") and name == "user":
+                continue  # an admin reaches every account
+            answers = [
+                await world.ask(
+                    method, filled(path, **{name: ids[name]}), asker(path), json=good.body, headers=good.headers
+                )
+                for ids in (foreign, unknown)
+            ]
+            for answer in answers:
+                assert_refused(answer, name)
+            texts = {answer.text.replace(answer.headers["x-request-id"], "") for answer in answers}
+            assert len(texts) == 1, (name, texts)
+        assert await world.everything() == before
+
+    run(work)
+
+
+@pytest.mark.parametrize(("method", "path"), IN_QUERY)
+def test_a_parameter_of_the_query_takes_nothing_that_is_not_of_its_kind(run: Run, method: str, path: str) -> None:
+    async def work(world: World) -> None:
+        await settle(world)
+        for parameter in operation(method, path)["parameters"]:
+            if parameter["in"] != "query":
+                continue
+            for value in BAD_IN_QUERY:
+                answer = await world.ask(method, filled(path), asker(path), params={parameter["name"]: value})
+                assert_refused(answer, (parameter["name"], value))
+
+    run(work)
+
+
+@pytest.mark.parametrize(("method", "path"), as_ids([key for key in ROUTES if "{store}" in key[1] and key[0] == "GET"]))
+def test_no_header_and_no_parameter_names_another_store(run: Run, method: str, path: str) -> None:
+    async def work(world: World) -> None:
+        await settle(world)
+        before = await world.everything()
+        plain = await world.ask(method, filled(path), "ann")
+        for name in ("store", "store_id", "slug", "tenant", "user", "store[$ne]", "role"):
+            answer = await world.ask(method, filled(path), "ann", params={name: "other"})
+            assert (answer.status_code, answer.content) == (200, plain.content), name
+        for name in ("x-store", "x-tenant", "x-store-id", "x-user", "x-forwarded-host", "x-original-url", "forwarded"):
+            answer = await world.ask(method, filled(path), "ann", headers={name: "other"})
+            assert (answer.status_code, answer.content) == (200, plain.content), name
+        assert await world.everything() == before
+
+    run(work)
+
+
+@pytest.mark.parametrize(("method", "path"), ALL)
+def test_a_credential_that_is_none_is_refused_by_every_route(run: Run, method: str, path: str) -> None:
+    async def work(world: World) -> None:
+        await settle(world)
+        before = await world.everything()
+        good = good_request(world, method, path)
+        for value in (
+            b"Bearer mk_", b"Bearer mk_\xff_\xff", b"Bearer mk_" + b"a" * 5_000, b"Bearer mk_" + b"f" * 16 + b"_wrong",
+            b'Bearer mk_{"$gt":""}_x', b"Bearer mk_$where_x", b"Basic mk_x_y", b"mk_x_y", b"Bearer", b"Bearer  mk_x_y",
+        ):  # fmt: skip
+            answer = await world.ask(
+                method, filled(path), json=good.body, headers={**good.headers, "authorization": value}
+            )
+            assert_refused(answer, value, range(401, 402))
+            assert "www-authenticate" in answer.headers
+        assert await world.everything() == before
+
+    run(work)
+
+
+def test_every_good_request_here_is_of_a_route_that_there_is() -> None:
+    assert set(GOOD_REQUESTS) <= set(ROUTES)
