@@ -103,7 +103,7 @@ def test_the_api_answers_what_the_query_layer_does(run: Run, clickhouse: ClickHo
 
 def test_ranges_and_filters_are_those_of_the_query_layer(run: Run, clickhouse: ClickHouse) -> None:
     insights, zone = Insights(clickhouse), ZoneInfo(STORES["alpha"].timezone)
-    first, end = datetime(2025, 3, 9, 1, 15), datetime(2025, 11, 2)
+    first, end = datetime(2025, 3, 9, 1, 15, tzinfo=zone), datetime(2025, 11, 2, tzinfo=zone)
 
     async def work(world: World) -> None:
         for filters in ((), (("page", "/it's"),), (("browser", "Chrome"), ("source", "google"))):

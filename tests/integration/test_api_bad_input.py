@@ -25,7 +25,8 @@ ROUTES: Final = sorted(rules(), key=lambda key: (key[1], key[0]))
 
 
 def operation(method: str, path: str) -> dict[str, Any]:
-    found: dict[str, Any] = OPENAPI["paths"][path][method.lower()]
+    """What the document says of a route; empty for pages for people."""
+    found: dict[str, Any] = OPENAPI["paths"].get(path, {}).get(method.lower(), {})
     return found
 
 
