@@ -46,7 +46,7 @@ class Tenancy:
         clock: Callable[[], datetime],
     ) -> None:
         self.stores, self.members, self.api_keys, self.grants = stores, members, api_keys, grants
-        self._accounts, self._memberships, self._clock = accounts, memberships, clock
+        self._accounts, self.memberships, self._clock = accounts, memberships, clock
 
     @staticmethod
     def on_mongo(
@@ -72,7 +72,7 @@ class Tenancy:
         if found is None:
             return None
         maker = await self._accounts.get(found.maker)
-        members = await self._memberships.members(found.store)
+        members = await self.memberships.members(found.store)
         if maker is None or maker.banned or maker.id not in members:
             return None
         await self.api_keys.note_use(found)
@@ -82,7 +82,7 @@ class Tenancy:
         """See :class:`api.access.StoreAccess`."""
         if not SLUG.fullmatch(slug) or (caller.key is not None and caller.key.store != slug):
             return None
-        view = await self._memberships.view(slug, self._clock())
+        view = await self.memberships.view(slug, self._clock())
         member = view.members.get(caller.user.id) if view is not None else None
         if view is None or member is None:
             return None

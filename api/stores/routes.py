@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from fastapi import Query, Request, Response
+from fastapi import Header, Query, Request, Response
 
 from api.access import Access, Demand, access_of, caller_of
 from api.stores.schemas import (
@@ -96,7 +96,12 @@ async def get_store(request: Request, response: Response) -> StoreBody:
 
 @STORES.add("PATCH", "/{store}", demand=Permission.EDIT_STORE, cost=2, problems=[STALE, PRECONDITION_REQUIRED, LIMIT],
             example=_STORE)  # fmt: skip
-async def edit_store(request: Request, response: Response, body: StoreEdit) -> StoreBody:
+async def edit_store(
+    request: Request,
+    response: Response,
+    body: StoreEdit,
+    if_match: Annotated[list[str] | None, Header(description="The `ETag` of the version that is edited.")] = None,
+) -> StoreBody:
     """Change settings of a store: what is left out stays.
 
     `If-Match` names the version that is edited, as `ETag` said it. Of edits at one time one succeeds.
@@ -104,7 +109,7 @@ async def edit_store(request: Request, response: Response, body: StoreEdit) -> S
     access = access_of(request)
     given = body.model_dump(include=body.model_fields_set)
     fields = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-    version = _edited_version(request, access.record)
+    version = _edited_version(if_match or [], access.record)
     record = await _service(request).edit(access.slug, fields, version, access.standing.tier)
     response.headers["etag"] = record.etag
     return _body(access, record)
@@ -114,7 +119,7 @@ async def edit_store(request: Request, response: Response, body: StoreEdit) -> S
 async def delete_store(request: Request) -> None:
     """Delete a store for all its members: nobody can reach it any more, and its keys are worth nothing.
 
-    Its numbers are kept, and its slug is given to nobody else. Only the operator can bring it back.
+    Its numbers and its document are kept, and its slug is given to nobody else.
     """
     await _service(request).delete(access_of(request).slug, caller_of(request).user.id)
 
@@ -155,12 +160,12 @@ async def get_turned_away(
     return TurnedAwayPage(days=days, rows=rows)
 
 
-def _edited_version(request: Request, record: StoreRecord) -> int:
+def _edited_version(if_match: list[str], record: StoreRecord) -> int:
     """The version that ``If-Match`` names (RFC 9110, section 13.1.1).
 
     A weak tag never matches, and neither does ``*``, which would overwrite what the caller has not seen.
     """
-    given = ",".join(request.headers.getlist("if-match"))
+    given = ",".join(if_match)
     if not given.strip():
         raise Problem(PRECONDITION_REQUIRED)
     if record.etag not in [tag.strip() for tag in given.split(",")]:

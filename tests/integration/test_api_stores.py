@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
 
+from connectors.mongo.async_client import connect_async
 from connectors.mongo.client import connect
 from connectors.mongo.store_directory import find_by_import_key, find_by_write_key
 from connectors.mongo.stores import MongoStores
@@ -402,5 +404,88 @@ def test_what_was_turned_away_is_shown_for_the_own_store_alone(run: Run) -> None
         assert week.json() == {"days": 7, "rows": [row]}
         month = await world.ask("GET", "/v1/stores/shop/turned-away?days=31", "eve")
         assert month.json()["rows"] == [{**row, "hour": "2026-11-01T11"}, row]
+
+    run(work)
+
+
+def test_while_all_connections_are_taken_requests_are_answered_or_wait_and_none_is_an_error(
+    stack: Stack, database: str
+) -> None:
+    async def work() -> None:
+        client = connect_async(stack.urls.mongo, max_connections=1)
+        try:
+            world = World(client, database)
+            for name in ("stores", "users", "memberships"):
+                await client[database][name].delete_many({})
+            await world.store("shop", ann="owner")
+            answers = await asyncio.gather(*(world.ask("GET", "/v1/stores/shop", "ann") for _ in range(60)))
+            assert {answer.status_code for answer in answers} <= {200, 503}
+            assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 503)
+            assert (await world.ask("GET", "/v1/stores/shop", "ann")).status_code == 200
+        finally:
+            await client.close()
+
+    asyncio.run(work())
+
+
+# The driver leaves a socket to the garbage collector where it is cancelled while it connects.
+SOCKETS_OF_THE_DRIVER = pytest.mark.filterwarnings(
+    "ignore:unclosed:ResourceWarning", "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
+)
+
+
+@SOCKETS_OF_THE_DRIVER
+def test_a_request_that_is_given_up_in_the_middle_leaves_nothing_of_its_answer_to_another_one(run: Run) -> None:
+    async def work(world: World) -> None:
+        names = [f"user{number}" for number in range(6)]
+        for name in names:
+            await world.store(f"shop-of-{name}", {name: "owner"})
+
+        async def one(number: int) -> None:
+            name = names[number % len(names)]
+            slug = f"shop-of-{name}"
+            request = asyncio.create_task(world.ask("GET", f"/v1/stores/{slug}", name))
+            if number % 2:
+                await asyncio.wait([request], timeout=(number % 40) / 2_000)
+                request.cancel()
+                await asyncio.gather(request, return_exceptions=True)
+            else:
+                answer = await request
+                assert (answer.status_code, answer.json()["slug"]) == (200, slug)
+
+        for begin in range(0, 400, 20):
+            await asyncio.gather(*(one(number) for number in range(begin, begin + 20)))
+
+    run(work)
+
+
+@SOCKETS_OF_THE_DRIVER
+def test_who_gives_up_making_a_store_has_it_with_its_owner_or_has_nothing(run: Run) -> None:
+    async def work(world: World) -> None:
+        for number in range(40):
+            name, slug = f"user{number}", f"shop-{number}"
+            await world.user(name)
+            request = asyncio.create_task(world.ask("POST", "/v1/stores", name, json={"title": "A", "slug": slug}))
+            await asyncio.wait([request], timeout=number / 2_000)
+            request.cancel()
+            await asyncio.gather(request, return_exceptions=True)
+        # What was given up may still be under way on the server.
+        deadline = time.monotonic() + 10
+        while True:
+            found = await world.everything()
+            stores = {store["_id"] for store in found["stores"]}
+            owned = {membership["store"] for membership in found["memberships"]}
+            if stores == owned:
+                break
+            assert time.monotonic() < deadline, stores ^ owned
+            await asyncio.sleep(0.05)
+        for store in stores:
+            assert await world.roles(store) == {store.replace("shop-", "user"): "owner"}
+        # Nothing stays locked: who got nothing can try again.
+        for number in range(40):
+            again = await world.ask(
+                "POST", "/v1/stores", f"user{number}", json={"title": "A", "slug": f"shop-{number}"}
+            )
+            assert again.status_code in ((403, 409) if f"shop-{number}" in stores else (201,)), again.text
 
     run(work)
