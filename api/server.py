@@ -29,7 +29,6 @@ from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Refused, Unavailable
 from connectors.mail.transport import FolderTransport, SmtpTransport
 from connectors.mongo import async_client
-from connectors.mongo.accounts import Accounts
 from connectors.mongo.mail_queue import MailQueue
 from connectors.redis import sessions
 from connectors.redis.token_buckets import RedisTokenBuckets
@@ -83,10 +82,9 @@ class Dependencies:
         background = (self.heartbeat.keep(), ring.keep_fresh(), sender.run(), self._count_mails(queue))
         tasks = [asyncio.create_task(work) for work in background]
         try:
-            identities = IdentityService(
-                Accounts(self._mongo, database), sessions.Sessions(self._redis), hashes, ring, config.public_url
-            )
             tenancy = Tenancy.on_mongo(self._mongo, database, config.public_url)
+            known = sessions.Sessions(self._redis)
+            identities = IdentityService(tenancy.accounts, known, hashes, ring, config.public_url)
             yield Services(identities, limiter, tenancy, analytics)
         finally:
             for task in tasks:

@@ -30,7 +30,7 @@ class Tenancy:
         members: Of members and invitations.
         api_keys: Of API keys.
         grants: Of tiers.
-        accounts: Where accounts are.
+        accounts: Where accounts are; one that is deleted leaves its stores.
         memberships: Who works in which store.
         clock: The time.
     """
@@ -46,15 +46,15 @@ class Tenancy:
         clock: Callable[[], datetime],
     ) -> None:
         self.stores, self.members, self.api_keys, self.grants = stores, members, api_keys, grants
-        self._accounts, self.memberships, self._clock = accounts, memberships, clock
+        self.accounts, self.memberships, self._clock = accounts, memberships, clock
 
     @staticmethod
     def on_mongo(
         client: Documents, database: str, public_url: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> Tenancy:
         """On the collections of a database; the caller closes the client."""
-        accounts = Accounts(client, database)
         memberships = Memberships(client, database, TenantStores(client, database))
+        accounts = Accounts(client, database, memberships.leave_all)
         return Tenancy(
             StoreService.on_mongo(client, database, clock),
             MemberService(memberships, Invitations(client, database), public_url, clock),
@@ -71,7 +71,7 @@ class Tenancy:
         found = await self.api_keys.authenticate(*parts) if parts is not None else None
         if found is None:
             return None
-        maker = await self._accounts.get(found.maker)
+        maker = await self.accounts.get(found.maker)
         members = await self.memberships.members(found.store)
         if maker is None or maker.banned or maker.id not in members:
             return None

@@ -16,11 +16,10 @@ from urllib.parse import quote
 
 from api.access import Caller
 from api.identity.key_ring import KeyRing
-from api.identity.ownership import NoStores, StoreOwnership
 from api.identity.password_hashes import PasswordHashes
 from api.web.problems import CONFLICT, GONE, INVALID, NOT_FOUND, UNAUTHENTICATED, FieldError, Problem
 from connectors.errors import Unavailable
-from connectors.mongo.accounts import Accounts
+from connectors.mongo.accounts import Accounts, SoleOwner
 from connectors.redis.sessions import Session, Sessions
 from marketplace.identity.accounts import LinkKind, Mail, Registration, User
 from marketplace.identity.claims import ACCESS_SECONDS
@@ -61,7 +60,6 @@ class IdentityService:
         tokens: Signs access tokens.
         public_url: Of the pages that links in mails lead to; never what a request says of its host.
         clock: The time.
-        stores: Knows who owns which.
     """
 
     def __init__(
@@ -72,10 +70,8 @@ class IdentityService:
         tokens: KeyRing,
         public_url: str,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        stores: StoreOwnership | None = None,
     ) -> None:
         self._accounts, self._sessions, self._hashes, self._tokens = accounts, sessions, hashes, tokens
-        self._stores = stores or NoStores()
         self._public_url, self._clock = public_url.rstrip("/"), clock
 
     def key_set(self) -> str:
@@ -253,11 +249,12 @@ class IdentityService:
         """
         user = caller.user
         await self._prove(user, password, "/password")
-        stores = await self._stores.sole_owner_of(user.id)
-        if stores:
-            raise Problem(CONFLICT, f"these stores would have no owner: {', '.join(sorted(stores))}")
         notice = Mail(user.email, "account_deleted", {"name": user.name, "link": f"{self._public_url}/register"})
-        if not await self._accounts.delete(user.id, user.authority, notice, self._clock()):
+        try:
+            deleted = await self._accounts.delete(user.id, user.authority, notice, self._clock())
+        except SoleOwner as error:
+            raise Problem(CONFLICT, str(error)) from error
+        if not deleted:
             raise Problem(UNAUTHENTICATED, _ENDED)
         await self._forget_sessions(user)
 

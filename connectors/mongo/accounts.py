@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -13,6 +13,7 @@ from pymongo import ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
+from connectors.errors import Refused
 from connectors.mongo.async_client import Documents, answering, in_transaction
 from marketplace.collections import LINKS, MAILS, USERS
 from marketplace.identity.accounts import LINK_SECONDS, LinkKind, Mail, Registration, User
@@ -22,16 +23,33 @@ _MAIL_DAYS: Final = 3
 """A mail that no server has taken by then is given up: its link has expired long before."""
 
 
+LeaveStores = Callable[[str, AsyncClientSession], Awaitable[list[str]]]
+"""See :meth:`connectors.mongo.memberships.Memberships.leave_all`."""
+
+
+class SoleOwner(Refused):
+    """Stores would be without an owner.
+
+    Args:
+        stores: Their slugs.
+    """
+
+    def __init__(self, stores: list[str]) -> None:
+        super().__init__(f"these stores would have no owner: {', '.join(sorted(stores))}")
+
+
 class Accounts:
     """Makes and changes accounts; what belongs together is one transaction.
 
     Args:
         client: A connected client; the caller closes it.
         database: The database's name.
+        leave_stores: Ends an account's memberships in the transaction that deletes it, and gives the stores that would
+            have no owner then.
     """
 
-    def __init__(self, client: Documents, database: str) -> None:
-        self._client = client
+    def __init__(self, client: Documents, database: str, leave_stores: LeaveStores | None = None) -> None:
+        self._client, self._leave_stores = client, leave_stores
         mongo = client[database]
         self._users, self._links, self._mails = mongo[USERS.name], mongo[LINKS.name], mongo[MAILS.name]
 
@@ -297,7 +315,7 @@ class Accounts:
         return await self._find({"admin": True}) is not None
 
     async def delete(self, user: str, authority: int, notice: Mail, now: datetime) -> bool:
-        """Delete an account and its links; its address is free from now on, its id is never used again.
+        """Delete an account, its memberships and its links; its address is free from now on, its id never used again.
 
         Args:
             user: Whose.
@@ -309,6 +327,7 @@ class Accounts:
             Whether there was an account with that number.
 
         Raises:
+            SoleOwner: Stores would have no owner; nothing was changed.
             Unavailable: Mongo does not answer; it may have happened.
         """
 
@@ -316,6 +335,9 @@ class Accounts:
             found = await self._users.find_one_and_delete({"_id": user, "authority": authority}, session=session)
             if found is None:
                 return False
+            alone = await self._leave_stores(user, session) if self._leave_stores else []
+            if alone:
+                raise SoleOwner(alone)
             await self._delete_links(user, session)
             registration = {"kind": LinkKind.REGISTRATION.value, "subject": found["email_key"]}
             await self._links.delete_many(registration, session=session)

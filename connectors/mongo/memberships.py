@@ -237,41 +237,18 @@ class Memberships:
 
         await in_transaction(self._client, work)
 
-    async def sole_owner_of(self, user: str) -> list[str]:
-        """The slugs of stores that would be without an owner if this account were gone.
-
-        Raises:
-            Unavailable: Mongo does not answer.
-        """
-        async with answering():
-            owned = await self._memberships.find({"user": user, "role": StoreRole.OWNER.value}).to_list()
-            slugs = sorted(document["store"] for document in owned)
-            others = await self._memberships.find(
-                {"store": {"$in": slugs}, "role": StoreRole.OWNER.value, "user": {"$ne": user}}
-            ).to_list()
-        shared = {document["store"] for document in others}
-        return [slug for slug in slugs if slug not in shared]
-
-    async def leave_all(self, user: str) -> list[str]:
-        """End all memberships of an account that is to be deleted, or none of them.
+    async def leave_all(self, user: str, session: AsyncClientSession) -> list[str]:
+        """End all memberships of an account, in the transaction that deletes it.
 
         Returns:
-            The slugs of stores that would be without an owner: if there are any, nothing was changed.
-
-        Raises:
-            Unavailable: Mongo does not answer; it may have happened.
+            The slugs of stores that are without an owner then: if there are any, the transaction must not be committed.
         """
-
-        async def work(session: AsyncClientSession) -> list[str]:
-            mine = await self._memberships.find({"user": user}, session=session).sort("store").to_list()
-            alone = []
-            for document in mine:
-                await lock_store(self._stores, document["store"], session)
-                members = await roles_in(self._memberships, document["store"], session)
-                if not leaves_an_owner({each: member.role for each, member in members.items()}, user, None):
-                    alone.append(document["store"])
-            if not alone:
-                await self._memberships.delete_many({"user": user}, session=session)
-            return alone
-
-        return await in_transaction(self._client, work)
+        mine = await self._memberships.find({"user": user}, session=session).sort("store").to_list()
+        alone = []
+        for document in mine:
+            await lock_store(self._stores, document["store"], session)
+            members = await roles_in(self._memberships, document["store"], session)
+            if not leaves_an_owner({each: member.role for each, member in members.items()}, user, None):
+                alone.append(document["store"])
+        await self._memberships.delete_many({"user": user}, session=session)
+        return alone

@@ -13,9 +13,11 @@ from api.config import DEFAULT_PORT as API_PORT
 from api.config import NEEDS as API_NEEDS
 from ingest.config import DEFAULT_PORT, NEEDS
 from marketplace.collections import (
+    API_KEYS,
     FLOW_GENERATIONS,
     LINKS,
     MAILS,
+    MEMBERSHIPS,
     STORE_STATS,
     STORES,
     TURNED_AWAY,
@@ -261,7 +263,10 @@ REGISTRY: Final = Registry(
             check=HealthCheck("service", "/readyz"),
             needs=API_NEEDS,
             memory="some 150 MB, and 19 MB for each of two passwords that are hashed at one time",
-            resources=Resources(tables=TABLES, collections=(STORES, USERS, LINKS, MAILS)),
+            resources=Resources(
+                tables=TABLES,
+                collections=(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY),
+            ),
             check_settings=check_api,
         ),
         ServiceSpec(

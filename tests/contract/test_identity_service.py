@@ -12,11 +12,11 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 import pytest
+from pymongo.asynchronous.client_session import AsyncClientSession
 
 from api.access import Caller
 from api.identity.key_file import ensure_keys
 from api.identity.key_ring import KeyRing
-from api.identity.ownership import NoStores
 from api.identity.password_hashes import HashCost, PasswordHashes, Verified
 from api.identity.service import IdentityService, SignedIn
 from api.web.problems import Problem
@@ -52,11 +52,9 @@ class SlowHashes(PasswordHashes):
         return verified
 
 
-class OneStore:
-    """Everybody is the only owner of a store."""
-
-    async def sole_owner_of(self, user: str) -> list[str]:
-        return ["teahouse", "bakery"]
+async def own_two_stores(user: str, session: AsyncClientSession) -> list[str]:
+    """Everybody is the only owner of two stores."""
+    return ["teahouse", "bakery"]
 
 
 class World:
@@ -119,8 +117,8 @@ def run(stack: Stack, database: str, proxy: TcpProxy, tmp_path: Path) -> Run:
         mongo, redis, hashes = connect_async(stack.urls.mongo), sessions.connect_async(proxy.url), SlowHashes()
         accounts, known = Accounts(mongo, database), sessions.Sessions(redis)
         services = [
-            IdentityService(accounts, known, hashes, ring, "https://shop.example", stores=stores)
-            for stores in (NoStores(), OneStore())
+            IdentityService(each, known, hashes, ring, "https://shop.example")
+            for each in (accounts, Accounts(mongo, database, own_two_stores))
         ]
         world = World(accounts, hashes, *services)
         try:

@@ -12,6 +12,7 @@ import pytest
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from connectors.errors import Unavailable
+from connectors.mongo.accounts import Accounts, SoleOwner
 from connectors.mongo.api_keys import ApiKeys
 from connectors.mongo.async_client import connect_async, in_transaction
 from connectors.mongo.grants import Grants
@@ -155,22 +156,31 @@ def test_whose_role_changed_meanwhile_changes_nothing(run: Run) -> None:
     run(work)
 
 
-def test_the_slugs_that_an_account_owns_alone_are_known_and_it_leaves_all_stores_or_none(run: Run) -> None:
+async def delete(world: World, user: str) -> list[str]:
+    """Delete an account; the stores that keep it from that."""
+    accounts = Accounts(world.client, world.database, memberships(world).leave_all)
+    found = await accounts.get(user)
+    assert found is not None
+    try:
+        assert not await accounts.delete(user, found.authority + 1, MAIL, NOW)
+        assert await accounts.delete(user, found.authority, MAIL, NOW)
+    except SoleOwner as error:
+        return str(error).partition(": ")[2].split(", ")
+    return []
+
+
+def test_an_account_that_is_deleted_leaves_all_stores_or_none(run: Run) -> None:
     async def work(world: World) -> None:
         await world.store("alone", ann="owner", bob="manager")
         await world.store("another", ann="owner")
         await world.store("shared", ann="owner", bob="owner")
         await world.store("helped", bob="owner", ann="analyst")
         book = memberships(world)
-        assert await book.sole_owner_of("ann") == ["alone", "another"]
-        assert await book.sole_owner_of("bob") == ["helped"]
-        assert await book.sole_owner_of("nobody") == []
-        assert await book.leave_all("ann") == ["alone", "another"]
+        assert await delete(world, "ann") == ["alone", "another"]
         assert len(await book.of_user("ann")) == 4
         for slug in ("alone", "another"):
             await TenantStores(world.client, world.database).delete(slug, "ann", NOW)
-        assert await book.sole_owner_of("ann") == []
-        assert await book.leave_all("ann") == []
+        assert await delete(world, "ann") == []
         assert await book.of_user("ann") == []
         assert await world.roles("shared") == {"bob": "owner"}
 
@@ -182,9 +192,7 @@ def test_of_two_accounts_that_are_deleted_at_one_time_one_stays_the_owner(run: R
         for round_number in range(5):
             slug = f"shop-{round_number}"
             await world.store(slug, {f"ann{round_number}": "owner", f"bob{round_number}": "owner"})
-            left = await asyncio.gather(
-                *(memberships(world).leave_all(f"{name}{round_number}") for name in ("ann", "bob"))
-            )
+            left = await asyncio.gather(*(delete(world, f"{name}{round_number}") for name in ("ann", "bob")))
             assert sorted(left) == [[], [slug]]
             assert list((await world.roles(slug)).values()) == ["owner"]
 
@@ -362,8 +370,7 @@ def test_while_mongo_hangs_every_question_is_unavailable_within_seconds(stack: S
             seconds_of(book.view("shop", NOW)),
             seconds_of(book.of_user("ann")),
             seconds_of(book.remove("shop", "ann", "ann")),
-            seconds_of(book.sole_owner_of("ann")),
-            seconds_of(book.leave_all("ann")),
+            seconds_of(Accounts(client, "nowhere", book.leave_all).delete("ann", 0, MAIL, NOW)),
             seconds_of(invitations.invite(offer, "hash", MAIL, 9, NOW)),
             seconds_of(invitations.find("hash", NOW)),
             seconds_of(keys.get("id")),

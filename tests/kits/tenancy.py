@@ -259,7 +259,7 @@ def worlds_with_identity(stack: Stack, folder: Path) -> Iterator[Callable[[Work]
 
         async def with_identities(world: World, work: Work) -> None:
             redis = sessions.connect_async(stack.urls.redis)
-            accounts = Accounts(world.client, database)
+            accounts = Tenancy.on_mongo(world.client, database, url).accounts
             service = IdentityService(accounts, sessions.Sessions(redis), hashes, ring, url)
             try:
                 await work(World(world.client, database, identities=service))
