@@ -65,18 +65,32 @@ Dimension = Annotated[str, Query(json_schema_extra={"enum": [d.name for d in DIM
 _TIME: Final = "a date or a time, in the store's zone where it names none; rounded up to a quarter of an hour"
 
 
+_Since = Annotated[
+    str | None,
+    Query(alias="from", min_length=1, max_length=40, description=f"Where the range begins: {_TIME}."),
+]
+_Until = Annotated[
+    str | None, Query(alias="to", min_length=1, max_length=40, description=f"The first moment after it: {_TIME}.")
+]
+_Bots = Annotated[Literal["exclude", "include", "only"], Query(description="Whether tools and crawlers count.")]
+_Filters = Annotated[
+    list[Annotated[str, Query(max_length=300)]] | None,
+    Query(alias="filter", max_length=10, description="`dimension:value`, at most one for each dimension."),
+]
+
+
+async def _range(since: _Since = None, until: _Until = None) -> Asked:
+    return Asked(since or "", until or "")
+
+
+async def _selection(bots: _Bots = "exclude", filters: _Filters = None) -> Asked:
+    return Asked(bots=bots, filters=tuple(filters or ()))
+
+
 async def _asked(
-    since: Annotated[str, Query(alias="from", max_length=40, description=f"Where the range begins: {_TIME}.")] = "",
-    until: Annotated[str, Query(alias="to", max_length=40, description=f"The first moment after it: {_TIME}.")] = "",
-    bots: Annotated[
-        Literal["exclude", "include", "only"], Query(description="Whether tools and crawlers count.")
-    ] = "exclude",
-    filters: Annotated[
-        list[Annotated[str, Query(max_length=300)]] | None,
-        Query(alias="filter", max_length=10, description="`dimension:value`, at most one for each dimension."),
-    ] = None,
+    since: _Since = None, until: _Until = None, bots: _Bots = "exclude", filters: _Filters = None
 ) -> Asked:
-    return Asked(since, until, bots, tuple(filters or ()))
+    return Asked(since or "", until or "", bots, tuple(filters or ()))
 
 
 _Asked = Annotated[Asked, Depends(_asked)]
@@ -126,37 +140,36 @@ async def get_breakdowns(
     request: Request,
     asked: _Asked,
     dimension: Annotated[
-        list[Dimension], Query(min_length=1, max_length=_MAX_DIMENSIONS, description="Each of which to split by.")
-    ],
+        list[Dimension] | None,
+        Query(min_length=1, max_length=_MAX_DIMENSIONS, description="Each of which to split by; by default the page."),
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=1_000, description="The most values of each.")] = 10,
     order: Annotated[
         Literal["clicks", "visitors", "sessions"], Query(description="Which number has to be largest.")
     ] = "clicks",
 ) -> Response:
     """The largest values of some dimensions over a whole range."""
-    for name in dimension:
+    names = list(dict.fromkeys(dimension or ["page"]))
+    for name in names:
         _check_dimension(name, without_all=True)
-    names = list(dict.fromkeys(dimension))
     return await _answer(request, _service(request).breakdowns(_scope(request, asked), names, limit, order))
 
 
 @ANALYTICS.add("GET", "/live", demand=Permission.READ_NUMBERS, cost=2, model=Live, example=_LIVE)
-async def get_live(request: Request, asked: _Asked) -> Response:
-    """The last half hour by minute, and the newest events; `from` and `to` do not apply."""
-    scope = _scope(request, Asked(bots=asked.bots, filters=asked.filters))
-    return await _answer(request, _service(request).live(scope))
+async def get_live(request: Request, asked: Annotated[Asked, Depends(_selection)]) -> Response:
+    """The last half hour by minute, and the newest events."""
+    return await _answer(request, _service(request).live(_scope(request, asked)))
 
 
 @ANALYTICS.add("GET", "/ledger", demand=Permission.READ_NUMBERS, cost=3, model=Ledger, problems=[LIMIT, NOT_ACCEPTABLE],
                example=_LEDGER, also=[_CSV])  # fmt: skip
-async def get_ledger(request: Request, asked: _Asked) -> Response:
+async def get_ledger(request: Request, asked: Annotated[Asked, Depends(_range)]) -> Response:
     """What became of every event, by hour of receipt in UTC: `received` is the sum of all outcomes.
 
-    Filters and `bots` do not apply. `Accept: text/csv` gives the rows as CSV, where the plan includes it.
+    `Accept: text/csv` gives the rows as CSV, where the plan includes it.
     """
     csv = _csv_asked(request)
-    scope = _scope(request, Asked(asked.since, asked.until))
-    return await _answer(request, _service(request).ledger(scope, csv=csv), csv=csv)
+    return await _answer(request, _service(request).ledger(_scope(request, asked), csv=csv), csv=csv)
 
 
 def _check_dimension(name: str, *, without_all: bool = False) -> None:

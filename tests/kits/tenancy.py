@@ -42,6 +42,7 @@ from ops.provision import ensure_provisioned
 from ops.resources import Resources
 from ops.stack import Stack
 from runtime.sections import Settings
+from tests.kits.insights import empty_tables
 
 COLLECTIONS = (STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY)
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
@@ -255,14 +256,14 @@ def worlds_with_identity(stack: Stack, folder: Path) -> Iterator[Callable[[Work]
     key_file, url = folder / "keys.json", "https://market.example"
     ensure_keys(key_file, 1_700_000_000.0)
     hashes, ring = PasswordHashes(), KeyRing(key_file, url, "api")
-    with tenancy_database(stack) as database:
+    with tenancy_database(stack) as database, empty_tables(stack.urls.clickhouse) as clickhouse:
 
         async def with_identities(world: World, work: Work) -> None:
             redis = sessions.connect_async(stack.urls.redis)
             accounts = Tenancy.on_mongo(world.client, database, url).accounts
             service = IdentityService(accounts, sessions.Sessions(redis), hashes, ring, url)
             try:
-                await work(World(world.client, database, identities=service))
+                await work(World(world.client, database, clickhouse=clickhouse, identities=service))
             finally:
                 await redis.aclose()
 
