@@ -30,5 +30,7 @@ def test_every_page_is_drawn_through_the_proxy_without_an_error(browser: Browser
 
         wait_until(lambda: bool(streams()), "the page's stream has ended")
         assert set(streams()) == {101}
-        refused = [line for line in proxy.lines() if line["status"] >= 400 and "/_stcore/" not in line["path"]]
-        assert refused == []
+        # 499: the browser itself ended it, because it went to another page.
+        refused = [line for line in proxy.lines() if line["status"] >= 400 and line["status"] != 499]
+        # Streamlit looks for its server in two places.
+        assert [line for line in refused if "/_stcore/" not in line["path"]] == []

@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from api.web.bodies import MAX_BODY_BYTES as API_BODY_BYTES
 from api.web.problems import PROBLEM_TYPES
+from ingest.config import MAX_BODY_BYTES
 from marketplace.clicks.visitors import truncate_ip
 from tests.kits.proxy import Got, Proxy, Reply, Seen, read_answer, request, running_proxy
 
 BALANCER = "127.7.7.7"
+COLLECTOR_BODY_BYTES = MAX_BODY_BYTES.default
 TYPES = {kind.uri: kind for kind in PROBLEM_TYPES}
 
 
@@ -244,10 +247,10 @@ def test_the_host_reaches_the_service_with_the_port_that_the_client_used(proxy: 
 @pytest.mark.parametrize(
     ("path", "limit_bytes", "kind"),
     [
-        ("/v1/identity/sessions", 64 << 10, "problem"),
-        ("/problems", 64 << 10, "problem"),
-        ("/v1/collect", 1 << 20, "collector"),
-        ("/v1/import", 1 << 20, "collector"),
+        ("/v1/identity/sessions", API_BODY_BYTES, "problem"),
+        ("/problems", API_BODY_BYTES, "problem"),
+        ("/v1/collect", COLLECTOR_BODY_BYTES, "collector"),
+        ("/v1/import", COLLECTOR_BODY_BYTES, "collector"),
     ],
 )
 def test_a_body_that_is_too_large_is_refused_before_it_is_sent(

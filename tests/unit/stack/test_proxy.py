@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import stat
 from dataclasses import replace
@@ -13,6 +14,11 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from api.limits import ADDRESS
+from api.web.problems import PROBLEM_TYPES
+from ingest.collect.lookups import MONGO_SECONDS
+from ingest.config import CLIENT_LIMIT, KAFKA_TIMEOUT_SECONDS
+from marketplace.entitlements import ENTITLEMENTS
 from marketplace.networks import parse_networks
 from marketplace.settings import Urls
 from ops.commands.desired_state import DesiredState, refuse_changes
@@ -179,6 +185,45 @@ def test_it_gives_the_services_its_address_and_its_names_beside_those_that_they_
 
 def test_without_it_services_trust_nobody() -> None:
     assert REGISTRY.settings_for_others({"api": 8000}, {}) == {}
+
+
+def zone(name: str) -> tuple[int, int]:
+    """The requests a second and at one time of a zone in the configuration."""
+    text = (TEMPLATE / CONFIGURATION).read_text()
+    rate = re.search(rf"zone={name}:10m rate=(\d+)r/s;", text)
+    burst = re.search(rf"limit_req zone={name} burst=(\d+) nodelay;", text)
+    assert rate is not None
+    assert burst is not None
+    return int(rate[1]), int(burst[1])
+
+
+def test_its_bounds_lie_above_those_of_the_services() -> None:
+    own = [each.requests for each in ENTITLEMENTS.values()] + [ADDRESS]
+    for policy, name in (*((policy, "api") for policy in own), (CLIENT_LIMIT.default, "collector")):
+        rate, burst = zone(name)
+        assert rate >= 2 * policy.rate_per_second, name
+        assert burst >= 2 * policy.burst, name
+
+
+def test_it_waits_for_the_collector_longer_than_that_waits_for_kafka_and_mongo() -> None:
+    location = (TEMPLATE / CONFIGURATION).read_text().split("limit_req zone=collector")[1].split("proxy_pass")[0]
+    found = re.search(r"proxy_read_timeout (\d+)s;", location)
+    assert found is not None
+    assert int(found[1]) > KAFKA_TIMEOUT_SECONDS.default + 2 * MONGO_SECONDS
+
+
+def test_its_problems_are_those_of_the_apis_catalogue() -> None:
+    text = (TEMPLATE / CONFIGURATION).read_text()
+    titles = re.search(r"map \$problem_type \$problem_title \{(.*?)\}", text, re.DOTALL)
+    kinds = re.search(r"map \$status \$problem_type \{(.*?)\}", text, re.DOTALL)
+    assert titles is not None
+    assert kinds is not None
+    catalogue = {kind.name: kind.title for kind in PROBLEM_TYPES}
+    found = dict(re.findall(r'^\s+([a-z-]+) "(.*)";$', titles[1], re.MULTILINE))
+    names = dict(re.findall(r"^\s+(\w+) ([a-z-]+);$", kinds[1], re.MULTILINE))
+    found[names.pop("default")] = found.pop("default")
+    assert set(names.values()) <= set(found)
+    assert found == {name: catalogue[name] for name in found}
 
 
 def test_what_is_started_on_request_is_not_started_without_one() -> None:
