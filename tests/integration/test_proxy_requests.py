@@ -336,6 +336,34 @@ def test_answers_are_compressed_unless_a_secret_may_be_in_them(
     assert answer.status == 200
     assert answer.headers["content-encoding"] == ("gzip" if compressed else None)
     assert (gzip.decompress(answer.body) if compressed else answer.body) == TEXT
+    assert answer.headers["vary"] == ("Accept-Encoding" if compressed else None)
+
+
+def test_answers_are_compressed_behind_a_network_of_caches_too(proxy: Proxy) -> None:
+    proxy.services["api"].reply = lambda seen: Reply(200, TEXT)
+    answer = proxy.ask("GET", "/v1/stores/1/report", Accept_Encoding="gzip", Via="1.1 cache.example")
+    assert answer.headers["content-encoding"] == "gzip"
+
+
+def test_cookies_of_the_dashboard_go_over_tls_only_and_not_with_requests_of_other_sites(proxy: Proxy) -> None:
+    cookie = {"content-type": "text/html", "set-cookie": "_streamlit_xsrf=2|abc; Path=/"}
+    proxy.services["dashboard"].reply = lambda seen: Reply(200, b"page", cookie)
+    found = proxy.ask("GET", "/").headers["set-cookie"]
+    assert [part.strip().lower() for part in found.split(";")] == [
+        "_streamlit_xsrf=2|abc",
+        "path=/",
+        "secure",
+        "samesite=lax",
+    ]
+
+
+@pytest.mark.parametrize("path", ["/livez", "/v1/x", "/m.js"])
+def test_no_version_of_a_program_is_shown(proxy: Proxy, path: str) -> None:
+    for service in proxy.services.values():
+        service.reply = lambda seen: Reply(200, b"{}", {"content-type": "application/json", "server": "secret/1.0"})
+    answer = proxy.ask("GET", path)
+    assert answer.headers.get_all("server") == ["nginx"]
+    assert b"nginx/" not in answer.body
 
 
 @pytest.mark.parametrize(
@@ -443,6 +471,12 @@ def test_tls_is_of_a_current_version_with_forward_secrecy(proxy: Proxy, version:
     assert cipher is not None
     assert cipher[0].startswith(("ECDHE-", "TLS_"))
     assert "GCM" in cipher[0] or "POLY1305" in cipher[0]
+
+
+def test_a_session_can_be_resumed_by_this_process_only_and_not_by_a_ticket_for_all_times(proxy: Proxy) -> None:
+    with proxy.connect(context=proxy.tls(maximum_version=ssl.TLSVersion.TLSv1_2)) as connection:
+        assert connection.session is not None
+        assert not connection.session.has_ticket
 
 
 def test_older_versions_of_tls_and_ciphers_without_forward_secrecy_are_refused(proxy: Proxy) -> None:
