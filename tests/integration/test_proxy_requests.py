@@ -103,6 +103,7 @@ def test_each_path_has_one_service(proxy: Proxy, path: str, service: str) -> Non
         "/_stcore/./metrics",
         "/_stcore/%6d%65trics?x",
         "/metrics?x=1",
+        "/~unreadable",
     ],
 )
 def test_what_is_for_operators_is_reached_from_outside_by_no_spelling(proxy: Proxy, path: str) -> None:
