@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import ssl
 import stat
+import sys
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -25,6 +28,7 @@ from ops.commands.desired_state import DesiredState, refuse_changes
 from ops.stack import StackError
 from ops.stack.components import Launch
 from ops.stack.plan import Plan
+from ops.stack.process_spec import ProcessSpec, StopRank
 from ops.stack.proxy import files
 from ops.stack.proxy.certificate import ensure_certificate
 from ops.stack.proxy.files import CERTIFICATE, CONFIGURATION, TEMPLATE, ProxyPorts, values, write_folder
@@ -32,7 +36,10 @@ from ops.stack.proxy.settings import ProxySettings
 from ops.stack.registry import REGISTRY
 from ops.stack.selection import Selection
 from ops.stack.state.model import ProcessInfo, StackState, write_state
+from ops.stack.supervisor.job import Job
+from ops.stack.supervisor.process import Child
 from runtime.settings import InvalidSettings
+from tests.kits.stack import eventually
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 PORTS = ProxyPorts(8443, 8444, 8445, {"api": 1, "collector": 2, "dashboard": 3})
@@ -165,6 +172,38 @@ def test_a_machine_without_nginx_is_one_line(tmp_path: Path, monkeypatch: pytest
         REGISTRY["proxy"].processes(Launch(tmp_path, ports, 1, URLS))
     assert "\n" not in str(raised.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_its_process_is_nginx_on_its_own_folder_and_is_asked_to_stop_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "nginx"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o700)
+    monkeypatch.setenv("MARKETPLACE_PROXY_PROGRAM", str(program))
+    names = ("proxy", "proxy-http", "proxy-admin", "api", "collector", "dashboard")
+    (process,) = REGISTRY["proxy"].processes(Launch(tmp_path, dict(zip(names, range(1, 7), strict=True)), 1, URLS))
+    folder = tmp_path / "proxy"
+    assert process.command[:5] == [str(program), "-p", str(folder), "-c", str(folder / CONFIGURATION)]
+    assert (process.url, process.check_url) == ("https://localhost:1", "http://127.0.0.1:3")
+    assert (process.stop_signal, process.stop_rank) == (signal.SIGQUIT, StopRank.SENDERS)
+    job = Job(str(tmp_path), 1, {}, URLS, [process], [], 90.0, requested=["proxy"])
+    assert Job.from_json(job.to_json()) == job
+
+
+def test_a_process_is_asked_to_stop_by_the_signal_that_it_wants(tmp_path: Path) -> None:
+    script = (
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGQUIT, lambda *_: sys.exit(7))\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(60)"
+    )
+    log = tmp_path / "log"
+    child = Child(ProcessSpec("x", "x", [sys.executable, "-c", script], "", stop_signal=signal.SIGQUIT), log)
+    assert eventually(lambda: "ready" in log.read_text())
+    child.terminate()
+    assert child.wait(time.monotonic() + 10)
+    assert child.exit_code() == 7
 
 
 def test_it_gives_the_services_its_address_and_its_names_beside_those_that_they_have() -> None:
