@@ -7,9 +7,9 @@ READY := $(VENV)/.ready
 # Of which modules `make mutants` changes the rules: a pattern such as MUTANTS='marketplace.masking*'.
 MUTANTS ?= *
 
-.PHONY: demo verify test check chaos mutants bench claims drills clean setup browser lock reference screenshots
+.PHONY: demo verify test check chaos mutants bench claims drills clean setup browser nginx lock reference screenshots
 
-setup: $(READY) browser
+setup: $(READY) browser nginx
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] < (3, 13) else "Python 3.11 or 3.12 is needed; this is " + sys.version.split()[0] + " (PYTHON=... chooses another)")'
@@ -41,7 +41,19 @@ browser: ## Chromium for the browser tests, if it is missing and can be installe
 		echo "no chromium here, and only root can install it, where there is apt-get: the browser tests are skipped"; \
 	fi; }
 
-test: check browser ## everything that CI runs
+# The package starts a server on port 80, which nobody asked for.
+nginx: ## nginx for `up --proxy` and its tests, if it is missing and can be installed
+	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; command -v nginx >/dev/null || { \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing nginx with apt-get, for 'up --proxy' (once)"; \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -qq -y --no-install-recommends nginx \
+		&& if [ -d /run/systemd/system ]; then systemctl disable --now nginx; fi; } >/dev/null 2>&1 \
+		|| echo "nginx cannot be installed here: the tests of the proxy are skipped"; \
+	else \
+		echo "no nginx here, and only root can install it, where there is apt-get: the tests of the proxy are skipped"; \
+	fi; }
+
+test: check browser nginx ## everything that CI runs
 	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 chaos: $(READY) ## the kill tests with many seeds, and all tests that are too long for every run

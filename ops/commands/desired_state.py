@@ -1,7 +1,7 @@
 """The state that `up` asks for, and the differences that a running stack cannot be changed to."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ops.stack import Part, StackError, settings
 from ops.stack.components import url_variable
@@ -13,13 +13,23 @@ from ops.stack.state.model import StackState
 
 @dataclass(frozen=True, slots=True)
 class DesiredState:
-    """The options of `up`; None where an option was not given."""
+    """The options of `up`; None where an option was not given.
+
+    Attributes:
+        choices: of what is started on request only; a name is missing where its option was not given.
+    """
 
     brokers: int | None
     ports: Mapping[Part, int]
     selection: Selection
     services: bool | None
     foreground: bool
+    choices: Mapping[Part, bool] = field(default_factory=dict)
+
+    def requested(self, remembered: Collection[Part]) -> frozenset[Part]:
+        """What is asked for by its own option, now or the last time."""
+        chosen = {name for name, wanted in self.choices.items() if wanted}
+        return frozenset({*remembered, *chosen} - {name for name, wanted in self.choices.items() if not wanted})
 
 
 def refuse_changes(
@@ -71,6 +81,12 @@ def _options(registry: Registry, state: StackState, desired: DesiredState, parts
             differences.append(
                 f"{registry[part].port_option} {port} (it is {'not ours' if actual is None else actual})"
             )
+    for part, wanted in desired.choices.items():
+        running = state.process(part) is not None
+        if wanted and not running:
+            differences.append(f"{registry[part].request_option} (it runs without)")
+        elif running and not wanted:
+            differences.append(f"{registry[part].refusal_option} (it runs with it)")
     if desired.foreground:
         differences.append("--foreground (it does not end with this command)")
     return differences

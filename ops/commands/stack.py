@@ -25,7 +25,7 @@ from ops.stack.registry import REGISTRY, Registry
 from ops.stack.revival import revive
 from ops.stack.selection import Selection
 from ops.stack.state.inspection import look, looked_at, running_state
-from ops.stack.state.model import DATA_VARIABLE, DEFAULT_DATA_DIR, StackState
+from ops.stack.state.model import DATA_VARIABLE, DEFAULT_DATA_DIR, StackState, read_state
 from runtime.sections import DATABASE_NAME
 from runtime.settings import InvalidSettings, load
 
@@ -49,7 +49,7 @@ def register(app: typer.Typer, registry: Registry = REGISTRY) -> None:
 def _up_command(registry: Registry) -> Callable[..., None]:
     """`up`, with a port option for each part and service."""
     names = ", ".join(registry.startable)
-    services = _listed([service.title for service in registry.services if not service.on_demand])
+    services = _listed([service.title for service in registry.services if service.name in registry.usual])
 
     def up(
         data: DataOption = Path(DEFAULT_DATA_DIR),
@@ -85,7 +85,7 @@ def _up_command(registry: Registry) -> Callable[..., None]:
             bool, typer.Option("--foreground/--detach", help="Stay, and stop it all on Ctrl-C.")
         ] = False,
         as_json: JsonOption = False,
-        **given_ports: int | None,
+        **of_components: Any,
     ) -> None:
         """Start the parts and services, create missing topics, tables and collections, and wait until all are healthy.
 
@@ -97,14 +97,21 @@ def _up_command(registry: Registry) -> Callable[..., None]:
             fail(f"--ports is default or auto, not {ports}")
         desired = DesiredState(
             brokers=brokers,
-            ports={name: port for name in registry.startable if (port := given_ports[_parameter(name)]) is not None},
+            ports={name: port for name in registry.startable if (port := of_components[_parameter(name)]) is not None},
             selection=Selection(split_names("--only", only), split_names("--without", without), services is not False),
             services=services,
             foreground=foreground,
+            choices={
+                each.name: choice
+                for each in registry.on_request
+                if (choice := of_components[_request_parameter(each.name)]) is not None
+            },
         )
         _up(registry, data, desired, ports, as_json=as_json)
 
-    return _with_options(up, {_parameter(name): _port_option(registry[name]) for name in registry.startable})
+    options = {_request_parameter(each.name): _request_option(each) for each in registry.on_request}
+    options |= {_parameter(name): _port_option(registry[name]) for name in registry.startable}
+    return _with_options(up, options)
 
 
 def _with_options(command: Callable[..., None], options: Mapping[str, Any]) -> Callable[..., None]:
@@ -125,6 +132,21 @@ def _with_options(command: Callable[..., None], options: Mapping[str, Any]) -> C
 
 def _parameter(name: Part) -> str:
     return f"{name}_port"
+
+
+def _request_parameter(name: Part) -> str:
+    return f"with_{name}"
+
+
+def _request_option(component: Component) -> Any:
+    return Annotated[
+        bool | None,
+        typer.Option(
+            f"{component.request_option}/{component.refusal_option}",
+            help=f"Also run the {component.title}.",
+            show_default=f"as before, else {component.refusal_option}",
+        ),
+    ]
 
 
 def _port_option(component: Component) -> Any:
@@ -148,6 +170,11 @@ def _listed(titles: Sequence[str]) -> str:
 
 def _up(registry: Registry, data: Path, desired: DesiredState, ports: str | None, *, as_json: bool) -> None:
     with one_line_errors(StackError, InvalidSettings):
+        previous = read_state(data)
+        requested = desired.requested(previous.requested if previous else ()) & frozenset(registry.startable)
+        # What is remembered belongs to a start of everything; a selection names all that it wants.
+        started = desired.requested(()) if desired.selection else requested
+        desired = replace(desired, selection=replace(desired.selection, requested=started))
         parts = desired.selection.resolve(registry, settings.external_urls(os.environ, registry))
         registry.check_settings(parts, os.environ)
         usual: dict[Part, int] = {}
@@ -161,6 +188,7 @@ def _up(registry: Registry, data: Path, desired: DesiredState, ports: str | None
             parts=parts,
             service_settings=sample_shops(data),
             registry=registry,
+            requested=requested,
         )
         signal.signal(signal.SIGTERM, interrupt)
         try:

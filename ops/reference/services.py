@@ -46,6 +46,7 @@ def _row(component: Component, fourth: str) -> str:
     if isinstance(component, ServiceSpec) and component.admin_port_variable:
         port += f", then {_code(component.admin_port_variable)}"
     title = f"{component.title}; not started by `up`" if component.on_demand else component.title
+    title = f"{title}; started by `up {component.request_option}`" if component.on_request else title
     cells = (component.name, title, port, fourth, str(int(component.stop_rank)), component.memory)
     return f"| {' | '.join(cells)} |\n"
 

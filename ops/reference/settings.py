@@ -10,6 +10,7 @@ from flows.delivery.process import PROCESS_SECTION
 from ingest.config import COLLECTOR
 from ops.demo.services.traffic import TRAFFIC
 from ops.service_settings import FLOW
+from ops.stack.proxy.settings import PROXY
 from ops.stack.settings import STACK
 from runtime import settings
 from runtime.logs import LOGS
@@ -19,7 +20,7 @@ from runtime.settings import Section
 TARGET = Path(__file__).resolve().parents[2] / "docs" / "reference" / "settings.md"
 SECTIONS: Final[tuple[Section, ...]] = (
     *(KAFKA, MONGO, CLICKHOUSE, REDIS, DATABASE, FILES, LOGS),
-    *(COLLECTOR, FLOW, API, MAIL, DASHBOARD, STACK),
+    *(COLLECTOR, FLOW, API, MAIL, DASHBOARD, PROXY, STACK),
     *(TRAFFIC, PROCESS_SECTION),
 )
 _HEAD = """# Settings

@@ -45,6 +45,7 @@ class Component(ABC):
         needs: names of what it cannot work without.
         memory: what it takes of the machine's memory, in a few words.
         on_demand: `marketplace up` does not start it.
+        on_request: `marketplace up` starts it only where its option asks for it, or did the last time.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Component(ABC):
     needs: tuple[str, ...] = ()
     memory: str = ""
     on_demand: bool = False
+    on_request: bool = False
 
     @property
     def port_option(self) -> str:
@@ -65,6 +67,16 @@ class Component(ABC):
     def port_variable(self) -> str:
         """The variable that chooses its port, and says to the others where it listens."""
         return f"MARKETPLACE_{self.name.upper()}_PORT"
+
+    @property
+    def request_option(self) -> str:
+        """The option of `marketplace up` that asks for it."""
+        return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def refusal_option(self) -> str:
+        """The opposite option."""
+        return f"--no-{self.name.replace('_', '-')}"
 
     def ports(self, brokers: int) -> tuple[PortSpec, ...]:
         """Its ports; the first one is that of its URL."""
@@ -160,6 +172,16 @@ class ServiceSpec(Component):
         """Its pages."""
         del brokers
         return f"http://{HOST}:{ports[self.name]}" if self.name in ports else ""
+
+    def settings_for_others(self, ports: Mapping[str, int], environment: Mapping[str, str]) -> dict[str, str]:
+        """Settings that it gives to the other services where it runs.
+
+        Args:
+            ports: Of all that is to run.
+            environment: What the services find in the environment; these settings take its place.
+        """
+        del ports, environment
+        return {}
 
     def processes(self, launch: Launch) -> list[ProcessSpec]:
         """The one process."""

@@ -1,5 +1,6 @@
 """From what was asked for to what is started: which ports, which command lines."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ class Plan:
     hang_seconds: float = HANG_SECONDS
     low_disk_mb: int = LOW_DISK_MB
     registry: Registry = REGISTRY
+    requested: frozenset[Part] | None = None
 
     def job(self, data_dir: Path) -> Job:
         """Work out the job for a data folder, downloading what is missing.
@@ -52,7 +54,9 @@ class Plan:
         ports = choose_ports(own, self.ports, brokers, remembered)
         check_free(own, brokers, ports)
         urls = self.registry.urls(ports, brokers, elsewhere)
-        variables = {**self.registry.port_settings(ports), **self.service_settings}
+        given = self.registry.settings_for_others(ports, {**os.environ, **self.service_settings})
+        variables = {**self.registry.port_settings(ports), **self.service_settings, **given}
+        requested = frozenset(previous.requested if previous else ()) if self.requested is None else self.requested
         launch = Launch(data_dir, ports, brokers, urls, variables)
         return Job(
             data_dir=str(data_dir),
@@ -64,6 +68,7 @@ class Plan:
             start_timeout_seconds=self.start_timeout_seconds,
             hang_seconds=self.hang_seconds,
             low_disk_mb=self.low_disk_mb,
-            left_out=[name for name in self.registry.startable if name not in self.parts],
+            left_out=[name for name in self.registry.usual if name not in self.parts],
+            requested=sorted(requested),
             earlier_ports={name: port for name, port in remembered.items() if name not in ports},
         )

@@ -1,5 +1,6 @@
 """One process as the supervisor gets it: plain data, which goes to it and into the state file as JSON."""
 
+import signal
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -54,6 +55,7 @@ class ProcessSpec:
         stop_rank: when it stops.
         final_exits: exit codes after which starting it again cannot help, and the state that each leads to.
         wake_at_stop: it stops sooner where somebody connects to it.
+        stop_signal: asks it to stop in order.
     """
 
     name: str
@@ -66,6 +68,7 @@ class ProcessSpec:
     stop_rank: int = StopRank.SERVICES
     final_exits: dict[int, ProcessState] = field(default_factory=dict)
     wake_at_stop: bool = False
+    stop_signal: int = signal.SIGTERM
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,9 @@ from ops.stack.parts.kafka import Kafka
 from ops.stack.parts.mongo import Mongo
 from ops.stack.parts.redis import Redis
 from ops.stack.process_spec import HealthCheck, StopRank
+from ops.stack.proxy.service import ProxySpec
+from ops.stack.proxy.settings import DEFAULT_PORT as PROXY_PORT
+from ops.stack.proxy.settings import ProxySettings
 from ops.stack.state.model import Part
 from runtime.settings import InvalidSettings
 from runtime.supervision import ProcessState
@@ -90,8 +93,18 @@ class Registry:
 
     @property
     def startable(self) -> tuple[Part, ...]:
-        """The names of all that `marketplace up` starts."""
+        """The names of all that `marketplace up` can start."""
         return tuple(component.name for component in self.components if not component.on_demand)
+
+    @property
+    def usual(self) -> tuple[Part, ...]:
+        """The names of all that `marketplace up` starts unless somebody says otherwise."""
+        return tuple(name for name in self.startable if not self[name].on_request)
+
+    @property
+    def on_request(self) -> tuple[Component, ...]:
+        """What `marketplace up` starts only where its option asks for it."""
+        return tuple(component for component in self.components if component.on_request)
 
     def service(self, name: str) -> ServiceSpec:
         """The service of that name.
@@ -138,6 +151,13 @@ class Registry:
         settings = {each.port_variable: str(ports[each.name]) for each in self.services if each.name in ports}
         admin = {each.admin_port_variable: ports.get(each.admin_port_name) for each in self.services}
         return settings | {name: str(port) for name, port in admin.items() if name and port is not None}
+
+    def settings_for_others(self, ports: Mapping[str, int], environment: Mapping[str, str]) -> dict[str, str]:
+        """Settings that services give to the others where they run."""
+        given: dict[str, str] = {}
+        for each in self.services:
+            given |= each.settings_for_others(ports, environment)
+        return given
 
     def resources(self, names: abc.Collection[str]) -> Resources:
         """What the services among these names find in the parts, together.
@@ -281,6 +301,18 @@ REGISTRY: Final = Registry(
                 topics=(CLICKS_COLLECTED,), tables=TABLES, collections=(STORES, STORE_STATS, TURNED_AWAY)
             ),
         ),
+        ProxySpec(
+            name="proxy",
+            title="proxy (nginx)",
+            default_port=PROXY_PORT,
+            check=HealthCheck("service", "/readyz"),
+            # The first to stop: the services behind it finish what it has passed on.
+            stop_rank=StopRank.SENDERS,
+            needs=("collector", "api", "dashboard"),
+            memory="some 20 MB, and up to 1 MB for each body that is being sent",
+            check_settings=ProxySettings.load,
+            on_request=True,
+        ),
         ServiceSpec(
             name="traffic",
             title="demo traffic",
@@ -295,8 +327,8 @@ REGISTRY: Final = Registry(
 )
 
 PARTS: Final[tuple[Part, ...]] = tuple(part.name for part in REGISTRY.parts)
-SERVICES: Final[tuple[Part, ...]] = tuple(each.name for each in REGISTRY.services if not each.on_demand)
-"""The services that `marketplace up` starts."""
+SERVICES: Final[tuple[Part, ...]] = tuple(each.name for each in REGISTRY.services if each.name in REGISTRY.usual)
+"""The services that `marketplace up` starts unless somebody says otherwise."""
 
 
 def service_of(flow: str) -> str:

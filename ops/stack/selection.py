@@ -17,11 +17,13 @@ class Selection:
         only: run these and what they need; empty for everything.
         without: do not start these.
         services: whether services are run where `only` names none.
+        requested: run these, too, which nothing else starts.
     """
 
     only: frozenset[Part] = frozenset()
     without: frozenset[Part] = frozenset()
     services: bool = True
+    requested: frozenset[Part] = frozenset()
 
     def __bool__(self) -> bool:
         """Whether it asks for less than everything."""
@@ -49,11 +51,12 @@ class Selection:
                 raise StackError(f"there is no {name}: choose from {', '.join(registry.startable)}")
         services = {service.name for service in registry.services}
         left_out = self.without | (frozenset() if self.services else services)
-        both = self.only & left_out
+        both = (self.only | self.requested) & left_out
         if both:
+            asking = "--only" if both & self.only else registry[sorted(both)[0]].request_option
             option = "--without" if both & self.without else "--no-services"
-            raise StackError(f"--only asks for {_names(both)}, which {option} leaves out")
-        wanted = self.only or frozenset(registry.startable) - left_out
+            raise StackError(f"{asking} asks for {_names(both)}, which {option} leaves out")
+        wanted = (self.only or frozenset(registry.usual) - left_out) | self.requested
         needed = registry.needed_by(wanted)
         missing = (left_out - frozenset(elsewhere)).intersection(needed)
         if missing:

@@ -61,6 +61,7 @@ class Stack:
         hang_seconds: a process that does not answer for so long is started again; by default what the environment says.
         low_disk_mb: less free disk is warned about; by default what the environment says.
         registry: what parts and services there are.
+        requested: what the next start of everything starts, too; by default what the folder remembers.
 
     Attributes:
         notices: what a person should know about the latest start, a line each.
@@ -79,6 +80,7 @@ class Stack:
         hang_seconds: float | None = None,
         low_disk_mb: int | None = None,
         registry: Registry = REGISTRY,
+        requested: Collection[Part] | None = None,
     ) -> None:
         self.data_dir = Path(data_dir).resolve()
         self.notices: list[str] = []
@@ -87,6 +89,7 @@ class Stack:
         self._hang_seconds, self._low_disk_mb = hang_seconds, low_disk_mb
         self._start_timeout_seconds = start_timeout_seconds
         self._registry = registry
+        self._requested = None if requested is None else frozenset(requested)
         self._supervisor: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -155,6 +158,7 @@ class Stack:
             settings.hang_seconds(os.environ) if hang is None else hang,
             settings.low_disk_mb(os.environ) if low is None else low,
             self._registry,
+            self._requested,
         )
 
     def _own(self, lock: IO[str]) -> None:

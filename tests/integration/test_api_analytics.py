@@ -212,7 +212,8 @@ def test_what_did_not_change_is_not_sent_again_and_what_was_counted_is_there_in_
     "query",
     [
         "trend?grain=week", "trend?dimension=nothing", "trend?dimension=", "totals?bots=maybe", "totals?from=now",
-        "totals?filter=all:", "totals?filter=%7B%22$gt%22:%22%22%7D", "breakdowns?dimension=", "breakdowns?dimension=all",
+        "totals?filter=all:", "totals?filter=%7B%22$gt%22:%22%22%7D", "breakdowns?dimension=",
+        "breakdowns?dimension=all",
         "breakdowns?dimension=page&limit=0", "breakdowns?dimension=page&limit=9223372036854775808",
         "breakdowns?dimension=page&order=revenue", "totals?from=2025-05-02&to=2025-05-01",
         "breakdowns?" + "&".join(["dimension=page"] * 7), "totals?" + "&".join(["filter=page:x"] * 11),

@@ -171,7 +171,7 @@ def chromium(path: str) -> Iterator[Browser]:
 
 
 # Streamlit looks for its server beside the page first and above it next; the first try is no error of ours.
-_PROBE: Final = re.compile(r"http://127\.0\.0\.1:\d+/[a-z]+/_stcore/(health|host-config)")
+_PROBE: Final = re.compile(r"https?://(127\.0\.0\.1|localhost):\d+/[a-z]+/_stcore/(health|host-config)")
 
 
 @dataclass

@@ -74,6 +74,7 @@ class StackState:
         hang_seconds: a process of ours that does not answer for so long is started again.
         low_disk_mb: less free disk than so many MB is low; 0 from a version that did not say.
         left_out: parts and services that this start was asked to leave out.
+        requested: what was asked for by its own option, now or the last time; a start of everything starts it again.
         earlier_ports: of what does not run now, as they were the last time; it gets them again.
     """
 
@@ -92,6 +93,7 @@ class StackState:
     hang_seconds: float = 0.0
     low_disk_mb: int = 0
     left_out: list[Part] = field(default_factory=list)
+    requested: list[Part] = field(default_factory=list)
     earlier_ports: dict[str, int] = field(default_factory=dict)
 
     def process(self, name: str) -> ProcessInfo | None:

@@ -30,6 +30,7 @@ class Job:
     hang_seconds: float = HANG_SECONDS
     low_disk_mb: int = LOW_DISK_MB
     left_out: list[Part] = field(default_factory=list)
+    requested: list[Part] = field(default_factory=list)
     earlier_ports: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> bytes:

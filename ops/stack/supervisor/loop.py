@@ -275,6 +275,7 @@ class Supervisor:
             hang_seconds=self._job.hang_seconds,
             low_disk_mb=self._job.low_disk_mb,
             left_out=self._job.left_out,
+            requested=self._job.requested,
             earlier_ports=self._job.earlier_ports,
         )
 

@@ -24,6 +24,7 @@ class Child:
 
     def __init__(self, spec: ProcessSpec, log: Path) -> None:
         environment = {**os.environ, **spec.environment}
+        self._stop_signal = spec.stop_signal
         with log.open("ab") as output:
             self._popen = subprocess.Popen(
                 guarded(spec.command, os.getpid()),
@@ -48,7 +49,7 @@ class Child:
     def terminate(self) -> None:
         """Ask it to stop, also where it is suspended."""
         if self._popen.poll() is None:
-            self._popen.send_signal(signal.SIGTERM)
+            self._popen.send_signal(self._stop_signal)
             self._popen.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:

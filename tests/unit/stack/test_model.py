@@ -37,7 +37,7 @@ def test_a_state_that_is_missing_damaged_or_of_another_version_is_none(tmp_path:
 
 
 def test_a_state_of_an_earlier_version_is_read_and_says_nothing_of_how_its_processes_are_asked(tmp_path: Path) -> None:
-    later = {"left_out", "earlier_ports", "low_disk_mb", "check"}
+    later = {"left_out", "requested", "earlier_ports", "low_disk_mb", "check"}
     written = {name: value for name, value in asdict(STATE).items() if name not in later}
     written["processes"] = [
         {name: value for name, value in process.items() if name not in later} for process in written["processes"]
