@@ -108,7 +108,16 @@ def build_app(
             running.state.tenancy = known.tenancy
             yield
 
-    app = FastAPI(title="Marketplace", version="1", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(
+        title="Marketplace",
+        version="1",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        # A redirect would be made of what the request says of its host, and be counted by nobody.
+        redirect_slashes=False,
+    )
     app.state.trusted_proxies = trusted_proxies
     app.state.rules = include(app, FEATURES)
     app.add_exception_handler(Problem, _problem)

@@ -70,18 +70,34 @@ class Memberships:
         mongo = client[database]
         self._memberships, self._stores, self._users = mongo[MEMBERSHIPS.name], mongo[STORES.name], mongo[USERS.name]
 
-    async def view(self, slug: str, now: datetime) -> StoreView | None:
-        """A store with its members and what its owners pay for; None where there is no such store.
+    async def view(self, slug: str, now: datetime, member: str | None = None) -> StoreView | None:
+        """A store with its members and what its owners pay for.
+
+        Args:
+            slug: The store's.
+            now: The time.
+            member: An account that has to be a member; None for any store.
+
+        Returns:
+            The store; None where there is none, or the account is no member of it. Both are the same work, so that the
+            time does not tell which it is.
 
         Raises:
             Unavailable: Mongo does not answer.
+            InvalidStore: The document is not valid.
         """
-        # Both at one time: how long it takes does not tell whether there is a store that the caller is no member of.
-        record, members = await asyncio.gather(self._records.get(slug), self.members(slug))
-        if record is None:
+        found, members = await asyncio.gather(self._records.get(slug), self.members(slug), return_exceptions=True)
+        if isinstance(members, BaseException):
+            raise members
+        if member is not None and member not in members:
+            # Whatever is wrong with the store is none of a stranger's business.
+            return None
+        if isinstance(found, BaseException):
+            raise found
+        if found is None:
             return None
         standings = await self.standings({slug: members.values()}, now)
-        return StoreView(record, members, standings[slug])
+        return StoreView(found, members, standings[slug])
 
     async def members(self, slug: str) -> dict[str, Membership]:
         """The members of a store, by user.
