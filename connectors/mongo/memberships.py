@@ -225,10 +225,20 @@ class Memberships:
         _, members = await check_permission(self._stores, self._memberships, slug, actor, permission, session)
         if user not in members:
             raise NoSuchMember("there is no such member")
-        roles = {each: member.role for each, member in members.items()}
-        if not leaves_an_owner(roles, user, role):
+        if not await self._leaves_an_owner(members, user, role, session):
             raise LastOwner("a store has at least one owner: make another member an owner first")
         return members
+
+    async def _leaves_an_owner(
+        self, members: Mapping[str, Membership], user: str, role: StoreRole | None, session: AsyncClientSession
+    ) -> bool:
+        """Whether a store keeps an owner who can act when a member's role changes; banned ones and ghosts cannot."""
+        if user in members and members[user].role is not StoreRole.OWNER:
+            return True
+        able = {"_id": {"$in": sorted(members)}, "banned": False}
+        others = {document["_id"] for document in await self._users.find(able, session=session).to_list()}
+        roles = {each: member.role for each, member in members.items() if each in others or each == user}
+        return leaves_an_owner(roles, user, role)
 
     async def make_owner(self, slug: str, user: str, now: datetime) -> None:
         """Make an account an owner of a store, whatever it was there before: for the operator.
@@ -265,11 +275,16 @@ class Memberships:
             others = await self._memberships.find(
                 {"store": {"$in": slugs}, "role": StoreRole.OWNER.value, "user": {"$ne": user}}
             ).to_list()
-        shared = {document["store"] for document in others}
+        accounts = await self.users({document["user"] for document in others})
+        able = {each.id for each in accounts.values() if not each.banned}
+        shared = {document["store"] for document in others if document["user"] in able}
         return [slug for slug in slugs if slug not in shared]
 
     async def leave_all(self, user: str) -> list[str]:
         """End all memberships of an account that is to be deleted, or none of them.
+
+        To be called right before the account is deleted: between :meth:`sole_owner_of` and that, the other owner of a
+        store could leave it.
 
         Returns:
             The slugs of stores that would be without an owner: if there are any, nothing was changed.
@@ -284,7 +299,7 @@ class Memberships:
             for document in mine:
                 await lock_store(self._stores, document["store"], session)
                 members = await roles_in(self._memberships, document["store"], session)
-                if not leaves_an_owner({each: member.role for each, member in members.items()}, user, None):
+                if not await self._leaves_an_owner(members, user, None, session):
                     alone.append(document["store"])
             if not alone:
                 await self._memberships.delete_many({"user": user}, session=session)
