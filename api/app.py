@@ -128,7 +128,16 @@ def build_app(
             running.state.tenancy, running.state.analytics = known.tenancy, known.analytics
             yield
 
-    app = FastAPI(title="Marketplace", version="1", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(
+        title="Marketplace",
+        version="1",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        # A redirect would be made of what the request says of its host, and be counted by nobody.
+        redirect_slashes=False,
+    )
     app.state.trusted_proxies, app.state.request_seconds = trusted_proxies, request_seconds
     app.state.rules = include(app, FEATURES)
     app.add_exception_handler(Problem, _problem)

@@ -82,10 +82,10 @@ class Tenancy:
         """See :class:`api.access.StoreAccess`."""
         if not SLUG.fullmatch(slug) or (caller.key is not None and caller.key.store != slug):
             return None
-        view = await self.memberships.view(slug, self._clock())
-        member = view.members.get(caller.user.id) if view is not None else None
-        if view is None or member is None:
+        view = await self.memberships.view(slug, self._clock(), member=caller.user.id)
+        if view is None:
             return None
+        member = view.members[caller.user.id]
         if caller.key is None:
             role, permissions = member.role, permissions_of(member.role)
         else:

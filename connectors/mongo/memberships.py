@@ -70,18 +70,34 @@ class Memberships:
         mongo = client[database]
         self._memberships, self._stores, self._users = mongo[MEMBERSHIPS.name], mongo[STORES.name], mongo[USERS.name]
 
-    async def view(self, slug: str, now: datetime) -> StoreView | None:
-        """A store with its members and what its owners pay for; None where there is no such store.
+    async def view(self, slug: str, now: datetime, member: str | None = None) -> StoreView | None:
+        """A store with its members and what its owners pay for.
+
+        Args:
+            slug: The store's.
+            now: The time.
+            member: An account that has to be a member; None for any store.
+
+        Returns:
+            The store; None where there is none, or the account is no member of it. Both are the same work, so that the
+            time does not tell which it is.
 
         Raises:
             Unavailable: Mongo does not answer.
+            InvalidStore: The document is not valid.
         """
-        # Both at one time: how long it takes does not tell whether there is a store that the caller is no member of.
-        record, members = await asyncio.gather(self._records.get(slug), self.members(slug))
-        if record is None:
+        found, members = await asyncio.gather(self._records.get(slug), self.members(slug), return_exceptions=True)
+        if isinstance(members, BaseException):
+            raise members
+        if member is not None and member not in members:
+            # Whatever is wrong with the store is none of a stranger's business.
+            return None
+        if isinstance(found, BaseException):
+            raise found
+        if found is None:
             return None
         standings = await self.standings({slug: members.values()}, now)
-        return StoreView(record, members, standings[slug])
+        return StoreView(found, members, standings[slug])
 
     async def members(self, slug: str) -> dict[str, Membership]:
         """The members of a store, by user.
@@ -209,10 +225,20 @@ class Memberships:
         _, members = await check_permission(self._stores, self._memberships, slug, actor, permission, session)
         if user not in members:
             raise NoSuchMember("there is no such member")
-        roles = {each: member.role for each, member in members.items()}
-        if not leaves_an_owner(roles, user, role):
+        if not await self._leaves_an_owner(members, user, role, session):
             raise LastOwner("a store has at least one owner: make another member an owner first")
         return members
+
+    async def _leaves_an_owner(
+        self, members: Mapping[str, Membership], user: str, role: StoreRole | None, session: AsyncClientSession
+    ) -> bool:
+        """Whether a store keeps an owner who can act when a member's role changes; banned ones and ghosts cannot."""
+        if user in members and members[user].role is not StoreRole.OWNER:
+            return True
+        able = {"_id": {"$in": sorted(members)}, "banned": False}
+        others = {document["_id"] for document in await self._users.find(able, session=session).to_list()}
+        roles = {each: member.role for each, member in members.items() if each in others or each == user}
+        return leaves_an_owner(roles, user, role)
 
     async def make_owner(self, slug: str, user: str, now: datetime) -> None:
         """Make an account an owner of a store, whatever it was there before: for the operator.
@@ -248,7 +274,7 @@ class Memberships:
         for document in mine:
             await lock_store(self._stores, document["store"], session)
             members = await roles_in(self._memberships, document["store"], session)
-            if not leaves_an_owner({each: member.role for each, member in members.items()}, user, None):
+            if not await self._leaves_an_owner(members, user, None, session):
                 alone.append(document["store"])
         await self._memberships.delete_many({"user": user}, session=session)
         return alone

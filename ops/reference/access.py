@@ -34,7 +34,8 @@ instead. A key is an API key of the store with that one scope, made by an owner.
   maker who is demoted takes that from the key, and a key whose maker is no member any more, or is banned, is refused
   with 401. It works again if the maker comes back; to end it for good, revoke it. Its limit of requests is its own,
   with the store's tier.
-- Every member may leave, but for the last owner. Owners are equal: each may demote or remove another one.
+- Every member may leave, but for the last owner; one who is banned is none in this count. Owners are equal: each may
+  demote or remove another one.
 - Nobody offers a role above the own one. When an invitation is accepted, its inviter must still be allowed to give the
   role: otherwise it is refused with 409 and stays until it expires, is revoked or is sent again. Members and waiting
   invitations count together against the limit of the tier.

@@ -187,6 +187,28 @@ def test_an_account_that_is_deleted_leaves_all_stores_or_none(run: Run) -> None:
     run(work)
 
 
+@pytest.mark.parametrize("how", ["banned", "gone"])
+def test_an_owner_who_cannot_act_is_none_for_those_who_leave(run: Run, how: str) -> None:
+    async def work(world: World) -> None:
+        await world.store("shop", ann="owner", bob="owner", eve="analyst")
+        users = world.client[world.database]["users"]
+        if how == "banned":
+            await users.update_one({"_id": "bob"}, {"$set": {"banned": True}})
+        else:
+            await users.delete_one({"_id": "bob"})
+        book = memberships(world)
+        with pytest.raises(LastOwner):
+            await book.remove("shop", "ann", "ann")
+        with pytest.raises(LastOwner):
+            await book.change_role("shop", "ann", "ann", StoreRole.MANAGER, NOW)
+        assert await delete(world, "ann") == ["shop"]
+        await book.remove("shop", "eve", "eve")
+        await book.remove("shop", "ann", "bob")
+        assert await world.roles("shop") == {"ann": "owner"}
+
+    run(work)
+
+
 def test_of_two_accounts_that_are_deleted_at_one_time_one_stays_the_owner(run: Run) -> None:
     async def work(world: World) -> None:
         for round_number in range(5):

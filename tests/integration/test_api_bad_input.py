@@ -224,7 +224,11 @@ def test_an_id_of_another_store_is_answered_like_one_that_nobody_has(run: Run, m
                 continue  # an admin reaches every account
             answers = [
                 await world.ask(
-                    method, filled(path, **{name: ids[name]}), asker(path), json=good.body, headers=good.headers
+                    method,
+                    filled(path, **{name: ids.get(name, ids["invitation"])}),
+                    asker(path),
+                    json=good.body,
+                    headers=good.headers,
                 )
                 for ids in (foreign, unknown)
             ]

@@ -394,7 +394,7 @@ def test_an_api_key_is_shown_once_works_in_its_store_alone_and_ends_when_it_is_r
         assert key.startswith(f"mk_{shown['id']}_")
         listed = await world.ask("GET", "/v1/stores/shop/api-keys", "ann")
         assert listed.json() == {"api_keys": [shown]}
-        assert key.rpartition("_")[2] not in str(await world.everything())
+        assert key.split("_", 2)[2] not in str(await world.everything())
         assert (await world.ask("GET", "/v1/stores/shop", key)).status_code == 200
         assert (await world.ask("GET", "/v1/stores/other", key)).status_code == 404
         assert (await world.ask("GET", "/v1/stores", key)).status_code == 403

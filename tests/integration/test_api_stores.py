@@ -83,6 +83,21 @@ def test_a_store_of_others_is_answered_like_one_that_does_not_exist_to_the_byte(
     run(work)
 
 
+def test_a_store_whose_document_is_not_valid_is_nowhere_for_strangers_and_an_error_of_ours_for_members(
+    run: Run,
+) -> None:
+    async def work(world: World) -> None:
+        await world.store("shop", ann="owner")
+        await world.user("mallory")
+        await world.client[world.database]["stores"].update_one({"_id": "shop"}, {"$set": {"timezone": 5}})
+        there, nowhere = [await world.ask("GET", f"/v1/stores/{slug}", "mallory") for slug in ("shop", "nowhere")]
+        assert (there.status_code, without_id(there)) == (404, without_id(nowhere))
+        assert (await world.ask("GET", "/v1/stores/shop", "ann")).status_code == 500
+        assert (await world.ask("GET", "/v1/stores", "ann")).json() == {"stores": [], "next": None}
+
+    run(work)
+
+
 def test_a_slug_is_given_once_and_some_to_nobody(run: Run) -> None:
     async def work(world: World) -> None:
         await world.user("ann", premium=True)

@@ -15,6 +15,7 @@ from tests.kits.tenancy import World
 
 INVITATION: Final = "1" * 32
 API_KEY: Final = "2" * 16
+NOBODYS_ID: Final = "0" * 32
 PATH_VALUES: Final = {
     "store": "shop", "user": "tom", "invitation": INVITATION, "key": API_KEY, "tier": "premium", "session": "3" * 32,
     "file": "start.js", "name": "invalid",
@@ -51,7 +52,8 @@ GOOD_REQUESTS: Final[dict[tuple[str, str], GoodRequest]] = {
     ("POST", "/v1/admin/accounts/{user}/grants"): GoodRequest({"tier": "premium"}),
 }
 """Where an empty one is not good enough. A route of a store that takes a body has to be here; of others that take one
-an empty body is sent, which is looked at after who is asking, and answered with 422."""
+an empty body is sent, which is looked at after who is asking, and answered with 422; a parameter of a path that has no
+value above gets an id that nobody has, and the answer is 404."""
 
 
 def good_request(world: World, method: str, path: str) -> GoodRequest:
@@ -61,7 +63,9 @@ def good_request(world: World, method: str, path: str) -> GoodRequest:
         return found
     takes_body = "requestBody" in world.openapi["paths"].get(path, {}).get(method.lower(), {})
     assert not (takes_body and "{store}" in path), f"{method} {path} has no good request in {__name__}"
-    return GoodRequest({}, status=422) if takes_body else GoodRequest()
+    if takes_body:
+        return GoodRequest({}, status=422)
+    return GoodRequest(status=404 if set(re.findall(r"{(\w+)}", path)) - PATH_VALUES.keys() else None)
 
 
 async def settle(world: World, *, frozen: bool = False) -> None:
@@ -116,7 +120,7 @@ def credential_of(column: Column) -> str:
 
 def filled(path: str, **values: str) -> str:
     """A path with values for its parameters."""
-    return re.sub(r"{(\w+)}", lambda match: {**PATH_VALUES, **values}[match[1]], path)
+    return re.sub(r"{(\w+)}", lambda match: {**PATH_VALUES, **values}.get(match[1], NOBODYS_ID), path)
 
 
 async def send_good(world: World, method: str, path: str, who: str, **values: str) -> httpx.Response:

@@ -169,6 +169,13 @@ def test_a_route_answers_what_it_demands_to_nobody_and_refuses_what_does_not_hol
         assert ask(method, path).headers["www-authenticate"] == "Bearer"
 
 
+def assert_not_taken(method: str, path: str, body: bytes, content_type: str, status: int) -> None:
+    headers = {"content-type": content_type} if content_type else {}
+    response = ask(method, path, content=body, headers=headers | ADMIN)
+    names = {400: "bad-request", 413: "too-large", 415: "unsupported-media-type", 422: "invalid"}
+    assert_problem(response, status, names[status])
+
+
 @pytest.mark.parametrize(("method", "path", "rule"), as_list(WITHOUT_BODY))
 @pytest.mark.parametrize(
     ("body", "content_type", "status"), NOT_A_BODY, ids=lambda v: repr(v[:20]) if isinstance(v, bytes) else str(v)
@@ -176,9 +183,7 @@ def test_a_route_answers_what_it_demands_to_nobody_and_refuses_what_does_not_hol
 def test_a_route_without_a_body_refuses_what_is_none_as_well(
     method: str, path: str, rule: Any, body: bytes, content_type: str, status: int
 ) -> None:
-    test_a_body_that_cannot_be_taken_is_a_problem_and_never_an_error_of_ours(
-        method, path, rule, body, content_type, status
-    )
+    assert_not_taken(method, path, body, content_type, status)
 
 
 @pytest.mark.parametrize(("method", "path", "rule"), as_list(WITH_BODY))
@@ -200,10 +205,7 @@ def test_a_route_without_a_body_refuses_what_is_none_as_well(
 def test_a_body_that_cannot_be_taken_is_a_problem_and_never_an_error_of_ours(
     method: str, path: str, rule: Any, body: bytes, content_type: str, status: int
 ) -> None:
-    headers = {"content-type": content_type} if content_type else {}
-    response = ask(method, path, content=body, headers=headers | ADMIN)
-    names = {400: "bad-request", 413: "too-large", 415: "unsupported-media-type", 422: "invalid"}
-    assert_problem(response, status, names[status])
+    assert_not_taken(method, path, body, content_type, status)
 
 
 def examples(path: str, method: str) -> tuple[dict[str, Any], set[str]]:
@@ -232,6 +234,10 @@ def test_no_answer_repeats_what_was_sent(method: str, path: str, rule: Any) -> N
     [
         ("GET", "/", 404, "not-found"),
         ("GET", "/v1/identity/nothing", 404, "not-found"),
+        ("GET", "/v1/identity/me/", 404, "not-found"),
+        ("GET", "/v1/stores/", 404, "not-found"),
+        ("GET", "//v1/stores", 404, "not-found"),
+        ("GET", "/V1/stores", 404, "not-found"),
         ("DELETE", "/v1/identity/me", 405, "method-not-allowed"),
         ("TRACE", "/v1/identity/me", 405, "method-not-allowed"),
     ],

@@ -45,3 +45,17 @@ def test_a_tier_that_is_ended_is_had_no_more_and_what_was_is_kept(
     else:
         assert tier_of(after, other) is tier_of(grants, other)
     assert with_grant_ended(after, tier, now) == after
+
+
+def test_a_tier_that_is_ended_ends_now_and_what_is_past_or_another_tier_stays_as_it_was() -> None:
+    past, current, open_end = Grant(Tier.PREMIUM, 1, 5), Grant(Tier.PREMIUM, 2, 90), Grant(Tier.PREMIUM, 3)
+    begins_now, to_come, other = Grant(Tier.PREMIUM, 50), Grant(Tier.PREMIUM, 60), Grant(Tier.FREE, 2)
+    grants = (past, current, other, open_end, begins_now, to_come)
+    ended = (past, Grant(Tier.PREMIUM, 2, 50), other, Grant(Tier.PREMIUM, 3, 50))
+    assert with_grant_ended(grants, Tier.PREMIUM, 50) == ended
+
+
+def test_the_first_moment_is_included_and_the_last_one_is_not() -> None:
+    grant = Grant(Tier.PREMIUM, 10, 20)
+    assert [grant.holds(now) for now in (9, 10, 19, 20)] == [False, True, True, False]
+    assert [next_change([grant], now) for now in (9, 10, 19, 20)] == [10, 20, 20, None]
