@@ -11,7 +11,7 @@ from typing import Final
 from dashboards.web.pages import Field, Page
 
 EMAIL: Final = Field("email", "E-mail address", "email", "username")
-_SECRET: Final = Field("token", "The part of the link behind #")
+_SECRET: Final = Field("token", "The part of the mail's link behind #")
 _NEW_PASSWORD: Final = Field("password", "New password", "password", "new-password")
 SIGN_IN: Final = ("Sign in", "/sign-in")
 LOST: Final = ("Lost your password?", "/forgot")
@@ -54,13 +54,13 @@ MAIL_FORMS: Final = dict(
             _done("Look into your mail", "The mail is on its way. Its link works for an hour, once.", _SENT),
         ),
         _form(
-            "/reset", "passwords", "Choose a new password", "All your sign-ins end with it, on every device.",
+            "/reset", "passwords", "Choose a new password", "You are signed out on every device then.",
             (_SECRET, _NEW_PASSWORD), "Keep the new password",
             _done("Your password is changed", "Sign in with it. All earlier sign-ins have ended."),
             (SIGN_IN, ("Ask for another link", "/forgot")),
         ),
         _form(
-            "/register", "registrations", "Make an account", "A link to prove the address is sent to it.",
+            "/register", "registrations", "Make an account", "A link that proves your address is sent to it.",
             (
                 Field("name", "Your name", autocomplete="name"),
                 EMAIL,
@@ -76,7 +76,7 @@ MAIL_FORMS: Final = dict(
             (SIGN_IN, REGISTER),
         ),
         _form(
-            "/email", "emails", "Confirm your new address", "All your sign-ins end with it, on every device.",
+            "/email", "emails", "Confirm your new address", "You are signed out on every device then.",
             (_SECRET,), "Confirm",
             _done("Your address is changed", "Sign in with the new one."),
         ),

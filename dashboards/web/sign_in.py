@@ -240,7 +240,7 @@ def _sign_in_page(target: str) -> Page:
 def _sign_out_page(viewer: Viewer | None) -> Page:
     who = (f"{viewer.email} is signed in here.",) if viewer and viewer.signed_in else ()
     links = (("Back to the numbers", HOME),)
-    return Page("Sign out", (*who, "All windows of this browser are signed out."), action=SIGN_OUT, button="Sign out",
+    return Page("Sign out", (*who, "This signs out all windows of this browser."), action=SIGN_OUT, button="Sign out",
                 links=links)  # fmt: skip
 
 
