@@ -68,15 +68,27 @@ class DatabaseReader:
 
     def __init__(self, mongo_url: str, database: str, redis_url: str) -> None:
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="access", daemon=True).start()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="access", daemon=True)
+        self._thread.start()
         self._run(self._connect(mongo_url, database, redis_url))
 
     async def _connect(self, mongo_url: str, database: str, redis_url: str) -> None:
-        client = connect_mongo(mongo_url, _CONNECTIONS)
-        self._stores = TenantStores(client, database)
-        self._memberships = Memberships(client, database, self._stores)
-        self._accounts = Accounts(client, database)
-        self._sessions = Sessions(connect_redis(redis_url))
+        self._mongo, self._redis = connect_mongo(mongo_url, _CONNECTIONS), connect_redis(redis_url)
+        self._stores = TenantStores(self._mongo, database)
+        self._memberships = Memberships(self._mongo, database, self._stores)
+        self._accounts = Accounts(self._mongo, database)
+        self._sessions = Sessions(self._redis)
+
+    def close(self) -> None:
+        """Close the connections and end the thread."""
+        self._run(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _close(self) -> None:
+        await self._mongo.close()
+        await self._redis.aclose()
 
     def member(self, token: str) -> Viewer | None:
         """See :class:`Reader`."""
