@@ -11,19 +11,16 @@ from connectors.mail.transport import SmtpServer
 from marketplace.identity.emails import InvalidEmail, checked_email
 from marketplace.networks import Network
 from runtime.admin import LOOPBACK
-from runtime.sections import DATA_DIR
+from runtime.sections import API, API_PORT, DATA_DIR
 from runtime.settings import HIGHEST_PORT, EnvReader, Section, load
 
-DEFAULT_PORT: Final = 8000
 REQUIRED: Final = ("mongo", "redis")
 """The parts that no request can be answered without."""
 
 NEEDS: Final = (*REQUIRED, "clickhouse")
 """The parts that it uses; without ClickHouse there are no numbers, and all else works."""
 
-API: Final = Section("API", "For the REST API.")
 HOST: Final = API.text("MARKETPLACE_API_HOST", "The public address to listen on.", LOOPBACK)
-PORT: Final = API.port("MARKETPLACE_API_PORT", "The public port; 0 takes a free one.", DEFAULT_PORT)
 ADMIN_HOST: Final = API.text(
     "MARKETPLACE_API_ADMIN_HOST",
     "The address of `/livez`, `/readyz` and `/metrics`; in a container, whose probes come from outside, `0.0.0.0`.",
@@ -109,7 +106,7 @@ class ApiConfig:
     @staticmethod
     def read(env: EnvReader) -> ApiConfig:
         """Read the sections of the API and of mails."""
-        port = env.read(PORT)
+        port = env.read(API_PORT)
         smtp_host, sender = env.read(SMTP_HOST), env.read(SENDER)
         server = SmtpServer(
             smtp_host,

@@ -10,7 +10,6 @@ import gc
 import os
 import socket
 import sys
-from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -20,10 +19,15 @@ from typing import Any, Final
 import uvicorn
 from starlette.middleware import Middleware
 
+from connectors.errors import Refused
+from dashboards.data.viewers import Viewers
 from dashboards.web import loading_page
 from dashboards.web.gate import Gate
+from dashboards.web.identity_api import IdentityApi
+from dashboards.web.sign_in import SignIn
+from runtime.admin import LOOPBACK
 from runtime.logs import LogSettings, configure_logs
-from runtime.sections import DASHBOARD_HOST, DASHBOARD_NAMES, DASHBOARD_PORT, Settings
+from runtime.sections import API_PORT, DASHBOARD_API_URL, DASHBOARD_HOST, DASHBOARD_NAMES, DASHBOARD_PORT, Settings
 from runtime.settings import EnvReader, InvalidSettings, load
 
 _SHUTDOWN_SECONDS: Final = 3
@@ -48,17 +52,19 @@ _DARK: Final = {
 
 @dataclass(frozen=True)
 class Address:
-    """Where the dashboard listens, and the host names under which a proxy makes it reachable."""
+    """Where the dashboard listens, the host names under which a proxy makes it reachable, and where the API is."""
 
     host: str
     port: int
     names: tuple[str, ...]
+    api_url: str
 
     @staticmethod
     def read(env: EnvReader) -> Address:
         """Read the dashboard's section."""
         names = (name.strip() for name in env.read(DASHBOARD_NAMES).split(","))
-        return Address(env.read(DASHBOARD_HOST), env.read(DASHBOARD_PORT), tuple(filter(None, names)))
+        api_url = env.read(DASHBOARD_API_URL) or f"http://{LOOPBACK}:{env.read(API_PORT) or API_PORT.default}"
+        return Address(env.read(DASHBOARD_HOST), env.read(DASHBOARD_PORT), tuple(filter(None, names)), api_url)
 
 
 def read(env: EnvReader) -> tuple[LogSettings, Address]:
@@ -114,15 +120,26 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def serve(listening: socket.socket, names: Collection[str]) -> None:
-    """Serve until a signal."""
+def serve(listening: socket.socket, address: Address, viewers: Viewers) -> None:
+    """Serve until a signal.
+
+    Args:
+        listening: The socket.
+        address: Under which names it is reached, and where the API is.
+        viewers: Knows who may see what.
+    """
     import streamlit as st
 
     # The charts' library takes a second to import, and the first page some time to build: not at a viewer's expense.
     import_module("dashboards.ui.panels")
     loading_page.prepare()
     app = st.App(
-        Path(__file__).with_name("app.py"), middleware=[Middleware(Gate, names), Middleware(loading_page.LoadingPage)]
+        Path(__file__).with_name("app.py"),
+        middleware=[
+            Middleware(Gate, address.names),
+            Middleware(SignIn, viewers, IdentityApi(address.api_url), address.names),
+            Middleware(loading_page.LoadingPage),
+        ],
     )
     # These objects live as long as the process; the garbage collector need not scan them.
     gc.collect()
@@ -134,6 +151,8 @@ def serve(listening: socket.socket, names: Collection[str]) -> None:
         ws="websockets-sansio",
         ws_per_message_deflate=False,
         use_colors=False,
+        # What proxies say of a client is judged by dashboards.web.sign_in.
+        proxy_headers=False,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
     # uvicorn raises the signal that stopped it a second time.
@@ -154,14 +173,22 @@ def main() -> None:
     except OSError as error:
         sys.stderr.write(f"dashboard: cannot listen on {address.host}:{address.port}: {error.strerror}\n")
         sys.exit(1)
+    # Only here: the import takes half a second, which a mistake in the settings need not wait for.
     from streamlit.web import bootstrap
+
+    from dashboards.data.current import viewers
 
     # The names of options have dots; the loader's are those of command line flags.
     bootstrap.load_config_options(
         {name.replace(".", "_"): value for name, value in options(address.host, address.port).items()}
     )
+    try:
+        known = viewers()
+    except Refused as error:
+        sys.stderr.write(f"dashboard: {error}\n")
+        sys.exit(2)
     with listening:
-        serve(listening, address.names)
+        serve(listening, address, known)
 
 
 if __name__ == "__main__":

@@ -84,6 +84,15 @@ DASHBOARD_NAMES: Final = DASHBOARD.text(
     "MARKETPLACE_DASHBOARD_NAMES",
     "Host names under which a proxy makes it reachable, with commas between them; others but local ones are refused.",
 )
+DASHBOARD_API_URL: Final = DASHBOARD.url(
+    "MARKETPLACE_DASHBOARD_API_URL",
+    "The REST API, which checks passwords at a sign-in; it has to trust the dashboard as a proxy.",
+    ("http", "https"),
+    default_text="`http://127.0.0.1` and the API's port",
+)
+
+API: Final = Section("API", "For the REST API.")
+API_PORT: Final = API.port("MARKETPLACE_API_PORT", "The public port; 0 takes a free one.", 8000)
 
 URLS: Final[Mapping[str, Variable[str]]] = {
     "kafka": KAFKA_URL,

@@ -24,7 +24,7 @@ from connectors.redis.sessions import Session, Sessions
 from marketplace.identity.accounts import LinkKind, Mail, Registration, User
 from marketplace.identity.claims import ACCESS_SECONDS
 from marketplace.identity.passwords import check_password
-from marketplace.identity.refresh import Presented
+from marketplace.identity.refresh import Presented, parts_of_refresh_token, refresh_token
 
 _WRONG: Final = "the address and the password do not go together, or there is no such account"
 _ENDED: Final = "this sign-in has ended"
@@ -281,7 +281,7 @@ class IdentityService:
 
     def _signed_in(self, user: str, session: str, token: str) -> SignedIn:
         access = self._tokens.sign(user, session, secrets.token_hex(8), self._clock().timestamp())
-        return SignedIn(access, ACCESS_SECONDS, f"{user}.{session}.{token}")
+        return SignedIn(access, ACCESS_SECONDS, refresh_token(user, session, token))
 
     def _link(self, page: str, secret: str) -> str:
         # Behind the fragment it is sent to no server, and in no log and no referrer.
@@ -297,13 +297,13 @@ def _hash(secret: str) -> str:
     return sha256(secret.encode()).hexdigest()
 
 
-def _parts(refresh_token: str) -> tuple[str, str, str]:
+def _parts(token: str) -> tuple[str, str, str]:
     """User, session and secret of a refresh token.
 
     Raises:
         Problem: It is none.
     """
-    parts = refresh_token.split(".")
-    if len(parts) != 3 or not all(part.isascii() and 0 < len(part) <= 64 for part in parts):
+    parts = parts_of_refresh_token(token)
+    if parts is None:
         raise Problem(UNAUTHENTICATED, "this is no refresh token")
-    return parts[0], parts[1], parts[2]
+    return parts

@@ -306,6 +306,14 @@ class Accounts:
             )
         return None if found is None else _user(found)
 
+    async def has_any(self) -> bool:
+        """Whether there is any account.
+
+        Raises:
+            Unavailable: Mongo does not answer.
+        """
+        return await self._find({}) is not None
+
     async def has_admin(self) -> bool:
         """Whether anybody is an admin of the platform.
 

@@ -27,6 +27,8 @@ MAX_SESSIONS: Final = 50
 """Of one user; a further sign-in ends the one that was used longest ago."""
 
 _TIMEOUT_SECONDS: Final = 1.0
+_NOTED_EVERY_MS: Final = 60_000
+"""A use that replaces no token is noted at most this often."""
 
 # Epoch milliseconds by the clock of the server.
 _NOW: Final = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
@@ -72,6 +74,23 @@ redis.call('HSET', KEYS[1], 'revoked', '1')
 redis.call('HDEL', KEYS[1], 'client', 'network')
 redis.call('ZREM', KEYS[2], ARGV[6])
 return {'reused', '', '0'}
+"""
+)
+
+# For a client that keeps one token, in a cookie which no script can read: the token is compared and not replaced. Only
+# the current one counts, so that a cookie and a client that refreshes never share a session.
+_USE: Final = (
+    _NOW
+    + """
+local f = redis.call('HMGET', KEYS[1], 'current', 'expires_at', 'revoked', 'authority', 'used_at')
+if not f[1] or f[3] == '1' or now >= tonumber(f[2]) or f[1] ~= ARGV[1] then return -1 end
+if now - tonumber(f[5]) >= tonumber(ARGV[3]) then
+    redis.call('HSET', KEYS[1], 'expires_at', now + ARGV[2], 'used_at', now)
+    redis.call('PEXPIRE', KEYS[1], ARGV[2])
+    redis.call('ZADD', KEYS[2], now, ARGV[4])
+    redis.call('PEXPIRE', KEYS[2], ARGV[2])
+end
+return tonumber(f[4] or '0')
 """
 )
 
@@ -160,6 +179,7 @@ class Sessions:
         self._lifetime_ms, self._grace_ms = int(lifetime_seconds * 1000), int(grace_seconds * 1000)
         self._create = client.register_script(_CREATE)
         self._present = client.register_script(_PRESENT)
+        self._use = client.register_script(_USE)
         self._revoke = client.register_script(_REVOKE)
         self._revoke_all = client.register_script(_REVOKE_ALL)
 
@@ -219,6 +239,25 @@ class Sessions:
         """
         revoked, authority = await _answer(self._redis.hmget(_key(user, session), ["revoked", "authority"]))
         return int(authority or 0) if revoked == b"0" else None
+
+    async def use(self, user: str, session: str, token: str) -> int | None:
+        """Present a token that stays: the session lives on as after a refresh, and the token is not replaced.
+
+        Args:
+            user: Whose it says it is.
+            session: Of which sign-in.
+            token: The token.
+
+        Returns:
+            The number of the account under which the session was begun or kept; None where the token is not the
+            session's current one, or the session has ended.
+
+        Raises:
+            Unavailable: Redis does not answer.
+        """
+        arguments = (hash_of(token), self._lifetime_ms, _NOTED_EVERY_MS, session)
+        found = int(await _answer(self._use(keys=[_key(user, session), _index(user)], args=arguments)))
+        return None if found < 0 else found
 
     async def list_sessions(self, user: str) -> list[Session]:
         """The sessions of a user, the one that was used last comes first.

@@ -29,11 +29,10 @@ from connectors.insights.freshness import Completeness, Freshness
 from connectors.insights.report import Analytics
 from connectors.kafka.log_times import LogTimes
 from connectors.mongo.client import connect
-from connectors.mongo.stores import MongoStores
 from connectors.mongo.turned_away import MongoTurnedAway, sums
 from connectors.redis.live_tile import LiveTile
+from dashboards.data.current import visible_store
 from dashboards.data.query_cache import QueryCache
-from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED
 from runtime.sections import Settings
 
@@ -43,7 +42,7 @@ Part = Literal["mongo", "clickhouse", "redis", "kafka"]
 PARTS: Final[tuple[Part, ...]] = ("mongo", "clickhouse", "redis", "kafka")
 _LIVE_SECONDS: Final = 1.0
 _NUMBERS_SECONDS: Final = 2.0
-_STORES_SECONDS: Final = 5.0
+_TURNED_AWAY_SECONDS: Final = 5.0
 _FIRST_DAY_SECONDS: Final = 60.0
 
 Orders = tuple[tuple[str, str], ...]
@@ -57,7 +56,6 @@ _Result = TypeVar("_Result")
 class Backend:
     """Connections and cached results."""
 
-    stores: MongoStores
     turned_away: MongoTurnedAway
     insights: Insights
     tile: LiveTile
@@ -74,7 +72,6 @@ def backend() -> Backend:
     mongo = connect(settings.urls.mongo)
     log = LogTimes(settings.kafka, CLICKS_COLLECTED.name)
     return Backend(
-        stores=MongoStores(mongo, settings.database),
         turned_away=MongoTurnedAway(mongo, settings.database),
         insights=Insights(clickhouse),
         tile=LiveTile(settings.urls.redis),
@@ -87,17 +84,35 @@ def backend() -> Backend:
 class CachedQuery(Generic[_Params, _Result]):
     """A query of the backend: call it for the result, or ``submit`` it first and call it later.
 
+    A result is shared by all who may see its store. Whether the page that asks is one of them is checked each time, and
+    a query that names no store where it has to is not run.
+
     Args:
         part: The part that is queried.
         seconds: How long a result is shared.
-        query: Runs it; all its arguments are hashable.
+        query: Runs it; all its arguments are hashable. The first one is a scope or a store's slug.
+        of_platform: The result is the same for all stores: the query names none.
     """
 
-    def __init__(self, part: Part, seconds: float, query: Callable[Concatenate[Backend, _Params], _Result]) -> None:
-        self._part, self._seconds, self._query = part, seconds, query
+    def __init__(
+        self,
+        part: Part,
+        seconds: float,
+        query: Callable[Concatenate[Backend, _Params], _Result],
+        *,
+        of_platform: bool = False,
+    ) -> None:
+        self._part, self._seconds, self._query, self.of_platform = part, seconds, query, of_platform
 
     def submit(self, *arguments: _Params.args, **named: _Params.kwargs) -> Future[_Result]:
-        """Start without waiting, so that several queries run at the same time."""
+        """Start without waiting, so that several queries run at the same time.
+
+        Raises:
+            NotAllowed: The page that asks may not show the store.
+            Unavailable: Nobody can say now whether it may.
+        """
+        if not self.of_platform:
+            visible_store(store_of(arguments[0]))
         found = backend()
         key = (self._query, arguments, tuple(named.items()))
         return found.caches[self._part].submit(key, self._seconds, partial(self._query, found, *arguments, **named))
@@ -106,6 +121,7 @@ class CachedQuery(Generic[_Params, _Result]):
         """Run the query, or take its cached result.
 
         Raises:
+            NotAllowed: The page that asks may not show the store.
             Unavailable: The part is unavailable, or slower than the timeout: the query then runs on, and a later call
                 gets its result.
             InvalidQuery: The arguments make no valid query.
@@ -116,8 +132,17 @@ class CachedQuery(Generic[_Params, _Result]):
             raise Unavailable(f"{self._part} takes longer than {_TIMEOUT_SECONDS:g} s to answer") from error
 
 
-def _stores(found: Backend) -> list[Store]:
-    return sorted(found.stores.list_stores(), key=lambda store: store.title.casefold())
+def store_of(argument: object) -> str:
+    """The store that a query is about: that of its scope, or the slug itself.
+
+    Raises:
+        TypeError: It is neither.
+    """
+    if isinstance(argument, Scope):
+        return argument.store
+    if isinstance(argument, str):
+        return argument
+    raise TypeError("a query of numbers names its store first")
 
 
 def _trend_with_totals(found: Backend, scope: Scope, grain: str) -> TrendWithTotals:
@@ -171,7 +196,6 @@ def _turned_away(found: Backend, scope: Scope) -> dict[str, tuple[int, int]]:
     return sums(found.turned_away.of(scope.store, first, last))
 
 
-stores = CachedQuery("mongo", _STORES_SECONDS, _stores)
 trend_with_totals = CachedQuery("clickhouse", _NUMBERS_SECONDS, _trend_with_totals)
 breakdowns = CachedQuery("clickhouse", _NUMBERS_SECONDS, _breakdowns)
 heatmap = CachedQuery("clickhouse", _NUMBERS_SECONDS, _heatmap)
@@ -181,6 +205,6 @@ live_minutes = CachedQuery("clickhouse", _LIVE_SECONDS, _live_minutes)
 latest = CachedQuery("clickhouse", _LIVE_SECONDS, _latest)
 clicks_of_seconds = CachedQuery("clickhouse", _LIVE_SECONDS, _clicks_of_seconds)
 live_visitors = CachedQuery("redis", _LIVE_SECONDS, _live_visitors)
-completeness = CachedQuery("kafka", _LIVE_SECONDS, _completeness)
+completeness = CachedQuery("kafka", _LIVE_SECONDS, _completeness, of_platform=True)
 outcomes = CachedQuery("clickhouse", _NUMBERS_SECONDS, _outcomes)
-turned_away = CachedQuery("mongo", _STORES_SECONDS, _turned_away)
+turned_away = CachedQuery("mongo", _TURNED_AWAY_SECONDS, _turned_away)

@@ -34,7 +34,7 @@ _NOTES: Final = {
 
 def show() -> None:
     """Draw the page."""
-    frame = shell.current()
+    frame = shell.current_frame()
     st.subheader("Where did my clicks go?")
     st.markdown(
         "Everything that was received of your shop has exactly one outcome. Here they all are, by the time when they "

@@ -21,7 +21,7 @@ def show() -> None:
 
 
 def _moment() -> None:
-    frame = shell.current()
+    frame = shell.current_frame()
     scope = frame.everything
     try:
         minutes = backend.live_minutes(scope)

@@ -14,7 +14,7 @@ GROUPS = (
 
 def show() -> None:
     """Draw the page."""
-    frame = shell.current()
+    frame = shell.current_frame()
     panels.prefetch(frame, GROUPS)
     totals = panels.key_numbers(frame)
     panels.freshness(frame, f"Dotted lines are still growing. {panels.comparison(frame)}")

@@ -18,7 +18,7 @@ _COUNTRIES: Final = (("country", "visitors"),)
 
 def show() -> None:
     """Draw the page."""
-    frame = shell.current()
+    frame = shell.current_frame()
     panels.prefetch(frame)
     # The same query as the table's, where that is open: it runs once.
     backend.breakdowns.submit(frame.scope, _COUNTRIES, tables.MAX_ROWS)

@@ -9,7 +9,7 @@ DIMENSIONS = ("product", "page")
 
 def show() -> None:
     """Draw the page."""
-    frame = shell.current()
+    frame = shell.current_frame()
     panels.prefetch(frame)
     tables.prefetch(frame, DIMENSIONS)
     panels.trend(frame, panels.key_numbers(frame))

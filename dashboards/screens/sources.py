@@ -11,7 +11,7 @@ DIMENSIONS = ("channel", "source", "medium", "campaign")
 
 def show() -> None:
     """Draw the page."""
-    frame = shell.current()
+    frame = shell.current_frame()
     panels.prefetch(frame)
     tables.prefetch(frame, DIMENSIONS, "sessions")
     panels.trend(frame, panels.key_numbers(frame))

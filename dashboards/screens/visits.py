@@ -17,7 +17,7 @@ _NOTHING: Final = "No sessions in these days with these filters."
 
 def show() -> None:
     """Draw the page."""
-    frame = shell.current()
+    frame = shell.current_frame()
     panels.prefetch(frame)
     backend.heatmap.submit(frame.scope)
     backend.session_distribution.submit(frame.scope)

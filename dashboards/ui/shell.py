@@ -14,10 +14,11 @@ import streamlit as st
 
 from connectors.errors import Refused, Unavailable
 from connectors.insights import InvalidQuery, Scope
-from dashboards.data import backend
+from dashboards.data import backend, current
+from dashboards.data.access import NotAllowed, Viewer
 from dashboards.data.periods import Range, previous
 from dashboards.data.view import View, from_query, to_query
-from dashboards.ui import header
+from dashboards.ui import account, header
 from marketplace.stores import Store
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class Frame:
         return Scope(self.store.slug, self.zone, since, until, self.view.bots, self.view.filters)
 
 
-def current() -> Frame:
+def current_frame() -> Frame:
     """The frame of the current page, with ``now`` updated."""
     frame: Frame = st.session_state["frame"]
     return replace(frame, now=datetime.now(UTC))
@@ -93,15 +94,21 @@ def draw(page: Callable[[], None], choices: Collection[str] = header.ALL_CHOICES
         choices: Those of ``header.ALL_CHOICES`` that apply to the page; the others keep their value, but are not shown.
     """
     try:
-        known = backend.stores()
+        viewer = current.viewer()
     except Unavailable:
-        _show_unavailable("The list of stores", "MongoDB does not answer.")
+        _show_unavailable("The list of stores", "MongoDB or Redis does not answer.")
         return
-    if not known:
-        _no_store()
+    except NotAllowed as error:
+        st.session_state.clear()
+        account.show_refusal(error)
         return
-    view = _view(known)
-    store = next(store for store in known if store.slug == view.store)
+    account.show_viewer(viewer)
+    if not viewer.stores:
+        _no_store(viewer)
+        return
+    known = list(viewer.stores.values())
+    view = _view(viewer)
+    store = viewer.store(view.store)
     zone = ZoneInfo(store.timezone)
     now = datetime.now(UTC)
     today = now.astimezone(zone).date()
@@ -123,14 +130,16 @@ def pick(dimension: str) -> Callable[[str], None]:
     return toggle
 
 
-def _view(known: list[Store]) -> View:
-    state, query = st.session_state, st.query_params.to_dict()
+def _view(viewer: Viewer) -> View:
+    state, query, slugs = st.session_state, st.query_params.to_dict(), list(viewer.stores)
     if "view" not in state or (query and query != state.get("written")):
-        state["view"], ignored = from_query(query, [store.slug for store in known])
+        state["view"], ignored = from_query(query, slugs)
         state["ignored"] = (ignored, state["view"])
     view: View = state["view"]
-    if view.store not in {store.slug for store in known}:
-        view = state["view"] = replace(view, store=known[0].slug)
+    if view.store not in viewer.stores:
+        # It was deleted, or the viewer is no member any more: as if the address had named a store that is not there.
+        gone, view = view.store, replace(view, store=slugs[0], filters=())
+        state["view"], state["ignored"] = view, ([f"store={gone}"], view)
     wanted = to_query(view)
     if query != wanted:
         st.query_params.from_dict(wanted)
@@ -154,7 +163,7 @@ def _first_day(store: Store, zone: ZoneInfo) -> date | None:
     try:
         # It only decides what can be compared; the header must not wait for it.
         first = backend.first_day.submit(Scope(store.slug, zone)).result(_FIRST_DAY_SECONDS)
-    except (Unavailable, Refused, TimeoutError):
+    except (Unavailable, Refused, TimeoutError, NotAllowed):
         return None
     return first.date() if first is not None else None
 
@@ -166,18 +175,23 @@ def guarded(page: Callable[[], None]) -> Callable[[], None]:
         # A click inside the page changed the header, which is drawn by the whole script only.
         if st.session_state.pop("redraw", False):
             st.rerun(scope="app")
-        frame = current()
+        frame = current_frame()
         if frame.view.custom is None and frame.wall.date() != frame.today:
             # Midnight has passed on the store's clock: "Today" is another day.
             st.rerun(scope="app")
         try:
+            current.visible_store(frame.store.slug)
             page()
+        except NotAllowed:
+            # The whole script draws what is left to see.
+            st.rerun(scope="app")
         except InvalidQuery as error:
             text = header.plain(str(error))
             st.info(text[:1].upper() + text[1:] + ".", icon=":material/filter_alt:")
         except Unavailable:
             st.warning(
-                "**The numbers cannot be read right now.** ClickHouse does not answer. Nothing is lost: what happens "
+                "**The numbers cannot be read right now.** ClickHouse, or a part that knows who may see them, does not "
+                "answer. Nothing is lost: what happens "
                 "in the shop is kept and counted later. This page tries again every few seconds.",
                 icon=":material/cloud_off:",
             )
@@ -201,29 +215,40 @@ def _show_unavailable(what: str, why: str) -> None:
     @st.fragment(run_every=_RETRY_SECONDS)
     def again() -> None:
         try:
-            backend.stores()
+            current.viewer()
         except Unavailable:
             return
+        except NotAllowed:
+            pass
         st.rerun(scope="app")
 
     again()
 
 
-def _no_store() -> None:
+def _no_store(viewer: Viewer) -> None:
     st.title("No store yet")
-    st.markdown(
-        "Numbers appear here as soon as there is a store and something happens in it. Make one:\n\n"
-        "```\nmarketplace stores create my-shop --timezone Europe/Berlin --domain shop.example\n```\n\n"
-        "or see a shop alive:\n\n```\nmarketplace demo\n```"
-    )
+    if viewer.signed_in:
+        st.markdown(
+            f"{header.as_code(viewer.email)} works in no store. Ask an owner of the store for an invitation, make a "
+            "store with the REST API, or let the operator give you one:\n\n"
+            "```\nmarketplace stores owner my-shop you@shop.example\n```"
+        )
+    else:
+        st.markdown(
+            "Numbers appear here as soon as there is a store and something happens in it. Make one:\n\n"
+            "```\nmarketplace stores create my-shop --timezone Europe/Berlin --domain shop.example\n```\n\n"
+            "or see a shop alive:\n\n```\nmarketplace demo\n```"
+        )
 
     @st.fragment(run_every=_RETRY_SECONDS)
     def again() -> None:
         try:
-            found = backend.stores()
+            found = current.viewer()
         except Unavailable:
             return
-        if found:
+        except NotAllowed:
+            st.rerun(scope="app")
+        if found.stores:
             st.rerun(scope="app")
 
     again()

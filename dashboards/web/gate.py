@@ -69,7 +69,10 @@ def is_ours(headers: Headers, names: Collection[str]) -> bool:
     origin = headers.get("origin")
     if origin is None:
         return True
-    netloc = urlsplit(origin).netloc
+    try:
+        netloc = urlsplit(origin).netloc
+    except ValueError:
+        return False
     return netloc == host or _hostname(netloc) in names
 
 

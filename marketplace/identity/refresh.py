@@ -53,6 +53,19 @@ class Family:
     revoked: bool = False
 
 
+def refresh_token(user: str, session: str, secret: str) -> str:
+    """A refresh token as clients keep it: it names its session, so that one look finds it."""
+    return f"{user}.{session}.{secret}"
+
+
+def parts_of_refresh_token(token: str) -> tuple[str, str, str] | None:
+    """User, session and secret of a refresh token; None for text that is none."""
+    parts = token.split(".")
+    if len(parts) != 3 or not all(part.isascii() and 0 < len(part) <= 64 for part in parts):
+        return None
+    return parts[0], parts[1], parts[2]
+
+
 def hash_of(token: str) -> str:
     """SHA-256 hex: a token has 256 random bits, so a plain hash is enough."""
     return hashlib.sha256(token.encode()).hexdigest()

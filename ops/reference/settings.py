@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from api.config import API, MAIL
+from api.config import MAIL
 from flows.delivery.process import PROCESS_SECTION
 from ingest.config import COLLECTOR
 from ops.demo.services.traffic import TRAFFIC
@@ -14,7 +14,7 @@ from ops.stack.proxy.settings import PROXY
 from ops.stack.settings import STACK
 from runtime import settings
 from runtime.logs import LOGS
-from runtime.sections import CLICKHOUSE, DASHBOARD, DATABASE, FILES, KAFKA, MONGO, REDIS
+from runtime.sections import API, CLICKHOUSE, DASHBOARD, DATABASE, FILES, KAFKA, MONGO, REDIS
 from runtime.settings import Section
 
 TARGET = Path(__file__).resolve().parents[2] / "docs" / "reference" / "settings.md"

@@ -211,3 +211,8 @@ class ServiceSpec(Component):
 def url_variable(part: str) -> str:
     """The variable with the URL of a part."""
     return f"MARKETPLACE_{part.upper()}_URL"
+
+
+def joined(given: str, *more: str) -> str:
+    """A list with commas in it, with more values behind those that it has, each once."""
+    return ",".join(dict.fromkeys([*filter(None, map(str.strip, given.split(","))), *more]))

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from api.config import DEFAULT_PORT as API_PORT
 from api.config import NEEDS as API_NEEDS
 from ingest.config import DEFAULT_PORT, NEEDS
 from marketplace.collections import (
@@ -32,6 +31,7 @@ from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
 from ops.resources import Resources
 from ops.service_settings import check_api, check_collector, check_flow
 from ops.stack.components import Component, PartSpec, ServiceSpec
+from ops.stack.dashboard import DashboardSpec
 from ops.stack.errors import StackError
 from ops.stack.parts.clickhouse import ClickHouse
 from ops.stack.parts.kafka import Kafka
@@ -42,6 +42,7 @@ from ops.stack.proxy.service import ProxySpec
 from ops.stack.proxy.settings import DEFAULT_PORT as PROXY_PORT
 from ops.stack.proxy.settings import ProxySettings
 from ops.stack.state.model import Part
+from runtime.sections import API_PORT
 from runtime.settings import InvalidSettings
 from runtime.supervision import ProcessState
 
@@ -278,7 +279,7 @@ REGISTRY: Final = Registry(
             name="api",
             title="REST API",
             module="api",
-            default_port=API_PORT,
+            default_port=API_PORT.default,
             admin_port_variable="MARKETPLACE_API_ADMIN_PORT",
             check=HealthCheck("service", "/readyz"),
             needs=API_NEEDS,
@@ -289,7 +290,7 @@ REGISTRY: Final = Registry(
             ),
             check_settings=check_api,
         ),
-        ServiceSpec(
+        DashboardSpec(
             name="dashboard",
             title="dashboard",
             module="dashboards",
@@ -298,7 +299,9 @@ REGISTRY: Final = Registry(
             needs=("kafka", "mongo", "clickhouse", "redis"),
             memory="grows with its viewers",
             resources=Resources(
-                topics=(CLICKS_COLLECTED,), tables=TABLES, collections=(STORES, STORE_STATS, TURNED_AWAY)
+                topics=(CLICKS_COLLECTED,),
+                tables=TABLES,
+                collections=(STORES, STORE_STATS, TURNED_AWAY, USERS, MEMBERSHIPS),
             ),
         ),
         ProxySpec(

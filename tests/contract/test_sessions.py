@@ -270,3 +270,41 @@ def test_connections_that_were_idle_while_redis_was_restarted_cost_no_question(s
         run(proxy.url, work)
     finally:
         proxy.close()
+
+
+def test_a_token_that_is_only_used_stays_and_keeps_the_session_alive(stack: Stack, user: str) -> None:
+    async def work(sessions: Sessions) -> None:
+        await sessions.create(user, "s1", "token", authority=7)
+        assert [await sessions.use(user, "s1", "token") for _ in range(3)] == [7, 7, 7]
+        assert (await sessions.refresh(user, "s1", "token", "salt")).presented is Presented.CURRENT
+
+    run(stack.urls.redis, work)
+
+
+def test_only_the_current_token_of_a_live_session_can_be_used(stack: Stack, user: str) -> None:
+    async def work(sessions: Sessions) -> None:
+        await sessions.create(user, "s1", "token")
+        await sessions.create(user, "s2", "other")
+        assert await sessions.use(user, "s1", "other") is None
+        assert await sessions.use(user, "unknown", "token") is None
+        assert await sessions.use("somebody", "s1", "token") is None
+        successor = (await sessions.refresh(user, "s1", "token", "salt")).successor
+        assert await sessions.use(user, "s1", "token") is None
+        assert await sessions.use(user, "s1", successor) == 1
+        await sessions.end(user, "s1")
+        assert await sessions.use(user, "s1", successor) is None
+        assert await sessions.use(user, "s2", "other") == 1
+
+    run(stack.urls.redis, work)
+
+
+def test_a_session_that_nobody_uses_expires(stack: Stack, user: str) -> None:
+    async def work(sessions: Sessions) -> None:
+        await sessions.create(user, "s1", "token")
+        deadline = time.monotonic() + 10
+        # A use within the first minute is not noted, so that these questions do not keep it alive.
+        while await sessions.use(user, "s1", "token") is not None:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+
+    run(stack.urls.redis, work, lifetime=0.3)

@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors.insights import Row, Scope
-from dashboards.data import backend
+from dashboards.data import backend, current
 from marketplace.rollups import DIMENSIONS, GRAINS
 
 
@@ -24,7 +24,10 @@ def main() -> None:
     # Outside of its server, Streamlit says on each call that nothing is cached.
     logging.disable(logging.WARNING)
     found = {}
-    for store in backend.stores():
+    viewer = current.viewers().now("", local=True)
+    # Outside of a page nobody has opened it.
+    vars(backend)["visible_store"] = viewer.store
+    for store in viewer.stores.values():
         for bots in ("exclude", "include", "only"):
             scope = Scope(store.slug, ZoneInfo(store.timezone), bots=bots)
             names = tuple(d.name for d in DIMENSIONS if d.column is not None)

@@ -289,6 +289,8 @@ def test_the_dashboard_takes_nothing_but_reading(proxy: Proxy, method: str) -> N
     [
         ("/_stcore/stream", "websocket", True),
         ("/_stcore/stream", "WebSocket", True),
+        ("/session/watch", "websocket", True),
+        ("/session/watch/more", "websocket", False),
         ("/_stcore/stream", "h2c", False),
         ("/overview", "websocket", False),
         ("/v1/x", "websocket", False),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from api.config import PUBLIC_URL
 from api.config import TRUSTED_PROXIES as API_TRUSTED_PROXIES
 from ingest.config import TRUSTED_PROXIES as COLLECTOR_TRUSTED_PROXIES
-from ops.stack.components import Launch, ServiceSpec
+from ops.stack.components import Launch, ServiceSpec, joined
 from ops.stack.ports import HOST, PortSpec
 from ops.stack.process_spec import ProcessSpec
 from ops.stack.proxy.files import CONFIGURATION, UPSTREAMS, ProxyPorts, public_url, write_folder
@@ -49,12 +49,12 @@ class ProxySpec(ServiceSpec):
             return {}
         settings = ProxySettings.load(environment)
         given = {
-            variable.name: _joined(environment.get(variable.name, ""), HOST)
+            variable.name: joined(environment.get(variable.name, ""), HOST)
             for variable in (API_TRUSTED_PROXIES, COLLECTOR_TRUSTED_PROXIES)
         }
         # Local names are known to the dashboard; as listed ones they would let in pages of any port of this machine.
         others = [name for name in settings.names if name != "localhost" and not name.endswith(".localhost")]
-        given[DASHBOARD_NAMES.name] = _joined(environment.get(DASHBOARD_NAMES.name, ""), *others)
+        given[DASHBOARD_NAMES.name] = joined(environment.get(DASHBOARD_NAMES.name, ""), *others)
         if not environment.get(PUBLIC_URL.name, "").strip():
             given[PUBLIC_URL.name] = public_url(settings, ports[self.name])
         return given
@@ -85,7 +85,3 @@ class ProxySpec(ServiceSpec):
             # SIGTERM would cut off requests that run.
             stop_signal=signal.SIGQUIT,
         )
-
-
-def _joined(given: str, *more: str) -> str:
-    return ",".join(dict.fromkeys([*filter(None, map(str.strip, given.split(","))), *more]))

@@ -111,8 +111,15 @@ def test_a_port_that_is_none_is_refused_with_the_name_of_the_setting(port: str) 
 
 
 def test_an_empty_address_is_the_usual_one() -> None:
-    empty = {f"MARKETPLACE_DASHBOARD_{name}": " " for name in ("HOST", "PORT", "NAMES")}
-    assert load(empty, Address.read) == load({}, Address.read) == Address("127.0.0.1", 8501, ())
+    empty = {f"MARKETPLACE_DASHBOARD_{name}": " " for name in ("HOST", "PORT", "NAMES", "API_URL")}
+    usual = Address("127.0.0.1", 8501, (), "http://127.0.0.1:8000")
+    assert load(empty, Address.read) == load({}, Address.read) == usual
+
+
+def test_the_api_is_where_its_port_says_unless_a_url_is_given() -> None:
+    port, url = {"MARKETPLACE_API_PORT": "8123"}, {"MARKETPLACE_DASHBOARD_API_URL": "https://api.example"}
+    assert load(port, Address.read).api_url == "http://127.0.0.1:8123"
+    assert load({**port, **url}, Address.read).api_url == "https://api.example"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,47 @@
+"""Who looks at the page whose script runs."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+import streamlit as st
+
+from dashboards.data.access import Viewer
+from dashboards.data.query_cache import QueryCache
+from dashboards.data.viewers import LOCAL_HEADER, SESSION_HEADER, DatabaseReader, Viewers
+from marketplace.stores import Store
+from runtime.sections import Settings
+
+
+@cache
+def viewers() -> Viewers:
+    """Those of this process; connects on first use.
+
+    Raises:
+        Refused: A URL is none of Mongo's.
+    """
+    settings = Settings.load(os.environ)
+    return Viewers(DatabaseReader(settings.urls.mongo, settings.database, settings.urls.redis), QueryCache())
+
+
+def viewer() -> Viewer:
+    """Who looks, as it was less than a second ago.
+
+    Raises:
+        SignedOut: Nobody is signed in any more.
+        NoAccountYet: There is no account, and the page is open on another machine.
+        Unavailable: Nobody can say now.
+    """
+    headers = st.context.headers
+    return viewers().now(headers.get(SESSION_HEADER) or "", headers.get(LOCAL_HEADER) == "yes")
+
+
+def visible_store(slug: str) -> Store:
+    """A store, if the page that asks may show it.
+
+    Raises:
+        NotAllowed: It may not, or there is no such store.
+        Unavailable: Nobody can say now.
+    """
+    return viewer().store(slug)

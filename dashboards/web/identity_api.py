@@ -1,0 +1,96 @@
+"""The REST API as the dashboard uses it: it checks passwords and sends mails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+
+from connectors.errors import Unavailable
+
+_TIMEOUT_SECONDS: Final = 12.0
+"""Longer than the API works for a request."""
+
+_CONNECT_SECONDS: Final = 2.0
+_LIMITS: Final = httpx.Limits(max_connections=50, keepalive_expiry=15)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the API answered.
+
+    Attributes:
+        status: The HTTP status.
+        body: JSON; empty where there was none.
+        retry_after: Seconds to wait, as it said them; empty where it did not.
+    """
+
+    status: int
+    body: Mapping[str, Any]
+    retry_after: str = ""
+
+
+@dataclass(frozen=True)
+class Browser:
+    """Who asks, for the API's limits and its list of sign-ins.
+
+    Attributes:
+        forwarded_for: Addresses, the one that is connected to the dashboard last.
+        user_agent: What it says of itself.
+    """
+
+    forwarded_for: str
+    user_agent: str
+
+
+class IdentityApi:
+    """Asks the API.
+
+    Args:
+        url: Where it is.
+        transport: For tests.
+    """
+
+    def __init__(self, url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._client = httpx.AsyncClient(
+            base_url=url,
+            timeout=httpx.Timeout(_TIMEOUT_SECONDS, connect=_CONNECT_SECONDS),
+            limits=_LIMITS,
+            transport=transport,
+            trust_env=False,
+            follow_redirects=False,
+        )
+
+    async def is_there(self, browser: Browser) -> bool:
+        """Whether it answers at all."""
+        try:
+            answer = await self._client.get("/.well-known/jwks.json", headers=_headers(browser))
+        except httpx.HTTPError:
+            return False
+        return answer.status_code < 500
+
+    async def post(self, path: str, body: Mapping[str, str], browser: Browser) -> Answer:
+        """Send JSON to a route of identity.
+
+        Args:
+            path: Below ``/v1/identity/``.
+            body: The fields.
+            browser: Who asks.
+
+        Raises:
+            Unavailable: It does not answer, or says that a part does not; it may have done what was asked.
+        """
+        try:
+            answer = await self._client.post(f"/v1/identity/{path}", json=dict(body), headers=_headers(browser))
+            found = answer.json() if answer.content else {}
+        except (httpx.HTTPError, ValueError, UnicodeError) as error:
+            raise Unavailable(f"the REST API does not answer: {type(error).__name__}") from error
+        if answer.status_code >= 500 or not isinstance(found, dict):
+            raise Unavailable(f"the REST API answers {answer.status_code}")
+        return Answer(answer.status_code, found, answer.headers.get("retry-after", ""))
+
+
+def _headers(browser: Browser) -> dict[str, str]:
+    return {"x-forwarded-for": browser.forwarded_for, "user-agent": browser.user_agent}

@@ -1,0 +1,85 @@
+"""Forms about accounts that need nobody to be signed in: to register, to prove an address, to choose a new password.
+
+Links in mails lead to some of them. What a form says is the same whether an address has an account or not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from dashboards.web.pages import Field, Page
+
+EMAIL: Final = Field("email", "E-mail address", "email", "username")
+_SECRET: Final = Field("token", "The part of the mail's link behind #")
+_NEW_PASSWORD: Final = Field("password", "New password", "password", "new-password")
+SIGN_IN: Final = ("Sign in", "/sign-in")
+LOST: Final = ("Lost your password?", "/forgot")
+REGISTER: Final = ("Make an account", "/register")
+
+
+@dataclass(frozen=True)
+class MailForm:
+    """A form whose fields go to one route of the API as they are.
+
+    Attributes:
+        route: Of the API, below ``/v1/identity/``.
+        page: The page with the form.
+        done: The page when the API has accepted it.
+    """
+
+    route: str
+    page: Page
+    done: Page
+
+
+def _form(path: str, route: str, title: str, text: str, fields: tuple[Field, ...], button: str, done: Page,
+          links: tuple[tuple[str, str], ...] = (SIGN_IN,)) -> tuple[str, MailForm]:  # fmt: skip
+    from_link = _SECRET in fields
+    page = Page(title, (text,), action=path, fields=fields, button=button, links=links, from_link=from_link)
+    return path, MailForm(route, page, done)
+
+
+def _done(title: str, *text: str) -> Page:
+    return Page(title, text, links=(SIGN_IN,))
+
+
+_SENT: Final = "If nothing comes within some minutes, look among unwanted mails, or try again."
+
+MAIL_FORMS: Final = dict(
+    (
+        _form(
+            "/forgot", "password-resets", "Lost your password?", "A link to choose a new one is sent to your address.",
+            (EMAIL,), "Send the link",
+            _done("Look into your mail", "The mail is on its way. Its link works for an hour, once.", _SENT),
+        ),
+        _form(
+            "/reset", "passwords", "Choose a new password", "You are signed out on every device then.",
+            (_SECRET, _NEW_PASSWORD), "Keep the new password",
+            _done("Your password is changed", "Sign in with it. All earlier sign-ins have ended."),
+            (SIGN_IN, ("Ask for another link", "/forgot")),
+        ),
+        _form(
+            "/register", "registrations", "Make an account", "A link that proves your address is sent to it.",
+            (
+                Field("name", "Your name", autocomplete="name"),
+                EMAIL,
+                Field("password", "Password", "password", "new-password"),
+            ),
+            "Make the account",
+            _done("Look into your mail", "Follow the link in it, then sign in. It works for a day, once.", _SENT),
+        ),
+        _form(
+            "/confirm", "confirmations", "Confirm your address", "One step more, and your account is there.",
+            (_SECRET,), "Confirm",
+            _done("Your account is ready", "Sign in with your address and your password."),
+            (SIGN_IN, REGISTER),
+        ),
+        _form(
+            "/email", "emails", "Confirm your new address", "You are signed out on every device then.",
+            (_SECRET,), "Confirm",
+            _done("Your address is changed", "Sign in with the new one."),
+        ),
+    )
+)  # fmt: skip
+"""By their path. The API's mails lead to ``/confirm``, ``/reset``, ``/email`` and ``/register``."""

@@ -1,0 +1,402 @@
+"""Signing in to the dashboard in a real browser: an owner, an analyst of another store, tabs, links, the way out."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Cookie, Page, expect
+
+from connectors.clickhouse.client import ClickHouse
+from connectors.mongo.client import connect
+from marketplace.collections import MEMBERSHIPS
+from ops.stack import Stack
+from tests.e2e.conftest import Shown
+from tests.kits.api import PASSWORD, Api, running_api
+from tests.kits.dashboard import (
+    PATIENCE_MS,
+    SHOPS,
+    Tab,
+    dashboard,
+    environment_of,
+    fill_wide,
+    fresh,
+    page_in,
+    save_stores,
+    tab,
+    teahouse_log,
+)
+from tests.kits.insights import empty_tables, fill
+from tests.kits.proxy import running_proxy
+
+OWNER, ANALYST, STRANGER = "owner@shop.example", "analyst@shop.example", "stranger@shop.example"
+GONE_WITHIN_SECONDS = 1.0
+
+
+@dataclass
+class Shops:
+    """A dashboard with accounts: the owner has two stores, the analyst works in a third one, the stranger in none.
+
+    Attributes:
+        url: The dashboard's.
+        api: The API that it asks.
+        database: Of both.
+        mongo_url: Where it is.
+    """
+
+    url: str
+    api: Api
+    database: str
+    mongo_url: str
+
+    def sign_in(self, window: Tab, email: str, password: str = PASSWORD) -> None:
+        """Fill in the form and send it."""
+        window.page.get_by_label("E-mail address").fill(email)
+        window.page.get_by_label("Password", exact=True).fill(password)
+        window.page.get_by_role("button", name="Sign in").click()
+
+    def remove(self, slug: str, email: str) -> float:
+        """End a membership; returns when it had ended."""
+        user = self.api.sign_in(email).ask("GET", "/v1/identity/me").json()["id"]
+        client = connect(self.mongo_url)
+        client[self.database][MEMBERSHIPS.name].delete_one({"_id": f"{slug}:{user}"})
+        client.close()
+        return time.monotonic()
+
+    def give(self, slug: str, email: str, role: str) -> None:
+        """Make an account a member of a store, by the commands and the API as people do."""
+        self.api.command("stores", "owner", slug, email)
+        if role != "owner":
+            user = self.api.sign_in(email).ask("GET", "/v1/identity/me").json()["id"]
+            client = connect(self.mongo_url)
+            client[self.database][MEMBERSHIPS.name].update_one({"_id": f"{slug}:{user}"}, {"$set": {"role": role}})
+            client.close()
+
+
+@pytest.fixture(scope="module")
+def shops(browser: Browser, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shops]:
+    folder = tmp_path_factory.mktemp("sign-in")
+    with ExitStack() as opened:
+        clickhouse: ClickHouse = opened.enter_context(empty_tables(stack.urls.clickhouse))
+        fill(clickhouse, teahouse_log(int(time.time() * 1000)), SHOPS)
+        fill_wide(clickhouse, 20)
+        database = clickhouse.database
+        api = opened.enter_context(running_api(stack, folder, database, **numbers_of(stack)))
+        save_stores(stack, database, SHOPS)
+        for email, name in ((OWNER, "Olive"), (ANALYST, "Ann"), (STRANGER, "Sam")):
+            api.make_account(email, name)
+        found = Shops("", api, database, stack.urls.mongo)
+        found.api.command("accounts", "admin", OWNER)
+        found.give("teahouse", OWNER, "owner")
+        found.give("wide", ANALYST, "analyst")
+        environment = environment_of(stack, database, MARKETPLACE_DASHBOARD_API_URL=api.url)
+        found.url = opened.enter_context(dashboard(environment, folder))
+        yield found
+        assert PASSWORD not in (folder / "dashboard.log").read_text()
+    client = connect(stack.urls.mongo)
+    client.drop_database(database)
+    client.close()
+
+
+def numbers_of(stack: Stack) -> dict[str, str]:
+    """The API does not start without knowing where numbers are."""
+    return {"MARKETPLACE_CLICKHOUSE_URL": stack.urls.clickhouse}
+
+
+@contextmanager
+def signed_in(browser: Browser, shops: Shops, email: str, query: str = "") -> Iterator[Tab]:
+    """A browser in which somebody has signed in."""
+    with tab(browser, shops.url) as window:
+        window.page.goto(f"{shops.url}/{query}")
+        shops.sign_in(window, email)
+        window.wait_drawn()
+        yield window
+
+
+def cookies_of(window: Tab) -> list[Cookie]:
+    """The browser's cookies of a sign-in; Streamlit has one of its own."""
+    return [each for each in window.page.context.cookies() if "marketplace" in each.get("name", "")]
+
+
+def cookie_of(window: Tab) -> Cookie:
+    """The one cookie of a sign-in."""
+    (cookie,) = cookies_of(window)
+    return cookie
+
+
+def store_options(window: Tab) -> list[str]:
+    """The stores that the switcher offers."""
+    window.page.get_by_role("combobox", name="Store").click()
+    options = window.page.get_by_role("option")
+    expect(options.first).to_be_visible()
+    found = options.all_inner_texts()
+    window.page.keyboard.press("Escape")
+    return found
+
+
+def expect_sign_in(page: Page) -> None:
+    """The sign-in page is shown."""
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_an_owner_and_an_analyst_of_another_store_see_their_own_stores_only(browser: Browser, shops: Shops) -> None:
+    with (
+        signed_in(browser, shops, OWNER) as owner,
+        signed_in(browser, shops, ANALYST) as analyst,
+    ):
+        expect(owner.metric("Clicks")).to_be_visible()
+        assert store_options(owner) == ["Teahouse"]
+        assert store_options(analyst) == ["Wide"]
+        for _ in range(2):
+            # By turns: nothing of one goes to the other.
+            owner.page.reload()
+            analyst.page.reload()
+            owner.wait_drawn()
+            analyst.wait_drawn()
+            expect(owner.page.get_by_text("Olive")).to_be_visible()
+            expect(analyst.page.get_by_text("Ann", exact=True)).to_be_visible()
+            assert "Wide" not in owner.page.content()
+            assert "Teahouse" not in analyst.page.content()
+            assert "teahouse" not in analyst.page.content()
+        owner.assert_sound()
+        analyst.assert_sound()
+
+
+def test_an_analyst_sees_no_key_of_the_store(browser: Browser, shops: Shops) -> None:
+    with signed_in(browser, shops, ANALYST) as window:
+        for path in ("", "counting", "live"):
+            window.open(path, "store=wide")
+            assert not re.search(r"write.?key|import.?key|secret", window.page.content(), re.IGNORECASE)
+            assert SHOPS["wide"].write_key_hash not in window.page.content()
+
+
+def test_the_cookie_survives_a_reload_and_no_script_reads_it(browser: Browser, shops: Shops) -> None:
+    with signed_in(browser, shops, OWNER) as window:
+        window.page.reload()
+        window.wait_drawn()
+        expect(window.metric("Clicks")).to_be_visible()
+        cookie = cookie_of(window)
+        assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Lax", "/")
+        assert cookie["value"] not in window.page.evaluate("document.cookie") + window.page.content()
+        window.assert_sound()
+
+
+def test_a_deep_link_returns_after_signing_in(browser: Browser, shops: Shops) -> None:
+    with signed_in(browser, shops, OWNER, "sources?store=teahouse&period=7d") as window:
+        assert window.page.url == f"{shops.url}/sources?store=teahouse&period=7d"
+        expect(window.page.get_by_role("link", name="Sources")).to_have_attribute("aria-current", "page")
+
+
+def test_a_sign_out_ends_all_tabs_at_once_and_the_cookie_at_the_server(browser: Browser, shops: Shops) -> None:
+    with fresh(browser) as context, page_in(context, shops.url) as first:
+        first.page.goto(shops.url)
+        shops.sign_in(first, OWNER)
+        first.wait_drawn()
+        cookie = cookie_of(first)
+        with page_in(context, shops.url) as second:
+            second.open("live")
+            first.page.get_by_role("link", name="Sign out").click()
+            first.page.get_by_role("button", name="Sign out").click()
+            expect(first.page.get_by_text("You are signed out.")).to_be_visible()
+            left = time.monotonic()
+            expect_sign_in(second.page)
+            assert time.monotonic() - left < GONE_WITHIN_SECONDS
+            assert second.page.url.endswith(f"/sign-in?next={'%2Flive%3Fstore%3Dteahouse'}")
+            assert cookies_of(first) == []
+            first.page.go_back()
+            first.page.go_back()
+            expect_sign_in(first.page)
+        context.add_cookies([{"name": cookie["name"], "value": cookie["value"], "url": shops.url}])
+        first.page.goto(shops.url)
+        expect_sign_in(first.page)
+
+
+def test_a_sign_in_that_is_ended_elsewhere_ends_an_open_page(browser: Browser, shops: Shops) -> None:
+    person = shops.api.make_account("everywhere@shop.example")
+    shops.give("quiet", person.email, "owner")
+    with signed_in(browser, shops, person.email) as window:
+        expect(window.page.get_by_role("combobox", name="Store")).to_have_value("Quiet")
+
+        assert person.ask("DELETE", "/v1/identity/sessions").status_code == 204
+
+        ended = time.monotonic()
+        expect_sign_in(window.page)
+        assert time.monotonic() - ended < GONE_WITHIN_SECONDS
+
+
+def test_a_member_who_was_removed_sees_nothing_of_the_store_within_a_second(browser: Browser, shops: Shops) -> None:
+    person = shops.api.make_account("removed@shop.example")
+    shops.give("quiet", person.email, "analyst")
+    shops.give("teahouse", person.email, "analyst")
+    with signed_in(browser, shops, person.email, "?store=teahouse") as window:
+        expect(window.metric("Clicks")).to_be_visible()
+
+        removed = shops.remove("teahouse", person.email)
+
+        window.page.wait_for_function(
+            "document.documentElement.style.visibility === 'hidden' || !document.body.innerText.includes('Teahouse')"
+        )
+        assert time.monotonic() - removed < GONE_WITHIN_SECONDS
+        window.wait_drawn()
+        expect(window.page.get_by_role("combobox", name="Store")).to_have_value("Quiet")
+        shops.remove("quiet", person.email)
+        expect(window.page.get_by_role("heading", name="No store yet")).to_be_visible()
+        window.assert_sound()
+
+
+def test_a_page_whose_watch_is_blocked_loses_the_store_at_its_next_refresh(browser: Browser, shops: Shops) -> None:
+    person = shops.api.make_account("unwatched@shop.example")
+    shops.give("teahouse", person.email, "analyst")
+    with tab(browser, shops.url) as window:
+        window.page.route_web_socket("**/session/watch", lambda socket: None)
+        window.page.goto(shops.url)
+        shops.sign_in(window, person.email)
+        expect(window.metric("Clicks")).to_be_visible()
+
+        shops.remove("teahouse", person.email)
+
+        expect(window.page.get_by_role("heading", name="No store yet")).to_be_visible()
+        expect(window.page.get_by_test_id("stMetric")).to_have_count(0)
+        shops.api.sign_in(person.email).ask("DELETE", "/v1/identity/sessions")
+        expect(window.page.get_by_role("heading", name="You are signed out")).to_be_visible()
+
+
+def test_a_store_of_others_is_answered_like_one_that_does_not_exist(browser: Browser, shops: Shops) -> None:
+    with signed_in(browser, shops, OWNER) as window:
+        shown = []
+        for slug in ("wide", "wiHe"):
+            window.page.goto(f"{shops.url}/?store={slug}")
+            window.wait_drawn()
+            expect(window.page.get_by_text("Left out of the address")).to_be_visible()
+            shown.append(window.page.get_by_text("Left out of the address").inner_text().replace(slug, "SLUG"))
+            expect(window.page.get_by_role("combobox", name="Store")).to_have_value("Teahouse")
+        assert shown[0] == shown[1]
+
+
+def test_a_wrong_password_is_said_in_place_and_the_right_one_leads_on(browser: Browser, shops: Shops) -> None:
+    with tab(browser, shops.url) as window:
+        window.page.goto(f"{shops.url}/live")
+        shops.sign_in(window, OWNER, "not the password")
+        expect(window.page.get_by_role("alert")).to_have_text("The address and the password do not go together.")
+        expect(window.page.get_by_label("E-mail address")).to_have_value(OWNER)
+        expect(window.page.get_by_label("Password", exact=True)).to_be_focused()
+
+        shops.sign_in(window, OWNER)
+
+        window.wait_drawn()
+        assert urlsplit(window.page.url).path == "/live"
+
+
+def test_somebody_without_a_store_reads_how_to_get_one(browser: Browser, shops: Shops) -> None:
+    with signed_in(browser, shops, STRANGER) as window:
+        expect(window.page.get_by_role("heading", name="No store yet")).to_be_visible()
+        expect(window.page.get_by_text("works in no store")).to_be_visible()
+        window.assert_sound()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_signing_in_works_without_scripts_on_a_phone(browser: Browser, shops: Shops, scheme: str) -> None:
+    options = {"viewport": {"width": 320, "height": 640}, "color_scheme": scheme, "java_script_enabled": False}
+    with tab(browser, shops.url, **options) as window:
+        for path in ("sign-in", "forgot", "reset", "register", "confirm", "email"):
+            window.page.goto(f"{shops.url}/{path}")
+            main = window.page.get_by_role("main").bounding_box()
+            assert main is not None
+            assert 0 <= main["x"] <= 320 - main["width"]
+        window.page.goto(shops.url)
+        shops.sign_in(window, OWNER)
+        expect(window.page).to_have_url(re.compile(f"{shops.url}/$"))
+        assert len(cookies_of(window)) == 1
+
+
+def test_a_lost_password_is_replaced_by_the_link_in_the_mail_and_ends_other_windows(
+    browser: Browser, shops: Shops
+) -> None:
+    person = shops.api.make_account("lost@shop.example")
+    shops.give("quiet", person.email, "owner")
+    with signed_in(browser, shops, person.email) as earlier, tab(browser, shops.url) as window:
+        window.page.goto(shops.url)
+        window.page.get_by_role("link", name="Lost your password?").click()
+        window.page.get_by_label("E-mail address").fill(person.email)
+        window.page.get_by_role("button", name="Send the link").click()
+        expect(window.page.get_by_role("heading", name="Look into your mail")).to_be_visible()
+        secret = shops.api.link_to(person.email, "Choose a new password")
+        window.page.goto(f"{shops.url}/reset#{secret}")
+        expect(window.page.get_by_label("The part of the mail's link behind #")).to_be_hidden()
+        assert secret not in window.page.url
+        window.page.get_by_label("New password").fill("another horse battery")
+        window.page.get_by_role("button", name="Keep the new password").click()
+        expect(window.page.get_by_role("heading", name="Your password is changed")).to_be_visible()
+        expect_sign_in(earlier.page)
+        window.page.get_by_role("link", name="Sign in").click()
+        shops.sign_in(window, person.email, "another horse battery")
+        expect(window.page.get_by_role("combobox", name="Store")).to_have_value("Quiet")
+        window.assert_sound()
+
+
+def test_while_the_api_is_unavailable_who_is_signed_in_stays_and_the_sign_in_page_comes_back_by_itself(
+    browser: Browser, stack: Stack, shops: Shops, tmp_path: Path
+) -> None:
+    with ExitStack() as opened:
+        folder = tmp_path / "own"
+        folder.mkdir()
+        api = opened.enter_context(running_api(stack, folder, shops.database, **numbers_of(stack)))
+        environment = environment_of(stack, shops.database, MARKETPLACE_DASHBOARD_API_URL=api.url)
+        url = opened.enter_context(dashboard(environment, tmp_path))
+        own = Shops(url, api, shops.database, shops.mongo_url)
+        # Attempts to sign in are counted by account: those of the other tests are not this one's.
+        email = shops.api.make_account("outage@shop.example").email
+        shops.give("teahouse", email, "analyst")
+        window = opened.enter_context(signed_in(browser, own, email))
+        other = opened.enter_context(tab(browser, url))
+        other.page.goto(url)
+        expect_sign_in(other.page)
+        api.process.terminate()
+        api.process.wait(20)
+
+        own.sign_in(other, email)
+
+        expect(other.page.get_by_text("Signing in does not work right now")).to_be_visible()
+        window.page.reload()
+        window.wait_drawn()
+        expect(window.metric("Clicks")).to_be_visible()
+        port = str(urlsplit(api.url).port)
+        again = {**numbers_of(stack), "MARKETPLACE_API_PORT": port}
+        opened.enter_context(running_api(stack, folder, shops.database, **again))
+        expect(other.page.get_by_role("heading", name="Sign in")).to_be_visible(timeout=PATIENCE_MS)
+
+
+def test_behind_the_proxy_the_cookie_is_secure_and_all_works(browser: Browser, shops: Shops, tmp_path: Path) -> None:
+    port = urlsplit(shops.url).port
+    assert port is not None
+    with running_proxy(tmp_path / "proxy", upstreams={"dashboard": port}) as proxy:
+        url = f"https://localhost:{proxy.port}"
+        with tab(browser, url, ignore_https_errors=True) as window:
+            window.page.goto(f"{url}/sources")
+            shops.sign_in(window, ANALYST)
+            window.wait_drawn()
+            expect(window.metric("Clicks")).to_be_visible()
+            cookie = cookie_of(window)
+            assert (cookie["name"], cookie["secure"]) == ("__Host-marketplace-session", True)
+            window.page.get_by_role("link", name="Sign out").click()
+            window.page.get_by_role("button", name="Sign out").click()
+            expect_sign_in(window.page)
+            assert cookies_of(window) == []
+
+
+def test_where_no_account_exists_the_dashboard_is_open_on_this_machine_and_says_so(
+    browser: Browser, shown: Shown
+) -> None:
+    with tab(browser, shown.url) as window:
+        window.open()
+        expect(window.metric("Clicks")).to_be_visible()
+        expect(window.page.get_by_text("No account exists yet")).to_be_visible()
+        window.page.get_by_role("link", name="How to change that").click()
+        expect(window.page.get_by_role("heading", name="No account exists yet")).to_be_visible()
+        window.assert_sound()

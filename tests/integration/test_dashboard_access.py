@@ -1,0 +1,170 @@
+"""What ends the dashboard's cookie, and what it shows: the API's events against what the dashboard reads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from connectors.errors import Unavailable
+from connectors.mongo.client import connect
+from dashboards.data.viewers import DatabaseReader
+from marketplace.collections import MEMBERSHIPS, STORES
+from ops.stack import Stack
+from runtime.ports import free_ports
+from tests.kits.api import PASSWORD, Api, Person, own_database, running_api
+
+NEW_PASSWORD = "another horse battery"
+
+
+@dataclass
+class Both:
+    """An API, and a reader of the dashboard on the same data."""
+
+    api: Api
+    reader: DatabaseReader
+    mongo: Any
+
+    def sees(self, person: Person) -> list[str] | None:
+        """The stores that a cookie of this sign-in shows; None where it is worth nothing."""
+        found = self.reader.member(person.refresh_token)
+        return None if found is None else sorted(found.stores)
+
+
+@pytest.fixture(scope="module")
+def both(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    folder = tmp_path_factory.mktemp("access")
+    numbers = {"MARKETPLACE_CLICKHOUSE_URL": stack.urls.clickhouse}
+    with (
+        own_database(stack) as database,
+        running_api(stack, folder, database, **numbers) as api,
+        closing(DatabaseReader(stack.urls.mongo, database, stack.urls.redis)) as reader,
+        closing(connect(stack.urls.mongo)) as client,
+    ):
+        yield Both(api, reader, client[database])
+
+
+def change_password(person: Person) -> None:
+    body = {"current_password": PASSWORD, "password": NEW_PASSWORD}
+    assert person.post("/v1/identity/password-changes", body).status_code == 204
+
+
+def reset_password(person: Person) -> None:
+    assert person.api.post("/v1/identity/password-resets", {"email": person.email}).status_code == 202
+    token = person.api.link_to(person.email, "Choose a new password")
+    assert person.api.post("/v1/identity/passwords", {"token": token, "password": NEW_PASSWORD}).status_code == 204
+
+
+def sign_out_everywhere(person: Person) -> None:
+    assert person.ask("DELETE", "/v1/identity/sessions").status_code == 204
+
+
+def ban(person: Person) -> None:
+    person.api.command("accounts", "ban", person.email)
+
+
+def delete_account(person: Person) -> None:
+    assert person.post("/v1/identity/deletions", {"password": PASSWORD}).status_code == 204
+
+
+@pytest.mark.parametrize("event", [change_password, reset_password, sign_out_everywhere, ban, delete_account])
+def test_what_ends_all_sign_ins_ends_the_cookie_of_the_dashboard(both: Both, event: Callable[[Person], None]) -> None:
+    first = both.api.make_account()
+    cookie = both.api.sign_in(first.email)
+    assert both.sees(cookie) == []
+
+    event(first)
+
+    assert both.sees(cookie) is None
+
+
+def test_an_end_of_one_session_ends_its_cookie_and_no_other(both: Both) -> None:
+    first = both.api.make_account()
+    second = both.api.sign_in(first.email)
+    session = second.refresh_token.split(".")[1]
+
+    assert first.ask("DELETE", f"/v1/identity/sessions/{session}").status_code == 204
+
+    assert both.sees(second) is None
+    assert both.sees(first) == []
+
+
+def test_a_sign_out_of_the_dashboard_ends_the_session_for_the_api_too(both: Both) -> None:
+    person = both.api.make_account()
+
+    both.reader.end(person.refresh_token)
+
+    assert both.sees(person) is None
+    assert not person.is_signed_in()
+    assert both.api.refresh(person.refresh_token).status_code == 401
+
+
+def test_a_cookie_whose_value_was_refreshed_by_somebody_is_worth_nothing(both: Both) -> None:
+    person = both.api.make_account()
+
+    assert both.api.refresh(person.refresh_token).status_code == 200
+
+    assert both.sees(person) is None
+
+
+@pytest.mark.parametrize("change", ["user", "session", "secret"])
+def test_a_cookie_of_made_up_parts_is_worth_nothing(both: Both, change: str) -> None:
+    person, other = both.api.make_account(), both.api.make_account()
+    parts = dict(zip(("user", "session", "secret"), person.refresh_token.split("."), strict=True))
+    others = dict(zip(("user", "session", "secret"), other.refresh_token.split("."), strict=True))
+
+    assert both.reader.member(".".join({**parts, change: others[change]}.values())) is None
+
+
+@pytest.mark.parametrize("token", ["", ".", "..", "a.b", "a.b.c.d", "a.b.\xe9", "a" * 500, "mk_1_2"])
+def test_text_that_is_no_token_is_worth_nothing(both: Both, token: str) -> None:
+    assert both.reader.member(token) is None
+
+
+def test_a_store_is_seen_by_its_members_of_every_role_and_until_they_are_removed(both: Both) -> None:
+    owner, member, other = (both.api.make_account() for _ in range(3))
+    made = owner.post("/v1/stores", {"title": "Tea", "slug": "tea"})
+    assert made.status_code == 201, made.text
+    user = member.ask("GET", "/v1/identity/me").json()["id"]
+    memberships = both.mongo[MEMBERSHIPS.name]
+    template = memberships.find_one({"store": "tea"})
+    for role in ("analyst", "manager", "owner"):
+        document = {**template, "_id": f"tea:{user}", "user": user, "role": role}
+        memberships.replace_one({"_id": document["_id"]}, document, upsert=True)
+        found = both.reader.member(member.refresh_token)
+        assert found is not None
+        assert [(each.slug, found.roles[each.slug].value) for each in found.stores.values()] == [("tea", role)]
+    assert (both.sees(owner), both.sees(other)) == (["tea"], [])
+
+    assert owner.ask("DELETE", f"/v1/stores/tea/members/{user}").status_code == 204
+
+    assert (both.sees(owner), both.sees(member)) == (["tea"], [])
+    assert owner.ask("DELETE", "/v1/stores/tea").status_code == 204
+    assert both.sees(owner) == []
+    assert both.mongo[STORES.name].find_one({"_id": "tea"}) is not None
+
+
+def test_whether_there_is_an_account_is_read_from_the_database(both: Both, stack: Stack) -> None:
+    both.api.make_account()
+    assert both.reader.has_accounts()
+    with own_database(stack) as empty, closing(DatabaseReader(stack.urls.mongo, empty, stack.urls.redis)) as reader:
+        assert not reader.has_accounts()
+
+
+@pytest.mark.parametrize("part", ["mongo", "redis"])
+def test_nobody_is_let_in_or_signed_out_while_a_part_is_unavailable(both: Both, stack: Stack, part: str) -> None:
+    person = both.api.make_account()
+    nowhere = f"127.0.0.1:{free_ports(1)[0]}"
+    mongo = f"mongodb://{nowhere}/?directConnection=true" if part == "mongo" else stack.urls.mongo
+    redis = f"redis://{nowhere}/0" if part == "redis" else stack.urls.redis
+    database = both.api.environment["MARKETPLACE_DATABASE"]
+    with closing(DatabaseReader(mongo, database, redis)) as reader:
+        began = time.monotonic()
+        with pytest.raises(Unavailable):
+            reader.member(person.refresh_token)
+        assert time.monotonic() - began < 8
+    assert both.sees(person) == []

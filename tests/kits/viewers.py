@@ -1,0 +1,64 @@
+"""Who looks at the dashboard, without databases."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field, replace
+
+from connectors.errors import Unavailable
+from dashboards.data.access import Viewer, everybody, member
+from marketplace.identity.accounts import User
+from marketplace.identity.roles import StoreRole
+from tests.kits.clicks import make_store
+
+ANN = User("u1", "ann@shop.example", "Ann", "hash", 1)
+STORES = {slug: make_store(slug, "UTC") for slug in ("tea", "pots", "wide")}
+
+
+@dataclass
+class Clock:
+    """Stands still until it is moved."""
+
+    now: float = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Known:
+    """What is known, without databases."""
+
+    viewers: dict[str, Viewer] = field(default_factory=dict)
+    accounts: bool = True
+    unavailable: bool = False
+    asked: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def _answer(self) -> None:
+        if self.unavailable:
+            raise Unavailable("Redis does not answer")
+
+    def member(self, token: str) -> Viewer | None:
+        self._answer()
+        with self.lock:
+            self.asked.append(token)
+        return self.viewers.get(token)
+
+    def has_accounts(self) -> bool:
+        self._answer()
+        return self.accounts
+
+    def everybody(self) -> Viewer:
+        self._answer()
+        return everybody(list(STORES.values()))
+
+    def end(self, token: str) -> None:
+        self._answer()
+        self.viewers.pop(token, None)
+
+
+def viewer_of(*slugs: str, email: str = "ann@shop.example") -> Viewer:
+    """Somebody who is an analyst in these stores."""
+    roles = dict.fromkeys(slugs, StoreRole.ANALYST)
+    return member(replace(ANN, email=email), roles, STORES)
