@@ -22,11 +22,13 @@ from api.grants.routes import GRANTS
 from api.identity.routes import IDENTITY, KEY_SET
 from api.limits import Limiter
 from api.members.routes import MEMBERS
+from api.origins import Preflights
 from api.stores.problems import problem_of
 from api.stores.routes import STORES
 from api.tenancy import Tenancy
 from api.web.bodies import REQUEST_SECONDS
 from api.web.edge import Edge, Observer, ignore, request_id_of
+from api.web.methods import MethodCheck, Methods
 from api.web.problems import (
     BAD_REQUEST,
     INTERNAL,
@@ -38,7 +40,7 @@ from api.web.problems import (
     Problem,
     ProblemType,
 )
-from api.web.routes import include
+from api.web.routes import ACCESS_TOKEN, API_KEY, include
 from connectors.errors import Unavailable
 from marketplace.identity.tenancy import TenancyError
 from marketplace.networks import Network
@@ -135,11 +137,15 @@ def build_app(
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        # A redirect would be made of what the request says of its host, and be counted by nobody.
+        # A redirect would lead to where the header Host says, by HTTP also where TLS ends before this process, and be
+        # counted by nobody.
         redirect_slashes=False,
     )
     app.state.trusted_proxies, app.state.request_seconds = trusted_proxies, request_seconds
     app.state.rules = include(app, FEATURES)
+    methods = Methods(app.state.rules)
+    app.add_middleware(MethodCheck, methods=methods)
+    app.add_middleware(Preflights, methods=methods)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(TenancyError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -158,7 +164,13 @@ def openapi(app: FastAPI) -> dict[str, Any]:
         schemas.pop(name, None)
     schemas["Problem"] = _PROBLEM_SCHEMA
     document["components"]["securitySchemes"] = {
-        "accessToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+        ACCESS_TOKEN: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "Of a sign-in."},
+        API_KEY: {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "mk_...",
+            "description": "Of a server: it works in its store alone, with the scopes that it was made with.",
+        },
     }
     return document
 

@@ -108,7 +108,7 @@ def _scope(request: Request, asked: Asked) -> Scope:
 
 
 @ANALYTICS.add("GET", "/totals", demand=Permission.READ_NUMBERS, cost=2, model=Totals, problems=[LIMIT],
-               example={**_HEAD, "numbers": _NUMBERS})  # fmt: skip
+               example={**_HEAD, "numbers": _NUMBERS}, revalidates=True)  # fmt: skip
 async def get_totals(request: Request, asked: _Asked) -> Response:
     """Numbers of a whole range.
 
@@ -118,7 +118,7 @@ async def get_totals(request: Request, asked: _Asked) -> Response:
 
 
 @ANALYTICS.add("GET", "/trend", demand=Permission.READ_NUMBERS, cost=3, model=Trend, problems=[LIMIT, NOT_ACCEPTABLE],
-               example=_TREND, also=[_CSV])  # fmt: skip
+               example=_TREND, also=[_CSV], revalidates=True)  # fmt: skip
 async def get_trend(
     request: Request,
     asked: _Asked,
@@ -135,7 +135,7 @@ async def get_trend(
 
 
 @ANALYTICS.add("GET", "/breakdowns", demand=Permission.READ_NUMBERS, cost=3, model=Breakdowns, problems=[LIMIT],
-               example=_BREAKDOWNS)  # fmt: skip
+               example=_BREAKDOWNS, revalidates=True)  # fmt: skip
 async def get_breakdowns(
     request: Request,
     asked: _Asked,
@@ -155,14 +155,15 @@ async def get_breakdowns(
     return await _answer(request, _service(request).breakdowns(_scope(request, asked), names, limit, order))
 
 
-@ANALYTICS.add("GET", "/live", demand=Permission.READ_NUMBERS, cost=2, model=Live, example=_LIVE)
+@ANALYTICS.add("GET", "/live", demand=Permission.READ_NUMBERS, cost=2, model=Live, example=_LIVE,
+               revalidates=True)  # fmt: skip
 async def get_live(request: Request, asked: Annotated[Asked, Depends(_selection)]) -> Response:
     """The last half hour by minute, and the newest events."""
     return await _answer(request, _service(request).live(_scope(request, asked)))
 
 
 @ANALYTICS.add("GET", "/ledger", demand=Permission.READ_NUMBERS, cost=3, model=Ledger, problems=[LIMIT, NOT_ACCEPTABLE],
-               example=_LEDGER, also=[_CSV])  # fmt: skip
+               example=_LEDGER, also=[_CSV], revalidates=True)  # fmt: skip
 async def get_ledger(request: Request, asked: Annotated[Asked, Depends(_range)]) -> Response:
     """What became of every event, by hour of receipt in UTC: `received` is the sum of all outcomes.
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 
 class NumbersBody(BaseModel):
-    """Numbers of any set of buckets and values: see `docs/reference/api.md`."""
+    """Numbers of any set of buckets and values: see `docs/reference/numbers.md`."""
 
     clicks: int
     refires: int

@@ -37,7 +37,8 @@ async def list_api_keys(request: Request) -> ApiKeyList:
 
 
 @API_KEYS.add("POST", "", demand=Permission.MANAGE_API_KEYS, cost=5, status=201, problems=[LIMIT],
-              example={**_KEY, "key": "mk_5b1e0c7d9a3f4682_k3n8..."})  # fmt: skip
+              example={**_KEY, "key": "mk_5b1e0c7d9a3f4682_k3n8..."},
+              links={"revoke_api_key": {"store": "$request.path.store", "key": "$response.body#/id"}})  # fmt: skip
 async def create_api_key(request: Request, body: NewApiKey) -> MadeApiKey:
     """Make an API key for a server, shown this once: `Authorization: Bearer mk_...`.
 

@@ -22,6 +22,8 @@ _ACCOUNT: Final[dict[str, Any]] = {
     "grants": [{"tier": "premium", "since": "2026-11-29T12:00:00.000Z", "until": None}],
 }  # fmt: skip
 
+_THIS: Final = {"user": "$response.body#/id"}
+
 GRANTS: Final = Routes("/v1/admin/accounts", "Administration")
 
 
@@ -30,7 +32,8 @@ def _service(request: Request) -> GrantService:
     return found
 
 
-@GRANTS.add("GET", "", demand=Demand.ADMIN, problems=[NOT_FOUND], example=_ACCOUNT)
+@GRANTS.add("GET", "", demand=Demand.ADMIN, problems=[NOT_FOUND], example=_ACCOUNT,
+            links={"get_account": _THIS, "grant_tier": _THIS, "end_tier": _THIS})  # fmt: skip
 async def find_account(
     request: Request, email: Annotated[str, Query(min_length=3, max_length=MAX_CHARS, description="Its address.")]
 ) -> AccountBody:

@@ -63,6 +63,7 @@ _SESSIONS: Final = {
     ]
 }  # fmt: skip
 
+_NEXT_TOKEN: Final = {"body.refresh_token": "$response.body#/refresh_token"}
 _MAX_CLIENT_CHARS: Final = 200
 
 KEY_SET_SECONDS: Final = 30
@@ -114,7 +115,8 @@ async def confirm(request: Request, body: Confirmation) -> Me:
     return _me(await _service(request).confirm(body.token))
 
 
-@IDENTITY.add("POST", "/sessions", demand=Demand.NOTHING, cost=5, status=201, example=_TOKENS)
+@IDENTITY.add("POST", "/sessions", demand=Demand.NOTHING, cost=5, status=201, example=_TOKENS,
+              links={"refresh": _NEXT_TOKEN, "sign_out": _NEXT_TOKEN})  # fmt: skip
 async def sign_in(request: Request, body: Credentials) -> Tokens:
     """Sign in."""
     await _attempt(request, body.email)
@@ -122,7 +124,8 @@ async def sign_in(request: Request, body: Credentials) -> Tokens:
     return _tokens(await _service(request).sign_in(body.email, body.password, client, network_of(request)))
 
 
-@IDENTITY.add("POST", "/sessions/refresh", demand=Demand.NOTHING, cost=2, example=_TOKENS)
+@IDENTITY.add("POST", "/sessions/refresh", demand=Demand.NOTHING, cost=2, example=_TOKENS,
+              links={"refresh": _NEXT_TOKEN, "sign_out": _NEXT_TOKEN})  # fmt: skip
 async def refresh(request: Request, body: RefreshToken) -> Tokens:
     """Replace a refresh token and get a new access token.
 
@@ -154,7 +157,8 @@ async def reset_password(request: Request, body: PasswordReset) -> None:
         await _service(request).reset_password(body.token, body.password)
 
 
-@IDENTITY.add("GET", "/sessions", demand=Demand.SIGNED_IN, example=_SESSIONS)
+@IDENTITY.add("GET", "/sessions", demand=Demand.SIGNED_IN, example=_SESSIONS,
+              links={"end_session": {"session": "$response.body#/sessions/0/id"}})  # fmt: skip
 async def list_sessions(request: Request) -> SessionList:
     """List the own sign-ins that have not ended, the one that was used last first."""
     caller = caller_of(request)
@@ -234,7 +238,7 @@ async def me(request: Request) -> Me:
     return _me(caller_of(request).user)
 
 
-@KEY_SET.add("GET", "/jwks.json", demand=Demand.NOTHING, example=_KEYS)
+@KEY_SET.add("GET", "/jwks.json", demand=Demand.NOTHING, example=_KEYS, revalidates=True)
 async def key_set(request: Request) -> Response:
     """The public keys of access tokens, as a JSON Web Key Set (RFC 7517), for services that check tokens themselves."""
     text = _service(request).key_set()

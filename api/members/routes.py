@@ -36,6 +36,9 @@ _INVITATION: Final[dict[str, Any]] = {
     "created_at": "2026-11-29T12:00:00.000Z", "expires_at": "2026-12-06T12:00:00.000Z",
 }  # fmt: skip
 
+_THIS_INVITATION: Final = {"store": "$request.path.store", "invitation": "$response.body#/id"}
+_FIRST_MEMBER: Final = {"store": "$request.path.store", "user": "$response.body#/members/0/user"}
+
 MEMBERS: Final = Routes("/v1", "Members")
 
 
@@ -44,7 +47,8 @@ def _service(request: Request) -> MemberService:
     return found
 
 
-@MEMBERS.add("GET", "/stores/{store}/members", demand=Permission.READ_MEMBERS, example={"members": [_MEMBER]})
+@MEMBERS.add("GET", "/stores/{store}/members", demand=Permission.READ_MEMBERS, example={"members": [_MEMBER]},
+             links={"change_role": _FIRST_MEMBER, "remove_member": _FIRST_MEMBER})  # fmt: skip
 async def list_members(request: Request) -> MemberList:
     """The members of a store, in the order in which they joined."""
     return MemberList(members=[_member(each) for each in await _service(request).named(access_of(request).members)])
@@ -81,7 +85,8 @@ async def list_invitations(request: Request) -> InvitationList:
 
 
 @MEMBERS.add("POST", "/stores/{store}/invitations", demand=Permission.INVITE, cost=5, status=201, problems=[CONFLICT],
-             example=_INVITATION)  # fmt: skip
+             example=_INVITATION,
+             links={"revoke_invitation": _THIS_INVITATION})  # fmt: skip
 async def invite(request: Request, body: InvitationBody) -> WaitingInvitation:
     """Send somebody a mail with a link that makes a member of the store; it is valid for a week.
 

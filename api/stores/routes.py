@@ -22,7 +22,7 @@ from api.stores.schemas import (
 from api.stores.service import TURNED_AWAY_DAYS, NewStore, StoreService
 from api.web.cursors import MAX_CHARS, cursor, place_of
 from api.web.problems import CONFLICT, LIMIT, PRECONDITION_REQUIRED, STALE, Problem
-from api.web.routes import Routes
+from api.web.routes import Links, Routes
 from api.web.times import rfc3339
 from marketplace.identity.roles import Permission, StoreRole
 from marketplace.identity.tenancy import Standing, StoreRecord
@@ -39,6 +39,20 @@ _TURNED_AWAY: Final[dict[str, Any]] = {
     "rows": [{"hour": "2026-11-29T12", "reason": "store", "requests": 3, "events": 120}],
 }
 
+_MADE: Final = {"store": "$response.body#/slug"}
+_SAME_STORE: Final = {"store": "$request.path.store"}
+_IN_A_NEW_STORE: Final[Links] = {
+    "get_store": _MADE,
+    "edit_store": {**_MADE, "header.if-match": "$response.header.ETag"},
+    "delete_store": _MADE,
+    "replace_write_key": _MADE,
+    "replace_import_key": _MADE,
+    "create_api_key": _MADE,
+    "invite": _MADE,
+    "list_members": _MADE,
+    "get_totals": _MADE,
+}
+
 STORES: Final = Routes("/v1/stores", "Stores")
 
 
@@ -48,7 +62,7 @@ def _service(request: Request) -> StoreService:
 
 
 @STORES.add("POST", "", demand=Demand.SIGNED_IN, cost=5, status=201, problems=[CONFLICT, LIMIT],
-            example={**_STORE, **_WRITE_KEY})  # fmt: skip
+            example={**_STORE, **_WRITE_KEY}, links=_IN_A_NEW_STORE)  # fmt: skip
 async def create_store(request: Request, response: Response, body: NewStoreBody) -> MadeStore:
     """Make a store, which is the caller's.
 
@@ -71,7 +85,8 @@ async def create_store(request: Request, response: Response, body: NewStoreBody)
     return MadeStore(**_fields(record, StoreRole.OWNER, standing), write_key=write_key)
 
 
-@STORES.add("GET", "", demand=Demand.SIGNED_IN, example={"stores": [_STORE], "next": None})
+@STORES.add("GET", "", demand=Demand.SIGNED_IN, example={"stores": [_STORE], "next": None},
+            links={"list_stores": {"cursor": "$response.body#/next"}})  # fmt: skip
 async def list_stores(
     request: Request,
     limit: Annotated[int, Query(ge=1, le=100, description="At most so many.")] = 20,
@@ -86,7 +101,8 @@ async def list_stores(
     return StorePage(stores=listed, next=cursor(_LIST, place) if place else None)
 
 
-@STORES.add("GET", "/{store}", demand=Permission.READ_STORE, example=_STORE)
+@STORES.add("GET", "/{store}", demand=Permission.READ_STORE, example=_STORE,
+            links={"edit_store": {**_SAME_STORE, "header.if-match": "$response.header.ETag"}})  # fmt: skip
 async def get_store(request: Request, response: Response) -> StoreBody:
     """A store's settings. The answer's `ETag` is what an edit has to name."""
     access = access_of(request)
@@ -138,7 +154,8 @@ async def replace_write_key(request: Request) -> WriteKey:
 
 
 @STORES.add("POST", "/{store}/import-key", demand=Permission.ROTATE_KEYS, cost=5, status=201,
-            example={"import_key": "import.anns-shop.0f8fad5bd9cb469fa165070867728950"})  # fmt: skip
+            example={"import_key": "import.anns-shop.0f8fad5bd9cb469fa165070867728950"},
+            links={"revoke_import_key": _SAME_STORE})  # fmt: skip
 async def replace_import_key(request: Request) -> ImportKey:
     """Give a store a secret key for importing history, shown this once; the old one stops working within seconds."""
     return ImportKey(import_key=await _service(request).new_import_key(access_of(request).slug))

@@ -41,9 +41,17 @@ Title = Annotated[str, Field(min_length=1, max_length=100, pattern=_LINE, exampl
 Slug = Annotated[
     str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$", examples=["anns-shop"])
 ]
-Zone = Annotated[str, Field(min_length=1, max_length=64, examples=["Europe/Zurich"]), AfterValidator(_zone)]
-Domain = Annotated[str, Field(min_length=1, max_length=253), AfterValidator(_domain)]
-NetworkText = Annotated[str, Field(min_length=1, max_length=43), AfterValidator(_network)]
+Zone = Annotated[
+    str,
+    Field(min_length=1, max_length=64, examples=["Europe/Zurich"], json_schema_extra={"format": "iana-time-zone"}),
+    AfterValidator(_zone),
+]
+Domain = Annotated[
+    str, Field(min_length=1, max_length=253, json_schema_extra={"format": "host"}), AfterValidator(_domain)
+]
+NetworkText = Annotated[
+    str, Field(min_length=1, max_length=43, json_schema_extra={"format": "ip-network"}), AfterValidator(_network)
+]
 Domains = Annotated[list[Domain], Field(max_length=50, examples=[["shop.example"]])]
 Networks = Annotated[list[NetworkText], Field(max_length=100, examples=[["192.0.2.0/24"]])]
 

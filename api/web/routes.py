@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import cleandoc, signature
 from typing import Any, Final, TypeVar
@@ -28,12 +28,33 @@ from api.web.problems import (
     UNSUPPORTED_MEDIA_TYPE,
     ProblemType,
 )
-from marketplace.identity.roles import Permission
+from marketplace.identity.roles import API_KEY_SCOPES, Permission
+
+ACCESS_TOKEN: Final = "accessToken"
+API_KEY: Final = "apiKey"
+"""What a caller can show, by its name in the OpenAPI document."""
+
+Links = Mapping[str, Mapping[str, str]]
+"""Operations that can follow an answer: for each, by its id, what its parameters are in the answer or the request."""
 
 _Endpoint = TypeVar("_Endpoint", bound=Callable[..., Any])
 _ALWAYS: Final = (BAD_REQUEST, UNAUTHENTICATED, TOO_MANY_REQUESTS, INTERNAL, UNAVAILABLE)
 _WITH_BODY: Final = (TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, INVALID)
 _NO_VALUES: Final = frozenset({"request", "response"})
+_BODY: Final = "body"
+_SECONDS: Final = {"schema": {"type": "integer", "minimum": 1}, "description": "Seconds to wait.", "required": True}
+_HEADERS: Final[Mapping[int, Mapping[str, Any]]] = {
+    401: {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "How to sign in.", "required": True}},
+    429: {"Retry-After": _SECONDS},
+    503: {"Retry-After": _SECONDS},
+}
+_IF_NONE_MATCH: Final = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "The `ETag` of an answer that is there already: if it is still the same, the answer is 304.",
+}
 
 
 @dataclass(frozen=True)
@@ -79,6 +100,8 @@ class Routes:
         model: type[BaseModel] | None = None,
         also: Sequence[str] = (),
         documented: bool = True,
+        links: Links | None = None,
+        revalidates: bool = False,
     ) -> Callable[[_Endpoint], _Endpoint]:
         """Register an endpoint; its name is the operation's id, its docstring the documentation.
 
@@ -94,6 +117,8 @@ class Routes:
             model: Of a good answer, where the endpoint returns a response that is made already.
             also: Further media types of it.
             documented: Whether it is an operation of the OpenAPI document; pages for people are not.
+            links: What can follow a good answer.
+            revalidates: Whether it answers 304 to ``If-None-Match``.
 
         Raises:
             ValueError: A permission is demanded and the path names no store, or the other way round.
@@ -120,8 +145,8 @@ class Routes:
                 description=cleandoc(description),
                 dependencies=[Depends(checking(demand, cost, frozen))],
                 include_in_schema=documented,
-                responses=_responses(possible, status, example, model, also),
-                openapi_extra=None if demand is Demand.NOTHING else {"security": [{"accessToken": []}]},
+                responses=_responses(possible, status, example, model, also, links or {}, revalidates),
+                openapi_extra=_extra(demand, revalidates),
             )
             self.rules[method, self.router.prefix + path] = Rule(demand, cost, status, frozen)
             return endpoint
@@ -160,6 +185,8 @@ def _responses(
     example: Any,
     model: type[BaseModel] | None,
     also: Sequence[str],
+    links: Links,
+    revalidates: bool,
 ) -> dict[int | str, dict[str, Any]]:
     found: dict[int | str, dict[str, Any]] = {}
     for problem in problems:
@@ -168,6 +195,7 @@ def _responses(
             {
                 "description": problem.title,
                 "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}},
+                **({"headers": _HEADERS[problem.status]} if problem.status in _HEADERS else {}),
             },
         )
         entry["content"][MEDIA_TYPE]["examples"][problem.name] = {
@@ -184,4 +212,27 @@ def _responses(
         found[status] = {"content": {"application/json": {"example": example}, **others}}
         if model is not None:
             found[status]["model"] = model
+    if links:
+        found.setdefault(status, {})["links"] = {name: _link(name, values) for name, values in links.items()}
+    if revalidates:
+        found[304] = {"description": "The answer that `If-None-Match` names is still the same."}
     return found
+
+
+def _link(operation: str, values: Mapping[str, str]) -> dict[str, Any]:
+    """A link of the OpenAPI document; a value for ``body`` is a field of the next request's body and its source."""
+    link: dict[str, Any] = {"operationId": operation}
+    parameters = {name: source for name, source in values.items() if not name.startswith(f"{_BODY}.")}
+    body = {name.partition(".")[2]: source for name, source in values.items() if name.startswith(f"{_BODY}.")}
+    return link | ({"parameters": parameters} if parameters else {}) | ({"requestBody": body} if body else {})
+
+
+def _extra(demand: Requirement, revalidates: bool) -> dict[str, Any] | None:
+    """What FastAPI does not know of an operation: who may ask it, and with which header."""
+    extra: dict[str, Any] = {}
+    if demand is not Demand.NOTHING:
+        by_key: list[dict[str, list[str]]] = [{API_KEY: []}] if demand in API_KEY_SCOPES else []
+        extra["security"] = [{ACCESS_TOKEN: []}, *by_key]
+    if revalidates:
+        extra["parameters"] = [_IF_NONE_MATCH]
+    return extra or None

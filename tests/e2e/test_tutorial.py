@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,15 +12,13 @@ import pytest
 
 from ops.stack.errors import StackError
 from ops.stack.parts.kafka_archive import prepared_kafka
-from ops.stack.registry import REGISTRY
-from runtime.ports import free_ports
+from tests.kits.tutorials import on_free_ports, own_stack
 
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = ROOT / "docs" / "tutorial" / "your-store.md"
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 # The counts appear a moment after the answers; a reader looks again, and so does this.
-DEFAULT_PORTS = {each.name: each.default_port for each in REGISTRY if each.default_port}
 UNTIL_COUNTED = """for turn in $(seq 60); do
   days=$(marketplace report --store my-shop --json | grep -c '"bucket"' || true)
   test "$days" -ge 2 && break
@@ -36,21 +32,8 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
         prepared_kafka()
     except StackError as error:
         pytest.skip(str(error))
-    ports = dict(zip(DEFAULT_PORTS, free_ports(len(DEFAULT_PORTS)), strict=True))
-    variables = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("MARKETPLACE_")},
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        **{f"MARKETPLACE_{part.upper()}_PORT": str(port) for part, port in ports.items()},
-    }
-    yield variables
-    subprocess.run(["marketplace", "down"], cwd=tmp_path, env=variables, capture_output=True, timeout=60, check=False)
-
-
-def on_free_ports(command: str, environment: dict[str, str]) -> str:
-    """The tutorial names the usual ports; somebody may have them while the tests run."""
-    for part, port in DEFAULT_PORTS.items():
-        command = command.replace(f"127.0.0.1:{port}/", f"127.0.0.1:{environment[f'MARKETPLACE_{part.upper()}_PORT']}/")
-    return command
+    with own_stack(tmp_path) as variables:
+        yield variables
 
 
 @pytest.mark.timeout(300)

@@ -246,7 +246,7 @@ def test_what_is_not_there_is_a_problem_too(method: str, path: str, status: int,
     response = ask(method, path)
     assert_problem(response, status, name)
     if status == 405:
-        assert response.headers["allow"] == "GET"
+        assert response.headers["allow"] == "GET, HEAD"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,62 @@
+"""What the OpenAPI document says is what is answered: requests that Schemathesis makes of it, and sequences of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from ops.stack import Stack
+from tests.kits.api_requests import settle
+from tests.kits.depth import CHAOS, CHAOS_SEEDS, LONG
+from tests.kits.fuzzed_api import Fuzzed, fuzz, key_with_all_scopes
+from tests.kits.tenancy import Work, World, worlds_with_identity
+
+Run = Callable[[Work], None]
+SEEDS = range(1, 4)
+EXAMPLES = 1 if CHAOS_SEEDS < 3 else CHAOS_SEEDS
+SEQUENCES = 3 if CHAOS_SEEDS < 3 else 5 * CHAOS_SEEDS
+
+
+@pytest.fixture(scope="module")
+def run(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    with worlds_with_identity(stack, tmp_path_factory.mktemp("openapi")) as running:
+        yield running
+
+
+def fuzzed(run: Run, who: str, seed: int, phase: str, examples: int) -> Fuzzed:
+    found: list[Fuzzed] = []
+
+    async def work(world: World) -> None:
+        await settle(world)
+        key = await key_with_all_scopes(world)
+        credential = {"nobody": "", "owner": "token-of-ann", "API key": key}[who]
+        found.append(await fuzz(world, credential, seed, examples=examples, phase=phase))
+
+    run(work)
+    assert found[0].failures == {}
+    return found[0]
+
+
+@CHAOS
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("who", ["nobody", "owner", "API key"])
+def test_any_request_is_answered_as_the_document_says(run: Run, who: str, seed: int) -> None:
+    found = fuzzed(run, who, seed, "fuzzing", EXAMPLES)
+    assert len({operation for operation, _ in found.answers}) > 40
+
+
+@CHAOS
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("who", ["nobody", "owner", "API key"])
+def test_any_sequence_of_requests_is_answered_as_the_document_says(run: Run, who: str, seed: int) -> None:
+    found = fuzzed(run, who, seed, "stateful", SEQUENCES)
+    if who == "owner":
+        assert found.succeeded("POST /v1/stores") > 0
+
+
+@LONG
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("who", ["nobody", "owner", "API key"])
+def test_values_at_the_bounds_of_every_schema_are_answered_as_the_document_says(run: Run, who: str) -> None:
+    fuzzed(run, who, 1, "coverage", 1)
