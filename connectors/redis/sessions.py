@@ -27,6 +27,8 @@ MAX_SESSIONS: Final = 50
 """Of one user; a further sign-in ends the one that was used longest ago."""
 
 _TIMEOUT_SECONDS: Final = 1.0
+MAX_CONNECTIONS: Final = 100
+"""Of one process."""
 _NOTED_EVERY_MS: Final = 60_000
 """A use that replaces no token is noted at most this often."""
 
@@ -326,11 +328,15 @@ async def _answer(call: Awaitable[Any] | Any) -> Any:
 def connect_async(url: str) -> redis.asyncio.Redis:
     """A client of the event loop that runs, with short timeouts and no repetition: who asks decides.
 
+    Where all connections are in use a call waits for one, as long as for an answer.
+
     Args:
         url: ``redis://host:port/db``.
     """
-    return redis.asyncio.Redis.from_url(
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
         url,
+        max_connections=MAX_CONNECTIONS,
+        timeout=_TIMEOUT_SECONDS,
         socket_timeout=_TIMEOUT_SECONDS,
         socket_connect_timeout=_TIMEOUT_SECONDS,
         retry=None,
@@ -338,6 +344,7 @@ def connect_async(url: str) -> redis.asyncio.Redis:
         # each one that was idle at a restart fails once afterwards; and they may raise the timeouts.
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
+    return redis.asyncio.Redis.from_pool(pool)
 
 
 async def ping(client: redis.asyncio.Redis) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.errors import Unavailable
-from connectors.redis.sessions import MAX_SESSIONS, Sessions, connect_async
+from connectors.redis.sessions import MAX_CONNECTIONS, MAX_SESSIONS, Sessions, connect_async
 from marketplace.identity.refresh import Family, Presented, hash_of, present
 from ops.stack import Stack
 from runtime.ports import free_ports
@@ -58,6 +58,15 @@ def test_the_script_decides_as_the_rule_does(stack: Stack, presented: list[int])
                 tokens.append(found.successor)
             assert (found.successor == tokens[-1]) == (expected in (Presented.CURRENT, Presented.PREVIOUS))
             assert (await sessions.authority_of(user, session) is None) is family.revoked
+
+    run(stack.urls.redis, work)
+
+
+def test_more_calls_at_one_time_than_there_are_connections_wait_and_are_answered(stack: Stack, user: str) -> None:
+    async def work(sessions: Sessions) -> None:
+        await sessions.create(user, "s1", "first")
+        calls = (sessions.authority_of(user, "s1") for _ in range(3 * MAX_CONNECTIONS))
+        assert None not in await asyncio.gather(*calls)
 
     run(stack.urls.redis, work)
 
