@@ -5,30 +5,31 @@ without cannot be. Credentials that are sent and do not hold are refused by ever
 who sends them believes to be signed in.
 
 The store of a request is the one in its path, and no other part of a request names one. A store that the caller is no
-member of is answered like one that does not exist. Roles are read for every request: a change, a removal or a ban holds
-from the next one on.
+member of is answered like one that does not exist. A request that may change something is decided by what holds now,
+and one that only reads by what held half a second before at the earliest: see :mod:`api.known`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Final
 
 from fastapi import Path, Request
 
+from api.callers import Access, Caller
+from api.known import Known
 from api.limits import Limiter
 from api.web.clients import address_of
 from api.web.problems import FORBIDDEN, LIMIT, NOT_FOUND, UNAUTHENTICATED, Problem
 from marketplace.entitlements import Tier
-from marketplace.identity.accounts import User
 from marketplace.identity.claims import InvalidClaims
-from marketplace.identity.roles import Permission, StoreRole
-from marketplace.identity.tenancy import KEY_PREFIX, ApiKey, Membership, Standing, StoreRecord
+from marketplace.identity.roles import Permission
+from marketplace.identity.tenancy import KEY_PREFIX
 
 _BEARER: Final = "bearer"
+_KEY_ENDED: Final = "the API key is not valid: it was revoked, or who made it is no member of the store any more"
 
 
 class Demand(StrEnum):
@@ -46,75 +47,6 @@ STORE_PARAMETER: Final = "{store}"
 """How a path names its store."""
 
 
-@dataclass(frozen=True)
-class Caller:
-    """Who is asking.
-
-    Attributes:
-        user: The account; of an API key, its maker.
-        session: The sign-in that the request belongs to; empty for an API key.
-        key: The API key, where a server asks with one.
-    """
-
-    user: User
-    session: str
-    key: ApiKey | None = None
-
-
-@dataclass(frozen=True)
-class Access:
-    """What somebody may do in a store, at one moment.
-
-    Attributes:
-        record: The store.
-        members: All of them, by user.
-        standing: What the store's owners pay for.
-        role: The caller's; None for an API key.
-        permissions: What the caller may do.
-    """
-
-    record: StoreRecord
-    members: Mapping[str, Membership]
-    standing: Standing
-    role: StoreRole | None
-    permissions: frozenset[Permission]
-
-    @property
-    def slug(self) -> str:
-        """The store's."""
-        return self.record.store.slug
-
-
-class Identities(Protocol):
-    """Knows accounts and sign-ins."""
-
-    async def caller_of(self, access_token: str) -> Caller | None:
-        """Who an access token stands for now; None where its session ended or its account is gone.
-
-        Raises:
-            InvalidClaims: It is no access token of ours that is valid now.
-            Unavailable: Nobody can say now.
-        """
-
-
-class StoreAccess(Protocol):
-    """Knows API keys, and who may do what in which store."""
-
-    async def caller_of_key(self, key: str) -> Caller | None:
-        """Who an API key stands for now; None where it is none, or its maker is no member of its store any more.
-
-        Raises:
-            Unavailable: Nobody can say now.
-        """
-
-    async def access(self, caller: Caller, slug: str) -> Access | None:
-        """What a caller may do in a store now; None where there is no such store, or the caller has no part in it.
-
-        Raises:
-            Unavailable: Nobody can say now.
-        """
-
-
 Check = Callable[..., Awaitable[None]]
 
 
@@ -129,18 +61,24 @@ def check_path(requirement: Requirement, path: str) -> None:
         raise ValueError(f"{path}: a permission is demanded in a store that the path names, and the other way round")
 
 
-def checking(requirement: Requirement, cost: float, works_frozen: bool = True) -> Check:
+def checking(requirement: Requirement, cost: float, works_frozen: bool = True, changes_access: bool = False) -> Check:
     """What FastAPI runs before a route: who is asking, how much they may ask, and whether they may ask this.
 
     Args:
         requirement: What the route demands.
         cost: Tokens that a request takes.
         works_frozen: Whether a store that no owner's tier includes is as good as another one for it.
+        changes_access: Whether the route may change an account, a sign-in or who may do what in a store.
     """
 
     async def check(request: Request) -> None:
+        known: Known = request.app.state.known
+        if changes_access:
+            request.state.changed = known.forget
+        # HEAD is GET by now.
+        now = request.method != "GET"
         try:
-            caller = await _caller(request)
+            caller = await _caller(request, known, now)
         except Problem:
             # Guesses at credentials are limited as if nothing had been sent.
             await _take_tokens(request, None, Tier.FREE, cost)
@@ -148,10 +86,10 @@ def checking(requirement: Requirement, cost: float, works_frozen: bool = True) -
         access = None
         if caller is None or caller.key is None:
             await _take_tokens(request, caller, _own_tier(caller), cost)
-            access = await _access(request, caller, requirement)
+            access = await _access(request, known, caller, requirement, now)
         else:
             # A key has the tier of its store, whoever made it.
-            access = await _access(request, caller, requirement)
+            access = await _access(request, known, caller, requirement, now)
             await _take_tokens(request, caller, access.standing.tier if access else Tier.FREE, cost)
         _allow(requirement, caller, access)
         if access is not None and access.standing.frozen and not works_frozen:
@@ -188,11 +126,12 @@ def _allow(requirement: Requirement, caller: Caller | None, access: Access | Non
         raise Problem(FORBIDDEN, "this is for admins of the platform")
 
 
-async def _access(request: Request, caller: Caller | None, requirement: Requirement) -> Access | None:
+async def _access(
+    request: Request, known: Known, caller: Caller | None, requirement: Requirement, now: bool
+) -> Access | None:
     if caller is None or not isinstance(requirement, Permission):
         return None
-    tenancy: StoreAccess = request.app.state.tenancy
-    return await tenancy.access(caller, request.path_params["store"])
+    return await known.access(caller, request.path_params["store"], now=now)
 
 
 async def _take_tokens(request: Request, caller: Caller | None, tier: Tier, cost: float) -> None:
@@ -218,39 +157,23 @@ def access_of(request: Request) -> Access:
     return access
 
 
-async def _caller(request: Request) -> Caller | None:
+async def _caller(request: Request, known: Known, now: bool) -> Caller | None:
     given = request.headers.getlist("authorization")
     if not given:
         return None
-    scheme, _, token = given[0].partition(" ")
-    if len(given) > 1 or scheme.lower() != _BEARER or not token:
+    scheme, _, credential = given[0].partition(" ")
+    if len(given) > 1 or scheme.lower() != _BEARER or not credential:
         raise Problem(UNAUTHENTICATED, "the header Authorization is: Bearer, a space, and an access token")
-    if token.startswith(KEY_PREFIX):
-        return await _caller_of_key(request, token)
-    identities: Identities = request.app.state.identities
+    is_key = credential.startswith(KEY_PREFIX)
     try:
-        caller = await identities.caller_of(token)
+        caller = await known.caller(credential, is_key=is_key, now=now)
     except InvalidClaims as error:
-        raise Problem(
-            UNAUTHENTICATED, "the access token is not valid", headers={"www-authenticate": _invalid_token()}
-        ) from error
+        raise _refused("the access token is not valid") from error
     if caller is None:
-        raise Problem(UNAUTHENTICATED, "this sign-in has ended", headers={"www-authenticate": _invalid_token()})
+        raise _refused(_KEY_ENDED if is_key else "this sign-in has ended")
     return caller
 
 
-async def _caller_of_key(request: Request, key: str) -> Caller:
-    tenancy: StoreAccess = request.app.state.tenancy
-    caller = await tenancy.caller_of_key(key)
-    if caller is None:
-        raise Problem(
-            UNAUTHENTICATED,
-            "the API key is not valid: it was revoked, or who made it is no member of the store any more",
-            headers={"www-authenticate": _invalid_token()},
-        )
-    return caller
-
-
-def _invalid_token() -> str:
-    """RFC 6750, section 3.1."""
-    return 'Bearer error="invalid_token"'
+def _refused(detail: str) -> Problem:
+    # RFC 6750, section 3.1.
+    return Problem(UNAUTHENTICATED, detail, headers={"www-authenticate": 'Bearer error="invalid_token"'})

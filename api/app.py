@@ -13,13 +13,14 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from api.access import Identities
 from api.analytics.routes import ANALYTICS
 from api.analytics.service import AnalyticsService
 from api.api_keys.routes import API_KEYS
+from api.callers import Identities
 from api.documentation.routes import DOCUMENTATION
 from api.grants.routes import GRANTS
 from api.identity.routes import IDENTITY, KEY_SET
+from api.known import Known
 from api.limits import Limiter
 from api.members.routes import MEMBERS
 from api.origins import Preflights
@@ -125,9 +126,10 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(running: FastAPI) -> AsyncIterator[None]:
-        async with services() as known:
-            running.state.identities, running.state.limiter = known.identities, known.limiter
-            running.state.tenancy, running.state.analytics = known.tenancy, known.analytics
+        async with services() as given:
+            running.state.identities, running.state.limiter = given.identities, given.limiter
+            running.state.tenancy, running.state.analytics = given.tenancy, given.analytics
+            running.state.known = Known(given.identities, given.tenancy)
             yield
 
     app = FastAPI(

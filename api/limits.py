@@ -4,6 +4,8 @@ A request takes as many tokens as its route costs from the bucket of its caller:
 nobody is signed in. Attempts to sign in, and whatever sends a mail, take one more token from a bucket of the account
 that is meant and one of the address, both small.
 
+Who asks often is granted some tokens at once: see :mod:`marketplace.token_leases`. Attempts never are.
+
 Without Redis each process grants by itself, a half of the limit: nothing is refused for ever, and nothing is
 unlimited. After the first question that was not answered in time no request waits for Redis until one probe has.
 """
@@ -14,7 +16,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Final, Protocol
 
@@ -23,6 +25,7 @@ from connectors.errors import Unavailable
 from connectors.redis.token_buckets import Taken
 from marketplace.entitlements import ENTITLEMENTS, Tier
 from marketplace.token_bucket import BucketPolicy, TokenBuckets
+from marketplace.token_leases import TokenLeases
 from runtime.breaker import CircuitBreaker
 
 ADDRESS: Final = BucketPolicy(rate_per_second=2, burst=60)
@@ -42,8 +45,10 @@ _KEPT: Final = 20_000
 class Buckets(Protocol):
     """Buckets that all processes share."""
 
-    async def take(self, name: str, policy: BucketPolicy, cost: float = 1.0) -> Taken:
-        """Take tokens, all or none.
+    async def take(
+        self, name: str, policy: BucketPolicy, cost: float = 1.0, ahead: float = 0.0, back: float = 0.0
+    ) -> Taken:
+        """Take tokens, all or none, and some more for later; give back those that were not needed.
 
         Raises:
             Unavailable: Nobody answers.
@@ -83,6 +88,7 @@ class Limiter:
         self._shared, self._monotonic = shared, monotonic
         self._breaker = CircuitBreaker()
         self._local: dict[BucketPolicy, TokenBuckets] = {}
+        self._leases = TokenLeases(max_leases=_KEPT)
 
     async def request(self, account: str, tier: Tier, address: str, cost: float) -> Limited:
         """Take what a request costs.
@@ -97,7 +103,12 @@ class Limiter:
             Problem: There are not enough tokens.
         """
         policy = ENTITLEMENTS[tier].requests if account else ADDRESS
-        taken = await self._take(f"account:{account}" if account else f"address:{address}", policy, cost)
+        name, cost = f"account:{account}" if account else f"address:{address}", min(cost, policy.burst)
+        left = self._leases.spend(name, policy, cost, self._monotonic())
+        if left is None:
+            taken = await self._take(name, policy, cost, leases=self._leases)
+        else:
+            taken = Taken(True, left, 0, math.ceil((policy.burst - left) / policy.rate_per_second))
         limited = Limited(policy, taken)
         if not taken.granted:
             raise _refusal(taken, limited.headers())
@@ -128,18 +139,22 @@ class Limiter:
         """Whether this process grants by itself, because Redis did not answer."""
         return self._breaker.open
 
-    async def _take(self, name: str, policy: BucketPolicy, cost: float) -> Taken:
-        cost = min(cost, policy.burst)
-        ticket = self._breaker.admit(self._monotonic())
+    async def _take(self, name: str, policy: BucketPolicy, cost: float, leases: TokenLeases | None = None) -> Taken:
+        now = self._monotonic()
+        ticket = self._breaker.admit(now)
         if ticket:
+            ahead, back = leases.question(name, policy) if leases is not None else (0.0, 0.0)
             try:
                 async with asyncio.timeout(_REDIS_SECONDS):
-                    taken = await self._shared.take(name, policy, cost)
+                    taken = await self._shared.take(name, policy, cost, ahead, back)
             except (Unavailable, TimeoutError):
                 self._breaker.failed(self._monotonic(), ticket)
             else:
                 self._breaker.succeeded()
-                return taken
+                if leases is not None and taken.granted:
+                    leases.answered(name, policy, cost, taken.ahead, taken.left, now)
+                # What this process holds is the caller's as well.
+                return replace(taken, left=taken.left + taken.ahead)
         return self._take_here(name, policy, cost)
 
     def _take_here(self, name: str, policy: BucketPolicy, cost: float) -> Taken:

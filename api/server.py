@@ -41,7 +41,8 @@ AUDIENCE: Final = "marketplace-api"
 _KEEP_ALIVE_SECONDS: Final = 30
 _SHUTDOWN_SECONDS: Final = 15
 _COUNT_SECONDS: Final = 5.0
-_MAX_CONNECTIONS: Final = 1_000
+_MAX_CONNECTIONS: Final = 4_000
+"""Beyond it uvicorn answers in plain text. The edge bounds requests at one time, and says when to come again."""
 _QUERY_SECONDS: Final = 20.0
 _log = logging.getLogger(__name__)
 

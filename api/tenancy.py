@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from api.access import Access, Caller
 from api.api_keys.service import ApiKeyService
+from api.callers import Access, Caller
 from api.grants.service import GrantService
 from api.members.service import MemberService
 from api.stores.service import StoreService
@@ -66,7 +66,7 @@ class Tenancy:
         )
 
     async def caller_of_key(self, key: str) -> Caller | None:
-        """See :class:`api.access.StoreAccess`."""
+        """See :class:`api.callers.StoreAccess`."""
         parts = parts_of_api_key(key)
         found = await self.api_keys.authenticate(*parts) if parts is not None else None
         if found is None:
@@ -79,7 +79,7 @@ class Tenancy:
         return Caller(maker, "", found)
 
     async def access(self, caller: Caller, slug: str) -> Access | None:
-        """See :class:`api.access.StoreAccess`."""
+        """See :class:`api.callers.StoreAccess`."""
         if not SLUG.fullmatch(slug) or (caller.key is not None and caller.key.store != slug):
             return None
         view = await self.memberships.view(slug, self._clock(), member=caller.user.id)

@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Final
 from urllib.parse import quote
 
-from api.access import Caller
+from api.callers import Caller
 from api.identity.key_ring import KeyRing
 from api.identity.password_hashes import PasswordHashes
 from api.web.problems import CONFLICT, GONE, INVALID, NOT_FOUND, UNAUTHENTICATED, FieldError, Problem
@@ -49,8 +49,8 @@ class SignedIn:
 class IdentityService:
     """Registers, signs in, refreshes, signs out, and changes accounts.
 
-    A session is worth something while its number is its account's (``authority``). What ends all sessions raises the
-    number in Mongo, together with its cause: nothing that happens to Redis or to this process afterwards brings a
+    A session is worth something while its number is its account's (``security_stamp``). What ends all sessions raises
+    the number in Mongo, together with its cause: nothing that happens to Redis or to this process afterwards brings a
     session back, and a sign-in that was under way with the former password begins a session that is worth nothing.
 
     Args:
@@ -112,7 +112,7 @@ class IdentityService:
         if verified.outdated:
             await self._accounts.raise_hash(user.id, user.password_hash, await self._hashes.hash(password))
         session, token = secrets.token_hex(16), _secret()
-        await self._sessions.create(user.id, session, token, client, network, user.authority)
+        await self._sessions.create(user.id, session, token, client, network, user.security_stamp)
         return self._signed_in(user.id, session, token)
 
     async def refresh(self, refresh_token: str) -> SignedIn:
@@ -126,7 +126,7 @@ class IdentityService:
         if found.presented not in (Presented.CURRENT, Presented.PREVIOUS):
             raise Problem(UNAUTHENTICATED, _ENDED)
         account = await self._accounts.get(user)
-        if account is None or account.banned or account.authority != found.authority:
+        if account is None or account.banned or account.security_stamp != found.security_stamp:
             raise Problem(UNAUTHENTICATED, _ENDED)
         return self._signed_in(user, session, found.successor)
 
@@ -136,13 +136,13 @@ class IdentityService:
         await self._sessions.end(user, session)
 
     async def caller_of(self, access_token: str) -> Caller | None:
-        """See :class:`api.access.Identities`."""
+        """See :class:`api.callers.Identities`."""
         claims = self._tokens.read(access_token, self._clock().timestamp())
-        authority = await self._sessions.authority_of(claims.user, claims.session)
-        if authority is None:
+        security_stamp = await self._sessions.security_stamp_of(claims.user, claims.session)
+        if security_stamp is None:
             return None
         user = await self._accounts.get(claims.user)
-        if user is None or user.banned or user.authority != authority:
+        if user is None or user.banned or user.security_stamp != security_stamp:
             return None
         return Caller(user, claims.session)
 
@@ -155,7 +155,7 @@ class IdentityService:
         else:
             mail = Mail(user.email, "reset_password", {"name": user.name, "link": self._link("reset", secret)})
         # The link of nobody is kept too, and nobody gets its secret: the same work for both.
-        owner, data = (user.id, {"authority": user.authority}) if user else ("", {"authority": 0})
+        owner, data = (user.id, {"security_stamp": user.security_stamp}) if user else ("", {"security_stamp": 0})
         await self._accounts.send_link(LinkKind.RESET, _hash(secret), owner, data, mail, now)
 
     async def reset_password(self, secret: str, password: str) -> None:
@@ -179,7 +179,7 @@ class IdentityService:
     async def list_sessions(self, caller: Caller) -> list[Session]:
         """The sessions of an account that have not ended; the one that was used last comes first."""
         found = await self._sessions.list_sessions(caller.user.id)
-        return [each for each in found if each.authority == caller.user.authority]
+        return [each for each in found if each.security_stamp == caller.user.security_stamp]
 
     async def end_session(self, caller: Caller, session: str) -> None:
         """End one session of the own account.
@@ -192,7 +192,7 @@ class IdentityService:
 
     async def end_sessions(self, caller: Caller) -> None:
         """End all sessions of an account, the caller's too, and its links."""
-        changed = await self._accounts.end_all(caller.user.id, caller.user.authority)
+        changed = await self._accounts.end_all(caller.user.id, caller.user.security_stamp)
         if changed is not None:
             await self._forget_sessions(changed)
 
@@ -205,7 +205,9 @@ class IdentityService:
         user = caller.user
         await self._prove(user, current, "/current_password")
         password_hash, notice = await self._hashes.hash(password), self._password_changed(user)
-        changed = await self._accounts.change_password(user.id, user.authority, password_hash, notice, self._clock())
+        changed = await self._accounts.change_password(
+            user.id, user.security_stamp, password_hash, notice, self._clock()
+        )
         if changed is None:
             raise Problem(UNAUTHENTICATED, _ENDED)
         await self._forget_sessions(changed, but=caller.session)
@@ -225,7 +227,7 @@ class IdentityService:
         else:
             mail = Mail(email, "address_taken", {"link": f"{self._public_url}/sign-in"})
         notice = Mail(user.email, "address_change_asked", {"name": user.name, "link": f"{self._public_url}/sign-in"})
-        data = {"email": email, "authority": user.authority}
+        data = {"email": email, "security_stamp": user.security_stamp}
         # For an address that is taken too: the same work for both, and nobody gets the secret.
         await self._accounts.send_link(LinkKind.EMAIL_CHANGE, _hash(secret), user.id, data, mail, now, notice)
 
@@ -251,7 +253,7 @@ class IdentityService:
         await self._prove(user, password, "/password")
         notice = Mail(user.email, "account_deleted", {"name": user.name, "link": f"{self._public_url}/register"})
         try:
-            deleted = await self._accounts.delete(user.id, user.authority, notice, self._clock())
+            deleted = await self._accounts.delete(user.id, user.security_stamp, notice, self._clock())
         except SoleOwner as error:
             raise Problem(CONFLICT, str(error)) from error
         if not deleted:
@@ -271,7 +273,7 @@ class IdentityService:
         that was to be kept ends as well, and the others are removed when they expire.
         """
         try:
-            await self._sessions.end_all(user.id, but, user.authority)
+            await self._sessions.end_all(user.id, but, user.security_stamp)
         except Unavailable as error:
             _log.warning("sessions that have ended are removed when they expire: %s", error)
 

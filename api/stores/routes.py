@@ -6,7 +6,8 @@ from typing import Annotated, Any, Final
 
 from fastapi import Header, Query, Request, Response
 
-from api.access import Access, Demand, access_of, caller_of
+from api.access import Demand, access_of, caller_of
+from api.callers import Access
 from api.stores.schemas import (
     ImportKey,
     Keys,

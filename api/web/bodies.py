@@ -6,6 +6,7 @@ And how long the work for a request may take: every wait for a part has its own 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -43,7 +44,13 @@ class StrictRoute(APIRoute):
         async def handler(request: Request) -> Response:
             if request.method in _READS_BODY:
                 await _read(request)
-            return await _in_time(inner, request)
+            try:
+                return await _in_time(inner, request)
+            finally:
+                # Before the answer is sent, and also after an error: what was begun may have been done.
+                changed: Callable[[], None] | None = getattr(request.state, "changed", None)
+                if changed is not None:
+                    changed()
 
         return handler
 
@@ -67,12 +74,25 @@ async def _read(request: Request) -> None:
         raise Problem(UNSUPPORTED_MEDIA_TYPE, "a body is application/json")
     try:
         request._json = msgspec.json.decode(body)
+        json.loads(body, object_pairs_hook=_unique, parse_int=str, parse_float=str)
+    except _Twice as error:
+        raise Problem(BAD_REQUEST, "the body has an object with two fields of one name") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Problem(BAD_REQUEST, "the body is not valid JSON in UTF-8") from error
     except RecursionError as error:
         raise Problem(BAD_REQUEST, f"the body is nested deeper than {MAX_DEPTH} levels") from error
     if _deeper(request._json, MAX_DEPTH):
         raise Problem(BAD_REQUEST, f"the body is nested deeper than {MAX_DEPTH} levels")
+
+
+class _Twice(ValueError):
+    """An object has two fields of one name."""
+
+
+def _unique(fields: list[tuple[str, Any]]) -> None:
+    # Readers differ in which of the two they take, so what a proxy has checked might not be what holds here.
+    if len(fields) > 1 and len({name for name, _ in fields}) < len(fields):
+        raise _Twice
 
 
 async def _bounded(request: Request) -> bytes:

@@ -11,8 +11,12 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.web.problems import BAD_REQUEST, INTERNAL, Problem
+from api.web.problems import BAD_REQUEST, INTERNAL, UNAVAILABLE, Problem
 
+MAX_REQUESTS: Final = 1_000
+"""At one time, of one process."""
+
+_RETRY_SECONDS: Final = 1.0
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_-]{8,64}")
 _HOST: Final = re.compile(rb"([A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?")
 _HEADERS: Final = (
@@ -46,6 +50,7 @@ class Edge:
         hosts: Names that it is reached by; others get 400 before anything is decided by them. Empty for any.
         new_id: Makes request ids.
         observe: Counts requests.
+        max_requests: At one time; a further one is answered with 503.
     """
 
     def __init__(
@@ -54,8 +59,10 @@ class Edge:
         hosts: Collection[str] = (),
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
         observe: Observer = ignore,
+        max_requests: int = MAX_REQUESTS,
     ) -> None:
         self.app, self._new_id, self._observe = app, new_id, observe
+        self._max_requests, self._running = max_requests, 0
         self._hosts = frozenset(host.lower() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,7 +97,10 @@ class Edge:
                 message = {**message, "body": b""}
             await send(message)
 
+        self._running += 1
         try:
+            if self._running > self._max_requests:
+                raise Problem(UNAVAILABLE, retry_after_seconds=_RETRY_SECONDS)
             self._check_host(scope)
             await self.app(scope, receive, answer)
         except Problem as problem:
@@ -103,6 +113,7 @@ class Edge:
                 # The server closes the connection, so that nobody takes half an answer for a whole one.
                 raise
         finally:
+            self._running -= 1
             self._observe(_route_of(scope), status, time.perf_counter() - began)
 
     def _check_host(self, scope: Scope) -> None:

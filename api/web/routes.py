@@ -95,6 +95,7 @@ class Routes:
         cost: float = 1.0,
         status: int = 200,
         works_frozen: bool | None = None,
+        changes_access: bool | None = None,
         problems: Sequence[ProblemType] = (),
         example: Any = None,
         model: type[BaseModel] | None = None,
@@ -112,6 +113,8 @@ class Routes:
             cost: Tokens that a request takes.
             status: Of a good answer.
             works_frozen: Whether it works in a frozen store; by default where it only reads.
+            changes_access: Whether it may change an account, a sign-in or who may do what in a store; by default where
+                it does not only read.
             problems: What it answers beside what every route may answer.
             example: Of a good answer.
             model: Of a good answer, where the endpoint returns a response that is made already.
@@ -125,6 +128,7 @@ class Routes:
         """
         check_path(demand, self.router.prefix + path)
         frozen = method == "GET" if works_frozen is None else works_frozen
+        changes = method != "GET" if changes_access is None else changes_access
 
         def register(endpoint: _Endpoint) -> _Endpoint:
             possible: list[ProblemType] = [*_ALWAYS, *(_WITH_BODY if method != "GET" else ()), *problems]
@@ -143,7 +147,7 @@ class Routes:
                 operation_id=endpoint.__name__,
                 summary=summary.rstrip("."),
                 description=cleandoc(description),
-                dependencies=[Depends(checking(demand, cost, frozen))],
+                dependencies=[Depends(checking(demand, cost, frozen, changes))],
                 include_in_schema=documented,
                 responses=_responses(possible, status, example, model, also, links or {}, revalidates),
                 openapi_extra=_extra(demand, revalidates),

@@ -131,7 +131,7 @@ class Accounts:
             kind: What the link is good for.
             link_hash: Of its secret.
             user: Whose account; empty for a link that is good for nothing.
-            data: What is done when it is followed. ``authority`` is the account's: under another one it is void.
+            data: What is done when it is followed. ``security_stamp`` is the account's: under another one it is void.
             mail: Carries the secret.
             now: The time.
             notice: A further mail that goes with it.
@@ -169,7 +169,7 @@ class Accounts:
             found = await self._links.find_one({"_id": link_hash, "kind": kind.value, "expires_at": {"$gt": now}})
         if found is None:
             return None
-        return await self._find({"_id": found["data"]["user"], "authority": found["data"]["authority"]})
+        return await self._find({"_id": found["data"]["user"], "security_stamp": found["data"]["security_stamp"]})
 
     async def reset_password(
         self, link_hash: str, password_hash: str, notice: Callable[[User], Mail], now: datetime
@@ -194,7 +194,7 @@ class Accounts:
             if data is None:
                 return None
             change = {"password_hash": password_hash}
-            changed = await self._end_all(data["user"], data["authority"], change, session)
+            changed = await self._end_all(data["user"], data["security_stamp"], change, session)
             if changed is not None:
                 await self._mails.insert_one(_mail(notice(changed), now), session=session)
             return changed
@@ -202,13 +202,13 @@ class Accounts:
         return await in_transaction(self._client, work)
 
     async def change_password(
-        self, user: str, authority: int, password_hash: str, notice: Mail, now: datetime
+        self, user: str, security_stamp: int, password_hash: str, notice: Mail, now: datetime
     ) -> User | None:
         """Set a password; all that was given out before ends.
 
         Args:
             user: Whose.
-            authority: Of the account when its owner proved to be it.
+            security_stamp: Of the account when its owner proved to be it.
             password_hash: The new one.
             notice: The mail about it.
             now: The time.
@@ -221,7 +221,7 @@ class Accounts:
         """
 
         async def work(session: AsyncClientSession) -> User | None:
-            changed = await self._end_all(user, authority, {"password_hash": password_hash}, session)
+            changed = await self._end_all(user, security_stamp, {"password_hash": password_hash}, session)
             if changed is not None:
                 await self._mails.insert_one(_mail(notice, now), session=session)
             return changed
@@ -250,7 +250,7 @@ class Accounts:
                 return None
             before = await self._users.find_one({"_id": data["user"]}, session=session)
             change = {"email": data["email"], "email_key": email_key(data["email"])}
-            changed = await self._end_all(data["user"], data["authority"], change, session)
+            changed = await self._end_all(data["user"], data["security_stamp"], change, session)
             if before is None or changed is None:
                 return None
             values = {**notice.values, "name": changed.name}
@@ -264,12 +264,12 @@ class Accounts:
         except DuplicateKeyError:
             return None
 
-    async def end_all(self, user: str, authority: int | None = None) -> User | None:
+    async def end_all(self, user: str, security_stamp: int | None = None) -> User | None:
         """Let all that was given out end: sessions and links.
 
         Args:
             user: Whose.
-            authority: Of the account as far as the caller knows; with another one nothing happens. None for any.
+            security_stamp: Of the account as far as the caller knows; with another one nothing happens. None for any.
 
         Returns:
             The account as it is now; None where it has another number, or is gone.
@@ -277,7 +277,7 @@ class Accounts:
         Raises:
             Unavailable: Mongo does not answer; it may have happened.
         """
-        return await in_transaction(self._client, lambda session: self._end_all(user, authority, {}, session))
+        return await in_transaction(self._client, lambda session: self._end_all(user, security_stamp, {}, session))
 
     async def set_banned(self, user: str, *, banned: bool) -> User | None:
         """Shut an account out, or let it in again; all that was given out before ends, and stays so.
@@ -322,12 +322,12 @@ class Accounts:
         """
         return await self._find({"admin": True}) is not None
 
-    async def delete(self, user: str, authority: int, notice: Mail, now: datetime) -> bool:
+    async def delete(self, user: str, security_stamp: int, notice: Mail, now: datetime) -> bool:
         """Delete an account, its memberships and its links; its address is free from now on, its id never used again.
 
         Args:
             user: Whose.
-            authority: Of the account when its owner proved to be it.
+            security_stamp: Of the account when its owner proved to be it.
             notice: The mail about it.
             now: The time.
 
@@ -340,7 +340,9 @@ class Accounts:
         """
 
         async def work(session: AsyncClientSession) -> bool:
-            found = await self._users.find_one_and_delete({"_id": user, "authority": authority}, session=session)
+            found = await self._users.find_one_and_delete(
+                {"_id": user, "security_stamp": security_stamp}, session=session
+            )
             if found is None:
                 return False
             alone = await self._leave_stores(user, session) if self._leave_stores else []
@@ -366,12 +368,12 @@ class Accounts:
             )
 
     async def _end_all(
-        self, user: str, authority: int | None, change: Mapping[str, Any], session: AsyncClientSession
+        self, user: str, security_stamp: int | None, change: Mapping[str, Any], session: AsyncClientSession
     ) -> User | None:
         """Change an account so that nothing of what was given out before is worth anything."""
         found = await self._users.find_one_and_update(
-            {"_id": user} if authority is None else {"_id": user, "authority": authority},
-            {"$set": dict(change), "$inc": {"authority": 1}} if change else {"$inc": {"authority": 1}},
+            {"_id": user} if security_stamp is None else {"_id": user, "security_stamp": security_stamp},
+            {"$set": dict(change), "$inc": {"security_stamp": 1}} if change else {"$inc": {"security_stamp": 1}},
             return_document=ReturnDocument.AFTER,
             session=session,
         )

@@ -48,7 +48,7 @@ while redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[3]) do
     redis.call('HDEL', ARGV[1] .. oldest, 'client', 'network')
 end
 redis.call('HSET', KEYS[1], 'current', ARGV[4], 'expires_at', now + ARGV[5], 'created_at', now, 'used_at', now,
-           'client', ARGV[6], 'network', ARGV[7], 'authority', ARGV[8], 'revoked', '0')
+           'client', ARGV[6], 'network', ARGV[7], 'security_stamp', ARGV[8], 'revoked', '0')
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
 redis.call('ZADD', KEYS[2], now, ARGV[2])
 redis.call('PEXPIRE', KEYS[2], ARGV[5])
@@ -61,7 +61,7 @@ _PRESENT: Final = (
     _NOW
     + """
 local f = redis.call('HMGET', KEYS[1], 'current', 'previous', 'salt', 'rotated_at', 'expires_at', 'revoked',
-                     'authority')
+                     'security_stamp')
 if not f[1] or f[6] == '1' or now >= tonumber(f[5]) then return {'ended', '', '0'} end
 if f[1] == ARGV[1] then
     redis.call('HSET', KEYS[1], 'current', ARGV[3], 'previous', ARGV[1], 'salt', ARGV[2], 'rotated_at', now,
@@ -84,7 +84,7 @@ return {'reused', '', '0'}
 _USE: Final = (
     _NOW
     + """
-local f = redis.call('HMGET', KEYS[1], 'current', 'expires_at', 'revoked', 'authority', 'used_at')
+local f = redis.call('HMGET', KEYS[1], 'current', 'expires_at', 'revoked', 'security_stamp', 'used_at')
 if not f[1] or f[3] == '1' or now >= tonumber(f[2]) or f[1] ~= ARGV[1] then return -1 end
 if now - tonumber(f[5]) >= tonumber(ARGV[3]) then
     redis.call('HSET', KEYS[1], 'expires_at', now + ARGV[2], 'used_at', now)
@@ -112,7 +112,7 @@ for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
     local key = ARGV[1] .. id
     local live = redis.call('HGET', key, 'revoked') == '0'
     if live and id == ARGV[2] then
-        redis.call('HSET', key, 'authority', ARGV[3])
+        redis.call('HSET', key, 'security_stamp', ARGV[3])
     else
         if live then
             redis.call('HSET', key, 'revoked', '1')
@@ -136,7 +136,8 @@ class Session:
         used_at: Of the last sign-in or refresh, epoch milliseconds.
         client: What signed in, as it names itself.
         network: From where, without the part of the address that tells people apart.
-        authority: The number of the account under which it was begun or kept: under another one it is worth nothing.
+        security_stamp: The number of the account under which it was begun or kept: under another one it is worth
+            nothing.
     """
 
     id: str
@@ -144,7 +145,7 @@ class Session:
     used_at: int
     client: str
     network: str
-    authority: int
+    security_stamp: int
 
 
 @dataclass(frozen=True)
@@ -154,12 +155,12 @@ class Refreshed:
     Attributes:
         presented: What the token was.
         successor: The token that replaces it; empty where none does.
-        authority: Of the session; 0 where it has ended.
+        security_stamp: Of the session; 0 where it has ended.
     """
 
     presented: Presented
     successor: str = ""
-    authority: int = 0
+    security_stamp: int = 0
 
 
 class Sessions:
@@ -186,7 +187,7 @@ class Sessions:
         self._revoke_all = client.register_script(_REVOKE_ALL)
 
     async def create(
-        self, user: str, session: str, token: str, client: str = "", network: str = "", authority: int = 1
+        self, user: str, session: str, token: str, client: str = "", network: str = "", security_stamp: int = 1
     ) -> None:
         """Begin a session with its first refresh token.
 
@@ -196,7 +197,7 @@ class Sessions:
             token: The token.
             client: What signed in, as it names itself.
             network: From where.
-            authority: The account's, as it was when the password was checked: what ends the account's sessions
+            security_stamp: The account's, as it was when the password was checked: what ends the account's sessions
                 meanwhile ends this one too.
 
         Raises:
@@ -204,7 +205,7 @@ class Sessions:
         """
         arguments = (
             *(_prefix(user), session, MAX_SESSIONS, hash_of(token)),
-            *(self._lifetime_ms, client, network, authority),
+            *(self._lifetime_ms, client, network, security_stamp),
         )
         await _answer(self._create(keys=[_key(user, session), _index(user)], args=arguments))
 
@@ -230,17 +231,17 @@ class Sessions:
             session,
         )
         found = await _answer(self._present(keys=[_key(user, session), _index(user)], args=arguments))
-        presented, salt, authority = (text.decode() for text in cast("Sequence[bytes]", found))
-        return Refreshed(Presented(presented), successor_of(token, salt) if salt else "", int(authority))
+        presented, salt, security_stamp = (text.decode() for text in cast("Sequence[bytes]", found))
+        return Refreshed(Presented(presented), successor_of(token, salt) if salt else "", int(security_stamp))
 
-    async def authority_of(self, user: str, session: str) -> int | None:
+    async def security_stamp_of(self, user: str, session: str) -> int | None:
         """The number of the account under which a session was begun or kept; None where the session has ended.
 
         Raises:
             Unavailable: Redis does not answer.
         """
-        revoked, authority = await _answer(self._redis.hmget(_key(user, session), ["revoked", "authority"]))
-        return int(authority or 0) if revoked == b"0" else None
+        revoked, security_stamp = await _answer(self._redis.hmget(_key(user, session), ["revoked", "security_stamp"]))
+        return int(security_stamp or 0) if revoked == b"0" else None
 
     async def use(self, user: str, session: str, token: str) -> int | None:
         """Present a token that stays: the session lives on as after a refresh, and the token is not replaced.
@@ -278,7 +279,7 @@ class Sessions:
             if fields.get("revoked") == "0":
                 times = int(fields["created_at"]), int(fields["used_at"])
                 whence = fields["client"], fields["network"]
-                found.append(Session(session, *times, *whence, int(fields.get("authority", 0))))
+                found.append(Session(session, *times, *whence, int(fields.get("security_stamp", 0))))
         return found
 
     async def end(self, user: str, session: str) -> bool:
@@ -289,13 +290,13 @@ class Sessions:
         """
         return bool(await _answer(self._revoke(keys=[_key(user, session), _index(user)], args=[session])))
 
-    async def end_all(self, user: str, but: str = "", authority: int = 0) -> int:
+    async def end_all(self, user: str, but: str = "", security_stamp: int = 0) -> int:
         """End all sessions of a user for good, except one.
 
         Args:
             user: Whose.
             but: The session that is kept; empty for none.
-            authority: Of the account from now on, which the one that is kept gets.
+            security_stamp: Of the account from now on, which the one that is kept gets.
 
         Returns:
             How many were live and have ended.
@@ -303,7 +304,7 @@ class Sessions:
         Raises:
             Unavailable: Redis does not answer; some may have ended.
         """
-        return int(await _answer(self._revoke_all(keys=[_index(user)], args=[_prefix(user), but, authority])))
+        return int(await _answer(self._revoke_all(keys=[_index(user)], args=[_prefix(user), but, security_stamp])))
 
 
 def _prefix(user: str) -> str:

@@ -98,11 +98,11 @@ class DatabaseReader:
         parts = parts_of_refresh_token(token)
         if parts is None or len(token) > _MAX_TOKEN_CHARS:
             return None
-        authority = await self._sessions.use(*parts)
-        if authority is None:
+        security_stamp = await self._sessions.use(*parts)
+        if security_stamp is None:
             return None
         user, memberships = await asyncio.gather(self._accounts.get(parts[0]), self._memberships.of_user(parts[0]))
-        if user is None or user.banned or user.authority != authority:
+        if user is None or user.banned or user.security_stamp != security_stamp:
             return None
         roles = visible(memberships)
         records = await self._stores.several(roles)

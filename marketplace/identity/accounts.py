@@ -40,7 +40,7 @@ class User:
         created_at: Epoch milliseconds.
         admin: Whether its owner runs the platform.
         banned: Whether it is shut out.
-        authority: Goes up with whatever ends what was given out before: a new password or address, an end of all
+        security_stamp: Goes up with whatever ends what was given out before: a new password or address, an end of all
             sessions, a ban. Sessions and links carry the number under which they were made, and are worth nothing
             under another one.
         grants: Tiers that it has or had.
@@ -53,7 +53,7 @@ class User:
     created_at: int
     admin: bool = False
     banned: bool = False
-    authority: int = 1
+    security_stamp: int = 1
     grants: tuple[Grant, ...] = ()
 
     @property

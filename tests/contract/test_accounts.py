@@ -31,7 +31,7 @@ NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 ANN = Registration("Ann@Shop.example", "Ann", "$argon2id$hash-of-ann")
 MAIL = Mail("ann@shop.example", "confirm", {"link": "https://shop.example/confirm#secret"})
 
-ANNS = {"authority": 1}
+ANNS = {"security_stamp": 1}
 """What a link of the account says that was never changed."""
 
 
@@ -156,17 +156,17 @@ def test_a_link_of_one_kind_is_worth_nothing_for_another(run: Callable[[Work], N
 
 CHANGES: dict[str, Callable[[Accounts, User], Awaitable[object]]] = {
     "reset": lambda accounts, user: accounts.reset_password("used-reset", "new hash", notice, NOW),
-    "change": lambda accounts, user: accounts.change_password(user.id, user.authority, "new hash", MAIL, NOW),
+    "change": lambda accounts, user: accounts.change_password(user.id, user.security_stamp, "new hash", MAIL, NOW),
     "e-mail change": lambda accounts, user: accounts.change_email("used-change", MAIL, NOW),
-    "end of all": lambda accounts, user: accounts.end_all(user.id, user.authority),
+    "end of all": lambda accounts, user: accounts.end_all(user.id, user.security_stamp),
     "ban": lambda accounts, user: accounts.set_banned(user.id, banned=True),
-    "deletion": lambda accounts, user: accounts.delete(user.id, user.authority, MAIL, NOW),
+    "deletion": lambda accounts, user: accounts.delete(user.id, user.security_stamp, MAIL, NOW),
 }
 
 
-async def send_links(accounts: Accounts, prefix: str, authority: int = 1) -> None:
+async def send_links(accounts: Accounts, prefix: str, security_stamp: int = 1) -> None:
     """A link of each kind to Ann."""
-    data = {"authority": authority}
+    data = {"security_stamp": security_stamp}
     await accounts.send_link(LinkKind.RESET, f"{prefix}-reset", "user-ann", data, MAIL, NOW)
     change = {**data, "email": f"{prefix}@new.example"}
     await accounts.send_link(LinkKind.EMAIL_CHANGE, f"{prefix}-change", "user-ann", change, MAIL, NOW)
@@ -182,7 +182,7 @@ def test_whatever_ends_what_was_given_out_ends_links_that_were_sent_and_that_are
         await send_links(accounts, "used")
         assert await CHANGES[event](accounts, before)
         # What began before the event is written after it.
-        await send_links(accounts, "late", before.authority)
+        await send_links(accounts, "late", before.security_stamp)
         for prefix in ("older", "late"):
             assert await accounts.reset_password(f"{prefix}-reset", "hash of mallory", notice, NOW) is None
             assert await accounts.change_email(f"{prefix}-change", MAIL, NOW) is None
@@ -191,8 +191,8 @@ def test_whatever_ends_what_was_given_out_ends_links_that_were_sent_and_that_are
             assert after is None
         else:
             assert after is not None
-            assert after.authority == before.authority + 1
-            await send_links(accounts, "newer", after.authority)
+            assert after.security_stamp == before.security_stamp + 1
+            await send_links(accounts, "newer", after.security_stamp)
             assert await accounts.reset_password("newer-reset", "newest hash", notice, NOW) is not None
 
     run(work)
@@ -201,12 +201,12 @@ def test_whatever_ends_what_was_given_out_ends_links_that_were_sent_and_that_are
 def test_of_changes_that_were_decided_at_one_time_one_is_made(run: Callable[[Work], None]) -> None:
     async def work(accounts: Accounts, _: Documents) -> None:
         ann = await make_ann(accounts)
-        changes = (accounts.change_password("user-ann", ann.authority, f"hash {n}", MAIL, NOW) for n in range(8))
+        changes = (accounts.change_password("user-ann", ann.security_stamp, f"hash {n}", MAIL, NOW) for n in range(8))
         made = [each for each in await asyncio.gather(*changes) if each is not None]
         assert len(made) == 1
         assert await accounts.get("user-ann") == made[0]
-        assert not await accounts.delete("user-ann", ann.authority, MAIL, NOW)
-        assert await accounts.end_all("user-ann", ann.authority) is None
+        assert not await accounts.delete("user-ann", ann.security_stamp, MAIL, NOW)
+        assert await accounts.end_all("user-ann", ann.security_stamp) is None
 
     run(work)
 
@@ -249,8 +249,8 @@ def test_a_deleted_account_leaves_nothing_and_its_address_is_free(run: Callable[
         ann = await make_ann(accounts)
         await accounts.register(Registration(ANN.email, "Mallory", "hash of mallory"), "waiting", MAIL, NOW)
         await send_links(accounts, "older")
-        assert await accounts.delete("user-ann", ann.authority, MAIL, NOW)
-        assert not await accounts.delete("user-ann", ann.authority, MAIL, NOW)
+        assert await accounts.delete("user-ann", ann.security_stamp, MAIL, NOW)
+        assert not await accounts.delete("user-ann", ann.security_stamp, MAIL, NOW)
         assert await client[database][USERS.name].count_documents({}) == 0
         assert await client[database][LINKS.name].count_documents({}) == 0
         assert await accounts.confirm_registration("waiting", "user-m", NOW) is None
@@ -279,7 +279,7 @@ def test_a_hash_is_raised_unless_the_password_was_changed_meanwhile(run: Callabl
         await accounts.raise_hash("user-ann", made.password_hash, "too late")
         raised = await accounts.get("user-ann")
         assert raised is not None
-        assert (raised.password_hash, raised.authority) == ("stronger hash", made.authority)
+        assert (raised.password_hash, raised.security_stamp) == ("stronger hash", made.security_stamp)
 
     run(work)
 

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from api.access import Caller
+from api.callers import Caller
 from api.identity.key_file import ensure_keys
 from api.identity.key_ring import KeyRing
 from api.identity.password_hashes import HashCost, PasswordHashes, Verified
@@ -137,7 +137,7 @@ async def reset(world: World) -> None:
     user = await world.accounts.get(world.user)
     assert user is not None
     link, now = secrets.token_urlsafe(8), datetime.now(UTC)
-    data = {"authority": user.authority}
+    data = {"security_stamp": user.security_stamp}
     await world.accounts.send_link(LinkKind.RESET, sha256(link.encode()).hexdigest(), user.id, data, MAIL, now)
     await world.service.reset_password(link, OTHER)
 

@@ -11,14 +11,18 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from connectors.errors import Unavailable
 from connectors.redis.sessions import connect_async
 from connectors.redis.token_buckets import RedisTokenBuckets
+from marketplace.entitlements import ENTITLEMENTS, Tier
 from marketplace.token_bucket import BucketPolicy
 from ops.stack import Stack
 from runtime.ports import free_ports
 from tests.kits.demo import ROOT
+from tests.kits.shared_buckets import SharedBuckets
 
 T = TypeVar("T")
 
@@ -38,6 +42,36 @@ async def main(url, name, rate, burst, seconds):
     print(granted)
 
 asyncio.run(main(sys.argv[1], sys.argv[2], *map(float, sys.argv[3:])))
+"""
+
+
+LIMITED = """
+import asyncio, sys, time
+from api.limits import Limiter
+from api.web.problems import Problem
+from connectors.redis.sessions import connect_async
+from connectors.redis.token_buckets import RedisTokenBuckets
+from marketplace.entitlements import Tier
+
+async def main(url, account, seconds):
+    client = connect_async(url)
+    limiter, granted, until = Limiter(RedisTokenBuckets(client)), 0, time.monotonic() + seconds
+
+    async def ask():
+        try:
+            await limiter.request(account, Tier.FREE, "", 1.0)
+        except Problem:
+            return 0
+        return 1
+
+    while time.monotonic() < until:
+        granted += sum(await asyncio.gather(*(ask() for _ in range(5))))
+        await asyncio.sleep(0.02)
+    assert not limiter.degraded
+    await client.aclose()
+    print(granted)
+
+asyncio.run(main(sys.argv[1], sys.argv[2], float(sys.argv[3])))
 """
 
 
@@ -103,6 +137,45 @@ def test_processes_together_are_granted_no_more_than_one_bucket(stack: Stack, na
     granted = sum(int(process.communicate(timeout=60)[0]) for process in processes)
     took = time.monotonic() - began
     assert burst + rate * seconds * 0.5 < granted <= burst + rate * took + 1
+
+
+def test_processes_that_take_tokens_for_later_are_granted_no_more_than_one_bucket_together(
+    stack: Stack, name: str
+) -> None:
+    policy, began = ENTITLEMENTS[Tier.FREE].requests, time.monotonic()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", LIMITED, stack.urls.redis, name, "2"], stdout=subprocess.PIPE, text=True, cwd=ROOT
+        )
+        for _ in range(2)
+    ]
+    granted = sum(int(process.communicate(timeout=60)[0]) for process in processes)
+    took = time.monotonic() - began
+    assert policy.burst * 3 / 4 < granted <= policy.burst + policy.rate_per_second * took + 1
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([1.0, 2.5, 9.0]), st.sampled_from([0.0, 1.0, 7.0, 50.0]), st.floats(0, 30)),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_the_buckets_that_other_tests_use_answer_as_redis_does(
+    stack: Stack, asked: list[tuple[float, float, float]]
+) -> None:
+    # So slow that no token comes back meanwhile.
+    policy, twin, name = BucketPolicy(1e-7, 40), SharedBuckets(), uuid.uuid4().hex
+
+    async def work(buckets: RedisTokenBuckets) -> None:
+        for cost, ahead, back in asked:
+            real = await buckets.take(name, policy, cost, ahead, back)
+            ours = await twin.take(name, policy, cost, ahead, back)
+            assert (real.granted, real.ahead) == (ours.granted, ours.ahead)
+            assert real.left == pytest.approx(ours.left, abs=1e-4)
+
+    run(stack.urls.redis, work)
 
 
 def test_a_bucket_whose_policy_was_lowered_has_no_more_than_the_new_burst(stack: Stack, name: str) -> None:

@@ -57,7 +57,7 @@ def test_the_script_decides_as_the_rule_does(stack: Stack, presented: list[int])
             if expected is Presented.CURRENT:
                 tokens.append(found.successor)
             assert (found.successor == tokens[-1]) == (expected in (Presented.CURRENT, Presented.PREVIOUS))
-            assert (await sessions.authority_of(user, session) is None) is family.revoked
+            assert (await sessions.security_stamp_of(user, session) is None) is family.revoked
 
     run(stack.urls.redis, work)
 
@@ -65,7 +65,7 @@ def test_the_script_decides_as_the_rule_does(stack: Stack, presented: list[int])
 def test_more_calls_at_one_time_than_there_are_connections_wait_and_are_answered(stack: Stack, user: str) -> None:
     async def work(sessions: Sessions) -> None:
         await sessions.create(user, "s1", "first")
-        calls = (sessions.authority_of(user, "s1") for _ in range(3 * MAX_CONNECTIONS))
+        calls = (sessions.security_stamp_of(user, "s1") for _ in range(3 * MAX_CONNECTIONS))
         assert None not in await asyncio.gather(*calls)
 
     run(stack.urls.redis, work)
@@ -92,7 +92,7 @@ def test_a_reused_token_ends_its_session_and_no_other_one_of_the_user(stack: Sta
         second = (await sessions.refresh(user, "s1", "first", "a" * 32)).successor
         await sessions.refresh(user, "s1", second, "b" * 32)
         assert (await sessions.refresh(user, "s1", "first", "c" * 32)).presented is Presented.REUSED
-        assert await sessions.authority_of(user, "s1") is None
+        assert await sessions.security_stamp_of(user, "s1") is None
         assert (await sessions.refresh(user, "s1", second, "d" * 32)).presented is Presented.ENDED
         assert (await sessions.refresh(user, "s2", "other", "e" * 32)).presented is Presented.CURRENT
         assert [each.id for each in await sessions.list_sessions(user)] == ["s2"]
@@ -113,7 +113,7 @@ def test_a_session_ends_by_itself_and_leaves_no_key(stack: Stack, user: str) -> 
     async def work(sessions: Sessions) -> None:
         await sessions.create(user, "s1", "first")
         deadline = time.monotonic() + 10
-        while await sessions.authority_of(user, "s1") is not None:
+        while await sessions.security_stamp_of(user, "s1") is not None:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.02)
         assert (await sessions.refresh(user, "s1", "first", "a" * 32)).presented is Presented.ENDED
@@ -144,17 +144,17 @@ def test_a_user_sees_the_sessions_and_ends_one_or_all_but_the_own(stack: Stack, 
 def test_a_session_keeps_the_number_of_its_account_unless_all_others_end(stack: Stack, user: str) -> None:
     async def work(sessions: Sessions) -> None:
         for name in ("s1", "s2"):
-            await sessions.create(user, name, f"token of {name}", authority=3)
-        assert await sessions.authority_of(user, "s1") == 3
+            await sessions.create(user, name, f"token of {name}", security_stamp=3)
+        assert await sessions.security_stamp_of(user, "s1") == 3
         found = await sessions.refresh(user, "s1", "token of s1", "a" * 32)
         again = await sessions.refresh(user, "s1", "token of s1", "b" * 32)
-        assert (found.authority, again.authority) == (3, 3)
-        assert await sessions.end_all(user, but="s1", authority=4) == 1
-        assert [await sessions.authority_of(user, name) for name in ("s1", "s2", "unknown")] == [4, None, None]
-        assert [(each.id, each.authority) for each in await sessions.list_sessions(user)] == [("s1", 4)]
+        assert (found.security_stamp, again.security_stamp) == (3, 3)
+        assert await sessions.end_all(user, but="s1", security_stamp=4) == 1
+        assert [await sessions.security_stamp_of(user, name) for name in ("s1", "s2", "unknown")] == [4, None, None]
+        assert [(each.id, each.security_stamp) for each in await sessions.list_sessions(user)] == [("s1", 4)]
         assert await sessions.end(user, "s1")
-        assert await sessions.end_all(user, but="s1", authority=5) == 0
-        assert await sessions.authority_of(user, "s1") is None
+        assert await sessions.end_all(user, but="s1", security_stamp=5) == 0
+        assert await sessions.security_stamp_of(user, "s1") is None
 
     run(stack.urls.redis, work)
 
@@ -168,7 +168,7 @@ def test_what_is_known_of_a_client_goes_with_its_session(stack: Stack, user: str
         successor = (await sessions.refresh(user, "stolen", "token of stolen", "a" * 32)).successor
         await sessions.refresh(user, "stolen", successor, "b" * 32)
         assert (await sessions.refresh(user, "stolen", "token of stolen", "c" * 32)).presented is Presented.REUSED
-        await sessions.end_all(user, but="kept", authority=2)
+        await sessions.end_all(user, but="kept", security_stamp=2)
         client = connect_async(stack.urls.redis)
         known = [await client.hmget(f"session:{{{user}}}:{name}", ["client", "network"]) for name in names]
         await client.aclose()
@@ -183,13 +183,13 @@ def test_a_session_that_was_stored_before_there_were_numbers_has_none_that_an_ac
     async def work(sessions: Sessions) -> None:
         await sessions.create(user, "s1", "first")
         client = connect_async(stack.urls.redis)
-        assert await client.hdel(f"session:{{{user}}}:s1", "authority") == 1
+        assert await client.hdel(f"session:{{{user}}}:s1", "security_stamp") == 1
         await client.aclose()
-        assert await sessions.authority_of(user, "s1") == 0
-        assert [each.authority for each in await sessions.list_sessions(user)] == [0]
+        assert await sessions.security_stamp_of(user, "s1") == 0
+        assert [each.security_stamp for each in await sessions.list_sessions(user)] == [0]
         found = await sessions.refresh(user, "s1", "first", "a" * 32)
         again = await sessions.refresh(user, "s1", "first", "b" * 32)
-        assert (found.authority, again.authority) == (0, 0)
+        assert (found.security_stamp, again.security_stamp) == (0, 0)
         assert found.successor == again.successor
 
     run(stack.urls.redis, work)
@@ -202,9 +202,9 @@ def test_a_user_has_a_bounded_number_of_sessions_and_the_one_used_longest_ago_en
         await asyncio.sleep(0.005)
         assert (await sessions.refresh(user, "s000", "token-0", "a" * 32)).presented is Presented.CURRENT
         await sessions.create(user, "one-more", "token")
-        assert await sessions.authority_of(user, "s000") is not None
+        assert await sessions.security_stamp_of(user, "s000") is not None
         assert len(await sessions.list_sessions(user)) == MAX_SESSIONS
-        live = [await sessions.authority_of(user, f"s{number:03}") is not None for number in range(MAX_SESSIONS)]
+        live = [await sessions.security_stamp_of(user, f"s{number:03}") is not None for number in range(MAX_SESSIONS)]
         assert live.count(False) == 1
 
     run(stack.urls.redis, work)
@@ -252,7 +252,7 @@ def test_without_redis_every_question_is_unavailable(user: str) -> None:
         for call in (
             sessions.create(user, "s1", "first"),
             sessions.refresh(user, "s1", "first", "a" * 32),
-            sessions.authority_of(user, "s1"),
+            sessions.security_stamp_of(user, "s1"),
             sessions.list_sessions(user),
             sessions.end(user, "s1"),
             sessions.end_all(user),
@@ -268,11 +268,11 @@ def test_connections_that_were_idle_while_redis_was_restarted_cost_no_question(s
 
     async def work(sessions: Sessions) -> None:
         await sessions.create(user, "s1", "first")
-        await asyncio.gather(*(sessions.authority_of(user, "s1") for _ in range(10)))
+        await asyncio.gather(*(sessions.security_stamp_of(user, "s1") for _ in range(10)))
         await asyncio.to_thread(proxy.cut)
         await asyncio.to_thread(proxy.open)
         for _ in range(10):
-            assert await sessions.authority_of(user, "s1") == 1
+            assert await sessions.security_stamp_of(user, "s1") == 1
 
     proxy.open()
     try:
@@ -283,7 +283,7 @@ def test_connections_that_were_idle_while_redis_was_restarted_cost_no_question(s
 
 def test_a_token_that_is_only_used_stays_and_keeps_the_session_alive(stack: Stack, user: str) -> None:
     async def work(sessions: Sessions) -> None:
-        await sessions.create(user, "s1", "token", authority=7)
+        await sessions.create(user, "s1", "token", security_stamp=7)
         assert [await sessions.use(user, "s1", "token") for _ in range(3)] == [7, 7, 7]
         assert (await sessions.refresh(user, "s1", "token", "salt")).presented is Presented.CURRENT
 

@@ -162,8 +162,8 @@ async def delete(world: World, user: str) -> list[str]:
     found = await accounts.get(user)
     assert found is not None
     try:
-        assert not await accounts.delete(user, found.authority + 1, MAIL, NOW)
-        assert await accounts.delete(user, found.authority, MAIL, NOW)
+        assert not await accounts.delete(user, found.security_stamp + 1, MAIL, NOW)
+        assert await accounts.delete(user, found.security_stamp, MAIL, NOW)
     except SoleOwner as error:
         return str(error).partition(": ")[2].split(", ")
     return []

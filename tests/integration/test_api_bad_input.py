@@ -62,7 +62,8 @@ BAD_RAW: Final = [b"NaN", b"Infinity", b"-Infinity", b'"\\ud800"', b'"\\udfff"',
                   b'{"a":' * 5_000 + b"1" + b"}" * 5_000, b"01", b"'x'", b"undefined"]  # fmt: skip
 PRIVILEGED: Final = [
     "_id", "id", "slug", "user", "user_id", "owner", "owner_id", "maker", "made_by", "inviter", "store", "store_id",
-    "role", "tier", "grants", "admin", "banned", "authority", "permissions", "scopes", "members", "members_revision",
+    "role", "tier", "grants", "admin", "banned", "security_stamp", "permissions", "scopes", "members",
+    "members_revision",
     "email_key", "password_hash", "verified", "version", "created_at", "deleted_at", "last_used_at", "frozen", "since",
     "write_key", "write_key_hash", "import_key_hash", "secret_hash", "visitor_secret", "store_created_at", "kind",
     "subject", "data", "$set", "$inc", "$where", "a.b", "grants.0.tier", "__proto__", "constructor", "",

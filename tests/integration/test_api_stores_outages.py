@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.access import Caller
+from api.callers import Caller
 from connectors.mongo.async_client import connect_async
 from marketplace.identity.accounts import User
 from marketplace.identity.roles import Permission

@@ -187,5 +187,5 @@ def account(name: str) -> dict[str, Any]:
     address = f"{name}@shop.example"
     return {
         "_id": name, "email": address, "email_key": address, "name": name, "password_hash": "hash", "created_at": 1,
-        "admin": False, "banned": False, "authority": 1, "grants": [],
+        "admin": False, "banned": False, "security_stamp": 1, "grants": [],
     }  # fmt: skip

@@ -187,9 +187,8 @@ def running_api(stack: Stack, folder: Path, database: str, **more: str) -> Itera
         "MARKETPLACE_API_PORT": str(public),
         "MARKETPLACE_API_ADMIN_PORT": str(admin),
         "MARKETPLACE_API_TRUSTED_PROXIES": "127.0.0.1",
-        # It has no part of the other two.
+        # It has no part of it.
         "MARKETPLACE_KAFKA_URL": "",
-        "MARKETPLACE_CLICKHOUSE_URL": "",
     }
     environment = environment_of(stack, database, **{**own, **more})
     admin_url = f"http://127.0.0.1:{admin}"

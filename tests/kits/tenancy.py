@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -14,13 +15,14 @@ from typing import Any
 
 import httpx
 
-from api.access import Caller
 from api.analytics.service import AnalyticsService
 from api.app import Services, build_app
+from api.callers import Caller
 from api.identity.key_file import ensure_keys
 from api.identity.key_ring import KeyRing
 from api.identity.password_hashes import PasswordHashes
 from api.identity.service import IdentityService
+from api.known import Known
 from api.limits import Limiter
 from api.tenancy import Tenancy
 from api.web.edge import Edge
@@ -55,7 +57,9 @@ class Buckets:
     def __init__(self) -> None:
         self.taken: list[tuple[str, BucketPolicy]] = []
 
-    async def take(self, name: str, policy: BucketPolicy, cost: float = 1.0) -> Taken:
+    async def take(
+        self, name: str, policy: BucketPolicy, cost: float = 1.0, ahead: float = 0.0, back: float = 0.0
+    ) -> Taken:
         self.taken.append((name, policy))
         return Taken(True, policy.burst, 0, 0)
 
@@ -114,6 +118,8 @@ class World:
         state = self.app.app.state  # type: ignore[attr-defined]  # nothing starts the application here
         state.identities = Identities(Accounts(self.client, self.database), self.identities)
         state.limiter, state.tenancy = Limiter(self.buckets), self.tenancy
+        # Whatever a test writes into the database holds at once: by this clock every answer is too old to be kept.
+        state.known = Known(state.identities, self.tenancy, itertools.count().__next__)
         nowhere = ClickHouse("http://127.0.0.1:9", "nothing")
         state.analytics = AnalyticsService.on_clickhouse(self.clickhouse or nowhere, lambda: self.now)
 

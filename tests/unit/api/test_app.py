@@ -13,9 +13,10 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from api.access import Access, Caller
 from api.analytics.service import AnalyticsService
 from api.app import Services, build_app
+from api.callers import Access, Caller
+from api.known import Known
 from api.limits import Limiter
 from api.tenancy import Tenancy
 from api.web.bodies import MAX_BODY_BYTES, REQUEST_SECONDS
@@ -57,7 +58,9 @@ class Identities:
 class Unlimited:
     """Buckets that are always full."""
 
-    async def take(self, name: str, policy: BucketPolicy, cost: float = 1.0) -> Taken:
+    async def take(
+        self, name: str, policy: BucketPolicy, cost: float = 1.0, ahead: float = 0.0, back: float = 0.0
+    ) -> Taken:
         return Taken(True, policy.burst, 0, 0)
 
 
@@ -86,6 +89,7 @@ def make_app(request_seconds: float = REQUEST_SECONDS) -> Edge:
     app.app.state.identities = Identities()  # type: ignore[attr-defined]  # nothing starts the application here
     app.app.state.limiter = Limiter(Unlimited())  # type: ignore[attr-defined]
     app.app.state.tenancy = TENANCY  # type: ignore[attr-defined]
+    app.app.state.known = Known(Identities(), TENANCY)  # type: ignore[attr-defined]
     app.app.state.analytics = ANALYTICS  # type: ignore[attr-defined]
     return app
 
@@ -141,6 +145,8 @@ NOT_A_BODY = [
     (b"{}", "multipart/form-data; boundary=x", 415),
     (b"{}", "", 415),
     (b"{", "application/json", 400),
+    (b'{"a": 1, "a": 2}', "application/json", 400),
+    (b'[{"b": {"\\u0061": 1, "a": {}}}]', "application/json", 400),
     (b'{"a": NaN}', "application/json", 400),
     (b'{"a": Infinity}', "application/json", 400),
     (b'{"a": "\xff"}', "application/json", 400),
@@ -302,3 +308,27 @@ def test_the_document_has_every_route_with_its_problems_and_none_of_the_framewor
         assert {"400", "401", "429", "500", "503"} <= set(operation["responses"]), key
         signed_in = RULES[key].demand != "nobody has to be signed in"
         assert ("security" in operation) == signed_in, key
+
+
+def test_more_requests_than_can_be_answered_at_one_time_are_asked_to_come_again_and_the_others_go_on() -> None:
+    async def work() -> None:
+        begun, may_end = asyncio.Event(), asyncio.Event()
+
+        async def slow(scope: Any, receive: Any, send: Any) -> None:
+            begun.set()
+            await may_end.wait()
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+        transport = httpx.ASGITransport(Edge(slow, max_requests=1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://api.example") as client:
+            first = asyncio.create_task(client.get("/x"))
+            await begun.wait()
+            refused = await client.get("/x")
+            assert_problem(refused, 503, "unavailable")
+            assert int(refused.headers["retry-after"]) >= 1
+            may_end.set()
+            assert (await first).status_code == 204
+            assert (await client.get("/x")).status_code == 204
+
+    asyncio.run(work())

@@ -8,10 +8,8 @@ import pytest
 
 from api.limits import ADDRESS, ATTEMPTS_OF_ACCOUNT, ATTEMPTS_OF_ADDRESS, Limiter
 from api.web.problems import Problem
-from connectors.errors import Unavailable
-from connectors.redis.token_buckets import Taken
 from marketplace.entitlements import ENTITLEMENTS, Tier
-from marketplace.token_bucket import BucketPolicy, TokenBuckets
+from tests.kits.shared_buckets import SharedBuckets
 
 
 class Clock:
@@ -19,24 +17,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-class Shared:
-    """Buckets of all processes, which can refuse and hang."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock, self._buckets = clock, dict[BucketPolicy, TokenBuckets]()
-        self.available, self.hangs = True, False
-        self.asked = 0
-
-    async def take(self, name: str, policy: BucketPolicy, cost: float = 1.0) -> Taken:
-        self.asked += 1
-        if self.hangs:
-            await asyncio.sleep(60)
-        if not self.available:
-            raise Unavailable("Redis does not answer")
-        wait = self._buckets.setdefault(policy, TokenBuckets(policy)).take(name, cost, self._clock())
-        return Taken(wait == 0.0, 0.0, round(wait), 1)
 
 
 Ask = Callable[[], Awaitable[object]]
@@ -58,12 +38,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def shared(clock: Clock) -> Shared:
-    return Shared(clock)
+def shared(clock: Clock) -> SharedBuckets:
+    return SharedBuckets(clock)
 
 
 @pytest.fixture
-def limiter(shared: Shared, clock: Clock) -> Limiter:
+def limiter(shared: SharedBuckets, clock: Clock) -> Limiter:
     return Limiter(shared, clock)
 
 
@@ -106,7 +86,7 @@ def test_attempts_are_counted_for_the_account_whoever_makes_them_and_for_the_add
 
 @pytest.mark.parametrize("fault", ["refuses", "hangs"])
 def test_without_redis_something_is_granted_and_nothing_is_unlimited(
-    limiter: Limiter, shared: Shared, clock: Clock, fault: str
+    limiter: Limiter, shared: SharedBuckets, clock: Clock, fault: str
 ) -> None:
     async def work() -> None:
         shared.available, shared.hangs = fault != "refuses", fault == "hangs"
@@ -122,5 +102,60 @@ def test_without_redis_something_is_granted_and_nothing_is_unlimited(
         shared.available, shared.hangs = True, False
         await limiter.attempt("ann@x.example", "203.0.113.1")
         assert not limiter.degraded
+
+    asyncio.run(work())
+
+
+def test_who_asks_often_is_granted_some_at_once_and_in_all_no_more_than_the_bucket(
+    limiter: Limiter, shared: SharedBuckets, clock: Clock
+) -> None:
+    async def work() -> None:
+        count, _ = await granted(lambda: limiter.request("ann", Tier.PREMIUM, "203.0.113.1", 1.0))
+        assert count == ENTITLEMENTS[Tier.PREMIUM].requests.burst
+        assert shared.asked < count / 10
+        clock.now += 2.0
+        assert (await granted(lambda: limiter.request("ann", Tier.PREMIUM, "203.0.113.1", 1.0)))[0] == 100
+
+    asyncio.run(work())
+
+
+def test_who_asks_once_takes_nothing_from_others_and_what_was_not_needed_is_given_back(
+    shared: SharedBuckets, clock: Clock
+) -> None:
+    async def work() -> None:
+        here, there = Limiter(shared, clock), Limiter(shared, clock)
+        await here.request("ann", Tier.FREE, "203.0.113.1", 1.0)
+        free = ENTITLEMENTS[Tier.FREE].requests
+        assert (await shared.take("account:ann", free, 1.0)).left == free.burst - 2
+        for _ in range(3):
+            await here.request("ann", Tier.FREE, "203.0.113.1", 1.0)
+        clock.now += 0.5
+        await here.request("ann", Tier.FREE, "203.0.113.1", 1.0)
+        left = (await granted(lambda: there.request("ann", Tier.FREE, "203.0.113.1", 1.0)))[0]
+        # Six were taken, 2.5 have come back by now, and this process holds a few for the next half second.
+        assert free.burst - 6 + 2 - free.burst / 8 <= left <= free.burst - 6 + 2
+
+    asyncio.run(work())
+
+
+def test_what_the_answer_says_is_left_is_what_can_be_asked_still(limiter: Limiter) -> None:
+    async def work() -> None:
+        said: list[int] = []
+
+        async def ask() -> None:
+            limited = await limiter.request("ann", Tier.FREE, "203.0.113.1", 1.0)
+            said.append(int(limited.headers()["ratelimit"].partition("r=")[2].partition(";")[0]))
+
+        await granted(ask)
+        assert said == list(range(59, -1, -1))
+
+    asyncio.run(work())
+
+
+def test_attempts_ask_the_shared_bucket_each_time(limiter: Limiter, shared: SharedBuckets) -> None:
+    async def work() -> None:
+        for number in range(1, 6):
+            await limiter.attempt("ann@x.example", "203.0.113.1")
+            assert shared.asked == 2 * number
 
     asyncio.run(work())
