@@ -14,9 +14,9 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Final
 
-from fastapi import Path, Request
+from fastapi import Request
 
 from api.callers import Access, Caller
 from api.known import Known
@@ -47,7 +47,7 @@ STORE_PARAMETER: Final = "{store}"
 """How a path names its store."""
 
 
-Check = Callable[..., Awaitable[None]]
+Check = Callable[[Request], Awaitable[None]]
 
 
 def check_path(requirement: Requirement, path: str) -> None:
@@ -62,7 +62,7 @@ def check_path(requirement: Requirement, path: str) -> None:
 
 
 def checking(requirement: Requirement, cost: float, works_frozen: bool = True, changes_access: bool = False) -> Check:
-    """What FastAPI runs before a route: who is asking, how much they may ask, and whether they may ask this.
+    """What runs before a route: who is asking, how much they may ask, and whether they may ask this.
 
     Args:
         requirement: What the route demands.
@@ -96,13 +96,7 @@ def checking(requirement: Requirement, cost: float, works_frozen: bool = True, c
             raise Problem(LIMIT, "the store is frozen: the plans of its owners include fewer stores than they own")
         request.state.caller, request.state.access = caller, access
 
-    async def check_in_store(
-        request: Request, store: Annotated[str, Path(description="The store's slug.", examples=["shop"])]
-    ) -> None:
-        del store  # declared for the documentation
-        await check(request)
-
-    return check_in_store if isinstance(requirement, Permission) else check
+    return check
 
 
 def _own_tier(caller: Caller | None) -> Tier:

@@ -8,10 +8,12 @@ a change sees it with the next request; other processes see it half a second lat
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from typing import Final, Generic, TypeVar
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, Final, Generic, TypeVar
 
 from api.callers import Access, Caller, Identities, StoreAccess
 
@@ -26,7 +28,8 @@ _Value = TypeVar("_Value")
 class Recent(Generic[_Key, _Value]):
     """Answers that are not older than a moment, by question; for one event loop.
 
-    The age of an answer counts from when its question was asked. None is no answer and is not kept.
+    The age of an answer counts from when its question was asked. Who has a question that was asked a moment ago and is
+    not answered yet waits for that answer. None is no answer and is not kept.
 
     Args:
         kept_seconds: How old an answer may be.
@@ -42,7 +45,7 @@ class Recent(Generic[_Key, _Value]):
     ) -> None:
         self._kept_seconds, self._max_entries, self._monotonic = kept_seconds, max_entries, monotonic
         self._answers: OrderedDict[_Key, tuple[float, _Value]] = OrderedDict()
-        self._changes = 0
+        self._asked: dict[_Key, tuple[float, asyncio.Task[_Value | None]]] = {}
 
     def __len__(self) -> int:
         return len(self._answers)
@@ -52,26 +55,46 @@ class Recent(Generic[_Key, _Value]):
         found = self._answers.get(key)
         return found[1] if found is not None and self._monotonic() < found[0] else None
 
-    async def ask(self, key: _Key, question: Callable[[], Awaitable[_Value | None]]) -> _Value | None:
-        """The answer of now, which is kept.
+    async def ask(
+        self, key: _Key, question: Callable[[], Coroutine[Any, Any, _Value | None]], *, now: bool
+    ) -> _Value | None:
+        """An answer, which is kept.
+
+        Args:
+            key: Names the question.
+            question: Asks it; not called where one that was asked a moment ago will do.
+            now: Whether the answer must not be from before.
 
         Raises:
             Exception: What the question raises.
         """
-        until, changes = self._monotonic() + self._kept_seconds, self._changes
-        answer = await question()
-        self._answers.pop(key, None)
-        # An answer from before a change may lack it.
-        if answer is not None and changes == self._changes:
-            self._answers[key] = until, answer
-            if len(self._answers) > self._max_entries:
-                self._answers.popitem(last=False)
-        return answer
+        began = self._monotonic()
+        asked = None if now else self._asked.get(key)
+        if asked is None or began >= asked[0]:
+            # A task of its own, so that a caller who goes away takes the answer from nobody.
+            asked = began + self._kept_seconds, asyncio.create_task(question())
+            self._asked[key] = asked
+            asked[1].add_done_callback(partial(self._answered, key, asked))
+        return await asyncio.shield(asked[1])
 
     def forget(self) -> None:
-        """Something has changed: what is kept, and what is being asked, is kept no longer."""
-        self._changes += 1
+        """Something has changed: neither what is kept, nor what is being asked, is an answer from now on."""
         self._answers.clear()
+        self._asked.clear()
+
+    def _answered(
+        self, key: _Key, asked: tuple[float, asyncio.Task[_Value | None]], done: asyncio.Task[_Value | None]
+    ) -> None:
+        failed = done.cancelled() or done.exception() is not None
+        if self._asked.get(key) is not asked:
+            return  # asked before something changed, or before the newest question
+        del self._asked[key]
+        self._answers.pop(key, None)
+        answer = None if failed else done.result()
+        if answer is not None:
+            self._answers[key] = asked[0], answer
+            if len(self._answers) > self._max_entries:
+                self._answers.popitem(last=False)
 
 
 class Known:
@@ -106,7 +129,7 @@ class Known:
         if kept is not None:
             return kept
         ask = self._stores.caller_of_key if is_key else self._identities.caller_of
-        return await self._callers.ask(credential, lambda: ask(credential))
+        return await self._callers.ask(credential, lambda: ask(credential), now=now)
 
     async def access(self, caller: Caller, slug: str, *, now: bool) -> Access | None:
         """What a caller may do in a store; None where there is no such store, or the caller has no part in it.
@@ -123,7 +146,7 @@ class Known:
         kept = None if now else self._access.kept(key)
         if kept is not None:
             return kept
-        return await self._access.ask(key, lambda: self._stores.access(caller, slug))
+        return await self._access.ask(key, lambda: self._stores.access(caller, slug), now=now)
 
     def forget(self) -> None:
         """Keep nothing that a change of this process may have made wrong."""

@@ -5,9 +5,10 @@ No answer and no time tells whether an address has an account: the work is the s
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -25,6 +26,7 @@ from marketplace.identity.accounts import LinkKind, Mail, Registration, User
 from marketplace.identity.claims import ACCESS_SECONDS
 from marketplace.identity.passwords import check_password
 from marketplace.identity.refresh import Presented, parts_of_refresh_token, refresh_token
+from runtime.shared_questions import SharedQuestions
 
 _WRONG: Final = "the address and the password do not go together, or there is no such account"
 _ENDED: Final = "this sign-in has ended"
@@ -73,6 +75,7 @@ class IdentityService:
     ) -> None:
         self._accounts, self._sessions, self._hashes, self._tokens = accounts, sessions, hashes, tokens
         self._public_url, self._clock = public_url.rstrip("/"), clock
+        self._callers = SharedQuestions(self._ask_callers)
 
     def key_set(self) -> str:
         """The public keys of access tokens, as a JSON Web Key Set."""
@@ -138,13 +141,7 @@ class IdentityService:
     async def caller_of(self, access_token: str) -> Caller | None:
         """See :class:`api.callers.Identities`."""
         claims = self._tokens.read(access_token, self._clock().timestamp())
-        security_stamp = await self._sessions.security_stamp_of(claims.user, claims.session)
-        if security_stamp is None:
-            return None
-        user = await self._accounts.get(claims.user)
-        if user is None or user.banned or user.security_stamp != security_stamp:
-            return None
-        return Caller(user, claims.session)
+        return await self._callers.get((claims.user, claims.session))
 
     async def forgot_password(self, email: str) -> None:
         """Send a link to choose a new password, or a mail that says that the address has no account."""
@@ -259,6 +256,19 @@ class IdentityService:
         if not deleted:
             raise Problem(UNAUTHENTICATED, _ENDED)
         await self._forget_sessions(user)
+
+    async def _ask_callers(self, sessions: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Caller | Exception]:
+        stamps, users = await asyncio.gather(
+            self._sessions.security_stamps_of(sessions), self._accounts.get_all({user for user, _ in sessions})
+        )
+        callers: dict[tuple[str, str], Caller | Exception] = {}
+        for user_id, session in sessions:
+            user = users.get(user_id)
+            if isinstance(user, Exception):
+                callers[user_id, session] = user
+            elif user is not None and not user.banned and user.security_stamp == stamps[user_id, session]:
+                callers[user_id, session] = Caller(user, session)
+        return callers
 
     async def _prove(self, user: User, password: str, path: str) -> None:
         verified = await self._hashes.verify(user.password_hash, password)

@@ -57,7 +57,7 @@ async def list_members(request: Request) -> MemberList:
 @MEMBERS.add("PATCH", "/stores/{store}/members/{user}", demand=Permission.MANAGE_MEMBERS, cost=2, works_frozen=True,
              problems=[CONFLICT, LIMIT], example=_MEMBER)  # fmt: skip
 async def change_role(request: Request, user: str, body: RoleChange) -> MemberBody:
-    """Give a member another role, which holds from the next request on. A store keeps at least one owner."""
+    """Give a member another role, which holds half a second later at the latest. A store keeps at least one owner."""
     slug, actor = access_of(request).slug, caller_of(request).user.id
     return _member(await _service(request).change_role(slug, actor, user, StoreRole(body.role)))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from inspect import cleandoc, signature
 from typing import Any, Final, TypeVar
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 
@@ -47,6 +47,14 @@ _HEADERS: Final[Mapping[int, Mapping[str, Any]]] = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "How to sign in.", "required": True}},
     429: {"Retry-After": _SECONDS},
     503: {"Retry-After": _SECONDS},
+}
+_STORE: Final = {
+    "name": "store",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "title": "Store"},
+    "description": "The store's slug.",
+    "example": "shop",
 }
 _IF_NONE_MATCH: Final = {
     "name": "If-None-Match",
@@ -147,7 +155,7 @@ class Routes:
                 operation_id=endpoint.__name__,
                 summary=summary.rstrip("."),
                 description=cleandoc(description),
-                dependencies=[Depends(checking(demand, cost, frozen, changes))],
+                route_class_override=StrictRoute.checked_by(checking(demand, cost, frozen, changes)),
                 include_in_schema=documented,
                 responses=_responses(possible, status, example, model, also, links or {}, revalidates),
                 openapi_extra=_extra(demand, revalidates),
@@ -237,6 +245,5 @@ def _extra(demand: Requirement, revalidates: bool) -> dict[str, Any] | None:
     if demand is not Demand.NOTHING:
         by_key: list[dict[str, list[str]]] = [{API_KEY: []}] if demand in API_KEY_SCOPES else []
         extra["security"] = [{ACCESS_TOKEN: []}, *by_key]
-    if revalidates:
-        extra["parameters"] = [_IF_NONE_MATCH]
-    return extra or None
+    parameters = [*([_STORE] if isinstance(demand, Permission) else ()), *([_IF_NONE_MATCH] if revalidates else ())]
+    return extra | ({"parameters": parameters} if parameters else {}) or None

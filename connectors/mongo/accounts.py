@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -60,6 +60,22 @@ class Accounts:
             Unavailable: Mongo does not answer.
         """
         return await self._find({"_id": user})
+
+    async def get_all(self, users: Collection[str]) -> dict[str, User | Exception]:
+        """The accounts of these ids that there are; instead of one whose document is not valid, what is wrong with it.
+
+        Raises:
+            Unavailable: Mongo does not answer.
+        """
+        async with answering():
+            documents = await self._users.find({"_id": {"$in": sorted(users)}}).to_list()
+        found: dict[str, User | Exception] = {}
+        for document in documents:
+            try:
+                found[document["_id"]] = _user(document)
+            except (KeyError, ValueError, TypeError) as error:
+                found[document["_id"]] = error
+        return found
 
     async def by_email(self, address: str) -> User | None:
         """The account of that address, however its letters are written.

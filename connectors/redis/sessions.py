@@ -240,8 +240,22 @@ class Sessions:
         Raises:
             Unavailable: Redis does not answer.
         """
-        revoked, security_stamp = await _answer(self._redis.hmget(_key(user, session), ["revoked", "security_stamp"]))
-        return int(security_stamp or 0) if revoked == b"0" else None
+        return (await self.security_stamps_of([(user, session)]))[user, session]
+
+    async def security_stamps_of(self, sessions: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int | None]:
+        """The same of several sessions, each by its user and itself.
+
+        Raises:
+            Unavailable: Redis does not answer.
+        """
+        pipeline = self._redis.pipeline(transaction=False)
+        for user, session in sessions:
+            pipeline.hmget(_key(user, session), ["revoked", "security_stamp"])
+        found = await _answer(pipeline.execute())
+        return {
+            each: int(security_stamp or 0) if revoked == b"0" else None
+            for each, (revoked, security_stamp) in zip(sessions, found, strict=True)
+        }
 
     async def use(self, user: str, session: str, token: str) -> int | None:
         """Present a token that stays: the session lives on as after a refresh, and the token is not replaced.

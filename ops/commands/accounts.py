@@ -32,7 +32,7 @@ def admin(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make the owner of an account an admin of the platform, the first one too; it counts from the next request on."""
+    """Make the owner of an account an admin of the platform, the first one too; it counts at once."""
     made = not revoke
     user = _change(email, data, lambda accounts, user: accounts.set_admin(user.id, admin=made))
     said = f"{printable(user.email)} is an admin of the platform{'' if made else ' no more'}."

@@ -27,8 +27,8 @@ instead. A key is an API key of the store with that one scope, made by an owner.
 
 - A store that somebody is no member of is answered like one that does not exist, to the byte: 404.
 - Only the path says which store a request is about. No field, header or parameter does.
-- Roles, bans and keys are read from Mongo for every request and kept in no cache: a change holds from the next request
-  on, whichever process answers it.
+- Roles, bans and keys are read from Mongo. A request that can change something is decided by what holds when it comes;
+  one that only reads by what held half a second before at the earliest, whichever process answers it.
 - An admin of the platform has no part in stores by that.
 - An API key works in its store alone. It may do what its scopes and the *present* role of its maker have in common: a
   maker who is demoted takes that from the key, and a key whose maker is no member any more, or is banned, is refused

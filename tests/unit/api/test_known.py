@@ -47,6 +47,11 @@ class World:
         return None
 
 
+async def every_task_waits() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -74,7 +79,7 @@ def test_an_end_bites_half_a_second_later_at_the_latest_however_long_the_answer_
         known = Known(world, world, clock)
         world.waits.clear()
         first = asyncio.create_task(ask(known))
-        await asyncio.sleep(0)
+        await every_task_waits()
         world.caller = None
         clock.now = KEPT_SECONDS
         world.waits.set()
@@ -104,7 +109,7 @@ def test_a_change_by_this_process_is_seen_by_its_next_request_also_while_an_olde
         known = Known(world, world, clock)
         world.waits.clear()
         before = asyncio.create_task(ask(known))
-        await asyncio.sleep(0)
+        await every_task_waits()
         world.caller = None
         known.forget()
         world.waits.set()
@@ -145,6 +150,42 @@ def test_what_failed_is_not_kept_and_what_is_kept_outlives_no_outage_by_more_tha
     asyncio.run(work())
 
 
+def test_callers_at_one_time_share_a_question_and_one_who_goes_away_takes_the_answer_from_nobody(clock: Clock) -> None:
+    async def work() -> None:
+        world = World()
+        known = Known(world, world, clock)
+        world.waits.clear()
+        asking = [asyncio.create_task(ask(known)) for _ in range(5)]
+        await every_task_waits()
+        asking[0].cancel()
+        await every_task_waits()
+        world.waits.set()
+        assert [await each for each in asking[1:]] == [ANN] * 4
+        assert len(world.asked) == 1
+        assert await ask(known) == ANN
+        assert len(world.asked) == 1
+
+    asyncio.run(work())
+
+
+def test_nobody_waits_for_a_question_that_was_asked_half_a_second_ago(clock: Clock) -> None:
+    async def work() -> None:
+        world = World()
+        known = Known(world, world, clock)
+        world.waits.clear()
+        before = asyncio.create_task(ask(known))
+        await every_task_waits()
+        world.caller = None
+        clock.now = KEPT_SECONDS
+        after = asyncio.create_task(ask(known))
+        await every_task_waits()
+        world.waits.set()
+        assert (await before, await after) == (ANN, None)
+        assert await ask(known) is None, "an older answer that comes later is not kept"
+
+    asyncio.run(work())
+
+
 def test_a_key_is_no_token_and_one_callers_access_is_not_anothers(clock: Clock) -> None:
     async def work() -> None:
         world = World()
@@ -164,7 +205,7 @@ def test_what_is_kept_is_bounded_and_the_oldest_answer_is_dropped(clock: Clock) 
             return "x"
 
         for key in ("a", "b", "a", "c"):
-            await recent.ask(key, answer)
+            await recent.ask(key, answer, now=True)
         assert len(recent) == 2
         assert [recent.kept(key) for key in "abc"] == ["x", None, "x"]
 
