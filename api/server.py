@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import CancelledError
 from typing import Any, Final
 
 import uvicorn
@@ -133,7 +134,10 @@ class Dependencies:
     def _ask(self, question: Callable[[], Coroutine[Any, Any, None]]) -> None:
         if self._loop is None:
             raise Unavailable("not started yet, or ending")
-        asyncio.run_coroutine_threadsafe(question(), self._loop).result(QUESTION_SECONDS)
+        try:
+            asyncio.run_coroutine_threadsafe(question(), self._loop).result(QUESTION_SECONDS)
+        except CancelledError:
+            raise Unavailable("ending") from None
 
 
 def serve(config: ApiConfig, mongo: MongoSettings, redis_url: str, clickhouse_url: str) -> None:
