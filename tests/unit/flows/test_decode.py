@@ -89,6 +89,11 @@ def test_an_unknown_store_is_named() -> None:
     assert (reject.reason, reject.detail) == ("unknown_store", "no store 'nobody'")
 
 
+def test_the_first_of_all_times_is_one() -> None:
+    first = event(0, store="nobody", received_at_ms=0, sent_at_ms=0)
+    assert reject_of(as_bytes(first)).reason == "unknown_store"
+
+
 def test_a_long_reason_is_cut() -> None:
     assert len(reject_of(as_bytes(event(store="n" * 10_000))).detail) == MAX_DETAIL_CHARS
 

@@ -27,6 +27,7 @@ from tests.kits.clicks import (
     ms,
     oracle,
     run,
+    run_with_crashes,
     visitor_of,
 )
 from tests.kits.clicks_pages import MemoryPages
@@ -170,6 +171,14 @@ def test_what_is_both_late_and_blocked_is_late() -> None:
     assert ledger(done) == {"late": 1}
 
 
+def test_late_and_blocked_copies_of_a_counted_event_stay_late_and_blocked_where_its_batch_is_read_back() -> None:
+    first = event(NOON, received_at_ms=NOON + 30 * MINUTE)
+    copies = [{**first, "received_at_ms": NOON + 8 * 24 * HOUR}, {**first, "ip": "203.0.113.0"}]
+    log = as_log([first, *copies])
+    assert ledger(run(log)) == {"counted": 1, "late": 1, "blocked": 1}
+    assert run_with_crashes(log, (50,), (1,)).ledger() == run(log).pages.ledger()
+
+
 def test_a_late_event_goes_to_the_dead_letters_with_its_bytes_and_both_times() -> None:
     log = as_log([event(NOON - 8 * 24 * HOUR, received_at_ms=NOON)], partition=3)
     (reject,) = run(log).rejects
@@ -212,7 +221,7 @@ def test_a_network_blocked_now_is_blocked_in_the_next_batch() -> None:
 
 
 class AwayPages(MemoryPages):
-    """A page store that is away until it is told otherwise."""
+    """A page store that is unavailable while ``away`` is set."""
 
     away = False
 

@@ -44,6 +44,36 @@ def test_rows_have_every_column_that_an_insert_gives(table: Table) -> None:
     assert [name for name, _ in structure_of(table)] == list(insertable(table))
 
 
+ARROW_TYPES = {
+    "String": pa.string(),
+    "Int8": pa.int8(),
+    "UInt8": pa.uint8(),
+    "UInt16": pa.uint16(),
+    "UInt32": pa.uint32(),
+    "UInt64": pa.uint64(),
+    "Int64": pa.int64(),
+    "Float32": pa.float32(),
+    "DateTime('UTC')": pa.timestamp("s", "UTC"),
+    "DateTime64(3, 'UTC')": pa.timestamp("ms", "UTC"),
+}
+
+
+def arrow_type(declared: str) -> pa.DataType:
+    """The type of a table's column in the rows that are sent."""
+    plain = declared.removeprefix("LowCardinality(").removesuffix(")") if "Card" in declared else declared
+    if plain.startswith("Array("):
+        return pa.list_(arrow_type(plain[len("Array(") : -1]))
+    return ARROW_TYPES[plain]
+
+
+@pytest.mark.parametrize("table", CLICK_TABLES, ids=lambda table: table.name)
+def test_a_column_has_the_type_that_its_table_declares(table: Table) -> None:
+    rows = rows_of(table.name, run(LOG).results)
+    for name, declared in structure_of(table):
+        found = rows.schema.field(name).type
+        assert (found.value_type if pa.types.is_dictionary(found) else found) == arrow_type(declared), name
+
+
 @TABLES
 def test_every_row_carries_an_offset_of_its_batch(table: str) -> None:
     for result in run(LOG, (2,)).results:

@@ -197,6 +197,8 @@ def test_what_is_internal(host: str, page: str, domains: str, internal: bool) ->
         ("chatgpt.com", "ai"),
         ("perplexity", "ai"),
         ("gmail", "email"),
+        ("fastmail", "email"),
+        ("fastmail.com", "email"),
         ("flyer", ""),
         ("", ""),
         (".", ""),
@@ -288,3 +290,30 @@ def test_a_site_whose_subdomains_are_countries_is_found_in_each() -> None:
 def test_an_app_with_something_before_its_name_is_another_one() -> None:
     assert find_site("com.google.android.apps.bard") is not None
     assert find_site("x.com.google.android.apps.bard") is None
+
+
+@pytest.mark.parametrize(
+    ("visit", "name"),
+    [
+        (Traffic("x", "referral", category="ai"), "AI Assistants"),
+        (Traffic("x", "chatbot"), "AI Assistants"),
+        (Traffic("x", "referral", category="shopping"), "Organic Shopping"),
+        (Traffic("x", "referral", "e-shop"), "Organic Shopping"),
+        (Traffic("x", "referral", category="social"), "Organic Social"),
+        (Traffic("x", "social media"), "Organic Social"),
+        (Traffic("x", "referral", category="video"), "Organic Video"),
+        (Traffic("x", "my-video-ad"), "Organic Video"),
+        (Traffic("x", "referral", category="search"), "Organic Search"),
+        (Traffic("x", "organic"), "Organic Search"),
+        (Traffic("x", "referral", category="email"), "Email"),
+        (Traffic("newsletter", ""), "Email"),
+        (Traffic("x", "affiliate"), "Affiliates"),
+        (Traffic("x", "affiliates"), "Affiliates"),
+        (Traffic("x", "web-push"), "Mobile Push"),
+        (Traffic("x", "mobile-app"), "Mobile Push"),
+        (Traffic("x", "a notification!"), "Mobile Push"),
+        (Traffic("firebase", "x"), "Mobile Push"),
+    ],
+)
+def test_each_sign_of_a_channel_is_enough_by_itself(visit: Traffic, name: str) -> None:
+    assert channel(visit) == name
