@@ -27,9 +27,9 @@ from flows.delivery.exit_codes import report_ending
 from flows.delivery.fenced_writer import Batch, FencedWriter
 from flows.delivery.fencing import REQUEST_SECONDS, Fences, read_fences
 from flows.delivery.flow import Flow, ProcessShares, WorkerContext
-from flows.delivery.kafka_source import BatchPolicy, TopicConsumer
 from flows.delivery.resume import verify_log_identity
 from flows.delivery.retry import UnavailableRetry
+from flows.delivery.topic_consumer import BatchPolicy, TopicConsumer
 from flows.delivery.worker import DeliveryWorker, producer_of
 from runtime.progress import ProgressReport
 from runtime.sections import Settings

@@ -9,7 +9,7 @@ from bytewax.inputs import AbortExecution
 
 from flows.delivery.batch import RawBatch
 from flows.delivery.bytewax_adapter import KafkaSource
-from flows.delivery.kafka_source import TopicConsumer
+from flows.delivery.topic_consumer import TopicConsumer
 from runtime.progress import ProgressReport
 from runtime.signals import StopRequest
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from connectors.kafka.reader import PartitionReader
-from flows.delivery.kafka_source import BatchPolicy, TopicConsumer
+from flows.delivery.topic_consumer import BatchPolicy, TopicConsumer
 from marketplace.flows import CLICKS_FLOW, DEAD_LETTERS_FLOW, FlowSpec
 
 
