@@ -266,6 +266,12 @@ def test_the_live_tile_shows_people_of_the_last_hour_only() -> None:
     assert result.live == {"alpha": people}
 
 
+def test_one_number_in_two_stores_is_a_visitor_of_each() -> None:
+    log = as_log([event(NOON + at, store=store, visitor="f" * 16) for at, store in enumerate(("alpha", "gamma"))])
+    (result,) = run(log).results
+    assert result.live == {"alpha": {2**64 - 1: NOON}, "gamma": {2**64 - 1: NOON + 1}}
+
+
 @pytest.mark.parametrize(
     ("moment", "hour"),
     [
