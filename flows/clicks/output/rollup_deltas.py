@@ -143,7 +143,7 @@ def rollup(rows: Contributions, encoders: Sequence[EncodedAnswers], day_of: Call
     parts = []
     for split in _splits(rows.codes, encoders):
         grid = apart if DIMENSIONS[split.dimension].column is None else together
-        quarters = _group(rows, grid.of_row, split, visitor.reshape(-1), len(visitors))
+        quarters = _group(rows, grid.of_row, split, visitor, len(visitors))
         days = _regroup(quarters, grid.of_quarter, len(split.values), len(visitors))
         parts += [_Part(grain, split, grid, groups) for grain, groups in enumerate((quarters, days))]
     return _concat(parts, visitors)
