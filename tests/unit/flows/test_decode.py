@@ -127,6 +127,18 @@ def test_times_that_were_not_reported_are_minus_one() -> None:
     assert (columns.occurred_ms.tolist(), columns.sent_ms.tolist()) == ([-1], [-1])
 
 
+@pytest.mark.parametrize("others", [[], [-1], [2**70], [-1, 2**70]], ids=str)
+def test_times_are_read_beside_events_without_one_and_beside_times_that_are_none(others: list[int]) -> None:
+    received = ms("2025-03-12T10:00:00")
+    bad = [2**53, *others]
+    values = [event(received_at_ms=received)]
+    values += [event(when, received_at_ms=received) for when in (0, 1, 2**53 - 1, *bad)]
+    columns, rejects = read_values(values)
+    assert columns.occurred_ms.tolist() == [-1, 0, 1, 2**53 - 1]
+    assert [reject.offset for reject in rejects] == list(range(4, 4 + len(bad)))
+    assert {reject.detail for reject in rejects} == {"occurred_at_ms: not a time"}
+
+
 def test_a_field_nobody_knows_is_passed_over() -> None:
     columns, _ = read_values([json.dumps({**event(), "colour": {"deep": [1]}}).encode()])
     assert len(columns) == 1
