@@ -81,7 +81,7 @@ def test_it_is_unreadable(value: bytes) -> None:
 )
 def test_it_is_malformed_and_the_field_is_named(detail: str, value: bytes) -> None:
     reject = reject_of(value)
-    assert (reject.reason, reject.detail) == ("malformed", detail)
+    assert (reject.reason, reject.detail, reject.store) == ("malformed", detail, "")
 
 
 def test_an_unknown_store_is_named() -> None:
@@ -92,6 +92,19 @@ def test_an_unknown_store_is_named() -> None:
 def test_the_first_of_all_times_is_one() -> None:
     first = event(0, store="nobody", received_at_ms=0, sent_at_ms=0)
     assert reject_of(as_bytes(first)).reason == "unknown_store"
+
+
+def test_the_field_of_an_unreadable_record_is_named() -> None:
+    assert "url" in reject_of(as_bytes(event(url=5))).detail
+
+
+@pytest.mark.parametrize("broken", [[], [0], [127], [128], [299], [5, 130, 131, 290]], ids=str)
+def test_all_sound_records_of_a_long_batch_are_read_in_order(broken: list[int]) -> None:
+    values = [b"{" if at in broken else as_bytes(event(event_id=str(at))) for at in range(300)]
+    columns, rejects = read_values(values)
+    sound = [at for at in range(300) if at not in broken]
+    assert (columns.event_ids, columns.offsets.tolist()) == ([str(at) for at in sound], sound)
+    assert [reject.offset for reject in rejects] == broken
 
 
 def test_a_long_reason_is_cut() -> None:
