@@ -6,9 +6,11 @@ import json
 
 import pytest
 
+from flows.clicks.encoding.dictionary import make_dictionaries
 from flows.clicks.rejected_record import RejectedRecord
-from flows.clicks.steps.decode import MAX_DETAIL_CHARS
-from tests.kits.clicks import as_bytes, event, ms, read_values
+from flows.clicks.steps.decode import MAX_DETAIL_CHARS, decode
+from flows.delivery.batch import RawBatch
+from tests.kits.clicks import STORES, as_bytes, event, ms, read_values
 
 GOOD = as_bytes(event(ms("2025-03-12T10:00:00")))
 
@@ -58,7 +60,7 @@ UNREADABLE = {
 }
 MALFORMED = {
     "key: not 16 hex digits": [
-        as_bytes(event(key=key)) for key in ("", "0" * 15, "0" * 17, "G" * 16, "A" * 16, "0" * 16 + "\n")
+        as_bytes(event(key=key)) for key in ("", "0" * 15, "0" * 17, "G" * 16, "A" * 16, "é" * 16, "0" * 16 + "\n")
     ],
     "visitor: not 16 hex digits": [as_bytes(event(visitor=visitor)) for visitor in ("", "x" * 16, " " + "0" * 15)],
     "received_at_ms: not a time": [
@@ -121,6 +123,12 @@ def test_broken_records_hurt_no_other() -> None:
         (4, 2, b"\xff"),
         (4, 4, b""),
     ]
+
+
+def test_offsets_may_come_as_a_range() -> None:
+    batch = RawBatch(0, range(7, 9), [0, 0], [GOOD, GOOD])
+    columns, _ = decode(batch, STORES.__contains__, make_dictionaries())
+    assert columns.offsets.tolist() == [7, 8]
 
 
 def test_the_last_of_all_times_that_can_be_read_is_read() -> None:
