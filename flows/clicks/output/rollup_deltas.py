@@ -233,7 +233,7 @@ def _concat(parts: list[_Part], visitors: U64) -> Deltas:
         groups = part.groups
         count = np.bincount(groups.pair_group, minlength=len(groups.base))
         # A session that grew without changing its bucket retracts and adds the same: nothing is left to say.
-        says = groups.sums.any(axis=1) | (count > 0)
+        says = groups.sums.any(axis=1)
         base = groups.base[says]
         buckets = part.grid.grains[part.grain]
         bases.append((*part.grid.owned(buckets.owner[base]), buckets.time[base] * _GRAIN_SECONDS[part.grain]))

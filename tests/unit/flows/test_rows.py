@@ -124,6 +124,20 @@ def test_batches_between_which_answers_were_forgotten_can_be_written_together(ta
         assert sorted(map(repr, together)) == sorted(map(repr, rows))
 
 
+def test_a_visit_that_stays_the_same_in_a_bucket_leaves_no_row_there() -> None:
+    pages = ["/first", "/second", "/first"]
+    values = [
+        event(
+            NOON + at, event_id=str(at), received_at_ms=NOON + 20_000, url=f"https://alpha.example{page}", target=page
+        )
+        for at, page in zip((0, 5_000, 10_000), pages, strict=True)
+    ]
+    # The one in the middle comes last: the visit has its beginning, its end and its page already.
+    _, last = run(as_log([values[0], values[2], values[1]]), (2,)).results
+    rows = plain_rows(rows_of("rollups", [last]))
+    assert {row["value"] for row in rows if row["dimension"] == "page"} == {"/second"}
+
+
 def test_a_visit_that_one_batch_adds_and_the_next_retracts_collapses_when_both_are_written_together() -> None:
     values = [event(NOON + step * 60_000, event_id=str(step), target=str(step)) for step in range(4)]
     done = run(everywhere(values), (1,), epoch=12)
