@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketplace.dead_letters import MAX_DETAIL_CHARS, NOWHERE, DeadLetter, headers, read
+from marketplace.dead_letters import MAX_DETAIL_CHARS, MAX_PARTITION, NOWHERE, DeadLetter, headers, read
 
 FOLDER = Path(__file__).parents[2] / "golden" / "dead_letters"
 EXAMPLES = sorted(FOLDER.glob("*.json"))
@@ -91,3 +91,9 @@ def test_what_is_in_no_topic_has_no_place_whatever_other_headers_say() -> None:
 def test_a_number_of_up_to_18_digits_is_read_and_a_longer_one_counts_as_unknown(digits: int) -> None:
     letter = read([("dlq_topic", b"orders"), ("dlq_offset", b"7" * digits)])
     assert letter.offset == (int("7" * digits) if digits <= 18 else NOWHERE)
+
+
+@pytest.mark.parametrize(("given", "read_as"), [(MAX_PARTITION, MAX_PARTITION), (MAX_PARTITION + 1, NOWHERE)])
+def test_a_partition_that_no_topic_can_have_is_unknown(given: int, read_as: int) -> None:
+    letter = read([("dlq_topic", b"orders"), ("dlq_partition", str(given).encode())])
+    assert letter.partition == read_as
