@@ -175,8 +175,9 @@ def test_what_is_both_late_and_blocked_is_late() -> None:
 def test_late_and_blocked_copies_of_a_counted_event_stay_late_and_blocked_where_its_batch_is_read_back() -> None:
     first = event(NOON, received_at_ms=NOON + 30 * MINUTE)
     copies = [{**first, "received_at_ms": NOON + 8 * 24 * HOUR}, {**first, "ip": "203.0.113.0"}]
-    log = as_log([first, *copies])
-    assert ledger(run(log)) == {"counted": 1, "late": 1, "blocked": 1}
+    # Only what lies below the last fact is read back.
+    log = as_log([first, *copies, event(NOON + MINUTE, event_id="last", target="another")])
+    assert ledger(run(log)) == {"counted": 2, "late": 1, "blocked": 1}
     assert run_with_crashes(log, (50,), (1,)).ledger() == run(log).pages.ledger()
 
 
