@@ -108,7 +108,10 @@ def run(settings: dict[str, Any], pattern: str, children: int) -> dict[str, str]
         children: How many test runs at once.
     """
     files = mutated_files(settings)
-    tests_by_function = json.loads(_TESTS.read_text())["tests_by_mangled_function_name"]
+    # mutmut adds to what it knew before: tests that were renamed since are still in its file.
+    present = _collected(settings)
+    entered = json.loads(_TESTS.read_text())["tests_by_mangled_function_name"]
+    tests_by_function = {name: [test for test in tests if test in present] for name, tests in entered.items()}
     jobs: dict[str, partial[str]] = {}
     for path in files:
         module = ".".join(path.with_suffix("").parts)
@@ -120,6 +123,14 @@ def run(settings: dict[str, Any], pattern: str, children: int) -> dict[str, str]
             jobs[key] = partial(_outcome, settings, path, mutation.source, tests)
     with ThreadPoolExecutor(children) as pool:
         return dict(zip(jobs, pool.map(lambda job: job(), jobs.values()), strict=True))
+
+
+def _collected(settings: dict[str, Any]) -> frozenset[str]:
+    """The ids of all tests that are selected."""
+    selected = [*settings["pytest_add_cli_args"], *settings["pytest_add_cli_args_test_selection"]]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *selected]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return frozenset(line for line in listed.splitlines() if "::" in line)
 
 
 def _outcome(settings: dict[str, Any], path: Path, source: str, tests: list[str]) -> str:
