@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -99,13 +99,16 @@ def covering_tests(name: str, path: Path, files: list[Path], tests_by_function: 
     )
 
 
-def run(settings: dict[str, Any], pattern: str, children: int) -> Iterator[tuple[str, str]]:
+def run(
+    settings: dict[str, Any], pattern: str, children: int, known: Collection[str] = ()
+) -> Iterator[tuple[str, str]]:
     """Each mutation as ``module: name: before -> after``, and its outcome: killed, survived or timeout.
 
     Args:
         settings: The table ``tool.mutmut`` of pyproject.toml.
         pattern: Of modules' names; ``*`` for all.
         children: How many test runs at once.
+        known: Mutations that are left out.
     """
     files = mutated_files(settings)
     # mutmut adds to what it knew before: tests that were renamed since are still in its file.
@@ -120,7 +123,8 @@ def run(settings: dict[str, Any], pattern: str, children: int) -> Iterator[tuple
         for mutation in number_mutations(path.read_text()):
             tests = covering_tests(mutation.name, path, files, tests_by_function)
             key = f"{module}: {mutation.name}: {mutation.before} -> {mutation.after}"
-            jobs[key] = partial(_outcome, settings, path, mutation.source, tests)
+            if key not in known:
+                jobs[key] = partial(_outcome, settings, path, mutation.source, tests)
     with ThreadPoolExecutor(children) as pool:
         yield from zip(jobs, pool.map(lambda job: job(), jobs.values()), strict=True)
 
