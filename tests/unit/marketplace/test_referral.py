@@ -127,6 +127,14 @@ def test_a_label_is_cut_at_the_cap() -> None:
     assert visit(f"{PAGE}?utm_source={'a' * 500}&utm_medium=x")["source"] == "a" * MAX_VALUE_CHARS
 
 
+@pytest.mark.parametrize(("chars", "known"), [(253, True), (254, False)])
+def test_a_host_is_no_longer_than_dns_lets_it_be(chars: int, known: bool) -> None:
+    # RFC 1035, section 3.1: 255 octets with the lengths of the labels, which are 253 as text.
+    host = ".".join(["a" * 62] * 4)[: chars - 5] + ".test"
+    assert len(host) == chars
+    assert visit(PAGE, f"https://{host}/")["referrer_host"] == (host[:MAX_VALUE_CHARS] if known else "")
+
+
 def test_an_address_that_the_cap_would_cut_is_redacted_all_the_same() -> None:
     found = visit(f"{PAGE}?utm_source=m&utm_medium=email&utm_content={'a' * 118}@example.com")
     assert found["content"] == REDACTED
