@@ -82,7 +82,9 @@ def main() -> None:
     try:
         make_app(sys.argv[1:])()
     except Exception as error:
-        if not isinstance(error, expected_errors()):
+        # An error of the file system names a file: a full disk, a missing right, a path that cannot be.
+        of_a_file = isinstance(error, OSError) and error.filename is not None
+        if not of_a_file and not isinstance(error, expected_errors()):
             raise
         Console(stderr=True).print(f"[red]error[/red] {' '.join(str(error).split())}", highlight=False, soft_wrap=True)
         from ops.commands.one_line import exit_code

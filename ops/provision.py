@@ -47,12 +47,13 @@ def ensure_provisioned(
         Refused: A part refuses a declaration.
     """
     report = Report()
-    if resources.topics:
-        _topics(settings, resources.topics, report, answer_seconds)
     if resources.tables:
         _tables(settings, resources.tables, report, answer_seconds)
     if resources.collections:
         _collections(settings, resources.collections, report)
+    # Last: where everything starts at one time, Kafka is the last to answer.
+    if resources.topics:
+        _topics(settings, resources.topics, report, answer_seconds)
     return report
 
 

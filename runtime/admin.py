@@ -39,7 +39,7 @@ class Answer:
 
 
 class AdminServer(TCPServer):
-    """Answers GET requests on threads of its own, one request for each connection.
+    """Answers GET and HEAD requests on threads of its own, one request for each connection.
 
     A client has a time to send its request, and as long again to take the response, however it spreads its bytes; the
     time that the service takes for the response is its own. Where there are too many connections the oldest is closed.
@@ -160,7 +160,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", page.content_type)
         self.send_header("Content-Length", str(len(page.body)))
         self.end_headers()
-        self.wfile.write(page.body)
+        if self.command != "HEAD":
+            self.wfile.write(page.body)
+
+    do_HEAD = do_GET
 
     def log_message(self, format: str, *args: object) -> None:
         _log.debug(format, *args)

@@ -122,8 +122,8 @@ def main() -> int:
     from connectors.redis.live_tile import LiveTile
     from flows.clicks.flow import FLOW
     from flows.clicks.processor import PartitionProcessor
-    from flows.delivery.kafka_source import TopicConsumer
     from flows.delivery.process import run
+    from flows.delivery.topic_consumer import TopicConsumer
 
     tracer.note("imports", _BEGAN, time.time() - _BEGAN)
     for kind in (CrawlerList, GeoIP, UserAgents):

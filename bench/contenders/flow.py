@@ -17,7 +17,7 @@ from connectors.insights.report import Analytics
 from flows.clicks.flow import FLOW
 from flows.delivery.bytewax_adapter import build, run_dataflow
 from flows.delivery.fencing import take_generation
-from flows.delivery.kafka_source import BatchPolicy
+from flows.delivery.topic_consumer import BatchPolicy
 from marketplace.flows import CLICKS_FLOW
 from runtime.signals import StopRequest
 

@@ -26,7 +26,7 @@ from flows.clicks.steps.decode import decode
 from flows.clicks.store_catalog import StoreCatalog
 from flows.delivery.batch import RawBatch
 from flows.delivery.fenced_writer import MAX_BUFFERED_EVENTS
-from flows.delivery.kafka_source import BatchPolicy, TopicConsumer
+from flows.delivery.topic_consumer import BatchPolicy, TopicConsumer
 from marketplace.enrichments.registry import Lookups
 from marketplace.flows import CLICKS_FLOW
 from marketplace.stores import Store

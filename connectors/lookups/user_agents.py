@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import Final
 
 import ua_parser
-from ua_parser.loaders import load_builtins
+from ua_parser.loaders import load_lazy_builtins
 from user_agents.parsers import UserAgent, parse_browser, parse_device, parse_operating_system
 
 from marketplace.clicks.events import MAX_USER_AGENT_CHARS
@@ -53,7 +53,7 @@ class UserAgents:
     """Parses each distinct user agent once, in bounded memory. Safe to share between threads."""
 
     def __init__(self, cache_entries: int = CACHE_ENTRIES) -> None:
-        self._parse = ua_parser.BestAvailableResolver(load_builtins())
+        self._parse = ua_parser.BestAvailableResolver(load_lazy_builtins())
         self._version = " ".join([*(f"{name} {version(name)}" for name in PACKAGES), _engine(self._parse)])
         self._cached: Callable[[str], Agent] = lru_cache(maxsize=cache_entries)(self._find)
 

@@ -49,7 +49,7 @@ def dense_rank(codes: I32 | I64, size: int) -> tuple[I64, I64]:
     """
     if size > 4 * len(codes) + 1_024:
         distinct_codes, position = np.unique(codes, return_inverse=True)
-        return distinct_codes.astype(np.int64), position.reshape(-1)
+        return distinct_codes.astype(np.int64), position
     occurs = np.zeros(size, dtype=np.bool_)
     occurs[codes] = True
     found = np.flatnonzero(occurs)

@@ -27,9 +27,9 @@ from flows.delivery.exit_codes import report_ending
 from flows.delivery.fenced_writer import Batch, FencedWriter
 from flows.delivery.fencing import REQUEST_SECONDS, Fences, read_fences
 from flows.delivery.flow import Flow, ProcessShares, WorkerContext
-from flows.delivery.kafka_source import BatchPolicy, TopicConsumer
 from flows.delivery.resume import verify_log_identity
 from flows.delivery.retry import UnavailableRetry
+from flows.delivery.topic_consumer import BatchPolicy, TopicConsumer
 from flows.delivery.worker import DeliveryWorker, producer_of
 from runtime.progress import ProgressReport
 from runtime.sections import Settings
@@ -69,9 +69,11 @@ class SourcePartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
         self._epoch_offset = self._next
         self._stopping_epochs = 0
         self._round = 0
+        self._asked = False
 
     def next_batch(self) -> Iterable[tuple[str, RawBatch]]:
         """At most one batch; the engine calls only when everything of earlier epochs is written."""
+        self._asked = True
         if self._stop.asked():
             # Ending the source would be taken for the end of all data; leaving after a whole epoch is a clean cut.
             # The one that ends epochs ends the engine too: no other may do so before the last epoch has ended.
@@ -90,8 +92,11 @@ class SourcePartition(StatefulSourcePartition[tuple[str, RawBatch], int]):
         return [(self._key, batch)]
 
     def next_awake(self) -> datetime | None:
-        """Soon, while there is nothing to do."""
-        return datetime.now(UTC) + _IDLE
+        """Soon, while there is nothing to do; at first at once.
+
+        The engine adds to a time the time that opening the partitions took.
+        """
+        return datetime.now(UTC) + _IDLE if self._asked else None
 
     def snapshot(self) -> int:
         """End an epoch: the one before it is in all tables by now, so its offset may be shown."""

@@ -90,7 +90,10 @@ def check_generation(clickhouse: ClickHouse, flow: FlowSpec, generation: int) ->
         raise Fenced(f"generation {newest} of the flow has taken over from {generation}")
 
 
-def take_generation(settings: Settings, flow: FlowSpec, step: Callable[[], None] = lambda: None) -> int:
+# Only connects; what it does then is below, and the tests of the flows run both on real parts.
+def take_generation(
+    settings: Settings, flow: FlowSpec, step: Callable[[], None] = lambda: None
+) -> int:  # pragma: no mutate block
     """The number of this start: from now on, inserts of earlier starts write nothing.
 
     Args:

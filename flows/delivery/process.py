@@ -17,7 +17,7 @@ from typing import Any, Final
 from flows.delivery.bytewax_adapter import build, run_dataflow
 from flows.delivery.exit_codes import EXIT_CODES, EXIT_SETTINGS, ending_of
 from flows.delivery.flow import Flow, ProcessShares
-from flows.delivery.kafka_source import ROUND_SECONDS, BatchPolicy
+from flows.delivery.topic_consumer import ROUND_SECONDS, BatchPolicy
 from marketplace.flows import FlowSpec
 from runtime.garbage import rest_collector
 from runtime.logs import LogSettings, configure_logs

@@ -28,7 +28,7 @@ from flows.delivery.exit_codes import (
     ending_of_set,
 )
 from flows.delivery.fencing import REQUEST_SECONDS, take_generation
-from flows.delivery.kafka_source import ROUND_SECONDS
+from flows.delivery.topic_consumer import ROUND_SECONDS
 from flows.delivery.topic_watch import TopicWatch
 from marketplace.flows import FlowSpec
 from runtime import supervision

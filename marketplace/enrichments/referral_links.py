@@ -111,9 +111,8 @@ def is_internal(host: str, page_host: str, own: tuple[str, ...]) -> bool:
 
     A parent of the page's host is not: stores can be neighbours under one domain.
     """
-    bare = host.removeprefix("www.")
     roots = (page_host.removeprefix("www."), *own)
-    return any(root and (bare == root or bare.endswith("." + root)) for root in roots)
+    return any(root and (host == root or host.endswith("." + root)) for root in roots)
 
 
 def hosts_of(store_domains: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ MAX_VALUE_CHARS: Final = 120
 """The maximum length of an enriched value, because reports group by it."""
 
 # Controls, line and paragraph separators, bidirectional overrides, the byte-order mark and lone surrogates: none
-# belongs # in a label, and the last cannot be encoded as UTF-8.
+# belongs in a label, and the last cannot be encoded as UTF-8.
 _UNPRINTABLE: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u2028\u2029\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+"
 )

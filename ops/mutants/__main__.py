@@ -21,8 +21,11 @@ def main() -> int:
         settings = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["mutmut"]
         at_import.try_again(settings, options.only, options.children)
         found = json.loads(constants.RESULTS.read_text()) if constants.RESULTS.exists() else {}
-        found |= constants.run(settings, options.only, options.children)
-        constants.RESULTS.write_text(json.dumps(found, indent=1))
+        # A run that was stopped goes on where it was.
+        killed = [change for change, outcome in found.items() if outcome == "killed"]
+        for change, outcome in constants.run(settings, options.only, options.children, killed):
+            found[change] = outcome
+            constants.RESULTS.write_text(json.dumps(found, indent=1))
     mutations = list(report.read_functions())
     if constants.RESULTS.exists():
         mutations += report.read_constants(constants.RESULTS)

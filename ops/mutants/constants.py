@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -23,8 +23,8 @@ from typing import Any, Final
 RESULTS: Final = Path("mutants") / "constants.json"
 _TESTS: Final = Path("mutants") / "mutmut-stats.json"
 _LONGEST_SECONDS: Final = 300.0
-_PASSED, _USAGE, _NO_TESTS = 0, 4, 5
-"""Exit codes of pytest: all passed; a test that is named is not there; none was selected."""
+_PASSED, _NO_TESTS = 0, 5
+"""Exit codes of pytest: all passed; none was selected."""
 
 
 @dataclass(frozen=True)
@@ -99,16 +99,22 @@ def covering_tests(name: str, path: Path, files: list[Path], tests_by_function: 
     )
 
 
-def run(settings: dict[str, Any], pattern: str, children: int) -> dict[str, str]:
-    """The outcome of every mutation by ``module: name: before -> after``: killed, survived or timeout.
+def run(
+    settings: dict[str, Any], pattern: str, children: int, known: Collection[str] = ()
+) -> Iterator[tuple[str, str]]:
+    """Each mutation as ``module: name: before -> after``, and its outcome: killed, survived or timeout.
 
     Args:
         settings: The table ``tool.mutmut`` of pyproject.toml.
         pattern: Of modules' names; ``*`` for all.
         children: How many test runs at once.
+        known: Mutations that are left out.
     """
     files = mutated_files(settings)
-    tests_by_function = json.loads(_TESTS.read_text())["tests_by_mangled_function_name"]
+    # mutmut adds to what it knew before: tests that were renamed since are still in its file.
+    present = _collected(settings)
+    entered = json.loads(_TESTS.read_text())["tests_by_mangled_function_name"]
+    tests_by_function = {name: [test for test in tests if test in present] for name, tests in entered.items()}
     jobs: dict[str, partial[str]] = {}
     for path in files:
         module = ".".join(path.with_suffix("").parts)
@@ -117,9 +123,18 @@ def run(settings: dict[str, Any], pattern: str, children: int) -> dict[str, str]
         for mutation in number_mutations(path.read_text()):
             tests = covering_tests(mutation.name, path, files, tests_by_function)
             key = f"{module}: {mutation.name}: {mutation.before} -> {mutation.after}"
-            jobs[key] = partial(_outcome, settings, path, mutation.source, tests)
+            if key not in known:
+                jobs[key] = partial(_outcome, settings, path, mutation.source, tests)
     with ThreadPoolExecutor(children) as pool:
-        return dict(zip(jobs, pool.map(lambda job: job(), jobs.values()), strict=True))
+        yield from zip(jobs, pool.map(lambda job: job(), jobs.values()), strict=True)
+
+
+def _collected(settings: dict[str, Any]) -> frozenset[str]:
+    """The ids of all tests that are selected."""
+    selected = [*settings["pytest_add_cli_args"], *settings["pytest_add_cli_args_test_selection"]]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *selected]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return frozenset(line for line in listed.splitlines() if "::" in line)
 
 
 def _outcome(settings: dict[str, Any], path: Path, source: str, tests: list[str]) -> str:
@@ -137,6 +152,5 @@ def _outcome(settings: dict[str, Any], path: Path, source: str, tests: list[str]
             ended = subprocess.run(command, cwd=folder, capture_output=True, timeout=_LONGEST_SECONDS, check=False)
         except subprocess.TimeoutExpired:
             return "timeout"
-    if ended.returncode == _USAGE:
-        raise RuntimeError(f"the tests of {path} cannot be run: {ended.stdout.decode()[-1_000:]}")
+    # A change that breaks an import is seen, too: pytest then misses the tests that it was asked for.
     return "survived" if ended.returncode in (_PASSED, _NO_TESTS) else "killed"

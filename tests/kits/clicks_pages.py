@@ -162,6 +162,7 @@ class MemoryPages:
         """Events by (store, hour since 1970, kind, name)."""
         events: Counter[tuple[str, int, str, str]] = Counter()
         for row in self.tables["click_ledger"]:
+            assert row["hour"] % 3600 == 0, "a row of the ledger is one of a whole hour"
             events[row["store"], row["hour"] // 3600, row["kind"], row["name"]] += row["events"]
         return dict(events)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.clicks.model.sessions import SessionRows, merge
+from flows.clicks.model.sessions import SessionRows, merge, owners
 from flows.clicks.state.session_state import Sessions
 from marketplace.clicks.outcomes import SESSION_GAP_MS
 from tests.kits.clicks import CHROME, GOOGLEBOT, STORES, as_log, event, ms, oracle, run, visitor_of
@@ -77,6 +79,24 @@ def test_retractions_and_additions_lead_from_what_was_to_what_is(points: list[tu
                 table.remove(row)
             table += as_set(added)
     assert sorted(table) == by_hand(points)
+
+
+def test_nothing_merges_to_nothing() -> None:
+    joined, holder = merge(SessionRows.empty(1))
+    assert (len(joined), len(holder)) == (0, 0)
+
+
+def test_how_far_one_visitor_reaches_has_no_part_in_where_another_ones_sessions_end() -> None:
+    points = [(1, 0, 9 * SESSION_GAP_MS), (2, 0, 0), (2, 0, SESSION_GAP_MS + 1)]
+    assert as_set(merge(rows_of(points))[0]) == by_hand(points)
+
+
+@pytest.mark.parametrize("is_bot", [0, 1])
+def test_visitors_that_differ_in_any_bit_have_sessions_of_their_own(is_bot: int) -> None:
+    visitors = [0, *(1 << bit for bit in range(64))]
+    rows = rows_of([(at, is_bot, 0) for at in range(len(visitors))])
+    apart = replace(rows, visitor=np.array(visitors, dtype=np.uint64))
+    assert len(set(owners(apart).tolist())) == len(visitors)
 
 
 @examples(100)

@@ -117,7 +117,7 @@ class EncodingContext:
         """The paths that are among the answers."""
         rows = self.encoders[self.page].rows
         used, position = np.unique(codes[:, self.page], return_inverse=True)
-        return EncodedColumn(position.astype(np.int32).reshape(-1), [rows[code][0] for code in used.tolist()])
+        return EncodedColumn(position.astype(np.int32), [rows[code][0] for code in used.tolist()])
 
     def trim(self) -> None:
         """Make room; called between batches. Who holds codes of texts then has the texts too (``EncodedColumn``)."""

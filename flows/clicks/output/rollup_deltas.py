@@ -143,7 +143,7 @@ def rollup(rows: Contributions, encoders: Sequence[EncodedAnswers], day_of: Call
     parts = []
     for split in _splits(rows.codes, encoders):
         grid = apart if DIMENSIONS[split.dimension].column is None else together
-        quarters = _group(rows, grid.of_row, split, visitor.reshape(-1), len(visitors))
+        quarters = _group(rows, grid.of_row, split, visitor, len(visitors))
         days = _regroup(quarters, grid.of_quarter, len(split.values), len(visitors))
         parts += [_Part(grain, split, grid, groups) for grain, groups in enumerate((quarters, days))]
     return _concat(parts, visitors)
@@ -233,7 +233,7 @@ def _concat(parts: list[_Part], visitors: U64) -> Deltas:
         groups = part.groups
         count = np.bincount(groups.pair_group, minlength=len(groups.base))
         # A session that grew without changing its bucket retracts and adds the same: nothing is left to say.
-        says = groups.sums.any(axis=1) | (count > 0)
+        says = groups.sums.any(axis=1)
         base = groups.base[says]
         buckets = part.grid.grains[part.grain]
         bases.append((*part.grid.owned(buckets.owner[base]), buckets.time[base] * _GRAIN_SECONDS[part.grain]))

@@ -39,7 +39,7 @@ def count(
     counts: Counter[LedgerKey] = Counter()
     stores, owner = columns.texts["store"].used()
     hours, hour = np.unique(columns.received_ms // HOUR_MS, return_inverse=True)
-    place = owner * len(hours) + hour.reshape(-1)
+    place = owner * len(hours) + hour
 
     def add(kind: str, names: list[str], code: I64 | U8, at: I64) -> None:
         groups, events = np.unique(at * len(names) + code, return_counts=True)

@@ -25,7 +25,7 @@ def find_refires(pair: U64, when: I64, near_earlier: Bools) -> Bools:
     sorted_pair, sorted_when = pair[order], when[order]
     close = (sorted_pair[1:] == sorted_pair[:-1]) & (sorted_when[1:] - sorted_when[:-1] < REFIRE_WINDOW_MS)
     crowded = np.zeros(len(pair), dtype=np.bool_)
-    crowded[1:] |= close
+    crowded[1:] = close
     crowded[:-1] |= close
     counted: dict[int, dict[int, int]] = {}
     # Few events have a close neighbour; they depend on each other in order of arrival.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import cast
 
 import pytest
@@ -9,7 +10,7 @@ from bytewax.inputs import AbortExecution
 
 from flows.delivery.batch import RawBatch
 from flows.delivery.bytewax_adapter import KafkaSource
-from flows.delivery.kafka_source import TopicConsumer
+from flows.delivery.topic_consumer import TopicConsumer
 from runtime.progress import ProgressReport
 from runtime.signals import StopRequest
 
@@ -49,6 +50,11 @@ class Worker:
         )
         self._parts = [source.build_part("read", key, None) for key in sorted(source.list_parts())]
 
+    @property
+    def awake(self) -> list[datetime | None]:
+        """When the engine is to ask each partition."""
+        return [part.next_awake() for part in self._parts]
+
     def run(self, epochs: int) -> None:
         """End so many epochs."""
         for _ in range(epochs):
@@ -67,6 +73,18 @@ class Worker:
             except AbortExecution:
                 return
         raise AssertionError("it does not leave")
+
+
+def test_a_partition_is_asked_at_once_when_it_is_open_and_then_every_few_milliseconds() -> None:
+    worker = Worker()
+    assert worker.awake == [None] * len(PARTITIONS)
+
+    worker.run(1)
+
+    now = datetime.now(UTC)
+    assert [awake is not None and 0 <= (awake - now).total_seconds() < 0.1 for awake in worker.awake] == [True] * len(
+        PARTITIONS
+    )
 
 
 def test_an_epoch_of_several_partitions_ends_once() -> None:

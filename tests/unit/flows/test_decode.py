@@ -6,9 +6,11 @@ import json
 
 import pytest
 
+from flows.clicks.encoding.dictionary import make_dictionaries
 from flows.clicks.rejected_record import RejectedRecord
-from flows.clicks.steps.decode import MAX_DETAIL_CHARS
-from tests.kits.clicks import as_bytes, event, ms, read_values
+from flows.clicks.steps.decode import MAX_DETAIL_CHARS, decode
+from flows.delivery.batch import RawBatch
+from tests.kits.clicks import STORES, as_bytes, event, ms, read_values
 
 GOOD = as_bytes(event(ms("2025-03-12T10:00:00")))
 
@@ -58,7 +60,7 @@ UNREADABLE = {
 }
 MALFORMED = {
     "key: not 16 hex digits": [
-        as_bytes(event(key=key)) for key in ("", "0" * 15, "0" * 17, "G" * 16, "A" * 16, "0" * 16 + "\n")
+        as_bytes(event(key=key)) for key in ("", "0" * 15, "0" * 17, "G" * 16, "A" * 16, "é" * 16, "0" * 16 + "\n")
     ],
     "visitor: not 16 hex digits": [as_bytes(event(visitor=visitor)) for visitor in ("", "x" * 16, " " + "0" * 15)],
     "received_at_ms: not a time": [
@@ -81,12 +83,30 @@ def test_it_is_unreadable(value: bytes) -> None:
 )
 def test_it_is_malformed_and_the_field_is_named(detail: str, value: bytes) -> None:
     reject = reject_of(value)
-    assert (reject.reason, reject.detail) == ("malformed", detail)
+    assert (reject.reason, reject.detail, reject.store) == ("malformed", detail, "")
 
 
 def test_an_unknown_store_is_named() -> None:
     reject = reject_of(as_bytes(event(store="nobody")))
     assert (reject.reason, reject.detail) == ("unknown_store", "no store 'nobody'")
+
+
+def test_the_first_of_all_times_is_one() -> None:
+    first = event(0, store="nobody", received_at_ms=0, sent_at_ms=0)
+    assert reject_of(as_bytes(first)).reason == "unknown_store"
+
+
+def test_the_field_of_an_unreadable_record_is_named() -> None:
+    assert "url" in reject_of(as_bytes(event(url=5))).detail
+
+
+@pytest.mark.parametrize("broken", [[], [0], [127], [128], [299], [5, 130, 131, 290]], ids=str)
+def test_all_sound_records_of_a_long_batch_are_read_in_order(broken: list[int]) -> None:
+    values = [b"{" if at in broken else as_bytes(event(event_id=str(at))) for at in range(300)]
+    columns, rejects = read_values(values)
+    sound = [at for at in range(300) if at not in broken]
+    assert (columns.event_ids, columns.offsets.tolist()) == ([str(at) for at in sound], sound)
+    assert [reject.offset for reject in rejects] == broken
 
 
 def test_a_long_reason_is_cut() -> None:
@@ -105,6 +125,12 @@ def test_broken_records_hurt_no_other() -> None:
     ]
 
 
+def test_offsets_may_come_as_a_range() -> None:
+    batch = RawBatch(0, range(7, 9), [0, 0], [GOOD, GOOD])
+    columns, _ = decode(batch, STORES.__contains__, make_dictionaries())
+    assert columns.offsets.tolist() == [7, 8]
+
+
 def test_the_last_of_all_times_that_can_be_read_is_read() -> None:
     fields = event(2**53 - 1, sent_at_ms=2**53 - 1) | {"received_at_ms": ms("2099-12-31T23:59:59")}
     columns, rejects = read_values([fields])
@@ -120,6 +146,18 @@ def test_keys_and_visitors_are_whole_64_bit_numbers() -> None:
 def test_times_that_were_not_reported_are_minus_one() -> None:
     columns, _ = read_values([event()])
     assert (columns.occurred_ms.tolist(), columns.sent_ms.tolist()) == ([-1], [-1])
+
+
+@pytest.mark.parametrize("others", [[], [-1], [2**70], [-1, 2**70]], ids=str)
+def test_times_are_read_beside_events_without_one_and_beside_times_that_are_none(others: list[int]) -> None:
+    received = ms("2025-03-12T10:00:00")
+    bad = [2**53, *others]
+    values = [event(received_at_ms=received)]
+    values += [event(when, received_at_ms=received) for when in (0, 1, 2**53 - 1, *bad)]
+    columns, rejects = read_values(values)
+    assert columns.occurred_ms.tolist() == [-1, 0, 1, 2**53 - 1]
+    assert [reject.offset for reject in rejects] == list(range(4, 4 + len(bad)))
+    assert {reject.detail for reject in rejects} == {"occurred_at_ms: not a time"}
 
 
 def test_a_field_nobody_knows_is_passed_over() -> None:

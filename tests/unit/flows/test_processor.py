@@ -27,6 +27,7 @@ from tests.kits.clicks import (
     ms,
     oracle,
     run,
+    run_with_crashes,
     visitor_of,
 )
 from tests.kits.clicks_pages import MemoryPages
@@ -67,9 +68,10 @@ def test_two_seconds_later_it_is_a_second_click() -> None:
     assert outcomes(run(as_log([event(NOON, event_id="1"), event(NOON + 2_000, event_id="2")]))) == ["counted"] * 2
 
 
-def test_a_held_down_button_is_one_click_every_two_seconds() -> None:
-    held = [event(NOON + 500 * step, event_id=str(step)) for step in range(9)]
-    assert outcomes(run(as_log(held), (2,))) == (["counted"] + ["refire"] * 3) * 2 + ["counted"]
+@pytest.mark.parametrize("size", [2, 50])
+def test_a_button_that_stays_pressed_is_one_click_every_two_seconds(size: int) -> None:
+    pressed = [event(NOON + 500 * step, event_id=str(step)) for step in range(9)]
+    assert outcomes(run(as_log(pressed), (size,))) == (["counted"] + ["refire"] * 3) * 2 + ["counted"]
 
 
 def test_a_refire_is_found_across_the_hour_and_across_batches() -> None:
@@ -170,6 +172,15 @@ def test_what_is_both_late_and_blocked_is_late() -> None:
     assert ledger(done) == {"late": 1}
 
 
+def test_late_and_blocked_copies_of_a_counted_event_stay_late_and_blocked_where_its_batch_is_read_back() -> None:
+    first = event(NOON, received_at_ms=NOON + 30 * MINUTE)
+    copies = [{**first, "received_at_ms": NOON + 8 * 24 * HOUR}, {**first, "ip": "203.0.113.0"}]
+    # Only what lies below the last fact is read back.
+    log = as_log([first, *copies, event(NOON + MINUTE, event_id="last", target="another")])
+    assert ledger(run(log)) == {"counted": 2, "late": 1, "blocked": 1}
+    assert run_with_crashes(log, (50,), (1,)).ledger() == run(log).pages.ledger()
+
+
 def test_a_late_event_goes_to_the_dead_letters_with_its_bytes_and_both_times() -> None:
     log = as_log([event(NOON - 8 * 24 * HOUR, received_at_ms=NOON)], partition=3)
     (reject,) = run(log).rejects
@@ -212,7 +223,7 @@ def test_a_network_blocked_now_is_blocked_in_the_next_batch() -> None:
 
 
 class AwayPages(MemoryPages):
-    """A page store that is away until it is told otherwise."""
+    """A page store that is unavailable while ``away`` is set."""
 
     away = False
 
@@ -255,6 +266,12 @@ def test_the_live_tile_shows_people_of_the_last_hour_only() -> None:
     (result,) = run(as_log([*shown, *hidden])).results
     people = {int(visitor_of("alpha", number), 16): when for number, when in ((1, NOON - 3), (2, NOON - HOUR))}
     assert result.live == {"alpha": people}
+
+
+def test_one_number_in_two_stores_is_a_visitor_of_each() -> None:
+    log = as_log([event(NOON + at, store=store, visitor="f" * 16) for at, store in enumerate(("alpha", "gamma"))])
+    (result,) = run(log).results
+    assert result.live == {"alpha": {2**64 - 1: NOON}, "gamma": {2**64 - 1: NOON + 1}}
 
 
 @pytest.mark.parametrize(

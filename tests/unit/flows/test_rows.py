@@ -44,6 +44,36 @@ def test_rows_have_every_column_that_an_insert_gives(table: Table) -> None:
     assert [name for name, _ in structure_of(table)] == list(insertable(table))
 
 
+ARROW_TYPES = {
+    "String": pa.string(),
+    "Int8": pa.int8(),
+    "UInt8": pa.uint8(),
+    "UInt16": pa.uint16(),
+    "UInt32": pa.uint32(),
+    "UInt64": pa.uint64(),
+    "Int64": pa.int64(),
+    "Float32": pa.float32(),
+    "DateTime('UTC')": pa.timestamp("s", "UTC"),
+    "DateTime64(3, 'UTC')": pa.timestamp("ms", "UTC"),
+}
+
+
+def arrow_type(declared: str) -> pa.DataType:
+    """The type of a table's column in the rows that are sent."""
+    plain = declared.removeprefix("LowCardinality(").removesuffix(")") if "Card" in declared else declared
+    if plain.startswith("Array("):
+        return pa.list_(arrow_type(plain[len("Array(") : -1]))
+    return ARROW_TYPES[plain]
+
+
+@pytest.mark.parametrize("table", CLICK_TABLES, ids=lambda table: table.name)
+def test_a_column_has_the_type_that_its_table_declares(table: Table) -> None:
+    rows = rows_of(table.name, run(LOG).results)
+    for name, declared in structure_of(table):
+        found = rows.schema.field(name).type
+        assert (found.value_type if pa.types.is_dictionary(found) else found) == arrow_type(declared), name
+
+
 @TABLES
 def test_every_row_carries_an_offset_of_its_batch(table: str) -> None:
     for result in run(LOG, (2,)).results:
@@ -92,6 +122,20 @@ def test_batches_between_which_answers_were_forgotten_can_be_written_together(ta
         assert read_rollups(together, STORES) == read_rollups(rows, STORES)
     else:
         assert sorted(map(repr, together)) == sorted(map(repr, rows))
+
+
+def test_a_visit_that_stays_the_same_in_a_bucket_leaves_no_row_there() -> None:
+    pages = ["/first", "/second", "/first"]
+    values = [
+        event(
+            NOON + at, event_id=str(at), received_at_ms=NOON + 20_000, url=f"https://alpha.example{page}", target=page
+        )
+        for at, page in zip((0, 5_000, 10_000), pages, strict=True)
+    ]
+    # The one in the middle comes last: the visit has its beginning, its end and its page already.
+    _, last = run(as_log([values[0], values[2], values[1]]), (2,)).results
+    rows = plain_rows(rows_of("rollups", [last]))
+    assert {row["value"] for row in rows if row["dimension"] == "page"} == {"/second"}
 
 
 def test_a_visit_that_one_batch_adds_and_the_next_retracts_collapses_when_both_are_written_together() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketplace.dead_letters import MAX_DETAIL_CHARS, NOWHERE, DeadLetter, headers, read
+from marketplace.dead_letters import MAX_DETAIL_CHARS, MAX_PARTITION, NOWHERE, DeadLetter, headers, read
 
 FOLDER = Path(__file__).parents[2] / "golden" / "dead_letters"
 EXAMPLES = sorted(FOLDER.glob("*.json"))
 TODAY = [path for path in EXAMPLES if path.stem in ("collector", "flow-of-clicks")]
 CODES = st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=20)
+LETTER = DeadLetter(group="g", reason="r", topic="t", partition=0, offset=0)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=MAX_DETAIL_CHARS)
 
 
@@ -91,3 +92,28 @@ def test_what_is_in_no_topic_has_no_place_whatever_other_headers_say() -> None:
 def test_a_number_of_up_to_18_digits_is_read_and_a_longer_one_counts_as_unknown(digits: int) -> None:
     letter = read([("dlq_topic", b"orders"), ("dlq_offset", b"7" * digits)])
     assert letter.offset == (int("7" * digits) if digits <= 18 else NOWHERE)
+
+
+@pytest.mark.parametrize(("given", "read_as"), [(MAX_PARTITION, MAX_PARTITION), (MAX_PARTITION + 1, NOWHERE)])
+def test_a_partition_that_no_topic_can_have_is_unknown(given: int, read_as: int) -> None:
+    letter = read([("dlq_topic", b"orders"), ("dlq_partition", str(given).encode())])
+    assert letter.partition == read_as
+
+
+def test_a_topic_is_known_by_its_whole_name_however_long_kafka_lets_it_be() -> None:
+    # Kafka: org.apache.kafka.common.internals.Topic.MAX_NAME_LENGTH.
+    longest = "t" * 249
+    assert read(headers(replace(LETTER, topic=longest))).topic == longest
+    assert read([("dlq_group", b"g"), ("dlq_topic", b"t" * 250)]).topic == longest
+
+
+def test_what_is_said_of_a_letter_is_cut_at_five_hundred_characters() -> None:
+    said = read(headers(replace(LETTER, detail="d" * 501, store="s" * 501)))
+    assert (said.detail, said.store) == ("d" * 500, "s" * 500)
+    given = read([("dlq_group", b"g"), ("dlq_detail", b"d" * 501)])
+    assert given.detail == "d" * 500
+
+
+def test_an_offset_of_eighteen_digits_is_known_and_a_longer_one_is_not() -> None:
+    assert read(headers(replace(LETTER, offset=10**18 - 1))).offset == 10**18 - 1
+    assert read(headers(replace(LETTER, offset=10**18))).offset == NOWHERE

@@ -53,5 +53,10 @@ def test_a_long_city_is_cut_but_keeps_its_country() -> None:
     assert city.endswith("L, GB")
 
 
+def test_a_city_that_is_cut_behind_a_word_has_no_blank_before_its_country() -> None:
+    name = "L" * (MAX_VALUE_CHARS - len(", GB") - 1)
+    assert located(Place("GB", f"{name} Town")) == ("GB", f"{name}, GB")
+
+
 def test_the_version_is_the_databases() -> None:
     assert GEO.version(Lookups(places=OnePlace(Place()), agents=NoAgents())) == "City 2020-01-01"

@@ -53,6 +53,10 @@ def test_a_record_reads_back_as_it_was_written() -> None:
     assert decode_click(encode_click(written)) == written
 
 
+def test_a_client_that_says_nothing_of_sampling_sends_all_events() -> None:
+    assert click({"event_id": "a"}).sampling == 1.0
+
+
 def test_automation_is_declared_by_the_event_or_by_its_request() -> None:
     assert click({"event_id": "a", "automated": True}).automated
     assert click({"event_id": "a"}, replace(CLIENT, automated=True)).automated

@@ -12,7 +12,7 @@ from marketplace.enrichments.referral_channels import CHANNELS, Traffic, channel
 from marketplace.enrichments.referral_links import REDACTED, host_of, hosts_of, is_internal, parameters
 from marketplace.enrichments.referral_sources import CLICK_IDS, SITE_LISTS, category_of, find_site
 from marketplace.enrichments.registry import Agent
-from marketplace.enrichments.text import MAX_VALUE_CHARS
+from marketplace.enrichments.text import MAX_VALUE_CHARS, label
 
 PAGE = "https://shop.example/p"
 DOMAINS = "shop.example,shop-example.com"
@@ -127,6 +127,14 @@ def test_a_label_is_cut_at_the_cap() -> None:
     assert visit(f"{PAGE}?utm_source={'a' * 500}&utm_medium=x")["source"] == "a" * MAX_VALUE_CHARS
 
 
+@pytest.mark.parametrize(("chars", "known"), [(253, True), (254, False)])
+def test_a_host_is_no_longer_than_dns_lets_it_be(chars: int, known: bool) -> None:
+    # RFC 1035, section 3.1: 255 octets with the lengths of the labels, which are 253 as text.
+    host = ".".join(["a" * 62] * 4)[: chars - 5] + ".test"
+    assert len(host) == chars
+    assert visit(PAGE, f"https://{host}/")["referrer_host"] == (host[:MAX_VALUE_CHARS] if known else "")
+
+
 def test_an_address_that_the_cap_would_cut_is_redacted_all_the_same() -> None:
     found = visit(f"{PAGE}?utm_source=m&utm_medium=email&utm_content={'a' * 118}@example.com")
     assert found["content"] == REDACTED
@@ -148,6 +156,7 @@ def test_nothing_of_the_referrers_path_query_or_user_is_kept() -> None:
         pytest.param("a.example", "a.example", id="bare host"),
         pytest.param("http://[2001:db8::1]:80/", "[2001:db8::1]", id="IPv6"),
         pytest.param("https://a.example:443", "a.example", id="port"),
+        pytest.param("https://a.example ", "a.example", id="blank behind it"),
         pytest.param("https://u@v@a.example/", "a.example", id="two at signs"),
         pytest.param("https://a.example\\@b.example/", "a.example", id="backslash ends the host as in browsers"),
         pytest.param("https://a.example?x", "a.example", id="query without path"),
@@ -176,6 +185,7 @@ def test_the_host_of_a_link(link: str, host: str) -> None:
         pytest.param("example", "shop.example", "", False, id="parent domain belongs to others"),
         pytest.param("b.market.example", "a.market.example", "a.market.example", False, id="neighbour on one platform"),
         pytest.param("x.test", "shop.example", " X.test. ", True, id="listed with spaces, case and dot"),
+        pytest.param("x.test", "shop.example", "www.x.test", True, id="listed with www"),
         pytest.param("x.test", "shop.example", ",,", False, id="empty domains match nothing"),
         pytest.param("x.test", "", "", False, id="no page host matches nothing"),
     ],
@@ -197,6 +207,8 @@ def test_what_is_internal(host: str, page: str, domains: str, internal: bool) ->
         ("chatgpt.com", "ai"),
         ("perplexity", "ai"),
         ("gmail", "email"),
+        ("fastmail", "email"),
+        ("fastmail.com", "email"),
         ("flyer", ""),
         ("", ""),
         (".", ""),
@@ -213,6 +225,36 @@ def test_a_paid_click_of_a_shop_campaign_is_paid_shopping_before_it_is_search() 
 def test_parameters_beyond_the_limit_are_not_read() -> None:
     url = PAGE + "?" + "&".join(f"a{index}=1" for index in range(150)) + "&utm_source=late"
     assert len(parameters(url)) == 100
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("?a=b?c=d", {"a": "b?c=d"}),
+        ("#p?a=b?c=d", {"a": "b?c=d"}),
+        ("?a=b=c", {"a": "b=c"}),
+        ("?a=1#b", {"a": "1"}),
+        ("?a=1&a=2&b=", {"a": "1"}),
+        ("?" + "n" * 70 + "=1", {"n" * 64: "1"}),
+        ("?a=" + "v" * 2_000, {"a": "v" * 12 * MAX_VALUE_CHARS}),
+        ("?" + "&".join(f"a{at}=1" for at in range(150)), {f"a{at}": "1" for at in range(100)}),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_the_parameters_of_a_url(url: str, found: dict[str, str]) -> None:
+    assert parameters(PAGE + url) == found
+
+
+def test_a_source_that_is_known_stands_beside_the_medium_of_an_ad() -> None:
+    found = visit(f"{PAGE}?gclid=x&utm_source=facebook")
+    assert (found["source"], found["medium"], found["channel"]) == ("facebook", "cpc", "Paid Social")
+    unknown = visit(f"{PAGE}?gclid=x&utm_source=flyer")
+    assert (unknown["source"], unknown["medium"], unknown["channel"]) == ("flyer", "cpc", "Paid Search")
+
+
+def test_what_stands_behind_many_blanks_is_no_label() -> None:
+    assert label("\n" * 2 * MAX_VALUE_CHARS + "x") == ""
+    assert label("\n" * (2 * MAX_VALUE_CHARS - 1) + "x") == "x"
 
 
 def test_a_hostile_url_costs_less_than_fifty_milliseconds() -> None:
@@ -288,3 +330,30 @@ def test_a_site_whose_subdomains_are_countries_is_found_in_each() -> None:
 def test_an_app_with_something_before_its_name_is_another_one() -> None:
     assert find_site("com.google.android.apps.bard") is not None
     assert find_site("x.com.google.android.apps.bard") is None
+
+
+@pytest.mark.parametrize(
+    ("visit", "name"),
+    [
+        (Traffic("x", "referral", category="ai"), "AI Assistants"),
+        (Traffic("x", "chatbot"), "AI Assistants"),
+        (Traffic("x", "referral", category="shopping"), "Organic Shopping"),
+        (Traffic("x", "referral", "e-shop"), "Organic Shopping"),
+        (Traffic("x", "referral", category="social"), "Organic Social"),
+        (Traffic("x", "social media"), "Organic Social"),
+        (Traffic("x", "referral", category="video"), "Organic Video"),
+        (Traffic("x", "my-video-ad"), "Organic Video"),
+        (Traffic("x", "referral", category="search"), "Organic Search"),
+        (Traffic("x", "organic"), "Organic Search"),
+        (Traffic("x", "referral", category="email"), "Email"),
+        (Traffic("newsletter", ""), "Email"),
+        (Traffic("x", "affiliate"), "Affiliates"),
+        (Traffic("x", "affiliates"), "Affiliates"),
+        (Traffic("x", "web-push"), "Mobile Push"),
+        (Traffic("x", "mobile-app"), "Mobile Push"),
+        (Traffic("x", "a notification!"), "Mobile Push"),
+        (Traffic("firebase", "x"), "Mobile Push"),
+    ],
+)
+def test_each_sign_of_a_channel_is_enough_by_itself(visit: Traffic, name: str) -> None:
+    assert channel(visit) == name

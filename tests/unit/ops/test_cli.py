@@ -61,6 +61,15 @@ def test_without_a_stack_a_command_says_so_in_one_line_and_fails(arguments: list
     assert "--data" in done.stderr
 
 
+@pytest.mark.parametrize("folder", ["a" * 300, "b/" * 2_500], ids=["a long name", "a long path"])
+@pytest.mark.parametrize("command", ["up", "down", "status", "stores list", "provision"])
+def test_a_data_folder_that_cannot_be_is_named_in_one_line(command: str, folder: str, tmp_path: Path) -> None:
+    done = run(*command.split(), folder=tmp_path, MARKETPLACE_DATA=str(tmp_path / folder))
+    assert (done.stdout, len(done.stderr.strip().splitlines())) == ("", 1)
+    assert str(tmp_path / folder)[:200] in done.stderr
+    assert done.returncode in (1, 2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "needed"),
     [

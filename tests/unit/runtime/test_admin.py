@@ -87,6 +87,12 @@ def test_the_query_is_no_part_of_the_path() -> None:
         assert httpx.get(f"{server.url}/metrics?name[]=up").text == "/metrics"
 
 
+def test_a_head_request_gets_the_head_of_the_answer() -> None:
+    with serving(echo) as server:
+        answer = httpx.head(f"{server.url}/livez")
+        assert (answer.status_code, answer.headers["content-length"], answer.content) == (200, "6", b"")
+
+
 def test_a_client_that_sends_its_request_byte_by_byte_is_disconnected_in_time() -> None:
     with serving(echo) as server, connect(server) as client:
         lasted = closed_after_seconds(client, b"GET / HTTP/1.1\r\n" + b"x-slow: 1\r\n" * 1_000)

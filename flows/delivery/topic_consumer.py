@@ -136,6 +136,7 @@ class TopicConsumer:
         self._limit = limit
         self._weight = _weight_with_headers if flow.reads_headers else _weight
         self._pending: dict[int, list[Any]] = {}
+        self._opened: dict[int, int] = {}
         self._waiting_bytes = 0
         self._round, self._next_round = 0, float("-inf")
         self._applied: dict[int, int] = {}
@@ -153,7 +154,9 @@ class TopicConsumer:
         if not tables and low > 0:
             self._record_missing_head(partition, low)
         self._pending[partition] = []
-        self.reader.add(partition, first)
+        # A broker answers one client in order: questions about the other partitions would wait behind each fetch of
+        # this one. So nothing is fetched until all are open.
+        self._opened[partition] = first
         return first
 
     def next_fence(self, partition: int, offset: int) -> int | None:
@@ -176,6 +179,8 @@ class TopicConsumer:
 
     def _fetch(self) -> bool:
         """Take over what the client has; returns whether there is anything for any partition."""
+        while self._opened:
+            self.reader.add(*self._opened.popitem())
         if self._waiting_bytes < self.policy.max_pending_bytes:
             messages = self.reader.consume(self.policy.max_records, 0.0)
             self._waiting_bytes += self._weight(messages)

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from connectors.kafka.reader import PartitionReader
-from flows.delivery.kafka_source import BatchPolicy, TopicConsumer
+from flows.delivery.topic_consumer import BatchPolicy, TopicConsumer
 from marketplace.flows import CLICKS_FLOW, DEAD_LETTERS_FLOW, FlowSpec
 
 
@@ -47,6 +47,7 @@ class Broker:
         self.topic = "log"
         self.fetched = 0
         self.published: list[Mapping[int, int]] = []
+        self.asked: list[str] = []
 
     def write(self, partition: int, count: int) -> None:
         first = self._high[partition]
@@ -54,10 +55,12 @@ class Broker:
         self._has += [Message(partition, offset) for offset in range(first, first + count)]
 
     def range_of(self, partition: int) -> tuple[int, int]:
+        self.asked.append(f"range of {partition}")
         return 0, self._high[partition]
 
     def add(self, partition: int, offset: int) -> None:
         assert offset <= self._high[partition]
+        self.asked.append(f"read {partition} from {offset}")
 
     def consume(self, max_records: int, timeout_seconds: float) -> list[Any]:
         given, self._has = self._has[:max_records], self._has[max_records:]
@@ -79,6 +82,19 @@ def consumer_on(broker: Broker, fences: dict[int, dict[str, int]] | None = None,
 def offsets(consumer: TopicConsumer, partition: int) -> list[int]:
     batch = consumer.take(partition)
     return [] if batch is None else list(batch.offsets)
+
+
+def test_nothing_is_read_until_all_partitions_are_open_as_questions_would_wait_behind_it() -> None:
+    broker = Broker()
+    broker.write(1, 5)
+    consumer = consumer_on(broker, {1: {CLICKS_FLOW.checkpoint.name: 3}})
+    assert broker.asked == ["range of 0", "range of 1"]
+
+    consumer.round(0.0)
+
+    assert sorted(broker.asked[2:]) == ["read 0 from 0", "read 1 from 4"]
+    consumer.round(1.0)
+    assert len(broker.asked) == 4
 
 
 def test_a_round_begins_when_there_is_something_to_take() -> None:
