@@ -51,10 +51,9 @@ CHECK_SHARE: Final = 0.35
 """CPU of authentication and limiter together, at most, relative to an empty request's."""
 
 _EMPTY, _LIMITED, _CHECKED = "empty route", "limiter", "authentication and limiter"
-_CACHED, _MANY, _LOGIN = "signed-in GET from cache", "1,000 users, GET me", "login"
-_CONNECTIONS: Final = {_EMPTY: 16, _LIMITED: 16, _CHECKED: 16, _CACHED: 16, _MANY: 990, _LOGIN: 4}
-"""The server takes 1,000 connections and answers all with 503 as soon as there are so many."""
-
+_CACHED, _MANY = "signed-in GET from cache", "1,000 users, GET me"
+_PASSWORD_ALONE, _LOGIN = "limiter and a password's hash", "login"
+_CONNECTIONS: Final = {_EMPTY: 16, _LIMITED: 16, _CHECKED: 16, _CACHED: 16, _MANY: 1_000, _PASSWORD_ALONE: 4, _LOGIN: 4}
 _USERS: Final = 1_000
 _LOGINS: Final = 32
 _PASSWORD: Final = "correct horse battery"
@@ -187,6 +186,7 @@ def requests_of(port: int, tokens: Sequence[str]) -> dict[str, list[Prepared]]:
         _CHECKED: [_request(port, "/bench/signed-in", tokens[0])],
         _CACHED: [_request(port, totals, tokens[0])],
         _MANY: [_request(port, "/v1/identity/me", token) for token in tokens],
+        _PASSWORD_ALONE: [_request(port, "/bench/password")],
         _LOGIN: [
             _request(port, "/v1/identity/sessions", body={"email": each, "password": _PASSWORD}) for each in emails
         ],
@@ -245,6 +245,9 @@ def table(runs: Sequence[Run]) -> list[Row]:
         met = median(more) <= CHECK_SHARE if name == _CHECKED else None
         target = f"<= {CHECK_SHARE}" if name == _CHECKED else ""
         rows.append(Row(f"{name} alone / {_EMPTY}, CPU", f"{median(more):.2f}", target, met, f"({spread(more, 2)})"))
+    pairs = zip(of[_LOGIN], of[_PASSWORD_ALONE], strict=True)
+    logins = [login.cpu_us["api"] / alone.cpu_us["api"] for login, alone in pairs]
+    rows.append(Row(f"{_LOGIN} / {_PASSWORD_ALONE}, CPU", f"{median(logins):.2f}", note=f"({spread(logins, 2)})"))
     return [*rows, *_steps(of)]
 
 

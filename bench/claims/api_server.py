@@ -46,6 +46,13 @@ async def signed_in(request: Request) -> Response:
     return Response(_BODY, media_type="application/json")
 
 
+@ROUTES.add("GET", "/password", demand=Demand.NOTHING, documented=False)
+async def password(request: Request) -> Response:
+    """The limiter, and what a password costs."""
+    await request.app.state.identities._hashes.verify(None, "a password")
+    return Response(_BODY, media_type="application/json")
+
+
 @ROUTES.add("GET", "/profile", demand=Demand.NOTHING, documented=False)
 async def begin_profile(request: Request) -> Response:
     """Begin to note where the time of this thread goes."""
