@@ -24,6 +24,7 @@ from connectors.kafka.producer import Producer
 from connectors.kafka.reader import PartitionReader
 from connectors.kafka.records import Record
 from marketplace.topics import CLICKS_COLLECTED
+from runtime.garbage import rest_collector
 
 _PLAIN: Final[dict[str, Any]] = {
     "client.id": "plain",
@@ -139,6 +140,8 @@ def main() -> None:
     options = parser.parse_args()
     records = read(options.kafka, options.events)
     send = KINDS[options.kind](options.kafka, records)
+    # As in the collector: what is loaded and read by now is not looked through for cycles while it sends.
+    rest_collector()
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
     send()
     wall, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF)

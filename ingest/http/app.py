@@ -33,6 +33,7 @@ COLLECT_PATH: Final = "/v1/collect"
 _HOUSEKEEPING_SECONDS: Final = 60.0
 _CLOSE_SECONDS: Final = 10.0
 _LAST_COUNTS_SECONDS: Final = 3.0
+_BUSY: Final = HttpFault(503, "unavailable", "too many requests at the same time", retry_after_seconds=1.0, close=True)
 _log = logging.getLogger(__name__)
 
 
@@ -41,16 +42,33 @@ class Collector(Starlette):
 
     Args:
         collect: The busiest endpoint; it turns its own faults into responses.
+        metrics: Count requests that are refused here.
+        max_requests: At one time; a further one is answered with 503.
         options: Starlette's.
     """
 
-    def __init__(self, collect: Endpoint, **options: Any) -> None:
+    def __init__(self, collect: Endpoint, metrics: CollectorMetrics, max_requests: int, **options: Any) -> None:
         super().__init__(**options)
-        self._collect = collect
+        self._collect, self._metrics = collect, metrics
+        self._max_requests, self._requests = max_requests, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        if scope["type"] != "http" or scope["path"] != COLLECT_PATH or scope["method"] != "POST":
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        if self._requests >= self._max_requests:
+            self._metrics.faults.labels(_BUSY.code).inc()
+            await _BUSY.response()(scope, receive, send)
+            return
+        self._requests += 1
+        try:
+            await self._answer(scope, receive, send)
+        finally:
+            self._requests -= 1
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] != COLLECT_PATH or scope["method"] != "POST":
             await super().__call__(scope, receive, send)
             return
         request = Request(scope, receive, send)
@@ -94,6 +112,8 @@ def build_app(dependencies: CollectorDependencies, metrics: CollectorMetrics) ->
 
     return Collector(
         collect,
+        metrics,
+        dependencies.config.max_connections,
         routes=[
             Route(COLLECT_PATH, collect, methods=["POST", "OPTIONS"]),
             Route("/v1/import", _measured("import", endpoints.history, metrics), methods=["POST"]),

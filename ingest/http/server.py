@@ -95,7 +95,6 @@ def uvicorn_config(
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=dependencies.config.max_connections + 1,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )

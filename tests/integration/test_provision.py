@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import PurePosixPath
@@ -175,6 +176,20 @@ def drift_of(stack: Stack, declared: Topic, found: Topic, settings: dict[str, st
     admin.create(declared.name, found.partitions, 1, {**found.settings(1), **settings})
     eventually(lambda: admin.describe([declared.name]), "the broker knows the topic")
     return list(topic_drift(declared, admin.describe([declared.name])[declared.name], brokers))
+
+
+def test_who_makes_a_topic_finds_it_also_where_others_make_it_at_the_same_time(stack: Stack) -> None:
+    names = [f"made.by.many.{uuid.uuid4().hex}" for _ in range(10)]
+
+    def make_and_find(_: int) -> list[bool]:
+        admin, found = TopicAdmin(stack.urls.kafka), []
+        for name in names:
+            admin.create(name, 1, 1, {})
+            found.append(admin.identity(name) is not None)
+        return found
+
+    with ThreadPoolExecutor(4) as several:
+        assert list(several.map(make_and_find, range(4))) == [[True] * len(names)] * 4
 
 
 def test_a_topic_made_as_declared_has_no_drift(stack: Stack) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -97,6 +98,26 @@ def test_a_proxys_connections_have_no_bound_of_their_own() -> None:
         connections[0].sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
 
         assert connections[0].recv(65_536).startswith(b"HTTP/1.1 200")
+
+
+def test_more_requests_than_connections_are_asked_to_come_again_and_the_next_one_is_served() -> None:
+    config = CollectorConfig(max_connections=2, body_timeout_seconds=30)
+    head = f"POST /v1/collect HTTP/1.1\r\nhost: x\r\nx-write-key: {WRITE_KEY}\r\nexpect: 100-continue\r\n"
+    with running_collector(config) as collector:
+        with idle_connections(collector, 2) as busy:
+            for connection in busy:
+                connection.sendall(f"{head}content-length: 9\r\n\r\n".encode())
+                assert connection.recv(65_536).startswith(b"HTTP/1.1 100")
+            for path in ("/v1/collect", "/v1/pixel.gif", "/m.js"):
+                refused = httpx.post(f"{collector.url}{path}", content=b"{}")
+                assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+                assert error_of(refused)["code"] == "unavailable"
+        deadline = time.monotonic() + 10
+        while httpx.get(f"{collector.url}/healthz").status_code == 503:
+            assert time.monotonic() < deadline
+
+        assert collector.post({"event_id": "a"}).status_code == 202
+        assert collector.metric('marketplace_collector_faults_total{code="unavailable"}') >= 3
 
 
 def test_an_address_whose_connections_are_all_busy_is_refused_another() -> None:
