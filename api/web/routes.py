@@ -177,7 +177,8 @@ def include(app: FastAPI, features: Sequence[Routes]) -> dict[tuple[str, str], R
     """
     rules: dict[tuple[str, str], Rule] = {}
     for feature in features:
-        app.include_router(feature.router)
+        # All in one list: a router inside another one is asked once more for each that is inside it.
+        app.router.routes.extend(feature.router.routes)
         rules |= feature.rules
     seen = set()
     # A router that was included is one entry of `app.routes`: this gives what is in it.
