@@ -13,7 +13,6 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 QUARTER_MS: Final = 15 * 60 * 1000
-DAY_MS: Final = 24 * 60 * 60 * 1000
 
 GRAINS: Final = ("hour", "day", "month")
 """The grains of reports. Hours merge from UTC quarters, so that zones off by 30 or 45 minutes are exact; days are

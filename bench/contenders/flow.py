@@ -1,7 +1,8 @@
 """The product: its dataflow as it runs in production, with its sinks, fences and epochs.
 
-The meter starts when the engine first polls the source: by then lookups are loaded and partitions are open. It stops
-when the last record is in the ledger. The CPU of polling the ledger is not the product's, and is left out.
+The meter starts when the engine first polls the source: by then lookups are loaded and partitions are open, and nothing
+is fetched yet. It stops when the last record is in the ledger. The CPU of polling the ledger is not the product's, and
+is left out.
 """
 
 from __future__ import annotations

@@ -58,6 +58,21 @@ def day_numbers(done: Run, day: str = "2025-03-12", bots: str = "exclude", **whe
     return done.pages.rollups(STORES)[RollupKey("alpha", "day", bucket, dimension, value, bots)]
 
 
+@pytest.mark.parametrize(
+    ("timestamp_ms", "filed_at"),
+    [
+        (-1, 0),
+        (NOON + 1, NOON),
+        (ms("2100-01-01T00:59:59"), ms("2100-01-01T00:00:00")),
+        (ms("2107-06-01T00:00:00"), ms("2100-01-01T00:00:00")),
+        (2**62, ms("2100-01-01T00:00:00")),
+    ],
+)
+def test_an_unreadable_record_is_filed_under_an_hour_that_the_table_can_hold(timestamp_ms: int, filed_at: int) -> None:
+    done = run(as_log([b"{"], timestamp_ms=timestamp_ms))
+    assert {hour for _, hour, _, _ in done.pages.ledger()} == {filed_at // HOUR}
+
+
 def test_a_double_click_is_one_click_and_one_refire() -> None:
     done = run(as_log([event(NOON, event_id="1"), event(NOON + 1_999, event_id="2")]))
     assert outcomes(done) == ["counted", "refire"]
