@@ -115,13 +115,15 @@ def run(
     present = _collected(settings)
     entered = json.loads(_TESTS.read_text())["tests_by_mangled_function_name"]
     tests_by_function = {name: [test for test in tests if test in present] for name, tests in entered.items()}
+    # Which functions a test enters that is newer than mutmut's last run, or that only compares constants, is unknown.
+    others = present.difference(*entered.values())
     jobs: dict[str, partial[str]] = {}
     for path in files:
         module = ".".join(path.with_suffix("").parts)
         if not fnmatch(module, pattern):
             continue
         for mutation in number_mutations(path.read_text()):
-            tests = covering_tests(mutation.name, path, files, tests_by_function)
+            tests = sorted(others | set(covering_tests(mutation.name, path, files, tests_by_function)))
             key = f"{module}: {mutation.name}: {mutation.before} -> {mutation.after}"
             if key not in known:
                 jobs[key] = partial(_outcome, settings, path, mutation.source, tests)
