@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from connectors.mongo.client import connect
+from ops.demo.services.background import Background
 from ops.demo.services.demo_accounts import DemoAccount, ensure_accounts
 from ops.demo.services.demo_processes import open_shops
 from ops.demo.traffic.shops import DemoStore
@@ -53,7 +54,10 @@ def demo(browser: Browser, stack: Stack, tmp_path_factory: pytest.TempPathFactor
         url = opened.enter_context(
             dashboard(environment_of(stack, database, MARKETPLACE_DASHBOARD_API_URL=api.url), folder)
         )
-        owner, analyst, _ = ensure_accounts(settings, shops, url, datetime.now(UTC))
+        # Not in this thread, where Playwright's event loop runs.
+        makes = Background(lambda: ensure_accounts(settings, shops, url, datetime.now(UTC)), "accounts")
+        makes.start()
+        owner, analyst, _ = makes.result()
         yield Demo(url, shops, owner, analyst)
     client = connect(stack.urls.mongo)
     client.drop_database(database)

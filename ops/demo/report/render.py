@@ -31,12 +31,13 @@ def make_console() -> Console:
 
 def _stores(stores: list[StoreNumbers], checked: bool) -> Table:
     """The stores' numbers, and beside them the read models' if the run waited for them."""
-    table = Table(box=None, pad_edge=False, header_style="dim", title="Stores", **_TITLE)
+    title = "Stores, with the visitors of this month"
+    table = Table(box=None, pad_edge=False, header_style="dim", title=title, **_TITLE)
     table.add_column("store", no_wrap=True, overflow="fold")
     table.add_column("time zone", style="dim", no_wrap=True)
     for name in (
         "clicks",
-        "visitors this month",
+        "visitors",
         "sessions",
         "bounce",
         "bots",
@@ -87,8 +88,9 @@ def _facts(summary: Summary) -> Table:
     rate = f"{summary.events_per_second:,}/s"
     if summary.sent:
         table.add_row("sent", f"{summary.sent:,} events, {rate}: {summary.accepted:,} accepted, {refused}")
-    if summary.sent:
-        table.add_row("also", f"{summary.broken_in_the_topic} broken records written to the topic, {_again(summary)}")
+        broken = summary.broken_in_the_topic
+        written = f"{broken} broken records written to the topic, " if broken else ""
+        table.add_row("also", f"{written}{_again(summary)}")
     for what, fresh in (
         ("click to queryable", summary.click_to_queryable_ms),
         ("  under full load", summary.click_to_queryable_ms_under_full_load),
