@@ -33,7 +33,7 @@ PUBLIC_URL: Final = API.url(
     "MARKETPLACE_API_PUBLIC_URL",
     "Where people reach it: links in mails lead there, and it is the issuer of access tokens.",
     ("http", "https"),
-    default_text="`http://127.0.0.1` and the port",
+    default_text="`http://127.0.0.1` and the port; `marketplace up` gives it the dashboard's or the proxy's",
 )
 NAMES: Final = API.text(
     "MARKETPLACE_API_NAMES", "Host names under which it is reached, with commas between them; all where it is empty."

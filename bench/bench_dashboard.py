@@ -2,7 +2,9 @@
 
 It prints medians of several runs against a running dashboard with data, by default that of ``make demo``:
 
-    .venv/bin/python bench/bench_dashboard.py [--url http://127.0.0.1:8501] [--runs 5] [--query store=SLUG]
+    .venv/bin/python bench/bench_dashboard.py --email EMAIL [--url http://127.0.0.1:8501] [--runs 5] [--query TEXT]
+
+The password of the account is read from the input.
 
 The browser's own work is included, so other load on the machine affects the results. Nothing is asserted.
 """
@@ -23,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from playwright.sync_api import Browser, Error, Page, expect
 
-from tests.kits.dashboard import PATIENCE_MS, Tab, chromium, chromium_path, tab
+from ops.screenshots import read_password, sign_in
+from tests.kits.dashboard import PATIENCE_MS, Tab, chromium, chromium_path, fresh, tab
 
 Times = dict[str, list[float]]
 Timed = Callable[[str, Callable[[], object], Callable[[], object]], None]
@@ -43,6 +46,7 @@ def main() -> int:
     """Print a table."""
     parser = argparse.ArgumentParser(description="The dashboard's speed in a browser.")
     parser.add_argument("--url", default="http://127.0.0.1:8501", help="a running dashboard [%(default)s]")
+    parser.add_argument("--email", default="", help="the account to sign in with; its password is read from the input")
     parser.add_argument("--query", default=_closed(), help="the query string of all pages [%(default)s]")
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
@@ -51,10 +55,12 @@ def main() -> int:
         print("bench_dashboard: skipped, no chromium on this machine", file=sys.stderr)  # noqa: T201  # a program that is read
         return 0
     times: Times = {}
+    password = read_password(options.email)
     try:
         with chromium(path) as browser:
+            cookies = cookies_of(browser, options.url, options.email, password)
             for _ in range(options.runs):
-                measure(browser, options.url, options.query, times)
+                measure(browser, options.url, options.query, cookies, times)
     except (Error, AssertionError) as error:
         print(f"bench_dashboard: skipped, {options.url}: {str(error).splitlines()[0]}", file=sys.stderr)  # noqa: T201  # a program that is read
         return 0
@@ -69,10 +75,18 @@ def _closed() -> str:
     return f"from={today - timedelta(days=29)}&to={today - timedelta(days=2)}"
 
 
-def measure(browser: Browser, url: str, query: str, times: Times) -> None:
+def cookies_of(browser: Browser, url: str, email: str, password: str) -> list[Any]:
+    """The cookies of an account that has signed in; none without an address."""
+    with fresh(browser) as context:
+        sign_in(context.new_page(), url, email, password)
+        return [*context.cookies()]
+
+
+def measure(browser: Browser, url: str, query: str, cookies: list[Any], times: Times) -> None:
     """One run in a new window with an empty cache."""
     with tab(browser, url) as window:
         page = window.page
+        page.context.add_cookies(cookies)
 
         def timed(name: str, act: Callable[[], object], wait: Callable[[], object]) -> None:
             begin = time.perf_counter()

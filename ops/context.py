@@ -11,7 +11,7 @@ from typing import TypeVar
 from marketplace.settings import ALL_PARTS, Urls
 from ops.stack import SupervisorHangsError, running_urls
 from ops.stack.state.model import read_state
-from runtime.sections import DATA_DIR, MONGO_URL, URLS, MongoSettings, Settings
+from runtime.sections import DATA_DIR, DEFAULT_DATA_DIR, MONGO_URL, URLS, MongoSettings, Settings
 from runtime.settings import EnvReader, load
 
 T = TypeVar("T")
@@ -71,6 +71,17 @@ def load_read(read: Callable[[EnvReader], T], data_dir: str | PurePath | None = 
         InvalidSettings: A value cannot be used.
     """
     return load(_variables(None, data_dir), read)
+
+
+def data_flag(folder: Path) -> str:
+    """The option that makes a command use a data folder, with a space before it; empty for the usual folder.
+
+    Args:
+        folder: An absolute path.
+    """
+    if folder == Path(DEFAULT_DATA_DIR).resolve():
+        return ""
+    return f" --data {folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder}"
 
 
 def _variables(environment: Mapping[str, str] | None, data_dir: str | PurePath | None) -> Mapping[str, str]:

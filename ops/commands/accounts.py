@@ -18,7 +18,7 @@ from marketplace.identity.emails import InvalidEmail, checked_email
 from ops.commands.one_line import fail
 from ops.commands.options import DataOption, JsonOption
 from ops.commands.texts import printable
-from ops.context import load_mongo
+from ops.context import data_flag, load_mongo
 from ops.stack.state.model import StackState
 from runtime.sections import MongoSettings
 
@@ -52,12 +52,13 @@ def ban(
     typer.echo(json.dumps({"email": user.email, "banned": user.banned}) if as_json else said)
 
 
-def first_admin(state: StackState, database: str) -> str:
+def first_admin(state: StackState, database: str, data: Path) -> str:
     """How the first admin is made; empty where there is one, or no API runs.
 
     Args:
         state: A stack.
         database: The name of its database.
+        data: Its data folder.
     """
     api = state.process("api")
     if api is None or not api.healthy:
@@ -67,10 +68,29 @@ def first_admin(state: StackState, database: str) -> str:
             return ""
     except Unavailable:
         return ""
-    return (
-        f" nobody is an admin yet: register (POST {api.url}/v1/identity/registrations), follow the link "
-        "('marketplace mail' shows it), then 'marketplace accounts admin EMAIL'"
-    )
+    return admin_steps(state, data)
+
+
+def admin_steps(state: StackState, data: Path) -> str:
+    """The steps to an admin, by the pages where a dashboard runs and by requests to the API where none does.
+
+    Args:
+        state: A stack with an API.
+        data: Its data folder.
+    """
+    flag = data_flag(data.resolve())
+    pages, api = state.process("proxy") or state.process("dashboard"), state.process("api")
+    if pages is not None:
+        steps = [f"make an account at {pages.url}/register", f"follow the link in its mail: marketplace mail{flag}"]
+    else:
+        route = f"POST {'' if api is None else api.url}/v1/identity"
+        steps = [
+            f"{route}/registrations\n     with email, name and password",
+            f"{route}/confirmations with token:\n     what is behind # in its mail's link (marketplace mail{flag})",
+        ]
+    steps.append(f"marketplace accounts admin EMAIL{flag}")
+    numbered = [f"  {number}. {step}" for number, step in enumerate(steps, start=1)]
+    return "\n".join([" nobody is an admin of the platform yet; to make the first one:", *numbered])
 
 
 def _change(email: str, data: Path | None, change: Callable[[Accounts, User], Awaitable[User | None]]) -> User:

@@ -63,13 +63,17 @@ def demo(
     rate: Annotated[float, typer.Option(min=0.1, max=500, help="Live events per second, of all shops.")] = DEFAULT_RATE,
     detach: Annotated[bool, typer.Option("--detach", help="Leave it all running in the background.")] = False,
 ) -> None:
-    """Shops in five time zones, thirty days of realistic traffic with all its troubles, and then live traffic."""
+    """Shops in five time zones, thirty days of realistic traffic with all its troubles, and then live traffic.
+
+    It ends with where to look and with three accounts to sign in with. Their passwords are shown this once; every
+    further demo on the data folder sets new ones, which ends their sign-ins. With --once there are no accounts.
+    """
     if brokers not in (1, 3):
         fail(f"Kafka runs with 1 or with 3 brokers, not with {brokers}")
     if once and detach:
         fail("--once ends, and --detach goes on: choose one")
     clicks = clicks or (_CLICKS_ONCE if once else _CLICKS)
-    options = DemoOptions(clicks, seed, data, brokers, workers, keep, rate, detach)
+    options = DemoOptions(clicks, seed, data, brokers, workers, keep, rate, detach, as_json)
     signal.signal(signal.SIGTERM, interrupt)
     # The client's errors also reach the demo as exceptions, which are retried or shown; its log would repeat them.
     with one_line_errors(*_EXPECTED, interrupted="Interrupted; what was started here is stopped."):

@@ -276,7 +276,8 @@ def _show_up(stack: Stack, *, as_json: bool) -> None:
     # Mongo's client is imported only where it is needed.
     from ops.commands.accounts import first_admin
 
-    if steps := first_admin(state, load(os.environ, lambda env: env.read(DATABASE_NAME))):
+    database = load(os.environ, lambda env: env.read(DATABASE_NAME))
+    if steps := first_admin(state, database, stack.data_dir):
         typer.echo(steps)
 
 

@@ -57,9 +57,7 @@ class Shops:
 
     def sign_in(self, window: Tab, email: str, password: str = PASSWORD) -> None:
         """Fill in the form and send it."""
-        window.page.get_by_label("E-mail address").fill(email)
-        window.page.get_by_label("Password", exact=True).fill(password)
-        window.page.get_by_role("button", name="Sign in").click()
+        window.send_sign_in(email, password)
 
     def remove(self, slug: str, email: str) -> float:
         """End a membership; returns when it had ended."""
@@ -130,16 +128,6 @@ def cookie_of(window: Tab) -> Cookie:
     return cookie
 
 
-def store_options(window: Tab) -> list[str]:
-    """The stores that the switcher offers."""
-    window.page.get_by_role("combobox", name="Store").click()
-    options = window.page.get_by_role("option")
-    expect(options.first).to_be_visible()
-    found = options.all_inner_texts()
-    window.page.keyboard.press("Escape")
-    return found
-
-
 def expect_sign_in(page: Page) -> None:
     """The sign-in page is shown."""
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
@@ -151,8 +139,8 @@ def test_an_owner_and_an_analyst_of_another_store_see_their_own_stores_only(brow
         signed_in(browser, shops, ANALYST) as analyst,
     ):
         expect(owner.metric("Clicks")).to_be_visible()
-        assert store_options(owner) == ["Teahouse"]
-        assert store_options(analyst) == ["Wide"]
+        assert owner.store_options() == ["Teahouse"]
+        assert analyst.store_options() == ["Wide"]
         for _ in range(2):
             # By turns: nothing of one goes to the other.
             owner.page.reload()

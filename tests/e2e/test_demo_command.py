@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
+from ops.demo.traffic.shops import SHOPS
 from ops.stack import Stack, StackError
 from ops.stack.parts.kafka_jars import ensure_jars, find_java
 from ops.stack.stack import running_state
-from tests.kits.demo import ROOT, command, lines_of, processes_marked, wait_until
+from tests.kits.demo import ROOT, accounts_in, command, files_with, lines_of, processes_marked, wait_until
 from tests.kits.depth import LONG
 
 CLICKS = 1_500
+EMAILS = ["owner@brooklyn-coffee.example", "analyst@berlin-bikes.example", "admin@marketplace.example"]
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +59,7 @@ def test_once_agrees_with_the_oracle_and_leaves_nothing_behind(temporary: Path) 
     assert summary["oracle"]["differences"] == 0
     assert len(summary["stores"]) == 5
     assert 0 < summary["click_to_queryable_ms"]["p50"] <= summary["click_to_queryable_ms"]["p99"]
+    assert (summary["accounts"], summary["urls"]) == ([], {}), "nothing is left to sign in to"
     assert "Traceback" not in err
     assert list(temporary.glob("marketplace-demo-*")) == []
 
@@ -68,8 +74,14 @@ def test_ctrl_c_closes_the_live_demo_in_order(temporary: Path) -> None:
     wait_until(lambda: not processes_marked(str(data)), 20, "no process left")
     said = "".join(lines)
     assert said.index("The dashboard is at http://127.0.0.1:") < said.index("Sending 500 events of 30 days")
-    for where in ("dashboard   http://127.0.0.1:", "shop page   http://127.0.0.1:", "collector   http://127.0.0.1:"):
-        assert f"  {where}" in said
+    for where in ("dashboard ", "API docs  ", "shop page ", "collector "):
+        assert f"\n  {where}  http://127.0.0.1:" in said
+    passwords = accounts_in(said)
+    assert list(passwords) == EMAILS, said
+    assert [said.count(password) for password in passwords.values()] == [1, 1, 1]
+    assert said.index(EMAILS[-1]) < said.index("the shops are open until Ctrl-C") < said.index("visitors now")
+    assert not [line for line in numbers for password in passwords.values() if password in line]
+    assert files_with(passwords.values(), data) == []
     assert any("= left over" in line and "closes" in line for line in numbers), numbers
     assert not any("Traceback" in line for line in lines), lines
 
@@ -91,18 +103,66 @@ def test_a_detached_demo_goes_on_once_and_ends_with_its_stack(temporary: Path) -
     assert f"{urls['dashboard']}/?store=berlin-bikes" in text_of(f"{urls['collector']}/shop/berlin-bikes")
     assert text_of(f"{urls['dashboard']}/_stcore/health") == "ok"
     wait_until(lambda: json.loads(text_of(f"{urls['traffic']}/healthz"))["accepted"] > 20, 30, "live traffic")
+    assert_people_can_sign_in(summary, temporary)
+    assert "an account of the document on standard output" in err
+    passwords = [account["password"] for account in summary["accounts"]]
+    assert not [password for password in passwords if password in err]
+    assert files_with(passwords, data) == []
     pid = Stack(data, external={}).pid("traffic")
 
     with command("demo", *flags, temporary=temporary) as again:
         out, err = again.communicate(timeout=60)
     assert (again.returncode, json.loads(out)["sent"]) == (0, 0), err
     assert "The shops have their history already." in err
+    assert "new passwords for it come at the end" in err
+    assert [account["email"] for account in json.loads(out)["accounts"]] == EMAILS
+    assert [sign_in(urls["api"], account).status_code for account in summary["accounts"]] == [401, 401, 401]
+    assert [sign_in(urls["api"], account).status_code for account in json.loads(out)["accounts"]] == [201, 201, 201]
     assert json.loads(out)["received"] > summary["received"], "the live traffic is counted"
     assert Stack(data, external={}).pid("traffic") == pid, "there is still one traffic"
 
     with command("down", "--data", str(data), temporary=temporary) as down:
         down.communicate(timeout=60)
     wait_until(lambda: not processes_marked(str(data)), 20, "no process left")
+
+
+def assert_people_can_sign_in(summary: dict[str, Any], temporary: Path) -> None:
+    """Each account of a running demo sees its own shops, and what is printed leads somewhere."""
+    urls, stores = summary["urls"], dict[str, list[tuple[str, str, bool]]]()
+    for account in summary["accounts"]:
+        token = sign_in(urls["api"], account).json()["access_token"]
+        seen = httpx.get(f"{urls['api']}/v1/stores", headers={"authorization": f"Bearer {token}"}).json()
+        stores[account["email"]] = [(each["slug"], each["role"], each["frozen"]) for each in seen["stores"]]
+        assert [slug for slug, _, _ in stores[account["email"]]] == sorted(account["stores"])
+    assert stores[EMAILS[0]] == [("brooklyn-coffee", "owner", False)]
+    assert stores[EMAILS[1]] == [("berlin-bikes", "analyst", False)]
+    assert {role for _, role, _ in stores[EMAILS[2]]} == {"owner"}
+    assert {shop for seen in stores.values() for shop, _, _ in seen} == {shop.name for shop in SHOPS}
+    assert "openapi" in text_of(urls["api_docs"])
+    dashboard = httpx.get(urls["dashboard"], follow_redirects=True)
+    assert dashboard.url.path == "/sign-in"
+    assert dashboard.url.params["next"] == "/?store=brooklyn-coffee"
+
+    # Whoever wants an account of the own comes to a page of the dashboard, too.
+    body = {"email": "ann@shop.example", "name": "Ann", "password": "correct horse battery"}
+    assert httpx.post(f"{urls['api']}/v1/identity/registrations", json=body).status_code == 202
+    data = ("--data", str(temporary / "data"))
+
+    def link_to_ann() -> str:
+        with command("mail", "--limit", "1", "--json", *data, temporary=temporary) as mail:
+            (newest,) = json.loads(mail.communicate(timeout=30)[0])["mails"]
+        found = re.search(r"^http\S+", newest["text"], re.MULTILINE)
+        return found[0] if newest["to"] == body["email"] and found else ""
+
+    wait_until(lambda: bool(link_to_ann()), 20, "the mail")
+    link = httpx.URL(link_to_ann())
+    assert (link.port, link.path) == (httpx.URL(urls["dashboard"]).port, "/confirm")
+    assert "Confirm your address" in text_of(str(link))
+
+
+def sign_in(api: str, account: dict[str, Any]) -> httpx.Response:
+    credentials = {"email": account["email"], "password": account["password"]}
+    return httpx.post(f"{api}/v1/identity/sessions", json=credentials, timeout=10)
 
 
 def text_of(url: str) -> str:

@@ -203,6 +203,21 @@ class Tab:
         expect(app).to_have_attribute("data-test-script-state", "notRunning", timeout=PATIENCE_MS)
         expect(self.page.get_by_test_id("stMainBlockContainer")).to_be_visible(timeout=PATIENCE_MS)
 
+    def send_sign_in(self, email: str, password: str) -> None:
+        """Fill in the form of the sign-in page and send it."""
+        self.page.get_by_label("E-mail address").fill(email)
+        self.page.get_by_label("Password", exact=True).fill(password)
+        self.page.get_by_role("button", name="Sign in").click()
+
+    def store_options(self) -> list[str]:
+        """The stores that the switcher offers."""
+        self.page.get_by_role("combobox", name="Store").click()
+        options = self.page.get_by_role("option")
+        expect(options.first).to_be_visible()
+        found = options.all_inner_texts()
+        self.page.keyboard.press("Escape")
+        return found
+
     def metric(self, label: str) -> Locator:
         """A number on top of a page."""
         tiles = self.page.get_by_test_id("stMetric")

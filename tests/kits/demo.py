@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -128,6 +129,21 @@ def lines_of(stream: IO[str] | None) -> list[str]:
     reader = threading.Thread(target=lambda: lines.extend(iter(stream.readline, "")), daemon=True)
     reader.start()
     return lines
+
+
+def accounts_in(said: str) -> dict[str, str]:
+    """The passwords that a demo has printed, by address."""
+    return dict(re.findall(r"^ *(?:owner|analyst|admin) +(\S+@\S+) +(\S+) +\S", said, re.MULTILINE))
+
+
+def files_with(texts: Iterable[str], folder: Path) -> list[str]:
+    """The files below a folder that hold one of these texts."""
+    patterns = [part for text in texts for part in ("-e", text)]
+    found = subprocess.run(
+        ["grep", "-rlaF", *patterns, str(folder)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert found.returncode in (0, 1), found.stderr
+    return found.stdout.splitlines()
 
 
 def processes_marked(mark: str) -> list[int]:

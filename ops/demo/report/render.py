@@ -13,12 +13,20 @@ from marketplace.clicks.outcomes import OUTCOMES
 from ops.demo.report.summary import StoreNumbers, Summary
 
 _WIDTH: Final = 118
+_WIDTH_OF_ALL: Final = 110
 _TITLE: Final[dict[str, Any]] = {"title_justify": "left", "title_style": "bold"}
 
 
 def show(summary: Summary, console: Console) -> None:
     """Print the summary."""
-    parts: list[RenderableType] = [_stores(summary.stores, bool(summary.oracle)), _ledger(summary), _facts(summary)]
+    checked = bool(summary.oracle)
+    # The read models' columns take the place of the time zones on a terminal that is too narrow for both.
+    with_zones = not checked or console.width >= _WIDTH_OF_ALL
+    parts: list[RenderableType] = [
+        _stores(summary.stores, checked=checked, with_zones=with_zones),
+        _ledger(summary),
+        _facts(summary),
+    ]
     console.print(Group(*(Padding(part, (1, 0, 0, 1)) for part in parts)))
     console.print()
 
@@ -29,14 +37,16 @@ def make_console() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=_WIDTH)
 
 
-def _stores(stores: list[StoreNumbers], checked: bool) -> Table:
+def _stores(stores: list[StoreNumbers], *, checked: bool, with_zones: bool) -> Table:
     """The stores' numbers, and beside them the read models' if the run waited for them."""
-    table = Table(box=None, pad_edge=False, header_style="dim", title="Stores", **_TITLE)
+    title = "Stores, with the visitors of this month"
+    table = Table(box=None, pad_edge=False, header_style="dim", title=title, **_TITLE)
     table.add_column("store", no_wrap=True, overflow="fold")
-    table.add_column("time zone", style="dim", no_wrap=True)
+    if with_zones:
+        table.add_column("time zone", style="dim", no_wrap=True)
     for name in (
         "clicks",
-        "visitors this month",
+        "visitors",
         "sessions",
         "bounce",
         "bots",
@@ -47,7 +57,7 @@ def _stores(stores: list[StoreNumbers], checked: bool) -> Table:
         about = f" ±{store.visitors_error:,.0f}" if store.visitors_error else ""
         table.add_row(
             store.store,
-            store.timezone,
+            *((store.timezone,) if with_zones else ()),
             f"{store.clicks:,}",
             f"{store.visitors:,}{about}",
             f"{store.sessions:,}",
@@ -87,8 +97,9 @@ def _facts(summary: Summary) -> Table:
     rate = f"{summary.events_per_second:,}/s"
     if summary.sent:
         table.add_row("sent", f"{summary.sent:,} events, {rate}: {summary.accepted:,} accepted, {refused}")
-    if summary.sent:
-        table.add_row("also", f"{summary.broken_in_the_topic} broken records written to the topic, {_again(summary)}")
+        broken = summary.broken_in_the_topic
+        written = f"{broken} broken records written to the topic, " if broken else ""
+        table.add_row("also", f"{written}{_again(summary)}")
     for what, fresh in (
         ("click to queryable", summary.click_to_queryable_ms),
         ("  under full load", summary.click_to_queryable_ms_under_full_load),

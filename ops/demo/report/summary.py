@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ops.demo.services.demo_accounts import DemoAccount
+
 
 @dataclass
 class StoreNumbers:
@@ -47,6 +49,8 @@ class Summary:
         ledger_difference: ``received`` less all outcomes.
         click_to_queryable_ms: See ``freshness``; at an ordinary rate. ``..._under_full_load``: at full speed.
         oracle: How many numbers were compared, how many differ, and the first of those.
+        urls: What can be opened while the demo runs; empty after a check, which stops everything.
+        accounts: Those that can sign in there, with their passwords; a check makes none.
     """
 
     ok: bool = False
@@ -70,6 +74,8 @@ class Summary:
     requests_sent_again: int = 0
     restarts: dict[str, int] = field(default_factory=dict)
     data: str = ""
+    urls: dict[str, str] = field(default_factory=dict)
+    accounts: list[DemoAccount] = field(default_factory=list)
     problem: str = ""
 
     def document(self) -> dict[str, Any]:

@@ -156,7 +156,7 @@ class LiveRun:
         except Unavailable as error:
             return f"waiting: {error}"
         busiest = max(here, key=lambda slug: here[slug])
-        return f"{counted:>9,} counted  {sum(here.values()):>5,} visitors now, {here[busiest]:,} of them at {busiest}"
+        return f"{counted:>9,} counted  {sum(here.values()):>3,} visitors now, {here[busiest]:,} at {busiest}"
 
 
 def _now_ms() -> int:

@@ -6,10 +6,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
+from datetime import UTC, datetime
 
 from connectors.errors import Unavailable
 from flows.delivery.process_set import FlowOptions
+from marketplace.settings import ALL_PARTS
+from ops.context import data_flag
+from ops.demo.report.addresses import account_lines, url_lines
 from ops.demo.report.audit import read_baseline
 from ops.demo.report.progress_printer import ProgressPrinter
 from ops.demo.report.summary import Summary
@@ -17,6 +20,7 @@ from ops.demo.run.history import History, read_history, write_history
 from ops.demo.run.live import LiveRun, LiveTraffic
 from ops.demo.run.once import OnceRun
 from ops.demo.run.options import DemoOptions, ignoring_interrupts
+from ops.demo.services.demo_accounts import DemoAccount, ensure_accounts, somebody_has_an_account
 from ops.demo.services.demo_processes import DemoProcesses, close_history, open_shops
 from ops.demo.services.demo_stack import DemoStack, open_demo_stack
 from ops.demo.services.sender import Target
@@ -31,7 +35,6 @@ from ops.demo.services.served import (
 from ops.demo.traffic.catalogue import write_shops
 from ops.demo.traffic.shops import DemoStore
 from ops.provision import ensure_provisioned
-from runtime.sections import DEFAULT_DATA_DIR
 
 
 def play_live(options: DemoOptions, printer: ProgressPrinter, show: Callable[[Summary], None]) -> Summary:
@@ -46,12 +49,13 @@ def play_live(options: DemoOptions, printer: ProgressPrinter, show: Callable[[Su
         StackError, DemoFailed, CollectorFailed, FlowFailed, SendFailed, Unavailable, Refused: The demo cannot continue.
         KeyboardInterrupt: Ctrl-C before live traffic began.
     """
-    with printer.phase("up", "Starting the parts, the click flow, the collector and the dashboard"):
+    with printer.phase("up", "Starting the parts and the services"):
         demo_stack = open_demo_stack(options.data, once=False, brokers=options.brokers, workers=options.workers)
     stays = False
     try:
         play = LivePlay(demo_stack, options, printer)
         summary = play.fill()
+        summary.urls, summary.accounts = play.urls, play.make_accounts()
         show(summary)
         stays = play.go_on()
         summary.seconds = printer.seconds
@@ -69,6 +73,9 @@ class LivePlay:
         options: The command's options.
         printer: Reports progress.
 
+    Attributes:
+        urls: What can be opened while it runs.
+
     Raises:
         StackError, Unavailable, Refused: The shops cannot be opened.
     """
@@ -78,8 +85,13 @@ class LivePlay:
         self._opened = self._open()
         self._processes = DemoProcesses(demo_stack, FlowOptions(workers=options.workers), served=True)
         self._processes.start()
-        self._dashboard = service_url(demo_stack.folder, "dashboard")
-        printer.say(f"The dashboard is at {self._dashboard}; what follows can be watched there.")
+        self.urls = self._find_urls()
+        self._accounts: list[DemoAccount] = []
+        dashboard = service_url(demo_stack.folder, "dashboard")
+        if self._processes.retry(lambda: somebody_has_an_account(demo_stack.settings)):
+            printer.say(f"The dashboard is at {dashboard}; new passwords for it come at the end.")
+        else:
+            printer.say(f"The dashboard is at {dashboard}; what follows can be watched there.")
 
     def fill(self) -> Summary:
         """Send the shops' history unless they have one; returns the numbers once all of it is counted.
@@ -100,6 +112,20 @@ class LivePlay:
         summary = self._numbers(options, wanted)
         write_history(folder, History(wanted.seed, wanted.clicks, wanted.now_ms, stores, done=True))
         return summary
+
+    def make_accounts(self) -> list[DemoAccount]:
+        """Make the accounts that people sign in with, or set new passwords. From now on the dashboard asks for one.
+
+        Raises:
+            DemoFailed, Unavailable: They cannot be made.
+        """
+        settings, opened = self._demo_stack.settings, self._opened
+        pages_url = service_url(self._demo_stack.folder, "dashboard")
+        with self._printer.phase("accounts", "Making accounts to sign in with"):
+            self._accounts = self._processes.retry(
+                lambda: ensure_accounts(settings, opened, pages_url, datetime.now(UTC))
+            )
+        return self._accounts
 
     def go_on(self) -> bool:
         """Run live traffic. Returns True if it goes on after this process.
@@ -169,24 +195,39 @@ class LivePlay:
                 run.stop()
                 close_history(self._demo_stack.settings, self._opened)
 
+    def _find_urls(self) -> dict[str, str]:
+        folder, slug = self._demo_stack.folder, self._opened[0].store.slug
+        api, collector = service_url(folder, "api"), self._processes.collector.url
+        return {
+            "dashboard": f"{service_url(folder, 'dashboard')}/?store={slug}",
+            "api": api,
+            "api_docs": f"{api}/docs",
+            "shop_page": f"{collector}/shop/{slug}",
+            "collector": collector,
+        }
+
     def _say_where(self, until: str) -> None:
-        processes, say, slug = self._processes, self._printer.say, self._opened[0].store.slug
-        urls, collector = processes.settings.urls, processes.collector.url
+        urls, say, slug = self._processes.settings.urls, self._printer.say, self._opened[0].store.slug
+        parts = {part: urls.of(part) for part in ALL_PARTS}
         say("")
-        say(f"  dashboard   {self._dashboard}/?store={slug}")
-        say(f"  shop page   {collector}/shop/{slug}   click there, and see it on the dashboard")
-        say(f"  collector   {collector}")
-        say(f"  Kafka {urls.kafka}   ClickHouse {urls.clickhouse}   Redis {urls.redis}")
-        say(f"  MongoDB     {urls.mongo}")
-        say(f"  in another terminal: marketplace report --store {slug} --grain hour{self._data_flag()}")
+        for line in url_lines({**self.urls, **parts}):
+            say(line)
+        say("")
+        if self._options.as_json:
+            say("  sign in there with an account of the document on standard output")
+        else:
+            say("  sign in there as one of these; each sees its own shops")
+            for line in account_lines(self._accounts):
+                say(line)
+            say("  the passwords are shown this once; the next demo sets new ones")
+        say("")
+        say("  click on the shop page, and see it on the dashboard; in another terminal:")
+        say(f"  marketplace report --store {slug} --grain hour{self._data_flag()}")
         say(f"  {until}")
         say("")
 
     def _data_flag(self) -> str:
-        folder = self._demo_stack.folder
-        if folder == Path(DEFAULT_DATA_DIR).resolve():
-            return ""
-        return f" --data {folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder}"
+        return data_flag(self._demo_stack.folder)
 
 
 def _now_ms() -> int:

@@ -24,6 +24,7 @@ class DemoOptions:
         keep: Leave the parts running and the data in place.
         rate: Events per second of live traffic, on average over a day.
         detach: Leave the parts and live traffic running in the background.
+        as_json: The result is one document on standard output, the passwords of the accounts in it.
     """
 
     clicks: int = 20_000
@@ -34,6 +35,7 @@ class DemoOptions:
     keep: bool = False
     rate: float = DEFAULT_RATE
     detach: bool = False
+    as_json: bool = False
 
 
 @contextmanager

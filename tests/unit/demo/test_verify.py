@@ -123,10 +123,23 @@ def test_no_sample_has_no_quantiles() -> None:
     assert Freshness().report() == {"p50": None, "p99": None, "samples": 0}
 
 
-def shown(summary: Summary) -> str:
+def shown(summary: Summary, width: int = 118) -> str:
     written = io.StringIO()
-    show(summary, Console(width=118, file=written, highlight=False))
+    show(summary, Console(width=width, file=written, highlight=False))
     return written.getvalue()
+
+
+@pytest.mark.parametrize("oracle", [{}, {"compared": 764_645, "differences": 0}])
+@pytest.mark.parametrize("width", [80, 109, 110, 118])
+def test_no_heading_and_no_number_is_cut_off_on_a_terminal_of_80_columns(width: int, oracle: dict[str, int]) -> None:
+    numbers = StoreNumbers("brooklyn-coffee", "Shop", "Australia/Lord_Howe", 20_995, 721, 2_392, 0, 3_448, 1_148)
+    numbers.bot_clicks, numbers.mongo, numbers.redis = 1_148, {"clicks": 20_995}, {"clicks": 541}
+    text = shown(Summary(ok=True, received=4, outcomes={"counted": 4}, stores=[numbers], oracle=oracle), width)
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text
+    for part in ("clicks", "visitors", "sessions", "bounce", "bots", "20,995", "2,392", "3,448", "1,148"):
+        assert part in text
+    assert all(part in text for part in ("Mongo", "Redis", "541")) == bool(oracle)
+    assert ("Australia/Lord_Howe" in text) == (not oracle or width >= 110)
 
 
 def test_the_screen_ends_the_ledger_with_zero() -> None:

@@ -1,4 +1,4 @@
-"""``marketplace keys`` and ``marketplace mail``, which need no part."""
+"""``marketplace keys`` and ``marketplace mail``, which need no part, and what ``up`` says of the first admin."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from typer.testing import CliRunner, Result
 from api.identity.key_file import SIGNS_AFTER_SECONDS, ensure_keys, read_keys
 from api.identity.routes import KEY_SET_SECONDS
 from connectors.mail.transport import FolderTransport
+from marketplace.settings import Urls
 from ops.cli import make_app
+from ops.commands.accounts import admin_steps
+from ops.stack.state.model import ProcessInfo, StackState
 
 
 def run(*arguments: str, data: Path, **variables: str) -> Result:
@@ -99,3 +102,30 @@ def test_a_file_that_is_no_mail_or_is_being_written_breaks_nothing(tmp_path: Pat
     assert done.exit_code == 0, done.exception
     assert "Subject: Real" in done.stdout
     assert "Half" not in done.stdout
+
+
+API = ProcessInfo("api", "api", "http://127.0.0.1:8000", "running", healthy=True)
+DASHBOARD = ProcessInfo("dashboard", "dashboard", "http://127.0.0.1:8501", "running", healthy=True)
+PROXY = ProcessInfo("proxy", "proxy", "https://localhost:8443", "running", healthy=True)
+
+
+@pytest.mark.parametrize(
+    ("processes", "begins_at"),
+    [
+        ([API], "POST http://127.0.0.1:8000/v1/identity/registrations"),
+        ([API, DASHBOARD], "http://127.0.0.1:8501/register"),
+        ([API, DASHBOARD, PROXY], "https://localhost:8443/register"),
+    ],
+)
+def test_the_steps_to_an_admin_begin_where_the_stack_has_pages_and_fit_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, processes: list[ProcessInfo], begins_at: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    state = StackState("running", 1, 1, 1, {}, Urls(), processes)
+    lines = admin_steps(state, tmp_path / ".marketplace").splitlines()
+    assert lines[0] == " nobody is an admin of the platform yet; to make the first one:"
+    assert lines[1].endswith(begins_at)
+    assert lines[-1] == "  3. marketplace accounts admin EMAIL"
+    assert all(len(line) <= 80 for line in lines), lines
+    elsewhere = admin_steps(state, tmp_path / "data")
+    assert elsewhere.count("--data data") == 2

@@ -222,6 +222,17 @@ def test_it_gives_the_services_its_address_and_its_names_beside_those_that_they_
     assert "MARKETPLACE_API_PUBLIC_URL" not in REGISTRY.settings_for_others({"proxy": 8443}, own)
 
 
+def test_mails_lead_to_the_pages_of_the_dashboard_and_through_the_proxy_where_one_runs() -> None:
+    def leads_to(**ports: int) -> str | None:
+        return REGISTRY.settings_for_others(ports, {}).get("MARKETPLACE_API_PUBLIC_URL")
+
+    assert leads_to(api=8000, dashboard=8501) == "http://127.0.0.1:8501"
+    assert leads_to(api=8000, dashboard=8501, proxy=8443) == "https://localhost:8443"
+    assert leads_to(api=8000) is None
+    own = {"MARKETPLACE_API_PUBLIC_URL": "https://elsewhere.example"}
+    assert "MARKETPLACE_API_PUBLIC_URL" not in REGISTRY.settings_for_others({"dashboard": 8501}, own)
+
+
 def test_without_it_services_trust_nobody() -> None:
     assert REGISTRY.settings_for_others({"api": 8000}, {}) == {}
 
