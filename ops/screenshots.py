@@ -1,12 +1,13 @@
 """``python -m ops.screenshots``: pictures of every page of a running demo's dashboard, for README and docs.
 
 It writes every page in light and dark at desktop size, and in light at phone size, to ``docs/images``. It needs the
-packages for development and a Chromium.
+packages for development and a Chromium, and the password of one of the demo's accounts.
 """
 
 from __future__ import annotations
 
 import argparse
+import getpass
 import shutil
 import sys
 from collections.abc import Iterator
@@ -14,8 +15,10 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-PAGES: Final = ("overview", "live", "sources", "places", "devices", "products", "visits", "counting")
+SIGN_IN: Final = "sign-in"
+PAGES: Final = ("overview", "live", "sources", "places", "devices", "products", "visits", "counting", SIGN_IN)
 TARGET: Final = Path(__file__).resolve().parents[1] / "docs" / "images"
 
 _KINDS: Final[dict[str, dict[str, Any]]] = {
@@ -44,10 +47,15 @@ _DRAWN: Final = (
 )
 
 
+class SignInNeeded(Exception):
+    """The dashboard asks for a sign-in, and no account was named."""
+
+
 def main() -> int:
     """Take all pictures; returns 1, with one line on standard error, if that fails."""
     parser = argparse.ArgumentParser(prog="python -m ops.screenshots", description="Pictures of a running dashboard.")
     parser.add_argument("--url", default="http://127.0.0.1:8501", help="the dashboard [%(default)s]")
+    parser.add_argument("--email", default="", help="the account to sign in with; its password is read from the input")
     parser.add_argument("--query", default="", help="of every page's address, such as store=kathmandu-wool&period=7d")
     parser.add_argument("--target", type=Path, default=TARGET, help="folder [%(default)s]")
     parser.add_argument("--only", choices=PAGES, action="append", help="this page; can be repeated [all]")
@@ -60,12 +68,15 @@ def main() -> int:
         from playwright.sync_api import Error
     except ImportError:
         return _fail("playwright is missing; 'make setup' installs it")
+    options.password = read_password(options.email)
     options.target.mkdir(parents=True, exist_ok=True)
     try:
         for name, picture in _pictures(chromium, options):
             file = options.target / f"{name}.png"
             file.write_bytes(_smaller(picture))
             sys.stdout.write(f"{file.name}: {file.stat().st_size // 1024} KiB\n")
+    except SignInNeeded:
+        return _fail(f"no picture of {options.url}: it asks for a sign-in; name an account with --email")
     except Error as error:
         return _fail(f"no picture of {options.url}: {error.message.splitlines()[0]}")
     return 0
@@ -74,6 +85,28 @@ def main() -> int:
 def _fail(text: str) -> int:
     sys.stderr.write(f"screenshots: {text}\n")
     return 1
+
+
+def read_password(email: str) -> str:
+    """The password of an account, from a terminal without showing it, or the input's first line; empty without one."""
+    if not email:
+        return ""
+    return getpass.getpass(f"password of {email}: ") if sys.stdin.isatty() else sys.stdin.readline().strip()
+
+
+def sign_in(page: Any, url: str, email: str, password: str) -> None:
+    """Sign in to a dashboard in the page's browser; nothing without an address.
+
+    Raises:
+        playwright.sync_api.Error: It does not lead to the dashboard.
+    """
+    if not email:
+        return
+    page.goto(f"{url}/sign-in", timeout=_TIMEOUT_MS)
+    page.get_by_label("E-mail address").fill(email)
+    page.get_by_label("Password", exact=True).fill(password)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_test_id("stMainBlockContainer").wait_for(timeout=_TIMEOUT_MS)
 
 
 @contextmanager
@@ -94,9 +127,16 @@ def _pictures(path: str, options: argparse.Namespace) -> Iterator[tuple[str, byt
             looks = _KINDS[kind]
             context = browser.new_context(**looks)
             window = context.new_page()
-            for name in options.only or PAGES:
+            wanted = options.only or PAGES
+            if SIGN_IN in wanted:
+                window.goto(f"{options.url}/{SIGN_IN}", timeout=_TIMEOUT_MS)
+                yield f"{SIGN_IN}-{kind}", window.screenshot(animations="disabled", full_page=True)
+            sign_in(window, options.url, options.email, options.password)
+            for name in (each for each in wanted if each != SIGN_IN):
                 address = f"{options.url}/{'' if name == 'overview' else name}?{options.query}"
                 window.goto(address, timeout=_TIMEOUT_MS)
+                if urlsplit(window.url).path == "/sign-in":
+                    raise SignInNeeded
                 yield f"{name}-{kind}", _whole(window, looks["viewport"])
                 window.set_viewport_size(looks["viewport"])
             context.close()
