@@ -72,6 +72,10 @@ class IdentityApi:
             follow_redirects=False,
         )
 
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
     async def is_there(self, browser: Browser) -> bool:
         """Whether it answers at all."""
         try:

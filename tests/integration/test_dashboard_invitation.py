@@ -117,9 +117,9 @@ def shop(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sho
         # Each test has members and invitations of its own.
         premium = [{"tier": "premium", "since": 0, "until": None}]
         client[database][USERS.name].update_one({"email_key": owner.email}, {"$set": {"grants": premium}})
-        yield Shop(
-            api, Gate(SignIn(nothing_behind, viewers, IdentityApi(api.url))), loop, client[database], owner, viewers
-        )
+        identity = IdentityApi(api.url)
+        yield Shop(api, Gate(SignIn(nothing_behind, viewers, identity)), loop, client[database], owner, viewers)
+        loop.run(identity.close())
     assert [secret for secret in api.followed if secret in (folder / "api.log").read_text()] == []
 
 
