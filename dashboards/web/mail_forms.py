@@ -68,7 +68,7 @@ MAIL_FORMS: Final = dict(
             "/reset", "passwords", "Choose a new password", "You are signed out on every device then.",
             (SECRET, _NEW_PASSWORD), "Keep the new password",
             _done("Your password is changed", "Sign in with it. All earlier sign-ins have ended."),
-            (SIGN_IN, ("Ask for another link", "/forgot")),
+            (("Ask for another link", "/forgot"), SIGN_IN),
         ),
         _form(
             "/register", "registrations", "Make an account", "You get a mail with a link that proves your address.",

@@ -13,6 +13,7 @@ from dashboards.web.pages import Page, response
 
 _WRONG: Final = "The address and the password do not go together."
 _USED: Final = "This link is used, expired or incomplete."
+_USED_NEXT: Final = "If you have used it before, it is done: sign in. Otherwise ask for another link."
 _NO_LINK: Final = "This is not the whole link. Copy it from the mail once more, to its last character."
 _OTHER: Final = "This cannot be done. Check what you have written."
 _MINUTE_SECONDS: Final = 60
@@ -28,7 +29,7 @@ def refusal(page: Page, answer: Answer) -> Response:
         return _too_many(page, answer)
     if answer.status == HTTPStatus.GONE:
         # Nothing comes of it, whatever is filled in: what helps stands where the form was.
-        return response(replace(page, error=_USED, text=(), action="", links=(), actions=page.links), 422)
+        return response(replace(page, error=_USED, text=(_USED_NEXT,), action="", links=(), actions=page.links), 422)
     if "token" in wrong:
         wrong["token"] = _NO_LINK
     return response(replace(page, problems=wrong) if wrong else replace(page, error=_OTHER), 422)

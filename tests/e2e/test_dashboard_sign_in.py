@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Cookie, Page, expect
+from playwright.sync_api import APIResponse, Browser, Cookie, Page, Route, expect
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.mongo.client import connect
@@ -213,6 +213,30 @@ def test_a_sign_out_ends_all_tabs_at_once_and_the_cookie_at_the_server(browser: 
         context.add_cookies([{"name": cookie["name"], "value": cookie["value"], "url": shops.url}])
         first.page.goto(shops.url)
         expect_sign_in(first.page)
+
+
+def test_the_window_that_signs_out_waits_for_the_answer_that_deletes_its_cookie(browser: Browser, shops: Shops) -> None:
+    frames: list[str | bytes] = []
+    answers: list[tuple[Route, APIResponse]] = []
+    with tab(browser, shops.url) as window:
+        window.page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: frames.append(frame)))
+        window.page.route("**/sign-out", lambda route: answers.append((route, route.fetch(max_redirects=0))))
+        window.page.goto(shops.url)
+        shops.sign_in(window, OWNER)
+        window.wait_drawn()
+        # Without waiting for the page that comes next.
+        window.page.get_by_role("button", name="Sign out").dispatch_event("click")
+        deadline = time.monotonic() + PATIENCE_MS / 1000
+        while not answers or '{"ended": true}' not in frames:
+            assert time.monotonic() < deadline, frames[-3:]
+            window.page.wait_for_timeout(10)
+        ((route, answer),) = answers
+
+        # The page has heard of the end before its own answer.
+        route.fulfill(response=answer)
+
+        expect(window.page.get_by_text("You are signed out.")).to_be_visible()
+        assert cookies_of(window) == []
 
 
 def test_a_sign_in_that_is_ended_elsewhere_ends_an_open_page(browser: Browser, shops: Shops) -> None:

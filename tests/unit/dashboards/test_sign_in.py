@@ -286,7 +286,7 @@ def test_a_link_that_is_used_is_reported_in_place(dashboard: Dashboard) -> None:
 
     assert response.status_code == 422
     assert "This link is used, expired or incomplete" in response.text
-    assert 'class="button quiet" href="/forgot">Ask for another link' in response.text
+    assert 'class="button" href="/forgot">Ask for another link' in response.text
     assert "<form" not in response.text
     assert "correct horse battery" not in response.text
 
