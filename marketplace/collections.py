@@ -52,7 +52,8 @@ LINKS: Final = Collection(
     "links",
     (Index("by_subject", (("kind", 1), ("subject", 1))), Index("expire", (("expires_at", 1),), expire_after_seconds=0)),
 )
-"""One-time links in mails: ``_id`` is the SHA-256 of the secret; whoever deletes the document has used the link."""
+"""One-time links in mails: ``_id`` is the SHA-256 of the secret; whoever deletes the document has used the link.
+That of an invitation gets the field ``ended`` instead, and is deleted when it expires."""
 
 MAILS: Final = Collection(
     "mails",

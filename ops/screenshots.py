@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-PAGES: Final = ("overview", "live", "sources", "places", "devices", "products", "visits", "counting")
+SIGN_IN: Final = "sign-in"
+PAGES: Final = ("overview", "live", "sources", "places", "devices", "products", "visits", "counting", SIGN_IN)
 TARGET: Final = Path(__file__).resolve().parents[1] / "docs" / "images"
 
 _KINDS: Final[dict[str, dict[str, Any]]] = {
@@ -126,8 +127,12 @@ def _pictures(path: str, options: argparse.Namespace) -> Iterator[tuple[str, byt
             looks = _KINDS[kind]
             context = browser.new_context(**looks)
             window = context.new_page()
+            wanted = options.only or PAGES
+            if SIGN_IN in wanted:
+                window.goto(f"{options.url}/{SIGN_IN}", timeout=_TIMEOUT_MS)
+                yield f"{SIGN_IN}-{kind}", window.screenshot(animations="disabled", full_page=True)
             sign_in(window, options.url, options.email, options.password)
-            for name in options.only or PAGES:
+            for name in (each for each in wanted if each != SIGN_IN):
                 address = f"{options.url}/{'' if name == 'overview' else name}?{options.query}"
                 window.goto(address, timeout=_TIMEOUT_MS)
                 if urlsplit(window.url).path == "/sign-in":

@@ -12,6 +12,7 @@ from api.members.schemas import (
     Acceptance,
     InvitationBody,
     InvitationList,
+    InvitationPreview,
     Joined,
     MemberBody,
     MemberList,
@@ -34,6 +35,11 @@ _MEMBER: Final[dict[str, Any]] = {
 _INVITATION: Final[dict[str, Any]] = {
     "id": _ID, "email": "bob@shop.example", "role": "analyst", "invited_by": _ID,
     "created_at": "2026-11-29T12:00:00.000Z", "expires_at": "2026-12-06T12:00:00.000Z",
+}  # fmt: skip
+
+_PREVIEW: Final = {
+    "id": _ID, "store": "anns-shop", "title": "Ann's shop", "role": "analyst", "email": "bob@shop.example",
+    "inviter_email": "ann@shop.example", "expires_at": "2026-12-06T12:00:00.000Z",
 }  # fmt: skip
 
 _THIS_INVITATION: Final = {"store": "$request.path.store", "invitation": "$response.body#/id"}
@@ -107,6 +113,26 @@ async def invite(request: Request, body: InvitationBody) -> WaitingInvitation:
 async def revoke_invitation(request: Request, invitation: str) -> None:
     """Revoke an invitation: its link is worth nothing any more."""
     await _service(request).revoke(access_of(request).slug, caller_of(request).user.id, invitation)
+
+
+@MEMBERS.add("POST", "/invitations/previews", demand=Demand.NOTHING, cost=2, changes_access=False, problems=[GONE],
+             example=_PREVIEW)  # fmt: skip
+async def preview_invitation(request: Request, body: Acceptance) -> InvitationPreview:
+    """Read what an invitation offers, by the link in its mail, which is not used by that.
+
+    Where it cannot be accepted any more, the `code` of the error says why: `accepted`, `revoked`, `replaced` by a newer
+    one, `expired`, or `unknown`.
+    """
+    found = await _service(request).preview(body.token)
+    return InvitationPreview(
+        id=found.invitation.id,
+        store=found.invitation.store,
+        title=found.title,
+        role=found.invitation.role.value,
+        email=found.invitation.email,
+        inviter_email=found.inviter_email,
+        expires_at=rfc3339(found.invitation.expires_at),
+    )
 
 
 @MEMBERS.add("POST", "/invitations/acceptances", demand=Demand.SIGNED_IN, cost=5, status=201,

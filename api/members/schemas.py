@@ -63,6 +63,18 @@ class InvitationList(BaseModel):
     invitations: list[WaitingInvitation]
 
 
+class InvitationPreview(BaseModel):
+    """What an invitation offers, for who has the secret of its link."""
+
+    id: str
+    store: str = Field(description="Its slug.")
+    title: str = Field(description="The store's.")
+    role: str
+    email: str = Field(description="The address that it was sent to: only an account with it can accept.")
+    inviter_email: str = Field(description="Who invites; empty where this account was deleted.")
+    expires_at: str
+
+
 class Joined(BaseModel):
     """A membership that was made."""
 

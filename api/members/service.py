@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote
 
+from connectors.mongo.acceptances import Acceptances
 from connectors.mongo.invitations import Invitations, Offer
 from connectors.mongo.memberships import Memberships
 from marketplace.entitlements import ENTITLEMENTS, Tier
 from marketplace.identity.accounts import Mail, User
-from marketplace.identity.emails import email_key
 from marketplace.identity.roles import StoreRole
-from marketplace.identity.tenancy import Invitation, LimitReached, LinkGone, Membership, WrongAddress, hash_of_secret
+from marketplace.identity.tenancy import Invitation, LinkGone, Membership, hash_of_secret
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,21 @@ class Member:
 
     membership: Membership
     user: User
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What the link of an invitation offers.
+
+    Attributes:
+        invitation: The invitation.
+        title: Of the store.
+        inviter_email: Who invites; empty where this account was deleted.
+    """
+
+    invitation: Invitation
+    title: str
+    inviter_email: str
 
 
 class MemberService:
@@ -48,6 +63,7 @@ class MemberService:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._memberships, self._invitations = memberships, invitations
+        self._acceptances = Acceptances(invitations, memberships)
         self._public_url, self._clock = public_url.rstrip("/"), clock
 
     async def named(self, members: Mapping[str, Membership]) -> list[Member]:
@@ -104,15 +120,21 @@ class MemberService:
         """End an invitation; see :meth:`Invitations.revoke` for the errors."""
         await self._invitations.revoke(slug, actor, invitation, self._clock())
 
-    async def accept(self, secret: str, user: User) -> Membership:
-        """Make a member of who was invited; see :meth:`Invitations.accept` for the errors."""
-        link_hash, now = hash_of_secret(secret), self._clock()
-        invitation = await self._invitations.find(link_hash, now)
-        if email_key(invitation.email) != user.email_key:
-            raise WrongAddress("the invitation was sent to another address than the one of your account")
+    async def preview(self, secret: str) -> Preview:
+        """What the link of an invitation offers; it is not used by that.
+
+        Raises:
+            LinkGone: It cannot be accepted, or the store was deleted.
+            Unavailable: Mongo does not answer.
+        """
+        now = self._clock()
+        invitation = await self._invitations.find(hash_of_secret(secret), now)
         view = await self._memberships.view(invitation.store, now)
         if view is None:
-            raise LinkGone("the link is not valid")
-        if view.standing.frozen:
-            raise LimitReached("the store is frozen: the plans of its owners include fewer stores than they own")
-        return await self._invitations.accept(link_hash, user, ENTITLEMENTS[view.standing.tier].members, now)
+            raise LinkGone
+        inviter = (await self._memberships.users([invitation.inviter])).get(invitation.inviter)
+        return Preview(invitation, view.record.store.title, inviter.email if inviter is not None else "")
+
+    async def accept(self, secret: str, user: User) -> Membership:
+        """Make a member of who was invited; see :meth:`Acceptances.accept` for the errors."""
+        return await self._acceptances.accept(secret, user, self._clock())

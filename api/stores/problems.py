@@ -64,4 +64,6 @@ def problem_of(error: TenancyError) -> Problem:
         # The same as for a store that the caller is no member of, to the byte.
         return Problem(NOT_FOUND)
     errors = [FieldError(*_FIELDS[kind], str(error))] if kind in _FIELDS else []
+    if isinstance(error, LinkGone):
+        errors = [FieldError("/token", error.end.value, str(error))]
     return Problem(_TYPES[kind], str(error), errors=errors)

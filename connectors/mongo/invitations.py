@@ -1,4 +1,7 @@
-"""Invitations in Mongo: links of the kind ``invitation`` whose subject is the store, and the mails that carry them."""
+"""Invitations in Mongo: links of the kind ``invitation`` whose subject is the store, and the mails that carry them.
+
+One that ends before its time is kept until then, with how it ended: whoever follows the link once more learns that.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,7 @@ from marketplace.identity.tenancy import (
     Invitation,
     InviterGone,
     LimitReached,
+    LinkEnd,
     LinkGone,
     Membership,
     NoSuchThing,
@@ -36,6 +40,7 @@ from marketplace.identity.tenancy import (
 )
 
 _KIND = LinkKind.INVITATION
+_NOT_ENDED: dict[str, Any] = {"ended": {"$exists": False}}
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ class Invitations:
             if await self._users.find_one(same_address, session=session) is not None:
                 raise AlreadyMember("the address is a member's already")
             earlier = {"kind": _KIND.value, "subject": offer.store, "data.email_key": data["email_key"]}
-            await self._links.delete_many(earlier, session=session)
+            await self._links.update_many(earlier | _NOT_ENDED, _ending(LinkEnd.REPLACED), session=session)
             if len(members) + len(await self._waiting(offer.store, now, session)) >= members_limit:
                 raise LimitReached(_members_sentence(members_limit))
             await self._links.insert_one(document, session=session)
@@ -126,9 +131,10 @@ class Invitations:
             Unavailable: Mongo does not answer.
         """
         async with answering():
-            found = await self._links.find_one(_unexpired(link_hash, now))
-        if found is None:
-            raise LinkGone("the link is not valid")
+            found = await self._links.find_one({"_id": link_hash, "kind": _KIND.value})
+        end = _end_of(found, now)
+        if found is None or end is not None:
+            raise LinkGone(end or LinkEnd.UNKNOWN)
         return _invitation(found)
 
     async def revoke(self, slug: str, actor: str, invitation: str, now: datetime) -> None:
@@ -146,7 +152,7 @@ class Invitations:
             if not found:
                 raise NoSuchThing("there is no such invitation")
             await self._check_granter(slug, actor, StoreRole(found[0]["data"]["role"]), session)
-            await self._links.delete_one({"_id": found[0]["_id"]}, session=session)
+            await self._links.update_one({"_id": found[0]["_id"]}, _ending(LinkEnd.REVOKED), session=session)
 
         await in_transaction(self._client, work)
 
@@ -169,9 +175,12 @@ class Invitations:
         """
 
         async def work(session: AsyncClientSession) -> Membership:
-            found = await self._links.find_one_and_delete(_unexpired(link_hash, now), session=session)
+            question = {"_id": link_hash, "kind": _KIND.value}
+            unused = {**question, "expires_at": {"$gt": now}, **_NOT_ENDED}
+            found = await self._links.find_one_and_update(unused, _ending(LinkEnd.ACCEPTED), session=session)
             if found is None:
-                raise LinkGone("the link is not valid")
+                ended = await self._links.find_one(question, session=session)
+                raise LinkGone(_end_of(ended, now) or LinkEnd.UNKNOWN)
             if found["data"]["email_key"] != user.email_key:
                 raise WrongAddress("the invitation was sent to another address than the one of your account")
             offered = _invitation(found)
@@ -210,12 +219,21 @@ class Invitations:
 
     async def _waiting(self, slug: str, now: datetime, session: AsyncClientSession | None) -> list[dict[str, Any]]:
         # Mongo deletes expired ones some time later: until then they are there and count for nothing.
-        question = {"kind": _KIND.value, "subject": slug, "expires_at": {"$gt": now}}
+        question = {"kind": _KIND.value, "subject": slug, "expires_at": {"$gt": now}, **_NOT_ENDED}
         return await self._links.find(question, session=session).to_list()
 
 
-def _unexpired(link_hash: str, now: datetime) -> dict[str, Any]:
-    return {"_id": link_hash, "kind": _KIND.value, "expires_at": {"$gt": now}}
+def _ending(end: LinkEnd) -> dict[str, Any]:
+    return {"$set": {"ended": end.value}}
+
+
+def _end_of(document: Mapping[str, Any] | None, now: datetime) -> LinkEnd | None:
+    """Why a link cannot be accepted; None where it can."""
+    if document is None:
+        return LinkEnd.UNKNOWN
+    if "ended" in document:
+        return LinkEnd(document["ended"])
+    return LinkEnd.EXPIRED if _epoch_ms(document["expires_at"]) <= milliseconds(now) else None
 
 
 def _members_sentence(limit: int) -> str:

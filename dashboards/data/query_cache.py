@@ -51,6 +51,11 @@ class QueryCache:
         started.add_done_callback(lambda done: self._extend(key, done, seconds))
         return started
 
+    def forget(self, key: Hashable) -> None:
+        """Let the next query of that key run: neither what is cached nor what is running is its result any more."""
+        with self._lock:
+            self._entries.pop(key, None)
+
     def _extend(self, key: Hashable, done: Future[Any], seconds: float) -> None:
         with self._lock:
             if self._entries.get(key, (0.0, None))[1] is done:

@@ -1,4 +1,4 @@
-"""Reads who looks: the sign-in in Redis, the account and its memberships in Mongo.
+"""Reads who looks: the sign-in in Redis, the account and its memberships in Mongo; ends sign-ins, accepts invitations.
 
 An answer is shared for less than half a second: what ends a sign-in or takes a store away holds within one. The clients
 are asyncio's and run on a thread of their own; scripts wait for them, and pages of the event loop await them.
@@ -12,18 +12,23 @@ import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol, TypeVar
 
 from connectors.errors import Unavailable
+from connectors.mongo.acceptances import Acceptances
 from connectors.mongo.accounts import Accounts
 from connectors.mongo.async_client import connect_async as connect_mongo
+from connectors.mongo.invitations import Invitations
 from connectors.mongo.memberships import Memberships
 from connectors.mongo.tenant_stores import TenantStores
 from connectors.redis.sessions import Sessions
 from connectors.redis.sessions import connect_async as connect_redis
 from dashboards.data.access import NoAccountYet, SignedOut, Viewer, everybody, member, visible
 from dashboards.data.query_cache import QueryCache
+from marketplace.identity.accounts import User
 from marketplace.identity.refresh import parts_of_refresh_token
+from marketplace.identity.tenancy import Membership
 
 SHARED_SECONDS: Final = 0.3
 """How long an answer is shared; together with the time that it takes, and that a page takes to ask, below a second."""
@@ -56,6 +61,14 @@ class Reader(Protocol):
     def end(self, token: str) -> None:
         """End a sign-in for good; one that is unknown is no error."""
 
+    def accept(self, token: str, secret: str) -> Membership:
+        """Make a member of who is signed in, by an invitation.
+
+        Raises:
+            SignedOut: Nobody is.
+            TenancyError: See :meth:`connectors.mongo.acceptances.Acceptances.accept`.
+        """
+
 
 class DatabaseReader:
     """Reads Mongo and Redis.
@@ -78,6 +91,7 @@ class DatabaseReader:
         self._memberships = Memberships(self._mongo, database, self._stores)
         self._accounts = Accounts(self._mongo, database)
         self._sessions = Sessions(self._redis)
+        self._acceptances = Acceptances(Invitations(self._mongo, database), self._memberships)
 
     def close(self) -> None:
         """Close the connections and end the thread."""
@@ -95,18 +109,27 @@ class DatabaseReader:
         return self._run(self._member(token))
 
     async def _member(self, token: str) -> Viewer | None:
-        parts = parts_of_refresh_token(token)
-        if parts is None or len(token) > _MAX_TOKEN_CHARS:
+        found = await self._session(token)
+        if found is None:
             return None
-        security_stamp = await self._sessions.use(*parts)
-        if security_stamp is None:
-            return None
-        user, memberships = await asyncio.gather(self._accounts.get(parts[0]), self._memberships.of_user(parts[0]))
-        if user is None or user.banned or user.security_stamp != security_stamp:
+        user, memberships = await asyncio.gather(self._user(*found), self._memberships.of_user(found[0]))
+        if user is None:
             return None
         roles = visible(memberships)
         records = await self._stores.several(roles)
         return member(user, roles, {slug: record.store for slug, record in records.items()})
+
+    async def _session(self, token: str) -> tuple[str, int] | None:
+        """The account of a sign-in that has not ended, and under which stamp it began."""
+        parts = parts_of_refresh_token(token)
+        if parts is None or len(token) > _MAX_TOKEN_CHARS:
+            return None
+        security_stamp = await self._sessions.use(*parts)
+        return None if security_stamp is None else (parts[0], security_stamp)
+
+    async def _user(self, user: str, security_stamp: int) -> User | None:
+        found = await self._accounts.get(user)
+        return None if found is None or found.banned or found.security_stamp != security_stamp else found
 
     def has_accounts(self) -> bool:
         """See :class:`Reader`."""
@@ -121,6 +144,17 @@ class DatabaseReader:
         parts = parts_of_refresh_token(token)
         if parts is not None:
             self._run(self._sessions.end(parts[0], parts[1]))
+
+    def accept(self, token: str, secret: str) -> Membership:
+        """See :class:`Reader`."""
+        return self._run(self._accept(token, secret))
+
+    async def _accept(self, token: str, secret: str) -> Membership:
+        found = await self._session(token)
+        user = None if found is None else await self._user(*found)
+        if user is None:
+            raise SignedOut
+        return await self._acceptances.accept(secret, user, datetime.now(UTC))
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         asked = asyncio.run_coroutine_threadsafe(work, self._loop)
@@ -172,6 +206,23 @@ class Viewers:
             It raises ``Unavailable`` where Redis does not answer: the sign-in may have ended.
         """
         return self._cache.submit(("end", token), 0.0, lambda: self._reader.end(token))
+
+    def accept(self, token: str, secret: str) -> Future[Membership]:
+        """Make a member of who is signed in; pages that ask afterwards see the store.
+
+        Returns:
+            It raises ``SignedOut``, ``TenancyError`` where the invitation cannot be accepted, and ``Unavailable``: it
+            may have been.
+        """
+
+        def work() -> Membership:
+            try:
+                return self._reader.accept(token, secret)
+            finally:
+                for local in (True, False):
+                    self._cache.forget((token, local))
+
+        return self._cache.submit(("accept", token, secret), 0.0, work)
 
     def _look(self, token: str, local: bool) -> Viewer:
         found = self._reader.member(token) if token else None

@@ -13,9 +13,10 @@ def show_viewer(viewer: Viewer) -> None:
     """Draw a line with who is signed in and the way out; where nobody can be, it says what that means."""
     if viewer.signed_in:
         who = escape(viewer.name or viewer.email)
+        # A form, because a link signs nobody out: the server takes this from the dashboard's own pages only.
         st.html(
-            f'<p class="viewer"><span title="{escape(viewer.email)}">{who}</span>'
-            '<a href="/sign-out" target="_self">Sign out</a></p>'
+            f'<form class="viewer" method="post" action="/sign-out"><span title="{escape(viewer.email)}">{who}</span>'
+            '<button type="submit">Sign out</button></form>'
         )
     else:
         st.html(
@@ -31,5 +32,5 @@ def show_refusal(error: NotAllowed) -> None:
         st.markdown("Until the first one is made, this dashboard shows its numbers on its own machine alone.")
     else:
         st.title("You are signed out")
-        st.markdown("This sign-in has ended.")
+        st.markdown("This sign-in has ended, here or elsewhere. Sign in again to see the numbers.")
     st.html('<p class="viewer left"><a href="/sign-in" target="_self">Sign in</a></p>')

@@ -229,8 +229,9 @@ def _no_store(viewer: Viewer) -> None:
     st.title("No store yet")
     if viewer.signed_in:
         st.markdown(
-            f"{header.as_code(viewer.email)} works in no store. Ask an owner of the store for an invitation, make a "
-            "store with the REST API, or let the operator give you one:\n\n"
+            f"{header.as_code(viewer.email)} works in no store. If you were invited, follow the link in that mail: it "
+            "is valid for a week. Otherwise ask an owner of the store for an invitation, make a store with the REST "
+            "API, or let the operator give you one:\n\n"
             "```\nmarketplace stores owner my-shop you@shop.example\n```"
         )
     else:

@@ -1,15 +1,32 @@
-"""The cookie of a sign-in: no script reads it, no other site sends it with a form, and it is deleted as it was set."""
+"""The dashboard's cookies: no script reads them, no other site sends them by a form, each is deleted as it was set."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-_NAME: Final = "marketplace-session"
-_DAYS: Final = 30
-"""After so many a person signs in again. The sign-in itself ends a week after its last use, or when it is ended."""
+
+@dataclass(frozen=True)
+class Cookie:
+    """One of the dashboard's.
+
+    Attributes:
+        name: Where the browser has not come by TLS.
+        seconds: How long the browser keeps it.
+    """
+
+    name: str
+    seconds: int
+
+
+SESSION: Final = Cookie("marketplace-session", 30 * 86_400)
+"""A sign-in, which itself ends a week after its last use, or when it is ended."""
+
+INVITATION: Final = Cookie("marketplace-invitation", 86_400)
+"""The secret of an invitation that was followed: kept as long as a link to confirm an address, which may come first."""
 
 
 def is_secure(scope: Scope) -> bool:
@@ -21,29 +38,29 @@ def is_secure(scope: Scope) -> bool:
     return scope["scheme"] in ("https", "wss") or proto.strip().lower() in ("https", "wss")
 
 
-def name_of(scope: Scope) -> str:
-    """The cookie's name. With the prefix, no other host of the domain and no plain http can have set it."""
-    return f"__Host-{_NAME}" if is_secure(scope) else _NAME
+def name_of(scope: Scope, cookie: Cookie = SESSION) -> str:
+    """A cookie's name. With the prefix, no other host of the domain and no plain http can have set it."""
+    return f"__Host-{cookie.name}" if is_secure(scope) else cookie.name
 
 
-def session_of(scope: Scope) -> str:
-    """The token of the request's cookie; empty where there is none, or several."""
-    wanted = name_of(scope)
+def value_of(scope: Scope, cookie: Cookie = SESSION) -> str:
+    """The value of a request's cookie; empty where there is none, or several."""
+    wanted = name_of(scope, cookie)
     pairs = (pair.strip().partition("=") for line in Headers(scope=scope).getlist("cookie") for pair in line.split(";"))
     found = {value for name, _, value in pairs if name == wanted and value}
     return found.pop() if len(found) == 1 else ""
 
 
-def setting(scope: Scope, token: str) -> str:
-    """The value of ``Set-Cookie`` that keeps a token."""
-    return _cookie(scope, token, _DAYS * 86_400)
+def setting(scope: Scope, value: str, cookie: Cookie = SESSION) -> str:
+    """The value of ``Set-Cookie`` that keeps a secret."""
+    return _line(scope, cookie, value, cookie.seconds)
 
 
-def deletion(scope: Scope) -> str:
+def deletion(scope: Scope, cookie: Cookie = SESSION) -> str:
     """The value of ``Set-Cookie`` that deletes it: with other attributes browsers would keep it."""
-    return _cookie(scope, "", 0)
+    return _line(scope, cookie, "", 0)
 
 
-def _cookie(scope: Scope, value: str, seconds: int) -> str:
+def _line(scope: Scope, cookie: Cookie, value: str, seconds: int) -> str:
     secure = "; Secure" if is_secure(scope) else ""
-    return f"{name_of(scope)}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"
+    return f"{name_of(scope, cookie)}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"

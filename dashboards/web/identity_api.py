@@ -1,4 +1,4 @@
-"""The REST API as the dashboard uses it: it checks passwords and sends mails."""
+"""The REST API as the dashboard uses it: it checks passwords, sends mails and knows invitations."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx
+from starlette.datastructures import Headers
+from starlette.types import Scope
 
 from connectors.errors import Unavailable
 
@@ -14,6 +16,7 @@ _TIMEOUT_SECONDS: Final = 12.0
 """Longer than the API works for a request."""
 
 _CONNECT_SECONDS: Final = 2.0
+_MAX_AGENT_CHARS: Final = 200
 _LIMITS: Final = httpx.Limits(max_connections=50, keepalive_expiry=15)
 
 
@@ -30,6 +33,12 @@ class Answer:
     status: int
     body: Mapping[str, Any]
     retry_after: str = ""
+
+    def problems(self, key: str = "message") -> dict[str, str]:
+        """What is wrong with the fields of a body, by name: the text for people, or the ``code``."""
+        found = self.body.get("errors")
+        errors = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+        return {str(each.get("path", "")).removeprefix("/"): str(each.get(key, "")) for each in errors}
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,10 @@ class IdentityApi:
             follow_redirects=False,
         )
 
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
     async def is_there(self, browser: Browser) -> bool:
         """Whether it answers at all."""
         try:
@@ -72,10 +85,10 @@ class IdentityApi:
         return answer.status_code < 500
 
     async def post(self, path: str, body: Mapping[str, str], browser: Browser) -> Answer:
-        """Send JSON to a route of identity.
+        """Send JSON to a route.
 
         Args:
-            path: Below ``/v1/identity/``.
+            path: Below ``/v1/``.
             body: The fields.
             browser: Who asks.
 
@@ -83,13 +96,23 @@ class IdentityApi:
             Unavailable: It does not answer, or says that a part does not; it may have done what was asked.
         """
         try:
-            answer = await self._client.post(f"/v1/identity/{path}", json=dict(body), headers=_headers(browser))
+            answer = await self._client.post(f"/v1/{path}", json=dict(body), headers=_headers(browser))
             found = answer.json() if answer.content else {}
         except (httpx.HTTPError, ValueError, UnicodeError) as error:
             raise Unavailable(f"the REST API does not answer: {type(error).__name__}") from error
         if answer.status_code >= 500 or not isinstance(found, dict):
             raise Unavailable(f"the REST API answers {answer.status_code}")
         return Answer(answer.status_code, found, answer.headers.get("retry-after", ""))
+
+
+def browser_of(scope: Scope) -> Browser:
+    """Who asks, of a request."""
+    headers = Headers(scope=scope)
+    client = scope.get("client")
+    addresses = [*headers.getlist("x-forwarded-for"), *([client[0]] if client else [])]
+    agent = "".join(char for char in headers.get("user-agent", "") if " " <= char <= "~")
+    # An empty one would be replaced by that of our own client.
+    return Browser(", ".join(filter(str.isascii, addresses)), agent[:_MAX_AGENT_CHARS].strip() or "unknown")
 
 
 def _headers(browser: Browser) -> dict[str, str]:

@@ -16,13 +16,18 @@ from starlette.responses import HTMLResponse, Response
 
 _TEMPLATE: Final = Path(__file__).parents[1] / "static" / "form.html"
 _FRAGMENT_SCRIPT: Final = """
-const field = document.querySelector("input[name=token]");
-const secret = location.hash.slice(1);
-if (field && secret) {
-  field.value = decodeURIComponent(secret);
-  field.closest("label").hidden = true;
+const form = document.querySelector("form[data-link]");
+const take = () => {
+  const secret = location.hash.slice(1);
+  if (!secret) return;
   history.replaceState(null, "", location.pathname);
-}
+  form.elements.token.value = decodeURIComponent(secret);
+  if (form.dataset.link === "send") { form.submit(); return; }
+  form.elements.token.closest(".field").hidden = true;
+  form.querySelector("input:not([name=token]):not([type=hidden]), button").focus();
+};
+addEventListener("hashchange", take);
+take();
 """
 """Takes the secret of a link into the form. It stands behind ``#``, where no server and no log gets it."""
 
@@ -36,12 +41,14 @@ class Field:
         label: For people.
         kind: The HTML type.
         autocomplete: What browsers and password managers fill in.
+        help: What to know before it is filled in; a problem takes its place.
     """
 
     name: str
     label: str
     kind: str = "text"
     autocomplete: str = "off"
+    help: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,7 @@ class Page:
     Attributes:
         title: Its heading.
         text: Paragraphs.
+        facts: Names and values, below the paragraphs.
         note: A message above the form: that something was done.
         error: A message above the form: that something was not.
         action: The path that its form is sent to; empty for no form.
@@ -59,14 +67,17 @@ class Page:
         values: What is in the fields already, by name; a password is never among them.
         problems: What is wrong with a field, by name.
         hidden: Fields that are sent along.
+        actions: Text and path of each link that looks like a button; the first one is what most people want.
         links: Text and path of each link below.
         code: A block of commands.
         from_link: The form takes the secret behind ``#`` of the address.
+        sends: Path that this secret is sent to at once, instead; what answers it there must change nothing.
         refresh: Path that the page goes to after some seconds; empty for none.
     """
 
     title: str
     text: Sequence[str] = ()
+    facts: Sequence[tuple[str, str]] = ()
     note: str = ""
     error: str = ""
     action: str = ""
@@ -75,13 +86,19 @@ class Page:
     values: Mapping[str, str] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
     hidden: Mapping[str, str] = field(default_factory=dict)
+    actions: Sequence[tuple[str, str]] = ()
     links: Sequence[tuple[str, str]] = ()
     code: str = ""
     from_link: bool = False
+    sends: str = ""
     refresh: str = ""
 
 
 REFRESH_SECONDS: Final = 5
+_TYPING: Final[Mapping[str, Mapping[str, str]]] = {
+    "email": {"inputmode": "email", "autocapitalize": "none", "spellcheck": "false"}
+}
+"""What keyboards of phones have to know, by the HTML type."""
 
 
 def response(page: Page, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -109,7 +126,7 @@ def html(page: Page, nonce: str) -> str:
         nonce=nonce,
         refresh=refresh if page.refresh else "",
         body="\n".join(_body(page)),
-        script=script if page.from_link else "",
+        script=script if (page.action and page.from_link) or page.sends else "",
     )
 
 
@@ -120,34 +137,65 @@ def _body(page: Page) -> list[str]:
     if page.error:
         parts.append(f'<p class="note error" role="alert">{escape(page.error)}</p>')
     parts += [f"<p>{escape(text)}</p>" for text in page.text]
+    if page.facts:
+        facts = "".join(f"<div><dt>{escape(name)}</dt><dd>{_fact(value)}</dd></div>" for name, value in page.facts)
+        parts.append(f"<dl>{facts}</dl>")
     if page.code:
         parts.append(f"<pre>{escape(page.code)}</pre>")
     if page.action:
         parts += _form(page)
+    if page.actions:
+        looks = ("button", *("button quiet" for _ in page.actions[1:]))
+        parts += [
+            f'<a class="{look}" href="{escape(path)}">{escape(text)}</a>'
+            for look, (text, path) in zip(looks, page.actions, strict=True)
+        ]
+    if page.sends:
+        field = '<input name="token">'
+        parts.append(f'<form method="post" action="{escape(page.sends)}" data-link="send" hidden>{field}</form>')
     if page.links:
         links = "".join(f'<a href="{escape(path)}">{escape(text)}</a>' for text, path in page.links)
         parts.append(f'<p class="links">{links}</p>')
     return parts
 
 
+def _fact(value: str) -> str:
+    # A long address is broken there before it is broken anywhere.
+    return escape(value).replace("@", "<wbr>@")
+
+
 def _form(page: Page) -> list[str]:
-    parts = [f'<form method="post" action="{escape(page.action)}">']
+    link = ' data-link="fill"' if page.from_link else ""
+    parts = [f'<form method="post" action="{escape(page.action)}"{link}>']
     parts += [
         f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">' for name, value in page.hidden.items()
     ]
     wrong = [each.name for each in page.fields if each.name in page.problems]
     empty = [each.name for each in page.fields if not page.values.get(each.name)]
     focus = (wrong or empty or [""])[0]
-    for each in page.fields:
-        problem, value = page.problems.get(each.name, ""), page.values.get(each.name, "")
-        described = f' aria-invalid="true" aria-describedby="{each.name}-problem"' if problem else ""
-        hint = f'<span class="hint" id="{each.name}-problem">{escape(problem)}</span>' if problem else ""
-        parts.append(
-            f"<label>{escape(each.label)}"
-            f'<input name="{each.name}" type="{each.kind}" autocomplete="{each.autocomplete}" value="{escape(value)}"'
-            f" required{' autofocus' if each.name == focus else ''}{described}>{hint}</label>"
-        )
-    return [*parts, f'<button type="submit">{escape(page.button)}</button>', "</form>"]
+    parts += [_input(page, each, focus=each.name == focus) for each in page.fields]
+    # Where there is nothing to fill in, Enter does what the page is for.
+    focused = "" if page.fields else " autofocus"
+    return [*parts, f'<button type="submit"{focused}>{escape(page.button)}</button>', "</form>"]
+
+
+def _input(page: Page, field: Field, *, focus: bool) -> str:
+    problem = page.problems.get(field.name, "")
+    kind, about = ("problem", problem) if problem else ("help", field.help)
+    attributes = {
+        "name": field.name,
+        "type": field.kind,
+        "autocomplete": field.autocomplete,
+        "value": page.values.get(field.name, ""),
+        **_TYPING.get(field.kind, {}),
+        **({"aria-invalid": "true"} if problem else {}),
+        **({"aria-describedby": f"{field.name}-{kind}"} if about else {}),
+    }
+    written = " ".join(f'{name}="{escape(value)}"' for name, value in attributes.items())
+    text = f'<p class="{kind}" id="{field.name}-{kind}">{escape(about)}</p>' if about else ""
+    focused = " autofocus" if focus else ""
+    label = f"<label>{escape(field.label)}<input {written} required{focused}></label>"
+    return f'<div class="field">{label}{text}</div>'
 
 
 @cache

@@ -22,11 +22,14 @@ from connectors.errors import Unavailable
 from dashboards.data.access import NoAccountYet, SignedOut, Viewer
 from dashboards.data.viewers import LOCAL_HEADER, SESSION_HEADER, Viewers
 from dashboards.web import session_watch
-from dashboards.web.cookies import deletion, session_of, setting
+from dashboards.web.cookies import deletion, setting, value_of
 from dashboards.web.forms import BadForm, check_sender, read_form
-from dashboards.web.identity_api import Answer, Browser, IdentityApi
-from dashboards.web.mail_forms import EMAIL, LOST, MAIL_FORMS, REGISTER, MailForm
+from dashboards.web.identity_api import IdentityApi, browser_of
+from dashboards.web.invitation import PATH as INVITATION
+from dashboards.web.invitation import InvitationPage
+from dashboards.web.mail_forms import EMAIL, LOST, MAIL_FORMS, REGISTER, SECRET, MailForm, secret_in
 from dashboards.web.pages import Field, Page, path_with, response
+from dashboards.web.refusals import refusal
 from dashboards.web.targets import HOME, safe_target, sign_in_url
 
 SIGN_IN: Final = "/sign-in"
@@ -39,11 +42,10 @@ _OPEN: Final = (
 
 _NO_PAGES: Final = ("/_stcore/", "/media/", "/component/")
 _FORWARDED: Final = ("x-forwarded-for", "x-real-ip")
-_MAX_AGENT_CHARS: Final = 200
 _PASSWORD: Final = Field("password", "Password", "password", "current-password")
-_WRONG: Final = "The address and the password do not go together."
 _UNAVAILABLE: Final = "Signing in does not work right now: a part of the system does not answer."
 _RETRIES: Final = "This page tries again every few seconds. Whoever is signed in stays signed in."
+_AGAIN: Final = "Nothing was done. Open the page once more, and send its form from there."
 _log = logging.getLogger(__name__)
 
 
@@ -59,6 +61,7 @@ class SignIn:
 
     def __init__(self, app: ASGIApp, viewers: Viewers, api: IdentityApi, names: Collection[str] = ()) -> None:
         self._app, self._viewers, self._api, self._names = app, viewers, api, frozenset(names)
+        self._invitation = InvitationPage(viewers, api)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -71,7 +74,7 @@ class SignIn:
             await self._app(scope, receive, send)
 
     async def _serve_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        token, local = session_of(scope), is_local(scope)
+        token, local = value_of(scope), is_local(scope)
         if scope["path"] == session_watch.PATH:
             await session_watch.watch(self._viewers, token, local, receive, send)
             return
@@ -82,7 +85,7 @@ class SignIn:
     async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
         """The response of a page of ours, or to somebody who may not go on; None for those who may."""
         path, method = scope["path"], "GET" if scope["method"] == "HEAD" else scope["method"]
-        ours = path in MAIL_FORMS or path in (SIGN_IN, SIGN_OUT)
+        ours = path in MAIL_FORMS or path in (SIGN_IN, SIGN_OUT, INVITATION)
         if not ours:
             return await self._guard(scope)
         if method == "GET":
@@ -93,12 +96,14 @@ class SignIn:
             check_sender(scope, self._names)
             form = await read_form(scope, receive)
         except BadForm as error:
-            page = Page("This form is refused", (str(error),), links=(("Go on", SIGN_IN),))
+            page = Page("This form is refused", (_AGAIN,), error=str(error), links=(("Sign in", SIGN_IN),))
             return response(page, error.status, {"connection": "close"})
         if path == SIGN_IN:
             return await self._sign_in(scope, form)
         if path == SIGN_OUT:
-            return await self._sign_out(scope)
+            return await self._sign_out(scope, safe_target(form.get("next", HOME)))
+        if path == INVITATION:
+            return await self._invitation.take(scope, form)
         return await self._send(scope, MAIL_FORMS[path], form)
 
     async def _guard(self, scope: Scope) -> Response | None:
@@ -117,13 +122,14 @@ class SignIn:
         return None
 
     async def _viewer(self, scope: Scope) -> Viewer:
-        asked = self._viewers.submit(session_of(scope), is_local(scope))
+        asked = self._viewers.submit(value_of(scope), is_local(scope))
         return await asyncio.shield(asyncio.wrap_future(asked))
 
     async def _page(self, scope: Scope) -> Response:
         path, query = scope["path"], parse_qs(scope["query_string"].decode("latin-1"))
         if path in MAIL_FORMS:
-            return response(MAIL_FORMS[path].page)
+            page = MAIL_FORMS[path].page
+            return response(await self._on_the_way(scope, page) if EMAIL in page.fields else page)
         target = safe_target(query.get("next", [HOME])[0])
         try:
             viewer = await self._viewer(scope)
@@ -132,42 +138,55 @@ class SignIn:
         except NoAccountYet:
             return _no_account_elsewhere()
         except Unavailable:
-            return _unavailable(target)
+            return _unavailable(INVITATION if path == INVITATION else target)
+        if path == INVITATION:
+            return await self._invitation.show(scope, viewer)
         if path == SIGN_OUT:
             return response(_sign_out_page(viewer)) if viewer else RedirectResponse(SIGN_IN, 303)
         if viewer is None:
-            if not await self._api.is_there(_browser(scope)):
+            if not await self._api.is_there(browser_of(scope)):
                 return _unavailable(target)
-            note = "You are signed out." if "out" in query else ""
-            return response(replace(_sign_in_page(target), note=note))
+            page = await self._on_the_way(scope, _sign_in_page(target))
+            return response(replace(page, note="You are signed out.") if "out" in query else page)
         return RedirectResponse(target, 303) if viewer.signed_in else response(_NO_ACCOUNT_HERE)
+
+    async def _on_the_way(self, scope: Scope, page: Page) -> Page:
+        """A page with a form that somebody who is invited fills in on the way to the invitation."""
+        offer = await self._invitation.offer(scope)
+        if offer is None:
+            return page
+        text = f"Then you come back to the invitation to {offer.title}."
+        return replace(page, note=text, values={EMAIL.name: offer.email})
 
     async def _sign_in(self, scope: Scope, form: dict[str, str]) -> Response:
         target, email = safe_target(form.get("next", HOME)), form.get("email", "").strip()
         page = replace(_sign_in_page(target), values={"email": email})
         body = {"email": email, "password": form.get("password", "")}
         try:
-            answer = await self._api.post("sessions", body, _browser(scope))
+            answer = await self._api.post("identity/sessions", body, browser_of(scope))
         except Unavailable as error:
             _log.warning("no sign-in: %s", error)
             return _unavailable(target)
         token = answer.body.get("refresh_token")
         if answer.status != HTTPStatus.CREATED or not isinstance(token, str):
-            return _refusal(page, answer)
+            return refusal(page, answer)
         await self._end_earlier(scope)
+        if target == HOME and self._invitation.is_followed(scope):
+            # The mail that confirms an address leads to no page of before.
+            target = INVITATION
         return RedirectResponse(target, 303, {"set-cookie": setting(scope, token), "cache-control": "no-store"})
 
     async def _end_earlier(self, scope: Scope) -> None:
         """End the sign-in that this browser had before: its other pages must not go on as somebody else."""
-        earlier = session_of(scope)
+        earlier = value_of(scope)
         try:
             if earlier:
                 await asyncio.shield(asyncio.wrap_future(self._viewers.end(earlier)))
         except Unavailable as error:
             _log.warning("an earlier sign-in ends when it expires: %s", error)
 
-    async def _sign_out(self, scope: Scope) -> Response:
-        token = session_of(scope)
+    async def _sign_out(self, scope: Scope, target: str) -> Response:
+        token = value_of(scope)
         try:
             if token:
                 await asyncio.shield(asyncio.wrap_future(self._viewers.end(token)))
@@ -176,20 +195,22 @@ class SignIn:
             page = replace(_sign_out_page(None), error="You are still signed in: a part of the system does not answer.")
             return response(page, 503, {"retry-after": "2"})
         headers = {"set-cookie": deletion(scope), "cache-control": "no-store"}
-        return RedirectResponse(path_with(SIGN_IN, out="yes"), 303, headers)
+        return RedirectResponse(path_with(SIGN_IN, out="yes", next="" if target == HOME else target), 303, headers)
 
     async def _send(self, scope: Scope, form: MailForm, fields: dict[str, str]) -> Response:
         names = [each.name for each in form.page.fields]
         body = {name: fields.get(name, "") if name == "password" else fields.get(name, "").strip() for name in names}
+        if SECRET.name in body:
+            body[SECRET.name] = secret_in(body[SECRET.name])
         kept = {name: value for name, value in body.items() if name != "password"}
         page = replace(form.page, values=kept)
         try:
-            answer = await self._api.post(form.route, body, _browser(scope))
+            answer = await self._api.post(f"identity/{form.route}", body, browser_of(scope))
         except Unavailable as error:
             _log.warning("%s: %s", form.route, error)
             text = "This does not work right now: a part of the system does not answer. Try again in a moment."
             return response(replace(page, error=text), 503, {"retry-after": "2"})
-        return response(form.done) if answer.status < HTTPStatus.BAD_REQUEST else _refusal(page, answer)
+        return response(form.done) if answer.status < HTTPStatus.BAD_REQUEST else refusal(page, answer)
 
 
 def is_local(scope: Scope) -> bool:
@@ -222,15 +243,6 @@ def _target(scope: Scope) -> str:
     return str((path + (b"?" + query if query else b"")).decode("latin-1"))
 
 
-def _browser(scope: Scope) -> Browser:
-    headers = Headers(scope=scope)
-    client = scope.get("client")
-    addresses = [*headers.getlist("x-forwarded-for"), *([client[0]] if client else [])]
-    agent = "".join(char for char in headers.get("user-agent", "") if " " <= char <= "~")
-    # An empty one would be replaced by that of our own client.
-    return Browser(", ".join(filter(str.isascii, addresses)), agent[:_MAX_AGENT_CHARS].strip() or "unknown")
-
-
 def _sign_in_page(target: str) -> Page:
     hidden = {"next": target} if target != HOME else {}
     fields = (EMAIL, _PASSWORD)
@@ -246,7 +258,7 @@ def _sign_out_page(viewer: Viewer | None) -> Page:
 
 def _unavailable(target: str) -> Response:
     again = path_with(SIGN_IN, next="" if target == HOME else target)
-    page = Page("Just a moment", (_RETRIES,), error=_UNAVAILABLE, links=(("Try again now", again),), refresh=again)
+    page = Page("Just a moment", (_RETRIES,), error=_UNAVAILABLE, actions=(("Try again now", again),), refresh=again)
     return response(page, 503, {"retry-after": "5"})
 
 
@@ -259,36 +271,11 @@ _NO_ACCOUNT_HERE: Final = Page(
     "No account exists yet",
     ("Until there is one, whoever uses this machine sees every store, and nobody else sees any.", _FIRST_STEPS),
     code=_FIRST_COMMANDS,
-    links=(REGISTER, ("Back to the numbers", HOME)),
+    actions=(REGISTER, ("Back to the numbers", HOME)),
 )
 
 
 def _no_account_elsewhere() -> Response:
     text = "Until there is one, this dashboard shows its numbers on its own machine alone."
-    page = Page("No account exists yet", (text, _FIRST_STEPS), code=_FIRST_COMMANDS, links=(REGISTER,))
+    page = Page("No account exists yet", (text, _FIRST_STEPS), code=_FIRST_COMMANDS, actions=(REGISTER,))
     return response(page, 403)
-
-
-def _refusal(page: Page, answer: Answer) -> Response:
-    """The form again, with what the API says is wrong."""
-    names = {each.name for each in page.fields}
-    found = answer.body.get("errors")
-    errors = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
-    problems = {str(each.get("path", "")).removeprefix("/"): _sentence(str(each.get("message", ""))) for each in errors}
-    problems = {name: text for name, text in problems.items() if name in names}
-    if answer.status == HTTPStatus.UNAUTHORIZED:
-        return response(replace(page, error=_WRONG), 422)
-    if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
-        seconds = answer.retry_after if answer.retry_after.isdecimal() else ""
-        when = f"in {seconds} seconds" if seconds else "in a minute"
-        headers = {"retry-after": seconds or "60"}
-        return response(replace(page, error=f"There were too many attempts. Try again {when}."), 429, headers)
-    if answer.status == HTTPStatus.GONE or "token" in problems:
-        return response(replace(page, error="This link is used, expired or incomplete. Ask for another one."), 422)
-    if problems:
-        return response(replace(page, problems=problems), 422)
-    return response(replace(page, error="This cannot be done. Check what you have written."), 422)
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:].rstrip(".") + "." if text else ""

@@ -80,8 +80,8 @@ TEMPLATES: Final[Mapping[str, Template]] = {
     # No free text of the inviter: an invitation must be no way to send strangers what one likes.
     "invitation": Template(
         "You are invited to a store",
-        "Hello,\n\n{inviter} invites you to the store {store} as {role}. Sign in with this address, or make an "
-        "account with it, and follow this link within a week:\n\n{link}\n\n"
+        "Hello,\n\n{inviter} invites you to the store {store} as {role}. Follow this link within a week and accept. "
+        "You sign in with this address, or make an account with it, on the way:\n\n{link}\n\n"
         "If you do not know the store, do nothing: without this link nothing happens.",
     ),
 }

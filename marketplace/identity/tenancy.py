@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from hashlib import sha256
 from typing import Final
 
@@ -73,8 +74,35 @@ class AlreadyMember(TenancyError):
     """Somebody is a member already."""
 
 
+class LinkEnd(StrEnum):
+    """Why the link of an invitation is worth nothing."""
+
+    ACCEPTED = "accepted"
+    REVOKED = "revoked"
+    REPLACED = "replaced"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+
+
+_LINK_ENDS: Final[Mapping[LinkEnd, str]] = {
+    LinkEnd.ACCEPTED: "the invitation was accepted already",
+    LinkEnd.REVOKED: "the invitation was revoked",
+    LinkEnd.REPLACED: "the invitation was replaced by a newer one to the same address",
+    LinkEnd.EXPIRED: "the invitation has expired",
+    LinkEnd.UNKNOWN: "the link is not valid",
+}
+
+
 class LinkGone(TenancyError):
-    """The link of an invitation is unknown, used, revoked or expired."""
+    """The link of an invitation is unknown, used, revoked or expired.
+
+    Attributes:
+        end: Which of these, as far as it is known: of one that expired some minutes ago nothing is kept.
+    """
+
+    def __init__(self, end: LinkEnd = LinkEnd.UNKNOWN) -> None:
+        super().__init__(_LINK_ENDS[end])
+        self.end = end
 
 
 class WrongAddress(TenancyError):

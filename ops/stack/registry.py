@@ -301,7 +301,7 @@ REGISTRY: Final = Registry(
             resources=Resources(
                 topics=(CLICKS_COLLECTED,),
                 tables=TABLES,
-                collections=(STORES, STORE_STATS, TURNED_AWAY, USERS, MEMBERSHIPS),
+                collections=(STORES, STORE_STATS, TURNED_AWAY, USERS, LINKS, MEMBERSHIPS),
             ),
         ),
         ProxySpec(

@@ -391,13 +391,13 @@ def test_only_the_table_of_the_chosen_tab_is_asked_for(window: Tab, shown: Shown
     expect(devices).to_have_count(0)
 
 
-def test_a_picture_is_taken_of_a_page_on_a_phone(shown: Shown, tmp_path: Path) -> None:
-    which = ("--only", "counting", "--kind", "phone", "--query", "store=teahouse")
+def test_a_picture_is_taken_of_a_page_and_of_the_sign_in_on_a_phone(shown: Shown, tmp_path: Path) -> None:
+    which = ("--only", "counting", "--only", "sign-in", "--kind", "phone", "--query", "store=teahouse")
     done = take_pictures("--url", shown.url, *which, folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    (picture,) = tmp_path.iterdir()
-    assert picture.name == "counting-phone.png"
-    assert 5_000 < picture.stat().st_size < 200_000
+    sizes = {picture.name: picture.stat().st_size for picture in tmp_path.iterdir()}
+    assert sorted(sizes) == ["counting-phone.png", "sign-in-phone.png"]
+    assert all(5_000 < size < 200_000 for size in sizes.values()), sizes
 
 
 def test_without_a_dashboard_there_are_no_pictures_and_one_line_says_why(browser: Browser, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Cookie, Page, expect
+from playwright.sync_api import APIResponse, Browser, Cookie, Page, Route, expect
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.mongo.client import connect
@@ -189,7 +189,6 @@ def test_a_sign_out_ends_all_tabs_at_once_and_the_cookie_at_the_server(browser: 
         cookie = cookie_of(first)
         with page_in(context, shops.url) as second:
             second.open("live")
-            first.page.get_by_role("link", name="Sign out").click()
             first.page.get_by_role("button", name="Sign out").click()
             expect(first.page.get_by_text("You are signed out.")).to_be_visible()
             left = time.monotonic()
@@ -198,11 +197,34 @@ def test_a_sign_out_ends_all_tabs_at_once_and_the_cookie_at_the_server(browser: 
             assert second.page.url.endswith(f"/sign-in?next={'%2Flive%3Fstore%3Dteahouse'}")
             assert cookies_of(first) == []
             first.page.go_back()
-            first.page.go_back()
             expect_sign_in(first.page)
         context.add_cookies([{"name": cookie["name"], "value": cookie["value"], "url": shops.url}])
         first.page.goto(shops.url)
         expect_sign_in(first.page)
+
+
+def test_the_window_that_signs_out_waits_for_the_answer_that_deletes_its_cookie(browser: Browser, shops: Shops) -> None:
+    frames: list[str | bytes] = []
+    answers: list[tuple[Route, APIResponse]] = []
+    with tab(browser, shops.url) as window:
+        window.page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: frames.append(frame)))
+        window.page.route("**/sign-out", lambda route: answers.append((route, route.fetch(max_redirects=0))))
+        window.page.goto(shops.url)
+        shops.sign_in(window, OWNER)
+        window.wait_drawn()
+        # Without waiting for the page that comes next.
+        window.page.get_by_role("button", name="Sign out").dispatch_event("click")
+        deadline = time.monotonic() + PATIENCE_MS / 1000
+        while not answers or '{"ended": true}' not in frames:
+            assert time.monotonic() < deadline, frames[-3:]
+            window.page.wait_for_timeout(10)
+        ((route, answer),) = answers
+
+        # The page has heard of the end before its own answer.
+        route.fulfill(response=answer)
+
+        expect(window.page.get_by_text("You are signed out.")).to_be_visible()
+        assert cookies_of(window) == []
 
 
 def test_a_sign_in_that_is_ended_elsewhere_ends_an_open_page(browser: Browser, shops: Shops) -> None:
@@ -292,7 +314,7 @@ def test_somebody_without_a_store_reads_how_to_get_one(browser: Browser, shops: 
 def test_signing_in_works_without_scripts_on_a_phone(browser: Browser, shops: Shops, scheme: str) -> None:
     options = {"viewport": {"width": 320, "height": 640}, "color_scheme": scheme, "java_script_enabled": False}
     with tab(browser, shops.url, **options) as window:
-        for path in ("sign-in", "forgot", "reset", "register", "confirm", "email"):
+        for path in ("sign-in", "forgot", "reset", "register", "confirm", "email", "invitation"):
             window.page.goto(f"{shops.url}/{path}")
             main = window.page.get_by_role("main").bounding_box()
             assert main is not None
@@ -316,7 +338,7 @@ def test_a_lost_password_is_replaced_by_the_link_in_the_mail_and_ends_other_wind
         expect(window.page.get_by_role("heading", name="Look into your mail")).to_be_visible()
         secret = shops.api.link_to(person.email, "Choose a new password")
         window.page.goto(f"{shops.url}/reset#{secret}")
-        expect(window.page.get_by_label("The part of the mail's link behind #")).to_be_hidden()
+        expect(window.page.get_by_label("The link in the mail")).to_be_hidden()
         assert secret not in window.page.url
         window.page.get_by_label("New password").fill("another horse battery")
         window.page.get_by_role("button", name="Keep the new password").click()
@@ -325,6 +347,39 @@ def test_a_lost_password_is_replaced_by_the_link_in_the_mail_and_ends_other_wind
         window.page.get_by_role("link", name="Sign in").click()
         shops.sign_in(window, person.email, "another horse battery")
         expect(window.page.get_by_role("combobox", name="Store")).to_have_value("Quiet")
+        window.assert_sound()
+
+
+def test_somebody_who_is_invited_makes_an_account_and_comes_to_the_store_by_the_links_in_the_mails(
+    browser: Browser, shops: Shops
+) -> None:
+    owner, email = shops.api.make_account("potter@shop.example"), "invited@shop.example"
+    assert owner.post("/v1/stores", {"title": "Pots & Pans", "slug": "pots"}).status_code == 201
+    body = {"email": email, "role": "analyst"}
+    assert owner.post("/v1/stores/pots/invitations", body).status_code == 201
+    secret = shops.api.link_to(email, "You are invited to a store")
+    with tab(browser, shops.url) as window:
+        page = window.page
+        page.goto(f"{shops.url}/invitation#{secret}")
+        expect(page.get_by_role("heading", name="You are invited to Pots & Pans")).to_be_visible()
+        assert (page.url, secret in page.content()) == (f"{shops.url}/invitation", False)
+        page.get_by_role("link", name="Make an account").click()
+        expect(page.get_by_label("E-mail address")).to_have_value(email)
+        page.keyboard.type("Ivy")
+        page.get_by_label("Password", exact=True).fill(PASSWORD)
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="Look into your mail")).to_be_visible()
+        page.goto(f"{shops.url}/confirm#{shops.api.link_to(email, 'Confirm your address')}")
+        page.get_by_role("button", name="Confirm").press("Enter")
+        page.get_by_role("link", name="Sign in").press("Enter")
+        expect(page.get_by_text("Then you come back to the invitation to Pots & Pans.")).to_be_visible()
+        page.keyboard.type(PASSWORD)
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("button", name="Accept the invitation")).to_be_focused()
+        page.keyboard.press("Enter")
+        window.wait_drawn()
+        expect(page.get_by_role("combobox", name="Store")).to_have_value("Pots & Pans")
+        assert [each["name"] for each in cookies_of(window)] == ["marketplace-session"]
         window.assert_sound()
 
 
@@ -372,10 +427,11 @@ def test_behind_the_proxy_the_cookie_is_secure_and_all_works(browser: Browser, s
             expect(window.metric("Clicks")).to_be_visible()
             cookie = cookie_of(window)
             assert (cookie["name"], cookie["secure"]) == ("__Host-marketplace-session", True)
-            window.page.get_by_role("link", name="Sign out").click()
             window.page.get_by_role("button", name="Sign out").click()
             expect_sign_in(window.page)
             assert cookies_of(window) == []
+            window.page.goto(f"{url}/invitation#{'x' * 43}")
+            expect(window.page.get_by_role("heading", name="This invitation is not valid")).to_be_visible()
 
 
 def test_where_no_account_exists_the_dashboard_is_open_on_this_machine_and_says_so(

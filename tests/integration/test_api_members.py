@@ -11,11 +11,13 @@ import pytest
 from marketplace.entitlements import ENTITLEMENTS, Tier
 from marketplace.identity.accounts import LINK_SECONDS, LinkKind
 from marketplace.identity.roles import API_KEY_SCOPES, Permission, StoreRole, permissions_of
+from marketplace.identity.tenancy import hash_of_secret
 from ops.stack import Stack
 from tests.kits.tenancy import NOW, Work, World, run_in_world, tenancy_database
 
 Run = Callable[[Work], None]
 ACCEPT = "/v1/invitations/acceptances"
+PREVIEW = "/v1/invitations/previews"
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,14 @@ async def invite(world: World, who: str, email: str, role: str = "analyst", stat
 async def accept(world: World, who: str, secret: str) -> tuple[int, str]:
     answer = await world.ask("POST", ACCEPT, who, json={"token": secret})
     return answer.status_code, answer.json().get("type", "")
+
+
+async def ends(world: World, secret: str, who: str = "new") -> list[object]:
+    """What a link that is worth nothing is answered with, when it is looked at and when it is to be accepted."""
+    answers = [await world.ask("POST", path, who, json={"token": secret}) for path in (PREVIEW, ACCEPT)]
+    assert [(each.status_code, each.json()["type"]) for each in answers] == [(410, "/problems/gone")] * 2
+    assert [error["path"] for each in answers for error in each.json()["errors"]] == ["/token"] * 2
+    return sorted({error["code"] for each in answers for error in each.json()["errors"]})
 
 
 def test_members_are_listed_with_their_roles_in_the_order_of_joining(run: Run) -> None:
@@ -198,6 +208,63 @@ def test_an_invitation_is_accepted_by_the_invited_address_alone_and_is_not_used_
     run(work)
 
 
+def test_what_an_invitation_offers_is_read_by_its_secret_and_by_nothing_else(run: Run) -> None:
+    async def work(world: World) -> None:
+        await world.store("shop", ann="owner")
+        await world.user("new")
+        secret = await invite(world, "ann", "New@shop.example", "manager")
+        (waiting,) = (await world.ask("GET", "/v1/stores/shop/invitations", "ann")).json()["invitations"]
+        before = await world.everything()
+        for who in ("", "new", "ann"):
+            answer = await world.ask("POST", PREVIEW, who, json={"token": secret})
+            assert (answer.status_code, answer.json()) == (200, {
+                "id": waiting["id"], "store": "shop", "title": "Shop", "role": "manager", "email": "New@shop.example",
+                "inviter_email": "ann@shop.example", "expires_at": "2026-12-06T12:00:00.000Z",
+            })  # fmt: skip
+        for wrong in (waiting["id"], secret[:-1], secret.swapcase(), "x" * 43, hash_of_secret(secret)):
+            answer = await world.ask("POST", PREVIEW, "ann", json={"token": wrong})
+            assert (answer.status_code, answer.json()["errors"][0]["code"]) == (410, "unknown")
+            assert "shop" not in answer.text
+        assert (await world.ask("GET", PREVIEW, "new")).status_code == 405
+        assert await world.everything() == before
+        assert (await accept(world, "new", secret))[0] == 201
+
+    run(work)
+
+
+@pytest.mark.parametrize("loss", ["inviter", "store"])
+def test_what_an_invitation_offers_is_known_without_its_inviter_and_not_without_its_store(run: Run, loss: str) -> None:
+    async def work(world: World) -> None:
+        await world.store("shop", ann="owner", bob="owner")
+        await world.user("new")
+        secret = await invite(world, "bob", "new@shop.example")
+        if loss == "inviter":
+            await world.client[world.database]["users"].delete_one({"_id": "bob"})
+            answer = await world.ask("POST", PREVIEW, json={"token": secret})
+            assert (answer.status_code, answer.json()["inviter_email"]) == (200, "")
+        else:
+            assert (await world.ask("DELETE", "/v1/stores/shop", "ann")).status_code == 204
+            assert await ends(world, secret) == ["unknown"]
+
+    run(work)
+
+
+def test_an_invitation_that_was_accepted_says_so_and_takes_no_place_of_a_member(run: Run) -> None:
+    async def work(world: World) -> None:
+        await world.store("shop", ann="owner")
+        await world.user("new")
+        secret = await invite(world, "ann", "new@shop.example")
+        assert (await accept(world, "new", secret))[0] == 201
+        for who in ("new", "ann"):
+            assert await ends(world, secret, who) == ["accepted"]
+        # Three members are in the plan: one place is left.
+        await invite(world, "ann", "third@shop.example")
+        assert (await world.ask("DELETE", "/v1/stores/shop/members/new", "ann")).status_code == 204
+        assert (await accept(world, "new", await invite(world, "ann", "new@shop.example")))[0] == 201
+
+    run(work)
+
+
 def test_nobody_offers_a_role_above_the_own_one(run: Run) -> None:
     async def work(world: World) -> None:
         await world.store("shop", ann="owner", max="manager", eve="analyst")
@@ -261,6 +328,7 @@ def test_an_invitation_ends_with_its_time_although_it_is_still_stored(run: Run) 
         end = NOW + timedelta(seconds=LINK_SECONDS[LinkKind.INVITATION])
         world.now = end
         assert await accept(world, "new", secret) == (410, "/problems/gone")
+        assert await ends(world, secret) == ["expired"]
         assert (await world.ask("GET", "/v1/stores/shop/invitations", "ann")).json() == {"invitations": []}
         world.now = end - timedelta(milliseconds=1)
         assert (await accept(world, "new", secret))[0] == 201
@@ -277,11 +345,13 @@ def test_a_revoked_invitation_and_one_that_was_sent_again_are_worth_nothing(run:
         listed = (await world.ask("GET", "/v1/stores/shop/invitations", "max")).json()["invitations"]
         assert [each["email"] for each in listed] == ["NEW@shop.example"]
         assert (await accept(world, "new", first))[0] == 410
+        assert await ends(world, first) == ["replaced"]
         second = await world.secret_of_mail("NEW@shop.example")
         path = f"/v1/stores/shop/invitations/{listed[0]['id']}"
         assert (await world.ask("DELETE", path, "max")).status_code == 204
         assert (await world.ask("DELETE", path, "max")).status_code == 404
         assert (await accept(world, "new", second))[0] == 410
+        assert await ends(world, second) == ["revoked"]
         owner = await invite(world, "ann", "new@shop.example", "owner")
         listed = (await world.ask("GET", "/v1/stores/shop/invitations", "max")).json()["invitations"]
         refused = await world.ask("DELETE", f"/v1/stores/shop/invitations/{listed[0]['id']}", "max")

@@ -46,6 +46,7 @@ GOOD_REQUESTS: Final[dict[tuple[str, str], GoodRequest]] = {
     ("POST", "/v1/stores/{store}/invitations"): GoodRequest({"email": "new@shop.example", "role": "analyst"}),
     ("POST", "/v1/stores/{store}/api-keys"): GoodRequest({"name": "Warehouse", "scopes": ["numbers:read"]}),
     ("POST", "/v1/invitations/acceptances"): GoodRequest({"token": "x" * 43}, status=410),
+    ("POST", "/v1/invitations/previews"): GoodRequest({"token": "y" * 43}),
     # Of a session that nobody has: those of sign-ins are in Redis, and here nobody signs in.
     ("DELETE", "/v1/identity/sessions/{session}"): GoodRequest(status=404),
     ("GET", "/v1/admin/accounts"): GoodRequest(query={"email": "tom@shop.example"}),

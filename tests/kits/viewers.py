@@ -6,9 +6,10 @@ import threading
 from dataclasses import dataclass, field, replace
 
 from connectors.errors import Unavailable
-from dashboards.data.access import Viewer, everybody, member
+from dashboards.data.access import SignedOut, Viewer, everybody, member
 from marketplace.identity.accounts import User
 from marketplace.identity.roles import StoreRole
+from marketplace.identity.tenancy import LinkGone, Membership
 from tests.kits.clicks import make_store
 
 ANN = User("u1", "ann@shop.example", "Ann", "hash", 1)
@@ -34,6 +35,7 @@ class Known:
     unavailable: bool = False
     asked: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    acceptances: dict[tuple[str, str], Membership | Exception] = field(default_factory=dict)
 
     def _answer(self) -> None:
         if self.unavailable:
@@ -56,6 +58,17 @@ class Known:
     def end(self, token: str) -> None:
         self._answer()
         self.viewers.pop(token, None)
+
+    def accept(self, token: str, secret: str) -> Membership:
+        self._answer()
+        viewer = self.viewers.get(token)
+        if viewer is None:
+            raise SignedOut
+        found = self.acceptances.pop((token, secret), LinkGone())
+        if isinstance(found, Exception):
+            raise found
+        self.viewers[token] = viewer_of(*viewer.stores, found.store, email=viewer.email)
+        return found
 
 
 def viewer_of(*slugs: str, email: str = "ann@shop.example") -> Viewer:

@@ -111,3 +111,22 @@ def test_only_so_many_answers_are_held_and_the_longest_unused_go_first(answers: 
     answers.submit("one more", 60.0, lambda: 0)
     assert answers.submit("first", 60.0, first).result(PATIENCE_SECONDS) == 1
     assert answers.submit("second", 60.0, second).result(PATIENCE_SECONDS) == 2
+
+
+def test_what_is_forgotten_is_asked_once_more_also_while_it_is_being_asked(answers: QueryCache) -> None:
+    source, may_end = Source(), threading.Event()
+
+    def slow() -> int:
+        may_end.wait(PATIENCE_SECONDS)
+        return source()
+
+    assert answers.submit("a", 5.0, source).result(PATIENCE_SECONDS) == 1
+    answers.forget("a")
+    running = answers.submit("a", 5.0, slow)
+    answers.forget("a")
+    assert answers.submit("a", 5.0, source).result(PATIENCE_SECONDS) == 2
+    may_end.set()
+    assert running.result(PATIENCE_SECONDS) == 3
+    # The older question, although it was answered later, is no answer any more.
+    assert answers.submit("a", 5.0, source).result(PATIENCE_SECONDS) == 2
+    answers.forget("nothing")

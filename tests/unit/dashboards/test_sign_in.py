@@ -2,119 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Message, Scope
 
 from dashboards.data.access import Viewer
-from dashboards.data.query_cache import QueryCache
-from dashboards.data.viewers import LOCAL_HEADER, SESSION_HEADER, Viewers
-from dashboards.web.gate import Gate
-from dashboards.web.identity_api import IdentityApi
+from dashboards.data.viewers import LOCAL_HEADER, SESSION_HEADER
 from dashboards.web.mail_forms import MAIL_FORMS
-from dashboards.web.sign_in import SignIn, is_local
+from dashboards.web.sign_in import is_local
 from dashboards.web.targets import safe_target
-from tests.kits.viewers import Known, viewer_of
-
-TOKEN = "0f.1e.secret"
-FORM = {"email": "ann@shop.example", "password": "correct horse battery"}
-TYPE = "application/x-www-form-urlencoded"
-OWN = {"origin": "http://127.0.0.1:8501", "sec-fetch-site": "same-origin"}
-PROXIED = {"host": "shop.example", "x-forwarded-proto": "https", "x-forwarded-for": "203.0.113.9"}
-
-
-class Dashboard:
-    """The gate and the guard, with known viewers and an API that answers what a test says."""
-
-    def __init__(self, viewers: Mapping[str, Viewer] | None = None, *, accounts: bool = True) -> None:
-        self.known = Known(dict(viewers or {}), accounts)
-        self.asked: list[httpx.Request] = []
-        self.answer: httpx.Response | Exception = httpx.Response(201, json={"refresh_token": TOKEN})
-        self.passed: list[Scope] = []
-        api = IdentityApi("http://api.example", httpx.MockTransport(self._api))
-        viewers_now = Viewers(self.known, QueryCache())
-        self.app = Gate(SignIn(self._behind, viewers_now, api, ["shop.example"]), ["shop.example"])
-
-    def _api(self, request: httpx.Request) -> httpx.Response:
-        self.asked.append(request)
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
-
-    async def _behind(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.passed.append(scope)
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/html")]})
-        await send({"type": "http.response.body", "body": b"numbers"})
-
-    def ask(self, method: str, path: str, headers: Mapping[str, Any] | None = None, **options: Any) -> httpx.Response:
-        async def whole() -> httpx.Response:
-            transport = httpx.ASGITransport(self.app, client=("127.0.0.1", 5000))
-            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8501") as client:
-                raw = [
-                    (name.encode(), each if isinstance(each, bytes) else each.encode())
-                    for name, each in (headers or {}).items()
-                ]
-                return await client.request(method, path, headers=raw, **options)
-
-        return asyncio.run(whole())
-
-    def post(
-        self, path: str, data: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
-    ) -> httpx.Response:
-        return self.ask("POST", path, {**OWN, "content-type": TYPE, **(headers or {})}, content=urlencode(data or {}))
-
-    def socket(self, path: str, headers: Mapping[str, str], *, until: int = 2) -> list[Message]:
-        """What a page's connection gets until it ends, or until so many messages."""
-        sent: list[Message] = []
-        enough = asyncio.Event()
-
-        async def whole() -> None:
-            first = True
-
-            async def receive() -> Message:
-                nonlocal first
-                if first:
-                    first = False
-                    return {"type": "websocket.connect"}
-                await enough.wait()
-                return {"type": "websocket.disconnect", "code": 1000}
-
-            async def send(message: Message) -> None:
-                sent.append(message)
-                if len(sent) >= until:
-                    enough.set()
-
-            pairs = [(name.encode(), value.encode()) for name, value in {"host": "127.0.0.1:8501", **headers}.items()]
-            scope = {"type": "websocket", "path": path, "scheme": "ws", "headers": pairs, "client": ("127.0.0.1", 1)}
-            async with asyncio.timeout(20):
-                await self.app(scope, receive, send)
-
-        asyncio.run(whole())
-        return sent
-
-
-def cookie_of(response: httpx.Response) -> tuple[str, str, dict[str, str]]:
-    """Name, value and attributes of the one cookie that a response sets."""
-    (line,) = response.headers.get_list("set-cookie")
-    pair, *attributes = [part.strip() for part in line.split(";")]
-    name, _, value = pair.partition("=")
-    return name, value, {key: text for key, _, text in (each.partition("=") for each in attributes)}
-
-
-def signed_in(*slugs: str) -> Dashboard:
-    return Dashboard({TOKEN: viewer_of(*slugs or ("tea",))})
-
-
-COOKIE = {"cookie": f"marketplace-session={TOKEN}"}
+from marketplace.identity.passwords import MIN_CHARS
+from tests.kits.dashboard_app import COOKIE, FORM, OWN, PROXIED, TOKEN, Dashboard, cookie_of, signed_in
+from tests.kits.viewers import viewer_of
 
 
 @pytest.fixture
@@ -218,13 +124,20 @@ def test_what_the_api_says_of_a_field_stands_below_the_field(dashboard: Dashboar
     assert 'aria-invalid="true" aria-describedby="email-problem"' in text
 
 
-def test_too_many_attempts_say_when_to_try_again(dashboard: Dashboard) -> None:
-    dashboard.answer = httpx.Response(429, json={}, headers={"retry-after": "42"})
+@pytest.mark.parametrize(
+    ("seconds", "kept", "text"),
+    [
+        ("1", "1", "a second"), ("42", "42", "42 seconds"), ("120", "120", "120 seconds"), ("121", "121", "3 minutes"),
+        ("600", "600", "10 minutes"), ("soon", "60", "60 seconds"),
+    ],
+)  # fmt: skip
+def test_too_many_attempts_say_when_to_try_again(dashboard: Dashboard, seconds: str, kept: str, text: str) -> None:
+    dashboard.answer = httpx.Response(429, json={}, headers={"retry-after": seconds})
 
     response = dashboard.post("/sign-in", FORM)
 
-    assert (response.status_code, response.headers["retry-after"]) == (429, "42")
-    assert "Try again in 42 seconds" in response.text
+    assert (response.status_code, response.headers["retry-after"]) == (429, kept)
+    assert f"Try again in {text}." in response.text
 
 
 @pytest.mark.parametrize(
@@ -270,7 +183,7 @@ def test_the_api_gets_the_password_the_browser_and_its_address_and_nothing_more(
     assert "cookie" not in request.headers
 
 
-UNSAFE = ["/sign-in", "/sign-out", *MAIL_FORMS]
+UNSAFE = ["/sign-in", "/sign-out", "/invitation", *MAIL_FORMS]
 
 
 @pytest.mark.parametrize("path", UNSAFE)
@@ -348,6 +261,24 @@ def test_a_form_about_an_account_sends_its_fields_to_the_api_and_no_others(dashb
     assert dashboard.asked[0].url.path == f"/v1/identity/{MAIL_FORMS[path].route}"
 
 
+@pytest.mark.parametrize("path", [path for path, form in MAIL_FORMS.items() if form.page.from_link])
+def test_the_whole_link_of_a_mail_does_as_well_as_its_secret(dashboard: Dashboard, path: str) -> None:
+    dashboard.answer = httpx.Response(202, json={})
+
+    dashboard.post(path, {"token": f" https://shop.example{path}#{'x' * 43} ", "password": "correct # horse"})
+
+    sent = json.loads(dashboard.asked[0].content)
+    assert (sent["token"], sent.get("password", "correct # horse")) == ("x" * 43, "correct # horse")
+
+
+def test_a_new_password_says_how_long_it_must_be_before_it_is_chosen(dashboard: Dashboard) -> None:
+    for path in ("/register", "/reset"):
+        text = dashboard.ask("GET", path).text
+        assert f'id="password-help">At least {MIN_CHARS} characters.' in text
+        assert 'autocomplete="new-password" value="" aria-describedby="password-help"' in text
+    assert "password-help" not in dashboard.ask("GET", "/sign-in").text
+
+
 def test_a_link_that_is_used_is_reported_in_place(dashboard: Dashboard) -> None:
     dashboard.answer = httpx.Response(410, json={"status": 410})
 
@@ -355,10 +286,22 @@ def test_a_link_that_is_used_is_reported_in_place(dashboard: Dashboard) -> None:
 
     assert response.status_code == 422
     assert "This link is used, expired or incomplete" in response.text
+    assert 'class="button" href="/forgot">Ask for another link' in response.text
+    assert "<form" not in response.text
     assert "correct horse battery" not in response.text
 
 
-@pytest.mark.parametrize("path", ["/sign-in", "/sign-out", *MAIL_FORMS])
+def test_a_link_that_is_not_whole_is_reported_below_its_field_and_can_be_put_in_once_more(dashboard: Dashboard) -> None:
+    errors = [{"path": "/token", "code": "string_too_short", "message": "at least 16 characters"}]
+    dashboard.answer = httpx.Response(422, json={"errors": errors})
+
+    text = dashboard.post("/confirm", {"token": "x"}).text
+
+    assert 'id="token-problem">This is not the whole link.' in text
+    assert 'action="/confirm"' in text
+
+
+@pytest.mark.parametrize("path", UNSAFE)
 def test_a_plain_page_is_kept_nowhere_and_runs_nothing_of_elsewhere(path: str) -> None:
     response = signed_in().ask("GET", path, COOKIE if path == "/sign-out" else {})
 
