@@ -73,8 +73,6 @@ def checking(requirement: Requirement, cost: float, works_frozen: bool = True, c
 
     async def check(request: Request) -> None:
         known: Known = request.app.state.known
-        if changes_access:
-            request.state.changed = known.forget
         # HEAD is GET by now.
         now = request.method != "GET"
         try:
@@ -95,6 +93,9 @@ def checking(requirement: Requirement, cost: float, works_frozen: bool = True, c
         if access is not None and access.standing.frozen and not works_frozen:
             raise Problem(LIMIT, "the store is frozen: the plans of its owners include fewer stores than they own")
         request.state.caller, request.state.access = caller, access
+        if changes_access:
+            # What is refused before this has begun nothing: whoever is over a limit must not make others be asked for.
+            request.state.changed = known.forget
 
     return check
 
