@@ -224,6 +224,35 @@ def test_an_owner_who_cannot_act_is_none_for_those_who_leave(run: Run, how: str)
     run(work)
 
 
+def test_a_transaction_whose_time_is_over_keeps_nobody_from_writing_what_it_wrote(stack: Stack, run: Run) -> None:
+    async def work(world: World) -> None:
+        await world.store("shop", ann="owner")
+        own = TenantStores(world.client, world.database)
+        with closing(TcpProxy(stack.urls.mongo)) as proxy:
+            proxy.open()
+            slow = connect_async(proxy.url)
+            stores = TenantStores(slow, world.database)
+            for cancelled in (False, True):
+                await stores.get("shop")
+                # Each question is answered in time, and all of them are not.
+                proxy.delay_seconds = 0.3
+                call = stores.edit_as("shop", "ann", Permission.EDIT_STORE, lambda _: {"title": "x"})
+                with pytest.raises((Unavailable, TimeoutError)):
+                    await asyncio.wait_for(call, 1.0 if cancelled else 10.0)
+                proxy.delay_seconds = 0.0
+                deadline = time.monotonic() + 5
+                while True:
+                    try:
+                        await own.edit_as("shop", "ann", Permission.EDIT_STORE, lambda _: {"title": "y"})
+                        break
+                    except Unavailable:
+                        assert time.monotonic() < deadline
+                assert (await own.edit("shop", lambda _: {"title": "z"})).store.title == "z"
+            await slow.close()
+
+    run(work)
+
+
 def test_of_two_accounts_that_are_deleted_at_one_time_one_stays_the_owner(run: Run) -> None:
     async def work(world: World) -> None:
         for round_number in range(5):

@@ -24,6 +24,7 @@ from tests.kits.api import PASSWORD, Api, Person, kill, own_database, running_ap
 from tests.kits.api_outages import (
     FAULTS,
     IDENTITY,
+    MOST_AT_ONCE,
     OTHERS,
     PARTS,
     Parts,
@@ -174,7 +175,7 @@ def test_a_route_answers_as_always_or_says_when_to_repeat_and_works_right_afterw
     reading = shop.asks(changing=False)
     before = ask_at_once({what: (ask, None) for what, ask in reading.items()})
     usual = {what: each.response.status_code for what, each in before.items()}
-    assert max(usual.values()) < 500
+    assert [what for what, status in usual.items() if status >= 500] == []
     assert sum(status == 200 for status in usual.values()) > len(OTHERS) / 2
     wait_until_nothing_is_known()
 
@@ -182,7 +183,10 @@ def test_a_route_answers_as_always_or_says_when_to_repeat_and_works_right_afterw
     asked = reading if part == "clickhouse" or fault == "killed" else shop.asks()
 
     with FAULTS[fault](parts, part):
-        during = ask_at_once({what: (ask, usual.get(what)) for what, ask in asked.items()} | identity_asks(api, people))
+        during = ask_at_once(
+            {what: (ask, usual.get(what)) for what, ask in asked.items()} | identity_asks(api, people),
+            most=200 if part == "mongo" else MOST_AT_ONCE,
+        )
         during |= ask_at_once({" ".join(LAST): (partial(ask_as_ann("DELETE", "sessions"), api, people), 204)})
 
     for answer in during.values():
@@ -228,15 +232,13 @@ def test_where_every_answer_of_a_part_comes_just_in_time_a_request_has_a_bound_a
 def test_where_more_requests_wait_than_there_are_connections_some_are_to_be_repeated_and_none_is_an_error(
     registry: Registry, parts: Parts
 ) -> None:
-    shop = Shop.opened(registry)
+    ann = Shop.opened(registry).people["ann"]
     with slow(parts, "mongo", 0.4), ThreadPoolExecutor(100) as pool:
-        # A change asks for itself who is asking, and each of these needs a transaction.
-        path = "/v1/stores/shop/members/nobody-of-this-name"
-        people = shop.people["ann"]
-        answers = list(pool.map(lambda _: people.ask("DELETE", path), range(100)))
-    assert {answer.status_code for answer in answers} == {404, 503}
+        # Who is asking is known to all of them, and the names of the members are asked for by each.
+        answers = list(pool.map(lambda _: ann.ask("GET", "/v1/stores/shop/members"), range(100)))
+    assert {answer.status_code for answer in answers} == {200, 503}
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers if answer.status_code == 503)
-    assert people.is_signed_in()
+    assert ann.is_signed_in()
 
 
 def test_guesses_are_limited_without_redis_too_and_the_service_says_that_it_limits_by_itself(

@@ -101,9 +101,9 @@ def cut_off(parts: Parts, name: str) -> Iterator[None]:
 
 
 @contextmanager
-def slow(parts: Parts, name: str, seconds: float = 3.0) -> Iterator[None]:
-    """Whatever passes is kept back so long, in each direction."""
-    parts.proxies[name].delay_seconds = seconds
+def slow(parts: Parts, name: str, seconds: float = 0.0) -> Iterator[None]:
+    """Whatever passes is kept back so long, in each direction; by default too long for any answer to be in time."""
+    parts.proxies[name].delay_seconds = seconds or (5.0 if name == "clickhouse" else 3.0)
     try:
         yield
     finally:
@@ -151,15 +151,19 @@ class Answered:
 Ask = Callable[[], httpx.Response]
 
 
-def ask_at_once(asked: Mapping[str, tuple[Ask, int | None]]) -> dict[str, Answered]:
-    """Send all requests at one time."""
+MOST_AT_ONCE: Final = 40
+"""Requests at one time where they are to work: more would wait for connections of Mongo."""
+
+
+def ask_at_once(asked: Mapping[str, tuple[Ask, int | None]], most: int = MOST_AT_ONCE) -> dict[str, Answered]:
+    """Send all requests, as many at one time as that."""
 
     def send(what: str, ask: Ask, usual: int | None) -> Answered:
         began = time.monotonic()
         response = ask()
         return Answered(what, response, time.monotonic() - began, usual)
 
-    with ThreadPoolExecutor(max(1, len(asked))) as pool:
+    with ThreadPoolExecutor(most) as pool:
         sent = [pool.submit(send, what, *each) for what, each in asked.items()]
         return {each.what: each for each in (future.result() for future in sent)}
 

@@ -63,11 +63,10 @@ class Registry:
 
     def account(self, *, premium: bool = False, admin: bool = False) -> str:
         """A new account whose password is everybody's; gives its id."""
-        name = uuid.uuid4().hex
+        name, change = uuid.uuid4().hex, {"$set": {"password_hash": password_hash()}}
 
         async def work(world: World) -> None:
             await world.user(name, premium=premium, admin=admin)
-            change = {"$set": {"password_hash": password_hash()}}
             await world.client[self.database][USERS.name].update_one({"_id": name}, change)
 
         self.do(work)
