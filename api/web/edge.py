@@ -87,7 +87,8 @@ class Edge:
         # RFC 9110, section 9.1: a server that answers GET answers HEAD, with the same head.
         head = scope["method"] == "HEAD"
         if head:
-            scope["method"] = "GET"
+            # The server's own stays: it decides by it whether a body is to come.
+            scope = {**scope, "method": "GET"}
         started = finished = False
         began, status = time.perf_counter(), 500
 
@@ -113,12 +114,13 @@ class Edge:
 
         self._running += 1
         try:
-            if self._running > self._max_requests:
-                raise Problem(UNAVAILABLE, retry_after_seconds=_RETRY_SECONDS)
-            self._check_host(scope)
-            await self.app(scope, receive, answer)
-        except Problem as problem:
-            await problem.response(request_id)(scope, receive, answer)
+            try:
+                if self._running > self._max_requests:
+                    raise Problem(UNAVAILABLE, retry_after_seconds=_RETRY_SECONDS)
+                self._check_host(scope)
+                await self.app(scope, receive, answer)
+            except Problem as problem:
+                await problem.response(request_id)(scope, receive, answer)
         except _NotTaken:
             # The server closes the connection of an answer that is not complete.
             _log.warning("request %s: its answer was not read", request_id)
