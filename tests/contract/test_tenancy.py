@@ -235,7 +235,7 @@ def test_a_transaction_whose_time_is_over_keeps_nobody_from_writing_what_it_wrot
             for cancelled in (False, True):
                 await stores.get("shop")
                 # Each question is answered in time, and all of them are not.
-                proxy.delay_seconds = 0.3
+                proxy.delay_seconds = 0.45
                 call = stores.edit_as("shop", "ann", Permission.EDIT_STORE, lambda _: {"title": "x"})
                 with pytest.raises((Unavailable, TimeoutError)):
                     await asyncio.wait_for(call, 1.0 if cancelled else 10.0)
