@@ -86,14 +86,17 @@ def checking(requirement: Requirement, cost: float, works_frozen: bool = True, c
             await _take_tokens(request, caller, _own_tier(caller), cost)
             access = await _access(request, known, caller, requirement, now)
         else:
-            # A key has the tier of its store, whoever made it.
-            access = await _access(request, known, caller, requirement, now)
-            await _take_tokens(request, caller, access.standing.tier if access else Tier.FREE, cost)
+            # A key has the tier of its store, whoever made it and whatever it asks for.
+            own = await known.access(caller, caller.key.store, now=now)
+            await _take_tokens(request, caller, own.standing.tier if own else Tier.FREE, cost)
+            if isinstance(requirement, Permission) and request.path_params["store"] == caller.key.store:
+                access = own
         _allow(requirement, caller, access)
         if access is not None and access.standing.frozen and not works_frozen:
             raise Problem(LIMIT, "the store is frozen: the plans of its owners include fewer stores than they own")
         request.state.caller, request.state.access = caller, access
         if changes_access:
+            # What is refused before this has begun nothing: whoever is over a limit must not make others be asked for.
             request.state.changed = known.forget
 
     return check

@@ -27,7 +27,7 @@ from api.origins import Preflights
 from api.stores.problems import problem_of
 from api.stores.routes import STORES
 from api.tenancy import Tenancy
-from api.web.bodies import REQUEST_SECONDS
+from api.web.bodies import BODY_SECONDS, REQUEST_SECONDS
 from api.web.edge import Edge, Observer, ignore, request_id_of
 from api.web.methods import MethodCheck, Methods
 from api.web.problems import (
@@ -110,6 +110,7 @@ def build_app(
     trusted_proxies: Sequence[Network] = (),
     observe: Observer = ignore,
     request_seconds: float = REQUEST_SECONDS,
+    body_seconds: float = BODY_SECONDS,
 ) -> Edge:
     """The application.
 
@@ -119,6 +120,7 @@ def build_app(
         trusted_proxies: Peers whose ``X-Forwarded-For`` is believed.
         observe: Counts requests.
         request_seconds: For the work of a request; one that takes longer is answered with 503.
+        body_seconds: For the body of a request to come.
 
     Raises:
         ValueError: A route does not say what it demands.
@@ -143,7 +145,8 @@ def build_app(
         # counted by nobody.
         redirect_slashes=False,
     )
-    app.state.trusted_proxies, app.state.request_seconds = trusted_proxies, request_seconds
+    app.state.trusted_proxies = trusted_proxies
+    app.state.request_seconds, app.state.body_seconds = request_seconds, body_seconds
     app.state.rules = include(app, FEATURES)
     methods = Methods(app.state.rules)
     app.add_middleware(MethodCheck, methods=methods)

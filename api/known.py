@@ -33,7 +33,7 @@ class Recent(Generic[_Key, _Value]):
 
     Args:
         kept_seconds: How old an answer may be.
-        max_entries: The bound on memory; the oldest answers are dropped.
+        max_entries: The bound on memory; the oldest answers are dropped, and those that are too old in any case.
         monotonic: Seconds of a monotonic clock.
     """
 
@@ -48,7 +48,8 @@ class Recent(Generic[_Key, _Value]):
         self._asked: dict[_Key, tuple[float, asyncio.Task[_Value | None]]] = {}
 
     def __len__(self) -> int:
-        return len(self._answers)
+        """Answers that are kept, and questions that are being asked."""
+        return len(self._answers) + len(self._asked)
 
     def kept(self, key: _Key) -> _Value | None:
         """The answer to a question, if there is one that is not too old."""
@@ -93,8 +94,16 @@ class Recent(Generic[_Key, _Value]):
         answer = None if failed else done.result()
         if answer is not None:
             self._answers[key] = asked[0], answer
-            if len(self._answers) > self._max_entries:
-                self._answers.popitem(last=False)
+            self._drop_old()
+
+    def _drop_old(self) -> None:
+        # They lie in the order in which they came, which is nearly that of their age.
+        now = self._monotonic()
+        while self._answers:
+            oldest = next(iter(self._answers))
+            if len(self._answers) <= self._max_entries and now < self._answers[oldest][0]:
+                return
+            del self._answers[oldest]
 
 
 class Known:
@@ -112,6 +121,11 @@ class Known:
         self._identities, self._stores = identities, stores
         self._callers: Recent[str, Caller] = Recent(monotonic=monotonic)
         self._access: Recent[tuple[str, str, str], Access] = Recent(monotonic=monotonic)
+
+    @property
+    def size(self) -> int:
+        """What is kept or being asked."""
+        return len(self._callers) + len(self._access)
 
     async def caller(self, credential: str, *, is_key: bool, now: bool) -> Caller | None:
         """Who a credential stands for; None where it stands for nobody any more.

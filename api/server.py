@@ -34,6 +34,7 @@ from connectors.mongo.mail_queue import MailQueue
 from connectors.redis import sessions
 from connectors.redis.token_buckets import RedisTokenBuckets
 from runtime.admin import AdminServer, Answer
+from runtime.descriptors import allow_descriptors
 from runtime.heartbeat import Heartbeat
 from runtime.readiness import QUESTION_SECONDS, Readiness, liveness
 from runtime.sections import MongoSettings
@@ -44,6 +45,8 @@ _SHUTDOWN_SECONDS: Final = 15
 _COUNT_SECONDS: Final = 5.0
 _MAX_CONNECTIONS: Final = 4_000
 """Beyond it uvicorn answers in plain text. The edge bounds requests at one time, and says when to come again."""
+_OTHER_DESCRIPTORS: Final = 500
+"""Of clients of parts, files and threads."""
 _QUERY_SECONDS: Final = 20.0
 _log = logging.getLogger(__name__)
 
@@ -153,6 +156,7 @@ def serve(config: ApiConfig, mongo: MongoSettings, redis_url: str, clickhouse_ur
         BadKeyFile: There are no keys to sign with.
         Refused: The admin address cannot be listened on.
     """
+    allow_descriptors(_MAX_CONNECTIONS + _OTHER_DESCRIPTORS)
     ensure_keys(config.key_file, time.time())
     dependencies = Dependencies(config, mongo, redis_url, clickhouse_url)
     if threading.current_thread() is threading.main_thread():

@@ -12,6 +12,7 @@ from api.analytics.answers import Encoded
 from api.analytics.questions import Asked, scope_of
 from api.analytics.schemas import Breakdowns, Ledger, Live, Totals, Trend
 from api.analytics.service import AnalyticsService
+from api.web.conditions import is_unchanged
 from api.web.problems import INVALID, LIMIT, NOT_ACCEPTABLE, FieldError, Problem
 from api.web.routes import Routes
 from connectors.insights import InvalidQuery, QueryTooLarge, Scope
@@ -223,7 +224,7 @@ async def _answer(request: Request, call: Awaitable[Encoded], *, csv: bool = Fal
     except InvalidQuery as error:
         raise Problem(INVALID, "no such query") from error
     headers = {"etag": found.etag, "cache-control": "private, no-cache", "vary": "accept, authorization"}
-    if found.etag in [each.strip() for each in request.headers.get("if-none-match", "").split(",")]:
+    if is_unchanged(request, found.etag):
         return Response(status_code=304, headers=headers)
     if csv:
         headers["content-disposition"] = f'attachment; filename="{access_of(request).slug}.csv"'

@@ -111,7 +111,7 @@ class AnalyticsService:
                 }
             )
 
-        return await self._answers.answer(scope.store, ("live", tick, scope.filters, scope.bots), query)
+        return await self._answers.answer(scope.store, ("live", scope, tick), query)
 
     async def ledger(self, scope: Scope, *, csv: bool) -> Encoded:
         """What became of every event, by hour of receipt."""
@@ -124,7 +124,7 @@ class AnalyticsService:
                 return as_csv(["hour", "received", *names, "difference"], [[n or 0 for n in row] for row in counts])
             return _json({**_head(scope), "rows": [_ledger_row(row) for row in rows]})
 
-        return await self._answers.answer(scope.store, ("ledger", scope.since, scope.until, csv), query)
+        return await self._answers.answer(scope.store, ("ledger", scope, csv), query)
 
 
 def _head(scope: Scope) -> dict[str, Any]:

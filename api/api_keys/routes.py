@@ -43,7 +43,7 @@ async def create_api_key(request: Request, body: NewApiKey) -> MadeApiKey:
     """Make an API key for a server, shown this once: `Authorization: Bearer mk_...`.
 
     It works in this store alone, and may do what its scopes and the present role of its maker have in common: a maker
-    who loses the role or leaves takes that from the key at the next request.
+    who loses the role or leaves takes that from the key, for reading half a second later at the latest.
     """
     scopes = frozenset(map(Permission, body.scopes))
     made, text = await _service(request).create(access_of(request).slug, caller_of(request).user.id, body.name, scopes)
@@ -53,7 +53,7 @@ async def create_api_key(request: Request, body: NewApiKey) -> MadeApiKey:
 @API_KEYS.add("DELETE", "/{key}", demand=Permission.MANAGE_API_KEYS, cost=2, status=204, works_frozen=True)
 async def revoke_api_key(request: Request, key: str) -> None:
     """Revoke an API key: it is worth nothing half a second later at the latest."""
-    await _service(request).revoke(access_of(request).slug, key)
+    await _service(request).revoke(access_of(request).slug, caller_of(request).user.id, key)
 
 
 def _fields(key: ApiKey) -> dict[str, Any]:

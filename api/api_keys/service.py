@@ -56,9 +56,9 @@ class ApiKeyService:
         """
         return await self._keys.of_store(slug)
 
-    async def revoke(self, slug: str, key_id: str) -> None:
+    async def revoke(self, slug: str, actor: str, key_id: str) -> None:
         """Delete a key; see :meth:`ApiKeys.revoke` for the errors."""
-        await self._keys.revoke(slug, key_id)
+        await self._keys.revoke(slug, actor, key_id)
 
     async def authenticate(self, key_id: str, secret: str) -> ApiKey | None:
         """The key of an id, if the secret is its.

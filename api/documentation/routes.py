@@ -11,6 +11,7 @@ from fastapi import Request, Response
 from api.access import Demand
 from api.documentation import pages
 from api.documentation.pages import Page
+from api.web.conditions import is_unchanged
 from api.web.problems import NOT_FOUND, Problem
 from api.web.routes import Routes
 
@@ -60,6 +61,6 @@ def _answer(request: Request, page: Page | None) -> Response:
         "cache-control": f"public, max-age={page.max_age_seconds}" if page.max_age_seconds else "no-cache",
         "etag": tag,
     }
-    if tag in [each.strip() for each in request.headers.get("if-none-match", "").split(",")]:
+    if is_unchanged(request, tag):
         return Response(status_code=304, headers=headers)
     return Response(page.body, headers=headers, media_type=page.media_type)

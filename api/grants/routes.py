@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import Query, Request
 
-from api.access import Demand
+from api.access import Demand, caller_of
 from api.grants.schemas import AccountBody, GrantBody, GrantedTier, NewGrant
 from api.grants.service import GrantService
 from api.web.problems import INVALID, LIMIT, NOT_FOUND, FieldError, Problem
@@ -58,14 +58,16 @@ async def grant_tier(request: Request, user: str, body: NewGrant) -> AccountBody
     if since < 0 or (until is not None and until <= since):
         path = "/since" if since < 0 else "/until"
         raise Problem(INVALID, errors=[FieldError(path, "order", "a tier begins after 1970 and ends after that")])
-    return _account(await service.grant(user, Tier(body.tier), since, until), service.now_ms)
+    return _account(
+        await service.grant(user, caller_of(request).user.id, Tier(body.tier), since, until), service.now_ms
+    )
 
 
 @GRANTS.add("DELETE", "/{user}/grants/{tier}", demand=Demand.ADMIN, problems=[NOT_FOUND], example=_ACCOUNT)
 async def end_tier(request: Request, user: str, tier: GrantedTier) -> AccountBody:
     """End a tier of an account now. Nothing is deleted: what is beyond the lower tier is frozen."""
     service = _service(request)
-    return _account(await service.end(user, Tier(tier)), service.now_ms)
+    return _account(await service.end(user, caller_of(request).user.id, Tier(tier)), service.now_ms)
 
 
 def _account(user: User, now_ms: int) -> AccountBody:

@@ -49,13 +49,13 @@ class GrantService:
         """
         return _there(await self._accounts.by_email(email))
 
-    async def grant(self, user: str, tier: Tier, since: int | None, until: int | None) -> User:
+    async def grant(self, user: str, actor: str, tier: Tier, since: int | None, until: int | None) -> User:
         """Give a tier from a moment on, by default from now; see :meth:`Grants.grant` for the errors."""
-        return await self._grants.grant(user, Grant(tier, self.now_ms if since is None else since, until))
+        return await self._grants.grant(user, actor, Grant(tier, self.now_ms if since is None else since, until))
 
-    async def end(self, user: str, tier: Tier) -> User:
+    async def end(self, user: str, actor: str, tier: Tier) -> User:
         """End the grants of a tier now; see :meth:`Grants.end` for the errors."""
-        return await self._grants.end(user, tier, self._clock())
+        return await self._grants.end(user, actor, tier, self._clock())
 
 
 def _there(user: User | None) -> User:

@@ -30,6 +30,7 @@ from api.identity.schemas import (
 from api.identity.service import IdentityService, SignedIn
 from api.limits import Limiter
 from api.web.clients import address_of, network_of
+from api.web.conditions import is_unchanged
 from api.web.problems import CONFLICT, GONE, INVALID, NOT_FOUND, FieldError, Problem
 from api.web.routes import Routes
 from marketplace.identity.accounts import User
@@ -244,7 +245,7 @@ async def key_set(request: Request) -> Response:
     text = _service(request).key_set()
     tag = f'"{blake2b(text.encode(), digest_size=16).hexdigest()}"'
     headers = {"cache-control": f"public, max-age={KEY_SET_SECONDS}", "etag": tag}
-    if tag in request.headers.get("if-none-match", ""):
+    if is_unchanged(request, tag):
         return Response(status_code=304, headers=headers)
     return Response(text, headers=headers, media_type="application/json")
 

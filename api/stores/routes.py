@@ -127,7 +127,8 @@ async def edit_store(
     given = body.model_dump(include=body.model_fields_set)
     fields = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     version = _edited_version(if_match or [], access.record)
-    record = await _service(request).edit(access.slug, fields, version, access.standing.tier)
+    actor = caller_of(request).user.id
+    record = await _service(request).edit(access.slug, actor, fields, version, access.standing.tier)
     response.headers["etag"] = record.etag
     return _body(access, record)
 
@@ -151,7 +152,8 @@ async def get_keys(request: Request) -> Keys:
             example=_WRITE_KEY)  # fmt: skip
 async def replace_write_key(request: Request) -> WriteKey:
     """Give a store a new write key, shown this once; the old one stops working within seconds."""
-    return WriteKey(write_key=await _service(request).new_write_key(access_of(request).slug))
+    slug, actor = access_of(request).slug, caller_of(request).user.id
+    return WriteKey(write_key=await _service(request).new_write_key(slug, actor))
 
 
 @STORES.add("POST", "/{store}/import-key", demand=Permission.ROTATE_KEYS, cost=5, status=201,
@@ -159,13 +161,14 @@ async def replace_write_key(request: Request) -> WriteKey:
             links={"revoke_import_key": _SAME_STORE})  # fmt: skip
 async def replace_import_key(request: Request) -> ImportKey:
     """Give a store a secret key for importing history, shown this once; the old one stops working within seconds."""
-    return ImportKey(import_key=await _service(request).new_import_key(access_of(request).slug))
+    slug, actor = access_of(request).slug, caller_of(request).user.id
+    return ImportKey(import_key=await _service(request).new_import_key(slug, actor))
 
 
 @STORES.add("DELETE", "/{store}/import-key", demand=Permission.ROTATE_KEYS, cost=5, status=204, works_frozen=True)
 async def revoke_import_key(request: Request) -> None:
     """Take the import key back, if there is one."""
-    await _service(request).revoke_import_key(access_of(request).slug)
+    await _service(request).revoke_import_key(access_of(request).slug, caller_of(request).user.id)
 
 
 @STORES.add("GET", "/{store}/turned-away", demand=Permission.READ_NUMBERS, cost=2, example=_TURNED_AWAY)

@@ -14,7 +14,7 @@ from connectors.mongo.tenant_stores import TenantStores
 from connectors.mongo.turned_away import TurnedAway, TurnedAwayQueries
 from marketplace.entitlements import Tier
 from marketplace.identity.accounts import User
-from marketplace.identity.roles import StoreRole
+from marketplace.identity.roles import Permission, StoreRole
 from marketplace.identity.slugs import is_reserved, slug_of_title
 from marketplace.identity.tenancy import LimitReached, SlugReserved, SlugTaken, Standing, StoreRecord, adds_hosts
 from marketplace.stores import Store, hash_write_key
@@ -141,17 +141,19 @@ class StoreService:
                     raise
         raise AssertionError("unreachable")
 
-    async def edit(self, slug: str, fields: Mapping[str, Any], version: int, tier: Tier) -> StoreRecord:
+    async def edit(self, slug: str, actor: str, fields: Mapping[str, Any], version: int, tier: Tier) -> StoreRecord:
         """Change settings of a store.
 
         Args:
             slug: The store's.
+            actor: Who asks: of an API key, its maker.
             fields: New values, by the names in :class:`Store`; others stay.
             version: The one that is edited.
             tier: The store's.
 
         Raises:
             NoSuchStore: There is none.
+            NotAllowed: Who asks may not, by the role of now.
             Stale: It has another version.
             LimitReached: The tier does not include so many hosts.
             InvalidStore: A value is not valid.
@@ -163,38 +165,59 @@ class StoreService:
                 raise LimitReached(_HOSTS)
             return fields
 
-        return await self._stores.edit(slug, change, version)
+        return await self._stores.edit_as(slug, actor, Permission.EDIT_STORE, change, version)
 
-    async def new_write_key(self, slug: str) -> str:
+    async def new_write_key(self, slug: str, actor: str | None = None) -> str:
         """Give a store a new write key; the old one stops working within seconds.
+
+        Args:
+            slug: The store's.
+            actor: Who asks; None for the operator, who may.
 
         Raises:
             NoSuchStore: There is none.
+            NotAllowed: Who asks may not, by the role of now.
             Unavailable: Mongo does not answer; the old one may be worth nothing any more.
         """
         key = secrets.token_hex(_KEY_BYTES)
-        await self._stores.edit(slug, lambda _: {"write_key_hash": hash_write_key(key)})
+        await self._set(slug, actor, {"write_key_hash": hash_write_key(key)})
         return key
 
-    async def new_import_key(self, slug: str) -> str:
+    async def new_import_key(self, slug: str, actor: str | None = None) -> str:
         """Give a store a secret key for importing history; the old one stops working within seconds.
+
+        Args:
+            slug: The store's.
+            actor: Who asks; None for the operator, who may.
 
         Raises:
             NoSuchStore: There is none.
+            NotAllowed: Who asks may not, by the role of now.
             Unavailable: Mongo does not answer; the old one may be worth nothing any more.
         """
         key = make_import_key(slug, secrets.token_hex(_KEY_BYTES))
-        await self._stores.edit(slug, lambda _: {"import_key_hash": hash_write_key(key)})
+        await self._set(slug, actor, {"import_key_hash": hash_write_key(key)})
         return key
 
-    async def revoke_import_key(self, slug: str) -> None:
+    async def revoke_import_key(self, slug: str, actor: str | None = None) -> None:
         """Take the import key back, if there is one.
+
+        Args:
+            slug: The store's.
+            actor: Who asks; None for the operator, who may.
 
         Raises:
             NoSuchStore: There is none.
+            NotAllowed: Who asks may not, by the role of now.
             Unavailable: Mongo does not answer; it may be worth nothing any more.
         """
-        await self._stores.edit(slug, lambda _: {"import_key_hash": None})
+        await self._set(slug, actor, {"import_key_hash": None})
+
+    async def _set(self, slug: str, actor: str | None, keys: Mapping[str, Any]) -> None:
+        if actor is None:
+            await self._stores.edit(slug, lambda _: keys)
+        else:
+            await self._stores.edit_as(slug, actor, Permission.ROTATE_KEYS, lambda _: keys)
 
     async def delete(self, slug: str, actor: str) -> None:
         """Delete a store for everybody; see :meth:`TenantStores.delete` for what is kept, and for the errors."""

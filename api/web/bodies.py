@@ -24,6 +24,9 @@ MAX_DEPTH: Final = 16
 REQUEST_SECONDS: Final = 8.0
 """For the work of a request, from its whole body to its answer; what it has begun in Mongo ends within two more."""
 
+BODY_SECONDS: Final = 10.0
+"""For a request's body to come. A request that waits for its body has one of the places of requests at one time."""
+
 _RETRY_SECONDS: Final = 2.0
 _READS_BODY: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
@@ -114,11 +117,15 @@ async def _bounded(request: Request) -> bytes:
     if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
         raise _too_large()
     parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MAX_BODY_BYTES:
-            raise _too_large()
-        parts.append(part)
+    try:
+        async with asyncio.timeout(request.app.state.body_seconds):
+            async for part in request.stream():
+                size += len(part)
+                if size > MAX_BODY_BYTES:
+                    raise _too_large()
+                parts.append(part)
+    except TimeoutError as error:
+        raise Problem(BAD_REQUEST, "the body did not come in time", headers={"connection": "close"}) from error
     return b"".join(parts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -15,6 +16,9 @@ from api.web.problems import BAD_REQUEST, INTERNAL, UNAVAILABLE, Problem
 
 MAX_REQUESTS: Final = 1_000
 """At one time, of one process."""
+
+SEND_SECONDS: Final = 30.0
+"""For a client to take each part of an answer. Until then its request has one of the places."""
 
 _RETRY_SECONDS: Final = 1.0
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_-]{8,64}")
@@ -37,6 +41,10 @@ Observer = Callable[[str, int, float], None]
 _log = logging.getLogger(__name__)
 
 
+class _NotTaken(Exception):
+    """The client does not read its answer."""
+
+
 def ignore(route: str, status: int, seconds: float) -> None:
     """Count nothing."""
     del route, status, seconds
@@ -51,6 +59,7 @@ class Edge:
         new_id: Makes request ids.
         observe: Counts requests.
         max_requests: At one time; a further one is answered with 503.
+        send_seconds: For a client to take each part of an answer.
     """
 
     def __init__(
@@ -60,9 +69,10 @@ class Edge:
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
         observe: Observer = ignore,
         max_requests: int = MAX_REQUESTS,
+        send_seconds: float = SEND_SECONDS,
     ) -> None:
         self.app, self._new_id, self._observe = app, new_id, observe
-        self._max_requests, self._running = max_requests, 0
+        self._max_requests, self._running, self._send_seconds = max_requests, 0, send_seconds
         self._hosts = frozenset(host.lower() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,7 +87,8 @@ class Edge:
         # RFC 9110, section 9.1: a server that answers GET answers HEAD, with the same head.
         head = scope["method"] == "HEAD"
         if head:
-            scope["method"] = "GET"
+            # The server's own stays: it decides by it whether a body is to come.
+            scope = {**scope, "method": "GET"}
         started = finished = False
         began, status = time.perf_counter(), 500
 
@@ -95,16 +106,24 @@ class Edge:
                 message = {**message, "headers": headers}
             elif head:
                 message = {**message, "body": b""}
-            await send(message)
+            try:
+                async with asyncio.timeout(self._send_seconds):
+                    await send(message)
+            except TimeoutError as error:
+                raise _NotTaken from error
 
         self._running += 1
         try:
-            if self._running > self._max_requests:
-                raise Problem(UNAVAILABLE, retry_after_seconds=_RETRY_SECONDS)
-            self._check_host(scope)
-            await self.app(scope, receive, answer)
-        except Problem as problem:
-            await problem.response(request_id)(scope, receive, answer)
+            try:
+                if self._running > self._max_requests:
+                    raise Problem(UNAVAILABLE, retry_after_seconds=_RETRY_SECONDS)
+                self._check_host(scope)
+                await self.app(scope, receive, answer)
+            except Problem as problem:
+                await problem.response(request_id)(scope, receive, answer)
+        except _NotTaken:
+            # The server closes the connection of an answer that is not complete.
+            _log.warning("request %s: its answer was not read", request_id)
         except Exception:
             _log.exception("request %s failed: %s", request_id, scope.get("method"))
             if not started:

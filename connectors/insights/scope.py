@@ -26,9 +26,12 @@ class QueryTooLarge(InvalidQuery):
     """The query would read more single clicks than allowed; the message says how to narrow it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scope:
     """The store, time range and filters of a query.
+
+    Two scopes are equal where all their answers are. Python takes the two hours of one name, of the day on which clocks
+    go back, for equal, and the same moment in two zones as well: so ends are compared as they are written.
 
     Attributes:
         store: The slug.
@@ -47,6 +50,17 @@ class Scope:
     until: datetime | None = None
     bots: str = "exclude"
     filters: tuple[tuple[str, str], ...] = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Scope) and self._written == other._written
+
+    def __hash__(self) -> int:
+        return hash(self._written)
+
+    @property
+    def _written(self) -> tuple[object, ...]:
+        ends = (moment and (moment.isoformat(), moment.fold) for moment in (self.since, self.until))
+        return self.store, self.zone.key, *ends, self.bots, self.filters
 
     def check(self) -> None:
         """Validate all attributes.

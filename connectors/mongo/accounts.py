@@ -308,7 +308,7 @@ class Accounts:
         return await in_transaction(self._client, lambda session: self._end_all(user, None, change, session))
 
     async def set_admin(self, user: str, *, admin: bool) -> User | None:
-        """Make the owner of an account an admin of the platform, or none; it counts from the next request on.
+        """Make the owner of an account an admin of the platform, or none; it counts half a second later at the latest.
 
         Returns:
             The account as it is now; None where it is gone.

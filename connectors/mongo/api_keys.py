@@ -70,17 +70,23 @@ class ApiKeys:
             found = await self._keys.find({"store": slug}).to_list()
         return sorted(map(_key, found), key=lambda key: (key.created_at, key.id))
 
-    async def revoke(self, slug: str, key_id: str) -> None:
+    async def revoke(self, slug: str, actor: str, key_id: str) -> None:
         """Delete a key of a store.
 
         Raises:
+            NoSuchStore: There is no such store.
+            NotAllowed: Who asks may not, by the role of now.
             NoSuchThing: The store has no such key.
             Unavailable: Mongo does not answer; it may have happened.
         """
-        async with answering():
-            done = await self._keys.delete_one({"_id": key_id, "store": slug})
-        if not done.deleted_count:
-            raise NoSuchThing("there is no such API key")
+
+        async def work(session: AsyncClientSession) -> None:
+            await check_permission(self._stores, self._memberships, slug, actor, Permission.MANAGE_API_KEYS, session)
+            done = await self._keys.delete_one({"_id": key_id, "store": slug}, session=session)
+            if not done.deleted_count:
+                raise NoSuchThing("there is no such API key")
+
+        await in_transaction(self._client, work)
 
     async def note_use(self, key: ApiKey, now: datetime) -> bool:
         """Write down that a key is used, unless that was done within a minute; returns whether it was written.

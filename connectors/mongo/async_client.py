@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import Context
 from itertools import count
 from typing import Any, Final, TypeVar
 
@@ -37,10 +38,15 @@ MAX_CONNECTIONS: Final = 25
 
 _DEADLINE_MS: Final = 2_000
 _WAIT_MS: Final = 1_000
+_ABORT_SECONDS: Final = 0.3
+"""How long an answer waits for the end of a transaction that failed; it ends without anybody waiting, too."""
 _FIRST_PAUSE_SECONDS: Final = 0.005
 _LONGEST_PAUSE_SECONDS: Final = 0.1
 _ABORTED: Final = "TransientTransactionError"
 _COMMIT_UNKNOWN: Final = "UnknownTransactionCommitResult"
+
+_ending: set[asyncio.Task[None]] = set()
+"""What ends still: a task that nobody refers to may be collected before it is done."""
 
 T = TypeVar("T")
 Documents = AsyncMongoClient[dict[str, Any]]
@@ -154,20 +160,48 @@ async def in_transaction(client: Documents, work: Callable[[AsyncClientSession],
 
 
 async def _attempts(client: Documents, work: Callable[[AsyncClientSession], Awaitable[T]], deadline: float) -> T:
-    async with answering(), client.start_session() as session:
-        for attempt in count(1):
-            try:
-                async with await session.start_transaction():
+    async with answering():
+        session = client.start_session()
+        try:
+            for attempt in count(1):
+                await session.start_transaction()
+                try:
                     done = await work(session)
                     await _commit(session, deadline)
-                return done
-            except DuplicateKeyError:
-                raise
-            except PyMongoError as error:
-                if not error.has_error_label(_ABORTED) or time.monotonic() >= deadline:
+                    return done
+                except DuplicateKeyError:
                     raise
-                await _pause(attempt)
+                except PyMongoError as error:
+                    if not error.has_error_label(_ABORTED) or time.monotonic() >= deadline:
+                        raise
+                    if session.in_transaction:
+                        await session.abort_transaction()
+                    await _pause(attempt)
+        finally:
+            await _end(session)
     raise AssertionError("unreachable")
+
+
+async def _end(session: AsyncClientSession) -> None:
+    """Give a session back; a transaction that is under way still is aborted, also where its time is over.
+
+    Otherwise nobody could write what it has written until the server gives it up, which is a minute later.
+    """
+    if not session.in_transaction:
+        await session.end_session()
+        return
+    # In a context of its own, where the deadline of the work does not hold, and a task of its own, because whoever
+    # asked may be gone.
+    ending = asyncio.create_task(session.end_session(), context=Context())
+    _ending.add(ending)
+    ending.add_done_callback(_ended)
+    await asyncio.wait([ending], timeout=_ABORT_SECONDS)
+
+
+def _ended(ending: asyncio.Task[None]) -> None:
+    _ending.discard(ending)
+    if not ending.cancelled():
+        ending.exception()
 
 
 async def _commit(session: AsyncClientSession, deadline: float) -> None:

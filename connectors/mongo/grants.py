@@ -15,7 +15,7 @@ from connectors.mongo.tenants import milliseconds
 from marketplace.collections import USERS
 from marketplace.entitlements import Grant, Tier, with_grant_ended
 from marketplace.identity.accounts import User
-from marketplace.identity.tenancy import LimitReached, NoSuchUser
+from marketplace.identity.tenancy import LimitReached, NoSuchUser, NotAllowed
 
 MAX_GRANTS: Final = 100
 """Of one account, past ones among them."""
@@ -32,10 +32,11 @@ class Grants:
     def __init__(self, client: Documents, database: str) -> None:
         self._client, self._users = client, client[database][USERS.name]
 
-    async def grant(self, user: str, grant: Grant) -> User:
+    async def grant(self, user: str, actor: str, grant: Grant) -> User:
         """Give a tier for a time; one that is given already is not given twice.
 
         Raises:
+            NotAllowed: Who asks is no admin any more.
             NoSuchUser: There is no such account.
             LimitReached: There are too many grants.
             Unavailable: Mongo does not answer; it may have happened.
@@ -48,19 +49,25 @@ class Grants:
                 raise LimitReached(f"an account has at most {MAX_GRANTS} grants")
             return (*account.grants, grant)
 
-        return await self._change(user, add)
+        return await self._change(user, actor, add)
 
-    async def end(self, user: str, tier: Tier, now: datetime) -> User:
+    async def end(self, user: str, actor: str, tier: Tier, now: datetime) -> User:
         """End the grants of a tier; those to come never begin.
 
         Raises:
+            NotAllowed: Who asks is no admin any more.
             NoSuchUser: There is no such account.
             Unavailable: Mongo does not answer; it may have happened.
         """
-        return await self._change(user, lambda account: with_grant_ended(account.grants, tier, milliseconds(now)))
+        return await self._change(
+            user, actor, lambda account: with_grant_ended(account.grants, tier, milliseconds(now))
+        )
 
-    async def _change(self, user: str, change: Callable[[User], tuple[Grant, ...]]) -> User:
+    async def _change(self, user: str, actor: str, change: Callable[[User], tuple[Grant, ...]]) -> User:
         async def work(session: AsyncClientSession) -> User:
+            admin = {"_id": actor, "admin": True, "banned": False}
+            if await self._users.find_one(admin, session=session) is None:
+                raise NotAllowed("this is for admins of the platform")
             document: Mapping[str, Any] | None = await self._users.find_one({"_id": user}, session=session)
             if document is None:
                 raise NoSuchUser("there is no such account")

@@ -17,6 +17,7 @@ from connectors.mongo.async_client import Documents, answering, in_transaction
 from connectors.mongo.tenants import (
     begin_ownership,
     check_permission,
+    lock_account,
     lock_store,
     membership_document,
     milliseconds,
@@ -170,6 +171,7 @@ class Invitations:
             WrongAddress: It was sent to another address than the account's.
             InviterGone: Who invited may not give the role any more.
             AlreadyMember: The account is a member already.
+            NoSuchUser: The account was deleted or banned meanwhile.
             LimitReached: The tier does not include one more member, or for an owner one more store.
             Unavailable: Mongo does not answer; it may have happened.
         """
@@ -193,6 +195,8 @@ class Invitations:
                 raise LimitReached(_members_sentence(members_limit))
             if offered.role is StoreRole.OWNER:
                 await begin_ownership(self._users, self._memberships, user.id, now, session)
+            else:
+                await lock_account(self._users, user.id, session)
             created_at = int(store.get("created_at") or 0)
             member = Membership(offered.store, user.id, offered.role, milliseconds(now), created_at)
             await self._memberships.insert_one(membership_document(member), session=session)

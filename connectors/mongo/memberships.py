@@ -1,7 +1,6 @@
 """Memberships in Mongo: who works in a store, in which role, and what its owners pay for.
 
-They are read for every request and kept in no cache, so that a change of a role, a removal and a ban hold from the next
-request on, whichever process answers it.
+They are kept in no cache here; who only reads may be decided by what was read half a second before (``api.known``).
 """
 
 from __future__ import annotations

@@ -168,14 +168,9 @@ class TenantStores:
                     document = await self._stores.find_one({"_id": slug, **ALIVE})
                 if document is None:
                     raise NoSuchStore("there is no such store")
-                before = _record(document)
-                if version is not None and before.version != version:
-                    raise Stale("the store was changed meanwhile")
-                wanted = dict(change(before.store))
-                if not wanted:
+                before, after, fields = _edited(document, change, version)
+                if not fields:
                     return before
-                after = StoreRecord(replace(before.store, **wanted), before.version + 1, before.created_at)
-                fields = {name: value for name, value in fields_of(after.store).items() if name in wanted}
                 # A document without a version counts as version 0; in Mongo, null also matches a missing field.
                 read = {"$in": [None, 0]} if before.version == 0 else before.version
                 with _typed():
@@ -187,6 +182,41 @@ class TenantStores:
         except DuplicateKeyError as error:
             raise StoreConflict(f"store {slug}: another store has that write key") from error
         raise StoresUnavailable(f"store {slug}: others edited it {_EDIT_ATTEMPTS} times meanwhile")
+
+    async def edit_as(
+        self, slug: str, actor: str, permission: Permission, change: Change, version: int | None = None
+    ) -> StoreRecord:
+        """The same for somebody who has to be allowed it when it is done, and not only when it is asked for.
+
+        Args:
+            slug: The store's.
+            actor: The account's id.
+            permission: What the role has to allow.
+            change: From the store to the fields; run again where another edit came in between.
+            version: The one that is to be edited; None for whatever is there.
+
+        Raises:
+            NoSuchStore: There is none.
+            NotAllowed: Who asks may not, by the role of now.
+            Stale: It has another version.
+            InvalidStore: The result is not valid; nothing was changed.
+            StoreConflict: Another store has that write key; nothing was changed.
+            Unavailable: Mongo does not answer; it may or may not be changed.
+        """
+
+        async def work(session: AsyncClientSession) -> StoreRecord:
+            document, _ = await check_permission(self._stores, self._memberships, slug, actor, permission, session)
+            before, after, fields = _edited(document, change, version)
+            if fields:
+                await self._stores.update_one(
+                    {"_id": slug}, {"$set": {**fields, VERSION: after.version}}, session=session
+                )
+            return after if fields else before
+
+        try:
+            return await in_transaction(self._client, work)
+        except DuplicateKeyError as error:
+            raise StoreConflict(f"store {slug}: another store has that write key") from error
 
     async def delete(self, slug: str, actor: str, now: datetime) -> None:
         """Delete a store for everybody: its members, invitations and API keys go, its own keys are worth nothing.
@@ -221,6 +251,18 @@ def _typed() -> Iterator[None]:
         raise
     except PyMongoError as error:
         raise StoresUnavailable(f"Mongo did not answer: {type(error).__name__}") from error
+
+
+def _edited(
+    document: Mapping[str, Any], change: Change, version: int | None
+) -> tuple[StoreRecord, StoreRecord, dict[str, Any]]:
+    """A store as it is and as it is to be, and the fields of the document that are to change."""
+    before = _record(document)
+    if version is not None and before.version != version:
+        raise Stale("the store was changed meanwhile")
+    wanted = dict(change(before.store))
+    after = StoreRecord(replace(before.store, **wanted), before.version + 1, before.created_at)
+    return before, after, {name: value for name, value in fields_of(after.store).items() if name in wanted}
 
 
 def _record(document: Mapping[str, Any]) -> StoreRecord:

@@ -98,14 +98,11 @@ async def check_permission(
     return store, members
 
 
-async def begin_ownership(
-    users: Documents, memberships: Documents, user: str, now: datetime, session: AsyncClientSession
-) -> User:
-    """Let the transaction conflict with every other one that gives this account a store, if it may own one more.
+async def lock_account(users: Documents, user: str, session: AsyncClientSession) -> User:
+    """Let the transaction conflict with every other one that gives this account something, bans or deletes it.
 
     Raises:
         NoSuchUser: There is no such account, or it is banned.
-        LimitReached: It owns as many stores as its tier includes.
     """
     found = await users.find_one_and_update(
         {"_id": user, "banned": False},
@@ -115,7 +112,19 @@ async def begin_ownership(
     )
     if found is None:
         raise NoSuchUser("there is no such account")
-    account = user_of(found)
+    return user_of(found)
+
+
+async def begin_ownership(
+    users: Documents, memberships: Documents, user: str, now: datetime, session: AsyncClientSession
+) -> User:
+    """Let the transaction conflict with every other one that gives this account a store, if it may own one more.
+
+    Raises:
+        NoSuchUser: There is no such account, or it is banned.
+        LimitReached: It owns as many stores as its tier includes.
+    """
+    account = await lock_account(users, user, session)
     limit = ENTITLEMENTS[account.tier(milliseconds(now))].stores
     owned = await memberships.find({"user": user, "role": StoreRole.OWNER.value}, session=session).to_list()
     if len(owned) >= limit:

@@ -25,10 +25,13 @@ from ingest.http.connections import Connections, Reason
 from ingest.http.protocol import bounded_protocol
 from ingest.metrics import CollectorMetrics
 from marketplace.topics import CLICKS_COLLECTED
+from runtime.descriptors import allow_descriptors
 from runtime.sections import MongoSettings
 
 _KEEP_ALIVE_SECONDS: Final = 30
 _SHUTDOWN_SECONDS: Final = 15
+_OTHER_DESCRIPTORS: Final = 500
+"""Of clients of parts, files and threads."""
 _log = logging.getLogger(__name__)
 
 
@@ -47,6 +50,7 @@ def serve(
         AdminPortTaken: The admin address cannot be listened on.
     """
     config = config or CollectorConfig()
+    allow_descriptors(config.max_connections + _OTHER_DESCRIPTORS)
     client = connect(mongo.url, MONGO_SECONDS)
     if threading.current_thread() is threading.main_thread():
         # Uvicorn stops in order and then raises the signal once more, which would turn a clean stop into a failure.

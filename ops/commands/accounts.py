@@ -45,7 +45,7 @@ def ban(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Shut an account out: all its sessions and links end with the next request, and nobody signs in to it."""
+    """Shut an account out: its sessions and links end, for reading half a second later at the latest."""
     banned = not lift
     user = _change(email, data, lambda accounts, user: accounts.set_banned(user.id, banned=banned))
     said = f"{printable(user.email)} is {'shut out' if banned else 'let in again'}; all its sessions have ended."

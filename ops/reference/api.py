@@ -13,8 +13,10 @@ from pathlib import Path
 from string import Template
 from typing import Final
 
+from api.analytics.answers import MAX_OF_STORE
 from api.limits import ADDRESS, ATTEMPTS_OF_ACCOUNT, ATTEMPTS_OF_ADDRESS
-from api.web.bodies import MAX_BODY_BYTES, MAX_DEPTH, REQUEST_SECONDS
+from api.web.bodies import BODY_SECONDS, MAX_BODY_BYTES, MAX_DEPTH, REQUEST_SECONDS
+from api.web.edge import MAX_REQUESTS, SEND_SECONDS
 from api.web.problems import PROBLEM_TYPES
 from api.web.routes import Rule
 from marketplace.entitlements import ENTITLEMENTS, Entitlements
@@ -31,6 +33,10 @@ def reference() -> str:
         body_kib=MAX_BODY_BYTES >> 10,
         depth=MAX_DEPTH,
         seconds=f"{REQUEST_SECONDS:g}",
+        body_seconds=f"{BODY_SECONDS:g}",
+        send_seconds=f"{SEND_SECONDS:g}",
+        most_requests=f"{MAX_REQUESTS:,}",
+        most_questions=MAX_OF_STORE,
         problems="".join(_problems()),
         buckets="".join(_buckets()),
         tiers="".join(_tiers()),

@@ -30,6 +30,7 @@ from marketplace.identity.tenancy import (
     LimitReached,
     NoSuchMember,
     NoSuchStore,
+    NoSuchThing,
     NoSuchUser,
     NotAllowed,
     SlugTaken,
@@ -145,6 +146,20 @@ def test_whose_role_changed_meanwhile_changes_nothing(run: Run) -> None:
                 await book.remove("shop", actor, "ann")
             with pytest.raises(NotAllowed):
                 await TenantStores(world.client, world.database).delete("shop", actor, NOW)
+        stores, keys = TenantStores(world.client, world.database), ApiKeys(world.client, world.database)
+        await world.key("shop", "ann", Permission.READ_STORE, key_id="id")
+        for actor in ("eve", "nobody"):
+            with pytest.raises(NotAllowed):
+                await stores.edit_as("shop", actor, Permission.EDIT_STORE, lambda _: {"title": "x"})
+            with pytest.raises(NotAllowed):
+                await keys.revoke("shop", actor, "id")
+        with pytest.raises(NoSuchThing):
+            await keys.revoke("shop", "max", "another")
+        with pytest.raises(NoSuchStore):
+            await stores.edit_as("nowhere", "ann", Permission.EDIT_STORE, lambda _: {"title": "x"})
+        with pytest.raises(NotAllowed):
+            await Grants(world.client, world.database).grant("ann", "ann", Grant(Tier.PREMIUM, 0))
+        assert await keys.get("id") is not None
         with pytest.raises(NoSuchMember):
             await book.remove("shop", "ann", "nobody")
         with pytest.raises(NoSuchStore):
@@ -209,6 +224,35 @@ def test_an_owner_who_cannot_act_is_none_for_those_who_leave(run: Run, how: str)
     run(work)
 
 
+def test_a_transaction_whose_time_is_over_keeps_nobody_from_writing_what_it_wrote(stack: Stack, run: Run) -> None:
+    async def work(world: World) -> None:
+        await world.store("shop", ann="owner")
+        own = TenantStores(world.client, world.database)
+        with closing(TcpProxy(stack.urls.mongo)) as proxy:
+            proxy.open()
+            slow = connect_async(proxy.url)
+            stores = TenantStores(slow, world.database)
+            for cancelled in (False, True):
+                await stores.get("shop")
+                # Each question is answered in time, and all of them are not.
+                proxy.delay_seconds = 0.45
+                call = stores.edit_as("shop", "ann", Permission.EDIT_STORE, lambda _: {"title": "x"})
+                with pytest.raises((Unavailable, TimeoutError)):
+                    await asyncio.wait_for(call, 1.0 if cancelled else 10.0)
+                proxy.delay_seconds = 0.0
+                deadline = time.monotonic() + 5
+                while True:
+                    try:
+                        await own.edit_as("shop", "ann", Permission.EDIT_STORE, lambda _: {"title": "y"})
+                        break
+                    except Unavailable:
+                        assert time.monotonic() < deadline
+                assert (await own.edit("shop", lambda _: {"title": "z"})).store.title == "z"
+            await slow.close()
+
+    run(work)
+
+
 def test_of_two_accounts_that_are_deleted_at_one_time_one_stays_the_owner(run: Run) -> None:
     async def work(world: World) -> None:
         for round_number in range(5):
@@ -249,6 +293,44 @@ def test_a_store_and_its_owner_are_made_together_or_not_at_all(run: Run) -> None
             await stores.create(Store("new", "New", "UTC", (), hash_write_key("new"), "0" * 64), "ann", NOW)
         await world.client[world.database]["users"].update_one({"_id": "ann"}, {"$set": {"banned": False}})
         assert await world.everything() == before
+
+    run(work)
+
+
+def test_edits_by_people_at_one_time_are_all_done_once_or_stale(run: Run) -> None:
+    async def work(world: World) -> None:
+        await world.store("shop", ann="owner", max="manager")
+        stores = TenantStores(world.client, world.database)
+
+        async def add(number: int, version: int | None = None) -> str:
+            who = ("ann", "max")[number % 2]
+            change = lambda store: {"domains": (*store.domains, f"{number}.example")}  # noqa: E731
+            return await outcome(stores.edit_as("shop", who, Permission.EDIT_STORE, change, version))
+
+        assert await asyncio.gather(*map(add, range(8))) == ["done"] * 8
+        assert sorted(await asyncio.gather(*(add(number, 9) for number in range(8)))) == ["Stale"] * 7 + ["done"]
+        found = await stores.get("shop")
+        assert found is not None
+        assert (len(found.store.domains), found.version) == (10, 10)
+        assert (await stores.edit_as("shop", "ann", Permission.EDIT_STORE, lambda _: {})).version == 10
+
+    run(work)
+
+
+def test_an_account_that_is_deleted_while_it_accepts_an_invitation_is_no_member(run: Run) -> None:
+    async def work(world: World) -> None:
+        for number in range(5):
+            slug, name = f"shop-{number}", f"new{number}"
+            await world.store(slug, ann="owner")
+            user = await world.user(name)
+            invitations = Invitations(world.client, world.database)
+            offer = Offer(f"id{number}", slug, user.email, StoreRole.ANALYST, "ann")
+            await invitations.invite(offer, f"hash{number}", MAIL, 9, NOW)
+            accepted, alone = await asyncio.gather(
+                outcome(invitations.accept(f"hash{number}", user, 9, NOW)), delete(world, name)
+            )
+            assert (accepted in ("done", NoSuchUser.__name__), alone) == (True, [])
+            assert await world.roles(slug) == {"ann": "owner"}
 
     run(work)
 
@@ -359,12 +441,13 @@ def test_a_scope_that_this_version_does_not_know_is_worth_nothing(run: Run) -> N
 def test_grants_at_one_time_are_all_kept(run: Run) -> None:
     async def work(world: World) -> None:
         await world.user("ann")
+        await world.user("root", admin=True)
         grants = Grants(world.client, world.database)
-        await asyncio.gather(*(grants.grant("ann", Grant(Tier.PREMIUM, number)) for number in range(8)))
+        await asyncio.gather(*(grants.grant("ann", "root", Grant(Tier.PREMIUM, number)) for number in range(8)))
         users = await memberships(world).users(["ann"])
         assert {grant.since for grant in users["ann"].grants} == set(range(8))
         with pytest.raises(NoSuchUser):
-            await grants.grant("nobody", Grant(Tier.PREMIUM, 0))
+            await grants.grant("nobody", "root", Grant(Tier.PREMIUM, 0))
 
     run(work)
 
@@ -396,8 +479,9 @@ def test_while_mongo_hangs_every_question_is_unavailable_within_seconds(stack: S
             seconds_of(invitations.invite(offer, "hash", MAIL, 9, NOW)),
             seconds_of(invitations.find("hash", NOW)),
             seconds_of(keys.get("id")),
-            seconds_of(keys.revoke("shop", "id")),
-            seconds_of(Grants(client, "nowhere").end("ann", Tier.PREMIUM, NOW)),
+            seconds_of(keys.revoke("shop", "ann", "id")),
+            seconds_of(stores.edit_as("shop", "ann", Permission.EDIT_STORE, lambda _: {"title": "x"})),
+            seconds_of(Grants(client, "nowhere").end("ann", "root", Tier.PREMIUM, NOW)),
         )
         await client.close()
         assert max(taken) < 4, taken

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
+from api.analytics.routes import ANALYTICS
 from connectors.clickhouse.client import ClickHouse
 from connectors.insights import Insights, Scope
 from connectors.insights.report import Analytics
@@ -29,6 +30,8 @@ NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 """After the last event of the known log, and within a premium plan's history of all of them."""
 
 Run = Callable[[Work], None]
+ALL = sorted(path.rpartition("/")[2] for _, path in ANALYTICS.rules)
+"""What can be asked of a store: the last part of each route's path."""
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +168,7 @@ def test_a_free_plan_reaches_back_less_far_than_a_premium_one(run: Run) -> None:
     run(work)
 
 
-@pytest.mark.parametrize("what", ["totals", "trend", "breakdowns?dimension=page", "live", "ledger"])
+@pytest.mark.parametrize("what", ALL)
 def test_numbers_are_for_members_and_for_keys_with_the_scope_alone(run: Run, what: str) -> None:
     async def work(world: World) -> None:
         assert (await ask(world, "alpha", what, "ida")).status_code == 200
@@ -208,6 +211,53 @@ def test_what_did_not_change_is_not_sent_again_and_what_was_counted_is_there_in_
     run(work)
 
 
+@pytest.mark.parametrize("what", ALL)
+def test_what_is_kept_for_one_question_answers_no_other_one(run: Run, what: str) -> None:
+    async def work(world: World) -> None:
+        operation = world.openapi["paths"][f"/v1/stores/{{store}}/analytics/{what}"]["get"]
+        if any(each["name"] == "from" for each in operation["parameters"]):
+            # On this day the store has two hours of one name.
+            for moment, written in (("05:30:00Z", "01:30:00-04:00"), ("06:30:00Z", "01:30:00-05:00")):
+                found = await numbers(world, "alpha", what, params={"from": f"2025-11-02T{moment}"})
+                assert found["from"] == f"2025-11-02T{written}"
+        for zone in ("UTC", "Atlantic/Reykjavik", "Asia/Kathmandu"):
+            assert (await world.edit("alpha", "ann", {"timezone": zone})).status_code == 200
+            found = await numbers(world, "alpha", what)
+            assert found.get("timezone", zone) == zone
+
+    run(work)
+
+
+@pytest.mark.parametrize("what", ALL)
+def test_what_is_kept_of_a_store_is_for_nobody_else_however_it_is_asked_for(run: Run, what: str) -> None:
+    async def work(world: World) -> None:
+        keys = {name: await world.key(name, who, Permission.READ_NUMBERS)
+                for name, who in (("alpha", "ann"), ("bobs", "bob"))}  # fmt: skip
+        for accept in ("application/json", "text/csv"):
+            kept = await ask(world, "alpha", what, headers={"accept": accept})
+            assert kept.status_code in (200, 406)
+            etag = kept.headers.get("etag", '"x"')
+            asked: list[dict[str, Any]] = [{"accept": accept}, {"accept": accept, "if-none-match": etag}]
+            for method, headers in itertools.product(("GET", "HEAD"), asked):
+                for who in ("bob", keys["bobs"], ""):
+                    theirs, nobodys = [
+                        await world.ask(method, f"/v1/stores/{store}/analytics/{what}", who, headers=headers)
+                        for store in ("alpha", "nowhere")
+                    ]
+                    assert theirs.status_code == nobodys.status_code == (404 if who else 401)
+                    assert theirs.text.replace(theirs.headers["x-request-id"], "") == nobodys.text.replace(
+                        nobodys.headers["x-request-id"], ""
+                    )
+                    assert theirs.headers.keys() == nobodys.headers.keys()
+                    assert "etag" not in theirs.headers
+                for who in ("ann", "ida", keys["alpha"]):
+                    own = await world.ask(method, f"/v1/stores/alpha/analytics/{what}", who, headers=headers)
+                    unchanged = "if-none-match" in headers and own.headers.get("etag") == etag
+                    assert own.status_code == (304 if unchanged else kept.status_code)
+
+    run(work)
+
+
 @pytest.mark.parametrize(
     "query",
     [
@@ -241,7 +291,7 @@ def test_a_value_is_a_value_whatever_it_holds(run: Run, value: str) -> None:
 def test_without_clickhouse_there_are_no_numbers_and_all_else_works(stack: Stack, database: str) -> None:
     async def work(world: World) -> None:
         await world.store("alpha", ann="owner")
-        for what in ("totals", "trend", "live", "ledger"):
+        for what in ALL:
             response = await ask(world, "alpha", what)
             assert (response.status_code, response.json()["type"]) == (503, "/problems/unavailable")
             assert int(response.headers["retry-after"]) >= 1

@@ -185,6 +185,32 @@ def test_whoever_closes_the_connection_right_after_the_request_gets_the_mail_onc
     assert [sum(address.encode() in each for each in sent) for address in addresses] == [1] * 20
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/.well-known/jwks.json", "/openapi.json", "/docs", "/problems/invalid", "/v1/identity/me", "/nothing",
+        "/v1/identity/passwords", "/v1/stores/nowhere/analytics/totals",
+    ],
+)  # fmt: skip
+def test_a_request_for_the_head_alone_gets_it_and_its_connection_goes_on(api: Api, path: str) -> None:
+    where = urlsplit(api.url)
+    with socket.create_connection((where.hostname, where.port), timeout=10) as connection:
+        answers, file = [], connection.makefile("rb")
+        for method in ("HEAD", "GET", "HEAD", "GET"):
+            head = f"{method} {path} HTTP/1.1\r\nHost: {where.netloc}\r\nX-Forwarded-For: {any_address()}\r\n\r\n"
+            connection.sendall(head.encode())
+            status, headers = file.readline(), {}
+            while line := file.readline().strip():
+                name, _, value = line.decode().partition(": ")
+                headers[name.lower()] = value
+            length = int(headers["content-length"])
+            body = file.read(length) if method == "GET" else b""
+            assert len(body) == (length if method == "GET" else 0)
+            answers.append((status, length, headers.get("etag")))
+        assert len(set(answers)) == 1, answers
+    assert "failed" not in (api.folder / "api.log").read_text()
+
+
 def test_a_token_of_one_kind_is_none_of_another(api: Api, ann: Person) -> None:
     api.post("/v1/identity/password-resets", {"email": ann.email})
     link = api.link_to(ann.email, "Choose a new password")

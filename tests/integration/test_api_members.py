@@ -543,6 +543,11 @@ def test_a_key_has_a_bucket_of_its_own_with_the_tier_of_its_store(run: Run) -> N
             ("account:max", ENTITLEMENTS[Tier.FREE].requests),
             ("account:key:abc", ENTITLEMENTS[Tier.PREMIUM].requests),
         ]
+        # Also where it asks for what has no store, or another one: the bucket would be a smaller one afterwards.
+        world.buckets.taken.clear()
+        for path, status in (("/problems", 200), ("/v1/stores", 403), ("/v1/stores/nowhere", 404)):
+            assert (await world.ask("GET", path, key)).status_code == status
+        assert world.buckets.taken == [("account:key:abc", ENTITLEMENTS[Tier.PREMIUM].requests)] * 3
 
     run(work)
 

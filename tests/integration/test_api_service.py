@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from api.config import NEEDS
 from ops.stack import Stack
 from tests.kits.api import PASSWORD, any_address
 from tests.kits.stack import command, eventually
@@ -27,7 +28,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[st
     try:
         assert code == 0, said
         document = json.loads(said)
-        assert [info["name"] for info in document["processes"]] == ["mongo", "redis", "api"]
+        assert [info["name"] for info in document["processes"]] == ["mongo", "clickhouse", "redis", "api"]
         assert all(info["healthy"] for info in document["processes"])
         ports = document["ports"]
         yield folder, {name: f"http://127.0.0.1:{ports[name]}" for name in ("api", "api-admin")}
@@ -124,7 +125,7 @@ def test_up_says_how_the_first_admin_is_made_until_there_is_one(tmp_path: Path) 
 
 
 def test_a_process_that_stands_still_is_started_again_and_goes_on_where_it_was(tmp_path: Path) -> None:
-    with Stack(tmp_path, ports="auto", parts={"mongo", "redis", "api"}, external={}, hang_seconds=3.0) as stack:
+    with Stack(tmp_path, ports="auto", parts={*NEEDS, "api"}, external={}, hang_seconds=3.0) as stack:
         keys = httpx.get(f"{stack.process('api').url}/.well-known/jwks.json", timeout=TIMEOUT_SECONDS).json()
         before = stack.pid("api")
         os.kill(before, signal.SIGSTOP)
@@ -132,4 +133,4 @@ def test_a_process_that_stands_still_is_started_again_and_goes_on_where_it_was(t
         stack.wait_healthy("api", 60)
         again = httpx.get(f"{stack.process('api').url}/.well-known/jwks.json", timeout=TIMEOUT_SECONDS).json()
         assert again == keys
-        assert {info.name: info.hangs for info in stack.state().processes} == {"mongo": 0, "redis": 0, "api": 1}
+        assert {info.name: info.hangs for info in stack.state().processes} == {**dict.fromkeys(NEEDS, 0), "api": 1}

@@ -93,13 +93,15 @@ def test_an_end_of_one_session_ends_its_cookie_and_no_other(both: Both) -> None:
     assert both.sees(first) == []
 
 
-def test_a_sign_out_of_the_dashboard_ends_the_session_for_the_api_too(both: Both) -> None:
+def test_a_sign_out_of_the_dashboard_ends_the_session_for_the_api_within_a_second_too(both: Both) -> None:
     person = both.api.make_account()
+    assert person.is_signed_in()
 
     both.reader.end(person.refresh_token)
 
     assert both.sees(person) is None
-    assert not person.is_signed_in()
+    assert person.ask("DELETE", "/v1/identity/sessions").status_code == 401
+    assert person.is_out_within(1.0)
     assert both.api.refresh(person.refresh_token).status_code == 401
 
 

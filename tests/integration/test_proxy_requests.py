@@ -15,6 +15,7 @@ from api.web.bodies import MAX_BODY_BYTES as API_BODY_BYTES
 from api.web.problems import PROBLEM_TYPES
 from ingest.config import MAX_BODY_BYTES
 from marketplace.clicks.visitors import truncate_ip
+from ops.reference.access import rules
 from tests.kits.proxy import Got, Proxy, Reply, Seen, read_answer, request, running_proxy
 
 BALANCER = "127.7.7.7"
@@ -322,6 +323,7 @@ TEXT = b'{"numbers": "' + b"0123456789" * 200 + b'"}'
         ("GET", "/v1/identity/me", "application/json", False),
         ("GET", "/v1/identity", "application/json", False),
         ("GET", "/v1/stores/1/keys", "application/json", False),
+        ("GET", "/v1/stores", "application/json", True),
         ("GET", "/v1/stores/1/import-key", "application/json", False),
         ("GET", "/v1/stores/1/webhooks/7", "application/json", False),
         ("POST", "/v1/stores", "application/json", False),
@@ -340,6 +342,17 @@ def test_answers_are_compressed_unless_a_secret_may_be_in_them(
     assert answer.headers["content-encoding"] == ("gzip" if compressed else None)
     assert (gzip.decompress(answer.body) if compressed else answer.body) == TEXT
     assert answer.headers["vary"] == ("Accept-Encoding" if compressed else None)
+
+
+EDITED = sorted(path for method, path in rules() if method == "PATCH" and ("GET", path) in rules())
+
+
+@pytest.mark.parametrize("path", EDITED)
+def test_what_an_edit_has_to_name_comes_through_as_it_is(proxy: Proxy, path: str) -> None:
+    headers = {"content-type": "application/json", "etag": '"7"'}
+    proxy.services["api"].reply = lambda seen: Reply(200, TEXT, headers)
+    answer = proxy.ask("GET", path.replace("{store}", "anns-shop"), Accept_Encoding="gzip")
+    assert (answer.headers["etag"], answer.body) == ('"7"', TEXT)
 
 
 def test_answers_are_compressed_behind_a_network_of_caches_too(proxy: Proxy) -> None:

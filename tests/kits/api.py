@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.policy import default
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -56,7 +57,7 @@ class Api:
     def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Send one request, from an address that nobody else has unless one is given."""
         headers = {"x-forwarded-for": any_address(), **options.pop("headers", {})}
-        return httpx.request(method, f"{self.url}{path}", timeout=DEADLINE_SECONDS, headers=headers, **options)
+        return _client().request(method, f"{self.url}{path}", headers=headers, **options)
 
     def post(self, path: str, body: Any, token: str = "") -> httpx.Response:
         """Send JSON, as somebody."""
@@ -163,6 +164,13 @@ class Person:
                 return False
             time.sleep(0.02)
         return True
+
+
+@cache
+def _client() -> httpx.Client:
+    # One for all: a new one costs more than a request. It keeps no connection, because processes come and go.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+    return httpx.Client(timeout=DEADLINE_SECONDS, limits=limits)
 
 
 def any_address() -> str:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
+import tracemalloc
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from api.analytics.answers import MAX_WAITING, QUERY_THREADS, REVISION_SECONDS, AnswerCache
+from api.analytics.answers import (
+    MAX_OF_STORE,
+    MAX_WAITING,
+    QUERY_THREADS,
+    REVISION_SECONDS,
+    THREADS_OF_STORE,
+    AnswerCache,
+)
 from connectors.errors import Unavailable
+from tests.kits.demo import ROOT
 
 DEADLINE_SECONDS = 10.0
 
@@ -154,9 +165,10 @@ def test_more_questions_than_can_be_answered_in_time_are_refused_at_once() -> No
         return b""
 
     async def work() -> list[Any]:
-        await world.cache.answer("shop", "first", world.query)
         many = QUERY_THREADS + MAX_WAITING + 5
-        calls = [world.cache.answer("shop", number, query) for number in range(many)]
+        for number in range(many):
+            await world.cache.answer(f"shop-{number}", "first", world.query)
+        calls = [world.cache.answer(f"shop-{number}", "second", query) for number in range(many)]
         found = await asyncio.gather(*calls, return_exceptions=True)
         go_on.set()
         return [str(each) for each in found]
@@ -166,17 +178,112 @@ def test_more_questions_than_can_be_answered_in_time_are_refused_at_once() -> No
 
 
 def test_answers_take_no_more_memory_than_they_may() -> None:
-    world = World(max_bytes=1_000)
+    world = World(max_bytes=100_000)
 
     async def work() -> None:
         for number in range(50):
-            await world.cache.answer("shop", number, lambda: b"x" * 100)
-            assert world.cache.nbytes <= 1_000
+            await world.cache.answer("shop", number, lambda: b"x" * 10_000)
+            assert world.cache.nbytes <= 100_000
         await world.cache.answer("shop", 49, world.query)
         assert world.ran == 0
         await world.cache.answer("shop", 0, world.query)
         assert world.ran == 1
-        await world.cache.answer("shop", "large", lambda: b"x" * 2_000)
-        assert world.cache.nbytes <= 1_000
+        await world.cache.answer("shop", "large", lambda: b"x" * 200_000)
+        assert world.cache.nbytes <= 100_000
 
     run(work, world)
+
+
+def test_many_small_answers_to_long_questions_take_no_more_memory_than_they_may() -> None:
+    world = World(max_bytes=2_000_000)
+
+    async def work() -> None:
+        await world.cache.answer("shop", "first", world.query)
+        tracemalloc.start()
+        for number in range(3_000):
+            await world.cache.answer("shop", ("totals", (("page", f"{number}" + "\U0001f6d2" * 200),)), lambda: b"{}")
+        taken, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert 0 < taken <= world.cache.nbytes <= 2_000_000
+
+    run(work, world)
+
+
+def test_the_queries_of_one_store_leave_threads_and_places_to_others() -> None:
+    world = World()
+    go_on, running = threading.Event(), threading.Semaphore(0)
+
+    def slow() -> bytes:
+        running.release()
+        assert go_on.wait(DEADLINE_SECONDS)
+        return b""
+
+    async def work() -> list[Any]:
+        await world.cache.answer("shop", "first", world.query)
+        calls = [asyncio.create_task(world.cache.answer("shop", n, slow)) for n in range(MAX_OF_STORE + 5)]
+        for _ in range(THREADS_OF_STORE):
+            assert await asyncio.to_thread(running.acquire, timeout=DEADLINE_SECONDS)
+        # While these hang, others are answered, also by queries.
+        for number in range(10):
+            assert (await world.cache.answer(f"other-{number}", "totals", lambda: b"x")).body == b"x"
+        assert not running.acquire(blocking=False)
+        go_on.set()
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    found = run(work, world)
+    assert [type(each) for each in found].count(Unavailable) == 5
+
+    async def afterwards() -> None:
+        assert (await world.cache.answer("shop", "last", lambda: b"x")).body == b"x"
+
+    world = World()
+    run(afterwards, world)
+
+
+def test_a_revision_is_as_old_as_its_question_however_long_the_answer_took() -> None:
+    world = World()
+    asked, go_on = threading.Event(), threading.Event()
+    plain = world.revision_of
+
+    def slow(store: str) -> str:
+        revision = plain(store)
+        asked.set()
+        assert go_on.wait(DEADLINE_SECONDS)
+        return revision
+
+    world.cache = AnswerCache(slow, monotonic=lambda: world.now)
+
+    async def work() -> None:
+        first = asyncio.create_task(world.cache.answer("shop", "totals", world.query))
+        assert await asyncio.to_thread(asked.wait, DEADLINE_SECONDS)
+        world.now, world.revision = REVISION_SECONDS, "2"
+        go_on.set()
+        assert (await first).body == b"2 1"
+        assert (await world.cache.answer("shop", "totals", world.query)).body == b"2 2"
+        assert world.asked == 2
+
+    run(work, world)
+
+
+HANGS = """
+import asyncio, threading
+from api.analytics.answers import AnswerCache
+from connectors.errors import Unavailable
+
+async def main():
+    cache = AnswerCache(lambda store: threading.Event().wait() and "", wait_seconds=0.05)
+    try:
+        await cache.answer("shop", "totals", lambda: b"")
+    except Unavailable:
+        print("refused")
+    cache.close()
+
+asyncio.run(main())
+"""
+
+
+def test_a_query_that_never_ends_keeps_no_process_from_ending() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HANGS], capture_output=True, text=True, timeout=60, cwd=ROOT, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "refused\n"), done.stderr

@@ -13,13 +13,14 @@ from typing import Any, cast
 import httpx
 import pytest
 
+from api.access import Demand
 from api.analytics.service import AnalyticsService
 from api.app import Services, build_app
 from api.callers import Access, Caller
 from api.known import Known
 from api.limits import Limiter
 from api.tenancy import Tenancy
-from api.web.bodies import MAX_BODY_BYTES, REQUEST_SECONDS
+from api.web.bodies import BODY_SECONDS, MAX_BODY_BYTES, REQUEST_SECONDS
 from api.web.edge import Edge
 from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Unavailable
@@ -84,8 +85,8 @@ async def services() -> AsyncIterator[Services]:
     yield Services(Identities(), Limiter(Unlimited()), TENANCY, ANALYTICS)
 
 
-def make_app(request_seconds: float = REQUEST_SECONDS) -> Edge:
-    app = build_app(services, hosts=("api.example",), request_seconds=request_seconds)
+def make_app(request_seconds: float = REQUEST_SECONDS, body_seconds: float = BODY_SECONDS) -> Edge:
+    app = build_app(services, hosts=("api.example",), request_seconds=request_seconds, body_seconds=body_seconds)
     app.app.state.identities = Identities()  # type: ignore[attr-defined]  # nothing starts the application here
     app.app.state.limiter = Limiter(Unlimited())  # type: ignore[attr-defined]
     app.app.state.tenancy = TENANCY  # type: ignore[attr-defined]
@@ -94,7 +95,7 @@ def make_app(request_seconds: float = REQUEST_SECONDS) -> Edge:
     return app
 
 
-APP, IMPATIENT_APP = make_app(), make_app(request_seconds=0.05)
+APP, IMPATIENT_APP = make_app(), make_app(request_seconds=0.05, body_seconds=0.05)
 RULES = APP.app.state.rules  # type: ignore[attr-defined]
 OPENAPI = APP.app.state.openapi  # type: ignore[attr-defined]
 
@@ -279,6 +280,68 @@ def test_work_that_takes_too_long_is_answered_with_the_time_of_a_repetition(meth
     response = ask(method, path, app=IMPATIENT_APP, headers={"authorization": "Bearer slow"})
     assert_problem(response, 503, "unavailable")
     assert int(response.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize(("method", "path", "rule"), as_list({k: v for k, v in RULES.items() if k[0] != "GET"}))
+def test_a_body_that_does_not_come_is_waited_for_no_longer_than_any_other_work(
+    method: str, path: str, rule: Any
+) -> None:
+    async def trickle() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(60)
+
+    response = ask(method, path, app=IMPATIENT_APP, content=trickle(), headers={"content-type": "application/json"})
+    assert_problem(response, 400, "bad-request")
+    assert response.headers["connection"] == "close"
+
+
+def test_an_answer_that_nobody_reads_takes_no_place_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+    async def work() -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"x" * 1_000_000})
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.body":
+                await asyncio.Event().wait()
+
+        async def receive() -> Any:
+            raise AssertionError("nothing is read")
+
+        edge = Edge(app, max_requests=1, send_seconds=0.01)
+        for _ in range(3):
+            scope = {"type": "http", "method": "GET", "path": "/x", "headers": [(b"host", b"api.example")]}
+            await edge(scope, receive, send)
+
+    asyncio.run(work())
+    assert caplog.text.count("its answer was not read") == 3
+
+
+COUNTED_APP = make_app()
+
+
+class Counting(Known):
+    """Counts how often everything is forgotten."""
+
+    forgotten = 0
+
+    def forget(self) -> None:
+        self.forgotten += 1
+        super().forget()
+
+
+@pytest.mark.parametrize(("method", "path", "rule"), as_list(RULES))
+def test_who_is_refused_makes_nobody_else_be_asked_for_once_more(method: str, path: str, rule: Any) -> None:
+    known = Counting(Identities(), TENANCY)
+    COUNTED_APP.app.state.known = known  # type: ignore[attr-defined]
+    refused = {"wrong": 401, "ended": 401, "down": 503} | ({"": 401} if rule.demand != Demand.NOTHING else {})
+    refused |= {"good": 403} if rule.demand is Demand.ADMIN else {}
+    for token, status in refused.items():
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        assert ask(method, path, app=COUNTED_APP, headers=headers).status_code == status
+    assert known.forgotten == 0
+    ask(method, path, app=COUNTED_APP, headers=ADMIN)
+    assert known.forgotten == (0 if method == "GET" else 1)
 
 
 def test_a_request_id_is_taken_over_when_it_is_one_and_made_otherwise() -> None:

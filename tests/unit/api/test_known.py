@@ -210,3 +210,33 @@ def test_what_is_kept_is_bounded_and_the_oldest_answer_is_dropped(clock: Clock) 
         assert [recent.kept(key) for key in "abc"] == ["x", None, "x"]
 
     asyncio.run(work())
+
+
+def test_what_is_too_old_is_kept_no_longer_although_there_is_room(clock: Clock) -> None:
+    async def work() -> None:
+        recent: Recent[str, str] = Recent(monotonic=clock)
+
+        async def answer() -> str:
+            return "x"
+
+        for number in range(100):
+            await recent.ask(str(number), answer, now=False)
+        assert len(recent) == 100
+        clock.now = KEPT_SECONDS
+        await recent.ask("new", answer, now=False)
+        assert len(recent) == 1
+
+    asyncio.run(work())
+
+
+def test_nobody_of_many_who_are_nobody_leaves_anything_behind(clock: Clock) -> None:
+    async def work() -> None:
+        world = World()
+        world.caller = None
+        known = Known(world, world, clock)
+        for number in range(1_000):
+            assert await known.caller(f"mk_{number}", is_key=True, now=number % 2 == 0) is None
+            assert await known.access(ANN, f"shop-{number}", now=False) is None
+        assert known.size == 0
+
+    asyncio.run(work())

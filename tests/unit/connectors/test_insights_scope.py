@@ -122,3 +122,23 @@ def test_any_moment_is_answered_for_or_refused_as_no_time_of_a_report(moment: da
     else:
         with pytest.raises(InvalidQuery, match=f"the year {moment.year} is no year of a report"):
             scope.check()
+
+
+def test_two_questions_are_one_where_everything_that_decides_the_answer_is_the_same() -> None:
+    one, again = (replace(SCOPE, since=datetime(2025, 11, 2, 1, 30, tzinfo=NEW_YORK)) for _ in range(2))
+    assert (one, hash(one)) == (again, hash(again))
+    others = [
+        # On this day New York has two hours of one name.
+        replace(one, since=datetime(2025, 11, 2, 1, 30, fold=1, tzinfo=NEW_YORK)),
+        replace(one, since=None, until=datetime(2025, 11, 2, 1, 30, tzinfo=NEW_YORK)),
+        replace(one, since=datetime.fromisoformat("2025-11-02T01:30")),
+        replace(one, since=datetime.fromisoformat("2025-11-02T01:30").replace(fold=1)),
+        # The same moment, which the answer writes in another way.
+        replace(one, since=datetime(2025, 11, 2, 5, 30, tzinfo=UTC)),
+        replace(one, zone=KATHMANDU),
+        replace(one, store="beta"),
+        replace(one, bots="only"),
+        replace(one, filters=(("page", "/a"),)),
+    ]
+    assert len({one, *others}) == 1 + len(others)
+    assert one != ("alpha", NEW_YORK)
