@@ -127,7 +127,7 @@ class _Makers:
         admin, admin_password = await self._account(f"admin@marketplace{_suffix(opened)}.example", "Demo admin")
         await self._accounts.set_admin(admin.id, admin=True)
         if admin.tier(milliseconds(self._now)) is not Tier.PREMIUM:
-            await self._grants.grant(admin.id, Grant(Tier.PREMIUM, milliseconds(self._now)))
+            await self._grants.grant(admin.id, admin.id, Grant(Tier.PREMIUM, milliseconds(self._now)))
         await self._memberships.make_owner(mine, seller.id, self._now)
         for slug in others:
             await self._memberships.make_owner(slug, admin.id, self._now)
