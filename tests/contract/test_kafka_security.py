@@ -201,4 +201,4 @@ def test_no_representation_of_a_connection_has_the_password(secured: SecuredKafk
 )
 def test_a_way_to_connect_that_would_drop_a_secret_cannot_be_made(arguments: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="need"):
-        KafkaSecurity(*arguments)  # type: ignore[arg-type]
+        KafkaSecurity(*arguments)  # type: ignore[arg-type]  # the cases differ in their types
