@@ -239,6 +239,14 @@ class StoreService:
         """
         return await self._stores.every()
 
+    async def owners(self) -> dict[str, list[str]]:
+        """The addresses of those who own stores, by slug; one without an owner is not in it: for the operator.
+
+        Raises:
+            Unavailable: Mongo does not answer.
+        """
+        return await self._memberships.owners()
+
     async def of_user(self, user: str, after: str, limit: int) -> tuple[list[OwnStore], str]:
         """A page of the stores that somebody is a member of, by slug.
 

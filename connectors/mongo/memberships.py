@@ -133,6 +133,21 @@ class Memberships:
             documents = await self._users.find({"_id": {"$in": sorted(ids)}}).to_list()
         return {document["_id"]: user_of(document) for document in documents}
 
+    async def owners(self) -> dict[str, list[str]]:
+        """The addresses of those who own stores, sorted, by store; one without an owner is not in it.
+
+        Raises:
+            Unavailable: Mongo does not answer.
+        """
+        async with answering():
+            owned = await self._memberships.find({"role": StoreRole.OWNER.value}).to_list()
+        accounts = await self.users({document["user"] for document in owned})
+        owners: defaultdict[str, list[str]] = defaultdict(list)
+        for document in owned:
+            if document["user"] in accounts:
+                owners[document["store"]].append(accounts[document["user"]].email)
+        return {slug: sorted(emails) for slug, emails in owners.items()}
+
     async def standings_of(self, slugs: Collection[str], now: datetime) -> dict[str, Standing]:
         """What the owners of several stores pay for, by slug.
 

@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from api.stores.service import StoreService
 from connectors.errors import Unavailable
 from connectors.mongo.accounts import Accounts
 from connectors.mongo.async_client import connect_async
@@ -19,7 +20,7 @@ from ops.commands.one_line import fail
 from ops.commands.options import DataOption, JsonOption
 from ops.commands.texts import printable
 from ops.context import data_flag, load_mongo
-from ops.stack.state.model import StackState
+from ops.stack.state.model import DEFAULT_DATA_DIR, StackState
 from runtime.sections import MongoSettings
 
 T = TypeVar("T")
@@ -37,6 +38,10 @@ def admin(
     user = _change(email, data, lambda accounts, user: accounts.set_admin(user.id, admin=made))
     said = f"{printable(user.email)} is an admin of the platform{'' if made else ' no more'}."
     typer.echo(json.dumps({"email": user.email, "admin": user.admin}) if as_json else said)
+    if made and not as_json and (hidden := asyncio.run(_without_owner(load_mongo(data_dir=data)))):
+        typer.echo(f"Nobody owns {', '.join(hidden)}, so nobody sees them on the dashboard. To name an owner:\n")
+        flag = data_flag((data or Path(DEFAULT_DATA_DIR)).resolve())
+        typer.echo(f"  marketplace stores owner SLUG EMAIL{flag}")
 
 
 def ban(
@@ -108,6 +113,17 @@ def _change(email: str, data: Path | None, change: Callable[[Accounts, User], Aw
     if user is None:
         fail(f"there is no account with the address {address}: it is made once the link in its mail was followed")
     return user
+
+
+async def _without_owner(mongo: MongoSettings) -> list[str]:
+    """The slugs of stores that nobody owns: those that were made before there were accounts."""
+    client = connect_async(mongo.url)
+    try:
+        stores = StoreService.on_mongo(client, mongo.database)
+        owners = await stores.owners()
+        return [store.slug for store in await stores.every() if store.slug not in owners]
+    finally:
+        await client.close()
 
 
 async def _work(mongo: MongoSettings, work: Callable[[Accounts], Awaitable[T]]) -> T:

@@ -21,10 +21,11 @@ from connectors.mongo.stores import StoresUnavailable
 from connectors.mongo.turned_away import TurnedAway, sums
 from marketplace.identity.accounts import User
 from marketplace.identity.tenancy import LimitReached, NoSuchStore, NoSuchUser, SlugReserved, SlugTaken
-from marketplace.stores import InvalidStore, checked_domain
+from marketplace.stores import InvalidStore, Store, checked_domain
 from ops.commands.options import DataOption, JsonOption
 from ops.commands.texts import cell, printable
-from ops.context import load_mongo
+from ops.context import data_flag, load_mongo
+from ops.stack.state.model import DEFAULT_DATA_DIR
 
 T = TypeVar("T")
 
@@ -98,7 +99,7 @@ def create(
         blocked_networks=tuple(block or ()),
     )
 
-    async def work(parts: _Parts) -> str:
+    async def work(parts: _Parts) -> tuple[str, bool]:
         await parts.stores.prepare()
         user = await parts.user(owner) if owner is not None else None
         try:
@@ -113,9 +114,13 @@ def create(
             ) from error
         except LimitReached as error:
             raise LimitReached(f"{owner}: {error}") from error
-        return write_key
+        return write_key, owner is None and await parts.accounts.has_any()
 
-    _show_key(slug, _run(data, work), as_json=as_json)
+    write_key, hidden = _run(data, work)
+    _show_key(slug, write_key, as_json=as_json)
+    if hidden and not as_json:
+        typer.echo("\nNobody owns it, so nobody sees it on the dashboard. To name an owner:\n")
+        typer.echo(f"  marketplace stores owner {slug} EMAIL{data_flag((data or Path(DEFAULT_DATA_DIR)).resolve())}")
 
 
 def key(slug: SlugArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
@@ -185,10 +190,20 @@ def import_key(
 
 
 def list_stores(data: DataOption = None, as_json: JsonOption = False) -> None:
-    """List the stores."""
-    stores = _run(data, lambda parts: parts.stores.every())
+    """List the stores, and the accounts that own them."""
+
+    async def work(parts: _Parts) -> tuple[list[Store], dict[str, list[str]]]:
+        return await parts.stores.every(), await parts.stores.owners()
+
+    stores, owners = _run(data, work)
     if as_json:
-        listed = [{"slug": s.slug, "title": s.title, "timezone": s.timezone, "domains": s.domains} for s in stores]
+        listed = [
+            {
+                "slug": store.slug, "title": store.title, "timezone": store.timezone, "domains": store.domains,
+                "owners": owners.get(store.slug, []),
+            }
+            for store in stores
+        ]  # fmt: skip
         typer.echo(json.dumps({"stores": listed}))
         return
     if not stores:
@@ -200,8 +215,10 @@ def list_stores(data: DataOption = None, as_json: JsonOption = False) -> None:
     table.add_column("title", overflow="fold")
     table.add_column("time zone", no_wrap=True)
     table.add_column("domains", no_wrap=True)
+    table.add_column("owners", no_wrap=True)
     for store in stores:
-        table.add_row(store.slug, cell(store.title), store.timezone, Text("\n").join(map(cell, store.domains)))
+        domains, emails = (Text("\n").join(map(cell, each)) for each in (store.domains, owners.get(store.slug, [])))
+        table.add_row(store.slug, cell(store.title), store.timezone, domains, emails or Text("nobody", style="dim"))
     Console().print(table)
 
 

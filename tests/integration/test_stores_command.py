@@ -148,8 +148,12 @@ def test_a_store_of_the_command_has_no_owner_until_one_is_named(
     for name in ("ann", "bob"):
         client[database]["users"].insert_one(account(name))
 
-    assert stores("create", "first").returncode == 0
+    created = stores("create", "first").stdout
+    assert "Nobody owns it, so nobody sees it on the dashboard." in created
+    assert "marketplace stores owner first EMAIL" in created
     assert list(client[database]["memberships"].find()) == []
+    assert [each["owners"] for each in json.loads(stores("list", "--json").stdout)["stores"]] == [[]]
+    assert "nobody" in stores("list").stdout
     assert stores("owner", "first", "Ann@Shop.example").stdout == "ann@shop.example owns first.\n"
     assert json.loads(stores("create", "second", "--owner", "bob@shop.example", "--json").stdout)["store"] == "second"
     owners = {(each["store"], each["user"], each["role"]) for each in client[database]["memberships"].find()}
@@ -157,6 +161,8 @@ def test_a_store_of_the_command_has_no_owner_until_one_is_named(
 
     again = stores("owner", "first", "ann@shop.example", "--json")
     assert json.loads(again.stdout) == {"store": "first", "owner": "ann@shop.example"}
+    listed = {each["slug"]: each["owners"] for each in json.loads(stores("list", "--json").stdout)["stores"]}
+    assert listed == {"first": ["ann@shop.example"], "second": ["bob@shop.example"]}
     for arguments, said in (
         (("owner", "second", "ann@shop.example"), "ann@shop.example: the plan includes 1 store of one owner"),
         (("create", "third", "--owner", "ann@shop.example"), "ann@shop.example: the plan includes 1 store"),
@@ -167,6 +173,15 @@ def test_a_store_of_the_command_has_no_owner_until_one_is_named(
         refused = stores(*arguments)
         assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
         assert said in refused.stderr
+
+
+def test_while_there_is_no_account_a_store_without_an_owner_is_no_fault(
+    stack: Stack, tmp_path: Path, bare: tuple[MongoClient[dict[str, Any]], str]
+) -> None:
+    _, database = bare
+    created = command(tmp_path, stack.urls.mongo, database)("create", "first")
+    assert created.returncode == 0
+    assert "owns" not in created.stdout
 
 
 def test_the_slug_of_a_store_that_was_deleted_is_not_given_out_again(
