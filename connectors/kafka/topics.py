@@ -113,7 +113,7 @@ class TopicAdmin:
 
         Raises:
             Unavailable: No broker answers, or the topic is not known in time.
-            Refused: The broker does not take the declaration.
+            Refused: The broker does not take the declaration, or refuses to say what it knows.
         """
         self._connect()
         new = NewTopic(name, num_partitions=partitions, replication_factor=replicas, config=dict(settings))
@@ -127,7 +127,7 @@ class TopicAdmin:
         deadline = time.monotonic() + self._timeout
         while self.identity(name) is None:
             if time.monotonic() >= deadline:
-                raise Unavailable(f"Kafka: {name} was made, and no broker knows it yet")
+                raise Unavailable(f"Kafka: {name} was made, but no broker knows it: not yet, or it was deleted")
             time.sleep(_KNOWN_SECONDS)
 
     def _connect(self) -> None:
