@@ -42,7 +42,7 @@ browser: ## Chromium for the browser tests, if it is missing and can be installe
 	fi; }
 
 test: check browser ## everything that CI runs
-	$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 chaos: $(READY) ## the kill tests with many seeds, and all tests that are too long for every run
 	CHAOS_SEEDS=20 FLOOD=whole $(BIN)/pytest -m "chaos or long"
