@@ -77,7 +77,9 @@ MAX_DECODED_BYTES: Final = _bytes("MAX_DECODED_BYTES", "The largest body after d
 MAX_READING_BYTES: Final = _bytes("MAX_READING_BYTES", "Bodies being read at one time, all together.", 64 * 1024 * 1024)
 BODY_TIMEOUT_SECONDS: Final = _seconds("BODY_TIMEOUT_SECONDS", "How long a client may take to send its body.", 10.0)
 HEAD_TIMEOUT_SECONDS: Final = _seconds("HEAD_TIMEOUT_SECONDS", "How long it may take to send its headers.", 10.0)
-MAX_CONNECTIONS: Final = _count("MAX_CONNECTIONS", "Above this many, new requests get 503.", 1_000)
+MAX_CONNECTIONS: Final = _count(
+    "MAX_CONNECTIONS", "Connections together; more requests than this at one time get 503.", 1_000
+)
 MAX_CONNECTIONS_PER_ADDRESS: Final = _count(
     "MAX_CONNECTIONS_PER_ADDRESS",
     "Connections of one address, or of an IPv6 /64; trusted proxies have no such bound.",

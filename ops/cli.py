@@ -10,6 +10,7 @@ from typing import Annotated, Final
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 _MODULES: Final = {
     "stack": ("up", "down", "status"),
@@ -86,8 +87,11 @@ def main() -> None:
         of_a_file = isinstance(error, OSError) and error.filename is not None
         if not of_a_file and not isinstance(error, expected_errors()):
             raise
-        Console(stderr=True).print(f"[red]error[/red] {' '.join(str(error).split())}", highlight=False, soft_wrap=True)
         from ops.commands.one_line import exit_code
+        from ops.commands.texts import cell
+
+        line = Text.assemble(("error", "red"), " ", cell(" ".join(str(error).split())))
+        Console(stderr=True).print(line, highlight=False, soft_wrap=True)
 
         sys.exit(exit_code(error))
 

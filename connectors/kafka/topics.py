@@ -20,7 +20,7 @@ from connectors.kafka.authentication import AuthenticationWatch, new_client
 from connectors.kafka.client_config import KafkaConnection, client_config
 
 _TIMEOUT_SECONDS: Final = 15.0
-_KNOWN_PAUSE_SECONDS: Final = 0.02
+_KNOWN_SECONDS: Final = 0.02
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,11 @@ class TopicAdmin:
         return TopicIdentity(str(found.topic_id), len(found.partitions))
 
     def create(self, name: str, partitions: int, replicas: int, settings: Mapping[str, str]) -> None:
-        """Make a topic; one that another process made meanwhile is as good. Returns when it can be asked for.
+        """Make a topic, and return when it is known; one that another process made meanwhile is as good.
 
         Raises:
-            Unavailable: No broker answers, or none knows the topic in time.
-            Refused: The broker does not take the declaration.
+            Unavailable: No broker answers, or the topic is not known in time.
+            Refused: The broker does not take the declaration, or refuses to say what it knows.
         """
         self._connect()
         new = NewTopic(name, num_partitions=partitions, replication_factor=replicas, config=dict(settings))
@@ -123,15 +123,12 @@ class TopicAdmin:
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise _typed(error) from error
-        self._wait_known(name)
-
-    def _wait_known(self, name: str) -> None:
-        """Wait for a topic: the controller has made it a moment before a broker knows it."""
+        # A controller says that it is made before brokers say that it is there, and before they list it.
         deadline = time.monotonic() + self._timeout
         while self.identity(name) is None or name not in self._metadata().topics:
-            if time.monotonic() > deadline:
-                raise Unavailable(f"Kafka: no broker knows the topic {name} that was made")
-            time.sleep(_KNOWN_PAUSE_SECONDS)
+            if time.monotonic() >= deadline:
+                raise Unavailable(f"Kafka: {name} was made, but no broker knows it: not yet, or it was deleted")
+            time.sleep(_KNOWN_SECONDS)
 
     def _connect(self) -> None:
         # Questions that are answered by a future wait out their time where the client is not let in.

@@ -8,6 +8,7 @@ was thought dead writes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from typing import Final, Protocol
 
 import pyarrow as pa
@@ -29,14 +30,14 @@ REQUEST_SECONDS: Final = 25.0
 that takes longer is not lost: the flow waits for its end and reads the fences again."""
 
 
-class CountsStarts(Protocol):
-    """Numbers the starts of flows; :class:`~connectors.mongo.generations.Generations` is one."""
+class GenerationCounter(Protocol):
+    """Gives each start of a flow its number; :class:`~connectors.mongo.generations.Generations` is one."""
 
     def next(self, flow: str, at_least: int) -> int:
         """A number larger than any given before, and than ``at_least``.
 
         Raises:
-            Unavailable: Nobody answers.
+            Unavailable: Mongo does not answer.
         """
 
 
@@ -90,7 +91,7 @@ def check_generation(clickhouse: ClickHouse, flow: FlowSpec, generation: int) ->
         raise Fenced(f"generation {newest} of the flow has taken over from {generation}")
 
 
-# Only connects; what it does then is below, and the tests of the flows run both on real parts.
+# Only connects; the rest is in `begin_generation`. The tests of the flows run both on real parts.
 def take_generation(
     settings: Settings, flow: FlowSpec, step: Callable[[], None] = lambda: None
 ) -> int:  # pragma: no mutate block
@@ -104,23 +105,21 @@ def take_generation(
     Raises:
         Unavailable: Mongo or ClickHouse does not answer.
     """
-    clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=REQUEST_SECONDS)
-    client = connect(settings.urls.mongo)
-    try:
+    with (
+        closing(ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=REQUEST_SECONDS)) as clickhouse,
+        closing(connect(settings.urls.mongo)) as client,
+    ):
         return begin_generation(clickhouse, Generations(client, settings.database), flow, step)
-    finally:
-        client.close()
-        clickhouse.close()
 
 
 def begin_generation(
-    clickhouse: ClickHouse, starts: CountsStarts, flow: FlowSpec, step: Callable[[], None] = lambda: None
+    clickhouse: ClickHouse, counter: GenerationCounter, flow: FlowSpec, step: Callable[[], None] = lambda: None
 ) -> int:
-    """What :func:`take_generation` does, on clients that are there.
+    """The same as :func:`take_generation`, with clients that are given.
 
     Args:
         clickhouse: Where the flow's tables are.
-        starts: Counts the starts of flows.
+        counter: Numbers the starts.
         flow: The flow that starts.
         step: Called before each question to a part.
 
@@ -130,7 +129,7 @@ def begin_generation(
     step()
     newest = int(clickhouse.rows(_newest(clickhouse.database, flow))[0][0])
     step()
-    generation = starts.next(flow.name, newest)
+    generation = counter.next(flow.name, newest)
     row = pa.table({"flow": [flow.name], "generation": pa.array([generation], pa.uint64())})
     step()
     clickhouse.insert_where(GENERATIONS.name, structure_of(GENERATIONS), row, "1", f"{flow.name}-{generation}")

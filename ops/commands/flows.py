@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.kafka.reader import PartitionReader
@@ -21,6 +22,7 @@ from flows.delivery.resume import first_unapplied
 from flows.registry import flow_of
 from marketplace.flows import FLOWS, FlowSpec, flow_named
 from ops.commands.options import DataOption, JsonOption, split_names
+from ops.commands.texts import cell
 from ops.context import load_settings
 from ops.provision import ensure_provisioned
 from ops.resources import EVERYTHING
@@ -87,7 +89,7 @@ def run_flow(
     report = ensure_provisioned(settings, resources=service.resources)
     console = Console(stderr=True)
     for line in report.drift:
-        console.print(f"[yellow]drift[/yellow] {line}", highlight=False)
+        console.print(Text.assemble(("drift", "yellow"), " ", cell(line)), highlight=False)
     stop = stop_on_signals()
     console.print(f"flow {name} on {workers} worker{'s' if workers > 1 else ''}; Ctrl-C ends it", highlight=False)
     options = FlowOptions(workers=workers, round_seconds=round_seconds, memory_mb=memory_mb)
@@ -166,7 +168,7 @@ def provision(
         for line in report.made:
             console.print(f"made   {line}", highlight=False)
         for line in report.drift:
-            console.print(f"[yellow]drift[/yellow]  {line}", highlight=False)
+            console.print(Text.assemble(("drift", "yellow"), "  ", cell(line)), highlight=False)
         if not report.made and not report.drift:
             console.print("everything is as declared")
     if report.drift:

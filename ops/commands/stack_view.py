@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ops.commands.texts import cell
 from ops.stack.disk.space import Disk, what_to_do
 from ops.stack.state.inspection import Seen
 from ops.stack.state.model import ProcessInfo, StackState
@@ -59,7 +60,7 @@ def show(state: StackState, *, as_json: bool, title: str, seen: Seen | None = No
     console.print(table)
     logs = {str(Path(info.log).parent) for info in state.processes if info.log}
     for folder in sorted(logs):
-        console.print(f" logs are in {os.path.relpath(folder)}", highlight=False, soft_wrap=True)
+        console.print(cell(f" logs are in {os.path.relpath(folder)}"), highlight=False, soft_wrap=True)
     if state.left_out:
         typer.echo(f" left out on request: {', '.join(state.left_out)}")
     dashboard = state.process("dashboard")

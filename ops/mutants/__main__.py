@@ -20,7 +20,7 @@ def main() -> int:
     if not options.report:
         settings = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["mutmut"]
         at_import.try_again(settings, options.only, options.children)
-        found = json.loads(constants.RESULTS.read_text()) if constants.RESULTS.exists() else {}
+        found = constants.read_outcomes(settings)
         # A run that was stopped goes on where it was.
         killed = [change for change, outcome in found.items() if outcome == "killed"]
         for change, outcome in constants.run(settings, options.only, options.children, killed):

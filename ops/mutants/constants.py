@@ -109,26 +109,49 @@ def run(
         pattern: Of modules' names; ``*`` for all.
         children: How many test runs at once.
         known: Mutations that are left out.
+
+    Raises:
+        RuntimeError: Tests fail or are missing though nothing is changed: every mutation would count as killed.
     """
     files = mutated_files(settings)
+    jobs: dict[str, partial[str]] = {}
     # mutmut adds to what it knew before: tests that were renamed since are still in its file.
     present = _collected(settings)
     entered = json.loads(_TESTS.read_text())["tests_by_mangled_function_name"]
     tests_by_function = {name: [test for test in tests if test in present] for name, tests in entered.items()}
     # Which functions a test enters that is newer than mutmut's last run, or that only compares constants, is unknown.
     others = present.difference(*entered.values())
-    jobs: dict[str, partial[str]] = {}
-    for path in files:
-        module = ".".join(path.with_suffix("").parts)
-        if not fnmatch(module, pattern):
-            continue
-        for mutation in number_mutations(path.read_text()):
+    for key, (path, mutation) in _mutations(files, pattern).items():
+        if key not in known:
             tests = sorted(others | set(covering_tests(mutation.name, path, files, tests_by_function)))
-            key = f"{module}: {mutation.name}: {mutation.before} -> {mutation.after}"
-            if key not in known:
-                jobs[key] = partial(_outcome, settings, path, mutation.source, tests)
+            jobs[key] = partial(_outcome, settings, path, mutation.source, tests)
+    if jobs:
+        _check_unchanged(settings, files[0], sorted(present))
     with ThreadPoolExecutor(children) as pool:
         yield from zip(jobs, pool.map(lambda job: job(), jobs.values()), strict=True)
+
+
+def read_outcomes(settings: dict[str, Any]) -> dict[str, str]:
+    """What earlier runs found of the mutations that there are now; nothing of lines that have changed since."""
+    found: dict[str, str] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    present = _mutations(mutated_files(settings), "*")
+    return {change: outcome for change, outcome in found.items() if change in present}
+
+
+def _mutations(files: list[Path], pattern: str) -> dict[str, tuple[Path, NumberMutation]]:
+    found = {}
+    for path in files:
+        module = ".".join(path.with_suffix("").parts)
+        if fnmatch(module, pattern):
+            for mutation in number_mutations(path.read_text()):
+                found[f"{module}: {mutation.name}: {mutation.before} -> {mutation.after}"] = (path, mutation)
+    return found
+
+
+def _check_unchanged(settings: dict[str, Any], path: Path, tests: list[str]) -> None:
+    outcome = _outcome(settings, path, path.read_text(), tests)
+    if outcome != "survived":
+        raise RuntimeError(f"the tests do not pass where nothing is changed ({outcome}): no mutation can be judged")
 
 
 def _collected(settings: dict[str, Any]) -> frozenset[str]:

@@ -46,6 +46,7 @@ def kill_one_of_the_flow(company: DemoProcesses, rng: random.Random) -> int:
     return pid
 
 
+@LONG
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_flow_killed_at_random_instants_counts_every_click_once(own_stack: Stack, seed: int) -> None:
     play = Play(own_stack, seed=seed)
@@ -81,7 +82,7 @@ def test_one_of_two_workers_killed_restarts_the_set_and_counts_every_click_once(
 
 
 @pytest.mark.parametrize(
-    "part", ["kafka", "clickhouse", pytest.param("mongo", marks=LONG), pytest.param("redis", marks=LONG)]
+    "part", ["clickhouse", *(pytest.param(part, marks=LONG) for part in ("kafka", "mongo", "redis"))]
 )
 def test_a_part_killed_in_the_middle_loses_and_doubles_nothing(own_stack: Stack, part: str) -> None:
     play = Play(own_stack, seed=sum(part.encode()))
@@ -182,7 +183,8 @@ class OutlivedRunner(FlowProcessSet):
         super().stop()
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=LONG)])
+@LONG
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_zombie_flow_writes_nothing_beside_its_replacement(own_stack: Stack, workers: int) -> None:
     play = Play(own_stack, seed=70 + workers, workers=workers, clicks=1_500, rate=300)
     runners: list[OutlivedRunner] = []

@@ -41,6 +41,7 @@ def test_while_a_part_stands_still_every_event_is_taken_and_counted_once(running
     assert_sound(seen)
 
 
+@LONG
 def test_while_kafka_stands_still_events_are_turned_away_soon_and_nothing_acknowledged_is_lost(
     running: Product,
 ) -> None:

@@ -105,6 +105,7 @@ def test_a_frozen_process_is_found_and_replaced_and_nothing_is_counted_twice(sho
     assert all(accounted == offset + 1 for offset, accounted in applied.values())
 
 
+@LONG
 def test_of_two_sets_of_two_workers_the_older_one_leaves_for_good_and_says_why(shop: Settings) -> None:
     send(shop)
     newer_shop = replace(shop, data_dir=PurePosixPath(shop.data_dir / "newer"))

@@ -18,6 +18,7 @@ from runtime.ports import free_ports
 from runtime.sections import Settings
 from tests.e2e.conftest import stores_saved
 from tests.kits.dashboard import QUIET, SHOPS, dashboard, environment_of, save_stores, service, tab, teahouse_log
+from tests.kits.depth import LONG
 from tests.kits.insights import empty_tables, fill
 from tests.kits.tcp_proxy import TcpProxy
 
@@ -94,7 +95,7 @@ def test_a_mongodb_that_is_unavailable_is_reported_and_the_page_comes_by_itself(
             window.assert_sound()
 
 
-@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("sign", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=LONG)])
 def test_a_dashboard_that_is_looked_at_ends_when_it_is_asked_to(
     browser: Browser, stack: Stack, database: str, tmp_path: Path, sign: signal.Signals
 ) -> None:

@@ -267,12 +267,6 @@ class TestClicks(DeliveryPromise):
         case.check(one_worker.settings)
 
     @LONG
-    def test_frozen_half_way_and_outlived_by_a_newer_start_the_older_one_writes_nothing_and_leaves(
-        self, case: Case
-    ) -> None:
-        super().test_frozen_half_way_and_outlived_by_a_newer_start_the_older_one_writes_nothing_and_leaves(case)
-
-    @LONG
     def test_more_workers_than_partitions_write_what_the_pure_path_says_and_all_that_run_end_epochs(
         self, case: Case
     ) -> None:

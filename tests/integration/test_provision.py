@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from connectors.clickhouse.client import ClickHouse
+from connectors.errors import Unavailable
 from connectors.kafka.topics import TopicAdmin
 from connectors.mongo.client import connect
 from marketplace.collections import COLLECTIONS, STORES, VISITOR_SALTS
@@ -190,6 +192,22 @@ def test_who_makes_a_topic_finds_it_also_where_others_make_it_at_the_same_time(s
 
     with ThreadPoolExecutor(4) as several:
         assert list(several.map(make_and_find, range(4))) == [[True] * len(names)] * 4
+
+
+def test_a_topic_that_is_gone_again_before_it_is_known_is_an_error_in_time(stack: Stack) -> None:
+    class Forgetful(TopicAdmin):
+        """Asks a broker that does not know the topic."""
+
+        def identity(self, name: str) -> None:
+            assert super().identity(f"{name}.deleted") is None
+
+    admin = Forgetful(stack.urls.kafka, timeout_seconds=5.0)
+    name, began = f"made.and.gone.{uuid.uuid4().hex}", time.monotonic()
+
+    with pytest.raises(Unavailable, match=name):
+        admin.create(name, 1, 1, {})
+
+    assert time.monotonic() - began < 15
 
 
 def test_a_topic_made_as_declared_has_no_drift(stack: Stack) -> None:

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Message
 
 from ingest.config import CollectorConfig
+from ingest.http.app import COLLECT_PATH
+from ingest.http.app import Collector as CollectorApp
 from ingest.http.connections import Connections
+from ingest.metrics import CollectorMetrics
 from marketplace.clicks.client_address import bucket_name
 from marketplace.token_bucket import BucketPolicy
-from tests.kits.collector import WRITE_KEY, Collector, error_of, running_collector, with_limits
+from tests.kits.collector import WRITE_KEY, Collector, error_of, eventually, running_collector, with_limits
 
 MOST, MOST_PER_ADDRESS = 12, 4
 ADDRESSES = st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"])
@@ -118,6 +128,73 @@ def test_more_requests_than_connections_are_asked_to_come_again_and_the_next_one
 
         assert collector.post({"event_id": "a"}).status_code == 202
         assert collector.metric('marketplace_collector_faults_total{code="unavailable"}') >= 3
+
+
+def test_a_request_that_fails_or_whose_client_leaves_is_no_longer_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = CollectorConfig(max_connections=1, body_timeout_seconds=30)
+    head = f"POST /v1/collect HTTP/1.1\r\nhost: x\r\nx-write-key: {WRITE_KEY}\r\nexpect: 100-continue\r\n"
+    with running_collector(config) as collector:
+
+        def is_free() -> bool:
+            return httpx.get(f"{collector.url}/healthz").status_code == 200
+
+        for _ in range(5):
+            with idle_connections(collector, 1) as (leaving,):
+                leaving.sendall(f"{head}content-length: 9\r\n\r\n".encode())
+                assert leaving.recv(65_536).startswith(b"HTTP/1.1 100")
+                assert not is_free()
+                leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            eventually(is_free, "the request of a client that left is no longer counted")
+        monkeypatch.setattr(collector.producer, "send_all_async", None)
+        for path, status in (("/nothing", 404), ("/v1/collect", 405)):
+            assert httpx.get(f"{collector.url}{path}").status_code == status
+        assert collector.post({"event_id": "a"}).status_code == 500
+        assert is_free()
+
+
+@pytest.mark.parametrize("path", [COLLECT_PATH, "/other"])
+def test_a_request_that_raises_or_is_cancelled_is_no_longer_counted(path: str) -> None:
+    scope = {"type": "http", "method": "POST", "path": path, "headers": [], "query_string": b""}
+    sent: list[int] = []
+
+    async def receive() -> Message:
+        raise AssertionError("no endpoint here reads a body")
+
+    async def send(message: Message) -> None:
+        sent.append(message.get("status", 0))
+
+    async def endpoint(_: Request) -> Response:
+        return await behaviours.pop(0)()
+
+    async def fail() -> Response:
+        raise ZeroDivisionError
+
+    async def hang() -> Response:
+        await asyncio.Event().wait()
+        raise AssertionError("it is cancelled")
+
+    async def answer() -> Response:
+        return Response(status_code=204)
+
+    async def requests() -> None:
+        app = CollectorApp(endpoint, CollectorMetrics(), 1, routes=[Route("/other", endpoint, methods=["POST"])])
+        with pytest.raises(ZeroDivisionError):
+            await app(dict(scope), receive, send)
+        hanging = asyncio.create_task(app(dict(scope), receive, send))
+        while len(behaviours) > 1:
+            await asyncio.sleep(0)
+        sent.clear()
+        await app(dict(scope), receive, send)
+        assert 503 in sent
+        hanging.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await hanging
+        sent.clear()
+        await app(dict(scope), receive, send)
+        assert 204 in sent
+
+    behaviours = [fail, hang, answer]
+    asyncio.run(asyncio.wait_for(requests(), 10))
 
 
 def test_an_address_whose_connections_are_all_busy_is_refused_another() -> None:

@@ -70,6 +70,14 @@ def test_a_data_folder_that_cannot_be_is_named_in_one_line(command: str, folder:
     assert done.returncode in (1, 2)
 
 
+@pytest.mark.parametrize("command", ["stores list", "provision"])
+@pytest.mark.parametrize("folder", ["[b]x", "[/b]x"])
+def test_brackets_in_the_name_of_a_folder_are_no_markup(command: str, folder: str, tmp_path: Path) -> None:
+    done = run(*command.split(), folder=tmp_path, MARKETPLACE_DATA=folder)
+    assert (done.returncode, len(done.stderr.strip().splitlines())) == (1, 1)
+    assert f"in {folder}" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "needed"),
     [

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ops.mutants.constants import covering_tests, number_mutations
+from ops.mutants.constants import RESULTS, covering_tests, number_mutations, read_outcomes, run
 from ops.mutants.report import Mutation, changed_lines, equivalent, is_wording, report
 
 SOURCE = """
@@ -55,6 +57,68 @@ def test_the_tests_of_a_constant_are_those_of_every_module_that_names_it(tmp_pat
     tests = {f"{names[declares]}.x_f": ["b"], f"{names[uses]}.x_g": ["a", "b"], f"{names[other]}.x_h": ["c"]}
 
     assert covering_tests("LIMIT", declares, [declares, uses, other], tests) == ["a", "b"]
+
+
+SETTINGS: dict[str, Any] = {
+    "source_paths": ["rules"],
+    "only_mutate": ["rules/*"],
+    "do_not_mutate": [],
+    "also_copy": [],
+    "pytest_add_cli_args": ["-p", "no:cacheprovider"],
+    "pytest_add_cli_args_test_selection": ["tests"],
+}
+MORE, LESS = (f"rules.limits: LIMIT: LIMIT = 3 -> LIMIT = {number}" for number in (4, 2))
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One constant, and a test that sees when it is less."""
+    for folder in ("rules", "tests", "mutants"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "pyproject.toml").write_text("")
+    (tmp_path / "rules" / "limits.py").write_text("LIMIT = 3\n")
+    test = "from rules.limits import LIMIT\n\n\ndef test_limit():\n    assert LIMIT >= 3\n"
+    (tmp_path / "tests" / "test_limits.py").write_text(test)
+    (tmp_path / "mutants" / "mutmut-stats.json").write_text(json.dumps({"tests_by_mangled_function_name": {}}))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_change_that_a_test_sees_is_killed_and_any_other_survives(project: Path) -> None:
+    assert dict(run(SETTINGS, "*", 1)) == {MORE: "survived", LESS: "killed"}
+
+
+def test_what_is_known_is_not_tried_again(project: Path) -> None:
+    assert dict(run(SETTINGS, "*", 1, [LESS])) == {MORE: "survived"}
+
+
+def test_nothing_counts_as_killed_where_the_tests_fail_without_a_change(project: Path) -> None:
+    test = project / "tests" / "test_limits.py"
+    test.write_text(test.read_text().replace("LIMIT >= 3", "LIMIT > 3"))
+
+    with pytest.raises(RuntimeError, match="nothing is changed"):
+        list(run(SETTINGS, "*", 1))
+
+
+def test_nothing_counts_as_killed_where_a_test_has_another_name_in_each_run(project: Path) -> None:
+    (project / "tests" / "test_names.py").write_text(
+        "import uuid\n\nimport pytest\n\n\n"
+        "@pytest.mark.parametrize('name', [uuid.uuid4().hex])\ndef test_name(name):\n    assert name\n"
+    )
+
+    with pytest.raises(RuntimeError, match="nothing is changed"):
+        list(run(SETTINGS, "*", 1))
+
+
+def test_what_was_found_is_read_back_without_constants_that_have_changed_since(project: Path) -> None:
+    assert read_outcomes(SETTINGS) == {}
+    outcomes = {MORE: "survived", LESS: "killed"}
+    RESULTS.write_text(json.dumps(outcomes))
+    assert read_outcomes(SETTINGS) == outcomes
+
+    (project / "rules" / "limits.py").write_text("LIMIT = 5\n")
+
+    assert read_outcomes(SETTINGS) == {}
 
 
 def test_the_share_is_of_what_was_tried_without_what_mypy_refused_and_what_is_equivalent() -> None:

@@ -9,9 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.clickhouse.dead_letters import DeadLetterGroup
+from marketplace.settings import Urls
 from ops.commands import dlq
 from ops.commands.one_line import fail
+from ops.commands.stack_view import show
 from ops.commands.texts import cell, printable
+from ops.stack.state.model import ProcessInfo, StackState
 
 HOSTILE = "esc\x1b[31mred\x1b]0;title\x07\x9b31m\u202e\x00[bold]bold[/bold]"
 
@@ -34,6 +37,12 @@ def test_no_part_of_a_dead_letter_reaches_the_terminal_as_a_command(capsys: pyte
     assert shown.replace("\n", "").isprintable()
     assert "[bold]" in shown
     assert len(shown) < 5_000
+
+
+def test_the_folder_of_logs_is_shown_with_its_brackets(capsys: pytest.CaptureFixture[str]) -> None:
+    process = ProcessInfo("redis", "redis", "redis://127.0.0.1:1", "running", log="/data/[b]x/logs/redis.log")
+    show(StackState("running", 1, 1, 1, {}, Urls("", "", "", ""), [process]), as_json=False, title="All")
+    assert "/[b]x/logs" in capsys.readouterr().out
 
 
 def test_an_error_is_one_printable_line(capsys: pytest.CaptureFixture[str]) -> None:
