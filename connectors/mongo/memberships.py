@@ -139,10 +139,12 @@ class Memberships:
         Raises:
             Unavailable: Mongo does not answer.
         """
+        if not slugs:
+            return {}
+        # Ranges of ids: no index begins with the store.
+        owners = {"$or": [members_range(slug) for slug in sorted(slugs)], "role": StoreRole.OWNER.value}
         async with answering():
-            documents = await self._memberships.find(
-                {"store": {"$in": sorted(slugs)}, "role": StoreRole.OWNER.value}
-            ).to_list()
+            documents = await self._memberships.find(owners).to_list()
         by_store: dict[str, list[Membership]] = {slug: [] for slug in slugs}
         for document in documents:
             by_store[document["store"]].append(membership_of(document))
