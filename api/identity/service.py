@@ -171,7 +171,7 @@ class IdentityService:
         user = await self._accounts.reset_password(_hash(secret), password_hash, self._password_changed, self._clock())
         if user is None:
             raise Problem(GONE)
-        await self._forget_sessions(user)
+        await self._forget_sessions(user.id, user.security_stamp)
 
     async def list_sessions(self, caller: Caller) -> list[Session]:
         """The sessions of an account that have not ended; the one that was used last comes first."""
@@ -191,7 +191,7 @@ class IdentityService:
         """End all sessions of an account, the caller's too, and its links."""
         changed = await self._accounts.end_all(caller.user.id, caller.user.security_stamp)
         if changed is not None:
-            await self._forget_sessions(changed)
+            await self._forget_sessions(changed.id, changed.security_stamp)
 
     async def change_password(self, caller: Caller, current: str, password: str) -> None:
         """Choose a new password; every other session and every link of the account ends.
@@ -207,7 +207,7 @@ class IdentityService:
         )
         if changed is None:
             raise Problem(UNAUTHENTICATED, _ENDED)
-        await self._forget_sessions(changed, but=caller.session)
+        await self._forget_sessions(changed.id, changed.security_stamp, but=caller.session)
 
     async def ask_email_change(self, caller: Caller, email: str, password: str) -> None:
         """Send a link to a new address, or a mail that says that it has an account; the present address gets a notice.
@@ -238,7 +238,7 @@ class IdentityService:
         user = await self._accounts.change_email(_hash(secret), notice, self._clock())
         if user is None:
             raise Problem(GONE)
-        await self._forget_sessions(user)
+        await self._forget_sessions(user.id, user.security_stamp)
 
     async def delete_account(self, caller: Caller, password: str) -> None:
         """Delete an account: its sessions and links end, and its address is free.
@@ -255,7 +255,7 @@ class IdentityService:
             raise Problem(CONFLICT, str(error)) from error
         if not deleted:
             raise Problem(UNAUTHENTICATED, _ENDED)
-        await self._forget_sessions(user)
+        await self._forget_sessions(user.id)
 
     async def _ask_callers(self, sessions: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Caller | Exception]:
         stamps, users = await asyncio.gather(
@@ -276,14 +276,19 @@ class IdentityService:
             # No 401: the client is signed in, and must not take it for the end of the session.
             raise Problem(INVALID, errors=[FieldError(path, "wrong_password", "this is not the password")])
 
-    async def _forget_sessions(self, user: User, but: str = "") -> None:
+    async def _forget_sessions(self, user: str, security_stamp: int = 0, but: str = "") -> None:
         """Remove sessions that have ended with their number; one that is kept gets the new one.
 
         The change is done when this begins, so that an error here must not be the answer: without Redis the session
         that was to be kept ends as well, and the others are removed when they expire.
+
+        Args:
+            user: Whose.
+            security_stamp: The new number; 0 where the account is gone.
+            but: The session that is kept; empty for none.
         """
         try:
-            await self._sessions.end_all(user.id, but, user.security_stamp)
+            await self._sessions.end_all(user, but, security_stamp)
         except Unavailable as error:
             _log.warning("sessions that have ended are removed when they expire: %s", error)
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from fastapi import Request
 
-from api.access import Demand, access_of, caller_of
+from api.access import Demand, access_of, caller_is_there, caller_of
 from api.limits import Limiter
 from api.members.schemas import (
     Acceptance,
@@ -139,7 +139,8 @@ async def preview_invitation(request: Request, body: Acceptance) -> InvitationPr
              problems=[CONFLICT, GONE, LIMIT], example={"store": "anns-shop", "role": "analyst"})  # fmt: skip
 async def accept_invitation(request: Request, body: Acceptance) -> Joined:
     """Become a member of a store, by the link in a mail that was sent to the caller's own address."""
-    made = await _service(request).accept(body.token, caller_of(request).user)
+    with caller_is_there():
+        made = await _service(request).accept(body.token, caller_of(request).user)
     return Joined(store=made.store, role=made.role.value)
 
 

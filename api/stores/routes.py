@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import Header, Query, Request, Response
 
-from api.access import Demand, access_of, caller_of
+from api.access import Demand, access_of, caller_is_there, caller_of
 from api.callers import Access
 from api.stores.schemas import (
     ImportKey,
@@ -79,9 +79,10 @@ async def create_store(request: Request, response: Response, body: NewStoreBody)
         honour_opt_out=body.honour_opt_out,
     )
     user = caller_of(request).user
-    record, write_key = await _service(request).create(new, user)
-    made = await request.app.state.tenancy.access(caller_of(request), record.store.slug)
-    standing = made.standing if made else Standing(user.tier(record.created_at), frozen=False)
+    with caller_is_there():
+        record, write_key = await _service(request).create(new, user)
+    # Who may own one more store covers it. Nothing is asked any more: without this answer the write key would be lost.
+    standing = Standing(user.tier(record.created_at), frozen=False)
     response.headers.update({"etag": record.etag, "location": f"/v1/stores/{record.store.slug}"})
     return MadeStore(**_fields(record, StoreRole.OWNER, standing), write_key=write_key)
 
