@@ -341,7 +341,12 @@ def test_who_is_refused_makes_nobody_else_be_asked_for_once_more(method: str, pa
         assert ask(method, path, app=COUNTED_APP, headers=headers).status_code == status
     assert known.forgotten == 0
     ask(method, path, app=COUNTED_APP, headers=ADMIN)
-    assert known.forgotten == (0 if method == "GET" else 1)
+    assert known.forgotten == (1 if rule.changes_access else 0)
+
+
+def test_what_only_reads_makes_nobody_be_asked_for_once_more_and_all_else_does() -> None:
+    reads = {key for key, rule in RULES.items() if not rule.changes_access}
+    assert reads == {key for key in RULES if key[0] == "GET"} | {("POST", "/v1/invitations/previews")}
 
 
 def test_a_request_id_is_taken_over_when_it_is_one_and_made_otherwise() -> None:
@@ -371,6 +376,16 @@ def test_the_document_has_every_route_with_its_problems_and_none_of_the_framewor
         assert {"400", "401", "429", "500", "503"} <= set(operation["responses"]), key
         signed_in = RULES[key].demand != "nobody has to be signed in"
         assert ("security" in operation) == signed_in, key
+
+
+def test_an_edit_needs_the_version_that_reading_and_making_say() -> None:
+    store = OPENAPI["paths"]["/v1/stores/{store}"]
+    taken = [each for each in store["patch"]["parameters"] if each["name"] == "If-Match"]
+    assert [(each["in"], each["required"], each["schema"]) for each in taken] == [("header", True, {"type": "string"})]
+    made = OPENAPI["paths"]["/v1/stores"]["post"]["responses"]["201"]["headers"]
+    for headers in (made, *(store[method]["responses"]["200"]["headers"] for method in ("get", "patch"))):
+        assert headers["ETag"]["required"]
+    assert made["Location"]["required"]
 
 
 def test_more_requests_than_can_be_answered_at_one_time_are_asked_to_come_again_and_the_others_go_on() -> None:
