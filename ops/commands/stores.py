@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -15,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from api.stores.service import TURNED_AWAY_DAYS, NewStore, StoreService
+from connectors.errors import Unavailable
 from connectors.mongo.accounts import Accounts
 from connectors.mongo.async_client import connect_async
 from connectors.mongo.stores import StoresUnavailable
@@ -98,7 +100,7 @@ def create(
         blocked_networks=tuple(block or ()),
     )
 
-    async def work(parts: _Parts) -> str:
+    async def work(parts: _Parts) -> tuple[str, bool]:
         await parts.stores.prepare()
         user = await parts.user(owner) if owner is not None else None
         try:
@@ -113,9 +115,17 @@ def create(
             ) from error
         except LimitReached as error:
             raise LimitReached(f"{owner}: {error}") from error
-        return write_key
+        # The key is shown this once, whatever comes after it.
+        with suppress(Unavailable):
+            return write_key, user is None and await parts.accounts.has_any()
+        return write_key, False
 
-    _show_key(slug, _run(data, work), as_json=as_json)
+    write_key, is_hidden = _run(data, work)
+    _show_key(slug, write_key, as_json=as_json)
+    if is_hidden and not as_json:
+        typer.echo(
+            f"\nIt has no owner, so no account sees it. To give it to one:\n\n  marketplace stores owner {slug} EMAIL"
+        )
 
 
 def key(slug: SlugArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
