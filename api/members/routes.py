@@ -24,6 +24,7 @@ from api.web.clients import address_of
 from api.web.problems import CONFLICT, GONE, LIMIT
 from api.web.routes import Routes
 from api.web.times import rfc3339
+from marketplace.identity.accounts import LinkKind
 from marketplace.identity.emails import email_key
 from marketplace.identity.roles import Permission, StoreRole
 from marketplace.identity.tenancy import Invitation
@@ -101,7 +102,7 @@ async def invite(request: Request, body: InvitationBody) -> WaitingInvitation:
     """
     access = access_of(request)
     limiter: Limiter = request.app.state.limiter
-    await limiter.attempt(email_key(body.email), address_of(request))
+    await limiter.attempt(email_key(body.email), address_of(request), LinkKind.INVITATION)
     sent = await _service(request).invite(
         access.slug, caller_of(request).user, body.email, StoreRole(body.role), access.standing.tier
     )
