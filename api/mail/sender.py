@@ -65,9 +65,6 @@ class MailSender:
             return False
         try:
             await self._transport.send(self._message(waiting))
-        except ValueError as error:
-            # The text could repeat the address.
-            _log.error("a mail is given up, because it cannot be written: %s", type(error).__name__)
         except Unavailable as error:
             _log.warning("a mail is sent later, after attempt %d: %s", waiting.attempts, error)
             await self._queue.put_off(waiting, self._clock())

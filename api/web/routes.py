@@ -104,14 +104,12 @@ class Rule:
         cost: Tokens of the caller's limit that a request takes.
         status: Of a good answer.
         works_frozen: Whether it works in a frozen store.
-        changes_access: Whether it may change an account, a sign-in or who may do what in a store.
     """
 
     demand: Requirement
     cost: float
     status: int = 200
     works_frozen: bool = True
-    changes_access: bool = False
 
 
 class Routes:
@@ -201,7 +199,7 @@ class Routes:
                 responses=_responses(possible, status, headers, example, model, also, links or {}, revalidates),
                 openapi_extra=_extra(demand, revalidates, takes_version=versioned and method == "PATCH"),
             )
-            self.rules[method, self.router.prefix + path] = Rule(demand, cost, status, frozen, changes)
+            self.rules[method, self.router.prefix + path] = Rule(demand, cost, status, frozen)
             return endpoint
 
         return register

@@ -205,21 +205,6 @@ def test_a_server_that_is_slow_at_every_step_is_given_up_before_somebody_else_se
             asyncio.run(transport.send(message()))
 
 
-def test_a_mail_that_cannot_be_written_is_given_up_and_its_address_is_in_no_log(
-    stack: Stack, database: str, inbox: Inbox, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def work(accounts: Accounts, sender: MailSender, clock: Clock) -> None:
-        await accounts.send(Mail("a..nn@shop.example", "no_account", {"link": LINK}), NOW)
-        assert await sender.send_one()
-        clock.now += timedelta(days=1)
-        assert not await sender.send_one()
-
-    run(stack, database, plain(inbox), work)
-    assert inbox.messages == []
-    assert "cannot be written" in caplog.text
-    assert "nn@shop" not in caplog.text
-
-
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("tls") / "server.pem"
