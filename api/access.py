@@ -27,7 +27,7 @@ from api.web.problems import FORBIDDEN, LIMIT, NOT_FOUND, UNAUTHENTICATED, Probl
 from marketplace.entitlements import Tier
 from marketplace.identity.claims import InvalidClaims
 from marketplace.identity.roles import Permission
-from marketplace.identity.tenancy import KEY_PREFIX, NoSuchUser
+from marketplace.identity.tenancy import FROZEN, KEY_PREFIX, NoSuchUser
 
 _BEARER: Final = "bearer"
 _ENDED: Final = "this sign-in has ended"
@@ -95,7 +95,7 @@ def checking(requirement: Requirement, cost: float, works_frozen: bool = True, c
                 access = own
         _allow(requirement, caller, access)
         if access is not None and access.standing.frozen and not works_frozen:
-            raise Problem(LIMIT, "the store is frozen: the plans of its owners include fewer stores than they own")
+            raise Problem(LIMIT, FROZEN)
         request.state.caller, request.state.access = caller, access
         if changes_access:
             # What is refused before this has begun nothing: whoever is over a limit must not make others be asked for.

@@ -2,7 +2,8 @@
 
 A store belongs to its owners, and has the tier of the best of them. Who owns more stores than the tier includes covers
 the oldest ones only. A store that no owner covers is frozen: its events are counted and its numbers are shown, and
-nothing of it can be changed but what takes rights away. It thaws when an owner covers it again.
+nothing of it can be changed but its members' roles, its write key, and what takes rights away. It thaws when an owner
+covers it again.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ KEY_PREFIX: Final = "mk_"
 _API_KEY: Final = re.compile(KEY_PREFIX + r"([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 MAX_API_KEYS: Final = 20
 """Of a store."""
+
+FROZEN: Final = "the store is frozen: the plans of its owners include fewer stores than they own"
+"""Why nothing can be added to a store."""
 
 LAST_USE_SECONDS: Final = 60
 """The last use of an API key is written down at most this often."""
@@ -109,6 +113,9 @@ class LinkGone(TenancyError):
 
 class WrongAddress(TenancyError):
     """The invitation was sent to another address than the account's."""
+
+    def __init__(self) -> None:
+        super().__init__("the invitation was sent to another address than the one of your account")
 
 
 class InviterGone(TenancyError):
