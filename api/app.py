@@ -26,7 +26,7 @@ from api.known import Known
 from api.limits import Limiter
 from api.members.routes import MEMBERS
 from api.origins import Preflights
-from api.stores.problems import problem_of
+from api.refusals import problem_of
 from api.stores.routes import STORES
 from api.tenancy import Tenancy
 from api.web.bodies import BODY_SECONDS, REQUEST_SECONDS
