@@ -137,7 +137,7 @@ class Session:
         created_at: Epoch milliseconds.
         used_at: Of the last sign-in or refresh, epoch milliseconds.
         client: What signed in, as it names itself.
-        network: From where, without the part of the address that tells people apart.
+        network: From where, without the part of the address that is one person's.
         security_stamp: The number of the account under which it was begun or kept: under another one it is worth
             nothing.
     """
