@@ -26,7 +26,6 @@ from api.limits import Limiter
 from api.mail.sender import MailSender
 from api.metrics import ApiMetrics
 from api.tenancy import Tenancy
-from api.web.edge import SEND_SECONDS
 from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Refused, Unavailable
 from connectors.mail.transport import FolderTransport, SmtpTransport
@@ -37,8 +36,6 @@ from connectors.redis.token_buckets import RedisTokenBuckets
 from runtime.admin import AdminServer, Answer
 from runtime.descriptors import allow_descriptors
 from runtime.heartbeat import Heartbeat
-from runtime.http.connections import Connections
-from runtime.http.protocol import bounded_protocol
 from runtime.readiness import QUESTION_SECONDS, Readiness, liveness
 from runtime.sections import MongoSettings
 
@@ -47,12 +44,7 @@ _KEEP_ALIVE_SECONDS: Final = 30
 _SHUTDOWN_SECONDS: Final = 15
 _COUNT_SECONDS: Final = 5.0
 _MAX_CONNECTIONS: Final = 4_000
-"""Idle ones are closed for new ones; where none is, uvicorn answers in plain text. The edge bounds requests at one
-time, and says when to come again."""
-_REFUSAL: Final = (
-    b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 2\r\ncontent-type: text/plain\r\n"
-    b"content-length: 19\r\n\r\nService Unavailable"
-)
+"""Beyond it uvicorn answers in plain text. The edge bounds requests at one time, and says when to come again."""
 _OTHER_DESCRIPTORS: Final = 500
 """Of clients of parts, files and threads."""
 _QUERY_SECONDS: Final = 20.0
@@ -170,15 +162,11 @@ def serve(config: ApiConfig, mongo: MongoSettings, redis_url: str, clickhouse_ur
     if threading.current_thread() is threading.main_thread():
         # Uvicorn stops in order and then raises the signal once more, which would turn a clean stop into a failure.
         signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
-    # One less than uvicorn's bound, which counts the connection that has just come. Of one address there may be all.
-    most = _MAX_CONNECTIONS - 1
-    connections = Connections(most, most, config.trusted_proxies)
     server = uvicorn.Server(
         uvicorn.Config(
             build_app(dependencies.running, config.names, config.trusted_proxies, dependencies.metrics.answered),
             host=config.host,
             port=config.port,
-            http=bounded_protocol(SEND_SECONDS, connections, _REFUSAL),
             ws="none",
             lifespan="on",
             log_config=None,

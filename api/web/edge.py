@@ -18,8 +18,7 @@ MAX_REQUESTS: Final = 1_000
 """At one time, of one process."""
 
 SEND_SECONDS: Final = 30.0
-"""For a client to send the head of a request, and to take each part of an answer: until then its request has one of
-the places."""
+"""For a client to take each part of an answer. Until then its request has one of the places."""
 
 _RETRY_SECONDS: Final = 1.0
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_-]{8,64}")

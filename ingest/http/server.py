@@ -21,23 +21,17 @@ from ingest.config import Addresses, CollectorConfig
 from ingest.dependencies import CollectorDependencies
 from ingest.http.admin import admin_listener
 from ingest.http.app import build_app
+from ingest.http.connections import Connections, Reason
+from ingest.http.protocol import bounded_protocol
 from ingest.metrics import CollectorMetrics
 from marketplace.topics import CLICKS_COLLECTED
 from runtime.descriptors import allow_descriptors
-from runtime.http.connections import Connections, Reason
-from runtime.http.protocol import bounded_protocol
 from runtime.sections import MongoSettings
 
 _KEEP_ALIVE_SECONDS: Final = 30
 _SHUTDOWN_SECONDS: Final = 15
 _OTHER_DESCRIPTORS: Final = 500
 """Of clients of parts, files and threads."""
-
-_TOO_MANY: Final = (
-    b"HTTP/1.1 429 Too Many Requests\r\nconnection: close\r\nretry-after: 2\r\ncontent-type: application/json\r\n"
-    b'content-length: 108\r\n\r\n{"error": {"code": "too_many_connections", "message": "too many connections from this '
-    b'address", "path": ""}}'
-)
 _log = logging.getLogger(__name__)
 
 
@@ -98,9 +92,7 @@ def uvicorn_config(
         build_app(dependencies, metrics),
         host=host,
         port=port,
-        http=bounded_protocol(
-            dependencies.config.head_timeout_seconds, _connections(dependencies.config, metrics), _TOO_MANY
-        ),
+        http=bounded_protocol(dependencies.config.head_timeout_seconds, _connections(dependencies.config, metrics)),
         ws="none",
         lifespan="on",
         log_config=None,

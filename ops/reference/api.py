@@ -22,7 +22,6 @@ from api.web.routes import Rule
 from marketplace.entitlements import ENTITLEMENTS, Entitlements
 from marketplace.token_bucket import BucketPolicy
 from ops.reference.access import rules
-from runtime.http.protocol import MAX_HEAD_BYTES
 
 TARGET: Final = Path(__file__).resolve().parents[2] / "docs" / "reference" / "api.md"
 _TEMPLATE: Final = Path(__file__).with_name("api_template.md")
@@ -32,7 +31,6 @@ def reference() -> str:
     """The page as Markdown."""
     return Template(_TEMPLATE.read_text()).substitute(
         body_kib=MAX_BODY_BYTES >> 10,
-        head_kib=MAX_HEAD_BYTES >> 10,
         depth=MAX_DEPTH,
         seconds=f"{REQUEST_SECONDS:g}",
         body_seconds=f"{BODY_SECONDS:g}",

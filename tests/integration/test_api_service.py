@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,35 +55,6 @@ def test_it_says_on_its_admin_port_alone_that_it_lives_and_is_ready(up: tuple[Pa
     for path in ("/livez", "/readyz", "/metrics"):
         assert httpx.get(f"{urls['api-admin']}{path}", timeout=TIMEOUT_SECONDS).status_code == 200
         assert httpx.get(f"{urls['api']}{path}", timeout=TIMEOUT_SECONDS).status_code == 404
-
-
-FLOODS = {
-    "headers": (b"GET /docs HTTP/1.1\r\nhost: 127.0.0.1\r\n", b"x-a: b\r\n" * 100),
-    "a header": (b"GET /docs HTTP/1.1\r\nhost: 127.0.0.1\r\nx-a: ", b"b" * 1_000),
-    "a name": (b"GET /docs HTTP/1.1\r\nhost: 127.0.0.1\r\n", b"b" * 1_000),
-    "a path": (b"GET /docs?", b"b" * 1_000),
-    "a method": (b"", b"B" * 1_000),
-    "trailers": (
-        b"POST /v1/identity/sessions HTTP/1.1\r\nhost: 127.0.0.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n",
-        b"x-a: b\r\n" * 100,
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("flood", FLOODS)
-def test_a_head_without_an_end_loses_its_connection_and_others_are_answered(
-    up: tuple[Path, dict[str, str]], flood: str
-) -> None:
-    _, urls = up
-    begin, more = FLOODS[flood]
-    url = httpx.URL(urls["api"])
-    with (
-        socket.create_connection((url.host, url.port or 0), timeout=TIMEOUT_SECONDS) as connection,
-        pytest.raises((BrokenPipeError, ConnectionResetError)),
-    ):
-        # More than the buffers of both ends take.
-        connection.sendall(begin + more * (16 << 20 >> 9))
-    assert httpx.get(f"{urls['api']}/problems", timeout=TIMEOUT_SECONDS).status_code == 200
 
 
 def test_requests_are_counted_by_route_and_status_and_never_by_path(up: tuple[Path, dict[str, str]]) -> None:

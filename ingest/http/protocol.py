@@ -12,7 +12,7 @@ from typing import Any, Final
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from runtime.http.connections import Connections
+from ingest.http.connections import Connections
 
 MAX_HEAD_BYTES: Final = 32 * 1024
 """The limit of header and trailer fields, each counted with an overhead."""
@@ -27,6 +27,13 @@ _LEAST_PIECE_BYTES: Final = 64
 _FIELD_BYTES: Final = 32
 """Added to each field, as HTTP/2 does (RFC 9113, section 6.5.2)."""
 
+_TOO_MANY: Final = (
+    b"HTTP/1.1 429 Too Many Requests\r\nconnection: close\r\nretry-after: 2\r\ncontent-type: application/json\r\n"
+    b'content-length: 108\r\n\r\n{"error": {"code": "too_many_connections", "message": "too many connections from this '
+    b'address", "path": ""}}'
+)
+"""Written to a refused connection before it is closed, without waiting for a request."""
+
 _OFFERS: Final = frozenset({b"upgrade", b"http2-settings"})
 
 
@@ -40,7 +47,6 @@ class BoundedProtocol(HttpToolsProtocol):
 
     head_timeout_seconds: float
     open_connections: Connections
-    refusal: bytes
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -76,7 +82,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.open_connections.admit(self, self._peer):
             self._watch()
         else:
-            transport.write(self.refusal)
+            transport.write(_TOO_MANY)
             self._close()
 
     def data_received(self, data: bytes) -> None:
@@ -235,14 +241,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
 
-def bounded_protocol(head_timeout_seconds: float, connections: Connections, refusal: bytes) -> type[BoundedProtocol]:
-    """The protocol class of a server.
-
-    Args:
-        head_timeout_seconds: For a request head to come, and for a client to take a part of its response.
-        connections: Counts and bounds connections.
-        refusal: A whole response, written to a connection that is refused before it is closed, without waiting for a
-            request.
-    """
-    settings = {"head_timeout_seconds": head_timeout_seconds, "open_connections": connections, "refusal": refusal}
+def bounded_protocol(head_timeout_seconds: float, connections: Connections) -> type[BoundedProtocol]:
+    """The protocol class with a timeout for request heads and a counter of connections."""
+    settings = {"head_timeout_seconds": head_timeout_seconds, "open_connections": connections}
     return type("Protocol", (BoundedProtocol,), settings)
