@@ -12,7 +12,8 @@ and one that only reads by what held half a second before at the earliest: see :
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Final
 
@@ -26,9 +27,10 @@ from api.web.problems import FORBIDDEN, LIMIT, NOT_FOUND, UNAUTHENTICATED, Probl
 from marketplace.entitlements import Tier
 from marketplace.identity.claims import InvalidClaims
 from marketplace.identity.roles import Permission
-from marketplace.identity.tenancy import KEY_PREFIX
+from marketplace.identity.tenancy import FROZEN, KEY_PREFIX, NoSuchUser
 
 _BEARER: Final = "bearer"
+_ENDED: Final = "this sign-in has ended"
 _KEY_ENDED: Final = "the API key is not valid: it was revoked, or who made it is no member of the store any more"
 
 
@@ -93,7 +95,7 @@ def checking(requirement: Requirement, cost: float, works_frozen: bool = True, c
                 access = own
         _allow(requirement, caller, access)
         if access is not None and access.standing.frozen and not works_frozen:
-            raise Problem(LIMIT, "the store is frozen: the plans of its owners include fewer stores than they own")
+            raise Problem(LIMIT, FROZEN)
         request.state.caller, request.state.access = caller, access
         if changes_access:
             # What is refused before this has begun nothing: whoever is over a limit must not make others be asked for.
@@ -154,6 +156,15 @@ def access_of(request: Request) -> Access:
     return access
 
 
+@contextmanager
+def caller_is_there() -> Iterator[None]:
+    """Refuse a caller whose account was banned or deleted since the request began: what is changed was theirs."""
+    try:
+        yield
+    except NoSuchUser as error:
+        raise _refused(_ENDED) from error
+
+
 async def _caller(request: Request, known: Known, now: bool) -> Caller | None:
     given = request.headers.getlist("authorization")
     if not given:
@@ -167,7 +178,7 @@ async def _caller(request: Request, known: Known, now: bool) -> Caller | None:
     except InvalidClaims as error:
         raise _refused("the access token is not valid") from error
     if caller is None:
-        raise _refused(_KEY_ENDED if is_key else "this sign-in has ended")
+        raise _refused(_KEY_ENDED if is_key else _ENDED)
     return caller
 
 

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
@@ -17,6 +18,7 @@ from api.analytics.routes import ANALYTICS
 from api.analytics.service import AnalyticsService
 from api.api_keys.routes import API_KEYS
 from api.callers import Identities
+from api.documentation.pages import Page
 from api.documentation.routes import DOCUMENTATION
 from api.grants.routes import GRANTS
 from api.identity.routes import IDENTITY, KEY_SET
@@ -24,7 +26,7 @@ from api.known import Known
 from api.limits import Limiter
 from api.members.routes import MEMBERS
 from api.origins import Preflights
-from api.stores.problems import problem_of
+from api.refusals import problem_of
 from api.stores.routes import STORES
 from api.tenancy import Tenancy
 from api.web.bodies import BODY_SECONDS, REQUEST_SECONDS
@@ -158,6 +160,7 @@ def build_app(
     app.add_exception_handler(Unavailable, _unavailable)
     app.add_exception_handler(Exception, _bug)
     app.state.openapi = openapi(app)
+    app.state.openapi_page = Page(msgspec.json.encode(app.state.openapi), "application/json")
     return Edge(app, hosts, observe=observe)
 
 

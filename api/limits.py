@@ -2,7 +2,8 @@
 
 A request takes as many tokens as its route costs from the bucket of its caller: of the account, or of the address where
 nobody is signed in. Attempts to sign in, and whatever sends a mail, take one more token from a bucket of the account
-that is meant and one of the address, both small.
+that is meant and one of the address, both small. A mail takes one more from a bucket of its kind and of where it goes,
+because anybody can have mails sent to strangers; of its kind, so that nobody is kept from getting another one.
 
 Who asks often is granted some tokens at once: see :mod:`marketplace.token_leases`. Attempts never are.
 
@@ -24,6 +25,7 @@ from api.web.problems import TOO_MANY_REQUESTS, Problem
 from connectors.errors import Unavailable
 from connectors.redis.token_buckets import Taken
 from marketplace.entitlements import ENTITLEMENTS, Tier
+from marketplace.identity.accounts import LinkKind
 from marketplace.token_bucket import BucketPolicy, TokenBuckets
 from marketplace.token_leases import TokenLeases
 from runtime.breaker import CircuitBreaker
@@ -36,6 +38,9 @@ ATTEMPTS_OF_ACCOUNT: Final = BucketPolicy(rate_per_second=1 / 60, burst=10)
 
 ATTEMPTS_OF_ADDRESS: Final = BucketPolicy(rate_per_second=1 / 6, burst=30)
 """Of all attempts from one address, whatever accounts they are for."""
+
+MAILS_TO_ADDRESS: Final = BucketPolicy(rate_per_second=1 / 1_800, burst=10)
+"""Of all mails of one kind that anybody asks for to one address: ten at once, then two an hour."""
 
 _REDIS_SECONDS: Final = 0.15
 _LOCAL_SHARE: Final = 0.5
@@ -114,12 +119,13 @@ class Limiter:
             raise _refusal(taken, limited.headers())
         return limited
 
-    async def attempt(self, account: str, address: str) -> None:
+    async def attempt(self, account: str, address: str, mail: LinkKind | None = None) -> None:
         """Take one token for an attempt to be somebody, or for a mail.
 
         Args:
             account: Which is meant: the address of its mails, whether there is such an account or not.
             address: Of the client, or of its IPv6 network.
+            mail: Of which kind is sent to the account's address; None where none is.
 
         Raises:
             Problem: There were too many, for this account or from this address.
@@ -129,6 +135,7 @@ class Limiter:
         for key, policy in (
             (f"attempt:address:{address}", ATTEMPTS_OF_ADDRESS),
             (f"attempt:{name}", ATTEMPTS_OF_ACCOUNT),
+            *(() if mail is None else ((f"mail:{mail.value}:{name}", MAILS_TO_ADDRESS),)),
         ):
             taken = await self._take(key, policy, 1.0)
             if not taken.granted:

@@ -88,8 +88,8 @@ class Dependencies:
         tasks = [asyncio.create_task(work) for work in background]
         try:
             tenancy = Tenancy.on_mongo(self._mongo, database, config.public_url)
-            known = sessions.Sessions(self._redis)
-            identities = IdentityService(tenancy.accounts, known, hashes, ring, config.public_url)
+            sign_ins = sessions.Sessions(self._redis)
+            identities = IdentityService(tenancy.accounts, sign_ins, hashes, ring, config.public_url)
             yield Services(identities, limiter, tenancy, analytics)
         finally:
             for task in tasks:

@@ -1,4 +1,4 @@
-"""Every Mongo collection of the click path, declared once; ``ops`` provisions them and reports drift."""
+"""Every Mongo collection, declared once; ``ops`` provisions them and reports drift."""
 
 from __future__ import annotations
 

@@ -33,7 +33,9 @@ class SharedQuestions(Generic[_Key, _Value]):
     ) -> None:
         self._ask, self._at_once, self._most_keys = ask, at_once, most_keys
         self._waiting: dict[_Key, asyncio.Future[_Value | None]] = {}
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way = 0
+        # A task that nobody refers to may be collected before it is done.
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def get(self, key: _Key) -> _Value | None:
         """The value of a key, or None.
@@ -46,27 +48,36 @@ class SharedQuestions(Generic[_Key, _Value]):
             future = self._waiting[key] = asyncio.get_running_loop().create_future()
             # If whoever waits goes away, an error is raised to nobody.
             future.add_done_callback(lambda done: done.cancelled() or done.exception())
-            if len(self._under_way) < self._at_once:
+            if self._under_way < self._at_once:
+                self._under_way += 1
                 task = asyncio.create_task(self._send())
-                self._under_way.add(task)
-                task.add_done_callback(self._under_way.discard)
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
         return await asyncio.shield(future)
 
     async def _send(self) -> None:
-        while self._waiting:
-            keys = list(self._waiting)[: self._most_keys]
-            futures = {key: self._waiting.pop(key) for key in keys}
-            try:
-                found = await self._ask(keys)
-            except Exception as error:  # raised to all who asked
-                found = dict.fromkeys(keys, error)
-            except BaseException:
-                for future in futures.values():
-                    future.cancel()
-                raise
-            for key, future in futures.items():
-                value = found.get(key)
-                if isinstance(value, Exception):
-                    future.set_exception(value)
-                else:
-                    future.set_result(value)
+        try:
+            while self._waiting:
+                await self._send_some()
+        finally:
+            # In the same step that saw that nobody waits. A callback of the task would be called some steps later, and
+            # whoever came in between would wait for a task that sends nothing more.
+            self._under_way -= 1
+
+    async def _send_some(self) -> None:
+        keys = list(self._waiting)[: self._most_keys]
+        futures = {key: self._waiting.pop(key) for key in keys}
+        try:
+            found = await self._ask(keys)
+        except Exception as error:  # raised to all who asked
+            found = dict.fromkeys(keys, error)
+        except BaseException:
+            for future in futures.values():
+                future.cancel()
+            raise
+        for key, future in futures.items():
+            value = found.get(key)
+            if isinstance(value, Exception):
+                future.set_exception(value)
+            else:
+                future.set_result(value)

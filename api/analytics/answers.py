@@ -7,7 +7,7 @@ Queries run on a few threads of their own. Equal ones that are asked for at the 
 went away runs to its end for the others. Who waits too long gets 503, and finds the answer there the next time.
 
 No store takes all threads or all places of those who wait: while its queries are slow, or very many, other stores have
-their answers.
+their answers. Revisions have threads of their own: what is kept is answered however many stores have slow queries.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from runtime.worker_pool import PoolFull, WorkerPool
 _Result = TypeVar("_Result")
 
 QUERY_THREADS: Final = 8
+REVISION_THREADS: Final = 4
 MAX_WAITING: Final = 64
-"""Queries that wait for a thread; more than these could not be answered in time."""
+"""Queries, and revisions, that wait for a thread; more than these could not be answered in time."""
 THREADS_OF_STORE: Final = 4
 """Queries of one store that run at one time."""
 MAX_OF_STORE: Final = 24
@@ -80,6 +81,7 @@ class AnswerCache:
         self._monotonic = monotonic
         # Threads that hang in a query keep no process from ending.
         self._threads = WorkerPool(QUERY_THREADS, MAX_WAITING, "api-queries")
+        self._revision_threads = WorkerPool(REVISION_THREADS, MAX_WAITING, "api-revisions")
         self._running: dict[Hashable, asyncio.Task[Any]] = {}
         self._of_store: Counter[str] = Counter()
         self._turns: dict[str, asyncio.Semaphore] = {}
@@ -90,6 +92,7 @@ class AnswerCache:
     def close(self) -> None:
         """Start no further query; those that run end by themselves."""
         self._threads.close()
+        self._revision_threads.close()
 
     @property
     def nbytes(self) -> int:
@@ -138,14 +141,19 @@ class AnswerCache:
         Args:
             key: Names the query.
             query: Called on a thread.
-            of_store: The store whose share of the threads it takes; empty for none's.
+            of_store: The store whose share of the threads it takes; empty for a revision.
         """
         task: asyncio.Task[_Result] | None = self._running.get(key)
         if task is None:
-            full = len(self._running) >= QUERY_THREADS + MAX_WAITING
-            if full or (of_store and self._of_store[of_store] >= MAX_OF_STORE):
+            revisions = self._of_store[""]
+            same, threads = (
+                (len(self._running) - revisions, QUERY_THREADS) if of_store else (revisions, REVISION_THREADS)
+            )
+            if same >= threads + MAX_WAITING or (of_store and self._of_store[of_store] >= MAX_OF_STORE):
                 raise Unavailable("too many queries at the same time")
-            task = asyncio.create_task(self._run_in_turn(query, of_store) if of_store else self._run(query))
+            task = asyncio.create_task(
+                self._run_in_turn(query, of_store) if of_store else self._run(query, self._revision_threads)
+            )
             self._running[key] = task
             self._of_store[of_store] += 1
             task.add_done_callback(lambda done: self._forget(key, of_store, done))
@@ -156,11 +164,11 @@ class AnswerCache:
 
     async def _run_in_turn(self, query: Callable[[], _Result], store: str) -> _Result:
         async with self._turns.setdefault(store, asyncio.Semaphore(THREADS_OF_STORE)):
-            return await self._run(query)
+            return await self._run(query, self._threads)
 
-    async def _run(self, query: Callable[[], _Result]) -> _Result:
+    async def _run(self, query: Callable[[], _Result], threads: WorkerPool) -> _Result:
         try:
-            return await asyncio.wrap_future(self._threads.submit(query))
+            return await asyncio.wrap_future(threads.submit(query))
         except PoolFull as error:
             raise Unavailable("the process ends") from error
 

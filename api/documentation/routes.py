@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import Final
 
-import msgspec
 from fastapi import Request, Response
 
 from api.access import Demand
@@ -25,7 +23,7 @@ _PROBLEMS: Final = pages.problems()
 @DOCUMENTATION.add("GET", "/openapi.json", demand=Demand.NOTHING, documented=False)
 async def openapi_document(request: Request) -> Response:
     """The OpenAPI document of this API."""
-    return _answer(request, Page(msgspec.json.encode(request.app.state.openapi), "application/json"))
+    return _answer(request, request.app.state.openapi_page)
 
 
 @DOCUMENTATION.add("GET", "/docs", demand=Demand.NOTHING, documented=False)
@@ -55,12 +53,11 @@ async def problem(request: Request, name: str) -> Response:
 def _answer(request: Request, page: Page | None) -> Response:
     if page is None:
         raise Problem(NOT_FOUND)
-    tag = f'"{sha256(page.body).hexdigest()[:32]}"'
     headers = {
         "content-security-policy": page.policy,
         "cache-control": f"public, max-age={page.max_age_seconds}" if page.max_age_seconds else "no-cache",
-        "etag": tag,
+        "etag": page.etag,
     }
-    if is_unchanged(request, tag):
+    if is_unchanged(request, page.etag):
         return Response(status_code=304, headers=headers)
     return Response(page.body, headers=headers, media_type=page.media_type)

@@ -83,8 +83,9 @@ class PasswordHashes:
         Raises:
             TooManyLogins: Too many wait.
         """
-        # No accepted password is longer, and hashing this one would let a request take what time it likes.
-        text = normalized(password[: MAX_CHARS + 1])
+        # No accepted password is longer, and hashing this one would let a request take what time it likes. It is cut
+        # when it is normalised, as the rule counts it: letters that are typed with marks of their own are more before.
+        text = normalized(password)[: MAX_CHARS + 1]
         return await self._run(lambda: self._verify(stored, text))
 
     def close(self) -> None:

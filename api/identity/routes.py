@@ -33,7 +33,8 @@ from api.web.clients import address_of, network_of
 from api.web.conditions import is_unchanged
 from api.web.problems import CONFLICT, GONE, INVALID, NOT_FOUND, FieldError, Problem
 from api.web.routes import Routes
-from marketplace.identity.accounts import User
+from api.web.times import rfc3339
+from marketplace.identity.accounts import LinkKind, User
 from marketplace.identity.emails import email_key
 from marketplace.identity.passwords import WeakPassword, check_password
 
@@ -79,9 +80,9 @@ def _service(request: Request) -> IdentityService:
     return found
 
 
-async def _attempt(request: Request, email: str) -> None:
+async def _attempt(request: Request, email: str, mail: LinkKind | None = None) -> None:
     limiter: Limiter = request.app.state.limiter
-    await limiter.attempt(email_key(email), address_of(request))
+    await limiter.attempt(email_key(email), address_of(request), mail)
 
 
 @contextmanager
@@ -105,7 +106,7 @@ async def register(request: Request, body: Registration) -> dict[str, Any]:
     where the address has an account already: then the mail says so.
     """
     _accept(body.password, "/password", body.email, body.name)
-    await _attempt(request, body.email)
+    await _attempt(request, body.email, LinkKind.REGISTRATION)
     await _service(request).register(body.email, body.name, body.password)
     return {}
 
@@ -145,7 +146,7 @@ async def sign_out(request: Request, body: RefreshToken) -> None:
 @IDENTITY.add("POST", "/password-resets", demand=Demand.NOTHING, cost=5, status=202, example={})
 async def forgot_password(request: Request, body: Address) -> dict[str, Any]:
     """Ask for a link to choose a new password; the answer is the same whether the address has an account or not."""
-    await _attempt(request, body.email)
+    await _attempt(request, body.email, LinkKind.RESET)
     await _service(request).forgot_password(body.email)
     return {}
 
@@ -168,8 +169,8 @@ async def list_sessions(request: Request) -> SessionList:
         sessions=[
             SessionView(
                 id=each.id,
-                created_at=_time(each.created_at),
-                used_at=_time(each.used_at),
+                created_at=rfc3339(each.created_at),
+                used_at=rfc3339(each.used_at),
                 client=each.client,
                 network=each.network,
                 current=each.id == caller.session,
@@ -211,7 +212,7 @@ async def ask_email_change(request: Request, body: EmailChange) -> dict[str, Any
     """
     caller = caller_of(request)
     await _attempt(request, caller.user.email)
-    await _attempt(request, body.email)
+    await _attempt(request, body.email, LinkKind.EMAIL_CHANGE)
     await _service(request).ask_email_change(caller, body.email, body.password)
     return {}
 
@@ -258,13 +259,8 @@ def _me(user: User) -> Me:
         name=user.name,
         admin=user.admin,
         tier=user.tier(now_ms).value,
-        created_at=_time(user.created_at),
+        created_at=rfc3339(user.created_at),
     )
-
-
-def _time(milliseconds: int) -> str:
-    """RFC 3339, UTC, with milliseconds."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _tokens(signed_in: SignedIn) -> Tokens:

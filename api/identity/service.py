@@ -1,6 +1,6 @@
 """Accounts and sign-ins: what the routes do, without HTTP.
 
-No answer and no time tells whether an address has an account: the work is the same for both, and only a mail differs.
+Neither an answer nor its time shows whether an address has an account: the work is the same, and only a mail differs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Final
 from urllib.parse import quote
 
@@ -26,6 +25,7 @@ from marketplace.identity.accounts import LinkKind, Mail, Registration, User
 from marketplace.identity.claims import ACCESS_SECONDS
 from marketplace.identity.passwords import check_password
 from marketplace.identity.refresh import Presented, parts_of_refresh_token, refresh_token
+from marketplace.identity.tenancy import hash_of_secret
 from runtime.shared_questions import SharedQuestions
 
 _WRONG: Final = "the address and the password do not go together, or there is no such account"
@@ -89,7 +89,7 @@ class IdentityService:
         link = f"{self._public_url}/sign-in" if known else self._link("confirm", secret)
         mail = Mail(email, "already_registered" if known else "confirm_address", {"link": link})
         # The link of a known address is kept too, and nobody gets its secret: the same work for both.
-        await self._accounts.register(Registration(email, name, password_hash), _hash(secret), mail, now)
+        await self._accounts.register(Registration(email, name, password_hash), hash_of_secret(secret), mail, now)
 
     async def confirm(self, secret: str) -> User:
         """Make the account that a link was sent for.
@@ -97,7 +97,7 @@ class IdentityService:
         Raises:
             Problem: The link is unknown, used or expired.
         """
-        made = await self._accounts.confirm_registration(_hash(secret), secrets.token_hex(16), self._clock())
+        made = await self._accounts.confirm_registration(hash_of_secret(secret), secrets.token_hex(16), self._clock())
         if made is None:
             raise Problem(GONE)
         return made
@@ -153,7 +153,7 @@ class IdentityService:
             mail = Mail(user.email, "reset_password", {"name": user.name, "link": self._link("reset", secret)})
         # The link of nobody is kept too, and nobody gets its secret: the same work for both.
         owner, data = (user.id, {"security_stamp": user.security_stamp}) if user else ("", {"security_stamp": 0})
-        await self._accounts.send_link(LinkKind.RESET, _hash(secret), owner, data, mail, now)
+        await self._accounts.send_link(LinkKind.RESET, hash_of_secret(secret), owner, data, mail, now)
 
     async def reset_password(self, secret: str, password: str) -> None:
         """Choose a new password by a link; every session and every other link of the account ends.
@@ -163,15 +163,17 @@ class IdentityService:
             Problem: The link is unknown, used, void or expired.
         """
         # Before the hash is made, which takes time: whoever guesses links must not have it for nothing.
-        owner = await self._accounts.by_link(LinkKind.RESET, _hash(secret), self._clock())
+        owner = await self._accounts.by_link(LinkKind.RESET, hash_of_secret(secret), self._clock())
         if owner is None:
             raise Problem(GONE)
         check_password(password, personal=(owner.email, owner.name))
         password_hash = await self._hashes.hash(password)
-        user = await self._accounts.reset_password(_hash(secret), password_hash, self._password_changed, self._clock())
+        user = await self._accounts.reset_password(
+            hash_of_secret(secret), password_hash, self._password_changed, self._clock()
+        )
         if user is None:
             raise Problem(GONE)
-        await self._forget_sessions(user)
+        await self._forget_sessions(user.id, user.security_stamp)
 
     async def list_sessions(self, caller: Caller) -> list[Session]:
         """The sessions of an account that have not ended; the one that was used last comes first."""
@@ -191,7 +193,7 @@ class IdentityService:
         """End all sessions of an account, the caller's too, and its links."""
         changed = await self._accounts.end_all(caller.user.id, caller.user.security_stamp)
         if changed is not None:
-            await self._forget_sessions(changed)
+            await self._forget_sessions(changed.id, changed.security_stamp)
 
     async def change_password(self, caller: Caller, current: str, password: str) -> None:
         """Choose a new password; every other session and every link of the account ends.
@@ -207,7 +209,7 @@ class IdentityService:
         )
         if changed is None:
             raise Problem(UNAUTHENTICATED, _ENDED)
-        await self._forget_sessions(changed, but=caller.session)
+        await self._forget_sessions(changed.id, changed.security_stamp, but=caller.session)
 
     async def ask_email_change(self, caller: Caller, email: str, password: str) -> None:
         """Send a link to a new address, or a mail that says that it has an account; the present address gets a notice.
@@ -226,7 +228,7 @@ class IdentityService:
         notice = Mail(user.email, "address_change_asked", {"name": user.name, "link": f"{self._public_url}/sign-in"})
         data = {"email": email, "security_stamp": user.security_stamp}
         # For an address that is taken too: the same work for both, and nobody gets the secret.
-        await self._accounts.send_link(LinkKind.EMAIL_CHANGE, _hash(secret), user.id, data, mail, now, notice)
+        await self._accounts.send_link(LinkKind.EMAIL_CHANGE, hash_of_secret(secret), user.id, data, mail, now, notice)
 
     async def change_email(self, secret: str) -> None:
         """Take the address that a link was sent to; every session and every other link of the account ends.
@@ -235,10 +237,10 @@ class IdentityService:
             Problem: The link is unknown, used, void or expired, or the address has another account by now.
         """
         notice = Mail("", "address_changed", {"link": self._public_url})
-        user = await self._accounts.change_email(_hash(secret), notice, self._clock())
+        user = await self._accounts.change_email(hash_of_secret(secret), notice, self._clock())
         if user is None:
             raise Problem(GONE)
-        await self._forget_sessions(user)
+        await self._forget_sessions(user.id, user.security_stamp)
 
     async def delete_account(self, caller: Caller, password: str) -> None:
         """Delete an account: its sessions and links end, and its address is free.
@@ -255,7 +257,7 @@ class IdentityService:
             raise Problem(CONFLICT, str(error)) from error
         if not deleted:
             raise Problem(UNAUTHENTICATED, _ENDED)
-        await self._forget_sessions(user)
+        await self._forget_sessions(user.id)
 
     async def _ask_callers(self, sessions: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Caller | Exception]:
         stamps, users = await asyncio.gather(
@@ -276,14 +278,19 @@ class IdentityService:
             # No 401: the client is signed in, and must not take it for the end of the session.
             raise Problem(INVALID, errors=[FieldError(path, "wrong_password", "this is not the password")])
 
-    async def _forget_sessions(self, user: User, but: str = "") -> None:
+    async def _forget_sessions(self, user: str, security_stamp: int = 0, but: str = "") -> None:
         """Remove sessions that have ended with their number; one that is kept gets the new one.
 
         The change is done when this begins, so that an error here must not be the answer: without Redis the session
         that was to be kept ends as well, and the others are removed when they expire.
+
+        Args:
+            user: Whose.
+            security_stamp: The new number; 0 where the account is gone.
+            but: The session that is kept; empty for none.
         """
         try:
-            await self._sessions.end_all(user.id, but, user.security_stamp)
+            await self._sessions.end_all(user, but, security_stamp)
         except Unavailable as error:
             _log.warning("sessions that have ended are removed when they expire: %s", error)
 
@@ -302,11 +309,6 @@ class IdentityService:
 
 def _secret() -> str:
     return secrets.token_urlsafe(32)
-
-
-def _hash(secret: str) -> str:
-    """SHA-256 hex: a secret has 256 random bits, so a plain hash is enough."""
-    return sha256(secret.encode()).hexdigest()
 
 
 def _parts(token: str) -> tuple[str, str, str]:

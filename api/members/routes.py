@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from fastapi import Request
 
-from api.access import Demand, access_of, caller_of
+from api.access import Demand, access_of, caller_is_there, caller_of
 from api.limits import Limiter
 from api.members.schemas import (
     Acceptance,
@@ -24,6 +24,7 @@ from api.web.clients import address_of
 from api.web.problems import CONFLICT, GONE, LIMIT
 from api.web.routes import Routes
 from api.web.times import rfc3339
+from marketplace.identity.accounts import LinkKind
 from marketplace.identity.emails import email_key
 from marketplace.identity.roles import Permission, StoreRole
 from marketplace.identity.tenancy import Invitation
@@ -101,7 +102,7 @@ async def invite(request: Request, body: InvitationBody) -> WaitingInvitation:
     """
     access = access_of(request)
     limiter: Limiter = request.app.state.limiter
-    await limiter.attempt(email_key(body.email), address_of(request))
+    await limiter.attempt(email_key(body.email), address_of(request), LinkKind.INVITATION)
     sent = await _service(request).invite(
         access.slug, caller_of(request).user, body.email, StoreRole(body.role), access.standing.tier
     )
@@ -139,7 +140,8 @@ async def preview_invitation(request: Request, body: Acceptance) -> InvitationPr
              problems=[CONFLICT, GONE, LIMIT], example={"store": "anns-shop", "role": "analyst"})  # fmt: skip
 async def accept_invitation(request: Request, body: Acceptance) -> Joined:
     """Become a member of a store, by the link in a mail that was sent to the caller's own address."""
-    made = await _service(request).accept(body.token, caller_of(request).user)
+    with caller_is_there():
+        made = await _service(request).accept(body.token, caller_of(request).user)
     return Joined(store=made.store, role=made.role.value)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from fastapi import Header, Query, Request, Response
+from fastapi import Query, Request, Response
 
-from api.access import Demand, access_of, caller_of
+from api.access import Demand, access_of, caller_is_there, caller_of
 from api.callers import Access
 from api.stores.schemas import (
     ImportKey,
@@ -44,7 +44,7 @@ _MADE: Final = {"store": "$response.body#/slug"}
 _SAME_STORE: Final = {"store": "$request.path.store"}
 _IN_A_NEW_STORE: Final[Links] = {
     "get_store": _MADE,
-    "edit_store": {**_MADE, "header.if-match": "$response.header.ETag"},
+    "edit_store": {**_MADE, "header.If-Match": "$response.header.ETag"},
     "delete_store": _MADE,
     "replace_write_key": _MADE,
     "replace_import_key": _MADE,
@@ -63,7 +63,7 @@ def _service(request: Request) -> StoreService:
 
 
 @STORES.add("POST", "", demand=Demand.SIGNED_IN, cost=5, status=201, problems=[CONFLICT, LIMIT],
-            example={**_STORE, **_WRITE_KEY}, links=_IN_A_NEW_STORE)  # fmt: skip
+            example={**_STORE, **_WRITE_KEY}, links=_IN_A_NEW_STORE, versioned=True, located=True)  # fmt: skip
 async def create_store(request: Request, response: Response, body: NewStoreBody) -> MadeStore:
     """Make a store, which is the caller's.
 
@@ -79,9 +79,10 @@ async def create_store(request: Request, response: Response, body: NewStoreBody)
         honour_opt_out=body.honour_opt_out,
     )
     user = caller_of(request).user
-    record, write_key = await _service(request).create(new, user)
-    made = await request.app.state.tenancy.access(caller_of(request), record.store.slug)
-    standing = made.standing if made else Standing(user.tier(record.created_at), frozen=False)
+    with caller_is_there():
+        record, write_key = await _service(request).create(new, user)
+    # Who may own one more store covers it. Nothing is asked any more: without this answer the write key would be lost.
+    standing = Standing(user.tier(record.created_at), frozen=False)
     response.headers.update({"etag": record.etag, "location": f"/v1/stores/{record.store.slug}"})
     return MadeStore(**_fields(record, StoreRole.OWNER, standing), write_key=write_key)
 
@@ -102,8 +103,8 @@ async def list_stores(
     return StorePage(stores=listed, next=cursor(_LIST, place) if place else None)
 
 
-@STORES.add("GET", "/{store}", demand=Permission.READ_STORE, example=_STORE,
-            links={"edit_store": {**_SAME_STORE, "header.if-match": "$response.header.ETag"}})  # fmt: skip
+@STORES.add("GET", "/{store}", demand=Permission.READ_STORE, example=_STORE, versioned=True,
+            links={"edit_store": {**_SAME_STORE, "header.If-Match": "$response.header.ETag"}})  # fmt: skip
 async def get_store(request: Request, response: Response) -> StoreBody:
     """A store's settings. The answer's `ETag` is what an edit has to name."""
     access = access_of(request)
@@ -112,13 +113,8 @@ async def get_store(request: Request, response: Response) -> StoreBody:
 
 
 @STORES.add("PATCH", "/{store}", demand=Permission.EDIT_STORE, cost=2, problems=[STALE, PRECONDITION_REQUIRED, LIMIT],
-            example=_STORE)  # fmt: skip
-async def edit_store(
-    request: Request,
-    response: Response,
-    body: StoreEdit,
-    if_match: Annotated[list[str] | None, Header(description="The `ETag` of the version that is edited.")] = None,
-) -> StoreBody:
+            example=_STORE, versioned=True)  # fmt: skip
+async def edit_store(request: Request, response: Response, body: StoreEdit) -> StoreBody:
     """Change settings of a store: what is left out stays.
 
     `If-Match` names the version that is edited, as `ETag` said it. Of edits at one time one succeeds.
@@ -126,7 +122,7 @@ async def edit_store(
     access = access_of(request)
     given = body.model_dump(include=body.model_fields_set)
     fields = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-    version = _edited_version(if_match or [], access.record)
+    version = _edited_version(request.headers.getlist("if-match"), access.record)
     actor = caller_of(request).user.id
     record = await _service(request).edit(access.slug, actor, fields, version, access.standing.tier)
     response.headers["etag"] = record.etag

@@ -23,7 +23,7 @@ def address_of(request: Request) -> str:
 
 
 def network_of(request: Request) -> str:
-    """The client's network, for people who look at their sign-ins: no part of it tells its users apart."""
+    """The client's network, for people who look at their sign-ins: one of many people, whom it does not name."""
     address = address_of(request)
     if not address:
         return ""

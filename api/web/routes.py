@@ -48,6 +48,27 @@ _HEADERS: Final[Mapping[int, Mapping[str, Any]]] = {
     429: {"Retry-After": _SECONDS},
     503: {"Retry-After": _SECONDS},
 }
+_REQUEST_ID: Final = {
+    "schema": {"type": "string"},
+    "description": "For questions about this request.",
+    "required": True,
+}
+_ETAG: Final = {"schema": {"type": "string"}, "description": "Names this version of the answer.", "required": True}
+_ALWAYS_HEADERS: Final[Mapping[str, Any]] = {
+    "X-Request-Id": _REQUEST_ID,
+    "RateLimit": {
+        "schema": {"type": "string"},
+        "description": "Tokens that are left (`r`), and in how many seconds there are all (`t`).",
+        "required": True,
+    },
+    "RateLimit-Policy": {
+        "schema": {"type": "string"},
+        "description": "All tokens (`q`), and in how many seconds they come (`w`).",
+        "required": True,
+    },
+}
+"""Of every answer but those to requests that are refused before it is known who asks."""
+
 _STORE: Final = {
     "name": "store",
     "in": "path",
@@ -63,6 +84,15 @@ _IF_NONE_MATCH: Final = {
     "schema": {"type": "string"},
     "description": "The `ETag` of an answer that is there already: if it is still the same, the answer is 304.",
 }
+_IF_MATCH: Final = {
+    "name": "If-Match",
+    "in": "header",
+    "required": True,
+    "schema": {"type": "string"},
+    "description": "The `ETag` of the version that is edited: 412 where there is a newer one, 428 without it.",
+    "example": '"1"',
+}
+_LOCATION: Final = {"schema": {"type": "string"}, "description": "The path of what was made.", "required": True}
 
 
 @dataclass(frozen=True)
@@ -111,6 +141,8 @@ class Routes:
         documented: bool = True,
         links: Links | None = None,
         revalidates: bool = False,
+        versioned: bool = False,
+        located: bool = False,
     ) -> Callable[[_Endpoint], _Endpoint]:
         """Register an endpoint; its name is the operation's id, its docstring the documentation.
 
@@ -130,6 +162,8 @@ class Routes:
             documented: Whether it is an operation of the OpenAPI document; pages for people are not.
             links: What can follow a good answer.
             revalidates: Whether it answers 304 to ``If-None-Match``.
+            versioned: Whether its answer has an ``ETag`` that an edit names; a ``PATCH`` takes it as ``If-Match``.
+            located: Whether its answer has a ``Location``.
 
         Raises:
             ValueError: A permission is demanded and the path names no store, or the other way round.
@@ -147,6 +181,11 @@ class Routes:
             summary, _, description = (endpoint.__doc__ or "").strip().partition("\n")
             if isinstance(demand, Permission):
                 possible += [NOT_FOUND, *(() if frozen else (LIMIT,))]
+            headers = {
+                **_ALWAYS_HEADERS,
+                **({"ETag": _ETAG} if revalidates or versioned else {}),
+                **({"Location": _LOCATION} if located else {}),
+            }
             self.router.add_api_route(
                 path,
                 endpoint,
@@ -157,8 +196,8 @@ class Routes:
                 description=cleandoc(description),
                 route_class_override=StrictRoute.checked_by(checking(demand, cost, frozen, changes)),
                 include_in_schema=documented,
-                responses=_responses(possible, status, example, model, also, links or {}, revalidates),
-                openapi_extra=_extra(demand, revalidates),
+                responses=_responses(possible, status, headers, example, model, also, links or {}, revalidates),
+                openapi_extra=_extra(demand, revalidates, takes_version=versioned and method == "PATCH"),
             )
             self.rules[method, self.router.prefix + path] = Rule(demand, cost, status, frozen)
             return endpoint
@@ -195,6 +234,7 @@ def include(app: FastAPI, features: Sequence[Routes]) -> dict[tuple[str, str], R
 def _responses(
     problems: Sequence[ProblemType],
     status: int,
+    headers: Mapping[str, Any],
     example: Any,
     model: type[BaseModel] | None,
     also: Sequence[str],
@@ -208,7 +248,7 @@ def _responses(
             {
                 "description": problem.title,
                 "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}},
-                **({"headers": _HEADERS[problem.status]} if problem.status in _HEADERS else {}),
+                "headers": {"X-Request-Id": _REQUEST_ID, **_HEADERS.get(problem.status, {})},
             },
         )
         entry["content"][MEDIA_TYPE]["examples"][problem.name] = {
@@ -225,10 +265,11 @@ def _responses(
         found[status] = {"content": {"application/json": {"example": example}, **others}}
         if model is not None:
             found[status]["model"] = model
+    found.setdefault(status, {})["headers"] = headers
     if links:
-        found.setdefault(status, {})["links"] = {name: _link(name, values) for name, values in links.items()}
+        found[status]["links"] = {name: _link(name, values) for name, values in links.items()}
     if revalidates:
-        found[304] = {"description": "The answer that `If-None-Match` names is still the same."}
+        found[304] = {"description": "The answer that `If-None-Match` names is still the same.", "headers": headers}
     return found
 
 
@@ -240,11 +281,15 @@ def _link(operation: str, values: Mapping[str, str]) -> dict[str, Any]:
     return link | ({"parameters": parameters} if parameters else {}) | ({"requestBody": body} if body else {})
 
 
-def _extra(demand: Requirement, revalidates: bool) -> dict[str, Any] | None:
+def _extra(demand: Requirement, revalidates: bool, takes_version: bool) -> dict[str, Any] | None:
     """What FastAPI does not know of an operation: who may ask it, and with which header."""
     extra: dict[str, Any] = {}
     if demand is not Demand.NOTHING:
         by_key: list[dict[str, list[str]]] = [{API_KEY: []}] if demand in API_KEY_SCOPES else []
         extra["security"] = [{ACCESS_TOKEN: []}, *by_key]
-    parameters = [*([_STORE] if isinstance(demand, Permission) else ()), *([_IF_NONE_MATCH] if revalidates else ())]
+    parameters = [
+        *([_STORE] if isinstance(demand, Permission) else ()),
+        *([_IF_NONE_MATCH] if revalidates else ()),
+        *([_IF_MATCH] if takes_version else ()),
+    ]
     return extra | ({"parameters": parameters} if parameters else {}) or None

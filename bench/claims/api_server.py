@@ -70,7 +70,8 @@ def main() -> int:
     vars(app)["FEATURES"] = (*app.FEATURES, ROUTES)
     tiers = cast(dict[Any, Any], ENTITLEMENTS)
     tiers.update({tier: replace(each, requests=_NO_LIMIT) for tier, each in ENTITLEMENTS.items()})
-    vars(limits).update(ADDRESS=_NO_LIMIT, ATTEMPTS_OF_ACCOUNT=_NO_LIMIT, ATTEMPTS_OF_ADDRESS=_NO_LIMIT)
+    own = ("ADDRESS", "ATTEMPTS_OF_ACCOUNT", "ATTEMPTS_OF_ADDRESS", "MAILS_TO_ADDRESS")
+    vars(limits).update(dict.fromkeys(own, _NO_LIMIT))
     try:
         return __main__.main()
     finally:

@@ -15,7 +15,10 @@ import aiosmtplib
 
 from connectors.errors import Refused, Unavailable
 
-_TIMEOUT_SECONDS: Final = 10.0
+SEND_SECONDS: Final = 45.0
+"""For a whole mail: less than :data:`connectors.mongo.mail_queue.TAKEN_SECONDS`, after which somebody else sends it."""
+
+_STEP_SECONDS: Final = 10.0
 _PERMANENT: Final = 500
 
 
@@ -59,36 +62,46 @@ class SmtpTransport:
     Args:
         server: The server.
         tls: Whose certificates are trusted; by default those of the system.
+        send_seconds: For a whole mail.
     """
 
-    def __init__(self, server: SmtpServer, tls: ssl.SSLContext | None = None) -> None:
-        self._server, self._tls = server, tls or ssl.create_default_context()
+    def __init__(
+        self, server: SmtpServer, tls: ssl.SSLContext | None = None, send_seconds: float = SEND_SECONDS
+    ) -> None:
+        self._server, self._tls, self._send_seconds = server, tls or ssl.create_default_context(), send_seconds
 
     async def send(self, message: EmailMessage) -> None:
         """See :class:`MailTransport`."""
-        server = self._server
-        at_once = server.encrypted and server.port == 465
         try:
-            await aiosmtplib.send(
-                message,
-                hostname=server.host,
-                port=server.port,
-                username=server.username or None,
-                password=server.password or None,
-                use_tls=at_once,
-                start_tls=server.encrypted and not at_once,
-                tls_context=self._tls if server.encrypted else None,
-                timeout=_TIMEOUT_SECONDS,
-            )
+            async with asyncio.timeout(self._send_seconds):
+                await self._send(message)
         except aiosmtplib.SMTPRecipientsRefused as error:
             _raise(max((each.code for each in error.recipients), default=0), error)
+        except aiosmtplib.SMTPDataError as error:
+            _raise(error.code, error)
+        # What a server says before it knows address and message is about us. It is for the operator to put right, and
+        # no reason to give up a mail: all wait until then.
         except aiosmtplib.SMTPAuthenticationError as error:
-            # An operator's mistake, and no mail's: all wait until it is put right.
             raise Unavailable(f"the mail server does not take the password: {error.code}") from error
         except aiosmtplib.SMTPResponseException as error:
-            _raise(error.code, error)
+            raise Unavailable(f"the mail server takes no mail of ours: {error.code}") from error
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
             raise Unavailable(f"the mail server does not answer: {type(error).__name__}") from error
+
+    async def _send(self, message: EmailMessage) -> None:
+        server = self._server
+        at_once = server.encrypted and server.port == 465
+        await aiosmtplib.send(
+            message,
+            hostname=server.host,
+            port=server.port,
+            username=server.username or None,
+            password=server.password or None,
+            use_tls=at_once,
+            start_tls=server.encrypted and not at_once,
+            tls_context=self._tls if server.encrypted else None,
+            timeout=_STEP_SECONDS,
+        )
 
 
 class FolderTransport:

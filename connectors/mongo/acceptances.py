@@ -9,7 +9,7 @@ from connectors.mongo.memberships import Memberships
 from marketplace.entitlements import ENTITLEMENTS
 from marketplace.identity.accounts import User
 from marketplace.identity.emails import email_key
-from marketplace.identity.tenancy import LimitReached, LinkGone, Membership, WrongAddress, hash_of_secret
+from marketplace.identity.tenancy import FROZEN, LimitReached, LinkGone, Membership, WrongAddress, hash_of_secret
 
 
 class Acceptances:
@@ -38,10 +38,10 @@ class Acceptances:
         link_hash = hash_of_secret(secret)
         invitation = await self._invitations.find(link_hash, now)
         if email_key(invitation.email) != user.email_key:
-            raise WrongAddress("the invitation was sent to another address than the one of your account")
+            raise WrongAddress
         view = await self._memberships.view(invitation.store, now)
         if view is None:
             raise LinkGone
         if view.standing.frozen:
-            raise LimitReached("the store is frozen: the plans of its owners include fewer stores than they own")
+            raise LimitReached(FROZEN)
         return await self._invitations.accept(link_hash, user, ENTITLEMENTS[view.standing.tier].members, now)

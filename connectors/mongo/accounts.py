@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -15,6 +15,7 @@ from pymongo.errors import DuplicateKeyError
 
 from connectors.errors import Refused
 from connectors.mongo.async_client import Documents, answering, in_transaction
+from connectors.mongo.times import milliseconds
 from marketplace.collections import LINKS, MAILS, USERS
 from marketplace.identity.accounts import LINK_SECONDS, LinkKind, Mail, Registration, User
 from marketplace.identity.emails import email_key
@@ -72,7 +73,7 @@ class Accounts:
         found: dict[str, User | Exception] = {}
         for document in documents:
             try:
-                found[document["_id"]] = _user(document)
+                found[document["_id"]] = user_of(document)
             except (KeyError, ValueError, TypeError) as error:
                 found[document["_id"]] = error
         return found
@@ -94,11 +95,12 @@ class Accounts:
         Raises:
             Unavailable: Mongo does not answer; the mail may come nevertheless.
         """
-        document = _link(LinkKind.REGISTRATION, link_hash, email_key(registration.email), asdict(registration), now)
+        subject = email_key(registration.email)
+        document = link_document(LinkKind.REGISTRATION, link_hash, subject, asdict(registration), now)
 
         async def work(session: AsyncClientSession) -> None:
             await self._links.insert_one(document, session=session)
-            await self._mails.insert_one(_mail(mail, now), session=session)
+            await self._mails.insert_one(mail_document(mail, now), session=session)
 
         await in_transaction(self._client, work)
 
@@ -119,7 +121,7 @@ class Accounts:
             if data is None:
                 return None
             registration = Registration(**data)
-            user = User(user_id, registration.email, registration.name, registration.password_hash, _milliseconds(now))
+            user = User(user_id, registration.email, registration.name, registration.password_hash, milliseconds(now))
             await self._users.insert_one(_document(user), session=session)
             await self._links.delete_many(
                 {"kind": LinkKind.REGISTRATION.value, "subject": user.email_key}, session=session
@@ -155,10 +157,11 @@ class Accounts:
         Raises:
             Unavailable: Mongo does not answer; the mail may come nevertheless.
         """
-        mails = [_mail(each, now) for each in (mail, notice) if each is not None]
+        link = link_document(kind, link_hash, user, {**data, "user": user}, now)
+        mails = [mail_document(each, now) for each in (mail, notice) if each is not None]
 
         async def work(session: AsyncClientSession) -> None:
-            await self._links.insert_one(_link(kind, link_hash, user, {**data, "user": user}, now), session=session)
+            await self._links.insert_one(link, session=session)
             await self._mails.insert_many(mails, session=session)
 
         await in_transaction(self._client, work)
@@ -170,7 +173,7 @@ class Accounts:
             Unavailable: Mongo does not answer; it may come nevertheless.
         """
         async with answering():
-            await self._mails.insert_one(_mail(mail, now))
+            await self._mails.insert_one(mail_document(mail, now))
 
     async def by_link(self, kind: LinkKind, link_hash: str, now: datetime) -> User | None:
         """The account that a link was sent to; the link is not used by that.
@@ -212,7 +215,7 @@ class Accounts:
             change = {"password_hash": password_hash}
             changed = await self._end_all(data["user"], data["security_stamp"], change, session)
             if changed is not None:
-                await self._mails.insert_one(_mail(notice(changed), now), session=session)
+                await self._mails.insert_one(mail_document(notice(changed), now), session=session)
             return changed
 
         return await in_transaction(self._client, work)
@@ -239,7 +242,7 @@ class Accounts:
         async def work(session: AsyncClientSession) -> User | None:
             changed = await self._end_all(user, security_stamp, {"password_hash": password_hash}, session)
             if changed is not None:
-                await self._mails.insert_one(_mail(notice, now), session=session)
+                await self._mails.insert_one(mail_document(notice, now), session=session)
             return changed
 
         return await in_transaction(self._client, work)
@@ -271,7 +274,7 @@ class Accounts:
                 return None
             values = {**notice.values, "name": changed.name}
             await self._mails.insert_one(
-                _mail(replace(notice, to=before["email"], values=values), now), session=session
+                mail_document(replace(notice, to=before["email"], values=values), now), session=session
             )
             return changed
 
@@ -320,7 +323,7 @@ class Accounts:
             found = await self._users.find_one_and_update(
                 {"_id": user}, {"$set": {"admin": admin}}, return_document=ReturnDocument.AFTER
             )
-        return None if found is None else _user(found)
+        return None if found is None else user_of(found)
 
     async def has_any(self) -> bool:
         """Whether there is any account.
@@ -367,7 +370,7 @@ class Accounts:
             await self._delete_links(user, session)
             registration = {"kind": LinkKind.REGISTRATION.value, "subject": found["email_key"]}
             await self._links.delete_many(registration, session=session)
-            await self._mails.insert_one(_mail(notice, now), session=session)
+            await self._mails.insert_one(mail_document(notice, now), session=session)
             return True
 
         return await in_transaction(self._client, work)
@@ -396,7 +399,7 @@ class Accounts:
         if found is None:
             return None
         await self._delete_links(user, session)
-        return _user(found)
+        return user_of(found)
 
     async def _delete_links(self, user: str, session: AsyncClientSession) -> None:
         """Delete what is void: one that is written at this moment carries a number that is over."""
@@ -415,10 +418,21 @@ class Accounts:
     async def _find(self, question: Mapping[str, object]) -> User | None:
         async with answering():
             found = await self._users.find_one(question)
-        return None if found is None else _user(found)
+        return None if found is None else user_of(found)
 
 
-def _link(kind: LinkKind, link_hash: str, subject: str, data: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+def link_document(
+    kind: LinkKind, link_hash: str, subject: str, data: Mapping[str, Any], now: datetime
+) -> dict[str, Any]:
+    """A link as it is kept.
+
+    Args:
+        kind: What it is good for.
+        link_hash: Of its secret.
+        subject: Whose it is: an account's id, the key of an address, or of an invitation the store's slug.
+        data: What is done when it is followed.
+        now: The time.
+    """
     return {
         "_id": link_hash,
         "kind": kind.value,
@@ -429,7 +443,8 @@ def _link(kind: LinkKind, link_hash: str, subject: str, data: Mapping[str, Any],
     }
 
 
-def _mail(mail: Mail, now: datetime) -> dict[str, Any]:
+def mail_document(mail: Mail, now: datetime) -> dict[str, Any]:
+    """A mail as it waits to be sent."""
     return {
         "_id": uuid.uuid4().hex,
         **asdict(mail),
@@ -445,14 +460,7 @@ def _document(user: User) -> dict[str, Any]:
     return {"_id": fields.pop("id"), **fields, "email_key": user.email_key, "grants": grants}
 
 
-def _user(document: Mapping[str, Any]) -> User:
+def user_of(document: Mapping[str, Any]) -> User:
+    """The account of a document."""
     fields = {name: value for name, value in document.items() if name not in ("_id", "email_key")}
     return msgspec.convert({"id": document["_id"], **fields}, User)
-
-
-def _milliseconds(now: datetime) -> int:
-    return int(now.astimezone(UTC).timestamp() * 1000)
-
-
-# For the collections of tenancy, which keep invitations as links, send mails and read accounts.
-link_document, mail_document, user_of = _link, _mail, _user

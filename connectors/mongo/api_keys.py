@@ -9,7 +9,8 @@ from typing import Any
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from connectors.mongo.async_client import Documents, answering, in_transaction
-from connectors.mongo.tenants import check_permission, milliseconds
+from connectors.mongo.tenants import check_permission
+from connectors.mongo.times import milliseconds
 from marketplace.collections import API_KEYS, MEMBERSHIPS, STORES
 from marketplace.identity.roles import Permission, scopes_in_effect
 from marketplace.identity.tenancy import LAST_USE_SECONDS, MAX_API_KEYS, ApiKey, LimitReached, NoSuchThing, NotAllowed

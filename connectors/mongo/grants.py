@@ -11,7 +11,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from connectors.mongo.accounts import user_of
 from connectors.mongo.async_client import Documents, in_transaction
-from connectors.mongo.tenants import milliseconds
+from connectors.mongo.times import milliseconds
 from marketplace.collections import USERS
 from marketplace.entitlements import Grant, Tier, with_grant_ended
 from marketplace.identity.accounts import User

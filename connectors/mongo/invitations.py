@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -20,9 +20,9 @@ from connectors.mongo.tenants import (
     lock_account,
     lock_store,
     membership_document,
-    milliseconds,
     roles_in,
 )
+from connectors.mongo.times import milliseconds
 from marketplace.collections import LINKS, MAILS, MEMBERSHIPS, STORES, USERS
 from marketplace.identity.accounts import LinkKind, Mail, User
 from marketplace.identity.emails import email_key
@@ -184,7 +184,7 @@ class Invitations:
                 ended = await self._links.find_one(question, session=session)
                 raise LinkGone(_end_of(ended, now) or LinkEnd.UNKNOWN)
             if found["data"]["email_key"] != user.email_key:
-                raise WrongAddress("the invitation was sent to another address than the one of your account")
+                raise WrongAddress
             offered = _invitation(found)
             store = await lock_store(self._stores, offered.store, session)
             members = await roles_in(self._memberships, offered.store, session)
@@ -237,7 +237,7 @@ def _end_of(document: Mapping[str, Any] | None, now: datetime) -> LinkEnd | None
         return LinkEnd.UNKNOWN
     if "ended" in document:
         return LinkEnd(document["ended"])
-    return LinkEnd.EXPIRED if _epoch_ms(document["expires_at"]) <= milliseconds(now) else None
+    return LinkEnd.EXPIRED if milliseconds(document["expires_at"]) <= milliseconds(now) else None
 
 
 def _members_sentence(limit: int) -> str:
@@ -252,11 +252,6 @@ def _invitation(document: Mapping[str, Any]) -> Invitation:
         email=data["email"],
         role=StoreRole(data["role"]),
         inviter=data["inviter"],
-        created_at=_epoch_ms(document["created_at"]),
-        expires_at=_epoch_ms(document["expires_at"]),
+        created_at=milliseconds(document["created_at"]),
+        expires_at=milliseconds(document["expires_at"]),
     )
-
-
-def _epoch_ms(moment: datetime) -> int:
-    # Mongo gives times without a zone; they are UTC.
-    return milliseconds(moment if moment.tzinfo else moment.replace(tzinfo=UTC))

@@ -23,9 +23,9 @@ from connectors.mongo.tenants import (
     members_range,
     membership_document,
     membership_of,
-    milliseconds,
     roles_in,
 )
+from connectors.mongo.times import milliseconds
 from marketplace.collections import MEMBERSHIPS, STORES, USERS
 from marketplace.identity.accounts import User
 from marketplace.identity.roles import Permission, StoreRole, leaves_an_owner
@@ -33,6 +33,7 @@ from marketplace.identity.tenancy import (
     LastOwner,
     Membership,
     NoSuchMember,
+    NoSuchStore,
     Owner,
     Standing,
     StoreRecord,
@@ -79,7 +80,7 @@ class Memberships:
 
         Returns:
             The store; None where there is none, or the account is no member of it. Both are the same work, so that the
-            time does not tell which it is.
+            time does not show which it is.
 
         Raises:
             Unavailable: Mongo does not answer.
@@ -154,10 +155,12 @@ class Memberships:
         Raises:
             Unavailable: Mongo does not answer.
         """
+        if not slugs:
+            return {}
+        # Ranges of ids: no index begins with the store.
+        owners = {"$or": [members_range(slug) for slug in sorted(slugs)], "role": StoreRole.OWNER.value}
         async with answering():
-            documents = await self._memberships.find(
-                {"store": {"$in": sorted(slugs)}, "role": StoreRole.OWNER.value}
-            ).to_list()
+            documents = await self._memberships.find(owners).to_list()
         by_store: dict[str, list[Membership]] = {slug: [] for slug in slugs}
         for document in documents:
             by_store[document["store"]].append(membership_of(document))
@@ -286,7 +289,11 @@ class Memberships:
         mine = await self._memberships.find({"user": user}, session=session).sort("store").to_list()
         alone = []
         for document in mine:
-            await lock_store(self._stores, document["store"], session)
+            try:
+                await lock_store(self._stores, document["store"], session)
+            except NoSuchStore:
+                # Somebody has removed its document by hand: nobody has to stay for it.
+                continue
             members = await roles_in(self._memberships, document["store"], session)
             if not await self._leaves_an_owner(members, user, None, session):
                 alone.append(document["store"])

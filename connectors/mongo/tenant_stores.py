@@ -34,8 +34,8 @@ from connectors.mongo.tenants import (
     check_permission,
     forget_members,
     membership_document,
-    milliseconds,
 )
+from connectors.mongo.times import milliseconds
 from marketplace.collections import API_KEYS, LINKS, MEMBERSHIPS, STORES, USERS
 from marketplace.identity.accounts import LinkKind
 from marketplace.identity.roles import Permission, StoreRole

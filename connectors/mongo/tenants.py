@@ -8,7 +8,7 @@ repeated and sees what the first one did. Otherwise two owners who leave at once
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from pymongo import ReturnDocument
@@ -16,20 +16,16 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 
 from connectors.mongo.accounts import user_of
+from connectors.mongo.times import milliseconds
 from marketplace.entitlements import ENTITLEMENTS
 from marketplace.identity.accounts import User
 from marketplace.identity.roles import Permission, StoreRole, has_permission
 from marketplace.identity.tenancy import LimitReached, Membership, NoSuchStore, NoSuchUser, NotAllowed
 
-Documents = AsyncCollection[dict[str, Any]]
+Collection = AsyncCollection[dict[str, Any]]
 
 ALIVE: Final[Mapping[str, Any]] = {"deleted_at": None}
 """Of a store that was not deleted."""
-
-
-def milliseconds(now: datetime) -> int:
-    """Epoch milliseconds."""
-    return int(now.astimezone(UTC).timestamp() * 1000)
 
 
 def members_range(slug: str) -> dict[str, Any]:
@@ -56,7 +52,7 @@ def membership_of(document: Mapping[str, Any]) -> Membership:
     return Membership(document["store"], document["user"], role, document["since"], document["store_created_at"])
 
 
-async def lock_store(stores: Documents, slug: str, session: AsyncClientSession) -> dict[str, Any]:
+async def lock_store(stores: Collection, slug: str, session: AsyncClientSession) -> dict[str, Any]:
     """Let the transaction conflict with every other one about the store's members, and give the store's document.
 
     Raises:
@@ -68,15 +64,15 @@ async def lock_store(stores: Documents, slug: str, session: AsyncClientSession) 
     return found
 
 
-async def roles_in(memberships: Documents, slug: str, session: AsyncClientSession) -> dict[str, Membership]:
+async def roles_in(memberships: Collection, slug: str, session: AsyncClientSession) -> dict[str, Membership]:
     """The members of a store, by user."""
     documents = await memberships.find(members_range(slug), session=session).to_list()
     return {document["user"]: membership_of(document) for document in documents}
 
 
 async def check_permission(
-    stores: Documents,
-    memberships: Documents,
+    stores: Collection,
+    memberships: Collection,
     slug: str,
     actor: str,
     permission: Permission,
@@ -98,7 +94,7 @@ async def check_permission(
     return store, members
 
 
-async def lock_account(users: Documents, user: str, session: AsyncClientSession) -> User:
+async def lock_account(users: Collection, user: str, session: AsyncClientSession) -> User:
     """Let the transaction conflict with every other one that gives this account something, bans or deletes it.
 
     Raises:
@@ -116,7 +112,7 @@ async def lock_account(users: Documents, user: str, session: AsyncClientSession)
 
 
 async def begin_ownership(
-    users: Documents, memberships: Documents, user: str, now: datetime, session: AsyncClientSession
+    users: Collection, memberships: Collection, user: str, now: datetime, session: AsyncClientSession
 ) -> User:
     """Let the transaction conflict with every other one that gives this account a store, if it may own one more.
 
@@ -132,6 +128,6 @@ async def begin_ownership(
     return account
 
 
-async def forget_members(memberships: Documents, slug: str, session: AsyncClientSession) -> None:
+async def forget_members(memberships: Collection, slug: str, session: AsyncClientSession) -> None:
     """Delete all memberships of a store."""
     await memberships.delete_many(members_range(slug), session=session)

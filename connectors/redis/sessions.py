@@ -106,14 +106,16 @@ redis.call('HDEL', KEYS[1], 'client', 'network')
 return 1
 """
 
+# It may come late, when sessions were begun or kept under its number or a later one: these stay as they are.
 _REVOKE_ALL: Final = """
-local ended = 0
+local ended, number = 0, tonumber(ARGV[3])
 for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
     local key = ARGV[1] .. id
-    local live = redis.call('HGET', key, 'revoked') == '0'
-    if live and id == ARGV[2] then
+    local f = redis.call('HMGET', key, 'revoked', 'security_stamp')
+    local live, newer = f[1] == '0', number > 0 and tonumber(f[2] or '0') >= number
+    if live and id == ARGV[2] and not newer then
         redis.call('HSET', key, 'security_stamp', ARGV[3])
-    else
+    elseif not (live and newer) then
         if live then
             redis.call('HSET', key, 'revoked', '1')
             redis.call('HDEL', key, 'client', 'network')
@@ -135,7 +137,7 @@ class Session:
         created_at: Epoch milliseconds.
         used_at: Of the last sign-in or refresh, epoch milliseconds.
         client: What signed in, as it names itself.
-        network: From where, without the part of the address that tells people apart.
+        network: From where, without the part of the address that is one person's.
         security_stamp: The number of the account under which it was begun or kept: under another one it is worth
             nothing.
     """
@@ -310,7 +312,8 @@ class Sessions:
         Args:
             user: Whose.
             but: The session that is kept; empty for none.
-            security_stamp: Of the account from now on, which the one that is kept gets.
+            security_stamp: Of the account from now on, which the one that is kept gets. Sessions that have it or a
+                higher one are newer than what ends the others, and stay. 0 for an account that is gone: none stays.
 
         Returns:
             How many were live and have ended.

@@ -2,12 +2,14 @@
 
 A store belongs to its owners, and has the tier of the best of them. Who owns more stores than the tier includes covers
 the oldest ones only. A store that no owner covers is frozen: its events are counted and its numbers are shown, and
-nothing of it can be changed but what takes rights away. It thaws when an owner covers it again.
+nothing of it can be changed but its members' roles, its write key, and what takes rights away. It thaws when an owner
+covers it again.
 """
 
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,8 +21,12 @@ from marketplace.identity.roles import Permission, StoreRole
 from marketplace.stores import Store
 
 KEY_PREFIX: Final = "mk_"
+_API_KEY: Final = re.compile(KEY_PREFIX + r"([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 MAX_API_KEYS: Final = 20
 """Of a store."""
+
+FROZEN: Final = "the store is frozen: the plans of its owners include fewer stores than they own"
+"""Why nothing can be added to a store."""
 
 LAST_USE_SECONDS: Final = 60
 """The last use of an API key is written down at most this often."""
@@ -107,6 +113,9 @@ class LinkGone(TenancyError):
 
 class WrongAddress(TenancyError):
     """The invitation was sent to another address than the account's."""
+
+    def __init__(self) -> None:
+        super().__init__("the invitation was sent to another address than the one of your account")
 
 
 class InviterGone(TenancyError):
@@ -253,17 +262,16 @@ def api_key(key_id: str, secret: str) -> str:
     """An API key as a server sends it.
 
     Args:
-        key_id: Hex digits.
-        secret: At least 128 random bits as text.
+        key_id: 16 hexadecimal digits.
+        secret: 256 random bits, as 43 of ``A-Za-z0-9_-``.
     """
     return f"{KEY_PREFIX}{key_id}_{secret}"
 
 
 def parts_of_api_key(key: str) -> tuple[str, str] | None:
-    """Id and secret of an API key; None for text that is none."""
-    key_id, underscore, secret = key.removeprefix(KEY_PREFIX).partition("_")
-    ok = key.startswith(KEY_PREFIX) and underscore and key_id and secret and key.isascii() and len(key) <= 128
-    return (key_id, secret) if ok else None
+    """Id and secret of an API key; None for text that is none of ours, which need not be looked for."""
+    found = _API_KEY.fullmatch(key)
+    return None if found is None else (found[1], found[2])
 
 
 def hash_of_secret(secret: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -15,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from api.stores.service import TURNED_AWAY_DAYS, NewStore, StoreService
+from connectors.errors import Unavailable
 from connectors.mongo.accounts import Accounts
 from connectors.mongo.async_client import connect_async
 from connectors.mongo.stores import StoresUnavailable
@@ -114,13 +116,17 @@ def create(
             ) from error
         except LimitReached as error:
             raise LimitReached(f"{owner}: {error}") from error
-        return write_key, owner is None and await parts.accounts.has_any()
+        # The key is shown this once, whatever comes after it.
+        with suppress(Unavailable):
+            return write_key, user is None and await parts.accounts.has_any()
+        return write_key, False
 
-    write_key, hidden = _run(data, work)
+    write_key, is_hidden = _run(data, work)
     _show_key(slug, write_key, as_json=as_json)
-    if hidden and not as_json:
+    if is_hidden and not as_json:
+        flag = data_flag((data or Path(DEFAULT_DATA_DIR)).resolve())
         typer.echo("\nNobody owns it, so nobody sees it on the dashboard. To name an owner:\n")
-        typer.echo(f"  marketplace stores owner {slug} EMAIL{data_flag((data or Path(DEFAULT_DATA_DIR)).resolve())}")
+        typer.echo(f"  marketplace stores owner {slug} EMAIL{flag}")
 
 
 def key(slug: SlugArgument, data: DataOption = None, as_json: JsonOption = False) -> None:

@@ -42,7 +42,8 @@ instead. A key is an API key of the store with that one scope, made by an owner.
 - A store has the tier of its owner, with several owners of the best one. Who owns more stores than the tier includes
   (after a downgrade) covers the oldest ones; a store that no owner covers is *frozen*: the youngest are. Its events are
   counted, its numbers and settings are shown, nothing is deleted, and routes without a *yes* under "frozen" answer 403
-  with the type `limit`. What takes rights away works. An upgrade, or giving up an older store, thaws it.
+  with the type `limit`. What takes rights away works, and so do members' roles and a new write key. An upgrade, or
+  giving up an older store, thaws it.
 - A store that was deleted is gone for all its members, and its keys are worth nothing. Its numbers and its document are
   kept, and its slug is given to nobody else.
 

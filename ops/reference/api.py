@@ -14,7 +14,7 @@ from string import Template
 from typing import Final
 
 from api.analytics.answers import MAX_OF_STORE
-from api.limits import ADDRESS, ATTEMPTS_OF_ACCOUNT, ATTEMPTS_OF_ADDRESS
+from api.limits import ADDRESS, ATTEMPTS_OF_ACCOUNT, ATTEMPTS_OF_ADDRESS, MAILS_TO_ADDRESS
 from api.web.bodies import BODY_SECONDS, MAX_BODY_BYTES, MAX_DEPTH, REQUEST_SECONDS
 from api.web.edge import MAX_REQUESTS, SEND_SECONDS
 from api.web.problems import PROBLEM_TYPES
@@ -57,6 +57,7 @@ def _buckets() -> Iterable[str]:
     yield _bucket("address, nobody signed in", ADDRESS)
     yield _bucket("attempts at one account", ATTEMPTS_OF_ACCOUNT)
     yield _bucket("attempts from one address", ATTEMPTS_OF_ADDRESS)
+    yield _bucket("mails of one kind to one address", MAILS_TO_ADDRESS)
 
 
 def _bucket(name: str, policy: BucketPolicy) -> str:

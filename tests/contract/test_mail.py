@@ -19,7 +19,7 @@ import pytest
 
 from api.mail.sender import MailSender
 from connectors.errors import Refused, Unavailable
-from connectors.mail.transport import FolderTransport, MailTransport, SmtpServer, SmtpTransport
+from connectors.mail.transport import SEND_SECONDS, FolderTransport, MailTransport, SmtpServer, SmtpTransport
 from connectors.mongo.accounts import Accounts
 from connectors.mongo.async_client import connect_async
 from connectors.mongo.client import connect
@@ -28,7 +28,7 @@ from marketplace.identity.accounts import Mail
 from marketplace.identity.mails import TEMPLATES, render
 from ops.stack import Stack
 from runtime.ports import free_ports
-from tests.kits.smtp_server import PASSWORD, USER, Inbox, smtp_server
+from tests.kits.smtp_server import PASSWORD, USER, Inbox, smtp_server, smtp_server_that_says
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 LINK = "https://shop.example/confirm#sEcReT_-1"
@@ -174,6 +174,35 @@ def test_what_a_server_answers_says_whether_to_try_again(inbox: Inbox, answer: s
     inbox.answer = answer
     with pytest.raises(error, match=answer[:3]):
         asyncio.run(plain(inbox).send(message()))
+
+
+@pytest.mark.parametrize(
+    ("stage", "answer", "error"),
+    [
+        ("greeting", "554 no service here", Unavailable),
+        ("greeting", "421 too many", Unavailable),
+        ("EHLO", "550 who are you", Unavailable),
+        ("MAIL", "530 sign in first", Unavailable),
+        ("MAIL", "553 not your address", Unavailable),
+        ("MAIL", "451 later", Unavailable),
+        ("RCPT", "550 no such user", Refused),
+        ("RCPT", "450 later", Unavailable),
+        ("DATA", "554 nobody takes it", Refused),
+        ("text", "554 spam", Refused),
+        ("text", "452 no room", Unavailable),
+    ],
+)
+def test_a_mail_is_given_up_only_for_its_address_or_its_text(stage: str, answer: str, error: type[Exception]) -> None:
+    with smtp_server_that_says(stage, answer) as port, pytest.raises(error, match=answer[:3]):
+        asyncio.run(SmtpTransport(SmtpServer("127.0.0.1", port, encrypted=False)).send(message()))
+
+
+def test_a_server_that_is_slow_at_every_step_is_given_up_before_somebody_else_sends_the_mail() -> None:
+    assert SEND_SECONDS < TAKEN_SECONDS
+    with smtp_server_that_says("text", "250 OK", pause_seconds=0.2) as port:
+        transport = SmtpTransport(SmtpServer("127.0.0.1", port, encrypted=False), send_seconds=0.5)
+        with pytest.raises(Unavailable, match="TimeoutError"):
+            asyncio.run(transport.send(message()))
 
 
 @pytest.fixture(scope="module")

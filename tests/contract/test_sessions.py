@@ -159,6 +159,20 @@ def test_a_session_keeps_the_number_of_its_account_unless_all_others_end(stack: 
     run(stack.urls.redis, work)
 
 
+def test_an_end_of_all_that_comes_late_ends_none_that_was_begun_or_kept_after_it(stack: Stack, user: str) -> None:
+    async def work(sessions: Sessions) -> None:
+        for name, number in (("older", 3), ("own", 3), ("same", 4), ("newer", 5)):
+            await sessions.create(user, name, f"token of {name}", security_stamp=number)
+        assert await sessions.end_all(user, but="own", security_stamp=4) == 1
+        assert await sessions.end_all(user, but="own", security_stamp=5) == 1
+        assert await sessions.end_all(user, but="own", security_stamp=4) == 0
+        assert {each.id: each.security_stamp for each in await sessions.list_sessions(user)} == {"own": 5, "newer": 5}
+        assert await sessions.end_all(user) == 2
+        assert await sessions.list_sessions(user) == []
+
+    run(stack.urls.redis, work)
+
+
 def test_what_is_known_of_a_client_goes_with_its_session(stack: Stack, user: str) -> None:
     async def work(sessions: Sessions) -> None:
         names = ("ended", "all", "stolen", "kept")

@@ -202,6 +202,19 @@ def test_an_account_that_is_deleted_leaves_all_stores_or_none(run: Run) -> None:
     run(work)
 
 
+def test_a_store_whose_document_somebody_removed_keeps_no_account_from_being_deleted(run: Run) -> None:
+    async def work(world: World) -> None:
+        await world.store("removed", ann="owner")
+        await world.store("shop", ann="owner", bob="manager")
+        await world.client[world.database]["stores"].delete_one({"_id": "removed"})
+        assert await delete(world, "ann") == ["shop"]
+        await TenantStores(world.client, world.database).delete("shop", "ann", NOW)
+        assert await delete(world, "ann") == []
+        assert await memberships(world).of_user("ann") == []
+
+    run(work)
+
+
 @pytest.mark.parametrize("how", ["banned", "gone"])
 def test_an_owner_who_cannot_act_is_none_for_those_who_leave(run: Run, how: str) -> None:
     async def work(world: World) -> None:

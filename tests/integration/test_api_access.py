@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import httpx
 import pytest
 
 from ops.reference.access import COLUMNS, OK, TARGET, cell, reference, rules
@@ -14,6 +15,15 @@ from tests.kits.tenancy import Work, World, worlds_with_identity
 ROUTES = sorted(rules().items(), key=lambda item: (item[0][1], item[0][0]))
 AS_PARAMETERS = [pytest.param(*key, id=" ".join(key)) for key, _ in ROUTES]
 IN_STORE = [pytest.param(*key, id=" ".join(key)) for key, _ in ROUTES if "{store}" in key[1]]
+
+
+def missing_headers(world: World, method: str, path: str, answer: httpx.Response) -> list[str]:
+    """Headers that the document says of an answer, and it has not."""
+    operation = world.openapi["paths"].get(path, {}).get(method.lower())
+    if operation is None:
+        return []
+    declared = operation["responses"][str(answer.status_code)]["headers"]
+    return [name for name, header in declared.items() if header["required"] and name not in answer.headers]
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +49,7 @@ def test_every_caller_gets_what_the_page_says(run: Callable[[Work], None], metho
             said = cell(rule, column)
             answer = await send_good(world, method, path, credential_of(column))
             assert answer.status_code == (good if said == OK else int(said)), (column.title, answer.text)
+            assert missing_headers(world, method, path, answer) == [], column.title
             if said != OK:
                 assert answer.headers["content-type"] == "application/problem+json"
                 assert await world.everything() == before, column.title

@@ -536,27 +536,27 @@ def test_a_key_has_a_bucket_of_its_own_with_the_tier_of_its_store(run: Run) -> N
     async def work(world: World) -> None:
         await world.user("ann", premium=True)
         await world.store("shop", ann="owner", max="manager")
-        key = await world.key("shop", "max", Permission.READ_STORE, key_id="abc")
+        key = await world.key("shop", "max", Permission.READ_STORE, key_id="abc" * 5 + "0")
         for who in ("max", key):
             assert (await world.ask("GET", "/v1/stores/shop", who)).status_code == 200
         assert world.buckets.taken == [
             ("account:max", ENTITLEMENTS[Tier.FREE].requests),
-            ("account:key:abc", ENTITLEMENTS[Tier.PREMIUM].requests),
+            (f"account:key:{'abc' * 5}0", ENTITLEMENTS[Tier.PREMIUM].requests),
         ]
         # Also where it asks for what has no store, or another one: the bucket would be a smaller one afterwards.
         world.buckets.taken.clear()
         for path, status in (("/problems", 200), ("/v1/stores", 403), ("/v1/stores/nowhere", 404)):
             assert (await world.ask("GET", path, key)).status_code == status
-        assert world.buckets.taken == [("account:key:abc", ENTITLEMENTS[Tier.PREMIUM].requests)] * 3
+        assert world.buckets.taken == [(f"account:key:{'abc' * 5}0", ENTITLEMENTS[Tier.PREMIUM].requests)] * 3
 
     run(work)
 
 
 def test_guesses_at_credentials_take_from_the_bucket_of_the_address(run: Run) -> None:
     async def work(world: World) -> None:
-        for who in ("nobody-like-that", "mk_abc_def"):
+        for who in ("nobody-like-that", "mk_abc_def", f"mk_{'0' * 16}_{'s' * 43}"):
             assert (await world.ask("GET", "/v1/stores", who)).status_code == 401
-        assert [name for name, _ in world.buckets.taken] == ["address:127.0.0.1"] * 2
+        assert [name for name, _ in world.buckets.taken] == ["address:127.0.0.1"] * 3
 
     run(work)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 import pytest
 
+from connectors.errors import Unavailable
 from connectors.mongo.async_client import connect_async
 from connectors.mongo.client import connect
 from connectors.mongo.store_directory import find_by_import_key, find_by_write_key
@@ -61,6 +63,28 @@ def test_who_makes_a_store_owns_it_and_its_write_key_is_shown_once_and_works(run
         found = find_by_write_key(click_path, key)
         assert found is not None
         assert found.slug == "anns-shop"
+
+    run(work)
+
+
+@pytest.mark.parametrize("premium", [False, True])
+def test_the_write_key_of_a_store_that_was_made_is_answered_though_nothing_can_be_read_afterwards(
+    run: Run, monkeypatch: pytest.MonkeyPatch, premium: bool
+) -> None:
+    async def work(world: World) -> None:
+        await world.user("ann", premium=premium)
+        with monkeypatch.context() as patch:
+
+            async def unavailable(*_: Any) -> Any:
+                raise Unavailable("Mongo does not answer")
+
+            patch.setattr(world.tenancy, "access", unavailable)
+            patch.setattr(world.tenancy.memberships, "view", unavailable)
+            made = await world.ask("POST", "/v1/stores", "ann", json={"title": "Shop"})
+        assert made.status_code == 201, made.text
+        store = made.json()
+        assert store.pop("write_key")
+        assert (await world.ask("GET", made.headers["location"], "ann")).json() == store
 
     run(work)
 

@@ -132,7 +132,10 @@ async def fuzz(
                     phase: {"enabled": True, **({"max-steps": _STEPS} if phase == "stateful" else {})},
                 },
                 # A good value by its schema can still be refused: a password that everybody has, a slug that is taken.
-                "checks": {"positive_data_acceptance": {"enabled": False}},
+                "checks": {
+                    "positive_data_acceptance": {"enabled": False},
+                    "missing_required_header": {"expected-statuses": [401, 403, 404, 428]},
+                },
             }
         )
         schema = schemathesis.openapi.from_dict(json.loads(json.dumps(world.openapi)), config=config)

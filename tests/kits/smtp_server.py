@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import email
+import socketserver
 import ssl
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import default
@@ -62,3 +65,44 @@ def smtp_server(tls: ssl.SSLContext | None = None) -> Iterator[Inbox]:
         yield inbox
     finally:
         controller.stop()
+
+
+@contextmanager
+def smtp_server_that_says(stage: str, answer: str, pause_seconds: float = 0.0) -> Iterator[int]:
+    """A server that answers one stage of a mail in its own way and takes all others; gives its port.
+
+    Args:
+        stage: ``greeting``, ``EHLO``, ``MAIL``, ``RCPT``, ``DATA`` or ``text`` (the whole message).
+        answer: What it says there.
+        pause_seconds: How long it waits before each answer.
+    """
+    usual = {"greeting": "220 here", "DATA": "354 go on", "QUIT": "221 bye"}
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.say("greeting")
+            for line in self.rfile:
+                verb = line[:4].decode().upper()
+                self.say("EHLO" if verb == "HELO" else verb)
+                if verb == "DATA" and stage != "DATA":
+                    while self.rfile.readline() not in (b".\r\n", b""):
+                        pass
+                    self.say("text")
+                if verb == "QUIT":
+                    return
+
+        def say(self, at: str) -> None:
+            time.sleep(pause_seconds)
+            text = answer if at == stage else usual.get(at, "250 OK")
+            with suppress(OSError):
+                self.wfile.write(f"{text}\r\n".encode())
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield int(server.server_address[1])
+        finally:
+            server.shutdown()
+            thread.join()

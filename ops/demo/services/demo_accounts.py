@@ -20,7 +20,7 @@ from connectors.mongo.grants import Grants
 from connectors.mongo.invitations import Invitations, Offer
 from connectors.mongo.memberships import Memberships
 from connectors.mongo.tenant_stores import TenantStores
-from connectors.mongo.tenants import milliseconds
+from connectors.mongo.times import milliseconds
 from marketplace.entitlements import ENTITLEMENTS, Grant, Tier
 from marketplace.identity.accounts import Mail, Registration, User
 from marketplace.identity.roles import StoreRole

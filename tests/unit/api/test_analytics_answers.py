@@ -240,6 +240,30 @@ def test_the_queries_of_one_store_leave_threads_and_places_to_others() -> None:
     run(afterwards, world)
 
 
+def test_what_is_kept_is_answered_however_many_stores_have_slow_queries() -> None:
+    world = World()
+    go_on = threading.Event()
+
+    def slow() -> bytes:
+        assert go_on.wait(DEADLINE_SECONDS)
+        return b""
+
+    async def work() -> None:
+        kept = await world.cache.answer("kept", "totals", world.query)
+        many = range(QUERY_THREADS + MAX_WAITING)
+        for number in many:
+            await world.cache.answer(f"slow-{number}", "first", lambda: b"")
+        calls = [asyncio.create_task(world.cache.answer(f"slow-{number}", "second", slow)) for number in many]
+        await asyncio.sleep(0)
+        world.now = REVISION_SECONDS
+        assert await asyncio.wait_for(world.cache.answer("kept", "totals", slow), DEADLINE_SECONDS / 2) == kept
+        assert (world.ran, world.asked) == (1, len(many) + 2)
+        go_on.set()
+        await asyncio.gather(*calls, return_exceptions=True)
+
+    run(work, world)
+
+
 def test_a_revision_is_as_old_as_its_question_however_long_the_answer_took() -> None:
     world = World()
     asked, go_on = threading.Event(), threading.Event()

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 
-from api.limits import ADDRESS, ATTEMPTS_OF_ACCOUNT, ATTEMPTS_OF_ADDRESS, Limiter
+from api.limits import ADDRESS, ATTEMPTS_OF_ACCOUNT, ATTEMPTS_OF_ADDRESS, MAILS_TO_ADDRESS, Limiter
 from api.web.problems import Problem
 from marketplace.entitlements import ENTITLEMENTS, Tier
+from marketplace.identity.accounts import LinkKind
 from tests.kits.shared_buckets import SharedBuckets
 
 
@@ -80,6 +83,42 @@ def test_attempts_are_counted_for_the_account_whoever_makes_them_and_for_the_add
         ] == ATTEMPTS_OF_ACCOUNT.burst
         accounts = iter(f"user{number}@x.example" for number in range(200))
         assert (await granted(lambda: limiter.attempt(next(accounts), "198.51.100.1")))[0] == ATTEMPTS_OF_ADDRESS.burst
+
+    asyncio.run(work())
+
+
+def test_nobody_can_have_many_mails_sent_to_a_stranger_and_mails_of_another_kind_are_sent_still(
+    limiter: Limiter, clock: Clock
+) -> None:
+    async def work() -> None:
+        sent, kinds = Counter[LinkKind](), list(LinkKind)
+        for minute in range(24 * 60):
+            clock.now, kind = 60.0 * minute, kinds[minute % len(kinds)]
+            with suppress(Problem):
+                await limiter.attempt("ann@x.example", f"203.0.113.{minute % 256}", kind)
+                sent[kind] += 1
+        assert all(MAILS_TO_ADDRESS.burst < sent[kind] <= MAILS_TO_ADDRESS.burst + 48 for kind in kinds)
+        clock.now += 600.0
+        assert (await granted(lambda: limiter.attempt("ann@x.example", "198.51.100.1")))[0] >= 1
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize("kind", LinkKind)
+def test_mails_of_one_kind_that_are_used_up_keep_no_other_kind_and_no_sign_in(
+    limiter: Limiter, clock: Clock, kind: LinkKind
+) -> None:
+    async def work() -> None:
+        count, problem = await granted(lambda: limiter.attempt("ann@x.example", "203.0.113.1", kind))
+        assert (count, problem is not None) == (MAILS_TO_ADDRESS.burst, True)
+        clock.now += 120.0
+        with pytest.raises(Problem) as refused:
+            await limiter.attempt("ann@x.example", "203.0.113.1", kind)
+        assert 1_000 < int(refused.value.headers["retry-after"]) <= 1_800
+        for other in {None, *LinkKind} - {kind}:
+            clock.now += 120.0
+            await limiter.attempt("ann@x.example", "203.0.113.1", other)
+        await limiter.attempt("bob@x.example", "203.0.113.1", kind)
 
     asyncio.run(work())
 

@@ -4,10 +4,12 @@ import asyncio
 import threading
 import time
 import unicodedata
+from typing import Literal
 
 import pytest
 
 from api.identity.password_hashes import HashCost, PasswordHashes, TooManyLogins, Verified
+from marketplace.identity.passwords import MAX_CHARS, check_password
 
 CHEAP = HashCost(memory_kib=8, passes=1)
 PASSWORD = "correct horse battery"
@@ -33,6 +35,29 @@ def test_the_same_letters_from_another_keyboard_match() -> None:
         hashes = PasswordHashes(CHEAP)
         stored = await hashes.hash(unicodedata.normalize("NFC", "Zürich-Straße"))
         assert (await hashes.verify(stored, unicodedata.normalize("NFD", "Zürich-Straße"))).matches
+        hashes.close()
+
+    asyncio.run(work())
+
+
+LONG = "".join(chr(ord("a") + 7 * at % 26) for at in range(MAX_CHARS))
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])
+@pytest.mark.parametrize("password", ["é" * 5 + "äöüßñ" * 24, "한국어비밀번호" * 18, "ﬁve ﬂat ﬃgures" * 7, LONG])
+def test_every_password_that_is_accepted_signs_in_however_it_is_typed_and_with_nothing_behind_it(
+    password: str, form: Literal["NFC", "NFD", "NFKC", "NFKD"]
+) -> None:
+    check_password(password)
+    typed = unicodedata.normalize(form, password)
+
+    async def work() -> None:
+        hashes = PasswordHashes(CHEAP)
+        stored = await hashes.hash(typed)
+        assert (await hashes.verify(stored, typed)).matches
+        assert (await hashes.verify(stored, password)).matches
+        for wrong in (typed + "x", typed + "x" * 1_000, typed[:-1]):
+            assert not (await hashes.verify(stored, wrong)).matches
         hashes.close()
 
     asyncio.run(work())

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+from email import message_from_bytes
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +22,9 @@ def test_an_address_is_kept_as_it_was_written(address: str) -> None:
     [
         "", "ann", "ann@", "@shop.example", "ann@shop", "a@b@shop.example", "ann@shop..example", "ann @shop.example",
         "ann@-shop.example", "ann@shop.example\r\nBcc: all@shop.example", "ann@shop.example\x00", "<ann@shop.example>",
-        f"{'a' * 65}@shop.example", f"ann@{'a' * 64}.example",
+        f"{'a' * 65}@shop.example", f"ann@{'a' * 64}.example", "ann..b@shop.example", ".ann@shop.example",
+        "ann.@shop.example", "...@shop.example", "=?utf-8?q?ann?=@shop.example",
+        "ann.=?utf-8?q?=0abcc=3a?=@shop.example",
     ],
 )  # fmt: skip
 def test_what_is_no_address_is_refused_and_not_repeated(text: str) -> None:
@@ -35,6 +42,21 @@ def test_whatever_is_accepted_is_one_line_of_ascii_with_one_at_sign_and_no_space
     assert address.isprintable()
     assert len(address) <= MAX_CHARS
     assert (address.count("@"), " " in address) == (1, False)
+
+
+LOCAL_CHARS = "abcXYZ09.!#$%&'*+/=?^_`{|}~-"
+
+
+@given(st.text(LOCAL_CHARS, min_size=1, max_size=70))
+def test_whatever_is_accepted_can_be_written_into_the_head_of_a_mail_and_read_from_it(local: str) -> None:
+    try:
+        address = checked_email(f"{local}@shop.example")
+    except InvalidEmail:
+        return
+    message = EmailMessage()
+    message["To"] = Address(addr_spec=address)
+    read = message_from_bytes(message.as_bytes(policy=SMTP), policy=SMTP)
+    assert [each.addr_spec for each in read["To"].addresses] == [address]
 
 
 def test_the_longest_address_is_accepted_and_a_longer_one_is_not() -> None:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any
 
 import pytest
 
@@ -71,6 +72,31 @@ def test_questions_under_way_and_keys_of_each_are_bounded_and_none_is_forgotten(
         part.may_answer.set()
         assert await asyncio.gather(*asking) == [f"{number}1" for number in range(20)]
         assert max(map(len, part.asked)) == 3
+
+    asyncio.run(work())
+
+
+def test_who_comes_at_the_moment_at_which_the_last_question_ends_is_asked_for_too() -> None:
+    async def work() -> None:
+        late: list[Coroutine[Any, Any, str | None]] = []
+
+        def come() -> None:
+            # Up to where it waits, in this very step of the loop.
+            late.append(questions.get("late"))
+            late[0].send(None)
+
+        async def ask(keys: Sequence[str]) -> Mapping[str, str | Exception]:
+            asked.append(list(keys))
+            if not late:
+                asyncio.get_running_loop().call_soon(come)
+            return dict.fromkeys(keys, "x")
+
+        asked = list[list[str]]()
+        questions = SharedQuestions(ask, at_once=1)
+        assert await questions.get("first") == "x"
+        await every_task_waits()
+        assert asked == [["first"], ["late"]]
+        late[0].close()
 
     asyncio.run(work())
 
