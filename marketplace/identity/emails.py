@@ -9,9 +9,11 @@ MAX_CHARS: Final = 254
 """RFC 5321, section 4.5.3.1.3: a path has 256 octets, two of them are the brackets."""
 
 _LOCAL_CHARS: Final = 64
-# The WHATWG's definition of a valid e-mail address, which browsers check in a field of type "email".
+# The WHATWG's definition of a valid e-mail address, which browsers check in a field of type "email", as far as mail can
+# be sent there: RFC 5321, section 4.1.2, takes a dot between other characters alone, and programs that read a head take
+# "=?" for the beginning of an encoded word (RFC 2047).
 _ADDRESS: Final = re.compile(
-    r"[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+"
+    r"(?!.*=\?)[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]+)*"
     r"@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
     r"(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)+"
 )

@@ -17,7 +17,9 @@ def test_an_address_is_kept_as_it_was_written(address: str) -> None:
     [
         "", "ann", "ann@", "@shop.example", "ann@shop", "a@b@shop.example", "ann@shop..example", "ann @shop.example",
         "ann@-shop.example", "ann@shop.example\r\nBcc: all@shop.example", "ann@shop.example\x00", "<ann@shop.example>",
-        f"{'a' * 65}@shop.example", f"ann@{'a' * 64}.example",
+        f"{'a' * 65}@shop.example", f"ann@{'a' * 64}.example", "ann..b@shop.example", ".ann@shop.example",
+        "ann.@shop.example", "...@shop.example", "=?utf-8?q?ann?=@shop.example",
+        "ann.=?utf-8?q?=0abcc=3a?=@shop.example",
     ],
 )  # fmt: skip
 def test_what_is_no_address_is_refused_and_not_repeated(text: str) -> None:
