@@ -57,7 +57,9 @@ NOT_A_SCALAR: Final = [
     {"$gt": ""}, {"$ne": None}, {"$regex": "."}, {"$where": "sleep(1000)"}, {"a": 1}, [], [[]], [{"$gt": ""}], [None],
 ]  # fmt: skip
 BAD_NUMBERS: Final = [2**63, -(2**63) - 1, 2**64, 10**400, 1e308, -1, 0.5]
-BAD_TEXTS: Final = ["", "\x00", f"{MARKER}\x00", "\u2028", "x" * 5_000, "\x1b[2J"]
+BAD_TEXTS: Final = [
+    "", "\x00", f"{MARKER}\x00", "\u2028", "x" * 5_000, "\x1b[2J", "a\x85b", "a\x9b2J", "a\u202eb", "a\u2066b",
+]  # fmt: skip
 BAD_RAW: Final = [b"NaN", b"Infinity", b"-Infinity", b'"\\ud800"', b'"\\udfff"', b'"\xff"', b"1e999", b"[" * 10_000,
                   b'{"a":' * 5_000 + b"1" + b"}" * 5_000, b"01", b"'x'", b"undefined"]  # fmt: skip
 PRIVILEGED: Final = [
