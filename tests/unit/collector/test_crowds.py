@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.config import CollectorConfig
-from ingest.http.connections import Connections
 from marketplace.clicks.client_address import bucket_name
 from marketplace.token_bucket import BucketPolicy
+from runtime.http.connections import Connections
 from tests.kits.collector import WRITE_KEY, Collector, error_of, running_collector, with_limits
 
 MOST, MOST_PER_ADDRESS = 12, 4
