@@ -258,6 +258,29 @@ def test_a_parameter_of_the_query_takes_nothing_that_is_not_of_its_kind(run: Run
     run(work)
 
 
+GOOD_IN_QUERY: Final = {
+    "limit": "1", "cursor": "x", "email": "tom@shop.example", "from": "2026-11-01", "to": "2026-11-02",
+    "bots": "include", "grain": "day", "order": "clicks", "dimension": "page", "days": "7",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path"), IN_QUERY)
+def test_a_parameter_that_is_no_list_is_given_once(run: Run, method: str, path: str) -> None:
+    async def work(world: World) -> None:
+        await settle(world)
+        for parameter in operation(method, path)["parameters"]:
+            name, schema = parameter["name"], parameter["schema"]
+            if parameter["in"] != "query" or "array" in str(schema):
+                continue
+            once = f"{name}={GOOD_IN_QUERY[name]}"
+            for twice in (f"{once}&{once}", f"{once}&{name}=other", f"{once}&{name[0]}%{ord(name[1]):x}{name[2:]}=1"):
+                answer = await world.ask(method, f"{filled(path)}?{twice}", asker(path))
+                assert answer.status_code == 422, (twice, answer.text)
+                assert [each["path"] for each in answer.json()["errors"]] == [f"query:{name}"], twice
+
+    run(work)
+
+
 @pytest.mark.parametrize(("method", "path"), as_ids([key for key in ROUTES if "{store}" in key[1] and key[0] == "GET"]))
 def test_no_header_and_no_parameter_names_another_store(run: Run, method: str, path: str) -> None:
     async def work(world: World) -> None:
