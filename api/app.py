@@ -32,6 +32,7 @@ from api.tenancy import Tenancy
 from api.web.bodies import BODY_SECONDS, REQUEST_SECONDS
 from api.web.edge import Edge, Observer, ignore, request_id_of
 from api.web.methods import MethodCheck, Methods
+from api.web.parameters import single_parameters
 from api.web.problems import (
     BAD_REQUEST,
     INTERNAL,
@@ -161,6 +162,7 @@ def build_app(
     app.add_exception_handler(Exception, _bug)
     app.state.openapi = openapi(app)
     app.state.openapi_page = Page(msgspec.json.encode(app.state.openapi), "application/json")
+    app.state.single_parameters = single_parameters(app.state.openapi)
     return Edge(app, hosts, observe=observe)
 
 

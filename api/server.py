@@ -8,12 +8,14 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import CancelledError
 from typing import Any, Final
 
+import msgspec
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.types import ASGIApp
 
 from api.analytics.service import AnalyticsService
 from api.app import Services, build_app
@@ -26,6 +28,7 @@ from api.limits import Limiter
 from api.mail.sender import MailSender
 from api.metrics import ApiMetrics
 from api.tenancy import Tenancy
+from api.web.problems import MEDIA_TYPE, TOO_MANY_REQUESTS
 from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Refused, Unavailable
 from connectors.mail.transport import FolderTransport, SmtpTransport
@@ -33,9 +36,12 @@ from connectors.mongo import async_client
 from connectors.mongo.mail_queue import MailQueue
 from connectors.redis import sessions
 from connectors.redis.token_buckets import RedisTokenBuckets
+from marketplace.networks import Network
 from runtime.admin import AdminServer, Answer
 from runtime.descriptors import allow_descriptors
 from runtime.heartbeat import Heartbeat
+from runtime.http.connections import Connections, Reason
+from runtime.http.protocol import bounded_protocol
 from runtime.readiness import QUESTION_SECONDS, Readiness, liveness
 from runtime.sections import MongoSettings
 
@@ -45,6 +51,13 @@ _SHUTDOWN_SECONDS: Final = 15
 _COUNT_SECONDS: Final = 5.0
 _MAX_CONNECTIONS: Final = 4_000
 """Beyond it uvicorn answers in plain text. The edge bounds requests at one time, and says when to come again."""
+
+_STRANGERS_CONNECTIONS: Final = 3_900
+"""Of all but trusted proxies: for a further one the oldest of those that wait for a request is closed."""
+
+CONNECTIONS_OF_ADDRESS: Final = 500
+HEAD_SECONDS: Final = 30.0
+"""For the head of a request to come, and for a client to read its answer."""
 _OTHER_DESCRIPTORS: Final = 500
 """Of clients of parts, files and threads."""
 _QUERY_SECONDS: Final = 20.0
@@ -162,24 +175,59 @@ def serve(config: ApiConfig, mongo: MongoSettings, redis_url: str, clickhouse_ur
     if threading.current_thread() is threading.main_thread():
         # Uvicorn stops in order and then raises the signal once more, which would turn a clean stop into a failure.
         signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            build_app(dependencies.running, config.names, config.trusted_proxies, dependencies.metrics.answered),
-            host=config.host,
-            port=config.port,
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            limit_concurrency=_MAX_CONNECTIONS,
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-        )
-    )
+    app = build_app(dependencies.running, config.names, config.trusted_proxies, dependencies.metrics.answered)
+    server = uvicorn.Server(uvicorn_config(app, config.host, config.port, config.trusted_proxies))
     with _admin(dependencies), contextlib.suppress(KeyboardInterrupt):
         server.run()
+
+
+def uvicorn_config(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    trusted_proxies: Sequence[Network] = (),
+    head_seconds: float = HEAD_SECONDS,
+    of_address: int = CONNECTIONS_OF_ADDRESS,
+) -> uvicorn.Config:
+    """Uvicorn's settings, with bounds on connections and heads: nobody has to stand in front of this server.
+
+    Args:
+        app: What answers.
+        host: To listen on.
+        port: To listen on; 0 takes a free one.
+        trusted_proxies: Peers whose connections have no bound, because all clients come through them.
+        head_seconds: For the head of a request to come, and for a client to read its answer.
+        of_address: Connections of one address, or of its IPv6 network.
+    """
+    connections = Connections(_STRANGERS_CONNECTIONS, of_address, trusted_proxies, _closed)
+    refusal = msgspec.json.encode(
+        {
+            "type": TOO_MANY_REQUESTS.uri,
+            "title": TOO_MANY_REQUESTS.title,
+            "status": TOO_MANY_REQUESTS.status,
+            "detail": "this address has too many connections",
+            "request_id": "-",
+        }
+    )
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=bounded_protocol(head_seconds, connections, MEDIA_TYPE, refusal),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=_MAX_CONNECTIONS,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+    )
+
+
+def _closed(reason: Reason) -> None:
+    _log.warning("connections: one is closed or refused to leave room (%s)", reason)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import uvicorn
 from starlette.middleware import Middleware
+from starlette.types import ASGIApp
 
 from connectors.errors import Refused
 from dashboards.data.viewers import Viewers
@@ -26,12 +27,22 @@ from dashboards.web.gate import Gate
 from dashboards.web.identity_api import IdentityApi
 from dashboards.web.sign_in import SignIn
 from runtime.admin import LOOPBACK
+from runtime.descriptors import allow_descriptors
+from runtime.http.connections import Connections
+from runtime.http.protocol import bounded_protocol
 from runtime.logs import LogSettings, configure_logs
 from runtime.sections import API_PORT, DASHBOARD_API_URL, DASHBOARD_HOST, DASHBOARD_NAMES, DASHBOARD_PORT, Settings
 from runtime.settings import EnvReader, InvalidSettings, load
 
 _SHUTDOWN_SECONDS: Final = 3
 _BACKLOG: Final = 1_024
+_OTHER_DESCRIPTORS: Final = 500
+"""Of websockets, clients of parts, files and threads."""
+
+_HEAD_SECONDS: Final = 30.0
+_MAX_CONNECTIONS: Final = 2_000
+"""Beside websockets: for a further one the oldest that waits for a request is closed."""
+
 _LIGHT: Final = {
     "primaryColor": "#4f46e5",
     "backgroundColor": "#ffffff",
@@ -144,8 +155,23 @@ def serve(listening: socket.socket, address: Address, viewers: Viewers) -> None:
     # These objects live as long as the process; the garbage collector need not scan them.
     gc.collect()
     gc.freeze()
-    config = uvicorn.Config(
+    # uvicorn raises the signal that stopped it a second time.
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(uvicorn_config(app)).run(sockets=[listening])
+
+
+def uvicorn_config(app: ASGIApp, head_seconds: float = _HEAD_SECONDS) -> uvicorn.Config:
+    """Uvicorn's settings, with bounds on connections and heads.
+
+    Args:
+        app: What answers.
+        head_seconds: For the head of a request to come, and for a client to read an answer that is no websocket.
+    """
+    # A proxy brings everybody by one address.
+    connections = Connections(_MAX_CONNECTIONS, _MAX_CONNECTIONS)
+    return uvicorn.Config(
         app,
+        http=bounded_protocol(head_seconds, connections, "text/plain", b"too many connections\n"),
         access_log=False,
         log_level="warning",
         ws="websockets-sansio",
@@ -155,9 +181,6 @@ def serve(listening: socket.socket, address: Address, viewers: Viewers) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
-    # uvicorn raises the signal that stopped it a second time.
-    with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listening])
 
 
 def main() -> None:
@@ -168,6 +191,7 @@ def main() -> None:
         sys.stderr.write(f"dashboard: {error}\n")
         sys.exit(2)
     configure_logs(logs, without_addresses=True)
+    allow_descriptors(_MAX_CONNECTIONS + _OTHER_DESCRIPTORS)
     try:
         listening = listen(address.host, address.port)
     except OSError as error:

@@ -12,6 +12,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _IMPORT_PREFIX: Final = "import"
 _DOMAIN: Final = re.compile(r"[\w-]+(\.[\w-]+)*")
+_NO_ZONES: Final = re.compile(r"(?:posix|right)/.*|localtime|posixrules|Factory")
+"""What many systems have beside the zones of IANA's database: each machine's own, and clocks with leap seconds."""
+
 SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -48,16 +51,32 @@ class Store:
     def __post_init__(self) -> None:
         if not SLUG.fullmatch(self.slug):
             raise InvalidStore(f"slug {self.slug!r}: 1 to 63 of a-z, 0-9 and inner hyphens")
-        try:
-            ZoneInfo(self.timezone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            # The file system raises OSError for a folder of zones (America) and for a name that is too long for a file.
-            raise InvalidStore(f"timezone {self.timezone!r}: not an IANA zone") from error
+        _check_zone_is_there(self.timezone)
         for network in self.blocked_networks:
             try:
                 ipaddress.ip_network(network)
             except ValueError as error:
                 raise InvalidStore(f"blocked network {network!r}: {error}") from error
+
+
+def checked_zone(name: str) -> str:
+    """Check a zone that is given to a store: every part and every machine has to know it, and mean the same by it.
+
+    Raises:
+        InvalidStore: It is none of IANA's.
+    """
+    if _NO_ZONES.fullmatch(name):
+        raise InvalidStore(f"timezone {name!r}: not an IANA zone")
+    _check_zone_is_there(name)
+    return name
+
+
+def _check_zone_is_there(name: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        # The file system raises OSError for a folder of zones (America) and for a name that is too long for a file.
+        raise InvalidStore(f"timezone {name!r}: not an IANA zone") from error
 
 
 def checked_domain(domain: str) -> str:

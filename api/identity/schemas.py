@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -38,7 +38,10 @@ Secret = Annotated[
         examples=["q3Zk8n0S5v1J2r7XwT4yLmPbHdFcGaUe6iOoKsVt9xA"],
     ),
 ]
-Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f\u2028\u2029]+$", examples=["Ann"])]
+ONE_LINE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+$"
+"""No end of a line in any reader, no command of a terminal, and nothing that makes the text around it run backwards."""
+
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=ONE_LINE, examples=["Ann"])]
 
 
 class Input(BaseModel):

@@ -125,10 +125,12 @@ class IdentityService:
             Problem: It is none, or its session has ended; if it had been replaced long ago, its session ends now.
         """
         user, session, token = _parts(refresh_token)
+        # Before the token is replaced: while Mongo does not answer nothing is, and whoever tries again and again for
+        # longer than a token that was replaced is answered must not be taken for a thief.
+        account = await self._accounts.get(user)
         found = await self._sessions.refresh(user, session, token, secrets.token_hex(16))
         if found.presented not in (Presented.CURRENT, Presented.PREVIOUS):
             raise Problem(UNAUTHENTICATED, _ENDED)
-        account = await self._accounts.get(user)
         if account is None or account.banned or account.security_stamp != found.security_stamp:
             raise Problem(UNAUTHENTICATED, _ENDED)
         return self._signed_in(user, session, found.successor)

@@ -48,7 +48,7 @@ class MailSender:
                 _log.warning("mails wait: %s", error)
                 await asyncio.sleep(_UNAVAILABLE_SECONDS)
             except Exception:
-                _log.exception("a mail cannot be sent; it is tried again")
+                _log.exception("no mails are sent for a moment")
                 await asyncio.sleep(_UNAVAILABLE_SECONDS)
             else:
                 if not sent:
@@ -71,6 +71,11 @@ class MailSender:
             return True
         except Refused as error:
             _log.error("a mail is given up: %s", error)
+        except Exception:
+            # Whatever is wrong with this one: the others must not wait for it.
+            _log.exception("a mail cannot be sent; it is tried again later, after attempt %d", waiting.attempts)
+            await self._queue.put_off(waiting, self._clock())
+            return True
         await self._queue.finish(waiting)
         return True
 

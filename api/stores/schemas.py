@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 from typing import Annotated
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
 
-from api.identity.schemas import Input
-from marketplace.stores import InvalidStore, checked_domain
+from api.identity.schemas import ONE_LINE, Input
+from marketplace.stores import InvalidStore, checked_domain, checked_zone
 
 
 def _zone(name: str) -> str:
     try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        return checked_zone(name)
+    except InvalidStore as error:
         raise PydanticCustomError("timezone", "give an IANA zone, such as Europe/Zurich") from error
-    return name
 
 
 def _domain(text: str) -> str:
@@ -36,8 +34,7 @@ def _network(text: str) -> str:
     return text
 
 
-_LINE = r"^[^\x00-\x1f\x7f\u2028\u2029]+$"
-Title = Annotated[str, Field(min_length=1, max_length=100, pattern=_LINE, examples=["Ann's shop"])]
+Title = Annotated[str, Field(min_length=1, max_length=100, pattern=ONE_LINE, examples=["Ann's shop"])]
 Slug = Annotated[
     str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$", examples=["anns-shop"])
 ]

@@ -14,6 +14,7 @@ import msgspec
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
+from api.web.parameters import check_single
 from api.web.problems import BAD_REQUEST, TOO_LARGE, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE, Problem
 
 MAX_BODY_BYTES: Final = 64 << 10
@@ -55,6 +56,7 @@ class StrictRoute(APIRoute):
         async def inner(request: Request) -> Response:
             if check is not None:
                 await check(request)
+            check_single(request)
             answer: Response = await endpoint(request)
             return answer
 
@@ -89,6 +91,9 @@ async def _read(request: Request) -> None:
     types = request.headers.getlist("content-type")
     if [each.partition(";")[0].strip().lower() for each in types] != ["application/json"]:
         raise Problem(UNSUPPORTED_MEDIA_TYPE, "a body is application/json")
+    if any(each.strip().lower() != "identity" for each in request.headers.getlist("content-encoding")):
+        # RFC 9110, section 12.5.3: the answer says which encodings are read.
+        raise Problem(UNSUPPORTED_MEDIA_TYPE, "a body is not compressed", headers={"accept-encoding": "identity"})
     try:
         request._json = msgspec.json.decode(body)
         json.loads(body, object_pairs_hook=_unique, parse_int=str, parse_float=str)

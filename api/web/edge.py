@@ -12,7 +12,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.web.problems import BAD_REQUEST, INTERNAL, UNAVAILABLE, Problem
+from api.web.problems import BAD_REQUEST, INTERNAL, NOT_FOUND, UNAVAILABLE, Problem
 
 MAX_REQUESTS: Final = 1_000
 """At one time, of one process."""
@@ -118,6 +118,9 @@ class Edge:
                 if self._running > self._max_requests:
                     raise Problem(UNAVAILABLE, retry_after_seconds=_RETRY_SECONDS)
                 self._check_host(scope)
+                if scope["path"].endswith("\n"):
+                    # The patterns of routes take it for the path before it, and nothing else here does.
+                    raise Problem(NOT_FOUND)
                 await self.app(scope, receive, answer)
             except Problem as problem:
                 await problem.response(request_id)(scope, receive, answer)

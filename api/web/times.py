@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 _CHARS: Final = 40
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 def rfc3339(milliseconds: int) -> str:
     """A moment, given in epoch milliseconds."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (_EPOCH + milliseconds * _MILLISECOND).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def epoch_ms(text: str) -> int:
-    """Epoch milliseconds of a moment with its zone.
+    """Epoch milliseconds of a moment with its zone; what is smaller is cut off.
 
     Raises:
         ValueError: It is none, or has no zone.
@@ -27,7 +29,8 @@ def epoch_ms(text: str) -> int:
         raise ValueError("there is no zone")
     try:
         # In another zone it may lie beyond the calendar, where nobody could be shown it.
-        return int(moment.astimezone(UTC).timestamp() * 1000)
+        # No fraction: the last moment of the calendar would be rounded up to one beyond it.
+        return (moment.astimezone(UTC) - _EPOCH) // _MILLISECOND
     except OverflowError as error:
         raise ValueError("no moment of the calendar") from error
 

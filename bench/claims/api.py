@@ -125,6 +125,8 @@ def serving(profile: Path | None) -> Iterator[tuple[Server, list[str]]]:
             "MARKETPLACE_API_PORT": str(port),
             "MARKETPLACE_API_ADMIN_PORT": str(admin),
             "MARKETPLACE_API_KEY_FILE": str(folder / "keys.json"),
+            # All users come from one address here, as behind a proxy: a client has not as many connections.
+            "MARKETPLACE_API_TRUSTED_PROXIES": "127.0.0.1",
             **({"BENCH_PROFILE": str(profile)} if profile else {}),
         }
         with (folder / "api.log").open("ab") as log:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
@@ -12,6 +13,7 @@ from starlette.types import Receive, Scope
 from dashboards.web.cookies import is_secure
 
 MAX_BODY_BYTES: Final = 8 << 10
+FORM_SECONDS: Final = 10.0
 _TYPE: Final = "application/x-www-form-urlencoded"
 _MAX_FIELDS: Final = 10
 
@@ -58,15 +60,36 @@ def _is_own(scope: Scope, origin: str | None, names: Collection[str]) -> bool:
     return same_scheme and (parts.netloc == Headers(scope=scope).get("host") or host in names)
 
 
-async def read_form(scope: Scope, receive: Receive) -> dict[str, str]:
+async def read_form(scope: Scope, receive: Receive, seconds: float = FORM_SECONDS) -> dict[str, str]:
     """The fields of a form.
 
+    Args:
+        scope: The request.
+        receive: Its body.
+        seconds: For the body to come.
+
     Raises:
-        BadForm: It is none, or too long.
+        BadForm: It is none, too long, or does not come in time.
     """
     types = Headers(scope=scope).getlist("content-type")
     if [each.partition(";")[0].strip().lower() for each in types] != [_TYPE]:
         raise BadForm(415, f"A form is {_TYPE}.")
+    try:
+        async with asyncio.timeout(seconds):
+            body = await _body(receive)
+    except TimeoutError as error:
+        raise BadForm(408, "It did not come in time.") from error
+    try:
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
+    except ValueError as error:
+        raise BadForm(400, "It cannot be read.") from error
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise BadForm(400, "A field is there twice.")
+    return fields
+
+
+async def _body(receive: Receive) -> bytes:
     body = bytearray()
     while True:
         message = await receive()
@@ -76,12 +99,4 @@ async def read_form(scope: Scope, receive: Receive) -> dict[str, str]:
         if len(body) > MAX_BODY_BYTES:
             raise BadForm(413, "It is too long.")
         if not message.get("more_body", False):
-            break
-    try:
-        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
-    except ValueError as error:
-        raise BadForm(400, "It cannot be read.") from error
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        raise BadForm(400, "A field is there twice.")
-    return fields
+            return bytes(body)

@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from connectors.errors import Unavailable
-from dashboards.data.access import NoAccountYet, SignedOut, Viewer
+from dashboards.data.access import NoAccountYet, NotAllowed, SignedOut, Viewer
 from dashboards.data.viewers import LOCAL_HEADER, SESSION_HEADER, Viewers
 from dashboards.web import session_watch
 from dashboards.web.cookies import deletion, setting, value_of
@@ -41,6 +41,7 @@ _OPEN: Final = (
 """What needs no sign-in: Streamlit's own files and its health. Nothing of a store is in them."""
 
 _NO_PAGES: Final = ("/_stcore/", "/media/", "/component/")
+_POLICY_VIOLATION: Final = 1008
 _FORWARDED: Final = ("x-forwarded-for", "x-real-ip")
 _PASSWORD: Final = Field("password", "Password", "password", "current-password")
 _UNAVAILABLE: Final = "Signing in does not work right now: a part of the system does not answer."
@@ -78,6 +79,16 @@ class SignIn:
         if scope["path"] == session_watch.PATH:
             await session_watch.watch(self._viewers, token, local, receive, send)
             return
+        try:
+            await self._viewer(scope)
+        except NotAllowed:
+            # A page's script would show nothing either, but run at the expense of those who are signed in.
+            await receive()
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+            return
+        except Unavailable:
+            # The page says so, and goes on by itself.
+            pass
         own = {SESSION_HEADER.encode(): token.encode("latin-1"), LOCAL_HEADER.encode(): b"yes" if local else b"no"}
         kept = [pair for pair in scope["headers"] if pair[0] not in own]
         await self._app({**scope, "headers": [*kept, *own.items()]}, receive, send)

@@ -21,17 +21,20 @@ from ingest.config import Addresses, CollectorConfig
 from ingest.dependencies import CollectorDependencies
 from ingest.http.admin import admin_listener
 from ingest.http.app import build_app
-from ingest.http.connections import Connections, Reason
-from ingest.http.protocol import bounded_protocol
 from ingest.metrics import CollectorMetrics
 from marketplace.topics import CLICKS_COLLECTED
 from runtime.descriptors import allow_descriptors
+from runtime.http.connections import Connections, Reason
+from runtime.http.protocol import bounded_protocol
 from runtime.sections import MongoSettings
 
 _KEEP_ALIVE_SECONDS: Final = 30
 _SHUTDOWN_SECONDS: Final = 15
 _OTHER_DESCRIPTORS: Final = 500
 """Of clients of parts, files and threads."""
+_TOO_MANY: Final = (
+    b'{"error": {"code": "too_many_connections", "message": "too many connections from this address", "path": ""}}'
+)
 _log = logging.getLogger(__name__)
 
 
@@ -88,11 +91,12 @@ def uvicorn_config(
     dependencies: CollectorDependencies, metrics: CollectorMetrics, host: str, port: int
 ) -> uvicorn.Config:
     """Uvicorn's settings: limits on heads and connections, no access log (it would contain full addresses)."""
+    connections = _connections(dependencies.config, metrics)
     return uvicorn.Config(
         build_app(dependencies, metrics),
         host=host,
         port=port,
-        http=bounded_protocol(dependencies.config.head_timeout_seconds, _connections(dependencies.config, metrics)),
+        http=bounded_protocol(dependencies.config.head_timeout_seconds, connections, "application/json", _TOO_MANY),
         ws="none",
         lifespan="on",
         log_config=None,

@@ -23,7 +23,7 @@ from connectors.mongo.stores import StoresUnavailable
 from connectors.mongo.turned_away import TurnedAway, sums
 from marketplace.identity.accounts import User
 from marketplace.identity.tenancy import LimitReached, NoSuchStore, NoSuchUser, SlugReserved, SlugTaken
-from marketplace.stores import InvalidStore, Store, checked_domain
+from marketplace.stores import InvalidStore, Store, checked_domain, checked_zone
 from ops.commands.options import DataOption, JsonOption
 from ops.commands.texts import cell, printable
 from ops.context import data_flag, load_mongo
@@ -96,7 +96,7 @@ def create(
     new = NewStore(
         title=title or slug,
         slug=slug,
-        timezone=timezone,
+        timezone=checked_zone(timezone),
         domains=tuple(map(checked_domain, domain or ())),
         blocked_networks=tuple(block or ()),
     )

@@ -15,6 +15,7 @@ from typing import Final
 
 from api.analytics.answers import MAX_OF_STORE
 from api.limits import ADDRESS, ATTEMPTS_OF_ACCOUNT, ATTEMPTS_OF_ADDRESS, MAILS_TO_ADDRESS
+from api.server import CONNECTIONS_OF_ADDRESS, HEAD_SECONDS
 from api.web.bodies import BODY_SECONDS, MAX_BODY_BYTES, MAX_DEPTH, REQUEST_SECONDS
 from api.web.edge import MAX_REQUESTS, SEND_SECONDS
 from api.web.problems import PROBLEM_TYPES
@@ -22,6 +23,7 @@ from api.web.routes import Rule
 from marketplace.entitlements import ENTITLEMENTS, Entitlements
 from marketplace.token_bucket import BucketPolicy
 from ops.reference.access import rules
+from runtime.http.protocol import MAX_HEAD_BYTES
 
 TARGET: Final = Path(__file__).resolve().parents[2] / "docs" / "reference" / "api.md"
 _TEMPLATE: Final = Path(__file__).with_name("api_template.md")
@@ -32,6 +34,9 @@ def reference() -> str:
     return Template(_TEMPLATE.read_text()).substitute(
         body_kib=MAX_BODY_BYTES >> 10,
         depth=MAX_DEPTH,
+        head_kib=MAX_HEAD_BYTES >> 10,
+        head_seconds=f"{HEAD_SECONDS:g}",
+        connections=CONNECTIONS_OF_ADDRESS,
         seconds=f"{REQUEST_SECONDS:g}",
         body_seconds=f"{BODY_SECONDS:g}",
         send_seconds=f"{SEND_SECONDS:g}",

@@ -140,6 +140,60 @@ def test_a_mail_that_a_server_refuses_for_good_keeps_no_other_from_being_sent(
     assert inbox.recipients == [["second@shop.example"]]
 
 
+@pytest.mark.parametrize(
+    "mail",
+    [
+        Mail("ann..b@shop.example", "no_account", {"link": LINK}),
+        Mail("=?utf-8?q?ann?=@shop.example", "no_account", {"link": LINK}),
+        Mail("ann@shop.example", "no_such_template", {"link": LINK}),
+        Mail("ann@shop.example", "reset_password", {"link": LINK}),
+    ],
+    ids=["two dots", "an encoded word", "no such template", "a value is missing"],
+)
+def test_a_mail_that_no_message_can_be_made_of_keeps_no_other_from_being_sent_and_is_tried_less_and_less(
+    stack: Stack, database: str, inbox: Inbox, mail: Mail
+) -> None:
+    async def work(accounts: Accounts, sender: MailSender, clock: Clock) -> None:
+        await accounts.send(mail, clock.now - timedelta(seconds=1))
+        await accounts.send(Mail("bob@shop.example", "no_account", {"link": LINK}), clock.now)
+        assert await sender.send_one()
+        assert await sender.send_one()
+        for attempt in range(1, 8):
+            clock.now += timedelta(seconds=2**attempt - 1)
+            assert not await sender.send_one()
+            clock.now += timedelta(seconds=1)
+            assert await sender.send_one()
+
+    run(stack, database, plain(inbox), work)
+    assert inbox.recipients == [["bob@shop.example"]]
+
+
+class Broken:
+    """A transport with a bug that shows with one mail."""
+
+    def __init__(self, behind: MailTransport, to: str) -> None:
+        self._behind, self._to = behind, to
+
+    async def send(self, message: EmailMessage) -> None:
+        if message["To"] == self._to:
+            raise ValueError("a bug")
+        await self._behind.send(message)
+
+
+def test_a_mail_that_a_bug_keeps_from_being_sent_keeps_no_other_waiting(
+    stack: Stack, database: str, inbox: Inbox
+) -> None:
+    async def work(accounts: Accounts, sender: MailSender, clock: Clock) -> None:
+        for number in range(5):
+            await accounts.send(Mail("ann@shop.example", "no_account", {"link": LINK}), clock.now)
+            clock.now += timedelta(seconds=number)
+        await accounts.send(Mail("bob@shop.example", "no_account", {"link": LINK}), clock.now)
+        assert [await sender.send_one() for _ in range(7)] == [True] * 6 + [False]
+
+    run(stack, database, Broken(plain(inbox), "ann@shop.example"), work)
+    assert inbox.recipients == [["bob@shop.example"]]
+
+
 def test_a_mail_whose_sender_died_is_sent_by_another_one(stack: Stack, database: str, inbox: Inbox) -> None:
     async def work(accounts: Accounts, sender: MailSender, clock: Clock) -> None:
         await accounts.send(Mail("ann@shop.example", "no_account", {"link": LINK}), NOW)

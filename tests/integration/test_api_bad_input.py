@@ -57,7 +57,9 @@ NOT_A_SCALAR: Final = [
     {"$gt": ""}, {"$ne": None}, {"$regex": "."}, {"$where": "sleep(1000)"}, {"a": 1}, [], [[]], [{"$gt": ""}], [None],
 ]  # fmt: skip
 BAD_NUMBERS: Final = [2**63, -(2**63) - 1, 2**64, 10**400, 1e308, -1, 0.5]
-BAD_TEXTS: Final = ["", "\x00", f"{MARKER}\x00", "\u2028", "x" * 5_000, "\x1b[2J"]
+BAD_TEXTS: Final = [
+    "", "\x00", f"{MARKER}\x00", "\u2028", "x" * 5_000, "\x1b[2J", "a\x85b", "a\x9b2J", "a\u202eb", "a\u2066b",
+]  # fmt: skip
 BAD_RAW: Final = [b"NaN", b"Infinity", b"-Infinity", b'"\\ud800"', b'"\\udfff"', b'"\xff"', b"1e999", b"[" * 10_000,
                   b'{"a":' * 5_000 + b"1" + b"}" * 5_000, b"01", b"'x'", b"undefined"]  # fmt: skip
 PRIVILEGED: Final = [
@@ -252,6 +254,29 @@ def test_a_parameter_of_the_query_takes_nothing_that_is_not_of_its_kind(run: Run
             for value in BAD_IN_QUERY:
                 answer = await world.ask(method, filled(path), asker(path), params={parameter["name"]: value})
                 assert_refused(answer, (parameter["name"], value))
+
+    run(work)
+
+
+GOOD_IN_QUERY: Final = {
+    "limit": "1", "cursor": "x", "email": "tom@shop.example", "from": "2026-11-01", "to": "2026-11-02",
+    "bots": "include", "grain": "day", "order": "clicks", "dimension": "page", "days": "7",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path"), IN_QUERY)
+def test_a_parameter_that_is_no_list_is_given_once(run: Run, method: str, path: str) -> None:
+    async def work(world: World) -> None:
+        await settle(world)
+        for parameter in operation(method, path)["parameters"]:
+            name, schema = parameter["name"], parameter["schema"]
+            if parameter["in"] != "query" or "array" in str(schema):
+                continue
+            once = f"{name}={GOOD_IN_QUERY[name]}"
+            for twice in (f"{once}&{once}", f"{once}&{name}=other", f"{once}&{name[0]}%{ord(name[1]):x}{name[2:]}=1"):
+                answer = await world.ask(method, f"{filled(path)}?{twice}", asker(path))
+                assert answer.status_code == 422, (twice, answer.text)
+                assert [each["path"] for each in answer.json()["errors"]] == [f"query:{name}"], twice
 
     run(work)
 

@@ -299,6 +299,8 @@ def test_what_is_left_out_stays_and_null_is_refused(run: Run, name: str) -> None
         {"timezone": "America"},
         {"timezone": "../etc/passwd"},
         {"timezone": "\x00"},
+        {"timezone": "right/UTC"},
+        {"timezone": "localtime"},
         {"domains": ["https://shop.example"]},
         {"domains": ["a"] * 51},
         {"domains": "shop.example"},

@@ -229,8 +229,8 @@ class Shop:
 def works_without(part: str, method: str, path: str, column: str) -> bool:
     """Whether a route other than those of identity answers as always while a part does not answer."""
     if column == "nobody":
-        # Whoever sends no credential is answered, or refused, by nothing but the limits.
-        return True
+        # Whoever sends no credential is answered, or refused, by nothing but the limits; an invitation is in Mongo.
+        return part != "mongo" or (method, path) != ("POST", "/v1/invitations/previews")
     if part == "clickhouse":
         return (method, path) not in ANALYTICS.rules
     return part == "redis" and column == "key"

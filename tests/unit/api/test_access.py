@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any, get_args
 
 import pytest
 from fastapi import APIRouter, FastAPI, Request
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.responses import PlainTextResponse, Response
 
 from api.access import Demand, Requirement
@@ -139,3 +142,23 @@ def test_who_is_asking_is_known_to_routes_that_demand_somebody_alone() -> None:
     with pytest.raises(AssertionError, match="demands no permission"):
         access_of(Request(scope))
     assert asyncio.run(endpoint(Request(scope))) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999Z"),
+        ("9999-12-31T23:59:59.9999999Z", "9999-12-31T23:59:59.999Z"),
+        ("9999-12-31T23:59:59.998Z", "9999-12-31T23:59:59.998Z"),
+        ("1969-12-31T23:59:59.9999Z", "1969-12-31T23:59:59.999Z"),
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000Z"),
+    ],
+)
+def test_a_time_at_an_end_of_the_calendar_is_read_and_shown_without_its_smallest_digits(text: str, read: str) -> None:
+    assert rfc3339(epoch_ms(text)) == read
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_every_time_that_is_read_can_be_shown_and_is_the_same_to_its_milliseconds(moment: datetime) -> None:
+    cut = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    assert datetime.fromisoformat(rfc3339(epoch_ms(moment.isoformat()))) == cut

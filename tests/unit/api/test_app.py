@@ -176,6 +176,15 @@ def test_a_route_answers_what_it_demands_to_nobody_and_refuses_what_does_not_hol
         assert ask(method, path).headers["www-authenticate"] == "Bearer"
 
 
+@pytest.mark.parametrize(("method", "path"), WITH_BODY)
+@pytest.mark.parametrize("encoding", ["gzip", "br", "x", "identity, gzip"])
+def test_a_body_that_says_it_is_compressed_is_not_read_as_if_it_were_not(method: str, path: str, encoding: str) -> None:
+    headers = {"content-type": "application/json", "content-encoding": encoding} | ADMIN
+    response = ask(method, path, content=b"{}", headers=headers)
+    assert_problem(response, 415, "unsupported-media-type")
+    assert response.headers["accept-encoding"] == "identity"
+
+
 def assert_not_taken(method: str, path: str, body: bytes, content_type: str, status: int) -> None:
     headers = {"content-type": content_type} if content_type else {}
     response = ask(method, path, content=body, headers=headers | ADMIN)

@@ -46,6 +46,13 @@ def test_a_slash_at_the_end_is_another_path_and_leads_nowhere(path: str) -> None
     assert "location" not in response.headers
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_an_end_of_a_line_at_the_end_makes_another_path_which_leads_nowhere(path: str) -> None:
+    for method in ALL_METHODS:
+        response = ask(method, f"{path}%0A")
+        assert (response.status_code, response.headers.get("allow")) == (404, None), method
+
+
 def test_a_path_that_is_written_out_is_no_value_of_a_parameter() -> None:
     methods = Methods([("DELETE", "/sessions/{session}"), ("POST", "/sessions/end"), ("GET", "/sessions")])
     assert methods.of("/sessions/end") == {"POST"}

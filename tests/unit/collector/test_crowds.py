@@ -23,10 +23,10 @@ from starlette.types import Message
 from ingest.config import CollectorConfig
 from ingest.http.app import COLLECT_PATH
 from ingest.http.app import Collector as CollectorApp
-from ingest.http.connections import Connections
 from ingest.metrics import CollectorMetrics
 from marketplace.clicks.client_address import bucket_name
 from marketplace.token_bucket import BucketPolicy
+from runtime.http.connections import Connections
 from tests.kits.collector import WRITE_KEY, Collector, error_of, eventually, running_collector, with_limits
 
 MOST, MOST_PER_ADDRESS = 12, 4

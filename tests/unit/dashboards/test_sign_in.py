@@ -379,6 +379,37 @@ def test_the_page_s_script_learns_who_has_opened_it_from_the_guard_and_never_fro
     assert sorted(headers) == [(b"x-dashboard-local", b"no"), (b"x-dashboard-session", TOKEN.encode())]
 
 
+CLOSED = [{"type": "websocket.close", "code": 1008}]
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"cookie": "marketplace-session=a.b.c"}, {SESSION_HEADER: TOKEN}], ids=["nobody", "ended", "forged"]
+)
+def test_the_page_s_script_runs_for_nobody_who_is_not_signed_in(headers: dict[str, str]) -> None:
+    dashboard = signed_in()
+
+    assert dashboard.socket("/_stcore/stream", headers, until=1) == CLOSED
+    assert dashboard.passed == []
+
+
+def test_before_the_first_account_the_page_s_script_runs_for_this_machine_alone() -> None:
+    dashboard = Dashboard(accounts=False)
+
+    assert dashboard.socket("/_stcore/stream", {"x-forwarded-for": "203.0.113.9"}, until=1) == CLOSED
+    assert dashboard.passed == []
+    dashboard.socket("/_stcore/stream", {}, until=1)
+    assert len(dashboard.passed) == 1
+
+
+def test_while_nobody_can_say_who_is_signed_in_the_page_s_script_runs_and_says_so() -> None:
+    dashboard = signed_in()
+    dashboard.known.unavailable = True
+
+    dashboard.socket("/_stcore/stream", COOKIE, until=1)
+
+    assert len(dashboard.passed) == 1
+
+
 def said(messages: list[Message]) -> list[Any]:
     return [json.loads(message["text"]) for message in messages if message["type"] == "websocket.send"]
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from marketplace.stores import InvalidStore, Store, checked_domain, import_key, store_of_import_key
+from marketplace.stores import InvalidStore, Store, checked_domain, checked_zone, import_key, store_of_import_key
 
 SHOP = Store("shop", "A shop", "UTC", ("shop.example",), "0" * 64, "5a" * 32)
 
@@ -20,6 +20,26 @@ def test_what_is_no_host_is_refused_by_its_name(domain: str) -> None:
         checked_domain(domain)
 
     assert repr(domain) in str(refused.value)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Zurich", "Asia/Kathmandu", "Etc/GMT+12", "EST5EDT", "GMT0"])
+def test_a_zone_of_the_iana_database_is_taken(zone: str) -> None:
+    assert checked_zone(zone) == zone
+
+
+@pytest.mark.parametrize(
+    "zone",
+    [
+        "", "Mars/Base", "Europe", "..", "Europe/../UTC", "/etc/localtime", "UTC\n", "UTC\x00", "x" * 300, "tzdata.zi",
+        "right/UTC", "right/Europe/Zurich", "posix/Europe/Zurich", "posix/right/UTC", "localtime", "posixrules",
+        "Factory",
+    ],
+)  # fmt: skip
+def test_a_zone_that_is_one_machines_alone_or_counts_leap_seconds_is_none_for_a_store(zone: str) -> None:
+    with pytest.raises(InvalidStore) as refused:
+        checked_zone(zone)
+
+    assert repr(zone) in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any, Final
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from ingest.http.connections import Connections
+from runtime.http.connections import Connections
 
 MAX_HEAD_BYTES: Final = 32 * 1024
 """The limit of header and trailer fields, each counted with an overhead."""
@@ -27,12 +27,7 @@ _LEAST_PIECE_BYTES: Final = 64
 _FIELD_BYTES: Final = 32
 """Added to each field, as HTTP/2 does (RFC 9113, section 6.5.2)."""
 
-_TOO_MANY: Final = (
-    b"HTTP/1.1 429 Too Many Requests\r\nconnection: close\r\nretry-after: 2\r\ncontent-type: application/json\r\n"
-    b'content-length: 108\r\n\r\n{"error": {"code": "too_many_connections", "message": "too many connections from this '
-    b'address", "path": ""}}'
-)
-"""Written to a refused connection before it is closed, without waiting for a request."""
+_TOO_MANY: Final = b"HTTP/1.1 429 Too Many Requests\r\nconnection: close\r\nretry-after: 2\r\n"
 
 _OFFERS: Final = frozenset({b"upgrade", b"http2-settings"})
 
@@ -47,6 +42,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     head_timeout_seconds: float
     open_connections: Connections
+    refusal: bytes
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -54,6 +50,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stuck: asyncio.TimerHandle | None = None
         self._in_head = True
         self._ended = False
+        self._handed_over = False
         self._fields_bytes = 0
         # Received since the last complete head or chunk: an upper bound of what the parser buffers.
         self._unread_bytes = 0
@@ -82,7 +79,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.open_connections.admit(self, self._peer):
             self._watch()
         else:
-            transport.write(_TOO_MANY)
+            transport.write(self.refusal)
             self._close()
 
     def data_received(self, data: bytes) -> None:
@@ -95,7 +92,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._feed(data)
         except httptools.HttpParserError:
             self._refuse("Invalid HTTP request received.")
-        if self.transport.is_closing():
+        if self._handed_over or self.transport.is_closing():
             return
         if self._unread_bytes > MAX_HEAD_BYTES:
             self._refuse("The head is too large.")
@@ -105,17 +102,38 @@ class BoundedProtocol(HttpToolsProtocol):
     def _feed(self, data: bytes) -> None:
         """Parse; an offer to upgrade to another protocol is ignored, and the request is handled like any other.
 
+        Where the application has websockets, an offer of one is taken up, and the connection is bounded by them alone.
         The parser treats what follows such a head as the other protocol, so the head is parsed again without the offer.
         """
         while True:
             try:
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
+                if self._should_upgrade():
+                    self._hand_over()
+                    return
                 data = self._head_without_offers() + data[upgrade.args[0] :]
                 self.parser = httptools.HttpRequestParser(self)
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             else:
                 return
+
+    def _hand_over(self) -> None:
+        if self._owes:
+            # What is still to be sent of an earlier response would be taken for messages.
+            self._close()
+            return
+        self._handed_over = True
+        self._forget()
+        self.handle_websocket_upgrade()
+
+    def _forget(self) -> None:
+        """Let go of the connection: its place and its timers."""
+        self.open_connections.remove(self, self._peer)
+        self._unwatch()
+        if self._stuck is not None:
+            self._stuck.cancel()
+            self._stuck = None
 
     def _head_without_offers(self) -> bytes:
         lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
@@ -179,6 +197,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.parser.get_method() == b"CONNECT" or len(self.pipeline) >= MAX_PIPELINED:
             raise ValueError("no such request is taken")
         if self.parser.should_upgrade():
+            if self._should_upgrade():
+                super().on_headers_complete()
             return
         if any(name == b"transfer-encoding" and value.lower() != b"chunked" for name, value in self.headers):
             raise ValueError("the body is sent in a way that is not known")
@@ -234,14 +254,25 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the timers and remove the connection."""
-        self.open_connections.remove(self, self._peer)
-        self._unwatch()
-        if self._stuck is not None:
-            self._stuck.cancel()
+        self._forget()
         super().connection_lost(exc)
 
 
-def bounded_protocol(head_timeout_seconds: float, connections: Connections) -> type[BoundedProtocol]:
-    """The protocol class with a timeout for request heads and a counter of connections."""
-    settings = {"head_timeout_seconds": head_timeout_seconds, "open_connections": connections}
+def bounded_protocol(
+    head_timeout_seconds: float, connections: Connections, media_type: str, body: bytes
+) -> type[BoundedProtocol]:
+    """The protocol class with its settings.
+
+    Args:
+        head_timeout_seconds: For a request's head to come, and for a client to read.
+        connections: Counts them.
+        media_type: Of the body below.
+        body: What is written to a connection that is refused, without waiting for a request: a 429.
+    """
+    head = b"content-type: %s\r\ncontent-length: %d\r\n\r\n" % (media_type.encode(), len(body))
+    settings = {
+        "head_timeout_seconds": head_timeout_seconds,
+        "open_connections": connections,
+        "refusal": _TOO_MANY + head + body,
+    }
     return type("Protocol", (BoundedProtocol,), settings)
