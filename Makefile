@@ -7,13 +7,17 @@ READY := $(VENV)/.ready
 # Of which modules `make mutants` changes the rules: a pattern such as MUTANTS='marketplace.masking*'.
 MUTANTS ?= *
 
-.PHONY: demo verify test check chaos mutants bench claims drills clean setup browser nginx lock reference screenshots
+.DEFAULT_GOAL := help
+.PHONY: help demo verify test check chaos mutants bench claims drills clean setup browser nginx lock reference screenshots
+
+help: ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-17s %s\n", $$1, $$2 }'
 
 setup: $(READY) browser nginx
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] < (3, 13) else "Python 3.11 or 3.12 is needed; this is " + sys.version.split()[0] + " (PYTHON=... chooses another)")'
-	@echo "setting up $(VENV) (once, about a minute)"
+	@echo "setting up $(VENV) (once, one to three minutes)"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -31,8 +31,9 @@ from api.stores.routes import STORES
 from api.tenancy import Tenancy
 from api.web.bodies import BODY_SECONDS, REQUEST_SECONDS
 from api.web.edge import Edge, Observer, ignore, request_id_of
+from api.web.messages import message_of
 from api.web.methods import MethodCheck, Methods
-from api.web.parameters import single_parameters
+from api.web.parameters import parameters_of
 from api.web.problems import (
     BAD_REQUEST,
     INTERNAL,
@@ -57,8 +58,11 @@ _DESCRIPTION: Final = """
 Sign in with `POST /v1/identity/sessions` and send the access token with every request: `Authorization: Bearer ...`.
 It is valid for 15 minutes; `POST /v1/identity/sessions/refresh` gives the next one.
 
-Times are RFC 3339 in UTC with milliseconds. Unknown fields are refused. Every error is `application/problem+json`
-(RFC 9457): decide by its `type`, and quote its `request_id` when you ask about it. [All types](/problems).
+It is for servers, and for programs that are no pages: browsers let pages of other origins read nothing of it.
+
+Times are RFC 3339 in UTC with milliseconds. Unknown fields and parameters are refused. Every error is
+`application/problem+json` (RFC 9457): decide by its `type`, and quote its `request_id` when you ask about it.
+[All types](/problems).
 
 `RateLimit` says how much may still be asked; after 429 and 503 wait as long as `Retry-After` says.
 """
@@ -162,7 +166,7 @@ def build_app(
     app.add_exception_handler(Exception, _bug)
     app.state.openapi = openapi(app)
     app.state.openapi_page = Page(msgspec.json.encode(app.state.openapi), "application/json")
-    app.state.single_parameters = single_parameters(app.state.openapi)
+    app.state.parameters = parameters_of(app.state.openapi)
     return Edge(app, hosts, observe=observe)
 
 
@@ -198,7 +202,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     # Neither the input nor what a validator says of it is repeated: it may be a password.
-    errors = [FieldError(_pointer(each["loc"]), str(each["type"]), str(each["msg"])) for each in error.errors()]
+    errors = [FieldError(_pointer(each["loc"]), str(each["type"]), message_of(each)) for each in error.errors()]
     return Problem(INVALID, errors=errors).response(request_id_of(request.scope))
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import get_args
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from api.mail.sender import Reason
 from marketplace import metrics as catalogue
 from runtime.metrics import counter, family, histogram
 
@@ -26,6 +28,9 @@ class ApiMetrics(Collector):
         self.registry = CollectorRegistry()
         self._requests = counter(catalogue.API_REQUESTS, self.registry)
         self._seconds = histogram(catalogue.API_REQUEST_SECONDS, self.registry)
+        self._mails_given_up = counter(catalogue.API_MAILS_GIVEN_UP, self.registry)
+        for reason in get_args(Reason):
+            self._mails_given_up.labels(reason)
         self.mongo_connections: Callable[[], int] = lambda: 0
         self.limiter_degraded: Callable[[], bool] = lambda: False
         self.mails_waiting: int | None = None
@@ -41,6 +46,10 @@ class ApiMetrics(Collector):
         """
         self._requests.labels(route or "none", str(status)).inc()
         self._seconds.labels(route or "none").observe(seconds)
+
+    def mail_given_up(self, reason: Reason) -> None:
+        """Count a mail that nobody will get."""
+        self._mails_given_up.labels(reason).inc()
 
     def collect(self) -> Iterator[Metric]:
         """What is asked at each scrape."""

@@ -93,7 +93,7 @@ class Dependencies:
         ring = KeyRing(config.key_file, config.public_url, AUDIENCE)
         transport = SmtpTransport(config.smtp) if config.smtp else FolderTransport(config.mail_folder)
         queue, limiter = MailQueue(self._mongo, database), Limiter(RedisTokenBuckets(self._redis))
-        sender = MailSender(queue, transport, config.sender)
+        sender = MailSender(queue, transport, config.sender, given_up=self.metrics.mail_given_up)
         analytics = AnalyticsService.on_clickhouse(self._clickhouse)
         self.metrics.mongo_connections = lambda: in_use.count
         self.metrics.limiter_degraded = lambda: limiter.degraded

@@ -132,7 +132,20 @@ API_MAILS_WAITING: Final = MetricSpec(
     "gauge",
     "Mails of all processes that no mail server has taken yet; missing while Mongo does not answer.",
 )
-API: Final = (API_REQUESTS, API_REQUEST_SECONDS, API_MONGO_CONNECTIONS, API_LIMITER_DEGRADED, API_MAILS_WAITING)
+API_MAILS_GIVEN_UP: Final = MetricSpec(
+    f"{PREFIX}api_mails_given_up",
+    "counter",
+    "Mails that nobody will get: a mail server refused the address or the text, or none took them for three days.",
+    ("reason",),
+)
+API: Final = (
+    API_REQUESTS,
+    API_REQUEST_SECONDS,
+    API_MONGO_CONNECTIONS,
+    API_LIMITER_DEGRADED,
+    API_MAILS_WAITING,
+    API_MAILS_GIVEN_UP,
+)
 """The REST API's metrics."""
 
 METRICS: Final[dict[str, tuple[MetricSpec, ...]]] = {

@@ -72,7 +72,6 @@ SwaggerUIBundle({
   docExpansion: "list",
   defaultModelsExpandDepth: 0,
   displayRequestDuration: true,
-  tagsSorter: "alpha",
   validatorUrl: null,
 });
 """

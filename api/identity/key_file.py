@@ -87,10 +87,15 @@ def retires_at(successor_signs_from: float) -> float:
     return successor_signs_from + ACCESS_SECONDS + LEEWAY_SECONDS
 
 
-def rotate_keys(path: Path, now: float) -> SigningKey:
+def rotate_keys(path: Path, now: float, *, at_once: bool = False) -> SigningKey:
     """Add a key that signs from a minute on; the one before is taken until its last token has expired.
 
     Keys that are retired by now are removed. Of several rotations at once each adds its key.
+
+    Args:
+        path: The file.
+        now: Seconds since 1970.
+        at_once: The key signs now and the keys before it are removed, as others may know them.
 
     Returns:
         The new key.
@@ -98,7 +103,7 @@ def rotate_keys(path: Path, now: float) -> SigningKey:
     Raises:
         BadKeyFile: The file cannot be read or written.
     """
-    made = SigningKey(_kid(), new_secret(), now + SIGNS_AFTER_SECONDS)
+    made = SigningKey(_kid(), new_secret(), now if at_once else now + SIGNS_AFTER_SECONDS)
     retired_at = retires_at(made.signs_from)
     try:
         with Path(f"{path}.lock").open("a") as lock:
@@ -106,7 +111,7 @@ def rotate_keys(path: Path, now: float) -> SigningKey:
             kept = [
                 SigningKey(key.kid, key.secret, key.signs_from, key.retired_at or retired_at)
                 for key in read_keys(path)
-                if key.retired_at is None or now < key.retired_at
+                if not at_once and (key.retired_at is None or now < key.retired_at)
             ]
             _write_part(path, [*kept, made]).replace(path)
     except OSError as error:

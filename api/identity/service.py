@@ -297,7 +297,7 @@ class IdentityService:
             _log.warning("sessions that have ended are removed when they expire: %s", error)
 
     def _password_changed(self, user: User) -> Mail:
-        link = f"{self._public_url}/sign-in"
+        link = f"{self._public_url}/forgot"
         return Mail(user.email, "password_changed", {"name": user.name, "link": link})
 
     def _signed_in(self, user: str, session: str, token: str) -> SignedIn:

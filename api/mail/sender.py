@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
-from typing import Final
+from typing import Final, Literal
 
 from connectors.errors import Refused, Unavailable
 from connectors.mail.transport import MailTransport
@@ -19,6 +19,9 @@ _POLL_SECONDS: Final = 0.5
 _UNAVAILABLE_SECONDS: Final = 2.0
 _log = logging.getLogger(__name__)
 
+Reason = Literal["refused", "expired"]
+"""Why nobody will get a mail: a server takes it never, or none took it in time."""
+
 
 class MailSender:
     """Takes mails from the queue and hands them over.
@@ -28,6 +31,7 @@ class MailSender:
         transport: Where they go.
         sender: The address that they come from.
         clock: The time.
+        given_up: Called with the reason for each mail that nobody will get.
     """
 
     def __init__(
@@ -36,8 +40,10 @@ class MailSender:
         transport: MailTransport,
         sender: str,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        given_up: Callable[[Reason], None] = lambda reason: None,
     ) -> None:
         self._queue, self._transport, self._sender, self._clock = queue, transport, sender, clock
+        self._given_up = given_up
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -67,16 +73,22 @@ class MailSender:
             await self._transport.send(self._message(waiting))
         except Unavailable as error:
             _log.warning("a mail is sent later, after attempt %d: %s", waiting.attempts, error)
-            await self._queue.put_off(waiting, self._clock())
-            return True
+            return await self._put_off(waiting)
         except Refused as error:
             _log.error("a mail is given up: %s", error)
+            self._given_up("refused")
         except Exception:
             # Whatever is wrong with this one: the others must not wait for it.
             _log.exception("a mail cannot be sent; it is tried again later, after attempt %d", waiting.attempts)
-            await self._queue.put_off(waiting, self._clock())
-            return True
+            return await self._put_off(waiting)
         await self._queue.finish(waiting)
+        return True
+
+    async def _put_off(self, waiting: WaitingMail) -> bool:
+        if not await self._queue.put_off(waiting, self._clock()):
+            _log.error("a mail is given up after attempt %d: it expires before the next one", waiting.attempts)
+            self._given_up("expired")
+            await self._queue.finish(waiting)
         return True
 
     def _message(self, waiting: WaitingMail) -> EmailMessage:

@@ -139,6 +139,11 @@ class StoreService:
             except SlugTaken:
                 if new.slug is not None or attempt == _SLUG_ATTEMPTS:
                     raise
+            except LimitReached:
+                # Who repeats a request whose answer was lost must hear that it was done, and not of a limit.
+                if new.slug is not None and await self._stores.get(new.slug) is not None:
+                    raise SlugTaken("it is taken") from None
+                raise
         raise AssertionError("unreachable")
 
     async def edit(self, slug: str, actor: str, fields: Mapping[str, Any], version: int, tier: Tier) -> StoreRecord:

@@ -14,7 +14,7 @@ import msgspec
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from api.web.parameters import check_single
+from api.web.parameters import check_parameters
 from api.web.problems import BAD_REQUEST, TOO_LARGE, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE, Problem
 
 MAX_BODY_BYTES: Final = 64 << 10
@@ -56,7 +56,7 @@ class StrictRoute(APIRoute):
         async def inner(request: Request) -> Response:
             if check is not None:
                 await check(request)
-            check_single(request)
+            check_parameters(request)
             answer: Response = await endpoint(request)
             return answer
 

@@ -1,29 +1,32 @@
-"""Parameters of the query: one that is no list comes once, as a field of a body does."""
+"""Parameters of the query: as of the fields of a body, there are no others, and one that is no list comes once."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from fastapi import Request
 
 from api.web.problems import INVALID, FieldError, Problem
 
-SingleParameters = Mapping[tuple[str, str], frozenset[str]]
-"""Names by method and path template."""
+_MOST_NAMED: Final = 20
+_NAME_CHARS: Final = 100
+
+Parameters = Mapping[tuple[str, str], Mapping[str, bool]]
+"""By method and path template: the names, and whether each is a list."""
 
 
-def single_parameters(document: Mapping[str, Any]) -> SingleParameters:
-    """The parameters of queries that are no lists.
+def parameters_of(document: Mapping[str, Any]) -> Parameters:
+    """The parameters of queries.
 
     Args:
         document: The OpenAPI document.
     """
     return {
-        (method.upper(), path): frozenset(
-            each["name"] for each in operation.get("parameters", ()) if each["in"] == "query" and not _is_list(each)
-        )
+        (method.upper(), path): {
+            each["name"]: _is_list(each) for each in operation.get("parameters", ()) if each["in"] == "query"
+        }
         for path, operations in document["paths"].items()
         for method, operation in operations.items()
     }
@@ -34,17 +37,30 @@ def _is_list(parameter: Mapping[str, Any]) -> bool:
     return "array" in (each.get("type") for each in (schema, *schema.get("anyOf", ())))
 
 
-def check_single(request: Request) -> None:
-    """Refuse a parameter that is there twice: readers differ in which of the two they take.
+def check_parameters(request: Request) -> None:
+    """Refuse what would change an answer without a word.
+
+    That is a parameter that there is not, as a misspelt one, and one that is there twice: readers differ in which of
+    the two they take.
 
     Raises:
         Problem: One is.
     """
     if not request.scope["query_string"]:
         return
-    known: SingleParameters = request.app.state.single_parameters
-    names = known.get((request.method, request.scope["route"].path), frozenset())
-    counts = Counter(name for name, _ in request.query_params.multi_items() if name in names)
-    twice = sorted(name for name, count in counts.items() if count > 1)
-    if twice:
-        raise Problem(INVALID, errors=[FieldError(f"query:{name}", "twice", "give it once") for name in twice])
+    known: Parameters = request.app.state.parameters
+    names = known.get((request.method, request.scope["route"].path))
+    if names is None:
+        return  # a page for people
+    counts = Counter(name for name, _ in request.query_params.multi_items())
+    errors = [
+        FieldError(f"query:{name[:_NAME_CHARS]}", "unknown", "there is no such parameter")
+        for name in sorted(counts.keys() - names.keys())
+    ]
+    errors += [
+        FieldError(f"query:{name}", "twice", "give it once")
+        for name, is_list in sorted(names.items())
+        if counts[name] > 1 and not is_list
+    ]
+    if errors:
+        raise Problem(INVALID, errors=errors[:_MOST_NAMED])

@@ -28,7 +28,7 @@ from api.web.problems import (
     UNSUPPORTED_MEDIA_TYPE,
     ProblemType,
 )
-from marketplace.identity.roles import API_KEY_SCOPES, Permission
+from marketplace.identity.roles import API_KEY_SCOPES, Permission, StoreRole, has_permission
 
 ACCESS_TOKEN: Final = "accessToken"
 API_KEY: Final = "apiKey"
@@ -192,8 +192,9 @@ class Routes:
                 methods=[method],
                 status_code=status,
                 operation_id=endpoint.__name__,
-                summary=summary.rstrip("."),
-                description=cleandoc(description),
+                # Readers of titles show them as they are.
+                summary=summary.rstrip(".").replace("`", ""),
+                description=f"{cleandoc(description)}\n\n{_needs(demand)}".strip(),
                 route_class_override=StrictRoute.checked_by(checking(demand, cost, frozen, changes)),
                 include_in_schema=documented,
                 responses=_responses(possible, status, headers, example, model, also, links or {}, revalidates),
@@ -229,6 +230,17 @@ def include(app: FastAPI, features: Sequence[Routes]) -> dict[tuple[str, str], R
                 raise ValueError(f"{method} {route.path} is registered twice")
             seen.add((method, route.path))
     return rules
+
+
+def _needs(demand: Requirement) -> str:
+    """Who may ask an operation, for people."""
+    if demand is Demand.NOTHING:
+        return "Nobody has to be signed in."
+    if not isinstance(demand, Permission):
+        return f"Needs an access token: of {'an admin of the platform' if demand is Demand.ADMIN else 'any account'}."
+    roles = [role.value for role in StoreRole if has_permission(role, demand)]
+    key = f", or an API key with the scope `{demand.value}`" if demand in API_KEY_SCOPES else ""
+    return f"Needs a role in the store: {' or '.join(roles)}{key}."
 
 
 def _responses(

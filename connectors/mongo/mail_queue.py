@@ -79,14 +79,15 @@ class MailQueue:
         async with answering():
             await self._mails.delete_one({"_id": mail.id})
 
-    async def put_off(self, mail: WaitingMail, now: datetime) -> None:
-        """Try again later, each time after a longer while.
+    async def put_off(self, mail: WaitingMail, now: datetime) -> bool:
+        """Try again later, each time after a longer while; returns whether it has not expired until then.
 
         Raises:
             Unavailable: Mongo does not answer; it is tried again after a minute.
         """
-        seconds = min(2.0 ** min(mail.attempts, 16), _LONGEST_SECONDS)
+        later = now + timedelta(seconds=min(2.0 ** min(mail.attempts, 16), _LONGEST_SECONDS))
         async with answering():
-            await self._mails.update_one(
-                {"_id": mail.id}, {"$set": {"next_attempt_at": now + timedelta(seconds=seconds)}}
+            done = await self._mails.update_one(
+                {"_id": mail.id, "expires_at": {"$gt": later}}, {"$set": {"next_attempt_at": later}}
             )
+        return done.matched_count > 0

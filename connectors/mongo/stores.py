@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Collection as Several
 from dataclasses import asdict, dataclass
@@ -156,7 +157,7 @@ class MongoStores:
             StoresUnavailable: Mongo did not answer; it may or may not be saved.
         """
         try:
-            self._stores.insert_one(to_document(store))
+            self._stores.insert_one(_made_now(store))
         except DuplicateKeyError as error:
             if self.get(store.slug) is not None:
                 return False
@@ -259,7 +260,7 @@ class MemoryStores(Twin):
             if store.slug in self.documents:
                 return False
             self._refuse_taken_key(store)
-            self.documents[store.slug] = to_document(store)
+            self.documents[store.slug] = _made_now(store)
             return True
 
     def edit(self, slug: str, change: Change) -> Store | None:
@@ -291,6 +292,10 @@ class MemoryStores(Twin):
     def _ask(self) -> None:
         if not self._answers(self._deadline_seconds):
             raise StoresUnavailable("Mongo does not answer")
+
+
+def _made_now(store: Store) -> dict[str, Any]:
+    return {**to_document(store), "created_at": int(time.time() * 1_000)}
 
 
 def to_document(store: Store) -> dict[str, Any]:

@@ -35,8 +35,17 @@ def admin(
 ) -> None:
     """Make the owner of an account an admin of the platform, the first one too; it counts at once."""
     made = not revoke
-    user = _change(email, data, lambda accounts, user: accounts.set_admin(user.id, admin=made))
-    said = f"{printable(user.email)} is an admin of the platform{'' if made else ' no more'}."
+
+    async def change(accounts: Accounts, user: User) -> User | None:
+        return user if user.admin is made else await accounts.set_admin(user.id, admin=made)
+
+    user, before = _change(email, data, change)
+    if before.admin is made:
+        said = (
+            f"{printable(user.email)} is {'an admin of the platform already' if made else 'no admin of the platform'}."
+        )
+    else:
+        said = f"{printable(user.email)} is an admin of the platform{'' if made else ' no more'}."
     typer.echo(json.dumps({"email": user.email, "admin": user.admin}) if as_json else said)
     if made and not as_json and (hidden := asyncio.run(_without_owner(load_mongo(data_dir=data)))):
         typer.echo(f"Nobody owns {', '.join(hidden)}, so nobody sees them on the dashboard. To name an owner:\n")
@@ -52,8 +61,16 @@ def ban(
 ) -> None:
     """Shut an account out: its sessions and links end, for reading half a second later at the latest."""
     banned = not lift
-    user = _change(email, data, lambda accounts, user: accounts.set_banned(user.id, banned=banned))
-    said = f"{printable(user.email)} is {'shut out' if banned else 'let in again'}; all its sessions have ended."
+
+    async def change(accounts: Accounts, user: User) -> User | None:
+        # Whoever is shut out again may have a session that was begun at that moment: it ends once more.
+        return user if lift and not user.banned else await accounts.set_banned(user.id, banned=banned)
+
+    user, before = _change(email, data, change)
+    if lift and not before.banned:
+        said = f"{printable(user.email)} is not shut out; nothing was changed."
+    else:
+        said = f"{printable(user.email)} is {'shut out' if banned else 'let in again'}; all its sessions have ended."
     typer.echo(json.dumps({"email": user.email, "banned": user.banned}) if as_json else said)
 
 
@@ -98,21 +115,28 @@ def admin_steps(state: StackState, data: Path) -> str:
     return "\n".join([" nobody is an admin of the platform yet; to make the first one:", *numbered])
 
 
-def _change(email: str, data: Path | None, change: Callable[[Accounts, User], Awaitable[User | None]]) -> User:
-    """Change the account of an address; ends the command where there is none."""
+def _change(
+    email: str, data: Path | None, change: Callable[[Accounts, User], Awaitable[User | None]]
+) -> tuple[User, User]:
+    """Change the account of an address; ends the command where there is none.
+
+    Returns:
+        The account as it is now, and as it was before.
+    """
     try:
         address = checked_email(email)
     except InvalidEmail as error:
         fail(str(error))
 
-    async def work(accounts: Accounts) -> User | None:
-        user = await accounts.by_email(address)
-        return None if user is None else await change(accounts, user)
+    async def work(accounts: Accounts) -> tuple[User, User] | None:
+        before = await accounts.by_email(address)
+        user = None if before is None else await change(accounts, before)
+        return None if user is None or before is None else (user, before)
 
-    user = asyncio.run(_work(load_mongo(data_dir=data), work))
-    if user is None:
+    found = asyncio.run(_work(load_mongo(data_dir=data), work))
+    if found is None:
         fail(f"there is no account with the address {address}: it is made once the link in its mail was followed")
-    return user
+    return found
 
 
 async def _without_owner(mongo: MongoSettings) -> list[str]:

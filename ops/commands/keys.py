@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime
+from typing import Annotated
 
 import typer
 
@@ -16,7 +17,17 @@ from ops.context import load_read
 from runtime.settings import InvalidSettings
 
 
-def rotate(data: DataOption = None, as_json: JsonOption = False) -> None:
+def rotate(
+    at_once: Annotated[
+        bool,
+        typer.Option(
+            "--at-once",
+            help="For a key that others may know: the new one signs now, and no token of an older one is taken.",
+        ),
+    ] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Add a signing key: it is published at once and signs a minute later, and nobody is signed out.
 
     The key before it is published, and its tokens are taken, until the last of them has expired. Every process of the
@@ -24,13 +35,19 @@ def rotate(data: DataOption = None, as_json: JsonOption = False) -> None:
     """
     with one_line_errors(BadKeyFile, InvalidSettings):
         path = load_read(read_key_file, data)
-        made = rotate_keys(path, time.time())
-    signs, retires = made.signs_from, retires_at(made.signs_from)
+        made = rotate_keys(path, time.time(), at_once=at_once)
+    signs = made.signs_from
+    retires = signs if at_once else retires_at(signs)
     if as_json:
         typer.echo(json.dumps({"kid": made.kid, "signs_from": _time(signs), "others_until": _time(retires)}))
         return
     typer.echo(f"The key {made.kid} is in {path} and signs from {_time(signs)}.")
-    typer.echo(f"Tokens of the keys before it are taken until {_time(retires)}.")
+    if at_once:
+        typer.echo(
+            "Tokens of the keys before it are refused within seconds: clients refresh, and nobody is signed out."
+        )
+    else:
+        typer.echo(f"Tokens of the keys before it are taken until {_time(retires)}.")
 
 
 def _time(seconds: float) -> str:

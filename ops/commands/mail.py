@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from api.config import SMTP_HOST, read_mail_folder
-from ops.commands.one_line import one_line_errors
+from ops.commands.one_line import fail, one_line_errors
 from ops.commands.options import DataOption, JsonOption
 from ops.commands.texts import printable
 from ops.context import load_read
@@ -54,6 +54,8 @@ def mail(
 
     with one_line_errors(InvalidSettings):
         folder, server = load_read(read, data)
+    if data is not None and not data.is_dir():
+        fail(f"there is no folder {data}")
     found = list(_newest_first(folder, limit))
     if as_json:
         typer.echo(json.dumps({"mails": [asdict(each) for each in found]}))

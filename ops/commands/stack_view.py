@@ -65,7 +65,8 @@ def show(state: StackState, *, as_json: bool, title: str, seen: Seen | None = No
         typer.echo(f" left out on request: {', '.join(state.left_out)}")
     dashboard = state.process("dashboard")
     if dashboard is not None and dashboard.healthy:
-        typer.echo(f" the dashboard is at {dashboard.url}")
+        front = state.process("proxy")
+        typer.echo(f" the dashboard is at {front.url if front is not None and front.healthy else dashboard.url}")
     for line in _remarks(state, time.monotonic()):
         typer.echo(line)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -217,15 +218,15 @@ def list_stores(data: DataOption = None, as_json: JsonOption = False) -> None:
         return
     table = Table(box=None)
     # Slugs are copied, so they are not wrapped; titles are.
-    table.add_column("store", no_wrap=True)
+    table.add_column("store", no_wrap=True, min_width=max(len(store.slug) for store in stores))
     table.add_column("title", overflow="fold")
     table.add_column("time zone", no_wrap=True)
     table.add_column("domains", no_wrap=True)
-    table.add_column("owners", no_wrap=True)
+    table.add_column("owners", overflow="fold")
     for store in stores:
         domains, emails = (Text("\n").join(map(cell, each)) for each in (store.domains, owners.get(store.slug, [])))
         table.add_row(store.slug, cell(store.title), store.timezone, domains, emails or Text("nobody", style="dim"))
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def _show_key(slug: str, write_key: str, *, as_json: bool) -> None:

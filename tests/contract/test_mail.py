@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from api.mail.sender import MailSender
+from api.mail.sender import MailSender, Reason
 from connectors.errors import Refused, Unavailable
 from connectors.mail.transport import SEND_SECONDS, FolderTransport, MailTransport, SmtpServer, SmtpTransport
 from connectors.mongo.accounts import Accounts
@@ -74,13 +74,18 @@ class Clock:
 Work = Callable[[Accounts, MailSender, Clock], Awaitable[None]]
 
 
-def run(stack: Stack, database: str, transport: MailTransport, work: Work) -> None:
+def run(
+    stack: Stack,
+    database: str,
+    transport: MailTransport,
+    work: Work,
+    given_up: Callable[[Reason], None] = lambda reason: None,
+) -> None:
     async def whole() -> None:
         client, clock = connect_async(stack.urls.mongo), Clock()
         try:
-            await work(
-                Accounts(client, database), MailSender(MailQueue(client, database), transport, SENDER, clock), clock
-            )
+            sender = MailSender(MailQueue(client, database), transport, SENDER, clock, given_up)
+            await work(Accounts(client, database), sender, clock)
         finally:
             await client.close()
 
@@ -138,6 +143,25 @@ def test_a_mail_that_a_server_refuses_for_good_keeps_no_other_from_being_sent(
 
     run(stack, database, plain(inbox), work)
     assert inbox.recipients == [["second@shop.example"]]
+
+
+def test_a_mail_that_nobody_will_get_is_counted_with_the_reason(stack: Stack, database: str, inbox: Inbox) -> None:
+    reasons: list[Reason] = []
+
+    async def work(accounts: Accounts, sender: MailSender, clock: Clock) -> None:
+        for answer in ("550 no such user", "450 later"):
+            await accounts.send(Mail("ann@shop.example", "no_account", {"link": LINK}), clock.now)
+            inbox.answer = answer
+            assert await sender.send_one()
+        assert reasons == ["refused"]
+        clock.now += timedelta(days=3) - timedelta(seconds=1)
+        assert await sender.send_one()
+        clock.now += timedelta(days=1)
+        assert not await sender.send_one()
+
+    run(stack, database, plain(inbox), work, reasons.append)
+    assert reasons == ["refused", "expired"]
+    assert inbox.messages == []
 
 
 @pytest.mark.parametrize(

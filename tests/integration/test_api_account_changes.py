@@ -140,7 +140,10 @@ def test_who_was_shut_out_signs_in_again_only_after_the_ban_is_lifted_and_old_se
     api.command("accounts", "ban", ann.email, "--lift")
     assert not ann.is_signed_in()
     assert api.refresh(ann.refresh_token).status_code == 401
-    assert api.sign_in(ann.email).is_signed_in()
+    back = api.sign_in(ann.email)
+    assert back.is_signed_in()
+    assert "is not shut out; nothing was changed." in api.command("accounts", "ban", ann.email, "--lift")
+    assert back.is_signed_in()
 
 
 def test_the_owner_sees_the_own_sessions_and_ends_one_of_them(api: Api, ann: Person) -> None:
@@ -290,5 +293,7 @@ def test_the_first_admin_is_made_by_a_command_and_unmade_by_it_within_a_second(a
     api.command("stores", "owner", slug, ann.email)
     assert slug not in api.command("accounts", "admin", ann.email)
     assert eventually(is_admin, 1)
+    assert "is already an admin of the platform." in api.command("accounts", "admin", ann.email)
     assert '"admin": false' in api.command("accounts", "admin", ann.email, "--revoke", "--json")
+    assert "is no admin of the platform." in api.command("accounts", "admin", ann.email, "--revoke")
     assert eventually(lambda: not is_admin(), 1)

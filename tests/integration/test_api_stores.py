@@ -135,6 +135,19 @@ def test_a_slug_is_given_once_and_some_to_nobody(run: Run) -> None:
     run(work)
 
 
+def test_who_makes_the_own_store_once_more_hears_that_it_is_there_and_not_of_the_plan(run: Run) -> None:
+    async def work(world: World) -> None:
+        await world.user("ann")
+        body = {"title": "A", "slug": "shop"}
+        assert (await world.ask("POST", "/v1/stores", "ann", json=body)).status_code == 201
+        again = await world.ask("POST", "/v1/stores", "ann", json=body)
+        assert (again.status_code, again.json()["errors"][0]["code"]) == (409, "taken")
+        other = await world.ask("POST", "/v1/stores", "ann", json={"title": "A", "slug": "other"})
+        assert (other.status_code, other.json()["type"]) == (403, "/problems/limit")
+
+    run(work)
+
+
 def test_of_parallel_requests_for_one_slug_one_gets_it_and_the_others_get_nothing(run: Run) -> None:
     async def work(world: World) -> None:
         names = [f"user{number}" for number in range(10)]

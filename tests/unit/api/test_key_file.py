@@ -46,6 +46,18 @@ def test_after_a_rotation_old_tokens_hold_until_they_expire_and_new_ones_are_sig
         tokens(path).read(last_of_old, end - 1)
 
 
+def test_a_key_that_others_know_is_replaced_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    ensure_keys(path, NOW)
+    before = tokens(path).sign("u", "s", "t", NOW)
+    rotate_keys(path, NOW + 1)
+    made = rotate_keys(path, NOW + 2, at_once=True)
+    assert [key.kid for key in read_keys(path)] == [made.kid]
+    assert tokens(path).read(tokens(path).sign("u", "s", "t", NOW + 2), NOW + 3).user == "u"
+    with pytest.raises(InvalidClaims, match="kid"):
+        tokens(path).read(before, NOW + 3)
+
+
 def test_rotations_at_one_time_lose_no_key(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     ensure_keys(path, NOW)

@@ -50,6 +50,16 @@ def test_a_rotation_says_when_the_key_signs_and_until_when_the_others_are_taken(
     assert not [key for key in by_kid.values() if str(key.secret) in said.stdout]
 
 
+def test_keys_that_others_know_are_replaced_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "api" / "keys.json"
+    (old,) = ensure_keys(path, 1_000.0)
+    shown = json.loads(run("keys", "rotate", "--at-once", "--json", data=tmp_path).stdout)
+    (new,) = read_keys(path)
+    assert shown["kid"] == new.kid != old.kid
+    assert shown["signs_from"] == shown["others_until"]
+    assert "are refused within seconds" in run("keys", "rotate", "--at-once", data=tmp_path).stdout
+
+
 def test_a_new_key_is_in_every_cache_before_it_signs() -> None:
     assert KEY_SET_SECONDS + 10 < SIGNS_AFTER_SECONDS
 
