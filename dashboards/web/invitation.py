@@ -61,8 +61,8 @@ _ENDS: Final = {
     LinkEnd.ACCEPTED: Page(
         "This invitation was accepted already",
         (
-            "Sign in with the address that it was sent to: the store is among those of that account. If an owner has ended "
-            "that membership since, only another invitation helps.",
+            "Sign in with the address that it was sent to: the store is among those of that account. If an owner has "
+            "ended that membership since, only another invitation helps.",
         ),
     ),
     LinkEnd.REVOKED: Page("This invitation was revoked", ("The store has taken it back.", _ASK_AGAIN)),

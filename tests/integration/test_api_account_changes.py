@@ -293,7 +293,7 @@ def test_the_first_admin_is_made_by_a_command_and_unmade_by_it_within_a_second(a
     api.command("stores", "owner", slug, ann.email)
     assert slug not in api.command("accounts", "admin", ann.email)
     assert eventually(is_admin, 1)
-    assert "is already an admin of the platform." in api.command("accounts", "admin", ann.email)
+    assert "is an admin of the platform already." in api.command("accounts", "admin", ann.email)
     assert '"admin": false' in api.command("accounts", "admin", ann.email, "--revoke", "--json")
     assert "is no admin of the platform." in api.command("accounts", "admin", ann.email, "--revoke")
     assert eventually(lambda: not is_admin(), 1)
