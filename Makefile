@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 MUTANTS ?= *
 
 .DEFAULT_GOAL := help
-.PHONY: help demo verify test check chaos mutants bench claims drills clean setup browser nginx lock reference screenshots
+.PHONY: help demo verify test tests check chaos mutants bench claims drills clean setup browser nginx lock reference screenshots
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-17s %s\n", $$1, $$2 }'
@@ -57,7 +57,11 @@ nginx: ## nginx for `up --proxy` and its tests, if it is missing and can be inst
 		echo "no nginx here, and only root can install it, where there is apt-get: the tests of the proxy are skipped"; \
 	fi; }
 
-test: check browser nginx ## everything that CI runs
+# Checked beside the first tests: together they take half a minute less than one after the other.
+test: $(READY) browser nginx ## everything that CI runs
+	@$(MAKE) --no-print-directory --jobs 2 check tests
+
+tests: $(READY)
 	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 chaos: $(READY) ## the kill tests with many seeds, and all tests that are too long for every run

@@ -25,6 +25,7 @@ from runtime.ports import free_ports
 from tests.e2e.conftest import WIDE_PAGES, Shown
 from tests.kits.dashboard import PAGES, ROOT, SCRIPTED_PAGE, SHOPS, Tab, fresh, page_in, tab
 from tests.kits.demo import wait_until
+from tests.kits.depth import LONG
 
 DARK, LIGHT = "rgb(15, 17, 23)", "rgb(255, 255, 255)"
 PHONE: ViewportSize = {"width": 390, "height": 844}
@@ -198,7 +199,12 @@ HOSTILE = (
 
 @pytest.mark.parametrize(
     "names",
-    [("store",), ("period", "bots", "grain", "metric", "table", "from"), ("page",), ("source",)],
+    [
+        ("store",),
+        pytest.param(("period", "bots", "grain", "metric", "table", "from"), marks=LONG),
+        ("page",),
+        pytest.param(("source",), marks=LONG),
+    ],
     ids=lambda names: names[0],
 )
 def test_nothing_of_an_address_becomes_a_link_a_picture_or_a_heading(window: Tab, names: tuple[str, ...]) -> None:

@@ -32,6 +32,7 @@ from tests.kits.dashboard import (
     tab,
     teahouse_log,
 )
+from tests.kits.depth import LONG
 from tests.kits.insights import empty_tables, fill
 from tests.kits.proxy import running_proxy
 
@@ -203,6 +204,7 @@ def test_a_sign_out_ends_all_tabs_at_once_and_the_cookie_at_the_server(browser: 
         expect_sign_in(first.page)
 
 
+@LONG
 def test_the_window_that_signs_out_waits_for_the_answer_that_deletes_its_cookie(browser: Browser, shops: Shops) -> None:
     frames: list[str | bytes] = []
     answers: list[tuple[Route, APIResponse]] = []
@@ -260,6 +262,7 @@ def test_a_member_who_was_removed_sees_nothing_of_the_store_within_a_second(brow
         window.assert_sound()
 
 
+@LONG
 def test_a_page_whose_watch_is_blocked_loses_the_store_at_its_next_refresh(browser: Browser, shops: Shops) -> None:
     person = shops.api.make_account("unwatched@shop.example")
     shops.give("teahouse", person.email, "analyst")
@@ -365,6 +368,7 @@ def test_somebody_who_is_invited_makes_an_account_and_comes_to_the_store_by_the_
         assert (page.url, secret in page.content()) == (f"{shops.url}/invitation", False)
         page.get_by_role("link", name="Make an account").click()
         expect(page.get_by_label("E-mail address")).to_have_value(email)
+        expect(page.get_by_label("Name")).to_be_focused()
         page.keyboard.type("Ivy")
         page.get_by_label("Password", exact=True).fill(PASSWORD)
         page.keyboard.press("Enter")
@@ -373,6 +377,7 @@ def test_somebody_who_is_invited_makes_an_account_and_comes_to_the_store_by_the_
         page.get_by_role("button", name="Confirm").press("Enter")
         page.get_by_role("link", name="Sign in").press("Enter")
         expect(page.get_by_text("Then you come back to the invitation to Pots & Pans.")).to_be_visible()
+        expect(page.get_by_label("Password", exact=True)).to_be_focused()
         page.keyboard.type(PASSWORD)
         page.keyboard.press("Enter")
         expect(page.get_by_role("button", name="Accept the invitation")).to_be_focused()

@@ -23,6 +23,7 @@ from ops.stack import Stack
 from runtime.sections import Settings
 from tests.kits.api import running_api
 from tests.kits.dashboard import ROOT, Tab, dashboard, environment_of, tab
+from tests.kits.depth import LONG
 from tests.kits.insights import empty_tables
 
 
@@ -99,6 +100,7 @@ def test_each_sees_the_own_shop_only_and_a_link_to_the_other_one_like_one_to_non
         window.assert_sound()
 
 
+@LONG
 def test_the_analyst_sees_no_key(browser: Browser, demo: Demo) -> None:
     shop = demo.shops[1]
     with signed_in(browser, demo, demo.analyst) as window:
@@ -110,6 +112,7 @@ def test_the_analyst_sees_no_key(browser: Browser, demo: Demo) -> None:
                 assert secret not in content
 
 
+@LONG
 def test_pictures_of_a_demo_are_taken_by_an_account_and_by_nobody_else(demo: Demo, tmp_path: Path) -> None:
     which = ("--url", demo.url, "--only", "counting", "--kind", "phone", "--target", str(tmp_path))
 

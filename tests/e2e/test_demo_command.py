@@ -64,6 +64,7 @@ def test_once_agrees_with_the_oracle_and_leaves_nothing_behind(temporary: Path) 
     assert list(temporary.glob("marketplace-demo-*")) == []
 
 
+@LONG
 def test_ctrl_c_closes_the_live_demo_in_order(temporary: Path) -> None:
     data = temporary / "data"
     with command("demo", "--clicks", "500", "--data", str(data), temporary=temporary) as demo:

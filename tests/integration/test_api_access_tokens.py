@@ -26,6 +26,7 @@ from marketplace.collections import USERS
 from marketplace.identity.claims import ACCESS_SECONDS
 from ops.stack import Stack
 from tests.kits.api import Api, Person, bearer, own_database, running_api
+from tests.kits.depth import LONG
 from tests.kits.stack import eventually
 
 ME = "/v1/identity/me"
@@ -276,6 +277,7 @@ def published(api: Api) -> set[str]:
     return {key["kid"] for key in api.ask("GET", "/.well-known/jwks.json").json()["keys"]}
 
 
+@LONG
 def test_a_rotation_signs_nobody_out_of_any_process_and_the_old_key_goes_with_its_last_token(
     stack: Stack, tmp_path: Path
 ) -> None:

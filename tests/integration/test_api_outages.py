@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import pytest
@@ -39,6 +39,7 @@ from tests.kits.api_outages import (
     works_without,
 )
 from tests.kits.api_people import Registry, session_of
+from tests.kits.depth import LONG
 from tests.kits.stack import eventually
 
 BOUND_SECONDS = {"mongo": 5.0, "redis": 5.0, "clickhouse": REQUEST_SECONDS + 1.5}
@@ -159,13 +160,20 @@ def identity_asks(api: Api, people: People) -> dict[str, tuple[Callable[[], http
     return {" ".join(route): (partial(request, api, people), usual) for route, (request, usual) in REQUESTS.items()}
 
 
+_IN_EVERY_RUN: Final = {("slow", "mongo"), *((fault, part) for fault in ("frozen", "killed") for part in PARTS)}
+CASES: Final = [
+    pytest.param(fault, part, id=f"{fault}-{part}", marks=() if (fault, part) in _IN_EVERY_RUN else LONG)
+    for fault in FAULTS
+    for part in PARTS
+]
+
+
 def test_the_tables_have_every_route() -> None:
     rules = build_app(lambda: pytest.fail("nothing starts")).app.state.rules  # type: ignore[attr-defined]
     assert {*rules} == {*REQUESTS, LAST, *OTHERS}
 
 
-@pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("fault", "part"), CASES)
 def test_a_route_answers_as_always_or_says_when_to_repeat_and_works_right_afterwards(
     registry: Registry, parts: Parts, fault: str, part: str
 ) -> None:
@@ -205,8 +213,9 @@ def test_a_route_answers_as_always_or_says_when_to_repeat_and_works_right_afterw
             if not what.endswith(hashing):
                 assert during[what].seconds < QUICK_SECONDS, (what, during[what].seconds)
 
-    again = ask_at_once({what: (ask, usual[what]) for what, ask in reading.items()})
-    again |= ask_at_once(identity_asks(api, People.make(registry)))
+    # One after the other, nearly: so many at once may take longer than a place in the pool is waited for.
+    again = ask_at_once({what: (ask, usual[what]) for what, ask in reading.items()}, most=8)
+    again |= ask_at_once(identity_asks(api, People.make(registry)), most=8)
     for answer in again.values():
         assert answer.response.status_code == answer.usual, (answer.what, answer.response.text)
     changing = {what: ask for what, ask in shop.asks(["person"]).items() if what not in usual}
@@ -214,7 +223,7 @@ def test_a_route_answers_as_always_or_says_when_to_repeat_and_works_right_afterw
         assert answer.response.status_code < 500, (answer.what, answer.response.text)
 
 
-@pytest.mark.parametrize("part", ["mongo", "redis"])
+@pytest.mark.parametrize("part", [pytest.param("mongo", marks=LONG), "redis"])
 def test_where_every_answer_of_a_part_comes_just_in_time_a_request_has_a_bound_all_the_same(
     registry: Registry, parts: Parts, part: str
 ) -> None:

@@ -15,6 +15,7 @@ import pytest
 from api.config import NEEDS
 from ops.stack import Stack
 from tests.kits.api import PASSWORD, any_address
+from tests.kits.depth import LONG
 from tests.kits.stack import command, eventually
 
 TIMEOUT_SECONDS = 10.0
@@ -124,6 +125,7 @@ def test_up_says_how_the_first_admin_is_made_until_there_is_one(tmp_path: Path) 
         Stack(folder, external={}).stop()
 
 
+@LONG
 def test_a_process_that_stands_still_is_started_again_and_goes_on_where_it_was(tmp_path: Path) -> None:
     with Stack(tmp_path, ports="auto", parts={*NEEDS, "api"}, external={}, hang_seconds=3.0) as stack:
         keys = httpx.get(f"{stack.process('api').url}/.well-known/jwks.json", timeout=TIMEOUT_SECONDS).json()

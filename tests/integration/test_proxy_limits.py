@@ -19,6 +19,7 @@ import pytest
 from ops.stack.proxy.certificate import ensure_certificate
 from ops.stack.proxy.files import CERTIFICATE, CONFIGURATION, TEMPLATE
 from runtime.ports import free_ports
+from tests.kits.depth import LONG
 from tests.kits.proxy import (
     LOOPBACK,
     Got,
@@ -61,7 +62,7 @@ def is_closed_within(connection: socket.socket, seconds: float) -> bool:
         return False
 
 
-@pytest.mark.parametrize("begun", [b"", b"GET /v1/x HTTP/1.1\r\nHost: localhost\r\nX: "])
+@pytest.mark.parametrize("begun", [pytest.param(b"", marks=LONG), b"GET /v1/x HTTP/1.1\r\nHost: localhost\r\nX: "])
 def test_a_head_that_comes_byte_by_byte_is_cut_after_ten_seconds(proxy: Proxy, begun: bytes) -> None:
     started = time.monotonic()
     with proxy.connect() as slow:

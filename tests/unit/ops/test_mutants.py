@@ -10,6 +10,7 @@ import pytest
 
 from ops.mutants.constants import RESULTS, covering_tests, number_mutations, read_outcomes, run
 from ops.mutants.report import Mutation, changed_lines, equivalent, is_wording, report
+from tests.kits.depth import LONG
 
 SOURCE = """
 LIMIT: Final = 3 * 10
@@ -88,6 +89,7 @@ def test_a_change_that_a_test_sees_is_killed_and_any_other_survives(project: Pat
     assert dict(run(SETTINGS, "*", 1)) == {MORE: "survived", LESS: "killed"}
 
 
+@LONG
 def test_what_is_known_is_not_tried_again(project: Path) -> None:
     assert dict(run(SETTINGS, "*", 1, [LESS])) == {MORE: "survived"}
 
@@ -100,6 +102,7 @@ def test_nothing_counts_as_killed_where_the_tests_fail_without_a_change(project:
         list(run(SETTINGS, "*", 1))
 
 
+@LONG
 def test_nothing_counts_as_killed_where_a_test_has_another_name_in_each_run(project: Path) -> None:
     (project / "tests" / "test_names.py").write_text(
         "import uuid\n\nimport pytest\n\n\n"
