@@ -67,10 +67,10 @@ class Shops:
         client.close()
         return time.monotonic()
 
-    def upgrade(self, email: str) -> None:
-        """Give an account the premium plan, without an end."""
+    def set_premium(self, email: str, premium: bool) -> None:
+        """Give an account the premium plan, without an end, or take it away."""
         client = connect(self.mongo_url)
-        grants = [{"tier": "premium", "since": 0, "until": None}]
+        grants = [{"tier": "premium", "since": 0, "until": None}] if premium else []
         client[self.database][USERS.name].update_one({"email_key": email}, {"$set": {"grants": grants}})
         client.close()
 
@@ -296,24 +296,29 @@ def test_a_store_of_others_is_answered_like_one_that_does_not_exist(browser: Bro
         assert shown[0] == shown[1]
 
 
-def test_a_free_store_shows_the_history_of_its_plan_and_no_csv_until_an_owner_has_premium(
+def test_a_free_store_shows_the_history_of_its_plan_and_no_csv_while_no_owner_has_premium(
     browser: Browser, shops: Shops
 ) -> None:
     person = shops.api.make_account("plan@shop.example")
     shops.give("teahouse", person.email, "owner")
-    with signed_in(browser, shops, person.email, "products?store=teahouse&from=2020-01-01&to=2020-02-01") as window:
+    with signed_in(browser, shops, person.email, "products?store=teahouse&period=12mo") as window:
         page, download = window.page, window.page.locator(".st-key-csv-product button")
         history = page.get_by_text("The free plan includes 90 days of history: from")
-        expect(history).to_be_visible()
-        window.open("products", "store=teahouse&period=12mo")
         expect(history).to_be_visible()
         expect(page.get_by_text("The free plan does not include the table as CSV.")).to_be_visible()
         expect(download).to_have_count(0)
 
-        shops.upgrade(person.email)
+        shops.set_premium(person.email, True)
 
         expect(download).to_be_visible()
         expect(history).to_have_count(0)
+
+        shops.set_premium(person.email, False)
+
+        expect(history).to_be_visible()
+        expect(download).to_have_count(0)
+        window.open("products", "store=teahouse&from=2020-01-01&to=2020-02-01")
+        expect(history).to_be_visible()
         window.assert_sound()
 
 
