@@ -8,10 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime, time, timedelta
 from enum import StrEnum
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from marketplace.token_bucket import BucketPolicy
+
+
+class BeyondHistory(Exception):
+    """A range of numbers begins or ends before the tier's history does; the message says where that is."""
 
 
 class Tier(StrEnum):
@@ -103,3 +109,32 @@ def next_change(grants: Iterable[Grant], now_ms: int) -> int | None:
     """When the tier may change by itself, in epoch milliseconds: what depends on it can be kept until then."""
     times = (at for grant in grants for at in (grant.since, grant.until) if at is not None and at > now_ms)
     return min(times, default=None)
+
+
+def earliest_day(tier: Tier, zone: ZoneInfo, now: datetime) -> datetime:
+    """The first midnight of the store's clock that a tier's history reaches back to."""
+    first = now.astimezone(zone).date() - timedelta(days=ENTITLEMENTS[tier].history_days)
+    return datetime.combine(first, time(0), zone)
+
+
+def begin_of_range(
+    tier: Tier, zone: ZoneInfo, now: datetime, since: datetime | None, until: datetime | None
+) -> datetime:
+    """Where a range of a store's numbers begins: where it says, or else where the tier's history does.
+
+    Args:
+        tier: The store's.
+        zone: The store's time zone.
+        now: The time, with its zone.
+        since: The first moment of the range, with its zone; None where it names none.
+        until: The first moment after the range, with its zone; None where it names none.
+
+    Raises:
+        BeyondHistory: The range names a moment that the tier's history does not reach back to.
+    """
+    earliest = earliest_day(tier, zone, now)
+    for moment in (since, until):
+        if moment is not None and moment < earliest:
+            days = ENTITLEMENTS[tier].history_days
+            raise BeyondHistory(f"the plan includes {days} days of history: from {earliest.date().isoformat()} on")
+    return since or earliest

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from api.web.problems import INVALID, LIMIT, FieldError, Problem
 from connectors.insights import InvalidQuery, Scope
-from marketplace.entitlements import ENTITLEMENTS, Tier
+from marketplace.entitlements import BeyondHistory, Tier, begin_of_range
 from marketplace.rollups import DIMENSIONS
 
 _NAMES: Final = frozenset(dimension.name for dimension in DIMENSIONS) - {"all"}
@@ -47,25 +47,18 @@ def scope_of(asked: Asked, store: str, timezone: str, tier: Tier, now: datetime)
     """
     zone = ZoneInfo(timezone)
     since, until = _moment(asked.since, "from", zone), _moment(asked.until, "to", zone)
-    earliest = earliest_day(tier, zone, now)
-    days = ENTITLEMENTS[tier].history_days
-    for moment in (since, until):
-        if moment is not None and moment < earliest:
-            raise Problem(LIMIT, f"the plan includes {days} days of history: from {earliest.date().isoformat()} on")
+    try:
+        begin = begin_of_range(tier, zone, now, since, until)
+    except BeyondHistory as error:
+        raise Problem(LIMIT, str(error)) from error
     if since is not None and until is not None and until <= since:
         raise _invalid("to", "range", "the range is empty: it ends before it begins")
-    scope = Scope(store, zone, since or earliest, until, asked.bots, _filters(asked.filters))
+    scope = Scope(store, zone, begin, until, asked.bots, _filters(asked.filters))
     try:
         scope.check()
     except InvalidQuery as error:
         raise Problem(INVALID, "no such query") from error
     return scope
-
-
-def earliest_day(tier: Tier, zone: ZoneInfo, now: datetime) -> datetime:
-    """The first midnight of the store's clock that a tier's history reaches back to."""
-    first = now.astimezone(zone).date() - timedelta(days=ENTITLEMENTS[tier].history_days)
-    return datetime.combine(first, time(0), zone)
 
 
 def _moment(text: str, name: str, zone: ZoneInfo) -> datetime | None:

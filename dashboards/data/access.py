@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from marketplace.entitlements import Tier
 from marketplace.identity.accounts import User
 from marketplace.identity.roles import Permission, StoreRole, has_permission
-from marketplace.identity.tenancy import Membership
+from marketplace.identity.tenancy import Membership, Standing
 from marketplace.stores import Store
 
 
@@ -36,12 +37,14 @@ class Viewer:
         email: Of the account; empty where there is no account at all.
         stores: Those whose numbers they may see, by slug, in the order in which they are shown.
         roles: In each store; empty where there is no account at all.
+        standings: What the owners of each store pay for; empty where there is no account at all.
     """
 
     name: str = ""
     email: str = ""
     stores: Mapping[str, Store] = field(default_factory=dict)
     roles: Mapping[str, StoreRole] = field(default_factory=dict)
+    standings: Mapping[str, Standing] = field(default_factory=dict)
 
     @property
     def signed_in(self) -> bool:
@@ -59,22 +62,40 @@ class Viewer:
             raise StoreNotVisible(slug)
         return found
 
+    def tier(self, slug: str) -> Tier | None:
+        """What bounds the numbers of a store, frozen or not; None where there is no account at all: then nothing does.
+
+        Raises:
+            StoreNotVisible: There is no such store, or the viewer may not see it.
+        """
+        store = self.store(slug)
+        return self.standings[store.slug].tier if self.signed_in else None
+
 
 def visible(memberships: list[Membership]) -> dict[str, StoreRole]:
     """The stores whose numbers an account may see, with its role in each."""
     return {each.store: each.role for each in memberships if has_permission(each.role, Permission.READ_NUMBERS)}
 
 
-def member(user: User, roles: Mapping[str, StoreRole], stores: Mapping[str, Store]) -> Viewer:
+def member(
+    user: User, roles: Mapping[str, StoreRole], stores: Mapping[str, Store], standings: Mapping[str, Standing]
+) -> Viewer:
     """An account as a viewer.
 
     Args:
         user: The account.
         roles: What it may see; see :func:`visible`.
         stores: Those of these stores that there are.
+        standings: What the owners of each of them pay for.
     """
     seen = {slug: stores[slug] for slug in roles if slug in stores}
-    return Viewer(user.name, user.email, by_title(seen), {slug: roles[slug] for slug in seen})
+    return Viewer(
+        user.name,
+        user.email,
+        by_title(seen),
+        {slug: roles[slug] for slug in seen},
+        {slug: standings[slug] for slug in seen},
+    )
 
 
 def everybody(stores: list[Store]) -> Viewer:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Concatenate, Final, Generic, Literal, ParamSpec, TypeVar
+from zoneinfo import ZoneInfo
 
 import streamlit as st
 
@@ -31,8 +32,10 @@ from connectors.kafka.log_times import LogTimes
 from connectors.mongo.client import connect
 from connectors.mongo.turned_away import MongoTurnedAway, sums
 from connectors.redis.live_tile import LiveTile
-from dashboards.data.current import visible_store
+from dashboards.data import current
+from dashboards.data.access import Viewer
 from dashboards.data.query_cache import QueryCache
+from marketplace.entitlements import begin_of_range
 from marketplace.topics import CLICKS_COLLECTED
 from runtime.sections import Settings
 
@@ -85,7 +88,7 @@ class CachedQuery(Generic[_Params, _Result]):
     """A query of the backend: call it for the result, or ``submit`` it first and call it later.
 
     A result is shared by all who may see its store. Whether the page that asks is one of them is checked each time, and
-    a query that names no store where it has to is not run.
+    so is the range, by what the store's plan includes; a query that names no store where it has to is not run.
 
     Args:
         part: The part that is queried.
@@ -109,19 +112,23 @@ class CachedQuery(Generic[_Params, _Result]):
 
         Raises:
             NotAllowed: The page that asks may not show the store.
+            BeyondHistory: The range begins before the history of the store's plan.
             Unavailable: Nobody can say now whether it may.
         """
+        within: tuple[object, ...] = arguments
         if not self.of_platform:
-            visible_store(store_of(arguments[0]))
+            within = bounded(arguments[0], current.viewer(), datetime.now(UTC)), *arguments[1:]
         found = backend()
-        key = (self._query, arguments, tuple(named.items()))
-        return found.caches[self._part].submit(key, self._seconds, partial(self._query, found, *arguments, **named))
+        key = (self._query, within, tuple(named.items()))
+        query: Callable[..., _Result] = self._query
+        return found.caches[self._part].submit(key, self._seconds, partial(query, found, *within, **named))
 
     def __call__(self, *arguments: _Params.args, **named: _Params.kwargs) -> _Result:
         """Run the query, or take its cached result.
 
         Raises:
             NotAllowed: The page that asks may not show the store.
+            BeyondHistory: The range begins before the history of the store's plan.
             Unavailable: The part is unavailable, or slower than the timeout: the query then runs on, and a later call
                 gets its result.
             InvalidQuery: The arguments make no valid query.
@@ -130,6 +137,22 @@ class CachedQuery(Generic[_Params, _Result]):
             return self.submit(*arguments, **named).result(_TIMEOUT_SECONDS)
         except TimeoutError as error:
             raise Unavailable(f"{self._part} takes longer than {_TIMEOUT_SECONDS:g} s to answer") from error
+
+
+def bounded(argument: object, viewer: Viewer, now: datetime) -> object:
+    """What a query is about, within what a viewer may see: a scope without a beginning gets that of the plan's history.
+
+    Raises:
+        NotAllowed: The viewer may not see the store.
+        BeyondHistory: The range begins or ends before the history of the store's plan.
+        TypeError: There is no store in it.
+    """
+    store = viewer.store(store_of(argument))
+    tier = viewer.tier(store.slug)
+    if tier is None or not isinstance(argument, Scope):
+        return argument
+    begin = begin_of_range(tier, ZoneInfo(store.timezone), now, *argument.bounds())
+    return argument if argument.since is not None else replace(argument, since=begin)
 
 
 def store_of(argument: object) -> str:
@@ -162,7 +185,9 @@ def _session_distribution(found: Backend, scope: Scope) -> SessionDistribution:
 
 
 def _first_day(found: Backend, scope: Scope) -> datetime | None:
-    return found.insights.first_day(scope)
+    first, begin = found.insights.first_day(scope), scope.labels()[0]
+    # The query gives the first day of all, whatever the range; nobody learns of one before the plan's history.
+    return first if first is None or begin is None else max(first, begin)
 
 
 def _live_minutes(found: Backend, scope: Scope) -> list[LiveMinute]:

@@ -10,7 +10,6 @@ import streamlit as st
 from dashboards.data.access import Viewer
 from dashboards.data.query_cache import QueryCache
 from dashboards.data.viewers import LOCAL_HEADER, SESSION_HEADER, DatabaseReader, Viewers
-from marketplace.stores import Store
 from runtime.sections import Settings
 
 
@@ -35,13 +34,3 @@ def viewer() -> Viewer:
     """
     headers = st.context.headers
     return viewers().now(headers.get(SESSION_HEADER) or "", headers.get(LOCAL_HEADER) == "yes")
-
-
-def visible_store(slug: str) -> Store:
-    """A store, if the page that asks may show it.
-
-    Raises:
-        NotAllowed: It may not, or there is no such store.
-        Unavailable: Nobody can say now.
-    """
-    return viewer().store(slug)

@@ -30,6 +30,10 @@ class Range:
         """Their number."""
         return (self.last - self.first).days + 1
 
+    def within(self, earliest: date | None) -> Range:
+        """Without the days before one; that day alone where nothing else is left."""
+        return self if earliest is None else Range(max(self.first, earliest), max(self.last, earliest))
+
     @property
     def since(self) -> datetime:
         """The midnight at which it begins, naive: on the store's clock."""

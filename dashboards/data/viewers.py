@@ -116,8 +116,10 @@ class DatabaseReader:
         if user is None:
             return None
         roles = visible(memberships)
-        records = await self._stores.several(roles)
-        return member(user, roles, {slug: record.store for slug, record in records.items()})
+        records, standings = await asyncio.gather(
+            self._stores.several(roles), self._memberships.standings_of(roles, datetime.now(UTC))
+        )
+        return member(user, roles, {slug: record.store for slug, record in records.items()}, standings)
 
     async def _session(self, token: str) -> tuple[str, int] | None:
         """The account of a sign-in that has not ended, and under which stamp it began."""

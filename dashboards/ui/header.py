@@ -27,7 +27,9 @@ def change(step: Callable[[View], View]) -> None:
     st.session_state["view"] = step(st.session_state["view"])
 
 
-def show(known: list[Store], view: View, days: Range, today: date, choices: Collection[str]) -> None:
+def show(
+    known: list[Store], view: View, days: Range, today: date, choices: Collection[str], earliest: date | None = None
+) -> None:
     """Draw the choices.
 
     Args:
@@ -36,6 +38,7 @@ def show(known: list[Store], view: View, days: Range, today: date, choices: Coll
         days: Its days.
         today: The store's date.
         choices: Those of ``ALL_CHOICES`` to offer.
+        earliest: The first day that can be chosen; None where no plan bounds it.
     """
     titles = {store.slug: store.title for store in known}
     with st.container(horizontal=True, vertical_alignment="bottom", key="header"):
@@ -43,7 +46,7 @@ def show(known: list[Store], view: View, days: Range, today: date, choices: Coll
         if "days" in choices:
             _choice("Days", "period", [*PERIODS, CUSTOM], view.period, _period_label, width=190)
         if "days" in choices and view.custom is not None:
-            _calendar(view.store, days, today)
+            _calendar(view.store, days, today, earliest)
         if "bots" in choices:
             _choice("Who", "bots", list(BOTS), view.bots, BOTS.__getitem__, width=190)
         if "compare" in choices:
@@ -57,14 +60,14 @@ def show(known: list[Store], view: View, days: Range, today: date, choices: Coll
     _chips(view if "filters" in choices else replace(view, filters=()))
 
 
-def _calendar(store: str, days: Range, today: date) -> None:
+def _calendar(store: str, days: Range, today: date, earliest: date | None) -> None:
     # Streamlit reports a click on the first day before the last one is chosen; setting the value then would lose it.
     state = st.session_state
-    if len(state.get("custom", ())) != 1 or state.get("custom-begun-at") != (store, days):
-        state["custom"], state["custom-begun-at"] = (days.first, days.last), (store, days)
+    if len(state.get("custom", ())) != 1 or state.get("custom-begun-at") != (store, days, earliest):
+        state["custom"], state["custom-begun-at"] = (days.first, days.last), (store, days, earliest)
     last = max(today, days.last)
-    earliest = min(days.first, last - timedelta(days=MAX_DAYS - 1))
-    st.date_input("From and to", key="custom", min_value=earliest, max_value=last, on_change=_set_custom, width=240)
+    first = earliest or min(days.first, last - timedelta(days=MAX_DAYS - 1))
+    st.date_input("From and to", key="custom", min_value=first, max_value=last, on_change=_set_custom, width=240)
 
 
 def _choice(label: str, name: str, options: list[str], chosen: str, label_of: Callable[[str], str], width: int) -> None:

@@ -108,6 +108,8 @@ def comparison(frame: Frame) -> str:
     """Why the comparison that was chosen is not shown; empty where it is shown, or was not chosen."""
     if not frame.view.compare or frame.compares:
         return ""
+    if frame.earliest is not None and previous(frame.days, frame.wall)[0].date() < frame.earliest:
+        return f"The {frame.tier} plan does not include the whole period before, so nothing is compared."
     return "There are no numbers of the whole period before, so nothing is compared."
 
 

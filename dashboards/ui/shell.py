@@ -16,9 +16,10 @@ from connectors.errors import Refused, Unavailable
 from connectors.insights import InvalidQuery, Scope
 from dashboards.data import backend, current
 from dashboards.data.access import NotAllowed, Viewer
-from dashboards.data.periods import Range, previous
+from dashboards.data.periods import CUSTOM, Range, previous
 from dashboards.data.view import View, from_query, to_query
 from dashboards.ui import account, header
+from marketplace.entitlements import ENTITLEMENTS, BeyondHistory, Tier, earliest_day
 from marketplace.stores import Store
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,8 @@ class Frame:
         now: The present.
         today: The store's date for which the days were chosen.
         first_ever: The first day that has numbers; None where there are none, or it is not known.
+        tier: The plan that bounds the store's numbers; None where there is no account at all, and nothing does.
+        earliest: The first day that the plan includes; None where nothing bounds it.
     """
 
     view: View
@@ -49,6 +52,8 @@ class Frame:
     now: datetime
     today: date
     first_ever: date | None
+    tier: Tier | None = None
+    earliest: date | None = None
 
     @property
     def scope(self) -> Scope:
@@ -113,11 +118,30 @@ def draw(page: Callable[[], None], choices: Collection[str] = header.ALL_CHOICES
     now = datetime.now(UTC)
     today = now.astimezone(zone).date()
     first_ever = _first_day(store, zone)
-    days = view.range(today, first_ever)
-    st.session_state["frame"] = Frame(view, store, zone, days, now, today, first_ever)
-    header.show(known, view, days, today, choices)
+    tier = viewer.tier(store.slug)
+    earliest = None if tier is None else earliest_day(tier, zone, now).date()
+    chosen = view.range(today, first_ever)
+    days = chosen.within(earliest)
+    frame = Frame(view, store, zone, days, now, today, first_ever, tier, earliest)
+    st.session_state["frame"] = frame
+    header.show(known, view, days, today, choices, earliest)
     _show_ignored(view, store)
+    if "days" in choices:
+        _show_history(frame, chosen)
     st.fragment(guarded(page), run_every=REFRESH_SECONDS)()
+
+
+def _show_history(frame: Frame, chosen: Range) -> None:
+    """Say how far back the plan goes where that may matter: days are cut, or can be chosen, or all of them are."""
+    cut = chosen != frame.days or frame.view.period in (CUSTOM, "all")
+    if cut and frame.tier is not None and frame.earliest is not None:
+        st.caption(f":material/info: {history_text(frame.tier, frame.earliest)}")
+
+
+def history_text(tier: Tier, earliest: date) -> str:
+    """The sentence that says how far back a plan's numbers go, lest the cut look like missing data."""
+    days = f"{ENTITLEMENTS[tier].history_days:,} days"
+    return f"The {tier} plan includes {days} of history: from {earliest.day} {earliest:%B %Y} on."
 
 
 def pick(dimension: str) -> Callable[[str], None]:
@@ -176,13 +200,14 @@ def guarded(page: Callable[[], None]) -> Callable[[], None]:
         if st.session_state.pop("redraw", False):
             st.rerun(scope="app")
         frame = current_frame()
-        if frame.view.custom is None and frame.wall.date() != frame.today:
-            # Midnight has passed on the store's clock: "Today" is another day.
+        if frame.wall.date() != frame.today and (frame.view.custom is None or frame.earliest is not None):
+            # Midnight has passed on the store's clock: "Today" is another day, and so is the first one of the plan.
             st.rerun(scope="app")
         try:
-            current.visible_store(frame.store.slug)
+            if current.viewer().tier(frame.store.slug) is not frame.tier:
+                st.rerun(scope="app")
             page()
-        except NotAllowed:
+        except (NotAllowed, BeyondHistory):
             # The whole script draws what is left to see.
             st.rerun(scope="app")
         except InvalidQuery as error:

@@ -18,6 +18,7 @@ from dashboards.ui import formats
 from dashboards.ui.header import change
 from dashboards.ui.shell import Frame, pick
 from dashboards.ui.stable_order import keep_order
+from marketplace.entitlements import ENTITLEMENTS
 
 MAX_ROWS: Final = 10_000
 CSV_COLUMNS: Final = (
@@ -88,15 +89,18 @@ def _table(frame: Frame, found: Breakdown, order: str) -> None:
         height=min(560, 38 + 35 * len(rows)),
     )
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.download_button(
-            "CSV",
-            partial(to_csv, found),
-            file_name=f"{frame.store.slug}-{dimension}-{frame.days.first}-{frame.days.last}.csv",
-            mime="text/csv",
-            icon=":material/download:",
-            key=f"csv-{dimension}",
-            on_click="ignore",
-        )
+        if frame.tier is None or ENTITLEMENTS[frame.tier].csv_export:
+            st.download_button(
+                "CSV",
+                partial(to_csv, found),
+                file_name=f"{frame.store.slug}-{dimension}-{frame.days.first}-{frame.days.last}.csv",
+                mime="text/csv",
+                icon=":material/download:",
+                key=f"csv-{dimension}",
+                on_click="ignore",
+            )
+        else:
+            st.caption(f"The {frame.tier} plan does not include the table as CSV.")
         more = f"the {MAX_ROWS:,} largest of more" if found.more else f"{len(found.rows):,}"
         names = formats.LABELS if len(found.rows) == 1 else formats.PLURALS
         st.caption(f"{more} {names[dimension].lower()}. Tick a row to filter by it.")

@@ -44,6 +44,8 @@ instead. A key is an API key of the store with that one scope, made by an owner.
   counted, its numbers and settings are shown, nothing is deleted, and routes without a *yes* under "frozen" answer 403
   with the type `limit`. What takes rights away works, and so do members' roles and a new write key. An upgrade, or
   giving up an older store, thaws it.
+- How far back a store's numbers go, and whether they can be had as CSV, depends on its tier, at the API and for whoever
+  is signed in to the dashboard; whether the store is frozen changes neither.
 - A store that was deleted is gone for all its members, and its keys are worth nothing. Its numbers and its document are
   kept, and its slug is given to nobody else.
 

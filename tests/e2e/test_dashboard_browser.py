@@ -246,6 +246,13 @@ def test_a_table_gives_its_texts_away_only_where_a_spreadsheet_does_not_run_them
     toolbar = window.page.get_by_test_id("stElementToolbar").last
     expect(toolbar.get_by_role("button", name="Search")).to_be_visible()
     expect(toolbar.get_by_role("button", name="Download as CSV")).to_be_hidden()
+    # A chart opens as a table, too.
+    window.page.get_by_test_id("stVegaLiteChart").first.hover()
+    window.page.get_by_role("button", name="Show data").first.click()
+    offered = window.page.locator("button[aria-label^='Download as CSV']")
+    expect(offered).to_have_count(2)
+    for number in range(2):
+        expect(offered.nth(number)).to_be_hidden()
 
 
 def test_no_clicks_per_session_where_clicks_and_sessions_are_filtered_by_different_things(

@@ -15,7 +15,7 @@ from playwright.sync_api import APIResponse, Browser, Cookie, Page, Route, expec
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.mongo.client import connect
-from marketplace.collections import MEMBERSHIPS
+from marketplace.collections import MEMBERSHIPS, USERS
 from ops.stack import Stack
 from tests.e2e.conftest import Shown
 from tests.kits.api import PASSWORD, Api, running_api
@@ -67,6 +67,13 @@ class Shops:
         client[self.database][MEMBERSHIPS.name].delete_one({"_id": f"{slug}:{user}"})
         client.close()
         return time.monotonic()
+
+    def set_premium(self, email: str, premium: bool) -> None:
+        """Give an account the premium plan, without an end, or take it away."""
+        client = connect(self.mongo_url)
+        grants = [{"tier": "premium", "since": 0, "until": None}] if premium else []
+        client[self.database][USERS.name].update_one({"email_key": email}, {"$set": {"grants": grants}})
+        client.close()
 
     def give(self, slug: str, email: str, role: str) -> None:
         """Make an account a member of a store, by the commands and the API as people do."""
@@ -290,6 +297,32 @@ def test_a_store_of_others_is_answered_like_one_that_does_not_exist(browser: Bro
             shown.append(window.page.get_by_text("Left out of the address").inner_text().replace(slug, "SLUG"))
             expect(window.page.get_by_role("combobox", name="Store")).to_have_value("Teahouse")
         assert shown[0] == shown[1]
+
+
+def test_a_free_store_shows_the_history_of_its_plan_and_no_csv_while_no_owner_has_premium(
+    browser: Browser, shops: Shops
+) -> None:
+    person = shops.api.make_account("plan@shop.example")
+    shops.give("teahouse", person.email, "owner")
+    with signed_in(browser, shops, person.email, "products?store=teahouse&period=12mo") as window:
+        page, download = window.page, window.page.locator(".st-key-csv-product button")
+        history = page.get_by_text("The free plan includes 90 days of history: from")
+        expect(history).to_be_visible()
+        expect(page.get_by_text("The free plan does not include the table as CSV.")).to_be_visible()
+        expect(download).to_have_count(0)
+
+        shops.set_premium(person.email, True)
+
+        expect(download).to_be_visible()
+        expect(history).to_have_count(0)
+
+        shops.set_premium(person.email, False)
+
+        expect(history).to_be_visible()
+        expect(download).to_have_count(0)
+        window.open("products", "store=teahouse&from=2020-01-01&to=2020-02-01")
+        expect(history).to_be_visible()
+        window.assert_sound()
 
 
 def test_a_wrong_password_is_said_in_place_and_the_right_one_leads_on(browser: Browser, shops: Shops) -> None:

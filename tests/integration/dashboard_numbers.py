@@ -26,7 +26,7 @@ def main() -> None:
     found = {}
     viewer = current.viewers().now("", local=True)
     # Outside of a page nobody has opened it.
-    vars(backend)["visible_store"] = viewer.store
+    vars(current)["viewer"] = lambda: viewer
     for store in viewer.stores.values():
         for bots in ("exclude", "include", "only"):
             scope = Scope(store.slug, ZoneInfo(store.timezone), bots=bots)

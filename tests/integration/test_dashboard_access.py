@@ -13,7 +13,8 @@ import pytest
 from connectors.errors import Unavailable
 from connectors.mongo.client import connect
 from dashboards.data.viewers import DatabaseReader
-from marketplace.collections import MEMBERSHIPS, STORES
+from marketplace.collections import MEMBERSHIPS, STORES, USERS
+from marketplace.entitlements import Tier
 from ops.stack import Stack
 from runtime.ports import free_ports
 from tests.kits.api import PASSWORD, Api, Person, own_database, running_api
@@ -148,6 +149,17 @@ def test_a_store_is_seen_by_its_members_of_every_role_and_until_they_are_removed
     assert owner.ask("DELETE", "/v1/stores/tea").status_code == 204
     assert both.sees(owner) == []
     assert both.mongo[STORES.name].find_one({"_id": "tea"}) is not None
+
+
+def test_what_the_owners_pay_for_is_read_with_the_access_to_their_store(both: Both) -> None:
+    owner = both.api.make_account()
+    assert owner.post("/v1/stores", {"title": "Cups", "slug": "cups"}).status_code == 201
+    premium = {"tier": "premium", "since": 0, "until": None}
+    for grants, tier in (([], Tier.FREE), ([premium], Tier.PREMIUM), ([{**premium, "until": 1}], Tier.FREE)):
+        both.mongo[USERS.name].update_one({"email_key": owner.email}, {"$set": {"grants": grants}})
+        found = both.reader.member(owner.refresh_token)
+        assert found is not None
+        assert found.tier("cups") is tier
 
 
 def test_whether_there_is_an_account_is_read_from_the_database(both: Both, stack: Stack) -> None:

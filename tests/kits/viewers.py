@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from connectors.errors import Unavailable
 from dashboards.data.access import SignedOut, Viewer, everybody, member
+from marketplace.entitlements import Tier
 from marketplace.identity.accounts import User
 from marketplace.identity.roles import StoreRole
-from marketplace.identity.tenancy import LinkGone, Membership
+from marketplace.identity.tenancy import LinkGone, Membership, Standing
 from tests.kits.clicks import make_store
 
 ANN = User("u1", "ann@shop.example", "Ann", "hash", 1)
@@ -71,7 +72,7 @@ class Known:
         return found
 
 
-def viewer_of(*slugs: str, email: str = "ann@shop.example") -> Viewer:
+def viewer_of(*slugs: str, email: str = "ann@shop.example", tier: Tier = Tier.PREMIUM, frozen: bool = False) -> Viewer:
     """Somebody who is an analyst in these stores."""
     roles = dict.fromkeys(slugs, StoreRole.ANALYST)
-    return member(replace(ANN, email=email), roles, STORES)
+    return member(replace(ANN, email=email), roles, STORES, dict.fromkeys(slugs, Standing(tier, frozen)))

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.analytics.questions import Asked, earliest_day, scope_of
+from api.analytics.questions import Asked, scope_of
 from api.analytics.routes import Grain, wants_csv
 from api.analytics.tables import as_csv
 from api.web.problems import Problem
-from marketplace.entitlements import ENTITLEMENTS, Tier
+from marketplace.entitlements import ENTITLEMENTS, Tier, earliest_day
 from marketplace.rollups import GRAINS
 
 NOW = datetime(2026, 11, 29, 23, 30, tzinfo=UTC)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from connectors.errors import Unavailable
 from connectors.insights import Scope
-from dashboards.data import backend
+from dashboards.data import backend, current
 from dashboards.data.access import (
     NoAccountYet,
     NotAllowed,
@@ -22,14 +22,18 @@ from dashboards.data.access import (
 )
 from dashboards.data.query_cache import QueryCache
 from dashboards.data.viewers import SHARED_SECONDS, Viewers
+from marketplace.entitlements import Tier
 from marketplace.identity.roles import StoreRole
-from marketplace.identity.tenancy import Membership
+from marketplace.identity.tenancy import Membership, Standing
 from tests.kits.viewers import ANN, STORES, Clock, Known, viewer_of
+
+STANDINGS = dict.fromkeys(STORES, Standing(Tier.FREE, frozen=False))
 
 
 @given(roles=st.dictionaries(st.sampled_from(sorted(STORES)), st.sampled_from(StoreRole)))
 def test_a_viewer_sees_the_stores_of_the_own_memberships_and_no_other(roles: dict[str, StoreRole]) -> None:
-    seen = member(ANN, visible([Membership(slug, ANN.id, role, 1) for slug, role in roles.items()]), STORES)
+    memberships = [Membership(slug, ANN.id, role, 1) for slug, role in roles.items()]
+    seen = member(ANN, visible(memberships), STORES, STANDINGS)
 
     for slug in STORES:
         if slug in roles:
@@ -37,11 +41,11 @@ def test_a_viewer_sees_the_stores_of_the_own_memberships_and_no_other(roles: dic
         else:
             with pytest.raises(StoreNotVisible):
                 seen.store(slug)
-    assert set(seen.stores) == set(roles) == set(seen.roles)
+    assert set(seen.stores) == set(roles) == set(seen.roles) == set(seen.standings)
 
 
 def test_a_membership_of_a_store_that_was_deleted_shows_nothing() -> None:
-    seen = member(ANN, {"gone": StoreRole.OWNER}, STORES)
+    seen = member(ANN, {"gone": StoreRole.OWNER}, STORES, STANDINGS)
 
     assert seen.stores == {}
     with pytest.raises(StoreNotVisible):
@@ -161,7 +165,7 @@ def test_no_query_of_a_store_runs_for_who_may_not_see_it(number: int, monkeypatc
     def connected() -> backend.Backend:
         raise AssertionError("the query was run")
 
-    monkeypatch.setattr(backend, "visible_store", viewer_of("tea").store)
+    monkeypatch.setattr(current, "viewer", lambda: viewer_of("tea"))
     monkeypatch.setattr(backend, "backend", connected)
     for argument in ("pots", Scope("pots", ZoneInfo("UTC"))):
         with pytest.raises(NotAllowed):
