@@ -130,7 +130,7 @@ def test_more_requests_than_connections_are_asked_to_come_again_and_the_next_one
         assert collector.metric('marketplace_collector_faults_total{code="unavailable"}') >= 3
 
 
-def test_a_request_that_fails_or_whose_client_leaves_is_no_longer_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_is_refused_or_whose_client_leaves_is_no_longer_counted() -> None:
     config = CollectorConfig(max_connections=1, body_timeout_seconds=30)
     head = f"POST /v1/collect HTTP/1.1\r\nhost: x\r\nx-write-key: {WRITE_KEY}\r\nexpect: 100-continue\r\n"
     with running_collector(config) as collector:
@@ -145,11 +145,9 @@ def test_a_request_that_fails_or_whose_client_leaves_is_no_longer_counted(monkey
                 assert not is_free()
                 leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             eventually(is_free, "the request of a client that left is no longer counted")
-        monkeypatch.setattr(collector.producer, "send_all_async", None)
         for path, status in (("/nothing", 404), ("/v1/collect", 405)):
             assert httpx.get(f"{collector.url}{path}").status_code == status
-        assert collector.post({"event_id": "a"}).status_code == 500
-        assert is_free()
+            assert is_free()
 
 
 @pytest.mark.parametrize("path", [COLLECT_PATH, "/other"])
