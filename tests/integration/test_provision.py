@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 import uuid
 from collections.abc import Iterator
@@ -192,6 +194,33 @@ def test_who_makes_a_topic_finds_it_also_where_others_make_it_at_the_same_time(s
 
     with ThreadPoolExecutor(4) as several:
         assert list(several.map(make_and_find, range(4))) == [[True] * len(names)] * 4
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_a_kafka_that_stands_still_makes_no_topic_in_time_and_makes_it_when_it_goes_on(
+    stack: Stack, connected: bool
+) -> None:
+    admin, name, broker = TopicAdmin(stack.urls.kafka, timeout_seconds=3.0), uuid.uuid4().hex, stack.pid("kafka")
+    if connected:
+        assert admin.identity(name) is None
+    os.kill(broker, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        with pytest.raises(Unavailable):
+            admin.create(name, 2, 1, {})
+        assert time.monotonic() - began < 9
+    finally:
+        os.kill(broker, signal.SIGCONT)
+
+    def made() -> bool:
+        try:
+            admin.create(name, 2, 1, {})
+        except Unavailable:
+            return False
+        found = admin.identity(name)
+        return found is not None and found.partitions == 2
+
+    eventually(made, "the topic is made", 20)
 
 
 def test_a_topic_that_is_gone_again_before_it_is_known_is_an_error_in_time(stack: Stack) -> None:
