@@ -32,6 +32,9 @@ _KINDS: Final[dict[str, dict[str, Any]]] = {
         "device_scale_factor": 2,
     },
 }
+BROWSERS: Final = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+"""Names of a Chromium on a machine, the one that takes the least of it first."""
+
 _TALLEST: Final = 2_400
 """In pixels; a picture of a whole page is cut off here."""
 
@@ -61,7 +64,7 @@ def main() -> int:
     parser.add_argument("--only", choices=PAGES, action="append", help="this page; can be repeated [all]")
     parser.add_argument("--kind", choices=_KINDS, action="append", help="pictures of this kind; can be repeated [all]")
     options = parser.parse_args()
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    chromium = next(filter(None, map(shutil.which, BROWSERS)), None)
     if chromium is None:
         return _fail("there is no chromium on this machine; 'make browser' installs it where it can")
     try:

@@ -70,7 +70,22 @@ def good_request(world: World, method: str, path: str) -> GoodRequest:
 
 
 async def settle(world: World, *, frozen: bool = False) -> None:
-    """A store with members, an invitation and an API key, another store, and people without a store."""
+    """A store with members, an invitation and an API key, another store, and people without a store.
+
+    They are made once and copied into every further world, which is empty before.
+    """
+    if frozen not in _SETTLED:
+        await _settle(world, frozen)
+        _SETTLED[frozen] = await world.snapshot()
+    else:
+        await world.insert(_SETTLED[frozen])
+
+
+_SETTLED: Final[dict[bool, dict[str, list[Any]]]] = {}
+"""All documents of such a world, by whether its store is frozen."""
+
+
+async def _settle(world: World, frozen: bool) -> None:
     await world.user("ann", premium=True)
     await world.user("ona", premium=True)
     for slug, age in (("shop", 10.0), ("older", 20.0)):

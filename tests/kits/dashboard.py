@@ -24,6 +24,7 @@ from connectors.mongo.client import connect
 from connectors.mongo.stores import MongoStores
 from marketplace.stores import Store
 from ops.oracle import LogRecord
+from ops.screenshots import BROWSERS
 from ops.stack import Stack
 from runtime.ports import free_ports
 from tests.kits.clicks import CHROME, GOOGLEBOT, SAFARI, as_bytes, event, make_store, visitor_of
@@ -152,7 +153,7 @@ def dashboard(environment: Mapping[str, str], folder: Path) -> Iterator[str]:
 
 def chromium_path() -> str | None:
     """Where the machine's browser is; some systems have a command of that name which only says how to install it."""
-    for path in filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
+    for path in filter(None, map(shutil.which, BROWSERS)):
         said = subprocess.run([path, "--version"], capture_output=True, timeout=60, check=False)
         if said.returncode == 0:
             return path

@@ -213,12 +213,17 @@ class World:
         mongo = self.client[self.database]
         return {each.name: await mongo[each.name].find().to_list() for each in COLLECTIONS}
 
+    async def insert(self, documents: Mapping[str, list[Any]]) -> None:
+        """Write documents, by collection, as a snapshot has them."""
+        for name, several in documents.items():
+            if several:
+                await self.client[self.database][name].insert_many(several)
+
     async def restore(self, snapshot: Mapping[str, list[Any]]) -> None:
         """Make all documents what they were."""
-        for name, documents in snapshot.items():
+        for name in snapshot:
             await self.client[self.database][name].delete_many({})
-            if documents:
-                await self.client[self.database][name].insert_many(documents)
+        await self.insert(snapshot)
 
     async def secret_of_mail(self, address: str) -> str:
         """The secret of the link in the mail to an address that waits."""

@@ -85,6 +85,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@LONG
 def test_a_change_that_a_test_sees_is_killed_and_any_other_survives(project: Path) -> None:
     assert dict(run(SETTINGS, "*", 1)) == {MORE: "survived", LESS: "killed"}
 
@@ -94,6 +95,7 @@ def test_what_is_known_is_not_tried_again(project: Path) -> None:
     assert dict(run(SETTINGS, "*", 1, [LESS])) == {MORE: "survived"}
 
 
+@LONG
 def test_nothing_counts_as_killed_where_the_tests_fail_without_a_change(project: Path) -> None:
     test = project / "tests" / "test_limits.py"
     test.write_text(test.read_text().replace("LIMIT >= 3", "LIMIT > 3"))
