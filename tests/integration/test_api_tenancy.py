@@ -154,15 +154,16 @@ def test_one_link_at_two_processes_at_one_time_makes_one_membership(pair: Pair) 
     ann, bob = account(pair), account(pair)
     slug = new_store(ann)
     token = invite(pair, ann, slug, bob.email, "analyst")
-    barrier = threading.Barrier(10)
+    # As many as a free account may send at once, whatever else it has asked.
+    barrier = threading.Barrier(6)
 
     def accept(number: int) -> int:
         barrier.wait(20)
         person = at(bob, (pair.first, pair.second)[number % 2])
         return person.ask("POST", "/v1/invitations/acceptances", json={"token": token}).status_code
 
-    with ThreadPoolExecutor(10) as pool:
-        assert sorted(pool.map(accept, range(10))) == [201] + [410] * 9
+    with ThreadPoolExecutor(6) as pool:
+        assert sorted(pool.map(accept, range(6))) == [201] + [410] * 5
     assert pair.mongo["memberships"].count_documents({"store": slug, "user": id_of(bob)}) == 1
 
 
