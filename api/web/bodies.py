@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, get_type_hints
 
 import msgspec
 from fastapi import Request, Response
@@ -16,6 +16,7 @@ from fastapi.routing import APIRoute
 
 from api.web.parameters import check_parameters
 from api.web.problems import BAD_REQUEST, TOO_LARGE, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE, Problem
+from api.web.queries import Queries, made_of_queries
 
 MAX_BODY_BYTES: Final = 64 << 10
 """Of a request; a route that takes files says so itself."""
@@ -51,11 +52,14 @@ class StrictRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Any]:
         """The handler behind the checks."""
-        endpoint, check = super().get_route_handler(), self.check
+        check, queries = self.check, self._queries()
+        endpoint = super().get_route_handler()
 
         async def inner(request: Request) -> Response:
             if check is not None:
                 await check(request)
+            if queries is not None and (known := queries.of(request)) is not None:
+                return await known
             check_parameters(request)
             answer: Response = await endpoint(request)
             return answer
@@ -72,6 +76,18 @@ class StrictRoute(APIRoute):
                     changed()
 
         return handler
+
+    def _queries(self) -> Queries | None:
+        """What the endpoint is called with by query, where it is made of the query alone."""
+        endpoint = self.dependant.call
+        assert endpoint is not None  # a route has one
+        if self.methods != {"GET"} or get_type_hints(endpoint).get("return") is not Response:
+            return None
+        if not made_of_queries(self.dependant):
+            return None
+        found = Queries(endpoint)
+        self.dependant.call = found.noting()
+        return found
 
 
 async def _in_time(inner: Handler, request: Request) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
+from functools import cached_property
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
@@ -57,7 +58,7 @@ class Scope:
     def __hash__(self) -> int:
         return hash(self._written)
 
-    @property
+    @cached_property
     def _written(self) -> tuple[object, ...]:
         ends = (moment and (moment.isoformat(), moment.fold) for moment in (self.since, self.until))
         return self.store, self.zone.key, *ends, self.bots, self.filters
