@@ -25,6 +25,7 @@ from ops.provision import ensure_provisioned
 from ops.resources import Resources
 from ops.stack import Stack
 from runtime.sections import Settings
+from tests.kits.stack import polled
 from tests.kits.tcp_proxy import TcpProxy
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
@@ -59,7 +60,7 @@ def run(stack: Stack, database: str) -> Callable[[Work], None]:
     """Run work on empty collections, in an event loop of its own."""
 
     async def whole(work: Work) -> None:
-        client = connect_async(stack.urls.mongo)
+        client = connect_async(polled(stack.urls.mongo))
         try:
             for collection in (USERS, LINKS, MAILS):
                 await client[database][collection.name].delete_many({})

@@ -31,6 +31,7 @@ from ops.provision import ensure_provisioned
 from ops.resources import Resources
 from ops.stack import Stack
 from runtime.sections import Settings
+from tests.kits.stack import polled
 from tests.kits.tcp_proxy import TcpProxy
 
 PASSWORD, OTHER = "correct horse battery", "another horse battery"
@@ -114,7 +115,7 @@ def run(stack: Stack, database: str, proxy: TcpProxy, tmp_path: Path) -> Run:
     ring = KeyRing(tmp_path / "keys.json", "https://shop.example", "test")
 
     async def whole(work: Callable[[World], Awaitable[None]]) -> None:
-        mongo, redis, hashes = connect_async(stack.urls.mongo), sessions.connect_async(proxy.url), SlowHashes()
+        mongo, redis, hashes = connect_async(polled(stack.urls.mongo)), sessions.connect_async(proxy.url), SlowHashes()
         accounts, known = Accounts(mongo, database), sessions.Sessions(redis)
         services = [
             IdentityService(each, known, hashes, ring, "https://shop.example")

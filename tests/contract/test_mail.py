@@ -29,6 +29,7 @@ from marketplace.identity.mails import TEMPLATES, render
 from ops.stack import Stack
 from runtime.ports import free_ports
 from tests.kits.smtp_server import PASSWORD, USER, Inbox, smtp_server, smtp_server_that_says
+from tests.kits.stack import polled
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 LINK = "https://shop.example/confirm#sEcReT_-1"
@@ -82,7 +83,7 @@ def run(
     given_up: Callable[[Reason], None] = lambda reason: None,
 ) -> None:
     async def whole() -> None:
-        client, clock = connect_async(stack.urls.mongo), Clock()
+        client, clock = connect_async(polled(stack.urls.mongo)), Clock()
         try:
             sender = MailSender(MailQueue(client, database), transport, SENDER, clock, given_up)
             await work(Accounts(client, database), sender, clock)

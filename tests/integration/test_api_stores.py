@@ -17,6 +17,7 @@ from connectors.mongo.store_directory import find_by_import_key, find_by_write_k
 from connectors.mongo.stores import MongoStores
 from marketplace.identity.roles import API_KEY_SCOPES
 from ops.stack import Stack
+from tests.kits.stack import polled
 from tests.kits.tenancy import Work, World, run_in_world, tenancy_database
 
 Run = Callable[[Work], None]
@@ -466,7 +467,7 @@ def test_while_all_connections_are_taken_requests_are_answered_or_wait_and_none_
     stack: Stack, database: str
 ) -> None:
     async def work() -> None:
-        client = connect_async(stack.urls.mongo, max_connections=1)
+        client = connect_async(polled(stack.urls.mongo), max_connections=1)
         try:
             world = World(client, database)
             for name in ("stores", "users", "memberships"):

@@ -20,6 +20,7 @@ from marketplace.collections import USERS
 from marketplace.identity.refresh import refresh_token
 from ops.stack import Stack
 from tests.kits.api import PASSWORD, Api, Person
+from tests.kits.stack import polled
 from tests.kits.tenancy import World
 
 T = TypeVar("T")
@@ -53,7 +54,7 @@ class Registry:
         """Do something with its documents."""
 
         async def whole() -> T:
-            client = connect_async(self.stack.urls.mongo)
+            client = connect_async(polled(self.stack.urls.mongo))
             try:
                 return await work(World(client, self.database))
             finally:

@@ -50,3 +50,12 @@ def command(folder: Path, *arguments: str, cli: str = CLI, **variables: str) -> 
         check=False,
     )
     return done.returncode, done.stdout + done.stderr
+
+
+def polled(mongo_url: str) -> str:
+    """The URL for a client of a test, which lives for some milliseconds.
+
+    A client that watches its server's changes opens a connection for that some time after its first one. PyMongo leaves
+    a socket open whose connection is cancelled while it is made, and a test that runs later fails for it.
+    """
+    return f"{mongo_url}&serverMonitoringMode=poll"

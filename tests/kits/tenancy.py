@@ -45,6 +45,7 @@ from ops.resources import Resources
 from ops.stack import Stack
 from runtime.sections import Settings
 from tests.kits.insights import empty_tables
+from tests.kits.stack import polled
 
 COLLECTIONS = (STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY)
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
@@ -250,7 +251,7 @@ def run_in_world(mongo_url: str, database: str, work: Work, clickhouse: ClickHou
     """Run work on empty collections, in an event loop of its own."""
 
     async def whole() -> None:
-        client = connect_async(mongo_url)
+        client = connect_async(polled(mongo_url))
         try:
             for collection in COLLECTIONS:
                 await client[database][collection.name].delete_many({})
