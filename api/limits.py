@@ -94,6 +94,7 @@ class Limiter:
         self._breaker = CircuitBreaker()
         self._local: dict[BucketPolicy, TokenBuckets] = {}
         self._leases = TokenLeases(max_leases=_KEPT)
+        self._asking: dict[str, asyncio.Event] = {}
 
     async def request(self, account: str, tier: Tier, address: str, cost: float) -> Limited:
         """Take what a request costs.
@@ -110,6 +111,11 @@ class Limiter:
         policy = ENTITLEMENTS[tier].requests if account else ADDRESS
         name, cost = f"account:{account}" if account else f"address:{address}", min(cost, policy.burst)
         left = self._leases.spend(name, policy, cost, self._monotonic())
+        asking = self._asking.get(name)
+        if left is None and asking is not None:
+            # Tokens for those who come next are under way: each asking by itself would cost as much as no lease.
+            await asking.wait()
+            left = self._leases.spend(name, policy, cost, self._monotonic())
         if left is None:
             taken = await self._take(name, policy, cost, leases=self._leases)
         else:
@@ -151,6 +157,9 @@ class Limiter:
         ticket = self._breaker.admit(now)
         if ticket:
             ahead, back = leases.question(name, policy) if leases is not None else (0.0, 0.0)
+            answered = asyncio.Event()
+            if ahead:
+                self._asking[name] = answered
             try:
                 async with asyncio.timeout(_REDIS_SECONDS):
                     taken = await self._shared.take(name, policy, cost, ahead, back)
@@ -162,6 +171,10 @@ class Limiter:
                     leases.answered(name, policy, cost, taken.ahead, taken.left, now)
                 # What this process holds is the caller's as well.
                 return replace(taken, left=taken.left + taken.ahead)
+            finally:
+                answered.set()
+                if self._asking.get(name) is answered:
+                    del self._asking[name]
         return self._take_here(name, policy, cost)
 
     def _take_here(self, name: str, policy: BucketPolicy, cost: float) -> Taken:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -173,6 +175,44 @@ def test_who_asks_once_takes_nothing_from_others_and_what_was_not_needed_is_give
         left = (await granted(lambda: there.request("ann", Tier.FREE, "203.0.113.1", 1.0)))[0]
         # Six were taken, 2.5 have come back by now, and this process holds a few for the next half second.
         assert free.burst - 6 + 2 - free.burst / 8 <= left <= free.burst - 6 + 2
+
+    asyncio.run(work())
+
+
+def test_callers_of_one_bucket_who_come_at_one_time_share_a_question(
+    limiter: Limiter, shared: SharedBuckets, clock: Clock
+) -> None:
+    async def work() -> None:
+        burst = int(ENTITLEMENTS[Tier.PREMIUM].requests.burst)
+
+        async def at_once(count: int) -> list[object]:
+            asks = (limiter.request("ann", Tier.PREMIUM, "203.0.113.1", 1.0) for _ in range(count))
+            return await asyncio.gather(*asks, return_exceptions=True)
+
+        await at_once(16)
+        before = shared.asked
+        for _ in range(4):
+            clock.now += 0.6
+            await at_once(16)
+        assert shared.asked - before == 4
+        found = await at_once(2 * burst)
+        assert sum(not isinstance(each, Problem) for each in found) <= burst
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize("fault", ["refuses", "hangs"])
+def test_who_waits_for_the_question_of_another_is_answered_as_soon_as_it_fails(
+    limiter: Limiter, shared: SharedBuckets, clock: Clock, fault: str
+) -> None:
+    async def work() -> None:
+        ask = functools.partial(limiter.request, "ann", Tier.PREMIUM, "203.0.113.1", 1.0)
+        await asyncio.gather(*[ask() for _ in range(4)])
+        clock.now += 0.6
+        shared.available, shared.hangs = fault != "refuses", fault == "hangs"
+        began = time.monotonic()
+        await asyncio.gather(*[ask() for _ in range(4)])
+        assert time.monotonic() - began < 1.0
 
     asyncio.run(work())
 
