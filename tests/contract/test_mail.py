@@ -29,7 +29,7 @@ from marketplace.identity.mails import TEMPLATES, render
 from ops.stack import Stack
 from runtime.ports import free_ports
 from tests.kits.smtp_server import PASSWORD, USER, Inbox, smtp_server, smtp_server_that_says
-from tests.kits.stack import polled
+from tests.kits.stack import leftovers_collected, polled
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 LINK = "https://shop.example/confirm#sEcReT_-1"
@@ -300,7 +300,7 @@ def test_a_server_that_asks_for_a_user_gets_it_over_tls_only(certificate: Path) 
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate)
     trusted = ssl.create_default_context(cafile=f"{certificate}.crt")
-    with smtp_server(tls) as inbox:
+    with leftovers_collected(), smtp_server(tls) as inbox:
         server = SmtpServer("127.0.0.1", inbox.port, USER, PASSWORD)
         asyncio.run(SmtpTransport(server, trusted).send(message()))
         assert len(inbox.messages) == 1

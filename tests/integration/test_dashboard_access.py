@@ -18,7 +18,7 @@ from marketplace.entitlements import Tier
 from ops.stack import Stack
 from runtime.ports import free_ports
 from tests.kits.api import PASSWORD, Api, Person, own_database, running_api
-from tests.kits.stack import collected_after_pymongo
+from tests.kits.stack import leftovers_collected
 
 NEW_PASSWORD = "another horse battery"
 
@@ -177,7 +177,7 @@ def test_nobody_is_let_in_or_signed_out_while_a_part_is_unavailable(both: Both, 
     mongo = f"mongodb://{nowhere}/?directConnection=true" if part == "mongo" else stack.urls.mongo
     redis = f"redis://{nowhere}/0" if part == "redis" else stack.urls.redis
     database = both.api.environment["MARKETPLACE_DATABASE"]
-    with collected_after_pymongo(), closing(DatabaseReader(mongo, database, redis)) as reader:
+    with leftovers_collected(), closing(DatabaseReader(mongo, database, redis)) as reader:
         began = time.monotonic()
         with pytest.raises(Unavailable):
             reader.member(person.refresh_token)
