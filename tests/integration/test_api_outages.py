@@ -33,6 +33,7 @@ from tests.kits.api_outages import (
     ask_at_once,
     cut_off,
     frozen,
+    once_more,
     own_parts,
     slow,
     wait_until_nothing_is_known,
@@ -217,8 +218,9 @@ def test_a_route_answers_as_always_or_says_when_to_repeat_and_works_right_afterw
     first = next(iter(reading.values()))
     assert eventually(lambda: first().status_code < 500, 10)
     # One after the other, nearly: so many at once may take longer than a connection is waited for.
-    again = ask_at_once({what: (ask, usual[what]) for what, ask in reading.items()}, most=8)
-    again |= ask_at_once(identity_asks(api, People.make(registry)), most=8)
+    again = ask_at_once({what: (once_more(ask), usual[what]) for what, ask in reading.items()}, most=8)
+    identity = identity_asks(api, People.make(registry))
+    again |= ask_at_once({what: (once_more(ask), status) for what, (ask, status) in identity.items()}, most=8)
     for answer in again.values():
         assert answer.response.status_code == answer.usual, (answer.what, answer.response.text)
     changing = {what: ask for what, ask in shop.asks(["person"]).items() if what not in usual}

@@ -151,6 +151,22 @@ class Answered:
 Ask = Callable[[], httpx.Response]
 
 
+def once_more(ask: Ask) -> Ask:
+    """A request as clients send it: what is to be repeated is asked once more, after as long as the answer says.
+
+    A part that has just come back may be slow for a moment, on a busy machine above all.
+    """
+
+    def asked() -> httpx.Response:
+        response = ask()
+        if response.status_code == 503:
+            time.sleep(int(response.headers["retry-after"]))
+            response = ask()
+        return response
+
+    return asked
+
+
 MOST_AT_ONCE: Final = 40
 """Requests at one time where they are to work: more would wait for connections of Mongo."""
 
