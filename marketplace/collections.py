@@ -67,6 +67,52 @@ MEMBERSHIPS: Final = Collection("memberships", (Index("by_user", (("user", 1), (
 API_KEYS: Final = Collection("api_keys", (Index("by_store", (("store", 1),)),))
 """Keys of servers: ``_id`` is the part of the key that is no secret; of the other one only the hash is kept."""
 
+PRODUCTS: Final = Collection(
+    "products",
+    (
+        Index("by_slug", (("store", 1), ("slug", 1)), unique=True),
+        Index("by_sku", (("store", 1), ("skus", 1)), unique=True),
+        Index("by_category", (("store", 1), ("category", 1))),
+    ),
+)
+"""``_id`` is the product's id; fields of ``marketplace.catalog.products.Product``, and ``skus`` of all its variants."""
+
+PRODUCT_SLUGS: Final = Collection("product_slugs", (Index("by_product", (("product", 1),)),))
+"""``_id`` is ``<store>:<slug>``; the product that it leads to, which may have another slug by now."""
+
+PRODUCT_CHANGES: Final = Collection("product_changes")
+"""``_id`` is ``<product>:<version>``; who changed which fields, and when."""
+
+CATEGORIES: Final = Collection("categories")
+"""``_id`` is the store: all its categories in one document, so that a change of the tree is one write."""
+
+PRODUCT_IMPORTS: Final = Collection(
+    "product_imports",
+    (
+        Index("by_store", (("store", 1), ("created_at", -1))),
+        Index("expire", (("expires_at", 1),), expire_after_seconds=0),
+    ),
+)
+"""Imports of CSV files and how far they are."""
+
+REVIEWS: Final = Collection(
+    "reviews",
+    (
+        Index("by_product", (("product", 1), ("state", 1), ("helpful", -1), ("_id", 1))),
+        Index("by_user", (("user", 1),)),
+    ),
+)
+"""``_id`` is ``<product>:<user>``, so that nobody writes two about one product."""
+
+REVIEW_VOTES: Final = Collection("review_votes", (Index("by_user", (("user", 1),)),))
+"""``_id`` is ``<review>:<user>``: who found a review helpful."""
+
+REVIEW_REPORTS: Final = Collection("review_reports", (Index("by_review", (("review", 1),)),))
+"""``_id`` is ``<review>:<user>``: who reported a review, and why."""
+
+CARTS: Final = Collection("carts", (Index("expire", (("expires_at", 1),), expire_after_seconds=0),))
+"""``_id`` is ``user:<id>``, or ``guest:<SHA-256 of the secret>``; those of guests expire."""
+
 COLLECTIONS: Final[tuple[Collection, ...]] = (
     STORES,
     VISITOR_SALTS,
@@ -78,4 +124,13 @@ COLLECTIONS: Final[tuple[Collection, ...]] = (
     MAILS,
     MEMBERSHIPS,
     API_KEYS,
+    PRODUCTS,
+    PRODUCT_SLUGS,
+    PRODUCT_CHANGES,
+    CATEGORIES,
+    PRODUCT_IMPORTS,
+    REVIEWS,
+    REVIEW_VOTES,
+    REVIEW_REPORTS,
+    CARTS,
 )

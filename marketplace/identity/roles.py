@@ -24,6 +24,8 @@ class Permission(StrEnum):
     READ_NUMBERS = "numbers:read"
     READ_STORE = "store:read"
     EDIT_STORE = "store:edit"
+    READ_CATALOG = "catalog:read"
+    EDIT_CATALOG = "catalog:edit"
     READ_KEYS = "keys:read"
     ROTATE_KEYS = "keys:rotate"
     READ_MEMBERS = "members:read"
@@ -39,7 +41,9 @@ _LOWEST: Final[Mapping[Permission, StoreRole]] = {
     Permission.READ_STORE: StoreRole.ANALYST,
     Permission.READ_MEMBERS: StoreRole.ANALYST,
     Permission.LEAVE_STORE: StoreRole.ANALYST,
+    Permission.READ_CATALOG: StoreRole.ANALYST,
     Permission.EDIT_STORE: StoreRole.MANAGER,
+    Permission.EDIT_CATALOG: StoreRole.MANAGER,
     Permission.READ_KEYS: StoreRole.MANAGER,
     Permission.ROTATE_KEYS: StoreRole.MANAGER,
     Permission.INVITE: StoreRole.MANAGER,
@@ -50,7 +54,14 @@ _LOWEST: Final[Mapping[Permission, StoreRole]] = {
 """The lowest role that has each permission; every higher one has it too."""
 
 API_KEY_SCOPES: Final = frozenset(
-    {Permission.READ_NUMBERS, Permission.READ_STORE, Permission.EDIT_STORE, Permission.READ_MEMBERS}
+    {
+        Permission.READ_NUMBERS,
+        Permission.READ_STORE,
+        Permission.EDIT_STORE,
+        Permission.READ_CATALOG,
+        Permission.EDIT_CATALOG,
+        Permission.READ_MEMBERS,
+    }
 )
 """What an API key can be given. A server never invites, grants roles, reads or makes keys, or deletes a store."""
 
