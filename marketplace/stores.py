@@ -11,6 +11,7 @@ from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _IMPORT_PREFIX: Final = "import"
+_STOREFRONT_PREFIX: Final = "storefront"
 _DOMAIN: Final = re.compile(r"[\w-]+(\.[\w-]+)*")
 _NO_ZONES: Final = re.compile(r"(?:posix|right)/.*|localtime|posixrules|Factory")
 """What many systems have beside the zones of IANA's database: each machine's own, and clocks with leap seconds."""
@@ -57,6 +58,16 @@ class Store:
                 ipaddress.ip_network(network)
             except ValueError as error:
                 raise InvalidStore(f"blocked network {network!r}: {error}") from error
+
+    @property
+    def storefront_key(self) -> str:
+        """The public key with which this platform's own pages of the store send events.
+
+        Of a write key only the hash is kept, so pages cannot show it. This one is made of what is kept, and so it ends
+        with the write key: whoever replaces that replaces both, and a deleted store has none that is worth anything.
+        """
+        proof = hmac.digest(self.visitor_secret.encode(), f"storefront\0{self.write_key_hash}".encode(), "sha256")
+        return f"{_STOREFRONT_PREFIX}.{self.slug}.{proof[:16].hex()}"
 
 
 def checked_zone(name: str) -> str:
@@ -112,6 +123,15 @@ def import_key(slug: str, secret: str) -> str:
 
 def store_of_import_key(key: str) -> str | None:
     """The slug in an import key; None for text that is not an import key. The caller must then compare the hash."""
+    return _store_in(key, _IMPORT_PREFIX)
+
+
+def store_of_storefront_key(key: str) -> str | None:
+    """The slug in a storefront's key; None for other text. The caller must then compare it with the store's."""
+    return _store_in(key, _STOREFRONT_PREFIX)
+
+
+def _store_in(key: str, kind: str) -> str | None:
     prefix, _, rest = key.partition(".")
     slug, dot, secret = rest.partition(".")
-    return slug if prefix == _IMPORT_PREFIX and dot and secret and SLUG.fullmatch(slug) else None
+    return slug if prefix == kind and dot and secret and SLUG.fullmatch(slug) else None

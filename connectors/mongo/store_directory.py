@@ -7,6 +7,7 @@ result with :meth:`StoreDirectory.learn`.
 from __future__ import annotations
 
 import enum
+import hmac
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -14,7 +15,13 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from connectors.mongo.stores import StoreRepository
-from marketplace.stores import Store, hash_write_key, store_of_import_key, write_key_matches
+from marketplace.stores import (
+    Store,
+    hash_write_key,
+    store_of_import_key,
+    store_of_storefront_key,
+    write_key_matches,
+)
 
 _CACHE_SECONDS: Final = 5.0
 _IDLE_SECONDS: Final = 10.0
@@ -28,8 +35,12 @@ Lookup = Callable[[StoreRepository, str], Store | None]
 
 
 def find_by_write_key(repository: StoreRepository, key: str) -> Store | None:
-    """The store whose public write key this is; raises what the repository raises."""
-    return repository.by_write_key_hash(hash_write_key(key))
+    """The store whose public write key this is, or its storefront's key; raises what the repository raises."""
+    slug = store_of_storefront_key(key)
+    if slug is None:
+        return repository.by_write_key_hash(hash_write_key(key))
+    store = repository.get(slug)
+    return store if store is not None and hmac.compare_digest(key.encode(), store.storefront_key.encode()) else None
 
 
 def find_by_import_key(repository: StoreRepository, key: str) -> Store | None:

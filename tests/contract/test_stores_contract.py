@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from connectors.mongo.client import connect
-from connectors.mongo.store_directory import find_by_import_key
+from connectors.mongo.store_directory import find_by_import_key, find_by_write_key
 from connectors.mongo.stores import MemoryStores, MongoStores, StoreConflict, StoreRepository, StoresUnavailable
 from marketplace.collections import STORES
 from marketplace.stores import InvalidStore, Store, hash_write_key, import_key
@@ -271,3 +271,23 @@ def test_a_store_saved_before_there_were_import_keys_has_none(drawer: Drawer) ->
     old = {name: value for name, value in asdict(SHOP).items() if name not in ("slug", "import_key_hash")}
     drawer.slip_in({"_id": "shop", **old, "domains": list(SHOP.domains), "blocked_networks": []})
     assert drawer.book.get("shop") == SHOP
+
+
+def test_a_storefronts_key_finds_its_store_and_ends_with_the_write_key(book: StoreRepository) -> None:
+    for store in (SHOP, OTHER):
+        book.upsert_store(store)
+    key = SHOP.storefront_key
+    assert find_by_write_key(book, key) == SHOP
+    assert find_by_write_key(book, OTHER.storefront_key) == OTHER
+    # Nobody makes the key of one store from that of another one.
+    assert find_by_write_key(book, key.replace("shop", "other")) is None
+    assert find_by_write_key(book, f"{key}0") is None
+    assert find_by_write_key(book, "storefront.nowhere.00") is None
+    assert find_by_write_key(book, "storefront.shop.é") is None
+
+    book.edit("shop", lambda _: {"write_key_hash": hash_write_key("a new one")})
+
+    assert find_by_write_key(book, key) is None
+    after = book.get("shop")
+    assert after is not None
+    assert find_by_write_key(book, after.storefront_key) == after
