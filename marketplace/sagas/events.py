@@ -1,0 +1,189 @@
+"""What the services of an order say to each other: event types, and the payload of each.
+
+All events of an order are in one topic under one key, its id, so that every service sees them in one order. A payload
+only ever gains fields with defaults; anything else is another type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+
+
+class EventType(StrEnum):
+    """What happened. Those of ``ORDER_`` are the orders service's, and so on."""
+
+    ORDER_CREATED = "ORDER_CREATED"
+    ORDER_PAYMENT_COMPLETED = "ORDER_PAYMENT_COMPLETED"
+    ORDER_REFUND_REQUESTED = "ORDER_REFUND_REQUESTED"
+    ORDER_CONFIRMED = "ORDER_CONFIRMED"
+    ORDER_CANCELLED = "ORDER_CANCELLED"
+    PAYMENT_COMPLETED = "PAYMENT_COMPLETED"
+    PAYMENT_FAILED = "PAYMENT_FAILED"
+    PAYMENT_REFUNDED = "PAYMENT_REFUNDED"
+    STOCK_COUNT_UPDATED = "STOCK_COUNT_UPDATED"
+    STOCK_INSUFFICIENT = "STOCK_INSUFFICIENT"
+
+
+class Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
+    """What every payload is; unknown fields are those of a later version, and are left alone."""
+
+
+class OrderedItem(msgspec.Struct, frozen=True):
+    """So many of a variant."""
+
+    variant: str
+    quantity: int
+
+
+class OrderCreated(Payload, frozen=True):
+    """An order was placed: its stock is reserved, its payment waits."""
+
+    checkout: str
+    buyer: str
+    currency: str
+    total_minor: int
+    items: tuple[OrderedItem, ...]
+    pay_by_ms: int
+
+
+class OrderPaymentCompleted(Payload, frozen=True):
+    """An order is paid: its stock is to be deducted, also where its reservation has ended meanwhile."""
+
+    items: tuple[OrderedItem, ...]
+
+
+class OrderRefundRequested(Payload, frozen=True):
+    """Money is to go back, and what is returned to stock with it."""
+
+    refund: str
+    amount_minor: int
+    restocked: tuple[OrderedItem, ...] = ()
+    reason: str = ""
+
+
+class OrderConfirmed(Payload, frozen=True):
+    """An order is paid and its goods are its buyer's."""
+
+    buyer: str
+    total_minor: int
+    currency: str
+
+
+class OrderCancelled(Payload, frozen=True):
+    """An order ended without goods; ``refunded_minor`` went back."""
+
+    buyer: str
+    reason: str
+    refunded_minor: int = 0
+
+
+class PaymentCompleted(Payload, frozen=True):
+    """The provider has the money."""
+
+    payment: str
+    amount_minor: int
+    currency: str
+
+
+class PaymentFailed(Payload, frozen=True):
+    """The provider will never have it for this payment."""
+
+    payment: str
+    reason: str
+
+
+class PaymentRefunded(Payload, frozen=True):
+    """Money went back; ``refund`` is the id of the request, or ``stock`` where goods were missing."""
+
+    payment: str
+    refund: str
+    amount_minor: int
+
+
+class StockCountUpdated(Payload, frozen=True):
+    """The order's goods were deducted from stock."""
+
+    items: tuple[OrderedItem, ...]
+
+
+class StockInsufficient(Payload, frozen=True):
+    """The order's goods cannot be had, none of them was deducted."""
+
+    missing: tuple[OrderedItem, ...]
+
+
+PAYLOADS: Final[Mapping[EventType, type[Payload]]] = {
+    EventType.ORDER_CREATED: OrderCreated,
+    EventType.ORDER_PAYMENT_COMPLETED: OrderPaymentCompleted,
+    EventType.ORDER_REFUND_REQUESTED: OrderRefundRequested,
+    EventType.ORDER_CONFIRMED: OrderConfirmed,
+    EventType.ORDER_CANCELLED: OrderCancelled,
+    EventType.PAYMENT_COMPLETED: PaymentCompleted,
+    EventType.PAYMENT_FAILED: PaymentFailed,
+    EventType.PAYMENT_REFUNDED: PaymentRefunded,
+    EventType.STOCK_COUNT_UPDATED: StockCountUpdated,
+    EventType.STOCK_INSUFFICIENT: StockInsufficient,
+}
+
+
+class Event(msgspec.Struct, frozen=True):
+    """An event of an order.
+
+    Attributes:
+        id: Made of the order, the service and the version of what it decided about: the same decision, made again
+            after a crash, has the same id.
+        type: What happened.
+        order: The id of the order, which is the key.
+        store: The slug of its store.
+        at_ms: When it was decided, epoch milliseconds.
+        payload: By its type.
+    """
+
+    id: str
+    type: EventType
+    order: str
+    store: str
+    at_ms: int
+    payload: Payload
+
+
+def event_id(order: str, service: str, version: int, number: int = 0) -> str:
+    """The id of an event.
+
+    Args:
+        order: The id of the order.
+        service: Who says it.
+        version: Of what the service decided about, after the decision.
+        number: From 0, where one decision says several things.
+    """
+    return f"{order}:{service}:{version}:{number}"
+
+
+class UnknownEvent(ValueError):
+    """A record is no event that this version knows; the message says why."""
+
+
+def encode_payload(payload: Payload) -> bytes:
+    """A payload as JSON."""
+    return msgspec.json.encode(payload)
+
+
+def decode_payload(kind: str, value: bytes) -> Payload:
+    """The payload of a record.
+
+    Raises:
+        UnknownEvent: There is no such type, or it is none of it.
+    """
+    try:
+        wanted: Any = PAYLOADS[EventType(kind)]
+    except ValueError as error:
+        raise UnknownEvent(f"there is no event {kind[:60]!r}") from error
+    try:
+        found: Payload = msgspec.json.decode(value, type=wanted)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise UnknownEvent(f"{kind}: {error}") from error
+    return found

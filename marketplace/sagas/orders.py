@@ -1,0 +1,336 @@
+"""Orders: what an order is, and what its service makes of events, requests and deadlines.
+
+Pure: a decision gives the order as it is then and what the service says of it. The same event twice, or one that comes
+too late, changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from marketplace.sagas.events import (
+    Event,
+    EventType,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderCreated,
+    OrderedItem,
+    OrderPaymentCompleted,
+    OrderRefundRequested,
+    Payload,
+    PaymentFailed,
+    PaymentRefunded,
+    event_id,
+)
+
+SERVICE: Final = "orders"
+PAY_SECONDS: Final = 15 * 60
+"""How long an order waits for its payment."""
+
+
+class OrderState(StrEnum):
+    """Where an order is."""
+
+    PENDING = "pending"
+    """Its stock is reserved, and its payment waits."""
+    PAID = "paid"
+    """It is paid, and its stock is being deducted."""
+    REFUNDING = "refunding"
+    """It ends without goods, and its money is on the way back."""
+    CONFIRMED = "confirmed"
+    CANCELLED = "cancelled"
+
+
+TERMINAL: Final = frozenset({OrderState.CONFIRMED, OrderState.CANCELLED})
+
+
+class Reason(StrEnum):
+    """Why an order was cancelled."""
+
+    UNPAID = "unpaid"
+    DECLINED = "declined"
+    BUYER = "buyer"
+    SELLER = "seller"
+    NO_STOCK = "no_stock"
+
+
+REQUESTED: Final = frozenset({Reason.BUYER, Reason.SELLER})
+"""Somebody wants the order to end: a payment that comes later goes back, and does not revive it."""
+
+
+class NotNow(Exception):
+    """A request cannot be met in this state; the message says why. Nothing was changed."""
+
+
+@dataclass(frozen=True)
+class OrderLine:
+    """A line of an order.
+
+    Attributes:
+        number: From 1, in the order.
+        product, variant: Ids.
+        title: As it was bought.
+        quantity: How many.
+        unit_minor: The price of one.
+        returned: How many of them were refunded.
+    """
+
+    number: int
+    product: str
+    variant: str
+    title: str
+    quantity: int
+    unit_minor: int
+    returned: int = 0
+
+    @property
+    def total_minor(self) -> int:
+        """Of all of them."""
+        return self.quantity * self.unit_minor
+
+
+@dataclass(frozen=True)
+class Refund:
+    """A refund that was asked for.
+
+    Attributes:
+        id: Unique in the order.
+        amount_minor: How much.
+        done: Whether the money has gone back.
+        ends: Whether it is the whole of what was left, so that the order ends with it.
+    """
+
+    id: str
+    amount_minor: int
+    done: bool = False
+    ends: bool = False
+
+
+@dataclass(frozen=True)
+class Order:
+    """An order of one store.
+
+    Attributes:
+        id: Its id, the key of all its events.
+        store: The slug.
+        buyer: The id of an account.
+        checkout: What it was placed with, together with orders of other stores.
+        currency: A code of ISO 4217.
+        lines: What is bought.
+        state: Where it is.
+        pay_by_ms: Until when it waits for its payment.
+        paid_minor: What the provider took.
+        refunded_minor: What went back.
+        reason: Why it is or will be cancelled; None for one that is not.
+        refunds: Those that were asked for.
+        version: Goes up by one with each decision that changes it.
+    """
+
+    id: str
+    store: str
+    buyer: str
+    checkout: str
+    currency: str
+    lines: tuple[OrderLine, ...]
+    state: OrderState
+    pay_by_ms: int
+    paid_minor: int = 0
+    refunded_minor: int = 0
+    reason: Reason | None = None
+    refunds: tuple[Refund, ...] = ()
+    version: int = 1
+
+    @property
+    def total_minor(self) -> int:
+        """What is to be paid."""
+        return sum(line.total_minor for line in self.lines)
+
+    @property
+    def items(self) -> tuple[OrderedItem, ...]:
+        """What is taken from stock."""
+        return tuple(OrderedItem(line.variant, line.quantity) for line in self.lines)
+
+    @property
+    def deadline_ms(self) -> int | None:
+        """When its service has to act by itself; None where it waits for nobody, or for another service."""
+        return self.pay_by_ms if self.state is OrderState.PENDING else None
+
+
+@dataclass(frozen=True)
+class OrderDecision:
+    """The order after a decision, and what its service says; the same order and nothing where nothing changes."""
+
+    order: Order
+    events: tuple[Event, ...] = ()
+
+
+def placed(order: Order, now_ms: int) -> OrderDecision:
+    """A new order, as it is kept in the transaction that places it."""
+    created = OrderCreated(order.checkout, order.buyer, order.currency, order.total_minor, order.items, order.pay_by_ms)
+    return OrderDecision(order, (_event(order, EventType.ORDER_CREATED, created, now_ms),))
+
+
+def on_event(order: Order, event: Event, now_ms: int) -> OrderDecision:
+    """What an event of another service changes."""
+    react = _REACTIONS.get(event.type)
+    return OrderDecision(order) if react is None else react(order, event.payload, now_ms)
+
+
+def on_deadline(order: Order, now_ms: int) -> OrderDecision:
+    """What the passing of time changes: an order that was not paid in time is cancelled."""
+    if order.deadline_ms is None or now_ms < order.deadline_ms:
+        return OrderDecision(order)
+    return _cancelled(order, Reason.UNPAID, now_ms)
+
+
+def cancel(order: Order, who: Reason, now_ms: int) -> OrderDecision:
+    """Somebody wants the whole order to end.
+
+    Raises:
+        NotNow: It has ended, or its stock is being deducted at this moment: a second later it can be cancelled.
+    """
+    if order.state is OrderState.PENDING:
+        return _cancelled(order, who, now_ms)
+    if order.state is OrderState.CONFIRMED:
+        left = {line.number: line.quantity - line.returned for line in order.lines}
+        ending = replace(order, reason=who)
+        return _refunding(ending, {number: count for number, count in left.items() if count}, who.value, now_ms)
+    if order.state is OrderState.PAID:
+        raise NotNow("its stock is being deducted: try again in a moment")
+    raise NotNow("it has ended" if order.state is OrderState.CANCELLED else "its money is on the way back")
+
+
+def refund_lines(order: Order, counts: Mapping[int, int], now_ms: int, *, reason: str = "") -> OrderDecision:
+    """Money for some of an order goes back, and the goods to stock.
+
+    Args:
+        order: A confirmed one.
+        counts: How many of each line, by its number.
+        now_ms: The time.
+        reason: For the buyer.
+
+    Raises:
+        NotNow: It is not confirmed, or has no such line or not so many that are left.
+    """
+    if order.state is not OrderState.CONFIRMED:
+        raise NotNow("only a confirmed order is refunded by the line")
+    lines = {line.number: line for line in order.lines}
+    if not counts:
+        raise NotNow("name a line")
+    for number, count in counts.items():
+        if number not in lines:
+            raise NotNow(f"it has no line {number}")
+        left = lines[number].quantity - lines[number].returned
+        if not 1 <= count <= left:
+            raise NotNow(f"of line {number} there {'is' if left == 1 else 'are'} {left} left to refund")
+    return _refunding(order, counts, reason, now_ms)
+
+
+def _refunding(order: Order, counts: Mapping[int, int], reason: str, now_ms: int) -> OrderDecision:
+    amount = sum(line.unit_minor * counts.get(line.number, 0) for line in order.lines)
+    lines = tuple(replace(line, returned=line.returned + counts.get(line.number, 0)) for line in order.lines)
+    ends = all(line.returned == line.quantity for line in lines)
+    refund = Refund(f"r{len(order.refunds) + 1}", amount, ends=ends)
+    after = replace(
+        order,
+        lines=lines,
+        refunds=(*order.refunds, refund),
+        state=OrderState.REFUNDING if ends else order.state,
+        reason=(order.reason or Reason.SELLER) if ends else order.reason,
+        version=order.version + 1,
+    )
+    restocked = tuple(
+        OrderedItem(line.variant, counts[line.number]) for line in order.lines if counts.get(line.number, 0)
+    )
+    asked = OrderRefundRequested(refund.id, amount, restocked, reason)
+    return OrderDecision(after, (_event(after, EventType.ORDER_REFUND_REQUESTED, asked, now_ms),))
+
+
+def _on_paid(order: Order, payload: Payload, now_ms: int) -> OrderDecision:
+    if order.paid_minor:
+        return OrderDecision(order)
+    paid = replace(order, paid_minor=order.total_minor, version=order.version + 1)
+    late = order.state is OrderState.CANCELLED
+    if late and order.reason in REQUESTED:
+        # Nobody wants it any more: what came too late goes back, and there is nothing to restock.
+        refund = Refund("late", order.total_minor, ends=True)
+        after = replace(paid, state=OrderState.REFUNDING, refunds=(*order.refunds, refund))
+        asked = OrderRefundRequested(refund.id, refund.amount_minor, (), str(order.reason))
+        return OrderDecision(after, (_event(after, EventType.ORDER_REFUND_REQUESTED, asked, now_ms),))
+    if late or order.state is OrderState.PENDING:
+        # One that was cancelled because nobody paid gets its goods after all, if there are any still.
+        after = replace(paid, state=OrderState.PAID, reason=None)
+        said = OrderPaymentCompleted(order.items)
+        return OrderDecision(after, (_event(after, EventType.ORDER_PAYMENT_COMPLETED, said, now_ms),))
+    return OrderDecision(order)
+
+
+def _on_payment_failed(order: Order, payload: Payload, now_ms: int) -> OrderDecision:
+    if order.state is not OrderState.PENDING or not isinstance(payload, PaymentFailed):
+        return OrderDecision(order)
+    return _cancelled(order, Reason.DECLINED, now_ms)
+
+
+def _on_stock_taken(order: Order, payload: Payload, now_ms: int) -> OrderDecision:
+    if order.state is not OrderState.PAID:
+        return OrderDecision(order)
+    after = replace(order, state=OrderState.CONFIRMED, version=order.version + 1)
+    said = OrderConfirmed(order.buyer, order.total_minor, order.currency)
+    return OrderDecision(after, (_event(after, EventType.ORDER_CONFIRMED, said, now_ms),))
+
+
+def _on_no_stock(order: Order, payload: Payload, now_ms: int) -> OrderDecision:
+    if order.state is not OrderState.PAID:
+        return OrderDecision(order)
+    # The payments service has heard of it as well, and sends the money back.
+    refund = Refund("stock", order.paid_minor, ends=True)
+    after = replace(
+        order,
+        state=OrderState.REFUNDING,
+        reason=Reason.NO_STOCK,
+        refunds=(*order.refunds, refund),
+        version=order.version + 1,
+    )
+    return OrderDecision(after)
+
+
+def _on_refunded(order: Order, payload: Payload, now_ms: int) -> OrderDecision:
+    if not isinstance(payload, PaymentRefunded):
+        return OrderDecision(order)
+    known = next((refund for refund in order.refunds if refund.id == payload.refund), None)
+    if known is None or known.done:
+        return OrderDecision(order)
+    refunds = tuple(replace(each, done=True) if each is known else each for each in order.refunds)
+    after = replace(
+        order,
+        refunds=refunds,
+        refunded_minor=order.refunded_minor + known.amount_minor,
+        version=order.version + 1,
+    )
+    if order.state is not OrderState.REFUNDING or not all(refund.done for refund in refunds):
+        return OrderDecision(after)
+    after = replace(after, state=OrderState.CANCELLED)
+    said = OrderCancelled(order.buyer, str(order.reason), after.refunded_minor)
+    return OrderDecision(after, (_event(after, EventType.ORDER_CANCELLED, said, now_ms),))
+
+
+def _cancelled(order: Order, reason: Reason, now_ms: int) -> OrderDecision:
+    after = replace(order, state=OrderState.CANCELLED, reason=reason, version=order.version + 1)
+    said = OrderCancelled(order.buyer, reason.value)
+    return OrderDecision(after, (_event(after, EventType.ORDER_CANCELLED, said, now_ms),))
+
+
+def _event(order: Order, kind: EventType, payload: Payload, now_ms: int) -> Event:
+    return Event(event_id(order.id, SERVICE, order.version), kind, order.id, order.store, now_ms, payload)
+
+
+_REACTIONS: Final = {
+    EventType.PAYMENT_COMPLETED: _on_paid,
+    EventType.PAYMENT_FAILED: _on_payment_failed,
+    EventType.STOCK_COUNT_UPDATED: _on_stock_taken,
+    EventType.STOCK_INSUFFICIENT: _on_no_stock,
+    EventType.PAYMENT_REFUNDED: _on_refunded,
+}
