@@ -118,10 +118,11 @@ class Routes:
     Args:
         prefix: Of their paths.
         tag: Their heading in the documentation.
+        route: What reads the bodies of their requests.
     """
 
-    def __init__(self, prefix: str, tag: str) -> None:
-        self.router = APIRouter(prefix=prefix, tags=[tag], route_class=StrictRoute)
+    def __init__(self, prefix: str, tag: str, route: type[StrictRoute] = StrictRoute) -> None:
+        self.router, self._route = APIRouter(prefix=prefix, tags=[tag], route_class=route), route
         self.rules: dict[tuple[str, str], Rule] = {}
 
     def add(
@@ -195,7 +196,7 @@ class Routes:
                 # Readers of titles show them as they are.
                 summary=summary.rstrip(".").replace("`", ""),
                 description=f"{cleandoc(description)}\n\n{_needs(demand)}".strip(),
-                route_class_override=StrictRoute.checked_by(checking(demand, cost, frozen, changes)),
+                route_class_override=self._route.checked_by(checking(demand, cost, frozen, changes)),
                 include_in_schema=documented,
                 responses=_responses(possible, status, headers, example, model, also, links or {}, revalidates),
                 openapi_extra=_extra(demand, revalidates, takes_version=versioned and method == "PATCH"),
