@@ -29,7 +29,7 @@ from api.origins import Preflights
 from api.refusals import problem_of
 from api.storefront.render import StorefrontConfig, error_page, is_page
 from api.storefront.routes import STOREFRONT
-from api.storefront.shop import Shop
+from api.storefront.service import Shop
 from api.stores.routes import STORES
 from api.tenancy import Tenancy
 from api.web.bodies import BODY_SECONDS, REQUEST_SECONDS

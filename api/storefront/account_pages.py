@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from api.storefront.visitors import Visitor, shop_of, visitor_of
 from api.web.clients import network_of
 from api.web.problems import INVALID, UNAUTHENTICATED, FieldError, Problem
 from api.web.routes import Routes
+from connectors.errors import Unavailable
 from marketplace.identity.accounts import LinkKind
 from marketplace.identity.emails import MAX_CHARS as EMAIL_CHARS
 from marketplace.identity.emails import InvalidEmail, checked_email
@@ -40,6 +42,7 @@ _BROWSERS: Final = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox")
 _SYSTEMS: Final = (("iPhone", "an iPhone"), ("iPad", "an iPad"), ("Android", "Android"), ("Windows", "Windows"),
                    ("Mac OS", "a Mac"), ("Linux", "Linux"))  # fmt: skip
 
+_log = logging.getLogger(__name__)
 
 ACCOUNT_PAGES: Final = Routes("/shop", "Storefront", FormRoute)
 
@@ -88,10 +91,16 @@ async def sign_in_here(request: Request) -> Response:
     await _end_earlier(request)
     caller = await identities.caller_of_cookie(signed_in.refresh_token)
     if visitor.guest and caller is not None:
-        notes = await shop_of(request).merge(caller, visitor.guest)
-        cookies.append(deletion(request.scope, CART))
-        if notes:
-            target = "/shop/cart"
+        try:
+            merged = await shop_of(request).baskets.merge(caller, visitor.guest)
+        except Unavailable as error:
+            # They are signed in. The guest's cart stays until something is put into the cart.
+            _log.warning("a guest's cart is merged later: %s", error)
+            merged = "later"
+        if merged in ("", "capped"):
+            cookies.append(deletion(request.scope, CART))
+        if merged:
+            target = with_query("/shop/cart", merged=merged)
     return redirect(target, *cookies)
 
 

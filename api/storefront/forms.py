@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
@@ -57,6 +58,17 @@ def form_secret(request: Request) -> tuple[str, bool]:
 def token_of(secret: str) -> str:
     """The token of forms: whoever reads a page does not learn the cookie from it."""
     return hmac.new(secret.encode(), b"form", "sha256").hexdigest()[:32]
+
+
+def guest_secret(secret: str, once: str) -> str:
+    """The secret of the cart that a form makes for a guest who has none: the same whenever the form is sent.
+
+    Args:
+        secret: What the form was made with.
+        once: What no other form has.
+    """
+    proof = hmac.digest(secret.encode(), f"cart {once}".encode(), "sha256")
+    return urlsafe_b64encode(proof).decode().rstrip("=")
 
 
 def _check_sender(request: Request) -> None:

@@ -20,7 +20,8 @@ from api.web.problems import INVALID, NOT_FOUND, FieldError, Problem
 from api.web.routes import Routes
 from marketplace.stores import SLUG
 
-_PICTURE_NAME: Final = re.compile(r"[a-z0-9-]{1,100}")
+_PICTURE: Final = re.compile(r"([a-z0-9-]{1,100})\.svg")
+_HUE: Final = re.compile(r"[0-9]{1,3}", re.ASCII)
 
 MARKET_PAGES: Final = Routes("/shop", "Storefront", FormRoute)
 
@@ -29,7 +30,7 @@ MARKET_PAGES: Final = Routes("/shop", "Storefront", FormRoute)
 async def show_front(request: Request) -> Response:
     """The front of the marketplace."""
     visitor = await visitor_of(request)
-    return page(request, "front.html", visitor, front=await shop_of(request).front())
+    return page(request, "front.html", visitor, front=await shop_of(request).market.front())
 
 
 @MARKET_PAGES.add("GET", "/search", demand=Demand.NOTHING, cost=2, documented=False)
@@ -37,7 +38,7 @@ async def show_search(request: Request) -> Response:
     """Results of a search."""
     visitor = await visitor_of(request)
     try:
-        found = await shop_of(request).search(query_of(request))
+        found = await shop_of(request).market.search(query_of(request))
     except Refused as error:
         raise Problem(INVALID, errors=[FieldError(f"query:{error.field}", "invalid", error.message)]) from error
     if found is None:
@@ -50,24 +51,22 @@ async def suggest(request: Request) -> Response:
     """What somebody who types may mean, for the script of pages."""
     query = query_of(request)
     shop = query.get("shop", "")
-    found = await shop_of(request).suggest(query.get("q", ""), shop if SLUG.fullmatch(shop) else "")
+    found = await shop_of(request).market.suggest(query.get("q", ""), shop if SLUG.fullmatch(shop) else "")
     said = [{"text": each.text, "url": each.url, "kind": each.kind, "detail": each.detail} for each in found]
     return as_json({"suggestions": said}, headers={"cache-control": "private, max-age=30"})
 
 
-@MARKET_PAGES.add("GET", "/assets/{file}", demand=Demand.NOTHING, cost=0, documented=False)
+@MARKET_PAGES.add("GET", "/assets/{file}", demand=Demand.NOTHING, cost=0.02, documented=False)
 async def show_asset(request: Request, file: str) -> Response:
     """What pages load."""
     return assets.answer(request, file)
 
 
-@MARKET_PAGES.add("GET", "/pictures/{motif}/{file}", demand=Demand.NOTHING, cost=0.05, documented=False)
-async def show_picture(request: Request, motif: str, file: str) -> Response:
+@MARKET_PAGES.add("GET", "/pictures/{motif}/{hue}/{file}", demand=Demand.NOTHING, cost=0.02, documented=False)
+async def show_picture(request: Request, motif: str, hue: str, file: str) -> Response:
     """A picture that is drawn of a product's name."""
-    name, dot, kind = file.partition(".")
-    hue = query_of(request).get("hue", "0")
-    known = motif in MOTIFS or motif == "none"
-    if not known or dot + kind != ".svg" or not _PICTURE_NAME.fullmatch(name) or not re.fullmatch("[0-9]{1,3}", hue):
+    name = _PICTURE.fullmatch(file)
+    if motif not in MOTIFS or not _HUE.fullmatch(hue) or name is None:
         raise Problem(NOT_FOUND)
     headers = {"cache-control": assets.FOREVER, "content-security-policy": "default-src 'none'; sandbox"}
-    return Response(picture(motif, name, int(hue) % 360, ""), headers=headers, media_type="image/svg+xml")
+    return Response(picture(motif, name[1], int(hue) % 360, ""), headers=headers, media_type="image/svg+xml")

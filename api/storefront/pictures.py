@@ -28,7 +28,7 @@ def picture(motif: str, name: str, hue: int, label: str) -> str:
     """An SVG of a product.
 
     Args:
-        motif: What the shop sells, one of ``MOTIFS``; anything else gives a pattern.
+        motif: What the shop sells, one of ``MOTIFS``.
         name: The product's id.
         hue: The shop's, in degrees.
         label: What it shows, for screen readers, already escaped.
@@ -43,7 +43,7 @@ def picture(motif: str, name: str, hue: int, label: str) -> str:
         accent=_color((turned + 150 + own[2] % 60) % 360, 62, 56),
         own=own,
     )
-    draw = MOTIFS.get(motif, _pattern)
+    draw = MOTIFS[motif]
     return _FRAME.format(label=label, body=f'<rect width="200" height="150" fill="{paint.ground}"/>{draw(paint)}')
 
 
@@ -136,10 +136,9 @@ def _board(paint: _Paint) -> str:
 
 
 def _pattern(paint: _Paint) -> str:
-    return "".join(
-        f'<circle cx="100" cy="75" r="{radius}" fill="none" stroke="{paint.accent if i % 2 else paint.main}" '
-        'stroke-width="7"/>'
-        for i, radius in enumerate(range(10, 66, 11))
+    return (
+        f'<g fill="none" stroke="{paint.main}" stroke-width="4" stroke-linejoin="round" opacity=".35">'
+        '<path d="M70 62l30-15 30 15v34l-30 15-30-15zM70 62l30 15 30-15M100 77v34M85 54.5l30 15"/></g>'
     )
 
 
@@ -149,4 +148,5 @@ MOTIFS: Final[dict[str, Callable[[_Paint], str]]] = {
     "bowl": _bowl,
     "yarn": _yarn,
     "board": _board,
+    "none": _pattern,
 }

@@ -122,13 +122,13 @@ def error_page(request: Request, problem: Problem, visitor: Visitor | None = Non
     """A problem as a page, with a way on."""
     headers = {name: value for name, value in problem.headers.items() if name != "www-authenticate"}
     seconds = int(headers.get("retry-after", 0))
-    title, text = _WORDS.get(problem.type.status, _OTHER)
+    title, explained = _WORDS.get(problem.type.status, _OTHER)
     if wants_json(request):
         said = {"message": problem.detail or title, "request_id": request_id_of(request.scope)}
         return as_json(said, problem.type.status, headers)
     return page(
         request, "error.html", visitor or visitor_now(request), problem.type.status, headers,
-        title=title, text=text, detail=problem.detail, seconds=seconds, request_id=request_id_of(request.scope),
+        title=title, explained=explained, seconds=seconds, request_id=request_id_of(request.scope),
         again=request.scope["path"] if request.method == "GET" else "",
     )  # fmt: skip
 
@@ -230,6 +230,7 @@ def _environment() -> Environment:
 _OTHER: Final = ("This did not work", "Go back, look at what you have sent, and try it once more.")
 _WORDS: Final[Mapping[int, tuple[str, str]]] = {
     400: ("This cannot be read", "Go back, and try it once more."),
+    401: ("You are signed out", "Sign in, and try it once more."),
     403: ("This form is refused", "Nothing was done. Open the page once more, and send its form from there."),
     404: ("There is nothing here", "The page may have moved, or the product is not sold any more."),
     413: ("This is too long", "Go back, and send less."),

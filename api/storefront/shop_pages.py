@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from fastapi import Request
@@ -25,7 +26,7 @@ from marketplace.catalog.products import Availability
 _MAX_PRODUCT_SLUG_CHARS: Final = 200
 _MAX_TEXT_CHARS: Final = 5_000
 _MAX_ID_CHARS: Final = 200
-_REASONS: Final = ("spam", "offensive", "false", "other")
+_REASONS: Final = ("spam", "offensive", "off-topic", "private", "false")
 
 SHOP_PAGES: Final = Routes("/shop", "Storefront", FormRoute)
 """Registered after the other pages: their paths are written out, and a path that is written out is no store's."""
@@ -35,7 +36,7 @@ SHOP_PAGES: Final = Routes("/shop", "Storefront", FormRoute)
 async def show_shop(request: Request, shop: str) -> Response:
     """The front of a store."""
     visitor = await visitor_of(request)
-    found = await shop_of(request).shop_front(checked_slug(shop))
+    found = await shop_of(request).market.shop_front(checked_slug(shop))
     if found is None:
         raise Problem(NOT_FOUND)
     return page(request, "shop.html", visitor, front=found, shop=found.shop)
@@ -46,13 +47,11 @@ async def show_category(request: Request, shop: str, category: str) -> Response:
     """A category of a store."""
     visitor = await visitor_of(request)
     try:
-        found = await shop_of(request).category(checked_slug(shop), category, query_of(request))
+        found = await shop_of(request).market.category(checked_slug(shop), category, query_of(request))
     except Refused as error:
         raise Problem(INVALID, errors=[FieldError(f"query:{error.field}", "invalid", error.message)]) from error
     if found is None:
         raise Problem(NOT_FOUND)
-    if isinstance(found, Moved):
-        return redirect(found.url, status=301)
     return page(request, "category.html", visitor, category=found, shop=found.shop)
 
 
@@ -72,7 +71,7 @@ async def product_of(request: Request, shop: str, product: str, visitor: Visitor
     Raises:
         Problem: There is none.
     """
-    found = await shop_of(request).product(
+    found = await shop_of(request).market.product(
         checked_slug(shop), checked_slug(product, _MAX_PRODUCT_SLUG_CHARS), visitor.caller
     )
     if found is None:
@@ -82,12 +81,12 @@ async def product_of(request: Request, shop: str, product: str, visitor: Visitor
 
 def product_answer(request: Request, found: ProductPage, visitor: Visitor, status: int = 200, **more: Any) -> Response:
     """The page of a product."""
-    product, wanted = found.card.product, query_of(request).get("variant", "")
+    product, wanted = found.product, query_of(request).get("variant", "")
     buyable = [each for each in product.variants if each.availability is not Availability.NONE]
     chosen = product.variant(wanted) or (buyable or product.variants)[0]
     return page(
         request, "product.html", visitor, status,
-        found=found, shop=found.card.shop, chosen=chosen, json_ld=structured(found, origin_of(request)), **more,
+        found=found, shop=found.shop, chosen=chosen, json_ld=structured(found, origin_of(request)), **more,
     )  # fmt: skip
 
 
@@ -110,7 +109,7 @@ async def change_review(request: Request, shop: str, product: str) -> Response:
     found = await product_of(request, shop, product, visitor)
     if isinstance(found, Moved):
         raise Problem(NOT_FOUND)
-    back = f"{found.card.url}#reviews"
+    back = f"{found.url}#reviews"
     if visitor.caller is None:
         return redirect(with_query("/shop/sign-in", next=back))
     try:
@@ -123,20 +122,20 @@ async def change_review(request: Request, shop: str, product: str) -> Response:
 
 
 async def _review(request: Request, found: ProductPage, caller: Caller, form: Mapping[str, str]) -> None:
-    do, review, shop = form.get("do", ""), form.get("review", ""), shop_of(request)
+    do, review, opinions = form.get("do", ""), form.get("review", ""), shop_of(request).opinions
     if do == "write":
         stars, text = form.get("stars", ""), form.get("text", "").replace("\r\n", "\n").strip()
         if not re.fullmatch("[1-5]", stars):
             raise Refused("Choose one to five stars.", "stars")
         if len(text) > _MAX_TEXT_CHARS:
             raise Refused(f"Write at most {_MAX_TEXT_CHARS:,} characters.", "text")
-        await shop.write_review(found, caller, int(stars), text)
+        await opinions.write(found, caller, int(stars), text)
     elif do == "remove":
-        await shop.remove_review(found, caller)
+        await opinions.remove(found, caller)
     elif do in ("helpful", "unhelpful") and len(review) <= _MAX_ID_CHARS:
-        await shop.vote(found, caller, review, helpful=do == "helpful")
+        await opinions.vote(caller, review, helpful=do == "helpful")
     elif do == "report" and form.get("reason") in _REASONS and len(review) <= _MAX_ID_CHARS:
-        await shop.report(found, caller, review, form["reason"])
+        await opinions.report(caller, review, form["reason"])
     else:
         raise Problem(INVALID, errors=[FieldError("/do", "unknown", "there is no such action")])
 
@@ -151,12 +150,9 @@ async def _reviews(
     problems: Mapping[str, str] | None = None,
 ) -> Response:
     after = query_of(request).get("after", "")
-    try:
-        reviews = await shop_of(request).reviews(found, visitor.caller, after)
-    except Refused as error:
-        raise Problem(NOT_FOUND) from error
-    shown = ProductPage(found.card, found.path, reviews)
+    reviews = await shop_of(request).opinions.more(found, visitor.caller, after)
+    shown = replace(found, reviews=reviews)
     return page(
         request, "reviews.html", visitor, status,
-        found=shown, shop=found.card.shop, message=message, form=form or {}, problems=problems or {},
+        found=shown, shop=found.shop, message=message, form=form or {}, problems=problems or {},
     )  # fmt: skip

@@ -22,12 +22,12 @@ def structured(found: ProductPage, origin: str) -> dict[str, Any]:
         found: The product.
         origin: Where people reach the storefront.
     """
-    product, url = found.card.product, f"{origin}{found.card.url}"
+    product, url = found.product, f"{origin}{found.url}"
     offers = [
         {
             "@type": "Offer", "sku": each.sku, "price": plain_amount(each.price_minor, product.currency),
             "priceCurrency": product.currency, "availability": _SCHEMA_ORG[each.availability], "url": url,
-            "seller": {"@type": "Organization", "name": found.card.shop.title},
+            "seller": {"@type": "Organization", "name": found.shop.title},
         }
         for each in product.variants
     ]  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from marketplace.catalog.products import Product, Variant
+from marketplace.catalog.products import Product
 
 _HUES = 12
 
@@ -41,17 +41,39 @@ class Card:
     """A product in a list.
 
     Attributes:
-        product: The product.
+        id: The product's.
         shop: Its store.
+        slug: Its name in addresses.
+        title: For people.
+        currency: A code of ISO 4217.
+        price_minor: Of its cheapest variant.
+        highest_minor: Of its dearest variant.
+        compare_at_minor: An earlier, higher price of the cheapest variant.
+        image: The address of its first picture; empty for none.
+        image_alt: What that one shows.
+        rating: The mean of its stars; None without reviews.
+        reviews: How many there are.
+        availability: ``many``, ``few`` or ``none``.
     """
 
-    product: Product
+    id: str
     shop: ShopName
+    slug: str
+    title: str
+    currency: str
+    price_minor: int
+    highest_minor: int
+    compare_at_minor: int | None
+    image: str
+    image_alt: str
+    rating: float | None
+    reviews: int
+    availability: str
 
     @property
     def url(self) -> str:
         """The path of its page."""
-        return f"/shop/{self.shop.slug}/{self.product.slug}"
+        return f"{self.shop.url}/{self.slug}"
 
 
 @dataclass(frozen=True)
@@ -245,14 +267,26 @@ class ProductPage:
     """A product.
 
     Attributes:
-        card: The product and its store.
-        path: Of its category, from the top of the tree.
+        product: The product.
+        shop: Its store.
+        path: Of its category, from the store on.
         reviews: Some of its reviews.
     """
 
-    card: Card
+    product: Product
+    shop: ShopName
     path: Sequence[Link]
     reviews: Reviews
+
+    @property
+    def url(self) -> str:
+        """The path of its page."""
+        return f"{self.shop.url}/{self.product.slug}"
+
+    @property
+    def reviews_url(self) -> str:
+        """The path of the page of its reviews."""
+        return f"{self.shop.url}/reviews/{self.product.slug}"
 
 
 @dataclass(frozen=True)
@@ -268,26 +302,28 @@ class Moved:
 
 @dataclass(frozen=True)
 class CartLine:
-    """A line of a cart.
+    """A line of a cart, as its buyer saw it last.
 
     Attributes:
         id: Names it in forms.
-        card: The product and its store; None where the product is gone.
-        variant: What lies in the cart; None where it is gone.
-        title: Of the product, when it was put in.
-        choice: Of the variant, when it was put in.
+        product: The product's id.
+        url: The path of the product's page; empty where it is not sold any more.
+        title: Of the product.
+        choice: Options and their values; empty where there are none.
+        image: The address of a picture; empty for none.
         quantity: Pieces.
-        price_minor: Of one piece, as it was seen last.
+        price_minor: Of one piece.
         currency: A code of ISO 4217.
-        changes: What has changed since then, as sentences.
-        buyable: Whether it can be had.
+        changes: What is different now, as sentences.
+        buyable: Whether there is some of it.
     """
 
     id: str
-    card: Card | None
-    variant: Variant | None
+    product: str
+    url: str
     title: str
     choice: str
+    image: str
     quantity: int
     price_minor: int
     currency: str
@@ -319,11 +355,9 @@ class CartView:
         totals: Amounts by currency, of what can be had.
         count: Pieces.
         changes: Names what has changed, so that what was shown is taken and nothing else; empty for nothing.
-        notes: What was done to it on the way, as sentences.
     """
 
     shops: Sequence[CartShop] = ()
     totals: Sequence[tuple[int, str]] = ()
     count: int = 0
     changes: str = ""
-    notes: Sequence[str] = ()

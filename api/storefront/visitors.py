@@ -8,7 +8,8 @@ from fastapi import Request
 
 from api.callers import Caller
 from api.storefront.cookies import CART, SESSION, value_of
-from api.storefront.shop import CartOwner, Shop
+from api.storefront.service import Shop
+from api.storefront.shop import CartOwner
 from api.web.problems import Problem
 from connectors.errors import Unavailable
 
@@ -52,7 +53,7 @@ async def visitor_of(request: Request, *, count: bool = True) -> Visitor:
     if not count or found.owner.nobody:
         return found
     try:
-        in_cart = await shop_of(request).cart_count(found.owner)
+        in_cart = await shop_of(request).baskets.count(found.owner)
     except (Unavailable, Problem):
         # A page is of more use than the number on its cart.
         return replace(found, in_cart=None)

@@ -129,6 +129,7 @@
         if (answer.status > 499 || answer.status === 403) throw 0;
         return answer.json();
       }).then(function (done) {
+        if (done.url) { location.assign(done.url); return; }
         var before = button.dataset.text = button.dataset.text || button.textContent;
         if (done.once) form.elements.once.value = done.once;
         if ('count' in done) count(done.count);
