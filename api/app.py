@@ -18,6 +18,9 @@ from api.analytics.routes import ANALYTICS
 from api.analytics.service import AnalyticsService
 from api.api_keys.routes import API_KEYS
 from api.callers import Identities
+from api.catalog.public_routes import SHOPS
+from api.catalog.routes import CATALOG
+from api.catalog.service import CatalogService
 from api.documentation.pages import Page
 from api.documentation.routes import DOCUMENTATION
 from api.grants.routes import GRANTS
@@ -52,7 +55,7 @@ from marketplace.networks import Network
 
 _RETRY_SECONDS: Final = 2.0
 _OF_STATUS: Final[dict[int, ProblemType]] = {400: BAD_REQUEST, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
-FEATURES: Final = (IDENTITY, KEY_SET, STORES, ANALYTICS, MEMBERS, API_KEYS, GRANTS, DOCUMENTATION)
+FEATURES: Final = (IDENTITY, KEY_SET, STORES, ANALYTICS, MEMBERS, API_KEYS, GRANTS, CATALOG, SHOPS, DOCUMENTATION)
 
 _DESCRIPTION: Final = """
 Sign in with `POST /v1/identity/sessions` and send the access token with every request: `Authorization: Bearer ...`.
@@ -103,12 +106,14 @@ class Services:
         limiter: Knows how much everybody may ask.
         tenancy: Knows stores and who works in them.
         analytics: Knows stores' numbers.
+        catalog: Knows stores' products and categories.
     """
 
     identities: Identities
     limiter: Limiter
     tenancy: Tenancy
     analytics: AnalyticsService
+    catalog: CatalogService
 
 
 def build_app(
@@ -138,6 +143,7 @@ def build_app(
         async with services() as given:
             running.state.identities, running.state.limiter = given.identities, given.limiter
             running.state.tenancy, running.state.analytics = given.tenancy, given.analytics
+            running.state.catalog = given.catalog
             running.state.known = Known(given.identities, given.tenancy)
             yield
 
