@@ -18,6 +18,9 @@ from api.analytics.routes import ANALYTICS
 from api.analytics.service import AnalyticsService
 from api.api_keys.routes import API_KEYS
 from api.callers import Identities
+from api.catalog.public_routes import SHOPS
+from api.catalog.routes import CATALOG
+from api.catalog.service import CatalogService
 from api.documentation.pages import Page
 from api.documentation.routes import DOCUMENTATION
 from api.grants.routes import GRANTS
@@ -55,7 +58,10 @@ from marketplace.networks import Network
 
 _RETRY_SECONDS: Final = 2.0
 _OF_STATUS: Final[dict[int, ProblemType]] = {400: BAD_REQUEST, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
-FEATURES: Final = (IDENTITY, KEY_SET, STORES, ANALYTICS, MEMBERS, API_KEYS, GRANTS, DOCUMENTATION, *STOREFRONT)
+FEATURES: Final = (
+    *(IDENTITY, KEY_SET, STORES, ANALYTICS, MEMBERS, API_KEYS, GRANTS, CATALOG, SHOPS),
+    *(DOCUMENTATION, *STOREFRONT),
+)
 
 _DESCRIPTION: Final = """
 Sign in with `POST /v1/identity/sessions` and send the access token with every request: `Authorization: Bearer ...`.
@@ -107,6 +113,7 @@ class Services:
         tenancy: Knows stores and who works in them.
         analytics: Knows stores' numbers.
         shop: Answers the storefront.
+        catalog: Knows stores' products and categories.
     """
 
     identities: Identities
@@ -114,6 +121,7 @@ class Services:
     tenancy: Tenancy
     analytics: AnalyticsService
     shop: Shop
+    catalog: CatalogService
 
 
 def build_app(
@@ -146,6 +154,7 @@ def build_app(
             running.state.identities, running.state.limiter = given.identities, given.limiter
             running.state.tenancy, running.state.analytics = given.tenancy, given.analytics
             running.state.shop = given.shop
+            running.state.catalog = given.catalog
             running.state.known = Known(given.identities, given.tenancy)
             yield
 

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 
 from api.analytics.service import AnalyticsService
 from api.app import Services, build_app
+from api.catalog.service import CatalogService
 from api.config import REQUIRED, ApiConfig
 from api.identity.key_file import ensure_keys
 from api.identity.key_ring import KeyRing
@@ -35,6 +36,7 @@ from connectors.mail.transport import FolderTransport, SmtpTransport
 from connectors.mongo import async_client
 from connectors.mongo.mail_queue import MailQueue
 from connectors.redis import sessions
+from connectors.redis.read_cache import ReadCache
 from connectors.redis.token_buckets import RedisTokenBuckets
 from marketplace.networks import Network
 from runtime.admin import AdminServer, Answer
@@ -103,7 +105,11 @@ class Dependencies:
             tenancy = Tenancy.on_mongo(self._mongo, database, config.public_url)
             sign_ins = sessions.Sessions(self._redis)
             identities = IdentityService(tenancy.accounts, sign_ins, hashes, ring, config.public_url)
-            yield Services(identities, limiter, tenancy, analytics)
+            catalog = CatalogService.on_mongo(self._mongo, database, ReadCache(self._redis))
+            try:
+                yield Services(identities, limiter, tenancy, analytics, catalog)
+            finally:
+                await catalog.close()
         finally:
             for task in tasks:
                 task.cancel()

@@ -93,6 +93,7 @@ _IF_MATCH: Final = {
     "example": '"1"',
 }
 _LOCATION: Final = {"schema": {"type": "string"}, "description": "The path of what was made.", "required": True}
+_PRESENT_PATH: Final = {"schema": {"type": "string"}, "description": "The present path.", "required": True}
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,8 @@ class Routes:
         revalidates: bool = False,
         versioned: bool = False,
         located: bool = False,
+        moves: bool = False,
+        in_path: Sequence[Mapping[str, Any]] = (),
     ) -> Callable[[_Endpoint], _Endpoint]:
         """Register an endpoint; its name is the operation's id, its docstring the documentation.
 
@@ -165,6 +168,8 @@ class Routes:
             revalidates: Whether it answers 304 to ``If-None-Match``.
             versioned: Whether its answer has an ``ETag`` that an edit names; a ``PATCH`` takes it as ``If-Match``.
             located: Whether its answer has a ``Location``.
+            moves: Whether it answers 301 where the thing has another path by now.
+            in_path: Parameters of the path that the endpoint reads itself, as the OpenAPI document has them.
 
         Raises:
             ValueError: A permission is demanded and the path names no store, or the other way round.
@@ -198,8 +203,8 @@ class Routes:
                 description=f"{cleandoc(description)}\n\n{_needs(demand)}".strip(),
                 route_class_override=self._route.checked_by(checking(demand, cost, frozen, changes)),
                 include_in_schema=documented,
-                responses=_responses(possible, status, headers, example, model, also, links or {}, revalidates),
-                openapi_extra=_extra(demand, revalidates, takes_version=versioned and method == "PATCH"),
+                responses=_responses(possible, status, headers, example, model, also, links or {}, revalidates, moves),
+                openapi_extra=_extra(demand, revalidates, versioned and method == "PATCH", in_path),
             )
             self.rules[method, self.router.prefix + path] = Rule(demand, cost, status, frozen)
             return endpoint
@@ -253,6 +258,7 @@ def _responses(
     also: Sequence[str],
     links: Links,
     revalidates: bool,
+    moves: bool,
 ) -> dict[int | str, dict[str, Any]]:
     found: dict[int | str, dict[str, Any]] = {}
     for problem in problems:
@@ -283,6 +289,9 @@ def _responses(
         found[status]["links"] = {name: _link(name, values) for name, values in links.items()}
     if revalidates:
         found[304] = {"description": "The answer that `If-None-Match` names is still the same.", "headers": headers}
+    if moves:
+        moved = {**_ALWAYS_HEADERS, "Location": _PRESENT_PATH}
+        found[301] = {"description": "The thing has another path by now.", "headers": moved}
     return found
 
 
@@ -294,7 +303,9 @@ def _link(operation: str, values: Mapping[str, str]) -> dict[str, Any]:
     return link | ({"parameters": parameters} if parameters else {}) | ({"requestBody": body} if body else {})
 
 
-def _extra(demand: Requirement, revalidates: bool, takes_version: bool) -> dict[str, Any] | None:
+def _extra(
+    demand: Requirement, revalidates: bool, takes_version: bool, in_path: Sequence[Mapping[str, Any]]
+) -> dict[str, Any] | None:
     """What FastAPI does not know of an operation: who may ask it, and with which header."""
     extra: dict[str, Any] = {}
     if demand is not Demand.NOTHING:
@@ -302,6 +313,7 @@ def _extra(demand: Requirement, revalidates: bool, takes_version: bool) -> dict[
         extra["security"] = [{ACCESS_TOKEN: []}, *by_key]
     parameters = [
         *([_STORE] if isinstance(demand, Permission) else ()),
+        *in_path,
         *([_IF_NONE_MATCH] if revalidates else ()),
         *([_IF_MATCH] if takes_version else ()),
     ]

@@ -13,10 +13,15 @@ from api.config import NEEDS as API_NEEDS
 from ingest.config import DEFAULT_PORT, NEEDS
 from marketplace.collections import (
     API_KEYS,
+    CATEGORIES,
     FLOW_GENERATIONS,
     LINKS,
     MAILS,
     MEMBERSHIPS,
+    PRODUCT_CHANGES,
+    PRODUCT_IMPORTS,
+    PRODUCT_SLUGS,
+    PRODUCTS,
     STORE_STATS,
     STORES,
     TURNED_AWAY,
@@ -286,7 +291,10 @@ REGISTRY: Final = Registry(
             memory="some 150 MB, and 19 MB for each of two passwords that are hashed at one time",
             resources=Resources(
                 tables=TABLES,
-                collections=(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY),
+                collections=(
+                    *(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY),
+                    *(PRODUCTS, PRODUCT_SLUGS, PRODUCT_CHANGES, CATEGORIES, PRODUCT_IMPORTS),
+                ),
             ),
             check_settings=check_api,
         ),

@@ -11,14 +11,17 @@ import httpx
 from marketplace.identity.roles import API_KEY_SCOPES, Permission
 from marketplace.identity.tenancy import hash_of_secret
 from ops.reference.access import Column
+from tests.kits.products import product, put_products
 from tests.kits.tenancy import World
 
 INVITATION: Final = "1" * 32
 API_KEY: Final = "2" * 16
+PRODUCT: Final = "5" * 32
+CATEGORY: Final = "6" * 32
 NOBODYS_ID: Final = "0" * 32
 PATH_VALUES: Final = {
     "store": "shop", "user": "tom", "invitation": INVITATION, "key": API_KEY, "tier": "premium", "session": "3" * 32,
-    "file": "start.js", "name": "invalid",
+    "file": "start.js", "name": "invalid", "product": PRODUCT, "category": CATEGORY, "shop": "shop", "slug": "blue-mug",
 }  # fmt: skip
 
 
@@ -47,6 +50,12 @@ GOOD_REQUESTS: Final[dict[tuple[str, str], GoodRequest]] = {
     ("POST", "/v1/stores/{store}/api-keys"): GoodRequest({"name": "Warehouse", "scopes": ["numbers:read"]}),
     ("POST", "/v1/invitations/acceptances"): GoodRequest({"token": "x" * 43}, status=410),
     ("POST", "/v1/invitations/previews"): GoodRequest({"token": "y" * 43}),
+    ("POST", "/v1/stores/{store}/products"): GoodRequest(
+        {"title": "Red mug", "currency": "EUR", "variants": [{"sku": "MUG-RED", "price_minor": 1250}]}
+    ),
+    ("PATCH", "/v1/stores/{store}/products/{product}"): GoodRequest({"title": "Green mug"}, {"if-match": '"1"'}),
+    ("POST", "/v1/stores/{store}/categories"): GoodRequest({"name": "Plates"}),
+    ("PATCH", "/v1/stores/{store}/categories/{category}"): GoodRequest({"name": "Cups"}),
     # Of a session that nobody has: those of sign-ins are in Redis, and here nobody signs in.
     ("DELETE", "/v1/identity/sessions/{session}"): GoodRequest(status=404),
     ("GET", "/v1/admin/accounts"): GoodRequest(query={"email": "tom@shop.example"}),
@@ -104,6 +113,10 @@ async def _settle(world: World, frozen: bool) -> None:
             "created_at": world.now, "expires_at": world.now.replace(year=world.now.year + 1),
         }
     )  # fmt: skip
+    mugs = {"id": CATEGORY, "slug": "mugs", "name": "Mugs", "parent": None}
+    await world.client[world.database]["categories"].insert_one({"_id": "shop", "version": 1, "categories": [mugs]})
+    foreign = product("Other mug", id="7" * 32, store="other", slug="other-mug")
+    await put_products(world.client, world.database, [product(id=PRODUCT, slug="blue-mug"), foreign])
     await world.key("shop", "max", Permission.READ_STORE, key_id=API_KEY)
     for scope in API_KEY_SCOPES:
         await world.key("shop", "ann", scope, key_id=key_id_of(scope))

@@ -18,6 +18,7 @@ import httpx
 from api.analytics.service import AnalyticsService
 from api.app import Services, build_app
 from api.callers import Caller
+from api.catalog.service import CatalogService
 from api.identity.key_file import ensure_keys
 from api.identity.key_ring import KeyRing
 from api.identity.password_hashes import PasswordHashes
@@ -31,8 +32,22 @@ from connectors.mongo.accounts import Accounts
 from connectors.mongo.async_client import Documents, connect_async
 from connectors.mongo.client import connect
 from connectors.redis import sessions
+from connectors.redis.read_cache import ReadCache
 from connectors.redis.token_buckets import Taken
-from marketplace.collections import API_KEYS, LINKS, MAILS, MEMBERSHIPS, STORES, TURNED_AWAY, USERS
+from marketplace.collections import (
+    API_KEYS,
+    CATEGORIES,
+    LINKS,
+    MAILS,
+    MEMBERSHIPS,
+    PRODUCT_CHANGES,
+    PRODUCT_IMPORTS,
+    PRODUCT_SLUGS,
+    PRODUCTS,
+    STORES,
+    TURNED_AWAY,
+    USERS,
+)
 from marketplace.entitlements import Grant, Tier
 from marketplace.identity.accounts import User
 from marketplace.identity.roles import Permission, StoreRole
@@ -47,7 +62,10 @@ from runtime.sections import Settings
 from tests.kits.insights import empty_tables
 from tests.kits.stack import polled
 
-COLLECTIONS = (STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY)
+COLLECTIONS = (
+    *(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY),
+    *(PRODUCTS, PRODUCT_SLUGS, PRODUCT_CHANGES, CATEGORIES, PRODUCT_IMPORTS),
+)
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 CREATED_AT = int((NOW - timedelta(days=10)).timestamp() * 1000)
 
@@ -102,7 +120,9 @@ class World:
         now: What the application takes for now.
         clickhouse: Where numbers are; nowhere unless it is given.
         identities: What answers the routes of identity, where a test asks them.
+        cache: Of public answers of catalogs; none unless it is given.
         tenancy: Its services.
+        catalog: Its catalogs.
     """
 
     client: Documents
@@ -110,7 +130,9 @@ class World:
     now: datetime = NOW
     clickhouse: ClickHouse | None = None
     identities: Any = None
+    cache: ReadCache | None = None
     tenancy: Tenancy = field(init=False)
+    catalog: CatalogService = field(init=False)
     buckets: Buckets = field(default_factory=Buckets)
 
     def __post_init__(self) -> None:
@@ -119,6 +141,8 @@ class World:
         state = self.app.app.state  # type: ignore[attr-defined]  # nothing starts the application here
         state.identities = Identities(Accounts(self.client, self.database), self.identities)
         state.limiter, state.tenancy = Limiter(self.buckets), self.tenancy
+        self.catalog = CatalogService.on_mongo(self.client, self.database, self.cache, lambda: self.now)
+        state.catalog = self.catalog
         # Whatever a test writes into the database holds at once: by this clock every answer is too old to be kept.
         state.known = Known(state.identities, self.tenancy, itertools.count().__next__)
         nowhere = ClickHouse("http://127.0.0.1:9", "nothing")

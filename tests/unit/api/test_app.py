@@ -17,6 +17,7 @@ from api.access import Demand
 from api.analytics.service import AnalyticsService
 from api.app import Services, build_app
 from api.callers import Access, Caller
+from api.catalog.service import CatalogService
 from api.known import Known
 from api.limits import Limiter
 from api.tenancy import Tenancy
@@ -79,10 +80,12 @@ class OneStore:
 TENANCY = cast(Tenancy, OneStore())
 ANALYTICS = AnalyticsService.on_clickhouse(ClickHouse("http://127.0.0.1:9", "nothing"))  # nothing listens there
 
+CATALOG = cast(CatalogService, object())  # no request here asks for it
+
 
 @asynccontextmanager
 async def services() -> AsyncIterator[Services]:
-    yield Services(Identities(), Limiter(Unlimited()), TENANCY, ANALYTICS)
+    yield Services(Identities(), Limiter(Unlimited()), TENANCY, ANALYTICS, CATALOG)
 
 
 def make_app(request_seconds: float = REQUEST_SECONDS, body_seconds: float = BODY_SECONDS) -> Edge:
