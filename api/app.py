@@ -27,6 +27,8 @@ from api.limits import Limiter
 from api.members.routes import MEMBERS
 from api.origins import Preflights
 from api.refusals import problem_of
+from api.search.routes import SEARCH
+from api.search.service import SearchService
 from api.stores.routes import STORES
 from api.tenancy import Tenancy
 from api.web.bodies import BODY_SECONDS, REQUEST_SECONDS
@@ -52,7 +54,7 @@ from marketplace.networks import Network
 
 _RETRY_SECONDS: Final = 2.0
 _OF_STATUS: Final[dict[int, ProblemType]] = {400: BAD_REQUEST, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
-FEATURES: Final = (IDENTITY, KEY_SET, STORES, ANALYTICS, MEMBERS, API_KEYS, GRANTS, DOCUMENTATION)
+FEATURES: Final = (IDENTITY, KEY_SET, STORES, ANALYTICS, MEMBERS, API_KEYS, GRANTS, SEARCH, DOCUMENTATION)
 
 _DESCRIPTION: Final = """
 Sign in with `POST /v1/identity/sessions` and send the access token with every request: `Authorization: Bearer ...`.
@@ -103,12 +105,14 @@ class Services:
         limiter: Knows how much everybody may ask.
         tenancy: Knows stores and who works in them.
         analytics: Knows stores' numbers.
+        search: Finds products.
     """
 
     identities: Identities
     limiter: Limiter
     tenancy: Tenancy
     analytics: AnalyticsService
+    search: SearchService
 
 
 def build_app(
@@ -138,6 +142,7 @@ def build_app(
         async with services() as given:
             running.state.identities, running.state.limiter = given.identities, given.limiter
             running.state.tenancy, running.state.analytics = given.tenancy, given.analytics
+            running.state.search = given.search
             running.state.known = Known(given.identities, given.tenancy)
             yield
 

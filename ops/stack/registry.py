@@ -13,10 +13,12 @@ from api.config import NEEDS as API_NEEDS
 from ingest.config import DEFAULT_PORT, NEEDS
 from marketplace.collections import (
     API_KEYS,
+    CATEGORIES,
     FLOW_GENERATIONS,
     LINKS,
     MAILS,
     MEMBERSHIPS,
+    PRODUCTS,
     STORE_STATS,
     STORES,
     TURNED_AWAY,
@@ -283,10 +285,11 @@ REGISTRY: Final = Registry(
             admin_port_variable="MARKETPLACE_API_ADMIN_PORT",
             check=HealthCheck("service", "/readyz"),
             needs=API_NEEDS,
-            memory="some 150 MB, and 19 MB for each of two passwords that are hashed at one time",
+            memory="some 150 MB, 2 kB for each product of all stores, and 19 MB for each of two passwords that are "
+            "hashed at one time",
             resources=Resources(
                 tables=TABLES,
-                collections=(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY),
+                collections=(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY, PRODUCTS, CATEGORIES),
             ),
             check_settings=check_api,
         ),

@@ -18,7 +18,7 @@ API_KEY: Final = "2" * 16
 NOBODYS_ID: Final = "0" * 32
 PATH_VALUES: Final = {
     "store": "shop", "user": "tom", "invitation": INVITATION, "key": API_KEY, "tier": "premium", "session": "3" * 32,
-    "file": "start.js", "name": "invalid",
+    "file": "start.js", "name": "invalid", "shop": "shop",
 }  # fmt: skip
 
 
@@ -50,6 +50,8 @@ GOOD_REQUESTS: Final[dict[tuple[str, str], GoodRequest]] = {
     # Of a session that nobody has: those of sign-ins are in Redis, and here nobody signs in.
     ("DELETE", "/v1/identity/sessions/{session}"): GoodRequest(status=404),
     ("GET", "/v1/admin/accounts"): GoodRequest(query={"email": "tom@shop.example"}),
+    ("GET", "/v1/search/suggestions"): GoodRequest(query={"q": "mug"}),
+    ("GET", "/v1/shops/{shop}/search/suggestions"): GoodRequest(query={"q": "mug"}),
     ("POST", "/v1/admin/accounts/{user}/grants"): GoodRequest({"tier": "premium"}),
 }
 """Where an empty one is not good enough. A route of a store that takes a body has to be here; of others that take one

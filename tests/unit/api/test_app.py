@@ -19,6 +19,8 @@ from api.app import Services, build_app
 from api.callers import Access, Caller
 from api.known import Known
 from api.limits import Limiter
+from api.search.index import SearchIndex
+from api.search.service import SearchService
 from api.tenancy import Tenancy
 from api.web.bodies import BODY_SECONDS, MAX_BODY_BYTES, REQUEST_SECONDS
 from api.web.edge import Edge
@@ -78,11 +80,12 @@ class OneStore:
 
 TENANCY = cast(Tenancy, OneStore())
 ANALYTICS = AnalyticsService.on_clickhouse(ClickHouse("http://127.0.0.1:9", "nothing"))  # nothing listens there
+SEARCH = SearchService.on_index(SearchIndex())
 
 
 @asynccontextmanager
 async def services() -> AsyncIterator[Services]:
-    yield Services(Identities(), Limiter(Unlimited()), TENANCY, ANALYTICS)
+    yield Services(Identities(), Limiter(Unlimited()), TENANCY, ANALYTICS, SEARCH)
 
 
 def make_app(request_seconds: float = REQUEST_SECONDS, body_seconds: float = BODY_SECONDS) -> Edge:
@@ -92,6 +95,7 @@ def make_app(request_seconds: float = REQUEST_SECONDS, body_seconds: float = BOD
     app.app.state.tenancy = TENANCY  # type: ignore[attr-defined]
     app.app.state.known = Known(Identities(), TENANCY)  # type: ignore[attr-defined]
     app.app.state.analytics = ANALYTICS  # type: ignore[attr-defined]
+    app.app.state.search = SEARCH  # type: ignore[attr-defined]
     return app
 
 
