@@ -33,6 +33,8 @@ from api.refusals import problem_of
 from api.storefront.render import StorefrontConfig, error_page, is_page
 from api.storefront.routes import STOREFRONT
 from api.storefront.service import Shop
+from api.search.routes import SEARCH
+from api.search.service import SearchService
 from api.stores.routes import STORES
 from api.tenancy import Tenancy
 from api.web.bodies import BODY_SECONDS, REQUEST_SECONDS
@@ -60,7 +62,7 @@ _RETRY_SECONDS: Final = 2.0
 _OF_STATUS: Final[dict[int, ProblemType]] = {400: BAD_REQUEST, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
 FEATURES: Final = (
     *(IDENTITY, KEY_SET, STORES, ANALYTICS, MEMBERS, API_KEYS, GRANTS, CATALOG, SHOPS),
-    *(DOCUMENTATION, *STOREFRONT),
+    *(SEARCH, DOCUMENTATION, *STOREFRONT),
 )
 
 _DESCRIPTION: Final = """
@@ -114,6 +116,7 @@ class Services:
         analytics: Knows stores' numbers.
         shop: Answers the storefront.
         catalog: Knows stores' products and categories.
+        search: Finds products.
     """
 
     identities: Identities
@@ -122,6 +125,7 @@ class Services:
     analytics: AnalyticsService
     shop: Shop
     catalog: CatalogService
+    search: SearchService
 
 
 def build_app(
@@ -155,6 +159,7 @@ def build_app(
             running.state.tenancy, running.state.analytics = given.tenancy, given.analytics
             running.state.shop = given.shop
             running.state.catalog = given.catalog
+            running.state.search = given.search
             running.state.known = Known(given.identities, given.tenancy)
             yield
 

@@ -28,6 +28,9 @@ from api.identity.service import IdentityService
 from api.limits import Limiter
 from api.mail.sender import MailSender
 from api.metrics import ApiMetrics
+from api.search.follower import Follower
+from api.search.index import SearchIndex
+from api.search.service import SearchService
 from api.tenancy import Tenancy
 from api.web.problems import MEDIA_TYPE, TOO_MANY_REQUESTS
 from connectors.clickhouse.client import ClickHouse
@@ -35,6 +38,7 @@ from connectors.errors import Refused, Unavailable
 from connectors.mail.transport import FolderTransport, SmtpTransport
 from connectors.mongo import async_client
 from connectors.mongo.mail_queue import MailQueue
+from connectors.mongo.product_feed import ProductFeed, connect_feed
 from connectors.redis import sessions
 from connectors.redis.read_cache import ReadCache
 from connectors.redis.token_buckets import RedisTokenBuckets
@@ -88,6 +92,7 @@ class Dependencies:
         config, database = self.config, self._mongo_settings.database
         in_use = async_client.ConnectionsInUse()
         self._mongo = async_client.connect_async(self._mongo_settings.url, in_use=in_use)
+        feed = connect_feed(self._mongo_settings.url)
         self._redis = sessions.connect_async(self._redis_url)
         # From now on the admin endpoint's threads may ask.
         self._loop = asyncio.get_running_loop()
@@ -97,9 +102,12 @@ class Dependencies:
         queue, limiter = MailQueue(self._mongo, database), Limiter(RedisTokenBuckets(self._redis))
         sender = MailSender(queue, transport, config.sender, given_up=self.metrics.mail_given_up)
         analytics = AnalyticsService.on_clickhouse(self._clickhouse)
+        index = SearchIndex()
+        follower = Follower(index, ProductFeed(feed, database))
         self.metrics.mongo_connections = lambda: in_use.count
         self.metrics.limiter_degraded = lambda: limiter.degraded
-        background = (self.heartbeat.keep(), ring.keep_fresh(), sender.run(), self._count_mails(queue))
+        self.metrics.search = lambda: (len(index), follower.age_seconds, follower.reads)
+        background = (self.heartbeat.keep(), ring.keep_fresh(), sender.run(), self._count_mails(queue), follower.run())
         tasks = [asyncio.create_task(work) for work in background]
         try:
             tenancy = Tenancy.on_mongo(self._mongo, database, config.public_url)
@@ -118,6 +126,7 @@ class Dependencies:
             analytics.close()
             self._clickhouse.close()
             await self._redis.aclose()
+            await feed.close()
             await self._mongo.close()
             self._loop = None
 

@@ -59,6 +59,8 @@ GOOD_REQUESTS: Final[dict[tuple[str, str], GoodRequest]] = {
     # Of a session that nobody has: those of sign-ins are in Redis, and here nobody signs in.
     ("DELETE", "/v1/identity/sessions/{session}"): GoodRequest(status=404),
     ("GET", "/v1/admin/accounts"): GoodRequest(query={"email": "tom@shop.example"}),
+    ("GET", "/v1/search/suggestions"): GoodRequest(query={"q": "mug"}),
+    ("GET", "/v1/shops/{shop}/search/suggestions"): GoodRequest(query={"q": "mug"}),
     ("POST", "/v1/admin/accounts/{user}/grants"): GoodRequest({"tier": "premium"}),
 }
 """Where an empty one is not good enough. A route of a store that takes a body has to be here; of others that take one

@@ -25,6 +25,8 @@ from api.identity.password_hashes import PasswordHashes
 from api.identity.service import IdentityService
 from api.known import Known
 from api.limits import Limiter
+from api.search.index import SearchIndex
+from api.search.service import SearchService
 from api.tenancy import Tenancy
 from api.web.edge import Edge
 from connectors.clickhouse.client import ClickHouse
@@ -123,6 +125,7 @@ class World:
         cache: Of public answers of catalogs; none unless it is given.
         tenancy: Its services.
         catalog: Its catalogs.
+        index: What search answers from; its stores are `shop` and `other`, and nothing follows Mongo here.
     """
 
     client: Documents
@@ -134,6 +137,7 @@ class World:
     tenancy: Tenancy = field(init=False)
     catalog: CatalogService = field(init=False)
     buckets: Buckets = field(default_factory=Buckets)
+    index: SearchIndex = field(default_factory=SearchIndex)
 
     def __post_init__(self) -> None:
         self.tenancy = Tenancy.on_mongo(self.client, self.database, "https://market.example", lambda: self.now)
@@ -145,6 +149,10 @@ class World:
         state.catalog = self.catalog
         # Whatever a test writes into the database holds at once: by this clock every answer is too old to be kept.
         state.known = Known(state.identities, self.tenancy, itertools.count().__next__)
+        for slug in ("shop", "other"):
+            self.index.put_store(slug, slug.title())
+        self.index.complete = self.index.stores_known = True
+        state.search = SearchService.on_index(self.index)
         nowhere = ClickHouse("http://127.0.0.1:9", "nothing")
         state.analytics = AnalyticsService.on_clickhouse(self.clickhouse or nowhere, lambda: self.now)
 

@@ -20,6 +20,8 @@ from api.callers import Access, Caller
 from api.catalog.service import CatalogService
 from api.known import Known
 from api.limits import Limiter
+from api.search.index import SearchIndex
+from api.search.service import SearchService
 from api.tenancy import Tenancy
 from api.web.bodies import BODY_SECONDS, MAX_BODY_BYTES, REQUEST_SECONDS
 from api.web.edge import Edge
@@ -79,6 +81,7 @@ class OneStore:
 
 TENANCY = cast(Tenancy, OneStore())
 ANALYTICS = AnalyticsService.on_clickhouse(ClickHouse("http://127.0.0.1:9", "nothing"))  # nothing listens there
+SEARCH = SearchService.on_index(SearchIndex())
 
 CATALOG = cast(CatalogService, object())  # no request here asks for it
 
@@ -95,6 +98,7 @@ def make_app(request_seconds: float = REQUEST_SECONDS, body_seconds: float = BOD
     app.app.state.tenancy = TENANCY  # type: ignore[attr-defined]
     app.app.state.known = Known(Identities(), TENANCY)  # type: ignore[attr-defined]
     app.app.state.analytics = ANALYTICS  # type: ignore[attr-defined]
+    app.app.state.search = SEARCH  # type: ignore[attr-defined]
     return app
 
 
