@@ -18,6 +18,8 @@ from api.analytics.routes import ANALYTICS
 from api.analytics.service import AnalyticsService
 from api.api_keys.routes import API_KEYS
 from api.callers import Identities
+from api.carts import refusals as cart_refusals
+from api.carts.routes import CARTS
 from api.documentation.pages import Page
 from api.documentation.routes import DOCUMENTATION
 from api.grants.routes import GRANTS
@@ -27,6 +29,7 @@ from api.limits import Limiter
 from api.members.routes import MEMBERS
 from api.origins import Preflights
 from api.refusals import problem_of
+from api.shopping import Shopping
 from api.stores.routes import STORES
 from api.tenancy import Tenancy
 from api.web.bodies import BODY_SECONDS, REQUEST_SECONDS
@@ -47,12 +50,13 @@ from api.web.problems import (
 )
 from api.web.routes import ACCESS_TOKEN, API_KEY, include
 from connectors.errors import Unavailable
+from marketplace.carts.cart import CartError
 from marketplace.identity.tenancy import TenancyError
 from marketplace.networks import Network
 
 _RETRY_SECONDS: Final = 2.0
 _OF_STATUS: Final[dict[int, ProblemType]] = {400: BAD_REQUEST, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
-FEATURES: Final = (IDENTITY, KEY_SET, STORES, ANALYTICS, MEMBERS, API_KEYS, GRANTS, DOCUMENTATION)
+FEATURES: Final = (IDENTITY, KEY_SET, STORES, ANALYTICS, MEMBERS, API_KEYS, GRANTS, CARTS, DOCUMENTATION)
 
 _DESCRIPTION: Final = """
 Sign in with `POST /v1/identity/sessions` and send the access token with every request: `Authorization: Bearer ...`.
@@ -103,12 +107,14 @@ class Services:
         limiter: Knows how much everybody may ask.
         tenancy: Knows stores and who works in them.
         analytics: Knows stores' numbers.
+        shopping: Knows carts and reviews.
     """
 
     identities: Identities
     limiter: Limiter
     tenancy: Tenancy
     analytics: AnalyticsService
+    shopping: Shopping
 
 
 def build_app(
@@ -138,6 +144,7 @@ def build_app(
         async with services() as given:
             running.state.identities, running.state.limiter = given.identities, given.limiter
             running.state.tenancy, running.state.analytics = given.tenancy, given.analytics
+            running.state.shopping = given.shopping
             running.state.known = Known(given.identities, given.tenancy)
             yield
 
@@ -160,6 +167,7 @@ def build_app(
     app.add_middleware(Preflights, methods=methods)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(TenancyError, _refused)
+    app.add_exception_handler(CartError, _cart_refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Unavailable, _unavailable)
@@ -197,6 +205,11 @@ async def _problem(request: Request, error: Exception) -> Response:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, TenancyError)
     return problem_of(error).response(request_id_of(request.scope))
+
+
+async def _cart_refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, CartError)
+    return cart_refusals.problem_of(error).response(request_id_of(request.scope))
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

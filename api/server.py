@@ -27,6 +27,7 @@ from api.identity.service import IdentityService
 from api.limits import Limiter
 from api.mail.sender import MailSender
 from api.metrics import ApiMetrics
+from api.shopping import Shopping
 from api.tenancy import Tenancy
 from api.web.problems import MEDIA_TYPE, TOO_MANY_REQUESTS
 from connectors.clickhouse.client import ClickHouse
@@ -103,7 +104,7 @@ class Dependencies:
             tenancy = Tenancy.on_mongo(self._mongo, database, config.public_url)
             sign_ins = sessions.Sessions(self._redis)
             identities = IdentityService(tenancy.accounts, sign_ins, hashes, ring, config.public_url)
-            yield Services(identities, limiter, tenancy, analytics)
+            yield Services(identities, limiter, tenancy, analytics, Shopping.on_mongo(self._mongo, database))
         finally:
             for task in tasks:
                 task.cancel()

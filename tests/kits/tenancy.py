@@ -24,6 +24,7 @@ from api.identity.password_hashes import PasswordHashes
 from api.identity.service import IdentityService
 from api.known import Known
 from api.limits import Limiter
+from api.shopping import Shopping
 from api.tenancy import Tenancy
 from api.web.edge import Edge
 from connectors.clickhouse.client import ClickHouse
@@ -32,7 +33,21 @@ from connectors.mongo.async_client import Documents, connect_async
 from connectors.mongo.client import connect
 from connectors.redis import sessions
 from connectors.redis.token_buckets import Taken
-from marketplace.collections import API_KEYS, LINKS, MAILS, MEMBERSHIPS, STORES, TURNED_AWAY, USERS
+from marketplace.collections import (
+    API_KEYS,
+    CARTS,
+    LINKS,
+    MAILS,
+    MEMBERSHIPS,
+    PRODUCT_SLUGS,
+    PRODUCTS,
+    REVIEW_REPORTS,
+    REVIEW_VOTES,
+    REVIEWS,
+    STORES,
+    TURNED_AWAY,
+    USERS,
+)
 from marketplace.entitlements import Grant, Tier
 from marketplace.identity.accounts import User
 from marketplace.identity.roles import Permission, StoreRole
@@ -47,7 +62,8 @@ from runtime.sections import Settings
 from tests.kits.insights import empty_tables
 from tests.kits.stack import polled
 
-COLLECTIONS = (STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY)
+SHOPPING = (PRODUCTS, PRODUCT_SLUGS, REVIEWS, REVIEW_VOTES, REVIEW_REPORTS, CARTS)
+COLLECTIONS = (STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY, *SHOPPING)
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 CREATED_AT = int((NOW - timedelta(days=10)).timestamp() * 1000)
 
@@ -102,7 +118,8 @@ class World:
         now: What the application takes for now.
         clickhouse: Where numbers are; nowhere unless it is given.
         identities: What answers the routes of identity, where a test asks them.
-        tenancy: Its services.
+        tenancy: Its services of stores and members.
+        shopping: Its services of carts and reviews.
     """
 
     client: Documents
@@ -111,14 +128,17 @@ class World:
     clickhouse: ClickHouse | None = None
     identities: Any = None
     tenancy: Tenancy = field(init=False)
+    shopping: Shopping = field(init=False)
     buckets: Buckets = field(default_factory=Buckets)
 
     def __post_init__(self) -> None:
         self.tenancy = Tenancy.on_mongo(self.client, self.database, "https://market.example", lambda: self.now)
+        self.shopping = Shopping.on_mongo(self.client, self.database, lambda: self.now)
         self.app = application()
         state = self.app.app.state  # type: ignore[attr-defined]  # nothing starts the application here
         state.identities = Identities(Accounts(self.client, self.database), self.identities)
         state.limiter, state.tenancy = Limiter(self.buckets), self.tenancy
+        state.shopping = self.shopping
         # Whatever a test writes into the database holds at once: by this clock every answer is too old to be kept.
         state.known = Known(state.identities, self.tenancy, itertools.count().__next__)
         nowhere = ClickHouse("http://127.0.0.1:9", "nothing")

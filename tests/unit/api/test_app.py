@@ -19,6 +19,7 @@ from api.app import Services, build_app
 from api.callers import Access, Caller
 from api.known import Known
 from api.limits import Limiter
+from api.shopping import Shopping
 from api.tenancy import Tenancy
 from api.web.bodies import BODY_SECONDS, MAX_BODY_BYTES, REQUEST_SECONDS
 from api.web.edge import Edge
@@ -77,12 +78,13 @@ class OneStore:
 
 
 TENANCY = cast(Tenancy, OneStore())
+SHOPPING = cast(Shopping, None)  # no route of a shop is asked with success here
 ANALYTICS = AnalyticsService.on_clickhouse(ClickHouse("http://127.0.0.1:9", "nothing"))  # nothing listens there
 
 
 @asynccontextmanager
 async def services() -> AsyncIterator[Services]:
-    yield Services(Identities(), Limiter(Unlimited()), TENANCY, ANALYTICS)
+    yield Services(Identities(), Limiter(Unlimited()), TENANCY, ANALYTICS, SHOPPING)
 
 
 def make_app(request_seconds: float = REQUEST_SECONDS, body_seconds: float = BODY_SECONDS) -> Edge:
