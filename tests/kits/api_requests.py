@@ -11,6 +11,7 @@ import httpx
 from marketplace.identity.roles import API_KEY_SCOPES, Permission
 from marketplace.identity.tenancy import hash_of_secret
 from ops.reference.access import Column
+from tests.kits.shopping import CHANGES_ID, GUEST_HEADERS, GUEST_SECRET, PRODUCT, VARIANT, settle_shop
 from tests.kits.tenancy import World
 
 INVITATION: Final = "1" * 32
@@ -18,7 +19,7 @@ API_KEY: Final = "2" * 16
 NOBODYS_ID: Final = "0" * 32
 PATH_VALUES: Final = {
     "store": "shop", "user": "tom", "invitation": INVITATION, "key": API_KEY, "tier": "premium", "session": "3" * 32,
-    "file": "start.js", "name": "invalid",
+    "file": "start.js", "name": "invalid", "product": PRODUCT, "variant": VARIANT,
 }  # fmt: skip
 
 
@@ -49,6 +50,14 @@ GOOD_REQUESTS: Final[dict[tuple[str, str], GoodRequest]] = {
     ("POST", "/v1/invitations/previews"): GoodRequest({"token": "y" * 43}),
     # Of a session that nobody has: those of sign-ins are in Redis, and here nobody signs in.
     ("DELETE", "/v1/identity/sessions/{session}"): GoodRequest(status=404),
+    ("GET", "/v1/cart"): GoodRequest(headers=GUEST_HEADERS),
+    ("DELETE", "/v1/cart"): GoodRequest(headers=GUEST_HEADERS),
+    ("POST", "/v1/cart/lines"): GoodRequest({"product": PRODUCT, "variant": VARIANT}, GUEST_HEADERS),
+    ("PUT", "/v1/cart/lines/{variant}"): GoodRequest({"product": PRODUCT, "quantity": 5}, GUEST_HEADERS),
+    ("PATCH", "/v1/cart/lines/{variant}"): GoodRequest({"quantity": 5}, GUEST_HEADERS),
+    ("DELETE", "/v1/cart/lines/{variant}"): GoodRequest(headers=GUEST_HEADERS),
+    ("POST", "/v1/cart/seen"): GoodRequest({"changes_id": CHANGES_ID}, GUEST_HEADERS),
+    ("POST", "/v1/cart/merge"): GoodRequest({"secret": GUEST_SECRET}),
     ("GET", "/v1/admin/accounts"): GoodRequest(query={"email": "tom@shop.example"}),
     ("POST", "/v1/admin/accounts/{user}/grants"): GoodRequest({"tier": "premium"}),
 }
@@ -104,6 +113,7 @@ async def _settle(world: World, frozen: bool) -> None:
             "created_at": world.now, "expires_at": world.now.replace(year=world.now.year + 1),
         }
     )  # fmt: skip
+    await settle_shop(world, "ann", "bea", "eve", "mallory", "max", "root")
     await world.key("shop", "max", Permission.READ_STORE, key_id=API_KEY)
     for scope in API_KEY_SCOPES:
         await world.key("shop", "ann", scope, key_id=key_id_of(scope))

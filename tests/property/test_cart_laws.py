@@ -85,7 +85,7 @@ def markets(draw: st.DrawFn) -> dict[str, Product]:
             "yen": lambda key=key: made(key, currency="JPY"),
         }
         if fate in changed:
-            now[key] = changed[fate]()  # type: ignore[no-untyped-call]  # its argument has a default
+            now[key] = changed[fate]()
     return now
 
 
