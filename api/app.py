@@ -29,6 +29,8 @@ from api.limits import Limiter
 from api.members.routes import MEMBERS
 from api.origins import Preflights
 from api.refusals import problem_of
+from api.reviews import refusals as review_refusals
+from api.reviews.routes import REVIEWS
 from api.shopping import Shopping
 from api.stores.routes import STORES
 from api.tenancy import Tenancy
@@ -53,10 +55,11 @@ from connectors.errors import Unavailable
 from marketplace.carts.cart import CartError
 from marketplace.identity.tenancy import TenancyError
 from marketplace.networks import Network
+from marketplace.reviews.reviews import ReviewError
 
 _RETRY_SECONDS: Final = 2.0
 _OF_STATUS: Final[dict[int, ProblemType]] = {400: BAD_REQUEST, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
-FEATURES: Final = (IDENTITY, KEY_SET, STORES, ANALYTICS, MEMBERS, API_KEYS, GRANTS, CARTS, DOCUMENTATION)
+FEATURES: Final = (IDENTITY, KEY_SET, STORES, ANALYTICS, MEMBERS, API_KEYS, GRANTS, REVIEWS, CARTS, DOCUMENTATION)
 
 _DESCRIPTION: Final = """
 Sign in with `POST /v1/identity/sessions` and send the access token with every request: `Authorization: Bearer ...`.
@@ -168,6 +171,7 @@ def build_app(
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(TenancyError, _refused)
     app.add_exception_handler(CartError, _cart_refused)
+    app.add_exception_handler(ReviewError, _review_refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Unavailable, _unavailable)
@@ -210,6 +214,11 @@ async def _refused(request: Request, error: Exception) -> Response:
 async def _cart_refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, CartError)
     return cart_refusals.problem_of(error).response(request_id_of(request.scope))
+
+
+async def _review_refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ReviewError)
+    return review_refusals.problem_of(error).response(request_id_of(request.scope))
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

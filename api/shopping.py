@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from api.carts.service import CartService
+from api.reviews.service import ReviewService
 from connectors.mongo.async_client import Documents
 
 
@@ -16,13 +17,15 @@ class Shopping:
 
     Attributes:
         carts: Of the routes of carts.
+        reviews: Of the routes of reviews.
     """
 
     carts: CartService
+    reviews: ReviewService
 
     @staticmethod
     def on_mongo(
         client: Documents, database: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> Shopping:
         """On the collections of a database; the caller closes the client."""
-        return Shopping(CartService.on_mongo(client, database, clock))
+        return Shopping(CartService.on_mongo(client, database, clock), ReviewService.on_mongo(client, database, clock))

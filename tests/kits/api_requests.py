@@ -11,7 +11,18 @@ import httpx
 from marketplace.identity.roles import API_KEY_SCOPES, Permission
 from marketplace.identity.tenancy import hash_of_secret
 from ops.reference.access import Column
-from tests.kits.shopping import CHANGES_ID, GUEST_HEADERS, GUEST_SECRET, PRODUCT, VARIANT, settle_shop
+from tests.kits.shopping import (
+    CHANGES_ID,
+    GUEST_HEADERS,
+    GUEST_SECRET,
+    PRODUCT,
+    REVIEW,
+    REVIEW_IN_SHOP,
+    REVIEWED,
+    VARIANT,
+    settle_reviews,
+    settle_shop,
+)
 from tests.kits.tenancy import World
 
 INVITATION: Final = "1" * 32
@@ -19,7 +30,8 @@ API_KEY: Final = "2" * 16
 NOBODYS_ID: Final = "0" * 32
 PATH_VALUES: Final = {
     "store": "shop", "user": "tom", "invitation": INVITATION, "key": API_KEY, "tier": "premium", "session": "3" * 32,
-    "file": "start.js", "name": "invalid", "product": PRODUCT, "variant": VARIANT,
+    "file": "start.js", "name": "invalid", "product": REVIEWED, "variant": VARIANT, "shop": "market",
+    "slug": "red-mug", "review": REVIEW,
 }  # fmt: skip
 
 
@@ -50,6 +62,10 @@ GOOD_REQUESTS: Final[dict[tuple[str, str], GoodRequest]] = {
     ("POST", "/v1/invitations/previews"): GoodRequest({"token": "y" * 43}),
     # Of a session that nobody has: those of sign-ins are in Redis, and here nobody signs in.
     ("DELETE", "/v1/identity/sessions/{session}"): GoodRequest(status=404),
+    ("PUT", "/v1/products/{product}/review"): GoodRequest({"stars": 2, "text": "It broke."}),
+    ("POST", "/v1/reviews/{review}/reports"): GoodRequest({"reason": "spam"}),
+    ("PUT", "/v1/stores/{store}/reviews/{review}/reply"): GoodRequest({"text": "We are sorry."}),
+    ("POST", "/v1/admin/reviews/{review}/decisions"): GoodRequest({"decision": "hide"}),
     ("GET", "/v1/cart"): GoodRequest(headers=GUEST_HEADERS),
     ("DELETE", "/v1/cart"): GoodRequest(headers=GUEST_HEADERS),
     ("POST", "/v1/cart/lines"): GoodRequest({"product": PRODUCT, "variant": VARIANT}, GUEST_HEADERS),
@@ -76,6 +92,9 @@ def good_request(world: World, method: str, path: str) -> GoodRequest:
     if takes_body:
         return GoodRequest({}, status=422)
     return GoodRequest(status=404 if set(re.findall(r"{(\w+)}", path)) - PATH_VALUES.keys() else None)
+
+
+_ASKING: Final = ("ann", "bea", "eve", "mallory", "max", "root")
 
 
 async def settle(world: World, *, frozen: bool = False) -> None:
@@ -113,7 +132,8 @@ async def _settle(world: World, frozen: bool) -> None:
             "created_at": world.now, "expires_at": world.now.replace(year=world.now.year + 1),
         }
     )  # fmt: skip
-    await settle_shop(world, "ann", "bea", "eve", "mallory", "max", "root")
+    await settle_shop(world, *_ASKING)
+    await settle_reviews(world, *_ASKING)
     await world.key("shop", "max", Permission.READ_STORE, key_id=API_KEY)
     for scope in API_KEY_SCOPES:
         await world.key("shop", "ann", scope, key_id=key_id_of(scope))
@@ -146,7 +166,8 @@ def credential_of(column: Column) -> str:
 
 def filled(path: str, **values: str) -> str:
     """A path with values for its parameters."""
-    return re.sub(r"{(\w+)}", lambda match: {**PATH_VALUES, **values}.get(match[1], NOBODYS_ID), path)
+    known = {**PATH_VALUES, **({"review": REVIEW_IN_SHOP} if "{store}" in path else {}), **values}
+    return re.sub(r"{(\w+)}", lambda match: known.get(match[1], NOBODYS_ID), path)
 
 
 async def send_good(world: World, method: str, path: str, who: str, **values: str) -> httpx.Response:
