@@ -18,6 +18,8 @@ from api.analytics.routes import ANALYTICS
 from api.analytics.service import AnalyticsService
 from api.api_keys.routes import API_KEYS
 from api.callers import Identities
+from api.carts import refusals as cart_refusals
+from api.carts.routes import CARTS
 from api.catalog.public_routes import SHOPS
 from api.catalog.routes import CATALOG
 from api.catalog.service import CatalogService
@@ -30,11 +32,14 @@ from api.limits import Limiter
 from api.members.routes import MEMBERS
 from api.origins import Preflights
 from api.refusals import problem_of
+from api.reviews import refusals as review_refusals
+from api.reviews.routes import REVIEWS
+from api.search.routes import SEARCH
+from api.search.service import SearchService
+from api.shopping import Shopping
 from api.storefront.render import StorefrontConfig, error_page, is_page
 from api.storefront.routes import STOREFRONT
 from api.storefront.service import Shop
-from api.search.routes import SEARCH
-from api.search.service import SearchService
 from api.stores.routes import STORES
 from api.tenancy import Tenancy
 from api.web.bodies import BODY_SECONDS, REQUEST_SECONDS
@@ -55,14 +60,16 @@ from api.web.problems import (
 )
 from api.web.routes import ACCESS_TOKEN, API_KEY, include
 from connectors.errors import Unavailable
+from marketplace.carts.cart import CartError
 from marketplace.identity.tenancy import TenancyError
 from marketplace.networks import Network
+from marketplace.reviews.reviews import ReviewError
 
 _RETRY_SECONDS: Final = 2.0
 _OF_STATUS: Final[dict[int, ProblemType]] = {400: BAD_REQUEST, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
 FEATURES: Final = (
     *(IDENTITY, KEY_SET, STORES, ANALYTICS, MEMBERS, API_KEYS, GRANTS, CATALOG, SHOPS),
-    *(SEARCH, DOCUMENTATION, *STOREFRONT),
+    *(SEARCH, REVIEWS, CARTS, DOCUMENTATION, *STOREFRONT),
 )
 
 _DESCRIPTION: Final = """
@@ -114,18 +121,20 @@ class Services:
         limiter: Knows how much everybody may ask.
         tenancy: Knows stores and who works in them.
         analytics: Knows stores' numbers.
-        shop: Answers the storefront.
         catalog: Knows stores' products and categories.
         search: Finds products.
+        shopping: Knows carts and reviews.
+        shop: Answers the storefront.
     """
 
     identities: Identities
     limiter: Limiter
     tenancy: Tenancy
     analytics: AnalyticsService
-    shop: Shop
     catalog: CatalogService
     search: SearchService
+    shopping: Shopping
+    shop: Shop
 
 
 def build_app(
@@ -160,6 +169,7 @@ def build_app(
             running.state.shop = given.shop
             running.state.catalog = given.catalog
             running.state.search = given.search
+            running.state.shopping = given.shopping
             running.state.known = Known(given.identities, given.tenancy)
             yield
 
@@ -183,6 +193,8 @@ def build_app(
     app.add_middleware(Preflights, methods=methods)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(TenancyError, _refused)
+    app.add_exception_handler(CartError, _cart_refused)
+    app.add_exception_handler(ReviewError, _review_refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Unavailable, _unavailable)
@@ -234,6 +246,16 @@ async def _problem(request: Request, error: Exception) -> Response:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, TenancyError)
     return _answer(request, problem_of(error))
+
+
+async def _cart_refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, CartError)
+    return cart_refusals.problem_of(error).response(request_id_of(request.scope))
+
+
+async def _review_refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ReviewError)
+    return review_refusals.problem_of(error).response(request_id_of(request.scope))
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

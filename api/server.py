@@ -31,6 +31,8 @@ from api.metrics import ApiMetrics
 from api.search.follower import Follower
 from api.search.index import SearchIndex
 from api.search.service import SearchService
+from api.shopping import Shopping
+from api.storefront.service import Shop
 from api.tenancy import Tenancy
 from api.web.problems import MEDIA_TYPE, TOO_MANY_REQUESTS
 from connectors.clickhouse.client import ClickHouse
@@ -41,6 +43,7 @@ from connectors.mongo.mail_queue import MailQueue
 from connectors.mongo.product_feed import ProductFeed, connect_feed
 from connectors.redis import sessions
 from connectors.redis.read_cache import ReadCache
+from connectors.redis.sent_forms import SentForms
 from connectors.redis.token_buckets import RedisTokenBuckets
 from marketplace.networks import Network
 from runtime.admin import AdminServer, Answer
@@ -114,8 +117,12 @@ class Dependencies:
             sign_ins = sessions.Sessions(self._redis)
             identities = IdentityService(tenancy.accounts, sign_ins, hashes, ring, config.public_url)
             catalog = CatalogService.on_mongo(self._mongo, database, ReadCache(self._redis))
+            search, shopping = SearchService.on_index(index), Shopping.on_mongo(self._mongo, database)
             try:
-                yield Services(identities, limiter, tenancy, analytics, catalog)
+                yield Services(
+                    identities, limiter, tenancy, analytics, catalog, search, shopping,
+                    Shop.on_services(self._mongo, database, catalog, search, shopping, SentForms(self._redis)),
+                )  # fmt: skip
             finally:
                 await catalog.close()
         finally:

@@ -6,15 +6,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from marketplace.search.answers import CategoryCount, Facets, Found, Hit, Place
-from marketplace.search.queries import Filters, Query, Sort
-
 from api.storefront.render import with_query
 from api.storefront.shop import Refused
 from api.storefront.views import Card, FacetView, Link, Listing, ShopName
 from api.web.cursors import MAX_CHARS as CURSOR_CHARS
 from api.web.cursors import cursor, place_of
 from marketplace.money import EXPONENTS, MAX_MINOR, shown_amount
+from marketplace.search.answers import CategoryCount, Facets, Found, Hit, Place
+from marketplace.search.queries import Filters, Query, Sort
 
 _MAX_CATEGORIES: Final = 14
 _MAX_CURRENCIES: Final = 8

@@ -6,16 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from connectors.mongo.carts import Carts
-
-from api.carts.service import CartService
 from api.catalog.service import CatalogService
-from api.reviews.service import ReviewService
 from api.search.service import SearchService
+from api.shopping import Shopping
 from api.storefront.baskets import Baskets
 from api.storefront.market import Market
 from api.storefront.opinions import Opinions
 from connectors.mongo.async_client import Documents
+from connectors.mongo.carts import Carts
 from connectors.mongo.product_reads import ProductReads
 from connectors.mongo.tenant_stores import TenantStores
 from connectors.redis.sent_forms import SentForms
@@ -41,15 +39,14 @@ class Shop:
         database: str,
         catalog: CatalogService,
         search: SearchService,
-        carts: CartService,
-        reviews: ReviewService,
+        shopping: Shopping,
         sent: SentForms,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> Shop:
         """On services and the collections of a database; the caller closes the client."""
-        stores, opinions = TenantStores(client, database), Opinions(reviews)
+        stores, opinions = TenantStores(client, database), Opinions(shopping.reviews)
         return Shop(
             Market(catalog, stores, search, opinions),
             opinions,
-            Baskets(carts, Carts(client, database), ProductReads(client, database), stores, sent, clock),
+            Baskets(shopping.carts, Carts(client, database), ProductReads(client, database), stores, sent, clock),
         )

@@ -29,6 +29,8 @@ instead. A key is an API key of the store with that one scope, made by an owner.
 - Only the path says which store a request is about. No field, header or parameter does.
 - Roles, bans and keys are read from Mongo. A request that can change something is decided by what holds when it comes;
   one that only reads by what held half a second before at the earliest, whichever process answers it.
+- A cart is the account's where somebody is signed in. Otherwise it is that of the header `X-Cart`, which *nobody* has
+  here; without it the answer is 401, and for a secret that is none it is 404.
 - An admin of the platform has no part in stores by that.
 - An API key works in its store alone. It may do what its scopes and the *present* role of its maker have in common: a
   maker who is demoted takes that from the key, and a key whose maker is no member any more, or is banned, is refused
@@ -91,6 +93,8 @@ def cell(rule: Rule, column: Column) -> str:
     if rule.demand is Demand.NOTHING:
         return OK
     is_key = column.scope is not None or column.other_key
+    if rule.demand is Demand.CART:
+        return "403" if is_key else OK
     if not column.signed_in and not is_key:
         return "401"
     if not isinstance(rule.demand, Permission):
