@@ -37,7 +37,8 @@ from api.reviews.routes import REVIEWS
 from api.search.routes import SEARCH
 from api.search.service import SearchService
 from api.shopping import Shopping
-from api.storefront.render import StorefrontConfig, error_page, is_page
+from api.storefront.addresses import is_page
+from api.storefront.render import StorefrontConfig, error_page
 from api.storefront.routes import STOREFRONT
 from api.storefront.service import Shop
 from api.stores.routes import STORES
@@ -250,12 +251,12 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _cart_refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, CartError)
-    return cart_refusals.problem_of(error).response(request_id_of(request.scope))
+    return _answer(request, cart_refusals.problem_of(error))
 
 
 async def _review_refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, ReviewError)
-    return review_refusals.problem_of(error).response(request_id_of(request.scope))
+    return _answer(request, review_refusals.problem_of(error))
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

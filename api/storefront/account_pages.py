@@ -15,10 +15,11 @@ from api.access import Demand
 from api.identity.routes import attempt
 from api.identity.schemas import ONE_LINE
 from api.identity.service import IdentityService
+from api.storefront.addresses import safe_path, with_query
 from api.storefront.cookies import CART, SESSION, deletion, setting, value_of
 from api.storefront.forms import FormRoute, form_of
 from api.storefront.queries import query_of
-from api.storefront.render import page, redirect, safe_path, with_query
+from api.storefront.render import page, redirect
 from api.storefront.visitors import Visitor, shop_of, visitor_of
 from api.web.clients import network_of
 from api.web.problems import INVALID, UNAUTHENTICATED, FieldError, Problem

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from api.storefront.render import with_query
+from api.storefront.addresses import with_query
 from api.storefront.shop import Refused
 from api.storefront.views import Card, FacetView, Link, Listing, ShopName
 from api.web.cursors import MAX_CHARS as CURSOR_CHARS

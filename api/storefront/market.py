@@ -6,16 +6,12 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
-from marketplace.catalog.categories import Category, Tree, path_to
-from marketplace.search.answers import Found, Place
-from marketplace.search.queries import Query, Sort
-
 from api.callers import Caller
 from api.catalog.service import CatalogService
 from api.search.service import NoSuchShop, SearchService
+from api.storefront.addresses import with_query
 from api.storefront.listings import card_of, listing_of, place_asked, query_asked
 from api.storefront.opinions import Opinions
-from api.storefront.render import with_query
 from api.storefront.views import (
     Card,
     CategoryPage,
@@ -30,7 +26,10 @@ from api.storefront.views import (
     Suggestion,
 )
 from connectors.mongo.tenant_stores import TenantStores
+from marketplace.catalog.categories import Category, Tree, path_to
 from marketplace.catalog.products import Product, ProductState
+from marketplace.search.answers import Found, Place
+from marketplace.search.queries import Query, Sort
 from marketplace.stores import SLUG, Store
 
 PAGE_SIZE: Final = 24

@@ -6,18 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from connectors.mongo.review_queries import Place, ReviewOrder
-from marketplace.reviews.reviews import InvalidText, NoSuchReview, ReportReason, ReviewError, ReviewState
-
 from api.access import caller_is_there
 from api.callers import Caller
 from api.reviews.service import ReviewService, ShownReview
-from api.storefront.render import with_query
+from api.storefront.addresses import with_query
 from api.storefront.shop import Refused
 from api.storefront.views import ProductPage, Reviews, ReviewView, ShopName
 from api.web.cursors import MAX_CHARS as CURSOR_CHARS
 from api.web.cursors import cursor, place_of
+from connectors.mongo.review_queries import Place, ReviewOrder
 from marketplace.catalog.products import Product
+from marketplace.reviews.reviews import InvalidText, NoSuchReview, ReportReason, ReviewError, ReviewState
 
 _FIRST: Final = 5
 _MORE: Final = 20

@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import Response
 
+from api.storefront.addresses import with_query
 from api.storefront.assets import SCRIPT, STYLE
 from api.storefront.cookies import FORM, is_secure, setting
 from api.storefront.forms import TOKEN_FIELD, form_secret, token_of
@@ -27,7 +28,6 @@ from api.web.problems import Problem
 from marketplace.catalog.products import STARS, Availability, Variant
 from marketplace.money import plain_amount, shown_amount
 
-PATH: Final = "/shop"
 _AVAILABILITY: Final = {
     Availability.MANY: "In stock",
     Availability.FEW: "Only a few left",
@@ -53,11 +53,6 @@ class StorefrontConfig:
         """The collector's origin, as a policy names it."""
         parts = urlsplit(self.collector_url)
         return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
-
-
-def is_page(path: str) -> bool:
-    """Whether a path is of the storefront: errors there are pages, too."""
-    return path == PATH or path.startswith(f"{PATH}/")
 
 
 def config_of(request: Request) -> StorefrontConfig:
@@ -156,18 +151,6 @@ def redirect(url: str, *cookies: str, status: int = 303) -> Response:
     for cookie in cookies:
         answer.headers.append("set-cookie", cookie)
     return answer
-
-
-def safe_path(path: str, otherwise: str = PATH) -> str:
-    """A path of the storefront that a browser may be sent to; another one where it is none."""
-    plain = path.isascii() and path.isprintable() and "\\" not in path and "//" not in path.partition("?")[0]
-    return path if plain and is_page(path.partition("?")[0]) else otherwise
-
-
-def with_query(path: str, **query: str) -> str:
-    """A path with parameters, as far as they are not empty."""
-    pairs = urlencode({name: value for name, value in query.items() if value})
-    return f"{path}?{pairs}" if pairs else path
 
 
 def _headers(config: StorefrontConfig, shop: ShopName | None) -> dict[str, str]:

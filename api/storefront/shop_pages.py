@@ -12,9 +12,10 @@ from starlette.responses import Response
 
 from api.access import Demand
 from api.callers import Caller
+from api.storefront.addresses import with_query
 from api.storefront.forms import FormRoute, form_of
 from api.storefront.queries import checked_slug, query_of
-from api.storefront.render import origin_of, page, redirect, with_query
+from api.storefront.render import origin_of, page, redirect
 from api.storefront.shop import Refused
 from api.storefront.structured import structured
 from api.storefront.views import Moved, ProductPage

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from api.access import Demand
 from api.app import FEATURES
+from api.storefront.addresses import is_page
 from api.web.routes import Rule, include
 from marketplace.identity.roles import API_KEY_SCOPES, Permission, StoreRole, has_permission
 
@@ -108,8 +109,9 @@ def cell(rule: Rule, column: Column) -> str:
 
 
 def rules() -> Mapping[tuple[str, str], Rule]:
-    """The rules of all routes, by method and path."""
-    return include(FastAPI(openapi_url=None, docs_url=None, redoc_url=None), FEATURES)
+    """The rules of all routes, by method and path; everybody may look at the pages of the storefront."""
+    found = include(FastAPI(openapi_url=None, docs_url=None, redoc_url=None), FEATURES)
+    return {key: rule for key, rule in found.items() if not is_page(key[1])}
 
 
 def reference(found: Mapping[tuple[str, str], Rule] | None = None) -> str:
