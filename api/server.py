@@ -32,6 +32,7 @@ from api.search.follower import Follower
 from api.search.index import SearchIndex
 from api.search.service import SearchService
 from api.shopping import Shopping
+from api.storefront.render import StorefrontConfig
 from api.storefront.service import Shop
 from api.tenancy import Tenancy
 from api.web.problems import MEDIA_TYPE, TOO_MANY_REQUESTS
@@ -197,7 +198,13 @@ def serve(config: ApiConfig, mongo: MongoSettings, redis_url: str, clickhouse_ur
     if threading.current_thread() is threading.main_thread():
         # Uvicorn stops in order and then raises the signal once more, which would turn a clean stop into a failure.
         signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
-    app = build_app(dependencies.running, config.names, config.trusted_proxies, dependencies.metrics.answered)
+    app = build_app(
+        dependencies.running,
+        config.names,
+        config.trusted_proxies,
+        dependencies.metrics.answered,
+        storefront=StorefrontConfig(config.shop_url, config.collector_url),
+    )
     server = uvicorn.Server(uvicorn_config(app, config.host, config.port, config.trusted_proxies))
     with _admin(dependencies), contextlib.suppress(KeyboardInterrupt):
         server.run()

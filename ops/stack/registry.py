@@ -13,6 +13,7 @@ from api.config import NEEDS as API_NEEDS
 from ingest.config import DEFAULT_PORT, NEEDS
 from marketplace.collections import (
     API_KEYS,
+    CARTS,
     CATEGORIES,
     FLOW_GENERATIONS,
     LINKS,
@@ -22,6 +23,9 @@ from marketplace.collections import (
     PRODUCT_IMPORTS,
     PRODUCT_SLUGS,
     PRODUCTS,
+    REVIEW_REPORTS,
+    REVIEW_VOTES,
+    REVIEWS,
     STORE_STATS,
     STORES,
     TURNED_AWAY,
@@ -35,6 +39,7 @@ from marketplace.tables import GENERATIONS, TABLES
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
 from ops.resources import Resources
 from ops.service_settings import check_api, check_collector, check_flow
+from ops.stack.collector import CollectorSpec
 from ops.stack.components import Component, PartSpec, ServiceSpec
 from ops.stack.dashboard import DashboardSpec
 from ops.stack.errors import StackError
@@ -266,7 +271,7 @@ REGISTRY: Final = Registry(
             check_settings=check_flow,
             final_exits=FLOW_EXITS,
         ),
-        ServiceSpec(
+        CollectorSpec(
             name="collector",
             title="collector",
             module="ingest",
@@ -295,6 +300,7 @@ REGISTRY: Final = Registry(
                 collections=(
                     *(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY),
                     *(PRODUCTS, PRODUCT_SLUGS, PRODUCT_CHANGES, CATEGORIES, PRODUCT_IMPORTS),
+                    *(REVIEWS, REVIEW_VOTES, REVIEW_REPORTS, CARTS),
                 ),
             ),
             check_settings=check_api,
