@@ -35,11 +35,17 @@ PUBLIC_URL: Final = API.url(
     ("http", "https"),
     default_text="`http://127.0.0.1` and the port; `marketplace up` gives it the dashboard's or the proxy's",
 )
+SHOP_URL: Final = API.url(
+    "MARKETPLACE_API_SHOP_URL",
+    "Where people reach the storefront, for links that leave it, such as `https://market.example`.",
+    ("http", "https"),
+    default_text="what a request says of its host",
+)
 COLLECTOR_URL: Final = API.url(
     "MARKETPLACE_API_COLLECTOR_URL",
-    "Where browsers reach the collector: the shop's pages load `m.js` from there, and send no events without it.",
+    "Where browsers reach the collector: pages of stores send views and clicks there. Without it nothing is sent.",
     ("http", "https"),
-    default_text="none; `marketplace up` gives it the collector's or the proxy's",
+    default_text="`marketplace up` gives it the collector's or the proxy's",
 )
 NAMES: Final = API.text(
     "MARKETPLACE_API_NAMES", "Host names under which it is reached, with commas between them; all where it is empty."
@@ -95,6 +101,7 @@ class ApiConfig:
     admin_host: str
     admin_port: int | None
     public_url: str
+    shop_url: str
     collector_url: str
     names: tuple[str, ...]
     trusted_proxies: tuple[Network, ...]
@@ -134,6 +141,7 @@ class ApiConfig:
             admin_host=env.read(ADMIN_HOST),
             admin_port=env.read(ADMIN_PORT),
             public_url=env.read(PUBLIC_URL) or f"http://{LOOPBACK}:{port}",
+            shop_url=env.read(SHOP_URL),
             collector_url=env.read(COLLECTOR_URL).rstrip("/"),
             names=tuple(name.strip() for name in env.read(NAMES).split(",") if name.strip()),
             trusted_proxies=env.read(TRUSTED_PROXIES),

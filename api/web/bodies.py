@@ -45,6 +45,15 @@ class StrictRoute(APIRoute):
     check: ClassVar[staticmethod[[Request], Awaitable[None]] | None] = None
     """Who may ask; a dependency of FastAPI that does the same costs as much as the rest of an empty request."""
 
+    @staticmethod
+    async def read(request: Request) -> None:
+        """Read the body of a request, and refuse one that is not what the route takes.
+
+        Raises:
+            Problem: It is not.
+        """
+        await _read(request)
+
     @classmethod
     def checked_by(cls, check: Callable[[Request], Awaitable[None]]) -> type[StrictRoute]:
         """The class of routes with that check."""
@@ -66,7 +75,7 @@ class StrictRoute(APIRoute):
 
         async def handler(request: Request) -> Response:
             if request.method in _READS_BODY:
-                await _read(request)
+                await self.read(request)
             try:
                 return await _in_time(inner, request)
             finally:
@@ -99,7 +108,7 @@ async def _in_time(inner: Handler, request: Request) -> Response:
 
 
 async def _read(request: Request) -> None:
-    body = await _bounded(request)
+    body = await bounded_body(request)
     # Starlette keeps what was read in these two, so nothing reads or decodes it again.
     request._body = body
     if not body:
@@ -133,7 +142,12 @@ def _unique(fields: list[tuple[str, Any]]) -> None:
         raise _Twice
 
 
-async def _bounded(request: Request) -> bytes:
+async def bounded_body(request: Request) -> bytes:
+    """The body of a request.
+
+    Raises:
+        Problem: It is too large, or does not come in time.
+    """
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
         raise _too_large()

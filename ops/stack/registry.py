@@ -297,7 +297,8 @@ REGISTRY: Final = Registry(
             admin_port_variable="MARKETPLACE_API_ADMIN_PORT",
             check=HealthCheck("service", "/readyz"),
             needs=API_NEEDS,
-            memory="some 150 MB, and 19 MB for each of two passwords that are hashed at one time",
+            memory="some 150 MB, 2 kB for each product of all stores, and 19 MB for each of two passwords that are "
+            "hashed at one time",
             resources=Resources(
                 tables=TABLES,
                 collections=(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY, *SHOPPING),

@@ -18,12 +18,16 @@ import httpx
 from api.analytics.service import AnalyticsService
 from api.app import Services, build_app
 from api.callers import Caller
+from api.catalog.service import CatalogService
 from api.identity.key_file import ensure_keys
 from api.identity.key_ring import KeyRing
 from api.identity.password_hashes import PasswordHashes
 from api.identity.service import IdentityService
 from api.known import Known
 from api.limits import Limiter
+from api.search.index import SearchIndex
+from api.search.service import SearchService
+from api.shopping import Shopping
 from api.tenancy import Tenancy
 from api.web.edge import Edge
 from connectors.clickhouse.client import ClickHouse
@@ -31,8 +35,26 @@ from connectors.mongo.accounts import Accounts
 from connectors.mongo.async_client import Documents, connect_async
 from connectors.mongo.client import connect
 from connectors.redis import sessions
+from connectors.redis.read_cache import ReadCache
 from connectors.redis.token_buckets import Taken
-from marketplace.collections import API_KEYS, LINKS, MAILS, MEMBERSHIPS, STORES, TURNED_AWAY, USERS
+from marketplace.collections import (
+    API_KEYS,
+    CARTS,
+    CATEGORIES,
+    LINKS,
+    MAILS,
+    MEMBERSHIPS,
+    PRODUCT_CHANGES,
+    PRODUCT_IMPORTS,
+    PRODUCT_SLUGS,
+    PRODUCTS,
+    REVIEW_REPORTS,
+    REVIEW_VOTES,
+    REVIEWS,
+    STORES,
+    TURNED_AWAY,
+    USERS,
+)
 from marketplace.entitlements import Grant, Tier
 from marketplace.identity.accounts import User
 from marketplace.identity.roles import Permission, StoreRole
@@ -47,7 +69,12 @@ from runtime.sections import Settings
 from tests.kits.insights import empty_tables
 from tests.kits.stack import polled
 
-COLLECTIONS = (STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY)
+SHOPPING = (REVIEWS, REVIEW_VOTES, REVIEW_REPORTS, CARTS)
+COLLECTIONS = (
+    *(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY),
+    *(PRODUCTS, PRODUCT_SLUGS, PRODUCT_CHANGES, CATEGORIES, PRODUCT_IMPORTS),
+    *SHOPPING,
+)
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 CREATED_AT = int((NOW - timedelta(days=10)).timestamp() * 1000)
 
@@ -102,7 +129,11 @@ class World:
         now: What the application takes for now.
         clickhouse: Where numbers are; nowhere unless it is given.
         identities: What answers the routes of identity, where a test asks them.
-        tenancy: Its services.
+        cache: Of public answers of catalogs; none unless it is given.
+        tenancy: Its services of stores and members.
+        catalog: Its catalogs.
+        index: What search answers from; its stores are `shop`, `other` and `market`; nothing follows Mongo here.
+        shopping: Its services of carts and reviews.
     """
 
     client: Documents
@@ -110,17 +141,29 @@ class World:
     now: datetime = NOW
     clickhouse: ClickHouse | None = None
     identities: Any = None
+    cache: ReadCache | None = None
     tenancy: Tenancy = field(init=False)
+    catalog: CatalogService = field(init=False)
+    shopping: Shopping = field(init=False)
     buckets: Buckets = field(default_factory=Buckets)
+    index: SearchIndex = field(default_factory=SearchIndex)
 
     def __post_init__(self) -> None:
         self.tenancy = Tenancy.on_mongo(self.client, self.database, "https://market.example", lambda: self.now)
+        self.shopping = Shopping.on_mongo(self.client, self.database, lambda: self.now)
         self.app = application()
         state = self.app.app.state  # type: ignore[attr-defined]  # nothing starts the application here
         state.identities = Identities(Accounts(self.client, self.database), self.identities)
         state.limiter, state.tenancy = Limiter(self.buckets), self.tenancy
+        self.catalog = CatalogService.on_mongo(self.client, self.database, self.cache, lambda: self.now)
+        state.catalog = self.catalog
+        state.shopping = self.shopping
         # Whatever a test writes into the database holds at once: by this clock every answer is too old to be kept.
         state.known = Known(state.identities, self.tenancy, itertools.count().__next__)
+        for slug in ("shop", "other", "market"):
+            self.index.put_store(slug, slug.title())
+        self.index.complete = self.index.stores_known = True
+        state.search = SearchService.on_index(self.index)
         nowhere = ClickHouse("http://127.0.0.1:9", "nothing")
         state.analytics = AnalyticsService.on_clickhouse(self.clickhouse or nowhere, lambda: self.now)
 
