@@ -11,10 +11,12 @@ from ops.stack.components import ServiceSpec
 
 @dataclass(frozen=True, kw_only=True)
 class CollectorSpec(ServiceSpec):
-    """The collector, to which pages of the storefront send events."""
+    """The collector, to which pages of the shop send their events."""
+
+    module: str = "ingest"
 
     def settings_for_others(self, ports: Mapping[str, int], environment: Mapping[str, str]) -> dict[str, str]:
-        """The API's pages know where browsers reach it."""
+        """The API's pages load the snippet from here, unless a proxy stands in front or somebody says otherwise."""
         if self.name not in ports or environment.get(COLLECTOR_URL.name, "").strip():
             return {}
         return {COLLECTOR_URL.name: self.url(ports, 1)}

@@ -210,6 +210,11 @@ def flow_resources(flow: FlowSpec, *collections: Collection) -> Resources:
     )
 
 
+SHOPPING: Final = (
+    PRODUCTS, PRODUCT_SLUGS, PRODUCT_CHANGES, CATEGORIES, PRODUCT_IMPORTS, REVIEWS, REVIEW_VOTES, REVIEW_REPORTS, CARTS,
+)  # fmt: skip
+"""What stores sell, what buyers say of it, and what they have in their carts."""
+
 REGISTRY: Final = Registry(
     (
         Kafka(
@@ -274,7 +279,6 @@ REGISTRY: Final = Registry(
         CollectorSpec(
             name="collector",
             title="collector",
-            module="ingest",
             default_port=DEFAULT_PORT,
             admin_port_variable="MARKETPLACE_COLLECTOR_ADMIN_PORT",
             check=HealthCheck("service", "/readyz"),
@@ -297,11 +301,7 @@ REGISTRY: Final = Registry(
             "hashed at one time",
             resources=Resources(
                 tables=TABLES,
-                collections=(
-                    *(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY),
-                    *(PRODUCTS, PRODUCT_SLUGS, PRODUCT_CHANGES, CATEGORIES, PRODUCT_IMPORTS),
-                    *(REVIEWS, REVIEW_VOTES, REVIEW_REPORTS, CARTS),
-                ),
+                collections=(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY, *SHOPPING),
             ),
             check_settings=check_api,
         ),
@@ -316,7 +316,7 @@ REGISTRY: Final = Registry(
             resources=Resources(
                 topics=(CLICKS_COLLECTED,),
                 tables=TABLES,
-                collections=(STORES, STORE_STATS, TURNED_AWAY, USERS, LINKS, MEMBERSHIPS),
+                collections=(STORES, STORE_STATS, TURNED_AWAY, USERS, LINKS, MEMBERSHIPS, PRODUCTS, PRODUCT_SLUGS),
             ),
         ),
         ProxySpec(
