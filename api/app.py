@@ -18,6 +18,7 @@ from api.analytics.routes import ANALYTICS
 from api.analytics.service import AnalyticsService
 from api.api_keys.routes import API_KEYS
 from api.callers import Identities
+from api.catalog.file_routes import CATALOG_FILES
 from api.catalog.public_routes import SHOPS
 from api.catalog.routes import CATALOG
 from api.catalog.service import CatalogService
@@ -55,7 +56,19 @@ from marketplace.networks import Network
 
 _RETRY_SECONDS: Final = 2.0
 _OF_STATUS: Final[dict[int, ProblemType]] = {400: BAD_REQUEST, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
-FEATURES: Final = (IDENTITY, KEY_SET, STORES, ANALYTICS, MEMBERS, API_KEYS, GRANTS, CATALOG, SHOPS, DOCUMENTATION)
+FEATURES: Final = (
+    IDENTITY,
+    KEY_SET,
+    STORES,
+    ANALYTICS,
+    MEMBERS,
+    API_KEYS,
+    GRANTS,
+    CATALOG,
+    CATALOG_FILES,
+    SHOPS,
+    DOCUMENTATION,
+)
 
 _DESCRIPTION: Final = """
 Sign in with `POST /v1/identity/sessions` and send the access token with every request: `Authorization: Bearer ...`.
