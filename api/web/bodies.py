@@ -127,6 +127,8 @@ class _Files:
         async def refuse(request: Request) -> None:
             if check is not None:
                 await check(request)
+            # Before a file is sent for something else than is wanted, as with a parameter that is misspelt.
+            check_parameters(request)
             _check_type(request, self._kind.media_type)
 
         return refuse

@@ -18,7 +18,7 @@ INVITATION: Final = "1" * 32
 API_KEY: Final = "2" * 16
 PRODUCT: Final = "5" * 32
 CATEGORY: Final = "6" * 32
-IMPORT: Final = "8" * 32
+IMPORT: Final = "c" * 32
 NOBODYS_ID: Final = "0" * 32
 PATH_VALUES: Final = {
     "store": "shop", "user": "tom", "invitation": INVITATION, "key": API_KEY, "tier": "premium", "session": "3" * 32,
