@@ -298,7 +298,9 @@ def run_in_world(mongo_url: str, database: str, work: Work, clickhouse: ClickHou
         try:
             for collection in COLLECTIONS:
                 await client[database][collection.name].delete_many({})
-            await work(World(client, database, clickhouse=clickhouse))
+            world = World(client, database, clickhouse=clickhouse)
+            await work(world)
+            await world.catalog.close()
         finally:
             await client.close()
 
@@ -317,8 +319,10 @@ def worlds_with_identity(stack: Stack, folder: Path) -> Iterator[Callable[[Work]
             redis = sessions.connect_async(stack.urls.redis)
             accounts = Tenancy.on_mongo(world.client, database, url).accounts
             service = IdentityService(accounts, sessions.Sessions(redis), hashes, ring, url)
+            own = World(world.client, database, clickhouse=clickhouse, identities=service)
             try:
-                await work(World(world.client, database, clickhouse=clickhouse, identities=service))
+                await work(own)
+                await own.catalog.close()
             finally:
                 await redis.aclose()
 
