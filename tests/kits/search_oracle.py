@@ -15,8 +15,8 @@ from marketplace.catalog.products import Product
 FORMS = [{"mug", "mugs"}, {"tasse", "tassen"}, {"kaffee", "kaffees"}, {"red"}]
 SYNONYMS = [[{"mug", "mugs"}, {"tasse", "tassen"}], [{"kaffee", "kaffees"}, {"coffee"}, {"cafe"}]]
 VOCABULARY = (
-    "mug", "mugs", "tasse", "tassen", "kaffee", "kaffees", "coffee", "cafe", "kafee", "coffer", "mu", "gift", "zz", "magic",
-    "magical", "tassel",
+    "mug", "mugs", "tasse", "tassen", "kaffee", "kaffees", "coffee", "cafe", "kafee", "coffer", "mu", "gift", "zz",
+    "magic", "magical", "tassel",
 )  # fmt: skip
 RANGES = {
     "EUR": [(0, 999), (1000, 2499), (2500, 4999), (5000, 9999), (10000, 24999), (25000, 49999), (50000, None)],

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from api.search.index import SearchIndex
@@ -113,7 +113,6 @@ def ids(found: Found) -> list[str]:
 
 
 @given(catalogs, questions, st.sampled_from([1, 2, 7, 100]))
-@settings(max_examples=40, deadline=None)
 def test_the_hits_are_those_of_a_plain_filter_over_all_products_in_their_order(
     several: list[Product], asked: Asked, size: int
 ) -> None:
@@ -127,7 +126,6 @@ PRICES = ("price_min", "price_max")
 
 
 @given(catalogs, questions)
-@settings(max_examples=40, deadline=None)
 def test_every_facet_counts_the_hits_after_its_value_is_chosen(several: list[Product], asked: Asked) -> None:
     dump, facets = dump_of(several), Searcher(index_of(several)).search(query_of(asked), None, 1).facets
     slugs = {slug: count(dump, asked, category=slug) for slug in ("kitchen", "mugs", "sale")}
@@ -147,7 +145,6 @@ def test_every_facet_counts_the_hits_after_its_value_is_chosen(several: list[Pro
 
 
 @given(catalogs, st.lists(st.tuples(products(), st.booleans()), max_size=12), questions)
-@settings(max_examples=30, deadline=None)
 def test_an_index_that_was_changed_answers_like_one_that_was_made_of_what_is_there(
     several: list[Product], changes: list[tuple[Product, bool]], asked: Asked
 ) -> None:
@@ -170,7 +167,6 @@ def test_an_index_that_was_changed_answers_like_one_that_was_made_of_what_is_the
     questions,
     st.integers(1, 4),
 )
-@settings(max_examples=40, deadline=None)
 def test_a_walk_sees_a_product_that_stays_as_it_is_exactly_once(
     several: list[Product], changes: list[tuple[int, Product, bool]], asked: Asked, size: int
 ) -> None:
@@ -190,7 +186,6 @@ def test_a_walk_sees_a_product_that_stays_as_it_is_exactly_once(
 
 
 @given(catalogs, st.text(max_size=220), st.sampled_from([None, "shop"]))
-@settings(max_examples=40, deadline=None)
 def test_any_text_is_looked_for_and_means_nothing_else(several: list[Product], text: str, shop: str | None) -> None:
     searcher = Searcher(index_of(several))
     found = searcher.search(Query(text, shop), None, 100)

@@ -19,7 +19,7 @@ NFD = "cafe\N{COMBINING ACUTE ACCENT}"
 @pytest.mark.parametrize(
     "several",
     [
-        ["cafe", "café", NFD, "CAFÉ", "Cafe\N{COMBINING ACUTE ACCENT}", "ＣＡＦＥ"],
+        ["cafe", "café", NFD, "CAFÉ", "Cafe\N{COMBINING ACUTE ACCENT}", "\uff23\uff21\uff26\uff25"],
         ["strasse", "straße", "STRASSE", "STRAẞE", "Straße"],
         ["istanbul", "İstanbul", "ISTANBUL", "\N{LATIN SMALL LETTER DOTLESS I}stanbul"],
         ["fine", "\N{LATIN SMALL LIGATURE FI}ne", "FINE"],
