@@ -50,7 +50,7 @@ class Dump:
     def path(self, product: Product) -> list[tuple[str, str, str | None]]:
         found, own = [], self.categories.get(product.store, {})
         at = product.category
-        while at in own:
+        while at is not None and at in own:
             found.append(own[at])
             at = own[at][2]
         return found

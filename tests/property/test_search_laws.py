@@ -20,7 +20,7 @@ from tests.kits.products import product
 from tests.kits.search_oracle import RANGES, VOCABULARY, Asked, Dump, count, hits, matches
 
 STORES = ("shop", "other", "gone")
-CATEGORIES = {
+CATEGORIES: dict[str, dict[str, tuple[str, str, str | None]]] = {
     "shop": {"1": ("kitchen", "Kitchen gift", None), "2": ("mugs", "Mugs", "1"), "3": ("mugs", "Magic", "2")},
     "other": {"1": ("mugs", "Tassen", None), "9": ("sale", "Sale", None)},
 }
