@@ -20,6 +20,7 @@ from api.api_keys.routes import API_KEYS
 from api.callers import Identities
 from api.carts import refusals as cart_refusals
 from api.carts.routes import CARTS
+from api.catalog.file_routes import CATALOG_FILES
 from api.catalog.public_routes import SHOPS
 from api.catalog.routes import CATALOG
 from api.catalog.service import CatalogService
@@ -69,7 +70,7 @@ from marketplace.reviews.reviews import ReviewError
 _RETRY_SECONDS: Final = 2.0
 _OF_STATUS: Final[dict[int, ProblemType]] = {400: BAD_REQUEST, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
 FEATURES: Final = (
-    *(IDENTITY, KEY_SET, STORES, ANALYTICS, MEMBERS, API_KEYS, GRANTS, CATALOG, SHOPS),
+    *(IDENTITY, KEY_SET, STORES, ANALYTICS, MEMBERS, API_KEYS, GRANTS, CATALOG, CATALOG_FILES, SHOPS),
     *(SEARCH, REVIEWS, CARTS, DOCUMENTATION, *STOREFRONT),
 )
 

@@ -43,9 +43,9 @@ SHOP_URL: Final = API.url(
 )
 COLLECTOR_URL: Final = API.url(
     "MARKETPLACE_API_COLLECTOR_URL",
-    "Where browsers reach the collector: pages of stores send views and clicks there. Without it nothing is sent.",
+    "Where browsers reach the collector: the shop's pages load `m.js` from there, and send no events without it.",
     ("http", "https"),
-    default_text="`marketplace up` gives it the collector's or the proxy's",
+    default_text="none; `marketplace up` gives it the collector's or the proxy's",
 )
 NAMES: Final = API.text(
     "MARKETPLACE_API_NAMES", "Host names under which it is reached, with commas between them; all where it is empty."

@@ -271,3 +271,40 @@ class PublicProduct(BaseModel):
     stars: dict[str, int] = Field(description="How many reviews gave so many.")
     version: int
     changed_at: str
+
+
+class LineFaultView(BaseModel):
+    """What is wrong with a line of a file."""
+
+    line: int = Field(description="From 1; the first one names the columns.")
+    column: str = Field(description="Empty where it is the whole line.")
+    code: str
+    message: str
+
+
+class ImportView(BaseModel):
+    """An import of a file: how far it is, and what came of it."""
+
+    id: str
+    state: str = Field(
+        description="`running`, `done`, `failed` (see `reason`), or `interrupted`: send the file again then."
+    )
+    dry_run: bool = Field(description="Whether it writes nothing.")
+    products: int = Field(description="Of the file.")
+    done: int = Field(description="Of them: `created`, `changed`, `unchanged` and `failed` together.")
+    created: int
+    changed: int
+    unchanged: int
+    failed: int = Field(description="Not imported, because of their lines.")
+    faults: list[LineFaultView] = Field(description="What is wrong with lines, at most 1,000.")
+    more_faults: int = Field(description="How many there are beside these.")
+    reason: str
+    created_at: str
+    created_by: str
+    changed_at: str
+
+
+class ImportList(BaseModel):
+    """The last imports of a store, the newest first, without what is wrong with their lines."""
+
+    imports: list[ImportView]

@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from api.catalog.answers import STORE_TAG, CatalogAnswers, product_tag
+from api.catalog.imports import CatalogFiles
 from api.catalog.public import PublicCatalog
 from connectors.mongo.async_client import Documents
 from connectors.mongo.categories import Categories
+from connectors.mongo.product_imports import ProductImports
 from connectors.mongo.product_reads import ProductReads
 from connectors.mongo.products import Change, Products
 from connectors.mongo.store_turns import StoreTurns
@@ -39,6 +41,7 @@ class CatalogService:
         categories: The categories of stores.
         stores: The stores.
         answers: Public answers.
+        imports: Imports of files.
         clock: The time.
     """
 
@@ -49,10 +52,13 @@ class CatalogService:
         categories: Categories,
         stores: TenantStores,
         answers: CatalogAnswers,
+        imports: ProductImports,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._products, self.reads, self._categories, self._clock = products, reads, categories, clock
+        self.turns = products.turns
         self.answers, self.public = answers, PublicCatalog(stores, categories, reads, answers)
+        self.files = CatalogFiles(imports, products, reads, categories, answers, clock)
 
     @staticmethod
     def on_mongo(
@@ -70,17 +76,20 @@ class CatalogService:
             clock: The time.
         """
         turns = StoreTurns()
+        products = Products(client, database, turns)
         return CatalogService(
-            Products(client, database, turns),
+            products,
             ProductReads(client, database),
             Categories(client, database, turns),
             TenantStores(client, database),
             CatalogAnswers(cache),
+            ProductImports(client, database, products, _new_id),
             clock,
         )
 
     async def close(self) -> None:
         """End what goes on beside requests."""
+        await self.files.close()
         await self.answers.close()
 
     async def create(self, store: str, actor: str, draft: ProductDraft, slug: str | None, tier: Tier) -> Product:

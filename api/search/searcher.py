@@ -193,11 +193,12 @@ class Searcher:
         heads = self._index.products["id_head"][hits]
         if after is not None:
             head = id_head(after.id)
-            # Ids that begin in the same way are compared as a whole below.
-            rest = (keys < after.key) | ((keys == after.key) & (heads >= head))
+            rest = (keys < after.key) | ((keys == after.key) & (heads > head))
+            # Of ids that begin in the same way, which are few, the whole decides.
+            for at in np.flatnonzero((keys == after.key) & (heads == head)).tolist():
+                rest[at] = self._index.card(hits[at]).id > after.id
             hits, keys, heads = hits[rest], keys[rest], heads[rest]
-        # One more says whether there is a next page, and one may be the last of the page before.
-        wanted = limit + 2
+        wanted = limit + 1  # which says whether there is a next page
         if len(hits) > wanted:
             least = np.partition(keys, len(keys) - wanted)[len(keys) - wanted]
             above, equal = keys > least, np.flatnonzero(keys == least)
@@ -209,8 +210,6 @@ class Searcher:
             hits, keys = hits[chosen], keys[chosen]
         named = [(key, self._index.card(slot).id, slot) for key, slot in zip(keys.tolist(), hits.tolist(), strict=True)]
         named.sort(key=lambda each: (-each[0], each[1]))
-        if after is not None:
-            named = [each for each in named if (-each[0], each[1]) > (-after.key, after.id)]
         return named[:limit], len(named) > limit
 
     def _hit(self, slot: int) -> Hit:

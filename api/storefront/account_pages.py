@@ -150,7 +150,8 @@ async def show_account(request: Request) -> Response:
         SessionLine(each.id, _client(each.client), each.network, each.used_at, each.id == caller.session)
         for each in await _identities(request).list_sessions(caller)
     ]
-    return page(request, "account.html", visitor, sessions=sessions)
+    reviews = await shop_of(request).opinions.of_viewer(caller)
+    return page(request, "account.html", visitor, sessions=sessions, reviews=reviews)
 
 
 @ACCOUNT_PAGES.add("POST", "/account", demand=Demand.NOTHING, cost=2, documented=False)

@@ -11,11 +11,11 @@ from api.callers import Caller
 from api.reviews.service import ReviewService, ShownReview
 from api.storefront.addresses import with_query
 from api.storefront.shop import Refused
-from api.storefront.views import ProductPage, Reviews, ReviewView, ShopName
+from api.storefront.views import OwnReview, ProductPage, Reviews, ReviewView, ShopName
 from api.web.cursors import MAX_CHARS as CURSOR_CHARS
 from api.web.cursors import cursor, place_of
 from connectors.mongo.review_queries import Place, ReviewOrder
-from marketplace.catalog.products import Product
+from marketplace.catalog.products import Product, ProductState
 from marketplace.reviews.reviews import InvalidText, NoSuchReview, ReportReason, ReviewError, ReviewState
 
 _FIRST: Final = 5
@@ -58,6 +58,18 @@ class Opinions:
             value, _, review = place_of(_kind(found.product), after[: CURSOR_CHARS + 1]).partition(":")
             place = Place(int(value), review)
         return await self._page(found.reviews_url, found.product, viewer, place, _MORE)
+
+    async def of_viewer(self, viewer: Caller) -> list[OwnReview]:
+        """The newest ones that somebody has written."""
+        found = await self._reviews.of_user(viewer.user.id, None, _MORE)
+        return [
+            OwnReview(
+                each.product.title if each.product else "A product that is not there any more",
+                _url(each.product),
+                _view(each),
+            )
+            for each in found.reviews
+        ]
 
     async def write(self, found: ProductPage, viewer: Caller, stars: int, text: str) -> None:
         """Write a review, or change the own one.
@@ -132,6 +144,11 @@ def _sentence(text: str) -> str:
 
 def _kind(product: Product) -> str:
     return f"reviews {product.id}"
+
+
+def _url(product: Product | None) -> str:
+    is_seen = product is not None and product.state is ProductState.ACTIVE
+    return f"/shop/{product.store}/{product.slug}" if product is not None and is_seen else ""
 
 
 def _view(shown: ShownReview) -> ReviewView:

@@ -263,6 +263,21 @@ class Reviews:
 
 
 @dataclass(frozen=True)
+class OwnReview:
+    """A review on the page of its author's account.
+
+    Attributes:
+        title: Of the product.
+        url: The path of the product's page; empty where it is not there any more.
+        review: The review.
+    """
+
+    title: str
+    url: str
+    review: ReviewView
+
+
+@dataclass(frozen=True)
 class ProductPage:
     """A product.
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from inspect import cleandoc, signature
 from typing import Any, Final, TypeVar
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Response
+from fastapi.datastructures import Default
+from fastapi.responses import JSONResponse
 from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 
 from api.access import Demand, Requirement, check_path, checking
-from api.web.bodies import StrictRoute
+from api.web.bodies import FileBody, StrictRoute
 from api.web.problems import (
     BAD_REQUEST,
     FORBIDDEN,
@@ -154,6 +156,8 @@ class Routes:
         located: bool = False,
         moves: bool = False,
         in_path: Sequence[Mapping[str, Any]] = (),
+        takes: FileBody | None = None,
+        gives: type[Response] | None = None,
     ) -> Callable[[_Endpoint], _Endpoint]:
         """Register an endpoint; its name is the operation's id, its docstring the documentation.
 
@@ -177,6 +181,8 @@ class Routes:
             located: Whether its answer has a ``Location``.
             moves: Whether it answers 301 where the thing has another path by now.
             in_path: Parameters of the path that the endpoint reads itself, as the OpenAPI document has them.
+            takes: The file that it takes instead of JSON.
+            gives: The class of a good answer that is a file; its media type is documented.
 
         Raises:
             ValueError: A permission is demanded and the path names no store, or the other way round.
@@ -208,10 +214,11 @@ class Routes:
                 # Readers of titles show them as they are.
                 summary=summary.rstrip(".").replace("`", ""),
                 description=f"{cleandoc(description)}\n\n{_needs(demand)}".strip(),
-                route_class_override=self._route.checked_by(checking(demand, cost, frozen, changes)),
+                route_class_override=self._route.checked_by(checking(demand, cost, frozen, changes), takes),
                 include_in_schema=documented,
                 responses=_responses(possible, status, headers, example, model, also, links or {}, revalidates, moves),
-                openapi_extra=_extra(demand, revalidates, versioned and method == "PATCH", in_path),
+                openapi_extra=_extra(demand, revalidates, versioned and method == "PATCH", in_path, takes),
+                response_class=gives or Default(JSONResponse),
             )
             self.rules[method, self.router.prefix + path] = Rule(demand, cost, status, frozen)
             return endpoint
@@ -313,7 +320,11 @@ def _link(operation: str, values: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _extra(
-    demand: Requirement, revalidates: bool, takes_version: bool, in_path: Sequence[Mapping[str, Any]]
+    demand: Requirement,
+    revalidates: bool,
+    takes_version: bool,
+    in_path: Sequence[Mapping[str, Any]],
+    takes: FileBody | None,
 ) -> dict[str, Any] | None:
     """What FastAPI does not know of an operation: who may ask it, and with which header."""
     extra: dict[str, Any] = {}
@@ -327,4 +338,7 @@ def _extra(
         *([_IF_NONE_MATCH] if revalidates else ()),
         *([_IF_MATCH] if takes_version else ()),
     ]
+    if takes is not None:
+        file = {"schema": {"type": "string", "format": takes.media_type.replace("/", "-")}}
+        extra["requestBody"] = {"required": True, "content": {takes.media_type: file}}
     return extra | ({"parameters": parameters} if parameters else {}) or None

@@ -87,6 +87,7 @@ class Products:
         )
         if found.get(PRODUCT_COUNT) is None:
             found[PRODUCT_COUNT] = await self.products.count_documents({"store": store}, session=session)
+            await self.count(store, found[PRODUCT_COUNT], session)
         return found
 
     async def create(self, product: Product, slugs: Sequence[str], limit: int) -> Product:

@@ -13,7 +13,7 @@ SYNONYMS: Final[tuple[tuple[str, ...], ...]] = (
     ("Tee", "tea"),
     ("Tasse", "Becher", "cup", "mug"),
     ("Teller", "plate"),
-    ("Schüssel", "Schale", "bowl"),
+    ("Schüssel", "bowl"),
     ("Kanne", "pot", "jug"),
     ("Löffel", "spoon"),
     ("Messer", "knife", "knives"),

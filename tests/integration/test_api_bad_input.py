@@ -35,7 +35,7 @@ def operation(method: str, path: str) -> dict[str, Any]:
 def fields_of(method: str, path: str) -> dict[str, Any]:
     """The fields of a route's body, with their schemas; empty for a route without a body."""
     body = operation(method, path).get("requestBody")
-    if body is None:
+    if body is None or "application/json" not in body["content"]:
         return {}
     name = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
     found: dict[str, Any] = SCHEMAS[name]["properties"]
@@ -78,6 +78,11 @@ BAD_IN_PATH: Final = [
 BAD_IN_QUERY: Final = [
     "9223372036854775808", "-1", "0.5", "NaN", "Infinity", "1e3", "\x00", '{"$gt":""}', "$ne", "\u2028", "x" * 5_000,
 ]  # fmt: skip
+
+FREE_TEXT: Final = {("q", value) for value in BAD_IN_QUERY} - {("q", each) for each in ("\x00", "\u2028", "x" * 5_000)}
+"""What is looked for is any text of one line, and a name in addresses may look like a number."""
+
+KINDS: Final = FREE_TEXT | {("category", "9223372036854775808"), ("category", "1e3")}
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +205,7 @@ def test_an_id_in_the_path_is_looked_for_and_is_nothing_else(run: Run, method: s
         for name in names:
             for value in BAD_IN_PATH:
                 answer = await world.ask(
-                    method, filled(path, **{name: value}), asker(path), json=good.body, headers=good.headers
+                    method, filled(path, **{name: value}), asker(path), headers=good.headers, **good.content
                 )
                 # Dots are taken out of a path before anybody looks at it: what is left may be another route's.
                 assert_refused(answer, (name, value))
@@ -250,8 +255,8 @@ def test_an_id_of_another_store_is_answered_like_one_that_nobody_has(run: Run, m
                     method,
                     filled(path, **{name: ids.get(name, ids["invitation"])}),
                     asker(path),
-                    json=good.body,
                     headers=good.headers,
+                    **good.content,
                 )
                 for ids in (foreign, unknown)
             ]
@@ -272,7 +277,10 @@ def test_a_parameter_of_the_query_takes_nothing_that_is_not_of_its_kind(run: Run
             if parameter["in"] != "query":
                 continue
             for value in BAD_IN_QUERY:
-                answer = await world.ask(method, filled(path), asker(path), params={parameter["name"]: value})
+                if (parameter["name"], value) in KINDS:
+                    continue
+                query = {**good_request(world, method, path).query, parameter["name"]: value}
+                answer = await world.ask(method, filled(path), asker(path), params=query)
                 assert_refused(answer, (parameter["name"], value))
 
     run(work)
@@ -281,7 +289,9 @@ def test_a_parameter_of_the_query_takes_nothing_that_is_not_of_its_kind(run: Run
 GOOD_IN_QUERY: Final = {
     "limit": "1", "cursor": "x", "email": "tom@shop.example", "from": "2026-11-01", "to": "2026-11-02",
     "bots": "include", "grain": "day", "order": "newest", "stars": "5", "state": "pending", "dimension": "page",
-    "days": "7",
+    "days": "7", "dry_run": "true",
+    "q": "mug", "category": "mugs", "currency": "EUR", "price_min": "100", "price_max": "900", "in_stock": "true",
+    "rating": "4", "sort": "newest",
 }  # fmt: skip
 
 
@@ -294,7 +304,7 @@ def test_a_parameter_that_is_no_list_is_given_once(run: Run, method: str, path: 
             if parameter["in"] != "query" or "array" in str(schema):
                 continue
             once = f"{name}={GOOD_IN_QUERY[name]}"
-            for twice in (f"{once}&{once}", f"{once}&{name}=other", f"{once}&{name[0]}%{ord(name[1]):x}{name[2:]}=1"):
+            for twice in (f"{once}&{once}", f"{once}&{name}=other", f"{once}&%{ord(name[0]):x}{name[1:]}=1"):
                 answer = await world.ask(method, f"{filled(path)}?{twice}", asker(path))
                 assert answer.status_code == 422, (twice, answer.text)
                 assert [each["path"] for each in answer.json()["errors"]] == [f"query:{name}"], twice
@@ -345,7 +355,7 @@ def test_a_credential_that_is_none_is_refused_by_every_route(run: Run, method: s
             b'Bearer mk_{"$gt":""}_x', b"Bearer mk_$where_x", b"Basic mk_x_y", b"mk_x_y", b"Bearer", b"Bearer  mk_x_y",
         ):  # fmt: skip
             answer = await world.ask(
-                method, filled(path), json=good.body, headers={**good.headers, "authorization": value}
+                method, filled(path), headers={**good.headers, "authorization": value}, **good.content
             )
             assert_refused(answer, value, range(401, 402))
             assert "www-authenticate" in answer.headers

@@ -208,7 +208,9 @@ def test_a_route_answers_as_always_or_says_when_to_repeat_and_works_right_afterw
             for column in ("person", "key", "nobody")
             if works_without(part, method, path, column)
         } & {*asked} | WORKS_WITHOUT.get(part, {*identity_asks(api, people), " ".join(LAST)})
-        assert {what for what, answer in during.items() if answer.works} == expected
+        # Answers for everybody are kept in Redis for a while, and come from there without Mongo.
+        kept = {what for what in during if part == "mongo" and "/v1/shops/" in what}
+        assert {what for what, answer in during.items() if answer.works} - kept == expected - kept
         hashing = ("registrations", "passwords", "password-changes", "email-changes", "deletions", "/sessions")
         for what in expected:
             if not what.endswith(hashing):

@@ -237,7 +237,7 @@ class Shop:
                 token = {"person": person.access_token, "key": self.key, "nobody": ""}[column]
                 options: dict[str, Any] = {"params": request.query, "headers": {**request.headers, **bearer(token)}}
                 if request.body is not None:
-                    options["json"] = request.body
+                    options |= request.content
                 found[f"{method} {path} as {column}"] = partial(self.registry.api.ask, method, filled(path), **options)
         return found
 
@@ -245,8 +245,10 @@ class Shop:
 def works_without(part: str, method: str, path: str, column: str) -> bool:
     """Whether a route other than those of identity answers as always while a part does not answer."""
     if column == "nobody":
-        # Whoever sends no credential is answered, or refused, by nothing but the limits; an invitation is in Mongo.
-        return part != "mongo" or (method, path) != ("POST", "/v1/invitations/previews")
+        # Whoever sends no credential is answered, or refused, by nothing but the limits; invitations and shops are in
+        # Mongo.
+        in_mongo = (method, path) == ("POST", "/v1/invitations/previews") or path.startswith("/v1/shops/")
+        return part != "mongo" or not in_mongo
     if part == "clickhouse":
         return (method, path) not in ANALYTICS.rules
     return part == "redis" and column == "key"

@@ -29,11 +29,12 @@ from tests.kits.tenancy import World
 INVITATION: Final = "1" * 32
 API_KEY: Final = "2" * 16
 CATEGORY: Final = "6" * 32
+IMPORT: Final = "c" * 32
 NOBODYS_ID: Final = "0" * 32
 PATH_VALUES: Final = {
     "store": "shop", "user": "tom", "invitation": INVITATION, "key": API_KEY, "tier": "premium", "session": "3" * 32,
     "file": "start.js", "name": "invalid", "product": REVIEWED, "variant": VARIANT, "shop": "market",
-    "slug": "red-mug", "review": REVIEW, "category": CATEGORY,
+    "slug": "red-mug", "review": REVIEW, "category": CATEGORY, "product_import": IMPORT,
 }  # fmt: skip
 
 
@@ -46,7 +47,7 @@ class GoodRequest:
     """A request that its route answers with its own status.
 
     Attributes:
-        body: None for a route that takes none.
+        body: None for a route that takes none; bytes for one that takes a file.
         headers: Beside who is asking.
         query: Of the path.
         status: None for the one that the route declares.
@@ -56,6 +57,11 @@ class GoodRequest:
     headers: dict[str, str] = field(default_factory=dict)
     query: dict[str, str] = field(default_factory=dict)
     status: int | None = None
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The body as a client of HTTP takes it."""
+        return {"content": self.body} if isinstance(self.body, bytes) else {"json": self.body}
 
 
 GOOD_REQUESTS: Final[dict[tuple[str, str], GoodRequest]] = {
@@ -72,6 +78,9 @@ GOOD_REQUESTS: Final[dict[tuple[str, str], GoodRequest]] = {
     ("PATCH", "/v1/stores/{store}/products/{product}"): GoodRequest({"title": "Green mug"}, {"if-match": '"1"'}),
     ("POST", "/v1/stores/{store}/categories"): GoodRequest({"name": "Plates"}),
     ("PATCH", "/v1/stores/{store}/categories/{category}"): GoodRequest({"name": "Cups"}),
+    ("POST", "/v1/stores/{store}/product-imports"): GoodRequest(
+        b"slug,title,currency,sku,price\nnew-mug,New mug,EUR,NEW,12.50\n", {"content-type": "text/csv"}
+    ),
     # Of a session that nobody has: those of sign-ins are in Redis, and here nobody signs in.
     ("DELETE", "/v1/identity/sessions/{session}"): GoodRequest(status=404),
     ("PUT", "/v1/products/{product}/review"): GoodRequest({"stars": 2, "text": "It broke."}),
@@ -152,6 +161,12 @@ async def _settle(world: World, frozen: bool) -> None:
     await put_products(world.client, world.database, [foreign])
     await settle_shop(world, *_ASKING)
     await settle_reviews(world, *_ASKING)
+    imported = {
+        "_id": IMPORT, "store": "shop", "by": "ann", "dry_run": False, "state": "done", "products": 0, "done": 0,
+        "created": 0, "changed": 0, "unchanged": 0, "failed": 0, "faults": [], "more_faults": 0, "reason": "",
+        "created_at": 1, "changed_at": 1, "expires_at": world.now.replace(year=world.now.year + 1),
+    }  # fmt: skip
+    await world.client[world.database]["product_imports"].insert_one(imported)
     await world.key("shop", "max", Permission.READ_STORE, key_id=API_KEY)
     for scope in API_KEY_SCOPES:
         await world.key("shop", "ann", scope, key_id=key_id_of(scope))
@@ -191,6 +206,8 @@ def filled(path: str, **values: str) -> str:
 async def send_good(world: World, method: str, path: str, who: str, **values: str) -> httpx.Response:
     """Send the good request of a route."""
     request = good_request(world, method, path)
-    return await world.ask(
-        method, filled(path, **values), who, json=request.body, headers=request.headers, params=request.query
+    answer = await world.ask(
+        method, filled(path, **values), who, headers=request.headers, params=request.query, **request.content
     )
+    await world.catalog.files.idle()
+    return answer

@@ -243,19 +243,18 @@ class World:
 
     async def everything(self) -> dict[str, list[Any]]:
         """All documents of all collections, without what counts transactions."""
-        found = {}
-        for collection in COLLECTIONS:
-            documents = await self.client[self.database][collection.name].find().sort("_id").to_list()
+        found = await self.snapshot()
+        for documents in found.values():
             for document in documents:
                 for counter in ("members_revision", "ownership_revision", "last_used_at"):
                     document.pop(counter, None)
-            found[collection.name] = documents
         return found
 
     async def snapshot(self) -> dict[str, list[Any]]:
-        """All documents as they are."""
+        """All documents as they are, by id."""
         mongo = self.client[self.database]
-        return {each.name: await mongo[each.name].find().to_list() for each in COLLECTIONS}
+        found = await asyncio.gather(*(mongo[each.name].find().sort("_id").to_list() for each in COLLECTIONS))
+        return dict(zip((each.name for each in COLLECTIONS), found, strict=True))
 
     async def insert(self, documents: Mapping[str, list[Any]]) -> None:
         """Write documents, by collection, as a snapshot has them."""
@@ -265,9 +264,11 @@ class World:
 
     async def restore(self, snapshot: Mapping[str, list[Any]]) -> None:
         """Make all documents what they were."""
-        for name in snapshot:
+        now = await self.snapshot()
+        changed = {name: documents for name, documents in snapshot.items() if documents != now[name]}
+        for name in changed:
             await self.client[self.database][name].delete_many({})
-        await self.insert(snapshot)
+        await self.insert(changed)
 
     async def secret_of_mail(self, address: str) -> str:
         """The secret of the link in the mail to an address that waits."""
@@ -298,7 +299,9 @@ def run_in_world(mongo_url: str, database: str, work: Work, clickhouse: ClickHou
         try:
             for collection in COLLECTIONS:
                 await client[database][collection.name].delete_many({})
-            await work(World(client, database, clickhouse=clickhouse))
+            world = World(client, database, clickhouse=clickhouse)
+            await work(world)
+            await world.catalog.close()
         finally:
             await client.close()
 
@@ -317,8 +320,10 @@ def worlds_with_identity(stack: Stack, folder: Path) -> Iterator[Callable[[Work]
             redis = sessions.connect_async(stack.urls.redis)
             accounts = Tenancy.on_mongo(world.client, database, url).accounts
             service = IdentityService(accounts, sessions.Sessions(redis), hashes, ring, url)
+            own = World(world.client, database, clickhouse=clickhouse, identities=service)
             try:
-                await work(World(world.client, database, clickhouse=clickhouse, identities=service))
+                await work(own)
+                await own.catalog.close()
             finally:
                 await redis.aclose()
 

@@ -10,7 +10,7 @@
     setTimeout(function () { place.textContent = text; }, 50);
   }
 
-  /* Suggestions: the combobox pattern of WAI-ARIA 1.2, with links in a list. */
+  /* Suggestions: the combobox pattern of WAI-ARIA 1.2, with links as options. */
   function suggest(input) {
     var form = input.form, list = null, options = [], at = -1, timer = 0, asked = 0, shown = '', known = {};
     input.setAttribute('role', 'combobox');
@@ -39,29 +39,27 @@
     function show(found) {
       close();
       if (!found.length || doc.activeElement !== input) return;
-      list = doc.createElement('ul');
+      list = doc.createElement('div');
       list.id = 'options';
       list.className = 'options';
       list.setAttribute('role', 'listbox');
       list.setAttribute('aria-label', 'Suggestions');
       options = found.map(function (each, index) {
-        var option = doc.createElement('li'), link = doc.createElement('a'), text = doc.createElement('span');
+        var option = doc.createElement('a'), text = doc.createElement('span');
         option.id = 'option-' + index;
+        option.href = each.url;
+        option.tabIndex = -1;
         option.setAttribute('role', 'option');
         option.setAttribute('aria-selected', 'false');
-        link.href = each.url;
-        link.tabIndex = -1;
-        link.name = 'suggestion';
         text.textContent = each.text;
         text.dir = 'auto';
-        link.append(text);
+        option.append(text);
         if (each.detail) {
           var detail = doc.createElement('span');
           detail.className = 'soft';
           detail.textContent = each.detail;
-          link.append(detail);
+          option.append(' ', detail);
         }
-        option.append(link);
         list.append(option);
         return option;
       });
@@ -96,7 +94,7 @@
         mark((at + 1 + step + count) % count - 1);
       } else if (event.key === 'Enter' && at >= 0) {
         event.preventDefault();
-        options[at].firstChild.click();
+        options[at].click();
       } else if (event.key === 'Escape' && list) {
         event.preventDefault();
         close();
