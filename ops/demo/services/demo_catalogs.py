@@ -182,7 +182,7 @@ def _product(
             values=(each.value,) if line.option else (),
             price_minor=each.price_minor,
             compare_at_minor=round(each.price_minor * 1.25 / 100) * 100 if reduced else None,
-            availability=_availability(chance),
+            availability=_availability(chance, place),
         )
         for each in line.variants
     )
@@ -212,7 +212,9 @@ def picture_of(shop: Shop, slug: str) -> str:
     return f"/shop/pictures/{shop.motif}/{shop.hue}/{slug}.svg"
 
 
-def _availability(chance: random.Random) -> Availability:
+def _availability(chance: random.Random, place: int) -> Availability:
+    if place % 20 == 13:
+        return Availability.NONE
     luck = chance.random()
     return Availability.NONE if luck < 0.05 else Availability.FEW if luck < 0.2 else Availability.MANY
 
