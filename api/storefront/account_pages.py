@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Mapping
@@ -146,11 +147,13 @@ async def show_account(request: Request) -> Response:
     caller = visitor.caller
     if caller is None:
         return redirect(with_query(_SIGN_IN, next=_ACCOUNT))
+    signed_in, reviews = await asyncio.gather(
+        _identities(request).list_sessions(caller), shop_of(request).opinions.of_viewer(caller)
+    )
     sessions = [
         SessionLine(each.id, _client(each.client), each.network, each.used_at, each.id == caller.session)
-        for each in await _identities(request).list_sessions(caller)
+        for each in signed_in
     ]
-    reviews = await shop_of(request).opinions.of_viewer(caller)
     return page(request, "account.html", visitor, sessions=sessions, reviews=reviews)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -11,7 +12,7 @@ from api.callers import Caller
 from api.reviews.service import ReviewService, ShownReview
 from api.storefront.addresses import with_query
 from api.storefront.shop import Refused
-from api.storefront.views import OwnReview, ProductPage, Reviews, ReviewView, ShopName
+from api.storefront.views import OwnReview, Reviews, ReviewView, ShopName
 from api.web.cursors import MAX_CHARS as CURSOR_CHARS
 from api.web.cursors import cursor, place_of
 from connectors.mongo.review_queries import Place, ReviewOrder
@@ -42,11 +43,12 @@ class Opinions:
         """Those that stand on the product's own page."""
         return await self._page(f"{shop.url}/reviews/{product.slug}", product, viewer, None, _FIRST)
 
-    async def more(self, found: ProductPage, viewer: Caller | None, after: str) -> Reviews:
+    async def more(self, shop: ShopName, product: Product, viewer: Caller | None, after: str) -> Reviews:
         """Those that stand on a page of their own.
 
         Args:
-            found: The product.
+            shop: The product's store.
+            product: The product.
             viewer: Who looks.
             after: What the page before has given; empty for the first page.
 
@@ -55,9 +57,9 @@ class Opinions:
         """
         place = None
         if after:
-            value, _, review = place_of(_kind(found.product), after[: CURSOR_CHARS + 1]).partition(":")
+            value, _, review = place_of(_kind(product), after[: CURSOR_CHARS + 1]).partition(":")
             place = Place(int(value), review)
-        return await self._page(found.reviews_url, found.product, viewer, place, _MORE)
+        return await self._page(f"{shop.url}/reviews/{product.slug}", product, viewer, place, _MORE)
 
     async def of_viewer(self, viewer: Caller) -> list[OwnReview]:
         """The newest ones that somebody has written."""
@@ -71,20 +73,20 @@ class Opinions:
             for each in found.reviews
         ]
 
-    async def write(self, found: ProductPage, viewer: Caller, stars: int, text: str) -> None:
+    async def write(self, product: Product, viewer: Caller, stars: int, text: str) -> None:
         """Write a review, or change the own one.
 
         Raises:
             Refused: It is not taken.
         """
         with _refusing():
-            await self._reviews.write(viewer.user.id, found.product.id, stars, text)
+            await self._reviews.write(viewer.user.id, product.id, stars, text)
 
-    async def remove(self, found: ProductPage, viewer: Caller) -> None:
+    async def remove(self, product: Product, viewer: Caller) -> None:
         """Remove the own review; none is no error."""
         try:
             with caller_is_there():
-                await self._reviews.delete(viewer.user.id, found.product.id)
+                await self._reviews.delete(viewer.user.id, product.id)
         except ReviewError:
             return
 
@@ -115,14 +117,19 @@ class Opinions:
         self, path: str, product: Product, viewer: Caller | None, after: Place | None, limit: int
     ) -> Reviews:
         reader = viewer.user.id if viewer else ""
-        found = await self._reviews.of_product(product, reader, ReviewOrder.HELPFUL, None, after, limit)
-        own = await self._reviews.own(reader, product.id) if reader else None
+        found, own = await asyncio.gather(
+            self._reviews.of_product(product, reader, ReviewOrder.HELPFUL, None, after, limit),
+            self._own(reader, product),
+        )
         further = cursor(_kind(product), f"{found.next.value}:{found.next.id}") if found.next else ""
         return Reviews(
             shown=[_view(each) for each in found.reviews],
             own=None if own is None else _view(own),
             next_url=with_query(path, after=further) if further else "",
         )
+
+    async def _own(self, reader: str, product: Product) -> ShownReview | None:
+        return await self._reviews.own(reader, product.id) if reader else None
 
 
 @contextmanager
