@@ -35,6 +35,18 @@ PUBLIC_URL: Final = API.url(
     ("http", "https"),
     default_text="`http://127.0.0.1` and the port; `marketplace up` gives it the dashboard's or the proxy's",
 )
+SHOP_URL: Final = API.url(
+    "MARKETPLACE_API_SHOP_URL",
+    "Where people reach the storefront, for links that leave it, such as `https://market.example`.",
+    ("http", "https"),
+    default_text="what a request says of its host",
+)
+COLLECTOR_URL: Final = API.url(
+    "MARKETPLACE_API_COLLECTOR_URL",
+    "Where browsers reach the collector: the shop's pages load `m.js` from there, and send no events without it.",
+    ("http", "https"),
+    default_text="none; `marketplace up` gives it the collector's or the proxy's",
+)
 NAMES: Final = API.text(
     "MARKETPLACE_API_NAMES", "Host names under which it is reached, with commas between them; all where it is empty."
 )
@@ -89,6 +101,8 @@ class ApiConfig:
     admin_host: str
     admin_port: int | None
     public_url: str
+    shop_url: str
+    collector_url: str
     names: tuple[str, ...]
     trusted_proxies: tuple[Network, ...]
     key_file: Path
@@ -127,6 +141,8 @@ class ApiConfig:
             admin_host=env.read(ADMIN_HOST),
             admin_port=env.read(ADMIN_PORT),
             public_url=env.read(PUBLIC_URL) or f"http://{LOOPBACK}:{port}",
+            shop_url=env.read(SHOP_URL),
+            collector_url=env.read(COLLECTOR_URL).rstrip("/"),
             names=tuple(name.strip() for name in env.read(NAMES).split(",") if name.strip()),
             trusted_proxies=env.read(TRUSTED_PROXIES),
             key_file=read_key_file(env),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboards.screens import devices, flow, live, overview, places, products, sources, visits
+from dashboards.screens import catalog, devices, flow, live, overview, places, products, sources, visits
 from dashboards.ui import shell
 from dashboards.ui.header import ALL_CHOICES
 
@@ -20,6 +20,7 @@ PAGES = {
     "places": (places.show, "Places", ":material/public:", ALL_CHOICES),
     "devices": (devices.show, "Devices", ":material/devices:", ALL_CHOICES),
     "products": (products.show, "Products", ":material/shopping_bag:", ALL_CHOICES),
+    "catalog": (catalog.show, "Catalog", ":material/inventory_2:", frozenset()),
     "visits": (visits.show, "Visits", ":material/timeline:", ALL_CHOICES),
     "counting": (flow.show, "Counting", ":material/fact_check:", {"days"}),
 }

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from api.identity.schemas import Input, Name
 
-Scope = Literal["members:read", "numbers:read", "store:edit", "store:read"]
+Scope = Literal["catalog:edit", "catalog:read", "members:read", "numbers:read", "store:edit", "store:read"]
 """The values of ``marketplace.identity.roles.API_KEY_SCOPES``; a test compares them."""
 
 
@@ -16,7 +16,7 @@ class NewApiKey(Input):
     """A key that is to be made."""
 
     name: Name
-    scopes: Annotated[list[Scope], Field(min_length=1, max_length=4, examples=[["numbers:read"]])]
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=6, examples=[["numbers:read"]])]
 
 
 class ApiKeyBody(BaseModel):

@@ -145,6 +145,26 @@ class IdentityService:
         claims = self._tokens.read(access_token, self._clock().timestamp())
         return await self._callers.get((claims.user, claims.session))
 
+    async def caller_of_cookie(self, token: str) -> Caller | None:
+        """Who a refresh token stands for that a browser keeps in a cookie: it is compared, and not replaced.
+
+        Args:
+            token: The one that :meth:`sign_in` gave.
+
+        Returns:
+            The caller; None where the sign-in has ended, or the text is no token.
+
+        Raises:
+            Unavailable: Nobody can say now.
+        """
+        parts = parts_of_refresh_token(token)
+        if parts is None:
+            return None
+        user_id, session, secret = parts
+        stamp, user = await asyncio.gather(self._sessions.use(user_id, session, secret), self._accounts.get(user_id))
+        ended = stamp is None or user is None or user.banned or user.security_stamp != stamp
+        return None if ended or user is None else Caller(user, session)
+
     async def forgot_password(self, email: str) -> None:
         """Send a link to choose a new password, or a mail that says that the address has no account."""
         secret, now = _secret(), self._clock()

@@ -64,6 +64,15 @@ class StrictRoute(APIRoute):
     check: ClassVar[staticmethod[[Request], Awaitable[None]] | None] = None
     """Who may ask; a dependency of FastAPI that does the same costs as much as the rest of an empty request."""
 
+    @staticmethod
+    async def read(request: Request) -> None:
+        """Read the body of a request, and refuse one that is not what the route takes.
+
+        Raises:
+            Problem: It is not.
+        """
+        await _read(request)
+
     file: ClassVar[FileBody | None] = None
 
     @classmethod
@@ -88,7 +97,7 @@ class StrictRoute(APIRoute):
 
         async def handler(request: Request) -> Response:
             if files is None and request.method in _READS_BODY:
-                await _read(request)
+                await self.read(request)
             try:
                 if files is not None:
                     await _in_time(files.refusing(check), request)
@@ -158,7 +167,7 @@ async def _in_time(inner: Callable[[Request], Awaitable[_T]], request: Request) 
 
 
 async def _read(request: Request) -> None:
-    body = await _bounded(request, MAX_BODY_BYTES, request.app.state.body_seconds)
+    body = await bounded_body(request)
     # Starlette keeps what was read in these two, so nothing reads or decodes it again.
     request._body = body
     if not body:
@@ -194,6 +203,15 @@ def _unique(fields: list[tuple[str, Any]]) -> None:
     # Readers differ in which of the two they take, so what a proxy has checked might not be what holds here.
     if len(fields) > 1 and len({name for name, _ in fields}) < len(fields):
         raise _Twice
+
+
+async def bounded_body(request: Request) -> bytes:
+    """The body of a request that takes no file.
+
+    Raises:
+        Problem: It is too large, or does not come in time.
+    """
+    return await _bounded(request, MAX_BODY_BYTES, request.app.state.body_seconds)
 
 
 async def _bounded(request: Request, most: int, seconds: float) -> bytes:

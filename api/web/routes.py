@@ -94,6 +94,13 @@ _IF_MATCH: Final = {
     "description": "The `ETag` of the version that is edited: 412 where there is a newer one, 428 without it.",
     "example": '"1"',
 }
+_CART: Final = {
+    "name": "X-Cart",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "The secret of a guest's cart, of `POST /v1/carts`; who is signed in has an own one.",
+}
 _LOCATION: Final = {"schema": {"type": "string"}, "description": "The path of what was made.", "required": True}
 _PRESENT_PATH: Final = {"schema": {"type": "string"}, "description": "The present path.", "required": True}
 
@@ -121,10 +128,11 @@ class Routes:
     Args:
         prefix: Of their paths.
         tag: Their heading in the documentation.
+        route: What reads the bodies of their requests.
     """
 
-    def __init__(self, prefix: str, tag: str) -> None:
-        self.router = APIRouter(prefix=prefix, tags=[tag], route_class=StrictRoute)
+    def __init__(self, prefix: str, tag: str, route: type[StrictRoute] = StrictRoute) -> None:
+        self.router, self._route = APIRouter(prefix=prefix, tags=[tag], route_class=route), route
         self.rules: dict[tuple[str, str], Rule] = {}
 
     def add(
@@ -206,7 +214,7 @@ class Routes:
                 # Readers of titles show them as they are.
                 summary=summary.rstrip(".").replace("`", ""),
                 description=f"{cleandoc(description)}\n\n{_needs(demand)}".strip(),
-                route_class_override=StrictRoute.checked_by(checking(demand, cost, frozen, changes), takes),
+                route_class_override=self._route.checked_by(checking(demand, cost, frozen, changes), takes),
                 include_in_schema=documented,
                 responses=_responses(possible, status, headers, example, model, also, links or {}, revalidates, moves),
                 openapi_extra=_extra(demand, revalidates, versioned and method == "PATCH", in_path, takes),
@@ -248,6 +256,8 @@ def _needs(demand: Requirement) -> str:
     """Who may ask an operation, for people."""
     if demand is Demand.NOTHING:
         return "Nobody has to be signed in."
+    if demand is Demand.CART:
+        return "Needs an access token of any account, or the header `X-Cart`."
     if not isinstance(demand, Permission):
         return f"Needs an access token: of {'an admin of the platform' if demand is Demand.ADMIN else 'any account'}."
     roles = [role.value for role in StoreRole if has_permission(role, demand)]
@@ -320,10 +330,11 @@ def _extra(
     extra: dict[str, Any] = {}
     if demand is not Demand.NOTHING:
         by_key: list[dict[str, list[str]]] = [{API_KEY: []}] if demand in API_KEY_SCOPES else []
-        extra["security"] = [{ACCESS_TOKEN: []}, *by_key]
+        extra["security"] = [{ACCESS_TOKEN: []}, *by_key, *([{}] if demand is Demand.CART else ())]
     parameters = [
         *([_STORE] if isinstance(demand, Permission) else ()),
         *in_path,
+        *([_CART] if demand is Demand.CART else ()),
         *([_IF_NONE_MATCH] if revalidates else ()),
         *([_IF_MATCH] if takes_version else ()),
     ]

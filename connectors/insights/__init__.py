@@ -9,6 +9,7 @@ from connectors.insights.numbers import (
     Outcomes,
     Row,
     SessionDistribution,
+    Target,
     TrendWithTotals,
 )
 from connectors.insights.scope import Bots, InvalidQuery, QueryTooLarge, Scope
@@ -26,5 +27,6 @@ __all__ = [
     "Row",
     "Scope",
     "SessionDistribution",
+    "Target",
     "TrendWithTotals",
 ]

@@ -16,6 +16,7 @@ from connectors.insights.numbers import (
     Outcomes,
     Row,
     SessionDistribution,
+    Target,
     TrendWithTotals,
 )
 from connectors.insights.scope import InvalidQuery, QueryTooLarge, Scope, check_grain, check_split
@@ -166,6 +167,29 @@ class Insights:
         )
         rows = self._rows(query, parameters)
         return [LiveEvent(row[0].replace(tzinfo=UTC), *(str(value) for value in row[1:])) for row in rows]
+
+    def targets(self, scope: Scope, limit: int = 100) -> list[Target]:
+        """What was clicked, the most often first: links without a target of their own are left out.
+
+        It reads single clicks; filters apply to the click itself.
+        """
+        return [Target(str(row[0]), "", int(row[1]), int(row[2])) for row in self._clicked(scope, "''", limit)]
+
+    def targets_of_products(self, scope: Scope, target: str, limit: int = 10_000) -> dict[str, Target]:
+        """The same for one target, by product, such as how often each was put into a cart."""
+        found = self._clicked(scope, "product", limit, target)
+        return {str(row[3]): Target(target, str(row[3]), int(row[1]), int(row[2])) for row in found if row[3]}
+
+    def _clicked(self, scope: Scope, product: str, limit: int, target: str | None = None) -> list[tuple[Any, ...]]:
+        where, parameters = _on_facts(scope, "occurred_at", *scope.quarters())
+        chosen = "target != ''" if target is None else "target = {target:String}"
+        return self._rows(
+            f"SELECT target, countIf(outcome != '{REFIRE.name}') AS n, uniqExact(visitor), {product} AS of "
+            f"FROM {self._clickhouse.database}.{CLICKS.name} WHERE {where} AND type = 'click' AND {chosen} "
+            f"GROUP BY target, of HAVING n > 0 ORDER BY n DESC, target, of LIMIT {int(limit)} "
+            f"SETTINGS max_rows_to_read = {self._max_rows}",
+            {**parameters, **({} if target is None else {"target": target})},
+        )
 
     def outcomes(self, scope: Scope) -> Outcomes:
         """Events received, and their outcomes; filters do not apply.

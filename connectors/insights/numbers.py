@@ -117,6 +117,23 @@ class SessionDistribution:
 
 
 @dataclass(frozen=True)
+class Target:
+    """How often something was clicked.
+
+    Attributes:
+        name: What, as the page calls it.
+        product: On which product's page or card; empty for all products together.
+        clicks: Without re-fires.
+        visitors: Different ones.
+    """
+
+    name: str
+    product: str
+    clicks: int
+    visitors: int
+
+
+@dataclass(frozen=True)
 class LiveMinute:
     """Counts of one recent minute."""
 

@@ -27,6 +27,9 @@ _MAIL_DAYS: Final = 3
 LeaveStores = Callable[[str, AsyncClientSession], Awaitable[list[str]]]
 """See :meth:`connectors.mongo.memberships.Memberships.leave_all`."""
 
+Forget = Callable[[str, AsyncClientSession], Awaitable[None]]
+"""Deletes what belongs to an account alone, in the transaction that deletes it."""
+
 
 class SoleOwner(Refused):
     """Stores would be without an owner.
@@ -47,10 +50,17 @@ class Accounts:
         database: The database's name.
         leave_stores: Ends an account's memberships in the transaction that deletes it, and gives the stores that would
             have no owner then.
+        forget: Deletes what else belongs to an account, in the same transaction.
     """
 
-    def __init__(self, client: Documents, database: str, leave_stores: LeaveStores | None = None) -> None:
-        self._client, self._leave_stores = client, leave_stores
+    def __init__(
+        self,
+        client: Documents,
+        database: str,
+        leave_stores: LeaveStores | None = None,
+        forget: Forget | None = None,
+    ) -> None:
+        self._client, self._leave_stores, self._forget = client, leave_stores, forget
         mongo = client[database]
         self._users, self._links, self._mails = mongo[USERS.name], mongo[LINKS.name], mongo[MAILS.name]
 
@@ -368,6 +378,8 @@ class Accounts:
             if alone:
                 raise SoleOwner(alone)
             await self._delete_links(user, session)
+            if self._forget:
+                await self._forget(user, session)
             registration = {"kind": LinkKind.REGISTRATION.value, "subject": found["email_key"]}
             await self._links.delete_many(registration, session=session)
             await self._mails.insert_one(mail_document(notice, now), session=session)

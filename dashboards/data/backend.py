@@ -24,17 +24,20 @@ from connectors.insights import (
     Row,
     Scope,
     SessionDistribution,
+    Target,
     TrendWithTotals,
 )
 from connectors.insights.freshness import Completeness, Freshness
 from connectors.insights.report import Analytics
 from connectors.kafka.log_times import LogTimes
 from connectors.mongo.client import connect
+from connectors.mongo.store_products import StoreProducts
 from connectors.mongo.turned_away import MongoTurnedAway, sums
 from connectors.redis.live_tile import LiveTile
 from dashboards.data import current
 from dashboards.data.access import Viewer
 from dashboards.data.query_cache import QueryCache
+from marketplace.catalog.products import Product
 from marketplace.entitlements import begin_of_range
 from marketplace.topics import CLICKS_COLLECTED
 from runtime.sections import Settings
@@ -46,6 +49,7 @@ PARTS: Final[tuple[Part, ...]] = ("mongo", "clickhouse", "redis", "kafka")
 _LIVE_SECONDS: Final = 1.0
 _NUMBERS_SECONDS: Final = 2.0
 _TURNED_AWAY_SECONDS: Final = 5.0
+_PRODUCTS_SECONDS: Final = 5.0
 _FIRST_DAY_SECONDS: Final = 60.0
 
 Orders = tuple[tuple[str, str], ...]
@@ -60,6 +64,7 @@ class Backend:
     """Connections and cached results."""
 
     turned_away: MongoTurnedAway
+    products: StoreProducts
     insights: Insights
     tile: LiveTile
     freshness: Freshness
@@ -76,6 +81,7 @@ def backend() -> Backend:
     log = LogTimes(settings.kafka, CLICKS_COLLECTED.name)
     return Backend(
         turned_away=MongoTurnedAway(mongo, settings.database),
+        products=StoreProducts(mongo, settings.database),
         insights=Insights(clickhouse),
         tile=LiveTile(settings.urls.redis),
         freshness=Freshness(log, lambda: {part: offset for part, (offset, _) in analytics.applied().items()}),
@@ -206,6 +212,22 @@ def _live_visitors(found: Backend, store: str) -> int:
     return int(found.tile.read(store, int(datetime.now(UTC).timestamp() * 1000))["live_visitors"])
 
 
+def _targets(found: Backend, scope: Scope) -> list[Target]:
+    return found.insights.targets(scope)
+
+
+def _targets_of_products(found: Backend, scope: Scope, target: str) -> dict[str, Target]:
+    return found.insights.targets_of_products(scope, target)
+
+
+def _products(found: Backend, store: str) -> list[Product]:
+    return found.products.listed(store)
+
+
+def _product_titles(found: Backend, store: str, values: tuple[str, ...]) -> dict[str, str]:
+    return found.products.titles(store, values)
+
+
 def _completeness(found: Backend) -> Completeness:
     return found.freshness.look(datetime.now(UTC))
 
@@ -230,6 +252,10 @@ live_minutes = CachedQuery("clickhouse", _LIVE_SECONDS, _live_minutes)
 latest = CachedQuery("clickhouse", _LIVE_SECONDS, _latest)
 clicks_of_seconds = CachedQuery("clickhouse", _LIVE_SECONDS, _clicks_of_seconds)
 live_visitors = CachedQuery("redis", _LIVE_SECONDS, _live_visitors)
+targets = CachedQuery("clickhouse", _NUMBERS_SECONDS, _targets)
+targets_of_products = CachedQuery("clickhouse", _NUMBERS_SECONDS, _targets_of_products)
+products = CachedQuery("mongo", _PRODUCTS_SECONDS, _products)
+product_titles = CachedQuery("mongo", _PRODUCTS_SECONDS, _product_titles)
 completeness = CachedQuery("kafka", _LIVE_SECONDS, _completeness, of_platform=True)
 outcomes = CachedQuery("clickhouse", _NUMBERS_SECONDS, _outcomes)
 turned_away = CachedQuery("mongo", _TURNED_AWAY_SECONDS, _turned_away)

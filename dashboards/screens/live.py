@@ -11,6 +11,7 @@ from connectors.errors import Unavailable
 from connectors.insights import LiveEvent, LiveMinute
 from dashboards.data import backend
 from dashboards.ui import charts, formats, panels, shell
+from dashboards.ui.labels import PRODUCT, labels
 
 _RECENT_SECONDS: Final = 10
 
@@ -74,22 +75,24 @@ def _feed(frame: shell.Frame, events: Sequence[LiveEvent]) -> None:
         if not events:
             st.caption("Nothing in the last 30 minutes. Open the shop in another window and click: it appears here.")
             return
+        label = labels(frame.store.slug, PRODUCT, (event.product for event in events))
         st.dataframe(
-            [_line(frame, event) for event in events],
+            [_line(frame, event, label(event.product) if event.product else "") for event in events],
             hide_index=True,
             key="feed",
             column_config={
                 name: st.column_config.TextColumn(name.capitalize(), width="small" if name == "when" else None)
-                for name in ("when", "what", "page", "where", "with", "from")
+                for name in ("when", "what", "product", "page", "where", "with", "from")
             },
         )
 
 
-def _line(frame: shell.Frame, event: LiveEvent) -> dict[str, str]:
+def _line(frame: shell.Frame, event: LiveEvent, product: str) -> dict[str, str]:
     place = event.city or formats.value_label("country", event.country)
     return {
         "when": f"{event.at.astimezone(frame.zone):%H:%M:%S}",
         "what": "looked at" if event.type == "view" else f"clicked {event.target}".strip(),
+        "product": product,
         "page": event.page,
         "where": place,
         "with": formats.value_label("device", event.device),

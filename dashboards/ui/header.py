@@ -14,6 +14,7 @@ import streamlit as st
 from dashboards.data.periods import CUSTOM, PERIODS, Range
 from dashboards.data.view import BOTS, MAX_DAYS, View
 from dashboards.ui import formats
+from dashboards.ui.labels import labels
 from marketplace.stores import Store
 
 ALL_CHOICES: Final = frozenset({"days", "bots", "compare", "filters"})
@@ -114,7 +115,7 @@ def _chips(view: View) -> None:
     # Drawn without filters too, so that what is below does not move and is not drawn twice.
     with st.container(horizontal=True, key="chips"):
         for dimension, value in view.filters:
-            label = f"{formats.LABELS[dimension]}: {formats.value_label(dimension, value)}"
+            label = f"{formats.LABELS[dimension]}: {labels(view.store, dimension, [value])(value)}"
             st.button(
                 plain(label), key=f"chip-{dimension}", icon=":material/close:", on_click=change,
                 args=(methodcaller("without", dimension),), help="Show all again",

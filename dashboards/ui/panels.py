@@ -18,6 +18,7 @@ from dashboards.data.view import METRICS
 from dashboards.ui import charts, formats
 from dashboards.ui.bars import Bar, show_bars
 from dashboards.ui.header import change
+from dashboards.ui.labels import labels
 from dashboards.ui.shell import Frame, pick
 
 TOP: Final = 9
@@ -203,21 +204,21 @@ def bar_list(frame: Frame, breakdown: Breakdown, metric: str) -> None:
     """One dimension's largest values; a click on one filters by it."""
     name = breakdown.dimension
     most = max((getattr(row.numbers, metric) for row in breakdown.rows), default=0) or 1
+    label = labels(frame.store.slug, name, (row.value for row in breakdown.rows))
     show_bars(
         f"bars-{name}",
         formats.LABELS[name],
         METRICS[metric],
-        [_bar(name, row, metric, most) for row in breakdown.rows],
+        [_bar(label(row.value), row, metric, most) for row in breakdown.rows],
         frame.view.value_of(name),
         f"No {formats.PLURALS[name].lower()} in these days.",
         pick(name),
     )
 
 
-def _bar(dimension: str, row: Row, metric: str, most: int) -> Bar:
+def _bar(label: str, row: Row, metric: str, most: int) -> Bar:
     numbers = row.numbers
     text = formats.visitors(numbers) if metric == "visitors" else formats.count(getattr(numbers, metric))
-    label = formats.value_label(dimension, row.value)
     hint = (
         f"{label}: {formats.visitors(numbers)} visitors, {formats.count(numbers.sessions)} sessions, "
         f"{formats.count(numbers.clicks)} clicks, {formats.percent(numbers.bounce_rate)} bounced"

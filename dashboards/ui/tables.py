@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -16,6 +16,7 @@ from connectors.insights import Breakdown, Row
 from dashboards.data import backend
 from dashboards.ui import formats
 from dashboards.ui.header import change
+from dashboards.ui.labels import PRODUCT, Label, plain_labels, titles_of
 from dashboards.ui.shell import Frame, pick
 from dashboards.ui.stable_order import keep_order
 from marketplace.entitlements import ENTITLEMENTS
@@ -26,14 +27,20 @@ CSV_COLUMNS: Final = (
 )  # fmt: skip
 
 
-def to_csv(breakdown: Breakdown) -> str:
-    """The table for a spreadsheet: exact numbers, not rounded ones, and the stored values, not their labels."""
+def to_csv(breakdown: Breakdown, titles: Mapping[str, str] | None = None) -> str:
+    """The table for a spreadsheet: exact numbers, not rounded ones, and the stored values, not their labels.
+
+    Args:
+        breakdown: The rows.
+        titles: Of products, in a column of their own; None for no such column.
+    """
     out = io.StringIO()
     # Quoted, because spreadsheets differ in the character that ends a column.
     writer = csv.writer(out, quoting=csv.QUOTE_NONNUMERIC)
-    writer.writerow((breakdown.dimension, *CSV_COLUMNS))
+    writer.writerow((breakdown.dimension, *(() if titles is None else ("title",)), *CSV_COLUMNS))
     for row in breakdown.rows:
-        writer.writerow((_safe(row.value), *(getattr(row.numbers, name) for name in CSV_COLUMNS)))
+        title = () if titles is None else (_safe(titles.get(row.value, "")),)
+        writer.writerow((_safe(row.value), *title, *(getattr(row.numbers, name) for name in CSV_COLUMNS)))
     return out.getvalue()
 
 
@@ -69,6 +76,7 @@ def _table(frame: Frame, found: Breakdown, order: str) -> None:
         st.info(f"No {formats.PLURALS[dimension].lower()} in these days.", icon=":material/hourglass_empty:")
         return
     key = f"table-{dimension}"
+    titles = titles_of(frame.store.slug, dimension, (row.value for row in found.rows))
     ordering, rows = keep_order(st.session_state.get(key), (frame.scope, order), found.rows)
     st.session_state[key] = ordering
 
@@ -79,7 +87,7 @@ def _table(frame: Frame, found: Breakdown, order: str) -> None:
             pick(dimension)(ordering.values[chosen[0]])
 
     st.dataframe(
-        drawn(dimension, rows, order),
+        drawn(dimension, rows, order, lambda value: titles.get(value) or formats.value_label(dimension, value)),
         key=f"{key}-{ordering.version}",
         hide_index=True,
         placeholder="",
@@ -92,7 +100,7 @@ def _table(frame: Frame, found: Breakdown, order: str) -> None:
         if frame.tier is None or ENTITLEMENTS[frame.tier].csv_export:
             st.download_button(
                 "CSV",
-                partial(to_csv, found),
+                partial(to_csv, found, titles if dimension == PRODUCT else None),
                 file_name=f"{frame.store.slug}-{dimension}-{frame.days.first}-{frame.days.last}.csv",
                 mime="text/csv",
                 icon=":material/download:",
@@ -106,13 +114,21 @@ def _table(frame: Frame, found: Breakdown, order: str) -> None:
         st.caption(f"{more} {names[dimension].lower()}. Tick a row to filter by it.")
 
 
-def drawn(dimension: str, rows: Sequence[Row], order: str) -> pa.Table:
-    """The table as it is drawn; the column of errors is there only where something is estimated."""
+def drawn(dimension: str, rows: Sequence[Row], order: str, label: Label | None = None) -> pa.Table:
+    """The table as it is drawn; the column of errors is there only where something is estimated.
+
+    Args:
+        dimension: What the rows are of.
+        rows: In the order in which they are drawn.
+        order: The number that they are ordered by.
+        label: What people know a value as; by default what it is without titles.
+    """
+    shown_as = label or plain_labels(dimension)
     numbers = [row.numbers for row in rows]
     orders = [getattr(number, order) for number in numbers]
     most = max(orders, default=0) or 1
     columns: dict[str, Any] = {
-        dimension: [formats.value_label(dimension, row.value) for row in rows],
+        dimension: [shown_as(row.value) for row in rows],
         **{name: [getattr(number, name) for number in numbers] for name in ("visitors", "sessions", "clicks")},
         "share": [count / most for count in orders],
         "error": pa.array([number.visitors_error or None for number in numbers], pa.float64()),

@@ -50,6 +50,7 @@ class Fact:
     Attributes:
         notes: Corrections of its time.
         columns: Its enriched columns, its page and its product, by name.
+        clicked: The target of a click; empty for a view.
     """
 
     partition: int
@@ -64,6 +65,7 @@ class Fact:
     bot_reasons: str
     notes: tuple[str, ...]
     columns: dict[str, str]
+    clicked: str = ""
 
     @property
     def is_refire(self) -> bool:

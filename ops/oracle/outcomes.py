@@ -114,6 +114,7 @@ class OutcomeDecider:
             bot_reasons=",".join(reasons),
             notes=notes,
             columns=columns,
+            clicked=event.target if event.type == "click" else "",
         )
         return outcome, notes, fact
 

@@ -13,6 +13,7 @@ from api.config import NEEDS as API_NEEDS
 from ingest.config import DEFAULT_PORT, NEEDS
 from marketplace.collections import (
     API_KEYS,
+    CARTS,
     CATEGORIES,
     FLOW_GENERATIONS,
     LINKS,
@@ -22,6 +23,9 @@ from marketplace.collections import (
     PRODUCT_IMPORTS,
     PRODUCT_SLUGS,
     PRODUCTS,
+    REVIEW_REPORTS,
+    REVIEW_VOTES,
+    REVIEWS,
     STORE_STATS,
     STORES,
     TURNED_AWAY,
@@ -35,6 +39,7 @@ from marketplace.tables import GENERATIONS, TABLES
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
 from ops.resources import Resources
 from ops.service_settings import check_api, check_collector, check_flow
+from ops.stack.collector import CollectorSpec
 from ops.stack.components import Component, PartSpec, ServiceSpec
 from ops.stack.dashboard import DashboardSpec
 from ops.stack.errors import StackError
@@ -205,6 +210,11 @@ def flow_resources(flow: FlowSpec, *collections: Collection) -> Resources:
     )
 
 
+SHOPPING: Final = (
+    PRODUCTS, PRODUCT_SLUGS, PRODUCT_CHANGES, CATEGORIES, PRODUCT_IMPORTS, REVIEWS, REVIEW_VOTES, REVIEW_REPORTS, CARTS,
+)  # fmt: skip
+"""What stores sell, what buyers say of it, and what they have in their carts."""
+
 REGISTRY: Final = Registry(
     (
         Kafka(
@@ -266,10 +276,9 @@ REGISTRY: Final = Registry(
             check_settings=check_flow,
             final_exits=FLOW_EXITS,
         ),
-        ServiceSpec(
+        CollectorSpec(
             name="collector",
             title="collector",
-            module="ingest",
             default_port=DEFAULT_PORT,
             admin_port_variable="MARKETPLACE_COLLECTOR_ADMIN_PORT",
             check=HealthCheck("service", "/readyz"),
@@ -288,13 +297,11 @@ REGISTRY: Final = Registry(
             admin_port_variable="MARKETPLACE_API_ADMIN_PORT",
             check=HealthCheck("service", "/readyz"),
             needs=API_NEEDS,
-            memory="some 150 MB, and 19 MB for each of two passwords that are hashed at one time",
+            memory="some 150 MB, 2 kB for each product of all stores, and 19 MB for each of two passwords that are "
+            "hashed at one time",
             resources=Resources(
                 tables=TABLES,
-                collections=(
-                    *(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY),
-                    *(PRODUCTS, PRODUCT_SLUGS, PRODUCT_CHANGES, CATEGORIES, PRODUCT_IMPORTS),
-                ),
+                collections=(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY, *SHOPPING),
             ),
             check_settings=check_api,
         ),
@@ -309,7 +316,7 @@ REGISTRY: Final = Registry(
             resources=Resources(
                 topics=(CLICKS_COLLECTED,),
                 tables=TABLES,
-                collections=(STORES, STORE_STATS, TURNED_AWAY, USERS, LINKS, MEMBERSHIPS),
+                collections=(STORES, STORE_STATS, TURNED_AWAY, USERS, LINKS, MEMBERSHIPS, PRODUCTS, PRODUCT_SLUGS),
             ),
         ),
         ProxySpec(

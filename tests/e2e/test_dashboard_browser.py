@@ -268,11 +268,11 @@ def test_the_csv_is_the_table(window: Tab, shown: Shown, tmp_path: Path) -> None
     found.value.save_as(tmp_path / "products.csv")
     expected = shown.insights.breakdowns(scope_of(), ["product"], 10_000, "visitors")["product"]
     text = (tmp_path / "products.csv").read_text()
-    assert text == to_csv(expected).replace("\r\n", "\n")
+    assert text == to_csv(expected, {}).replace("\r\n", "\n")
     head, *lines = csv.reader(io.StringIO(text))
-    assert head == ["product", *CSV_COLUMNS]
+    assert head == ["product", "title", *CSV_COLUMNS]
     assert {line[0] for line in lines} == {"green", "black", "'=2+3"}
-    assert [int(line[1]) for line in lines] == [row.numbers.visitors for row in expected.rows]
+    assert [int(line[2]) for line in lines] == [row.numbers.visitors for row in expected.rows]
     assert re.fullmatch(r"teahouse-product-\d{4}-\d\d-\d\d-\d{4}-\d\d-\d\d\.csv", found.value.suggested_filename)
     table = window.page.get_by_test_id("stDataFrame").first
     for row in expected.rows:

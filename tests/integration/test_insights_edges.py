@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -9,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from connectors.insights import Insights, InvalidQuery, Numbers, QueryTooLarge, Scope
+from ops.oracle import Fact
 from tests.kits.clicks import STORES
 from tests.kits.insights import FILTERABLE, NASTY, World, bucket_of, scope_of, selected
 
@@ -127,3 +129,32 @@ def test_hours_are_distinguished_where_the_clock_shows_one_twice(world: World) -
     assert datetime(2025, 11, 2, 5, tzinfo=UTC) in hours
     assert datetime(2025, 11, 2, 6, tzinfo=UTC) in hours
     assert bucket_of(datetime(2025, 11, 2, 6, 30, tzinfo=UTC), "hour", scope) == datetime(2025, 11, 2, 6, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("scope", [scope_of("alpha"), scope_of("beta", bots="include", filters=(("product", "p1"),))])
+def test_what_was_clicked_is_counted_by_target_and_by_product(world: World, scope: Scope) -> None:
+    clicked = [fact for fact in world.known.facts if selected(fact, scope) and fact.clicked]
+
+    def numbers(facts: list[Fact]) -> tuple[int, int]:
+        return sum(not fact.is_refire for fact in facts), len({fact.visitor for fact in facts})
+
+    by_target, by_product = defaultdict(list), defaultdict(list)
+    for fact in clicked:
+        by_target[fact.clicked].append(fact)
+        if fact.clicked == "add-to-cart" and fact.columns["product"]:
+            by_product[fact.columns["product"]].append(fact)
+
+    found = world.insights.targets(scope)
+    assert {each.name: (each.clicks, each.visitors) for each in found} == {n: numbers(f) for n, f in by_target.items()}
+    assert [each.clicks for each in found] == sorted((each.clicks for each in found), reverse=True)
+    assert len(found) == 2
+    carts = world.insights.targets_of_products(scope, "add-to-cart")
+    assert {name: (each.clicks, each.visitors) for name, each in carts.items()} == {
+        name: numbers(facts) for name, facts in by_product.items()
+    }
+    assert carts
+
+
+def test_what_is_clicked_reads_single_clicks_and_no_more_than_is_allowed(world: World) -> None:
+    with pytest.raises(QueryTooLarge, match="single clicks"):
+        Insights(world.clickhouse, max_rows=10).targets(scope_of("alpha"))

@@ -12,19 +12,34 @@ from marketplace.identity.roles import API_KEY_SCOPES, Permission
 from marketplace.identity.tenancy import hash_of_secret
 from ops.reference.access import Column
 from tests.kits.products import product, put_products
+from tests.kits.shopping import (
+    CHANGES_ID,
+    GUEST_HEADERS,
+    GUEST_SECRET,
+    PRODUCT,
+    REVIEW,
+    REVIEW_IN_SHOP,
+    REVIEWED,
+    VARIANT,
+    settle_reviews,
+    settle_shop,
+)
 from tests.kits.tenancy import World
 
 INVITATION: Final = "1" * 32
 API_KEY: Final = "2" * 16
-PRODUCT: Final = "5" * 32
 CATEGORY: Final = "6" * 32
 IMPORT: Final = "c" * 32
 NOBODYS_ID: Final = "0" * 32
 PATH_VALUES: Final = {
     "store": "shop", "user": "tom", "invitation": INVITATION, "key": API_KEY, "tier": "premium", "session": "3" * 32,
-    "file": "start.js", "name": "invalid", "product": PRODUCT, "category": CATEGORY, "shop": "shop", "slug": "blue-mug",
-    "product_import": IMPORT,
+    "file": "start.js", "name": "invalid", "product": REVIEWED, "variant": VARIANT, "shop": "market",
+    "slug": "red-mug", "review": REVIEW, "category": CATEGORY, "product_import": IMPORT,
 }  # fmt: skip
+
+
+_IN_STORE: Final = {"product": PRODUCT, "review": REVIEW_IN_SHOP}
+"""Where the path names the store ``shop``, too."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +83,21 @@ GOOD_REQUESTS: Final[dict[tuple[str, str], GoodRequest]] = {
     ),
     # Of a session that nobody has: those of sign-ins are in Redis, and here nobody signs in.
     ("DELETE", "/v1/identity/sessions/{session}"): GoodRequest(status=404),
+    ("PUT", "/v1/products/{product}/review"): GoodRequest({"stars": 2, "text": "It broke."}),
+    ("POST", "/v1/reviews/{review}/reports"): GoodRequest({"reason": "spam"}),
+    ("PUT", "/v1/stores/{store}/reviews/{review}/reply"): GoodRequest({"text": "We are sorry."}),
+    ("POST", "/v1/admin/reviews/{review}/decisions"): GoodRequest({"decision": "hide"}),
+    ("GET", "/v1/cart"): GoodRequest(headers=GUEST_HEADERS),
+    ("DELETE", "/v1/cart"): GoodRequest(headers=GUEST_HEADERS),
+    ("POST", "/v1/cart/lines"): GoodRequest({"product": PRODUCT, "variant": VARIANT}, GUEST_HEADERS),
+    ("PUT", "/v1/cart/lines/{variant}"): GoodRequest({"product": PRODUCT, "quantity": 5}, GUEST_HEADERS),
+    ("PATCH", "/v1/cart/lines/{variant}"): GoodRequest({"quantity": 5}, GUEST_HEADERS),
+    ("DELETE", "/v1/cart/lines/{variant}"): GoodRequest(headers=GUEST_HEADERS),
+    ("POST", "/v1/cart/seen"): GoodRequest({"changes_id": CHANGES_ID}, GUEST_HEADERS),
+    ("POST", "/v1/cart/merge"): GoodRequest({"secret": GUEST_SECRET}),
     ("GET", "/v1/admin/accounts"): GoodRequest(query={"email": "tom@shop.example"}),
+    ("GET", "/v1/search/suggestions"): GoodRequest(query={"q": "mug"}),
+    ("GET", "/v1/shops/{shop}/search/suggestions"): GoodRequest(query={"q": "mug"}),
     ("POST", "/v1/admin/accounts/{user}/grants"): GoodRequest({"tier": "premium"}),
 }
 """Where an empty one is not good enough. A route of a store that takes a body has to be here; of others that take one
@@ -86,6 +115,9 @@ def good_request(world: World, method: str, path: str) -> GoodRequest:
     if takes_body:
         return GoodRequest({}, status=422)
     return GoodRequest(status=404 if set(re.findall(r"{(\w+)}", path)) - PATH_VALUES.keys() else None)
+
+
+_ASKING: Final = ("ann", "bea", "eve", "mallory", "max", "root")
 
 
 async def settle(world: World, *, frozen: bool = False) -> None:
@@ -126,7 +158,9 @@ async def _settle(world: World, frozen: bool) -> None:
     mugs = {"id": CATEGORY, "slug": "mugs", "name": "Mugs", "parent": None}
     await world.client[world.database]["categories"].insert_one({"_id": "shop", "version": 1, "categories": [mugs]})
     foreign = product("Other mug", id="7" * 32, store="other", slug="other-mug")
-    await put_products(world.client, world.database, [product(id=PRODUCT, slug="blue-mug"), foreign])
+    await put_products(world.client, world.database, [foreign])
+    await settle_shop(world, *_ASKING)
+    await settle_reviews(world, *_ASKING)
     imported = {
         "_id": IMPORT, "store": "shop", "by": "ann", "dry_run": False, "state": "done", "products": 0, "done": 0,
         "created": 0, "changed": 0, "unchanged": 0, "failed": 0, "faults": [], "more_faults": 0, "reason": "",
@@ -165,7 +199,8 @@ def credential_of(column: Column) -> str:
 
 def filled(path: str, **values: str) -> str:
     """A path with values for its parameters."""
-    return re.sub(r"{(\w+)}", lambda match: {**PATH_VALUES, **values}.get(match[1], NOBODYS_ID), path)
+    known = {**PATH_VALUES, **(_IN_STORE if "{store}" in path else {}), **values}
+    return re.sub(r"{(\w+)}", lambda match: known.get(match[1], NOBODYS_ID), path)
 
 
 async def send_good(world: World, method: str, path: str, who: str, **values: str) -> httpx.Response:

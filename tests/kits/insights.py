@@ -58,6 +58,7 @@ _QUERIES: Final = ("", "", "?utm_source=mail&utm_campaign=spring", "?utm_source=
 _REFERRERS: Final = ("", "https://www.google.com/", "https://news.example/x", "https://alpha.example/")
 _AGENTS: Final = (CHROME, CHROME, SAFARI, GOOGLEBOT, "Opera/9.80 (X11; Linux x86_64) Presto/2.12.388 Version/12.16")
 _NETWORKS: Final = ("", "81.2.69.0", "2001:db8::", "175.16.199.0", "89.160.20.0")
+_TARGETS: Final = ("", "add-to-cart", "it's {target:String}")
 _GAPS_MS: Final = (0, 700, 1_999, 2_000, 40_000, 400_000, 1_799_999, 1_800_001, 7_200_000)
 _PARTITIONS: Final = 3
 
@@ -91,9 +92,11 @@ def _visitor(chance: random.Random, when: int, number: int) -> Iterator[tuple[in
     for _ in range(chance.choice((1, 1, 2, 4, 9))):
         when += chance.choice(_GAPS_MS)
         url = f"https://{store}.example{chance.choice(_PAGES)}{chance.choice(_QUERIES)}"
+        kind = chance.choice(("view", "click"))
         fields = event(
             when, **fixed, url=url, referrer=chance.choice(_REFERRERS), product=chance.choice(("", "p1", "p2")),
-            type=chance.choice(("view", "click")), event_id=f"{chance.getrandbits(64):x}",
+            type=kind, target=chance.choice(_TARGETS) if kind == "click" else "",
+            event_id=f"{chance.getrandbits(64):x}",
         )  # fmt: skip
         yield int(fields["visitor"], 16) % _PARTITIONS, as_bytes(fields)
         luck = chance.random()

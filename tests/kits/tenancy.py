@@ -25,6 +25,9 @@ from api.identity.password_hashes import PasswordHashes
 from api.identity.service import IdentityService
 from api.known import Known
 from api.limits import Limiter
+from api.search.index import SearchIndex
+from api.search.service import SearchService
+from api.shopping import Shopping
 from api.tenancy import Tenancy
 from api.web.edge import Edge
 from connectors.clickhouse.client import ClickHouse
@@ -36,6 +39,7 @@ from connectors.redis.read_cache import ReadCache
 from connectors.redis.token_buckets import Taken
 from marketplace.collections import (
     API_KEYS,
+    CARTS,
     CATEGORIES,
     LINKS,
     MAILS,
@@ -44,6 +48,9 @@ from marketplace.collections import (
     PRODUCT_IMPORTS,
     PRODUCT_SLUGS,
     PRODUCTS,
+    REVIEW_REPORTS,
+    REVIEW_VOTES,
+    REVIEWS,
     STORES,
     TURNED_AWAY,
     USERS,
@@ -62,9 +69,11 @@ from runtime.sections import Settings
 from tests.kits.insights import empty_tables
 from tests.kits.stack import polled
 
+SHOPPING = (REVIEWS, REVIEW_VOTES, REVIEW_REPORTS, CARTS)
 COLLECTIONS = (
     *(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY),
     *(PRODUCTS, PRODUCT_SLUGS, PRODUCT_CHANGES, CATEGORIES, PRODUCT_IMPORTS),
+    *SHOPPING,
 )
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 CREATED_AT = int((NOW - timedelta(days=10)).timestamp() * 1000)
@@ -121,8 +130,10 @@ class World:
         clickhouse: Where numbers are; nowhere unless it is given.
         identities: What answers the routes of identity, where a test asks them.
         cache: Of public answers of catalogs; none unless it is given.
-        tenancy: Its services.
+        tenancy: Its services of stores and members.
         catalog: Its catalogs.
+        index: What search answers from; its stores are `shop`, `other` and `market`; nothing follows Mongo here.
+        shopping: Its services of carts and reviews.
     """
 
     client: Documents
@@ -133,18 +144,26 @@ class World:
     cache: ReadCache | None = None
     tenancy: Tenancy = field(init=False)
     catalog: CatalogService = field(init=False)
+    shopping: Shopping = field(init=False)
     buckets: Buckets = field(default_factory=Buckets)
+    index: SearchIndex = field(default_factory=SearchIndex)
 
     def __post_init__(self) -> None:
         self.tenancy = Tenancy.on_mongo(self.client, self.database, "https://market.example", lambda: self.now)
+        self.shopping = Shopping.on_mongo(self.client, self.database, lambda: self.now)
         self.app = application()
         state = self.app.app.state  # type: ignore[attr-defined]  # nothing starts the application here
         state.identities = Identities(Accounts(self.client, self.database), self.identities)
         state.limiter, state.tenancy = Limiter(self.buckets), self.tenancy
         self.catalog = CatalogService.on_mongo(self.client, self.database, self.cache, lambda: self.now)
         state.catalog = self.catalog
+        state.shopping = self.shopping
         # Whatever a test writes into the database holds at once: by this clock every answer is too old to be kept.
         state.known = Known(state.identities, self.tenancy, itertools.count().__next__)
+        for slug in ("shop", "other", "market"):
+            self.index.put_store(slug, slug.title())
+        self.index.complete = self.index.stores_known = True
+        state.search = SearchService.on_index(self.index)
         nowhere = ClickHouse("http://127.0.0.1:9", "nothing")
         state.analytics = AnalyticsService.on_clickhouse(self.clickhouse or nowhere, lambda: self.now)
 
@@ -224,19 +243,18 @@ class World:
 
     async def everything(self) -> dict[str, list[Any]]:
         """All documents of all collections, without what counts transactions."""
-        found = {}
-        for collection in COLLECTIONS:
-            documents = await self.client[self.database][collection.name].find().sort("_id").to_list()
+        found = await self.snapshot()
+        for documents in found.values():
             for document in documents:
                 for counter in ("members_revision", "ownership_revision", "last_used_at"):
                     document.pop(counter, None)
-            found[collection.name] = documents
         return found
 
     async def snapshot(self) -> dict[str, list[Any]]:
-        """All documents as they are."""
+        """All documents as they are, by id."""
         mongo = self.client[self.database]
-        return {each.name: await mongo[each.name].find().to_list() for each in COLLECTIONS}
+        found = await asyncio.gather(*(mongo[each.name].find().sort("_id").to_list() for each in COLLECTIONS))
+        return dict(zip((each.name for each in COLLECTIONS), found, strict=True))
 
     async def insert(self, documents: Mapping[str, list[Any]]) -> None:
         """Write documents, by collection, as a snapshot has them."""
@@ -246,9 +264,11 @@ class World:
 
     async def restore(self, snapshot: Mapping[str, list[Any]]) -> None:
         """Make all documents what they were."""
-        for name in snapshot:
+        now = await self.snapshot()
+        changed = {name: documents for name, documents in snapshot.items() if documents != now[name]}
+        for name in changed:
             await self.client[self.database][name].delete_many({})
-        await self.insert(snapshot)
+        await self.insert(changed)
 
     async def secret_of_mail(self, address: str) -> str:
         """The secret of the link in the mail to an address that waits."""

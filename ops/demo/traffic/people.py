@@ -104,6 +104,7 @@ class Visitors:
     def __init__(self, shop: Shop, rng: random.Random) -> None:
         self._shop, self._rng = shop, rng
         self._products = shop.products()
+        self._ids = {slug: product for product, slug in self._products}
         self._wanted = Zipf(len(self._products))
         self._browser = Zipf(len(BROWSERS))
         self._known: list[Person] = []
@@ -185,7 +186,7 @@ class Visitors:
             if before:
                 event["referrer"] = before
             if "/products/" in page:
-                event["product"] = page.partition("#")[0].partition("?")[0].rpartition("/")[2]
+                event["product"] = self._ids[page.partition("#")[0].partition("?")[0].rpartition("/")[2]]
             return event
         return {**self._view(), "referrer": page}
 
@@ -198,8 +199,9 @@ class Visitors:
         return self._product(self._wanted.draw(rng))
 
     def _product(self, rank: int) -> dict[str, Any]:
-        _, slug = self._products[rank]
-        return self.event(type="view", url=self.url(f"/products/{slug}"), product=slug)
+        # Addresses change with a product's name, and its id never does.
+        product, slug = self._products[rank]
+        return self.event(type="view", url=self.url(f"/products/{slug}"), product=product)
 
 
 def with_address(visit: Visit, address: str) -> Visit:

@@ -7,6 +7,7 @@ from hashlib import blake2b
 from typing import Final
 
 from marketplace.stores import Store, hash_write_key
+from ops.demo.catalogs import catalog_of
 
 OFFICE_NETWORK: Final = "203.0.113.0/24"
 """The network that one seller blocks: a range reserved for documentation, without real visitors."""
@@ -20,7 +21,6 @@ class Shop:
         name: The slug of its store, unless an earlier run has taken that.
         share: Its traffic relative to the other shops.
         home: The country of most visitors; see ``places.NETWORKS``.
-        adjectives, nouns: Every pair is a product.
         blocks_office: The seller blocks ``OFFICE_NETWORK``.
         honours_opt_out: Events of clients that opted out are blocked.
     """
@@ -30,8 +30,6 @@ class Shop:
     timezone: str
     share: float
     home: str
-    adjectives: tuple[str, ...]
-    nouns: tuple[str, ...]
     blocks_office: bool = False
     honours_opt_out: bool = True
 
@@ -42,14 +40,7 @@ class Shop:
 
     def products(self) -> list[tuple[str, str]]:
         """Ids and slugs, the most popular first."""
-        # Every noun has its best sellers: the first adjectives of all nouns are more popular than the last of one.
-        ranked = sorted(
-            (place + kind, kind, f"{adjective}-{noun}")
-            for kind, noun in enumerate(self.nouns)
-            for place, adjective in enumerate(self.adjectives)
-        )
-        pairs = [slug for _, _, slug in ranked]
-        return [(f"{self.name[:3]}-{at:03d}", slug) for at, slug in enumerate(pairs, 1)]
+        return [(product.id, product.slug) for product in catalog_of(self.name).products]
 
 
 @dataclass(frozen=True)
@@ -69,8 +60,6 @@ SHOPS: Final[tuple[Shop, ...]] = (
         "America/New_York",
         1.0,
         "US",
-        ("light", "medium", "dark", "decaf", "cold-brew", "espresso", "honey", "washed"),
-        ("ethiopia", "colombia", "guatemala", "kenya", "sumatra", "rwanda", "peru", "mexico", "blend", "sampler"),
     ),
     Shop(
         "berlin-bikes",
@@ -78,8 +67,6 @@ SHOPS: Final[tuple[Shop, ...]] = (
         "Europe/Berlin",
         0.55,
         "DE",
-        ("steel", "folding", "cargo", "gravel", "touring", "electric"),
-        ("bike", "roadster", "commuter", "tandem", "mixte", "racer"),
     ),
     Shop(
         "mumbai-spices",
@@ -87,8 +74,6 @@ SHOPS: Final[tuple[Shop, ...]] = (
         "Asia/Kolkata",
         0.4,
         "IN",
-        ("whole", "ground", "roasted", "organic", "smoked"),
-        ("cumin", "cardamom", "turmeric", "chilli", "coriander", "clove", "fennel", "masala", "pepper", "saffron"),
         blocks_office=True,
     ),
     Shop(
@@ -97,8 +82,6 @@ SHOPS: Final[tuple[Shop, ...]] = (
         "Asia/Kathmandu",
         0.28,
         "NP",
-        ("felt", "knitted", "woven", "yak", "pashmina"),
-        ("scarf", "hat", "glove", "sock", "blanket", "rug", "slipper", "sweater"),
     ),
     Shop(
         "lord-howe-surf",
@@ -106,8 +89,6 @@ SHOPS: Final[tuple[Shop, ...]] = (
         "Australia/Lord_Howe",
         0.2,
         "AU",
-        ("classic", "retro", "swift", "soft-top", "twin-fin"),
-        ("longboard", "shortboard", "funboard", "fish", "bodyboard", "paddleboard"),
         honours_opt_out=False,
     ),
 )

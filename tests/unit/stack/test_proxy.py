@@ -217,6 +217,7 @@ def test_it_gives_the_services_its_address_and_its_names_beside_those_that_they_
         "MARKETPLACE_COLLECTOR_TRUSTED_PROXIES": "10.0.0.0/8,127.0.0.1",
         "MARKETPLACE_DASHBOARD_NAMES": "numbers.example,shop.example",
         "MARKETPLACE_API_PUBLIC_URL": "https://shop.example:8443",
+        "MARKETPLACE_API_COLLECTOR_URL": "https://shop.example:8443",
     }
     own = {"MARKETPLACE_API_PUBLIC_URL": "https://elsewhere.example"}
     assert "MARKETPLACE_API_PUBLIC_URL" not in REGISTRY.settings_for_others({"proxy": 8443}, own)
@@ -231,6 +232,18 @@ def test_mails_lead_to_the_pages_of_the_dashboard_and_through_the_proxy_where_on
     assert leads_to(api=8000) is None
     own = {"MARKETPLACE_API_PUBLIC_URL": "https://elsewhere.example"}
     assert "MARKETPLACE_API_PUBLIC_URL" not in REGISTRY.settings_for_others({"dashboard": 8501}, own)
+
+
+def test_pages_of_the_shop_find_the_collector_through_the_proxy_where_one_runs() -> None:
+    def found(**ports: int) -> str | None:
+        return REGISTRY.settings_for_others(ports, {}).get("MARKETPLACE_API_COLLECTOR_URL")
+
+    assert found(api=8000, collector=8080) == "http://127.0.0.1:8080"
+    assert found(api=8000, collector=8080, proxy=8443) == "https://localhost:8443"
+    assert found(api=8000) is None
+    own = {"MARKETPLACE_API_COLLECTOR_URL": "https://events.example"}
+    for ports in ({"collector": 8080}, {"proxy": 8443}):
+        assert "MARKETPLACE_API_COLLECTOR_URL" not in REGISTRY.settings_for_others(ports, own)
 
 
 def test_without_it_services_trust_nobody() -> None:

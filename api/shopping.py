@@ -1,0 +1,31 @@
+"""What buyers do: the services of carts and reviews."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from api.carts.service import CartService
+from api.reviews.service import ReviewService
+from connectors.mongo.async_client import Documents
+
+
+@dataclass(frozen=True)
+class Shopping:
+    """Carts and reviews.
+
+    Attributes:
+        carts: Of the routes of carts.
+        reviews: Of the routes of reviews.
+    """
+
+    carts: CartService
+    reviews: ReviewService
+
+    @staticmethod
+    def on_mongo(
+        client: Documents, database: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> Shopping:
+        """On the collections of a database; the caller closes the client."""
+        return Shopping(CartService.on_mongo(client, database, clock), ReviewService.on_mongo(client, database, clock))

@@ -1,0 +1,154 @@
+"""The page Catalog: what the store sells, how it does, and what needs the seller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+import streamlit as st
+
+from connectors.errors import Unavailable
+from connectors.insights import QueryTooLarge, Scope
+from connectors.mongo.store_products import MAX_LISTED
+from dashboards.data import backend
+from dashboards.ui import formats, shell
+from marketplace.catalog.products import Availability, Product, ProductState
+from marketplace.money import shown_amount
+
+DAYS: Final = 30
+TO_CART: Final = "add-to-cart"
+_MAX_VALUES: Final = 10_000
+_EVERYTHING: Final = "All"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A product with its numbers of the last thirty days.
+
+    Attributes:
+        product: The product.
+        clicks: Views of its pages and clicks on them.
+        carts: How often it was put into a cart.
+    """
+
+    product: Product
+    clicks: int
+    carts: int
+
+
+NEEDS: Final[Mapping[str, Callable[[Line], bool]]] = {
+    "Needs a picture": lambda line: not line.product.images,
+    "Has no stock": lambda line: line.product.availability is Availability.NONE,
+    f"Not seen in {DAYS} days": lambda line: line.clicks == 0,
+}
+"""What a seller should look at, of products that buyers can see."""
+
+
+def show() -> None:
+    """Draw the page."""
+    frame = shell.current_frame()
+    try:
+        products = backend.products(frame.store.slug)
+    except Unavailable:
+        st.warning("**The products cannot be read right now.** This page tries again.", icon=":material/cloud_off:")
+        return
+    if not products:
+        st.info(
+            "No products yet. Put them up one by one or as a CSV file with the REST API: "
+            "`POST /v1/stores/{store}/products` and `POST /v1/stores/{store}/product-imports`.",
+            icon=":material/inventory_2:",
+        )
+        return
+    lines = lines_of(products, *_numbers(frame))
+    chosen = _choose(lines)
+    shown = [line for line in lines if _is_chosen(line, chosen)]
+    if not shown:
+        st.success("Nothing of that kind.", icon=":material/check_circle:")
+        return
+    st.dataframe(
+        [_row(line) for line in shown],
+        hide_index=True,
+        key="catalog",
+        height=min(640, 38 + 35 * len(shown)),
+        column_config=_COLUMNS,
+    )
+    newest = f", the newest {MAX_LISTED:,} of them" if len(products) == MAX_LISTED else ""
+    st.caption(f"{formats.several(len(shown), 'product')}{newest}; clicks and carts of the last {DAYS} days.")
+
+
+def lines_of(products: Sequence[Product], clicks: Mapping[str, int], carts: Mapping[str, int]) -> list[Line]:
+    """Products with their numbers, the most clicked first.
+
+    Args:
+        products: Of one store.
+        clicks: By what pages called the product: its id, its slug or a variant's SKU.
+        carts: In the same way.
+    """
+    lines = []
+    for product in products:
+        names = {product.id, product.slug, *(variant.sku for variant in product.variants)}
+        lines.append(Line(product, sum(clicks.get(n, 0) for n in names), sum(carts.get(n, 0) for n in names)))
+    return sorted(lines, key=lambda line: (-line.clicks, line.product.title))
+
+
+def needs_of(line: Line) -> list[str]:
+    """What the seller should look at; nothing of products that buyers cannot see."""
+    return [need for need, is_so in NEEDS.items() if line.product.state is ProductState.ACTIVE and is_so(line)]
+
+
+def _numbers(frame: shell.Frame) -> tuple[dict[str, int], dict[str, int]]:
+    today = frame.wall.replace(hour=0, minute=0, second=0, microsecond=0)
+    scope = Scope(frame.store.slug, frame.zone, today - timedelta(days=DAYS - 1), today + timedelta(days=1))
+    backend.targets_of_products.submit(scope, TO_CART)
+    seen = backend.breakdowns(scope, (("product", "clicks"),), _MAX_VALUES)["product"]
+    try:
+        carts = backend.targets_of_products(scope, TO_CART)
+    except QueryTooLarge:
+        carts = {}
+    return {row.value: row.numbers.clicks for row in seen.rows}, {name: found.clicks for name, found in carts.items()}
+
+
+def _choose(lines: Sequence[Line]) -> str:
+    found = [need for line in lines for need in needs_of(line)]
+    labels = {_EVERYTHING: f"{_EVERYTHING} ({len(lines)})", **{need: f"{need} ({found.count(need)})" for need in NEEDS}}
+    chosen = st.pills(
+        "Show", list(labels), default=_EVERYTHING, format_func=labels.__getitem__, key="needs",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    return str(chosen or _EVERYTHING)
+
+
+def _is_chosen(line: Line, chosen: str) -> bool:
+    return chosen == _EVERYTHING or chosen in needs_of(line)
+
+
+def _row(line: Line) -> dict[str, Any]:
+    product = line.product
+    prices = {variant.price_minor for variant in product.variants}
+    start = "from " if len(prices) > 1 else ""
+    return {
+        "title": product.title,
+        "state": product.state.value.capitalize(),
+        "price": start + shown_amount(product.lowest_minor, product.currency),
+        "stock": product.availability.value.capitalize(),
+        "clicks": line.clicks,
+        "carts": line.carts,
+        "rating": product.rating,
+        "reviews": product.reviews,
+        "needs": ", ".join(needs_of(line)),
+    }
+
+
+_COLUMNS: Final = {
+    "title": st.column_config.TextColumn("Product", width="medium"),
+    "state": st.column_config.TextColumn("State", width="small"),
+    "price": st.column_config.TextColumn("Price", width="small"),
+    "stock": st.column_config.TextColumn("Stock", width="small"),
+    "clicks": st.column_config.NumberColumn("Clicks", format="localized", help=formats.DEFINITIONS["clicks"]),
+    "carts": st.column_config.NumberColumn("Into carts", format="localized", help=f"Clicks on `{TO_CART}`."),
+    "rating": st.column_config.NumberColumn("Rating", format="%.1f ★", help="The mean of the visible reviews."),
+    "reviews": st.column_config.NumberColumn("Reviews", format="localized"),
+    "needs": st.column_config.TextColumn("Needs you", width="medium"),
+}
