@@ -10,7 +10,17 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
 
+from api.access import caller_is_there
+from api.callers import Caller
+from api.carts.service import CartService
+from api.carts.service import CartView as KeptView
+from api.storefront.shop import CartOwner, ChoiceNeeded, Refused
+from api.storefront.views import CartLine, CartShop, CartView, ShopName
+from connectors.errors import Unavailable
 from connectors.mongo.carts import Carts, Holder
+from connectors.mongo.product_reads import ProductReads
+from connectors.mongo.tenant_stores import TenantStores
+from connectors.redis.sent_forms import SentForms
 from marketplace.carts.cart import (
     POLICY,
     CartError,
@@ -24,17 +34,6 @@ from marketplace.carts.cart import (
     TooMany,
 )
 from marketplace.carts.changes import Change, ChangeKind
-
-from api.access import caller_is_there
-from api.callers import Caller
-from api.carts.service import CartService
-from api.carts.service import CartView as KeptView
-from api.storefront.shop import CartOwner, ChoiceNeeded, Refused
-from api.storefront.views import CartLine, CartShop, CartView, ShopName
-from connectors.errors import Unavailable
-from connectors.mongo.product_reads import ProductReads
-from connectors.mongo.tenant_stores import TenantStores
-from connectors.redis.sent_forms import SentForms
 from marketplace.catalog.products import Availability
 from marketplace.money import shown_amount
 
