@@ -150,12 +150,14 @@ class World:
 
     def __post_init__(self) -> None:
         self.tenancy = Tenancy.on_mongo(self.client, self.database, "https://market.example", lambda: self.now)
-        self.shopping = Shopping.on_mongo(self.client, self.database, lambda: self.now)
+        self.catalog = CatalogService.on_mongo(self.client, self.database, self.cache, lambda: self.now)
+        self.shopping = Shopping.on_mongo(
+            self.client, self.database, lambda: self.now, stars_changed=self.catalog.stars_changed
+        )
         self.app = application()
         state = self.app.app.state  # type: ignore[attr-defined]  # nothing starts the application here
         state.identities = Identities(Accounts(self.client, self.database), self.identities)
         state.limiter, state.tenancy = Limiter(self.buckets), self.tenancy
-        self.catalog = CatalogService.on_mongo(self.client, self.database, self.cache, lambda: self.now)
         state.catalog = self.catalog
         state.shopping = self.shopping
         # Whatever a test writes into the database holds at once: by this clock every answer is too old to be kept.
