@@ -65,6 +65,7 @@ class Follower:
                 self._token, self._position = None, _BEGINNING
             except Unavailable as error:
                 _log.warning("search: answers from what it has: %s", error)
+            _end_where_cancelled()
             pause = _FIRST_PAUSE_SECONDS if self._known_at != before else min(2 * pause, _LONGEST_PAUSE_SECONDS)
             await asyncio.sleep(pause)
 
@@ -79,6 +80,7 @@ class Follower:
             while True:
                 asked_at = self._monotonic()
                 changes = await stream.take()
+                _end_where_cancelled()
                 await self._apply(changes)
                 self._token, self._known_at = changes.token, asked_at
 
@@ -106,6 +108,7 @@ class Follower:
     async def _read_all(self, name: str, ids: Sequence[str]) -> None:
         for first in range(0, len(ids), _PAGE):
             await self._put(name, await self._feed.several(name, ids[first : first + _PAGE]))
+            _end_where_cancelled()
 
     async def _forget_unseen(self) -> None:
         """What was there before everything was read, and is not there any more."""
@@ -179,6 +182,13 @@ class Follower:
             if time.perf_counter() >= until:
                 await asyncio.sleep(0)
                 until = time.perf_counter() + _SLICE_SECONDS
+
+
+def _end_where_cancelled() -> None:
+    """PyMongo loses a cancellation that comes at the same time as an answer, and gives the answer."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _entries(documents: Iterable[Mapping[str, Any]]) -> list[tuple[str, Entry | None]]:
