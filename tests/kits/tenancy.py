@@ -282,15 +282,21 @@ Work = Callable[[World], Awaitable[None]]
 
 
 @contextmanager
-def tenancy_database(stack: Stack) -> Iterator[str]:
-    """The name of a provisioned database that nobody else has, gone afterwards."""
+def tenancy_database(stack: Stack, *, drop: bool = True) -> Iterator[str]:
+    """The name of a provisioned database that nobody else has.
+
+    Args:
+        stack: Where.
+        drop: Whether it is gone afterwards; with thousands of documents that takes seconds.
+    """
     name = f"tenancy_{uuid.uuid4().hex}"
     urls = Urls(stack.urls.kafka, stack.urls.mongo, stack.urls.clickhouse, stack.urls.redis)
     ensure_provisioned(Settings(urls, PurePosixPath("unused"), name), resources=Resources(collections=COLLECTIONS))
     yield name
-    client = connect(stack.urls.mongo)
-    client.drop_database(name)
-    client.close()
+    if drop:
+        client = connect(stack.urls.mongo)
+        client.drop_database(name)
+        client.close()
 
 
 def run_in_world(mongo_url: str, database: str, work: Work, clickhouse: ClickHouse | None = None) -> None:
