@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -44,7 +46,10 @@ def alive(browser: Browser, stack: Stack, tmp_path: Path) -> Iterator[Alive]:
     pages = {"MARKETPLACE_API_COLLECTOR_URL": f"http://127.0.0.1:{port}"}
     with ExitStack() as running:
         shop = running.enter_context(market(stack, tmp_path, **pages))
-        shop.do(_owned_by_ann)
+        # The browser's event loop is this thread's.
+        with ThreadPoolExecutor(1) as thread:
+            hashed = thread.submit(password_hash).result()
+        shop.do(partial(_owned_by_ann, hashed))
         settings = Settings(stack.urls, PurePosixPath(tmp_path), shop.database)
         ensure_provisioned(settings)
         environment = environment_of(stack, shop.database, MARKETPLACE_DASHBOARD_API_URL=shop.url)
@@ -58,10 +63,10 @@ def alive(browser: Browser, stack: Stack, tmp_path: Path) -> Iterator[Alive]:
     assert runner.restarts == 0
 
 
-async def _owned_by_ann(world: World) -> None:
+async def _owned_by_ann(hashed: str, world: World) -> None:
     """The password that is everybody's, and a store whose own pages are on this machine."""
     mongo = world.client[world.database]
-    await mongo[USERS.name].update_one({"_id": "ann"}, {"$set": {"password_hash": password_hash()}})
+    await mongo[USERS.name].update_one({"_id": "ann"}, {"$set": {"password_hash": hashed}})
     await mongo[STORES.name].update_one({"_id": COFFEE}, {"$set": {"domains": ["127.0.0.1"]}})
 
 
