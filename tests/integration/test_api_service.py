@@ -94,6 +94,7 @@ def test_gauges_show_what_waits_and_what_is_in_use(up: tuple[Path, dict[str, str
     assert len(list(mails.glob("*.eml"))) == 1
 
 
+@LONG
 def test_up_says_how_the_first_admin_is_made_until_there_is_one(tmp_path: Path) -> None:
     folder, email = tmp_path / "data", "ann@shop.example"
     hint = "nobody is an admin of the platform yet"

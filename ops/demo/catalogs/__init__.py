@@ -1,8 +1,9 @@
 """What the demo's shops sell, one text file a shop.
 
-A file begins with the currency and an option that many lines share. ``[Coffee > Decaf]`` begins a category; each line
-after it is a product: title, price, what its variants differ in, and a sentence or two. ``Size: S, M, L *1.5`` are
-variants, of which the last one costs half as much again; ``-`` is none.
+A file begins with the currency and an option that many lines share. ``[Coffee > Decaf] bag`` begins a category, whose
+pictures show a bag, or what the shop's do where nothing is said. Each line after it is a product: title, price, what
+its variants differ in, and a sentence or two. ``Size: S, M, L *1.5`` are variants, of which the last one costs half as
+much again; ``-`` is none.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class CatalogProduct:
         title: For people.
         description: A sentence or two.
         category: Names from the top down.
+        motif: What its picture shows; empty for what the shop's do.
         option: What its variants differ in; empty for none.
         variants: At least one.
     """
@@ -48,6 +50,7 @@ class CatalogProduct:
     title: str
     description: str
     category: tuple[str, ...]
+    motif: str
     option: str
     variants: tuple[CatalogVariant, ...]
 
@@ -78,10 +81,11 @@ def catalog_of(shop: str) -> Catalog:
 
 def _products(shop: str, lines: list[str], shared: str, currency: str) -> Iterator[tuple[int, CatalogProduct]]:
     category: tuple[str, ...] = ()
-    place = 0
+    place, motif = 0, ""
     for line in filter(None, map(str.strip, lines)):
         if line.startswith("["):
-            category, place = tuple(part.strip() for part in line.strip("[]").split(">")), 0
+            names, _, motif = (part.strip() for part in line[1:].partition("]"))
+            category, place = tuple(part.strip() for part in names.split(">")), 0
             continue
         title, price, options, description = (part.strip() for part in line.split(" | "))
         slug = slug_of_title(title)
@@ -89,7 +93,10 @@ def _products(shop: str, lines: list[str], shared: str, currency: str) -> Iterat
         option, _, values = (shared if options in (name, shared) else given).partition(":")
         variants = _variants(Decimal(price), values, currency) if options != "-" else (_variant("", price, currency),)
         own = blake2b(f"{shop} {slug}".encode(), digest_size=16).hexdigest()
-        yield place, CatalogProduct(own, slug, title, description, category, option if options != "-" else "", variants)
+        yield (
+            place,
+            CatalogProduct(own, slug, title, description, category, motif, option if options != "-" else "", variants),
+        )
         place += 1
 
 

@@ -173,7 +173,7 @@ def _product(
     chance = random.Random(line.id)
     state = ProductState.DRAFT if place == len(catalog.products) - 3 else ProductState.ACTIVE
     unseen = place == len(catalog.products) - 5
-    images = () if unseen else (Image(picture_of(opened.shop, line.slug), ""),)
+    images = () if unseen else (Image(picture_of(opened.shop, line), ""),)
     reduced = chance.random() < 0.12
     variants = tuple(
         Variant(
@@ -207,9 +207,9 @@ def _product(
     )
 
 
-def picture_of(shop: Shop, slug: str) -> str:
+def picture_of(shop: Shop, line: CatalogProduct) -> str:
     """The address of the picture that is drawn for a product."""
-    return f"/shop/pictures/{shop.motif}/{shop.hue}/{slug}.svg"
+    return f"/shop/pictures/{line.motif or shop.motif}/{shop.hue}/{line.slug}.svg"
 
 
 def _availability(chance: random.Random, place: int) -> Availability:
