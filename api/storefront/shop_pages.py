@@ -37,7 +37,7 @@ SHOP_PAGES: Final = Routes("/shop", "Storefront", FormRoute)
 async def show_shop(request: Request, shop: str) -> Response:
     """The front of a store."""
     slug = checked_slug(shop)
-    visitor, found = await asyncio.gather(visitor_of(request), shop_of(request).market.shop_front(slug))
+    visitor, found = await asyncio.gather(visitor_of(request, surely=False), shop_of(request).market.shop_front(slug))
     if found is None:
         raise Problem(NOT_FOUND)
     return page(request, "shop.html", visitor, front=found, shop=found.shop)
@@ -49,7 +49,7 @@ async def show_category(request: Request, shop: str, category: str) -> Response:
     slug, query = checked_slug(shop), query_of(request)
     try:
         visitor, found = await asyncio.gather(
-            visitor_of(request), shop_of(request).market.category(slug, category, query)
+            visitor_of(request, surely=False), shop_of(request).market.category(slug, category, query)
         )
     except Refused as error:
         raise Problem(INVALID, errors=[FieldError(f"query:{error.field}", "invalid", error.message)]) from error
@@ -61,7 +61,7 @@ async def show_category(request: Request, shop: str, category: str) -> Response:
 @SHOP_PAGES.add("GET", "/{shop}/{product}", demand=Demand.NOTHING, documented=False)
 async def show_product(request: Request, shop: str, product: str) -> Response:
     """A product."""
-    visitor, found = await asyncio.gather(visitor_of(request), _find(request, shop, product))
+    visitor, found = await asyncio.gather(visitor_of(request, surely=False), _find(request, shop, product))
     if isinstance(found, Moved):
         return redirect(found.url, status=301)
     store, sold = found
@@ -78,7 +78,7 @@ async def show_product(request: Request, shop: str, product: str) -> Response:
 @SHOP_PAGES.add("GET", "/{shop}/reviews/{product}", demand=Demand.NOTHING, documented=False)
 async def show_reviews(request: Request, shop: str, product: str) -> Response:
     """Reviews of a product, as many as there are."""
-    visitor, found = await asyncio.gather(visitor_of(request), _find(request, shop, product))
+    visitor, found = await asyncio.gather(visitor_of(request, surely=False), _find(request, shop, product))
     if isinstance(found, Moved):
         return redirect(found.url, status=301)
     return await _reviews(request, *found, visitor)
