@@ -118,7 +118,8 @@ class Dependencies:
             sign_ins = sessions.Sessions(self._redis)
             identities = IdentityService(tenancy.accounts, sign_ins, hashes, ring, config.public_url)
             catalog = CatalogService.on_mongo(self._mongo, database, ReadCache(self._redis))
-            search, shopping = SearchService.on_index(index), Shopping.on_mongo(self._mongo, database)
+            search = SearchService.on_index(index)
+            shopping = Shopping.on_mongo(self._mongo, database, stars_changed=catalog.stars_changed)
             try:
                 yield Services(
                     identities, limiter, tenancy, analytics, catalog, search, shopping,

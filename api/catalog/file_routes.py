@@ -27,6 +27,8 @@ _IMPORT: Final[dict[str, Any]] = {
     "created_at": "2026-11-29T12:00:00.000Z", "created_by": _ID, "changed_at": "2026-11-29T12:00:02.000Z",
 }  # fmt: skip
 
+_FILE: Final = "slug,title,currency,sku,price\r\nblue-mug,Blue mug,EUR,MUG-BLUE,12.50\r\n"
+
 CATALOG_FILES: Final = Routes("/v1/stores/{store}", "Catalog")
 
 
@@ -42,7 +44,7 @@ def _files(request: Request) -> CatalogFiles:
 
 
 @CATALOG_FILES.add("POST", "/product-imports", demand=Permission.EDIT_CATALOG, cost=20, status=202,
-                   problems=[CONFLICT], example=_IMPORT, located=True, takes=FileBody(_CSV, MAX_BYTES),
+                   problems=[CONFLICT], example=_IMPORT, located=True, takes=FileBody(_CSV, _FILE, MAX_BYTES),
                    links={"get_product_import": {"store": "$request.path.store",
                                                  "product_import": "$response.body#/id"}})  # fmt: skip
 async def import_products(
@@ -77,7 +79,7 @@ async def get_product_import(request: Request, product_import: str) -> ImportVie
     return _view(await _files(request).get(access_of(request).slug, product_import))
 
 
-@CATALOG_FILES.add("GET", "/product-exports", demand=Permission.READ_CATALOG, cost=10, gives=CsvResponse)
+@CATALOG_FILES.add("GET", "/product-exports", demand=Permission.READ_CATALOG, cost=10, gives=CsvResponse, example=_FILE)
 async def export_products(request: Request) -> Response:
     """All products of a store as a CSV file, by slug. Importing it changes nothing."""
     slug = access_of(request).slug

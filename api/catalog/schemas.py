@@ -37,7 +37,7 @@ Title = Annotated[str, Field(min_length=1, max_length=MAX_TITLE_CHARS, pattern=O
 Description = Annotated[
     str, Field(max_length=MAX_DESCRIPTION_CHARS, pattern=_SEVERAL_LINES, examples=["Of stoneware.\nHolds 300 ml."])
 ]
-State = Literal["draft", "active", "archived"]
+State = Annotated[Literal["draft", "active", "archived"], Field(examples=["active"])]
 Currency = Annotated[str, Field(min_length=3, max_length=3, pattern=r"^[A-Z]{3}$", examples=["EUR"])]
 Slug = Annotated[
     str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$", examples=["blue-mug"])
@@ -98,7 +98,7 @@ class NewProduct(Input):
     options: Options = Field(default_factory=list)
     variants: Variants
     images: Images = Field(default_factory=list)
-    category: Id | None = Field(default=None, description="The id of one of the store's categories.")
+    category: Id | None = Field(default=None, description="The id of one of the store's categories.", examples=[None])
 
     def draft(self) -> ProductDraft:
         """What the product is to be."""
@@ -116,7 +116,7 @@ class ProductEdit(Input):
     options: Options = Field(default_factory=list)
     variants: Variants = Field(default_factory=list, description="All that the product is to have.")
     images: Images = Field(default_factory=list)
-    category: Id | None = None
+    category: Id | None = Field(default=None, examples=[None])
 
 
 class NewCategory(Input):
@@ -124,7 +124,9 @@ class NewCategory(Input):
 
     name: CategoryName
     slug: Slug = Field(default_factory=str, description="Where it is left out, one is made of the name.")
-    parent: Id | None = Field(default=None, description="The id of the category that it is in; null at the top.")
+    parent: Id | None = Field(
+        default=None, description="The id of the category that it is in; null at the top.", examples=[None]
+    )
 
 
 class CategoryEdit(Input):
@@ -132,7 +134,7 @@ class CategoryEdit(Input):
 
     name: CategoryName = Field(default_factory=str)
     slug: Slug = Field(default_factory=str)
-    parent: Id | None = None
+    parent: Id | None = Field(default=None, examples=[None])
 
 
 def fields_of(body: BaseModel, but: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -248,6 +248,10 @@ class CatalogService:
         tags = [STORE_TAG] if everything else [product_tag(each) for each in products]
         await self.answers.forget(store, tags)
 
+    async def stars_changed(self, product: Product) -> None:
+        """Forget public answers of a product whose reviews have changed; it never fails."""
+        await self.forget(product.store, [product.id])
+
     async def _change(self, store: str, actor: str, change: Callable[[Tree], Tree], emptied: str | None = None) -> Tree:
         # Products say what they are in, with all that it is in.
         async with self.answers.changing(store, [STORE_TAG]):

@@ -178,7 +178,12 @@ class SearchIndex:
         """The stores whose categories are known."""
         return {store for store, ids in self._of_store.items() if any(self._named(store, each) for each in ids)}
 
-    def remove_older(self, generation: int) -> list[str]:
+    def products_of(self, store: str) -> list[str]:
+        """The ids of a store's products."""
+        own = self.products["alive"] & (self.products["store"] == self.shops.get(store, -1))
+        return [self.card(int(slot)).id for slot in np.flatnonzero(own)]
+
+    def older_than(self, generation: int) -> list[str]:
         """The ids of products that were not put since a generation began."""
         old = self.products["alive"] & (self.products["generation"] < generation)
         return [self.card(int(slot)).id for slot in np.flatnonzero(old)]

@@ -216,7 +216,9 @@ class Routes:
                 description=f"{cleandoc(description)}\n\n{_needs(demand)}".strip(),
                 route_class_override=self._route.checked_by(checking(demand, cost, frozen, changes), takes),
                 include_in_schema=documented,
-                responses=_responses(possible, status, headers, example, model, also, links or {}, revalidates, moves),
+                responses=_responses(
+                    possible, status, headers, example, model, also, links or {}, revalidates, moves, gives
+                ),
                 openapi_extra=_extra(demand, revalidates, versioned and method == "PATCH", in_path, takes),
                 response_class=gives or Default(JSONResponse),
             )
@@ -275,6 +277,7 @@ def _responses(
     links: Links,
     revalidates: bool,
     moves: bool,
+    gives: type[Response] | None,
 ) -> dict[int | str, dict[str, Any]]:
     found: dict[int | str, dict[str, Any]] = {}
     for problem in problems:
@@ -297,7 +300,8 @@ def _responses(
         }
     if example is not None:
         others = {media: {"schema": {"type": "string"}, "example": ""} for media in also}
-        found[status] = {"content": {"application/json": {"example": example}, **others}}
+        media_type = "application/json" if gives is None else str(gives.media_type)
+        found[status] = {"content": {media_type: {"example": example}, **others}}
         if model is not None:
             found[status]["model"] = model
     found.setdefault(status, {})["headers"] = headers
@@ -339,6 +343,6 @@ def _extra(
         *([_IF_MATCH] if takes_version else ()),
     ]
     if takes is not None:
-        file = {"schema": {"type": "string", "format": takes.media_type.replace("/", "-")}}
+        file = {"schema": {"type": "string"}, "example": takes.example}
         extra["requestBody"] = {"required": True, "content": {takes.media_type: file}}
     return extra | ({"parameters": parameters} if parameters else {}) or None

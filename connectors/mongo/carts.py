@@ -146,12 +146,12 @@ class Carts:
 
         async def work(session: AsyncClientSession) -> tuple[KeptCart, tuple[Capped, ...] | None]:
             before = await self._locked(own, now, session)
-            found = await self._carts.find_one_and_delete(
-                {"_id": guest.id, "expires_at": {"$gt": now}}, session=session
-            )
+            found = await self._carts.find_one({"_id": guest.id, "expires_at": {"$gt": now}}, session=session)
             if found is None:
                 return before, None
             merged = merge(before.cart, cart_of(found))
+            # Two that delete one document conflict: the second one is done again, and finds none.
+            await self._carts.delete_one({"_id": guest.id}, session=session)
             if merged.cart == before.cart:
                 return before, merged.capped
             return await self._write(own, merged.cart, before, now, session), merged.capped

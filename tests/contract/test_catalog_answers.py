@@ -122,7 +122,7 @@ def test_whoever_reads_after_a_write_sees_it_in_every_process(run: Run) -> None:
         one, other = await processes.start(), await processes.start()
         for number in range(20):
             await (one if number % 2 else other).write(number)
-            assert await asyncio.gather(one.number(), other.number()) == [number, number]
+            assert [await one.number(), await other.number()] == [number, number]
 
     run(work)
 
@@ -137,10 +137,10 @@ def test_a_slow_read_does_not_put_back_what_a_write_has_made_wrong(run: Run) -> 
         await other.write(2)
         # Both who come after the write, and what is kept of the read from before it.
         after = [asyncio.create_task(each.number()) for each in (one, other)]
-        assert await asyncio.gather(*after) == [2, 2]
+        assert [await each for each in after] == [2, 2]
         await asyncio.gather(*reading)
         processes.origin.seconds = 0.0
-        assert await asyncio.gather(one.number(), other.number()) == [2, 2]
+        assert [await one.number(), await other.number()] == [2, 2]
 
     run(work)
 

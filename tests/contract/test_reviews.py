@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -66,7 +66,7 @@ async def seen(world: World, sold: Product) -> list[str]:
     return [each.review.text for each in (await world.shopping.reviews.of_product(sold)).reviews]
 
 
-async def outcomes(calls: list[Awaitable[Any]]) -> Counter[str]:
+async def outcomes(calls: Sequence[Awaitable[Any]]) -> Counter[str]:
     found = await asyncio.gather(*calls, return_exceptions=True)
     for each in found:
         if isinstance(each, BaseException) and not isinstance(each, (ReviewError, TenancyError)):

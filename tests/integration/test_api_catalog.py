@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
 
+from connectors.redis.read_cache import Key, ReadCache
+from connectors.redis.sessions import connect_async
 from marketplace.collections import PRODUCTS, STORES
 from ops.stack import Stack
 from tests.kits.products import product, put_products
@@ -310,5 +313,44 @@ def test_a_shop_that_was_deleted_is_seen_by_nobody(run: Run) -> None:
         assert await world.client[world.database][STORES.name].count_documents({"_id": "shop"}) == 1
         for path in ("/v1/shops/shop", "/v1/shops/shop/categories", "/v1/shops/shop/products/blue-mug"):
             assert (await world.ask("GET", path)).status_code == 404, path
+
+    run(work)
+
+
+def test_what_is_kept_for_everybody_changes_with_whatever_changes_it(run: Run, stack: Stack) -> None:
+    async def work(world: World) -> None:
+        redis = connect_async(stack.urls.redis)
+        # Keys of other tests' stores of this name may be there.
+        shop = f"shop-{uuid.uuid4().hex[:8]}"
+        own = World(world.client, world.database, cache=ReadCache(redis))
+        await own.store(shop, ann="owner")
+        await own.user("bea")
+        path, public = f"/v1/stores/{shop}", f"/v1/shops/{shop}/products/mug"
+        mugs = (await own.ask("POST", f"{path}/categories", "ann", json={"name": "Mugs"})).json()
+        sent = body(slug="mug", state="active", category=mugs["id"])
+        made = (await own.ask("POST", f"{path}/products", "ann", json=sent)).json()
+        before = (await own.ask("GET", public)).json()
+        assert await redis.exists(Key(shop, "product:mug").text) == 1
+
+        edited = {"json": {"title": "Cup"}, "headers": {"if-match": '"1"'}}
+        file = {"content": "slug,sku,price\nmug,MUG,99.00\n", "headers": {"content-type": "text/csv"}}
+        changes: list[tuple[str, str, str, dict[str, Any], str]] = [
+            ("PATCH", f"{path}/products/{made['id']}", "ann", edited, "title"),
+            ("PATCH", f"{path}/categories/{mugs['id']}", "ann", {"json": {"name": "Cups"}}, "categories"),
+            ("PATCH", path, "ann", {"json": {"title": "New"}, "headers": {"if-match": '"1"'}}, "shop"),
+            ("PUT", f"/v1/products/{made['id']}/review", "bea", {"json": {"stars": 5, "text": "Good."}}, "stars"),
+            ("POST", f"{path}/product-imports", "ann", file, "variants"),
+        ]
+        for method, target, who, options, field in changes:
+            answer = await own.ask(method, target, who, **options)
+            assert answer.status_code < 300, answer.text
+            await own.catalog.files.idle()
+            after = (await own.ask("GET", public)).json()
+            assert after[field] != before[field], field
+            before = after
+        assert (await own.ask("DELETE", path, "ann")).status_code == 204
+        assert (await own.ask("GET", public)).status_code == 404
+        await own.catalog.close()
+        await redis.aclose()
 
     run(work)

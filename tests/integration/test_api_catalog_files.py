@@ -12,6 +12,7 @@ import pytest
 from marketplace.catalog.imports import LEASE_MS
 from marketplace.collections import MEMBERSHIPS, PRODUCT_IMPORTS, PRODUCTS, STORES
 from ops.stack import Stack
+from tests.kits.demo import ROOT
 from tests.kits.depth import LONG
 from tests.kits.tenancy import NOW, Work, World, run_in_world, tenancy_database
 
@@ -173,6 +174,26 @@ def test_an_earlier_slug_in_a_file_is_the_product_that_it_leads_to(run: Run) -> 
         assert counts(await outcome(world, file(1))) == ("done", 0, 0, 1, 0)
         both = await outcome(world, file(1) + "cup,Cup,active,EUR,NEW,1.00\r\n")
         assert (counts(both), [each["code"] for each in both["faults"]]) == (("done", 0, 0, 1, 1), ["twice"])
+
+    run(work)
+
+
+def test_the_file_of_the_page_is_imported_as_the_page_says(run: Run) -> None:
+    page = (ROOT / "docs" / "how-to" / "import-products.md").read_text()
+    content = next(block for block in page.split("```\n") if block.startswith("slug,"))
+
+    async def work(world: World) -> None:
+        await world.store("shop", ann="owner")
+        assert counts(await outcome(world, content)) == ("done", 2, 0, 0, 0)
+        listed = (await world.ask("GET", "/v1/stores/shop/products", "ann")).json()["products"]
+        assert [(each["slug"], len(each["variants"]), each["state"]) for each in listed] == [
+            ("blue-mug", 2, "active"),
+            ("tea-towel", 1, "draft"),
+        ]
+        prices = "slug,sku,price\nblue-mug,MUG-S,13.00\n"
+        assert counts(await outcome(world, prices)) == ("done", 0, 1, 0, 0)
+        listed = (await world.ask("GET", "/v1/stores/shop/products", "ann")).json()["products"]
+        assert [each["price_minor"] for each in listed[0]["variants"]] == [1300, 1400]
 
     run(work)
 

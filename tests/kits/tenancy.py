@@ -150,12 +150,14 @@ class World:
 
     def __post_init__(self) -> None:
         self.tenancy = Tenancy.on_mongo(self.client, self.database, "https://market.example", lambda: self.now)
-        self.shopping = Shopping.on_mongo(self.client, self.database, lambda: self.now)
+        self.catalog = CatalogService.on_mongo(self.client, self.database, self.cache, lambda: self.now)
+        self.shopping = Shopping.on_mongo(
+            self.client, self.database, lambda: self.now, stars_changed=self.catalog.stars_changed
+        )
         self.app = application()
         state = self.app.app.state  # type: ignore[attr-defined]  # nothing starts the application here
         state.identities = Identities(Accounts(self.client, self.database), self.identities)
         state.limiter, state.tenancy = Limiter(self.buckets), self.tenancy
-        self.catalog = CatalogService.on_mongo(self.client, self.database, self.cache, lambda: self.now)
         state.catalog = self.catalog
         state.shopping = self.shopping
         # Whatever a test writes into the database holds at once: by this clock every answer is too old to be kept.
@@ -280,15 +282,21 @@ Work = Callable[[World], Awaitable[None]]
 
 
 @contextmanager
-def tenancy_database(stack: Stack) -> Iterator[str]:
-    """The name of a provisioned database that nobody else has, gone afterwards."""
+def tenancy_database(stack: Stack, *, drop: bool = True) -> Iterator[str]:
+    """The name of a provisioned database that nobody else has.
+
+    Args:
+        stack: Where.
+        drop: Whether it is gone afterwards; with thousands of documents that takes seconds.
+    """
     name = f"tenancy_{uuid.uuid4().hex}"
     urls = Urls(stack.urls.kafka, stack.urls.mongo, stack.urls.clickhouse, stack.urls.redis)
     ensure_provisioned(Settings(urls, PurePosixPath("unused"), name), resources=Resources(collections=COLLECTIONS))
     yield name
-    client = connect(stack.urls.mongo)
-    client.drop_database(name)
-    client.close()
+    if drop:
+        client = connect(stack.urls.mongo)
+        client.drop_database(name)
+        client.close()
 
 
 def run_in_world(mongo_url: str, database: str, work: Work, clickhouse: ClickHouse | None = None) -> None:

@@ -7,8 +7,6 @@ variants, of which the last one costs half as much again; ``-`` is none.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
@@ -17,10 +15,9 @@ from hashlib import blake2b
 from importlib.resources import files
 from typing import Final
 
+from marketplace.catalog.slugs import slug_of_title
 from marketplace.money import EXPONENTS
 
-_LETTERS: Final = str.maketrans({"ß": "ss", "ä": "ae", "ö": "oe", "ü": "ue", "ø": "o", "\N{MULTIPLICATION SIGN}": "x"})
-_OTHER: Final = re.compile("[^a-z0-9]+")
 _WHOLE: Final = Decimal(1)
 
 
@@ -79,12 +76,6 @@ def catalog_of(shop: str) -> Catalog:
     return Catalog(currency, tuple(product for _, _, product in sorted(found, key=lambda each: each[:2])))
 
 
-def slug_of(title: str) -> str:
-    """The slug of a title."""
-    latin = unicodedata.normalize("NFKD", title.lower().translate(_LETTERS)).encode("ascii", "ignore").decode()
-    return _OTHER.sub("-", latin).strip("-")
-
-
 def _products(shop: str, lines: list[str], shared: str, currency: str) -> Iterator[tuple[int, CatalogProduct]]:
     category: tuple[str, ...] = ()
     place = 0
@@ -93,7 +84,7 @@ def _products(shop: str, lines: list[str], shared: str, currency: str) -> Iterat
             category, place = tuple(part.strip() for part in line.strip("[]").split(">")), 0
             continue
         title, price, options, description = (part.strip() for part in line.split(" | "))
-        slug = slug_of(title)
+        slug = slug_of_title(title)
         name, given = shared.split(":")[0], options
         option, _, values = (shared if options in (name, shared) else given).partition(":")
         variants = _variants(Decimal(price), values, currency) if options != "-" else (_variant("", price, currency),)

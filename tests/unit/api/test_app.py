@@ -146,11 +146,18 @@ def as_list(rules: Any) -> list[Any]:
 
 def has_body(key: tuple[str, str]) -> bool:
     """Whether a route takes a body."""
+    return bool(media_of(key))
+
+
+def media_of(key: tuple[str, str]) -> set[str]:
+    """The media types of the body of a route."""
     method, path = key
-    return "requestBody" in OPENAPI["paths"].get(path, {}).get(method.lower(), {})
+    body = OPENAPI["paths"].get(path, {}).get(method.lower(), {}).get("requestBody", {"content": {}})
+    return {*body["content"]}
 
 
-WITH_BODY = {key: rule for key, rule in RULES.items() if has_body(key)}
+WITH_BODY = {key: rule for key, rule in RULES.items() if media_of(key) == {"application/json"}}
+WITH_FILE = {key: rule for key, rule in RULES.items() if has_body(key) and key not in WITH_BODY}
 WITHOUT_BODY = {key: rule for key, rule in RULES.items() if key[0] != "GET" and not has_body(key)}
 ADMIN = {"authorization": "Bearer admin"}
 NOT_A_BODY = [
@@ -237,6 +244,30 @@ def test_a_body_that_cannot_be_taken_is_a_problem_and_never_an_error_of_ours(
     assert_not_taken(method, path, body, content_type, status)
 
 
+@pytest.mark.parametrize(("method", "path", "rule"), as_list(WITH_FILE))
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"content-type": "application/json"},
+        {"content-type": "text/csv, text/csv"},
+        {"content-type": "text/csv", "content-encoding": "gzip"},
+    ],
+)
+def test_a_file_of_another_kind_is_refused(method: str, path: str, rule: Any, headers: dict[str, str]) -> None:
+    response = ask(method, path, content=b"slug,sku\n", headers=headers | ADMIN)
+    assert_problem(response, 415, "unsupported-media-type")
+
+
+@pytest.mark.parametrize(("method", "path", "rule"), as_list(WITH_FILE))
+def test_who_may_send_no_file_is_refused_before_it_comes(method: str, path: str, rule: Any) -> None:
+    async def never() -> AsyncIterator[bytes]:
+        await asyncio.sleep(60)
+        yield b""
+
+    assert_problem(ask(method, path, content=never(), headers={"content-type": "text/csv"}), 401, "unauthenticated")
+
+
 def examples(path: str, method: str) -> tuple[dict[str, Any], set[str]]:
     """A good body of a route, by its schema, and the fields that it cannot do without."""
     operation = OPENAPI["paths"][path][method.lower()]
@@ -312,7 +343,8 @@ def test_a_body_that_does_not_come_is_waited_for_no_longer_than_any_other_work(
         yield b"{"
         await asyncio.sleep(60)
 
-    response = ask(method, path, app=IMPATIENT_APP, content=trickle(), headers={"content-type": "application/json"})
+    kind = "text/csv" if (method, path) in WITH_FILE else "application/json"
+    response = ask(method, path, app=IMPATIENT_APP, content=trickle(), headers={"content-type": kind} | ADMIN)
     assert_problem(response, 400, "bad-request")
     assert response.headers["connection"] == "close"
 
