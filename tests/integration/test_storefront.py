@@ -406,6 +406,12 @@ NOWHERE = [
 ]  # fmt: skip
 
 
+def test_who_is_signed_in_is_so_on_the_page_of_what_is_not_there(shop: Market, buyer: Buyer) -> None:
+    buyer.sign_in(shop.account())
+    for path in (f"/shop/{COFFEE}/nothing", "/shop/nobody", f"/shop/{COFFEE}/category/none"):
+        assert "(your account)" in buyer.get(path).words
+
+
 @pytest.mark.parametrize("path", NOWHERE)
 def test_what_is_not_there_is_a_page_with_a_way_on(buyer: Buyer, path: str) -> None:
     page = buyer.get(path)
