@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.carts.service import CartService
-from api.storefront.forms import guest_secret, token_of
+from api.storefront.forms import guest_secret, is_token, token_of
 from api.storefront.routes import STOREFRONT
 from connectors.mongo.carts import Holder
 from tests.kits.tenancy import application
@@ -60,11 +60,26 @@ def test_what_is_no_form_of_a_page_of_ours_is_refused_before_anything_is_asked(p
         assert send(path, own, body).status_code == status, body[:20]
 
 
-def test_a_page_does_not_show_what_its_forms_are_made_with() -> None:
-    secret = secrets.token_urlsafe(32)
-    assert secret not in token_of(secret)
-    assert token_of(secret) == token_of(secret)
-    assert token_of(secret) != token_of(secrets.token_urlsafe(32))
+@given(st.text(max_size=50), st.text(max_size=50))
+def test_a_token_is_good_for_the_browser_that_its_page_was_made_for(secret: str, other: str) -> None:
+    token = token_of(secret)
+    assert is_token(token, secret)
+    assert is_token(token, other) is (secret == other)
+    assert not is_token(token[:-1] + ("0" if token[-1] != "0" else "1"), secret)
+    assert not is_token(token[:-1], secret)
+    assert not is_token(token.upper() if token.upper() != token else "", secret)
+
+
+def test_no_two_pages_have_one_token_and_none_shows_what_it_is_made_with() -> None:
+    tokens = {token_of(SECRET) for _ in range(100)}
+    assert len(tokens) == 100
+    assert len({token[32:] for token in tokens}) == 100
+    assert not any(SECRET.encode().hex()[:16] in token for token in tokens)
+
+
+@given(st.text(max_size=50))
+def test_what_is_no_token_is_none(text: str) -> None:
+    assert not is_token(text, SECRET)
 
 
 @given(st.text(max_size=50), st.text(max_size=50))
