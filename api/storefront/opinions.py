@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -15,12 +16,14 @@ from api.storefront.shop import Refused
 from api.storefront.views import OwnReview, Reviews, ReviewView, ShopName
 from api.web.cursors import MAX_CHARS as CURSOR_CHARS
 from api.web.cursors import cursor, place_of
+from api.web.problems import BAD_REQUEST, Problem
 from connectors.mongo.review_queries import Place, ReviewOrder
 from marketplace.catalog.products import Product, ProductState
 from marketplace.reviews.reviews import InvalidText, NoSuchReview, ReportReason, ReviewError, ReviewState
 
 _FIRST: Final = 5
 _MORE: Final = 20
+_PLACE: Final = re.compile(r"([0-9]{1,15}):([0-9a-f]{1,64})", re.ASCII)
 _NOBODY: Final = "Somebody who has left"
 _STATES: Final = {
     ReviewState.PENDING: "Your review waits until somebody has looked at it. Until then only you see it.",
@@ -57,8 +60,11 @@ class Opinions:
         """
         place = None
         if after:
-            value, _, review = place_of(_kind(product), after[: CURSOR_CHARS + 1]).partition(":")
-            place = Place(int(value), review)
+            found = _PLACE.fullmatch(place_of(_kind(product), after[: CURSOR_CHARS + 1]))
+            if found is None:
+                # Its check is no secret: somebody has made it up.
+                raise Problem(BAD_REQUEST, "no page of this product has given this")
+            place = Place(int(found[1]), found[2])
         return await self._page(f"{shop.url}/reviews/{product.slug}", product, viewer, place, _MORE)
 
     async def of_viewer(self, viewer: Caller) -> list[OwnReview]:

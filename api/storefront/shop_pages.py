@@ -37,7 +37,7 @@ SHOP_PAGES: Final = Routes("/shop", "Storefront", FormRoute)
 async def show_shop(request: Request, shop: str) -> Response:
     """The front of a store."""
     slug = checked_slug(shop)
-    visitor, found = await asyncio.gather(visitor_of(request), shop_of(request).market.shop_front(slug))
+    visitor, found = await asyncio.gather(visitor_of(request, surely=False), shop_of(request).market.shop_front(slug))
     if found is None:
         raise Problem(NOT_FOUND)
     return page(request, "shop.html", visitor, front=found, shop=found.shop)
@@ -49,7 +49,7 @@ async def show_category(request: Request, shop: str, category: str) -> Response:
     slug, query = checked_slug(shop), query_of(request)
     try:
         visitor, found = await asyncio.gather(
-            visitor_of(request), shop_of(request).market.category(slug, category, query)
+            visitor_of(request, surely=False), shop_of(request).market.category(slug, category, query)
         )
     except Refused as error:
         raise Problem(INVALID, errors=[FieldError(f"query:{error.field}", "invalid", error.message)]) from error
@@ -61,7 +61,7 @@ async def show_category(request: Request, shop: str, category: str) -> Response:
 @SHOP_PAGES.add("GET", "/{shop}/{product}", demand=Demand.NOTHING, documented=False)
 async def show_product(request: Request, shop: str, product: str) -> Response:
     """A product."""
-    visitor, found = await asyncio.gather(visitor_of(request), _find(request, shop, product))
+    visitor, found = await _find(request, shop, product, surely=False)
     if isinstance(found, Moved):
         return redirect(found.url, status=301)
     store, sold = found
@@ -78,7 +78,7 @@ async def show_product(request: Request, shop: str, product: str) -> Response:
 @SHOP_PAGES.add("GET", "/{shop}/reviews/{product}", demand=Demand.NOTHING, documented=False)
 async def show_reviews(request: Request, shop: str, product: str) -> Response:
     """Reviews of a product, as many as there are."""
-    visitor, found = await asyncio.gather(visitor_of(request), _find(request, shop, product))
+    visitor, found = await _find(request, shop, product, surely=False)
     if isinstance(found, Moved):
         return redirect(found.url, status=301)
     return await _reviews(request, *found, visitor)
@@ -90,7 +90,7 @@ async def show_reviews(request: Request, shop: str, product: str) -> Response:
 async def change_review(request: Request, shop: str, product: str) -> Response:
     """Write a review, remove the own one, say that one is helpful, or report one."""
     form = form_of(request)
-    visitor, found = await asyncio.gather(visitor_of(request), _find(request, shop, product))
+    visitor, found = await _find(request, shop, product, surely=True)
     if isinstance(found, Moved):
         raise Problem(NOT_FOUND)
     store, sold = found
@@ -106,17 +106,19 @@ async def change_review(request: Request, shop: str, product: str) -> Response:
     return redirect(back)
 
 
-async def _find(request: Request, shop: str, product: str) -> tuple[ShopName, Product] | Moved:
-    """A product that can be seen.
+async def _find(
+    request: Request, shop: str, product: str, *, surely: bool
+) -> tuple[Visitor, tuple[ShopName, Product] | Moved]:
+    """Who looks, and a product that can be seen.
 
     Raises:
-        Problem: There is none.
+        Problem: There is none; who looks is known to its page.
     """
     slugs = checked_slug(shop), checked_slug(product, _MAX_PRODUCT_SLUG_CHARS)
-    found = await shop_of(request).market.find(*slugs)
+    visitor, found = await asyncio.gather(visitor_of(request, surely=surely), shop_of(request).market.find(*slugs))
     if found is None:
         raise Problem(NOT_FOUND)
-    return found
+    return visitor, found
 
 
 async def _review(request: Request, product: Product, caller: Caller, form: Mapping[str, str]) -> None:
