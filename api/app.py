@@ -69,8 +69,9 @@ from marketplace.reviews.reviews import ReviewError
 
 _RETRY_SECONDS: Final = 2.0
 _OF_STATUS: Final[dict[int, ProblemType]] = {400: BAD_REQUEST, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
+# A route is looked for in this order, so those that everybody asks come first.
 FEATURES: Final = (
-    *(IDENTITY, KEY_SET, STORES, ANALYTICS, MEMBERS, API_KEYS, GRANTS, CATALOG, CATALOG_FILES, SHOPS),
+    *(SHOPS, IDENTITY, KEY_SET, STORES, ANALYTICS, MEMBERS, API_KEYS, GRANTS, CATALOG, CATALOG_FILES),
     *(SEARCH, REVIEWS, CARTS, DOCUMENTATION, *STOREFRONT),
 )
 

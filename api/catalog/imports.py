@@ -28,14 +28,14 @@ from marketplace.entitlements import ENTITLEMENTS, Tier
 from marketplace.identity.tenancy import TenancyError
 from runtime.backoff import Backoff
 
-MAX_RUNNING: Final = 4
+MAX_RUNNING: Final = 2
 """Imports of one process at one time: each keeps its file in memory."""
 
 _BACKOFF: Final = Backoff(0.5, 1.0, 2.0, 4.0)
 _ATTEMPTS: Final = 6
 """Of a step that Mongo does not answer: together less than the time after which an import counts as interrupted."""
 
-_EXPORTED_AT_ONCE: Final = 200
+_EXPORTED_AT_ONCE: Final = 50
 _log = logging.getLogger(__name__)
 
 

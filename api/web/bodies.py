@@ -53,7 +53,7 @@ class FileBody:
     example: str
     max_bytes: int
     times_as_long: float = 6.0
-    at_once: int = 4
+    at_once: int = 2
 
 
 class StrictRoute(APIRoute):
