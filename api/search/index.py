@@ -19,7 +19,7 @@ from marketplace.search.ranking import Place
 from marketplace.search.words import words_of
 
 _NO_CATEGORY: Final = -1
-_LEAST_DEAD: Final = 4_096
+_LEAST_DEAD: Final = 1_024
 _ID_BYTES: Final = 8
 
 
