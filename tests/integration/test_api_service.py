@@ -67,12 +67,13 @@ def test_a_product_is_found_soon_after_it_is_written_and_counted(
     up: tuple[Path, dict[str, str]],
 ) -> None:
     folder, urls = up
+    parts, store = running_urls(folder), {"_id": "shop", "title": "Shop", "write_key_hash": "x"}
+    assert parts is not None
+    mongo_url = polled(parts.mongo)
 
     async def write() -> None:
-        client = connect_async(polled(running_urls(folder).mongo))
-        await client[DATABASE_NAME.default][STORES.name].insert_one(
-            {"_id": "shop", "title": "Shop", "write_key_hash": "x"}
-        )
+        client = connect_async(mongo_url)
+        await client[DATABASE_NAME.default][STORES.name].insert_one(store)
         await put_products(client, DATABASE_NAME.default, [product("Blue mug")])
         await client.close()
 
