@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from api.search.index import SearchIndex
 from api.search.searcher import Searcher
-from marketplace.catalog.products import Product
+from marketplace.catalog.products import Product, Variant
 from marketplace.search.entries import Category, Entry, entry_of
 from marketplace.search.queries import Filters, Query, Sort
 from tests.kits.products import product
@@ -119,3 +119,14 @@ def test_a_category_that_is_above_itself_is_no_circle() -> None:
     index.put(entry(product("Mug", category="1")))
     facets = Searcher(index).search(Query(), None, 1).facets
     assert {each.slug: each.count for each in facets.categories} == {"a": 1, "b": 1}
+
+
+def test_thousands_of_skus_that_begin_like_a_word_do_not_hide_it() -> None:
+    index = SearchIndex()
+    index.put_store("shop", "Shop")
+    for at in range(1_500):
+        index.put(entry(product("Mug", variants=(Variant(str(at), f"SKU-{at}", (), 1),))))
+    index.put(entry(product("Skull candle")))
+    titles = [hit.card.title for hit in Searcher(index).search(Query("sku", sort=Sort.RELEVANCE), None, 1).hits]
+    assert titles == ["Skull candle"]
+    assert Searcher(index).search(Query("sku-77 "), None, 9).total == 1
