@@ -65,6 +65,10 @@ class Follower:
                 self._token, self._position = None, _BEGINNING
             except Unavailable as error:
                 _log.warning("search: answers from what it has: %s", error)
+            except Exception:
+                # A task that ends would leave search as it is for good, and nobody would see it.
+                _log.exception("search: everything is read again")
+                self._token, self._position = None, _BEGINNING
             _end_where_cancelled()
             pause = _FIRST_PAUSE_SECONDS if self._known_at != before else min(2 * pause, _LONGEST_PAUSE_SECONDS)
             await asyncio.sleep(pause)
@@ -159,7 +163,7 @@ class Follower:
         store = str(document["_id"])
         try:
             several = [
-                Category(str(each["id"]), str(each["slug"]), str(each["name"]), each.get("parent"))
+                Category(str(each["id"]), str(each["slug"]), str(each["name"]), _parent(each))
                 for each in document["categories"]
             ]
         except (KeyError, TypeError, AttributeError):
@@ -191,6 +195,11 @@ def _end_where_cancelled() -> None:
         raise asyncio.CancelledError
 
 
+def _parent(category: Mapping[str, Any]) -> str | None:
+    found = category.get("parent")
+    return None if found is None else str(found)
+
+
 def _entries(documents: Iterable[Mapping[str, Any]]) -> list[tuple[str, Entry | None]]:
     return [(str(document["_id"]), _entry(document)) for document in documents]
 
@@ -198,7 +207,7 @@ def _entries(documents: Iterable[Mapping[str, Any]]) -> list[tuple[str, Entry | 
 def _entry(document: Mapping[str, Any]) -> Entry | None:
     try:
         return entry_of(product_of(document))
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
         # Written past all rules: nobody can see it, and the others can be found.
         _log.warning("search: product %s cannot be read", document["_id"])
         return None

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
+import pymongo
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.change_stream import AsyncChangeStream
 from pymongo.errors import OperationFailure, PyMongoError
@@ -33,6 +34,7 @@ _ANSWER_MS: Final = 20_000
 """For all ids of a large store; a change stream that waits is answered every moment."""
 
 _CONNECTIONS: Final = 2
+_CLOSE_SECONDS: Final = 0.5
 _CHANGED: Final = frozenset({"insert", "update", "replace", "delete"})
 
 
@@ -130,8 +132,8 @@ class ProductFeed:
         try:
             yield Stream(opened)
         finally:
-            # With a connection that is broken it has ended already.
-            with suppress(PyMongoError):
+            # With a connection that is broken it has ended already, and a Mongo that hangs need not know.
+            with suppress(PyMongoError), pymongo.timeout(_CLOSE_SECONDS):
                 await opened.close()
 
     async def ids(self, kind: Declared, store: str | None = None) -> list[str]:

@@ -7,12 +7,14 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from api.search.follower import Follower
 from api.search.index import SearchIndex
 from connectors.mongo.product_feed import ProductFeed, connect_feed
+from connectors.mongo.product_reads import product_document
 from marketplace.catalog.products import ProductState
 from marketplace.collections import PRODUCTS, STORES
 from marketplace.search.answers import Place
@@ -66,9 +68,33 @@ def test_every_change_of_products_categories_and_stores_is_followed(mongo: Stack
 def test_a_product_that_nobody_can_read_hides_no_other_one(mongo: Stack) -> None:
     async def work() -> None:
         async with followed(mongo.urls.mongo, [product("Blue mug")]) as world:
-            await world.collection(PRODUCTS.name).insert_many([{"_id": "broken"}, {"_id": "b2", "state": "active"}])
+            whole = product_document(product("Green bowl"))
+            variant = whole["variants"][0]
+            broken: list[dict[str, Any]] = [
+                {},
+                {"state": "active"},
+                {**whole, "currency": "XXQ"},
+                {**whole, "variants": []},
+                {**whole, "variants": [{**variant, "price_minor": 2**62}]},
+                {**whole, "variants": [{**variant, "price_minor": "1"}]},
+                {**whole, "variants": None},
+                {**whole, "title": 7},
+                {**whole, "stars": {}},
+                {**whole, "created_at": "now"},
+                {**whole, "created_at": 2**63 - 1},
+                {**whole, "sold": None},
+                {**whole, "sold": 1.5},
+                {**whole, "stars": {"1": -5, "2": 0, "3": 0, "4": 0, "5": 0}},
+                {**whole, "category": ["1"]},
+                {**whole, "slug": 7},
+                {**whole, "images": [{"url": 1, "alt": ""}]},
+            ]
+            await world.collection(PRODUCTS.name).insert_many(
+                [{**each, "_id": f"broken {at}"} for at, each in enumerate(broken)]
+            )
             await world.put(product("Red cup"))
             await world.finds("Blue mug", "Red cup")
+            assert world.follower.reads == 1
 
     asyncio.run(work())
 
