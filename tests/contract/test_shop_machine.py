@@ -111,7 +111,7 @@ class Shop:
         return found["id"] if found else "0" * 32
 
     def holder(self, who: str) -> Holder:
-        return Holder.guest(self.guest) if who == "cem" else Holder.account(self.user(who))
+        return Holder.guest(self.guest) if who in ("cem", "dua") else Holder.account(self.user(who))
 
 
 async def write(shop: Shop, who: str, number: int, of: str) -> None:
@@ -225,7 +225,7 @@ class ShopMachine(RuleBasedStateMachine):
     @rule(
         actions=st.lists(
             st.tuples(
-                st.sampled_from(["write", "write", *ACTIONS]), st.sampled_from(BUYERS), st.integers(0, 4),
+                st.sampled_from(["write", "more", "merge", *ACTIONS]), st.sampled_from(BUYERS), st.integers(0, 4),
                 st.sampled_from(BUYERS),
             ),
             min_size=1, max_size=3,
