@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from api.carts.service import CartService
-from api.reviews.service import ReviewService
+from api.reviews.service import ReviewService, StarsChanged, tell_nobody
 from connectors.mongo.async_client import Documents
 
 
@@ -25,7 +25,11 @@ class Shopping:
 
     @staticmethod
     def on_mongo(
-        client: Documents, database: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        client: Documents,
+        database: str,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        stars_changed: StarsChanged = tell_nobody,
     ) -> Shopping:
         """On the collections of a database; the caller closes the client."""
-        return Shopping(CartService.on_mongo(client, database, clock), ReviewService.on_mongo(client, database, clock))
+        carts = CartService.on_mongo(client, database, clock)
+        return Shopping(carts, ReviewService.on_mongo(client, database, clock, stars_changed))

@@ -358,3 +358,25 @@ def test_a_second_report_of_an_account_is_not_kept_twice(run: Run) -> None:
         assert (await world.shopping.reviews.case(target)).shown.review.reports == 1
 
     run(work)
+
+
+def test_who_keeps_stars_hears_of_each_change_that_may_be_one_of_them_before_it_is_answered(run: Run) -> None:
+    async def work(world: World) -> None:
+        sold = await shop(world)
+        heard: list[tuple[str, tuple[int, ...]]] = []
+
+        async def note(changed: Product) -> None:
+            heard.append((changed.slug, changed.stars))
+
+        service = ReviewService.on_mongo(world.client, world.database, lambda: NOW, note)
+        target = (await service.write("ann", sold.id, 5, "Good")).review.id
+        await service.write("ann", sold.id, 2, "Bad")
+        await service.decide("root", target, Decision.HIDE)
+        await service.decide("root", target, Decision.APPROVE)
+        await service.delete("ann", sold.id)
+        assert heard == [
+            (sold.slug, stars)
+            for stars in ((0, 0, 0, 0, 1), (0, 1, 0, 0, 0), (0, 0, 0, 0, 0), (0, 1, 0, 0, 0), (0, 0, 0, 0, 0))
+        ]
+
+    run(work)

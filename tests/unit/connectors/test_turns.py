@@ -62,7 +62,7 @@ def test_who_fails_makes_room_for_the_next_one(ends: str) -> None:
     assert len(turns) == 0
 
 
-def test_who_waits_for_too_long_is_told_that_nothing_was_done() -> None:
+def test_a_wait_that_takes_too_long_is_refused_and_nothing_was_done() -> None:
     turns = Turns(wait_seconds=0.01)
 
     async def refused(call: Coroutine[Any, Any, None]) -> bool:
