@@ -47,7 +47,7 @@ _numbers = itertools.count()
 
 @dataclass
 class Parts:
-    """What does it, on one database."""
+    """What does it, as of one process, on the database of all."""
 
     reviews: Reviews
     queries: ReviewQueries
@@ -67,18 +67,23 @@ class Shop:
     """A store that no other example has, with its people, on the database of all.
 
     Attributes:
-        parts: What does it.
+        processes: What does it: of two, which know nothing of each other.
         name: What the names of all begin with.
         products: Two.
         added: Pieces of the second product that were put in, by answers.
         capped: Pieces that merges left out, by answers.
     """
 
-    parts: Parts
+    processes: tuple[Parts, Parts]
     name: str
     products: list[Product]
     added: int = 0
     capped: int = 0
+
+    @property
+    def parts(self) -> Parts:
+        """Those of one process after the other."""
+        return self.processes[next(_numbers) % 2]
 
     @property
     def guest(self) -> str:
@@ -111,7 +116,7 @@ class Shop:
         return found["id"] if found else "0" * 32
 
     def holder(self, who: str) -> Holder:
-        return Holder.guest(self.guest) if who == "cem" else Holder.account(self.user(who))
+        return Holder.guest(self.guest) if who in ("cem", "dua") else Holder.account(self.user(who))
 
 
 async def write(shop: Shop, who: str, number: int, of: str) -> None:
@@ -172,11 +177,15 @@ ACTIONS: Final[dict[str, Action]] = {
 }
 
 
-async def opened(parts: Parts) -> list[Shop]:
+async def opened(*processes: Parts) -> list[Shop]:
     """Fifty stores, written at once."""
     shops, documents = list[Shop](), defaultdict[str, list[dict[str, Any]]](list)
     for number in itertools.islice(_numbers, 50):
-        shop = Shop(parts, f"shop-{number}", [product(f"Product {each}", store=f"shop-{number}") for each in (1, 2)])
+        shop = Shop(
+            (processes[0], processes[1]),
+            f"shop-{number}",
+            [product(f"Product {each}", store=f"shop-{number}") for each in (1, 2)],
+        )
         shops.append(shop)
         documents[USERS.name] += [
             {
@@ -204,8 +213,10 @@ async def opened(parts: Parts) -> list[Shop]:
             }
         )  # fmt: skip
     for name, several in documents.items():
-        await parts.mongo[name].insert_many(several)
-    await put_products(parts.mongo.client, parts.mongo.name, [each for shop in shops for each in shop.products])
+        await processes[0].mongo[name].insert_many(several)
+    await put_products(
+        processes[0].mongo.client, processes[0].mongo.name, [each for shop in shops for each in shop.products]
+    )
     return shops
 
 
@@ -213,19 +224,19 @@ class ShopMachine(RuleBasedStateMachine):
     """Several do something at one moment."""
 
     runner: ClassVar[asyncio.Runner]
-    parts: ClassVar[Parts]
+    processes: ClassVar[tuple[Parts, Parts]]
     shops: ClassVar[list[Shop]] = []
 
     @initialize()
     def open(self) -> None:
         if not self.shops:
-            self.shops.extend(self.runner.run(opened(self.parts)))
+            self.shops.extend(self.runner.run(opened(*self.processes)))
         self.shop = self.shops.pop()
 
     @rule(
         actions=st.lists(
             st.tuples(
-                st.sampled_from(["write", "write", *ACTIONS]), st.sampled_from(BUYERS), st.integers(0, 4),
+                st.sampled_from(["write", "more", "merge", *ACTIONS]), st.sampled_from(BUYERS), st.integers(0, 4),
                 st.sampled_from(BUYERS),
             ),
             min_size=1, max_size=3,
@@ -284,7 +295,8 @@ def machine(stack: Stack) -> Iterator[type[ShopMachine]]:
             return connect_async(polled(stack.urls.mongo))
 
         client = runner.run(connected())
-        ShopMachine.runner, ShopMachine.parts = runner, Parts.on(World(client, database))
+        world = World(client, database)
+        ShopMachine.runner, ShopMachine.processes = runner, (Parts.on(world), Parts.on(world))
         yield ShopMachine
         runner.run(client.close())
 
