@@ -206,7 +206,7 @@ class LivePlay:
             "dashboard": f"{service_url(folder, 'dashboard')}/?store={slug}",
             "api": api,
             "api_docs": f"{api}/docs",
-            "shop_page": f"{api}/shop",
+            "storefront": f"{api}/shop",
             "collector": collector,
         }
 
@@ -225,7 +225,7 @@ class LivePlay:
                 say(line)
             say("  the passwords are shown this once; the next demo sets new ones")
         say("")
-        say("  click on the shop page, and see it on the dashboard; in another terminal:")
+        say("  put something into a cart, and see it on the dashboard; in another terminal:")
         say(f"  marketplace report --store {slug} --grain hour{self._data_flag()}")
         say(f"  {until}")
         say("")
