@@ -341,8 +341,7 @@ def test_a_form_of_another_site_changes_nothing(buyer: Buyer, headers: dict[str,
 
 
 HOSTILE_VALUES = (
-    "", "\x00", "$ne", '{"$gt": ""}', "x" * 5_000, "-1", "9223372036854775808", "1e3", "NaN", "..%2f", "\u202e",
-    "\uff11", "<script>", "a" * 32, "0" * 32, "__proto__",
+    "", "\x00", '{"$gt": ""}', "x" * 5_000, "-1", "9223372036854775808", "\u202e\uff11", "<script>", "0" * 32,
 )  # fmt: skip
 FIELDS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "/shop/cart": {
