@@ -26,7 +26,7 @@ from api.catalog.schemas import (
 )
 from api.catalog.service import CatalogService
 from api.web.conditions import edited_version
-from api.web.cursors import MAX_CHARS, cursor, place_of
+from api.web.cursors import MAX_CHARS, cursor, number_of, place_of
 from api.web.problems import CONFLICT, PRECONDITION_REQUIRED, STALE
 from api.web.routes import Links, Routes
 from api.web.times import rfc3339
@@ -157,7 +157,7 @@ async def list_product_changes(
 ) -> ChangePage:
     """Who has changed a product, when, and which of its fields; the newest change first."""
     slug, listed = access_of(request).slug, f"{_CHANGES} {access_of(request).slug} {product}"
-    before = int(place_of(listed, cursor_text)) if cursor_text else _HIGHEST_VERSION
+    before = number_of(listed, cursor_text) if cursor_text else _HIGHEST_VERSION
     changes, place = await _service(request).history(slug, product, before, limit)
     return ChangePage(changes=list(map(_change, changes)), next=cursor(listed, str(place)) if place else None)
 

@@ -5,6 +5,7 @@ A cursor holds a place in one list and no right: each page is read in the scope 
 
 from __future__ import annotations
 
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from hashlib import blake2b
 from typing import Final
@@ -13,6 +14,7 @@ from api.web.problems import BAD_REQUEST, FieldError, Problem
 
 MAX_CHARS: Final = 400
 _CHECK_BYTES: Final = 6
+_NUMBER: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
 
 
 def cursor(kind: str, place: str) -> str:
@@ -39,6 +41,19 @@ def place_of(kind: str, text: str) -> str:
     if cursor(kind, place) != text:
         raise _none()
     return place
+
+
+def number_of(kind: str, text: str) -> int:
+    """The place of a cursor of a list whose places are whole numbers.
+
+    Raises:
+        Problem: It is no cursor of this list.
+    """
+    place = place_of(kind, text)
+    if not _NUMBER.fullmatch(place):
+        # The check of a cursor is no secret: somebody has made it up.
+        raise _none()
+    return int(place)
 
 
 def _check(kind: str, place: str) -> bytes:
