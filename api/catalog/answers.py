@@ -146,7 +146,7 @@ class CatalogAnswers:
             return found
         making = self._making.get(key)
         if making is None:
-            # A task of its own, so that a caller who goes away takes the answer from nobody.
+            # A task of its own, so that a caller who leaves takes the answer from nobody.
             making = self._making[key] = asyncio.create_task(self._make(key, make))
             making.add_done_callback(partial(self._made, key))
         return await asyncio.shield(making)
