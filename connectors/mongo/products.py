@@ -206,8 +206,8 @@ class Products:
         """Do the work of a transaction when it is its turn.
 
         Raises:
-            Unavailable: Mongo does not answer; it may have happened. Or somebody who does not lock the store has written
-                what it was about to write: then it has not, and the next attempt sees that.
+            Unavailable: Mongo does not answer; it may have happened. Or somebody who does not lock the store has just
+                written the same: then it has not, and the next attempt sees that.
         """
         async with self.turns.turn(store):
             try:
