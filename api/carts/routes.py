@@ -49,7 +49,7 @@ _NEW: Final[dict[str, Any]] = {
     "secret": "q3Zk8n0S5v1J2r7XwT4yLmPbHdFcGaUe6iOoKsVt9xA",
     "cart": {
         "version": 1, "pieces": 0, "lines": [], "totals": [], "changes_id": None,
-        "expires_at": "2026-12-29T12:00:00.000Z",
+        "expires_at": "2026-11-30T12:00:00.000Z",
     },
 }  # fmt: skip
 _MERGED: Final[dict[str, Any]] = {
@@ -83,7 +83,8 @@ def _holder(request: Request) -> Holder:
 async def create_cart(request: Request) -> NewCart:
     """Make an empty cart for somebody who is not signed in.
 
-    Its secret is shown this once and is sent as `X-Cart`. The cart is kept for 30 days after its last change.
+    Its secret is shown this once and is sent as `X-Cart`. The cart is kept for a day, and for 30 days after a
+    change once there is something in it.
     """
     secret, view = await _service(request).create_guest()
     return NewCart(secret=secret, cart=_body(view))

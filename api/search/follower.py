@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from api.search.index import SearchIndex
@@ -24,6 +24,7 @@ _PAGE: Final = 200
 _SLICE_SECONDS: Final = 0.005
 """Of work on the index before requests get their turn."""
 
+_BEGINNING: Final = "the beginning"  # which is no slug
 _FIRST_PAUSE_SECONDS: Final = 0.2
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 _log = logging.getLogger(__name__)
@@ -41,7 +42,8 @@ class Follower:
     def __init__(self, index: SearchIndex, feed: ProductFeed, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._index, self._feed, self._monotonic = index, feed, monotonic
         self._token: Mapping[str, Any] | None = None
-        self._position: tuple[int, str] | None = (0, "")
+        # The last store whose products were read; None where all are.
+        self._position: str | None = _BEGINNING
         self._seen: dict[str, set[str]] = {}
         self._known_at: float | None = None
         self.reads = 0
@@ -60,9 +62,14 @@ class Follower:
                 await self._follow()
             except FeedLost as error:
                 _log.warning("search: everything is read again (%s)", error)
-                self._token, self._position = None, (0, "")
+                self._token, self._position = None, _BEGINNING
             except Unavailable as error:
                 _log.warning("search: answers from what it has: %s", error)
+            except Exception:
+                # A task that ends would leave search as it is for good, and nobody would see it.
+                _log.exception("search: everything is read again")
+                self._token, self._position = None, _BEGINNING
+            _end_where_cancelled()
             pause = _FIRST_PAUSE_SECONDS if self._known_at != before else min(2 * pause, _LONGEST_PAUSE_SECONDS)
             await asyncio.sleep(pause)
 
@@ -77,30 +84,35 @@ class Follower:
             while True:
                 asked_at = self._monotonic()
                 changes = await stream.take()
+                _end_where_cancelled()
                 await self._apply(changes)
                 self._token, self._known_at = changes.token, asked_at
 
     async def _read(self) -> None:
-        assert self._position is not None
-        if self._position == (0, ""):
+        if self._position == _BEGINNING:
             self._index.generation += 1
-            self._seen = {STORES.name: set(), CATEGORIES.name: set()}
-        first, after = self._position
-        for at, kind in enumerate(KINDS[first:], start=first):
-            while documents := await self._feed.page(kind, after, _PAGE):
-                await self._put(kind.name, documents)
-                if kind.name in self._seen:
-                    self._seen[kind.name].update(str(document["_id"]) for document in documents)
-                after = str(documents[-1]["_id"])
-                self._position = at, after
-            after = ""
-            if kind is STORES:
-                self._index.stores_known = True
+            self._seen = {kind.name: set(await self._feed.ids(kind)) for kind in (STORES, CATEGORIES)}
+            for kind in (STORES, CATEGORIES):
+                await self._read_all(kind.name, sorted(self._seen[kind.name]))
+            self._index.stores_known = True
+            self._position = ""
+        for store in sorted(self._index.stores):
+            if self._position is not None and store > self._position:
+                await self._read_store(store)
+                self._position = store
         await self._forget_unseen()
         self._position = None
         self.reads += 1
         self._index.complete = True
         _log.info("search: %d products are read", len(self._index))
+
+    async def _read_store(self, store: str) -> None:
+        await self._read_all(PRODUCTS.name, await self._feed.ids(PRODUCTS, store))
+
+    async def _read_all(self, name: str, ids: Sequence[str]) -> None:
+        for first in range(0, len(ids), _PAGE):
+            await self._put(name, await self._feed.several(name, ids[first : first + _PAGE]))
+            _end_where_cancelled()
 
     async def _forget_unseen(self) -> None:
         """What was there before everything was read, and is not there any more."""
@@ -108,7 +120,7 @@ class Follower:
             self._index.put_store(slug, None)
         for store in self._index.stores_with_categories() - self._seen[CATEGORIES.name]:
             self._index.put_categories(store, ())
-        await self._in_slices(self._index.remove, self._index.remove_older(self._index.generation))
+        await self._in_slices(self._index.remove, self._index.older_than(self._index.generation))
 
     async def _apply(self, changes: Changes) -> None:
         for kind in KINDS:
@@ -116,9 +128,15 @@ class Follower:
             if not ids:
                 continue
             documents = await self._feed.several(kind.name, ids)
+            before = set(self._index.stores)
             await self._put(kind.name, documents)
-            for gone in ids - {str(document["_id"]) for document in documents}:
-                self._forget(kind.name, gone)
+            for missing in ids - {str(document["_id"]) for document in documents}:
+                self._forget(kind.name, missing)
+            for appeared in self._index.stores.keys() - before:
+                # As a rule it is new and has none; of a store that nobody could see nothing was read.
+                await self._read_store(appeared)
+            for gone in before - self._index.stores.keys():
+                await self._in_slices(self._index.remove, self._index.products_of(gone))
 
     async def _put(self, name: str, documents: list[dict[str, Any]]) -> None:
         if name == PRODUCTS.name:
@@ -145,7 +163,7 @@ class Follower:
         store = str(document["_id"])
         try:
             several = [
-                Category(str(each["id"]), str(each["slug"]), str(each["name"]), each.get("parent"))
+                Category(str(each["id"]), str(each["slug"]), str(each["name"]), _parent(each))
                 for each in document["categories"]
             ]
         except (KeyError, TypeError, AttributeError):
@@ -170,6 +188,18 @@ class Follower:
                 until = time.perf_counter() + _SLICE_SECONDS
 
 
+def _end_where_cancelled() -> None:
+    """PyMongo loses a cancellation that comes at the same time as an answer, and gives the answer."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
+def _parent(category: Mapping[str, Any]) -> str | None:
+    found = category.get("parent")
+    return None if found is None else str(found)
+
+
 def _entries(documents: Iterable[Mapping[str, Any]]) -> list[tuple[str, Entry | None]]:
     return [(str(document["_id"]), _entry(document)) for document in documents]
 
@@ -177,7 +207,7 @@ def _entries(documents: Iterable[Mapping[str, Any]]) -> list[tuple[str, Entry | 
 def _entry(document: Mapping[str, Any]) -> Entry | None:
     try:
         return entry_of(product_of(document))
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
         # Written past all rules: nobody can see it, and the others can be found.
         _log.warning("search: product %s cannot be read", document["_id"])
         return None

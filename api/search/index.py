@@ -10,21 +10,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
 import numpy as np
 
 from api.search.columns import Columns, Flags, Numbers
 from api.search.postings import Postings
-from marketplace.search.entries import Card, Category, Entry
+from marketplace.search.entries import Card, Category, Entry, decode_card, encode_card
 from marketplace.search.ranking import Place
 from marketplace.search.words import words_of
 
 _NO_CATEGORY: Final = -1
-_LEAST_DEAD: Final = 4_096
+_LEAST_DEAD: Final = 1_024
 _ID_BYTES: Final = 8
-
-encode_card = msgspec.msgpack.Encoder().encode
-decode_card = msgspec.msgpack.Decoder(Card).decode
 
 
 @dataclass
@@ -145,7 +141,7 @@ class SearchIndex:
             return
         self.texts.remove(slot, self._added[slot])
         self._drop_offers(slot)
-        self.products.set(slot, alive=False, node=_NO_CATEGORY)
+        self.products.set(slot, alive=False, node=_NO_CATEGORY, count=0)
         self._cards[slot] = self._added[slot] = b""
         self._free.append(slot)
 
@@ -178,7 +174,12 @@ class SearchIndex:
         """The stores whose categories are known."""
         return {store for store, ids in self._of_store.items() if any(self._named(store, each) for each in ids)}
 
-    def remove_older(self, generation: int) -> list[str]:
+    def products_of(self, store: str) -> list[str]:
+        """The ids of a store's products."""
+        own = self.products["alive"] & (self.products["store"] == self.shops.get(store, -1))
+        return [self.card(int(slot)).id for slot in np.flatnonzero(own)]
+
+    def older_than(self, generation: int) -> list[str]:
         """The ids of products that were not put since a generation began."""
         old = self.products["alive"] & (self.products["generation"] < generation)
         return [self.card(int(slot)).id for slot in np.flatnonzero(old)]

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from api.search.beginnings import SortedWords
 from marketplace.search.queries import Words
 from marketplace.search.ranking import POINTS, Fit, Place
 from marketplace.search.stems import stem
@@ -19,8 +20,12 @@ from marketplace.search.typos import neighbours
 _PLACE_BITS: Final = 2
 _PLACE_MASK: Final = (1 << _PLACE_BITS) - 1
 _POINTS: Final = np.array(POINTS, dtype=np.uint8)
-_END: Final = "\U0010ffff"
-_MOST_FRESH: Final = 1_000
+_MOST_BEGINNINGS: Final = 5_000
+"""Of words of letters that begin as the last word does: so many take some milliseconds."""
+
+_MOST_NUMBERED: Final = 500
+"""Of words with digits."""
+
 
 Slots = NDArray[np.uint32]
 Points = NDArray[np.uint8]
@@ -37,9 +42,7 @@ class Postings:
         self._free: list[int] = []
         # Of words that are not their own stem.
         self._stems: dict[str, list[int]] = {}
-        # All words in order, and those that came since they were put in order.
-        self._sorted: list[str] = []
-        self._fresh: dict[str, None] = {}
+        self._plain, self._numbered = SortedWords(), SortedWords()
 
     def __len__(self) -> int:
         """How many words there are."""
@@ -140,9 +143,12 @@ class Postings:
             yield same
 
     def _beginning_with(self, beginning: str) -> list[str]:
-        words = self._sorted
-        found = words[bisect_left(words, beginning) : bisect_left(words, beginning + _END)]
-        return found + [word for word in self._fresh if word.startswith(beginning)]
+        # Each variant may have a SKU of its own: there are many of them, and they hide no word.
+        plain = self._plain.beginning_with(beginning, _MOST_BEGINNINGS)
+        return plain + self._numbered.beginning_with(beginning, _MOST_NUMBERED)
+
+    def _ordered(self, word: str) -> SortedWords:
+        return self._plain if word.isalpha() else self._numbered
 
     def _new(self, word: str) -> int:
         if self._free:
@@ -156,12 +162,7 @@ class Postings:
         own = stem(word)
         if own != word:
             self._stems.setdefault(own, []).append(word_id)
-        self._fresh[word] = None
-        if len(self._fresh) > _MOST_FRESH + len(self._sorted) // 16:
-            # The sort finds what is in order already.
-            self._sorted += sorted(self._fresh)
-            self._sorted.sort()
-            self._fresh = {}
+        self._ordered(word).add(word)
         return word_id
 
     def _forget(self, word_id: int) -> None:
@@ -171,10 +172,7 @@ class Postings:
             self._stems[own].remove(word_id)
             if not self._stems[own]:
                 del self._stems[own]
-        if word in self._fresh:
-            del self._fresh[word]
-        else:
-            del self._sorted[bisect_left(self._sorted, word)]
+        self._ordered(word).remove(word)
         del self._ids[word]
         self._texts[word_id] = ""
         self._free.append(word_id)

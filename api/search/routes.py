@@ -12,14 +12,14 @@ from pydantic_core import PydanticCustomError
 
 from api.access import Demand
 from api.identity.schemas import ONE_LINE
+from api.search.pages import cursor_of, place_after
 from api.search.schemas import SearchPage, SuggestionList
 from api.search.service import NoSuchShop, SearchService
 from api.web.cursors import MAX_CHARS as CURSOR_CHARS
-from api.web.cursors import cursor, place_of
 from api.web.problems import INVALID, NOT_FOUND, FieldError, Problem
 from api.web.routes import Routes
 from marketplace.money import EXPONENTS, MAX_MINOR
-from marketplace.search.answers import Found, Hit, Place
+from marketplace.search.answers import Found, Hit
 from marketplace.search.queries import MAX_CHARS, Filters, Sort
 from marketplace.search.queries import Query as Asked
 
@@ -149,13 +149,12 @@ async def suggest_in_shop(request: Request, shop: str, q: Text) -> Response:
 
 
 def _found(request: Request, asked: Asked, limit: int, cursor_text: str) -> Response:
-    kind = f"search {asked!r}"
-    after = _place(place_of(kind, cursor_text)) if cursor_text else None
+    after = place_after(asked, cursor_text)
     try:
         found = _service(request).search(asked, after, limit)
     except NoSuchShop as error:
         raise Problem(NOT_FOUND) from error
-    return _json(page_body(found, cursor(kind, _text(found.next)) if found.next else None))
+    return _json(page_body(found, cursor_of(asked, found.next) if found.next else None))
 
 
 def _suggested(request: Request, text: str, shop: str | None) -> Response:
@@ -203,15 +202,6 @@ def _hit(hit: Hit) -> dict[str, Any]:
         "reviews": card.reviews,
         "availability": card.availability,
     }
-
-
-def _text(place: Place) -> str:
-    return f"{place.key}:{int(place.lenient)}:{place.id}"
-
-
-def _place(text: str) -> Place:
-    key, lenient, product_id = text.split(":", 2)
-    return Place(int(key), product_id, lenient == "1")
 
 
 def _json(body: Any) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Mapping
@@ -76,7 +77,7 @@ async def sign_in_here(request: Request) -> Response:
     try:
         email, password = checked_email(form.get("email", "")[: EMAIL_CHARS + 1].strip()), form.get("password", "")
     except InvalidEmail as error:
-        return _sign_in_again(request, visitor, form, {"email": f"{error}"})
+        return _sign_in_again(request, visitor, form, {"email": sentence(error)})
     if not 1 <= len(password) <= 4 * PASSWORD_CHARS:
         return _sign_in_again(request, visitor, form, {"password": "Type your password."})
     await attempt(request, email)
@@ -120,17 +121,18 @@ async def register_here(request: Request) -> Response:
     form, visitor = form_of(request), await visitor_of(request)
     target = safe_path(form.get("next", ""))
     problems, email, name = {}, form.get("email", "").strip(), form.get("name", "").strip()
+    # In the order of the fields: the first one that is wrong is where the page begins.
+    if not 1 <= len(name) <= _MAX_NAME_CHARS or not _NAME.fullmatch(name):
+        problems["name"] = f"Give a name of at most {_MAX_NAME_CHARS} characters."
     try:
         email = checked_email(email[: EMAIL_CHARS + 1])
     except InvalidEmail as error:
-        problems["email"] = f"{error}"
-    if not 1 <= len(name) <= _MAX_NAME_CHARS or not _NAME.fullmatch(name):
-        problems["name"] = f"Give a name of at most {_MAX_NAME_CHARS} characters."
+        problems["email"] = sentence(error)
     password = form.get("password", "")[: 4 * PASSWORD_CHARS + 1]
     try:
         check_password(password, personal=(email, name))
     except WeakPassword as error:
-        problems["password"] = f"{error}"
+        problems["password"] = sentence(error)
     kept = {"email": email, "name": name}
     if problems:
         return page(request, "register.html", visitor, 422, next=target, form=kept, problems=problems, sent=False)
@@ -146,11 +148,13 @@ async def show_account(request: Request) -> Response:
     caller = visitor.caller
     if caller is None:
         return redirect(with_query(_SIGN_IN, next=_ACCOUNT))
+    signed_in, reviews = await asyncio.gather(
+        _identities(request).list_sessions(caller), shop_of(request).opinions.of_viewer(caller)
+    )
     sessions = [
         SessionLine(each.id, _client(each.client), each.network, each.used_at, each.id == caller.session)
-        for each in await _identities(request).list_sessions(caller)
+        for each in signed_in
     ]
-    reviews = await shop_of(request).opinions.of_viewer(caller)
     return page(request, "account.html", visitor, sessions=sessions, reviews=reviews)
 
 
@@ -171,6 +175,12 @@ async def change_account(request: Request) -> Response:
         await identities.end_session(visitor.caller, form["session"])
         return redirect(_ACCOUNT)
     raise Problem(INVALID, errors=[FieldError("/do", "unknown", "there is no such action")])
+
+
+def sentence(error: Exception) -> str:
+    """What is wrong, for people."""
+    text = f"{error}"
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _sign_in_again(

@@ -15,11 +15,11 @@ from api.callers import Caller
 from api.carts.service import CartService
 from api.carts.service import CartView as KeptView
 from api.storefront.shop import CartOwner, ChoiceNeeded, Refused
+from api.storefront.shops import Shops
 from api.storefront.views import CartLine, CartShop, CartView, ShopName
 from connectors.errors import Unavailable
 from connectors.mongo.carts import Carts, Holder
 from connectors.mongo.product_reads import ProductReads
-from connectors.mongo.tenant_stores import TenantStores
 from connectors.redis.sent_forms import SentForms
 from marketplace.carts.cart import (
     POLICY,
@@ -58,7 +58,7 @@ class Baskets:
         service: Of carts.
         carts: Where they are.
         products: What is sold.
-        stores: Who sells it.
+        shops: Who sells it.
         sent: Which forms were sent.
         clock: The time.
     """
@@ -68,11 +68,11 @@ class Baskets:
         service: CartService,
         carts: Carts,
         products: ProductReads,
-        stores: TenantStores,
+        shops: Shops,
         sent: SentForms,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._service, self._carts, self._products, self._stores = service, carts, products, stores
+        self._service, self._carts, self._products, self._shops = service, carts, products, shops
         self._sent, self._clock = sent, clock
 
     async def cart(self, owner: CartOwner) -> CartView:
@@ -83,15 +83,13 @@ class Baskets:
             found = await self._service.get(_holder(owner))
         except NoSuchCart:
             return CartView()
-        slugs = {line.store for line in found.cart.lines}
-        records = await self._stores.several(slugs) if slugs else {}
-        keys = {slug: record.store.storefront_key for slug, record in records.items()}
+        known = await self._shops.several(line.store for line in found.cart.lines)
         lines: defaultdict[str, list[CartLine]] = defaultdict(list)
         for line in found.cart.lines:
             lines[line.store].append(_line(line, found.changes_of(line)))
         shops = [
             CartShop(
-                ShopName(slug, found.store_titles.get(slug, slug), keys.get(slug, "")),
+                known.get(slug, ShopName(slug, slug)),
                 lines[slug],
                 [(each.total_minor, each.currency) for each in found.totals if each.store == slug],
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from fastapi import Request
@@ -38,13 +39,13 @@ CART_PAGES: Final = Routes("/shop", "Storefront", FormRoute)
 @CART_PAGES.add("GET", "/cart", demand=Demand.NOTHING, documented=False)
 async def show_cart(request: Request) -> Response:
     """The cart."""
-    return await _cart(request, await visitor_of(request))
+    return await _cart(request, await visitor_of(request, count=False))
 
 
 @CART_PAGES.add("POST", "/cart", demand=Demand.NOTHING, cost=2, changes_access=False, documented=False)
 async def change_cart(request: Request) -> Response:
     """Put something into the cart, change a line, remove one, or take the cart as it is now."""
-    form, visitor = form_of(request), await visitor_of(request)
+    form, visitor = form_of(request), await visitor_of(request, count=False)
     do, baskets = form.get("do", ""), shop_of(request).baskets
     try:
         if do == "add":
@@ -92,6 +93,7 @@ async def _add(request: Request, visitor: Visitor, form: Mapping[str, str]) -> R
 
 async def _cart(request: Request, visitor: Visitor, status: int = 200, message: str = "") -> Response:
     cart = await shop_of(request).baskets.cart(visitor.owner)
+    visitor = replace(visitor, in_cart=cart.count)
     notes = [note for name, note in _MERGED.items() if query_of(request).get("merged") == name]
     stores = {part.shop.slug: part.shop for part in cart.shops}
     # What is done in a cart is counted for a store where it is all of that one.

@@ -22,6 +22,8 @@ TOKEN_FIELD: Final = "token"
 _TYPE: Final = "application/x-www-form-urlencoded"
 _MAX_FIELDS: Final = 20
 _SECRET: Final = re.compile(r"[A-Za-z0-9_-]{43}")
+_PROOF_BYTES: Final = 16
+_TOKEN: Final = re.compile(r"[0-9a-f]{64}")
 _FOREIGN: Final = "this form comes from a page of another site"
 _OLD: Final = "this form was made for another browser, or too long ago"
 
@@ -39,7 +41,7 @@ class FormRoute(StrictRoute):
         _check_sender(request)
         request.state.form = fields = _fields(request, await bounded_body(request))
         secret = value_of(request.scope, FORM)
-        if not secret or not hmac.compare_digest(fields.get(TOKEN_FIELD, "").encode(), token_of(secret).encode()):
+        if not secret or not is_token(fields.get(TOKEN_FIELD, ""), secret):
             raise Problem(FORBIDDEN, _OLD)
 
 
@@ -56,8 +58,29 @@ def form_secret(request: Request) -> tuple[str, bool]:
 
 
 def token_of(secret: str) -> str:
-    """The token of forms: whoever reads a page does not learn the cookie from it."""
-    return hmac.new(secret.encode(), b"form", "sha256").hexdigest()[:32]
+    """A token for the forms of one page.
+
+    Whoever reads a page does not learn the cookie from it. Each page has another token, because pages are compressed on
+    their way beside text that others have written, and their lengths must say nothing of it.
+    """
+    mask, proof = secrets.token_bytes(_PROOF_BYTES), _proof(secret)
+    return (mask + _masked(proof, mask)).hex()
+
+
+def is_token(text: str, secret: str) -> bool:
+    """Whether a text is a token of a page that was made with this secret."""
+    if not _TOKEN.fullmatch(text):
+        return False
+    whole = bytes.fromhex(text)
+    return hmac.compare_digest(_masked(whole[_PROOF_BYTES:], whole[:_PROOF_BYTES]), _proof(secret))
+
+
+def _proof(secret: str) -> bytes:
+    return hmac.digest(secret.encode(), b"form", "sha256")[:_PROOF_BYTES]
+
+
+def _masked(text: bytes, mask: bytes) -> bytes:
+    return bytes(one ^ other for one, other in zip(text, mask, strict=True))
 
 
 def guest_secret(secret: str, once: str) -> str:

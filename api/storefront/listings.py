@@ -19,6 +19,7 @@ _MAX_CATEGORIES: Final = 14
 _MAX_CURRENCIES: Final = 8
 _SLUG: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _PRICE: Final = re.compile(r"([A-Z]{3})(?:-([0-9]{1,12})-([0-9]{0,12}))?", re.ASCII)
+_PLACE: Final = re.compile(r"(-?[0-9]{1,18}):([01]):([0-9a-f]{1,64})", re.ASCII)
 _SORTS: Final[Mapping[Sort, str]] = {
     Sort.RELEVANCE: "Best match",
     Sort.NEWEST: "Newest",
@@ -64,12 +65,16 @@ def place_asked(query: Mapping[str, str], asked: Query) -> Place | None:
 
     Raises:
         Problem: The parameter is none that a page of this list has given.
+        Refused: The same.
     """
     given = query.get("after", "")
     if not given:
         return None
-    key, lenient, product = place_of(_kind(asked), given[: CURSOR_CHARS + 1]).split(":", 2)
-    return Place(int(key), product, lenient == "1")
+    found = _PLACE.fullmatch(place_of(_kind(asked), given[: CURSOR_CHARS + 1]))
+    if found is None:
+        # Its check is no secret: somebody has made it up.
+        raise Refused("no page has given this", "after")
+    return Place(int(found[1]), found[3], found[2] == "1")
 
 
 def listing_of(

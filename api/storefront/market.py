@@ -6,12 +6,11 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
-from api.callers import Caller
 from api.catalog.service import CatalogService
 from api.search.service import NoSuchShop, SearchService
 from api.storefront.addresses import with_query
 from api.storefront.listings import card_of, listing_of, place_asked, query_asked
-from api.storefront.opinions import Opinions
+from api.storefront.shops import Shops
 from api.storefront.views import (
     Card,
     CategoryPage,
@@ -19,18 +18,15 @@ from api.storefront.views import (
     Link,
     Listing,
     Moved,
-    ProductPage,
     SearchPage,
     ShopFront,
     ShopName,
     Suggestion,
 )
-from connectors.mongo.tenant_stores import TenantStores
-from marketplace.catalog.categories import Category, Tree, path_to
+from marketplace.catalog.categories import Category, path_to
 from marketplace.catalog.products import Product, ProductState
 from marketplace.search.answers import Found, Place
 from marketplace.search.queries import Query, Sort
-from marketplace.stores import SLUG, Store
 
 PAGE_SIZE: Final = 24
 _ROW: Final = 8
@@ -48,15 +44,12 @@ class Market:
 
     Args:
         catalog: Stores' products and categories.
-        stores: The stores.
+        shops: The stores.
         search: Finds products.
-        opinions: Reviews of products.
     """
 
-    def __init__(
-        self, catalog: CatalogService, stores: TenantStores, search: SearchService, opinions: Opinions
-    ) -> None:
-        self._catalog, self._stores, self._search, self._opinions = catalog, stores, search, opinions
+    def __init__(self, catalog: CatalogService, shops: Shops, search: SearchService) -> None:
+        self._catalog, self._shops, self._search = catalog, shops, search
 
     async def front(self) -> Front:
         """The front of the marketplace."""
@@ -75,14 +68,9 @@ class Market:
             newest=[card_of(hit) for hit in newest.hits],
         )
 
-    async def shop(self, slug: str) -> ShopName | None:
-        """A store; None where there is none of that slug."""
-        found = await self._stores.get(slug)
-        return None if found is None else shop_name(found.store)
-
     async def shop_front(self, slug: str) -> ShopFront | None:
         """The front of a store; None where there is none of that slug."""
-        shop, tree = await asyncio.gather(self.shop(slug), self._catalog.categories(slug))
+        shop, tree = await asyncio.gather(self._shops.get(slug), self._catalog.categories(slug))
         if shop is None:
             return None
         return ShopFront(
@@ -99,7 +87,7 @@ class Market:
             Refused: A parameter cannot be read.
             Problem: A parameter is none that this list has given.
         """
-        shop, tree = await asyncio.gather(self.shop(slug), self._catalog.categories(slug))
+        shop, tree = await asyncio.gather(self._shops.get(slug), self._catalog.categories(slug))
         own = next((each for each in tree if each.slug == category), None)
         if shop is None or own is None:
             return None
@@ -123,7 +111,7 @@ class Market:
             Problem: A parameter is none that this list has given.
         """
         slug = query.get("shop", "")
-        shop = await self.shop(slug) if SLUG.fullmatch(slug) else None
+        shop = await self._shops.get(slug)
         if slug and shop is None:
             return None
         asked = query_asked(query, slug or None)
@@ -149,19 +137,17 @@ class Market:
             for each in found
         ]
 
-    async def product(self, slug: str, product: str, viewer: Caller | None) -> ProductPage | Moved | None:
+    async def find(self, slug: str, product: str) -> tuple[ShopName, Product] | Moved | None:
         """A product that can be seen, or where it is by now; None where there is none."""
-        shop, found = await asyncio.gather(self.shop(slug), self._catalog.reads.by_slug(slug, product))
+        shop, found = await asyncio.gather(self._shops.get(slug), self._catalog.reads.by_slug(slug, product))
         if shop is None or found is None or found.state is not ProductState.ACTIVE or found.store != slug:
             return None
-        if found.slug != product:
-            return Moved(f"{shop.url}/{found.slug}")
-        tree, reviews = await asyncio.gather(self._tree(found), self._opinions.first(shop, found, viewer))
-        path = [_home(shop), *(_link(shop, each) for each in path_to(tree, found.category))]
-        return ProductPage(found, shop, path, reviews)
+        return (shop, found) if found.slug == product else Moved(f"{shop.url}/{found.slug}")
 
-    async def _tree(self, product: Product) -> Tree:
-        return await self._catalog.categories(product.store) if product.category else ()
+    async def trail(self, shop: ShopName, product: Product) -> list[Link]:
+        """Where a product is: its store, and its category with all that this one is in."""
+        tree = await self._catalog.categories(product.store) if product.category else ()
+        return [_home(shop), *(_link(shop, each) for each in path_to(tree, product.category))]
 
     def _row(self, query: Query) -> list[Card]:
         found = self._found(query, None, _ROWS_OF_SHOP)
@@ -173,11 +159,6 @@ class Market:
         except NoSuchShop:
             # A store that was made a moment ago is found a moment later.
             return None
-
-
-def shop_name(store: Store) -> ShopName:
-    """A store as pages name it."""
-    return ShopName(store.slug, store.title, store.storefront_key)
 
 
 def _home(shop: ShopName) -> Link:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Final
 
@@ -29,14 +30,14 @@ MARKET_PAGES: Final = Routes("/shop", "Storefront", FormRoute)
 @MARKET_PAGES.add("GET", "", demand=Demand.NOTHING, documented=False)
 async def show_front(request: Request) -> Response:
     """The front of the marketplace."""
-    visitor = await visitor_of(request)
-    return page(request, "front.html", visitor, front=await shop_of(request).market.front())
+    visitor, front = await asyncio.gather(visitor_of(request, surely=False), shop_of(request).market.front())
+    return page(request, "front.html", visitor, front=front)
 
 
 @MARKET_PAGES.add("GET", "/search", demand=Demand.NOTHING, cost=2, documented=False)
 async def show_search(request: Request) -> Response:
     """Results of a search."""
-    visitor = await visitor_of(request)
+    visitor = await visitor_of(request, surely=False)
     try:
         found = await shop_of(request).market.search(query_of(request))
     except Refused as error:

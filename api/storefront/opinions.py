@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -11,15 +13,17 @@ from api.callers import Caller
 from api.reviews.service import ReviewService, ShownReview
 from api.storefront.addresses import with_query
 from api.storefront.shop import Refused
-from api.storefront.views import OwnReview, ProductPage, Reviews, ReviewView, ShopName
+from api.storefront.views import OwnReview, Reviews, ReviewView, ShopName
 from api.web.cursors import MAX_CHARS as CURSOR_CHARS
 from api.web.cursors import cursor, place_of
+from api.web.problems import BAD_REQUEST, Problem
 from connectors.mongo.review_queries import Place, ReviewOrder
 from marketplace.catalog.products import Product, ProductState
 from marketplace.reviews.reviews import InvalidText, NoSuchReview, ReportReason, ReviewError, ReviewState
 
 _FIRST: Final = 5
 _MORE: Final = 20
+_PLACE: Final = re.compile(r"([0-9]{1,15}):([0-9a-f]{1,64})", re.ASCII)
 _NOBODY: Final = "Somebody who has left"
 _STATES: Final = {
     ReviewState.PENDING: "Your review waits until somebody has looked at it. Until then only you see it.",
@@ -42,11 +46,12 @@ class Opinions:
         """Those that stand on the product's own page."""
         return await self._page(f"{shop.url}/reviews/{product.slug}", product, viewer, None, _FIRST)
 
-    async def more(self, found: ProductPage, viewer: Caller | None, after: str) -> Reviews:
+    async def more(self, shop: ShopName, product: Product, viewer: Caller | None, after: str) -> Reviews:
         """Those that stand on a page of their own.
 
         Args:
-            found: The product.
+            shop: The product's store.
+            product: The product.
             viewer: Who looks.
             after: What the page before has given; empty for the first page.
 
@@ -55,9 +60,12 @@ class Opinions:
         """
         place = None
         if after:
-            value, _, review = place_of(_kind(found.product), after[: CURSOR_CHARS + 1]).partition(":")
-            place = Place(int(value), review)
-        return await self._page(found.reviews_url, found.product, viewer, place, _MORE)
+            found = _PLACE.fullmatch(place_of(_kind(product), after[: CURSOR_CHARS + 1]))
+            if found is None:
+                # Its check is no secret: somebody has made it up.
+                raise Problem(BAD_REQUEST, "no page of this product has given this")
+            place = Place(int(found[1]), found[2])
+        return await self._page(f"{shop.url}/reviews/{product.slug}", product, viewer, place, _MORE)
 
     async def of_viewer(self, viewer: Caller) -> list[OwnReview]:
         """The newest ones that somebody has written."""
@@ -71,20 +79,20 @@ class Opinions:
             for each in found.reviews
         ]
 
-    async def write(self, found: ProductPage, viewer: Caller, stars: int, text: str) -> None:
+    async def write(self, product: Product, viewer: Caller, stars: int, text: str) -> None:
         """Write a review, or change the own one.
 
         Raises:
             Refused: It is not taken.
         """
         with _refusing():
-            await self._reviews.write(viewer.user.id, found.product.id, stars, text)
+            await self._reviews.write(viewer.user.id, product.id, stars, text)
 
-    async def remove(self, found: ProductPage, viewer: Caller) -> None:
+    async def remove(self, product: Product, viewer: Caller) -> None:
         """Remove the own review; none is no error."""
         try:
             with caller_is_there():
-                await self._reviews.delete(viewer.user.id, found.product.id)
+                await self._reviews.delete(viewer.user.id, product.id)
         except ReviewError:
             return
 
@@ -115,14 +123,19 @@ class Opinions:
         self, path: str, product: Product, viewer: Caller | None, after: Place | None, limit: int
     ) -> Reviews:
         reader = viewer.user.id if viewer else ""
-        found = await self._reviews.of_product(product, reader, ReviewOrder.HELPFUL, None, after, limit)
-        own = await self._reviews.own(reader, product.id) if reader else None
+        found, own = await asyncio.gather(
+            self._reviews.of_product(product, reader, ReviewOrder.HELPFUL, None, after, limit),
+            self._own(reader, product),
+        )
         further = cursor(_kind(product), f"{found.next.value}:{found.next.id}") if found.next else ""
         return Reviews(
             shown=[_view(each) for each in found.reviews],
             own=None if own is None else _view(own),
             next_url=with_query(path, after=further) if further else "",
         )
+
+    async def _own(self, reader: str, product: Product) -> ShownReview | None:
+        return await self._reviews.own(reader, product.id) if reader else None
 
 
 @contextmanager

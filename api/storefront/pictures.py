@@ -142,11 +142,76 @@ def _pattern(paint: _Paint) -> str:
     )
 
 
+def _cup(paint: _Paint) -> str:
+    wide = 8 * (paint.own[3] % 3)
+    return (
+        '<ellipse cx="96" cy="130" rx="50" ry="6" fill="#000" opacity=".12"/>'
+        f'<path d="M138 62q32-2 30 20t-36 24" fill="none" stroke="{paint.main}" stroke-width="9"/>'
+        f'<path d="M{52 - wide // 2} 48h{88 + wide}l-8 64q-2 16-18 16H78q-16 0-18-16z" fill="{paint.main}"/>'
+        f'<ellipse cx="96" cy="48" rx="{44 + wide // 2}" ry="9" fill="{paint.dark}"/>'
+        f'<path d="M60 78h72" stroke="{paint.accent}" stroke-width="8" opacity=".85"/>'
+        '<path d="M82 34q-6-10 2-18M104 34q-6-10 2-18" stroke-width="3" fill="none" opacity=".4" '
+        f'stroke="{paint.dark}"/>'
+    )
+
+
+def _bottle(paint: _Paint) -> str:
+    label = 70 + paint.own[3] % 8
+    return (
+        '<ellipse cx="100" cy="136" rx="34" ry="5" fill="#000" opacity=".12"/>'
+        f'<path d="M90 14h20v26q20 8 20 30v52q0 12-12 12H82q-12 0-12-12V70q0-22 20-30z" fill="{paint.main}"/>'
+        f'<rect x="87" y="8" width="26" height="14" rx="4" fill="{paint.dark}"/>'
+        f'<rect x="70" y="{label}" width="60" height="38" fill="{paint.light}"/>'
+        f'<rect x="80" y="{label + 9}" width="40" height="6" rx="3" fill="{paint.accent}"/>'
+        f'<rect x="80" y="{label + 21}" width="26" height="5" rx="2" fill="{paint.dark}"/>'
+        f'<path d="M78 62v64" stroke="{paint.light}" stroke-width="3" opacity=".3"/>'
+    )
+
+
+def _box(paint: _Paint) -> str:
+    return (
+        '<ellipse cx="100" cy="132" rx="62" ry="6" fill="#000" opacity=".12"/>'
+        f'<path d="M40 54l60-22 60 22v58l-60 22-60-22z" fill="{paint.main}"/>'
+        f'<path d="M40 54l60 22v58l-60-22z" fill="{paint.dark}" opacity=".35"/>'
+        f'<path d="M40 54l60-22 60 22-60 22z" fill="{paint.light}" opacity=".35"/>'
+        f'<path d="M70 43l60 22v20l-14 5V70L56 48z" fill="{paint.accent}"/>'
+    )
+
+
+def _garment(paint: _Paint) -> str:
+    stripes = "".join(
+        f'<path d="M72 {y}h56" stroke="{paint.accent}" stroke-width="6"/>'
+        for y in range(72, 72 + 16 * (paint.own[3] % 3), 16)
+    )
+    return (
+        '<ellipse cx="100" cy="136" rx="46" ry="5" fill="#000" opacity=".12"/>'
+        f'<path d="M78 22q22 16 44 0l34 16-12 34-16-6v62q0 6-6 6H78q-6 0-6-6V66l-16 6-12-34z" fill="{paint.main}"/>'
+        f'<path d="M78 22q22 16 44 0l-4-3q-18 10-36 0z" fill="{paint.dark}"/>{stripes}'
+        f'<path d="M72 66v56M128 66v56" stroke="{paint.dark}" stroke-width="2" opacity=".4"/>'
+    )
+
+
+def _tool(paint: _Paint) -> str:
+    tilt = paint.own[3] % 24 - 12
+    return (
+        '<ellipse cx="100" cy="134" rx="52" ry="5" fill="#000" opacity=".12"/>'
+        f'<g transform="rotate({tilt} 100 76)"><rect x="92" y="44" width="16" height="88" rx="8" fill="{paint.main}"/>'
+        f'<rect x="92" y="84" width="16" height="12" fill="{paint.accent}"/>'
+        f'<path d="M100 10q26 2 26 26 0 12-12 18h-28q-12-6-12-18 0-24 26-26z" fill="{paint.dark}"/>'
+        f'<circle cx="100" cy="32" r="10" fill="{paint.light}"/></g>'
+    )
+
+
 MOTIFS: Final[dict[str, Callable[[_Paint], str]]] = {
     "bag": _bag,
     "wheel": _wheel,
     "bowl": _bowl,
     "yarn": _yarn,
     "board": _board,
+    "cup": _cup,
+    "bottle": _bottle,
+    "box": _box,
+    "garment": _garment,
+    "tool": _tool,
     "none": _pattern,
 }

@@ -12,6 +12,7 @@ from api.shopping import Shopping
 from api.storefront.baskets import Baskets
 from api.storefront.market import Market
 from api.storefront.opinions import Opinions
+from api.storefront.shops import Shops
 from connectors.mongo.async_client import Documents
 from connectors.mongo.carts import Carts
 from connectors.mongo.product_reads import ProductReads
@@ -44,9 +45,9 @@ class Shop:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> Shop:
         """On services and the collections of a database; the caller closes the client."""
-        stores, opinions = TenantStores(client, database), Opinions(shopping.reviews)
+        shops = Shops(TenantStores(client, database))
         return Shop(
-            Market(catalog, stores, search, opinions),
-            opinions,
-            Baskets(shopping.carts, Carts(client, database), ProductReads(client, database), stores, sent, clock),
+            Market(catalog, shops, search),
+            Opinions(shopping.reviews),
+            Baskets(shopping.carts, Carts(client, database), ProductReads(client, database), shops, sent, clock),
         )

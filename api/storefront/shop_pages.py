@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from fastapi import Request
 from starlette.responses import Response
@@ -18,11 +18,11 @@ from api.storefront.queries import checked_slug, query_of
 from api.storefront.render import origin_of, page, redirect
 from api.storefront.shop import Refused
 from api.storefront.structured import structured
-from api.storefront.views import Moved, ProductPage
+from api.storefront.views import Moved, ProductPage, ShopName
 from api.storefront.visitors import Visitor, shop_of, visitor_of
 from api.web.problems import INVALID, NOT_FOUND, FieldError, Problem
 from api.web.routes import Routes
-from marketplace.catalog.products import Availability
+from marketplace.catalog.products import Availability, Product
 
 _MAX_PRODUCT_SLUG_CHARS: Final = 200
 _MAX_TEXT_CHARS: Final = 5_000
@@ -36,8 +36,8 @@ SHOP_PAGES: Final = Routes("/shop", "Storefront", FormRoute)
 @SHOP_PAGES.add("GET", "/{shop}", demand=Demand.NOTHING, documented=False)
 async def show_shop(request: Request, shop: str) -> Response:
     """The front of a store."""
-    visitor = await visitor_of(request)
-    found = await shop_of(request).market.shop_front(checked_slug(shop))
+    slug = checked_slug(shop)
+    visitor, found = await asyncio.gather(visitor_of(request, surely=False), shop_of(request).market.shop_front(slug))
     if found is None:
         raise Problem(NOT_FOUND)
     return page(request, "shop.html", visitor, front=found, shop=found.shop)
@@ -46,9 +46,11 @@ async def show_shop(request: Request, shop: str) -> Response:
 @SHOP_PAGES.add("GET", "/{shop}/category/{category}", demand=Demand.NOTHING, documented=False)
 async def show_category(request: Request, shop: str, category: str) -> Response:
     """A category of a store."""
-    visitor = await visitor_of(request)
+    slug, query = checked_slug(shop), query_of(request)
     try:
-        found = await shop_of(request).market.category(checked_slug(shop), category, query_of(request))
+        visitor, found = await asyncio.gather(
+            visitor_of(request, surely=False), shop_of(request).market.category(slug, category, query)
+        )
     except Refused as error:
         raise Problem(INVALID, errors=[FieldError(f"query:{error.field}", "invalid", error.message)]) from error
     if found is None:
@@ -59,46 +61,27 @@ async def show_category(request: Request, shop: str, category: str) -> Response:
 @SHOP_PAGES.add("GET", "/{shop}/{product}", demand=Demand.NOTHING, documented=False)
 async def show_product(request: Request, shop: str, product: str) -> Response:
     """A product."""
-    visitor = await visitor_of(request)
-    found = await product_of(request, shop, product, visitor)
+    visitor, found = await _find(request, shop, product, surely=False)
     if isinstance(found, Moved):
         return redirect(found.url, status=301)
-    return product_answer(request, found, visitor)
-
-
-async def product_of(request: Request, shop: str, product: str, visitor: Visitor) -> ProductPage | Moved:
-    """A product that can be seen.
-
-    Raises:
-        Problem: There is none.
-    """
-    found = await shop_of(request).market.product(
-        checked_slug(shop), checked_slug(product, _MAX_PRODUCT_SLUG_CHARS), visitor.caller
-    )
-    if found is None:
-        raise Problem(NOT_FOUND)
-    return found
-
-
-def product_answer(request: Request, found: ProductPage, visitor: Visitor, status: int = 200, **more: Any) -> Response:
-    """The page of a product."""
-    product, wanted = found.product, query_of(request).get("variant", "")
-    buyable = [each for each in product.variants if each.availability is not Availability.NONE]
-    chosen = product.variant(wanted) or (buyable or product.variants)[0]
+    store, sold = found
+    market, opinions = shop_of(request).market, shop_of(request).opinions
+    trail, reviews = await asyncio.gather(market.trail(store, sold), opinions.first(store, sold, visitor.caller))
+    shown, wanted = ProductPage(sold, store, trail, reviews), query_of(request).get("variant", "")
+    buyable = [each for each in sold.variants if each.availability is not Availability.NONE]
     return page(
-        request, "product.html", visitor, status,
-        found=found, shop=found.shop, chosen=chosen, json_ld=structured(found, origin_of(request)), **more,
+        request, "product.html", visitor, found=shown, shop=store,
+        chosen=sold.variant(wanted) or (buyable or sold.variants)[0], json_ld=structured(shown, origin_of(request)),
     )  # fmt: skip
 
 
 @SHOP_PAGES.add("GET", "/{shop}/reviews/{product}", demand=Demand.NOTHING, documented=False)
 async def show_reviews(request: Request, shop: str, product: str) -> Response:
-    """More reviews of a product."""
-    visitor = await visitor_of(request)
-    found = await product_of(request, shop, product, visitor)
+    """Reviews of a product, as many as there are."""
+    visitor, found = await _find(request, shop, product, surely=False)
     if isinstance(found, Moved):
         return redirect(found.url, status=301)
-    return await _reviews(request, found, visitor)
+    return await _reviews(request, *found, visitor)
 
 
 @SHOP_PAGES.add(
@@ -106,23 +89,39 @@ async def show_reviews(request: Request, shop: str, product: str) -> Response:
 )
 async def change_review(request: Request, shop: str, product: str) -> Response:
     """Write a review, remove the own one, say that one is helpful, or report one."""
-    form, visitor = form_of(request), await visitor_of(request)
-    found = await product_of(request, shop, product, visitor)
+    form = form_of(request)
+    visitor, found = await _find(request, shop, product, surely=True)
     if isinstance(found, Moved):
         raise Problem(NOT_FOUND)
-    back = f"{found.url}#reviews"
+    store, sold = found
+    back = f"{store.url}/{sold.slug}#reviews"
     if visitor.caller is None:
         return redirect(with_query("/shop/sign-in", next=back))
     try:
-        await _review(request, found, visitor.caller, form)
+        await _review(request, sold, visitor.caller, form)
     except Refused as error:
         problems = {error.field: error.message} if error.field else {}
         kept = form if form.get("do") == "write" else {}
-        return await _reviews(request, found, visitor, 422, "" if problems else error.message, kept, problems)
+        return await _reviews(request, *found, visitor, 422, "" if problems else error.message, kept, problems)
     return redirect(back)
 
 
-async def _review(request: Request, found: ProductPage, caller: Caller, form: Mapping[str, str]) -> None:
+async def _find(
+    request: Request, shop: str, product: str, *, surely: bool
+) -> tuple[Visitor, tuple[ShopName, Product] | Moved]:
+    """Who looks, and a product that can be seen.
+
+    Raises:
+        Problem: There is none; who looks is known to its page.
+    """
+    slugs = checked_slug(shop), checked_slug(product, _MAX_PRODUCT_SLUG_CHARS)
+    visitor, found = await asyncio.gather(visitor_of(request, surely=surely), shop_of(request).market.find(*slugs))
+    if found is None:
+        raise Problem(NOT_FOUND)
+    return visitor, found
+
+
+async def _review(request: Request, product: Product, caller: Caller, form: Mapping[str, str]) -> None:
     do, review, opinions = form.get("do", ""), form.get("review", ""), shop_of(request).opinions
     if do == "write":
         stars, text = form.get("stars", ""), form.get("text", "").replace("\r\n", "\n").strip()
@@ -130,9 +129,9 @@ async def _review(request: Request, found: ProductPage, caller: Caller, form: Ma
             raise Refused("Choose one to five stars.", "stars")
         if len(text) > _MAX_TEXT_CHARS:
             raise Refused(f"Write at most {_MAX_TEXT_CHARS:,} characters.", "text")
-        await opinions.write(found, caller, int(stars), text)
+        await opinions.write(product, caller, int(stars), text)
     elif do == "remove":
-        await opinions.remove(found, caller)
+        await opinions.remove(product, caller)
     elif do in ("helpful", "unhelpful") and len(review) <= _MAX_ID_CHARS:
         await opinions.vote(caller, review, helpful=do == "helpful")
     elif do == "report" and form.get("reason") in _REASONS and len(review) <= _MAX_ID_CHARS:
@@ -143,7 +142,8 @@ async def _review(request: Request, found: ProductPage, caller: Caller, form: Ma
 
 async def _reviews(
     request: Request,
-    found: ProductPage,
+    shop: ShopName,
+    product: Product,
     visitor: Visitor,
     status: int = 200,
     message: str = "",
@@ -151,9 +151,12 @@ async def _reviews(
     problems: Mapping[str, str] | None = None,
 ) -> Response:
     after = query_of(request).get("after", "")
-    reviews = await shop_of(request).opinions.more(found, visitor.caller, after)
-    shown = replace(found, reviews=reviews)
+    market, opinions = shop_of(request).market, shop_of(request).opinions
+    trail, reviews = await asyncio.gather(
+        market.trail(shop, product), opinions.more(shop, product, visitor.caller, after)
+    )
     return page(
         request, "reviews.html", visitor, status,
-        found=shown, shop=found.shop, message=message, form=form or {}, problems=problems or {},
+        found=ProductPage(product, shop, trail, reviews), shop=shop, message=message, form=form or {},
+        problems=problems or {},
     )  # fmt: skip

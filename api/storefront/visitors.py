@@ -36,18 +36,24 @@ class Visitor:
         return CartOwner(self.caller, "" if self.caller else self.guest)
 
 
-async def visitor_of(request: Request, *, count: bool = True) -> Visitor:
+async def visitor_of(request: Request, *, surely: bool = True, count: bool = True) -> Visitor:
     """Who looks.
 
     Args:
         request: Of a page.
+        surely: Whether the page is nothing without knowing who looks: one that shows what everybody sees is.
         count: Whether the page says how much is in the cart.
 
     Raises:
         Unavailable: Nobody can say now.
     """
     session = value_of(request.scope, SESSION)
-    caller = await request.app.state.identities.caller_of_cookie(session) if session else None
+    try:
+        caller = await request.app.state.identities.caller_of_cookie(session) if session else None
+    except Unavailable:
+        if surely:
+            raise
+        return visitor_now(request)
     found = Visitor(caller, value_of(request.scope, CART))
     request.state.visitor = found
     if not count or found.owner.nobody:

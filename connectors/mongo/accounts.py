@@ -132,7 +132,7 @@ class Accounts:
                 return None
             registration = Registration(**data)
             user = User(user_id, registration.email, registration.name, registration.password_hash, milliseconds(now))
-            await self._users.insert_one(_document(user), session=session)
+            await self._users.insert_one(user_document(user), session=session)
             await self._links.delete_many(
                 {"kind": LinkKind.REGISTRATION.value, "subject": user.email_key}, session=session
             )
@@ -466,7 +466,8 @@ def mail_document(mail: Mail, now: datetime) -> dict[str, Any]:
     }
 
 
-def _document(user: User) -> dict[str, Any]:
+def user_document(user: User) -> dict[str, Any]:
+    """An account as it is kept."""
     fields = asdict(replace(user, grants=()))
     grants = [{"tier": grant.tier.value, "since": grant.since, "until": grant.until} for grant in user.grants]
     return {"_id": fields.pop("id"), **fields, "email_key": user.email_key, "grants": grants}

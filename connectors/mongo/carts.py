@@ -12,7 +12,8 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from connectors.mongo.async_client import Documents, answering, in_transaction
 from connectors.mongo.tenants import lock_account
 from connectors.mongo.times import milliseconds
-from marketplace.carts.cart import GUEST_DAYS, Capped, Cart, Line, NoSuchCart, Seen, merge
+from connectors.mongo.turns import Turns
+from marketplace.carts.cart import EMPTY_GUEST_DAYS, GUEST_DAYS, Capped, Cart, Line, NoSuchCart, Seen, merge
 from marketplace.catalog.products import Availability
 from marketplace.collections import CARTS, USERS
 from marketplace.identity.tenancy import hash_of_secret
@@ -67,7 +68,7 @@ class Carts:
     """
 
     def __init__(self, client: Documents, database: str) -> None:
-        self._client = client
+        self._client, self._turns = client, Turns()
         mongo = client[database]
         self._carts, self._users = mongo[CARTS.name], mongo[USERS.name]
 
@@ -113,7 +114,8 @@ class Carts:
             after = edit(before.cart)
             return before if after == before.cart else await self._write(holder, after, before, now, session)
 
-        return await in_transaction(self._client, work)
+        async with self._turns.of(holder.id):
+            return await in_transaction(self._client, work)
 
     async def delete(self, holder: Holder, now: datetime) -> None:
         """Delete a cart; the secret of a guest's is worth nothing any more.
@@ -128,7 +130,8 @@ class Carts:
             await self._locked(holder, now, session)
             await self._carts.delete_one({"_id": holder.id}, session=session)
 
-        await in_transaction(self._client, work)
+        async with self._turns.of(holder.id):
+            await in_transaction(self._client, work)
 
     async def merge(self, user: str, secret: str, now: datetime) -> tuple[KeptCart, tuple[Capped, ...] | None]:
         """Put a guest's cart into an account's, once: the guest's is gone then.
@@ -146,17 +149,18 @@ class Carts:
 
         async def work(session: AsyncClientSession) -> tuple[KeptCart, tuple[Capped, ...] | None]:
             before = await self._locked(own, now, session)
-            found = await self._carts.find_one_and_delete(
-                {"_id": guest.id, "expires_at": {"$gt": now}}, session=session
-            )
+            found = await self._carts.find_one({"_id": guest.id, "expires_at": {"$gt": now}}, session=session)
             if found is None:
                 return before, None
             merged = merge(before.cart, cart_of(found))
+            # Two that delete one document conflict: the second one is done again, and finds none.
+            await self._carts.delete_one({"_id": guest.id}, session=session)
             if merged.cart == before.cart:
                 return before, merged.capped
             return await self._write(own, merged.cart, before, now, session), merged.capped
 
-        return await in_transaction(self._client, work)
+        async with self._turns.of(own.id, guest.id):
+            return await in_transaction(self._client, work)
 
     async def forget(self, user: str, session: AsyncClientSession) -> None:
         """Delete the cart of an account, in the transaction that deletes it."""
@@ -211,7 +215,10 @@ def _document(holder: Holder, cart: Cart, version: int, now: datetime) -> dict[s
             for line in cart.lines
         ],
     }
-    return document if holder.user else {**document, "expires_at": now + timedelta(days=GUEST_DAYS)}
+    if holder.user:
+        return document
+    days = GUEST_DAYS if cart.lines else EMPTY_GUEST_DAYS
+    return {**document, "expires_at": now + timedelta(days=days)}
 
 
 def cart_of(document: Mapping[str, Any]) -> Cart:

@@ -65,7 +65,9 @@ class Categories:
             if emptied is not None and await self._products.find_one(used, {"_id": 1}, session=session) is not None:
                 raise CategoryInUse("products are in it: give them another category first")
             version = 1 if before is None else before["version"] + 1
-            await self._trees.replace_one({"_id": store}, _document(store, version, tree), upsert=True, session=session)
+            await self._trees.replace_one(
+                {"_id": store}, tree_document(store, version, tree), upsert=True, session=session
+            )
             return tree
 
         async with self._turns.turn(store):
@@ -78,6 +80,7 @@ def tree_of(document: Mapping[str, Any] | None) -> Tree:
     return tuple(Category(each["id"], each["slug"], each["name"], each["parent"]) for each in listed)
 
 
-def _document(store: str, version: int, tree: Tree) -> dict[str, Any]:
+def tree_document(store: str, version: int, tree: Tree) -> dict[str, Any]:
+    """The categories of a store as they are kept."""
     listed = [{"id": each.id, "slug": each.slug, "name": each.name, "parent": each.parent} for each in tree]
     return {"_id": store, "version": version, "categories": listed}

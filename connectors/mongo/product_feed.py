@@ -1,7 +1,7 @@
-"""All products, stores and categories, page by page, and every change of them since: for who keeps a copy in memory.
+"""All products, stores and categories, and every change of them since: for who keeps a copy in memory.
 
-In this order nothing is missed: :meth:`ProductFeed.watch` first, then all pages, then the changes since the watch
-began. A change only says what to read again, so a page that was read meanwhile does no harm.
+In this order nothing is missed: :meth:`ProductFeed.watch` first, then all documents, then the changes since the watch
+began. A change only says what to read again, so a document that was read meanwhile does no harm.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
+import pymongo
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.change_stream import AsyncChangeStream
 from pymongo.errors import OperationFailure, PyMongoError
@@ -22,14 +23,18 @@ from marketplace.collections import CATEGORIES, PRODUCTS, STORES
 from marketplace.collections import Collection as Declared
 
 KINDS: Final = (STORES, CATEGORIES, PRODUCTS)
-"""In the order in which they are read: a product is shown with the title of its store."""
+"""In the order in which they are read: products are read store by store."""
 
 _FIELDS: Final[Mapping[str, Sequence[str]]] = {STORES.name: ("title", "deleted_at"), CATEGORIES.name: ("categories",)}
 _WAIT_MS: Final = 200
 _GATHER_SECONDS: Final = 0.3
 _MOST_CHANGES: Final = 500
 _TIMEOUT_MS: Final = 3_000
+_ANSWER_MS: Final = 20_000
+"""For all ids of a large store; a change stream that waits is answered every moment."""
+
 _CONNECTIONS: Final = 2
+_CLOSE_SECONDS: Final = 0.5
 _CHANGED: Final = frozenset({"insert", "update", "replace", "delete"})
 
 
@@ -44,7 +49,7 @@ def connect_feed(url: str) -> Documents:
         maxPoolSize=_CONNECTIONS,
         serverSelectionTimeoutMS=_TIMEOUT_MS,
         connectTimeoutMS=_TIMEOUT_MS,
-        socketTimeoutMS=_TIMEOUT_MS,
+        socketTimeoutMS=_ANSWER_MS,
     )
 
 
@@ -127,24 +132,26 @@ class ProductFeed:
         try:
             yield Stream(opened)
         finally:
-            # With a connection that is broken it has ended already.
-            with suppress(PyMongoError):
+            # With a connection that is broken it has ended already, and a Mongo that hangs need not know.
+            with suppress(PyMongoError), pymongo.timeout(_CLOSE_SECONDS):
                 await opened.close()
 
-    async def page(self, kind: Declared, after: str, limit: int) -> list[dict[str, Any]]:
-        """The documents that follow an id, in the order of ids.
+    async def ids(self, kind: Declared, store: str | None = None) -> list[str]:
+        """The ids of all documents: what they hold is read by :meth:`several`, some at a time.
+
+        A range of ids with a limit would be the plainer way. SecantusDB goes through a whole collection for it, and
+        finds single ids and all of one store by an index.
 
         Args:
             kind: The collection.
-            after: An id; empty for the first page.
-            limit: At most so many.
+            store: Of its products alone.
 
         Raises:
             Unavailable: Mongo does not answer.
         """
         async with answering():
-            asked = self._mongo[kind.name].find({"_id": {"$gt": after}}, _FIELDS.get(kind.name))
-            return await asked.sort("_id").limit(limit).to_list()
+            asked = self._mongo[kind.name].find({} if store is None else {"store": store}, {"_id": 1})
+            return sorted(str(document["_id"]) for document in await asked.to_list())
 
     async def several(self, name: str, ids: Collection[str]) -> list[dict[str, Any]]:
         """Those of these documents that there are.

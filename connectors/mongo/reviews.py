@@ -19,6 +19,7 @@ from connectors.mongo.async_client import Documents, answering, in_transaction
 from connectors.mongo.review_documents import key_of, review_document, review_of
 from connectors.mongo.tenants import ALIVE, check_permission, lock_account
 from connectors.mongo.times import milliseconds
+from connectors.mongo.turns import Turns
 from marketplace.catalog.products import ProductState
 from marketplace.collections import MEMBERSHIPS, PRODUCTS, REVIEW_REPORTS, REVIEW_VOTES, REVIEWS, STORES, USERS
 from marketplace.identity.roles import Permission
@@ -52,7 +53,7 @@ class Reviews:
     """
 
     def __init__(self, client: Documents, database: str) -> None:
-        self._client = client
+        self._client, self._turns = client, Turns()
         mongo = client[database]
         self._reviews, self._votes, self._reports = (
             mongo[each.name] for each in (REVIEWS, REVIEW_VOTES, REVIEW_REPORTS)
@@ -97,7 +98,8 @@ class Reviews:
             await self._write(before, after, session)
             return after
 
-        return await self._repeated(work)
+        async with self._turns.of(f"user:{user}", f"product:{product}"):
+            return await self._repeated(work)
 
     async def delete(self, user: str, product: str) -> None:
         """Delete somebody's own review.
@@ -117,7 +119,8 @@ class Reviews:
             await self._write(before, after, session)
             return before if after is None else None
 
-        gone = await in_transaction(self._client, work)
+        async with self._turns.of(f"user:{user}", f"product:{product}"):
+            gone = await in_transaction(self._client, work)
         if gone is not None:
             # Nothing refers to them any more, because a review that is written again gets another id: not in the
             # transaction, because there may be many.
@@ -152,7 +155,8 @@ class Reviews:
             await self._reviews.update_one({"id": review}, {"$inc": {"helpful": 1 if helpful else -1}}, session=session)
             return before
 
-        return await self._repeated(work)
+        async with self._turns.of(f"user:{user}", f"review:{review}"):
+            return await self._repeated(work)
 
     async def report(self, user: str, review: str, reason: ReportReason, note: str, now: datetime) -> Review:
         """Report a review to the moderators; the second report of one account changes nothing.
@@ -180,7 +184,8 @@ class Reviews:
             await self._write(before, after, session)
             return after
 
-        return await self._repeated(work)
+        async with self._turns.of(f"user:{user}", f"review:{review}"):
+            return await self._repeated(work)
 
     async def reply(self, store: str, actor: str, review: str, text: str | None, now: datetime) -> Review:
         """Let a store answer a review, change its answer, or take it back.

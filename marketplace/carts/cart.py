@@ -33,6 +33,9 @@ POLICY: Final = CartPolicy()
 GUEST_DAYS: Final = 30
 """How long a guest's cart is kept after its last change."""
 
+EMPTY_GUEST_DAYS: Final = 1
+"""The same of one without a line: anybody can make them."""
+
 
 class CartError(Exception):
     """What was asked for is refused, and nothing was changed; the message says why."""

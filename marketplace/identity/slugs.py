@@ -16,9 +16,9 @@ RESERVED: Final = frozenset(
         "invitation", "invitations", "invite", "legal", "livez", "login", "logout", "mail", "marketplace", "me",
         "metrics", "new", "null", "oauth", "official", "order", "orders", "picture", "pictures", "pricing", "privacy",
         "problems", "product", "products", "readyz", "register", "reset", "review", "reviews", "root", "search",
-        "security", "settings", "shop", "shops", "sign-in", "sign-out", "sign-up", "signin", "signout", "signup",
-        "smtp", "static", "status", "store", "stores", "suggest", "support", "system", "test", "undefined", "user",
-        "users", "v1", "v2", "webmail", "well-known", "www",
+        "security", "settings", "shops", "sign-in", "sign-out", "sign-up", "signin", "signout", "signup", "smtp",
+        "static", "status", "store", "stores", "suggest", "support", "system", "test", "undefined", "user", "users",
+        "v1", "v2", "webmail", "well-known", "www",
     }
 )  # fmt: skip
 """Names of pages and hosts of the platform: a store that had one could be taken for the platform."""

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from marketplace.catalog.products import Availability, Product, ProductState
-from marketplace.money import EXPONENTS
+from marketplace.money import EXPONENTS, checked_minor
 from marketplace.search.queries import price_ranges
 from marketplace.search.ranking import Place, rating_of, smoothed_rating, standing
 from marketplace.search.words import words_of
@@ -20,6 +20,7 @@ MAX_DESCRIPTION_WORDS: Final = 200
 
 _DESCRIPTION_CHARS: Final = 4_000
 _MAX_EXPONENT: Final = 3
+_TOO_MUCH: Final = 2**53
 
 
 class Card(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -54,6 +55,11 @@ class Card(msgspec.Struct, frozen=True, gc=False, array_like=True):
     rating: float | None
     reviews: int
     availability: str
+
+
+encode_card: Final = msgspec.msgpack.Encoder().encode
+decode_card: Final = msgspec.msgpack.Decoder(Card).decode
+"""Raises a ``ValueError`` for values that are not of their types."""
 
 
 @dataclass(frozen=True)
@@ -105,10 +111,24 @@ class Category:
 
 
 def entry_of(product: Product) -> Entry | None:
-    """What search keeps of a product; None of one that nobody can see."""
+    """What search keeps of a product; None of one that nobody can see.
+
+    Raises:
+        ValueError: A number is none, or there is no variant.
+        KeyError: Its currency is none.
+        TypeError: A text is none.
+        AttributeError: The same.
+    """
     if product.state is not ProductState.ACTIVE:
         return None
-    offers = tuple(sorted({(v.price_minor, v.availability is not Availability.NONE) for v in product.variants}))
+    numbers = (product.created_at, product.sold, *product.stars)
+    if not all(isinstance(each, int) and 0 <= each < _TOO_MUCH for each in numbers):
+        raise ValueError("a number is none, or not possible")
+    if not isinstance(product.category, str | None):
+        raise TypeError("the category is no text")
+    offers = tuple(
+        sorted({(checked_minor(v.price_minor), v.availability is not Availability.NONE) for v in product.variants})
+    )
     cheapest = min(product.variants, key=lambda variant: variant.price_minor)
     image = product.images[0] if product.images else None
     card = Card(
@@ -127,7 +147,7 @@ def entry_of(product: Product) -> Entry | None:
         product.availability.value,
     )
     return Entry(
-        card,
+        decode_card(encode_card(card)),
         product.category,
         _words(product),
         offers,

@@ -38,7 +38,7 @@ from marketplace.settings import Urls
 from marketplace.tables import GENERATIONS, TABLES
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
 from ops.resources import Resources
-from ops.service_settings import check_api, check_collector, check_flow
+from ops.service_settings import check_api, check_collector, check_dashboard, check_flow
 from ops.stack.collector import CollectorSpec
 from ops.stack.components import Component, PartSpec, ServiceSpec
 from ops.stack.dashboard import DashboardSpec
@@ -318,6 +318,7 @@ REGISTRY: Final = Registry(
                 tables=TABLES,
                 collections=(STORES, STORE_STATS, TURNED_AWAY, USERS, LINKS, MEMBERSHIPS, PRODUCTS, PRODUCT_SLUGS),
             ),
+            check_settings=check_dashboard,
         ),
         ProxySpec(
             name="proxy",

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from api.carts.service import CartView
+from api.carts.service import CartService, CartView
 from connectors.mongo.carts import Carts, Holder
 from marketplace.carts.cart import (
+    EMPTY_GUEST_DAYS,
     GUEST_DAYS,
     POLICY,
     Cart,
@@ -74,6 +75,11 @@ async def guest(world: World, products: Sequence[Product], quantity: int = 1) ->
     return secret
 
 
+def another(world: World) -> CartService:
+    """Carts as another process has them, which knows nothing of those who are at it here."""
+    return CartService.on_mongo(world.client, world.database, lambda: world.now)
+
+
 async def outcomes(calls: list[Awaitable[object]]) -> Counter[str]:
     """How many calls were refused why, or were "done"."""
     found = await asyncio.gather(*calls, return_exceptions=True)
@@ -105,7 +111,7 @@ def test_five_logins_at_one_time_merge_a_guests_cart_once(run: Run) -> None:
         await add(world, ANN, both, 2)
         await add(world, ANN, own, 1)
         secret = await guest(world, [both, guests], 3)
-        merges = await asyncio.gather(*(world.shopping.carts.merge("ann", secret) for _ in range(5)))
+        merges = await asyncio.gather(*(another(world).merge("ann", secret) for _ in range(5)))
         assert sorted(each.merged for each in merges) == [False, False, False, False, True]
         assert pieces(await world.shopping.carts.get(ANN)) == [5, 1, 3]
         with pytest.raises(NoSuchCart):
@@ -118,8 +124,7 @@ def test_two_people_who_merge_one_guests_cart_do_not_both_get_it(run: Run) -> No
     async def work(world: World) -> None:
         (sold,) = await shop(world)
         secret = await guest(world, [sold])
-        service = world.shopping.carts
-        found = await asyncio.gather(*(service.merge(user, secret) for user in ("ann", "bob")))
+        found = await asyncio.gather(*(another(world).merge(user, secret) for user in ("ann", "bob")))
         assert sorted(len(each.view.cart.lines) for each in found) == [0, 1]
 
     run(work)
@@ -131,7 +136,7 @@ def test_what_a_guest_puts_in_while_the_cart_is_merged_is_merged_or_refused(run:
         secret = await guest(world, products[:1])
         service, holder = world.shopping.carts, Holder.guest(secret)
         calls: list[Awaitable[object]] = [add(world, holder, each) for each in products[1:]]
-        calls.insert(2, service.merge("ann", secret))
+        calls.insert(2, another(world).merge("ann", secret))
         done = await outcomes(calls)
         assert done["done"] + done["NoSuchCart"] == 6
         assert len((await service.get(ANN)).cart.lines) == done["done"]
@@ -179,6 +184,18 @@ def test_a_guests_cart_that_has_expired_is_none_while_its_document_is_there(run:
             with pytest.raises(NoSuchCart):
                 await call
         assert not (await service.merge("ann", secret)).merged
+
+    run(work)
+
+
+def test_a_guests_cart_into_which_nothing_was_put_is_kept_for_a_day(run: Run) -> None:
+    async def work(world: World) -> None:
+        (sold,) = await shop(world)
+        empty, filled = await guest(world, []), await guest(world, [sold])
+        world.now = NOW + timedelta(days=EMPTY_GUEST_DAYS)
+        with pytest.raises(NoSuchCart):
+            await world.shopping.carts.get(Holder.guest(empty))
+        assert pieces(await world.shopping.carts.get(Holder.guest(filled))) == [1]
 
     run(work)
 

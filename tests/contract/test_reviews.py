@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from api.reviews.service import ReviewService
 from connectors.mongo.ratings import Ratings
 from connectors.mongo.review_queries import Place, ReviewOrder
 from marketplace.catalog.products import Product, ProductState
@@ -66,7 +67,7 @@ async def seen(world: World, sold: Product) -> list[str]:
     return [each.review.text for each in (await world.shopping.reviews.of_product(sold)).reviews]
 
 
-async def outcomes(calls: list[Awaitable[Any]]) -> Counter[str]:
+async def outcomes(calls: Sequence[Awaitable[Any]]) -> Counter[str]:
     found = await asyncio.gather(*calls, return_exceptions=True)
     for each in found:
         if isinstance(each, BaseException) and not isinstance(each, (ReviewError, TenancyError)):
@@ -77,8 +78,11 @@ async def outcomes(calls: list[Awaitable[Any]]) -> Counter[str]:
 def test_of_twenty_reviews_that_one_account_sends_at_one_time_there_is_one_and_it_counts_once(run: Run) -> None:
     async def work(world: World) -> None:
         sold = await shop(world)
-        service = world.shopping.reviews
-        written = await asyncio.gather(*(service.write("ann", sold.id, 1 + n % 5, f"Text {n}") for n in range(20)))
+        # Of three processes, which know nothing of each other.
+        services = [ReviewService.on_mongo(world.client, world.database, lambda: NOW) for _ in range(3)]
+        written = await asyncio.gather(
+            *(services[n % 3].write("ann", sold.id, 1 + n % 5, f"Text {n}") for n in range(20))
+        )
         assert len({each.review.id for each in written}) == 1
         documents = await world.client[world.database][REVIEWS.name].find().to_list()
         assert len(documents) == 1
@@ -352,5 +356,27 @@ def test_a_second_report_of_an_account_is_not_kept_twice(run: Run) -> None:
         await outcomes([world.shopping.reviews.report("bob", target, ReportReason.SPAM) for _ in range(6)])
         assert await world.client[world.database][REVIEW_REPORTS.name].count_documents({}) == 1
         assert (await world.shopping.reviews.case(target)).shown.review.reports == 1
+
+    run(work)
+
+
+def test_who_keeps_stars_hears_of_each_change_that_may_be_one_of_them_before_it_is_answered(run: Run) -> None:
+    async def work(world: World) -> None:
+        sold = await shop(world)
+        heard: list[tuple[str, tuple[int, ...]]] = []
+
+        async def note(changed: Product) -> None:
+            heard.append((changed.slug, changed.stars))
+
+        service = ReviewService.on_mongo(world.client, world.database, lambda: NOW, note)
+        target = (await service.write("ann", sold.id, 5, "Good")).review.id
+        await service.write("ann", sold.id, 2, "Bad")
+        await service.decide("root", target, Decision.HIDE)
+        await service.decide("root", target, Decision.APPROVE)
+        await service.delete("ann", sold.id)
+        assert heard == [
+            (sold.slug, stars)
+            for stars in ((0, 0, 0, 0, 1), (0, 1, 0, 0, 0), (0, 0, 0, 0, 0), (0, 1, 0, 0, 0), (0, 0, 0, 0, 0))
+        ]
 
     run(work)

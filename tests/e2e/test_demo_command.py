@@ -75,7 +75,7 @@ def test_ctrl_c_closes_the_live_demo_in_order(temporary: Path) -> None:
     wait_until(lambda: not processes_marked(str(data)), 20, "no process left")
     said = "".join(lines)
     assert said.index("The dashboard is at http://127.0.0.1:") < said.index("Sending 500 events of 30 days")
-    for where in ("dashboard ", "API docs  ", "shop page ", "collector "):
+    for where in ("dashboard ", "API docs  ", "storefront ", "collector "):
         assert f"\n  {where}  http://127.0.0.1:" in said
     passwords = accounts_in(said)
     assert list(passwords) == EMAILS, said

@@ -253,6 +253,7 @@ def test_the_host_reaches_the_service_with_the_port_that_the_client_used(proxy: 
     [
         ("/v1/identity/sessions", API_BODY_BYTES, "problem"),
         ("/problems", API_BODY_BYTES, "problem"),
+        ("/shop/cart", API_BODY_BYTES, "page"),
         ("/v1/stores/shop/product-imports", FILE_BYTES, "problem"),
         ("/v1/collect", COLLECTOR_BODY_BYTES, "collector"),
         ("/v1/import", COLLECTOR_BODY_BYTES, "collector"),
@@ -266,6 +267,8 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_sent(
     assert answer.status == 413
     if kind == "problem":
         assert problem_of(answer) == "too-large"
+    elif kind == "page":
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
     else:
         assert answer.json()["error"]["code"] == "body_too_large"
         assert answer.headers["access-control-allow-origin"] == "*"

@@ -7,9 +7,14 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from api.search.follower import Follower
+from api.search.index import SearchIndex
+from connectors.mongo.product_feed import ProductFeed, connect_feed
+from connectors.mongo.product_reads import product_document
 from marketplace.catalog.products import ProductState
 from marketplace.collections import PRODUCTS, STORES
 from marketplace.search.answers import Place
@@ -18,7 +23,7 @@ from ops.stack import Stack
 from tests.kits.depth import LONG
 from tests.kits.followed import Followed, followed, until
 from tests.kits.products import product
-from tests.kits.stack import leftovers_collected
+from tests.kits.stack import leftovers_collected, polled
 
 Work = Callable[[Followed], Awaitable[None]]
 WRITES = 1_000
@@ -53,7 +58,9 @@ def test_every_change_of_products_categories_and_stores_is_followed(mongo: Stack
             await world.collection(PRODUCTS.name).delete_one({"_id": mug.id})
             await world.finds("Green bowl")
             await world.collection(STORES.name).update_one({"_id": "shop"}, {"$set": {"deleted_at": 1}})
-            await world.finds()
+            await until(lambda: len(world.index) == 0, "nothing is kept of the store")
+            await world.collection(STORES.name).update_one({"_id": "shop"}, {"$set": {"deleted_at": None}})
+            await world.finds("Green bowl")
 
     asyncio.run(work())
 
@@ -61,9 +68,33 @@ def test_every_change_of_products_categories_and_stores_is_followed(mongo: Stack
 def test_a_product_that_nobody_can_read_hides_no_other_one(mongo: Stack) -> None:
     async def work() -> None:
         async with followed(mongo.urls.mongo, [product("Blue mug")]) as world:
-            await world.collection(PRODUCTS.name).insert_many([{"_id": "broken"}, {"_id": "b2", "state": "active"}])
+            whole = product_document(product("Green bowl"))
+            variant = whole["variants"][0]
+            broken: list[dict[str, Any]] = [
+                {},
+                {"state": "active"},
+                {**whole, "currency": "XXQ"},
+                {**whole, "variants": []},
+                {**whole, "variants": [{**variant, "price_minor": 2**62}]},
+                {**whole, "variants": [{**variant, "price_minor": "1"}]},
+                {**whole, "variants": None},
+                {**whole, "title": 7},
+                {**whole, "stars": {}},
+                {**whole, "created_at": "now"},
+                {**whole, "created_at": 2**63 - 1},
+                {**whole, "sold": None},
+                {**whole, "sold": 1.5},
+                {**whole, "stars": {"1": -5, "2": 0, "3": 0, "4": 0, "5": 0}},
+                {**whole, "category": ["1"]},
+                {**whole, "slug": 7},
+                {**whole, "images": [{"url": 1, "alt": ""}]},
+            ]
+            await world.collection(PRODUCTS.name).insert_many(
+                [{**each, "_id": f"broken {at}"} for at, each in enumerate(broken)]
+            )
             await world.put(product("Red cup"))
             await world.finds("Blue mug", "Red cup")
+            assert world.follower.reads == 1
 
     asyncio.run(work())
 
@@ -101,6 +132,32 @@ def test_after_a_mongo_that_was_killed_in_the_middle_of_reading_everything_is_kn
             await until(lambda: len(world.index) == 901, "all are known", 30)
             await until(lambda: world.index.complete, "all are read")
             assert len(set(world.found())) == 100
+
+    asyncio.run(work())
+
+
+def test_following_ends_whenever_it_is_ended_also_where_an_answer_comes_at_that_moment(mongo: Stack) -> None:
+    async def work() -> None:
+        async with followed(mongo.urls.mongo, [product("Blue mug")]) as world:
+            await world.finds("Blue mug")
+
+            async def write() -> None:
+                while True:
+                    await world.put(product("Red cup"))
+
+            writing = asyncio.create_task(write())
+            for at in range(25):
+                feed = connect_feed(polled(mongo.urls.mongo))
+                other = Follower(SearchIndex(), ProductFeed(feed, world.database))
+                running = asyncio.create_task(other.run())
+                # Some are ended while they read, and some while they follow.
+                await until(lambda other=other, at=at: other.reads > 0 or at % 3 == 0, "it reads")  # type: ignore[misc]
+                running.cancel()
+                _, pending = await asyncio.wait([running], timeout=5)
+                assert not pending
+                await feed.close()
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
 
     asyncio.run(work())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -12,8 +12,8 @@ import pytest
 
 from marketplace.collections import PRODUCT_SLUGS
 from ops.stack import Stack
-from tests.kits.api import PASSWORD
-from tests.kits.storefront import ARABIC, BIKES, COFFEE, HOSTILE, NEW, Buyer, Market, Page, id_of, market
+from tests.kits.api import PASSWORD, any_address
+from tests.kits.storefront import ARABIC, BIKES, COFFEE, HOSTILE, NEW, Buyer, Form, Market, Page, id_of, market
 from tests.kits.tenancy import World
 
 PRODUCT = f"/shop/{COFFEE}/yirgacheffe"
@@ -340,6 +340,50 @@ def test_a_form_of_another_site_changes_nothing(buyer: Buyer, headers: dict[str,
     assert in_cart(buyer.get("/shop/cart")) == 0
 
 
+HOSTILE_VALUES = (
+    "", "\x00", "$ne", '{"$gt": ""}', "x" * 5_000, "-1", "9223372036854775808", "1e3", "NaN", "..%2f", "\u202e",
+    "\uff11", "<script>", "a" * 32, "0" * 32, "__proto__",
+)  # fmt: skip
+FIELDS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "/shop/cart": {
+        "add": ("product", "variant", "quantity", "once"), "set": ("line", "quantity"), "remove": ("line",),
+        "accept": ("changes",), "nothing": ("line",),
+    },
+    f"/shop/{COFFEE}/reviews/cafe-de-olla": {
+        "write": ("stars", "text"), "helpful": ("review",), "unhelpful": ("review",), "report": ("review", "reason"),
+        "nothing": ("review",),
+    },
+    "/shop/account": {"end": ("session",), "nothing": ("session",)},
+    "/shop/register": {"": ("name", "email", "password", "next")},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, marks=() if path == "/shop/cart" else pytest.mark.long) for path in FIELDS]
+)
+def test_hostile_values_of_forms_are_answered_with_pages_and_put_nothing_in(shop: Market, path: str) -> None:
+    with Buyer(shop.url) as buyer:
+        buyer.sign_in(shop.account())
+        page = buyer.get(SINGLE)
+        token = page.form("add-to-cart").fields["token"]
+        good = {
+            "product": id_of("cafe-de-olla"), "variant": id_of("cafe-de-olla-1"), "quantity": "1", "stars": "3",
+            "text": "Good.", "review": id_of("review-1"), "reason": "spam", "name": "Ann", "email": "x",
+            "password": "y",
+        }  # fmt: skip
+        answers = []
+        for do, names in FIELDS[path].items():
+            for name in names:
+                for value in HOSTILE_VALUES:
+                    buyer.client.headers["x-forwarded-for"] = any_address()
+                    fields = {**good, "once": "same-once", "token": token, "do": do, name: value}
+                    answers.append(buyer.send(page, Form(path, "post", fields)).answer)
+        assert {each.status_code for each in answers} <= {200, 403, 404, 422}
+        assert all(each.headers["content-type"].startswith("text/html") for each in answers)
+        # Of one value of `once`, at most one form was good.
+        assert in_cart(buyer.get("/shop/cart")) <= 16
+
+
 def test_cookies_are_out_of_reach_for_scripts_and_other_sites(buyer: Buyer) -> None:
     page = buyer.get(SINGLE)
     answer = buyer.client.post("/shop/cart", data=page.form("add-to-cart").fields, headers={"origin": buyer.url})
@@ -360,6 +404,12 @@ NOWHERE = [
     "/shop/nobody", f"/shop/{COFFEE}/nothing", "/shop/a/b/c/d", f"/shop/{COFFEE}/category/none", "/shop/UPPER",
     "/shop/%00", f"/shop/{COFFEE}/%24ne", "/shop/assets/shop.css",
 ]  # fmt: skip
+
+
+def test_who_is_signed_in_is_so_on_the_page_of_what_is_not_there(shop: Market, buyer: Buyer) -> None:
+    buyer.sign_in(shop.account())
+    for path in (f"/shop/{COFFEE}/nothing", "/shop/nobody", f"/shop/{COFFEE}/category/none"):
+        assert "(your account)" in buyer.get(path).words
 
 
 @pytest.mark.parametrize("path", NOWHERE)

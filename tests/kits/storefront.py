@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -123,6 +124,12 @@ def reviews() -> list[Review]:
     ]  # fmt: skip
 
 
+def _run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run it in a thread of its own: where a browser is driven, this one has an event loop already."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(work())).result()
+
+
 @dataclass(frozen=True)
 class Market:
     """A storefront that runs, and what is in it.
@@ -152,7 +159,7 @@ class Market:
             finally:
                 await client.close()
 
-        asyncio.run(whole())
+        _run(whole)
 
     def set_product(self, slug: str, fields: Mapping[str, Any]) -> None:
         """Change a product past all rules."""
@@ -165,7 +172,9 @@ class Market:
 
     def account(self) -> str:
         """A new account whose password is everybody's; gives its address."""
-        name, change = uuid.uuid4().hex[:12], {"$set": {"password_hash": password_hash()}}
+        with ThreadPoolExecutor(1) as thread:
+            hashed = thread.submit(password_hash).result()
+        name, change = uuid.uuid4().hex[:12], {"$set": {"password_hash": hashed}}
 
         async def work(world: World) -> None:
             await world.user(name)
@@ -179,7 +188,7 @@ class Market:
 def market(stack: Stack, folder: Path, **settings: str) -> Iterator[Market]:
     """A storefront with stores, on a database of its own."""
     with own_database(stack) as database:
-        asyncio.run(_settle(polled(stack.urls.mongo), database))
+        _run(lambda: _settle(polled(stack.urls.mongo), database))
         with running_api(stack, folder, database, **settings) as api:
             yield Market(api, database, stack)
 

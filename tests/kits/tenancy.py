@@ -282,15 +282,21 @@ Work = Callable[[World], Awaitable[None]]
 
 
 @contextmanager
-def tenancy_database(stack: Stack) -> Iterator[str]:
-    """The name of a provisioned database that nobody else has, gone afterwards."""
+def tenancy_database(stack: Stack, *, drop: bool = True) -> Iterator[str]:
+    """The name of a provisioned database that nobody else has.
+
+    Args:
+        stack: Where.
+        drop: Whether it is gone afterwards; with thousands of documents that takes seconds.
+    """
     name = f"tenancy_{uuid.uuid4().hex}"
     urls = Urls(stack.urls.kafka, stack.urls.mongo, stack.urls.clickhouse, stack.urls.redis)
     ensure_provisioned(Settings(urls, PurePosixPath("unused"), name), resources=Resources(collections=COLLECTIONS))
     yield name
-    # On a busy machine SecantusDB takes longer to drop a database than other clients wait.
-    with connect(stack.urls.mongo, deadline_seconds=60) as client:
-        client.drop_database(name)
+    if drop:
+        # On a busy machine SecantusDB takes longer to drop a database than other clients wait.
+        with connect(stack.urls.mongo, deadline_seconds=60) as client:
+            client.drop_database(name)
 
 
 def run_in_world(mongo_url: str, database: str, work: Work, clickhouse: ClickHouse | None = None) -> None:

@@ -159,7 +159,7 @@
   }
 
   function variants(group) {
-    var form = group.closest('form'), figure = form.querySelector('[data-price]');
+    var form = group.closest('form'), figure = form.querySelector('[data-figure]');
     group.addEventListener('change', function () {
       var chosen = group.matches('select') ? group.selectedOptions[0] : group.querySelector(':checked');
       if (chosen) figure.textContent = chosen.dataset.price;

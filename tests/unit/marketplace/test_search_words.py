@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
 
 import pytest
 
@@ -157,3 +158,9 @@ def test_every_price_is_in_exactly_one_range(currency: str) -> None:
     ranges = price_ranges(currency)
     assert (ranges[0][0], ranges[-1][1]) == (0, None)
     assert [low for low, _ in ranges[1:]] == [high + 1 for _, high in ranges[:-1] if high is not None]
+
+
+def test_the_documentation_has_the_points() -> None:
+    page = (Path(__file__).parents[3] / "docs/reference/search.md").read_text()
+    for name, place in (("title", Place.TITLE), ("SKU, category", Place.NAME), ("description", Place.DESCRIPTION)):
+        assert f"| {name} | {' | '.join(str(POINTS[fit][place]) for fit in Fit)} |" in page

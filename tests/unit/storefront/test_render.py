@@ -88,7 +88,8 @@ def test_a_text_changes_no_element_of_a_page(text: str) -> None:
     plain = page_of("plain")
     hostile = page_of(text)
     assert tags_of(hostile) == tags_of(plain)
-    assert f"{MARK}<" not in hostile
+    assert f"{MARK}<b" not in hostile
+    assert f"{MARK}&lt;b" in hostile
 
 
 @given(
