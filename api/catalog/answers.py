@@ -146,7 +146,7 @@ class CatalogAnswers:
             return found
         making = self._making.get(key)
         if making is None:
-            # A task of its own, so that a caller who goes away takes the answer from nobody.
+            # A task of its own, so that a caller who leaves takes the answer from nobody.
             making = self._making[key] = asyncio.create_task(self._make(key, make))
             making.add_done_callback(partial(self._made, key))
         return await asyncio.shield(making)
@@ -201,17 +201,19 @@ class CatalogAnswers:
     async def _ask(self) -> None:
         """Ask for all keys that are waited for, as long as there are any."""
         assert self._cache is not None
+        asked: dict[Key, list[asyncio.Future[Answer | None]]] = {}
         try:
             while self._asked:
                 asked, self._asked = self._asked, defaultdict(list)
                 keys = list(asked)
                 values = await self._in_time(partial(self._cache.read, keys)) or [None] * len(keys)
                 for key, value in zip(keys, values, strict=True):
-                    answer = None if value is None else _decoded(key, value)
-                    for each in asked[key]:
-                        if not each.done():
-                            each.set_result(answer)
+                    _answer(asked[key], None if value is None else _decoded(key, value))
         finally:
+            # Whatever has ended this early: nobody waits for it any more.
+            for several in (*asked.values(), *self._asked.values()):
+                _answer(several, None)
+            self._asked.clear()
             self._asking = None
 
     async def _make(self, key: Key, make: Make) -> Answer | None:
@@ -295,6 +297,12 @@ class CatalogAnswers:
 
 async def _in_tuple(call: Callable[[Key], Awaitable[_T]], key: Key) -> tuple[_T]:
     return (await call(key),)
+
+
+def _answer(waiting: Iterable[asyncio.Future[Answer | None]], answer: Answer | None) -> None:
+    for each in waiting:
+        if not each.done():
+            each.set_result(answer)
 
 
 def _decoded(key: Key, value: bytes) -> Answer | None:

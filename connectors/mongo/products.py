@@ -12,7 +12,9 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import DuplicateKeyError
 
+from connectors.errors import Unavailable
 from connectors.mongo.async_client import Documents, answering, in_transaction
 from connectors.mongo.categories import tree_of
 from connectors.mongo.product_reads import product_document, product_of, slug_id
@@ -201,9 +203,17 @@ class Products:
         await self.in_turn(store, work)
 
     async def in_turn(self, store: str, work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
-        """Do the work of a transaction when it is its turn; see :func:`in_transaction` for the errors."""
+        """Do the work of a transaction when it is its turn.
+
+        Raises:
+            Unavailable: Mongo does not answer; it may have happened. Or somebody who does not lock the store has just
+                written the same: then it has not, and the next attempt sees that.
+        """
         async with self.turns.turn(store):
-            return await in_transaction(self._client, work)
+            try:
+                return await in_transaction(self._client, work)
+            except DuplicateKeyError as error:
+                raise Unavailable("another change of the catalog came in between") from error
 
     async def count(self, store: str, products: int, session: AsyncClientSession) -> None:
         """Note how many products a store has."""

@@ -229,7 +229,7 @@ def test_what_is_not_there_is_asked_for_again(run: Run) -> None:
 def test_an_error_of_the_origin_is_kept_by_nobody(run: Run) -> None:
     async def work(processes: Processes) -> None:
         one, other = await processes.start(), await processes.start()
-        processes.origin.error, processes.origin.seconds = Unavailable("away"), 0.01
+        processes.origin.error, processes.origin.seconds = Unavailable("no answer"), 0.01
         failed = await asyncio.gather(*(one.read() for _ in range(10)), return_exceptions=True)
         assert {type(each) for each in failed} == {Unavailable}
         assert processes.origin.asked == 1

@@ -294,9 +294,9 @@ def tenancy_database(stack: Stack, *, drop: bool = True) -> Iterator[str]:
     ensure_provisioned(Settings(urls, PurePosixPath("unused"), name), resources=Resources(collections=COLLECTIONS))
     yield name
     if drop:
-        client = connect(stack.urls.mongo)
-        client.drop_database(name)
-        client.close()
+        # On a busy machine SecantusDB takes longer to drop a database than other clients wait.
+        with connect(stack.urls.mongo, deadline_seconds=60) as client:
+            client.drop_database(name)
 
 
 def run_in_world(mongo_url: str, database: str, work: Work, clickhouse: ClickHouse | None = None) -> None:
