@@ -30,6 +30,15 @@ class Shopping:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         stars_changed: StarsChanged = tell_nobody,
     ) -> Shopping:
-        """On the collections of a database; the caller closes the client."""
-        carts = CartService.on_mongo(client, database, clock)
-        return Shopping(carts, ReviewService.on_mongo(client, database, clock, stars_changed))
+        """On the collections of a database; the caller closes the client.
+
+        Args:
+            client: A connected client.
+            database: The database's name.
+            clock: The time.
+            stars_changed: Is called after the stars of a product may have changed.
+        """
+        return Shopping(
+            CartService.on_mongo(client, database, clock),
+            ReviewService.on_mongo(client, database, clock, stars_changed),
+        )
