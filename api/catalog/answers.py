@@ -188,9 +188,7 @@ class CatalogAnswers:
                 self._paying = asyncio.create_task(self._pay(cache))
 
     async def _kept(self, key: Key) -> Answer | None:
-        if self._cache is None:
-            return None
-        if self._owed and any(store == key.store for store, _ in self._owed):
+        if self._cache is None or self._owes(key.store):
             return None
         mine: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
         self._asked[key].append(mine)
@@ -216,6 +214,10 @@ class CatalogAnswers:
             self._asked.clear()
             self._asking = None
 
+    def _owes(self, store: str) -> bool:
+        """Whether Redis may have answers of a store that this process knows to be wrong."""
+        return any(owing == store for owing, _ in self._owed)
+
     async def _make(self, key: Key, make: Make) -> Answer | None:
         made: Made | None = None
         for _ in range(_ATTEMPTS):
@@ -239,7 +241,7 @@ class CatalogAnswers:
 
     async def _begin(self, key: Key) -> bytes | Lease | None:
         """A lease; or the answer, if another process has made it meanwhile; None where neither can be had."""
-        if self._cache is None:
+        if self._cache is None or self._owes(key.store):
             return None
         until = self._monotonic() + _WAIT_SECONDS
         while True:
