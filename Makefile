@@ -100,7 +100,7 @@ drills: $(READY) ## each process frozen, each disk full, expensive clients: the 
 	$(BIN)/python -m bench.faults.disks
 	$(BIN)/python -m bench.faults.floods
 
-screenshots: $(READY) browser ## pictures of a running demo's dashboard, into docs/images; asks for its owner's password
+screenshots: $(READY) browser ## pictures of a running demo, dashboard and storefront, into docs/images; asks for its owner's password
 	$(BIN)/python -m ops.screenshots --email owner@brooklyn-coffee.example
 
 reference: $(READY) ## write the generated pages of docs/reference
