@@ -14,9 +14,10 @@ from api.access import caller_is_there
 from api.callers import Caller
 from api.carts.service import CartService
 from api.carts.service import CartView as KeptView
+from api.storefront.cart_views import CartLine, CartShop, CartView
 from api.storefront.shop import CartOwner, ChoiceNeeded, Refused
 from api.storefront.shops import Shops
-from api.storefront.views import CartLine, CartShop, CartView, ShopName
+from api.storefront.views import ShopName
 from connectors.errors import Unavailable
 from connectors.mongo.carts import Carts, Holder
 from connectors.mongo.product_reads import ProductReads
@@ -52,7 +53,7 @@ _log = logging.getLogger(__name__)
 
 
 class Baskets:
-    """Reads and changes carts. Each call raises ``Unavailable`` where Mongo is away.
+    """Reads and changes carts. Each call raises ``Unavailable`` where Mongo does not answer.
 
     Args:
         service: Of carts.

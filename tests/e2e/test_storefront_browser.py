@@ -15,10 +15,11 @@ from playwright.sync_api import Browser, Page, expect
 from marketplace.stores import Store, hash_write_key
 from ops.stack import Stack
 from tests.kits.api import PASSWORD, any_address
+from tests.kits.buyers import Buyer
 from tests.kits.clicks import CHROME
 from tests.kits.collector import Collector, eventually, running_collector
 from tests.kits.dashboard import PATIENCE_MS
-from tests.kits.storefront import BIKES, COFFEE, NEW, TITLES, Buyer, Market, id_of, market
+from tests.kits.storefront import BIKES, COFFEE, NEW, TITLES, Market, id_of, market
 
 STORE = Store(COFFEE, TITLES[COFFEE], "UTC", ("127.0.0.1",), hash_write_key(COFFEE), "0" * 64)
 PRODUCT = f"/shop/{COFFEE}/yirgacheffe"

@@ -13,7 +13,8 @@ import pytest
 from marketplace.collections import PRODUCT_SLUGS
 from ops.stack import Stack
 from tests.kits.api import PASSWORD, any_address
-from tests.kits.storefront import ARABIC, BIKES, COFFEE, HOSTILE, NEW, Buyer, Form, Market, Page, id_of, market
+from tests.kits.buyers import Buyer, Form, Page
+from tests.kits.storefront import ARABIC, BIKES, COFFEE, HOSTILE, NEW, Market, id_of, market
 from tests.kits.tenancy import World
 
 PRODUCT = f"/shop/{COFFEE}/yirgacheffe"

@@ -24,7 +24,8 @@ from marketplace.search.entries import entry_of
 from ops.stack import Stack
 from tests.kits.api import PASSWORD
 from tests.kits.api_people import password_hash
-from tests.kits.storefront import COFFEE, PageReader, products, settle
+from tests.kits.buyers import PageReader
+from tests.kits.storefront import COFFEE, products, settle
 from tests.kits.tenancy import World, run_in_world, tenancy_database
 
 NOBODY_LISTENS = "127.0.0.1:9"
@@ -120,8 +121,8 @@ def test_without_mongo_pages_come_back_and_what_is_in_memory_is_shown(tmp_path: 
                     assert (await pages.get(path)).status_code == 200, path
                 pages.cookies.set("marketplace-cart", "g" * 43)
                 paths = (f"/shop/{COFFEE}", PRODUCT, "/shop/cart", "/shop")
-                *away, front = await asyncio.gather(*map(pages.get, paths))
-                for answer in away:
+                *refused, front = await asyncio.gather(*map(pages.get, paths))
+                for answer in refused:
                     assert_comes_back(answer)
                 assert front.status_code == 200
         finally:

@@ -1,20 +1,15 @@
-"""A market to look at: stores with categories, products and reviews, and somebody who buys there without JavaScript."""
+"""A market to look at: stores with categories, products and reviews."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from html.parser import HTMLParser
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urljoin
-
-import httpx
 
 from connectors.mongo.async_client import Documents, connect_async
 from connectors.mongo.review_documents import review_document
@@ -22,7 +17,7 @@ from marketplace.catalog.products import Availability, Image, Option, Product, V
 from marketplace.collections import CATEGORIES, PRODUCTS, REVIEWS, USERS
 from marketplace.reviews.reviews import Reply, Review
 from ops.stack import Stack
-from tests.kits.api import PASSWORD, Api, any_address, own_database, running_api
+from tests.kits.api import Api, own_database, running_api
 from tests.kits.api_people import password_hash
 from tests.kits.products import product, put_products
 from tests.kits.stack import polled
@@ -215,139 +210,3 @@ async def settle(client: Documents, database: str) -> None:
         await client[database][CATEGORIES.name].insert_one({"_id": store, "version": 1, "categories": entries})
     await put_products(client, database, products())
     await client[database][REVIEWS.name].insert_many([review_document(each) for each in reviews()])
-
-
-@dataclass
-class Form:
-    """A form of a page, with what is in it.
-
-    Attributes:
-        action: Where it is sent.
-        method: How.
-        fields: What is filled in.
-        buttons: The names of its buttons.
-    """
-
-    action: str
-    method: str
-    fields: dict[str, str] = field(default_factory=dict)
-    buttons: list[str] = field(default_factory=list)
-
-
-class PageReader(HTMLParser):
-    """Reads what a browser without JavaScript would act on."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.forms: list[Form] = []
-        self.links: list[str] = []
-        self.ids: list[str] = []
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self._form: Form | None = None
-        self._select = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
-        self.tags.append((tag, given))
-        if "id" in given:
-            self.ids.append(given["id"])
-        if tag == "a" and "href" in given:
-            self.links.append(given["href"])
-        if tag == "form":
-            self._form = Form(given.get("action", ""), given.get("method", "get"))
-            self.forms.append(self._form)
-        form = self._form
-        if form is None:
-            return
-        if tag == "button" and "name" in given:
-            form.buttons.append(given["name"])
-        elif tag == "input" and "name" in given and (given.get("type") != "radio" or "checked" in given):
-            form.fields[given["name"]] = given.get("value", "")
-        elif tag == "textarea":
-            form.fields[given["name"]] = ""
-        elif tag == "select":
-            self._select = given["name"]
-        elif tag == "option" and ("selected" in given or self._select not in form.fields):
-            form.fields[self._select] = given["value"]
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "form":
-            self._form = None
-
-
-@dataclass
-class Page:
-    """An answer as somebody sees it.
-
-    Attributes:
-        answer: The answer.
-        url: Its address.
-    """
-
-    answer: httpx.Response
-    url: str
-
-    @property
-    def text(self) -> str:
-        """Its HTML."""
-        return self.answer.text
-
-    @property
-    def read(self) -> PageReader:
-        """What is on it."""
-        return PageReader(self.text)
-
-    def form(self, button: str, **having: str) -> Form:
-        """The first form with a button of that name, and with these values."""
-        found = [
-            form
-            for form in self.read.forms
-            if button in form.buttons and all(form.fields.get(name) == value for name, value in having.items())
-        ]
-        assert found, f"no form with the button {button!r} on {self.url}"
-        return found[0]
-
-    @property
-    def words(self) -> str:
-        """Its text, without elements."""
-        return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", self.text))
-
-
-class Buyer:
-    """A browser without JavaScript: it keeps cookies, follows redirects and fills in forms.
-
-    Args:
-        url: Where the storefront is.
-    """
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        headers = {"x-forwarded-for": any_address(), "user-agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/145.0"}
-        self.client = httpx.Client(base_url=url, headers=headers, follow_redirects=True, timeout=20)
-
-    def __enter__(self) -> Buyer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.client.close()
-
-    def get(self, path: str, **options: Any) -> Page:
-        """Open a page."""
-        answer = self.client.get(path, **options)
-        return Page(answer, str(answer.url))
-
-    def send(self, page: Page, form: Form, /, **changes: str) -> Page:
-        """Fill in a form and send it as the page's browser does."""
-        return self.send_with({"origin": self.url}, page, form, **changes)
-
-    def send_with(self, own: Mapping[str, str], page: Page, form: Form, /, **changes: str) -> Page:
-        """The same with headers that say where it comes from."""
-        fields = {**form.fields, **changes}
-        answer = self.client.post(urljoin(page.url, form.action), data=fields, headers=dict(own))
-        return Page(answer, str(answer.url))
-
-    def sign_in(self, email: str, password: str = PASSWORD, path: str = "/shop/sign-in") -> Page:
-        """Sign in by the form."""
-        page = self.get(path)
-        return self.send(page, page.form("sign-in"), email=email, password=password)

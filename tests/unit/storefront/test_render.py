@@ -15,26 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.storefront import assets, render
+from api.storefront.cart_views import CartLine, CartShop, CartView
 from api.storefront.pictures import MOTIFS, picture
 from api.storefront.render import StorefrontConfig, error_page, page
 from api.storefront.structured import structured
-from api.storefront.views import (
-    Card,
-    CartLine,
-    CartShop,
-    CartView,
-    Front,
-    Link,
-    ProductPage,
-    Reviews,
-    ReviewView,
-    ShopName,
-)
+from api.storefront.views import Card, Front, Link, ProductPage, Reviews, ReviewView, ShopName
 from api.storefront.visitors import Visitor
 from api.web.problems import PROBLEM_TYPES, Problem, ProblemType
 from marketplace.catalog.products import Image, Option, Variant
+from tests.kits.buyers import PageReader
 from tests.kits.products import product
-from tests.kits.storefront import PageReader
 
 MARK = "\x02"
 """Stands in every text that somebody has written; no template has it."""
