@@ -111,6 +111,11 @@ class ApiConfig:
     sender: str
 
     @property
+    def shop_pages_url(self) -> str:
+        """Where links in mails to buyers lead."""
+        return f"{(self.shop_url or f'http://{LOOPBACK}:{self.port}').rstrip('/')}/shop"
+
+    @property
     def effective_admin_port(self) -> int:
         """The admin port to bind; 0 takes a free one."""
         if self.admin_port is not None:

@@ -205,7 +205,7 @@ def serve(config: ApiConfig, mongo: MongoSettings, redis_url: str, clickhouse_ur
         config.names,
         config.trusted_proxies,
         dependencies.metrics.answered,
-        storefront=StorefrontConfig(config.shop_url, config.collector_url),
+        storefront=StorefrontConfig(config.shop_url, config.collector_url, config.shop_pages_url),
     )
     # The application stays for good. Without this, each full collection looks at all of it, and while products are read
     # there is one every other second: 100 ms in which nobody is answered.

@@ -81,12 +81,20 @@ class IdentityService:
         """The public keys of access tokens, as a JSON Web Key Set."""
         return self._tokens.key_set(self._clock().timestamp())
 
-    async def register(self, email: str, name: str, password: str) -> None:
-        """Send a mail with a link that makes the account, or one that says that there is one already."""
+    async def register(self, email: str, name: str, password: str, pages_url: str = "") -> None:
+        """Send a mail with a link that makes the account, or one that says that there is one already.
+
+        Args:
+            email: The address.
+            name: For people.
+            password: Checked.
+            pages_url: Of the pages that the link leads to, where they are not those of all other mails.
+        """
+        pages = pages_url or self._public_url
         password_hash = await self._hashes.hash(password)
         secret, now = _secret(), self._clock()
         known = await self._accounts.by_email(email) is not None
-        link = f"{self._public_url}/sign-in" if known else self._link("confirm", secret)
+        link = f"{pages}/sign-in" if known else _link(pages, "confirm", secret)
         mail = Mail(email, "already_registered" if known else "confirm_address", {"link": link})
         # The link of a known address is kept too, and nobody gets its secret: the same work for both.
         await self._accounts.register(Registration(email, name, password_hash), hash_of_secret(secret), mail, now)
@@ -325,8 +333,12 @@ class IdentityService:
         return SignedIn(access, ACCESS_SECONDS, refresh_token(user, session, token))
 
     def _link(self, page: str, secret: str) -> str:
-        # Behind the fragment it is sent to no server, and in no log and no referrer.
-        return f"{self._public_url}/{page}#{quote(secret)}"
+        return _link(self._public_url, page, secret)
+
+
+def _link(pages_url: str, page: str, secret: str) -> str:
+    # Behind the fragment it is sent to no server, and in no log and no referrer.
+    return f"{pages_url}/{page}#{quote(secret)}"
 
 
 def _secret() -> str:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import unquote
 
 from fastapi import Request
 from starlette.responses import Response
@@ -20,10 +21,10 @@ from api.storefront.addresses import safe_path, with_query
 from api.storefront.cookies import CART, SESSION, deletion, setting, value_of
 from api.storefront.forms import FormRoute, form_of
 from api.storefront.queries import query_of
-from api.storefront.render import page, redirect
+from api.storefront.render import config_of, page, redirect
 from api.storefront.visitors import Visitor, shop_of, visitor_of
 from api.web.clients import network_of
-from api.web.problems import INVALID, UNAUTHENTICATED, FieldError, Problem
+from api.web.problems import GONE, INVALID, UNAUTHENTICATED, FieldError, Problem
 from api.web.routes import Routes
 from connectors.errors import Unavailable
 from marketplace.identity.accounts import LinkKind
@@ -36,6 +37,7 @@ _ACCOUNT: Final = "/shop/account"
 _SIGN_IN: Final = "/shop/sign-in"
 _MAX_CLIENT_CHARS: Final = 200
 _MAX_NAME_CHARS: Final = 100
+_MAX_SECRET_CHARS: Final = 300
 _SESSION_ID: Final = re.compile(r"[0-9a-f]{32}")
 _NAME: Final = re.compile(ONE_LINE)
 _WRONG: Final = "The address and the password do not go together."
@@ -137,8 +139,33 @@ async def register_here(request: Request) -> Response:
     if problems:
         return page(request, "register.html", visitor, 422, next=target, form=kept, problems=problems, sent=False)
     await attempt(request, email, LinkKind.REGISTRATION)
-    await _identities(request).register(email, name, password)
+    await _identities(request).register(email, name, password, config_of(request).mailed_url)
     return page(request, "register.html", visitor, next=target, form=kept, problems={}, sent=True)
+
+
+@ACCOUNT_PAGES.add("GET", "/confirm", demand=Demand.NOTHING, documented=False)
+async def show_confirm(request: Request) -> Response:
+    """The page that the link in a mail leads to; its secret is behind the fragment, and only the browser knows it."""
+    return page(request, "confirm.html", await visitor_of(request), problems={}, done=False)
+
+
+@ACCOUNT_PAGES.add("POST", "/confirm", demand=Demand.NOTHING, cost=5, documented=False)
+async def confirm_here(request: Request) -> Response:
+    """Make the account that a mail was sent for."""
+    form, visitor = form_of(request), await visitor_of(request)
+    # Without JavaScript people give the whole link.
+    secret = form.get("link", "").strip().rpartition("#")[2][:_MAX_SECRET_CHARS]
+    problems = {}
+    if not secret:
+        problems["link"] = "Give the link in the mail."
+    else:
+        try:
+            await _identities(request).confirm(unquote(secret))
+        except Problem as error:
+            if error.type is not GONE:
+                raise
+            problems["link"] = "This link was used, or is too old: open an account once more to get another one."
+    return page(request, "confirm.html", visitor, 422 if problems else 200, problems=problems, done=not problems)
 
 
 @ACCOUNT_PAGES.add("GET", "/account", demand=Demand.NOTHING, documented=False)

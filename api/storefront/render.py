@@ -43,10 +43,13 @@ class StorefrontConfig:
         public_url: Where people reach the storefront, such as ``https://market.example``; where it is empty, what a
             request says of its host is taken.
         collector_url: Where browsers reach the collector; empty where nothing is counted.
+        mailed_url: Of the pages that links in mails lead to: never what a request says of its host. Empty for the
+            pages of all other mails.
     """
 
     public_url: str = ""
     collector_url: str = ""
+    mailed_url: str = ""
 
     @property
     def collector_origin(self) -> str:

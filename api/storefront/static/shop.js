@@ -158,6 +158,15 @@
     form.append(place);
   }
 
+  /* The secret of a link is behind #, so that no server and no log gets it unless this form is sent. */
+  function linked(input) {
+    if (location.hash.length > 20) {
+      input.value = location.hash.slice(1);
+      input.closest('.field').hidden = true;
+      history.replaceState(null, '', location.pathname);
+    }
+  }
+
   function variants(group) {
     var form = group.closest('form'), figure = form.querySelector('[data-figure]');
     group.addEventListener('change', function () {
@@ -184,4 +193,5 @@
   each('form[data-add]', adding);
   each('[data-variants]', variants);
   each('[data-shot]', shots);
+  each('#f-link', linked);
 })();
