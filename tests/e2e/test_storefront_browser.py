@@ -213,3 +213,12 @@ def test_the_first_key_leads_past_the_top_of_a_page(browser: Browser, shop: Show
         expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
         page.keyboard.press("Enter")
         expect(page.locator("#main")).to_be_focused()
+
+
+def test_the_link_of_a_mail_needs_one_press_and_its_secret_leaves_the_address(browser: Browser, shop: Shown) -> None:
+    with window(browser) as page:
+        page.goto(f"{shop.url}/shop/confirm#{'x' * 43}")
+        expect(page.get_by_label("The link in the mail")).to_be_hidden()
+        expect(page).to_have_url(f"{shop.url}/shop/confirm")
+        page.get_by_role("button", name="Confirm").click()
+        expect(page.locator(".problem")).to_contain_text("This link was used, or is too old")
