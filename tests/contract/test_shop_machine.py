@@ -1,4 +1,4 @@
-"""Buyers, a seller and a moderator at one time, on a real Mongo: counters, limits and pages hold.
+"""Buyers, a seller and a moderator at one time, on a real Mongo: counters, slugs, limits and pages hold.
 
 What several do at one moment can come in any order, so nothing here says which of them wins: the invariants hold for
 each order, and what was answered as done is counted once.
@@ -35,6 +35,7 @@ from marketplace.reviews.reviews import Decision, ReportReason, ReviewError
 from ops.stack import Stack
 from tests.kits.depth import CHAOS_SEEDS
 from tests.kits.products import product, put_products
+from tests.kits.shop_seller import Seller
 from tests.kits.stack import polled
 from tests.kits.tenancy import NOW, World, tenancy_database
 
@@ -88,6 +89,12 @@ class Shop:
     @property
     def guest(self) -> str:
         return f"guest of {self.name}".ljust(43, "-")
+
+    @property
+    def seller(self) -> Seller:
+        """Of one process after the other."""
+        mongo = self.parts.mongo
+        return Seller(mongo.client, mongo.name, self.name)
 
     def user(self, who: str) -> str:
         return f"{self.name}-{who}"
@@ -171,9 +178,33 @@ async def merge(shop: Shop, who: str, number: int, of: str) -> None:
     shop.capped += sum(each.wanted - each.kept for each in capped or () if each.variant == counted)
 
 
+async def put_up(shop: Shop, who: str, number: int, of: str) -> None:
+    await shop.seller.put_up(number)
+
+
+async def rename(shop: Shop, who: str, number: int, of: str) -> None:
+    await shop.seller.rename(shop.products[number % 2].id, number)
+
+
+async def change_state(shop: Shop, who: str, number: int, of: str) -> None:
+    await shop.seller.change_state(shop.products[number % 2].id, number)
+
+
+async def reprice(shop: Shop, who: str, number: int, of: str) -> None:
+    await shop.seller.reprice(shop.products[number % 2].id, number)
+
+
+async def withdraw(shop: Shop, who: str, number: int, of: str) -> None:
+    await shop.seller.withdraw([each.id for each in shop.products])
+
+
 Action = Callable[[Shop, str, int, str], Awaitable[None]]
 ACTIONS: Final[dict[str, Action]] = {
-    action.__name__: action for action in (write, delete, vote, report, decide, reply, more, exactly, none_of, merge)
+    action.__name__: action
+    for action in (
+        *(write, delete, vote, report, decide, reply, more, exactly, none_of, merge),
+        *(put_up, rename, change_state, reprice, withdraw),
+    )
 }
 
 
@@ -236,8 +267,8 @@ class ShopMachine(RuleBasedStateMachine):
     @rule(
         actions=st.lists(
             st.tuples(
-                st.sampled_from(["write", "more", "merge", *ACTIONS]), st.sampled_from(BUYERS), st.integers(0, 4),
-                st.sampled_from(BUYERS),
+                st.sampled_from(["write", "more", "merge", "put_up", "rename", *ACTIONS]), st.sampled_from(BUYERS),
+                st.integers(0, 4), st.sampled_from(BUYERS),
             ),
             min_size=1, max_size=3,
         )
@@ -274,6 +305,7 @@ class ShopMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "shop"):
             self.everything_adds_up()
+            self.runner.run(self.shop.seller.everything_adds_up())
             self.runner.run(self._pages_hold())
 
     async def _pages_hold(self) -> None:
