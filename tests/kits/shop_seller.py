@@ -16,7 +16,7 @@ from marketplace.collections import PRODUCT_CHANGES, PRODUCT_SLUGS, PRODUCTS, ST
 from tests.kits.products import product
 from tests.kits.tenancy import NOW
 
-LIMIT: Final = 4
+LIMIT: Final = 3
 """Products that the store may have; it has two from the beginning."""
 
 SLUGS: Final = ("mug", "bowl", "cup")
