@@ -29,7 +29,7 @@ from marketplace.identity.tenancy import TenancyError
 from runtime.backoff import Backoff
 
 MAX_RUNNING: Final = 2
-"""Imports of one process at one time: each keeps its file in memory."""
+"""Imports of one process at one time, from the moment that a file is read: each keeps its file in memory."""
 
 _BACKOFF: Final = Backoff(0.5, 1.0, 2.0, 4.0)
 _ATTEMPTS: Final = 6
@@ -63,6 +63,7 @@ class CatalogFiles:
         self._imports, self._products, self._reads, self._categories = imports, products, reads, categories
         self._answers, self._clock = answers, clock
         self._running: set[asyncio.Task[None]] = set()
+        self._beginning = 0
 
     async def begin(self, store: str, actor: str, content: bytes, tier: Tier, *, dry_run: bool) -> Import:
         """Begin to import a file; it goes on after this has returned.
@@ -81,26 +82,30 @@ class CatalogFiles:
             NotAllowed: Who asks may not, by the role of now.
             Unavailable: Mongo does not answer, or the process imports as many files as it can.
         """
-        if len(self._running) >= MAX_RUNNING:
+        if len(self._running) + self._beginning >= MAX_RUNNING:
             raise Unavailable("as many imports are under way as there may be")
-        groups = await asyncio.to_thread(read, content)
-        if not groups:
-            raise InvalidCatalog([Fault("", "empty", "the file has no products")])
-        now = self._clock()
-        new = Import(
-            secrets.token_hex(16),
-            store,
-            actor,
-            dry_run,
-            ImportState.RUNNING,
-            len(groups),
-            created_at=milliseconds(now),
-            changed_at=milliseconds(now),
-        )
-        await self._imports.begin(new, now)
-        task = asyncio.create_task(self._run(new, groups, ENTITLEMENTS[tier].products))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._beginning += 1
+        try:
+            groups = await asyncio.to_thread(read, content)
+            if not groups:
+                raise InvalidCatalog([Fault("", "empty", "the file has no products")])
+            now = self._clock()
+            new = Import(
+                secrets.token_hex(16),
+                store,
+                actor,
+                dry_run,
+                ImportState.RUNNING,
+                len(groups),
+                created_at=milliseconds(now),
+                changed_at=milliseconds(now),
+            )
+            await self._imports.begin(new, now)
+            task = asyncio.create_task(self._run(new, groups, ENTITLEMENTS[tier].products))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        finally:
+            self._beginning -= 1
         return new
 
     async def get(self, store: str, import_id: str) -> Import:

@@ -50,7 +50,7 @@ def query_asked(query: Mapping[str, str], shop: str | None, category: str | None
         raise Refused("there is no such category", "category")
     currency, low, high = _price(query.get("price", ""))
     rating = query.get("rating", "")
-    if rating and rating not in "12345":
+    if rating not in ("", "1", "2", "3", "4", "5"):
         raise Refused("give 1 to 5", "rating")
     try:
         sort = Sort(query.get("sort") or Sort.RELEVANCE)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import DuplicateKeyError
 
 from connectors.mongo.async_client import Documents, answering, in_transaction
 from connectors.mongo.tenants import lock_account
@@ -73,7 +74,7 @@ class Carts:
         self._carts, self._users = mongo[CARTS.name], mongo[USERS.name]
 
     async def create_guest(self, secret: str, now: datetime) -> KeptCart:
-        """Make an empty cart of whoever has the secret.
+        """Make an empty cart of whoever has the secret; one that was made with it already stays as it is.
 
         Raises:
             Unavailable: Mongo does not answer; it may be made.
@@ -81,7 +82,13 @@ class Carts:
         holder = Holder.guest(secret)
         document = _document(holder, Cart(), 1, now)
         async with answering():
-            await self._carts.insert_one(document)
+            # One that has expired may be there still: it is replaced.
+            expired = {"_id": holder.id, "expires_at": {"$lte": now}}
+            try:
+                await self._carts.replace_one(expired, document, upsert=True)
+            except DuplicateKeyError:
+                kept = await self._carts.find_one({"_id": holder.id})
+                return _kept(document if kept is None else kept)
         return _kept(document)
 
     async def get(self, holder: Holder, now: datetime) -> KeptCart:

@@ -159,19 +159,21 @@ def read(content: bytes) -> list[ProductLines]:
     lines: dict[str, list[Line]] = {}
     faults: dict[str, list[LineFault]] = {}
     owner: dict[str, str] = {}
+    # Looking for a SKU in all earlier lines of its product would take minutes for a file of one product.
+    earlier: set[tuple[str, str]] = set()
     for number, cells, wrong in _lines(_text(content)):
-        slug, line = cells.get("slug", ""), Line(number, cells)
+        slug, sku, line = cells.get("slug", ""), cells.get("sku", ""), Line(number, cells)
         lines.setdefault(slug, []).append(line)
-        found = faults.setdefault(slug, [])
+        found, is_there = faults.setdefault(slug, []), (slug, sku) in earlier
+        earlier.add((slug, sku))
         if wrong:
             found.append(LineFault(number, "", *wrong))
             continue
         if not slug:
             found.append(LineFault(number, "slug", "missing", "this is needed"))
-        sku = cells.get("sku", "")
         if not sku:
             found.append(LineFault(number, "sku", "missing", "this is needed"))
-        elif owner.setdefault(sku, slug) != slug or any(each.cells["sku"] == sku for each in lines[slug][:-1]):
+        elif owner.setdefault(sku, slug) != slug or is_there:
             found.append(LineFault(number, "sku", "twice", "an earlier line has this SKU"))
         found.extend(_differences(lines[slug][0], line))
         if len(lines[slug]) == MAX_LINES_OF_PRODUCT + 1:

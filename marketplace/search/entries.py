@@ -18,6 +18,9 @@ from marketplace.search.words import words_of
 MAX_DESCRIPTION_WORDS: Final = 200
 """What follows them in a description is not found: descriptions begin with what they are about."""
 
+MAX_SKU_WORDS: Final = 250
+"""Of all SKUs of a product: with a hundred variants of twelve words each, one store would fill the memory of search."""
+
 _DESCRIPTION_CHARS: Final = 4_000
 _MAX_EXPONENT: Final = 3
 _TOO_MUCH: Final = 2**53
@@ -164,8 +167,8 @@ def entry_of(product: Product) -> Entry | None:
 def _words(product: Product) -> dict[str, int]:
     described = words_of(product.description[:_DESCRIPTION_CHARS])
     found: dict[str, int] = dict.fromkeys(islice(dict.fromkeys(described), MAX_DESCRIPTION_WORDS), Place.DESCRIPTION)
-    for variant in product.variants:
-        found |= dict.fromkeys(words_of(variant.sku), Place.NAME)
+    of_skus = dict.fromkeys(word for variant in product.variants for word in words_of(variant.sku))
+    found |= dict.fromkeys(islice(of_skus, MAX_SKU_WORDS), Place.NAME)
     return found | dict.fromkeys(words_of(product.title), Place.TITLE)
 
 

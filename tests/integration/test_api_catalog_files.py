@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from api.catalog.imports import MAX_RUNNING
 from marketplace.catalog.imports import LEASE_MS
 from marketplace.collections import MEMBERSHIPS, PRODUCT_IMPORTS, PRODUCTS, STORES
 from ops.stack import Stack
@@ -227,10 +228,25 @@ def test_what_is_no_file_of_products_is_refused_and_nothing_begins(
 def test_of_two_imports_of_a_store_at_one_time_one_is_refused(run: Run) -> None:
     async def work(world: World) -> None:
         await world.store("shop", ann="owner")
-        answers = await asyncio.gather(*(send(world, file(20)) for _ in range(3)))
-        assert sorted(answer.status_code for answer in answers) == [202, 409, 409]
+        answers = await asyncio.gather(*(send(world, file(20)) for _ in range(2)))
+        assert sorted(answer.status_code for answer in answers) == [202, 409]
         await world.catalog.files.idle()
         assert counts(await outcome(world, file(20))) == ("done", 0, 0, 20, 0)
+
+    run(work)
+
+
+def test_files_of_several_stores_that_come_at_one_moment_begin_no_more_imports_than_there_may_be(run: Run) -> None:
+    async def work(world: World) -> None:
+        await world.user("ann", premium=True)
+        stores = [f"shop-{at}" for at in range(4)]
+        for store in stores:
+            await world.store(store, ann="owner")
+        answers = await asyncio.gather(*(send(world, file(20), store) for store in stores))
+        assert {answer.status_code for answer in answers} == {202, 503}
+        assert [answer.status_code for answer in answers].count(202) == MAX_RUNNING
+        await world.catalog.files.idle()
+        assert sorted([await stored(world, store) for store in stores]) == [0, 0, 20, 20]
 
     run(work)
 

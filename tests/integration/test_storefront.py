@@ -137,6 +137,14 @@ def test_a_double_click_of_somebody_without_a_cart_adds_once_whichever_answer_th
     assert in_cart(buyer.get("/shop/cart")) == 1
 
 
+def test_a_form_that_was_refused_can_be_sent_again_by_somebody_without_a_cart(buyer: Buyer) -> None:
+    page = buyer.get(SINGLE)
+    form = page.form("add-to-cart", product=id_of("cafe-de-olla"))
+    assert buyer.send(page, form, quantity="100").answer.status_code == 422
+    assert buyer.send(page, form, quantity="100").answer.status_code == 422
+    assert in_cart(buyer.send(page, form)) == 1
+
+
 def test_a_quantity_is_changed_and_a_line_removed(buyer: Buyer) -> None:
     page = put(buyer, SINGLE)
     page = buyer.send(page, page.form("quantity-changed"), quantity="7")
@@ -198,7 +206,7 @@ def test_search_is_narrowed_sorted_and_paged_by_links(buyer: Buyer) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["q=" + "x" * 201, "sort=up", "rating=9", "price=XXX-1-2", "price=EUR-5", "after=zzz", "category=%00",
+    ["q=" + "x" * 201, "sort=up", "rating=9", "rating=12", "price=XXX-1-2", "price=EUR-5", "after=zzz", "category=%00",
      "q=%00&after=.",
      f"shop={NEW}%27", "price=EUR-99999999999999-", "shop=nobody-has-this"],
 )  # fmt: skip

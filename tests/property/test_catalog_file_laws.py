@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import time
 from dataclasses import replace
 
 import pytest
@@ -183,3 +184,13 @@ def test_a_line_is_refused_for_what_is_wrong_with_it(line: str, faults: list[tup
 )
 def test_a_file_with_other_columns_is_refused_as_a_whole(head: str) -> None:
     assert {code for _, _, code in refused(f"{head}\nmug,MUG,1\n")} in [{"column"}, {"encoding"}]
+
+
+def test_a_file_of_one_product_is_read_about_as_fast_as_one_of_many() -> None:
+    def seconds(slug: str) -> float:
+        rows = "".join(f"{slug.format(at)},SKU-{at}\r\n" for at in range(15_000))
+        began = time.process_time()
+        assert sum(len(each.lines) for each in read(f"slug,sku\r\n{rows}".encode())) == 15_000
+        return time.process_time() - began
+
+    assert seconds("mug") < 5 * seconds("mug-{}") + 0.5

@@ -130,3 +130,11 @@ def test_thousands_of_skus_that_begin_like_a_word_do_not_hide_it() -> None:
     titles = [hit.card.title for hit in Searcher(index).search(Query("sku", sort=Sort.RELEVANCE), None, 1).hits]
     assert titles == ["Skull candle"]
     assert Searcher(index).search(Query("sku-77 "), None, 9).total == 1
+
+
+def test_a_product_with_thousands_of_words_in_its_skus_takes_the_place_of_some_hundreds() -> None:
+    skus = (" ".join(f"w{at}x{word}" for word in range(8)) for at in range(100))
+    variants = tuple(Variant(f"{at:032x}", sku, (), 100) for at, sku in enumerate(skus))
+    words = entry(product("Blue mug", variants=variants)).words
+    assert {"blue", "mug", "w0x0", "w30x7"} <= words.keys()
+    assert len(words) <= 300
