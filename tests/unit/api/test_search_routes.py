@@ -12,8 +12,9 @@ import pytest
 from api.limits import Limiter
 from api.search.index import SearchIndex
 from api.search.service import SearchService
+from marketplace.catalog.categories import Category
 from marketplace.catalog.products import Availability, Image, Product, Variant
-from marketplace.search.entries import Category, entry_of
+from marketplace.search.entries import entry_of
 from tests.kits.products import product
 from tests.kits.tenancy import Buckets, application
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl, urlsplit
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.storefront.listings import listing_of, place_asked, query_asked
-from api.storefront.shop import Refused
+from api.search.pages import place_after
+from api.storefront.listings import listing_of, query_asked
 from api.storefront.views import Link, Listing
-from api.web.cursors import cursor
-from api.web.problems import Problem
 from marketplace.search.answers import CategoryCount, Facets, Found, Place, PriceCount
 from marketplace.search.queries import Sort, price_ranges
 
@@ -83,13 +80,4 @@ def test_a_choice_is_given_up_by_its_own_link(query: dict[str, str]) -> None:
 def test_the_next_page_begins_where_this_one_ends(query: dict[str, str], key: int, product: str, lenient: bool) -> None:
     place = Place(key, product, lenient)
     following = parameters(shown(query, place).next_url)
-    assert place_asked(following, query_asked(following, None)) == place
-
-
-@pytest.mark.parametrize(
-    "place", ["", "x:1:y", "1:1", "1:2:ab", "9" * 30 + ":1:ab", "1:1:AB", "\uff11:1:ab", "1:1:ab\n"]
-)
-def test_a_place_that_somebody_has_made_up_is_none(place: str) -> None:
-    asked = query_asked({}, None)
-    with pytest.raises((Refused, Problem)):
-        place_asked({"after": cursor(f"shop {asked!r}", place)}, asked)
+    assert place_after(query_asked(following, None), following["after"]) == place
