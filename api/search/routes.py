@@ -11,7 +11,7 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from api.access import Demand
-from api.identity.schemas import ONE_LINE
+from api.identity.schemas import ONE_LINE, SLUG_FORM
 from api.search.pages import cursor_of, place_after
 from api.search.schemas import SearchPage, SuggestionList
 from api.search.service import SearchService
@@ -79,8 +79,8 @@ async def _asked(
     category: Annotated[
         str | None,
         Query(
-            max_length=80,
-            pattern="^[a-z0-9]+(?:-[a-z0-9]+)*$",
+            max_length=63,
+            pattern=SLUG_FORM,
             description="The slug of a category; those below it count, too.",
         ),
     ] = None,

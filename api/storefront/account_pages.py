@@ -14,13 +14,14 @@ from starlette.responses import Response
 
 from api.access import Demand
 from api.identity.routes import attempt
-from api.identity.schemas import ONE_LINE
+from api.identity.schemas import MAX_NAME_CHARS, ONE_LINE
 from api.identity.service import IdentityService
 from api.storefront.addresses import safe_path, with_query
 from api.storefront.cookies import CART, SESSION, deletion, setting, value_of
 from api.storefront.forms import FormRoute, form_of
 from api.storefront.queries import query_of
 from api.storefront.render import page, redirect
+from api.storefront.shop import sentence
 from api.storefront.visitors import Visitor, shop_of, visitor_of
 from api.web.clients import network_of
 from api.web.problems import INVALID, UNAUTHENTICATED, FieldError, Problem
@@ -35,7 +36,6 @@ from marketplace.identity.passwords import WeakPassword, check_password
 _ACCOUNT: Final = "/shop/account"
 _SIGN_IN: Final = "/shop/sign-in"
 _MAX_CLIENT_CHARS: Final = 200
-_MAX_NAME_CHARS: Final = 100
 _SESSION_ID: Final = re.compile(r"[0-9a-f]{32}")
 _NAME: Final = re.compile(ONE_LINE)
 _WRONG: Final = "The address and the password do not go together."
@@ -122,8 +122,8 @@ async def register_here(request: Request) -> Response:
     target = safe_path(form.get("next", ""))
     problems, email, name = {}, form.get("email", "").strip(), form.get("name", "").strip()
     # In the order of the fields: the first one that is wrong is where the page begins.
-    if not 1 <= len(name) <= _MAX_NAME_CHARS or not _NAME.fullmatch(name):
-        problems["name"] = f"Give a name of at most {_MAX_NAME_CHARS} characters."
+    if not 1 <= len(name) <= MAX_NAME_CHARS or not _NAME.fullmatch(name):
+        problems["name"] = f"Give a name of at most {MAX_NAME_CHARS} characters."
     try:
         email = checked_email(email[: EMAIL_CHARS + 1])
     except InvalidEmail as error:
@@ -175,12 +175,6 @@ async def change_account(request: Request) -> Response:
         await identities.end_session(visitor.caller, form["session"])
         return redirect(_ACCOUNT)
     raise Problem(INVALID, errors=[FieldError("/do", "unknown", "there is no such action")])
-
-
-def sentence(error: Exception) -> str:
-    """What is wrong, for people."""
-    text = f"{error}"
-    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _sign_in_again(

@@ -26,7 +26,7 @@ _ID: Final = re.compile(r"[0-9a-f]{32}")
 _ID_OR_NONE: Final = re.compile(r"(?:[0-9a-f]{32})?")
 _ONCE: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _MAX_LINE_CHARS: Final = 200
-_QUANTITY: Final = re.compile(r"[0-9]{1,4}")
+_QUANTITY_CHARS: Final = 4
 _MERGED: Final = {
     "capped": "Of some products there are fewer than before and in this cart together: no more fit into one.",
     "later": "What you had put in before you signed in joins your cart when you put something in.",
@@ -51,7 +51,7 @@ async def change_cart(request: Request) -> Response:
         if do == "add":
             return await _add(request, visitor, form)
         if do in ("set", "remove"):
-            quantity = _whole(form.get("quantity", "")) if do == "set" else 0
+            quantity = _quantity(form.get("quantity", "")) if do == "set" else 0
             await baskets.set_quantity(visitor.owner, form.get("line", "")[:_MAX_LINE_CHARS], quantity)
             return redirect(_CART)
         if do == "accept":
@@ -72,7 +72,7 @@ async def _add(request: Request, visitor: Visitor, form: Mapping[str, str]) -> R
     product, variant, once = form.get("product", ""), form.get("variant", ""), form.get("once", "")
     if not _ID.fullmatch(product) or not _ID_OR_NONE.fullmatch(variant) or not _ONCE.fullmatch(once):
         raise Refused("There is no such product.", "variant")
-    quantity = _whole(form.get("quantity", "1"))
+    quantity = _quantity(form.get("quantity", "1"))
     if quantity < 1:
         raise Refused("Add at least one.", "quantity")
     baskets = shop_of(request).baskets
@@ -101,9 +101,9 @@ async def _cart(request: Request, visitor: Visitor, status: int = 200, message: 
     return page(request, "cart.html", visitor, status, cart=cart, notes=notes, message=message, shop=of_one)
 
 
-def _whole(text: str, field: str = "quantity") -> int:
-    if not text.isascii() or not text.isdecimal() or len(text) > (4 if field == "quantity" else 18):
-        raise Refused("Give a whole number.", field)
+def _quantity(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or len(text) > _QUANTITY_CHARS:
+        raise Refused("Give a whole number.", "quantity")
     return int(text)
 
 

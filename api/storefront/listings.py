@@ -10,13 +10,13 @@ from api.search.pages import cursor_of
 from api.storefront.addresses import with_query
 from api.storefront.shop import Refused
 from api.storefront.views import Card, FacetView, Link, Listing, ShopName
+from marketplace.catalog.slugs import is_slug
 from marketplace.money import EXPONENTS, MAX_MINOR, shown_amount
 from marketplace.search.answers import CategoryCount, Facets, Found, Hit
 from marketplace.search.queries import Filters, Query, Sort
 
 _MAX_CATEGORIES: Final = 14
 _MAX_CURRENCIES: Final = 8
-_SLUG: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _PRICE: Final = re.compile(r"([A-Z]{3})(?:-([0-9]{1,12})-([0-9]{0,12}))?", re.ASCII)
 _SORTS: Final[Mapping[Sort, str]] = {
     Sort.RELEVANCE: "Best match",
@@ -44,7 +44,7 @@ def query_asked(query: Mapping[str, str], shop: str | None, category: str | None
         Refused: A parameter cannot be read.
     """
     asked = category or query.get("category") or None
-    if asked is not None and (not _SLUG.fullmatch(asked) or len(asked) > 80):
+    if asked is not None and not is_slug(asked):
         raise Refused("there is no such category", "category")
     currency, low, high = _price(query.get("price", ""))
     rating = query.get("rating", "")

@@ -12,7 +12,7 @@ from api.callers import Caller
 from api.reviews.pages import cursor_of, place_after
 from api.reviews.service import ReviewService, ShownReview
 from api.storefront.addresses import with_query
-from api.storefront.shop import Refused
+from api.storefront.shop import Refused, sentence
 from api.storefront.views import OwnReview, Reviews, ReviewView, ShopName
 from connectors.mongo.review_queries import Place, ReviewOrder
 from marketplace.catalog.products import Product, ProductState
@@ -134,15 +134,11 @@ def _refusing() -> Iterator[None]:
         with caller_is_there():
             yield
     except InvalidText as error:
-        raise Refused(_sentence(str(error)), "text") from error
+        raise Refused(sentence(error), "text") from error
     except NoSuchReview as error:
         raise Refused("This review is not there any more.") from error
     except ReviewError as error:
-        raise Refused(_sentence(str(error))) from error
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
+        raise Refused(sentence(error)) from error
 
 
 def _kind(product: Product) -> str:

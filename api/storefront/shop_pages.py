@@ -23,11 +23,11 @@ from api.storefront.visitors import Visitor, shop_of, visitor_of
 from api.web.problems import INVALID, NOT_FOUND, FieldError, Problem
 from api.web.routes import Routes
 from marketplace.catalog.products import Availability, Product
+from marketplace.reviews.reviews import MAX_TEXT_CHARS, ReportReason
+from marketplace.texts import with_plain_ends
 
-_MAX_PRODUCT_SLUG_CHARS: Final = 200
-_MAX_TEXT_CHARS: Final = 5_000
 _MAX_ID_CHARS: Final = 200
-_REASONS: Final = ("spam", "offensive", "off-topic", "private", "false")
+_REASONS: Final = frozenset(ReportReason)
 
 SHOP_PAGES: Final = Routes("/shop", "Storefront", FormRoute)
 """Registered after the other pages: their paths are written out, and a path that is written out is no store's."""
@@ -114,7 +114,7 @@ async def _find(
     Raises:
         Problem: There is none; who looks is known to its page.
     """
-    slugs = checked_slug(shop), checked_slug(product, _MAX_PRODUCT_SLUG_CHARS)
+    slugs = checked_slug(shop), checked_slug(product)
     visitor, found = await asyncio.gather(visitor_of(request, surely=surely), shop_of(request).market.find(*slugs))
     if found is None:
         raise Problem(NOT_FOUND)
@@ -124,11 +124,11 @@ async def _find(
 async def _review(request: Request, product: Product, caller: Caller, form: Mapping[str, str]) -> None:
     do, review, opinions = form.get("do", ""), form.get("review", ""), shop_of(request).opinions
     if do == "write":
-        stars, text = form.get("stars", ""), form.get("text", "").replace("\r\n", "\n").strip()
+        stars, text = form.get("stars", ""), with_plain_ends(form.get("text", "")).strip()
         if not re.fullmatch("[1-5]", stars):
             raise Refused("Choose one to five stars.", "stars")
-        if len(text) > _MAX_TEXT_CHARS:
-            raise Refused(f"Write at most {_MAX_TEXT_CHARS:,} characters.", "text")
+        if len(text) > MAX_TEXT_CHARS:
+            raise Refused(f"Write at most {MAX_TEXT_CHARS:,} characters.", "text")
         await opinions.write(product, caller, int(stars), text)
     elif do == "remove":
         await opinions.remove(product, caller)

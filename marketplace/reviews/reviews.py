@@ -9,13 +9,13 @@ change, and :func:`stars_delta` what that adds to the product's counters, so tha
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
 from marketplace.catalog.products import STARS
+from marketplace.texts import is_text, with_plain_ends
 
 MAX_TEXT_CHARS: Final = 5_000
 MAX_REPLY_CHARS: Final = 2_000
@@ -25,13 +25,6 @@ MAX_EDITS: Final = 50
 
 REPORTS_TO_PENDING: Final = 3
 """After so many reports of people who do not work in the store a review waits for a moderator."""
-
-# Text needs ends of lines and tabs; the others command terminals, or let the text around them run backwards.
-REFUSED_CHARS: Final = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
-"""What no text of a review holds, as a part of a regular expression."""
-
-_REFUSED: Final = re.compile(rf"[{REFUSED_CHARS}\ud800-\udfff]")
-_LINE_ENDS: Final = re.compile(r"\r\n?")
 
 
 class ReviewError(Exception):
@@ -191,10 +184,10 @@ def checked_text(text: str, most: int = MAX_TEXT_CHARS) -> str:
     Raises:
         InvalidText: It is too long, or has characters that text does not need.
     """
-    kept = _LINE_ENDS.sub("\n", text).strip()
+    kept = with_plain_ends(text).strip()
     if len(kept) > most:
         raise InvalidText(f"give at most {most} characters")
-    if _REFUSED.search(kept):
+    if not is_text(kept, most):
         raise InvalidText("give plain text, without control characters")
     return kept
 
