@@ -16,9 +16,9 @@ from connectors.mongo.categories import Categories
 from connectors.mongo.product_imports import ProductImports
 from connectors.mongo.product_reads import ProductReads
 from connectors.mongo.products import Change, Products
-from connectors.mongo.store_turns import StoreTurns
 from connectors.mongo.tenant_stores import TenantStores
 from connectors.mongo.times import milliseconds
+from connectors.mongo.turns import Turns
 from connectors.redis.read_cache import ReadCache
 from marketplace.catalog import categories as trees
 from marketplace.catalog.categories import Category, Tree
@@ -74,7 +74,7 @@ class CatalogService:
             cache: Where public answers are kept; None where they are made for each request.
             clock: The time.
         """
-        turns = StoreTurns()
+        turns = Turns()
         products = Products(client, database, turns)
         return CatalogService(
             products,

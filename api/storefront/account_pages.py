@@ -94,7 +94,7 @@ async def sign_in_here(request: Request) -> Response:
     caller = await identities.caller_of_cookie(signed_in.refresh_token)
     if visitor.guest and caller is not None:
         try:
-            merged = await shop_of(request).baskets.merge(caller, visitor.guest)
+            merged = await shop_of(request).carts.merge(caller, visitor.guest)
         except Unavailable as error:
             # They are signed in. The guest's cart stays until something is put into the cart.
             _log.warning("a guest's cart is merged later: %s", error)
@@ -149,7 +149,7 @@ async def show_account(request: Request) -> Response:
     if caller is None:
         return redirect(with_query(_SIGN_IN, next=_ACCOUNT))
     signed_in, reviews = await asyncio.gather(
-        _identities(request).list_sessions(caller), shop_of(request).opinions.of_viewer(caller)
+        _identities(request).list_sessions(caller), shop_of(request).reviews.of_viewer(caller)
     )
     sessions = [
         SessionLine(each.id, _client(each.client), each.network, each.used_at, each.id == caller.session)

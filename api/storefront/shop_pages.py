@@ -65,8 +65,10 @@ async def show_product(request: Request, shop: str, product: str) -> Response:
     if isinstance(found, Moved):
         return redirect(found.url, status=301)
     store, sold = found
-    market, opinions = shop_of(request).market, shop_of(request).opinions
-    trail, reviews = await asyncio.gather(market.trail(store, sold), opinions.first(store, sold, visitor.caller))
+    services = shop_of(request)
+    trail, reviews = await asyncio.gather(
+        services.market.trail(store, sold), services.reviews.first(store, sold, visitor.caller)
+    )
     shown, wanted = ProductPage(sold, store, trail, reviews), query_of(request).get("variant", "")
     buyable = [each for each in sold.variants if each.availability is not Availability.NONE]
     return page(
@@ -122,20 +124,20 @@ async def _find(
 
 
 async def _review(request: Request, product: Product, caller: Caller, form: Mapping[str, str]) -> None:
-    do, review, opinions = form.get("do", ""), form.get("review", ""), shop_of(request).opinions
+    do, review, reviews = form.get("do", ""), form.get("review", ""), shop_of(request).reviews
     if do == "write":
         stars, text = form.get("stars", ""), with_plain_ends(form.get("text", "")).strip()
         if not re.fullmatch("[1-5]", stars):
             raise Refused("Choose one to five stars.", "stars")
         if len(text) > MAX_TEXT_CHARS:
             raise Refused(f"Write at most {MAX_TEXT_CHARS:,} characters.", "text")
-        await opinions.write(product, caller, int(stars), text)
+        await reviews.write(product, caller, int(stars), text)
     elif do == "remove":
-        await opinions.remove(product, caller)
+        await reviews.remove(product, caller)
     elif do in ("helpful", "unhelpful") and len(review) <= _MAX_ID_CHARS:
-        await opinions.vote(caller, review, helpful=do == "helpful")
+        await reviews.vote(caller, review, helpful=do == "helpful")
     elif do == "report" and form.get("reason") in _REASONS and len(review) <= _MAX_ID_CHARS:
-        await opinions.report(caller, review, form["reason"])
+        await reviews.report(caller, review, form["reason"])
     else:
         raise Problem(INVALID, errors=[FieldError("/do", "unknown", "there is no such action")])
 
@@ -151,9 +153,9 @@ async def _reviews(
     problems: Mapping[str, str] | None = None,
 ) -> Response:
     after = query_of(request).get("after", "")
-    market, opinions = shop_of(request).market, shop_of(request).opinions
+    services = shop_of(request)
     trail, reviews = await asyncio.gather(
-        market.trail(shop, product), opinions.more(shop, product, visitor.caller, after)
+        services.market.trail(shop, product), services.reviews.more(shop, product, visitor.caller, after)
     )
     return page(
         request, "reviews.html", visitor, status,

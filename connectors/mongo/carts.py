@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import DuplicateKeyError
 
 from connectors.mongo.async_client import Documents, answering, in_transaction
 from connectors.mongo.tenants import lock_account
@@ -73,15 +74,20 @@ class Carts:
         self._carts, self._users = mongo[CARTS.name], mongo[USERS.name]
 
     async def create_guest(self, secret: str, now: datetime) -> KeptCart:
-        """Make an empty cart of whoever has the secret.
+        """Make an empty cart of whoever has the secret; one that is there already stays as it is.
 
         Raises:
+            NoSuchCart: One is there, and has expired.
             Unavailable: Mongo does not answer; it may be made.
         """
         holder = Holder.guest(secret)
         document = _document(holder, Cart(), 1, now)
-        async with answering():
-            await self._carts.insert_one(document)
+        try:
+            async with answering():
+                await self._carts.insert_one(document)
+        except DuplicateKeyError:
+            # A form that is sent twice asks twice with one secret.
+            return await self.get(holder, now)
         return _kept(document)
 
     async def get(self, holder: Holder, now: datetime) -> KeptCart:

@@ -123,6 +123,11 @@ class Cart:
 
     lines: tuple[Line, ...] = ()
 
+    @property
+    def pieces(self) -> int:
+        """Of all lines."""
+        return sum(line.quantity for line in self.lines)
+
     def line(self, variant: str) -> Line | None:
         """The line of a variant."""
         return next((line for line in self.lines if line.variant == variant), None)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl, urlsplit
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from api.search.pages import place_after
 from api.storefront.listings import listing_of, query_asked
 from api.storefront.views import Link, Listing
+from marketplace.catalog.slugs import is_slug
 from marketplace.search.answers import CategoryCount, Facets, Found, Place, PriceCount
 from marketplace.search.queries import Sort, price_ranges
 
@@ -56,6 +58,12 @@ def test_every_link_of_a_list_can_be_read(query: dict[str, str]) -> None:
     for link in links_of(shown(query)):
         asked = query_asked(parameters(link.url), None)
         assert asked.text == query.get("q", "")
+
+
+@pytest.mark.parametrize("slug", ["tea", "a", "green--tea", "a" * 63])
+def test_every_slug_that_a_category_can_have_can_be_asked_for(slug: str) -> None:
+    assert is_slug(slug)
+    assert query_asked({"category": slug}, None).filters.category == slug
 
 
 @given(ADDRESSES)

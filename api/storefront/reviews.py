@@ -28,7 +28,7 @@ _STATES: Final = {
 }
 
 
-class Opinions:
+class StorefrontReviews:
     """Reads and writes reviews. Each call raises ``Unavailable`` where Mongo is away.
 
     Args:
