@@ -211,7 +211,7 @@ class ProductView(BaseModel):
     variants: list[VariantView]
     images: list[ImageView]
     category: str | None = Field(description="The id of one of the store's categories.")
-    rating: float | None = Field(description="The mean of its stars; null without reviews.")
+    rating: float | None = Field(description="The mean of its stars, to a hundredth; null without reviews.")
     reviews: int
     sold: int
     version: int

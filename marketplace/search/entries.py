@@ -125,7 +125,7 @@ def entry_of(product: Product) -> Entry | None:
         cheapest.compare_at_minor,
         image.url if image else None,
         image.alt if image else "",
-        None if product.rating is None else round(product.rating, 2),
+        product.rating,
         product.reviews,
         product.availability.value,
     )
