@@ -57,7 +57,7 @@ class CartView:
     @property
     def pieces(self) -> int:
         """Of all lines."""
-        return sum(line.quantity for line in self.cart.lines)
+        return self.cart.pieces
 
     def changes_of(self, line: Line) -> tuple[Change, ...]:
         """What is different of one line."""
@@ -120,8 +120,12 @@ class CartService:
             raise NoSuchCart("there is no such cart")
         return Holder.guest(secret)
 
-    async def create_guest(self) -> tuple[str, CartView]:
+    async def create_guest(self, secret: str = "") -> tuple[str, CartView]:
         """Make an empty cart for somebody who is not signed in.
+
+        Args:
+            secret: 43 of A-Z, a-z, 0-9, ``_`` and ``-`` that nobody can guess: asked for twice with one, there is one
+                cart. Empty for a new one.
 
         Returns:
             Its secret, which is kept nowhere, and the cart.
@@ -129,12 +133,16 @@ class CartService:
         Raises:
             Unavailable: Mongo does not answer; it may be made.
         """
-        secret = secrets.token_urlsafe(32)
+        secret = secret or secrets.token_urlsafe(32)
         return secret, await self._view(await self._carts.create_guest(secret, self._clock()))
 
     async def get(self, holder: Holder) -> CartView:
         """A cart, with what is different now; see :meth:`Carts.get` for the errors."""
         return await self._view(await self._carts.get(holder, self._clock()))
+
+    async def pieces(self, holder: Holder) -> int:
+        """How many pieces are in a cart, whatever became of its products; see :meth:`Carts.get` for the errors."""
+        return (await self._carts.get(holder, self._clock())).cart.pieces
 
     async def add(self, holder: Holder, product: str, variant: str, quantity: int) -> CartView:
         """Put further pieces of a variant in; see :func:`add` and :meth:`Carts.change` for the errors."""

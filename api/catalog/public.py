@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.catalog.answers import STORE_TAG, Answer, CatalogAnswers, Made, product_tag
+from api.catalog.answers import STORE_TAG, Answer, CatalogAnswers, Made, Make, product_tag
 from api.web.times import rfc3339
 from connectors.mongo.categories import Categories
 from connectors.mongo.product_reads import ProductReads
@@ -92,7 +92,7 @@ class PublicCatalog:
         found = await self._stores.get(shop) if SLUG.fullmatch(shop) else None
         return None if found is None else found.store
 
-    async def _get(self, shop: str, name: str, make: Any) -> Answer | None:
+    async def _get(self, shop: str, name: str, make: Make) -> Answer | None:
         return await self._answers.get(Key(shop, name), make) if SLUG.fullmatch(shop) else None
 
 
@@ -129,7 +129,7 @@ def product_fields(store: Store, product: Product, tree: Tree) -> dict[str, Any]
         ],
         "images": [{"url": each.url, "alt": each.alt} for each in product.images],
         "categories": [category_fields(each) for each in path_to(tree, product.category)],
-        "rating": None if product.rating is None else round(product.rating, 2),
+        "rating": product.rating,
         "reviews": product.reviews,
         "stars": {str(stars): count for stars, count in zip(STARS, product.stars, strict=True)},
         "version": product.version,

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, Field
 
-from api.identity.schemas import ONE_LINE, Input
+from api.identity.schemas import ONE_LINE, SEVERAL_LINES, SLUG_FORM, Input
 from marketplace.catalog.categories import MAX_NAME_CHARS
 from marketplace.catalog.drafts import (
     MAX_ALT_CHARS,
@@ -30,18 +30,15 @@ from marketplace.catalog.products import (
 )
 from marketplace.money import MAX_MINOR
 
-_SEVERAL_LINES: Final = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]*$"
 _EXAMPLE_ID: Final = "3f2a9c51d06e4b7fa8c1e2d3b4a59687"
 
 Title = Annotated[str, Field(min_length=1, max_length=MAX_TITLE_CHARS, pattern=ONE_LINE, examples=["Blue mug"])]
 Description = Annotated[
-    str, Field(max_length=MAX_DESCRIPTION_CHARS, pattern=_SEVERAL_LINES, examples=["Of stoneware.\nHolds 300 ml."])
+    str, Field(max_length=MAX_DESCRIPTION_CHARS, pattern=SEVERAL_LINES, examples=["Of stoneware.\nHolds 300 ml."])
 ]
 State = Annotated[Literal["draft", "active", "archived"], Field(examples=["active"])]
 Currency = Annotated[str, Field(min_length=3, max_length=3, pattern=r"^[A-Z]{3}$", examples=["EUR"])]
-Slug = Annotated[
-    str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$", examples=["blue-mug"])
-]
+Slug = Annotated[str, Field(min_length=1, max_length=63, pattern=SLUG_FORM, examples=["blue-mug"])]
 Id = Annotated[str, Field(min_length=32, max_length=32, pattern=r"^[0-9a-f]{32}$")]
 Minor = Annotated[int, Field(ge=0, le=MAX_MINOR, examples=[1250])]
 Choice = Annotated[str, Field(min_length=1, max_length=MAX_OPTION_CHARS, pattern=ONE_LINE, examples=["Small"])]
@@ -214,7 +211,7 @@ class ProductView(BaseModel):
     variants: list[VariantView]
     images: list[ImageView]
     category: str | None = Field(description="The id of one of the store's categories.")
-    rating: float | None = Field(description="The mean of its stars; null without reviews.")
+    rating: float | None = Field(description="The mean of its stars, to a hundredth; null without reviews.")
     reviews: int
     sold: int
     version: int

@@ -16,18 +16,17 @@ from connectors.mongo.categories import Categories
 from connectors.mongo.product_imports import ProductImports
 from connectors.mongo.product_reads import ProductReads
 from connectors.mongo.products import Change, Products
-from connectors.mongo.store_turns import StoreTurns
 from connectors.mongo.tenant_stores import TenantStores
 from connectors.mongo.times import milliseconds
+from connectors.mongo.turns import Turns
 from connectors.redis.read_cache import ReadCache
 from marketplace.catalog import categories as trees
 from marketplace.catalog.categories import Category, Tree
 from marketplace.catalog.drafts import ProductDraft, checked, draft_of, edited, product_of
 from marketplace.catalog.products import Product, ProductState
 from marketplace.catalog.refusals import Fault, InvalidCatalog, NoSuchProduct
-from marketplace.catalog.slugs import is_reserved, is_slug, slug_of_title, with_suffix
+from marketplace.catalog.slugs import checked_slug, slug_of_title, with_suffix
 from marketplace.entitlements import ENTITLEMENTS, Tier
-from marketplace.identity.tenancy import SlugReserved
 
 _ID_BYTES: Final = 16
 
@@ -75,7 +74,7 @@ class CatalogService:
             cache: Where public answers are kept; None where they are made for each request.
             clock: The time.
         """
-        turns = StoreTurns()
+        turns = Turns()
         products = Products(client, database, turns)
         return CatalogService(
             products,
@@ -113,7 +112,7 @@ class CatalogService:
             made = slug_of_title(plain.title)
             slugs = [made, with_suffix(made, id[:6]), with_suffix(made, id)]
         else:
-            slugs = [_checked_slug(slug)]
+            slugs = [checked_slug(slug)]
         product = product_of(
             plain, id=id, store=store, slug=slugs[0], new_id=_new_id, now_ms=milliseconds(self._clock()), by=actor
         )
@@ -153,7 +152,7 @@ class CatalogService:
         wanted = dict(fields)
         slug = wanted.pop("slug", None)
         if slug is not None:
-            _checked_slug(slug)
+            checked_slug(slug)
 
         def change(before: Product) -> Product:
             if wanted.get("currency", before.currency) != before.currency and "variants" not in wanted:
@@ -260,11 +259,3 @@ class CatalogService:
 
 def _new_id() -> str:
     return secrets.token_hex(_ID_BYTES)
-
-
-def _checked_slug(slug: str) -> str:
-    if not is_slug(slug):
-        raise InvalidCatalog([Fault("/slug", "text", "give 1 to 63 of a-z, 0-9 and inner hyphens")])
-    if is_reserved(slug):
-        raise SlugReserved("it is given to nothing")
-    return slug

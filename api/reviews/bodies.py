@@ -1,9 +1,8 @@
-"""Reviews as JSON, and the places of their lists as cursors."""
+"""Reviews as JSON."""
 
 from __future__ import annotations
 
-import re
-from typing import Any, Final
+from typing import Any
 
 from api.reviews.schemas import (
     ReplyBody,
@@ -16,32 +15,7 @@ from api.reviews.schemas import (
     WordingBody,
 )
 from api.reviews.service import ReviewCase, ShownReview
-from api.web.cursors import cursor, place_of
-from api.web.problems import BAD_REQUEST, FieldError, Problem
 from api.web.times import rfc3339
-from connectors.mongo.review_queries import Place
-
-_PLACE: Final = re.compile(r"([0-9]{1,15}):([0-9a-f]{32})")
-
-
-def cursor_of(kind: str, place: Place | None) -> str | None:
-    """The cursor of a place; None for none."""
-    return None if place is None else cursor(kind, f"{place.value}:{place.id}")
-
-
-def place_in(kind: str, text: str) -> Place | None:
-    """The place of a cursor; None for an empty one.
-
-    Raises:
-        Problem: It is no cursor of this list.
-    """
-    if not text:
-        return None
-    found = _PLACE.fullmatch(place_of(kind, text))
-    if found is None:
-        error = FieldError("query:cursor", "cursor", "give the cursor of an earlier answer, as it is")
-        raise Problem(BAD_REQUEST, "the cursor is none of this list", errors=[error])
-    return Place(int(found[1]), found[2])
 
 
 def review_body(shown: ShownReview) -> ReviewBody:

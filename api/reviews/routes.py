@@ -7,7 +7,8 @@ from typing import Annotated, Any, Final
 from fastapi import Query, Request
 
 from api.access import Demand, access_of, caller_is_there, caller_of
-from api.reviews.bodies import case_body, cursor_of, place_in, review_body, state_body, waiting_body
+from api.reviews.bodies import case_body, review_body, state_body, waiting_body
+from api.reviews.pages import cursor_of, place_after
 from api.reviews.schemas import (
     DecisionBody,
     OrderName,
@@ -85,7 +86,7 @@ async def list_reviews(
     kind = f"reviews of {product.id} by {order} with {stars}"
     caller = request.state.caller
     reader = caller.user.id if caller is not None and caller.key is None else ""
-    only, after = None if stars is None else int(stars), place_in(kind, cursor_text)
+    only, after = None if stars is None else int(stars), place_after(kind, cursor_text)
     page = await _service(request).of_product(product, reader, ReviewOrder(order), only, after, limit)
     return ReviewList(
         product=product.id,
@@ -124,7 +125,7 @@ async def list_own_reviews(request: Request, limit: Limit = 20, cursor_text: Cur
     """The caller's reviews, the newest first, with who can see them."""
     user = caller_of(request).user.id
     kind = f"reviews of the account {user}"
-    page = await _service(request).of_user(user, place_in(kind, cursor_text), limit)
+    page = await _service(request).of_user(user, place_after(kind, cursor_text), limit)
     return StateReviewList(reviews=[state_body(each) for each in page.reviews], next=cursor_of(kind, page.next))
 
 
@@ -161,7 +162,7 @@ async def list_store_reviews(request: Request, limit: Limit = 20, cursor_text: C
     """The reviews of a store's products, the newest first, with those that not everybody can see."""
     slug = access_of(request).slug
     kind = f"reviews of the store {slug}"
-    page = await _service(request).of_store(slug, place_in(kind, cursor_text), limit)
+    page = await _service(request).of_store(slug, place_after(kind, cursor_text), limit)
     return StateReviewList(reviews=[state_body(each) for each in page.reviews], next=cursor_of(kind, page.next))
 
 
@@ -194,7 +195,7 @@ async def list_waiting_reviews(
     """The reviews that moderators look at, those that wait for longest first."""
     kind = f"reviews that wait, {state}"
     states = {"pending": ReviewState.PENDING, "reported": ReviewState.VISIBLE}
-    page = await _service(request).waiting(states[state] if state else None, place_in(kind, cursor_text), limit)
+    page = await _service(request).waiting(states[state] if state else None, place_after(kind, cursor_text), limit)
     return WaitingReviewList(reviews=[waiting_body(each) for each in page.reviews], next=cursor_of(kind, page.next))
 
 

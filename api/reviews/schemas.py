@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
+from api.identity.schemas import SEVERAL_LINES as PLAIN
 from api.identity.schemas import Input
-from marketplace.reviews.reviews import MAX_NOTE_CHARS, MAX_REPLY_CHARS, MAX_TEXT_CHARS, REFUSED_CHARS
-
-_PLAIN: Final = rf"^[^{REFUSED_CHARS}]*$"
+from marketplace.reviews.reviews import MAX_NOTE_CHARS, MAX_REPLY_CHARS, MAX_TEXT_CHARS
 
 Stars = Annotated[int, Field(ge=1, le=5, examples=[5])]
 StarsInQuery = Literal["1", "2", "3", "4", "5"]
@@ -21,13 +20,13 @@ class ReviewToPut(Input):
     """A review. Its text is plain: markup is shown as it is written."""
 
     stars: Stars
-    text: Annotated[str, Field(max_length=MAX_TEXT_CHARS, pattern=_PLAIN, examples=["It holds more than it looks."])]
+    text: Annotated[str, Field(max_length=MAX_TEXT_CHARS, pattern=PLAIN, examples=["It holds more than it looks."])]
 
 
 class ReplyToPut(Input):
     """What the store answers."""
 
-    text: Annotated[str, Field(min_length=1, max_length=MAX_REPLY_CHARS, pattern=_PLAIN, examples=["Thank you!"])]
+    text: Annotated[str, Field(min_length=1, max_length=MAX_REPLY_CHARS, pattern=PLAIN, examples=["Thank you!"])]
 
 
 class ReportBody(Input):
@@ -35,7 +34,8 @@ class ReportBody(Input):
 
     reason: Annotated[Literal["spam", "offensive", "off-topic", "private", "false"], Field(examples=["spam"])]
     note: Annotated[
-        str, Field(min_length=1, max_length=MAX_NOTE_CHARS, pattern=_PLAIN, examples=["It advertises another shop."])
+        str,
+        Field(min_length=1, max_length=MAX_NOTE_CHARS, pattern=PLAIN, examples=["It advertises another shop."]),
     ] = Field(default_factory=str)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from connectors.mongo.review_queries import Place, Report, ReviewOrder, ReviewQu
 from connectors.mongo.reviews import Reviews
 from connectors.mongo.tenant_stores import TenantStores
 from marketplace.catalog.products import Product, ProductState
+from marketplace.catalog.slugs import is_slug
 from marketplace.reviews.reviews import (
     MAX_NOTE_CHARS,
     MAX_REPLY_CHARS,
@@ -28,7 +28,6 @@ from marketplace.reviews.reviews import (
 from marketplace.stores import SLUG
 
 MAX_REPORTS_SHOWN: Final = 100
-_PRODUCT_SLUG: Final = re.compile(r"[^\x00:/]{1,200}")
 
 StarsChanged = Callable[[Product], Awaitable[None]]
 """Is called after the stars of a product may have changed, before that is answered."""
@@ -126,7 +125,7 @@ class ReviewService:
         Raises:
             Unavailable: Mongo does not answer.
         """
-        if not SLUG.fullmatch(shop) or not _PRODUCT_SLUG.fullmatch(slug):
+        if not SLUG.fullmatch(shop) or not is_slug(slug):
             return None
         found = await self._products.by_slug(shop, slug)
         if found is None or found.store != shop or found.state is not ProductState.ACTIVE:

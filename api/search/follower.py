@@ -17,8 +17,9 @@ from api.search.index import SearchIndex
 from connectors.errors import Unavailable
 from connectors.mongo.product_feed import KINDS, Changes, FeedLost, ProductFeed
 from connectors.mongo.product_reads import product_of
+from marketplace.catalog.categories import Category
 from marketplace.collections import CATEGORIES, PRODUCTS, STORES
-from marketplace.search.entries import Category, Entry, entry_of
+from marketplace.search.entries import Entry, entry_of
 
 _PAGE: Final = 200
 _SLICE_SECONDS: Final = 0.005

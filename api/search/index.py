@@ -14,7 +14,9 @@ import numpy as np
 
 from api.search.columns import Columns, Flags, Numbers
 from api.search.postings import Postings
-from marketplace.search.entries import Card, Category, Entry, decode_card, encode_card
+from marketplace.catalog.categories import Category
+from marketplace.search.answers import NoSuchShop
+from marketplace.search.entries import Card, Entry, decode_card, encode_card
 from marketplace.search.ranking import Place
 from marketplace.search.words import words_of
 
@@ -202,12 +204,12 @@ class SearchIndex:
             shop: Of this store alone.
 
         Raises:
-            KeyError: There is no such store.
+            NoSuchShop: There is no such store.
         """
         alive, stores = self.products["alive"], self.products["store"]
         if shop is not None:
             if shop not in self.stores:
-                raise KeyError(shop)
+                raise NoSuchShop(shop)
             own: Flags = alive & (stores == self.shops[shop])
             return own
         seen: Flags = alive & self._visible[stores]

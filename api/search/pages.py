@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from api.web.cursors import cursor, place_of
+import re
+from typing import Final
+
+from api.web.cursors import cursor, match_of
 from marketplace.search.answers import Place
 from marketplace.search.queries import Query
+
+_PLACE: Final = re.compile(r"(-?[0-9]{1,18}):([01]):([0-9a-zA-Z_-]{1,64})", re.ASCII)
 
 
 def cursor_of(query: Query, place: Place) -> str:
@@ -20,8 +25,8 @@ def place_after(query: Query, text: str) -> Place | None:
     """
     if not text:
         return None
-    key, lenient, product_id = place_of(_kind(query), text).split(":", 2)
-    return Place(int(key), product_id, lenient == "1")
+    found = match_of(_kind(query), text, _PLACE)
+    return Place(int(found[1]), found[3], found[2] == "1")
 
 
 def _kind(query: Query) -> str:

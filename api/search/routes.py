@@ -11,15 +11,15 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from api.access import Demand
-from api.identity.schemas import ONE_LINE
+from api.identity.schemas import ONE_LINE, SLUG_FORM
 from api.search.pages import cursor_of, place_after
 from api.search.schemas import SearchPage, SuggestionList
-from api.search.service import NoSuchShop, SearchService
+from api.search.service import SearchService
 from api.web.cursors import MAX_CHARS as CURSOR_CHARS
 from api.web.problems import INVALID, NOT_FOUND, FieldError, Problem
 from api.web.routes import Routes
 from marketplace.money import EXPONENTS, MAX_MINOR
-from marketplace.search.answers import Found, Hit
+from marketplace.search.answers import Found, Hit, NoSuchShop
 from marketplace.search.queries import MAX_CHARS, Filters, Sort
 from marketplace.search.queries import Query as Asked
 
@@ -79,8 +79,8 @@ async def _asked(
     category: Annotated[
         str | None,
         Query(
-            max_length=80,
-            pattern="^[a-z0-9]+(?:-[a-z0-9]+)*$",
+            max_length=63,
+            pattern=SLUG_FORM,
             description="The slug of a category; those below it count, too.",
         ),
     ] = None,

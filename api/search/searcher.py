@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from api.search.columns import Flags, Numbers
 from api.search.index import SearchIndex, id_head
+from marketplace.catalog.categories import Category
 from marketplace.search.answers import CategoryCount, Facets, Found, Hit, Place, PriceCount, Suggestion
-from marketplace.search.entries import Category
 from marketplace.search.queries import Filters, Query, Sort, Words, price_ranges, words_in
 from marketplace.search.ranking import MAX_STANDING
 from marketplace.search.stems import stem
@@ -65,7 +65,7 @@ class Searcher:
         """A page of products.
 
         Raises:
-            KeyError: There is no such shop.
+            NoSuchShop: There is none of the slug that is asked for.
         """
         visible, words = self._index.visible(query.shop), words_in(query.text)
         lenient = after.lenient if after is not None else False
@@ -99,7 +99,7 @@ class Searcher:
         """What a text may go on to: categories whose own name matches, and titles.
 
         Raises:
-            KeyError: There is no such shop.
+            NoSuchShop: There is none of the slug that is asked for.
         """
         visible, words = self._index.visible(shop), words_in(text) or _NOTHING
         matched, points = self._matched(words, visible, lenient=False)

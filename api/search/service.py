@@ -7,12 +7,8 @@ from typing import Protocol
 from api.search.index import SearchIndex
 from api.search.searcher import Searcher
 from connectors.errors import Unavailable
-from marketplace.search.answers import Found, Place, Search, Suggestion
+from marketplace.search.answers import Found, NoSuchShop, Place, Search, Suggestion
 from marketplace.search.queries import Query
-
-
-class NoSuchShop(LookupError):
-    """There is no store of that slug, or it was deleted."""
 
 
 class Readiness(Protocol):
@@ -51,8 +47,9 @@ class SearchService:
         """
         try:
             return self._search.search(query, after, limit)
-        except KeyError as error:
-            raise self._unknown() from error
+        except NoSuchShop as error:
+            self._check_known(error)
+            raise
 
     def suggest(self, text: str, shop: str | None = None, limit: int = 10) -> list[Suggestion]:
         """What a text may go on to, the best first.
@@ -63,8 +60,10 @@ class SearchService:
         """
         try:
             return self._search.suggest(text, shop, limit)
-        except KeyError as error:
-            raise self._unknown() from error
+        except NoSuchShop as error:
+            self._check_known(error)
+            raise
 
-    def _unknown(self) -> Exception:
-        return NoSuchShop() if self._known.stores_known else Unavailable("stores are being read for the first time")
+    def _check_known(self, error: NoSuchShop) -> None:
+        if not self._known.stores_known:
+            raise Unavailable("stores are being read for the first time") from error

@@ -15,13 +15,14 @@ from starlette.responses import Response
 
 from api.access import Demand
 from api.identity.routes import attempt
-from api.identity.schemas import ONE_LINE
+from api.identity.schemas import MAX_NAME_CHARS, ONE_LINE
 from api.identity.service import IdentityService
 from api.storefront.addresses import safe_path, with_query
 from api.storefront.cookies import CART, SESSION, deletion, setting, value_of
 from api.storefront.forms import FormRoute, form_of
 from api.storefront.queries import query_of
 from api.storefront.render import config_of, page, redirect
+from api.storefront.shop import sentence
 from api.storefront.visitors import Visitor, shop_of, visitor_of
 from api.web.clients import network_of
 from api.web.problems import GONE, INVALID, UNAUTHENTICATED, FieldError, Problem
@@ -36,7 +37,6 @@ from marketplace.identity.passwords import WeakPassword, check_password
 _ACCOUNT: Final = "/shop/account"
 _SIGN_IN: Final = "/shop/sign-in"
 _MAX_CLIENT_CHARS: Final = 200
-_MAX_NAME_CHARS: Final = 100
 _MAX_SECRET_CHARS: Final = 300
 _SESSION_ID: Final = re.compile(r"[0-9a-f]{32}")
 _NAME: Final = re.compile(ONE_LINE)
@@ -96,7 +96,7 @@ async def sign_in_here(request: Request) -> Response:
     caller = await identities.caller_of_cookie(signed_in.refresh_token)
     if visitor.guest and caller is not None:
         try:
-            merged = await shop_of(request).baskets.merge(caller, visitor.guest)
+            merged = await shop_of(request).carts.merge(caller, visitor.guest)
         except Unavailable as error:
             # They are signed in. The guest's cart stays until something is put into the cart.
             _log.warning("a guest's cart is merged later: %s", error)
@@ -124,8 +124,8 @@ async def register_here(request: Request) -> Response:
     target = safe_path(form.get("next", ""))
     problems, email, name = {}, form.get("email", "").strip(), form.get("name", "").strip()
     # In the order of the fields: the first one that is wrong is where the page begins.
-    if not 1 <= len(name) <= _MAX_NAME_CHARS or not _NAME.fullmatch(name):
-        problems["name"] = f"Give a name of at most {_MAX_NAME_CHARS} characters."
+    if not 1 <= len(name) <= MAX_NAME_CHARS or not _NAME.fullmatch(name):
+        problems["name"] = f"Give a name of at most {MAX_NAME_CHARS} characters."
     try:
         email = checked_email(email[: EMAIL_CHARS + 1])
     except InvalidEmail as error:
@@ -176,7 +176,7 @@ async def show_account(request: Request) -> Response:
     if caller is None:
         return redirect(with_query(_SIGN_IN, next=_ACCOUNT))
     signed_in, reviews = await asyncio.gather(
-        _identities(request).list_sessions(caller), shop_of(request).opinions.of_viewer(caller)
+        _identities(request).list_sessions(caller), shop_of(request).reviews.of_viewer(caller)
     )
     sessions = [
         SessionLine(each.id, _client(each.client), each.network, each.used_at, each.id == caller.session)
@@ -202,12 +202,6 @@ async def change_account(request: Request) -> Response:
         await identities.end_session(visitor.caller, form["session"])
         return redirect(_ACCOUNT)
     raise Problem(INVALID, errors=[FieldError("/do", "unknown", "there is no such action")])
-
-
-def sentence(error: Exception) -> str:
-    """What is wrong, for people."""
-    text = f"{error}"
-    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _sign_in_again(

@@ -26,7 +26,7 @@ _ID: Final = re.compile(r"[0-9a-f]{32}")
 _ID_OR_NONE: Final = re.compile(r"(?:[0-9a-f]{32})?")
 _ONCE: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _MAX_LINE_CHARS: Final = 200
-_QUANTITY: Final = re.compile(r"[0-9]{1,4}")
+_QUANTITY_CHARS: Final = 4
 _MERGED: Final = {
     "capped": "Of some products there are fewer than before and in this cart together: no more fit into one.",
     "later": "What you had put in before you signed in joins your cart when you put something in.",
@@ -46,16 +46,16 @@ async def show_cart(request: Request) -> Response:
 async def change_cart(request: Request) -> Response:
     """Put something into the cart, change a line, remove one, or take the cart as it is now."""
     form, visitor = form_of(request), await visitor_of(request, count=False)
-    do, baskets = form.get("do", ""), shop_of(request).baskets
+    do, carts = form.get("do", ""), shop_of(request).carts
     try:
         if do == "add":
             return await _add(request, visitor, form)
         if do in ("set", "remove"):
-            quantity = _whole(form.get("quantity", "")) if do == "set" else 0
-            await baskets.set_quantity(visitor.owner, form.get("line", "")[:_MAX_LINE_CHARS], quantity)
+            quantity = _quantity(form.get("quantity", "")) if do == "set" else 0
+            await carts.set_quantity(visitor.owner, form.get("line", "")[:_MAX_LINE_CHARS], quantity)
             return redirect(_CART)
         if do == "accept":
-            await baskets.accept(visitor.owner, form.get("changes", "")[:_MAX_LINE_CHARS])
+            await carts.accept(visitor.owner, form.get("changes", "")[:_MAX_LINE_CHARS])
             return redirect(_CART)
     except ChoiceNeeded as error:
         if wants_json(request):
@@ -72,19 +72,19 @@ async def _add(request: Request, visitor: Visitor, form: Mapping[str, str]) -> R
     product, variant, once = form.get("product", ""), form.get("variant", ""), form.get("once", "")
     if not _ID.fullmatch(product) or not _ID_OR_NONE.fullmatch(variant) or not _ONCE.fullmatch(once):
         raise Refused("There is no such product.", "variant")
-    quantity = _whole(form.get("quantity", "1"))
+    quantity = _quantity(form.get("quantity", "1"))
     if quantity < 1:
         raise Refused("Add at least one.", "quantity")
-    baskets = shop_of(request).baskets
+    carts = shop_of(request).carts
     if visitor.caller is not None and visitor.guest:
         # It was left when they signed in, because a part did not answer or the cart was full.
-        await baskets.merge(visitor.caller, visitor.guest)
+        await carts.merge(visitor.caller, visitor.guest)
     new_secret = guest_secret(value_of(request.scope, FORM), once)
-    guest = await baskets.add(visitor.owner, product, variant, quantity, once, new_secret)
+    guest = await carts.add(visitor.owner, product, variant, quantity, once, new_secret)
     cookies = [setting(request.scope, CART, guest)] if guest else []
     if not wants_json(request):
         return redirect(_CART, *cookies)
-    count = await baskets.count(visitor.owner if visitor.caller else Visitor(None, guest).owner)
+    count = await carts.count(visitor.owner if visitor.caller else Visitor(None, guest).owner)
     answer = as_json({"message": "Added to the cart", "added": True, "count": count, "once": _new_once()})
     for cookie in cookies:
         answer.headers.append("set-cookie", cookie)
@@ -92,7 +92,7 @@ async def _add(request: Request, visitor: Visitor, form: Mapping[str, str]) -> R
 
 
 async def _cart(request: Request, visitor: Visitor, status: int = 200, message: str = "") -> Response:
-    cart = await shop_of(request).baskets.cart(visitor.owner)
+    cart = await shop_of(request).carts.cart(visitor.owner)
     visitor = replace(visitor, in_cart=cart.count)
     notes = [note for name, note in _MERGED.items() if query_of(request).get("merged") == name]
     stores = {part.shop.slug: part.shop for part in cart.shops}
@@ -101,9 +101,9 @@ async def _cart(request: Request, visitor: Visitor, status: int = 200, message: 
     return page(request, "cart.html", visitor, status, cart=cart, notes=notes, message=message, shop=of_one)
 
 
-def _whole(text: str, field: str = "quantity") -> int:
-    if not text.isascii() or not text.isdecimal() or len(text) > (4 if field == "quantity" else 18):
-        raise Refused("Give a whole number.", field)
+def _quantity(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or len(text) > _QUANTITY_CHARS:
+        raise Refused("Give a whole number.", "quantity")
     return int(text)
 
 

@@ -6,20 +6,18 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from api.search.pages import cursor_of
 from api.storefront.addresses import with_query
 from api.storefront.shop import Refused
 from api.storefront.views import Card, FacetView, Link, Listing, ShopName
-from api.web.cursors import MAX_CHARS as CURSOR_CHARS
-from api.web.cursors import cursor, place_of
+from marketplace.catalog.slugs import is_slug
 from marketplace.money import EXPONENTS, MAX_MINOR, shown_amount
-from marketplace.search.answers import CategoryCount, Facets, Found, Hit, Place
+from marketplace.search.answers import CategoryCount, Facets, Found, Hit
 from marketplace.search.queries import Filters, Query, Sort
 
 _MAX_CATEGORIES: Final = 14
 _MAX_CURRENCIES: Final = 8
-_SLUG: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _PRICE: Final = re.compile(r"([A-Z]{3})(?:-([0-9]{1,12})-([0-9]{0,12}))?", re.ASCII)
-_PLACE: Final = re.compile(r"(-?[0-9]{1,18}):([01]):([0-9a-f]{1,64})", re.ASCII)
 _SORTS: Final[Mapping[Sort, str]] = {
     Sort.RELEVANCE: "Best match",
     Sort.NEWEST: "Newest",
@@ -46,7 +44,7 @@ def query_asked(query: Mapping[str, str], shop: str | None, category: str | None
         Refused: A parameter cannot be read.
     """
     asked = category or query.get("category") or None
-    if asked is not None and (not _SLUG.fullmatch(asked) or len(asked) > 80):
+    if asked is not None and not is_slug(asked):
         raise Refused("there is no such category", "category")
     currency, low, high = _price(query.get("price", ""))
     rating = query.get("rating", "")
@@ -58,23 +56,6 @@ def query_asked(query: Mapping[str, str], shop: str | None, category: str | None
         raise Refused("there is no such order", "sort") from error
     filters = Filters(asked, currency, low, high, query.get("stock") == "1", int(rating) if rating else None)
     return Query(query.get("q", ""), shop, filters, sort)
-
-
-def place_asked(query: Mapping[str, str], asked: Query) -> Place | None:
-    """Where the page begins; None for the first one.
-
-    Raises:
-        Problem: The parameter is none that a page of this list has given.
-        Refused: The same.
-    """
-    given = query.get("after", "")
-    if not given:
-        return None
-    found = _PLACE.fullmatch(place_of(_kind(asked), given[: CURSOR_CHARS + 1]))
-    if found is None:
-        # Its check is no secret: somebody has made it up.
-        raise Refused("no page has given this", "after")
-    return Place(int(found[1]), found[3], found[2] == "1")
 
 
 def listing_of(
@@ -94,7 +75,7 @@ def listing_of(
     def address(change: Mapping[str, str]) -> str:
         return with_query(path, **{name: {**own, **change}.get(name, "") for name in _KEPT})
 
-    after = found.next and cursor(_kind(asked), f"{found.next.key}:{int(found.next.lenient)}:{found.next.id}")
+    after = cursor_of(asked, found.next) if found.next else ""
     return Listing(
         cards=[card_of(hit) for hit in found.hits],
         total=found.total,
@@ -195,7 +176,3 @@ def _price(text: str) -> tuple[str | None, int | None, int | None]:
     if max(low or 0, high or 0) > MAX_MINOR:
         raise Refused("this is no range of prices", "price")
     return found[1], low, high
-
-
-def _kind(asked: Query) -> str:
-    return f"shop {asked!r}"

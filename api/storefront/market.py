@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from api.catalog.service import CatalogService
-from api.search.service import NoSuchShop, SearchService
+from api.search.pages import place_after
+from api.search.service import SearchService
 from api.storefront.addresses import with_query
-from api.storefront.listings import card_of, listing_of, place_asked, query_asked
+from api.storefront.listings import card_of, listing_of, query_asked
 from api.storefront.shops import Shops
 from api.storefront.views import (
     Card,
@@ -25,7 +26,7 @@ from api.storefront.views import (
 )
 from marketplace.catalog.categories import Category, path_to
 from marketplace.catalog.products import Product, ProductState
-from marketplace.search.answers import Found, Place
+from marketplace.search.answers import Found, NoSuchShop, Place
 from marketplace.search.queries import Query, Sort
 
 PAGE_SIZE: Final = 24
@@ -92,7 +93,7 @@ class Market:
         if shop is None or own is None:
             return None
         asked = query_asked(query, slug, category)
-        found = self._found(asked, place_asked(query, asked))
+        found = self._found(asked, place_after(asked, query.get("after", "")))
         path = f"{shop.url}/category/{category}"
         empty = Listing(())
         return CategoryPage(
@@ -115,7 +116,7 @@ class Market:
         if slug and shop is None:
             return None
         asked = query_asked(query, slug or None)
-        found = self._found(asked, place_asked(query, asked))
+        found = self._found(asked, place_after(asked, query.get("after", "")))
         listing = Listing((), 0) if found is None else listing_of(found, asked, query, "/shop/search")
         return SearchPage(asked.text, shop, listing)
 

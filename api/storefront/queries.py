@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
 from fastapi import Request
 
 from api.web.problems import INVALID, NOT_FOUND, FieldError, Problem
-
-MAX_TEXT_CHARS: Final = 200
-"""Of a search."""
+from marketplace.search.queries import MAX_CHARS
+from marketplace.stores import SLUG
 
 _MAX_QUERY_CHARS: Final = 512
-_SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
-_SHOP_CHARS: Final = 63
 
 
 def query_of(request: Request) -> Mapping[str, str]:
@@ -26,17 +22,17 @@ def query_of(request: Request) -> Mapping[str, str]:
     """
     found = dict(request.query_params)
     for name, value in found.items():
-        if len(value) > (MAX_TEXT_CHARS if name == "q" else _MAX_QUERY_CHARS) and not name.startswith("utm_"):
+        if len(value) > (MAX_CHARS if name == "q" else _MAX_QUERY_CHARS) and not name.startswith("utm_"):
             raise Problem(INVALID, errors=[FieldError(f"query:{name[:40]}", "string_too_long", "give less")])
     return found
 
 
-def checked_slug(text: str, most: int = _SHOP_CHARS) -> str:
+def checked_slug(text: str) -> str:
     """A slug of a path; what is none names nothing.
 
     Raises:
         Problem: It is none.
     """
-    if not _SLUG.fullmatch(text) or len(text) > most:
+    if not SLUG.fullmatch(text):
         raise Problem(NOT_FOUND)
     return text

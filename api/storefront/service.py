@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from api.catalog.service import CatalogService
 from api.search.service import SearchService
 from api.shopping import Shopping
-from api.storefront.baskets import Baskets
+from api.storefront.carts import StorefrontCarts
 from api.storefront.market import Market
-from api.storefront.opinions import Opinions
+from api.storefront.reviews import StorefrontReviews
 from api.storefront.shops import Shops
 from connectors.mongo.async_client import Documents
-from connectors.mongo.carts import Carts
 from connectors.mongo.product_reads import ProductReads
 from connectors.mongo.tenant_stores import TenantStores
 from connectors.redis.sent_forms import SentForms
@@ -26,13 +23,13 @@ class Shop:
 
     Attributes:
         market: Products, categories and search.
-        opinions: Reviews.
-        baskets: Carts.
+        reviews: Reviews.
+        carts: Carts.
     """
 
     market: Market
-    opinions: Opinions
-    baskets: Baskets
+    reviews: StorefrontReviews
+    carts: StorefrontCarts
 
     @staticmethod
     def on_services(
@@ -42,12 +39,11 @@ class Shop:
         search: SearchService,
         shopping: Shopping,
         sent: SentForms,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> Shop:
         """On services and the collections of a database; the caller closes the client."""
         shops = Shops(TenantStores(client, database))
         return Shop(
             Market(catalog, shops, search),
-            Opinions(shopping.reviews),
-            Baskets(shopping.carts, Carts(client, database), ProductReads(client, database), shops, sent, clock),
+            StorefrontReviews(shopping.reviews),
+            StorefrontCarts(shopping.carts, ProductReads(client, database), shops, sent),
         )

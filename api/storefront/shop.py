@@ -32,6 +32,12 @@ class ChoiceNeeded(Refused):
         self.url = url
 
 
+def sentence(error: Exception) -> str:
+    """What an error says, as a sentence for people."""
+    text = f"{error}"
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 @dataclass(frozen=True)
 class CartOwner:
     """Whose cart it is.

@@ -23,11 +23,11 @@ from api.storefront.visitors import Visitor, shop_of, visitor_of
 from api.web.problems import INVALID, NOT_FOUND, FieldError, Problem
 from api.web.routes import Routes
 from marketplace.catalog.products import Availability, Product
+from marketplace.reviews.reviews import MAX_TEXT_CHARS, ReportReason
+from marketplace.texts import with_plain_ends
 
-_MAX_PRODUCT_SLUG_CHARS: Final = 200
-_MAX_TEXT_CHARS: Final = 5_000
 _MAX_ID_CHARS: Final = 200
-_REASONS: Final = ("spam", "offensive", "off-topic", "private", "false")
+_REASONS: Final = frozenset(ReportReason)
 
 SHOP_PAGES: Final = Routes("/shop", "Storefront", FormRoute)
 """Registered after the other pages: their paths are written out, and a path that is written out is no store's."""
@@ -65,8 +65,10 @@ async def show_product(request: Request, shop: str, product: str) -> Response:
     if isinstance(found, Moved):
         return redirect(found.url, status=301)
     store, sold = found
-    market, opinions = shop_of(request).market, shop_of(request).opinions
-    trail, reviews = await asyncio.gather(market.trail(store, sold), opinions.first(store, sold, visitor.caller))
+    services = shop_of(request)
+    trail, reviews = await asyncio.gather(
+        services.market.trail(store, sold), services.reviews.first(store, sold, visitor.caller)
+    )
     shown, wanted = ProductPage(sold, store, trail, reviews), query_of(request).get("variant", "")
     buyable = [each for each in sold.variants if each.availability is not Availability.NONE]
     return page(
@@ -114,7 +116,7 @@ async def _find(
     Raises:
         Problem: There is none; who looks is known to its page.
     """
-    slugs = checked_slug(shop), checked_slug(product, _MAX_PRODUCT_SLUG_CHARS)
+    slugs = checked_slug(shop), checked_slug(product)
     visitor, found = await asyncio.gather(visitor_of(request, surely=surely), shop_of(request).market.find(*slugs))
     if found is None:
         raise Problem(NOT_FOUND)
@@ -122,20 +124,20 @@ async def _find(
 
 
 async def _review(request: Request, product: Product, caller: Caller, form: Mapping[str, str]) -> None:
-    do, review, opinions = form.get("do", ""), form.get("review", ""), shop_of(request).opinions
+    do, review, reviews = form.get("do", ""), form.get("review", ""), shop_of(request).reviews
     if do == "write":
-        stars, text = form.get("stars", ""), form.get("text", "").replace("\r\n", "\n").strip()
+        stars, text = form.get("stars", ""), with_plain_ends(form.get("text", "")).strip()
         if not re.fullmatch("[1-5]", stars):
             raise Refused("Choose one to five stars.", "stars")
-        if len(text) > _MAX_TEXT_CHARS:
-            raise Refused(f"Write at most {_MAX_TEXT_CHARS:,} characters.", "text")
-        await opinions.write(product, caller, int(stars), text)
+        if len(text) > MAX_TEXT_CHARS:
+            raise Refused(f"Write at most {MAX_TEXT_CHARS:,} characters.", "text")
+        await reviews.write(product, caller, int(stars), text)
     elif do == "remove":
-        await opinions.remove(product, caller)
+        await reviews.remove(product, caller)
     elif do in ("helpful", "unhelpful") and len(review) <= _MAX_ID_CHARS:
-        await opinions.vote(caller, review, helpful=do == "helpful")
+        await reviews.vote(caller, review, helpful=do == "helpful")
     elif do == "report" and form.get("reason") in _REASONS and len(review) <= _MAX_ID_CHARS:
-        await opinions.report(caller, review, form["reason"])
+        await reviews.report(caller, review, form["reason"])
     else:
         raise Problem(INVALID, errors=[FieldError("/do", "unknown", "there is no such action")])
 
@@ -151,9 +153,9 @@ async def _reviews(
     problems: Mapping[str, str] | None = None,
 ) -> Response:
     after = query_of(request).get("after", "")
-    market, opinions = shop_of(request).market, shop_of(request).opinions
+    services = shop_of(request)
     trail, reviews = await asyncio.gather(
-        market.trail(shop, product), opinions.more(shop, product, visitor.caller, after)
+        services.market.trail(shop, product), services.reviews.more(shop, product, visitor.caller, after)
     )
     return page(
         request, "reviews.html", visitor, status,

@@ -39,6 +39,6 @@ def structured(found: ProductPage, origin: str) -> dict[str, Any]:
     }  # fmt: skip
     if product.rating is not None:
         data["aggregateRating"] = {
-            "@type": "AggregateRating", "ratingValue": round(product.rating, 2), "reviewCount": product.reviews
+            "@type": "AggregateRating", "ratingValue": product.rating, "reviewCount": product.reviews
         }  # fmt: skip
     return data

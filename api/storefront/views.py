@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 
 from marketplace.catalog.products import Product
@@ -190,13 +190,11 @@ class SearchPage:
         text: What was asked, as it was typed.
         shop: The store that was searched; None for all.
         listing: What was found.
-        hidden: Parameters that another search keeps.
     """
 
     text: str
     shop: ShopName | None
     listing: Listing
-    hidden: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -206,7 +204,7 @@ class Suggestion:
     Attributes:
         text: For people.
         url: A path.
-        kind: ``product`` or ``search``.
+        kind: ``product`` or ``category``.
         detail: What else is said of it, such as a price.
     """
 

@@ -59,7 +59,7 @@ async def visitor_of(request: Request, *, surely: bool = True, count: bool = Tru
     if not count or found.owner.nobody:
         return found
     try:
-        in_cart = await shop_of(request).baskets.count(found.owner)
+        in_cart = await shop_of(request).carts.count(found.owner)
     except (Unavailable, Problem):
         # A page is of more use than the number on its cart.
         return replace(found, in_cart=None)

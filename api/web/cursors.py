@@ -43,17 +43,28 @@ def place_of(kind: str, text: str) -> str:
     return place
 
 
+def match_of(kind: str, text: str, form: re.Pattern[str]) -> re.Match[str]:
+    """The place of a cursor of a list whose places all have one form.
+
+    The check of a cursor is no secret, so anybody can make one of any text: whatever reads a part of a place as a
+    number asks for it here.
+
+    Raises:
+        Problem: It is no cursor of this list.
+    """
+    found = form.fullmatch(place_of(kind, text))
+    if found is None:
+        raise _none()
+    return found
+
+
 def number_of(kind: str, text: str) -> int:
     """The place of a cursor of a list whose places are whole numbers.
 
     Raises:
         Problem: It is no cursor of this list.
     """
-    place = place_of(kind, text)
-    if not _NUMBER.fullmatch(place):
-        # The check of a cursor is no secret: somebody has made it up.
-        raise _none()
-    return int(place)
+    return int(match_of(kind, text, _NUMBER)[0])
 
 
 def _check(kind: str, place: str) -> bytes:

@@ -8,8 +8,8 @@ from typing import Any
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from connectors.mongo.async_client import Documents, answering, in_transaction
-from connectors.mongo.store_turns import StoreTurns
 from connectors.mongo.tenants import check_permission
+from connectors.mongo.turns import Turns
 from marketplace.catalog.categories import Category, Tree
 from marketplace.catalog.refusals import CategoryInUse
 from marketplace.collections import CATEGORIES, MEMBERSHIPS, PRODUCTS, STORES
@@ -25,7 +25,7 @@ class Categories:
         turns: Of the stores whose catalogs are changed.
     """
 
-    def __init__(self, client: Documents, database: str, turns: StoreTurns) -> None:
+    def __init__(self, client: Documents, database: str, turns: Turns) -> None:
         self._client, self._turns = client, turns
         mongo = client[database]
         self._trees, self._products = mongo[CATEGORIES.name], mongo[PRODUCTS.name]
@@ -70,7 +70,7 @@ class Categories:
             )
             return tree
 
-        async with self._turns.turn(store):
+        async with self._turns.of(store):
             return await in_transaction(self._client, work)
 
 

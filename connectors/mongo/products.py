@@ -18,9 +18,9 @@ from connectors.errors import Unavailable
 from connectors.mongo.async_client import Documents, answering, in_transaction
 from connectors.mongo.categories import tree_of
 from connectors.mongo.product_reads import product_document, product_of, slug_id
-from connectors.mongo.store_turns import StoreTurns
 from connectors.mongo.tenants import check_permission
 from connectors.mongo.times import milliseconds
+from connectors.mongo.turns import Turns
 from marketplace.catalog.drafts import changed_fields
 from marketplace.catalog.products import Product, ProductState
 from marketplace.catalog.refusals import Fault, InvalidCatalog, NoSuchProduct, SkuTaken
@@ -70,7 +70,7 @@ class Products:
         turns: Of the stores whose catalogs are changed.
     """
 
-    def __init__(self, client: Documents, database: str, turns: StoreTurns) -> None:
+    def __init__(self, client: Documents, database: str, turns: Turns) -> None:
         self._client, self.turns = client, turns
         mongo = client[database]
         self.products, self.slugs = mongo[PRODUCTS.name], mongo[PRODUCT_SLUGS.name]
@@ -206,10 +206,10 @@ class Products:
         """Do the work of a transaction when it is its turn.
 
         Raises:
-            Unavailable: Mongo does not answer; it may have happened. Or somebody who does not lock the store has just
-                written the same: then it has not, and the next attempt sees that.
+            Unavailable: Mongo does not answer; it may have happened. Or it was not its turn in time, or somebody who
+                does not lock the store has just written the same: then it has not, and the next attempt sees that.
         """
-        async with self.turns.turn(store):
+        async with self.turns.of(store):
             try:
                 return await in_transaction(self._client, work)
             except DuplicateKeyError as error:

@@ -245,11 +245,11 @@ class Reviews:
 
     async def _write(self, before: Review | None, after: Review | None, session: AsyncClientSession) -> None:
         """Write a review as it is after a change, and what that adds to the product's counters."""
-        if before == after:
+        known = after or before
+        if known is None or before == after:
             return
         if after is None:
-            assert before is not None
-            await self._reviews.delete_one({"_id": key_of(before.product, before.user)}, session=session)
+            await self._reviews.delete_one({"_id": key_of(known.product, known.user)}, session=session)
         elif before is None:
             await self._reviews.insert_one(review_document(after), session=session)
         else:
@@ -257,9 +257,8 @@ class Reviews:
             await self._reviews.replace_one({"_id": document["_id"]}, document, session=session)
         delta = stars_delta(before, after)
         if delta:
-            product = (after or before).product  # type: ignore[union-attr]  # there is one of them
             add = {f"stars.{stars}": count for stars, count in delta.items()}
-            await self._products.update_one({"_id": product}, {"$inc": add}, session=session)
+            await self._products.update_one({"_id": known.product}, {"$inc": add}, session=session)
 
     async def _find(self, question: Mapping[str, Any], session: AsyncClientSession) -> Review | None:
         found = await self._reviews.find_one(question, session=session)

@@ -123,6 +123,11 @@ class Cart:
 
     lines: tuple[Line, ...] = ()
 
+    @property
+    def pieces(self) -> int:
+        """Of all lines."""
+        return sum(line.quantity for line in self.lines)
+
     def line(self, variant: str) -> Line | None:
         """The line of a variant."""
         return next((line for line in self.lines if line.variant == variant), None)
@@ -178,7 +183,7 @@ def seen_of(product: Product, variant: Variant) -> Seen:
 
 
 def add(
-    cart: Cart, product: Product | None, variant: str, quantity: int, now: int, policy: CartPolicy = POLICY
+    cart: Cart, product: Product | None, variant: str, quantity: int, now_ms: int, policy: CartPolicy = POLICY
 ) -> Cart:
     """Put further pieces of a variant into a cart; a line that is there keeps what its buyer saw.
 
@@ -187,7 +192,7 @@ def add(
         product: As it is now; None where there is none.
         variant: Its id.
         quantity: At least one.
-        now: Epoch milliseconds.
+        now_ms: Epoch milliseconds.
         policy: The limits.
 
     Raises:
@@ -197,11 +202,11 @@ def add(
         CartFull: There are too many lines.
     """
     there = cart.line(variant)
-    return _with_quantity(cart, product, variant, (there.quantity if there else 0) + quantity, now, policy)
+    return _with_quantity(cart, product, variant, (there.quantity if there else 0) + quantity, now_ms, policy)
 
 
 def put(
-    cart: Cart, product: Product | None, variant: str, quantity: int, now: int, policy: CartPolicy = POLICY
+    cart: Cart, product: Product | None, variant: str, quantity: int, now_ms: int, policy: CartPolicy = POLICY
 ) -> Cart:
     """Let a cart have so many pieces of a variant, however many it had: done twice it is done once.
 
@@ -210,7 +215,7 @@ def put(
         product: As it is now; None where there is none.
         variant: Its id.
         quantity: At least one.
-        now: Epoch milliseconds.
+        now_ms: Epoch milliseconds.
         policy: The limits.
 
     Raises:
@@ -219,11 +224,11 @@ def put(
         TooMany: The line would have too many pieces.
         CartFull: There are too many lines.
     """
-    return _with_quantity(cart, product, variant, quantity, now, policy)
+    return _with_quantity(cart, product, variant, quantity, now_ms, policy)
 
 
 def _with_quantity(
-    cart: Cart, product: Product | None, variant: str, quantity: int, now: int, policy: CartPolicy
+    cart: Cart, product: Product | None, variant: str, quantity: int, now_ms: int, policy: CartPolicy
 ) -> Cart:
     chosen = product.variant(variant) if product is not None and is_for_sale(product, variant) else None
     if product is None or chosen is None:
@@ -235,7 +240,7 @@ def _with_quantity(
     _check_quantity(quantity, policy)
     if len(cart.lines) >= policy.max_lines:
         raise CartFull(f"a cart has at most {policy.max_lines} lines")
-    line = Line(product.id, variant, product.store, quantity, seen_of(product, chosen), now)
+    line = Line(product.id, variant, product.store, quantity, seen_of(product, chosen), now_ms)
     return Cart((*cart.lines, line))
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from marketplace.catalog.refusals import CategoryInUse, Fault, InvalidCatalog, NoSuchCategory
-from marketplace.catalog.slugs import is_reserved, is_slug, slug_of_title, with_suffix
-from marketplace.catalog.texts import is_line
-from marketplace.identity.tenancy import LimitReached, SlugReserved, SlugTaken
+from marketplace.catalog.slugs import checked_slug, slug_of_title, with_suffix
+from marketplace.identity.tenancy import LimitReached, SlugTaken
+from marketplace.texts import is_line
 
 MAX_CATEGORIES: Final = 500
 """Of a store."""
@@ -89,7 +89,7 @@ def with_added(tree: Tree, id: str, name: str, slug: str | None = None, parent: 
     if len(tree) >= MAX_CATEGORIES:
         raise LimitReached(f"a store has at most {MAX_CATEGORIES} categories")
     name = _checked_name(name)
-    made = Category(id, _free_slug(tree, name, id) if slug is None else _checked_slug(tree, slug), name, parent)
+    made = Category(id, _free_slug(tree, name, id) if slug is None else _free(tree, slug), name, parent)
     return _checked((*tree, made), made)
 
 
@@ -116,7 +116,7 @@ def with_edited(
     after = replace(
         before,
         name=before.name if name is None else _checked_name(name),
-        slug=before.slug if slug in (None, before.slug) else _checked_slug(others, str(slug)),
+        slug=before.slug if slug in (None, before.slug) else _free(others, str(slug)),
     )
     if parent is ...:
         return tuple(after if category.id == id else category for category in tree)
@@ -148,11 +148,8 @@ def _checked_name(name: str) -> str:
     return plain
 
 
-def _checked_slug(tree: Iterable[Category], slug: str) -> str:
-    if not is_slug(slug):
-        raise InvalidCatalog([Fault("/slug", "text", "give 1 to 63 of a-z, 0-9 and inner hyphens")])
-    if is_reserved(slug):
-        raise SlugReserved("it is given to nothing")
+def _free(tree: Iterable[Category], slug: str) -> str:
+    checked_slug(slug)
     if any(category.slug == slug for category in tree):
         raise SlugTaken("another category has it")
     return slug

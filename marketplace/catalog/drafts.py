@@ -20,8 +20,8 @@ from marketplace.catalog.products import (
     Variant,
 )
 from marketplace.catalog.refusals import Fault, InvalidCatalog
-from marketplace.catalog.texts import is_line, is_text, with_plain_ends
 from marketplace.money import EXPONENTS, MAX_MINOR
+from marketplace.texts import is_line, is_text, with_plain_ends
 
 MAX_TITLE_CHARS: Final = 200
 MAX_DESCRIPTION_CHARS: Final = 10_000

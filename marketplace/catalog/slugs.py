@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Final
 
+from marketplace.catalog.refusals import Fault, InvalidCatalog
+from marketplace.identity.tenancy import SlugReserved
 from marketplace.stores import SLUG
 
 MAX_CHARS: Final = 63
@@ -52,6 +54,20 @@ def is_reserved(slug: str) -> bool:
 def is_slug(text: str) -> bool:
     """Whether it has the form of a slug."""
     return SLUG.fullmatch(text) is not None
+
+
+def checked_slug(slug: str) -> str:
+    """A slug that somebody has chosen for a product or a category.
+
+    Raises:
+        InvalidCatalog: It has not the form of one.
+        SlugReserved: No product and no category can have it.
+    """
+    if not is_slug(slug):
+        raise InvalidCatalog([Fault("/slug", "text", "give 1 to 63 of a-z, 0-9 and inner hyphens")])
+    if is_reserved(slug):
+        raise SlugReserved("it is given to nothing")
+    return slug
 
 
 def slug_of_title(title: str, kind: str = "product") -> str:

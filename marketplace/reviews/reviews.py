@@ -9,13 +9,13 @@ change, and :func:`stars_delta` what that adds to the product's counters, so tha
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
 from marketplace.catalog.products import STARS
+from marketplace.texts import is_text, with_plain_ends
 
 MAX_TEXT_CHARS: Final = 5_000
 MAX_REPLY_CHARS: Final = 2_000
@@ -25,13 +25,6 @@ MAX_EDITS: Final = 50
 
 REPORTS_TO_PENDING: Final = 3
 """After so many reports of people who do not work in the store a review waits for a moderator."""
-
-# Text needs ends of lines and tabs; the others command terminals, or let the text around them run backwards.
-REFUSED_CHARS: Final = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
-"""What no text of a review holds, as a part of a regular expression."""
-
-_REFUSED: Final = re.compile(rf"[{REFUSED_CHARS}\ud800-\udfff]")
-_LINE_ENDS: Final = re.compile(r"\r\n?")
 
 
 class ReviewError(Exception):
@@ -191,15 +184,15 @@ def checked_text(text: str, most: int = MAX_TEXT_CHARS) -> str:
     Raises:
         InvalidText: It is too long, or has characters that text does not need.
     """
-    kept = _LINE_ENDS.sub("\n", text).strip()
+    kept = with_plain_ends(text).strip()
     if len(kept) > most:
         raise InvalidText(f"give at most {most} characters")
-    if _REFUSED.search(kept):
+    if not is_text(kept, most):
         raise InvalidText("give plain text, without control characters")
     return kept
 
 
-def edited(review: Review, stars: int, text: str, now: int) -> Review:
+def edited(review: Review, stars: int, text: str, now_ms: int) -> Review:
     """A review after its author has changed it, or written it again.
 
     It waits for a moderator where one has looked before or is to look: nobody gets past a decision by an edit.
@@ -219,11 +212,11 @@ def edited(review: Review, stars: int, text: str, now: int) -> Review:
         review,
         stars=stars,
         text=text,
-        edited_at=now,
+        edited_at=now_ms,
         state=ReviewState.PENDING if looks else ReviewState.VISIBLE,
-        queued_at=(review.queued_at or now) if looks else review.queued_at,
+        queued_at=(review.queued_at or now_ms) if looks else review.queued_at,
         withdrawn=False,
-        history=(*review.history, Wording(review.stars, review.text, now)),
+        history=(*review.history, Wording(review.stars, review.text, now_ms)),
     )
 
 
@@ -240,12 +233,12 @@ def deleted(review: Review) -> Review | None:
     return replace(review, state=ReviewState.REMOVED, withdrawn=True, queued_at=None, reply=None)
 
 
-def reported(review: Review, now: int, *, counts: bool) -> Review:
+def reported(review: Review, now_ms: int, *, counts: bool) -> Review:
     """A review after one more report.
 
     Args:
         review: One that can be seen.
-        now: Epoch milliseconds.
+        now_ms: Epoch milliseconds.
         counts: Whether it is of somebody who does not work in the store: nobody hides what is said of the own goods.
     """
     reports = review.reports + counts
@@ -254,7 +247,7 @@ def reported(review: Review, now: int, *, counts: bool) -> Review:
         review,
         reports=reports,
         state=ReviewState.PENDING if pending else review.state,
-        queued_at=review.queued_at or now,
+        queued_at=review.queued_at or now_ms,
     )
 
 
@@ -265,7 +258,7 @@ _DECIDED: Final[Mapping[Decision, ReviewState]] = {
 }
 
 
-def decided(review: Review, decision: Decision, moderator: str, now: int) -> Review:
+def decided(review: Review, decision: Decision, moderator: str, now_ms: int) -> Review:
     """A review after a moderator has decided; reports from before count no more.
 
     Raises:
@@ -273,15 +266,15 @@ def decided(review: Review, decision: Decision, moderator: str, now: int) -> Rev
     """
     if review.withdrawn:
         raise NoSuchReview("its author has deleted it")
-    return replace(review, state=_DECIDED[decision], reports=0, queued_at=None, decided_by=moderator, decided_at=now)
+    return replace(review, state=_DECIDED[decision], reports=0, queued_at=None, decided_by=moderator, decided_at=now_ms)
 
 
-def replied(review: Review, text: str, author: str, now: int) -> Review:
+def replied(review: Review, text: str, author: str, now_ms: int) -> Review:
     """A review after the store has answered, or changed its answer."""
     there = review.reply
     if there is None:
-        return replace(review, reply=Reply(text, author, now))
-    return review if there.text == text else replace(review, reply=Reply(text, author, there.written_at, now))
+        return replace(review, reply=Reply(text, author, now_ms))
+    return review if there.text == text else replace(review, reply=Reply(text, author, there.written_at, now_ms))
 
 
 def stars_delta(before: Review | None, after: Review | None) -> dict[int, int]:

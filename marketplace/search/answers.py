@@ -9,6 +9,10 @@ from marketplace.search.entries import Card
 from marketplace.search.queries import Query
 
 
+class NoSuchShop(LookupError):
+    """There is no store of that slug, or it was deleted."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a page ends: the next one begins after it, whatever was added or deleted meanwhile.
@@ -135,12 +139,12 @@ class Search(Protocol):
         """A page of products.
 
         Raises:
-            KeyError: There is no such shop.
+            NoSuchShop: There is none of the slug that is asked for.
         """
 
     def suggest(self, text: str, shop: str | None, limit: int) -> list[Suggestion]:
         """What a text may go on to, the best first.
 
         Raises:
-            KeyError: There is no such shop.
+            NoSuchShop: There is none of the slug that is asked for.
         """

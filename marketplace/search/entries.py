@@ -96,23 +96,6 @@ class Entry:
     rating_rank: int
 
 
-@dataclass(frozen=True)
-class Category:
-    """A category of a store.
-
-    Attributes:
-        id: Its own.
-        slug: In addresses; other stores may have one of the same slug.
-        name: For people.
-        parent: The id of the one above it.
-    """
-
-    id: str
-    slug: str
-    name: str
-    parent: str | None = None
-
-
 def entry_of(product: Product) -> Entry | None:
     """What search keeps of a product; None of one that nobody can see.
 
@@ -145,7 +128,7 @@ def entry_of(product: Product) -> Entry | None:
         cheapest.compare_at_minor,
         image.url if image else None,
         image.alt if image else "",
-        None if product.rating is None else round(product.rating, 2),
+        product.rating,
         product.reviews,
         product.availability.value,
     )

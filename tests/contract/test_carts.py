@@ -105,6 +105,17 @@ def test_of_thirty_that_put_one_in_at_one_time_each_counts_up_to_the_limit(run: 
     run(work)
 
 
+def test_a_guests_cart_that_is_asked_for_twice_with_one_secret_is_one_and_keeps_what_is_in_it(run: Run) -> None:
+    async def work(world: World) -> None:
+        products = await shop(world)
+        secret = await guest(world, products)
+        carts = [world.shopping.carts.create_guest(secret), another(world).create_guest(secret)]
+        assert [pieces(view) for _, view in await asyncio.gather(*carts)] == [[1], [1]]
+        assert await world.shopping.carts.pieces(Holder.guest(secret)) == 1
+
+    run(work)
+
+
 def test_five_logins_at_one_time_merge_a_guests_cart_once(run: Run) -> None:
     async def work(world: World) -> None:
         both, own, guests = await shop(world, 3)

@@ -281,7 +281,7 @@ def test_who_loses_the_right_while_a_file_is_imported_imports_no_more_of_it(run:
         while not len(turns):
             await asyncio.sleep(0)
         # Between its beginning and its first step.
-        async with turns.turn("shop"):
+        async with turns.of("shop"):
             await world.client[world.database][MEMBERSHIPS.name].update_one(
                 {"_id": "shop:ann"}, {"$set": {"role": "analyst"}}
             )

@@ -60,7 +60,6 @@ async def storefront(world: World, folder: Path) -> AsyncIterator[httpx.AsyncCli
         SearchService.on_index(own.index),
         own.shopping,
         SentForms(redis),
-        lambda: own.now,
     )
     transport = httpx.ASGITransport(own.app, raise_app_exceptions=False)
     try:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from connectors.mongo.async_client import Documents
 from connectors.mongo.products import Products
-from connectors.mongo.store_turns import StoreTurns
+from connectors.mongo.turns import Turns
 from marketplace.catalog.products import Availability, ProductState
 from marketplace.collections import PRODUCT_CHANGES, PRODUCT_SLUGS, PRODUCTS, STORES
 from tests.kits.products import product
@@ -35,7 +35,7 @@ class Seller:
     """
 
     def __init__(self, client: Documents, database: str, store: str) -> None:
-        self._products = Products(client, database, StoreTurns())
+        self._products = Products(client, database, Turns())
         self._mongo, self._store = client[database], store
 
     async def put_up(self, number: int) -> None:

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from api.search.index import SearchIndex
 from api.search.searcher import Searcher
+from marketplace.catalog.categories import Category
 from marketplace.catalog.products import Availability, Product, ProductState, Variant
 from marketplace.search.answers import Found, Place
-from marketplace.search.entries import Category, entry_of
+from marketplace.search.entries import entry_of
 from marketplace.search.queries import Filters, Query, Sort
 from tests.kits.products import product
 from tests.kits.search_oracle import RANGES, VOCABULARY, Asked, Dump, count, hits, matches

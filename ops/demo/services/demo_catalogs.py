@@ -131,7 +131,7 @@ async def _fill(client: Documents, database: str, opened: DemoStore, now_ms: int
         taken = await mongo[PRODUCTS.name].find_one({"_id": products[0].id}, {"_id": 1}, session=session)
         if there is not None:
             return
-        made = products if taken is None else [replace(each, id=_digest(slug, each.id)) for each in products]
+        made = products if taken is None else [_of_its_own(each) for each in products]
         await mongo[CATEGORIES.name].replace_one(
             {"_id": slug}, tree_document(slug, 1, tree), upsert=True, session=session
         )
@@ -145,6 +145,12 @@ async def _fill(client: Documents, database: str, opened: DemoStore, now_ms: int
         await mongo[STORES.name].update_one({"_id": slug}, counted, session=session)
 
     await in_transaction(client, work)
+
+
+def _of_its_own(product: Product) -> Product:
+    """The same product with ids that no other store's has."""
+    variants = tuple(replace(each, id=_digest(product.store, each.id)) for each in product.variants)
+    return replace(product, id=_digest(product.store, product.id), variants=variants)
 
 
 def _tree(store: str, catalog: Catalog) -> Tree:

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from api.search.index import SearchIndex
 from api.search.searcher import Searcher
+from marketplace.catalog.categories import Category
 from marketplace.catalog.products import Product, Variant
-from marketplace.search.entries import Category, Entry, entry_of
+from marketplace.search.entries import Entry, entry_of
 from marketplace.search.queries import Filters, Query, Sort
 from tests.kits.products import product
 

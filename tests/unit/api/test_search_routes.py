@@ -12,8 +12,11 @@ import pytest
 from api.limits import Limiter
 from api.search.index import SearchIndex
 from api.search.service import SearchService
+from api.web.cursors import cursor
+from marketplace.catalog.categories import Category
 from marketplace.catalog.products import Availability, Image, Product, Variant
-from marketplace.search.entries import Category, entry_of
+from marketplace.search.entries import entry_of
+from marketplace.search.queries import Query
 from tests.kits.products import product
 from tests.kits.tenancy import Buckets, application
 
@@ -88,6 +91,17 @@ def test_a_hit_is_all_that_a_list_shows_of_a_product(index: SearchIndex) -> None
         },
         "lenient": False, "complete": True, "next": None,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("slug", ["mugs", "m", "mugs--and-cups", "m" * 63])
+def test_every_slug_that_a_category_can_have_can_be_asked_for(index: SearchIndex, slug: str) -> None:
+    index.put_categories("shop", [Category("1", slug, "Mugs")])
+    assert titles(ask("/v1/search", category=slug)) == ["Blue mug"]
+
+
+def test_a_cursor_that_somebody_has_made_up_is_refused(index: SearchIndex) -> None:
+    made_up = cursor(f"search {Query()!r}", "x:1:y")
+    assert ask("/v1/search", cursor=made_up).status_code == 400
 
 
 def test_kaffee_finds_kaffee_and_after_it_what_is_called_cafe_or_coffee(index: SearchIndex) -> None:

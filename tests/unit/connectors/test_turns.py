@@ -40,6 +40,25 @@ def test_those_of_one_name_follow_each_other_and_others_do_not_wait() -> None:
     assert len(turns) == 0
 
 
+def test_the_turns_of_one_name_come_in_their_order_and_who_leaves_meanwhile_takes_none() -> None:
+    turns, order = Turns(), []
+
+    async def take(name: int) -> None:
+        async with turns.of("a"):
+            order.append(name)
+
+    async def work() -> None:
+        async with turns.of("a"):
+            waiting = [asyncio.create_task(take(name)) for name in range(4)]
+            await asyncio.sleep(0)
+            waiting[1].cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    asyncio.run(work())
+    assert order == [0, 2, 3]
+    assert len(turns) == 0
+
+
 @pytest.mark.parametrize("ends", ["raises", "is cancelled"])
 def test_who_fails_makes_room_for_the_next_one(ends: str) -> None:
     turns = Turns()

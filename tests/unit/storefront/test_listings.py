@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.storefront.listings import listing_of, place_asked, query_asked
-from api.storefront.shop import Refused
+from api.search.pages import place_after
+from api.storefront.listings import listing_of, query_asked
 from api.storefront.views import Link, Listing
-from api.web.cursors import cursor
-from api.web.problems import Problem
+from marketplace.catalog.slugs import is_slug
 from marketplace.search.answers import CategoryCount, Facets, Found, Place, PriceCount
 from marketplace.search.queries import Sort, price_ranges
 
@@ -61,6 +60,12 @@ def test_every_link_of_a_list_can_be_read(query: dict[str, str]) -> None:
         assert asked.text == query.get("q", "")
 
 
+@pytest.mark.parametrize("slug", ["tea", "a", "green--tea", "a" * 63])
+def test_every_slug_that_a_category_can_have_can_be_asked_for(slug: str) -> None:
+    assert is_slug(slug)
+    assert query_asked({"category": slug}, None).filters.category == slug
+
+
 @given(ADDRESSES)
 def test_a_choice_is_given_up_by_its_own_link(query: dict[str, str]) -> None:
     own = {name: value for name, value in query.items() if name != "utm_source"}
@@ -83,13 +88,4 @@ def test_a_choice_is_given_up_by_its_own_link(query: dict[str, str]) -> None:
 def test_the_next_page_begins_where_this_one_ends(query: dict[str, str], key: int, product: str, lenient: bool) -> None:
     place = Place(key, product, lenient)
     following = parameters(shown(query, place).next_url)
-    assert place_asked(following, query_asked(following, None)) == place
-
-
-@pytest.mark.parametrize(
-    "place", ["", "x:1:y", "1:1", "1:2:ab", "9" * 30 + ":1:ab", "1:1:AB", "\uff11:1:ab", "1:1:ab\n"]
-)
-def test_a_place_that_somebody_has_made_up_is_none(place: str) -> None:
-    asked = query_asked({}, None)
-    with pytest.raises((Refused, Problem)):
-        place_asked({"after": cursor(f"shop {asked!r}", place)}, asked)
+    assert place_after(query_asked(following, None), following["after"]) == place

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
 from api.access import caller_is_there
 from api.callers import Caller
+from api.reviews.pages import cursor_of, place_after
 from api.reviews.service import ReviewService, ShownReview
 from api.storefront.addresses import with_query
-from api.storefront.shop import Refused
+from api.storefront.shop import Refused, sentence
 from api.storefront.views import OwnReview, Reviews, ReviewView, ShopName
-from api.web.cursors import MAX_CHARS as CURSOR_CHARS
-from api.web.cursors import cursor, place_of
-from api.web.problems import BAD_REQUEST, Problem
 from connectors.mongo.review_queries import Place, ReviewOrder
 from marketplace.catalog.products import Product, ProductState
 from marketplace.reviews.reviews import InvalidText, NoSuchReview, ReportReason, ReviewError, ReviewState
 
 _FIRST: Final = 5
 _MORE: Final = 20
-_PLACE: Final = re.compile(r"([0-9]{1,15}):([0-9a-f]{1,64})", re.ASCII)
 _NOBODY: Final = "Somebody who has left"
 _STATES: Final = {
     ReviewState.PENDING: "Your review waits until somebody has looked at it. Until then only you see it.",
@@ -32,7 +28,7 @@ _STATES: Final = {
 }
 
 
-class Opinions:
+class StorefrontReviews:
     """Reads and writes reviews. Each call raises ``Unavailable`` where Mongo does not answer.
 
     Args:
@@ -58,13 +54,7 @@ class Opinions:
         Raises:
             Problem: No page of this product has given it.
         """
-        place = None
-        if after:
-            found = _PLACE.fullmatch(place_of(_kind(product), after[: CURSOR_CHARS + 1]))
-            if found is None:
-                # Its check is no secret: somebody has made it up.
-                raise Problem(BAD_REQUEST, "no page of this product has given this")
-            place = Place(int(found[1]), found[2])
+        place = place_after(_kind(product), after)
         return await self._page(f"{shop.url}/reviews/{product.slug}", product, viewer, place, _MORE)
 
     async def of_viewer(self, viewer: Caller) -> list[OwnReview]:
@@ -127,7 +117,7 @@ class Opinions:
             self._reviews.of_product(product, reader, ReviewOrder.HELPFUL, None, after, limit),
             self._own(reader, product),
         )
-        further = cursor(_kind(product), f"{found.next.value}:{found.next.id}") if found.next else ""
+        further = cursor_of(_kind(product), found.next)
         return Reviews(
             shown=[_view(each) for each in found.reviews],
             own=None if own is None else _view(own),
@@ -144,15 +134,11 @@ def _refusing() -> Iterator[None]:
         with caller_is_there():
             yield
     except InvalidText as error:
-        raise Refused(_sentence(str(error)), "text") from error
+        raise Refused(sentence(error), "text") from error
     except NoSuchReview as error:
         raise Refused("This review is not there any more.") from error
     except ReviewError as error:
-        raise Refused(_sentence(str(error))) from error
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
+        raise Refused(sentence(error)) from error
 
 
 def _kind(product: Product) -> str:

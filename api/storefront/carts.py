@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Final
 
 from api.access import caller_is_there
@@ -19,7 +18,7 @@ from api.storefront.shop import CartOwner, ChoiceNeeded, Refused
 from api.storefront.shops import Shops
 from api.storefront.views import ShopName
 from connectors.errors import Unavailable
-from connectors.mongo.carts import Carts, Holder
+from connectors.mongo.carts import Holder
 from connectors.mongo.product_reads import ProductReads
 from connectors.redis.sent_forms import SentForms
 from marketplace.carts.cart import (
@@ -52,36 +51,31 @@ _STOCK: Final = {
 _log = logging.getLogger(__name__)
 
 
-class Baskets:
+class StorefrontCarts:
     """Reads and changes carts. Each call raises ``Unavailable`` where Mongo does not answer.
 
     Args:
-        service: Of carts.
-        carts: Where they are.
+        carts: The service.
         products: What is sold.
         shops: Who sells it.
         sent: Which forms were sent.
-        clock: The time.
     """
 
     def __init__(
         self,
-        service: CartService,
-        carts: Carts,
+        carts: CartService,
         products: ProductReads,
         shops: Shops,
         sent: SentForms,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._service, self._carts, self._products, self._shops = service, carts, products, shops
-        self._sent, self._clock = sent, clock
+        self._carts, self._products, self._shops, self._sent = carts, products, shops, sent
 
     async def cart(self, owner: CartOwner) -> CartView:
         """A cart, with what is different now; an empty one where there is none."""
         if owner.nobody:
             return CartView()
         try:
-            found = await self._service.get(_holder(owner))
+            found = await self._carts.get(_holder(owner))
         except NoSuchCart:
             return CartView()
         known = await self._shops.several(line.store for line in found.cart.lines)
@@ -103,8 +97,7 @@ class Baskets:
         if owner.nobody:
             return 0
         with contextlib.suppress(NoSuchCart):
-            kept = await self._carts.get(_holder(owner), self._clock())
-            return sum(line.quantity for line in kept.cart.lines)
+            return await self._carts.pieces(_holder(owner))
         return 0
 
     async def add(self, owner: CartOwner, product: str, variant: str, quantity: int, once: str, new_secret: str) -> str:
@@ -131,7 +124,7 @@ class Baskets:
         try:
             holder, secret = await self._holder_to_fill(owner, new_secret)
             with _refusing():
-                await self._service.add(holder, product, variant, quantity)
+                await self._carts.add(holder, product, variant, quantity)
         except BaseException:
             with contextlib.suppress(Unavailable):
                 await self._sent.give_back(once)
@@ -146,9 +139,9 @@ class Baskets:
         """
         with contextlib.suppress(NoSuchLine, NoSuchCart), _refusing():
             if quantity:
-                await self._service.set_quantity(_holder(owner), line, quantity)
+                await self._carts.set_quantity(_holder(owner), line, quantity)
             else:
-                await self._service.remove(_holder(owner), line)
+                await self._carts.remove(_holder(owner), line)
 
     async def accept(self, owner: CartOwner, changes: str) -> None:
         """Take over what is different now, as it was shown.
@@ -158,7 +151,7 @@ class Baskets:
         """
         try:
             with contextlib.suppress(NoSuchCart), _refusing():
-                await self._service.accept(_holder(owner), changes)
+                await self._carts.accept(_holder(owner), changes)
         except ChangedAgain as error:
             raise Refused("Something has changed once more meanwhile. Look at it again.") from error
 
@@ -171,7 +164,7 @@ class Baskets:
         """
         try:
             with caller_is_there():
-                merged = await self._service.merge(caller.user.id, guest)
+                merged = await self._carts.merge(caller.user.id, guest)
         except CartFull:
             return "full"
         return "capped" if merged.capped else ""
@@ -181,14 +174,14 @@ class Baskets:
             return _holder(owner), ""
         if await self._is_there(owner):
             return _holder(owner), owner.guest
-        await self._carts.create_guest(new_secret, self._clock())
+        await self._carts.create_guest(new_secret)
         return Holder.guest(new_secret), new_secret
 
     async def _is_there(self, owner: CartOwner) -> bool:
         if owner.nobody:
             return False
         try:
-            await self._carts.get(_holder(owner), self._clock())
+            await self._carts.pieces(_holder(owner))
         except NoSuchCart:
             return False
         return True
