@@ -214,7 +214,6 @@ class Shop:
         scopes = (Permission.READ_STORE, Permission.READ_NUMBERS, Permission.READ_MEMBERS)
 
         async def work(world: World) -> tuple[Mapping[Route, GoodRequest], str]:
-            await world.restore({name: [] for name in await world.snapshot()})
             await settle(world)
             requests = {route: good_request(world, *route) for route in OTHERS}
             return requests, await world.key("shop", "ona", *scopes)
