@@ -239,7 +239,7 @@ class Shop:
                 token = {"person": person.access_token, "key": self.key, "nobody": ""}[column]
                 options: dict[str, Any] = {"params": request.query, "headers": {**request.headers, **bearer(token)}}
                 if request.body is not None:
-                    options["json"] = request.body
+                    options |= request.content
                 found[f"{method} {path} as {column}"] = partial(self.registry.api.ask, method, filled(path), **options)
         return found
 
