@@ -214,7 +214,6 @@ class Shop:
         scopes = (Permission.READ_STORE, Permission.READ_NUMBERS, Permission.READ_MEMBERS)
 
         async def work(world: World) -> tuple[Mapping[Route, GoodRequest], str]:
-            await world.restore({name: [] for name in await world.snapshot()})
             await settle(world)
             requests = {route: good_request(world, *route) for route in OTHERS}
             return requests, await world.key("shop", "ona", *scopes)
@@ -240,7 +239,7 @@ class Shop:
                 token = {"person": person.access_token, "key": self.key, "nobody": ""}[column]
                 options: dict[str, Any] = {"params": request.query, "headers": {**request.headers, **bearer(token)}}
                 if request.body is not None:
-                    options["json"] = request.body
+                    options |= request.content
                 found[f"{method} {path} as {column}"] = partial(self.registry.api.ask, method, filled(path), **options)
         return found
 

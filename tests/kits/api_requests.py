@@ -24,7 +24,7 @@ from tests.kits.shopping import (
     settle_reviews,
     settle_shop,
 )
-from tests.kits.tenancy import World
+from tests.kits.tenancy import COLLECTIONS, World, without_counters
 
 INVITATION: Final = "1" * 32
 API_KEY: Final = "2" * 16
@@ -120,16 +120,21 @@ def good_request(world: World, method: str, path: str) -> GoodRequest:
 _ASKING: Final = ("ann", "bea", "eve", "mallory", "max", "root")
 
 
-async def settle(world: World, *, frozen: bool = False) -> None:
+async def settle(world: World, *, frozen: bool = False) -> dict[str, list[Any]]:
     """A store with members, an invitation and an API key, another store, and people without a store.
 
-    They are made once and copied into every further world, which is empty before.
+    They are made once and copied into every further world; whatever else is there goes.
+
+    Returns:
+        What is there now, as :meth:`World.everything` finds it.
     """
     if frozen not in _SETTLED:
+        await world.restore({each.name: [] for each in COLLECTIONS})
         await _settle(world, frozen)
         _SETTLED[frozen] = await world.snapshot()
     else:
-        await world.insert(_SETTLED[frozen])
+        await world.restore(_SETTLED[frozen])
+    return without_counters(_SETTLED[frozen])
 
 
 _SETTLED: Final[dict[bool, dict[str, list[Any]]]] = {}

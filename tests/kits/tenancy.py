@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Final
 
 import httpx
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from api.analytics.service import AnalyticsService
 from api.app import Services, build_app
@@ -32,7 +33,7 @@ from api.tenancy import Tenancy
 from api.web.edge import Edge
 from connectors.clickhouse.client import ClickHouse
 from connectors.mongo.accounts import Accounts
-from connectors.mongo.async_client import Documents, connect_async
+from connectors.mongo.async_client import ConnectionsInUse, Documents, connect_async
 from connectors.mongo.client import connect
 from connectors.redis import sessions
 from connectors.redis.read_cache import ReadCache
@@ -119,6 +120,42 @@ def application() -> Edge:
     return build_app(no_services)
 
 
+class Kept(ConnectionsInUse, CommandListener):
+    """The documents that are there, by collection, as far as the client has sent nothing since that could change them.
+
+    Args:
+        database: Whose; nobody else writes into it.
+    """
+
+    _READING: Final = ("find", "getMore", "killCursors", "aggregate", "count", "distinct")
+
+    def __init__(self, database: str) -> None:
+        super().__init__()
+        self.documents: dict[str, list[Any]] = {}
+        self._database = database
+
+    def started(self, event: CommandStartedEvent) -> None:
+        """Forget what may change."""
+        collection = event.command.get(event.command_name)
+        if event.database_name == self._database and event.command_name not in self._READING:
+            self.documents.pop(str(collection), None)
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        """See pymongo."""
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        """See pymongo."""
+
+
+def without_counters(snapshot: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    """All documents of a snapshot, without what counts transactions."""
+    counters = ("members_revision", "ownership_revision", "last_used_at")
+    return {
+        name: [{field: value for field, value in each.items() if field not in counters} for each in documents]
+        for name, documents in snapshot.items()
+    }
+
+
 @dataclass
 class World:
     """An application with its database.
@@ -130,6 +167,7 @@ class World:
         clickhouse: Where numbers are; nowhere unless it is given.
         identities: What answers the routes of identity, where a test asks them.
         cache: Of public answers of catalogs; none unless it is given.
+        kept: What is known of the documents; nothing unless it is given.
         tenancy: Its services of stores and members.
         catalog: Its catalogs.
         index: What search answers from; its stores are `shop`, `other` and `market`; nothing follows Mongo here.
@@ -142,6 +180,7 @@ class World:
     clickhouse: ClickHouse | None = None
     identities: Any = None
     cache: ReadCache | None = None
+    kept: Kept | None = None
     tenancy: Tenancy = field(init=False)
     catalog: CatalogService = field(init=False)
     shopping: Shopping = field(init=False)
@@ -245,18 +284,17 @@ class World:
 
     async def everything(self) -> dict[str, list[Any]]:
         """All documents of all collections, without what counts transactions."""
-        found = await self.snapshot()
-        for documents in found.values():
-            for document in documents:
-                for counter in ("members_revision", "ownership_revision", "last_used_at"):
-                    document.pop(counter, None)
-        return found
+        return without_counters(await self.snapshot())
 
     async def snapshot(self) -> dict[str, list[Any]]:
         """All documents as they are, by id."""
-        mongo = self.client[self.database]
-        found = await asyncio.gather(*(mongo[each.name].find().sort("_id").to_list() for each in COLLECTIONS))
-        return dict(zip((each.name for each in COLLECTIONS), found, strict=True))
+        # One after the other: at one time they take longer.
+        return {each.name: await self._documents(each.name) for each in COLLECTIONS}
+
+    async def _documents(self, collection: str) -> list[Any]:
+        found = await self.client[self.database][collection].find().to_list()
+        # Mongo takes longer to sort a few of them.
+        return sorted(found, key=lambda each: str(each["_id"]))
 
     async def insert(self, documents: Mapping[str, list[Any]]) -> None:
         """Write documents, by collection, as a snapshot has them."""
@@ -265,12 +303,19 @@ class World:
                 await self.client[self.database][name].insert_many(several)
 
     async def restore(self, snapshot: Mapping[str, list[Any]]) -> None:
-        """Make all documents what they were."""
-        now = await self.snapshot()
-        changed = {name: documents for name, documents in snapshot.items() if documents != now[name]}
-        for name in changed:
-            await self.client[self.database][name].delete_many({})
-        await self.insert(changed)
+        """Make all documents what they were; only those that are not are written."""
+        known = {} if self.kept is None else {**self.kept.documents}
+        for name, documents in snapshot.items():
+            now = known[name] if name in known else await self._documents(name)
+            if now is documents:
+                continue
+            there, wanted = ({each["_id"]: each for each in several} for several in (now, documents))
+            others = [id_ for id_, each in there.items() if each != wanted.get(id_)]
+            if others:
+                await self.client[self.database][name].delete_many({"_id": {"$in": others}})
+            await self.insert({name: [each for id_, each in wanted.items() if each != there.get(id_)]})
+        if self.kept is not None:
+            self.kept.documents.update(snapshot)
 
     async def secret_of_mail(self, address: str) -> str:
         """The secret of the link in the mail to an address that waits."""
@@ -317,23 +362,55 @@ def run_in_world(mongo_url: str, database: str, work: Work, clickhouse: ClickHou
 
 
 @contextmanager
+def worlds_in_turn(mongo_url: str, database: str) -> Iterator[Callable[[Work], None]]:
+    """Runs work in worlds that follow one another with one client in one event loop.
+
+    They begin with the documents that the one before has left: who walks over all routes restores what was changed,
+    which takes a fraction of emptying everything and writing it for each route.
+    """
+    kept = Kept(database)
+
+    async def connected() -> Documents:
+        return connect_async(polled(mongo_url), in_use=kept)
+
+    async def whole(work: Work) -> None:
+        world = World(client, database, kept=kept)
+        await work(world)
+        await world.catalog.close()
+
+    with asyncio.Runner() as runner:
+        client = runner.run(connected())
+        try:
+            yield lambda work: runner.run(whole(work))
+        finally:
+            runner.run(client.close())
+
+
+@contextmanager
 def worlds_with_identity(stack: Stack, folder: Path) -> Iterator[Callable[[Work], None]]:
-    """Runs work in worlds where the routes of identity are answered by what answers them in the product."""
+    """Runs work in worlds where the routes of identity are answered by what answers them in the product.
+
+    They follow one another as :func:`worlds_in_turn` says.
+    """
     key_file, url = folder / "keys.json", "https://market.example"
     ensure_keys(key_file, 1_700_000_000.0)
     hashes, ring = PasswordHashes(), KeyRing(key_file, url, "api")
-    with tenancy_database(stack) as database, empty_tables(stack.urls.clickhouse) as clickhouse:
+    with (
+        tenancy_database(stack) as database,
+        empty_tables(stack.urls.clickhouse) as clickhouse,
+        worlds_in_turn(stack.urls.mongo, database) as run,
+    ):
 
         async def with_identities(world: World, work: Work) -> None:
             redis = sessions.connect_async(stack.urls.redis)
             accounts = Tenancy.on_mongo(world.client, database, url).accounts
             service = IdentityService(accounts, sessions.Sessions(redis), hashes, ring, url)
-            own = World(world.client, database, clickhouse=clickhouse, identities=service)
+            own = World(world.client, database, clickhouse=clickhouse, identities=service, kept=world.kept)
             try:
                 await work(own)
                 await own.catalog.close()
             finally:
                 await redis.aclose()
 
-        yield lambda work: run_in_world(stack.urls.mongo, database, lambda world: with_identities(world, work))
+        yield lambda work: run(lambda world: with_identities(world, work))
     hashes.close()
