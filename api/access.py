@@ -38,6 +38,7 @@ class Demand(StrEnum):
     """What a route asks of a caller."""
 
     NOTHING = "nobody has to be signed in"
+    CART = "any account, or the cart of a guest"
     SIGNED_IN = "any account"
     ADMIN = "an admin of the platform"
 
@@ -47,6 +48,9 @@ Requirement = Demand | Permission
 
 STORE_PARAMETER: Final = "{store}"
 """How a path names its store."""
+
+CART_HEADER: Final = "x-cart"
+"""Names the cart of somebody who is not signed in, by its secret."""
 
 
 Check = Callable[[Request], Awaitable[None]]
@@ -93,7 +97,7 @@ def checking(requirement: Requirement, cost: float, works_frozen: bool = True, c
             await _take_tokens(request, caller, own.standing.tier if own else Tier.FREE, cost)
             if isinstance(requirement, Permission) and request.path_params["store"] == caller.key.store:
                 access = own
-        _allow(requirement, caller, access)
+        _allow(requirement, caller, access, guest=CART_HEADER in request.headers)
         if access is not None and access.standing.frozen and not works_frozen:
             raise Problem(LIMIT, FROZEN)
         request.state.caller, request.state.access = caller, access
@@ -108,9 +112,9 @@ def _own_tier(caller: Caller | None) -> Tier:
     return Tier.FREE if caller is None else caller.user.tier(int(time.time() * 1000))
 
 
-def _allow(requirement: Requirement, caller: Caller | None, access: Access | None) -> None:
-    """Refuse who may not; the only place where this is decided."""
-    if requirement is Demand.NOTHING:
+def _allow(requirement: Requirement, caller: Caller | None, access: Access | None, guest: bool) -> None:
+    """Refuse who may not; the only place where this is decided. Whether a guest's cart is there shows later."""
+    if requirement is Demand.NOTHING or (requirement is Demand.CART and caller is None and guest):
         return
     if caller is None:
         raise Problem(UNAUTHENTICATED, "this needs an access token: Authorization: Bearer ...")

@@ -18,6 +18,12 @@ from api.analytics.routes import ANALYTICS
 from api.analytics.service import AnalyticsService
 from api.api_keys.routes import API_KEYS
 from api.callers import Identities
+from api.carts import refusals as cart_refusals
+from api.carts.routes import CARTS
+from api.catalog.file_routes import CATALOG_FILES
+from api.catalog.public_routes import SHOPS
+from api.catalog.routes import CATALOG
+from api.catalog.service import CatalogService
 from api.documentation.pages import Page
 from api.documentation.routes import DOCUMENTATION
 from api.grants.routes import GRANTS
@@ -27,10 +33,19 @@ from api.limits import Limiter
 from api.members.routes import MEMBERS
 from api.origins import Preflights
 from api.refusals import problem_of
+from api.reviews import refusals as review_refusals
+from api.reviews.routes import REVIEWS
+from api.search.routes import SEARCH
+from api.search.service import SearchService
+from api.shopping import Shopping
+from api.storefront.addresses import is_page
+from api.storefront.render import StorefrontConfig, error_page
+from api.storefront.routes import STOREFRONT
+from api.storefront.service import Shop
 from api.stores.routes import STORES
 from api.tenancy import Tenancy
 from api.web.bodies import BODY_SECONDS, REQUEST_SECONDS
-from api.web.edge import Edge, Observer, ignore, request_id_of
+from api.web.edge import Edge, Observer, Refusal, ignore, request_id_of
 from api.web.messages import message_of
 from api.web.methods import MethodCheck, Methods
 from api.web.parameters import parameters_of
@@ -47,12 +62,18 @@ from api.web.problems import (
 )
 from api.web.routes import ACCESS_TOKEN, API_KEY, include
 from connectors.errors import Unavailable
+from marketplace.carts.cart import CartError
 from marketplace.identity.tenancy import TenancyError
 from marketplace.networks import Network
+from marketplace.reviews.reviews import ReviewError
 
 _RETRY_SECONDS: Final = 2.0
 _OF_STATUS: Final[dict[int, ProblemType]] = {400: BAD_REQUEST, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
-FEATURES: Final = (IDENTITY, KEY_SET, STORES, ANALYTICS, MEMBERS, API_KEYS, GRANTS, DOCUMENTATION)
+# A route is looked for in this order, so those that everybody asks come first.
+FEATURES: Final = (
+    *(SHOPS, IDENTITY, KEY_SET, STORES, ANALYTICS, MEMBERS, API_KEYS, GRANTS, CATALOG, CATALOG_FILES),
+    *(SEARCH, REVIEWS, CARTS, DOCUMENTATION, *STOREFRONT),
+)
 
 _DESCRIPTION: Final = """
 Sign in with `POST /v1/identity/sessions` and send the access token with every request: `Authorization: Bearer ...`.
@@ -103,12 +124,20 @@ class Services:
         limiter: Knows how much everybody may ask.
         tenancy: Knows stores and who works in them.
         analytics: Knows stores' numbers.
+        catalog: Knows stores' products and categories.
+        search: Finds products.
+        shopping: Knows carts and reviews.
+        shop: Answers the storefront.
     """
 
     identities: Identities
     limiter: Limiter
     tenancy: Tenancy
     analytics: AnalyticsService
+    catalog: CatalogService
+    search: SearchService
+    shopping: Shopping
+    shop: Shop
 
 
 def build_app(
@@ -118,6 +147,7 @@ def build_app(
     observe: Observer = ignore,
     request_seconds: float = REQUEST_SECONDS,
     body_seconds: float = BODY_SECONDS,
+    storefront: StorefrontConfig | None = None,
 ) -> Edge:
     """The application.
 
@@ -128,6 +158,7 @@ def build_app(
         observe: Counts requests.
         request_seconds: For the work of a request; one that takes longer is answered with 503.
         body_seconds: For the body of a request to come.
+        storefront: What its pages have to know of where they are.
 
     Raises:
         ValueError: A route does not say what it demands.
@@ -138,6 +169,10 @@ def build_app(
         async with services() as given:
             running.state.identities, running.state.limiter = given.identities, given.limiter
             running.state.tenancy, running.state.analytics = given.tenancy, given.analytics
+            running.state.shop = given.shop
+            running.state.catalog = given.catalog
+            running.state.search = given.search
+            running.state.shopping = given.shopping
             running.state.known = Known(given.identities, given.tenancy)
             yield
 
@@ -154,12 +189,15 @@ def build_app(
     )
     app.state.trusted_proxies = trusted_proxies
     app.state.request_seconds, app.state.body_seconds = request_seconds, body_seconds
+    app.state.storefront = storefront or StorefrontConfig()
     app.state.rules = include(app, FEATURES)
     methods = Methods(app.state.rules)
     app.add_middleware(MethodCheck, methods=methods)
     app.add_middleware(Preflights, methods=methods)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(TenancyError, _refused)
+    app.add_exception_handler(CartError, _cart_refused)
+    app.add_exception_handler(ReviewError, _review_refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Unavailable, _unavailable)
@@ -167,7 +205,7 @@ def build_app(
     app.state.openapi = openapi(app)
     app.state.openapi_page = Page(msgspec.json.encode(app.state.openapi), "application/json")
     app.state.parameters = parameters_of(app.state.openapi)
-    return Edge(app, hosts, observe=observe)
+    return Edge(app, hosts, observe=observe, refuse=_answer_in(app))
 
 
 def openapi(app: FastAPI) -> dict[str, Any]:
@@ -189,36 +227,60 @@ def openapi(app: FastAPI) -> dict[str, Any]:
     return document
 
 
+def _answer(request: Request, problem: Problem) -> Response:
+    """A problem for whoever asks: a page where people look, and data everywhere else."""
+    return (
+        error_page(request, problem)
+        if is_page(request.scope["path"])
+        else problem.response(request_id_of(request.scope))
+    )
+
+
+def _answer_in(app: FastAPI) -> Refusal:
+    """The same for what is refused before the application gets it."""
+    return lambda scope, problem: _answer(Request({**scope, "app": app}), problem)
+
+
 async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return error.response(request_id_of(request.scope))
+    return _answer(request, error)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, TenancyError)
-    return problem_of(error).response(request_id_of(request.scope))
+    return _answer(request, problem_of(error))
+
+
+async def _cart_refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, CartError)
+    return _answer(request, cart_refusals.problem_of(error))
+
+
+async def _review_refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ReviewError)
+    return _answer(request, review_refusals.problem_of(error))
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     # Neither the input nor what a validator says of it is repeated: it may be a password.
     errors = [FieldError(_pointer(each["loc"]), str(each["type"]), message_of(each)) for each in error.errors()]
-    return Problem(INVALID, errors=errors).response(request_id_of(request.scope))
+    return _answer(request, Problem(INVALID, errors=errors))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     kind = _OF_STATUS.get(error.status_code, BAD_REQUEST)
-    return Problem(kind, headers=error.headers).response(request_id_of(request.scope))
+    return _answer(request, Problem(kind, headers=error.headers))
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    return Problem(UNAVAILABLE, retry_after_seconds=_RETRY_SECONDS).response(request_id_of(request.scope))
+    return _answer(request, Problem(UNAVAILABLE, retry_after_seconds=_RETRY_SECONDS))
 
 
 async def _bug(request: Request, error: Exception) -> Response:
     # Starlette raises it again once this is answered; the edge logs it.
-    return Problem(INTERNAL).response(request_id_of(request.scope))
+    return _answer(request, Problem(INTERNAL))
 
 
 def _pointer(location: tuple[Any, ...]) -> str:

@@ -35,6 +35,12 @@ PUBLIC_URL: Final = API.url(
     ("http", "https"),
     default_text="`http://127.0.0.1` and the port; `marketplace up` gives it the dashboard's or the proxy's",
 )
+SHOP_URL: Final = API.url(
+    "MARKETPLACE_API_SHOP_URL",
+    "Where people reach the storefront, for links that leave it, such as `https://market.example`.",
+    ("http", "https"),
+    default_text="what a request says of its host",
+)
 COLLECTOR_URL: Final = API.url(
     "MARKETPLACE_API_COLLECTOR_URL",
     "Where browsers reach the collector: the shop's pages load `m.js` from there, and send no events without it.",
@@ -95,6 +101,7 @@ class ApiConfig:
     admin_host: str
     admin_port: int | None
     public_url: str
+    shop_url: str
     collector_url: str
     names: tuple[str, ...]
     trusted_proxies: tuple[Network, ...]
@@ -102,6 +109,11 @@ class ApiConfig:
     mail_folder: Path
     smtp: SmtpServer | None
     sender: str
+
+    @property
+    def shop_pages_url(self) -> str:
+        """Where links in mails to buyers lead."""
+        return f"{(self.shop_url or f'http://{LOOPBACK}:{self.port}').rstrip('/')}/shop"
 
     @property
     def effective_admin_port(self) -> int:
@@ -134,6 +146,7 @@ class ApiConfig:
             admin_host=env.read(ADMIN_HOST),
             admin_port=env.read(ADMIN_PORT),
             public_url=env.read(PUBLIC_URL) or f"http://{LOOPBACK}:{port}",
+            shop_url=env.read(SHOP_URL),
             collector_url=env.read(COLLECTOR_URL).rstrip("/"),
             names=tuple(name.strip() for name in env.read(NAMES).split(",") if name.strip()),
             trusted_proxies=env.read(TRUSTED_PROXIES),

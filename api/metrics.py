@@ -22,6 +22,7 @@ class ApiMetrics(Collector):
         mongo_connections: Asked at each scrape, on another thread than the event loop's.
         limiter_degraded: Asked in the same way.
         mails_waiting: The number that was seen last; None where nobody knows.
+        search: Products in the index, the age of what it knows in seconds, and how often everything was read.
     """
 
     def __init__(self) -> None:
@@ -34,6 +35,7 @@ class ApiMetrics(Collector):
         self.mongo_connections: Callable[[], int] = lambda: 0
         self.limiter_degraded: Callable[[], bool] = lambda: False
         self.mails_waiting: int | None = None
+        self.search: Callable[[], tuple[int, float | None, int]] = lambda: (0, None, 0)
         self.registry.register(self)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
@@ -57,3 +59,7 @@ class ApiMetrics(Collector):
         yield family(catalogue.API_LIMITER_DEGRADED, [((), float(self.limiter_degraded()))])
         waiting = self.mails_waiting
         yield family(catalogue.API_MAILS_WAITING, [] if waiting is None else [((), waiting)])
+        products, age, reads = self.search()
+        yield family(catalogue.API_SEARCH_PRODUCTS, [((), products)])
+        yield family(catalogue.API_SEARCH_AGE_SECONDS, [] if age is None else [((), age)])
+        yield family(catalogue.API_SEARCH_READS, [((), reads)])

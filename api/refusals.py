@@ -17,6 +17,15 @@ from api.web.problems import (
     Problem,
     ProblemType,
 )
+from marketplace.catalog.refusals import (
+    CategoryInUse,
+    ImportUnderWay,
+    InvalidCatalog,
+    NoSuchCategory,
+    NoSuchImport,
+    NoSuchProduct,
+    SkuTaken,
+)
 from marketplace.identity.tenancy import (
     AlreadyMember,
     InviterGone,
@@ -50,6 +59,13 @@ _TYPES: Final[Mapping[type[TenancyError], ProblemType]] = {
     NotAllowed: FORBIDDEN,
     WrongAddress: FORBIDDEN,
     LinkGone: GONE,
+    InvalidCatalog: INVALID,
+    NoSuchProduct: NOT_FOUND,
+    NoSuchCategory: NOT_FOUND,
+    NoSuchImport: NOT_FOUND,
+    SkuTaken: CONFLICT,
+    CategoryInUse: CONFLICT,
+    ImportUnderWay: CONFLICT,
 }
 _FIELDS: Final[Mapping[type[TenancyError], tuple[str, str]]] = {
     SlugTaken: ("/slug", "taken"),
@@ -66,4 +82,8 @@ def problem_of(error: TenancyError) -> Problem:
     errors = [FieldError(*_FIELDS[kind], str(error))] if kind in _FIELDS else []
     if isinstance(error, LinkGone):
         errors = [FieldError("/token", error.end.value, str(error))]
+    if isinstance(error, SkuTaken):
+        errors = [FieldError(error.path, "taken", str(error))]
+    if isinstance(error, InvalidCatalog):
+        return Problem(INVALID, errors=[FieldError(each.path, each.code, each.message) for each in error.faults])
     return Problem(_TYPES[kind], str(error), errors=errors)

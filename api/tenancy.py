@@ -13,6 +13,7 @@ from api.stores.service import StoreService
 from connectors.mongo.accounts import Accounts
 from connectors.mongo.api_keys import ApiKeys
 from connectors.mongo.async_client import Documents
+from connectors.mongo.carts import Carts
 from connectors.mongo.grants import Grants
 from connectors.mongo.invitations import Invitations
 from connectors.mongo.memberships import Memberships
@@ -54,7 +55,7 @@ class Tenancy:
     ) -> Tenancy:
         """On the collections of a database; the caller closes the client."""
         memberships = Memberships(client, database, TenantStores(client, database))
-        accounts = Accounts(client, database, memberships.leave_all)
+        accounts = Accounts(client, database, memberships.leave_all, Carts(client, database).forget)
         return Tenancy(
             StoreService.on_mongo(client, database, clock),
             MemberService(memberships, Invitations(client, database), public_url, clock),

@@ -9,7 +9,6 @@ from typing import Final
 from marketplace.networks import Network
 from marketplace.token_bucket import BucketPolicy
 from runtime.admin import LOOPBACK
-from runtime.sections import DASHBOARD_PORT
 from runtime.settings import HIGHEST_PORT, EnvReader, Section, Variable, load
 
 _MOST_BYTES: Final = 1 << 36
@@ -104,7 +103,6 @@ KAFKA_STUCK_SECONDS: Final = _seconds(
     3.0,
 )
 MAX_IN_FLIGHT_BYTES: Final = _bytes("MAX_IN_FLIGHT_BYTES", "Records waiting for Kafka.", 64 * 1024 * 1024)
-SHOPS_FILE: Final = COLLECTOR.path("MARKETPLACE_COLLECTOR_SHOPS_FILE", "Sample shops of a demo, shown under `/shop`.")
 
 
 @dataclass(frozen=True)
@@ -153,8 +151,6 @@ class CollectorConfig:
         store_limit: Units of one store. An event is one unit, or one for every 512 bytes of its body; new values in it
             cost more, up to 46 units.
         import_limit: The same for its history.
-        shops_file: Sample shops to show, for a demo; empty for none.
-        dashboard_port: The port of the dashboard that the sample shops link to.
     """
 
     trusted_proxies: tuple[Network, ...] = ()
@@ -172,8 +168,6 @@ class CollectorConfig:
     kafka_timeout_seconds: float = KAFKA_TIMEOUT_SECONDS.default
     kafka_stuck_seconds: float = KAFKA_STUCK_SECONDS.default
     max_in_flight_bytes: int = MAX_IN_FLIGHT_BYTES.default
-    shops_file: str = SHOPS_FILE.default
-    dashboard_port: int = DASHBOARD_PORT.default
 
     @staticmethod
     def read(env: EnvReader) -> CollectorConfig:
@@ -194,8 +188,6 @@ class CollectorConfig:
             kafka_timeout_seconds=env.read(KAFKA_TIMEOUT_SECONDS),
             kafka_stuck_seconds=env.read(KAFKA_STUCK_SECONDS),
             max_in_flight_bytes=env.read(MAX_IN_FLIGHT_BYTES),
-            shops_file=env.read(SHOPS_FILE),
-            dashboard_port=env.read(DASHBOARD_PORT),
         )
 
     @staticmethod

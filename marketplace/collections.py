@@ -98,11 +98,15 @@ PRODUCT_IMPORTS: Final = Collection(
 REVIEWS: Final = Collection(
     "reviews",
     (
-        Index("by_product", (("product", 1), ("state", 1), ("helpful", -1), ("_id", 1))),
-        Index("by_user", (("user", 1),)),
+        Index("by_id", (("id", 1),), unique=True),
+        Index("by_help", (("product", 1), ("state", 1), ("helpful", -1), ("id", 1))),
+        Index("by_time", (("product", 1), ("state", 1), ("written_at", -1), ("id", 1))),
+        Index("by_user", (("user", 1), ("written_at", -1), ("id", 1))),
+        Index("by_store", (("store", 1), ("written_at", -1), ("id", 1))),
+        Index("waiting", (("queued_at", 1), ("id", 1))),
     ),
 )
-"""``_id`` is ``<product>:<user>``, so that nobody writes two about one product."""
+"""``_id`` is ``<product>:<user>``, so that nobody writes two about one product; ``id`` is what others call it."""
 
 REVIEW_VOTES: Final = Collection("review_votes", (Index("by_user", (("user", 1),)),))
 """``_id`` is ``<review>:<user>``: who found a review helpful."""

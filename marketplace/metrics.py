@@ -138,6 +138,17 @@ API_MAILS_GIVEN_UP: Final = MetricSpec(
     "Mails that nobody will get: a mail server refused the address or the text, or none took them for three days.",
     ("reason",),
 )
+API_SEARCH_PRODUCTS: Final = MetricSpec(
+    f"{PREFIX}api_search_products", "gauge", "Products that this process finds: active ones, of all stores."
+)
+API_SEARCH_AGE_SECONDS: Final = MetricSpec(
+    f"{PREFIX}api_search_age_seconds",
+    "gauge",
+    "For how long search does not know of changes, which is below a second as a rule; missing before the first read.",
+)
+API_SEARCH_READS: Final = MetricSpec(
+    f"{PREFIX}api_search_reads", "counter", "How often all products were read: once, and when changes were lost."
+)
 API: Final = (
     API_REQUESTS,
     API_REQUEST_SECONDS,
@@ -145,6 +156,9 @@ API: Final = (
     API_LIMITER_DEGRADED,
     API_MAILS_WAITING,
     API_MAILS_GIVEN_UP,
+    API_SEARCH_PRODUCTS,
+    API_SEARCH_AGE_SECONDS,
+    API_SEARCH_READS,
 )
 """The REST API's metrics."""
 

@@ -22,6 +22,7 @@ _MODULES: Final = {
     "accounts": ("accounts",),
     "keys": ("keys",),
     "mail": ("mail",),
+    "ratings": ("reconcile-ratings",),
     "demo": ("demo",),
 }
 """Modules of ``ops.commands``, in the order of the help, and the commands that each registers."""

@@ -1,4 +1,4 @@
-"""``python -m ops.screenshots``: pictures of every page of a running demo's dashboard, for README and docs.
+"""``python -m ops.screenshots``: pictures of a running demo's dashboard and storefront, for README and docs.
 
 It writes every page in light and dark at desktop size, and in light at phone size, to ``docs/images``. It needs the
 packages for development and a Chromium, and the password of one of the demo's accounts.
@@ -18,7 +18,16 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 SIGN_IN: Final = "sign-in"
-PAGES: Final = ("overview", "live", "sources", "places", "devices", "products", "visits", "counting", SIGN_IN)
+PAGES: Final = (
+    "overview", "live", "sources", "places", "devices", "products", "catalog", "visits", "counting", SIGN_IN,
+)  # fmt: skip
+SHOP_PAGES: Final = {
+    "shop-front": "/shop",
+    "shop-search": "/shop/search?q=kaffee",
+    "shop-product": "/shop/brooklyn-coffee/ethiopia-guji-natural",
+    "shop-cart": "/shop/cart",
+}
+"""Pages of the storefront, by the names of their pictures; the cart has the product of the page before it."""
 TARGET: Final = Path(__file__).resolve().parents[1] / "docs" / "images"
 
 _KINDS: Final[dict[str, dict[str, Any]]] = {
@@ -58,10 +67,13 @@ def main() -> int:
     """Take all pictures; returns 1, with one line on standard error, if that fails."""
     parser = argparse.ArgumentParser(prog="python -m ops.screenshots", description="Pictures of a running dashboard.")
     parser.add_argument("--url", default="http://127.0.0.1:8501", help="the dashboard [%(default)s]")
+    parser.add_argument("--shop", default="http://127.0.0.1:8000", help="the storefront [%(default)s]")
     parser.add_argument("--email", default="", help="the account to sign in with; its password is read from the input")
     parser.add_argument("--query", default="", help="of every page's address, such as store=kathmandu-wool&period=7d")
     parser.add_argument("--target", type=Path, default=TARGET, help="folder [%(default)s]")
-    parser.add_argument("--only", choices=PAGES, action="append", help="this page; can be repeated [all]")
+    parser.add_argument(
+        "--only", choices=(*PAGES, *SHOP_PAGES), action="append", help="this page; can be repeated [all]"
+    )
     parser.add_argument("--kind", choices=_KINDS, action="append", help="pictures of this kind; can be repeated [all]")
     options = parser.parse_args()
     chromium = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -130,12 +142,16 @@ def _pictures(path: str, options: argparse.Namespace) -> Iterator[tuple[str, byt
             looks = _KINDS[kind]
             context = browser.new_context(**looks)
             window = context.new_page()
-            wanted = options.only or PAGES
+            wanted = options.only or (*PAGES, *SHOP_PAGES)
+            for name in (each for each in SHOP_PAGES if each in wanted):
+                yield f"{name}-{kind}", _of_shop(window, options.shop, name)
             if SIGN_IN in wanted:
                 window.goto(f"{options.url}/{SIGN_IN}", timeout=_TIMEOUT_MS)
                 yield f"{SIGN_IN}-{kind}", window.screenshot(animations="disabled", full_page=True)
-            sign_in(window, options.url, options.email, options.password)
-            for name in (each for each in wanted if each != SIGN_IN):
+            pages = [each for each in wanted if each in PAGES and each != SIGN_IN]
+            if pages:
+                sign_in(window, options.url, options.email, options.password)
+            for name in pages:
                 address = f"{options.url}/{'' if name == 'overview' else name}?{options.query}"
                 window.goto(address, timeout=_TIMEOUT_MS)
                 if urlsplit(window.url).path == "/sign-in":
@@ -143,6 +159,21 @@ def _pictures(path: str, options: argparse.Namespace) -> Iterator[tuple[str, byt
                 yield f"{name}-{kind}", _whole(window, looks["viewport"])
                 window.set_viewport_size(looks["viewport"])
             context.close()
+
+
+def _of_shop(window: Any, url: str, name: str) -> bytes:
+    """A picture of a page of the storefront, as far down as the tallest picture."""
+    if name == "shop-cart":
+        window.goto(f"{url}{SHOP_PAGES['shop-product']}", timeout=_TIMEOUT_MS)
+        window.locator("form.buy button").click()
+        window.locator("#in-cart").wait_for(timeout=_TIMEOUT_MS)
+    window.goto(f"{url}{SHOP_PAGES[name]}", timeout=_TIMEOUT_MS, wait_until="networkidle")
+    screen = window.viewport_size
+    height = min(_TALLEST, window.evaluate("document.documentElement.scrollHeight"))
+    window.set_viewport_size({"width": screen["width"], "height": max(screen["height"], height)})
+    picture: bytes = window.screenshot(animations="disabled")
+    window.set_viewport_size(screen)
+    return picture
 
 
 def _whole(window: Any, screen: dict[str, int]) -> bytes:

@@ -10,7 +10,7 @@ from api.config import ApiConfig
 from ingest.config import Addresses, CollectorConfig
 from runtime.admin import LOOPBACK
 from runtime.logs import LogSettings
-from runtime.sections import KAFKA_SECURITY_PROTOCOL, KAFKA_URL
+from runtime.sections import DASHBOARD_API_URL, DASHBOARD_PORT, KAFKA_SECURITY_PROTOCOL, KAFKA_URL
 from runtime.settings import EnvReader, Section, load
 
 FLOW: Final = Section("Flows", "For the service of a flow; docs/reference/flow.md says more.")
@@ -106,6 +106,20 @@ def check_api(environment: Mapping[str, str]) -> None:
     def read(env: EnvReader) -> None:
         LogSettings.read(env)
         ApiConfig.read(env)
+
+    load(environment, read)
+
+
+def check_dashboard(environment: Mapping[str, str]) -> None:
+    """Check the settings of the dashboard.
+
+    Raises:
+        InvalidSettings: Values cannot be used; the message names the variables.
+    """
+
+    def read(env: EnvReader) -> None:
+        env.read(DASHBOARD_PORT)
+        env.read(DASHBOARD_API_URL)
 
     load(environment, read)
 

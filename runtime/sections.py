@@ -77,7 +77,7 @@ GEOIP_FILE: Final = FILES.path(
     default_text="the one that is installed",
 )
 
-DASHBOARD: Final = Section("Dashboard", "For the dashboard; sample shops link to its port.")
+DASHBOARD: Final = Section("Dashboard", "For the dashboard.")
 DASHBOARD_HOST: Final = DASHBOARD.text("MARKETPLACE_DASHBOARD_HOST", "The address to listen on.", "127.0.0.1")
 DASHBOARD_PORT: Final = DASHBOARD.port("MARKETPLACE_DASHBOARD_PORT", "The port to listen on.", 8501, lowest=1)
 DASHBOARD_NAMES: Final = DASHBOARD.text(

@@ -80,7 +80,12 @@ def _service(request: Request) -> IdentityService:
     return found
 
 
-async def _attempt(request: Request, email: str, mail: LinkKind | None = None) -> None:
+async def attempt(request: Request, email: str, mail: LinkKind | None = None) -> None:
+    """Count an attempt to be somebody, or a mail.
+
+    Raises:
+        Problem: There were too many, for this address of mails or from where the request comes.
+    """
     limiter: Limiter = request.app.state.limiter
     await limiter.attempt(email_key(email), address_of(request), mail)
 
@@ -106,7 +111,7 @@ async def register(request: Request, body: Registration) -> dict[str, Any]:
     where the address has an account already: then the mail says so.
     """
     _accept(body.password, "/password", body.email, body.name)
-    await _attempt(request, body.email, LinkKind.REGISTRATION)
+    await attempt(request, body.email, LinkKind.REGISTRATION)
     await _service(request).register(body.email, body.name, body.password)
     return {}
 
@@ -121,7 +126,7 @@ async def confirm(request: Request, body: Confirmation) -> Me:
               links={"refresh": _NEXT_TOKEN, "sign_out": _NEXT_TOKEN})  # fmt: skip
 async def sign_in(request: Request, body: Credentials) -> Tokens:
     """Sign in."""
-    await _attempt(request, body.email)
+    await attempt(request, body.email)
     client = request.headers.get("user-agent", "")[:_MAX_CLIENT_CHARS]
     return _tokens(await _service(request).sign_in(body.email, body.password, client, network_of(request)))
 
@@ -146,7 +151,7 @@ async def sign_out(request: Request, body: RefreshToken) -> None:
 @IDENTITY.add("POST", "/password-resets", demand=Demand.NOTHING, cost=5, status=202, example={})
 async def forgot_password(request: Request, body: Address) -> dict[str, Any]:
     """Ask for a link to choose a new password; the answer is the same whether the address has an account or not."""
-    await _attempt(request, body.email, LinkKind.RESET)
+    await attempt(request, body.email, LinkKind.RESET)
     await _service(request).forgot_password(body.email)
     return {}
 
@@ -199,7 +204,7 @@ async def change_password(request: Request, body: PasswordChange) -> None:
     """Choose a new password; all other sign-ins and links in mails end, and this one stays."""
     caller = caller_of(request)
     _accept(body.password, "/password", caller.user.email, caller.user.name)
-    await _attempt(request, caller.user.email)
+    await attempt(request, caller.user.email)
     await _service(request).change_password(caller, body.current_password, body.password)
 
 
@@ -211,8 +216,8 @@ async def ask_email_change(request: Request, body: EmailChange) -> dict[str, Any
     answer is the same where the address has an account already: then the mail says so.
     """
     caller = caller_of(request)
-    await _attempt(request, caller.user.email)
-    await _attempt(request, body.email, LinkKind.EMAIL_CHANGE)
+    await attempt(request, caller.user.email)
+    await attempt(request, body.email, LinkKind.EMAIL_CHANGE)
     await _service(request).ask_email_change(caller, body.email, body.password)
     return {}
 
@@ -230,7 +235,7 @@ async def delete_account(request: Request, body: Proof) -> None:
     Whoever is the only owner of a store cannot: give it another owner first, or delete it.
     """
     caller = caller_of(request)
-    await _attempt(request, caller.user.email)
+    await attempt(request, caller.user.email)
     await _service(request).delete_account(caller, body.password)
 
 

@@ -10,6 +10,8 @@ from pydantic_core import PydanticCustomError
 from marketplace.identity.emails import MAX_CHARS as EMAIL_CHARS
 from marketplace.identity.emails import InvalidEmail, checked_email
 from marketplace.identity.passwords import MAX_CHARS as PASSWORD_CHARS
+from marketplace.stores import SLUG
+from marketplace.texts import NOT_IN_LINES, NOT_IN_TEXTS
 
 
 def _email(text: str) -> str:
@@ -38,10 +40,18 @@ Secret = Annotated[
         examples=["q3Zk8n0S5v1J2r7XwT4yLmPbHdFcGaUe6iOoKsVt9xA"],
     ),
 ]
-ONE_LINE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+$"
+ONE_LINE: Final = rf"^[^{NOT_IN_LINES}]+$"
 """No end of a line in any reader, no command of a terminal, and nothing that makes the text around it run backwards."""
 
-Name = Annotated[str, Field(min_length=1, max_length=100, pattern=ONE_LINE, examples=["Ann"])]
+SEVERAL_LINES: Final = rf"^[^{NOT_IN_TEXTS}]*$"
+"""The same with ends of lines and tabs; it may be empty."""
+
+SLUG_FORM: Final = f"^{SLUG.pattern}$"
+"""The form of all slugs: of stores, categories and products."""
+
+MAX_NAME_CHARS: Final = 100
+
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS, pattern=ONE_LINE, examples=["Ann"])]
 
 
 class Input(BaseModel):

@@ -81,12 +81,20 @@ class IdentityService:
         """The public keys of access tokens, as a JSON Web Key Set."""
         return self._tokens.key_set(self._clock().timestamp())
 
-    async def register(self, email: str, name: str, password: str) -> None:
-        """Send a mail with a link that makes the account, or one that says that there is one already."""
+    async def register(self, email: str, name: str, password: str, pages_url: str = "") -> None:
+        """Send a mail with a link that makes the account, or one that says that there is one already.
+
+        Args:
+            email: The address.
+            name: For people.
+            password: Checked.
+            pages_url: Of the pages that the link leads to, where they are not those of all other mails.
+        """
+        pages = pages_url or self._public_url
         password_hash = await self._hashes.hash(password)
         secret, now = _secret(), self._clock()
         known = await self._accounts.by_email(email) is not None
-        link = f"{self._public_url}/sign-in" if known else self._link("confirm", secret)
+        link = f"{pages}/sign-in" if known else _link(pages, "confirm", secret)
         mail = Mail(email, "already_registered" if known else "confirm_address", {"link": link})
         # The link of a known address is kept too, and nobody gets its secret: the same work for both.
         await self._accounts.register(Registration(email, name, password_hash), hash_of_secret(secret), mail, now)
@@ -144,6 +152,26 @@ class IdentityService:
         """See :class:`api.callers.Identities`."""
         claims = self._tokens.read(access_token, self._clock().timestamp())
         return await self._callers.get((claims.user, claims.session))
+
+    async def caller_of_cookie(self, token: str) -> Caller | None:
+        """Who a refresh token stands for that a browser keeps in a cookie: it is compared, and not replaced.
+
+        Args:
+            token: The one that :meth:`sign_in` gave.
+
+        Returns:
+            The caller; None where the sign-in has ended, or the text is no token.
+
+        Raises:
+            Unavailable: Nobody can say now.
+        """
+        parts = parts_of_refresh_token(token)
+        if parts is None:
+            return None
+        user_id, session, secret = parts
+        stamp, user = await asyncio.gather(self._sessions.use(user_id, session, secret), self._accounts.get(user_id))
+        ended = stamp is None or user is None or user.banned or user.security_stamp != stamp
+        return None if ended or user is None else Caller(user, session)
 
     async def forgot_password(self, email: str) -> None:
         """Send a link to choose a new password, or a mail that says that the address has no account."""
@@ -305,8 +333,12 @@ class IdentityService:
         return SignedIn(access, ACCESS_SECONDS, refresh_token(user, session, token))
 
     def _link(self, page: str, secret: str) -> str:
-        # Behind the fragment it is sent to no server, and in no log and no referrer.
-        return f"{self._public_url}/{page}#{quote(secret)}"
+        return _link(self._public_url, page, secret)
+
+
+def _link(pages_url: str, page: str, secret: str) -> str:
+    # Behind the fragment it is sent to no server, and in no log and no referrer.
+    return f"{pages_url}/{page}#{quote(secret)}"
 
 
 def _secret() -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any, Final
 
 from fastapi import Query, Request, Response
 
 from api.access import Demand, access_of, caller_is_there, caller_of
 from api.callers import Access
+from api.catalog.answers import STORE_TAG, CatalogAnswers
 from api.stores.schemas import (
     ImportKey,
     Keys,
@@ -21,8 +23,9 @@ from api.stores.schemas import (
     WriteKey,
 )
 from api.stores.service import TURNED_AWAY_DAYS, NewStore, StoreService
+from api.web.conditions import edited_version
 from api.web.cursors import MAX_CHARS, cursor, place_of
-from api.web.problems import CONFLICT, LIMIT, PRECONDITION_REQUIRED, STALE, Problem
+from api.web.problems import CONFLICT, LIMIT, PRECONDITION_REQUIRED, STALE
 from api.web.routes import Links, Routes
 from api.web.times import rfc3339
 from marketplace.identity.roles import Permission, StoreRole
@@ -60,6 +63,12 @@ STORES: Final = Routes("/v1/stores", "Stores")
 def _service(request: Request) -> StoreService:
     found: StoreService = request.app.state.tenancy.stores
     return found
+
+
+def _changing(request: Request, slug: str) -> AbstractAsyncContextManager[None]:
+    """Forgets what is kept of a shop when its store has changed."""
+    answers: CatalogAnswers = request.app.state.catalog.answers
+    return answers.changing(slug, [STORE_TAG])
 
 
 @STORES.add("POST", "", demand=Demand.SIGNED_IN, cost=5, status=201, problems=[CONFLICT, LIMIT],
@@ -122,9 +131,10 @@ async def edit_store(request: Request, response: Response, body: StoreEdit) -> S
     access = access_of(request)
     given = body.model_dump(include=body.model_fields_set)
     fields = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-    version = _edited_version(request.headers.getlist("if-match"), access.record)
+    version = edited_version(request, access.record.version)
     actor = caller_of(request).user.id
-    record = await _service(request).edit(access.slug, actor, fields, version, access.standing.tier)
+    async with _changing(request, access.slug):
+        record = await _service(request).edit(access.slug, actor, fields, version, access.standing.tier)
     response.headers["etag"] = record.etag
     return _body(access, record)
 
@@ -135,7 +145,9 @@ async def delete_store(request: Request) -> None:
 
     Its numbers and its document are kept, and its slug is given to nobody else.
     """
-    await _service(request).delete(access_of(request).slug, caller_of(request).user.id)
+    slug = access_of(request).slug
+    async with _changing(request, slug):
+        await _service(request).delete(slug, caller_of(request).user.id)
 
 
 @STORES.add("GET", "/{store}/keys", demand=Permission.READ_KEYS, example={"write_key": True, "import_key": False})
@@ -175,19 +187,6 @@ async def get_turned_away(
     counts = await _service(request).turned_away(access_of(request).slug, days)
     rows = [TurnedAwayRow(hour=c.hour, reason=c.reason, requests=c.requests, events=c.events) for c in counts]
     return TurnedAwayPage(days=days, rows=rows)
-
-
-def _edited_version(if_match: list[str], record: StoreRecord) -> int:
-    """The version that ``If-Match`` names (RFC 9110, section 13.1.1).
-
-    A weak tag never matches, and neither does ``*``, which would overwrite what the caller has not seen.
-    """
-    given = ",".join(if_match)
-    if not given.strip():
-        raise Problem(PRECONDITION_REQUIRED)
-    if record.etag not in [tag.strip() for tag in given.split(",")]:
-        raise Problem(STALE)
-    return record.version
 
 
 def _body(access: Access, record: StoreRecord) -> StoreBody:

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
 
-from api.identity.schemas import ONE_LINE, Input
+from api.identity.schemas import ONE_LINE, SLUG_FORM, Input
 from marketplace.stores import InvalidStore, checked_domain, checked_zone
 
 
@@ -35,9 +35,7 @@ def _network(text: str) -> str:
 
 
 Title = Annotated[str, Field(min_length=1, max_length=100, pattern=ONE_LINE, examples=["Ann's shop"])]
-Slug = Annotated[
-    str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$", examples=["anns-shop"])
-]
+Slug = Annotated[str, Field(min_length=1, max_length=63, pattern=SLUG_FORM, examples=["anns-shop"])]
 Zone = Annotated[
     str,
     Field(min_length=1, max_length=64, examples=["Europe/Zurich"], json_schema_extra={"format": "iana-time-zone"}),

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any, ClassVar, Final, get_type_hints
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, TypeVar, get_type_hints
 
 import msgspec
 from fastapi import Request, Response
@@ -32,7 +33,27 @@ BODY_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = 2.0
 _READS_BODY: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
+_T = TypeVar("_T")
 Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class FileBody:
+    """A file that a route takes instead of JSON; it is read after it is known who asks.
+
+    Attributes:
+        media_type: The only one that is read.
+        example: A short one.
+        max_bytes: Of a file.
+        times_as_long: For it to come, compared with other bodies.
+        at_once: How many of the route a process reads at one time.
+    """
+
+    media_type: str
+    example: str
+    max_bytes: int
+    times_as_long: float = 6.0
+    at_once: int = 2
 
 
 class StrictRoute(APIRoute):
@@ -45,18 +66,30 @@ class StrictRoute(APIRoute):
     check: ClassVar[staticmethod[[Request], Awaitable[None]] | None] = None
     """Who may ask; a dependency of FastAPI that does the same costs as much as the rest of an empty request."""
 
+    @staticmethod
+    async def read(request: Request) -> None:
+        """Read the body of a request, and refuse one that is not what the route takes.
+
+        Raises:
+            Problem: It is not.
+        """
+        await _read(request)
+
+    file: ClassVar[FileBody | None] = None
+
     @classmethod
-    def checked_by(cls, check: Callable[[Request], Awaitable[None]]) -> type[StrictRoute]:
-        """The class of routes with that check."""
-        return type(cls.__name__, (cls,), {"check": staticmethod(check)})
+    def checked_by(cls, check: Callable[[Request], Awaitable[None]], file: FileBody | None = None) -> type[StrictRoute]:
+        """The class of routes with that check, and of those that take such a file."""
+        return type(cls.__name__, (cls,), {"check": staticmethod(check), "file": file})
 
     def get_route_handler(self) -> Callable[[Request], Any]:
         """The handler behind the checks."""
         check, queries = self.check, self._queries()
         endpoint = super().get_route_handler()
+        files = None if self.file is None else _Files(self.file)
 
         async def inner(request: Request) -> Response:
-            if check is not None:
+            if check is not None and files is None:
                 await check(request)
             if queries is not None and (known := queries.of(request)) is not None:
                 return await known
@@ -65,9 +98,12 @@ class StrictRoute(APIRoute):
             return answer
 
         async def handler(request: Request) -> Response:
-            if request.method in _READS_BODY:
-                await _read(request)
+            if files is None and request.method in _READS_BODY:
+                await self.read(request)
             try:
+                if files is not None:
+                    await _in_time(files.refusing(check), request)
+                    await files.read(request)
                 return await _in_time(inner, request)
             finally:
                 # Before the answer is sent, and also after an error: what was begun may have been done.
@@ -90,7 +126,42 @@ class StrictRoute(APIRoute):
         return found
 
 
-async def _in_time(inner: Handler, request: Request) -> Response:
+class _Files:
+    """Reads the files of one route, some at one time."""
+
+    def __init__(self, kind: FileBody) -> None:
+        self._kind, self._reading = kind, 0
+
+    def refusing(self, check: Callable[[Request], Awaitable[None]] | None) -> Callable[[Request], Awaitable[None]]:
+        """Refuses who may not send one, and what is no such file by its head."""
+
+        async def refuse(request: Request) -> None:
+            if check is not None:
+                await check(request)
+            # Before a file is sent for something else than is wanted, as with a parameter that is misspelt.
+            check_parameters(request)
+            _check_type(request, self._kind.media_type)
+
+        return refuse
+
+    async def read(self, request: Request) -> None:
+        """Read the file; the endpoint finds it as the request's body."""
+        if self._reading >= self._kind.at_once:
+            raise Problem(
+                UNAVAILABLE,
+                "as many files are being sent as there may be",
+                retry_after_seconds=_RETRY_SECONDS,
+                headers={"connection": "close"},
+            )
+        self._reading += 1
+        try:
+            seconds = request.app.state.body_seconds * self._kind.times_as_long
+            request._body = await _bounded(request, self._kind.max_bytes, seconds)
+        finally:
+            self._reading -= 1
+
+
+async def _in_time(inner: Callable[[Request], Awaitable[_T]], request: Request) -> _T:
     try:
         async with asyncio.timeout(request.app.state.request_seconds):
             return await inner(request)
@@ -99,17 +170,12 @@ async def _in_time(inner: Handler, request: Request) -> Response:
 
 
 async def _read(request: Request) -> None:
-    body = await _bounded(request)
+    body = await bounded_body(request)
     # Starlette keeps what was read in these two, so nothing reads or decodes it again.
     request._body = body
     if not body:
         return
-    types = request.headers.getlist("content-type")
-    if [each.partition(";")[0].strip().lower() for each in types] != ["application/json"]:
-        raise Problem(UNSUPPORTED_MEDIA_TYPE, "a body is application/json")
-    if any(each.strip().lower() != "identity" for each in request.headers.getlist("content-encoding")):
-        # RFC 9110, section 12.5.3: the answer says which encodings are read.
-        raise Problem(UNSUPPORTED_MEDIA_TYPE, "a body is not compressed", headers={"accept-encoding": "identity"})
+    _check_type(request, "application/json")
     try:
         request._json = msgspec.json.decode(body)
         json.loads(body, object_pairs_hook=_unique, parse_int=str, parse_float=str)
@@ -123,6 +189,15 @@ async def _read(request: Request) -> None:
         raise Problem(BAD_REQUEST, f"the body is nested deeper than {MAX_DEPTH} levels")
 
 
+def _check_type(request: Request, media_type: str) -> None:
+    types = request.headers.getlist("content-type")
+    if [each.partition(";")[0].strip().lower() for each in types] != [media_type]:
+        raise Problem(UNSUPPORTED_MEDIA_TYPE, f"a body is {media_type}")
+    if any(each.strip().lower() != "identity" for each in request.headers.getlist("content-encoding")):
+        # RFC 9110, section 12.5.3: the answer says which encodings are read.
+        raise Problem(UNSUPPORTED_MEDIA_TYPE, "a body is not compressed", headers={"accept-encoding": "identity"})
+
+
 class _Twice(ValueError):
     """An object has two fields of one name."""
 
@@ -133,26 +208,35 @@ def _unique(fields: list[tuple[str, Any]]) -> None:
         raise _Twice
 
 
-async def _bounded(request: Request) -> bytes:
+async def bounded_body(request: Request) -> bytes:
+    """The body of a request that takes no file.
+
+    Raises:
+        Problem: It is too large, or does not come in time.
+    """
+    return await _bounded(request, MAX_BODY_BYTES, request.app.state.body_seconds)
+
+
+async def _bounded(request: Request, most: int, seconds: float) -> bytes:
     declared = request.headers.get("content-length", "0")
-    if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
-        raise _too_large()
+    if declared.isdecimal() and int(declared) > most:
+        raise _too_large(most)
     parts, size = [], 0
     try:
-        async with asyncio.timeout(request.app.state.body_seconds):
+        async with asyncio.timeout(seconds):
             async for part in request.stream():
                 size += len(part)
-                if size > MAX_BODY_BYTES:
-                    raise _too_large()
+                if size > most:
+                    raise _too_large(most)
                 parts.append(part)
     except TimeoutError as error:
         raise Problem(BAD_REQUEST, "the body did not come in time", headers={"connection": "close"}) from error
     return b"".join(parts)
 
 
-def _too_large() -> Problem:
+def _too_large(most: int) -> Problem:
     # What is still to come is not read.
-    return Problem(TOO_LARGE, f"a body has at most {MAX_BODY_BYTES} bytes", headers={"connection": "close"})
+    return Problem(TOO_LARGE, f"a body has at most {most} bytes", headers={"connection": "close"})
 
 
 def _deeper(value: Any, levels: int) -> bool:

@@ -5,6 +5,7 @@ A cursor holds a place in one list and no right: each page is read in the scope 
 
 from __future__ import annotations
 
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from hashlib import blake2b
 from typing import Final
@@ -13,6 +14,7 @@ from api.web.problems import BAD_REQUEST, FieldError, Problem
 
 MAX_CHARS: Final = 400
 _CHECK_BYTES: Final = 6
+_NUMBER: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
 
 
 def cursor(kind: str, place: str) -> str:
@@ -39,6 +41,30 @@ def place_of(kind: str, text: str) -> str:
     if cursor(kind, place) != text:
         raise _none()
     return place
+
+
+def match_of(kind: str, text: str, form: re.Pattern[str]) -> re.Match[str]:
+    """The place of a cursor of a list whose places all have one form.
+
+    The check of a cursor is no secret, so anybody can make one of any text: whatever reads a part of a place as a
+    number asks for it here.
+
+    Raises:
+        Problem: It is no cursor of this list.
+    """
+    found = form.fullmatch(place_of(kind, text))
+    if found is None:
+        raise _none()
+    return found
+
+
+def number_of(kind: str, text: str) -> int:
+    """The place of a cursor of a list whose places are whole numbers.
+
+    Raises:
+        Problem: It is no cursor of this list.
+    """
+    return int(match_of(kind, text, _NUMBER)[0])
 
 
 def _check(kind: str, place: str) -> bytes:

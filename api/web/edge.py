@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Collection
 from typing import Final
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.web.problems import BAD_REQUEST, INTERNAL, NOT_FOUND, UNAVAILABLE, Problem
@@ -38,6 +39,9 @@ _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 Observer = Callable[[str, int, float], None]
 """Is called with the route (method and path template; empty for none), the status and the seconds of each request."""
 
+Refusal = Callable[[Scope, Problem], Response]
+"""Answers a request that is refused here."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -50,6 +54,11 @@ def ignore(route: str, status: int, seconds: float) -> None:
     del route, status, seconds
 
 
+def as_data(scope: Scope, problem: Problem) -> Response:
+    """A problem as its own media type says it."""
+    return problem.response(request_id_of(scope))
+
+
 class Edge:
     """An ASGI middleware around the whole application. It keeps no state of a request beyond its end.
 
@@ -60,6 +69,7 @@ class Edge:
         observe: Counts requests.
         max_requests: At one time; a further one is answered with 503.
         send_seconds: For a client to take each part of an answer.
+        refuse: Answers a request that is refused here, or that nobody has answered.
     """
 
     def __init__(
@@ -70,9 +80,11 @@ class Edge:
         observe: Observer = ignore,
         max_requests: int = MAX_REQUESTS,
         send_seconds: float = SEND_SECONDS,
+        refuse: Refusal = as_data,
     ) -> None:
         self.app, self._new_id, self._observe = app, new_id, observe
         self._max_requests, self._running, self._send_seconds = max_requests, 0, send_seconds
+        self._refuse = refuse
         self._hosts = frozenset(host.lower() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -123,14 +135,14 @@ class Edge:
                     raise Problem(NOT_FOUND)
                 await self.app(scope, receive, answer)
             except Problem as problem:
-                await problem.response(request_id)(scope, receive, answer)
+                await self._refuse(scope, problem)(scope, receive, answer)
         except _NotTaken:
             # The server closes the connection of an answer that is not complete.
             _log.warning("request %s: its answer was not read", request_id)
         except Exception:
             _log.exception("request %s failed: %s", request_id, scope.get("method"))
             if not started:
-                await Problem(INTERNAL).response(request_id)(scope, receive, answer)
+                await self._refuse(scope, Problem(INTERNAL))(scope, receive, answer)
             elif not finished:
                 # The server closes the connection, so that nobody takes half an answer for a whole one.
                 raise

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from inspect import cleandoc, signature
 from typing import Any, Final, TypeVar
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Response
+from fastapi.datastructures import Default
+from fastapi.responses import JSONResponse
 from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 
 from api.access import Demand, Requirement, check_path, checking
-from api.web.bodies import StrictRoute
+from api.web.bodies import FileBody, StrictRoute
 from api.web.problems import (
     BAD_REQUEST,
     FORBIDDEN,
@@ -92,7 +94,15 @@ _IF_MATCH: Final = {
     "description": "The `ETag` of the version that is edited: 412 where there is a newer one, 428 without it.",
     "example": '"1"',
 }
+_CART: Final = {
+    "name": "X-Cart",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "The secret of a guest's cart, of `POST /v1/carts`; who is signed in has an own one.",
+}
 _LOCATION: Final = {"schema": {"type": "string"}, "description": "The path of what was made.", "required": True}
+_PRESENT_PATH: Final = {"schema": {"type": "string"}, "description": "The present path.", "required": True}
 
 
 @dataclass(frozen=True)
@@ -118,10 +128,11 @@ class Routes:
     Args:
         prefix: Of their paths.
         tag: Their heading in the documentation.
+        route: What reads the bodies of their requests.
     """
 
-    def __init__(self, prefix: str, tag: str) -> None:
-        self.router = APIRouter(prefix=prefix, tags=[tag], route_class=StrictRoute)
+    def __init__(self, prefix: str, tag: str, route: type[StrictRoute] = StrictRoute) -> None:
+        self.router, self._route = APIRouter(prefix=prefix, tags=[tag], route_class=route), route
         self.rules: dict[tuple[str, str], Rule] = {}
 
     def add(
@@ -143,6 +154,10 @@ class Routes:
         revalidates: bool = False,
         versioned: bool = False,
         located: bool = False,
+        moves: bool = False,
+        in_path: Sequence[Mapping[str, Any]] = (),
+        takes: FileBody | None = None,
+        gives: type[Response] | None = None,
     ) -> Callable[[_Endpoint], _Endpoint]:
         """Register an endpoint; its name is the operation's id, its docstring the documentation.
 
@@ -164,6 +179,10 @@ class Routes:
             revalidates: Whether it answers 304 to ``If-None-Match``.
             versioned: Whether its answer has an ``ETag`` that an edit names; a ``PATCH`` takes it as ``If-Match``.
             located: Whether its answer has a ``Location``.
+            moves: Whether it answers 301 where the thing has another path by now.
+            in_path: Parameters of the path that the endpoint reads itself, as the OpenAPI document has them.
+            takes: The file that it takes instead of JSON.
+            gives: The class of a good answer that is a file; its media type is documented.
 
         Raises:
             ValueError: A permission is demanded and the path names no store, or the other way round.
@@ -195,10 +214,13 @@ class Routes:
                 # Readers of titles show them as they are.
                 summary=summary.rstrip(".").replace("`", ""),
                 description=f"{cleandoc(description)}\n\n{_needs(demand)}".strip(),
-                route_class_override=StrictRoute.checked_by(checking(demand, cost, frozen, changes)),
+                route_class_override=self._route.checked_by(checking(demand, cost, frozen, changes), takes),
                 include_in_schema=documented,
-                responses=_responses(possible, status, headers, example, model, also, links or {}, revalidates),
-                openapi_extra=_extra(demand, revalidates, takes_version=versioned and method == "PATCH"),
+                responses=_responses(
+                    possible, status, headers, example, model, also, links or {}, revalidates, moves, gives
+                ),
+                openapi_extra=_extra(demand, revalidates, versioned and method == "PATCH", in_path, takes),
+                response_class=gives or Default(JSONResponse),
             )
             self.rules[method, self.router.prefix + path] = Rule(demand, cost, status, frozen)
             return endpoint
@@ -236,6 +258,8 @@ def _needs(demand: Requirement) -> str:
     """Who may ask an operation, for people."""
     if demand is Demand.NOTHING:
         return "Nobody has to be signed in."
+    if demand is Demand.CART:
+        return "Needs an access token of any account, or the header `X-Cart`."
     if not isinstance(demand, Permission):
         return f"Needs an access token: of {'an admin of the platform' if demand is Demand.ADMIN else 'any account'}."
     roles = [role.value for role in StoreRole if has_permission(role, demand)]
@@ -252,6 +276,8 @@ def _responses(
     also: Sequence[str],
     links: Links,
     revalidates: bool,
+    moves: bool,
+    gives: type[Response] | None,
 ) -> dict[int | str, dict[str, Any]]:
     found: dict[int | str, dict[str, Any]] = {}
     for problem in problems:
@@ -274,7 +300,8 @@ def _responses(
         }
     if example is not None:
         others = {media: {"schema": {"type": "string"}, "example": ""} for media in also}
-        found[status] = {"content": {"application/json": {"example": example}, **others}}
+        media_type = "application/json" if gives is None else str(gives.media_type)
+        found[status] = {"content": {media_type: {"example": example}, **others}}
         if model is not None:
             found[status]["model"] = model
     found.setdefault(status, {})["headers"] = headers
@@ -282,6 +309,9 @@ def _responses(
         found[status]["links"] = {name: _link(name, values) for name, values in links.items()}
     if revalidates:
         found[304] = {"description": "The answer that `If-None-Match` names is still the same.", "headers": headers}
+    if moves:
+        moved = {**_ALWAYS_HEADERS, "Location": _PRESENT_PATH}
+        found[301] = {"description": "The thing has another path by now.", "headers": moved}
     return found
 
 
@@ -293,15 +323,26 @@ def _link(operation: str, values: Mapping[str, str]) -> dict[str, Any]:
     return link | ({"parameters": parameters} if parameters else {}) | ({"requestBody": body} if body else {})
 
 
-def _extra(demand: Requirement, revalidates: bool, takes_version: bool) -> dict[str, Any] | None:
+def _extra(
+    demand: Requirement,
+    revalidates: bool,
+    takes_version: bool,
+    in_path: Sequence[Mapping[str, Any]],
+    takes: FileBody | None,
+) -> dict[str, Any] | None:
     """What FastAPI does not know of an operation: who may ask it, and with which header."""
     extra: dict[str, Any] = {}
     if demand is not Demand.NOTHING:
         by_key: list[dict[str, list[str]]] = [{API_KEY: []}] if demand in API_KEY_SCOPES else []
-        extra["security"] = [{ACCESS_TOKEN: []}, *by_key]
+        extra["security"] = [{ACCESS_TOKEN: []}, *by_key, *([{}] if demand is Demand.CART else ())]
     parameters = [
         *([_STORE] if isinstance(demand, Permission) else ()),
+        *in_path,
+        *([_CART] if demand is Demand.CART else ()),
         *([_IF_NONE_MATCH] if revalidates else ()),
         *([_IF_MATCH] if takes_version else ()),
     ]
+    if takes is not None:
+        file = {"schema": {"type": "string"}, "example": takes.example}
+        extra["requestBody"] = {"required": True, "content": {takes.media_type: file}}
     return extra | ({"parameters": parameters} if parameters else {}) or None

@@ -27,6 +27,9 @@ _MAIL_DAYS: Final = 3
 LeaveStores = Callable[[str, AsyncClientSession], Awaitable[list[str]]]
 """See :meth:`connectors.mongo.memberships.Memberships.leave_all`."""
 
+Forget = Callable[[str, AsyncClientSession], Awaitable[None]]
+"""Deletes what belongs to an account alone, in the transaction that deletes it."""
+
 
 class SoleOwner(Refused):
     """Stores would be without an owner.
@@ -47,10 +50,17 @@ class Accounts:
         database: The database's name.
         leave_stores: Ends an account's memberships in the transaction that deletes it, and gives the stores that would
             have no owner then.
+        forget: Deletes what else belongs to an account, in the same transaction.
     """
 
-    def __init__(self, client: Documents, database: str, leave_stores: LeaveStores | None = None) -> None:
-        self._client, self._leave_stores = client, leave_stores
+    def __init__(
+        self,
+        client: Documents,
+        database: str,
+        leave_stores: LeaveStores | None = None,
+        forget: Forget | None = None,
+    ) -> None:
+        self._client, self._leave_stores, self._forget = client, leave_stores, forget
         mongo = client[database]
         self._users, self._links, self._mails = mongo[USERS.name], mongo[LINKS.name], mongo[MAILS.name]
 
@@ -122,7 +132,7 @@ class Accounts:
                 return None
             registration = Registration(**data)
             user = User(user_id, registration.email, registration.name, registration.password_hash, milliseconds(now))
-            await self._users.insert_one(_document(user), session=session)
+            await self._users.insert_one(user_document(user), session=session)
             await self._links.delete_many(
                 {"kind": LinkKind.REGISTRATION.value, "subject": user.email_key}, session=session
             )
@@ -368,6 +378,8 @@ class Accounts:
             if alone:
                 raise SoleOwner(alone)
             await self._delete_links(user, session)
+            if self._forget:
+                await self._forget(user, session)
             registration = {"kind": LinkKind.REGISTRATION.value, "subject": found["email_key"]}
             await self._links.delete_many(registration, session=session)
             await self._mails.insert_one(mail_document(notice, now), session=session)
@@ -454,7 +466,8 @@ def mail_document(mail: Mail, now: datetime) -> dict[str, Any]:
     }
 
 
-def _document(user: User) -> dict[str, Any]:
+def user_document(user: User) -> dict[str, Any]:
+    """An account as it is kept."""
     fields = asdict(replace(user, grants=()))
     grants = [{"tier": grant.tier.value, "since": grant.since, "until": grant.until} for grant in user.grants]
     return {"_id": fields.pop("id"), **fields, "email_key": user.email_key, "grants": grants}

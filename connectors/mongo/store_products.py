@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import pymongo
@@ -19,6 +19,9 @@ MAX_LISTED: Final = 2_000
 """Products that one page shows at most: the newest ones."""
 
 _SECONDS: Final = 2.0
+_AT_ONCE: Final = 200
+"""Values of one question: for twice as many SecantusDB takes four times as long, which is 0.7 s for a thousand."""
+
 _ID: Final = re.compile("[0-9a-f]{32}")
 _TITLE: Final = {"title": 1, "skus": 1}
 
@@ -72,20 +75,31 @@ class StoreProducts:
 
     def _by_id(self, store: str, ids: Mapping[str, str]) -> dict[str, str]:
         """Titles by value, where ``ids`` has the product's id of each value."""
-        if not ids:
-            return {}
-        found = self._products.find({"_id": {"$in": sorted(set(ids.values()))}, "store": store}, _TITLE)
-        titles = {document["_id"]: document["title"] for document in found}
+        titles: dict[str, str] = {}
+        for some in _some_at_once(ids.values()):
+            found = self._products.find({"_id": {"$in": some}, "store": store}, _TITLE)
+            titles |= {document["_id"]: document["title"] for document in found}
         return {value: titles[product] for value, product in ids.items() if product in titles}
 
     def _slugs_of(self, store: str, values: Iterable[str]) -> dict[str, str]:
         ids = {slug_id(store, value): value for value in values}
-        if not ids:
-            return {}
-        return {ids[found["_id"]]: found["product"] for found in self._slugs.find({"_id": {"$in": sorted(ids)}})}
+        return {
+            ids[found["_id"]]: found["product"]
+            for some in _some_at_once(ids)
+            for found in self._slugs.find({"_id": {"$in": some}})
+        }
 
     def _by_sku(self, store: str, values: set[str]) -> dict[str, str]:
-        if not values:
-            return {}
-        found = self._products.find({"store": store, "skus": {"$in": sorted(values)}}, _TITLE)
-        return {sku: document["title"] for document in found for sku in document["skus"] if sku in values}
+        return {
+            sku: document["title"]
+            for some in _some_at_once(values)
+            for document in self._products.find({"store": store, "skus": {"$in": some}}, _TITLE)
+            for sku in document["skus"]
+            if sku in values
+        }
+
+
+def _some_at_once(values: Iterable[str]) -> Iterator[list[str]]:
+    every = sorted(set(values))
+    for first in range(0, len(every), _AT_ONCE):
+        yield every[first : first + _AT_ONCE]

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from pymongo import ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 
@@ -58,7 +57,9 @@ async def lock_store(stores: Collection, slug: str, session: AsyncClientSession)
     Raises:
         NoSuchStore: There is none.
     """
-    found = await stores.find_one_and_update({"_id": slug, **ALIVE}, {"$inc": {"members_revision": 1}}, session=session)
+    # Not in one command: the Mongo of the embedded stack reads a whole collection for it.
+    await stores.update_one({"_id": slug, **ALIVE}, {"$inc": {"members_revision": 1}}, session=session)
+    found = await stores.find_one({"_id": slug, **ALIVE}, session=session)
     if found is None:
         raise NoSuchStore("there is no such store")
     return found
@@ -100,12 +101,9 @@ async def lock_account(users: Collection, user: str, session: AsyncClientSession
     Raises:
         NoSuchUser: There is no such account, or it is banned.
     """
-    found = await users.find_one_and_update(
-        {"_id": user, "banned": False},
-        {"$inc": {"ownership_revision": 1}},
-        return_document=ReturnDocument.AFTER,
-        session=session,
-    )
+    # Not in one command: the Mongo of the embedded stack reads a whole collection for it.
+    await users.update_one({"_id": user, "banned": False}, {"$inc": {"ownership_revision": 1}}, session=session)
+    found = await users.find_one({"_id": user, "banned": False}, session=session)
     if found is None:
         raise NoSuchUser("there is no such account")
     return user_of(found)

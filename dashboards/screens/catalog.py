@@ -62,18 +62,20 @@ def show() -> None:
         )
         return
     lines = lines_of(products, *_numbers(frame))
+    _tiles(lines)
     chosen = _choose(lines)
     shown = [line for line in lines if _is_chosen(line, chosen)]
     if not shown:
         st.success("Nothing of that kind.", icon=":material/check_circle:")
         return
-    st.dataframe(
-        [_row(line) for line in shown],
-        hide_index=True,
-        key="catalog",
-        height=min(640, 38 + 35 * len(shown)),
-        column_config=_COLUMNS,
-    )
+    with st.container(key="catalog"):
+        st.dataframe(
+            [_row(line) for line in shown],
+            hide_index=True,
+            placeholder="",
+            height=min(640, 38 + 35 * len(shown)),
+            column_config=_COLUMNS,
+        )
     newest = f", the newest {MAX_LISTED:,} of them" if len(products) == MAX_LISTED else ""
     st.caption(f"{formats.several(len(shown), 'product')}{newest}; clicks and carts of the last {DAYS} days.")
 
@@ -108,6 +110,20 @@ def _numbers(frame: shell.Frame) -> tuple[dict[str, int], dict[str, int]]:
     except QueryTooLarge:
         carts = {}
     return {row.value: row.numbers.clicks for row in seen.rows}, {name: found.clicks for name, found in carts.items()}
+
+
+def _tiles(lines: Sequence[Line]) -> None:
+    for_sale = sum(line.product.state is ProductState.ACTIVE for line in lines)
+    tiles = {
+        "Products": (len(lines), "All, also drafts and archived ones."),
+        "For sale": (for_sale, "Buyers can see them."),
+        f"Clicks, {DAYS} days": (sum(line.clicks for line in lines), formats.DEFINITIONS["clicks"]),
+        f"Into carts, {DAYS} days": (sum(line.carts for line in lines), f"Clicks on `{TO_CART}`."),
+        "Need you": (sum(bool(needs_of(line)) for line in lines), "Without a picture, without stock, or not seen."),
+    }
+    with st.container(horizontal=True):
+        for label, (number, meaning) in tiles.items():
+            st.metric(label, formats.count(number), border=True, help=meaning)
 
 
 def _choose(lines: Sequence[Line]) -> str:

@@ -24,7 +24,7 @@ def show() -> None:
 
 def _targets(frame: shell.Frame) -> None:
     """What is clicked, such as the button that puts a product into the cart."""
-    with st.container(border=True):
+    with st.container(border=True, key="targets"):
         st.markdown("**What is clicked**")
         try:
             found = backend.targets(frame.scope)
@@ -39,7 +39,6 @@ def _targets(frame: shell.Frame) -> None:
         st.dataframe(
             [{"what": each.name, "clicks": each.clicks, "visitors": each.visitors} for each in found],
             hide_index=True,
-            key="targets",
             height=min(400, 38 + 35 * len(found)),
             column_config={
                 "what": st.column_config.TextColumn("What", width="medium"),

@@ -8,7 +8,6 @@ import inspect
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import Any, Final
 
 from starlette.applications import Starlette
@@ -19,13 +18,11 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from ingest.collect.service import CollectService
-from ingest.config import CollectorConfig
 from ingest.dependencies import CollectorDependencies
 from ingest.faults import HttpFault
 from ingest.http.body import BodyReader
 from ingest.http.endpoints import Endpoints
 from ingest.metrics import CollectorMetrics
-from ingest.samples.pages import SampleShopPages
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -120,23 +117,10 @@ def build_app(dependencies: CollectorDependencies, metrics: CollectorMetrics) ->
             Route("/v1/pixel.gif", _measured("pixel", endpoints.pixel, metrics), methods=["GET"]),
             Route("/m.js", _measured("snippet", endpoints.snippet, metrics), methods=["GET"]),
             Route("/healthz", endpoints.healthz, methods=["GET"]),
-            *_sample_shops(dependencies.config, metrics),
         ],
         exception_handlers={HTTPException: _plain_http_error},
         lifespan=lifespan,
     )
-
-
-def _sample_shops(config: CollectorConfig, metrics: CollectorMetrics) -> list[Route]:
-    """The endpoints of a demo's sample shops; empty without the setting."""
-    if not config.shops_file:
-        return []
-    pages = SampleShopPages(Path(config.shops_file), config.dashboard_port)
-    return [
-        Route("/shop", _measured("shop", pages.index, metrics), methods=["GET"]),
-        Route("/shop/{slug}", _measured("shop", pages.shop, metrics), methods=["GET"]),
-        Route("/shop/{slug}/products/{product}", _measured("shop", pages.shop, metrics), methods=["GET"]),
-    ]
 
 
 def _measured(name: str, endpoint: Endpoint, metrics: CollectorMetrics) -> Endpoint:

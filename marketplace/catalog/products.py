@@ -138,9 +138,9 @@ class Product:
 
     @property
     def rating(self) -> float | None:
-        """The mean of its stars; None without reviews."""
+        """The mean of its stars, to a hundredth; None without reviews."""
         total = sum(stars * count for stars, count in zip(STARS, self.stars, strict=True))
-        return total / self.reviews if self.reviews else None
+        return round(total / self.reviews, 2) if self.reviews else None
 
     def variant(self, variant_id: str) -> Variant | None:
         """The variant of that id."""

@@ -11,12 +11,14 @@ from marketplace.stores import SLUG
 RESERVED: Final = frozenset(
     {
         "about", "account", "accounts", "admin", "administrator", "api", "app", "assets", "auth", "billing", "blog",
-        "cdn", "collect", "collector", "confirm", "contact", "dashboard", "dev", "docs", "download", "ftp", "health",
-        "help", "identity", "import", "imports", "invitation", "invitations", "invite", "legal", "livez", "login",
-        "logout", "mail", "marketplace", "me", "metrics", "new", "null", "oauth", "official", "pricing", "privacy",
-        "problems", "readyz", "register", "reset", "root", "security", "settings", "sign-in", "sign-up", "signin",
-        "signup", "smtp", "static", "status", "store", "stores", "support", "system", "test", "undefined", "user",
-        "users", "v1", "v2", "webmail", "well-known", "www",
+        "cart", "carts", "categories", "category", "cdn", "checkout", "collect", "collector", "confirm", "contact",
+        "dashboard", "dev", "docs", "download", "ftp", "health", "help", "identity", "import", "imports",
+        "invitation", "invitations", "invite", "legal", "livez", "login", "logout", "mail", "marketplace", "me",
+        "metrics", "new", "null", "oauth", "official", "order", "orders", "picture", "pictures", "pricing", "privacy",
+        "problems", "product", "products", "readyz", "register", "reset", "review", "reviews", "root", "search",
+        "security", "settings", "shops", "sign-in", "sign-out", "sign-up", "signin", "signout", "signup", "smtp",
+        "static", "status", "store", "stores", "suggest", "support", "system", "test", "undefined", "user", "users",
+        "v1", "v2", "webmail", "well-known", "www",
     }
 )  # fmt: skip
 """Names of pages and hosts of the platform: a store that had one could be taken for the platform."""

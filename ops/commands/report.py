@@ -20,6 +20,7 @@ from connectors.errors import Refused, Unavailable
 from connectors.insights.report import Analytics, InvalidQuery, LedgerRow, ReportRow
 from connectors.kafka.reader import PartitionReader
 from connectors.mongo.client import connect
+from connectors.mongo.store_products import StoreProducts
 from connectors.mongo.stores import MongoStores
 from marketplace.clicks.outcomes import OUTCOMES
 from marketplace.flows import EXPIRED
@@ -66,6 +67,19 @@ def _store(settings: Settings, slug: str) -> Store:
         client.close()
 
 
+def _titles(settings: Settings, store: str, dimension: str, rows: list[ReportRow]) -> dict[str, str]:
+    """Titles of products by what pages called them; none of other dimensions, and none while Mongo is unavailable."""
+    if dimension != "product" or not rows:
+        return {}
+    client = connect(settings.urls.mongo)
+    try:
+        return StoreProducts(client, settings.database).titles(store, {row.value for row in rows})
+    except Unavailable:
+        return {}
+    finally:
+        client.close()
+
+
 def report(
     store: Annotated[str, typer.Option(help="The store's slug.")],
     grain: Annotated[str, typer.Option(help="hour, day or month, in the store's time zone.")] = "day",
@@ -99,6 +113,7 @@ def report(
             "grain": grain,
             "bots": bots,
             "rows": [asdict(r) for r in rows],
+            **({"titles": _titles(settings, store, dimension, rows)} if dimension == "product" else {}),
         }
         typer.echo(json.dumps(document, indent=1))
     elif not rows:
@@ -106,10 +121,10 @@ def report(
         others = "; '--bots include' shows those of tools and crawlers too" if bots == "exclude" else ""
         Console(stderr=True).print(f"no numbers for {store}{when} yet{others}", highlight=False)
     else:
-        Console().print(_report_table(rows, found, dimension))
+        Console().print(_report_table(rows, found, dimension, _titles(settings, store, dimension, rows)))
 
 
-def _report_table(rows: list[ReportRow], store: Store, dimension: str) -> Table:
+def _report_table(rows: list[ReportRow], store: Store, dimension: str, titles: dict[str, str]) -> Table:
     estimated = any(row.visitors_error for row in rows)
     note = "~ estimated, with a standard error of 0.3 %; all others are exact" if estimated else None
     table = Table(
@@ -127,7 +142,7 @@ def _report_table(rows: list[ReportRow], store: Store, dimension: str) -> Table:
     for row in rows:
         cells: list[str | Text] = [
             _short(row.bucket),
-            *([cell(row.value or "(unknown)")] if dimension != "all" else []),
+            *([cell(titles.get(row.value) or row.value or "(unknown)")] if dimension != "all" else []),
         ]
         numbers = {name: f"{getattr(row, name):,}" for name in NUMBERS}
         if row.visitors_error:

@@ -17,7 +17,6 @@ from ops.commands.desired_state import DesiredState, refuse_changes
 from ops.commands.one_line import fail, interrupt, one_line_errors
 from ops.commands.options import JsonOption, split_names
 from ops.commands.stack_view import nothing_runs, show
-from ops.demo.traffic.catalogue import sample_shops
 from ops.stack import AlreadyRunningError, Part, Stack, StackError, SupervisorHangsError, settings
 from ops.stack.components import Component
 from ops.stack.ports import HIGHEST_PORT
@@ -186,7 +185,6 @@ def _up(registry: Registry, data: Path, desired: DesiredState, ports: str | None
             ports="auto" if ports == "auto" else desired.ports,
             brokers=desired.brokers,
             parts=parts,
-            service_settings=sample_shops(data),
             registry=registry,
             requested=requested,
         )

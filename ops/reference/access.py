@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from api.access import Demand
 from api.app import FEATURES
+from api.storefront.addresses import is_page
 from api.web.routes import Rule, include
 from marketplace.identity.roles import API_KEY_SCOPES, Permission, StoreRole, has_permission
 
@@ -29,6 +30,8 @@ instead. A key is an API key of the store with that one scope, made by an owner.
 - Only the path says which store a request is about. No field, header or parameter does.
 - Roles, bans and keys are read from Mongo. A request that can change something is decided by what holds when it comes;
   one that only reads by what held half a second before at the earliest, whichever process answers it.
+- A cart is the account's where somebody is signed in. Otherwise it is that of the header `X-Cart`, which *nobody* has
+  here; without it the answer is 401, and for a secret that is none it is 404.
 - An admin of the platform has no part in stores by that.
 - An API key works in its store alone. It may do what its scopes and the *present* role of its maker have in common: a
   maker who is demoted takes that from the key, and a key whose maker is no member any more, or is banned, is refused
@@ -91,6 +94,8 @@ def cell(rule: Rule, column: Column) -> str:
     if rule.demand is Demand.NOTHING:
         return OK
     is_key = column.scope is not None or column.other_key
+    if rule.demand is Demand.CART:
+        return "403" if is_key else OK
     if not column.signed_in and not is_key:
         return "401"
     if not isinstance(rule.demand, Permission):
@@ -104,8 +109,9 @@ def cell(rule: Rule, column: Column) -> str:
 
 
 def rules() -> Mapping[tuple[str, str], Rule]:
-    """The rules of all routes, by method and path."""
-    return include(FastAPI(openapi_url=None, docs_url=None, redoc_url=None), FEATURES)
+    """The rules of all routes, by method and path; everybody may look at the pages of the storefront."""
+    found = include(FastAPI(openapi_url=None, docs_url=None, redoc_url=None), FEATURES)
+    return {key: rule for key, rule in found.items() if not is_page(key[1])}
 
 
 def reference(found: Mapping[tuple[str, str], Rule] | None = None) -> str:

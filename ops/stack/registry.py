@@ -38,7 +38,7 @@ from marketplace.settings import Urls
 from marketplace.tables import GENERATIONS, TABLES
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
 from ops.resources import Resources
-from ops.service_settings import check_api, check_collector, check_flow
+from ops.service_settings import check_api, check_collector, check_dashboard, check_flow
 from ops.stack.collector import CollectorSpec
 from ops.stack.components import Component, PartSpec, ServiceSpec
 from ops.stack.dashboard import DashboardSpec
@@ -297,7 +297,8 @@ REGISTRY: Final = Registry(
             admin_port_variable="MARKETPLACE_API_ADMIN_PORT",
             check=HealthCheck("service", "/readyz"),
             needs=API_NEEDS,
-            memory="some 150 MB, and 19 MB for each of two passwords that are hashed at one time",
+            memory="some 150 MB, 2 kB for each product of all stores, and 19 MB for each of two passwords that are "
+            "hashed at one time",
             resources=Resources(
                 tables=TABLES,
                 collections=(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY, *SHOPPING),
@@ -317,6 +318,7 @@ REGISTRY: Final = Registry(
                 tables=TABLES,
                 collections=(STORES, STORE_STATS, TURNED_AWAY, USERS, LINKS, MEMBERSHIPS, PRODUCTS, PRODUCT_SLUGS),
             ),
+            check_settings=check_dashboard,
         ),
         ProxySpec(
             name="proxy",

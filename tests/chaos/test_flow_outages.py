@@ -219,6 +219,7 @@ def test_a_topic_recreated_with_more_records_is_refused(shop: Shop) -> None:
     assert shop.accounted() == 5
 
 
+@LONG
 def test_uncounted_records_that_retention_took_stop_the_flow_until_the_loss_is_accepted(shop: Shop) -> None:
     shop.send(5)
     with flow(shop.settings) as runner:
@@ -245,6 +246,7 @@ def test_uncounted_records_that_retention_took_stop_the_flow_until_the_loss_is_a
     }
 
 
+@LONG
 def test_tables_made_again_from_a_shorter_log_replace_the_read_models_of_before(shop: Shop) -> None:
     shop.send(5)
     with flow(shop.settings) as runner, connect(shop.settings.urls.mongo) as client:

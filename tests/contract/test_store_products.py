@@ -12,9 +12,10 @@ import pytest
 from connectors.errors import Unavailable
 from connectors.mongo.async_client import connect_async
 from connectors.mongo.client import connect
+from connectors.mongo.product_reads import product_document, slug_id
 from connectors.mongo.store_products import StoreProducts
 from marketplace.catalog.products import Product, Variant
-from marketplace.collections import PRODUCT_SLUGS
+from marketplace.collections import PRODUCT_SLUGS, PRODUCTS
 from ops.stack import Stack
 from tests.kits.products import product, put_products
 
@@ -64,6 +65,15 @@ def test_an_earlier_slug_has_the_title_of_now(products: StoreProducts, mongo: An
 def test_a_product_of_another_store_has_no_title(products: StoreProducts) -> None:
     assert products.titles("shop", [FOREIGN.id, "mug-of-others", FOREIGN.variants[0].sku]) == {}
     assert products.titles("other", [FOREIGN.id]) == {FOREIGN.id: "Foreign"}
+
+
+def test_titles_of_more_products_than_one_question_asks_for_are_found(products: StoreProducts, mongo: Any) -> None:
+    many = [product(f"Cup {at}", store="many", slug=f"cup-{at}", created_at=at) for at in range(210)]
+    mongo[PRODUCTS.name].insert_many([product_document(each) for each in many])
+    mongo[PRODUCT_SLUGS.name].insert_many([{"_id": slug_id("many", each.slug), "product": each.id} for each in many])
+    for names in ([each.id for each in many], [each.slug for each in many], [each.variants[0].sku for each in many]):
+        titles = {name: each.title for name, each in zip(names, many, strict=True)}
+        assert products.titles("many", names) == titles
 
 
 def test_products_are_listed_whole_the_newest_first(products: StoreProducts) -> None:

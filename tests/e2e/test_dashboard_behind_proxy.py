@@ -9,9 +9,11 @@ from playwright.sync_api import Browser, expect
 
 from tests.e2e.conftest import Shown
 from tests.kits.dashboard import PAGES, tab
+from tests.kits.depth import LONG
 from tests.kits.proxy import running_proxy, wait_until
 
 
+@LONG
 def test_every_page_is_drawn_through_the_proxy_without_an_error(browser: Browser, shown: Shown, tmp_path: Path) -> None:
     port = urlsplit(shown.url).port
     assert port is not None

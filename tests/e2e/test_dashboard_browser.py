@@ -76,7 +76,7 @@ def test_the_numbers_on_top_are_those_of_the_query_layer(window: Tab, shown: Sho
 def test_a_page_opens_by_its_address_without_an_error_light_or_dark_on_desk_or_phone(window: Tab, name: str) -> None:
     window.open(PAGES[name])
     expect(window.page.get_by_role("combobox", name="Store")).to_have_value("Teahouse")
-    if name not in ("Live", "Counting"):
+    if name not in ("Live", "Counting", "Catalog"):
         expect(window.metric("Visitors")).to_be_visible()
     expect(window.page.get_by_test_id("stApp")).to_have_css("background-color", LIGHT)
     window.assert_sound()
@@ -268,11 +268,11 @@ def test_the_csv_is_the_table(window: Tab, shown: Shown, tmp_path: Path) -> None
     found.value.save_as(tmp_path / "products.csv")
     expected = shown.insights.breakdowns(scope_of(), ["product"], 10_000, "visitors")["product"]
     text = (tmp_path / "products.csv").read_text()
-    assert text == to_csv(expected).replace("\r\n", "\n")
+    assert text == to_csv(expected, {}).replace("\r\n", "\n")
     head, *lines = csv.reader(io.StringIO(text))
-    assert head == ["product", *CSV_COLUMNS]
+    assert head == ["product", "title", *CSV_COLUMNS]
     assert {line[0] for line in lines} == {"green", "black", "'=2+3"}
-    assert [int(line[1]) for line in lines] == [row.numbers.visitors for row in expected.rows]
+    assert [int(line[2]) for line in lines] == [row.numbers.visitors for row in expected.rows]
     assert re.fullmatch(r"teahouse-product-\d{4}-\d\d-\d\d-\d{4}-\d\d-\d\d\.csv", found.value.suggested_filename)
     table = window.page.get_by_test_id("stDataFrame").first
     for row in expected.rows:
@@ -306,13 +306,14 @@ def test_a_shop_in_which_nothing_happened_says_so_on_every_page(window: Tab) -> 
         "Counting": "Nothing was received",
         "Visits": "No sessions",
         "Places": "No countries",
+        "Catalog": "No products yet",
     }
     window.open("", "store=quiet")
     for name in PAGES:
         window.turn_to(name)
         expected = said.get(name, "Nothing happened in these days")
         expect(window.page.get_by_test_id("stMainBlockContainer")).to_contain_text(expected)
-        if name not in ("Live", "Counting"):
+        if name not in ("Live", "Counting", "Catalog"):
             expect(window.metric("Clicks")).to_have_text("0")
 
 

@@ -345,7 +345,7 @@ def test_somebody_without_a_store_reads_how_to_get_one(browser: Browser, shops: 
         window.assert_sound()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=LONG)])
 def test_signing_in_works_without_scripts_on_a_phone(browser: Browser, shops: Shops, scheme: str) -> None:
     options = {"viewport": {"width": 320, "height": 640}, "color_scheme": scheme, "java_script_enabled": False}
     with tab(browser, shops.url, **options) as window:

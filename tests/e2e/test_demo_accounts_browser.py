@@ -75,7 +75,7 @@ def signed_in(browser: Browser, demo: Demo, account: DemoAccount) -> Iterator[Ta
         yield window
 
 
-@pytest.mark.parametrize("who", ["owner", "analyst"])
+@pytest.mark.parametrize("who", ["owner", pytest.param("analyst", marks=LONG)])
 def test_each_sees_the_own_shop_only_and_a_link_to_the_other_one_like_one_to_none(
     browser: Browser, demo: Demo, who: str
 ) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def test_ctrl_c_closes_the_live_demo_in_order(temporary: Path) -> None:
     wait_until(lambda: not processes_marked(str(data)), 20, "no process left")
     said = "".join(lines)
     assert said.index("The dashboard is at http://127.0.0.1:") < said.index("Sending 500 events of 30 days")
-    for where in ("dashboard ", "API docs  ", "shop page ", "collector "):
+    for where in ("dashboard ", "API docs  ", "storefront ", "collector "):
         assert f"\n  {where}  http://127.0.0.1:" in said
     passwords = accounts_in(said)
     assert list(passwords) == EMAILS, said
@@ -100,8 +101,7 @@ def test_a_detached_demo_goes_on_once_and_ends_with_its_stack(temporary: Path) -
     state = running_state(data)
     assert state is not None
     urls = {process.name: process.url for process in state.processes}
-    assert "Brooklyn Coffee Roasters" in text_of(f"{urls['collector']}/shop/brooklyn-coffee")
-    assert f"{urls['dashboard']}/?store=berlin-bikes" in text_of(f"{urls['collector']}/shop/berlin-bikes")
+    assert_the_shops_sell(summary["urls"]["storefront"], urls["collector"])
     assert text_of(f"{urls['dashboard']}/_stcore/health") == "ok"
     wait_until(lambda: json.loads(text_of(f"{urls['traffic']}/healthz"))["accepted"] > 20, 30, "live traffic")
     assert_people_can_sign_in(summary, temporary)
@@ -109,7 +109,7 @@ def test_a_detached_demo_goes_on_once_and_ends_with_its_stack(temporary: Path) -
     passwords = [account["password"] for account in summary["accounts"]]
     assert not [password for password in passwords if password in err]
     assert files_with(passwords, data) == []
-    pid = Stack(data, external={}).pid("traffic")
+    pids = {name: Stack(data, external={}).pid(name) for name in ("traffic", "collector")}
 
     with command("demo", *flags, temporary=temporary) as again:
         out, err = again.communicate(timeout=60)
@@ -120,7 +120,8 @@ def test_a_detached_demo_goes_on_once_and_ends_with_its_stack(temporary: Path) -
     assert [sign_in(urls["api"], account).status_code for account in summary["accounts"]] == [401, 401, 401]
     assert [sign_in(urls["api"], account).status_code for account in json.loads(out)["accounts"]] == [201, 201, 201]
     assert json.loads(out)["received"] > summary["received"], "the live traffic is counted"
-    assert Stack(data, external={}).pid("traffic") == pid, "there is still one traffic"
+    still = {name: Stack(data, external={}).pid(name) for name in pids}
+    assert still == pids, "there is still one traffic, and a collector that has the settings of a demo"
 
     with command("down", "--data", str(data), temporary=temporary) as down:
         down.communicate(timeout=60)
@@ -159,6 +160,28 @@ def assert_people_can_sign_in(summary: dict[str, Any], temporary: Path) -> None:
     link = httpx.URL(link_to_ann())
     assert (link.port, link.path) == (httpx.URL(urls["dashboard"]).port, "/confirm")
     assert "Confirm your address" in text_of(str(link))
+
+
+def assert_the_shops_sell(storefront: str, collector: str) -> None:
+    """The five shops have products, with pictures, reviews and the snippet, and search finds them in all of them."""
+    front = text_of(storefront)
+    assert all(escape(shop.title) in front for shop in SHOPS)
+    # Search follows a moment behind.
+    found = f"{storefront}/search?q=kaffee"
+    wait_until(lambda: "Kaffee Klatsch Blend" in text_of(found), 20, "the products in the search")
+    assert {"Café de Olla Blend", "Kaffeebecherhalter", "Mysore Filter Coffee"} <= set(titles_of(text_of(found)))
+    product = text_of(f"{storefront}/brooklyn-coffee/ethiopia-guji-natural")
+    assert f'src="{collector}/m.js"' in product
+    assert "storefront.brooklyn-coffee." in product
+    assert 'class="review"' in product
+    picture = re.search(r'src="(/shop/pictures/\S+?\.svg)"', product)
+    assert picture is not None
+    assert text_of(f"{storefront.removesuffix('/shop')}{picture[1]}").startswith("<svg")
+
+
+def titles_of(page: str) -> list[str]:
+    """The names of the products that a page lists."""
+    return [unescape(found) for found in re.findall(r"<h[23][^>]*>(?:<a[^>]*>)?([^<]+)<", page)]
 
 
 def sign_in(api: str, account: dict[str, Any]) -> httpx.Response:

@@ -76,8 +76,8 @@ def questions() -> Questions:
 def run(
     stack: Stack, questions: Questions, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[Work], None]]:
-    def connect(url: str) -> Any:
-        return AsyncMongoClient(url, event_listeners=[questions])
+    def connect(url: str, in_use: CommandListener) -> Any:
+        return AsyncMongoClient(url, event_listeners=[in_use, questions])
 
     with pytest.MonkeyPatch.context() as patch, worlds_with_identity(stack, tmp_path_factory.mktemp("indexes")) as all_:
         patch.setattr(tenancy, "connect_async", connect)

@@ -501,7 +501,7 @@ def test_a_key_may_do_what_its_scopes_and_the_role_of_its_maker_have_in_common(r
 
 
 @pytest.mark.parametrize(
-    "scopes", [[], ["members:manage"], ["keys:read"], ["store:delete"], ["*"], "store:read", [None], ["store:read"] * 5]
+    "scopes", [[], ["members:manage"], ["keys:read"], ["store:delete"], ["*"], "store:read", [None], ["store:read"] * 7]
 )
 def test_a_key_is_given_no_scope_that_keys_cannot_have(run: Run, scopes: object) -> None:
     async def work(world: World) -> None:

@@ -52,7 +52,8 @@ def test_any_request_is_answered_as_the_document_says(run: Run, who: str, seed: 
 def test_any_sequence_of_requests_is_answered_as_the_document_says(run: Run, who: str, seed: int) -> None:
     found = fuzzed(run, who, seed, "stateful", SEQUENCES)
     if who == "owner":
-        assert found.succeeded("POST /v1/stores") > 0
+        # A sequence begins with something that is made; three of them cannot begin with everything.
+        assert found.succeeded("POST /v1/stores") + found.succeeded("POST /v1/carts") > 0
 
 
 @LONG

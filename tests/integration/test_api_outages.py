@@ -19,6 +19,7 @@ import pytest
 import redis
 
 from api.app import build_app
+from api.storefront.addresses import is_page
 from api.web.bodies import REQUEST_SECONDS
 from tests.kits.api import PASSWORD, Api, Person, kill, own_database, running_api
 from tests.kits.api_outages import (
@@ -161,7 +162,7 @@ def identity_asks(api: Api, people: People) -> dict[str, tuple[Callable[[], http
     return {" ".join(route): (partial(request, api, people), usual) for route, (request, usual) in REQUESTS.items()}
 
 
-_IN_EVERY_RUN: Final = {("slow", "mongo"), *((fault, part) for fault in ("frozen", "killed") for part in PARTS)}
+_IN_EVERY_RUN: Final = {("killed", "mongo"), *(("frozen", part) for part in PARTS)}
 CASES: Final = [
     pytest.param(fault, part, id=f"{fault}-{part}", marks=() if (fault, part) in _IN_EVERY_RUN else LONG)
     for fault in FAULTS
@@ -171,7 +172,8 @@ CASES: Final = [
 
 def test_the_tables_have_every_route() -> None:
     rules = build_app(lambda: pytest.fail("nothing starts")).app.state.rules  # type: ignore[attr-defined]
-    assert {*rules} == {*REQUESTS, LAST, *OTHERS}
+    # Pages of the storefront: test_storefront_outages.py.
+    assert {key for key in rules if not is_page(key[1])} == {*REQUESTS, LAST, *OTHERS}
 
 
 @pytest.mark.parametrize(("fault", "part"), CASES)
@@ -208,7 +210,9 @@ def test_a_route_answers_as_always_or_says_when_to_repeat_and_works_right_afterw
             for column in ("person", "key", "nobody")
             if works_without(part, method, path, column)
         } & {*asked} | WORKS_WITHOUT.get(part, {*identity_asks(api, people), " ".join(LAST)})
-        assert {what for what, answer in during.items() if answer.works} == expected
+        # Answers for everybody are kept in Redis for a while, and come from there without Mongo.
+        kept = {what for what in during if part == "mongo" and "/v1/shops/" in what}
+        assert {what for what, answer in during.items() if answer.works} - kept == expected - kept
         hashing = ("registrations", "passwords", "password-changes", "email-changes", "deletions", "/sessions")
         for what in expected:
             if not what.endswith(hashing):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -13,10 +14,14 @@ import httpx
 import pytest
 
 from api.config import NEEDS
-from ops.stack import Stack
+from connectors.mongo.async_client import connect_async
+from marketplace.collections import STORES
+from ops.stack import Stack, running_urls
+from runtime.sections import DATABASE_NAME
 from tests.kits.api import PASSWORD, any_address
 from tests.kits.depth import LONG
-from tests.kits.stack import command, eventually
+from tests.kits.products import product, put_products
+from tests.kits.stack import command, eventually, polled
 
 TIMEOUT_SECONDS = 10.0
 
@@ -58,6 +63,31 @@ def test_it_says_on_its_admin_port_alone_that_it_lives_and_is_ready(up: tuple[Pa
         assert httpx.get(f"{urls['api']}{path}", timeout=TIMEOUT_SECONDS).status_code == 404
 
 
+def test_a_product_is_found_soon_after_it_is_written_and_counted(
+    up: tuple[Path, dict[str, str]],
+) -> None:
+    folder, urls = up
+    parts, store = running_urls(folder), {"_id": "shop", "title": "Shop", "write_key_hash": "x"}
+    assert parts is not None
+    mongo_url = polled(parts.mongo)
+
+    async def write() -> None:
+        client = connect_async(mongo_url)
+        await client[DATABASE_NAME.default][STORES.name].insert_one(store)
+        await put_products(client, DATABASE_NAME.default, [product("Blue mug")])
+        await client.close()
+
+    def found() -> list[str]:
+        page = httpx.get(f"{urls['api']}/v1/search", params={"q": "mug"}, timeout=TIMEOUT_SECONDS).json()
+        return [hit["title"] for hit in page["hits"]]
+
+    asyncio.run(write())
+    assert eventually(lambda: found() == ["Blue mug"])
+    read = samples(urls["api-admin"])
+    assert (read["marketplace_api_search_products"], read["marketplace_api_search_reads_total"]) == (1, 1)
+    assert eventually(lambda: samples(urls["api-admin"])["marketplace_api_search_age_seconds"] < 1)
+
+
 def test_requests_are_counted_by_route_and_status_and_never_by_path(up: tuple[Path, dict[str, str]]) -> None:
     _, urls = up
     before = samples(urls["api-admin"])
@@ -94,6 +124,7 @@ def test_gauges_show_what_waits_and_what_is_in_use(up: tuple[Path, dict[str, str
     assert len(list(mails.glob("*.eml"))) == 1
 
 
+@LONG
 def test_up_says_how_the_first_admin_is_made_until_there_is_one(tmp_path: Path) -> None:
     folder, email = tmp_path / "data", "ann@shop.example"
     hint = "nobody is an admin of the platform yet"

@@ -14,6 +14,7 @@ import pytest
 from api.web.bodies import MAX_BODY_BYTES as API_BODY_BYTES
 from api.web.problems import PROBLEM_TYPES
 from ingest.config import MAX_BODY_BYTES
+from marketplace.catalog.csv_files import MAX_BYTES as FILE_BYTES
 from marketplace.clicks.visitors import truncate_ip
 from ops.reference.access import rules
 from tests.kits.proxy import Got, Proxy, Reply, Seen, read_answer, request, running_proxy
@@ -252,6 +253,8 @@ def test_the_host_reaches_the_service_with_the_port_that_the_client_used(proxy: 
     [
         ("/v1/identity/sessions", API_BODY_BYTES, "problem"),
         ("/problems", API_BODY_BYTES, "problem"),
+        ("/shop/cart", API_BODY_BYTES, "page"),
+        ("/v1/stores/shop/product-imports", FILE_BYTES, "problem"),
         ("/v1/collect", COLLECTOR_BODY_BYTES, "collector"),
         ("/v1/import", COLLECTOR_BODY_BYTES, "collector"),
     ],
@@ -264,6 +267,8 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_sent(
     assert answer.status == 413
     if kind == "problem":
         assert problem_of(answer) == "too-large"
+    elif kind == "page":
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
     else:
         assert answer.json()["error"]["code"] == "body_too_large"
         assert answer.headers["access-control-allow-origin"] == "*"
@@ -323,6 +328,8 @@ TEXT = b'{"numbers": "' + b"0123456789" * 200 + b'"}'
         ("GET", "/v1/pixel.gif", "image/gif", False),
         ("GET", "/v1/identity/me", "application/json", False),
         ("GET", "/v1/identity", "application/json", False),
+        ("GET", "/v1/stores/1/products/7", "application/json", False),
+        ("GET", "/v1/stores/1/products", "application/json", True),
         ("GET", "/v1/stores/1/keys", "application/json", False),
         ("GET", "/v1/stores", "application/json", True),
         ("GET", "/v1/stores/1/import-key", "application/json", False),

@@ -158,7 +158,9 @@ def test_a_part_that_cannot_start_fails_the_start_and_leaves_nothing(tmp_path: P
     assert all(info.pid is None for info in stack.state().processes)
 
 
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "end", [signal.SIGKILL, *(pytest.param(end, marks=LONG) for end in (signal.SIGTERM, signal.SIGINT))]
+)
 def test_nothing_outlives_the_supervisor(tmp_path: Path, end: signal.Signals) -> None:
     stack = Stack(tmp_path, ports="auto", parts={"kafka", "redis"}, external={})
     stack.start()

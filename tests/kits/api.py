@@ -21,11 +21,10 @@ from typing import Any
 import httpx
 
 from connectors.mongo.client import connect
-from marketplace.collections import API_KEYS, LINKS, MAILS, MEMBERSHIPS, STORES, TURNED_AWAY, USERS
 from marketplace.settings import Urls
 from ops.provision import ensure_provisioned
-from ops.resources import Resources
 from ops.stack import Stack
+from ops.stack.registry import REGISTRY
 from runtime.ports import free_ports
 from runtime.sections import Settings
 from tests.kits.dashboard import environment_of, service
@@ -188,8 +187,7 @@ def running_api(stack: Stack, folder: Path, database: str, **more: str) -> Itera
     """Run one on free ports; its collections are made."""
     public, admin = free_ports(2)
     urls = Urls(stack.urls.kafka, stack.urls.mongo, stack.urls.clickhouse, stack.urls.redis)
-    resources = Resources(collections=(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY))
-    ensure_provisioned(Settings(urls, PurePosixPath(folder), database), resources=resources)
+    ensure_provisioned(Settings(urls, PurePosixPath(folder), database), resources=REGISTRY.service("api").resources)
     own = {
         "MARKETPLACE_DATA": str(folder),
         "MARKETPLACE_API_PORT": str(public),

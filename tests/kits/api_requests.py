@@ -11,15 +11,35 @@ import httpx
 from marketplace.identity.roles import API_KEY_SCOPES, Permission
 from marketplace.identity.tenancy import hash_of_secret
 from ops.reference.access import Column
-from tests.kits.tenancy import World
+from tests.kits.products import product, put_products
+from tests.kits.shopping import (
+    CHANGES_ID,
+    GUEST_HEADERS,
+    GUEST_SECRET,
+    PRODUCT,
+    REVIEW,
+    REVIEW_IN_SHOP,
+    REVIEWED,
+    VARIANT,
+    settle_reviews,
+    settle_shop,
+)
+from tests.kits.tenancy import COLLECTIONS, World, without_counters
 
 INVITATION: Final = "1" * 32
 API_KEY: Final = "2" * 16
+CATEGORY: Final = "6" * 32
+IMPORT: Final = "c" * 32
 NOBODYS_ID: Final = "0" * 32
 PATH_VALUES: Final = {
     "store": "shop", "user": "tom", "invitation": INVITATION, "key": API_KEY, "tier": "premium", "session": "3" * 32,
-    "file": "start.js", "name": "invalid",
+    "file": "start.js", "name": "invalid", "product": REVIEWED, "variant": VARIANT, "shop": "market",
+    "slug": "red-mug", "review": REVIEW, "category": CATEGORY, "product_import": IMPORT,
 }  # fmt: skip
+
+
+_IN_STORE: Final = {"product": PRODUCT, "review": REVIEW_IN_SHOP}
+"""Where the path names the store ``shop``, too."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +47,7 @@ class GoodRequest:
     """A request that its route answers with its own status.
 
     Attributes:
-        body: None for a route that takes none.
+        body: None for a route that takes none; bytes for one that takes a file.
         headers: Beside who is asking.
         query: Of the path.
         status: None for the one that the route declares.
@@ -38,6 +58,11 @@ class GoodRequest:
     query: dict[str, str] = field(default_factory=dict)
     status: int | None = None
 
+    @property
+    def content(self) -> dict[str, Any]:
+        """The body as a client of HTTP takes it."""
+        return {"content": self.body} if isinstance(self.body, bytes) else {"json": self.body}
+
 
 GOOD_REQUESTS: Final[dict[tuple[str, str], GoodRequest]] = {
     ("POST", "/v1/stores"): GoodRequest({"title": "New shop"}),
@@ -47,9 +72,32 @@ GOOD_REQUESTS: Final[dict[tuple[str, str], GoodRequest]] = {
     ("POST", "/v1/stores/{store}/api-keys"): GoodRequest({"name": "Warehouse", "scopes": ["numbers:read"]}),
     ("POST", "/v1/invitations/acceptances"): GoodRequest({"token": "x" * 43}, status=410),
     ("POST", "/v1/invitations/previews"): GoodRequest({"token": "y" * 43}),
+    ("POST", "/v1/stores/{store}/products"): GoodRequest(
+        {"title": "Red mug", "currency": "EUR", "variants": [{"sku": "MUG-RED", "price_minor": 1250}]}
+    ),
+    ("PATCH", "/v1/stores/{store}/products/{product}"): GoodRequest({"title": "Green mug"}, {"if-match": '"1"'}),
+    ("POST", "/v1/stores/{store}/categories"): GoodRequest({"name": "Plates"}),
+    ("PATCH", "/v1/stores/{store}/categories/{category}"): GoodRequest({"name": "Cups"}),
+    ("POST", "/v1/stores/{store}/product-imports"): GoodRequest(
+        b"slug,title,currency,sku,price\nnew-mug,New mug,EUR,NEW,12.50\n", {"content-type": "text/csv"}
+    ),
     # Of a session that nobody has: those of sign-ins are in Redis, and here nobody signs in.
     ("DELETE", "/v1/identity/sessions/{session}"): GoodRequest(status=404),
+    ("PUT", "/v1/products/{product}/review"): GoodRequest({"stars": 2, "text": "It broke."}),
+    ("POST", "/v1/reviews/{review}/reports"): GoodRequest({"reason": "spam"}),
+    ("PUT", "/v1/stores/{store}/reviews/{review}/reply"): GoodRequest({"text": "We are sorry."}),
+    ("POST", "/v1/admin/reviews/{review}/decisions"): GoodRequest({"decision": "hide"}),
+    ("GET", "/v1/cart"): GoodRequest(headers=GUEST_HEADERS),
+    ("DELETE", "/v1/cart"): GoodRequest(headers=GUEST_HEADERS),
+    ("POST", "/v1/cart/lines"): GoodRequest({"product": PRODUCT, "variant": VARIANT}, GUEST_HEADERS),
+    ("PUT", "/v1/cart/lines/{variant}"): GoodRequest({"product": PRODUCT, "quantity": 5}, GUEST_HEADERS),
+    ("PATCH", "/v1/cart/lines/{variant}"): GoodRequest({"quantity": 5}, GUEST_HEADERS),
+    ("DELETE", "/v1/cart/lines/{variant}"): GoodRequest(headers=GUEST_HEADERS),
+    ("POST", "/v1/cart/seen"): GoodRequest({"changes_id": CHANGES_ID}, GUEST_HEADERS),
+    ("POST", "/v1/cart/merge"): GoodRequest({"secret": GUEST_SECRET}),
     ("GET", "/v1/admin/accounts"): GoodRequest(query={"email": "tom@shop.example"}),
+    ("GET", "/v1/search/suggestions"): GoodRequest(query={"q": "mug"}),
+    ("GET", "/v1/shops/{shop}/search/suggestions"): GoodRequest(query={"q": "mug"}),
     ("POST", "/v1/admin/accounts/{user}/grants"): GoodRequest({"tier": "premium"}),
 }
 """Where an empty one is not good enough. A route of a store that takes a body has to be here; of others that take one
@@ -69,16 +117,24 @@ def good_request(world: World, method: str, path: str) -> GoodRequest:
     return GoodRequest(status=404 if set(re.findall(r"{(\w+)}", path)) - PATH_VALUES.keys() else None)
 
 
-async def settle(world: World, *, frozen: bool = False) -> None:
+_ASKING: Final = ("ann", "bea", "eve", "mallory", "max", "root")
+
+
+async def settle(world: World, *, frozen: bool = False) -> dict[str, list[Any]]:
     """A store with members, an invitation and an API key, another store, and people without a store.
 
-    They are made once and copied into every further world, which is empty before.
+    They are made once and copied into every further world; whatever else is there goes.
+
+    Returns:
+        What is there now, as :meth:`World.everything` finds it.
     """
     if frozen not in _SETTLED:
+        await world.restore({each.name: [] for each in COLLECTIONS})
         await _settle(world, frozen)
         _SETTLED[frozen] = await world.snapshot()
     else:
-        await world.insert(_SETTLED[frozen])
+        await world.restore(_SETTLED[frozen])
+    return without_counters(_SETTLED[frozen])
 
 
 _SETTLED: Final[dict[bool, dict[str, list[Any]]]] = {}
@@ -104,6 +160,18 @@ async def _settle(world: World, frozen: bool) -> None:
             "created_at": world.now, "expires_at": world.now.replace(year=world.now.year + 1),
         }
     )  # fmt: skip
+    mugs = {"id": CATEGORY, "slug": "mugs", "name": "Mugs", "parent": None}
+    await world.client[world.database]["categories"].insert_one({"_id": "shop", "version": 1, "categories": [mugs]})
+    foreign = product("Other mug", id="7" * 32, store="other", slug="other-mug")
+    await put_products(world.client, world.database, [foreign])
+    await settle_shop(world, *_ASKING)
+    await settle_reviews(world, *_ASKING)
+    imported = {
+        "_id": IMPORT, "store": "shop", "by": "ann", "dry_run": False, "state": "done", "products": 0, "done": 0,
+        "created": 0, "changed": 0, "unchanged": 0, "failed": 0, "faults": [], "more_faults": 0, "reason": "",
+        "created_at": 1, "changed_at": 1, "expires_at": world.now.replace(year=world.now.year + 1),
+    }  # fmt: skip
+    await world.client[world.database]["product_imports"].insert_one(imported)
     await world.key("shop", "max", Permission.READ_STORE, key_id=API_KEY)
     for scope in API_KEY_SCOPES:
         await world.key("shop", "ann", scope, key_id=key_id_of(scope))
@@ -136,12 +204,15 @@ def credential_of(column: Column) -> str:
 
 def filled(path: str, **values: str) -> str:
     """A path with values for its parameters."""
-    return re.sub(r"{(\w+)}", lambda match: {**PATH_VALUES, **values}.get(match[1], NOBODYS_ID), path)
+    known = {**PATH_VALUES, **(_IN_STORE if "{store}" in path else {}), **values}
+    return re.sub(r"{(\w+)}", lambda match: known.get(match[1], NOBODYS_ID), path)
 
 
 async def send_good(world: World, method: str, path: str, who: str, **values: str) -> httpx.Response:
     """Send the good request of a route."""
     request = good_request(world, method, path)
-    return await world.ask(
-        method, filled(path, **values), who, json=request.body, headers=request.headers, params=request.query
+    answer = await world.ask(
+        method, filled(path, **values), who, headers=request.headers, params=request.query, **request.content
     )
+    await world.catalog.files.idle()
+    return answer

@@ -11,28 +11,51 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Final
 
 import httpx
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from api.analytics.service import AnalyticsService
 from api.app import Services, build_app
 from api.callers import Caller
+from api.catalog.service import CatalogService
 from api.identity.key_file import ensure_keys
 from api.identity.key_ring import KeyRing
 from api.identity.password_hashes import PasswordHashes
 from api.identity.service import IdentityService
 from api.known import Known
 from api.limits import Limiter
+from api.search.index import SearchIndex
+from api.search.service import SearchService
+from api.shopping import Shopping
 from api.tenancy import Tenancy
 from api.web.edge import Edge
 from connectors.clickhouse.client import ClickHouse
 from connectors.mongo.accounts import Accounts
-from connectors.mongo.async_client import Documents, connect_async
+from connectors.mongo.async_client import ConnectionsInUse, Documents, connect_async
 from connectors.mongo.client import connect
 from connectors.redis import sessions
+from connectors.redis.read_cache import ReadCache
 from connectors.redis.token_buckets import Taken
-from marketplace.collections import API_KEYS, LINKS, MAILS, MEMBERSHIPS, STORES, TURNED_AWAY, USERS
+from marketplace.collections import (
+    API_KEYS,
+    CARTS,
+    CATEGORIES,
+    LINKS,
+    MAILS,
+    MEMBERSHIPS,
+    PRODUCT_CHANGES,
+    PRODUCT_IMPORTS,
+    PRODUCT_SLUGS,
+    PRODUCTS,
+    REVIEW_REPORTS,
+    REVIEW_VOTES,
+    REVIEWS,
+    STORES,
+    TURNED_AWAY,
+    USERS,
+)
 from marketplace.entitlements import Grant, Tier
 from marketplace.identity.accounts import User
 from marketplace.identity.roles import Permission, StoreRole
@@ -47,7 +70,12 @@ from runtime.sections import Settings
 from tests.kits.insights import empty_tables
 from tests.kits.stack import polled
 
-COLLECTIONS = (STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY)
+SHOPPING = (REVIEWS, REVIEW_VOTES, REVIEW_REPORTS, CARTS)
+COLLECTIONS = (
+    *(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY),
+    *(PRODUCTS, PRODUCT_SLUGS, PRODUCT_CHANGES, CATEGORIES, PRODUCT_IMPORTS),
+    *SHOPPING,
+)
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 CREATED_AT = int((NOW - timedelta(days=10)).timestamp() * 1000)
 
@@ -92,6 +120,42 @@ def application() -> Edge:
     return build_app(no_services)
 
 
+class Kept(ConnectionsInUse, CommandListener):
+    """The documents that are there, by collection, as far as the client has sent nothing since that could change them.
+
+    Args:
+        database: Whose; nobody else writes into it.
+    """
+
+    _READING: Final = ("find", "getMore", "killCursors", "aggregate", "count", "distinct")
+
+    def __init__(self, database: str) -> None:
+        super().__init__()
+        self.documents: dict[str, list[Any]] = {}
+        self._database = database
+
+    def started(self, event: CommandStartedEvent) -> None:
+        """Forget what may change."""
+        collection = event.command.get(event.command_name)
+        if event.database_name == self._database and event.command_name not in self._READING:
+            self.documents.pop(str(collection), None)
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        """See pymongo."""
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        """See pymongo."""
+
+
+def without_counters(snapshot: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    """All documents of a snapshot, without what counts transactions."""
+    counters = ("members_revision", "ownership_revision", "last_used_at")
+    return {
+        name: [{field: value for field, value in each.items() if field not in counters} for each in documents]
+        for name, documents in snapshot.items()
+    }
+
+
 @dataclass
 class World:
     """An application with its database.
@@ -102,7 +166,12 @@ class World:
         now: What the application takes for now.
         clickhouse: Where numbers are; nowhere unless it is given.
         identities: What answers the routes of identity, where a test asks them.
-        tenancy: Its services.
+        cache: Of public answers of catalogs; none unless it is given.
+        kept: What is known of the documents; nothing unless it is given.
+        tenancy: Its services of stores and members.
+        catalog: Its catalogs.
+        index: What search answers from; its stores are `shop`, `other` and `market`; nothing follows Mongo here.
+        shopping: Its services of carts and reviews.
     """
 
     client: Documents
@@ -110,17 +179,32 @@ class World:
     now: datetime = NOW
     clickhouse: ClickHouse | None = None
     identities: Any = None
+    cache: ReadCache | None = None
+    kept: Kept | None = None
     tenancy: Tenancy = field(init=False)
+    catalog: CatalogService = field(init=False)
+    shopping: Shopping = field(init=False)
     buckets: Buckets = field(default_factory=Buckets)
+    index: SearchIndex = field(default_factory=SearchIndex)
 
     def __post_init__(self) -> None:
         self.tenancy = Tenancy.on_mongo(self.client, self.database, "https://market.example", lambda: self.now)
+        self.catalog = CatalogService.on_mongo(self.client, self.database, self.cache, lambda: self.now)
+        self.shopping = Shopping.on_mongo(
+            self.client, self.database, lambda: self.now, stars_changed=self.catalog.stars_changed
+        )
         self.app = application()
         state = self.app.app.state  # type: ignore[attr-defined]  # nothing starts the application here
         state.identities = Identities(Accounts(self.client, self.database), self.identities)
         state.limiter, state.tenancy = Limiter(self.buckets), self.tenancy
+        state.catalog = self.catalog
+        state.shopping = self.shopping
         # Whatever a test writes into the database holds at once: by this clock every answer is too old to be kept.
         state.known = Known(state.identities, self.tenancy, itertools.count().__next__)
+        for slug in ("shop", "other", "market"):
+            self.index.put_store(slug, slug.title())
+        self.index.complete = self.index.stores_known = True
+        state.search = SearchService.on_index(self.index)
         nowhere = ClickHouse("http://127.0.0.1:9", "nothing")
         state.analytics = AnalyticsService.on_clickhouse(self.clickhouse or nowhere, lambda: self.now)
 
@@ -200,19 +284,17 @@ class World:
 
     async def everything(self) -> dict[str, list[Any]]:
         """All documents of all collections, without what counts transactions."""
-        found = {}
-        for collection in COLLECTIONS:
-            documents = await self.client[self.database][collection.name].find().sort("_id").to_list()
-            for document in documents:
-                for counter in ("members_revision", "ownership_revision", "last_used_at"):
-                    document.pop(counter, None)
-            found[collection.name] = documents
-        return found
+        return without_counters(await self.snapshot())
 
     async def snapshot(self) -> dict[str, list[Any]]:
-        """All documents as they are."""
-        mongo = self.client[self.database]
-        return {each.name: await mongo[each.name].find().to_list() for each in COLLECTIONS}
+        """All documents as they are, by id."""
+        # One after the other: at one time they take longer.
+        return {each.name: await self._documents(each.name) for each in COLLECTIONS}
+
+    async def _documents(self, collection: str) -> list[Any]:
+        found = await self.client[self.database][collection].find().to_list()
+        # Mongo takes longer to sort a few of them.
+        return sorted(found, key=lambda each: str(each["_id"]))
 
     async def insert(self, documents: Mapping[str, list[Any]]) -> None:
         """Write documents, by collection, as a snapshot has them."""
@@ -221,10 +303,19 @@ class World:
                 await self.client[self.database][name].insert_many(several)
 
     async def restore(self, snapshot: Mapping[str, list[Any]]) -> None:
-        """Make all documents what they were."""
-        for name in snapshot:
-            await self.client[self.database][name].delete_many({})
-        await self.insert(snapshot)
+        """Make all documents what they were; only those that are not are written."""
+        known = {} if self.kept is None else {**self.kept.documents}
+        for name, documents in snapshot.items():
+            now = known[name] if name in known else await self._documents(name)
+            if now is documents:
+                continue
+            there, wanted = ({each["_id"]: each for each in several} for several in (now, documents))
+            others = [id_ for id_, each in there.items() if each != wanted.get(id_)]
+            if others:
+                await self.client[self.database][name].delete_many({"_id": {"$in": others}})
+            await self.insert({name: [each for id_, each in wanted.items() if each != there.get(id_)]})
+        if self.kept is not None:
+            self.kept.documents.update(snapshot)
 
     async def secret_of_mail(self, address: str) -> str:
         """The secret of the link in the mail to an address that waits."""
@@ -236,15 +327,21 @@ Work = Callable[[World], Awaitable[None]]
 
 
 @contextmanager
-def tenancy_database(stack: Stack) -> Iterator[str]:
-    """The name of a provisioned database that nobody else has, gone afterwards."""
+def tenancy_database(stack: Stack, *, drop: bool = True) -> Iterator[str]:
+    """The name of a provisioned database that nobody else has.
+
+    Args:
+        stack: Where.
+        drop: Whether it is gone afterwards; with thousands of documents that takes seconds.
+    """
     name = f"tenancy_{uuid.uuid4().hex}"
     urls = Urls(stack.urls.kafka, stack.urls.mongo, stack.urls.clickhouse, stack.urls.redis)
     ensure_provisioned(Settings(urls, PurePosixPath("unused"), name), resources=Resources(collections=COLLECTIONS))
     yield name
-    client = connect(stack.urls.mongo)
-    client.drop_database(name)
-    client.close()
+    if drop:
+        # On a busy machine SecantusDB takes longer to drop a database than other clients wait.
+        with connect(stack.urls.mongo, deadline_seconds=60) as client:
+            client.drop_database(name)
 
 
 def run_in_world(mongo_url: str, database: str, work: Work, clickhouse: ClickHouse | None = None) -> None:
@@ -255,7 +352,9 @@ def run_in_world(mongo_url: str, database: str, work: Work, clickhouse: ClickHou
         try:
             for collection in COLLECTIONS:
                 await client[database][collection.name].delete_many({})
-            await work(World(client, database, clickhouse=clickhouse))
+            world = World(client, database, clickhouse=clickhouse)
+            await work(world)
+            await world.catalog.close()
         finally:
             await client.close()
 
@@ -263,21 +362,55 @@ def run_in_world(mongo_url: str, database: str, work: Work, clickhouse: ClickHou
 
 
 @contextmanager
+def worlds_in_turn(mongo_url: str, database: str) -> Iterator[Callable[[Work], None]]:
+    """Runs work in worlds that follow one another with one client in one event loop.
+
+    They begin with the documents that the one before has left: who walks over all routes restores what was changed,
+    which takes a fraction of emptying everything and writing it for each route.
+    """
+    kept = Kept(database)
+
+    async def connected() -> Documents:
+        return connect_async(polled(mongo_url), in_use=kept)
+
+    async def whole(work: Work) -> None:
+        world = World(client, database, kept=kept)
+        await work(world)
+        await world.catalog.close()
+
+    with asyncio.Runner() as runner:
+        client = runner.run(connected())
+        try:
+            yield lambda work: runner.run(whole(work))
+        finally:
+            runner.run(client.close())
+
+
+@contextmanager
 def worlds_with_identity(stack: Stack, folder: Path) -> Iterator[Callable[[Work], None]]:
-    """Runs work in worlds where the routes of identity are answered by what answers them in the product."""
+    """Runs work in worlds where the routes of identity are answered by what answers them in the product.
+
+    They follow one another as :func:`worlds_in_turn` says.
+    """
     key_file, url = folder / "keys.json", "https://market.example"
     ensure_keys(key_file, 1_700_000_000.0)
     hashes, ring = PasswordHashes(), KeyRing(key_file, url, "api")
-    with tenancy_database(stack) as database, empty_tables(stack.urls.clickhouse) as clickhouse:
+    with (
+        tenancy_database(stack) as database,
+        empty_tables(stack.urls.clickhouse) as clickhouse,
+        worlds_in_turn(stack.urls.mongo, database) as run,
+    ):
 
         async def with_identities(world: World, work: Work) -> None:
             redis = sessions.connect_async(stack.urls.redis)
             accounts = Tenancy.on_mongo(world.client, database, url).accounts
             service = IdentityService(accounts, sessions.Sessions(redis), hashes, ring, url)
+            own = World(world.client, database, clickhouse=clickhouse, identities=service, kept=world.kept)
             try:
-                await work(World(world.client, database, clickhouse=clickhouse, identities=service))
+                await work(own)
+                await own.catalog.close()
             finally:
                 await redis.aclose()
 
-        yield lambda work: run_in_world(stack.urls.mongo, database, lambda world: with_identities(world, work))
+        yield lambda work: run(lambda world: with_identities(world, work))
     hashes.close()

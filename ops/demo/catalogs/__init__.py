@@ -1,14 +1,13 @@
 """What the demo's shops sell, one text file a shop.
 
-A file begins with the currency and an option that many lines share. ``[Coffee > Decaf]`` begins a category; each line
-after it is a product: title, price, what its variants differ in, and a sentence or two. ``Size: S, M, L *1.5`` are
-variants, of which the last one costs half as much again; ``-`` is none.
+A file begins with the currency and an option that many lines share. ``[Coffee > Decaf] bag`` begins a category, whose
+pictures show a bag, or what the shop's do where nothing is said. Each line after it is a product: title, price, what
+its variants differ in, and a sentence or two. ``Size: S, M, L *1.5`` are variants, of which the last one costs half as
+much again; ``-`` is none.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
@@ -17,10 +16,9 @@ from hashlib import blake2b
 from importlib.resources import files
 from typing import Final
 
+from marketplace.catalog.slugs import slug_of_title
 from marketplace.money import EXPONENTS
 
-_LETTERS: Final = str.maketrans({"ß": "ss", "ä": "ae", "ö": "oe", "ü": "ue", "ø": "o", "\N{MULTIPLICATION SIGN}": "x"})
-_OTHER: Final = re.compile("[^a-z0-9]+")
 _WHOLE: Final = Decimal(1)
 
 
@@ -42,6 +40,7 @@ class CatalogProduct:
         title: For people.
         description: A sentence or two.
         category: Names from the top down.
+        motif: What its picture shows; empty for what the shop's do.
         option: What its variants differ in; empty for none.
         variants: At least one.
     """
@@ -51,6 +50,7 @@ class CatalogProduct:
     title: str
     description: str
     category: tuple[str, ...]
+    motif: str
     option: str
     variants: tuple[CatalogVariant, ...]
 
@@ -79,26 +79,24 @@ def catalog_of(shop: str) -> Catalog:
     return Catalog(currency, tuple(product for _, _, product in sorted(found, key=lambda each: each[:2])))
 
 
-def slug_of(title: str) -> str:
-    """The slug of a title."""
-    latin = unicodedata.normalize("NFKD", title.lower().translate(_LETTERS)).encode("ascii", "ignore").decode()
-    return _OTHER.sub("-", latin).strip("-")
-
-
 def _products(shop: str, lines: list[str], shared: str, currency: str) -> Iterator[tuple[int, CatalogProduct]]:
     category: tuple[str, ...] = ()
-    place = 0
+    place, motif = 0, ""
     for line in filter(None, map(str.strip, lines)):
         if line.startswith("["):
-            category, place = tuple(part.strip() for part in line.strip("[]").split(">")), 0
+            names, _, motif = (part.strip() for part in line[1:].partition("]"))
+            category, place = tuple(part.strip() for part in names.split(">")), 0
             continue
         title, price, options, description = (part.strip() for part in line.split(" | "))
-        slug = slug_of(title)
+        slug = slug_of_title(title)
         name, given = shared.split(":")[0], options
         option, _, values = (shared if options in (name, shared) else given).partition(":")
         variants = _variants(Decimal(price), values, currency) if options != "-" else (_variant("", price, currency),)
         own = blake2b(f"{shop} {slug}".encode(), digest_size=16).hexdigest()
-        yield place, CatalogProduct(own, slug, title, description, category, option if options != "-" else "", variants)
+        yield (
+            place,
+            CatalogProduct(own, slug, title, description, category, motif, option if options != "-" else "", variants),
+        )
         place += 1
 
 

@@ -9,7 +9,7 @@ from ops.demo.services.demo_accounts import DemoAccount
 TITLES = {
     "dashboard": "dashboard",
     "api_docs": "API docs",
-    "shop_page": "shop page",
+    "storefront": "storefront",
     "collector": "collector",
     "kafka": "Kafka",
     "clickhouse": "ClickHouse",

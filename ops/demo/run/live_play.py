@@ -21,6 +21,7 @@ from ops.demo.run.live import LiveRun, LiveTraffic
 from ops.demo.run.once import OnceRun
 from ops.demo.run.options import DemoOptions, ignoring_interrupts
 from ops.demo.services.demo_accounts import DemoAccount, ensure_accounts, somebody_has_an_account
+from ops.demo.services.demo_catalogs import ensure_catalogs, ensure_reviews
 from ops.demo.services.demo_processes import DemoProcesses, close_history, open_shops
 from ops.demo.services.demo_stack import DemoStack, open_demo_stack
 from ops.demo.services.sender import Target
@@ -32,7 +33,7 @@ from ops.demo.services.served import (
     start_traffic,
     traffic_runs,
 )
-from ops.demo.traffic.catalogue import write_shops
+from ops.demo.traffic.keys import write_keys
 from ops.demo.traffic.shops import DemoStore
 from ops.provision import ensure_provisioned
 
@@ -125,6 +126,7 @@ class LivePlay:
             self._accounts = self._processes.retry(
                 lambda: ensure_accounts(settings, opened, pages_url, datetime.now(UTC))
             )
+            self._processes.retry(lambda: ensure_reviews(settings, opened, datetime.now(UTC)))
         return self._accounts
 
     def go_on(self) -> bool:
@@ -168,8 +170,10 @@ class LivePlay:
         with self._printer.phase("provision", "Making topics, tables and stores"):
             ensure_provisioned(demo_stack.settings)
             opened = open_shops(demo_stack.settings, options.seed, f"{options.seed}-{_now_ms():x}", fresh=False)
-            write_shops(demo_stack.folder, opened)
-            ensure_services(demo_stack.folder, demo_stack.settings, options.workers)
+            write_keys(demo_stack.folder, opened)
+            ensure_catalogs(demo_stack.settings, opened, datetime.now(UTC))
+            own = demo_stack.stack is not None
+            ensure_services(demo_stack.folder, demo_stack.settings, options.workers, own=own)
         return opened
 
     def _numbers(self, options: DemoOptions, history: History) -> Summary:
@@ -202,7 +206,7 @@ class LivePlay:
             "dashboard": f"{service_url(folder, 'dashboard')}/?store={slug}",
             "api": api,
             "api_docs": f"{api}/docs",
-            "shop_page": f"{collector}/shop/{slug}",
+            "storefront": f"{api}/shop",
             "collector": collector,
         }
 
@@ -221,7 +225,7 @@ class LivePlay:
                 say(line)
             say("  the passwords are shown this once; the next demo sets new ones")
         say("")
-        say("  click on the shop page, and see it on the dashboard; in another terminal:")
+        say("  put something into a cart, and see it on the dashboard; in another terminal:")
         say(f"  marketplace report --store {slug} --grain hour{self._data_flag()}")
         say(f"  {until}")
         say("")

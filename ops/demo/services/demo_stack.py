@@ -85,7 +85,7 @@ def open_demo_stack(data: Path | None, *, once: bool, brokers: int, workers: int
         ports="default" if usual else "auto",
         brokers=brokers,
         parts=PARTS if once else (*PARTS, *SERVICES),
-        service_settings=service_settings(folder, workers),
+        service_settings=service_settings(workers),
     )
     demo_stack = DemoStack(_settings(Urls(), folder), folder, stack, temporary)
     try:

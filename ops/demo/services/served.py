@@ -5,39 +5,32 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from ingest.config import SHOPS_FILE
 from ops.demo.services.collector import CollectorFailed
-from ops.demo.traffic.catalogue import shops_file
 from ops.stack import Stack, StackError
 from ops.stack.components import Launch
 from ops.stack.registry import REGISTRY, SERVICES
 from ops.stack.stack import running_state
-from ops.stack.state.model import Part, StackState
+from ops.stack.state.model import Part, ProcessInfo, StackState
 from runtime.ports import free_ports
 from runtime.sections import Settings
 
 TRAFFIC: Final = "traffic"
 _READY_SECONDS: Final = 30.0
-_PROBE_SECONDS: Final = 2.0
 
 
-def service_settings(folder: Path, workers: int = 1) -> dict[str, str]:
+def service_settings(workers: int = 1) -> dict[str, str]:
     """Settings of the stack's services in a demo.
 
-    The collector trusts ``X-Forwarded-For`` from this machine, so that visitors can come from all over the world, and
-    serves the sample shops.
+    The collector trusts ``X-Forwarded-For`` from this machine, so that visitors can come from all over the world.
     """
     return {
         "MARKETPLACE_COLLECTOR_TRUSTED_PROXIES": "127.0.0.1/32",
-        SHOPS_FILE.name: str(shops_file(folder)),
         "MARKETPLACE_FLOW_WORKERS": str(workers),
     }
 
@@ -97,23 +90,22 @@ class ServedCollector:
     @property
     def pid(self) -> int | None:
         """The id of the service's process; None while it does not run."""
-        state = running_state(self._folder)
-        process = state.process("collector") if state is not None else None
+        process = _collector(self._folder)
         return process.pid if process is not None else None
 
     def start(self) -> None:
         """Do nothing: the stack has started it."""
 
     def wait_ready(self, timeout_seconds: float = _READY_SECONDS) -> None:
-        """Wait until it serves the sample shops.
+        """Wait until the supervisor finds it healthy.
 
         Raises:
-            CollectorFailed: It does not in time.
+            CollectorFailed: It is not in time.
         """
         deadline = time.monotonic() + timeout_seconds
-        while not serves_shops(self.url):
+        while (info := _collector(self._folder)) is None or not info.healthy:
             if time.monotonic() > deadline:
-                raise CollectorFailed(f"the collector at {self.url} does not serve the sample shops")
+                raise CollectorFailed(f"the collector at {self.url} does not answer")
             time.sleep(0.1)
 
     def watch(self) -> None:
@@ -142,17 +134,14 @@ def service_url(folder: Path, name: Part) -> str:
     return process.url
 
 
-def serves_shops(url: str) -> bool:
-    """Whether a collector serves the sample shops."""
-    try:
-        with urllib.request.urlopen(f"{url}/shop", timeout=_PROBE_SECONDS) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
+def ensure_services(folder: Path, settings: Settings, workers: int, *, own: bool) -> None:
+    """Make a running stack start what the demo needs: all services, and a collector with the demo's settings.
 
-
-def ensure_services(folder: Path, settings: Settings, workers: int) -> None:
-    """Make a running stack start what the demo needs: all services, and a collector that serves the sample shops.
+    Args:
+        folder: The stack's data folder.
+        settings: The database, and where the parts are.
+        workers: Processes of the click flow.
+        own: Whether this demo has started the stack, with its settings.
 
     Raises:
         StackError: A service does not start.
@@ -161,10 +150,41 @@ def ensure_services(folder: Path, settings: Settings, workers: int) -> None:
     stack = Stack(folder, external={})
     ports = _service_ports(state)
     for name in SERVICES:
-        process = state.process(name)
-        if process is None or (name == "collector" and not serves_shops(process.url)):
-            _run(stack, state, name, ports, settings, service_settings(folder, workers))
+        has_settings = own or name != "collector" or _is_marked(folder)
+        if state.process(name) is None or not has_settings:
+            _run(stack, state, name, ports, settings, service_settings(workers))
             stack.wait_healthy(name)
+    _mark(folder)
+
+
+def _mark(folder: Path) -> None:
+    """Note which process of the collector has the demo's settings, for the next demo."""
+    found = _collector(folder)
+    if found is not None:
+        _marker(folder).write_text(_name_of(found))
+
+
+def _is_marked(folder: Path) -> bool:
+    found = _collector(folder)
+    try:
+        return found is not None and _marker(folder).read_text() == _name_of(found)
+    except OSError:
+        return False
+
+
+def _marker(folder: Path) -> Path:
+    path = folder / "run" / "demo-collector"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _name_of(process: ProcessInfo) -> str:
+    return f"{process.pid} {process.process_start}"
+
+
+def _collector(folder: Path) -> ProcessInfo | None:
+    state = running_state(folder)
+    return state.process("collector") if state is not None else None
 
 
 def start_traffic(folder: Path, settings: Settings, collector: str, seed: int, rate: float) -> None:
@@ -175,7 +195,6 @@ def start_traffic(folder: Path, settings: Settings, collector: str, seed: int, r
     """
     state = _running(folder)
     variables = {
-        SHOPS_FILE.name: str(shops_file(folder)),
         "MARKETPLACE_TRAFFIC_COLLECTOR": collector,
         "MARKETPLACE_TRAFFIC_SEED": str(seed),
         "MARKETPLACE_TRAFFIC_RATE": str(rate),

@@ -13,12 +13,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from ingest.config import SHOPS_FILE
-from ingest.samples.shops import decode_shops
 from ops.demo.run.live import DEFAULT_RATE, LiveTraffic
 from ops.demo.services.background import Background
 from ops.demo.services.sender import SendFailed, Target
 from ops.demo.services.served import TrafficAlreadyRuns, sole_traffic
+from ops.demo.traffic.keys import read_keys
 from ops.stack.ports import HOST
 from runtime.admin import AdminServer, Answer
 from runtime.logs import LogSettings, configure_logs
@@ -47,21 +46,18 @@ class TrafficSettings:
 
     port: int
     collector: str
-    shops_file: str
     seed: int
     rate: float
     data_dir: Path
 
     @staticmethod
     def read(env: EnvReader) -> TrafficSettings:
-        """Read the traffic's section, and the sample shops and the data folder from others."""
-        for variable in (TRAFFIC_COLLECTOR, SHOPS_FILE):
-            if not env.given(variable):
-                env.reject(f"{variable.name} is missing")
+        """Read the traffic's section, and the data folder from another one."""
+        if not env.given(TRAFFIC_COLLECTOR):
+            env.reject(f"{TRAFFIC_COLLECTOR.name} is missing")
         return TrafficSettings(
             env.read(TRAFFIC_PORT),
             env.read(TRAFFIC_COLLECTOR),
-            env.read(SHOPS_FILE),
             env.read(TRAFFIC_SEED),
             env.read(TRAFFIC_RATE),
             Path(env.read(DATA_DIR)).resolve(),
@@ -104,8 +100,7 @@ def main() -> int:
 
 def _traffic(settings: TrafficSettings) -> LiveTraffic:
     collector = urlsplit(settings.collector)
-    shops = decode_shops(Path(settings.shops_file).read_bytes()).shops
-    keys = {shop.name: shop.write_key for shop in shops}
+    keys = {shop.name: shop.write_key for shop in read_keys(settings.data_dir)}
     target = Target(collector.hostname or HOST, collector.port or 80, keys)
     # Every start has its own seed: the same visits again would count as the same events, sent twice.
     return LiveTraffic(target, settings.seed ^ time.time_ns(), settings.rate)

@@ -21,6 +21,8 @@ class Shop:
         name: The slug of its store, unless an earlier run has taken that.
         share: Its traffic relative to the other shops.
         home: The country of most visitors; see ``places.NETWORKS``.
+        hue: The hue of its pictures, in degrees.
+        motif: What its pictures show.
         blocks_office: The seller blocks ``OFFICE_NETWORK``.
         honours_opt_out: Events of clients that opted out are blocked.
     """
@@ -30,6 +32,8 @@ class Shop:
     timezone: str
     share: float
     home: str
+    hue: int
+    motif: str
     blocks_office: bool = False
     honours_opt_out: bool = True
 
@@ -60,6 +64,8 @@ SHOPS: Final[tuple[Shop, ...]] = (
         "America/New_York",
         1.0,
         "US",
+        24,
+        "bag",
     ),
     Shop(
         "berlin-bikes",
@@ -67,6 +73,8 @@ SHOPS: Final[tuple[Shop, ...]] = (
         "Europe/Berlin",
         0.55,
         "DE",
+        212,
+        "wheel",
     ),
     Shop(
         "mumbai-spices",
@@ -74,6 +82,8 @@ SHOPS: Final[tuple[Shop, ...]] = (
         "Asia/Kolkata",
         0.4,
         "IN",
+        38,
+        "bowl",
         blocks_office=True,
     ),
     Shop(
@@ -82,6 +92,8 @@ SHOPS: Final[tuple[Shop, ...]] = (
         "Asia/Kathmandu",
         0.28,
         "NP",
+        344,
+        "yarn",
     ),
     Shop(
         "lord-howe-surf",
@@ -89,6 +101,8 @@ SHOPS: Final[tuple[Shop, ...]] = (
         "Australia/Lord_Howe",
         0.2,
         "AU",
+        178,
+        "board",
         honours_opt_out=False,
     ),
 )

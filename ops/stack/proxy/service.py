@@ -7,7 +7,7 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from api.config import COLLECTOR_URL, PUBLIC_URL
+from api.config import COLLECTOR_URL, PUBLIC_URL, SHOP_URL
 from api.config import TRUSTED_PROXIES as API_TRUSTED_PROXIES
 from ingest.config import TRUSTED_PROXIES as COLLECTOR_TRUSTED_PROXIES
 from ops.stack.components import Launch, ServiceSpec, joined
@@ -55,7 +55,7 @@ class ProxySpec(ServiceSpec):
         # Local names are known to the dashboard; as listed ones they would let in pages of any port of this machine.
         others = [name for name in settings.names if name != "localhost" and not name.endswith(".localhost")]
         given[DASHBOARD_NAMES.name] = joined(environment.get(DASHBOARD_NAMES.name, ""), *others)
-        for variable in (PUBLIC_URL, COLLECTOR_URL):
+        for variable in (PUBLIC_URL, SHOP_URL, COLLECTOR_URL):
             if not environment.get(variable.name, "").strip():
                 given[variable.name] = public_url(settings, ports[self.name])
         return given

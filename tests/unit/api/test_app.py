@@ -17,8 +17,14 @@ from api.access import Demand
 from api.analytics.service import AnalyticsService
 from api.app import Services, build_app
 from api.callers import Access, Caller
+from api.catalog.service import CatalogService
 from api.known import Known
 from api.limits import Limiter
+from api.search.index import SearchIndex
+from api.search.service import SearchService
+from api.shopping import Shopping
+from api.storefront.addresses import is_page
+from api.storefront.service import Shop
 from api.tenancy import Tenancy
 from api.web.bodies import BODY_SECONDS, MAX_BODY_BYTES, REQUEST_SECONDS
 from api.web.edge import Edge
@@ -77,12 +83,17 @@ class OneStore:
 
 
 TENANCY = cast(Tenancy, OneStore())
+SHOPPING = cast(Shopping, None)  # no route of a shop is asked with success here
 ANALYTICS = AnalyticsService.on_clickhouse(ClickHouse("http://127.0.0.1:9", "nothing"))  # nothing listens there
+SEARCH = SearchService.on_index(SearchIndex())
+
+SHOP = cast(Shop, object())
+CATALOG = cast(CatalogService, object())  # no request here asks for it
 
 
 @asynccontextmanager
 async def services() -> AsyncIterator[Services]:
-    yield Services(Identities(), Limiter(Unlimited()), TENANCY, ANALYTICS)
+    yield Services(Identities(), Limiter(Unlimited()), TENANCY, ANALYTICS, CATALOG, SEARCH, SHOPPING, SHOP)
 
 
 def make_app(request_seconds: float = REQUEST_SECONDS, body_seconds: float = BODY_SECONDS) -> Edge:
@@ -92,11 +103,13 @@ def make_app(request_seconds: float = REQUEST_SECONDS, body_seconds: float = BOD
     app.app.state.tenancy = TENANCY  # type: ignore[attr-defined]
     app.app.state.known = Known(Identities(), TENANCY)  # type: ignore[attr-defined]
     app.app.state.analytics = ANALYTICS  # type: ignore[attr-defined]
+    app.app.state.search = SEARCH  # type: ignore[attr-defined]
     return app
 
 
 APP, IMPATIENT_APP = make_app(), make_app(request_seconds=0.05, body_seconds=0.05)
-RULES = APP.app.state.rules  # type: ignore[attr-defined]
+# Pages of the storefront answer with pages; tests/unit/storefront is about them.
+RULES = {key: rule for key, rule in APP.app.state.rules.items() if not is_page(key[1])}  # type: ignore[attr-defined]
 OPENAPI = APP.app.state.openapi  # type: ignore[attr-defined]
 
 
@@ -133,11 +146,18 @@ def as_list(rules: Any) -> list[Any]:
 
 def has_body(key: tuple[str, str]) -> bool:
     """Whether a route takes a body."""
+    return bool(media_of(key))
+
+
+def media_of(key: tuple[str, str]) -> set[str]:
+    """The media types of the body of a route."""
     method, path = key
-    return "requestBody" in OPENAPI["paths"].get(path, {}).get(method.lower(), {})
+    body = OPENAPI["paths"].get(path, {}).get(method.lower(), {}).get("requestBody", {"content": {}})
+    return {*body["content"]}
 
 
-WITH_BODY = {key: rule for key, rule in RULES.items() if has_body(key)}
+WITH_BODY = {key: rule for key, rule in RULES.items() if media_of(key) == {"application/json"}}
+WITH_FILE = {key: rule for key, rule in RULES.items() if has_body(key) and key not in WITH_BODY}
 WITHOUT_BODY = {key: rule for key, rule in RULES.items() if key[0] != "GET" and not has_body(key)}
 ADMIN = {"authorization": "Bearer admin"}
 NOT_A_BODY = [
@@ -224,6 +244,30 @@ def test_a_body_that_cannot_be_taken_is_a_problem_and_never_an_error_of_ours(
     assert_not_taken(method, path, body, content_type, status)
 
 
+@pytest.mark.parametrize(("method", "path", "rule"), as_list(WITH_FILE))
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"content-type": "application/json"},
+        {"content-type": "text/csv, text/csv"},
+        {"content-type": "text/csv", "content-encoding": "gzip"},
+    ],
+)
+def test_a_file_of_another_kind_is_refused(method: str, path: str, rule: Any, headers: dict[str, str]) -> None:
+    response = ask(method, path, content=b"slug,sku\n", headers=headers | ADMIN)
+    assert_problem(response, 415, "unsupported-media-type")
+
+
+@pytest.mark.parametrize(("method", "path", "rule"), as_list(WITH_FILE))
+def test_who_may_send_no_file_is_refused_before_it_comes(method: str, path: str, rule: Any) -> None:
+    async def never() -> AsyncIterator[bytes]:
+        await asyncio.sleep(60)
+        yield b""
+
+    assert_problem(ask(method, path, content=never(), headers={"content-type": "text/csv"}), 401, "unauthenticated")
+
+
 def examples(path: str, method: str) -> tuple[dict[str, Any], set[str]]:
     """A good body of a route, by its schema, and the fields that it cannot do without."""
     operation = OPENAPI["paths"][path][method.lower()]
@@ -299,7 +343,8 @@ def test_a_body_that_does_not_come_is_waited_for_no_longer_than_any_other_work(
         yield b"{"
         await asyncio.sleep(60)
 
-    response = ask(method, path, app=IMPATIENT_APP, content=trickle(), headers={"content-type": "application/json"})
+    kind = "text/csv" if (method, path) in WITH_FILE else "application/json"
+    response = ask(method, path, app=IMPATIENT_APP, content=trickle(), headers={"content-type": kind} | ADMIN)
     assert_problem(response, 400, "bad-request")
     assert response.headers["connection"] == "close"
 
@@ -327,8 +372,8 @@ def test_an_answer_that_nobody_reads_takes_no_place_for_ever(caplog: pytest.LogC
 
 
 COUNTED_APP = make_app()
-ONLY_READ = {("POST", "/v1/invitations/previews")}
-"""Routes that change nothing although their method is not GET."""
+KEEPS_ACCESS = re.compile(r"/v1/invitations/previews|/v1/carts?(/.*)?|/v1/.*reviews?(/.*)?")
+"""Routes that change no account, sign-in or member, although their method is not GET."""
 
 
 class Counting(Known):
@@ -352,7 +397,7 @@ def test_who_is_refused_makes_nobody_else_be_asked_for_once_more(method: str, pa
         assert ask(method, path, app=COUNTED_APP, headers=headers).status_code == status
     assert known.forgotten == 0
     ask(method, path, app=COUNTED_APP, headers=ADMIN)
-    assert known.forgotten == (0 if method == "GET" or (method, path) in ONLY_READ else 1)
+    assert known.forgotten == (0 if method == "GET" or KEEPS_ACCESS.fullmatch(path) else 1)
 
 
 def test_a_request_id_is_taken_over_when_it_is_one_and_made_otherwise() -> None:

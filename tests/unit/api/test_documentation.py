@@ -52,6 +52,9 @@ def test_every_operation_has_a_summary_and_an_example_of_each_answer_with_a_body
 def test_every_field_of_a_request_has_an_example(operation: Any) -> None:
     schemas = OPENAPI["components"]["schemas"]
     for media in operation.get("requestBody", {}).get("content", {}).values():
+        if media["schema"].get("type") == "string":
+            assert media["example"]  # a file
+            continue
         schema = schemas[media["schema"]["$ref"].rpartition("/")[2]]
         assert "examples" in schema or [n for n, f in schema["properties"].items() if "examples" not in f] == []
 

@@ -10,14 +10,13 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from ingest.samples.shops import decode_shops
 from ops.demo.report.render import show
 from ops.demo.report.summary import StoreNumbers, Summary
 from ops.demo.run.history import History, read_history, write_history
 from ops.demo.run.live import LiveTraffic
 from ops.demo.services.sender import Target
 from ops.demo.services.served import service_settings
-from ops.demo.traffic.catalogue import SHOWN, shops_file, write_shops
+from ops.demo.traffic.keys import keys_file, read_keys, write_keys
 from ops.demo.traffic.shops import SHOPS, DemoStore, store_of, write_key
 
 HISTORY = History(seed=1, clicks=60_000, now_ms=1_750_000_000_000, stores=("a", "b"))
@@ -45,23 +44,19 @@ def test_a_history_that_was_broken_off_is_the_same_however_much_later() -> None:
         assert not HISTORY.is_like(msgspec.structs.replace(HISTORY, **other))
 
 
-def test_the_file_of_sample_shops_holds_what_they_sell_most_and_no_secret(tmp_path: Path) -> None:
+def test_the_file_of_shops_holds_public_keys_and_no_secret(tmp_path: Path) -> None:
     opened = [DemoStore(shop, store_of(shop, f"{shop.name}-2", 1), write_key(shop.name, 1), "secret") for shop in SHOPS]
-    write_shops(tmp_path, opened)
-    content = shops_file(tmp_path).read_bytes()
+    write_keys(tmp_path, opened)
+    content = keys_file(tmp_path).read_bytes()
     assert b"secret" not in content
     assert opened[0].store.visitor_secret.encode() not in content
-    shown = decode_shops(content)
-    assert [(shop.name, shop.slug) for shop in shown.shops] == [(shop.name, f"{shop.name}-2") for shop in SHOPS]
-    for shop, made in zip(shown.shops, SHOPS, strict=True):
-        assert [product.slug for product in shop.products] == [slug for _, slug in made.products()[:SHOWN]]
-        assert all(product.price and product.title and product.description for product in shop.products)
+    assert [(key.name, key.slug, key.write_key) for key in read_keys(tmp_path)] == [
+        (shop.name, f"{shop.name}-2", write_key(shop.name, 1)) for shop in SHOPS
+    ]
 
 
-def test_services_of_a_demo_are_reported_of_the_shops_and_believe_only_this_machine(tmp_path: Path) -> None:
-    settings = service_settings(tmp_path, 2)
-    assert settings["MARKETPLACE_COLLECTOR_TRUSTED_PROXIES"] == "127.0.0.1/32"
-    assert settings["MARKETPLACE_COLLECTOR_SHOPS_FILE"] == str(shops_file(tmp_path))
+def test_services_of_a_demo_believe_only_this_machine() -> None:
+    assert service_settings(2)["MARKETPLACE_COLLECTOR_TRUSTED_PROXIES"] == "127.0.0.1/32"
 
 
 def test_numbers_without_a_check_are_shown_without_a_verdict() -> None:

@@ -35,6 +35,7 @@ def test_an_analyst_reads_and_leaves_and_sees_no_key() -> None:
         Permission.READ_NUMBERS,
         Permission.READ_STORE,
         Permission.READ_MEMBERS,
+        Permission.READ_CATALOG,
         Permission.LEAVE_STORE,
     }
 

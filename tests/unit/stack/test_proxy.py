@@ -217,6 +217,7 @@ def test_it_gives_the_services_its_address_and_its_names_beside_those_that_they_
         "MARKETPLACE_COLLECTOR_TRUSTED_PROXIES": "10.0.0.0/8,127.0.0.1",
         "MARKETPLACE_DASHBOARD_NAMES": "numbers.example,shop.example",
         "MARKETPLACE_API_PUBLIC_URL": "https://shop.example:8443",
+        "MARKETPLACE_API_SHOP_URL": "https://shop.example:8443",
         "MARKETPLACE_API_COLLECTOR_URL": "https://shop.example:8443",
     }
     own = {"MARKETPLACE_API_PUBLIC_URL": "https://elsewhere.example"}

@@ -1,0 +1,235 @@
+"""The pages of signing in and out, of a new account, and of the own one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote
+
+from fastapi import Request
+from starlette.responses import Response
+
+from api.access import Demand
+from api.identity.routes import attempt
+from api.identity.schemas import MAX_NAME_CHARS, ONE_LINE
+from api.identity.service import IdentityService
+from api.storefront.addresses import safe_path, with_query
+from api.storefront.cookies import CART, SESSION, deletion, setting, value_of
+from api.storefront.forms import FormRoute, form_of
+from api.storefront.queries import query_of
+from api.storefront.render import config_of, page, redirect
+from api.storefront.shop import sentence
+from api.storefront.visitors import Visitor, shop_of, visitor_of
+from api.web.clients import network_of
+from api.web.problems import GONE, INVALID, UNAUTHENTICATED, FieldError, Problem
+from api.web.routes import Routes
+from connectors.errors import Unavailable
+from marketplace.identity.accounts import LinkKind
+from marketplace.identity.emails import MAX_CHARS as EMAIL_CHARS
+from marketplace.identity.emails import InvalidEmail, checked_email
+from marketplace.identity.passwords import MAX_CHARS as PASSWORD_CHARS
+from marketplace.identity.passwords import WeakPassword, check_password
+
+_ACCOUNT: Final = "/shop/account"
+_SIGN_IN: Final = "/shop/sign-in"
+_MAX_CLIENT_CHARS: Final = 200
+_MAX_SECRET_CHARS: Final = 300
+_SESSION_ID: Final = re.compile(r"[0-9a-f]{32}")
+_NAME: Final = re.compile(ONE_LINE)
+_WRONG: Final = "The address and the password do not go together."
+_BROWSERS: Final = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"),
+                    ("Safari/", "Safari"))  # fmt: skip
+_SYSTEMS: Final = (("iPhone", "an iPhone"), ("iPad", "an iPad"), ("Android", "Android"), ("Windows", "Windows"),
+                   ("Mac OS", "a Mac"), ("Linux", "Linux"))  # fmt: skip
+
+_log = logging.getLogger(__name__)
+
+ACCOUNT_PAGES: Final = Routes("/shop", "Storefront", FormRoute)
+
+
+@dataclass(frozen=True)
+class SessionLine:
+    """A sign-in, as the page shows it."""
+
+    id: str
+    client: str
+    network: str
+    used_at: int
+    current: bool
+
+
+@ACCOUNT_PAGES.add("GET", "/sign-in", demand=Demand.NOTHING, documented=False)
+async def show_sign_in(request: Request) -> Response:
+    """The form to sign in."""
+    visitor, target = await visitor_of(request), safe_path(query_of(request).get("next", ""))
+    if visitor.caller is not None:
+        return redirect(target)
+    return page(request, "sign_in.html", visitor, next=target, form={}, problems={})
+
+
+@ACCOUNT_PAGES.add("POST", "/sign-in", demand=Demand.NOTHING, cost=5, documented=False)
+async def sign_in_here(request: Request) -> Response:
+    """Sign in: what is in the guest's cart comes along."""
+    form, visitor = form_of(request), await visitor_of(request)
+    target = safe_path(form.get("next", ""))
+    try:
+        email, password = checked_email(form.get("email", "")[: EMAIL_CHARS + 1].strip()), form.get("password", "")
+    except InvalidEmail as error:
+        return _sign_in_again(request, visitor, form, {"email": sentence(error)})
+    if not 1 <= len(password) <= 4 * PASSWORD_CHARS:
+        return _sign_in_again(request, visitor, form, {"password": "Type your password."})
+    await attempt(request, email)
+    identities = _identities(request)
+    client = request.headers.get("user-agent", "")[:_MAX_CLIENT_CHARS]
+    try:
+        signed_in = await identities.sign_in(email, password, client, network_of(request))
+    except Problem as error:
+        if error.type is not UNAUTHENTICATED:
+            raise
+        return _sign_in_again(request, visitor, form, {}, _WRONG)
+    cookies = [setting(request.scope, SESSION, signed_in.refresh_token)]
+    await _end_earlier(request)
+    caller = await identities.caller_of_cookie(signed_in.refresh_token)
+    if visitor.guest and caller is not None:
+        try:
+            merged = await shop_of(request).carts.merge(caller, visitor.guest)
+        except Unavailable as error:
+            # They are signed in. The guest's cart stays until something is put into the cart.
+            _log.warning("a guest's cart is merged later: %s", error)
+            merged = "later"
+        if merged in ("", "capped"):
+            cookies.append(deletion(request.scope, CART))
+        if merged:
+            target = with_query("/shop/cart", merged=merged)
+    return redirect(target, *cookies)
+
+
+@ACCOUNT_PAGES.add("GET", "/register", demand=Demand.NOTHING, documented=False)
+async def show_register(request: Request) -> Response:
+    """The form of a new account."""
+    visitor, target = await visitor_of(request), safe_path(query_of(request).get("next", ""))
+    if visitor.caller is not None:
+        return redirect(target)
+    return page(request, "register.html", visitor, next=target, form={}, problems={}, sent=False)
+
+
+@ACCOUNT_PAGES.add("POST", "/register", demand=Demand.NOTHING, cost=5, documented=False)
+async def register_here(request: Request) -> Response:
+    """Ask for an account: a mail with a link is sent, whether the address has an account already or not."""
+    form, visitor = form_of(request), await visitor_of(request)
+    target = safe_path(form.get("next", ""))
+    problems, email, name = {}, form.get("email", "").strip(), form.get("name", "").strip()
+    # In the order of the fields: the first one that is wrong is where the page begins.
+    if not 1 <= len(name) <= MAX_NAME_CHARS or not _NAME.fullmatch(name):
+        problems["name"] = f"Give a name of at most {MAX_NAME_CHARS} characters."
+    try:
+        email = checked_email(email[: EMAIL_CHARS + 1])
+    except InvalidEmail as error:
+        problems["email"] = sentence(error)
+    password = form.get("password", "")[: 4 * PASSWORD_CHARS + 1]
+    try:
+        check_password(password, personal=(email, name))
+    except WeakPassword as error:
+        problems["password"] = sentence(error)
+    kept = {"email": email, "name": name}
+    if problems:
+        return page(request, "register.html", visitor, 422, next=target, form=kept, problems=problems, sent=False)
+    await attempt(request, email, LinkKind.REGISTRATION)
+    await _identities(request).register(email, name, password, config_of(request).mailed_url)
+    return page(request, "register.html", visitor, next=target, form=kept, problems={}, sent=True)
+
+
+@ACCOUNT_PAGES.add("GET", "/confirm", demand=Demand.NOTHING, documented=False)
+async def show_confirm(request: Request) -> Response:
+    """The page that the link in a mail leads to; its secret is behind the fragment, and only the browser knows it."""
+    return page(request, "confirm.html", await visitor_of(request), problems={}, done=False)
+
+
+@ACCOUNT_PAGES.add("POST", "/confirm", demand=Demand.NOTHING, cost=5, documented=False)
+async def confirm_here(request: Request) -> Response:
+    """Make the account that a mail was sent for."""
+    form, visitor = form_of(request), await visitor_of(request)
+    # Without JavaScript people give the whole link.
+    secret = form.get("link", "").strip().rpartition("#")[2][:_MAX_SECRET_CHARS]
+    problems = {}
+    if not secret:
+        problems["link"] = "Give the link in the mail."
+    else:
+        try:
+            await _identities(request).confirm(unquote(secret))
+        except Problem as error:
+            if error.type is not GONE:
+                raise
+            problems["link"] = "This link was used, or is too old: open an account once more to get another one."
+    return page(request, "confirm.html", visitor, 422 if problems else 200, problems=problems, done=not problems)
+
+
+@ACCOUNT_PAGES.add("GET", "/account", demand=Demand.NOTHING, documented=False)
+async def show_account(request: Request) -> Response:
+    """The own account."""
+    visitor = await visitor_of(request)
+    caller = visitor.caller
+    if caller is None:
+        return redirect(with_query(_SIGN_IN, next=_ACCOUNT))
+    signed_in, reviews = await asyncio.gather(
+        _identities(request).list_sessions(caller), shop_of(request).reviews.of_viewer(caller)
+    )
+    sessions = [
+        SessionLine(each.id, _client(each.client), each.network, each.used_at, each.id == caller.session)
+        for each in signed_in
+    ]
+    return page(request, "account.html", visitor, sessions=sessions, reviews=reviews)
+
+
+@ACCOUNT_PAGES.add("POST", "/account", demand=Demand.NOTHING, cost=2, documented=False)
+async def change_account(request: Request) -> Response:
+    """Sign out here or everywhere, or end another sign-in."""
+    form, visitor = form_of(request), await visitor_of(request)
+    do, identities = form.get("do", ""), _identities(request)
+    if do == "sign-out":
+        await _end_earlier(request)
+        return redirect("/shop", deletion(request.scope, SESSION))
+    if visitor.caller is None:
+        return redirect(with_query(_SIGN_IN, next=_ACCOUNT))
+    if do == "sign-out-everywhere":
+        await identities.end_sessions(visitor.caller)
+        return redirect("/shop", deletion(request.scope, SESSION))
+    if do == "end" and _SESSION_ID.fullmatch(form.get("session", "")):
+        await identities.end_session(visitor.caller, form["session"])
+        return redirect(_ACCOUNT)
+    raise Problem(INVALID, errors=[FieldError("/do", "unknown", "there is no such action")])
+
+
+def _sign_in_again(
+    request: Request, visitor: Visitor, form: Mapping[str, str], problems: Mapping[str, str], message: str = ""
+) -> Response:
+    kept = {"email": form.get("email", "")}
+    target = safe_path(form.get("next", ""))
+    return page(request, "sign_in.html", visitor, 422, next=target, form=kept, problems=problems, message=message)
+
+
+async def _end_earlier(request: Request) -> None:
+    """End the sign-in that this browser has: its other pages must not go on as somebody else."""
+    session = value_of(request.scope, SESSION)
+    if session:
+        try:
+            await _identities(request).sign_out(session)
+        except Problem as error:
+            if error.type is not UNAUTHENTICATED:
+                raise
+
+
+def _client(agent: str) -> str:
+    """A browser, for people who look at their sign-ins."""
+    browser = next((name for sign, name in _BROWSERS if sign in agent), "")
+    system = next((name for sign, name in _SYSTEMS if sign in agent), "")
+    return f"{browser} on {system}" if browser and system else browser or system or "A program"
+
+
+def _identities(request: Request) -> IdentityService:
+    found: IdentityService = request.app.state.identities
+    return found

@@ -1,0 +1,49 @@
+"""What answers the storefront: the services that the REST API has, too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from api.catalog.service import CatalogService
+from api.search.service import SearchService
+from api.shopping import Shopping
+from api.storefront.carts import StorefrontCarts
+from api.storefront.market import Market
+from api.storefront.reviews import StorefrontReviews
+from api.storefront.shops import Shops
+from connectors.mongo.async_client import Documents
+from connectors.mongo.product_reads import ProductReads
+from connectors.mongo.tenant_stores import TenantStores
+from connectors.redis.sent_forms import SentForms
+
+
+@dataclass(frozen=True)
+class Shop:
+    """Answers the storefront.
+
+    Attributes:
+        market: Products, categories and search.
+        reviews: Reviews.
+        carts: Carts.
+    """
+
+    market: Market
+    reviews: StorefrontReviews
+    carts: StorefrontCarts
+
+    @staticmethod
+    def on_services(
+        client: Documents,
+        database: str,
+        catalog: CatalogService,
+        search: SearchService,
+        shopping: Shopping,
+        sent: SentForms,
+    ) -> Shop:
+        """On services and the collections of a database; the caller closes the client."""
+        shops = Shops(TenantStores(client, database))
+        return Shop(
+            Market(catalog, shops, search),
+            StorefrontReviews(shopping.reviews),
+            StorefrontCarts(shopping.carts, ProductReads(client, database), shops, sent),
+        )

@@ -1,0 +1,197 @@
+/* Pages work without this. With it, a search suggests while somebody types, and adding to the cart loads no page. */
+(function () {
+  'use strict';
+  var doc = document;
+
+  function say(text) {
+    var place = doc.getElementById('said');
+    place.textContent = '';
+    // Readers say what changes, so that the same text twice has to be two changes.
+    setTimeout(function () { place.textContent = text; }, 50);
+  }
+
+  /* Suggestions: the combobox pattern of WAI-ARIA 1.2, with links as options. */
+  function suggest(input) {
+    var form = input.form, list = null, options = [], at = -1, timer = 0, asked = 0, shown = '', known = {};
+    input.setAttribute('role', 'combobox');
+    input.setAttribute('aria-autocomplete', 'list');
+    input.setAttribute('aria-expanded', 'false');
+    input.setAttribute('aria-controls', 'options');
+
+    function close() {
+      if (list) list.remove();
+      list = null;
+      options = [];
+      at = -1;
+      input.setAttribute('aria-expanded', 'false');
+      input.removeAttribute('aria-activedescendant');
+    }
+
+    function mark(next) {
+      if (at >= 0) options[at].setAttribute('aria-selected', 'false');
+      at = next;
+      if (at < 0) { input.removeAttribute('aria-activedescendant'); return; }
+      options[at].setAttribute('aria-selected', 'true');
+      options[at].scrollIntoView({ block: 'nearest' });
+      input.setAttribute('aria-activedescendant', options[at].id);
+    }
+
+    function show(found) {
+      close();
+      if (!found.length || doc.activeElement !== input) return;
+      list = doc.createElement('div');
+      list.id = 'options';
+      list.className = 'options';
+      list.setAttribute('role', 'listbox');
+      list.setAttribute('aria-label', 'Suggestions');
+      options = found.map(function (each, index) {
+        var option = doc.createElement('a'), text = doc.createElement('span');
+        option.id = 'option-' + index;
+        option.href = each.url;
+        option.tabIndex = -1;
+        option.setAttribute('role', 'option');
+        option.setAttribute('aria-selected', 'false');
+        text.textContent = each.text;
+        text.dir = 'auto';
+        option.append(text);
+        if (each.detail) {
+          var detail = doc.createElement('span');
+          detail.className = 'soft';
+          detail.textContent = each.detail;
+          option.append(' ', detail);
+        }
+        list.append(option);
+        return option;
+      });
+      form.append(list);
+      input.setAttribute('aria-expanded', 'true');
+      say(found.length + (found.length === 1 ? ' suggestion' : ' suggestions'));
+    }
+
+    function ask() {
+      var text = input.value.trim(), mine = ++asked;
+      if (text === shown && list) return;
+      shown = text;
+      if (text.length < 2) { close(); return; }
+      if (known[text]) { show(known[text]); return; }
+      var shop = form.elements.shop ? '&shop=' + encodeURIComponent(form.elements.shop.value) : '';
+      fetch(input.dataset.suggest + '?q=' + encodeURIComponent(text) + shop, { headers: { accept: 'application/json' } })
+        .then(function (answer) { return answer.ok ? answer.json() : { suggestions: [] }; })
+        .then(function (found) {
+          known[text] = found.suggestions;
+          // An answer that was overtaken by a later question is not shown.
+          if (mine === asked) show(found.suggestions);
+        })
+        .catch(function () {});
+    }
+
+    input.addEventListener('input', function () { clearTimeout(timer); timer = setTimeout(ask, 120); });
+    input.addEventListener('keydown', function (event) {
+      if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
+        if (!list) { shown = ''; ask(); return; }
+        event.preventDefault();
+        var step = event.key === 'ArrowDown' ? 1 : -1, count = options.length + 1;
+        mark((at + 1 + step + count) % count - 1);
+      } else if (event.key === 'Enter' && at >= 0) {
+        event.preventDefault();
+        options[at].click();
+      } else if (event.key === 'Escape' && list) {
+        event.preventDefault();
+        close();
+      }
+    });
+    form.addEventListener('focusout', function (event) { if (!form.contains(event.relatedTarget)) close(); });
+    // A press on a suggestion must not move the focus before it is followed.
+    form.addEventListener('mousedown', function (event) { if (list && list.contains(event.target)) event.preventDefault(); });
+  }
+
+  function count(number) {
+    var place = doc.getElementById('in-cart');
+    place.textContent = number;
+    place.hidden = !number;
+  }
+
+  /* Add to cart: the same form, sent without leaving the page; whatever goes wrong, the browser sends it as ever. */
+  function adding(form) {
+    var button = form.querySelector('[name=add-to-cart]');
+    if (!button) return;
+    form.addEventListener('submit', function (event) {
+      if (form.dataset.plain) return;
+      event.preventDefault();
+      if (form.dataset.busy) return;
+      form.dataset.busy = '1';
+      button.setAttribute('aria-disabled', 'true');
+      fetch(form.action, {
+        method: 'POST', body: new URLSearchParams(new FormData(form)), headers: { accept: 'application/json' }
+      }).then(function (answer) {
+        if (answer.status > 499 || answer.status === 403) throw 0;
+        return answer.json();
+      }).then(function (done) {
+        if (done.url) { location.assign(done.url); return; }
+        var before = button.dataset.text = button.dataset.text || button.textContent;
+        if (done.once) form.elements.once.value = done.once;
+        if ('count' in done) count(done.count);
+        say(done.message);
+        note(form, done.added ? '' : done.message);
+        if (done.added) {
+          button.textContent = 'Added';
+          setTimeout(function () { button.textContent = before; }, 1500);
+        }
+      }).catch(function () {
+        // The form says itself whether it was sent before, so that nothing is added twice.
+        form.dataset.plain = '1';
+        form.requestSubmit(button);
+      }).finally(function () {
+        delete form.dataset.busy;
+        button.removeAttribute('aria-disabled');
+      });
+    });
+  }
+
+  function note(form, text) {
+    var place = form.querySelector('.note.bad');
+    if (place) place.remove();
+    if (!text) return;
+    place = doc.createElement('p');
+    place.className = 'note bad';
+    place.textContent = text;
+    form.append(place);
+  }
+
+  /* The secret of a link is behind #, so that no server and no log gets it unless this form is sent. */
+  function linked(input) {
+    if (location.hash.length > 20) {
+      input.value = location.hash.slice(1);
+      input.closest('.field').hidden = true;
+      history.replaceState(null, '', location.pathname);
+    }
+  }
+
+  function variants(group) {
+    var form = group.closest('form'), figure = form.querySelector('[data-figure]');
+    group.addEventListener('change', function () {
+      var chosen = group.matches('select') ? group.selectedOptions[0] : group.querySelector(':checked');
+      if (chosen) figure.textContent = chosen.dataset.price;
+    });
+  }
+
+  function shots(link) {
+    link.addEventListener('click', function (event) {
+      if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+      event.preventDefault();
+      var large = doc.querySelector('.shot img'), small = link.querySelector('img');
+      var before = { src: large.getAttribute('src'), alt: large.alt };
+      large.src = link.href;
+      large.alt = small.alt;
+      small.src = link.href = before.src;
+      small.alt = before.alt;
+    });
+  }
+
+  function each(what, work) { doc.querySelectorAll(what).forEach(work); }
+  each('[data-suggest]', suggest);
+  each('form[data-add]', adding);
+  each('[data-variants]', variants);
+  each('[data-shot]', shots);
+  each('#f-link', linked);
+})();

@@ -1,0 +1,224 @@
+"""The storefront in a real browser: with its script and without, on a phone, in the dark, for readers of screens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from marketplace.stores import Store, hash_write_key
+from ops.stack import Stack
+from tests.kits.api import PASSWORD, any_address
+from tests.kits.buyers import Buyer
+from tests.kits.clicks import CHROME
+from tests.kits.collector import Collector, eventually, running_collector
+from tests.kits.dashboard import PATIENCE_MS
+from tests.kits.storefront import BIKES, COFFEE, NEW, TITLES, Market, id_of, market
+
+STORE = Store(COFFEE, TITLES[COFFEE], "UTC", ("127.0.0.1",), hash_write_key(COFFEE), "0" * 64)
+PRODUCT = f"/shop/{COFFEE}/yirgacheffe"
+KINDS = (
+    "/shop", f"/shop/{COFFEE}/category/beans", "/shop/search?q=blend", "/shop/search?q=zzzz", PRODUCT, "/shop/cart",
+    "/shop/sign-in", "/shop/register", "/shop/account", "/shop/nobody",
+)  # fmt: skip
+"""A page of each kind."""
+
+OTHERS = (
+    f"/shop/{COFFEE}", f"/shop/{NEW}", f"/shop/{COFFEE}/category/light", f"/shop/{COFFEE}/hostile",
+    f"/shop/{COFFEE}/long", f"/shop/{COFFEE}/arabic", f"/shop/{COFFEE}/sampler",
+    f"/shop/{COFFEE}/reviews/yirgacheffe",
+)  # fmt: skip
+LOOKS = (
+    pytest.param({}, KINDS, id="light"),
+    pytest.param({}, OTHERS, id="light, more pages", marks=pytest.mark.long),
+    pytest.param({"color_scheme": "dark"}, KINDS + OTHERS, id="dark", marks=pytest.mark.long),
+)
+SMALL_PHONE = {"width": 320, "height": 640}
+
+
+@dataclass
+class Shown:
+    """A storefront, and the collector that its pages send events to."""
+
+    market: Market
+    collector: Collector
+
+    @property
+    def url(self) -> str:
+        return self.market.url
+
+
+@pytest.fixture(scope="module")
+def shop(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    with running_collector(store=STORE) as collector:
+        settings = {"MARKETPLACE_API_COLLECTOR_URL": collector.url}
+        with market(stack, tmp_path_factory.mktemp("storefront"), **settings) as running, Buyer(running.url) as buyer:
+            deadline = time.monotonic() + 20
+            while "Stahlrad" not in buyer.get("/shop/search?q=stahlrad").words:
+                assert time.monotonic() < deadline
+            yield Shown(running, collector)
+
+
+@contextmanager
+def window(browser: Browser, **options: Any) -> Iterator[Page]:
+    """A window of somebody who was never here; its page may complain of nothing but an answer that is no good one."""
+    context, own = browser.new_context(**{"user_agent": CHROME, **options}), {"x-forwarded-for": any_address()}
+    # Everybody comes from this machine, but has limits of an own address; the collector allows pages no such header.
+    context.route("**/shop**", lambda route: route.continue_(headers={**route.request.headers, **own}))
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    problems: list[str] = []
+    page.on(
+        "console",
+        lambda said: problems.append(said.text) if said.type == "error" and "status of 4" not in said.text else None,
+    )
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    try:
+        yield page
+        assert problems == []
+    finally:
+        context.close()
+
+
+def sign_in(page: Page, email: str) -> None:
+    page.get_by_label("E-mail address").fill(email)
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def test_a_product_is_found_by_keys_chosen_and_put_in_without_a_new_page(browser: Browser, shop: Shown) -> None:
+    with window(browser) as page:
+        page.goto(f"{shop.url}/shop")
+        search = page.get_by_role("combobox", name="Search all stores")
+        search.press_sequentially("yirga")
+        expect(page.get_by_role("option", name="Ethiopia Yirgacheffe")).to_be_visible()
+        expect(search).to_have_attribute("aria-expanded", "true")
+        search.press("ArrowDown")
+        expect(search).to_have_attribute("aria-activedescendant", "option-0")
+        search.press("Enter")
+        expect(page).to_have_url(f"{shop.url}{PRODUCT}")
+        page.get_by_label("500 g").check()
+        expect(page.locator("[data-figure]")).to_have_text("$29.00")
+        add = page.locator("form.buy").get_by_role("button")
+        for count in ("1", "2"):
+            add.click()
+            expect(page.locator("#in-cart")).to_have_text(count)
+            expect(add).to_have_text("Added")
+        expect(page.locator("#said")).to_have_text("Added to the cart")
+        expect(page).to_have_url(f"{shop.url}{PRODUCT}")
+        page.get_by_role("spinbutton", name="Quantity").fill("99")
+        add.click()
+        expect(page.locator("form.buy .note.bad")).to_have_text("At most 99 of one product can be in a cart.")
+        page.get_by_role("link", name="Cart 2").click()
+        page.get_by_role("button", name="Remove Ethiopia Yirgacheffe").click()
+        expect(page.get_by_role("heading", name="Nothing is in it yet")).to_be_visible()
+    clicks = [(click.type, click.target, click.product) for click in sent(shop, "add-to-cart", "remove")]
+    assert ("click", "add-to-cart", id_of("yirgacheffe")) in clicks
+    assert ("click", "remove", id_of("yirgacheffe")) in clicks
+    assert ("view", "", id_of("yirgacheffe")) in clicks
+
+
+def sent(shop: Shown, *targets: str) -> list[Any]:
+    """Clicks that the collector got, once these targets are among them."""
+    eventually(lambda: set(targets) <= {click.target for click in shop.collector.clicks()}, f"clicks on {targets}")
+    return shop.collector.clicks()
+
+
+def test_without_javascript_a_guests_cart_is_there_after_signing_in(browser: Browser, shop: Shown) -> None:
+    with window(browser, java_script_enabled=False) as page:
+        page.goto(f"{shop.url}/shop")
+        page.get_by_role("searchbox").fill("stahlr")
+        page.get_by_role("button", name="Search").click()
+        page.get_by_role("link", name="Stahlrad Kreuzberg").click()
+        expect(page).to_have_url(f"{shop.url}/shop/{BIKES}/stahlrad")
+        page.get_by_label("Quantity").fill("2")
+        page.get_by_role("button", name="Add to cart").click()
+        expect(page).to_have_url(f"{shop.url}/shop/cart")
+        page.get_by_role("link", name="sign in", exact=True).click()
+        sign_in(page, shop.market.account())
+        expect(page).to_have_url(f"{shop.url}/shop/cart")
+        expect(page.locator(".sum .total")).to_contain_text("€1,798.00")
+        page.get_by_role("link", name="Stahlrad Kreuzberg").click()
+        page.get_by_text("Write a review").click()
+        page.get_by_label("5", exact=True).check()
+        page.get_by_label("Your review").fill("Läuft.")
+        page.get_by_role("button", name="Publish it").click()
+        expect(page.locator(".review")).to_contain_text("Läuft.")
+
+
+@pytest.mark.parametrize(("look", "paths"), LOOKS)
+def test_pages_have_nothing_serious_for_who_cannot_see(
+    browser: Browser, shop: Shown, look: dict[str, Any], paths: Sequence[str]
+) -> None:
+    found = {}
+    with window(browser, **look) as page:
+        fill_cart(page, shop)
+        for path in paths:
+            open_whole(page, f"{shop.url}{path}")
+            found[path] = serious(page)
+    assert {path: problems for path, problems in found.items() if problems} == {}
+    assert len(found) == len(paths)
+
+
+def test_nothing_is_wider_than_a_small_phone(browser: Browser, shop: Shown) -> None:
+    with window(browser, viewport=SMALL_PHONE) as page:
+        fill_cart(page, shop)
+        for path in KINDS + OTHERS:
+            open_whole(page, f"{shop.url}{path}")
+            assert page.evaluate("document.documentElement.scrollWidth") <= SMALL_PHONE["width"], path
+
+
+def serious(page: Page) -> list[tuple[str, str]]:
+    """What keeps somebody from using a page, by axe's rules: the rule, and an element."""
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [(each["id"], each["nodes"][0]["html"]) for each in found if each["impact"] in ("serious", "critical")]
+
+
+def fill_cart(page: Page, shop: Shown) -> None:
+    """Sign in, and put something in."""
+    page.goto(f"{shop.url}/shop/sign-in")
+    sign_in(page, shop.market.account())
+    page.goto(f"{shop.url}{PRODUCT}")
+    page.get_by_role("button", name="Add to cart").click()
+    expect(page.locator("#in-cart")).to_have_text("1")
+
+
+def open_whole(page: Page, url: str) -> None:
+    """Open a page with whatever it shows only when it is asked for."""
+    page.goto(url, wait_until="domcontentloaded")
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
+
+
+def test_suggestions_are_right_for_readers_of_screens(browser: Browser, shop: Shown) -> None:
+    with window(browser) as page:
+        page.goto(f"{shop.url}/shop")
+        search = page.get_by_role("combobox")
+        search.press_sequentially("blend")
+        expect(page.get_by_role("option")).to_have_count(8)
+        assert serious(page) == []
+        search.press("Escape")
+        expect(page.get_by_role("option")).to_have_count(0)
+
+
+def test_the_first_key_leads_past_the_top_of_a_page(browser: Browser, shop: Shown) -> None:
+    with window(browser) as page:
+        page.goto(f"{shop.url}/shop")
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.locator("#main")).to_be_focused()
+
+
+def test_the_link_of_a_mail_needs_one_press_and_its_secret_leaves_the_address(browser: Browser, shop: Shown) -> None:
+    with window(browser) as page:
+        page.goto(f"{shop.url}/shop/confirm#{'x' * 43}")
+        expect(page.get_by_label("The link in the mail")).to_be_hidden()
+        expect(page).to_have_url(f"{shop.url}/shop/confirm")
+        page.get_by_role("button", name="Confirm").click()
+        expect(page.locator(".problem")).to_contain_text("This link was used, or is too old")
