@@ -376,11 +376,11 @@ class Saga(RuleBasedStateMachine):
         return [own for own, payment in sorted(self.payments.items()) if payments.due_calls(payment, self.now)]
 
     def _versions(self) -> list[int]:
-        return [each.version for kind in (self.orders, self.payments, self.reservations) for each in kind.values()]  # type: ignore[attr-defined]
+        return [each.version for kind in (self.orders, self.payments, self.reservations) for each in kind.values()]
 
     def _is_quiet(self) -> bool:
         return not self._unheard() and all(order.state in TERMINAL for order in self.orders.values())
 
 
 TestSaga = Saga.TestCase
-TestSaga.settings = settings(max_examples=EXAMPLES, stateful_step_count=40, deadline=None)
+TestSaga.settings = settings(max_examples=EXAMPLES, stateful_step_count=30, deadline=None)
