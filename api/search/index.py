@@ -94,6 +94,7 @@ class SearchIndex:
         self._cards: list[bytes] = []
         self._added: list[bytes] = []
         self._free: list[int] = []
+        self._free_nodes: list[int] = []
         self._dead_offers = 0
         self._labels: Labels | None = None
 
@@ -160,21 +161,26 @@ class SearchIndex:
         """Replace the categories of a store."""
         self._labels = None
         by_id = {category.id: category for category in categories}
-        for category_id in by_id.keys() | self._of_store.get(store, set()):
+        before, self._of_store[store] = self._of_store.get(store, set()), set(by_id)
+        for category_id in by_id.keys() | before:
             number = self._node(store, category_id)
             node = self.nodes[number]
             self.names.remove(number, node.added)
-            for each in node.path:
-                self.nodes_of_slug[each.slug].discard(number)
+            for slug in {each.slug for each in node.path}:
+                numbers = self.nodes_of_slug[slug]
+                numbers.discard(number)
+                if not numbers:
+                    del self.nodes_of_slug[slug]
             node.category, node.path = by_id.get(category_id), _path(category_id, by_id)
             for each in node.path:
                 self.nodes_of_slug.setdefault(each.slug, set()).add(number)
             words = dict.fromkeys((word for each in node.path for word in words_of(each.name)), int(Place.NAME))
             node.added = self.names.add(number, words)
+        self._release(store, before - by_id.keys())
 
     def stores_with_categories(self) -> set[str]:
         """The stores whose categories are known."""
-        return {store for store, ids in self._of_store.items() if any(self._named(store, each) for each in ids)}
+        return {store for store, ids in self._of_store.items() if ids}
 
     def products_of(self, store: str) -> list[str]:
         """The ids of a store's products."""
@@ -215,8 +221,17 @@ class SearchIndex:
         seen: Flags = alive & self._visible[stores]
         return seen
 
-    def _named(self, store: str, category_id: str) -> bool:
-        return self.nodes[self._numbers[store, category_id]].category is not None
+    def _release(self, store: str, gone: set[str]) -> None:
+        """Free the numbers of categories that are gone, where no product is in them.
+
+        Otherwise whoever makes categories and deletes them makes each search, and each change of categories, dearer.
+        """
+        numbers = {self._numbers[store, each]: each for each in gone}
+        nodes = self.products["node"]
+        used = set(nodes[np.isin(nodes, list(numbers))].tolist()) if numbers else set()
+        for number in numbers.keys() - used:
+            del self._numbers[store, numbers[number]]
+            self._free_nodes.append(number)
 
     def _new_slot(self, product_id: str) -> int:
         if self._free:
@@ -237,9 +252,12 @@ class SearchIndex:
     def _node(self, store: str, category_id: str) -> int:
         number = self._numbers.get((store, category_id))
         if number is None:
-            number = self._numbers[store, category_id] = len(self.nodes)
-            self.nodes.append(Node())
-            self._of_store.setdefault(store, set()).add(category_id)
+            if self._free_nodes:
+                number = self._free_nodes.pop()
+            else:
+                number = len(self.nodes)
+                self.nodes.append(Node())
+            self._numbers[store, category_id] = number
         return number
 
     def _drop_offers(self, slot: int) -> None:

@@ -28,12 +28,13 @@ LEASE_SECONDS: Final = 5.0
 _MARK_LEASES: Final = 3
 """A mark lives as long as so many leases, so that it outlives all that were given before it."""
 
-# Microseconds, later with every call, also where the server's clock was set back.
+# Microseconds, later with every call, also where the server's clock was set back. It outlives all leases and marks, and
+# not much more: everybody can ask for stores that there are not, and each name leaves one.
 _CLOCK: Final = """
 local function tick(key)
     local t = redis.call('TIME')
     local now = math.max(t[1] * 1000000 + t[2], tonumber(redis.call('GET', key) or '0') + 1)
-    redis.call('SET', key, string.format('%.0f', now), 'PX', 3600000)
+    redis.call('SET', key, string.format('%.0f', now), 'PX', 60000)
     return now
 end
 """

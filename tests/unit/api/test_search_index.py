@@ -139,3 +139,26 @@ def test_a_product_with_thousands_of_words_in_its_skus_takes_the_place_of_some_h
     words = entry(product("Blue mug", variants=variants)).words
     assert {"blue", "mug", "w0x0", "w30x7"} <= words.keys()
     assert len(words) <= 300
+
+
+def test_categories_that_come_and_go_leave_nothing_and_their_places_are_used_again() -> None:
+    index = SearchIndex()
+    for store in ("shop", "other"):
+        index.put_store(store, store)
+    index.put_categories("shop", [Category("kept", "kept", "Kept")])
+    index.put(entry(product("Blue mug", category="kept")))
+    for at in range(3_000):
+        index.put_categories("shop", [Category("kept", "kept", "Kept"), Category(f"c{at}", "brief", "Brief")])
+    index.put_categories("shop", [])
+    # A product is in one that is gone: its place is nobody else's.
+    index.put_categories("other", [Category(f"o{at}", "new", f"New {at}") for at in range(3)])
+    index.put(entry(product("Red bowl", store="other", category="o0")))
+    assert len(index.nodes) <= 5
+    assert index.nodes_of_slug.keys() == {"new"}
+    searcher = Searcher(index)
+    in_new = searcher.search(Query("", None, Filters(category="new")), None, 10)
+    assert [hit.card.title for hit in in_new.hits] == ["Red bowl"]
+    assert [each.slug for each in in_new.facets.categories] == ["new"]
+    assert searcher.search(Query("", None, Filters(category="kept")), None, 10).total == 0
+    index.put_categories("shop", [Category("kept", "kept", "Kept")])
+    assert searcher.search(Query("", None, Filters(category="kept")), None, 10).total == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import unicodedata
 from pathlib import Path
 
@@ -67,6 +68,13 @@ def test_a_script_without_spaces_is_found_by_its_characters_and_pairs() -> None:
     assert words_of_query("珈琲") == ["珈琲"]
     assert words_of_query("豆") == ["豆"]
     assert words_of_query("new 珈琲豆") == ["new", "珈琲", "琲豆"]
+
+
+@pytest.mark.parametrize("sign", ["a", "\u3316"], ids=["letters", "signs-of-six-letters"])
+def test_a_description_that_is_one_word_takes_milliseconds(sign: str) -> None:
+    began = time.process_time()
+    words_of(f"{sign * 3_998} -")
+    assert time.process_time() - began < 0.1
 
 
 def test_a_word_without_an_end_is_cut_in_texts_and_queries_alike() -> None:
