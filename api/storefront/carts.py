@@ -11,11 +11,10 @@ from typing import Final
 
 from api.access import caller_is_there
 from api.callers import Caller
-from api.carts.service import CartService
-from api.carts.service import CartView as KeptView
+from api.carts.service import CartService, CartView
 from api.storefront.shop import CartOwner, ChoiceNeeded, Refused
 from api.storefront.shops import Shops
-from api.storefront.views import CartLine, CartShop, CartView, ShopName
+from api.storefront.views import CartLine, CartPage, CartShop, ShopName
 from connectors.errors import Unavailable
 from connectors.mongo.carts import Holder
 from connectors.mongo.product_reads import ProductReads
@@ -51,7 +50,7 @@ _log = logging.getLogger(__name__)
 
 
 class StorefrontCarts:
-    """Reads and changes carts. Each call raises ``Unavailable`` where Mongo is away.
+    """Reads and changes carts. Each call raises ``Unavailable`` where Mongo does not answer.
 
     Args:
         carts: The service.
@@ -69,14 +68,14 @@ class StorefrontCarts:
     ) -> None:
         self._carts, self._products, self._shops, self._sent = carts, products, shops, sent
 
-    async def cart(self, owner: CartOwner) -> CartView:
+    async def cart(self, owner: CartOwner) -> CartPage:
         """A cart, with what is different now; an empty one where there is none."""
         if owner.nobody:
-            return CartView()
+            return CartPage()
         try:
             found = await self._carts.get(_holder(owner))
         except NoSuchCart:
-            return CartView()
+            return CartPage()
         known = await self._shops.several(line.store for line in found.cart.lines)
         lines: defaultdict[str, list[CartLine]] = defaultdict(list)
         for line in found.cart.lines:
@@ -89,7 +88,7 @@ class StorefrontCarts:
             )
             for slug in lines
         ]
-        return CartView(shops, _together(found), found.pieces, found.changes_id or "")
+        return CartPage(shops, _together(found), found.pieces, found.changes_id or "")
 
     async def count(self, owner: CartOwner) -> int:
         """How many pieces are in a cart."""
@@ -254,7 +253,7 @@ def _sentences(line: Line, changes: dict[ChangeKind, Change]) -> list[str]:
     return found
 
 
-def _together(found: KeptView) -> list[tuple[int, str]]:
+def _together(found: CartView) -> list[tuple[int, str]]:
     sums: dict[str, int] = {}
     for each in found.totals:
         sums[each.currency] = sums.get(each.currency, 0) + each.total_minor

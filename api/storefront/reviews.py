@@ -29,7 +29,7 @@ _STATES: Final = {
 
 
 class StorefrontReviews:
-    """Reads and writes reviews. Each call raises ``Unavailable`` where Mongo is away.
+    """Reads and writes reviews. Each call raises ``Unavailable`` where Mongo does not answer.
 
     Args:
         reviews: The service.

@@ -360,7 +360,7 @@ class CartShop:
 
 
 @dataclass(frozen=True)
-class CartView:
+class CartPage:
     """A cart.
 
     Attributes:

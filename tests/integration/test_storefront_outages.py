@@ -119,8 +119,8 @@ def test_without_mongo_pages_come_back_and_what_is_in_memory_is_shown(tmp_path: 
                     assert (await pages.get(path)).status_code == 200, path
                 pages.cookies.set("marketplace-cart", "g" * 43)
                 paths = (f"/shop/{COFFEE}", PRODUCT, "/shop/cart", "/shop")
-                *away, front = await asyncio.gather(*map(pages.get, paths))
-                for answer in away:
+                *refused, front = await asyncio.gather(*map(pages.get, paths))
+                for answer in refused:
                     assert_comes_back(answer)
                 assert front.status_code == 200
         finally:

@@ -101,7 +101,7 @@
       }
     });
     form.addEventListener('focusout', function (event) { if (!form.contains(event.relatedTarget)) close(); });
-    // A press on a suggestion must not take the focus away before it is followed.
+    // A press on a suggestion must not move the focus before it is followed.
     form.addEventListener('mousedown', function (event) { if (list && list.contains(event.target)) event.preventDefault(); });
   }
 
