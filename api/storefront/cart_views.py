@@ -55,7 +55,7 @@ class CartShop:
 
 
 @dataclass(frozen=True)
-class CartView:
+class CartPage:
     """A cart.
 
     Attributes:

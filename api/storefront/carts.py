@@ -11,9 +11,8 @@ from typing import Final
 
 from api.access import caller_is_there
 from api.callers import Caller
-from api.carts.service import CartService
-from api.carts.service import CartView as KeptView
-from api.storefront.cart_views import CartLine, CartShop, CartView
+from api.carts.service import CartService, CartView
+from api.storefront.cart_views import CartLine, CartPage, CartShop
 from api.storefront.shop import CartOwner, ChoiceNeeded, Refused
 from api.storefront.shops import Shops
 from api.storefront.views import ShopName
@@ -70,14 +69,14 @@ class StorefrontCarts:
     ) -> None:
         self._carts, self._products, self._shops, self._sent = carts, products, shops, sent
 
-    async def cart(self, owner: CartOwner) -> CartView:
+    async def cart(self, owner: CartOwner) -> CartPage:
         """A cart, with what is different now; an empty one where there is none."""
         if owner.nobody:
-            return CartView()
+            return CartPage()
         try:
             found = await self._carts.get(_holder(owner))
         except NoSuchCart:
-            return CartView()
+            return CartPage()
         known = await self._shops.several(line.store for line in found.cart.lines)
         lines: defaultdict[str, list[CartLine]] = defaultdict(list)
         for line in found.cart.lines:
@@ -90,7 +89,7 @@ class StorefrontCarts:
             )
             for slug in lines
         ]
-        return CartView(shops, _together(found), found.pieces, found.changes_id or "")
+        return CartPage(shops, _together(found), found.pieces, found.changes_id or "")
 
     async def count(self, owner: CartOwner) -> int:
         """How many pieces are in a cart."""
@@ -255,7 +254,7 @@ def _sentences(line: Line, changes: dict[ChangeKind, Change]) -> list[str]:
     return found
 
 
-def _together(found: KeptView) -> list[tuple[int, str]]:
+def _together(found: CartView) -> list[tuple[int, str]]:
     sums: dict[str, int] = {}
     for each in found.totals:
         sums[each.currency] = sums.get(each.currency, 0) + each.total_minor

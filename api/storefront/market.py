@@ -41,7 +41,9 @@ _MAX_CATEGORIES: Final = 12
 
 
 class Market:
-    """Reads what pages of the marketplace and of stores show; raises ``Unavailable`` where a part does not answer.
+    """Reads what pages of the marketplace and of stores show.
+
+    Each call raises ``Unavailable`` where a part does not answer.
 
     Args:
         catalog: Stores' products and categories.

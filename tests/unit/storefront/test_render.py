@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.storefront import assets, render
-from api.storefront.cart_views import CartLine, CartShop, CartView
+from api.storefront.cart_views import CartLine, CartPage, CartShop
 from api.storefront.pictures import MOTIFS, picture
 from api.storefront.render import StorefrontConfig, error_page, page
 from api.storefront.structured import structured
@@ -60,7 +60,7 @@ def page_of(text: str) -> str:
     review = ReviewView("3" * 32, text, 5, text, 0, reply=text)
     found = ProductPage(sold, shop, [Link(text, "/shop/tea")], Reviews([review]))
     line = CartLine("l", "1" * 32, "/shop/tea/mug", text, text, "/x.svg", 2, 100, "EUR", [text])
-    cart = CartView([CartShop(shop, [line], [(200, "EUR")])], [(200, "EUR")], 2, "c")
+    cart = CartPage([CartShop(shop, [line], [(200, "EUR")])], [(200, "EUR")], 2, "c")
     request, ld = request_for(), structured(found, "https://market.example")
     pages = (
         page(request, "front.html", visitor, front=Front([shop], [Link(text, "/shop")], [card], [card])),
