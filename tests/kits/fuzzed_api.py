@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -104,6 +104,7 @@ async def fuzz(
     examples: int,
     phase: str,
     generation: Mapping[str, Any] | None = None,
+    operations: Collection[str] | None = None,
 ) -> Fuzzed:
     """Send what Schemathesis makes of the OpenAPI document.
 
@@ -114,6 +115,7 @@ async def fuzz(
         examples: Requests of each operation, or sequences of requests.
         phase: ``fuzzing``, ``coverage`` or ``stateful``.
         generation: Further settings of what is generated.
+        operations: Which of them, as ``GET /v1/stores``; all unless they are given.
     """
     loop, snapshot = asyncio.get_running_loop(), await world.snapshot()
     async with served(world) as url:
@@ -138,7 +140,9 @@ async def fuzz(
                 },
             }
         )
-        schema = schemathesis.openapi.from_dict(json.loads(json.dumps(world.openapi)), config=config)
+        schema: Any = schemathesis.openapi.from_dict(json.loads(json.dumps(world.openapi)), config=config)
+        if operations is not None:
+            schema = schema.include(name=[*operations])
 
         @schema.hook
         def after_call(context: Any, case: Any, response: Any) -> None:
