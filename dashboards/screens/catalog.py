@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -30,12 +30,12 @@ class Line:
     Attributes:
         product: The product.
         clicks: Views of its pages and clicks on them.
-        carts: How often it was put into a cart.
+        carts: How often it was put into a cart; None where that would take too much reading.
     """
 
     product: Product
     clicks: int
-    carts: int
+    carts: int | None
 
 
 NEEDS: Final[Mapping[str, Callable[[Line], bool]]] = {
@@ -80,18 +80,19 @@ def show() -> None:
     st.caption(f"{formats.several(len(shown), 'product')}{newest}; clicks and carts of the last {DAYS} days.")
 
 
-def lines_of(products: Sequence[Product], clicks: Mapping[str, int], carts: Mapping[str, int]) -> list[Line]:
+def lines_of(products: Sequence[Product], clicks: Mapping[str, int], carts: Mapping[str, int] | None) -> list[Line]:
     """Products with their numbers, the most clicked first.
 
     Args:
         products: Of one store.
         clicks: By what pages called the product: its id, its slug or a variant's SKU.
-        carts: In the same way.
+        carts: In the same way; None where they are not known.
     """
     lines = []
     for product in products:
         names = {product.id, product.slug, *(variant.sku for variant in product.variants)}
-        lines.append(Line(product, sum(clicks.get(n, 0) for n in names), sum(carts.get(n, 0) for n in names)))
+        put = None if carts is None else sum(carts.get(name, 0) for name in names)
+        lines.append(Line(product, sum(clicks.get(name, 0) for name in names), put))
     return sorted(lines, key=lambda line: (-line.clicks, line.product.title))
 
 
@@ -100,16 +101,17 @@ def needs_of(line: Line) -> list[str]:
     return [need for need, is_so in NEEDS.items() if line.product.state is ProductState.ACTIVE and is_so(line)]
 
 
-def _numbers(frame: shell.Frame) -> tuple[dict[str, int], dict[str, int]]:
+def _numbers(frame: shell.Frame) -> tuple[dict[str, int], dict[str, int] | None]:
     today = frame.wall.replace(hour=0, minute=0, second=0, microsecond=0)
     scope = Scope(frame.store.slug, frame.zone, today - timedelta(days=DAYS - 1), today + timedelta(days=1))
     backend.targets_of_products.submit(scope, TO_CART)
     seen = backend.breakdowns(scope, (("product", "clicks"),), _MAX_VALUES)["product"]
+    clicks = {row.value: row.numbers.clicks for row in seen.rows}
     try:
         carts = backend.targets_of_products(scope, TO_CART)
     except QueryTooLarge:
-        carts = {}
-    return {row.value: row.numbers.clicks for row in seen.rows}, {name: found.clicks for name, found in carts.items()}
+        return clicks, None
+    return clicks, {name: found.clicks for name, found in carts.items()}
 
 
 def _tiles(lines: Sequence[Line]) -> None:
@@ -118,12 +120,18 @@ def _tiles(lines: Sequence[Line]) -> None:
         "Products": (len(lines), "All, also drafts and archived ones."),
         "For sale": (for_sale, "Buyers can see them."),
         f"Clicks, {DAYS} days": (sum(line.clicks for line in lines), formats.DEFINITIONS["clicks"]),
-        f"Into carts, {DAYS} days": (sum(line.carts for line in lines), f"Clicks on `{TO_CART}`."),
+        f"Into carts, {DAYS} days": (_sum(line.carts for line in lines), f"Clicks on `{TO_CART}`."),
         "Need you": (sum(bool(needs_of(line)) for line in lines), "Without a picture, without stock, or not seen."),
     }
     with st.container(horizontal=True):
         for label, (number, meaning) in tiles.items():
-            st.metric(label, formats.count(number), border=True, help=meaning)
+            text = formats.NOTHING if number is None else formats.count(number)
+            st.metric(label, text, border=True, help=meaning)
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
 
 
 def _choose(lines: Sequence[Line]) -> str:

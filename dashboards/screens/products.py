@@ -29,7 +29,8 @@ def _targets(frame: shell.Frame) -> None:
         try:
             found = backend.targets(frame.scope)
         except QueryTooLarge as error:
-            st.caption(f"{error}.".capitalize())
+            text = str(error)
+            st.caption(f"{text[:1].upper()}{text[1:]}.")
             return
         if not found:
             st.caption(

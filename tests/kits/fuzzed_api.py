@@ -144,7 +144,7 @@ async def fuzz(
         if operations is not None:
             schema = schema.include(name=[*operations])
 
-        @schema.hook
+        @schema.hook  # type: ignore[untyped-decorator]  # the schema is Any: the library ships no types of it
         def after_call(context: Any, case: Any, response: Any) -> None:
             if phase != "stateful" and case.method != "GET" and response.status_code < 300:
                 asyncio.run_coroutine_threadsafe(world.restore(snapshot), loop).result(30)

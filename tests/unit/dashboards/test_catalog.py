@@ -21,6 +21,11 @@ def test_a_product_counts_under_its_id_its_slug_and_its_skus() -> None:
     assert [(line.product.title, line.clicks, line.carts) for line in lines] == [("Bowl", 7, 0), ("Mug", 6, 2)]
 
 
+def test_carts_that_are_not_known_are_not_none() -> None:
+    (line,) = lines_of([product()], {}, None)
+    assert line.carts is None
+
+
 @pytest.mark.parametrize(
     ("made", "clicks", "needs"),
     [
