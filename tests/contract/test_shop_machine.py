@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Final
@@ -248,8 +248,7 @@ class ShopMachine(RuleBasedStateMachine):
 
         self.runner.run(together())
 
-    def everything_adds_up(self) -> None:
-        found = self.runner.run(self.shop.documents())
+    def everything_adds_up(self, found: Mapping[str, list[dict[str, Any]]]) -> None:
         for each in found["products"]:
             seen = Counter(
                 str(review["stars"])
@@ -273,8 +272,11 @@ class ShopMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "shop"):
-            self.everything_adds_up()
-            self.runner.run(self._pages_hold())
+            found = self.runner.run(self.shop.documents())
+            self.everything_adds_up(found)
+            # Most examples leave no review of it, and so no page.
+            if any(each["product"] == self.shop.products[0].id for each in found["reviews"]):
+                self.runner.run(self._pages_hold())
 
     async def _pages_hold(self) -> None:
         about, queries = self.shop.products[0].id, self.shop.parts.queries

@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -104,6 +104,7 @@ async def fuzz(
     examples: int,
     phase: str,
     generation: Mapping[str, Any] | None = None,
+    operations: Collection[str] | None = None,
 ) -> Fuzzed:
     """Send what Schemathesis makes of the OpenAPI document.
 
@@ -114,6 +115,7 @@ async def fuzz(
         examples: Requests of each operation, or sequences of requests.
         phase: ``fuzzing``, ``coverage`` or ``stateful``.
         generation: Further settings of what is generated.
+        operations: Which of them, as ``GET /v1/stores``; all unless they are given.
     """
     loop, snapshot = asyncio.get_running_loop(), await world.snapshot()
     async with served(world) as url:
@@ -145,7 +147,8 @@ async def fuzz(
             if phase != "stateful" and case.method != "GET" and response.status_code < 300:
                 asyncio.run_coroutine_threadsafe(world.restore(snapshot), loop).result(30)
 
-        return await asyncio.to_thread(_run, schema)
+        chosen = schema if operations is None else schema.include(name=[*operations])
+        return await asyncio.to_thread(_run, chosen)
 
 
 def _run(schema: Any) -> Fuzzed:
