@@ -149,7 +149,8 @@ async def fuzz(
             if phase != "stateful" and case.method != "GET" and response.status_code < 300:
                 asyncio.run_coroutine_threadsafe(world.restore(snapshot), loop).result(30)
 
-        return await asyncio.to_thread(_run, schema)
+        chosen = schema if operations is None else schema.include(name=[*operations])
+        return await asyncio.to_thread(_run, chosen)
 
 
 def _run(schema: Any) -> Fuzzed:
