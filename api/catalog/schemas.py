@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -29,8 +29,6 @@ from marketplace.catalog.products import (
     ProductState,
 )
 from marketplace.money import MAX_MINOR
-
-_EXAMPLE_ID: Final = "3f2a9c51d06e4b7fa8c1e2d3b4a59687"
 
 Title = Annotated[str, Field(min_length=1, max_length=MAX_TITLE_CHARS, pattern=ONE_LINE, examples=["Blue mug"])]
 Description = Annotated[

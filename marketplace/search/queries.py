@@ -16,7 +16,6 @@ MAX_WORDS: Final = 10
 MIN_BEGINNING_CHARS: Final = 2
 """Of a last word that may go on: a single letter is the beginning of everything."""
 
-MAX_PRICE_RANGES: Final = 7
 _BOUNDS: Final = (10, 25, 50, 100, 250, 500)
 _WITHOUT_DECIMALS: Final = 100
 

@@ -43,7 +43,6 @@ class Fit(IntEnum):
 POINTS: Final[Sequence[Sequence[int]]] = tuple((0, *(5 * (place - 1) + 5 - fit for place in Place)) for fit in Fit)
 """By fit and place: 15 for the word itself in the title, 1 for a typing error in the description."""
 
-MAX_POINTS: Final = 15
 _PRIOR_REVIEWS: Final = 5
 _PRIOR_STARS_TENTHS: Final = 35
 _RATINGS: Final = 512
