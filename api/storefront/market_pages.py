@@ -47,7 +47,7 @@ async def show_search(request: Request) -> Response:
     return page(request, "search.html", visitor, found=found, shop=found.shop)
 
 
-@MARKET_PAGES.add("GET", "/suggest", demand=Demand.NOTHING, cost=0.2, documented=False)
+@MARKET_PAGES.add("GET", "/suggest", demand=Demand.NOTHING, cost=0.5, documented=False)
 async def suggest(request: Request) -> Response:
     """What somebody who types may mean, for the script of pages."""
     query = query_of(request)
