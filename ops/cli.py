@@ -38,7 +38,7 @@ def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
     """
     app = typer.Typer(
         name="marketplace",
-        help="A marketplace's click analytics: the parts, the flows and the numbers.",
+        help="A marketplace and its click analytics: the parts, the services, the stores and their numbers.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -63,7 +63,7 @@ def _group(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """A marketplace's click analytics: the parts, the flows and the numbers."""
+    """A marketplace and its click analytics: the parts, the services, the stores and their numbers."""
 
 
 def expected_errors() -> tuple[type[Exception], ...]:

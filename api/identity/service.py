@@ -173,14 +173,20 @@ class IdentityService:
         ended = stamp is None or user is None or user.banned or user.security_stamp != stamp
         return None if ended or user is None else Caller(user, session)
 
-    async def forgot_password(self, email: str) -> None:
-        """Send a link to choose a new password, or a mail that says that the address has no account."""
+    async def forgot_password(self, email: str, pages_url: str = "") -> None:
+        """Send a link to choose a new password, or a mail that says that the address has no account.
+
+        Args:
+            email: The address.
+            pages_url: Of the pages that the link leads to, where they are not those of all other mails.
+        """
+        pages = pages_url or self._public_url
         secret, now = _secret(), self._clock()
         user = await self._accounts.by_email(email)
         if user is None:
-            mail = Mail(email, "no_account", {"link": f"{self._public_url}/register"})
+            mail = Mail(email, "no_account", {"link": f"{pages}/register"})
         else:
-            mail = Mail(user.email, "reset_password", {"name": user.name, "link": self._link("reset", secret)})
+            mail = Mail(user.email, "reset_password", {"name": user.name, "link": _link(pages, "reset", secret)})
         # The link of nobody is kept too, and nobody gets its secret: the same work for both.
         owner, data = (user.id, {"security_stamp": user.security_stamp}) if user else ("", {"security_stamp": 0})
         await self._accounts.send_link(LinkKind.RESET, hash_of_secret(secret), owner, data, mail, now)

@@ -40,6 +40,7 @@ _MAX_CLIENT_CHARS: Final = 200
 _MAX_SECRET_CHARS: Final = 300
 _SESSION_ID: Final = re.compile(r"[0-9a-f]{32}")
 _NAME: Final = re.compile(ONE_LINE)
+_NO_LINK: Final = "Give the link in the mail."
 _WRONG: Final = "The address and the password do not go together."
 _BROWSERS: Final = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"),
                     ("Safari/", "Safari"))  # fmt: skip
@@ -153,19 +154,70 @@ async def show_confirm(request: Request) -> Response:
 async def confirm_here(request: Request) -> Response:
     """Make the account that a mail was sent for."""
     form, visitor = form_of(request), await visitor_of(request)
-    # Without JavaScript people give the whole link.
-    secret = form.get("link", "").strip().rpartition("#")[2][:_MAX_SECRET_CHARS]
-    problems = {}
+    secret, problems = _secret_of(form), {}
     if not secret:
-        problems["link"] = "Give the link in the mail."
+        problems["link"] = _NO_LINK
     else:
         try:
-            await _identities(request).confirm(unquote(secret))
+            await _identities(request).confirm(secret)
         except Problem as error:
             if error.type is not GONE:
                 raise
             problems["link"] = "This link was used, or is too old: open an account once more to get another one."
     return page(request, "confirm.html", visitor, 422 if problems else 200, problems=problems, done=not problems)
+
+
+@ACCOUNT_PAGES.add("GET", "/forgot", demand=Demand.NOTHING, documented=False)
+async def show_forgot(request: Request) -> Response:
+    """The form for who has lost the password."""
+    return page(request, "forgot.html", await visitor_of(request), form={}, problems={}, sent=False)
+
+
+@ACCOUNT_PAGES.add("POST", "/forgot", demand=Demand.NOTHING, cost=5, documented=False)
+async def forgot_here(request: Request) -> Response:
+    """Send a link to choose a new password: the answer is the same whether the address has an account or not."""
+    form, visitor = form_of(request), await visitor_of(request)
+    email = form.get("email", "").strip()
+    try:
+        email = checked_email(email[: EMAIL_CHARS + 1])
+    except InvalidEmail as error:
+        problems = {"email": sentence(error)}
+        return page(request, "forgot.html", visitor, 422, form={"email": email}, problems=problems, sent=False)
+    await attempt(request, email, LinkKind.RESET)
+    await _identities(request).forgot_password(email, config_of(request).mailed_url)
+    return page(request, "forgot.html", visitor, form={"email": email}, problems={}, sent=True)
+
+
+@ACCOUNT_PAGES.add("GET", "/reset", demand=Demand.NOTHING, documented=False)
+async def show_reset(request: Request) -> Response:
+    """The page that the link in such a mail leads to."""
+    return page(request, "reset.html", await visitor_of(request), problems={}, done=False, link="")
+
+
+@ACCOUNT_PAGES.add("POST", "/reset", demand=Demand.NOTHING, cost=5, documented=False)
+async def reset_here(request: Request) -> Response:
+    """Choose a new password by a link."""
+    form, visitor = form_of(request), await visitor_of(request)
+    secret, problems = _secret_of(form), {}
+    password = form.get("password", "")[: 4 * PASSWORD_CHARS + 1]
+    try:
+        check_password(password)
+    except WeakPassword as error:
+        problems["password"] = sentence(error)
+    if not secret:
+        problems["link"] = _NO_LINK
+    if not problems:
+        try:
+            await _identities(request).reset_password(secret, password)
+        except WeakPassword as error:
+            problems["password"] = sentence(error)
+        except Problem as error:
+            if error.type is not GONE:
+                raise
+            problems["link"] = "This link was used, or is too old: ask for another one."
+    link = "" if "link" in problems else secret
+    status = 422 if problems else 200
+    return page(request, "reset.html", visitor, status, problems=problems, done=not problems, link=link)
 
 
 @ACCOUNT_PAGES.add("GET", "/account", demand=Demand.NOTHING, documented=False)
@@ -202,6 +254,11 @@ async def change_account(request: Request) -> Response:
         await identities.end_session(visitor.caller, form["session"])
         return redirect(_ACCOUNT)
     raise Problem(INVALID, errors=[FieldError("/do", "unknown", "there is no such action")])
+
+
+def _secret_of(form: Mapping[str, str]) -> str:
+    """The secret of a link; without JavaScript people give the whole of it."""
+    return unquote(form.get("link", "").strip().rpartition("#")[2][:_MAX_SECRET_CHARS])
 
 
 def _sign_in_again(

@@ -31,17 +31,19 @@ class Line:
         product: The product.
         clicks: Views of its pages and clicks on them.
         carts: How often it was put into a cart; None where that would take too much reading.
+        is_new: Whether it has not been there for as long.
     """
 
     product: Product
     clicks: int
     carts: int | None
+    is_new: bool = False
 
 
 NEEDS: Final[Mapping[str, Callable[[Line], bool]]] = {
     "Needs a picture": lambda line: not line.product.images,
     "Has no stock": lambda line: line.product.availability is Availability.NONE,
-    f"Not seen in {DAYS} days": lambda line: line.clicks == 0,
+    f"Not seen in {DAYS} days": lambda line: line.clicks == 0 and not line.is_new,
 }
 """What a seller should look at, of products that buyers can see."""
 
@@ -61,7 +63,8 @@ def show() -> None:
             icon=":material/inventory_2:",
         )
         return
-    lines = lines_of(products, *_numbers(frame))
+    since_ms = int((frame.now - timedelta(days=DAYS)).timestamp() * 1000)
+    lines = lines_of(products, *_numbers(frame), since_ms)
     _tiles(lines)
     chosen = _choose(lines)
     shown = [line for line in lines if _is_chosen(line, chosen)]
@@ -80,19 +83,23 @@ def show() -> None:
     st.caption(f"{formats.several(len(shown), 'product')}{newest}; clicks and carts of the last {DAYS} days.")
 
 
-def lines_of(products: Sequence[Product], clicks: Mapping[str, int], carts: Mapping[str, int] | None) -> list[Line]:
+def lines_of(
+    products: Sequence[Product], clicks: Mapping[str, int], carts: Mapping[str, int] | None, since_ms: int
+) -> list[Line]:
     """Products with their numbers, the most clicked first.
 
     Args:
         products: Of one store.
         clicks: By what pages called the product: its id, its slug or a variant's SKU.
         carts: In the same way; None where they are not known.
+        since_ms: When the numbers begin, epoch milliseconds.
     """
     lines = []
     for product in products:
         names = {product.id, product.slug, *(variant.sku for variant in product.variants)}
         put = None if carts is None else sum(carts.get(name, 0) for name in names)
-        lines.append(Line(product, sum(clicks.get(name, 0) for name in names), put))
+        seen = sum(clicks.get(name, 0) for name in names)
+        lines.append(Line(product, seen, put, product.created_at > since_ms))
     return sorted(lines, key=lambda line: (-line.clicks, line.product.title))
 
 

@@ -66,7 +66,7 @@ def checked_slug(slug: str) -> str:
     if not is_slug(slug):
         raise InvalidCatalog([Fault("/slug", "text", "give 1 to 63 of a-z, 0-9 and inner hyphens")])
     if is_reserved(slug):
-        raise SlugReserved("it is given to nothing")
+        raise SlugReserved("a page of the shop has that name: take another one")
     return slug
 
 

@@ -12,7 +12,7 @@ RESERVED: Final = frozenset(
     {
         "about", "account", "accounts", "admin", "administrator", "api", "app", "assets", "auth", "billing", "blog",
         "cart", "carts", "categories", "category", "cdn", "checkout", "collect", "collector", "confirm", "contact",
-        "dashboard", "dev", "docs", "download", "ftp", "health", "help", "identity", "import", "imports",
+        "dashboard", "dev", "docs", "download", "forgot", "ftp", "health", "help", "identity", "import", "imports",
         "invitation", "invitations", "invite", "legal", "livez", "login", "logout", "mail", "marketplace", "me",
         "metrics", "new", "null", "oauth", "official", "order", "orders", "picture", "pictures", "pricing", "privacy",
         "problems", "product", "products", "readyz", "register", "reset", "review", "reviews", "root", "search",

@@ -337,6 +337,27 @@ def confirmed_account(shop: Market, buyer: Buyer, email: str) -> Page:
     return buyer.sign_in(email)
 
 
+def test_a_lost_password_is_replaced_in_the_shop(shop: Market, buyer: Buyer) -> None:
+    email = shop.account()
+    page = buyer.get("/shop/forgot")
+    assert buyer.send(page, page.form("forgot"), email="nobody").answer.status_code == 422
+    sent = buyer.send(page, page.form("forgot"), email=email)
+    unknown = buyer.send(page, page.form("forgot"), email="nobody@shop.example")
+    assert "Look into your mail" in sent.words
+    assert sent.words.replace(email, "") == unknown.words.replace("nobody@shop.example", "")
+    (link,) = re.findall(r"^https?://\S+", shop.api.mail_to(email, "Choose a new password"), re.MULTILINE)
+    shop.api.followed.add(link.partition("#")[2])
+    assert link.startswith(f"{shop.url}/shop/reset#")
+    page = buyer.get("/shop/reset")
+    weak = buyer.send(page, page.form("reset"), link=link, password="short")
+    assert (weak.answer.status_code, weak.text.count('class="problem"')) == (422, 1)
+    done = buyer.send(page, page.form("reset"), link=link, password="another horse battery")
+    assert "Your password is changed" in done.words
+    assert "This link was used" in buyer.send(page, page.form("reset"), link=link, password="one more horse").words
+    assert buyer.sign_in(email).answer.status_code == 422
+    assert "Sign out" in buyer.sign_in(email, "another horse battery", "/shop/sign-in?next=/shop/account").words
+
+
 def test_another_sign_in_is_ended_on_the_page_of_the_account(shop: Market, buyer: Buyer) -> None:
     email = shop.account()
     buyer.sign_in(email)
@@ -379,6 +400,8 @@ FIELDS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "/shop/account": {"end": ("session",), "nothing": ("session",)},
     "/shop/register": {"": ("name", "email", "password", "next")},
     "/shop/confirm": {"": ("link",)},
+    "/shop/forgot": {"": ("email",)},
+    "/shop/reset": {"": ("link", "password")},
 }  # fmt: skip
 
 

@@ -171,7 +171,8 @@
     var form = group.closest('form'), figure = form.querySelector('[data-figure]');
     group.addEventListener('change', function () {
       var chosen = group.matches('select') ? group.selectedOptions[0] : group.querySelector(':checked');
-      if (chosen) figure.textContent = chosen.dataset.price;
+      // The figure of a reduced price has more in it than the price.
+      if (chosen) (figure.querySelector('.price') || figure).textContent = chosen.dataset.price;
     });
   }
 

@@ -3,11 +3,12 @@
 A file begins with the currency and an option that many lines share. ``[Coffee > Decaf] bag`` begins a category, whose
 pictures show a bag, or what the shop's do where nothing is said. Each line after it is a product: title, price, what
 its variants differ in, and a sentence or two. ``Size: S, M, L *1.5`` are variants, of which the last one costs half as
-much again; ``-`` is none.
+much again; ``-`` is none. ``(cup)`` before a title is what its own picture shows.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
@@ -19,6 +20,7 @@ from typing import Final
 from marketplace.catalog.slugs import slug_of_title
 from marketplace.money import EXPONENTS
 
+_MOTIF: Final = re.compile(r"(?:\(([a-z]+)\) )?(.*)")
 _WHOLE: Final = Decimal(1)
 
 
@@ -87,16 +89,16 @@ def _products(shop: str, lines: list[str], shared: str, currency: str) -> Iterat
             names, _, motif = (part.strip() for part in line[1:].partition("]"))
             category, place = tuple(part.strip() for part in names.split(">")), 0
             continue
-        title, price, options, description = (part.strip() for part in line.split(" | "))
+        named, price, options, description = (part.strip() for part in line.split(" | "))
+        own_motif, title = _MOTIF.fullmatch(named).groups()  # type: ignore[union-attr]  # it matches any line
         slug = slug_of_title(title)
-        name, given = shared.split(":")[0], options
-        option, _, values = (shared if options in (name, shared) else given).partition(":")
-        variants = _variants(Decimal(price), values, currency) if options != "-" else (_variant("", price, currency),)
+        option, _, values = (shared if options == shared.split(":")[0] else options).partition(":")
+        if options == "-":
+            option, variants = "", (_variant("", price, currency),)
+        else:
+            variants = _variants(Decimal(price), values, currency)
         own = blake2b(f"{shop} {slug}".encode(), digest_size=16).hexdigest()
-        yield (
-            place,
-            CatalogProduct(own, slug, title, description, category, motif, option if options != "-" else "", variants),
-        )
+        yield place, CatalogProduct(own, slug, title, description, category, own_motif or motif, option, variants)
         place += 1
 
 

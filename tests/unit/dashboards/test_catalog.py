@@ -10,6 +10,7 @@ from dashboards.ui.tables import drawn, to_csv
 from marketplace.catalog.products import Availability, Image, Product, ProductState
 from tests.kits.products import product
 
+NEVER = 10**15
 SHOWN = (Image("https://shop.example/mug.jpg"),)
 
 
@@ -17,12 +18,12 @@ def test_a_product_counts_under_its_id_its_slug_and_its_skus() -> None:
     mug, bowl = product("Mug", slug="mug"), product("Bowl")
     (sku,) = (variant.sku for variant in mug.variants)
     clicks = {mug.id: 3, "mug": 2, sku: 1, "else": 9, bowl.id: 7}
-    lines = lines_of([mug, bowl], clicks, {mug.id: 1, sku: 1})
+    lines = lines_of([mug, bowl], clicks, {mug.id: 1, sku: 1}, NEVER)
     assert [(line.product.title, line.clicks, line.carts) for line in lines] == [("Bowl", 7, 0), ("Mug", 6, 2)]
 
 
 def test_carts_that_are_not_known_are_not_none() -> None:
-    (line,) = lines_of([product()], {}, None)
+    (line,) = lines_of([product()], {}, None, NEVER)
     assert line.carts is None
 
 
@@ -39,8 +40,15 @@ def test_carts_that_are_not_known_are_not_none() -> None:
     ],
 )
 def test_only_what_buyers_can_see_needs_the_seller(made: Product, clicks: int, needs: list[str]) -> None:
-    (line,) = lines_of([made], {made.id: clicks}, {})
+    (line,) = lines_of([made], {made.id: clicks}, {}, NEVER)
     assert needs_of(line) == needs
+
+
+def test_a_product_that_was_put_up_since_is_not_said_to_be_unseen() -> None:
+    made = product(images=SHOWN, created_at=5)
+    assert [needs_of(line) for since in (4, 5) for line in lines_of([made], {}, {}, since)] == [
+        [], ["Not seen in 30 days"],
+    ]  # fmt: skip
 
 
 def test_a_table_and_its_csv_show_titles_and_keep_what_the_pages_said() -> None:
