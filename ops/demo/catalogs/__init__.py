@@ -93,10 +93,9 @@ def _products(shop: str, lines: list[str], shared: str, currency: str) -> Iterat
         own_motif, title = _MOTIF.fullmatch(named).groups()  # type: ignore[union-attr]  # it matches any line
         slug = slug_of_title(title)
         option, _, values = (shared if options == shared.split(":")[0] else options).partition(":")
+        variants = _variants(Decimal(price), values, currency)
         if options == "-":
             option, variants = "", (_variant("", price, currency),)
-        else:
-            variants = _variants(Decimal(price), values, currency)
         own = blake2b(f"{shop} {slug}".encode(), digest_size=16).hexdigest()
         yield place, CatalogProduct(own, slug, title, description, category, own_motif or motif, option, variants)
         place += 1
