@@ -79,9 +79,10 @@ def run(
     def connect(url: str, in_use: CommandListener) -> Any:
         return AsyncMongoClient(url, event_listeners=[in_use, questions])
 
-    with pytest.MonkeyPatch.context() as patch, worlds_with_identity(stack, tmp_path_factory.mktemp("indexes")) as all_:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tenancy, "connect_async", connect)
-        yield all_
+        with worlds_with_identity(stack, tmp_path_factory.mktemp("indexes")) as all_:
+            yield all_
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)

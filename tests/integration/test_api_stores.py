@@ -17,6 +17,7 @@ from connectors.mongo.store_directory import find_by_import_key, find_by_write_k
 from connectors.mongo.stores import MongoStores
 from marketplace.identity.roles import API_KEY_SCOPES
 from ops.stack import Stack
+from tests.kits.api_requests import filled
 from tests.kits.stack import polled
 from tests.kits.tenancy import Work, World, run_in_world, tenancy_database
 
@@ -98,7 +99,7 @@ def test_a_store_of_others_is_answered_like_one_that_does_not_exist_to_the_byte(
             if "{store}" not in path:
                 continue
             there, nowhere = [
-                await world.ask(method, path.format(store=slug, user="ann", invitation="x", key="x"), "mallory")
+                await world.ask(method, filled(path, store=slug, user="ann", invitation="x", key="x"), "mallory")
                 for slug in ("shop", "nowhere")
             ]
             assert (there.status_code, without_id(there)) == (nowhere.status_code, without_id(nowhere)), path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, cast
@@ -197,51 +197,34 @@ def test_a_route_answers_what_it_demands_to_nobody_and_refuses_what_does_not_hol
 
 
 @pytest.mark.parametrize(("method", "path"), WITH_BODY)
-@pytest.mark.parametrize("encoding", ["gzip", "br", "x", "identity, gzip"])
-def test_a_body_that_says_it_is_compressed_is_not_read_as_if_it_were_not(method: str, path: str, encoding: str) -> None:
-    headers = {"content-type": "application/json", "content-encoding": encoding} | ADMIN
-    response = ask(method, path, content=b"{}", headers=headers)
-    assert_problem(response, 415, "unsupported-media-type")
-    assert response.headers["accept-encoding"] == "identity"
+def test_a_body_that_says_it_is_compressed_is_not_read_as_if_it_were_not(method: str, path: str) -> None:
+    for encoding in ("gzip", "br", "x", "identity, gzip"):
+        headers = {"content-type": "application/json", "content-encoding": encoding} | ADMIN
+        response = ask(method, path, content=b"{}", headers=headers)
+        assert response.status_code == 415, encoding
+        assert_problem(response, 415, "unsupported-media-type")
+        assert response.headers["accept-encoding"] == "identity", encoding
 
 
-def assert_not_taken(method: str, path: str, body: bytes, content_type: str, status: int) -> None:
-    headers = {"content-type": content_type} if content_type else {}
-    response = ask(method, path, content=body, headers=headers | ADMIN)
+def assert_not_taken(method: str, path: str, bodies: Iterable[tuple[bytes, str, int]]) -> None:
     names = {400: "bad-request", 413: "too-large", 415: "unsupported-media-type", 422: "invalid"}
-    assert_problem(response, status, names[status])
+    for body, content_type, status in bodies:
+        headers = {"content-type": content_type} if content_type else {}
+        response = ask(method, path, content=body, headers=headers | ADMIN)
+        assert response.status_code == status, (body[:20], content_type, response.text)
+        assert_problem(response, status, names[status])
 
 
 @pytest.mark.parametrize(("method", "path", "rule"), as_list(WITHOUT_BODY))
-@pytest.mark.parametrize(
-    ("body", "content_type", "status"), NOT_A_BODY, ids=lambda v: repr(v[:20]) if isinstance(v, bytes) else str(v)
-)
-def test_a_route_without_a_body_refuses_what_is_none_as_well(
-    method: str, path: str, rule: Any, body: bytes, content_type: str, status: int
-) -> None:
-    assert_not_taken(method, path, body, content_type, status)
+def test_a_route_without_a_body_refuses_what_is_none_as_well(method: str, path: str, rule: Any) -> None:
+    assert_not_taken(method, path, NOT_A_BODY)
 
 
 @pytest.mark.parametrize(("method", "path", "rule"), as_list(WITH_BODY))
-@pytest.mark.parametrize(
-    ("body", "content_type", "status"),
-    [
-        *NOT_A_BODY,
-        (b"[]", "application/json", 422),
-        (b"null", "application/json", 422),
-        (
-            b'{"email": {"$gt": ""}, "token": {"$ne": 1}, "password": ["x"], "refresh_token": 5}',
-            "application/json",
-            422,
-        ),
-        (b"", "application/json", 422),
-    ],
-    ids=lambda value: repr(value[:20]) if isinstance(value, bytes) else str(value),
-)
-def test_a_body_that_cannot_be_taken_is_a_problem_and_never_an_error_of_ours(
-    method: str, path: str, rule: Any, body: bytes, content_type: str, status: int
-) -> None:
-    assert_not_taken(method, path, body, content_type, status)
+def test_a_body_that_cannot_be_taken_is_a_problem_and_never_an_error_of_ours(method: str, path: str, rule: Any) -> None:
+    hostile = b'{"email": {"$gt": ""}, "token": {"$ne": 1}, "password": ["x"], "refresh_token": 5}'
+    no_object = [(each, "application/json", 422) for each in (b"[]", b"null", hostile, b"")]
+    assert_not_taken(method, path, [*NOT_A_BODY, *no_object])
 
 
 @pytest.mark.parametrize(("method", "path", "rule"), as_list(WITH_FILE))
