@@ -249,17 +249,17 @@ class Stack:
 
         It returns when the supervisor has noticed, so that `wait_healthy` waits for the next life.
         """
-        pid = self.pid(name)
+        pid, before = self.pid(name), self.process(name)
         announce_death(self.data_dir, pid)
         os.kill(pid, sig)
-        self._wait_until_replaced(name, pid)
+        self._wait_until_replaced(before)
         return pid
 
     def restart(self, name: str) -> None:
         """Stop a process in order and start it again, also one that crashed or was fenced; see `wait_healthy`."""
         info = self.process(name)
         request_restart(self.data_dir, info.name)
-        self._wait_until_replaced(info.name, info.pid)
+        self._wait_until_replaced(info)
 
     def run(self, spec: ProcessSpec) -> None:
         """Let the supervisor run a further process, or another one in place of that of its name; see `wait_healthy`.
@@ -291,14 +291,15 @@ class Stack:
                 raise StackError(f"{name} is {info.state}: {info.problem or 'no answer yet'}")
             time.sleep(_POLL_SECONDS)
 
-    def _wait_until_replaced(self, name: str, pid: int | None) -> None:
+    def _wait_until_replaced(self, before: ProcessInfo) -> None:
         deadline = time.monotonic() + _NOTICE_SECONDS + _STOP_SECONDS
         while True:
-            info = self.process(name)
-            if info.pid != pid or (pid is None and info.state == "starting"):
+            info = self.process(before.name)
+            # One that ended at once may have no process again; that it was started is counted.
+            if info.pid != before.pid or info.restarts > before.restarts:
                 return
             if time.monotonic() > deadline:
-                raise StackError(f"the supervisor does not see that process {pid} of {name} ended")
+                raise StackError(f"the supervisor does not see that process {before.pid} of {before.name} ended")
             time.sleep(_POLL_SECONDS)
 
     def _launch(self, job: Job, lock: IO[str]) -> None:
