@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+OUTBOX_SECONDS: Final = 7 * 24 * 3_600
+INBOX_SECONDS: Final = 45 * 24 * 3_600
+
 
 @dataclass(frozen=True)
 class Index:
@@ -117,6 +120,92 @@ REVIEW_REPORTS: Final = Collection("review_reports", (Index("by_review", (("revi
 CARTS: Final = Collection("carts", (Index("expire", (("expires_at", 1),), expire_after_seconds=0),))
 """``_id`` is ``user:<id>``, or ``guest:<SHA-256 of the secret>``; those of guests expire."""
 
+ORDERS: Final = Collection(
+    "orders",
+    (
+        Index("by_buyer", (("buyer", 1), ("placed_at_ms", -1), ("_id", 1))),
+        Index("by_store", (("store", 1), ("placed_at_ms", -1), ("_id", 1))),
+        Index("by_checkout", (("checkout", 1),)),
+        Index("due", (("due_ms", 1),)),
+        Index("by_state", (("state", 1), ("state_since_ms", 1))),
+    ),
+)
+"""``_id`` is the order's id; fields of ``marketplace.sagas.orders.Order``, where it goes, and how it came to be so."""
+
+PAYMENTS: Final = Collection(
+    "payments",
+    (
+        Index("by_order", (("order", 1),), unique=True),
+        Index("due", (("due_ms", 1),)),
+        Index("by_state", (("state", 1), ("state_since_ms", 1))),
+    ),
+)
+"""``_id`` is the payment's id; fields of ``marketplace.sagas.payments.Payment``."""
+
+LEDGER_ENTRIES: Final = Collection("ledger_entries", (Index("by_payment", (("payment", 1),)),))
+"""``_id`` is the entry's id; all entries of one movement of money add up to zero."""
+
+PAYMENT_WEBHOOKS: Final = Collection(
+    "payment_webhooks",
+    (
+        Index("waiting", (("due_ms", 1),)),
+        Index("expire", (("received_at", 1),), expire_after_seconds=90 * 24 * 3_600),
+    ),
+)
+"""``_id`` is the provider's id of it: what the provider said by itself, with its exact bytes, until it was applied."""
+
+STOCK: Final = Collection("stock", (Index("by_store", (("store", 1), ("_id", 1))),))
+"""``_id`` is the variant's id; ``on_hand`` is the sum of its movements, ``reserved`` that of its reservations.
+
+A variant without a document is not counted: its seller says by hand how much there is."""
+
+STOCK_MOVEMENTS: Final = Collection(
+    "stock_movements",
+    (
+        Index("by_variant", (("variant", 1), ("at_ms", -1), ("_id", 1))),
+        Index("by_store", (("store", 1), ("at_ms", -1), ("_id", 1))),
+    ),
+)
+"""``_id`` is the movement's id; the ledger of stock, to which lines are only added."""
+
+RESERVATIONS: Final = Collection(
+    "reservations", (Index("due", (("due_ms", 1),)), Index("by_variant", (("items.variant", 1), ("due_ms", 1))))
+)
+"""``_id`` is the order's id; fields of ``marketplace.sagas.inventory.Reservation``."""
+
+OUTBOX: Final = Collection(
+    "outbox",
+    (
+        Index("by_order", (("aggregateid", 1),)),
+        Index("expire", (("created_at", 1),), expire_after_seconds=OUTBOX_SECONDS),
+    ),
+)
+"""``_id`` is the event's id; written in the transaction of its cause and never changed: a connector sends the inserts.
+
+Rows are kept for longer than the longest outage of the connector that is promised."""
+
+INBOX: Final = Collection(
+    "inbox",
+    (Index("by_order", (("order", 1),)), Index("expire", (("handled_at", 1),), expire_after_seconds=INBOX_SECONDS)),
+)
+"""``_id`` is ``<consumer>:<event id>``: who has handled what, for longer than the topic keeps it."""
+
+PARKED_EVENTS: Final = Collection(
+    "parked_events", (Index("by_key", (("consumer", 1), ("key", 1), ("partition", 1), ("offset", 1))),)
+)
+"""``_id`` is ``<consumer>:<topic>:<partition>:<offset>``: events that a consumer rejected, and the later ones of the
+same key, with their exact bytes, until an operator lets them be handled or discards them."""
+
+IDEMPOTENCY_KEYS: Final = Collection(
+    "idempotency_keys", (Index("expire", (("expires_at", 1),), expire_after_seconds=0),)
+)
+"""``_id`` is made of the caller and the key: what was asked, who is at it, and what was answered."""
+
+NOTIFICATIONS: Final = Collection(
+    "notifications", (Index("by_recipient", (("recipient", 1), ("at_ms", -1), ("_id", 1))),)
+)
+"""``_id`` is made of recipient, template and event, so that nobody ever hears of one thing twice."""
+
 COLLECTIONS: Final[tuple[Collection, ...]] = (
     STORES,
     VISITOR_SALTS,
@@ -137,4 +226,16 @@ COLLECTIONS: Final[tuple[Collection, ...]] = (
     REVIEW_VOTES,
     REVIEW_REPORTS,
     CARTS,
+    ORDERS,
+    PAYMENTS,
+    LEDGER_ENTRIES,
+    PAYMENT_WEBHOOKS,
+    STOCK,
+    STOCK_MOVEMENTS,
+    RESERVATIONS,
+    OUTBOX,
+    INBOX,
+    PARKED_EVENTS,
+    IDEMPOTENCY_KEYS,
+    NOTIFICATIONS,
 )

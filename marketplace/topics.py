@@ -63,7 +63,14 @@ CLICKS_DEAD: Final = Topic(
 )
 IMPORTS_DEAD: Final = Topic("clicks.imports.v1.dlq", partitions=1, retention=timedelta(days=90))
 
-TOPICS: Final[tuple[Topic, ...]] = (CLICKS_COLLECTED, CLICKS_DEAD, IMPORTS_DEAD)
+ORDERS_EVENTS: Final = Topic("orders.events.v1", partitions=8, retention=timedelta(days=30))
+"""What the services of an order say to each other; the key is the order's id."""
+
+ORDERS_DEAD: Final = Topic(
+    "orders.events.v1.dlq", partitions=2, retention=timedelta(days=90), max_record_bytes=_DEAD_LETTER_BYTES
+)
+
+TOPICS: Final[tuple[Topic, ...]] = (CLICKS_COLLECTED, CLICKS_DEAD, IMPORTS_DEAD, ORDERS_EVENTS, ORDERS_DEAD)
 
 
 def dead_letter_topics(topics: Iterable[Topic]) -> tuple[Topic, ...]:

@@ -76,7 +76,7 @@ class Reservation:
     Attributes:
         order: The id of the order, which is its own.
         store: The slug.
-        items: How many of which variant; a variant stands once.
+        items: How many of which variant; a variant stands once, and one that is not counted does not stand here.
         state: Where it is.
         expires_ms: From when it bounds nobody any more.
         returned: Ids of refunds whose goods came back.
@@ -168,6 +168,7 @@ def _take(reservation: Reservation, available: Mapping[str, int], now_ms: int) -
 def _return(reservation: Reservation, asked: OrderRefundRequested) -> StockDecision:
     if reservation.state is not ReservationState.TAKEN or asked.refund in reservation.returned or not asked.restocked:
         return StockDecision(reservation)
+    counted = {item.variant for item in reservation.items}
     back = tuple(
         Movement(
             f"{reservation.order}:returned:{asked.refund}:{item.variant}",
@@ -177,6 +178,7 @@ def _return(reservation: Reservation, asked: OrderRefundRequested) -> StockDecis
             reservation.order,
         )
         for item in merged(asked.restocked)
+        if item.variant in counted
     )
     return StockDecision(_changed(reservation, returned=(*reservation.returned, asked.refund)), back)
 

@@ -76,6 +76,8 @@ class OrderLine:
         quantity: How many.
         unit_minor: The price of one.
         returned: How many of them were refunded.
+        sku: The seller's own name of the variant then.
+        options: What was chosen, for people: ``Size: L``.
     """
 
     number: int
@@ -85,6 +87,8 @@ class OrderLine:
     quantity: int
     unit_minor: int
     returned: int = 0
+    sku: str = ""
+    options: str = ""
 
     @property
     def total_minor(self) -> int:
