@@ -164,6 +164,7 @@ STOCK_MOVEMENTS: Final = Collection(
     (
         Index("by_variant", (("variant", 1), ("at_ms", -1), ("_id", 1))),
         Index("by_store", (("store", 1), ("at_ms", -1), ("_id", 1))),
+        Index("by_cause", (("cause", 1),)),
     ),
 )
 """``_id`` is the movement's id; the ledger of stock, to which lines are only added."""

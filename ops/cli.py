@@ -22,6 +22,8 @@ _MODULES: Final = {
     "accounts": ("accounts",),
     "keys": ("keys",),
     "mail": ("mail",),
+    "saga": ("saga",),
+    "reconcile": ("reconcile",),
     "ratings": ("reconcile-ratings",),
     "demo": ("demo",),
 }

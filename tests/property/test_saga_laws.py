@@ -20,6 +20,7 @@ from marketplace.sagas.events import Event, EventType, OrderedItem, decode_paylo
 from marketplace.sagas.inventory import Movement, Reservation, ReservationState
 from marketplace.sagas.orders import Order, OrderLine, OrderState, Reason
 from marketplace.sagas.payments import Call, CallKind, Entry, Outcome, Payment, RefundState, Report
+from marketplace.sagas.reconcile import OrderRows, Said, Subject, check_order
 from tests.kits.depth import CHAOS_SEEDS
 
 VARIANTS = ("mug", "bowl")
@@ -217,6 +218,12 @@ class Saga(RuleBasedStateMachine):
     def the_ledger_adds_up_to_zero(self) -> None:
         assert sum(entry.amount_minor for entry in self.entries.values()) == 0
 
+    @invariant()
+    def the_reconciler_finds_nothing_wrong(self) -> None:
+        for own in self.orders:
+            found = [each for each in check_order(self._rows(own), self.now) if each.subject is not Subject.INBOX]
+            assert not found, found
+
     def teardown(self) -> None:
         """In the end everything that was said is heard, the provider answers, and nobody waits any more."""
         for _ in range(60):
@@ -368,6 +375,18 @@ class Saga(RuleBasedStateMachine):
                 for item in reservation.items:
                     found[item.variant] -= item.quantity
         return dict(found)
+
+    def _rows(self, own: str) -> OrderRows:
+        payment = self.payments[own]
+        return OrderRows(
+            order=self.orders[own],
+            payment=payment,
+            reservation=self.reservations[own],
+            entries=tuple(entry for entry in self.entries.values() if entry.id.startswith(f"{payment.id}:")),
+            movements=tuple(movement for movement in self.movements.values() if movement.cause == own),
+            said=tuple(Said(event.id, event.type, event.at_ms) for event in self.log if event.order == own),
+            heard=frozenset((service.value, event) for service, events in self.heard.items() for event in events),
+        )
 
     def _unheard(self) -> list[tuple[Service, Event]]:
         return [(each, event) for event in self.log for each in SERVICES if event.id not in self.heard[each]]
