@@ -1,0 +1,239 @@
+"""``marketplace reconcile``, ``saga list`` and ``saga trace`` on a database with orders, and on one that has none."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path, PurePosixPath
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from connectors.kafka.producer import Producer
+from connectors.kafka.records import Record
+from connectors.mongo.client import Client, connect
+from connectors.mongo.sagas.documents import (
+    Document,
+    entry_document,
+    inbox_document,
+    movement_document,
+    order_document,
+    outbox_document,
+    payment_document,
+    reservation_document,
+)
+from marketplace.collections import (
+    INBOX,
+    LEDGER_ENTRIES,
+    ORDERS,
+    OUTBOX,
+    PARKED_EVENTS,
+    PAYMENTS,
+    RESERVATIONS,
+    STOCK,
+    STOCK_MOVEMENTS,
+)
+from marketplace.sagas import inventory, orders, payments
+from marketplace.sagas.declaration import listeners
+from marketplace.sagas.events import Event
+from marketplace.sagas.inventory import Movement, MovementKind, Reservation, ReservationState
+from marketplace.sagas.orders import Order, OrderLine, OrderState
+from marketplace.sagas.payments import Entry, Outcome, Payment, Report
+from marketplace.topics import ORDERS_EVENTS
+from ops.cli import make_app
+from ops.provision import ensure_provisioned
+from ops.resources import Resources
+from ops.stack import Stack
+from runtime.sections import Settings
+
+COLLECTIONS = (
+    ORDERS, PAYMENTS, LEDGER_ENTRIES, RESERVATIONS, STOCK, STOCK_MOVEMENTS, OUTBOX, INBOX, PARKED_EVENTS,
+)  # fmt: skip
+PLACED = datetime.now(UTC) - timedelta(hours=1)
+PLACED_MS = int(PLACED.timestamp() * 1_000)
+
+
+@dataclass
+class Shop:
+    """A database of its own, with the commands."""
+
+    client: Client
+    database: str
+    producer: Producer
+    run: Callable[..., Result]
+
+    def insert(self, collection: str, *documents: Document) -> None:
+        self.client[self.database][collection].insert_many(documents)
+
+    def set(self, collection: str, row: str, **fields: object) -> None:
+        self.client[self.database][collection].update_one({"_id": row}, {"$set": fields})
+
+    def place(self, name: str, *, pays: bool = True, sends: bool = True) -> str:
+        """An order of two mugs, as services would leave it; returns its id."""
+        own = f"{name}-{uuid.uuid4().hex[:12]}"
+        line = OrderLine(1, "mug", f"v-{own}", "Mug", 2, 1_250)
+        made = orders.placed(
+            Order(own, "shop", "ann", "c1", "EUR", (line,), OrderState.PENDING, PLACED_MS + 900_000), PLACED_MS
+        )
+        order, said = made.order, list(made.events)
+        payment = Payment(f"p-{own}", own, "shop", order.total_minor, "EUR", "card")
+        items = inventory.merged(order.items)
+        reservation = Reservation(own, "shop", items, ReservationState.HELD, PLACED_MS + 960_000)
+        movements = [Movement(f"{own}:first", f"v-{own}", 5, MovementKind.RECEIVED, "first")]
+        entries: list[Entry] = []
+        if pays:
+            payment = payments.on_event(payment, said[0], PLACED_MS).payment
+            payment = payments.asking(payment, payments.due_calls(payment, PLACED_MS)[0], PLACED_MS)
+            paid = payments.apply_report(payment, Report(payment.charge_key, Outcome.SUCCEEDED), PLACED_MS + 50)
+            payment, entries = paid.payment, list(paid.entries)
+            ordered = orders.on_event(order, paid.events[0], PLACED_MS + 100)
+            taken = inventory.on_event(reservation, ordered.events[0], {f"v-{own}": 5}, PLACED_MS + 150)
+            reservation, movements = taken.reservation, [*movements, *taken.movements]
+            done = orders.on_event(ordered.order, taken.events[0], PLACED_MS + 200)
+            order = done.order
+            said += [*paid.events, *ordered.events, *taken.events, *done.events]
+        self.insert(ORDERS.name, order_document(order, PLACED_MS))
+        self.insert(PAYMENTS.name, payment_document(payment, PLACED_MS))
+        self.insert(RESERVATIONS.name, reservation_document(reservation))
+        left = sum(movement.quantity for movement in movements)
+        reserved = 2 if reservation.state is ReservationState.HELD else 0
+        self.insert(STOCK.name, {"_id": f"v-{own}", "store": "shop", "on_hand": left, "reserved": reserved})
+        self.insert(STOCK_MOVEMENTS.name, *(movement_document(each, "shop", left, PLACED_MS) for each in movements))
+        if entries:
+            self.insert(LEDGER_ENTRIES.name, *(entry_document(entry, payment, PLACED_MS) for entry in entries))
+        self._say(said, sends=sends)
+        return own
+
+    def _say(self, said: list[Event], *, sends: bool) -> None:
+        rows = [outbox_document(event, "orders", PLACED) for event in said]
+        self.insert(OUTBOX.name, *rows)
+        heard = [
+            inbox_document(service.value, event, PLACED + timedelta(milliseconds=40))
+            for event in said
+            for service in listeners(event.type)
+        ]
+        self.insert(INBOX.name, *heard)
+        records = [
+            Record(
+                ORDERS_EVENTS.name,
+                row["payload"].encode(),
+                row["aggregateid"].encode(),
+                headers=[(name, value.encode()) for name, value in row.items() if name.startswith("ce_")],
+            )
+            for row in rows
+        ]
+        self.producer.send_all(records if sends else records[1:], 30)
+
+
+@pytest.fixture
+def shop(stack: Stack, tmp_path: Path) -> Iterator[Shop]:
+    name = f"saga_{uuid.uuid4().hex}"
+    settings = Settings(stack.urls, PurePosixPath("unused"), name)
+    ensure_provisioned(settings, resources=Resources(topics=(ORDERS_EVENTS,), collections=COLLECTIONS))
+
+    def run(*arguments: str) -> Result:
+        names: dict[str, str | None] = {each: None for each in os.environ if each.startswith("MARKETPLACE_")}
+        own = {
+            "MARKETPLACE_DATA": str(tmp_path),
+            "MARKETPLACE_MONGO_URL": stack.urls.mongo,
+            "MARKETPLACE_KAFKA_URL": stack.urls.kafka,
+            "MARKETPLACE_DATABASE": name,
+            "COLUMNS": "200",
+        }
+        return CliRunner().invoke(make_app(arguments), arguments, env={**names, **own})
+
+    producer = Producer(stack.urls.kafka, client_id="tests")
+    with connect(stack.urls.mongo) as client:
+        yield Shop(client, name, producer, run)
+        client.drop_database(name)
+    producer.close(5)
+
+
+def test_a_new_marketplace_adds_up_and_has_nothing_that_waits(shop: Shop) -> None:
+    said = shop.run("reconcile")
+    assert said.exit_code == 0, said.output
+    assert "Everything adds up." in said.stdout
+    stuck = shop.run("saga", "list", "--state", "stuck")
+    assert (stuck.exit_code, stuck.stdout) == (0, "No order is stuck.\nOrders: none.\n")
+    assert "No order waits for anybody." in shop.run("saga", "list").stdout
+
+
+def test_orders_that_add_up_are_summed_up_and_each_row_that_does_not_is_named_with_exit_code_1(shop: Shop) -> None:
+    right, wrong = shop.place("right"), shop.place("wrong")
+    said = shop.run("reconcile", "--json")
+    assert said.exit_code == 0, said.output
+    found = json.loads(said.stdout)
+    assert found["clean"]
+    assert found["orders"] == {"confirmed": 2}
+    assert found["money"]["EUR"]["captured_minor"] == found["money"]["EUR"]["paid_minor"] == 5_000
+    assert found["stock"] == {"variants": 2, "on_hand": 6, "reserved": 0, "sold": 4}
+    assert found["events"]["outbox"] == 10
+
+    shop.set(ORDERS.name, wrong, paid_minor=1)
+    shop.set(STOCK.name, f"v-{right}", on_hand=4)
+    unsent = shop.place("unsent", sends=False)
+    told = shop.run("reconcile", "--store", "shop")
+    assert told.exit_code == 1
+    assert f"money: shop {wrong}: 1 of 2500 are paid" in told.stdout
+    assert f"stock: shop v-{right}: 4 are there, and its movements add up to 3" in told.stdout
+    assert f"outbox: shop {unsent}:orders:1:0: ORDER_CREATED was never sent" in told.stdout
+    assert told.stdout.endswith("rows are wrong.\n")
+    assert shop.run("reconcile", "--store", "other").exit_code == 0
+
+
+def test_a_payment_whose_order_is_gone_is_named(shop: Shop) -> None:
+    lost = shop.place("lost")
+    shop.client[shop.database][ORDERS.name].delete_one({"_id": lost})
+    found = json.loads(shop.run("reconcile", "--json").stdout)["findings"]
+    assert {(each["subject"], each["row"]) for each in found} >= {("money", f"p-{lost}"), ("stock", lost)}
+
+
+def test_an_order_past_its_deadline_is_stuck_and_one_before_it_only_waits(shop: Shop) -> None:
+    late, fresh = shop.place("late", pays=False), shop.place("fresh", pays=False)
+    now_ms = int(datetime.now(UTC).timestamp() * 1_000)
+    for collection, row in ((ORDERS.name, fresh), (PAYMENTS.name, f"p-{fresh}")):
+        shop.set(collection, row, state_since_ms=now_ms)
+    shop.set(RESERVATIONS.name, fresh, due_ms=now_ms + 960_000)
+    stuck = shop.run("saga", "list", "--state", "stuck", "--json")
+    assert stuck.exit_code == 1
+    rows = json.loads(stuck.stdout)["orders"]
+    assert {(each["order"], each["service"], each["state"]) for each in rows} == {
+        (late, "orders", "pending"),
+        (late, "payments", "waiting"),
+        (late, "inventory", "held"),
+    }
+    waiting = json.loads(shop.run("saga", "list", "--json").stdout)
+    assert {each["order"] for each in waiting["orders"]} == {late, fresh}
+    assert waiting["states"] == {"pending": 2}
+    table = shop.run("saga", "list", "--state", "stuck", "--store", "shop")
+    assert late in table.stdout
+    assert fresh not in table.stdout
+
+
+def test_a_trace_shows_each_event_who_handled_it_and_how_long_that_took(shop: Shop) -> None:
+    own = shop.place("traced")
+    said = shop.run("saga", "trace", own)
+    assert said.exit_code == 0, said.output
+    events = [(" ".join(words[:2]), words[2]) for words in map(str.split, said.stdout.splitlines()[2:7])]
+    assert events == [
+        ("0 ms", "ORDER_CREATED"),
+        ("50 ms", "PAYMENT_COMPLETED"),
+        ("100 ms", "ORDER_PAYMENT_COMPLETED"),
+        ("150 ms", "STOCK_COUNT_UPDATED"),
+        ("200 ms", "ORDER_CONFIRMED"),
+    ]
+    assert "payments 40 ms" in said.stdout
+    assert "Now: order confirmed; payment completed (1 question to the provider); stock taken." in said.stdout
+    document = json.loads(shop.run("saga", "trace", own, "--json").stdout)
+    assert (document["state"], document["paid_minor"]) == ("confirmed", 2_500)
+    assert document["events"][0]["payload"]["total_minor"] == 2_500
+
+
+def test_a_trace_of_an_order_that_is_not_there_is_one_line(shop: Shop) -> None:
+    said = shop.run("saga", "trace", "nothing")
+    assert said.exit_code == 1
+    assert said.stderr == "marketplace: there is no order nothing\n"
