@@ -108,6 +108,7 @@ reference: $(READY) ## write the generated pages of docs/reference
 	$(BIN)/python -m ops.reference.metrics
 	$(BIN)/python -m ops.reference.settings
 	$(BIN)/python -m ops.reference.services
+	$(BIN)/python -m ops.reference.saga
 	$(BIN)/python -m ops.reference.access
 	$(BIN)/python -m ops.reference.api
 
