@@ -72,13 +72,13 @@ def _deadlines() -> Iterator[str]:
 
 def _payloads() -> Iterator[str]:
     yield (
-        "\n## What an event says\n\nThe value of a record is JSON with these fields; its headers are those of CloudEvents "
-        "(`ce_id`, `ce_type`, `ce_time`, `ce_source`, `ce_subject`, `ce_store`, `ce_dataversion`) and `traceparent`. A "
-        "payload only ever gains fields.\n\n| event | fields | |\n|---|---|---|\n"
+        "\n## What an event says\n\nThe value of a record is JSON with these fields; its headers are those of "
+        "CloudEvents (`ce_id`, `ce_type`, `ce_time`, `ce_source`, `ce_subject`,\n`ce_store`, `ce_dataversion`) and "
+        "`traceparent`. A payload only ever gains fields.\n\n| event | fields | |\n|---|---|---|\n"
     )
     for kind, payload in PAYLOADS.items():
         fields = ", ".join(f"`{field}`" for field in payload.__struct_fields__)
-        says = " ".join((payload.__doc__ or "").split())
+        says = " ".join((payload.__doc__ or "").split()).replace("``", "`")
         yield f"| `{kind}` | {fields} | {says} |\n"
 
 
