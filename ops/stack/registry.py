@@ -264,9 +264,8 @@ REGISTRY: Final = Registry(
             title="Kafka Connect (Debezium)",
             default_port=18083,
             check=HealthCheck("connect"),
-            # It writes to Kafka what it reads from Mongo until it has ended.
-            stop_rank=StopRank.SERVICES,
-            needs=("kafka", "mongo"),
+            stop_rank=StopRank.STORES,
+            needs=("kafka",),
             memory="a heap of up to 256 MB",
         ),
         ServiceSpec(
