@@ -19,6 +19,7 @@ from marketplace.collections import (
     LINKS,
     MAILS,
     MEMBERSHIPS,
+    PAYMENT_WEBHOOKS,
     PRODUCT_CHANGES,
     PRODUCT_IMPORTS,
     PRODUCT_SLUGS,
@@ -46,6 +47,7 @@ from ops.stack.errors import StackError
 from ops.stack.parts.clickhouse import ClickHouse
 from ops.stack.parts.kafka import Kafka
 from ops.stack.parts.mongo import Mongo
+from ops.stack.parts.payments import Payments
 from ops.stack.parts.redis import Redis
 from ops.stack.process_spec import HealthCheck, StopRank
 from ops.stack.proxy.service import ProxySpec
@@ -249,6 +251,14 @@ REGISTRY: Final = Registry(
             stop_rank=StopRank.STORES,
             memory="the live tiles, some MB",
         ),
+        Payments(
+            name="payments",
+            title="sandbox payment provider",
+            default_port=18700,
+            check=HealthCheck("service", "/readyz"),
+            stop_rank=StopRank.STORES,
+            memory="some 50 MB",
+        ),
         ServiceSpec(
             name="flow",
             title="click flow",
@@ -301,7 +311,10 @@ REGISTRY: Final = Registry(
             "hashed at one time",
             resources=Resources(
                 tables=TABLES,
-                collections=(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY, *SHOPPING),
+                collections=(
+                    *(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY, *SHOPPING),
+                    PAYMENT_WEBHOOKS,
+                ),
             ),
             check_settings=check_api,
         ),
