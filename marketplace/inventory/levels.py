@@ -5,10 +5,11 @@ Whoever reserves, deducts or moves goods, the API or a consumer, takes these rul
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from marketplace.catalog.products import Availability
+from marketplace.catalog.products import Availability, Product
 from marketplace.sagas.inventory import Reservation, ReservationState
 from marketplace.sagas.orders import OrderState
 
@@ -88,6 +89,17 @@ def availability_of(available: int) -> Availability:
     if available <= 0:
         return Availability.NONE
     return Availability.FEW if available <= FEW else Availability.MANY
+
+
+def with_counted(product: Product, counted: Mapping[str, Availability]) -> Product:
+    """A product whose counted variants say what stock says, whatever its seller writes.
+
+    Args:
+        product: The product.
+        counted: What buyers are shown of the variants that are counted, by id.
+    """
+    variants = tuple(replace(each, availability=counted.get(each.id, each.availability)) for each in product.variants)
+    return product if variants == product.variants else replace(product, variants=variants)
 
 
 def moved(level: Level, change: int) -> Level:
