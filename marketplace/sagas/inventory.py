@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from marketplace.catalog.products import Availability
 from marketplace.sagas.events import (
     Event,
     EventType,
@@ -27,10 +26,6 @@ from marketplace.sagas.events import (
 SERVICE: Final = "inventory"
 GRACE_SECONDS: Final = 60
 """A reservation is kept so much longer than its order waits for money, so that no payment in time finds it gone."""
-
-
-FEW: Final = 5
-"""Buyers are warned from so many on that there are few."""
 
 
 class ReservationState(StrEnum):
@@ -125,13 +120,6 @@ def missing(items: Iterable[OrderedItem], available: Mapping[str, int]) -> tuple
         for item in merged(items)
         if item.quantity > available.get(item.variant, 0)
     )
-
-
-def availability_of(available: int) -> Availability:
-    """What buyers are told of a variant that is counted."""
-    if available <= 0:
-        return Availability.NONE
-    return Availability.FEW if available <= FEW else Availability.MANY
 
 
 def on_event(reservation: Reservation, event: Event, available: Mapping[str, int], now_ms: int) -> StockDecision:

@@ -13,13 +13,13 @@ from connectors.mongo.client import Client
 from connectors.mongo.sagas.documents import changed_fields, movement_document, reservation_document, reservation_of
 from connectors.mongo.sagas.orders import due_ids, oldest_due_ms
 from marketplace.collections import ORDERS, PRODUCTS, RESERVATIONS, STOCK, STOCK_MOVEMENTS
+from marketplace.inventory.levels import availability_of
 from marketplace.sagas.events import OrderedItem
 from marketplace.sagas.inventory import (
     GRACE_SECONDS,
     Movement,
     Reservation,
     ReservationState,
-    availability_of,
 )
 
 _MOST_RELEASED: Final = 500
