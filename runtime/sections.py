@@ -189,7 +189,11 @@ class PaymentSettings:
         file = env.read(PAYMENTS_SECRETS_FILE)
         path = Path(file) if file else Path(env.read(DATA_DIR)) / PROVIDER_SECRETS
         return PaymentSettings(
-            env.read(PAYMENTS_PROVIDER), url, env.read(PAYMENTS_ACCOUNT), env.read(PAYMENTS_LIVE), KnownSecrets(given, path)
+            env.read(PAYMENTS_PROVIDER),
+            url,
+            env.read(PAYMENTS_ACCOUNT),
+            env.read(PAYMENTS_LIVE),
+            KnownSecrets(given, path),
         )
 
 

@@ -61,11 +61,7 @@ class Repayment:
 
 
 class PaymentProvider(Protocol):
-    """A client of a provider; safe to share between threads.
-
-    Attributes:
-        name: As in addresses of webhooks and in rows.
-    """
+    """A client of a provider; safe to share between threads."""
 
     @property
     def name(self) -> str:
@@ -97,6 +93,9 @@ class PaymentProvider(Protocol):
             Refused: It never will.
             Mismatch: It speaks of something else.
         """
+
+    def close(self) -> None:
+        """Close its connections."""
 
     def read_webhook(self, raw: bytes) -> Report:
         """What a webhook says, whose signature was checked.

@@ -182,7 +182,17 @@ def event_id(order: str, service: str, version: int, number: int = 0) -> str:
 
 
 class UnknownEvent(ValueError):
-    """A record is no event that this version knows; the message says why."""
+    """A record is no event that this version knows; the message says why.
+
+    Args:
+        text: Why, as a sentence.
+        reason: The same as one of few codes: ``no_key``, ``bad_payload``, ``bad_headers``, ``unknown_type`` or
+            ``unknown_version``.
+    """
+
+    def __init__(self, text: str, reason: str = "bad_payload") -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 def encode_payload(payload: Payload) -> bytes:
@@ -199,7 +209,7 @@ def decode_payload(kind: str, value: bytes) -> Payload:
     try:
         wanted: Any = PAYLOADS[EventType(kind)]
     except ValueError as error:
-        raise UnknownEvent(f"there is no event {kind[:60]!r}") from error
+        raise UnknownEvent(f"there is no event {kind[:60]!r}", "unknown_type") from error
     try:
         found: Payload = msgspec.json.decode(value, type=wanted)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -121,7 +121,8 @@ class Store:
     def attempt(self, key: str) -> int:
         """Count a question for an effect that has not happened; returns how many there were, this one included."""
         found = self._db.execute(
-            "INSERT INTO attempts VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET count = count + 1 RETURNING count", (key,)
+            "INSERT INTO attempts VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET count = count + 1 RETURNING count",
+            (key,),
         ).fetchone()
         return int(found[0])
 

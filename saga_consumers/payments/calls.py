@@ -21,10 +21,10 @@ from typing import Final
 
 from connectors.errors import Refused, Unavailable
 from connectors.payments.provider import Charge, PaymentProvider, Repayment
-from marketplace.sagas.payments import CallKind, Mismatch, Outcome, Report
+from marketplace.sagas.payments import Call, CallKind, Mismatch, Outcome, Payment, Report
 from runtime.breaker import CircuitBreaker
 from saga_consumers.payments.counts import PaymentCounts
-from saga_consumers.payments.store import Applied, Asking, PaymentStore
+from saga_consumers.payments.store import Asking, PaymentStore
 
 THREADS: Final = 8
 QUEUED: Final = 64
@@ -63,7 +63,7 @@ class Calls:
         self._breaker, self._in_a_row, self._closed = CircuitBreaker(), 0, False
 
     @property
-    def provider_open(self) -> bool:
+    def provider_asked(self) -> bool:
         """Whether the provider is asked; otherwise it is left alone for some time."""
         return self._breaker.retry_after(self._monotonic()) <= 0
 
@@ -79,7 +79,7 @@ class Calls:
         """
         with self._changed:
             full = len(self._under_way) >= QUEUED
-            if self._closed or full or payment in self._under_way or not self.provider_open:
+            if self._closed or full or payment in self._under_way or not self.provider_asked:
                 return False
             self._under_way.add(payment)
         self._pool.submit(self._ask_about, payment, now, self._monotonic())
@@ -89,11 +89,6 @@ class Calls:
         """Wait until nothing is under way; returns whether that is so."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._under_way, seconds)
-
-    def wait_for_room(self, seconds: float) -> bool:
-        """Wait until one more payment could be asked about; returns whether that is so."""
-        with self._changed:
-            return self._changed.wait_for(lambda: len(self._under_way) < QUEUED, seconds)
 
     def close(self, seconds: float) -> bool:
         """Begin nothing more, and wait for what is under way; returns whether all of it has ended in time."""
@@ -113,7 +108,7 @@ class Calls:
             _log.warning("payment %s: %s", payment, error)
         except Exception:
             # A thread of a pool would keep it for itself. The payment is due again after its pause.
-            self._counts.errors += 1
+            self._counts.failed()
             _log.exception("payment %s", payment)
         finally:
             with self._changed:
@@ -122,47 +117,47 @@ class Calls:
 
     def _rounds(self, payment: str, now: datetime, since: float, ticket: int) -> None:
         """Ask what is due; a look-up that finds nothing makes the next question due at once."""
-        while True:
-            asked = self._store.begin(payment, self._time(now, since))
-            heard = [self._ask(each, ticket) for each in asked]
-            for each, report in zip(asked, heard, strict=True):
+        again = True
+        while again:
+            again = False
+            for asked in self._store.begin(payment, self._time(now, since)):
+                report = self._ask(asked, ticket, now, since)
                 if report is not None:
-                    self._counts.add(self._store.apply(report, self._time(now, since)))
-                del each
-            if not any(report is not None and report.outcome is Outcome.NOT_FOUND for report in heard):
-                return
+                    self._store.apply(report, self._time(now, since))
+                    again = again or report.outcome is Outcome.NOT_FOUND
 
-    def _ask(self, asking: Asking, ticket: int) -> Report | None:
+    def _ask(self, asking: Asking, ticket: int, now: datetime, since: float) -> Report | None:
         """What the provider says; None where that is nothing that can be applied."""
         payment, call = asking.payment, asking.call
         try:
-            if call.kind is CallKind.CHARGE:
-                said = self._provider.charge(
-                    Charge(call.key, call.amount_minor, call.currency, payment.method, payment.order)
-                )
-            elif call.kind is CallKind.REFUND:
-                said = self._provider.refund(
-                    Repayment(call.key, payment.charge_key, payment.reference, call.amount_minor, call.currency)
-                )
-            else:
-                said = self._provider.look_up(call.key)
+            said = self._put(payment, call)
         except Unavailable as error:
-            self._counts.unanswered += 1
+            self._counts.unanswered()
             self._no_answer(ticket)
             _log.warning("payment %s: %s: %s", payment.id, call.kind, error)
             return None
-        except (Refused, Mismatch) as error:
+        except Refused as error:
             self._answered()
-            self._counts.refused += isinstance(error, Refused)
-            self._counts.mismatches += isinstance(error, Mismatch)
+            self._counts.refused()
             _log.error("payment %s: %s: %s: an operator has to look at it", payment.id, call.kind, error)
-            self._problem(payment.id, str(error))
+            self._store.note_problem(payment.id, str(error), self._time(now, since))
+            return None
+        except Mismatch as error:
+            self._answered()
+            self._store.note_mismatch(payment.id, str(error), self._time(now, since))
             return None
         self._answered()
         return said
 
-    def _problem(self, payment: str, problem: str) -> None:
-        self._problems[payment] = problem
+    def _put(self, payment: Payment, call: Call) -> Report:
+        if call.kind is CallKind.CHARGE:
+            charge = Charge(call.key, call.amount_minor, call.currency, payment.method, payment.order)
+            return self._provider.charge(charge)
+        if call.kind is CallKind.REFUND:
+            return self._provider.refund(
+                Repayment(call.key, payment.charge_key, payment.reference, call.amount_minor, call.currency)
+            )
+        return self._provider.look_up(call.key)
 
     def _no_answer(self, ticket: int) -> None:
         with self._changed:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
 from connectors.mongo.client import Client
-from connectors.mongo.sagas.payments import KeptPayment, PaymentRows, WaitingWebhook, WebhookState
+from connectors.mongo.sagas.payments import PaymentRows, WaitingWebhook, WebhookState
 from connectors.mongo.sagas.steps import SagaSteps, Session
+from connectors.mongo.times import milliseconds
 from marketplace.sagas import payments
 from marketplace.sagas.events import Event
 from marketplace.sagas.payments import Call, Mismatch, Payment, Report, payment_of_key
-from saga_consumers.payments.decide import decide, on_missing
+from saga_consumers.consumer import Absent, check_store
+from saga_consumers.payments import decide
+from saga_consumers.payments.counts import PaymentCounts
 
+_log = logging.getLogger(__name__)
 _WEBHOOK_PAUSES_SECONDS: Final = (1, 2, 5, 15, 60, 300, 900, 3_600)
 """How long a webhook waits for its payment; the last one repeats, until the row expires."""
 
@@ -48,9 +53,11 @@ class PaymentStore:
     Args:
         client: A connected client; the caller closes it.
         database: The database's name.
+        counts: Counts what becomes of what the provider says.
     """
 
-    def __init__(self, client: Client, database: str) -> None:
+    def __init__(self, client: Client, database: str, counts: PaymentCounts) -> None:
+        self._counts = counts
         self._steps = SagaSteps(client, database, payments.SERVICE)
         self.rows = PaymentRows(client, database)
 
@@ -62,18 +69,21 @@ class PaymentStore:
 
         Raises:
             Unavailable: Mongo does not answer; it may have been handled.
-            Retry: Its payment is not there yet.
+            Absent: Its payment is not there.
             Reject: It is never handled.
         """
-        now_ms, due = _ms(now), ""
+        if event.type not in decide.LISTENS:
+            return True, ""
+        now_ms, due = milliseconds(now), ""
 
         def work(session: Session) -> tuple[Event, ...]:
             nonlocal due
             due = ""
             kept = self.rows.of_order(event.order, session)
             if kept is None:
-                raise on_missing(event, now_ms)
-            decision = decide(kept.payment, event, now_ms)
+                raise Absent("no_payment", f"there is no payment of the order {event.order[:60]!r}")
+            check_store(event, kept.payment.store)
+            decision = decide.on_event(kept.payment, event, now_ms)
             if decision.payment != kept.payment:
                 self.rows.save(kept, decision.payment, decision.entries, now, session, trace_parent)
                 due = kept.payment.id if payments.due_calls(decision.payment, now_ms) else ""
@@ -90,7 +100,7 @@ class PaymentStore:
         Raises:
             Unavailable: Mongo does not answer, or another process was faster: ask nothing.
         """
-        now_ms, asked = _ms(now), list[Asking]()
+        now_ms, asked = milliseconds(now), list[Asking]()
 
         def work(session: Session) -> tuple[Event, ...]:
             asked.clear()
@@ -119,54 +129,61 @@ class PaymentStore:
         Raises:
             Unavailable: Mongo does not answer; it may have been applied.
         """
-        payment = payment_of_key(report.key)
-        trace_parent = self.rows.trace_of(payment)
-        outcome = Applied.KNOWN
+        payment, now_ms = payment_of_key(report.key), milliseconds(now)
+        outcome, alarms = Applied.KNOWN, list[str]()
 
         def work(session: Session) -> tuple[Event, ...]:
             nonlocal outcome
-            outcome = Applied.KNOWN
+            outcome, alarms[:] = Applied.KNOWN, []
             kept = self.rows.get(payment, session)
             if kept is None:
                 outcome = Applied.UNKNOWN_PAYMENT
                 return ()
-            events = self._apply(kept, report, now, session)
-            if events is not None:
-                outcome = Applied.CHANGED
+            decision = payments.apply_report(kept.payment, report, now_ms)
+            if decision.payment != kept.payment:
+                outcome, alarms[:] = Applied.CHANGED, decide.alarms(kept.payment, decision.payment)
+                self.rows.save(kept, decision.payment, decision.entries, now, session)
             if webhook is not None:
                 self.rows.end_webhook(webhook.id, WebhookState.APPLIED, now, session=session)
-            return events or ()
+            return decision.events
 
         try:
-            self._steps.act(now, work, trace_parent)
+            self._steps.act(now, work, self.rows.trace_of(payment))
         except Mismatch as error:
-            self.report_mismatch(payment, str(error), now, webhook)
+            self.note_mismatch(payment, str(error), now, webhook)
             return Applied.MISMATCH
+        for alarm in alarms:
+            self._counts.alarm()
+            _log.error("%s: an operator decides", alarm)
+        self._counts.applied(outcome.value)
         if outcome is Applied.UNKNOWN_PAYMENT and webhook is not None:
             pause = _WEBHOOK_PAUSES_SECONDS[min(webhook.attempts, len(_WEBHOOK_PAUSES_SECONDS) - 1)]
             self.rows.delay_webhook(webhook.id, now + timedelta(seconds=pause), "there is no such payment yet")
         return outcome
 
-    def report_mismatch(self, payment: str, problem: str, now: datetime, webhook: WaitingWebhook | None) -> None:
+    def note_mismatch(self, payment: str, problem: str, now: datetime, webhook: WaitingWebhook | None = None) -> None:
         """The provider speaks of other money than the payment: an operator decides, and the payment is as it was.
+
+        Args:
+            payment: Its id; empty where that is not known.
+            problem: A sentence.
+            now: The time.
+            webhook: How it came, where it was a webhook; it is parked.
 
         Raises:
             Unavailable: Mongo does not answer.
         """
+        self._counts.applied(Applied.MISMATCH.value)
+        _log.error("%s: an operator decides", problem)
+        self.note_problem(payment, problem, now)
         if webhook is not None:
             self.rows.end_webhook(webhook.id, WebhookState.PARKED, now, problem)
+
+    def note_problem(self, payment: str, problem: str, now: datetime) -> None:
+        """Write on a payment what an operator has to look at.
+
+        Raises:
+            Unavailable: Mongo does not answer.
+        """
         if payment:
             self.rows.note_problem(payment, problem, now)
-
-    def _apply(
-        self, kept: KeptPayment, report: Report, now: datetime, session: Session
-    ) -> tuple[Event, ...] | None:
-        decision = payments.apply_report(kept.payment, report, _ms(now))
-        if decision.payment == kept.payment:
-            return None
-        self.rows.save(kept, decision.payment, decision.entries, now, session)
-        return decision.events
-
-
-def _ms(moment: datetime) -> int:
-    return round(moment.timestamp() * 1_000)

@@ -13,9 +13,17 @@ from pymongo.errors import PyMongoError
 
 from connectors.errors import Unavailable
 from connectors.mongo.client import Client, unavailable
-from connectors.mongo.sagas.documents import Document, entry_document, payment_document, payment_of
+from connectors.mongo.sagas.documents import (
+    Document,
+    changed_fields,
+    entry_document,
+    payment_document,
+    payment_of,
+)
+from connectors.mongo.sagas.orders import due_ids, oldest_due_ms
+from connectors.mongo.times import milliseconds
 from marketplace.collections import LEDGER_ENTRIES, PAYMENT_WEBHOOKS, PAYMENTS
-from marketplace.sagas.payments import Entry, Payment, PaymentState
+from marketplace.sagas.payments import Entry, Payment
 
 TRACE: Final = "traceparent"
 """The trace of the last event that reached a payment: what is said after an answer of the provider belongs to it."""
@@ -103,14 +111,12 @@ class PaymentRows:
         Raises:
             Unavailable: Somebody else has written it since it was read.
         """
-        now_ms = _ms(now)
-        document = payment_document(after, now_ms, kept.document)
+        now_ms = milliseconds(now)
+        fields = changed_fields(kept.document, payment_document(after, now_ms, kept.document))
         if trace_parent:
-            document[TRACE] = trace_parent
-        written = self._payments.replace_one(
-            {"_id": after.id, "version": kept.payment.version}, document, session=session
-        )
-        if written.matched_count != 1:
+            fields[TRACE] = trace_parent
+        known = {"_id": after.id, "version": kept.payment.version}
+        if not self._payments.update_one(known, {"$set": fields}, session=session).matched_count:
             raise Unavailable(f"payment {after.id} was changed meanwhile")
         if entries:
             rows = [entry_document(entry, after, now_ms) for entry in entries]
@@ -123,7 +129,9 @@ class PaymentRows:
             Unavailable: Mongo does not answer.
         """
         try:
-            self._payments.update_one({"_id": payment}, {"$set": {"problem": problem, "problem_at_ms": _ms(now)}})
+            self._payments.update_one(
+                {"_id": payment}, {"$set": {"problem": problem, "problem_at_ms": milliseconds(now)}}
+            )
         except PyMongoError as error:
             raise unavailable(error) from error
 
@@ -133,11 +141,16 @@ class PaymentRows:
         Raises:
             Unavailable: Mongo does not answer.
         """
-        try:
-            found = self._payments.find({"due_ms": {"$lte": _ms(now)}}, {"_id": 1}).sort("due_ms").limit(limit)
-            return [str(each["_id"]) for each in found]
-        except PyMongoError as error:
-            raise unavailable(error) from error
+        return due_ids(self._payments, milliseconds(now), limit)
+
+    def oldest_due_ms(self) -> int | None:
+        """When the first of them was or will be due, or the first webhook; None where nothing waits.
+
+        Raises:
+            Unavailable: Mongo does not answer.
+        """
+        found = (oldest_due_ms(self._payments), oldest_due_ms(self._webhooks))
+        return min((each for each in found if each is not None), default=None)
 
     def waiting_webhooks(self, now: datetime, limit: int) -> list[WaitingWebhook]:
         """Webhooks that are to be applied, in the order in which they came.
@@ -146,7 +159,11 @@ class PaymentRows:
             Unavailable: Mongo does not answer.
         """
         try:
-            found = self._webhooks.find({"due_ms": {"$lte": _ms(now)}}).sort([("due_ms", 1), ("_id", 1)]).limit(limit)
+            found = (
+                self._webhooks.find({"due_ms": {"$lte": milliseconds(now)}})
+                .sort([("due_ms", 1), ("_id", 1)])
+                .limit(limit)
+            )
             return [
                 WaitingWebhook(str(each["_id"]), each["provider"], bytes(each["raw"]), each["attempts"])
                 for each in found
@@ -162,7 +179,7 @@ class PaymentRows:
         Raises:
             Unavailable: Mongo does not answer, where there is no session.
         """
-        change = {"state": state.value, "due_ms": None, "reason": reason, "ended_at_ms": _ms(now)}
+        change = {"state": state.value, "due_ms": None, "reason": reason, "ended_at_ms": milliseconds(now)}
         self._change_webhook(webhook, {"$set": change}, session)
 
     def delay_webhook(self, webhook: str, due: datetime, reason: str) -> None:
@@ -171,7 +188,7 @@ class PaymentRows:
         Raises:
             Unavailable: Mongo does not answer.
         """
-        change = {"$set": {"due_ms": _ms(due), "reason": reason}, "$inc": {"attempts": 1}}
+        change = {"$set": {"due_ms": milliseconds(due), "reason": reason}, "$inc": {"attempts": 1}}
         self._change_webhook(webhook, change, None)
 
     def _change_webhook(self, webhook: str, change: Mapping[str, Any], session: ClientSession | None) -> None:
@@ -185,17 +202,6 @@ class PaymentRows:
         except PyMongoError as error:
             raise unavailable(error) from error
 
-    def stuck(self) -> int:
-        """How many webhooks are parked.
-
-        Raises:
-            Unavailable: Mongo does not answer.
-        """
-        try:
-            return self._webhooks.count_documents({"state": WebhookState.PARKED.value})
-        except PyMongoError as error:
-            raise unavailable(error) from error
-
 
 def webhook_document(webhook: str, provider: str, raw: bytes, now: datetime) -> Document:
     """A webhook as it is kept until it is applied: the bytes are those that were signed."""
@@ -206,20 +212,10 @@ def webhook_document(webhook: str, provider: str, raw: bytes, now: datetime) -> 
         "state": WebhookState.WAITING.value,
         "attempts": 0,
         "reason": "",
-        "due_ms": _ms(now),
+        "due_ms": milliseconds(now),
         "received_at": now,
     }
 
 
-def new_payment(payment: Payment, now: datetime) -> Document:
-    """The document of a payment that is placed with its order."""
-    assert payment.state is PaymentState.WAITING
-    return payment_document(payment, _ms(now))
-
-
 def _kept(document: Document | None) -> KeptPayment | None:
     return None if document is None else KeptPayment(payment_of(document), document)
-
-
-def _ms(moment: datetime) -> int:
-    return round(moment.timestamp() * 1_000)
