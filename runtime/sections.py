@@ -163,14 +163,20 @@ class PaymentSettings:
         url: Of its API; empty for a process that asks it nothing.
         account: Ours there.
         live: Whether it is real money.
-        secrets: Between us and the provider.
+        given: Secrets between us and the provider; None where they are in the file.
+        secrets_file: The file.
     """
 
     provider: str
     url: str
     account: str
     live: bool
-    secrets: KnownSecrets
+    given: ProviderSecrets | None
+    secrets_file: Path
+
+    def known_secrets(self) -> KnownSecrets:
+        """The secrets as they are at each moment."""
+        return KnownSecrets(self.given, self.secrets_file)
 
     @staticmethod
     def read(env: EnvReader, running: Urls | None = None, *, asks: bool = True) -> PaymentSettings:
@@ -189,11 +195,12 @@ class PaymentSettings:
         file = env.read(PAYMENTS_SECRETS_FILE)
         path = Path(file) if file else Path(env.read(DATA_DIR)) / PROVIDER_SECRETS
         return PaymentSettings(
-            env.read(PAYMENTS_PROVIDER),
-            url,
-            env.read(PAYMENTS_ACCOUNT),
-            env.read(PAYMENTS_LIVE),
-            KnownSecrets(given, path),
+            provider=env.read(PAYMENTS_PROVIDER),
+            url=url,
+            account=env.read(PAYMENTS_ACCOUNT),
+            live=env.read(PAYMENTS_LIVE),
+            given=given,
+            secrets_file=path,
         )
 
 
