@@ -8,8 +8,8 @@ from typing import Final
 ALL_PARTS: Final = ("kafka", "mongo", "clickhouse", "redis")
 """The parts that a process needs unless it says otherwise."""
 
-KNOWN_PARTS: Final = (*ALL_PARTS, "connect")
-"""All parts; only what sends the events of orders needs Kafka Connect."""
+KNOWN_PARTS: Final = (*ALL_PARTS, "connect", "payments")
+"""All parts; only what sends the events of orders needs Kafka Connect, and only payments need their provider."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class Urls:
     clickhouse: str = ""
     redis: str = ""
     connect: str = ""
+    payments: str = ""
 
     def of(self, part: str) -> str:
         """The URL of one of :data:`KNOWN_PARTS`."""

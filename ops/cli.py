@@ -20,6 +20,7 @@ _MODULES: Final = {
     "report": ("report", "ledger"),
     "dlq": ("dlq",),
     "relay": ("relay",),
+    "consumers": ("consumers",),
     "accounts": ("accounts",),
     "keys": ("keys",),
     "mail": ("mail",),

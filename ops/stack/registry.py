@@ -17,17 +17,27 @@ from marketplace.collections import (
     CARTS,
     CATEGORIES,
     FLOW_GENERATIONS,
+    INBOX,
+    LEDGER_ENTRIES,
     LINKS,
     MAILS,
     MEMBERSHIPS,
+    NOTIFICATIONS,
+    ORDERS,
     OUTBOX,
+    PARKED_EVENTS,
+    PAYMENT_WEBHOOKS,
+    PAYMENTS,
     PRODUCT_CHANGES,
     PRODUCT_IMPORTS,
     PRODUCT_SLUGS,
     PRODUCTS,
+    RESERVATIONS,
     REVIEW_REPORTS,
     REVIEW_VOTES,
     REVIEWS,
+    STOCK,
+    STOCK_MOVEMENTS,
     STORE_STATS,
     STORES,
     TURNED_AWAY,
@@ -42,12 +52,21 @@ from marketplace.topics import (
     CLICKS_COLLECTED,
     CLICKS_DEAD,
     CONNECT_TOPICS,
+    ORDERS_DEAD,
     ORDERS_EVENTS,
     RELAY_EVENTS,
     RELAY_HEARTBEATS,
 )
 from ops.resources import Resources
-from ops.service_settings import RELAY_NEEDS, check_api, check_collector, check_dashboard, check_flow, check_relay
+from ops.service_settings import (
+    RELAY_NEEDS,
+    check_api,
+    check_collector,
+    check_consumers,
+    check_dashboard,
+    check_flow,
+    check_relay,
+)
 from ops.stack.collector import CollectorSpec
 from ops.stack.components import Component, PartSpec, ServiceSpec
 from ops.stack.dashboard import DashboardSpec
@@ -56,6 +75,7 @@ from ops.stack.parts.clickhouse import ClickHouse
 from ops.stack.parts.connect import Connect
 from ops.stack.parts.kafka import Kafka
 from ops.stack.parts.mongo import Mongo
+from ops.stack.parts.payments import Payments
 from ops.stack.parts.redis import Redis
 from ops.stack.process_spec import HealthCheck, StopRank
 from ops.stack.proxy.service import ProxySpec
@@ -225,6 +245,14 @@ SHOPPING: Final = (
 )  # fmt: skip
 """What stores sell, what buyers say of it, and what they have in their carts."""
 
+ORDERING: Final = (
+    ORDERS, PAYMENTS, LEDGER_ENTRIES, PAYMENT_WEBHOOKS, STOCK, STOCK_MOVEMENTS, RESERVATIONS, OUTBOX, INBOX,
+    PARKED_EVENTS, NOTIFICATIONS,
+)  # fmt: skip
+"""Orders, and what their services keep."""
+
+CONSUMERS_SERVICE: Final = "consumers"
+
 REGISTRY: Final = Registry(
     (
         Kafka(
@@ -268,6 +296,14 @@ REGISTRY: Final = Registry(
             needs=("kafka",),
             memory="a heap of up to 256 MB",
         ),
+        Payments(
+            name="payments",
+            title="sandbox payment provider",
+            default_port=18700,
+            check=HealthCheck("service", "/readyz"),
+            stop_rank=StopRank.STORES,
+            memory="some 50 MB",
+        ),
         ServiceSpec(
             name="flow",
             title="click flow",
@@ -309,6 +345,16 @@ REGISTRY: Final = Registry(
             ),
             check_settings=check_relay,
         ),
+        ServiceSpec(
+            name=CONSUMERS_SERVICE,
+            title="consumers of orders' events",
+            module="ops.consumer_service",
+            default_port=19467,
+            needs=("kafka", "mongo", "payments"),
+            memory="some 100 MB",
+            resources=Resources(topics=(ORDERS_EVENTS, ORDERS_DEAD), collections=(PRODUCTS, *ORDERING)),
+            check_settings=check_consumers,
+        ),
         CollectorSpec(
             name="collector",
             title="collector",
@@ -334,7 +380,10 @@ REGISTRY: Final = Registry(
             "hashed at one time",
             resources=Resources(
                 tables=TABLES,
-                collections=(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY, *SHOPPING),
+                collections=(
+                    *(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY, *SHOPPING),
+                    PAYMENT_WEBHOOKS,
+                ),
             ),
             check_settings=check_api,
         ),

@@ -20,6 +20,7 @@ from api.callers import Access, Caller
 from api.catalog.service import CatalogService
 from api.known import Known
 from api.limits import Limiter
+from api.payments.service import WebhookService
 from api.search.index import SearchIndex
 from api.search.service import SearchService
 from api.shopping import Shopping
@@ -88,12 +89,13 @@ ANALYTICS = AnalyticsService.on_clickhouse(ClickHouse("http://127.0.0.1:9", "not
 SEARCH = SearchService.on_index(SearchIndex())
 
 SHOP = cast(Shop, object())
+WEBHOOKS = cast(WebhookService, object())
 CATALOG = cast(CatalogService, object())  # no request here asks for it
 
 
 @asynccontextmanager
 async def services() -> AsyncIterator[Services]:
-    yield Services(Identities(), Limiter(Unlimited()), TENANCY, ANALYTICS, CATALOG, SEARCH, SHOPPING, SHOP)
+    yield Services(Identities(), Limiter(Unlimited()), TENANCY, ANALYTICS, CATALOG, SEARCH, SHOPPING, SHOP, WEBHOOKS)
 
 
 def make_app(request_seconds: float = REQUEST_SECONDS, body_seconds: float = BODY_SECONDS) -> Edge:
