@@ -16,16 +16,24 @@ from marketplace.collections import (
     CARTS,
     CATEGORIES,
     FLOW_GENERATIONS,
+    IDEMPOTENCY_KEYS,
+    INBOX,
     LINKS,
     MAILS,
     MEMBERSHIPS,
+    ORDERS,
+    OUTBOX,
+    PAYMENTS,
     PRODUCT_CHANGES,
     PRODUCT_IMPORTS,
     PRODUCT_SLUGS,
     PRODUCTS,
+    RESERVATIONS,
     REVIEW_REPORTS,
     REVIEW_VOTES,
     REVIEWS,
+    STOCK,
+    STOCK_MOVEMENTS,
     STORE_STATS,
     STORES,
     TURNED_AWAY,
@@ -215,6 +223,9 @@ SHOPPING: Final = (
 )  # fmt: skip
 """What stores sell, what buyers say of it, and what they have in their carts."""
 
+ORDERING: Final = (ORDERS, PAYMENTS, RESERVATIONS, STOCK, STOCK_MOVEMENTS, OUTBOX, INBOX, IDEMPOTENCY_KEYS)
+"""What the API writes and reads of orders."""
+
 REGISTRY: Final = Registry(
     (
         Kafka(
@@ -301,7 +312,7 @@ REGISTRY: Final = Registry(
             "hashed at one time",
             resources=Resources(
                 tables=TABLES,
-                collections=(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY, *SHOPPING),
+                collections=(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY, *SHOPPING, *ORDERING),
             ),
             check_settings=check_api,
         ),
