@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from marketplace.sagas.declaration import Service, listeners
+from marketplace.sagas.declaration import TERMINAL, Service, listeners
 from marketplace.sagas.events import EventType
 from marketplace.sagas.inventory import Movement, MovementKind, Reservation, ReservationState
 from marketplace.sagas.orders import Order, OrderState
@@ -134,6 +134,13 @@ def check_order(rows: OrderRows, now_ms: int) -> list[Finding]:
     if settled and rows.reservation is not None:
         found += [(Subject.STOCK, says) for says in _compared_stock(order, rows.reservation)]
     return [Finding(subject, order.store, order.id, says) for subject, says in found]
+
+
+def is_settled(rows: OrderRows) -> bool:
+    """Whether an order waits for nobody: all that was said of it is handled, and no money is on the way."""
+    states = [rows.order.state, *(part.state for part in _parts(rows).values() if part is not None)]
+    due = rows.payment is not None and rows.payment.next_due_ms is not None
+    return not due and not rows.parked and TERMINAL.issuperset(states) and next(_unheard(rows), None) is None
 
 
 def check_stock(rows: StockRows) -> list[Finding]:

@@ -42,6 +42,7 @@ _EXPECTED = (
 )
 _CLICKS = 60_000
 _CLICKS_ONCE = 20_000
+_ORDERS = 100
 
 
 def register(app: typer.Typer) -> None:
@@ -53,6 +54,9 @@ def demo(
     clicks: Annotated[
         int | None, typer.Option(min=1, help="Events of the history.", show_default="60000; 20000 with --once")
     ] = None,
+    orders: Annotated[
+        int, typer.Option(min=0, max=10_000, help="Orders that buyers of the demo place; 0 for none.")
+    ] = _ORDERS,
     once: Annotated[bool, typer.Option("--once", help="Drain, compare all numbers with an oracle, stop.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     seed: Annotated[int, typer.Option(help="Equal seeds make equal traffic.")] = 1,
@@ -63,7 +67,7 @@ def demo(
     rate: Annotated[float, typer.Option(min=0.1, max=500, help="Live events per second, of all shops.")] = DEFAULT_RATE,
     detach: Annotated[bool, typer.Option("--detach", help="Leave it all running in the background.")] = False,
 ) -> None:
-    """Shops in five time zones, thirty days of realistic traffic with all its troubles, and then live traffic.
+    """Shops in five time zones, thirty days of realistic traffic, orders with all their troubles, then live traffic.
 
     It ends with where to look and with three accounts to sign in with. Their passwords are shown this once; every
     further demo on the data folder sets new ones, which ends their sign-ins. With --once there are no accounts.
@@ -73,7 +77,7 @@ def demo(
     if once and detach:
         fail("--once ends, and --detach goes on: choose one")
     clicks = clicks or (_CLICKS_ONCE if once else _CLICKS)
-    options = DemoOptions(clicks, seed, data, brokers, workers, keep, rate, detach, as_json)
+    options = DemoOptions(clicks, orders, seed, data, brokers, workers, keep, rate, detach, as_json)
     signal.signal(signal.SIGTERM, interrupt)
     # The client's errors also reach the demo as exceptions, which are retried or shown; its log would repeat them.
     with one_line_errors(*_EXPECTED, interrupted="Interrupted; what was started here is stopped."):

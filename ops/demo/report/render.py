@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from marketplace.clicks.outcomes import OUTCOMES
+from ops.demo.orders.numbers import OrderNumbers
 from ops.demo.report.summary import StoreNumbers, Summary
 
 _WIDTH: Final = 118
@@ -111,11 +112,36 @@ def _facts(summary: Summary) -> Table:
     restarts = sum(summary.restarts.values())
     if restarts:
         table.add_row("restarts", ", ".join(f"{name} {count}" for name, count in summary.restarts.items()))
+    if summary.orders is not None:
+        _add_orders(table, summary.orders)
     if summary.oracle:
         table.add_row("oracle", _verdict(summary))
     for line in summary.oracle.get("first", []):
         table.add_row("", Text(line, style="red"))
     return table
+
+
+def _add_orders(table: Table, orders: OrderNumbers) -> None:
+    ends = ", ".join(f"{count:,} {state}" for state, count in sorted(orders.states.items()))
+    table.add_row("orders", f"{orders.placed:,} placed: {ends or 'none'}")
+    if orders.reasons:
+        reasons = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in sorted(orders.reasons.items()))
+        table.add_row("  cancelled", reasons)
+    if orders.refused:
+        table.add_row(
+            "  not placed", ", ".join(f"{count:,} {why.replace('_', ' ')}" for why, count in orders.refused.items())
+        )
+    took = orders.accepted_to_confirmed_ms
+    if took.get("samples"):
+        table.add_row("  to confirmed", f"p50 {took['p50']:,} ms, p99 {took['p99']:,} ms")
+    clean, events = orders.reconciler.get("clean"), orders.reconciler.get("events", 0)
+    text = f"{events:,} events, money and stock: everything adds up" if clean else "rows are wrong"
+    table.add_row("  reconciler", Text(text, style="bold green" if clean else "bold red"))
+    compared, differences = orders.recount.get("compared", 0), orders.recount.get("differences", 0)
+    told = f"{compared:,} numbers of API, topic and provider compared, {differences or 'none'} differ"
+    table.add_row("  recount", Text(told, style="bold red" if differences else "bold green"))
+    for line in (*orders.reconciler.get("first", []), *orders.recount.get("first", []), *orders.mistakes):
+        table.add_row("", Text(line, style="red"))
 
 
 def _again(summary: Summary) -> str:

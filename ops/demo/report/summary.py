@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ops.demo.orders.numbers import OrderNumbers
 from ops.demo.services.demo_accounts import DemoAccount
 
 
@@ -49,6 +50,7 @@ class Summary:
         ledger_difference: ``received`` less all outcomes.
         click_to_queryable_ms: See ``freshness``; at an ordinary rate. ``..._under_full_load``: at full speed.
         oracle: How many numbers were compared, how many differ, and the first of those.
+        orders: What became of the orders; None where none were placed.
         urls: What can be opened while the demo runs; empty after a check, which stops everything.
         accounts: Those that can sign in there, with their passwords; a check makes none.
     """
@@ -74,6 +76,7 @@ class Summary:
     requests_sent_again: int = 0
     restarts: dict[str, int] = field(default_factory=dict)
     data: str = ""
+    orders: OrderNumbers | None = None
     urls: dict[str, str] = field(default_factory=dict)
     accounts: list[DemoAccount] = field(default_factory=list)
     problem: str = ""

@@ -17,6 +17,7 @@ class DemoOptions:
 
     Attributes:
         clicks: The number of events of the history.
+        orders: The number of orders that are planned.
         seed: The seed of the traffic.
         data: The data folder, if one was named.
         brokers: The number of Kafka brokers, if a stack is started.
@@ -28,6 +29,7 @@ class DemoOptions:
     """
 
     clicks: int = 20_000
+    orders: int = 0
     seed: int = 1
     data: Path | None = None
     brokers: int = 1

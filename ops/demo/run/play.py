@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 
+from connectors.payments.secrets import read_secrets
 from flows.delivery.process_set import FlowOptions
+from ops.demo.orders.numbers import OrderNumbers
+from ops.demo.orders.run import OrdersRun, Places
 from ops.demo.report.audit import read_baseline
 from ops.demo.report.progress_printer import ProgressPrinter
 from ops.demo.report.summary import Summary
 from ops.demo.run.once import OnceRun
 from ops.demo.run.options import DemoOptions, ignoring_interrupts
+from ops.demo.services.demo_accounts import ensure_accounts
+from ops.demo.services.demo_catalogs import ensure_catalogs
 from ops.demo.services.demo_processes import DemoProcesses, close_history, open_shops
 from ops.demo.services.demo_stack import DemoStack, open_demo_stack
+from ops.demo.services.served import service_url
 from ops.demo.traffic.shops import DemoStore
 from ops.provision import ensure_provisioned
+from runtime.sections import PROVIDER_SECRETS
 
 
 def play_once(options: DemoOptions, printer: ProgressPrinter) -> Summary:
@@ -23,8 +31,10 @@ def play_once(options: DemoOptions, printer: ProgressPrinter) -> Summary:
         StackError, DemoFailed, CollectorFailed, FlowFailed, SendFailed, Unavailable, Refused: It cannot be finished.
     """
     began = time.monotonic()
-    with printer.phase("up", "Starting Kafka, MongoDB, ClickHouse and Redis"):
-        demo_stack = open_demo_stack(options.data, once=True, brokers=options.brokers)
+    with printer.phase(
+        "up", "Starting the parts" if not options.orders else "Starting the parts and the services of orders"
+    ):
+        demo_stack = open_demo_stack(options.data, once=True, brokers=options.brokers, orders=bool(options.orders))
     finished = False
     try:
         summary = _once_on(demo_stack, options, printer)
@@ -45,11 +55,32 @@ def _once_on(demo_stack: DemoStack, options: DemoOptions, printer: ProgressPrint
             processes.start()
         run.send()
         processes.retry(lambda: close_history(demo_stack.settings, opened))
-        return run.conclude(run.drain())
+        orders = play_orders(processes, opened, options, printer) if options.orders else None
+        summary = run.conclude(run.drain())
+        summary.orders = orders
+        summary.ok = summary.ok and (orders is None or orders.ok)
+        return summary
     finally:
         with ignoring_interrupts():
             run.stop()
             processes.stop()
+
+
+def play_orders(
+    processes: DemoProcesses, opened: list[DemoStore], options: DemoOptions, printer: ProgressPrinter
+) -> OrderNumbers:
+    """Let buyers order, with sellers whose passwords nobody is told.
+
+    Raises:
+        DemoFailed, FlowFailed, StackError, Unavailable: Orders cannot be placed, or do not end.
+    """
+    settings, folder = processes.settings, processes.demo_stack.folder
+    with printer.phase("catalogs", "Filling the shops"):
+        processes.retry(lambda: ensure_catalogs(settings, opened, datetime.now(UTC)))
+        api = service_url(folder, "api")
+        sellers = processes.retry(lambda: ensure_accounts(settings, opened, api, datetime.now(UTC)))
+    places = Places(api, service_url(folder, "payments"), read_secrets(folder / PROVIDER_SECRETS).api_key)
+    return OrdersRun(settings, places, sellers, printer, options.seed, options.orders).play(processes.watch)
 
 
 def set_up(

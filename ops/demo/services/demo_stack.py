@@ -9,14 +9,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from marketplace.settings import Urls
+from marketplace.settings import ALL_PARTS, Urls
 from ops.demo.services.served import service_settings
 from ops.stack import Stack, StackError, running_urls
 from ops.stack.ports import is_free
-from ops.stack.registry import PARTS, REGISTRY, SERVICES
+from ops.stack.registry import REGISTRY, SERVICES
 from ops.stack.supervisor.reaper import start_time
 from runtime.sections import DEFAULT_DATA_DIR, Settings
 
+ORDER_SERVICES: Final = ("relay", "consumers", "api")
+"""What orders need beside the parts."""
+
+SERVED: Final = REGISTRY.needed_by((*ALL_PARTS, *SERVICES))
 _PREFIX: Final = "marketplace-demo-"
 _OWNER: Final = "owner"
 
@@ -56,12 +60,15 @@ class DemoStack:
                 shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def open_demo_stack(data: Path | None, *, once: bool, brokers: int, workers: int = 1) -> DemoStack:
+def open_demo_stack(
+    data: Path | None, *, once: bool, brokers: int, workers: int = 1, orders: bool = False
+) -> DemoStack:
     """Use the parts that run, or start them.
 
     A check (``once``) uses the URLs of the environment if it has all of them. A check without a folder has a temporary
     stack of its own; otherwise the stack that runs on the data folder is used, or one is started there. Live shops use
-    the stack's own services; a check starts its own collector and flow, so that it can restart and count them.
+    the stack's own services; a check starts its own collector and flow, so that it can restart and count them. Where it
+    places orders, the services that orders need are the stack's.
 
     Raises:
         StackError: A part cannot be started.
@@ -69,7 +76,7 @@ def open_demo_stack(data: Path | None, *, once: bool, brokers: int, workers: int
     remove_abandoned()
     folder = (data or Path(DEFAULT_DATA_DIR)).resolve()
     given = {part.name: os.environ.get(part.url_variable, "") for part in REGISTRY.parts}
-    if once and all(given[part] for part in PARTS):
+    if once and not orders and all(given[part] for part in ALL_PARTS):
         return _elsewhere(Urls(**given), data, once=once)
     # A check has a stack of its own: it must not leave its shops among the user's stores.
     temporary = once and data is None
@@ -84,7 +91,7 @@ def open_demo_stack(data: Path | None, *, once: bool, brokers: int, workers: int
         folder,
         ports="default" if usual else "auto",
         brokers=brokers,
-        parts=PARTS if once else REGISTRY.needed_by((*PARTS, *SERVICES)),
+        parts=(*ALL_PARTS, *(REGISTRY.needed_by(ORDER_SERVICES) if orders else ())) if once else SERVED,
         service_settings=service_settings(workers),
     )
     demo_stack = DemoStack(_settings(Urls(), folder), folder, stack, temporary)

@@ -1,0 +1,266 @@
+"""Buyers and sellers of the demo at work: orders through the API, and what becomes of them."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any, Final
+
+import httpx
+
+from ops.demo.orders.buyers import Buyer
+from ops.demo.orders.client import Person
+from ops.demo.orders.numbers import ENDED
+from ops.demo.orders.plan import PlannedOrder, Then, Wish
+from ops.demo.services.demo_processes import DemoFailed
+
+_STEP_SECONDS: Final = 0.05
+_END_SECONDS: Final = 90.0
+_COUNTED: Final = 8
+"""Variants of each shop whose stock is counted."""
+
+_OFFERED: Final = 12
+"""Products of each shop that are ordered; to look at more of them at once costs more than a free plan allows."""
+
+_ENOUGH: Final = 400
+
+
+@dataclass
+class Played:
+    """What happened.
+
+    Attributes:
+        placed: Ids of the orders that were placed, by the slug of their store.
+        refused: Checkouts that placed nothing, by why: ``lacking`` where others had the goods.
+        replayed: Answers that were given a second time.
+        mistakes: What should not have happened, a sentence each.
+    """
+
+    placed: dict[str, str] = field(default_factory=dict)
+    refused: Counter[str] = field(default_factory=Counter)
+    replayed: int = 0
+    mistakes: list[str] = field(default_factory=list)
+
+
+class Market:
+    """What can be bought, and whose stock is counted.
+
+    Args:
+        sellers: Who sells, by the slugs of their stores.
+
+    Attributes:
+        variants: What can be bought, the best-rated ones first.
+        counted: Ids of the variants whose stock is counted.
+    """
+
+    def __init__(self, sellers: dict[str, Person]) -> None:
+        self.sellers = sellers
+        self.variants: list[Wish] = []
+        self.counted: set[str] = set()
+
+    def open(self, run: str, few: int) -> Wish:
+        """Count the stock of the best-rated products of each shop; returns one of which there are few.
+
+        Args:
+            run: Names this run: deliveries of another one are other deliveries.
+            few: How many there are of what there are few of.
+
+        Raises:
+            DemoFailed: The API does not answer, or a shop sells nothing.
+        """
+        by_store = {slug: self._for_sale(slug) for slug in self.sellers}
+        for slug, wishes in by_store.items():
+            for place, wish in enumerate(wishes[:_COUNTED]):
+                self._receive(slug, wish, few if place == 0 else _ENOUGH, run)
+        scarce = next(iter(by_store.values()))[0]
+        self.variants = [wish for wishes in zip(*by_store.values(), strict=False) for wish in wishes if wish != scarce]
+        return scarce
+
+    def _for_sale(self, slug: str) -> list[Wish]:
+        best: dict[str, str | int] = {"sort": "rating", "limit": _OFFERED}
+        found = _json(self.sellers[slug].ask("GET", f"/v1/shops/{slug}/search", params=best))
+        wishes = []
+        for hit in found["hits"]:
+            product = _json(self.sellers[slug].ask("GET", f"/v1/shops/{slug}/products/{hit['slug']}"))
+            wishes += [
+                Wish(slug, product["id"], variant["id"], 1)
+                for variant in product["variants"][:1]
+                if variant["availability"] != "none"
+            ]
+        if len(wishes) < _COUNTED:
+            raise DemoFailed(f"the shop {slug} sells too little to order from")
+        return wishes
+
+    def _receive(self, slug: str, wish: Wish, quantity: int, run: str) -> None:
+        body = {"product": wish.product, "quantity": quantity, "reason": "Delivery of the demo"}
+        path = f"/v1/stores/{slug}/stock/{wish.variant}/receive"
+        _json(self.sellers[slug].ask("POST", path, body, key=f"{run}-receive-{wish.variant}"))
+        self.sellers[slug].ask("PUT", f"/v1/stores/{slug}/stock/{wish.variant}/threshold", {"low_at": 5})
+        self.counted.add(wish.variant)
+
+
+class Play:
+    """Plays planned orders.
+
+    Args:
+        api: The API's URL.
+        provider: The payment provider's URL, which makes tokens of numbers.
+        buyers: The demo's.
+        market: Where they buy.
+        done: Called after each order with how many are done.
+    """
+
+    def __init__(
+        self,
+        api: str,
+        provider: str,
+        buyers: Sequence[Buyer],
+        market: Market,
+        done: Callable[[int], None] = lambda count: None,
+    ) -> None:
+        self._api, self._provider, self._buyers, self._market = api, provider, buyers, market
+        self._done, self._count, self._lock = done, 0, Lock()
+        self._stopped = False
+        self.played = Played()
+
+    def run(self, planned: Sequence[PlannedOrder]) -> Played:
+        """Let each buyer place the own orders one after the other, and all buyers at one time.
+
+        Raises:
+            DemoFailed: The API or the provider does not answer.
+        """
+        by_buyer = [[each for each in planned if each.buyer == place] for place in range(len(self._buyers))]
+        with ThreadPoolExecutor(len(self._buyers)) as threads:
+            running = [
+                threads.submit(self._shop, buyer, orders)
+                for buyer, orders in zip(self._buyers, by_buyer, strict=True)
+                if orders
+            ]
+            try:
+                for each in running:
+                    each.result()
+            except BaseException:
+                self.stop()
+                raise
+        return self.played
+
+    def stop(self) -> None:
+        """Place no further order. May be called from another thread."""
+        self._stopped = True
+
+    def _shop(self, buyer: Buyer, planned: Sequence[PlannedOrder]) -> None:
+        with closing(Person(self._api, buyer.email, buyer.password)) as person, ExitStack() as later:
+            for each in planned:
+                if self._stopped:
+                    return
+                placed = self._order(person, buyer, each)
+                if placed and each.then is not Then.NOTHING:
+                    later.callback(self._afterwards, person, placed, each.then)
+                with self._lock:
+                    self._count += 1
+                    self._done(self._count)
+
+    def _order(self, person: Person, buyer: Buyer, planned: PlannedOrder) -> list[dict[str, Any]]:
+        for wish in planned.wishes:
+            body = {"product": wish.product, "variant": wish.variant, "quantity": wish.quantity}
+            added = person.ask("POST", "/v1/cart/lines", body)
+            if not added.is_success:
+                self._note_refusal("not_for_sale")
+        cart = _json(person.ask("GET", "/v1/cart"))
+        if not cart["lines"]:
+            return []
+        body = {
+            "cart_version": cart["version"],
+            "changes_id": cart.get("changes_id"),
+            "delivery": {
+                "name": buyer.name, "street": "Market Road 1", "postcode": "10115", "city": "Berlin", "country": "DE",
+            },
+            "payment": {"method": self._token(planned.card)},
+        }  # fmt: skip
+        key = uuid.uuid4().hex
+        answers = self._send(person, body, key, twice=planned.twice)
+        if {each.status_code for each in answers} == {201} and len({each.text for each in answers}) == 1:
+            orders: list[dict[str, Any]] = answers[0].json()["orders"]
+            with self._lock:
+                self.played.placed |= {order["id"]: order["store"] for order in orders}
+                self.played.replayed += sum("idempotent-replayed" in each.headers for each in answers)
+            return orders
+        self._refused(person, answers)
+        return []
+
+    def _send(self, person: Person, body: object, key: str, *, twice: bool) -> list[httpx.Response]:
+        if not twice:
+            return [person.ask("POST", "/v1/orders", body, key=key)]
+        with ThreadPoolExecutor(2) as both:
+            sent = [both.submit(person.ask, "POST", "/v1/orders", body, key=key) for _ in range(2)]
+            return [each.result() for each in sent]
+
+    def _refused(self, person: Person, answers: Sequence[httpx.Response]) -> None:
+        if {each.status_code for each in answers} != {409}:
+            with self._lock:
+                said = "; ".join(f"{each.status_code} {each.text[:200]}" for each in answers)
+                self.played.mistakes.append(f"a checkout was answered with {said}")
+        problem = answers[-1].json()
+        reason = "lacking" if problem.get("lacking") else "changed" if problem.get("changes") else "conflict"
+        self._note_refusal(reason)
+        # Whoever cannot have something goes on without it.
+        person.ask("DELETE", "/v1/cart")
+
+    def _note_refusal(self, reason: str) -> None:
+        with self._lock:
+            self.played.refused[reason] += 1
+
+    def _token(self, number: str) -> str:
+        try:
+            made = httpx.post(
+                f"{self._provider}/v1/methods", json={"number": number, "exp": "12/30", "cvc": "123"}, timeout=10
+            )
+        except httpx.HTTPError as error:
+            raise DemoFailed(f"the payment provider does not answer: {type(error).__name__}") from error
+        token: str = _json(made)["token"]
+        return token
+
+    def _afterwards(self, person: Person, placed: Sequence[dict[str, Any]], then: Then) -> None:
+        for order in placed:
+            if self._end_of(person, order["id"]) == "confirmed":
+                self._act(person, order, then)
+
+    def _end_of(self, person: Person, order: str) -> str:
+        deadline = time.monotonic() + _END_SECONDS
+        state = ""
+        while state not in ENDED and time.monotonic() < deadline:
+            state = _json(person.ask("GET", f"/v1/orders/{order}"))["state"]
+            time.sleep(_STEP_SECONDS)
+        return state
+
+    def _act(self, person: Person, order: dict[str, Any], then: Then) -> None:
+        own, slug, key = order["id"], order["store"], f"then-{order['id']}"
+        seller = self._market.sellers[slug]
+        first = [{"number": order["lines"][0]["number"], "quantity": 1}]
+        if then is Then.BUYER_CANCELS:
+            done = person.ask("POST", f"/v1/orders/{own}/cancel", key=key)
+        elif then is Then.LINE_BACK:
+            done = person.ask("POST", f"/v1/orders/{own}/refunds", {"lines": first, "reason": "One too many"}, key=key)
+        elif then is Then.SELLER_REFUNDS:
+            body = {"lines": None, "reason": "Damaged in the warehouse"}
+            done = seller.ask("POST", f"/v1/stores/{slug}/orders/{own}/refunds", body, key=key)
+        else:
+            seller.ask("PUT", f"/v1/stores/{slug}/orders/{own}/fulfilment", {"state": "packed"})
+            body = {"state": "shipped", "carrier": "Parcel Post", "tracking": own[:12].upper()}
+            done = seller.ask("PUT", f"/v1/stores/{slug}/orders/{own}/fulfilment", body)
+        if not done.is_success:
+            with self._lock:
+                self.played.mistakes.append(f"{then} of {own} was answered with {done.status_code} {done.text[:200]}")
+
+
+def _json(found: httpx.Response) -> dict[str, Any]:
+    if not found.is_success:
+        raise DemoFailed(f"{found.request.method} {found.request.url.path}: {found.status_code} {found.text[:300]}")
+    body: dict[str, Any] = found.json()
+    return body
