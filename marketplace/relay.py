@@ -128,7 +128,11 @@ class Restarts:
 
     def restarted(self, now: float) -> Restarts:
         """It is started again at this moment."""
-        return Restarts(self.count + 1, self.in_a_row + 1, now)
+        return replace(self.resent(now), count=self.count + 1)
+
+    def resent(self, now: float) -> Restarts:
+        """It starts from the beginning at this moment, which has the same pauses and is not counted."""
+        return Restarts(self.count, self.in_a_row + 1, now)
 
 
 def is_history_lost(reason: str) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -16,6 +17,10 @@ _TIMEOUT_SECONDS: Final = 10.0
 _TEXT_CHARS: Final = 300
 _REBALANCES: Final = 409
 """Connect answers with it while its workers share out the work, and to what it cannot do in a connector's state."""
+
+
+# A line for each request would be all that there is in the log of who looks twice a second.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 class Connect:
@@ -82,6 +87,14 @@ class Connect:
     def resume(self, name: str) -> None:
         """Start its tasks again."""
         self._ask("PUT", f"/connectors/{quote(name)}/resume")
+
+    def places(self, name: str) -> list[dict[str, Any]]:
+        """How far a connector has come, as it remembers that itself."""
+        return msgspec.convert(self._ask("GET", f"/connectors/{quote(name)}/offsets")["offsets"], list[dict[str, Any]])
+
+    def set_places(self, name: str, places: Sequence[Mapping[str, Any]]) -> None:
+        """Let a connector go on from elsewhere, which has to be stopped."""
+        self._ask("PATCH", f"/connectors/{quote(name)}/offsets", {"offsets": list(places)})
 
     def forget_place(self, name: str) -> None:
         """Forget how far a connector has come, which has to be stopped: it starts as if for the first time."""
