@@ -110,7 +110,7 @@ class Restarts:
     @property
     def pause_seconds(self) -> float:
         """How long after the last restart the next one is due."""
-        return min(_FIRST_PAUSE_SECONDS * 2.0 ** min(self.in_a_row, 10), _LONGEST_PAUSE_SECONDS)
+        return min(_FIRST_PAUSE_SECONDS * 2.0 ** min(self.in_a_row - 1, 10), _LONGEST_PAUSE_SECONDS)
 
     def runs(self, now: float) -> Restarts:
         """It was seen running: after a minute of that, what was before is forgotten."""
@@ -128,7 +128,11 @@ class Restarts:
 
     def restarted(self, now: float) -> Restarts:
         """It is started again at this moment."""
-        return Restarts(self.count + 1, self.in_a_row + 1, now)
+        return replace(self.resent(now), count=self.count + 1)
+
+    def resent(self, now: float) -> Restarts:
+        """It starts from the beginning at this moment, which has the same pauses and is not counted."""
+        return Restarts(self.count, self.in_a_row + 1, now)
 
 
 def is_history_lost(reason: str) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -16,6 +17,10 @@ _TIMEOUT_SECONDS: Final = 10.0
 _TEXT_CHARS: Final = 300
 _REBALANCES: Final = 409
 """Connect answers with it while its workers share out the work, and to what it cannot do in a connector's state."""
+
+
+# A line for each request would be all that there is in the log of who looks twice a second.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 class Connect:
@@ -83,6 +88,14 @@ class Connect:
         """Start its tasks again."""
         self._ask("PUT", f"/connectors/{quote(name)}/resume")
 
+    def places(self, name: str) -> list[dict[str, Any]]:
+        """How far a connector has come, as it remembers that itself."""
+        return msgspec.convert(self._ask("GET", f"/connectors/{quote(name)}/offsets")["offsets"], list[dict[str, Any]])
+
+    def set_places(self, name: str, places: Sequence[Mapping[str, Any]]) -> None:
+        """Let a connector go on from elsewhere, which has to be stopped."""
+        self._ask("PATCH", f"/connectors/{quote(name)}/offsets", {"offsets": list(places)})
+
     def forget_place(self, name: str) -> None:
         """Forget how far a connector has come, which has to be stopped: it starts as if for the first time."""
         self._ask("DELETE", f"/connectors/{quote(name)}/offsets")
@@ -100,18 +113,24 @@ class Connect:
             answer = self._client.request(method, path, json=body)
         except httpx.TransportError as error:
             raise Unavailable(f"Kafka Connect does not answer: {type(error).__name__} {error}".strip()) from error
-        if answer.status_code == httpx.codes.NOT_FOUND and "missing" in missing:
-            return missing["missing"]
         if answer.is_success:
             return answer.json() if answer.content else None
-        text = f"Kafka Connect: {method} {path.partition('?')[0]}: {answer.status_code} {_message(answer)}"
+        said = _message(answer)
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            if said is None:
+                # A worker that starts has no pages yet, and knows of no connector: that is no answer to what was asked.
+                raise Unavailable("Kafka Connect is starting")
+            if "missing" in missing:
+                return missing["missing"]
+        text = f"Kafka Connect: {method} {path.partition('?')[0]}: {answer.status_code} {said or ''}".strip()
         again = answer.status_code in (_REBALANCES, httpx.codes.TOO_MANY_REQUESTS) or answer.is_server_error
         raise (Unavailable if again else Refused)(text)
 
 
-def _message(answer: httpx.Response) -> str:
+def _message(answer: httpx.Response) -> str | None:
+    """What Connect says of an error, in one line; None where it is not Connect that says something."""
     try:
-        said = msgspec.json.decode(answer.content, type=dict[str, Any]).get("message")
-    except msgspec.MsgspecError:
-        said = answer.text
+        said = msgspec.json.decode(answer.content, type=dict[str, Any])["message"]
+    except (msgspec.MsgspecError, KeyError):
+        return None
     return " ".join(str(said).split())[:_TEXT_CHARS]

@@ -130,7 +130,7 @@ class ConnectorWatch:
         restart(self._connect, status.name)
         self._resends += 1
         self._resending = False
-        self._say(status.problem, self._restarts.restarted(now))
+        self._say(status.problem, self._restarts.resent(now))
 
     def _say(self, problem: str, restarts: Restarts) -> None:
         with self._lock:

@@ -93,6 +93,8 @@ def worker_settings(port: int, kafka: str, brokers: int | None, security: KafkaS
         "scheduled.rebalance.max.delay.ms": 0,
         # What was sent since is sent again after a kill.
         "offset.flush.interval.ms": 1_000,
+        # So long a task that fails waits for records that never arrive, before it says so.
+        "offset.flush.timeout.ms": 1_000,
         "task.shutdown.graceful.timeout.ms": 2_000,
         **{f"{client}{key}": value for client in _CLIENTS for key, value in _secured(security).items()},
     }
