@@ -1,4 +1,4 @@
-"""``python -m ops.reference.saga``: writes docs/reference/saga.md from the declaration of the saga; a test checks it."""
+"""``python -m ops.reference.saga``: writes docs/reference/saga.md from the saga's declaration; a test checks it."""
 
 from __future__ import annotations
 

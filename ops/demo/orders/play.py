@@ -17,6 +17,7 @@ import httpx
 from ops.demo.orders.buyers import Buyer
 from ops.demo.orders.client import Person
 from ops.demo.orders.numbers import ENDED
+from ops.demo.orders.places import Places
 from ops.demo.orders.plan import PlannedOrder, Then, Wish
 from ops.demo.services.demo_processes import DemoFailed
 
@@ -74,13 +75,23 @@ class Market:
         Raises:
             DemoFailed: The API does not answer, or a shop sells nothing.
         """
-        by_store = {slug: self._for_sale(slug) for slug in self.sellers}
+        by_store = self.look()
         for slug, wishes in by_store.items():
             for place, wish in enumerate(wishes[:_COUNTED]):
                 self._receive(slug, wish, few if place == 0 else _ENOUGH, run)
         scarce = next(iter(by_store.values()))[0]
-        self.variants = [wish for wishes in zip(*by_store.values(), strict=False) for wish in wishes if wish != scarce]
+        self.variants.remove(scarce)
         return scarce
+
+    def look(self) -> dict[str, list[Wish]]:
+        """Find what can be bought; returns it by the slugs of the shops.
+
+        Raises:
+            DemoFailed: The API does not answer, or a shop sells nothing.
+        """
+        by_store = {slug: self._for_sale(slug) for slug in self.sellers}
+        self.variants = [wish for wishes in zip(*by_store.values(), strict=False) for wish in wishes]
+        return by_store
 
     def _for_sale(self, slug: str) -> list[Wish]:
         best: dict[str, str | int] = {"sort": "rating", "limit": _OFFERED}
@@ -109,8 +120,7 @@ class Play:
     """Plays planned orders.
 
     Args:
-        api: The API's URL.
-        provider: The payment provider's URL, which makes tokens of numbers.
+        places: Where orders go, and the provider that makes tokens of numbers.
         buyers: The demo's.
         market: Where they buy.
         done: Called after each order with how many are done.
@@ -118,13 +128,12 @@ class Play:
 
     def __init__(
         self,
-        api: str,
-        provider: str,
+        places: Places,
         buyers: Sequence[Buyer],
         market: Market,
         done: Callable[[int], None] = lambda count: None,
     ) -> None:
-        self._api, self._provider, self._buyers, self._market = api, provider, buyers, market
+        self._places, self._buyers, self._market = places, buyers, market
         self._done, self._count, self._lock = done, 0, Lock()
         self._stopped = False
         self.played = Played()
@@ -155,7 +164,7 @@ class Play:
         self._stopped = True
 
     def _shop(self, buyer: Buyer, planned: Sequence[PlannedOrder]) -> None:
-        with closing(Person(self._api, buyer.email, buyer.password)) as person, ExitStack() as later:
+        with closing(Person(self._places.api, buyer.email, buyer.password)) as person, ExitStack() as later:
             for each in planned:
                 if self._stopped:
                     return
@@ -219,7 +228,7 @@ class Play:
     def _token(self, number: str) -> str:
         try:
             made = httpx.post(
-                f"{self._provider}/v1/methods", json={"number": number, "exp": "12/30", "cvc": "123"}, timeout=10
+                f"{self._places.provider}/v1/methods", json={"number": number, "exp": "12/30", "cvc": "123"}, timeout=10
             )
         except httpx.HTTPError as error:
             raise DemoFailed(f"the payment provider does not answer: {type(error).__name__}") from error

@@ -7,7 +7,6 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -20,6 +19,7 @@ from marketplace.sagas.reconcile import is_settled
 from ops.demo.orders.buyers import Buyer, ensure_buyers
 from ops.demo.orders.client import Person
 from ops.demo.orders.numbers import OrderNumbers
+from ops.demo.orders.places import Places
 from ops.demo.orders.plan import plan
 from ops.demo.orders.play import Market, Play, Played
 from ops.demo.orders.recount import Recount, read_operations, read_told, recount
@@ -34,21 +34,6 @@ _SETTLE_SECONDS: Final = 120.0
 _POLL_SECONDS: Final = 0.2
 _SHOWN: Final = 5
 _MONGO_SECONDS: Final = 10.0
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where orders go.
-
-    Attributes:
-        api: The API's URL.
-        provider: The payment provider's URL.
-        provider_key: What the provider knows the marketplace by.
-    """
-
-    api: str
-    provider: str
-    provider_key: str = field(repr=False)
 
 
 class OrdersRun:
@@ -109,10 +94,7 @@ class OrdersRun:
 
     def _place(self, market: Market, buyers: list[Buyer], watch: Callable[[], None]) -> Played:
         planned = plan(self._seed, self._count, len(buyers), market.variants, self._scarce)
-        play = Play(
-            self._places.api, self._places.provider, buyers, market,
-            lambda count: self._printer.count(count, f"{count:,} orders"),
-        )  # fmt: skip
+        play = Play(self._places, buyers, market, lambda count: self._printer.count(count, f"{count:,} orders"))
         worker = Background(lambda: play.run(planned), "orders")
         worker.start()
         try:

@@ -14,6 +14,7 @@ from typing import Final
 from connectors.errors import Unavailable
 from connectors.redis.live_tile import LiveTile
 from marketplace.clicks.outcomes import COUNTED
+from ops.demo.orders.live import LiveOrders
 from ops.demo.report.progress_printer import ProgressPrinter
 from ops.demo.services.background import Background
 from ops.demo.services.demo_processes import DemoProcesses
@@ -112,18 +113,22 @@ class LiveRun:
     opened: list[DemoStore]
     printer: ProgressPrinter
 
-    def run(self, traffic: LiveTraffic) -> None:
-        """Send until Ctrl-C, or until an error.
+    def run(self, traffic: LiveTraffic, orders: LiveOrders | None = None) -> None:
+        """Send, and order, until Ctrl-C, or until an error.
 
         Raises:
             SendFailed, FlowFailed, DemoFailed: Live traffic cannot continue.
         """
         worker = Background(traffic.run, "live")
         worker.start()
+        if orders is not None:
+            Background(orders.run, "orders").start()
         try:
             self._watch(worker.is_alive, lambda: traffic.sender.sent.events)
         finally:
             traffic.stop()
+            if orders is not None:
+                orders.stop()
         worker.result()
 
     def follow(self) -> None:

@@ -12,6 +12,9 @@ from connectors.errors import Unavailable
 from flows.delivery.process_set import FlowOptions
 from marketplace.settings import ALL_PARTS
 from ops.context import data_flag
+from ops.demo.orders.live import ORDERS_PER_MINUTE, LiveOrders
+from ops.demo.orders.numbers import OrderNumbers
+from ops.demo.orders.run import OrdersRun
 from ops.demo.report.addresses import account_lines, url_lines
 from ops.demo.report.audit import read_baseline
 from ops.demo.report.progress_printer import ProgressPrinter
@@ -20,6 +23,7 @@ from ops.demo.run.history import History, read_history, write_history
 from ops.demo.run.live import LiveRun, LiveTraffic
 from ops.demo.run.once import OnceRun
 from ops.demo.run.options import DemoOptions, ignoring_interrupts
+from ops.demo.run.play import places_in
 from ops.demo.services.demo_accounts import DemoAccount, ensure_accounts, somebody_has_an_account
 from ops.demo.services.demo_catalogs import ensure_catalogs, ensure_reviews
 from ops.demo.services.demo_processes import DemoProcesses, close_history, open_shops
@@ -57,6 +61,8 @@ def play_live(options: DemoOptions, printer: ProgressPrinter, show: Callable[[Su
         play = LivePlay(demo_stack, options, printer)
         summary = play.fill()
         summary.urls, summary.accounts = play.urls, play.make_accounts()
+        summary.orders = play.order()
+        summary.ok = summary.ok and (summary.orders is None or summary.orders.ok)
         show(summary)
         stays = play.go_on()
         summary.seconds = printer.seconds
@@ -88,6 +94,7 @@ class LivePlay:
         self._processes.start()
         self.urls = self._find_urls()
         self._accounts: list[DemoAccount] = []
+        self._is_new = True
         dashboard = service_url(demo_stack.folder, "dashboard")
         if self._processes.retry(lambda: somebody_has_an_account(demo_stack.settings)):
             printer.say(f"The dashboard is at {dashboard}; new passwords for it come at the end.")
@@ -105,6 +112,7 @@ class LivePlay:
         known, wanted = read_history(folder), History(options.seed, options.clicks, _now_ms(), stores)
         if known is not None and known.stores == stores and known.done:
             self._printer.say("The shops have their history already.")
+            self._is_new = False
             return self._numbers(replace(options, clicks=0), wanted)
         if known is not None and known.is_like(wanted):
             self._printer.say("The history was interrupted; it is sent again, and nothing counts twice.")
@@ -129,6 +137,19 @@ class LivePlay:
             self._processes.retry(lambda: ensure_reviews(settings, opened, datetime.now(UTC)))
         return self._accounts
 
+    def order(self) -> OrderNumbers | None:
+        """Let buyers order, where the shops have no history yet; returns None where they have, or nobody orders.
+
+        Raises:
+            DemoFailed, FlowFailed, StackError, Unavailable: Orders cannot be placed, or do not end.
+        """
+        if not self._options.orders or not self._is_new:
+            return None
+        options, processes = self._options, self._processes
+        places = places_in(self._demo_stack.folder)
+        run = OrdersRun(processes.settings, places, self._accounts, self._printer, options.seed, options.orders)
+        return run.play(processes.watch)
+
     def go_on(self) -> bool:
         """Run live traffic. Returns True if it goes on after this process.
 
@@ -138,19 +159,21 @@ class LivePlay:
         folder, options = self._demo_stack.folder, self._options
         if options.detach:
             if not traffic_runs(folder):
-                start_traffic(
-                    folder, self._demo_stack.settings, self._processes.collector.url, options.seed, options.rate
-                )
+                per_minute = ORDERS_PER_MINUTE if options.orders else 0.0
+                start_traffic(folder, self._demo_stack.settings, options.seed, options.rate, per_minute)
             self._say_where(f"the shops are open; marketplace down{self._data_flag()} closes them")
             return True
         run = LiveRun(self._processes, self._opened, self._printer)
         collector = self._processes.collector
         keys = {o.shop.name: o.write_key for o in self._opened}
-        traffic = LiveTraffic(Target(collector.host, collector.port, keys), options.seed + _now_ms(), options.rate)
+        seed = options.seed + _now_ms()
+        traffic = LiveTraffic(Target(collector.host, collector.port, keys), seed, options.rate)
+        slugs = [o.store.slug for o in self._opened]
+        orders = LiveOrders(self._processes.settings, places_in(folder), slugs, seed, ORDERS_PER_MINUTE)
         try:
             with sole_traffic(folder):
                 self._say_where("the shops are open until Ctrl-C")
-                run.run(traffic)
+                run.run(traffic, orders if options.orders else None)
         except TrafficAlreadyRuns:
             self._say_where("live traffic runs already, and goes on after Ctrl-C")
             self._until_interrupted(run.follow)

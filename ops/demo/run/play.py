@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 from connectors.payments.secrets import read_secrets
 from flows.delivery.process_set import FlowOptions
 from ops.demo.orders.numbers import OrderNumbers
-from ops.demo.orders.run import OrdersRun, Places
+from ops.demo.orders.places import Places
+from ops.demo.orders.run import OrdersRun
 from ops.demo.report.audit import read_baseline
 from ops.demo.report.progress_printer import ProgressPrinter
 from ops.demo.report.summary import Summary
@@ -74,13 +76,21 @@ def play_orders(
     Raises:
         DemoFailed, FlowFailed, StackError, Unavailable: Orders cannot be placed, or do not end.
     """
-    settings, folder = processes.settings, processes.demo_stack.folder
+    settings, places = processes.settings, places_in(processes.demo_stack.folder)
     with printer.phase("catalogs", "Filling the shops"):
         processes.retry(lambda: ensure_catalogs(settings, opened, datetime.now(UTC)))
-        api = service_url(folder, "api")
-        sellers = processes.retry(lambda: ensure_accounts(settings, opened, api, datetime.now(UTC)))
-    places = Places(api, service_url(folder, "payments"), read_secrets(folder / PROVIDER_SECRETS).api_key)
+        sellers = processes.retry(lambda: ensure_accounts(settings, opened, places.api, datetime.now(UTC)))
     return OrdersRun(settings, places, sellers, printer, options.seed, options.orders).play(processes.watch)
+
+
+def places_in(folder: Path) -> Places:
+    """Where orders of the stack of a data folder go.
+
+    Raises:
+        StackError: It runs no API, or no payment provider.
+    """
+    api_key = read_secrets(folder / PROVIDER_SECRETS).api_key
+    return Places(service_url(folder, "api"), service_url(folder, "payments"), api_key)
 
 
 def set_up(

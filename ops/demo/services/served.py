@@ -187,7 +187,7 @@ def _collector(folder: Path) -> ProcessInfo | None:
     return state.process("collector") if state is not None else None
 
 
-def start_traffic(folder: Path, settings: Settings, collector: str, seed: int, rate: float) -> None:
+def start_traffic(folder: Path, settings: Settings, seed: int, rate: float, orders_per_minute: float) -> None:
     """Run live traffic as a service of the stack, until the stack is stopped.
 
     Raises:
@@ -195,7 +195,9 @@ def start_traffic(folder: Path, settings: Settings, collector: str, seed: int, r
     """
     state = _running(folder)
     variables = {
-        "MARKETPLACE_TRAFFIC_COLLECTOR": collector,
+        "MARKETPLACE_TRAFFIC_COLLECTOR": service_url(folder, "collector"),
+        "MARKETPLACE_TRAFFIC_API": service_url(folder, "api"),
+        "MARKETPLACE_TRAFFIC_ORDERS": str(orders_per_minute),
         "MARKETPLACE_TRAFFIC_SEED": str(seed),
         "MARKETPLACE_TRAFFIC_RATE": str(rate),
     }

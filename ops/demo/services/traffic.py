@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from ops.demo.orders.live import LiveOrders
+from ops.demo.orders.places import Places
 from ops.demo.run.live import DEFAULT_RATE, LiveTraffic
 from ops.demo.services.background import Background
 from ops.demo.services.sender import SendFailed, Target
@@ -21,7 +23,7 @@ from ops.demo.traffic.keys import read_keys
 from ops.stack.ports import HOST
 from runtime.admin import AdminServer, Answer
 from runtime.logs import LogSettings, configure_logs
-from runtime.sections import DATA_DIR
+from runtime.sections import DATA_DIR, PAYMENTS_URL, Settings
 from runtime.settings import MOST_WHOLE, EnvReader, InvalidSettings, Section, load
 from runtime.signals import StopRequest, stop_on_signals
 
@@ -35,6 +37,8 @@ TRAFFIC_COLLECTOR: Final = TRAFFIC.url(
 TRAFFIC_SEED: Final = TRAFFIC.whole(
     "MARKETPLACE_TRAFFIC_SEED", "What the visits are drawn from.", 1, lowest=-MOST_WHOLE
 )
+TRAFFIC_API: Final = TRAFFIC.url("MARKETPLACE_TRAFFIC_API", "The API that orders are sent to.", ("http",))
+TRAFFIC_ORDERS: Final = TRAFFIC.number("MARKETPLACE_TRAFFIC_ORDERS", "Orders a minute; 0 for none.", 0.0, lowest=0)
 TRAFFIC_RATE: Final = TRAFFIC.number("MARKETPLACE_TRAFFIC_RATE", "Events a second.", DEFAULT_RATE, more_than=0)
 
 _PAUSE_SECONDS: Final = 0.2
@@ -42,13 +46,14 @@ _PAUSE_SECONDS: Final = 0.2
 
 @dataclass(frozen=True)
 class TrafficSettings:
-    """Settings of the traffic: its admin port, its target, and what it sends."""
+    """Settings of the traffic: its admin port, its targets, and what it sends."""
 
     port: int
     collector: str
     seed: int
     rate: float
     data_dir: Path
+    orders: LiveOrders | None
 
     @staticmethod
     def read(env: EnvReader) -> TrafficSettings:
@@ -61,7 +66,18 @@ class TrafficSettings:
             env.read(TRAFFIC_SEED),
             env.read(TRAFFIC_RATE),
             Path(env.read(DATA_DIR)).resolve(),
+            _orders(env),
         )
+
+
+def _orders(env: EnvReader) -> LiveOrders | None:
+    per_minute = env.read(TRAFFIC_ORDERS)
+    if not per_minute:
+        return None
+    settings, folder = Settings.read(env, needs=("mongo",)), Path(env.read(DATA_DIR)).resolve()
+    places = Places(env.read(TRAFFIC_API), env.read(PAYMENTS_URL))
+    slugs = [shop.slug for shop in read_keys(folder)]
+    return LiveOrders(settings, places, slugs, env.read(TRAFFIC_SEED) ^ time.time_ns(), per_minute)
 
 
 def read(env: EnvReader) -> tuple[LogSettings, TrafficSettings]:
@@ -69,12 +85,13 @@ def read(env: EnvReader) -> tuple[LogSettings, TrafficSettings]:
     return LogSettings.read(env), TrafficSettings.read(env)
 
 
-def serve(port: int, traffic: LiveTraffic) -> AdminServer:
-    """Serve ``/healthz``, which shows how many events were sent and accepted."""
+def serve(port: int, traffic: LiveTraffic, orders: LiveOrders | None) -> AdminServer:
+    """Serve ``/healthz``, which shows how many events were sent and accepted, and how many orders were placed."""
 
     def answer(path: str) -> Answer:
         sent = traffic.sender.sent
-        body = msgspec.json.encode({"sent": sent.events, "accepted": sent.accepted})
+        placed = 0 if orders is None else orders.placed
+        body = msgspec.json.encode({"sent": sent.events, "accepted": sent.accepted, "orders": placed})
         return Answer(200 if path == "/healthz" else 404, body, "application/json")
 
     return AdminServer(HOST, port, answer)
@@ -92,7 +109,7 @@ def main() -> int:
     try:
         traffic = _traffic(settings)
         with sole_traffic(settings.data_dir):
-            return _send(traffic, settings.port, stop)
+            return _send(traffic, settings, stop)
     except (OSError, msgspec.MsgspecError, TrafficAlreadyRuns) as error:
         log.error("%s", error)
         return 2
@@ -106,15 +123,19 @@ def _traffic(settings: TrafficSettings) -> LiveTraffic:
     return LiveTraffic(target, settings.seed ^ time.time_ns(), settings.rate)
 
 
-def _send(traffic: LiveTraffic, port: int, stop: StopRequest) -> int:
-    worker = Background(traffic.run, "traffic")
+def _send(traffic: LiveTraffic, settings: TrafficSettings, stop: StopRequest) -> int:
+    worker, orders = Background(traffic.run, "traffic"), settings.orders
     worker.start()
-    server = serve(port, traffic)
+    if orders is not None:
+        Background(orders.run, "orders").start()
+    server = serve(settings.port, traffic, orders)
     try:
         while worker.is_alive() and not stop.asked():
             worker.join(_PAUSE_SECONDS)
     finally:
         traffic.stop()
+        if orders is not None:
+            orders.stop()
         server.end()
     try:
         worker.result()
