@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -12,18 +13,20 @@ import pytest
 from pymongo import MongoClient
 
 from connectors.errors import Unavailable
+from connectors.kafka.memory import MemoryGroupClient
 from connectors.kafka.records import ConsumerRecord, Record
 from connectors.mongo.client import connect
 from connectors.mongo.sagas.parking import BEHIND, ParkedEvents
 from marketplace.dead_letters import read
 from marketplace.errors import Reject, Retry, Stop
 from marketplace.sagas.declaration import Service
-from marketplace.sagas.events import Event
+from marketplace.sagas.events import Event, EventType
 from marketplace.sagas.payments import Outcome
 from marketplace.topics import ORDERS_EVENTS
 from ops.stack import Stack
 from saga_consumers import parked as parking
 from saga_consumers.consumer import Absent, Parts, SagaConsumer
+from saga_consumers.inventory import store as inventory
 from saga_consumers.orders import store as orders
 from saga_consumers.records import ABSENT_SECONDS, BUG_ATTEMPTS, MOST_BUGS, RecordHandler
 from tests.kits.consumer import eventually
@@ -457,3 +460,37 @@ def test_whoever_asks_to_stop_at_an_event_stops_at_it(shop: Shop) -> None:
         handle(reads(shop, own, 1)[0])
 
     assert ParkedEvents(shop.client, shop.database, "orders").first(own) is None
+
+
+def test_a_consumer_that_comes_back_after_its_session_does_nothing_twice(shop: Shop, fleet: MemoryFleet) -> None:
+    """It was stopped between poll and transaction; meanwhile another one has its partitions, and has done it."""
+    variant = shop.sells(5)
+    own = shop.place({variant: 1})
+    stopped, release = threading.Event(), threading.Event()
+
+    def frozen(parts: Parts) -> SagaConsumer:
+        real = orders.consumer(parts)
+
+        def handle(event: Event, now: datetime, trace_parent: str) -> bool:
+            if event.type is EventType.PAYMENT_COMPLETED:
+                stopped.set()
+                release.wait(20)
+            return real.handle(event, now, trace_parent)
+
+        return replace(real, handle=handle)
+
+    client = MemoryGroupClient(fleet.broker, fleet.membership(Service.ORDERS, session_seconds=0.5))
+    zombie = fleet.start(frozen, client)
+    fleet.start(inventory.consumer)
+    fleet.start(fleet.payments.consumer)
+    fleet.until(stopped.is_set, "it is at the payment")
+    client.kill()
+    fleet.start(orders.consumer)
+    fleet.until_ended()
+    before = shop.document()
+
+    release.set()
+
+    eventually(lambda: zombie.runner.counts().records.duplicates == 1, "the zombie's event is known")
+    assert (shop.document(), shop.order(own)["state"]) == (before, "confirmed")
+    assert wrong(shop) == []

@@ -76,13 +76,11 @@ class Fleet:
     def makers(self) -> list[Make]:
         return [orders.consumer, inventory.consumer, self.payments.consumer]
 
-    def start(self, make: Make, parts: Parts | None = None) -> Running:
-        consumer = make(parts or self.shop.parts)
-        membership = replace(membership_of(consumer.service, session_seconds=6.0), topics=[self.topic])
-        runner = ConsumerRunner(
-            consumer, self.client(membership), self.producer, self.parked(consumer.service), POLICY,
-            lambda: self.shop.now, f"{self.topic}.dlq",
-        )  # fmt: skip
+    def start(self, make: Make, client: GroupClient | None = None) -> Running:
+        consumer = make(self.shop.parts)
+        member = client or self.client(self.membership(consumer.service))
+        parked, dead = self.parked(consumer.service), f"{self.topic}.dlq"
+        runner = ConsumerRunner(consumer, member, self.producer, parked, POLICY, lambda: self.shop.now, dead)
         started = Running(runner)
         self.running.append(started)
         self.opened.callback(started.stop)
@@ -91,6 +89,9 @@ class Fleet:
     def start_all(self) -> None:
         for make in self.makers():
             self.start(make)
+
+    def membership(self, service: Service, session_seconds: float = 6.0) -> Membership:
+        return replace(membership_of(service, session_seconds), topics=[self.topic])
 
     def parked(self, service: Service) -> ParkedEvents:
         return ParkedEvents(self.shop.client, self.shop.database, service.value)
