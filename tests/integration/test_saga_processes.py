@@ -155,7 +155,7 @@ def test_orders_end_right_though_the_process_of_their_consumers_is_killed(
         first.kill()
     with process(stack, fleet, log) as second:
         waited = time.monotonic()
-        eventually(lambda: fleet.pump.pump() or ended(fleet, 16), "all have ended", LONG_ENOUGH)
+        fleet.until(lambda: ended(fleet, 16), "all have ended", LONG_ENOUGH)
         assert time.monotonic() - waited < 60, "they are all terminal within a minute"
         fleet.until_ended()
         assert states(fleet) == ["cancelled"] * 4 + ["confirmed"] * 12
@@ -174,10 +174,10 @@ def test_a_process_that_is_frozen_for_longer_than_its_session_comes_back_and_doe
         fleet.until(lambda: ended(fleet, 3), "some have ended")
         zombie.signal(signal.SIGSTOP)
         with process(stack, fleet, log) as other:
-            eventually(lambda: fleet.pump.pump() or ended(fleet, 16), "the other one does the rest", LONG_ENOUGH)
+            fleet.until(lambda: ended(fleet, 16), "the other one does the rest", LONG_ENOUGH)
             zombie.signal(signal.SIGCONT)
             place_orders(fleet, 8)
-            eventually(lambda: fleet.pump.pump() or ended(fleet, 24), "both go on", LONG_ENOUGH)
+            fleet.until(lambda: ended(fleet, 24), "both go on", LONG_ENOUGH)
             fleet.until_ended()
             assert wrong(fleet.shop) == []
             assert (other.stop(), zombie.stop()) == (0, 0), log.read_text()

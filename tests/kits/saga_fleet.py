@@ -19,7 +19,7 @@ from saga_consumers.consumer import Parts, SagaConsumer
 from saga_consumers.inventory import store as inventory
 from saga_consumers.orders import store as orders
 from saga_consumers.runner import ConsumerRunner, membership_of
-from tests.kits.consumer import eventually
+from tests.kits.consumer import DEADLINE_SECONDS, eventually
 from tests.kits.sagas import OutboxPump, Payments, Shop
 
 PARTITIONS = 4
@@ -99,7 +99,7 @@ class Fleet:
     def send(self, records: Sequence[Record]) -> None:
         self.producer.send_all(records, 10.0)
 
-    def until(self, condition: Callable[[], object], what: str) -> None:
+    def until(self, condition: Callable[[], object], what: str, seconds: float = DEADLINE_SECONDS) -> None:
         """Send what is said, until something is so."""
 
         def done() -> object:
@@ -108,7 +108,7 @@ class Fleet:
                 assert each.error is None, each.error
             return condition()
 
-        eventually(done, what)
+        eventually(done, what, seconds)
 
     def until_ended(self, owns: Sequence[str] | None = None) -> None:
         """Until all orders have ended, and what they said is heard by all."""
