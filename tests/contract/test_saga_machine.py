@@ -180,7 +180,7 @@ class Machine(RuleBasedStateMachine):
         if service is Service.PAYMENTS:
             dying = Payments(replace(self.shop, client=parts.mongo), self.payments.outcomes)
             return dying.consumer(parts)
-        return (orders if service is Service.ORDERS else inventory).consumer(parts)
+        return orders.consumer(parts) if service is Service.ORDERS else inventory.consumer(parts)
 
     def _crashing(self, crash: int | None, act: Callable[[Parts], object]) -> bool:
         """Do something in a process that may end at it; returns whether it did not."""
@@ -225,7 +225,7 @@ def test_whatever_comes_in_between_money_and_stock_add_up_and_every_order_ends(
     stack: Stack, database: tuple[MongoClient[dict[str, Any]], str]
 ) -> None:
     Machine.url, Machine.database = stack.urls.mongo, database
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]  # Hypothesis has no types here
+    run_state_machine_as_test(
         Machine,
         settings=settings(
             max_examples=EXAMPLES,
