@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
-import time
+import threading
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import httpx
 
-from connectors.mongo.client import Client
+from connectors.mongo.client import Client, connect
 from connectors.mongo.sagas.documents import payment_document
 from connectors.mongo.sagas.payments import webhook_document
 from connectors.mongo.times import milliseconds
+from connectors.payments.provider import Charge, PaymentProvider, Repayment
 from connectors.payments.sandbox import SandboxProvider
 from connectors.payments.secrets import KnownSecrets, ensure_secrets, read_secrets
-from marketplace.collections import LEDGER_ENTRIES, OUTBOX, PAYMENT_WEBHOOKS, PAYMENTS
+from marketplace.collections import INBOX, LEDGER_ENTRIES, OUTBOX, PAYMENT_WEBHOOKS, PAYMENTS
 from marketplace.sagas.events import (
     Event,
     EventType,
@@ -36,9 +36,14 @@ from marketplace.sagas.events import (
     StockInsufficient,
     event_id,
 )
-from marketplace.sagas.payments import Payment
+from marketplace.sagas.payments import Payment, PaymentState, Report
+from marketplace.settings import Urls
+from ops.provision import ensure_provisioned
+from ops.resources import Resources
 from ops.sandbox_provider.cards import BY_NAME
+from ops.stack import Stack
 from runtime.ports import free_ports
+from runtime.sections import Settings
 from saga_consumers.payments.calls import Calls
 from saga_consumers.payments.consumer import PaymentsService
 from saga_consumers.payments.counts import PaymentCounts
@@ -100,15 +105,6 @@ class Sandbox:
         self.process.kill()
         self.process.wait(10)
 
-    def stop(self) -> None:
-        """End it in order."""
-        if self.process is not None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.kill()
-
     def client(self, timeout_seconds: float = TIMEOUT_SECONDS, url: str = "") -> SandboxProvider:
         """A client; the caller closes it."""
         known = KnownSecrets(read_secrets(self.secrets_file))
@@ -153,7 +149,52 @@ def sandbox(folder: Path, webhook_url: str = "") -> Iterator[Sandbox]:
     try:
         yield made
     finally:
-        made.stop()
+        # In order it would wait for questions that hang.
+        made.kill()
+
+
+class Recorded:
+    """A provider with notes of the questions that it was asked; those about some keys wait until they may be asked.
+
+    Args:
+        asked: The client that is asked in truth.
+        held_back: Keys whose questions wait for :attr:`go_on`.
+    """
+
+    def __init__(self, asked: SandboxProvider, held_back: Collection[str] = ()) -> None:
+        self._asked, self._held_back = asked, held_back
+        self.questions: list[tuple[str, str, int | None]] = []
+        self.go_on = threading.Event()
+        self.name, self.read_webhook, self.close = asked.name, asked.read_webhook, asked.close
+
+    def charge(self, charge: Charge) -> Report:
+        self._note("charge", charge.key, charge.amount_minor)
+        return self._asked.charge(charge)
+
+    def refund(self, repayment: Repayment) -> Report:
+        self._note("refund", repayment.key, repayment.amount_minor)
+        return self._asked.refund(repayment)
+
+    def look_up(self, key: str) -> Report:
+        self._note("look_up", key, None)
+        return self._asked.look_up(key)
+
+    def _note(self, kind: str, key: str, amount_minor: int | None) -> None:
+        self.questions.append((kind, key, amount_minor))
+        if key in self._held_back:
+            assert self.go_on.wait(20)
+
+
+@contextmanager
+def payments_database(stack: Stack) -> Iterator[str]:
+    """The name of a database with all that the payments service keeps."""
+    name = f"payments_{uuid.uuid4().hex}"
+    urls = Urls(stack.urls.kafka, stack.urls.mongo, stack.urls.clickhouse, stack.urls.redis)
+    collections = (PAYMENTS, LEDGER_ENTRIES, PAYMENT_WEBHOOKS, OUTBOX, INBOX)
+    ensure_provisioned(Settings(urls, PurePosixPath("unused"), name), resources=Resources(collections=collections))
+    yield name
+    with connect(stack.urls.mongo, deadline_seconds=60) as client:
+        client.drop_database(name)
 
 
 @dataclass
@@ -183,12 +224,11 @@ class Orders:
     now: datetime = NOW
     _open: list[Any] = field(default_factory=list)
 
-    def worker(self, provider: Any = None, threads: int = 8) -> Worker:
+    def worker(self, provider: PaymentProvider | None = None, threads: int = 8) -> Worker:
         """One more process of the payments service."""
         asked = provider or self.provider.client()
         counts = PaymentCounts()
         store = PaymentStore(self.client, self.database, counts)
-        # The time of a test stands still also while the provider is asked.
         calls = Calls(store, asked, counts, threads)
         self._open.append((calls, asked))
         return Worker(PaymentsService(store, {asked.name: asked}, counts, calls), store, calls, counts)
@@ -198,7 +238,7 @@ class Orders:
         order = uuid.uuid4().hex
         method = self.provider.method(card) if card in BY_NAME else card
         payment = Payment(f"p{order}", order, store, amount_minor, "EUR", method)
-        self._rows(PAYMENTS.name).insert_one(payment_document(payment, milliseconds(self.now)))
+        self.write(payment)
         return payment
 
     def say(self, payment: Payment, payload: Payload, number: int = 1, store: str = "") -> Event:
@@ -244,6 +284,15 @@ class Orders:
         self._rows(PAYMENT_WEBHOOKS.name).insert_one(webhook_document(webhook, provider, raw, self.now))
         return webhook
 
+    def waiting(self, state: PaymentState = PaymentState.WAITING) -> Payment:
+        """A payment that is not there yet."""
+        order = uuid.uuid4().hex
+        return Payment(f"p{order}", order, "shop", 2_500, "EUR", "pm", state, attempts=1)
+
+    def write(self, payment: Payment) -> None:
+        """Write a payment as it is."""
+        self._rows(PAYMENTS.name).insert_one(payment_document(payment, milliseconds(self.now)))
+
     def row(self, payment: Payment) -> Any:
         """The document of a payment."""
         return self._rows(PAYMENTS.name).find_one({"_id": payment.id})
@@ -281,9 +330,3 @@ class Orders:
 
     def _rows(self, name: str) -> Any:
         return self.client[self.database][name]
-
-
-def wait_until(moment: float) -> None:
-    """Wait for a moment of the monotonic clock: what the provider does by itself takes real time."""
-    while (left := moment - time.monotonic()) > 0:
-        time.sleep(min(left, 0.05))
