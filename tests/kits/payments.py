@@ -309,6 +309,10 @@ class Orders:
         """The document of a webhook."""
         return self._rows(PAYMENT_WEBHOOKS.name).find_one({"_id": webhook})
 
+    def waiting_webhooks(self) -> int:
+        """How many webhooks wait to be applied."""
+        return int(self._rows(PAYMENT_WEBHOOKS.name).count_documents({"due_ms": {"$ne": None}}))
+
     def said(self, payment: Payment) -> list[str]:
         """Types of all that the payments service said of an order, in order."""
         rows = self._rows(OUTBOX.name).find({"aggregateid": payment.order, "ce_source": "/marketplace/payments"})
