@@ -32,6 +32,8 @@ from api.known import Known
 from api.limits import Limiter
 from api.members.routes import MEMBERS
 from api.origins import Preflights
+from api.payments.routes import PAYMENTS
+from api.payments.service import WebhookService
 from api.refusals import problem_of
 from api.reviews import refusals as review_refusals
 from api.reviews.routes import REVIEWS
@@ -72,7 +74,7 @@ _OF_STATUS: Final[dict[int, ProblemType]] = {400: BAD_REQUEST, 404: NOT_FOUND, 4
 # A route is looked for in this order, so those that everybody asks come first.
 FEATURES: Final = (
     *(SHOPS, ANALYTICS, IDENTITY, KEY_SET, STORES, MEMBERS, API_KEYS, GRANTS, CATALOG, CATALOG_FILES),
-    *(SEARCH, REVIEWS, CARTS, DOCUMENTATION, *STOREFRONT),
+    *(SEARCH, REVIEWS, CARTS, PAYMENTS, DOCUMENTATION, *STOREFRONT),
 )
 
 _DESCRIPTION: Final = """
@@ -128,6 +130,7 @@ class Services:
         search: Finds products.
         shopping: Knows carts and reviews.
         shop: Answers the storefront.
+        webhooks: Takes what payment providers say.
     """
 
     identities: Identities
@@ -138,6 +141,7 @@ class Services:
     search: SearchService
     shopping: Shopping
     shop: Shop
+    webhooks: WebhookService
 
 
 def build_app(
@@ -170,6 +174,7 @@ def build_app(
             running.state.identities, running.state.limiter = given.identities, given.limiter
             running.state.tenancy, running.state.analytics = given.tenancy, given.analytics
             running.state.shop = given.shop
+            running.state.webhooks = given.webhooks
             running.state.catalog = given.catalog
             running.state.search = given.search
             running.state.shopping = given.shopping

@@ -29,6 +29,7 @@ from api.identity.service import IdentityService
 from api.limits import Limiter
 from api.mail.sender import MailSender
 from api.metrics import ApiMetrics
+from api.payments.service import WebhookService
 from api.search.follower import Follower
 from api.search.index import SearchIndex
 from api.search.service import SearchService
@@ -125,6 +126,9 @@ class Dependencies:
                 yield Services(
                     identities, limiter, tenancy, analytics, catalog, search, shopping,
                     Shop.on_services(self._mongo, database, catalog, search, shopping, SentForms(self._redis)),
+                    WebhookService.on_mongo(
+                        self._mongo, database, {config.payments.provider: config.payments.known_secrets()}
+                    ),
                 )  # fmt: skip
             finally:
                 await catalog.close()

@@ -207,11 +207,33 @@ CONSUMERS: Final = (
 )
 """Metrics of the consumers of orders' events."""
 
+PAYMENT_REPORTS: Final = MetricSpec(
+    f"{PREFIX}payment_reports",
+    "counter",
+    "What the provider said, by what became of it: `changed`, `known`, `unknown_payment`, `mismatch`, `unreadable`.",
+    ("outcome",),
+)
+PAYMENT_FAILED_CALLS: Final = MetricSpec(
+    f"{PREFIX}payment_failed_calls",
+    "counter",
+    "Questions to the provider that were not answered, were refused for good, or failed here.",
+    ("reason",),
+)
+PAYMENT_ALARMS: Final = MetricSpec(
+    f"{PREFIX}payment_alarms", "counter", "Refunds that came back or were refused too often: an operator decides."
+)
+PAYMENT_PROVIDER_ASKED: Final = MetricSpec(
+    f"{PREFIX}payment_provider_asked", "gauge", "0 while the provider is left alone because it did not answer."
+)
+PAYMENTS: Final = (PAYMENT_REPORTS, PAYMENT_FAILED_CALLS, PAYMENT_ALARMS, PAYMENT_PROVIDER_ASKED)
+"""Metrics of the payments consumer, in addition to :data:`CONSUMERS`."""
+
 METRICS: Final[dict[str, tuple[MetricSpec, ...]]] = {
     "the collector": COLLECTOR,
     "every flow": FLOW,
     "the click flow": CLICK_FLOW,
     "the REST API": API,
     "the consumers of orders": CONSUMERS,
+    "the payments consumer": PAYMENTS,
 }
 """All metrics, by the process that exposes them."""

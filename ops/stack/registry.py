@@ -57,6 +57,7 @@ from ops.stack.errors import StackError
 from ops.stack.parts.clickhouse import ClickHouse
 from ops.stack.parts.kafka import Kafka
 from ops.stack.parts.mongo import Mongo
+from ops.stack.parts.payments import Payments
 from ops.stack.parts.redis import Redis
 from ops.stack.process_spec import HealthCheck, StopRank
 from ops.stack.proxy.service import ProxySpec
@@ -268,6 +269,14 @@ REGISTRY: Final = Registry(
             stop_rank=StopRank.STORES,
             memory="the live tiles, some MB",
         ),
+        Payments(
+            name="payments",
+            title="sandbox payment provider",
+            default_port=18700,
+            check=HealthCheck("service", "/readyz"),
+            stop_rank=StopRank.STORES,
+            memory="some 50 MB",
+        ),
         ServiceSpec(
             name="flow",
             title="click flow",
@@ -300,7 +309,7 @@ REGISTRY: Final = Registry(
             title="consumers of orders' events",
             module="ops.consumer_service",
             default_port=19466,
-            needs=("kafka", "mongo"),
+            needs=("kafka", "mongo", "payments"),
             memory="some 100 MB",
             resources=Resources(topics=(ORDERS_EVENTS, ORDERS_DEAD), collections=(PRODUCTS, *ORDERING)),
             check_settings=check_consumers,
@@ -330,7 +339,10 @@ REGISTRY: Final = Registry(
             "hashed at one time",
             resources=Resources(
                 tables=TABLES,
-                collections=(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY, *SHOPPING),
+                collections=(
+                    *(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY, *SHOPPING),
+                    PAYMENT_WEBHOOKS,
+                ),
             ),
             check_settings=check_api,
         ),
