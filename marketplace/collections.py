@@ -220,8 +220,8 @@ INBOX: Final = Collection(
 PARKED_EVENTS: Final = Collection(
     "parked_events", (Index("by_key", (("consumer", 1), ("key", 1), ("partition", 1), ("offset", 1))),)
 )
-"""``_id`` is ``<consumer>:<topic>:<partition>:<offset>``: events that a consumer rejected, and the later ones of the
-same key, with their exact bytes, until an operator lets them be handled or discards them."""
+"""``_id`` is ``<consumer>:<topic>:<partition>:<offset>:<time>``: events that a consumer rejected, and the later ones of
+the same key, with their exact bytes, until an operator lets them be handled or discards them."""
 
 IDEMPOTENCY_KEYS: Final = Collection(
     "idempotency_keys", (Index("expire", (("expires_at", 1),), expire_after_seconds=0),)

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import Final
 
 ALL_PARTS: Final = ("kafka", "mongo", "clickhouse", "redis")
-"""The parts that a process needs unless it says otherwise."""
+"""Those that hold what the product knows; a process needs them unless it says otherwise."""
 
-KNOWN_PARTS: Final = (*ALL_PARTS, "connect", "payments")
-"""All parts; only what sends the events of orders needs Kafka Connect, and only payments need their provider."""
+OTHER_PARTS: Final = ("payments", "connect")
+"""Those that only some processes know of; a process that does not says nothing of them."""
+
+KNOWN_PARTS: Final = (*ALL_PARTS, *OTHER_PARTS)
+"""All parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +26,8 @@ class Urls:
     mongo: str = ""
     clickhouse: str = ""
     redis: str = ""
-    connect: str = ""
     payments: str = ""
+    connect: str = ""
 
     def of(self, part: str) -> str:
         """The URL of one of :data:`KNOWN_PARTS`."""

@@ -60,7 +60,7 @@ CONSUMERS_PORT: Final = CONSUMERS.port(
     "MARKETPLACE_CONSUMERS_PORT",
     "Their port; 0 takes a free one.",
     0,
-    default_text="0; 19466 with `marketplace up`",
+    default_text="0; 19467 with `marketplace up`",
 )
 CONSUMERS_SESSION_SECONDS: Final = CONSUMERS.whole(
     "MARKETPLACE_CONSUMERS_SESSION_SECONDS",

@@ -140,8 +140,8 @@ URLS: Final[Mapping[str, Variable[str]]] = {
     "mongo": MONGO_URL,
     "clickhouse": CLICKHOUSE_URL,
     "redis": REDIS_URL,
-    "connect": CONNECT_URL,
     "payments": PAYMENTS_URL,
+    "connect": CONNECT_URL,
 }
 """Where each part is, by its name."""
 

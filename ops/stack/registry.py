@@ -288,6 +288,14 @@ REGISTRY: Final = Registry(
             stop_rank=StopRank.STORES,
             memory="the live tiles, some MB",
         ),
+        Payments(
+            name="payments",
+            title="sandbox payment provider",
+            default_port=18700,
+            check=HealthCheck("service", "/readyz"),
+            stop_rank=StopRank.STORES,
+            memory="some 50 MB",
+        ),
         Connect(
             name="connect",
             title="Kafka Connect (Debezium)",
@@ -297,14 +305,6 @@ REGISTRY: Final = Registry(
             stop_rank=StopRank.CONNECTORS,
             needs=("kafka",),
             memory="a heap of up to 256 MB",
-        ),
-        Payments(
-            name="payments",
-            title="sandbox payment provider",
-            default_port=18700,
-            check=HealthCheck("service", "/readyz"),
-            stop_rank=StopRank.STORES,
-            memory="some 50 MB",
         ),
         ServiceSpec(
             name="flow",
@@ -352,7 +352,8 @@ REGISTRY: Final = Registry(
             title="consumers of orders' events",
             module="ops.consumer_service",
             default_port=19467,
-            needs=("kafka", "mongo", "payments"),
+            # Without the relay no event reaches them.
+            needs=("kafka", "mongo", "payments", "relay"),
             memory="some 100 MB",
             resources=Resources(topics=(ORDERS_EVENTS, ORDERS_DEAD), collections=(PRODUCTS, *ORDERING)),
             check_settings=check_consumers,
