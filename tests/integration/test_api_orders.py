@@ -1,9 +1,10 @@
-"""Orders over HTTP: placed whole or not at all, at the price that was seen or a lower one, and nobody else's to touch."""
+"""Orders over HTTP: placed whole or not at all, at the price that was seen or a lower one, and nobody else's."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -56,7 +57,11 @@ def test_a_cart_becomes_one_order_for_each_store_and_currency_with_all_that_belo
         assert answer.status_code == 201, answer.text
         orders = answer.json()["orders"]
         found = [(each["store"], each["currency"], each["total_minor"], each["state"]) for each in orders]
-        assert found == [("shop", "EUR", 3400, "pending"), ("bikes", "EUR", 89_900, "pending"), ("shop", "USD", 99, "pending")]  # fmt: skip
+        assert found == [
+            ("shop", "EUR", 3400, "pending"),
+            ("bikes", "EUR", 89_900, "pending"),
+            ("shop", "USD", 99, "pending"),
+        ]
         assert orders[0]["delivery"] == {
             "name": "Bea Buyer", "street": "Hill Road 7", "extra": "", "postcode": "10115", "city": "Berlin",
             "country": "DE",
@@ -179,14 +184,14 @@ def test_nobody_but_the_buyer_and_the_store_sees_an_order_or_changes_it(run: Run
         ]  # fmt: skip
         for method, more in of_buyer:
             for who in ("bob", "olga", "mallory"):
-                body = {"json": {}} if more == "/refunds" else {}
+                body: dict[str, Any] = {"json": {}} if more == "/refunds" else {}
                 answer = await world.ask(method, f"/v1/orders/{order['id']}{more}", who, headers=keyed(), **body)
                 assert answer.status_code == 404, (method, more, who)
                 assert order["checkout"] not in answer.text
         assert (await world.ask("GET", f"/v1/checkouts/{order['checkout']}", "bob")).status_code == 404
         for method, more in [("GET", ""), ("POST", "/cancel"), ("POST", "/refunds"), ("PUT", "/fulfilment")]:
             path = f"/v1/stores/other/orders/{order['id']}{more}"
-            bodies = {"/refunds": {"json": {}}, "/fulfilment": {"json": {"state": "packed"}}}
+            bodies: dict[str, Any] = {"/refunds": {"json": {}}, "/fulfilment": {"json": {"state": "packed"}}}
             answer = await world.ask(method, path, "mallory", headers=keyed(), **bodies.get(more, {}))
             assert answer.status_code == 404, (method, more)
         assert (await world.ask("GET", "/v1/orders", "bob")).json()["orders"] == []
@@ -332,7 +337,7 @@ def test_goods_go_their_way_step_by_step_and_what_is_shipped_is_refunded_and_not
         assert [('"restocked":[]' in row["payload"]) for row in rows] == [True, False]
         case = (await world.ask("GET", path, "max")).json()
         assert case["fulfilment"]["tracking"] == "00340"
-        assert [each["type"] for each in case["timeline"]][0] == "ORDER_CREATED"
+        assert case["timeline"][0]["type"] == "ORDER_CREATED"
         assert (case["payment"]["state"], case["buyer"]["email"]) == ("completed", "bea@shop.example")
 
     run(work)
