@@ -14,11 +14,13 @@ from typing import Any, Final
 
 import httpx
 
+from connectors.errors import Unavailable
 from ops.demo.orders.buyers import Buyer
 from ops.demo.orders.client import Person
 from ops.demo.orders.numbers import ENDED
 from ops.demo.orders.places import Places
 from ops.demo.orders.plan import PlannedOrder, Then, Wish
+from ops.demo.services.background import retry_unavailable
 from ops.demo.services.demo_processes import DemoFailed
 
 _STEP_SECONDS: Final = 0.05
@@ -226,14 +228,17 @@ class Play:
             self.played.refused[reason] += 1
 
     def _token(self, number: str) -> str:
-        try:
-            made = httpx.post(
-                f"{self._places.provider}/v1/methods", json={"number": number, "exp": "12/30", "cvc": "123"}, timeout=10
-            )
-        except httpx.HTTPError as error:
-            raise DemoFailed(f"the payment provider does not answer: {type(error).__name__}") from error
-        token: str = _json(made)["token"]
-        return token
+        card = {"number": number, "exp": "12/30", "cvc": "123"}
+
+        def make() -> str:
+            try:
+                made = httpx.post(f"{self._places.provider}/v1/methods", json=card, timeout=10)
+            except httpx.HTTPError as error:
+                raise Unavailable(f"the payment provider does not answer: {type(error).__name__}") from error
+            token: str = _json(made)["token"]
+            return token
+
+        return retry_unavailable(make)
 
     def _afterwards(self, person: Person, placed: Sequence[dict[str, Any]], then: Then) -> None:
         for order in placed:
