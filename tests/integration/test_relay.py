@@ -28,12 +28,12 @@ from connectors.debezium.declared import OUTBOX_CONNECTOR
 from connectors.errors import Unavailable
 from connectors.mongo.sagas.documents import outbox_document
 from connectors.mongo.transactions import in_transaction
-from marketplace.sagas.events import Event, EventType, OrderedItem, StockCountUpdated, event_id
+from marketplace.sagas.events import Event, EventType
 from marketplace.topics import ORDERS_EVENTS
 from ops.relay.connector import restart
 from ops.stack import StackError
 from tests.kits.depth import CHAOS, CHAOS_SEEDS, LONG
-from tests.kits.relay import Relay, eventually, ids_of, relayed_stack
+from tests.kits.relay import Relay, event_for_tests, eventually, ids_of, relayed_stack
 
 NAME: Final = OUTBOX_CONNECTOR.name
 HANG_SECONDS: Final = 6.0
@@ -52,12 +52,6 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
 
 def new_order() -> str:
     return uuid.uuid4().hex
-
-
-def said(order: str, version: int = 1) -> Event:
-    payload = StockCountUpdated((OrderedItem("variant", version),))
-    event = event_id(order, "inventory", version)
-    return Event(event, EventType.STOCK_COUNT_UPDATED, order, "berlin-bikes", 1_796_000_000_000 + version, payload)
 
 
 def row_of(example: dict[str, Any]) -> dict[str, Any]:
@@ -79,7 +73,7 @@ def test_a_row_of_each_type_arrives_as_its_example_says_and_is_the_event_that_wa
 
 
 def test_what_a_transaction_says_arrives_once_it_is_committed_and_never_where_it_is_aborted(relay: Relay) -> None:
-    tail, committed, aborted = relay.tail(), said(new_order()), said(new_order())
+    tail, committed, aborted = relay.tail(), event_for_tests(new_order()), event_for_tests(new_order())
     with relay.client.start_session() as session:
         session.start_transaction()
         relay.outbox.insert_one(outbox_document(aborted, "tests", datetime.now(UTC)), session=session)
@@ -90,14 +84,14 @@ def test_what_a_transaction_says_arrives_once_it_is_committed_and_never_where_it
         assert tail.of(committed, aborted) == []
         session.commit_transaction()
     tail.until([committed.id])
-    last = said(new_order())
+    last = event_for_tests(new_order())
     relay.say(last)
     tail.until([last.id])
     assert tail.of(committed, aborted, last) == [committed, last]
 
 
 def test_of_an_outbox_only_inserts_leave(relay: Relay) -> None:
-    tail, event, last = relay.tail(), said(new_order()), said(new_order())
+    tail, event, last = relay.tail(), event_for_tests(new_order()), event_for_tests(new_order())
     relay.say(event)
     relay.outbox.update_one({"_id": event.id}, {"$set": {"payload": "{}"}})
     relay.outbox.replace_one({"_id": event.id}, outbox_document(event, "others", datetime.now(UTC)))
@@ -112,7 +106,7 @@ def test_of_an_outbox_only_inserts_leave(relay: Relay) -> None:
 
 @LONG
 def test_a_row_that_expires_sends_nothing(relay: Relay) -> None:
-    tail, event, last = relay.tail(), said(new_order()), said(new_order())
+    tail, event, last = relay.tail(), event_for_tests(new_order()), event_for_tests(new_order())
     in_transaction(
         relay.client,
         lambda session: relay.outbox.insert_one(
@@ -134,13 +128,13 @@ def test_a_row_that_expires_sends_nothing(relay: Relay) -> None:
     ids=["no key", "key", "topic", "payload", "size", "type", "time"],
 )  # fmt: skip
 def test_a_row_that_could_not_be_sent_cannot_be_written(relay: Relay, change: dict[str, Any]) -> None:
-    row = outbox_document(said(new_order()), "tests", datetime.now(UTC)) | change
+    row = outbox_document(event_for_tests(new_order()), "tests", datetime.now(UTC)) | change
     with pytest.raises(Unavailable, match="failed validation"):
         in_transaction(relay.client, lambda session: relay.outbox.insert_one(row, session=session))
 
 
 def test_a_row_of_another_shape_that_is_written_all_the_same_stops_nobody(relay: Relay) -> None:
-    tail, last = relay.tail(), said(new_order())
+    tail, last = relay.tail(), event_for_tests(new_order())
     for row in ({"a": 1}, {"aggregatetype": "others", "aggregateid": "a", "type": "X", "payload": "{}"}):
         relay.client["marketplace"].command("insert", "outbox", documents=[row], bypassDocumentValidation=True)
     relay.say(last)
@@ -151,7 +145,7 @@ def test_a_row_of_another_shape_that_is_written_all_the_same_stops_nobody(relay:
 
 def test_what_was_written_while_the_connector_was_stopped_arrives_in_its_order_when_it_is_started(relay: Relay) -> None:
     tail, orders = relay.tail(), [new_order() for _ in range(5)]
-    events = [said(order, version) for version in (3, 1, 2) for order in orders]
+    events = [event_for_tests(order, version) for version in (3, 1, 2) for order in orders]
     relay.connect.stop(NAME)
     relay.say(*events)
     relay.connect.resume(NAME)
@@ -165,7 +159,7 @@ def test_what_was_written_while_the_connector_was_stopped_arrives_in_its_order_w
 def test_a_connector_that_starts_for_the_first_time_sends_what_was_there_before_it(relay: Relay) -> None:
     relay.wait_running()
     order, tail = new_order(), relay.tail()
-    events = [said(order, version) for version in (2, 9, 1, 30, 4)]
+    events = [event_for_tests(order, version) for version in (2, 9, 1, 30, 4)]
     relay.connect.stop(NAME)
     for event in events:
         relay.say(event)
@@ -185,7 +179,7 @@ def lost(place: dict[str, Any]) -> dict[str, Any]:
 def test_where_mongo_has_lost_the_changes_the_whole_outbox_is_sent_again_and_that_is_shown(relay: Relay) -> None:
     relay.wait_running()
     before = relay.metric("marketplace_relay_resends_total")
-    tail, missed = relay.tail(), [said(new_order()) for _ in range(3)]
+    tail, missed = relay.tail(), [event_for_tests(new_order()) for _ in range(3)]
     relay.connect.stop(NAME)
     relay.say(*missed)
     eventually(lambda: not relay.connect.status(NAME).tasks, "it stops")  # type: ignore[union-attr]
@@ -208,7 +202,7 @@ def limit(relay: Relay, max_bytes: int) -> None:
 
 def test_a_task_that_has_failed_is_shown_and_started_again_until_it_runs(relay: Relay) -> None:
     relay.wait_running()
-    tail, event, before = relay.tail(), said(new_order()), relay.metric("marketplace_relay_restarts_total")
+    tail, event, before = relay.tail(), event_for_tests(new_order()), relay.metric("marketplace_relay_restarts_total")
     limit(relay, 100)
     try:
         relay.say(event)
@@ -241,7 +235,7 @@ class Writer:
         while not self._stop.is_set():
             version += 1
             for order in self._orders:
-                event = said(order, version)
+                event = event_for_tests(order, version)
                 # A row whose transaction may have been committed is written again under its id, as a service does.
                 while not self._stop.is_set():
                     try:
