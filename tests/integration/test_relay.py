@@ -10,7 +10,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import pytest
@@ -23,15 +23,21 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the package
     ResourceType,
 )
 from pymongo.errors import DuplicateKeyError
+from typer.testing import CliRunner, Result
 
 from connectors.debezium.declared import OUTBOX_CONNECTOR
 from connectors.errors import Unavailable
 from connectors.mongo.sagas.documents import outbox_document
 from connectors.mongo.transactions import in_transaction
+from marketplace.relay import CANARY_SECONDS, READY_LAG_SECONDS
 from marketplace.sagas.events import Event, EventType
 from marketplace.topics import ORDERS_EVENTS
+from ops.cli import make_app
+from ops.provision import ensure_provisioned
 from ops.relay.connector import restart
 from ops.stack import StackError
+from ops.stack.registry import REGISTRY
+from runtime.sections import Settings
 from tests.kits.depth import CHAOS, CHAOS_SEEDS, LONG
 from tests.kits.relay import Relay, event_for_tests, eventually, ids_of, relayed_stack
 
@@ -189,6 +195,78 @@ def test_where_mongo_has_lost_the_changes_the_whole_outbox_is_sent_again_and_tha
     eventually(lambda: relay.metric("marketplace_relay_resends_total") == before + 1, "it is counted")
     relay.wait_running()
     eventually(lambda: "sent again: 1" in relay.stack.process("relay").note, "the status says so")
+
+
+def commanded(relay: Relay, *arguments: str) -> Result:
+    """What a command of the relay says and how it ends."""
+    return CliRunner().invoke(make_app(["relay"]), ["relay", *arguments, "--data", str(relay.stack.data_dir)])
+
+
+def test_a_connector_that_is_not_as_declared_is_reported_and_left_until_it_is_applied(relay: Relay) -> None:
+    relay.wait_running()
+    settings = Settings(relay.stack.urls, PurePosixPath("unused"))
+    resources = REGISTRY.service("relay").resources
+    as_declared = ensure_provisioned(settings, resources=resources)
+    assert (as_declared.made, as_declared.drift) == ([], [])
+    other = {**OUTBOX_CONNECTOR.config, "poll.interval.ms": "2000"}
+    relay.connect.put(NAME, other)
+    (line,) = ensure_provisioned(settings, resources=resources).drift
+    assert "poll.interval.ms is another" in line
+    assert relay.connect.config(NAME) == other
+    shown = commanded(relay, "status")
+    assert (shown.exit_code, "drift: connector outbox: poll.interval.ms" in shown.output) == (1, True)
+    assert commanded(relay, "apply").exit_code == 0
+    assert relay.connect.config(NAME) == OUTBOX_CONNECTOR.config
+    relay.wait_running()
+    eventually(lambda: commanded(relay, "status").exit_code == 0, "it runs as declared")
+    document = json.loads(commanded(relay, "status", "--json").output)
+    assert (document["state"], document["tasks"], document["drift"]) == ("RUNNING", [{"id": 0, "state": "RUNNING"}], [])
+
+
+def test_options_that_nothing_reads_and_values_that_nothing_takes_are_named(relay: Relay) -> None:
+    wrong = {**OUTBOX_CONNECTOR.config, "transforms.outbox.collection.op.invalid.behavior": "fatal"}
+    assert relay.connect.unknown_options(wrong) == ["transforms.outbox.collection.op.invalid.behavior"]
+    assert relay.connect.unknown_options(OUTBOX_CONNECTOR.config) == []
+    assert relay.connect.problems(NAME, OUTBOX_CONNECTOR.config) == []
+    wrong = {**OUTBOX_CONNECTOR.config, "snapshot.mode": "sometimes"}
+    assert any(line.startswith("snapshot.mode: ") for line in relay.connect.problems(NAME, wrong))
+
+
+def test_a_connector_that_somebody_removed_is_put_back_and_goes_on_where_it_had_come_to(relay: Relay) -> None:
+    relay.wait_running()
+    tail, event = relay.tail(), event_for_tests(new_order())
+    relay.connect.delete(NAME)
+    relay.say(event)
+    tail.until([event.id])
+    eventually(lambda: relay.connect.config(NAME) == OUTBOX_CONNECTOR.config, "it is there again")
+    relay.wait_running()
+
+
+@LONG
+def test_an_order_to_send_everything_again_sends_what_is_there(relay: Relay) -> None:
+    relay.wait_running()
+    event = event_for_tests(new_order())
+    before = relay.tail()
+    relay.say(event)
+    before.until([event.id])
+    tail = relay.tail()
+    assert commanded(relay, "resend").exit_code == 0
+    assert event in [each.event for each in tail.until([event.id])]
+    relay.wait_running()
+
+
+@LONG
+def test_the_lag_that_operators_see_is_that_of_canaries_which_are_removed_again(relay: Relay) -> None:
+    relay.wait_running()
+    eventually(lambda: relay.metric("marketplace_relay_lag_seconds") < READY_LAG_SECONDS, "canaries arrive")
+    relay.connect.pause(NAME)
+    try:
+        eventually(lambda: relay.metric("marketplace_relay_lag_seconds") > CANARY_SECONDS, "the lag grows")
+        assert relay.metric("marketplace_relay_running") == 0.0
+    finally:
+        relay.connect.resume(NAME)
+    eventually(lambda: relay.metric("marketplace_relay_lag_seconds") < CANARY_SECONDS, "the lag is small again")
+    eventually(lambda: relay.outbox.count_documents({"aggregatetype": "relay"}) <= 3, "canaries are removed")
 
 
 def limit(relay: Relay, max_bytes: int) -> None:

@@ -53,6 +53,7 @@ class Connect(PartSpec):
                 environment={
                     MONGO_URL.name: launch.urls.mongo,
                     DATABASE_NAME.name: database or DATABASE_NAME.default,
+                    KAFKA_SASL_PASSWORD.name: security.password,
                 },
                 check=HealthCheck("connect", launch.urls.kafka),
                 stop_rank=self.stop_rank,
