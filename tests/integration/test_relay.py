@@ -39,7 +39,8 @@ from ops.stack import StackError
 from ops.stack.registry import REGISTRY
 from runtime.sections import Settings
 from tests.kits.depth import CHAOS, CHAOS_SEEDS, LONG
-from tests.kits.relay import Relay, event_for_tests, eventually, ids_of, relayed_stack
+from tests.kits.relay import Relay, Tail, event_for_tests, eventually, ids_of, relayed_stack
+from tests.kits.secured_kafka import SecuredKafka
 
 NAME: Final = OUTBOX_CONNECTOR.name
 HANG_SECONDS: Final = 6.0
@@ -373,3 +374,20 @@ def test_every_row_arrives_in_the_order_of_its_key_whatever_ends_meanwhile(
         expected = [event.id for event in written if event.order == order]
         assert [found for found in firsts(arrived) if found in set(expected)] == expected
     relay.wait_running()
+
+
+@LONG
+def test_at_a_kafka_that_asks_for_a_user_the_worker_and_its_connector_are_that_user(
+    secured: SecuredKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    security = secured.connection().security
+    for name, value in {
+        "SECURITY_PROTOCOL": security.protocol, "SASL_MECHANISM": security.mechanism,
+        "SASL_USERNAME": security.username, "SASL_PASSWORD": security.password, "SSL_CA_FILE": security.ca_file,
+    }.items():  # fmt: skip
+        monkeypatch.setenv(f"MARKETPLACE_KAFKA_{name}", value)
+    with relayed_stack(tmp_path, external={"kafka": secured.bootstrap}) as relay:
+        tail, event = Tail(secured.open_bootstrap), event_for_tests(new_order())
+        relay.tails.append(tail)
+        relay.say(event)
+        assert tail.until([event.id])[-1].event == event
