@@ -57,7 +57,8 @@ class Connect:
         """What Connect would not take of a configuration, a line each; a connector may ask its database for it."""
         kind = quote(config.get("connector.class", ""))
         answer = self._ask("PUT", f"/connector-plugins/{kind}/config/validate", {**config, "name": name})
-        values = [each["value"] for each in answer["configs"]]
+        # An option of which only the definition is known has no value.
+        values = [each["value"] for each in answer["configs"] if each["value"] is not None]
         return [f"{value['name']}: {error}" for value in values for error in value["errors"]]
 
     def unknown_options(self, config: Mapping[str, str]) -> list[str]:
@@ -83,6 +84,10 @@ class Connect:
     def stop(self, name: str) -> None:
         """End its tasks, until it is resumed."""
         self._ask("PUT", f"/connectors/{quote(name)}/stop")
+
+    def pause(self, name: str) -> None:
+        """Let its tasks send nothing, until it is resumed."""
+        self._ask("PUT", f"/connectors/{quote(name)}/pause")
 
     def resume(self, name: str) -> None:
         """Start its tasks again."""

@@ -18,7 +18,7 @@ from connectors.mongo.client import Client, connect
 from connectors.mongo.sagas.documents import outbox_document
 from connectors.mongo.transactions import in_transaction
 from marketplace.collections import OUTBOX
-from marketplace.sagas.events import Event
+from marketplace.sagas.events import Event, EventType, OrderedItem, StockCountUpdated, event_id
 from marketplace.sagas.wire import event_of
 from marketplace.topics import ORDERS_EVENTS
 from ops.stack import Part, Stack
@@ -28,6 +28,13 @@ from runtime.sections import DATABASE_NAME
 
 DATABASE: Final = DATABASE_NAME.default
 ARRIVE_SECONDS: Final = 60.0
+
+
+def event_for_tests(order: str, version: int = 1) -> Event:
+    """An event of an order; each version is another one."""
+    payload = StockCountUpdated((OrderedItem("variant", version),))
+    event = event_id(order, "inventory", version)
+    return Event(event, EventType.STOCK_COUNT_UPDATED, order, "berlin-bikes", 1_796_000_000_000 + version, payload)
 
 
 @dataclass(frozen=True)
