@@ -143,13 +143,13 @@ class Shop:
         made = orders.placed(Order(own, self.name, "ann", f"c-{own}", "EUR", lines, OrderState.PENDING, pay_by), now_ms)
         counted = inventory.merged(OrderedItem(v, n) for v, n in items.items() if v not in set(uncounted))
         expires = pay_by + inventory.GRACE_SECONDS * 1_000
-        held = inventory.Reservation(own, self.name, counted, inventory.ReservationState.HELD, expires)
+        bound = inventory.Reservation(own, self.name, counted, inventory.ReservationState.HELD, expires)
         payment = Payment(f"p-{own}", own, self.name, made.order.total_minor, "EUR", "card")
         mongo = self.mongo
         with self.client.start_session() as session, session.start_transaction():
             mongo[ORDERS.name].insert_one(order_document(made.order, now_ms), session=session)
             mongo[PAYMENTS.name].insert_one(payment_document(payment, now_ms), session=session)
-            mongo[RESERVATIONS.name].insert_one(reservation_document(held), session=session)
+            mongo[RESERVATIONS.name].insert_one(reservation_document(bound), session=session)
             for item in counted:
                 change = {"$inc": {"reserved": item.quantity}}
                 mongo[STOCK.name].update_one({"_id": item.variant}, change, session=session)
@@ -315,18 +315,18 @@ class Payments:
 
 def wrong_stock(shop: Shop) -> list[str]:
     """Variants of the store whose counts are not the sums of movements and reservations, or are below zero."""
-    moved, held = Counter[str](), Counter[str]()
+    moved, bound = Counter[str](), Counter[str]()
     for line in shop.mongo[STOCK_MOVEMENTS.name].find({"store": shop.name}):
         moved[line["variant"]] += line["quantity"]
     for reservation in shop.mongo[RESERVATIONS.name].find({"store": shop.name}):
         if reservation["state"] == "held":
             for item in reservation["items"]:
-                held[item["variant"]] += item["quantity"]
+                bound[item["variant"]] += item["quantity"]
     return [
         f"{row['_id']}: {row['on_hand']} there, moved {moved[row['_id']]}; "
-        f"{row['reserved']} reserved, held {held[row['_id']]}"
+        f"{row['reserved']} reserved, in force {bound[row['_id']]}"
         for row in shop.mongo[STOCK.name].find({"store": shop.name})
-        if row["on_hand"] != moved[row["_id"]] or row["reserved"] != held[row["_id"]] or row["on_hand"] < 0
+        if row["on_hand"] != moved[row["_id"]] or row["reserved"] != bound[row["_id"]] or row["on_hand"] < 0
         or row["reserved"] < 0 or row["reserved"] > row["on_hand"]
     ]  # fmt: skip
 
