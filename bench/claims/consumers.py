@@ -1,9 +1,9 @@
 """``python -m bench.claims.consumers``: what a consumer of orders' events costs for each, beside a bare loop.
 
-The bare loop polls and commits, and does nothing with what it has. In turn, over the same log: the group consumer with a
-handler that does nothing; the same that decodes events; the runner, which also asks Mongo whether the event's order has
-parked events; and the consumer of orders with all of it, for events that it has handled and for new ones. CPU is this
-process's own: Mongo's and Kafka's is not in it.
+The bare loop polls and commits, and does nothing with what it has. In turn, each over a log of its own: the group
+consumer with a handler that does nothing; the same that decodes events; the runner, which also asks Mongo whether the
+event's order has parked events; and the consumer of orders with all of it, for events that it has handled and for new
+ones. CPU is this process's own: Mongo's and Kafka's is not in it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from connectors.kafka.group_client import Membership
 from connectors.kafka.kafka_group_client import KafkaGroupClient
 from connectors.kafka.producer import Producer
 from connectors.kafka.records import ConsumerRecord, Record
+from connectors.kafka.topics import TopicAdmin
 from connectors.mongo.client import Client, connect
 from connectors.mongo.sagas.documents import order_document
 from connectors.mongo.sagas.parking import ParkedEvents
@@ -96,6 +97,7 @@ class Race:
         self._kafka, self._mongo = stack.urls.kafka, mongo
         self._events, self._handled = events, handled
         self._sent = 0
+        self._topic, self._admin = "", TopicAdmin(self._kafka)
         self._producer = Producer(self._kafka, client_id="bench", linger_ms=5)
 
     def close(self) -> None:
@@ -105,6 +107,8 @@ class Race:
     def run(self, name: str) -> Run:
         """One way, over events that nobody has handled, but for the way that is about known ones."""
         count = self._events if name == BARE or name in LIGHT else self._handled
+        self._topic = f"bench.{uuid.uuid4().hex}"
+        self._admin.create(self._topic, ORDERS_EVENTS.partitions, 1, {})
         first = self._send(count)
         if name == BARE:
             return self._bare(name, count)
@@ -129,7 +133,7 @@ class Race:
         self._sent += count
         for begin in range(first, first + count, _AT_ONCE):
             numbers = range(begin, min(begin + _AT_ONCE, first + count))
-            self._producer.send_all([_record(_event(number)) for number in numbers], 30.0)
+            self._producer.send_all([_record(self._topic, _event(number)) for number in numbers], 30.0)
         return first
 
     def _place(self, first: int, count: int) -> None:
@@ -139,40 +143,34 @@ class Race:
             rows.insert_many([order_document(_order(number), 0) for number in numbers])
 
     def _client(self, group: str) -> KafkaGroupClient:
-        return KafkaGroupClient(self._kafka, Membership(group, [ORDERS_EVENTS.name]))
+        return KafkaGroupClient(self._kafka, Membership(group, [self._topic]))
 
     def _bare(self, name: str, count: int) -> Run:
-        client, seen, skipped = self._client("bench.bare"), 0, 0
+        client, seen = self._client("bench.bare"), 0
         client.subscribe(_Nobody())
         meter, offsets = _Meter(), {}
         while seen < count:
             for record in client.poll(POLICY.poll_records, 0.1):
-                if skipped < self._sent - count:
-                    skipped += 1
-                    continue
                 meter.begin()
                 offsets[record.source] = record.offset + 1
                 seen += 1
             if offsets:
                 client.commit(offsets, lambda error: None)
-        made = meter.end(name, count)
+        took = meter.end(name, count)
         client.close(10.0)
-        return made
+        return took
 
     def _grouped(self, name: str, count: int, handler: Handler) -> Run:
-        seen, meter, before = [0], _Meter(), self._sent - count
+        meter = _Meter()
 
         def handle(record: ConsumerRecord) -> None:
-            seen[0] += 1
-            if seen[0] > before:
-                meter.begin()
-                handler(record)
+            meter.begin()
+            handler(record)
 
         letters = DeadLetterWriter(self._producer, ORDERS_DEAD.name, "bench")
-        with GroupConsumer(self._client(f"bench.{uuid.uuid4().hex}"), handle, letters, POLICY) as consumer:
-            consumer.run(lambda: consumer.metrics().counts.handled >= before + count, 0.05)
-            made = meter.end(name, count)
-        return made
+        with GroupConsumer(self._client("bench.ours"), handle, letters, POLICY) as consumer:
+            consumer.run(lambda: consumer.metrics().counts.handled >= count, 0.05)
+            return meter.end(name, count)
 
 
 class _Nobody:
@@ -216,9 +214,9 @@ def _event(number: int) -> Event:
     return Event(f"{own}:payments:3:0", EventType.PAYMENT_COMPLETED, own, "shop", 1_796_000_000_000, said)
 
 
-def _record(event: Event) -> Record:
+def _record(topic: str, event: Event) -> Record:
     pairs = tuple((name, text.encode()) for name, text in headers(event, "payments").items())
-    return Record(ORDERS_EVENTS.name, encode_payload(event.payload), event.order.encode(), headers=pairs)
+    return Record(topic, encode_payload(event.payload), event.order.encode(), headers=pairs)
 
 
 def _decode(record: ConsumerRecord) -> None:
