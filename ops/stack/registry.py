@@ -300,7 +300,8 @@ REGISTRY: Final = Registry(
             title="Kafka Connect (Debezium)",
             default_port=18083,
             check=HealthCheck("connect"),
-            stop_rank=StopRank.STORES,
+            # A connector whose database has ended takes seconds to notice.
+            stop_rank=StopRank.CONNECTORS,
             needs=("kafka",),
             memory="a heap of up to 256 MB",
         ),
