@@ -352,8 +352,8 @@ REGISTRY: Final = Registry(
             title="consumers of orders' events",
             module="ops.consumer_service",
             default_port=19467,
-            # Without the relay no event reaches them.
-            needs=("kafka", "mongo", "payments", "relay"),
+            # Without Kafka Connect no event reaches them.
+            needs=("kafka", "mongo", "payments", "connect"),
             memory="some 100 MB",
             resources=Resources(topics=(ORDERS_EVENTS, ORDERS_DEAD), collections=(PRODUCTS, *ORDERING)),
             check_settings=check_consumers,

@@ -29,6 +29,7 @@ from connectors.mongo.sagas.documents import (
     reservation_document,
 )
 from connectors.mongo.sagas.steps import SagaSteps, Session
+from connectors.mongo.transactions import in_transaction
 from marketplace.catalog.products import Availability, Variant
 from marketplace.collections import (
     INBOX,
@@ -132,7 +133,9 @@ class Shop:
         line = {"variant": variant, "quantity": count, "kind": "received", "cause": "first", "at_ms": ms(self.now)}
         self.mongo[STOCK_MOVEMENTS.name].insert_one({"_id": new_id(), "store": self.name, **line})
 
-    def place(self, items: Mapping[str, int], *, uncounted: Iterable[str] = (), price: int = PRICE) -> str:
+    def place(
+        self, items: Mapping[str, int], *, uncounted: Iterable[str] = (), price: int = PRICE, method: str = "card"
+    ) -> str:
         """Place an order as the API does, but for the check of stock; gives its id."""
         own, now_ms = new_id(), ms(self.now)
         lines = tuple(
@@ -143,18 +146,21 @@ class Shop:
         made = orders.placed(Order(own, self.name, "ann", f"c-{own}", "EUR", lines, OrderState.PENDING, pay_by), now_ms)
         counted = inventory.merged(OrderedItem(v, n) for v, n in items.items() if v not in set(uncounted))
         expires = pay_by + inventory.GRACE_SECONDS * 1_000
-        held = inventory.Reservation(own, self.name, counted, inventory.ReservationState.HELD, expires)
-        payment = Payment(f"p-{own}", own, self.name, made.order.total_minor, "EUR", "card")
+        bound = inventory.Reservation(own, self.name, counted, inventory.ReservationState.HELD, expires)
+        payment = Payment(f"p-{own}", own, self.name, made.order.total_minor, "EUR", method)
         mongo = self.mongo
-        with self.client.start_session() as session, session.start_transaction():
+
+        def write(session: Session) -> None:
             mongo[ORDERS.name].insert_one(order_document(made.order, now_ms), session=session)
             mongo[PAYMENTS.name].insert_one(payment_document(payment, now_ms), session=session)
-            mongo[RESERVATIONS.name].insert_one(reservation_document(held), session=session)
+            mongo[RESERVATIONS.name].insert_one(reservation_document(bound), session=session)
             for item in counted:
                 change = {"$inc": {"reserved": item.quantity}}
                 mongo[STOCK.name].update_one({"_id": item.variant}, change, session=session)
             rows = [outbox_document(event, "orders", self.now) for event in made.events]
             mongo[OUTBOX.name].insert_many(rows, session=session)
+
+        in_transaction(self.client, write, 30.0)
         self.orders.append(own)
         return own
 
@@ -315,18 +321,18 @@ class Payments:
 
 def wrong_stock(shop: Shop) -> list[str]:
     """Variants of the store whose counts are not the sums of movements and reservations, or are below zero."""
-    moved, held = Counter[str](), Counter[str]()
+    moved, bound = Counter[str](), Counter[str]()
     for line in shop.mongo[STOCK_MOVEMENTS.name].find({"store": shop.name}):
         moved[line["variant"]] += line["quantity"]
     for reservation in shop.mongo[RESERVATIONS.name].find({"store": shop.name}):
         if reservation["state"] == "held":
             for item in reservation["items"]:
-                held[item["variant"]] += item["quantity"]
+                bound[item["variant"]] += item["quantity"]
     return [
         f"{row['_id']}: {row['on_hand']} there, moved {moved[row['_id']]}; "
-        f"{row['reserved']} reserved, held {held[row['_id']]}"
+        f"{row['reserved']} reserved, in force {bound[row['_id']]}"
         for row in shop.mongo[STOCK.name].find({"store": shop.name})
-        if row["on_hand"] != moved[row["_id"]] or row["reserved"] != held[row["_id"]] or row["on_hand"] < 0
+        if row["on_hand"] != moved[row["_id"]] or row["reserved"] != bound[row["_id"]] or row["on_hand"] < 0
         or row["reserved"] < 0 or row["reserved"] > row["on_hand"]
     ]  # fmt: skip
 
