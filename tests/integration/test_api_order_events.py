@@ -23,7 +23,7 @@ from tests.kits.tcp_proxy import TcpProxy
 from tests.kits.tenancy import Work, World, run_in_world, tenancy_database
 
 Run = Callable[[Work], None]
-SECONDS = 6.0
+SECONDS = 15.0
 
 
 @pytest.fixture(scope="module")
@@ -140,14 +140,15 @@ def test_however_many_follow_one_question_a_moment_is_asked(run: Run) -> None:
 
         async with served(world) as url:
             ready, began = asyncio.Semaphore(0), time.monotonic()
-            tasks = [asyncio.create_task(follow(url, name)) for name in names for _ in range(8)]
-            for _ in tasks:
-                await ready.acquire()
-            for order in orders.values():
-                await confirm(world, order)
-            await asyncio.gather(*tasks)
+            # Fewer than there are connections of Mongo; of one that fails, the group ends.
+            async with asyncio.timeout(4 * SECONDS), asyncio.TaskGroup() as group:
+                tasks = [group.create_task(follow(url, name)) for name in names for _ in range(4)]
+                for _ in tasks:
+                    await ready.acquire()
+                for order in orders.values():
+                    await confirm(world, order)
             asked, took = world.ordering.progress.questions, time.monotonic() - began
-        assert seen == [3] * 40
+        assert seen == [3] * 20
         assert 1 <= asked <= took / 0.4 + 2
 
     run(work)
