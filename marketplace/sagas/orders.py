@@ -23,6 +23,7 @@ from marketplace.sagas.events import (
     Payload,
     PaymentFailed,
     PaymentRefunded,
+    PaymentRefundReversed,
     event_id,
 )
 
@@ -105,12 +106,14 @@ class Refund:
         amount_minor: How much.
         done: Whether the money has gone back.
         ends: Whether it is the whole of what was left, so that the order ends with it.
+        reversals: How often the money had gone back and came back.
     """
 
     id: str
     amount_minor: int
     done: bool = False
     ends: bool = False
+    reversals: int = 0
 
 
 @dataclass(frozen=True)
@@ -207,7 +210,9 @@ def cancel(order: Order, who: Reason, now_ms: int) -> OrderDecision:
     raise NotNow("it has ended" if order.state is OrderState.CANCELLED else "its money is on the way back")
 
 
-def refund_lines(order: Order, counts: Mapping[int, int], now_ms: int, *, reason: str = "") -> OrderDecision:
+def refund_lines(
+    order: Order, counts: Mapping[int, int], now_ms: int, *, reason: str = "", restock: bool = True
+) -> OrderDecision:
     """Money for some of an order goes back, and the goods to stock.
 
     Args:
@@ -215,6 +220,7 @@ def refund_lines(order: Order, counts: Mapping[int, int], now_ms: int, *, reason
         counts: How many of each line, by its number.
         now_ms: The time.
         reason: For the buyer.
+        restock: Whether the goods come back; those that were shipped need not.
 
     Raises:
         NotNow: It is not confirmed, or has no such line or not so many that are left.
@@ -230,10 +236,12 @@ def refund_lines(order: Order, counts: Mapping[int, int], now_ms: int, *, reason
         left = lines[number].quantity - lines[number].returned
         if not 1 <= count <= left:
             raise NotNow(f"of line {number} there {'is' if left == 1 else 'are'} {left} left to refund")
-    return _refunding(order, counts, reason, now_ms)
+    return _refunding(order, counts, reason, now_ms, restock=restock)
 
 
-def _refunding(order: Order, counts: Mapping[int, int], reason: str, now_ms: int) -> OrderDecision:
+def _refunding(
+    order: Order, counts: Mapping[int, int], reason: str, now_ms: int, *, restock: bool = True
+) -> OrderDecision:
     amount = sum(line.unit_minor * counts.get(line.number, 0) for line in order.lines)
     lines = tuple(replace(line, returned=line.returned + counts.get(line.number, 0)) for line in order.lines)
     ends = all(line.returned == line.quantity for line in lines)
@@ -249,7 +257,7 @@ def _refunding(order: Order, counts: Mapping[int, int], reason: str, now_ms: int
     restocked = tuple(
         OrderedItem(line.variant, counts[line.number]) for line in order.lines if counts.get(line.number, 0)
     )
-    asked = OrderRefundRequested(refund.id, amount, restocked, reason)
+    asked = OrderRefundRequested(refund.id, amount, restocked if restock else (), reason)
     return OrderDecision(after, (_event(after, EventType.ORDER_REFUND_REQUESTED, asked, now_ms),))
 
 
@@ -305,9 +313,16 @@ def _on_refunded(order: Order, payload: Payload, now_ms: int) -> OrderDecision:
     if not isinstance(payload, PaymentRefunded):
         return OrderDecision(order)
     known = next((refund for refund in order.refunds if refund.id == payload.refund), None)
-    if known is None or known.done:
+    # One that has come back since says nothing any more.
+    if known is None or payload.reversals < known.reversals:
         return OrderDecision(order)
-    refunds = tuple(replace(each, done=True) if each is known else each for each in order.refunds)
+    if known.done:
+        if payload.reversals == known.reversals:
+            return OrderDecision(order)
+        # It came back and has gone again: the event between the two comes later, and then changes nothing.
+        newer = replace(known, reversals=payload.reversals)
+        return OrderDecision(replace(order, refunds=_with(order, newer), version=order.version + 1))
+    refunds = _with(order, replace(known, done=True, reversals=payload.reversals))
     after = replace(
         order,
         refunds=refunds,
@@ -319,6 +334,26 @@ def _on_refunded(order: Order, payload: Payload, now_ms: int) -> OrderDecision:
     after = replace(after, state=OrderState.CANCELLED)
     said = OrderCancelled(order.buyer, str(order.reason), after.refunded_minor)
     return OrderDecision(after, (_event(after, EventType.ORDER_CANCELLED, said, now_ms),))
+
+
+def _on_refund_reversed(order: Order, payload: Payload, now_ms: int) -> OrderDecision:
+    if not isinstance(payload, PaymentRefundReversed):
+        return OrderDecision(order)
+    known = next((refund for refund in order.refunds if refund.id == payload.refund), None)
+    if known is None or payload.reversals <= known.reversals:
+        return OrderDecision(order)
+    after = replace(
+        order,
+        refunds=_with(order, replace(known, done=False, reversals=payload.reversals)),
+        refunded_minor=order.refunded_minor - (known.amount_minor if known.done else 0),
+        state=OrderState.REFUNDING if order.state is OrderState.CANCELLED else order.state,
+        version=order.version + 1,
+    )
+    return OrderDecision(after)
+
+
+def _with(order: Order, changed: Refund) -> tuple[Refund, ...]:
+    return tuple(changed if each.id == changed.id else each for each in order.refunds)
 
 
 def _cancelled(order: Order, reason: Reason, now_ms: int) -> OrderDecision:
@@ -337,4 +372,5 @@ _REACTIONS: Final = {
     EventType.STOCK_COUNT_UPDATED: _on_stock_taken,
     EventType.STOCK_INSUFFICIENT: _on_no_stock,
     EventType.PAYMENT_REFUNDED: _on_refunded,
+    EventType.PAYMENT_REFUND_REVERSED: _on_refund_reversed,
 }
