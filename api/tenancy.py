@@ -10,13 +10,14 @@ from api.callers import Access, Caller
 from api.grants.service import GrantService
 from api.members.service import MemberService
 from api.stores.service import StoreService
-from connectors.mongo.accounts import Accounts
+from connectors.mongo.accounts import Accounts, forgetting
 from connectors.mongo.api_keys import ApiKeys
 from connectors.mongo.async_client import Documents
 from connectors.mongo.carts import Carts
 from connectors.mongo.grants import Grants
 from connectors.mongo.invitations import Invitations
 from connectors.mongo.memberships import Memberships
+from connectors.mongo.notifications import Notifications
 from connectors.mongo.tenant_stores import TenantStores
 from marketplace.identity.roles import permissions_of, scopes_in_effect
 from marketplace.identity.tenancy import parts_of_api_key
@@ -55,7 +56,8 @@ class Tenancy:
     ) -> Tenancy:
         """On the collections of a database; the caller closes the client."""
         memberships = Memberships(client, database, TenantStores(client, database))
-        accounts = Accounts(client, database, memberships.leave_all, Carts(client, database).forget)
+        forget = forgetting(Carts(client, database).forget, Notifications(client, database).forget)
+        accounts = Accounts(client, database, memberships.leave_all, forget)
         return Tenancy(
             StoreService.on_mongo(client, database, clock),
             MemberService(memberships, Invitations(client, database), public_url, clock),

@@ -52,7 +52,6 @@ class Notice:
         recipient: ``user:<id>`` or ``store:<slug>``.
         template: What it is about.
         event: The business event: the same one never leads to another notification of this template.
-        version: Of the order, when it was decided; 0 where that does not matter.
         amount_minor: What went back; 0 where nothing did.
         reason: Why the order was cancelled; empty for none.
     """
@@ -60,7 +59,6 @@ class Notice:
     recipient: str
     template: Template
     event: str
-    version: int = 0
     amount_minor: int = 0
     reason: str = ""
 
@@ -91,12 +89,12 @@ def mail_id(notice: str, user: str) -> str:
     return sha256(f"{notice}\0{user}".encode()).hexdigest()[:ID_CHARS]
 
 
-def holds(template: Template, version: int, order: Order) -> bool:
+def holds(template: Template, amount_minor: int, order: Order) -> bool:
     """Whether what a notification says of an order is so still.
 
     Args:
         template: What it says.
-        version: Of the order, when it was decided.
+        amount_minor: What it says that went back.
         order: As it is now.
     """
     if template in (Template.ORDER_CONFIRMED, Template.NEW_ORDER, Template.ORDER_REFUNDED):
@@ -104,31 +102,29 @@ def holds(template: Template, version: int, order: Order) -> bool:
         return order.state is OrderState.CONFIRMED
     if template is Template.LOW_STOCK:
         return True
-    # A payment that comes late revives a cancelled order: what ended then is not what ends later.
-    return order.state is OrderState.CANCELLED and order.version == version
+    # A payment that comes late revives an order that nobody had paid: what ended then is not what ends later.
+    return order.state is OrderState.CANCELLED and (amount_minor > 0 or order.paid_minor == 0)
 
 
-def of_event(event: Event, order: Order, version: int, heard: Heard) -> tuple[Notice, ...]:
+def of_event(event: Event, order: Order, heard: Heard) -> tuple[Notice, ...]:
     """What recipients are to hear of an event.
 
     Args:
         event: Of the order.
         order: As it is now, which may be later than the event.
-        version: Of the order, as the event says it.
         heard: What they were notified of about this order before.
     """
+    wanted: tuple[Notice, ...] = ()
     if event.type is EventType.ORDER_CONFIRMED:
         wanted = (
-            Notice(buyer_of(order.buyer), Template.ORDER_CONFIRMED, event.id, version),
-            Notice(team_of(order.store), Template.NEW_ORDER, event.id, version),
+            Notice(buyer_of(order.buyer), Template.ORDER_CONFIRMED, event.id),
+            Notice(team_of(order.store), Template.NEW_ORDER, event.id),
         )
     elif isinstance(event.payload, OrderCancelled):
-        wanted = _of_end(event, event.payload, order, version, heard)
+        wanted = _of_end(event, event.payload, order, heard)
     elif isinstance(event.payload, PaymentRefunded):
         wanted = _of_refund(event.payload, order)
-    else:
-        wanted = ()
-    return tuple(notice for notice in wanted if holds(notice.template, notice.version, order))
+    return tuple(notice for notice in wanted if holds(notice.template, notice.amount_minor, order))
 
 
 def of_low_stock(store: str, variant: str, fall_ms: int) -> Notice:
@@ -142,16 +138,16 @@ def of_low_stock(store: str, variant: str, fall_ms: int) -> Notice:
     return Notice(team_of(store), Template.LOW_STOCK, f"{variant}:{fall_ms}")
 
 
-def _of_end(event: Event, payload: OrderCancelled, order: Order, version: int, heard: Heard) -> tuple[Notice, ...]:
+def _of_end(event: Event, payload: OrderCancelled, order: Order, heard: Heard) -> tuple[Notice, ...]:
     buyer, team = buyer_of(order.buyer), team_of(order.store)
-    knows = (buyer, Template.ORDER_CANCELLED) in heard
-    template = Template.PAYMENT_RETURNED if knows and payload.refunded_minor else Template.ORDER_CANCELLED
-    wanted = [Notice(buyer, template, event.id, version, payload.refunded_minor, payload.reason)]
-    if (team, Template.NEW_ORDER) in heard:
-        wanted.append(
-            Notice(team, Template.STORE_ORDER_CANCELLED, event.id, version, payload.refunded_minor, payload.reason)
-        )
-    return tuple(wanted)
+    back, reason = payload.refunded_minor, payload.reason
+    if (buyer, Template.ORDER_CANCELLED) in heard:
+        # It has ended before: what is new is the money that came in between, or that had not arrived.
+        return (Notice(buyer, Template.PAYMENT_RETURNED, event.id, back, reason),) if back else ()
+    ended = Notice(buyer, Template.ORDER_CANCELLED, event.id, back, reason)
+    if (team, Template.NEW_ORDER) not in heard:
+        return (ended,)
+    return ended, Notice(team, Template.STORE_ORDER_CANCELLED, event.id, back, reason)
 
 
 def _of_refund(payload: PaymentRefunded, order: Order) -> tuple[Notice, ...]:
@@ -159,5 +155,6 @@ def _of_refund(payload: PaymentRefunded, order: Order) -> tuple[Notice, ...]:
     if asked is None or asked.ends:
         # The order ends with it, and its end is an event of its own.
         return ()
+    # Of one that came back and has gone once more nobody hears twice.
     event = f"{order.id}:refunded:{payload.refund}"
-    return (Notice(buyer_of(order.buyer), Template.ORDER_REFUNDED, event, 0, payload.amount_minor),)
+    return (Notice(buyer_of(order.buyer), Template.ORDER_REFUNDED, event, payload.amount_minor),)

@@ -132,7 +132,7 @@ def _returned(facts: Facts) -> Text:
     return Text(
         f"Your payment for the order {order_code(facts.order)} went back",
         (
-            f"The payment arrived after your order from {_store(facts)} of {_placed(facts)} had been cancelled.",
+            f"Your order from {_store(facts)} of {_placed(facts)} had been cancelled before the payment was settled.",
             f"{_amount(facts)} went back to where it came from.",
         ),
     )
@@ -224,8 +224,8 @@ def _isolated(text: str) -> str:
 def _plain(said: Text, lines: tuple[Line, ...], facts: Facts, see: str, links: Links) -> str:
     parts = [said.title + ".", *said.sentences]
     if lines:
-        bought = [f"  {each.quantity} \N{MULTIPLICATION SIGN} {_isolated(_name(each))}: {_money(each.total_minor, facts.currency)}"
-                  for each in lines]  # fmt: skip
+        currency = facts.currency
+        bought = [f"  {_count(each)} {_isolated(_name(each))}: {_money(each.total_minor, currency)}" for each in lines]
         parts.append("\n".join((*bought, *_further(facts), f"  Total: {_total(facts)}")))
     parts.append(f"{see}:\n{links.page}")
     parts.append(f"No more mails about orders:\n{links.unsubscribe}")
@@ -236,6 +236,10 @@ def _further(facts: Facts) -> tuple[str, ...]:
     return (f"  and {facts.more_lines} more",) if facts.more_lines else ()
 
 
+def _count(line: Line) -> str:
+    return f"{line.quantity} \N{MULTIPLICATION SIGN}"
+
+
 def _name(line: Line) -> str:
     return ", ".join(one_line(part) for part in (line.title, line.options) if part)
 
@@ -243,7 +247,7 @@ def _name(line: Line) -> str:
 def _html(said: Text, lines: tuple[Line, ...], facts: Facts, see: str, links: Links) -> str:
     """Tables and styles of their own: readers of mails know no others."""
     rows = "".join(
-        f'<tr><td style="padding:4px 12px 4px 0">{each.quantity} \N{MULTIPLICATION SIGN} <bdi>{escape(_name(each))}</bdi></td>'
+        f'<tr><td style="padding:4px 12px 4px 0">{_count(each)} <bdi>{escape(_name(each))}</bdi></td>'
         f'<td style="padding:4px 0;text-align:right;white-space:nowrap">'
         f"{escape(_money(each.total_minor, facts.currency))}</td></tr>\n"
         for each in lines

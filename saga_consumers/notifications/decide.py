@@ -38,7 +38,7 @@ def on_event(event: Event, order: Order, heard: Heard) -> tuple[Notice, ...]:
         order: As it is now.
         heard: What recipients were notified of about it before.
     """
-    return of_event(event, order, order_version(event), heard)
+    return of_event(event, order, heard)
 
 
 def on_stock(*, low: bool, notified: bool) -> LowStock:

@@ -103,8 +103,8 @@ class NotificationRepository:
 
     def drop_superseded(self, order: Order, session: ClientSession) -> int:
         """Delete mails about an order that wait and say what is not so any more; returns how many."""
-        waiting = self._mails.find({"order": order.id}, {"template": 1, "version": 1}, session=session)
-        over = [row["_id"] for row in waiting if not holds(Template(row["template"]), row["version"], order)]
+        waiting = self._mails.find({"order": order.id}, {"template": 1, "amount_minor": 1}, session=session)
+        over = [row["_id"] for row in waiting if not holds(Template(row["template"]), row["amount_minor"], order)]
         return self._mails.delete_many({"_id": {"$in": over}}, session=session).deleted_count if over else 0
 
     def put(self, notice: Notice, kept: KeptOrder, now: datetime, session: ClientSession) -> bool:
@@ -198,7 +198,6 @@ def notification_document(notice: Notice, facts: Facts, now_ms: int) -> dict[str
         "template": notice.template.value,
         "template_version": VERSIONS[notice.template],
         "event": notice.event,
-        "version": notice.version,
         "order": facts.order or None,
         "facts": msgspec.to_builtins(facts),
         "at_ms": now_ms,
@@ -214,7 +213,7 @@ def notice_mail_document(notice: Notice, order: str, user: str, now: datetime) -
         "notice": notice.id,
         "user": user,
         "order": order or None,
-        "version": notice.version,
+        "amount_minor": notice.amount_minor,
     }
 
 
@@ -228,4 +227,3 @@ def _mark(row: Mapping[str, Any]) -> StockMark:
         notified=bool(row.get("low_notified", False)),
         changed_at_ms=row.get("changed_at_ms", 0),
     )
-
