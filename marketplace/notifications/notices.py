@@ -40,8 +40,8 @@ VERSIONS: Final[Mapping[Template, int]] = dict.fromkeys(Template, 1)
 OF_STORES: Final = frozenset({Template.NEW_ORDER, Template.STORE_ORDER_CANCELLED, Template.LOW_STOCK})
 """Those for who works in a store; all others are for buyers."""
 
-Heard = Collection[tuple[str, Template]]
-"""What recipients were notified of about one order."""
+Heard = Collection[tuple[str, Template, str]]
+"""What recipients were notified of about one order: who, of what, and because of which event."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,10 @@ def of_event(event: Event, order: Order, heard: Heard) -> tuple[Notice, ...]:
         wanted = _of_end(event, event.payload, order, heard)
     elif isinstance(event.payload, PaymentRefunded):
         wanted = _of_refund(event.payload, order)
-    return tuple(notice for notice in wanted if holds(notice.template, notice.amount_minor, order))
+    # Nobody hears of one event twice, also where it would be another template by now.
+    known = {(recipient, of) for recipient, _, of in heard}
+    new = (notice for notice in wanted if (notice.recipient, notice.event) not in known)
+    return tuple(notice for notice in new if holds(notice.template, notice.amount_minor, order))
 
 
 def of_low_stock(store: str, variant: str, fall_ms: int) -> Notice:
@@ -141,11 +144,12 @@ def of_low_stock(store: str, variant: str, fall_ms: int) -> Notice:
 def _of_end(event: Event, payload: OrderCancelled, order: Order, heard: Heard) -> tuple[Notice, ...]:
     buyer, team = buyer_of(order.buyer), team_of(order.store)
     back, reason = payload.refunded_minor, payload.reason
-    if (buyer, Template.ORDER_CANCELLED) in heard:
+    known = {(recipient, template) for recipient, template, _ in heard}
+    if (buyer, Template.ORDER_CANCELLED) in known:
         # It has ended before: what is new is the money that came in between, or that had not arrived.
         return (Notice(buyer, Template.PAYMENT_RETURNED, event.id, back, reason),) if back else ()
     ended = Notice(buyer, Template.ORDER_CANCELLED, event.id, back, reason)
-    if (team, Template.NEW_ORDER) not in heard:
+    if (team, Template.NEW_ORDER) not in known:
         return (ended,)
     return ended, Notice(team, Template.STORE_ORDER_CANCELLED, event.id, back, reason)
 

@@ -94,12 +94,13 @@ class NotificationRepository:
     def order(self, order: str, session: ClientSession) -> KeptOrder | None:
         """An order; None where there is none."""
         found = self._orders.find_one({"_id": order}, session=session)
-        return None if found is None else KeptOrder(order_of(found), found["placed_at_ms"])
+        return None if found is None else KeptOrder(order_of(found), int(found["placed_at_ms"]))
 
     def heard(self, order: str, session: ClientSession) -> Heard:
         """What recipients were notified of about an order."""
-        rows = self._notifications.find({"order": order}, {"recipient": 1, "template": 1}, session=session)
-        return {(row["recipient"], Template(row["template"])) for row in rows}
+        only = {"recipient": 1, "template": 1, "event": 1}
+        rows = self._notifications.find({"order": order}, only, session=session)
+        return {(row["recipient"], Template(row["template"]), row["event"]) for row in rows}
 
     def drop_superseded(self, order: Order, session: ClientSession) -> int:
         """Delete mails about an order that wait and say what is not so any more; returns how many."""
@@ -222,8 +223,8 @@ def _mark(row: Mapping[str, Any]) -> StockMark:
         variant=row["_id"],
         store=row["store"],
         product=str(row.get("product") or ""),
-        available=row["on_hand"] - row["reserved"],
+        available=int(row["on_hand"]) - int(row["reserved"]),
         low_at=row.get("low_at"),
         notified=bool(row.get("low_notified", False)),
-        changed_at_ms=row.get("changed_at_ms", 0),
+        changed_at_ms=int(row.get("changed_at_ms", 0)),
     )
