@@ -73,7 +73,7 @@ class MailSender:
         if waiting is None:
             return False
         try:
-            message = await self._message(waiting)
+            message = await self._prepared(waiting)
             if message is not None:
                 await self._transport.send(message)
         except Unavailable as error:
@@ -96,13 +96,16 @@ class MailSender:
             await self._queue.finish(waiting)
         return True
 
-    async def _message(self, waiting: WaitingMail) -> EmailMessage | None:
+    async def _prepared(self, waiting: WaitingMail) -> EmailMessage | None:
         """A mail as it is handed over; None where it is not to be sent any more."""
-        if waiting.notice:
-            if self._notices is None:
-                raise Unavailable("nobody here writes mails about notifications")
-            prepared = await self._notices.prepare(waiting.notice, waiting.user)
-            return None if prepared is None else self._of_notice(waiting, prepared)
+        if not waiting.notice:
+            return self._message(waiting)
+        if self._notices is None:
+            raise Unavailable("nobody here writes mails about notifications")
+        prepared = await self._notices.prepare(waiting.notice, waiting.user)
+        return None if prepared is None else self._of_notice(waiting, prepared)
+
+    def _message(self, waiting: WaitingMail) -> EmailMessage:
         subject, body = render(waiting.mail.template, waiting.mail.values)
         return self._headed(waiting, waiting.mail.to, subject, body)
 

@@ -19,7 +19,6 @@ from api.notifications.schemas import (
 )
 from api.notifications.service import NotificationService
 from api.web.cursors import MAX_CHARS
-from api.web.problems import NOT_FOUND, Problem
 from api.web.routes import Routes
 from api.web.times import rfc3339
 from connectors.mongo.notifications import Notification
@@ -66,14 +65,11 @@ async def list_notifications(request: Request, limit: Limit = 20, cursor_text: C
     )
 
 
-@NOTIFICATIONS.add("POST", "/notifications/read", demand=Demand.SIGNED_IN, status=204, changes_access=False,
-                   problems=[NOT_FOUND])  # fmt: skip
+@NOTIFICATIONS.add("POST", "/notifications/read", demand=Demand.SIGNED_IN, status=204, changes_access=False)
 async def read_notifications(request: Request, body: ReadUntil) -> None:
-    """Note that the caller has read a notification and all older ones."""
+    """Note that the caller has read a notification and all older ones; one that is not the caller's changes nothing."""
     with caller_is_there():
-        known = await _service(request).read(caller_of(request).user.id, body.until)
-    if not known:
-        raise Problem(NOT_FOUND)
+        await _service(request).read(caller_of(request).user.id, body.until)
 
 
 @NOTIFICATIONS.add("GET", "/me/notification-preferences", demand=Demand.SIGNED_IN, example=_WANTED)

@@ -52,13 +52,13 @@ class NotificationService:
         """How many an account has not read, up to a hundred."""
         return await self._kept.unread(user)
 
-    async def read(self, user: str, until: str) -> bool:
-        """Note that an account has read a notification and all older ones; returns False where it is none of its own.
+    async def read(self, user: str, until: str) -> None:
+        """Note that an account has read a notification and all older ones; what is none of its own changes nothing.
 
         Raises:
             NoSuchUser: The account is banned or deleted by now.
         """
-        return await self._kept.read(user, until)
+        await self._kept.read(user, until)
 
     async def preferences(self, user: str) -> Preferences:
         """What an account wants by mail."""

@@ -105,15 +105,12 @@ class Notifications:
                 await self._rows.count_documents({"recipient": buyer_of(user), "unread": True}, limit=MOST_COUNTED)
             )
 
-    async def read(self, user: str, until: str) -> bool:
+    async def read(self, user: str, until: str) -> None:
         """Note that an account has read a notification and all that were written before it.
 
         Args:
             user: The id.
-            until: The id of the notification.
-
-        Returns:
-            Whether it is one of the account's own.
+            until: The id of the notification; one that is none of its own changes nothing.
 
         Raises:
             NoSuchUser: The account is banned or deleted by now.
@@ -121,16 +118,14 @@ class Notifications:
         """
         own = {"recipient": buyer_of(user)}
 
-        async def work(session: AsyncClientSession) -> bool:
+        async def work(session: AsyncClientSession) -> None:
             await lock_account(self._users, user, session)
             last = await self._rows.find_one({"_id": until, **own}, session=session)
-            if last is None:
-                return False
-            older = {**own, "unread": True, "at_ms": {"$lte": last["at_ms"]}}
-            await self._rows.update_many(older, {"$set": {"unread": False}}, session=session)
-            return True
+            if last is not None:
+                older = {**own, "unread": True, "at_ms": {"$lte": last["at_ms"]}}
+                await self._rows.update_many(older, {"$set": {"unread": False}}, session=session)
 
-        return await in_transaction(self._client, work)
+        await in_transaction(self._client, work)
 
     async def preferences(self, user: str) -> Preferences:
         """What an account wants by mail.

@@ -414,7 +414,7 @@ def test_a_mail_whose_sender_died_after_the_server_took_it_comes_again_with_the_
         sender = market.sender(client)
         waiting = await sender._queue.take(market.clock.now)
         assert waiting is not None
-        message = await sender._message(waiting)
+        message = await sender._prepared(waiting)
         assert message is not None
         await sender._transport.send(message)
 

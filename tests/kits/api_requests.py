@@ -8,9 +8,11 @@ from typing import Any, Final
 
 import httpx
 
+from marketplace.collections import NOTIFICATIONS
 from marketplace.identity.roles import API_KEY_SCOPES, Permission
 from marketplace.identity.tenancy import hash_of_secret
 from ops.reference.access import Column
+from tests.kits.notifications import READ, put_notifications
 from tests.kits.products import product, put_products
 from tests.kits.shopping import (
     CHANGES_ID,
@@ -95,6 +97,8 @@ GOOD_REQUESTS: Final[dict[tuple[str, str], GoodRequest]] = {
     ("DELETE", "/v1/cart/lines/{variant}"): GoodRequest(headers=GUEST_HEADERS),
     ("POST", "/v1/cart/seen"): GoodRequest({"changes_id": CHANGES_ID}, GUEST_HEADERS),
     ("POST", "/v1/cart/merge"): GoodRequest({"secret": GUEST_SECRET}),
+    ("POST", "/v1/notifications/read"): GoodRequest({"until": READ}),
+    ("PUT", "/v1/me/notification-preferences"): GoodRequest({"orders_by_mail": False}),
     ("GET", "/v1/admin/accounts"): GoodRequest(query={"email": "tom@shop.example"}),
     ("GET", "/v1/search/suggestions"): GoodRequest(query={"q": "mug"}),
     ("GET", "/v1/shops/{shop}/search/suggestions"): GoodRequest(query={"q": "mug"}),
@@ -166,6 +170,7 @@ async def _settle(world: World, frozen: bool) -> None:
     await put_products(world.client, world.database, [foreign])
     await settle_shop(world, *_ASKING)
     await settle_reviews(world, *_ASKING)
+    await put_notifications(world.client[world.database][NOTIFICATIONS.name], ("ann", "root"), "shop")
     imported = {
         "_id": IMPORT, "store": "shop", "by": "ann", "dry_run": False, "state": "done", "products": 0, "done": 0,
         "created": 0, "changed": 0, "unchanged": 0, "failed": 0, "faults": [], "more_faults": 0, "reason": "",

@@ -7,13 +7,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from connectors.mongo.sagas.notifications import notification_document
 from marketplace.notifications.facts import Facts, Line
-from marketplace.notifications.notices import Template
+from marketplace.notifications.notices import Notice, Template
 from marketplace.sagas import orders
 from marketplace.sagas.events import (
     Event,
     EventType,
-    OrderCancelled,
     Payload,
     PaymentCompleted,
     PaymentFailed,
@@ -184,6 +184,22 @@ MAILS: Final[dict[str, tuple[Template, Facts]]] = {
 """Mails that are kept as examples in ``tests/golden/mails``."""
 
 
-def cancelled_events(said: Sequence[Event]) -> list[Event]:
-    """Those that say that an order ended."""
-    return [event for event in said if isinstance(event.payload, OrderCancelled)]
+READ: Final = "f1" * 16
+"""The id of a notification of an account."""
+
+
+async def put_notifications(rows: Any, users: Sequence[str], store: str) -> None:
+    """Write a notification of each account, and one of a store. The first account's has the id :data:`READ`.
+
+    Args:
+        rows: The collection, of a client of asyncio.
+        users: Ids of accounts.
+        store: The slug.
+    """
+    documents = []
+    for at, user in enumerate(users):
+        notice = Notice(f"user:{user}", Template.ORDER_CONFIRMED, f"{user}:1")
+        document = notification_document(notice, facts(), PLACED_MS + at)
+        documents.append({**document, **({"_id": READ} if at == 0 else {})})
+    documents.append(notification_document(Notice(f"store:{store}", Template.LOW_STOCK, "v1:1"), low(), PLACED_MS))
+    await rows.insert_many(documents)
