@@ -17,7 +17,7 @@ from api.storefront.routes import STOREFRONT
 from connectors.mongo.carts import Holder
 from tests.kits.tenancy import application
 
-# The link of a mail is a secret of its own, and mail programs send no form of a page: tests/integration/test_unsubscribe.py.
+# The link of a mail is a secret of its own, and mail programs send no form of a page.
 OTHERS = UNSUBSCRIBE_PAGES.rules.keys()
 SENDS = sorted(path for feature in STOREFRONT for method, path in feature.rules.keys() - OTHERS if method == "POST")
 SECRET = secrets.token_urlsafe(32)
