@@ -76,6 +76,8 @@ class MailSender:
             message = await self._prepared(waiting)
             if message is not None:
                 await self._transport.send(message)
+            else:
+                _log.info("a mail is not sent: what it says is not so any more, or its account wants none")
         except Unavailable as error:
             _log.warning("a mail is sent later, after attempt %d: %s", waiting.attempts, error)
             return await self._put_off(waiting)
@@ -90,10 +92,10 @@ class MailSender:
         return True
 
     async def _put_off(self, waiting: WaitingMail) -> bool:
-        if not await self._queue.put_off(waiting, self._clock()):
+        # One that was superseded meanwhile is not there any more, and nothing is lost with it.
+        if not await self._queue.put_off(waiting, self._clock()) and await self._queue.finish(waiting):
             _log.error("a mail is given up after attempt %d: it expires before the next one", waiting.attempts)
             self._given_up("expired")
-            await self._queue.finish(waiting)
         return True
 
     async def _prepared(self, waiting: WaitingMail) -> EmailMessage | None:

@@ -75,14 +75,15 @@ class MailQueue:
         async with answering():
             return int(await self._mails.estimated_document_count())
 
-    async def finish(self, mail: WaitingMail) -> None:
-        """Delete a mail: it was sent, or never can be.
+    async def finish(self, mail: WaitingMail) -> bool:
+        """Delete a mail: it was sent, or never can be; returns False where it was deleted before.
 
         Raises:
             Unavailable: Mongo does not answer; it will be sent again.
         """
         async with answering():
-            await self._mails.delete_one({"_id": mail.id})
+            done = await self._mails.delete_one({"_id": mail.id})
+        return done.deleted_count > 0
 
     async def put_off(self, mail: WaitingMail, now: datetime) -> bool:
         """Try again later, each time after a longer while; returns whether it has not expired until then.

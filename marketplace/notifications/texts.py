@@ -252,10 +252,13 @@ def _html(said: Text, lines: tuple[Line, ...], facts: Facts, see: str, links: Li
         f"{escape(_money(each.total_minor, facts.currency))}</td></tr>\n"
         for each in lines
     )
-    more = "".join(f'<tr><td colspan="2">{escape(text.strip())}</td></tr>\n' for text in _further(facts))
+    more = "".join(
+        f'<tr><td colspan="2" style="padding:4px 0">{escape(text.strip())}</td></tr>\n' for text in _further(facts)
+    )
     total = (
         '<tr><td style="padding:8px 12px 4px 0;border-top:1px solid #8888"><strong>Total</strong></td>'
-        '<td style="padding:8px 0 4px;border-top:1px solid #8888;text-align:right"><strong>'
+        '<td style="padding:8px 0 4px;border-top:1px solid #8888;text-align:right;white-space:nowrap">'
+        "<strong>"
         f"{escape(_total(facts))}</strong></td></tr>\n"
     )
     table = f'<table style="border-collapse:collapse;width:100%;margin:16px 0">\n{rows}{more}{total}</table>\n'

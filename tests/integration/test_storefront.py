@@ -6,16 +6,14 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 
 from connectors.mongo.sagas.documents import order_document
-from connectors.mongo.sagas.notifications import notice_mail_document, notification_document
-from marketplace.collections import MAILS, NOTIFICATIONS, ORDERS, PRODUCT_SLUGS
-from marketplace.notifications.notices import Notice, Template
+from marketplace.collections import ORDERS, PRODUCT_SLUGS
+from marketplace.notifications.notices import Template
 from ops.stack import Stack
 from tests.kits.api import PASSWORD, any_address
 from tests.kits.buyers import Buyer, Form, Page
@@ -364,27 +362,11 @@ def test_a_lost_password_is_replaced_in_the_shop(shop: Market, buyer: Buyer) -> 
     assert "Sign out" in buyer.sign_in(email, "another horse battery", "/shop/sign-in?next=/shop/account").words
 
 
-def hears(shop: Market, email: str, *templates: Template) -> None:
-    """Write notifications of an account, and their mails."""
-    user = email.partition("@")[0]
-
-    async def work(world: World) -> None:
-        mongo = world.client[shop.database]
-        bought = facts(store=COFFEE, store_title=HOSTILE)
-        for at, template in enumerate(templates):
-            notice = Notice(f"user:{user}", template, f"{user}:{at}")
-            await mongo[NOTIFICATIONS.name].insert_one(notification_document(notice, bought, PLACED_MS + at))
-            mail = notice_mail_document(notice, bought.order, user, datetime.now(UTC))
-            await mongo[MAILS.name].insert_one(mail)
-
-    shop.do(work)
-
-
 def test_notifications_are_counted_on_every_page_and_read_on_their_own(shop: Market, buyer: Buyer) -> None:
     email = shop.account()
     assert buyer.get("/shop/notifications").url.startswith(f"{shop.url}/shop/sign-in")
     assert "Nothing is new yet" in buyer.sign_in(email, path="/shop/sign-in?next=/shop/notifications").words
-    hears(shop, email, *[Template.ORDER_CANCELLED] * 21, Template.ORDER_CONFIRMED)
+    shop.hears(email, *[Template.ORDER_CANCELLED] * 21, Template.ORDER_CONFIRMED)
     assert "22 new" in buyer.get(SINGLE).words
     page = buyer.get("/shop/notifications")
     assert "Your order 9C51D06E is confirmed" in page.words
@@ -410,7 +392,7 @@ def test_what_comes_by_mail_is_said_on_the_page_of_the_account_and_by_the_link_i
     email = shop.account()
     shop.do(lambda world: write(world, facts().order))
     account = buyer.sign_in(email, path="/shop/sign-in?next=/shop/account")
-    hears(shop, email, Template.ORDER_CONFIRMED)
+    shop.hears(email, Template.ORDER_CONFIRMED)
     mail = shop.api.mail_to(email, "Your order 9C51D06E is confirmed")
     found = re.search(r"http://[^\s\"<>]+(/shop/unsubscribe/[^\s\"<>]+)", mail)
     assert found is not None
