@@ -33,6 +33,8 @@ from api.limits import Limiter
 from api.members.routes import MEMBERS
 from api.notifications.routes import NOTIFICATIONS
 from api.origins import Preflights
+from api.payments.routes import PAYMENTS
+from api.payments.service import WebhookService
 from api.refusals import problem_of
 from api.reviews import refusals as review_refusals
 from api.reviews.routes import REVIEWS
@@ -73,7 +75,8 @@ _OF_STATUS: Final[dict[int, ProblemType]] = {400: BAD_REQUEST, 404: NOT_FOUND, 4
 # A route is looked for in this order, so those that everybody asks come first.
 FEATURES: Final = (
     *(SHOPS, ANALYTICS, IDENTITY, KEY_SET, STORES, MEMBERS, API_KEYS, GRANTS, CATALOG, CATALOG_FILES),
-    *(SEARCH, REVIEWS, CARTS, NOTIFICATIONS, DOCUMENTATION, *STOREFRONT),
+    NOTIFICATIONS,
+    *(SEARCH, REVIEWS, CARTS, PAYMENTS, DOCUMENTATION, *STOREFRONT),
 )
 
 _DESCRIPTION: Final = """
@@ -129,6 +132,7 @@ class Services:
         search: Finds products.
         shopping: Knows carts and reviews.
         shop: Answers the storefront.
+        webhooks: Takes what payment providers say.
     """
 
     identities: Identities
@@ -139,6 +143,7 @@ class Services:
     search: SearchService
     shopping: Shopping
     shop: Shop
+    webhooks: WebhookService
 
 
 def build_app(
@@ -171,6 +176,7 @@ def build_app(
             running.state.identities, running.state.limiter = given.identities, given.limiter
             running.state.tenancy, running.state.analytics = given.tenancy, given.analytics
             running.state.shop = given.shop
+            running.state.webhooks = given.webhooks
             running.state.catalog = given.catalog
             running.state.search = given.search
             running.state.shopping = given.shopping

@@ -207,11 +207,55 @@ CONSUMERS: Final = (
 )
 """Metrics of the consumers of orders' events."""
 
+PAYMENT_REPORTS: Final = MetricSpec(
+    f"{PREFIX}payment_reports",
+    "counter",
+    "What the provider said, by what became of it: `changed`, `known`, `unknown_payment`, `mismatch`, `unreadable`.",
+    ("outcome",),
+)
+PAYMENT_FAILED_CALLS: Final = MetricSpec(
+    f"{PREFIX}payment_failed_calls",
+    "counter",
+    "Questions to the provider that were not answered, were refused for good, or failed here.",
+    ("reason",),
+)
+PAYMENT_ALARMS: Final = MetricSpec(
+    f"{PREFIX}payment_alarms", "counter", "Refunds that came back or were refused too often: an operator decides."
+)
+PAYMENT_PROVIDER_ASKED: Final = MetricSpec(
+    f"{PREFIX}payment_provider_asked", "gauge", "0 while the provider is left alone because it did not answer."
+)
+PAYMENTS: Final = (PAYMENT_REPORTS, PAYMENT_FAILED_CALLS, PAYMENT_ALARMS, PAYMENT_PROVIDER_ASKED)
+"""Metrics of the payments consumer, in addition to :data:`CONSUMERS`."""
+
+RELAY_RUNNING: Final = MetricSpec(
+    f"{PREFIX}relay_running", "gauge", "1 while the connector of the outbox and its task run.", ("connector",)
+)
+RELAY_RESTARTS: Final = MetricSpec(
+    f"{PREFIX}relay_restarts", "counter", "Restarts of tasks that had failed.", ("connector",)
+)
+RELAY_RESENDS: Final = MetricSpec(
+    f"{PREFIX}relay_resends",
+    "counter",
+    "How often the whole outbox was sent again, because Mongo no longer had the changes to go on with.",
+    ("connector",),
+)
+RELAY_LAG_SECONDS: Final = MetricSpec(
+    f"{PREFIX}relay_lag_seconds",
+    "gauge",
+    "How long a row of the outbox takes to its topic, judged by canaries; it grows while none arrives.",
+    ("connector",),
+)
+RELAY: Final = (RELAY_RUNNING, RELAY_RESTARTS, RELAY_RESENDS, RELAY_LAG_SECONDS)
+"""The relay's metrics."""
+
 METRICS: Final[dict[str, tuple[MetricSpec, ...]]] = {
     "the collector": COLLECTOR,
     "every flow": FLOW,
     "the click flow": CLICK_FLOW,
     "the REST API": API,
     "the consumers of orders": CONSUMERS,
+    "the payments consumer": PAYMENTS,
+    "the relay": RELAY,
 }
 """All metrics, by the process that exposes them."""

@@ -99,7 +99,6 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         1 when they cannot run, 2 when a name or a setting cannot be used.
     """
-    stop = stop_on_signals()
     try:
         specs = [consumer_named(name) for name in arguments] or list(CONSUMERS)
         logs, settings, own = load(os.environ, read)
@@ -107,7 +106,7 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     configure_logs(logs)
-    return run(specs, settings, own, stop, os.environ)
+    return run(specs, settings, own, stop_on_signals(), os.environ)
 
 
 def run(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
+
+from prometheus_client.core import Metric
 
 from connectors.mongo.client import Client
 from marketplace.errors import Reject, Retry
@@ -66,6 +68,7 @@ class SagaConsumer:
         oldest_due_ms: When the oldest thing that it has to act on by itself was or will be due; None for nothing. It
             raises ``Unavailable``.
         close: Lets go of what it has opened; called once, after its last event and sweep.
+        metrics: What it reports beside what every consumer does.
     """
 
     service: Service
@@ -75,6 +78,7 @@ class SagaConsumer:
     wake: threading.Event = field(default_factory=threading.Event)
     oldest_due_ms: Callable[[], int | None] = _nothing
     close: Callable[[], None] = _nothing
+    metrics: Callable[[], Iterable[Metric]] = tuple
 
 
 @dataclass(frozen=True)

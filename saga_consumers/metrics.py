@@ -54,6 +54,9 @@ class ConsumerCollector(Collector):
         parked = [((name,), count) for name, answer in self._parked.items() if (count := answer.get()) is not None]
         yield family(catalogue.CONSUMER_PARKED, parked)
         yield family(catalogue.CONSUMER_OLDEST_DUE, list(self._ages()))
+        for each in running:
+            runner = each.runner
+            yield from runner.consumer.metrics() if runner is not None else ()
 
     def _lags(self) -> Iterator[tuple[tuple[str, str], float]]:
         for each in self._process.running:

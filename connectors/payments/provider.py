@@ -1,7 +1,7 @@
 """What a payment provider is to the product: it takes money once for a key, gives it back, and says what it did.
 
-Answers, look-ups and webhooks all become a :class:`marketplace.sagas.payments.Report`. What there is beside an answer is
-decided here, once, for every provider:
+Answers, look-ups and webhooks all become a :class:`marketplace.sagas.payments.Report`. What there is beside an answer
+is decided here, once, for every provider:
 
 - :class:`connectors.errors.Unavailable`: no answer (nobody listens, a timeout, a cut connection), an answer that cannot
   be read, a status of 5xx, or 429. **It may have happened**: whoever asked looks it up before asking again.
@@ -61,11 +61,7 @@ class Repayment:
 
 
 class PaymentProvider(Protocol):
-    """A client of a provider; safe to share between threads.
-
-    Attributes:
-        name: As in addresses of webhooks and in rows.
-    """
+    """A client of a provider; safe to share between threads."""
 
     @property
     def name(self) -> str:
@@ -97,6 +93,9 @@ class PaymentProvider(Protocol):
             Refused: It never will.
             Mismatch: It speaks of something else.
         """
+
+    def close(self) -> None:
+        """Close its connections."""
 
     def read_webhook(self, raw: bytes) -> Report:
         """What a webhook says, whose signature was checked.

@@ -11,6 +11,7 @@ import msgspec
 
 from connectors.errors import Refused, Unavailable
 from connectors.payments.provider import Charge, Repayment, UnreadableWebhook
+from connectors.payments.secrets import KnownSecrets
 from marketplace.sagas.payments import Mismatch, Outcome, Report
 
 NAME: Final = "sandbox"
@@ -76,7 +77,7 @@ class SandboxProvider:
 
     Args:
         url: Where the provider is.
-        api_key: What it knows us by.
+        secrets: What it knows us by, which may change at any time.
         account: Whose money it is; what it says of another account is refused.
         live: Whether it is real money.
         timeout_seconds: For each step of a question.
@@ -85,16 +86,16 @@ class SandboxProvider:
     def __init__(
         self,
         url: str,
-        api_key: str,
+        secrets: KnownSecrets,
         account: str,
         *,
         live: bool = False,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         self._account, self._live, self._timeout_seconds = account, live, timeout_seconds
+        self._secrets = secrets
         self._client = httpx.Client(
             base_url=url,
-            headers={"authorization": f"Bearer {api_key}"},
             timeout=timeout_seconds,
             limits=httpx.Limits(max_connections=_MAX_CONNECTIONS),
             # The environment's proxies are for other servers.
@@ -145,8 +146,9 @@ class SandboxProvider:
 
     def _ask(self, method: str, path: str, key: str, body: dict[str, Any] | None = None) -> _Answer:
         deadline = time.monotonic() + _ANSWER_TIMEOUTS * self._timeout_seconds
+        headers = {"idempotency-key": key, "authorization": f"Bearer {self._secrets.now().api_key}"}
         try:
-            with self._client.stream(method, path, headers={"idempotency-key": key}, json=body) as answer:
+            with self._client.stream(method, path, headers=headers, json=body) as answer:
                 content = b""
                 for part in answer.iter_bytes():
                     content += part

@@ -1,7 +1,8 @@
 """What the product and its payment provider know of each other: the key of the provider's API, and secrets of webhooks.
 
-They come from settings or from a file, as a mounted secret or the data folder has it. The file is read again when it has
-changed, so that a secret is replaced while everything runs: add the new one, let the provider sign with it, remove the old.
+They come from settings or from a file, as a mounted secret or the data folder has it. The file is read again when it
+has changed, so that a secret is replaced while everything runs: add the new one, let the provider sign with it, remove
+the old one.
 """
 
 from __future__ import annotations

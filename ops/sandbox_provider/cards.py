@@ -1,4 +1,4 @@
-"""The cards of the sandbox provider, and what each of them makes happen. `docs/reference/payments-sandbox.md` lists them."""
+"""The cards of the sandbox provider, and what each makes happen: `docs/reference/payments-sandbox.md` has the table."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ CARDS: Final = (
     Card("4000000000012007", "pending_decline", "It is pending for 3 s, and then declined: `bank_declined`.",
          declined="bank_declined", pending_seconds=3.0),
     Card("4000000000013005", "copies", "It is charged, and each webhook comes five times at once.", copies=5),
-    Card("4000000000014003", "late", "It is charged; each webhook has a signature that is six minutes old at first, and "
-         "comes again with a good one.", webhooks=Webhooks.LATE),
+    Card("4000000000014003", "late", "It is charged; each webhook has a signature that is six minutes old at first, "
+         "and comes again with a good one.", webhooks=Webhooks.LATE),
     Card("4000000000015000", "webhook_first", "It is charged, and the webhook comes before the answer.",
          webhooks=Webhooks.FIRST),
     Card("4000000000016008", "reordered", "It is charged; `charge.succeeded` comes before `charge.pending`, and both "

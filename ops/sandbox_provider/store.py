@@ -16,8 +16,8 @@ CREATE TABLE IF NOT EXISTS methods (token TEXT PRIMARY KEY, card TEXT NOT NULL, 
 CREATE TABLE IF NOT EXISTS operations (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, id TEXT NOT NULL, kind TEXT NOT NULL,
     fingerprint TEXT NOT NULL, status TEXT NOT NULL, amount_minor INTEGER NOT NULL, currency TEXT NOT NULL,
-    reason TEXT NOT NULL, card TEXT NOT NULL, charge_key TEXT NOT NULL, about TEXT NOT NULL, created_ms INTEGER NOT NULL,
-    settles_ms INTEGER, settles_to TEXT NOT NULL
+    reason TEXT NOT NULL, card TEXT NOT NULL, charge_key TEXT NOT NULL, about TEXT NOT NULL,
+    created_ms INTEGER NOT NULL, settles_ms INTEGER, settles_to TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS settling ON operations (settles_ms) WHERE settles_ms IS NOT NULL;
 CREATE INDEX IF NOT EXISTS by_charge ON operations (charge_key);
@@ -121,7 +121,8 @@ class Store:
     def attempt(self, key: str) -> int:
         """Count a question for an effect that has not happened; returns how many there were, this one included."""
         found = self._db.execute(
-            "INSERT INTO attempts VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET count = count + 1 RETURNING count", (key,)
+            "INSERT INTO attempts VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET count = count + 1 RETURNING count",
+            (key,),
         ).fetchone()
         return int(found[0])
 

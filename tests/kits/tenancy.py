@@ -26,6 +26,7 @@ from api.identity.password_hashes import PasswordHashes
 from api.identity.service import IdentityService
 from api.known import Known
 from api.limits import Limiter
+from api.payments.service import WebhookService
 from api.search.index import SearchIndex
 from api.search.service import SearchService
 from api.shopping import Shopping
@@ -35,6 +36,7 @@ from connectors.clickhouse.client import ClickHouse
 from connectors.mongo.accounts import Accounts
 from connectors.mongo.async_client import ConnectionsInUse, Documents, connect_async
 from connectors.mongo.client import connect
+from connectors.payments.secrets import KnownSecrets, ProviderSecrets
 from connectors.redis import sessions
 from connectors.redis.read_cache import ReadCache
 from connectors.redis.token_buckets import Taken
@@ -47,6 +49,7 @@ from marketplace.collections import (
     MEMBERSHIPS,
     NOTIFICATION_PREFERENCES,
     NOTIFICATIONS,
+    PAYMENT_WEBHOOKS,
     PRODUCT_CHANGES,
     PRODUCT_IMPORTS,
     PRODUCT_SLUGS,
@@ -78,8 +81,10 @@ COLLECTIONS = (
     *(PRODUCTS, PRODUCT_SLUGS, PRODUCT_CHANGES, CATEGORIES, PRODUCT_IMPORTS),
     *SHOPPING,
     *(NOTIFICATIONS, NOTIFICATION_PREFERENCES),
+    PAYMENT_WEBHOOKS,
 )
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
+WEBHOOK_SECRET = "secret of webhooks"
 CREATED_AT = int((NOW - timedelta(days=10)).timestamp() * 1000)
 
 
@@ -202,6 +207,8 @@ class World:
         state.limiter, state.tenancy = Limiter(self.buckets), self.tenancy
         state.catalog = self.catalog
         state.shopping = self.shopping
+        secrets = {"sandbox": KnownSecrets(ProviderSecrets("key", ("older secret", WEBHOOK_SECRET)))}
+        state.webhooks = WebhookService.on_mongo(self.client, self.database, secrets, lambda: self.now)
         # Whatever a test writes into the database holds at once: by this clock every answer is too old to be kept.
         state.known = Known(state.identities, self.tenancy, itertools.count().__next__)
         for slug in ("shop", "other", "market"):

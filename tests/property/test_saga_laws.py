@@ -179,6 +179,17 @@ class Saga(RuleBasedStateMachine):
         self.provider.done[key] = Outcome.SUCCEEDED, self.payments[own].amount_minor
         self._report(own, self.provider.webhook(key))
 
+    @precondition(lambda self: self._due())
+    @rule(data=st.data())
+    def lose_patience(self, data: st.DataObject) -> None:
+        """The buyer cancels while a question is on its way."""
+        own = data.draw(st.sampled_from(self._due()))
+        self._ask(own, "on its way")
+        self._decide_order(own, Trigger.REQUEST, lambda order: orders.cancel(order, Reason.BUYER, self.now))
+        if self.orders[own].reason is Reason.BUYER:
+            self.unwanted.add(own)
+        self.catch_up(Service.PAYMENTS)
+
     @precondition(lambda self: self.provider.on_their_way)
     @rule()
     def arrive(self) -> None:
@@ -250,7 +261,19 @@ class Saga(RuleBasedStateMachine):
             assert not found, found
 
     def teardown(self) -> None:
-        """In the end everything that was said is heard, the provider answers, and nobody waits any more."""
+        """In the end everything that was said is heard, the provider answers, and nobody waits any more.
+
+        After that what was on its way to the provider all the time arrives.
+        """
+        self._settle()
+        if self.provider.on_their_way:
+            while self.provider.on_their_way:
+                self.arrive()
+            self._settle()
+        for own, order in self.orders.items():
+            self._check_end(own, order)
+
+    def _settle(self) -> None:
         for _ in range(60):
             before = len(self.log), self._versions()
             for event in list(self.log):
@@ -268,8 +291,6 @@ class Saga(RuleBasedStateMachine):
                 self.now += 2 * 3_600_000
                 if all(payment.next_due_ms is None for payment in self.payments.values()) and self._is_quiet():
                     break
-        for own, order in self.orders.items():
-            self._check_end(own, order)
 
     def _check_end(self, own: str, order: Order) -> None:
         payment, reservation = self.payments[own], self.reservations[own]

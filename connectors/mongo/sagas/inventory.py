@@ -39,7 +39,7 @@ class StockCount:
         product: The id of its product; empty where its document does not say.
         on_hand, reserved: As they were read.
         moved: What was added to ``on_hand`` since.
-        held: What was added to ``reserved`` since.
+        kept: What was added to ``reserved`` since.
         lines: Movements, each with what is there after it.
     """
 
@@ -49,13 +49,13 @@ class StockCount:
     on_hand: int
     reserved: int
     moved: int = 0
-    held: int = 0
+    kept: int = 0
     lines: list[tuple[Movement, int]] = field(default_factory=list)
 
     @property
     def available(self) -> int:
         """What can be had now."""
-        return self.on_hand + self.moved - self.reserved - self.held
+        return self.on_hand + self.moved - self.reserved - self.kept
 
 
 class InventoryRepository:
@@ -116,7 +116,7 @@ class InventoryRepository:
     def save_counts(self, counts: Mapping[str, StockCount], now_ms: int, session: ClientSession) -> None:
         """Write what has changed, variant by variant in one order, so that no two transactions wait for each other.
 
-        Where buyers are told something else from now on, the product says so.
+        Where buyers are shown something else from now on, the product says so.
 
         Raises:
             Drift: More would be let go of than is reserved, or more be taken than is there.
@@ -124,14 +124,14 @@ class InventoryRepository:
         """
         for variant in sorted(counts):
             count = counts[variant]
-            if not (count.moved or count.held or count.lines):
+            if not (count.moved or count.kept or count.lines):
                 continue
-            on_hand, reserved = count.on_hand + count.moved, count.reserved + count.held
+            on_hand, reserved = count.on_hand + count.moved, count.reserved + count.kept
             if on_hand < 0 or reserved < 0:
                 raise Drift(f"variant {variant} would have {on_hand} pieces, and {reserved} of them reserved")
             known = {"_id": variant, "on_hand": count.on_hand, "reserved": count.reserved}
             change: dict[str, Any] = {
-                "$inc": {"on_hand": count.moved, "reserved": count.held},
+                "$inc": {"on_hand": count.moved, "reserved": count.kept},
                 "$set": {"changed_at_ms": now_ms},
             }
             if not self._stock.update_one(known, change, session=session).matched_count:
@@ -180,4 +180,4 @@ def let_go(counts: Mapping[str, StockCount], items: Iterable[OrderedItem]) -> No
     for item in items:
         count = counts.get(item.variant)
         if count is not None:
-            count.held -= item.quantity
+            count.kept -= item.quantity

@@ -20,6 +20,7 @@ from api.callers import Access, Caller
 from api.catalog.service import CatalogService
 from api.known import Known
 from api.limits import Limiter
+from api.payments.service import WebhookService
 from api.search.index import SearchIndex
 from api.search.service import SearchService
 from api.shopping import Shopping
@@ -88,12 +89,13 @@ ANALYTICS = AnalyticsService.on_clickhouse(ClickHouse("http://127.0.0.1:9", "not
 SEARCH = SearchService.on_index(SearchIndex())
 
 SHOP = cast(Shop, object())
+WEBHOOKS = cast(WebhookService, object())
 CATALOG = cast(CatalogService, object())  # no request here asks for it
 
 
 @asynccontextmanager
 async def services() -> AsyncIterator[Services]:
-    yield Services(Identities(), Limiter(Unlimited()), TENANCY, ANALYTICS, CATALOG, SEARCH, SHOPPING, SHOP)
+    yield Services(Identities(), Limiter(Unlimited()), TENANCY, ANALYTICS, CATALOG, SEARCH, SHOPPING, SHOP, WEBHOOKS)
 
 
 def make_app(request_seconds: float = REQUEST_SECONDS, body_seconds: float = BODY_SECONDS) -> Edge:
@@ -156,8 +158,10 @@ def media_of(key: tuple[str, str]) -> set[str]:
     return {*body["content"]}
 
 
-WITH_BODY = {key: rule for key, rule in RULES.items() if media_of(key) == {"application/json"}}
-WITH_FILE = {key: rule for key, rule in RULES.items() if has_body(key) and key not in WITH_BODY}
+SIGNED = {("POST", "/v1/payments/webhooks/{provider}")}
+"""Routes that look at no byte of a body before its signature: see tests/integration/test_api_payment_webhooks.py."""
+WITH_BODY = {key: rule for key, rule in RULES.items() if media_of(key) == {"application/json"} and key not in SIGNED}
+WITH_FILE = {key: rule for key, rule in RULES.items() if has_body(key) and key not in WITH_BODY and key not in SIGNED}
 WITHOUT_BODY = {key: rule for key, rule in RULES.items() if key[0] != "GET" and not has_body(key)}
 ADMIN = {"authorization": "Bearer admin"}
 NOT_A_BODY = [
@@ -355,7 +359,9 @@ def test_an_answer_that_nobody_reads_takes_no_place_for_ever(caplog: pytest.LogC
 
 
 COUNTED_APP = make_app()
-KEEPS_ACCESS = re.compile(r"/v1/invitations/previews|/v1/carts?(/.*)?|/v1/.*reviews?(/.*)?|/v1/.*notification.*")
+KEEPS_ACCESS = re.compile(
+    r"/v1/invitations/previews|/v1/carts?(/.*)?|/v1/.*reviews?(/.*)?|/v1/payments/.*|/v1/.*notification.*"
+)
 """Routes that change no account, sign-in or member, although their method is not GET."""
 
 
