@@ -126,7 +126,7 @@ class Market:
                 looked += 1
             return looked
 
-        return self.run(work)
+        return int(self.run(work))
 
     def sender(self, client: Documents) -> MailSender:
         transport = SmtpTransport(SmtpServer("127.0.0.1", self.inbox.port, encrypted=False))
