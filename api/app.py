@@ -31,6 +31,7 @@ from api.identity.routes import IDENTITY, KEY_SET
 from api.known import Known
 from api.limits import Limiter
 from api.members.routes import MEMBERS
+from api.notifications.routes import NOTIFICATIONS
 from api.ordering import Ordering
 from api.orders import refusals as order_refusals
 from api.orders.routes import ORDERS
@@ -81,7 +82,7 @@ _OF_STATUS: Final[dict[int, ProblemType]] = {400: BAD_REQUEST, 404: NOT_FOUND, 4
 # A route is looked for in this order, so those that everybody asks come first.
 FEATURES: Final = (
     *(SHOPS, ANALYTICS, IDENTITY, KEY_SET, STORES, MEMBERS, API_KEYS, GRANTS, CATALOG, CATALOG_FILES),
-    *(SEARCH, REVIEWS, CARTS, ORDERS, STORE_ORDERS, STOCK, PAYMENTS, DOCUMENTATION, *STOREFRONT),
+    *(SEARCH, REVIEWS, CARTS, ORDERS, STORE_ORDERS, STOCK, NOTIFICATIONS, PAYMENTS, DOCUMENTATION, *STOREFRONT),
 )
 
 _DESCRIPTION: Final = """

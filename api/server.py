@@ -27,6 +27,7 @@ from api.identity.key_ring import KeyRing
 from api.identity.password_hashes import PasswordHashes
 from api.identity.service import IdentityService
 from api.limits import Limiter
+from api.mail.notices import NoticeMails
 from api.mail.sender import MailSender
 from api.metrics import ApiMetrics
 from api.ordering import Ordering
@@ -44,6 +45,7 @@ from connectors.errors import Refused, Unavailable
 from connectors.mail.transport import FolderTransport, SmtpTransport
 from connectors.mongo import async_client
 from connectors.mongo.mail_queue import MailQueue
+from connectors.mongo.notifications import Notifications
 from connectors.mongo.product_feed import ProductFeed, connect_feed
 from connectors.redis import sessions
 from connectors.redis.read_cache import ReadCache
@@ -108,7 +110,8 @@ class Dependencies:
         ring = KeyRing(config.key_file, config.public_url, AUDIENCE)
         transport = SmtpTransport(config.smtp) if config.smtp else FolderTransport(config.mail_folder)
         queue, limiter = MailQueue(self._mongo, database), Limiter(RedisTokenBuckets(self._redis))
-        sender = MailSender(queue, transport, config.sender, given_up=self.metrics.mail_given_up)
+        notices = NoticeMails(Notifications(self._mongo, database), config.shop_pages_url, config.public_url)
+        sender = MailSender(queue, transport, config.sender, given_up=self.metrics.mail_given_up, notices=notices)
         analytics = AnalyticsService.on_clickhouse(self._clickhouse)
         index = SearchIndex()
         follower = Follower(index, ProductFeed(feed, database))

@@ -1,4 +1,4 @@
-"""What buyers do: the services of carts and reviews."""
+"""What buyers do: the services of carts, reviews and notifications."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from api.carts.service import CartService
+from api.notifications.service import NotificationService
 from api.reviews.service import ReviewService, StarsChanged, tell_nobody
 from connectors.mongo.async_client import Documents
 
 
 @dataclass(frozen=True)
 class Shopping:
-    """Carts and reviews.
+    """Carts, reviews and notifications.
 
     Attributes:
         carts: Of the routes of carts.
         reviews: Of the routes of reviews.
+        notifications: Of the routes of notifications.
     """
 
     carts: CartService
     reviews: ReviewService
+    notifications: NotificationService
 
     @staticmethod
     def on_mongo(
@@ -41,4 +44,5 @@ class Shopping:
         return Shopping(
             CartService.on_mongo(client, database, clock),
             ReviewService.on_mongo(client, database, clock, stars_changed),
+            NotificationService.on_mongo(client, database),
         )

@@ -10,14 +10,15 @@ from api.callers import Access, Caller
 from api.grants.service import GrantService
 from api.members.service import MemberService
 from api.stores.service import StoreService
-from connectors.mongo.accounts import Accounts
+from connectors.mongo.accounts import Accounts, forgetting
 from connectors.mongo.api_keys import ApiKeys
 from connectors.mongo.async_client import Documents
 from connectors.mongo.carts import Carts
 from connectors.mongo.grants import Grants
-from connectors.mongo.idempotency import IdempotencyKeys, Session
+from connectors.mongo.idempotency import IdempotencyKeys
 from connectors.mongo.invitations import Invitations
 from connectors.mongo.memberships import Memberships
+from connectors.mongo.notifications import Notifications
 from connectors.mongo.tenant_stores import TenantStores
 from marketplace.identity.roles import permissions_of, scopes_in_effect
 from marketplace.identity.tenancy import parts_of_api_key
@@ -56,12 +57,11 @@ class Tenancy:
     ) -> Tenancy:
         """On the collections of a database; the caller closes the client."""
         memberships = Memberships(client, database, TenantStores(client, database))
-        carts, keys = Carts(client, database), IdempotencyKeys(client, database)
-
-        async def forget(user: str, session: Session) -> None:
-            await carts.forget(user, session)
-            await keys.forget(user, session)
-
+        forget = forgetting(
+            Carts(client, database).forget,
+            IdempotencyKeys(client, database).forget,
+            Notifications(client, database).forget,
+        )
         accounts = Accounts(client, database, memberships.leave_all, forget)
         return Tenancy(
             StoreService.on_mongo(client, database, clock),

@@ -70,7 +70,12 @@ That of an invitation gets the field ``ended`` instead, and is deleted when it e
 
 MAILS: Final = Collection(
     "mails",
-    (Index("waiting", (("next_attempt_at", 1),)), Index("expire", (("expires_at", 1),), expire_after_seconds=0)),
+    (
+        Index("waiting", (("next_attempt_at", 1),)),
+        Index("by_order", (("order", 1),)),
+        Index("by_user", (("user", 1),)),
+        Index("expire", (("expires_at", 1),), expire_after_seconds=0),
+    ),
 )
 """Mails that wait to be sent: written in the transaction of their cause, deleted when a server has taken them."""
 
@@ -165,7 +170,9 @@ PAYMENT_WEBHOOKS: Final = Collection(
 )
 """``_id`` is the provider's id of it: what the provider said by itself, with its exact bytes, until it was applied."""
 
-STOCK: Final = Collection("stock", (Index("by_store", (("store", 1), ("_id", 1))),))
+STOCK: Final = Collection(
+    "stock", (Index("by_store", (("store", 1), ("_id", 1))), Index("by_change", (("changed_at_ms", 1), ("_id", 1))))
+)
 """``_id`` is the variant's id; ``on_hand`` is the sum of its movements, ``reserved`` that of its reservations.
 
 A variant without a document is not counted: its seller says by hand how much there is."""
@@ -229,9 +236,17 @@ IDEMPOTENCY_KEYS: Final = Collection(
 """``_id`` is made of the caller and the key: what was asked, who is at it, and what was answered."""
 
 NOTIFICATIONS: Final = Collection(
-    "notifications", (Index("by_recipient", (("recipient", 1), ("at_ms", -1), ("_id", 1))),)
+    "notifications",
+    (
+        Index("by_recipient", (("recipient", 1), ("at_ms", -1), ("_id", 1))),
+        Index("by_unread", (("recipient", 1), ("unread", 1))),
+        Index("by_order", (("order", 1),)),
+    ),
 )
-"""``_id`` is made of recipient, template and event, so that nobody ever hears of one thing twice."""
+"""``_id`` is made of recipient, template and event, so that nobody ever hears of one thing twice: they never expire."""
+
+NOTIFICATION_PREFERENCES: Final = Collection("notification_preferences")
+"""``_id`` is the id of an account: what it wants by mail, and the secret of the links that change it."""
 
 COLLECTIONS: Final[tuple[Collection, ...]] = (
     STORES,
@@ -265,4 +280,5 @@ COLLECTIONS: Final[tuple[Collection, ...]] = (
     PARKED_EVENTS,
     IDEMPOTENCY_KEYS,
     NOTIFICATIONS,
+    NOTIFICATION_PREFERENCES,
 )

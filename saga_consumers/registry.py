@@ -8,6 +8,7 @@ from connectors.errors import Refused
 from marketplace.sagas.declaration import Service
 from saga_consumers.consumer import ConsumerSpec
 from saga_consumers.inventory import store as inventory
+from saga_consumers.notifications import store as notifications
 from saga_consumers.orders import store as orders
 from saga_consumers.payments import consumer as payments
 
@@ -15,6 +16,7 @@ CONSUMERS: Final[tuple[ConsumerSpec, ...]] = (
     ConsumerSpec(Service.ORDERS, "pays, confirms and cancels orders; ends those that nobody pays", orders.consumer),
     ConsumerSpec(Service.PAYMENTS, "charges and refunds by the provider, applies what it says", payments.consumer),
     ConsumerSpec(Service.INVENTORY, "deducts stock, takes it back, releases reservations", inventory.consumer),
+    ConsumerSpec(Service.NOTIFICATIONS, "lets buyers and sellers hear of orders and low stock", notifications.consumer),
 )  # fmt: skip
 
 

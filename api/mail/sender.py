@@ -10,6 +10,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from typing import Final, Literal
 
+from api.mail.notices import NoticeMails, Prepared
 from connectors.errors import Refused, Unavailable
 from connectors.mail.transport import MailTransport
 from connectors.mongo.mail_queue import MailQueue, WaitingMail
@@ -32,6 +33,7 @@ class MailSender:
         sender: The address that they come from.
         clock: The time.
         given_up: Called with the reason for each mail that nobody will get.
+        notices: Writes mails about notifications; without it those wait.
     """
 
     def __init__(
@@ -41,9 +43,10 @@ class MailSender:
         sender: str,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         given_up: Callable[[Reason], None] = lambda reason: None,
+        notices: NoticeMails | None = None,
     ) -> None:
         self._queue, self._transport, self._sender, self._clock = queue, transport, sender, clock
-        self._given_up = given_up
+        self._given_up, self._notices = given_up, notices
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -70,7 +73,11 @@ class MailSender:
         if waiting is None:
             return False
         try:
-            await self._transport.send(self._message(waiting))
+            message = await self._prepared(waiting)
+            if message is not None:
+                await self._transport.send(message)
+            else:
+                _log.info("a mail is not sent: what it says is not so any more, or its account wants none")
         except Unavailable as error:
             _log.warning("a mail is sent later, after attempt %d: %s", waiting.attempts, error)
             return await self._put_off(waiting)
@@ -85,18 +92,39 @@ class MailSender:
         return True
 
     async def _put_off(self, waiting: WaitingMail) -> bool:
-        if not await self._queue.put_off(waiting, self._clock()):
+        # One that was superseded meanwhile is not there any more, and nothing is lost with it.
+        if not await self._queue.put_off(waiting, self._clock()) and await self._queue.finish(waiting):
             _log.error("a mail is given up after attempt %d: it expires before the next one", waiting.attempts)
             self._given_up("expired")
-            await self._queue.finish(waiting)
         return True
+
+    async def _prepared(self, waiting: WaitingMail) -> EmailMessage | None:
+        """A mail as it is handed over; None where it is not to be sent any more."""
+        if not waiting.notice:
+            return self._message(waiting)
+        if self._notices is None:
+            raise Unavailable("nobody here writes mails about notifications")
+        prepared = await self._notices.prepare(waiting.notice, waiting.user)
+        return None if prepared is None else self._of_notice(waiting, prepared)
 
     def _message(self, waiting: WaitingMail) -> EmailMessage:
         subject, body = render(waiting.mail.template, waiting.mail.values)
+        return self._headed(waiting, waiting.mail.to, subject, body)
+
+    def _of_notice(self, waiting: WaitingMail, prepared: Prepared) -> EmailMessage:
+        letter = prepared.letter
+        message = self._headed(waiting, prepared.to, letter.subject, letter.text)
+        message.add_alternative(letter.html, subtype="html")
+        # RFC 8058: a mail program ends them with one request, and people by the page that the same link leads to.
+        message["List-Unsubscribe"] = f"<{prepared.unsubscribe}>"
+        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+        return message
+
+    def _headed(self, waiting: WaitingMail, to: str, subject: str, body: str) -> EmailMessage:
         message = EmailMessage()
         domain = self._sender.rpartition("@")[2]
         message["From"] = Address("Marketplace", addr_spec=self._sender)
-        message["To"] = Address(addr_spec=waiting.mail.to)
+        message["To"] = Address(addr_spec=to)
         message["Subject"] = subject
         message["Date"] = self._clock()
         # The same at every attempt: a mail program shows one that arrived twice once.

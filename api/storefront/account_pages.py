@@ -227,19 +227,21 @@ async def show_account(request: Request) -> Response:
     caller = visitor.caller
     if caller is None:
         return redirect(with_query(_SIGN_IN, next=_ACCOUNT))
-    signed_in, reviews = await asyncio.gather(
-        _identities(request).list_sessions(caller), shop_of(request).reviews.of_viewer(caller)
+    signed_in, reviews, mails = await asyncio.gather(
+        _identities(request).list_sessions(caller),
+        shop_of(request).reviews.of_viewer(caller),
+        shop_of(request).notices.wants_mails(caller),
     )
     sessions = [
         SessionLine(each.id, _client(each.client), each.network, each.used_at, each.id == caller.session)
         for each in signed_in
     ]
-    return page(request, "account.html", visitor, sessions=sessions, reviews=reviews)
+    return page(request, "account.html", visitor, sessions=sessions, reviews=reviews, mails=mails)
 
 
 @ACCOUNT_PAGES.add("POST", "/account", demand=Demand.NOTHING, cost=2, documented=False)
 async def change_account(request: Request) -> Response:
-    """Sign out here or everywhere, or end another sign-in."""
+    """Sign out here or everywhere, end another sign-in, or say what comes by mail."""
     form, visitor = form_of(request), await visitor_of(request)
     do, identities = form.get("do", ""), _identities(request)
     if do == "sign-out":
@@ -253,6 +255,9 @@ async def change_account(request: Request) -> Response:
     if do == "end" and _SESSION_ID.fullmatch(form.get("session", "")):
         await identities.end_session(visitor.caller, form["session"])
         return redirect(_ACCOUNT)
+    if do in ("mails", "no-mails"):
+        await shop_of(request).notices.want_mails(visitor.caller, wanted=do == "mails")
+        return redirect(f"{_ACCOUNT}#mails")
     raise Problem(INVALID, errors=[FieldError("/do", "unknown", "there is no such action")])
 
 

@@ -7,6 +7,9 @@ from urllib.parse import urlencode
 
 PATH: Final = "/shop"
 
+ORDERS: Final = f"{PATH}/orders"
+"""The own orders; the page of one is below it, by its id."""
+
 
 def is_page(path: str) -> bool:
     """Whether a path is of the storefront: errors there are pages, too."""

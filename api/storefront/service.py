@@ -9,6 +9,7 @@ from api.search.service import SearchService
 from api.shopping import Shopping
 from api.storefront.carts import StorefrontCarts
 from api.storefront.market import Market
+from api.storefront.notices import StorefrontNotices
 from api.storefront.reviews import StorefrontReviews
 from api.storefront.shops import Shops
 from connectors.mongo.async_client import Documents
@@ -25,11 +26,13 @@ class Shop:
         market: Products, categories and search.
         reviews: Reviews.
         carts: Carts.
+        notices: Notifications, and what comes by mail.
     """
 
     market: Market
     reviews: StorefrontReviews
     carts: StorefrontCarts
+    notices: StorefrontNotices
 
     @staticmethod
     def on_services(
@@ -46,4 +49,5 @@ class Shop:
             Market(catalog, shops, search),
             StorefrontReviews(shopping.reviews),
             StorefrontCarts(shopping.carts, ProductReads(client, database), shops, sent),
+            StorefrontNotices(shopping.notifications),
         )

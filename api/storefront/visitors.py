@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 
 from fastapi import Request
@@ -23,12 +24,15 @@ class Visitor:
         guest: The secret of a guest's cart; empty where there is none.
         in_cart: Pieces in the cart; None where nobody can say now.
         unsure: Whether nobody can say now who is signed in.
+        unread: How many notifications are new to who is signed in, for people; empty where there are none, or nobody
+            can say now.
     """
 
     caller: Caller | None = None
     guest: str = ""
     in_cart: int | None = 0
     unsure: bool = False
+    unread: str = ""
 
     @property
     def owner(self) -> CartOwner:
@@ -56,16 +60,29 @@ async def visitor_of(request: Request, *, surely: bool = True, count: bool = Tru
         return visitor_now(request)
     found = Visitor(caller, value_of(request.scope, CART))
     request.state.visitor = found
-    if not count or found.owner.nobody:
-        return found
-    try:
-        in_cart = await shop_of(request).carts.count(found.owner)
-    except (Unavailable, Problem):
-        # A page is of more use than the number on its cart.
-        return replace(found, in_cart=None)
-    found = replace(found, in_cart=in_cart)
+    in_cart, unread = await asyncio.gather(_in_cart(request, found, count), _unread(request, found))
+    found = replace(found, in_cart=in_cart, unread=unread)
     request.state.visitor = found
     return found
+
+
+async def _in_cart(request: Request, visitor: Visitor, count: bool) -> int | None:
+    if not count or visitor.owner.nobody:
+        return visitor.in_cart
+    try:
+        return await shop_of(request).carts.count(visitor.owner)
+    except (Unavailable, Problem):
+        # A page is of more use than the number on its cart.
+        return None
+
+
+async def _unread(request: Request, visitor: Visitor) -> str:
+    if visitor.caller is None or request.method != "GET":
+        return ""
+    try:
+        return await shop_of(request).notices.unread(visitor.caller)
+    except Unavailable:
+        return ""
 
 
 def visitor_now(request: Request) -> Visitor:

@@ -31,6 +31,16 @@ Forget = Callable[[str, AsyncClientSession], Awaitable[None]]
 """Deletes what belongs to an account alone, in the transaction that deletes it."""
 
 
+def forgetting(*several: Forget) -> Forget:
+    """All of these, one after the other."""
+
+    async def forget(user: str, session: AsyncClientSession) -> None:
+        for each in several:
+            await each(user, session)
+
+    return forget
+
+
 class SoleOwner(Refused):
     """Stores would be without an owner.
 

@@ -24,13 +24,17 @@ class WaitingMail:
 
     Attributes:
         id: Its id, the same at every attempt.
-        mail: What it says.
+        mail: What it says; of a notification, nothing but its template.
         attempts: How often it was taken, this time included.
+        notice: The id of the notification that it is about; empty for none.
+        user: The id of the account that gets the notification.
     """
 
     id: str
     mail: Mail
     attempts: int
+    notice: str = ""
+    user: str = ""
 
 
 class MailQueue:
@@ -59,7 +63,8 @@ class MailQueue:
             )
         if found is None:
             return None
-        return WaitingMail(found["_id"], Mail(found["to"], found["template"], found["values"]), found["attempts"])
+        mail = Mail(found["to"], found["template"], found["values"])
+        return WaitingMail(found["_id"], mail, found["attempts"], found.get("notice", ""), found.get("user", ""))
 
     async def count(self) -> int:
         """How many wait, those among them that somebody is sending.
@@ -70,14 +75,15 @@ class MailQueue:
         async with answering():
             return int(await self._mails.estimated_document_count())
 
-    async def finish(self, mail: WaitingMail) -> None:
-        """Delete a mail: it was sent, or never can be.
+    async def finish(self, mail: WaitingMail) -> bool:
+        """Delete a mail: it was sent, or never can be; returns False where it was deleted before.
 
         Raises:
             Unavailable: Mongo does not answer; it will be sent again.
         """
         async with answering():
-            await self._mails.delete_one({"_id": mail.id})
+            done = await self._mails.delete_one({"_id": mail.id})
+        return done.deleted_count > 0
 
     async def put_off(self, mail: WaitingMail, now: datetime) -> bool:
         """Try again later, each time after a longer while; returns whether it has not expired until then.

@@ -14,11 +14,11 @@ RESERVED: Final = frozenset(
         "cart", "carts", "categories", "category", "cdn", "checkout", "collect", "collector", "confirm", "contact",
         "dashboard", "dev", "docs", "download", "forgot", "ftp", "health", "help", "identity", "import", "imports",
         "invitation", "invitations", "invite", "legal", "livez", "login", "logout", "mail", "marketplace", "me",
-        "metrics", "new", "null", "oauth", "official", "order", "orders", "picture", "pictures", "pricing", "privacy",
-        "problems", "product", "products", "readyz", "register", "reset", "review", "reviews", "root", "search",
-        "security", "settings", "shops", "sign-in", "sign-out", "sign-up", "signin", "signout", "signup", "smtp",
-        "static", "status", "store", "stores", "suggest", "support", "system", "test", "undefined", "user", "users",
-        "v1", "v2", "webmail", "well-known", "www",
+        "metrics", "new", "notifications", "null", "oauth", "official", "order", "orders", "picture", "pictures",
+        "pricing", "privacy", "problems", "product", "products", "readyz", "register", "reset", "review", "reviews",
+        "root", "search", "security", "settings", "shops", "sign-in", "sign-out", "sign-up", "signin", "signout",
+        "signup", "smtp", "static", "status", "store", "stores", "suggest", "support", "system", "test", "undefined",
+        "unsubscribe", "user", "users", "v1", "v2", "webmail", "well-known", "www",
     }
 )  # fmt: skip
 """Names of pages and hosts of the platform: a store that had one could be taken for the platform."""

@@ -6,6 +6,7 @@ the diagram in the documentation is drawn of it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -132,6 +133,13 @@ _OF_INVENTORY: Final[tuple[_Row, ...]] = (
     (_E.ORDER_REFUND_REQUESTED, _R.TAKEN, _R.TAKEN, None, "Goods come back."),
 )  # fmt: skip
 
+NOTIFIES: Final[Mapping[EventType, str]] = {
+    _E.ORDER_CONFIRMED: "Buyer and seller hear of the order.",
+    _E.ORDER_CANCELLED: "The buyer hears why, and what went back; the seller, if the order was confirmed before.",
+    _E.PAYMENT_REFUNDED: "The buyer hears that some of the money has gone back.",
+}
+"""What notifications makes of events; it has no states of its own and says nothing to the others."""
+
 TRANSITIONS: Final = tuple(
     Transition(service, *row)
     for service, rows in (
@@ -172,7 +180,8 @@ TERMINAL: Final[frozenset[State]] = frozenset(
 
 def listeners(kind: EventType) -> frozenset[Service]:
     """Who reacts to an event."""
-    return frozenset(step.service for step in TRANSITIONS if step.on is kind)
+    notified = {Service.NOTIFICATIONS} if kind in NOTIFIES else frozenset()
+    return frozenset(step.service for step in TRANSITIONS if step.on is kind) | notified
 
 
 def speakers(kind: EventType) -> frozenset[Service]:

@@ -181,6 +181,12 @@ def event_id(order: str, service: str, version: int, number: int = 0) -> str:
     return f"{order}:{service}:{version}:{number}"
 
 
+def version_of(event: str) -> int:
+    """The version of what a service decided about, by the id of the event; 0 where the id does not say."""
+    parts = event.rsplit(":", 2)
+    return int(parts[1]) if len(parts) == 3 and parts[1].isascii() and parts[1].isdecimal() else 0
+
+
 class UnknownEvent(ValueError):
     """A record is no event that this version knows; the message says why.
 

@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from marketplace.sagas.declaration import DEADLINES, TERMINAL, TRANSITIONS, Service, Transition, listeners, speakers
+from marketplace.sagas.declaration import (
+    DEADLINES,
+    NOTIFIES,
+    TERMINAL,
+    TRANSITIONS,
+    Service,
+    Transition,
+    listeners,
+    speakers,
+)
 from marketplace.sagas.events import PAYLOADS, EventType
 from marketplace.topics import ORDERS_EVENTS
 
@@ -59,6 +68,9 @@ def _machines() -> Iterator[str]:
         for step in steps:
             says = f"`{step.says}`" if step.says else ""
             yield f"| {_on(step)} | {step.before} | {step.after} | {says} | {step.why} |\n"
+    yield "\n## What notifications makes of it\n\n| on | |\n|---|---|\n"
+    for kind, why in NOTIFIES.items():
+        yield f"| `{kind}` | {why} |\n"
 
 
 def _deadlines() -> Iterator[str]:

@@ -12,6 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+from marketplace.notifications.notices import Template
 from marketplace.stores import Store, hash_write_key
 from ops.stack import Stack
 from tests.kits.api import PASSWORD, any_address
@@ -25,14 +26,14 @@ STORE = Store(COFFEE, TITLES[COFFEE], "UTC", ("127.0.0.1",), hash_write_key(COFF
 PRODUCT = f"/shop/{COFFEE}/yirgacheffe"
 KINDS = (
     "/shop", f"/shop/{COFFEE}/category/beans", "/shop/search?q=blend", "/shop/search?q=zzzz", PRODUCT, "/shop/cart",
-    "/shop/sign-in", "/shop/register", "/shop/account", "/shop/nobody",
+    "/shop/sign-in", "/shop/register", "/shop/account", "/shop/notifications", "/shop/nobody",
 )  # fmt: skip
 """A page of each kind."""
 
 OTHERS = (
     f"/shop/{COFFEE}", f"/shop/{NEW}", f"/shop/{COFFEE}/category/light", f"/shop/{COFFEE}/hostile",
     f"/shop/{COFFEE}/long", f"/shop/{COFFEE}/arabic", f"/shop/{COFFEE}/sampler",
-    f"/shop/{COFFEE}/reviews/yirgacheffe",
+    f"/shop/{COFFEE}/reviews/yirgacheffe", "/shop/unsubscribe/x",
 )  # fmt: skip
 LOOKS = (
     pytest.param({}, KINDS, id="light"),
@@ -183,7 +184,9 @@ def serious(page: Page) -> list[tuple[str, str]]:
 def fill_cart(page: Page, shop: Shown) -> None:
     """Sign in, and put something in."""
     page.goto(f"{shop.url}/shop/sign-in")
-    sign_in(page, shop.market.account())
+    email = shop.market.account()
+    sign_in(page, email)
+    shop.market.hears(email, Template.ORDER_CONFIRMED, Template.ORDER_CANCELLED)
     page.goto(f"{shop.url}{PRODUCT}")
     page.get_by_role("button", name="Add to cart").click()
     expect(page.locator("#in-cart")).to_have_text("1")

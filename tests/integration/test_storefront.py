@@ -6,14 +6,18 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
 
-from marketplace.collections import PRODUCT_SLUGS
+from connectors.mongo.sagas.documents import order_document
+from marketplace.collections import ORDERS, PRODUCT_SLUGS
+from marketplace.notifications.notices import Template
 from ops.stack import Stack
 from tests.kits.api import PASSWORD, any_address
 from tests.kits.buyers import Buyer, Form, Page
+from tests.kits.notifications import PLACED_MS, confirmed, facts
 from tests.kits.storefront import ARABIC, BIKES, COFFEE, HOSTILE, NEW, Market, id_of, market
 from tests.kits.tenancy import World
 
@@ -356,6 +360,51 @@ def test_a_lost_password_is_replaced_in_the_shop(shop: Market, buyer: Buyer) -> 
     assert "This link was used" in buyer.send(page, page.form("reset"), link=link, password="one more horse").words
     assert buyer.sign_in(email).answer.status_code == 422
     assert "Sign out" in buyer.sign_in(email, "another horse battery", "/shop/sign-in?next=/shop/account").words
+
+
+def test_notifications_are_counted_on_every_page_and_read_on_their_own(shop: Market, buyer: Buyer) -> None:
+    email = shop.account()
+    assert buyer.get("/shop/notifications").url.startswith(f"{shop.url}/shop/sign-in")
+    assert "Nothing is new yet" in buyer.sign_in(email, path="/shop/sign-in?next=/shop/notifications").words
+    shop.hears(email, *[Template.ORDER_CANCELLED] * 21, Template.ORDER_CONFIRMED)
+    assert "22 new" in buyer.get(SINGLE).words
+    page = buyer.get("/shop/notifications")
+    assert "Your order 9C51D06E is confirmed" in page.words
+    assert "alert(" in page.words
+    assert [tag for tag, _ in page.read.tags].count("script") == 1
+    older = next(link for link in page.read.links if "after=" in link)
+    assert buyer.get(older).words.count("was cancelled") == 2
+    assert buyer.get("/shop/notifications?after=x").answer.status_code == 400
+    read = buyer.send(page, page.form("read-all"))
+    assert read.url.endswith("/shop/notifications")
+    assert "new" not in read.words.split("Notifications")[1].split()[:2]
+    assert "Mark all as read" not in read.words
+    assert not buyer.send(page, page.form("read-all"), until="x").answer.is_success
+
+
+def test_what_comes_by_mail_is_said_on_the_page_of_the_account_and_by_the_link_in_a_mail(
+    shop: Market, buyer: Buyer
+) -> None:
+    def write(world: World, order: str) -> Any:
+        known = order_document(confirmed().order, PLACED_MS)
+        return world.client[shop.database][ORDERS.name].insert_one({**known, "_id": order})
+
+    email = shop.account()
+    shop.do(lambda world: write(world, facts().order))
+    account = buyer.sign_in(email, path="/shop/sign-in?next=/shop/account")
+    shop.hears(email, Template.ORDER_CONFIRMED)
+    mail = shop.api.mail_to(email, "Your order 9C51D06E is confirmed")
+    found = re.search(r"http://[^\s\"<>]+(/shop/unsubscribe/[^\s\"<>]+)", mail)
+    assert found is not None
+    with Buyer(shop.url) as elsewhere:
+        page = elsewhere.get(found[1])
+        assert email not in page.text
+        assert "No more mails about orders?" in page.words
+        assert "You get a mail when" in buyer.get("/shop/account").words
+        assert "You get no mails about orders" in elsewhere.send(page, page.form("unsubscribe")).words
+    account = buyer.get("/shop/account")
+    assert "no mail comes" in account.words
+    assert "You get a mail when" in buyer.send(account, account.form("change-mails")).words
 
 
 def test_another_sign_in_is_ended_on_the_page_of_the_account(shop: Market, buyer: Buyer) -> None:

@@ -9,9 +9,11 @@ from typing import Any, Final
 
 import httpx
 
+from marketplace.collections import NOTIFICATIONS
 from marketplace.identity.roles import API_KEY_SCOPES, Permission
 from marketplace.identity.tenancy import hash_of_secret
 from ops.reference.access import Column
+from tests.kits.notifications import READ, put_notifications
 from tests.kits.orders import (
     COUNTED,
     COUNTED_PRODUCT,
@@ -134,6 +136,8 @@ GOOD_REQUESTS: Final[dict[tuple[str, str], GoodRequest]] = {
         KEY,
     ),
     ("PUT", "/v1/stores/{store}/stock/{variant}/threshold"): GoodRequest({"low_at": 3}),
+    ("POST", "/v1/notifications/read"): GoodRequest({"until": READ}),
+    ("PUT", "/v1/me/notification-preferences"): GoodRequest({"orders_by_mail": False}),
     ("GET", "/v1/admin/accounts"): GoodRequest(query={"email": "tom@shop.example"}),
     ("GET", "/v1/search/suggestions"): GoodRequest(query={"q": "mug"}),
     ("GET", "/v1/shops/{shop}/search/suggestions"): GoodRequest(query={"q": "mug"}),
@@ -209,6 +213,7 @@ async def _settle(world: World, frozen: bool) -> None:
     await settle_shop(world, *_ASKING)
     await settle_reviews(world, *_ASKING)
     await settle_orders(world, *_ASKING)
+    await put_notifications(world.client[world.database][NOTIFICATIONS.name], ("ann", "root"), "shop")
     imported = {
         "_id": IMPORT, "store": "shop", "by": "ann", "dry_run": False, "state": "done", "products": 0, "done": 0,
         "created": 0, "changed": 0, "unchanged": 0, "failed": 0, "faults": [], "more_faults": 0, "reason": "",

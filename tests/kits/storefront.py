@@ -8,17 +8,23 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from connectors.mongo.async_client import Documents, connect_async
+from connectors.mongo.notifications import Notifications
 from connectors.mongo.review_documents import review_document
+from connectors.mongo.sagas.notifications import notice_mail_document, notification_document
 from marketplace.catalog.products import Availability, Image, Option, Product, Variant
-from marketplace.collections import CATEGORIES, PRODUCTS, REVIEWS, USERS
+from marketplace.collections import CATEGORIES, MAILS, NOTIFICATIONS, PRODUCTS, REVIEWS, USERS
+from marketplace.notifications.notices import Notice, Template
+from marketplace.notifications.preferences import unsubscribe_token
 from marketplace.reviews.reviews import Reply, Review
 from ops.stack import Stack
 from tests.kits.api import Api, own_database, running_api
 from tests.kits.api_people import password_hash
+from tests.kits.notifications import PLACED_MS, facts
 from tests.kits.products import product, put_products
 from tests.kits.stack import polled
 from tests.kits.tenancy import World
@@ -177,6 +183,32 @@ class Market:
 
         self.do(work)
         return f"{name}@shop.example"
+
+    def hears(self, email: str, *templates: Template) -> None:
+        """Write notifications of an account about an order of a hostile store, the newest last, and their mails."""
+        user, about = email.partition("@")[0], facts(store=COFFEE, store_title=HOSTILE)
+
+        async def work(world: World) -> None:
+            mongo = world.client[self.database]
+            for at, template in enumerate(templates):
+                notice = Notice(f"user:{user}", template, f"{user}:{at}")
+                await mongo[NOTIFICATIONS.name].insert_one(notification_document(notice, about, PLACED_MS + at))
+                mail = notice_mail_document(notice, about.order, user, datetime.now(UTC))
+                await mongo[MAILS.name].insert_one(mail)
+
+        self.do(work)
+
+    def unsubscribe_path(self, email: str) -> str:
+        """The path of the link in mails of an account."""
+        found = []
+
+        async def work(world: World) -> None:
+            user = email.partition("@")[0]
+            secret = await Notifications(world.client, self.database)._new_secret(user)
+            found.append(f"/shop/unsubscribe/{unsubscribe_token(user, secret)}")
+
+        self.do(work)
+        return found[0]
 
 
 @contextmanager

@@ -363,7 +363,9 @@ def test_an_answer_that_nobody_reads_takes_no_place_for_ever(caplog: pytest.LogC
 
 
 COUNTED_APP = make_app()
-KEEPS_ACCESS = re.compile(r"/v1/invitations/previews|/v1/carts?(/.*)?|/v1/.*reviews?(/.*)?|/v1/payments/.*")
+KEEPS_ACCESS = re.compile(
+    r"/v1/invitations/previews|/v1/carts?(/.*)?|/v1/.*reviews?(/.*)?|/v1/payments/.*|/v1/.*notification.*"
+)
 """Routes that change no account, sign-in or member, although their method is not GET."""
 
 

@@ -1,0 +1,230 @@
+"""Notifications as their consumer writes them: each once for ever, with its mails, in the transaction of its cause."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from pymongo.client_session import ClientSession
+from pymongo.errors import PyMongoError
+
+from connectors.mongo.accounts import mail_document
+from connectors.mongo.client import Client, unavailable
+from connectors.mongo.sagas.documents import order_of
+from connectors.mongo.times import milliseconds
+from marketplace.collections import (
+    MAILS,
+    MEMBERSHIPS,
+    NOTIFICATION_PREFERENCES,
+    NOTIFICATIONS,
+    ORDERS,
+    PRODUCTS,
+    STOCK,
+    STORES,
+    USERS,
+)
+from marketplace.identity.accounts import Mail
+from marketplace.identity.roles import StoreRole
+from marketplace.notifications.facts import Facts, facts_of_order
+from marketplace.notifications.notices import OF_STORES, VERSIONS, Heard, Notice, Template, holds, mail_id
+from marketplace.sagas.orders import Order
+
+_UTC: Final = "UTC"
+
+
+@dataclass(frozen=True)
+class KeptOrder:
+    """An order as it is now.
+
+    Attributes:
+        order: The order.
+        placed_at_ms: Epoch milliseconds.
+    """
+
+    order: Order
+    placed_at_ms: int
+
+
+@dataclass(frozen=True)
+class StockMark:
+    """The stock of a variant, and whether its store was notified that there is too little of it.
+
+    Attributes:
+        variant: Its id.
+        store: The slug.
+        product: The id of its product; empty where its document does not say.
+        available: How many can be ordered.
+        low_at: It is low where no more than so many are; None where nobody wants to hear of it.
+        notified: Whether the store was notified since it was not low for the last time.
+        changed_at_ms: Epoch milliseconds.
+    """
+
+    variant: str
+    store: str
+    product: str
+    available: int
+    low_at: int | None
+    notified: bool
+    changed_at_ms: int
+
+    @property
+    def low(self) -> bool:
+        """Whether there is too little of it."""
+        return self.low_at is not None and self.available <= self.low_at
+
+
+class NotificationRepository:
+    """The collection ``notifications``, and what it takes to write into it. Safe to share between threads.
+
+    Args:
+        client: A connected client; the caller closes it.
+        database: The database's name.
+    """
+
+    def __init__(self, client: Client, database: str) -> None:
+        mongo = client[database]
+        self._notifications, self._mails = mongo[NOTIFICATIONS.name], mongo[MAILS.name]
+        self._preferences, self._users = mongo[NOTIFICATION_PREFERENCES.name], mongo[USERS.name]
+        self._orders, self._stores, self._memberships = mongo[ORDERS.name], mongo[STORES.name], mongo[MEMBERSHIPS.name]
+        self._stock, self._products = mongo[STOCK.name], mongo[PRODUCTS.name]
+
+    def order(self, order: str, session: ClientSession) -> KeptOrder | None:
+        """An order; None where there is none."""
+        found = self._orders.find_one({"_id": order}, session=session)
+        return None if found is None else KeptOrder(order_of(found), int(found["placed_at_ms"]))
+
+    def heard(self, order: str, session: ClientSession) -> Heard:
+        """What recipients were notified of about an order."""
+        only = {"recipient": 1, "template": 1, "event": 1}
+        rows = self._notifications.find({"order": order}, only, session=session)
+        return {(row["recipient"], Template(row["template"]), row["event"]) for row in rows}
+
+    def drop_superseded(self, order: Order, session: ClientSession) -> int:
+        """Delete mails about an order that wait and say what is not so any more; returns how many."""
+        waiting = self._mails.find({"order": order.id}, {"template": 1, "amount_minor": 1}, session=session)
+        over = [row["_id"] for row in waiting if not holds(Template(row["template"]), row["amount_minor"], order)]
+        return self._mails.delete_many({"_id": {"$in": over}}, session=session).deleted_count if over else 0
+
+    def put(self, notice: Notice, kept: KeptOrder, now: datetime, session: ClientSession) -> bool:
+        """Write a notification about an order and its mails, unless it was written before; returns whether it was now.
+
+        Nobody is notified whose account is deleted.
+        """
+        title, zone = self._store(kept.order.store, session)
+        facts = facts_of_order(notice, kept.order, kept.placed_at_ms, title, zone)
+        return self._put(notice, facts, now, session)
+
+    def changed_stock(self, since: tuple[int, str], limit: int) -> list[StockMark]:
+        """Stock that was changed since then, the one that was changed first in front.
+
+        Args:
+            since: The time of a change and a variant's id: those behind both are given.
+            limit: At most so many.
+
+        Raises:
+            Unavailable: Mongo does not answer.
+        """
+        at, variant = since
+        query = {"$or": [{"changed_at_ms": {"$gt": at}}, {"changed_at_ms": at, "_id": {"$gt": variant}}]}
+        only = {"changed_at_ms": {"$gte": at}}
+        try:
+            found = self._stock.find({**only, **query}).sort([("changed_at_ms", 1), ("_id", 1)]).limit(limit)
+            return [_mark(row) for row in found]
+        except PyMongoError as error:
+            raise unavailable(error) from error
+
+    def mark(self, variant: str, session: ClientSession) -> StockMark | None:
+        """The stock of a variant; None where it is not counted."""
+        found = self._stock.find_one({"_id": variant}, session=session)
+        return None if found is None else _mark(found)
+
+    def set_notified(self, variant: str, notified: bool, session: ClientSession) -> None:
+        """Keep whether a store was notified; whoever changes the same stock at one time conflicts with it."""
+        self._stock.update_one({"_id": variant}, {"$set": {"low_notified": notified}}, session=session)
+
+    def put_low(self, notice: Notice, stock: StockMark, now: datetime, session: ClientSession) -> bool:
+        """Write a notification about stock and its mails; see :meth:`put`."""
+        title, zone = self._store(stock.store, session)
+        wanted = {"_id": stock.product} if stock.product else {"store": stock.store, "variants.id": stock.variant}
+        product = self._products.find_one(wanted, session=session) or {}
+        variants: Iterable[Mapping[str, Any]] = product.get("variants", ())
+        variant = next((each for each in variants if each["id"] == stock.variant), {})
+        facts = Facts(
+            store=stock.store,
+            store_title=title,
+            zone=zone,
+            product=str(product.get("_id", "")),
+            title=str(product.get("title", stock.variant)),
+            options=", ".join(variant.get("values", ())),
+            sku=str(variant.get("sku") or ""),
+            available=stock.available,
+        )
+        return self._put(notice, facts, now, session)
+
+    def _put(self, notice: Notice, facts: Facts, now: datetime, session: ClientSession) -> bool:
+        if self._notifications.find_one({"_id": notice.id}, {"_id": 1}, session=session) is not None:
+            return False
+        kind, _, name = notice.recipient.partition(":")
+        users = self._owners(name, session) if kind == "store" else [name]
+        there = [row["_id"] for row in self._users.find({"_id": {"$in": users}}, {"_id": 1}, session=session)]
+        if notice.template not in OF_STORES and not there:
+            return False
+        self._notifications.insert_one(notification_document(notice, facts, milliseconds(now)), session=session)
+        silent = {"_id": {"$in": there}, "orders_by_mail": False}
+        without = {row["_id"] for row in self._preferences.find(silent, {"_id": 1}, session=session)}
+        mails = [notice_mail_document(notice, facts.order, user, now) for user in there if user not in without]
+        if mails:
+            self._mails.insert_many(mails, session=session)
+        return True
+
+    def _store(self, slug: str, session: ClientSession) -> tuple[str, str]:
+        """The title of a store, and its zone."""
+        found = self._stores.find_one({"_id": slug}, {"title": 1, "timezone": 1}, session=session) or {}
+        return str(found.get("title") or slug), str(found.get("timezone") or _UTC)
+
+    def _owners(self, slug: str, session: ClientSession) -> list[str]:
+        # Ids of memberships begin with the store; a semicolon follows a colon.
+        of_store = {"_id": {"$gte": f"{slug}:", "$lt": f"{slug};"}, "role": StoreRole.OWNER.value}
+        return sorted(row["user"] for row in self._memberships.find(of_store, {"user": 1}, session=session))
+
+
+def notification_document(notice: Notice, facts: Facts, now_ms: int) -> dict[str, Any]:
+    """A notification as it is kept."""
+    return {
+        "_id": notice.id,
+        "recipient": notice.recipient,
+        "template": notice.template.value,
+        "template_version": VERSIONS[notice.template],
+        "event": notice.event,
+        "order": facts.order or None,
+        "facts": msgspec.to_builtins(facts),
+        "at_ms": now_ms,
+        "unread": True,
+    }
+
+
+def notice_mail_document(notice: Notice, order: str, user: str, now: datetime) -> dict[str, Any]:
+    """The mail of a notification to an account, as it waits; its address and text are looked up when it is sent."""
+    return {
+        **mail_document(Mail("", notice.template.value, {}), now),
+        "_id": mail_id(notice.id, user),
+        "notice": notice.id,
+        "user": user,
+        "order": order or None,
+        "amount_minor": notice.amount_minor,
+    }
+
+
+def _mark(row: Mapping[str, Any]) -> StockMark:
+    return StockMark(
+        variant=row["_id"],
+        store=row["store"],
+        product=str(row.get("product") or ""),
+        available=int(row["on_hand"]) - int(row["reserved"]),
+        low_at=row.get("low_at"),
+        notified=bool(row.get("low_notified", False)),
+        changed_at_ms=int(row.get("changed_at_ms", 0)),
+    )

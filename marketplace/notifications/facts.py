@@ -1,0 +1,78 @@
+"""What is kept of a notification beside its template, so that its text can be written at any time."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from marketplace.notifications.notices import Notice
+from marketplace.sagas.orders import Order
+
+MAX_LINES: Final = 20
+"""Of an order, in a notification; further ones are counted."""
+
+
+class Line(msgspec.Struct, frozen=True):
+    """A line of an order."""
+
+    title: str
+    options: str
+    quantity: int
+    total_minor: int
+
+
+class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a notification is about, as it was then.
+
+    Attributes:
+        store: The slug.
+        store_title: For people.
+        zone: The store's; times are shown in it.
+        order: The id; empty for none.
+        currency: A code of ISO 4217.
+        total_minor: Of the order.
+        amount_minor: What went back.
+        reason: Why the order was cancelled.
+        placed_at_ms: When the order was placed, epoch milliseconds.
+        lines: Of the order.
+        more_lines: How many further ones it has.
+        product: The id of a product; empty for none.
+        title, options, sku: Of its variant.
+        available: How many of it can be ordered.
+    """
+
+    store: str
+    store_title: str
+    zone: str
+    order: str = ""
+    currency: str = ""
+    total_minor: int = 0
+    amount_minor: int = 0
+    reason: str = ""
+    placed_at_ms: int = 0
+    lines: tuple[Line, ...] = ()
+    more_lines: int = 0
+    product: str = ""
+    title: str = ""
+    options: str = ""
+    sku: str = ""
+    available: int = 0
+
+
+def facts_of_order(notice: Notice, order: Order, placed_at_ms: int, store_title: str, zone: str) -> Facts:
+    """What a notification about an order keeps."""
+    shown = order.lines[:MAX_LINES]
+    return Facts(
+        store=order.store,
+        store_title=store_title,
+        zone=zone,
+        order=order.id,
+        currency=order.currency,
+        total_minor=order.total_minor,
+        amount_minor=notice.amount_minor,
+        reason=notice.reason,
+        placed_at_ms=placed_at_ms,
+        lines=tuple(Line(line.title, line.options, line.quantity, line.total_minor) for line in shown),
+        more_lines=len(order.lines) - len(shown),
+    )
