@@ -9,9 +9,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
 from connectors.kafka.consumer import GroupConsumer
 from connectors.kafka.consumer_metrics import ConsumerMetrics
@@ -53,8 +53,19 @@ def membership_of(service: Service, session_seconds: float = 10.0) -> Membership
 class RunnerCounts:
     """What a runner has counted since it was made."""
 
-    records: RecordCounts
-    sweeps: SweepCounts
+    records: RecordCounts = field(default_factory=RecordCounts)
+    sweeps: SweepCounts = field(default_factory=SweepCounts)
+
+    def __add__(self, other: RunnerCounts) -> RunnerCounts:
+        """Those of two runners together."""
+        return RunnerCounts(_summed(self.records, other.records), _summed(self.sweeps, other.sweeps))
+
+
+_Counts = TypeVar("_Counts", RecordCounts, SweepCounts)
+
+
+def _summed(one: _Counts, other: _Counts) -> _Counts:
+    return type(one)(**{each.name: getattr(one, each.name) + getattr(other, each.name) for each in fields(one)})
 
 
 class ConsumerRunner:

@@ -62,8 +62,8 @@ def all_ended(shop: Shop) -> bool:
 def seconds_to_end(shop: Shop, own: str) -> float:
     """From the commit that placed an order to the event that says that it has ended."""
     rows = shop.mongo[OUTBOX.name].find({"aggregateid": own, "type": {"$in": ["ORDER_CONFIRMED", "ORDER_CANCELLED"]}})
-    placed = float(shop.order(own)["placed_at_ms"])
-    return (max(float(ms(row["created_at"].replace(tzinfo=UTC))) for row in rows) - placed) / 1_000
+    ended_ms = max(ms(row["created_at"].replace(tzinfo=UTC)) for row in rows)
+    return (ended_ms - int(shop.order(own)["placed_at_ms"])) / 1_000
 
 
 @LONG
