@@ -14,6 +14,7 @@ Kind = Literal[
     "order_cancelled",
     "order_refunded",
     "payment_returned",
+    "order_shipped",
     "new_order",
     "store_order_cancelled",
     "low_stock",

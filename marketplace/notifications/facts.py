@@ -40,6 +40,8 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
         product: The id of a product; empty for none.
         title, options, sku: Of its variant.
         available: How many of it can be ordered.
+        carrier: Who brings the goods; empty where that is not said.
+        tracking: By which they can be followed; empty for none.
     """
 
     store: str
@@ -58,6 +60,8 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
     options: str = ""
     sku: str = ""
     available: int = 0
+    carrier: str = ""
+    tracking: str = ""
 
 
 def facts_of_order(notice: Notice, order: Order, placed_at_ms: int, store_title: str, zone: str) -> Facts:

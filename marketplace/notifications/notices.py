@@ -29,6 +29,7 @@ class Template(StrEnum):
     """Some of an order's money has gone back."""
     PAYMENT_RETURNED = "payment_returned"
     """What was paid for an order that had been cancelled has gone back."""
+    ORDER_SHIPPED = "order_shipped"
     NEW_ORDER = "new_order"
     STORE_ORDER_CANCELLED = "store_order_cancelled"
     LOW_STOCK = "low_stock"
@@ -97,7 +98,7 @@ def holds(template: Template, amount_minor: int, order: Order) -> bool:
         amount_minor: What it says that went back.
         order: As it is now.
     """
-    if template in (Template.ORDER_CONFIRMED, Template.NEW_ORDER, Template.ORDER_REFUNDED):
+    if template in (Template.ORDER_CONFIRMED, Template.NEW_ORDER, Template.ORDER_REFUNDED, Template.ORDER_SHIPPED):
         # Where all of it goes back, the notification of its end says what came back in all.
         return order.state is OrderState.CONFIRMED
     if template is Template.LOW_STOCK:
@@ -128,6 +129,11 @@ def of_event(event: Event, order: Order, heard: Heard) -> tuple[Notice, ...]:
     known = {(recipient, of) for recipient, _, of in heard}
     new = (notice for notice in wanted if (notice.recipient, notice.event) not in known)
     return tuple(notice for notice in new if holds(notice.template, notice.amount_minor, order))
+
+
+def of_shipped(order: Order) -> Notice:
+    """That the goods of an order are on the way; it is said once, whatever is corrected of it later."""
+    return Notice(buyer_of(order.buyer), Template.ORDER_SHIPPED, f"{order.id}:shipped")
 
 
 def of_low_stock(store: str, variant: str, fall_ms: int) -> Notice:

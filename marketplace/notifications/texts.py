@@ -138,6 +138,15 @@ def _returned(facts: Facts) -> Text:
     )
 
 
+def _shipped(facts: Facts) -> Text:
+    carrier = f" {_isolated(one_line(facts.carrier))} brings it." if facts.carrier else ""
+    tracking = (f"It can be followed by {_isolated(one_line(facts.tracking))}.",) if facts.tracking else ()
+    return Text(
+        f"Your order {order_code(facts.order)} is on the way",
+        (f"{_store(facts)} has sent your order of {_placed(facts)}.{carrier}", *tracking),
+    )
+
+
 def _new(facts: Facts) -> Text:
     return Text(
         f"New order {order_code(facts.order)}",
@@ -168,6 +177,7 @@ _TEXTS: Final[Mapping[Template, Callable[[Facts], Text]]] = {
     Template.ORDER_CANCELLED: _cancelled,
     Template.ORDER_REFUNDED: _refunded,
     Template.PAYMENT_RETURNED: _returned,
+    Template.ORDER_SHIPPED: _shipped,
     Template.NEW_ORDER: _new,
     Template.STORE_ORDER_CANCELLED: _store_cancelled,
     Template.LOW_STOCK: _low,

@@ -52,7 +52,7 @@ from ops.stack import Stack
 from runtime.sections import Settings
 from saga_consumers.consumer import Absent
 from saga_consumers.notifications.store import NotificationsStore
-from tests.kits.notifications import BUYER, OWNER, PLACED, PLACED_MS, STORE, Story, order, stories
+from tests.kits.notifications import BUYER, OWNER, PLACED, PLACED_MS, STORE, Story, confirmed, order, stories
 from tests.kits.smtp_server import Inbox, smtp_server
 from tests.kits.stack import polled
 
@@ -622,6 +622,64 @@ def test_more_changes_of_stock_than_one_sweep_reads_are_all_seen_and_late_ones_t
     # It began earlier than what was seen, and was committed later.
     market.mongo[STOCK.name].update_one({"_id": "w0001"}, {"$set": {"on_hand": 0, "changed_at_ms": PLACED_MS - 3_000}})
     assert stock.alerts() == 2
+
+
+class Goods:
+    """The goods of an order, as its seller says it."""
+
+    def __init__(self, market: Market) -> None:
+        self.market, self.at = market, 0
+        market.is_now(confirmed().order)
+
+    def are(self, state: str, tracking: str = "", at_ms: int = 0) -> None:
+        self.at += 1
+        way = {"state": state, "carrier": "DHL", "tracking": tracking, "changed_at_ms": at_ms or PLACED_MS + self.at}
+        self.market.mongo[ORDERS.name].update_one({"_id": confirmed().order.id}, {"$set": {"fulfilment": way}})
+
+    def hears(self, look: NotificationsStore | None = None) -> int:
+        self.market.clock.now += timedelta(seconds=2)
+        while (look or self.market.store).sweep(self.market.clock.now):
+            pass
+        return self.market.heard(f"user:{BUYER}").count("order_shipped")
+
+
+def test_a_buyer_hears_once_that_the_goods_are_on_the_way(market: Market) -> None:
+    goods = Goods(market)
+    for state in ("unfulfilled", "packed"):
+        goods.are(state)
+        assert goods.hears() == 0
+    goods.are("shipped", "00340434161094042557")
+    assert goods.hears() == 1
+    goods.are("shipped", "00340434161094042558")
+    goods.are("delivered", "00340434161094042558")
+    assert goods.hears() == 1
+    assert goods.hears(market.worker()) == 1, "another process, or one that was started again"
+    market.send()
+    assert market.sent == [("bea", "Your order 9C51D06E is on the way")]
+    assert "00340434161094042557" in str(market.inbox.messages[0].get_body(("plain",)))
+
+
+def test_of_goods_of_an_order_that_ends_nobody_hears_that_they_are_on_the_way(market: Market) -> None:
+    goods = Goods(market)
+    goods.are("shipped")
+    assert goods.hears() == 1
+    refunded = confirmed().refunds({1: 2, 2: 1}).order
+    document = market.mongo[ORDERS.name].find_one({"_id": refunded.id})
+    market.mongo[ORDERS.name].replace_one({"_id": refunded.id}, order_document(refunded, PLACED_MS, document))
+    market.send()
+    assert market.sent == []
+    market.mongo[NOTIFICATIONS.name].delete_many({})
+    assert goods.hears(market.worker()) == 0
+
+
+def test_what_was_sent_while_nobody_looked_is_heard_of_for_a_week(market: Market) -> None:
+    goods = Goods(market)
+    market.clock.now += timedelta(days=6)
+    goods.are("shipped", at_ms=PLACED_MS)
+    assert goods.hears() == 1
+    market.mongo[NOTIFICATIONS.name].delete_many({})
+    market.clock.now += timedelta(days=2)
+    assert goods.hears(market.worker()) == 0
 
 
 def test_a_mongo_that_does_not_answer_is_unavailable() -> None:

@@ -176,6 +176,7 @@ MAILS: Final[dict[str, tuple[Template, Facts]]] = {
     "order_cancelled_no_stock": (Template.ORDER_CANCELLED, facts(reason="no_stock", amount_minor=3_350)),
     "order_refunded": (Template.ORDER_REFUNDED, facts(amount_minor=1_250)),
     "payment_returned": (Template.PAYMENT_RETURNED, facts(reason="buyer", amount_minor=3_350)),
+    "order_shipped": (Template.ORDER_SHIPPED, facts(carrier="DHL", tracking="00340434161094042557")),
     "new_order": (Template.NEW_ORDER, facts()),
     "store_order_cancelled": (Template.STORE_ORDER_CANCELLED, facts(reason="buyer", amount_minor=3_350)),
     "low_stock": (Template.LOW_STOCK, low()),

@@ -29,7 +29,8 @@ from marketplace.collections import (
 from marketplace.identity.accounts import Mail
 from marketplace.identity.roles import StoreRole
 from marketplace.notifications.facts import Facts, facts_of_order
-from marketplace.notifications.notices import OF_STORES, VERSIONS, Heard, Notice, Template, holds, mail_id
+from marketplace.notifications.notices import OF_STORES, VERSIONS, Heard, Notice, Template, holds, mail_id, of_shipped
+from marketplace.orders.delivery import GONE
 from marketplace.sagas.orders import Order
 
 _UTC: Final = "UTC"
@@ -42,10 +43,15 @@ class KeptOrder:
     Attributes:
         order: The order.
         placed_at_ms: Epoch milliseconds.
+        carrier, tracking: What its seller says of the way of its goods.
+        shipped: Whether its goods are on the way, or have arrived.
     """
 
     order: Order
     placed_at_ms: int
+    carrier: str = ""
+    tracking: str = ""
+    shipped: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,7 @@ class NotificationRepository:
     def order(self, order: str, session: ClientSession) -> KeptOrder | None:
         """An order; None where there is none."""
         found = self._orders.find_one({"_id": order}, session=session)
-        return None if found is None else KeptOrder(order_of(found), int(found["placed_at_ms"]))
+        return None if found is None else _kept(found)
 
     def heard(self, order: str, session: ClientSession) -> Heard:
         """What recipients were notified of about an order."""
@@ -115,7 +121,37 @@ class NotificationRepository:
         """
         title, zone = self._store(kept.order.store, session)
         facts = facts_of_order(notice, kept.order, kept.placed_at_ms, title, zone)
+        if notice.template is Template.ORDER_SHIPPED:
+            facts = msgspec.structs.replace(facts, carrier=kept.carrier, tracking=kept.tracking)
         return self._put(notice, facts, now, session)
+
+    def shipped(self, since: tuple[int, str], limit: int) -> tuple[list[str], tuple[int, str] | None, bool]:
+        """Orders that were sent since then and whose buyers were not notified of it yet.
+
+        Args:
+            since: The time of a change of the fulfilment, and the id of an order: those behind both are looked at.
+            limit: At most so many are.
+
+        Returns:
+            Their ids, the last one that was looked at, None where none was, and whether there may be more.
+
+        Raises:
+            Unavailable: Mongo does not answer.
+        """
+        at, order = since
+        field = "fulfilment.changed_at_ms"
+        query = {field: {"$gte": at}, "$or": [{field: {"$gt": at}}, {field: at, "_id": {"$gt": order}}]}
+        try:
+            rows = list(self._orders.find(query).sort([(field, 1), ("_id", 1)]).limit(limit))
+            sent = {of_shipped(order_of(row)).id: row["_id"] for row in rows if _kept(row).shipped}
+            known: Iterable[dict[str, Any]] = (
+                self._notifications.find({"_id": {"$in": sorted(sent)}}, {"_id": 1}) if sent else []
+            )
+            new = set(sent) - {row["_id"] for row in known}
+        except PyMongoError as error:
+            raise unavailable(error) from error
+        last = (int(rows[-1]["fulfilment"]["changed_at_ms"]), str(rows[-1]["_id"])) if rows else None
+        return [sent[notice] for notice in sorted(new)], last, len(rows) == limit
 
     def changed_stock(self, since: tuple[int, str], limit: int) -> list[StockMark]:
         """Stock that was changed since then, the one that was changed first in front.
@@ -216,6 +252,12 @@ def notice_mail_document(notice: Notice, order: str, user: str, now: datetime) -
         "order": order or None,
         "amount_minor": notice.amount_minor,
     }
+
+
+def _kept(found: Mapping[str, Any]) -> KeptOrder:
+    way: Mapping[str, Any] = found.get("fulfilment") or {}
+    carrier, tracking = str(way.get("carrier", "")), str(way.get("tracking", ""))
+    return KeptOrder(order_of(found), int(found["placed_at_ms"]), carrier, tracking, way.get("state") in GONE)
 
 
 def _mark(row: Mapping[str, Any]) -> StockMark:
