@@ -42,6 +42,7 @@ NEITHER_MONEY_NOR_STOCK = (
     "/v1/orders/{order}/reorder",
     # What the provider says is named by itself: its id is the key.
     "/v1/payments/",
+    "/v1/notifications/",
 )
 
 

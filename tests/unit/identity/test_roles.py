@@ -36,6 +36,7 @@ def test_an_analyst_reads_and_leaves_and_sees_no_key() -> None:
         Permission.READ_STORE,
         Permission.READ_MEMBERS,
         Permission.READ_CATALOG,
+        Permission.READ_STOCK,
         Permission.LEAVE_STORE,
     }
 
