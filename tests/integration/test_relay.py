@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import signal
-import threading
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -22,7 +19,6 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the package
     ConfigResource,
     ResourceType,
 )
-from pymongo.errors import DuplicateKeyError
 from typer.testing import CliRunner, Result
 
 from connectors.debezium.declared import OUTBOX_CONNECTOR
@@ -30,7 +26,7 @@ from connectors.errors import Unavailable
 from connectors.mongo.sagas.documents import outbox_document
 from connectors.mongo.transactions import in_transaction
 from marketplace.relay import CANARY_SECONDS, READY_LAG_SECONDS
-from marketplace.sagas.events import Event, EventType
+from marketplace.sagas.events import EventType
 from marketplace.topics import ORDERS_EVENTS
 from ops.cli import make_app
 from ops.provision import ensure_provisioned
@@ -38,10 +34,10 @@ from ops.relay.connector import restart
 from ops.stack import StackError
 from ops.stack.registry import REGISTRY
 from runtime.sections import Settings
-from tests.kits.depth import CHAOS, CHAOS_SEEDS, LONG
-from tests.kits.relay import Relay, Tail, event_for_tests, eventually, ids_of, relayed_stack
-from tests.kits.secured_kafka import SecuredKafka
+from tests.kits.depth import LONG
+from tests.kits.relay import Relay, event_for_tests, eventually, ids_of, relayed_stack
 
+OTHERS: Final = {"created_at": None, "payload": None}
 NAME: Final = OUTBOX_CONNECTOR.name
 HANG_SECONDS: Final = 6.0
 GOLDEN: Final = Path(__file__).parents[1] / "golden" / "outbox_records.json"
@@ -69,14 +65,20 @@ def test_a_row_of_each_type_arrives_as_its_example_says_and_is_the_event_that_wa
     tail = relay.tail()
     relay.outbox.insert_many([row_of(example) for example in EXAMPLES])
     arrived = {ids_of(each): each for each in tail.until([example["row"]["_id"] for example in EXAMPLES])}
-    assert {example["type"] for example in EXAMPLES} == {kind.value for kind in EventType}
+    types = {kind.value for kind in EventType}
+    assert {example["type"] for example in EXAMPLES} >= types
     for example in EXAMPLES:
         record, expected = arrived[example["row"]["_id"]], example["record"]
         assert (record.key, record.value) == (expected["key"].encode(), expected["value"].encode())
         assert record.headers == [(name, text.encode()) for name, text in expected["headers"]]
+        if example["type"] not in types:
+            continue
         trace = dict(record.headers).get("traceparent", b"").decode()
         written = outbox_document(record.event, example["service"], datetime.now(UTC), trace)
-        assert written | {"created_at": None} == example["row"] | {"created_at": None}
+        assert {**written, **OTHERS} == {**example["row"], **OTHERS}
+        # A payload that has gained a field since has its default.
+        payload = json.loads(written["payload"])
+        assert {**payload, **json.loads(example["row"]["payload"])} == payload
 
 
 def test_what_a_transaction_says_arrives_once_it_is_committed_and_never_where_it_is_aborted(relay: Relay) -> None:
@@ -109,21 +111,6 @@ def test_of_an_outbox_only_inserts_leave(relay: Relay) -> None:
     status = relay.connect.status(NAME)
     assert status is not None
     assert status.running
-
-
-@LONG
-def test_a_row_that_expires_sends_nothing(relay: Relay) -> None:
-    tail, event, last = relay.tail(), event_for_tests(new_order()), event_for_tests(new_order())
-    in_transaction(
-        relay.client,
-        lambda session: relay.outbox.insert_one(
-            outbox_document(event, "tests", datetime.now(UTC) - timedelta(days=30)), session=session
-        ),
-    )
-    eventually(lambda: relay.outbox.find_one({"_id": event.id}) is None, "the row expires", 150.0)
-    relay.say(last)
-    tail.until([last.id])
-    assert tail.of(event) == [event]
 
 
 @pytest.mark.parametrize(
@@ -297,97 +284,3 @@ def test_a_task_that_has_failed_is_shown_and_started_again_until_it_runs(relay: 
     assert tail.until([event.id])[0].event == event
     relay.wait_running()
     assert relay.stack.process("connect").restarts == 0
-
-
-class Writer:
-    """Writes events of some orders, one transaction after the other, through whatever happens."""
-
-    def __init__(self, relay: Relay, orders: int = 8) -> None:
-        self._relay, self._orders = relay, [new_order() for _ in range(orders)]
-        self.written: list[Event] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._write, name="writer")
-        self._thread.start()
-
-    def _write(self) -> None:
-        version = 0
-        while not self._stop.is_set():
-            version += 1
-            for order in self._orders:
-                event = event_for_tests(order, version)
-                # A row whose transaction may have been committed is written again under its id, as a service does.
-                while not self._stop.is_set():
-                    try:
-                        self._relay.say(event)
-                    except (Unavailable, DuplicateKeyError) as error:
-                        if isinstance(error, Unavailable):
-                            continue
-                    self.written.append(event)
-                    break
-                self._stop.wait(0.01)
-
-    def stop(self) -> list[Event]:
-        """What is in the outbox for certain."""
-        self._stop.set()
-        self._thread.join()
-        return self.written
-
-
-def firsts(arrived: list[Event]) -> list[str]:
-    """The ids of events in the order in which each arrived first."""
-    return list(dict.fromkeys(event.id for event in arrived))
-
-
-@CHAOS
-@pytest.mark.parametrize("seed", range(CHAOS_SEEDS))
-@pytest.mark.parametrize(
-    ("victim", "sig"),
-    [
-        pytest.param("connect", signal.SIGKILL, id="connect killed", marks=LONG),
-        pytest.param("mongo", signal.SIGKILL, id="mongo killed", marks=LONG),
-        pytest.param("kafka", signal.SIGKILL, id="kafka killed", marks=LONG),
-        pytest.param("relay", signal.SIGKILL, id="watch killed", marks=LONG),
-        pytest.param("connect", signal.SIGSTOP, id="connect frozen", marks=LONG),
-    ],
-)
-def test_every_row_arrives_in_the_order_of_its_key_whatever_ends_meanwhile(
-    relay: Relay, victim: str, sig: signal.Signals, seed: int
-) -> None:
-    relay.wait_running()
-    tail, writer = relay.tail(), Writer(relay)
-    try:
-        eventually(lambda: len(writer.written) > 20 * (1 + seed % 5), "rows are written")
-        tail.poll(0.0)
-        if sig is signal.SIGKILL:
-            relay.stack.kill(victim)
-        else:
-            hangs = relay.stack.process(victim).hangs
-            os.kill(relay.stack.pid(victim), sig)
-            eventually(lambda: relay.stack.process(victim).hangs > hangs, "it is seen to hang")
-        relay.stack.wait_healthy(victim, 90.0)
-        before = len(writer.written)
-        eventually(lambda: len(writer.written) > before + 20, "rows are written again")
-    finally:
-        written = writer.stop()
-    arrived = [each.event for each in tail.until([event.id for event in written]) if each.event.payload]
-    for order in {event.order for event in written}:
-        expected = [event.id for event in written if event.order == order]
-        assert [found for found in firsts(arrived) if found in set(expected)] == expected
-    relay.wait_running()
-
-
-@LONG
-def test_at_a_kafka_that_asks_for_a_user_the_worker_and_its_connector_are_that_user(
-    secured: SecuredKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    security = secured.connection().security
-    for name, value in {
-        "SECURITY_PROTOCOL": security.protocol, "SASL_MECHANISM": security.mechanism,
-        "SASL_USERNAME": security.username, "SASL_PASSWORD": security.password, "SSL_CA_FILE": security.ca_file,
-    }.items():  # fmt: skip
-        monkeypatch.setenv(f"MARKETPLACE_KAFKA_{name}", value)
-    with relayed_stack(tmp_path, external={"kafka": secured.bootstrap}) as relay:
-        tail, event = Tail(secured.open_bootstrap), event_for_tests(new_order())
-        relay.tails.append(tail)
-        relay.say(event)
-        assert tail.until([event.id])[-1].event == event
