@@ -17,6 +17,7 @@ from marketplace.collections import (
     CARTS,
     CATEGORIES,
     FLOW_GENERATIONS,
+    IDEMPOTENCY_KEYS,
     INBOX,
     LEDGER_ENTRIES,
     LINKS,
@@ -383,8 +384,8 @@ REGISTRY: Final = Registry(
             resources=Resources(
                 tables=TABLES,
                 collections=(
-                    *(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY, *SHOPPING),
-                    PAYMENT_WEBHOOKS,
+                    *(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY, *SHOPPING, *ORDERING),
+                    IDEMPOTENCY_KEYS,
                 ),
             ),
             check_settings=check_api,

@@ -23,8 +23,8 @@ from connectors.payments.secrets import KnownSecrets, ensure_secrets
 from marketplace.collections import PAYMENT_WEBHOOKS
 from ops.stack import Stack
 from tests.kits.api_requests import MESSAGE, signed
-from tests.kits.fuzzed_api import served
 from tests.kits.payments import Orders, Recorded, payments_database, sandbox
+from tests.kits.served import served
 from tests.kits.stack import eventually, polled
 from tests.kits.tenancy import NOW, Work, World, tenancy_database, worlds_in_turn
 
