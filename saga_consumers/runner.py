@@ -79,6 +79,7 @@ class ConsumerRunner:
         policy: How events are polled.
         clock: The time that is passed to handlers and sweeps.
         dead_topic: Where dead letters go.
+        close_seconds: How long it may take to finish, commit and leave.
     """
 
     def __init__(
@@ -90,12 +91,14 @@ class ConsumerRunner:
         policy: ConsumerPolicy = POLICY,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         dead_topic: str = ORDERS_DEAD.name,
+        close_seconds: float = _CLOSE_SECONDS,
     ) -> None:
         self.consumer = consumer
         self._records = RecordHandler(consumer, parked, clock)
         self._sweeper = Sweeper(consumer, clock)
         letters = DeadLetterWriter(producer, dead_topic, group_of(consumer.service))
         self._group = GroupConsumer(client, self._records, letters, policy)
+        self._close_seconds = close_seconds
         self._stepped_at: float | None = None
         self._closed = threading.Event()
 
@@ -112,8 +115,8 @@ class ConsumerRunner:
                 self._stepped_at = time.monotonic()
                 self._group.step(_POLL_SECONDS)
         finally:
-            deadline = time.monotonic() + _CLOSE_SECONDS
-            self._group.close(_CLOSE_SECONDS)
+            deadline = time.monotonic() + self._close_seconds
+            self._group.close(self._close_seconds)
             self._sweeper.stop(max(1.0, deadline - time.monotonic()))
             self.consumer.close()
             self._closed.set()

@@ -115,10 +115,10 @@ class StockLevels:
         found = await self.reservations.find(late, session=session).limit(MAX_RELEASED).to_list()
         if not found:
             others = {**lacking, "due_ms": {"$gt": now_ms}}
-            held = await self.reservations.find(others, session=session).limit(MAX_RELEASED).to_list()
-            ended = {"_id": {"$in": [each["_id"] for each in held]}, "state": OrderState.CANCELLED.value}
+            reserving = await self.reservations.find(others, session=session).limit(MAX_RELEASED).to_list()
+            ended = {"_id": {"$in": [each["_id"] for each in reserving]}, "state": OrderState.CANCELLED.value}
             ids = {each["_id"] for each in await self._orders.find(ended, {"_id": 1}, session=session).to_list()}
-            found = [each for each in held if each["_id"] in ids]
+            found = [each for each in reserving if each["_id"] in ids]
             return [each for each in map(reservation_of, found) if is_over(each, OrderState.CANCELLED, now_ms)]
         return [each for each in map(reservation_of, found) if is_over(each, None, now_ms)]
 
@@ -129,7 +129,7 @@ class StockLevels:
         touched: Touched,
         session: AsyncClientSession,
     ) -> None:
-        """Release reservations, and write the levels of what they held.
+        """Release reservations, and write the levels of what they reserved.
 
         Args:
             reservations: Those that are over; one that holds nothing any more is left alone.

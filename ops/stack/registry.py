@@ -386,7 +386,7 @@ REGISTRY: Final = Registry(
                 tables=TABLES,
                 collections=(
                     *(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY, *SHOPPING, *ORDERING),
-                    *(IDEMPOTENCY_KEYS, PAYMENT_WEBHOOKS),
+                    IDEMPOTENCY_KEYS,
                 ),
             ),
             check_settings=check_api,

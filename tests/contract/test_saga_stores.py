@@ -314,6 +314,20 @@ def test_an_order_that_pays_late_gets_nothing_that_others_hold(shop: Shop) -> No
     assert (shop.reservation(other)["state"], shop.stock(variant)) == ("held", (2, 1))
 
 
+def test_an_order_whose_goods_were_lost_is_refused_though_its_own_reservation_is_over_and_unreleased(
+    shop: Shop,
+) -> None:
+    variant = shop.sells(2)
+    own = shop.place({variant: 2})
+    shop.receive(variant, -1)
+    shop.wait(17 * 60)
+
+    deduct(shop, own)
+
+    assert (shop.said(own)[-1], shop.reservation(own)["state"]) == ("STOCK_INSUFFICIENT", "refused")
+    assert shop.stock(variant) == (1, 0)
+
+
 def test_reservations_are_released_when_they_are_over_and_never_before(shop: Shop) -> None:
     variant = shop.sells(5)
     own = shop.place({variant: 3})

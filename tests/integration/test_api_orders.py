@@ -74,8 +74,8 @@ def test_a_cart_becomes_one_order_for_each_store_and_currency_with_all_that_belo
         rows = await mongo[OUTBOX.name].find().to_list()
         assert {(row["aggregateid"], row["type"]) for row in rows} == {(each["id"], "ORDER_CREATED") for each in orders}
         # What is not counted is reserved by nobody, and each order has its reservation.
-        held = {each["_id"]: len(each["items"]) for each in await mongo[RESERVATIONS.name].find().to_list()}
-        assert held == {orders[0]["id"]: 1, orders[1]["id"]: 1, orders[2]["id"]: 0}
+        reserved = {each["_id"]: len(each["items"]) for each in await mongo[RESERVATIONS.name].find().to_list()}
+        assert reserved == {orders[0]["id"]: 1, orders[1]["id"]: 1, orders[2]["id"]: 0}
         assert (await level(world, mug), await level(world, bike)) == ((20, 2), (6, 1))
         assert await drift(world) == []
         assert (await world.ask("GET", "/v1/cart", "bea")).json()["lines"] == []

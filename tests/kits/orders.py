@@ -110,10 +110,10 @@ async def confirm(world: World, order: str) -> None:
     change = {"state": "confirmed", "paid_minor": there["total_minor"], "due_ms": None, "version": there["version"] + 2}
     await mongo[ORDERS.name].update_one({"_id": order}, {"$set": change})
     await mongo[PAYMENTS.name].update_one({"order": order}, {"$set": {"state": "completed", "due_ms": None}})
-    held = await mongo[RESERVATIONS.name].find_one({"_id": order})
-    assert held is not None
+    reservation = await mongo[RESERVATIONS.name].find_one({"_id": order})
+    assert reservation is not None
     await mongo[RESERVATIONS.name].update_one({"_id": order}, {"$set": {"state": "taken", "due_ms": None}})
-    for item in held["items"]:
+    for item in reservation["items"]:
         count = item["quantity"]
         await mongo[STOCK.name].update_one({"_id": item["variant"]}, {"$inc": {"on_hand": -count, "reserved": -count}})
         await mongo[STOCK_MOVEMENTS.name].insert_one(
@@ -130,17 +130,17 @@ async def drift(world: World) -> list[str]:
     moved: Counter[str] = Counter()
     for each in await mongo[STOCK_MOVEMENTS.name].find().to_list():
         moved[each["variant"]] += each["quantity"]
-    held: Counter[str] = Counter()
+    bound: Counter[str] = Counter()
     for each in await mongo[RESERVATIONS.name].find({"state": "held"}).to_list():
         for item in each["items"]:
-            held[item["variant"]] += item["quantity"]
+            bound[item["variant"]] += item["quantity"]
     wrong = []
     for level in await mongo[STOCK.name].find().to_list():
         key, on_hand, reserved = level["_id"], level["on_hand"], level["reserved"]
         if on_hand != moved[key]:
             wrong.append(f"{key}: {on_hand} on hand, and {moved[key]} moved")
-        if reserved != held[key]:
-            wrong.append(f"{key}: {reserved} reserved, and {held[key]} held")
+        if reserved != bound[key]:
+            wrong.append(f"{key}: {reserved} reserved, and {bound[key]} by reservations")
         if not 0 <= reserved <= on_hand:
             wrong.append(f"{key}: {reserved} of {on_hand} reserved")
         shown = "none" if on_hand - reserved <= 0 else "few" if on_hand - reserved <= 5 else "many"
