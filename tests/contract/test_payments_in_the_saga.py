@@ -91,9 +91,6 @@ def test_every_payment_is_charged_once_though_its_worker_is_killed_at_any_moment
         for payment in made:
             worker.store.react(placed.created(payment), placed.now)
 
-        def undecided() -> int:
-            return sum(placed.state(payment) == "charging" for payment in made)
-
         for left in (chance.randint(5, 20), 0):
             command = [sys.executable, "-m", "tests.kits.payments_process", stack.urls.mongo, database]
             with (tmp_path / "log").open("ab") as log:
@@ -101,7 +98,7 @@ def test_every_payment_is_charged_once_though_its_worker_is_killed_at_any_moment
                     command, cwd=ROOT, env={**os.environ, **environment(provider)}, stdout=log, stderr=log
                 )
             try:
-                assert eventually(lambda left=left: undecided() <= left, 60), (tmp_path / "log").read_text()
+                assert eventually(lambda left=left: placed.undecided() <= left, 60), (tmp_path / "log").read_text()
             finally:
                 process.kill()
                 process.wait(10)
