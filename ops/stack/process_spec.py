@@ -11,9 +11,7 @@ from runtime.supervision import ProcessState
 PACKAGE_ROOT: Final = str(Path(__file__).resolve().parents[2])
 """Where Python finds the product's packages."""
 
-Protocol = Literal[
-    "kafka", "mongo", "clickhouse", "clickhouse sql", "redis", "connect", "service", "page", "answer"
-]
+Protocol = Literal["kafka", "mongo", "clickhouse", "clickhouse sql", "redis", "connect", "service", "page", "answer"]
 
 
 @dataclass(frozen=True, slots=True)
