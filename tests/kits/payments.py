@@ -301,6 +301,10 @@ class Orders:
         """The state of a payment."""
         return str(self.row(payment)["state"])
 
+    def undecided(self) -> int:
+        """How many payments of the database are being charged."""
+        return int(self._rows(PAYMENTS.name).count_documents({"state": "charging"}))
+
     def refunds(self, payment: Payment) -> dict[str, str]:
         """The states of a payment's refunds, by their ids."""
         return {each["id"]: each["state"] for each in self.row(payment)["refunds"]}
