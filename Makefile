@@ -89,6 +89,7 @@ claims: $(READY) ## collector, REST API, imports of products, search, latency, g
 	$(BIN)/python -m bench.claims.api --rounds 2 --seconds 4
 	$(BIN)/python -m bench.claims.catalog
 	$(BIN)/python -m bench.claims.search --products 20000
+	$(BIN)/python -m bench.claims.outbox --seconds 10
 	$(BIN)/python -m bench.claims.latency --seconds 35 --saturate 25
 	$(BIN)/python -m bench.claims.growth --repeats 1
 	$(BIN)/python -m bench.claims.restart --small 200000 --large 2000000 --per-hour 100000 --repeats 3

@@ -110,7 +110,7 @@ class Restarts:
     @property
     def pause_seconds(self) -> float:
         """How long after the last restart the next one is due."""
-        return min(_FIRST_PAUSE_SECONDS * 2.0 ** min(self.in_a_row, 10), _LONGEST_PAUSE_SECONDS)
+        return min(_FIRST_PAUSE_SECONDS * 2.0 ** min(self.in_a_row - 1, 10), _LONGEST_PAUSE_SECONDS)
 
     def runs(self, now: float) -> Restarts:
         """It was seen running: after a minute of that, what was before is forgotten."""

@@ -13,7 +13,6 @@ from marketplace import metrics as catalogue
 from runtime.metrics import family
 from runtime.shared_answer import SharedAnswer
 from saga_consumers.process import ConsumerProcess, Running
-from saga_consumers.runner import RunnerCounts
 
 _SECONDS: Final = 5.0
 _OUTCOMES: Final = ("handled", "duplicates", "rejected", "parked", "retried")
@@ -41,13 +40,14 @@ class ConsumerCollector(Collector):
         yield family(
             catalogue.CONSUMER_EVENTS,
             [
-                ((name, outcome.removesuffix("s")), sum(getattr(each.records, outcome) for each in several))
-                for name, several in counts.items()
+                ((name, outcome.removesuffix("s")), getattr(each.records, outcome))
+                for name, each in counts.items()
                 for outcome in _OUTCOMES
             ],
         )
-        yield family(catalogue.CONSUMER_SWEPT, _summed(counts, lambda each: each.sweeps.acted))
-        yield family(catalogue.CONSUMER_SWEEP_ERRORS, _summed(counts, lambda each: each.sweeps.errors))
+        swept = [((name,), each.sweeps) for name, each in counts.items()]
+        yield family(catalogue.CONSUMER_SWEPT, [(name, each.acted) for name, each in swept])
+        yield family(catalogue.CONSUMER_SWEEP_ERRORS, [(name, each.errors) for name, each in swept])
         yield family(catalogue.CONSUMER_RESTARTS, [((each.name,), each.restarts) for each in running])
         yield family(catalogue.CONSUMER_READY, [((each.name,), int(not each.problem())) for each in running])
         yield family(catalogue.CONSUMER_LAG, list(self._lags()))
@@ -70,12 +70,6 @@ class ConsumerCollector(Collector):
             due_ms = answer.get()
             if due_ms is not None:
                 yield (name,), max(0, self._epoch_ms() - due_ms) / 1_000 if due_ms else 0.0
-
-
-def _summed(
-    counts: dict[str, list[RunnerCounts]], number: Callable[[RunnerCounts], int]
-) -> list[tuple[tuple[str], float]]:
-    return [((name,), sum(number(each) for each in several)) for name, several in counts.items()]
 
 
 def _oldest_due(running: Running) -> Callable[[], int]:

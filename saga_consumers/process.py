@@ -63,7 +63,8 @@ class Running:
         self.parked = ParkedEvents(settings.mongo, settings.database, self.name)
         self.runner: ConsumerRunner | None = None
         self.restarts = 0
-        self._ended: list[RunnerCounts] = []
+        self._lock = threading.Lock()
+        self._ended = RunnerCounts()
         self._failure = ""
 
     def run(self) -> None:
@@ -81,10 +82,10 @@ class Running:
                 _log.exception("consumer %s has ended and is begun again", self.name)
             self._stopping.wait(_RESTART_SECONDS[min(failures, len(_RESTART_SECONDS)) - 1])
 
-    def counts(self) -> list[RunnerCounts]:
+    def counts(self) -> RunnerCounts:
         """Of all of its starts."""
-        runner = self.runner
-        return [*self._ended, *([runner.counts()] if runner is not None else [])]
+        with self._lock:
+            return self._ended if self.runner is None else self._ended + self.runner.counts()
 
     def problem(self) -> str:
         """Why it is not ready; empty where it is."""
@@ -106,8 +107,9 @@ class Running:
             try:
                 runner.run(self._stopping.is_set)
             finally:
-                self._ended.append(runner.counts())
-                self.runner = None
+                with self._lock:
+                    self._ended += runner.counts()
+                    self.runner = None
 
 
 class _Producer:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
 from connectors.kafka.consumer import GroupConsumer
 from connectors.kafka.consumer_metrics import ConsumerMetrics
@@ -53,8 +53,19 @@ def membership_of(service: Service, session_seconds: float = 10.0) -> Membership
 class RunnerCounts:
     """What a runner has counted since it was made."""
 
-    records: RecordCounts
-    sweeps: SweepCounts
+    records: RecordCounts = field(default_factory=RecordCounts)
+    sweeps: SweepCounts = field(default_factory=SweepCounts)
+
+    def __add__(self, other: RunnerCounts) -> RunnerCounts:
+        """Those of two runners together."""
+        return RunnerCounts(_summed(self.records, other.records), _summed(self.sweeps, other.sweeps))
+
+
+_Counts = TypeVar("_Counts", RecordCounts, SweepCounts)
+
+
+def _summed(one: _Counts, other: _Counts) -> _Counts:
+    return type(one)(**{each.name: getattr(one, each.name) + getattr(other, each.name) for each in fields(one)})
 
 
 class ConsumerRunner:
@@ -68,6 +79,7 @@ class ConsumerRunner:
         policy: How events are polled.
         clock: The time that is passed to handlers and sweeps.
         dead_topic: Where dead letters go.
+        close_seconds: How long it may take to finish, commit and leave.
     """
 
     def __init__(
@@ -79,12 +91,14 @@ class ConsumerRunner:
         policy: ConsumerPolicy = POLICY,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         dead_topic: str = ORDERS_DEAD.name,
+        close_seconds: float = _CLOSE_SECONDS,
     ) -> None:
         self.consumer = consumer
         self._records = RecordHandler(consumer, parked, clock)
         self._sweeper = Sweeper(consumer, clock)
         letters = DeadLetterWriter(producer, dead_topic, group_of(consumer.service))
         self._group = GroupConsumer(client, self._records, letters, policy)
+        self._close_seconds = close_seconds
         self._stepped_at: float | None = None
         self._closed = threading.Event()
 
@@ -101,8 +115,8 @@ class ConsumerRunner:
                 self._stepped_at = time.monotonic()
                 self._group.step(_POLL_SECONDS)
         finally:
-            deadline = time.monotonic() + _CLOSE_SECONDS
-            self._group.close(_CLOSE_SECONDS)
+            deadline = time.monotonic() + self._close_seconds
+            self._group.close(self._close_seconds)
             self._sweeper.stop(max(1.0, deadline - time.monotonic()))
             self.consumer.close()
             self._closed.set()

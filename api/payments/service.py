@@ -1,4 +1,4 @@
-"""Takes what a payment provider says by itself: checked by its signature, kept as it came, applied by another process."""
+"""Takes what a payment provider says by itself: its signature is checked, it is kept as it came and applied later."""
 
 from __future__ import annotations
 

@@ -57,7 +57,8 @@ class Connect:
         """What Connect would not take of a configuration, a line each; a connector may ask its database for it."""
         kind = quote(config.get("connector.class", ""))
         answer = self._ask("PUT", f"/connector-plugins/{kind}/config/validate", {**config, "name": name})
-        values = [each["value"] for each in answer["configs"]]
+        # An option of which only the definition is known has no value.
+        values = [each["value"] for each in answer["configs"] if each["value"] is not None]
         return [f"{value['name']}: {error}" for value in values for error in value["errors"]]
 
     def unknown_options(self, config: Mapping[str, str]) -> list[str]:
@@ -83,6 +84,10 @@ class Connect:
     def stop(self, name: str) -> None:
         """End its tasks, until it is resumed."""
         self._ask("PUT", f"/connectors/{quote(name)}/stop")
+
+    def pause(self, name: str) -> None:
+        """Let its tasks send nothing, until it is resumed."""
+        self._ask("PUT", f"/connectors/{quote(name)}/pause")
 
     def resume(self, name: str) -> None:
         """Start its tasks again."""
@@ -113,18 +118,24 @@ class Connect:
             answer = self._client.request(method, path, json=body)
         except httpx.TransportError as error:
             raise Unavailable(f"Kafka Connect does not answer: {type(error).__name__} {error}".strip()) from error
-        if answer.status_code == httpx.codes.NOT_FOUND and "missing" in missing:
-            return missing["missing"]
         if answer.is_success:
             return answer.json() if answer.content else None
-        text = f"Kafka Connect: {method} {path.partition('?')[0]}: {answer.status_code} {_message(answer)}"
+        said = _message(answer)
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            if said is None:
+                # A worker that starts has no pages yet, and knows of no connector: that is no answer to what was asked.
+                raise Unavailable("Kafka Connect is starting")
+            if "missing" in missing:
+                return missing["missing"]
+        text = f"Kafka Connect: {method} {path.partition('?')[0]}: {answer.status_code} {said or ''}".strip()
         again = answer.status_code in (_REBALANCES, httpx.codes.TOO_MANY_REQUESTS) or answer.is_server_error
         raise (Unavailable if again else Refused)(text)
 
 
-def _message(answer: httpx.Response) -> str:
+def _message(answer: httpx.Response) -> str | None:
+    """What Connect says of an error, in one line; None where it is not Connect that says something."""
     try:
-        said = msgspec.json.decode(answer.content, type=dict[str, Any]).get("message")
-    except msgspec.MsgspecError:
-        said = answer.text
+        said = msgspec.json.decode(answer.content, type=dict[str, Any])["message"]
+    except (msgspec.MsgspecError, KeyError):
+        return None
     return " ".join(str(said).split())[:_TEXT_CHARS]

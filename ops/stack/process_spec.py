@@ -41,8 +41,9 @@ class StopRank(IntEnum):
 
     SENDERS = 0
     SERVICES = 1
-    STORES = 2
-    LOG = 3
+    CONNECTORS = 2
+    STORES = 3
+    LOG = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -300,7 +300,8 @@ REGISTRY: Final = Registry(
             title="Kafka Connect (Debezium)",
             default_port=18083,
             check=HealthCheck("connect"),
-            stop_rank=StopRank.STORES,
+            # A connector whose database has ended takes seconds to notice.
+            stop_rank=StopRank.CONNECTORS,
             needs=("kafka",),
             memory="a heap of up to 256 MB",
         ),
@@ -350,8 +351,8 @@ REGISTRY: Final = Registry(
             title="consumers of orders' events",
             module="ops.consumer_service",
             default_port=19467,
-            # Without the relay no event reaches them.
-            needs=("kafka", "mongo", "payments", "relay"),
+            # Without Kafka Connect no event reaches them.
+            needs=("kafka", "mongo", "payments", "connect"),
             memory="some 100 MB",
             resources=Resources(topics=(ORDERS_EVENTS, ORDERS_DEAD), collections=(PRODUCTS, *ORDERING)),
             check_settings=check_consumers,

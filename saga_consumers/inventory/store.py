@@ -1,7 +1,7 @@
 """The inventory service's steps, each one transaction: reservation, stock, movements, and what is said of it.
 
-``reserved`` of a variant is the sum of all reservations that are in force. One that is over is so until somebody releases
-it: a sweep, or whoever lacks stock because of it.
+``reserved`` of a variant is the sum of all reservations that are in force. One that is over is so until somebody
+releases it: a sweep, or whoever lacks stock because of it.
 """
 
 from __future__ import annotations

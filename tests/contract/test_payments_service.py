@@ -202,8 +202,8 @@ def test_webhooks_an_answer_and_a_look_up_at_one_time_are_one_transition(orders:
         return act()
 
     acts: list[Callable[[], object]] = [
-        *(lambda worker=worker: worker.service.sweep(orders.now) for worker in workers),  # type: ignore[misc]
-        *(lambda worker=worker: worker.store.apply(report, orders.now) for worker in workers[:2]),  # type: ignore[misc]
+        *(lambda worker=worker: worker.service.sweep(orders.now) for worker in workers),
+        *(lambda worker=worker: worker.store.apply(report, orders.now) for worker in workers[:2]),
     ]
     with ThreadPoolExecutor(5) as pool:
         outcomes = list(pool.map(at_once, acts))

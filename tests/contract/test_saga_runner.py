@@ -346,10 +346,22 @@ def test_an_event_that_comes_while_an_operator_retries_is_handled_after_those_th
         retrying.start()
         give(handle, reads(shop, own, 6, first=3))
         retrying.join()
-        parking.retry(parked, seen.handle, own)
 
         assert seen.events == [f"{own}:e{number}" for number in range(9)]
         assert parked.first(own) is None
+
+
+def test_nothing_is_parked_behind_an_event_that_was_handled_a_moment_ago(shop: Shop) -> None:
+    own = shop.place({shop.sells(5): 1})
+    parked = ParkedEvents(shop.client, shop.database, "orders")
+    give(handler(shop, Seen(e0=Reject("x")).make(shop.parts)), reads(shop, own, 1))
+    first = parked.first(own)
+    assert first is not None
+    (later,) = reads(shop, own, 1, first=1)
+    parked.remove(first)
+
+    assert not parked.park_behind(first, replace(first, record=later))
+    assert parked.first(own) is None
 
 
 def test_consumers_park_for_themselves_alone(shop: Shop) -> None:

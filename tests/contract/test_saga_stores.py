@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -34,6 +35,7 @@ from saga_consumers.consumer import Absent, Parts, SagaConsumer
 from saga_consumers.inventory import store as inventory
 from saga_consumers.orders import store as orders
 from tests.kits.crashes import Crash, Crashes, crashing_client
+from tests.kits.depth import LONG
 from tests.kits.sagas import Shop, ms, saga_database, wrong_stock
 
 
@@ -312,6 +314,20 @@ def test_an_order_that_pays_late_gets_nothing_that_others_hold(shop: Shop) -> No
     assert (shop.reservation(other)["state"], shop.stock(variant)) == ("held", (2, 1))
 
 
+def test_an_order_whose_goods_were_lost_is_refused_though_its_own_reservation_is_over_and_unreleased(
+    shop: Shop,
+) -> None:
+    variant = shop.sells(2)
+    own = shop.place({variant: 2})
+    shop.receive(variant, -1)
+    shop.wait(17 * 60)
+
+    deduct(shop, own)
+
+    assert (shop.said(own)[-1], shop.reservation(own)["state"]) == ("STOCK_INSUFFICIENT", "refused")
+    assert shop.stock(variant) == (1, 0)
+
+
 def test_reservations_are_released_when_they_are_over_and_never_before(shop: Shop) -> None:
     variant = shop.sells(5)
     own = shop.place({variant: 3})
@@ -499,6 +515,26 @@ def test_a_process_that_dies_after_its_commit_has_done_it_and_does_it_no_second_
     assert not inventory.consumer(shop.parts).handle(to_deduct(shop, own), shop.now, "")
     assert shop.stock(variant) == (3, 0)
     assert shop.said(own).count("STOCK_COUNT_UPDATED") == 1
+
+
+@LONG
+def test_what_a_killed_process_left_open_keeps_others_waiting_for_seconds_and_not_for_a_minute(
+    shop: Shop, stack: Stack
+) -> None:
+    """Its transaction has written, and nobody says to Mongo that it is no more."""
+    variant = shop.sells(5)
+    own = shop.place({variant: 2})
+    event, consumer = to_deduct(shop, own), inventory.consumer(shop.parts)
+    with connect(stack.urls.mongo) as dead:
+        session = dead.start_session()
+        session.start_transaction()
+        dead[shop.database][STOCK.name].update_one({"_id": variant}, {"$inc": {"on_hand": -1}}, session=session)
+        began = time.monotonic()
+
+        assert patiently(partial(consumer.handle, event, shop.now, ""))
+
+        assert time.monotonic() - began < 25.0
+    assert shop.stock(variant) == (3, 0)
 
 
 def late_order(shop: Shop, variant: str) -> str:

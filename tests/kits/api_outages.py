@@ -28,10 +28,10 @@ from ops.stack import Part, Stack
 from runtime.sections import Settings
 from tests.kits.api import Person, bearer, own_database, running_api
 from tests.kits.api_people import Registry
-from tests.kits.api_requests import GoodRequest, filled, good_request, settle
+from tests.kits.api_requests import GoodRequest, filled, good_request, settle, signed
 from tests.kits.depth import CHAOS_SEEDS
 from tests.kits.tcp_proxy import TcpProxy
-from tests.kits.tenancy import World
+from tests.kits.tenancy import WEBHOOK_SECRET, World
 
 IDENTITY: Final = "/v1/identity"
 PARTS: Final[tuple[Part, ...]] = ("mongo", "redis", "clickhouse")
@@ -69,7 +69,8 @@ def api_on(parts: Parts, folder: Path) -> Iterator[Registry]:
     with own_database(parts.stack) as database:
         settings = Settings(parts.stack.urls, PurePosixPath(folder), database)
         ensure_provisioned(settings, resources=Resources(tables=TABLES))
-        with running_api(parts.stack, folder, database, **parts.urls()) as running:
+        secrets = {"MARKETPLACE_PAYMENTS_WEBHOOK_SECRETS": WEBHOOK_SECRET}
+        with running_api(parts.stack, folder, database, **parts.urls(), **secrets) as running:
             yield Registry(running, parts.stack, database)
     assert "Traceback" not in (folder / "api.log").read_text()
 
@@ -256,7 +257,11 @@ class Shop:
                     continue
                 person = self.people["root" if path.startswith("/v1/admin") else "ann"]
                 token = {"person": person.access_token, "key": self.key, "nobody": ""}[column]
-                options: dict[str, Any] = {"params": request.query, "headers": {**request.headers, **bearer(token)}}
+                headers = {**request.headers, **bearer(token)}
+                if path.startswith("/v1/payments/"):
+                    # A webhook is signed now: this API has the time of the machine.
+                    headers["webhook-signature"] = signed(request.body, time.time())
+                options: dict[str, Any] = {"params": request.query, "headers": headers}
                 if request.body is not None:
                     options |= request.content
                 found[f"{method} {path} as {column}"] = partial(self.registry.api.ask, method, filled(path), **options)
@@ -268,7 +273,7 @@ def works_without(part: str, method: str, path: str, column: str) -> bool:
     if column == "nobody":
         # Whoever sends no credential is answered, or refused, by nothing but the limits, unless what is asked for is
         # for everybody and in Mongo.
-        everybodys = path.startswith(("/v1/shops/", "/v1/carts", "/v1/invitations/previews"))
+        everybodys = path.startswith(("/v1/shops/", "/v1/carts", "/v1/invitations/previews", "/v1/payments/"))
         return part != "mongo" or not (everybodys or rules()[method, path].demand is Demand.CART)
     if part == "clickhouse":
         return (method, path) not in ANALYTICS.rules

@@ -18,7 +18,7 @@ from connectors.mongo.client import Client, connect
 from connectors.mongo.sagas.documents import outbox_document
 from connectors.mongo.transactions import in_transaction
 from marketplace.collections import OUTBOX
-from marketplace.sagas.events import Event
+from marketplace.sagas.events import Event, EventType, OrderedItem, StockCountUpdated, event_id
 from marketplace.sagas.wire import event_of
 from marketplace.topics import ORDERS_EVENTS
 from ops.stack import Part, Stack
@@ -28,6 +28,13 @@ from runtime.sections import DATABASE_NAME
 
 DATABASE: Final = DATABASE_NAME.default
 ARRIVE_SECONDS: Final = 60.0
+
+
+def event_for_tests(order: str, version: int = 1) -> Event:
+    """An event of an order; each version is another one."""
+    payload = StockCountUpdated((OrderedItem("variant", version),))
+    event = event_id(order, "inventory", version)
+    return Event(event, EventType.STOCK_COUNT_UPDATED, order, "berlin-bikes", 1_796_000_000_000 + version, payload)
 
 
 @dataclass(frozen=True)
@@ -77,8 +84,8 @@ class Tail:
                     Arrived(
                         message.partition() or 0,
                         message.offset() or 0,
-                        message.key(),  # type: ignore[arg-type]  # the client's types allow text
-                        message.value(),  # type: ignore[arg-type]
+                        message.key(),
+                        message.value(),
                         message.headers() or [],  # type: ignore[arg-type]
                     )
                 )
@@ -95,6 +102,14 @@ class Tail:
             assert time.monotonic() < deadline, f"{len(missing)} events did not arrive: {sorted(missing)[:3]}"
             missing -= {ids_of(each) for each in self.poll()}
         return self.arrived
+
+    def of(self, *events: Event) -> list[Event]:
+        """Those of these events that are there, in the order in which they came, and as often.
+
+        A connector that starts may send twice what was written at that moment, also by a test before.
+        """
+        ids = {event.id for event in events}
+        return [each.event for each in self.arrived if ids_of(each) in ids]
 
     def close(self) -> None:
         self._consumer.close()

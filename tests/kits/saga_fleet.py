@@ -80,7 +80,7 @@ class Fleet:
         consumer = make(self.shop.parts)
         member = client or self.client(self.membership(consumer.service))
         parked, dead = self.parked(consumer.service), f"{self.topic}.dlq"
-        runner = ConsumerRunner(consumer, member, self.producer, parked, POLICY, lambda: self.shop.now, dead)
+        runner = ConsumerRunner(consumer, member, self.producer, parked, POLICY, lambda: self.shop.now, dead, 2.0)
         started = Running(runner)
         self.running.append(started)
         self.opened.callback(started.stop)

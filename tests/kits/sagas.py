@@ -29,6 +29,7 @@ from connectors.mongo.sagas.documents import (
     reservation_document,
 )
 from connectors.mongo.sagas.steps import SagaSteps, Session
+from connectors.mongo.transactions import in_transaction
 from marketplace.catalog.products import Availability, Variant
 from marketplace.collections import (
     INBOX,
@@ -132,7 +133,9 @@ class Shop:
         line = {"variant": variant, "quantity": count, "kind": "received", "cause": "first", "at_ms": ms(self.now)}
         self.mongo[STOCK_MOVEMENTS.name].insert_one({"_id": new_id(), "store": self.name, **line})
 
-    def place(self, items: Mapping[str, int], *, uncounted: Iterable[str] = (), price: int = PRICE) -> str:
+    def place(
+        self, items: Mapping[str, int], *, uncounted: Iterable[str] = (), price: int = PRICE, method: str = "card"
+    ) -> str:
         """Place an order as the API does, but for the check of stock; gives its id."""
         own, now_ms = new_id(), ms(self.now)
         lines = tuple(
@@ -144,9 +147,10 @@ class Shop:
         counted = inventory.merged(OrderedItem(v, n) for v, n in items.items() if v not in set(uncounted))
         expires = pay_by + inventory.GRACE_SECONDS * 1_000
         bound = inventory.Reservation(own, self.name, counted, inventory.ReservationState.HELD, expires)
-        payment = Payment(f"p-{own}", own, self.name, made.order.total_minor, "EUR", "card")
+        payment = Payment(f"p-{own}", own, self.name, made.order.total_minor, "EUR", method)
         mongo = self.mongo
-        with self.client.start_session() as session, session.start_transaction():
+
+        def write(session: Session) -> None:
             mongo[ORDERS.name].insert_one(order_document(made.order, now_ms), session=session)
             mongo[PAYMENTS.name].insert_one(payment_document(payment, now_ms), session=session)
             mongo[RESERVATIONS.name].insert_one(reservation_document(bound), session=session)
@@ -155,6 +159,8 @@ class Shop:
                 mongo[STOCK.name].update_one({"_id": item.variant}, change, session=session)
             rows = [outbox_document(event, "orders", self.now) for event in made.events]
             mongo[OUTBOX.name].insert_many(rows, session=session)
+
+        in_transaction(self.client, write, 30.0)
         self.orders.append(own)
         return own
 

@@ -41,7 +41,7 @@ class Connect(PartSpec):
         # How many replicas brokers that run elsewhere have room for is theirs to say.
         brokers = launch.brokers if set(kafka_names(launch.brokers)) <= set(launch.ports) else None
         settings = worker_settings(launch.ports[self.name], launch.urls.kafka, brokers, security)
-        properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+        properties.write_text("".join(f"{key}={_escaped(str(value), '')}\n" for key, value in settings.items()))
         database = launch.variables.get(DATABASE_NAME.name) or os.environ.get(DATABASE_NAME.name)
         return [
             ProcessSpec(
@@ -53,6 +53,8 @@ class Connect(PartSpec):
                 environment={
                     MONGO_URL.name: launch.urls.mongo,
                     DATABASE_NAME.name: database or DATABASE_NAME.default,
+                    # It is put between quotes.
+                    KAFKA_SASL_PASSWORD.name: _escaped(security.password, '"'),
                 },
                 check=HealthCheck("connect", launch.urls.kafka),
                 stop_rank=self.stop_rank,
@@ -93,6 +95,8 @@ def worker_settings(port: int, kafka: str, brokers: int | None, security: KafkaS
         "scheduled.rebalance.max.delay.ms": 0,
         # What was sent since is sent again after a kill.
         "offset.flush.interval.ms": 1_000,
+        # So long a task that fails waits for records that never arrive, before it says so.
+        "offset.flush.timeout.ms": 1_000,
         "task.shutdown.graceful.timeout.ms": 2_000,
         **{f"{client}{key}": value for client in _CLIENTS for key, value in _secured(security).items()},
     }
@@ -123,12 +127,16 @@ def _secured(security: KafkaSecurity) -> dict[str, object]:
     if security.username:
         module = _PLAIN if security.mechanism == "PLAIN" else _SCRAM
         password = f"${{env:{KAFKA_SASL_PASSWORD.name}}}"
-        user = security.username.replace("\\", "\\\\").replace('"', '\\"')
-        settings |= {
-            "sasl.mechanism": security.mechanism,
-            "sasl.jaas.config": f'{module} required username="{user}" password="{password}";',
-        }
+        user = _escaped(security.username, '"')
+        settings["sasl.mechanism"] = security.mechanism
+        settings["sasl.jaas.config"] = f'{module} required username="{user}" password="{password}";'
     return settings
+
+
+def _escaped(text: str, quote: str) -> str:
+    """A text in which a backslash, and a quote where there is one, stand for themselves."""
+    doubled = text.replace("\\", "\\\\")
+    return doubled.replace(quote, f"\\{quote}") if quote else doubled
 
 
 def _java(java: str, jars: Path) -> list[str]:

@@ -10,15 +10,19 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from api.metrics import ApiMetrics
+from connectors.mongo.client import connect
 from flows.delivery.metrics import FlowMetrics
 from flows.delivery.process_set import FlowOptions, FlowProcessSet
 from flows.registry import flow_of
 from ingest.metrics import CollectorMetrics
 from marketplace.flows import FLOWS, FlowSpec
-from marketplace.metrics import API, CLICK_FLOW, COLLECTOR, FLOW, METRICS, MetricSpec
+from marketplace.metrics import API, CLICK_FLOW, COLLECTOR, CONSUMERS, FLOW, METRICS, MetricSpec
 from marketplace.settings import Urls
 from ops.reference.metrics import TARGET, reference
 from runtime.sections import Settings
+from saga_consumers.metrics import ConsumerCollector
+from saga_consumers.process import ConsumerProcess, ProcessSettings
+from saga_consumers.registry import CONSUMERS as SAGA_CONSUMERS
 
 ALL = [spec for specs in METRICS.values() for spec in specs]
 NOWHERE = Settings(
@@ -62,6 +66,14 @@ def test_a_flow_exposes_nothing_that_is_not_declared_and_its_processes_even_whil
         collector.close()
     assert found <= declared((*FLOW, *CLICK_FLOW) if flow.name == "clicks" else FLOW)
     assert found >= declared(FLOW[:4])
+
+
+def test_the_consumers_expose_what_is_declared_even_while_no_part_answers() -> None:
+    registry = CollectorRegistry()
+    with connect(NOWHERE.urls.mongo, deadline_seconds=0.1) as mongo:
+        parts = ProcessSettings(NOWHERE.kafka, mongo, "nothing", {})
+        registry.register(ConsumerCollector(ConsumerProcess(SAGA_CONSUMERS, parts)))
+        assert names(registry) == declared(CONSUMERS)
 
 
 def test_the_page_is_the_catalogues() -> None:

@@ -187,6 +187,73 @@ def test_a_refund_that_the_provider_refuses_again_and_again_waits_for_an_operato
     assert story.order.state is OrderState.CANCELLED
 
 
+def test_a_refund_that_comes_back_is_owed_again_and_ends_the_order_once_more_when_it_has_gone() -> None:
+    story = Story()
+    story.provider(Outcome.SUCCEEDED)
+    story.cancel()
+    story.provider(Outcome.SUCCEEDED)
+    gone, old_key = story.payment, story.payment.refund_key("r1")
+    assert (story.order.state, story.order.refunded_minor) == (OrderState.CANCELLED, 3490)
+    for _ in range(2):
+        story.report(Report(old_key, Outcome.REVERSED))
+    assert (story.order.state, story.order.refunded_minor) == (OrderState.REFUNDING, 0)
+    assert (story.payment.refunds[0].state, story.payment.refunded_minor) == (RefundState.STUCK, 0)
+    assert payments.due_calls(story.payment, story.now + 10**9) == [], "an operator decides"
+    story.payment = payments.retry_refund(story.payment, "r1", story.now).payment
+    (call,) = payments.due_calls(story.payment, story.now)
+    assert call.key == f"{old_key}:1" != old_key, "another effect has another key"
+    story.report(Report(old_key, Outcome.SUCCEEDED, 3490))
+    assert story.order.state is OrderState.REFUNDING, "the old one says nothing any more"
+    story.provider(Outcome.SUCCEEDED)
+    assert (story.order.state, story.order.refunded_minor) == (OrderState.CANCELLED, 3490)
+    assert story.said.count(EventType.PAYMENT_REFUND_REVERSED) == 1
+    assert story.payment.refunded_minor == gone.refunded_minor
+    assert story.stock == {"mug-s": 5, "bowl-l": 5}, "goods come back once"
+
+
+def test_a_refund_that_came_back_before_it_was_known_to_be_gone_was_never_gone() -> None:
+    story = Story()
+    story.provider(Outcome.SUCCEEDED)
+    story.cancel()
+    key = story.payment.refund_key("r1")
+    before = story.said[:]
+    story.report(Report(key, Outcome.REVERSED))
+    story.report(Report(key, Outcome.SUCCEEDED, 3490))
+    assert (story.order.state, story.said) == (OrderState.REFUNDING, before)
+    assert story.payment.refunds[0].state is RefundState.STUCK
+
+
+def test_money_of_a_payment_that_was_given_up_goes_back() -> None:
+    story = Story()
+    story.provider(Outcome.UNKNOWN)
+    story.cancel()
+    story.now += 10_000
+    story.provider(Outcome.NOT_FOUND)
+    assert story.payment.state is PaymentState.VOIDED
+    # The question was on its way still.
+    story.report(Report(story.payment.charge_key, Outcome.SUCCEEDED, 3490, "EUR"))
+    assert (story.payment.state, story.order.state) == (PaymentState.COMPLETED, OrderState.REFUNDING)
+    story.provider(Outcome.SUCCEEDED)
+    assert (story.order.state, story.payment.refunded_minor) == (OrderState.CANCELLED, 3490)
+
+
+def test_a_question_that_was_never_heard_is_asked_again_at_once_and_then_ever_more_slowly() -> None:
+    story = Story()
+    waits = []
+    for _ in range(4):
+        (call,) = payments.due_calls(story.payment, story.now)
+        assert call.kind is payments.CallKind.CHARGE
+        story.payment = payments.asking(story.payment, call, story.now)
+        assert story.payment.next_due_ms is not None
+        waits.append((story.payment.next_due_ms - story.now) // 1_000)
+        story.now = story.payment.next_due_ms
+        (call,) = payments.due_calls(story.payment, story.now)
+        assert call.kind is payments.CallKind.LOOK_UP
+        story.payment = payments.asking(story.payment, call, story.now)
+        story.report(Report(call.key, Outcome.NOT_FOUND))
+    assert waits == [5, 60, 900, 3600]
+
+
 def test_a_provider_that_speaks_of_another_amount_changes_nothing() -> None:
     story = Story()
     before = story.payment

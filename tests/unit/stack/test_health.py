@@ -169,3 +169,38 @@ def test_a_clickhouse_elsewhere_is_asked_with_its_password_for_an_answer_of_the_
     with serving({"/?query=SELECT%201": (401, "who are you?\n")}) as port:
         health = check(ELSEWHERE, f"http://127.0.0.1:{port}", 2.0)
     assert health == Health("not ready", "SELECT 1: 401 who are you?")
+
+
+STATUSES = "/connectors?expand=status"
+HEALTHY = (200, '{"status":"healthy"}')
+RUNS = '{"outbox":{"status":{"name":"outbox","connector":{"state":"RUNNING"},"tasks":[{"id":0,"state":"RUNNING"}]}}}'
+
+
+def test_a_worker_of_kafka_connect_that_goes_on_and_whose_tasks_run_is_fine() -> None:
+    assert found("connect", {STATUSES: (200, RUNS), "/health": HEALTHY}) == Health("fine")
+    assert found("connect", {STATUSES: (200, "{}"), "/health": HEALTHY}) == Health("fine")
+
+
+def test_a_task_that_has_failed_makes_kafka_connect_not_ready_however_long_its_stack_trace_is() -> None:
+    failed = RUNS.replace('"state":"RUNNING"}]', f'"state":"FAILED","trace":"java.lang.Error: x{" at y" * 5_000}"}}]')
+    health = found("connect", {STATUSES: (200, failed), "/health": HEALTHY})
+    assert health.outcome == "not ready"
+    assert health.text.startswith("task outbox-0 has failed: java.lang.Error: x")
+
+
+@pytest.mark.parametrize("health", [(500, "{}"), (SLOW, "")], ids=["says so", "says nothing"])
+def test_a_worker_of_kafka_connect_that_waits_for_kafka_is_not_ready_and_does_not_hang(health: tuple[int, str]) -> None:
+    pages = {STATUSES: (200, RUNS), "/health": health}
+    assert found("connect", pages) == Health("not ready", "its worker waits for Kafka")
+    with serving(pages) as port:
+        url = url_of("connect", port)
+        assert check(HealthCheck("connect", "127.0.0.1:1"), url, 0.5).text == "its worker waits for Kafka"
+
+
+def test_a_worker_of_kafka_connect_that_starts_is_not_ready() -> None:
+    pages = {STATUSES: (404, "no such page"), "/health": (503, '{"status":"starting"}')}
+    assert found("connect", pages) == Health("not ready", "it is starting")
+
+
+def test_a_worker_of_kafka_connect_that_does_not_answer_may_hang() -> None:
+    assert found("connect", {STATUSES: (SLOW, ""), "/health": HEALTHY}).outcome == "no answer"

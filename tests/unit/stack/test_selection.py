@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ops.stack.errors import StackError
-from ops.stack.registry import PARTS
 from ops.stack.selection import Selection
 from tests.kits.registry import KNOWN
 
+PARTS = tuple(part.name for part in KNOWN.parts)
 NAMES = st.frozensets(st.sampled_from(KNOWN.startable))
 
 
