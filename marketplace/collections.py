@@ -72,6 +72,7 @@ MAILS: Final = Collection(
     "mails",
     (
         Index("waiting", (("next_attempt_at", 1),)),
+        Index("by_rank", (("rank", 1), ("next_attempt_at", 1))),
         Index("by_order", (("order", 1),)),
         Index("by_user", (("user", 1),)),
         Index("expire", (("expires_at", 1),), expire_after_seconds=0),

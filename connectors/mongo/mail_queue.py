@@ -49,7 +49,7 @@ class MailQueue:
         self._mails = client[database][MAILS.name]
 
     async def take(self, now: datetime) -> WaitingMail | None:
-        """The mail that waits longest; nobody else gets it for a minute.
+        """The mail that waits longest of those with the lowest rank; nobody else gets it for a minute.
 
         Raises:
             Unavailable: Mongo does not answer.
@@ -58,7 +58,8 @@ class MailQueue:
             found = await self._mails.find_one_and_update(
                 {"next_attempt_at": {"$lte": now}},
                 {"$set": {"next_attempt_at": now + timedelta(seconds=TAKEN_SECONDS)}, "$inc": {"attempts": 1}},
-                sort=[("next_attempt_at", 1)],
+                # What has no rank comes before what has one.
+                sort=[("rank", 1), ("next_attempt_at", 1)],
                 return_document=ReturnDocument.AFTER,
             )
         if found is None:

@@ -23,6 +23,8 @@ MOST_COUNTED: Final = 100
 """Unread ones beyond that are not counted."""
 
 _STORE: Final = "store:"
+_KNOWN: Final = {"$in": sorted(template.value for template in Template)}
+"""A later version may have written others; this one does not show them."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,8 @@ class Notifications:
             Unavailable: Mongo does not answer.
         """
         async with answering():
-            return int(
-                await self._rows.count_documents({"recipient": buyer_of(user), "unread": True}, limit=MOST_COUNTED)
-            )
+            new = {"recipient": buyer_of(user), "unread": True, "template": _KNOWN}
+            return int(await self._rows.count_documents(new, limit=MOST_COUNTED))
 
     async def read(self, user: str, until: str) -> None:
         """Note that an account has read a notification and all that were written before it.
@@ -211,7 +212,7 @@ class Notifications:
         await self._mails.delete_many({"user": user}, session=session)
 
     async def _page(self, recipient: str, after: tuple[int, str] | None, limit: int) -> list[Notification]:
-        query: dict[str, Any] = {"recipient": recipient}
+        query: dict[str, Any] = {"recipient": recipient, "template": _KNOWN}
         if after is not None:
             at, last = after
             query |= {"at_ms": {"$lte": at}, "$or": [{"at_ms": {"$lt": at}}, {"at_ms": at, "_id": {"$gt": last}}]}

@@ -41,8 +41,9 @@ VERSIONS: Final[Mapping[Template, int]] = dict.fromkeys(Template, 1)
 OF_STORES: Final = frozenset({Template.NEW_ORDER, Template.STORE_ORDER_CANCELLED, Template.LOW_STOCK})
 """Those for who works in a store; all others are for buyers."""
 
-Heard = Collection[tuple[str, Template, str]]
-"""What recipients were notified of about one order: who, of what, and because of which event."""
+Heard = Collection[tuple[str, str, str]]
+"""What recipients were notified of about one order: who, of what, and because of which event. A later version may have
+templates that this one does not know."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
@@ -395,6 +396,48 @@ def test_who_wants_no_mails_about_orders_gets_none_and_hears_of_them_in_the_app(
     market.mongo[INBOX.name].delete_many({})
     market.tell_late(story)
     assert market.send() == 0, "what was not wanted then does not come later"
+
+
+def test_mails_about_accounts_do_not_wait_behind_a_flood_of_mails_about_orders(market: Market) -> None:
+    market.tell(stories()["confirmed"])
+
+    async def work(client: Documents) -> None:
+        mail = Mail("max@shop.example", "no_account", {"link": "https://market.example/register"})
+        await Accounts(client, market.database).send(mail, market.clock.now)
+        assert await market.sender(client).send_one()
+
+    market.run(work)
+    assert [to for to, _ in market.sent] == ["max"]
+    assert market.send() == 3
+
+
+def test_a_deletion_that_is_under_way_while_an_event_is_handled_wins(market: Market) -> None:
+    story = stories()["declined"]
+    market.is_now(story.order)
+    with ThreadPoolExecutor(1) as thread, market.client.start_session() as session:
+        session.start_transaction()
+        market.mongo[USERS.name].delete_one({"_id": BUYER}, session=session)
+        handling = thread.submit(market.handles, story.said[-1])
+        with suppress(TimeoutError):
+            handling.result(0.3)
+        session.commit_transaction()
+        assert handling.result(20)
+    assert (market.rows, market.waiting) == ([], [])
+
+
+def test_what_a_later_version_has_written_stops_nobody(market: Market) -> None:
+    story = stories()["cancelled by its buyer"]
+    market.tell(confirmed())
+    row, mail = market.rows[0], market.mongo[MAILS.name].find_one({"user": BUYER})
+    assert mail is not None
+    market.mongo[NOTIFICATIONS.name].insert_one({**row, "_id": "later", "template": "order_arrives_tomorrow"})
+    market.mongo[MAILS.name].insert_one(
+        {**mail, "_id": "later", "notice": "later", "template": "order_arrives_tomorrow"}
+    )
+    market.tell(story)
+    market.send()
+    assert CANCELLED in [subject for _, subject in market.sent]
+    assert market.mongo[MAILS.name].count_documents({}) == 1, "it waits for a process that knows it"
 
 
 def test_mails_about_the_account_itself_come_whatever_is_wanted(market: Market) -> None:

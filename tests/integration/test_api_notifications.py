@@ -75,6 +75,10 @@ def test_everybody_reads_the_own_ones_page_by_page_and_no_others(run: Run) -> No
         foreign = (await world.ask("GET", LIST, "bea", params={"limit": "2"})).json()["next"]
         assert (await world.ask("GET", LIST, "ann", params={"cursor": foreign})).status_code == 400
         assert (await world.ask("GET", LIST)).status_code == 401
+        later = {"template": "order_arrives_tomorrow"}
+        await world.client[world.database][NOTIFICATIONS.name].update_one({"_id": wanted[0]}, {"$set": later})
+        assert await pages(world, "bea", LIST, 4) == wanted[1:]
+        assert (await world.ask("GET", LIST, "bea")).json()["unread"] == 10
 
     run(work)
 

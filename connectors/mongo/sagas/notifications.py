@@ -29,11 +29,14 @@ from marketplace.collections import (
 from marketplace.identity.accounts import Mail
 from marketplace.identity.roles import StoreRole
 from marketplace.notifications.facts import Facts, facts_of_order
-from marketplace.notifications.notices import OF_STORES, VERSIONS, Heard, Notice, Template, holds, mail_id, of_shipped
+from marketplace.notifications.notices import VERSIONS, Heard, Notice, Template, holds, mail_id, of_shipped
 from marketplace.orders.delivery import GONE
 from marketplace.sagas.orders import Order
 
 _UTC: Final = "UTC"
+_KNOWN: Final = frozenset(template.value for template in Template)
+_LATER: Final = 1
+"""Mails about accounts have no rank, and so come first: somebody waits for them."""
 
 
 @dataclass(frozen=True)
@@ -106,12 +109,13 @@ class NotificationRepository:
         """What recipients were notified of about an order."""
         only = {"recipient": 1, "template": 1, "event": 1}
         rows = self._notifications.find({"order": order}, only, session=session)
-        return {(row["recipient"], Template(row["template"]), row["event"]) for row in rows}
+        return {(row["recipient"], row["template"], row["event"]) for row in rows}
 
     def drop_superseded(self, order: Order, session: ClientSession) -> int:
         """Delete mails about an order that wait and say what is not so any more; returns how many."""
         waiting = self._mails.find({"order": order.id}, {"template": 1, "amount_minor": 1}, session=session)
-        over = [row["_id"] for row in waiting if not holds(Template(row["template"]), row["amount_minor"], order)]
+        ours = [row for row in waiting if row["template"] in _KNOWN]
+        over = [row["_id"] for row in ours if not holds(Template(row["template"]), row["amount_minor"], order)]
         return self._mails.delete_many({"_id": {"$in": over}}, session=session).deleted_count if over else 0
 
     def put(self, notice: Notice, kept: KeptOrder, now: datetime, session: ClientSession) -> bool:
@@ -204,10 +208,10 @@ class NotificationRepository:
         if self._notifications.find_one({"_id": notice.id}, {"_id": 1}, session=session) is not None:
             return False
         kind, _, name = notice.recipient.partition(":")
+        if kind != "store" and not self._lock(name, session):
+            return False
         users = self._owners(name, session) if kind == "store" else [name]
         there = [row["_id"] for row in self._users.find({"_id": {"$in": users}}, {"_id": 1}, session=session)]
-        if notice.template not in OF_STORES and not there:
-            return False
         self._notifications.insert_one(notification_document(notice, facts, milliseconds(now)), session=session)
         silent = {"_id": {"$in": there}, "orders_by_mail": False}
         without = {row["_id"] for row in self._preferences.find(silent, {"_id": 1}, session=session)}
@@ -215,6 +219,11 @@ class NotificationRepository:
         if mails:
             self._mails.insert_many(mails, session=session)
         return True
+
+    def _lock(self, user: str, session: ClientSession) -> bool:
+        """Conflict with whoever deletes an account at this moment; returns False where it is deleted."""
+        change = {"$inc": {"ownership_revision": 1}}
+        return self._users.update_one({"_id": user}, change, session=session).matched_count > 0
 
     def _store(self, slug: str, session: ClientSession) -> tuple[str, str]:
         """The title of a store, and its zone."""
@@ -251,6 +260,7 @@ def notice_mail_document(notice: Notice, order: str, user: str, now: datetime) -
         "user": user,
         "order": order or None,
         "amount_minor": notice.amount_minor,
+        "rank": _LATER,
     }
 
 
