@@ -125,6 +125,7 @@ ORDERS: Final = Collection(
     (
         Index("by_buyer", (("buyer", 1), ("placed_at_ms", -1), ("_id", 1))),
         Index("by_store", (("store", 1), ("placed_at_ms", -1), ("_id", 1))),
+        Index("by_store_state", (("store", 1), ("state", 1), ("placed_at_ms", -1), ("_id", 1))),
         Index("by_checkout", (("checkout", 1),)),
         Index("due", (("due_ms", 1),)),
         Index("by_state", (("state", 1), ("state_since_ms", 1))),

@@ -8,7 +8,10 @@ from pydantic import BaseModel, Field
 
 from api.identity.schemas import Input, Name
 
-Scope = Literal["catalog:edit", "catalog:read", "members:read", "numbers:read", "store:edit", "store:read"]
+Scope = Literal[
+    "catalog:edit", "catalog:read", "members:read", "numbers:read", "orders:manage", "orders:read", "stock:edit",
+    "stock:read", "store:edit", "store:read",
+]  # fmt: skip
 """The values of ``marketplace.identity.roles.API_KEY_SCOPES``; a test compares them."""
 
 

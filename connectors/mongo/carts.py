@@ -117,9 +117,9 @@ class Carts:
         """
 
         async def work(session: AsyncClientSession) -> KeptCart:
-            before = await self._locked(holder, now, session)
+            before = await self.locked(holder, now, session)
             after = edit(before.cart)
-            return before if after == before.cart else await self._write(holder, after, before, now, session)
+            return before if after == before.cart else await self.write(holder, after, before, now, session)
 
         async with self._turns.of(holder.id):
             return await in_transaction(self._client, work)
@@ -134,7 +134,7 @@ class Carts:
         """
 
         async def work(session: AsyncClientSession) -> None:
-            await self._locked(holder, now, session)
+            await self.locked(holder, now, session)
             await self._carts.delete_one({"_id": holder.id}, session=session)
 
         async with self._turns.of(holder.id):
@@ -155,7 +155,7 @@ class Carts:
         own, guest = Holder.account(user), Holder.guest(secret)
 
         async def work(session: AsyncClientSession) -> tuple[KeptCart, tuple[Capped, ...] | None]:
-            before = await self._locked(own, now, session)
+            before = await self.locked(own, now, session)
             found = await self._carts.find_one({"_id": guest.id, "expires_at": {"$gt": now}}, session=session)
             if found is None:
                 return before, None
@@ -164,7 +164,7 @@ class Carts:
             await self._carts.delete_one({"_id": guest.id}, session=session)
             if merged.cart == before.cart:
                 return before, merged.capped
-            return await self._write(own, merged.cart, before, now, session), merged.capped
+            return await self.write(own, merged.cart, before, now, session), merged.capped
 
         async with self._turns.of(own.id, guest.id):
             return await in_transaction(self._client, work)
@@ -173,14 +173,21 @@ class Carts:
         """Delete the cart of an account, in the transaction that deletes it."""
         await self._carts.delete_one({"_id": Holder.account(user).id}, session=session)
 
-    async def _locked(self, holder: Holder, now: datetime, session: AsyncClientSession) -> KeptCart:
+    async def locked(self, holder: Holder, now: datetime, session: AsyncClientSession) -> KeptCart:
+        """A cart, for a transaction that changes it; its account is locked.
+
+        Raises:
+            NoSuchCart: It is a guest's, and there is none or it has expired.
+            NoSuchUser: There is no such account any more, or it is banned.
+        """
         if holder.user:
             await lock_account(self._users, holder.user, session)
         return _there(holder, await self._carts.find_one({"_id": holder.id}, session=session), now)
 
-    async def _write(
+    async def write(
         self, holder: Holder, cart: Cart, before: KeptCart, now: datetime, session: AsyncClientSession
     ) -> KeptCart:
+        """Write a cart that was read in the same transaction by :meth:`locked`."""
         document = _document(holder, cart, before.version + 1, now)
         # Two transactions that replace one document conflict. A guest's is never made here: one that was merged at
         # this moment stays gone.

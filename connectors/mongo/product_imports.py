@@ -24,10 +24,11 @@ from marketplace.catalog.csv_products import InvalidLines, draft_of_lines
 from marketplace.catalog.drafts import changed_fields, edited
 from marketplace.catalog.drafts import product_of as new_product
 from marketplace.catalog.imports import KEPT_DAYS, LEASE_MS, MAX_FAULTS, Import, ImportState
-from marketplace.catalog.products import Product
+from marketplace.catalog.products import Availability, Product
 from marketplace.catalog.refusals import ImportUnderWay, NoSuchImport
 from marketplace.catalog.slugs import is_reserved, is_slug
 from marketplace.collections import PRODUCT_IMPORTS
+from marketplace.inventory.levels import with_counted
 
 _LISTED: Final = 20
 
@@ -56,6 +57,7 @@ class _There:
         products: By the slug of the file that leads to them.
         skus: The ids of the products that have them, by SKU.
         categories: Their ids, by slug.
+        counted: What buyers are shown of the variants that are counted, by id.
         count: How many products the store has.
         limit: How many its tier includes.
     """
@@ -63,6 +65,7 @@ class _There:
     products: Mapping[str, Product]
     skus: Mapping[str, str]
     categories: Mapping[str, str]
+    counted: Mapping[str, Availability]
     count: int
     limit: int
 
@@ -187,6 +190,7 @@ class ProductImports:
             {slug: by_id[product] for slug, product in by_slug.items() if product in by_id},
             owners,
             {category.slug: category.id for category in tree},
+            await self._products.counted(by_id.values(), session),
             count,
             limit,
         )
@@ -236,7 +240,7 @@ class ProductImports:
             )
             plan.created.append(made)
             return
-        wanted = edited(before, draft, self._new_id)
+        wanted = with_counted(edited(before, draft, self._new_id), there.counted)
         fields = changed_fields(before, wanted)
         if fields:
             plan.changed.append((as_edited(before, wanted, now_ms, running.by), fields))

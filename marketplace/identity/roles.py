@@ -34,6 +34,10 @@ class Permission(StrEnum):
     MANAGE_API_KEYS = "api-keys:manage"
     LEAVE_STORE = "store:leave"
     DELETE_STORE = "store:delete"
+    READ_ORDERS = "orders:read"
+    MANAGE_ORDERS = "orders:manage"
+    READ_STOCK = "stock:read"
+    EDIT_STOCK = "stock:edit"
 
 
 _LOWEST: Final[Mapping[Permission, StoreRole]] = {
@@ -42,6 +46,11 @@ _LOWEST: Final[Mapping[Permission, StoreRole]] = {
     Permission.READ_MEMBERS: StoreRole.ANALYST,
     Permission.LEAVE_STORE: StoreRole.ANALYST,
     Permission.READ_CATALOG: StoreRole.ANALYST,
+    Permission.READ_STOCK: StoreRole.ANALYST,
+    # Orders say where people live.
+    Permission.READ_ORDERS: StoreRole.MANAGER,
+    Permission.MANAGE_ORDERS: StoreRole.MANAGER,
+    Permission.EDIT_STOCK: StoreRole.MANAGER,
     Permission.EDIT_STORE: StoreRole.MANAGER,
     Permission.EDIT_CATALOG: StoreRole.MANAGER,
     Permission.READ_KEYS: StoreRole.MANAGER,
@@ -61,6 +70,10 @@ API_KEY_SCOPES: Final = frozenset(
         Permission.READ_CATALOG,
         Permission.EDIT_CATALOG,
         Permission.READ_MEMBERS,
+        Permission.READ_ORDERS,
+        Permission.MANAGE_ORDERS,
+        Permission.READ_STOCK,
+        Permission.EDIT_STOCK,
     }
 )
 """What an API key can be given. A server never invites, grants roles, reads or makes keys, or deletes a store."""

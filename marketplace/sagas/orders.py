@@ -207,7 +207,9 @@ def cancel(order: Order, who: Reason, now_ms: int) -> OrderDecision:
     raise NotNow("it has ended" if order.state is OrderState.CANCELLED else "its money is on the way back")
 
 
-def refund_lines(order: Order, counts: Mapping[int, int], now_ms: int, *, reason: str = "") -> OrderDecision:
+def refund_lines(
+    order: Order, counts: Mapping[int, int], now_ms: int, *, reason: str = "", restock: bool = True
+) -> OrderDecision:
     """Money for some of an order goes back, and the goods to stock.
 
     Args:
@@ -215,6 +217,7 @@ def refund_lines(order: Order, counts: Mapping[int, int], now_ms: int, *, reason
         counts: How many of each line, by its number.
         now_ms: The time.
         reason: For the buyer.
+        restock: Whether the goods come back; those that were shipped need not.
 
     Raises:
         NotNow: It is not confirmed, or has no such line or not so many that are left.
@@ -230,10 +233,12 @@ def refund_lines(order: Order, counts: Mapping[int, int], now_ms: int, *, reason
         left = lines[number].quantity - lines[number].returned
         if not 1 <= count <= left:
             raise NotNow(f"of line {number} there {'is' if left == 1 else 'are'} {left} left to refund")
-    return _refunding(order, counts, reason, now_ms)
+    return _refunding(order, counts, reason, now_ms, restock=restock)
 
 
-def _refunding(order: Order, counts: Mapping[int, int], reason: str, now_ms: int) -> OrderDecision:
+def _refunding(
+    order: Order, counts: Mapping[int, int], reason: str, now_ms: int, *, restock: bool = True
+) -> OrderDecision:
     amount = sum(line.unit_minor * counts.get(line.number, 0) for line in order.lines)
     lines = tuple(replace(line, returned=line.returned + counts.get(line.number, 0)) for line in order.lines)
     ends = all(line.returned == line.quantity for line in lines)
@@ -249,7 +254,7 @@ def _refunding(order: Order, counts: Mapping[int, int], reason: str, now_ms: int
     restocked = tuple(
         OrderedItem(line.variant, counts[line.number]) for line in order.lines if counts.get(line.number, 0)
     )
-    asked = OrderRefundRequested(refund.id, amount, restocked, reason)
+    asked = OrderRefundRequested(refund.id, amount, restocked if restock else (), reason)
     return OrderDecision(after, (_event(after, EventType.ORDER_REFUND_REQUESTED, asked, now_ms),))
 
 
