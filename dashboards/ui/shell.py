@@ -119,7 +119,8 @@ def draw(page: Callable[[], None], choices: Collection[str] = header.ALL_CHOICES
     today = now.astimezone(zone).date()
     first_ever = _first_day(store, zone)
     tier = viewer.tier(store.slug)
-    earliest = None if tier is None else earliest_day(tier, zone, now).date()
+    bounded = tier is not None and header.ALL_DAYS not in choices
+    earliest = earliest_day(tier, zone, now).date() if tier is not None and bounded else None
     chosen = view.range(today, first_ever)
     days = chosen.within(earliest)
     frame = Frame(view, store, zone, days, now, today, first_ever, tier, earliest)
@@ -162,7 +163,7 @@ def _view(viewer: Viewer) -> View:
     view: View = state["view"]
     if view.store not in viewer.stores:
         # It was deleted, or the viewer is no member any more: as if the address had named a store that is not there.
-        gone, view = view.store, replace(view, store=slugs[0], filters=())
+        gone, view = view.store, replace(view, store=slugs[0], filters=(), order="", variant="")
         state["view"], state["ignored"] = view, ([f"store={gone}"], view)
     wanted = to_query(view)
     if query != wanted:
