@@ -160,6 +160,19 @@ def access_of(request: Request) -> Access:
     return access
 
 
+async def is_there_still(request: Request) -> bool:
+    """Whether the caller of a request that takes long could send it now, for routes that demand an account.
+
+    Raises:
+        Unavailable: Nobody can say now.
+    """
+    try:
+        now = await _caller(request, request.app.state.known, True)
+    except Problem:
+        return False
+    return now is not None and now.user.id == caller_of(request).user.id
+
+
 @contextmanager
 def caller_is_there() -> Iterator[None]:
     """Refuse a caller whose account was banned or deleted since the request began: what is changed was theirs."""

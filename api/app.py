@@ -31,6 +31,10 @@ from api.identity.routes import IDENTITY, KEY_SET
 from api.known import Known
 from api.limits import Limiter
 from api.members.routes import MEMBERS
+from api.ordering import Ordering
+from api.orders import refusals as order_refusals
+from api.orders.routes import ORDERS
+from api.orders.seller_routes import STORE_ORDERS
 from api.origins import Preflights
 from api.refusals import problem_of
 from api.reviews import refusals as review_refusals
@@ -38,6 +42,7 @@ from api.reviews.routes import REVIEWS
 from api.search.routes import SEARCH
 from api.search.service import SearchService
 from api.shopping import Shopping
+from api.stock.routes import STOCK
 from api.storefront.addresses import is_page
 from api.storefront.render import StorefrontConfig, error_page
 from api.storefront.routes import STOREFRONT
@@ -64,7 +69,9 @@ from api.web.routes import ACCESS_TOKEN, API_KEY, include
 from connectors.errors import Unavailable
 from marketplace.carts.cart import CartError
 from marketplace.identity.tenancy import TenancyError
+from marketplace.inventory.levels import StockError
 from marketplace.networks import Network
+from marketplace.orders.refusals import OrderError
 from marketplace.reviews.reviews import ReviewError
 
 _RETRY_SECONDS: Final = 2.0
@@ -72,7 +79,7 @@ _OF_STATUS: Final[dict[int, ProblemType]] = {400: BAD_REQUEST, 404: NOT_FOUND, 4
 # A route is looked for in this order, so those that everybody asks come first.
 FEATURES: Final = (
     *(SHOPS, ANALYTICS, IDENTITY, KEY_SET, STORES, MEMBERS, API_KEYS, GRANTS, CATALOG, CATALOG_FILES),
-    *(SEARCH, REVIEWS, CARTS, DOCUMENTATION, *STOREFRONT),
+    *(SEARCH, REVIEWS, CARTS, ORDERS, STORE_ORDERS, STOCK, DOCUMENTATION, *STOREFRONT),
 )
 
 _DESCRIPTION: Final = """
@@ -127,6 +134,7 @@ class Services:
         catalog: Knows stores' products and categories.
         search: Finds products.
         shopping: Knows carts and reviews.
+        ordering: Knows orders and stock.
         shop: Answers the storefront.
     """
 
@@ -137,6 +145,7 @@ class Services:
     catalog: CatalogService
     search: SearchService
     shopping: Shopping
+    ordering: Ordering
     shop: Shop
 
 
@@ -172,7 +181,7 @@ def build_app(
             running.state.shop = given.shop
             running.state.catalog = given.catalog
             running.state.search = given.search
-            running.state.shopping = given.shopping
+            running.state.shopping, running.state.ordering = given.shopping, given.ordering
             running.state.known = Known(given.identities, given.tenancy)
             yield
 
@@ -198,6 +207,8 @@ def build_app(
     app.add_exception_handler(TenancyError, _refused)
     app.add_exception_handler(CartError, _cart_refused)
     app.add_exception_handler(ReviewError, _review_refused)
+    app.add_exception_handler(OrderError, _order_refused)
+    app.add_exception_handler(StockError, _order_refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Unavailable, _unavailable)
@@ -259,6 +270,11 @@ async def _cart_refused(request: Request, error: Exception) -> Response:
 async def _review_refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, ReviewError)
     return _answer(request, review_refusals.problem_of(error))
+
+
+async def _order_refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, OrderError | StockError)
+    return _answer(request, order_refusals.problem_of(error))
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

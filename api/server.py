@@ -29,6 +29,7 @@ from api.identity.service import IdentityService
 from api.limits import Limiter
 from api.mail.sender import MailSender
 from api.metrics import ApiMetrics
+from api.ordering import Ordering
 from api.search.follower import Follower
 from api.search.index import SearchIndex
 from api.search.service import SearchService
@@ -89,6 +90,7 @@ class Dependencies:
         self.config, self._mongo_settings, self._redis_url = config, mongo, redis_url
         self._clickhouse = ClickHouse(clickhouse_url, mongo.database, timeout_seconds=_QUERY_SECONDS)
         self.heartbeat, self.metrics = Heartbeat(), ApiMetrics()
+        self.ending: Callable[[], bool] = lambda: False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @contextlib.asynccontextmanager
@@ -121,12 +123,15 @@ class Dependencies:
             catalog = CatalogService.on_mongo(self._mongo, database, ReadCache(self._redis))
             search = SearchService.on_index(index)
             shopping = Shopping.on_mongo(self._mongo, database, stars_changed=catalog.stars_changed)
+            ordering = Ordering.on_mongo(self._mongo, database, catalog.products_changed)
+            ordering.progress.ending = self.ending
             try:
                 yield Services(
-                    identities, limiter, tenancy, analytics, catalog, search, shopping,
+                    identities, limiter, tenancy, analytics, catalog, search, shopping, ordering,
                     Shop.on_services(self._mongo, database, catalog, search, shopping, SentForms(self._redis)),
                 )  # fmt: skip
             finally:
+                await ordering.progress.close()
                 await catalog.close()
         finally:
             for task in tasks:
@@ -212,6 +217,8 @@ def serve(config: ApiConfig, mongo: MongoSettings, redis_url: str, clickhouse_ur
     gc.collect()
     gc.freeze()
     server = uvicorn.Server(uvicorn_config(app, config.host, config.port, config.trusted_proxies))
+    # Streams of events would be waited for.
+    dependencies.ending = lambda: server.should_exit
     with _admin(dependencies), contextlib.suppress(KeyboardInterrupt):
         server.run()
 

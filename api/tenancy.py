@@ -15,6 +15,7 @@ from connectors.mongo.api_keys import ApiKeys
 from connectors.mongo.async_client import Documents
 from connectors.mongo.carts import Carts
 from connectors.mongo.grants import Grants
+from connectors.mongo.idempotency import IdempotencyKeys, Session
 from connectors.mongo.invitations import Invitations
 from connectors.mongo.memberships import Memberships
 from connectors.mongo.tenant_stores import TenantStores
@@ -55,7 +56,13 @@ class Tenancy:
     ) -> Tenancy:
         """On the collections of a database; the caller closes the client."""
         memberships = Memberships(client, database, TenantStores(client, database))
-        accounts = Accounts(client, database, memberships.leave_all, Carts(client, database).forget)
+        carts, keys = Carts(client, database), IdempotencyKeys(client, database)
+
+        async def forget(user: str, session: Session) -> None:
+            await carts.forget(user, session)
+            await keys.forget(user, session)
+
+        accounts = Accounts(client, database, memberships.leave_all, forget)
         return Tenancy(
             StoreService.on_mongo(client, database, clock),
             MemberService(memberships, Invitations(client, database), public_url, clock),

@@ -162,10 +162,56 @@ API: Final = (
 )
 """The REST API's metrics."""
 
+CONSUMER_EVENTS: Final = MetricSpec(
+    f"{PREFIX}consumer_events",
+    "counter",
+    "Events of orders by what became of them: handled, duplicate, rejected, parked behind another one, or retried.",
+    ("consumer", "outcome"),
+)
+CONSUMER_PARKED: Final = MetricSpec(
+    f"{PREFIX}consumer_parked_events",
+    "gauge",
+    "Events that wait for an operator, those that were rejected among them.",
+    ("consumer",),
+)
+CONSUMER_LAG: Final = MetricSpec(
+    f"{PREFIX}consumer_lag_records", "gauge", "Events that are not handled yet.", ("consumer", "partition")
+)
+CONSUMER_OLDEST_DUE: Final = MetricSpec(
+    f"{PREFIX}consumer_oldest_due_seconds",
+    "gauge",
+    "For how long the oldest deadline has passed that nobody acted on; 0 where there is none.",
+    ("consumer",),
+)
+CONSUMER_SWEPT: Final = MetricSpec(
+    f"{PREFIX}consumer_swept", "counter", "Rows whose time had come and that were acted on.", ("consumer",)
+)
+CONSUMER_SWEEP_ERRORS: Final = MetricSpec(
+    f"{PREFIX}consumer_sweep_errors", "counter", "Sweeps that failed, in whole or for some rows.", ("consumer",)
+)
+CONSUMER_RESTARTS: Final = MetricSpec(
+    f"{PREFIX}consumer_restarts", "counter", "Restarts of a consumer that ended with an error.", ("consumer",)
+)
+CONSUMER_READY: Final = MetricSpec(
+    f"{PREFIX}consumer_ready", "gauge", "Whether a consumer polls, handles and sweeps without trouble.", ("consumer",)
+)
+CONSUMERS: Final = (
+    CONSUMER_EVENTS,
+    CONSUMER_PARKED,
+    CONSUMER_LAG,
+    CONSUMER_OLDEST_DUE,
+    CONSUMER_SWEPT,
+    CONSUMER_SWEEP_ERRORS,
+    CONSUMER_RESTARTS,
+    CONSUMER_READY,
+)
+"""Metrics of the consumers of orders' events."""
+
 METRICS: Final[dict[str, tuple[MetricSpec, ...]]] = {
     "the collector": COLLECTOR,
     "every flow": FLOW,
     "the click flow": CLICK_FLOW,
     "the REST API": API,
+    "the consumers of orders": CONSUMERS,
 }
 """All metrics, by the process that exposes them."""

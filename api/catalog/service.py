@@ -251,6 +251,10 @@ class CatalogService:
         """Forget public answers of a product whose reviews have changed; it never fails."""
         await self.forget(product.store, [product.id])
 
+    async def products_changed(self, store: str, products: list[str]) -> None:
+        """Forget public answers of products of which there is more or less by now; it never fails."""
+        await self.forget(store, products)
+
     async def _change(self, store: str, actor: str, change: Callable[[Tree], Tree], emptied: str | None = None) -> Tree:
         # Products say what they are in, with all that it is in.
         async with self.answers.changing(store, [STORE_TAG]):

@@ -57,7 +57,7 @@ def _fields(shown: ShownReview) -> dict[str, Any]:
         "text": review.text,
         "written_at": rfc3339(review.written_at),
         "edited_at": _time(review.edited_at),
-        "verified": review.verified,
+        "verified": shown.verified,
         "helpful": review.helpful,
         "reply": None
         if reply is None

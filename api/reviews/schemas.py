@@ -62,7 +62,7 @@ class ReviewBody(BaseModel):
     text: str = Field(description="Plain text: escape it where it is shown as HTML.")
     written_at: str
     edited_at: str | None
-    verified: bool = Field(description="Whether its author has bought the product.")
+    verified: bool = Field(description="Whether its author has bought the product, and kept some of it.")
     helpful: int = Field(description="People who found it helpful.")
     reply: ReplyBody | None
     mine: bool = Field(description="Whether the caller wrote it.")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from connectors.mongo.async_client import Documents
+from connectors.mongo.order_reads import OrderReads
 from connectors.mongo.product_reads import ProductReads
 from connectors.mongo.review_queries import Place, Report, ReviewOrder, ReviewQueries
 from connectors.mongo.reviews import Reviews
@@ -46,6 +47,7 @@ class ShownReview:
         review: The review.
         author: The name of its author; None where the account was deleted.
         product: What it is about; None where it was deleted.
+        verified: Whether its author has bought the product and kept it.
         mine: Whether the reader wrote it.
         voted: Whether the reader found it helpful.
     """
@@ -53,6 +55,7 @@ class ShownReview:
     review: Review
     author: str | None
     product: Product | None
+    verified: bool = False
     mine: bool = False
     voted: bool = False
 
@@ -84,6 +87,7 @@ class ReviewService:
     Args:
         reviews: Writes them.
         queries: Reads them.
+        orders: Who has bought what.
         products: What they are about.
         stores: Whose products these are.
         clock: The time.
@@ -94,13 +98,14 @@ class ReviewService:
         self,
         reviews: Reviews,
         queries: ReviewQueries,
+        orders: OrderReads,
         products: ProductReads,
         stores: TenantStores,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         stars_changed: StarsChanged = tell_nobody,
     ) -> None:
         self._reviews, self._queries, self._products, self._stores = reviews, queries, products, stores
-        self._clock, self._stars_changed = clock, stars_changed
+        self._clock, self._stars_changed, self._orders = clock, stars_changed, orders
 
     @staticmethod
     def on_mongo(
@@ -113,6 +118,7 @@ class ReviewService:
         return ReviewService(
             Reviews(client, database),
             ReviewQueries(client, database),
+            OrderReads(client, database),
             ProductReads(client, database),
             TenantStores(client, database),
             clock,
@@ -278,9 +284,15 @@ class ReviewService:
         voted = await self._queries.voted(reader, [review.id for review in reviews]) if reader else set()
         if products is None:
             products = await self._products.many(review.product for review in reviews)
+        bought = await self._orders.bought((review.user, review.product) for review in reviews)
         return [
             ShownReview(
-                review, names.get(review.user), products.get(review.product), review.user == reader, review.id in voted
+                review,
+                names.get(review.user),
+                products.get(review.product),
+                (review.user, review.product) in bought,
+                review.user == reader,
+                review.id in voted,
             )
             for review in reviews
         ]

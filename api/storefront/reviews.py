@@ -159,7 +159,7 @@ def _view(shown: ShownReview) -> ReviewView:
         text=review.text,
         at=review.edited_at or review.written_at,
         helpful=review.helpful,
-        verified=review.verified,
+        verified=shown.verified,
         reply=review.reply.text if review.reply else "",
         own=shown.mine,
         found_helpful=shown.voted,

@@ -16,8 +16,10 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from api.web.parameters import check_parameters
-from api.web.problems import BAD_REQUEST, TOO_LARGE, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE, Problem
+from api.web.problems import BAD_REQUEST, TOO_LARGE, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE, FieldError, Problem
 from api.web.queries import Queries, made_of_queries
+from marketplace.idempotency import HEADER as KEY_HEADER
+from marketplace.idempotency import InvalidKey, checked_key
 
 MAX_BODY_BYTES: Final = 64 << 10
 """Of a request; a route that takes files says so itself."""
@@ -76,15 +78,18 @@ class StrictRoute(APIRoute):
         await _read(request)
 
     file: ClassVar[FileBody | None] = None
+    once: ClassVar[bool] = False
 
     @classmethod
-    def checked_by(cls, check: Callable[[Request], Awaitable[None]], file: FileBody | None = None) -> type[StrictRoute]:
-        """The class of routes with that check, and of those that take such a file."""
-        return type(cls.__name__, (cls,), {"check": staticmethod(check), "file": file})
+    def checked_by(
+        cls, check: Callable[[Request], Awaitable[None]], file: FileBody | None = None, once: bool = False
+    ) -> type[StrictRoute]:
+        """The class of routes with that check, of those that take such a file, and of those that need a key."""
+        return type(cls.__name__, (cls,), {"check": staticmethod(check), "file": file, "once": once})
 
     def get_route_handler(self) -> Callable[[Request], Any]:
         """The handler behind the checks."""
-        check, queries = self.check, self._queries()
+        check, queries, once = self.check, self._queries(), self.once
         endpoint = super().get_route_handler()
         files = None if self.file is None else _Files(self.file)
 
@@ -94,6 +99,8 @@ class StrictRoute(APIRoute):
             if queries is not None and (known := queries.of(request)) is not None:
                 return await known
             check_parameters(request)
+            if once:
+                request.state.idempotency_key = key_of(request)
             answer: Response = await endpoint(request)
             return answer
 
@@ -187,6 +194,23 @@ async def _read(request: Request) -> None:
         raise Problem(BAD_REQUEST, f"the body is nested deeper than {MAX_DEPTH} levels") from error
     if _deeper(request._json, MAX_DEPTH):
         raise Problem(BAD_REQUEST, f"the body is nested deeper than {MAX_DEPTH} levels")
+
+
+def key_of(request: Request) -> str:
+    """The key of a request that is done once however often it is sent.
+
+    Raises:
+        Problem: It has none, several, or one that is none.
+    """
+    given = request.headers.getlist(KEY_HEADER)
+    try:
+        if len(given) != 1:
+            raise InvalidKey("give one, made for this request alone")
+        return checked_key(given[0])
+    except InvalidKey as error:
+        path = f"header:{KEY_HEADER.lower()}"
+        detail = f"this needs the header {KEY_HEADER}: what it does is done once for each"
+        raise Problem(BAD_REQUEST, detail, errors=[FieldError(path, "key", str(error))]) from error
 
 
 def _check_type(request: Request, media_type: str) -> None:

@@ -97,7 +97,7 @@ class Edge:
         request_id = given[0].decode() if own else self._new_id()
         scope.setdefault("state", {})["request_id"] = request_id
         # RFC 9110, section 9.1: a server that answers GET answers HEAD, with the same head.
-        head = scope["method"] == "HEAD"
+        head = scope["state"]["head"] = scope["method"] == "HEAD"
         if head:
             # The server's own stays: it decides by it whether a body is to come.
             scope = {**scope, "method": "GET"}

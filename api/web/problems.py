@@ -65,6 +65,7 @@ class Problem(Exception):
         errors: The values that are wrong.
         retry_after_seconds: When a repetition may succeed.
         headers: Further headers of the answer.
+        more: Further members of the problem (RFC 9457, section 3.2), which its route documents.
     """
 
     def __init__(
@@ -75,11 +76,12 @@ class Problem(Exception):
         errors: Iterable[FieldError] = (),
         retry_after_seconds: float | None = None,
         headers: Mapping[str, str] | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(f"{type.status} {type.name}: {detail or type.title}")
         self.type, self.detail, self.errors = type, detail, tuple(errors)
         self.retry_after_seconds = retry_after_seconds
-        self._headers = dict(headers or {})
+        self._headers, self._more = dict(headers or {}), dict(more or {})
 
     @property
     def headers(self) -> dict[str, str]:
@@ -98,6 +100,7 @@ class Problem(Exception):
             body["detail"] = self.detail
         if self.errors:
             body["errors"] = [{"path": e.path, "code": e.code, "message": e.message} for e in self.errors]
+        body |= self._more
         body["request_id"] = request_id
         return Response(msgspec.json.encode(body), self.type.status, self.headers, MEDIA_TYPE)
 

@@ -17,6 +17,7 @@ from api.access import Demand, Requirement, check_path, checking
 from api.web.bodies import FileBody, StrictRoute
 from api.web.problems import (
     BAD_REQUEST,
+    CONFLICT,
     FORBIDDEN,
     INTERNAL,
     INVALID,
@@ -30,6 +31,7 @@ from api.web.problems import (
     UNSUPPORTED_MEDIA_TYPE,
     ProblemType,
 )
+from marketplace.idempotency import HEADER, MAX_KEY_CHARS
 from marketplace.identity.roles import API_KEY_SCOPES, Permission, StoreRole, has_permission
 
 ACCESS_TOKEN: Final = "accessToken"
@@ -94,6 +96,14 @@ _IF_MATCH: Final = {
     "description": "The `ETag` of the version that is edited: 412 where there is a newer one, 428 without it.",
     "example": '"1"',
 }
+_KEY: Final = {
+    "name": HEADER,
+    "in": "header",
+    "required": True,
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS, "pattern": "^[!-~]+$"},
+    "description": "Made for this request alone, such as a UUID. Sent again with it, the request is done once.",
+    "example": "6f1c2a5e-4b0e-4a53-9a51-3c8e7d1f0b22",
+}
 _CART: Final = {
     "name": "X-Cart",
     "in": "header",
@@ -114,12 +124,14 @@ class Rule:
         cost: Tokens of the caller's limit that a request takes.
         status: Of a good answer.
         works_frozen: Whether it works in a frozen store.
+        once: Whether it needs an ``Idempotency-Key``.
     """
 
     demand: Requirement
     cost: float
     status: int = 200
     works_frozen: bool = True
+    once: bool = False
 
 
 class Routes:
@@ -129,9 +141,13 @@ class Routes:
         prefix: Of their paths.
         tag: Their heading in the documentation.
         route: What reads the bodies of their requests.
+        moves_value: Whether they move money or stock: each ``POST`` says then whether it needs a key.
     """
 
-    def __init__(self, prefix: str, tag: str, route: type[StrictRoute] = StrictRoute) -> None:
+    def __init__(
+        self, prefix: str, tag: str, route: type[StrictRoute] = StrictRoute, *, moves_value: bool = False
+    ) -> None:
+        self._moves_value = moves_value
         self.router, self._route = APIRouter(prefix=prefix, tags=[tag], route_class=route), route
         self.rules: dict[tuple[str, str], Rule] = {}
 
@@ -158,6 +174,8 @@ class Routes:
         in_path: Sequence[Mapping[str, Any]] = (),
         takes: FileBody | None = None,
         gives: type[Response] | None = None,
+        once: bool | None = None,
+        ends: bool = False,
     ) -> Callable[[_Endpoint], _Endpoint]:
         """Register an endpoint; its name is the operation's id, its docstring the documentation.
 
@@ -183,10 +201,15 @@ class Routes:
             in_path: Parameters of the path that the endpoint reads itself, as the OpenAPI document has them.
             takes: The file that it takes instead of JSON.
             gives: The class of a good answer that is a file; its media type is documented.
+            ends: Whether it answers 204 where nothing is going to follow.
+            once: Whether it needs an ``Idempotency-Key`` and is done once for each; see :mod:`api.web.idempotency`.
 
         Raises:
-            ValueError: A permission is demanded and the path names no store, or the other way round.
+            ValueError: A permission is demanded and the path names no store, or the other way round; or a ``POST`` of a
+                feature that moves money or stock does not say whether it needs a key.
         """
+        if self._moves_value and method == "POST" and once is None:
+            raise ValueError(f"POST {self.router.prefix + path} does not say whether it is done once")
         check_path(demand, self.router.prefix + path)
         frozen = method == "GET" if works_frozen is None else works_frozen
         changes = method != "GET" if changes_access is None else changes_access
@@ -198,6 +221,8 @@ class Routes:
             if demand is not Demand.NOTHING:
                 possible.append(FORBIDDEN)
             summary, _, description = (endpoint.__doc__ or "").strip().partition("\n")
+            if once:
+                possible.append(CONFLICT)
             if isinstance(demand, Permission):
                 possible += [NOT_FOUND, *(() if frozen else (LIMIT,))]
             headers = {
@@ -214,15 +239,15 @@ class Routes:
                 # Readers of titles show them as they are.
                 summary=summary.rstrip(".").replace("`", ""),
                 description=f"{cleandoc(description)}\n\n{_needs(demand)}".strip(),
-                route_class_override=self._route.checked_by(checking(demand, cost, frozen, changes), takes),
+                route_class_override=self._route.checked_by(checking(demand, cost, frozen, changes), takes, bool(once)),
                 include_in_schema=documented,
                 responses=_responses(
-                    possible, status, headers, example, model, also, links or {}, revalidates, moves, gives
+                    possible, status, headers, example, model, also, links or {}, revalidates, moves, gives, ends
                 ),
-                openapi_extra=_extra(demand, revalidates, versioned and method == "PATCH", in_path, takes),
+                openapi_extra=_extra(demand, revalidates, versioned and method == "PATCH", in_path, takes, bool(once)),
                 response_class=gives or Default(JSONResponse),
             )
-            self.rules[method, self.router.prefix + path] = Rule(demand, cost, status, frozen)
+            self.rules[method, self.router.prefix + path] = Rule(demand, cost, status, frozen, bool(once))
             return endpoint
 
         return register
@@ -278,6 +303,7 @@ def _responses(
     revalidates: bool,
     moves: bool,
     gives: type[Response] | None,
+    ends: bool,
 ) -> dict[int | str, dict[str, Any]]:
     found: dict[int | str, dict[str, Any]] = {}
     for problem in problems:
@@ -309,6 +335,8 @@ def _responses(
         found[status]["links"] = {name: _link(name, values) for name, values in links.items()}
     if revalidates:
         found[304] = {"description": "The answer that `If-None-Match` names is still the same.", "headers": headers}
+    if ends:
+        found[204] = {"description": "Nothing is going to follow.", "headers": headers}
     if moves:
         moved = {**_ALWAYS_HEADERS, "Location": _PRESENT_PATH}
         found[301] = {"description": "The thing has another path by now.", "headers": moved}
@@ -329,6 +357,7 @@ def _extra(
     takes_version: bool,
     in_path: Sequence[Mapping[str, Any]],
     takes: FileBody | None,
+    once: bool,
 ) -> dict[str, Any] | None:
     """What FastAPI does not know of an operation: who may ask it, and with which header."""
     extra: dict[str, Any] = {}
@@ -341,6 +370,7 @@ def _extra(
         *([_CART] if demand is Demand.CART else ()),
         *([_IF_NONE_MATCH] if revalidates else ()),
         *([_IF_MATCH] if takes_version else ()),
+        *([_KEY] if once else ()),
     ]
     if takes is not None:
         file = {"schema": {"type": "string"}, "example": takes.example}

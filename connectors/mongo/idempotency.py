@@ -18,6 +18,9 @@ from marketplace.idempotency import KEPT_SECONDS, LEASE_SECONDS, Attempt, LeaseL
 
 _ATTEMPTS = 5
 
+Session = AsyncClientSession
+"""Of a transaction, for those who pass it on."""
+
 T = TypeVar("T")
 AnswerOf = Callable[[T], StoredAnswer]
 """Makes the answer of what was done."""
@@ -98,6 +101,12 @@ class IdempotencyKeys:
         """
         async with answering():
             await self._keys.delete_one({"_id": row, "owner": owner, "answer": None})
+
+    async def forget(self, account: str, session: AsyncClientSession) -> None:
+        """Delete all keys of an account, in the transaction that deletes it: answers say where people live."""
+        # A semicolon follows a colon.
+        own = {"_id": {"$gte": f"user:{account}:", "$lt": f"user:{account};"}}
+        await self._keys.delete_many(own, session=session)
 
     async def keep(self, row: str, owner: str, answer: StoredAnswer, session: AsyncClientSession) -> None:
         """Keep an answer, in the transaction that did what it says.

@@ -240,9 +240,7 @@ class Orders:
 
         return await in_transaction(self._client, work)
 
-    async def fulfil(
-        self, asked: Asked, change: Callable[[Order, Fulfilment], Fulfilment], now: datetime
-    ) -> KeptOrder:
+    async def fulfil(self, asked: Asked, change: Callable[[Order, Fulfilment], Fulfilment], now: datetime) -> KeptOrder:
         """Note where the goods of an order are; said twice it is noted once.
 
         Args:

@@ -29,7 +29,8 @@ def review_document(review: Review) -> dict[str, Any]:
 
 def review_of(document: Mapping[str, Any]) -> Review:
     """The review of a document."""
-    fields = {name: value for name, value in document.items() if name != "_id"}
+    # Documents from before orders say who has bought a product say it themselves.
+    fields = {name: value for name, value in document.items() if name not in ("_id", "verified")}
     reply = fields["reply"]
     return Review(
         **{

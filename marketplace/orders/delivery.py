@@ -1,4 +1,4 @@
-"""Where an order goes, and how far it is on the way: what its seller says of it, guarded by what becomes of its money."""
+"""Where an order goes, and how far it is on the way: its seller says so, guarded by what becomes of its money."""
 
 from __future__ import annotations
 
@@ -85,7 +85,8 @@ def moved_on(
         order: As it is now.
         before: Its fulfilment.
         state: Where the goods are.
-        carrier, tracking: Of goods that are under way; they can be corrected.
+        carrier: Who brings goods that are under way; it can be corrected.
+        tracking: By which they can be followed; it can be corrected.
         now_ms: The time.
 
     Raises:

@@ -140,7 +140,6 @@ class Review:
         written_at: Epoch milliseconds.
         edited_at: Epoch milliseconds; None where it is as it was written.
         state: Who can see it.
-        verified: Whether its author has bought the product; orders say so, and nobody else.
         helpful: People who found it helpful.
         reports: Of people who do not work in the store, since a moderator looked.
         queued_at: Epoch milliseconds since when it is among those that moderators look at; None where it is not.
@@ -160,7 +159,6 @@ class Review:
     written_at: int
     edited_at: int | None = None
     state: ReviewState = ReviewState.VISIBLE
-    verified: bool = False
     helpful: int = 0
     reports: int = 0
     queued_at: int | None = None

@@ -16,16 +16,28 @@ from marketplace.collections import (
     CARTS,
     CATEGORIES,
     FLOW_GENERATIONS,
+    IDEMPOTENCY_KEYS,
+    INBOX,
+    LEDGER_ENTRIES,
     LINKS,
     MAILS,
     MEMBERSHIPS,
+    NOTIFICATIONS,
+    ORDERS,
+    OUTBOX,
+    PARKED_EVENTS,
+    PAYMENT_WEBHOOKS,
+    PAYMENTS,
     PRODUCT_CHANGES,
     PRODUCT_IMPORTS,
     PRODUCT_SLUGS,
     PRODUCTS,
+    RESERVATIONS,
     REVIEW_REPORTS,
     REVIEW_VOTES,
     REVIEWS,
+    STOCK,
+    STOCK_MOVEMENTS,
     STORE_STATS,
     STORES,
     TURNED_AWAY,
@@ -36,9 +48,9 @@ from marketplace.collections import (
 from marketplace.flows import CLICKS_FLOW, DEAD_LETTERS_FLOW, FlowSpec
 from marketplace.settings import Urls
 from marketplace.tables import GENERATIONS, TABLES
-from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
+from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD, ORDERS_DEAD, ORDERS_EVENTS
 from ops.resources import Resources
-from ops.service_settings import check_api, check_collector, check_dashboard, check_flow
+from ops.service_settings import check_api, check_collector, check_consumers, check_dashboard, check_flow
 from ops.stack.collector import CollectorSpec
 from ops.stack.components import Component, PartSpec, ServiceSpec
 from ops.stack.dashboard import DashboardSpec
@@ -215,6 +227,14 @@ SHOPPING: Final = (
 )  # fmt: skip
 """What stores sell, what buyers say of it, and what they have in their carts."""
 
+ORDERING: Final = (
+    ORDERS, PAYMENTS, LEDGER_ENTRIES, PAYMENT_WEBHOOKS, STOCK, STOCK_MOVEMENTS, RESERVATIONS, OUTBOX, INBOX,
+    PARKED_EVENTS, NOTIFICATIONS,
+)  # fmt: skip
+"""Orders, and what their services keep."""
+
+CONSUMERS_SERVICE: Final = "consumers"
+
 REGISTRY: Final = Registry(
     (
         Kafka(
@@ -276,6 +296,16 @@ REGISTRY: Final = Registry(
             check_settings=check_flow,
             final_exits=FLOW_EXITS,
         ),
+        ServiceSpec(
+            name=CONSUMERS_SERVICE,
+            title="consumers of orders' events",
+            module="ops.consumer_service",
+            default_port=19466,
+            needs=("kafka", "mongo"),
+            memory="some 100 MB",
+            resources=Resources(topics=(ORDERS_EVENTS, ORDERS_DEAD), collections=(PRODUCTS, *ORDERING)),
+            check_settings=check_consumers,
+        ),
         CollectorSpec(
             name="collector",
             title="collector",
@@ -301,7 +331,18 @@ REGISTRY: Final = Registry(
             "hashed at one time",
             resources=Resources(
                 tables=TABLES,
-                collections=(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY, *SHOPPING),
+                collections=(
+                    STORES,
+                    USERS,
+                    LINKS,
+                    MAILS,
+                    MEMBERSHIPS,
+                    API_KEYS,
+                    TURNED_AWAY,
+                    *SHOPPING,
+                    *ORDERING,
+                    IDEMPOTENCY_KEYS,
+                ),
             ),
             check_settings=check_api,
         ),

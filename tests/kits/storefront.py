@@ -112,7 +112,7 @@ def reviews() -> list[Review]:
     texts = ("Best I had in years.\nWill buy again.", "", "Fine.", f"But: {HOSTILE}", ARABIC, "Good, and fast.")
     return [
         Review(
-            id_of(f"review-{at}"), about, COFFEE, f"writer-{at}", stars, text, AT + at, verified=at == 0,
+            id_of(f"review-{at}"), about, COFFEE, f"writer-{at}", stars, text, AT + at,
             helpful=12 - at, reply=Reply("Thank you!", "ann", AT + 9) if at == 0 else None,
         )
         for at, (stars, text) in enumerate(zip((5, 5, 4, 2, 4, 5), texts, strict=True))

@@ -26,6 +26,7 @@ from api.identity.password_hashes import PasswordHashes
 from api.identity.service import IdentityService
 from api.known import Known
 from api.limits import Limiter
+from api.ordering import Ordering
 from api.search.index import SearchIndex
 from api.search.service import SearchService
 from api.shopping import Shopping
@@ -42,16 +43,24 @@ from marketplace.collections import (
     API_KEYS,
     CARTS,
     CATEGORIES,
+    IDEMPOTENCY_KEYS,
+    INBOX,
     LINKS,
     MAILS,
     MEMBERSHIPS,
+    ORDERS,
+    OUTBOX,
+    PAYMENTS,
     PRODUCT_CHANGES,
     PRODUCT_IMPORTS,
     PRODUCT_SLUGS,
     PRODUCTS,
+    RESERVATIONS,
     REVIEW_REPORTS,
     REVIEW_VOTES,
     REVIEWS,
+    STOCK,
+    STOCK_MOVEMENTS,
     STORES,
     TURNED_AWAY,
     USERS,
@@ -71,10 +80,12 @@ from tests.kits.insights import empty_tables
 from tests.kits.stack import polled
 
 SHOPPING = (REVIEWS, REVIEW_VOTES, REVIEW_REPORTS, CARTS)
+ORDERING = (ORDERS, PAYMENTS, RESERVATIONS, STOCK, STOCK_MOVEMENTS, OUTBOX, INBOX, IDEMPOTENCY_KEYS)
 COLLECTIONS = (
     *(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY),
     *(PRODUCTS, PRODUCT_SLUGS, PRODUCT_CHANGES, CATEGORIES, PRODUCT_IMPORTS),
     *SHOPPING,
+    *ORDERING,
 )
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 CREATED_AT = int((NOW - timedelta(days=10)).timestamp() * 1000)
@@ -172,6 +183,7 @@ class World:
         catalog: Its catalogs.
         index: What search answers from; its stores are `shop`, `other` and `market`; nothing follows Mongo here.
         shopping: Its services of carts and reviews.
+        ordering: Its services of orders and stock.
     """
 
     client: Documents
@@ -184,6 +196,7 @@ class World:
     tenancy: Tenancy = field(init=False)
     catalog: CatalogService = field(init=False)
     shopping: Shopping = field(init=False)
+    ordering: Ordering = field(init=False)
     buckets: Buckets = field(default_factory=Buckets)
     index: SearchIndex = field(default_factory=SearchIndex)
 
@@ -199,6 +212,8 @@ class World:
         state.limiter, state.tenancy = Limiter(self.buckets), self.tenancy
         state.catalog = self.catalog
         state.shopping = self.shopping
+        self.ordering = Ordering.on_mongo(self.client, self.database, self.catalog.products_changed, lambda: self.now)
+        state.ordering = self.ordering
         # Whatever a test writes into the database holds at once: by this clock every answer is too old to be kept.
         state.known = Known(state.identities, self.tenancy, itertools.count().__next__)
         for slug in ("shop", "other", "market"):

@@ -26,7 +26,7 @@ from tests.kits.depth import CHAOS_SEEDS
 VARIANTS = ("mug", "bowl")
 PRICES = {"mug": 1250, "bowl": 990}
 SERVICES = (Service.ORDERS, Service.PAYMENTS, Service.INVENTORY)
-OUTCOMES = st.sampled_from(["success", "decline", "lost", "unheard", "pending"])
+OUTCOMES = st.sampled_from(["success", "decline", "lost", "unheard", "pending", "on its way"])
 EXAMPLES = 2_000 if CHAOS_SEEDS >= 3 else 500
 
 _STEPS = {(step.service, step.on, step.before, step.after, step.says) for step in TRANSITIONS}
@@ -38,13 +38,16 @@ class Provider:
 
     done: dict[str, tuple[Outcome, int]] = field(default_factory=dict)
     refusals: Counter[str] = field(default_factory=Counter)
+    on_their_way: list[Call] = field(default_factory=list)
 
     def ask(self, call: Call, how: str) -> Report | None:
         """What it answers; None where the answer, or the question, is lost."""
         if call.kind is CallKind.LOOK_UP:
             found = self.done.get(call.key)
             return Report(call.key, Outcome.NOT_FOUND) if found is None else self._report(call.key)
-        if how == "unheard":
+        if how == "on its way":
+            self.on_their_way.append(call)
+        if how in ("unheard", "on its way"):
             return None
         if call.key not in self.done:
             if how == "pending":
@@ -61,6 +64,12 @@ class Provider:
 
     def webhook(self, key: str) -> Report:
         return self._report(key)
+
+    def refunds(self) -> list[str]:
+        """Keys of the refunds that it has made."""
+        return sorted(
+            key for key, (outcome, _) in self.done.items() if ":refund:" in key and outcome is Outcome.SUCCEEDED
+        )
 
     def net(self, payment: str) -> int:
         """What it has of a payment."""
@@ -169,6 +178,22 @@ class Saga(RuleBasedStateMachine):
         own = key.split(":")[0].removeprefix("p-")
         self.provider.done[key] = Outcome.SUCCEEDED, self.payments[own].amount_minor
         self._report(own, self.provider.webhook(key))
+
+    @precondition(lambda self: self.provider.on_their_way)
+    @rule()
+    def arrive(self) -> None:
+        """A question that nobody waits for any more reaches the provider, which says so."""
+        call = self.provider.on_their_way.pop(0)
+        self.provider.ask(call, "success")
+        self._report(call.key.split(":")[0].removeprefix("p-"), self.provider.webhook(call.key))
+
+    @precondition(lambda self: self.provider.refunds())
+    @rule(data=st.data())
+    def come_back(self, data: st.DataObject) -> None:
+        """Money that had gone back does not arrive."""
+        key = data.draw(st.sampled_from(self.provider.refunds()))
+        self.provider.done[key] = Outcome.REVERSED, self.provider.done[key][1]
+        self._report(key.split(":")[0].removeprefix("p-"), self.provider.webhook(key))
 
     @rule(seconds=st.sampled_from([1, 60, 16 * 60, 3_600, 24 * 3_600]))
     def wait(self, seconds: int) -> None:

@@ -20,6 +20,7 @@ from api.callers import Access, Caller
 from api.catalog.service import CatalogService
 from api.known import Known
 from api.limits import Limiter
+from api.ordering import Ordering
 from api.search.index import SearchIndex
 from api.search.service import SearchService
 from api.shopping import Shopping
@@ -84,6 +85,7 @@ class OneStore:
 
 TENANCY = cast(Tenancy, OneStore())
 SHOPPING = cast(Shopping, None)  # no route of a shop is asked with success here
+ORDERING = cast(Ordering, None)  # nor one of orders
 ANALYTICS = AnalyticsService.on_clickhouse(ClickHouse("http://127.0.0.1:9", "nothing"))  # nothing listens there
 SEARCH = SearchService.on_index(SearchIndex())
 
@@ -93,7 +95,7 @@ CATALOG = cast(CatalogService, object())  # no request here asks for it
 
 @asynccontextmanager
 async def services() -> AsyncIterator[Services]:
-    yield Services(Identities(), Limiter(Unlimited()), TENANCY, ANALYTICS, CATALOG, SEARCH, SHOPPING, SHOP)
+    yield Services(Identities(), Limiter(Unlimited()), TENANCY, ANALYTICS, CATALOG, SEARCH, SHOPPING, ORDERING, SHOP)
 
 
 def make_app(request_seconds: float = REQUEST_SECONDS, body_seconds: float = BODY_SECONDS) -> Edge:
