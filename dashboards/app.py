@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboards.screens import catalog, devices, flow, live, orders, overview, places, products, sources, stock, visits
 from dashboards.ui import shell
-from dashboards.ui.header import ALL_CHOICES, ALL_DAYS
+from dashboards.ui.header import ALL_CHOICES, ALL_DAYS, ORDER, VARIANT
 
 _STATIC = Path(__file__).with_name("static")
 
@@ -20,8 +20,8 @@ PAGES = {
     "places": (places.show, "Places", ":material/public:", ALL_CHOICES),
     "devices": (devices.show, "Devices", ":material/devices:", ALL_CHOICES),
     "products": (products.show, "Products", ":material/shopping_bag:", ALL_CHOICES),
-    "orders": (orders.show, "Orders", ":material/receipt_long:", {"days", ALL_DAYS}),
-    "stock": (stock.show, "Stock", ":material/inventory:", frozenset()),
+    "orders": (orders.show, "Orders", ":material/receipt_long:", {"days", ALL_DAYS, ORDER}),
+    "stock": (stock.show, "Stock", ":material/inventory:", {VARIANT}),
     "catalog": (catalog.show, "Catalog", ":material/inventory_2:", frozenset()),
     "visits": (visits.show, "Visits", ":material/timeline:", ALL_CHOICES),
     "counting": (flow.show, "Counting", ":material/fact_check:", {"days"}),

@@ -80,7 +80,7 @@ class Viewer:
         return found
 
     def may(self, slug: str, permission: Permission) -> bool:
-        """Whether the viewer may do something in a store; without any account this machine reads all and changes nothing.
+        """Whether the viewer may do something in a store; without any account this machine reads and changes nothing.
 
         Raises:
             StoreNotVisible: There is no such store, or the viewer may not see it.

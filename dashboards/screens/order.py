@@ -98,21 +98,21 @@ def troubles(whole: WholeOrder, now_ms: int) -> list[str]:
     if sold.is_stuck(now_ms) and sold.due_ms is not None:
         since = lasting(now_ms - sold.due_ms)
         found.append(
-            f"**Stuck for {since}.** It still waits for {waits_for(sold.order.state)}. No money and no goods are lost, and "
-            "it goes on by itself when that part works. If it does not, report it to the operator: "
+            f"**Stuck for {since}.** It still waits for {waits_for(sold.order.state)}. No money and no goods are lost, "
+            "and it goes on by itself when that part works. If it does not, report it to the operator: "
             f"`marketplace saga trace {sold.order.id}` says more."
         )
     if whole.parked:
         names = " and ".join(sorted(whole.parked))
         found.append(
-            f"**Parked.** An event of this order could not be handled by {names}, and later ones wait behind it so that "
-            "nothing is done in the wrong order. The operator has to let it go on."
+            f"**Parked.** An event of this order could not be handled by {names}, and later ones wait behind it so "
+            "that nothing is done in the wrong order. The operator has to let it go on."
         )
     refunds = () if whole.payment is None else whole.payment.refunds
     if any(refund.state is RefundState.STUCK for refund in refunds):
         found.append(
-            "**A refund could not be made.** The payment provider refuses it again and again: the operator has to settle "
-            "it. The buyer has not got the money yet."
+            "**A refund could not be made.** The payment provider refuses it again and again: the operator has to "
+            "settle it. The buyer has not got the money yet."
         )
     return found
 
@@ -150,18 +150,18 @@ def _returned(line: OrderLine) -> str:
 def _delivery(frame: shell.Frame, whole: WholeOrder) -> None:
     sold, buyer = whole.sold, whole.buyer
     goods = sold.fulfilment
-    states = {
+    at = f" {when(goods.changed_at_ms, frame.zone, frame.now)}" if goods.changed_at_ms else ""
+    state = {
         FulfilmentState.UNFULFILLED: "Not packed yet",
-        FulfilmentState.PACKED: "Packed, not sent yet",
-        FulfilmentState.SHIPPED: "On the way",
-        FulfilmentState.DELIVERED: "Delivered",
-    }
-    since = f" since {when(goods.changed_at_ms, frame.zone, frame.now)}" if goods.changed_at_ms else ""
+        FulfilmentState.PACKED: f"Packed{at}, not sent yet",
+        FulfilmentState.SHIPPED: f"Sent{at}",
+        FulfilmentState.DELIVERED: f"Delivered{at}",
+    }[goods.state]
     orders = whole.orders_of_buyer
     markup.show_facts(
         [
             ("To", address_lines(sold.delivery) or ["No address is kept"]),
-            ("Goods", [states[goods.state] + since, goods.carrier, goods.tracking and f"Tracking {goods.tracking}"]),
+            ("Goods", [state, goods.carrier, goods.tracking and f"Tracking {goods.tracking}"]),
             ("Buyer", [buyer.email or "The account was deleted",
                        "The first order here" if orders == 1 else f"{formats.several(orders, 'order')} here"]),
         ]
@@ -221,7 +221,8 @@ def detail_of(step: Step) -> str:
     ]
     waits = [f"{service} not yet" for service in missing_of(step)]
     source = step.source.rpartition("/")[2]
-    return _DOT.join((step.type, f"said by {source}", f"handled by {', '.join([*handled, *waits]) or 'nobody'}"))
+    by = ", ".join([*handled, *waits])
+    return _DOT.join((step.type, f"said by {source}", *([f"handled by {by}"] if by else [])))
 
 
 def missing_of(step: Step) -> Sequence[str]:

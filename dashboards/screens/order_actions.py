@@ -17,16 +17,17 @@ from marketplace.inventory.levels import MAX_REASON_CHARS
 from marketplace.money import shown_amount
 from marketplace.orders.delivery import GONE, MAX_CARRIER_CHARS, MAX_TRACKING_CHARS, FulfilmentState
 from marketplace.orders.requests import Party, can_cancel
-from marketplace.sagas.orders import Order, OrderState
+from marketplace.sagas.orders import Order, OrderLine, OrderState
 
 Draw = Callable[[shell.Frame, WholeOrder, Form], None]
 
 _PACK, _UNPACK, _SHIP, _DELIVER, _REFUND, _CANCEL = "pack", "unpack", "ship", "deliver", "refund", "cancel"
+_ALL, _SOME = "Everything that is left", "Some of it"
 _LABELS: Final = {
-    _PACK: ("Packed …", ":material/package_2:"),
+    _PACK: ("Mark as packed …", ":material/package_2:"),
     _UNPACK: ("Not packed after all …", ":material/undo:"),
-    _SHIP: ("Sent …", ":material/local_shipping:"),
-    _DELIVER: ("Delivered …", ":material/home_pin:"),
+    _SHIP: ("Mark as sent …", ":material/local_shipping:"),
+    _DELIVER: ("Mark as delivered …", ":material/home_pin:"),
     _REFUND: ("Refund …", ":material/currency_exchange:"),
     _CANCEL: ("Cancel the order …", ":material/cancel:"),
 }
@@ -114,8 +115,8 @@ def _cancel(frame: shell.Frame, whole: WholeOrder, form: Form) -> None:
     else:
         left = made.paid_minor - sum(refund.amount_minor for refund in made.refunds)
         st.markdown(
-            f"{plain(shown_amount(left, made.currency))} go back to the buyer, and the goods come back into stock. This "
-            "cannot be undone."
+            f"{plain(shown_amount(left, made.currency))} go back to the buyer, and the goods come back into stock. "
+            "This cannot be undone."
         )
 
     def send() -> None:
@@ -126,19 +127,12 @@ def _cancel(frame: shell.Frame, whole: WholeOrder, form: Form) -> None:
 
 def _refund(frame: shell.Frame, whole: WholeOrder, form: Form) -> None:
     made = whole.sold.order
-    st.markdown("**Refund what?**")
-    counts = {}
-    for line in made.lines:
-        left = line.quantity - line.returned
-        if left:
-            about = f"{line.title} {line.options}".strip()[:120]
-            counts[line.number] = int(
-                st.number_input(
-                    f"{plain(about)}: {left:,} {'is' if left == 1 else 'are'} left, "
-                    f"{plain(shown_amount(line.unit_minor, made.currency))} each",
-                    min_value=0, max_value=left, value=left, step=1, key=f"refund-{line.number}-{form.nonce}",
-                )
-            )  # fmt: skip
+    counts = {line.number: line.quantity - line.returned for line in made.lines}
+    how = st.segmented_control(
+        "Refund what?", (_ALL, _SOME), default=_ALL, key=f"what-{form.nonce}", required=True
+    )  # fmt: skip
+    if how == _SOME:
+        counts = {line.number: _count(line, made.currency, form) for line in made.lines if counts[line.number]}
     reason = str(
         st.text_input("Reason, which the buyer reads", max_chars=MAX_REASON_CHARS, key=f"reason-{form.nonce}")
     ).strip()
@@ -156,6 +150,14 @@ def _refund(frame: shell.Frame, whole: WholeOrder, form: Form) -> None:
         _send(frame, whole, form, "refunds", {**body, **more, "restock": restock}, text)
 
     _buttons(form, f"Refund {plain(shown_amount(amount, made.currency))}", send, disabled=not amount)
+
+
+def _count(line: OrderLine, currency: str, form: Form) -> int:
+    left = line.quantity - line.returned
+    about = plain(f"{line.title} {line.options}".strip()[:120])
+    each = plain(shown_amount(line.unit_minor, currency))
+    label = f"{about}: {left:,} {'is' if left == 1 else 'are'} left, {each} each"
+    return int(st.number_input(label, 0, left, 0, 1, key=f"refund-{line.number}-{form.nonce}"))
 
 
 def refund_amount(order: Order, counts: dict[int, int]) -> int:
@@ -188,7 +190,8 @@ def _goods(state: FulfilmentState, question: str, label: str, done: str) -> Draw
 _FORMS: Final[dict[str, Draw]] = {
     _PACK: _goods(FulfilmentState.PACKED, "Are the goods packed?", "They are packed", "Packed."),
     _UNPACK: _goods(
-        FulfilmentState.UNFULFILLED, "Are the goods not packed after all?", "They are not packed", "Not packed any more."
+        FulfilmentState.UNFULFILLED, "Are the goods not packed after all?", "They are not packed",
+        "Not packed any more.",
     ),
     _SHIP: _goods(
         FulfilmentState.SHIPPED, "Are the goods with the carrier? Then the order cannot be cancelled any more.",

@@ -248,7 +248,7 @@ def _empty(groups: Sequence[Group], text: str, chosen: str) -> None:
     else:
         st.info(
             "**No orders in these days.** Buyers order in your shop's storefront, or by the REST API "
-            "(`POST /v1/orders`). An order appears here the moment it is placed. For earlier ones choose other days above. "
-            "What can be ordered is on the page Catalog.",
+            "(`POST /v1/orders`). An order appears here the moment it is placed. For earlier ones choose other days "
+            "above. What can be ordered is on the page Catalog.",
             icon=":material/receipt_long:",
         )

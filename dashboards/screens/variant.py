@@ -53,9 +53,9 @@ def show(frame: shell.Frame, item: Item | None) -> None:
     _actions(frame, item)
     if item.level is None:
         st.info(
-            "**This variant is not counted.** Buyers can order it as long as its product says that there is some, however "
-            "many they want. To begin, say how many you have: from then on each order takes from it, and buyers see "
-            "whether many, few or none are left.",
+            "**This variant is not counted.** Buyers can order it as long as its product says that there is some, "
+            "however many they want. To begin, say how many you have: from then on each order takes from it, and buyers "
+            "see whether many, few or none are left.",
             icon=":material/calculate:",
         )
         return
@@ -112,7 +112,7 @@ def _reserved(frame: shell.Frame, reservation: Reservation, own: str) -> ListRow
     over = reservation.expires_ms <= int(frame.now.timestamp() * 1_000)
     mark = Tag("Over, is being released", "wait") if over else Tag(f"Until {until}", "wait")
     return ListRow(
-        reservation.order, f"Order {reservation.order[:8]}", "Waits for its payment", (mark,), f"{count:,}",
+        reservation.order, f"Order {reservation.order[:8]}", "Not taken from stock yet", (mark,), f"{count:,}",
         "piece" if count == 1 else "pieces",
     )  # fmt: skip
 
@@ -155,7 +155,7 @@ def _movements(frame: shell.Frame, item: Item) -> None:
 
 
 def _moved(frame: shell.Frame, row: Moved) -> tuple[str, str]:
-    what = _KINDS[row.kind] + (f" by order {row.cause[:8]}" if row.kind in _OF_ORDERS else "")
+    what = _KINDS[row.kind] + (f" – order {row.cause[:8]}" if row.kind in _OF_ORDERS else "")
     who = f"by {row.by}" if row.by else ""
     at = when(row.at_ms, frame.zone, frame.now)
     return what + (f": {row.note}" if row.note else ""), " ".join(filter(None, (at, who)))

@@ -18,6 +18,10 @@ from dashboards.ui.labels import labels
 from marketplace.stores import Store
 
 ALL_CHOICES: Final = frozenset({"days", "bots", "compare", "filters"})
+ORDER: Final = "order"
+VARIANT: Final = "variant"
+"""What is open on the pages of orders and stock; on other pages nothing of it stays."""
+
 ALL_DAYS: Final = "all days"
 """A choice of days that no plan bounds: what a store has sold is its own, however long ago."""
 

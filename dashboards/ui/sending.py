@@ -18,8 +18,8 @@ from marketplace.identity.roles import Permission
 
 _UNAVAILABLE: Final = "**Nothing was changed.** The REST API does not answer. Try again in a moment."
 _MAYBE: Final = (
-    "**It is not known yet whether that was done.** The REST API did not say so in time. What stands here is what holds "
-    "now; send it once more if it does not change in a moment: it is done once all the same."
+    "**It is not known yet whether that was done.** The REST API did not say so in time. What stands here is what "
+    "holds now; send it once more if it does not change in a moment: it is done once all the same."
 )
 _SIGNED_OUT: Final = "**Nothing was changed.** Your sign-in has ended: sign in once more."
 _LIMIT: Final = "**Nothing was changed.** That were too many requests in a short time. Try again in a minute."
