@@ -54,8 +54,8 @@ def show(frame: shell.Frame, item: Item | None) -> None:
     if item.level is None:
         st.info(
             "**This variant is not counted.** Buyers can order it as long as its product says that there is some, "
-            "however many they want. To begin, say how many you have: from then on each order takes from it, and buyers "
-            "see whether many, few or none are left.",
+            "however many they want. To begin, say how many you have: from then on each order takes from it, and "
+            "buyers see whether many, few or none are left.",
             icon=":material/calculate:",
         )
         return
@@ -155,7 +155,7 @@ def _movements(frame: shell.Frame, item: Item) -> None:
 
 
 def _moved(frame: shell.Frame, row: Moved) -> tuple[str, str]:
-    what = _KINDS[row.kind] + (f" – order {row.cause[:8]}" if row.kind in _OF_ORDERS else "")
+    what = _KINDS[row.kind] + (f", order {row.cause[:8]}" if row.kind in _OF_ORDERS else "")
     who = f"by {row.by}" if row.by else ""
     at = when(row.at_ms, frame.zone, frame.now)
     return what + (f": {row.note}" if row.note else ""), " ".join(filter(None, (at, who)))
