@@ -51,12 +51,15 @@ class Progress:
 
     Attributes:
         ending: Whether the process is to end: a server waits for its answers, and these end by themselves only late.
+        heartbeat_seconds: How often something is sent, and asked whether who follows may still.
+        life_seconds: How long a stream lasts.
         questions: How often Mongo was asked.
     """
 
     def __init__(self, read: Read, poll_seconds: float = POLL_SECONDS) -> None:
         self._read, self._poll_seconds = read, poll_seconds
         self.ending: Callable[[], bool] = lambda: False
+        self.heartbeat_seconds, self.life_seconds = HEARTBEAT_SECONDS, LIFE_SECONDS
         self._followers: dict[str, set[asyncio.Queue[KeptOrder | None]]] = {}
         self._accounts: dict[str, int] = {}
         self._polling: asyncio.Task[None] | None = None

@@ -17,7 +17,7 @@ from api.ordering import Ordering
 from api.orders.bodies import checkout_body, order_body
 from api.orders.examples import CHECKOUT, EVENT, ID, ORDER
 from api.orders.pages import cursor_of, place_after
-from api.orders.progress import HEARTBEAT_SECONDS, LIFE_SECONDS, TooManyFollow, has_ended
+from api.orders.progress import TooManyFollow, has_ended
 from api.orders.schemas import (
     CheckoutBody,
     LineToRefund,
@@ -192,7 +192,8 @@ async def follow_order(request: Request, order: str) -> Response:
 async def _events(
     request: Request, changes: asyncio.Queue[KeptOrder | None], kept: KeptOrder, seen: int
 ) -> AsyncIterator[str]:
-    until = time.monotonic() + LIFE_SECONDS
+    progress = ordering(request).progress
+    until = time.monotonic() + progress.life_seconds
     yield first()
     latest: KeptOrder | None = kept
     while latest is not None and time.monotonic() < until:
@@ -205,7 +206,7 @@ async def _events(
                 yield event(seen, "order", order_body(latest).model_dump_json())
         if has_ended(latest) and seen == latest.order.version:
             return
-        beat = time.monotonic() + HEARTBEAT_SECONDS
+        beat = time.monotonic() + progress.heartbeat_seconds
         latest = await _next(changes, latest, seen, beat)
         if time.monotonic() >= beat:
             if await _allowed(request) is False:

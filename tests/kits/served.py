@@ -19,7 +19,11 @@ from tests.kits.tenancy import World
 async def served(world: World) -> AsyncIterator[str]:
     """Serve the world's application on a free port of the loopback interface; gives its URL."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(world.app, lifespan="off", ws="none", log_config=None, server_header=False))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            world.app, lifespan="off", ws="none", log_config=None, server_header=False, timeout_graceful_shutdown=3
+        )
+    )
     # Not `serve`: it takes over the signals, which are the test's.
     server.config.load()
     server.lifespan = server.config.lifespan_class(server.config)
