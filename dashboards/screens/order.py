@@ -111,8 +111,8 @@ def troubles(whole: WholeOrder, now_ms: int) -> list[str]:
     refunds = () if whole.payment is None else whole.payment.refunds
     if any(refund.state is RefundState.STUCK for refund in refunds):
         found.append(
-            "**A refund could not be made.** The payment provider refuses it again and again: the operator has to "
-            "settle it. The buyer has not got the money yet."
+            "**A refund could not be made.** The payment provider refuses it again and again, or the money did not "
+            "reach the buyer: the operator has to settle it."
         )
     return found
 

@@ -20,6 +20,7 @@ from marketplace.sagas.events import (
     PaymentCompleted,
     PaymentFailed,
     PaymentRefunded,
+    PaymentRefundReversed,
     StockCountUpdated,
     StockInsufficient,
     UnknownEvent,
@@ -104,7 +105,7 @@ def payment_lines(payment: Payment | None) -> list[str]:
         if refund.state is RefundState.REQUESTED:
             lines.append(f"{asked} is to go back: asked {_times(refund.attempts)}")
         if refund.state is RefundState.STUCK:
-            lines.append(f"{asked} could not go back: the provider refuses it, and the operator has to decide")
+            lines.append(f"{asked} could not go back: the operator has to decide")
     return lines
 
 
@@ -125,6 +126,8 @@ def _words(payload: Payload, kind: EventType, currency: str) -> str:
         return f"The payment was declined: {payload.reason.replace('_', ' ')}"
     if isinstance(payload, PaymentRefunded):
         return f"{shown_amount(payload.amount_minor, currency)} went back to the buyer"
+    if isinstance(payload, PaymentRefundReversed):
+        return f"{shown_amount(payload.amount_minor, currency)} did not reach the buyer, and is owed again"
     if isinstance(payload, StockCountUpdated):
         return f"The goods were taken from stock ({_pieces(payload.items)})"
     if isinstance(payload, StockInsufficient):

@@ -113,6 +113,16 @@ class Played:
         """Some lines are to be refunded, and all hear of it; the provider is not asked yet."""
         return self._decided(orders.refund_lines(self.order, counts, self.now_ms, reason=reason))
 
+    def returned(self, refund: str) -> Played:
+        """Money that had gone back comes back: it did not reach the buyer."""
+        report = Report(self.payment.refund_key(refund), Outcome.REVERSED)
+        decision = payments.apply_report(self.payment, report, self.now_ms)
+        self.payment, before = decision.payment, len(self.said)
+        self._say(payments.SERVICE, decision.events)
+        for _, said in self.said[before:]:
+            self._on(said)
+        return self
+
     def unpaid(self) -> Played:
         """Nobody pays in time."""
         self.now_ms = self.order.pay_by_ms

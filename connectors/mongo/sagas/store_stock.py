@@ -28,7 +28,7 @@ MOVEMENTS: Final = 50
 """Movements of a page."""
 
 MAX_RESERVATIONS: Final = 100
-_SECONDS: Final = 3.0
+_SECONDS: Final = 2.0
 _NEWEST: Final = [("at_ms", pymongo.DESCENDING), ("_id", pymongo.ASCENDING)]
 
 
@@ -106,7 +106,8 @@ class StoreStock:
         """How many of each variant were sold since a moment, less what came back."""
         kinds = {"$in": [MovementKind.SOLD.value, MovementKind.RETURNED.value]}
         pipeline: list[dict[str, Any]] = [
-            {"$match": {"store": store, "at_ms": {"$gte": since_ms}, "kind": kinds}},
+            # $gte would leave out what is equal to its bound: see connectors.mongo.sagas.store_orders.
+            {"$match": {"store": store, "at_ms": {"$gt": since_ms - 1}, "kind": kinds}},
             {"$sort": dict(_NEWEST)},
             {"$limit": MAX_SALES},
             {"$group": {"_id": "$variant", "sum": {"$sum": "$quantity"}}},

@@ -45,6 +45,7 @@ PLAYED: dict[str, Callable[[], Played]] = {
     "cancelled": lambda: new().pays().cancelled(Reason.SELLER),
     "refunding": lambda: new().pays().refunded({1: 1}, "It broke."),
     "refunded": lambda: _later(new().pays().refunded({1: 1})).pays(),
+    "reversed": lambda: _later(new().pays().refunded({1: 1})).pays().returned("r1"),
     "ended": lambda: _later(new().pays().cancelled(Reason.BUYER)).pays(),
 }
 
@@ -108,10 +109,17 @@ def test_every_order_is_of_exactly_one_kind_and_the_counts_add_up(state: OrderSt
 @pytest.mark.parametrize("name", PLAYED)
 def test_what_an_order_is_called_says_what_the_seller_has_to_know(name: str) -> None:
     expected = {
-        "pending": "Waits for payment", "declined": "Cancelled: payment declined", "unpaid": "Cancelled: not paid in time",
-        "confirmed": "To pack", "no stock": "Money on its way back", "cancelled": "Money on its way back",
-        "refunding": "To pack", "refunded": "To pack", "ended": "Cancelled: by the buyer",
-    }  # fmt: skip
+        "pending": "Waits for payment",
+        "declined": "Cancelled: payment declined",
+        "unpaid": "Cancelled: not paid in time",
+        "confirmed": "To pack",
+        "no stock": "Money on its way back",
+        "cancelled": "Money on its way back",
+        "refunding": "To pack",
+        "refunded": "To pack",
+        "reversed": "To pack",
+        "ended": "Cancelled: by the buyer",
+    }
     assert state_tag(sold(PLAYED[name]())).text == expected[name]
 
 
@@ -146,7 +154,8 @@ def test_an_order_is_stuck_a_minute_after_its_state_should_have_ended_and_not_be
     assert due_ms is not None
     assert troubles(made, due_ms + 59_000) == []
     (said,) = troubles(made, due_ms + 60_000)
-    assert "Stuck" in said and f"marketplace saga trace {made.sold.order.id}" in said
+    assert "Stuck" in said
+    assert f"marketplace saga trace {made.sold.order.id}" in said
     confirmed = whole(new().pays())
     assert troubles(confirmed, PLACED_MS * 2) == []
 
