@@ -58,7 +58,8 @@ _NUMBERS_SECONDS: Final = 2.0
 _TURNED_AWAY_SECONDS: Final = 5.0
 _PRODUCTS_SECONDS: Final = 5.0
 _ORDER_SECONDS: Final = 1.0
-_SUMS_SECONDS: Final = 5.0
+_ORDERS_SECONDS: Final = 3.0
+_SUMS_SECONDS: Final = 10.0
 _SOLD_SECONDS: Final = 30.0
 _FIRST_DAY_SECONDS: Final = 60.0
 
@@ -317,7 +318,7 @@ product_titles = CachedQuery("mongo", _PRODUCTS_SECONDS, _product_titles)
 completeness = CachedQuery("kafka", _LIVE_SECONDS, _completeness, of_platform=True)
 outcomes = CachedQuery("clickhouse", _NUMBERS_SECONDS, _outcomes)
 turned_away = CachedQuery("mongo", _TURNED_AWAY_SECONDS, _turned_away)
-orders_page = CachedQuery("mongo", _ORDER_SECONDS, _orders_page, permission=Permission.READ_ORDERS)
+orders_page = CachedQuery("mongo", _ORDERS_SECONDS, _orders_page, permission=Permission.READ_ORDERS)
 order_groups = CachedQuery("mongo", _SUMS_SECONDS, _order_groups, permission=Permission.READ_ORDERS)
 stuck_orders = CachedQuery("mongo", _SUMS_SECONDS, _stuck_orders, permission=Permission.READ_ORDERS)
 order = CachedQuery("mongo", _ORDER_SECONDS, _order, permission=Permission.READ_ORDERS)

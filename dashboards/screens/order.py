@@ -163,7 +163,7 @@ def _delivery(frame: shell.Frame, whole: WholeOrder) -> None:
             ("To", address_lines(sold.delivery) or ["No address is kept"]),
             ("Goods", [state, goods.carrier, goods.tracking and f"Tracking {goods.tracking}"]),
             ("Buyer", [buyer.email or "The account was deleted",
-                       "The first order here" if orders == 1 else f"{formats.several(orders, 'order')} here"]),
+                       "The first order here" if orders <= 1 else f"{orders:,} orders here"]),
         ]
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -30,6 +31,7 @@ STUCK: Final = "Stuck"
 TO_SEND: Final = "To send"
 _SINCE_EVER: Final = 0
 _MAX_PAGES: Final = 200
+_SUMS_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,9 @@ def _milliseconds(wall: datetime, frame: shell.Frame) -> int:
 def _list(frame: shell.Frame) -> None:
     slug, (since_ms, until_ms) = frame.store.slug, days_of(frame)
     try:
-        backend.stuck_orders.submit(slug)
-        groups, stuck = backend.order_groups(slug, since_ms, until_ms), backend.stuck_orders(slug)
+        summed = backend.order_groups.submit(slug, since_ms, until_ms)
+        stuck = backend.stuck_orders(slug)
+        groups = _soon(summed)
         _tiles(groups)
         text = _search()
         chosen = _choose(groups, stuck)
@@ -126,6 +129,14 @@ def _list(frame: shell.Frame) -> None:
     _turn(pages, found.next)
 
 
+def _soon(summed: Future[tuple[Group, ...]]) -> tuple[Group, ...] | None:
+    """The sums, if they are there soon: the orders themselves do not wait for them."""
+    try:
+        return summed.result(_SUMS_SECONDS)
+    except (TimeoutError, Unavailable):
+        return None
+
+
 def row_of(sold: SoldOrder, frame: shell.Frame, now_ms: int) -> ListRow:
     """An order as a row of the list."""
     made = sold.order
@@ -148,14 +159,17 @@ def short(order_id: str) -> str:
     return order_id[:8]
 
 
-def _tiles(groups: Sequence[Group]) -> None:
+def _tiles(known: Sequence[Group] | None) -> None:
+    groups = known or ()
     tiles = {
         "Orders": (
             formats.count(sum(group.count for group in groups)),
             "Placed in these days.",
         ),
-        TO_SEND: (formats.count(KINDS[TO_SEND].count(groups)), "Confirmed, and not sent yet."),
+        TO_SEND: (f"{KINDS[TO_SEND].count(groups):,}", "Confirmed, and not sent yet."),
     }
+    if known is None:
+        tiles = {label: (formats.NOTHING, f"{meaning} Still being counted.") for label, (_, meaning) in tiles.items()}
     currencies = sorted({group.currency for group in groups if group.paid_minor}) or sorted(
         {group.currency for group in groups}
     )
@@ -183,14 +197,15 @@ def _search() -> str:
     ).strip()
 
 
-def _choose(groups: Sequence[Group], stuck: Sequence[str]) -> str:
+def _choose(known: Sequence[Group] | None, stuck: Sequence[str]) -> str:
+    groups = known or ()
     counts = {_EVERYTHING: sum(group.count for group in groups)}
     counts |= {name: kind.count(groups) for name, kind in KINDS.items()}
     if stuck or st.session_state.get("orders-kind") == STUCK:
         counts[STUCK] = len(stuck)
     chosen = st.pills(
         "Show", list(counts), default=_EVERYTHING, key="orders-kind", label_visibility="collapsed",
-        format_func=lambda name: f"{name} ({formats.count(counts[name])})",
+        format_func=lambda name: name if known is None and name != STUCK else f"{name} ({counts[name]:,})",
     )  # fmt: skip
     return str(chosen or _EVERYTHING)
 
@@ -236,14 +251,14 @@ def _turn(pages: list[Place | None], after: Place | None) -> None:
         st.caption(f"Page {len(pages)}, the newest first.")
 
 
-def _empty(groups: Sequence[Group], text: str, chosen: str) -> None:
+def _empty(groups: Sequence[Group] | None, text: str, chosen: str) -> None:
     if text:
         st.info(
             f"No order is found by {plain(text)}. Names and products are looked for among the orders of these days; "
             "numbers of orders and e-mail addresses among all.",
             icon=":material/search_off:",
         )
-    elif groups or chosen == STUCK:
+    elif groups or chosen != _EVERYTHING:
         st.success("Nothing of that kind.", icon=":material/check_circle:")
     else:
         st.info(

@@ -195,7 +195,7 @@ def _list(items: Sequence[Item]) -> None:
     labels = {_EVERYTHING: len(items), **{name: sum(map(is_so, items)) for name, is_so in KINDS.items()}}
     chosen = st.pills(
         "Show", list(labels), default=_EVERYTHING, key="stock-kind", label_visibility="collapsed",
-        format_func=lambda name: f"{name} ({formats.count(labels[name])})",
+        format_func=lambda name: f"{name} ({labels[name]:,})",
     )  # fmt: skip
     kind = KINDS.get(str(chosen))
     shown = [

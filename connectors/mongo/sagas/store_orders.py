@@ -27,12 +27,18 @@ from marketplace.sagas.reconcile import GRACE_MS
 PAGE: Final = 50
 """Orders of a page."""
 
-MAX_SUMMED: Final = 50_000
-"""Orders that are counted at most, the newest ones."""
-
 MAX_SEARCH_CHARS: Final = 100
+MAX_OF_BUYER: Final = 1_000
+"""Orders of a buyer that are counted at most, those in other stores too."""
+
 _MAX_STUCK: Final = 100
+_MAX_WAITING: Final = 5_000
 _SECONDS: Final = 2.0
+_SCAN_SECONDS: Final = 5.0
+"""For what may read all orders of the chosen days."""
+
+_SUMS_SECONDS: Final = 6.0
+_SPANS_MS: Final = (2 * 86_400_000, 16 * 86_400_000)
 _NEWEST: Final = [("placed_at_ms", pymongo.DESCENDING), ("_id", pymongo.ASCENDING)]
 _ID: Final = re.compile("[0-9a-f]{6,32}")
 
@@ -196,13 +202,14 @@ class StoreOrders:
         Raises:
             TooMuch: There are too many to look through for a text.
         """
-        question = {"store": store, **self._question(store, only)}
-        if after is not None:
-            later = {"placed_at_ms": after.placed_at_ms, "_id": {"$gt": after.id}}
-            question = {"$and": [question, {"$or": [{"placed_at_ms": {"$lt": after.placed_at_ms}}, later]}]}
+        scans = bool(only.text) or only.gone is not None
         try:
-            with _timed():
-                found = self._orders.find(question).sort(_NEWEST).limit(PAGE + 1).to_list()
+            with _timed(_SCAN_SECONDS if scans else _SECONDS):
+                found = (
+                    self._looked_for(store, only, after)
+                    if only.text or only.ids is not None
+                    else self._newest(store, only, after)
+                )
         except Unavailable as error:
             cause = error.__cause__
             late = isinstance(cause, PyMongoError) and cause.timeout
@@ -213,8 +220,37 @@ class StoreOrders:
         last = orders[-1] if len(found) > PAGE else None
         return OrderPage(orders, None if last is None else Place(last.placed_at_ms, last.order.id))
 
+    def _newest(self, store: str, only: Only, after: Place | None) -> list[dict[str, Any]]:
+        # SecantusDB reads and sorts all that match, and takes no index for an $or: it is asked for those of the moment
+        # at which the page begins, then for the days before, then for more days.
+        question = {"store": store, **_kind(only)}
+        found: list[dict[str, Any]] = []
+        until_ms = only.until_ms
+        if after is not None:
+            until_ms = after.placed_at_ms
+            same = {**question, "placed_at_ms": _between(until_ms, until_ms + 1)}
+            found = [row for row in self._orders.find(same).sort(_NEWEST) if row["_id"] > after.id]
+        wanted = PAGE + 1 - len(found)
+        spans = [span for span in _SPANS_MS if until_ms - span > only.since_ms]
+        for since_ms in (*(until_ms - span for span in spans), only.since_ms):
+            within = {**question, "placed_at_ms": _between(since_ms, until_ms)}
+            more = self._orders.find(within).sort(_NEWEST).limit(max(1, wanted)).to_list()
+            if len(more) >= wanted:
+                break
+        return [*found, *more]
+
+    def _looked_for(self, store: str, only: Only, after: Place | None) -> list[dict[str, Any]]:
+        question = {"store": store, **self._question(store, only)}
+        if after is not None:
+            later = {"placed_at_ms": after.placed_at_ms, "_id": {"$gt": after.id}}
+            question = {"$and": [question, {"$or": [{"placed_at_ms": {"$lt": after.placed_at_ms}}, later]}]}
+        return self._orders.find(question).sort(_NEWEST).limit(PAGE + 1).to_list()
+
     def groups(self, store: str, since_ms: int, until_ms: int) -> tuple[Group, ...]:
-        """How many orders of some days there are by state and currency, and their sums; of the newest at most."""
+        """How many orders of some days there are by state and currency, and their sums.
+
+        It reads all of them, which takes half a second for ten thousand on SecantusDB: pages do not wait for it.
+        """
         group = {
             "_id": {"state": "$state", "currency": "$currency", "goods": "$fulfilment.state"},
             "count": {"$sum": 1},
@@ -223,11 +259,9 @@ class StoreOrders:
         }
         pipeline: list[dict[str, Any]] = [
             {"$match": {"store": store, "placed_at_ms": _between(since_ms, until_ms)}},
-            {"$sort": dict(_NEWEST)},
-            {"$limit": MAX_SUMMED},
             {"$group": group},
         ]
-        with _timed():
+        with _timed(_SUMS_SECONDS):
             rows = self._orders.aggregate(pipeline).to_list()
         return tuple(
             Group(
@@ -243,16 +277,17 @@ class StoreOrders:
 
     def stuck(self, store: str, now_ms: int) -> tuple[str, ...]:
         """Ids of orders that are longer in a state than it may last, longest first, whenever they were placed."""
-        found: list[dict[str, Any]] = []
+        waits = {state: deadline for state in OrderState if (deadline := deadline_of(state)) is not None}
+        question = {"store": store, "state": {"$in": [state.value for state in waits]}}
         with _timed():
-            for state in OrderState:
-                deadline = deadline_of(state)
-                if deadline is None:
-                    continue
-                late = {"$lte": now_ms - deadline.seconds * 1_000 - GRACE_MS}
-                question = {"store": store, "state": state.value, "state_since_ms": late}
-                found += self._orders.find(question, {"state_since_ms": 1}).limit(_MAX_STUCK).to_list()
-        return tuple(row["_id"] for row in sorted(found, key=lambda row: row["state_since_ms"])[:_MAX_STUCK])
+            # By when they began it would take no index of SecantusDB; few orders wait at any moment.
+            rows = self._orders.find(question, {"state": 1, "state_since_ms": 1}).limit(_MAX_WAITING).to_list()
+        late = [
+            (row["state_since_ms"], row["_id"])
+            for row in rows
+            if row["state_since_ms"] + waits[OrderState(row["state"])].seconds * 1_000 + GRACE_MS <= now_ms
+        ]
+        return tuple(order for _, order in sorted(late)[:_MAX_STUCK])
 
     def one(self, store: str, order: str) -> WholeOrder | None:
         """An order of the store with all that is kept of it; None where the store has none of that id."""
@@ -272,38 +307,44 @@ class StoreOrders:
                 reservation=None if reservation is None else reservation_of(reservation),
                 steps=tuple(self._audit.steps(order)),
                 parked=frozenset(row["consumer"] for row in parked),
-                orders_of_buyer=self._orders.count_documents({"buyer": sold.order.buyer, **own}),
+                orders_of_buyer=self._bought(store, sold.order.buyer),
             )
+
+    def _bought(self, store: str, buyer: str) -> int:
+        # By both it would take no index of SecantusDB.
+        found = self._orders.find({"buyer": buyer}, {"store": 1}).limit(MAX_OF_BUYER)
+        return sum(row["store"] == store for row in found)
 
     def _buyer(self, user: str) -> Buyer:
         found = self._users.find_one({"_id": user}, {"email": 1, "name": 1})
         return Buyer() if found is None else Buyer(found.get("email", ""), found.get("name", ""))
 
     def _question(self, store: str, only: Only) -> dict[str, Any]:
-        question: dict[str, Any] = {}
-        if only.state is not None:
-            question["state"] = only.state.value
-        if only.gone is not None:
-            sent = [state.value for state in GONE]
-            question["fulfilment.state"] = {"$in": sent} if only.gone else {"$nin": sent}
+        question = _kind(only)
         if only.ids is not None:
             return {**question, "_id": {"$in": list(only.ids)}}
-        days = {"placed_at_ms": _between(only.since_ms, only.until_ms)}
         text = only.text.strip()[:MAX_SEARCH_CHARS]
-        if not text:
-            return {**question, **days}
         if _ID.fullmatch(text.lower()):
             begins = {"$gte": text.lower(), "$lt": f"{text.lower()}g"}
-            with _timed():
-                if self._orders.find_one({"store": store, "_id": begins, **question}, {"_id": 1}) is not None:
-                    return {**question, "_id": begins}
+            if self._orders.find_one({"store": store, "_id": begins, **question}, {"_id": 1}) is not None:
+                return {**question, "_id": begins}
         if "@" in text:
-            with _timed():
-                user = self._users.find_one({"email_key": email_key(text)}, {"_id": 1})
+            user = self._users.find_one({"email_key": email_key(text)}, {"_id": 1})
             return {**question, "buyer": user["_id"] if user is not None else ""}
+        days = {"placed_at_ms": _between(only.since_ms, only.until_ms)}
         like = {"$regex": re.escape(text), "$options": "i"}
         names = ("delivery.name", "lines.title", "lines.sku")
         return {**question, **days, "$or": [{name: like} for name in names]}
+
+
+def _kind(only: Only) -> dict[str, Any]:
+    question: dict[str, Any] = {}
+    if only.state is not None:
+        question["state"] = only.state.value
+    if only.gone is not None:
+        sent = [state.value for state in GONE]
+        question["fulfilment.state"] = {"$in": sent} if only.gone else {"$nin": sent}
+    return question
 
 
 def sold_order(document: Mapping[str, Any]) -> SoldOrder:
@@ -333,9 +374,9 @@ def _is_gone(state: str | None) -> bool:
 
 
 @contextmanager
-def _timed() -> Iterator[None]:
+def _timed(seconds: float = _SECONDS) -> Iterator[None]:
     try:
-        with pymongo.timeout(_SECONDS):
+        with pymongo.timeout(seconds):
             yield
     except PyMongoError as error:
         raise unavailable(error) from error

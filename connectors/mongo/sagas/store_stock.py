@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,14 +20,12 @@ from marketplace.sagas.inventory import MovementKind, Reservation
 MAX_LEVELS: Final = 10_000
 """Variants that one page shows at most."""
 
-MAX_SALES: Final = 100_000
-"""Movements that are added up at most, the newest ones."""
-
 MOVEMENTS: Final = 50
 """Movements of a page."""
 
 MAX_RESERVATIONS: Final = 100
 _SECONDS: Final = 2.0
+_SUMS_SECONDS: Final = 6.0
 _NEWEST: Final = [("at_ms", pymongo.DESCENDING), ("_id", pymongo.ASCENDING)]
 
 
@@ -103,16 +100,14 @@ class StoreStock:
         return {row["_id"]: level_of(_whole(row)) for row in found}
 
     def sold(self, store: str, since_ms: int) -> dict[str, int]:
-        """How many of each variant were sold since a moment, less what came back."""
-        kinds = {"$in": [MovementKind.SOLD.value, MovementKind.RETURNED.value]}
+        """How many of each variant were sold since a moment, less what came back; pages do not wait for it."""
         pipeline: list[dict[str, Any]] = [
             # $gte would leave out what is equal to its bound: see connectors.mongo.sagas.store_orders.
-            {"$match": {"store": store, "at_ms": {"$gt": since_ms - 1}, "kind": kinds}},
-            {"$sort": dict(_NEWEST)},
-            {"$limit": MAX_SALES},
+            {"$match": {"store": store, "at_ms": {"$gt": since_ms - 1}}},
+            {"$match": {"kind": {"$in": [MovementKind.SOLD.value, MovementKind.RETURNED.value]}}},
             {"$group": {"_id": "$variant", "sum": {"$sum": "$quantity"}}},
         ]
-        with _timed():
+        with _timed(_SUMS_SECONDS):
             return {row["_id"]: max(0, -row["sum"]) for row in self._movements.aggregate(pipeline)}
 
     def reservations(self, store: str, variant: str) -> tuple[Reservation, ...]:
@@ -148,11 +143,6 @@ class StoreStock:
         return {row["_id"]: row.get("name") or row.get("email", "") for row in found}
 
 
-def sold_a_day(sold: Mapping[str, int], days: int) -> dict[str, float]:
-    """How many of each variant were sold in a day, on average; without those that were not."""
-    return {variant: count / days for variant, count in Counter(sold).items() if count > 0}
-
-
 def _whole(row: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"product": "", "low_at": None, "changed_at_ms": 0, **row}
 
@@ -172,9 +162,9 @@ def _moved(row: Mapping[str, Any], names: Mapping[str, str]) -> Moved:
 
 
 @contextmanager
-def _timed() -> Iterator[None]:
+def _timed(seconds: float = _SECONDS) -> Iterator[None]:
     try:
-        with pymongo.timeout(_SECONDS):
+        with pymongo.timeout(seconds):
             yield
     except PyMongoError as error:
         raise unavailable(error) from error
