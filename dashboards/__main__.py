@@ -21,17 +21,17 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
 from connectors.errors import Refused
+from dashboards.data.store_api import api_url
 from dashboards.data.viewers import Viewers
 from dashboards.web import loading_page
 from dashboards.web.gate import Gate
 from dashboards.web.identity_api import IdentityApi
 from dashboards.web.sign_in import SignIn
-from runtime.admin import LOOPBACK
 from runtime.descriptors import allow_descriptors
 from runtime.http.connections import Connections
 from runtime.http.protocol import bounded_protocol
 from runtime.logs import LogSettings, configure_logs
-from runtime.sections import API_PORT, DASHBOARD_API_URL, DASHBOARD_HOST, DASHBOARD_NAMES, DASHBOARD_PORT, Settings
+from runtime.sections import DASHBOARD_HOST, DASHBOARD_NAMES, DASHBOARD_PORT, Settings
 from runtime.settings import EnvReader, InvalidSettings, load
 
 _SHUTDOWN_SECONDS: Final = 3
@@ -74,8 +74,7 @@ class Address:
     def read(env: EnvReader) -> Address:
         """Read the dashboard's section."""
         names = (name.strip() for name in env.read(DASHBOARD_NAMES).split(","))
-        api_url = env.read(DASHBOARD_API_URL) or f"http://{LOOPBACK}:{env.read(API_PORT) or API_PORT.default}"
-        return Address(env.read(DASHBOARD_HOST), env.read(DASHBOARD_PORT), tuple(filter(None, names)), api_url)
+        return Address(env.read(DASHBOARD_HOST), env.read(DASHBOARD_PORT), tuple(filter(None, names)), api_url(env))
 
 
 def read(env: EnvReader) -> tuple[LogSettings, Address]:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboards.screens import catalog, devices, flow, live, overview, places, products, sources, visits
+from dashboards.screens import catalog, devices, flow, live, orders, overview, places, products, sources, stock, visits
 from dashboards.ui import shell
-from dashboards.ui.header import ALL_CHOICES
+from dashboards.ui.header import ALL_CHOICES, ALL_DAYS, ORDER, VARIANT
 
 _STATIC = Path(__file__).with_name("static")
 
@@ -20,6 +20,8 @@ PAGES = {
     "places": (places.show, "Places", ":material/public:", ALL_CHOICES),
     "devices": (devices.show, "Devices", ":material/devices:", ALL_CHOICES),
     "products": (products.show, "Products", ":material/shopping_bag:", ALL_CHOICES),
+    "orders": (orders.show, "Orders", ":material/receipt_long:", {"days", ALL_DAYS, ORDER}),
+    "stock": (stock.show, "Stock", ":material/inventory:", {VARIANT}),
     "catalog": (catalog.show, "Catalog", ":material/inventory_2:", frozenset()),
     "visits": (visits.show, "Visits", ":material/timeline:", ALL_CHOICES),
     "counting": (flow.show, "Counting", ":material/fact_check:", {"days"}),
@@ -35,6 +37,9 @@ def main() -> None:
         for path, (show, title, icon, _) in PAGES.items()
     }
     chosen = st.navigation(list(pages.values()), position="top")
+    wanted = st.session_state.pop("go-to", "")
+    if wanted:
+        st.switch_page(pages[wanted])
     path = chosen.url_path or "overview"
     # chosen.run() can be called only once, and the page is drawn again at every refresh.
     show, _, _, choices = PAGES[path]

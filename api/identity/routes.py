@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from api.access import Demand, caller_of
 from api.identity.schemas import (
+    AccessTokenView,
     Address,
     Confirmation,
     Credentials,
@@ -47,6 +48,7 @@ _TOKENS: Final = {
     "access_token": "eyJhbGciOiJFZERTQSIsImtpZCI6IjEiLCJ0eXAiOiJhdCtqd3QifQ.e30.c2ln",
     "token_type": "Bearer", "expires_in": 900, "refresh_token": f"{_ID}.9b1c.Zk3v",
 }  # fmt: skip
+_ACCESS_TOKEN: Final = {name: _TOKENS[name] for name in ("access_token", "token_type", "expires_in")}
 _KEYS: Final = {
     "keys": [
         {
@@ -140,6 +142,18 @@ async def refresh(request: Request, body: RefreshToken) -> Tokens:
     session, because somebody has copied it.
     """
     return _tokens(await _service(request).refresh(body.refresh_token))
+
+
+@IDENTITY.add("POST", "/access-tokens", demand=Demand.NOTHING, cost=2, example=_ACCESS_TOKEN)
+async def get_access_token(request: Request, body: RefreshToken) -> AccessTokenView:
+    """Get an access token by a refresh token that stays as it is.
+
+    For a server that keeps the refresh token of a browser in a cookie which no script can read, as the dashboard does:
+    it asks for an access token when it needs one, and keeps none. Other clients replace theirs, so that a stolen one is
+    found out: only the current token of a session is taken here.
+    """
+    found = await _service(request).access_token(body.refresh_token)
+    return AccessTokenView(access_token=found.text, expires_in=found.expires_in)
 
 
 @IDENTITY.add("POST", "/sessions/end", demand=Demand.NOTHING, cost=2, status=204)

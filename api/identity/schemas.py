@@ -129,6 +129,14 @@ class Tokens(BaseModel):
     refresh_token: str
 
 
+class AccessTokenView(BaseModel):
+    """An access token alone (RFC 6749, section 5.1)."""
+
+    access_token: str
+    token_type: str = "Bearer"
+    expires_in: int
+
+
 class Me(BaseModel):
     """An account, as its owner sees it."""
 

@@ -48,6 +48,19 @@ class SignedIn:
     refresh_token: str
 
 
+@dataclass(frozen=True)
+class AccessToken:
+    """For every request.
+
+    Attributes:
+        text: The token.
+        expires_in: Seconds for which it is valid.
+    """
+
+    text: str
+    expires_in: int
+
+
 class IdentityService:
     """Registers, signs in, refreshes, signs out, and changes accounts.
 
@@ -172,6 +185,20 @@ class IdentityService:
         stamp, user = await asyncio.gather(self._sessions.use(user_id, session, secret), self._accounts.get(user_id))
         ended = stamp is None or user is None or user.banned or user.security_stamp != stamp
         return None if ended or user is None else Caller(user, session)
+
+    async def access_token(self, refresh_token: str) -> AccessToken:
+        """An access token for a refresh token that is compared, and not replaced; see :meth:`caller_of_cookie`.
+
+        It belongs to the same session, so that whatever ends that one ends it too.
+
+        Raises:
+            Problem: It is none, not the session's current one, or its session has ended.
+        """
+        _parts(refresh_token)
+        caller = await self.caller_of_cookie(refresh_token)
+        if caller is None:
+            raise Problem(UNAUTHENTICATED, _ENDED)
+        return AccessToken(self._access_token(caller.user.id, caller.session), ACCESS_SECONDS)
 
     async def forgot_password(self, email: str, pages_url: str = "") -> None:
         """Send a link to choose a new password, or a mail that says that the address has no account.
@@ -335,8 +362,10 @@ class IdentityService:
         return Mail(user.email, "password_changed", {"name": user.name, "link": link})
 
     def _signed_in(self, user: str, session: str, token: str) -> SignedIn:
-        access = self._tokens.sign(user, session, secrets.token_hex(8), self._clock().timestamp())
-        return SignedIn(access, ACCESS_SECONDS, refresh_token(user, session, token))
+        return SignedIn(self._access_token(user, session), ACCESS_SECONDS, refresh_token(user, session, token))
+
+    def _access_token(self, user: str, session: str) -> str:
+        return self._tokens.sign(user, session, secrets.token_hex(8), self._clock().timestamp())
 
     def _link(self, page: str, secret: str) -> str:
         return _link(self._public_url, page, secret)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from marketplace.entitlements import Tier
 from marketplace.identity.accounts import User
@@ -24,8 +25,24 @@ class NoAccountYet(NotAllowed):
     """There is no account yet, and the request does not come from this machine."""
 
 
+class NotPermitted(NotAllowed):
+    """The viewer sees the store, and its role does not include this."""
+
+
 class StoreNotVisible(NotAllowed):
     """There is no such store, or it is one of others: nobody learns which."""
+
+
+READING: Final = frozenset(
+    {
+        Permission.READ_NUMBERS,
+        Permission.READ_STORE,
+        Permission.READ_CATALOG,
+        Permission.READ_ORDERS,
+        Permission.READ_STOCK,
+    }
+)
+"""What changes nothing."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +78,17 @@ class Viewer:
         if found is None:
             raise StoreNotVisible(slug)
         return found
+
+    def may(self, slug: str, permission: Permission) -> bool:
+        """Whether the viewer may do something in a store; without any account this machine reads and changes nothing.
+
+        Raises:
+            StoreNotVisible: There is no such store, or the viewer may not see it.
+        """
+        store = self.store(slug)
+        if self.signed_in:
+            return has_permission(self.roles[store.slug], permission)
+        return permission in READING
 
     def tier(self, slug: str) -> Tier | None:
         """What bounds the numbers of a store, frozen or not; None where there is no account at all: then nothing does.

@@ -31,16 +31,23 @@ from connectors.insights.freshness import Completeness, Freshness
 from connectors.insights.report import Analytics
 from connectors.kafka.log_times import LogTimes
 from connectors.mongo.client import connect
+from connectors.mongo.sagas.store_orders import Group, Only, OrderPage, Place, StoreOrders, WholeOrder
+from connectors.mongo.sagas.store_stock import MovedPage, MovedPlace, StoreStock
 from connectors.mongo.store_products import StoreProducts
 from connectors.mongo.turned_away import MongoTurnedAway, sums
 from connectors.redis.live_tile import LiveTile
 from dashboards.data import current
-from dashboards.data.access import Viewer
+from dashboards.data.access import NotPermitted, Viewer
 from dashboards.data.query_cache import QueryCache
+from dashboards.data.store_api import StoreApi, api_url
 from marketplace.catalog.products import Product
 from marketplace.entitlements import begin_of_range
+from marketplace.identity.roles import Permission
+from marketplace.inventory.levels import Level
+from marketplace.sagas.inventory import Reservation
 from marketplace.topics import CLICKS_COLLECTED
 from runtime.sections import Settings
+from runtime.settings import load
 
 _QUERY_SECONDS: Final = 20
 _TIMEOUT_SECONDS: Final = 8.0
@@ -50,6 +57,10 @@ _LIVE_SECONDS: Final = 1.0
 _NUMBERS_SECONDS: Final = 2.0
 _TURNED_AWAY_SECONDS: Final = 5.0
 _PRODUCTS_SECONDS: Final = 5.0
+_ORDER_SECONDS: Final = 1.0
+_ORDERS_SECONDS: Final = 3.0
+_SUMS_SECONDS: Final = 10.0
+_SOLD_SECONDS: Final = 30.0
 _FIRST_DAY_SECONDS: Final = 60.0
 
 Orders = tuple[tuple[str, str], ...]
@@ -65,6 +76,9 @@ class Backend:
 
     turned_away: MongoTurnedAway
     products: StoreProducts
+    orders: StoreOrders
+    stock: StoreStock
+    api: StoreApi
     insights: Insights
     tile: LiveTile
     freshness: Freshness
@@ -82,6 +96,9 @@ def backend() -> Backend:
     return Backend(
         turned_away=MongoTurnedAway(mongo, settings.database),
         products=StoreProducts(mongo, settings.database),
+        orders=StoreOrders(mongo, settings.database),
+        stock=StoreStock(mongo, settings.database),
+        api=StoreApi(load(os.environ, api_url)),
         insights=Insights(clickhouse),
         tile=LiveTile(settings.urls.redis),
         freshness=Freshness(log, lambda: {part: offset for part, (offset, _) in analytics.applied().items()}),
@@ -101,6 +118,7 @@ class CachedQuery(Generic[_Params, _Result]):
         seconds: How long a result is shared.
         query: Runs it; all its arguments are hashable. The first one is a scope or a store's slug.
         of_platform: The result is the same for all stores: the query names none.
+        permission: What the viewer has to have in the store.
     """
 
     def __init__(
@@ -110,8 +128,10 @@ class CachedQuery(Generic[_Params, _Result]):
         query: Callable[Concatenate[Backend, _Params], _Result],
         *,
         of_platform: bool = False,
+        permission: Permission = Permission.READ_NUMBERS,
     ) -> None:
         self._part, self._seconds, self._query, self.of_platform = part, seconds, query, of_platform
+        self._permission = permission
 
     def submit(self, *arguments: _Params.args, **named: _Params.kwargs) -> Future[_Result]:
         """Start without waiting, so that several queries run at the same time.
@@ -123,11 +143,18 @@ class CachedQuery(Generic[_Params, _Result]):
         """
         within: tuple[object, ...] = arguments
         if not self.of_platform:
-            within = bounded(arguments[0], current.viewer(), datetime.now(UTC)), *arguments[1:]
+            viewer = current.viewer()
+            if not viewer.may(store_of(arguments[0]), self._permission):
+                raise NotPermitted(self._permission)
+            within = bounded(arguments[0], viewer, datetime.now(UTC)), *arguments[1:]
         found = backend()
         key = (self._query, within, tuple(named.items()))
         query: Callable[..., _Result] = self._query
         return found.caches[self._part].submit(key, self._seconds, partial(query, found, *within, **named))
+
+    def forget(self, *arguments: _Params.args, **named: _Params.kwargs) -> None:
+        """Let the next such query run: what it reads has been changed."""
+        backend().caches[self._part].forget((self._query, arguments, tuple(named.items())))
 
     def __call__(self, *arguments: _Params.args, **named: _Params.kwargs) -> _Result:
         """Run the query, or take its cached result.
@@ -243,6 +270,38 @@ def _turned_away(found: Backend, scope: Scope) -> dict[str, tuple[int, int]]:
     return sums(found.turned_away.of(scope.store, first, last))
 
 
+def _orders_page(found: Backend, store: str, only: Only, after: Place | None) -> OrderPage:
+    return found.orders.page(store, only, after)
+
+
+def _order_groups(found: Backend, store: str, since_ms: int, until_ms: int) -> tuple[Group, ...]:
+    return found.orders.groups(store, since_ms, until_ms)
+
+
+def _stuck_orders(found: Backend, store: str) -> tuple[str, ...]:
+    return found.orders.stuck(store, int(datetime.now(UTC).timestamp() * 1000))
+
+
+def _order(found: Backend, store: str, order: str) -> WholeOrder | None:
+    return found.orders.one(store, order)
+
+
+def _stock_levels(found: Backend, store: str) -> dict[str, Level]:
+    return found.stock.levels(store)
+
+
+def _sold(found: Backend, store: str, since_ms: int) -> dict[str, int]:
+    return found.stock.sold(store, since_ms)
+
+
+def _reservations(found: Backend, store: str, variant: str) -> tuple[Reservation, ...]:
+    return found.stock.reservations(store, variant)
+
+
+def _movements(found: Backend, store: str, variant: str, after: MovedPlace | None) -> MovedPage:
+    return found.stock.movements(store, variant, after)
+
+
 trend_with_totals = CachedQuery("clickhouse", _NUMBERS_SECONDS, _trend_with_totals)
 breakdowns = CachedQuery("clickhouse", _NUMBERS_SECONDS, _breakdowns)
 heatmap = CachedQuery("clickhouse", _NUMBERS_SECONDS, _heatmap)
@@ -259,3 +318,11 @@ product_titles = CachedQuery("mongo", _PRODUCTS_SECONDS, _product_titles)
 completeness = CachedQuery("kafka", _LIVE_SECONDS, _completeness, of_platform=True)
 outcomes = CachedQuery("clickhouse", _NUMBERS_SECONDS, _outcomes)
 turned_away = CachedQuery("mongo", _TURNED_AWAY_SECONDS, _turned_away)
+orders_page = CachedQuery("mongo", _ORDERS_SECONDS, _orders_page, permission=Permission.READ_ORDERS)
+order_groups = CachedQuery("mongo", _SUMS_SECONDS, _order_groups, permission=Permission.READ_ORDERS)
+stuck_orders = CachedQuery("mongo", _SUMS_SECONDS, _stuck_orders, permission=Permission.READ_ORDERS)
+order = CachedQuery("mongo", _ORDER_SECONDS, _order, permission=Permission.READ_ORDERS)
+stock_levels = CachedQuery("mongo", _ORDER_SECONDS, _stock_levels, permission=Permission.READ_STOCK)
+sold = CachedQuery("mongo", _SOLD_SECONDS, _sold, permission=Permission.READ_STOCK)
+reservations = CachedQuery("mongo", _ORDER_SECONDS, _reservations, permission=Permission.READ_STOCK)
+movements = CachedQuery("mongo", _ORDER_SECONDS, _movements, permission=Permission.READ_STOCK)

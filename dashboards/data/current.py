@@ -9,7 +9,9 @@ import streamlit as st
 
 from dashboards.data.access import Viewer
 from dashboards.data.query_cache import QueryCache
-from dashboards.data.viewers import LOCAL_HEADER, SESSION_HEADER, DatabaseReader, Viewers
+from dashboards.data.store_api import SignIn
+from dashboards.data.viewers import FORWARDED_HEADER, LOCAL_HEADER, SESSION_HEADER, DatabaseReader, Viewers
+from dashboards.web.identity_api import Browser, agent_of
 from runtime.sections import Settings
 
 
@@ -34,3 +36,10 @@ def viewer() -> Viewer:
     """
     headers = st.context.headers
     return viewers().now(headers.get(SESSION_HEADER) or "", headers.get(LOCAL_HEADER) == "yes")
+
+
+def sign_in() -> SignIn:
+    """The sign-in of who looks, for requests that change something."""
+    headers = st.context.headers
+    browser = Browser(headers.get(FORWARDED_HEADER) or "", agent_of(headers.get("user-agent") or ""))
+    return SignIn(headers.get(SESSION_HEADER) or "", browser)

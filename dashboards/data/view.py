@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -14,6 +15,7 @@ METRICS: Final = {"visitors": "Visitors", "sessions": "Sessions", "clicks": "Cli
 BOTS: Final = {"exclude": "People only", "include": "People and bots", "only": "Bots only"}
 FILTERS: Final = tuple(d.name for d in DIMENSIONS if d.column is not None)
 MAX_VALUE: Final = 500
+_ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 MAX_DAYS: Final = 3660
 """The longest range: ten years."""
 
@@ -32,6 +34,8 @@ class View:
         metric: A name of ``METRICS``.
         table: The dimension whose table is open, on pages that have it; empty for each page's first.
         filters: Dimension and value, in the order of the registry.
+        order: The id of the order that is open, on the page of orders; empty for the list.
+        variant: The id of the variant that is open, on the page of stock; empty for the list.
     """
 
     store: str
@@ -43,6 +47,8 @@ class View:
     metric: str = "visitors"
     table: str = ""
     filters: tuple[tuple[str, str], ...] = ()
+    order: str = ""
+    variant: str = ""
 
     def range(self, today: date, first_ever: date | None) -> Range:
         """Its days."""
@@ -76,7 +82,7 @@ def to_query(view: View) -> dict[str, str]:
         query |= {"from": view.custom.first.isoformat(), "to": view.custom.last.isoformat()}
     elif view.period != usual.period:
         query["period"] = view.period
-    for name in ("bots", "grain", "metric", "table"):
+    for name in ("bots", "grain", "metric", "table", "order", "variant"):
         if getattr(view, name) != getattr(usual, name):
             query[name] = getattr(view, name)
     if not view.compare:
@@ -114,9 +120,19 @@ def from_query(query: Mapping[str, str], stores: Iterable[str]) -> tuple[View, l
         metric=choice("metric", METRICS, "visitors"),
         table=choice("table", (*FILTERS, ""), ""),
         filters=tuple((name, query[name]) for name in FILTERS if name in query and len(query[name]) <= MAX_VALUE),
+        order=_id("order", query, ignored),
+        variant=_id("variant", query, ignored),
     )
     ignored += [f"{name}=… (too long)" for name in FILTERS if len(query.get(name, "")) > MAX_VALUE]
     return view, ignored
+
+
+def _id(name: str, query: Mapping[str, str], ignored: list[str]) -> str:
+    given = query.get(name, "")
+    if not given or _ID.fullmatch(given):
+        return given
+    ignored.append(f"{name}={given[:60]}")
+    return ""
 
 
 def _custom(query: Mapping[str, str], ignored: list[str]) -> Range | None:

@@ -35,8 +35,9 @@ SHARED_SECONDS: Final = 0.3
 
 SESSION_HEADER: Final = "x-dashboard-session"
 LOCAL_HEADER: Final = "x-dashboard-local"
-"""How :mod:`dashboards.web.sign_in` says to a page's script who has opened it; what a browser sends as them is
-dropped."""
+FORWARDED_HEADER: Final = "x-dashboard-forwarded"
+"""How :mod:`dashboards.web.sign_in` says to a page's script who has opened it, and from where; what a browser sends as
+them is dropped."""
 
 _EVERYTHING_SECONDS: Final = 5.0
 _ANSWER_SECONDS: Final = 6.0

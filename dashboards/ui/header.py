@@ -18,6 +18,12 @@ from dashboards.ui.labels import labels
 from marketplace.stores import Store
 
 ALL_CHOICES: Final = frozenset({"days", "bots", "compare", "filters"})
+ORDER: Final = "order"
+VARIANT: Final = "variant"
+"""What is open on the pages of orders and stock; on other pages nothing of it stays."""
+
+ALL_DAYS: Final = "all days"
+"""A choice of days that no plan bounds: what a store has sold is its own, however long ago."""
 
 
 def change(step: Callable[[View], View]) -> None:
@@ -91,7 +97,7 @@ def _set(name: str, value: str) -> None:
         change(partial(replace, period=value, custom=custom))
     elif name == "store":
         # Another store has other products and campaigns; a filter from here would show nothing there.
-        change(partial(replace, store=value, filters=()))
+        change(partial(replace, store=value, filters=(), order="", variant=""))
     else:
         change(partial(replace, bots=value))
 

@@ -112,18 +112,22 @@ def draw(page: Callable[[], None], choices: Collection[str] = header.ALL_CHOICES
         _no_store(viewer)
         return
     known = list(viewer.stores.values())
-    view = _view(viewer)
+    view = _view(viewer, choices)
     store = viewer.store(view.store)
     zone = ZoneInfo(store.timezone)
     now = datetime.now(UTC)
     today = now.astimezone(zone).date()
     first_ever = _first_day(store, zone)
     tier = viewer.tier(store.slug)
-    earliest = None if tier is None else earliest_day(tier, zone, now).date()
+    bounded = tier is not None and header.ALL_DAYS not in choices
+    earliest = earliest_day(tier, zone, now).date() if tier is not None and bounded else None
     chosen = view.range(today, first_ever)
     days = chosen.within(earliest)
     frame = Frame(view, store, zone, days, now, today, first_ever, tier, earliest)
     st.session_state["frame"] = frame
+    if view.order:
+        # An order stays the same whatever days are chosen.
+        choices = frozenset(choices) - {"days"}
     header.show(known, view, days, today, choices, earliest)
     _show_ignored(view, store)
     if "days" in choices:
@@ -154,7 +158,7 @@ def pick(dimension: str) -> Callable[[str], None]:
     return toggle
 
 
-def _view(viewer: Viewer) -> View:
+def _view(viewer: Viewer, choices: Collection[str]) -> View:
     state, query, slugs = st.session_state, st.query_params.to_dict(), list(viewer.stores)
     if "view" not in state or (query and query != state.get("written")):
         state["view"], ignored = from_query(query, slugs)
@@ -162,8 +166,14 @@ def _view(viewer: Viewer) -> View:
     view: View = state["view"]
     if view.store not in viewer.stores:
         # It was deleted, or the viewer is no member any more: as if the address had named a store that is not there.
-        gone, view = view.store, replace(view, store=slugs[0], filters=())
+        gone, view = view.store, replace(view, store=slugs[0], filters=(), order="", variant="")
         state["view"], state["ignored"] = view, ([f"store={gone}"], view)
+    opened = replace(
+        view, order=view.order if header.ORDER in choices else "",
+        variant=view.variant if header.VARIANT in choices else "",
+    )  # fmt: skip
+    if opened != view:
+        state["view"] = view = opened
     wanted = to_query(view)
     if query != wanted:
         st.query_params.from_dict(wanted)

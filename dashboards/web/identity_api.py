@@ -79,7 +79,7 @@ class IdentityApi:
     async def is_there(self, browser: Browser) -> bool:
         """Whether it answers at all."""
         try:
-            answer = await self._client.get("/.well-known/jwks.json", headers=_headers(browser))
+            answer = await self._client.get("/.well-known/jwks.json", headers=headers_of(browser))
         except httpx.HTTPError:
             return False
         return answer.status_code < 500
@@ -96,7 +96,7 @@ class IdentityApi:
             Unavailable: It does not answer, or says that a part does not; it may have done what was asked.
         """
         try:
-            answer = await self._client.post(f"/v1/{path}", json=dict(body), headers=_headers(browser))
+            answer = await self._client.post(f"/v1/{path}", json=dict(body), headers=headers_of(browser))
             found = answer.json() if answer.content else {}
         except (httpx.HTTPError, ValueError, UnicodeError) as error:
             raise Unavailable(f"the REST API does not answer: {type(error).__name__}") from error
@@ -110,10 +110,16 @@ def browser_of(scope: Scope) -> Browser:
     headers = Headers(scope=scope)
     client = scope.get("client")
     addresses = [*headers.getlist("x-forwarded-for"), *([client[0]] if client else [])]
-    agent = "".join(char for char in headers.get("user-agent", "") if " " <= char <= "~")
+    return Browser(", ".join(filter(str.isascii, addresses)), agent_of(headers.get("user-agent", "")))
+
+
+def agent_of(text: str) -> str:
+    """What a browser says of itself, as the API gets it."""
+    agent = "".join(char for char in text if " " <= char <= "~")
     # An empty one would be replaced by that of our own client.
-    return Browser(", ".join(filter(str.isascii, addresses)), agent[:_MAX_AGENT_CHARS].strip() or "unknown")
+    return agent[:_MAX_AGENT_CHARS].strip() or "unknown"
 
 
-def _headers(browser: Browser) -> dict[str, str]:
+def headers_of(browser: Browser) -> dict[str, str]:
+    """Headers that say to the API who asks."""
     return {"x-forwarded-for": browser.forwarded_for, "user-agent": browser.user_agent}

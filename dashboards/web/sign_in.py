@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from connectors.errors import Unavailable
 from dashboards.data.access import NoAccountYet, NotAllowed, SignedOut, Viewer
-from dashboards.data.viewers import LOCAL_HEADER, SESSION_HEADER, Viewers
+from dashboards.data.viewers import FORWARDED_HEADER, LOCAL_HEADER, SESSION_HEADER, Viewers
 from dashboards.web import session_watch
 from dashboards.web.cookies import deletion, setting, value_of
 from dashboards.web.forms import BadForm, check_sender, read_form
@@ -89,7 +89,11 @@ class SignIn:
         except Unavailable:
             # The page says so, and goes on by itself.
             pass
-        own = {SESSION_HEADER.encode(): token.encode("latin-1"), LOCAL_HEADER.encode(): b"yes" if local else b"no"}
+        own = {
+            SESSION_HEADER.encode(): token.encode("latin-1"),
+            LOCAL_HEADER.encode(): b"yes" if local else b"no",
+            FORWARDED_HEADER.encode(): browser_of(scope).forwarded_for.encode("ascii"),
+        }
         kept = [pair for pair in scope["headers"] if pair[0] not in own]
         await self._app({**scope, "headers": [*kept, *own.items()]}, receive, send)
 

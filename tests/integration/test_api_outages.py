@@ -120,6 +120,10 @@ REQUESTS: dict[tuple[str, str], tuple[Request, int]] = {
         post("sessions/refresh", lambda people: {"refresh_token": people.refreshing.refresh_token}),
         200,
     ),
+    ("POST", f"{IDENTITY}/access-tokens"): (
+        post("access-tokens", lambda people: {"refresh_token": people.ann.refresh_token}),
+        200,
+    ),
     ("POST", f"{IDENTITY}/sessions/end"): (
         post("sessions/end", lambda people: {"refresh_token": people.leaving.refresh_token}),
         204,

@@ -12,15 +12,20 @@ import pytest
 
 from connectors.errors import Unavailable
 from connectors.mongo.client import connect
+from connectors.mongo.sagas.store_orders import StoreOrders
+from dashboards.data.store_api import Change, Form, SignIn, StoreApi
 from dashboards.data.viewers import DatabaseReader
+from dashboards.web.identity_api import Browser
 from marketplace.collections import MEMBERSHIPS, STORES, USERS
 from marketplace.entitlements import Tier
 from ops.stack import Stack
 from runtime.ports import free_ports
 from tests.kits.api import PASSWORD, Api, Person, own_database, running_api
 from tests.kits.stack import leftovers_collected
+from tests.kits.store_orders import documents_of, line, placed, put_orders
 
 NEW_PASSWORD = "another horse battery"
+BROWSER = Browser("203.0.113.9", "Firefox")
 
 
 @dataclass
@@ -183,3 +188,74 @@ def test_nobody_is_let_in_or_signed_out_while_a_part_is_unavailable(both: Both, 
             reader.member(person.refresh_token)
         assert time.monotonic() - began < 8
     assert both.sees(person) == []
+
+
+def exchanged(api: Api, token: str) -> Any:
+    """What the API answers to somebody who wants an access token for the token of a cookie."""
+    return api.post("/v1/identity/access-tokens", {"refresh_token": token})
+
+
+def test_the_cookie_s_token_gets_an_access_token_of_the_same_session_and_stays_what_it_is(both: Both) -> None:
+    person = both.api.make_account()
+    answers = [exchanged(both.api, person.refresh_token) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert all(answer.json().keys() == {"access_token", "token_type", "expires_in"} for answer in answers)
+    assert both.sees(person) == []
+    token = answers[0].json()["access_token"]
+    asked = both.api.ask("GET", "/v1/identity/sessions", headers={"authorization": f"Bearer {token}"})
+    assert [each["current"] for each in asked.json()["sessions"]] == [True]
+
+    assert person.ask("DELETE", f"/v1/identity/sessions/{person.refresh_token.split('.')[1]}").status_code == 204
+
+    assert exchanged(both.api, person.refresh_token).status_code == 401
+    headers = {"authorization": f"Bearer {token}"}
+    assert both.api.ask("DELETE", "/v1/identity/sessions", headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize("event", [change_password, ban])
+def test_what_ends_all_sign_ins_ends_what_the_cookie_s_token_can_get(
+    both: Both, event: Callable[[Person], None]
+) -> None:
+    first = both.api.make_account()
+    cookie = both.api.sign_in(first.email)
+    event(first)
+    assert exchanged(both.api, cookie.refresh_token).status_code == 401
+
+
+def test_a_token_that_was_replaced_gets_no_access_token(both: Both) -> None:
+    person = both.api.make_account()
+    assert both.api.refresh(person.refresh_token).status_code == 200
+    assert exchanged(both.api, person.refresh_token).status_code == 401
+
+
+@pytest.mark.parametrize("token", ["a.b.c" * 6, "x" * 43, "mk_" + "1" * 40])
+def test_text_that_is_no_token_gets_no_access_token(both: Both, token: str) -> None:
+    assert exchanged(both.api, token).status_code == 401
+
+
+def test_a_seller_changes_an_order_of_the_own_store_once_and_nothing_of_another_one(both: Both, stack: Stack) -> None:
+    owner, other, member = (both.api.make_account() for _ in range(3))
+    assert owner.post("/v1/stores", {"title": "Beans", "slug": "beans"}).status_code == 201
+    assert other.post("/v1/stores", {"title": "Pans", "slug": "pans"}).status_code == 201
+    user = member.ask("GET", "/v1/identity/me").json()["id"]
+    template = both.mongo[MEMBERSHIPS.name].find_one({"store": "beans"})
+    both.mongo[MEMBERSHIPS.name].insert_one({**template, "_id": f"beans:{user}", "user": user, "role": "analyst"})
+    now_ms = int(time.time() * 1_000)
+    played = placed("beans", line(1, quantity=3), placed_ms=now_ms).pays()
+    put_orders(both.mongo.client, both.mongo.name, [documents_of(played)])
+    own, form = played.order.id, Form()
+    change = Change("POST", f"orders/{own}/refunds", {"lines": [{"number": 1, "quantity": 1}], "restock": True})
+    with closing(StoreApi(both.api.url)) as api:
+
+        def ask(who: Person, store: str = "beans", asked: Change = change) -> int:
+            return api.change(SignIn(who.refresh_token, BROWSER), store, asked, form.key(store, asked)).status
+
+        assert (ask(member), ask(other), ask(other, "pans"), ask(owner, "pans")) == (403, 404, 404, 404)
+        assert [ask(owner) for _ in range(3)] == [200, 200, 200]
+        packed = Change("PUT", f"orders/{own}/fulfilment", {"state": "packed"})
+        assert (ask(owner, asked=packed), ask(owner, asked=Change("POST", f"orders/{own}/cancel"))) == (200, 200)
+    found = StoreOrders(both.mongo.client, both.mongo.name).one("beans", own)
+    assert found is not None
+    # One for the line, one for the rest; three clicks were one.
+    assert [refund.amount_minor for refund in found.sold.order.refunds] == [1_250, 2_500]
+    assert (found.sold.fulfilment.state.value, found.sold.order.state.value) == ("packed", "refunding")

@@ -72,7 +72,13 @@ class Known:
         return found
 
 
-def viewer_of(*slugs: str, email: str = "ann@shop.example", tier: Tier = Tier.PREMIUM, frozen: bool = False) -> Viewer:
-    """Somebody who is an analyst in these stores."""
-    roles = dict.fromkeys(slugs, StoreRole.ANALYST)
+def viewer_of(
+    *slugs: str,
+    email: str = "ann@shop.example",
+    tier: Tier = Tier.PREMIUM,
+    frozen: bool = False,
+    role: StoreRole = StoreRole.ANALYST,
+) -> Viewer:
+    """Somebody who works in these stores."""
+    roles = dict.fromkeys(slugs, role)
     return member(replace(ANN, email=email), roles, STORES, dict.fromkeys(slugs, Standing(tier, frozen)))

@@ -14,6 +14,7 @@ from dashboards.data import backend, current
 from dashboards.data.access import (
     NoAccountYet,
     NotAllowed,
+    NotPermitted,
     SignedOut,
     StoreNotVisible,
     everybody,
@@ -23,7 +24,7 @@ from dashboards.data.access import (
 from dashboards.data.query_cache import QueryCache
 from dashboards.data.viewers import SHARED_SECONDS, Viewers
 from marketplace.entitlements import Tier
-from marketplace.identity.roles import StoreRole
+from marketplace.identity.roles import Permission, StoreRole
 from marketplace.identity.tenancy import Membership, Standing
 from tests.kits.viewers import ANN, STORES, Clock, Known, viewer_of
 
@@ -172,6 +173,41 @@ def test_no_query_of_a_store_runs_for_who_may_not_see_it(number: int, monkeypatc
             asked.submit(argument)
         with pytest.raises(NotAllowed):
             asked(argument)
+
+
+OF_ORDERS = {"orders_page", "order_groups", "stuck_orders", "order"}
+"""Queries that say who has bought, and where people live."""
+
+
+@pytest.mark.parametrize("role", StoreRole)
+def test_orders_are_read_by_those_alone_whose_role_includes_them(
+    role: StoreRole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Asked(Exception):
+        pass
+
+    def connected() -> backend.Backend:
+        raise Asked
+
+    monkeypatch.setattr(current, "viewer", lambda: viewer_of("tea", role=role))
+    monkeypatch.setattr(backend, "backend", connected)
+    named = {name: each for name, each in vars(backend).items() if isinstance(each, backend.CachedQuery)}
+    assert OF_ORDERS.issubset(named)
+    for name, each in named.items():
+        refused = role is StoreRole.ANALYST and name in OF_ORDERS
+        with pytest.raises(NotPermitted if refused else Asked):
+            each.submit("tea")
+
+
+@pytest.mark.parametrize("permission", Permission)
+def test_without_any_account_this_machine_reads_and_changes_nothing(permission: Permission) -> None:
+    nobody, owner = everybody(list(STORES.values())), viewer_of("tea", role=StoreRole.OWNER)
+    assert nobody.may("tea", permission) == (permission.value.endswith(":read") and permission.value.split(":")[0] in (
+        "numbers", "store", "catalog", "orders", "stock"
+    ))  # fmt: skip
+    assert owner.may("tea", permission)
+    with pytest.raises(StoreNotVisible):
+        owner.may("pots", permission)
 
 
 def test_a_query_that_names_no_store_is_refused() -> None:

@@ -67,7 +67,7 @@ def earliest(tier: Tier) -> datetime:
 def test_a_range_without_a_beginning_begins_where_the_history_of_the_plan_does(
     run: Run, name: str, tier: Tier, frozen: bool
 ) -> None:
-    run.look(viewer_of("tea", tier=tier, frozen=frozen))
+    run.look(viewer_of("tea", tier=tier, frozen=frozen, role=StoreRole.OWNER))
     before = earliest(tier)
 
     found = run.scope_of(name, Scope("tea", ZONE))
@@ -79,7 +79,7 @@ def test_a_range_without_a_beginning_begins_where_the_history_of_the_plan_does(
 @pytest.mark.parametrize("tier", list(Tier))
 @pytest.mark.parametrize("name", sorted(QUERIES))
 def test_a_range_that_begins_or_ends_before_the_history_of_the_plan_is_refused(run: Run, name: str, tier: Tier) -> None:
-    run.look(viewer_of("tea", tier=tier))
+    run.look(viewer_of("tea", tier=tier, role=StoreRole.OWNER))
     old = earliest(tier).replace(tzinfo=None) - timedelta(days=1)
 
     for scope in (Scope("tea", ZONE, old), Scope("tea", ZONE, None, old), Scope("tea", ZONE, old, FAR)):
@@ -89,7 +89,7 @@ def test_a_range_that_begins_or_ends_before_the_history_of_the_plan_is_refused(r
 
 @pytest.mark.parametrize("name", sorted(QUERIES))
 def test_a_range_within_the_history_of_the_plan_is_asked_for_as_it_is(run: Run, name: str) -> None:
-    run.look(viewer_of("tea", tier=Tier.FREE))
+    run.look(viewer_of("tea", tier=Tier.FREE, role=StoreRole.OWNER))
     scope = Scope("tea", ZONE, earliest(Tier.FREE).replace(tzinfo=None) + timedelta(days=1))
 
     assert run.scope_of(name, scope) is scope

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from starlette.types import Message, Scope
 
 from dashboards.data.access import Viewer
-from dashboards.data.viewers import LOCAL_HEADER, SESSION_HEADER
+from dashboards.data.viewers import FORWARDED_HEADER, LOCAL_HEADER, SESSION_HEADER
 from dashboards.web.mail_forms import MAIL_FORMS
 from dashboards.web.sign_in import is_local
 from dashboards.web.targets import safe_target
@@ -371,12 +371,17 @@ def test_behind_tls_a_cookie_that_plain_http_has_set_is_none() -> None:
 
 def test_the_page_s_script_learns_who_has_opened_it_from_the_guard_and_never_from_the_browser() -> None:
     dashboard = signed_in()
-    forged = {SESSION_HEADER: "forged", LOCAL_HEADER: "yes", **COOKIE, "x-forwarded-for": "203.0.113.9"}
+    own = {SESSION_HEADER: "forged", LOCAL_HEADER: "yes", FORWARDED_HEADER: "198.51.100.1"}
+    forged = {**own, **COOKIE, "x-forwarded-for": "203.0.113.9"}
 
     dashboard.socket("/_stcore/stream", forged, until=1)
 
     headers = [pair for pair in dashboard.passed[0]["headers"] if pair[0].startswith(b"x-dashboard")]
-    assert sorted(headers) == [(b"x-dashboard-local", b"no"), (b"x-dashboard-session", TOKEN.encode())]
+    assert sorted(headers) == [
+        (b"x-dashboard-forwarded", b"203.0.113.9, 127.0.0.1"),
+        (b"x-dashboard-local", b"no"),
+        (b"x-dashboard-session", TOKEN.encode()),
+    ]
 
 
 CLOSED = [{"type": "websocket.close", "code": 1008}]

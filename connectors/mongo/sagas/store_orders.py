@@ -1,0 +1,382 @@
+"""A store's orders for its seller's pages, read with the blocking client: always of one store, bounded, and timed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pymongo
+from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
+
+from connectors.errors import Unavailable
+from connectors.mongo.client import Client, unavailable
+from connectors.mongo.sagas.audit import SagaAudit, Step
+from connectors.mongo.sagas.documents import order_of, payment_of, reservation_of
+from marketplace.collections import ORDERS, PARKED_EVENTS, PAYMENTS, RESERVATIONS, USERS
+from marketplace.identity.emails import email_key
+from marketplace.orders.delivery import GONE, Address, Fulfilment, FulfilmentState
+from marketplace.sagas.declaration import Service, deadline_of
+from marketplace.sagas.inventory import Reservation
+from marketplace.sagas.orders import Order, OrderState
+from marketplace.sagas.payments import Payment
+from marketplace.sagas.reconcile import GRACE_MS
+
+PAGE: Final = 50
+"""Orders of a page."""
+
+MAX_SEARCH_CHARS: Final = 100
+MAX_OF_BUYER: Final = 1_000
+"""Orders of a buyer that are counted at most, those in other stores too."""
+
+_MAX_STUCK: Final = 100
+_MAX_WAITING: Final = 5_000
+_SECONDS: Final = 2.0
+_SCAN_SECONDS: Final = 5.0
+"""For what may read all orders of the chosen days."""
+
+_SUMS_SECONDS: Final = 6.0
+_SPANS_MS: Final = (2 * 86_400_000, 16 * 86_400_000)
+_NEWEST: Final = [("placed_at_ms", pymongo.DESCENDING), ("_id", pymongo.ASCENDING)]
+_ID: Final = re.compile("[0-9a-f]{6,32}")
+
+
+class TooMuch(Exception):
+    """There is too much to look through in the time that a page has."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Behind which order a page begins.
+
+    Attributes:
+        placed_at_ms: When that one was placed.
+        id: Its id.
+    """
+
+    placed_at_ms: int
+    id: str
+
+
+@dataclass(frozen=True)
+class Only:
+    """Which orders are wanted.
+
+    Attributes:
+        since_ms, until_ms: When they were placed, epoch milliseconds; the second moment does not belong to it.
+        state: The state; None for all.
+        gone: Whether their goods were sent; None where that does not matter.
+        text: What their buyer, their delivery or their goods are called, or their id; empty for all.
+        ids: Only these, whenever they were placed; None for all.
+    """
+
+    since_ms: int
+    until_ms: int
+    state: OrderState | None = None
+    gone: bool | None = None
+    text: str = ""
+    ids: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class SoldOrder:
+    """An order as its seller sees it.
+
+    Attributes:
+        order: The order.
+        delivery: Where it goes.
+        fulfilment: How far it is on the way.
+        placed_at_ms: Epoch milliseconds.
+        state_since_ms: Since when it is in its state.
+    """
+
+    order: Order
+    delivery: Address
+    fulfilment: Fulfilment
+    placed_at_ms: int
+    state_since_ms: int
+
+    @property
+    def due_ms(self) -> int | None:
+        """When its state should have ended; None for one that waits for nobody."""
+        deadline = deadline_of(self.order.state)
+        return None if deadline is None else self.state_since_ms + deadline.seconds * 1_000
+
+    def is_stuck(self, now_ms: int) -> bool:
+        """Whether its state lasts a minute longer than it should: who acts in time is not stuck."""
+        return self.due_ms is not None and self.due_ms + GRACE_MS <= now_ms
+
+
+@dataclass(frozen=True)
+class OrderPage:
+    """Some orders, the newest first.
+
+    Attributes:
+        orders: Those.
+        next: Behind which the next page begins; None where there is none.
+    """
+
+    orders: tuple[SoldOrder, ...]
+    next: Place | None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Orders of one state and currency.
+
+    Attributes:
+        state: The state.
+        currency: A code of ISO 4217.
+        gone: Whether their goods were sent.
+        count: How many.
+        paid_minor, refunded_minor: What was paid of them, and went back.
+    """
+
+    state: OrderState
+    currency: str
+    gone: bool
+    count: int
+    paid_minor: int
+    refunded_minor: int
+
+
+@dataclass(frozen=True)
+class Buyer:
+    """Who has ordered; all empty where the account was deleted."""
+
+    email: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class WholeOrder:
+    """An order with all that its services say of it.
+
+    Attributes:
+        sold: The order.
+        buyer: Whose.
+        payment: Of it; None where there is none.
+        reservation: Of it; None where there is none.
+        steps: Its events that are kept still, the oldest first.
+        parked: Consumers in which an event of it waits for an operator.
+        orders_of_buyer: How many the buyer has placed in this store.
+    """
+
+    sold: SoldOrder
+    buyer: Buyer
+    payment: Payment | None
+    reservation: Reservation | None
+    steps: tuple[Step, ...]
+    parked: frozenset[str]
+    orders_of_buyer: int
+
+
+class StoreOrders:
+    """The orders of one store at a time. Every call raises ``Unavailable`` where Mongo does not answer in time.
+
+    Args:
+        client: A connected client; the caller closes it.
+        database: The database's name.
+    """
+
+    def __init__(self, client: Client, database: str) -> None:
+        mongo = client[database]
+        self._orders, self._payments = mongo[ORDERS.name], mongo[PAYMENTS.name]
+        self._reservations, self._parked, self._users = (
+            mongo[RESERVATIONS.name],
+            mongo[PARKED_EVENTS.name],
+            mongo[USERS.name],
+        )
+        self._audit = SagaAudit(client, database)
+
+    def page(self, store: str, only: Only, after: Place | None = None) -> OrderPage:
+        """A page of orders.
+
+        Args:
+            store: The slug.
+            only: Which ones. The id of an order, and a buyer's address, are looked for whenever they were placed.
+            after: Behind which place; None for the newest ones.
+
+        Raises:
+            TooMuch: There are too many to look through for a text.
+        """
+        scans = bool(only.text) or only.gone is not None
+        try:
+            with _timed(_SCAN_SECONDS if scans else _SECONDS):
+                found = (
+                    self._looked_for(store, only, after)
+                    if only.text or only.ids is not None
+                    else self._newest(store, only, after)
+                )
+        except Unavailable as error:
+            cause = error.__cause__
+            late = isinstance(cause, PyMongoError) and cause.timeout
+            if only.text and late and not isinstance(cause, ServerSelectionTimeoutError):
+                raise TooMuch from error
+            raise
+        orders = tuple(map(sold_order, found[:PAGE]))
+        last = orders[-1] if len(found) > PAGE else None
+        return OrderPage(orders, None if last is None else Place(last.placed_at_ms, last.order.id))
+
+    def _newest(self, store: str, only: Only, after: Place | None) -> list[dict[str, Any]]:
+        # SecantusDB reads and sorts all that match, and takes no index for an $or: it is asked for those of the moment
+        # at which the page begins, then for the days before, then for more days.
+        question = {"store": store, **_kind(only)}
+        found: list[dict[str, Any]] = []
+        until_ms = only.until_ms
+        if after is not None:
+            until_ms = after.placed_at_ms
+            same = {**question, "placed_at_ms": _between(until_ms, until_ms + 1)}
+            found = [row for row in self._orders.find(same).sort(_NEWEST) if row["_id"] > after.id]
+        wanted = PAGE + 1 - len(found)
+        spans = [span for span in _SPANS_MS if until_ms - span > only.since_ms]
+        for since_ms in (*(until_ms - span for span in spans), only.since_ms):
+            within = {**question, "placed_at_ms": _between(since_ms, until_ms)}
+            more = self._orders.find(within).sort(_NEWEST).limit(max(1, wanted)).to_list()
+            if len(more) >= wanted:
+                break
+        return [*found, *more]
+
+    def _looked_for(self, store: str, only: Only, after: Place | None) -> list[dict[str, Any]]:
+        question = {"store": store, **self._question(store, only)}
+        if after is not None:
+            later = {"placed_at_ms": after.placed_at_ms, "_id": {"$gt": after.id}}
+            question = {"$and": [question, {"$or": [{"placed_at_ms": {"$lt": after.placed_at_ms}}, later]}]}
+        return self._orders.find(question).sort(_NEWEST).limit(PAGE + 1).to_list()
+
+    def groups(self, store: str, since_ms: int, until_ms: int) -> tuple[Group, ...]:
+        """How many orders of some days there are by state and currency, and their sums.
+
+        It reads all of them, which takes half a second for ten thousand on SecantusDB: pages do not wait for it.
+        """
+        group = {
+            "_id": {"state": "$state", "currency": "$currency", "goods": "$fulfilment.state"},
+            "count": {"$sum": 1},
+            "paid": {"$sum": "$paid_minor"},
+            "refunded": {"$sum": "$refunded_minor"},
+        }
+        pipeline: list[dict[str, Any]] = [
+            {"$match": {"store": store, "placed_at_ms": _between(since_ms, until_ms)}},
+            {"$group": group},
+        ]
+        with _timed(_SUMS_SECONDS):
+            rows = self._orders.aggregate(pipeline).to_list()
+        return tuple(
+            Group(
+                OrderState(row["_id"]["state"]),
+                row["_id"]["currency"],
+                _is_gone(row["_id"].get("goods")),
+                row["count"],
+                row["paid"],
+                row["refunded"],
+            )
+            for row in rows
+        )
+
+    def stuck(self, store: str, now_ms: int) -> tuple[str, ...]:
+        """Ids of orders that are longer in a state than it may last, longest first, whenever they were placed."""
+        waits = {state: deadline for state in OrderState if (deadline := deadline_of(state)) is not None}
+        question = {"store": store, "state": {"$in": [state.value for state in waits]}}
+        with _timed():
+            # By when they began it would take no index of SecantusDB; few orders wait at any moment.
+            rows = self._orders.find(question, {"state": 1, "state_since_ms": 1}).limit(_MAX_WAITING).to_list()
+        late = [
+            (row["state_since_ms"], row["_id"])
+            for row in rows
+            if row["state_since_ms"] + waits[OrderState(row["state"])].seconds * 1_000 + GRACE_MS <= now_ms
+        ]
+        return tuple(order for _, order in sorted(late)[:_MAX_STUCK])
+
+    def one(self, store: str, order: str) -> WholeOrder | None:
+        """An order of the store with all that is kept of it; None where the store has none of that id."""
+        with _timed():
+            document = self._orders.find_one({"_id": order, "store": store})
+            if document is None:
+                return None
+            sold, own = sold_order(document), {"store": store}
+            payment = self._payments.find_one({"order": order, **own})
+            reservation = self._reservations.find_one({"_id": order, **own})
+            consumers = [service.value for service in Service]
+            parked = self._parked.find({"consumer": {"$in": consumers}, "key": order}, {"consumer": 1}).limit(1_000)
+            return WholeOrder(
+                sold=sold,
+                buyer=self._buyer(sold.order.buyer),
+                payment=None if payment is None else payment_of(payment),
+                reservation=None if reservation is None else reservation_of(reservation),
+                steps=tuple(self._audit.steps(order)),
+                parked=frozenset(row["consumer"] for row in parked),
+                orders_of_buyer=self._bought(store, sold.order.buyer),
+            )
+
+    def _bought(self, store: str, buyer: str) -> int:
+        # By both it would take no index of SecantusDB.
+        found = self._orders.find({"buyer": buyer}, {"store": 1}).limit(MAX_OF_BUYER)
+        return sum(row["store"] == store for row in found)
+
+    def _buyer(self, user: str) -> Buyer:
+        found = self._users.find_one({"_id": user}, {"email": 1, "name": 1})
+        return Buyer() if found is None else Buyer(found.get("email", ""), found.get("name", ""))
+
+    def _question(self, store: str, only: Only) -> dict[str, Any]:
+        question = _kind(only)
+        if only.ids is not None:
+            return {**question, "_id": {"$in": list(only.ids)}}
+        text = only.text.strip()[:MAX_SEARCH_CHARS]
+        if _ID.fullmatch(text.lower()):
+            begins = {"$gte": text.lower(), "$lt": f"{text.lower()}g"}
+            if self._orders.find_one({"store": store, "_id": begins, **question}, {"_id": 1}) is not None:
+                return {**question, "_id": begins}
+        if "@" in text:
+            user = self._users.find_one({"email_key": email_key(text)}, {"_id": 1})
+            return {**question, "buyer": user["_id"] if user is not None else ""}
+        days = {"placed_at_ms": _between(only.since_ms, only.until_ms)}
+        like = {"$regex": re.escape(text), "$options": "i"}
+        names = ("delivery.name", "lines.title", "lines.sku")
+        return {**question, **days, "$or": [{name: like} for name in names]}
+
+
+def _kind(only: Only) -> dict[str, Any]:
+    question: dict[str, Any] = {}
+    if only.state is not None:
+        question["state"] = only.state.value
+    if only.gone is not None:
+        sent = [state.value for state in GONE]
+        question["fulfilment.state"] = {"$in": sent} if only.gone else {"$nin": sent}
+    return question
+
+
+def sold_order(document: Mapping[str, Any]) -> SoldOrder:
+    """The order of a document."""
+    goods, delivery = document.get("fulfilment") or {}, document.get("delivery") or {}
+    return SoldOrder(
+        order_of(document),
+        Address(**{name: delivery.get(name, "") for name in Address.__dataclass_fields__}),
+        Fulfilment(
+            FulfilmentState(goods.get("state", FulfilmentState.UNFULFILLED)),
+            goods.get("carrier", ""),
+            goods.get("tracking", ""),
+            goods.get("changed_at_ms", 0),
+        ),
+        document["placed_at_ms"],
+        document["state_since_ms"],
+    )
+
+
+def _between(since_ms: int, until_ms: int) -> dict[str, int]:
+    # SecantusDB leaves out what is equal to a bound of $gte on a descending field that is not the index's last one.
+    return {"$gt": since_ms - 1, "$lt": until_ms}
+
+
+def _is_gone(state: str | None) -> bool:
+    return state in {each.value for each in GONE}
+
+
+@contextmanager
+def _timed(seconds: float = _SECONDS) -> Iterator[None]:
+    try:
+        with pymongo.timeout(seconds):
+            yield
+    except PyMongoError as error:
+        raise unavailable(error) from error
