@@ -36,6 +36,8 @@ from api.orders import refusals as order_refusals
 from api.orders.routes import ORDERS
 from api.orders.seller_routes import STORE_ORDERS
 from api.origins import Preflights
+from api.payments.routes import PAYMENTS
+from api.payments.service import WebhookService
 from api.refusals import problem_of
 from api.reviews import refusals as review_refusals
 from api.reviews.routes import REVIEWS
@@ -79,7 +81,7 @@ _OF_STATUS: Final[dict[int, ProblemType]] = {400: BAD_REQUEST, 404: NOT_FOUND, 4
 # A route is looked for in this order, so those that everybody asks come first.
 FEATURES: Final = (
     *(SHOPS, ANALYTICS, IDENTITY, KEY_SET, STORES, MEMBERS, API_KEYS, GRANTS, CATALOG, CATALOG_FILES),
-    *(SEARCH, REVIEWS, CARTS, ORDERS, STORE_ORDERS, STOCK, DOCUMENTATION, *STOREFRONT),
+    *(SEARCH, REVIEWS, CARTS, ORDERS, STORE_ORDERS, STOCK, PAYMENTS, DOCUMENTATION, *STOREFRONT),
 )
 
 _DESCRIPTION: Final = """
@@ -136,6 +138,7 @@ class Services:
         shopping: Knows carts and reviews.
         ordering: Knows orders and stock.
         shop: Answers the storefront.
+        webhooks: Takes what payment providers say.
     """
 
     identities: Identities
@@ -147,6 +150,7 @@ class Services:
     shopping: Shopping
     ordering: Ordering
     shop: Shop
+    webhooks: WebhookService
 
 
 def build_app(
@@ -179,6 +183,7 @@ def build_app(
             running.state.identities, running.state.limiter = given.identities, given.limiter
             running.state.tenancy, running.state.analytics = given.tenancy, given.analytics
             running.state.shop = given.shop
+            running.state.webhooks = given.webhooks
             running.state.catalog = given.catalog
             running.state.search = given.search
             running.state.shopping, running.state.ordering = given.shopping, given.ordering

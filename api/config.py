@@ -11,7 +11,7 @@ from connectors.mail.transport import SmtpServer
 from marketplace.identity.emails import InvalidEmail, checked_email
 from marketplace.networks import Network
 from runtime.admin import LOOPBACK
-from runtime.sections import API, API_PORT, DATA_DIR
+from runtime.sections import API, API_PORT, DATA_DIR, PaymentSettings
 from runtime.settings import HIGHEST_PORT, EnvReader, Section, load
 
 REQUIRED: Final = ("mongo", "redis")
@@ -94,6 +94,7 @@ class ApiConfig:
     Attributes:
         mail_folder: Where mails are written if there is no server.
         smtp: The server; None where mails are written.
+        payments: Whose webhooks are taken.
     """
 
     host: str
@@ -109,6 +110,7 @@ class ApiConfig:
     mail_folder: Path
     smtp: SmtpServer | None
     sender: str
+    payments: PaymentSettings
 
     @property
     def shop_pages_url(self) -> str:
@@ -154,6 +156,7 @@ class ApiConfig:
             mail_folder=read_mail_folder(env),
             smtp=server if smtp_host else None,
             sender=sender,
+            payments=PaymentSettings.read(env, asks=False),
         )
 
     @staticmethod

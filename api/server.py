@@ -30,6 +30,7 @@ from api.limits import Limiter
 from api.mail.sender import MailSender
 from api.metrics import ApiMetrics
 from api.ordering import Ordering
+from api.payments.service import WebhookService
 from api.search.follower import Follower
 from api.search.index import SearchIndex
 from api.search.service import SearchService
@@ -129,6 +130,9 @@ class Dependencies:
                 yield Services(
                     identities, limiter, tenancy, analytics, catalog, search, shopping, ordering,
                     Shop.on_services(self._mongo, database, catalog, search, shopping, SentForms(self._redis)),
+                    WebhookService.on_mongo(
+                        self._mongo, database, {config.payments.provider: config.payments.known_secrets()}
+                    ),
                 )  # fmt: skip
             finally:
                 await ordering.progress.close()

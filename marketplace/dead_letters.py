@@ -36,6 +36,7 @@ class DeadLetter:
         attempt: The number of attempts.
         version: The version of the rules or code that gave it up; empty if unknown.
         first_seen_ms: When it was first given up, epoch milliseconds; 0 if only the broker's time is known.
+        stack: The hash of where in the code it failed: letters of one cause have the same; empty if unknown.
     """
 
     group: str
@@ -48,6 +49,7 @@ class DeadLetter:
     attempt: int = 1
     version: str = ""
     first_seen_ms: int = 0
+    stack: str = ""
 
 
 def headers(letter: DeadLetter) -> tuple[tuple[str, bytes], ...]:
@@ -63,6 +65,7 @@ def headers(letter: DeadLetter) -> tuple[tuple[str, bytes], ...]:
         ("dlq_attempt", str(letter.attempt)),
         ("dlq_version", letter.version),
         ("dlq_first_seen", str(letter.first_seen_ms) if letter.first_seen_ms else ""),
+        ("dlq_stack", letter.stack),
     ]
     return tuple((name, text.encode("utf-8", "replace")) for name, text in fields if text)
 
@@ -96,6 +99,7 @@ def read(pairs: Iterable[tuple[str, bytes | None]]) -> DeadLetter:
         attempt=_number(text(20, "dlq_attempt"), 1),
         version=text(MAX_DETAIL_CHARS, "dlq_version"),
         first_seen_ms=_number(text(20, "dlq_first_seen"), 0),
+        stack=text(MAX_CODE_CHARS, "dlq_stack"),
     )
 
 

@@ -162,10 +162,78 @@ API: Final = (
 )
 """The REST API's metrics."""
 
+CONSUMER_EVENTS: Final = MetricSpec(
+    f"{PREFIX}consumer_events",
+    "counter",
+    "Events of orders by what became of them: handled, duplicate, rejected, parked behind another one, or retried.",
+    ("consumer", "outcome"),
+)
+CONSUMER_PARKED: Final = MetricSpec(
+    f"{PREFIX}consumer_parked_events",
+    "gauge",
+    "Events that wait for an operator, those that were rejected among them.",
+    ("consumer",),
+)
+CONSUMER_LAG: Final = MetricSpec(
+    f"{PREFIX}consumer_lag_records", "gauge", "Events that are not handled yet.", ("consumer", "partition")
+)
+CONSUMER_OLDEST_DUE: Final = MetricSpec(
+    f"{PREFIX}consumer_oldest_due_seconds",
+    "gauge",
+    "For how long the oldest deadline has passed that nobody acted on; 0 where there is none.",
+    ("consumer",),
+)
+CONSUMER_SWEPT: Final = MetricSpec(
+    f"{PREFIX}consumer_swept", "counter", "Rows whose time had come and that were acted on.", ("consumer",)
+)
+CONSUMER_SWEEP_ERRORS: Final = MetricSpec(
+    f"{PREFIX}consumer_sweep_errors", "counter", "Sweeps that failed, in whole or for some rows.", ("consumer",)
+)
+CONSUMER_RESTARTS: Final = MetricSpec(
+    f"{PREFIX}consumer_restarts", "counter", "Restarts of a consumer that ended with an error.", ("consumer",)
+)
+CONSUMER_READY: Final = MetricSpec(
+    f"{PREFIX}consumer_ready", "gauge", "Whether a consumer polls, handles and sweeps without trouble.", ("consumer",)
+)
+CONSUMERS: Final = (
+    CONSUMER_EVENTS,
+    CONSUMER_PARKED,
+    CONSUMER_LAG,
+    CONSUMER_OLDEST_DUE,
+    CONSUMER_SWEPT,
+    CONSUMER_SWEEP_ERRORS,
+    CONSUMER_RESTARTS,
+    CONSUMER_READY,
+)
+"""Metrics of the consumers of orders' events."""
+
+PAYMENT_REPORTS: Final = MetricSpec(
+    f"{PREFIX}payment_reports",
+    "counter",
+    "What the provider said, by what became of it: `changed`, `known`, `unknown_payment`, `mismatch`, `unreadable`.",
+    ("outcome",),
+)
+PAYMENT_FAILED_CALLS: Final = MetricSpec(
+    f"{PREFIX}payment_failed_calls",
+    "counter",
+    "Questions to the provider that were not answered, were refused for good, or failed here.",
+    ("reason",),
+)
+PAYMENT_ALARMS: Final = MetricSpec(
+    f"{PREFIX}payment_alarms", "counter", "Refunds that came back or were refused too often: an operator decides."
+)
+PAYMENT_PROVIDER_ASKED: Final = MetricSpec(
+    f"{PREFIX}payment_provider_asked", "gauge", "0 while the provider is left alone because it did not answer."
+)
+PAYMENTS: Final = (PAYMENT_REPORTS, PAYMENT_FAILED_CALLS, PAYMENT_ALARMS, PAYMENT_PROVIDER_ASKED)
+"""Metrics of the payments consumer, in addition to :data:`CONSUMERS`."""
+
 METRICS: Final[dict[str, tuple[MetricSpec, ...]]] = {
     "the collector": COLLECTOR,
     "every flow": FLOW,
     "the click flow": CLICK_FLOW,
     "the REST API": API,
+    "the consumers of orders": CONSUMERS,
+    "the payments consumer": PAYMENTS,
 }
 """All metrics, by the process that exposes them."""

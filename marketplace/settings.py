@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from typing import Final
 
 ALL_PARTS: Final = ("kafka", "mongo", "clickhouse", "redis")
+"""Those that hold what the product knows."""
+
+OTHER_PARTS: Final = ("payments",)
+"""Those that only some processes know of; a process that does not says nothing of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Urls:
-    """The URLs of the four parts; empty for a part that is not needed, or not in a stack.
+    """The URLs of the parts; empty for a part that is not needed, or not in a stack.
 
     ``kafka`` is a bootstrap list ``host:port[,host:port...]``, the others are URLs.
     """
@@ -19,11 +23,13 @@ class Urls:
     mongo: str = ""
     clickhouse: str = ""
     redis: str = ""
+    payments: str = ""
 
     def of(self, part: str) -> str:
-        """The URL of one of :data:`ALL_PARTS`."""
+        """The URL of one of :data:`ALL_PARTS` or :data:`OTHER_PARTS`."""
         return str(getattr(self, part))
 
     def environment(self) -> dict[str, str]:
         """The environment variables with these URLs, for a child process; none for a part that has no URL."""
-        return {f"MARKETPLACE_{part.upper()}_URL": self.of(part) for part in ALL_PARTS if self.of(part)}
+        named = [part for part in (*ALL_PARTS, *OTHER_PARTS) if self.of(part)]
+        return {f"MARKETPLACE_{part.upper()}_URL": self.of(part) for part in named}

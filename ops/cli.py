@@ -19,6 +19,7 @@ _MODULES: Final = {
     "flows": ("flows", "provision"),
     "report": ("report", "ledger"),
     "dlq": ("dlq",),
+    "consumers": ("consumers",),
     "accounts": ("accounts",),
     "keys": ("keys",),
     "mail": ("mail",),

@@ -36,6 +36,56 @@ FLOW_PORT: Final = FLOW.port(
 )
 
 
+CONSUMERS: Final = Section("Consumers", "For the service of the consumers of orders' events.")
+CONSUMERS_HOST: Final = CONSUMERS.text(
+    "MARKETPLACE_CONSUMERS_HOST",
+    "The address of `/livez`, `/readyz` and `/metrics`; `0.0.0.0` in a container, whose probes come from outside.",
+    LOOPBACK,
+)
+CONSUMERS_PORT: Final = CONSUMERS.port(
+    "MARKETPLACE_CONSUMERS_PORT",
+    "Their port; 0 takes a free one.",
+    0,
+    default_text="0; 19466 with `marketplace up`",
+)
+CONSUMERS_SESSION_SECONDS: Final = CONSUMERS.whole(
+    "MARKETPLACE_CONSUMERS_SESSION_SECONDS",
+    "After so many seconds without a sign of life the events of a process go to others.",
+    10,
+    lowest=6,
+    highest=60,
+)
+
+
+@dataclass(frozen=True)
+class ConsumerSettings:
+    """Settings of the consumers' service.
+
+    Attributes:
+        host: The address of its health and metrics.
+        port: Their port; 0 for a free one.
+        session_seconds: After so long without a sign of life the events of a process go to others.
+    """
+
+    host: str
+    port: int
+    session_seconds: float
+
+    @staticmethod
+    def read(env: EnvReader) -> ConsumerSettings:
+        """Read the section of consumers."""
+        return ConsumerSettings(env.read(CONSUMERS_HOST), env.read(CONSUMERS_PORT), env.read(CONSUMERS_SESSION_SECONDS))
+
+    @staticmethod
+    def load(environment: Mapping[str, str]) -> ConsumerSettings:
+        """Read the environment.
+
+        Raises:
+            InvalidSettings: Values cannot be used; the message names the variables and what they may be.
+        """
+        return load(environment, ConsumerSettings.read)
+
+
 @dataclass(frozen=True)
 class FlowSettings:
     """Settings of a flow's service.
@@ -92,6 +142,20 @@ def check_flow(environment: Mapping[str, str]) -> None:
     def read(env: EnvReader) -> None:
         _read_common(env)
         FlowSettings.read(env)
+
+    load(environment, read)
+
+
+def check_consumers(environment: Mapping[str, str]) -> None:
+    """Check the settings of the consumers' service.
+
+    Raises:
+        InvalidSettings: Values cannot be used; the message names the variables.
+    """
+
+    def read(env: EnvReader) -> None:
+        _read_common(env)
+        ConsumerSettings.read(env)
 
     load(environment, read)
 

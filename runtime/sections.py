@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from connectors.kafka.client_config import (
@@ -15,10 +15,13 @@ from connectors.kafka.client_config import (
     KafkaConnection,
     KafkaSecurity,
 )
+from connectors.payments.secrets import KnownSecrets, ProviderSecrets
 from marketplace.settings import ALL_PARTS, Urls
 from runtime.settings import EnvReader, Section, Variable, load
 
 DEFAULT_DATA_DIR: Final = ".marketplace"
+PROVIDER_SECRETS: Final = "payments/secrets.json"
+"""Of the sandbox provider, below the data folder."""
 
 _RUNNING: Final = "that of the running stack"
 
@@ -94,11 +97,45 @@ DASHBOARD_API_URL: Final = DASHBOARD.url(
 API: Final = Section("API", "For the REST API.")
 API_PORT: Final = API.port("MARKETPLACE_API_PORT", "The public port; 0 takes a free one.", 8000)
 
+PAYMENTS: Final = Section(
+    "Payments", "For the payments consumer, which asks the provider, and the REST API, which takes its webhooks."
+)
+PAYMENTS_URL: Final = PAYMENTS.url(
+    "MARKETPLACE_PAYMENTS_URL", "The provider's API.", ("http", "https"), default_text=_RUNNING
+)
+PAYMENTS_PROVIDER: Final = PAYMENTS.choice(
+    "MARKETPLACE_PAYMENTS_PROVIDER", "Which provider that is.", "sandbox", ("sandbox",)
+)
+PAYMENTS_ACCOUNT: Final = PAYMENTS.text(
+    "MARKETPLACE_PAYMENTS_ACCOUNT", "Our account there; what the provider says of another one is refused.", "sandbox"
+)
+PAYMENTS_LIVE: Final = PAYMENTS.switch(
+    "MARKETPLACE_PAYMENTS_LIVE", "Whether it is real money; what the provider says of the other kind is refused."
+)
+PAYMENTS_API_KEY: Final = PAYMENTS.text(
+    "MARKETPLACE_PAYMENTS_API_KEY",
+    "What the provider knows us by; it is never shown.",
+    default_text="that of the file",
+    secret=True,
+)
+PAYMENTS_WEBHOOK_SECRETS: Final = PAYMENTS.text(
+    "MARKETPLACE_PAYMENTS_WEBHOOK_SECRETS",
+    "What webhooks may be signed with, with commas between several of them; they are never shown.",
+    default_text="those of the file",
+    secret=True,
+)
+PAYMENTS_SECRETS_FILE: Final = PAYMENTS.path(
+    "MARKETPLACE_PAYMENTS_SECRETS_FILE",
+    'A file with both, as `{"api_key": "...", "webhook_secrets": ["..."]}`; it may be replaced at any time.',
+    default_text="`payments/secrets.json` in the data folder, which `marketplace up` makes",
+)
+
 URLS: Final[Mapping[str, Variable[str]]] = {
     "kafka": KAFKA_URL,
     "mongo": MONGO_URL,
     "clickhouse": CLICKHOUSE_URL,
     "redis": REDIS_URL,
+    "payments": PAYMENTS_URL,
 }
 """Where each part is, by its name."""
 
@@ -115,6 +152,56 @@ class MongoSettings:
         """Read its section; ``running`` is the embedded stack, if there is one."""
         url = env.require(MONGO_URL, running.mongo if running else "", _no_stack(env))
         return MongoSettings(url, env.read(DATABASE_NAME))
+
+
+@dataclass(frozen=True)
+class PaymentSettings:
+    """Whom the product is paid through.
+
+    Attributes:
+        provider: Its name.
+        url: Of its API; empty for a process that asks it nothing.
+        account: Ours there.
+        live: Whether it is real money.
+        given: Secrets between us and the provider; None where they are in the file.
+        secrets_file: The file.
+    """
+
+    provider: str
+    url: str
+    account: str
+    live: bool
+    given: ProviderSecrets | None
+    secrets_file: Path
+
+    def known_secrets(self) -> KnownSecrets:
+        """The secrets as they are at each moment."""
+        return KnownSecrets(self.given, self.secrets_file)
+
+    @staticmethod
+    def read(env: EnvReader, running: Urls | None = None, *, asks: bool = True) -> PaymentSettings:
+        """Read the section.
+
+        Args:
+            env: The environment.
+            running: The embedded stack, if there is one.
+            asks: Whether the process asks the provider; one that only takes its webhooks needs no URL.
+        """
+        stack = running.payments if running else ""
+        url = env.require(PAYMENTS_URL, stack, _no_stack(env)) if asks else env.read(PAYMENTS_URL) or stack
+        api_key = env.read(PAYMENTS_API_KEY)
+        webhooks = tuple(filter(None, map(str.strip, env.read(PAYMENTS_WEBHOOK_SECRETS).split(","))))
+        given = ProviderSecrets(api_key, webhooks) if api_key or webhooks else None
+        file = env.read(PAYMENTS_SECRETS_FILE)
+        path = Path(file) if file else Path(env.read(DATA_DIR)) / PROVIDER_SECRETS
+        return PaymentSettings(
+            provider=env.read(PAYMENTS_PROVIDER),
+            url=url,
+            account=env.read(PAYMENTS_ACCOUNT),
+            live=env.read(PAYMENTS_LIVE),
+            given=given,
+            secrets_file=path,
+        )
 
 
 @dataclass(frozen=True)
@@ -152,7 +239,7 @@ class Settings:
             return env.read(URLS[part]) or stack
 
         return Settings(
-            urls=Urls(url("kafka"), url("mongo"), url("clickhouse"), url("redis")),
+            urls=Urls(url("kafka"), url("mongo"), url("clickhouse"), url("redis"), url("payments")),
             data_dir=PurePosixPath(env.read(DATA_DIR)),
             database=env.read(DATABASE_NAME),
             geoip_file=env.read(GEOIP_FILE) or None,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import traceback
 from dataclasses import dataclass
+from typing import Final
 
 from connectors.kafka.records import ConsumerRecord, Record, RecordProducer
 from marketplace.dead_letters import PREFIX, DeadLetter, headers
 from marketplace.errors import Reject
+
+_STACK_CHARS: Final = 16
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,32 @@ class DeadLetterWriter:
             Refused: It will never be taken; it is too large, for example.
         """
         letter = DeadLetter(
-            self.group, rejection.reason, rejection.detail, "", record.topic, record.partition, record.offset, attempt
+            self.group,
+            rejection.reason,
+            rejection.detail,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            attempt=attempt,
+            stack=stack_hash(rejection),
         )
         own = [pair for pair in record.headers if not pair[0].startswith(PREFIX)]
         rejected = Record(self.topic, record.value or b"", record.key, headers=(*own, *headers(letter)))
         self.producer.send_all([rejected], self.timeout_seconds)
+
+
+def stack_hash(error: BaseException) -> str:
+    """The same for all errors that came about in one way: their types, and the functions that they went through.
+
+    Lines of code are no part of it, so that a change elsewhere in a file does not make one cause look like two.
+    """
+    parts: list[str] = []
+    seen: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        parts.append(f"{type(found).__module__}.{type(found).__qualname__}")
+        for frame, _ in traceback.walk_tb(found.__traceback__):
+            parts.append(f"{frame.f_globals.get('__name__', '')}:{frame.f_code.co_qualname}")
+        found = found.__cause__
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:_STACK_CHARS]

@@ -87,8 +87,10 @@ _OF_PAYMENTS: Final[tuple[_Row, ...]] = (
     (_T.PROVIDER, _P.CHARGING, _P.COMPLETED, _E.PAYMENT_COMPLETED, "It has the money."),
     (_T.PROVIDER, _P.CHARGING, _P.FAILED, _E.PAYMENT_FAILED, "It declines."),
     (_T.PROVIDER, _P.FAILED, _P.COMPLETED, _E.PAYMENT_COMPLETED, "It has the money after all."),
+    (_T.PROVIDER, _P.VOIDED, _P.COMPLETED, _E.PAYMENT_COMPLETED, "A question was on its way still: it has the money."),
     (_T.PROVIDER, _P.CHARGING, _P.VOIDED, None, "It was never asked, and the order has ended."),
     (_T.PROVIDER, _P.COMPLETED, _P.COMPLETED, _E.PAYMENT_REFUNDED, "Money has gone back."),
+    (_T.PROVIDER, _P.COMPLETED, _P.COMPLETED, _E.PAYMENT_REFUND_REVERSED, "It did not arrive: an operator decides."),
     (_T.PROVIDER, _P.CHARGING, _P.CHARGING, None, "It never heard of it: it is asked again."),
     (_T.PROVIDER, _P.COMPLETED, _P.COMPLETED, None, "It refuses a refund too often: an operator decides."),
     (_E.ORDER_CANCELLED, _P.WAITING, _P.VOIDED, None, "Nobody is charged."),
@@ -114,6 +116,10 @@ _OF_ORDERS: Final[tuple[_Row, ...]] = (
     (_E.PAYMENT_REFUNDED, _O.CONFIRMED, _O.CONFIRMED, None, "Some of the money has gone back."),
     (_E.PAYMENT_REFUNDED, _O.REFUNDING, _O.REFUNDING, None, "The rest is on its way."),
     (_E.PAYMENT_REFUNDED, _O.REFUNDING, _O.CANCELLED, _E.ORDER_CANCELLED, "All of the money has gone back."),
+    (_E.PAYMENT_REFUNDED, _O.CANCELLED, _O.CANCELLED, None, "It came back and has gone again."),
+    (_E.PAYMENT_REFUND_REVERSED, _O.CONFIRMED, _O.CONFIRMED, None, "Some of the money is owed again."),
+    (_E.PAYMENT_REFUND_REVERSED, _O.REFUNDING, _O.REFUNDING, None, "Some of the money is owed again."),
+    (_E.PAYMENT_REFUND_REVERSED, _O.CANCELLED, _O.REFUNDING, None, "The money is owed again."),
 )  # fmt: skip
 
 _OF_INVENTORY: Final[tuple[_Row, ...]] = (

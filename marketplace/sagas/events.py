@@ -24,6 +24,7 @@ class EventType(StrEnum):
     PAYMENT_COMPLETED = "PAYMENT_COMPLETED"
     PAYMENT_FAILED = "PAYMENT_FAILED"
     PAYMENT_REFUNDED = "PAYMENT_REFUNDED"
+    PAYMENT_REFUND_REVERSED = "PAYMENT_REFUND_REVERSED"
     STOCK_COUNT_UPDATED = "STOCK_COUNT_UPDATED"
     STOCK_INSUFFICIENT = "STOCK_INSUFFICIENT"
 
@@ -97,11 +98,27 @@ class PaymentFailed(Payload, frozen=True):
 
 
 class PaymentRefunded(Payload, frozen=True):
-    """Money went back; ``refund`` is the id of the request, or ``stock`` where goods were missing."""
+    """Money went back; ``refund`` is the id of the request, or ``stock`` where goods were missing.
+
+    ``reversals`` says how often the same refund had come back before.
+    """
 
     payment: str
     refund: str
     amount_minor: int
+    reversals: int = 0
+
+
+class PaymentRefundReversed(Payload, frozen=True):
+    """Money that had gone back did not reach the buyer: it is owed again.
+
+    ``reversals`` says how often that has happened to this refund, this time included.
+    """
+
+    payment: str
+    refund: str
+    amount_minor: int
+    reversals: int
 
 
 class StockCountUpdated(Payload, frozen=True):
@@ -125,6 +142,7 @@ PAYLOADS: Final[Mapping[EventType, type[Payload]]] = {
     EventType.PAYMENT_COMPLETED: PaymentCompleted,
     EventType.PAYMENT_FAILED: PaymentFailed,
     EventType.PAYMENT_REFUNDED: PaymentRefunded,
+    EventType.PAYMENT_REFUND_REVERSED: PaymentRefundReversed,
     EventType.STOCK_COUNT_UPDATED: StockCountUpdated,
     EventType.STOCK_INSUFFICIENT: StockInsufficient,
 }
@@ -164,7 +182,17 @@ def event_id(order: str, service: str, version: int, number: int = 0) -> str:
 
 
 class UnknownEvent(ValueError):
-    """A record is no event that this version knows; the message says why."""
+    """A record is no event that this version knows; the message says why.
+
+    Args:
+        text: Why, as a sentence.
+        reason: The same as one of few codes: ``no_key``, ``bad_payload``, ``bad_headers``, ``unknown_type`` or
+            ``unknown_version``.
+    """
+
+    def __init__(self, text: str, reason: str = "bad_payload") -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 def encode_payload(payload: Payload) -> bytes:
@@ -181,7 +209,7 @@ def decode_payload(kind: str, value: bytes) -> Payload:
     try:
         wanted: Any = PAYLOADS[EventType(kind)]
     except ValueError as error:
-        raise UnknownEvent(f"there is no event {kind[:60]!r}") from error
+        raise UnknownEvent(f"there is no event {kind[:60]!r}", "unknown_type") from error
     try:
         found: Payload = msgspec.json.decode(value, type=wanted)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

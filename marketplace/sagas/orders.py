@@ -23,6 +23,7 @@ from marketplace.sagas.events import (
     Payload,
     PaymentFailed,
     PaymentRefunded,
+    PaymentRefundReversed,
     event_id,
 )
 
@@ -105,12 +106,14 @@ class Refund:
         amount_minor: How much.
         done: Whether the money has gone back.
         ends: Whether it is the whole of what was left, so that the order ends with it.
+        reversals: How often the money had gone back and came back.
     """
 
     id: str
     amount_minor: int
     done: bool = False
     ends: bool = False
+    reversals: int = 0
 
 
 @dataclass(frozen=True)
@@ -310,9 +313,16 @@ def _on_refunded(order: Order, payload: Payload, now_ms: int) -> OrderDecision:
     if not isinstance(payload, PaymentRefunded):
         return OrderDecision(order)
     known = next((refund for refund in order.refunds if refund.id == payload.refund), None)
-    if known is None or known.done:
+    # One that has come back since says nothing any more.
+    if known is None or payload.reversals < known.reversals:
         return OrderDecision(order)
-    refunds = tuple(replace(each, done=True) if each is known else each for each in order.refunds)
+    if known.done:
+        if payload.reversals == known.reversals:
+            return OrderDecision(order)
+        # It came back and has gone again: the event between the two comes later, and then changes nothing.
+        newer = replace(known, reversals=payload.reversals)
+        return OrderDecision(replace(order, refunds=_with(order, newer), version=order.version + 1))
+    refunds = _with(order, replace(known, done=True, reversals=payload.reversals))
     after = replace(
         order,
         refunds=refunds,
@@ -324,6 +334,26 @@ def _on_refunded(order: Order, payload: Payload, now_ms: int) -> OrderDecision:
     after = replace(after, state=OrderState.CANCELLED)
     said = OrderCancelled(order.buyer, str(order.reason), after.refunded_minor)
     return OrderDecision(after, (_event(after, EventType.ORDER_CANCELLED, said, now_ms),))
+
+
+def _on_refund_reversed(order: Order, payload: Payload, now_ms: int) -> OrderDecision:
+    if not isinstance(payload, PaymentRefundReversed):
+        return OrderDecision(order)
+    known = next((refund for refund in order.refunds if refund.id == payload.refund), None)
+    if known is None or payload.reversals <= known.reversals:
+        return OrderDecision(order)
+    after = replace(
+        order,
+        refunds=_with(order, replace(known, done=False, reversals=payload.reversals)),
+        refunded_minor=order.refunded_minor - (known.amount_minor if known.done else 0),
+        state=OrderState.REFUNDING if order.state is OrderState.CANCELLED else order.state,
+        version=order.version + 1,
+    )
+    return OrderDecision(after)
+
+
+def _with(order: Order, changed: Refund) -> tuple[Refund, ...]:
+    return tuple(changed if each.id == changed.id else each for each in order.refunds)
 
 
 def _cancelled(order: Order, reason: Reason, now_ms: int) -> OrderDecision:
@@ -342,4 +372,5 @@ _REACTIONS: Final = {
     EventType.STOCK_COUNT_UPDATED: _on_stock_taken,
     EventType.STOCK_INSUFFICIENT: _on_no_stock,
     EventType.PAYMENT_REFUNDED: _on_refunded,
+    EventType.PAYMENT_REFUND_REVERSED: _on_refund_reversed,
 }

@@ -19,6 +19,7 @@ from marketplace.sagas.events import (
     PaymentCompleted,
     PaymentFailed,
     PaymentRefunded,
+    PaymentRefundReversed,
     event_id,
 )
 
@@ -52,7 +53,7 @@ class RefundState(StrEnum):
     REQUESTED = "requested"
     DONE = "done"
     STUCK = "stuck"
-    """The provider refused it too often: an operator decides."""
+    """The provider refused it too often, or the money did not arrive: an operator decides."""
 
 
 class CallKind(StrEnum):
@@ -75,6 +76,11 @@ class Outcome(StrEnum):
     """It was never asked: only a look-up can say so."""
     UNKNOWN = "unknown"
     """It gave no answer: it may have happened."""
+    REVERSED = "reversed"
+    """A refund that it had taken on did not reach the buyer: under this key it never will."""
+
+
+_CHARGEABLE: Final = frozenset({PaymentState.CHARGING, PaymentState.FAILED, PaymentState.VOIDED})
 
 
 class Mismatch(Exception):
@@ -95,6 +101,8 @@ class RefundIntent:
         state: Where it is.
         attempts: How often the provider was asked.
         due_ms: When it is asked next; None where it is not.
+        reversals: How often the provider has taken it on and the money did not arrive; each further try is an effect of
+            its own, with a key of its own.
     """
 
     id: str
@@ -102,6 +110,7 @@ class RefundIntent:
     state: RefundState = RefundState.REQUESTED
     attempts: int = 0
     due_ms: int | None = None
+    reversals: int = 0
 
 
 @dataclass(frozen=True)
@@ -122,6 +131,7 @@ class Payment:
         reference: The provider's own id of the charge.
         refunds: What goes back.
         version: Goes up by one with each decision that changes it.
+        unheard: Whether the provider has said that it never heard of the last question: it is not looked up again.
     """
 
     id: str
@@ -137,6 +147,7 @@ class Payment:
     reference: str = ""
     refunds: tuple[RefundIntent, ...] = ()
     version: int = 1
+    unheard: bool = False
 
     @property
     def charge_key(self) -> str:
@@ -144,8 +155,9 @@ class Payment:
         return f"{self.id}:charge"
 
     def refund_key(self, refund: str) -> str:
-        """Under which the provider refunds at most once."""
-        return f"{self.id}:refund:{refund}"
+        """Under which the provider refunds at most once: another one only after it said that the money came back."""
+        reversals = next((each.reversals for each in self.refunds if each.id == refund), 0)
+        return f"{self.id}:refund:{_numbered(refund, reversals)}"
 
     @property
     def captured_minor(self) -> int:
@@ -237,7 +249,8 @@ def on_event(payment: Payment, event: Event, now_ms: int) -> PaymentDecision:
     if event.type is EventType.ORDER_CREATED and payment.state is PaymentState.WAITING:
         return PaymentDecision(_changed(payment, state=PaymentState.CHARGING, due_ms=now_ms))
     if event.type is EventType.ORDER_CANCELLED and not payment.order_ended:
-        if payment.state is PaymentState.WAITING or (payment.state is PaymentState.CHARGING and not payment.attempts):
+        unasked = payment.unheard or not payment.attempts
+        if payment.state is PaymentState.WAITING or (payment.state is PaymentState.CHARGING and unasked):
             return PaymentDecision(_changed(payment, state=PaymentState.VOIDED, order_ended=True, due_ms=None))
         return PaymentDecision(_changed(payment, order_ended=True))
     if event.type is EventType.STOCK_INSUFFICIENT:
@@ -254,7 +267,7 @@ def due_calls(payment: Payment, now_ms: int) -> list[Call]:
     """
     calls = []
     if payment.state is PaymentState.CHARGING and payment.due_ms is not None and payment.due_ms <= now_ms:
-        kind = CallKind.LOOK_UP if payment.attempts else CallKind.CHARGE
+        kind = CallKind.LOOK_UP if payment.attempts and not payment.unheard else CallKind.CHARGE
         calls.append(Call(kind, payment.charge_key, payment.amount_minor, payment.currency))
     for refund in payment.refunds:
         if refund.due_ms is not None and refund.due_ms <= now_ms:
@@ -267,7 +280,7 @@ def asking(payment: Payment, call: Call, now_ms: int) -> Payment:
     """The payment as it is kept before the provider is asked: whoever finds it so asks again when that is due."""
     if call.kind is not CallKind.REFUND:
         attempts = payment.attempts + 1
-        return _changed(payment, attempts=attempts, due_ms=now_ms + backoff_ms(attempts))
+        return _changed(payment, attempts=attempts, due_ms=now_ms + backoff_ms(attempts), unheard=False)
     refunds = tuple(
         replace(each, attempts=each.attempts + 1, due_ms=now_ms + backoff_ms(each.attempts + 1))
         if each.id == call.refund
@@ -298,6 +311,12 @@ def retry_refund(payment: Payment, refund: str, now_ms: int) -> PaymentDecision:
     return PaymentDecision(_changed(payment, refunds=_with(payment, again)))
 
 
+def payment_of_key(key: str) -> str:
+    """The id of the payment that a key is of; empty where it is none of ours."""
+    payment, found, _ = key.partition(":")
+    return payment if found else ""
+
+
 def backoff_ms(attempts: int) -> int:
     """How long after so many questions without an answer the next one is asked."""
     return _BACKOFF_SECONDS[min(attempts, len(_BACKOFF_SECONDS)) - 1] * 1_000
@@ -305,7 +324,8 @@ def backoff_ms(attempts: int) -> int:
 
 def _charged(payment: Payment, report: Report, now_ms: int) -> PaymentDecision:
     open_still = payment.state is PaymentState.CHARGING
-    if report.outcome is Outcome.SUCCEEDED and payment.state in (PaymentState.CHARGING, PaymentState.FAILED):
+    # One that was voided may be charged all the same: a question that was on its way still when it was looked up.
+    if report.outcome is Outcome.SUCCEEDED and payment.state in _CHARGEABLE:
         _check(payment, report, payment.amount_minor)
         after = _changed(payment, state=PaymentState.COMPLETED, due_ms=None, reference=report.reference)
         said = PaymentCompleted(payment.id, payment.amount_minor, payment.currency)
@@ -322,27 +342,45 @@ def _charged(payment: Payment, report: Report, now_ms: int) -> PaymentDecision:
         if payment.order_ended:
             # Nobody was charged, and nobody is to be any more.
             return PaymentDecision(_changed(payment, state=PaymentState.VOIDED, due_ms=None))
-        return PaymentDecision(_changed(payment, attempts=0, due_ms=now_ms))
+        # The pause of the last question is over, and that of the next one is longer.
+        return PaymentDecision(_changed(payment, unheard=True, due_ms=now_ms))
     return PaymentDecision(payment)
 
 
 def _refunded(payment: Payment, refund: RefundIntent, report: Report, now_ms: int) -> PaymentDecision:
+    if report.outcome is Outcome.REVERSED:
+        return _reversed(payment, refund, now_ms)
     if refund.state is RefundState.DONE:
         return PaymentDecision(payment)
     if report.outcome is Outcome.SUCCEEDED:
         _check(payment, report, refund.amount_minor)
         done = replace(refund, state=RefundState.DONE, due_ms=None)
         after = _changed(payment, refunds=_with(payment, done))
-        said = PaymentRefunded(payment.id, refund.id, refund.amount_minor)
+        said = PaymentRefunded(payment.id, refund.id, refund.amount_minor, refund.reversals)
         return PaymentDecision(
             after,
             (_event(after, EventType.PAYMENT_REFUNDED, said, now_ms),),
-            _entries(after, f"refund:{refund.id}", -refund.amount_minor),
+            _entries(after, f"refund:{_numbered(refund.id, refund.reversals)}", -refund.amount_minor),
         )
     if report.outcome is Outcome.DECLINED and refund.attempts >= MAX_REFUND_ATTEMPTS:
         stuck = replace(refund, state=RefundState.STUCK, due_ms=None)
         return PaymentDecision(_changed(payment, refunds=_with(payment, stuck)))
     return PaymentDecision(payment)
+
+
+def _reversed(payment: Payment, refund: RefundIntent, now_ms: int) -> PaymentDecision:
+    reversals = refund.reversals + 1
+    # The card takes no money, and the next try would end like this one: an operator finds out how the buyer gets it.
+    stuck = replace(refund, state=RefundState.STUCK, due_ms=None, reversals=reversals)
+    after = _changed(payment, refunds=_with(payment, stuck))
+    if refund.state is not RefundState.DONE:
+        return PaymentDecision(after)
+    said = PaymentRefundReversed(payment.id, refund.id, refund.amount_minor, reversals)
+    return PaymentDecision(
+        after,
+        (_event(after, EventType.PAYMENT_REFUND_REVERSED, said, now_ms),),
+        _entries(after, f"reversal:{_numbered(refund.id, refund.reversals)}", refund.amount_minor),
+    )
 
 
 def _refund(payment: Payment, refund: str, amount_minor: int, now_ms: int) -> PaymentDecision:
@@ -370,6 +408,10 @@ def _check(payment: Payment, report: Report, amount_minor: int) -> None:
 def _changed(payment: Payment, **fields: object) -> Payment:
     changed: Payment = replace(payment, version=payment.version + 1, **fields)  # type: ignore[arg-type]
     return changed
+
+
+def _numbered(refund: str, reversals: int) -> str:
+    return f"{refund}:{reversals}" if reversals else refund
 
 
 def _with(payment: Payment, changed: RefundIntent) -> tuple[RefundIntent, ...]:

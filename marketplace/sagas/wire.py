@@ -52,16 +52,16 @@ def event_of(key: bytes | None, pairs: Iterable[tuple[str, bytes]], value: bytes
         order = (key or b"").decode()
         found = {name: text.decode() for name, text in pairs if name.startswith("ce_")}
     except UnicodeDecodeError as error:
-        raise UnknownEvent(f"its key or a header is no text: {error}") from error
+        raise UnknownEvent(f"its key or a header is no text: {error}", "bad_headers") from error
     if not order:
-        raise UnknownEvent("it has no key")
+        raise UnknownEvent("it has no key", "no_key")
     if value is None:
         raise UnknownEvent("it has no value")
     version = _header(found, "ce_dataversion")
     if version != DATA_VERSION:
-        raise UnknownEvent(f"its payload has version {version[:20]!r}, and {DATA_VERSION} is known")
+        raise UnknownEvent(f"its payload has version {version[:20]!r}, and {DATA_VERSION} is known", "unknown_version")
     if found.get("ce_subject", order) != order:
-        raise UnknownEvent("its key and its subject name two orders")
+        raise UnknownEvent("its key and its subject name two orders", "bad_headers")
     kind = _header(found, "ce_type")
     payload = decode_payload(kind, value)
     return Event(
@@ -82,7 +82,7 @@ def trace_parent_of(pairs: Iterable[tuple[str, bytes]]) -> str:
 def _header(found: Mapping[str, str], name: str) -> str:
     value = found.get(name, "")
     if not value:
-        raise UnknownEvent(f"it has no header {name}")
+        raise UnknownEvent(f"it has no header {name}", "bad_headers")
     return value
 
 
@@ -90,7 +90,7 @@ def _milliseconds(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise UnknownEvent(f"its time is {text[:40]!r}") from error
+        raise UnknownEvent(f"its time is {text[:40]!r}", "bad_headers") from error
     if moment.tzinfo is None:
-        raise UnknownEvent(f"its time {text[:40]!r} has no zone")
+        raise UnknownEvent(f"its time {text[:40]!r} has no zone", "bad_headers")
     return round(moment.timestamp() * 1_000)

@@ -14,12 +14,12 @@ from ops.stack.proxy.settings import PROXY
 from ops.stack.settings import STACK
 from runtime import settings
 from runtime.logs import LOGS
-from runtime.sections import API, CLICKHOUSE, DASHBOARD, DATABASE, FILES, KAFKA, MONGO, REDIS
+from runtime.sections import API, CLICKHOUSE, DASHBOARD, DATABASE, FILES, KAFKA, MONGO, PAYMENTS, REDIS
 from runtime.settings import Section
 
 TARGET = Path(__file__).resolve().parents[2] / "docs" / "reference" / "settings.md"
 SECTIONS: Final[tuple[Section, ...]] = (
-    *(KAFKA, MONGO, CLICKHOUSE, REDIS, DATABASE, FILES, LOGS),
+    *(KAFKA, MONGO, CLICKHOUSE, REDIS, PAYMENTS, DATABASE, FILES, LOGS),
     *(COLLECTOR, FLOW, API, MAIL, DASHBOARD, PROXY, STACK),
     *(TRAFFIC, PROCESS_SECTION),
 )

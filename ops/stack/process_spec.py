@@ -11,7 +11,7 @@ from runtime.supervision import ProcessState
 PACKAGE_ROOT: Final = str(Path(__file__).resolve().parents[2])
 """Where Python finds the product's packages."""
 
-Protocol = Literal["kafka", "mongo", "clickhouse", "clickhouse sql", "redis", "service", "page"]
+Protocol = Literal["kafka", "mongo", "clickhouse", "clickhouse sql", "redis", "service", "page", "answer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,7 @@ class HealthCheck:
 
     Attributes:
         protocol: `service` asks a service of ours for `/livez` and then `/readyz`; `page` asks for one page;
+            `answer` asks for one, whatever it answers;
             `clickhouse` pings the embedded server, and `clickhouse sql` runs a query on one that runs elsewhere.
         path: the page; of a `service`, the one page of a version without `/livez`.
     """

@@ -18,11 +18,15 @@ from marketplace.collections import (
     FLOW_GENERATIONS,
     IDEMPOTENCY_KEYS,
     INBOX,
+    LEDGER_ENTRIES,
     LINKS,
     MAILS,
     MEMBERSHIPS,
+    NOTIFICATIONS,
     ORDERS,
     OUTBOX,
+    PARKED_EVENTS,
+    PAYMENT_WEBHOOKS,
     PAYMENTS,
     PRODUCT_CHANGES,
     PRODUCT_IMPORTS,
@@ -44,9 +48,9 @@ from marketplace.collections import (
 from marketplace.flows import CLICKS_FLOW, DEAD_LETTERS_FLOW, FlowSpec
 from marketplace.settings import Urls
 from marketplace.tables import GENERATIONS, TABLES
-from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
+from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD, ORDERS_DEAD, ORDERS_EVENTS
 from ops.resources import Resources
-from ops.service_settings import check_api, check_collector, check_dashboard, check_flow
+from ops.service_settings import check_api, check_collector, check_consumers, check_dashboard, check_flow
 from ops.stack.collector import CollectorSpec
 from ops.stack.components import Component, PartSpec, ServiceSpec
 from ops.stack.dashboard import DashboardSpec
@@ -54,6 +58,7 @@ from ops.stack.errors import StackError
 from ops.stack.parts.clickhouse import ClickHouse
 from ops.stack.parts.kafka import Kafka
 from ops.stack.parts.mongo import Mongo
+from ops.stack.parts.payments import Payments
 from ops.stack.parts.redis import Redis
 from ops.stack.process_spec import HealthCheck, StopRank
 from ops.stack.proxy.service import ProxySpec
@@ -223,8 +228,13 @@ SHOPPING: Final = (
 )  # fmt: skip
 """What stores sell, what buyers say of it, and what they have in their carts."""
 
-ORDERING: Final = (ORDERS, PAYMENTS, RESERVATIONS, STOCK, STOCK_MOVEMENTS, OUTBOX, INBOX, IDEMPOTENCY_KEYS)
-"""What the API writes and reads of orders."""
+ORDERING: Final = (
+    ORDERS, PAYMENTS, LEDGER_ENTRIES, PAYMENT_WEBHOOKS, STOCK, STOCK_MOVEMENTS, RESERVATIONS, OUTBOX, INBOX,
+    PARKED_EVENTS, NOTIFICATIONS, IDEMPOTENCY_KEYS,
+)  # fmt: skip
+"""Orders, and what their services keep."""
+
+CONSUMERS_SERVICE: Final = "consumers"
 
 REGISTRY: Final = Registry(
     (
@@ -260,6 +270,14 @@ REGISTRY: Final = Registry(
             stop_rank=StopRank.STORES,
             memory="the live tiles, some MB",
         ),
+        Payments(
+            name="payments",
+            title="sandbox payment provider",
+            default_port=18700,
+            check=HealthCheck("service", "/readyz"),
+            stop_rank=StopRank.STORES,
+            memory="some 50 MB",
+        ),
         ServiceSpec(
             name="flow",
             title="click flow",
@@ -286,6 +304,16 @@ REGISTRY: Final = Registry(
             resources=flow_resources(DEAD_LETTERS_FLOW),
             check_settings=check_flow,
             final_exits=FLOW_EXITS,
+        ),
+        ServiceSpec(
+            name=CONSUMERS_SERVICE,
+            title="consumers of orders' events",
+            module="ops.consumer_service",
+            default_port=19466,
+            needs=("kafka", "mongo", "payments"),
+            memory="some 100 MB",
+            resources=Resources(topics=(ORDERS_EVENTS, ORDERS_DEAD), collections=(PRODUCTS, *ORDERING)),
+            check_settings=check_consumers,
         ),
         CollectorSpec(
             name="collector",

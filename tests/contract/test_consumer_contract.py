@@ -182,6 +182,7 @@ def test_a_rejected_record_is_a_dead_letter_with_its_bytes_and_reason_and_its_pa
         "dlq_partition": b"2",
         "dlq_offset": b"1",
         "dlq_attempt": b"1",
+        "dlq_stack": dict(letter.headers)["dlq_stack"],
     }
     assert member.consumer.metrics().counts.rejected == 1
 

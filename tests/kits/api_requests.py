@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import re
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -24,7 +25,7 @@ from tests.kits.shopping import (
     settle_reviews,
     settle_shop,
 )
-from tests.kits.tenancy import COLLECTIONS, World, without_counters
+from tests.kits.tenancy import COLLECTIONS, NOW, WEBHOOK_SECRET, World, without_counters
 
 INVITATION: Final = "1" * 32
 API_KEY: Final = "2" * 16
@@ -34,10 +35,17 @@ NOBODYS_ID: Final = "0" * 32
 PATH_VALUES: Final = {
     "store": "shop", "user": "tom", "invitation": INVITATION, "key": API_KEY, "tier": "premium", "session": "3" * 32,
     "file": "start.js", "name": "invalid", "product": REVIEWED, "variant": VARIANT, "shop": "market",
-    "slug": "red-mug", "review": REVIEW, "category": CATEGORY, "product_import": IMPORT,
+    "slug": "red-mug", "review": REVIEW, "category": CATEGORY, "product_import": IMPORT, "provider": "sandbox",
 }  # fmt: skip
 
 
+def signed(body: bytes, at: float = NOW.timestamp(), secret: str = WEBHOOK_SECRET) -> str:
+    """The signature of a webhook of the sandbox provider."""
+    digest = hmac.new(secret.encode(), f"{at:.0f}.".encode() + body, "sha256")
+    return f"t={at:.0f},v1={digest.hexdigest()}"
+
+
+MESSAGE: Final = b'{"id": "evt_1", "type": "charge.succeeded"}'
 _IN_STORE: Final = {"product": PRODUCT, "review": REVIEW_IN_SHOP}
 """Where the path names the store ``shop``, too."""
 
@@ -99,6 +107,9 @@ GOOD_REQUESTS: Final[dict[tuple[str, str], GoodRequest]] = {
     ("GET", "/v1/search/suggestions"): GoodRequest(query={"q": "mug"}),
     ("GET", "/v1/shops/{shop}/search/suggestions"): GoodRequest(query={"q": "mug"}),
     ("POST", "/v1/admin/accounts/{user}/grants"): GoodRequest({"tier": "premium"}),
+    ("POST", "/v1/payments/webhooks/{provider}"): GoodRequest(
+        MESSAGE, {"content-type": "application/json", "webhook-signature": signed(MESSAGE)}
+    ),
 }
 """Where an empty one is not good enough. A route of a store that takes a body has to be here; of others that take one
 an empty body is sent, which is looked at after who is asking, and answered with 422; a parameter of a path that has no

@@ -27,6 +27,7 @@ from api.identity.service import IdentityService
 from api.known import Known
 from api.limits import Limiter
 from api.ordering import Ordering
+from api.payments.service import WebhookService
 from api.search.index import SearchIndex
 from api.search.service import SearchService
 from api.shopping import Shopping
@@ -36,6 +37,7 @@ from connectors.clickhouse.client import ClickHouse
 from connectors.mongo.accounts import Accounts
 from connectors.mongo.async_client import ConnectionsInUse, Documents, connect_async
 from connectors.mongo.client import connect
+from connectors.payments.secrets import KnownSecrets, ProviderSecrets
 from connectors.redis import sessions
 from connectors.redis.read_cache import ReadCache
 from connectors.redis.token_buckets import Taken
@@ -50,6 +52,7 @@ from marketplace.collections import (
     MEMBERSHIPS,
     ORDERS,
     OUTBOX,
+    PAYMENT_WEBHOOKS,
     PAYMENTS,
     PRODUCT_CHANGES,
     PRODUCT_IMPORTS,
@@ -86,8 +89,10 @@ COLLECTIONS = (
     *(PRODUCTS, PRODUCT_SLUGS, PRODUCT_CHANGES, CATEGORIES, PRODUCT_IMPORTS),
     *SHOPPING,
     *ORDERING,
+    PAYMENT_WEBHOOKS,
 )
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
+WEBHOOK_SECRET = "secret of webhooks"
 CREATED_AT = int((NOW - timedelta(days=10)).timestamp() * 1000)
 
 
@@ -214,6 +219,8 @@ class World:
         state.shopping = self.shopping
         self.ordering = Ordering.on_mongo(self.client, self.database, self.catalog.products_changed, lambda: self.now)
         state.ordering = self.ordering
+        secrets = {"sandbox": KnownSecrets(ProviderSecrets("key", ("older secret", WEBHOOK_SECRET)))}
+        state.webhooks = WebhookService.on_mongo(self.client, self.database, secrets, lambda: self.now)
         # Whatever a test writes into the database holds at once: by this clock every answer is too old to be kept.
         state.known = Known(state.identities, self.tenancy, itertools.count().__next__)
         for slug in ("shop", "other", "market"):

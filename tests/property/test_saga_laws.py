@@ -25,7 +25,7 @@ from tests.kits.depth import CHAOS_SEEDS
 VARIANTS = ("mug", "bowl")
 PRICES = {"mug": 1250, "bowl": 990}
 SERVICES = (Service.ORDERS, Service.PAYMENTS, Service.INVENTORY)
-OUTCOMES = st.sampled_from(["success", "decline", "lost", "unheard", "pending"])
+OUTCOMES = st.sampled_from(["success", "decline", "lost", "unheard", "pending", "on its way"])
 EXAMPLES = 2_000 if CHAOS_SEEDS >= 3 else 500
 
 _STEPS = {(step.service, step.on, step.before, step.after, step.says) for step in TRANSITIONS}
@@ -37,13 +37,16 @@ class Provider:
 
     done: dict[str, tuple[Outcome, int]] = field(default_factory=dict)
     refusals: Counter[str] = field(default_factory=Counter)
+    on_their_way: list[Call] = field(default_factory=list)
 
     def ask(self, call: Call, how: str) -> Report | None:
         """What it answers; None where the answer, or the question, is lost."""
         if call.kind is CallKind.LOOK_UP:
             found = self.done.get(call.key)
             return Report(call.key, Outcome.NOT_FOUND) if found is None else self._report(call.key)
-        if how == "unheard":
+        if how == "on its way":
+            self.on_their_way.append(call)
+        if how in ("unheard", "on its way"):
             return None
         if call.key not in self.done:
             if how == "pending":
@@ -60,6 +63,12 @@ class Provider:
 
     def webhook(self, key: str) -> Report:
         return self._report(key)
+
+    def refunds(self) -> list[str]:
+        """Keys of the refunds that it has made."""
+        return sorted(
+            key for key, (outcome, _) in self.done.items() if ":refund:" in key and outcome is Outcome.SUCCEEDED
+        )
 
     def net(self, payment: str) -> int:
         """What it has of a payment."""
@@ -169,6 +178,33 @@ class Saga(RuleBasedStateMachine):
         self.provider.done[key] = Outcome.SUCCEEDED, self.payments[own].amount_minor
         self._report(own, self.provider.webhook(key))
 
+    @precondition(lambda self: self._due())
+    @rule(data=st.data())
+    def lose_patience(self, data: st.DataObject) -> None:
+        """The buyer cancels while a question is on its way."""
+        own = data.draw(st.sampled_from(self._due()))
+        self._ask(own, "on its way")
+        self._decide_order(own, Trigger.REQUEST, lambda order: orders.cancel(order, Reason.BUYER, self.now))
+        if self.orders[own].reason is Reason.BUYER:
+            self.unwanted.add(own)
+        self.catch_up(Service.PAYMENTS)
+
+    @precondition(lambda self: self.provider.on_their_way)
+    @rule()
+    def arrive(self) -> None:
+        """A question that nobody waits for any more reaches the provider, which says so."""
+        call = self.provider.on_their_way.pop(0)
+        self.provider.ask(call, "success")
+        self._report(call.key.split(":")[0].removeprefix("p-"), self.provider.webhook(call.key))
+
+    @precondition(lambda self: self.provider.refunds())
+    @rule(data=st.data())
+    def come_back(self, data: st.DataObject) -> None:
+        """Money that had gone back does not arrive."""
+        key = data.draw(st.sampled_from(self.provider.refunds()))
+        self.provider.done[key] = Outcome.REVERSED, self.provider.done[key][1]
+        self._report(key.split(":")[0].removeprefix("p-"), self.provider.webhook(key))
+
     @rule(seconds=st.sampled_from([1, 60, 16 * 60, 3_600, 24 * 3_600]))
     def wait(self, seconds: int) -> None:
         self.now += seconds * 1_000
@@ -218,7 +254,19 @@ class Saga(RuleBasedStateMachine):
         assert sum(entry.amount_minor for entry in self.entries.values()) == 0
 
     def teardown(self) -> None:
-        """In the end everything that was said is heard, the provider answers, and nobody waits any more."""
+        """In the end everything that was said is heard, the provider answers, and nobody waits any more.
+
+        After that what was on its way to the provider all the time arrives.
+        """
+        self._settle()
+        if self.provider.on_their_way:
+            while self.provider.on_their_way:
+                self.arrive()
+            self._settle()
+        for own, order in self.orders.items():
+            self._check_end(own, order)
+
+    def _settle(self) -> None:
         for _ in range(60):
             before = len(self.log), self._versions()
             for event in list(self.log):
@@ -236,8 +284,6 @@ class Saga(RuleBasedStateMachine):
                 self.now += 2 * 3_600_000
                 if all(payment.next_due_ms is None for payment in self.payments.values()) and self._is_quiet():
                     break
-        for own, order in self.orders.items():
-            self._check_end(own, order)
 
     def _check_end(self, own: str, order: Order) -> None:
         payment, reservation = self.payments[own], self.reservations[own]

@@ -37,6 +37,11 @@ def order_of(document: Mapping[str, Any]) -> Order:
     return msgspec.convert({**document, "id": document["_id"]}, Order)
 
 
+def changed_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> Document:
+    """The fields of a document that are to be written: what others write of it at the same time stays theirs."""
+    return {name: value for name, value in after.items() if name not in before or before[name] != value}
+
+
 def payment_document(payment: Payment, now_ms: int, before: Mapping[str, Any] | None = None) -> Document:
     """A payment as it is kept; see :func:`order_document`."""
     kept = {"created_at_ms": now_ms, "state_since_ms": now_ms} if before is None else dict(before)

@@ -14,7 +14,10 @@ from connectors.mongo.transactions import in_transaction
 from marketplace.collections import INBOX, OUTBOX
 from marketplace.sagas.events import Event
 
-Work = Callable[[ClientSession], tuple[Event, ...]]
+Session = ClientSession
+"""Of a transaction; for repositories, which alone know what to do with it."""
+
+Work = Callable[[Session], tuple[Event, ...]]
 """Reads and writes in the session that it is given, and nothing else; returns what is to be said. It may run several
 times."""
 

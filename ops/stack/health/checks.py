@@ -160,6 +160,14 @@ def _page(path: str) -> Check:
     return lambda url, timeout_seconds: _ready(_get(url, path, timeout_seconds))
 
 
+def _answer(path: str) -> Check:
+    def check_answer(url: str, timeout_seconds: float) -> Health:
+        answer = _get(url, path, timeout_seconds)
+        return FINE if answer.status < 500 else not_ready(f"HTTP {answer.status}")
+
+    return check_answer
+
+
 def _ready(answer: "_Answer") -> Health:
     """What a page about readiness says; the lines after its first one are notes for a person."""
     if answer.status == 200:
@@ -215,4 +223,5 @@ _CHECKS: Final[Mapping[Protocol, Callable[[str], Check]]] = {
     "redis": lambda path: _redis,
     "service": _service,
     "page": _page,
+    "answer": _answer,
 }

@@ -21,6 +21,7 @@ from api.catalog.service import CatalogService
 from api.known import Known
 from api.limits import Limiter
 from api.ordering import Ordering
+from api.payments.service import WebhookService
 from api.search.index import SearchIndex
 from api.search.service import SearchService
 from api.shopping import Shopping
@@ -90,12 +91,14 @@ ANALYTICS = AnalyticsService.on_clickhouse(ClickHouse("http://127.0.0.1:9", "not
 SEARCH = SearchService.on_index(SearchIndex())
 
 SHOP = cast(Shop, object())
+WEBHOOKS = cast(WebhookService, object())
 CATALOG = cast(CatalogService, object())  # no request here asks for it
 
 
 @asynccontextmanager
 async def services() -> AsyncIterator[Services]:
-    yield Services(Identities(), Limiter(Unlimited()), TENANCY, ANALYTICS, CATALOG, SEARCH, SHOPPING, ORDERING, SHOP)
+    shopping = (SHOPPING, ORDERING, SHOP, WEBHOOKS)
+    yield Services(Identities(), Limiter(Unlimited()), TENANCY, ANALYTICS, CATALOG, SEARCH, *shopping)
 
 
 def make_app(request_seconds: float = REQUEST_SECONDS, body_seconds: float = BODY_SECONDS) -> Edge:

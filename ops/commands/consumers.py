@@ -1,0 +1,192 @@
+"""``marketplace consumers``: run the consumers of orders' events, and decide about events that they rejected."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from connectors.errors import Refused
+from connectors.mongo.client import connect
+from connectors.mongo.sagas.parking import Parked, ParkedEvents
+from marketplace.sagas.declaration import TRANSITIONS, Service
+from marketplace.sagas.events import EventType
+from ops.commands.options import DataOption, JsonOption
+from ops.commands.texts import cell, printable
+from ops.consumer_service import NEEDS
+from ops.consumer_service import run as run_consumers
+from ops.context import load_mongo, load_settings
+from ops.service_settings import ConsumerSettings
+from ops.stack import running_state
+from ops.stack.registry import CONSUMERS_SERVICE
+from runtime.signals import stop_on_signals
+from saga_consumers import parked as parking
+from saga_consumers.consumer import Parts, SagaConsumer
+from saga_consumers.registry import CONSUMERS, consumer_named
+from saga_consumers.runner import group_of
+
+_MOST_KEYS: Final = 1_000
+
+NameArgument = Annotated[str, typer.Argument(help="The consumer, e.g. orders.")]
+KeyArgument = Annotated[str, typer.Argument(help="The id of the order.")]
+
+
+def list_consumers(as_json: JsonOption = False) -> None:
+    """List the consumers there are."""
+    rows = [
+        {
+            "name": spec.service.value,
+            "group": group_of(spec.service),
+            "listens": [kind.value for kind in _heard_by(spec.service)],
+            "does": spec.does,
+        }
+        for spec in CONSUMERS
+    ]
+    if as_json:
+        typer.echo(json.dumps({"consumers": rows}))
+        return
+    table = Table("consumer", "group", "does", box=None)
+    for spec in CONSUMERS:
+        table.add_row(spec.service.value, group_of(spec.service), spec.does)
+    Console().print(table)
+
+
+def run_consumer(name: NameArgument, data: DataOption = None) -> None:
+    """Run one consumer until Ctrl-C; several processes of one share its events."""
+    spec = consumer_named(name)
+    settings = load_settings(data_dir=data, needs=NEEDS)
+    state = running_state(Path(settings.data_dir))
+    console = Console(stderr=True)
+    if state is not None and any(process.part == CONSUMERS_SERVICE for process in state.processes):
+        console.print(f"the stack in {settings.data_dir} runs it as well: the two share its events", highlight=False)
+    own = ConsumerSettings.load(os.environ)
+
+    def say(url: str) -> None:
+        console.print(f"consumer {name}: {url}/readyz, {url}/metrics; Ctrl-C ends it", highlight=False)
+
+    if run_consumers([spec], settings, own, stop_on_signals(), os.environ, say):
+        raise typer.Exit(1)
+    console.print("stopped: what was handled is committed", highlight=False)
+
+
+def list_parked(
+    name: Annotated[str | None, typer.Argument(help="Only of this consumer.", show_default="all")] = None,
+    key: Annotated[str, typer.Option(help="All events of this order, in the order in which they wait.")] = "",
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List events that were rejected, by order; later ones of the same order wait behind them."""
+    specs = CONSUMERS if name is None else (consumer_named(name),)
+    rows: list[dict[str, Any]] = []
+    with _parts(data) as parts:
+        for spec in specs:
+            found = ParkedEvents(parts.mongo, parts.database, spec.service.value)
+            if key:
+                rows += [_row(each) for each in found.of_key(key, _MOST_KEYS)]
+            else:
+                rows += [{**_row(each.first), "events": each.events} for each in found.keys(_MOST_KEYS)]
+    if as_json:
+        typer.echo(json.dumps({"parked": rows}))
+        return
+    if not rows:
+        typer.echo("nothing is parked")
+        return
+    table = Table("consumer", "order", "events", "reason", "since (UTC)", "place", box=None)
+    for row in rows:
+        place = f"{row['topic']}[{row['partition']}]@{row['offset']}"
+        texts = (row["consumer"], row["key"], str(row.get("events", 1)), row["reason"], row["at"][5:16], place)
+        table.add_row(*map(cell, texts))
+    Console().print(table)
+    for row in rows:
+        typer.echo(printable(f"  {row['key']}: {row['detail']}"))
+
+
+def retry_parked(name: NameArgument, key: KeyArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Let a consumer handle the parked events of an order, in order; stops at the first that is rejected again."""
+    with _parts(data) as parts, _opened(name, parts) as consumer:
+        found = parking.retry(ParkedEvents(parts.mongo, parts.database, name), consumer.handle, key)
+    if as_json:
+        failed = None if found.failed is None else _row(found.failed)
+        typer.echo(json.dumps({"handled": found.handled, "failed": failed}))
+    else:
+        typer.echo(f"{found.handled} handled")
+        if found.failed is not None:
+            typer.echo(printable(f"rejected again: {found.failed.reason}: {found.failed.detail}"))
+    if found.failed is not None:
+        raise typer.Exit(1)
+
+
+def discard_parked(
+    name: NameArgument,
+    key: KeyArgument,
+    everything: Annotated[bool, typer.Option("--all", help="All parked events of the order.")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Discard the first parked event of an order, or all; `retry` lets those behind it go on."""
+    consumer_named(name)
+    with _parts(data) as parts:
+        parked = ParkedEvents(parts.mongo, parts.database, name)
+        found = parking.discard(parked, key, everything=everything)
+        left = len(parked.of_key(key, _MOST_KEYS))
+    if not found:
+        raise Refused(f"nothing of {key!r} is parked by {name}")
+    if as_json:
+        typer.echo(json.dumps({"discarded": [_row(each) for each in found], "left": left}))
+        return
+    typer.echo(f"{len(found)} discarded" + (f"; {left} wait, for: marketplace consumers retry" if left else ""))
+
+
+@contextmanager
+def _parts(data: Path | None) -> Iterator[Parts]:
+    settings = load_mongo(data_dir=data)
+    with connect(settings.url) as mongo:
+        yield Parts(mongo, settings.database, os.environ)
+
+
+@contextmanager
+def _opened(name: str, parts: Parts) -> Iterator[SagaConsumer]:
+    consumer = consumer_named(name).open(parts)
+    try:
+        yield consumer
+    finally:
+        consumer.close()
+
+
+def _heard_by(service: Service) -> list[EventType]:
+    heard = {step.on for step in TRANSITIONS if step.service is service and isinstance(step.on, EventType)}
+    return [kind for kind in EventType if kind in heard]
+
+
+def _row(parked: Parked) -> dict[str, Any]:
+    record = parked.record
+    return {
+        "consumer": parked.consumer,
+        "key": parked.key,
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "reason": parked.reason,
+        "detail": parked.detail,
+        "attempts": parked.attempts,
+        "at": datetime.fromtimestamp(parked.at_ms / 1_000, UTC).isoformat(timespec="seconds"),
+    }
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    consumers = typer.Typer(help="The consumers of orders' events.", no_args_is_help=True)
+    consumers.command("list")(list_consumers)
+    consumers.command("run")(run_consumer)
+    consumers.command("parked")(list_parked)
+    consumers.command("retry")(retry_parked)
+    consumers.command("discard")(discard_parked)
+    app.add_typer(consumers, name="consumers")
