@@ -6,9 +6,14 @@ from typing import Final
 
 from api.storefront.account_pages import ACCOUNT_PAGES
 from api.storefront.cart_pages import CART_PAGES
+from api.storefront.checkout_pages import CHECKOUT_PAGES
 from api.storefront.market_pages import MARKET_PAGES
+from api.storefront.order_pages import ORDER_PAGES
 from api.storefront.shop_pages import SHOP_PAGES
 from api.web.routes import Routes
 
-STOREFRONT: Final[tuple[Routes, ...]] = (MARKET_PAGES, CART_PAGES, ACCOUNT_PAGES, SHOP_PAGES)
+STOREFRONT: Final[tuple[Routes, ...]] = (
+    *(MARKET_PAGES, CART_PAGES, CHECKOUT_PAGES, ORDER_PAGES, ACCOUNT_PAGES),
+    SHOP_PAGES,
+)
 """For people: nobody has to be signed in to look, and none of them is an operation of the OpenAPI document."""
