@@ -1,4 +1,4 @@
-"""Takes what a payment provider says by itself: checked by its signature, kept as it came, and applied later by another."""
+"""Takes what a payment provider says by itself: checked by its signature, kept as it came, applied by another process."""
 
 from __future__ import annotations
 

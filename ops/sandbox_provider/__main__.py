@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
-import threading
 from pathlib import Path
 
 import uvicorn
@@ -17,7 +15,8 @@ from ops.sandbox_provider.delivery import Delivery
 from ops.sandbox_provider.store import Store
 from runtime.logs import configure_logs
 
-_DRAIN_SECONDS = 2
+_DRAIN_SECONDS = 1
+"""A script may let a question hang for a minute; what was acknowledged is on disk."""
 
 
 def main() -> int:
@@ -47,8 +46,6 @@ def main() -> int:
         server_header=False,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
-    # A script may let a question hang for a minute; what was acknowledged is on disk.
-    threading.Timer(_DRAIN_SECONDS, os._exit, args=(0,)).start()
     return 0
 
 

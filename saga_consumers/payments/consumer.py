@@ -108,7 +108,9 @@ def consumer(parts: Parts) -> SagaConsumer:
     settings = load(parts.environment, lambda env: PaymentSettings.read(env, asks=False))
     counts = PaymentCounts()
     store = PaymentStore(parts.mongo, parts.database, counts)
-    provider = provider_of(settings.provider, settings.url, settings.account, settings.known_secrets(), live=settings.live)
+    provider = provider_of(
+        settings.provider, settings.url, settings.account, settings.known_secrets(), live=settings.live
+    )
     calls = Calls(store, provider, counts) if settings.url else None
     service = PaymentsService(store, {provider.name: provider}, counts, calls)
 
