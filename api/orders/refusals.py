@@ -39,7 +39,7 @@ _ANSWERS: Final[Mapping[type[Exception], tuple[ProblemType, str, str]]] = {
     NotPossible: (CONFLICT, "path:order", "state"),
     UnknownLine: (CONFLICT, "/lines", "line"),
     NoSuchVariant: (NOT_FOUND, "/product", "unknown"),
-    NotCounted: (CONFLICT, "path:variant", "not-counted"),
+    NotCounted: (NOT_FOUND, "path:variant", "not-counted"),
     BelowReserved: (CONFLICT, "/quantity", "reserved"),
     TooMuchStock: (CONFLICT, "/quantity", "limit"),
     StillReserved: (CONFLICT, "path:variant", "reserved"),

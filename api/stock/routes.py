@@ -122,7 +122,7 @@ async def stop_counting(request: Request, variant: str) -> None:
     await _ordering(request).stock.stop(_by(request, "not counted any more"), variant)
 
 
-@STOCK.add("GET", "/{variant}/movements", demand=Permission.READ_STOCK, cost=2, problems=[CONFLICT],
+@STOCK.add("GET", "/{variant}/movements", demand=Permission.READ_STOCK, cost=2,
            example={"movements": [_MOVEMENT], "next": None})  # fmt: skip
 async def list_stock_movements(
     request: Request, variant: str, limit: Limit = 20, cursor_text: CursorText = ""

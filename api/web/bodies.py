@@ -96,11 +96,11 @@ class StrictRoute(APIRoute):
         async def inner(request: Request) -> Response:
             if check is not None and files is None:
                 await check(request)
-            if once:
-                request.state.idempotency_key = key_of(request)
             if queries is not None and (known := queries.of(request)) is not None:
                 return await known
             check_parameters(request)
+            if once:
+                request.state.idempotency_key = key_of(request)
             answer: Response = await endpoint(request)
             return answer
 

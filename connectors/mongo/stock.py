@@ -1,8 +1,8 @@
 """Stock in Mongo, for transactions of the API: levels are read and changed with what reserves or moves goods.
 
 Levels are changed sorted by variant, and each transaction that reserves or moves goods writes those of all its
-variants, so that two of them conflict in one of these. What buyers are shown of a variant stands in its product: it is written in
-the same transaction where it becomes another one, so that search and caches follow.
+variants, so that two of them conflict in one of these. What buyers are shown of a variant stands in its product: it is
+written in the same transaction where it becomes another one, so that search and caches follow.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from ops.reference.access import rules
 from ops.stack import Stack
 from tests.kits.api_requests import GOOD_REQUESTS, filled, good_request, settle
 from tests.kits.depth import share
+from tests.kits.orders import FOREIGN_COUNTED, FOREIGN_ORDER
 from tests.kits.tenancy import Work, World, application, worlds_with_identity
 
 Run = Callable[[Work], None]
@@ -260,6 +261,9 @@ def test_an_id_of_another_store_is_answered_like_one_that_nobody_has(run: Run, m
         "session": "9" * 32,
         "product": "7" * 32,
         "slug": "other-mug",
+        "order": FOREIGN_ORDER,
+        "checkout": FOREIGN_ORDER,
+        "variant": FOREIGN_COUNTED,
     }
     unknown = {
         "store": "nowhere",

@@ -12,6 +12,15 @@ import httpx
 from marketplace.identity.roles import API_KEY_SCOPES, Permission
 from marketplace.identity.tenancy import hash_of_secret
 from ops.reference.access import Column
+from tests.kits.orders import (
+    COUNTED,
+    COUNTED_PRODUCT,
+    SECOND,
+    SECOND_PRODUCT,
+    order_id,
+    settle_orders,
+    wish,
+)
 from tests.kits.products import product, put_products
 from tests.kits.shopping import (
     CHANGES_ID,
@@ -35,7 +44,8 @@ NOBODYS_ID: Final = "0" * 32
 PATH_VALUES: Final = {
     "store": "shop", "user": "tom", "invitation": INVITATION, "key": API_KEY, "tier": "premium", "session": "3" * 32,
     "file": "start.js", "name": "invalid", "product": REVIEWED, "variant": VARIANT, "shop": "market",
-    "slug": "red-mug", "review": REVIEW, "category": CATEGORY, "product_import": IMPORT, "provider": "sandbox",
+    "slug": "red-mug", "review": REVIEW, "category": CATEGORY, "product_import": IMPORT, "order": order_id("ann"),
+    "checkout": order_id("ann"), "provider": "sandbox",
 }  # fmt: skip
 
 
@@ -46,7 +56,7 @@ def signed(body: bytes, at: float = NOW.timestamp(), secret: str = WEBHOOK_SECRE
 
 
 MESSAGE: Final = b'{"id": "evt_1", "type": "charge.succeeded"}'
-_IN_STORE: Final = {"product": PRODUCT, "review": REVIEW_IN_SHOP}
+_IN_STORE: Final = {"product": PRODUCT, "review": REVIEW_IN_SHOP, "variant": COUNTED}
 """Where the path names the store ``shop``, too."""
 
 
@@ -71,6 +81,9 @@ class GoodRequest:
         """The body as a client of HTTP takes it."""
         return {"content": self.body} if isinstance(self.body, bytes) else {"json": self.body}
 
+
+KEY: Final = {"idempotency-key": "good"}
+_GOODS: Final = {"product": COUNTED_PRODUCT, "quantity": 1, "reason": "Delivery of Monday"}
 
 GOOD_REQUESTS: Final[dict[tuple[str, str], GoodRequest]] = {
     ("POST", "/v1/stores"): GoodRequest({"title": "New shop"}),
@@ -103,6 +116,24 @@ GOOD_REQUESTS: Final[dict[tuple[str, str], GoodRequest]] = {
     ("DELETE", "/v1/cart/lines/{variant}"): GoodRequest(headers=GUEST_HEADERS),
     ("POST", "/v1/cart/seen"): GoodRequest({"changes_id": CHANGES_ID}, GUEST_HEADERS),
     ("POST", "/v1/cart/merge"): GoodRequest({"secret": GUEST_SECRET}),
+    ("POST", "/v1/orders"): GoodRequest(wish(1, changes_id=CHANGES_ID), KEY),
+    ("POST", "/v1/orders/{order}/cancel"): GoodRequest(headers=KEY),
+    ("POST", "/v1/orders/{order}/refunds"): GoodRequest({"lines": [{"number": 1, "quantity": 1}]}, KEY),
+    ("POST", "/v1/stores/{store}/orders/{order}/cancel"): GoodRequest(headers=KEY),
+    ("POST", "/v1/stores/{store}/orders/{order}/refunds"): GoodRequest({"lines": [{"number": 1, "quantity": 1}]}, KEY),
+    ("PUT", "/v1/stores/{store}/orders/{order}/fulfilment"): GoodRequest({"state": "packed"}),
+    ("POST", "/v1/stores/{store}/stock/{variant}/receive"): GoodRequest(_GOODS, KEY),
+    ("POST", "/v1/stores/{store}/stock/{variant}/adjust"): GoodRequest({**_GOODS, "quantity": -1}, KEY),
+    ("POST", "/v1/stores/{store}/stock/transfer"): GoodRequest(
+        {
+            "source": {"product": COUNTED_PRODUCT, "variant": COUNTED},
+            "target": {"product": SECOND_PRODUCT, "variant": SECOND},
+            "quantity": 1,
+            "reason": "Labelled wrongly",
+        },
+        KEY,
+    ),
+    ("PUT", "/v1/stores/{store}/stock/{variant}/threshold"): GoodRequest({"low_at": 3}),
     ("GET", "/v1/admin/accounts"): GoodRequest(query={"email": "tom@shop.example"}),
     ("GET", "/v1/search/suggestions"): GoodRequest(query={"q": "mug"}),
     ("GET", "/v1/shops/{shop}/search/suggestions"): GoodRequest(query={"q": "mug"}),
@@ -177,6 +208,7 @@ async def _settle(world: World, frozen: bool) -> None:
     await put_products(world.client, world.database, [foreign])
     await settle_shop(world, *_ASKING)
     await settle_reviews(world, *_ASKING)
+    await settle_orders(world, *_ASKING)
     imported = {
         "_id": IMPORT, "store": "shop", "by": "ann", "dry_run": False, "state": "done", "products": 0, "done": 0,
         "created": 0, "changed": 0, "unchanged": 0, "failed": 0, "faults": [], "more_faults": 0, "reason": "",
@@ -222,6 +254,9 @@ def filled(path: str, **values: str) -> str:
 async def send_good(world: World, method: str, path: str, who: str, **values: str) -> httpx.Response:
     """Send the good request of a route."""
     request = good_request(world, method, path)
+    if "{store}" not in path:
+        # Everybody has an own one.
+        values = {"order": order_id(who), "checkout": order_id(who), **values}
     answer = await world.ask(
         method, filled(path, **values), who, headers=request.headers, params=request.query, **request.content
     )
