@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 OUTBOX_SECONDS: Final = 7 * 24 * 3_600
 INBOX_SECONDS: Final = 45 * 24 * 3_600
+OUTBOX_PAYLOAD_CHARS: Final = 200_000
+"""Of at most four bytes each: with its headers such a record is below the largest that Kafka takes."""
 
 
 @dataclass(frozen=True)
@@ -21,10 +24,17 @@ class Index:
 
 @dataclass(frozen=True)
 class Collection:
-    """The declaration of a collection."""
+    """The declaration of a collection.
+
+    Attributes:
+        name: Its name.
+        indexes: Its indexes.
+        schema: What its documents have to be, as a JSON schema that Mongo checks at each write; None for anything.
+    """
 
     name: str
     indexes: tuple[Index, ...] = ()
+    schema: Mapping[str, Any] | None = None
 
 
 STORES: Final = Collection("stores", (Index("by_write_key", (("write_key_hash", 1),), unique=True),))
@@ -174,12 +184,27 @@ RESERVATIONS: Final = Collection(
 )
 """``_id`` is the order's id; fields of ``marketplace.sagas.inventory.Reservation``."""
 
+_NOT_EMPTY: Final = {"bsonType": "string", "minLength": 1}
+
 OUTBOX: Final = Collection(
     "outbox",
     (
         Index("by_order", (("aggregateid", 1),)),
         Index("expire", (("created_at", 1),), expire_after_seconds=OUTBOX_SECONDS),
     ),
+    # One row that cannot be sent stops the sending of all later ones, so it cannot be written.
+    schema={
+        "bsonType": "object",
+        "required": ["_id", "aggregatetype", "aggregateid", "type", "payload", "created_at"],
+        "properties": {
+            "_id": _NOT_EMPTY,
+            "aggregatetype": {"enum": ["orders", "relay"]},
+            "aggregateid": _NOT_EMPTY,
+            "type": _NOT_EMPTY,
+            "payload": {"bsonType": "string", "minLength": 2, "maxLength": OUTBOX_PAYLOAD_CHARS},
+            "created_at": {"bsonType": "date"},
+        },
+    },
 )
 """``_id`` is the event's id; written in the transaction of its cause and never changed: a connector sends the inserts.
 
@@ -194,8 +219,8 @@ INBOX: Final = Collection(
 PARKED_EVENTS: Final = Collection(
     "parked_events", (Index("by_key", (("consumer", 1), ("key", 1), ("partition", 1), ("offset", 1))),)
 )
-"""``_id`` is ``<consumer>:<topic>:<partition>:<offset>``: events that a consumer rejected, and the later ones of the
-same key, with their exact bytes, until an operator lets them be handled or discards them."""
+"""``_id`` is ``<consumer>:<topic>:<partition>:<offset>:<time>``: events that a consumer rejected, and the later ones of
+the same key, with their exact bytes, until an operator lets them be handled or discards them."""
 
 IDEMPOTENCY_KEYS: Final = Collection(
     "idempotency_keys", (Index("expire", (("expires_at", 1),), expire_after_seconds=0),)

@@ -228,6 +228,27 @@ PAYMENT_PROVIDER_ASKED: Final = MetricSpec(
 PAYMENTS: Final = (PAYMENT_REPORTS, PAYMENT_FAILED_CALLS, PAYMENT_ALARMS, PAYMENT_PROVIDER_ASKED)
 """Metrics of the payments consumer, in addition to :data:`CONSUMERS`."""
 
+RELAY_RUNNING: Final = MetricSpec(
+    f"{PREFIX}relay_running", "gauge", "1 while the connector of the outbox and its task run.", ("connector",)
+)
+RELAY_RESTARTS: Final = MetricSpec(
+    f"{PREFIX}relay_restarts", "counter", "Restarts of tasks that had failed.", ("connector",)
+)
+RELAY_RESENDS: Final = MetricSpec(
+    f"{PREFIX}relay_resends",
+    "counter",
+    "How often the whole outbox was sent again, because Mongo no longer had the changes to go on with.",
+    ("connector",),
+)
+RELAY_LAG_SECONDS: Final = MetricSpec(
+    f"{PREFIX}relay_lag_seconds",
+    "gauge",
+    "How long a row of the outbox takes to its topic, judged by canaries; it grows while none arrives.",
+    ("connector",),
+)
+RELAY: Final = (RELAY_RUNNING, RELAY_RESTARTS, RELAY_RESENDS, RELAY_LAG_SECONDS)
+"""The relay's metrics."""
+
 METRICS: Final[dict[str, tuple[MetricSpec, ...]]] = {
     "the collector": COLLECTOR,
     "every flow": FLOW,
@@ -235,5 +256,6 @@ METRICS: Final[dict[str, tuple[MetricSpec, ...]]] = {
     "the REST API": API,
     "the consumers of orders": CONSUMERS,
     "the payments consumer": PAYMENTS,
+    "the relay": RELAY,
 }
 """All metrics, by the process that exposes them."""

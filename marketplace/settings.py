@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import Final
 
 ALL_PARTS: Final = ("kafka", "mongo", "clickhouse", "redis")
-"""Those that hold what the product knows."""
+"""Those that hold what the product knows; a process needs them unless it says otherwise."""
 
-OTHER_PARTS: Final = ("payments",)
+OTHER_PARTS: Final = ("payments", "connect")
 """Those that only some processes know of; a process that does not says nothing of them."""
+
+KNOWN_PARTS: Final = (*ALL_PARTS, *OTHER_PARTS)
+"""All parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +27,12 @@ class Urls:
     clickhouse: str = ""
     redis: str = ""
     payments: str = ""
+    connect: str = ""
 
     def of(self, part: str) -> str:
-        """The URL of one of :data:`ALL_PARTS` or :data:`OTHER_PARTS`."""
+        """The URL of one of :data:`KNOWN_PARTS`."""
         return str(getattr(self, part))
 
     def environment(self) -> dict[str, str]:
         """The environment variables with these URLs, for a child process; none for a part that has no URL."""
-        named = [part for part in (*ALL_PARTS, *OTHER_PARTS) if self.of(part)]
-        return {f"MARKETPLACE_{part.upper()}_URL": self.of(part) for part in named}
+        return {f"MARKETPLACE_{part.upper()}_URL": self.of(part) for part in KNOWN_PARTS if self.of(part)}

@@ -70,7 +70,31 @@ ORDERS_DEAD: Final = Topic(
     "orders.events.v1.dlq", partitions=2, retention=timedelta(days=90), max_record_bytes=_DEAD_LETTER_BYTES
 )
 
-TOPICS: Final[tuple[Topic, ...]] = (CLICKS_COLLECTED, CLICKS_DEAD, IMPORTS_DEAD, ORDERS_EVENTS, ORDERS_DEAD)
+RELAY_EVENTS: Final = Topic("relay.events.v1", partitions=1, retention=timedelta(days=1))
+"""Canaries: rows that the relay writes into the outbox to see how long the way to Kafka takes."""
+
+_LATEST: Final = {"cleanup.policy": "compact"}
+
+RELAY_HEARTBEATS: Final = Topic("__debezium-heartbeat.outbox", partitions=1, retention=None, config=_LATEST)
+"""What the connector writes while nobody writes to the outbox, so that its place in the change stream stays fresh; the
+name is Debezium's."""
+
+CONNECT_CONFIGS: Final = Topic("connect.configs", partitions=1, retention=None, config=_LATEST)
+CONNECT_OFFSETS: Final = Topic("connect.offsets", partitions=1, retention=None, config=_LATEST)
+CONNECT_STATUSES: Final = Topic("connect.statuses", partitions=1, retention=None, config=_LATEST)
+CONNECT_TOPICS: Final = (CONNECT_CONFIGS, CONNECT_OFFSETS, CONNECT_STATUSES)
+"""What the workers of Kafka Connect remember: their connectors, how far each has come, and how it is."""
+
+TOPICS: Final[tuple[Topic, ...]] = (
+    CLICKS_COLLECTED,
+    CLICKS_DEAD,
+    IMPORTS_DEAD,
+    ORDERS_EVENTS,
+    ORDERS_DEAD,
+    RELAY_EVENTS,
+    RELAY_HEARTBEATS,
+    *CONNECT_TOPICS,
+)
 
 
 def dead_letter_topics(topics: Iterable[Topic]) -> tuple[Topic, ...]:

@@ -20,6 +20,7 @@ _MODULES: Final = {
     "report": ("report", "ledger"),
     "dlq": ("dlq",),
     "consumers": ("consumers",),
+    "relay": ("relay",),
     "accounts": ("accounts",),
     "keys": ("keys",),
     "mail": ("mail",),

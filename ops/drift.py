@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from connectors.debezium.declared import Connector
 from connectors.kafka.topics import ActualTopic
 from marketplace.collections import Collection, Index
 from marketplace.tables import Column, Table
@@ -99,6 +100,33 @@ def index_drift(collection: Collection, present: Mapping[str, Mapping[str, Any]]
             yield from (f"{what}: {text}" for text in _index(index, actual, expires))
         elif expires is not None:
             yield f"{what}: not declared, and it deletes documents after {expires:g} s"
+
+
+def schema_drift(collection: Collection, actual: Mapping[str, Any] | None) -> Iterator[str]:
+    """The difference of a collection's schema.
+
+    Args:
+        collection: The declaration.
+        actual: The JSON schema that Mongo checks; None for none.
+    """
+    if (collection.schema or None) != (actual or None):
+        stated = "no schema" if not actual else "another schema than is declared"
+        yield f"collection {collection.name}: {stated}; documents may be written that nobody can use"
+
+
+def connector_drift(connector: Connector, actual: Mapping[str, str]) -> Iterator[str]:
+    """Differences of a connector's configuration; `marketplace relay apply` puts the declared one there.
+
+    Args:
+        connector: The declaration.
+        actual: The configuration as Connect keeps it.
+    """
+    declared = connector.config
+    for name in sorted(declared.keys() | actual.keys()):
+        if declared.get(name) != actual.get(name):
+            # A value may be a URL with a password that somebody has put in the place of its variable.
+            stated = "is missing" if name not in actual else "is another" if name in declared else "is not declared"
+            yield f"connector {connector.name}: {name} {stated}; 'marketplace relay apply' puts the declared one there"
 
 
 def _columns(table: Table, actual: ActualTable) -> Iterator[str]:

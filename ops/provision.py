@@ -1,4 +1,4 @@
-"""Creates topics, tables, collections and indexes as declared, and reports drift.
+"""Creates topics, tables, collections, indexes and connectors as declared, and reports drift.
 
 It is idempotent. What is missing is created; what differs is reported with its effect and left as it is, because a
 table with data or a topic with keys must not be altered silently.
@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from connectors.clickhouse.client import ClickHouse
+from connectors.debezium.declared import Connector
+from connectors.errors import Refused
 from connectors.kafka.topics import TopicAdmin
 from connectors.mongo.collections import CollectionAdmin
 from marketplace.collections import Collection
 from marketplace.tables import Table
 from marketplace.topics import Topic
-from ops.drift import ActualTable, index_drift, table_drift, topic_drift
+from ops.drift import ActualTable, connector_drift, index_drift, schema_drift, table_drift, topic_drift
 from ops.resources import EVERYTHING, Resources
 from runtime.sections import Settings
 
@@ -38,7 +40,8 @@ def ensure_provisioned(
     """Create what ``marketplace`` declares, where it is missing.
 
     Args:
-        settings: The parts' URLs; a part that has none of the resources is not connected to.
+        settings: The parts' URLs; a part that has none of the resources is not connected to, and connectors are left
+            out where there is no Kafka Connect.
         answer_seconds: The timeout of each request.
         resources: What to create; everything by default.
 
@@ -54,6 +57,9 @@ def ensure_provisioned(
     # Last: where everything starts at one time, Kafka is the last to answer.
     if resources.topics:
         _topics(settings, resources.topics, report, answer_seconds)
+    # A connector starts at once, and finds the others' topics and collections.
+    if resources.connectors and settings.urls.connect:
+        _connectors(settings, resources.connectors, report, answer_seconds)
     return report
 
 
@@ -110,10 +116,13 @@ def _actual_tables(clickhouse: ClickHouse, database: str) -> dict[str, ActualTab
 def _collections(settings: Settings, collections: Sequence[Collection], report: Report) -> None:
     with closing(CollectionAdmin(settings.urls.mongo, settings.database)) as admin:
         existing = admin.names()
+        schemas = admin.schemas() if any(collection.schema for collection in collections) else {}
         for collection in collections:
             if collection.name not in existing:
-                admin.create(collection.name)
+                admin.create(collection.name, collection.schema)
                 report.made.append(f"collection {collection.name}")
+            else:
+                report.drift += schema_drift(collection, schemas.get(collection.name))
             _indexes(admin, collection, report)
 
 
@@ -124,3 +133,19 @@ def _indexes(admin: CollectionAdmin, collection: Collection, report: Report) -> 
         if index.name not in present:
             admin.create_index(collection.name, index)
             report.made.append(f"index {collection.name}.{index.name}")
+
+
+def _connectors(settings: Settings, connectors: Sequence[Connector], report: Report, answer_seconds: float) -> None:
+    # The client takes a third of a second to import, which few services need.
+    from connectors.debezium.client import Connect
+
+    with closing(Connect(settings.urls.connect, answer_seconds)) as connect:
+        for connector in connectors:
+            actual = connect.config(connector.name)
+            if actual is None:
+                if problems := connect.unknown_options(connector.config):
+                    raise Refused(f"connector {connector.name}: nothing reads {', '.join(problems)}")
+                connect.put(connector.name, connector.config)
+                report.made.append(f"connector {connector.name}")
+            else:
+                report.drift += connector_drift(connector, actual)

@@ -34,6 +34,20 @@ FLOW_PORT: Final = FLOW.port(
     0,
     default_text="0; 19464 with `marketplace up`",
 )
+RELAY: Final = Section("Relay", "For the service that looks after the connector of the outbox.")
+RELAY_HOST: Final = RELAY.text(
+    "MARKETPLACE_RELAY_HOST",
+    "The address of `/livez`, `/readyz` and `/metrics`; `0.0.0.0` in a container, whose probes come from outside.",
+    LOOPBACK,
+)
+RELAY_PORT: Final = RELAY.port(
+    "MARKETPLACE_RELAY_PORT",
+    "Their port; 0 takes a free one.",
+    0,
+    default_text="0; 19466 with `marketplace up`",
+)
+RELAY_NEEDS: Final = ("kafka", "mongo", "connect")
+"""The parts that it cannot work without."""
 
 
 CONSUMERS: Final = Section("Consumers", "For the service of the consumers of orders' events.")
@@ -46,7 +60,7 @@ CONSUMERS_PORT: Final = CONSUMERS.port(
     "MARKETPLACE_CONSUMERS_PORT",
     "Their port; 0 takes a free one.",
     0,
-    default_text="0; 19466 with `marketplace up`",
+    default_text="0; 19467 with `marketplace up`",
 )
 CONSUMERS_SESSION_SECONDS: Final = CONSUMERS.whole(
     "MARKETPLACE_CONSUMERS_SESSION_SECONDS",
@@ -115,6 +129,33 @@ class FlowSettings:
             InvalidSettings: Values cannot be used; the message names the variables and what they may be.
         """
         return load(environment, FlowSettings.read)
+
+
+@dataclass(frozen=True)
+class RelaySettings:
+    """Where the relay's health and metrics are; port 0 is a free one."""
+
+    host: str
+    port: int
+
+    @staticmethod
+    def read(env: EnvReader) -> RelaySettings:
+        """Read the section of the relay."""
+        return RelaySettings(env.read(RELAY_HOST), env.read(RELAY_PORT))
+
+
+def check_relay(environment: Mapping[str, str]) -> None:
+    """Check the settings of the relay.
+
+    Raises:
+        InvalidSettings: Values cannot be used; the message names the variables.
+    """
+
+    def read(env: EnvReader) -> None:
+        _read_common(env)
+        RelaySettings.read(env)
+
+    load(environment, read)
 
 
 def check_collector(environment: Mapping[str, str]) -> None:

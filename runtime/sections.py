@@ -16,7 +16,7 @@ from connectors.kafka.client_config import (
     KafkaSecurity,
 )
 from connectors.payments.secrets import KnownSecrets, ProviderSecrets
-from marketplace.settings import ALL_PARTS, Urls
+from marketplace.settings import ALL_PARTS, KNOWN_PARTS, Urls
 from runtime.settings import EnvReader, Section, Variable, load
 
 DEFAULT_DATA_DIR: Final = ".marketplace"
@@ -59,6 +59,11 @@ CLICKHOUSE_URL: Final = CLICKHOUSE.url(
 REDIS: Final = Section("Redis", "For the click flow, which writes the live tile, and the dashboard, which shows it.")
 REDIS_URL: Final = REDIS.url(
     "MARKETPLACE_REDIS_URL", "The live tile's store.", ("redis", "rediss", "unix"), default_text=_RUNNING
+)
+
+CONNECT: Final = Section("Kafka Connect", "For the relay, which sends the events of orders from the outbox to Kafka.")
+CONNECT_URL: Final = CONNECT.url(
+    "MARKETPLACE_CONNECT_URL", "The REST interface of its workers.", ("http", "https"), default_text=_RUNNING
 )
 
 DATABASE: Final = Section("Database", "For every process that uses MongoDB or ClickHouse.")
@@ -136,6 +141,7 @@ URLS: Final[Mapping[str, Variable[str]]] = {
     "clickhouse": CLICKHOUSE_URL,
     "redis": REDIS_URL,
     "payments": PAYMENTS_URL,
+    "connect": CONNECT_URL,
 }
 """Where each part is, by its name."""
 
@@ -239,7 +245,7 @@ class Settings:
             return env.read(URLS[part]) or stack
 
         return Settings(
-            urls=Urls(url("kafka"), url("mongo"), url("clickhouse"), url("redis"), url("payments")),
+            urls=Urls(**{part: url(part) for part in KNOWN_PARTS}),
             data_dir=PurePosixPath(env.read(DATA_DIR)),
             database=env.read(DATABASE_NAME),
             geoip_file=env.read(GEOIP_FILE) or None,

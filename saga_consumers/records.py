@@ -132,7 +132,8 @@ class RecordHandler:
             Reject: It is that one, and comes again: its dead letter may not be written yet.
         """
         while (first := self._parked.first(key)) is not None:
-            if first.record.source == record.source:
+            # A topic that was made once more has the same places at other times.
+            if record.source == first.record.source and record.timestamp_ms <= first.record.timestamp_ms:
                 if record.offset < first.record.offset:
                     # It comes once more, such as after a reset of the group: nothing waits for it.
                     return False

@@ -26,7 +26,7 @@ from connectors.mongo.stores import MongoStores
 from marketplace.stores import Store, hash_write_key
 from ops.provision import ensure_provisioned
 from ops.stack import Stack
-from ops.stack.registry import PARTS, SERVICES
+from ops.stack.registry import REGISTRY
 from ops.stack.supervisor.reaper import start_time
 from runtime.sections import Settings
 
@@ -98,7 +98,7 @@ def product(folder: Path, stores: int = 100, **service_settings: str) -> Iterato
     stack = Stack(
         folder,
         ports="auto",
-        parts=(*PARTS, *SERVICES),
+        parts=REGISTRY.usual,
         external={},
         service_settings={**NO_CLIENT_LIMIT, **service_settings},
     )

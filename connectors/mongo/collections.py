@@ -34,16 +34,29 @@ class CollectionAdmin:
         with _typed():
             return set(self._database.list_collection_names())
 
-    def create(self, name: str) -> None:
-        """Create a collection, unless another process has created it in the meantime."""
+    def create(self, name: str, schema: Mapping[str, Any] | None = None) -> None:
+        """Create a collection, unless another process has created it in the meantime.
+
+        Args:
+            name: Its name.
+            schema: The JSON schema of its documents; None for anything.
+        """
+        options: dict[str, Any] = {} if schema is None else {"validator": {"$jsonSchema": dict(schema)}}
         with _typed():
             try:
-                self._database.create_collection(name)
+                self._database.create_collection(name, **options)
             except CollectionInvalid:
                 return
             except OperationFailure as error:
                 if error.code != _NAMESPACE_EXISTS:
                     raise
+
+    def schemas(self) -> Mapping[str, Mapping[str, Any]]:
+        """The JSON schemas of the collections that have one, by name."""
+        with _typed():
+            found = {each["name"]: each.get("options", {}) for each in self._database.list_collections()}
+        schemas = {name: options.get("validator", {}).get("$jsonSchema") for name, options in found.items()}
+        return {name: schema for name, schema in schemas.items() if schema is not None}
 
     def indexes(self, collection: str) -> Mapping[str, Any]:
         """The indexes of a collection by name, in the form of pymongo's ``index_information``."""

@@ -21,6 +21,7 @@ from flows.delivery.process_set import FlowFailed, FlowOptions, FlowProcessSet
 from flows.delivery.resume import first_unapplied
 from flows.registry import flow_of
 from marketplace.flows import FLOWS, FlowSpec, flow_named
+from marketplace.settings import ALL_PARTS
 from ops.commands.options import DataOption, JsonOption, split_names
 from ops.commands.texts import cell
 from ops.context import load_settings
@@ -160,7 +161,9 @@ def provision(
         if name not in PROVISIONED:
             raise StackError(f"there is no service {name}: choose from {', '.join(PROVISIONED)}")
     resources = REGISTRY.resources(names) if names else EVERYTHING
-    report = ensure_provisioned(load_settings(data_dir=data, needs=resources.parts), resources=resources)
+    # Without a name it is everything that there is a part for: not every stack has Kafka Connect.
+    needs = [part for part in resources.parts if names or part in ALL_PARTS]
+    report = ensure_provisioned(load_settings(data_dir=data, needs=needs), resources=resources)
     if as_json:
         typer.echo(json.dumps({"made": report.made, "drift": report.drift}))
     else:

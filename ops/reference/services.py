@@ -54,14 +54,14 @@ def _row(component: Component, fourth: str) -> str:
 def _resources(registry: Registry) -> Iterator[str]:
     yield "\n## What each service needs in the parts\n\n"
     yield "`up` and `marketplace provision --only NAME` create it where it is missing.\n\n"
-    yield "| service | topics | tables | collections |\n|---|---|---|---|\n"
+    yield "| service | topics | tables | collections | connectors |\n|---|---|---|---|---|\n"
     for service in registry.services:
         if service.resources.parts:
             yield f"| {service.name} | {' | '.join(_declared(service.resources))} |\n"
 
 
 def _declared(resources: Resources) -> Iterator[str]:
-    for declared in (resources.topics, resources.tables, resources.collections):
+    for declared in (resources.topics, resources.tables, resources.collections, resources.connectors):
         yield ", ".join(_code(each.name) for each in declared)
 
 

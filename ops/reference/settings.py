@@ -9,18 +9,18 @@ from api.config import MAIL
 from flows.delivery.process import PROCESS_SECTION
 from ingest.config import COLLECTOR
 from ops.demo.services.traffic import TRAFFIC
-from ops.service_settings import FLOW
+from ops.service_settings import CONSUMERS, FLOW, RELAY
 from ops.stack.proxy.settings import PROXY
 from ops.stack.settings import STACK
 from runtime import settings
 from runtime.logs import LOGS
-from runtime.sections import API, CLICKHOUSE, DASHBOARD, DATABASE, FILES, KAFKA, MONGO, PAYMENTS, REDIS
+from runtime.sections import API, CLICKHOUSE, CONNECT, DASHBOARD, DATABASE, FILES, KAFKA, MONGO, PAYMENTS, REDIS
 from runtime.settings import Section
 
 TARGET = Path(__file__).resolve().parents[2] / "docs" / "reference" / "settings.md"
 SECTIONS: Final[tuple[Section, ...]] = (
-    *(KAFKA, MONGO, CLICKHOUSE, REDIS, PAYMENTS, DATABASE, FILES, LOGS),
-    *(COLLECTOR, FLOW, API, MAIL, DASHBOARD, PROXY, STACK),
+    *(KAFKA, MONGO, CLICKHOUSE, REDIS, PAYMENTS, CONNECT, DATABASE, FILES, LOGS),
+    *(COLLECTOR, FLOW, RELAY, CONSUMERS, API, MAIL, DASHBOARD, PROXY, STACK),
     *(TRAFFIC, PROCESS_SECTION),
 )
 _HEAD = """# Settings

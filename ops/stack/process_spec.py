@@ -11,7 +11,9 @@ from runtime.supervision import ProcessState
 PACKAGE_ROOT: Final = str(Path(__file__).resolve().parents[2])
 """Where Python finds the product's packages."""
 
-Protocol = Literal["kafka", "mongo", "clickhouse", "clickhouse sql", "redis", "service", "page", "answer"]
+Protocol = Literal[
+    "kafka", "mongo", "clickhouse", "clickhouse sql", "redis", "connect", "service", "page", "answer"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,9 @@ class HealthCheck:
         protocol: `service` asks a service of ours for `/livez` and then `/readyz`; `page` asks for one page;
             `answer` asks for one, whatever it answers;
             `clickhouse` pings the embedded server, and `clickhouse sql` runs a query on one that runs elsewhere.
-        path: the page; of a `service`, the one page of a version without `/livez`.
+            `connect` asks a worker of Kafka Connect whether it goes on, and how its connectors are.
+        path: the page; of a `service`, the one page of a version without `/livez`; of `connect`, the brokers, without
+            which a worker cannot go on.
     """
 
     protocol: Protocol

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from api.config import NEEDS as API_NEEDS
+from connectors.debezium.declared import OUTBOX_CONNECTOR
 from ingest.config import DEFAULT_PORT, NEEDS
 from marketplace.collections import (
     API_KEYS,
@@ -46,16 +47,33 @@ from marketplace.collections import (
     Collection,
 )
 from marketplace.flows import CLICKS_FLOW, DEAD_LETTERS_FLOW, FlowSpec
-from marketplace.settings import Urls
+from marketplace.settings import ALL_PARTS, Urls
 from marketplace.tables import GENERATIONS, TABLES
-from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD, ORDERS_DEAD, ORDERS_EVENTS
+from marketplace.topics import (
+    CLICKS_COLLECTED,
+    CLICKS_DEAD,
+    CONNECT_TOPICS,
+    ORDERS_DEAD,
+    ORDERS_EVENTS,
+    RELAY_EVENTS,
+    RELAY_HEARTBEATS,
+)
 from ops.resources import Resources
-from ops.service_settings import check_api, check_collector, check_consumers, check_dashboard, check_flow
+from ops.service_settings import (
+    RELAY_NEEDS,
+    check_api,
+    check_collector,
+    check_consumers,
+    check_dashboard,
+    check_flow,
+    check_relay,
+)
 from ops.stack.collector import CollectorSpec
 from ops.stack.components import Component, PartSpec, ServiceSpec
 from ops.stack.dashboard import DashboardSpec
 from ops.stack.errors import StackError
 from ops.stack.parts.clickhouse import ClickHouse
+from ops.stack.parts.connect import Connect
 from ops.stack.parts.kafka import Kafka
 from ops.stack.parts.mongo import Mongo
 from ops.stack.parts.payments import Payments
@@ -278,6 +296,15 @@ REGISTRY: Final = Registry(
             stop_rank=StopRank.STORES,
             memory="some 50 MB",
         ),
+        Connect(
+            name="connect",
+            title="Kafka Connect (Debezium)",
+            default_port=18083,
+            check=HealthCheck("connect"),
+            stop_rank=StopRank.STORES,
+            needs=("kafka",),
+            memory="a heap of up to 256 MB",
+        ),
         ServiceSpec(
             name="flow",
             title="click flow",
@@ -306,11 +333,26 @@ REGISTRY: Final = Registry(
             final_exits=FLOW_EXITS,
         ),
         ServiceSpec(
+            name="relay",
+            title="relay of the outbox",
+            module="ops.relay",
+            default_port=19466,
+            needs=RELAY_NEEDS,
+            memory="some 80 MB",
+            resources=Resources(
+                topics=(ORDERS_EVENTS, RELAY_EVENTS, RELAY_HEARTBEATS, *CONNECT_TOPICS),
+                collections=(OUTBOX,),
+                connectors=(OUTBOX_CONNECTOR,),
+            ),
+            check_settings=check_relay,
+        ),
+        ServiceSpec(
             name=CONSUMERS_SERVICE,
             title="consumers of orders' events",
             module="ops.consumer_service",
-            default_port=19466,
-            needs=("kafka", "mongo", "payments"),
+            default_port=19467,
+            # Without the relay no event reaches them.
+            needs=("kafka", "mongo", "payments", "relay"),
             memory="some 100 MB",
             resources=Resources(topics=(ORDERS_EVENTS, ORDERS_DEAD), collections=(PRODUCTS, *ORDERING)),
             check_settings=check_consumers,
@@ -395,7 +437,9 @@ REGISTRY: Final = Registry(
     )
 )
 
-PARTS: Final[tuple[Part, ...]] = tuple(part.name for part in REGISTRY.parts)
+PARTS: Final[tuple[Part, ...]] = tuple(part.name for part in REGISTRY.parts if part.name in ALL_PARTS)
+"""The parts that a `Stack` starts unless somebody says otherwise: Kafka Connect takes seconds and 250 MB, and only the
+events of orders need it."""
 SERVICES: Final[tuple[Part, ...]] = tuple(each.name for each in REGISTRY.services if each.name in REGISTRY.usual)
 """The services that `marketplace up` starts unless somebody says otherwise."""
 

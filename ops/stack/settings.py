@@ -18,6 +18,7 @@ LOW_DISK: Final = STACK.whole(
     LOW_DISK_VARIABLE, "Less free disk than so many MB is low; 0 for never.", LOW_DISK_MB, highest=1 << 30
 )
 KAFKA_OPTS: Final = STACK.text("MARKETPLACE_KAFKA_OPTS", "Further options of Java for the embedded Kafka.")
+CONNECT_OPTS: Final = STACK.text("MARKETPLACE_CONNECT_OPTS", "Further options of Java for the embedded Kafka Connect.")
 PORTS: Final[Mapping[Part, Variable[int]]] = {
     part.name: STACK.port(part.port_variable, f"The port of {part.title}.", part.default_port, lowest=1)
     for part in REGISTRY.parts

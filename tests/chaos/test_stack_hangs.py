@@ -9,7 +9,7 @@ import pytest
 
 from ops.stack import Stack, StackError
 from ops.stack.parts.kafka_archive import prepared_kafka
-from ops.stack.registry import PARTS, SERVICES
+from ops.stack.registry import REGISTRY
 from ops.stack.state.inspection import STALE_SECONDS, look, looked_at
 from tests.kits.depth import LONG
 from tests.kits.stack import LIGHT, command, eventually
@@ -48,7 +48,7 @@ def test_whatever_stands_still_is_started_again_and_nothing_else_is(tmp_path: Pa
         prepared_kafka()
     except StackError as error:
         pytest.skip(str(error))
-    everything = (*PARTS, *SERVICES)
+    everything = REGISTRY.usual
     with Stack(tmp_path, ports="auto", parts=everything, external={}, hang_seconds=HANG_SECONDS) as stack:
         for part in everything:
             assert eventually(lambda: all(info.healthy for info in stack.state().processes), 120)

@@ -69,7 +69,7 @@ def open_demo_stack(data: Path | None, *, once: bool, brokers: int, workers: int
     remove_abandoned()
     folder = (data or Path(DEFAULT_DATA_DIR)).resolve()
     given = {part.name: os.environ.get(part.url_variable, "") for part in REGISTRY.parts}
-    if once and all(given.values()):
+    if once and all(given[part] for part in PARTS):
         return _elsewhere(Urls(**given), data, once=once)
     # A check has a stack of its own: it must not leave its shops among the user's stores.
     temporary = once and data is None
@@ -84,7 +84,7 @@ def open_demo_stack(data: Path | None, *, once: bool, brokers: int, workers: int
         folder,
         ports="default" if usual else "auto",
         brokers=brokers,
-        parts=PARTS if once else (*PARTS, *SERVICES),
+        parts=PARTS if once else REGISTRY.needed_by((*PARTS, *SERVICES)),
         service_settings=service_settings(workers),
     )
     demo_stack = DemoStack(_settings(Urls(), folder), folder, stack, temporary)

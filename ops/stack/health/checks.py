@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from connectors.debezium.statuses import ConnectorStatus
 from connectors.kafka.client_config import KafkaConnection, client_config
 from ops.stack.process_spec import HealthCheck, Protocol
 from ops.stack.state.model import OLDEST_QUERY_HEADER
@@ -23,6 +24,8 @@ from runtime.settings import load
 
 _REASON_CHARACTERS: Final = 200
 _PAGE_BYTES: Final = 4096
+_CONNECTORS_BYTES: Final = 1 << 20
+"""A task that has failed has its stack trace there."""
 _LONG_QUERY_SECONDS: Final = 10.0
 
 Outcome = Literal["fine", "not ready", "no answer"]
@@ -135,6 +138,39 @@ def _redis(url: str, timeout_seconds: float) -> Health:
         client.close()
 
 
+def _connect(brokers: str) -> Check:
+    """Whether a worker of Kafka Connect goes on, and whether all tasks of its connectors run.
+
+    A task that has failed is the relay's to restart, so the worker is only not ready. Without Kafka a worker cannot go
+    on, and starting it again would not help: only one that stands still beside a Kafka that answers does not answer.
+    """
+
+    def check_connect(url: str, timeout_seconds: float) -> Health:
+        deadline = time.monotonic() + timeout_seconds
+        found = _ask(url, "/connectors?expand=status", timeout_seconds / 2, _CONNECTORS_BYTES)
+        try:
+            health = _get(url, "/health", (deadline - time.monotonic()) / 2)
+        except TimeoutError:
+            health = None
+        if health is not None and health.status == 503:
+            return not_ready("it is starting")
+        if health is None or health.status != 200:
+            if brokers and _kafka(brokers, max(0.1, deadline - time.monotonic())).outcome == "fine":
+                return no_answer("its worker does not go on, and Kafka answers")
+            return not_ready("its worker waits for Kafka")
+        if found.status != 200:
+            return not_ready(f"/connectors: HTTP {found.status}")
+        states = msgspec.json.decode(found.body, type=dict[str, _ConnectorEntry])
+        problem = next(filter(None, (entry.status.problem for entry in states.values())), "")
+        return not_ready(problem) if problem else FINE
+
+    return check_connect
+
+
+class _ConnectorEntry(msgspec.Struct):
+    status: ConnectorStatus
+
+
 def _service(older_path: str) -> Check:
     """Whether a service of ours progresses (`/livez`), and then whether it is ready (`/readyz`).
 
@@ -187,12 +223,27 @@ def _in_words(text: str) -> str:
 @dataclass(frozen=True, slots=True)
 class _Answer:
     status: int
-    text: str
-    notes: str
+    body: bytes
     headers: http.client.HTTPMessage
+
+    @property
+    def text(self) -> str:
+        """Its first line."""
+        return _first_line(self.body.decode("utf-8", "replace"))
+
+    @property
+    def notes(self) -> str:
+        """Its other lines."""
+        lines = self.body.decode("utf-8", "replace").splitlines()[1:]
+        return "; ".join(line.strip() for line in lines if line.strip())[:_REASON_CHARACTERS]
 
 
 def _get(url: str, path: str, timeout_seconds: float) -> _Answer:
+    """The start of a page; see `_ask`."""
+    return _ask(url, path, timeout_seconds, _PAGE_BYTES)
+
+
+def _ask(url: str, path: str, timeout_seconds: float, most_bytes: int) -> _Answer:
     """Ask by GET, without the proxies of the environment. Raises OSError or HTTPException where nobody answers."""
     parts = urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
@@ -204,9 +255,7 @@ def _get(url: str, path: str, timeout_seconds: float) -> _Answer:
     try:
         connection.request("GET", path, headers=headers)
         response = connection.getresponse()
-        text = response.read(_PAGE_BYTES).decode("utf-8", "replace")
-        notes = "; ".join(line.strip() for line in text.splitlines()[1:] if line.strip())[:_REASON_CHARACTERS]
-        return _Answer(response.status, _first_line(text), notes, response.headers)
+        return _Answer(response.status, response.read(most_bytes), response.headers)
     finally:
         connection.close()
 
@@ -221,6 +270,7 @@ _CHECKS: Final[Mapping[Protocol, Callable[[str], Check]]] = {
     "clickhouse": lambda path: _clickhouse,
     "clickhouse sql": lambda path: _clickhouse_elsewhere,
     "redis": lambda path: _redis,
+    "connect": _connect,
     "service": _service,
     "page": _page,
     "answer": _answer,

@@ -1,4 +1,4 @@
-"""Kafka's jars: resolved by Maven once, kept in a cache folder named after the version and the list's own hash."""
+"""Jars: resolved by Maven once, kept in a cache folder named after the version and the list's own hash."""
 
 import fcntl
 import hashlib
@@ -10,15 +10,40 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ops.stack.errors import StackError
 
-KAFKA_VERSION: Final = "4.3.0"
-_POM: Final = Path(__file__).with_name("kafka_pom.xml")
 _OLDEST_JAVA: Final = 17
 _LINES_BETWEEN_REPORTS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class JarList:
+    """A list of jars.
+
+    Attributes:
+        name: of the cache folder; `NAME_pom.xml` beside this file is the list.
+        version: the main one, for people.
+        title: as a person reads it.
+        megabytes: how much is downloaded.
+    """
+
+    name: str
+    version: str
+    title: str
+    megabytes: int
+
+    @property
+    def pom(self) -> Path:
+        """The list, as Maven reads it."""
+        return Path(__file__).with_name(f"{self.name}_pom.xml")
+
+
+KAFKA_JARS: Final = JarList("kafka", "4.3.0", "Kafka", 44)
+CONNECT_JARS: Final = JarList("connect", "4.3.0", "Kafka Connect with Debezium", 38)
 
 
 def cache_dir() -> Path:
@@ -27,10 +52,10 @@ def cache_dir() -> Path:
     return Path(base).expanduser() / "marketplace"
 
 
-def jars_dir() -> Path:
+def jars_dir(jars: JarList = KAFKA_JARS) -> Path:
     """The folder of this version's jars; it exists only when it is complete."""
-    digest = hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]
-    return cache_dir() / f"kafka-{KAFKA_VERSION}-{digest}"
+    digest = hashlib.sha256(jars.pom.read_bytes()).hexdigest()[:12]
+    return cache_dir() / f"{jars.name}-{jars.version}-{digest}"
 
 
 def find_java() -> str:
@@ -53,19 +78,19 @@ def find_java() -> str:
     return java
 
 
-def ensure_jars() -> Path:
+def ensure_jars(jars: JarList = KAFKA_JARS) -> Path:
     """The folder of jars, downloaded on the first call ever; two calls at once are safe.
 
     Raises:
         StackError: Maven is missing or failed.
     """
-    target = jars_dir()
+    target = jars_dir(jars)
     if target.is_dir():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with _lock(target.with_suffix(".lock")):
         if not target.is_dir():
-            _download(target)
+            _download(jars, target)
     return target
 
 
@@ -76,30 +101,30 @@ def _lock(path: Path) -> Iterator[None]:
         yield
 
 
-def _download(target: Path) -> None:
+def _download(jars: JarList, target: Path) -> None:
     maven = shutil.which("mvn")
     if maven is None:
-        raise StackError(f"Maven is needed once, to download Kafka {KAFKA_VERSION}: apt install maven")
+        raise StackError(f"Maven is needed once, to download {jars.title} {jars.version}: apt install maven")
     with tempfile.TemporaryDirectory(prefix=f"{target.name}-", dir=target.parent) as folder:
         work = Path(folder)
-        shutil.copyfile(_POM, work / "pom.xml")
-        jars = work / "jars"
+        shutil.copyfile(jars.pom, work / "pom.xml")
+        found = work / "jars"
         command = [maven, "-B", "-f", str(work / "pom.xml"), "dependency:copy-dependencies"]
-        command += [f"-DoutputDirectory={jars}", "-DincludeScope=runtime"]
+        command += [f"-DoutputDirectory={found}", "-DincludeScope=runtime"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
             assert process.stdout is not None
-            errors = _report(process.stdout)
+            errors = _report(jars, process.stdout)
         if process.returncode != 0:
-            raise StackError(f"Maven could not download Kafka {KAFKA_VERSION}: {errors}")
-        jars.rename(target)
+            raise StackError(f"Maven could not download {jars.title} {jars.version}: {errors}")
+        found.rename(target)
 
 
-def _report(lines: Iterator[str]) -> str:
+def _report(jars: JarList, lines: Iterator[str]) -> str:
     """Show how the download goes, on stderr; returns Maven's first complaint."""
     from rich.console import Console
 
     console = Console(stderr=True)
-    title = f"Downloading Kafka {KAFKA_VERSION} (44 MB, once)"
+    title = f"Downloading {jars.title} {jars.version} ({jars.megabytes} MB, once)"
     complaint = "no reason given"
     done = 0
     with console.status(title) if console.is_terminal else _plain(title):

@@ -1,8 +1,8 @@
 """MongoDB, as SecantusDB speaks it."""
 
-import shutil
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -11,11 +11,11 @@ from ops.stack.errors import StackError
 from ops.stack.ports import HOST
 from ops.stack.process_spec import ProcessSpec
 
-_THIRTY_DAYS_SECONDS: Final = 30 * 24 * 3600
+_SERVER: Final = Path(__file__).with_name("secantus_server.py")
 
 
 class Mongo(PartSpec):
-    """SecantusDB. Without `--sync-on-commit` a kill loses acknowledged transactions."""
+    """SecantusDB, in a process of ours."""
 
     def url(self, ports: Mapping[str, int], brokers: int) -> str:
         """A replica set of one."""
@@ -25,18 +25,11 @@ class Mongo(PartSpec):
 
     def processes(self, launch: Launch) -> list[ProcessSpec]:
         """The one process."""
-        script = Path(sys.executable).with_name("secantusd-py")
-        program = str(script) if script.exists() else shutil.which("secantusd-py")
-        if program is None:
+        if find_spec("secantus") is None:
             raise StackError("MongoDB's embedded stand-in is missing: pip install 'marketplace[stack]'")
-        folder = self.folder(launch)
-        # The options are all here: a secantusd.toml of the folder or the home directory must not change them.
-        config = folder / "secantusd.toml"
-        config.touch()
-        command = [program, "--config", str(config), "--host", HOST, "--port", str(launch.ports[self.name])]
-        command += ["--storage-path", str(folder / "db"), "--sync-on-commit", "--log-level", "WARNING"]
-        command += ["--noop-heartbeat-seconds", "1", "--cache-size", "512M"]
-        command += ["--oplog-retention-seconds", str(_THIRTY_DAYS_SECONDS), "--oplog-max-entries", "20000000"]
+        # Its settings are all there: a secantusd.toml of the folder or the home directory must not change them.
+        command = [sys.executable, "-P", str(_SERVER), "--host", HOST, "--port", str(launch.ports[self.name])]
+        command += ["--storage-path", str(self.folder(launch) / "db")]
         return [
             ProcessSpec(
                 self.name,

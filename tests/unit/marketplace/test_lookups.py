@@ -28,6 +28,6 @@ def test_a_dimension_that_is_none_is_refused_with_those_that_there_are() -> None
 
 
 def test_a_child_process_finds_each_url_under_the_setting_of_its_part() -> None:
-    urls = Urls("broker:9092", "mongodb://m", "http://c", "redis://r")
+    urls = Urls("broker:9092", "mongodb://m", "http://c", "redis://r", "http://connect")
 
     assert urls.environment() == {variable.name: getattr(urls, part) for part, variable in URLS.items()}

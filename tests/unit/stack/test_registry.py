@@ -10,6 +10,7 @@ import pytest
 import typer
 from typer.main import get_command
 
+from connectors.debezium.declared import CONNECTORS
 from marketplace.collections import COLLECTIONS
 from marketplace.settings import Urls
 from marketplace.tables import TABLES
@@ -119,6 +120,7 @@ def test_a_service_finds_only_declared_things_in_parts_that_it_needs() -> None:
     assert set(made.tables) == set(TABLES)
     assert {each.name for each in made.collections} == {each.name for each in COLLECTIONS}
     assert {each.name for each in made.topics} == {each.name for each in TOPICS}
+    assert made.connectors == CONNECTORS
 
 
 def test_a_setting_is_refused_only_for_a_service_that_is_to_run() -> None:
