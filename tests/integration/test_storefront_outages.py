@@ -60,6 +60,8 @@ async def storefront(world: World, folder: Path) -> AsyncIterator[httpx.AsyncCli
         SearchService.on_index(own.index),
         own.shopping,
         SentForms(redis),
+        own.ordering,
+        None,
     )
     transport = httpx.ASGITransport(own.app, raise_app_exceptions=False)
     try:
