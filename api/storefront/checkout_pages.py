@@ -48,6 +48,7 @@ _NOT_READ: Final = (
     "The shop does not answer at this moment, so nothing was ordered by this form. What you have typed is still here, "
     "except the card. Wait a moment, and send it again."
 )
+_NOT_WHOLE: Final = "Something of this form is missing. Type your card once more, and order again."
 _NOT_KNOWN: Final = (
     "The shop does not answer at this moment, so nobody can say whether your order was placed. Send this form again in "
     "a moment: it orders once, however often it is sent."
@@ -144,8 +145,10 @@ async def _order(request: Request, visitor: Visitor, caller: Caller, form: Mappi
     checkout = shop_of(request).checkout
     address, card = forms.address_of(typed.fields, COUNTRIES), forms.card_of(form, checkout.clock())
     problems = {**(address if isinstance(address, dict) else {}), **(card if isinstance(card, dict) else {})}
-    if isinstance(address, dict) or isinstance(card, dict) or not typed.once:
+    if isinstance(address, dict) or isinstance(card, dict):
         return await _show(request, visitor, caller, typed, _Said(422, problems=problems))
+    if not typed.once:
+        return await _show(request, visitor, caller, typed, _Said(422, _NOT_WHOLE))
     try:
         placed = await checkout.place(caller, typed, address, card, trace_parent(request))
     except CardRefused as error:
