@@ -47,6 +47,7 @@ from connectors.mongo import async_client
 from connectors.mongo.mail_queue import MailQueue
 from connectors.mongo.notifications import Notifications
 from connectors.mongo.product_feed import ProductFeed, connect_feed
+from connectors.payments.methods import methods_of
 from connectors.redis import sessions
 from connectors.redis.read_cache import ReadCache
 from connectors.redis.sent_forms import SentForms
@@ -129,15 +130,20 @@ class Dependencies:
             shopping = Shopping.on_mongo(self._mongo, database, stars_changed=catalog.stars_changed)
             ordering = Ordering.on_mongo(self._mongo, database, catalog.products_changed)
             ordering.progress.ending = self.ending
+            methods = methods_of(config.payments.provider, config.payments.url)
             try:
                 yield Services(
                     identities, limiter, tenancy, analytics, catalog, search, shopping, ordering,
-                    Shop.on_services(self._mongo, database, catalog, search, shopping, SentForms(self._redis)),
+                    Shop.on_services(
+                        self._mongo, database, catalog, search, shopping, SentForms(self._redis), ordering, methods
+                    ),
                     WebhookService.on_mongo(
                         self._mongo, database, {config.payments.provider: config.payments.known_secrets()}
                     ),
                 )  # fmt: skip
             finally:
+                if methods is not None:
+                    await methods.close()
                 await ordering.progress.close()
                 await catalog.close()
         finally:

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from api.access import Demand
 from api.storefront.cookies import CART, FORM, setting, value_of
 from api.storefront.forms import FormRoute, form_of, guest_secret
+from api.storefront.order_pages import NOTES
 from api.storefront.queries import query_of
 from api.storefront.render import as_json, page, redirect, wants_json
 from api.storefront.shop import ChoiceNeeded, Refused
@@ -94,11 +95,16 @@ async def _add(request: Request, visitor: Visitor, form: Mapping[str, str]) -> R
 async def _cart(request: Request, visitor: Visitor, status: int = 200, message: str = "") -> Response:
     cart = await shop_of(request).carts.cart(visitor.owner)
     visitor = replace(visitor, in_cart=cart.count)
-    notes = [note for name, note in _MERGED.items() if query_of(request).get("merged") == name]
+    said = query_of(request)
+    notes = [note for name, note in _MERGED.items() if said.get("merged") == name]
+    notes += [note for name, note in NOTES.items() if said.get("reordered") == name]
     stores = {part.shop.slug: part.shop for part in cart.shops}
     # What is done in a cart is counted for a store where it is all of that one.
     of_one = next(iter(stores.values())) if len(stores) == 1 else None
-    return page(request, "cart.html", visitor, status, cart=cart, notes=notes, message=message, shop=of_one)
+    return page(
+        request, "cart.html", visitor, status, cart=cart, notes=notes, message=message, shop=of_one,
+        is_open=shop_of(request).checkout.is_open,
+    )  # fmt: skip
 
 
 def _quantity(text: str) -> int:

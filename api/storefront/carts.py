@@ -229,13 +229,14 @@ def _line(line: Line, changes: Sequence[Change]) -> CartLine:
         quantity=line.quantity,
         price_minor=line.seen.price_minor,
         currency=line.seen.currency,
-        changes=_sentences(line, by_kind),
+        changes=sentences(line, changes),
         buyable=not is_gone and now is not Availability.NONE,
     )
 
 
-def _sentences(line: Line, changes: dict[ChangeKind, Change]) -> list[str]:
-    """What is different, for people."""
+def sentences(line: Line, different: Sequence[Change]) -> list[str]:
+    """What is different of a line, for people."""
+    changes = {change.kind: change for change in different}
     if ChangeKind.GONE in changes:
         return ["It is not sold any more."]
     found = []

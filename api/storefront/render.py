@@ -181,6 +181,10 @@ def _iso(epoch_ms: int) -> str:
     return f"{datetime.fromtimestamp(epoch_ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
+def _clock(epoch_ms: int) -> str:
+    return f"{datetime.fromtimestamp(epoch_ms / 1000, UTC):%H:%M} UTC"
+
+
 def _choice(variant: Variant) -> str:
     return " / ".join(variant.values)
 
@@ -203,7 +207,7 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     made.filters |= {
-        "money": shown_amount, "amount": plain_amount, "date": _date, "iso": _iso, "choice": _choice,
+        "money": shown_amount, "amount": plain_amount, "date": _date, "iso": _iso, "clock": _clock, "choice": _choice,
         "availability": _AVAILABILITY.__getitem__, "json_ld": _json_ld,
     }  # fmt: skip
     made.globals |= {

@@ -74,6 +74,7 @@ async def show_product(request: Request, shop: str, product: str) -> Response:
     return page(
         request, "product.html", visitor, found=shown, shop=store,
         chosen=sold.variant(wanted) or (buyable or sold.variants)[0], json_ld=structured(shown, origin_of(request)),
+        writing=query_of(request).get("write") == "1",
     )  # fmt: skip
 
 

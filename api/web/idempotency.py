@@ -78,7 +78,7 @@ async def once(
     except LeaseLost:
         raise _in_progress(1) from None
     except BaseException:
-        await _give_up(keys, row, owner)
+        await give_up(keys, row, owner)
         raise
 
 
@@ -104,7 +104,7 @@ def _response(answer: StoredAnswer, *, replayed: bool = False) -> Response:
     return Response(answer.body, answer.status, headers, "application/json")
 
 
-async def _give_up(keys: IdempotencyKeys, row: str, owner: str) -> None:
+async def give_up(keys: IdempotencyKeys, row: str, owner: str) -> None:
     """Free a key, also where whoever asked is gone; where that fails, its lease frees it."""
     # In a context of its own, where the deadline of the work does not hold.
     ending = asyncio.create_task(_give_up_now(keys, row, owner), context=Context())

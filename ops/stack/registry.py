@@ -249,7 +249,7 @@ SHOPPING: Final = (
 
 ORDERING: Final = (
     ORDERS, PAYMENTS, LEDGER_ENTRIES, PAYMENT_WEBHOOKS, STOCK, STOCK_MOVEMENTS, RESERVATIONS, OUTBOX, INBOX,
-    PARKED_EVENTS, NOTIFICATIONS, NOTIFICATION_PREFERENCES,
+    PARKED_EVENTS, NOTIFICATIONS, NOTIFICATION_PREFERENCES, IDEMPOTENCY_KEYS,
 )  # fmt: skip
 """Orders, and what their services keep."""
 
@@ -354,7 +354,8 @@ REGISTRY: Final = Registry(
             module="ops.consumer_service",
             default_port=19467,
             # Without Kafka Connect no event reaches them.
-            needs=("kafka", "mongo", "payments", "connect"),
+            # Without the relay no event reaches them.
+            needs=("kafka", "mongo", "payments", "relay"),
             memory="some 100 MB",
             resources=Resources(topics=(ORDERS_EVENTS, ORDERS_DEAD), collections=(PRODUCTS, *ORDERING)),
             check_settings=check_consumers,
@@ -384,10 +385,7 @@ REGISTRY: Final = Registry(
             "hashed at one time",
             resources=Resources(
                 tables=TABLES,
-                collections=(
-                    *(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY, *SHOPPING, *ORDERING),
-                    IDEMPOTENCY_KEYS,
-                ),
+                collections=(*(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY, *SHOPPING, *ORDERING),),
             ),
             check_settings=check_api,
         ),

@@ -12,6 +12,7 @@ from api.search.service import SearchService
 from api.storefront.service import Shop
 from connectors.mongo.notifications import Notifications
 from connectors.mongo.sagas.notifications import notification_document
+from connectors.payments.methods import methods_of
 from connectors.redis import sessions
 from connectors.redis.sent_forms import SentForms
 from marketplace.collections import NOTIFICATION_PREFERENCES, NOTIFICATIONS, USERS
@@ -151,6 +152,8 @@ class Pages:
             SearchService.on_index(world.index),
             world.shopping,
             SentForms(sessions.connect_async("redis://127.0.0.1:9/0")),
+            world.ordering,
+            methods_of("sandbox", "http://127.0.0.1:9"),
         )
 
     async def token(self, user: str) -> str:

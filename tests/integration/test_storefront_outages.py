@@ -17,6 +17,7 @@ from api.identity.service import IdentityService
 from api.search.service import SearchService
 from api.storefront.service import Shop
 from connectors.mongo.async_client import connect_async
+from connectors.payments.methods import methods_of
 from connectors.redis import sessions
 from connectors.redis.sent_forms import SentForms
 from marketplace.collections import USERS
@@ -25,6 +26,7 @@ from ops.stack import Stack
 from tests.kits.api import PASSWORD
 from tests.kits.api_people import password_hash
 from tests.kits.buyers import PageReader
+from tests.kits.checkout import ADDRESS, card
 from tests.kits.storefront import COFFEE, products, settle
 from tests.kits.tenancy import World, run_in_world, tenancy_database
 
@@ -60,6 +62,8 @@ async def storefront(world: World, folder: Path) -> AsyncIterator[httpx.AsyncCli
         SearchService.on_index(own.index),
         own.shopping,
         SentForms(redis),
+        own.ordering,
+        methods_of("sandbox", f"http://{NOBODY_LISTENS}"),
     )
     transport = httpx.ASGITransport(own.app, raise_app_exceptions=False)
     try:
@@ -124,6 +128,28 @@ def test_without_mongo_pages_come_back_and_what_is_in_memory_is_shown(tmp_path: 
                 for answer in refused:
                     assert_comes_back(answer)
                 assert front.status_code == 200
+        finally:
+            await client.close()
+
+    asyncio.run(work())
+
+
+def test_without_mongo_a_checkout_keeps_what_was_typed_and_orders_nothing(tmp_path: Path) -> None:
+    async def work() -> None:
+        client = connect_async(f"mongodb://{NOBODY_LISTENS}/?serverSelectionTimeoutMS=100")
+        try:
+            async with storefront(World(client, "nothing"), tmp_path) as pages:
+                token = PageReader((await pages.get("/shop/sign-in")).text).forms[1].fields["token"]
+                pages.cookies.update(BUYER)
+                fields = {"token": token, "do": "order", "once": "o" * 32, "version": "3", "changes": "", **ADDRESS}
+                sent = await pages.post("/shop/checkout", data={**fields, **card()}, headers={"origin": HOST})
+                assert (sent.status_code, sent.headers["retry-after"]) == (503, "3")
+                form = next(each for each in PageReader(sent.text).forms if "place-order" in each.buttons)
+                kept = {name: form.fields[name] for name in ("once", "version", "street", "country")}
+                assert kept == {"once": "o" * 32, "version": "3", "street": "Hill Road 7", "country": "DE"}
+                assert form.fields["number"] == ""
+                for path in ("/shop/orders", f"/shop/orders/{'0' * 32}"):
+                    assert_comes_back(await pages.get(path))
         finally:
             await client.close()
 

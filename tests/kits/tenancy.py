@@ -219,10 +219,10 @@ class World:
         state.limiter, state.tenancy = Limiter(self.buckets), self.tenancy
         state.catalog = self.catalog
         state.shopping = self.shopping
-        secrets = {"sandbox": KnownSecrets(ProviderSecrets("key", ("older secret", WEBHOOK_SECRET)))}
-        state.webhooks = WebhookService.on_mongo(self.client, self.database, secrets, lambda: self.now)
         self.ordering = Ordering.on_mongo(self.client, self.database, self.catalog.products_changed, lambda: self.now)
         state.ordering = self.ordering
+        secrets = {"sandbox": KnownSecrets(ProviderSecrets("key", ("older secret", WEBHOOK_SECRET)))}
+        state.webhooks = WebhookService.on_mongo(self.client, self.database, secrets, lambda: self.now)
         # Whatever a test writes into the database holds at once: by this clock every answer is too old to be kept.
         state.known = Known(state.identities, self.tenancy, itertools.count().__next__)
         for slug in ("shop", "other", "market"):

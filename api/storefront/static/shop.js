@@ -1,7 +1,7 @@
 /* Pages work without this. With it, a search suggests while somebody types, and adding to the cart loads no page. */
 (function () {
   'use strict';
-  var doc = document;
+  var doc = document, w = window;
 
   function say(text) {
     var place = doc.getElementById('said');
@@ -189,10 +189,96 @@
     });
   }
 
+  /* A form that is done once says itself that it was sent before; with this, a second press does not send it at all. */
+  function sentOnce(form) {
+    var button = form.querySelector('button:not([type=button])'), before = button.textContent;
+    form.addEventListener('submit', function (event) {
+      if (form.dataset.busy) { event.preventDefault(); return; }
+      form.dataset.busy = '1';
+      button.setAttribute('aria-disabled', 'true');
+      button.textContent = 'One moment\u2026';
+      say('One moment');
+    });
+    // Who comes back to the page finds it as it was.
+    addEventListener('pageshow', function () {
+      delete form.dataset.busy;
+      button.removeAttribute('aria-disabled');
+      button.textContent = before;
+    });
+  }
+
+  /* What a store counts of an order, by a click as any other: once, and in the browser that ordered. */
+  function countOrder() {
+    each('[data-tell]', function (button) {
+      var of = button.dataset.tell.split(' '), name = '_order:' + of[0] + ':';
+      try {
+        if (localStorage.getItem(name + of[1])) return;
+        if (of[1] !== 'placed' && !localStorage.getItem(name + 'placed')) return;
+        localStorage.setItem(name + of[1], '1');
+      } catch (e) { return; }
+      button.click();
+    });
+  }
+
+  /* The parts of a page that change by themselves, read once more; what somebody is using stays as it is. */
+  function renew() {
+    return fetch(location.href, { headers: { accept: 'text/html' } }).then(function (answer) {
+      if (answer.redirected) { location.reload(); return false; }
+      if (!answer.ok) throw 0;
+      return answer.text();
+    }).then(function (text) {
+      if (!text) return false;
+      var fresh = new DOMParser().parseFromString(text, 'text/html'), state = doc.getElementById('state');
+      var before = state && state.textContent;
+      each('[data-live]', function (part) {
+        var next = fresh.getElementById(part.id);
+        if (!next || part.contains(doc.activeElement) || part.querySelector('details[open]')) return;
+        part.replaceWith(doc.importNode(next, true));
+      });
+      doc.title = fresh.title;
+      state = doc.getElementById('state');
+      if (state && state.textContent !== before) say(state.textContent);
+      countOrder();
+      return fresh;
+    });
+  }
+
+  /* An order's page moves by itself: a stream says that it has changed, and looking now and then does where there is none. */
+  function follow(part) {
+    var looks = 0, stream = w.EventSource && new EventSource(part.dataset.follow);
+
+    function moved(fresh) {
+      if (fresh && !fresh.querySelector('[data-follow]')) { looks = 1e3; if (stream) stream.close(); }
+    }
+    function look() {
+      if (++looks > 100) return;
+      setTimeout(function () { renew().then(moved).catch(function () {}).then(look); }, 4000);
+    }
+    if (!stream) { look(); return; }
+    stream.addEventListener('order', function () { renew().then(moved).catch(function () {}); });
+    stream.addEventListener('error', function () { if (stream.readyState === 2 && !looks) look(); });
+  }
+
+  /* Several orders on one page: looked at now and then. */
+  function look(place) {
+    var looks = 0;
+    (function next() {
+      if (++looks > 100) return;
+      setTimeout(function () {
+        renew().then(function (fresh) { if (!fresh || fresh.querySelector('[data-look]')) next(); }).catch(next);
+      }, place.dataset.seconds * 1000);
+    })();
+  }
+
   function each(what, work) { doc.querySelectorAll(what).forEach(work); }
   each('[data-suggest]', suggest);
   each('form[data-add]', adding);
   each('[data-variants]', variants);
   each('[data-shot]', shots);
   each('#f-link', linked);
+  each('form[data-once]', sentOnce);
+  each('[data-follow]', follow);
+  each('[data-look]', look);
+  // Whatever counts is loaded by then.
+  addEventListener('load', countOrder);
 })();

@@ -34,6 +34,7 @@ from marketplace.sagas.events import EventType
 from marketplace.sagas.inventory import Movement
 from marketplace.sagas.payments import Entry
 from marketplace.sagas.reconcile import GRACE_MS, OrderRows, Said, StockRows
+from marketplace.sagas.wire import AGGREGATE
 
 _AT_ONCE: Final = 100
 """Rows that are read in one transaction; SecantusDB looks up more than 200 ids slowly."""
@@ -127,7 +128,8 @@ class SagaAudit:
 
     def said(self, store: str | None = None) -> dict[str, tuple[str, Said]]:
         """All events in the outbox by id, with the slug of the store."""
-        only = {} if store is None else {"ce_store": store}
+        # Canaries of the relay stand there, too.
+        only = {"aggregatetype": AGGREGATE} | ({} if store is None else {"ce_store": store})
         rows = self._read(self._mongo[OUTBOX.name].find(only, {"type": 1, "ce_store": 1, "created_at": 1}))
         return {row["_id"]: (row["ce_store"], _said(row)) for row in rows}
 
