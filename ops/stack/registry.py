@@ -354,10 +354,14 @@ REGISTRY: Final = Registry(
             module="ops.consumer_service",
             default_port=19467,
             # Without Kafka Connect no event reaches them.
-            # Without the relay no event reaches them.
-            needs=("kafka", "mongo", "payments", "relay"),
+            needs=("kafka", "mongo", "payments", "connect"),
             memory="some 100 MB",
-            resources=Resources(topics=(ORDERS_EVENTS, ORDERS_DEAD), collections=(PRODUCTS, *ORDERING)),
+            # Without the connector no event reaches them.
+            resources=Resources(
+                topics=(ORDERS_EVENTS, ORDERS_DEAD, RELAY_EVENTS, RELAY_HEARTBEATS, *CONNECT_TOPICS),
+                collections=(PRODUCTS, *ORDERING),
+                connectors=(OUTBOX_CONNECTOR,),
+            ),
             check_settings=check_consumers,
         ),
         CollectorSpec(
