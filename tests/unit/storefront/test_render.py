@@ -65,7 +65,7 @@ def page_of(text: str) -> str:
     pages = (
         page(request, "front.html", visitor, front=Front([shop], [Link(text, "/shop")], [card], [card])),
         page(request, "product.html", visitor, found=found, shop=shop, chosen=sold.variants[0], json_ld=ld),
-        page(request, "cart.html", visitor, cart=cart, notes=[text], message=text, shop=shop),
+        page(request, "cart.html", visitor, cart=cart, notes=[text], message=text, shop=shop, is_open=True),
         page(
             request, "register.html", visitor, next="/shop", form={"email": text}, problems={"name": text}, sent=False
         ),
