@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from connectors.mongo.client import connect
+from connectors.mongo.sagas.orders import OrderRepository
+from connectors.mongo.sagas.steps import SagaSteps
 from marketplace.collections import CARTS, IDEMPOTENCY_KEYS, ORDERS, OUTBOX, PAYMENTS, PRODUCTS, RESERVATIONS, USERS
 from marketplace.identity.accounts import Mail
+from marketplace.sagas.events import Event, EventType, PaymentCompleted
 from ops.stack import Stack
+from saga_consumers.orders.store import OrdersStore
 from tests.kits.orders import (
     confirm,
     count,
@@ -301,6 +307,40 @@ def test_lines_are_refunded_once_and_never_more_than_was_bought(run: Run) -> Non
         assert (got["state"], [each["returned"] for each in got["lines"]]) == ("refunding", [3, 1])
 
     run(work)
+
+
+def test_a_cancel_and_a_payment_at_one_moment_are_both_kept_whichever_comes_first(stack: Stack) -> None:
+    mug = goods()
+
+    async def race(world: World, store: OrdersStore, order: str) -> tuple[int, str]:
+        paid = Event(
+            f"{order}:payments:2:0", EventType.PAYMENT_COMPLETED, order, "shop", 1, PaymentCompleted("p", 1250, "EUR")
+        )
+        asked = world.ask("POST", f"/v1/orders/{order}/cancel", "bea", headers=keyed())
+        answer, _ = await asyncio.gather(asked, asyncio.to_thread(store.handle, paid, world.now))
+        kept = (await world.ask("GET", f"/v1/orders/{order}", "bea")).json()
+        assert kept["paid_minor"] == 1250
+        return answer.status_code, str(kept["state"])
+
+    with tenancy_database(stack) as database, connect(stack.urls.mongo) as mongo:
+        store = OrdersStore(SagaSteps(mongo, database, "orders"), OrderRepository(mongo, database))
+
+        async def work(world: World) -> None:
+            await open_shop(world, mug)
+            await put_stock(world, mug, 20)
+            for _ in range(8):
+                order = await ordered(world, "bea", (mug, 1))
+                # The cancel came first, and the money goes back; or the payment did, and nothing is cancelled.
+                assert await race(world, store, order["id"]) in ((200, "refunding"), (409, "paid"))
+                rows = await world.client[world.database][OUTBOX.name].find({"aggregateid": order["id"]}).to_list()
+                said = sorted(row["type"] for row in rows)
+                assert said in (
+                    ["ORDER_CANCELLED", "ORDER_CREATED", "ORDER_REFUND_REQUESTED"],
+                    ["ORDER_CREATED", "ORDER_PAYMENT_COMPLETED"],
+                )
+            assert await drift(world) == []
+
+        run_in_world(stack.urls.mongo, database, work)
 
 
 def test_goods_go_their_way_step_by_step_and_what_is_shipped_is_refunded_and_not_cancelled(run: Run) -> None:
