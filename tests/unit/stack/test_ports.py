@@ -60,7 +60,7 @@ def test_the_collectors_admin_port_is_the_one_after_its_public_port_unless_someb
 
 def test_all_ports_differ() -> None:
     chosen = choose_ports(PARTS, "auto", 3, {})
-    assert len(set(chosen.values())) == len(chosen) == 10
+    assert len(set(chosen.values())) == len(chosen) == 11
 
 
 def test_a_taken_port_is_reported_with_its_owner_and_the_way_out(taken: int) -> None:
