@@ -28,7 +28,10 @@ from tests.kits.stack import all_gone, command, processes_of
 
 CLI = "from ops.cli import main; main()"
 BALANCER = "127.7.7.7"
-NAMES = ["kafka", "mongo", "clickhouse", "redis", "flow", "dead_letters", "collector", "api", "dashboard", "proxy"]
+NAMES = [
+    *("kafka", "mongo", "clickhouse", "redis", "payments", "connect", "flow", "dead_letters", "relay", "consumers"),
+    *("collector", "api", "dashboard", "proxy"),
+]
 
 
 @dataclass
