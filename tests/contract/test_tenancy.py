@@ -442,7 +442,7 @@ def test_a_scope_that_this_version_does_not_know_is_worth_nothing(run: Run) -> N
         await world.store("shop", ann="owner")
         await world.key("shop", "ann", Permission.READ_STORE, key_id="id")
         await world.client[world.database]["api_keys"].update_one(
-            {"_id": "id"}, {"$set": {"scopes": ["store:read", "orders:read"]}}
+            {"_id": "id"}, {"$set": {"scopes": ["store:read", "moon:read"]}}
         )
         key = await ApiKeys(world.client, world.database).get("id")
         assert key is not None

@@ -24,7 +24,7 @@ from ops.stack.stack import running_state
 from tests.kits.demo import ROOT, accounts_in, command, files_with, lines_of, processes_marked, wait_until
 from tests.kits.depth import LONG
 
-CLICKS = 1_500
+CLICKS, ORDERS = 1_500, 24
 EMAILS = ["owner@brooklyn-coffee.example", "analyst@berlin-bikes.example", "admin@marketplace.example"]
 
 
@@ -46,7 +46,9 @@ def temporary(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.timeout(400)
 def test_once_agrees_with_the_oracle_and_leaves_nothing_behind(temporary: Path) -> None:
-    with command("demo", "--once", "--clicks", str(CLICKS), "--json", temporary=temporary) as demo:
+    with command(
+        "demo", "--once", "--clicks", str(CLICKS), "--orders", str(ORDERS), "--json", temporary=temporary
+    ) as demo:
         out, err = demo.communicate(timeout=380)
     assert demo.returncode == 0, err
     summary = json.loads(out)
@@ -60,6 +62,12 @@ def test_once_agrees_with_the_oracle_and_leaves_nothing_behind(temporary: Path) 
     assert summary["oracle"]["differences"] == 0
     assert len(summary["stores"]) == 5
     assert 0 < summary["click_to_queryable_ms"]["p50"] <= summary["click_to_queryable_ms"]["p99"]
+    orders = summary["orders"]
+    assert orders["placed"] >= ORDERS / 2
+    assert sum(orders["states"].values()) == orders["placed"]
+    assert set(orders["states"]) <= {"confirmed", "cancelled"}
+    assert (orders["reconciler"]["clean"], orders["recount"]["differences"], orders["stuck"]) == (True, 0, 0)
+    assert orders["recount"]["compared"] > 4 * orders["placed"]
     assert (summary["accounts"], summary["urls"]) == ([], {}), "nothing is left to sign in to"
     assert "Traceback" not in err
     assert list(temporary.glob("marketplace-demo-*")) == []
@@ -90,7 +98,7 @@ def test_ctrl_c_closes_the_live_demo_in_order(temporary: Path) -> None:
 
 def test_a_detached_demo_goes_on_once_and_ends_with_its_stack(temporary: Path) -> None:
     data = temporary / "data"
-    flags = ("--detach", "--clicks", "800", "--rate", "60", "--json", "--data", str(data))
+    flags = ("--detach", "--clicks", "800", "--orders", "8", "--rate", "60", "--json", "--data", str(data))
     with command("demo", *flags, temporary=temporary) as demo:
         out, err = demo.communicate(timeout=380)
     assert demo.returncode == 0, err
