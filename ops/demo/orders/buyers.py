@@ -19,7 +19,8 @@ from marketplace.identity.accounts import User
 from ops.demo.services.demo_accounts import new_password
 from runtime.sections import Settings
 
-NAMES: Final = ("Amara", "Ben", "Chiara", "Deepak", "Elif", "Farid", "Grace", "Hiro")
+NAMES: Final = ("Amara", "Ben", "Chiara", "Deepak", "Elif", "Farid")
+"""Few: each signs in, and one address may not do that often."""
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,15 @@ import logging
 import random
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from datetime import UTC, datetime
 from itertools import count
 from typing import Final
 
 from connectors.errors import Unavailable
 from ops.demo.orders.buyers import Buyer, ensure_buyers
-from ops.demo.orders.client import Person
 from ops.demo.orders.places import Places
 from ops.demo.orders.plan import PlannedOrder, Then, plan
-from ops.demo.orders.play import Market, Play
+from ops.demo.orders.play import Market, Play, signed_in
 from ops.demo.services.background import retry_unavailable
 from ops.demo.services.demo_processes import DemoFailed
 from runtime.sections import Settings
@@ -26,7 +24,7 @@ log = logging.getLogger("ops.demo.orders")
 ORDERS_PER_MINUTE: Final = 6.0
 _AT_ONCE: Final = 200
 _AGAIN_SECONDS: Final = 30.0
-_BUYERS: Final = ("Ines", "Jonas", "Kavya", "Liam")
+_BUYERS: Final = ("Ines", "Jonas")
 """Others than those of the history, who may be at work at the same time."""
 
 
@@ -65,14 +63,14 @@ class LiveOrders:
 
     def _order(self) -> None:
         buyers = retry_unavailable(lambda: ensure_buyers(self._settings, datetime.now(UTC), _BUYERS))
-        with closing(Person(self._places.api, buyers[0].email, buyers[0].password)) as first:
-            market = Market(dict.fromkeys(self._slugs, first))
+        with signed_in(self._places.api, buyers) as people:
+            market = Market(dict.fromkeys(self._slugs, people[0]))
             market.look()
             chance = random.Random(f"live {self._seed}")
             for planned in self._planned(buyers, market):
                 if self._stop.wait(chance.expovariate(self._per_minute / 60)):
                     return
-                play = Play(self._places, buyers, market)
+                play = Play(self._places, buyers, people, market)
                 self.placed += len(play.run([planned]).placed)
 
     def _planned(self, buyers: Sequence[Buyer], market: Market) -> Iterator[PlannedOrder]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Final
@@ -118,12 +118,24 @@ class Market:
         self.counted.add(wish.variant)
 
 
+@contextmanager
+def signed_in(api: str, buyers: Sequence[Buyer]) -> Iterator[list[Person]]:
+    """The buyers, each signed in once.
+
+    Raises:
+        DemoFailed: The API does not answer, or does not know them.
+    """
+    with ExitStack() as people:
+        yield [people.enter_context(closing(Person(api, each.email, each.password))) for each in buyers]
+
+
 class Play:
     """Plays planned orders.
 
     Args:
         places: Where orders go, and the provider that makes tokens of numbers.
         buyers: The demo's.
+        people: The same, signed in.
         market: Where they buy.
         done: Called after each order with how many are done.
     """
@@ -132,10 +144,11 @@ class Play:
         self,
         places: Places,
         buyers: Sequence[Buyer],
+        people: Sequence[Person],
         market: Market,
         done: Callable[[int], None] = lambda count: None,
     ) -> None:
-        self._places, self._buyers, self._market = places, buyers, market
+        self._places, self._buyers, self._people, self._market = places, buyers, people, market
         self._done, self._count, self._lock = done, 0, Lock()
         self._stopped = False
         self.played = Played()
@@ -149,8 +162,8 @@ class Play:
         by_buyer = [[each for each in planned if each.buyer == place] for place in range(len(self._buyers))]
         with ThreadPoolExecutor(len(self._buyers)) as threads:
             running = [
-                threads.submit(self._shop, buyer, orders)
-                for buyer, orders in zip(self._buyers, by_buyer, strict=True)
+                threads.submit(self._shop, buyer, person, orders)
+                for buyer, person, orders in zip(self._buyers, self._people, by_buyer, strict=True)
                 if orders
             ]
             try:
@@ -165,8 +178,8 @@ class Play:
         """Place no further order. May be called from another thread."""
         self._stopped = True
 
-    def _shop(self, buyer: Buyer, planned: Sequence[PlannedOrder]) -> None:
-        with closing(Person(self._places.api, buyer.email, buyer.password)) as person, ExitStack() as later:
+    def _shop(self, buyer: Buyer, person: Person, planned: Sequence[PlannedOrder]) -> None:
+        with ExitStack() as later:
             for each in planned:
                 if self._stopped:
                     return

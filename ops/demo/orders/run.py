@@ -21,7 +21,7 @@ from ops.demo.orders.client import Person
 from ops.demo.orders.numbers import OrderNumbers
 from ops.demo.orders.places import Places
 from ops.demo.orders.plan import plan
-from ops.demo.orders.play import Market, Play, Played
+from ops.demo.orders.play import Market, Play, Played, signed_in
 from ops.demo.orders.recount import Recount, read_operations, read_told, recount
 from ops.demo.report.progress_printer import ProgressPrinter
 from ops.demo.services.background import Background, retry_unavailable
@@ -72,8 +72,9 @@ class OrdersRun:
         """
         with ExitStack() as people:
             market, buyers = self._open(people)
+            signed = people.enter_context(signed_in(self._places.api, buyers))
             with self._printer.counting("orders", f"Placing {self._count:,} orders", self._count):
-                played = self._place(market, buyers, watch)
+                played = self._place(market, buyers, signed, watch)
             with self._printer.phase("settle", "Waiting until every order has ended"):
                 self._settle(watch)
             with self._printer.phase("reconcile", "Comparing orders, money, stock and events"):
@@ -92,9 +93,9 @@ class OrdersRun:
             buyers = retry_unavailable(lambda: ensure_buyers(self._settings, datetime.now(UTC)))
         return market, buyers
 
-    def _place(self, market: Market, buyers: list[Buyer], watch: Callable[[], None]) -> Played:
+    def _place(self, market: Market, buyers: list[Buyer], people: list[Person], watch: Callable[[], None]) -> Played:
         planned = plan(self._seed, self._count, len(buyers), market.variants, self._scarce)
-        play = Play(self._places, buyers, market, lambda count: self._printer.count(count, f"{count:,} orders"))
+        play = Play(self._places, buyers, people, market, lambda count: self._printer.count(count, f"{count:,} orders"))
         worker = Background(lambda: play.run(planned), "orders")
         worker.start()
         try:
