@@ -233,8 +233,8 @@ def test_the_ledger_of_a_variant_is_read_in_pages_with_the_names_of_people(
 
 def test_without_mongo_a_page_says_so_in_time_and_not_that_there_is_too_much() -> None:
     nowhere = f"mongodb://127.0.0.1:{free_ports(1)[0]}/?directConnection=true"
-    with closing(connect(nowhere, deadline_seconds=0.5)) as opened:
+    with closing(connect(nowhere)) as opened:
         began = time.monotonic()
         with pytest.raises(Unavailable):
-            StoreOrders(opened, "d").page("shop", Only(0, 1, text="mug"))
+            StoreOrders(opened, "d", scan_seconds=0.5).page("shop", Only(0, 1, text="mug"))
         assert time.monotonic() - began < 4
