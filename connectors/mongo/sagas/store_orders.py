@@ -35,8 +35,6 @@ _MAX_STUCK: Final = 100
 _MAX_WAITING: Final = 5_000
 _SECONDS: Final = 2.0
 _SCAN_SECONDS: Final = 5.0
-"""For what may read all orders of the chosen days."""
-
 _SUMS_SECONDS: Final = 6.0
 _SPANS_MS: Final = (2 * 86_400_000, 16 * 86_400_000)
 _NEWEST: Final = [("placed_at_ms", pymongo.DESCENDING), ("_id", pymongo.ASCENDING)]
@@ -179,9 +177,11 @@ class StoreOrders:
     Args:
         client: A connected client; the caller closes it.
         database: The database's name.
+        scan_seconds: For what may read all orders of the chosen days.
     """
 
-    def __init__(self, client: Client, database: str) -> None:
+    def __init__(self, client: Client, database: str, scan_seconds: float = _SCAN_SECONDS) -> None:
+        self._scan_seconds = scan_seconds
         mongo = client[database]
         self._orders, self._payments = mongo[ORDERS.name], mongo[PAYMENTS.name]
         self._reservations, self._parked, self._users = (
@@ -204,7 +204,7 @@ class StoreOrders:
         """
         scans = bool(only.text) or only.gone is not None
         try:
-            with _timed(_SCAN_SECONDS if scans else _SECONDS):
+            with _timed(self._scan_seconds if scans else _SECONDS):
                 found = (
                     self._looked_for(store, only, after)
                     if only.text or only.ids is not None
