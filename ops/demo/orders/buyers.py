@@ -19,7 +19,7 @@ from marketplace.identity.accounts import User
 from ops.demo.services.demo_accounts import new_password
 from runtime.sections import Settings
 
-NAMES: Final = ("Amara", "Ben", "Chiara", "Deepak", "Elif", "Farid")
+NAMES: Final = ("Amara", "Ben", "Chiara", "Deepak")
 """Few: each signs in, and one address may not do that often."""
 
 
