@@ -82,8 +82,8 @@ _CANCELLED: Final[Mapping[Reason, str]] = {
     Reason.SELLER: "The store has cancelled it.",
     Reason.NO_STOCK: "The store had none of it left. We are sorry.",
     Reason.UNPAID: "It was not paid in time, so its goods are not reserved for you any more.",
-    Reason.DECLINED: "Your card was declined, so its goods are not reserved for you any more. Try another card: what "
-                     "you ordered goes back into your cart, and you order it once more.",
+    Reason.DECLINED: "Its goods are not reserved for you any more. Try another card: what you "
+                     "ordered goes back into your cart, and you order it once more.",
 }  # fmt: skip
 _STEPS: Final = ("Placed", "Paid", "Confirmed", "Packed", "On its way", "Delivered")
 _REACHED: Final[Mapping[FulfilmentState, int]] = {
@@ -124,4 +124,5 @@ def steps(kept: KeptOrder) -> list[Step]:
 
 def again_title(order: Order) -> str:
     """What the button says that puts the lines of an order into the cart once more."""
-    return "Try another card" if order.reason is Reason.DECLINED else "Order it again"
+    declined = order.state is OrderState.CANCELLED and order.reason is Reason.DECLINED
+    return "Try another card" if declined else "Order it again"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,16 +19,18 @@ from marketplace.stores import Store, hash_write_key
 from ops.stack import Stack
 from tests.kits.api import PASSWORD, any_address
 from tests.kits.buyers import Buyer
+from tests.kits.checkout import ADDRESS, DECLINED, GOOD, Till, till
 from tests.kits.clicks import CHROME
 from tests.kits.collector import Collector, eventually, running_collector
 from tests.kits.dashboard import PATIENCE_MS
-from tests.kits.storefront import BIKES, COFFEE, NEW, TITLES, Market, id_of, market
+from tests.kits.storefront import BIKES, COFFEE, NEW, TITLES, Market, id_of
 
 STORE = Store(COFFEE, TITLES[COFFEE], "UTC", ("127.0.0.1",), hash_write_key(COFFEE), "0" * 64)
 PRODUCT = f"/shop/{COFFEE}/yirgacheffe"
 KINDS = (
     "/shop", f"/shop/{COFFEE}/category/beans", "/shop/search?q=blend", "/shop/search?q=zzzz", PRODUCT, "/shop/cart",
     "/shop/sign-in", "/shop/register", "/shop/account", "/shop/notifications", "/shop/nobody",
+    "/shop/checkout", "/shop/orders", "/shop/orders/{own}",
 )  # fmt: skip
 """A page of each kind."""
 
@@ -45,10 +49,14 @@ SMALL_PHONE = {"width": 320, "height": 640}
 
 @dataclass
 class Shown:
-    """A storefront, and the collector that its pages send events to."""
+    """A storefront, the collector that its pages send events to, and what pays its orders."""
 
-    market: Market
+    till: Till
     collector: Collector
+
+    @property
+    def market(self) -> Market:
+        return self.till.market
 
     @property
     def url(self) -> str:
@@ -59,7 +67,8 @@ class Shown:
 def shop(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     with running_collector(store=STORE) as collector:
         settings = {"MARKETPLACE_API_COLLECTOR_URL": collector.url}
-        with market(stack, tmp_path_factory.mktemp("storefront"), **settings) as running, Buyer(running.url) as buyer:
+        folder = tmp_path_factory.mktemp("storefront")
+        with till(stack, folder, **settings) as running, Buyer(running.market.url) as buyer:
             deadline = time.monotonic() + 20
             while "Stahlrad" not in buyer.get("/shop/search?q=stahlrad").words:
                 assert time.monotonic() < deadline
@@ -153,15 +162,70 @@ def test_without_javascript_a_guests_cart_is_there_after_signing_in(browser: Bro
         expect(page.locator(".review")).to_contain_text("Läuft.")
 
 
+def test_a_declined_card_and_then_a_good_one_are_seen_on_pages_that_move_by_themselves(
+    browser: Browser, shop: Shown
+) -> None:
+    with window(browser) as page:
+        page.goto(f"{shop.url}{PRODUCT}")
+        page.get_by_role("button", name="Add to cart").click()
+        expect(page.locator("#in-cart")).to_have_text("1")
+        page.goto(f"{shop.url}/shop/cart")
+        page.get_by_role("button", name="Go to checkout").click()
+        sign_in(page, shop.market.account())
+        expect(page).to_have_url(f"{shop.url}/shop/checkout")
+        first = order(page, DECLINED, twice=True)
+        expect(page.get_by_role("heading", name="Your order is placed, and its payment is on the way")).to_be_visible()
+        shop.till.settle()
+        expect(page.get_by_role("heading", name="Your card was declined")).to_be_visible()
+        assert shop.till.orders(buyer=shop.till.order(first)["buyer"]) == 1
+        page.get_by_role("button", name="Try another card").click()
+        pay(page, GOOD)
+        shop.till.settle()
+        expect(page.get_by_role("heading", name="Your order is confirmed")).to_be_visible()
+        expect(page.locator("#said")).to_have_text("Your order is confirmed")
+        expect(page).to_have_title(re.compile("^Confirmed"))
+        expect(page.locator("#live-state")).not_to_have_attribute("data-follow", re.compile(""))
+        page.reload()
+        expect(page.get_by_text("Paid$16.00")).to_be_visible()
+        page.get_by_text("Give it back").click()
+        page.get_by_role("button", name="Have the money back").click()
+        expect(page.locator("#live-line-1")).to_contain_text("Refunded")
+        shop.till.settle()
+        expect(page.locator("#live-amounts")).to_contain_text("Gone back")
+    names = Counter(click.target for click in sent(shop, "checkout", "refund-line"))
+    assert {name: names[name] for name in ("checkout", "order-placed", "order-paid")} == {
+        "checkout": 1, "order-placed": 2, "order-paid": 1,
+    }  # fmt: skip
+
+
+def test_without_javascript_an_order_is_placed_looked_at_again_and_cancelled(browser: Browser, shop: Shown) -> None:
+    with window(browser, java_script_enabled=False) as page:
+        page.goto(f"{shop.url}/shop/sign-in")
+        sign_in(page, shop.market.account())
+        page.goto(f"{shop.url}/shop/{BIKES}/faltrad")
+        page.get_by_role("button", name="Add to cart").click()
+        page.get_by_role("button", name="Go to checkout").click()
+        order(page)
+        page.get_by_role("link", name="Look again").click()
+        expect(page.get_by_role("heading", name="Your order is placed, and its payment is on the way")).to_be_visible()
+        shop.till.settle()
+        # It is read again by itself, too.
+        expect(page.get_by_role("heading", name="Your order is confirmed")).to_be_visible(timeout=15_000)
+        page.get_by_text("Cancel the order").click()
+        page.get_by_role("button", name="Cancel all of it").click()
+        expect(page.get_by_role("heading", name="Your money is on its way back")).to_be_visible()
+        shop.till.settle()
+
+
 @pytest.mark.parametrize(("look", "paths"), LOOKS)
 def test_pages_have_nothing_serious_for_who_cannot_see(
     browser: Browser, shop: Shown, look: dict[str, Any], paths: Sequence[str]
 ) -> None:
     found = {}
     with window(browser, **look) as page:
-        fill_cart(page, shop)
+        own = order_and_fill_cart(page, shop)
         for path in paths:
-            open_whole(page, f"{shop.url}{path}")
+            open_whole(page, f"{shop.url}{path.format(own=own)}")
             found[path] = serious(page)
     assert {path: problems for path, problems in found.items() if problems} == {}
     assert len(found) == len(paths)
@@ -169,9 +233,9 @@ def test_pages_have_nothing_serious_for_who_cannot_see(
 
 def test_nothing_is_wider_than_a_small_phone(browser: Browser, shop: Shown) -> None:
     with window(browser, viewport=SMALL_PHONE) as page:
-        fill_cart(page, shop)
+        own = order_and_fill_cart(page, shop)
         for path in KINDS + OTHERS:
-            open_whole(page, f"{shop.url}{path}")
+            open_whole(page, f"{shop.url}{path.format(own=own)}")
             assert page.evaluate("document.documentElement.scrollWidth") <= SMALL_PHONE["width"], path
 
 
@@ -181,15 +245,41 @@ def serious(page: Page) -> list[tuple[str, str]]:
     return [(each["id"], each["nodes"][0]["html"]) for each in found if each["impact"] in ("serious", "critical")]
 
 
-def fill_cart(page: Page, shop: Shown) -> None:
-    """Sign in, and put something in."""
+def order_and_fill_cart(page: Page, shop: Shown) -> str:
+    """Sign in, order something that is confirmed, and put something else in; gives the order's id."""
     page.goto(f"{shop.url}/shop/sign-in")
     email = shop.market.account()
     sign_in(page, email)
     shop.market.hears(email, Template.ORDER_CONFIRMED, Template.ORDER_CANCELLED)
+    page.goto(f"{shop.url}/shop/{BIKES}/faltrad")
+    page.get_by_role("button", name="Add to cart").click()
+    expect(page.locator("#in-cart")).to_have_text("1")
+    page.goto(f"{shop.url}/shop/checkout")
+    own = order(page)
+    shop.till.settle()
+    expect(page.get_by_role("heading", name="Your order is confirmed")).to_be_visible()
     page.goto(f"{shop.url}{PRODUCT}")
     page.get_by_role("button", name="Add to cart").click()
     expect(page.locator("#in-cart")).to_have_text("1")
+    return own
+
+
+def order(page: Page, number: str = GOOD, *, twice: bool = False) -> str:
+    """Fill in the checkout that is open, and send it; gives the order's id."""
+    for label, name in (("Name", "name"), ("Street and number", "street"), ("Postcode", "postcode"), ("City", "city")):
+        page.get_by_label(label, exact=True).fill(ADDRESS[name])
+    page.get_by_label("Country").select_option(ADDRESS["country"])
+    pay(page, number, twice=twice)
+    return page.url.partition("/shop/orders/")[2].partition("?")[0]
+
+
+def pay(page: Page, number: str, *, twice: bool = False) -> None:
+    """Type a card, and order."""
+    page.get_by_label("Number", exact=True).fill(number)
+    page.get_by_label("Good until").fill("12/34")
+    page.get_by_label("Security code").fill("123")
+    page.locator("button[name=place-order]").click(click_count=2 if twice else 1)
+    page.wait_for_url("**/shop/orders/*")
 
 
 def open_whole(page: Page, url: str) -> None:
