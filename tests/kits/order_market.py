@@ -71,6 +71,11 @@ class OrderMarket:
         run = OrdersRun(self.settings, self._places, self._sellers, ProgressPrinter(), seed, orders)
         return run.play(watch)
 
+    @property
+    def owner(self) -> DemoAccount:
+        """Who owns the first shop."""
+        return self._sellers[0]
+
     def seller(self) -> Person:
         """Who sells in the first shop."""
         return Person(self.api, self._sellers[0].email, self._sellers[0].password)
