@@ -87,7 +87,12 @@ def test_from_a_campaigns_link_to_a_refund_and_the_seller_sees_the_same_order(
         seller.page.goto(f"{dashboard}/?store={market.slug}")
         seller.send_sign_in(market.owner.email, market.owner.password)
         seller.wait_drawn()
-        seller.open("orders", f"store={market.slug}&order={own}")
+        seller.open("orders", f"store={market.slug}")
+        seller.page.get_by_role("textbox", name="Search").fill(own)
+        seller.page.keyboard.press("Enter")
+        rows = seller.page.locator(".rows .row")
+        expect(rows).to_have_count(1, timeout=SECONDS)
+        rows.first.click()
         shown = seller.page.get_by_test_id("stMainBlockContainer")
         for said in ("ORDER_CREATED", "PAYMENT_COMPLETED", "STOCK_COUNT_UPDATED", "PAYMENT_REFUNDED"):
             expect(shown).to_contain_text(said, timeout=SECONDS)
