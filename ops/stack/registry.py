@@ -22,6 +22,7 @@ from marketplace.collections import (
     LINKS,
     MAILS,
     MEMBERSHIPS,
+    NOTIFICATION_PREFERENCES,
     NOTIFICATIONS,
     ORDERS,
     OUTBOX,
@@ -247,7 +248,7 @@ SHOPPING: Final = (
 
 ORDERING: Final = (
     ORDERS, PAYMENTS, LEDGER_ENTRIES, PAYMENT_WEBHOOKS, STOCK, STOCK_MOVEMENTS, RESERVATIONS, OUTBOX, INBOX,
-    PARKED_EVENTS, NOTIFICATIONS,
+    PARKED_EVENTS, NOTIFICATIONS, NOTIFICATION_PREFERENCES,
 )  # fmt: skip
 """Orders, and what their services keep."""
 
@@ -354,7 +355,7 @@ REGISTRY: Final = Registry(
             # Without Kafka Connect no event reaches them.
             needs=("kafka", "mongo", "payments", "connect"),
             memory="some 100 MB",
-            resources=Resources(topics=(ORDERS_EVENTS, ORDERS_DEAD), collections=(PRODUCTS, *ORDERING)),
+            resources=Resources(topics=(ORDERS_EVENTS, ORDERS_DEAD), collections=(PRODUCTS, MAILS, *ORDERING)),
             check_settings=check_consumers,
         ),
         CollectorSpec(
@@ -384,7 +385,7 @@ REGISTRY: Final = Registry(
                 tables=TABLES,
                 collections=(
                     *(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY, *SHOPPING),
-                    PAYMENT_WEBHOOKS,
+                    *(PAYMENT_WEBHOOKS, NOTIFICATIONS, NOTIFICATION_PREFERENCES, ORDERS),
                 ),
             ),
             check_settings=check_api,
