@@ -359,7 +359,7 @@ REGISTRY: Final = Registry(
             # Without the connector no event reaches them.
             resources=Resources(
                 topics=(ORDERS_EVENTS, ORDERS_DEAD, RELAY_EVENTS, RELAY_HEARTBEATS, *CONNECT_TOPICS),
-                collections=(PRODUCTS, *ORDERING),
+                collections=(PRODUCTS, MAILS, *ORDERING),
                 connectors=(OUTBOX_CONNECTOR,),
             ),
             check_settings=check_consumers,
@@ -389,7 +389,7 @@ REGISTRY: Final = Registry(
             "hashed at one time",
             resources=Resources(
                 tables=TABLES,
-                collections=(*(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY, *SHOPPING, *ORDERING),),
+                collections=(STORES, USERS, LINKS, MAILS, MEMBERSHIPS, API_KEYS, TURNED_AWAY, *SHOPPING, *ORDERING),
             ),
             check_settings=check_api,
         ),
