@@ -192,7 +192,9 @@ def test_a_declined_card_and_then_a_good_one_are_seen_on_pages_that_move_by_them
         expect(page.locator("#live-line-1")).to_contain_text("Refunded")
         shop.till.settle()
         expect(page.locator("#live-amounts")).to_contain_text("Gone back")
-    names = Counter(click.target for click in sent(shop, "checkout", "refund-line"))
+    # One that was sent twice, as when a page ends, has one id.
+    clicks = {click.event_id: click.target for click in sent(shop, "checkout", "refund-line")}
+    names = Counter(clicks.values())
     assert {name: names[name] for name in ("checkout", "order-placed", "order-paid")} == {
         "checkout": 1, "order-placed": 2, "order-paid": 1,
     }  # fmt: skip
@@ -206,11 +208,12 @@ def test_without_javascript_an_order_is_placed_looked_at_again_and_cancelled(bro
         page.get_by_role("button", name="Add to cart").click()
         page.get_by_role("button", name="Go to checkout").click()
         order(page)
-        page.get_by_role("link", name="Look again").click()
         expect(page.get_by_role("heading", name="Your order is placed, and its payment is on the way")).to_be_visible()
+        assert page.locator("meta[http-equiv=refresh]").get_attribute("content") == "8"
         shop.till.settle()
-        # It is read again by itself, too.
-        expect(page.get_by_role("heading", name="Your order is confirmed")).to_be_visible(timeout=15_000)
+        page.get_by_role("link", name="Look again").click()
+        expect(page.get_by_role("heading", name="Your order is confirmed")).to_be_visible()
+        assert page.locator("meta[http-equiv=refresh]").count() == 0
         page.get_by_text("Cancel the order").click()
         page.get_by_role("button", name="Cancel all of it").click()
         expect(page.get_by_role("heading", name="Your money is on its way back")).to_be_visible()
