@@ -21,7 +21,7 @@ from saga_consumers.consumer import Parts, SagaConsumer
 from saga_consumers.inventory import store as inventory
 from saga_consumers.orders import store as orders
 from saga_consumers.payments import consumer as payments
-from tests.kits.depth import CHAOS, CHAOS_SEEDS
+from tests.kits.depth import CHAOS, CHAOS_SEEDS, LONG
 from tests.kits.payments import Orders, Sandbox, payments_database, sandbox
 from tests.kits.saga_fleet import memory_fleet
 from tests.kits.sagas import PRICE, Shop, saga_database, wrong
@@ -76,6 +76,7 @@ def test_orders_end_right_and_the_provider_has_what_the_ledger_says(stack: Stack
         assert provider.net() - paid_before == PRICE * states.count("confirmed")
 
 
+@LONG
 @CHAOS
 @pytest.mark.parametrize("seed", range(CHAOS_SEEDS))
 def test_every_payment_is_charged_once_though_its_worker_is_killed_at_any_moment(

@@ -57,6 +57,7 @@ def test_numbers_are_shown_while_kafka_and_redis_are_unavailable(browser: Browse
         window.assert_sound()
 
 
+@LONG
 def test_a_dead_clickhouse_is_reported_and_the_page_recovers_by_itself(browser: Browser, behind: BehindProxy) -> None:
     with tab(browser, behind.url) as window:
         with behind.proxy.opened():

@@ -420,6 +420,7 @@ def test_somebody_who_is_invited_makes_an_account_and_comes_to_the_store_by_the_
         window.assert_sound()
 
 
+@LONG
 def test_while_the_api_is_unavailable_who_is_signed_in_stays_and_the_sign_in_page_comes_back_by_itself(
     browser: Browser, stack: Stack, shops: Shops, tmp_path: Path
 ) -> None:

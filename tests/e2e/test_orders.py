@@ -82,6 +82,7 @@ async def asked(client: httpx.AsyncClient, path: str, headers: dict[str, str], b
     raise AssertionError(f"{path} is never answered: {found.text}")
 
 
+@LONG
 @pytest.mark.timeout(200)
 def test_of_two_hundred_buyers_of_twenty_pieces_exactly_twenty_get_one(market: OrderMarket, seller: Person) -> None:
     product, variant = a_variant(market, seller, PIECES)

@@ -23,6 +23,7 @@ from tests.kits.checkout import ADDRESS, DECLINED, GOOD, Till, till
 from tests.kits.clicks import CHROME
 from tests.kits.collector import Collector, eventually, running_collector
 from tests.kits.dashboard import PATIENCE_MS
+from tests.kits.depth import LONG
 from tests.kits.storefront import BIKES, COFFEE, NEW, TITLES, Market, id_of
 
 STORE = Store(COFFEE, TITLES[COFFEE], "UTC", ("127.0.0.1",), hash_write_key(COFFEE), "0" * 64)
@@ -200,6 +201,7 @@ def test_a_declined_card_and_then_a_good_one_are_seen_on_pages_that_move_by_them
     }  # fmt: skip
 
 
+@LONG
 def test_without_javascript_an_order_is_placed_looked_at_again_and_cancelled(browser: Browser, shop: Shown) -> None:
     with window(browser, java_script_enabled=False) as page:
         page.goto(f"{shop.url}/shop/sign-in")

@@ -24,7 +24,7 @@ from ops.provision import ensure_provisioned
 from ops.stack import Stack
 from runtime.sections import Settings
 from tests.flow.harness import Case, DeliveryPromise, running, watch_until
-from tests.kits.depth import CHAOS
+from tests.kits.depth import CHAOS, LONG
 
 pytestmark = CHAOS
 
@@ -106,6 +106,7 @@ def read_rows(settings: Settings) -> dict[str, Any]:
     return {"letters": {tuple(row[:5]): (int(row[5]), int(row[6])) for row in rows}}
 
 
+@LONG
 class TestDeadLetters(DeliveryPromise):
     """The promise of every flow."""
 

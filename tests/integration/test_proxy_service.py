@@ -23,6 +23,7 @@ from ops.stack.parts.kafka_archive import prepared_kafka
 from ops.stack.proxy.files import CERTIFICATE
 from tests.kits.api import PASSWORD
 from tests.kits.collector import read_topic, readable
+from tests.kits.depth import LONG
 from tests.kits.proxy import LOOPBACK, Got, nginx_program, read_answer, request, wait_until
 from tests.kits.stack import all_gone, command, processes_of
 
@@ -224,6 +225,7 @@ def workers_of(master: int) -> set[int]:
     return set(map(int, Path(f"/proc/{master}/task/{master}/children").read_text().split()))
 
 
+@LONG
 def test_down_stops_it_and_a_start_remembers_it_until_another_says_otherwise(up: Up) -> None:
     stack = Stack(up.folder, external={})
     with up.connect() as open_page:

@@ -141,6 +141,7 @@ def ended(fleet: Fleet, count: int) -> bool:
     return sum(state in ("confirmed", "cancelled") for state in states(fleet)) >= count
 
 
+@LONG
 @CHAOS
 @pytest.mark.parametrize("seed", range(CHAOS_SEEDS))
 def test_orders_end_right_though_the_process_of_their_consumers_is_killed(
