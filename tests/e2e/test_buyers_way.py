@@ -30,7 +30,7 @@ MAIL: Final = "import typer; from ops.commands.mail import mail; typer.run(mail)
 
 
 @pytest.fixture(scope="module")
-def market(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrderMarket]:
+def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrderMarket]:
     try:
         find_java()
         ensure_jars()
@@ -56,8 +56,9 @@ def subjects(market: OrderMarket) -> list[str]:
 @LONG
 @pytest.mark.timeout(240)
 def test_from_a_campaigns_link_to_a_refund_and_the_seller_sees_the_same_order(
-    browser: Browser, market: OrderMarket, buyer: Buyer
+    market: OrderMarket, buyer: Buyer, browser: Browser
 ) -> None:
+    # In this order: the browser's event loop is this thread's, and accounts are made in one of their own.
     with window(browser) as page:
         page.goto(f"{market.api}/shop/{market.slug}?utm_source=letter&utm_campaign=spring")
         page.get_by_role("searchbox").or_(page.get_by_role("combobox")).first.fill("coffee")
