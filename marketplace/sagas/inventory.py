@@ -184,7 +184,7 @@ def _return(reservation: Reservation, asked: OrderRefundRequested) -> StockDecis
 
 
 def _changed(reservation: Reservation, **fields: object) -> Reservation:
-    changed: Reservation = replace(reservation, version=reservation.version + 1, **fields)  # type: ignore[arg-type]
+    changed: Reservation = replace(reservation, version=reservation.version + 1, **fields)  # type: ignore[arg-type]  # by name
     return changed
 
 

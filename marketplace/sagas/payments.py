@@ -406,7 +406,7 @@ def _check(payment: Payment, report: Report, amount_minor: int) -> None:
 
 
 def _changed(payment: Payment, **fields: object) -> Payment:
-    changed: Payment = replace(payment, version=payment.version + 1, **fields)  # type: ignore[arg-type]
+    changed: Payment = replace(payment, version=payment.version + 1, **fields)  # type: ignore[arg-type]  # by name
     return changed
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -109,12 +110,12 @@ class SagaAudit:
             store: The slug of one; None for all.
         """
         for ids in self._ids(ORDERS.name, store):
-            yield in_transaction(self._client, lambda session, ids=ids: self._orders(ids, session))  # type: ignore[misc]
+            yield in_transaction(self._client, partial(self._orders, ids))
 
     def stock(self, store: str | None = None) -> Iterator[list[StockRows]]:
         """The stock of all variants that are counted, some at a time; each is read at one moment."""
         for ids in self._ids(STOCK.name, store):
-            yield in_transaction(self._client, lambda session, ids=ids: self._stock(ids, session))  # type: ignore[misc]
+            yield in_transaction(self._client, partial(self._stock, ids))
 
     def without_order(self, store: str | None = None) -> Iterator[tuple[str, str, str]]:
         """Payments and reservations whose order is not there: the collection, the slug and the id."""

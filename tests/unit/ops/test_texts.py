@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.clickhouse.dead_letters import DeadLetterGroup
+from marketplace.money import shown_amount
 from marketplace.settings import Urls
 from ops.commands import dlq
 from ops.commands.one_line import fail
@@ -51,3 +52,7 @@ def test_an_error_is_one_printable_line(capsys: pytest.CaptureFixture[str]) -> N
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert said.strip("\n").isprintable()
+
+
+def test_an_amount_of_money_keeps_its_space() -> None:
+    assert printable(shown_amount(1_250, "CHF")) == "CHF 12.50"
