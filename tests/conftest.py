@@ -2,12 +2,16 @@
 
 import os
 import signal
+from collections.abc import Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from tests.kits.depth import CHAOS_SEEDS, SKIP_LONG
+from tests.kits.processes import processes_marked, wait_until
 
 pytest_plugins = ["tests.kits.stack_fixtures"]
 
@@ -47,6 +51,34 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if CHAOS_SEEDS < 3 and item.get_closest_marker("long"):
             item.add_marker(SKIP_LONG)
+
+
+_HAS_FAILED: Final = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember that a test has failed, for what ends it."""
+    report = yield
+    item.stash[_HAS_FAILED] = item.stash.get(_HAS_FAILED, False) or report.failed
+    return report
+
+
+@pytest.fixture(autouse=True)
+def _what_a_failed_test_has_started_ends_with_it(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A whole marketplace that nobody stops would slow down all tests that follow."""
+    yield
+    folder = request.node.funcargs.get("tmp_path")
+    if folder is not None and request.node.stash.get(_HAS_FAILED, False):
+        wait_until(lambda: not _killed(str(folder)), 20, "no process of the failed test left")
+
+
+def _killed(mark: str) -> list[int]:
+    found = [pid for pid in processes_marked(mark) if pid != os.getpid()]
+    for pid in found:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return found
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -343,17 +343,18 @@ async def _answer(call: Awaitable[Any] | Any) -> Any:
         raise Unavailable(f"Redis does not answer: {error}") from error
 
 
-def connect_async(url: str) -> redis.asyncio.Redis:
+def connect_async(url: str, max_connections: int = MAX_CONNECTIONS) -> redis.asyncio.Redis:
     """A client of the event loop that runs, with short timeouts and no repetition: who asks decides.
 
     Where all connections are in use a call waits for one, as long as for an answer.
 
     Args:
         url: ``redis://host:port/db``.
+        max_connections: At one time.
     """
     pool = redis.asyncio.BlockingConnectionPool.from_url(
         url,
-        max_connections=MAX_CONNECTIONS,
+        max_connections=max_connections,
         timeout=_TIMEOUT_SECONDS,
         socket_timeout=_TIMEOUT_SECONDS,
         socket_connect_timeout=_TIMEOUT_SECONDS,

@@ -18,8 +18,9 @@ from ops.demo.services.demo_processes import DemoProcesses
 from ops.stack import Stack, StackError
 from ops.stack.parts.kafka_jars import ensure_jars, find_java
 from runtime.sections import Settings
-from tests.kits.demo import Play, assert_agrees, wait_until
+from tests.kits.demo import Play, assert_agrees
 from tests.kits.depth import CHAOS, CHAOS_SEEDS, LONG
+from tests.kits.processes import wait_until
 
 pytestmark = CHAOS
 

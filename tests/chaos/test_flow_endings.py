@@ -30,9 +30,10 @@ from ops.provision import ensure_provisioned
 from ops.stack import Stack
 from runtime.sections import Settings
 from tests.kits.clicks import STORES, as_bytes, event, ms
-from tests.kits.demo import ROOT, wait_until
+from tests.kits.demo import ROOT
 from tests.kits.depth import CHAOS, LONG
 from tests.kits.flow_process import command, flow
+from tests.kits.processes import wait_until
 
 pytestmark = CHAOS
 

@@ -27,7 +27,7 @@ from ops.stack import Stack, StackError
 from ops.stack.parts.kafka_jars import ensure_jars, find_java
 from runtime.sections import Settings
 from tests.kits.clicks import STORES, ms, visitor_of
-from tests.kits.demo import ROOT, wait_until
+from tests.kits.demo import ROOT
 from tests.kits.depth import CHAOS, LONG
 from tests.kits.flow_process import (
     NOON,
@@ -46,6 +46,7 @@ from tests.kits.flow_process import (
     recreate_topic,
     watch_until,
 )
+from tests.kits.processes import wait_until
 from tests.kits.tcp_proxy import TcpProxy
 
 pytestmark = CHAOS

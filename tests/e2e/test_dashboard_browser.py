@@ -24,7 +24,7 @@ from dashboards.ui.tables import CSV_COLUMNS, to_csv
 from runtime.ports import free_ports
 from tests.e2e.conftest import WIDE_PAGES, Shown
 from tests.kits.dashboard import PAGES, ROOT, SCRIPTED_PAGE, SHOPS, Tab, fresh, page_in, tab
-from tests.kits.demo import wait_until
+from tests.kits.processes import wait_until
 
 DARK, LIGHT = "rgb(15, 17, 23)", "rgb(255, 255, 255)"
 WITHOUT_CLICKS = ("Live", "Counting", "Catalog", "Orders", "Stock")

@@ -22,7 +22,7 @@ from ops.stack import Stack
 from tests.e2e.test_dashboard_sign_in import numbers_of
 from tests.kits.api import PASSWORD, running_api
 from tests.kits.dashboard import Tab, dashboard, environment_of, tab
-from tests.kits.demo import wait_until
+from tests.kits.processes import wait_until
 from tests.kits.products import product
 from tests.kits.store_orders import documents_of, line, placed, put_buyer, put_orders, put_stock
 

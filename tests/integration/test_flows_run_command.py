@@ -25,8 +25,9 @@ from marketplace.topics import IMPORTS_DEAD
 from ops.drain import unread_records
 from ops.stack import Stack
 from runtime.sections import Settings
-from tests.kits.demo import ROOT, wait_until
+from tests.kits.demo import ROOT
 from tests.kits.flow_process import closing_producer
+from tests.kits.processes import wait_until
 
 DEADLINE_SECONDS = 60.0
 

@@ -76,10 +76,17 @@ def kept_suspended(pid: int) -> Iterator[None]:
     thread = threading.Thread(target=suspend)
     thread.start()
     try:
+        assert eventually(lambda: all_stand_still(pid)), "a thread of it goes on"
         yield
     finally:
         done.set()
         thread.join()
+
+
+def all_stand_still(pid: int) -> bool:
+    """Whether each thread of a process is stopped: until then it may finish what it was writing."""
+    stats = Path(f"/proc/{pid}/task").glob("*/stat")
+    return all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in stats)
 
 
 def _hung(stack: Stack, name: str, hangs: int = 1) -> bool:

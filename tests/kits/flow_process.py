@@ -28,7 +28,8 @@ from marketplace.flows import CLICKS_FLOW
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
 from runtime.sections import Settings
 from tests.kits.clicks import as_bytes, event, ms
-from tests.kits.demo import ROOT, wait_until
+from tests.kits.demo import ROOT
+from tests.kits.processes import wait_until
 
 TOPIC: Final = CLICKS_COLLECTED.name
 NOON: Final = ms("2025-03-12T16:00:00")

@@ -20,7 +20,6 @@ from ops.demo.services.demo_accounts import new_password
 from runtime.sections import Settings
 
 NAMES: Final = ("Amara", "Ben", "Chiara", "Deepak")
-"""Few: each signs in, and one address may not do that often."""
 
 
 @dataclass(frozen=True)

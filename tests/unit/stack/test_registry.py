@@ -38,7 +38,10 @@ def options_of_up(registry: Registry) -> dict[str, Any]:
 
 
 def process(name: str, **variables: str) -> ProcessSpec:
-    ports = choose_ports(WITH_ECHOES.services, "default", 1, {})
+    ports: dict[str, int] = {}
+    for port in (port for service in WITH_ECHOES.services for port in service.ports(1)):
+        # The usual ones, whoever else listens on this machine.
+        ports[port.name] = ports[port.after] + port.distance if port.after else port.default
     return WITH_ECHOES.service(name).process(Launch(Path("data"), ports, 1, URLS, variables))
 
 
