@@ -1,8 +1,9 @@
 """What all tests share: the embedded stack, and how hard Hypothesis looks."""
 
+import gc
 import os
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -34,20 +35,30 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-_LONGEST_FIRST = ("chaos", "e2e", "flow", "integration", "contract", "property", "unit")
-"""Folders in the order in which workers take their files: the short ones come last, so that all end together."""
+_ALONGSIDE: Final = (("chaos", "e2e", "flow"), ("integration", "contract"))
+"""Folders whose files are taken in turn: those of the first keep the processor busy, those of the second wait much."""
+_LAST: Final = ("property", "unit")
+"""Folders of short files, which come last, so that all workers end together."""
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def _in_order(files: Iterable[Path]) -> list[Path]:
+    """Files of tests in the order in which workers take them."""
+    known = {folder for group in _ALONGSIDE for folder in group} | set(_LAST)
+    of_folder: dict[str, list[Path]] = {}
+    for file in files:
+        folder = file.relative_to(Path(__file__).parent).parts[0]
+        of_folder.setdefault(folder if folder in known else "", []).append(file)
+    groups = [[file for folder in group for file in of_folder.get(folder, [])] for group in _ALONGSIDE]
+    alongside = sorted((at / len(group), file) for group in groups for at, file in enumerate(group))
+    last = [file for folder in _LAST for file in of_folder.get(folder, [])]
+    return [*of_folder.get("", []), *(file for _, file in alongside), *last]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with what takes longest, or against a mutation with the shortest; skip what only ``make chaos`` runs."""
-    here = Path(__file__).parent
-
-    def rank(item: pytest.Item) -> int:
-        folder = item.path.relative_to(here).parts[0]
-        return _LONGEST_FIRST.index(folder) if folder in _LONGEST_FIRST else 0
-
+    place = {file: at for at, file in enumerate(_in_order(dict.fromkeys(item.path for item in items)))}
     # The first failure ends a run against a mutation.
-    items.sort(key=rank, reverse=os.environ.get("HYPOTHESIS_PROFILE") == "mutants")
+    items.sort(key=lambda item: place[item.path], reverse=os.environ.get("HYPOTHESIS_PROFILE") == "mutants")
     for item in items:
         if CHAOS_SEEDS < 3 and item.get_closest_marker("long"):
             item.add_marker(SKIP_LONG)
@@ -84,3 +95,9 @@ def _killed(mark: str) -> list[int]:
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Bytes are named by their parameter: compressed ones may hold the time, and all workers must agree on names."""
     return argname if isinstance(val, bytes) else None
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What was collected stays to the end: looking through it at every collection of garbage finds nothing."""
+    gc.collect()
+    gc.freeze()

@@ -43,6 +43,8 @@ PATIENCE_MS: Final = 20_000
 _ARGUMENTS: Final = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--disable-blink-features=AutomationControlled",
+    # A page is looked at for a moment: what compiling its scripts well costs is never earned back.
+    "--js-flags=--no-opt",
 )  # fmt: skip
 """The last one: a browser that says it is steered by a program is counted as a bot."""
 
