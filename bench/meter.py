@@ -85,11 +85,11 @@ class Meter:
 
     def _now(self) -> tuple[float, float, float, float]:
         used = resource.getrusage(resource.RUSAGE_SELF)
-        broker, clickhouse = (_cpu_of(self._parts.get(name)) for name in (BROKER, CLICKHOUSE))
+        broker, clickhouse = (cpu_seconds_of(self._parts.get(name)) for name in (BROKER, CLICKHOUSE))
         return time.monotonic(), used.ru_utime + used.ru_stime, broker, clickhouse
 
 
-def _cpu_of(pid: int | None) -> float:
+def cpu_seconds_of(pid: int | None) -> float:
     """CPU seconds of a process, in steps of 10 ms."""
     if pid is None:
         return 0.0

@@ -22,6 +22,7 @@ from api.orders.bodies import checkout_body
 from api.orders.service import OrderService
 from api.web.idempotency import stored
 from bench.claims.numbers import Row, quantile, report, say
+from bench.meter import cpu_seconds_of
 from connectors.errors import Unavailable
 from connectors.mongo.async_client import Documents, connect_async
 from connectors.mongo.carts import Carts, Holder
@@ -54,10 +55,12 @@ class Bench:
     Attributes:
         mongo: Where.
         goods: Of both stores in turn.
+        mongo_pid: The process of Mongo.
     """
 
     mongo: Documents
     goods: Sequence[Product]
+    mongo_pid: int
 
     def __post_init__(self) -> None:
         self._orders = OrderService.on_mongo(self.mongo, _DATABASE)
@@ -105,16 +108,19 @@ class Bench:
                 version = await self.fill(buyer, goods)
                 seconds.append(await self.place(buyer, version))
 
-        began = time.perf_counter()
+        began, mongo_before, own_before = time.perf_counter(), cpu_seconds_of(self.mongo_pid), time.process_time()
         await asyncio.gather(*(one(buyer) for buyer in buyers))
         took = time.perf_counter() - began
+        mongo, own = (cpu_seconds_of(self.mongo_pid) - mongo_before) / took, (time.process_time() - own_before) / took
         p50, p95 = (1_000 * quantile(seconds, share) for share in (0.5, 0.95))
         say(f"{what}: p95 {p95:.1f} ms")
-        note = f"p50 {p50:.1f} ms, {orders / took:,.0f} orders/s with the filling of carts, {self.repeated} repeated"
+        busy = f"Mongo {mongo:.0%} and this process {own:.0%} of a processor"
+        rate = f"{orders / took:,.0f} orders/s with the filling of carts"
+        note = f"p50 {p50:.1f} ms, {rate}, {self.repeated} repeated, {busy}"
         return Row(f"{what}, p95", f"{p95:.1f} ms", note=note)
 
 
-async def _prepared(mongo: Documents, variants: int) -> Bench:
+async def _prepared(mongo: Documents, mongo_pid: int, variants: int) -> Bench:
     """Two stores, buyers, and goods that are counted."""
     database = mongo[_DATABASE]
     store: dict[str, Any] = {
@@ -148,14 +154,14 @@ async def _prepared(mongo: Documents, variants: int) -> Bench:
             for each in goods
         ]
     )  # fmt: skip
-    return Bench(mongo, goods)
+    return Bench(mongo, goods, mongo_pid)
 
 
-async def measured(urls: Urls, orders: int) -> list[Row]:
+async def measured(urls: Urls, mongo_pid: int, orders: int) -> list[Row]:
     """The rows of the table."""
     mongo = connect_async(urls.mongo)
     try:
-        bench = await _prepared(mongo, 64)
+        bench = await _prepared(mongo, mongo_pid, 64)
         await bench.measured("warm", 20, 1, 1)
         return [
             await bench.measured("placing an order of one line", orders, 1, 1),
@@ -181,7 +187,7 @@ def main() -> int:
         settings = Settings(urls, PurePosixPath(name), _DATABASE)
         collections = REGISTRY.service("api").resources.collections
         ensure_provisioned(settings, resources=Resources(collections=collections))
-        rows = asyncio.run(measured(urls, options.orders))
+        rows = asyncio.run(measured(urls, stack.pid("mongo"), options.orders))
     return report(rows, {}, options.json)
 
 
