@@ -43,9 +43,11 @@ from ops.stack.registry import REGISTRY
 from runtime.sections import Settings
 
 _DATABASE: Final = "bench_orders"
+_METHOD: Final = "tok_bench"
 _STORES: Final = ("bench", "other")
 _ADDRESS: Final = Address("Bea Buyer", "Hill Road 7", "", "10115", "Berlin", "DE")
 _ON_HAND: Final = 1_000_000
+BUYERS: Final = 64
 
 
 @dataclass
@@ -56,15 +58,19 @@ class Bench:
         mongo: Where.
         goods: Of both stores in turn.
         mongo_pid: The process of Mongo.
+        database: The database's name.
+        method: What the payment provider knows the buyers' card as.
     """
 
     mongo: Documents
     goods: Sequence[Product]
     mongo_pid: int
+    database: str = _DATABASE
+    method: str = _METHOD
 
     def __post_init__(self) -> None:
-        self._orders = OrderService.on_mongo(self.mongo, _DATABASE)
-        self._keys, self._carts = IdempotencyKeys(self.mongo, _DATABASE), Carts(self.mongo, _DATABASE)
+        self._orders = OrderService.on_mongo(self.mongo, self.database)
+        self._keys, self._carts = IdempotencyKeys(self.mongo, self.database), Carts(self.mongo, self.database)
         self.repeated = 0
 
     async def fill(self, buyer: str, goods: Sequence[Product]) -> int:
@@ -80,6 +86,10 @@ class Bench:
 
     async def place(self, buyer: str, version: int) -> float:
         """Order a cart; gives the seconds. What is to be repeated is, as clients do, and counts."""
+        return (await self.placed(buyer, version))[0]
+
+    async def placed(self, buyer: str, version: int) -> tuple[float, str]:
+        """The same, with the id of the first order."""
 
         def answer(done: Checkout) -> StoredAnswer:
             return stored(201, checkout_body(done))
@@ -88,14 +98,14 @@ class Bench:
         while True:
             owner = secrets.token_hex(16)
             await self._keys.begin(row, "bench", owner, datetime.now(UTC))
-            wish = Wish(Seen(version), _ADDRESS, "tok_bench")
+            wish = Wish(Seen(version), _ADDRESS, self.method)
             try:
-                await self._orders.place(buyer, wish, Claim(self._keys, row, owner), answer)
+                done = await self._orders.place(buyer, wish, Claim(self._keys, row, owner), answer)
             except Unavailable:
                 self.repeated += 1
                 await self._keys.give_up(row, owner)
                 continue
-            return time.perf_counter() - began
+            return time.perf_counter() - began, done.orders[0].order.id
 
     async def measured(self, what: str, orders: int, at_once: int, lines: int, *, hot: bool = False) -> Row:
         """Place orders, so many at one time, each of so many lines; of hot goods all want the same."""
@@ -120,9 +130,11 @@ class Bench:
         return Row(f"{what}, p95", f"{p95:.1f} ms", note=note)
 
 
-async def _prepared(mongo: Documents, mongo_pid: int, variants: int) -> Bench:
-    """Two stores, buyers, and goods that are counted."""
-    database = mongo[_DATABASE]
+async def prepared(
+    mongo: Documents, mongo_pid: int, variants: int, name: str = _DATABASE, method: str = _METHOD
+) -> Bench:
+    """Two stores, buyers, and goods that are counted, in an empty database."""
+    database = mongo[name]
     store: dict[str, Any] = {
         "title": "Bench", "timezone": "UTC", "domains": [], "visitor_secret": "0" * 64, "version": 1, "created_at": 0,
     }  # fmt: skip
@@ -133,7 +145,7 @@ async def _prepared(mongo: Documents, mongo_pid: int, variants: int) -> Bench:
         "name": "Bea", "password_hash": "", "created_at": 0, "admin": False, "banned": False, "security_stamp": 1,
         "grants": [],
     }  # fmt: skip
-    names = [f"buyer-{at}" for at in range(64)]
+    names = [f"buyer-{at}" for at in range(BUYERS)]
     await database[USERS.name].insert_many(
         [{**user, "_id": name, "email": f"{name}@a.example", "email_key": f"{name}@a.example"} for name in names]
     )
@@ -154,14 +166,14 @@ async def _prepared(mongo: Documents, mongo_pid: int, variants: int) -> Bench:
             for each in goods
         ]
     )  # fmt: skip
-    return Bench(mongo, goods, mongo_pid)
+    return Bench(mongo, goods, mongo_pid, name, method)
 
 
 async def measured(urls: Urls, mongo_pid: int, orders: int) -> list[Row]:
     """The rows of the table."""
     mongo = connect_async(urls.mongo)
     try:
-        bench = await _prepared(mongo, mongo_pid, 64)
+        bench = await prepared(mongo, mongo_pid, 64)
         await bench.measured("warm", 20, 1, 1)
         return [
             await bench.measured("placing an order of one line", orders, 1, 1),
