@@ -101,6 +101,8 @@ _OF_PAYMENTS: Final[tuple[_Row, ...]] = (
     (_E.ORDER_CANCELLED, _P.COMPLETED, _P.COMPLETED, None, "Noted."),
     (_E.STOCK_INSUFFICIENT, _P.COMPLETED, _P.COMPLETED, None, "The money goes back."),
     (_E.ORDER_REFUND_REQUESTED, _P.COMPLETED, _P.COMPLETED, None, "Money goes back."),
+    (_E.ORDER_REFUND_REQUESTED, _P.COMPLETED, _P.COMPLETED, _E.PAYMENT_REFUNDED, "The goods had cost nothing."),
+    (_T.REQUEST, _P.COMPLETED, _P.COMPLETED, None, "An operator lets a refund be asked for again."),
 )  # fmt: skip
 
 _OF_ORDERS: Final[tuple[_Row, ...]] = (
@@ -114,10 +116,12 @@ _OF_ORDERS: Final[tuple[_Row, ...]] = (
     (_E.STOCK_INSUFFICIENT, _O.PAID, _O.REFUNDING, None, "The goods are gone."),
     (_T.REQUEST, _O.CONFIRMED, _O.REFUNDING, _E.ORDER_REFUND_REQUESTED, "All of it goes back."),
     (_T.REQUEST, _O.CONFIRMED, _O.CONFIRMED, _E.ORDER_REFUND_REQUESTED, "Some of it goes back."),
+    (_E.PAYMENT_REFUNDED, _O.PAID, _O.CANCELLED, _E.ORDER_CANCELLED, "The goods are gone, and the money is back."),
     (_E.PAYMENT_REFUNDED, _O.CONFIRMED, _O.CONFIRMED, None, "Some of the money has gone back."),
     (_E.PAYMENT_REFUNDED, _O.REFUNDING, _O.REFUNDING, None, "The rest is on its way."),
     (_E.PAYMENT_REFUNDED, _O.REFUNDING, _O.CANCELLED, _E.ORDER_CANCELLED, "All of the money has gone back."),
     (_E.PAYMENT_REFUNDED, _O.CANCELLED, _O.CANCELLED, None, "It came back and has gone again."),
+    (_E.PAYMENT_REFUND_REVERSED, _O.PAID, _O.REFUNDING, None, "The goods are gone, and the money is owed again."),
     (_E.PAYMENT_REFUND_REVERSED, _O.CONFIRMED, _O.CONFIRMED, None, "Some of the money is owed again."),
     (_E.PAYMENT_REFUND_REVERSED, _O.REFUNDING, _O.REFUNDING, None, "Some of the money is owed again."),
     (_E.PAYMENT_REFUND_REVERSED, _O.CANCELLED, _O.REFUNDING, None, "The money is owed again."),

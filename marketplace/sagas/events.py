@@ -148,6 +148,10 @@ PAYLOADS: Final[Mapping[EventType, type[Payload]]] = {
 }
 
 
+STOCK_REFUND: Final = "stock"
+"""The id of the refund of an order whose goods were missing: nobody asks for it, and two services know of it."""
+
+
 class Event(msgspec.Struct, frozen=True):
     """An event of an order.
 
