@@ -29,6 +29,7 @@ from ops.stack import Stack
 from saga_consumers.consumer import Absent
 from saga_consumers.payments.calls import FAILURES_IN_A_ROW
 from saga_consumers.payments.store import Applied
+from saga_consumers.sweeps import SomeFailed
 from tests.kits.payments import SHORT_SECONDS, Orders, Recorded, Sandbox, Worker, payments_database, sandbox
 from tests.kits.stack import eventually, polled
 
@@ -379,6 +380,28 @@ def test_a_webhook_before_its_payment_waits_and_is_applied_once_it_is_there(orde
     orders.sweep(worker)
     assert orders.webhook_row(webhook)["state"] == "applied"
     assert orders.state(payment) == "completed"
+
+
+def test_a_payment_that_cannot_be_read_keeps_no_webhook_and_no_question_about_others_waiting(orders: Orders) -> None:
+    """It stays due for ever, and is asked about again after a minute and not at once."""
+    worker = orders.worker()
+    broken, asked, answered = (orders.place("success") for _ in range(3))
+    rows = orders.client[orders.database]["payments"]
+    for payment in (broken, asked):
+        rows.update_one({"_id": payment.id}, {"$set": {"state": "charging", "due_ms": 1, "charge_due_ms": 1}})
+    rows.update_one({"_id": broken.id}, {"$set": {"refunds": "nonsense"}})
+    orders.webhook(success(broken), "a first one")
+    orders.webhook(success(replace(answered, state=PaymentState.CHARGING)))
+    rows.update_one({"_id": answered.id}, {"$set": {"state": "charging"}})
+
+    for _ in range(3):
+        with pytest.raises(SomeFailed, match="webhook sandbox:a first one"):
+            worker.service.sweep(orders.now)
+        assert worker.service.wait(20)
+
+    assert [orders.state(payment) for payment in (asked, answered)] == ["completed", "completed"]
+    assert worker.counts.of("failed") == 1
+    rows.delete_one({"_id": broken.id})
 
 
 def test_of_refunds_at_one_time_no_more_is_taken_on_than_there_was_and_the_rest_is_rejected(orders: Orders) -> None:
