@@ -188,6 +188,11 @@ def listeners(kind: EventType) -> frozenset[Service]:
     return frozenset(step.service for step in TRANSITIONS if step.on is kind) | notified
 
 
+def heard_by(service: Service) -> frozenset[EventType]:
+    """The events that a service reacts to; it looks at no others."""
+    return frozenset(kind for kind in EventType if service in listeners(kind))
+
+
 def speakers(kind: EventType) -> frozenset[Service]:
     """Who sends an event; the first one of an order comes from where it is placed."""
     return frozenset(step.service for step in TRANSITIONS if step.says is kind)
