@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, NoReturn, Protocol
@@ -20,6 +20,7 @@ from marketplace.sagas.declaration import heard_by
 from marketplace.sagas.events import UnknownEvent
 from marketplace.sagas.wire import event_of, trace_parent_of
 from saga_consumers.consumer import Absent, SagaConsumer
+from saga_consumers.parked_keys import ParkedKeys
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +53,9 @@ class ParkedRows(Protocol):
 
     def park_behind(self, first: Parked, parked: Parked) -> bool:
         """Write a row for an event whose key has an earlier one; returns False where that one is gone."""
+
+    def some_keys(self, limit: int) -> list[str]:
+        """Keys that have parked events."""
 
 
 @dataclass
@@ -125,12 +129,16 @@ class RecordHandler:
         monotonic: Callable[[], float] = time.monotonic,
         bugs: BugStreak | None = None,
     ) -> None:
-        self._consumer, self._parked = consumer, parked
+        self._consumer, self._parked, self._keys = consumer, parked, ParkedKeys(parked.some_keys)
         self._hears, self._bugs = heard_by(consumer.service), bugs or BugStreak()
         self._clock, self._monotonic = clock, monotonic
         self._lock = threading.Lock()
         self._troubles: dict[TopicPartition, _Trouble] = {}
         self.counts = RecordCounts()
+
+    def assigned(self, partitions: Collection[TopicPartition]) -> None:
+        """Note that partitions are this process's from now on, before any of their records is handled."""
+        self._keys.assigned(partitions)
 
     def __call__(self, record: ConsumerRecord) -> None:
         """Handle a record.
@@ -175,6 +183,9 @@ class RecordHandler:
         Raises:
             Reject: It is that one, and comes again: its dead letter may not be written yet.
         """
+        mark = self._keys.mark(record.source, key)
+        if mark is None:
+            return False
         while (first := self._parked.first(key)) is not None:
             # A topic that was made once more has the same places at other times.
             if record.source == first.record.source and record.timestamp_ms <= first.record.timestamp_ms:
@@ -189,6 +200,7 @@ class RecordHandler:
             if self._parked.park_behind(first, self._row(record, key, BEHIND, f"after {first.id}")):
                 self._count("parked")
                 return True
+        self._keys.forget(key, mark)
         return False
 
     def _unexpected(self, record: ConsumerRecord, key: str | None, error: Exception) -> NoReturn:
@@ -208,6 +220,7 @@ class RecordHandler:
     def _reject(self, record: ConsumerRecord, key: str | None, rejection: Reject, cause: Exception) -> NoReturn:
         # A record without a key is nobody's: no other one can overtake it.
         if key is not None:
+            self._keys.add(key)
             self._parked.park(self._row(record, key, rejection.reason, rejection.detail))
         self._forget(record)
         self._count("rejected")

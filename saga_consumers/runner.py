@@ -99,7 +99,7 @@ class ConsumerRunner:
         self._records = RecordHandler(consumer, parked, clock, bugs=bugs)
         self._sweeper = Sweeper(consumer, clock)
         letters = DeadLetterWriter(producer, dead_topic, group_of(consumer.service))
-        self._group = GroupConsumer(client, self._records, letters, policy)
+        self._group = GroupConsumer(client, self._records, letters, policy, assigned=self._records.assigned)
         self._close_seconds = close_seconds
         self._stepped_at: float | None = None
         self._closed = threading.Event()
