@@ -14,7 +14,7 @@ from typing import Final
 from marketplace.sagas.events import EventType
 from marketplace.sagas.inventory import GRACE_SECONDS, ReservationState
 from marketplace.sagas.orders import PAY_SECONDS, OrderState
-from marketplace.sagas.payments import PaymentState
+from marketplace.sagas.payments import PaymentState, RefundState
 
 
 class Service(StrEnum):
@@ -37,7 +37,7 @@ class Trigger(StrEnum):
     """The payment provider says something: in an answer, a webhook or a look-up."""
 
 
-State = OrderState | PaymentState | ReservationState
+State = OrderState | PaymentState | RefundState | ReservationState
 
 
 @dataclass(frozen=True)
@@ -155,14 +155,16 @@ TRANSITIONS: Final = tuple(
 )
 """Every step; whatever is not here changes nothing."""
 
+_ASKED_ON: Final = "The provider is asked again and again, and an operator looks."
+
 DEADLINES: Final = (
     Deadline(Service.ORDERS, _O.PENDING, PAY_SECONDS, "It is cancelled, and its stock is released."),
     Deadline(Service.ORDERS, _O.PAID, 5 * 60, "An operator looks why inventory does not answer."),
     Deadline(Service.ORDERS, _O.REFUNDING, 24 * 3_600, "An operator looks why the provider does not refund."),
     Deadline(Service.PAYMENTS, _P.WAITING, PAY_SECONDS, "Its order is cancelled, which voids it."),
-    Deadline(
-        Service.PAYMENTS, _P.CHARGING, 24 * 3_600, "The provider is asked again and again, and an operator looks."
-    ),
+    Deadline(Service.PAYMENTS, _P.CHARGING, 24 * 3_600, _ASKED_ON),
+    Deadline(Service.PAYMENTS, RefundState.REQUESTED, 24 * 3_600, _ASKED_ON),
+    Deadline(Service.PAYMENTS, RefundState.STUCK, 0, "An operator decides: marketplace payments retry-refund."),
     Deadline(Service.INVENTORY, _R.HELD, PAY_SECONDS + GRACE_SECONDS, "It is released."),
 )
 """Every state that waits for somebody."""
@@ -174,6 +176,7 @@ TERMINAL: Final[frozenset[State]] = frozenset(
         PaymentState.COMPLETED,
         PaymentState.FAILED,
         PaymentState.VOIDED,
+        RefundState.DONE,
         ReservationState.TAKEN,
         ReservationState.RELEASED,
         ReservationState.REFUSED,

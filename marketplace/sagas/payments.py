@@ -101,6 +101,7 @@ class RefundIntent:
         due_ms: When it is asked next; None where it is not.
         reversals: How often the provider has taken it on and the money did not arrive; each further try is an effect of
             its own, with a key of its own.
+        requested_ms: When it was asked for; 0 where that is not known.
     """
 
     id: str
@@ -109,6 +110,7 @@ class RefundIntent:
     attempts: int = 0
     due_ms: int | None = None
     reversals: int = 0
+    requested_ms: int = 0
 
 
 @dataclass(frozen=True)
@@ -392,11 +394,11 @@ def _refund(payment: Payment, refund: str, amount_minor: int, now_ms: int) -> Pa
         )
     if not amount_minor:
         # Goods that cost nothing come back as well, and no provider gives nothing back.
-        done = RefundIntent(refund, 0, RefundState.DONE)
+        done = RefundIntent(refund, 0, RefundState.DONE, requested_ms=now_ms)
         after = _changed(payment, refunds=(*payment.refunds, done))
         said = PaymentRefunded(payment.id, refund, 0)
         return PaymentDecision(after, (_event(after, EventType.PAYMENT_REFUNDED, said, now_ms),))
-    intent = RefundIntent(refund, amount_minor, due_ms=now_ms)
+    intent = RefundIntent(refund, amount_minor, due_ms=now_ms, requested_ms=now_ms)
     return PaymentDecision(_changed(payment, refunds=(*payment.refunds, intent)))
 
 

@@ -18,6 +18,7 @@ import pytest
 
 from connectors.errors import Unavailable
 from connectors.mongo.client import connect
+from connectors.mongo.sagas.payment_review import PaymentReview
 from connectors.payments.provider import Charge
 from connectors.payments.sandbox import SandboxProvider
 from connectors.payments.secrets import KnownSecrets, ProviderSecrets
@@ -510,6 +511,55 @@ def test_a_refund_that_comes_back_is_owed_again_and_loud(orders: Orders, caplog:
     assert_books_agree(orders, payment, AMOUNT)
 
 
+def review(orders: Orders) -> PaymentReview:
+    return PaymentReview(orders.client, orders.database)
+
+
+def test_a_refund_that_waits_is_seen_and_asked_for_now_by_an_operator_and_goes_back_once(orders: Orders) -> None:
+    worker = orders.worker()
+    payment = orders.charge(worker, "refund_refused")
+    orders.refund(worker, payment, "r1", AMOUNT)
+    store = worker.store
+    for attempts in (1, 2):
+        (seen,) = (each for each in review(orders).open_questions("shop", 100) if each.order == payment.order)
+        assert (seen.refund, seen.state, seen.attempts, seen.waits_for_operator) == ("r1", "requested", attempts, False)
+        orders.sweep(worker)
+        assert orders.refunds(payment) == {"r1": "requested"}, "it is not due yet"
+        assert [each.id for each in store.retry_refunds(payment.order, "", orders.now)] == ["r1"]
+        orders.sweep(worker)
+
+    assert orders.refunds(payment) == {"r1": "done"}
+    assert_books_agree(orders, payment, 0)
+    for refund in ("", "r1", "r2"):
+        assert store.retry_refunds(payment.order, refund, orders.now) == []
+    assert [each for each in review(orders).open_questions(None, 100) if each.order == payment.order] == []
+
+
+def test_webhooks_that_are_not_applied_are_seen_retried_and_discarded_and_those_that_are_stay_so(
+    orders: Orders,
+) -> None:
+    worker, later, other = orders.worker(), *(orders.waiting(PaymentState.CHARGING) for _ in range(2))
+    orders.write(other)
+    parked = orders.webhook(success(other, amount_minor=AMOUNT + 1))
+    early, good = orders.webhook(success(later)), orders.webhook(success(orders.place("success")))
+    orders.sweep(worker)
+
+    def seen() -> dict[str, str]:
+        return {each.id: each.state.value for each in review(orders).webhooks(100) if each.id in (parked, early, good)}
+
+    assert seen() == {parked: "parked", early: "waiting"}
+    orders.write(later)
+    for webhook in (parked, early):
+        assert review(orders).retry_webhook(webhook, orders.now)
+    orders.sweep(worker)
+    assert (seen(), orders.state(later)) == ({parked: "parked"}, "completed"), "what is wrong is parked again"
+    assert review(orders).discard_webhook(parked, orders.now)
+    for webhook in (parked, early, good, "nothing"):
+        assert not review(orders).retry_webhook(webhook, orders.now)
+        assert not review(orders).discard_webhook(webhook, orders.now)
+    assert seen() == {}
+
+
 def test_payments_whose_questions_hang_keep_no_other_one_waiting(orders: Orders) -> None:
     hanging, others = [orders.place("success") for _ in range(4)], [orders.place("success") for _ in range(6)]
     asked = Recorded(orders.provider.client(), [each.charge_key for each in hanging])
@@ -562,6 +612,7 @@ def test_a_refusal_is_loud_and_changes_nothing_but_the_note(orders: Orders, capl
     assert worker.counts.of("refused") == 1
     orders.sweep(orders.worker(), 10)
     assert orders.state(payment) == "completed"
+    assert "problem" not in orders.row(payment), "it is over"
 
 
 def test_a_call_says_how_much(orders: Orders) -> None:

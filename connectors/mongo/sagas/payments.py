@@ -37,6 +37,8 @@ class WebhookState(StrEnum):
     """What it says holds; most say what was known."""
     PARKED = "parked"
     """It speaks of other money than the payment, or cannot be read: an operator decides."""
+    DISCARDED = "discarded"
+    """An operator has decided that it is not applied."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,19 @@ class PaymentRows:
         now: datetime,
         session: ClientSession,
         trace_parent: str = "",
+        *,
+        solved: bool = False,
     ) -> None:
         """Write a payment that was decided about, and what is booked with it.
+
+        Args:
+            kept: As it was read.
+            after: As it is to be.
+            entries: What is booked.
+            now: The time.
+            session: Of the transaction.
+            trace_parent: The trace that it belongs to from now on; empty where that does not change.
+            solved: Whether what an operator had to look at is over.
 
         Raises:
             Unavailable: Somebody else has written it since it was read.
@@ -118,7 +131,10 @@ class PaymentRows:
         if trace_parent:
             fields[TRACE] = trace_parent
         known = {"_id": after.id, "version": kept.payment.version}
-        if not self._payments.update_one(known, {"$set": fields}, session=session).matched_count:
+        change: dict[str, Any] = {"$set": fields}
+        if solved and "problem" in kept.document:
+            change["$unset"] = {"problem": "", "problem_at_ms": ""}
+        if not self._payments.update_one(known, change, session=session).matched_count:
             raise Unavailable(f"payment {after.id} was changed meanwhile")
         if entries:
             rows = [entry_document(entry, after, now_ms) for entry in entries]

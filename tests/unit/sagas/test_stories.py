@@ -359,7 +359,7 @@ def test_who_cancels_while_stock_is_deducted_is_asked_to_try_again() -> None:
 
 
 def test_every_state_waits_for_somebody_until_a_deadline_or_for_nobody() -> None:
-    states = {*OrderState, *PaymentState, *ReservationState}
+    states = {*OrderState, *PaymentState, *RefundState, *ReservationState}
     waiting = {deadline.state for deadline in DEADLINES}
     assert waiting | TERMINAL == states
     assert not waiting & TERMINAL
