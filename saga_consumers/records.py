@@ -154,6 +154,8 @@ class RecordHandler:
             event = event_of(record.key, record.headers, record.value)
         except UnknownEvent as error:
             self._reject(record, key, Reject(error.reason, str(error)), error)
+        except Exception as error:
+            self._unexpected(record, key, error)
         try:
             done = self._consumer.handle(event, self._clock(), trace_parent_of(record.headers))
         except Absent as absent:

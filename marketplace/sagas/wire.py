@@ -42,7 +42,11 @@ def headers(event: Event, service: str, trace_parent: str = "") -> dict[str, str
     }
 
 
-def event_of(key: bytes | None, pairs: Iterable[tuple[str, bytes]], value: bytes | None) -> Event:
+Pairs = Iterable[tuple[str, bytes | None]]
+"""Headers of a record, by name; Kafka knows those without a value."""
+
+
+def event_of(key: bytes | None, pairs: Pairs, value: bytes | None) -> Event:
     """The event of a record.
 
     Raises:
@@ -50,7 +54,7 @@ def event_of(key: bytes | None, pairs: Iterable[tuple[str, bytes]], value: bytes
     """
     try:
         order = (key or b"").decode()
-        found = {name: text.decode() for name, text in pairs if name.startswith("ce_")}
+        found = {name: (text or b"").decode() for name, text in pairs if name.startswith("ce_")}
     except UnicodeDecodeError as error:
         raise UnknownEvent(f"its key or a header is no text: {error}", "bad_headers") from error
     if not order:
@@ -74,9 +78,9 @@ def event_of(key: bytes | None, pairs: Iterable[tuple[str, bytes]], value: bytes
     )
 
 
-def trace_parent_of(pairs: Iterable[tuple[str, bytes]]) -> str:
+def trace_parent_of(pairs: Pairs) -> str:
     """The trace that a record belongs to; empty for none."""
-    return next((text.decode("ascii", "replace") for name, text in pairs if name == TRACE_PARENT), "")
+    return next(((text or b"").decode("ascii", "replace") for name, text in pairs if name == TRACE_PARENT), "")
 
 
 def _header(found: Mapping[str, str], name: str) -> str:
