@@ -22,6 +22,7 @@ GRACE_MS: Final = 60_000
 """An event may be on its way for so long; one that takes longer is a finding."""
 
 PROVIDER: Final = "provider"
+_KNOWN: Final = frozenset(kind.value for kind in EventType)
 
 
 class Subject(StrEnum):
@@ -57,12 +58,12 @@ class Said:
 
     Attributes:
         id: Its id.
-        type: What happened.
+        type: What happened; it may be of a later version, which this one does not know.
         at_ms: When it was written, epoch milliseconds.
     """
 
     id: str
-    type: EventType
+    type: str
     at_ms: int
 
 
@@ -282,7 +283,8 @@ def _compared_stock(order: Order, reservation: Reservation) -> Iterator[str]:
 
 def _unheard(rows: OrderRows) -> Iterator[tuple[Service, Said]]:
     for said in rows.said:
-        for service in sorted(listeners(said.type)):
+        # Who listens to what a later version says is for that one to know.
+        for service in sorted(listeners(EventType(said.type))) if said.type in _KNOWN else ():
             if (service.value, said.id) not in rows.heard:
                 yield service, said
 

@@ -31,7 +31,6 @@ from marketplace.collections import (
     STOCK_MOVEMENTS,
 )
 from marketplace.sagas.declaration import DEADLINES, Deadline, Service
-from marketplace.sagas.events import EventType
 from marketplace.sagas.inventory import Movement
 from marketplace.sagas.payments import Entry, RefundState
 from marketplace.sagas.reconcile import GRACE_MS, OrderRows, Said, StockRows
@@ -296,7 +295,7 @@ def _by(field: str, rows: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, 
 
 
 def _said(row: Mapping[str, Any]) -> Said:
-    return Said(row["_id"], EventType(row["type"]), milliseconds(row["created_at"]))
+    return Said(row["_id"], row["type"], milliseconds(row["created_at"]))
 
 
 def _with_id(row: Mapping[str, Any], wanted: type[T]) -> T:
