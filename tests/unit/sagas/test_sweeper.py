@@ -17,7 +17,6 @@ from saga_consumers.consumer import SagaConsumer
 from saga_consumers.notifications.store import Found, Places
 from saga_consumers.sweeper import OVERDUE_SECONDS, Sweeper
 from saga_consumers.sweeps import SomeFailed, each_due, each_of, in_turn
-from tests.kits.consumer import eventually
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 
@@ -37,20 +36,20 @@ class Work:
         return found
 
 
-def sweeper(work: Work, seconds: float = 7.0) -> tuple[Sweeper, SagaConsumer]:
-    consumer = SagaConsumer(Service.ORDERS, lambda event, now, trace: True, work.sweep, seconds)
-    return Sweeper(consumer, lambda: NOW, backoff_seconds=(1.0, 2.0, 5.0)), consumer
+def sweeper(work: Work) -> Sweeper:
+    consumer = SagaConsumer(Service.ORDERS, lambda event, now, trace: True, work.sweep, 7.0)
+    return Sweeper(consumer, lambda: NOW, backoff_seconds=(1.0, 2.0, 5.0))
 
 
 def test_while_there_is_something_to_do_it_is_done_at_once() -> None:
-    swept, _ = sweeper(Work([100, 3, 0]))
+    swept = sweeper(Work([100, 3, 0]))
 
     assert [swept.step() for _ in range(3)] == [0.0, 0.0, 7.0]
     assert swept.counts.acted == 103
 
 
 def test_sweeps_that_fail_are_tried_less_and_less_often_and_said_to_be_a_problem_until_one_succeeds() -> None:
-    swept, _ = sweeper(Work([Unavailable("Mongo"), ValueError("a bug"), Unavailable("Mongo"), Unavailable("x"), 0]))
+    swept = sweeper(Work([Unavailable("Mongo"), ValueError("a bug"), Unavailable("Mongo"), Unavailable("x"), 0]))
 
     assert [swept.step() for _ in range(2)] == [1.0, 2.0]
     assert swept.problem() == "sweeps fail: ValueError: a bug"
@@ -59,7 +58,7 @@ def test_sweeps_that_fail_are_tried_less_and_less_often_and_said_to_be_a_problem
 
 
 def test_one_failure_is_no_problem_yet() -> None:
-    swept, _ = sweeper(Work([Unavailable("Mongo")]))
+    swept = sweeper(Work([Unavailable("Mongo")]))
 
     swept.step()
 
@@ -67,7 +66,7 @@ def test_one_failure_is_no_problem_yet() -> None:
 
 
 def test_rows_that_cannot_be_acted_on_are_counted_beside_those_that_were() -> None:
-    swept, _ = sweeper(Work([SomeFailed("1 of those", 4)]))
+    swept = sweeper(Work([SomeFailed("1 of those", 4)]))
 
     assert swept.step() == 1.0
     assert (swept.counts.acted, swept.counts.errors) == (4, 1)
@@ -195,18 +194,6 @@ def test_trouble_that_all_rows_meet_ends_the_sweep(error: Exception) -> None:
     with pytest.raises(type(error)):
         each_of("row", "abc", act)
     assert asked == ["a"]
-
-
-def test_a_consumer_that_made_something_due_is_swept_at_once() -> None:
-    work = Work()
-    swept, consumer = sweeper(work, seconds=3_600.0)
-    swept.start()
-    eventually(lambda: work.sweeps == 1, "it begins with a sweep")
-
-    consumer.wake.set()
-
-    eventually(lambda: work.sweeps >= 2, "it is swept again")
-    assert swept.stop(5.0)
 
 
 def test_a_sweep_that_hangs_is_known_and_does_not_keep_the_process_from_ending() -> None:
