@@ -61,6 +61,16 @@ def test_every_record_is_an_event_or_refused(
     assert handler.counts.handled + handler.counts.rejected == 1
 
 
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.mark.parametrize("given", [b"", None, b"\xff", b"x" * 1_000_000, TRACE.upper().encode(), f"{TRACE}\n".encode()])
+def test_a_trace_that_is_none_goes_on_in_nothing_that_is_said(given: bytes | None) -> None:
+    """A row of the outbox that is too large for Kafka would stop all later ones."""
+    assert trace_parent_of([("traceparent", given)]) == ""
+    assert trace_parent_of([("ce_id", b"x"), ("traceparent", TRACE.encode())]) == TRACE
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
