@@ -156,6 +156,7 @@ PAYMENTS: Final = Collection(
         Index("by_order", (("order", 1),), unique=True),
         Index("due", (("due_ms", 1),)),
         Index("by_state", (("state", 1), ("state_since_ms", 1))),
+        Index("by_refund", (("refunds.state", 1),)),
     ),
 )
 """``_id`` is the payment's id; fields of ``marketplace.sagas.payments.Payment``."""
@@ -167,6 +168,7 @@ PAYMENT_WEBHOOKS: Final = Collection(
     "payment_webhooks",
     (
         Index("waiting", (("due_ms", 1),)),
+        Index("by_state", (("state", 1), ("received_at", 1))),
         Index("expire", (("received_at", 1),), expire_after_seconds=90 * 24 * 3_600),
     ),
 )

@@ -41,7 +41,7 @@ def canary_of(value: bytes | None) -> Canary | None:
     """The canary of a record; None for what is none."""
     try:
         return msgspec.json.decode(value or b"", type=Canary)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return None
 
 

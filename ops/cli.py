@@ -20,6 +20,7 @@ _MODULES: Final = {
     "report": ("report", "ledger"),
     "dlq": ("dlq",),
     "consumers": ("consumers",),
+    "payments": ("payments",),
     "relay": ("relay",),
     "accounts": ("accounts",),
     "keys": ("keys",),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -64,7 +63,6 @@ class SagaConsumer:
         handle: Its reaction.
         sweep: What it does by itself.
         sweep_seconds: How often that is looked at while there is nothing to do.
-        wake: It sets this to be swept at once.
         oldest_due_ms: When the oldest thing that it has to act on by itself was or will be due; None for nothing. It
             raises ``Unavailable``.
         close: Lets go of what it has opened; called once, after its last event and sweep.
@@ -75,7 +73,6 @@ class SagaConsumer:
     handle: Handle
     sweep: Sweep
     sweep_seconds: float = 1.0
-    wake: threading.Event = field(default_factory=threading.Event)
     oldest_due_ms: Callable[[], int | None] = _nothing
     close: Callable[[], None] = _nothing
     metrics: Callable[[], Iterable[Metric]] = tuple

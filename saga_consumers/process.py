@@ -17,6 +17,7 @@ from connectors.mongo.client import Client
 from connectors.mongo.sagas.parking import ParkedEvents
 from marketplace.topics import ORDERS_DEAD
 from saga_consumers.consumer import ConsumerSpec, Parts
+from saga_consumers.records import BugStreak
 from saga_consumers.runner import POLICY, ConsumerRunner, RunnerCounts, membership_of
 
 _log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class Running:
         self.runner: ConsumerRunner | None = None
         self.restarts = 0
         self._lock = threading.Lock()
-        self._ended = RunnerCounts()
+        self._ended, self._bugs = RunnerCounts(), BugStreak()
         self._failure = ""
 
     def run(self) -> None:
@@ -101,8 +102,13 @@ class Running:
         settings, service = self._settings, self._spec.service
         with closing(_Producer(settings.kafka, f"saga.{self.name}")) as sender:
             consumer = self._spec.open(Parts(settings.mongo, settings.database, settings.environment))
-            client = KafkaGroupClient(settings.kafka, membership_of(service, settings.session_seconds))
-            runner = ConsumerRunner(consumer, client, sender.producer, self.parked, POLICY)
+            try:
+                client = KafkaGroupClient(settings.kafka, membership_of(service, settings.session_seconds))
+                runner = ConsumerRunner(consumer, client, sender.producer, self.parked, POLICY, bugs=self._bugs)
+            except BaseException:
+                # It has threads and connections of its own, and is opened once more with each start.
+                consumer.close()
+                raise
             self.runner, self._failure = runner, ""
             try:
                 runner.run(self._stopping.is_set)

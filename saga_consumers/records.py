@@ -5,20 +5,22 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, NoReturn
+from typing import Final, NoReturn, Protocol
 
 from connectors.errors import Fenced, Refused, Unavailable
 from connectors.kafka.records import ConsumerRecord, TopicPartition
-from connectors.mongo.sagas.parking import BEHIND, Parked, ParkedEvents
+from connectors.mongo.sagas.parking import BEHIND, Parked
 from connectors.mongo.times import milliseconds
 from marketplace.dead_letters import MAX_DETAIL_CHARS
 from marketplace.errors import Action, Reject, Retry, Stop
+from marketplace.sagas.declaration import heard_by
 from marketplace.sagas.events import UnknownEvent
 from marketplace.sagas.wire import event_of, trace_parent_of
 from saga_consumers.consumer import Absent, SagaConsumer
+from saga_consumers.parked_keys import ParkedKeys
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +38,24 @@ _MAX_KEY_CHARS: Final = 200
 
 UNEXPECTED: Final = "unexpected"
 """The reason of an event at which a handler failed with an error that nobody foresaw."""
+
+
+class ParkedRows(Protocol):
+    """What a handler needs of its consumer's parked events; see ``connectors.mongo.sagas.parking.ParkedEvents``."""
+
+    consumer: str
+
+    def first(self, key: str) -> Parked | None:
+        """The first parked event of a key; None where nothing is parked."""
+
+    def park(self, parked: Parked) -> None:
+        """Write a row for an event that was rejected."""
+
+    def park_behind(self, first: Parked, parked: Parked) -> bool:
+        """Write a row for an event whose key has an earlier one; returns False where that one is gone."""
+
+    def some_keys(self, limit: int) -> list[str]:
+        """Keys that have parked events."""
 
 
 @dataclass
@@ -66,6 +86,28 @@ class _Trouble:
     bugs: int = 0
 
 
+class BugStreak:
+    """Events in a row that were rejected because of errors that nobody foresaw. Safe to share between threads.
+
+    It outlives the starts of a consumer: one that has stopped and is begun again parks no further order before it has
+    handled an event.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._count = threading.Lock(), 0
+
+    def add(self) -> bool:
+        """Count one more; returns whether they are no fault of the events."""
+        with self._lock:
+            self._count += 1
+            return self._count >= MOST_BUGS
+
+    def end(self) -> None:
+        """An event was handled."""
+        with self._lock:
+            self._count = 0
+
+
 class RecordHandler:
     """The handler of a group consumer's records. Safe to share between threads.
 
@@ -76,21 +118,27 @@ class RecordHandler:
         parked: Its parked events.
         clock: The time that events are handled at.
         monotonic: Seconds of a monotonic clock.
+        bugs: Shared by all starts of a consumer.
     """
 
     def __init__(
         self,
         consumer: SagaConsumer,
-        parked: ParkedEvents,
+        parked: ParkedRows,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
+        bugs: BugStreak | None = None,
     ) -> None:
-        self._consumer, self._parked = consumer, parked
+        self._consumer, self._parked, self._keys = consumer, parked, ParkedKeys(parked.some_keys)
+        self._hears, self._bugs = heard_by(consumer.service), bugs or BugStreak()
         self._clock, self._monotonic = clock, monotonic
         self._lock = threading.Lock()
         self._troubles: dict[TopicPartition, _Trouble] = {}
-        self._bugs_in_a_row = 0
         self.counts = RecordCounts()
+
+    def assigned(self, partitions: Collection[TopicPartition]) -> None:
+        """Note that partitions are this process's from now on, before any of their records is handled."""
+        self._keys.assigned(partitions)
 
     def __call__(self, record: ConsumerRecord) -> None:
         """Handle a record.
@@ -106,6 +154,8 @@ class RecordHandler:
             event = event_of(record.key, record.headers, record.value)
         except UnknownEvent as error:
             self._reject(record, key, Reject(error.reason, str(error)), error)
+        except Exception as error:
+            self._unexpected(record, key, error)
         try:
             done = self._consumer.handle(event, self._clock(), trace_parent_of(record.headers))
         except Absent as absent:
@@ -123,7 +173,11 @@ class RecordHandler:
         except Exception as error:
             self._unexpected(record, key, error)
         else:
-            self._handled(record, done)
+            if done and event.type in self._hears:
+                # One that is known, or that nobody here listens to, has met none of the code that may have a bug.
+                self._bugs.end()
+            self._forget(record)
+            self._count("handled" if done else "duplicates")
 
     def _stays_behind(self, record: ConsumerRecord, key: str) -> bool:
         """Whether a record is parked, because an earlier one of its key is.
@@ -131,6 +185,9 @@ class RecordHandler:
         Raises:
             Reject: It is that one, and comes again: its dead letter may not be written yet.
         """
+        mark = self._keys.mark(record.source, key)
+        if mark is None:
+            return False
         while (first := self._parked.first(key)) is not None:
             # A topic that was made once more has the same places at other times.
             if record.source == first.record.source and record.timestamp_ms <= first.record.timestamp_ms:
@@ -145,6 +202,7 @@ class RecordHandler:
             if self._parked.park_behind(first, self._row(record, key, BEHIND, f"after {first.id}")):
                 self._count("parked")
                 return True
+        self._keys.forget(key, mark)
         return False
 
     def _unexpected(self, record: ConsumerRecord, key: str | None, error: Exception) -> NoReturn:
@@ -154,10 +212,7 @@ class RecordHandler:
             self._count("retried")
             _log.warning("%s at offset %d: %r; it is tried again", record.source, record.offset, error)
             raise Retry(_BUG_PAUSE_SECONDS * trouble.bugs, f"{type(error).__name__}: {error}") from error
-        with self._lock:
-            self._bugs_in_a_row += 1
-            too_many = self._bugs_in_a_row >= MOST_BUGS
-        if too_many:
+        if self._bugs.add():
             raise Stop(
                 f"{MOST_BUGS} events in a row could not be handled, the last one because of {error!r}"
             ) from error
@@ -167,6 +222,7 @@ class RecordHandler:
     def _reject(self, record: ConsumerRecord, key: str | None, rejection: Reject, cause: Exception) -> NoReturn:
         # A record without a key is nobody's: no other one can overtake it.
         if key is not None:
+            self._keys.add(key)
             self._parked.park(self._row(record, key, rejection.reason, rejection.detail))
         self._forget(record)
         self._count("rejected")
@@ -177,12 +233,6 @@ class RecordHandler:
     def _row(self, record: ConsumerRecord, key: str, reason: str, detail: str) -> Parked:
         now_ms = milliseconds(self._clock())
         return Parked(self._parked.consumer, key, record, reason, detail[:MAX_DETAIL_CHARS], now_ms)
-
-    def _handled(self, record: ConsumerRecord, done: bool) -> None:
-        self._forget(record)
-        with self._lock:
-            self._bugs_in_a_row = 0
-        self._count("handled" if done else "duplicates")
 
     def _trouble(self, record: ConsumerRecord) -> _Trouble:
         with self._lock:

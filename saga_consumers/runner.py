@@ -23,7 +23,7 @@ from connectors.mongo.sagas.parking import ParkedEvents
 from marketplace.sagas.declaration import Service
 from marketplace.topics import ORDERS_DEAD, ORDERS_EVENTS
 from saga_consumers.consumer import SagaConsumer
-from saga_consumers.records import RecordCounts, RecordHandler
+from saga_consumers.records import BugStreak, RecordCounts, RecordHandler
 from saga_consumers.sweeper import SweepCounts, Sweeper
 
 POLICY: Final = ConsumerPolicy(threads=4, commit_seconds=0.2, revoke_seconds=12.0)
@@ -80,6 +80,7 @@ class ConsumerRunner:
         clock: The time that is passed to handlers and sweeps.
         dead_topic: Where dead letters go.
         close_seconds: How long it may take to finish, commit and leave.
+        bugs: Shared by all starts of a consumer.
     """
 
     def __init__(
@@ -92,12 +93,13 @@ class ConsumerRunner:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         dead_topic: str = ORDERS_DEAD.name,
         close_seconds: float = _CLOSE_SECONDS,
+        bugs: BugStreak | None = None,
     ) -> None:
         self.consumer = consumer
-        self._records = RecordHandler(consumer, parked, clock)
+        self._records = RecordHandler(consumer, parked, clock, bugs=bugs)
         self._sweeper = Sweeper(consumer, clock)
         letters = DeadLetterWriter(producer, dead_topic, group_of(consumer.service))
-        self._group = GroupConsumer(client, self._records, letters, policy)
+        self._group = GroupConsumer(client, self._records, letters, policy, assigned=self._records.assigned)
         self._close_seconds = close_seconds
         self._stepped_at: float | None = None
         self._closed = threading.Event()
@@ -116,10 +118,13 @@ class ConsumerRunner:
                 self._group.step(_POLL_SECONDS)
         finally:
             deadline = time.monotonic() + self._close_seconds
-            self._group.close(self._close_seconds)
-            self._sweeper.stop(max(1.0, deadline - time.monotonic()))
-            self.consumer.close()
-            self._closed.set()
+            try:
+                self._group.close(self._close_seconds)
+            finally:
+                # Whatever the broker does: the next start has sweeps of its own.
+                self._sweeper.stop(max(1.0, deadline - time.monotonic()))
+                self.consumer.close()
+                self._closed.set()
 
     def counts(self) -> RunnerCounts:
         """What was counted up to now."""

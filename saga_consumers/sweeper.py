@@ -69,7 +69,6 @@ class Sweeper:
     def stop(self, timeout_seconds: float) -> bool:
         """End after the sweep that is running; returns whether that was in time. One that was cut off does no harm."""
         self._stopping.set()
-        self._consumer.wake.set()
         if self._thread is None:
             return True
         self._thread.join(timeout_seconds)
@@ -88,7 +87,6 @@ class Sweeper:
 
     def step(self) -> float:
         """Sweep once; returns after how many seconds to do it again, which is 0 where there may be more to do."""
-        self._consumer.wake.clear()
         self._began = self._monotonic()
         try:
             acted = self._consumer.sweep(self._clock())
@@ -108,7 +106,5 @@ class Sweeper:
     def _run(self) -> None:
         while not self._stopping.is_set():
             pause = self.step()
-            # Whoever makes something due wakes it, but not out of a pause after a failure.
-            waited = self._stopping if self._failures else self._consumer.wake
             if pause:
-                waited.wait(pause)
+                self._stopping.wait(pause)

@@ -1,9 +1,9 @@
 """``python -m bench.claims.consumers``: what a consumer of orders' events costs for each, beside a bare loop.
 
 The bare loop polls and commits, and does nothing with what it has. In turn, each over a log of its own: the group
-consumer with a handler that does nothing; the same that decodes events; the runner, which also asks Mongo whether the
-event's order has parked events; and the consumer of orders with all of it, for events that it has handled and for new
-ones. CPU is this process's own: Mongo's and Kafka's is not in it.
+consumer with a handler that does nothing; the same that decodes events; the runner, which also knows whether the
+event's order has parked events; the same where Mongo is asked for that at each event; and the consumer of orders with
+all of it, for events that it has handled and for new ones. CPU is this process's own: Mongo's and Kafka's is not in it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import resource
 import sys
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ from connectors.kafka.dead_letters import DeadLetterWriter
 from connectors.kafka.group_client import Membership
 from connectors.kafka.kafka_group_client import KafkaGroupClient
 from connectors.kafka.producer import Producer
-from connectors.kafka.records import ConsumerRecord, Record
+from connectors.kafka.records import ConsumerRecord, Record, TopicPartition
 from connectors.kafka.topics import TopicAdmin
 from connectors.mongo.client import Client, connect
 from connectors.mongo.sagas.documents import order_document
@@ -53,7 +53,14 @@ _COLLECTIONS: Final = (ORDERS, OUTBOX, INBOX, PARKED_EVENTS)
 _FAR_MS: Final = 4_000_000_000_000
 BARE: Final = "bare poll and commit"
 LIGHT: Final = ("group consumer, empty handler", "group consumer, decoded")
-HEAVY: Final = ("runner, empty consumer", "orders, known events", "orders, new events")
+HEAVY: Final = (
+    "runner, empty consumer",
+    "runner that asks about parked events",
+    "orders, known events",
+    "orders, new events",
+)
+
+Assigned = Callable[[Collection[TopicPartition]], None]
 
 
 @dataclass(frozen=True)
@@ -118,14 +125,16 @@ class Race:
             return self._grouped(name, count, _decode)
         parts = Parts(self._mongo, _DATABASE)
         consumer = orders.consumer(parts)
-        if name == HEAVY[0]:
+        if name in HEAVY[:2]:
             consumer = SagaConsumer(Service.ORDERS, lambda event, now, trace: True, lambda now: 0)
         else:
             self._place(first, count)
-        if name == HEAVY[1]:
+        if name == HEAVY[2]:
             for number in range(first, first + count):
                 consumer.handle(_event(number), datetime.now(UTC), "")
-        return self._grouped(name, count, RecordHandler(consumer, ParkedEvents(self._mongo, _DATABASE, "orders")))
+        handler = RecordHandler(consumer, ParkedEvents(self._mongo, _DATABASE, "orders"))
+        # Whoever does not know which partitions are assigned cannot know which keys are parked.
+        return self._grouped(name, count, handler, None if name == HEAVY[1] else handler.assigned)
 
     def _send(self, count: int) -> int:
         """Send so many new events; returns the number of the first."""
@@ -160,7 +169,7 @@ class Race:
         client.close(10.0)
         return took
 
-    def _grouped(self, name: str, count: int, handler: Handler) -> Run:
+    def _grouped(self, name: str, count: int, handler: Handler, assigned: Assigned | None = None) -> Run:
         meter = _Meter()
 
         def handle(record: ConsumerRecord) -> None:
@@ -168,7 +177,8 @@ class Race:
             handler(record)
 
         letters = DeadLetterWriter(self._producer, ORDERS_DEAD.name, "bench")
-        with GroupConsumer(self._client("bench.ours"), handle, letters, POLICY) as consumer:
+        client, note = self._client("bench.ours"), assigned or (lambda partitions: None)
+        with GroupConsumer(client, handle, letters, POLICY, assigned=note) as consumer:
             consumer.run(lambda: consumer.metrics().counts.handled >= count, 0.05)
             return meter.end(name, count)
 

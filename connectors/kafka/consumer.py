@@ -51,6 +51,7 @@ class GroupConsumer:
         handler: What is done with a record.
         dead_letters: Where rejected records go.
         policy: How it works.
+        assigned: Given partitions that are this member's from now on, before any of their records; it must not wait.
         monotonic: Seconds of a monotonic clock.
         submit: Runs a call later, for tests; by default on threads.
     """
@@ -62,12 +63,13 @@ class GroupConsumer:
         dead_letters: DeadLetterWriter,
         policy: ConsumerPolicy | None = None,
         *,
+        assigned: Callable[[Collection[TopicPartition]], None] = lambda partitions: None,
         monotonic: Callable[[], float] = time.monotonic,
         submit: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:
         self._client, self._handler, self._dead_letters = client, handler, dead_letters
         self._policy = policy or ConsumerPolicy()
-        self._monotonic = monotonic
+        self._on_assigned, self._monotonic = assigned, monotonic
         self._threads: HandlerThreads | None = None
         if submit is None:
             self._threads = HandlerThreads(self._policy.threads, f"{dead_letters.group}-handler")
@@ -183,6 +185,7 @@ class GroupConsumer:
 
     def assigned(self, offsets: Mapping[TopicPartition, int | None]) -> None:
         """The client's report of a rebalance; see :class:`RebalanceListener`."""
+        self._on_assigned(offsets.keys())
         with self._changed:
             self._counts.rebalances += 1
             self._works |= {source: PartitionWork(source, offset) for source, offset in offsets.items()}

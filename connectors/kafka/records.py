@@ -28,7 +28,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     value: bytes
     key: bytes | None = None
     partition: int | None = None
-    headers: Sequence[tuple[str, bytes]] = ()
+    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 class TopicPartition(NamedTuple):
@@ -50,7 +50,7 @@ class ConsumerRecord(msgspec.Struct, frozen=True, gc=False):
         offset: Its place in the partition.
         value: The payload; None is a tombstone.
         key: The key, or None.
-        headers: Names and values, in order.
+        headers: Names and values, in order; None is a header without a value.
         timestamp_ms: The record's time by Kafka, epoch milliseconds.
     """
 
@@ -59,7 +59,7 @@ class ConsumerRecord(msgspec.Struct, frozen=True, gc=False):
     offset: int
     value: bytes | None
     key: bytes | None = None
-    headers: Sequence[tuple[str, bytes]] = ()
+    headers: Sequence[tuple[str, bytes | None]] = ()
     timestamp_ms: int = 0
 
     @property

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pymongo import MongoClient
-from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
+from pymongo.errors import BulkWriteError, ConfigurationError, InvalidURI, OperationFailure, PyMongoError
 
 from connectors.errors import Refused, Unavailable
 
 _TIMEOUT_MS: Final = 3_000
 _ERROR_CHARS: Final = 200
+_NEVER_WRITTEN: Final = {11000: "an id or a unique value is there already", 121: "it is not what its schema wants"}
+"""Codes of Mongo, and what each means: to write the same once more cannot help."""
 
 
 Client = MongoClient[dict[str, Any]]
@@ -41,6 +43,25 @@ def connect(mongo_url: str, deadline_seconds: float | None = None) -> Client:
         raise Refused(f"Mongo's URL cannot be used: {error}") from error
 
 
+class NeverWritten(Exception):
+    """Mongo does not allow what was to be written, and never will: nothing was written. The text has nothing of it."""
+
+
+def never_written(error: PyMongoError) -> NeverWritten | None:
+    """The error where it is not for Mongo to change that a write fails; None for any other."""
+    codes = [each.get("code") for each in _write_errors(error)]
+    known = next((code for code in codes if code in _NEVER_WRITTEN), None)
+    return None if known is None else NeverWritten(f"Mongo does not allow a write: {_NEVER_WRITTEN[known]}")
+
+
 def unavailable(error: PyMongoError) -> Unavailable:
     """The error of a call that Mongo did not answer: one line, with the start of the client's own text."""
-    return Unavailable(f"Mongo does not answer: {' '.join(str(error).split())[:_ERROR_CHARS]}")
+    # The text of a bulk's error has the documents in it, and so what people have written.
+    texts = [each.get("errmsg", "") for each in _write_errors(error)] if isinstance(error, BulkWriteError) else [error]
+    return Unavailable(f"Mongo does not answer: {' '.join(' '.join(map(str, texts)).split())[:_ERROR_CHARS]}")
+
+
+def _write_errors(error: PyMongoError) -> list[dict[str, Any]]:
+    if isinstance(error, BulkWriteError):
+        return list(error.details.get("writeErrors", ()))
+    return [{"code": error.code}] if isinstance(error, OperationFailure) else []

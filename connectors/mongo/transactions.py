@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from connectors.mongo.client import Client, unavailable
+from connectors.mongo.client import Client, never_written, unavailable
 
 _ABORTED: Final = "TransientTransactionError"
 _COMMIT_UNKNOWN: Final = "UnknownTransactionCommitResult"
@@ -34,7 +34,8 @@ def in_transaction(
 
     Raises:
         Unavailable: Mongo does not answer, or the work met others too often; it may have happened.
-        DuplicateKeyError: A unique index does not allow it; nothing was written.
+        DuplicateKeyError: A unique index does not allow one document; nothing was written.
+        NeverWritten: Mongo does not allow what is written, and waiting would be for ever; nothing was written.
     """
     deadline = time.monotonic() + deadline_seconds
     try:
@@ -56,6 +57,9 @@ def in_transaction(
     except DuplicateKeyError:
         raise
     except PyMongoError as error:
+        if (never := never_written(error)) is not None:
+            # Without its cause, whose text has the documents in it.
+            raise never from None
         raise unavailable(error) from error
     raise AssertionError("unreachable")
 

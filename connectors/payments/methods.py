@@ -135,7 +135,7 @@ class SandboxMethods:
             raise Unavailable(f"the provider gave no answer: {type(error).__name__}") from None
         try:
             return answer.status_code, msgspec.json.decode(content, type=_Added)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return answer.status_code, _Added()
 
 

@@ -24,6 +24,7 @@ _ANSWER_TIMEOUTS: Final = 3
 _MAX_BYTES: Final = 64 << 10
 _MAX_CONNECTIONS: Final = 32
 _CHARS: Final = 200
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _OUTCOMES: Final = {
     "charge": {
         "succeeded": Outcome.SUCCEEDED,
@@ -68,7 +69,7 @@ class _Answer:
         """Its code, where it has one."""
         try:
             return msgspec.json.decode(self.content, type=_Error).error[:_CHARS]
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except _UNREADABLE:
             return ""
 
 
@@ -141,7 +142,7 @@ class SandboxProvider:
         """See :class:`PaymentProvider`."""
         try:
             return self._report_of(msgspec.json.decode(raw, type=_Webhook).data)
-        except (msgspec.MsgspecError, UnicodeDecodeError, Unavailable) as error:
+        except (*_UNREADABLE, Unavailable) as error:
             raise UnreadableWebhook(" ".join(str(error).split())[:_CHARS]) from error
 
     def _ask(self, method: str, path: str, key: str, body: dict[str, Any] | None = None) -> _Answer:
@@ -171,7 +172,7 @@ class SandboxProvider:
             raise Refused(f"the provider refuses it: HTTP {answer.status} {answer.error}".rstrip())
         try:
             said = msgspec.json.decode(answer.content, type=_Operation)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except _UNREADABLE as error:
             raise Unavailable("the provider's answer cannot be read") from error
         if said.key != key:
             raise Refused("the provider answers for another key")

@@ -132,9 +132,14 @@ def of_event(event: Event, order: Order, heard: Heard) -> tuple[Notice, ...]:
     return tuple(notice for notice in new if holds(notice.template, notice.amount_minor, order))
 
 
-def of_shipped(order: Order) -> Notice:
-    """That the goods of an order are on the way; it is said once, whatever is corrected of it later."""
-    return Notice(buyer_of(order.buyer), Template.ORDER_SHIPPED, f"{order.id}:shipped")
+def of_shipped(order: str, buyer: str) -> Notice:
+    """That the goods of an order are on the way; it is said once, whatever is corrected of it later.
+
+    Args:
+        order: The id of the order.
+        buyer: The id of an account.
+    """
+    return Notice(buyer_of(buyer), Template.ORDER_SHIPPED, f"{order}:shipped")
 
 
 def of_low_stock(store: str, variant: str, fall_ms: int) -> Notice:
@@ -163,8 +168,8 @@ def _of_end(event: Event, payload: OrderCancelled, order: Order, heard: Heard) -
 
 def _of_refund(payload: PaymentRefunded, order: Order) -> tuple[Notice, ...]:
     asked = next((refund for refund in order.refunds if refund.id == payload.refund), None)
-    if asked is None or asked.ends:
-        # The order ends with it, and its end is an event of its own.
+    if asked is None or asked.ends or not payload.amount_minor:
+        # The order ends with it, and its end is an event of its own; and of no money nobody hears.
         return ()
     # Of one that came back and has gone once more nobody hears twice.
     event = f"{order.id}:refunded:{payload.refund}"

@@ -14,7 +14,7 @@ from typing import Final
 from marketplace.sagas.events import EventType
 from marketplace.sagas.inventory import GRACE_SECONDS, ReservationState
 from marketplace.sagas.orders import PAY_SECONDS, OrderState
-from marketplace.sagas.payments import PaymentState
+from marketplace.sagas.payments import PaymentState, RefundState
 
 
 class Service(StrEnum):
@@ -37,7 +37,7 @@ class Trigger(StrEnum):
     """The payment provider says something: in an answer, a webhook or a look-up."""
 
 
-State = OrderState | PaymentState | ReservationState
+State = OrderState | PaymentState | RefundState | ReservationState
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,8 @@ _OF_PAYMENTS: Final[tuple[_Row, ...]] = (
     (_E.ORDER_CANCELLED, _P.COMPLETED, _P.COMPLETED, None, "Noted."),
     (_E.STOCK_INSUFFICIENT, _P.COMPLETED, _P.COMPLETED, None, "The money goes back."),
     (_E.ORDER_REFUND_REQUESTED, _P.COMPLETED, _P.COMPLETED, None, "Money goes back."),
+    (_E.ORDER_REFUND_REQUESTED, _P.COMPLETED, _P.COMPLETED, _E.PAYMENT_REFUNDED, "The goods had cost nothing."),
+    (_T.REQUEST, _P.COMPLETED, _P.COMPLETED, None, "An operator lets a refund be asked for again."),
 )  # fmt: skip
 
 _OF_ORDERS: Final[tuple[_Row, ...]] = (
@@ -114,10 +116,12 @@ _OF_ORDERS: Final[tuple[_Row, ...]] = (
     (_E.STOCK_INSUFFICIENT, _O.PAID, _O.REFUNDING, None, "The goods are gone."),
     (_T.REQUEST, _O.CONFIRMED, _O.REFUNDING, _E.ORDER_REFUND_REQUESTED, "All of it goes back."),
     (_T.REQUEST, _O.CONFIRMED, _O.CONFIRMED, _E.ORDER_REFUND_REQUESTED, "Some of it goes back."),
+    (_E.PAYMENT_REFUNDED, _O.PAID, _O.CANCELLED, _E.ORDER_CANCELLED, "The goods are gone, and the money is back."),
     (_E.PAYMENT_REFUNDED, _O.CONFIRMED, _O.CONFIRMED, None, "Some of the money has gone back."),
     (_E.PAYMENT_REFUNDED, _O.REFUNDING, _O.REFUNDING, None, "The rest is on its way."),
     (_E.PAYMENT_REFUNDED, _O.REFUNDING, _O.CANCELLED, _E.ORDER_CANCELLED, "All of the money has gone back."),
     (_E.PAYMENT_REFUNDED, _O.CANCELLED, _O.CANCELLED, None, "It came back and has gone again."),
+    (_E.PAYMENT_REFUND_REVERSED, _O.PAID, _O.REFUNDING, None, "The goods are gone, and the money is owed again."),
     (_E.PAYMENT_REFUND_REVERSED, _O.CONFIRMED, _O.CONFIRMED, None, "Some of the money is owed again."),
     (_E.PAYMENT_REFUND_REVERSED, _O.REFUNDING, _O.REFUNDING, None, "Some of the money is owed again."),
     (_E.PAYMENT_REFUND_REVERSED, _O.CANCELLED, _O.REFUNDING, None, "The money is owed again."),
@@ -151,14 +155,16 @@ TRANSITIONS: Final = tuple(
 )
 """Every step; whatever is not here changes nothing."""
 
+_ASKED_ON: Final = "The provider is asked again and again, and an operator looks."
+
 DEADLINES: Final = (
     Deadline(Service.ORDERS, _O.PENDING, PAY_SECONDS, "It is cancelled, and its stock is released."),
     Deadline(Service.ORDERS, _O.PAID, 5 * 60, "An operator looks why inventory does not answer."),
     Deadline(Service.ORDERS, _O.REFUNDING, 24 * 3_600, "An operator looks why the provider does not refund."),
     Deadline(Service.PAYMENTS, _P.WAITING, PAY_SECONDS, "Its order is cancelled, which voids it."),
-    Deadline(
-        Service.PAYMENTS, _P.CHARGING, 24 * 3_600, "The provider is asked again and again, and an operator looks."
-    ),
+    Deadline(Service.PAYMENTS, _P.CHARGING, 24 * 3_600, _ASKED_ON),
+    Deadline(Service.PAYMENTS, RefundState.REQUESTED, 24 * 3_600, _ASKED_ON),
+    Deadline(Service.PAYMENTS, RefundState.STUCK, 0, "An operator decides: marketplace payments retry-refund."),
     Deadline(Service.INVENTORY, _R.HELD, PAY_SECONDS + GRACE_SECONDS, "It is released."),
 )
 """Every state that waits for somebody."""
@@ -170,6 +176,7 @@ TERMINAL: Final[frozenset[State]] = frozenset(
         PaymentState.COMPLETED,
         PaymentState.FAILED,
         PaymentState.VOIDED,
+        RefundState.DONE,
         ReservationState.TAKEN,
         ReservationState.RELEASED,
         ReservationState.REFUSED,
@@ -182,6 +189,11 @@ def listeners(kind: EventType) -> frozenset[Service]:
     """Who reacts to an event."""
     notified = {Service.NOTIFICATIONS} if kind in NOTIFIES else frozenset()
     return frozenset(step.service for step in TRANSITIONS if step.on is kind) | notified
+
+
+def heard_by(service: Service) -> frozenset[EventType]:
+    """The events that a service reacts to; it looks at no others."""
+    return frozenset(kind for kind in EventType if service in listeners(kind))
 
 
 def speakers(kind: EventType) -> frozenset[Service]:

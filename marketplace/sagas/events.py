@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+
+from marketplace.money import MAX_MINOR
 
 
 class EventType(StrEnum):
@@ -29,6 +31,15 @@ class EventType(StrEnum):
     STOCK_INSUFFICIENT = "STOCK_INSUFFICIENT"
 
 
+Minor = Annotated[int, msgspec.Meta(ge=0, le=MAX_MINOR)]
+"""An amount. A record with another one is no event: what is below zero would make room for more than was taken."""
+
+Quantity = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+"""A number of pieces."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+
+
 class Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     """What every payload is; unknown fields are those of a later version, and are left alone."""
 
@@ -37,7 +48,7 @@ class OrderedItem(msgspec.Struct, frozen=True):
     """So many of a variant."""
 
     variant: str
-    quantity: int
+    quantity: Quantity
 
 
 class OrderCreated(Payload, frozen=True):
@@ -46,7 +57,7 @@ class OrderCreated(Payload, frozen=True):
     checkout: str
     buyer: str
     currency: str
-    total_minor: int
+    total_minor: Minor
     items: tuple[OrderedItem, ...]
     pay_by_ms: int
 
@@ -61,7 +72,7 @@ class OrderRefundRequested(Payload, frozen=True):
     """Money is to go back, and what is returned to stock with it."""
 
     refund: str
-    amount_minor: int
+    amount_minor: Minor
     restocked: tuple[OrderedItem, ...] = ()
     reason: str = ""
 
@@ -70,7 +81,7 @@ class OrderConfirmed(Payload, frozen=True):
     """An order is paid and its goods are its buyer's."""
 
     buyer: str
-    total_minor: int
+    total_minor: Minor
     currency: str
 
 
@@ -79,14 +90,14 @@ class OrderCancelled(Payload, frozen=True):
 
     buyer: str
     reason: str
-    refunded_minor: int = 0
+    refunded_minor: Minor = 0
 
 
 class PaymentCompleted(Payload, frozen=True):
     """The provider has the money."""
 
     payment: str
-    amount_minor: int
+    amount_minor: Minor
     currency: str
 
 
@@ -105,8 +116,8 @@ class PaymentRefunded(Payload, frozen=True):
 
     payment: str
     refund: str
-    amount_minor: int
-    reversals: int = 0
+    amount_minor: Minor
+    reversals: Count = 0
 
 
 class PaymentRefundReversed(Payload, frozen=True):
@@ -117,8 +128,8 @@ class PaymentRefundReversed(Payload, frozen=True):
 
     payment: str
     refund: str
-    amount_minor: int
-    reversals: int
+    amount_minor: Minor
+    reversals: Count
 
 
 class StockCountUpdated(Payload, frozen=True):
@@ -146,6 +157,10 @@ PAYLOADS: Final[Mapping[EventType, type[Payload]]] = {
     EventType.STOCK_COUNT_UPDATED: StockCountUpdated,
     EventType.STOCK_INSUFFICIENT: StockInsufficient,
 }
+
+
+STOCK_REFUND: Final = "stock"
+"""The id of the refund of an order whose goods were missing: nobody asks for it, and two services know of it."""
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -220,4 +235,7 @@ def decode_payload(kind: str, value: bytes) -> Payload:
         found: Payload = msgspec.json.decode(value, type=wanted)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UnknownEvent(f"{kind}: {error}") from error
+    except RecursionError as error:
+        # Also in a field that is not known: it is read to be passed over.
+        raise UnknownEvent(f"{kind}: it is nested too deeply") from error
     return found

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from marketplace.sagas.events import (
+    STOCK_REFUND,
     Event,
     EventType,
     OrderCancelled,
@@ -297,28 +298,35 @@ def _on_stock_taken(order: Order, payload: Payload, now_ms: int) -> OrderDecisio
 def _on_no_stock(order: Order, payload: Payload, now_ms: int) -> OrderDecision:
     if order.state is not OrderState.PAID:
         return OrderDecision(order)
+    return OrderDecision(replace(_without_stock(order), version=order.version + 1))
+
+
+def _without_stock(order: Order) -> Order:
     # The payments service has heard of it as well, and sends the money back.
-    refund = Refund("stock", order.paid_minor, ends=True)
-    after = replace(
-        order,
-        state=OrderState.REFUNDING,
-        reason=Reason.NO_STOCK,
-        refunds=(*order.refunds, refund),
-        version=order.version + 1,
-    )
-    return OrderDecision(after)
+    refund = Refund(STOCK_REFUND, order.paid_minor, ends=True)
+    return replace(
+        order, state=OrderState.REFUNDING, reason=Reason.NO_STOCK, refunds=(*order.refunds, refund)
+    )  # fmt: skip
+
+
+def _asked_for(order: Order, refund: str) -> tuple[Order, Refund | None]:
+    """The refund of an id, and the order with it: that goods are missing may be heard of by their money first."""
+    if refund == STOCK_REFUND and order.state is OrderState.PAID:
+        order = _without_stock(order)
+    return order, next((each for each in order.refunds if each.id == refund), None)
 
 
 def _on_refunded(order: Order, payload: Payload, now_ms: int) -> OrderDecision:
     if not isinstance(payload, PaymentRefunded):
         return OrderDecision(order)
-    known = next((refund for refund in order.refunds if refund.id == payload.refund), None)
+    before = order
+    order, known = _asked_for(order, payload.refund)
     # One that has come back since says nothing any more.
     if known is None or payload.reversals < known.reversals:
-        return OrderDecision(order)
+        return OrderDecision(before)
     if known.done:
         if payload.reversals == known.reversals:
-            return OrderDecision(order)
+            return OrderDecision(before)
         # It came back and has gone again: the event between the two comes later, and then changes nothing.
         newer = replace(known, reversals=payload.reversals)
         return OrderDecision(replace(order, refunds=_with(order, newer), version=order.version + 1))
@@ -339,9 +347,10 @@ def _on_refunded(order: Order, payload: Payload, now_ms: int) -> OrderDecision:
 def _on_refund_reversed(order: Order, payload: Payload, now_ms: int) -> OrderDecision:
     if not isinstance(payload, PaymentRefundReversed):
         return OrderDecision(order)
-    known = next((refund for refund in order.refunds if refund.id == payload.refund), None)
+    before = order
+    order, known = _asked_for(order, payload.refund)
     if known is None or payload.reversals <= known.reversals:
-        return OrderDecision(order)
+        return OrderDecision(before)
     after = replace(
         order,
         refunds=_with(order, replace(known, done=False, reversals=payload.reversals)),

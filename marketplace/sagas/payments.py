@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from marketplace.sagas.events import (
+    STOCK_REFUND,
     Event,
     EventType,
     OrderRefundRequested,
@@ -29,9 +30,6 @@ _BACKOFF_SECONDS: Final = (5, 15, 60, 300, 900, 3_600)
 
 MAX_REFUND_ATTEMPTS: Final = 12
 """Some seven hours; after that a refund waits for an operator."""
-
-STOCK_REFUND: Final = "stock"
-"""The id of the refund of an order whose goods were missing."""
 
 
 class PaymentState(StrEnum):
@@ -103,6 +101,7 @@ class RefundIntent:
         due_ms: When it is asked next; None where it is not.
         reversals: How often the provider has taken it on and the money did not arrive; each further try is an effect of
             its own, with a key of its own.
+        requested_ms: When it was asked for; 0 where that is not known.
     """
 
     id: str
@@ -111,6 +110,7 @@ class RefundIntent:
     attempts: int = 0
     due_ms: int | None = None
     reversals: int = 0
+    requested_ms: int = 0
 
 
 @dataclass(frozen=True)
@@ -303,12 +303,13 @@ def apply_report(payment: Payment, report: Report, now_ms: int) -> PaymentDecisi
 
 
 def retry_refund(payment: Payment, refund: str, now_ms: int) -> PaymentDecision:
-    """An operator lets a refund that is stuck be asked for again."""
+    """An operator lets a refund be asked for now: one that is stuck, or one whose next question is due later."""
     found = next((each for each in payment.refunds if each.id == refund), None)
-    if found is None or found.state is not RefundState.STUCK:
+    if found is None or found.state is RefundState.DONE:
         return PaymentDecision(payment)
-    again = replace(found, state=RefundState.REQUESTED, attempts=0, due_ms=now_ms)
-    return PaymentDecision(_changed(payment, refunds=_with(payment, again)))
+    attempts = 0 if found.state is RefundState.STUCK else found.attempts
+    again = replace(found, state=RefundState.REQUESTED, attempts=attempts, due_ms=now_ms)
+    return PaymentDecision(payment if again == found else _changed(payment, refunds=_with(payment, again)))
 
 
 def payment_of_key(key: str) -> str:
@@ -391,7 +392,13 @@ def _refund(payment: Payment, refund: str, amount_minor: int, now_ms: int) -> Pa
         raise OverRefund(
             f"payment {payment.id}: {amount_minor} more than the {payment.captured_minor - asked} that are left"
         )
-    intent = RefundIntent(refund, amount_minor, due_ms=now_ms)
+    if not amount_minor:
+        # Goods that cost nothing come back as well, and no provider gives nothing back.
+        done = RefundIntent(refund, 0, RefundState.DONE, requested_ms=now_ms)
+        after = _changed(payment, refunds=(*payment.refunds, done))
+        said = PaymentRefunded(payment.id, refund, 0)
+        return PaymentDecision(after, (_event(after, EventType.PAYMENT_REFUNDED, said, now_ms),))
+    intent = RefundIntent(refund, amount_minor, due_ms=now_ms, requested_ms=now_ms)
     return PaymentDecision(_changed(payment, refunds=(*payment.refunds, intent)))
 
 

@@ -16,12 +16,13 @@ from marketplace.sagas.declaration import TERMINAL, Service, listeners
 from marketplace.sagas.events import EventType
 from marketplace.sagas.inventory import Movement, MovementKind, Reservation, ReservationState
 from marketplace.sagas.orders import Order, OrderState
-from marketplace.sagas.payments import Entry, Payment
+from marketplace.sagas.payments import Entry, Payment, PaymentState
 
 GRACE_MS: Final = 60_000
 """An event may be on its way for so long; one that takes longer is a finding."""
 
 PROVIDER: Final = "provider"
+_KNOWN: Final = frozenset(kind.value for kind in EventType)
 
 
 class Subject(StrEnum):
@@ -57,12 +58,12 @@ class Said:
 
     Attributes:
         id: Its id.
-        type: What happened.
+        type: What happened; it may be of a later version, which this one does not know.
         at_ms: When it was written, epoch milliseconds.
     """
 
     id: str
-    type: EventType
+    type: str
     at_ms: int
 
 
@@ -129,6 +130,8 @@ def check_order(rows: OrderRows, now_ms: int) -> list[Finding]:
     found += [(Subject.INBOX, f"{service} has not handled {said.type} {said.id}") for service, said in late]
     found += [(Subject.INBOX, f"events of it are parked at {service}") for service in sorted(rows.parked)]
     settled = not waiting and not rows.parked
+    if settled:
+        found += [(Subject.STATE, says) for says in _stalled(order, rows.payment)]
     if settled and rows.payment is not None:
         found += [(Subject.MONEY, says) for says in _compared_money(order, rows.payment)]
     if settled and rows.reservation is not None:
@@ -238,6 +241,20 @@ def _compared_money(order: Order, payment: Payment) -> Iterator[str]:
         yield f"the provider gave back {payment.refunded_minor}, and {order.refunded_minor} were refunded"
 
 
+def _stalled(order: Order, payment: Payment | None) -> Iterator[str]:
+    """What waits for somebody who will not act, because what would be heard of it was heard, or was never sent."""
+    if order.state is OrderState.PAID:
+        yield "it is paid, and nobody deducts its goods"
+    if payment is None:
+        return
+    if payment.state is PaymentState.WAITING and order.state is not OrderState.PENDING:
+        yield f"it is {order.state}, and nobody asks for its payment or gives it up"
+    known = {refund.id for refund in payment.refunds}
+    for refund in order.refunds:
+        if not refund.done and refund.id not in known:
+            yield f"refund {refund.id} of {refund.amount_minor} was asked for, and its payment does not know of it"
+
+
 def _own_stock(reservation: Reservation, movements: tuple[Movement, ...]) -> Iterator[str]:
     sold: Counter[str] = Counter()
     back: Counter[str] = Counter()
@@ -266,7 +283,8 @@ def _compared_stock(order: Order, reservation: Reservation) -> Iterator[str]:
 
 def _unheard(rows: OrderRows) -> Iterator[tuple[Service, Said]]:
     for said in rows.said:
-        for service in sorted(listeners(said.type)):
+        # Who listens to what a later version says is for that one to know.
+        for service in sorted(listeners(EventType(said.type))) if said.type in _KNOWN else ():
             if (service.value, said.id) not in rows.heard:
                 yield service, said
 

@@ -6,6 +6,7 @@ the trace context of W3C. See docs/adr/0030.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final
@@ -17,6 +18,7 @@ DATA_VERSION: Final = "1"
 """Of all payloads; one that gains fields with defaults keeps it."""
 
 TRACE_PARENT: Final = "traceparent"
+_TRACE: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _SPEC_VERSION: Final = "1.0"
 
 
@@ -42,7 +44,11 @@ def headers(event: Event, service: str, trace_parent: str = "") -> dict[str, str
     }
 
 
-def event_of(key: bytes | None, pairs: Iterable[tuple[str, bytes]], value: bytes | None) -> Event:
+Pairs = Iterable[tuple[str, bytes | None]]
+"""Headers of a record, by name; Kafka knows those without a value."""
+
+
+def event_of(key: bytes | None, pairs: Pairs, value: bytes | None) -> Event:
     """The event of a record.
 
     Raises:
@@ -50,7 +56,7 @@ def event_of(key: bytes | None, pairs: Iterable[tuple[str, bytes]], value: bytes
     """
     try:
         order = (key or b"").decode()
-        found = {name: text.decode() for name, text in pairs if name.startswith("ce_")}
+        found = {name: (text or b"").decode() for name, text in pairs if name.startswith("ce_")}
     except UnicodeDecodeError as error:
         raise UnknownEvent(f"its key or a header is no text: {error}", "bad_headers") from error
     if not order:
@@ -74,9 +80,10 @@ def event_of(key: bytes | None, pairs: Iterable[tuple[str, bytes]], value: bytes
     )
 
 
-def trace_parent_of(pairs: Iterable[tuple[str, bytes]]) -> str:
-    """The trace that a record belongs to; empty for none."""
-    return next((text.decode("ascii", "replace") for name, text in pairs if name == TRACE_PARENT), "")
+def trace_parent_of(pairs: Pairs) -> str:
+    """The trace that a record belongs to; empty for none, and for what is none: it goes on in what is said of it."""
+    given = next((text or b"" for name, text in pairs if name == TRACE_PARENT), b"")
+    return given.decode() if _TRACE.fullmatch(given) else ""
 
 
 def _header(found: Mapping[str, str], name: str) -> str:

@@ -17,7 +17,7 @@ from rich.table import Table
 from connectors.errors import Refused
 from connectors.mongo.client import connect
 from connectors.mongo.sagas.parking import Parked, ParkedEvents
-from marketplace.sagas.declaration import TRANSITIONS, Service
+from marketplace.sagas.declaration import heard_by
 from marketplace.sagas.events import EventType
 from ops.commands.options import DataOption, JsonOption
 from ops.commands.texts import cell, printable
@@ -45,7 +45,7 @@ def list_consumers(as_json: JsonOption = False) -> None:
         {
             "name": spec.service.value,
             "group": group_of(spec.service),
-            "listens": [kind.value for kind in _heard_by(spec.service)],
+            "listens": [kind.value for kind in EventType if kind in heard_by(spec.service)],
             "does": spec.does,
         }
         for spec in CONSUMERS
@@ -159,11 +159,6 @@ def _opened(name: str, parts: Parts) -> Iterator[SagaConsumer]:
         yield consumer
     finally:
         consumer.close()
-
-
-def _heard_by(service: Service) -> list[EventType]:
-    heard = {step.on for step in TRANSITIONS if step.service is service and isinstance(step.on, EventType)}
-    return [kind for kind in EventType if kind in heard]
 
 
 def _row(parked: Parked) -> dict[str, Any]:

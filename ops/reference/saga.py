@@ -17,6 +17,7 @@ from marketplace.sagas.declaration import (
     speakers,
 )
 from marketplace.sagas.events import PAYLOADS, EventType
+from marketplace.sagas.payments import RefundState
 from marketplace.topics import ORDERS_EVENTS
 
 TARGET = Path(__file__).resolve().parents[2] / "docs" / "reference" / "saga.md"
@@ -79,7 +80,8 @@ def _deadlines() -> Iterator[str]:
         "stuck` lists it.\n\n| service | state | at most | then |\n|---|---|---|---|\n"
     )
     for deadline in DEADLINES:
-        yield f"| {deadline.service} | {deadline.state} | {_duration(deadline.seconds)} | {deadline.then} |\n"
+        state = f"a refund {deadline.state}" if isinstance(deadline.state, RefundState) else str(deadline.state)
+        yield f"| {deadline.service} | {state} | {_duration(deadline.seconds)} | {deadline.then} |\n"
 
 
 def _payloads() -> Iterator[str]:
@@ -103,6 +105,8 @@ def _on(step: Transition) -> str:
 
 
 def _duration(seconds: int) -> str:
+    if not seconds:
+        return "not at all"
     for unit, length in (("hour", 3_600), ("minute", 60)):
         if seconds % length == 0:
             count = seconds // length

@@ -7,13 +7,11 @@ from dataclasses import replace
 from typing import Final
 
 from marketplace.sagas import inventory
-from marketplace.sagas.declaration import TRANSITIONS, Service
+from marketplace.sagas.declaration import Service, heard_by
 from marketplace.sagas.events import Event, EventType, OrderedItem
 from marketplace.sagas.inventory import Reservation, ReservationState, StockDecision
 
-LISTENS: Final = frozenset(
-    step.on for step in TRANSITIONS if step.service is Service.INVENTORY and isinstance(step.on, EventType)
-)
+LISTENS: Final = heard_by(Service.INVENTORY)
 """The events that can change a reservation or stock; others are not looked at."""
 
 _OPEN: Final = frozenset({ReservationState.HELD, ReservationState.RELEASED})

@@ -18,10 +18,10 @@ from marketplace.sagas.events import Event
 from marketplace.sagas.inventory import Reservation, ReservationState, missing
 from saga_consumers.consumer import Absent, Parts, SagaConsumer, check_store
 from saga_consumers.inventory import decide
-from saga_consumers.sweeps import each_of
+from saga_consumers.sweeps import each_due
 
 _SWEPT: Final = 100
-"""Reservations that one sweep looks at."""
+"""Reservations that one sweep looks at, and further ones behind those that cannot be acted on."""
 
 Counts = dict[str, StockCount]
 
@@ -45,8 +45,13 @@ class InventoryStore:
 
     def sweep(self, now: datetime) -> int:
         """Release reservations that are over; see :data:`saga_consumers.consumer.Sweep`."""
-        due = self._inventory.due(milliseconds(now), _SWEPT)
-        return each_of("reservation", due, lambda order: self._expire(order, now))
+        now_ms = milliseconds(now)
+        return each_due(
+            "reservation",
+            lambda after: self._inventory.due(now_ms, _SWEPT, after),
+            lambda due: self._expire(due.id, now),
+            _SWEPT,
+        )
 
     def _react(self, event: Event, now: datetime, session: Session) -> tuple[Event, ...]:
         now_ms = milliseconds(now)

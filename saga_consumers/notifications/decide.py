@@ -6,12 +6,12 @@ from enum import StrEnum
 from typing import Final
 
 from marketplace.notifications.notices import Heard, Notice, of_event
-from marketplace.sagas.declaration import NOTIFIES
+from marketplace.sagas.declaration import Service, heard_by
 from marketplace.sagas.events import Event, version_of
 from marketplace.sagas.orders import SERVICE as ORDERS
 from marketplace.sagas.orders import Order
 
-LISTENS: Final = frozenset(NOTIFIES)
+LISTENS: Final = heard_by(Service.NOTIFICATIONS)
 """The events that somebody hears of; others are not looked at."""
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from marketplace.sagas import orders
-from marketplace.sagas.declaration import TRANSITIONS, Service
-from marketplace.sagas.events import Event, EventType
+from marketplace.sagas.declaration import Service, heard_by
+from marketplace.sagas.events import Event
 from marketplace.sagas.orders import Order, OrderDecision
 
-LISTENS: Final = frozenset(
-    step.on for step in TRANSITIONS if step.service is Service.ORDERS and isinstance(step.on, EventType)
-)
+LISTENS: Final = heard_by(Service.ORDERS)
 """The events that can change an order; others are not looked at."""
 
 

@@ -12,10 +12,10 @@ from marketplace.sagas.declaration import Service
 from marketplace.sagas.events import Event
 from saga_consumers.consumer import Absent, Parts, SagaConsumer, check_store
 from saga_consumers.orders import decide
-from saga_consumers.sweeps import each_of
+from saga_consumers.sweeps import each_due
 
 _SWEPT: Final = 100
-"""Orders that one sweep looks at."""
+"""Orders that one sweep looks at, and further ones behind those that cannot be acted on."""
 
 
 class OrdersStore:
@@ -50,7 +50,12 @@ class OrdersStore:
     def sweep(self, now: datetime) -> int:
         """Cancel orders that were not paid in time; see :data:`saga_consumers.consumer.Sweep`."""
         now_ms = milliseconds(now)
-        return each_of("order", self._orders.due(now_ms, _SWEPT), lambda order: self._expire(order, now, now_ms))
+        return each_due(
+            "order",
+            lambda after: self._orders.due(now_ms, _SWEPT, after),
+            lambda due: self._expire(due.id, now, now_ms),
+            _SWEPT,
+        )
 
     def _expire(self, order: str, now: datetime, now_ms: int) -> bool:
         def work(session: Session) -> tuple[Event, ...]:

@@ -34,6 +34,11 @@ FAILURES_IN_A_ROW: Final = 5
 """So many questions without an answer, of whatever payments, and the provider is left alone: one card's trouble is not
 the provider's."""
 
+REST_SECONDS: Final = 60.0
+"""A payment that cannot be asked about, for a reason that nobody foresaw, is left alone for so long."""
+
+_MOST_RESTING: Final = 1_000
+
 _log = logging.getLogger(__name__)
 
 
@@ -60,6 +65,7 @@ class Calls:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="payments")
         self._changed = threading.Condition()
         self._under_way: set[str] = set()
+        self._resting: dict[str, float] = {}
         self._breaker, self._in_a_row, self._closed = CircuitBreaker(), 0, False
 
     @property
@@ -75,15 +81,24 @@ class Calls:
             now: The time.
 
         Returns:
-            Whether it will be asked about: not where it is under way, or too many wait, or the provider is left alone.
+            Whether it will be asked about: not where it is under way or left alone, or too many wait, or the provider
+            is left alone.
         """
         with self._changed:
             full = len(self._under_way) >= QUEUED
-            if self._closed or full or payment in self._under_way or not self.provider_asked:
+            rests = self._resting.get(payment, float("-inf")) > self._monotonic()
+            if self._closed or full or rests or payment in self._under_way or not self.provider_asked:
                 return False
             self._under_way.add(payment)
         self._pool.submit(self._ask_about, payment, now, self._monotonic())
         return True
+
+    def resting(self) -> int:
+        """How many payments are left alone, because they could not be asked about."""
+        now = self._monotonic()
+        with self._changed:
+            self._resting = {payment: until for payment, until in self._resting.items() if until > now}
+            return len(self._resting)
 
     def wait(self, seconds: float) -> bool:
         """Wait until nothing is under way; returns whether that is so."""
@@ -107,13 +122,20 @@ class Calls:
             # It is due still, or again after its pause.
             _log.warning("payment %s: %s", payment, error)
         except Exception:
-            # A thread of a pool would keep it for itself. The payment is due again after its pause.
+            # A thread of a pool would keep it for itself. It may be due still: its pause is written by the same code.
             self._counts.failed()
+            self._rest(payment)
             _log.exception("payment %s", payment)
         finally:
             with self._changed:
                 self._under_way.discard(payment)
                 self._changed.notify_all()
+
+    def _rest(self, payment: str) -> None:
+        with self._changed:
+            if len(self._resting) >= _MOST_RESTING:
+                self._resting.pop(next(iter(self._resting)))
+            self._resting[payment] = self._monotonic() + REST_SECONDS
 
     def _rounds(self, payment: str, now: datetime, since: float, ticket: int) -> None:
         """Ask what is due; a look-up that finds nothing makes the next question due at once."""

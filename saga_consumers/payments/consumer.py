@@ -21,7 +21,7 @@ from saga_consumers.consumer import Parts, SagaConsumer
 from saga_consumers.payments.calls import QUEUED, Calls
 from saga_consumers.payments.counts import PaymentCounts
 from saga_consumers.payments.store import PaymentStore
-from saga_consumers.sweeps import each_of
+from saga_consumers.sweeps import each_due, in_turn
 
 SWEEP_SECONDS: Final = 0.25
 """Webhooks are found by sweeps alone; what an event makes due is asked at once."""
@@ -63,10 +63,8 @@ class PaymentsService:
         """See :data:`saga_consumers.consumer.Sweep`; what is due is asked on other threads."""
         if self._calls is None:
             raise Unavailable(f"no payment provider is named: set {PAYMENTS_URL.name}")
-        acted = self._apply_webhooks(now)
-        if self._calls.provider_asked:
-            acted += sum(self._calls.begin(payment, now) for payment in self._store.rows.due(now, QUEUED))
-        return acted
+        calls = self._calls
+        return in_turn(lambda: self._apply_webhooks(now), lambda: self._ask(calls, now))
 
     def oldest_due_ms(self) -> int | None:
         """See :class:`saga_consumers.consumer.SagaConsumer`."""
@@ -81,9 +79,20 @@ class PaymentsService:
         if self._calls is not None and not self._calls.close(_CLOSE_SECONDS):
             _log.warning("a question to the payment provider is under way still")
 
+    def _ask(self, calls: Calls, now: datetime) -> int:
+        if not calls.provider_asked:
+            return 0
+        # Those that cannot be asked about stay due, and are not to keep others from being found.
+        due = self._store.rows.due(now, QUEUED + calls.resting())
+        return sum(calls.begin(payment.id, now) for payment in due)
+
     def _apply_webhooks(self, now: datetime) -> int:
-        waiting = {each.id: each for each in self._store.rows.waiting_webhooks(now, _WEBHOOKS)}
-        return each_of("webhook", waiting, lambda webhook: self._apply_webhook(waiting[webhook], now))
+        return each_due(
+            "webhook",
+            lambda after: self._store.rows.waiting_webhooks(now, _WEBHOOKS, after),
+            lambda webhook: self._apply_webhook(webhook, now),
+            _WEBHOOKS,
+        )
 
     def _apply_webhook(self, webhook: WaitingWebhook, now: datetime) -> bool:
         provider = self._providers.get(webhook.provider)

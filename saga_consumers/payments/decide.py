@@ -6,11 +6,11 @@ from typing import Final
 
 from marketplace.errors import Reject
 from marketplace.sagas import payments
-from marketplace.sagas.declaration import Service, listeners
-from marketplace.sagas.events import Event, EventType
+from marketplace.sagas.declaration import Service, heard_by
+from marketplace.sagas.events import Event
 from marketplace.sagas.payments import OverRefund, Payment, PaymentDecision, RefundState
 
-LISTENS: Final = frozenset(kind for kind in EventType if Service.PAYMENTS in listeners(kind))
+LISTENS: Final = heard_by(Service.PAYMENTS)
 """The events that can change a payment; others are not looked at."""
 
 

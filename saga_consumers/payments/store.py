@@ -14,7 +14,7 @@ from connectors.mongo.sagas.steps import SagaSteps, Session
 from connectors.mongo.times import milliseconds
 from marketplace.sagas import payments
 from marketplace.sagas.events import Event
-from marketplace.sagas.payments import Call, Mismatch, Payment, Report, payment_of_key
+from marketplace.sagas.payments import Call, Mismatch, Payment, RefundIntent, RefundState, Report, payment_of_key
 from saga_consumers.consumer import Absent, check_store
 from saga_consumers.payments import decide
 from saga_consumers.payments.counts import PaymentCounts
@@ -118,6 +118,38 @@ class PaymentStore:
         self._steps.act(now, work)
         return asked
 
+    def retry_refunds(self, order: str, refund: str, now: datetime) -> list[RefundIntent]:
+        """Let refunds of an order be asked for now, as an operator wants it; the sweep that follows asks.
+
+        Args:
+            order: Its id.
+            refund: The id of one; empty for all of them that are not done.
+            now: The time.
+
+        Returns:
+            Those that are asked for now; none where the order has no such refund, or it is done.
+
+        Raises:
+            Unavailable: Mongo does not answer; it may have happened.
+        """
+        now_ms, found = milliseconds(now), list[RefundIntent]()
+
+        def work(session: Session) -> tuple[Event, ...]:
+            found.clear()
+            kept = self.rows.of_order(order, session)
+            if kept is None:
+                return ()
+            after, wanted = kept.payment, {each.id for each in kept.payment.refunds if refund in ("", each.id)}
+            for each in sorted(wanted):
+                after = payments.retry_refund(after, each, now_ms).payment
+            found.extend(each for each in after.refunds if each.id in wanted and each.state is RefundState.REQUESTED)
+            if after != kept.payment:
+                self.rows.save(kept, after, (), now, session)
+            return ()
+
+        self._steps.act(now, work)
+        return found
+
     def apply(self, report: Report, now: datetime, webhook: WaitingWebhook | None = None) -> Applied:
         """Apply what the provider says: answers, look-ups and webhooks all come here, however often.
 
@@ -142,7 +174,7 @@ class PaymentStore:
             decision = payments.apply_report(kept.payment, report, now_ms)
             if decision.payment != kept.payment:
                 outcome, alarms[:] = Applied.CHANGED, decide.alarms(kept.payment, decision.payment)
-                self.rows.save(kept, decision.payment, decision.entries, now, session)
+                self.rows.save(kept, decision.payment, decision.entries, now, session, solved=True)
             if webhook is not None:
                 self.rows.end_webhook(webhook.id, WebhookState.APPLIED, now, session=session)
             return decision.events

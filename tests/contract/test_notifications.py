@@ -53,6 +53,7 @@ from ops.stack import Stack
 from runtime.sections import Settings
 from saga_consumers.consumer import Absent
 from saga_consumers.notifications.store import NotificationsStore
+from saga_consumers.sweeps import SomeFailed
 from tests.kits.notifications import BUYER, OWNER, PLACED, PLACED_MS, STORE, Story, confirmed, order, stories
 from tests.kits.smtp_server import Inbox, smtp_server
 from tests.kits.stack import polled
@@ -700,6 +701,29 @@ def test_a_buyer_hears_once_that_the_goods_are_on_the_way(market: Market) -> Non
     market.send()
     assert market.sent == [("bea", "Your order 9C51D06E is on the way")]
     assert "00340434161094042557" in str(market.inbox.messages[0].get_body(("plain",)))
+
+
+def test_rows_that_cannot_be_read_keep_nobody_else_from_hearing_of_stock_or_goods(market: Market) -> None:
+    """Their own notification is written as soon as they can be read."""
+    goods, broken = Goods(market), "0" * 32
+    document = market.mongo[ORDERS.name].find_one({"_id": confirmed().order.id}) or {}
+    for name in ("v0", "v9"):
+        Stock(market, name, on_hand=1, changed_at_ms=PLACED_MS)
+    market.mongo[STOCK.name].update_one({"_id": "v0"}, {"$set": {"reserved": "none"}})
+    goods.are("shipped")
+    market.mongo[ORDERS.name].insert_one(
+        {**document, "_id": broken, "lines": "?", "fulfilment": {"state": "shipped", "changed_at_ms": PLACED_MS}}
+    )
+
+    for _ in range(2):
+        with pytest.raises(SomeFailed, match=r"stock v0: ValueError.*; .*order 0000"):
+            market.store.sweep(market.clock.now)
+    assert (market.heard(f"store:{STORE}"), market.heard(f"user:{BUYER}")) == (["low_stock"], ["order_shipped"])
+
+    market.clock.now += timedelta(days=1)
+    market.mongo[STOCK.name].update_one({"_id": "v0"}, {"$set": {"reserved": 0}})
+    market.mongo[ORDERS.name].update_one({"_id": broken}, {"$set": {"lines": document["lines"]}})
+    assert market.store.sweep(market.clock.now) == 2
 
 
 def test_of_goods_of_an_order_that_ends_nobody_hears_that_they_are_on_the_way(market: Market) -> None:

@@ -259,8 +259,11 @@ def test_a_webhook_about_other_money_is_no_report(known: Known, changed: dict[st
         known.provider.read_webhook(known.webhook(report, **changed))
 
 
+_DEEP = b'{"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+
+
 @pytest.mark.parametrize(
-    "raw", [b"", b"{}", b"[]", b"\xff", b'"x"', b'{"id": "evt_1", "type": "x", "data": {}}', b"[" * 5_000]
+    "raw", [b"", b"{}", b"[]", b"\xff", b'"x"', b'{"id": "evt_1", "type": "x", "data": {}}', b"[" * 5_000, _DEEP]
 )
 def test_what_is_no_webhook_cannot_be_read(known: Known, raw: bytes) -> None:
     with pytest.raises(UnreadableWebhook):

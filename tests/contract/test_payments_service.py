@@ -18,6 +18,7 @@ import pytest
 
 from connectors.errors import Unavailable
 from connectors.mongo.client import connect
+from connectors.mongo.sagas.payment_review import PaymentReview
 from connectors.payments.provider import Charge
 from connectors.payments.sandbox import SandboxProvider
 from connectors.payments.secrets import KnownSecrets, ProviderSecrets
@@ -29,6 +30,7 @@ from ops.stack import Stack
 from saga_consumers.consumer import Absent
 from saga_consumers.payments.calls import FAILURES_IN_A_ROW
 from saga_consumers.payments.store import Applied
+from saga_consumers.sweeps import SomeFailed
 from tests.kits.payments import SHORT_SECONDS, Orders, Recorded, Sandbox, Worker, payments_database, sandbox
 from tests.kits.stack import eventually, polled
 
@@ -381,6 +383,28 @@ def test_a_webhook_before_its_payment_waits_and_is_applied_once_it_is_there(orde
     assert orders.state(payment) == "completed"
 
 
+def test_a_payment_that_cannot_be_read_keeps_no_webhook_and_no_question_about_others_waiting(orders: Orders) -> None:
+    """It stays due for ever, and is asked about again after a minute and not at once."""
+    worker = orders.worker()
+    broken, asked, answered = (orders.place("success") for _ in range(3))
+    rows = orders.client[orders.database]["payments"]
+    for payment in (broken, asked):
+        rows.update_one({"_id": payment.id}, {"$set": {"state": "charging", "due_ms": 1, "charge_due_ms": 1}})
+    rows.update_one({"_id": broken.id}, {"$set": {"refunds": "nonsense"}})
+    orders.webhook(success(broken), "a first one")
+    orders.webhook(success(replace(answered, state=PaymentState.CHARGING)))
+    rows.update_one({"_id": answered.id}, {"$set": {"state": "charging"}})
+
+    for _ in range(3):
+        with pytest.raises(SomeFailed, match="webhook sandbox:a first one"):
+            worker.service.sweep(orders.now)
+        assert worker.service.wait(20)
+
+    assert [orders.state(payment) for payment in (asked, answered)] == ["completed", "completed"]
+    assert worker.counts.of("failed") == 1
+    rows.delete_one({"_id": broken.id})
+
+
 def test_of_refunds_at_one_time_no_more_is_taken_on_than_there_was_and_the_rest_is_rejected(orders: Orders) -> None:
     workers = [orders.worker() for _ in range(5)]
     payment = orders.charge(workers[0], "success", 1_000)
@@ -487,6 +511,55 @@ def test_a_refund_that_comes_back_is_owed_again_and_loud(orders: Orders, caplog:
     assert_books_agree(orders, payment, AMOUNT)
 
 
+def review(orders: Orders) -> PaymentReview:
+    return PaymentReview(orders.client, orders.database)
+
+
+def test_a_refund_that_waits_is_seen_and_asked_for_now_by_an_operator_and_goes_back_once(orders: Orders) -> None:
+    worker = orders.worker()
+    payment = orders.charge(worker, "refund_refused")
+    orders.refund(worker, payment, "r1", AMOUNT)
+    store = worker.store
+    for attempts in (1, 2):
+        (seen,) = (each for each in review(orders).open_questions("shop", 100) if each.order == payment.order)
+        assert (seen.refund, seen.state, seen.attempts, seen.waits_for_operator) == ("r1", "requested", attempts, False)
+        orders.sweep(worker)
+        assert orders.refunds(payment) == {"r1": "requested"}, "it is not due yet"
+        assert [each.id for each in store.retry_refunds(payment.order, "", orders.now)] == ["r1"]
+        orders.sweep(worker)
+
+    assert orders.refunds(payment) == {"r1": "done"}
+    assert_books_agree(orders, payment, 0)
+    for refund in ("", "r1", "r2"):
+        assert store.retry_refunds(payment.order, refund, orders.now) == []
+    assert [each for each in review(orders).open_questions(None, 100) if each.order == payment.order] == []
+
+
+def test_webhooks_that_are_not_applied_are_seen_retried_and_discarded_and_those_that_are_stay_so(
+    orders: Orders,
+) -> None:
+    worker, later, other = orders.worker(), *(orders.waiting(PaymentState.CHARGING) for _ in range(2))
+    orders.write(other)
+    parked = orders.webhook(success(other, amount_minor=AMOUNT + 1))
+    early, good = orders.webhook(success(later)), orders.webhook(success(orders.place("success")))
+    orders.sweep(worker)
+
+    def seen() -> dict[str, str]:
+        return {each.id: each.state.value for each in review(orders).webhooks(100) if each.id in (parked, early, good)}
+
+    assert seen() == {parked: "parked", early: "waiting"}
+    orders.write(later)
+    for webhook in (parked, early):
+        assert review(orders).retry_webhook(webhook, orders.now)
+    orders.sweep(worker)
+    assert (seen(), orders.state(later)) == ({parked: "parked"}, "completed"), "what is wrong is parked again"
+    assert review(orders).discard_webhook(parked, orders.now)
+    for webhook in (parked, early, good, "nothing"):
+        assert not review(orders).retry_webhook(webhook, orders.now)
+        assert not review(orders).discard_webhook(webhook, orders.now)
+    assert seen() == {}
+
+
 def test_payments_whose_questions_hang_keep_no_other_one_waiting(orders: Orders) -> None:
     hanging, others = [orders.place("success") for _ in range(4)], [orders.place("success") for _ in range(6)]
     asked = Recorded(orders.provider.client(), [each.charge_key for each in hanging])
@@ -539,6 +612,7 @@ def test_a_refusal_is_loud_and_changes_nothing_but_the_note(orders: Orders, capl
     assert worker.counts.of("refused") == 1
     orders.sweep(orders.worker(), 10)
     assert orders.state(payment) == "completed"
+    assert "problem" not in orders.row(payment), "it is over"
 
 
 def test_a_call_says_how_much(orders: Orders) -> None:

@@ -16,7 +16,7 @@ from connectors.errors import Unavailable
 from connectors.kafka.memory import MemoryGroupClient
 from connectors.kafka.records import ConsumerRecord, Record
 from connectors.mongo.client import connect
-from connectors.mongo.sagas.parking import BEHIND, ParkedEvents
+from connectors.mongo.sagas.parking import BEHIND, Parked, ParkedEvents
 from marketplace.dead_letters import read
 from marketplace.errors import Reject, Retry, Stop
 from marketplace.sagas.declaration import Service
@@ -331,6 +331,36 @@ def test_an_event_from_before_the_parked_one_is_handled_when_it_comes_again(shop
 
     assert handle.counts.duplicates == 1
     assert seen.events == [f"{own}:e0"] * 2
+
+
+class Counted(ParkedEvents):
+    """Parked events that note the keys that were asked about."""
+
+    asked: list[str]
+
+    def first(self, key: str) -> Parked | None:
+        self.asked.append(key)
+        return super().first(key)
+
+
+def test_a_process_that_begins_knows_what_another_one_has_parked_and_asks_about_nothing_else(
+    shop: Shop, fleet: MemoryFleet
+) -> None:
+    own, other = shop.place({shop.sells(5): 1}), shop.place({shop.sells(5): 1})
+    fleet.send([replaced(record_of(shop.rows(own)[0]), value=b"{")])
+    first = fleet.start(orders.consumer)
+    fleet.until(lambda: len(fleet.parked(Service.ORDERS).of_key(own, 9)) == 2, "it is parked, and what follows it")
+    first.stop()
+    counted = Counted(shop.client, shop.database, "orders")
+    counted.asked = []
+
+    fleet.start(orders.consumer, parked=counted)
+    fleet.start(fleet.payments.consumer)
+    fleet.send([record_of(shop.rows(own)[0])])
+
+    fleet.until(lambda: shop.order(other)["state"] == "paid", "other orders go on")
+    fleet.until(lambda: len(fleet.parked(Service.ORDERS).of_key(own, 9)) == 3, "a later one waits behind it")
+    assert set(counted.asked) == {own}
 
 
 def test_an_event_that_comes_while_an_operator_retries_is_handled_after_those_that_waited(shop: Shop) -> None:

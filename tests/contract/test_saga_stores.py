@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,7 +18,8 @@ import pytest
 from pymongo import MongoClient
 
 from connectors.errors import Unavailable
-from connectors.mongo.client import connect
+from connectors.mongo.client import NeverWritten, connect
+from connectors.mongo.sagas.steps import SagaSteps
 from marketplace.collections import INBOX, ORDERS, RESERVATIONS, STOCK
 from marketplace.errors import Reject
 from marketplace.sagas.events import (
@@ -69,6 +71,23 @@ def deduct(shop: Shop, *owns: str) -> None:
 
 
 # --- Orders -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["said before", "too long"])
+def test_what_mongo_never_takes_is_no_outage_to_wait_for_and_is_not_repeated_in_its_error(
+    shop: Shop, kind: str
+) -> None:
+    """Waited for like an outage it would stop its partition for ever; errors are logged and go into dead letters."""
+    own = shop.place({shop.sells(5): 1})
+    said = PaymentFailed("p", "secret" * (40_000 if kind == "too long" else 1))
+    event = Event(f"{own}:orders:{1 if kind == 'said before' else 9}:0", EventType.PAYMENT_FAILED, own, "s", 1, said)
+    before = shop.document()
+
+    with pytest.raises(NeverWritten) as never:
+        SagaSteps(shop.client, shop.database, "orders").act(shop.now, lambda session: (event,))
+
+    assert "secret" not in "".join(traceback.format_exception(never.value))
+    assert shop.document() == before
 
 
 def test_a_payment_makes_an_order_paid_and_says_so_in_the_same_transaction(shop: Shop) -> None:

@@ -66,6 +66,7 @@ def test_consumers_are_listed_with_their_groups_and_what_they_listen_to() -> Non
     assert [each["name"] for each in listed] == [spec.service.value for spec in CONSUMERS]
     assert {each["name"]: each["group"] for each in listed}["orders"] == "saga.orders"
     assert "PAYMENT_COMPLETED" in listed[0]["listens"]
+    assert [each["name"] for each in listed if not each["listens"]] == []
     shown = run("consumers", "list").stdout
     assert [spec.service.value for spec in CONSUMERS if spec.service.value not in shown] == []
 

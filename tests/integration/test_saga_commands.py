@@ -26,12 +26,14 @@ from connectors.mongo.sagas.documents import (
     payment_document,
     reservation_document,
 )
+from connectors.mongo.sagas.payments import webhook_document
 from marketplace.collections import (
     INBOX,
     LEDGER_ENTRIES,
     ORDERS,
     OUTBOX,
     PARKED_EVENTS,
+    PAYMENT_WEBHOOKS,
     PAYMENTS,
     RESERVATIONS,
     STOCK,
@@ -52,6 +54,7 @@ from runtime.sections import Settings
 
 COLLECTIONS = (
     ORDERS, PAYMENTS, LEDGER_ENTRIES, RESERVATIONS, STOCK, STOCK_MOVEMENTS, OUTBOX, INBOX, PARKED_EVENTS,
+    PAYMENT_WEBHOOKS,
 )  # fmt: skip
 PLACED = datetime.now(UTC) - timedelta(hours=1)
 PLACED_MS = int(PLACED.timestamp() * 1_000)
@@ -212,6 +215,42 @@ def test_an_order_past_its_deadline_is_stuck_and_one_before_it_only_waits(shop: 
     table = shop.run("saga", "list", "--state", "stuck", "--store", "shop")
     assert late in table.stdout
     assert fresh not in table.stdout
+
+
+def test_a_refund_of_a_confirmed_order_that_waits_for_an_operator_is_stuck_until_it_is_asked_for_again(
+    shop: Shop,
+) -> None:
+    own = shop.place("refunded")
+    refund = {"id": "r1", "amount_minor": 1_250, "state": "stuck", "attempts": 12, "due_ms": None, "reversals": 0}
+    shop.set(PAYMENTS.name, f"p-{own}", refunds=[{**refund, "requested_ms": PLACED_MS}])
+
+    stuck = shop.run("saga", "list", "--state", "stuck", "--json")
+    assert stuck.exit_code == 1
+    assert [(each["order"], each["state"]) for each in json.loads(stuck.stdout)["orders"]] == [(own, "refund r1 stuck")]
+    seen = shop.run("payments", "stuck")
+    assert seen.exit_code == 1
+    assert [part in seen.stdout for part in (own, "refund r1", "€12.50", "an operator decides")] == [True] * 4
+
+    assert json.loads(shop.run("payments", "retry-refund", own, "--json").stdout) == {"refunds": ["r1"]}
+
+    assert json.loads(shop.run("payments", "stuck", "--store", "shop", "--json").stdout) == {"questions": []}
+    assert shop.run("saga", "list", "--state", "stuck").exit_code == 0
+    refused = shop.run("payments", "retry-refund", own, "r2")
+    assert refused.exit_code == 1
+    assert "has no such refund that is not done" in str(refused.exception)
+
+
+def test_a_webhook_that_is_parked_is_listed_with_its_reason_and_can_be_retried_and_discarded(shop: Shop) -> None:
+    row = webhook_document("sandbox:evt_1", "sandbox", b"{}", PLACED)
+    shop.insert(PAYMENT_WEBHOOKS.name, {**row, "state": "parked", "due_ms": None, "reason": "other money"})
+
+    listed = shop.run("payments", "webhooks")
+    assert (listed.exit_code, "  sandbox:evt_1: other money" in listed.stdout) == (1, True)
+    assert shop.run("payments", "retry-webhook", "sandbox:evt_1").exit_code == 0
+    assert shop.run("payments", "webhooks").stdout == "all webhooks are applied\n"
+    assert shop.run("payments", "discard-webhook", "sandbox:evt_1").stdout == "discarded\n"
+    for command in ("retry-webhook", "discard-webhook"):
+        assert "there is no webhook" in str(shop.run("payments", command, "sandbox:evt_1").exception)
 
 
 def test_a_trace_shows_each_event_who_handled_it_and_how_long_that_took(shop: Shop) -> None:

@@ -76,11 +76,11 @@ class Fleet:
     def makers(self) -> list[Make]:
         return [orders.consumer, inventory.consumer, self.payments.consumer]
 
-    def start(self, make: Make, client: GroupClient | None = None) -> Running:
+    def start(self, make: Make, client: GroupClient | None = None, parked: ParkedEvents | None = None) -> Running:
         consumer = make(self.shop.parts)
         member = client or self.client(self.membership(consumer.service))
-        parked, dead = self.parked(consumer.service), f"{self.topic}.dlq"
-        runner = ConsumerRunner(consumer, member, self.producer, parked, POLICY, lambda: self.shop.now, dead, 2.0)
+        rows, dead = parked or self.parked(consumer.service), f"{self.topic}.dlq"
+        runner = ConsumerRunner(consumer, member, self.producer, rows, POLICY, lambda: self.shop.now, dead, 2.0)
         started = Running(runner)
         self.running.append(started)
         self.opened.callback(started.stop)

@@ -170,7 +170,7 @@ def kept_less(letter: Record) -> bool:
 
 
 def full_bytes(letter: Record) -> int:
-    return int(dict(letter.headers)["dlq_full_bytes"])
+    return int(dict(letter.headers)["dlq_full_bytes"] or b"")
 
 
 def suppressed(read: Callable[[bytes], Any], body: bytes) -> None:

@@ -221,7 +221,7 @@ class World:
 
     def letters(self) -> set[Place]:
         found = (dict(record.headers) for record in self.producer.records(DEAD))
-        return {(int(headers["dlq_partition"]), int(headers["dlq_offset"])) for headers in found}
+        return {(int(headers["dlq_partition"] or b""), int(headers["dlq_offset"] or b"")) for headers in found}
 
 
 # Lists without a least size are mostly too short for anything to go wrong.

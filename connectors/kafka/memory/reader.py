@@ -39,7 +39,7 @@ class MemoryMessage:
         """The payload; None is a tombstone."""
         return self._record.value
 
-    def headers(self) -> list[tuple[str, bytes]] | None:
+    def headers(self) -> list[tuple[str, bytes | None]] | None:
         """Names and values, in order; None where there are none."""
         return list(self._record.headers) or None
 

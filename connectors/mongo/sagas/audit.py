@@ -30,10 +30,9 @@ from marketplace.collections import (
     STOCK,
     STOCK_MOVEMENTS,
 )
-from marketplace.sagas.declaration import DEADLINES, Service
-from marketplace.sagas.events import EventType
+from marketplace.sagas.declaration import DEADLINES, Deadline, Service
 from marketplace.sagas.inventory import Movement
-from marketplace.sagas.payments import Entry
+from marketplace.sagas.payments import Entry, RefundState
 from marketplace.sagas.reconcile import GRACE_MS, OrderRows, Said, StockRows
 from marketplace.sagas.wire import AGGREGATE
 
@@ -174,8 +173,11 @@ class SagaAudit:
             store: The slug of one; None for all.
             limit: The most of each state.
         """
-        now_ms, found = milliseconds(now), []
+        now_ms, found = milliseconds(now), list[Waiting]()
         for deadline in DEADLINES:
+            if isinstance(deadline.state, RefundState):
+                found += self._waiting_refunds(deadline, now_ms, stuck=stuck, store=store, limit=limit)
+                continue
             collection, field = _PLACES[deadline.service]
             # What a field of a beginning says is late by as long as the state may last.
             lasts_ms = deadline.seconds * 1_000 if field == "state_since_ms" else 0
@@ -190,6 +192,20 @@ class SagaAudit:
                 state = str(deadline.state)
                 found.append(Waiting(order, row["store"], deadline.service, state, since_ms, due_ms, deadline.then))
         return sorted(found, key=lambda each: (each.due_ms, each.order))
+
+    def _waiting_refunds(
+        self, deadline: Deadline, now_ms: int, *, stuck: bool, store: str | None, limit: int
+    ) -> Iterator[Waiting]:
+        query: dict[str, Any] = {"refunds.state": str(deadline.state)}
+        if store is not None:
+            query["store"] = store
+        for row in self._read(self._mongo[PAYMENTS.name].find(query).limit(limit)):
+            for refund in payment_of(row).refunds:
+                due_ms = refund.requested_ms + deadline.seconds * 1_000
+                if refund.state is deadline.state and not (stuck and due_ms > now_ms - GRACE_MS):
+                    says = f"refund {refund.id} {refund.state}"
+                    order, since_ms = row["order"], refund.requested_ms
+                    yield Waiting(order, row["store"], deadline.service, says, since_ms, due_ms, deadline.then)
 
     def states(self, store: str | None = None) -> dict[str, int]:
         """How many orders there are by state."""
@@ -279,7 +295,7 @@ def _by(field: str, rows: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, 
 
 
 def _said(row: Mapping[str, Any]) -> Said:
-    return Said(row["_id"], EventType(row["type"]), milliseconds(row["created_at"]))
+    return Said(row["_id"], row["type"], milliseconds(row["created_at"]))
 
 
 def _with_id(row: Mapping[str, Any], wanted: type[T]) -> T:

@@ -11,7 +11,7 @@ from pymongo.client_session import ClientSession
 from connectors.errors import Unavailable
 from connectors.mongo.client import Client
 from connectors.mongo.sagas.documents import changed_fields, movement_document, reservation_document, reservation_of
-from connectors.mongo.sagas.orders import due_ids, oldest_due_ms
+from connectors.mongo.sagas.due import Due, due_rows, oldest_due_ms
 from marketplace.collections import ORDERS, PRODUCTS, RESERVATIONS, STOCK, STOCK_MOVEMENTS
 from marketplace.inventory.levels import availability_of
 from marketplace.sagas.events import OrderedItem
@@ -143,13 +143,9 @@ class InventoryRepository:
             if after is not availability_of(count.on_hand - count.reserved):
                 self._say_availability(count, after.value, session)
 
-    def due(self, now_ms: int, limit: int) -> list[str]:
-        """Ids of orders whose reservation is over, the oldest first.
-
-        Raises:
-            Unavailable: Mongo does not answer.
-        """
-        return due_ids(self._reservations, now_ms, limit)
+    def due(self, now_ms: int, limit: int, after: tuple[int, str] | None = None) -> list[Due]:
+        """Reservations that are over, by the ids of their orders: see :func:`due_rows`."""
+        return due_rows(self._reservations, now_ms, limit, after)
 
     def oldest_due_ms(self) -> int | None:
         """When the first reservation is over; None where none is there.

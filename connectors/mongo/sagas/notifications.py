@@ -68,7 +68,6 @@ class StockMark:
         available: How many can be ordered.
         low_at: It is low where no more than so many are; None where nobody wants to hear of it.
         notified: Whether the store was notified since it was not low for the last time.
-        changed_at_ms: Epoch milliseconds.
     """
 
     variant: str
@@ -77,12 +76,26 @@ class StockMark:
     available: int
     low_at: int | None
     notified: bool
-    changed_at_ms: int
 
     @property
     def low(self) -> bool:
         """Whether there is too little of it."""
         return self.low_at is not None and self.available <= self.low_at
+
+
+@dataclass(frozen=True)
+class ChangedStock:
+    """The stock of a variant that was changed.
+
+    Attributes:
+        variant: Its id.
+        changed_at_ms: When, epoch milliseconds.
+        mark: What it is; None where it cannot be read.
+    """
+
+    variant: str
+    changed_at_ms: int
+    mark: StockMark | None
 
 
 class NotificationRepository:
@@ -147,7 +160,9 @@ class NotificationRepository:
         query = {field: {"$gte": at}, "$or": [{field: {"$gt": at}}, {field: at, "_id": {"$gt": order}}]}
         try:
             rows = list(self._orders.find(query).sort([(field, 1), ("_id", 1)]).limit(limit))
-            sent = {of_shipped(order_of(row)).id: row["_id"] for row in rows if _kept(row).shipped}
+            # The whole order is read when it is acted on: one that cannot be read keeps no other waiting.
+            gone = (row for row in rows if row["fulfilment"].get("state") in GONE)
+            sent = {of_shipped(row["_id"], str(row.get("buyer", ""))).id: row["_id"] for row in gone}
             known: Iterable[dict[str, Any]] = (
                 self._notifications.find({"_id": {"$in": sorted(sent)}}, {"_id": 1}) if sent else []
             )
@@ -157,7 +172,7 @@ class NotificationRepository:
         last = (int(rows[-1]["fulfilment"]["changed_at_ms"]), str(rows[-1]["_id"])) if rows else None
         return [sent[notice] for notice in sorted(new)], last, len(rows) == limit
 
-    def changed_stock(self, since: tuple[int, str], limit: int) -> list[StockMark]:
+    def changed_stock(self, since: tuple[int, str], limit: int) -> list[ChangedStock]:
         """Stock that was changed since then, the one that was changed first in front.
 
         Args:
@@ -172,7 +187,7 @@ class NotificationRepository:
         only = {"changed_at_ms": {"$gte": at}}
         try:
             found = self._stock.find({**only, **query}).sort([("changed_at_ms", 1), ("_id", 1)]).limit(limit)
-            return [_mark(row) for row in found]
+            return [ChangedStock(row["_id"], row["changed_at_ms"], _readable_mark(row)) for row in found]
         except PyMongoError as error:
             raise unavailable(error) from error
 
@@ -276,7 +291,13 @@ def _mark(row: Mapping[str, Any]) -> StockMark:
         store=row["store"],
         product=str(row.get("product") or ""),
         available=int(row["on_hand"]) - int(row["reserved"]),
-        low_at=row.get("low_at"),
+        low_at=None if row.get("low_at") is None else int(row["low_at"]),
         notified=bool(row.get("low_notified", False)),
-        changed_at_ms=int(row.get("changed_at_ms", 0)),
     )
+
+
+def _readable_mark(row: Mapping[str, Any]) -> StockMark | None:
+    try:
+        return _mark(row)
+    except (KeyError, TypeError, ValueError):
+        return None

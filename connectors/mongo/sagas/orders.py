@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
 
 from pymongo.client_session import ClientSession
-from pymongo.errors import PyMongoError
 
 from connectors.errors import Unavailable
-from connectors.mongo.client import Client, unavailable
+from connectors.mongo.client import Client
 from connectors.mongo.sagas.documents import Document, changed_fields, order_document, order_of
+from connectors.mongo.sagas.due import Due, due_rows, oldest_due_ms
 from marketplace.collections import ORDERS
 from marketplace.sagas.orders import Order
-
-_DUE: Final = {"due_ms": 1}
 
 
 @dataclass(frozen=True)
@@ -53,13 +50,9 @@ class OrderRepository:
         if not self._orders.update_one(known, {"$set": fields}, session=session).matched_count:
             raise Unavailable(f"order {after.id} was changed meanwhile")
 
-    def due(self, now_ms: int, limit: int) -> list[str]:
-        """Ids of orders whose deadline has passed, the oldest first.
-
-        Raises:
-            Unavailable: Mongo does not answer.
-        """
-        return due_ids(self._orders, now_ms, limit)
+    def due(self, now_ms: int, limit: int, after: tuple[int, str] | None = None) -> list[Due]:
+        """Orders whose deadline has passed: see :func:`due_rows`."""
+        return due_rows(self._orders, now_ms, limit, after)
 
     def oldest_due_ms(self) -> int | None:
         """The first deadline of all; None where nothing waits.
@@ -68,29 +61,3 @@ class OrderRepository:
             Unavailable: Mongo does not answer.
         """
         return oldest_due_ms(self._orders)
-
-
-def due_ids(collection: Any, now_ms: int, limit: int) -> list[str]:
-    """Ids of documents whose ``due_ms`` has passed, the oldest first.
-
-    Raises:
-        Unavailable: Mongo does not answer.
-    """
-    try:
-        found = collection.find({"due_ms": {"$lte": now_ms}}, _DUE).sort("due_ms", 1).limit(limit).to_list()
-    except PyMongoError as error:
-        raise unavailable(error) from error
-    return [str(each["_id"]) for each in found]
-
-
-def oldest_due_ms(collection: Any) -> int | None:
-    """The first ``due_ms`` of all; None where nothing waits.
-
-    Raises:
-        Unavailable: Mongo does not answer.
-    """
-    try:
-        found = collection.find({"due_ms": {"$gt": 0}}, _DUE).sort("due_ms", 1).limit(1).to_list()
-    except PyMongoError as error:
-        raise unavailable(error) from error
-    return int(found[0]["due_ms"]) if found else None

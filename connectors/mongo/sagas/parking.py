@@ -163,18 +163,17 @@ class ParkedEvents:
         Raises:
             Unavailable: Mongo does not answer.
         """
-        found = _answered(
-            lambda: self._rows.aggregate(
-                [
-                    {"$match": {"consumer": self.consumer}},
-                    {"$group": {"_id": "$key", "events": {"$sum": 1}}},
-                    {"$sort": {"_id": 1}},
-                    {"$limit": limit},
-                ]
-            ).to_list()
-        )
+        found = self._by_key(limit)
         keys = [(each["_id"], each["events"], self.first(each["_id"])) for each in found]
         return [ParkedKey(key, events, first) for key, events, first in keys if first is not None]
+
+    def some_keys(self, limit: int) -> list[str]:
+        """Keys that have parked events, in their own order.
+
+        Raises:
+            Unavailable: Mongo does not answer.
+        """
+        return [each["_id"] for each in self._by_key(limit)]
 
     def count(self) -> int:
         """How many events are parked.
@@ -183,6 +182,15 @@ class ParkedEvents:
             Unavailable: Mongo does not answer.
         """
         return _answered(lambda: self._rows.count_documents({"consumer": self.consumer}))
+
+    def _by_key(self, limit: int) -> list[dict[str, Any]]:
+        pipeline: list[dict[str, Any]] = [
+            {"$match": {"consumer": self.consumer}},
+            {"$group": {"_id": "$key", "events": {"$sum": 1}}},
+            {"$sort": {"_id": 1}},
+            {"$limit": limit},
+        ]
+        return _answered(lambda: self._rows.aggregate(pipeline).to_list())
 
 
 def _answered(ask: Callable[[], T]) -> T:

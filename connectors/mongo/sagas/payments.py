@@ -20,7 +20,7 @@ from connectors.mongo.sagas.documents import (
     payment_document,
     payment_of,
 )
-from connectors.mongo.sagas.orders import due_ids, oldest_due_ms
+from connectors.mongo.sagas.due import OLDEST_FIRST, Due, due_query, due_rows, oldest_due_ms
 from connectors.mongo.times import milliseconds
 from marketplace.collections import LEDGER_ENTRIES, PAYMENT_WEBHOOKS, PAYMENTS
 from marketplace.sagas.payments import Entry, Payment
@@ -37,6 +37,8 @@ class WebhookState(StrEnum):
     """What it says holds; most say what was known."""
     PARKED = "parked"
     """It speaks of other money than the payment, or cannot be read: an operator decides."""
+    DISCARDED = "discarded"
+    """An operator has decided that it is not applied."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,14 @@ class WaitingWebhook:
         provider: Whose.
         raw: Its exact bytes.
         attempts: How often its payment was not there.
+        due_ms: Since when, epoch milliseconds.
     """
 
     id: str
     provider: str
     raw: bytes
     attempts: int
+    due_ms: int
 
 
 class PaymentRows:
@@ -105,8 +109,19 @@ class PaymentRows:
         now: datetime,
         session: ClientSession,
         trace_parent: str = "",
+        *,
+        solved: bool = False,
     ) -> None:
         """Write a payment that was decided about, and what is booked with it.
+
+        Args:
+            kept: As it was read.
+            after: As it is to be.
+            entries: What is booked.
+            now: The time.
+            session: Of the transaction.
+            trace_parent: The trace that it belongs to from now on; empty where that does not change.
+            solved: Whether what an operator had to look at is over.
 
         Raises:
             Unavailable: Somebody else has written it since it was read.
@@ -116,7 +131,10 @@ class PaymentRows:
         if trace_parent:
             fields[TRACE] = trace_parent
         known = {"_id": after.id, "version": kept.payment.version}
-        if not self._payments.update_one(known, {"$set": fields}, session=session).matched_count:
+        change: dict[str, Any] = {"$set": fields}
+        if solved and "problem" in kept.document:
+            change["$unset"] = {"problem": "", "problem_at_ms": ""}
+        if not self._payments.update_one(known, change, session=session).matched_count:
             raise Unavailable(f"payment {after.id} was changed meanwhile")
         if entries:
             rows = [entry_document(entry, after, now_ms) for entry in entries]
@@ -135,13 +153,9 @@ class PaymentRows:
         except PyMongoError as error:
             raise unavailable(error) from error
 
-    def due(self, now: datetime, limit: int) -> list[str]:
-        """The ids of payments about which the provider is to be asked, those that have waited longest first.
-
-        Raises:
-            Unavailable: Mongo does not answer.
-        """
-        return due_ids(self._payments, milliseconds(now), limit)
+    def due(self, now: datetime, limit: int) -> list[Due]:
+        """Payments about which the provider is to be asked: see :func:`due_rows`."""
+        return due_rows(self._payments, milliseconds(now), limit)
 
     def oldest_due_ms(self) -> int | None:
         """When the first of them was or will be due, or the first webhook; None where nothing waits.
@@ -152,20 +166,22 @@ class PaymentRows:
         found = (oldest_due_ms(self._payments), oldest_due_ms(self._webhooks))
         return min((each for each in found if each is not None), default=None)
 
-    def waiting_webhooks(self, now: datetime, limit: int) -> list[WaitingWebhook]:
+    def waiting_webhooks(self, now: datetime, limit: int, after: tuple[int, str] | None = None) -> list[WaitingWebhook]:
         """Webhooks that are to be applied, in the order in which they came.
+
+        Args:
+            now: The time.
+            limit: At most so many.
+            after: See :func:`due_query`.
 
         Raises:
             Unavailable: Mongo does not answer.
         """
+        wanted = due_query(milliseconds(now), after)
         try:
-            found = (
-                self._webhooks.find({"due_ms": {"$lte": milliseconds(now)}})
-                .sort([("due_ms", 1), ("_id", 1)])
-                .limit(limit)
-            )
+            found = self._webhooks.find(wanted).sort(list(OLDEST_FIRST)).limit(limit)
             return [
-                WaitingWebhook(str(each["_id"]), each["provider"], bytes(each["raw"]), each["attempts"])
+                WaitingWebhook(str(each["_id"]), each["provider"], bytes(each["raw"]), each["attempts"], each["due_ms"])
                 for each in found
             ]
         except PyMongoError as error:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from marketplace.notifications.notices import Notice, Template, holds, mail_id, of_event, of_low_stock
 from marketplace.sagas.declaration import NOTIFIES, Service, listeners
-from marketplace.sagas.events import Event, EventType, event_id, version_of
+from marketplace.sagas.events import Event, EventType, PaymentRefunded, event_id, version_of
 from marketplace.sagas.orders import Order
 from saga_consumers.notifications.decide import LISTENS, LowStock, on_stock, order_version
 from tests.kits.notifications import BUYER, STORE, Story, stories
@@ -95,6 +96,17 @@ def test_a_refund_that_came_back_and_went_again_is_heard_of_once() -> None:
     story = stories()["refunded in part"]
     again = [each for each in story.said if each.type is EventType.PAYMENT_REFUNDED]
     assert kinds(notices_of([*story.heard, *((each, story.order) for each in again)])) == HEARD["refunded in part"]
+
+
+def test_of_goods_that_had_cost_nothing_and_came_back_nobody_hears_as_of_money() -> None:
+    story = stories()["refunded in part"]
+    free = [
+        msgspec.structs.replace(each, payload=msgspec.structs.replace(each.payload, amount_minor=0))
+        if isinstance(each.payload, PaymentRefunded)
+        else each
+        for each in story.said
+    ]
+    assert kinds(notices_of((each, story.order) for each in free)) == [CONFIRMED, NEW]
 
 
 def test_what_a_waiting_mail_says_ends_with_the_state_that_it_is_about() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -10,10 +11,15 @@ from marketplace.sagas import inventory, orders, payments
 from marketplace.sagas.declaration import DEADLINES, TERMINAL, TRANSITIONS, deadline_of, listeners, speakers
 from marketplace.sagas.events import (
     PAYLOADS,
+    STOCK_REFUND,
     Event,
     EventType,
     OrderedItem,
+    Payload,
     PaymentFailed,
+    PaymentRefunded,
+    PaymentRefundReversed,
+    StockInsufficient,
     UnknownEvent,
     decode_payload,
 )
@@ -33,9 +39,11 @@ class Story:
     now: int = NOW
     said: list[EventType] = field(default_factory=list)
 
+    lines: tuple[OrderLine, ...] = LINES
+
     def __post_init__(self) -> None:
         pay_by = self.now + orders.PAY_SECONDS * 1_000
-        made = orders.placed(Order("o1", "shop", "ann", "c1", "EUR", LINES, OrderState.PENDING, pay_by), self.now)
+        made = orders.placed(Order("o1", "shop", "ann", "c1", "EUR", self.lines, OrderState.PENDING, pay_by), self.now)
         self.order = made.order
         self.payment = Payment("p1", "o1", "shop", made.order.total_minor, "EUR", "card")
         expires = pay_by + inventory.GRACE_SECONDS * 1_000
@@ -173,6 +181,67 @@ def test_a_line_is_refunded_piece_by_piece_and_no_piece_twice() -> None:
             orders.refund_lines(story.order, bad, story.now)
 
 
+@pytest.mark.parametrize("seller", [False, True])
+def test_goods_that_cost_nothing_come_back_without_a_question_to_the_provider(seller: bool) -> None:
+    gift = replace(LINES[1], unit_minor=0)
+    story = Story(lines=(LINES[0], gift))
+    story.provider(Outcome.SUCCEEDED)
+    for number in (2, 1) if seller else (1, 2):
+        made = orders.refund_lines(story.order, {number: story.order.lines[number - 1].quantity}, story.now)
+        story.order = made.order
+        story.spread(made.events)
+        asked = [call.amount_minor for call in payments.due_calls(story.payment, story.now)]
+        assert asked == ([2_500] if number == 1 else [])
+        story.provider(Outcome.SUCCEEDED)
+    assert (story.order.state, story.order.refunded_minor) == (OrderState.CANCELLED, 2_500)
+    assert (story.payment.next_due_ms, story.payment.refunded_minor) == (None, 2_500)
+    assert story.stock == {"mug-s": 5, "bowl-l": 5}
+
+
+def test_an_operator_lets_a_refund_that_waits_be_asked_for_now_and_one_that_is_done_never_again() -> None:
+    story = Story()
+    story.provider(Outcome.SUCCEEDED)
+    story.cancel()
+    for _ in range(3):
+        story.provider(Outcome.DECLINED)
+        story.now += 60_000
+    story.provider(Outcome.UNKNOWN)
+    assert payments.due_calls(story.payment, story.now) == []
+    key = story.payment.refund_key("r1")
+    story.payment = payments.retry_refund(story.payment, "r1", story.now).payment
+    assert [call.key for call in payments.due_calls(story.payment, story.now)] == [key]
+    assert story.payment.refunds[0].attempts == 4, "it is refused no more often than any other one"
+    story.provider(Outcome.SUCCEEDED)
+    for refund in ("r1", "r9"):
+        assert payments.retry_refund(story.payment, refund, story.now).payment == story.payment
+
+
+def heard_by_orders(events: tuple[Event, ...], before: Order) -> Order:
+    for event in events:
+        before = orders.on_event(before, event, NOW).order
+    return before
+
+
+@pytest.mark.parametrize("reversals", [0, 1])
+def test_an_order_whose_goods_are_missing_ends_in_whatever_order_it_hears_of_it(reversals: int) -> None:
+    """Its money may be back before it hears why; then it may come back, and go once more."""
+    paid = replace(Story().order, state=OrderState.PAID, paid_minor=3_490)
+    said: list[tuple[EventType, Payload]] = [
+        (EventType.STOCK_INSUFFICIENT, StockInsufficient((OrderedItem("mug-s", 2),)))
+    ]
+    said.append((EventType.PAYMENT_REFUNDED, PaymentRefunded("p1", STOCK_REFUND, 3_490)))
+    if reversals:
+        said.append((EventType.PAYMENT_REFUND_REVERSED, PaymentRefundReversed("p1", STOCK_REFUND, 3_490, 1)))
+        said.append((EventType.PAYMENT_REFUNDED, PaymentRefunded("p1", STOCK_REFUND, 3_490, 1)))
+    events = [Event(f"o1:{number}", kind, "o1", "shop", NOW, payload) for number, (kind, payload) in enumerate(said)]
+
+    ends = {heard_by_orders(each, paid) for each in itertools.permutations(events)}
+
+    assert {(end.state, end.reason, end.refunded_minor) for end in ends} == {
+        (OrderState.CANCELLED, Reason.NO_STOCK, 3_490)
+    }
+
+
 def test_a_refund_that_the_provider_refuses_again_and_again_waits_for_an_operator() -> None:
     story = Story()
     story.provider(Outcome.SUCCEEDED)
@@ -290,7 +359,7 @@ def test_who_cancels_while_stock_is_deducted_is_asked_to_try_again() -> None:
 
 
 def test_every_state_waits_for_somebody_until_a_deadline_or_for_nobody() -> None:
-    states = {*OrderState, *PaymentState, *ReservationState}
+    states = {*OrderState, *PaymentState, *RefundState, *ReservationState}
     waiting = {deadline.state for deadline in DEADLINES}
     assert waiting | TERMINAL == states
     assert not waiting & TERMINAL
