@@ -159,7 +159,7 @@ class StorefrontOrders:
         work: Callable[[Claim, AnswerOf[KeptOrder]], Awaitable[KeptOrder]],
     ) -> None:
         keys, owner = self._ordering.keys, secrets.token_hex(16)
-        row = row_id(f"user:{caller.user.id}", f"shop:{once}")
+        row = row_id(f"user:{caller.user.id}:order", once)
         begun = await keys.begin(row, fingerprint("POST", _PATH, {}, dict(said)), owner, self._ordering.clock())
         if begun.next is Next.ANSWER:
             return
