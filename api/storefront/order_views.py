@@ -61,6 +61,8 @@ class OrderCard:
         count: Pieces.
         more: Products beside these.
         moving: Whether something is going to happen by itself.
+        product: Its product, where it has only one; empty for several.
+        is_paid: Whether it was paid for, and goes on.
     """
 
     id: str
@@ -76,6 +78,8 @@ class OrderCard:
     count: int
     more: int
     moving: bool
+    product: str
+    is_paid: bool
 
     @property
     def url(self) -> str:
@@ -102,8 +106,6 @@ class OrderView:
         can_cancel: Whether its buyer can end it.
         is_confirmed: Whether it is paid and goes on, so that what goes back is refunded.
         again: What the button says that puts its lines into the cart once more; empty for no such button.
-        product: Its product, where it has only one.
-        is_paid: Whether it was paid for, and goes on.
     """
 
     card: OrderCard
@@ -120,8 +122,6 @@ class OrderView:
     can_cancel: bool
     is_confirmed: bool
     again: str
-    product: str
-    is_paid: bool
 
 
 @dataclass(frozen=True)

@@ -109,8 +109,6 @@ class StorefrontOrders:
             can_cancel=can_cancel(order, fulfilment, Party.BUYER),
             is_confirmed=is_confirmed,
             again=again_title(order) if order.state in (OrderState.CANCELLED, OrderState.CONFIRMED) else "",
-            product=order.lines[0].product if len(order.lines) == 1 else "",
-            is_paid=order.state in (OrderState.PAID, OrderState.CONFIRMED),
         )
 
     async def cancel(self, caller: Caller, order: str, once: str, trace_parent: str) -> None:
@@ -204,6 +202,8 @@ def _card(kept: KeptOrder, shops: Mapping[str, ShopName], products: Mapping[str,
         count=sum(line.quantity for line in order.lines),
         more=len(order.lines) - len(shown),
         moving=not has_ended(kept),
+        product=order.lines[0].product if len(order.lines) == 1 else "",
+        is_paid=order.state in (OrderState.PAID, OrderState.CONFIRMED),
     )
 
 
