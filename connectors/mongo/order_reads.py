@@ -175,8 +175,8 @@ class OrderReads:
             Unavailable: Mongo does not answer.
         """
         async with answering():
-            rows = await self._outbox.find({"aggregateid": order}).limit(MAX_EVENTS).to_list()
-            inbox = await self._inbox.find({"order": order}).limit(4 * MAX_EVENTS).to_list()
+            rows = await self._outbox.find({"aggregateid": order}).sort("created_at", -1).limit(MAX_EVENTS).to_list()
+            inbox = await self._inbox.find({"order": order}).sort("handled_at", -1).limit(4 * MAX_EVENTS).to_list()
         handled: dict[str, dict[str, int]] = {}
         for each in inbox:
             consumer, _, event = str(each["_id"]).partition(":")
