@@ -98,7 +98,7 @@ class OrderView:
         lines: What was bought.
         paid_minor: What was taken.
         refunded_minor: What went back.
-        refunds: What goes back or went back, as amounts and whether it has gone.
+        refunds: What goes back or went back: what is said of it, and the amount.
         delivery: Where it goes.
         country: The country's name.
         fulfilment: Where its goods are.
@@ -114,7 +114,7 @@ class OrderView:
     lines: Sequence[OrderLineView]
     paid_minor: int
     refunded_minor: int
-    refunds: Sequence[tuple[int, bool]]
+    refunds: Sequence[tuple[str, int]]
     delivery: Address
     country: str
     fulfilment: Fulfilment

@@ -15,7 +15,7 @@ from api.orders.pages import cursor_of, place_after
 from api.orders.progress import has_ended
 from api.storefront.addresses import with_query
 from api.storefront.order_views import OrderCard, OrderLineView, OrderListing, OrderView
-from api.storefront.order_words import again_title, steps, words
+from api.storefront.order_words import again_title, refund_title, steps, words
 from api.storefront.shop import Refused
 from api.storefront.shops import Shops
 from api.storefront.views import ShopName
@@ -101,7 +101,7 @@ class StorefrontOrders:
             lines=[_line(line, order.store, sold.get(line.product), is_confirmed, refundable) for line in order.lines],
             paid_minor=order.paid_minor,
             refunded_minor=order.refunded_minor,
-            refunds=[(each.amount_minor, each.done) for each in order.refunds],
+            refunds=[(refund_title(each), each.amount_minor) for each in order.refunds],
             delivery=kept.delivery,
             country=COUNTRIES.get(kept.delivery.country, kept.delivery.country),
             fulfilment=fulfilment,
