@@ -248,7 +248,7 @@ def _whole(window: Any, screen: dict[str, int]) -> bytes:
 
 
 def _smaller(picture: bytes) -> bytes:
-    """The picture with a palette, if Pillow is installed: a third of the size."""
+    """The picture with a palette, if Pillow is installed: a third of the size. A colour that is rare keeps its own."""
     try:
         from PIL import Image
     except ImportError:
@@ -256,7 +256,8 @@ def _smaller(picture: bytes) -> bytes:
     out = BytesIO()
     with Image.open(BytesIO(picture)) as image:
         small = image if image.width <= 1280 else image.resize((image.width // 2, image.height // 2))
-        small.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+        few = small.convert("RGB").quantize(_COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        few.save(out, "PNG", optimize=True)
     return out.getvalue()
 
 

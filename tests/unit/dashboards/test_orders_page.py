@@ -275,7 +275,7 @@ def test_a_row_names_the_product_its_options_and_its_sku() -> None:
     assert (row.title, row.detail) == ("Mug", "Size: L · MUG-L")
     assert (row.amount, row.note) == ("10", "12 on hand, 2 reserved")
     (uncounted,) = items_of([mug], {}, {})
-    assert row_of(uncounted).note == "says the product"
+    assert row_of(uncounted).note == "as its product says"
 
 
 def test_goods_that_are_on_the_way_are_no_work_for_the_seller_any_more() -> None:
