@@ -31,7 +31,8 @@ ADMIN_PORT: Final = API.port(
 )
 PUBLIC_URL: Final = API.url(
     "MARKETPLACE_API_PUBLIC_URL",
-    "Where people reach it: links in mails lead there, and it is the issuer of access tokens.",
+    "Where people reach the dashboard, or the proxy in front of it: links in mails about accounts and to stores lead "
+    "there, and it is the issuer of access tokens.",
     ("http", "https"),
     default_text="`http://127.0.0.1` and the port; `marketplace up` gives it the dashboard's or the proxy's",
 )

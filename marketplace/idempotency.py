@@ -48,7 +48,7 @@ def row_id(caller: str, key: str) -> str:
     """Where a key is kept: nobody can use the one of another caller, or see that there is one.
 
     Args:
-        caller: An account or an API key; a colon ends it.
+        caller: An account or an API key, and of pages which form; a colon ends it.
         key: Checked.
     """
     return f"{caller}:{sha256(key.encode()).hexdigest()}"

@@ -27,8 +27,16 @@ SHOP_PAGES: Final = {
     "shop-search": "/shop/search?q=kaffee",
     "shop-product": "/shop/brooklyn-coffee/ethiopia-guji-natural",
     "shop-cart": "/shop/cart",
+    "shop-checkout": "/shop/checkout",
+    "shop-order": "/shop/orders",
+    "shop-notifications": "/shop/notifications",
 }
-"""Pages of the storefront, by the names of their pictures; the cart has the product of the page before it."""
+"""Pages of the storefront, by the names of their pictures; the cart has the product of the page before it, and is
+ordered by the account that signs in, once for each picture of an order."""
+
+OF_BUYERS: Final = frozenset({"shop-checkout", "shop-order", "shop-notifications"})
+"""Those of somebody who is signed in."""
+
 TARGET: Final = Path(__file__).resolve().parents[1] / "docs" / "images"
 
 _KINDS: Final[dict[str, dict[str, Any]]] = {
@@ -48,6 +56,17 @@ BROWSERS: Final = ("chromium-headless-shell", "chromium", "chromium-browser", "g
 _TALLEST: Final = 2_400
 """In pixels; a picture of a whole page is cut off here."""
 
+_ORDER: Final = {
+    "Name": "Ada Buyer",
+    "Street and number": "Hill Road 7",
+    "Postcode": "10115",
+    "City": "Berlin",
+    "Number": "4242 4242 4242 4242",
+    "Good until": "12/34",
+    "Security code": "123",
+}
+"""What is typed into a checkout, by the labels of its fields; the card is one of the sandbox."""
+
 _TIMEOUT_MS: Final = 30_000
 _COLOURS: Final = 128
 _ARGUMENTS: Final = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
@@ -61,7 +80,7 @@ _DRAWN: Final = (
 
 
 class SignInNeeded(Exception):
-    """The dashboard asks for a sign-in, and no account was named."""
+    """A page asks for a sign-in, and no account was named."""
 
 
 def main() -> int:
@@ -145,6 +164,8 @@ def _pictures(path: str, options: argparse.Namespace) -> Iterator[tuple[str, byt
             window = context.new_page()
             wanted = options.only or (*PAGES, *SHOP_PAGES)
             for name in (each for each in SHOP_PAGES if each in wanted):
+                if name in OF_BUYERS:
+                    _be_buyer(window, options)
                 yield f"{name}-{kind}", _of_shop(window, options.shop, name)
             if SIGN_IN in wanted:
                 window.goto(f"{options.url}/{SIGN_IN}", timeout=_TIMEOUT_MS)
@@ -164,17 +185,55 @@ def _pictures(path: str, options: argparse.Namespace) -> Iterator[tuple[str, byt
 
 def _of_shop(window: Any, url: str, name: str) -> bytes:
     """A picture of a page of the storefront, as far down as the tallest picture."""
-    if name == "shop-cart":
-        window.goto(f"{url}{SHOP_PAGES['shop-product']}", timeout=_TIMEOUT_MS)
-        window.locator("form.buy button").click()
-        window.locator("#in-cart").wait_for(timeout=_TIMEOUT_MS)
-    window.goto(f"{url}{SHOP_PAGES[name]}", timeout=_TIMEOUT_MS, wait_until="networkidle")
+    if name in ("shop-cart", "shop-checkout", "shop-order"):
+        _fill_cart(window, url)
+    if name == "shop-order":
+        _order(window, url)
+    else:
+        window.goto(f"{url}{SHOP_PAGES[name]}", timeout=_TIMEOUT_MS, wait_until="networkidle")
     screen = window.viewport_size
     height = min(_TALLEST, window.evaluate("document.documentElement.scrollHeight"))
     window.set_viewport_size({"width": screen["width"], "height": max(screen["height"], height)})
     picture: bytes = window.screenshot(animations="disabled")
     window.set_viewport_size(screen)
     return picture
+
+
+def _fill_cart(window: Any, url: str) -> None:
+    """Put a product into the cart, if there is nothing in it."""
+    window.goto(f"{url}{SHOP_PAGES['shop-product']}", timeout=_TIMEOUT_MS)
+    if not window.locator("#in-cart").is_visible():
+        window.locator("form.buy button").click()
+        window.locator("#in-cart").wait_for(timeout=_TIMEOUT_MS)
+
+
+def _be_buyer(window: Any, options: argparse.Namespace) -> None:
+    """Sign in to the storefront, unless that was done before.
+
+    Raises:
+        SignInNeeded: No account was named, or it does not sign in.
+    """
+    window.goto(f"{options.shop}/shop/account", timeout=_TIMEOUT_MS)
+    if urlsplit(window.url).path == "/shop/sign-in" and options.email:
+        window.get_by_label("E-mail address").fill(options.email)
+        window.get_by_label("Password", exact=True).fill(options.password)
+        window.locator("button[name=sign-in]").click()
+        window.wait_for_load_state()
+    if urlsplit(window.url).path == "/shop/sign-in":
+        raise SignInNeeded
+
+
+def _order(window: Any, url: str) -> None:
+    """Order what is in the cart, and wait on its page until it is confirmed."""
+    window.goto(f"{url}/shop/checkout", timeout=_TIMEOUT_MS)
+    for label, text in _ORDER.items():
+        window.get_by_label(label, exact=True).fill(text)
+    window.get_by_label("Country").select_option("DE")
+    window.locator("button[name=place-order]").click()
+    window.get_by_role("heading", name="Your order is confirmed").wait_for(timeout=_TIMEOUT_MS)
+    # Without what is said once, to whoever has just ordered.
+    window.goto(window.url.partition("?")[0], timeout=_TIMEOUT_MS)
+    window.get_by_role("heading", name="Your order is confirmed").wait_for(timeout=_TIMEOUT_MS)
 
 
 def _whole(window: Any, screen: dict[str, int]) -> bytes:
@@ -189,7 +248,7 @@ def _whole(window: Any, screen: dict[str, int]) -> bytes:
 
 
 def _smaller(picture: bytes) -> bytes:
-    """The picture with a palette, if Pillow is installed: a third of the size."""
+    """The picture with a palette, if Pillow is installed: a third of the size. A colour that is rare keeps its own."""
     try:
         from PIL import Image
     except ImportError:
@@ -197,7 +256,8 @@ def _smaller(picture: bytes) -> bytes:
     out = BytesIO()
     with Image.open(BytesIO(picture)) as image:
         small = image if image.width <= 1280 else image.resize((image.width // 2, image.height // 2))
-        small.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+        few = small.convert("RGB").quantize(_COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        few.save(out, "PNG", optimize=True)
     return out.getvalue()
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from connectors.mongo.notifications import Deliverable
+from marketplace.notifications.facts import Facts
 from marketplace.notifications.notices import OF_STORES
 from marketplace.notifications.preferences import unsubscribe_token
 from marketplace.notifications.texts import Letter, Links, letter_of
@@ -43,7 +44,7 @@ class NoticeMails:
     Args:
         found: What they are made of.
         shop_url: Of the storefront's pages.
-        store_url: Of the pages of those who work in stores.
+        store_url: Of the dashboard, where those who work in stores look at orders and stock.
     """
 
     def __init__(self, found: Deliverables, shop_url: str, store_url: str) -> None:
@@ -59,6 +60,15 @@ class NoticeMails:
         if found is None:
             return None
         unsubscribe = f"{self._shop_url}{UNSUBSCRIBE_PATH}/{unsubscribe_token(found.user, found.secret)}"
-        order = f"{self._shop_url}/orders/{quote(found.facts.order, safe='')}"
-        page = f"{self._store_url}/" if found.template in OF_STORES else order
+        if found.template in OF_STORES:
+            page = f"{self._store_url}{dashboard_path(found.facts)}"
+        else:
+            page = f"{self._shop_url}/orders/{quote(found.facts.order, safe='')}"
         return Prepared(found.to, letter_of(found.template, found.facts, Links(page, unsubscribe)), unsubscribe)
+
+
+def dashboard_path(facts: Facts) -> str:
+    """The page of the dashboard that shows what a store's notification is about, below the dashboard's address."""
+    if facts.order:
+        return f"/orders?{urlencode({'store': facts.store, 'order': facts.order})}"
+    return f"/stock?{urlencode({'store': facts.store, **({'variant': facts.variant} if facts.variant else {})})}"

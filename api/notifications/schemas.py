@@ -14,9 +14,11 @@ Kind = Literal[
     "order_cancelled",
     "order_refunded",
     "payment_returned",
+    "refund_reversed",
     "order_shipped",
     "new_order",
     "store_order_cancelled",
+    "store_refund_reversed",
     "low_stock",
 ]
 _ID_FORM: Final = f"^[0-9a-f]{{{ID_CHARS}}}$"

@@ -47,9 +47,10 @@ class Progress:
 
     Args:
         read: Reads orders by id.
-        poll_seconds: How often.
+        poll_seconds: How often Mongo is asked.
 
     Attributes:
+        poll_seconds: How often Mongo is asked.
         ending: Whether the process is to end: a server waits for its answers, and these end by themselves only late.
         heartbeat_seconds: How often something is sent, and asked whether who follows may still.
         life_seconds: How long a stream lasts.
@@ -57,7 +58,7 @@ class Progress:
     """
 
     def __init__(self, read: Read, poll_seconds: float = POLL_SECONDS) -> None:
-        self._read, self._poll_seconds = read, poll_seconds
+        self._read, self.poll_seconds = read, poll_seconds
         self.ending: Callable[[], bool] = lambda: False
         self.heartbeat_seconds, self.life_seconds = HEARTBEAT_SECONDS, LIFE_SECONDS
         self._followers: dict[str, set[asyncio.Queue[KeptOrder | None]]] = {}
@@ -113,7 +114,7 @@ class Progress:
         """Ask for as long as somebody follows an order."""
         try:
             while self._followers:
-                await asyncio.sleep(self._poll_seconds)
+                await asyncio.sleep(self.poll_seconds)
                 if self.ending():
                     self.end()
                     return

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import secrets
-import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from typing import Annotated, Final
 
 from fastapi import Query, Request, Response
@@ -16,8 +12,8 @@ from api.access import Demand, caller_is_there, caller_of, is_there_still
 from api.ordering import Ordering
 from api.orders.bodies import checkout_body, order_body
 from api.orders.examples import CHECKOUT, EVENT, ID, ORDER
+from api.orders.following import follow
 from api.orders.pages import cursor_of, place_after
-from api.orders.progress import TooManyFollow, has_ended
 from api.orders.schemas import (
     CheckoutBody,
     LineToRefund,
@@ -29,9 +25,9 @@ from api.orders.schemas import (
     SkippedBody,
 )
 from api.web.cursors import MAX_CHARS
-from api.web.events import HEARTBEAT, LAST_EVENT_ID, EventStream, event, first, last_seen
+from api.web.events import LAST_EVENT_ID, EventStream, last_seen
 from api.web.idempotency import once, stored
-from api.web.problems import INVALID, NOT_FOUND, UNAVAILABLE, FieldError, Problem
+from api.web.problems import INVALID, NOT_FOUND, FieldError, Problem
 from api.web.routes import Links, Routes
 from connectors.errors import Unavailable
 from connectors.mongo.idempotency import Claim
@@ -41,7 +37,6 @@ from marketplace.orders.checkout import Seen
 from marketplace.orders.requests import Party
 
 _TRACE: Final = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_RETRY_SECONDS: Final = 5.0
 _THIS: Final = {"order": "$response.body#/orders/0/id"}
 _MADE: Final[Links] = {
     "get_order": _THIS,
@@ -171,73 +166,18 @@ async def follow_order(request: Request, order: str) -> Response:
     """
     user, known = caller_of(request).user.id, ordering(request)
     kept = await known.orders.one(order, buyer=user)
-    seen = last_seen(request)
-    if has_ended(kept) and seen == kept.order.version:
-        return Response(status_code=204)
-    stack = AsyncExitStack()
-    if request.state.head:
-        return EventStream(_nothing(), stack.aclose)
-    try:
-        changes = await stack.enter_async_context(known.progress.following(order, user))
-        # Once more: from here on nothing is missed.
-        kept = await known.orders.one(order, buyer=user)
-    except TooManyFollow as error:
-        raise Problem(UNAVAILABLE, str(error), retry_after_seconds=_RETRY_SECONDS) from error
-    except BaseException:
-        await stack.aclose()
-        raise
-    return EventStream(_events(request, changes, kept, seen if seen <= kept.order.version else 0), stack.aclose)
 
-
-async def _events(
-    request: Request, changes: asyncio.Queue[KeptOrder | None], kept: KeptOrder, seen: int
-) -> AsyncIterator[str]:
-    progress = ordering(request).progress
-    until = time.monotonic() + progress.life_seconds
-    yield first()
-    latest: KeptOrder | None = kept
-    while latest is not None and time.monotonic() < until:
-        if latest.order.version > seen:
-            allowed = await _allowed(request)
-            if allowed is False:
-                return
-            if allowed:
-                seen = latest.order.version
-                yield event(seen, "order", order_body(latest).model_dump_json())
-        if has_ended(latest) and seen == latest.order.version:
-            return
-        beat = time.monotonic() + progress.heartbeat_seconds
-        latest = await _next(changes, latest, seen, beat)
-        if time.monotonic() >= beat:
-            if await _allowed(request) is False:
-                return
-            yield HEARTBEAT
-
-
-async def _next(
-    changes: asyncio.Queue[KeptOrder | None], latest: KeptOrder, seen: int, until: float
-) -> KeptOrder | None:
-    """The order when it has changed, or when the time is over; None at the end of all."""
-    while (left := until - time.monotonic()) > 0:
+    async def allowed() -> bool | None:
         try:
-            found = await asyncio.wait_for(changes.get(), left)
-        except TimeoutError:
-            break
-        if found is None or found.order.version > seen:
-            return found
-    return latest
+            return await is_there_still(request)
+        except Unavailable:
+            return None
+
+    return await follow(request, known.progress, kept, user, last_seen(request), allowed, _said)
 
 
-async def _allowed(request: Request) -> bool | None:
-    """Whether the caller may be given something still; None where nobody can say now."""
-    try:
-        return await is_there_still(request)
-    except Unavailable:
-        return None
-
-
-async def _nothing() -> AsyncIterator[str]:
-    yield ""
+def _said(kept: KeptOrder) -> str:
+    return order_body(kept).model_dump_json()
 
 
 def counts_of(lines: list[LineToRefund] | None) -> dict[int, int]:

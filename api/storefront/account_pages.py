@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,18 +15,16 @@ from starlette.responses import Response
 from api.access import Demand
 from api.identity.routes import attempt
 from api.identity.schemas import MAX_NAME_CHARS, ONE_LINE
-from api.identity.service import IdentityService
 from api.storefront.addresses import safe_path, with_query
-from api.storefront.cookies import CART, SESSION, deletion, setting, value_of
+from api.storefront.cookies import SESSION, deletion
 from api.storefront.forms import FormRoute, form_of
 from api.storefront.queries import query_of
 from api.storefront.render import config_of, page, redirect
 from api.storefront.shop import sentence
-from api.storefront.visitors import Visitor, shop_of, visitor_of
-from api.web.clients import network_of
-from api.web.problems import GONE, INVALID, UNAUTHENTICATED, FieldError, Problem
+from api.storefront.signing_in import NotSignedIn, end_earlier, identities_of, sign_in
+from api.storefront.visitors import shop_of, visitor_of
+from api.web.problems import GONE, INVALID, FieldError, Problem
 from api.web.routes import Routes
-from connectors.errors import Unavailable
 from marketplace.identity.accounts import LinkKind
 from marketplace.identity.emails import MAX_CHARS as EMAIL_CHARS
 from marketplace.identity.emails import InvalidEmail, checked_email
@@ -36,18 +33,14 @@ from marketplace.identity.passwords import WeakPassword, check_password
 
 _ACCOUNT: Final = "/shop/account"
 _SIGN_IN: Final = "/shop/sign-in"
-_MAX_CLIENT_CHARS: Final = 200
 _MAX_SECRET_CHARS: Final = 300
 _SESSION_ID: Final = re.compile(r"[0-9a-f]{32}")
 _NAME: Final = re.compile(ONE_LINE)
 _NO_LINK: Final = "Give the link in the mail."
-_WRONG: Final = "The address and the password do not go together."
 _BROWSERS: Final = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"),
                     ("Safari/", "Safari"))  # fmt: skip
 _SYSTEMS: Final = (("iPhone", "an iPhone"), ("iPad", "an iPad"), ("Android", "Android"), ("Windows", "Windows"),
                    ("Mac OS", "a Mac"), ("Linux", "Linux"))  # fmt: skip
-
-_log = logging.getLogger(__name__)
 
 ACCOUNT_PAGES: Final = Routes("/shop", "Storefront", FormRoute)
 
@@ -77,36 +70,14 @@ async def sign_in_here(request: Request) -> Response:
     """Sign in: what is in the guest's cart comes along."""
     form, visitor = form_of(request), await visitor_of(request)
     target = safe_path(form.get("next", ""))
-    try:
-        email, password = checked_email(form.get("email", "")[: EMAIL_CHARS + 1].strip()), form.get("password", "")
-    except InvalidEmail as error:
-        return _sign_in_again(request, visitor, form, {"email": sentence(error)})
-    if not 1 <= len(password) <= 4 * PASSWORD_CHARS:
-        return _sign_in_again(request, visitor, form, {"password": "Type your password."})
-    await attempt(request, email)
-    identities = _identities(request)
-    client = request.headers.get("user-agent", "")[:_MAX_CLIENT_CHARS]
-    try:
-        signed_in = await identities.sign_in(email, password, client, network_of(request))
-    except Problem as error:
-        if error.type is not UNAUTHENTICATED:
-            raise
-        return _sign_in_again(request, visitor, form, {}, _WRONG)
-    cookies = [setting(request.scope, SESSION, signed_in.refresh_token)]
-    await _end_earlier(request)
-    caller = await identities.caller_of_cookie(signed_in.refresh_token)
-    if visitor.guest and caller is not None:
-        try:
-            merged = await shop_of(request).carts.merge(caller, visitor.guest)
-        except Unavailable as error:
-            # They are signed in. The guest's cart stays until something is put into the cart.
-            _log.warning("a guest's cart is merged later: %s", error)
-            merged = "later"
-        if merged in ("", "capped"):
-            cookies.append(deletion(request.scope, CART))
-        if merged:
-            target = with_query("/shop/cart", merged=merged)
-    return redirect(target, *cookies)
+    found = await sign_in(request, visitor, form)
+    if isinstance(found, NotSignedIn):
+        kept = {"email": form.get("email", "")}
+        return page(request, "sign_in.html", visitor, 422, next=target, form=kept, problems=found.problems,
+                    message=found.message)  # fmt: skip
+    if found.merged:
+        target = with_query("/shop/cart", merged=found.merged)
+    return redirect(target, *found.cookies)
 
 
 @ACCOUNT_PAGES.add("GET", "/register", demand=Demand.NOTHING, documented=False)
@@ -140,7 +111,7 @@ async def register_here(request: Request) -> Response:
     if problems:
         return page(request, "register.html", visitor, 422, next=target, form=kept, problems=problems, sent=False)
     await attempt(request, email, LinkKind.REGISTRATION)
-    await _identities(request).register(email, name, password, config_of(request).mailed_url)
+    await identities_of(request).register(email, name, password, config_of(request).mailed_url)
     return page(request, "register.html", visitor, next=target, form=kept, problems={}, sent=True)
 
 
@@ -159,7 +130,7 @@ async def confirm_here(request: Request) -> Response:
         problems["link"] = _NO_LINK
     else:
         try:
-            await _identities(request).confirm(secret)
+            await identities_of(request).confirm(secret)
         except Problem as error:
             if error.type is not GONE:
                 raise
@@ -184,7 +155,7 @@ async def forgot_here(request: Request) -> Response:
         problems = {"email": sentence(error)}
         return page(request, "forgot.html", visitor, 422, form={"email": email}, problems=problems, sent=False)
     await attempt(request, email, LinkKind.RESET)
-    await _identities(request).forgot_password(email, config_of(request).mailed_url)
+    await identities_of(request).forgot_password(email, config_of(request).mailed_url)
     return page(request, "forgot.html", visitor, form={"email": email}, problems={}, sent=True)
 
 
@@ -208,7 +179,7 @@ async def reset_here(request: Request) -> Response:
         problems["link"] = _NO_LINK
     if not problems:
         try:
-            await _identities(request).reset_password(secret, password)
+            await identities_of(request).reset_password(secret, password)
         except WeakPassword as error:
             problems["password"] = sentence(error)
         except Problem as error:
@@ -228,7 +199,7 @@ async def show_account(request: Request) -> Response:
     if caller is None:
         return redirect(with_query(_SIGN_IN, next=_ACCOUNT))
     signed_in, reviews, mails = await asyncio.gather(
-        _identities(request).list_sessions(caller),
+        identities_of(request).list_sessions(caller),
         shop_of(request).reviews.of_viewer(caller),
         shop_of(request).notices.wants_mails(caller),
     )
@@ -243,9 +214,9 @@ async def show_account(request: Request) -> Response:
 async def change_account(request: Request) -> Response:
     """Sign out here or everywhere, end another sign-in, or say what comes by mail."""
     form, visitor = form_of(request), await visitor_of(request)
-    do, identities = form.get("do", ""), _identities(request)
+    do, identities = form.get("do", ""), identities_of(request)
     if do == "sign-out":
-        await _end_earlier(request)
+        await end_earlier(request)
         return redirect("/shop", deletion(request.scope, SESSION))
     if visitor.caller is None:
         return redirect(with_query(_SIGN_IN, next=_ACCOUNT))
@@ -266,32 +237,8 @@ def _secret_of(form: Mapping[str, str]) -> str:
     return unquote(form.get("link", "").strip().rpartition("#")[2][:_MAX_SECRET_CHARS])
 
 
-def _sign_in_again(
-    request: Request, visitor: Visitor, form: Mapping[str, str], problems: Mapping[str, str], message: str = ""
-) -> Response:
-    kept = {"email": form.get("email", "")}
-    target = safe_path(form.get("next", ""))
-    return page(request, "sign_in.html", visitor, 422, next=target, form=kept, problems=problems, message=message)
-
-
-async def _end_earlier(request: Request) -> None:
-    """End the sign-in that this browser has: its other pages must not go on as somebody else."""
-    session = value_of(request.scope, SESSION)
-    if session:
-        try:
-            await _identities(request).sign_out(session)
-        except Problem as error:
-            if error.type is not UNAUTHENTICATED:
-                raise
-
-
 def _client(agent: str) -> str:
     """A browser, for people who look at their sign-ins."""
     browser = next((name for sign, name in _BROWSERS if sign in agent), "")
     system = next((name for sign, name in _SYSTEMS if sign in agent), "")
     return f"{browser} on {system}" if browser and system else browser or system or "A program"
-
-
-def _identities(request: Request) -> IdentityService:
-    found: IdentityService = request.app.state.identities
-    return found

@@ -136,7 +136,8 @@ class StorefrontCheckout:
         """
         if self._methods is None:
             raise Refused("Nothing can be paid here now, so nothing can be ordered.")
-        row = row_id(f"user:{caller.user.id}", f"shop:{typed.once}")
+        # Of these forms alone: what another kind of request was answered is no order that was placed here.
+        row = row_id(f"user:{caller.user.id}:checkout", typed.once)
         # Not of the card: a form that is typed once more with another one is the same order.
         said = {**typed.fields, "version": typed.version, "changes": typed.changes}
         owner = secrets.token_hex(16)

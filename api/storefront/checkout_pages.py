@@ -24,12 +24,14 @@ from api.storefront.forms import FormRoute, form_of
 from api.storefront.queries import query_of
 from api.storefront.render import page, redirect
 from api.storefront.shop import Refused
+from api.storefront.signing_in import NotSignedIn, SignedIn, sign_in
 from api.storefront.visitors import Visitor, shop_of, visitor_now, visitor_of
 from api.web.problems import INVALID, NOT_FOUND, UNAUTHENTICATED, UNAVAILABLE, FieldError, Problem
 from api.web.routes import Routes
 from connectors.errors import Unavailable
 from connectors.payments.methods import CardRefused
 from marketplace.countries import COUNTRIES
+from marketplace.identity.emails import MAX_CHARS as MAX_EMAIL_CHARS
 from marketplace.orders.refusals import (
     AnotherCart,
     Differs,
@@ -48,6 +50,7 @@ _NOT_READ: Final = (
     "The shop does not answer at this moment, so nothing was ordered by this form. What you have typed is still here, "
     "except the card. Wait a moment, and send it again."
 )
+_NO_SIGN_IN: Final = "A part of the shop does not answer at this moment. Wait a moment, and sign in then."
 _NOT_WHOLE: Final = "Something of this form is missing. Type your card once more, and order again."
 _NOT_KNOWN: Final = (
     "The shop does not answer at this moment, so nobody can say whether your order was placed. Send this form again in "
@@ -113,7 +116,7 @@ async def place_here(request: Request) -> Response:
         return _without_cart(request, visitor_now(request), typed, _NOT_READ)
     caller = visitor.caller
     if caller is None:
-        return redirect(_SIGN_IN)
+        return _signed_out(request, visitor, typed, form, NotSignedIn(), UNAUTHENTICATED.status)
     try:
         if form.get("do") == "take-left":
             await shop_of(request).checkout.take_what_is_left(caller, forms.left_of(form.get("left", "")))
@@ -124,6 +127,41 @@ async def place_here(request: Request) -> Response:
     except Unavailable as error:
         _log.warning("a checkout was not finished: %s", error)
         return _without_cart(request, visitor, typed, _NOT_KNOWN)
+
+
+@CHECKOUT_PAGES.add("GET", "/checkout/sign-in", demand=Demand.NOTHING, documented=False)
+async def begin_again(request: Request) -> Response:
+    """Whoever opens the address of the form below once more."""
+    del request
+    return redirect(_CHECKOUT)
+
+
+@CHECKOUT_PAGES.add("POST", "/checkout/sign-in", demand=Demand.NOTHING, cost=5, documented=False)
+async def sign_in_and_go_on(request: Request) -> Response:
+    """Sign in, and go on with what was typed into a checkout while the sign-in ended."""
+    form = form_of(request)
+    typed = forms.typed(form)
+    try:
+        visitor = await visitor_of(request, count=False)
+        found = await sign_in(request, visitor, form) if visitor.caller is None else SignedIn(visitor.caller, ())
+    except Unavailable as error:
+        _log.warning("no sign-in at a checkout: %s", error)
+        said = NotSignedIn(message=_NO_SIGN_IN)
+        return _signed_out(request, visitor_now(request), typed, form, said, UNAVAILABLE.status)
+    if isinstance(found, NotSignedIn):
+        return _signed_out(request, visitor, typed, form, found, INVALID.status)
+    if found.caller is None:
+        return redirect(_SIGN_IN)
+    visitor = replace(visitor, caller=found.caller)
+    try:
+        shown = typed if any(typed.fields.values()) else None
+        answer = await _show(request, visitor, found.caller, shown, _Said())
+    except Unavailable as error:
+        _log.warning("a checkout cannot be shown: %s", error)
+        answer = _without_cart(request, visitor, typed, _NOT_READ)
+    for cookie in found.cookies:
+        answer.headers.append("set-cookie", cookie)
+    return answer
 
 
 @CHECKOUT_PAGES.add("GET", "/checkout/{checkout}", demand=Demand.NOTHING, documented=False)
@@ -138,7 +176,7 @@ async def show_placed(request: Request, checkout: str) -> Response:
         raise Problem(NOT_FOUND)
     cards = await shop.orders.cards(found.orders)
     moving, note = any(each.moving for each in cards), query_of(request).get("placed", "")
-    return page(request, "placed.html", visitor, cards=cards, moving=moving, note=note)
+    return page(request, "placed.html", visitor, counts=True, cards=cards, moving=moving, note=note)
 
 
 async def _order(request: Request, visitor: Visitor, caller: Caller, form: Mapping[str, str], typed: Typed) -> Response:
@@ -176,6 +214,16 @@ def _after(placed: Placed) -> str:
     if len(placed.orders) == 1:
         return with_query(f"/shop/orders/{placed.orders[0]}", placed=note)
     return with_query(f"{_CHECKOUT}/{placed.checkout}", placed=note)
+
+
+def _signed_out(
+    request: Request, visitor: Visitor, typed: Typed, form: Mapping[str, str], said: NotSignedIn, status: int
+) -> Response:
+    """The form to sign in with what was typed; it goes through no address and no cookie, and the card not at all."""
+    return page(
+        request, "signed_out.html", visitor, status,
+        typed=typed, email=form.get("email", "")[:MAX_EMAIL_CHARS], problems=said.problems, message=said.message,
+    )  # fmt: skip
 
 
 async def _refused(request: Request, visitor: Visitor, caller: Caller, typed: Typed, error: OrderError) -> Response:

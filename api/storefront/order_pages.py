@@ -127,7 +127,7 @@ async def _order(request: Request, visitor: Visitor, kept: KeptOrder, status: in
         message=message,
         note=_PLACED.get(placed, ""),
         # The browser that ordered says so to the store, once.
-        just_placed=placed == "1",
+        just_placed=placed in _PLACED,
         shop=shown.card.shop,
     )  # fmt: skip
 

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from typing import Final
 
 from fastapi import Request
 from starlette.responses import Response
 
 from api.callers import Caller
-from api.orders.progress import HEARTBEAT_SECONDS, LIFE_SECONDS, TooManyFollow, has_ended
+from api.orders.following import follow
 from api.orders.routes import ordering
 from api.storefront.cookies import SESSION, value_of
-from api.web.events import HEARTBEAT, EventStream, event, first, last_seen
-from api.web.problems import UNAVAILABLE, Problem
+from api.web.events import last_seen
 from connectors.errors import Unavailable
 from connectors.mongo.orders import KeptOrder
-
-_RETRY_SECONDS: Final = 5.0
 
 
 async def stream(request: Request, caller: Caller, kept: KeptOrder) -> Response:
@@ -30,17 +22,17 @@ async def stream(request: Request, caller: Caller, kept: KeptOrder) -> Response:
     Raises:
         Problem: As many follow orders as may.
     """
+
+    async def allowed() -> bool:
+        try:
+            now = await request.app.state.identities.caller_of_cookie(value_of(request.scope, SESSION))
+        except Unavailable:
+            # There is no more in an event than that the page is to be read again, which asks who is signed in.
+            return True
+        return now is not None and now.user.id == caller.user.id
+
     seen = last_seen(request) or _shown(request)
-    if has_ended(kept) and seen == kept.order.version:
-        return Response(status_code=204)
-    progress, stack = ordering(request).progress, AsyncExitStack()
-    if request.state.head:
-        return EventStream(_nothing(), stack.aclose)
-    try:
-        changes = await stack.enter_async_context(progress.following(kept.order.id, caller.user.id))
-    except TooManyFollow as error:
-        raise Problem(UNAVAILABLE, str(error), retry_after_seconds=_RETRY_SECONDS) from error
-    return EventStream(_events(request, caller, changes, min(seen, kept.order.version)), stack.aclose)
+    return await follow(request, ordering(request).progress, kept, caller.user.id, seen, allowed, _said)
 
 
 def _shown(request: Request) -> int:
@@ -49,44 +41,5 @@ def _shown(request: Request) -> int:
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 15 else 0
 
 
-async def _events(
-    request: Request, caller: Caller, changes: asyncio.Queue[KeptOrder | None], seen: int
-) -> AsyncIterator[str]:
-    until = time.monotonic() + LIFE_SECONDS
-    yield first()
-    while time.monotonic() < until:
-        try:
-            latest = await asyncio.wait_for(_next(changes, seen), HEARTBEAT_SECONDS)
-        except TimeoutError:
-            if not await _may_see(request, caller):
-                return
-            yield HEARTBEAT
-            continue
-        if latest is None or not await _may_see(request, caller):
-            return
-        if latest.order.version > seen:
-            seen = latest.order.version
-            yield event(seen, "order", json.dumps({"version": seen}))
-        if has_ended(latest):
-            return
-
-
-async def _next(changes: asyncio.Queue[KeptOrder | None], seen: int) -> KeptOrder | None:
-    """The order when it is another one than the page shows, or is at its end; None at the end of all."""
-    while True:
-        found = await changes.get()
-        if found is None or found.order.version > seen or has_ended(found):
-            return found
-
-
-async def _may_see(request: Request, caller: Caller) -> bool:
-    """Whether who follows is signed in still; as long as nobody can say, they were."""
-    try:
-        now = await request.app.state.identities.caller_of_cookie(value_of(request.scope, SESSION))
-    except Unavailable:
-        return True
-    return now is not None and now.user.id == caller.user.id
-
-
-async def _nothing() -> AsyncIterator[str]:
-    yield ""
+def _said(kept: KeptOrder) -> str:
+    return json.dumps({"version": kept.order.version})

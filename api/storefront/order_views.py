@@ -61,6 +61,8 @@ class OrderCard:
         count: Pieces.
         more: Products beside these.
         moving: Whether something is going to happen by itself.
+        product: Its product, where it has only one; empty for several.
+        is_paid: Whether it was paid for, and goes on.
     """
 
     id: str
@@ -76,6 +78,8 @@ class OrderCard:
     count: int
     more: int
     moving: bool
+    product: str
+    is_paid: bool
 
     @property
     def url(self) -> str:
@@ -94,7 +98,7 @@ class OrderView:
         lines: What was bought.
         paid_minor: What was taken.
         refunded_minor: What went back.
-        refunds: What goes back or went back, as amounts and whether it has gone.
+        refunds: What goes back or went back: what is said of it, and the amount.
         delivery: Where it goes.
         country: The country's name.
         fulfilment: Where its goods are.
@@ -102,8 +106,6 @@ class OrderView:
         can_cancel: Whether its buyer can end it.
         is_confirmed: Whether it is paid and goes on, so that what goes back is refunded.
         again: What the button says that puts its lines into the cart once more; empty for no such button.
-        product: Its product, where it has only one.
-        is_paid: Whether it was paid for, and goes on.
     """
 
     card: OrderCard
@@ -112,7 +114,7 @@ class OrderView:
     lines: Sequence[OrderLineView]
     paid_minor: int
     refunded_minor: int
-    refunds: Sequence[tuple[int, bool]]
+    refunds: Sequence[tuple[str, int]]
     delivery: Address
     country: str
     fulfilment: Fulfilment
@@ -120,8 +122,6 @@ class OrderView:
     can_cancel: bool
     is_confirmed: bool
     again: str
-    product: str
-    is_paid: bool
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Final
 
 from connectors.mongo.orders import KeptOrder
 from marketplace.orders.delivery import FulfilmentState
-from marketplace.sagas.orders import Order, OrderState, Reason
+from marketplace.sagas.orders import Order, OrderState, Reason, Refund
 
 
 class Tone(StrEnum):
@@ -105,12 +105,22 @@ def words(kept: KeptOrder) -> Words:
         return _WAYS[kept.fulfilment.state]
     if order.state is OrderState.REFUNDING:
         why = _REFUNDING[order.reason or Reason.SELLER]
+        if any(refund.reversals and not refund.done for refund in order.refunds):
+            text = f"{why} Your bank or card did not take the money back. It is owed to you still, and we settle it."
+            return Words("Money owed to you", "Your money is owed to you still", text, Tone.WAIT)
         text = f"{why} Your money is on its way back; how long that takes is up to your bank."
         return Words("Money on its way back", "Your money is on its way back", text, Tone.WAIT)
     back = "Your money has gone back." if order.refunded_minor else "Nothing was charged."
     title = "Your card was declined" if order.reason is Reason.DECLINED else "Your order is cancelled"
     short = "Card declined" if order.reason is Reason.DECLINED else "Cancelled"
     return Words(short, title, f"{_CANCELLED[order.reason or Reason.SELLER]} {back}", Tone.OVER)
+
+
+def refund_title(refund: Refund) -> str:
+    """What stands before the amount of a refund."""
+    if refund.done:
+        return "Gone back"
+    return "Came back, owed to you" if refund.reversals else "Going back"
 
 
 def steps(kept: KeptOrder) -> list[Step]:

@@ -15,7 +15,7 @@ from api.orders.pages import cursor_of, place_after
 from api.orders.progress import has_ended
 from api.storefront.addresses import with_query
 from api.storefront.order_views import OrderCard, OrderLineView, OrderListing, OrderView
-from api.storefront.order_words import again_title, steps, words
+from api.storefront.order_words import again_title, refund_title, steps, words
 from api.storefront.shop import Refused
 from api.storefront.shops import Shops
 from api.storefront.views import ShopName
@@ -101,7 +101,7 @@ class StorefrontOrders:
             lines=[_line(line, order.store, sold.get(line.product), is_confirmed, refundable) for line in order.lines],
             paid_minor=order.paid_minor,
             refunded_minor=order.refunded_minor,
-            refunds=[(each.amount_minor, each.done) for each in order.refunds],
+            refunds=[(refund_title(each), each.amount_minor) for each in order.refunds],
             delivery=kept.delivery,
             country=COUNTRIES.get(kept.delivery.country, kept.delivery.country),
             fulfilment=fulfilment,
@@ -109,8 +109,6 @@ class StorefrontOrders:
             can_cancel=can_cancel(order, fulfilment, Party.BUYER),
             is_confirmed=is_confirmed,
             again=again_title(order) if order.state in (OrderState.CANCELLED, OrderState.CONFIRMED) else "",
-            product=order.lines[0].product if len(order.lines) == 1 else "",
-            is_paid=order.state in (OrderState.PAID, OrderState.CONFIRMED),
         )
 
     async def cancel(self, caller: Caller, order: str, once: str, trace_parent: str) -> None:
@@ -159,7 +157,7 @@ class StorefrontOrders:
         work: Callable[[Claim, AnswerOf[KeptOrder]], Awaitable[KeptOrder]],
     ) -> None:
         keys, owner = self._ordering.keys, secrets.token_hex(16)
-        row = row_id(f"user:{caller.user.id}", f"shop:{once}")
+        row = row_id(f"user:{caller.user.id}:order", once)
         begun = await keys.begin(row, fingerprint("POST", _PATH, {}, dict(said)), owner, self._ordering.clock())
         if begun.next is Next.ANSWER:
             return
@@ -204,6 +202,8 @@ def _card(kept: KeptOrder, shops: Mapping[str, ShopName], products: Mapping[str,
         count=sum(line.quantity for line in order.lines),
         more=len(order.lines) - len(shown),
         moving=not has_ended(kept),
+        product=order.lines[0].product if len(order.lines) == 1 else "",
+        is_paid=order.state in (OrderState.PAID, OrderState.CONFIRMED),
     )
 
 

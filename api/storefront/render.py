@@ -70,6 +70,8 @@ def page(
     visitor: Visitor,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
+    *,
+    counts: bool = False,
     **values: Any,
 ) -> Response:
     """A page as an answer.
@@ -80,6 +82,8 @@ def page(
         visitor: Who looks.
         status: Of the answer.
         headers: Further ones.
+        counts: Whether a page that is not of one store counts for several: its script reaches the collector, and the
+            template is given its address as ``counts_at``.
         values: What the template shows; ``shop`` is the one store whose page it is.
     """
     config = config_of(request)
@@ -92,6 +96,7 @@ def page(
             "shop": shop,
             "token": token_of(secret),
             "collector": config.collector_url if shop is not None and shop.key else "",
+            "counts_at": config.collector_url.rstrip("/") if counts else "",
             "origin": origin_of(request),
             "path": request.scope["path"],
             "here": request.scope["path"] + (f"?{query}" if query else ""),
@@ -102,7 +107,7 @@ def page(
             **values,
         }
     )
-    answer = Response(body, status, {**_headers(config, shop), **(headers or {})}, "text/html")
+    answer = Response(body, status, {**_headers(config, shop, counts=counts), **(headers or {})}, "text/html")
     if is_new:
         answer.headers.append("set-cookie", setting(request.scope, FORM, secret))
     return answer
@@ -156,10 +161,11 @@ def redirect(url: str, *cookies: str, status: int = 303) -> Response:
     return answer
 
 
-def _headers(config: StorefrontConfig, shop: ShopName | None) -> dict[str, str]:
-    collector = f" {config.collector_origin}" if shop is not None and config.collector_origin else ""
+def _headers(config: StorefrontConfig, shop: ShopName | None, *, counts: bool) -> dict[str, str]:
+    origin = f" {config.collector_origin}" if config.collector_origin else ""
+    script, connect = origin if shop is not None else "", origin if shop is not None or counts else ""
     policy = (
-        f"default-src 'none'; style-src 'self'; script-src 'self'{collector}; connect-src 'self'{collector}; "
+        f"default-src 'none'; style-src 'self'; script-src 'self'{script}; connect-src 'self'{connect}; "
         "img-src 'self' https: data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
     return {

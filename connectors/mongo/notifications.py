@@ -228,7 +228,10 @@ class Notifications:
 
     async def _holds(self, found: Notification) -> bool:
         order = await self._orders.find_one({"_id": found.facts.order})
-        return order is not None and holds(found.template, found.facts.amount_minor, order_of(order))
+        if order is None:
+            return False
+        facts = found.facts
+        return holds(found.template, facts.amount_minor, order_of(order), facts.refund, facts.reversals)
 
     async def _new_secret(self, user: str) -> bytes:
         """The secret of an account that has none yet, which is kept only while there is the account."""

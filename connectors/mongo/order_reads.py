@@ -110,15 +110,19 @@ class OrderReads:
         question: dict[str, Any] = {"store": store}
         if state is not None:
             question["state"] = state.value
-        if search:
-            buyers = {search}
-            if "@" in search:
-                async with answering():
-                    found = await self._users.find_one({"email_key": email_key(search)}, {"_id": 1})
-                buyers = set() if found is None else {found["_id"]}
-            names = [{"_id": search}, {"checkout": search}, *({"buyer": buyer} for buyer in buyers)]
-            question["$or"] = names
-        return await self._page(question, after, limit)
+        if not search:
+            return await self._page(question, after, limit)
+        # One question after the other: a choice between several would read all orders of the store.
+        buyer = search
+        if "@" in search:
+            async with answering():
+                user = await self._users.find_one({"email_key": email_key(search)}, {"_id": 1})
+            buyer = "" if user is None else user["_id"]
+        elif named := await self._named(search):
+            own = [each for each in named if all(each[field] == value for field, value in question.items())]
+            later = sorted((each for each in own if after is None or _position(each) > _behind(after)), key=_position)
+            return [kept_order(each) for each in later[:limit]]
+        return await self._page({**question, "buyer": buyer}, after, limit) if buyer else []
 
     async def one(self, order: str, *, buyer: str = "", store: str = "") -> KeptOrder | None:
         """An order of a buyer or of a store; None where there is none, or it is somebody else's.
@@ -175,8 +179,8 @@ class OrderReads:
             Unavailable: Mongo does not answer.
         """
         async with answering():
-            rows = await self._outbox.find({"aggregateid": order}).limit(MAX_EVENTS).to_list()
-            inbox = await self._inbox.find({"order": order}).limit(4 * MAX_EVENTS).to_list()
+            rows = await self._outbox.find({"aggregateid": order}).sort("created_at", -1).limit(MAX_EVENTS).to_list()
+            inbox = await self._inbox.find({"order": order}).sort("handled_at", -1).limit(4 * MAX_EVENTS).to_list()
         handled: dict[str, dict[str, int]] = {}
         for each in inbox:
             consumer, _, event = str(each["_id"]).partition(":")
@@ -227,6 +231,14 @@ class OrderReads:
             if line["returned"] < line["quantity"]
         }
 
+    async def _named(self, name: str) -> list[dict[str, Any]]:
+        """The order of that id, or those of that checkout, whosever they are."""
+        async with answering():
+            own = await self._orders.find_one({"_id": name})
+            if own is not None:
+                return [own]
+            return await self._orders.find({"checkout": name}).limit(MAX_OF_CHECKOUT).to_list()
+
     async def _page(self, question: Mapping[str, Any], after: Place | None, limit: int) -> list[KeptOrder]:
         asked = dict(question)
         if after is not None:
@@ -239,3 +251,12 @@ class OrderReads:
         async with answering():
             found = await self._orders.find(asked).sort(order).limit(limit).to_list()
         return [kept_order(each) for each in found]
+
+
+def _position(document: Mapping[str, Any]) -> tuple[int, str]:
+    """Where an order is in lists, the newest first."""
+    return -document["placed_at_ms"], document["_id"]
+
+
+def _behind(place: Place) -> tuple[int, str]:
+    return -place.placed_at_ms, place.id

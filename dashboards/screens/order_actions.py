@@ -134,7 +134,7 @@ def _refund(frame: shell.Frame, whole: WholeOrder, form: Form) -> None:
     if how == _SOME:
         counts = {line.number: _count(line, made.currency, form) for line in made.lines if counts[line.number]}
     reason = str(
-        st.text_input("Reason, which the buyer reads", max_chars=MAX_REASON_CHARS, key=f"reason-{form.nonce}")
+        st.text_input("Reason, for the history of the order", max_chars=MAX_REASON_CHARS, key=f"reason-{form.nonce}")
     ).strip()
     sent = whole.sold.fulfilment.state in GONE
     restock = st.checkbox(

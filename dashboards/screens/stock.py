@@ -248,7 +248,7 @@ def row_of(item: Item) -> ListRow:
     hidden = "" if item.for_sale else "not for sale"
     about = _DOT.join(filter(None, (item.about, hidden)))
     if level is None:
-        return ListRow(item.variant, item.title, about, tags_of(item), formats.NOTHING, "says the product")
+        return ListRow(item.variant, item.title, about, tags_of(item), formats.NOTHING, "as its product says")
     reserved = f", {level.reserved:,} reserved" if level.reserved else ""
     return ListRow(
         item.variant, item.title, about, tags_of(item), f"{level.available:,}", f"{level.on_hand:,} on hand{reserved}"

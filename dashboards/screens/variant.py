@@ -48,7 +48,7 @@ def show(frame: shell.Frame, item: Item | None) -> None:
     if item is None:
         st.info("This store has no such variant any more.", icon=":material/search_off:")
         return
-    st.subheader(item.title, anchor=False)
+    st.subheader(plain(item.title), anchor=False)
     st.caption(plain(item.about))
     _actions(frame, item)
     if item.level is None:

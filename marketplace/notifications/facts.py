@@ -32,12 +32,15 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
         order: The id; empty for none.
         currency: A code of ISO 4217.
         total_minor: Of the order.
-        amount_minor: What went back.
+        amount_minor: What went back, or came back to the provider.
         reason: Why the order was cancelled.
+        refund: The refund that it is about; empty for none.
+        reversals: How often that one had come back by then.
         placed_at_ms: When the order was placed, epoch milliseconds.
         lines: Of the order.
         more_lines: How many further ones it has.
         product: The id of a product; empty for none.
+        variant: The id of a variant; empty for none.
         title, options, sku: Of its variant.
         available: How many of it can be ordered.
         carrier: Who brings the goods; empty where that is not said.
@@ -52,10 +55,13 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
     total_minor: int = 0
     amount_minor: int = 0
     reason: str = ""
+    refund: str = ""
+    reversals: int = 0
     placed_at_ms: int = 0
     lines: tuple[Line, ...] = ()
     more_lines: int = 0
     product: str = ""
+    variant: str = ""
     title: str = ""
     options: str = ""
     sku: str = ""
@@ -76,6 +82,8 @@ def facts_of_order(notice: Notice, order: Order, placed_at_ms: int, store_title:
         total_minor=order.total_minor,
         amount_minor=notice.amount_minor,
         reason=notice.reason,
+        refund=notice.refund,
+        reversals=notice.reversals,
         placed_at_ms=placed_at_ms,
         lines=tuple(Line(line.title, line.options, line.quantity, line.total_minor) for line in shown),
         more_lines=len(order.lines) - len(shown),

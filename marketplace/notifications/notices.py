@@ -13,7 +13,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Final
 
-from marketplace.sagas.events import Event, EventType, OrderCancelled, PaymentRefunded
+from marketplace.sagas.events import Event, EventType, OrderCancelled, PaymentRefunded, PaymentRefundReversed
 from marketplace.sagas.orders import Order, OrderState
 
 SERVICE: Final = "notifications"
@@ -28,17 +28,22 @@ class Template(StrEnum):
     ORDER_REFUNDED = "order_refunded"
     """Some of an order's money has gone back."""
     PAYMENT_RETURNED = "payment_returned"
-    """What was paid for an order that had been cancelled has gone back."""
+    """Money of an order that its buyer knows to be cancelled has gone back."""
+    REFUND_REVERSED = "refund_reversed"
+    """Money that had gone back did not arrive, and is owed again."""
     ORDER_SHIPPED = "order_shipped"
     NEW_ORDER = "new_order"
     STORE_ORDER_CANCELLED = "store_order_cancelled"
+    STORE_REFUND_REVERSED = "store_refund_reversed"
     LOW_STOCK = "low_stock"
 
 
-VERSIONS: Final[Mapping[Template, int]] = dict.fromkeys(Template, 1)
+VERSIONS: Final[Mapping[Template, int]] = {**dict.fromkeys(Template, 1), Template.PAYMENT_RETURNED: 2}
 """Of each template's text: a change that says something else raises it. It is kept with every notification."""
 
-OF_STORES: Final = frozenset({Template.NEW_ORDER, Template.STORE_ORDER_CANCELLED, Template.LOW_STOCK})
+OF_STORES: Final = frozenset(
+    {Template.NEW_ORDER, Template.STORE_ORDER_CANCELLED, Template.STORE_REFUND_REVERSED, Template.LOW_STOCK}
+)
 """Those for who works in a store; all others are for buyers."""
 
 Heard = Collection[tuple[str, str, str]]
@@ -54,8 +59,10 @@ class Notice:
         recipient: ``user:<id>`` or ``store:<slug>``.
         template: What it is about.
         event: The business event: the same one never leads to another notification of this template.
-        amount_minor: What went back; 0 where nothing did.
+        amount_minor: What went back, or came back to the provider; 0 where nothing did.
         reason: Why the order was cancelled; empty for none.
+        refund: The refund that it is about; empty for none.
+        reversals: How often that one had come back by then.
     """
 
     recipient: str
@@ -63,6 +70,8 @@ class Notice:
     event: str
     amount_minor: int = 0
     reason: str = ""
+    refund: str = ""
+    reversals: int = 0
 
     @property
     def id(self) -> str:
@@ -91,19 +100,27 @@ def mail_id(notice: str, user: str) -> str:
     return sha256(f"{notice}\0{user}".encode()).hexdigest()[:ID_CHARS]
 
 
-def holds(template: Template, amount_minor: int, order: Order) -> bool:
+def holds(template: Template, amount_minor: int, order: Order, refund: str = "", reversals: int = 0) -> bool:
     """Whether what a notification says of an order is so still.
 
     Args:
         template: What it says.
         amount_minor: What it says that went back.
-        order: As it is now.
+        order: As it is now. It may be older than an event of a payment.
+        refund: The refund that it is about; empty for none.
+        reversals: How often it says that this one has come back.
     """
+    if template is Template.LOW_STOCK:
+        return True
+    known = next((each for each in order.refunds if each.id == refund), None)
+    if known is not None and known.reversals > reversals:
+        return False
+    if template in (Template.REFUND_REVERSED, Template.STORE_REFUND_REVERSED):
+        # It is owed until the order says that it has gone once more.
+        return known is not None and not (known.done and known.reversals == reversals)
     if template in (Template.ORDER_CONFIRMED, Template.NEW_ORDER, Template.ORDER_REFUNDED, Template.ORDER_SHIPPED):
         # Where all of it goes back, the notification of its end says what came back in all.
         return order.state is OrderState.CONFIRMED
-    if template is Template.LOW_STOCK:
-        return True
     # A payment that comes late revives an order that nobody had paid: what ended then is not what ends later.
     return order.state is OrderState.CANCELLED and (amount_minor > 0 or order.paid_minor == 0)
 
@@ -126,10 +143,14 @@ def of_event(event: Event, order: Order, heard: Heard) -> tuple[Notice, ...]:
         wanted = _of_end(event, event.payload, order, heard)
     elif isinstance(event.payload, PaymentRefunded):
         wanted = _of_refund(event.payload, order)
+    elif isinstance(event.payload, PaymentRefundReversed):
+        wanted = _of_reversal(event.payload, order)
     # Nobody hears of one event twice, also where it would be another template by now.
     known = {(recipient, of) for recipient, _, of in heard}
     new = (notice for notice in wanted if (notice.recipient, notice.event) not in known)
-    return tuple(notice for notice in new if holds(notice.template, notice.amount_minor, order))
+    return tuple(
+        notice for notice in new if holds(notice.template, notice.amount_minor, order, notice.refund, notice.reversals)
+    )
 
 
 def of_shipped(order: str, buyer: str) -> Notice:
@@ -171,6 +192,22 @@ def _of_refund(payload: PaymentRefunded, order: Order) -> tuple[Notice, ...]:
     if asked is None or asked.ends or not payload.amount_minor:
         # The order ends with it, and its end is an event of its own; and of no money nobody hears.
         return ()
-    # Of one that came back and has gone once more nobody hears twice.
-    event = f"{order.id}:refunded:{payload.refund}"
-    return (Notice(buyer_of(order.buyer), Template.ORDER_REFUNDED, event, payload.amount_minor),)
+    # Who heard that it came back hears that it has gone once more.
+    again = f":{payload.reversals}" if payload.reversals else ""
+    event = f"{order.id}:refunded:{payload.refund}{again}"
+    recipient, back = buyer_of(order.buyer), payload.amount_minor
+    return (
+        Notice(recipient, Template.ORDER_REFUNDED, event, back, refund=payload.refund, reversals=payload.reversals),
+    )  # fmt: skip
+
+
+def _of_reversal(payload: PaymentRefundReversed, order: Order) -> tuple[Notice, ...]:
+    event = f"{order.id}:reversed:{payload.refund}:{payload.reversals}"
+    whom = (
+        (buyer_of(order.buyer), Template.REFUND_REVERSED),
+        (team_of(order.store), Template.STORE_REFUND_REVERSED),
+    )
+    return tuple(
+        Notice(recipient, template, event, payload.amount_minor, refund=payload.refund, reversals=payload.reversals)
+        for recipient, template in whom
+    )

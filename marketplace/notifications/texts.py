@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from marketplace.money import InvalidMoney, shown_amount
 from marketplace.notifications.facts import Facts, Line
-from marketplace.notifications.notices import Template
+from marketplace.notifications.notices import OF_STORES, Template
 from marketplace.sagas.orders import Reason
 from marketplace.texts import NOT_IN_LINES
 
@@ -132,8 +132,19 @@ def _returned(facts: Facts) -> Text:
     return Text(
         f"Your payment for the order {order_code(facts.order)} went back",
         (
-            f"Your order from {_store(facts)} of {_placed(facts)} had been cancelled before the payment was settled.",
+            f"Your order from {_store(facts)} of {_placed(facts)} is cancelled.",
             f"{_amount(facts)} went back to where it came from.",
+        ),
+    )
+
+
+def _reversed(facts: Facts) -> Text:
+    return Text(
+        f"Your refund for the order {order_code(facts.order)} did not arrive",
+        (
+            f"{_amount(facts)} for your order from {_store(facts)} of {_placed(facts)} was sent back to you, and your"
+            " bank or card did not take it.",
+            "It is owed to you still. We settle it with the payment provider, and you hear of it when it has gone.",
         ),
     )
 
@@ -165,6 +176,17 @@ def _store_cancelled(facts: Facts) -> Text:
     )
 
 
+def _store_reversed(facts: Facts) -> Text:
+    return Text(
+        f"A refund for the order {order_code(facts.order)} did not arrive",
+        (
+            f"{_amount(facts)} of the order that {_store(facts)} got on {_placed(facts)} was sent back, and the"
+            " buyer's bank or card did not take it.",
+            "It is owed to the buyer still. Whoever runs the marketplace settles it: you have nothing to do.",
+        ),
+    )
+
+
 def _low(facts: Facts) -> Text:
     left = "nothing is left" if facts.available <= 0 else f"{facts.available} can be ordered still"
     name = ", ".join(_isolated(one_line(part)) for part in (facts.title, facts.options) if part)
@@ -177,19 +199,31 @@ _TEXTS: Final[Mapping[Template, Callable[[Facts], Text]]] = {
     Template.ORDER_CANCELLED: _cancelled,
     Template.ORDER_REFUNDED: _refunded,
     Template.PAYMENT_RETURNED: _returned,
+    Template.REFUND_REVERSED: _reversed,
     Template.ORDER_SHIPPED: _shipped,
     Template.NEW_ORDER: _new,
     Template.STORE_ORDER_CANCELLED: _store_cancelled,
+    Template.STORE_REFUND_REVERSED: _store_reversed,
     Template.LOW_STOCK: _low,
 }
 _SEE: Final[Mapping[Template, str]] = {
     **dict.fromkeys(Template, "Look at your order"),
-    **dict.fromkeys((Template.NEW_ORDER, Template.STORE_ORDER_CANCELLED, Template.LOW_STOCK), "Look at your store"),
+    **dict.fromkeys(OF_STORES, "Look at the order"),
+    Template.LOW_STOCK: "Look at your stock",
 }
+_OF_MONEY_ALONE: Final = frozenset(
+    {
+        Template.PAYMENT_RETURNED,
+        Template.ORDER_REFUNDED,
+        Template.REFUND_REVERSED,
+        Template.STORE_REFUND_REVERSED,
+    }
+)
+"""Their mails list no goods."""
 
 
 def _lines(template: Template, facts: Facts) -> tuple[Line, ...]:
-    return () if template in (Template.PAYMENT_RETURNED, Template.ORDER_REFUNDED) else facts.lines
+    return () if template in _OF_MONEY_ALONE else facts.lines
 
 
 def _why(sentences: Mapping[str, str], facts: Facts) -> str:

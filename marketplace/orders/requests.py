@@ -60,7 +60,7 @@ def refunded(
         who: Who asks. A buyer can as long as nothing was packed.
         counts: How many of each line, by its number; empty for all that is left.
         now_ms: The time.
-        reason: For the other side.
+        reason: Kept in the history of the order, which its store reads.
         restock: Whether the goods come back into stock; None where that follows from whether they were shipped.
 
     Raises:

@@ -141,6 +141,7 @@ NOTIFIES: Final[Mapping[EventType, str]] = {
     _E.ORDER_CONFIRMED: "Buyer and seller hear of the order.",
     _E.ORDER_CANCELLED: "The buyer hears why, and what went back; the seller, if the order was confirmed before.",
     _E.PAYMENT_REFUNDED: "The buyer hears that some of the money has gone back.",
+    _E.PAYMENT_REFUND_REVERSED: "Buyer and seller hear that money did not arrive, and is owed again.",
 }
 """What notifications makes of events; it has no states of its own and says nothing to the others."""
 

@@ -220,7 +220,7 @@ def refund_lines(
         order: A confirmed one.
         counts: How many of each line, by its number.
         now_ms: The time.
-        reason: For the buyer.
+        reason: Kept in the history of the order.
         restock: Whether the goods come back; those that were shipped need not.
 
     Raises:

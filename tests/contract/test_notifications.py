@@ -242,6 +242,9 @@ def test_buyer_and_owners_get_one_mail_each_in_text_and_html_with_a_link_that_en
     assert "2 \N{MULTIPLICATION SIGN} Blue mug, Size: L: €25.00" in plain.get_content()
     assert "29 November 2026 at 13:00 (Europe/Berlin)" in html.get_content()
     assert f"{SHOP_URL}/orders/{order().id}" in plain.get_content()
+    to_owner = next(each for each in market.inbox.messages if each["To"] == "ann@shop.example").get_body(("plain",))
+    assert to_owner is not None
+    assert f"{STORE_URL}/orders?store={STORE}&order={order().id}\r\n" in to_owner.get_content()
     link = str(mail["List-Unsubscribe"])
     assert link.startswith(f"<{SHOP_URL}/unsubscribe/bea.")
     assert link.strip("<>") in plain.get_content()

@@ -208,10 +208,10 @@ def test_nobody_but_the_buyer_and_the_store_sees_an_order_or_changes_it(run: Run
 
 
 def test_lists_of_orders_go_on_where_they_stopped_and_are_searched(run: Run) -> None:
-    mug = goods()
+    mug, theirs = goods(), goods(store="other")
 
     async def work(world: World) -> None:
-        await open_shop(world, mug, buyers=("bea", "bob"))
+        await open_shop(world, mug, theirs, buyers=("bea", "bob"))
         placed = [await ordered(world, who, (mug, 1)) for who in ("bea", "bea", "bob", "bea")]
         await confirm(world, placed[0]["id"])
         seen: list[str] = []
@@ -238,6 +238,11 @@ def test_lists_of_orders_go_on_where_they_stopped_and_are_searched(run: Run) -> 
         assert await found(q=placed[3]["checkout"]) == {ids[3]}
         assert await found(q="bea", state="pending") == {ids[1], ids[3]}
         assert await found(q="nobody@shop.example") == set()
+        await world.store("other", {"ann": "owner"})
+        both = (await place(world, "bea", await fill(world, "bea", (mug, 1), (theirs, 1)))).json()
+        own, foreign = sorted(both["orders"], key=lambda each: each["store"] != "shop")
+        assert await found(q=both["id"]) == {own["id"]}
+        assert await found(q=both["id"], state="confirmed") == await found(q=foreign["id"]) == set()
 
     run(work)
 

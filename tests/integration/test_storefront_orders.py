@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from marketplace.collections import CARTS, ORDERS, REVIEWS
+from marketplace.collections import ORDERS, REVIEWS
 from ops.stack import Stack
 from tests.kits.api import PASSWORD, any_address
 from tests.kits.buyers import Buyer, Form, Page
@@ -26,7 +26,8 @@ NOBODYS = "0" * 32
 
 @pytest.fixture(scope="module")
 def shop(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Till]:
-    with till(stack, tmp_path_factory.mktemp("checkout")) as running:
+    collector = {"MARKETPLACE_API_COLLECTOR_URL": "http://collector.example:8700"}
+    with till(stack, tmp_path_factory.mktemp("checkout"), **collector) as running:
         yield running
         log = (running.market.api.folder / "api.log").read_text()
         assert "Traceback" not in log
@@ -49,6 +50,13 @@ def ordered(shop: Till, buyer: Buyer, path: str = COFFEE_PAGE, quantity: str = "
     return own
 
 
+def counts(page: Page) -> set[tuple[str, str]]:
+    """What a page of several stores counts, and for which of them."""
+    sent = [a for _, a in page.read.tags if "data-to" in a]
+    assert all("/v1/collect?key=storefront." in a["data-to"] for a in sent)
+    return {(a["data-tell"], a["data-to"].partition("?key=")[2].split(".")[1]) for a in sent}
+
+
 def test_a_cart_of_two_stores_becomes_an_order_of_each_and_both_are_paid(shop: Till) -> None:
     email = shop.market.account()
     with Buyer(shop.market.url) as buyer:
@@ -64,9 +72,16 @@ def test_a_cart_of_two_stores_becomes_an_order_of_each_and_both_are_paid(shop: T
         assert "Thank you! Your orders are placed" in page.words
         links = sorted({link for link in page.read.links if link.startswith("/shop/orders/")})
         assert len(links) == 2
+        own = {link.rpartition("/")[2] for link in links}
+        stores = {order: shop.order(order)["store"] for order in own}
+        assert counts(page) == {(f"{order} placed", store) for order, store in stores.items()}
+        assert "connect-src 'self' http://collector" in page.answer.headers["content-security-policy"]
+        assert "m.js" not in page.text, "a view of this page is none of one store"
         assert 'id="in-cart" hidden>0<' in page.text
         assert all("Its goods are reserved for you." in buyer.get(link).words for link in links)
         shop.settle()
+        later = buyer.get(page.url.partition("?")[0])
+        assert counts(later) == {(f"{order} paid", store) for order, store in stores.items()}
         shown = [buyer.get(link).words for link in links]
         assert all("Your order is confirmed" in words and "Hill Road 7" in words for words in shown)
         assert sorted(re.findall(r"Paid ([$€][\d.]+)", " ".join(shown))) == ["$26.00", "€649.00"]
@@ -145,6 +160,22 @@ def test_one_form_orders_once_however_often_and_with_whatever_it_is_sent(shop: T
     assert order_of(again) == location.rpartition("/")[2].partition("?")[0]
     assert "Nothing was ordered once more." in again.words
     assert shop.orders(buyer=shop.order(order_of(again))["buyer"]) == 1
+
+
+def test_a_key_of_one_kind_of_form_is_none_of_another(shop: Till, buyer: Buyer) -> None:
+    put(buyer, COFFEE_PAGE)
+    first = order_of(order(buyer))
+    page = buyer.get(f"/shop/orders/{first}")
+    form = page.form("cancel-order")
+    buyer.send(page, form)
+    put(buyer, COFFEE_PAGE)
+    done = order(buyer, once=form.fields["once"])
+    assert done.answer.status_code == 200
+    second = order_of(done)
+    assert {first, second} == {
+        each["_id"] for each in shop.mongo[ORDERS.name].find({"buyer": shop.order(first)["buyer"]})
+    }
+    shop.settle()
 
 
 def test_what_is_wrong_stands_next_to_its_field_and_all_but_the_card_is_kept(shop: Till, buyer: Buyer) -> None:
@@ -298,15 +329,29 @@ def test_orders_go_on_on_further_pages_each_once_and_nobody_has_any_at_first(sho
     assert buyer.get("/shop/orders?after=x").answer.status_code in (400, 422)
 
 
-def test_who_is_signed_out_meanwhile_signs_in_and_comes_back(shop: Till, buyer: Buyer) -> None:
-    put(buyer, COFFEE_PAGE)
-    page = buyer.get("/shop/checkout")
-    form = page.form("place-order")
-    account = buyer.get("/shop/account")
-    buyer.send(account, account.form("sign-out"))
-    sent = buyer.send(page, form, **ADDRESS, **card())
-    assert sent.url.endswith("/shop/sign-in?next=%2Fshop%2Fcheckout")
-    assert shop.mongo[CARTS.name].count_documents({"lines": {"$ne": []}}) > 0
+def test_who_is_signed_out_while_ordering_goes_on_with_what_was_typed_and_without_the_card(shop: Till) -> None:
+    email, typed, number = shop.market.account(), {**ADDRESS, "name": HOSTILE, "city": "Köln"}, "4012888888881881"
+    with Buyer(shop.market.url) as buyer:
+        buyer.sign_in(email)
+        put(buyer, COFFEE_PAGE)
+        page = buyer.get("/shop/checkout")
+        account = buyer.get("/shop/account")
+        buyer.send(account, account.form("sign-out"))
+        sent = buyer.send(page, page.form("place-order"), **typed, **card(number))
+        wrong = buyer.send(sent, sent.form("sign-in"), email=email, password="not it")
+        back = buyer.send(wrong, wrong.form("sign-in"), email=email, password=PASSWORD)
+        assert [each.answer.status_code for each in (sent, wrong, back)] == [401, 422, 200]
+        for each in (sent, wrong, back):
+            assert number not in each.text
+            assert HOSTILE not in each.text
+            assert "Nothing was ordered" in each.words or each is back
+        form = back.form("place-order")
+        assert {name: form.fields[name] for name in ADDRESS} == typed
+        assert form.fields["number"] == ""
+        done = buyer.send(back, form, name="Bea Buyer", **card())
+        assert buyer.get("/shop/checkout/sign-in").url.endswith("/shop/checkout")
+    assert shop.order(order_of(done))["delivery"]["city"] == "Köln"
+    shop.settle()
 
 
 def test_a_stream_says_that_an_order_has_changed_and_ends_with_it(shop: Till, buyer: Buyer) -> None:
@@ -348,6 +393,8 @@ def test_an_order_is_counted_by_the_browser_that_placed_it(shop: Till, buyer: Bu
     later = buyer.get(f"/shop/orders/{own}")
     assert "order-placed" not in later.text
     assert f'name="order-paid" data-tell="{own} paid"' in later.text
+    again = buyer.get(f"/shop/orders/{own}?placed=before")
+    assert f'data-tell="{own} placed"' in again.text, "a form that was sent before may have led nobody here"
 
 
 def test_the_pages_are_whole_and_small_with_many_stores_and_long_titles(shop: Till, buyer: Buyer) -> None:

@@ -18,6 +18,7 @@ from marketplace.sagas.events import (
     PaymentCompleted,
     PaymentFailed,
     PaymentRefunded,
+    PaymentRefundReversed,
     StockCountUpdated,
     StockInsufficient,
     event_id,
@@ -97,8 +98,14 @@ class Story:
     def gets_back(self, refund: str = "") -> Story:
         """Money went back: of a refund, or of the last one that was asked for."""
         found = next(each for each in reversed(self.order.refunds) if refund in ("", each.id))
-        payload = PaymentRefunded("pay", found.id, found.amount_minor)
+        payload = PaymentRefunded("pay", found.id, found.amount_minor, found.reversals)
         return self.hears(EventType.PAYMENT_REFUNDED, payload)
+
+    def comes_back(self) -> Story:
+        """The money of the last refund did not arrive."""
+        found = self.order.refunds[-1]
+        payload = PaymentRefundReversed("pay", found.id, found.amount_minor, found.reversals + 1)
+        return self.hears(EventType.PAYMENT_REFUND_REVERSED, payload)
 
     def cancels(self, who: Reason = Reason.BUYER) -> Story:
         """Somebody cancels the whole order."""
@@ -139,6 +146,14 @@ def stories() -> dict[str, Story]:
         "paid after it had run out": Story().runs_out().pays().gets_stock(),
         "paid after it had run out, without stock": Story().runs_out().pays().gets_no_stock().gets_back(),
         "paid after it was cancelled": Story().cancels().pays().gets_back(),
+        "refunded in part, and it came back": confirmed().refunds({1: 1}).gets_back().comes_back(),
+        "refunded in part, and it came back and went again": (
+            confirmed().refunds({1: 1}).gets_back().comes_back().gets_back()
+        ),
+        "cancelled, and the money came back": confirmed().cancels().gets_back().comes_back(),
+        "cancelled, and the money came back and went again": (
+            confirmed().cancels().gets_back().comes_back().gets_back()
+        ),
     }
 
 
@@ -176,9 +191,11 @@ MAILS: Final[dict[str, tuple[Template, Facts]]] = {
     "order_cancelled_no_stock": (Template.ORDER_CANCELLED, facts(reason="no_stock", amount_minor=3_350)),
     "order_refunded": (Template.ORDER_REFUNDED, facts(amount_minor=1_250)),
     "payment_returned": (Template.PAYMENT_RETURNED, facts(reason="buyer", amount_minor=3_350)),
+    "refund_reversed": (Template.REFUND_REVERSED, facts(amount_minor=1_250, refund="r1", reversals=1)),
     "order_shipped": (Template.ORDER_SHIPPED, facts(carrier="DHL", tracking="00340434161094042557")),
     "new_order": (Template.NEW_ORDER, facts()),
     "store_order_cancelled": (Template.STORE_ORDER_CANCELLED, facts(reason="buyer", amount_minor=3_350)),
+    "store_refund_reversed": (Template.STORE_REFUND_REVERSED, facts(amount_minor=1_250, refund="r1", reversals=1)),
     "low_stock": (Template.LOW_STOCK, low()),
     "low_stock_nothing_left": (Template.LOW_STOCK, low(available=0, title=ARABIC, options="", sku="")),
 }

@@ -126,9 +126,8 @@ class NotificationRepository:
 
     def drop_superseded(self, order: Order, session: ClientSession) -> int:
         """Delete mails about an order that wait and say what is not so any more; returns how many."""
-        waiting = self._mails.find({"order": order.id}, {"template": 1, "amount_minor": 1}, session=session)
-        ours = [row for row in waiting if row["template"] in _KNOWN]
-        over = [row["_id"] for row in ours if not holds(Template(row["template"]), row["amount_minor"], order)]
+        waiting = self._mails.find({"order": order.id}, session=session)
+        over = [row["_id"] for row in waiting if row["template"] in _KNOWN and not _holds(row, order)]
         return self._mails.delete_many({"_id": {"$in": over}}, session=session).deleted_count if over else 0
 
     def put(self, notice: Notice, kept: KeptOrder, now: datetime, session: ClientSession) -> bool:
@@ -212,6 +211,7 @@ class NotificationRepository:
             store_title=title,
             zone=zone,
             product=str(product.get("_id", "")),
+            variant=stock.variant,
             title=str(product.get("title", stock.variant)),
             options=", ".join(variant.get("values", ())),
             sku=str(variant.get("sku") or ""),
@@ -275,8 +275,16 @@ def notice_mail_document(notice: Notice, order: str, user: str, now: datetime) -
         "user": user,
         "order": order or None,
         "amount_minor": notice.amount_minor,
+        "refund": notice.refund,
+        "reversals": notice.reversals,
         "rank": _LATER,
     }
+
+
+def _holds(mail: Mapping[str, Any], order: Order) -> bool:
+    """Whether what a mail that waits says is so still; those of earlier versions say nothing of a refund."""
+    refund, reversals = str(mail.get("refund", "")), int(mail.get("reversals", 0))
+    return holds(Template(mail["template"]), mail["amount_minor"], order, refund, reversals)
 
 
 def _kept(found: Mapping[str, Any]) -> KeptOrder:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from api.mail.notices import dashboard_path
 from connectors.mongo.sagas.audit import Step
 from connectors.mongo.sagas.store_orders import Buyer, Group, SoldOrder, WholeOrder, sold_order
+from dashboards.data.view import from_query, to_query
 from dashboards.screens.order import address_lines, detail_of, missing_of, troubles
 from dashboards.screens.order_actions import actions_of, refund_amount
 from dashboards.screens.orders import KINDS
@@ -20,11 +23,13 @@ from dashboards.ui.times import lasting, when
 from marketplace.catalog.products import Availability, Option, ProductState, Variant
 from marketplace.collections import ORDERS
 from marketplace.inventory.levels import Level
+from marketplace.notifications.facts import Facts
 from marketplace.orders.delivery import Address, FulfilmentState
 from marketplace.sagas.declaration import TERMINAL
 from marketplace.sagas.events import EventType, encode_payload
 from marketplace.sagas.orders import OrderState, Reason
 from marketplace.sagas.payments import Outcome, PaymentState, RefundState
+from tests.kits.notifications import facts, low
 from tests.kits.products import product
 from tests.kits.store_orders import Played, documents_of, line, placed
 
@@ -270,7 +275,7 @@ def test_a_row_names_the_product_its_options_and_its_sku() -> None:
     assert (row.title, row.detail) == ("Mug", "Size: L · MUG-L")
     assert (row.amount, row.note) == ("10", "12 on hand, 2 reserved")
     (uncounted,) = items_of([mug], {}, {})
-    assert row_of(uncounted).note == "says the product"
+    assert row_of(uncounted).note == "as its product says"
 
 
 def test_goods_that_are_on_the_way_are_no_work_for_the_seller_any_more() -> None:
@@ -279,3 +284,22 @@ def test_goods_that_are_on_the_way_are_no_work_for_the_seller_any_more() -> None
         FulfilmentState.UNFULFILLED: "act", FulfilmentState.PACKED: "act", FulfilmentState.SHIPPED: "good",
         FulfilmentState.DELIVERED: "good",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("about", "page", "opened"),
+    [
+        (facts(order="9c51d06e4b7fa8c1e2d3b4a596873f2a"), "orders", {"order": "9c51d06e4b7fa8c1e2d3b4a596873f2a"}),
+        (low(variant="0e" * 16), "stock", {"variant": "0e" * 16}),
+        (low(), "stock", {}),
+        (low(store="a&b=c"), "stock", {}),
+    ],
+)
+def test_the_link_in_a_mail_to_a_store_opens_what_the_mail_is_about(
+    about: Facts, page: str, opened: dict[str, str]
+) -> None:
+    link = urlsplit(dashboard_path(about))
+    assert link.path == f"/{page}"
+    view, ignored = from_query(dict(parse_qsl(link.query)), ["other", about.store])
+    assert ignored == []
+    assert to_query(view) == {"store": about.store, **opened}

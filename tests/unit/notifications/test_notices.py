@@ -14,13 +14,14 @@ from marketplace.sagas.declaration import NOTIFIES, Service, listeners
 from marketplace.sagas.events import Event, EventType, PaymentRefunded, event_id, version_of
 from marketplace.sagas.orders import Order
 from saga_consumers.notifications.decide import LISTENS, LowStock, on_stock, order_version
-from tests.kits.notifications import BUYER, STORE, Story, stories
+from tests.kits.notifications import BUYER, STORE, Story, confirmed, stories
 
 T = Template
 TO_BUYER, TO_STORE = f"user:{BUYER}", f"store:{STORE}"
 CANCELLED, RETURNED = (TO_BUYER, T.ORDER_CANCELLED), (TO_BUYER, T.PAYMENT_RETURNED)
 CONFIRMED, NEW = (TO_BUYER, T.ORDER_CONFIRMED), (TO_STORE, T.NEW_ORDER)
 REFUNDED, STORE_CANCELLED = (TO_BUYER, T.ORDER_REFUNDED), (TO_STORE, T.STORE_ORDER_CANCELLED)
+REVERSED, STORE_REVERSED = (TO_BUYER, T.REFUND_REVERSED), (TO_STORE, T.STORE_REFUND_REVERSED)
 
 HEARD = {
     "confirmed": [CONFIRMED, NEW],
@@ -36,6 +37,14 @@ HEARD = {
     "paid after it had run out": [CANCELLED, CONFIRMED, NEW],
     "paid after it had run out, without stock": [CANCELLED, RETURNED],
     "paid after it was cancelled": [CANCELLED, RETURNED],
+    "refunded in part, and it came back": [CONFIRMED, NEW, REFUNDED, REVERSED, STORE_REVERSED],
+    "refunded in part, and it came back and went again": [
+        *(CONFIRMED, NEW, REFUNDED, REVERSED, STORE_REVERSED, REFUNDED),
+    ],
+    "cancelled, and the money came back": [*(CONFIRMED, NEW, CANCELLED, STORE_CANCELLED), REVERSED, STORE_REVERSED],
+    "cancelled, and the money came back and went again": [
+        *(CONFIRMED, NEW, CANCELLED, STORE_CANCELLED, REVERSED, STORE_REVERSED, RETURNED),
+    ],
 }
 """Where each event is handled at once."""
 
@@ -48,6 +57,10 @@ HEARD_LATE = {
     "paid after it had run out": [CONFIRMED, NEW],
     "paid after it had run out, without stock": [CANCELLED],
     "paid after it was cancelled": [CANCELLED],
+    "refunded in part, and it came back": [CONFIRMED, NEW, REVERSED, STORE_REVERSED],
+    "refunded in part, and it came back and went again": [CONFIRMED, NEW, REFUNDED],
+    "cancelled, and the money came back": [REVERSED, STORE_REVERSED],
+    "cancelled, and the money came back and went again": [CANCELLED, RETURNED],
 }
 """Where all of them are handled when the order has ended already."""
 
@@ -84,7 +97,7 @@ def test_events_in_any_order_and_several_times_say_what_holds_and_nothing_twice(
     several = data.draw(st.permutations(story.said * 3))
     found = notices_of((event, story.order) for event in several)
     assert len(set(kinds(found))) == len(found)
-    assert all(holds(each.template, each.amount_minor, story.order) for each in found)
+    assert all(holds(n.template, n.amount_minor, story.order, n.refund, n.reversals) for n in found)
     buyers = {template for recipient, template in kinds(found) if recipient == TO_BUYER}
     assert buyers >= {template for recipient, template in HEARD_LATE[name] if recipient == TO_BUYER} - {
         T.ORDER_REFUNDED
@@ -92,7 +105,7 @@ def test_events_in_any_order_and_several_times_say_what_holds_and_nothing_twice(
     assert not buyers & {T.ORDER_CONFIRMED} or not buyers & {T.ORDER_CANCELLED}
 
 
-def test_a_refund_that_came_back_and_went_again_is_heard_of_once() -> None:
+def test_a_refund_that_is_said_twice_is_heard_of_once() -> None:
     story = stories()["refunded in part"]
     again = [each for each in story.said if each.type is EventType.PAYMENT_REFUNDED]
     assert kinds(notices_of([*story.heard, *((each, story.order) for each in again)])) == HEARD["refunded in part"]
@@ -107,6 +120,22 @@ def test_of_goods_that_had_cost_nothing_and_came_back_nobody_hears_as_of_money()
         for each in story.said
     ]
     assert kinds(notices_of((each, story.order) for each in free)) == [CONFIRMED, NEW]
+
+
+@pytest.mark.parametrize("template", [T.REFUND_REVERSED, T.STORE_REFUND_REVERSED])
+def test_that_money_did_not_arrive_is_so_until_it_has_gone_once_more(template: Template) -> None:
+    story = confirmed().refunds({1: 1}).gets_back()
+    refund = story.order.refunds[-1].id
+    assert holds(template, 1_250, story.order, refund, 1), "the order may be older than the payment's event"
+    assert not holds(template, 1_250, story.order, "r9", 1)
+    back = story.comes_back().order
+    assert holds(template, 1_250, back, refund, 1)
+    assert not holds(T.ORDER_REFUNDED, 1_250, back, refund, 0)
+    again = story.gets_back().order
+    assert not holds(template, 1_250, again, refund, 1)
+    assert holds(T.ORDER_REFUNDED, 1_250, again, refund, 1)
+    twice = story.comes_back().order
+    assert [holds(template, 1_250, twice, refund, count) for count in (1, 2)] == [False, True]
 
 
 def test_what_a_waiting_mail_says_ends_with_the_state_that_it_is_about() -> None:

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.storefront.checkout_forms import address_of, card_of, left_of, typed
-from api.storefront.order_words import Tone, again_title, steps, words
+from api.storefront.order_words import Tone, again_title, refund_title, steps, words
 from connectors.mongo.orders import KeptOrder
 from connectors.payments.methods import TRIAL_CARDS, Card
 from marketplace.countries import COUNTRIES
 from marketplace.orders.delivery import Address, Fulfilment, FulfilmentState
-from marketplace.sagas.orders import Order, OrderLine, OrderState, Reason
+from marketplace.sagas.orders import Order, OrderLine, OrderState, Reason, Refund
 from ops.sandbox_provider.cards import BY_NUMBER
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
@@ -48,6 +48,19 @@ def test_each_state_has_words_of_its_own_that_say_what_became_of_the_money() -> 
     back = words(in_state(OrderState.CANCELLED, Reason.NO_STOCK)).text
     assert back.endswith("Your money has gone back.")
     assert words(in_state(OrderState.CANCELLED, Reason.DECLINED)).text.endswith("Nothing was charged.")
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_money_that_did_not_arrive_is_owed_and_not_on_its_way(reason: Reason) -> None:
+    kept = in_state(OrderState.REFUNDING, reason)
+
+    def said(done: bool, reversals: int) -> tuple[str, str]:
+        refund = Refund("r1", 2500, done, ends=True, reversals=reversals)
+        return words(replace(kept, order=replace(kept.order, refunds=(refund,)))).short, refund_title(refund)
+
+    assert said(False, 0) == ("Money on its way back", "Going back")
+    assert said(False, 1) == ("Money owed to you", "Came back, owed to you")
+    assert said(True, 1)[1] == "Gone back"
 
 
 def test_steps_are_those_that_lie_behind_and_none_for_an_order_that_ends_without_goods() -> None:
