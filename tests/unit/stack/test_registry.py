@@ -41,7 +41,7 @@ def process(name: str, **variables: str) -> ProcessSpec:
     ports: dict[str, int] = {}
     for port in (port for service in WITH_ECHOES.services for port in service.ports(1)):
         # The usual ones, whoever else listens on this machine.
-        ports[port.name] = ports[port.after] + port.distance if port.after else port.default
+        ports[port.name] = ports[port.after] + port.distance if port.after else port.default or 0
     return WITH_ECHOES.service(name).process(Launch(Path("data"), ports, 1, URLS, variables))
 
 
