@@ -79,7 +79,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def _what_a_failed_test_has_started_ends_with_it(request: pytest.FixtureRequest) -> Iterator[None]:
     """A whole marketplace that nobody stops would slow down all tests that follow."""
     yield
-    folder = request.node.funcargs.get("tmp_path")
+    # At Ctrl-C there is nothing of the test left to ask.
+    folder = (request.node.funcargs or {}).get("tmp_path")
     if folder is not None and request.node.stash.get(_HAS_FAILED, False):
         wait_until(lambda: not _killed(str(folder)), 20, "no process of the failed test left")
 
