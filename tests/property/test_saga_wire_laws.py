@@ -83,7 +83,7 @@ def test_a_trace_that_is_none_goes_on_in_nothing_that_is_said(given: bytes | Non
     ],
 )
 def test_an_amount_or_a_number_of_pieces_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
-    """What is below zero would make room for more than was taken, and take goods away where they come back."""
+    """What is below zero would make room for more than was taken, and take goods out of stock where they come back."""
     good = event_of(b"o1", HEADERS.items(), json.dumps(ASKED).encode())
     assert good.type is EventType.ORDER_REFUND_REQUESTED
 
