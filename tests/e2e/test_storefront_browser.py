@@ -304,6 +304,21 @@ def test_suggestions_are_right_for_readers_of_screens(browser: Browser, shop: Sh
         expect(page.get_by_role("option")).to_have_count(0)
 
 
+def test_what_was_chosen_stays_chosen_when_the_answer_to_a_later_key_comes(browser: Browser, shop: Shown) -> None:
+    with window(browser) as page:
+        page.goto(f"{shop.url}/shop")
+        search = page.get_by_role("combobox")
+        search.press_sequentially("yirg")
+        expect(page.get_by_role("option", name="Ethiopia Yirgacheffe")).to_be_visible()
+        search.press("ArrowDown")
+        page.locator("#options").evaluate("list => list.dataset.earlier = 'yes'")
+        search.press_sequentially("a")
+        expect(page.locator("#options:not([data-earlier])")).to_be_visible()
+        expect(search).to_have_attribute("aria-activedescendant", "option-0")
+        search.press("Enter")
+        expect(page).to_have_url(f"{shop.url}{PRODUCT}")
+
+
 def test_the_first_key_leads_past_the_top_of_a_page(browser: Browser, shop: Shown) -> None:
     with window(browser) as page:
         page.goto(f"{shop.url}/shop")

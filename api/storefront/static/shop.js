@@ -37,6 +37,8 @@
     }
 
     function show(found) {
+      // What somebody has chosen stays so while it is suggested: the answer to the last key may come after it.
+      var chosen = at >= 0 ? options[at].href : '', again = -1;
       close();
       if (!found.length || doc.activeElement !== input) return;
       list = doc.createElement('div');
@@ -61,10 +63,12 @@
           option.append(' ', detail);
         }
         list.append(option);
+        if (option.href === chosen) again = index;
         return option;
       });
       form.append(list);
       input.setAttribute('aria-expanded', 'true');
+      if (again >= 0) mark(again);
       say(found.length + (found.length === 1 ? ' suggestion' : ' suggestions'));
     }
 
