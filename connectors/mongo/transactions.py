@@ -9,7 +9,7 @@ from itertools import count
 from typing import Final, TypeVar
 
 from pymongo.client_session import ClientSession
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError, OperationFailure, PyMongoError
 
 from connectors.mongo.client import Client, unavailable
 
@@ -18,6 +18,8 @@ _COMMIT_UNKNOWN: Final = "UnknownTransactionCommitResult"
 _DEADLINE_SECONDS: Final = 10.0
 _FIRST_PAUSE_SECONDS: Final = 0.005
 _LONGEST_PAUSE_SECONDS: Final = 0.2
+_INVALID_CODES: Final = frozenset({121, 10334})
+"""Mongo's own: a document is not as its collection demands, or too large."""
 
 T = TypeVar("T")
 
@@ -35,6 +37,7 @@ def in_transaction(
     Raises:
         Unavailable: Mongo does not answer, or the work met others too often; it may have happened.
         DuplicateKeyError: A unique index does not allow it; nothing was written.
+        PyMongoError: Mongo never takes what is written; nothing was.
     """
     deadline = time.monotonic() + deadline_seconds
     try:
@@ -56,6 +59,8 @@ def in_transaction(
     except DuplicateKeyError:
         raise
     except PyMongoError as error:
+        if _is_invalid(error):
+            raise
         raise unavailable(error) from error
     raise AssertionError("unreachable")
 
@@ -71,6 +76,13 @@ def _commit(session: ClientSession, deadline: float) -> None:
             _pause(attempt)
         else:
             return
+
+
+def _is_invalid(error: PyMongoError) -> bool:
+    """Whether Mongo answers, and does not take what is written: a repetition would end like this one."""
+    if isinstance(error, BulkWriteError):
+        return any(each.get("code") in _INVALID_CODES for each in (error.details or {}).get("writeErrors", ()))
+    return isinstance(error, DocumentTooLarge) or (isinstance(error, OperationFailure) and error.code in _INVALID_CODES)
 
 
 def _pause(attempt: int) -> None:

@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient
+from pymongo.errors import OperationFailure
 
 from connectors.errors import Unavailable
 from connectors.mongo.client import connect
-from marketplace.collections import INBOX, ORDERS, RESERVATIONS, STOCK
+from marketplace.collections import INBOX, ORDERS, OUTBOX, RESERVATIONS, STOCK
 from marketplace.errors import Reject
 from marketplace.sagas.events import (
     Event,
@@ -34,6 +35,7 @@ from ops.stack import Stack
 from saga_consumers.consumer import Absent, Parts, SagaConsumer
 from saga_consumers.inventory import store as inventory
 from saga_consumers.orders import store as orders
+from saga_consumers.sweeps import SomeFailed
 from tests.kits.crashes import Crash, Crashes, crashing_client
 from tests.kits.depth import LONG
 from tests.kits.sagas import Shop, ms, saga_database, wrong_stock
@@ -212,6 +214,27 @@ def test_one_order_that_cannot_be_read_keeps_no_other_from_its_deadline(shop: Sh
 
     assert shop.order(good)["state"] == "cancelled"
     shop.mongo[ORDERS.name].delete_one({"_id": broken})
+
+
+@pytest.mark.parametrize("collection", [ORDERS.name, OUTBOX.name], ids=["its document", "what is said of it"])
+def test_an_order_of_which_mongo_takes_no_change_is_no_outage_and_keeps_no_other_waiting(
+    shop: Shop, collection: str
+) -> None:
+    bad, good = (shop.place({shop.sells(5): 1}) for _ in range(2))
+    consumer = orders.consumer(shop.parts)
+    row = {ORDERS.name: "_id", OUTBOX.name: "aggregateid"}[collection]
+    shop.mongo.command("collMod", collection, validator={row: {"$ne": bad}})
+    try:
+        with pytest.raises(OperationFailure):
+            consumer.handle(paid(shop, bad), shop.now, "")
+        shop.wait(16 * 60)
+        with pytest.raises(SomeFailed):
+            consumer.sweep(shop.now)
+    finally:
+        shop.mongo.command("collMod", collection, validator={})
+
+    assert (shop.order(bad)["state"], shop.order(good)["state"]) == ("pending", "cancelled")
+    assert consumer.handle(paid(shop, bad), shop.now, "")
 
 
 def test_an_event_that_two_processes_handle_at_one_time_is_handled_once(shop: Shop, stack: Stack) -> None:

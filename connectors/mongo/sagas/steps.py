@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import datetime
 
 from pymongo.client_session import ClientSession
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from connectors.mongo.client import Client
+from connectors.mongo.client import Client, unavailable
 from connectors.mongo.sagas.documents import inbox_document, inbox_id, outbox_document
 from connectors.mongo.transactions import in_transaction
 from marketplace.collections import INBOX, OUTBOX
@@ -62,7 +62,7 @@ class SagaSteps:
             return in_transaction(self._client, step)
         except DuplicateKeyError:
             # Another process of this consumer has handled it at this moment.
-            if self._inbox.find_one({"_id": inbox_id(self._consumer, event.id)}) is None:
+            if not self._has_handled(event):
                 raise
             return False
 
@@ -87,6 +87,12 @@ class SagaSteps:
             return said
 
         return in_transaction(self._client, step)
+
+    def _has_handled(self, event: Event) -> bool:
+        try:
+            return self._inbox.find_one({"_id": inbox_id(self._consumer, event.id)}) is not None
+        except PyMongoError as error:
+            raise unavailable(error) from error
 
     def _say(self, said: tuple[Event, ...], now: datetime, trace_parent: str, session: ClientSession) -> None:
         if said:
