@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -20,6 +21,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from connectors.errors import Refused, Unavailable
 from connectors.mongo.client import connect
 from ops.provision import ensure_provisioned
+from ops.resources import Resources
 from ops.service_settings import ConsumerSettings
 from ops.stack.registry import CONSUMERS_SERVICE, REGISTRY
 from runtime.admin import AdminServer, Answer
@@ -35,6 +37,7 @@ from saga_consumers.registry import CONSUMERS, consumer_named
 log = logging.getLogger("ops.consumer_service")
 
 NEEDS: Final = ("kafka", "mongo")
+_RESOURCES: Final = REGISTRY.service(CONSUMERS_SERVICE).resources
 _WAIT_SECONDS: Final = 1.0
 _PREPARE_SECONDS: Final = 120.0
 """Finding out what there is may take so long at a start, while the parts start as well."""
@@ -140,6 +143,7 @@ def run(
     try:
         if not _prepare(settings, status, stop):
             return 0
+        threading.Thread(target=_put_connectors, args=(settings, stop), name="connectors", daemon=True).start()
         with closing(connect(settings.urls.mongo)) as mongo:
             parts = ProcessSettings(settings.kafka, mongo, settings.database, environment, own.session_seconds)
             process = ConsumerProcess(specs, parts)
@@ -156,11 +160,11 @@ def run(
 
 
 def _prepare(settings: Settings, status: Status, stop: StopRequest) -> bool:
-    """Wait for the parts, and make what is missing; returns whether to begin."""
+    """Wait for Kafka and Mongo, and make what is missing there; returns whether to begin."""
     while not stop.asked():
         status.waits_since = time.monotonic()
         try:
-            report = ensure_provisioned(settings, resources=REGISTRY.service(CONSUMERS_SERVICE).resources)
+            report = ensure_provisioned(settings, resources=replace(_RESOURCES, connectors=()))
         except Unavailable as error:
             status.waiting = f"waiting: {error}"
             log.warning("waiting: %s", error)
@@ -170,6 +174,26 @@ def _prepare(settings: Settings, status: Status, stop: StopRequest) -> bool:
                 log.warning("drift: %s", line)
             return True
     return False
+
+
+def _put_connectors(settings: Settings, stop: StopRequest) -> None:
+    """Put the relay's connector into Kafka Connect where it is missing, as soon as that answers.
+
+    Consumers do not wait for it: deadlines pass, and payment providers speak, also while no event reaches anybody.
+    """
+    while not stop.asked():
+        try:
+            report = ensure_provisioned(settings, resources=Resources(connectors=_RESOURCES.connectors))
+        except Unavailable as error:
+            log.warning("no event arrives meanwhile: %s", error)
+            stop.wait(_WAIT_SECONDS)
+        except Refused as error:
+            log.error("no event arrives: %s", error)
+            return
+        else:
+            for line in report.drift:
+                log.warning("drift: %s", line)
+            return
 
 
 def _text(problem: str) -> Answer:

@@ -39,8 +39,10 @@ _NAMED: Final = re.compile(
     rf"(?i)\b({_NAME}=|{_NAME}['\"]\s?[:,]\s?|(?:x-write-key|password|secret):\s?|bearer\s){_VALUE}", re.ASCII
 )
 _URL_PASSWORD: Final = re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]{0,30}://[^\s:/@]{0,256}:)[^\s/]{1,512}@")
-_STORE_KEY: Final = re.compile(r"(?<![0-9a-zA-Z])(?:[0-9a-f]{32}){1,2}(?![0-9a-zA-Z])")
-"""Keys of stores and secrets of visitors, as they are made: 16 or 32 bytes as hexadecimal digits."""
+_NAMED_ID: Final = r"\b(?:request|order|payment|refund|reservation|import|product) ['\"]?[0-9a-f]{32}(?![0-9a-zA-Z])"
+_STORE_KEY: Final = re.compile(rf"({_NAMED_ID})|(?<![0-9a-zA-Z])(?:[0-9a-f]{{32}}){{1,2}}(?![0-9a-zA-Z])")
+"""Keys of stores and secrets of visitors, as they are made: 16 or 32 bytes as hexadecimal digits. Ids are made in the
+same way: one that a message calls so is what an operator looks for, and stays."""
 _CONTINUED: Final = str.maketrans({"\n": "\n    ", "\r": "\\r"})
 _IPV4: Final = re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b")
 _IPV6: Final = re.compile(r"(?<![\w:.])(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4}(?![\w:.])")
@@ -62,7 +64,7 @@ class LogSettings:
 def redact(text: str) -> str:
     """The text without passwords in URLs, bearer tokens, keys of stores, and what is named a key or a password."""
     text = _NAMED.sub(rf"\1{MASK}", text)
-    return _STORE_KEY.sub(MASK, _URL_PASSWORD.sub(rf"\1{MASK}@", text))
+    return _STORE_KEY.sub(lambda found: found[0] if found[1] else MASK, _URL_PASSWORD.sub(rf"\1{MASK}@", text))
 
 
 def mask_addresses(text: str) -> str:

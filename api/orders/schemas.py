@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
+from pydantic_core import PydanticCustomError
 
 from api.identity.schemas import ONE_LINE, Input
 from marketplace.carts.cart import POLICY
@@ -19,13 +21,26 @@ from marketplace.orders.delivery import (
     MAX_TRACKING_CHARS,
     Address,
 )
+from marketplace.texts import NOT_IN_LINES
+
+_SEEN_LINE: Final = rf"^[^{NOT_IN_LINES}]*[^{NOT_IN_LINES}\s][^{NOT_IN_LINES}]*$"
+"""One line of which something can be seen."""
+
+_NUMBER_OF_CARD: Final = re.compile(r"[0-9]{12,19}", re.ASCII)
 
 StateName = Literal["pending", "paid", "refunding", "confirmed", "cancelled"]
 FulfilmentName = Literal["unfulfilled", "packed", "shipped", "delivered"]
 
 
 def _line(most: int, example: str) -> object:
-    return Field(min_length=1, max_length=most, pattern=ONE_LINE, examples=[example])
+    return Field(min_length=1, max_length=most, pattern=_SEEN_LINE, examples=[example])
+
+
+def _no_card(text: str) -> str:
+    """Refuse what somebody types in whose program sends the card itself: it would be kept, and no answer repeats it."""
+    if _NUMBER_OF_CARD.fullmatch(re.sub(r"[_.:-]", "", text)):
+        raise PydanticCustomError("card-number", "this is the number of a card: give what the provider knows it as")
+    return text
 
 
 class AddressToPut(Input):
@@ -64,6 +79,7 @@ class PaymentToMake(Input):
             description="What the payment provider knows the card as; no number of a card is taken here.",
             examples=["tok_4242424242424242"],
         ),
+        AfterValidator(_no_card),
     ]
 
 

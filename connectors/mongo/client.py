@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pymongo import MongoClient
-from pymongo.errors import BulkWriteError, ConfigurationError, InvalidURI, OperationFailure, PyMongoError
+from pymongo.errors import (
+    BulkWriteError,
+    ConfigurationError,
+    DocumentTooLarge,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+)
 
 from connectors.errors import Refused, Unavailable
 
@@ -49,6 +56,8 @@ class NeverWritten(Exception):
 
 def never_written(error: PyMongoError) -> NeverWritten | None:
     """The error where it is not for Mongo to change that a write fails; None for any other."""
+    if isinstance(error, DocumentTooLarge):
+        return NeverWritten("Mongo does not allow a write: the document is too large")
     codes = [each.get("code") for each in _write_errors(error)]
     known = next((code for code in codes if code in _NEVER_WRITTEN), None)
     return None if known is None else NeverWritten(f"Mongo does not allow a write: {_NEVER_WRITTEN[known]}")

@@ -238,7 +238,8 @@ class Orders:
             await claim.keep(answer_of(kept), session)
             return kept, touched
 
-        return await in_transaction(self._client, work)
+        async with self._turns.of(*_turns_of(asked)):
+            return await in_transaction(self._client, work)
 
     async def fulfil(self, asked: Asked, change: Callable[[Order, Fulfilment], Fulfilment], now: datetime) -> KeptOrder:
         """Note where the goods of an order are; said twice it is noted once.
@@ -271,7 +272,8 @@ class Orders:
             await self._replace(order, document, session)
             return kept_order(document)
 
-        return await in_transaction(self._client, work)
+        async with self._turns.of(*_turns_of(asked)):
+            return await in_transaction(self._client, work)
 
     async def _locked(self, asked: Asked, session: AsyncClientSession) -> dict[str, Any]:
         if asked.who is Party.SELLER:
@@ -338,6 +340,11 @@ def fulfilment_of(document: Mapping[str, Any]) -> Fulfilment:
     found = document["fulfilment"]
     state = FulfilmentState(found["state"])
     return Fulfilment(state, found["carrier"], found["tracking"], found["changed_at_ms"])
+
+
+def _turns_of(asked: Asked) -> tuple[str, str]:
+    """What every change of an order writes: changes of one order, buyer or store follow each other."""
+    return f"order:{asked.order}", f"store:{asked.store}" if asked.who is Party.SELLER else f"user:{asked.account}"
 
 
 def _fulfilment_document(fulfilment: Fulfilment) -> dict[str, Any]:

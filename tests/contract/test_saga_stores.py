@@ -20,7 +20,7 @@ from pymongo import MongoClient
 from connectors.errors import Unavailable
 from connectors.mongo.client import NeverWritten, connect
 from connectors.mongo.sagas.steps import SagaSteps
-from marketplace.collections import INBOX, ORDERS, RESERVATIONS, STOCK
+from marketplace.collections import INBOX, ORDERS, OUTBOX, RESERVATIONS, STOCK
 from marketplace.errors import Reject
 from marketplace.sagas.events import (
     Event,
@@ -36,6 +36,7 @@ from ops.stack import Stack
 from saga_consumers.consumer import Absent, Parts, SagaConsumer
 from saga_consumers.inventory import store as inventory
 from saga_consumers.orders import store as orders
+from saga_consumers.sweeps import SomeFailed
 from tests.kits.crashes import Crash, Crashes, crashing_client
 from tests.kits.depth import LONG
 from tests.kits.sagas import Shop, ms, saga_database, wrong_stock
@@ -73,13 +74,13 @@ def deduct(shop: Shop, *owns: str) -> None:
 # --- Orders -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["said before", "too long"])
+@pytest.mark.parametrize("kind", ["said before", "too long", "no document at all"])
 def test_what_mongo_never_takes_is_no_outage_to_wait_for_and_is_not_repeated_in_its_error(
     shop: Shop, kind: str
 ) -> None:
     """Waited for like an outage it would stop its partition for ever; errors are logged and go into dead letters."""
     own = shop.place({shop.sells(5): 1})
-    said = PaymentFailed("p", "secret" * (40_000 if kind == "too long" else 1))
+    said = PaymentFailed("p", "secret" * {"said before": 1, "too long": 40_000, "no document at all": 3_000_000}[kind])
     event = Event(f"{own}:orders:{1 if kind == 'said before' else 9}:0", EventType.PAYMENT_FAILED, own, "s", 1, said)
     before = shop.document()
 
@@ -231,6 +232,27 @@ def test_one_order_that_cannot_be_read_keeps_no_other_from_its_deadline(shop: Sh
 
     assert shop.order(good)["state"] == "cancelled"
     shop.mongo[ORDERS.name].delete_one({"_id": broken})
+
+
+@pytest.mark.parametrize("collection", [ORDERS.name, OUTBOX.name], ids=["its document", "what is said of it"])
+def test_an_order_of_which_mongo_takes_no_change_is_no_outage_and_keeps_no_other_waiting(
+    shop: Shop, collection: str
+) -> None:
+    bad, good = (shop.place({shop.sells(5): 1}) for _ in range(2))
+    consumer = orders.consumer(shop.parts)
+    row = {ORDERS.name: "_id", OUTBOX.name: "aggregateid"}[collection]
+    shop.mongo.command("collMod", collection, validator={row: {"$ne": bad}})
+    try:
+        with pytest.raises(NeverWritten):
+            consumer.handle(paid(shop, bad), shop.now, "")
+        shop.wait(16 * 60)
+        with pytest.raises(SomeFailed):
+            consumer.sweep(shop.now)
+    finally:
+        shop.mongo.command("collMod", collection, validator={})
+
+    assert (shop.order(bad)["state"], shop.order(good)["state"]) == ("pending", "cancelled")
+    assert consumer.handle(paid(shop, bad), shop.now, "")
 
 
 def test_an_event_that_two_processes_handle_at_one_time_is_handled_once(shop: Shop, stack: Stack) -> None:

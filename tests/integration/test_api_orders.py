@@ -156,6 +156,9 @@ def test_what_cannot_be_ordered_is_refused_by_name_and_nothing_is_written(run: R
     run(work)
 
 
+NUMBERS_OF_CARDS = ("4242424242424242", "4000-0000-0000-0028", "4242_4242.4242:4242", "378282246310005")
+
+
 def test_a_card_or_an_address_that_is_none_is_refused_and_the_key_is_free(run: Run) -> None:
     mug = goods()
 
@@ -164,6 +167,11 @@ def test_a_card_or_an_address_that_is_none_is_refused_and_the_key_is_free(run: R
         version = await fill(world, "bea", (mug, 1))
         for field, body in (
             ("/payment/method", wish(version, payment={"method": ""})),
+            *(("/payment/method", wish(version, payment={"method": number})) for number in NUMBERS_OF_CARDS),
+            *(
+                (f"/delivery/{name}", wish(version, delivery={**wish(1)["delivery"], name: " \u00a0\u3000"}))
+                for name in ("name", "street", "extra", "postcode", "city")
+            ),
             ("/delivery/country", wish(version, delivery={**wish(1)["delivery"], "country": "Germany"})),
             ("/delivery/name", wish(version, delivery={**wish(1)["delivery"], "name": "a\nb"})),
             ("/total", {**wish(version), "total": 1}),
@@ -273,6 +281,25 @@ def test_who_cancels_has_the_last_one_for_others_and_oneself_at_once(run: Run) -
                     {"_id": order["id"]}, {"$set": {"expires_ms": 1, "due_ms": 1}}
                 )
         await ordered(world, "bea", (mug, 1))
+        assert await drift(world) == []
+
+    run(work)
+
+
+def test_who_asks_for_many_changes_at_one_time_hears_of_each_and_is_never_put_off(run: Run) -> None:
+    mug = goods()
+
+    async def work(world: World) -> None:
+        await open_shop(world, mug)
+        orders = [(await ordered(world, "bea", (mug, 1)))["id"] for _ in range(4)]
+        path = f"/v1/orders/{orders[0]}/cancel"
+        asked = await asyncio.gather(*(world.ask("POST", path, "bea", headers=keyed()) for _ in range(20)))
+        assert sorted(each.status_code for each in asked) == [200] + [409] * 19
+        for order in orders[1:]:
+            await confirm(world, order)
+        paths = [f"/v1/stores/shop/orders/{order}/fulfilment" for order in orders[1:] * 3]
+        packed = await asyncio.gather(*(world.ask("PUT", each, "max", json={"state": "packed"}) for each in paths))
+        assert {each.status_code for each in packed} == {200}
         assert await drift(world) == []
 
     run(work)
