@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
@@ -19,7 +21,10 @@ from pymongo.errors import OperationFailure
 
 from connectors.errors import Unavailable
 from connectors.mongo.client import connect
-from marketplace.collections import INBOX, ORDERS, OUTBOX, RESERVATIONS, STOCK
+from connectors.mongo.sagas.inventory import InventoryRepository
+from connectors.mongo.sagas.orders import OrderRepository
+from connectors.mongo.sagas.payments import PaymentRows
+from marketplace.collections import INBOX, ORDERS, OUTBOX, PAYMENT_WEBHOOKS, PAYMENTS, RESERVATIONS, STOCK
 from marketplace.errors import Reject
 from marketplace.sagas.events import (
     Event,
@@ -31,14 +36,17 @@ from marketplace.sagas.events import (
     PaymentFailed,
     StockCountUpdated,
 )
+from ops.provision import ensure_provisioned
+from ops.resources import Resources
 from ops.stack import Stack
+from runtime.sections import Settings
 from saga_consumers.consumer import Absent, Parts, SagaConsumer
 from saga_consumers.inventory import store as inventory
 from saga_consumers.orders import store as orders
 from saga_consumers.sweeps import SomeFailed
 from tests.kits.crashes import Crash, Crashes, crashing_client
 from tests.kits.depth import LONG
-from tests.kits.sagas import Shop, ms, saga_database, wrong_stock
+from tests.kits.sagas import START, Shop, ms, saga_database, wrong_stock
 
 
 @pytest.fixture(scope="module")
@@ -214,6 +222,41 @@ def test_one_order_that_cannot_be_read_keeps_no_other_from_its_deadline(shop: Sh
 
     assert shop.order(good)["state"] == "cancelled"
     shop.mongo[ORDERS.name].delete_one({"_id": broken})
+
+
+def test_what_a_sweep_costs_does_not_grow_with_what_has_ended(stack: Stack) -> None:
+    name = f"saga_ended_{uuid.uuid4().hex[:12]}"
+    sweeping = (ORDERS, PAYMENTS, RESERVATIONS, PAYMENT_WEBHOOKS)
+    settings = Settings(stack.urls, PurePosixPath("unused"), database=name)
+    ensure_provisioned(settings, resources=Resources(collections=sweeping))
+    now = START
+    with closing(connect(stack.urls.mongo)) as client:
+        looks: dict[str, Callable[[], object]] = {
+            ORDERS.name: partial(OrderRepository(client, name).due, ms(now), 100),
+            RESERVATIONS.name: partial(InventoryRepository(client, name).due, ms(now), 100),
+            PAYMENTS.name: partial(PaymentRows(client, name).due, now, 100),
+            PAYMENT_WEBHOOKS.name: partial(PaymentRows(client, name).waiting_webhooks, now, 100),
+        }
+        assert set(looks) == {each.name for each in sweeping}
+        before = {each: fastest(look) for each, look in looks.items()}
+        for each in sweeping:
+            ended = [{"_id": str(number), "order": str(number), "due_ms": None} for number in range(1_000)]
+            client[name][each.name].insert_many(ended)
+        after = {each: fastest(look) for each, look in looks.items()}
+
+    # A look through all of them takes some thirty times as long.
+    assert [each for each in looks if after[each] > 10 * before[each]] == []
+
+
+def fastest(look: Callable[[], object]) -> float:
+    """Seconds of the fastest of some calls: what else the machine does is in the others."""
+
+    def timed() -> float:
+        began = time.perf_counter()
+        assert look() == []
+        return time.perf_counter() - began
+
+    return min(timed() for _ in range(6))
 
 
 @pytest.mark.parametrize("collection", [ORDERS.name, OUTBOX.name], ids=["its document", "what is said of it"])

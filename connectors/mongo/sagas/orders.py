@@ -70,6 +70,15 @@ class OrderRepository:
         return oldest_due_ms(self._orders)
 
 
+def due_by(now_ms: int) -> dict[str, Any]:
+    """The question for rows whose ``due_ms`` has passed.
+
+    It has both ends. Where nothing is due any more ``due_ms`` is null: the Mongo of the embedded stack would go through
+    all of those rows, which is every order that has ever ended.
+    """
+    return {"due_ms": {"$gt": 0, "$lte": now_ms}}
+
+
 def due_ids(collection: Any, now_ms: int, limit: int) -> list[str]:
     """Ids of documents whose ``due_ms`` has passed, the oldest first.
 
@@ -77,7 +86,7 @@ def due_ids(collection: Any, now_ms: int, limit: int) -> list[str]:
         Unavailable: Mongo does not answer.
     """
     try:
-        found = collection.find({"due_ms": {"$lte": now_ms}}, _DUE).sort("due_ms", 1).limit(limit).to_list()
+        found = collection.find(due_by(now_ms), _DUE).sort("due_ms", 1).limit(limit).to_list()
     except PyMongoError as error:
         raise unavailable(error) from error
     return [str(each["_id"]) for each in found]

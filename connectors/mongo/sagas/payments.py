@@ -20,7 +20,7 @@ from connectors.mongo.sagas.documents import (
     payment_document,
     payment_of,
 )
-from connectors.mongo.sagas.orders import due_ids, oldest_due_ms
+from connectors.mongo.sagas.orders import due_by, due_ids, oldest_due_ms
 from connectors.mongo.times import milliseconds
 from marketplace.collections import LEDGER_ENTRIES, PAYMENT_WEBHOOKS, PAYMENTS
 from marketplace.sagas.payments import Entry, Payment
@@ -160,7 +160,7 @@ class PaymentRows:
         """
         try:
             found = (
-                self._webhooks.find({"due_ms": {"$lte": milliseconds(now)}})
+                self._webhooks.find(due_by(milliseconds(now)))
                 .sort([("due_ms", 1), ("_id", 1)])
                 .limit(limit)
             )
