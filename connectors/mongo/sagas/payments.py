@@ -159,11 +159,7 @@ class PaymentRows:
             Unavailable: Mongo does not answer.
         """
         try:
-            found = (
-                self._webhooks.find(due_by(milliseconds(now)))
-                .sort([("due_ms", 1), ("_id", 1)])
-                .limit(limit)
-            )
+            found = self._webhooks.find(due_by(milliseconds(now))).sort([("due_ms", 1), ("_id", 1)]).limit(limit)
             return [
                 WaitingWebhook(str(each["_id"]), each["provider"], bytes(each["raw"]), each["attempts"])
                 for each in found
