@@ -240,7 +240,7 @@ def test_what_a_sweep_costs_does_not_grow_with_what_has_ended(stack: Stack) -> N
         assert set(looks) == {each.name for each in sweeping}
         before = {each: fastest(look) for each, look in looks.items()}
         for each in sweeping:
-            ended = [{"_id": str(number), "order": str(number), "due_ms": None} for number in range(1_000)]
+            ended = [{"_id": str(number), "order": str(number), "due_ms": None} for number in range(4_000)]
             client[name][each.name].insert_many(ended)
         after = {each: fastest(look) for each, look in looks.items()}
 
