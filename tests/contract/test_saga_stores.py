@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -16,11 +16,15 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from connectors.errors import Unavailable
 from connectors.mongo.client import NeverWritten, connect
+from connectors.mongo.sagas.inventory import InventoryRepository
+from connectors.mongo.sagas.orders import OrderRepository
+from connectors.mongo.sagas.payments import PaymentRows
 from connectors.mongo.sagas.steps import SagaSteps
-from marketplace.collections import INBOX, ORDERS, OUTBOX, RESERVATIONS, STOCK
+from marketplace.collections import INBOX, ORDERS, PAYMENT_WEBHOOKS, PAYMENTS, RESERVATIONS, STOCK
 from marketplace.errors import Reject
 from marketplace.sagas.events import (
     Event,
@@ -36,7 +40,6 @@ from ops.stack import Stack
 from saga_consumers.consumer import Absent, Parts, SagaConsumer
 from saga_consumers.inventory import store as inventory
 from saga_consumers.orders import store as orders
-from saga_consumers.sweeps import SomeFailed
 from tests.kits.crashes import Crash, Crashes, crashing_client
 from tests.kits.depth import LONG
 from tests.kits.sagas import Shop, ms, saga_database, wrong_stock
@@ -234,25 +237,36 @@ def test_one_order_that_cannot_be_read_keeps_no_other_from_its_deadline(shop: Sh
     shop.mongo[ORDERS.name].delete_one({"_id": broken})
 
 
-@pytest.mark.parametrize("collection", [ORDERS.name, OUTBOX.name], ids=["its document", "what is said of it"])
-def test_an_order_of_which_mongo_takes_no_change_is_no_outage_and_keeps_no_other_waiting(
-    shop: Shop, collection: str
-) -> None:
-    bad, good = (shop.place({shop.sells(5): 1}) for _ in range(2))
-    consumer = orders.consumer(shop.parts)
-    row = {ORDERS.name: "_id", OUTBOX.name: "aggregateid"}[collection]
-    shop.mongo.command("collMod", collection, validator={row: {"$ne": bad}})
-    try:
-        with pytest.raises(NeverWritten):
-            consumer.handle(paid(shop, bad), shop.now, "")
-        shop.wait(16 * 60)
-        with pytest.raises(SomeFailed):
-            consumer.sweep(shop.now)
-    finally:
-        shop.mongo.command("collMod", collection, validator={})
+class Filters(CommandListener):
+    """What was asked for, by collection."""
 
-    assert (shop.order(bad)["state"], shop.order(good)["state"]) == ("pending", "cancelled")
-    assert consumer.handle(paid(shop, bad), shop.now, "")
+    def __init__(self) -> None:
+        self.asked: dict[str, Any] = {}
+
+    def started(self, event: CommandStartedEvent) -> None:
+        """Keep the filter of a question."""
+        if event.command_name == "find":
+            self.asked[event.command["find"]] = event.command["filter"]
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        """See pymongo."""
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        """See pymongo."""
+
+
+def test_a_sweep_goes_through_nothing_that_has_ended(shop: Shop, stack: Stack) -> None:
+    """Without a lower end the embedded Mongo reads each document without a time, which is all that have ended."""
+    filters, now = Filters(), shop.now
+    with closing(MongoClient[dict[str, Any]](stack.urls.mongo, event_listeners=[filters])) as client:
+        OrderRepository(client, shop.database).due(ms(now), 100)
+        InventoryRepository(client, shop.database).due(ms(now), 100)
+        rows = PaymentRows(client, shop.database)
+        rows.due(now, 100)
+        rows.waiting_webhooks(now, 100)
+
+    assert set(filters.asked) == {ORDERS.name, RESERVATIONS.name, PAYMENTS.name, PAYMENT_WEBHOOKS.name}
+    assert {tuple(each["due_ms"].items()) for each in filters.asked.values()} == {(("$gt", 0), ("$lte", ms(now)))}
 
 
 def test_an_event_that_two_processes_handle_at_one_time_is_handled_once(shop: Shop, stack: Stack) -> None:

@@ -29,12 +29,15 @@ class Due:
 def due_query(now_ms: int, after: tuple[int, str] | None) -> dict[str, Any]:
     """The filter of documents that are due.
 
+    It has both ends. Where nothing is due any more ``due_ms`` is null: the Mongo of the embedded stack would go through
+    all of those documents, which is every order that has ever ended.
+
     Args:
         now_ms: The time.
         after: Time and id of the last one of the page before; None for the first page.
     """
     if after is None:
-        return {"due_ms": {"$lte": now_ms}}
+        return {"due_ms": {"$gt": 0, "$lte": now_ms}}
     at, last = after
     behind = [{"due_ms": {"$gt": at}}, {"due_ms": at, "_id": {"$gt": last}}]
     return {"due_ms": {"$gte": at, "$lte": now_ms}, "$or": behind}
