@@ -6,7 +6,20 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboards.screens import catalog, devices, flow, live, orders, overview, places, products, sources, stock, visits
+from dashboards.screens import (
+    catalog,
+    devices,
+    flow,
+    live,
+    notifications,
+    orders,
+    overview,
+    places,
+    products,
+    sources,
+    stock,
+    visits,
+)
 from dashboards.ui import shell
 from dashboards.ui.header import ALL_CHOICES, ALL_DAYS, ORDER, VARIANT
 
@@ -22,6 +35,7 @@ PAGES = {
     "products": (products.show, "Products", ":material/shopping_bag:", ALL_CHOICES),
     "orders": (orders.show, "Orders", ":material/receipt_long:", {"days", ALL_DAYS, ORDER}),
     "stock": (stock.show, "Stock", ":material/inventory:", {VARIANT}),
+    "notifications": (notifications.show, "Notifications", ":material/notifications:", frozenset()),
     "catalog": (catalog.show, "Catalog", ":material/inventory_2:", frozenset()),
     "visits": (visits.show, "Visits", ":material/timeline:", ALL_CHOICES),
     "counting": (flow.show, "Counting", ":material/fact_check:", {"days"}),
