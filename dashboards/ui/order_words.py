@@ -151,7 +151,7 @@ def _asked_for(asked: OrderRefundRequested, amount: str) -> str:
         return f"The payment came after the order had been cancelled: {amount} is to go back"
     # Earlier versions did not write who asked, except for whole orders.
     who = _WHO.get(asked.by or asked.reason, "")
-    if asked.reason in REQUESTED:
+    if asked.reason in REQUESTED and asked.by in ("", asked.reason):
         return f"{who} cancelled the order: {amount} is to go back"
     why = f": {asked.reason}" if asked.reason else ""
     return f"{who} asked for a refund of {amount}{why}" if who else f"A refund of {amount} was asked for{why}"
@@ -193,11 +193,11 @@ def stock_lines(
     if reservation is None or not reservation.items:
         return ["None of them is counted"]
     if reservation.state is ReservationState.HELD:
-        over = "Reserved" if reservation.holds(now_ms) else "Was reserved"
-        return [f"{over} until {at(reservation.expires_ms)}"]
+        begin = "Reserved" if reservation.holds(now_ms) else "Was reserved"
+        return [f"{begin} until {at(reservation.expires_ms)}"]
     if reservation.state is not ReservationState.TAKEN:
-        over = reservation.state is ReservationState.RELEASED
-        return ["Reserved no more" if over else "Were not there any more"]
+        released = reservation.state is ReservationState.RELEASED
+        return ["Reserved no more" if released else "Were not there any more"]
     taken, back = _count(reservation.items), sum(each.quantity for each in came_back)
     lines = [f"{pieces(taken)} taken from stock"]
     if back:
