@@ -358,7 +358,7 @@ def test_the_stock_of_an_order_says_what_was_taken_and_what_came_back(name: str,
 
 
 @pytest.mark.parametrize("goods", FulfilmentState)
-@pytest.mark.parametrize("name", PLAYED)
+@pytest.mark.parametrize("name", sorted(set(PLAYED) - {"pending"}))
 def test_only_goods_that_are_to_be_sent_are_called_not_sent_yet(name: str, goods: FulfilmentState) -> None:
     made = sold(PLAYED[name](), goods.value)
     open_still = made.order.state is OrderState.CONFIRMED and goods in (
@@ -420,7 +420,7 @@ def test_a_refund_of_everything_says_that_the_order_ends_and_one_of_a_part_does_
 def test_what_goes_into_the_parcel_is_what_was_not_refunded_and_is_counted() -> None:
     once = new().pays().refunded({1: 1})
     assert parcel_words(once.order).splitlines()[0] == "**Into the parcel: 2 pieces**"
-    assert "- 1 × Blue mug · MUG\\-BLUE · 1 of 2 refunded" in parcel_words(once.order)
+    assert "- 1 \N{MULTIPLICATION SIGN} Blue mug · MUG\\-BLUE · 1 of 2 refunded" in parcel_words(once.order)
     assert "Bowl" not in parcel_words(new().pays().refunded({2: 1}).order)
     first, second = once.order.lines
     assert (returned_words(first), returned_words(second)) == ("1 of 2 refunded", "")
