@@ -42,12 +42,23 @@ PAGES = {
 }
 
 
+HIDDEN = frozenset({"notifications"})
+"""Not in the navigation, which has no room for more on a common screen: other pages lead there."""
+
+
 def main() -> None:
     """Draw the page that the URL names."""
     st.set_page_config(page_title="Marketplace analytics", page_icon=str(_STATIC / "icon.svg"), layout="wide")
     st.html(_STATIC / "look.css")
     pages = {
-        path: st.Page(show, title=title, icon=icon, url_path=path, default=path == "overview")
+        path: st.Page(
+            show,
+            title=title,
+            icon=icon,
+            url_path=path,
+            default=path == "overview",
+            visibility="hidden" if path in HIDDEN else "visible",
+        )
         for path, (show, title, icon, _) in PAGES.items()
     }
     chosen = st.navigation(list(pages.values()), position="top")

@@ -42,6 +42,7 @@ def show() -> None:
             icon=":material/lock:",
         )
         return
+    st.button("All orders", key="notices-back", icon=":material/arrow_back:", type="tertiary", on_click=_back)
     pages = _pages(frame.store.slug)
     try:
         found = backend.notices(frame.store.slug, pages[-1])
@@ -89,6 +90,11 @@ def page_of(found: Notification) -> tuple[str, str, str]:
     if found.template is Template.LOW_STOCK:
         return "stock", "", found.facts.variant
     return "orders", found.facts.order, ""
+
+
+def _back() -> None:
+    st.session_state["go-to"] = "orders"
+    st.session_state["redraw"] = True
 
 
 def _open(known: Mapping[str, Notification], own: str) -> None:

@@ -87,6 +87,11 @@ def open_order(order_id: str) -> None:
     st.session_state["redraw"] = True
 
 
+def _open_notices() -> None:
+    st.session_state["go-to"] = "notifications"
+    st.session_state["redraw"] = True
+
+
 def days_of(frame: shell.Frame) -> tuple[int, int]:
     """When the chosen days begin and end, epoch milliseconds; all time begins with the first order."""
     chosen: Range = frame.view.range(frame.today, frame.first_ever)
@@ -100,6 +105,9 @@ def _milliseconds(wall: datetime, frame: shell.Frame) -> int:
 
 def _list(frame: shell.Frame) -> None:
     slug, (since_ms, until_ms) = frame.store.slug, days_of(frame)
+    st.button(
+        "Notifications", key="to-notices", icon=":material/notifications:", type="tertiary", on_click=_open_notices
+    )
     try:
         summed = backend.order_groups.submit(slug, since_ms, until_ms)
         stuck = backend.stuck_orders(slug)

@@ -27,7 +27,7 @@ from tests.kits.dashboard import PAGES, ROOT, SCRIPTED_PAGE, SHOPS, Tab, fresh, 
 from tests.kits.processes import wait_until
 
 DARK, LIGHT = "rgb(15, 17, 23)", "rgb(255, 255, 255)"
-WITHOUT_CLICKS = ("Live", "Counting", "Catalog", "Orders", "Stock", "Notifications")
+WITHOUT_CLICKS = ("Live", "Counting", "Catalog", "Orders", "Stock")
 PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
@@ -310,7 +310,6 @@ def test_a_shop_in_which_nothing_happened_says_so_on_every_page(window: Tab) -> 
         "Catalog": "No products yet",
         "Orders": "No orders in these days",
         "Stock": "No products yet",
-        "Notifications": "No notifications yet",
     }
     window.open("", "store=quiet")
     for name in PAGES:

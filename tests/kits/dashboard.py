@@ -32,8 +32,8 @@ from tests.kits.clicks import CHROME, GOOGLEBOT, SAFARI, as_bytes, event, make_s
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGES: Final = {
     "Overview": "", "Live": "live", "Sources": "sources", "Places": "places", "Devices": "devices",
-    "Products": "products", "Orders": "orders", "Stock": "stock", "Notifications": "notifications",
-    "Catalog": "catalog", "Visits": "visits", "Counting": "counting",
+    "Products": "products", "Orders": "orders", "Stock": "stock", "Catalog": "catalog", "Visits": "visits",
+    "Counting": "counting",
 }  # fmt: skip
 """Names in the navigation, and paths."""
 
