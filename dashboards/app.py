@@ -6,7 +6,20 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboards.screens import catalog, devices, flow, live, orders, overview, places, products, sources, stock, visits
+from dashboards.screens import (
+    catalog,
+    devices,
+    flow,
+    live,
+    notifications,
+    orders,
+    overview,
+    places,
+    products,
+    sources,
+    stock,
+    visits,
+)
 from dashboards.ui import shell
 from dashboards.ui.header import ALL_CHOICES, ALL_DAYS, ORDER, VARIANT
 
@@ -22,10 +35,15 @@ PAGES = {
     "products": (products.show, "Products", ":material/shopping_bag:", ALL_CHOICES),
     "orders": (orders.show, "Orders", ":material/receipt_long:", {"days", ALL_DAYS, ORDER}),
     "stock": (stock.show, "Stock", ":material/inventory:", {VARIANT}),
+    "notifications": (notifications.show, "Notifications", ":material/notifications:", frozenset()),
     "catalog": (catalog.show, "Catalog", ":material/inventory_2:", frozenset()),
     "visits": (visits.show, "Visits", ":material/timeline:", ALL_CHOICES),
     "counting": (flow.show, "Counting", ":material/fact_check:", {"days"}),
 }
+
+
+HIDDEN = frozenset({"notifications"})
+"""Not in the navigation, which has no room for more on a common screen: other pages lead there."""
 
 
 def main() -> None:
@@ -33,7 +51,14 @@ def main() -> None:
     st.set_page_config(page_title="Marketplace analytics", page_icon=str(_STATIC / "icon.svg"), layout="wide")
     st.html(_STATIC / "look.css")
     pages = {
-        path: st.Page(show, title=title, icon=icon, url_path=path, default=path == "overview")
+        path: st.Page(
+            show,
+            title=title,
+            icon=icon,
+            url_path=path,
+            default=path == "overview",
+            visibility="hidden" if path in HIDDEN else "visible",
+        )
         for path, (show, title, icon, _) in PAGES.items()
     }
     chosen = st.navigation(list(pages.values()), position="top")

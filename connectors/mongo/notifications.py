@@ -23,7 +23,7 @@ MOST_COUNTED: Final = 100
 """Unread ones beyond that are not counted."""
 
 _STORE: Final = "store:"
-_KNOWN: Final = {"$in": sorted(template.value for template in Template)}
+KNOWN_TEMPLATES: Final = {"$in": sorted(template.value for template in Template)}
 """A later version may have written others; this one does not show them."""
 
 
@@ -103,7 +103,7 @@ class Notifications:
             Unavailable: Mongo does not answer.
         """
         async with answering():
-            new = {"recipient": buyer_of(user), "unread": True, "template": _KNOWN}
+            new = {"recipient": buyer_of(user), "unread": True, "template": KNOWN_TEMPLATES}
             return int(await self._rows.count_documents(new, limit=MOST_COUNTED))
 
     async def read(self, user: str, until: str) -> None:
@@ -194,7 +194,7 @@ class Notifications:
             account = await self._users.find_one({"_id": user})
             if row is None or account is None:
                 return None
-            found, recipient = _notification(row), str(row["recipient"])
+            found, recipient = notification_of(row), str(row["recipient"])
             if recipient.startswith(_STORE) and not await self._owns(recipient.removeprefix(_STORE), account):
                 return None
             if found.facts.order and not await self._holds(found):
@@ -212,13 +212,13 @@ class Notifications:
         await self._mails.delete_many({"user": user}, session=session)
 
     async def _page(self, recipient: str, after: tuple[int, str] | None, limit: int) -> list[Notification]:
-        query: dict[str, Any] = {"recipient": recipient, "template": _KNOWN}
+        query: dict[str, Any] = {"recipient": recipient, "template": KNOWN_TEMPLATES}
         if after is not None:
             at, last = after
             query |= {"at_ms": {"$lte": at}, "$or": [{"at_ms": {"$lt": at}}, {"at_ms": at, "_id": {"$gt": last}}]}
         async with answering():
             rows = await self._rows.find(query).sort([("at_ms", -1), ("_id", 1)]).limit(limit).to_list()
-        return [_notification(row) for row in rows]
+        return [notification_of(row) for row in rows]
 
     async def _owns(self, slug: str, account: Mapping[str, Any]) -> bool:
         if account.get("banned"):
@@ -264,7 +264,8 @@ class Notifications:
         return found if found.get("secret") else None
 
 
-def _notification(row: Mapping[str, Any]) -> Notification:
+def notification_of(row: Mapping[str, Any]) -> Notification:
+    """The notification of a document."""
     facts = msgspec.convert(row["facts"], Facts)
     return Notification(row["_id"], Template(row["template"]), facts, row["at_ms"], bool(row["unread"]))
 

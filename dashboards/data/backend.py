@@ -31,6 +31,7 @@ from connectors.insights.freshness import Completeness, Freshness
 from connectors.insights.report import Analytics
 from connectors.kafka.log_times import LogTimes
 from connectors.mongo.client import connect
+from connectors.mongo.sagas.store_notices import NoticePage, NoticePlace, StoreNotices
 from connectors.mongo.sagas.store_orders import Group, Only, OrderPage, Place, StoreOrders, WholeOrder
 from connectors.mongo.sagas.store_stock import MovedPage, MovedPlace, StoreStock
 from connectors.mongo.store_products import StoreProducts
@@ -77,6 +78,7 @@ class Backend:
     turned_away: MongoTurnedAway
     products: StoreProducts
     orders: StoreOrders
+    notices: StoreNotices
     stock: StoreStock
     api: StoreApi
     insights: Insights
@@ -97,6 +99,7 @@ def backend() -> Backend:
         turned_away=MongoTurnedAway(mongo, settings.database),
         products=StoreProducts(mongo, settings.database),
         orders=StoreOrders(mongo, settings.database),
+        notices=StoreNotices(mongo, settings.database),
         stock=StoreStock(mongo, settings.database),
         api=StoreApi(load(os.environ, api_url)),
         insights=Insights(clickhouse),
@@ -286,6 +289,10 @@ def _order(found: Backend, store: str, order: str) -> WholeOrder | None:
     return found.orders.one(store, order)
 
 
+def _notices(found: Backend, store: str, after: NoticePlace | None) -> NoticePage:
+    return found.notices.page(store, after)
+
+
 def _stock_levels(found: Backend, store: str) -> dict[str, Level]:
     return found.stock.levels(store)
 
@@ -322,6 +329,7 @@ orders_page = CachedQuery("mongo", _ORDERS_SECONDS, _orders_page, permission=Per
 order_groups = CachedQuery("mongo", _SUMS_SECONDS, _order_groups, permission=Permission.READ_ORDERS)
 stuck_orders = CachedQuery("mongo", _SUMS_SECONDS, _stuck_orders, permission=Permission.READ_ORDERS)
 order = CachedQuery("mongo", _ORDER_SECONDS, _order, permission=Permission.READ_ORDERS)
+notices = CachedQuery("mongo", _ORDERS_SECONDS, _notices, permission=Permission.READ_ORDERS)
 stock_levels = CachedQuery("mongo", _ORDER_SECONDS, _stock_levels, permission=Permission.READ_STOCK)
 sold = CachedQuery("mongo", _SOLD_SECONDS, _sold, permission=Permission.READ_STOCK)
 reservations = CachedQuery("mongo", _ORDER_SECONDS, _reservations, permission=Permission.READ_STOCK)

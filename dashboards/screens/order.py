@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -16,17 +16,26 @@ from dashboards.screens import order_actions
 from dashboards.ui import formats, markup, shell
 from dashboards.ui.header import as_code, change, plain
 from dashboards.ui.markup import Moment
-from dashboards.ui.order_words import payment_lines, said_in_words, tags_of, waits_for
+from dashboards.ui.order_words import (
+    goods_line,
+    payment_lines,
+    pieces,
+    quantity_of,
+    returned_words,
+    said_in_words,
+    stock_lines,
+    tags_of,
+    waits_for,
+)
 from dashboards.ui.rows import Tag
 from dashboards.ui.sending import forget_said
-from dashboards.ui.times import lasting, when
+from dashboards.ui.times import lasting, on_whose_clock, when
 from marketplace.collections import OUTBOX_SECONDS
 from marketplace.money import shown_amount
-from marketplace.orders.delivery import Address, FulfilmentState
+from marketplace.notifications.texts import order_code
+from marketplace.orders.delivery import Address
 from marketplace.sagas.declaration import listeners
 from marketplace.sagas.events import EventType
-from marketplace.sagas.inventory import ReservationState
-from marketplace.sagas.orders import OrderLine
 from marketplace.sagas.payments import RefundState
 
 _REFRESH_SECONDS = 2
@@ -57,7 +66,7 @@ def _moment(order: str) -> None:
         )
         return
     if whole is None:
-        st.info(f"This store has no order {as_code(order)}.", icon=":material/search_off:")
+        st.info(f"This store has no order {as_code(order_code(order))}.", icon=":material/search_off:")
         return
     _head(frame, whole)
     order_actions.show(frame, whole)
@@ -69,7 +78,9 @@ def _moment(order: str) -> None:
         _delivery(frame, whole)
     with right, st.container(border=True):
         st.markdown("**Payment and stock**")
-        markup.show_facts([("Money", payment_lines(whole.payment)), ("Stock", _stock_line(frame, whole))])
+        stock = stock_lines(whole.reservation, whole.came_back, int(frame.now.timestamp() * 1_000), _moment_in(frame))
+        own = f"{whole.sold.order.id}, for the REST API"
+        markup.show_facts([("Money", payment_lines(whole.payment)), ("Stock", stock), ("Whole id", own)])
     with st.container(border=True):
         st.markdown("**What has happened**")
         _timeline(frame, whole)
@@ -82,7 +93,8 @@ def _head(frame: shell.Frame, whole: WholeOrder) -> None:
     st.subheader(plain(f"{amount} from {name}"), anchor=False)
     parked = (Tag("Parked", "bad"),) if whole.parked else ()
     markup.show_tags([*tags_of(sold, now_ms), *parked])
-    st.caption(f"Order {as_code(made.id)}, placed {when(sold.placed_at_ms, frame.zone, frame.now, seconds=True)}")
+    at = when(sold.placed_at_ms, frame.zone, frame.now, seconds=True)
+    st.caption(f"Order {as_code(order_code(made.id))}, placed {at}. {on_whose_clock(frame.store.timezone)}")
     for text in troubles(whole, now_ms):
         st.error(text, icon=":material/error:")
     waits = waits_for(made.state)
@@ -124,8 +136,8 @@ def _lines(whole: WholeOrder) -> None:
         ("Product", "Quantity", "Price", "Sum"),
         [
             (
-                (line.title, _DOT.join(filter(None, (line.options, line.sku, _returned(line))))),
-                f"{line.quantity:,}",
+                (line.title, _DOT.join(filter(None, (line.options, line.sku, returned_words(line))))),
+                quantity_of(line, whole.sold),
                 shown_amount(line.unit_minor, made.currency),
                 shown_amount(line.total_minor, made.currency),
             )
@@ -143,20 +155,10 @@ def _lines(whole: WholeOrder) -> None:
     markup.show_facts(sums)
 
 
-def _returned(line: OrderLine) -> str:
-    return f"{line.returned:,} of them refunded" if line.returned else ""
-
-
 def _delivery(frame: shell.Frame, whole: WholeOrder) -> None:
     sold, buyer = whole.sold, whole.buyer
     goods = sold.fulfilment
-    at = f" {when(goods.changed_at_ms, frame.zone, frame.now)}" if goods.changed_at_ms else ""
-    state = {
-        FulfilmentState.UNFULFILLED: "Not packed yet",
-        FulfilmentState.PACKED: f"Packed{at}, not sent yet",
-        FulfilmentState.SHIPPED: f"Sent{at}",
-        FulfilmentState.DELIVERED: f"Delivered{at}",
-    }[goods.state]
+    state = goods_line(sold, _moment_in(frame)(goods.changed_at_ms) if goods.changed_at_ms else "")
     orders = whole.orders_of_buyer
     markup.show_facts(
         [
@@ -175,18 +177,8 @@ def address_lines(address: Address) -> list[str]:
     return list(filter(None, (address.name, address.street, address.extra, town, country)))
 
 
-def _stock_line(frame: shell.Frame, whole: WholeOrder) -> str:
-    found = whole.reservation
-    if found is None or not found.items:
-        return "None of them is counted"
-    if found.state is ReservationState.HELD:
-        over = not found.holds(int(frame.now.timestamp() * 1_000))
-        return f"{'Was reserved' if over else 'Reserved'} until {when(found.expires_ms, frame.zone, frame.now)}"
-    return {
-        ReservationState.TAKEN: "Taken from stock",
-        ReservationState.RELEASED: "Reserved no more",
-        ReservationState.REFUSED: "Were not there any more",
-    }[found.state]
+def _moment_in(frame: shell.Frame) -> Callable[[int], str]:
+    return lambda at_ms: when(at_ms, frame.zone, frame.now)
 
 
 def _timeline(frame: shell.Frame, whole: WholeOrder) -> None:
@@ -195,23 +187,43 @@ def _timeline(frame: shell.Frame, whole: WholeOrder) -> None:
             f"Events are kept for {OUTBOX_SECONDS // 86_400} days, and this order is older. How it ended is above."
         )
         return
-    now_ms, currency = int(frame.now.timestamp() * 1_000), whole.sold.order.currency
-    markup.show_timeline(
-        "What has happened",
-        [
-            Moment(
-                when(step.at_ms, frame.zone, frame.now, seconds=True),
-                said_in_words(step, currency),
-                detail_of(step),
-                _under_way(step, now_ms),
-            )
-            for step in whole.steps
-        ],
-    )
-    st.caption(
-        "The second line names the event, who said it, and how long each service took to handle it. Times are those of "
-        f"the store ({frame.store.timezone})."
-    )
+    technical = st.toggle(
+        "Technical details", key="order-technical",
+        help="The event behind each line, who said it, and how long each service took to handle it: for the operator.",
+    )  # fmt: skip
+    now_ms = int(frame.now.timestamp() * 1_000)
+    said = partial(when, zone=frame.zone, now=frame.now, seconds=True)
+    markup.show_timeline("What has happened", moments_of(whole, said, now_ms, technical=technical))
+    st.caption(on_whose_clock(frame.store.timezone))
+
+
+def moments_of(whole: WholeOrder, at: Callable[[int], str], now_ms: int, *, technical: bool = False) -> list[Moment]:
+    """What has happened to an order, the oldest first.
+
+    Args:
+        whole: The order.
+        at: Says a moment.
+        now_ms: The time.
+        technical: Whether each line says which event it is, and by whom that is handled.
+    """
+    currency = whole.sold.order.currency
+    found = [
+        (
+            step.at_ms,
+            said_in_words(step, currency),
+            detail_of(step) if technical else "",
+            _under_way(step, now_ms, technical=technical),
+        )
+        for step in whole.steps
+    ]
+    # Of these no service says anything: what came back is in the ledger of stock alone.
+    found += [
+        (back.at_ms, f"{pieces(back.quantity)} came back into stock", "A movement of stock" if technical else "", None)
+        for back in whole.came_back
+    ]
+    return [
+        Moment(at(at_ms), text, detail, tag) for at_ms, text, detail, tag in sorted(found, key=lambda each: each[0])
+    ]  # fmt: skip
 
 
 def detail_of(step: Step) -> str:
@@ -234,9 +246,10 @@ def missing_of(step: Step) -> Sequence[str]:
     return sorted(service.value for service in wanted if service.value not in step.handled_ms)
 
 
-def _under_way(step: Step, now_ms: int) -> Tag | None:
+def _under_way(step: Step, now_ms: int, *, technical: bool) -> Tag | None:
     missing = missing_of(step)
     if not missing:
         return None
     late = now_ms - step.written_ms > 60_000
-    return Tag(f"{' and '.join(missing)} not yet", "bad" if late else "wait")
+    text = f"{' and '.join(missing)} not yet" if technical else "Takes longer than it should" if late else "Under way"
+    return Tag(text, "bad" if late else "wait")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
 import streamlit as st
@@ -12,6 +12,7 @@ from dashboards.data import backend
 from dashboards.data.store_api import Change, Form
 from dashboards.ui import sending, shell
 from dashboards.ui.header import plain
+from dashboards.ui.order_words import pieces, returned_words, to_send
 from marketplace.identity.roles import Permission
 from marketplace.inventory.levels import MAX_REASON_CHARS
 from marketplace.money import shown_amount
@@ -22,6 +23,7 @@ from marketplace.sagas.orders import Order, OrderLine, OrderState
 Draw = Callable[[shell.Frame, WholeOrder, Form], None]
 
 _PACK, _UNPACK, _SHIP, _DELIVER, _REFUND, _CANCEL = "pack", "unpack", "ship", "deliver", "refund", "cancel"
+_DOT: Final = " \N{MIDDLE DOT} "
 _ALL, _SOME = "Everything that is left", "Some of it"
 _LABELS: Final = {
     _PACK: ("Mark as packed …", ":material/package_2:"),
@@ -129,7 +131,7 @@ def _refund(frame: shell.Frame, whole: WholeOrder, form: Form) -> None:
     made = whole.sold.order
     counts = {line.number: line.quantity - line.returned for line in made.lines}
     how = st.segmented_control(
-        "Refund what?", (_ALL, _SOME), default=_ALL, key=f"what-{form.nonce}", required=True
+        "Refund what?", (_SOME, _ALL), default=_SOME, key=f"what-{form.nonce}", required=True
     )  # fmt: skip
     if how == _SOME:
         counts = {line.number: _count(line, made.currency, form) for line in made.lines if counts[line.number]}
@@ -141,15 +143,17 @@ def _refund(frame: shell.Frame, whole: WholeOrder, form: Form) -> None:
         "The goods are back, or were never sent: count them in stock again", value=not sent, key=f"restock-{form.nonce}"
     )
     amount = refund_amount(made, counts)
-    st.markdown(f"**{plain(shown_amount(amount, made.currency))}** go back to the buyer. This cannot be undone.")
+    st.markdown(refund_words(made, counts))
     body = {"lines": [{"number": number, "quantity": count} for number, count in counts.items() if count]}
     more = {"reason": reason} if reason else {}
 
     def send() -> None:
-        text = f"{plain(shown_amount(amount, made.currency))} are on the way back."
+        ended = " The order ends with it." if ends_with(made, counts) else ""
+        text = f"{plain(shown_amount(amount, made.currency))} are on the way back.{ended}"
         _send(frame, whole, form, "refunds", {**body, **more, "restock": restock}, text)
 
-    _buttons(form, f"Refund {plain(shown_amount(amount, made.currency))}", send, disabled=not amount)
+    label = f"Refund {plain(shown_amount(amount, made.currency))}"
+    _buttons(form, f"{label} and end the order" if ends_with(made, counts) else label, send, disabled=not amount)
 
 
 def _count(line: OrderLine, currency: str, form: Form) -> int:
@@ -160,14 +164,43 @@ def _count(line: OrderLine, currency: str, form: Form) -> int:
     return int(st.number_input(label, 0, left, 0, 1, key=f"refund-{line.number}-{form.nonce}"))
 
 
-def refund_amount(order: Order, counts: dict[int, int]) -> int:
+def refund_amount(order: Order, counts: Mapping[int, int]) -> int:
     """What goes back for so many of each line."""
     return sum(line.unit_minor * counts.get(line.number, 0) for line in order.lines)
+
+
+def ends_with(order: Order, counts: Mapping[int, int]) -> bool:
+    """Whether nothing of an order is left after so many of each line went back, so that it ends."""
+    return all(line.returned + counts.get(line.number, 0) == line.quantity for line in order.lines)
+
+
+def refund_words(order: Order, counts: Mapping[int, int]) -> str:
+    """What becomes of an order when so many of each line go back; Markdown."""
+    amount = refund_amount(order, counts)
+    if not amount:
+        return "Say how many of what."
+    words = f"**{plain(shown_amount(amount, order.currency))}** go back to the buyer. This cannot be undone."
+    if not ends_with(order, counts):
+        return words
+    return f"{words} Nothing of the order is left then: **it ends, and is called cancelled by the store.**"
+
+
+def parcel_words(order: Order) -> str:
+    """What goes into the parcel, without what was refunded; Markdown."""
+    found = to_send(order)
+    count = sum(left for left, _ in found)
+    rows = [f"**Into the parcel: {pieces(count)}**", ""]
+    for left, line in found:
+        about = filter(None, (line.title, line.options, line.sku, returned_words(line)))
+        rows.append(f"- {left:,} \N{MULTIPLICATION SIGN} {_DOT.join(map(plain, about))}")
+    return "\n".join(rows)
 
 
 def _goods(state: FulfilmentState, question: str, label: str, done: str) -> Draw:
     def draw(frame: shell.Frame, whole: WholeOrder, form: Form) -> None:
         st.markdown(f"**{question}**")
+        if state in (FulfilmentState.PACKED, FulfilmentState.SHIPPED):
+            st.markdown(parcel_words(whole.sold.order))
         body: dict[str, Any] = {"state": state.value}
         goods = whole.sold.fulfilment
         if state in GONE:

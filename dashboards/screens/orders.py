@@ -21,9 +21,10 @@ from dashboards.ui.header import change, plain
 from dashboards.ui.order_words import tags_of
 from dashboards.ui.rows import ListRow, show_rows
 from dashboards.ui.sending import forget_said
-from dashboards.ui.times import when
+from dashboards.ui.times import on_whose_clock, when
 from marketplace.identity.roles import Permission
 from marketplace.money import shown_amount
+from marketplace.notifications.texts import order_code
 from marketplace.sagas.orders import OrderState
 
 _EVERYTHING: Final = "All"
@@ -86,6 +87,11 @@ def open_order(order_id: str) -> None:
     st.session_state["redraw"] = True
 
 
+def _open_notices() -> None:
+    st.session_state["go-to"] = "notifications"
+    st.session_state["redraw"] = True
+
+
 def days_of(frame: shell.Frame) -> tuple[int, int]:
     """When the chosen days begin and end, epoch milliseconds; all time begins with the first order."""
     chosen: Range = frame.view.range(frame.today, frame.first_ever)
@@ -99,13 +105,16 @@ def _milliseconds(wall: datetime, frame: shell.Frame) -> int:
 
 def _list(frame: shell.Frame) -> None:
     slug, (since_ms, until_ms) = frame.store.slug, days_of(frame)
+    st.button(
+        "Notifications", key="to-notices", icon=":material/notifications:", type="tertiary", on_click=_open_notices
+    )
     try:
         summed = backend.order_groups.submit(slug, since_ms, until_ms)
         stuck = backend.stuck_orders(slug)
         groups = _soon(summed)
         _tiles(groups)
         text = _search()
-        chosen = _choose(groups, stuck)
+        chosen = _choose(groups, stuck, text)
         only = _only(since_ms, until_ms, chosen, text, stuck)
         pages = _pages(only)
         found = backend.orders_page(slug, only, pages[-1])
@@ -127,6 +136,7 @@ def _list(frame: shell.Frame) -> None:
     with st.container(border=True):
         show_rows("orders", "Orders", [row_of(sold, frame, now_ms) for sold in found.orders], open_order)
     _turn(pages, found.next)
+    st.caption(on_whose_clock(frame.store.timezone))
 
 
 def _soon(summed: Future[tuple[Group, ...]]) -> tuple[Group, ...] | None:
@@ -147,16 +157,11 @@ def row_of(sold: SoldOrder, frame: shell.Frame, now_ms: int) -> ListRow:
     return ListRow(
         made.id,
         f"{sold.delivery.name or 'No name'} \N{MIDDLE DOT} {first}{more}",
-        f"{when(sold.placed_at_ms, frame.zone, frame.now)} \N{MIDDLE DOT} {short(made.id)}",
+        f"{when(sold.placed_at_ms, frame.zone, frame.now)} \N{MIDDLE DOT} {order_code(made.id)}",
         tags_of(sold, now_ms),
         shown_amount(made.total_minor, made.currency),
         back or formats.several(goods, "piece"),
     )
-
-
-def short(order_id: str) -> str:
-    """So much of an order's id as people read out; a search finds it by that."""
-    return order_id[:8]
 
 
 def _tiles(known: Sequence[Group] | None) -> None:
@@ -197,22 +202,39 @@ def _search() -> str:
     ).strip()
 
 
-def _choose(known: Sequence[Group] | None, stuck: Sequence[str]) -> str:
-    groups = known or ()
-    counts = {_EVERYTHING: sum(group.count for group in groups)}
-    counts |= {name: kind.count(groups) for name, kind in KINDS.items()}
-    if stuck or st.session_state.get("orders-kind") == STUCK:
-        counts[STUCK] = len(stuck)
+def _choose(known: Sequence[Group] | None, stuck: Sequence[str], text: str) -> str:
+    labels = labels_of(known, stuck, text, keeps_stuck=st.session_state.get("orders-kind") == STUCK)
     chosen = st.pills(
-        "Show", list(counts), default=_EVERYTHING, key="orders-kind", label_visibility="collapsed",
-        format_func=lambda name: name if known is None and name != STUCK else f"{name} ({counts[name]:,})",
+        "Show", list(labels), default=_EVERYTHING, key="orders-kind", label_visibility="collapsed",
+        format_func=labels.__getitem__,
     )  # fmt: skip
     return str(chosen or _EVERYTHING)
 
 
+def labels_of(
+    known: Sequence[Group] | None, stuck: Sequence[str], text: str, *, keeps_stuck: bool = False
+) -> dict[str, str]:
+    """What the kinds of orders are called, with how many there are of each where that is known.
+
+    Args:
+        known: Counts of the chosen days; None while they are not there.
+        stuck: Orders that are.
+        text: What is searched for: the counts are not of what is found, so that none is shown then.
+        keeps_stuck: Whether that kind is chosen, and stays to be chosen where none is stuck any more.
+    """
+    groups = known or ()
+    counts = {_EVERYTHING: sum(group.count for group in groups)}
+    counts |= {name: kind.count(groups) for name, kind in KINDS.items()}
+    counted = set() if known is None else set(counts)
+    if stuck or keeps_stuck:
+        counts[STUCK] = len(stuck)
+        counted.add(STUCK)
+    return {name: f"{name} ({count:,})" if name in counted and not text else name for name, count in counts.items()}
+
+
 def _only(since_ms: int, until_ms: int, chosen: str, text: str, stuck: tuple[str, ...]) -> Only:
     if chosen == STUCK:
-        return Only(since_ms, until_ms, ids=stuck)
+        return Only(since_ms, until_ms, text=text, ids=stuck)
     kind = KINDS.get(chosen)
     if kind is None:
         return Only(since_ms, until_ms, text=text)

@@ -17,10 +17,10 @@ from connectors.mongo.store_products import MAX_LISTED
 from dashboards.data import backend, current
 from dashboards.screens import variant
 from dashboards.ui import formats, shell
-from dashboards.ui.header import change
+from dashboards.ui.header import change, plain
 from dashboards.ui.rows import ListRow, Tag, show_rows
 from dashboards.ui.sending import forget_said, show_said
-from marketplace.catalog.products import Product, ProductState
+from marketplace.catalog.products import Availability, Product, ProductState
 from marketplace.identity.roles import Permission
 from marketplace.inventory.levels import Level
 
@@ -31,6 +31,11 @@ SOON_DAYS: Final = 7
 _ROWS: Final = 50
 _EVERYTHING: Final = "All"
 _DOT: Final = " \N{MIDDLE DOT} "
+_SHOWN: Final[Mapping[Availability, str]] = {
+    Availability.MANY: "\N{LEFT DOUBLE QUOTATION MARK}In stock\N{RIGHT DOUBLE QUOTATION MARK}",
+    Availability.FEW: "\N{LEFT DOUBLE QUOTATION MARK}Only a few left\N{RIGHT DOUBLE QUOTATION MARK}",
+    Availability.NONE: "\N{LEFT DOUBLE QUOTATION MARK}Sold out\N{RIGHT DOUBLE QUOTATION MARK}",
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Item:
         level: What is there; None where it is not counted.
         sold: How many were sold in the last days; None while that is not known.
         for_sale: Whether buyers can see it.
+        shown: What its product says by hand to buyers; what is counted is shown by its level.
     """
 
     variant: str
@@ -54,6 +60,7 @@ class Item:
     level: Level | None
     sold: int | None = None
     for_sale: bool = True
+    shown: Availability = Availability.MANY
 
     @property
     def days_left(self) -> float | None:
@@ -132,7 +139,7 @@ def items_of(products: Sequence[Product], levels: Mapping[str, Level], sold: Map
             level = levels.get(each.id)
             known = None if sold is None else sold.get(each.id, 0)
             seen = product.state is ProductState.ACTIVE
-            items.append(Item(each.id, product.id, product.title, about, level, known, seen))
+            items.append(Item(each.id, product.id, product.title, about, level, known, seen, each.availability))
     there = {item.variant for item in items}
     for own, level in levels.items():
         if own not in there:
@@ -192,17 +199,17 @@ def _list(items: Sequence[Item]) -> None:
         label_visibility="collapsed",
     )  # fmt: skip
     text = str(wanted or "").strip().casefold()
-    labels = {_EVERYTHING: len(items), **{name: sum(map(is_so, items)) for name, is_so in KINDS.items()}}
+    found = [item for item in items if not text or text in f"{item.title} {item.about}".casefold()]
+    labels = labels_of(found)
     chosen = st.pills(
         "Show", list(labels), default=_EVERYTHING, key="stock-kind", label_visibility="collapsed",
-        format_func=lambda name: f"{name} ({labels[name]:,})",
+        format_func=labels.__getitem__,
     )  # fmt: skip
     kind = KINDS.get(str(chosen))
-    shown = [
-        item
-        for item in items
-        if (kind is None or kind(item)) and (not text or text in f"{item.title} {item.about}".casefold())
-    ]
+    shown = [item for item in found if kind is None or kind(item)]
+    if not shown and text and not found:
+        st.info(f"No variant is found by {plain(text)}.", icon=":material/search_off:")
+        return
     if not shown:
         st.success("Nothing of that kind.", icon=":material/check_circle:")
         return
@@ -217,7 +224,15 @@ def _list(items: Sequence[Item]) -> None:
     limits = [f"of the newest {MAX_LISTED:,} products"] if len({item.product for item in items}) >= MAX_LISTED else []
     limits += [f"of {MAX_LEVELS:,} counted ones at most"] if len(counted) >= MAX_LEVELS else []
     how_many = ", ".join([formats.several(len(shown), "variant"), *limits])
-    st.caption(f"{how_many}; days left by sales of the last {DAYS} days.")
+    uncounted = " Of what is not counted buyers can order any number, until its product says that it is sold out."
+    some = any(item.level is None for item in shown)
+    st.caption(f"{how_many}; days left by sales of the last {DAYS} days.{uncounted if some else ''}")
+
+
+def labels_of(items: Sequence[Item]) -> dict[str, str]:
+    """What the kinds of variants are called, with how many of these are of each."""
+    counts = {_EVERYTHING: len(items), **{name: sum(map(is_so, items)) for name, is_so in KINDS.items()}}
+    return {name: f"{name} ({count:,})" for name, count in counts.items()}
 
 
 def _more() -> None:
@@ -248,7 +263,8 @@ def row_of(item: Item) -> ListRow:
     hidden = "" if item.for_sale else "not for sale"
     about = _DOT.join(filter(None, (item.about, hidden)))
     if level is None:
-        return ListRow(item.variant, item.title, about, tags_of(item), formats.NOTHING, "as its product says")
+        shown = f"buyers see {_SHOWN[item.shown]}" if item.for_sale else ""
+        return ListRow(item.variant, item.title, about, tags_of(item), formats.NOTHING, shown)
     reserved = f", {level.reserved:,} reserved" if level.reserved else ""
     return ListRow(
         item.variant, item.title, about, tags_of(item), f"{level.available:,}", f"{level.on_hand:,} on hand{reserved}"

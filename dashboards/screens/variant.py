@@ -17,9 +17,10 @@ from dashboards.ui import formats, markup, sending, shell
 from dashboards.ui.header import change, plain
 from dashboards.ui.rows import ListRow, Tag, show_rows
 from dashboards.ui.sending import Said, forget_said
-from dashboards.ui.times import when
+from dashboards.ui.times import on_whose_clock, when
 from marketplace.identity.roles import Permission
 from marketplace.inventory.levels import MAX_ON_HAND, MAX_REASON_CHARS, Level
+from marketplace.notifications.texts import order_code
 from marketplace.sagas.inventory import MovementKind, Reservation
 
 if TYPE_CHECKING:
@@ -82,7 +83,10 @@ def _level(item: Item, level: Level) -> None:
         "Reserved": (f"{level.reserved:,}", "Of orders that wait for their payment."),
         "Sold, 28 days": (formats.NOTHING if sold is None else f"{sold:,}", "Less what came back."),
         "Days left": (days, "If it goes on being sold as in the last 28 days."),
-        "Low at": (formats.NOTHING if level.low_at is None else f"{level.low_at:,}", "You are warned from so many on."),
+        "Warned at": (
+            formats.NOTHING if level.low_at is None else f"{level.low_at:,}",
+            "You are warned when so many can be ordered still, or fewer.",
+        ),
     }
     with st.container(horizontal=True, key="tiles"):
         for label, (text, meaning) in tiles.items():
@@ -90,7 +94,14 @@ def _level(item: Item, level: Level) -> None:
     if level.available <= 0 and item.for_sale:
         st.error("**None left.** Buyers see it as sold out.", icon=":material/production_quantity_limits:")
     elif level.is_low:
-        st.warning(f"**Low.** You wanted to know from {level.low_at:,} on.", icon=":material/notifications_active:")
+        st.warning(low_words(level), icon=":material/notifications_active:")
+
+
+def low_words(level: Level) -> str:
+    """That there is little of a variant, and why that is said; Markdown."""
+    left = f"Only {level.available:,} can be ordered still" if level.available > 0 else "None can be ordered any more"
+    asked = f"at {level.low_at:,} or fewer" if level.low_at else "when none is left"
+    return f"**Low.** {left}: you asked to be warned {asked}."
 
 
 def _reservations(frame: shell.Frame, item: Item) -> None:
@@ -112,7 +123,7 @@ def _reserved(frame: shell.Frame, reservation: Reservation, own: str) -> ListRow
     over = reservation.expires_ms <= int(frame.now.timestamp() * 1_000)
     mark = Tag("Over, is being released", "wait") if over else Tag(f"Until {until}", "wait")
     return ListRow(
-        reservation.order, f"Order {reservation.order[:8]}", "Not taken from stock yet", (mark,), f"{count:,}",
+        reservation.order, f"Order {order_code(reservation.order)}", "Not taken from stock yet", (mark,), f"{count:,}",
         "piece" if count == 1 else "pieces",
     )  # fmt: skip
 
@@ -139,6 +150,7 @@ def _movements(frame: shell.Frame, item: Item) -> None:
             [(_moved(frame, row), f"{row.quantity:+,}", f"{row.on_hand:,}") for row in found.rows],
             numbers=2,
         )
+        st.caption(on_whose_clock(frame.store.timezone))
 
         def newer() -> None:
             pages.pop()
@@ -155,7 +167,7 @@ def _movements(frame: shell.Frame, item: Item) -> None:
 
 
 def _moved(frame: shell.Frame, row: Moved) -> tuple[str, str]:
-    what = _KINDS[row.kind] + (f", order {row.cause[:8]}" if row.kind in _OF_ORDERS else "")
+    what = _KINDS[row.kind] + (f", order {order_code(row.cause)}" if row.kind in _OF_ORDERS else "")
     who = f"by {row.by}" if row.by else ""
     at = when(row.at_ms, frame.zone, frame.now)
     return what + (f": {row.note}" if row.note else ""), " ".join(filter(None, (at, who)))
@@ -272,13 +284,14 @@ def _adjust(frame: shell.Frame, item: Item, form: Form) -> None:
 
 def _low(frame: shell.Frame, item: Item, form: Form) -> None:
     before = None if item.level is None else item.level.low_at
-    st.markdown("**From how many on is it low?**")
+    st.markdown("**When is it low?**")
     wanted = st.checkbox("Warn me", value=True, key=f"warn-{form.nonce}")
-    count = _count("Pieces available", form, 0, 5 if before is None else before)
+    count = _count("When so many can be ordered still, or fewer", form, 0, 5 if before is None else before)
 
     def send() -> None:
         body = {"low_at": count if wanted else None}
-        done = f"Low from {count:,} on." if wanted else "You are not warned of it any more."
+        asked = f"at {count:,} or fewer" if count else "when none is left"
+        done = f"You are warned {asked}." if wanted else "You are not warned of it any more."
         _send(frame, item, form, Change("PUT", f"stock/{item.variant}/threshold", body), done)
 
     _buttons(form, "Save", send)

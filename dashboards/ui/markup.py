@@ -22,7 +22,7 @@ class Moment:
     Attributes:
         when: The time.
         text: What happened, in plain words.
-        detail: The same in the system's own words.
+        detail: The same in the system's own words; empty where nobody asks for them.
         tag: Where something is wrong or under way with it; None for neither.
     """
 
@@ -85,7 +85,7 @@ def show_timeline(label: str, moments: Iterable[Moment]) -> None:
     items = "".join(
         f'<li><span class="when">{text(each.when)}</span><span class="said">{text(each.text)}'
         f"{f' {tag(each.tag)}' if each.tag else ''}</span>"
-        f'<span class="detail">{text(each.detail)}</span></li>'
+        f"{_detail(each.detail)}</li>"
         for each in moments
     )
     st.html(f'<ol class="moments" aria-label="{text(label)}">{items}</ol>')
@@ -95,4 +95,8 @@ def _cell(cell: str | tuple[str, str]) -> str:
     if isinstance(cell, str):
         return text(cell)
     main, small = cell
-    return text(main) + (f'<span class="detail">{text(small)}</span>' if small else "")
+    return text(main) + _detail(small)
+
+
+def _detail(small: str) -> str:
+    return f'<span class="detail">{text(small)}</span>' if small else ""

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from connectors.mongo.sagas.audit import Step
-from connectors.mongo.sagas.store_orders import SoldOrder
+from connectors.mongo.sagas.store_orders import CameBack, SoldOrder
 from dashboards.ui.rows import Tag
 from marketplace.money import shown_amount
-from marketplace.orders.delivery import FulfilmentState
+from marketplace.orders.delivery import GONE, FulfilmentState
 from marketplace.sagas.events import (
+    LATE_REFUND,
     EventType,
     OrderCancelled,
     OrderConfirmed,
     OrderCreated,
+    OrderedItem,
     OrderRefundRequested,
     Payload,
     PaymentCompleted,
@@ -26,7 +28,8 @@ from marketplace.sagas.events import (
     UnknownEvent,
     decode_payload,
 )
-from marketplace.sagas.orders import OrderState, Reason
+from marketplace.sagas.inventory import Reservation, ReservationState
+from marketplace.sagas.orders import REQUESTED, Order, OrderLine, OrderState, Reason
 from marketplace.sagas.payments import Payment, PaymentState, RefundState
 
 REASONS: Final[Mapping[Reason, str]] = {
@@ -36,6 +39,7 @@ REASONS: Final[Mapping[Reason, str]] = {
     Reason.SELLER: "by the store",
     Reason.NO_STOCK: "goods were gone",
 }
+_WHO: Final[Mapping[str, str]] = {Reason.BUYER: "The buyer", Reason.SELLER: "The store"}
 GOODS: Final[Mapping[FulfilmentState, str]] = {
     FulfilmentState.UNFULFILLED: "To pack",
     FulfilmentState.PACKED: "Packed",
@@ -129,12 +133,11 @@ def _words(payload: Payload, kind: EventType, currency: str) -> str:
     if isinstance(payload, PaymentRefundReversed):
         return f"{shown_amount(payload.amount_minor, currency)} did not reach the buyer, and is owed again"
     if isinstance(payload, StockCountUpdated):
-        return f"The goods were taken from stock ({_pieces(payload.items)})"
+        return f"The goods were taken from stock ({pieces(_count(payload.items))})"
     if isinstance(payload, StockInsufficient):
-        return f"The goods are not there any more ({_pieces(payload.missing)} missing)"
+        return f"The goods are not there any more ({pieces(_count(payload.missing))} missing)"
     if isinstance(payload, OrderRefundRequested):
-        why = f": {payload.reason}" if payload.reason and payload.reason not in set(Reason) else ""
-        return f"A refund of {shown_amount(payload.amount_minor, currency)} was asked for{why}"
+        return _asked_for(payload, shown_amount(payload.amount_minor, currency))
     if isinstance(payload, OrderConfirmed):
         return "Confirmed: it can be packed and sent"
     if isinstance(payload, OrderCancelled):
@@ -143,9 +146,92 @@ def _words(payload: Payload, kind: EventType, currency: str) -> str:
     return "Paid: its goods are to be taken from stock" if kind is EventType.ORDER_PAYMENT_COMPLETED else kind.value
 
 
-def _pieces(items: tuple[object, ...]) -> str:
-    count = sum(getattr(item, "quantity", 0) for item in items)
+def _asked_for(asked: OrderRefundRequested, amount: str) -> str:
+    if asked.refund == LATE_REFUND:
+        return f"The payment came after the order had been cancelled: {amount} is to go back"
+    # Earlier versions did not write who asked, except for whole orders.
+    who = _WHO.get(asked.by or asked.reason, "")
+    if asked.reason in REQUESTED and asked.by in ("", asked.reason):
+        return f"{who} cancelled the order: {amount} is to go back"
+    why = f": {asked.reason}" if asked.reason else ""
+    return f"{who} asked for a refund of {amount}{why}" if who else f"A refund of {amount} was asked for{why}"
+
+
+def goods_line(sold: SoldOrder, at: str) -> str:
+    """Where the goods of an order are.
+
+    Args:
+        sold: The order.
+        at: When that was said; empty where nothing was.
+    """
+    state, order = sold.fulfilment.state, sold.order.state
+    since = f" {at}" if at else ""
+    if state is FulfilmentState.SHIPPED:
+        return f"Sent{since}"
+    if state is FulfilmentState.DELIVERED:
+        return f"Delivered{since}"
+    if order in (OrderState.CANCELLED, OrderState.REFUNDING):
+        return "Never sent: the order has ended" if state is FulfilmentState.UNFULFILLED else (
+            f"Packed{since}, and not to be sent: the order has ended"
+        )  # fmt: skip
+    if state is FulfilmentState.PACKED:
+        return f"Packed{since}, not sent yet"
+    return "Not packed yet" if order is OrderState.CONFIRMED else "Not to be packed before it is confirmed"
+
+
+def stock_lines(
+    reservation: Reservation | None, came_back: Sequence[CameBack], now_ms: int, at: Callable[[int], str]
+) -> list[str]:
+    """What an order has of its store's stock, and what of that is back.
+
+    Args:
+        reservation: Of the order; None where it has none.
+        came_back: What came back with its refunds.
+        now_ms: The time.
+        at: Says a moment.
+    """
+    if reservation is None or not reservation.items:
+        return ["None of them is counted"]
+    if reservation.state is ReservationState.HELD:
+        begin = "Reserved" if reservation.holds(now_ms) else "Was reserved"
+        return [f"{begin} until {at(reservation.expires_ms)}"]
+    if reservation.state is not ReservationState.TAKEN:
+        released = reservation.state is ReservationState.RELEASED
+        return ["Reserved no more" if released else "Were not there any more"]
+    taken, back = _count(reservation.items), sum(each.quantity for each in came_back)
+    lines = [f"{pieces(taken)} taken from stock"]
+    if back:
+        how_many = pieces(back) if back < taken else "All of it" if taken > 1 else "It"
+        lines.append(f"{how_many} came back into stock, {at(came_back[-1].at_ms)}")
+    return lines
+
+
+def returned_words(line: OrderLine) -> str:
+    """What of a line was refunded; empty where nothing was."""
+    if not line.returned:
+        return ""
+    return "Refunded" if line.returned >= line.quantity else f"{line.returned:,} of {line.quantity:,} refunded"
+
+
+def to_send(order: Order) -> list[tuple[int, OrderLine]]:
+    """What goes into the parcel: how many of which line, without those that were refunded."""
+    return [(left, line) for line in order.lines if (left := line.quantity - line.returned)]
+
+
+def quantity_of(line: OrderLine, sold: SoldOrder) -> tuple[str, str]:
+    """How many of a line were bought and, where some of them are not to be sent, how many are."""
+    waits = sold.order.state is OrderState.CONFIRMED and sold.fulfilment.state not in GONE
+    left = line.quantity - line.returned
+    return f"{line.quantity:,}", f"{f'{left:,}' if left else 'none'} to send" if waits and line.returned else ""
+
+
+def pieces(count: int) -> str:
+    """``1 piece``, ``2 pieces``."""
     return f"{count:,} {'piece' if count == 1 else 'pieces'}"
+
+
+def _count(items: Sequence[OrderedItem]) -> int:
+    return sum(item.quantity for item in items)
 
 
 def _times(count: int) -> str:

@@ -7,7 +7,9 @@ from zoneinfo import ZoneInfo
 
 
 def when(at_ms: int, zone: ZoneInfo, now: datetime, *, seconds: bool = False) -> str:
-    """``14:32`` today, ``28 Nov, 14:32`` before, with the year where it is another one.
+    """``28 Nov, 14:32``, today as well: a page that was open overnight says nothing else then.
+
+    The year is said where it is another one.
 
     Args:
         at_ms: Epoch milliseconds.
@@ -17,10 +19,13 @@ def when(at_ms: int, zone: ZoneInfo, now: datetime, *, seconds: bool = False) ->
     """
     wall, today = datetime.fromtimestamp(at_ms / 1_000, UTC).astimezone(zone), now.astimezone(zone)
     clock = f"{wall:%H:%M:%S}" if seconds else f"{wall:%H:%M}"
-    if wall.date() == today.date():
-        return clock
     year = "" if wall.year == today.year else f" {wall.year}"
     return f"{wall.day} {wall:%b}{year}, {clock}"
+
+
+def on_whose_clock(timezone: str) -> str:
+    """A line under times: which clock they are of."""
+    return f"Times are those of the store ({timezone})."
 
 
 def lasting(milliseconds: int) -> str:

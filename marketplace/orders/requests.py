@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Final
 
 from marketplace.orders.delivery import GONE, Fulfilment, FulfilmentState
 from marketplace.orders.refusals import NotPossible, UnknownLine
@@ -22,6 +23,9 @@ class Party(StrEnum):
     SELLER = "seller"
 
 
+_REASONS: Final = {Party.BUYER: Reason.BUYER, Party.SELLER: Reason.SELLER}
+
+
 def can_cancel(order: Order, fulfilment: Fulfilment, who: Party) -> bool:
     """Whether somebody can cancel an order now."""
     return order.state in (OrderState.PENDING, OrderState.CONFIRMED) and _refusal(fulfilment, who) == ""
@@ -33,11 +37,10 @@ def cancelled(order: Order, fulfilment: Fulfilment, who: Party, now_ms: int) -> 
     Raises:
         NotPossible: It has ended, is being changed at this moment, or its goods are on the way.
     """
-    reason = Reason.BUYER if who is Party.BUYER else Reason.SELLER
     if order.state is OrderState.CONFIRMED and (refusal := _refusal(fulfilment, who)):
         raise NotPossible(refusal)
     try:
-        return saga.cancel(order, reason, now_ms)
+        return saga.cancel(order, _REASONS[who], now_ms)
     except NotNow as error:
         raise NotPossible(str(error)) from error
 
@@ -78,7 +81,7 @@ def refunded(
             raise UnknownLine(f"of line {number} there are {left.get(number, 0)} left to refund")
     back = fulfilment.state not in GONE if restock is None else restock
     try:
-        return saga.refund_lines(order, wanted, now_ms, reason=reason, restock=back)
+        return saga.refund_lines(order, wanted, now_ms, reason=reason, restock=back, by=_REASONS[who])
     except NotNow as error:
         raise NotPossible(str(error)) from error
 

@@ -69,12 +69,16 @@ class OrderPaymentCompleted(Payload, frozen=True):
 
 
 class OrderRefundRequested(Payload, frozen=True):
-    """Money is to go back, and what is returned to stock with it."""
+    """Money is to go back, and what is returned to stock with it.
+
+    ``by`` says which side asked for it: ``buyer`` or ``seller``; empty where an earlier version wrote it.
+    """
 
     refund: str
     amount_minor: Minor
     restocked: tuple[OrderedItem, ...] = ()
     reason: str = ""
+    by: str = ""
 
 
 class OrderConfirmed(Payload, frozen=True):
@@ -161,6 +165,10 @@ PAYLOADS: Final[Mapping[EventType, type[Payload]]] = {
 
 STOCK_REFUND: Final = "stock"
 """The id of the refund of an order whose goods were missing: nobody asks for it, and two services know of it."""
+
+
+LATE_REFUND: Final = "late"
+"""The id of the refund of a payment that came after somebody had cancelled its order: nobody asks for it."""
 
 
 class Event(msgspec.Struct, frozen=True):

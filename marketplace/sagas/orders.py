@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from marketplace.sagas.events import (
+    LATE_REFUND,
     STOCK_REFUND,
     Event,
     EventType,
@@ -205,14 +206,20 @@ def cancel(order: Order, who: Reason, now_ms: int) -> OrderDecision:
     if order.state is OrderState.CONFIRMED:
         left = {line.number: line.quantity - line.returned for line in order.lines}
         ending = replace(order, reason=who)
-        return _refunding(ending, {number: count for number, count in left.items() if count}, who.value, now_ms)
+        return _refunding(ending, {number: count for number, count in left.items() if count}, who.value, now_ms, who)
     if order.state is OrderState.PAID:
         raise NotNow("its stock is being deducted: try again in a moment")
     raise NotNow("it has ended" if order.state is OrderState.CANCELLED else "its money is on the way back")
 
 
 def refund_lines(
-    order: Order, counts: Mapping[int, int], now_ms: int, *, reason: str = "", restock: bool = True
+    order: Order,
+    counts: Mapping[int, int],
+    now_ms: int,
+    *,
+    reason: str = "",
+    restock: bool = True,
+    by: Reason = Reason.SELLER,
 ) -> OrderDecision:
     """Money for some of an order goes back, and the goods to stock.
 
@@ -222,6 +229,7 @@ def refund_lines(
         now_ms: The time.
         reason: Kept in the history of the order.
         restock: Whether the goods come back; those that were shipped need not.
+        by: Who asks for it, one of :data:`REQUESTED`; where nothing is left, the order was cancelled by them.
 
     Raises:
         NotNow: It is not confirmed, or has no such line or not so many that are left.
@@ -237,11 +245,11 @@ def refund_lines(
         left = lines[number].quantity - lines[number].returned
         if not 1 <= count <= left:
             raise NotNow(f"of line {number} there {'is' if left == 1 else 'are'} {left} left to refund")
-    return _refunding(order, counts, reason, now_ms, restock=restock)
+    return _refunding(order, counts, reason, now_ms, by, restock=restock)
 
 
 def _refunding(
-    order: Order, counts: Mapping[int, int], reason: str, now_ms: int, *, restock: bool = True
+    order: Order, counts: Mapping[int, int], reason: str, now_ms: int, by: Reason, *, restock: bool = True
 ) -> OrderDecision:
     amount = sum(line.unit_minor * counts.get(line.number, 0) for line in order.lines)
     lines = tuple(replace(line, returned=line.returned + counts.get(line.number, 0)) for line in order.lines)
@@ -252,13 +260,13 @@ def _refunding(
         lines=lines,
         refunds=(*order.refunds, refund),
         state=OrderState.REFUNDING if ends else order.state,
-        reason=(order.reason or Reason.SELLER) if ends else order.reason,
+        reason=(order.reason or by) if ends else order.reason,
         version=order.version + 1,
     )
     restocked = tuple(
         OrderedItem(line.variant, counts[line.number]) for line in order.lines if counts.get(line.number, 0)
     )
-    asked = OrderRefundRequested(refund.id, amount, restocked if restock else (), reason)
+    asked = OrderRefundRequested(refund.id, amount, restocked if restock else (), reason, by.value)
     return OrderDecision(after, (_event(after, EventType.ORDER_REFUND_REQUESTED, asked, now_ms),))
 
 
@@ -269,9 +277,9 @@ def _on_paid(order: Order, payload: Payload, now_ms: int) -> OrderDecision:
     late = order.state is OrderState.CANCELLED
     if late and order.reason in REQUESTED:
         # Nobody wants it any more: what came too late goes back, and there is nothing to restock.
-        refund = Refund("late", order.total_minor, ends=True)
+        refund = Refund(LATE_REFUND, order.total_minor, ends=True)
         after = replace(paid, state=OrderState.REFUNDING, refunds=(*order.refunds, refund))
-        asked = OrderRefundRequested(refund.id, refund.amount_minor, (), str(order.reason))
+        asked = OrderRefundRequested(refund.id, refund.amount_minor, (), str(order.reason), str(order.reason))
         return OrderDecision(after, (_event(after, EventType.ORDER_REFUND_REQUESTED, asked, now_ms),))
     if late or order.state is OrderState.PENDING:
         # One that was cancelled because nobody paid gets its goods after all, if there are any still.

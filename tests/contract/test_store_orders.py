@@ -12,9 +12,23 @@ import pytest
 
 from connectors.errors import Unavailable
 from connectors.mongo.client import Client, connect
+from connectors.mongo.sagas import store_notices
+from connectors.mongo.sagas.notifications import notification_document
+from connectors.mongo.sagas.store_notices import StoreNotices
 from connectors.mongo.sagas.store_orders import PAGE, Only, Place, StoreOrders
 from connectors.mongo.sagas.store_stock import MOVEMENTS, MovedPlace, StoreStock
-from marketplace.collections import INBOX, ORDERS, OUTBOX, PARKED_EVENTS, PAYMENTS, RESERVATIONS, STOCK, STOCK_MOVEMENTS
+from marketplace.collections import (
+    INBOX,
+    NOTIFICATIONS,
+    ORDERS,
+    OUTBOX,
+    PARKED_EVENTS,
+    PAYMENTS,
+    RESERVATIONS,
+    STOCK,
+    STOCK_MOVEMENTS,
+)
+from marketplace.notifications.notices import of_low_stock, of_shipped
 from marketplace.sagas.inventory import MovementKind
 from marketplace.sagas.orders import OrderState, Reason
 from marketplace.sagas.payments import Outcome
@@ -23,6 +37,7 @@ from ops.resources import Resources
 from ops.stack import Stack
 from runtime.ports import free_ports
 from runtime.sections import Settings
+from tests.kits.notifications import facts, low
 from tests.kits.products import product
 from tests.kits.store_orders import Played, documents_of, line, placed, put_buyer, put_orders, put_stock
 
@@ -52,7 +67,9 @@ SPECIAL = {
 @pytest.fixture(scope="module")
 def client(stack: Stack) -> Iterator[tuple[Client, str]]:
     database = f"contract_{uuid.uuid4().hex}"
-    collections = (ORDERS, PAYMENTS, RESERVATIONS, STOCK, STOCK_MOVEMENTS, OUTBOX, INBOX, PARKED_EVENTS)
+    collections = (
+        ORDERS, PAYMENTS, RESERVATIONS, STOCK, STOCK_MOVEMENTS, OUTBOX, INBOX, PARKED_EVENTS, NOTIFICATIONS,
+    )  # fmt: skip
     ensure_provisioned(
         Settings(stack.urls, PurePosixPath("unused"), database), resources=Resources(topics=(), collections=collections)
     )
@@ -194,6 +211,51 @@ def test_an_order_is_read_with_its_payment_its_reservation_its_events_its_buyer_
     assert found.steps[0].handled_ms.keys() == {"payments"}
     assert (found.buyer.email, found.orders_of_buyer, found.parked) == ("bea@buyer.example", 1, frozenset({"payments"}))
     assert orders.one("shop", "nothing") is None
+
+
+@pytest.mark.parametrize(("name", "pieces"), [("paid", []), ("yen", [1]), ("cancelled", [2]), ("waiting", [])])
+def test_an_order_is_read_with_what_came_back_into_stock(orders: StoreOrders, name: str, pieces: list[int]) -> None:
+    found = orders.one("shop", SPECIAL[name].order.id)
+    assert found is not None
+    assert [back.quantity for back in found.came_back] == pieces
+    assert all(back.at_ms == SPECIAL[name].now_ms for back in found.came_back)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("", ["waiting", "cancelled"]),
+        ("bea@buyer.example", ["waiting"]),
+        (SPECIAL["cancelled"].order.id.upper(), ["cancelled"]),
+        (SPECIAL["paid"].order.id, []),
+        ("blue mug", ["waiting", "cancelled"]),
+        ("zzzz", []),
+    ],
+)
+def test_a_search_among_certain_orders_finds_those_of_them_alone_whatever_days_are_chosen(
+    orders: StoreOrders, text: str, names: list[str]
+) -> None:
+    among = tuple(SPECIAL[name].order.id for name in ("waiting", "cancelled"))
+    assert ids(orders, Only(5, 6, text=text, ids=among)) == [SPECIAL[name].order.id for name in names]
+
+
+def test_notifications_of_a_store_are_read_in_pages_and_those_of_nobody_else(client: tuple[Client, str]) -> None:
+    opened, database = client
+    count = store_notices.PAGE + 3
+    own = [of_low_stock("shop", "v", number) for number in range(count)]
+    others = [(of_low_stock("other", "v", 1), low()), (of_shipped("o", "shop"), facts())]
+    written = [notification_document(each, low(), NOW_MS + number // 3) for number, each in enumerate(own)]
+    written += [notification_document(each, about, NOW_MS) for each, about in others]
+    written.append({**written[0], "_id": "later", "template": "order_arrives_tomorrow"})
+    opened[database][NOTIFICATIONS.name].insert_many(written)
+    notices = StoreNotices(opened, database)
+    first = notices.page("shop")
+    rest = notices.page("shop", first.next)
+    rows = [*first.notices, *rest.notices]
+    assert (len(first.notices), len(rest.notices), rest.next) == (store_notices.PAGE, 3, None)
+    assert {each.id for each in rows} == {each.id for each in own}
+    assert [each.at_ms for each in rows] == sorted((each.at_ms for each in rows), reverse=True)
+    assert [each.facts for each in notices.page("other").notices] == [low()]
 
 
 def test_stock_is_what_is_on_hand_sold_and_reserved_by_whom_until_when(stock: StoreStock) -> None:

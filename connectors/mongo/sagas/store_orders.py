@@ -15,11 +15,11 @@ from connectors.errors import Unavailable
 from connectors.mongo.client import Client, unavailable
 from connectors.mongo.sagas.audit import SagaAudit, Step
 from connectors.mongo.sagas.documents import order_of, payment_of, reservation_of
-from marketplace.collections import ORDERS, PARKED_EVENTS, PAYMENTS, RESERVATIONS, USERS
+from marketplace.collections import ORDERS, PARKED_EVENTS, PAYMENTS, RESERVATIONS, STOCK_MOVEMENTS, USERS
 from marketplace.identity.emails import email_key
 from marketplace.orders.delivery import GONE, Address, Fulfilment, FulfilmentState
 from marketplace.sagas.declaration import Service, deadline_of
-from marketplace.sagas.inventory import Reservation
+from marketplace.sagas.inventory import MovementKind, Reservation
 from marketplace.sagas.orders import Order, OrderState
 from marketplace.sagas.payments import Payment
 from marketplace.sagas.reconcile import GRACE_MS
@@ -33,6 +33,7 @@ MAX_OF_BUYER: Final = 1_000
 
 _MAX_STUCK: Final = 100
 _MAX_WAITING: Final = 5_000
+_MAX_MOVEMENTS: Final = 10_000
 _SECONDS: Final = 2.0
 _SCAN_SECONDS: Final = 5.0
 _SUMS_SECONDS: Final = 6.0
@@ -67,7 +68,7 @@ class Only:
         state: The state; None for all.
         gone: Whether their goods were sent; None where that does not matter.
         text: What their buyer, their delivery or their goods are called, or their id; empty for all.
-        ids: Only these, whenever they were placed; None for all.
+        ids: Only these, whenever they were placed, and of them those of the text; None for all.
     """
 
     since_ms: int
@@ -141,6 +142,19 @@ class Group:
 
 
 @dataclass(frozen=True)
+class CameBack:
+    """Goods of an order that came back into stock with one of its refunds.
+
+    Attributes:
+        at_ms: When, epoch milliseconds.
+        quantity: How many pieces of those that are counted.
+    """
+
+    at_ms: int
+    quantity: int
+
+
+@dataclass(frozen=True)
 class Buyer:
     """Who has ordered; all empty where the account was deleted."""
 
@@ -160,6 +174,7 @@ class WholeOrder:
         steps: Its events that are kept still, the oldest first.
         parked: Consumers in which an event of it waits for an operator.
         orders_of_buyer: How many the buyer has placed in this store.
+        came_back: What came back into stock, the oldest first.
     """
 
     sold: SoldOrder
@@ -169,6 +184,7 @@ class WholeOrder:
     steps: tuple[Step, ...]
     parked: frozenset[str]
     orders_of_buyer: int
+    came_back: tuple[CameBack, ...] = ()
 
 
 class StoreOrders:
@@ -189,6 +205,7 @@ class StoreOrders:
             mongo[PARKED_EVENTS.name],
             mongo[USERS.name],
         )
+        self._movements = mongo[STOCK_MOVEMENTS.name]
         self._audit = SagaAudit(client, database)
 
     def page(self, store: str, only: Only, after: Place | None = None) -> OrderPage:
@@ -308,7 +325,18 @@ class StoreOrders:
                 steps=tuple(self._audit.steps(order)),
                 parked=frozenset(row["consumer"] for row in parked),
                 orders_of_buyer=self._bought(store, sold.order.buyer),
+                came_back=self._came_back(store, order),
             )
+
+    def _came_back(self, store: str, order: str) -> tuple[CameBack, ...]:
+        rows = self._movements.find({"cause": order}, {"store": 1, "kind": 1, "quantity": 1, "at_ms": 1})
+        pieces: dict[tuple[int, str], int] = {}
+        for row in rows.limit(_MAX_MOVEMENTS):
+            if row["store"] == store and row["kind"] == MovementKind.RETURNED.value:
+                # What comes back with one refund is one transaction, and a movement for each variant.
+                with_refund = row["at_ms"], row["_id"].rpartition(":")[0]
+                pieces[with_refund] = pieces.get(with_refund, 0) + row["quantity"]
+        return tuple(CameBack(at_ms, pieces[at_ms, refund]) for at_ms, refund in sorted(pieces))
 
     def _bought(self, store: str, buyer: str) -> int:
         # By both it would take no index of SecantusDB.
@@ -321,17 +349,21 @@ class StoreOrders:
 
     def _question(self, store: str, only: Only) -> dict[str, Any]:
         question = _kind(only)
-        if only.ids is not None:
-            return {**question, "_id": {"$in": list(only.ids)}}
         text = only.text.strip()[:MAX_SEARCH_CHARS]
+        if only.ids is not None:
+            question["_id"] = {"$in": list(only.ids)}
+            if not text:
+                return question
         if _ID.fullmatch(text.lower()):
-            begins = {"$gte": text.lower(), "$lt": f"{text.lower()}g"}
-            if self._orders.find_one({"store": store, "_id": begins, **question}, {"_id": 1}) is not None:
+            begins: dict[str, Any] = {"$gte": text.lower(), "$lt": f"{text.lower()}g"}
+            if only.ids is not None:
+                begins = {"$in": [each for each in only.ids if each.startswith(text.lower())]}
+            if self._orders.find_one({"store": store, **question, "_id": begins}, {"_id": 1}) is not None:
                 return {**question, "_id": begins}
         if "@" in text:
             user = self._users.find_one({"email_key": email_key(text)}, {"_id": 1})
             return {**question, "buyer": user["_id"] if user is not None else ""}
-        days = {"placed_at_ms": _between(only.since_ms, only.until_ms)}
+        days = {} if only.ids is not None else {"placed_at_ms": _between(only.since_ms, only.until_ms)}
         like = {"$regex": re.escape(text), "$options": "i"}
         names = ("delivery.name", "lines.title", "lines.sku")
         return {**question, **days, "$or": [{name: like} for name in names]}

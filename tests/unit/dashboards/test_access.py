@@ -175,7 +175,7 @@ def test_no_query_of_a_store_runs_for_who_may_not_see_it(number: int, monkeypatc
             asked(argument)
 
 
-OF_ORDERS = {"orders_page", "order_groups", "stuck_orders", "order"}
+OF_ORDERS = {"orders_page", "order_groups", "stuck_orders", "order", "notices"}
 """Queries that say who has bought, and where people live."""
 
 

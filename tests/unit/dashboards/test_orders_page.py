@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
 
@@ -12,21 +13,34 @@ import pytest
 
 from api.mail.notices import dashboard_path
 from connectors.mongo.sagas.audit import Step
-from connectors.mongo.sagas.store_orders import Buyer, Group, SoldOrder, WholeOrder, sold_order
+from connectors.mongo.sagas.store_orders import Buyer, CameBack, Group, SoldOrder, WholeOrder, sold_order
 from dashboards.data.view import from_query, to_query
-from dashboards.screens.order import address_lines, detail_of, missing_of, troubles
-from dashboards.screens.order_actions import actions_of, refund_amount
-from dashboards.screens.orders import KINDS
+from dashboards.screens import orders, stock
+from dashboards.screens.order import address_lines, detail_of, missing_of, moments_of, troubles
+from dashboards.screens.order_actions import actions_of, ends_with, parcel_words, refund_amount, refund_words
+from dashboards.screens.orders import KINDS, STUCK, labels_of
 from dashboards.screens.stock import Item, items_of, row_of, tags_of
-from dashboards.ui.order_words import payment_lines, said_in_words, state_tag, waits_for
+from dashboards.screens.variant import low_words
+from dashboards.ui.order_words import (
+    goods_line,
+    payment_lines,
+    quantity_of,
+    returned_words,
+    said_in_words,
+    state_tag,
+    stock_lines,
+    waits_for,
+)
 from dashboards.ui.times import lasting, when
 from marketplace.catalog.products import Availability, Option, ProductState, Variant
 from marketplace.collections import ORDERS
 from marketplace.inventory.levels import Level
 from marketplace.notifications.facts import Facts
-from marketplace.orders.delivery import Address, FulfilmentState
+from marketplace.orders.delivery import Address, Fulfilment, FulfilmentState
+from marketplace.orders.requests import Party, refunded
 from marketplace.sagas.declaration import TERMINAL
-from marketplace.sagas.events import EventType, encode_payload
+from marketplace.sagas.events import EventType, OrderRefundRequested, encode_payload
+from marketplace.sagas.inventory import MovementKind
 from marketplace.sagas.orders import OrderState, Reason
 from marketplace.sagas.payments import Outcome, PaymentState, RefundState
 from tests.kits.notifications import facts, low
@@ -65,7 +79,10 @@ def sold(played: Played, state: str = "unfulfilled") -> SoldOrder:
 
 
 def whole(played: Played, state: str = "unfulfilled", parked: frozenset[str] = frozenset()) -> WholeOrder:
-    return WholeOrder(sold(played, state), Buyer(), played.payment, played.reservation, (), parked, 1)
+    back = sum(each.quantity for each in played.movements if each.kind is MovementKind.RETURNED)
+    came_back = (CameBack(played.now_ms, back),) if back else ()
+    made = sold(played, state)
+    return WholeOrder(made, Buyer(), played.payment, played.reservation, tuple(steps(played)), parked, 1, came_back)
 
 
 def steps(played: Played) -> list[Step]:
@@ -197,13 +214,13 @@ NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("at", "zone", "text"),
     [
-        (datetime(2026, 11, 30, 9, 5, 7, tzinfo=UTC), "UTC", "09:05"),
-        (datetime(2026, 11, 29, 23, 30, tzinfo=UTC), "Europe/Berlin", "00:30"),
+        (datetime(2026, 11, 30, 9, 5, 7, tzinfo=UTC), "UTC", "30 Nov, 09:05"),
+        (datetime(2026, 11, 29, 23, 30, tzinfo=UTC), "Europe/Berlin", "30 Nov, 00:30"),
         (datetime(2026, 11, 29, 23, 30, tzinfo=UTC), "UTC", "29 Nov, 23:30"),
         (datetime(2025, 1, 2, 3, 4, tzinfo=UTC), "UTC", "2 Jan 2025, 03:04"),
     ],
 )
-def test_a_moment_is_said_on_the_store_s_clock(at: datetime, zone: str, text: str) -> None:
+def test_a_moment_is_said_with_its_day_on_the_store_s_clock(at: datetime, zone: str, text: str) -> None:
     assert when(int(at.timestamp() * 1_000), ZoneInfo(zone), NOW) == text
 
 
@@ -274,8 +291,22 @@ def test_a_row_names_the_product_its_options_and_its_sku() -> None:
     row = row_of(counted)
     assert (row.title, row.detail) == ("Mug", "Size: L · MUG-L")
     assert (row.amount, row.note) == ("10", "12 on hand, 2 reserved")
+
+
+@pytest.mark.parametrize(
+    ("shown", "note"),
+    [
+        (Availability.MANY, "buyers see “In stock”"),
+        (Availability.FEW, "buyers see “Only a few left”"),
+        (Availability.NONE, "buyers see “Sold out”"),
+    ],
+)
+def test_of_a_variant_that_is_not_counted_a_row_says_what_buyers_see(shown: Availability, note: str) -> None:
+    mug = product("Mug", variants=(Variant("v", "MUG", (), 1, None, shown),))
     (uncounted,) = items_of([mug], {}, {})
-    assert row_of(uncounted).note == "as its product says"
+    assert row_of(uncounted).note == note
+    (hidden,) = items_of([replace(mug, state=ProductState.DRAFT)], {}, {})
+    assert row_of(hidden).note == ""
 
 
 def test_goods_that_are_on_the_way_are_no_work_for_the_seller_any_more() -> None:
@@ -303,3 +334,134 @@ def test_the_link_in_a_mail_to_a_store_opens_what_the_mail_is_about(
     view, ignored = from_query(dict(parse_qsl(link.query)), ["other", about.store])
     assert ignored == []
     assert to_query(view) == {"store": about.store, **opened}
+
+
+def after(moment: int) -> str:
+    return f"after {moment - PLACED_MS} ms"
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("confirmed", ["3 pieces taken from stock"]),
+        ("refunded", ["3 pieces taken from stock", "1 piece came back into stock, at"]),
+        ("ended", ["3 pieces taken from stock", "All of it came back into stock, at"]),
+        ("no stock", ["Were not there any more"]),
+        ("declined", ["Reserved no more"]),
+        ("pending", ["Reserved until at"]),
+    ],
+)
+def test_the_stock_of_an_order_says_what_was_taken_and_what_came_back(name: str, lines: list[str]) -> None:
+    made = whole(PLAYED[name]())
+    found = stock_lines(made.reservation, made.came_back, PLACED_MS, lambda moment: "at")
+    assert found == lines
+
+
+@pytest.mark.parametrize("goods", FulfilmentState)
+@pytest.mark.parametrize("name", sorted(set(PLAYED) - {"pending"}))
+def test_only_goods_that_are_to_be_sent_are_called_not_sent_yet(name: str, goods: FulfilmentState) -> None:
+    made = sold(PLAYED[name](), goods.value)
+    open_still = made.order.state is OrderState.CONFIRMED and goods in (
+        FulfilmentState.UNFULFILLED, FulfilmentState.PACKED,
+    )  # fmt: skip
+    assert ("yet" in goods_line(made, "at noon")) == open_still
+
+
+@pytest.mark.parametrize(("name", "text"), [("refunded", "1 piece"), ("ended", "3 pieces")])
+def test_goods_that_came_back_stand_in_what_has_happened(name: str, text: str) -> None:
+    said = [moment.text for moment in moments_of(whole(PLAYED[name]()), after, PLACED_MS)]
+    assert said.count(f"{text} came back into stock") == 1
+    assert not any("came back" in each.text for each in moments_of(whole(new().pays()), after, PLACED_MS))
+
+
+def test_sellers_read_no_names_of_events_or_services_until_they_ask_for_them() -> None:
+    made = whole(new())
+    (plain,) = moments_of(made, after, PLACED_MS + 70_000)
+    assert (plain.text, plain.detail) == ("Placed, for €55.00", "")
+    assert plain.tag is not None
+    assert plain.tag.text == "Takes longer than it should"
+    (technical,) = moments_of(made, after, PLACED_MS, technical=True)
+    assert technical.detail.startswith("ORDER_CREATED · said by orders")
+    assert technical.tag is not None
+    assert "payments not yet" in technical.tag.text
+
+
+def asked_words(played: Played) -> list[str]:
+    return [said_in_words(step, "EUR") for step in steps(played) if step.type == EventType.ORDER_REFUND_REQUESTED]
+
+
+def test_what_has_happened_says_who_asked_for_a_refund() -> None:
+    assert asked_words(new().pays().refunded({1: 1}, "It broke.")) == [
+        "The store asked for a refund of €12.50: It broke."
+    ]
+    (ended,) = asked_words(new().pays().cancelled(Reason.BUYER))
+    assert ended == "The buyer cancelled the order: €55.00 is to go back"
+    by_buyer = refunded(new().pays().order, Fulfilment(), Party.BUYER, {1: 2, 2: 1}, PLACED_MS)
+    assert by_buyer.order.reason is Reason.BUYER
+    (asked,) = by_buyer.events
+    assert isinstance(asked.payload, OrderRefundRequested)
+    assert asked.payload.by == "buyer"
+
+
+def test_of_a_refund_that_an_earlier_version_wrote_nobody_is_said_to_have_asked() -> None:
+    payload = '{"refund": "r1", "amount_minor": 100}'
+    step = Step("e", "ORDER_REFUND_REQUESTED", "/marketplace/orders", 0, 0, payload, "", {})
+    assert said_in_words(step, "EUR") == "A refund of €1.00 was asked for"
+
+
+def test_a_refund_of_everything_says_that_the_order_ends_and_one_of_a_part_does_not() -> None:
+    order = new().pays().order
+    assert refund_words(order, {}) == "Say how many of what."
+    assert "ends" not in refund_words(order, {1: 2})
+    assert "called cancelled by the store" in refund_words(order, {1: 2, 2: 1})
+    assert ends_with(new().pays().refunded({1: 2}).order, {2: 1})
+
+
+def test_what_goes_into_the_parcel_is_what_was_not_refunded_and_is_counted() -> None:
+    once = new().pays().refunded({1: 1})
+    assert parcel_words(once.order).splitlines()[0] == "**Into the parcel: 2 pieces**"
+    assert "- 1 \N{MULTIPLICATION SIGN} Blue mug · MUG\\-BLUE · 1 of 2 refunded" in parcel_words(once.order)
+    assert "Bowl" not in parcel_words(new().pays().refunded({2: 1}).order)
+    first, second = once.order.lines
+    assert (returned_words(first), returned_words(second)) == ("1 of 2 refunded", "")
+    assert returned_words(replace(second, returned=1)) == "Refunded"
+    assert quantity_of(first, sold(once)) == ("2", "1 to send")
+    assert quantity_of(replace(first, returned=2), sold(once)) == ("2", "none to send")
+    assert quantity_of(first, sold(once, "shipped")) == quantity_of(first, sold(new())) == ("2", "")
+
+
+def test_an_order_has_in_the_list_the_number_that_its_mails_have_and_its_day() -> None:
+    frame = SimpleNamespace(zone=ZoneInfo("UTC"), now=datetime.fromtimestamp(PLACED_MS / 1_000, UTC))
+    made = placed("shop", placed_ms=PLACED_MS, order="6dbf459f" + "0" * 24)
+    row = orders.row_of(sold(made), frame, PLACED_MS)  # type: ignore[arg-type]  # the clock is all that it takes
+    assert row.detail == "30 Nov, 00:53 · 6DBF459F"
+
+
+def test_no_count_of_all_orders_stands_at_the_kinds_of_what_a_search_found() -> None:
+    groups = (Group(OrderState.CONFIRMED, "EUR", False, 50, 0, 0),)
+    shown = labels_of(groups, ("o1",), "")
+    assert (shown["All"], shown["To send"], shown[STUCK]) == ("All (50)", "To send (50)", "Stuck (1)")
+    searched = labels_of(groups, ("o1",), "zzzz")
+    assert searched.keys() == shown.keys()
+    assert all(name == text for name, text in searched.items())
+    uncounted = {name: name for name in ("All", *KINDS)}
+    assert labels_of(None, (), "", keeps_stuck=True) == {**uncounted, STUCK: "Stuck (0)"}
+
+
+def test_the_kinds_of_variants_count_what_is_listed() -> None:
+    assert stock.labels_of([item(0), item(None)])["None left"] == "None left (1)"
+    assert set(stock.labels_of([]).values()) == {f"{name} (0)" for name in ("All", *stock.KINDS)}
+
+
+@pytest.mark.parametrize(
+    ("there", "low_at", "text"),
+    [
+        (3, 5, "**Low.** Only 3 can be ordered still: you asked to be warned at 5 or fewer."),
+        (0, 5, "**Low.** None can be ordered any more: you asked to be warned at 5 or fewer."),
+        (0, 0, "**Low.** None can be ordered any more: you asked to be warned when none is left."),
+    ],
+)
+def test_the_warning_of_little_stock_says_how_many_there_are_and_why_it_comes(
+    there: int, low_at: int, text: str
+) -> None:
+    assert low_words(level("v", there, low_at=low_at)) == text
