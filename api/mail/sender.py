@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
-from email.headerregistry import Address, HeaderRegistry, UnstructuredHeader
+from email.headerregistry import Address, BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
 from email.policy import EmailPolicy, Policy
 from typing import Final, Literal
@@ -22,7 +22,7 @@ _UNAVAILABLE_SECONDS: Final = 2.0
 _log = logging.getLogger(__name__)
 
 
-class OneLineHeader(UnstructuredHeader):
+class OneLineHeader(UnstructuredHeader, BaseHeader):
     """A header of ASCII letters that programs read: it stays on the line on which it was written.
 
     Any other one is folded after 78 characters, and an address without spaces is encoded to be broken up (RFC 2047), so
@@ -34,7 +34,7 @@ class OneLineHeader(UnstructuredHeader):
         return f"{self.name}: {self}{policy.linesep}"
 
 
-def _policy() -> EmailPolicy:
+def _policy() -> EmailPolicy[EmailMessage]:
     known = HeaderRegistry()
     for name in ("list-unsubscribe", "list-unsubscribe-post", "message-id"):
         known.map_to_type(name, OneLineHeader)
