@@ -246,11 +246,10 @@ def openapi(app: FastAPI) -> dict[str, Any]:
 
 def _answer(request: Request, problem: Problem) -> Response:
     """A problem for whoever asks: a page where people look, and data everywhere else."""
-    return (
-        error_page(request, problem)
-        if is_page(request.scope["path"])
-        else problem.response(request_id_of(request.scope))
-    )
+    path = request.scope["path"]
+    # Who types the address alone looks for the shop.
+    looks = path == "/" and "text/html" in request.headers.get("accept", "")
+    return error_page(request, problem) if looks or is_page(path) else problem.response(request_id_of(request.scope))
 
 
 def _answer_in(app: FastAPI) -> Refusal:

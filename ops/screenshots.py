@@ -59,7 +59,7 @@ _TALLEST: Final = 2_400
 _ORDER: Final = {
     "Name": "Ada Buyer",
     "Street and number": "Hill Road 7",
-    "Postcode": "10115",
+    "Postcode (optional)": "10115",
     "City": "Berlin",
     "Number": "4242 4242 4242 4242",
     "Good until": "12/34",

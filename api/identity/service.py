@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from api.callers import Caller
 from api.identity.key_ring import KeyRing
@@ -94,7 +94,7 @@ class IdentityService:
         """The public keys of access tokens, as a JSON Web Key Set."""
         return self._tokens.key_set(self._clock().timestamp())
 
-    async def register(self, email: str, name: str, password: str, pages_url: str = "") -> None:
+    async def register(self, email: str, name: str, password: str, pages_url: str = "", then: str = "") -> None:
         """Send a mail with a link that makes the account, or one that says that there is one already.
 
         Args:
@@ -102,12 +102,13 @@ class IdentityService:
             name: For people.
             password: Checked.
             pages_url: Of the pages that the link leads to, where they are not those of all other mails.
+            then: Where those pages lead on to; empty for where they always do.
         """
         pages = pages_url or self._public_url
         password_hash = await self._hashes.hash(password)
         secret, now = _secret(), self._clock()
         known = await self._accounts.by_email(email) is not None
-        link = f"{pages}/sign-in" if known else _link(pages, "confirm", secret)
+        link = _page(pages, "sign-in", then) if known else _link(pages, "confirm", secret, then)
         mail = Mail(email, "already_registered" if known else "confirm_address", {"link": link})
         # The link of a known address is kept too, and nobody gets its secret: the same work for both.
         await self._accounts.register(Registration(email, name, password_hash), hash_of_secret(secret), mail, now)
@@ -200,20 +201,22 @@ class IdentityService:
             raise Problem(UNAUTHENTICATED, _ENDED)
         return AccessToken(self._access_token(caller.user.id, caller.session), ACCESS_SECONDS)
 
-    async def forgot_password(self, email: str, pages_url: str = "") -> None:
+    async def forgot_password(self, email: str, pages_url: str = "", then: str = "") -> None:
         """Send a link to choose a new password, or a mail that says that the address has no account.
 
         Args:
             email: The address.
             pages_url: Of the pages that the link leads to, where they are not those of all other mails.
+            then: Where those pages lead on to; empty for where they always do.
         """
         pages = pages_url or self._public_url
         secret, now = _secret(), self._clock()
         user = await self._accounts.by_email(email)
         if user is None:
-            mail = Mail(email, "no_account", {"link": f"{pages}/register"})
+            mail = Mail(email, "no_account", {"link": _page(pages, "register", then)})
         else:
-            mail = Mail(user.email, "reset_password", {"name": user.name, "link": _link(pages, "reset", secret)})
+            values = {"name": user.name, "link": _link(pages, "reset", secret, then)}
+            mail = Mail(user.email, "reset_password", values)
         # The link of nobody is kept too, and nobody gets its secret: the same work for both.
         owner, data = (user.id, {"security_stamp": user.security_stamp}) if user else ("", {"security_stamp": 0})
         await self._accounts.send_link(LinkKind.RESET, hash_of_secret(secret), owner, data, mail, now)
@@ -371,9 +374,13 @@ class IdentityService:
         return _link(self._public_url, page, secret)
 
 
-def _link(pages_url: str, page: str, secret: str) -> str:
+def _page(pages_url: str, page: str, then: str = "") -> str:
+    return f"{pages_url}/{page}?{urlencode({'next': then})}" if then else f"{pages_url}/{page}"
+
+
+def _link(pages_url: str, page: str, secret: str, then: str = "") -> str:
     # Behind the fragment it is sent to no server, and in no log and no referrer.
-    return f"{pages_url}/{page}#{quote(secret)}"
+    return f"{_page(pages_url, page, then)}#{quote(secret)}"
 
 
 def _secret() -> str:

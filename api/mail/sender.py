@@ -6,8 +6,9 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
-from email.headerregistry import Address
+from email.headerregistry import Address, BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
+from email.policy import EmailPolicy, Policy
 from typing import Final, Literal
 
 from api.mail.notices import NoticeMails, Prepared
@@ -19,6 +20,28 @@ from marketplace.identity.mails import render
 _POLL_SECONDS: Final = 0.5
 _UNAVAILABLE_SECONDS: Final = 2.0
 _log = logging.getLogger(__name__)
+
+
+class OneLineHeader(UnstructuredHeader, BaseHeader):
+    """A header of ASCII letters that programs read: it stays on the line on which it was written.
+
+    Any other one is folded after 78 characters, and an address without spaces is encoded to be broken up (RFC 2047), so
+    that no mail program finds it.
+    """
+
+    def fold(self, *, policy: Policy) -> str:
+        """One line, however long it is."""
+        return f"{self.name}: {self}{policy.linesep}"
+
+
+def _policy() -> EmailPolicy[EmailMessage]:
+    known = HeaderRegistry()
+    for name in ("list-unsubscribe", "list-unsubscribe-post", "message-id"):
+        known.map_to_type(name, OneLineHeader)
+    return EmailPolicy(header_factory=known)
+
+
+_POLICY: Final = _policy()
 
 Reason = Literal["refused", "expired"]
 """Why nobody will get a mail: a server takes it never, or none took it in time."""
@@ -121,7 +144,7 @@ class MailSender:
         return message
 
     def _headed(self, waiting: WaitingMail, to: str, subject: str, body: str) -> EmailMessage:
-        message = EmailMessage()
+        message = EmailMessage(_POLICY)
         domain = self._sender.rpartition("@")[2]
         message["From"] = Address("Marketplace", addr_spec=self._sender)
         message["To"] = Address(addr_spec=to)

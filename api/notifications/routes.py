@@ -29,13 +29,14 @@ from marketplace.notifications.texts import text_of
 _ID: Final = "3f2a9c51d06e4b7fa8c1e2d3b4a59687"
 _ONE: Final[dict[str, Any]] = {
     "id": _ID, "kind": "order_confirmed", "title": "Your order 9C51D06E is confirmed",
-    "text": "Ann's shop has your order of 29 November 2026 at 13:00 (Europe/Berlin), and it is paid: \u20ac25.00.",
+    "text": "Ann's shop has your order of 29 November 2026 at 13:00 (Europe/Berlin), and it is paid: \u20ac25.00. "
+            "The store packs and sends it. You hear from us when it is on the way.",
     "at": "2026-11-29T12:00:03.000Z", "unread": True, "store": "anns-shop",
     "order": "9c51d06e4b7fa8c1e2d3b4a596873f2a", "product": None,
 }  # fmt: skip
 _OF_STORE: Final[dict[str, Any]] = {
-    **_ONE, "kind": "low_stock", "title": "A product is running low", "unread": False, "order": None, "product": _ID,
-    "text": "Of Blue mug (MUG-BLUE) in Ann's shop 2 can be ordered still.",
+    **_ONE, "kind": "low_stock", "title": "Low stock of Blue mug", "unread": False, "order": None, "product": _ID,
+    "text": "Blue mug (MUG-BLUE) in Ann's shop: 2 can still be ordered.",
 }  # fmt: skip
 _LIST: Final[dict[str, Any]] = {"notifications": [_ONE], "unread": 1, "next": None}
 _WANTED: Final = {"orders_by_mail": True}

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from api.access import Demand
 from api.identity.routes import attempt
 from api.identity.schemas import MAX_NAME_CHARS, ONE_LINE
-from api.storefront.addresses import safe_path, with_query
+from api.storefront.addresses import PATH, safe_path, with_query
 from api.storefront.cookies import SESSION, deletion
 from api.storefront.forms import FormRoute, form_of
 from api.storefront.queries import query_of
@@ -34,6 +34,7 @@ from marketplace.identity.passwords import WeakPassword, check_password
 _ACCOUNT: Final = "/shop/account"
 _SIGN_IN: Final = "/shop/sign-in"
 _MAX_SECRET_CHARS: Final = 300
+_MAX_NEXT_CHARS: Final = 200
 _SESSION_ID: Final = re.compile(r"[0-9a-f]{32}")
 _NAME: Final = re.compile(ONE_LINE)
 _NO_LINK: Final = "Give the link in the mail."
@@ -111,21 +112,22 @@ async def register_here(request: Request) -> Response:
     if problems:
         return page(request, "register.html", visitor, 422, next=target, form=kept, problems=problems, sent=False)
     await attempt(request, email, LinkKind.REGISTRATION)
-    await identities_of(request).register(email, name, password, config_of(request).mailed_url)
+    await identities_of(request).register(email, name, password, config_of(request).mailed_url, _then(target))
     return page(request, "register.html", visitor, next=target, form=kept, problems={}, sent=True)
 
 
 @ACCOUNT_PAGES.add("GET", "/confirm", demand=Demand.NOTHING, documented=False)
 async def show_confirm(request: Request) -> Response:
     """The page that the link in a mail leads to; its secret is behind the fragment, and only the browser knows it."""
-    return page(request, "confirm.html", await visitor_of(request), problems={}, done=False)
+    target = safe_path(query_of(request).get("next", ""))
+    return page(request, "confirm.html", await visitor_of(request), next=target, problems={}, done=False)
 
 
 @ACCOUNT_PAGES.add("POST", "/confirm", demand=Demand.NOTHING, cost=5, documented=False)
 async def confirm_here(request: Request) -> Response:
     """Make the account that a mail was sent for."""
     form, visitor = form_of(request), await visitor_of(request)
-    secret, problems = _secret_of(form), {}
+    secret, problems, target = _secret_of(form), {}, safe_path(form.get("next", ""))
     if not secret:
         problems["link"] = _NO_LINK
     else:
@@ -135,41 +137,45 @@ async def confirm_here(request: Request) -> Response:
             if error.type is not GONE:
                 raise
             problems["link"] = "This link was used, or is too old: open an account once more to get another one."
-    return page(request, "confirm.html", visitor, 422 if problems else 200, problems=problems, done=not problems)
+    status = 422 if problems else 200
+    return page(request, "confirm.html", visitor, status, next=target, problems=problems, done=not problems)
 
 
 @ACCOUNT_PAGES.add("GET", "/forgot", demand=Demand.NOTHING, documented=False)
 async def show_forgot(request: Request) -> Response:
     """The form for who has lost the password."""
-    return page(request, "forgot.html", await visitor_of(request), form={}, problems={}, sent=False)
+    target = safe_path(query_of(request).get("next", ""))
+    return page(request, "forgot.html", await visitor_of(request), next=target, form={}, problems={}, sent=False)
 
 
 @ACCOUNT_PAGES.add("POST", "/forgot", demand=Demand.NOTHING, cost=5, documented=False)
 async def forgot_here(request: Request) -> Response:
     """Send a link to choose a new password: the answer is the same whether the address has an account or not."""
     form, visitor = form_of(request), await visitor_of(request)
-    email = form.get("email", "").strip()
+    email, target = form.get("email", "").strip(), safe_path(form.get("next", ""))
     try:
         email = checked_email(email[: EMAIL_CHARS + 1])
     except InvalidEmail as error:
         problems = {"email": sentence(error)}
-        return page(request, "forgot.html", visitor, 422, form={"email": email}, problems=problems, sent=False)
+        kept = {"email": email}
+        return page(request, "forgot.html", visitor, 422, next=target, form=kept, problems=problems, sent=False)
     await attempt(request, email, LinkKind.RESET)
-    await identities_of(request).forgot_password(email, config_of(request).mailed_url)
-    return page(request, "forgot.html", visitor, form={"email": email}, problems={}, sent=True)
+    await identities_of(request).forgot_password(email, config_of(request).mailed_url, _then(target))
+    return page(request, "forgot.html", visitor, next=target, form={"email": email}, problems={}, sent=True)
 
 
 @ACCOUNT_PAGES.add("GET", "/reset", demand=Demand.NOTHING, documented=False)
 async def show_reset(request: Request) -> Response:
     """The page that the link in such a mail leads to."""
-    return page(request, "reset.html", await visitor_of(request), problems={}, done=False, link="")
+    target = safe_path(query_of(request).get("next", ""))
+    return page(request, "reset.html", await visitor_of(request), next=target, problems={}, done=False, link="")
 
 
 @ACCOUNT_PAGES.add("POST", "/reset", demand=Demand.NOTHING, cost=5, documented=False)
 async def reset_here(request: Request) -> Response:
     """Choose a new password by a link."""
     form, visitor = form_of(request), await visitor_of(request)
-    secret, problems = _secret_of(form), {}
+    secret, problems, target = _secret_of(form), {}, safe_path(form.get("next", ""))
     password = form.get("password", "")[: 4 * PASSWORD_CHARS + 1]
     try:
         check_password(password)
@@ -188,7 +194,9 @@ async def reset_here(request: Request) -> Response:
             problems["link"] = "This link was used, or is too old: ask for another one."
     link = "" if "link" in problems else secret
     status = 422 if problems else 200
-    return page(request, "reset.html", visitor, status, problems=problems, done=not problems, link=link)
+    return page(
+        request, "reset.html", visitor, status, next=target, problems=problems, done=not problems, link=link
+    )  # fmt: skip
 
 
 @ACCOUNT_PAGES.add("GET", "/account", demand=Demand.NOTHING, documented=False)
@@ -230,6 +238,11 @@ async def change_account(request: Request) -> Response:
         await shop_of(request).notices.want_mails(visitor.caller, wanted=do == "mails")
         return redirect(f"{_ACCOUNT}#mails")
     raise Problem(INVALID, errors=[FieldError("/do", "unknown", "there is no such action")])
+
+
+def _then(target: str) -> str:
+    """Where a mail's link leads on to; empty for the front page, and for what is too long for a link in a mail."""
+    return target if target != PATH and len(target) <= _MAX_NEXT_CHARS else ""
 
 
 def _secret_of(form: Mapping[str, str]) -> str:

@@ -77,8 +77,10 @@ def card_of(form: Mapping[str, str], now: datetime) -> Card | dict[str, str]:
     """The card that was typed, or what is wrong with it by field. No problem repeats any of it."""
     problems: dict[str, str] = {}
     number = re.sub(r"[ -]", "", form.get("number", ""))
-    if not _NUMBER.fullmatch(number) or not _is_number_of_card(number):
-        problems["number"] = "This is no number of a card: look for a slip."
+    if not number:
+        problems["number"] = "Type the number of your card."
+    elif not _NUMBER.fullmatch(number) or not _is_number_of_card(number):
+        problems["number"] = "This is not the number of a card. Check it for a typing mistake."
     expiry = _EXPIRY.fullmatch(form.get("expiry", "").strip())
     if expiry is None:
         problems["expiry"] = "Give month and year as they stand on the card, such as 04/30."
@@ -87,7 +89,7 @@ def card_of(form: Mapping[str, str], now: datetime) -> Card | dict[str, str]:
         if months < 0:
             problems["expiry"] = "This card has expired. Use another one."
         elif months > 12 * _MAX_YEARS:
-            problems["expiry"] = "No card is good for so long: look for a slip."
+            problems["expiry"] = "No card is good for so long. Check it for a typing mistake."
     cvc = form.get("cvc", "").strip()
     if not _CVC.fullmatch(cvc):
         problems["cvc"] = "Give the three or four digits from the back of the card."

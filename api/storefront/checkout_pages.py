@@ -21,6 +21,7 @@ from api.storefront.checkout import UnderWay
 from api.storefront.checkout_views import CheckoutPage, Placed, Typed, typed_of
 from api.storefront.cookies import CART, deletion
 from api.storefront.forms import FormRoute, form_of
+from api.storefront.order_words import together
 from api.storefront.queries import query_of
 from api.storefront.render import page, redirect
 from api.storefront.shop import Refused
@@ -176,7 +177,15 @@ async def show_placed(request: Request, checkout: str) -> Response:
         raise Problem(NOT_FOUND)
     cards = await shop.orders.cards(found.orders)
     moving, note = any(each.moving for each in cards), query_of(request).get("placed", "")
-    return page(request, "placed.html", visitor, counts=True, cards=cards, moving=moving, note=note)
+    return page(
+        request, "placed.html", visitor, counts=True,
+        cards=cards,
+        heading=together(found.orders, just_placed=note == "1"),
+        # By any of them, all that were declined go back into the cart.
+        declined=next((each for each in cards if each.is_declined), None),
+        moving=moving,
+        note=note,
+    )  # fmt: skip
 
 
 async def _order(request: Request, visitor: Visitor, caller: Caller, form: Mapping[str, str], typed: Typed) -> Response:
@@ -236,7 +245,7 @@ async def _show(request: Request, visitor: Visitor, caller: Caller, typed: Typed
     shop = shop_of(request)
     review = await shop.checkout.review(caller, said.left)
     if typed is None:
-        typed = Typed(typed_of(await shop.checkout.last_address(caller)))
+        typed = Typed(typed_of(await shop.checkout.last_address(caller), caller.user.name))
     return _page(request, replace(visitor, in_cart=review.count), typed, review, said)
 
 

@@ -124,6 +124,13 @@ class Placed:
 ADDRESS: tuple[str, ...] = ("name", "street", "extra", "postcode", "city", "country")
 
 
-def typed_of(address: Address | None) -> dict[str, str]:
-    """The fields of an address; empty ones for none."""
-    return {name: getattr(address, name) if address else "" for name in ADDRESS}
+def typed_of(address: Address | None, account: str = "") -> dict[str, str]:
+    """The fields of an address; for none, empty ones but the name.
+
+    Args:
+        address: Where the last order went.
+        account: What the account is called: who orders for the first time mostly orders for themselves.
+    """
+    if address is None:
+        return {**dict.fromkeys(ADDRESS, ""), "name": account}
+    return {name: getattr(address, name) for name in ADDRESS}

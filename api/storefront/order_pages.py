@@ -26,6 +26,7 @@ from api.web.routes import Routes
 from connectors.mongo.orders import KeptOrder
 from marketplace.inventory.levels import MAX_REASON_CHARS
 from marketplace.orders.refusals import NoSuchOrder
+from marketplace.sagas.orders import OrderState
 
 _ORDERS: Final = "/shop/orders"
 _ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -35,6 +36,11 @@ _PLACED: Final[Mapping[str, str]] = {
     "1": "Thank you! Your order is placed.",
     "before": "This form was sent before: here is what it ordered then. Nothing was ordered once more.",
 }
+_DONE: Final[Mapping[str, str]] = {
+    "refund": "It is cancelled, and its money is on the way back to you. The rest of the order goes on.",
+}
+"""What the page says after a form that leaves the order as it is, by what the form did; the end of one says it all."""
+
 NOTES: Final[Mapping[str, str]] = {
     "some": "Some of what you ordered is not sold any more, or there is none of it now. The rest is in your cart.",
     "none": "Nothing of what you ordered can be had now: it is not sold any more, or there is none of it.",
@@ -72,8 +78,8 @@ async def change_order(request: Request, order: str) -> Response:
         return _sign_in(order)
     kept, do, once = await _found(request, caller, order), form.get("do", ""), form.get("once", "")
     try:
-        if do == "reorder":
-            much = await orders.reorder(caller, order)
+        if do in ("reorder", "reorder-declined"):
+            much = await (orders.reorder(caller, order) if do == "reorder" else orders.reorder_declined(caller, kept))
             return redirect("/shop/checkout" if much == "all" else with_query("/shop/cart", reordered=much))
         if do not in ("cancel", "refund") or not _ONCE.fullmatch(once):
             raise Problem(INVALID, errors=[FieldError("/do", "unknown", "there is no such action")])
@@ -91,7 +97,7 @@ async def change_order(request: Request, order: str) -> Response:
         if error.type is not UNAUTHENTICATED:
             raise
         return _sign_in(order)
-    return redirect(f"{_ORDERS}/{order}")
+    return redirect(with_query(f"{_ORDERS}/{order}", done=do if do in _DONE else ""))
 
 
 @ORDER_PAGES.add("GET", "/orders/{order}/events", demand=Demand.NOTHING, cost=2, documented=False,
@@ -119,17 +125,28 @@ async def _found(request: Request, caller: Caller, order: str) -> KeptOrder:
 
 async def _order(request: Request, visitor: Visitor, kept: KeptOrder, status: int = 200, message: str = "") -> Response:
     shown = await shop_of(request).orders.view(kept)
-    placed = query_of(request).get("placed", "")
+    query = query_of(request)
+    placed = query.get("placed", "")
     return page(
         request, "order.html", visitor, status,
         order=shown,
         version=kept.order.version,
         message=message,
-        note=_PLACED.get(placed, ""),
+        note=_note(kept, placed, query.get("done", "")),
         # The browser that ordered says so to the store, once.
         just_placed=placed in _PLACED,
         shop=shown.card.shop,
     )  # fmt: skip
+
+
+def _note(kept: KeptOrder, placed: str, done: str) -> str:
+    """What the page says to whom a form has led here, for as long as it is so."""
+    order = kept.order
+    if done in _DONE:
+        goes_on = order.state is OrderState.CONFIRMED and not all(refund.done for refund in order.refunds)
+        return _DONE[done] if goes_on else ""
+    ended = order.state in (OrderState.REFUNDING, OrderState.CANCELLED)
+    return "" if ended and placed == "1" else _PLACED.get(placed, "")
 
 
 def _reason(form: Mapping[str, str]) -> str:

@@ -49,7 +49,7 @@ class OrderCard:
 
     Attributes:
         id: The order's.
-        name: What people call it: the first digits of the id.
+        name: What people call it, in mails, too.
         shop: Whose.
         shop_is_there: Whether the store is there still.
         words: Where it is.
@@ -63,6 +63,7 @@ class OrderCard:
         moving: Whether something is going to happen by itself.
         product: Its product, where it has only one; empty for several.
         is_paid: Whether it was paid for, and goes on.
+        is_declined: Whether it ended because its card was declined.
     """
 
     id: str
@@ -80,11 +81,29 @@ class OrderCard:
     moving: bool
     product: str
     is_paid: bool
+    is_declined: bool
 
     @property
     def url(self) -> str:
         """The path of its page."""
         return f"/shop/orders/{self.id}"
+
+
+@dataclass(frozen=True)
+class RefundView:
+    """Money that goes back or went back.
+
+    Attributes:
+        title: How far it is.
+        goods: What it is for; empty where that is not known.
+        amount_minor: How much.
+        asked_at: When it was asked for, epoch milliseconds; 0 where that is not known.
+    """
+
+    title: str
+    goods: str
+    amount_minor: int
+    asked_at: int
 
 
 @dataclass(frozen=True)
@@ -98,7 +117,7 @@ class OrderView:
         lines: What was bought.
         paid_minor: What was taken.
         refunded_minor: What went back.
-        refunds: What goes back or went back: what is said of it, and the amount.
+        refunds: What goes back or went back.
         delivery: Where it goes.
         country: The country's name.
         fulfilment: Where its goods are.
@@ -114,7 +133,7 @@ class OrderView:
     lines: Sequence[OrderLineView]
     paid_minor: int
     refunded_minor: int
-    refunds: Sequence[tuple[str, int]]
+    refunds: Sequence[RefundView]
     delivery: Address
     country: str
     fulfilment: Fulfilment

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
 from connectors.mongo.orders import KeptOrder
+from marketplace.money import shown_amount
 from marketplace.orders.delivery import FulfilmentState
+from marketplace.sagas.declines import decline_of
 from marketplace.sagas.orders import Order, OrderState, Reason, Refund
 
 
@@ -18,6 +20,8 @@ class Tone(StrEnum):
     WAIT = "wait"
     GOOD = "good"
     OVER = "over"
+    FAILED = "failed"
+    """It ended, and somebody has to do something to get the goods."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,19 @@ class Words:
     title: str
     text: str
     tone: Tone
+
+
+@dataclass(frozen=True)
+class Heading:
+    """What is said of orders that were placed together.
+
+    Attributes:
+        title: As a sentence.
+        text: What it means, and what comes next.
+    """
+
+    title: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -82,9 +99,10 @@ _CANCELLED: Final[Mapping[Reason, str]] = {
     Reason.SELLER: "The store has cancelled it.",
     Reason.NO_STOCK: "The store had none of it left. We are sorry.",
     Reason.UNPAID: "It was not paid in time, so its goods are not reserved for you any more.",
-    Reason.DECLINED: "Its goods are not reserved for you any more. Try another card: what you "
-                     "ordered goes back into your cart, and you order it once more.",
+    Reason.DECLINED: "What you ordered is not reserved for you any more: the button puts it back into your cart.",
 }  # fmt: skip
+_TOGETHER: Final = "Each store sends its own part, and each order is paid by itself."
+_CARD_AGAIN: Final = "The button puts what you ordered back into your cart, to pay for it with another card."
 _STEPS: Final = ("Placed", "Paid", "Confirmed", "Packed", "On its way", "Delivered")
 _REACHED: Final[Mapping[FulfilmentState, int]] = {
     FulfilmentState.UNFULFILLED: 2,
@@ -102,7 +120,7 @@ def words(kept: KeptOrder) -> Words:
     if order.state is OrderState.PAID:
         return _PAID
     if order.state is OrderState.CONFIRMED:
-        return _WAYS[kept.fulfilment.state]
+        return _confirmed(kept)
     if order.state is OrderState.REFUNDING:
         why = _REFUNDING[order.reason or Reason.SELLER]
         if any(refund.reversals and not refund.done for refund in order.refunds):
@@ -111,16 +129,67 @@ def words(kept: KeptOrder) -> Words:
         text = f"{why} Your money is on its way back; how long that takes is up to your bank."
         return Words("Money on its way back", "Your money is on its way back", text, Tone.WAIT)
     back = "Your money has gone back." if order.refunded_minor else "Nothing was charged."
-    title = "Your card was declined" if order.reason is Reason.DECLINED else "Your order is cancelled"
-    short = "Card declined" if order.reason is Reason.DECLINED else "Cancelled"
-    return Words(short, title, f"{_CANCELLED[order.reason or Reason.SELLER]} {back}", Tone.OVER)
+    why = _CANCELLED[order.reason or Reason.SELLER]
+    if order.reason is Reason.DECLINED:
+        said = decline_of(order.decline)
+        text = f"{said.why} {said.what_next} {why} {back}"
+        return Words("Card declined", "Your card was declined", text, Tone.FAILED)
+    return Words("Cancelled", "Your order is cancelled", f"{why} {back}", Tone.OVER)
+
+
+def _confirmed(kept: KeptOrder) -> Words:
+    """Also what was refunded of it: the rest goes on."""
+    order, found = kept.order, _WAYS[kept.fulfilment.state]
+    open_minor = sum(refund.amount_minor for refund in order.refunds if not refund.done)
+    back = [f"{shown_amount(order.refunded_minor, order.currency)} of it was refunded."] if order.refunded_minor else []
+    if open_minor:
+        back.append(f"{shown_amount(open_minor, order.currency)} of it is being refunded.")
+    return replace(found, text=" ".join((found.text, *back)))
+
+
+def together(orders: Sequence[KeptOrder], *, just_placed: bool) -> Heading:
+    """What is said of orders that were placed together, by what has become of them.
+
+    Args:
+        orders: All of them.
+        just_placed: Whether they were placed a moment ago.
+    """
+    declined = [kept for kept in orders if is_declined(kept.order)]
+    ended = [kept for kept in orders if kept.order.state in (OrderState.REFUNDING, OrderState.CANCELLED)]
+    others = len(orders) - len(ended)
+    go_on = "Your other order goes on." if others == 1 else f"Your {others} other orders go on."
+    further = f" {go_on}" if others else ""
+    if declined:
+        codes = {kept.order.decline for kept in declined}
+        why = f"{decline_of(codes.pop()).why} " if len(codes) == 1 else ""
+        title = "Your card was declined"
+        if len(declined) < len(orders):
+            title = f"Your card was declined for {len(declined)} of your {len(orders)} orders"
+        return Heading(title, f"{why}{_CARD_AGAIN} Nothing was charged for it.{further}")
+    if ended:
+        title = f"{len(ended)} of your {len(orders)} orders ended" if others else "Your orders are cancelled"
+        return Heading(title, f"What became of each stands below.{further}")
+    title = "Thank you! Your orders are placed" if just_placed else "What you ordered together"
+    return Heading(title, f"{_TOGETHER} The page of an order shows where it is.")
+
+
+def is_declined(order: Order) -> bool:
+    """Whether it ended because its card was declined, so that another one can pay for the same."""
+    return order.state is OrderState.CANCELLED and order.reason is Reason.DECLINED
 
 
 def refund_title(refund: Refund) -> str:
     """What stands before the amount of a refund."""
     if refund.done:
-        return "Gone back"
-    return "Came back, owed to you" if refund.reversals else "Going back"
+        return "Refunded"
+    return "Came back, owed to you" if refund.reversals else "Being refunded"
+
+
+def refunded_goods(refund: Refund, order: Order) -> str:
+    """What a refund is for; empty where that is not known."""
+    titles = {line.number: line.title for line in order.lines}
+    known = [each for each in refund.lines if each.number in titles]
+    return ", ".join(f"{each.quantity} \N{MULTIPLICATION SIGN} {titles[each.number]}" for each in known)
 
 
 def steps(kept: KeptOrder) -> list[Step]:
@@ -134,5 +203,4 @@ def steps(kept: KeptOrder) -> list[Step]:
 
 def again_title(order: Order) -> str:
     """What the button says that puts the lines of an order into the cart once more."""
-    declined = order.state is OrderState.CANCELLED and order.reason is Reason.DECLINED
-    return "Try another card" if declined else "Order it again"
+    return "Try another card" if is_declined(order) else "Order it again"

@@ -14,8 +14,8 @@ from api.orders.bodies import order_body
 from api.orders.pages import cursor_of, place_after
 from api.orders.progress import has_ended
 from api.storefront.addresses import with_query
-from api.storefront.order_views import OrderCard, OrderLineView, OrderListing, OrderView
-from api.storefront.order_words import again_title, refund_title, steps, words
+from api.storefront.order_views import OrderCard, OrderLineView, OrderListing, OrderView, RefundView
+from api.storefront.order_words import again_title, is_declined, refund_title, refunded_goods, steps, words
 from api.storefront.shop import Refused
 from api.storefront.shops import Shops
 from api.storefront.views import ShopName
@@ -26,6 +26,7 @@ from connectors.mongo.product_reads import ProductReads
 from marketplace.catalog.products import Product, ProductState
 from marketplace.countries import COUNTRIES
 from marketplace.idempotency import LeaseLost, Next, StoredAnswer, fingerprint, row_id
+from marketplace.notifications.texts import order_code
 from marketplace.orders.delivery import FulfilmentState
 from marketplace.orders.refusals import NoSuchOrder, NotPossible, OrderError, UnknownLine
 from marketplace.orders.requests import Party, can_cancel
@@ -34,7 +35,6 @@ from marketplace.sagas.orders import OrderLine, OrderState
 PAGE_SIZE: Final = 20
 _SHOWN: Final = 3
 _PATH: Final = "/shop/orders"
-_NAME_CHARS: Final = 8
 
 
 class StorefrontOrders:
@@ -101,7 +101,10 @@ class StorefrontOrders:
             lines=[_line(line, order.store, sold.get(line.product), is_confirmed, refundable) for line in order.lines],
             paid_minor=order.paid_minor,
             refunded_minor=order.refunded_minor,
-            refunds=[(refund_title(each), each.amount_minor) for each in order.refunds],
+            refunds=[
+                RefundView(refund_title(each), refunded_goods(each, order), each.amount_minor, each.asked_ms)
+                for each in order.refunds
+            ],
             delivery=kept.delivery,
             country=COUNTRIES.get(kept.delivery.country, kept.delivery.country),
             fulfilment=fulfilment,
@@ -149,6 +152,12 @@ class StorefrontOrders:
             done = await self._ordering.orders.reorder(caller.user.id, order)
         return "all" if not done.skipped else "some" if done.added else "none"
 
+    async def reorder_declined(self, caller: Caller, kept: KeptOrder) -> str:
+        """Put into the cart once more what was ordered together with an order and declined; see :meth:`reorder`."""
+        placed = await self._ordering.orders.checkout(kept.order.checkout, caller.user.id)
+        much = {await self.reorder(caller, each.order.id) for each in placed.orders if is_declined(each.order)}
+        return much.pop() if len(much) == 1 else "some" if much else "none"
+
     async def _once(
         self,
         caller: Caller,
@@ -190,7 +199,7 @@ def _card(kept: KeptOrder, shops: Mapping[str, ShopName], products: Mapping[str,
     shown = order.lines[:_SHOWN]
     return OrderCard(
         id=order.id,
-        name=order.id[:_NAME_CHARS].upper(),
+        name=order_code(order.id),
         shop=shops.get(order.store, ShopName(order.store, order.store)),
         shop_is_there=order.store in shops,
         words=words(kept),
@@ -204,6 +213,7 @@ def _card(kept: KeptOrder, shops: Mapping[str, ShopName], products: Mapping[str,
         moving=not has_ended(kept),
         product=order.lines[0].product if len(order.lines) == 1 else "",
         is_paid=order.state in (OrderState.PAID, OrderState.CONFIRMED),
+        is_declined=is_declined(order),
     )
 
 

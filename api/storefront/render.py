@@ -17,14 +17,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import Response
 
-from api.storefront.addresses import with_query
+from api.storefront.addresses import ORDERS, PATH, with_query
 from api.storefront.assets import SCRIPT, STYLE
 from api.storefront.cookies import FORM, is_secure, setting
 from api.storefront.forms import TOKEN_FIELD, form_secret, token_of
 from api.storefront.views import ShopName
 from api.storefront.visitors import Visitor, visitor_now
 from api.web.edge import request_id_of
-from api.web.problems import Problem
+from api.web.problems import NOT_FOUND, Problem
 from marketplace.catalog.products import STARS, Availability, Variant
 from marketplace.money import plain_amount, shown_amount
 
@@ -126,6 +126,9 @@ def error_page(request: Request, problem: Problem, visitor: Visitor | None = Non
     headers = {name: value for name, value in problem.headers.items() if name != "www-authenticate"}
     seconds = int(headers.get("retry-after", 0))
     title, explained = _WORDS.get(problem.type.status, _OTHER)
+    of_orders = request.scope["path"].startswith(_OF_ORDERS)
+    if of_orders and problem.type.status == NOT_FOUND.status:
+        title, explained = _NO_ORDER
     if wants_json(request):
         said = {"message": problem.detail or title, "request_id": request_id_of(request.scope)}
         return as_json(said, problem.type.status, headers)
@@ -133,6 +136,7 @@ def error_page(request: Request, problem: Problem, visitor: Visitor | None = Non
         request, "error.html", visitor or visitor_now(request), problem.type.status, headers,
         title=title, explained=explained, seconds=seconds, request_id=request_id_of(request.scope),
         again=request.scope["path"] if request.method == "GET" else "",
+        of_orders=of_orders,
     )  # fmt: skip
 
 
@@ -187,8 +191,9 @@ def _iso(epoch_ms: int) -> str:
     return f"{datetime.fromtimestamp(epoch_ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _clock(epoch_ms: int) -> str:
-    return f"{datetime.fromtimestamp(epoch_ms / 1000, UTC):%H:%M} UTC"
+def _moment(epoch_ms: int) -> str:
+    """A date with its time; where there is a script, it shows both in the zone of whoever looks."""
+    return f"{_date(epoch_ms)}, {datetime.fromtimestamp(epoch_ms / 1000, UTC):%H:%M} UTC"
 
 
 def _choice(variant: Variant) -> str:
@@ -213,7 +218,7 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     made.filters |= {
-        "money": shown_amount, "amount": plain_amount, "date": _date, "iso": _iso, "clock": _clock, "choice": _choice,
+        "money": shown_amount, "amount": plain_amount, "date": _date, "iso": _iso, "moment": _moment, "choice": _choice,
         "availability": _AVAILABILITY.__getitem__, "json_ld": _json_ld,
     }  # fmt: skip
     made.globals |= {
@@ -223,12 +228,17 @@ def _environment() -> Environment:
     return made
 
 
+_OF_ORDERS: Final = (f"{ORDERS}/", f"{PATH}/checkout/")
+_NO_ORDER: Final = (
+    "There is no such order",
+    "None of your orders is at this address. Those of this account are in your orders.",
+)
 _OTHER: Final = ("This did not work", "Go back, look at what you have sent, and try it once more.")
 _WORDS: Final[Mapping[int, tuple[str, str]]] = {
     400: ("This cannot be read", "Go back, and try it once more."),
     401: ("You are signed out", "Sign in, and try it once more."),
     403: ("This form is refused", "Nothing was done. Open the page once more, and send its form from there."),
-    404: ("There is nothing here", "The page may have moved, or the product is not sold any more."),
+    404: ("There is nothing here", "The page may have moved, or what it showed is not there any more."),
     413: ("This is too long", "Go back, and send less."),
     429: ("One moment, please", "There were too many requests from where you are."),
     500: ("Something went wrong here", "It was noted, and we look into it. What you had in your cart is still there."),

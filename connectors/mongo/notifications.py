@@ -16,8 +16,9 @@ from connectors.mongo.tenants import lock_account
 from marketplace.collections import MAILS, MEMBERSHIPS, NOTIFICATION_PREFERENCES, NOTIFICATIONS, ORDERS, USERS
 from marketplace.identity.roles import StoreRole
 from marketplace.notifications.facts import Facts
-from marketplace.notifications.notices import Template, buyer_of, holds, team_of
+from marketplace.notifications.notices import NAME_THE_ADDRESS, Template, buyer_of, holds, team_of
 from marketplace.notifications.preferences import SECRET_BYTES, Preferences, is_token_of, user_of_token
+from marketplace.orders.delivery import Address
 
 MOST_COUNTED: Final = 100
 """Unread ones beyond that are not counted."""
@@ -197,13 +198,14 @@ class Notifications:
             found, recipient = notification_of(row), str(row["recipient"])
             if recipient.startswith(_STORE) and not await self._owns(recipient.removeprefix(_STORE), account):
                 return None
-            if found.facts.order and not await self._holds(found):
+            facts = found.facts if not found.facts.order else await self._facts_now(found)
+            if facts is None:
                 return None
             kept = await self._preferences.find_one({"_id": user})
         if not _preferences_of(kept).orders_by_mail:
             return None
         secret = await self._new_secret(user) if kept is None or "secret" not in kept else bytes(kept["secret"])
-        return Deliverable(account["email"], user, secret, found.template, found.facts)
+        return Deliverable(account["email"], user, secret, found.template, facts)
 
     async def forget(self, user: str, session: AsyncClientSession) -> None:
         """Delete what belongs to an account, in the transaction that deletes it."""
@@ -226,12 +228,16 @@ class Notifications:
         member = {"_id": f"{slug}:{account['_id']}", "role": StoreRole.OWNER.value}
         return await self._memberships.find_one(member, {"_id": 1}) is not None
 
-    async def _holds(self, found: Notification) -> bool:
-        order = await self._orders.find_one({"_id": found.facts.order})
+    async def _facts_now(self, found: Notification) -> Facts | None:
+        """What the mail of a notification says now; None where what the notification says is not so any more."""
+        order, facts = await self._orders.find_one({"_id": found.facts.order}), found.facts
         if order is None:
-            return False
-        facts = found.facts
-        return holds(found.template, facts.amount_minor, order_of(order), facts.refund, facts.reversals)
+            return None
+        if not holds(found.template, facts.amount_minor, order_of(order), facts.refund, facts.reversals):
+            return None
+        if found.template not in NAME_THE_ADDRESS or not order.get("delivery"):
+            return facts
+        return msgspec.structs.replace(facts, goes_to=Address(**order["delivery"]).lines)
 
     async def _new_secret(self, user: str) -> bytes:
         """The secret of an account that has none yet, which is kept only while there is the account."""

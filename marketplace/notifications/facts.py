@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from marketplace.notifications.notices import Notice
-from marketplace.sagas.orders import Order
+from marketplace.sagas.orders import Order, OrderLine
 
 MAX_LINES: Final = 20
 """Of an order, in a notification; further ones are counted."""
@@ -45,6 +45,9 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
         available: How many of it can be ordered.
         carrier: Who brings the goods; empty where that is not said.
         tracking: By which they can be followed; empty for none.
+        decline: The provider's code of why it declined the payment; empty for none.
+        refunded: What the refund is for; empty where that is not said.
+        goes_to: The lines of the address that the goods go to. It is not kept: mails look it up when they are sent.
     """
 
     store: str
@@ -68,6 +71,9 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
     available: int = 0
     carrier: str = ""
     tracking: str = ""
+    decline: str = ""
+    refunded: tuple[Line, ...] = ()
+    goes_to: tuple[str, ...] = ()
 
 
 def facts_of_order(notice: Notice, order: Order, placed_at_ms: int, store_title: str, zone: str) -> Facts:
@@ -85,6 +91,18 @@ def facts_of_order(notice: Notice, order: Order, placed_at_ms: int, store_title:
         refund=notice.refund,
         reversals=notice.reversals,
         placed_at_ms=placed_at_ms,
-        lines=tuple(Line(line.title, line.options, line.quantity, line.total_minor) for line in shown),
+        lines=tuple(_line(line, line.quantity) for line in shown),
         more_lines=len(order.lines) - len(shown),
+        decline=order.decline,
+        refunded=_refunded(order, notice.refund),
     )
+
+
+def _line(line: OrderLine, quantity: int) -> Line:
+    return Line(line.title, line.options, quantity, quantity * line.unit_minor)
+
+
+def _refunded(order: Order, refund: str) -> tuple[Line, ...]:
+    lines = {line.number: line for line in order.lines}
+    found = next((each.lines for each in order.refunds if each.id == refund), ())
+    return tuple(_line(lines[each.number], each.quantity) for each in found if each.number in lines)[:MAX_LINES]

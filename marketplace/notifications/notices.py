@@ -38,13 +38,24 @@ class Template(StrEnum):
     LOW_STOCK = "low_stock"
 
 
-VERSIONS: Final[Mapping[Template, int]] = {**dict.fromkeys(Template, 1), Template.PAYMENT_RETURNED: 2}
+VERSIONS: Final[Mapping[Template, int]] = {
+    **dict.fromkeys(Template, 1),
+    Template.ORDER_CONFIRMED: 2,
+    Template.ORDER_CANCELLED: 2,
+    Template.ORDER_REFUNDED: 2,
+    Template.ORDER_SHIPPED: 2,
+    Template.PAYMENT_RETURNED: 3,
+    Template.LOW_STOCK: 2,
+}
 """Of each template's text: a change that says something else raises it. It is kept with every notification."""
 
 OF_STORES: Final = frozenset(
     {Template.NEW_ORDER, Template.STORE_ORDER_CANCELLED, Template.STORE_REFUND_REVERSED, Template.LOW_STOCK}
 )
 """Those for who works in a store; all others are for buyers."""
+
+NAME_THE_ADDRESS: Final = frozenset({Template.ORDER_CONFIRMED, Template.ORDER_SHIPPED})
+"""Those whose mails say where the goods go."""
 
 Heard = Collection[tuple[str, str, str]]
 """What recipients were notified of about one order: who, of what, and because of which event. A later version may have

@@ -1,6 +1,7 @@
 """The texts of notifications: in the app, and as mails in plain text and HTML.
 
-Heads of mails hold nothing that people have written. Everywhere else titles and names are cut to a length, on one line,
+Heads of mails hold nothing that people have written, except that a store's own people read there what of runs low, in
+ASCII letters and digits. Everywhere else titles and names are cut to a length, on one line,
 without what makes a reader's screen lie, and kept from turning around the text beside them.
 """
 
@@ -18,6 +19,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from marketplace.money import InvalidMoney, shown_amount
 from marketplace.notifications.facts import Facts, Line
 from marketplace.notifications.notices import OF_STORES, Template
+from marketplace.sagas.declines import decline_of
 from marketplace.sagas.orders import Reason
 from marketplace.texts import NOT_IN_LINES
 
@@ -25,6 +27,10 @@ _MAX_TITLE_CHARS: Final = 120
 _NO_TEXT: Final = re.compile(rf"[{NOT_IN_LINES}\ud800-\udfff]+")
 _CODE: Final = re.compile(r"[^0-9A-Za-z]")
 _CODE_CHARS: Final = 8
+_MAX_SUBJECT_NAME_CHARS: Final = 40
+_MOST_NAMED: Final = 3
+"""Of the lines of a refund, in its sentence; further ones are counted."""
+
 _ISOLATE: Final = "\u2068"
 _END: Final = "\u2069"
 
@@ -45,7 +51,7 @@ class Text:
     """What a notification says.
 
     Attributes:
-        title: One line, without anything that people have written.
+        title: One line of ASCII letters, digits and spaces.
         sentences: What it is about, a paragraph each.
     """
 
@@ -106,15 +112,33 @@ def letter_of(template: Template, facts: Facts, links: Links) -> Letter:
 def _confirmed(facts: Facts) -> Text:
     return Text(
         f"Your order {order_code(facts.order)} is confirmed",
-        (f"{_store(facts)} has your order of {_placed(facts)}, and it is paid: {_total(facts)}.",),
+        (
+            f"{_store(facts)} has your order of {_placed(facts)}, and it is paid: {_total(facts)}.",
+            "The store packs and sends it. You hear from us when it is on the way.",
+        ),
     )
 
 
 def _cancelled(facts: Facts) -> Text:
-    back = f"{_amount(facts)} went back to where it came from." if facts.amount_minor else "You were charged nothing."
+    if facts.reason == Reason.DECLINED:
+        return _declined(facts)
+    paid_back = f"{_amount(facts)} was refunded to the card that you paid with."
+    back = paid_back if facts.amount_minor else "You were charged nothing."
     return Text(
         f"Your order {order_code(facts.order)} was cancelled",
         (f"Your order from {_store(facts)} of {_placed(facts)} ended. {_why(_WHY_OF_BUYER, facts)}".strip(), back),
+    )
+
+
+def _declined(facts: Facts) -> Text:
+    found = decline_of(facts.decline)
+    return Text(
+        f"Your order {order_code(facts.order)} was cancelled",
+        (
+            f"Your order from {_store(facts)} of {_placed(facts)} ended: your card was declined. {found.why}",
+            "You were charged nothing.",
+            f"{found.what_next} The page of the order puts what you ordered back into your cart.",
+        ),
     )
 
 
@@ -122,7 +146,9 @@ def _refunded(facts: Facts) -> Text:
     return Text(
         f"A part of your order {order_code(facts.order)} was refunded",
         (
-            f"{_amount(facts)} of your order from {_store(facts)} of {_placed(facts)} went back to where it came from.",
+            f"{_amount(facts)} of your order from {_store(facts)} of {_placed(facts)} was refunded to the card that you"
+            " paid with.",
+            *((f"It is for {_named(facts.refunded)}.",) if facts.refunded else ()),
             "The rest of the order stays as it is.",
         ),
     )
@@ -133,7 +159,7 @@ def _returned(facts: Facts) -> Text:
         f"Your payment for the order {order_code(facts.order)} went back",
         (
             f"Your order from {_store(facts)} of {_placed(facts)} is cancelled.",
-            f"{_amount(facts)} went back to where it came from.",
+            f"{_amount(facts)} was refunded to the card that you paid with.",
         ),
     )
 
@@ -188,10 +214,14 @@ def _store_reversed(facts: Facts) -> Text:
 
 
 def _low(facts: Facts) -> Text:
-    left = "nothing is left" if facts.available <= 0 else f"{facts.available} can be ordered still"
+    left = "nothing is left" if facts.available <= 0 else f"{facts.available} can still be ordered"
     name = ", ".join(_isolated(one_line(part)) for part in (facts.title, facts.options) if part)
     sku = f" ({_isolated(one_line(facts.sku, 64))})" if facts.sku else ""
-    return Text("A product is running low", (f"Of {name}{sku} in {_store(facts)} {left}.",))
+    # Its subject is for those who wrote the name, and they find the mail of one product among those of many by it.
+    called = _plain_name(f"{facts.title} {facts.options}")[:_MAX_SUBJECT_NAME_CHARS].strip()
+    stock = "No stock left" if facts.available <= 0 else "Low stock"
+    what = f"{stock} of {called or 'a product'}"
+    return Text(what, (f"{name}{sku} in {_store(facts)}: {left}.",))
 
 
 _TEXTS: Final[Mapping[Template, Callable[[Facts], Text]]] = {
@@ -224,6 +254,19 @@ _OF_MONEY_ALONE: Final = frozenset(
 
 def _lines(template: Template, facts: Facts) -> tuple[Line, ...]:
     return () if template in _OF_MONEY_ALONE else facts.lines
+
+
+def _plain_name(text: str) -> str:
+    """What is left of a name in ASCII letters and digits; of a letter with an accent, the letter."""
+    letters = "".join(sign for sign in unicodedata.normalize("NFKD", text) if not unicodedata.combining(sign))
+    return " ".join(_CODE.sub(" ", letters).split())
+
+
+def _named(lines: tuple[Line, ...]) -> str:
+    named = [f"{_count(each)} {_isolated(one_line(_name(each)))}" for each in lines[:_MOST_NAMED]]
+    more = [f"{len(lines) - _MOST_NAMED} more"] if len(lines) > _MOST_NAMED else []
+    *first, last = (*named, *more)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _why(sentences: Mapping[str, str], facts: Facts) -> str:
@@ -271,6 +314,8 @@ def _plain(said: Text, lines: tuple[Line, ...], facts: Facts, see: str, links: L
         currency = facts.currency
         bought = [f"  {_count(each)} {_isolated(_name(each))}: {_money(each.total_minor, currency)}" for each in lines]
         parts.append("\n".join((*bought, *_further(facts), f"  Total: {_total(facts)}")))
+    if facts.goes_to:
+        parts.append("\n".join(("Delivery address:", *(f"  {_isolated(one_line(each))}" for each in facts.goes_to))))
     parts.append(f"{see}:\n{links.page}")
     parts.append(f"No more mails about orders:\n{links.unsubscribe}")
     return "\n\n".join(parts) + "\n"
@@ -306,6 +351,8 @@ def _html(said: Text, lines: tuple[Line, ...], facts: Facts, see: str, links: Li
         f"{escape(_total(facts))}</strong></td></tr>\n"
     )
     table = f'<table style="border-collapse:collapse;width:100%;margin:16px 0">\n{rows}{more}{total}</table>\n'
+    address = "".join(f"<div><bdi>{escape(one_line(each))}</bdi></div>\n" for each in facts.goes_to)
+    goes_to = f'<div style="margin:0 0 12px">\n<strong>Delivery address</strong>\n{address}</div>\n'
     said_html = "".join(f'<p style="margin:0 0 12px">{_bdi(sentence)}</p>\n' for sentence in said.sentences)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -315,7 +362,7 @@ def _html(said: Text, lines: tuple[Line, ...], facts: Facts, see: str, links: Li
         '<body style="margin:0;padding:24px 16px;font:16px/1.5 system-ui,sans-serif">\n'
         '<div style="max-width:560px;margin:0 auto;overflow-wrap:anywhere">\n'
         f'<h1 style="font-size:20px;line-height:1.3;margin:0 0 12px">{escape(said.title)}</h1>\n'
-        f"{said_html}{table if lines else ''}"
+        f"{said_html}{table if lines else ''}{goes_to if facts.goes_to else ''}"
         '<p style="margin:20px 0"><a style="display:inline-block;padding:10px 20px;border-radius:99px;'
         f'background:#1f3a8a;color:#ffffff;text-decoration:none" href="{escape(links.page)}">{escape(see)}</a></p>\n'
         '<p style="margin:24px 0 0;font-size:13px"><a href="'

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from marketplace.countries import COUNTRIES
 from marketplace.orders.refusals import NotPossible
 from marketplace.sagas.orders import Order, OrderState
 
@@ -37,6 +38,13 @@ class Address:
     postcode: str
     city: str
     country: str
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """As they stand on a parcel, without those that are empty."""
+        place = f"{self.postcode} {self.city}".strip()
+        country = COUNTRIES.get(self.country, self.country)
+        return tuple(line for line in (self.name, self.street, self.extra, place, country) if line)
 
 
 class FulfilmentState(StrEnum):

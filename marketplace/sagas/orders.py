@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from marketplace.sagas.declines import MAX_CODE_CHARS
 from marketplace.sagas.events import (
     LATE_REFUND,
     STOCK_REFUND,
@@ -100,6 +101,19 @@ class OrderLine:
 
 
 @dataclass(frozen=True)
+class RefundedLine:
+    """What of a line is refunded.
+
+    Attributes:
+        number: The line's.
+        quantity: How many.
+    """
+
+    number: int
+    quantity: int
+
+
+@dataclass(frozen=True)
 class Refund:
     """A refund that was asked for.
 
@@ -109,6 +123,8 @@ class Refund:
         done: Whether the money has gone back.
         ends: Whether it is the whole of what was left, so that the order ends with it.
         reversals: How often the money had gone back and came back.
+        lines: What it is for; empty where that is not said, as in orders of earlier versions.
+        asked_ms: When it was asked for, epoch milliseconds; 0 where that is not known.
     """
 
     id: str
@@ -116,6 +132,8 @@ class Refund:
     done: bool = False
     ends: bool = False
     reversals: int = 0
+    lines: tuple[RefundedLine, ...] = ()
+    asked_ms: int = 0
 
 
 @dataclass(frozen=True)
@@ -136,6 +154,7 @@ class Order:
         reason: Why it is or will be cancelled; None for one that is not.
         refunds: Those that were asked for.
         version: Goes up by one with each decision that changes it.
+        decline: The provider's code of why it declined the payment; empty where it did not, or did not say.
     """
 
     id: str
@@ -151,6 +170,7 @@ class Order:
     reason: Reason | None = None
     refunds: tuple[Refund, ...] = ()
     version: int = 1
+    decline: str = ""
 
     @property
     def total_minor(self) -> int:
@@ -254,7 +274,8 @@ def _refunding(
     amount = sum(line.unit_minor * counts.get(line.number, 0) for line in order.lines)
     lines = tuple(replace(line, returned=line.returned + counts.get(line.number, 0)) for line in order.lines)
     ends = all(line.returned == line.quantity for line in lines)
-    refund = Refund(f"r{len(order.refunds) + 1}", amount, ends=ends)
+    refunded = tuple(RefundedLine(number, count) for number, count in sorted(counts.items()) if count)
+    refund = Refund(f"r{len(order.refunds) + 1}", amount, ends=ends, lines=refunded, asked_ms=now_ms)
     after = replace(
         order,
         lines=lines,
@@ -277,13 +298,13 @@ def _on_paid(order: Order, payload: Payload, now_ms: int) -> OrderDecision:
     late = order.state is OrderState.CANCELLED
     if late and order.reason in REQUESTED:
         # Nobody wants it any more: what came too late goes back, and there is nothing to restock.
-        refund = Refund(LATE_REFUND, order.total_minor, ends=True)
+        refund = Refund(LATE_REFUND, order.total_minor, ends=True, asked_ms=now_ms)
         after = replace(paid, state=OrderState.REFUNDING, refunds=(*order.refunds, refund))
         asked = OrderRefundRequested(refund.id, refund.amount_minor, (), str(order.reason), str(order.reason))
         return OrderDecision(after, (_event(after, EventType.ORDER_REFUND_REQUESTED, asked, now_ms),))
     if late or order.state is OrderState.PENDING:
         # One that was cancelled because nobody paid gets its goods after all, if there are any still.
-        after = replace(paid, state=OrderState.PAID, reason=None)
+        after = replace(paid, state=OrderState.PAID, reason=None, decline="")
         said = OrderPaymentCompleted(order.items)
         return OrderDecision(after, (_event(after, EventType.ORDER_PAYMENT_COMPLETED, said, now_ms),))
     return OrderDecision(order)
@@ -292,7 +313,7 @@ def _on_paid(order: Order, payload: Payload, now_ms: int) -> OrderDecision:
 def _on_payment_failed(order: Order, payload: Payload, now_ms: int) -> OrderDecision:
     if order.state is not OrderState.PENDING or not isinstance(payload, PaymentFailed):
         return OrderDecision(order)
-    return _cancelled(order, Reason.DECLINED, now_ms)
+    return _cancelled(replace(order, decline=payload.reason[:MAX_CODE_CHARS]), Reason.DECLINED, now_ms)
 
 
 def _on_stock_taken(order: Order, payload: Payload, now_ms: int) -> OrderDecision:

@@ -77,9 +77,9 @@ def test_from_a_campaigns_link_to_a_refund_and_the_seller_sees_the_same_order(
         own = page.url.partition("/shop/orders/")[2].partition("?")[0]
         assert eventually(lambda: any(re.search("confirmed", each) for each in subjects(market)), 30)
         page.reload()
-        page.get_by_text("Give it back").first.click()
-        page.get_by_role("button", name="Have the money back").first.click()
-        expect(page.locator("#live-amounts")).to_contain_text("Gone back", timeout=SECONDS)
+        page.get_by_text("Cancel this item").first.click()
+        page.get_by_role("button", name="Cancel and refund").first.click()
+        expect(page.locator("#live-amounts")).to_contain_text("Refunded", timeout=SECONDS)
         page.goto(f"{market.api}/shop/notifications")
         expect(page.locator("main")).to_contain_text("confirmed")
 

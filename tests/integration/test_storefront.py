@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ import pytest
 from connectors.mongo.sagas.documents import order_document
 from marketplace.collections import ORDERS, PRODUCT_SLUGS
 from marketplace.notifications.notices import Template
+from marketplace.orders.delivery import Address
 from ops.stack import Stack
 from tests.kits.api import PASSWORD, any_address
 from tests.kits.buyers import Buyer, Form, Page
@@ -30,6 +32,7 @@ PAGES = (
     "/shop/sign-in", "/shop/register",
 )  # fmt: skip
 MAX_BYTES = 100_000
+GOES_TO = Address("Bea", "Hill Road 7", "", "10115", "Berlin", "DE")
 
 
 @pytest.fixture(scope="module")
@@ -314,7 +317,8 @@ def test_signing_in_leads_to_no_other_site(shop: Market, buyer: Buyer, target: s
 
 
 def test_a_new_account_gets_a_mail_and_its_mistakes_stand_next_to_their_fields(shop: Market, buyer: Buyer) -> None:
-    page = buyer.get("/shop/register")
+    sign_in = buyer.get("/shop/sign-in?next=%2Fshop%2Fcheckout")
+    page = buyer.get(next(link for link in sign_in.read.links if "/shop/register" in link))
     wrong = buyer.send(page, page.form("register"), name="", email="nobody", password="short")
     assert wrong.answer.status_code == 422
     assert wrong.text.count('class="problem"') == 3
@@ -330,10 +334,11 @@ def confirmed_account(shop: Market, buyer: Buyer, email: str) -> Page:
     (link,) = re.findall(r"^https?://\S+", mail, re.MULTILINE)
     secret = link.partition("#")[2]
     shop.api.followed.add(secret)
-    assert link.startswith(f"{shop.url}/shop/confirm#")
-    page = buyer.get("/shop/confirm")
+    assert link.startswith(f"{shop.url}/shop/confirm?next=%2Fshop%2Fcheckout#")
+    page = buyer.get(link.partition("#")[0])
     done = buyer.send(page, page.form("confirm"), link=link)
     assert "Your account is ready" in done.words
+    assert "/shop/sign-in?next=%2Fshop%2Fcheckout" in done.read.links, "the way to the checkout is not lost"
     again = buyer.send(page, page.form("confirm"), link=link)
     assert again.answer.status_code == 422
     assert "This link was used" in again.words
@@ -345,18 +350,21 @@ def test_a_lost_password_is_replaced_in_the_shop(shop: Market, buyer: Buyer) -> 
     email = shop.account()
     page = buyer.get("/shop/forgot")
     assert buyer.send(page, page.form("forgot"), email="nobody").answer.status_code == 422
+    sign_in = buyer.get("/shop/sign-in?next=%2Fshop%2Fcheckout")
+    page = buyer.get(next(link for link in sign_in.read.links if "/shop/forgot" in link))
     sent = buyer.send(page, page.form("forgot"), email=email)
     unknown = buyer.send(page, page.form("forgot"), email="nobody@shop.example")
     assert "Look into your mail" in sent.words
     assert sent.words.replace(email, "") == unknown.words.replace("nobody@shop.example", "")
     (link,) = re.findall(r"^https?://\S+", shop.api.mail_to(email, "Choose a new password"), re.MULTILINE)
     shop.api.followed.add(link.partition("#")[2])
-    assert link.startswith(f"{shop.url}/shop/reset#")
-    page = buyer.get("/shop/reset")
+    assert link.startswith(f"{shop.url}/shop/reset?next=%2Fshop%2Fcheckout#")
+    page = buyer.get(link.partition("#")[0])
     weak = buyer.send(page, page.form("reset"), link=link, password="short")
     assert (weak.answer.status_code, weak.text.count('class="problem"')) == (422, 1)
     done = buyer.send(page, page.form("reset"), link=link, password="another horse battery")
     assert "Your password is changed" in done.words
+    assert "/shop/sign-in?next=%2Fshop%2Fcheckout" in done.read.links
     assert "This link was used" in buyer.send(page, page.form("reset"), link=link, password="one more horse").words
     assert buyer.sign_in(email).answer.status_code == 422
     assert "Sign out" in buyer.sign_in(email, "another horse battery", "/shop/sign-in?next=/shop/account").words
@@ -370,6 +378,7 @@ def test_notifications_are_counted_on_every_page_and_read_on_their_own(shop: Mar
     assert "22 new" in buyer.get(SINGLE).words
     page = buyer.get("/shop/notifications")
     assert "Your order 9C51D06E is confirmed" in page.words
+    assert re.search(r"\d{1,2} \w+ \d{4}, \d\d:\d\d UTC", page.words), "a notification has a time"
     assert "alert(" in page.words
     assert [tag for tag, _ in page.read.tags].count("script") == 1
     older = next(link for link in page.read.links if "after=" in link)
@@ -386,7 +395,7 @@ def test_what_comes_by_mail_is_said_on_the_page_of_the_account_and_by_the_link_i
     shop: Market, buyer: Buyer
 ) -> None:
     def write(world: World, order: str) -> Any:
-        known = order_document(confirmed().order, PLACED_MS)
+        known = {**order_document(confirmed().order, PLACED_MS), "delivery": asdict(GOES_TO)}
         return world.client[shop.database][ORDERS.name].insert_one({**known, "_id": order})
 
     email = shop.account()
@@ -394,6 +403,7 @@ def test_what_comes_by_mail_is_said_on_the_page_of_the_account_and_by_the_link_i
     account = buyer.sign_in(email, path="/shop/sign-in?next=/shop/account")
     shop.hears(email, Template.ORDER_CONFIRMED)
     mail = shop.api.mail_to(email, "Your order 9C51D06E is confirmed")
+    assert "Delivery address:\n  Bea\n  Hill Road 7\n  10115 Berlin\n  Germany" in mail.replace("\r\n", "\n")
     found = re.search(r"http://[^\s\"<>]+(/shop/unsubscribe/[^\s\"<>]+)", mail)
     assert found is not None
     with Buyer(shop.url) as elsewhere:
@@ -514,6 +524,13 @@ def test_what_is_not_there_is_a_page_with_a_way_on(buyer: Buyer, path: str) -> N
     assert page.answer.status_code == 404
     assert "There is nothing here" in page.words
     assert "/shop" in page.read.links
+
+
+def test_who_types_the_address_alone_is_led_to_the_shop_and_a_program_gets_data(buyer: Buyer) -> None:
+    looks = buyer.client.get("/", headers={"accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert (looks.status_code, 'href="/shop"' in looks.text) == (404, True)
+    data = buyer.client.get("/", headers={"accept": "application/json"})
+    assert (data.status_code, data.headers["content-type"]) == (404, "application/problem+json")
 
 
 def test_too_many_requests_are_a_page_that_says_when_to_come_again(shop: Market) -> None:

@@ -95,8 +95,12 @@ def test_a_declined_card_is_said_and_another_one_pays_for_the_same(shop: Till, b
     first = order_of(page)
     shop.settle()
     page = buyer.get(f"/shop/orders/{first}")
-    assert "Your card was declined" in page.words
+    assert "Your card was declined There was not enough money on it. Use another card" in page.words
     assert "Nothing was charged." in page.words
+    assert first not in page.words, "people call it by its first eight digits"
+    assert f"Order {first[:8].upper()}" in page.words
+    assert f"Number {first[:8].upper()}" in page.words
+    assert "Thank you" not in buyer.get(f"/shop/orders/{first}?placed=1").words
     page = buyer.send(page, page.form("order-again"))
     assert page.url.endswith("/shop/checkout")
     assert "3 pieces" in page.words
@@ -104,6 +108,24 @@ def test_a_declined_card_is_said_and_another_one_pays_for_the_same(shop: Till, b
     shop.settle()
     assert order_of(page) != first
     assert "Your order is confirmed" in buyer.get(page.url).words
+
+
+def test_a_card_that_is_declined_for_two_stores_is_said_on_their_page_which_leads_to_another_one(
+    shop: Till, buyer: Buyer
+) -> None:
+    put(buyer, COFFEE_PAGE, quantity="2")
+    put(buyer, BIKE_PAGE)
+    page = order(buyer, number=DECLINED)
+    assert "Thank you! Your orders are placed" in page.words
+    shop.settle()
+    for path in (page.url, page.url.partition("?")[0]):
+        page = buyer.get(path)
+        assert "Your card was declined There was not enough money on it." in page.words
+        assert "Thank you" not in page.words
+        assert page.words.count("Card declined") == 2
+    page = buyer.send(page, page.form("order-again"))
+    assert page.url.endswith("/shop/checkout")
+    assert "Total in USD $26.00 Total in EUR €649.00" in page.words
 
 
 def test_what_has_sold_out_while_the_page_was_open_is_named_and_the_rest_can_be_ordered(
@@ -220,7 +242,8 @@ def test_nobody_but_its_buyer_sees_or_changes_an_order(shop: Till, buyer: Buyer)
         other.sign_in(shop.market.account())
         theirs, nobodys = (re.sub(r"[0-9a-f]{32,}|\d+", "", other.get(f"/shop/orders/{each}").words)
                            for each in (own, NOBODYS))  # fmt: skip
-        assert "There is nothing here" in theirs
+        assert "There is no such order" in theirs
+        assert 'class="button" href="/shop/orders"' in other.get(f"/shop/orders/{own}").text
         assert theirs == nobodys
         token = other.get(COFFEE_PAGE).form("add-to-cart").fields["token"]
         for do in ("cancel", "refund", "reorder"):
@@ -250,11 +273,14 @@ def test_a_line_is_given_back_and_what_is_packed_is_not(shop: Till, buyer: Buyer
     form = page.form("refund-line")
     page = buyer.send(page, form, quantity="2", reason="Too much")
     assert "2 of 3 refunded" in page.words
-    assert "Going back $26.00" in page.words
+    assert "It is cancelled, and its money is on the way back to you." in page.words
+    assert re.search(r"Being refunded 2 \u00d7 Café de olla ?, \d+ \w+ \d{4}, \d\d:\d\d UTC \$26.00", page.words)
     assert "2 of 3 refunded" in buyer.send(page, form, quantity="2", reason="Too much").words
     shop.settle()
     page = buyer.get(page.url)
-    assert "Gone back $26.00" in page.words
+    assert re.search(r"Refunded 2 \u00d7 Café de olla ?, [^$]+ UTC \$26.00", page.words)
+    assert "$26.00 of it was refunded." in page.words
+    assert "on the way back" not in page.words
     shop.set_order(own, {"fulfilment.state": "packed"})
     for button in ("refund-line", "cancel-order"):
         refused = buyer.send(page, page.form(button))

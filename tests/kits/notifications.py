@@ -85,7 +85,7 @@ class Story:
 
     def is_declined(self) -> Story:
         """The provider declines."""
-        return self.hears(EventType.PAYMENT_FAILED, PaymentFailed("pay", "card declined"))
+        return self.hears(EventType.PAYMENT_FAILED, PaymentFailed("pay", "insufficient_funds"))
 
     def gets_stock(self) -> Story:
         """The goods are deducted."""
@@ -174,22 +174,28 @@ def low(**fields: Any) -> Facts:
     return facts(**{**made, **fields})
 
 
+GOES_TO: Final = ("Bea Buyer", "Hill Road 7", "10115 Berlin", "Germany")
 MAILS: Final[dict[str, tuple[Template, Facts]]] = {
-    "order_confirmed": (Template.ORDER_CONFIRMED, facts()),
+    "order_confirmed": (Template.ORDER_CONFIRMED, facts(goes_to=GOES_TO)),
     "order_confirmed_of_a_hostile_store": (
         Template.ORDER_CONFIRMED,
-        facts(store_title=HOSTILE, lines=(Line(HOSTILE * 9, HOSTILE, 1, 3_350),), more_lines=7),
+        facts(
+            store_title=HOSTILE, lines=(Line(HOSTILE * 9, HOSTILE, 1, 3_350),), more_lines=7, goes_to=(HOSTILE, ARABIC)
+        ),
     ),
     "order_confirmed_from_right_to_left": (
         Template.ORDER_CONFIRMED,
         facts(store_title=ARABIC, zone="Africa/Cairo", lines=(Line(ARABIC, "", 1, 3_350),), currency="KWD"),
     ),
     "order_cancelled_unpaid": (Template.ORDER_CANCELLED, facts(reason="unpaid")),
-    "order_cancelled_declined": (Template.ORDER_CANCELLED, facts(reason="declined")),
+    "order_cancelled_declined": (Template.ORDER_CANCELLED, facts(reason="declined", decline="insufficient_funds")),
     "order_cancelled_by_buyer": (Template.ORDER_CANCELLED, facts(reason="buyer", amount_minor=3_350)),
     "order_cancelled_by_seller": (Template.ORDER_CANCELLED, facts(reason="seller", amount_minor=3_350)),
     "order_cancelled_no_stock": (Template.ORDER_CANCELLED, facts(reason="no_stock", amount_minor=3_350)),
-    "order_refunded": (Template.ORDER_REFUNDED, facts(amount_minor=1_250)),
+    "order_refunded": (
+        Template.ORDER_REFUNDED,
+        facts(amount_minor=1_250, refunded=(Line("Blue mug", "Size: L", 1, 1_250),)),
+    ),
     "payment_returned": (Template.PAYMENT_RETURNED, facts(reason="buyer", amount_minor=3_350)),
     "refund_reversed": (Template.REFUND_REVERSED, facts(amount_minor=1_250, refund="r1", reversals=1)),
     "order_shipped": (Template.ORDER_SHIPPED, facts(carrier="DHL", tracking="00340434161094042557")),

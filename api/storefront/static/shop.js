@@ -167,7 +167,7 @@
     if (location.hash.length > 20) {
       input.value = location.hash.slice(1);
       input.closest('.field').hidden = true;
-      history.replaceState(null, '', location.pathname);
+      history.replaceState(null, '', location.pathname + location.search);
     }
   }
 
@@ -259,12 +259,16 @@
         part.replaceWith(doc.importNode(next, true));
       });
       doc.title = fresh.title;
+      localTimes();
       state = doc.getElementById('state');
       if (state && state.textContent !== before) say(state.textContent);
       countOrder();
       return fresh;
     });
   }
+
+  /* What is said of an order beside its page, such as the bell's number, comes a moment after it. */
+  function later() { setTimeout(function () { renew().catch(function () {}); }, 3000); }
 
   /* An order's page moves by itself: a stream says that it has changed, and looking now and then does where there is none. */
   function follow(part) {
@@ -278,7 +282,7 @@
       setTimeout(function () { renew().then(moved).catch(function () {}).then(look); }, 4000);
     }
     if (!stream) { look(); return; }
-    stream.addEventListener('order', function () { renew().then(moved).catch(function () {}); });
+    stream.addEventListener('order', function () { renew().then(moved).catch(function () {}).then(later); });
     stream.addEventListener('error', function () { if (stream.readyState === 2 && !looks) look(); });
   }
 
@@ -288,12 +292,25 @@
     (function next() {
       if (++looks > 100) return;
       setTimeout(function () {
-        renew().then(function (fresh) { if (!fresh || fresh.querySelector('[data-look]')) next(); }).catch(next);
+        renew().then(function (fresh) {
+          if (!fresh || fresh.querySelector('[data-look]')) next();
+          else later();
+        }).catch(next);
       }, place.dataset.seconds * 1000);
     })();
   }
 
+  /* Times in the zone of whoever looks: the server knows none, and says them in UTC. */
+  function localTimes() {
+    var shown = new Intl.DateTimeFormat('en-GB', { dateStyle: 'long', timeStyle: 'short' });
+    each('time[data-local]', function (time) {
+      var text = shown.format(new Date(time.dateTime));
+      if (time.textContent !== text) time.textContent = text;
+    });
+  }
+
   function each(what, work) { doc.querySelectorAll(what).forEach(work); }
+  localTimes();
   each('[data-suggest]', suggest);
   each('form[data-add]', adding);
   each('[data-variants]', variants);

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from marketplace.notifications.facts import MAX_LINES, Facts, Line, facts_of_order
 from marketplace.notifications.notices import Notice, Template
 from marketplace.notifications.texts import Links, letter_of, one_line, order_code, text_of
-from marketplace.sagas.orders import OrderLine
+from marketplace.sagas.orders import OrderLine, Refund, RefundedLine
 from marketplace.texts import NOT_IN_LINES
 from tests.kits.notifications import ARABIC, HOSTILE, MAILS, PLACED_MS, facts, low, order
 
@@ -78,9 +78,10 @@ def test_whatever_people_write_stays_text_on_one_line_and_out_of_heads(
     currency: str, amount: int,
 ) -> None:  # fmt: skip
     line = Line(title, options, 2, amount)
+    about = {"decline": reason, "refunded": (line,) * 5, "goes_to": (title, options, store)}
     made = low(
         order=order_id, title=title, options=options, sku=sku, store_title=store, lines=(line,), reason=reason,
-        zone=zone, currency=currency, amount_minor=amount, total_minor=amount, placed_at_ms=PLACED_MS,
+        zone=zone, currency=currency, amount_minor=amount, total_minor=amount, placed_at_ms=PLACED_MS, **about,
     )  # fmt: skip
     letter = letter_of(template, made, LINKS)
     assert re.fullmatch(r"[A-Za-z0-9 ]{1,78}", letter.subject)
@@ -133,6 +134,29 @@ def test_a_long_order_is_shown_in_part_and_says_how_much_is_missing() -> None:
     made = facts_of_order(notice, order(lines=lines), PLACED_MS, "Ann's shop", "UTC")
     assert (len(made.lines), made.more_lines, made.total_minor) == (MAX_LINES, 5, 2_500)
     assert "and 5 more" in letter_of(Template.ORDER_CONFIRMED, made, LINKS).text
+
+
+def test_the_facts_of_a_refund_name_its_goods_and_count_those_beyond_three() -> None:
+    lines = tuple(OrderLine(at, "p", f"v{at}", f"Product {at}", 2, 100) for at in range(1, 6))
+    refunds = (Refund("r1", 400, lines=tuple(RefundedLine(at, 1) for at in (1, 2, 3, 4))),)
+    notice = Notice("user:bea", Template.ORDER_REFUNDED, "e", 400, refund="r1")
+    made = facts_of_order(notice, order(lines=lines, refunds=refunds), PLACED_MS, "Ann's shop", "UTC")
+    assert [(line.title, line.quantity, line.total_minor) for line in made.refunded] == [
+        (f"Product {at}", 1, 100) for at in (1, 2, 3, 4)
+    ]
+    assert (
+        "It is for 1 \u00d7 Product 1, 1 \u00d7 Product 2, 1 \u00d7 Product 3 and 1 more."
+        in text_of(Template.ORDER_REFUNDED, made).sentences
+    )
+
+
+@pytest.mark.parametrize(
+    ("title", "available", "subject"),
+    [("Trinkflasche gr\u00fcn", 2, "Low stock of Trinkflasche grun L"), ("Mug", 0, "No stock left of Mug L"),
+     ("x" * 500, 1, f"Low stock of {'x' * 40}"), (HOSTILE, 1, "Low stock of script alert 1 script Bcc all shop examp")],
+)  # fmt: skip
+def test_the_mail_about_low_stock_names_the_product_in_its_subject(title: str, available: int, subject: str) -> None:
+    assert letter_of(Template.LOW_STOCK, low(title=title, available=available), LINKS).subject == subject
 
 
 def test_facts_of_an_earlier_version_with_fewer_fields_are_read() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -11,12 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.storefront.checkout_forms import address_of, card_of, left_of, typed
-from api.storefront.order_words import Tone, again_title, refund_title, steps, words
+from api.storefront.checkout_views import ADDRESS, typed_of
+from api.storefront.order_words import Tone, again_title, refund_title, refunded_goods, steps, together, words
 from connectors.mongo.orders import KeptOrder
 from connectors.payments.methods import TRIAL_CARDS, Card
 from marketplace.countries import COUNTRIES
+from marketplace.notifications.facts import facts_of_order
+from marketplace.notifications.notices import Notice, Template
+from marketplace.notifications.texts import Links, letter_of, text_of
 from marketplace.orders.delivery import Address, Fulfilment, FulfilmentState
-from marketplace.sagas.orders import Order, OrderLine, OrderState, Reason, Refund
+from marketplace.sagas.declines import DECLINES, decline_of
+from marketplace.sagas.events import Event, EventType, PaymentCompleted, PaymentFailed, PaymentRefunded
+from marketplace.sagas.orders import Order, OrderLine, OrderState, Reason, Refund, on_event, refund_lines
 from ops.sandbox_provider.cards import BY_NUMBER
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
@@ -58,9 +65,75 @@ def test_money_that_did_not_arrive_is_owed_and_not_on_its_way(reason: Reason) ->
         refund = Refund("r1", 2500, done, ends=True, reversals=reversals)
         return words(replace(kept, order=replace(kept.order, refunds=(refund,)))).short, refund_title(refund)
 
-    assert said(False, 0) == ("Money on its way back", "Going back")
+    assert said(False, 0) == ("Money on its way back", "Being refunded")
     assert said(False, 1) == ("Money owed to you", "Came back, owed to you")
-    assert said(True, 1)[1] == "Gone back"
+    assert said(True, 1)[1] == "Refunded"
+
+
+@pytest.mark.parametrize("code", sorted({card.declined for card in BY_NUMBER.values() if card.declined}))
+def test_page_mail_and_notification_give_the_same_reason_for_each_code_of_the_provider_and_a_way_on(code: str) -> None:
+    assert code in DECLINES, "its reason for people is declared"
+    said = decline_of(code)
+    event = Event("e", EventType.PAYMENT_FAILED, "o", "shop", 0, PaymentFailed("pay", code))
+    order = on_event(ORDER, event, 0).order
+    page = words(replace(KEPT, order=order))
+    made = facts_of_order(Notice("user:bea", Template.ORDER_CANCELLED, "e", reason="declined"), order, 0, "S", "UTC")
+    mail = letter_of(Template.ORDER_CANCELLED, made, Links("https://s.example", "https://s.example")).text
+    notification = " ".join(text_of(Template.ORDER_CANCELLED, made).sentences)
+    for text in (page.text, mail, notification):
+        assert said.why in text
+        assert said.what_next in text
+        assert code not in text
+    assert page.title == "Your card was declined"
+
+
+def test_a_code_that_nobody_knows_is_cut_and_is_no_text_for_people() -> None:
+    event = Event("e", EventType.PAYMENT_FAILED, "o", "shop", 0, PaymentFailed("pay", "<b>" * 999))
+    order = on_event(ORDER, event, 0).order
+    assert len(order.decline) == 64
+    assert "<b>" not in words(replace(KEPT, order=order)).text
+    late = Event("f", EventType.PAYMENT_COMPLETED, "o", "shop", 0, PaymentCompleted("pay", 2500, "EUR"))
+    assert on_event(order, late, 0).order.decline == "", "what was paid after all was not declined"
+
+
+DECLINED = replace(in_state(OrderState.CANCELLED, Reason.DECLINED).order, decline="expired_card")
+WAYS_TOGETHER: Sequence[tuple[Sequence[Order | OrderState], str, str]] = [
+    ([OrderState.PENDING, OrderState.CONFIRMED], "Thank you! Your orders are placed", "each order is paid by itself"),
+    ([DECLINED, DECLINED], "Your card was declined", "It has expired."),
+    ([DECLINED, OrderState.PENDING], "Your card was declined for 1 of your 2 orders", "Your other order goes on."),
+    ([OrderState.CANCELLED, OrderState.REFUNDING], "Your orders are cancelled", "stands below"),
+    ([OrderState.CANCELLED, OrderState.PAID, OrderState.PAID], "1 of your 3 orders ended", "2 other orders go on."),
+]
+
+
+@pytest.mark.parametrize(("orders", "title", "text"), WAYS_TOGETHER)
+def test_nobody_is_thanked_for_orders_of_which_some_have_ended(
+    orders: Sequence[Order | OrderState], title: str, text: str
+) -> None:
+    found = [in_state(each, Reason.BUYER) if isinstance(each, OrderState) else replace(KEPT, order=each)
+             for each in orders]  # fmt: skip
+    for just_placed in (True, False):
+        said = together(found, just_placed=just_placed)
+        assert said.title == title or (not just_placed and said.title == "What you ordered together")
+        assert text in said.text
+        assert ("Thank you" in said.title) == (title.startswith("Thank you") and just_placed)
+
+
+def test_a_confirmed_order_says_what_of_it_was_refunded_and_for_which_goods() -> None:
+    confirmed = replace(in_state(OrderState.CONFIRMED).order, paid_minor=2500)
+    asked = refund_lines(confirmed, {1: 1}, 7).order
+    (refund,) = asked.refunds
+    assert (refunded_goods(refund, asked), refund.asked_ms) == ("1 \u00d7 Mug", 7)
+    assert words(replace(KEPT, order=asked)).text.endswith("\u20ac12.50 of it is being refunded.")
+    event = Event("e", EventType.PAYMENT_REFUNDED, "o", "shop", 9, PaymentRefunded("pay", refund.id, 1250))
+    gone = on_event(asked, event, 9).order
+    assert words(replace(KEPT, order=gone)).text.endswith("\u20ac12.50 of it was refunded.")
+    assert refunded_goods(Refund("r1", 5), gone) == "", "those of earlier versions do not say it"
+
+
+def test_who_orders_for_the_first_time_finds_the_own_name_in_the_form() -> None:
+    assert typed_of(None, "Bea Buyer") == {**dict.fromkeys(ADDRESS, ""), "name": "Bea Buyer"}
+    assert typed_of(KEPT.delivery, "Someone Else")["name"] == "Bea"
 
 
 def test_steps_are_those_that_lie_behind_and_none_for_an_order_that_ends_without_goods() -> None:
@@ -116,6 +189,10 @@ def test_what_no_card_has_is_said_of_its_field_and_is_not_repeated(field: str, v
     assert isinstance(found, dict)
     assert list(found) == [field]
     assert not value or value not in found[field]
+
+
+def test_a_card_that_nobody_has_typed_is_asked_for() -> None:
+    assert card_of({**GOOD, "number": " "}, NOW) == {"number": "Type the number of your card."}
 
 
 @given(st.text(alphabet="0123456789", min_size=12, max_size=18))
