@@ -44,7 +44,9 @@ def print_table(
         needed += chars + _PADDING
     for row in texts:
         table.add_row(*row)
-    Console(width=max(Console().width, needed) if on_terminal else needed).print(table)
+    # With a height, too: a terminal that Rich knows nothing of would have 80 columns whatever is needed.
+    console = Console(width=max(Console().width, needed) if on_terminal else needed, height=25)
+    console.print(table)
 
 
 def wide_console() -> Console:
