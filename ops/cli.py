@@ -9,8 +9,6 @@ from importlib.metadata import version
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 _MODULES: Final = {
     "stack": ("up", "down", "status"),
@@ -93,12 +91,9 @@ def main() -> None:
         of_a_file = isinstance(error, OSError) and error.filename is not None
         if not of_a_file and not isinstance(error, expected_errors()):
             raise
-        from ops.commands.one_line import exit_code
-        from ops.commands.texts import cell
+        from ops.commands.one_line import exit_code, say
 
-        line = Text.assemble(("error", "red"), " ", cell(" ".join(str(error).split())))
-        Console(stderr=True).print(line, highlight=False, soft_wrap=True)
-
+        say(str(error))
         sys.exit(exit_code(error))
 
 

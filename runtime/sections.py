@@ -314,6 +314,6 @@ def read_security(env: EnvReader) -> KafkaSecurity:
 
 def _no_stack(env: EnvReader) -> str:
     return (
-        f" and no stack is running in {env.read(DATA_DIR)}: "
-        "start one with 'marketplace up', or name the folder of one with --data"
+        f"no stack is running in {env.read(DATA_DIR)}: "
+        "start one with 'marketplace up', name the folder of one with --data"
     )

@@ -254,7 +254,7 @@ class EnvReader:
         Args:
             variable: Which.
             otherwise: The value where the environment has none; empty if there is none either.
-            missing: What to say then, after the variable's name.
+            missing: What else can be done then, before ", or set" and its name; empty for nothing else.
         """
         if self.given(variable):
             return self.read(variable)
@@ -278,7 +278,9 @@ class EnvReader:
         if self._missing:
             (first, reason), *others = self._missing.items()
             also = f" ({', '.join(name for name, _ in others)} {'are' if others[1:] else 'is'} missing too)"
-            missing = [f"no {first} in the environment{reason}{also if others else ''}"]
+            missing = [f"no {first} in the environment{also if others else ''}"]
+            if reason:
+                missing = [f"{reason}, or set {', '.join(self._missing)}"]
         if self._problems:
             raise InvalidSettings("; ".join([*self._problems, *missing]))
         if missing:

@@ -1,4 +1,4 @@
-"""Answers of the routes of orders, for the OpenAPI document."""
+"""Requests and answers of the routes of orders, for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -38,3 +38,16 @@ CASE: Final[dict[str, Any]] = {
     ],
 }  # fmt: skip
 EVENT: Final = f'id: 1\nevent: order\ndata: {{"id":"{ID}","state":"pending","version":1}}\n\n'
+
+NEW_ORDER: Final[dict[str, Any]] = {
+    "cart_version": 3,
+    "delivery": {
+        "name": "Bea Buyer", "street": "Hill Road 7", "postcode": "10115", "city": "Berlin", "country": "DE",
+    },
+    "payment": {"method": "pm_3f2a9c51d06e4b7fa8c1e2d3"},
+}  # fmt: skip
+NEW_REFUND: Final[dict[str, Any]] = {"lines": [{"number": 1, "quantity": 1}], "reason": "The handle came off."}
+NEW_SELLER_REFUND: Final[dict[str, Any]] = {**NEW_REFUND, "restock": False}
+FULFILMENT: Final[dict[str, Any]] = {
+    "state": "shipped", "carrier": "Parcel Post", "tracking": "00340434161094042557",
+}  # fmt: skip

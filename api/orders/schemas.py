@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from api.identity.schemas import ONE_LINE, Input
+from api.orders.examples import FULFILMENT, NEW_ORDER, NEW_REFUND, NEW_SELLER_REFUND
 from marketplace.carts.cart import POLICY
 from marketplace.inventory.levels import MAX_REASON_CHARS
 from marketplace.orders.checkout import MAX_LINES
@@ -76,8 +77,9 @@ class PaymentToMake(Input):
             min_length=1,
             max_length=255,
             pattern=r"^[A-Za-z0-9_.:-]+$",
-            description="What the payment provider knows the card as; no number of a card is taken here.",
-            examples=["tok_4242424242424242"],
+            description="What the payment provider knows the card as: the `token` of its own form or API. "
+            "No number of a card is taken here.",
+            examples=["pm_3f2a9c51d06e4b7fa8c1e2d3"],
         ),
         AfterValidator(_no_card),
     ]
@@ -85,6 +87,8 @@ class PaymentToMake(Input):
 
 class NewOrder(Input):
     """An order of all that is in the caller's cart."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [NEW_ORDER]})
 
     cart_version: Annotated[
         int,
@@ -119,12 +123,16 @@ Lines = Annotated[
 class NewRefund(Input):
     """What is to be refunded."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [NEW_REFUND]})
+
     lines: Lines | None = Field(default=None, description="Null for all that is left.", examples=[None])
     reason: Reason = Field(default_factory=str)
 
 
 class NewSellerRefund(Input):
     """What a seller refunds."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [NEW_SELLER_REFUND]})
 
     lines: Lines | None = Field(default=None, description="Null for all that is left.", examples=[None])
     reason: Reason = Field(default_factory=str)
@@ -137,6 +145,8 @@ class NewSellerRefund(Input):
 
 class FulfilmentToPut(Input):
     """Where the goods of an order are."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [FULFILMENT]})
 
     state: Annotated[FulfilmentName, Field(examples=["packed"])]
     carrier: Annotated[str, _line(MAX_CARRIER_CHARS, "Parcel Post")] = Field(

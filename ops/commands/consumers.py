@@ -6,13 +6,13 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from connectors.errors import Refused
 from connectors.mongo.client import connect
@@ -20,13 +20,18 @@ from connectors.mongo.sagas.parking import Parked, ParkedEvents
 from marketplace.sagas.declaration import heard_by
 from marketplace.sagas.events import EventType
 from ops.commands.options import DataOption, JsonOption
-from ops.commands.texts import cell, printable
+from ops.commands.tables import print_table
+from ops.commands.texts import printable
 from ops.consumer_service import NEEDS
 from ops.consumer_service import run as run_consumers
 from ops.context import load_mongo, load_settings
+from ops.sagas.health import ConsumerHealth, consumers_health
+from ops.sagas.order_ids import order_id
 from ops.service_settings import ConsumerSettings
-from ops.stack import running_state
+from ops.stack import SupervisorHangsError, running_state
 from ops.stack.registry import CONSUMERS_SERVICE
+from runtime.sections import MongoSettings
+from runtime.settings import MissingUrl
 from runtime.signals import stop_on_signals
 from saga_consumers import parked as parking
 from saga_consumers.consumer import Parts, SagaConsumer
@@ -36,27 +41,46 @@ from saga_consumers.runner import group_of
 _MOST_KEYS: Final = 1_000
 
 NameArgument = Annotated[str, typer.Argument(help="The consumer, e.g. orders.")]
-KeyArgument = Annotated[str, typer.Argument(help="The id of the order.")]
+KeyArgument = Annotated[str, typer.Argument(help="The order: its id, or the beginning of it.")]
 
 
-def list_consumers(as_json: JsonOption = False) -> None:
-    """List the consumers there are."""
-    rows = [
-        {
-            "name": spec.service.value,
-            "group": group_of(spec.service),
-            "listens": [kind.value for kind in EventType if kind in heard_by(spec.service)],
-            "does": spec.does,
-        }
-        for spec in CONSUMERS
-    ]
+def list_consumers(data: DataOption = None, as_json: JsonOption = False) -> None:
+    """List the consumers, and how they are: processes that run one, events that it has not read, events it has parked.
+
+    Where Kafka or Mongo does not say it, a column has a question mark, and a line says why.
+    """
+    services = [spec.service for spec in CONSUMERS]
+    try:
+        settings = load_settings(data_dir=data, needs=NEEDS)
+    except (MissingUrl, SupervisorHangsError) as error:
+        found, problems = {each: ConsumerHealth() for each in services}, [f"how they are is not known: {error}"]
+    else:
+        mongo = MongoSettings(settings.urls.mongo, settings.database)
+        found, problems = consumers_health(services, settings.kafka, mongo)
     if as_json:
-        typer.echo(json.dumps({"consumers": rows}))
+        rows = [
+            {
+                "name": spec.service.value,
+                "group": group_of(spec.service),
+                "listens": [kind.value for kind in EventType if kind in heard_by(spec.service)],
+                "does": spec.does,
+                **asdict(found[spec.service]),
+            }
+            for spec in CONSUMERS
+        ]
+        typer.echo(json.dumps({"consumers": rows, "problems": problems}))
         return
-    table = Table("consumer", "group", "does", box=None)
-    for spec in CONSUMERS:
-        table.add_row(spec.service.value, group_of(spec.service), spec.does)
-    Console().print(table)
+    print_table(
+        ("consumer", "group", "processes", "not read", "parked", "does"),
+        [(spec.service.value, group_of(spec.service), *_numbers(found[spec.service]), spec.does) for spec in CONSUMERS],
+        sentences=("does",),
+    )
+    for line in problems:
+        typer.echo(printable(line))
+
+
+def _numbers(health: ConsumerHealth) -> list[str]:
+    return ["?" if each is None else f"{each:,}" for each in (health.members, health.lag, health.parked)]
 
 
 def run_consumer(name: NameArgument, data: DataOption = None) -> None:
@@ -87,10 +111,11 @@ def list_parked(
     specs = CONSUMERS if name is None else (consumer_named(name),)
     rows: list[dict[str, Any]] = []
     with _parts(data) as parts:
+        order = order_id(parts.mongo, parts.database, key) if key else ""
         for spec in specs:
             found = ParkedEvents(parts.mongo, parts.database, spec.service.value)
-            if key:
-                rows += [_row(each) for each in found.of_key(key, _MOST_KEYS)]
+            if order:
+                rows += [_row(each) for each in found.of_key(order, _MOST_KEYS)]
             else:
                 rows += [{**_row(each.first), "events": each.events} for each in found.keys(_MOST_KEYS)]
     if as_json:
@@ -99,12 +124,14 @@ def list_parked(
     if not rows:
         typer.echo("nothing is parked")
         return
-    table = Table("consumer", "order", "events", "reason", "since (UTC)", "place", box=None)
-    for row in rows:
-        place = f"{row['topic']}[{row['partition']}]@{row['offset']}"
-        texts = (row["consumer"], row["key"], str(row.get("events", 1)), row["reason"], row["at"][5:16], place)
-        table.add_row(*map(cell, texts))
-    Console().print(table)
+    texts = [
+        (
+            row["consumer"], row["key"], str(row.get("events", 1)), row["reason"], row["at"][5:16],
+            f"{row['topic']}[{row['partition']}]@{row['offset']}",
+        )
+        for row in rows
+    ]  # fmt: skip
+    print_table(("consumer", "order", "events", "reason", "since (UTC)", "place"), texts)
     for row in rows:
         typer.echo(printable(f"  {row['key']}: {row['detail']}"))
 
@@ -112,7 +139,10 @@ def list_parked(
 def retry_parked(name: NameArgument, key: KeyArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Let a consumer handle the parked events of an order, in order; stops at the first that is rejected again."""
     with _parts(data) as parts, _opened(name, parts) as consumer:
-        found = parking.retry(ParkedEvents(parts.mongo, parts.database, name), consumer.handle, key)
+        order = order_id(parts.mongo, parts.database, key)
+        found = parking.retry(ParkedEvents(parts.mongo, parts.database, name), consumer.handle, order)
+    if not found.handled and found.failed is None:
+        raise _nothing_parked(order, name)
     if as_json:
         failed = None if found.failed is None else _row(found.failed)
         typer.echo(json.dumps({"handled": found.handled, "failed": failed}))
@@ -135,14 +165,19 @@ def discard_parked(
     consumer_named(name)
     with _parts(data) as parts:
         parked = ParkedEvents(parts.mongo, parts.database, name)
-        found = parking.discard(parked, key, everything=everything)
-        left = len(parked.of_key(key, _MOST_KEYS))
+        order = order_id(parts.mongo, parts.database, key)
+        found = parking.discard(parked, order, everything=everything)
+        left = len(parked.of_key(order, _MOST_KEYS))
     if not found:
-        raise Refused(f"nothing of {key!r} is parked by {name}")
+        raise _nothing_parked(order, name)
     if as_json:
         typer.echo(json.dumps({"discarded": [_row(each) for each in found], "left": left}))
         return
     typer.echo(f"{len(found)} discarded" + (f"; {left} wait, for: marketplace consumers retry" if left else ""))
+
+
+def _nothing_parked(order: str, name: str) -> Refused:
+    return Refused(f"nothing of order {order} is parked by {name}; see 'marketplace consumers parked'")
 
 
 @contextmanager

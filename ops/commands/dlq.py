@@ -9,8 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.clickhouse.dead_letters import DeadLetterGroup, DeadLetterQueries
@@ -18,7 +16,8 @@ from connectors.errors import Unavailable
 from marketplace.dead_letters import MAX_DETAIL_CHARS
 from marketplace.flows import DEAD_LETTERS_FLOW
 from ops.commands.options import DataOption, JsonOption
-from ops.commands.texts import cell, printable
+from ops.commands.tables import print_table
+from ops.commands.texts import printable
 from ops.context import load_settings
 from ops.drain import unread_records
 
@@ -63,11 +62,13 @@ def _print(groups: Sequence[DeadLetterGroup]) -> None:
     if not groups:
         typer.echo("no dead letters")
         return
-    table = Table("records", "given up by", "reason", "from", "last seen (UTC)", box=None)
-    for group in groups:
-        cells = (f"{group.records:,}", group.consumer_group, group.reason, group.topic)
-        table.add_row(*map(cell, cells), f"{group.last_seen:%m-%d %H:%M}")
-    Console().print(table)
+    print_table(
+        ("records", "given up by", "reason", "from", "last seen (UTC)"),
+        [
+            (f"{each.records:,}", each.consumer_group, each.reason, each.topic, f"{each.last_seen:%m-%d %H:%M}")
+            for each in groups
+        ],
+    )
     for group in groups:
         if group.example:
             example = " ".join(group.example.split())[:MAX_DETAIL_CHARS]

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from connectors.clickhouse.client import ClickHouse
@@ -23,6 +22,7 @@ from flows.registry import flow_of
 from marketplace.flows import FLOWS, FlowSpec, flow_named
 from marketplace.settings import ALL_PARTS
 from ops.commands.options import DataOption, JsonOption, split_names
+from ops.commands.tables import print_table
 from ops.commands.texts import cell
 from ops.context import load_settings
 from ops.provision import ensure_provisioned
@@ -49,10 +49,8 @@ def list_flows(as_json: JsonOption = False) -> None:
         rows = [{"name": f.name, "reads": [topic.name for topic in f.reads], "does": f.does} for f in FLOWS]
         typer.echo(json.dumps({"flows": rows}))
         return
-    table = Table("flow", "reads", "does", box=None)
-    for flow in FLOWS:
-        table.add_row(flow.name, ", ".join(topic.name for topic in flow.reads), flow.does)
-    Console().print(table)
+    texts = [(flow.name, ", ".join(topic.name for topic in flow.reads), flow.does) for flow in FLOWS]
+    print_table(("flow", "reads", "does"), texts, sentences=("does",))
 
 
 def run_flow(

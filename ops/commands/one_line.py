@@ -15,9 +15,14 @@ from runtime.settings import InvalidSettings, MissingUrl
 INTERRUPTED = 130
 
 
+def say(message: str) -> None:
+    """Write an error as one line to standard error; all commands' begin alike, and nothing in one is a command."""
+    typer.echo(printable(f"marketplace: {' '.join(message.split())}"), err=True)
+
+
 def fail(message: str, code: int = 1) -> NoReturn:
     """End with one line on standard error."""
-    typer.echo(printable(f"marketplace: {' '.join(message.split())}"), err=True)
+    say(message)
     raise typer.Exit(code)
 
 

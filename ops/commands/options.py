@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from connectors.errors import Refused
 from ops.commands.one_line import fail
 from ops.stack.state.model import DATA_VARIABLE, DEFAULT_DATA_DIR
 
@@ -32,3 +33,14 @@ def split_names(option: str, values: Sequence[str] | None) -> frozenset[str]:
     if values and not names:
         fail(f"{option} names nothing")
     return names
+
+
+def choice(option: str, value: str, choices: Sequence[str]) -> str:
+    """A value that has to be one of a few.
+
+    Raises:
+        Refused: It is another one.
+    """
+    if value not in choices:
+        raise Refused(f"{option} {value!r}: choose from {', '.join(choices)}")
+    return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -11,23 +11,23 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from connectors.errors import Refused
 from connectors.mongo.client import Client, connect
 from connectors.mongo.sagas.payment_review import KeptWebhook, OpenQuestion, PaymentReview
 from marketplace.money import shown_amount
 from ops.commands.options import DataOption, JsonOption
-from ops.commands.texts import cell, printable
+from ops.commands.tables import print_table
+from ops.commands.texts import printable
 from ops.context import load_mongo
-from ops.sagas.opening import StoreOption
+from ops.sagas.opening import StoreOption, check_store
+from ops.sagas.order_ids import order_id
 from saga_consumers.payments.counts import PaymentCounts
 from saga_consumers.payments.store import PaymentStore
 
 _MOST: Final = 1_000
 
-OrderArgument = Annotated[str, typer.Argument(help="The id of the order.")]
+OrderArgument = Annotated[str, typer.Argument(help="The order: its id, or the beginning of it.")]
 WebhookArgument = Annotated[str, typer.Argument(help="The id of the webhook, as `webhooks` lists it.")]
 
 
@@ -37,17 +37,21 @@ def list_stuck(store: StoreOption = None, data: DataOption = None, as_json: Json
     Exits with 1 where one of them waits for an operator: it was refused too often, came back, or has a problem.
     """
     with _mongo(data) as (mongo, database):
+        check_store(mongo, database, store)
         found = PaymentReview(mongo, database).open_questions(store, _MOST)
     if as_json:
         typer.echo(json.dumps({"questions": [_question_row(each) for each in found]}))
     elif found:
-        table = Table("order", "store", "what", "state", "amount", "asked", "asked next (UTC)", box=None)
-        for each in found:
-            what = f"refund {each.refund}" if each.refund else "charge"
-            amount, due = shown_amount(each.amount_minor, each.currency), _moment(each.due_ms)
-            cells = (each.order, each.store, what, each.state, amount, str(each.attempts), due)
-            table.add_row(*map(cell, cells))
-        Console().print(table)
+        print_table(
+            ("order", "store", "what", "state", "amount", "asked", "asked next (UTC)"),
+            [
+                (
+                    each.order, each.store, f"refund {each.refund}" if each.refund else "charge", each.state,
+                    shown_amount(each.amount_minor, each.currency), str(each.attempts), _moment(each.due_ms),
+                )
+                for each in found
+            ],
+        )  # fmt: skip
         for each in found:
             if each.problem:
                 typer.echo(printable(f"  {each.order}: {each.problem}"))
@@ -69,9 +73,10 @@ def retry_refund(
     key that it always had, so that nothing goes back twice.
     """
     with _mongo(data) as (mongo, database):
-        found = PaymentStore(mongo, database, PaymentCounts()).retry_refunds(order, refund, datetime.now(UTC))
-    if not found:
-        raise Refused(f"order {order[:60]!r} has no such refund that is not done")
+        own = order_id(mongo, database, order)
+        found = PaymentStore(mongo, database, PaymentCounts()).retry_refunds(own, refund, datetime.now(UTC))
+        if not found:
+            raise Refused(_nothing_to_refund(own, refund, PaymentReview(mongo, database).refunds(own)))
     if as_json:
         typer.echo(json.dumps({"refunds": [each.id for each in found]}))
         return
@@ -89,12 +94,13 @@ def list_webhooks(data: DataOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         typer.echo(json.dumps({"webhooks": [_webhook_row(each) for each in found]}))
     elif found:
-        table = Table("webhook", "state", "received (UTC)", "looked at", "next (UTC)", box=None)
-        for each in found:
-            times = (_moment(each.received_ms), str(each.attempts), _moment(each.due_ms))
-            cells = (each.id, each.state.value, *times)
-            table.add_row(*map(cell, cells))
-        Console().print(table)
+        print_table(
+            ("webhook", "state", "received (UTC)", "looked at", "next (UTC)"),
+            [
+                (each.id, each.state.value, _moment(each.received_ms), str(each.attempts), _moment(each.due_ms))
+                for each in found
+            ],
+        )
         for each in found:
             typer.echo(printable(f"  {each.id}: {each.reason}"))
     else:
@@ -119,6 +125,18 @@ def discard_webhook(webhook: WebhookArgument, data: DataOption = None) -> None:
     if not done:
         raise Refused(f"there is no webhook {webhook[:120]!r} that is not applied")
     typer.echo("discarded")
+
+
+def _nothing_to_refund(order: str, refund: str, refunds: Mapping[str, str] | None) -> str:
+    """Why no refund of an order is asked for: from its refunds' states by id, or None for no payment."""
+    if refunds is None:
+        return f"order {order} has no payment"
+    if not refunds:
+        return f"order {order} has no refunds"
+    states = ", ".join(f"{own} ({state})" for own, state in sorted(refunds.items()))
+    if refund and refund not in refunds:
+        return f"order {order} has no refund {refund[:60]!r}; it has {states}"
+    return f"nothing of order {order} is left to be refunded; it has {states}"
 
 
 @contextmanager

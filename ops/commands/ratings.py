@@ -13,6 +13,7 @@ from connectors.mongo.ratings import Ratings, WrongRating
 from ops.commands.options import DataOption, JsonOption
 from ops.commands.texts import printable
 from ops.context import load_mongo
+from ops.sagas.opening import check_store, open_mongo
 from runtime.sections import MongoSettings
 
 
@@ -28,7 +29,10 @@ def reconcile_ratings(
 
     Exits with 1 where numbers are wrong and were not put right.
     """
-    wrong = asyncio.run(_wrong(load_mongo(data_dir=data), store, repair))
+    mongo = load_mongo(data_dir=data)
+    with open_mongo(mongo) as client:
+        check_store(client, mongo.database, store)
+    wrong = asyncio.run(_wrong(mongo, store, repair))
     if as_json:
         rows = [
             {

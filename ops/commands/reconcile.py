@@ -12,11 +12,12 @@ from typing import Any, Final
 import typer
 from rich.console import Console
 
+from connectors.mongo.sagas.audit import SagaAudit
 from marketplace.money import shown_amount
 from ops.commands.options import DataOption, JsonOption
 from ops.commands.texts import cell, printable
 from ops.context import load_settings
-from ops.sagas.opening import StoreOption, open_audit
+from ops.sagas.opening import StoreOption, check_store, open_mongo
 from ops.sagas.reconciler import Progress, Verdict, reconcile
 from runtime.sections import MongoSettings
 
@@ -29,7 +30,9 @@ def reconcile_all(store: StoreOption = None, data: DataOption = None, as_json: J
     Exits with 1 where a row is wrong.
     """
     settings = load_settings(data_dir=data, needs=("kafka", "mongo"))
-    with open_audit(MongoSettings(settings.urls.mongo, settings.database)) as audit, _progress(as_json) as progress:
+    with open_mongo(MongoSettings(settings.urls.mongo, settings.database)) as client, _progress(as_json) as progress:
+        check_store(client, settings.database, store)
+        audit = SagaAudit(client, settings.database)
         verdict = reconcile(audit, settings.kafka, lambda: datetime.now(UTC), store, progress)
     if as_json:
         typer.echo(json.dumps(_verdict_document(verdict)))
@@ -74,7 +77,7 @@ def _print_verdict(verdict: Verdict) -> None:
     for currency, sums in sorted(verdict.money.items()):
         taken, back = (shown_amount(minor, currency) for minor in (sums.captured_minor, sums.refunded_minor))
         # Of some currencies the amount says only a sign that several have.
-        lines.append(f"money: {taken} taken, {back} refunded{'' if currency in taken else f' ({currency})'}")
+        lines.append(f"money: {taken} charged, {back} refunded{'' if currency in taken else f' ({currency})'}")
     lines.append(
         f"stock: {verdict.on_hand:,} pieces of {verdict.variants:,} variants, {verdict.reserved:,} of them reserved; "
         f"{verdict.sold:,} sold"

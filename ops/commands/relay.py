@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from pathlib import Path
 
 import typer
 
@@ -15,26 +16,38 @@ from ops.commands.texts import printable
 from ops.context import load_settings
 from ops.drift import connector_drift
 from ops.relay.connector import restart
+from ops.sagas.health import relay_lag
 
 _NEEDS = ("kafka", "mongo", "connect")
 
 
 def status(data: DataOption = None, as_json: JsonOption = False) -> None:
-    """Show whether the connector runs, and what differs from its file; exit code 1 where something is wrong."""
-    connector = OUTBOX_CONNECTOR
-    with closing(_connect(data)) as connect:
+    """Show the connector, its tasks, what differs from its file, and how far it is behind.
+
+    Exits with 1 where it does not run, or differs.
+    """
+    connector, settings = OUTBOX_CONNECTOR, load_settings(data_dir=data, needs=_NEEDS)
+    with closing(Connect(settings.urls.connect)) as connect:
         found, actual = connect.status(connector.name), connect.config(connector.name)
     drift = [] if actual is None else list(connector_drift(connector, actual))
     problem = "there is no such connector: 'marketplace relay apply' puts it there" if found is None else found.problem
+    lag = relay_lag(Path(settings.data_dir))
     if as_json:
         state = None if found is None else found.state
         tasks = [] if found is None else [{"id": task.id, "state": task.state} for task in found.tasks]
         document = {"connector": connector.name, "state": state, "tasks": tasks, "problem": problem, "drift": drift}
-        typer.echo(json.dumps(document))
+        typer.echo(json.dumps({**document, "lag_seconds": lag.seconds}))
     else:
         typer.echo(printable(f"{connector.name}: {problem or 'it runs'}"))
+        if found is not None:
+            tasks_are = ", ".join(f"task {task.id} is {task.state.lower()}" for task in found.tasks) or "it has no task"
+            typer.echo(printable(f"connector: it is {found.state.lower()}; {tasks_are}"))
         for line in drift:
             typer.echo(printable(f"drift: {line}"))
+        if actual is not None and not drift:
+            typer.echo("configuration: as its file declares it")
+        behind = "not known" if lag.seconds is None else f"{lag.seconds:.1f} s"
+        typer.echo(printable(f"lag: {behind} ({lag.where})"))
     if problem or drift:
         raise typer.Exit(1)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from dataclasses import asdict
 from datetime import datetime
@@ -28,6 +27,7 @@ from marketplace.rollups import DIMENSIONS
 from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED
 from ops.commands.options import DataOption, JsonOption
+from ops.commands.tables import wide_console
 from ops.commands.texts import cell
 from ops.context import load_settings
 from runtime.sections import Settings
@@ -121,7 +121,7 @@ def report(
         others = "; '--bots include' shows those of tools and crawlers too" if bots == "exclude" else ""
         Console(stderr=True).print(f"no numbers for {store}{when} yet{others}", highlight=False)
     else:
-        Console().print(_report_table(rows, found, dimension, _titles(settings, store, dimension, rows)))
+        wide_console().print(_report_table(rows, found, dimension, _titles(settings, store, dimension, rows)))
 
 
 def _report_table(rows: list[ReportRow], store: Store, dimension: str, titles: dict[str, str]) -> Table:
@@ -136,7 +136,7 @@ def _report_table(rows: list[ReportRow], store: Store, dimension: str, titles: d
     )
     table.add_column("bucket", no_wrap=True, min_width=max(len(_short(row.bucket)) for row in rows))
     if dimension != "all":
-        table.add_column(dimension)
+        table.add_column(dimension, overflow="fold")
     for name in NUMBERS:
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
@@ -229,7 +229,7 @@ def _document(rows: list[LedgerRow], closed: bool | None, log: dict[str, int] | 
 def _show_ledger(
     rows: list[LedgerRow], closed: bool | None, log: dict[str, int] | None, problem: str, store: str | None
 ) -> None:
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = wide_console()
     if not rows:
         console.print("nothing was received yet")
     else:

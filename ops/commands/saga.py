@@ -6,85 +6,92 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from connectors.mongo.sagas.audit import Step, Waiting
+from connectors.errors import Refused
+from connectors.mongo.sagas.audit import SagaAudit, Step, Waiting
 from connectors.mongo.times import milliseconds
 from marketplace.money import shown_amount
 from marketplace.sagas.declaration import deadline_of
 from marketplace.sagas.reconcile import OrderRows
-from ops.commands.one_line import fail
-from ops.commands.options import DataOption, JsonOption
-from ops.commands.texts import cell, printable
+from ops.commands.options import DataOption, JsonOption, choice
+from ops.commands.tables import print_table
+from ops.commands.texts import printable
 from ops.context import load_mongo
-from ops.sagas.opening import StoreOption, open_audit
+from ops.sagas.opening import StoreOption, check_store, open_mongo
+from ops.sagas.order_ids import order_id
 
-
-class Shown(StrEnum):
-    """Which orders are listed."""
-
-    STUCK = "stuck"
-    WAITING = "waiting"
+_WAITING: Final = "waiting"
+_STUCK: Final = "stuck"
 
 
 def list_sagas(
     state: Annotated[
-        Shown,
+        str,
         typer.Option(
             "--state",
+            metavar=f"{_WAITING}|{_STUCK}",
             help="What waits for somebody ('waiting'), or has for longer than it may ('stuck', with exit code 1).",
         ),
-    ] = Shown.WAITING,
+    ] = _WAITING,
     store: StoreOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List orders that wait for a service, the provider or time."""
+    stuck = choice("--state", state, (_WAITING, _STUCK)) == _STUCK
     now = datetime.now(UTC)
-    with open_audit(load_mongo(data_dir=data)) as audit:
-        waiting = audit.waiting(now, stuck=state is Shown.STUCK, store=store)
+    mongo = load_mongo(data_dir=data)
+    with open_mongo(mongo) as client:
+        check_store(client, mongo.database, store)
+        audit = SagaAudit(client, mongo.database)
+        waiting = audit.waiting(now, stuck=stuck, store=store)
         states = audit.states(store)
     if as_json:
         rows = [{**asdict(each), "service": each.service.value} for each in waiting]
-        typer.echo(json.dumps({"state": state.value, "orders": rows, "states": states}))
+        typer.echo(json.dumps({"state": state, "orders": rows, "states": states}))
     else:
-        _print_waiting(waiting, states, state, milliseconds(now))
-    if waiting and state is Shown.STUCK:
+        _print_waiting(waiting, states, milliseconds(now), stuck=stuck)
+    if waiting and stuck:
         raise typer.Exit(1)
 
 
 def trace(
-    order: Annotated[str, typer.Argument(help="The id of an order.")],
+    order: Annotated[str, typer.Argument(help="The order: its id, or the beginning of it.")],
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what happened to an order: every event, who handled it, and how long that took."""
-    with open_audit(load_mongo(data_dir=data)) as audit:
-        found = audit.order(order)
+    mongo = load_mongo(data_dir=data)
+    with open_mongo(mongo) as client:
+        own, audit = order_id(client, mongo.database, order), SagaAudit(client, mongo.database)
+        found = audit.order(own)
         if found is None:
-            fail(f"there is no order {order[:60]}")
+            raise Refused(f"there is no order {own}: only events of it are parked, see 'marketplace consumers parked'")
         rows, document = found
-        steps = audit.steps(order)
+        steps = audit.steps(own)
     if as_json:
         typer.echo(json.dumps(_trace_document(rows, document, steps)))
     else:
         _print_trace(rows, document, steps, milliseconds(datetime.now(UTC)))
 
 
-def _print_waiting(waiting: Sequence[Waiting], states: dict[str, int], shown: Shown, now_ms: int) -> None:
+def _print_waiting(waiting: Sequence[Waiting], states: dict[str, int], now_ms: int, *, stuck: bool) -> None:
     if waiting:
-        table = Table("order", "store", "waits for", "state", "since", "may last until", "then", box=None)
-        for each in waiting:
-            since, due = _ago(now_ms - each.since_ms), _moment(each.due_ms)
-            cells = (each.order, each.store, each.service.value, each.state, since, due, each.then)
-            table.add_row(*map(cell, cells))
-        Console().print(table)
-    elif shown is Shown.STUCK:
+        print_table(
+            ("order", "store", "waits for", "state", "since", "may last until", "then"),
+            [
+                (
+                    each.order, each.store, each.service.value, each.state, _ago(now_ms - each.since_ms),
+                    _moment(each.due_ms), each.then,
+                )
+                for each in waiting
+            ],
+            sentences=("then",),
+        )  # fmt: skip
+    elif stuck:
         typer.echo("No order is stuck.")
     else:
         typer.echo("No order waits for anybody.")
@@ -117,15 +124,16 @@ def _print_trace(rows: OrderRows, document: dict[str, Any], steps: Sequence[Step
     typer.echo(
         printable(f"Order {order.id} of {order.store}: {order.state}{reason}, {total}, placed {_moment(placed_ms)}")
     )
-    table = Table("after", "event", "by", "handled by (after it was written)", box=None)
+    table = []
     for step in steps:
         handled = ", ".join(
             f"{service} {_span(at - step.written_ms)}"
             for service, at in sorted(step.handled_ms.items(), key=lambda pair: pair[1])
         )
         source = step.source.rpartition("/")[2]
-        table.add_row(*map(cell, (_span(step.at_ms - placed_ms), step.type, source, handled or "nobody yet")))
-    Console().print(table)
+        table.append((_span(step.at_ms - placed_ms), step.type, source, handled or "nobody yet"))
+    handled_by = "handled by (after it was written)"
+    print_table(("after", "event", "by", handled_by), table, sentences=(handled_by,))
     if not steps:
         typer.echo("Its events are older than the outbox; the topic has them for longer.")
     parts = [f"order {order.state}"]

@@ -2,15 +2,14 @@
 
 import json
 import os
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from ops.commands.tables import wide_console
 from ops.commands.texts import cell
 from ops.stack.disk.space import Disk, what_to_do
 from ops.stack.state.inspection import Seen
@@ -56,7 +55,7 @@ def show(state: StackState, *, as_json: bool, title: str, seen: Seen | None = No
         table.add_column(heading, no_wrap=heading != "url", overflow="fold")
     for info in state.processes:
         table.add_row(*_row(info))
-    console = Console(width=None if sys.stdout.isatty() else 200)
+    console = wide_console()
     console.print(table)
     logs = {str(Path(info.log).parent) for info in state.processes if info.log}
     for folder in sorted(logs):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -12,8 +11,6 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from api.stores.service import TURNED_AWAY_DAYS, NewStore, StoreService
@@ -26,6 +23,7 @@ from marketplace.identity.accounts import User
 from marketplace.identity.tenancy import LimitReached, NoSuchStore, NoSuchUser, SlugReserved, SlugTaken
 from marketplace.stores import InvalidStore, Store, checked_domain, checked_zone
 from ops.commands.options import DataOption, JsonOption
+from ops.commands.tables import print_table
 from ops.commands.texts import cell, printable
 from ops.context import data_flag, load_mongo
 from ops.stack.state.model import DEFAULT_DATA_DIR
@@ -216,17 +214,12 @@ def list_stores(data: DataOption = None, as_json: JsonOption = False) -> None:
     if not stores:
         typer.echo("There is no store yet; 'marketplace stores create SLUG' opens one.")
         return
-    table = Table(box=None)
-    # Slugs are copied, so they are not wrapped; titles are.
-    table.add_column("store", no_wrap=True, min_width=max(len(store.slug) for store in stores))
-    table.add_column("title", overflow="fold")
-    table.add_column("time zone", no_wrap=True)
-    table.add_column("domains", no_wrap=True)
-    table.add_column("owners", overflow="fold")
+    rows: list[tuple[str | Text, ...]] = []
     for store in stores:
         domains, emails = (Text("\n").join(map(cell, each)) for each in (store.domains, owners.get(store.slug, [])))
-        table.add_row(store.slug, cell(store.title), store.timezone, domains, emails or Text("nobody", style="dim"))
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+        rows.append((store.slug, store.title, store.timezone, domains, emails or Text("nobody", style="dim")))
+    # Slugs and addresses are copied, so they are not wrapped; titles are.
+    print_table(("store", "title", "time zone", "domains", "owners"), rows, sentences=("title",))
 
 
 def _show_key(slug: str, write_key: str, *, as_json: bool) -> None:
@@ -262,12 +255,10 @@ def limits(
 
 
 def _print_limits(counts: list[TurnedAway]) -> None:
-    table = Table("hour", "reason", "requests", "events (at least)")
-    for count in counts:
-        table.add_row(count.hour, count.reason.replace("_", " "), f"{count.requests:,}", f"{count.events:,}")
+    rows = [(each.hour, each.reason.replace("_", " "), f"{each.requests:,}", f"{each.events:,}") for each in counts]
     for reason, (requests, events) in sums(counts).items():
-        table.add_row("all", reason.replace("_", " "), f"{requests:,}", f"{events:,}")
-    Console().print(table)
+        rows.append(("all", reason.replace("_", " "), f"{requests:,}", f"{events:,}"))
+    print_table(("hour", "reason", "requests", "events (at least)"), rows)
 
 
 def register(app: typer.Typer) -> None:

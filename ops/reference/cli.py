@@ -14,9 +14,9 @@ TARGET = Path(__file__).resolve().parents[2] / "docs" / "reference" / "cli.md"
 _HEAD = """# Command line reference
 
 Written by `make reference` from the commands' own help. Long work shows a progress bar on a terminal and plain lines
-elsewhere; with `--json`, standard output holds one JSON document. An expected error is one line on standard error and
-exit code 1, also for a value that is not one of the listed ones; options that are not known, have no value or a number
-out of range, and environment variables that cannot be used, are exit code 2.
+elsewhere; with `--json`, standard output holds one JSON document. An expected error is one line on standard error that
+begins with `marketplace: `, and exit code 1, also for a value that is not one of the listed ones; options that are not
+known, have no value or a number out of range, and environment variables that cannot be used, are exit code 2.
 """
 
 

@@ -9,6 +9,7 @@ import pytest
 from connectors.kafka.consumer import GroupConsumer
 from connectors.kafka.dead_letters import DeadLetterWriter
 from connectors.kafka.group_client import OffsetGap
+from connectors.kafka.groups import ActualGroup, read_groups
 from connectors.kafka.kafka_group_client import KafkaGroupClient
 from ops.stack import Stack
 from tests.kits.consumer import PARTITIONS, POLICY, Handled, KafkaWorld, Member, eventually, kafka_world
@@ -53,3 +54,18 @@ def test_a_gap_is_an_error_all_the_same(world: KafkaWorld) -> None:
     assert isinstance(failure, OffsetGap)
     assert (failure.offset, failure.missing) == (5, 15)
     assert handled.records == []
+
+
+def test_how_far_a_group_is_behind_and_who_is_in_it_can_be_asked_without_joining_it(world: KafkaWorld) -> None:
+    world.write_evenly(10)
+    world.commit(0, 4)
+    world.delete_before(1, 2)
+
+    def groups() -> dict[str, ActualGroup]:
+        return read_groups(world.bootstrap, world.topic, [world.group, "nobody.was.ever.here"])
+
+    assert groups() == {world.group: ActualGroup(0, 6 + 8 + 10), "nobody.was.ever.here": ActualGroup(0, 10 + 8 + 10)}
+
+    join_without_offsets(world, Handled())
+
+    eventually(lambda: groups()[world.group] == ActualGroup(1, 0), "it is in the group, and all is read")

@@ -28,6 +28,7 @@ def command(stack: Stack, tmp_path: Path) -> Iterator[tuple[Command, str]]:
 
         async def work(world: World) -> None:
             await world.store("shop", {"olga": "owner"})
+            await world.store("other", {"otto": "owner"})
             await world.user("ann")
             right, wrong = product("Mug"), product("\x1b[2JCup")
             await put_products(world.client, world.database, [right, wrong])
@@ -58,6 +59,7 @@ def test_wrong_stars_are_named_with_exit_code_1_until_they_are_put_right(command
     assert f"({wrong}) has 2 0 0 0 1, counted 0 0 0 0 1" in said.stdout
     assert "\x1b" not in said.stdout
     assert run("--store", "other").exit_code == 0
+    assert "no store 'othr'; there are: other, shop" in str(run("--store", "othr").exception)
     repaired = run("--repair", "--json")
     assert repaired.exit_code == 0
     assert [(each["product"], each["counted"]) for each in json.loads(repaired.stdout)["wrong"]] == [

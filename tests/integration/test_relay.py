@@ -207,8 +207,12 @@ def test_a_connector_that_is_not_as_declared_is_reported_and_left_until_it_is_ap
     assert relay.connect.config(NAME) == OUTBOX_CONNECTOR.config
     relay.wait_running()
     eventually(lambda: commanded(relay, "status").exit_code == 0, "it runs as declared")
+    running = commanded(relay, "status").output
+    assert "connector: it is running; task 0 is running\nconfiguration: as its file declares it\nlag: " in running
+    assert f"(marketplace_relay_lag_seconds at {relay.stack.process('relay').url}/metrics)" in running
     document = json.loads(commanded(relay, "status", "--json").output)
     assert (document["state"], document["tasks"], document["drift"]) == ("RUNNING", [{"id": 0, "state": "RUNNING"}], [])
+    assert document["lag_seconds"] >= 0
 
 
 def test_options_that_nothing_reads_and_values_that_nothing_takes_are_named(relay: Relay) -> None:

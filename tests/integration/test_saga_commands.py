@@ -145,7 +145,7 @@ def shop(stack: Stack, tmp_path: Path) -> Iterator[Shop]:
             "MARKETPLACE_MONGO_URL": stack.urls.mongo,
             "MARKETPLACE_KAFKA_URL": stack.urls.kafka,
             "MARKETPLACE_DATABASE": name,
-            "COLUMNS": "200",
+            "COLUMNS": "80",
         }
         return CliRunner().invoke(make_app(arguments), arguments, env={**names, **own})
 
@@ -184,7 +184,9 @@ def test_orders_that_add_up_are_summed_up_and_each_row_that_does_not_is_named_wi
     assert f"money: shop {wrong}: 1 of 2500 are paid" in told.stdout
     assert f"stock: shop v-{right}: 4 are there, and its movements add up to 3" in told.stdout
     assert f"outbox: shop {unsent}:orders:1:0: ORDER_CREATED was never sent" in told.stdout
+    assert "money: €75.00 charged, €0.00 refunded\n" in told.stdout
     assert told.stdout.endswith("rows are wrong.\n")
+    shop.insert("stores", {"_id": "other"})
     assert shop.run("reconcile", "--store", "other").exit_code == 0
 
 
@@ -237,7 +239,33 @@ def test_a_refund_of_a_confirmed_order_that_waits_for_an_operator_is_stuck_until
     assert shop.run("saga", "list", "--state", "stuck").exit_code == 0
     refused = shop.run("payments", "retry-refund", own, "r2")
     assert refused.exit_code == 1
-    assert "has no such refund that is not done" in str(refused.exception)
+    assert f"order {own} has no refund 'r2'; it has r1 (requested)" in str(refused.exception)
+    done = {**refund, "state": "done", "requested_ms": PLACED_MS}
+    shop.set(PAYMENTS.name, f"p-{own}", refunds=[done])
+    says = f"nothing of order {own} is left to be refunded; it has r1 (done)"
+    assert says in str(shop.run("payments", "retry-refund", own).exception)
+    without = shop.place("without")
+    assert f"order {without} has no refunds" in str(shop.run("payments", "retry-refund", without).exception)
+
+
+def test_a_store_that_there_is_not_is_an_error_and_not_one_in_which_all_is_well(shop: Shop) -> None:
+    for command in (("reconcile",), ("saga", "list"), ("payments", "stuck")):
+        said = shop.run(*command, "--store", "my-shop")
+        assert (said.exit_code, said.stdout) == (1, "")
+        assert str(said.exception) == "no store 'my-shop'; there are: none yet"
+
+
+def test_a_state_that_is_not_one_of_the_listed_ones_is_one_line_and_exit_code_1(shop: Shop) -> None:
+    said = shop.run("saga", "list", "--state", "foo")
+    assert (said.exit_code, said.stdout) == (1, "")
+    assert str(said.exception) == "--state 'foo': choose from waiting, stuck"
+
+
+def test_a_list_that_goes_into_a_pipe_has_whole_ids_and_a_line_for_each_order(shop: Shop) -> None:
+    own = shop.place("w" * 40, pays=False)
+    heading, *rows = shop.run("saga", "list").stdout.splitlines()
+    assert [name in heading for name in ("order", "waits for", "may last until", "then")] == [True] * 4
+    assert [line.split()[0] for line in rows[:-1]] == [own] * 3
 
 
 def test_a_webhook_that_is_parked_is_listed_with_its_reason_and_can_be_retried_and_discarded(shop: Shop) -> None:
@@ -272,7 +300,13 @@ def test_a_trace_shows_each_event_who_handled_it_and_how_long_that_took(shop: Sh
     assert document["events"][0]["payload"]["total_minor"] == 2_500
 
 
-def test_a_trace_of_an_order_that_is_not_there_is_one_line(shop: Shop) -> None:
-    said = shop.run("saga", "trace", "nothing")
-    assert said.exit_code == 1
-    assert said.stderr == "marketplace: there is no order nothing\n"
+def test_an_order_is_meant_by_the_beginning_of_its_id_and_one_that_several_have_names_them(shop: Shop) -> None:
+    own, other = shop.place("beginning", pays=False), shop.place("beginning", pays=False)
+    for beginning in (own[:-2].upper(), f"#{own[:-2]}", f" {own} "):
+        assert json.loads(shop.run("saga", "trace", beginning, "--json").stdout)["order"] == own
+    for command in (("saga", "trace"), ("payments", "retry-refund"), ("consumers", "retry", "inventory")):
+        several = shop.run(*command, "BEGINNIN")
+        assert several.exit_code == 1
+        assert str(several.exception).endswith(f"give more of it: {', '.join(sorted((own, other)))}")
+        assert "at least the first 8 characters of its id" in str(shop.run(*command, "beginni").exception)
+        assert str(shop.run(*command, "00000000").exception) == "there is no order '00000000'"

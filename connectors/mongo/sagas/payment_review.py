@@ -103,6 +103,18 @@ class PaymentReview:
         found = (question for row in rows.values() for question in _questions(row))
         return sorted(found, key=lambda each: (not each.waits_for_operator, each.order, each.refund))
 
+    def refunds(self, order: str) -> dict[str, str] | None:
+        """The states of an order's refunds by their ids; None where the order has no payment.
+
+        Args:
+            order: Its id.
+        """
+        try:
+            row = self._payments.find_one({"order": order})
+        except PyMongoError as error:
+            raise unavailable(error) from error
+        return None if row is None else {each.id: each.state.value for each in payment_of(row).refunds}
+
     def webhooks(self, limit: int) -> list[KeptWebhook]:
         """Webhooks that are parked, and those whose payment was not there when they were looked at, the oldest first.
 

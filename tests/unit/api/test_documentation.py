@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from api.orders import schemas as order_schemas
 from api.web.problems import PROBLEM_TYPES
 from tests.unit.api.test_app import OPENAPI, RULES, ask, assert_problem
 
@@ -108,3 +109,17 @@ def test_a_head_request_gets_the_head_of_the_answer(path: str) -> None:
 
     get, head = ask("GET", path), ask("HEAD", path)
     assert (head.status_code, head.content, known(head)) == (get.status_code, b"", known(get))
+
+
+def test_a_request_about_an_order_has_an_example_as_a_whole_that_the_route_takes() -> None:
+    names = [
+        media["schema"]["$ref"].rpartition("/")[2]
+        for path, found in OPENAPI["paths"].items()
+        for operation in found.values()
+        for media in operation.get("requestBody", {}).get("content", {}).values()
+        if "/orders" in path
+    ]
+    assert len(names) >= 4
+    for name in names:
+        for example in OPENAPI["components"]["schemas"][name]["examples"]:
+            getattr(order_schemas, name).model_validate(example)

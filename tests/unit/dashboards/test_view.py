@@ -125,7 +125,7 @@ def test_the_api_is_where_its_port_says_unless_a_url_is_given() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({}, "no MARKETPLACE_KAFKA_URL in the environment"),
+        ({}, "or set MARKETPLACE_KAFKA_URL"),
         (
             {
                 **{f"MARKETPLACE_{part}_URL": "x" for part in ("KAFKA", "MONGO", "CLICKHOUSE", "REDIS")},

@@ -37,9 +37,9 @@ def test_without_a_stack_all_urls_that_are_missing_are_named() -> None:
         Settings.load({"MARKETPLACE_CLICKHOUSE_URL": "http://c"})
 
     assert str(raised.value) == (
-        "no MARKETPLACE_KAFKA_URL in the environment and no stack is running in .marketplace: start one with "
-        "'marketplace up', or name the folder of one with --data "
-        "(MARKETPLACE_MONGO_URL, MARKETPLACE_REDIS_URL are missing too)"
+        "no stack is running in .marketplace: start one with "
+        "'marketplace up', name the folder of one with --data, "
+        "or set MARKETPLACE_KAFKA_URL, MARKETPLACE_MONGO_URL, MARKETPLACE_REDIS_URL"
     )
 
 
