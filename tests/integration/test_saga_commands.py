@@ -308,5 +308,5 @@ def test_an_order_is_meant_by_the_beginning_of_its_id_and_one_that_several_have_
         several = shop.run(*command, "BEGINNIN")
         assert several.exit_code == 1
         assert str(several.exception).endswith(f"give more of it: {', '.join(sorted((own, other)))}")
-        assert "at least the first 8 characters of its id" in str(shop.run(*command, "beginni").exception)
+        assert "at least the first 8 characters of it" in str(shop.run(*command, "beginni").exception)
         assert str(shop.run(*command, "00000000").exception) == "there is no order '00000000'"
