@@ -125,7 +125,8 @@ def test_a_card_that_is_declined_for_two_stores_is_said_on_their_page_which_lead
         assert page.words.count("Card declined") == 2
     page = buyer.send(page, page.form("order-again"))
     assert page.url.endswith("/shop/checkout")
-    assert "Total in USD $26.00 Total in EUR €649.00" in page.words
+    assert "Total in USD $26.00" in page.words
+    assert "Total in EUR €649.00" in page.words
 
 
 def test_what_has_sold_out_while_the_page_was_open_is_named_and_the_rest_can_be_ordered(
@@ -274,11 +275,11 @@ def test_a_line_is_given_back_and_what_is_packed_is_not(shop: Till, buyer: Buyer
     page = buyer.send(page, form, quantity="2", reason="Too much")
     assert "2 of 3 refunded" in page.words
     assert "It is cancelled, and its money is on the way back to you." in page.words
-    assert re.search(r"Being refunded 2 \u00d7 Café de olla ?, \d+ \w+ \d{4}, \d\d:\d\d UTC \$26.00", page.words)
+    assert re.search(r"Being refunded 2 \u00d7 [^$]+, \d+ \w+ \d{4}, \d\d:\d\d UTC \$26.00", page.words)
     assert "2 of 3 refunded" in buyer.send(page, form, quantity="2", reason="Too much").words
     shop.settle()
     page = buyer.get(page.url)
-    assert re.search(r"Refunded 2 \u00d7 Café de olla ?, [^$]+ UTC \$26.00", page.words)
+    assert re.search(r"Refunded 2 \u00d7 [^$]+, \d+ \w+ \d{4}, \d\d:\d\d UTC \$26.00", page.words)
     assert "$26.00 of it was refunded." in page.words
     assert "on the way back" not in page.words
     shop.set_order(own, {"fulfilment.state": "packed"})
