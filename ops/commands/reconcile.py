@@ -76,8 +76,7 @@ def _print_verdict(verdict: Verdict) -> None:
     lines = [f"{verdict.orders:,} orders" + (f": {states}" if states else "")]
     for currency, sums in sorted(verdict.money.items()):
         taken, back = (shown_amount(minor, currency) for minor in (sums.captured_minor, sums.refunded_minor))
-        # Of some currencies the amount says only a sign that several have.
-        lines.append(f"money: {taken} charged, {back} refunded{'' if currency in taken else f' ({currency})'}")
+        lines.append(f"money: {taken} charged, {back} refunded")
     lines.append(
         f"stock: {verdict.on_hand:,} pieces of {verdict.variants:,} variants, {verdict.reserved:,} of them reserved; "
         f"{verdict.sold:,} sold"

@@ -7,9 +7,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from enum import Enum
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 from typer.main import get_command
@@ -204,6 +205,7 @@ def test_no_value_of_an_option_is_refused_with_a_box_about_usage() -> None:
     assert of_click == []
 
 
-def choices_of(parameter: Any) -> Sequence[str]:
-    found: Sequence[str] = getattr(parameter.type, "choices", ())
-    return found
+def choices_of(parameter: Any) -> bool:
+    """Whether Typer itself knows the values of an option: those of an enumeration or a literal."""
+    wanted = parameter.type_descriptor.annotation
+    return get_origin(wanted) is Literal or (isinstance(wanted, type) and issubclass(wanted, Enum))
