@@ -84,12 +84,14 @@ mutants: $(READY) ## which changes of the rules no test sees, by module; MUTANTS
 bench: $(READY) ## the click flow compared with its parts and with rivals, in one table; BENCH="--clicks 200000 --rounds 1" for a quick look
 	$(BIN)/python -m bench $(BENCH)
 
-claims: $(READY) ## collector, REST API, imports of products, search, latency, growth, restart, memory and a soak, each with short sizes, one after the other (20 minutes)
+claims: $(READY) ## collector, REST API, imports of products, search, orders, latency, growth, restart, memory and a soak, each with short sizes, one after the other (20 minutes)
 	$(BIN)/python -m bench.claims.collector --rounds 2 --seconds 4
 	$(BIN)/python -m bench.claims.api --rounds 2 --seconds 4
 	$(BIN)/python -m bench.claims.catalog
 	$(BIN)/python -m bench.claims.search --products 20000
 	$(BIN)/python -m bench.claims.outbox --seconds 10
+	$(BIN)/python -m bench.claims.orders --orders 200
+	$(BIN)/python -m bench.claims.saga --rates 10 20 --seconds 10
 	$(BIN)/python -m bench.claims.latency --seconds 35 --saturate 25
 	$(BIN)/python -m bench.claims.growth --repeats 1
 	$(BIN)/python -m bench.claims.restart --small 200000 --large 2000000 --per-hour 100000 --repeats 3

@@ -155,6 +155,8 @@ def test_a_connector_that_starts_for_the_first_time_sends_what_was_there_before_
     order, tail = new_order(), relay.tail()
     events = [event_for_tests(order, version) for version in (2, 9, 1, 30, 4)]
     relay.connect.stop(NAME)
+    # Until its task has ended it sends what is said, and what comes after its start is sent again then.
+    eventually(lambda: not relay.connect.status(NAME).tasks, "it stops")  # type: ignore[union-attr]
     for event in events:
         relay.say(event)
     restart(relay.connect, NAME)
