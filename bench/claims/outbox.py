@@ -19,6 +19,8 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
+from pymongo.client_session import ClientSession
+
 from bench.claims.numbers import Row, quantile, report, say
 from connectors.debezium.client import Connect
 from connectors.debezium.declared import OUTBOX_CONNECTOR
@@ -124,9 +126,9 @@ class Writer:
         """Write an order and its event; returns when that is committed."""
         row = outbox_document(event, "inventory", datetime.now(UTC))
 
-        def work(session: object) -> None:
-            self._orders.insert_one({"_id": event.order, "state": "PENDING", "total_minor": 1_000}, session=session)  # type: ignore[arg-type]
-            self._outbox.insert_one(row, session=session)  # type: ignore[arg-type]
+        def work(session: ClientSession) -> None:
+            self._orders.insert_one({"_id": event.order, "state": "PENDING", "total_minor": 1_000}, session=session)
+            self._outbox.insert_one(row, session=session)
 
         in_transaction(self._client, work)
 

@@ -31,9 +31,11 @@ from connectors.insights.freshness import Completeness, Freshness
 from connectors.insights.report import Analytics
 from connectors.kafka.log_times import LogTimes
 from connectors.mongo.client import connect
-from connectors.mongo.sagas.store_notices import NoticePage, NoticePlace, StoreNotices
+from connectors.mongo.newest_pages import NewestPage, NewestPlace
+from connectors.mongo.notifications import Notification
+from connectors.mongo.sagas.store_notices import StoreNotices
 from connectors.mongo.sagas.store_orders import Group, Only, OrderPage, Place, StoreOrders, WholeOrder
-from connectors.mongo.sagas.store_stock import MovedPage, MovedPlace, StoreStock
+from connectors.mongo.sagas.store_stock import Moved, StoreStock
 from connectors.mongo.store_products import StoreProducts
 from connectors.mongo.turned_away import MongoTurnedAway, sums
 from connectors.redis.live_tile import LiveTile
@@ -289,7 +291,7 @@ def _order(found: Backend, store: str, order: str) -> WholeOrder | None:
     return found.orders.one(store, order)
 
 
-def _notices(found: Backend, store: str, after: NoticePlace | None) -> NoticePage:
+def _notices(found: Backend, store: str, after: NewestPlace | None) -> NewestPage[Notification]:
     return found.notices.page(store, after)
 
 
@@ -305,7 +307,7 @@ def _reservations(found: Backend, store: str, variant: str) -> tuple[Reservation
     return found.stock.reservations(store, variant)
 
 
-def _movements(found: Backend, store: str, variant: str, after: MovedPlace | None) -> MovedPage:
+def _movements(found: Backend, store: str, variant: str, after: NewestPlace | None) -> NewestPage[Moved]:
     return found.stock.movements(store, variant, after)
 
 

@@ -10,8 +10,8 @@ from typing import Final
 import streamlit as st
 
 from connectors.errors import Unavailable
+from connectors.mongo.newest_pages import NewestPlace
 from connectors.mongo.notifications import Notification
-from connectors.mongo.sagas.store_notices import NoticePlace
 from dashboards.data import backend, current
 from dashboards.ui import shell
 from dashboards.ui.header import change
@@ -52,17 +52,17 @@ def show() -> None:
             icon=":material/cloud_off:",
         )
         return
-    if not found.notices:
+    if not found.rows:
         st.info(
             "**No notifications yet.** New orders, the end of one that was confirmed, refunds that came back and goods "
             "that run low stand here; the owners of the store get them by mail as well.",
             icon=":material/notifications:",
         )
         return
-    known = {each.id: each for each in found.notices}
+    known = {each.id: each for each in found.rows}
     at = partial(when, zone=frame.zone, now=frame.now)
     with st.container(border=True):
-        show_rows("notices", "Notifications", [row_of(each, at) for each in found.notices], partial(_open, known))
+        show_rows("notices", "Notifications", [row_of(each, at) for each in found.rows], partial(_open, known))
     _turn(pages, found.next)
     st.caption(f"The newest first. {on_whose_clock(frame.store.timezone)}")
 
@@ -108,15 +108,15 @@ def _open(known: Mapping[str, Notification], own: str) -> None:
     st.session_state["redraw"] = True
 
 
-def _pages(store: str) -> list[NoticePlace | None]:
+def _pages(store: str) -> list[NewestPlace | None]:
     """The places behind which the pages up to the present one begin; another store begins at its first page."""
     kept = st.session_state.get("notice-pages")
-    pages: list[NoticePlace | None] = [None] if kept is None or kept[0] != store else kept[1]
+    pages: list[NewestPlace | None] = [None] if kept is None or kept[0] != store else kept[1]
     st.session_state["notice-pages"] = (store, pages)
     return pages
 
 
-def _turn(pages: list[NoticePlace | None], after: NoticePlace | None) -> None:
+def _turn(pages: list[NewestPlace | None], after: NewestPlace | None) -> None:
     def newer() -> None:
         pages.pop()
 

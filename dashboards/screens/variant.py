@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import streamlit as st
 
 from connectors.errors import Unavailable
-from connectors.mongo.sagas.store_stock import Moved, MovedPlace
+from connectors.mongo.newest_pages import NewestPlace
+from connectors.mongo.sagas.store_stock import Moved
 from dashboards.data import backend, current
 from dashboards.data.store_api import Change, Form
 from dashboards.ui import formats, markup, sending, shell
@@ -136,7 +137,7 @@ def _open_order(order: str) -> None:
 
 def _movements(frame: shell.Frame, item: Item) -> None:
     kept = st.session_state.get("movements")
-    pages: list[MovedPlace | None] = [None] if kept is None or kept[0] != item.variant else kept[1]
+    pages: list[NewestPlace | None] = [None] if kept is None or kept[0] != item.variant else kept[1]
     st.session_state["movements"] = (item.variant, pages)
     found = backend.movements(frame.store.slug, item.variant, pages[-1])
     with st.container(border=True):

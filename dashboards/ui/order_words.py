@@ -133,7 +133,8 @@ def _words(payload: Payload, kind: EventType, currency: str) -> str:
     if isinstance(payload, PaymentRefundReversed):
         return f"{shown_amount(payload.amount_minor, currency)} did not reach the buyer, and is owed again"
     if isinstance(payload, StockCountUpdated):
-        return f"The goods were taken from stock ({pieces(_count(payload.items))})"
+        taken = _count(payload.items)
+        return f"The goods were taken from stock ({pieces(taken)})" if taken else "No stock is counted for these goods"
     if isinstance(payload, StockInsufficient):
         return f"The goods are not there any more ({pieces(_count(payload.missing))} missing)"
     if isinstance(payload, OrderRefundRequested):

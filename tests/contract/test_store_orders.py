@@ -12,11 +12,12 @@ import pytest
 
 from connectors.errors import Unavailable
 from connectors.mongo.client import Client, connect
+from connectors.mongo.newest_pages import NewestPlace
 from connectors.mongo.sagas import store_notices
 from connectors.mongo.sagas.notifications import notification_document
 from connectors.mongo.sagas.store_notices import StoreNotices
 from connectors.mongo.sagas.store_orders import PAGE, Only, Place, StoreOrders
-from connectors.mongo.sagas.store_stock import MOVEMENTS, MovedPlace, StoreStock
+from connectors.mongo.sagas.store_stock import MOVEMENTS, StoreStock
 from marketplace.collections import (
     INBOX,
     NOTIFICATIONS,
@@ -251,11 +252,11 @@ def test_notifications_of_a_store_are_read_in_pages_and_those_of_nobody_else(cli
     notices = StoreNotices(opened, database)
     first = notices.page("shop")
     rest = notices.page("shop", first.next)
-    rows = [*first.notices, *rest.notices]
-    assert (len(first.notices), len(rest.notices), rest.next) == (store_notices.PAGE, 3, None)
+    rows = [*first.rows, *rest.rows]
+    assert (len(first.rows), len(rest.rows), rest.next) == (store_notices.PAGE, 3, None)
     assert {each.id for each in rows} == {each.id for each in own}
     assert [each.at_ms for each in rows] == sorted((each.at_ms for each in rows), reverse=True)
-    assert [each.facts for each in notices.page("other").notices] == [low()]
+    assert [each.facts for each in notices.page("other").rows] == [low()]
 
 
 def test_stock_is_what_is_on_hand_sold_and_reserved_by_whom_until_when(stock: StoreStock) -> None:
@@ -283,7 +284,7 @@ def test_the_ledger_of_a_variant_is_read_in_pages_with_the_names_of_people(
         for number in range(MOVEMENTS + 3)
     )  # fmt: skip
     first = stock.movements("shop", own)
-    assert isinstance(first.next, MovedPlace)
+    assert isinstance(first.next, NewestPlace)
     rest = stock.movements("shop", own, first.next)
     rows = [*first.rows, *rest.rows]
     assert (len(first.rows), len(rest.rows), rest.next) == (MOVEMENTS, 3, None)

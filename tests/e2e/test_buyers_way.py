@@ -95,5 +95,8 @@ def test_from_a_campaigns_link_to_a_refund_and_the_seller_sees_the_same_order(
         expect(rows).to_have_count(1, timeout=SECONDS)
         rows.first.click()
         shown = seller.page.get_by_test_id("stMainBlockContainer")
+        for said in ("Placed, for", "The payment provider took", "Confirmed", "went back to the buyer"):
+            expect(shown).to_contain_text(said, timeout=SECONDS)
+        shown.get_by_text("Technical details").click()
         for said in ("ORDER_CREATED", "PAYMENT_COMPLETED", "STOCK_COUNT_UPDATED", "PAYMENT_REFUNDED"):
             expect(shown).to_contain_text(said, timeout=SECONDS)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import pymongo
 from pymongo.errors import PyMongoError
 
 from connectors.mongo.client import Client, unavailable
+from connectors.mongo.newest_pages import NewestPage, NewestPlace
 from connectors.mongo.notifications import KNOWN_TEMPLATES, Notification, notification_of
 from marketplace.collections import NOTIFICATIONS
 from marketplace.notifications.notices import team_of
@@ -17,32 +17,6 @@ PAGE: Final = 30
 """Notifications of a page."""
 
 _SECONDS: Final = 2.0
-
-
-@dataclass(frozen=True)
-class NoticePlace:
-    """Behind which notification a page begins.
-
-    Attributes:
-        at_ms: When that one was written.
-        id: Its id.
-    """
-
-    at_ms: int
-    id: str
-
-
-@dataclass(frozen=True)
-class NoticePage:
-    """Some notifications, the newest first.
-
-    Attributes:
-        notices: Those.
-        next: Behind which the next page begins; None where there is none.
-    """
-
-    notices: tuple[Notification, ...]
-    next: NoticePlace | None
 
 
 class StoreNotices:
@@ -56,7 +30,7 @@ class StoreNotices:
     def __init__(self, client: Client, database: str) -> None:
         self._rows = client[database][NOTIFICATIONS.name]
 
-    def page(self, store: str, after: NoticePlace | None = None) -> NoticePage:
+    def page(self, store: str, after: NewestPlace | None = None) -> NewestPage[Notification]:
         """A page of what those who work in a store were notified of.
 
         Args:
@@ -77,4 +51,4 @@ class StoreNotices:
             raise unavailable(error) from error
         found = tuple(map(notification_of, rows[:PAGE]))
         last = found[-1] if len(rows) > PAGE else None
-        return NoticePage(found, None if last is None else NoticePlace(last.at_ms, last.id))
+        return NewestPage(found, None if last is None else NewestPlace(last.at_ms, last.id))

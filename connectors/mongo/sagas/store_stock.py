@@ -11,6 +11,7 @@ import pymongo
 from pymongo.errors import PyMongoError
 
 from connectors.mongo.client import Client, unavailable
+from connectors.mongo.newest_pages import NewestPage, NewestPlace
 from connectors.mongo.sagas.documents import reservation_of
 from connectors.mongo.stock import level_of
 from marketplace.collections import RESERVATIONS, STOCK, STOCK_MOVEMENTS, USERS
@@ -54,32 +55,6 @@ class Moved:
     by: str
 
 
-@dataclass(frozen=True)
-class MovedPlace:
-    """Behind which line of the ledger a page begins.
-
-    Attributes:
-        at_ms: When that one was written.
-        id: Its id.
-    """
-
-    at_ms: int
-    id: str
-
-
-@dataclass(frozen=True)
-class MovedPage:
-    """Some lines of the ledger, the newest first.
-
-    Attributes:
-        rows: Those.
-        next: Behind which the next page begins; None where there is none.
-    """
-
-    rows: tuple[Moved, ...]
-    next: MovedPlace | None
-
-
 class StoreStock:
     """The stock of one store at a time. Every call raises ``Unavailable`` where Mongo does not answer in time.
 
@@ -117,7 +92,7 @@ class StoreStock:
             found = self._reservations.find(question).sort("due_ms", 1).limit(MAX_RESERVATIONS).to_list()
         return tuple(map(reservation_of, found))
 
-    def movements(self, store: str, variant: str, after: MovedPlace | None = None) -> MovedPage:
+    def movements(self, store: str, variant: str, after: NewestPlace | None = None) -> NewestPage[Moved]:
         """A page of the ledger of a variant.
 
         Args:
@@ -134,7 +109,7 @@ class StoreStock:
             names = self._names({row["by"] for row in found if row.get("by")})
         rows = tuple(_moved(row, names) for row in found[:MOVEMENTS])
         last = rows[-1] if len(found) > MOVEMENTS else None
-        return MovedPage(rows, None if last is None else MovedPlace(last.at_ms, last.id))
+        return NewestPage(rows, None if last is None else NewestPlace(last.at_ms, last.id))
 
     def _names(self, users: set[str]) -> dict[str, str]:
         if not users:
