@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from email.message import EmailMessage
 from email.policy import default
+from email.utils import parseaddr
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -44,6 +46,7 @@ class WrittenMail:
 
 def mail(
     limit: Annotated[int, typer.Option(min=1, help="How many, from the newest on.")] = 20,
+    to: Annotated[str, typer.Option(metavar="ADDRESS", help="Only those to this address.")] = "",
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -56,26 +59,33 @@ def mail(
         folder, server = load_read(read, data)
     if data is not None and not data.is_dir():
         fail(f"there is no folder {data}")
-    found = list(_newest_first(folder, limit))
+    to = to.strip()
+    found = list(islice((each for each in _newest_first(folder) if _is_to(each, to)), limit))
     if as_json:
         typer.echo(json.dumps({"mails": [asdict(each) for each in found]}))
         return
     if not found:
         where = f"; with {SMTP_HOST.name} they go to {printable(server)}" if server else ""
-        typer.echo(f"There is no mail in {os.path.relpath(folder)}{where}.")
+        whose = f" to {printable(to)}" if to else ""
+        typer.echo(f"There is no mail{whose} in {os.path.relpath(folder)}{where}.")
     for each in found:
         head = (("Date", each.date), ("To", each.to), ("Subject", each.subject))
         typer.echo("\n".join(f"{name}: {printable(value)}" for name, value in head) + "\n")
         typer.echo("\n".join(f"  {printable(line)}" if line else "" for line in each.text.splitlines()) + "\n")
 
 
-def _newest_first(folder: Path, limit: int) -> Iterator[WrittenMail]:
+def _is_to(mail: WrittenMail, address: str) -> bool:
+    # Whether capitals count is for the server of the address to say; two that differ by them alone are nobody's.
+    return not address or parseaddr(mail.to)[1].casefold() == address.casefold()
+
+
+def _newest_first(folder: Path) -> Iterator[WrittenMail]:
     files = []
     for file in folder.glob("*.eml"):
         # Whoever looks after the folder may delete files at any moment.
         with suppress(FileNotFoundError):
             files.append((file.stat().st_mtime_ns, file))
-    for _, file in sorted(files, reverse=True)[:limit]:
+    for _, file in sorted(files, reverse=True):
         with suppress(FileNotFoundError):
             yield _read(file)
 

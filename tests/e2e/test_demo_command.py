@@ -160,14 +160,15 @@ def assert_people_can_sign_in(summary: dict[str, Any], temporary: Path) -> None:
     assert httpx.post(register, json=body).status_code == 202, "the demo's buyers use up nothing of this address"
     data = ("--data", str(temporary / "data"))
 
-    def link_to_ann() -> str:
-        with command("mail", "--limit", "1", "--json", *data, temporary=temporary) as mail:
-            (newest,) = json.loads(mail.communicate(timeout=30)[0])["mails"]
-        found = re.search(r"^http\S+", newest["text"], re.MULTILINE)
-        return found[0] if newest["to"] == body["email"] and found else ""
+    def mails_to_ann() -> list[dict[str, str]]:
+        with command("mail", "--to", body["email"], "--json", *data, temporary=temporary) as mail:
+            return list(json.loads(mail.communicate(timeout=30)[0])["mails"])
 
-    wait_until(lambda: bool(link_to_ann()), 20, "the mail")
-    link = httpx.URL(link_to_ann())
+    wait_until(lambda: bool(mails_to_ann()), 20, "the mail")
+    (mail,) = mails_to_ann()
+    found = re.search(r"^http\S+", mail["text"], re.MULTILINE)
+    assert found is not None, mail
+    link = httpx.URL(found[0])
     assert (link.port, link.path) == (httpx.URL(urls["dashboard"]).port, "/confirm")
     assert "Confirm your address" in text_of(str(link))
 

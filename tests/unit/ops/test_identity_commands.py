@@ -26,9 +26,9 @@ def run(*arguments: str, data: Path, **variables: str) -> Result:
     return CliRunner().invoke(make_app(arguments), arguments, env=environment)
 
 
-def write_mail(data: Path, number: int, subject: str, text: str) -> None:
+def write_mail(data: Path, number: int, subject: str, text: str, to: str = "ann@shop.example") -> None:
     message = EmailMessage()
-    message["From"], message["To"] = "no-reply@shop.example", "ann@shop.example"
+    message["From"], message["To"] = "no-reply@shop.example", to
     message["Subject"], message["Message-ID"] = subject, f"<{number}@shop.example>"
     message.set_content(text)
     asyncio.run(FolderTransport(data / "mails").send(message))
@@ -93,6 +93,17 @@ def test_mails_are_shown_newest_first_with_what_a_terminal_would_obey_made_visib
     assert [each["subject"] for each in document["mails"]] == ["Third", "Second"]
     assert document["mails"][0]["to"] == "ann@shop.example"
     assert document["mails"][0]["text"].endswith("link 3\n")
+
+
+def test_mails_to_one_address_are_found_behind_all_newer_ones(tmp_path: Path) -> None:
+    write_mail(tmp_path, 1, "Confirm", "text", to="Ann B <Ann@shop.example>")
+    for number in (2, 3, 4):
+        write_mail(tmp_path, number, "Order", "text", to="joann@shop.example")
+    document = json.loads(run("mail", "--json", "--limit", "1", "--to", "ann@SHOP.example", data=tmp_path).stdout)
+    assert [each["subject"] for each in document["mails"]] == ["Confirm"]
+    assert run("mail", "--to", "bob@shop.example", data=tmp_path).stdout.startswith(
+        "There is no mail to bob@shop.example in "
+    )
 
 
 def test_where_no_mail_is_the_command_says_so_and_where_they_go_instead(tmp_path: Path) -> None:
