@@ -9,7 +9,7 @@ PACKAGES := api bench connectors dashboards flows ingest marketplace ops runtime
 MUTANTS ?= *
 
 .DEFAULT_GOAL := help
-.PHONY: help demo verify test tests check chaos mutants bench claims drills clean setup browser nginx lock reference screenshots
+.PHONY: help demo verify test tests rewritten check chaos mutants bench claims drills clean setup browser nginx lock reference screenshots
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-17s %s\n", $$1, $$2 }'
@@ -64,12 +64,16 @@ nginx: | browser ## nginx for `up --proxy` and its tests, if it is missing and c
 # Checked beside the first tests: together they take half a minute less than one after the other. Tests start some
 # hundred processes, each of which would compile its modules where Python is kept from writing what it compiled.
 test: ## everything that CI runs
-	@$(MAKE) --no-print-directory --jobs 2 setup
+	@$(MAKE) --no-print-directory --jobs 2 setup rewritten
 	@$(MAKE) --no-print-directory --jobs 2 check tests
 
 tests: $(READY)
 	@$(BIN)/python -m compileall -q $(PACKAGES)
-	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+
+# pytest compiles tests in a way of its own. Its processes begin at one moment, and each would do it for all of them.
+rewritten: $(READY)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest --collect-only -qq >/dev/null || true
 
 chaos: $(READY) ## the kill tests with many seeds, and all tests that are too long for every run
 	CHAOS_SEEDS=20 FLOOD=whole $(BIN)/pytest -m "chaos or long"
