@@ -70,8 +70,8 @@ def _end(registry: TransactionRegistry, transaction: Transaction) -> bool:
 def forget_the_oldest_answers() -> None:
     """Let all registries forget answers to writes from the oldest on, without a look at the others.
 
-    An answer that is written again keeps its place, so that it and those behind it may stay somewhat longer than half an
-    hour: never more of them than the bound.
+    An answer that is written again keeps its place, so that it and those behind it may stay longer than half an hour:
+    never more of them than the bound.
     """
 
     def forget(registry: TransactionRegistry) -> None:
