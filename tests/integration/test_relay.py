@@ -265,18 +265,18 @@ def test_a_connector_that_nobody_resends_with_any_more_goes_on_by_itself(
     relay: Relay, method: str, ending: str
 ) -> None:
     relay.wait_running()
-    now = 0.0
-    watch = ConnectorWatch(relay.connect, OUTBOX_CONNECTOR, lambda: now)
+    now = [0.0]
+    watch = ConnectorWatch(relay.connect, OUTBOX_CONNECTOR, lambda: now[0])
     watch.look()
     tail, event = relay.tail(), event_for_tests(new_order())
     assert resend_killed_at(relay, method, ending)[0].endswith("/stop")
     relay.say(event)
     if ending != "/resume":
         eventually(lambda: relay.connect.status(NAME).state == "STOPPED", "it is stopped")  # type: ignore[union-attr]
-        for now in (1.0, STOPPED_SECONDS):
+        for now[0] in (1.0, STOPPED_SECONDS):
             watch.look()
             assert relay.connect.status(NAME).state == "STOPPED"  # type: ignore[union-attr]
-        now = 1.0 + STOPPED_SECONDS
+        now[0] = 1.0 + STOPPED_SECONDS
         watch.look()
     tail.until([event.id])
     relay.wait_running()
