@@ -29,7 +29,7 @@ from marketplace.idempotency import StoredAnswer
 from marketplace.identity.roles import Permission
 from marketplace.orders.delivery import FulfilmentState
 from marketplace.orders.requests import Party
-from marketplace.sagas.orders import OrderState
+from marketplace.sagas.order_state import OrderState
 from marketplace.texts import NOT_IN_LINES
 
 _OF_THE_BUYER: Final = {"buyer", "delivery"}

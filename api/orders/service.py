@@ -20,7 +20,7 @@ from marketplace.carts.cart import OutOfStock as NoneLeft
 from marketplace.orders.delivery import FulfilmentState, moved_on
 from marketplace.orders.refusals import NoSuchOrder
 from marketplace.orders.requests import cancelled, refunded
-from marketplace.sagas.orders import OrderState
+from marketplace.sagas.order_state import OrderState
 
 Forget = Callable[[str, list[str]], Awaitable[None]]
 """Is called with a store and its products that buyers are shown otherwise now; it never fails."""

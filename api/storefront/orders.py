@@ -30,7 +30,7 @@ from marketplace.notifications.texts import order_code
 from marketplace.orders.delivery import FulfilmentState
 from marketplace.orders.refusals import NoSuchOrder, NotPossible, OrderError, UnknownLine
 from marketplace.orders.requests import Party, can_cancel
-from marketplace.sagas.orders import OrderLine, OrderState
+from marketplace.sagas.order_state import OrderLine, OrderState
 
 PAGE_SIZE: Final = 20
 _SHOWN: Final = 3

@@ -11,7 +11,7 @@ from connectors.mongo.orders import KeptOrder, kept_order
 from connectors.mongo.times import milliseconds
 from marketplace.collections import INBOX, ORDERS, OUTBOX, PAYMENTS, USERS
 from marketplace.identity.emails import email_key
-from marketplace.sagas.orders import OrderState
+from marketplace.sagas.order_state import OrderState
 
 MAX_OF_CHECKOUT: Final = 200
 MAX_EVENTS: Final = 200

@@ -36,7 +36,7 @@ from marketplace.notifications.texts import order_code
 from marketplace.orders.delivery import Address
 from marketplace.sagas.declaration import listeners
 from marketplace.sagas.events import EventType
-from marketplace.sagas.payments import RefundState
+from marketplace.sagas.payment_state import RefundState
 
 _REFRESH_SECONDS = 2
 _DOT = " \N{MIDDLE DOT} "

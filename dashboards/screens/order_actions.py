@@ -18,7 +18,7 @@ from marketplace.inventory.levels import MAX_REASON_CHARS
 from marketplace.money import shown_amount
 from marketplace.orders.delivery import GONE, MAX_CARRIER_CHARS, MAX_TRACKING_CHARS, FulfilmentState
 from marketplace.orders.requests import Party, can_cancel
-from marketplace.sagas.orders import Order, OrderLine, OrderState
+from marketplace.sagas.order_state import Order, OrderLine, OrderState
 
 Draw = Callable[[shell.Frame, WholeOrder, Form], None]
 

@@ -25,7 +25,7 @@ from dashboards.ui.times import on_whose_clock, when
 from marketplace.identity.roles import Permission
 from marketplace.money import shown_amount
 from marketplace.notifications.texts import order_code
-from marketplace.sagas.orders import OrderState
+from marketplace.sagas.order_state import OrderState
 
 _EVERYTHING: Final = "All"
 STUCK: Final = "Stuck"

@@ -29,8 +29,8 @@ from marketplace.sagas.events import (
     decode_payload,
 )
 from marketplace.sagas.inventory import Reservation, ReservationState
-from marketplace.sagas.orders import REQUESTED, Order, OrderLine, OrderState, Reason
-from marketplace.sagas.payments import Payment, PaymentState, RefundState
+from marketplace.sagas.order_state import REQUESTED, Order, OrderLine, OrderState, Reason
+from marketplace.sagas.payment_state import Payment, PaymentState, RefundState
 
 REASONS: Final[Mapping[Reason, str]] = {
     Reason.UNPAID: "not paid in time",

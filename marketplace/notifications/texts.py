@@ -20,7 +20,7 @@ from marketplace.money import InvalidMoney, shown_amount
 from marketplace.notifications.facts import Facts, Line
 from marketplace.notifications.notices import OF_STORES, Template
 from marketplace.sagas.declines import decline_of
-from marketplace.sagas.orders import Reason
+from marketplace.sagas.order_state import Reason
 from marketplace.texts import NOT_IN_LINES
 
 _MAX_TITLE_CHARS: Final = 120

@@ -50,7 +50,7 @@ class ConnectorWatch:
     who read them notice by the events' ids: no row is missing then but those that have expired, which is logged.
 
     A connector that stays stopped is resumed after a minute and a half: whoever sends everything again stops it for
-    moments, and may be killed before it goes on. One that somebody has paused stays so for as long as this process runs.
+    moments, and may be killed before it goes on. One that is paused stays so for as long as this process runs.
 
     Args:
         connect: Kafka Connect.

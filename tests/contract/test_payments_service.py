@@ -25,7 +25,8 @@ from connectors.payments.secrets import KnownSecrets, ProviderSecrets
 from marketplace.collections import INBOX
 from marketplace.errors import Reject
 from marketplace.sagas.events import OrderCancelled, OrderedItem, OrderRefundRequested, StockInsufficient
-from marketplace.sagas.payments import Call, CallKind, Outcome, Payment, PaymentState, Report
+from marketplace.sagas.payment_state import Payment, PaymentState
+from marketplace.sagas.provider_calls import Call, CallKind, Outcome, Report
 from ops.stack import Stack
 from saga_consumers.consumer import Absent
 from saga_consumers.payments.calls import FAILURES_IN_A_ROW

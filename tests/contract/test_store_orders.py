@@ -31,8 +31,8 @@ from marketplace.collections import (
 )
 from marketplace.notifications.notices import of_low_stock, of_shipped
 from marketplace.sagas.inventory import MovementKind
-from marketplace.sagas.orders import OrderState, Reason
-from marketplace.sagas.payments import Outcome
+from marketplace.sagas.order_state import OrderState, Reason
+from marketplace.sagas.provider_calls import Outcome
 from ops.provision import ensure_provisioned
 from ops.resources import Resources
 from ops.stack import Stack

@@ -36,7 +36,8 @@ from marketplace.sagas.events import (
     StockInsufficient,
     event_id,
 )
-from marketplace.sagas.payments import Payment, PaymentState, Report
+from marketplace.sagas.payment_state import Payment, PaymentState
+from marketplace.sagas.provider_calls import Report
 from marketplace.settings import Urls
 from ops.provision import ensure_provisioned
 from ops.resources import Resources

@@ -20,8 +20,8 @@ from marketplace.identity.emails import email_key
 from marketplace.orders.delivery import GONE, Address, Fulfilment, FulfilmentState
 from marketplace.sagas.declaration import Service, deadline_of
 from marketplace.sagas.inventory import MovementKind, Reservation
-from marketplace.sagas.orders import Order, OrderState
-from marketplace.sagas.payments import Payment
+from marketplace.sagas.order_state import Order, OrderState
+from marketplace.sagas.payment_state import Payment
 from marketplace.sagas.reconcile import GRACE_MS
 
 PAGE: Final = 50

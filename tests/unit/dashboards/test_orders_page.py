@@ -41,8 +41,9 @@ from marketplace.orders.requests import Party, refunded
 from marketplace.sagas.declaration import TERMINAL
 from marketplace.sagas.events import EventType, OrderRefundRequested, encode_payload
 from marketplace.sagas.inventory import MovementKind
-from marketplace.sagas.orders import OrderState, Reason
-from marketplace.sagas.payments import Outcome, PaymentState, RefundState
+from marketplace.sagas.order_state import OrderState, Reason
+from marketplace.sagas.payment_state import PaymentState, RefundState
+from marketplace.sagas.provider_calls import Outcome
 from tests.kits.notifications import facts, low
 from tests.kits.products import product
 from tests.kits.store_orders import Played, documents_of, line, placed
