@@ -36,10 +36,13 @@ from connectors.mongo.tenants import (
     membership_document,
 )
 from connectors.mongo.times import milliseconds
-from marketplace.collections import API_KEYS, LINKS, MEMBERSHIPS, STORES, USERS
+from marketplace.collections import API_KEYS, LINKS, MEMBERSHIPS, ORDERS, STORES, USERS
 from marketplace.identity.accounts import LinkKind
 from marketplace.identity.roles import Permission, StoreRole
-from marketplace.identity.tenancy import Membership, NoSuchStore, SlugTaken, Stale, StoreRecord
+from marketplace.identity.tenancy import Membership, NoSuchStore, OpenOrders, SlugTaken, Stale, StoreRecord
+from marketplace.orders.closing import MAX_COUNTED, open_orders_sentence
+from marketplace.orders.delivery import GONE
+from marketplace.sagas.order_state import TERMINAL, OrderState
 from marketplace.stores import Store, hash_write_key
 
 _EDIT_ATTEMPTS: Final = 20
@@ -226,11 +229,15 @@ class TenantStores:
         Raises:
             NoSuchStore: There is none.
             NotAllowed: Who asks may not, by the role of now.
+            OpenOrders: Something of its orders is owed still.
             Unavailable: Mongo does not answer; it may have happened.
         """
 
         async def work(session: AsyncClientSession) -> None:
             await check_permission(self._stores, self._memberships, slug, actor, Permission.DELETE_STORE, session)
+            count = await self._orders.count_documents(_open_orders(slug), limit=MAX_COUNTED, session=session)
+            if count:
+                raise OpenOrders(open_orders_sentence(count), count, f"/v1/stores/{slug}/orders")
             # Nobody knows a key of this hash, so that the click path needs no word of deletion.
             lost = hash_write_key(secrets.token_hex(32))
             gone = {"deleted_at": now, "write_key_hash": lost, "import_key_hash": None}
@@ -241,6 +248,13 @@ class TenantStores:
             await self._keys.delete_many({"store": slug}, session=session)
 
         await in_transaction(self._client, work)
+
+
+def _open_orders(slug: str) -> dict[str, Any]:
+    """The orders of a store of which something is owed: see :func:`marketplace.orders.closing.is_open`."""
+    under_way = {"state": {"$nin": sorted(state.value for state in TERMINAL)}}
+    here = {"state": OrderState.CONFIRMED.value, "fulfilment.state": {"$nin": sorted(state.value for state in GONE)}}
+    return {"store": slug, "$or": [under_way, here, {"refunds.done": False}]}
 
 
 @contextmanager

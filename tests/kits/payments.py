@@ -306,6 +306,11 @@ class Orders:
         """How many payments of the database are being charged."""
         return int(self._rows(PAYMENTS.name).count_documents({"state": "charging"}))
 
+    def wait_for_operator(self, payment: Payment) -> None:
+        """Let the first refund of a payment be stuck, as after many refusals."""
+        stuck = {"refunds.0.state": "stuck", "refunds.0.due_ms": None, "due_ms": None}
+        self._rows(PAYMENTS.name).update_one({"_id": payment.id}, {"$set": stuck})
+
     def refunds(self, payment: Payment) -> dict[str, str]:
         """The states of a payment's refunds, by their ids."""
         return {each["id"]: each["state"] for each in self.row(payment)["refunds"]}

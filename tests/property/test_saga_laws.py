@@ -19,7 +19,7 @@ from marketplace.sagas.declaration import TERMINAL, TRANSITIONS, Service, State,
 from marketplace.sagas.events import Event, EventType, OrderedItem, decode_payload, encode_payload
 from marketplace.sagas.inventory import Movement, Reservation, ReservationState
 from marketplace.sagas.order_state import Order, OrderLine, OrderState, Reason
-from marketplace.sagas.payment_state import Entry, Payment, RefundState
+from marketplace.sagas.payment_state import Entry, Payment, RefundIntent, RefundState
 from marketplace.sagas.provider_calls import Call, CallKind, Outcome, Report
 from marketplace.sagas.reconcile import OrderRows, Said, Subject, check_order
 from tests.kits.depth import CHAOS_SEEDS
@@ -67,10 +67,14 @@ class Provider:
         return self._report(key)
 
     def refunds(self) -> list[str]:
-        """Keys of the refunds that it has made."""
+        """Keys of the refunds that it was asked for by us, and has made."""
         return sorted(
             key for key, (outcome, _) in self.done.items() if ":refund:" in key and outcome is Outcome.SUCCEEDED
         )
+
+    def send_back(self, payment: str, refund: RefundIntent) -> None:
+        """Somebody gives money back in its own console."""
+        self.done[f"{payment}:hand:{refund.id}:{refund.reversals}"] = Outcome.SUCCEEDED, refund.amount_minor
 
     def net(self, payment: str) -> int:
         """What it has of a payment."""
@@ -206,6 +210,22 @@ class Saga(RuleBasedStateMachine):
         key = data.draw(st.sampled_from(self.provider.refunds()))
         self.provider.done[key] = Outcome.REVERSED, self.provider.done[key][1]
         self._report(key.split(":")[0].removeprefix("p-"), self.provider.webhook(key))
+
+    @precondition(lambda self: self._owed())
+    @rule(data=st.data())
+    def send_back_by_hand(self, data: st.DataObject) -> None:
+        """An operator gives money back past us, and says so, as far as that is taken."""
+        own, refund = data.draw(st.sampled_from(self._owed()))
+        payment = self.payments[own]
+        look = Call(CallKind.LOOK_UP, payment.refund_key(refund.id), refund.amount_minor, payment.currency)
+        word = self.provider.ask(look, "success")
+        assert word is not None
+        try:
+            made = refunds.settle_refund(payment, refund.id, word, "by hand", "", self.now)
+        except refunds.CannotSettle:
+            return
+        self.provider.send_back(payment.id, refund)
+        self._decide_payment(own, Trigger.REQUEST, lambda _: made)
 
     @rule(seconds=st.sampled_from([1, 60, 16 * 60, 3_600, 24 * 3_600]))
     def wait(self, seconds: int) -> None:
@@ -442,6 +462,16 @@ class Saga(RuleBasedStateMachine):
 
     def _due(self) -> list[str]:
         return [own for own, payment in sorted(self.payments.items()) if payments.due_calls(payment, self.now)]
+
+    def _owed(self) -> list[tuple[str, RefundIntent]]:
+        """Refunds that are not done, and of which no question is on its way: an operator waits for so long."""
+        asked = {call.key for call in self.provider.on_their_way}
+        return [
+            (own, refund)
+            for own, payment in sorted(self.payments.items())
+            for refund in payment.refunds
+            if refund.state is not RefundState.DONE and payment.refund_key(refund.id) not in asked
+        ]
 
     def _versions(self) -> list[int]:
         return [each.version for kind in (self.orders, self.payments, self.reservations) for each in kind.values()]

@@ -25,7 +25,7 @@ from marketplace.sagas.events import (
 )
 from marketplace.sagas.inventory import Reservation, ReservationState
 from marketplace.sagas.order_state import NotNow, Order, OrderLine, OrderState, Reason
-from marketplace.sagas.payment_state import Payment, PaymentState, RefundState
+from marketplace.sagas.payment_state import Payment, PaymentDecision, PaymentState, RefundIntent, RefundState
 from marketplace.sagas.provider_calls import Mismatch, Outcome, Report
 
 NOW = 1_000_000
@@ -279,6 +279,99 @@ def test_a_refund_that_comes_back_is_owed_again_and_ends_the_order_once_more_whe
     assert story.said.count(EventType.PAYMENT_REFUND_REVERSED) == 1
     assert story.payment.refunded_minor == gone.refunded_minor
     assert story.stock == {"mug-s": 5, "bowl-l": 5}, "goods come back once"
+
+
+def stuck() -> Story:
+    """An order that was cancelled, and whose refund the provider has refused too often."""
+    story = Story()
+    story.provider(Outcome.SUCCEEDED)
+    story.cancel()
+    for _ in range(refunds.MAX_REFUND_ATTEMPTS):
+        story.provider(Outcome.DECLINED)
+        story.now += 3_600_000
+    assert [each.state for each in story.payment.refunds] == [RefundState.STUCK]
+    return story
+
+
+def settled(story: Story, outcome: Outcome = Outcome.NOT_FOUND, refund: str = "r1") -> PaymentDecision:
+    word = Report(story.payment.refund_key(refund), outcome)
+    return refunds.settle_refund(story.payment, refund, word, "sent by bank", "re_81", story.now)
+
+
+def test_a_refund_that_an_operator_has_sent_back_by_hand_ends_as_if_the_provider_had_said_so_and_once() -> None:
+    story, by_provider = stuck(), stuck()
+    key = story.payment.refund_key("r1")
+    made, said = settled(story), payments.apply_report(by_provider.payment, Report(key, Outcome.SUCCEEDED), story.now)
+    assert (made.events, made.entries) == (said.events, said.entries)
+    assert len(made.events) == 1
+    assert sum(entry.amount_minor for entry in made.entries) == 0
+    (refund,) = made.payment.refunds
+    assert (refund.state, refund.settled, refund.reference) == (RefundState.DONE, "sent by bank", "re_81")
+    story.payment = made.payment
+    story.spread(made.events)
+    assert (story.order.state, story.order.refunded_minor) == (OrderState.CANCELLED, 3490)
+    with pytest.raises(refunds.CannotSettle, match="an operator has said so"):
+        settled(story)
+    assert refunds.retry_refund(story.payment, "r1", story.now).payment == story.payment
+
+
+@pytest.mark.parametrize(
+    ("outcome", "says"),
+    [
+        (Outcome.SUCCEEDED, "has done it already"),
+        (Outcome.PENDING, "is doing it at this moment"),
+        (Outcome.UNKNOWN, "does not say"),
+    ],
+)
+def test_nothing_is_sent_back_by_hand_that_the_provider_has_to_do_with(outcome: Outcome, says: str) -> None:
+    with pytest.raises(refunds.CannotSettle, match=says):
+        settled(stuck(), outcome)
+
+
+def test_what_the_provider_says_of_another_refund_settles_none() -> None:
+    story = stuck()
+    with pytest.raises(refunds.CannotSettle):
+        refunds.settle_refund(story.payment, "r1", Report("p1:refund:r2", Outcome.NOT_FOUND), "why", "", story.now)
+    with pytest.raises(refunds.CannotSettle, match="no such refund"):
+        settled(story, refund="r2")
+
+
+def test_while_a_question_may_be_on_its_way_to_the_provider_nothing_is_sent_back_by_hand() -> None:
+    story = Story()
+    story.provider(Outcome.SUCCEEDED)
+    story.cancel()
+    with pytest.raises(refunds.CannotSettle, match="at this moment"):
+        settled(story)
+    for _ in range(4):
+        story.now = story.payment.next_due_ms or story.now
+        story.provider(Outcome.DECLINED)
+    with pytest.raises(refunds.CannotSettle, match="try again in 120 s"):
+        settled(story)
+    story.now += refunds.UNDER_WAY_MS - 1
+    with pytest.raises(refunds.CannotSettle, match="try again in 1 s"):
+        settled(story)
+    story.now += 1
+    # The next question is due after five minutes: for three of them nothing is on its way.
+    assert settled(story).payment.refunds[0].state is RefundState.DONE
+
+
+def test_more_than_was_taken_is_not_sent_back_by_hand_either() -> None:
+    story = stuck()
+    gone = RefundIntent("r0", 1, RefundState.DONE)
+    story.payment = replace(story.payment, refunds=(gone, *story.payment.refunds))
+    with pytest.raises(refunds.OverRefund):
+        settled(story)
+
+
+def test_money_that_went_back_by_hand_and_through_the_provider_is_loud_and_not_booked_twice() -> None:
+    story = stuck()
+    story.payment = settled(story).payment
+    key = story.payment.refund_key("r1")
+    with pytest.raises(Mismatch, match="went back by hand"):
+        payments.apply_report(story.payment, Report(key, Outcome.SUCCEEDED, 3490), story.now)
+    for outcome in (Outcome.REVERSED, Outcome.DECLINED):
+        made = payments.apply_report(story.payment, Report(key, outcome), story.now)
+        assert (made.payment, made.events, made.entries) == (story.payment, (), ())
 
 
 def test_a_refund_that_came_back_before_it_was_known_to_be_gone_was_never_gone() -> None:
