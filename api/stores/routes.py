@@ -144,9 +144,10 @@ async def edit_store(request: Request, response: Response, body: StoreEdit) -> S
 async def delete_store(request: Request) -> None:
     """Delete a store for all its members: nobody can reach it any more, and its keys are worth nothing.
 
-    Its numbers and its document are kept, and its slug is given to nobody else. While orders are open the answer is 409:
-    `open_orders` says how many, and `orders` where all orders of the store are listed. Open is an order that is not
-    paid or cancelled yet, one whose goods are not shipped (also a packed one), and one whose refund is not done.
+    Its numbers and its document are kept, and its slug is given to nobody else. While orders are open the answer is
+    409: `open_orders` says how many, and `orders` where all orders of the store are listed. Open is an order that is
+    neither confirmed nor cancelled, a confirmed one whose goods are not shipped (also a packed one), and one with a
+    refund that is not done.
     """
     slug = access_of(request).slug
     async with _changing(request, slug):

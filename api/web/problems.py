@@ -128,7 +128,7 @@ CONFLICT: Final = ProblemType(
 )
 OPEN_ORDERS: Final = ProblemType(
     "open-orders", 409, "The store has open orders",
-    "Send their goods, or cancel or refund them: `orders` lists all orders of the store, and `open_orders` counts those.",
+    "Send their goods, or cancel or refund them: `open_orders` says how many, `orders` where all orders are listed.",
 )  # fmt: skip
 GONE: Final = ProblemType("gone", 410, "This link is not valid", "It was used or has expired: ask for another one.")
 STALE: Final = ProblemType(

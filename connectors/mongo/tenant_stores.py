@@ -47,6 +47,16 @@ from marketplace.stores import Store, hash_write_key
 
 _EDIT_ATTEMPTS: Final = 20
 
+_GONE: Final = sorted(state.value for state in GONE)
+_CONFIRMED: Final = OrderState.CONFIRMED.value
+# One by one: SecantusDB takes no index for an $or.
+_OPEN_ORDERS: Final[tuple[Mapping[str, Any], ...]] = (
+    {"state": {"$in": sorted(state.value for state in OrderState if state not in TERMINAL)}},
+    {"state": _CONFIRMED, "fulfilment.state": {"$nin": _GONE}},
+    {"state": _CONFIRMED, "fulfilment.state": {"$in": _GONE}, "refunds.done": False},
+)
+"""Which orders are open, as :func:`marketplace.orders.closing.is_open` says; none is found twice."""
+
 Change = Callable[[Store], Mapping[str, Any]]
 
 
@@ -63,7 +73,7 @@ class TenantStores:
         mongo = client[database]
         self._stores: AsyncCollection[dict[str, Any]] = mongo.get_collection(STORES.name, codec_options=LENIENT)
         self._memberships, self._users = mongo[MEMBERSHIPS.name], mongo[USERS.name]
-        self._links, self._keys = mongo[LINKS.name], mongo[API_KEYS.name]
+        self._links, self._keys, self._orders = (mongo[each.name] for each in (LINKS, API_KEYS, ORDERS))
 
     async def prepare(self) -> None:
         """Create the unique indexes of stores, if they are missing.
@@ -235,7 +245,10 @@ class TenantStores:
 
         async def work(session: AsyncClientSession) -> None:
             await check_permission(self._stores, self._memberships, slug, actor, Permission.DELETE_STORE, session)
-            count = await self._orders.count_documents(_open_orders(slug), limit=MAX_COUNTED, session=session)
+            count = 0
+            for question in _OPEN_ORDERS:
+                own = {"store": slug, **question}
+                count += await self._orders.count_documents(own, limit=MAX_COUNTED, session=session)
             if count:
                 raise OpenOrders(open_orders_sentence(count), count, f"/v1/stores/{slug}/orders")
             # Nobody knows a key of this hash, so that the click path needs no word of deletion.
@@ -248,13 +261,6 @@ class TenantStores:
             await self._keys.delete_many({"store": slug}, session=session)
 
         await in_transaction(self._client, work)
-
-
-def _open_orders(slug: str) -> dict[str, Any]:
-    """The orders of a store of which something is owed: see :func:`marketplace.orders.closing.is_open`."""
-    under_way = {"state": {"$nin": sorted(state.value for state in TERMINAL)}}
-    here = {"state": OrderState.CONFIRMED.value, "fulfilment.state": {"$nin": sorted(state.value for state in GONE)}}
-    return {"store": slug, "$or": [under_way, here, {"refunds.done": False}]}
 
 
 @contextmanager

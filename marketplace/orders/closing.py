@@ -17,9 +17,9 @@ def is_open(order: Order, fulfilment: Fulfilment) -> bool:
     Goods of a confirmed order are owed until they are shipped, so a packed one is open; nobody has to say that they
     arrived. Money is owed until a refund is done, also where it waits for an operator, whatever became of the goods.
     """
-    if order.state not in TERMINAL or not all(refund.done for refund in order.refunds):
-        return True
-    return order.state is OrderState.CONFIRMED and fulfilment.state not in GONE
+    if order.state is not OrderState.CONFIRMED:
+        return order.state not in TERMINAL
+    return fulfilment.state not in GONE or not all(refund.done for refund in order.refunds)
 
 
 def open_orders_sentence(count: int) -> str:
