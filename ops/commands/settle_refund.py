@@ -33,9 +33,13 @@ _MOST_CHARS: Final = 200
 def settle_refund(
     payment: Annotated[str, typer.Argument(help="The payment, or its order: the id, or the beginning of an order's.")],
     refund: Annotated[str, typer.Argument(help="The id of a refund.", show_default="the one that is not done")] = "",
-    reason: Annotated[str, typer.Option(help="Why it went back by hand; kept with the refund.")] = "",
+    *,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why it went back by hand; kept with the refund.")],
     provider_reference: Annotated[
-        str, typer.Option(metavar="REF", help="The provider's own id of what went back; kept with the refund.")
+        str,
+        typer.Option(
+            metavar="REF", help="The provider's own id of what went back; kept with the refund.", show_default="none"
+        ),
     ] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
     data: DataOption = None,

@@ -546,7 +546,7 @@ def test_a_refund_that_an_operator_has_sent_back_by_hand_is_booked_and_said_once
     orders.wait_for_operator(payment)
     settle = ("settle-refund", payment.id, "--reason", "The card is closed", "--provider-reference", "re_81")
     assert "give --yes" in str(command(*settle).exception)
-    assert "--reason" in str(command("settle-refund", payment.id, "--yes").exception)
+    assert "--reason" in str(command("settle-refund", payment.id, "--reason", " ", "--yes").exception)
     assert "has no refund 'r2'" in str(command(*settle, "r2", "--yes").exception)
     assert orders.said(payment) == ["PAYMENT_COMPLETED"]
     did = orders.provider.operations(payment.id)
