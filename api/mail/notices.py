@@ -8,11 +8,7 @@ from urllib.parse import quote, urlencode
 
 from connectors.mongo.notifications import Deliverable
 from marketplace.notifications.facts import Facts
-from marketplace.notifications.letters import (
-    Letter,
-    Links,
-    letter_of,
-)
+from marketplace.notifications.letters import Letter, Links, letter_of
 from marketplace.notifications.notices import OF_STORES
 from marketplace.notifications.preferences import unsubscribe_token
 

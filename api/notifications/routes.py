@@ -24,9 +24,7 @@ from api.web.times import rfc3339
 from connectors.mongo.notifications import Notification
 from marketplace.identity.roles import Permission
 from marketplace.notifications.preferences import Preferences
-from marketplace.notifications.texts import (
-    text_of,
-)
+from marketplace.notifications.texts import text_of
 
 _ID: Final = "3f2a9c51d06e4b7fa8c1e2d3b4a59687"
 _ONE: Final[dict[str, Any]] = {

@@ -13,9 +13,7 @@ from api.notifications.service import NotificationService
 from api.storefront.addresses import ORDERS, with_query
 from connectors.mongo.notifications import MOST_COUNTED, Notification
 from marketplace.notifications.preferences import Preferences
-from marketplace.notifications.texts import (
-    text_of,
-)
+from marketplace.notifications.texts import text_of
 
 PAGE: Final = "/shop/notifications"
 _SIZE: Final = 20

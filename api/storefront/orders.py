@@ -26,9 +26,7 @@ from connectors.mongo.product_reads import ProductReads
 from marketplace.catalog.products import Product, ProductState
 from marketplace.countries import COUNTRIES
 from marketplace.idempotency import LeaseLost, Next, StoredAnswer, fingerprint, row_id
-from marketplace.notifications.words import (
-    order_code,
-)
+from marketplace.notifications.words import order_code
 from marketplace.orders.delivery import FulfilmentState
 from marketplace.orders.refusals import NoSuchOrder, NotPossible, OrderError, UnknownLine
 from marketplace.orders.requests import Party, can_cancel

@@ -21,9 +21,7 @@ from dashboards.ui.times import on_whose_clock, when
 from marketplace.identity.roles import Permission
 from marketplace.money import shown_amount
 from marketplace.notifications.notices import Template
-from marketplace.notifications.texts import (
-    text_of,
-)
+from marketplace.notifications.texts import text_of
 
 _MAX_PAGES: Final = 200
 _TAGS: Final[Mapping[Template, Tag]] = {

@@ -7,9 +7,7 @@ from typing import Any, Final, Literal
 
 import streamlit as st
 
-from connectors.mongo.sagas.sold_orders import (
-    WholeOrder,
-)
+from connectors.mongo.sagas.sold_orders import WholeOrder
 from dashboards.data import backend
 from dashboards.data.store_api import Change, Form
 from dashboards.ui import sending, shell

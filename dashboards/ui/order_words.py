@@ -6,10 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from connectors.mongo.sagas.audit import Step
-from connectors.mongo.sagas.sold_orders import (
-    CameBack,
-    SoldOrder,
-)
+from connectors.mongo.sagas.sold_orders import CameBack, SoldOrder
 from dashboards.ui.rows import Tag
 from marketplace.money import shown_amount
 from marketplace.orders.delivery import GONE, FulfilmentState

@@ -14,16 +14,7 @@ from typing import Final
 from marketplace.notifications.facts import Facts, Line
 from marketplace.notifications.notices import OF_STORES, Template
 from marketplace.notifications.texts import Text, text_of
-from marketplace.notifications.words import (
-    END,
-    ISOLATE,
-    count,
-    isolated,
-    money,
-    name_of,
-    one_line,
-    total,
-)
+from marketplace.notifications.words import END, ISOLATE, count, isolated, money, name_of, one_line, total
 
 _SEE: Final[Mapping[Template, str]] = {
     **dict.fromkeys(Template, "Look at your order"),

@@ -15,15 +15,9 @@ from connectors.mongo.client import Client, connect
 from connectors.mongo.newest_pages import NewestPlace
 from connectors.mongo.sagas import store_notices
 from connectors.mongo.sagas.notifications import notification_document
-from connectors.mongo.sagas.sold_orders import (
-    Only,
-    Place,
-)
+from connectors.mongo.sagas.sold_orders import Only, Place
 from connectors.mongo.sagas.store_notices import StoreNotices
-from connectors.mongo.sagas.store_orders import (
-    PAGE,
-    StoreOrders,
-)
+from connectors.mongo.sagas.store_orders import PAGE, StoreOrders
 from connectors.mongo.sagas.store_stock import MOVEMENTS, StoreStock
 from marketplace.collections import (
     INBOX,

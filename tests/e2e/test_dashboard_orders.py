@@ -14,9 +14,7 @@ from playwright.sync_api import Browser, Locator, expect
 
 from connectors.mongo.client import Client, connect
 from connectors.mongo.product_reads import product_document
-from connectors.mongo.sagas.store_orders import (
-    StoreOrders,
-)
+from connectors.mongo.sagas.store_orders import StoreOrders
 from connectors.mongo.sagas.store_stock import StoreStock
 from marketplace.catalog.products import Option, Variant
 from marketplace.collections import MEMBERSHIPS, PRODUCTS

@@ -12,9 +12,7 @@ import pytest
 
 from connectors.errors import Unavailable
 from connectors.mongo.client import connect
-from connectors.mongo.sagas.store_orders import (
-    StoreOrders,
-)
+from connectors.mongo.sagas.store_orders import StoreOrders
 from dashboards.data.store_api import Change, Form, SignIn, StoreApi
 from dashboards.data.viewers import DatabaseReader
 from dashboards.web.identity_api import Browser

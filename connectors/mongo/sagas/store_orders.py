@@ -14,16 +14,7 @@ from connectors.errors import Unavailable
 from connectors.mongo.client import Client, unavailable
 from connectors.mongo.sagas.audit import SagaAudit
 from connectors.mongo.sagas.documents import payment_of, reservation_of
-from connectors.mongo.sagas.sold_orders import (
-    Buyer,
-    CameBack,
-    Group,
-    Only,
-    OrderPage,
-    Place,
-    WholeOrder,
-    sold_order,
-)
+from connectors.mongo.sagas.sold_orders import Buyer, CameBack, Group, Only, OrderPage, Place, WholeOrder, sold_order
 from marketplace.collections import ORDERS, PARKED_EVENTS, PAYMENTS, RESERVATIONS, STOCK_MOVEMENTS, USERS
 from marketplace.identity.emails import email_key
 from marketplace.orders.delivery import GONE

@@ -19,10 +19,7 @@ from connectors.mongo.mail_queue import MailQueue, WaitingMail
 from marketplace.identity.accounts import Mail
 from marketplace.identity.emails import InvalidEmail, checked_email
 from marketplace.identity.mails import TEMPLATES
-from marketplace.notifications.letters import (
-    Links,
-    letter_of,
-)
+from marketplace.notifications.letters import Links, letter_of
 from marketplace.notifications.notices import Template
 from tests.kits.notifications import facts
 

@@ -13,14 +13,7 @@ import pytest
 
 from api.mail.notices import dashboard_path
 from connectors.mongo.sagas.audit import Step
-from connectors.mongo.sagas.sold_orders import (
-    Buyer,
-    CameBack,
-    Group,
-    SoldOrder,
-    WholeOrder,
-    sold_order,
-)
+from connectors.mongo.sagas.sold_orders import Buyer, CameBack, Group, SoldOrder, WholeOrder, sold_order
 from dashboards.data.view import from_query, to_query
 from dashboards.screens import orders, stock
 from dashboards.screens.order import address_lines, detail_of, missing_of, moments_of, troubles

@@ -18,14 +18,9 @@ from connectors.mongo.orders import KeptOrder
 from connectors.payments.methods import TRIAL_CARDS, Card
 from marketplace.countries import COUNTRIES
 from marketplace.notifications.facts import facts_of_order
-from marketplace.notifications.letters import (
-    Links,
-    letter_of,
-)
+from marketplace.notifications.letters import Links, letter_of
 from marketplace.notifications.notices import Notice, Template
-from marketplace.notifications.texts import (
-    text_of,
-)
+from marketplace.notifications.texts import text_of
 from marketplace.orders.delivery import Address, Fulfilment, FulfilmentState
 from marketplace.sagas.declines import DECLINES, decline_of
 from marketplace.sagas.events import Event, EventType, PaymentCompleted, PaymentFailed, PaymentRefunded
