@@ -13,6 +13,7 @@ import pytest
 from connectors.mongo.client import connect
 from connectors.mongo.sagas.orders import OrderRepository
 from connectors.mongo.sagas.steps import SagaSteps
+from connectors.mongo.times import milliseconds
 from marketplace.collections import (
     CARTS,
     IDEMPOTENCY_KEYS,
@@ -483,6 +484,37 @@ def test_an_account_that_is_deleted_leaves_its_orders_and_none_of_its_keys(run: 
         assert await world.tenancy.accounts.delete("bea", bea.security_stamp, notice, world.now)
         assert (await count(world, CARTS.name), await count(world, IDEMPOTENCY_KEYS.name)) == (0, 0)
         assert (await count(world, ORDERS.name), await count(world, USERS.name, _id="bea")) == (1, 0)
+
+    run(work)
+
+
+AGES_SECONDS = (-60, 0, 0, 0, 1_800, 7_200, 7_200, 100_000, 400_000, 2_000_000, 9_000_000, 9_000_000, 40_000_000)
+"""Of orders: also of one that a clock ahead of ours has placed, and some of one moment."""
+
+
+def test_lists_have_every_order_once_and_the_newest_first_however_old_they_are(run: Run) -> None:
+    mug = goods()
+
+    async def work(world: World) -> None:
+        await open_shop(world, mug)
+        order = await ordered(world, "bea", (mug, 1))
+        mongo, now_ms = world.client[world.database][ORDERS.name], milliseconds(world.now)
+        (kept,) = await mongo.find({"_id": order["id"]}).to_list()
+        rows = [
+            {**kept, "_id": f"{number:032x}", "placed_at_ms": now_ms - age * 1_000}
+            for number, age in enumerate(AGES_SECONDS)
+        ]
+        await mongo.delete_one({"_id": order["id"]})
+        await mongo.insert_many(rows)
+        wanted = [row["_id"] for row in sorted(rows, key=lambda row: (-row["placed_at_ms"], row["_id"]))]
+        for path, who in (("/v1/orders", "bea"), ("/v1/stores/shop/orders", "olga")):
+            for limit in ("1", "2", "5", "100"):
+                listed, cursor = list[str](), ""
+                while cursor is not None:
+                    page = (await world.ask("GET", path, who, params={"limit": limit, "cursor": cursor})).json()
+                    listed += [each["id"] for each in page["orders"]]
+                    cursor = page["next"]
+                assert listed == wanted, (path, limit)
 
     run(work)
 

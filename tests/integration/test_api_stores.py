@@ -576,7 +576,9 @@ def test_a_store_is_closed_once_nothing_of_its_orders_is_owed_any_more(run: Run)
             await mongo.insert_one({**order_document(order, 0), **extra})
             made[order.id] = is_open
             assert closing.is_open(order, Fulfilment(FulfilmentState(goods))) is is_open
-        await mongo.insert_one({**(await mongo.find_one({"_id": "o0"})), "_id": "theirs", "store": "other"})
+        theirs = await mongo.find_one({"_id": "o0"})
+        assert theirs is not None
+        await mongo.insert_one({**theirs, "_id": "theirs", "store": "other"})
         for left in range(sum(made.values()), 0, -1):
             refused = await world.ask("DELETE", "/v1/stores/shop", "olga")
             assert (refused.status_code, refused.json()["type"]) == (409, "/problems/open-orders")

@@ -12,6 +12,7 @@ from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
 
 from connectors.errors import Unavailable
 from connectors.mongo.client import Client, unavailable
+from connectors.mongo.newest_pages import beginnings
 from connectors.mongo.sagas.audit import SagaAudit
 from connectors.mongo.sagas.documents import payment_of, reservation_of
 from connectors.mongo.sagas.sold_orders import Buyer, CameBack, Group, Only, OrderPage, Place, WholeOrder, sold_order
@@ -36,7 +37,6 @@ _MAX_MOVEMENTS: Final = 10_000
 _SECONDS: Final = 2.0
 _SCAN_SECONDS: Final = 5.0
 _SUMS_SECONDS: Final = 6.0
-_SPANS_MS: Final = (2 * 86_400_000, 16 * 86_400_000)
 _NEWEST: Final = [("placed_at_ms", pymongo.DESCENDING), ("_id", pymongo.ASCENDING)]
 _ID: Final = re.compile("[0-9a-f]{6,32}")
 
@@ -96,18 +96,17 @@ class StoreOrders:
         return OrderPage(orders, None if last is None else Place(last.placed_at_ms, last.order.id))
 
     def _newest(self, store: str, only: Only, after: Place | None) -> list[dict[str, Any]]:
-        # SecantusDB reads and sorts all that match, and takes no index for an $or: it is asked for those of the moment
-        # at which the page begins, then for the days before, then for more days.
+        # It takes no index for an $or, either: those of the moment at which the page begins are asked for first.
         question = {"store": store, **_kind(only)}
         found: list[dict[str, Any]] = []
+        more: list[dict[str, Any]] = []
         until_ms = only.until_ms
         if after is not None:
             until_ms = after.placed_at_ms
             same = {**question, "placed_at_ms": _between(until_ms, until_ms + 1)}
             found = [row for row in self._orders.find(same).sort(_NEWEST) if row["_id"] > after.id]
         wanted = PAGE + 1 - len(found)
-        spans = [span for span in _SPANS_MS if until_ms - span > only.since_ms]
-        for since_ms in (*(until_ms - span for span in spans), only.since_ms):
+        for since_ms in beginnings(until_ms, only.since_ms):
             within = {**question, "placed_at_ms": _between(since_ms, until_ms)}
             more = self._orders.find(within).sort(_NEWEST).limit(max(1, wanted)).to_list()
             if len(more) >= wanted:
