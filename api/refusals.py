@@ -12,6 +12,7 @@ from api.web.problems import (
     INVALID,
     LIMIT,
     NOT_FOUND,
+    OPEN_ORDERS,
     STALE,
     FieldError,
     Problem,
@@ -37,6 +38,7 @@ from marketplace.identity.tenancy import (
     NoSuchThing,
     NoSuchUser,
     NotAllowed,
+    OpenOrders,
     SlugReserved,
     SlugTaken,
     Stale,
@@ -54,6 +56,7 @@ _TYPES: Final[Mapping[type[TenancyError], ProblemType]] = {
     Stale: STALE,
     LimitReached: LIMIT,
     LastOwner: CONFLICT,
+    OpenOrders: OPEN_ORDERS,
     AlreadyMember: CONFLICT,
     InviterGone: CONFLICT,
     NotAllowed: FORBIDDEN,
@@ -86,4 +89,6 @@ def problem_of(error: TenancyError) -> Problem:
         errors = [FieldError(error.path, "taken", str(error))]
     if isinstance(error, InvalidCatalog):
         return Problem(INVALID, errors=[FieldError(each.path, each.code, each.message) for each in error.faults])
+    if isinstance(error, OpenOrders):
+        return Problem(OPEN_ORDERS, str(error), more={"open_orders": error.count, "orders": error.where})
     return Problem(_TYPES[kind], str(error), errors=errors)

@@ -148,7 +148,7 @@ ORDERS: Final = Collection(
         Index("by_state", (("state", 1), ("state_since_ms", 1))),
     ),
 )
-"""``_id`` is the order's id; fields of ``marketplace.sagas.orders.Order``, where it goes, and how it came to be so."""
+"""``_id`` is the order's id; fields of ``marketplace.sagas.order_state.Order``, where it goes, and its history."""
 
 PAYMENTS: Final = Collection(
     "payments",
@@ -159,7 +159,7 @@ PAYMENTS: Final = Collection(
         Index("by_refund", (("refunds.state", 1),)),
     ),
 )
-"""``_id`` is the payment's id; fields of ``marketplace.sagas.payments.Payment``."""
+"""``_id`` is the payment's id; fields of ``marketplace.sagas.payment_state.Payment``."""
 
 LEDGER_ENTRIES: Final = Collection("ledger_entries", (Index("by_payment", (("payment", 1),)),))
 """``_id`` is the entry's id; all entries of one movement of money add up to zero."""

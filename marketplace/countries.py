@@ -1,4 +1,9 @@
-"""Countries of the world, by their codes of ISO 3166-1 with two letters, and short names in English."""
+"""Countries of the world, by their codes of ISO 3166-1 with two letters, and short names in English.
+
+All codes that are officially assigned, and no others: ``XK`` for Kosovo, ``EU`` and ``UK`` are not. The list is that of
+``iso3166.tab`` in the package ``tzdata`` (in the public domain), with which a test compares it: what ISO assigns or
+withdraws comes with a version of that package.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,16 @@ from typing import TypeVar
 from marketplace.settings import ALL_PARTS, Urls
 from ops.stack import SupervisorHangsError, running_urls
 from ops.stack.state.model import read_state
-from runtime.sections import DATA_DIR, DEFAULT_DATA_DIR, MONGO_URL, URLS, MongoSettings, Settings
+from runtime.sections import (
+    DATA_DIR,
+    DEFAULT_DATA_DIR,
+    MONGO_URL,
+    PAYMENTS_URL,
+    URLS,
+    MongoSettings,
+    PaymentSettings,
+    Settings,
+)
 from runtime.settings import EnvReader, load
 
 T = TypeVar("T")
@@ -56,6 +65,22 @@ def load_mongo(environment: Mapping[str, str] | None = None, data_dir: str | Pur
     def read(env: EnvReader) -> MongoSettings:
         running = None if env.given(MONGO_URL) else _last_urls(env.read(DATA_DIR))
         return MongoSettings.read(env, running)
+
+    return load(_variables(environment, data_dir), read)
+
+
+def load_payments(
+    environment: Mapping[str, str] | None = None, data_dir: str | PurePath | None = None
+) -> PaymentSettings:
+    """The settings of the payment provider, for commands that ask it something.
+
+    Raises:
+        InvalidSettings: A value cannot be used, or the URL is missing and no stack is running.
+        StackError: The stack's supervisor hangs, so that its URLs may be out of date.
+    """
+
+    def read(env: EnvReader) -> PaymentSettings:
+        return PaymentSettings.read(env, None if env.given(PAYMENTS_URL) else running_urls(env.read(DATA_DIR)))
 
     return load(_variables(environment, data_dir), read)
 

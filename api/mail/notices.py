@@ -8,9 +8,9 @@ from urllib.parse import quote, urlencode
 
 from connectors.mongo.notifications import Deliverable
 from marketplace.notifications.facts import Facts
+from marketplace.notifications.letters import Letter, Links, letter_of
 from marketplace.notifications.notices import OF_STORES
 from marketplace.notifications.preferences import unsubscribe_token
-from marketplace.notifications.texts import Letter, Links, letter_of
 
 UNSUBSCRIBE_PATH: Final = "/unsubscribe"
 """Below the storefront's pages, in front of a token."""

@@ -15,7 +15,7 @@ from typing import Final
 
 from connectors.errors import Unavailable
 from connectors.mongo.orders import KeptOrder
-from marketplace.sagas.orders import TERMINAL
+from marketplace.sagas.order_state import TERMINAL
 
 POLL_SECONDS: Final = 0.4
 MAX_FOLLOWERS: Final = 200

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from api.identity.schemas import ONE_LINE, Input
 from api.orders.examples import FULFILMENT, NEW_ORDER, NEW_REFUND, NEW_SELLER_REFUND
 from marketplace.carts.cart import POLICY
+from marketplace.countries import COUNTRIES
 from marketplace.inventory.levels import MAX_REASON_CHARS
 from marketplace.orders.checkout import MAX_LINES
 from marketplace.orders.delivery import (
@@ -44,6 +45,13 @@ def _no_card(text: str) -> str:
     return text
 
 
+def _country(code: str) -> str:
+    """Refuse two letters that are the code of no country."""
+    if code not in COUNTRIES:
+        raise PydanticCustomError("country", "give the code of a country by ISO 3166-1, such as DE or GB")
+    return code
+
+
 class AddressToPut(Input):
     """Where goods go."""
 
@@ -59,8 +67,14 @@ class AddressToPut(Input):
     country: Annotated[
         str,
         Field(
-            min_length=2, max_length=2, pattern=r"^[A-Z]{2}$", description="ISO 3166-1, two letters.", examples=["DE"]
+            min_length=2,
+            max_length=2,
+            pattern=r"^[A-Z]{2}$",
+            description="ISO 3166-1 alpha-2: an assigned code of a country.",
+            examples=["DE"],
+            json_schema_extra={"enum": list(COUNTRIES)},
         ),
+        AfterValidator(_country),
     ]
 
     def address(self) -> Address:

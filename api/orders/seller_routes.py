@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Final
 
 from fastapi import Query, Request, Response
@@ -19,18 +20,19 @@ from api.orders.schemas import (
     StoreOrderCase,
     StoreOrderList,
 )
-from api.web.idempotency import once, stored
+from api.web.idempotency import Fill, once, stored
 from api.web.problems import CONFLICT
 from api.web.routes import Routes
-from connectors.mongo.idempotency import AnswerOf, Claim
+from connectors.mongo.idempotency import Claim
 from connectors.mongo.orders import Asked, KeptOrder
 from marketplace.idempotency import StoredAnswer
 from marketplace.identity.roles import Permission
 from marketplace.orders.delivery import FulfilmentState
 from marketplace.orders.requests import Party
-from marketplace.sagas.orders import OrderState
+from marketplace.sagas.order_state import OrderState
 from marketplace.texts import NOT_IN_LINES
 
+_OF_THE_BUYER: Final = {"buyer", "delivery"}
 _MAX_SEARCH_CHARS: Final = 254
 _LINE: Final = rf"^[^{NOT_IN_LINES}]*$"
 _THIS: Final[dict[str, Any]] = {"store": "$request.path.store", "order": "$response.body#/orders/0/id"}
@@ -87,12 +89,12 @@ async def cancel_store_order(request: Request, order: str) -> Response:
     409: a moment later it can be cancelled.
     """
     known, asked = ordering(request), _asked(request, order)
-    answer = _answer(await _names(request, order))
+    names = await _names(request, order)
 
     async def work(claim: Claim) -> StoredAnswer:
-        return answer(await known.orders.cancel(asked, claim, answer))
+        return stored(200, store_order_body(await known.orders.cancel(asked, claim, _kept_answer), names))
 
-    return await once(request, known.keys, known.clock, work)
+    return await once(request, known.keys, known.clock, work, _fill(request, order))
 
 
 @STORE_ORDERS.add("POST", "/{order}/refunds", demand=Permission.MANAGE_ORDERS, cost=2, works_frozen=True,
@@ -103,12 +105,13 @@ async def refund_store_order(request: Request, order: str, body: NewSellerRefund
     The goods come back into stock where they were not shipped, or as `restock` says.
     """
     known, asked = ordering(request), _asked(request, order)
-    answer, counts = _answer(await _names(request, order)), counts_of(body.lines)
+    names, counts = await _names(request, order), counts_of(body.lines)
 
     async def work(claim: Claim) -> StoredAnswer:
-        return answer(await known.orders.refund(asked, counts, body.reason, body.restock, claim, answer))
+        kept = await known.orders.refund(asked, counts, body.reason, body.restock, claim, _kept_answer)
+        return stored(200, store_order_body(kept, names))
 
-    return await once(request, known.keys, known.clock, work)
+    return await once(request, known.keys, known.clock, work, _fill(request, order))
 
 
 @STORE_ORDERS.add("PUT", "/{order}/fulfilment", demand=Permission.MANAGE_ORDERS, cost=2, works_frozen=True,
@@ -131,5 +134,18 @@ async def _names(request: Request, order: str) -> Names:
     return await service.names([await service.one(order, store=access_of(request).slug)])
 
 
-def _answer(names: Names) -> AnswerOf[KeptOrder]:
-    return lambda kept: stored(200, store_order_body(kept, names))
+def _kept_answer(kept: KeptOrder) -> StoredAnswer:
+    """What is kept of an answer to a seller: not who the buyer is, who may delete the account before it expires."""
+    return StoredAnswer(200, store_order_body(kept, {}).model_dump_json(exclude=_OF_THE_BUYER))
+
+
+def _fill(request: Request, order: str) -> Fill:
+    """Puts the buyer back, as far as there is one still."""
+
+    async def fill(answer: StoredAnswer) -> StoredAnswer:
+        service = ordering(request).orders
+        kept = await service.one(order, store=access_of(request).slug)
+        now = store_order_body(kept, await service.names([kept])).model_dump(include=_OF_THE_BUYER)
+        return stored(answer.status, StoreOrderBody.model_validate({**json.loads(answer.body), **now}), answer.location)
+
+    return fill

@@ -20,7 +20,7 @@ from marketplace.carts.cart import OutOfStock as NoneLeft
 from marketplace.orders.delivery import FulfilmentState, moved_on
 from marketplace.orders.refusals import NoSuchOrder
 from marketplace.orders.requests import cancelled, refunded
-from marketplace.sagas.orders import OrderState
+from marketplace.sagas.order_state import OrderState
 
 Forget = Callable[[str, list[str]], Awaitable[None]]
 """Is called with a store and its products that buyers are shown otherwise now; it never fails."""
@@ -164,7 +164,8 @@ class OrderService:
         Raises:
             Unavailable: Mongo does not answer.
         """
-        return _page(await self._reads.of_buyer(buyer, after, limit + 1), limit)
+        now_ms = milliseconds(self._clock())
+        return _page(await self._reads.of_buyer(buyer, after, limit + 1, now_ms), limit)
 
     async def of_store(
         self,
@@ -179,7 +180,8 @@ class OrderService:
         Raises:
             Unavailable: Mongo does not answer.
         """
-        return _page(await self._reads.of_store(store, state, search, after, limit + 1), limit)
+        now_ms = milliseconds(self._clock())
+        return _page(await self._reads.of_store(store, state, search, after, limit + 1, now_ms), limit)
 
     async def names(self, orders: list[KeptOrder]) -> dict[str, tuple[str, str]]:
         """Names and addresses of the buyers of orders, by account.

@@ -26,7 +26,7 @@ from api.web.routes import Routes
 from connectors.mongo.orders import KeptOrder
 from marketplace.inventory.levels import MAX_REASON_CHARS
 from marketplace.orders.refusals import NoSuchOrder
-from marketplace.sagas.orders import OrderState
+from marketplace.sagas.order_state import OrderState
 
 _ORDERS: Final = "/shop/orders"
 _ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)

@@ -11,7 +11,7 @@ from connectors.mongo.orders import KeptOrder
 from marketplace.money import shown_amount
 from marketplace.orders.delivery import FulfilmentState
 from marketplace.sagas.declines import decline_of
-from marketplace.sagas.orders import Order, OrderState, Reason, Refund
+from marketplace.sagas.order_state import Order, OrderState, Reason, Refund
 
 
 class Tone(StrEnum):

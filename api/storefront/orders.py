@@ -26,11 +26,11 @@ from connectors.mongo.product_reads import ProductReads
 from marketplace.catalog.products import Product, ProductState
 from marketplace.countries import COUNTRIES
 from marketplace.idempotency import LeaseLost, Next, StoredAnswer, fingerprint, row_id
-from marketplace.notifications.texts import order_code
+from marketplace.notifications.words import order_code
 from marketplace.orders.delivery import FulfilmentState
 from marketplace.orders.refusals import NoSuchOrder, NotPossible, OrderError, UnknownLine
 from marketplace.orders.requests import Party, can_cancel
-from marketplace.sagas.orders import OrderLine, OrderState
+from marketplace.sagas.order_state import OrderLine, OrderState
 
 PAGE_SIZE: Final = 20
 _SHOWN: Final = 3

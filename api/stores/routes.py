@@ -25,7 +25,7 @@ from api.stores.schemas import (
 from api.stores.service import TURNED_AWAY_DAYS, NewStore, StoreService
 from api.web.conditions import edited_version
 from api.web.cursors import MAX_CHARS, cursor, place_of
-from api.web.problems import CONFLICT, LIMIT, PRECONDITION_REQUIRED, STALE
+from api.web.problems import CONFLICT, LIMIT, OPEN_ORDERS, PRECONDITION_REQUIRED, STALE
 from api.web.routes import Links, Routes
 from api.web.times import rfc3339
 from marketplace.identity.roles import Permission, StoreRole
@@ -139,11 +139,15 @@ async def edit_store(request: Request, response: Response, body: StoreEdit) -> S
     return _body(access, record)
 
 
-@STORES.add("DELETE", "/{store}", demand=Permission.DELETE_STORE, cost=5, status=204, works_frozen=True)
+@STORES.add("DELETE", "/{store}", demand=Permission.DELETE_STORE, cost=5, status=204, works_frozen=True,
+            problems=[OPEN_ORDERS])  # fmt: skip
 async def delete_store(request: Request) -> None:
     """Delete a store for all its members: nobody can reach it any more, and its keys are worth nothing.
 
-    Its numbers and its document are kept, and its slug is given to nobody else.
+    Its numbers and its document are kept, and its slug is given to nobody else. While orders are open the answer is
+    409: `open_orders` says how many, and `orders` where all orders of the store are listed. Open is an order that is
+    neither confirmed nor cancelled, a confirmed one whose goods are not shipped (also a packed one), and one with a
+    refund that is not done.
     """
     slug = access_of(request).slug
     async with _changing(request, slug):

@@ -32,6 +32,9 @@ _GIVE_UP_SECONDS: Final = 0.3
 _ENDING: Final[set[asyncio.Task[None]]] = set()
 """What ends still: a task that nobody refers to may be collected before it is done."""
 
+Fill = Callable[[StoredAnswer], Awaitable[StoredAnswer]]
+"""Puts back what is not kept of an answer."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -45,6 +48,7 @@ async def once(
     keys: IdempotencyKeys,
     clock: Callable[[], datetime],
     work: Callable[[Claim], Awaitable[StoredAnswer]],
+    fill: Fill | None = None,
 ) -> Response:
     """Answer a request: do its work, or give the answer that its key has already.
 
@@ -53,6 +57,7 @@ async def once(
         keys: Where keys are kept.
         clock: The time.
         work: Does what is asked for in one transaction that keeps its answer, and returns that.
+        fill: Puts back what is not kept of an answer; None where all of it is.
 
     Raises:
         Problem: Another request of the key is at it, or the key is another request's.
@@ -72,7 +77,8 @@ async def once(
     if begun.next is Next.ANSWER:
         assert begun.kept is not None  # it is what there is
         assert begun.kept.answer is not None
-        return _response(begun.kept.answer, replayed=True)
+        answer = begun.kept.answer
+        return _response(answer if fill is None else await fill(answer), replayed=True)
     try:
         return _response(await work(Claim(keys, row, owner)))
     except LeaseLost:

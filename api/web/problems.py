@@ -126,6 +126,10 @@ NOT_ACCEPTABLE: Final = ProblemType(
 CONFLICT: Final = ProblemType(
     "conflict", 409, "It does not go with what is there", "Read what is there now, and decide again."
 )
+OPEN_ORDERS: Final = ProblemType(
+    "open-orders", 409, "The store has open orders",
+    "Send their goods, or cancel or refund them: `open_orders` says how many, `orders` where all orders are listed.",
+)  # fmt: skip
 GONE: Final = ProblemType("gone", 410, "This link is not valid", "It was used or has expired: ask for another one.")
 STALE: Final = ProblemType(
     "stale", 412, "It was changed meanwhile", "Read it again, and repeat the edit with the `ETag` of that answer."
@@ -161,6 +165,7 @@ PROBLEM_TYPES: Final[tuple[ProblemType, ...]] = (
     METHOD_NOT_ALLOWED,
     NOT_ACCEPTABLE,
     CONFLICT,
+    OPEN_ORDERS,
     GONE,
     STALE,
     PRECONDITION_REQUIRED,

@@ -35,7 +35,7 @@ from connectors.mongo.sagas.parking import ParkedEvents
 from marketplace.collections import INBOX, ORDERS, OUTBOX, PARKED_EVENTS
 from marketplace.sagas.declaration import Service
 from marketplace.sagas.events import Event, EventType, PaymentCompleted, encode_payload
-from marketplace.sagas.orders import Order, OrderLine, OrderState
+from marketplace.sagas.order_state import Order, OrderLine, OrderState
 from marketplace.sagas.wire import event_of, headers
 from marketplace.topics import ORDERS_DEAD, ORDERS_EVENTS
 from ops.provision import ensure_provisioned

@@ -28,7 +28,7 @@ from bench.meter import cpu_seconds_of
 from connectors.mongo.async_client import connect_async
 from marketplace.collections import ORDERS
 from marketplace.orders.refusals import EmptyCart
-from marketplace.sagas.orders import OrderState
+from marketplace.sagas.order_state import OrderState
 from ops.provision import ensure_provisioned
 from ops.resources import Resources
 from ops.stack import Stack

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from connectors.mongo.async_client import Documents, answering
+from connectors.mongo.newest_pages import beginnings
 from connectors.mongo.orders import KeptOrder, kept_order
 from connectors.mongo.times import milliseconds
 from marketplace.collections import INBOX, ORDERS, OUTBOX, PAYMENTS, USERS
 from marketplace.identity.emails import email_key
-from marketplace.sagas.orders import OrderState
+from marketplace.sagas.order_state import OrderState
 
 MAX_OF_CHECKOUT: Final = 200
+_NEWEST: Final = [("placed_at_ms", -1), ("_id", 1)]
 MAX_EVENTS: Final = 200
 """Of an order's timeline: the newest ones."""
 
@@ -84,16 +86,22 @@ class OrderReads:
         self._orders, self._payments, self._users = mongo[ORDERS.name], mongo[PAYMENTS.name], mongo[USERS.name]
         self._outbox, self._inbox = mongo[OUTBOX.name], mongo[INBOX.name]
 
-    async def of_buyer(self, buyer: str, after: Place | None, limit: int) -> list[KeptOrder]:
+    async def of_buyer(self, buyer: str, after: Place | None, limit: int, now_ms: int) -> list[KeptOrder]:
         """A buyer's orders, the newest first.
+
+        Args:
+            buyer: The id of the account.
+            after: Behind which place; None for the first page.
+            limit: At most so many.
+            now_ms: The time: near it the newest ones are looked for first.
 
         Raises:
             Unavailable: Mongo does not answer.
         """
-        return await self._page({"buyer": buyer}, after, limit)
+        return await self._page({"buyer": buyer}, after, limit, now_ms)
 
     async def of_store(
-        self, store: str, state: OrderState | None, search: str, after: Place | None, limit: int
+        self, store: str, state: OrderState | None, search: str, after: Place | None, limit: int, now_ms: int
     ) -> list[KeptOrder]:
         """Orders of a store, the newest first.
 
@@ -103,6 +111,7 @@ class OrderReads:
             search: The id of an order, of a checkout or of a buyer, or a buyer's address; empty for all.
             after: Behind which place; None for the first page.
             limit: At most so many.
+            now_ms: The time: near it the newest ones are looked for first.
 
         Raises:
             Unavailable: Mongo does not answer.
@@ -111,7 +120,7 @@ class OrderReads:
         if state is not None:
             question["state"] = state.value
         if not search:
-            return await self._page(question, after, limit)
+            return await self._page(question, after, limit, now_ms)
         # One question after the other: a choice between several would read all orders of the store.
         buyer = search
         if "@" in search:
@@ -122,7 +131,7 @@ class OrderReads:
             own = [each for each in named if all(each[field] == value for field, value in question.items())]
             later = sorted((each for each in own if after is None or _position(each) > _behind(after)), key=_position)
             return [kept_order(each) for each in later[:limit]]
-        return await self._page({**question, "buyer": buyer}, after, limit) if buyer else []
+        return await self._page({**question, "buyer": buyer}, after, limit, now_ms) if buyer else []
 
     async def one(self, order: str, *, buyer: str = "", store: str = "") -> KeptOrder | None:
         """An order of a buyer or of a store; None where there is none, or it is somebody else's.
@@ -239,18 +248,23 @@ class OrderReads:
                 return [own]
             return await self._orders.find({"checkout": name}).limit(MAX_OF_CHECKOUT).to_list()
 
-    async def _page(self, question: Mapping[str, Any], after: Place | None, limit: int) -> list[KeptOrder]:
-        asked = dict(question)
-        if after is not None:
-            behind = [
-                {"placed_at_ms": {"$lt": after.placed_at_ms}},
-                {"placed_at_ms": after.placed_at_ms, "_id": {"$gt": after.id}},
-            ]
-            asked = {**asked, "$and": [{"$or": behind}]}
-        order = [("placed_at_ms", -1), ("_id", 1)]
+    async def _page(self, question: Mapping[str, Any], after: Place | None, limit: int, now_ms: int) -> list[KeptOrder]:
+        # SecantusDB takes no index for an $or: those of the moment at which the page begins are asked for first.
+        found: list[dict[str, Any]] = []
+        more: list[dict[str, Any]] = []
+        before: dict[str, int] = {}
         async with answering():
-            found = await self._orders.find(asked).sort(order).limit(limit).to_list()
-        return [kept_order(each) for each in found]
+            if after is not None:
+                same = self._orders.find({**question, "placed_at_ms": after.placed_at_ms}).sort(_NEWEST)
+                found = [row for row in await same.to_list() if row["_id"] > after.id][:limit]
+                before = {"$lt": after.placed_at_ms}
+            wanted = limit - len(found)
+            for since_ms in beginnings(now_ms if after is None else after.placed_at_ms) if wanted else ():
+                within = {**question, "placed_at_ms": {"$gt": since_ms - 1, **before}}
+                more = await self._orders.find(within).sort(_NEWEST).limit(wanted).to_list()
+                if len(more) == wanted:
+                    break
+        return [kept_order(each) for each in (*found, *more)]
 
 
 def _position(document: Mapping[str, Any]) -> tuple[int, str]:

@@ -49,7 +49,7 @@ from marketplace.orders.checkout import Placed, Seen, check_stock, parts_of, pla
 from marketplace.orders.delivery import Address, Fulfilment, FulfilmentState
 from marketplace.orders.refusals import NoSuchOrder, OutOfStock
 from marketplace.orders.requests import Party
-from marketplace.sagas.orders import SERVICE, Order, OrderDecision, OrderState
+from marketplace.sagas.order_state import SERVICE, Order, OrderDecision, OrderState
 
 
 @dataclass(frozen=True)

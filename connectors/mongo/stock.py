@@ -20,7 +20,7 @@ from marketplace.collections import ORDERS, PRODUCTS, RESERVATIONS, STOCK, STOCK
 from marketplace.inventory.levels import Level, is_over, released
 from marketplace.sagas.events import OrderedItem
 from marketplace.sagas.inventory import Movement, Reservation, ReservationState
-from marketplace.sagas.orders import OrderState
+from marketplace.sagas.order_state import OrderState
 
 MAX_RELEASED: Final = 200
 """Reservations that are over which one transaction releases; a sweeper releases the others."""

@@ -36,13 +36,26 @@ from connectors.mongo.tenants import (
     membership_document,
 )
 from connectors.mongo.times import milliseconds
-from marketplace.collections import API_KEYS, LINKS, MEMBERSHIPS, STORES, USERS
+from marketplace.collections import API_KEYS, LINKS, MEMBERSHIPS, ORDERS, STORES, USERS
 from marketplace.identity.accounts import LinkKind
 from marketplace.identity.roles import Permission, StoreRole
-from marketplace.identity.tenancy import Membership, NoSuchStore, SlugTaken, Stale, StoreRecord
+from marketplace.identity.tenancy import Membership, NoSuchStore, OpenOrders, SlugTaken, Stale, StoreRecord
+from marketplace.orders.closing import MAX_COUNTED, open_orders_sentence
+from marketplace.orders.delivery import GONE
+from marketplace.sagas.order_state import TERMINAL, OrderState
 from marketplace.stores import Store, hash_write_key
 
 _EDIT_ATTEMPTS: Final = 20
+
+_GONE: Final = sorted(state.value for state in GONE)
+_CONFIRMED: Final = OrderState.CONFIRMED.value
+# One by one: SecantusDB takes no index for an $or.
+_OPEN_ORDERS: Final[tuple[Mapping[str, Any], ...]] = (
+    {"state": {"$in": sorted(state.value for state in OrderState if state not in TERMINAL)}},
+    {"state": _CONFIRMED, "fulfilment.state": {"$nin": _GONE}},
+    {"state": _CONFIRMED, "fulfilment.state": {"$in": _GONE}, "refunds.done": False},
+)
+"""Which orders are open, as :func:`marketplace.orders.closing.is_open` says; none is found twice."""
 
 Change = Callable[[Store], Mapping[str, Any]]
 
@@ -60,7 +73,7 @@ class TenantStores:
         mongo = client[database]
         self._stores: AsyncCollection[dict[str, Any]] = mongo.get_collection(STORES.name, codec_options=LENIENT)
         self._memberships, self._users = mongo[MEMBERSHIPS.name], mongo[USERS.name]
-        self._links, self._keys = mongo[LINKS.name], mongo[API_KEYS.name]
+        self._links, self._keys, self._orders = (mongo[each.name] for each in (LINKS, API_KEYS, ORDERS))
 
     async def prepare(self) -> None:
         """Create the unique indexes of stores, if they are missing.
@@ -226,11 +239,18 @@ class TenantStores:
         Raises:
             NoSuchStore: There is none.
             NotAllowed: Who asks may not, by the role of now.
+            OpenOrders: Something of its orders is owed still.
             Unavailable: Mongo does not answer; it may have happened.
         """
 
         async def work(session: AsyncClientSession) -> None:
             await check_permission(self._stores, self._memberships, slug, actor, Permission.DELETE_STORE, session)
+            count = 0
+            for question in _OPEN_ORDERS:
+                own = {"store": slug, **question}
+                count += await self._orders.count_documents(own, limit=MAX_COUNTED, session=session)
+            if count:
+                raise OpenOrders(open_orders_sentence(count), count, f"/v1/stores/{slug}/orders")
             # Nobody knows a key of this hash, so that the click path needs no word of deletion.
             lost = hash_write_key(secrets.token_hex(32))
             gone = {"deleted_at": now, "write_key_hash": lost, "import_key_hash": None}

@@ -1,15 +1,15 @@
 """What a payment provider is to the product: it takes money once for a key, gives it back, and says what it did.
 
-Answers, look-ups and webhooks all become a :class:`marketplace.sagas.payments.Report`. What there is beside an answer
-is decided here, once, for every provider:
+Answers, look-ups and webhooks all become a :class:`marketplace.sagas.provider_calls.Report`. What there is beside an
+answer is decided here, once, for every provider:
 
 - :class:`connectors.errors.Unavailable`: no answer (nobody listens, a timeout, a cut connection), an answer that cannot
   be read, a status of 5xx, or 429. **It may have happened**: whoever asked looks it up before asking again.
 - a report that says ``DECLINED``: the buyer's card or bank does not want it, or there is no such card. It is no error.
 - :class:`connectors.errors.Refused`: any other status of 4xx. No repetition helps, and it is loud: a wrong key of the
   API, a key of an effect that was used for another amount, a request that the provider cannot read.
-- :class:`marketplace.sagas.payments.Mismatch`: an answer that speaks of another account, or of play money where it is
-  real, or does not say how much it took. An operator decides.
+- :class:`marketplace.sagas.provider_calls.Mismatch`: an answer that speaks of another account, or of play money where
+  it is real, or does not say how much it took. An operator decides.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from marketplace.sagas.payments import Report
+from marketplace.sagas.provider_calls import Report
 
 
 class UnreadableWebhook(Exception):

@@ -12,7 +12,7 @@ import msgspec
 from connectors.errors import Refused, Unavailable
 from connectors.payments.provider import Charge, Repayment, UnreadableWebhook
 from connectors.payments.secrets import KnownSecrets
-from marketplace.sagas.payments import Mismatch, Outcome, Report
+from marketplace.sagas.provider_calls import Mismatch, Outcome, Report
 
 NAME: Final = "sandbox"
 TIMEOUT_SECONDS: Final = 5.0

@@ -33,8 +33,9 @@ from connectors.kafka.log_times import LogTimes
 from connectors.mongo.client import connect
 from connectors.mongo.newest_pages import NewestPage, NewestPlace
 from connectors.mongo.notifications import Notification
+from connectors.mongo.sagas.sold_orders import Group, Only, OrderPage, Place, WholeOrder
 from connectors.mongo.sagas.store_notices import StoreNotices
-from connectors.mongo.sagas.store_orders import Group, Only, OrderPage, Place, StoreOrders, WholeOrder
+from connectors.mongo.sagas.store_orders import StoreOrders
 from connectors.mongo.sagas.store_stock import Moved, StoreStock
 from connectors.mongo.store_products import StoreProducts
 from connectors.mongo.turned_away import MongoTurnedAway, sums

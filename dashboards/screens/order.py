@@ -10,7 +10,7 @@ import streamlit as st
 
 from connectors.errors import Unavailable
 from connectors.mongo.sagas.audit import Step
-from connectors.mongo.sagas.store_orders import WholeOrder
+from connectors.mongo.sagas.sold_orders import WholeOrder
 from dashboards.data import backend
 from dashboards.screens import order_actions
 from dashboards.ui import formats, markup, shell
@@ -32,11 +32,11 @@ from dashboards.ui.sending import forget_said
 from dashboards.ui.times import lasting, on_whose_clock, when
 from marketplace.collections import OUTBOX_SECONDS
 from marketplace.money import shown_amount
-from marketplace.notifications.texts import order_code
+from marketplace.notifications.words import order_code
 from marketplace.orders.delivery import Address
 from marketplace.sagas.declaration import listeners
 from marketplace.sagas.events import EventType
-from marketplace.sagas.payments import RefundState
+from marketplace.sagas.payment_state import RefundState
 
 _REFRESH_SECONDS = 2
 _DOT = " \N{MIDDLE DOT} "

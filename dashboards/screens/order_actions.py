@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 import streamlit as st
 
-from connectors.mongo.sagas.store_orders import WholeOrder
+from connectors.mongo.sagas.sold_orders import WholeOrder
 from dashboards.data import backend
 from dashboards.data.store_api import Change, Form
 from dashboards.ui import sending, shell
@@ -18,7 +18,7 @@ from marketplace.inventory.levels import MAX_REASON_CHARS
 from marketplace.money import shown_amount
 from marketplace.orders.delivery import GONE, MAX_CARRIER_CHARS, MAX_TRACKING_CHARS, FulfilmentState
 from marketplace.orders.requests import Party, can_cancel
-from marketplace.sagas.orders import Order, OrderLine, OrderState
+from marketplace.sagas.order_state import Order, OrderLine, OrderState
 
 Draw = Callable[[shell.Frame, WholeOrder, Form], None]
 

@@ -12,7 +12,8 @@ from typing import Final
 import streamlit as st
 
 from connectors.errors import Unavailable
-from connectors.mongo.sagas.store_orders import MAX_SEARCH_CHARS, Group, Only, Place, SoldOrder, TooMuch
+from connectors.mongo.sagas.sold_orders import Group, Only, Place, SoldOrder
+from connectors.mongo.sagas.store_orders import MAX_SEARCH_CHARS, TooMuch
 from dashboards.data import backend, current
 from dashboards.data.periods import Range
 from dashboards.screens import order
@@ -24,8 +25,8 @@ from dashboards.ui.sending import forget_said
 from dashboards.ui.times import on_whose_clock, when
 from marketplace.identity.roles import Permission
 from marketplace.money import shown_amount
-from marketplace.notifications.texts import order_code
-from marketplace.sagas.orders import OrderState
+from marketplace.notifications.words import order_code
+from marketplace.sagas.order_state import OrderState
 
 _EVERYTHING: Final = "All"
 STUCK: Final = "Stuck"

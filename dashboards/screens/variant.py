@@ -21,7 +21,7 @@ from dashboards.ui.sending import Said, forget_said
 from dashboards.ui.times import on_whose_clock, when
 from marketplace.identity.roles import Permission
 from marketplace.inventory.levels import MAX_ON_HAND, MAX_REASON_CHARS, Level
-from marketplace.notifications.texts import order_code
+from marketplace.notifications.words import order_code
 from marketplace.sagas.inventory import MovementKind, Reservation
 
 if TYPE_CHECKING:

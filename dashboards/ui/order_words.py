@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from connectors.mongo.sagas.audit import Step
-from connectors.mongo.sagas.store_orders import CameBack, SoldOrder
+from connectors.mongo.sagas.sold_orders import CameBack, SoldOrder
 from dashboards.ui.rows import Tag
 from marketplace.money import shown_amount
 from marketplace.orders.delivery import GONE, FulfilmentState
@@ -29,8 +29,8 @@ from marketplace.sagas.events import (
     decode_payload,
 )
 from marketplace.sagas.inventory import Reservation, ReservationState
-from marketplace.sagas.orders import REQUESTED, Order, OrderLine, OrderState, Reason
-from marketplace.sagas.payments import Payment, PaymentState, RefundState
+from marketplace.sagas.order_state import REQUESTED, Order, OrderLine, OrderState, Reason
+from marketplace.sagas.payment_state import Payment, PaymentState, RefundState
 
 REASONS: Final[Mapping[Reason, str]] = {
     Reason.UNPAID: "not paid in time",

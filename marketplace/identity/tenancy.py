@@ -72,6 +72,20 @@ class LastOwner(TenancyError):
     """The store would be without an owner."""
 
 
+class OpenOrders(TenancyError):
+    """Something is owed still of orders of a store that is to be closed.
+
+    Args:
+        text: A sentence.
+        count: How many of them there are.
+        where: The path at which all orders of the store are listed.
+    """
+
+    def __init__(self, text: str, count: int, where: str) -> None:
+        super().__init__(text)
+        self.count, self.where = count, where
+
+
 class NotAllowed(TenancyError):
     """The role of who asks does not allow it any more, or not for this role."""
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from marketplace.catalog.products import Availability, Product
 from marketplace.sagas.inventory import Reservation, ReservationState
-from marketplace.sagas.orders import OrderState
+from marketplace.sagas.order_state import OrderState
 
 FEW: Final = 5
 """Up to so many are called few."""

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from marketplace.notifications.notices import Notice
-from marketplace.sagas.orders import Order, OrderLine
+from marketplace.sagas.order_state import Order, OrderLine
 
 MAX_LINES: Final = 20
 """Of an order, in a notification; further ones are counted."""

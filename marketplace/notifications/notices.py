@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Final
 
 from marketplace.sagas.events import Event, EventType, OrderCancelled, PaymentRefunded, PaymentRefundReversed
-from marketplace.sagas.orders import Order, OrderState
+from marketplace.sagas.order_state import Order, OrderState
 
 SERVICE: Final = "notifications"
 ID_CHARS: Final = 32

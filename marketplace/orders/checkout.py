@@ -26,8 +26,8 @@ from marketplace.orders.refusals import (
 from marketplace.sagas import orders as saga
 from marketplace.sagas.events import Event, OrderedItem
 from marketplace.sagas.inventory import GRACE_SECONDS, Reservation, ReservationState, merged
-from marketplace.sagas.orders import PAY_SECONDS, Order, OrderLine, OrderState
-from marketplace.sagas.payments import Payment
+from marketplace.sagas.order_state import PAY_SECONDS, Order, OrderLine, OrderState
+from marketplace.sagas.payment_state import Payment
 
 MAX_LINES: Final = 100
 """Of one checkout."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from marketplace.countries import COUNTRIES
 from marketplace.orders.refusals import NotPossible
-from marketplace.sagas.orders import Order, OrderState
+from marketplace.sagas.order_state import Order, OrderState
 
 MAX_NAME_CHARS: Final = 100
 MAX_STREET_CHARS: Final = 200

@@ -13,7 +13,7 @@ from typing import Final
 from marketplace.orders.delivery import GONE, Fulfilment, FulfilmentState
 from marketplace.orders.refusals import NotPossible, UnknownLine
 from marketplace.sagas import orders as saga
-from marketplace.sagas.orders import NotNow, Order, OrderDecision, OrderState, Reason
+from marketplace.sagas.order_state import NotNow, Order, OrderDecision, OrderState, Reason
 
 
 class Party(StrEnum):

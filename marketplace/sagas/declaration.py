@@ -13,8 +13,8 @@ from typing import Final
 
 from marketplace.sagas.events import EventType
 from marketplace.sagas.inventory import GRACE_SECONDS, ReservationState
-from marketplace.sagas.orders import PAY_SECONDS, OrderState
-from marketplace.sagas.payments import PaymentState, RefundState
+from marketplace.sagas.order_state import PAY_SECONDS, OrderState
+from marketplace.sagas.payment_state import PaymentState, RefundState
 
 
 class Service(StrEnum):
@@ -103,6 +103,7 @@ _OF_PAYMENTS: Final[tuple[_Row, ...]] = (
     (_E.ORDER_REFUND_REQUESTED, _P.COMPLETED, _P.COMPLETED, None, "Money goes back."),
     (_E.ORDER_REFUND_REQUESTED, _P.COMPLETED, _P.COMPLETED, _E.PAYMENT_REFUNDED, "The goods had cost nothing."),
     (_T.REQUEST, _P.COMPLETED, _P.COMPLETED, None, "An operator lets a refund be asked for again."),
+    (_T.REQUEST, _P.COMPLETED, _P.COMPLETED, _E.PAYMENT_REFUNDED, "An operator has sent the money back by hand."),
 )  # fmt: skip
 
 _OF_ORDERS: Final[tuple[_Row, ...]] = (

@@ -1,4 +1,4 @@
-"""Orders: what an order is, and what its service makes of events, requests and deadlines.
+"""What the orders service makes of events, requests and deadlines.
 
 Pure: a decision gives the order as it is then and what the service says of it. The same event twice, or one that comes
 too late, changes nothing.
@@ -7,8 +7,7 @@ too late, changes nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from typing import Final
 
 from marketplace.sagas.declines import MAX_CODE_CHARS
@@ -27,179 +26,24 @@ from marketplace.sagas.events import (
     PaymentFailed,
     PaymentRefunded,
     PaymentRefundReversed,
-    event_id,
 )
-
-SERVICE: Final = "orders"
-PAY_SECONDS: Final = 15 * 60
-"""How long an order waits for its payment."""
-
-
-class OrderState(StrEnum):
-    """Where an order is."""
-
-    PENDING = "pending"
-    """Its stock is reserved, and its payment waits."""
-    PAID = "paid"
-    """It is paid, and its stock is being deducted."""
-    REFUNDING = "refunding"
-    """It ends without goods, and its money is on the way back."""
-    CONFIRMED = "confirmed"
-    CANCELLED = "cancelled"
-
-
-TERMINAL: Final = frozenset({OrderState.CONFIRMED, OrderState.CANCELLED})
-
-
-class Reason(StrEnum):
-    """Why an order was cancelled."""
-
-    UNPAID = "unpaid"
-    DECLINED = "declined"
-    BUYER = "buyer"
-    SELLER = "seller"
-    NO_STOCK = "no_stock"
-
-
-REQUESTED: Final = frozenset({Reason.BUYER, Reason.SELLER})
-"""Somebody wants the order to end: a payment that comes later goes back, and does not revive it."""
-
-
-class NotNow(Exception):
-    """A request cannot be met in this state; the message says why. Nothing was changed."""
-
-
-@dataclass(frozen=True)
-class OrderLine:
-    """A line of an order.
-
-    Attributes:
-        number: From 1, in the order.
-        product, variant: Ids.
-        title: As it was bought.
-        quantity: How many.
-        unit_minor: The price of one.
-        returned: How many of them were refunded.
-        sku: The seller's own name of the variant then.
-        options: What was chosen, for people: ``Size: L``.
-    """
-
-    number: int
-    product: str
-    variant: str
-    title: str
-    quantity: int
-    unit_minor: int
-    returned: int = 0
-    sku: str = ""
-    options: str = ""
-
-    @property
-    def total_minor(self) -> int:
-        """Of all of them."""
-        return self.quantity * self.unit_minor
-
-
-@dataclass(frozen=True)
-class RefundedLine:
-    """What of a line is refunded.
-
-    Attributes:
-        number: The line's.
-        quantity: How many.
-    """
-
-    number: int
-    quantity: int
-
-
-@dataclass(frozen=True)
-class Refund:
-    """A refund that was asked for.
-
-    Attributes:
-        id: Unique in the order.
-        amount_minor: How much.
-        done: Whether the money has gone back.
-        ends: Whether it is the whole of what was left, so that the order ends with it.
-        reversals: How often the money had gone back and came back.
-        lines: What it is for; empty where that is not said, as in orders of earlier versions.
-        asked_ms: When it was asked for, epoch milliseconds; 0 where that is not known.
-    """
-
-    id: str
-    amount_minor: int
-    done: bool = False
-    ends: bool = False
-    reversals: int = 0
-    lines: tuple[RefundedLine, ...] = ()
-    asked_ms: int = 0
-
-
-@dataclass(frozen=True)
-class Order:
-    """An order of one store.
-
-    Attributes:
-        id: Its id, the key of all its events.
-        store: The slug.
-        buyer: The id of an account.
-        checkout: What it was placed with, together with orders of other stores.
-        currency: A code of ISO 4217.
-        lines: What is bought.
-        state: Where it is.
-        pay_by_ms: Until when it waits for its payment.
-        paid_minor: What the provider took.
-        refunded_minor: What went back.
-        reason: Why it is or will be cancelled; None for one that is not.
-        refunds: Those that were asked for.
-        version: Goes up by one with each decision that changes it.
-        decline: The provider's code of why it declined the payment; empty where it did not, or did not say.
-    """
-
-    id: str
-    store: str
-    buyer: str
-    checkout: str
-    currency: str
-    lines: tuple[OrderLine, ...]
-    state: OrderState
-    pay_by_ms: int
-    paid_minor: int = 0
-    refunded_minor: int = 0
-    reason: Reason | None = None
-    refunds: tuple[Refund, ...] = ()
-    version: int = 1
-    decline: str = ""
-
-    @property
-    def total_minor(self) -> int:
-        """What is to be paid."""
-        return sum(line.total_minor for line in self.lines)
-
-    @property
-    def items(self) -> tuple[OrderedItem, ...]:
-        """What is taken from stock."""
-        return tuple(OrderedItem(line.variant, line.quantity) for line in self.lines)
-
-    @property
-    def deadline_ms(self) -> int | None:
-        """When its service has to act by itself; None where it waits for nobody, or for another service."""
-        return self.pay_by_ms if self.state is OrderState.PENDING else None
-
-
-@dataclass(frozen=True)
-class OrderDecision:
-    """The order after a decision, and what its service says; the same order and nothing where nothing changes."""
-
-    order: Order
-    events: tuple[Event, ...] = ()
+from marketplace.sagas.order_state import (
+    REQUESTED,
+    NotNow,
+    Order,
+    OrderDecision,
+    OrderState,
+    Reason,
+    Refund,
+    RefundedLine,
+    said_of,
+)
 
 
 def placed(order: Order, now_ms: int) -> OrderDecision:
     """A new order, as it is kept in the transaction that places it."""
     created = OrderCreated(order.checkout, order.buyer, order.currency, order.total_minor, order.items, order.pay_by_ms)
-    return OrderDecision(order, (_event(order, EventType.ORDER_CREATED, created, now_ms),))
+    return OrderDecision(order, (said_of(order, EventType.ORDER_CREATED, created, now_ms),))
 
 
 def on_event(order: Order, event: Event, now_ms: int) -> OrderDecision:
@@ -288,7 +132,7 @@ def _refunding(
         OrderedItem(line.variant, counts[line.number]) for line in order.lines if counts.get(line.number, 0)
     )
     asked = OrderRefundRequested(refund.id, amount, restocked if restock else (), reason, by.value)
-    return OrderDecision(after, (_event(after, EventType.ORDER_REFUND_REQUESTED, asked, now_ms),))
+    return OrderDecision(after, (said_of(after, EventType.ORDER_REFUND_REQUESTED, asked, now_ms),))
 
 
 def _on_paid(order: Order, payload: Payload, now_ms: int) -> OrderDecision:
@@ -301,12 +145,12 @@ def _on_paid(order: Order, payload: Payload, now_ms: int) -> OrderDecision:
         refund = Refund(LATE_REFUND, order.total_minor, ends=True, asked_ms=now_ms)
         after = replace(paid, state=OrderState.REFUNDING, refunds=(*order.refunds, refund))
         asked = OrderRefundRequested(refund.id, refund.amount_minor, (), str(order.reason), str(order.reason))
-        return OrderDecision(after, (_event(after, EventType.ORDER_REFUND_REQUESTED, asked, now_ms),))
+        return OrderDecision(after, (said_of(after, EventType.ORDER_REFUND_REQUESTED, asked, now_ms),))
     if late or order.state is OrderState.PENDING:
         # One that was cancelled because nobody paid gets its goods after all, if there are any still.
         after = replace(paid, state=OrderState.PAID, reason=None, decline="")
         said = OrderPaymentCompleted(order.items)
-        return OrderDecision(after, (_event(after, EventType.ORDER_PAYMENT_COMPLETED, said, now_ms),))
+        return OrderDecision(after, (said_of(after, EventType.ORDER_PAYMENT_COMPLETED, said, now_ms),))
     return OrderDecision(order)
 
 
@@ -321,7 +165,7 @@ def _on_stock_taken(order: Order, payload: Payload, now_ms: int) -> OrderDecisio
         return OrderDecision(order)
     after = replace(order, state=OrderState.CONFIRMED, version=order.version + 1)
     said = OrderConfirmed(order.buyer, order.total_minor, order.currency)
-    return OrderDecision(after, (_event(after, EventType.ORDER_CONFIRMED, said, now_ms),))
+    return OrderDecision(after, (said_of(after, EventType.ORDER_CONFIRMED, said, now_ms),))
 
 
 def _on_no_stock(order: Order, payload: Payload, now_ms: int) -> OrderDecision:
@@ -370,7 +214,7 @@ def _on_refunded(order: Order, payload: Payload, now_ms: int) -> OrderDecision:
         return OrderDecision(after)
     after = replace(after, state=OrderState.CANCELLED)
     said = OrderCancelled(order.buyer, str(order.reason), after.refunded_minor)
-    return OrderDecision(after, (_event(after, EventType.ORDER_CANCELLED, said, now_ms),))
+    return OrderDecision(after, (said_of(after, EventType.ORDER_CANCELLED, said, now_ms),))
 
 
 def _on_refund_reversed(order: Order, payload: Payload, now_ms: int) -> OrderDecision:
@@ -397,11 +241,7 @@ def _with(order: Order, changed: Refund) -> tuple[Refund, ...]:
 def _cancelled(order: Order, reason: Reason, now_ms: int) -> OrderDecision:
     after = replace(order, state=OrderState.CANCELLED, reason=reason, version=order.version + 1)
     said = OrderCancelled(order.buyer, reason.value)
-    return OrderDecision(after, (_event(after, EventType.ORDER_CANCELLED, said, now_ms),))
-
-
-def _event(order: Order, kind: EventType, payload: Payload, now_ms: int) -> Event:
-    return Event(event_id(order.id, SERVICE, order.version), kind, order.id, order.store, now_ms, payload)
+    return OrderDecision(after, (said_of(after, EventType.ORDER_CANCELLED, said, now_ms),))
 
 
 _REACTIONS: Final = {

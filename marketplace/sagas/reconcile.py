@@ -15,8 +15,8 @@ from typing import Final
 from marketplace.sagas.declaration import TERMINAL, Service, listeners
 from marketplace.sagas.events import EventType
 from marketplace.sagas.inventory import Movement, MovementKind, Reservation, ReservationState
-from marketplace.sagas.orders import Order, OrderState
-from marketplace.sagas.payments import Entry, Payment, PaymentState
+from marketplace.sagas.order_state import Order, OrderState
+from marketplace.sagas.payment_state import Entry, Payment, PaymentState
 
 GRACE_MS: Final = 60_000
 """An event may be on its way for so long; one that takes longer is a finding."""

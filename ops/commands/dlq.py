@@ -20,6 +20,8 @@ from ops.commands.tables import print_table
 from ops.commands.texts import printable
 from ops.context import load_settings
 from ops.drain import unread_records
+from ops.sagas.opening import check_store, open_mongo
+from runtime.sections import MongoSettings
 
 _ANSWER_SECONDS: Final = 20.0
 _MOST_HOURS: Final = 24.0 * 365 * 10
@@ -35,10 +37,14 @@ def list_letters(
     as_json: JsonOption = False,
 ) -> None:
     """List dead letters, grouped by consumer and reason; their bytes are in the dead-letter topics."""
-    settings = load_settings(data_dir=data, needs=("kafka", "clickhouse"))
+    settings = load_settings(data_dir=data, needs=("kafka", "clickhouse", *(("mongo",) if store else ())))
     clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_ANSWER_SECONDS)
     since = None if hours is None else datetime.now(UTC) - timedelta(hours=hours)
     groups = DeadLetterQueries(clickhouse).by_reason(store, topic, since)
+    if store and not groups:
+        # Letters are there also of a store that never was, or is no more.
+        with open_mongo(MongoSettings(settings.urls.mongo, settings.database)) as mongo:
+            check_store(mongo, settings.database, store)
     try:
         waiting: int | None = unread_records(settings, DEAD_LETTERS_FLOW)
     except Unavailable:

@@ -17,6 +17,7 @@ from connectors.mongo.client import Client, connect
 from connectors.mongo.sagas.payment_review import KeptWebhook, OpenQuestion, PaymentReview
 from marketplace.money import shown_amount
 from ops.commands.options import DataOption, JsonOption
+from ops.commands.settle_refund import settle_refund
 from ops.commands.tables import print_table
 from ops.commands.texts import printable
 from ops.context import load_mongo
@@ -163,6 +164,7 @@ def register(app: typer.Typer) -> None:
     payments = typer.Typer(help="Charges, refunds and webhooks that wait for an operator.", no_args_is_help=True)
     payments.command("stuck")(list_stuck)
     payments.command("retry-refund")(retry_refund)
+    payments.command("settle-refund")(settle_refund)
     payments.command("webhooks")(list_webhooks)
     payments.command("retry-webhook")(retry_webhook)
     payments.command("discard-webhook")(discard_webhook)

@@ -17,7 +17,7 @@ from marketplace.sagas.declaration import (
     speakers,
 )
 from marketplace.sagas.events import PAYLOADS, EventType
-from marketplace.sagas.payments import RefundState
+from marketplace.sagas.payment_state import RefundState
 from marketplace.topics import ORDERS_EVENTS
 
 TARGET = Path(__file__).resolve().parents[2] / "docs" / "reference" / "saga.md"

@@ -20,6 +20,10 @@ log = logging.getLogger("ops.relay")
 _STOP_SECONDS: Final = 20.0
 _POLL_SECONDS: Final = 0.1
 
+STOPPED_SECONDS: Final = 90.0
+"""Longer than all deadlines of :func:`restart` together: whoever stopped a connector to let it begin again is over by
+then, done or dead."""
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -45,6 +49,9 @@ class ConnectorWatch:
     Mongo no longer has the changes that it would go on with, all rows that are there are sent once more, which those
     who read them notice by the events' ids: no row is missing then but those that have expired, which is logged.
 
+    A connector that stays stopped is resumed after a minute and a half: whoever sends everything again stops it for
+    moments, and may be killed before it goes on. One that is paused stays so for as long as this process runs.
+
     Args:
         connect: Kafka Connect.
         connector: What to look after.
@@ -55,6 +62,7 @@ class ConnectorWatch:
         self._connect, self._connector, self._clock = connect, connector, clock
         self._restarts, self._resends, self._resending = Restarts(), 0, False
         self._problem, self._note, self._first = Seen.problem, "", True
+        self._stopped_since: float | None = None
         self._lock = threading.Lock()
 
     @property
@@ -94,6 +102,7 @@ class ConnectorWatch:
 
     def _follow(self, status: ConnectorStatus) -> None:
         now = self._clock()
+        stopped = self._stopped(status, now)
         if status.running:
             if self._problem:
                 log.info("connector %s and its task run", status.name)
@@ -111,11 +120,19 @@ class ConnectorWatch:
                 log.error("%s; it is started again", status.problem)
                 self._connect.restart_failed(status.name)
                 self._say(status.problem, self._restarts.restarted(now))
-        elif self._first and status.state in ("STOPPED", "PAUSED"):
+        elif stopped >= STOPPED_SECONDS or (self._first and status.state in ("STOPPED", "PAUSED")):
             # Where this process starts, the connector is to run: one that ended between two steps left it like this.
             log.warning("connector %s is %s: it is resumed", status.name, status.state.lower())
             self._connect.resume(status.name)
         self._first = False
+
+    def _stopped(self, status: ConnectorStatus, now: float) -> float:
+        """For how long it has been seen stopped."""
+        if status.state != "STOPPED":
+            self._stopped_since = None
+        elif self._stopped_since is None:
+            self._stopped_since = now
+        return 0.0 if self._stopped_since is None else now - self._stopped_since
 
     def _resend(self, status: ConnectorStatus, now: float) -> None:
         """Let the connector begin with what is in the collection; each step may be done again."""
@@ -145,10 +162,13 @@ def restart(connect: Connect, name: str) -> None:
         Refused: There is no such connector.
     """
     connect.stop(name)
-    deadline = time.monotonic() + _STOP_SECONDS
-    while (status := connect.status(name)) is None or status.state != "STOPPED" or status.tasks:
-        if time.monotonic() > deadline:
-            raise Unavailable(f"Kafka Connect does not stop connector {name}")
-        time.sleep(_POLL_SECONDS)
-    connect.forget_place(name)
-    connect.resume(name)
+    try:
+        deadline = time.monotonic() + _STOP_SECONDS
+        while (status := connect.status(name)) is None or status.state != "STOPPED" or status.tasks:
+            if time.monotonic() > deadline:
+                raise Unavailable(f"Kafka Connect does not stop connector {name}")
+            time.sleep(_POLL_SECONDS)
+        connect.forget_place(name)
+    finally:
+        # Whatever ended this, it goes on; after a kill it is the watch that lets it.
+        connect.resume(name)

@@ -8,8 +8,8 @@ from typing import Final
 from marketplace.notifications.notices import Heard, Notice, of_event
 from marketplace.sagas.declaration import Service, heard_by
 from marketplace.sagas.events import Event, version_of
-from marketplace.sagas.orders import SERVICE as ORDERS
-from marketplace.sagas.orders import Order
+from marketplace.sagas.order_state import SERVICE as ORDERS
+from marketplace.sagas.order_state import Order
 
 LISTENS: Final = heard_by(Service.NOTIFICATIONS)
 """The events that somebody hears of; others are not looked at."""

@@ -7,7 +7,7 @@ from typing import Final
 from marketplace.sagas import orders
 from marketplace.sagas.declaration import Service, heard_by
 from marketplace.sagas.events import Event
-from marketplace.sagas.orders import Order, OrderDecision
+from marketplace.sagas.order_state import Order, OrderDecision
 
 LISTENS: Final = heard_by(Service.ORDERS)
 """The events that can change an order; others are not looked at."""

@@ -21,7 +21,8 @@ from typing import Final
 
 from connectors.errors import Refused, Unavailable
 from connectors.payments.provider import Charge, PaymentProvider, Repayment
-from marketplace.sagas.payments import Call, CallKind, Mismatch, Outcome, Payment, Report
+from marketplace.sagas.payment_state import Payment
+from marketplace.sagas.provider_calls import Call, CallKind, Mismatch, Outcome, Report
 from runtime.breaker import CircuitBreaker
 from saga_consumers.payments.counts import PaymentCounts
 from saga_consumers.payments.store import Asking, PaymentStore

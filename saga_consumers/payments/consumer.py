@@ -14,7 +14,7 @@ from connectors.payments.provider import PaymentProvider, UnreadableWebhook
 from connectors.payments.registry import provider_of
 from marketplace.sagas.declaration import Service
 from marketplace.sagas.events import Event
-from marketplace.sagas.payments import Mismatch
+from marketplace.sagas.provider_calls import Mismatch
 from runtime.sections import PAYMENTS_URL, PaymentSettings
 from runtime.settings import load
 from saga_consumers.consumer import Parts, SagaConsumer

@@ -8,7 +8,8 @@ from marketplace.errors import Reject
 from marketplace.sagas import payments
 from marketplace.sagas.declaration import Service, heard_by
 from marketplace.sagas.events import Event
-from marketplace.sagas.payments import OverRefund, Payment, PaymentDecision, RefundState
+from marketplace.sagas.payment_state import Payment, PaymentDecision, RefundState
+from marketplace.sagas.refunds import OverRefund
 
 LISTENS: Final = heard_by(Service.PAYMENTS)
 """The events that can change a payment; others are not looked at."""

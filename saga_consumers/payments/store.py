@@ -8,13 +8,16 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from connectors.errors import Unavailable
 from connectors.mongo.client import Client
 from connectors.mongo.sagas.payments import PaymentRows, WaitingWebhook, WebhookState
 from connectors.mongo.sagas.steps import SagaSteps, Session
 from connectors.mongo.times import milliseconds
-from marketplace.sagas import payments
+from marketplace.sagas import payment_state, payments, refunds
 from marketplace.sagas.events import Event
-from marketplace.sagas.payments import Call, Mismatch, Payment, RefundIntent, RefundState, Report, payment_of_key
+from marketplace.sagas.payment_state import Payment, RefundIntent, RefundState
+from marketplace.sagas.payments import payment_of_key
+from marketplace.sagas.provider_calls import Call, Mismatch, Report
 from saga_consumers.consumer import Absent, check_store
 from saga_consumers.payments import decide
 from saga_consumers.payments.counts import PaymentCounts
@@ -58,7 +61,7 @@ class PaymentStore:
 
     def __init__(self, client: Client, database: str, counts: PaymentCounts) -> None:
         self._counts = counts
-        self._steps = SagaSteps(client, database, payments.SERVICE)
+        self._steps = SagaSteps(client, database, payment_state.SERVICE)
         self.rows = PaymentRows(client, database)
 
     def react(self, event: Event, now: datetime, trace_parent: str = "") -> tuple[bool, str]:
@@ -141,7 +144,7 @@ class PaymentStore:
                 return ()
             after, wanted = kept.payment, {each.id for each in kept.payment.refunds if refund in ("", each.id)}
             for each in sorted(wanted):
-                after = payments.retry_refund(after, each, now_ms).payment
+                after = refunds.retry_refund(after, each, now_ms).payment
             found.extend(each for each in after.refunds if each.id in wanted and each.state is RefundState.REQUESTED)
             if after != kept.payment:
                 self.rows.save(kept, after, (), now, session)
@@ -149,6 +152,42 @@ class PaymentStore:
 
         self._steps.act(now, work)
         return found
+
+    def settle_refund(
+        self, asked: Payment, refund: str, word: Report, reason: str, reference: str, now: datetime
+    ) -> RefundIntent:
+        """End a refund whose money an operator has sent back by hand; see :func:`refunds.settle_refund`.
+
+        Args:
+            asked: The payment as it was before the provider was asked for its word.
+            refund: The id of the refund.
+            word: What the provider said of it.
+            reason: Why.
+            reference: The provider's own id of what went back; empty where that is not known.
+            now: The time.
+
+        Returns:
+            The refund as it is then.
+
+        Raises:
+            CannotSettle: It is not what went back by hand.
+            OverRefund: It is more than is left.
+            Unavailable: Mongo does not answer, and it may have happened; or the payment was changed meanwhile.
+        """
+        done: list[RefundIntent] = []
+
+        def work(session: Session) -> tuple[Event, ...]:
+            done.clear()
+            kept = self.rows.get(asked.id, session)
+            if kept is None or kept.payment != asked:
+                raise Unavailable(f"payment {asked.id} was changed at this moment: look at it, and try again")
+            decision = refunds.settle_refund(kept.payment, refund, word, reason, reference, milliseconds(now))
+            self.rows.save(kept, decision.payment, decision.entries, now, session, solved=True)
+            done.extend(each for each in decision.payment.refunds if each.id == refund)
+            return decision.events
+
+        self._steps.act(now, work, self.rows.trace_of(asked.id))
+        return done[0]
 
     def apply(self, report: Report, now: datetime, webhook: WaitingWebhook | None = None) -> Applied:
         """Apply what the provider says: answers, look-ups and webhooks all come here, however often.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 
 import pytest
+from typer.testing import CliRunner, Result
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.clickhouse.dead_letters import DeadLetterQueries
@@ -14,6 +16,7 @@ from flows.dead_letters.letters import as_table, read_batch
 from flows.delivery.batch import RawBatch
 from marketplace.dead_letters import DeadLetter, headers
 from marketplace.tables import DEAD_LETTERS
+from ops.cli import make_app
 from ops.stack import Stack
 
 NOON_MS = 1_750_068_000_000
@@ -83,3 +86,23 @@ def test_a_time_that_no_calendar_has_breaks_no_list(clickhouse_database: ClickHo
     insert(clickhouse_database, [(late, b"x")])
     (group,) = DeadLetterQueries(clickhouse_database).by_reason()
     assert group.first_seen == group.last_seen
+
+
+def test_letters_of_a_store_that_there_is_not_are_listed_and_no_letters_of_it_are_an_error(
+    stack: Stack, clickhouse_database: ClickHouse
+) -> None:
+    insert(clickhouse_database, [(letter(1), b"a")])
+
+    def listed(store: str) -> Result:
+        names: dict[str, str | None] = {each: None for each in os.environ if each.startswith("MARKETPLACE_")}
+        parts = ("kafka", "mongo", "clickhouse")
+        own = {f"MARKETPLACE_{part.upper()}_URL": getattr(stack.urls, part) for part in parts}
+        whole = ["dlq", "list", "--store", store]
+        return CliRunner().invoke(
+            make_app(whole), whole, env={**names, **own, "MARKETPLACE_DATABASE": clickhouse_database.database}
+        )
+
+    assert "undecodable" in listed("shop").stdout
+    refused = listed("shpo")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert str(refused.exception) == "no store 'shpo'; there are: none yet"

@@ -45,8 +45,8 @@ from marketplace.errors import Reject
 from marketplace.identity.accounts import Mail, User
 from marketplace.notifications.preferences import Preferences
 from marketplace.sagas.events import Event, EventType
-from marketplace.sagas.orders import Order
-from marketplace.sagas.orders import Reason as Why
+from marketplace.sagas.order_state import Order
+from marketplace.sagas.order_state import Reason as Why
 from ops.provision import ensure_provisioned
 from ops.resources import Resources
 from ops.stack import Stack

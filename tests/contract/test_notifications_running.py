@@ -27,7 +27,7 @@ from marketplace.collections import (
 )
 from marketplace.identity.accounts import User
 from marketplace.sagas.declaration import Service
-from marketplace.sagas.payments import Outcome
+from marketplace.sagas.provider_calls import Outcome
 from ops.provision import ensure_provisioned
 from ops.resources import Resources
 from ops.stack import Stack

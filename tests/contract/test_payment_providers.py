@@ -21,7 +21,7 @@ from connectors.errors import Refused, Unavailable
 from connectors.payments.provider import Charge, PaymentProvider, Repayment, UnreadableWebhook
 from connectors.payments.sandbox import SandboxProvider
 from connectors.payments.secrets import KnownSecrets, ProviderSecrets
-from marketplace.sagas.payments import Mismatch, Outcome, Report
+from marketplace.sagas.provider_calls import Mismatch, Outcome, Report
 from ops.sandbox_provider.cards import CARDS
 from tests.kits.payments import SHORT_SECONDS, Sandbox, sandbox
 from tests.kits.stack import eventually

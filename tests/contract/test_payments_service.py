@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import os
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from typer.testing import CliRunner, Result
 
 from connectors.errors import Unavailable
 from connectors.mongo.client import connect
@@ -25,7 +28,9 @@ from connectors.payments.secrets import KnownSecrets, ProviderSecrets
 from marketplace.collections import INBOX
 from marketplace.errors import Reject
 from marketplace.sagas.events import OrderCancelled, OrderedItem, OrderRefundRequested, StockInsufficient
-from marketplace.sagas.payments import Call, CallKind, Outcome, Payment, PaymentState, Report
+from marketplace.sagas.payment_state import Payment, PaymentState
+from marketplace.sagas.provider_calls import Call, CallKind, Outcome, Report
+from ops.cli import make_app
 from ops.stack import Stack
 from saga_consumers.consumer import Absent
 from saga_consumers.payments.calls import FAILURES_IN_A_ROW
@@ -509,6 +514,77 @@ def test_a_refund_that_comes_back_is_owed_again_and_loud(orders: Orders, caplog:
     orders.sweep(worker)
     assert orders.refunds(payment) == {"r1": "stuck"}
     assert_books_agree(orders, payment, AMOUNT)
+
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def command(stack: Stack, orders: Orders) -> Command:
+    """Runs a command about payments."""
+    names: dict[str, str | None] = {each: None for each in os.environ if each.startswith("MARKETPLACE_")}
+    own = {
+        "MARKETPLACE_MONGO_URL": stack.urls.mongo,
+        "MARKETPLACE_DATABASE": orders.database,
+        "MARKETPLACE_PAYMENTS_URL": orders.provider.url,
+        "MARKETPLACE_PAYMENTS_SECRETS_FILE": str(orders.provider.secrets_file),
+    }
+
+    def run(*arguments: str, **others: str) -> Result:
+        whole = ["payments", *arguments]
+        return CliRunner().invoke(make_app(whole), whole, env={**names, **own, **others})
+
+    return run
+
+
+def test_a_refund_that_an_operator_has_sent_back_by_hand_is_booked_and_said_once(
+    orders: Orders, command: Command
+) -> None:
+    worker = orders.worker()
+    payment = orders.charge(worker, "refund_refused")
+    orders.refund(worker, payment, "r1", AMOUNT)
+    orders.wait_for_operator(payment)
+    settle = ("settle-refund", payment.id, "--reason", "The card is closed", "--provider-reference", "re_81")
+    assert "give --yes" in str(command(*settle).exception)
+    assert "--reason" in str(command("settle-refund", payment.id, "--reason", " ", "--yes").exception)
+    assert "has no refund 'r2'" in str(command(*settle, "r2", "--yes").exception)
+    assert orders.said(payment) == ["PAYMENT_COMPLETED"]
+    did = orders.provider.operations(payment.id)
+    done = command(*settle, "--yes", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout) == {
+        "payment": payment.id, "order": payment.order, "refund": "r1", "amount_minor": AMOUNT, "currency": "EUR",
+        "reason": "The card is closed", "reference": "re_81",
+    }  # fmt: skip
+    again = command("settle-refund", payment.order, "r1", "--reason", "once more", "--yes")
+    assert (again.exit_code, "it is done already" in str(again.exception)) == (1, True)
+    orders.sweep(worker, 10_000.0)
+    assert orders.refunds(payment) == {"r1": "done"}
+    assert orders.said(payment) == ["PAYMENT_COMPLETED", "PAYMENT_REFUNDED"]
+    assert orders.ledger(payment) == {"provider": 0, "store:shop": 0}
+    assert orders.provider.operations(payment.id) == did
+    # A word of the provider that it did it, too, changes nothing and is for an operator.
+    orders.webhook(message(Report(payment.refund_key("r1"), Outcome.SUCCEEDED, AMOUNT, "EUR"), "refund"))
+    orders.sweep(worker)
+    assert "went back by hand" in orders.row(payment)["problem"]
+    assert orders.ledger(payment) == {"provider": 0, "store:shop": 0}
+
+
+def test_what_the_provider_has_done_or_does_not_say_is_not_settled_by_hand(orders: Orders, command: Command) -> None:
+    worker = orders.worker()
+    payment = orders.charge(worker, "success")
+    orders.refund(worker, payment, "r1", AMOUNT)
+    assert orders.refunds(payment) == {"r1": "done"}
+    orders.wait_for_operator(payment)
+    settle = ("settle-refund", payment.id, "--reason", "by hand", "--yes")
+    refused = command(*settle)
+    assert (refused.exit_code, "has done it already" in str(refused.exception)) == (1, True)
+    unknown = command(*settle, MARKETPLACE_PAYMENTS_API_KEY="another")
+    assert (unknown.exit_code, "HTTP 401" in str(unknown.exception)) == (1, True)
+    silent = command(*settle, MARKETPLACE_PAYMENTS_URL="http://127.0.0.1:1")
+    assert (silent.exit_code, "no answer" in str(silent.exception)) == (1, True)
+    assert orders.refunds(payment) == {"r1": "stuck"}
+    assert orders.said(payment) == ["PAYMENT_COMPLETED", "PAYMENT_REFUNDED"]
 
 
 def review(orders: Orders) -> PaymentReview:

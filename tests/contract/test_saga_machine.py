@@ -27,11 +27,12 @@ from pymongo import MongoClient
 from connectors.mongo.sagas.orders import OrderRepository
 from connectors.mongo.sagas.steps import SagaSteps, Session
 from marketplace.collections import OUTBOX
+from marketplace.sagas import order_state
 from marketplace.sagas import orders as rules
 from marketplace.sagas.declaration import Service
 from marketplace.sagas.events import Event
-from marketplace.sagas.orders import NotNow, Order, OrderDecision, Reason
-from marketplace.sagas.payments import Outcome
+from marketplace.sagas.order_state import NotNow, Order, OrderDecision, Reason
+from marketplace.sagas.provider_calls import Outcome
 from ops.stack import Stack
 from saga_consumers.consumer import Parts, SagaConsumer
 from saga_consumers.inventory import store as inventory
@@ -211,7 +212,7 @@ class Machine(RuleBasedStateMachine):
             return made.events
 
         with suppress(NotNow):
-            SagaSteps(self.shop.client, self.shop.database, rules.SERVICE).act(self.shop.now, work)
+            SagaSteps(self.shop.client, self.shop.database, order_state.SERVICE).act(self.shop.now, work)
 
 
 @pytest.fixture(scope="module")

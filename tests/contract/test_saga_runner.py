@@ -21,7 +21,7 @@ from marketplace.dead_letters import read
 from marketplace.errors import Reject, Retry, Stop
 from marketplace.sagas.declaration import Service
 from marketplace.sagas.events import Event, EventType
-from marketplace.sagas.payments import Outcome
+from marketplace.sagas.provider_calls import Outcome
 from marketplace.topics import ORDERS_EVENTS
 from ops.stack import Stack
 from saga_consumers import parked as parking

@@ -15,8 +15,9 @@ from connectors.mongo.client import Client, connect
 from connectors.mongo.newest_pages import NewestPlace
 from connectors.mongo.sagas import store_notices
 from connectors.mongo.sagas.notifications import notification_document
+from connectors.mongo.sagas.sold_orders import Only, Place
 from connectors.mongo.sagas.store_notices import StoreNotices
-from connectors.mongo.sagas.store_orders import PAGE, Only, Place, StoreOrders
+from connectors.mongo.sagas.store_orders import PAGE, StoreOrders
 from connectors.mongo.sagas.store_stock import MOVEMENTS, StoreStock
 from marketplace.collections import (
     INBOX,
@@ -31,8 +32,8 @@ from marketplace.collections import (
 )
 from marketplace.notifications.notices import of_low_stock, of_shipped
 from marketplace.sagas.inventory import MovementKind
-from marketplace.sagas.orders import OrderState, Reason
-from marketplace.sagas.payments import Outcome
+from marketplace.sagas.order_state import OrderState, Reason
+from marketplace.sagas.provider_calls import Outcome
 from ops.provision import ensure_provisioned
 from ops.resources import Resources
 from ops.stack import Stack

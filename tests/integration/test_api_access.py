@@ -9,7 +9,7 @@ import pytest
 
 from ops.reference.access import COLUMNS, OK, TARGET, Column, cell, reference, rules
 from ops.stack import Stack
-from tests.kits.api_requests import credential_of, good_request, send_good, settle
+from tests.kits.api_requests import credential_of, good_request, ready_for, send_good, settle
 from tests.kits.tenancy import Work, World, worlds_with_identity
 
 ROUTES = sorted(rules().items(), key=lambda item: (item[0][1], item[0][0]))
@@ -42,7 +42,8 @@ def test_every_caller_gets_what_the_page_says(run: Callable[[Work], None], metho
 
     async def work(world: World) -> None:
         good = good_request(world, method, path).status or rule.status
-        before = await settle(world)
+        await settle(world)
+        before = await ready_for(world, method, path)
 
         async def asked(column: Column, status: int) -> httpx.Response:
             answer = await send_good(world, method, path, credential_of(column))
@@ -61,6 +62,7 @@ def test_every_caller_gets_what_the_page_says(run: Callable[[Work], None], metho
                 await asked(column, good)
                 if method != "GET":
                     await settle(world)
+                    await ready_for(world, method, path)
 
     run(work)
 
@@ -70,7 +72,8 @@ def test_in_a_frozen_store_a_route_works_as_the_page_says(run: Callable[[Work], 
     rule = rules()[method, path]
 
     async def work(world: World) -> None:
-        before = await settle(world, frozen=True)
+        await settle(world, frozen=True)
+        before = await ready_for(world, method, path)
         answer = await send_good(world, method, path, "ann")
         if rule.works_frozen:
             assert answer.status_code == rule.status, answer.text

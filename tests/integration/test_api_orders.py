@@ -7,12 +7,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 
 from connectors.mongo.client import connect
 from connectors.mongo.sagas.orders import OrderRepository
 from connectors.mongo.sagas.steps import SagaSteps
-from marketplace.collections import CARTS, IDEMPOTENCY_KEYS, ORDERS, OUTBOX, PAYMENTS, PRODUCTS, RESERVATIONS, USERS
+from connectors.mongo.times import milliseconds
+from marketplace.collections import (
+    CARTS,
+    IDEMPOTENCY_KEYS,
+    MAILS,
+    ORDERS,
+    OUTBOX,
+    PAYMENTS,
+    PRODUCTS,
+    RESERVATIONS,
+    USERS,
+)
 from marketplace.identity.accounts import Mail
 from marketplace.sagas.events import Event, EventType, PaymentCompleted
 from ops.stack import Stack
@@ -173,6 +185,8 @@ def test_a_card_or_an_address_that_is_none_is_refused_and_the_key_is_free(run: R
                 for name in ("name", "street", "extra", "postcode", "city")
             ),
             ("/delivery/country", wish(version, delivery={**wish(1)["delivery"], "country": "Germany"})),
+            ("/delivery/country", wish(version, delivery={**wish(1)["delivery"], "country": "XX"})),
+            ("/delivery/country", wish(version, delivery={**wish(1)["delivery"], "country": "de"})),
             ("/delivery/name", wish(version, delivery={**wish(1)["delivery"], "name": "a\nb"})),
             ("/total", {**wish(version), "total": 1}),
         ):
@@ -470,5 +484,97 @@ def test_an_account_that_is_deleted_leaves_its_orders_and_none_of_its_keys(run: 
         assert await world.tenancy.accounts.delete("bea", bea.security_stamp, notice, world.now)
         assert (await count(world, CARTS.name), await count(world, IDEMPOTENCY_KEYS.name)) == (0, 0)
         assert (await count(world, ORDERS.name), await count(world, USERS.name, _id="bea")) == (1, 0)
+
+    run(work)
+
+
+AGES_SECONDS = (-60, 0, 0, 0, 1_800, 7_200, 7_200, 100_000, 400_000, 2_000_000, 9_000_000, 9_000_000, 40_000_000)
+"""Of orders: also of one that a clock ahead of ours has placed, and some of one moment."""
+
+
+def test_lists_have_every_order_once_and_the_newest_first_however_old_they_are(run: Run) -> None:
+    mug = goods()
+
+    async def work(world: World) -> None:
+        await open_shop(world, mug)
+        order = await ordered(world, "bea", (mug, 1))
+        mongo, now_ms = world.client[world.database][ORDERS.name], milliseconds(world.now)
+        (kept,) = await mongo.find({"_id": order["id"]}).to_list()
+        rows = [
+            {**kept, "_id": f"{number:032x}", "placed_at_ms": now_ms - age * 1_000}
+            for number, age in enumerate(AGES_SECONDS)
+        ]
+        await mongo.delete_one({"_id": order["id"]})
+        await mongo.insert_many(rows)
+        wanted = [row["_id"] for row in sorted(rows, key=lambda row: (-row["placed_at_ms"], row["_id"]))]
+        for path, who in (("/v1/orders", "bea"), ("/v1/stores/shop/orders", "olga")):
+            for limit in ("1", "2", "5", "100"):
+                listed, cursor = list[str](), ""
+                while cursor is not None:
+                    page = (await world.ask("GET", path, who, params={"limit": limit, "cursor": cursor})).json()
+                    listed += [each["id"] for each in page["orders"]]
+                    cursor = page["next"]
+                assert listed == wanted, (path, limit)
+
+    run(work)
+
+
+def test_an_order_that_goes_to_two_letters_which_are_no_country_is_read_as_it_was_placed(run: Run) -> None:
+    mug = goods()
+
+    async def work(world: World) -> None:
+        await open_shop(world, mug)
+        order = await ordered(world, "bea", (mug, 1))
+        mongo = world.client[world.database]
+        await mongo[ORDERS.name].update_one({"_id": order["id"]}, {"$set": {"delivery.country": "XX"}})
+        for who, path in (("bea", f"/v1/orders/{order['id']}"), ("olga", f"/v1/stores/shop/orders/{order['id']}")):
+            assert (await world.ask("GET", path, who)).json()["delivery"]["country"] == "XX"
+
+    run(work)
+
+
+async def collections_that_hold(world: World, text: str) -> set[str]:
+    """The collections of a database in which a text stands anywhere."""
+    mongo = world.client[world.database]
+    names = await mongo.list_collection_names()
+    return {name for name in names if any(text in repr(each) for each in await mongo[name].find().to_list())}
+
+
+def test_after_a_deletion_the_address_stands_in_the_orders_alone_and_answers_to_sellers_come_again(run: Run) -> None:
+    mug = goods()
+
+    async def work(world: World) -> None:
+        await open_shop(world, mug)
+        pending, paid = await ordered(world, "bea", (mug, 1)), await ordered(world, "bea", (mug, 2))
+        await confirm(world, paid["id"])
+        street = paid["delivery"]["street"]
+        asked: dict[str, dict[str, Any]] = {
+            f"/v1/stores/shop/orders/{pending['id']}/cancel": {},
+            f"/v1/stores/shop/orders/{paid['id']}/refunds": {
+                "json": {"lines": [{"number": 1, "quantity": 1}], "reason": "It is late."}
+            },
+        }
+
+        async def answers() -> list[httpx.Response]:
+            return [
+                await world.ask("POST", path, "olga", headers=keyed("of-" + path[-7:]), **body)
+                for path, body in asked.items()
+            ]
+
+        first, again = await answers(), await answers()
+        assert [each.status_code for each in first] == [200, 200]
+        assert [each.content for each in again] == [each.content for each in first]
+        assert [each.headers.get("idempotent-replayed") for each in again] == ["true"] * 2
+        assert await collections_that_hold(world, street) == {ORDERS.name, IDEMPOTENCY_KEYS.name}
+        bea = await world.tenancy.accounts.get("bea")
+        assert bea is not None
+        notice = Mail(bea.email, "deleted", {})
+        assert await world.tenancy.accounts.delete("bea", bea.security_stamp, notice, world.now)
+        assert await collections_that_hold(world, street) == {ORDERS.name}
+        # The notice about it is deleted when it is sent.
+        assert await collections_that_hold(world, bea.email) == {MAILS.name}
+        for before, after in zip(first, await answers(), strict=True):
+            nobody = {"id": "bea", "name": None, "email": None}
+            assert after.json() == {**before.json(), "buyer": nobody}
 
     run(work)

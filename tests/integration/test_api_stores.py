@@ -13,11 +13,17 @@ import pytest
 from connectors.errors import Unavailable
 from connectors.mongo.async_client import connect_async
 from connectors.mongo.client import connect
+from connectors.mongo.sagas.documents import order_document
 from connectors.mongo.store_directory import find_by_import_key, find_by_write_key
 from connectors.mongo.stores import MongoStores
+from marketplace.collections import ORDERS
 from marketplace.identity.roles import API_KEY_SCOPES
+from marketplace.orders import closing
+from marketplace.orders.delivery import Fulfilment, FulfilmentState
+from marketplace.sagas.order_state import Order, OrderLine, OrderState, Refund
 from ops.stack import Stack
 from tests.kits.api_requests import filled
+from tests.kits.orders import DELIVERY, open_shop
 from tests.kits.stack import polled
 from tests.kits.tenancy import Work, World, run_in_world, tenancy_database
 
@@ -545,3 +551,53 @@ def test_who_gives_up_making_a_store_has_it_with_its_owner_or_has_nothing(run: R
             assert again.status_code in ((403, 409) if f"shop-{number}" in stores else (201,)), again.text
 
     run(work)
+
+
+OPEN = [
+    ("pending", "unfulfilled", True), ("paid", "unfulfilled", True), ("refunding", "shipped", True),
+    ("confirmed", "unfulfilled", True), ("confirmed", "packed", True), ("confirmed", "shipped", True),
+    ("cancelled", "unfulfilled", False), ("confirmed", "shipped", False), ("confirmed", "delivered", False),
+]  # fmt: skip
+"""States of orders and of their goods, and whether the store has something to do; the third shipped one owes money."""
+
+
+def test_a_store_is_closed_once_nothing_of_its_orders_is_owed_any_more(run: Run) -> None:
+    async def work(world: World) -> None:
+        await open_shop(world)
+        mongo, made = world.client[world.database][ORDERS.name], dict[str, bool]()
+        for number, (state, goods, is_open) in enumerate(OPEN):
+            line = OrderLine(1, "mug", "v", "Mug", 2, 1250)
+            owed = (Refund("r1", 1250, done=not (is_open and goods == "shipped")),) if state == "confirmed" else ()
+            order = Order(f"o{number}", "shop", "bea", "c", "EUR", (line,), OrderState(state), 0, refunds=owed)
+            extra = {
+                "fulfilment": {"state": goods, "carrier": "", "tracking": "", "changed_at_ms": 0},
+                "delivery": {**DELIVERY, "extra": ""},
+            }
+            await mongo.insert_one({**order_document(order, 0), **extra})
+            made[order.id] = is_open
+            assert closing.is_open(order, Fulfilment(FulfilmentState(goods))) is is_open
+        theirs = await mongo.find_one({"_id": "o0"})
+        assert theirs is not None
+        await mongo.insert_one({**theirs, "_id": "theirs", "store": "other"})
+        for left in range(sum(made.values()), 0, -1):
+            refused = await world.ask("DELETE", "/v1/stores/shop", "olga")
+            assert (refused.status_code, refused.json()["type"]) == (409, "/problems/open-orders")
+            assert (refused.json()["open_orders"], refused.json()["orders"]) == (left, "/v1/stores/shop/orders")
+            assert refused.json()["detail"].startswith(f"{left} order")
+            assert (await world.ask("GET", refused.json()["orders"], "olga")).status_code == 200
+            assert (await world.ask("DELETE", "/v1/stores/shop", "max")).status_code == 403
+            ended = next(own for own, is_open in made.items() if is_open)
+            made[ended] = False
+            await mongo.update_one({"_id": ended}, {"$set": {"state": "cancelled", "refunds": []}})
+        assert (await world.ask("DELETE", "/v1/stores/shop", "olga")).status_code == 204
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    ("count", "says"), [(1, "1 order is"), (2, "2 orders are"), (1_000, "1,000 orders or more are")]
+)
+def test_how_many_orders_are_open_is_said_in_words(count: int, says: str) -> None:
+    sentence = closing.open_orders_sentence(count)
+    assert sentence.startswith(says)
+    assert sentence.endswith("before the store is closed")

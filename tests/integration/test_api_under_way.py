@@ -17,7 +17,7 @@ from marketplace.identity.roles import API_KEY_SCOPES, Permission
 from marketplace.identity.tenancy import hash_of_secret
 from ops.reference.access import rules
 from ops.stack import Stack
-from tests.kits.api_requests import good_request, key_id_of, send_good, settle
+from tests.kits.api_requests import good_request, key_id_of, ready_for, send_good, settle
 from tests.kits.tenancy import Work, World, tenancy_database, without_counters, worlds_in_turn
 
 Run = Callable[[Work], None]
@@ -145,6 +145,7 @@ def test_who_loses_the_right_while_a_change_is_under_way_changes_nothing(
         identities, kind = state.identities, Interrupted if in_store else InterruptedCaller
         for lose in losses:
             await begin(world)
+            await ready_for(world, method, path)
             interrupted = kind(world, lose, identities)
             state.known = Known(interrupted, interrupted, itertools.count().__next__)
             answer = await send_good(world, method, path, who)
@@ -155,6 +156,7 @@ def test_who_loses_the_right_while_a_change_is_under_way_changes_nothing(
 
         # Who keeps the right makes the same change.
         await begin(world)
+        await ready_for(world, method, path)
         state.known = Known(identities, world.tenancy, itertools.count().__next__)
         good = await send_good(world, method, path, who)
         declared = good_request(world, method, path).status or rule.status

@@ -10,7 +10,7 @@ from pathlib import Path
 from connectors.payments.provider import Charge
 from connectors.payments.sandbox import SandboxProvider
 from connectors.payments.secrets import KnownSecrets, read_secrets
-from marketplace.sagas.payments import Outcome
+from marketplace.sagas.provider_calls import Outcome
 from ops.stack import Stack
 from runtime.sections import PROVIDER_SECRETS
 from tests.kits.payments import Sandbox

@@ -6,6 +6,7 @@ import base64
 import json
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -21,7 +22,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the package
 )
 from typer.testing import CliRunner, Result
 
+from connectors.debezium.client import Connect
 from connectors.debezium.declared import OUTBOX_CONNECTOR
+from connectors.errors import Unavailable
 from connectors.mongo.client import NeverWritten
 from connectors.mongo.sagas.documents import outbox_document
 from connectors.mongo.transactions import in_transaction
@@ -30,12 +33,12 @@ from marketplace.sagas.events import EventType
 from marketplace.topics import ORDERS_EVENTS
 from ops.cli import make_app
 from ops.provision import ensure_provisioned
-from ops.relay.connector import restart
+from ops.relay.connector import STOPPED_SECONDS, ConnectorWatch, restart
 from ops.stack import StackError
 from ops.stack.registry import REGISTRY
 from runtime.sections import Settings
 from tests.kits.depth import LONG
-from tests.kits.relay import Relay, event_for_tests, eventually, ids_of, relayed_stack
+from tests.kits.relay import Relay, event_for_tests, eventually, ids_of, relayed_stack, resend_killed_at
 
 OTHERS: Final = {"created_at": None, "payload": None}
 NAME: Final = OUTBOX_CONNECTOR.name
@@ -246,6 +249,51 @@ def test_an_order_to_send_everything_again_sends_what_is_there(relay: Relay) -> 
     tail = relay.tail()
     assert commanded(relay, "resend").exit_code == 0
     assert event in [each.event for each in tail.until([event.id])]
+    relay.wait_running()
+
+
+@pytest.mark.parametrize(
+    ("method", "ending"),
+    [
+        pytest.param("PUT", "/stop", id="stopped"),
+        pytest.param("GET", "/status", id="looked", marks=LONG),
+        pytest.param("DELETE", "/offsets", id="forgotten", marks=LONG),
+        pytest.param("PUT", "/resume", id="resumed", marks=LONG),
+    ],
+)
+def test_a_connector_that_nobody_resends_with_any_more_goes_on_by_itself(
+    relay: Relay, method: str, ending: str
+) -> None:
+    relay.wait_running()
+    now = [0.0]
+    watch = ConnectorWatch(relay.connect, OUTBOX_CONNECTOR, lambda: now[0])
+    watch.look()
+    tail, event = relay.tail(), event_for_tests(new_order())
+    assert resend_killed_at(relay, method, ending)[0].endswith("/stop")
+    relay.say(event)
+    if ending != "/resume":
+        eventually(lambda: relay.connect.status(NAME).state == "STOPPED", "it is stopped")  # type: ignore[union-attr]
+        for now[0] in (1.0, STOPPED_SECONDS):
+            watch.look()
+            assert relay.connect.status(NAME).state == "STOPPED"  # type: ignore[union-attr]
+        now[0] = 1.0 + STOPPED_SECONDS
+        watch.look()
+    tail.until([event.id])
+    relay.wait_running()
+
+
+def test_one_who_fails_half_way_to_send_everything_again_lets_the_connector_go_on(relay: Relay) -> None:
+    relay.wait_running()
+
+    class Impatient(Connect):
+        def forget_place(self, name: str) -> None:
+            raise Unavailable("it takes too long")
+
+    with closing(Impatient(relay.stack.urls.connect)) as impatient, pytest.raises(Unavailable):
+        restart(impatient, NAME)
+    tail, event = relay.tail(), event_for_tests(new_order())
+    relay.say(event)
+    tail.until([event.id])
     relay.wait_running()
 
 

@@ -43,8 +43,9 @@ from marketplace.sagas import inventory, orders, payments
 from marketplace.sagas.declaration import listeners
 from marketplace.sagas.events import Event
 from marketplace.sagas.inventory import Movement, MovementKind, Reservation, ReservationState
-from marketplace.sagas.orders import Order, OrderLine, OrderState
-from marketplace.sagas.payments import Entry, Outcome, Payment, Report
+from marketplace.sagas.order_state import Order, OrderLine, OrderState
+from marketplace.sagas.payment_state import Entry, Payment
+from marketplace.sagas.provider_calls import Outcome, Report
 from marketplace.topics import ORDERS_EVENTS
 from ops.cli import make_app
 from ops.provision import ensure_provisioned

@@ -22,7 +22,7 @@ from pymongo import MongoClient
 from connectors.kafka.kafka_group_client import KafkaGroupClient
 from connectors.kafka.producer import Producer
 from connectors.kafka.records import Record
-from marketplace.sagas.payments import Outcome
+from marketplace.sagas.provider_calls import Outcome
 from marketplace.topics import ORDERS_EVENTS
 from ops.consumer_service import NEEDS, run
 from ops.service_settings import ConsumerSettings

@@ -16,8 +16,8 @@ from marketplace.catalog.products import Product, Variant
 from marketplace.collections import ORDERS, PAYMENTS, PRODUCTS, RESERVATIONS, STOCK, STOCK_MOVEMENTS
 from marketplace.identity.tenancy import hash_of_secret
 from marketplace.sagas.inventory import Reservation, ReservationState
-from marketplace.sagas.orders import Order, OrderLine, OrderState
-from marketplace.sagas.payments import Payment, PaymentState
+from marketplace.sagas.order_state import Order, OrderLine, OrderState
+from marketplace.sagas.payment_state import Payment, PaymentState
 from tests.kits.products import product, put_products
 from tests.kits.shopping import PRODUCT, VARIANT
 from tests.kits.tenancy import World

@@ -36,7 +36,8 @@ from marketplace.sagas.events import (
     StockInsufficient,
     event_id,
 )
-from marketplace.sagas.payments import Payment, PaymentState, Report
+from marketplace.sagas.payment_state import Payment, PaymentState
+from marketplace.sagas.provider_calls import Report
 from marketplace.settings import Urls
 from ops.provision import ensure_provisioned
 from ops.resources import Resources
@@ -304,6 +305,11 @@ class Orders:
     def undecided(self) -> int:
         """How many payments of the database are being charged."""
         return int(self._rows(PAYMENTS.name).count_documents({"state": "charging"}))
+
+    def wait_for_operator(self, payment: Payment) -> None:
+        """Let the first refund of a payment be stuck, as after many refusals."""
+        stuck = {"refunds.0.state": "stuck", "refunds.0.due_ms": None, "due_ms": None}
+        self._rows(PAYMENTS.name).update_one({"_id": payment.id}, {"$set": stuck})
 
     def refunds(self, payment: Payment) -> dict[str, str]:
         """The states of a payment's refunds, by their ids."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
@@ -194,3 +199,55 @@ def eventually(condition: Callable[[], object], what: str, seconds: float = ARRI
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
         time.sleep(0.05)
+
+
+def resend_killed_at(relay: Relay, method: str, ending: str) -> list[str]:
+    """Kill ``marketplace relay resend`` once Connect has answered a request of it, before the answer arrives.
+
+    Args:
+        relay: With the Connect that it asks.
+        method: Of the request.
+        ending: How the request's path ends.
+
+    Returns:
+        What Connect was asked until then.
+    """
+    asked: list[str] = []
+    killed = threading.Event()
+    child: subprocess.Popen[bytes]
+
+    class Between(BaseHTTPRequestHandler):
+        def do_any(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            answer = httpx.request(self.command, f"{relay.stack.urls.connect}{self.path}", content=body, timeout=30.0)
+            asked.append(f"{self.command} {self.path}")
+            if (self.command, self.path.endswith(ending)) == (method, True):
+                child.kill()
+                killed.set()
+                return
+            self.send_response(answer.status_code)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(answer.content)))
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        do_GET = do_PUT = do_DELETE = do_any
+
+        def log_message(self, *_: object) -> None:
+            """A test says what it has to say itself."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Between) as server:
+        serving = threading.Thread(target=server.serve_forever, daemon=True)
+        serving.start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        command = [sys.executable, "-c", "from ops.cli import main; main()", "relay", "resend"]
+        command += ["--data", str(relay.stack.data_dir)]
+        child = subprocess.Popen(command, env={**os.environ, "MARKETPLACE_CONNECT_URL": url})
+        try:
+            assert killed.wait(ARRIVE_SECONDS), f"it was never asked for {method} ...{ending}: {asked}"
+        finally:
+            child.kill()
+            child.wait(10.0)
+            server.shutdown()
+            serving.join()
+    return asked

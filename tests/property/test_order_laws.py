@@ -21,7 +21,7 @@ from marketplace.orders.refusals import Differs, NotPossible, OutOfStock, Unknow
 from marketplace.orders.requests import Party, can_cancel, cancelled, refunded
 from marketplace.sagas.events import OrderedItem, OrderRefundRequested
 from marketplace.sagas.inventory import Reservation, ReservationState
-from marketplace.sagas.orders import Order, OrderLine, OrderState
+from marketplace.sagas.order_state import Order, OrderLine, OrderState
 
 NOW = 1_800_000_000_000
 

@@ -14,12 +14,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from marketplace.sagas import inventory, orders, payments
+from marketplace.sagas import inventory, order_state, orders, payment_state, payments, refunds
 from marketplace.sagas.declaration import TERMINAL, TRANSITIONS, Service, State, Trigger
 from marketplace.sagas.events import Event, EventType, OrderedItem, decode_payload, encode_payload
 from marketplace.sagas.inventory import Movement, Reservation, ReservationState
-from marketplace.sagas.orders import Order, OrderLine, OrderState, Reason
-from marketplace.sagas.payments import Call, CallKind, Entry, Outcome, Payment, RefundState, Report
+from marketplace.sagas.order_state import Order, OrderLine, OrderState, Reason
+from marketplace.sagas.payment_state import Entry, Payment, RefundIntent, RefundState
+from marketplace.sagas.provider_calls import Call, CallKind, Outcome, Report
 from marketplace.sagas.reconcile import OrderRows, Said, Subject, check_order
 from tests.kits.depth import CHAOS_SEEDS
 
@@ -66,10 +67,14 @@ class Provider:
         return self._report(key)
 
     def refunds(self) -> list[str]:
-        """Keys of the refunds that it has made."""
+        """Keys of the refunds that it was asked for by us, and has made."""
         return sorted(
             key for key, (outcome, _) in self.done.items() if ":refund:" in key and outcome is Outcome.SUCCEEDED
         )
+
+    def send_back(self, payment: str, refund: RefundIntent) -> None:
+        """Somebody gives money back in its own console."""
+        self.done[f"{payment}:hand:{refund.id}:{refund.reversals}"] = Outcome.SUCCEEDED, refund.amount_minor
 
     def net(self, payment: str) -> int:
         """What it has of a payment."""
@@ -115,7 +120,7 @@ class Saga(RuleBasedStateMachine):
             OrderLine(number, item.variant, item.variant, item.variant, item.quantity, PRICES[item.variant])
             for number, item in enumerate(items, 1)
         )
-        pay_by = self.now + orders.PAY_SECONDS * 1_000
+        pay_by = self.now + order_state.PAY_SECONDS * 1_000
         made = orders.placed(Order(own, "shop", "ann", "c1", "EUR", lines, OrderState.PENDING, pay_by), self.now)
         self.orders[own] = made.order
         self.payments[own] = Payment(f"p-{own}", own, "shop", made.order.total_minor, "EUR", "card")
@@ -206,6 +211,22 @@ class Saga(RuleBasedStateMachine):
         self.provider.done[key] = Outcome.REVERSED, self.provider.done[key][1]
         self._report(key.split(":")[0].removeprefix("p-"), self.provider.webhook(key))
 
+    @precondition(lambda self: self._owed())
+    @rule(data=st.data())
+    def send_back_by_hand(self, data: st.DataObject) -> None:
+        """An operator gives money back past us, and says so, as far as that is taken."""
+        own, refund = data.draw(st.sampled_from(self._owed()))
+        payment = self.payments[own]
+        look = Call(CallKind.LOOK_UP, payment.refund_key(refund.id), refund.amount_minor, payment.currency)
+        word = self.provider.ask(look, "success")
+        assert word is not None
+        try:
+            made = refunds.settle_refund(payment, refund.id, word, "by hand", "", self.now)
+        except refunds.CannotSettle:
+            return
+        self.provider.send_back(payment.id, refund)
+        self._decide_payment(own, Trigger.REQUEST, lambda _: made)
+
     @rule(seconds=st.sampled_from([1, 60, 16 * 60, 3_600, 24 * 3_600]))
     def wait(self, seconds: int) -> None:
         self.now += seconds * 1_000
@@ -283,7 +304,7 @@ class Saga(RuleBasedStateMachine):
             for own in sorted(self.orders):
                 for refund in self.payments[own].refunds:
                     if refund.state is RefundState.STUCK:
-                        again = payments.retry_refund(self.payments[own], refund.id, self.now)
+                        again = refunds.retry_refund(self.payments[own], refund.id, self.now)
                         self.payments[own] = again.payment
                 self._ask(own, "success")
                 self._sweep(own)
@@ -355,11 +376,13 @@ class Saga(RuleBasedStateMachine):
             changed=made.reservation != before,
         )  # fmt: skip
 
-    def _decide_order(self, own: str, on: EventType | Trigger, decide: Callable[[Order], orders.OrderDecision]) -> None:
+    def _decide_order(
+        self, own: str, on: EventType | Trigger, decide: Callable[[Order], order_state.OrderDecision]
+    ) -> None:
         before = self.orders[own]
         try:
             made = decide(before)
-        except orders.NotNow:
+        except order_state.NotNow:
             return
         assert made.order != before or not made.events
         self.orders[own] = made.order
@@ -367,7 +390,7 @@ class Saga(RuleBasedStateMachine):
         self._say(made.events)
 
     def _decide_payment(
-        self, own: str, on: EventType | Trigger, decide: Callable[[Payment], payments.PaymentDecision]
+        self, own: str, on: EventType | Trigger, decide: Callable[[Payment], payment_state.PaymentDecision]
     ) -> None:
         before = self.payments[own]
         made = decide(before)
@@ -439,6 +462,16 @@ class Saga(RuleBasedStateMachine):
 
     def _due(self) -> list[str]:
         return [own for own, payment in sorted(self.payments.items()) if payments.due_calls(payment, self.now)]
+
+    def _owed(self) -> list[tuple[str, RefundIntent]]:
+        """Refunds that are not done, and of which no question is on its way: an operator waits for so long."""
+        asked = {call.key for call in self.provider.on_their_way}
+        return [
+            (own, refund)
+            for own, payment in sorted(self.payments.items())
+            for refund in payment.refunds
+            if refund.state is not RefundState.DONE and payment.refund_key(refund.id) not in asked
+        ]
 
     def _versions(self) -> list[int]:
         return [each.version for kind in (self.orders, self.payments, self.reservations) for each in kind.values()]

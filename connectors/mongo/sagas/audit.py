@@ -32,7 +32,7 @@ from marketplace.collections import (
 )
 from marketplace.sagas.declaration import DEADLINES, Deadline, Service
 from marketplace.sagas.inventory import Movement
-from marketplace.sagas.payments import Entry, RefundState
+from marketplace.sagas.payment_state import Entry, RefundState
 from marketplace.sagas.reconcile import GRACE_MS, OrderRows, Said, StockRows
 from marketplace.sagas.wire import AGGREGATE
 

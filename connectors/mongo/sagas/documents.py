@@ -10,8 +10,8 @@ import msgspec
 
 from marketplace.sagas.events import Event, encode_payload
 from marketplace.sagas.inventory import Movement, Reservation, ReservationState
-from marketplace.sagas.orders import Order
-from marketplace.sagas.payments import Entry, Payment
+from marketplace.sagas.order_state import Order
+from marketplace.sagas.payment_state import Entry, Payment
 from marketplace.sagas.wire import AGGREGATE, headers
 
 Document = dict[str, Any]

@@ -31,7 +31,7 @@ from marketplace.identity.roles import StoreRole
 from marketplace.notifications.facts import Facts, facts_of_order
 from marketplace.notifications.notices import VERSIONS, Heard, Notice, Template, holds, mail_id, of_shipped
 from marketplace.orders.delivery import GONE
-from marketplace.sagas.orders import Order
+from marketplace.sagas.order_state import Order
 
 _UTC: Final = "UTC"
 _KNOWN: Final = frozenset(template.value for template in Template)

@@ -11,7 +11,7 @@ from connectors.mongo.client import Client
 from connectors.mongo.sagas.documents import Document, changed_fields, order_document, order_of
 from connectors.mongo.sagas.due import Due, due_rows, oldest_due_ms
 from marketplace.collections import ORDERS
-from marketplace.sagas.orders import Order
+from marketplace.sagas.order_state import Order
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from connectors.mongo.sagas.documents import payment_of
 from connectors.mongo.sagas.payments import WebhookState
 from connectors.mongo.times import milliseconds
 from marketplace.collections import PAYMENT_WEBHOOKS, PAYMENTS
-from marketplace.sagas.payments import Payment, PaymentState, RefundIntent, RefundState
+from marketplace.sagas.payment_state import Payment, PaymentState, RefundIntent, RefundState
 
 _OPEN_REFUNDS: Final = [RefundState.REQUESTED.value, RefundState.STUCK.value]
 _ENDED: Final = frozenset({WebhookState.APPLIED, WebhookState.DISCARDED})
@@ -102,6 +102,18 @@ class PaymentReview:
             raise unavailable(error) from error
         found = (question for row in rows.values() for question in _questions(row))
         return sorted(found, key=lambda each: (not each.waits_for_operator, each.order, each.refund))
+
+    def payment(self, name: str) -> Payment | None:
+        """A payment by its id, or by the id of its order; None where there is none.
+
+        Args:
+            name: Either of them.
+        """
+        try:
+            row = self._payments.find_one({"$or": [{"_id": name}, {"order": name}]})
+        except PyMongoError as error:
+            raise unavailable(error) from error
+        return None if row is None else payment_of(row)
 
     def refunds(self, order: str) -> dict[str, str] | None:
         """The states of an order's refunds by their ids; None where the order has no payment.

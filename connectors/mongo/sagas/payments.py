@@ -23,7 +23,7 @@ from connectors.mongo.sagas.documents import (
 from connectors.mongo.sagas.due import OLDEST_FIRST, Due, due_query, due_rows, oldest_due_ms
 from connectors.mongo.times import milliseconds
 from marketplace.collections import LEDGER_ENTRIES, PAYMENT_WEBHOOKS, PAYMENTS
-from marketplace.sagas.payments import Entry, Payment
+from marketplace.sagas.payment_state import Entry, Payment
 
 TRACE: Final = "traceparent"
 """The trace of the last event that reached a payment: what is said after an answer of the provider belongs to it."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Final
 
 import pymongo
@@ -13,15 +12,16 @@ from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
 
 from connectors.errors import Unavailable
 from connectors.mongo.client import Client, unavailable
-from connectors.mongo.sagas.audit import SagaAudit, Step
-from connectors.mongo.sagas.documents import order_of, payment_of, reservation_of
+from connectors.mongo.newest_pages import beginnings
+from connectors.mongo.sagas.audit import SagaAudit
+from connectors.mongo.sagas.documents import payment_of, reservation_of
+from connectors.mongo.sagas.sold_orders import Buyer, CameBack, Group, Only, OrderPage, Place, WholeOrder, sold_order
 from marketplace.collections import ORDERS, PARKED_EVENTS, PAYMENTS, RESERVATIONS, STOCK_MOVEMENTS, USERS
 from marketplace.identity.emails import email_key
-from marketplace.orders.delivery import GONE, Address, Fulfilment, FulfilmentState
+from marketplace.orders.delivery import GONE
 from marketplace.sagas.declaration import Service, deadline_of
-from marketplace.sagas.inventory import MovementKind, Reservation
-from marketplace.sagas.orders import Order, OrderState
-from marketplace.sagas.payments import Payment
+from marketplace.sagas.inventory import MovementKind
+from marketplace.sagas.order_state import OrderState
 from marketplace.sagas.reconcile import GRACE_MS
 
 PAGE: Final = 50
@@ -37,154 +37,12 @@ _MAX_MOVEMENTS: Final = 10_000
 _SECONDS: Final = 2.0
 _SCAN_SECONDS: Final = 5.0
 _SUMS_SECONDS: Final = 6.0
-_SPANS_MS: Final = (2 * 86_400_000, 16 * 86_400_000)
 _NEWEST: Final = [("placed_at_ms", pymongo.DESCENDING), ("_id", pymongo.ASCENDING)]
 _ID: Final = re.compile("[0-9a-f]{6,32}")
 
 
 class TooMuch(Exception):
     """There is too much to look through in the time that a page has."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Behind which order a page begins.
-
-    Attributes:
-        placed_at_ms: When that one was placed.
-        id: Its id.
-    """
-
-    placed_at_ms: int
-    id: str
-
-
-@dataclass(frozen=True)
-class Only:
-    """Which orders are wanted.
-
-    Attributes:
-        since_ms, until_ms: When they were placed, epoch milliseconds; the second moment does not belong to it.
-        state: The state; None for all.
-        gone: Whether their goods were sent; None where that does not matter.
-        text: What their buyer, their delivery or their goods are called, or their id; empty for all.
-        ids: Only these, whenever they were placed, and of them those of the text; None for all.
-    """
-
-    since_ms: int
-    until_ms: int
-    state: OrderState | None = None
-    gone: bool | None = None
-    text: str = ""
-    ids: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True)
-class SoldOrder:
-    """An order as its seller sees it.
-
-    Attributes:
-        order: The order.
-        delivery: Where it goes.
-        fulfilment: How far it is on the way.
-        placed_at_ms: Epoch milliseconds.
-        state_since_ms: Since when it is in its state.
-    """
-
-    order: Order
-    delivery: Address
-    fulfilment: Fulfilment
-    placed_at_ms: int
-    state_since_ms: int
-
-    @property
-    def due_ms(self) -> int | None:
-        """When its state should have ended; None for one that waits for nobody."""
-        deadline = deadline_of(self.order.state)
-        return None if deadline is None else self.state_since_ms + deadline.seconds * 1_000
-
-    def is_stuck(self, now_ms: int) -> bool:
-        """Whether its state lasts a minute longer than it should: who acts in time is not stuck."""
-        return self.due_ms is not None and self.due_ms + GRACE_MS <= now_ms
-
-
-@dataclass(frozen=True)
-class OrderPage:
-    """Some orders, the newest first.
-
-    Attributes:
-        orders: Those.
-        next: Behind which the next page begins; None where there is none.
-    """
-
-    orders: tuple[SoldOrder, ...]
-    next: Place | None
-
-
-@dataclass(frozen=True)
-class Group:
-    """Orders of one state and currency.
-
-    Attributes:
-        state: The state.
-        currency: A code of ISO 4217.
-        gone: Whether their goods were sent.
-        count: How many.
-        paid_minor, refunded_minor: What was paid of them, and went back.
-    """
-
-    state: OrderState
-    currency: str
-    gone: bool
-    count: int
-    paid_minor: int
-    refunded_minor: int
-
-
-@dataclass(frozen=True)
-class CameBack:
-    """Goods of an order that came back into stock with one of its refunds.
-
-    Attributes:
-        at_ms: When, epoch milliseconds.
-        quantity: How many pieces of those that are counted.
-    """
-
-    at_ms: int
-    quantity: int
-
-
-@dataclass(frozen=True)
-class Buyer:
-    """Who has ordered; all empty where the account was deleted."""
-
-    email: str = ""
-    name: str = ""
-
-
-@dataclass(frozen=True)
-class WholeOrder:
-    """An order with all that its services say of it.
-
-    Attributes:
-        sold: The order.
-        buyer: Whose.
-        payment: Of it; None where there is none.
-        reservation: Of it; None where there is none.
-        steps: Its events that are kept still, the oldest first.
-        parked: Consumers in which an event of it waits for an operator.
-        orders_of_buyer: How many the buyer has placed in this store.
-        came_back: What came back into stock, the oldest first.
-    """
-
-    sold: SoldOrder
-    buyer: Buyer
-    payment: Payment | None
-    reservation: Reservation | None
-    steps: tuple[Step, ...]
-    parked: frozenset[str]
-    orders_of_buyer: int
-    came_back: tuple[CameBack, ...] = ()
 
 
 class StoreOrders:
@@ -238,18 +96,17 @@ class StoreOrders:
         return OrderPage(orders, None if last is None else Place(last.placed_at_ms, last.order.id))
 
     def _newest(self, store: str, only: Only, after: Place | None) -> list[dict[str, Any]]:
-        # SecantusDB reads and sorts all that match, and takes no index for an $or: it is asked for those of the moment
-        # at which the page begins, then for the days before, then for more days.
+        # It takes no index for an $or, either: those of the moment at which the page begins are asked for first.
         question = {"store": store, **_kind(only)}
         found: list[dict[str, Any]] = []
+        more: list[dict[str, Any]] = []
         until_ms = only.until_ms
         if after is not None:
             until_ms = after.placed_at_ms
             same = {**question, "placed_at_ms": _between(until_ms, until_ms + 1)}
             found = [row for row in self._orders.find(same).sort(_NEWEST) if row["_id"] > after.id]
         wanted = PAGE + 1 - len(found)
-        spans = [span for span in _SPANS_MS if until_ms - span > only.since_ms]
-        for since_ms in (*(until_ms - span for span in spans), only.since_ms):
+        for since_ms in beginnings(until_ms, only.since_ms):
             within = {**question, "placed_at_ms": _between(since_ms, until_ms)}
             more = self._orders.find(within).sort(_NEWEST).limit(max(1, wanted)).to_list()
             if len(more) >= wanted:
@@ -377,23 +234,6 @@ def _kind(only: Only) -> dict[str, Any]:
         sent = [state.value for state in GONE]
         question["fulfilment.state"] = {"$in": sent} if only.gone else {"$nin": sent}
     return question
-
-
-def sold_order(document: Mapping[str, Any]) -> SoldOrder:
-    """The order of a document."""
-    goods, delivery = document.get("fulfilment") or {}, document.get("delivery") or {}
-    return SoldOrder(
-        order_of(document),
-        Address(**{name: delivery.get(name, "") for name in Address.__dataclass_fields__}),
-        Fulfilment(
-            FulfilmentState(goods.get("state", FulfilmentState.UNFULFILLED)),
-            goods.get("carrier", ""),
-            goods.get("tracking", ""),
-            goods.get("changed_at_ms", 0),
-        ),
-        document["placed_at_ms"],
-        document["state_since_ms"],
-    )
 
 
 def _between(since_ms: int, until_ms: int) -> dict[str, int]:

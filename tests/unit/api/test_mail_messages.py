@@ -19,8 +19,8 @@ from connectors.mongo.mail_queue import MailQueue, WaitingMail
 from marketplace.identity.accounts import Mail
 from marketplace.identity.emails import InvalidEmail, checked_email
 from marketplace.identity.mails import TEMPLATES
+from marketplace.notifications.letters import Links, letter_of
 from marketplace.notifications.notices import Template
-from marketplace.notifications.texts import Links, letter_of
 from tests.kits.notifications import facts
 
 ATOM = st.text("abz09AZ!#$%&'*+/=?^_`{|}~-", min_size=1, max_size=8)

@@ -100,3 +100,38 @@ def test_a_wait_that_takes_too_long_is_refused_and_nothing_was_done() -> None:
             assert await refused(late())
 
     asyncio.run(work())
+
+
+def served(turns: Turns, seconds: list[float], error: Exception | None = None) -> list[bool]:
+    """Which of those who want one turn at the same time get it, by how long each needs; the error is how they end."""
+
+    async def take(own: float) -> bool:
+        try:
+            async with turns.of("a", "b"):
+                await asyncio.sleep(own)
+                if error is not None:
+                    raise error
+        except Unavailable as refused:
+            return refused is error
+        return True
+
+    async def work() -> list[bool]:
+        return await asyncio.gather(*(take(own) for own in seconds))
+
+    return asyncio.run(work())
+
+
+def test_a_crowd_is_served_for_as_long_as_turns_end_well_though_all_of_it_takes_longer_than_one_waits() -> None:
+    assert served(Turns(wait_seconds=0.4), [0.1] * 8) == [True] * 8
+
+
+def test_nobody_waits_for_longer_than_clients_do_however_well_the_queue_moves() -> None:
+    got = served(Turns(wait_seconds=5.0, longest_seconds=0.5), [0.2] * 8)
+    assert got[:2] == [True, True]
+    assert got[-3:] == [False] * 3
+
+
+def test_behind_turns_that_fail_because_mongo_hangs_nobody_waits_for_longer_than_for_one() -> None:
+    got = served(Turns(wait_seconds=0.3), [0.2] * 8, Unavailable("it hangs"))
+    assert got[0]
+    assert got[-4:] == [False] * 4

@@ -13,7 +13,7 @@ import pytest
 
 from api.mail.notices import dashboard_path
 from connectors.mongo.sagas.audit import Step
-from connectors.mongo.sagas.store_orders import Buyer, CameBack, Group, SoldOrder, WholeOrder, sold_order
+from connectors.mongo.sagas.sold_orders import Buyer, CameBack, Group, SoldOrder, WholeOrder, sold_order
 from dashboards.data.view import from_query, to_query
 from dashboards.screens import orders, stock
 from dashboards.screens.order import address_lines, detail_of, missing_of, moments_of, troubles
@@ -41,8 +41,9 @@ from marketplace.orders.requests import Party, refunded
 from marketplace.sagas.declaration import TERMINAL
 from marketplace.sagas.events import EventType, OrderRefundRequested, encode_payload
 from marketplace.sagas.inventory import MovementKind
-from marketplace.sagas.orders import OrderState, Reason
-from marketplace.sagas.payments import Outcome, PaymentState, RefundState
+from marketplace.sagas.order_state import OrderState, Reason
+from marketplace.sagas.payment_state import PaymentState, RefundState
+from marketplace.sagas.provider_calls import Outcome
 from tests.kits.notifications import facts, low
 from tests.kits.products import product
 from tests.kits.store_orders import Played, documents_of, line, placed

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from marketplace.notifications.notices import Notice, Template, holds, mail_id, of_event, of_low_stock
 from marketplace.sagas.declaration import NOTIFIES, Service, listeners
 from marketplace.sagas.events import Event, EventType, PaymentRefunded, event_id, version_of
-from marketplace.sagas.orders import Order
+from marketplace.sagas.order_state import Order
 from saga_consumers.notifications.decide import LISTENS, LowStock, on_stock, order_version
 from tests.kits.notifications import BUYER, STORE, Story, confirmed, stories
 

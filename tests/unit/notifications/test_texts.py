@@ -13,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marketplace.notifications.facts import MAX_LINES, Facts, Line, facts_of_order
+from marketplace.notifications.letters import Links, letter_of
 from marketplace.notifications.notices import Notice, Template
-from marketplace.notifications.texts import Links, letter_of, one_line, order_code, text_of
-from marketplace.sagas.orders import OrderLine, Refund, RefundedLine
+from marketplace.notifications.texts import text_of
+from marketplace.notifications.words import one_line, order_code
+from marketplace.sagas.order_state import OrderLine, Refund, RefundedLine
 from marketplace.texts import NOT_IN_LINES
 from tests.kits.notifications import ARABIC, HOSTILE, MAILS, PLACED_MS, facts, low, order
 

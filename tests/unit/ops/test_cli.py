@@ -90,6 +90,7 @@ def test_brackets_in_the_name_of_a_folder_are_no_markup(command: str, folder: st
         (["ledger"], {"KAFKA", "CLICKHOUSE"}),
         (["ledger", "--store", "shop"], {"MONGO", "CLICKHOUSE"}),
         (["dlq", "list"], {"KAFKA", "CLICKHOUSE"}),
+        (["dlq", "list", "--store", "shop"], {"KAFKA", "CLICKHOUSE", "MONGO"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

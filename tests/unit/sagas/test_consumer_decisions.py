@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from marketplace.sagas import orders
+from marketplace.sagas import order_state
 from marketplace.sagas.declaration import TRANSITIONS, Service, Trigger, listeners
 from marketplace.sagas.events import (
     PAYLOADS,
@@ -28,7 +28,7 @@ from marketplace.sagas.events import (
     StockInsufficient,
 )
 from marketplace.sagas.inventory import Reservation, ReservationState
-from marketplace.sagas.orders import Order, OrderLine, OrderState, Reason, Refund
+from marketplace.sagas.order_state import Order, OrderLine, OrderState, Reason, Refund
 from saga_consumers.inventory import decide as inventory_decide
 from saga_consumers.orders import decide as orders_decide
 from saga_consumers.registry import CONSUMERS
@@ -148,4 +148,4 @@ def test_every_consumer_is_registered_once_under_a_service_of_the_declaration() 
 
     assert len(set(names)) == len(names)
     assert {Service.ORDERS, Service.INVENTORY} <= set(names)
-    assert Service.ORDERS.value == orders.SERVICE
+    assert Service.ORDERS.value == order_state.SERVICE

@@ -11,8 +11,8 @@ import pytest
 from marketplace.sagas.declaration import Service, listeners
 from marketplace.sagas.events import EventType, OrderedItem
 from marketplace.sagas.inventory import Movement, MovementKind, Reservation, ReservationState
-from marketplace.sagas.orders import Order, OrderLine, OrderState, Reason, Refund
-from marketplace.sagas.payments import Entry, Payment, PaymentState, RefundIntent, RefundState
+from marketplace.sagas.order_state import Order, OrderLine, OrderState, Reason, Refund
+from marketplace.sagas.payment_state import Entry, Payment, PaymentState, RefundIntent, RefundState
 from marketplace.sagas.reconcile import (
     GRACE_MS,
     Finding,

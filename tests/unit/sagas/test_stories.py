@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from marketplace.sagas import inventory, orders, payments
+from marketplace.sagas import inventory, order_state, orders, payments, provider_calls, refunds
 from marketplace.sagas.declaration import DEADLINES, TERMINAL, TRANSITIONS, deadline_of, listeners, speakers
 from marketplace.sagas.events import (
     PAYLOADS,
@@ -24,8 +24,9 @@ from marketplace.sagas.events import (
     decode_payload,
 )
 from marketplace.sagas.inventory import Reservation, ReservationState
-from marketplace.sagas.orders import NotNow, Order, OrderLine, OrderState, Reason
-from marketplace.sagas.payments import Mismatch, Outcome, Payment, PaymentState, RefundState, Report
+from marketplace.sagas.order_state import NotNow, Order, OrderLine, OrderState, Reason
+from marketplace.sagas.payment_state import Payment, PaymentDecision, PaymentState, RefundIntent, RefundState
+from marketplace.sagas.provider_calls import Mismatch, Outcome, Report
 
 NOW = 1_000_000
 LINES = (OrderLine(1, "mug", "mug-s", "Mug", 2, 1250), OrderLine(2, "bowl", "bowl-l", "Bowl", 1, 990))
@@ -42,7 +43,7 @@ class Story:
     lines: tuple[OrderLine, ...] = LINES
 
     def __post_init__(self) -> None:
-        pay_by = self.now + orders.PAY_SECONDS * 1_000
+        pay_by = self.now + order_state.PAY_SECONDS * 1_000
         made = orders.placed(Order("o1", "shop", "ann", "c1", "EUR", self.lines, OrderState.PENDING, pay_by), self.now)
         self.order = made.order
         self.payment = Payment("p1", "o1", "shop", made.order.total_minor, "EUR", "card")
@@ -119,7 +120,7 @@ def test_an_order_whose_goods_are_gone_gets_its_money_back() -> None:
 def test_an_order_that_nobody_pays_is_cancelled_after_a_quarter_of_an_hour_and_nobody_is_charged() -> None:
     story = Story()
     story.provider(Outcome.UNKNOWN)
-    story.wait(orders.PAY_SECONDS)
+    story.wait(order_state.PAY_SECONDS)
     assert (story.order.state, story.order.reason) == (OrderState.CANCELLED, Reason.UNPAID)
     story.provider(Outcome.NOT_FOUND)
     assert story.payment.state is PaymentState.VOIDED
@@ -134,7 +135,7 @@ def test_a_payment_that_comes_after_the_end_buys_what_is_there_still_or_goes_bac
 ) -> None:
     story = Story()
     story.provider(Outcome.UNKNOWN)
-    story.wait(orders.PAY_SECONDS + 3_600)
+    story.wait(order_state.PAY_SECONDS + 3_600)
     story.stock = dict(left)
     story.provider(Outcome.SUCCEEDED)
     story.provider(Outcome.SUCCEEDED)
@@ -208,12 +209,12 @@ def test_an_operator_lets_a_refund_that_waits_be_asked_for_now_and_one_that_is_d
     story.provider(Outcome.UNKNOWN)
     assert payments.due_calls(story.payment, story.now) == []
     key = story.payment.refund_key("r1")
-    story.payment = payments.retry_refund(story.payment, "r1", story.now).payment
+    story.payment = refunds.retry_refund(story.payment, "r1", story.now).payment
     assert [call.key for call in payments.due_calls(story.payment, story.now)] == [key]
     assert story.payment.refunds[0].attempts == 4, "it is refused no more often than any other one"
     story.provider(Outcome.SUCCEEDED)
     for refund in ("r1", "r9"):
-        assert payments.retry_refund(story.payment, refund, story.now).payment == story.payment
+        assert refunds.retry_refund(story.payment, refund, story.now).payment == story.payment
 
 
 def heard_by_orders(events: tuple[Event, ...], before: Order) -> Order:
@@ -246,12 +247,12 @@ def test_a_refund_that_the_provider_refuses_again_and_again_waits_for_an_operato
     story = Story()
     story.provider(Outcome.SUCCEEDED)
     story.cancel()
-    for _ in range(payments.MAX_REFUND_ATTEMPTS):
+    for _ in range(refunds.MAX_REFUND_ATTEMPTS):
         story.provider(Outcome.DECLINED)
         story.now += 3_600_000
     assert [refund.state for refund in story.payment.refunds] == [RefundState.STUCK]
     assert payments.due_calls(story.payment, story.now) == []
-    story.payment = payments.retry_refund(story.payment, "r1", story.now).payment
+    story.payment = refunds.retry_refund(story.payment, "r1", story.now).payment
     story.provider(Outcome.SUCCEEDED)
     assert story.order.state is OrderState.CANCELLED
 
@@ -268,7 +269,7 @@ def test_a_refund_that_comes_back_is_owed_again_and_ends_the_order_once_more_whe
     assert (story.order.state, story.order.refunded_minor) == (OrderState.REFUNDING, 0)
     assert (story.payment.refunds[0].state, story.payment.refunded_minor) == (RefundState.STUCK, 0)
     assert payments.due_calls(story.payment, story.now + 10**9) == [], "an operator decides"
-    story.payment = payments.retry_refund(story.payment, "r1", story.now).payment
+    story.payment = refunds.retry_refund(story.payment, "r1", story.now).payment
     (call,) = payments.due_calls(story.payment, story.now)
     assert call.key == f"{old_key}:1" != old_key, "another effect has another key"
     story.report(Report(old_key, Outcome.SUCCEEDED, 3490))
@@ -278,6 +279,99 @@ def test_a_refund_that_comes_back_is_owed_again_and_ends_the_order_once_more_whe
     assert story.said.count(EventType.PAYMENT_REFUND_REVERSED) == 1
     assert story.payment.refunded_minor == gone.refunded_minor
     assert story.stock == {"mug-s": 5, "bowl-l": 5}, "goods come back once"
+
+
+def stuck() -> Story:
+    """An order that was cancelled, and whose refund the provider has refused too often."""
+    story = Story()
+    story.provider(Outcome.SUCCEEDED)
+    story.cancel()
+    for _ in range(refunds.MAX_REFUND_ATTEMPTS):
+        story.provider(Outcome.DECLINED)
+        story.now += 3_600_000
+    assert [each.state for each in story.payment.refunds] == [RefundState.STUCK]
+    return story
+
+
+def settled(story: Story, outcome: Outcome = Outcome.NOT_FOUND, refund: str = "r1") -> PaymentDecision:
+    word = Report(story.payment.refund_key(refund), outcome)
+    return refunds.settle_refund(story.payment, refund, word, "sent by bank", "re_81", story.now)
+
+
+def test_a_refund_that_an_operator_has_sent_back_by_hand_ends_as_if_the_provider_had_said_so_and_once() -> None:
+    story, by_provider = stuck(), stuck()
+    key = story.payment.refund_key("r1")
+    made, said = settled(story), payments.apply_report(by_provider.payment, Report(key, Outcome.SUCCEEDED), story.now)
+    assert (made.events, made.entries) == (said.events, said.entries)
+    assert len(made.events) == 1
+    assert sum(entry.amount_minor for entry in made.entries) == 0
+    (refund,) = made.payment.refunds
+    assert (refund.state, refund.settled, refund.reference) == (RefundState.DONE, "sent by bank", "re_81")
+    story.payment = made.payment
+    story.spread(made.events)
+    assert (story.order.state, story.order.refunded_minor) == (OrderState.CANCELLED, 3490)
+    with pytest.raises(refunds.CannotSettle, match="an operator has said so"):
+        settled(story)
+    assert refunds.retry_refund(story.payment, "r1", story.now).payment == story.payment
+
+
+@pytest.mark.parametrize(
+    ("outcome", "says"),
+    [
+        (Outcome.SUCCEEDED, "has done it already"),
+        (Outcome.PENDING, "is doing it at this moment"),
+        (Outcome.UNKNOWN, "does not say"),
+    ],
+)
+def test_nothing_is_sent_back_by_hand_that_the_provider_has_to_do_with(outcome: Outcome, says: str) -> None:
+    with pytest.raises(refunds.CannotSettle, match=says):
+        settled(stuck(), outcome)
+
+
+def test_what_the_provider_says_of_another_refund_settles_none() -> None:
+    story = stuck()
+    with pytest.raises(refunds.CannotSettle):
+        refunds.settle_refund(story.payment, "r1", Report("p1:refund:r2", Outcome.NOT_FOUND), "why", "", story.now)
+    with pytest.raises(refunds.CannotSettle, match="no such refund"):
+        settled(story, refund="r2")
+
+
+def test_while_a_question_may_be_on_its_way_to_the_provider_nothing_is_sent_back_by_hand() -> None:
+    story = Story()
+    story.provider(Outcome.SUCCEEDED)
+    story.cancel()
+    with pytest.raises(refunds.CannotSettle, match="at this moment"):
+        settled(story)
+    for _ in range(4):
+        story.now = story.payment.next_due_ms or story.now
+        story.provider(Outcome.DECLINED)
+    with pytest.raises(refunds.CannotSettle, match="try again in 120 s"):
+        settled(story)
+    story.now += refunds.UNDER_WAY_MS - 1
+    with pytest.raises(refunds.CannotSettle, match="try again in 1 s"):
+        settled(story)
+    story.now += 1
+    # The next question is due after five minutes: for three of them nothing is on its way.
+    assert settled(story).payment.refunds[0].state is RefundState.DONE
+
+
+def test_more_than_was_taken_is_not_sent_back_by_hand_either() -> None:
+    story = stuck()
+    gone = RefundIntent("r0", 1, RefundState.DONE)
+    story.payment = replace(story.payment, refunds=(gone, *story.payment.refunds))
+    with pytest.raises(refunds.OverRefund):
+        settled(story)
+
+
+def test_money_that_went_back_by_hand_and_through_the_provider_is_loud_and_not_booked_twice() -> None:
+    story = stuck()
+    story.payment = settled(story).payment
+    key = story.payment.refund_key("r1")
+    with pytest.raises(Mismatch, match="went back by hand"):
+        payments.apply_report(story.payment, Report(key, Outcome.SUCCEEDED, 3490), story.now)
+    for outcome in (Outcome.REVERSED, Outcome.DECLINED):
+        made = payments.apply_report(story.payment, Report(key, outcome), story.now)
+        assert (made.payment, made.events, made.entries) == (story.payment, (), ())
 
 
 def test_a_refund_that_came_back_before_it_was_known_to_be_gone_was_never_gone() -> None:
@@ -311,13 +405,13 @@ def test_a_question_that_was_never_heard_is_asked_again_at_once_and_then_ever_mo
     waits = []
     for _ in range(4):
         (call,) = payments.due_calls(story.payment, story.now)
-        assert call.kind is payments.CallKind.CHARGE
+        assert call.kind is provider_calls.CallKind.CHARGE
         story.payment = payments.asking(story.payment, call, story.now)
         assert story.payment.next_due_ms is not None
         waits.append((story.payment.next_due_ms - story.now) // 1_000)
         story.now = story.payment.next_due_ms
         (call,) = payments.due_calls(story.payment, story.now)
-        assert call.kind is payments.CallKind.LOOK_UP
+        assert call.kind is provider_calls.CallKind.LOOK_UP
         story.payment = payments.asking(story.payment, call, story.now)
         story.report(Report(call.key, Outcome.NOT_FOUND))
     assert waits == [5, 60, 900, 3600]
@@ -345,7 +439,7 @@ def test_a_question_that_was_asked_is_looked_up_before_it_is_asked_again_and_eve
         assert story.payment.next_due_ms is not None
         waits.append((story.payment.next_due_ms - story.now) // 1_000)
     assert waits == [5, 15, 60, 300, 900, 3600, 3600, 3600]
-    assert call.kind is payments.CallKind.LOOK_UP
+    assert call.kind is provider_calls.CallKind.LOOK_UP
 
 
 def test_who_cancels_while_stock_is_deducted_is_asked_to_try_again() -> None:

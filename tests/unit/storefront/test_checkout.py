@@ -18,12 +18,14 @@ from connectors.mongo.orders import KeptOrder
 from connectors.payments.methods import TRIAL_CARDS, Card
 from marketplace.countries import COUNTRIES
 from marketplace.notifications.facts import facts_of_order
+from marketplace.notifications.letters import Links, letter_of
 from marketplace.notifications.notices import Notice, Template
-from marketplace.notifications.texts import Links, letter_of, text_of
+from marketplace.notifications.texts import text_of
 from marketplace.orders.delivery import Address, Fulfilment, FulfilmentState
 from marketplace.sagas.declines import DECLINES, decline_of
 from marketplace.sagas.events import Event, EventType, PaymentCompleted, PaymentFailed, PaymentRefunded
-from marketplace.sagas.orders import Order, OrderLine, OrderState, Reason, Refund, on_event, refund_lines
+from marketplace.sagas.order_state import Order, OrderLine, OrderState, Reason, Refund
+from marketplace.sagas.orders import on_event, refund_lines
 from ops.sandbox_provider.cards import BY_NUMBER
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
