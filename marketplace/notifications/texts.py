@@ -22,6 +22,7 @@ from marketplace.notifications.notices import OF_STORES, Template
 from marketplace.sagas.declines import decline_of
 from marketplace.sagas.orders import Reason
 from marketplace.texts import NOT_IN_LINES
+from marketplace.zones import zone_words
 
 _MAX_TITLE_CHARS: Final = 120
 _NO_TEXT: Final = re.compile(rf"[{NOT_IN_LINES}\ud800-\udfff]+")
@@ -293,13 +294,13 @@ def _money(minor: int, currency: str) -> str:
 
 
 def _placed(facts: Facts) -> str:
-    """A time in the store's zone."""
+    """A time in the store's zone, which is named in words."""
     try:
         zone = ZoneInfo(facts.zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         zone = ZoneInfo("UTC")
     at = datetime.fromtimestamp(facts.placed_at_ms / 1_000, UTC).astimezone(zone)
-    return f"{at.day} {at:%B %Y} at {at:%H:%M} ({zone.key})"
+    return f"{at.day} {at:%B %Y} at {at:%H:%M} ({zone_words(zone.key)})"
 
 
 def _isolated(text: str) -> str:
