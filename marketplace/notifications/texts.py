@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 from typing import Final
+from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from marketplace.money import InvalidMoney, shown_amount
@@ -81,11 +82,13 @@ class Letter:
         subject: Of ASCII letters, digits and spaces.
         text: Plain.
         html: The same as HTML.
+        reply_to: Who gets an answer to it; empty for its sender.
     """
 
     subject: str
     text: str
     html: str
+    reply_to: str = ""
 
 
 def one_line(text: str, most: int = _MAX_TITLE_CHARS) -> str:
@@ -107,7 +110,8 @@ def text_of(template: Template, facts: Facts) -> Text:
 def letter_of(template: Template, facts: Facts, links: Links) -> Letter:
     """A notification as a mail."""
     said, lines, see = text_of(template, facts), _lines(template, facts), _SEE[template]
-    return Letter(said.title, _plain(said, lines, facts, see, links), _html(said, lines, facts, see, links))
+    plain, html = _plain(said, lines, facts, see, links), _html(said, lines, facts, see, links)
+    return Letter(said.title, plain, html, facts.contact)
 
 
 def _confirmed(facts: Facts) -> Text:
@@ -318,6 +322,8 @@ def _plain(said: Text, lines: tuple[Line, ...], facts: Facts, see: str, links: L
     if facts.goes_to:
         parts.append("\n".join(("Delivery address:", *(f"  {_isolated(one_line(each))}" for each in facts.goes_to))))
     parts.append(f"{see}:\n{links.page}")
+    if facts.contact:
+        parts.append(f"Questions? An answer to this mail goes to {_store(facts)}:\n{facts.contact}")
     parts.append(f"No more mails about orders:\n{links.unsubscribe}")
     return "\n\n".join(parts) + "\n"
 
@@ -354,6 +360,10 @@ def _html(said: Text, lines: tuple[Line, ...], facts: Facts, see: str, links: Li
     table = f'<table style="border-collapse:collapse;width:100%;margin:16px 0">\n{rows}{more}{total}</table>\n'
     address = "".join(f"<div><bdi>{escape(one_line(each))}</bdi></div>\n" for each in facts.goes_to)
     goes_to = f'<div style="margin:0 0 12px">\n<strong>Delivery address</strong>\n{address}</div>\n'
+    questions = (
+        f'<p style="margin:0 0 12px">Questions? An answer to this mail goes to {_bdi(_store(facts))}: '
+        f'<a href="mailto:{escape(quote(facts.contact, safe="@"))}">{escape(facts.contact)}</a></p>\n'
+    )
     said_html = "".join(f'<p style="margin:0 0 12px">{_bdi(sentence)}</p>\n' for sentence in said.sentences)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -366,6 +376,7 @@ def _html(said: Text, lines: tuple[Line, ...], facts: Facts, see: str, links: Li
         f"{said_html}{table if lines else ''}{goes_to if facts.goes_to else ''}"
         '<p style="margin:20px 0"><a style="display:inline-block;padding:10px 20px;border-radius:99px;'
         f'background:#1f3a8a;color:#ffffff;text-decoration:none" href="{escape(links.page)}">{escape(see)}</a></p>\n'
+        f"{questions if facts.contact else ''}"
         '<p style="margin:24px 0 0;font-size:13px"><a href="'
         f'{escape(links.unsubscribe)}">No more mails about orders</a></p>\n'
         "</div>\n</body>\n</html>\n"
