@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from marketplace.identity.emails import InvalidEmail, checked_email
+
 _IMPORT_PREFIX: Final = "import"
 _STOREFRONT_PREFIX: Final = "storefront"
 _DOMAIN: Final = re.compile(r"[\w-]+(\.[\w-]+)*")
@@ -37,6 +39,7 @@ class Store:
         blocked_networks: CIDR ranges whose events are blocked (the seller's own office, abusers).
         honour_opt_out: Block events whose client sent DNT or Sec-GPC.
         import_key_hash: SHA-256 hex of the secret key for importing history; None if there is no such key.
+        contact: The mail address that buyers write to; empty for none.
     """
 
     slug: str
@@ -48,6 +51,7 @@ class Store:
     blocked_networks: tuple[str, ...] = ()
     honour_opt_out: bool = True
     import_key_hash: str | None = None
+    contact: str = ""
 
     def __post_init__(self) -> None:
         if not SLUG.fullmatch(self.slug):
@@ -99,6 +103,18 @@ def checked_domain(domain: str) -> str:
     if not _DOMAIN.fullmatch(domain):
         raise InvalidStore(f"domain {domain!r}: give a host alone, such as shop.example")
     return domain
+
+
+def checked_contact(address: str) -> str:
+    """Check an address that buyers are to write to; an empty one means that there is none.
+
+    Raises:
+        InvalidStore: It is no mail address.
+    """
+    try:
+        return checked_email(address) if address.strip() else ""
+    except InvalidEmail as error:
+        raise InvalidStore(f"contact: {error}") from error
 
 
 def hash_write_key(write_key: str) -> str:

@@ -138,6 +138,8 @@ class MailSender:
         letter = prepared.letter
         message = self._headed(waiting, prepared.to, letter.subject, letter.text)
         message.add_alternative(letter.html, subtype="html")
+        if letter.reply_to:
+            message["Reply-To"] = Address(addr_spec=letter.reply_to)
         # RFC 8058: a mail program ends them with one request, and people by the page that the same link leads to.
         message["List-Unsubscribe"] = f"<{prepared.unsubscribe}>"
         message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"

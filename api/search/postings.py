@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from api.search.beginnings import SortedWords
+from marketplace.search.compounds import compound_of, end_of, ending_of
 from marketplace.search.queries import Words
 from marketplace.search.ranking import POINTS, Fit, Place
 from marketplace.search.stems import stem
@@ -25,6 +26,9 @@ _MOST_BEGINNINGS: Final = 5_000
 
 _MOST_NUMBERED: Final = 500
 """Of words with digits."""
+
+_MOST_COMPOUNDS: Final = 1_000
+"""Of words that end as one of the query does."""
 
 
 Slots = NDArray[np.uint32]
@@ -42,7 +46,7 @@ class Postings:
         self._free: list[int] = []
         # Of words that are not their own stem.
         self._stems: dict[str, list[int]] = {}
-        self._plain, self._numbered = SortedWords(), SortedWords()
+        self._plain, self._numbered, self._endings = SortedWords(), SortedWords(), SortedWords()
 
     def __len__(self) -> int:
         """How many words there are."""
@@ -132,7 +136,8 @@ class Postings:
         yield Fit.FORM, further(self._with_stem(stem(word)))
         yield Fit.SYNONYM, further(each for other in synonyms_of(word) for each in self._with_stem(other))
         if beginning:
-            yield Fit.BEGINNING, further(self._ids[each] for each in self._beginning_with(word))
+            yield Fit.PART, further(self._ids[each] for each in self._beginning_with(word))
+        yield Fit.PART, further(self._ids[each] for each in self._ending_in(word))
         if lenient:
             yield Fit.TYPO, further(self._ids[each] for each in sorted(neighbours(word)) if each in self._ids)
 
@@ -146,6 +151,12 @@ class Postings:
         # Each variant may have a SKU of its own: there are many of them, and they hide no word.
         plain = self._plain.beginning_with(beginning, _MOST_BEGINNINGS)
         return plain + self._numbered.beginning_with(beginning, _MOST_NUMBERED)
+
+    def _ending_in(self, word: str) -> Iterator[str]:
+        end = end_of(word)
+        if end:
+            found = (compound_of(each, end) for each in self._endings.beginning_with(end, _MOST_COMPOUNDS))
+            yield from filter(None, found)
 
     def _ordered(self, word: str) -> SortedWords:
         return self._plain if word.isalpha() else self._numbered
@@ -163,6 +174,9 @@ class Postings:
         if own != word:
             self._stems.setdefault(own, []).append(word_id)
         self._ordered(word).add(word)
+        ending = ending_of(word)
+        if ending:
+            self._endings.add(ending)
         return word_id
 
     def _forget(self, word_id: int) -> None:
@@ -173,6 +187,9 @@ class Postings:
             if not self._stems[own]:
                 del self._stems[own]
         self._ordered(word).remove(word)
+        ending = ending_of(word)
+        if ending:
+            self._endings.remove(ending)
         del self._ids[word]
         self._texts[word_id] = ""
         self._free.append(word_id)

@@ -144,8 +144,9 @@ async def confirm_here(request: Request) -> Response:
 @ACCOUNT_PAGES.add("GET", "/forgot", demand=Demand.NOTHING, documented=False)
 async def show_forgot(request: Request) -> Response:
     """The form for who has lost the password."""
-    target = safe_path(query_of(request).get("next", ""))
-    return page(request, "forgot.html", await visitor_of(request), next=target, form={}, problems={}, sent=False)
+    target, visitor = safe_path(query_of(request).get("next", "")), await visitor_of(request)
+    known = {"email": visitor.caller.user.email} if visitor.caller else {}
+    return page(request, "forgot.html", visitor, next=target, form=known, problems={}, sent=False)
 
 
 @ACCOUNT_PAGES.add("POST", "/forgot", demand=Demand.NOTHING, cost=5, documented=False)

@@ -24,7 +24,7 @@ class OrderLineView:
         quantity: Pieces.
         unit_minor: The price of one.
         total_minor: Of all of them.
-        returned: How many of them were refunded.
+        back: What is said of those that were refunded; empty where none were.
         left: How many its buyer can have refunded now.
         review_url: Where its buyer can say what it is like; empty where that is not possible.
     """
@@ -38,7 +38,7 @@ class OrderLineView:
     quantity: int
     unit_minor: int
     total_minor: int
-    returned: int
+    back: str
     left: int
     review_url: str
 

@@ -11,7 +11,7 @@ from connectors.mongo.orders import KeptOrder
 from marketplace.money import shown_amount
 from marketplace.orders.delivery import FulfilmentState
 from marketplace.sagas.declines import decline_of
-from marketplace.sagas.order_state import Order, OrderState, Reason, Refund
+from marketplace.sagas.order_state import Order, OrderLine, OrderState, Reason, Refund
 
 
 class Tone(StrEnum):
@@ -190,6 +190,17 @@ def refunded_goods(refund: Refund, order: Order) -> str:
     titles = {line.number: line.title for line in order.lines}
     known = [each for each in refund.lines if each.number in titles]
     return ", ".join(f"{each.quantity} \N{MULTIPLICATION SIGN} {titles[each.number]}" for each in known)
+
+
+def returned_words(line: OrderLine, order: Order) -> str:
+    """What is said beside a line of those of it that were refunded; empty where none were."""
+    if not line.returned:
+        return ""
+    of_line = (refund for refund in order.refunds if any(each.number == line.number for each in refund.lines))
+    moving = any(not refund.done for refund in of_line)
+    if line.returned == line.quantity:
+        return "Being refunded" if moving else "Refunded"
+    return f"{line.returned} of {line.quantity} {'being refunded' if moving else 'refunded'}"
 
 
 def steps(kept: KeptOrder) -> list[Step]:

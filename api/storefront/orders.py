@@ -15,7 +15,15 @@ from api.orders.pages import cursor_of, place_after
 from api.orders.progress import has_ended
 from api.storefront.addresses import with_query
 from api.storefront.order_views import OrderCard, OrderLineView, OrderListing, OrderView, RefundView
-from api.storefront.order_words import again_title, is_declined, refund_title, refunded_goods, steps, words
+from api.storefront.order_words import (
+    again_title,
+    is_declined,
+    refund_title,
+    refunded_goods,
+    returned_words,
+    steps,
+    words,
+)
 from api.storefront.shop import Refused
 from api.storefront.shops import Shops
 from api.storefront.views import ShopName
@@ -30,7 +38,7 @@ from marketplace.notifications.words import order_code
 from marketplace.orders.delivery import FulfilmentState
 from marketplace.orders.refusals import NoSuchOrder, NotPossible, OrderError, UnknownLine
 from marketplace.orders.requests import Party, can_cancel
-from marketplace.sagas.order_state import OrderLine, OrderState
+from marketplace.sagas.order_state import Order, OrderLine, OrderState
 
 PAGE_SIZE: Final = 20
 _SHOWN: Final = 3
@@ -98,7 +106,7 @@ class StorefrontOrders:
             card=_card(kept, shops, products),
             together_url=f"/shop/checkout/{order.checkout}" if len(together.orders) > 1 else "",
             steps=steps(kept),
-            lines=[_line(line, order.store, sold.get(line.product), is_confirmed, refundable) for line in order.lines],
+            lines=[_line(line, order, sold.get(line.product), refundable) for line in order.lines],
             paid_minor=order.paid_minor,
             refunded_minor=order.refunded_minor,
             refunds=[
@@ -217,10 +225,10 @@ def _card(kept: KeptOrder, shops: Mapping[str, ShopName], products: Mapping[str,
     )
 
 
-def _line(line: OrderLine, store: str, product: Product | None, is_confirmed: bool, refundable: bool) -> OrderLineView:
+def _line(line: OrderLine, order: Order, product: Product | None, refundable: bool) -> OrderLineView:
     is_seen = product is not None and product.state is ProductState.ACTIVE
-    url = f"/shop/{store}/{product.slug}" if product is not None and is_seen else ""
-    left = line.quantity - line.returned
+    url = f"/shop/{order.store}/{product.slug}" if product is not None and is_seen else ""
+    left, is_confirmed = line.quantity - line.returned, order.state is OrderState.CONFIRMED
     return OrderLineView(
         number=line.number,
         product=line.product,
@@ -231,7 +239,7 @@ def _line(line: OrderLine, store: str, product: Product | None, is_confirmed: bo
         quantity=line.quantity,
         unit_minor=line.unit_minor,
         total_minor=line.total_minor,
-        returned=line.returned,
+        back=returned_words(line, order),
         left=left if refundable else 0,
         review_url=f"{url}?write=1#write" if url and is_confirmed and left else "",
     )

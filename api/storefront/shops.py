@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from api.known import Recent
 from api.storefront.views import ShopName
 from connectors.mongo.tenant_stores import TenantStores
-from marketplace.stores import SLUG
+from marketplace.stores import SLUG, Store
 
 
 class Shops:
@@ -42,8 +42,12 @@ class Shops:
         if known.keys() == wanted:
             return known
         found = await self._stores.several(wanted)
-        return {slug: ShopName(slug, each.store.title, each.store.storefront_key) for slug, each in found.items()}
+        return {slug: _name(each.store) for slug, each in found.items()}
 
     async def _ask(self, slug: str) -> ShopName | None:
         found = await self._stores.get(slug)
-        return None if found is None else ShopName(slug, found.store.title, found.store.storefront_key)
+        return None if found is None else _name(found.store)
+
+
+def _name(store: Store) -> ShopName:
+    return ShopName(store.slug, store.title, store.storefront_key, store.contact)

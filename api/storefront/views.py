@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from urllib.parse import quote
 
 from marketplace.catalog.products import Product
 
@@ -19,11 +20,18 @@ class ShopName:
         slug: Its name in addresses.
         title: Its name for people.
         key: What its pages send events with, which is public; empty where nothing is sent.
+        contact: The mail address that buyers write to; empty for none.
     """
 
     slug: str
     title: str
     key: str = ""
+    contact: str = ""
+
+    @property
+    def mail_url(self) -> str:
+        """Opens a mail to it; empty where there is no address."""
+        return f"mailto:{quote(self.contact, safe='@')}" if self.contact else ""
 
     @property
     def url(self) -> str:

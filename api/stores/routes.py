@@ -34,8 +34,8 @@ from marketplace.identity.tenancy import Standing, StoreRecord
 _LIST: Final = "stores by slug"
 _STORE: Final[dict[str, Any]] = {
     "slug": "anns-shop", "title": "Ann's shop", "timezone": "Europe/Zurich", "domains": ["shop.example"],
-    "blocked_networks": [], "honour_opt_out": True, "role": "owner", "tier": "free", "frozen": False,
-    "created_at": "2026-11-29T12:00:00.000Z",
+    "blocked_networks": [], "honour_opt_out": True, "contact": "hello@shop.example", "role": "owner",
+    "tier": "free", "frozen": False, "created_at": "2026-11-29T12:00:00.000Z",
 }  # fmt: skip
 _WRITE_KEY: Final = {"write_key": "0f8fad5bd9cb469fa165070867728950"}
 _TURNED_AWAY: Final[dict[str, Any]] = {
@@ -86,6 +86,7 @@ async def create_store(request: Request, response: Response, body: NewStoreBody)
         domains=tuple(body.domains),
         blocked_networks=tuple(body.blocked_networks),
         honour_opt_out=body.honour_opt_out,
+        contact=body.contact,
     )
     user = caller_of(request).user
     with caller_is_there():
@@ -206,6 +207,7 @@ def _fields(record: StoreRecord, role: StoreRole | None, standing: Standing) -> 
         "domains": list(store.domains),
         "blocked_networks": list(store.blocked_networks),
         "honour_opt_out": store.honour_opt_out,
+        "contact": store.contact,
         "role": None if role is None else role.value,
         "tier": standing.tier.value,
         "frozen": standing.frozen,

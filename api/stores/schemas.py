@@ -9,7 +9,8 @@ from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
 
 from api.identity.schemas import ONE_LINE, SLUG_FORM, Input
-from marketplace.stores import InvalidStore, checked_domain, checked_zone
+from marketplace.identity.emails import MAX_CHARS as EMAIL_CHARS
+from marketplace.stores import InvalidStore, checked_contact, checked_domain, checked_zone
 
 
 def _zone(name: str) -> str:
@@ -34,6 +35,13 @@ def _network(text: str) -> str:
     return text
 
 
+def _contact(text: str) -> str:
+    try:
+        return checked_contact(text)
+    except InvalidStore as error:
+        raise PydanticCustomError("email", "give an e-mail address, such as name@shop.example, or nothing") from error
+
+
 Title = Annotated[str, Field(min_length=1, max_length=100, pattern=ONE_LINE, examples=["Ann's shop"])]
 Slug = Annotated[str, Field(min_length=1, max_length=63, pattern=SLUG_FORM, examples=["anns-shop"])]
 Zone = Annotated[
@@ -50,6 +58,16 @@ NetworkText = Annotated[
 Domains = Annotated[list[Domain], Field(max_length=50, examples=[["shop.example"]])]
 Networks = Annotated[list[NetworkText], Field(max_length=100, examples=[["192.0.2.0/24"]])]
 
+Contact = Annotated[
+    str,
+    Field(
+        max_length=EMAIL_CHARS,
+        description="The mail address that buyers write to; empty for none. Everybody can see it.",
+        examples=["hello@shop.example"],
+    ),
+    AfterValidator(_contact),
+]
+
 
 class NewStoreBody(Input):
     """A store that is to be made."""
@@ -60,6 +78,7 @@ class NewStoreBody(Input):
     domains: Domains = Field(default_factory=list)
     blocked_networks: Networks = Field(default_factory=list)
     honour_opt_out: bool = Field(default=True, examples=[True])
+    contact: Contact = ""
 
 
 class StoreEdit(Input):
@@ -70,6 +89,7 @@ class StoreEdit(Input):
     domains: Domains = Field(default_factory=list)
     blocked_networks: Networks = Field(default_factory=list)
     honour_opt_out: bool = Field(default_factory=bool, examples=[True])
+    contact: Contact = Field(default_factory=str)
 
 
 class StoreBody(BaseModel):
@@ -81,6 +101,7 @@ class StoreBody(BaseModel):
     domains: list[str]
     blocked_networks: list[str]
     honour_opt_out: bool
+    contact: str = Field(description="The mail address that buyers write to; empty for none.")
     role: str | None = Field(description="The caller's; null for an API key.")
     tier: str
     frozen: bool

@@ -17,7 +17,7 @@ from marketplace.identity.accounts import User
 from marketplace.identity.roles import Permission, StoreRole
 from marketplace.identity.slugs import is_reserved, slug_of_title
 from marketplace.identity.tenancy import LimitReached, SlugReserved, SlugTaken, Standing, StoreRecord, adds_hosts
-from marketplace.stores import Store, hash_write_key
+from marketplace.stores import Store, checked_contact, hash_write_key
 from marketplace.stores import import_key as make_import_key
 
 TURNED_AWAY_DAYS: Final = 90
@@ -38,6 +38,7 @@ class NewStore:
         domains: Its own hosts.
         blocked_networks: CIDR ranges whose events are not counted.
         honour_opt_out: Whether visitors who ask not to be counted are not.
+        contact: The mail address that buyers write to; empty for none.
     """
 
     title: str
@@ -46,6 +47,7 @@ class NewStore:
     domains: tuple[str, ...] = ()
     blocked_networks: tuple[str, ...] = ()
     honour_opt_out: bool = True
+    contact: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,7 @@ class StoreService:
                 visitor_secret=secrets.token_hex(32),
                 blocked_networks=new.blocked_networks,
                 honour_opt_out=new.honour_opt_out,
+                contact=new.contact,
             )
             try:
                 return await self._stores.create(store, owner.id if owner else None, self._clock()), write_key
@@ -217,6 +220,21 @@ class StoreService:
             Unavailable: Mongo does not answer; it may be worth nothing any more.
         """
         await self._set(slug, actor, {"import_key_hash": None})
+
+    async def set_contact(self, slug: str, contact: str) -> None:
+        """Say where buyers can write to: for the operator.
+
+        Args:
+            slug: The store's.
+            contact: A mail address; empty for none.
+
+        Raises:
+            NoSuchStore: There is none.
+            InvalidStore: It is no address.
+            StoresUnavailable: Mongo did not answer; it may be changed.
+        """
+        fields = {"contact": checked_contact(contact)}
+        await self._stores.edit(slug, lambda _: fields)
 
     async def _set(self, slug: str, actor: str | None, keys: Mapping[str, Any]) -> None:
         if actor is None:

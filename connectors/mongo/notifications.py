@@ -12,8 +12,17 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from connectors.mongo.async_client import Documents, answering, in_transaction
 from connectors.mongo.sagas.documents import order_of
-from connectors.mongo.tenants import lock_account
-from marketplace.collections import MAILS, MEMBERSHIPS, NOTIFICATION_PREFERENCES, NOTIFICATIONS, ORDERS, USERS
+from connectors.mongo.tenants import ALIVE, lock_account
+from marketplace.collections import (
+    MAILS,
+    MEMBERSHIPS,
+    NOTIFICATION_PREFERENCES,
+    NOTIFICATIONS,
+    ORDERS,
+    STORES,
+    USERS,
+)
+from marketplace.identity.emails import InvalidEmail, checked_email
 from marketplace.identity.roles import StoreRole
 from marketplace.notifications.facts import Facts
 from marketplace.notifications.notices import NAME_THE_ADDRESS, Template, buyer_of, holds, team_of
@@ -79,6 +88,7 @@ class Notifications:
         self._rows, self._preferences = mongo[NOTIFICATIONS.name], mongo[NOTIFICATION_PREFERENCES.name]
         self._users, self._mails = mongo[USERS.name], mongo[MAILS.name]
         self._orders, self._memberships = mongo[ORDERS.name], mongo[MEMBERSHIPS.name]
+        self._stores = mongo[STORES.name]
 
     async def of_user(self, user: str, after: tuple[int, str] | None, limit: int) -> list[Notification]:
         """Notifications of an account, the newest first.
@@ -201,6 +211,8 @@ class Notifications:
             facts = found.facts if not found.facts.order else await self._facts_now(found)
             if facts is None:
                 return None
+            if not recipient.startswith(_STORE):
+                facts = msgspec.structs.replace(facts, contact=await self._contact(facts.store))
             kept = await self._preferences.find_one({"_id": user})
         if not _preferences_of(kept).orders_by_mail:
             return None
@@ -238,6 +250,14 @@ class Notifications:
         if found.template not in NAME_THE_ADDRESS or not order.get("delivery"):
             return facts
         return msgspec.structs.replace(facts, goes_to=Address(**order["delivery"]).lines)
+
+    async def _contact(self, slug: str) -> str:
+        """The mail address that buyers of a store write to; empty where it has none, or was deleted."""
+        found = await self._stores.find_one({"_id": slug, **ALIVE}, {"contact": 1}) or {}
+        try:
+            return checked_email(str(found.get("contact") or ""))
+        except InvalidEmail:
+            return ""
 
     async def _new_secret(self, user: str) -> bytes:
         """The secret of an account that has none yet, which is kept only while there is the account."""

@@ -48,6 +48,7 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
         decline: The provider's code of why it declined the payment; empty for none.
         refunded: What the refund is for; empty where that is not said.
         goes_to: The lines of the address that the goods go to. It is not kept: mails look it up when they are sent.
+        contact: The mail address that its buyer can write to; empty for none. It is not kept either.
     """
 
     store: str
@@ -74,6 +75,7 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
     decline: str = ""
     refunded: tuple[Line, ...] = ()
     goes_to: tuple[str, ...] = ()
+    contact: str = ""
 
 
 def facts_of_order(notice: Notice, order: Order, placed_at_ms: int, store_title: str, zone: str) -> Facts:

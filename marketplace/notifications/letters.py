@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import Final
+from urllib.parse import quote
 
 from marketplace.notifications.facts import Facts, Line
 from marketplace.notifications.notices import OF_STORES, Template
 from marketplace.notifications.texts import Text, text_of
-from marketplace.notifications.words import END, ISOLATE, count, isolated, money, name_of, one_line, total
+from marketplace.notifications.words import END, ISOLATE, count, isolated, money, name_of, one_line, store_name, total
 
 _SEE: Final[Mapping[Template, str]] = {
     **dict.fromkeys(Template, "Look at your order"),
@@ -53,17 +54,20 @@ class Letter:
         subject: Of ASCII letters, digits and spaces.
         text: Plain.
         html: The same as HTML.
+        reply_to: Who gets an answer to it; empty for its sender.
     """
 
     subject: str
     text: str
     html: str
+    reply_to: str = ""
 
 
 def letter_of(template: Template, facts: Facts, links: Links) -> Letter:
     """A notification as a mail."""
     said, lines, see = text_of(template, facts), _lines(template, facts), _SEE[template]
-    return Letter(said.title, _plain(said, lines, facts, see, links), _html(said, lines, facts, see, links))
+    plain, html = _plain(said, lines, facts, see, links), _html(said, lines, facts, see, links)
+    return Letter(said.title, plain, html, facts.contact)
 
 
 def _lines(template: Template, facts: Facts) -> tuple[Line, ...]:
@@ -79,6 +83,8 @@ def _plain(said: Text, lines: tuple[Line, ...], facts: Facts, see: str, links: L
     if facts.goes_to:
         parts.append("\n".join(("Delivery address:", *(f"  {isolated(one_line(each))}" for each in facts.goes_to))))
     parts.append(f"{see}:\n{links.page}")
+    if facts.contact:
+        parts.append(f"Questions? An answer to this mail goes to {store_name(facts)}:\n{facts.contact}")
     parts.append(f"No more mails about orders:\n{links.unsubscribe}")
     return "\n\n".join(parts) + "\n"
 
@@ -107,6 +113,10 @@ def _html(said: Text, lines: tuple[Line, ...], facts: Facts, see: str, links: Li
     table = f'<table style="border-collapse:collapse;width:100%;margin:16px 0">\n{rows}{more}{sum_row}</table>\n'
     address = "".join(f"<div><bdi>{escape(one_line(each))}</bdi></div>\n" for each in facts.goes_to)
     goes_to = f'<div style="margin:0 0 12px">\n<strong>Delivery address</strong>\n{address}</div>\n'
+    questions = (
+        f'<p style="margin:0 0 12px">Questions? An answer to this mail goes to {_bdi(store_name(facts))}: '
+        f'<a href="mailto:{escape(quote(facts.contact, safe="@"))}">{escape(facts.contact)}</a></p>\n'
+    )
     said_html = "".join(f'<p style="margin:0 0 12px">{_bdi(sentence)}</p>\n' for sentence in said.sentences)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -119,6 +129,7 @@ def _html(said: Text, lines: tuple[Line, ...], facts: Facts, see: str, links: Li
         f"{said_html}{table if lines else ''}{goes_to if facts.goes_to else ''}"
         '<p style="margin:20px 0"><a style="display:inline-block;padding:10px 20px;border-radius:99px;'
         f'background:#1f3a8a;color:#ffffff;text-decoration:none" href="{escape(links.page)}">{escape(see)}</a></p>\n'
+        f"{questions if facts.contact else ''}"
         '<p style="margin:24px 0 0;font-size:13px"><a href="'
         f'{escape(links.unsubscribe)}">No more mails about orders</a></p>\n'
         "</div>\n</body>\n</html>\n"

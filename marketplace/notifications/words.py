@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from marketplace.money import InvalidMoney, shown_amount
 from marketplace.notifications.facts import Facts, Line
 from marketplace.texts import NOT_IN_LINES
+from marketplace.zones import zone_words
 
 _MAX_TITLE_CHARS: Final = 120
 _NO_TEXT: Final = re.compile(rf"[{NOT_IN_LINES}\ud800-\udfff]+")
@@ -72,13 +73,13 @@ def money(minor: int, currency: str) -> str:
 
 
 def placed(facts: Facts) -> str:
-    """When the order was placed, in the store's zone."""
+    """When the order was placed, in the store's zone, which is named in words."""
     try:
         zone = ZoneInfo(facts.zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         zone = ZoneInfo("UTC")
     at = datetime.fromtimestamp(facts.placed_at_ms / 1_000, UTC).astimezone(zone)
-    return f"{at.day} {at:%B %Y} at {at:%H:%M} ({zone.key})"
+    return f"{at.day} {at:%B %Y} at {at:%H:%M} ({zone_words(zone.key)})"
 
 
 def isolated(text: str) -> str:

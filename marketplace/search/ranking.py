@@ -3,7 +3,7 @@
 A product matches a query when each of the words does. For each word it gets the points of its best match: by the place
 where the word stands, and by how well it fits. A match in the title is worth more than any other one, and one in the
 SKU or the category more than any in the description; in one place the word itself is worth more than another form of
-it, than a synonym, than a word that begins so, and than a word that is one typing error from it.
+it, than a synonym, than a word that begins or ends so, and than a word that is one typing error from it.
 
 This order, and the idea of adding up over words, is that of a BM25 with weighted fields without its two statistics: how
 rare a word is changes nothing where all words have to match, and titles are too short for their length to mean much.
@@ -36,7 +36,8 @@ class Fit(IntEnum):
     SAME = 0
     FORM = 1
     SYNONYM = 2
-    BEGINNING = 3
+    PART = 3
+    """It begins so, or it is a compound that ends so."""
     TYPO = 4
 
 

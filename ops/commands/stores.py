@@ -21,7 +21,7 @@ from connectors.mongo.stores import StoresUnavailable
 from connectors.mongo.turned_away import TurnedAway, sums
 from marketplace.identity.accounts import User
 from marketplace.identity.tenancy import LimitReached, NoSuchStore, NoSuchUser, SlugReserved, SlugTaken
-from marketplace.stores import InvalidStore, Store, checked_domain, checked_zone
+from marketplace.stores import InvalidStore, Store, checked_contact, checked_domain, checked_zone
 from ops.commands.options import DataOption, JsonOption
 from ops.commands.tables import print_table
 from ops.commands.texts import cell, printable
@@ -169,6 +169,25 @@ def owner(
         typer.echo(f"{printable(user.email)} owns {slug}.")
 
 
+def contact(
+    slug: SlugArgument,
+    email: Annotated[
+        str, typer.Argument(metavar="[EMAIL]", help="The address; without one, the store has none any more.")
+    ] = "",
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say where the buyers of a store can write to: its pages show it, and answers to mails about orders go there."""
+    address = checked_contact(email)
+    _run(data, _known(slug, lambda parts: parts.stores.set_contact(slug, address)))
+    if as_json:
+        typer.echo(json.dumps({"store": slug, "contact": address}))
+    else:
+        typer.echo(
+            f"Buyers of {slug} write to {printable(address)}." if address else f"{slug} has no contact any more."
+        )
+
+
 def import_key(
     slug: SlugArgument,
     revoke: Annotated[bool, typer.Option("--revoke", help="Take the key back and make no other.")] = False,
@@ -268,6 +287,7 @@ def register(app: typer.Typer) -> None:
     stores.command("owner")(owner)
     stores.command("key")(key)
     stores.command("import-key")(import_key)
+    stores.command("contact")(contact)
     stores.command("list")(list_stores)
     stores.command("limits")(limits)
     app.add_typer(stores, name="stores")

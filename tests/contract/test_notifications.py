@@ -240,7 +240,7 @@ def test_buyer_and_owners_get_one_mail_each_in_text_and_html_with_a_link_that_en
     assert plain is not None
     assert html is not None
     assert "2 \N{MULTIPLICATION SIGN} Blue mug, Size: L: €25.00" in plain.get_content()
-    assert "29 November 2026 at 13:00 (Europe/Berlin)" in html.get_content()
+    assert "29 November 2026 at 13:00 (Berlin time)" in html.get_content()
     assert f"{SHOP_URL}/orders/{order().id}" in plain.get_content()
     to_owner = next(each for each in market.inbox.messages if each["To"] == "ann@shop.example").get_body(("plain",))
     assert to_owner is not None
@@ -252,6 +252,28 @@ def test_buyer_and_owners_get_one_mail_each_in_text_and_html_with_a_link_that_en
     assert len({str(each["Message-ID"]) for each in market.inbox.messages}) == 3
     versions = {row["template"]: row["template_version"] for row in market.rows}
     assert versions == {"order_confirmed": 2, "new_order": 1}
+
+
+def test_a_buyer_answers_to_the_store_and_those_of_the_store_to_nobody(market: Market) -> None:
+    stores = market.mongo[STORES.name]
+    stores.update_one({"_id": STORE}, {"$set": {"contact": "hello@shop.example"}})
+    market.tell(stories()["confirmed"])
+    market.send()
+    answered = {str(each["To"]).partition("@")[0]: each["Reply-To"] for each in market.inbox.messages}
+    assert {to: None if at is None else str(at) for to, at in answered.items()} == {
+        "bea": "hello@shop.example", "ann": None, "olga": None,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("contact", ["", "a@shop.example\nBcc: all@shop.example", None, 5])
+def test_a_store_without_an_address_that_mail_can_be_sent_to_gets_no_answers(market: Market, contact: object) -> None:
+    market.mongo[STORES.name].update_one({"_id": STORE}, {"$set": {"contact": contact}})
+    market.tell(stories()["confirmed"])
+    market.send()
+    mails = [each for each in market.inbox.messages if each["To"] == "bea@shop.example"]
+    assert [(each["Reply-To"], each["Bcc"], "Questions?" in each.as_string()) for each in mails] == [
+        (None, None, False)
+    ]
 
 
 @pytest.mark.parametrize("name", WAYS)

@@ -194,9 +194,10 @@ def test_a_declined_card_and_then_a_good_one_are_seen_on_pages_that_move_by_them
         expect(page.get_by_text("Paid$16.00")).to_be_visible()
         page.get_by_text("Cancel this item").click()
         page.get_by_role("button", name="Cancel and refund").click()
-        expect(page.locator("#live-line-1")).to_contain_text("Refunded")
+        expect(page.locator("#live-line-1")).to_contain_text("Being refunded")
         shop.till.settle()
         expect(page.locator("#live-amounts")).to_contain_text("Refunded")
+        expect(page.locator("#live-line-1")).to_contain_text("Refunded")
     # One that was sent twice, as when a page ends, has one id.
     clicks = {click.event_id: click.target for click in sent(shop, "checkout", "refund-line")}
     names = Counter(clicks.values())

@@ -61,8 +61,8 @@ def test_who_makes_a_store_owns_it_and_its_write_key_is_shown_once_and_works(run
         store = made.json()
         key = store.pop("write_key")
         assert store == {
-            **body, "blocked_networks": [], "honour_opt_out": True, "role": "owner", "tier": "free", "frozen": False,
-            "created_at": "2026-11-29T12:00:00.000Z",
+            **body, "blocked_networks": [], "honour_opt_out": True, "contact": "", "role": "owner", "tier": "free",
+            "frozen": False, "created_at": "2026-11-29T12:00:00.000Z",
         }  # fmt: skip
         assert (made.headers["location"], made.headers["etag"]) == ("/v1/stores/anns-shop", '"1"')
         read = await world.ask("GET", "/v1/stores/anns-shop", "ann")
@@ -301,7 +301,18 @@ def test_of_parallel_edits_of_one_version_one_succeeds(run: Run) -> None:
     run(work)
 
 
-@pytest.mark.parametrize("name", ["title", "timezone", "domains", "blocked_networks", "honour_opt_out"])
+def test_where_buyers_write_to_is_set_changed_and_taken_off_again(run: Run) -> None:
+    async def work(world: World) -> None:
+        await world.store("shop", ann="owner")
+        for given, kept in ((" Hello@shop.example ", "Hello@shop.example"), ("", "")):
+            edited = await world.edit("shop", "ann", {"contact": given})
+            assert (edited.status_code, edited.json()["contact"]) == (200, kept)
+            assert (await world.ask("GET", "/v1/stores/shop", "ann")).json()["contact"] == kept
+
+    run(work)
+
+
+@pytest.mark.parametrize("name", ["title", "timezone", "domains", "blocked_networks", "honour_opt_out", "contact"])
 def test_what_is_left_out_stays_and_null_is_refused(run: Run, name: str) -> None:
     async def work(world: World) -> None:
         await world.store("shop", ann="owner")
@@ -332,6 +343,10 @@ def test_what_is_left_out_stays_and_null_is_refused(run: Run, name: str) -> None
         {"title": "x" * 101},
         {"honour_opt_out": "yes"},
         {"honour_opt_out": 1},
+        {"contact": "nobody"},
+        {"contact": "a@shop.example, b@shop.example"},
+        {"contact": "a@shop.example\nBcc: b@shop.example"},
+        {"contact": f"a@{'x' * 250}.example"},
         {"slug": "other"},
         {"version": 7},
         {"write_key_hash": "0" * 64},

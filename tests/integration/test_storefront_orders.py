@@ -16,7 +16,8 @@ from ops.stack import Stack
 from tests.kits.api import PASSWORD, any_address
 from tests.kits.buyers import Buyer, Form, Page
 from tests.kits.checkout import ADDRESS, DECLINED, GOOD, Till, card, order, order_of, put, till
-from tests.kits.storefront import BIKES, COFFEE, HOSTILE, LONG, id_of
+from tests.kits.stack import eventually
+from tests.kits.storefront import BIKES, COFFEE, HOSTILE, LONG, TITLES, id_of
 
 COFFEE_PAGE = f"/shop/{COFFEE}/cafe-de-olla"
 BIKE_PAGE = f"/shop/{BIKES}/faltrad"
@@ -87,6 +88,23 @@ def test_a_cart_of_two_stores_becomes_an_order_of_each_and_both_are_paid(shop: T
         assert sorted(re.findall(r"Paid ([$€][\d.]+)", " ".join(shown))) == ["$26.00", "€649.00"]
         put(buyer, COFFEE_PAGE)
         assert buyer.get("/shop/checkout").form("place-order").fields["street"] == "Hill Road 7"
+
+
+def test_where_to_write_to_stands_on_the_pages_of_a_store_and_its_orders_and_nowhere_for_one_without(
+    shop: Till, buyer: Buyer
+) -> None:
+    own = ordered(shop, buyer)
+    pages = (f"/shop/{COFFEE}", f"/shop/orders/{own}")
+    assert [path for path in pages if re.search("Questions|mailto:", buyer.get(path).text)] == []
+    assert "Total Shipping and taxes included $26.00" in buyer.get(pages[1]).words
+    shop.market.set_contact(COFFEE, "ann+us@shop.example")
+    try:
+        assert eventually(lambda: "Write to ann+us@shop.example" in buyer.get(pages[0]).words, 5)
+        page = buyer.get(pages[1])
+        assert f"Questions Write to {TITLES[COFFEE]} : ann+us@shop.example" in page.words
+        assert f"mailto:ann%2Bus@shop.example?subject=Order%20{own[:8].upper()}" in page.read.links
+    finally:
+        shop.market.set_contact(COFFEE, "")
 
 
 def test_a_declined_card_is_said_and_another_one_pays_for_the_same(shop: Till, buyer: Buyer) -> None:
@@ -273,12 +291,13 @@ def test_a_line_is_given_back_and_what_is_packed_is_not(shop: Till, buyer: Buyer
     page = buyer.get(f"/shop/orders/{own}")
     form = page.form("refund-line")
     page = buyer.send(page, form, quantity="2", reason="Too much")
-    assert "2 of 3 refunded" in page.words
+    assert "2 of 3 being refunded" in page.words
     assert "It is cancelled, and its money is on the way back to you." in page.words
     assert re.search(r"Being refunded 2 \u00d7 [^$]+, \d+ \w+ \d{4}, \d\d:\d\d UTC \$26.00", page.words)
-    assert "2 of 3 refunded" in buyer.send(page, form, quantity="2", reason="Too much").words
+    assert "2 of 3 being refunded" in buyer.send(page, form, quantity="2", reason="Too much").words
     shop.settle()
     page = buyer.get(page.url)
+    assert "2 of 3 refunded" in page.words
     assert re.search(r"Refunded 2 \u00d7 [^$]+, \d+ \w+ \d{4}, \d\d:\d\d UTC \$26.00", page.words)
     assert "$26.00 of it was refunded." in page.words
     assert "on the way back" not in page.words

@@ -187,6 +187,7 @@ MAILS: Final[dict[str, tuple[Template, Facts]]] = {
         Template.ORDER_CONFIRMED,
         facts(store_title=ARABIC, zone="Africa/Cairo", lines=(Line(ARABIC, "", 1, 3_350),), currency="KWD"),
     ),
+    "order_confirmed_with_a_contact": (Template.ORDER_CONFIRMED, facts(goes_to=GOES_TO, contact="ann&co@shop.example")),
     "order_cancelled_unpaid": (Template.ORDER_CANCELLED, facts(reason="unpaid")),
     "order_cancelled_declined": (Template.ORDER_CANCELLED, facts(reason="declined", decline="insufficient_funds")),
     "order_cancelled_by_buyer": (Template.ORDER_CANCELLED, facts(reason="buyer", amount_minor=3_350)),

@@ -12,11 +12,12 @@ from typing import Any
 
 from marketplace.catalog.products import Product
 
-FORMS = [{"mug", "mugs"}, {"tasse", "tassen"}, {"kaffee", "kaffees"}, {"red"}]
+FORMS = [{"mug", "mugs"}, {"tasse", "tassen"}, {"kaffee", "kaffees"}, {"red"}, {"teetasse", "teetassen"}]
+COMPOUNDS = {"teetasse": {"tasse", "tassen"}, "teetassen": {"tasse", "tassen"}}
 SYNONYMS = [[{"mug", "mugs"}, {"tasse", "tassen"}], [{"kaffee", "kaffees"}, {"coffee"}, {"cafe"}]]
 VOCABULARY = (
     "mug", "mugs", "tasse", "tassen", "kaffee", "kaffees", "coffee", "cafe", "kafee", "coffer", "mu", "gift", "zz",
-    "magic", "magical", "tassel",
+    "magic", "magical", "tassel", "teetasse", "teetassen",
 )  # fmt: skip
 RANGES = {
     "EUR": [(0, 999), (1000, 2499), (2500, 4999), (5000, 9999), (10000, 24999), (25000, 49999), (50000, None)],
@@ -78,6 +79,8 @@ def fit(word: str, there: str, beginning: bool, lenient: bool) -> int | None:
         if mine and any(there in forms for forms in group if forms is not mine[0]):
             return 2
     if beginning and len(word) >= 2 and there.startswith(word):
+        return 3
+    if word in COMPOUNDS.get(there, ()):
         return 3
     if lenient and len(word) >= 5 and one_error(word, there):
         return 4

@@ -17,7 +17,7 @@ from connectors.mongo.notifications import Notifications
 from connectors.mongo.review_documents import review_document
 from connectors.mongo.sagas.notifications import notice_mail_document, notification_document
 from marketplace.catalog.products import Availability, Image, Option, Product, Variant
-from marketplace.collections import CATEGORIES, MAILS, NOTIFICATIONS, PRODUCTS, REVIEWS, USERS
+from marketplace.collections import CATEGORIES, MAILS, NOTIFICATIONS, PRODUCTS, REVIEWS, STORES, USERS
 from marketplace.notifications.notices import Notice, Template
 from marketplace.notifications.preferences import unsubscribe_token
 from marketplace.reviews.reviews import Reply, Review
@@ -168,6 +168,15 @@ class Market:
         async def work(world: World) -> None:
             change = {"$set": dict(fields), "$inc": {"version": 1}}
             await world.client[self.database][PRODUCTS.name].update_one({"_id": id_of(slug)}, change)
+
+        self.do(work)
+
+    def set_contact(self, store: str, contact: str) -> None:
+        """Say where buyers of a store write to."""
+
+        async def work(world: World) -> None:
+            change = {"$set": {"contact": contact}, "$inc": {"version": 1}}
+            await world.client[self.database][STORES.name].update_one({"_id": store}, change)
 
         self.do(work)
 

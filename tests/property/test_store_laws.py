@@ -22,6 +22,7 @@ CHANGES: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "domains": st.lists(st.sampled_from(["a.example", "b.example"])).map(tuple),
         "write_key_hash": st.text("0123456789abcdef", min_size=64, max_size=64),
         "honour_opt_out": st.booleans(),
+        "contact": st.sampled_from(["", "hello@a.example"]),
         "import_key_hash": st.none() | st.just("f" * 64),
     },
 )

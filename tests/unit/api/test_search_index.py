@@ -162,3 +162,26 @@ def test_categories_that_come_and_go_leave_nothing_and_their_places_are_used_aga
     assert searcher.search(Query("", None, Filters(category="kept")), None, 10).total == 0
     index.put_categories("shop", [Category("kept", "kept", "Kept")])
     assert searcher.search(Query("", None, Filters(category="kept")), None, 10).total == 1
+
+
+def test_a_compound_is_found_by_what_it_ends_in_in_any_form_and_after_what_is_named_so() -> None:
+    index = SearchIndex()
+    index.complete = index.stores_known = True
+    index.put_store("shop", "Shop")
+    titles = (
+        "Trinkflasche", "Glasflaschen", "Flasche", "Flaschenhalter", "Kochbücher", "skateboard", "adjustable lamp",
+        "featuring",
+    )  # fmt: skip
+    for at, title in enumerate(titles):
+        index.put(entry(product(title, id=f"{at:032x}", sold=100 * at)))
+
+    def found(text: str) -> list[str]:
+        return [hit.card.title for hit in Searcher(index).search(Query(f"{text} "), None, 20).hits]
+
+    assert found("flasche") == ["Flasche", "Glasflaschen", "Trinkflasche"]
+    assert found("Flaschen") == ["Flasche", "Glasflaschen", "Trinkflasche"]
+    assert found("buch") == ["Kochbücher"]
+    assert found("board") == ["skateboard"]
+    assert found("table") == found("ring") == found("inkflasche") == [], "no compounds, and too little in front"
+    index.remove(f"{0:032x}")
+    assert found("flasche") == ["Flasche", "Glasflaschen"]

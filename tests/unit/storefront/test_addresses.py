@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
 from hypothesis import given
@@ -10,12 +10,21 @@ from hypothesis import strategies as st
 
 from api.storefront.addresses import is_page, safe_path
 from api.storefront.routes import STOREFRONT
+from api.storefront.views import ShopName
 from marketplace.catalog import slugs as product_slugs
 from marketplace.identity.slugs import is_reserved
 
 PATHS = sorted({path for feature in STOREFRONT for _, path in feature.rules})
 FIRST = sorted({path.split("/")[2] for path in PATHS if path.count("/") > 1 and "{" not in path.split("/")[2]})
 SECOND = sorted({parts[3] for path in PATHS if len(parts := path.split("/")) > 4 and parts[2] == "{shop}"})
+
+
+def test_whatever_an_address_of_a_shop_begins_with_it_is_one_address_to_write_to() -> None:
+    link = urlsplit(ShopName("shop", "Shop", contact="a?subject=x&b#c%41@shop.example").mail_url)
+    assert (link.scheme, unquote(link.path), link.query, link.fragment) == (
+        "mailto", "a?subject=x&b#c%41@shop.example", "", "",
+    )  # fmt: skip
+    assert ShopName("shop", "Shop").mail_url == ""
 
 
 @given(st.one_of(st.text(), st.text(alphabet="/\\:.?#@ \t\nshopevil").map(lambda text: f"/shop{text}")))

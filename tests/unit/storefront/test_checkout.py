@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 
 from api.storefront.checkout_forms import address_of, card_of, left_of, typed
 from api.storefront.checkout_views import ADDRESS, typed_of
-from api.storefront.order_words import Tone, again_title, refund_title, refunded_goods, steps, together, words
+from api.storefront.order_words import (
+    Tone,
+    again_title,
+    refund_title,
+    refunded_goods,
+    returned_words,
+    steps,
+    together,
+    words,
+)
 from connectors.mongo.orders import KeptOrder
 from connectors.payments.methods import TRIAL_CARDS, Card
 from marketplace.countries import COUNTRIES
@@ -130,6 +139,8 @@ def test_a_confirmed_order_says_what_of_it_was_refunded_and_for_which_goods() ->
     event = Event("e", EventType.PAYMENT_REFUNDED, "o", "shop", 9, PaymentRefunded("pay", refund.id, 1250))
     gone = on_event(asked, event, 9).order
     assert words(replace(KEPT, order=gone)).text.endswith("\u20ac12.50 of it was refunded.")
+    said = [returned_words(each.lines[0], each) for each in (confirmed, asked, gone)]
+    assert said == ["", "1 of 2 being refunded", "1 of 2 refunded"]
     assert refunded_goods(Refund("r1", 5), gone) == "", "those of earlier versions do not say it"
 
 
