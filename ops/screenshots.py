@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 
 SIGN_IN: Final = "sign-in"
 PAGES: Final = (
-    "overview", "live", "sources", "places", "devices", "products", "orders", "stock", "catalog", "visits", "counting",
-    SIGN_IN,
+    "overview", "live", "sources", "places", "devices", "products", "orders", "stock", "notifications", "catalog",
+    "visits", "counting", SIGN_IN,
 )  # fmt: skip
 SHOP_PAGES: Final = {
     "shop-front": "/shop",
@@ -68,7 +68,7 @@ _ORDER: Final = {
 """What is typed into a checkout, by the labels of its fields; the card is one of the sandbox."""
 
 _TIMEOUT_MS: Final = 30_000
-_COLOURS: Final = 128
+_COLOURS: Final = 256
 _ARGUMENTS: Final = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 # A picture is taken when the page's script has run and all charts and lists are drawn.
 _DRAWN: Final = (

@@ -43,6 +43,7 @@ def show() -> None:
         )
         return
     st.button("All orders", key="notices-back", icon=":material/arrow_back:", type="tertiary", on_click=_back)
+    st.subheader("Notifications", anchor=False)
     pages = _pages(frame.store.slug)
     try:
         found = backend.notices(frame.store.slug, pages[-1])

@@ -14,14 +14,17 @@ from playwright.sync_api import Browser, Locator, expect
 
 from connectors.mongo.client import Client, connect
 from connectors.mongo.product_reads import product_document
+from connectors.mongo.sagas.notifications import notification_document
 from connectors.mongo.sagas.store_orders import StoreOrders
 from connectors.mongo.sagas.store_stock import StoreStock
 from marketplace.catalog.products import Option, Variant
-from marketplace.collections import MEMBERSHIPS, PRODUCTS
+from marketplace.collections import MEMBERSHIPS, NOTIFICATIONS, PRODUCTS
+from marketplace.notifications.notices import Notice, Template
 from ops.stack import Stack
 from tests.e2e.test_dashboard_sign_in import numbers_of
 from tests.kits.api import PASSWORD, running_api
 from tests.kits.dashboard import Tab, dashboard, environment_of, tab
+from tests.kits.notifications import facts
 from tests.kits.processes import wait_until
 from tests.kits.products import product
 from tests.kits.store_orders import documents_of, line, placed, put_buyer, put_orders, put_stock
@@ -210,3 +213,14 @@ def test_an_analyst_sees_stock_without_a_button_and_nothing_of_buyers(browser: B
         window.open("stock", "store=teahouse&variant=mug-s")
         expect(window.metric("On hand")).to_have_text("2")
         expect(button(window, "Receive goods …")).to_have_count(0)
+
+
+def test_notifications_are_seen_by_who_comes_by_a_link_and_not_from_another_page(browser: Browser, shop: Shop) -> None:
+    notice = Notice("store:teahouse", Template.NEW_ORDER, "of a link")
+    row = notification_document(notice, facts(store="teahouse"), NOW_MS)
+    shop.client[shop.database][NOTIFICATIONS.name].insert_one(row)
+    with signed_in(browser, shop, OWNER, "notifications") as window:
+        expect(rows(window)).to_have_count(1)
+        expect(window.page.get_by_role("heading", name="Notifications")).to_be_visible()
+        expect(window.page.locator("#waiting")).to_be_hidden()
+        check_looks(window)

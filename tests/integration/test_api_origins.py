@@ -11,7 +11,7 @@ import pytest
 from marketplace.collections import STORES
 from ops.reference.access import rules
 from ops.stack import Stack
-from tests.kits.api_requests import filled, send_good, settle
+from tests.kits.api_requests import filled, ready_for, send_good, settle
 from tests.kits.tenancy import Work, World, run_in_world, tenancy_database
 
 Run = Callable[[Work], None]
@@ -102,6 +102,7 @@ def test_a_store_that_is_not_there_is_answered_like_one_of_other_domains(run: Ru
         ]
         texts = {answer.text.replace(answer.headers["x-request-id"], "") for answer in answers}
         assert ([answer.status_code for answer in answers], len(texts)) == ([405, 405], 1)
+        await ready_for(world, "DELETE", "/v1/stores/{store}")
         assert (await world.ask("DELETE", "/v1/stores/shop", "ann")).status_code == 204
         deleted = await preflight(world, "/v1/stores/{store}", "https://shop.example")
         assert (deleted.status_code, said(deleted)) == (405, {})

@@ -207,9 +207,9 @@ def own_database(stack: Stack) -> Iterator[str]:
     """The name of a database that nobody else has, gone afterwards."""
     name = f"api_{uuid.uuid4().hex}"
     yield name
-    client = connect(stack.urls.mongo)
-    client.drop_database(name)
-    client.close()
+    # On a busy machine SecantusDB takes longer to drop a database than other clients wait.
+    with connect(stack.urls.mongo, deadline_seconds=60) as client:
+        client.drop_database(name)
 
 
 @contextmanager

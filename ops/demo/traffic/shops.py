@@ -125,6 +125,7 @@ def store_of(shop: Shop, slug: str, seed: int) -> Store:
         visitor_secret=_digest("visitors", seed, slug, 32),
         blocked_networks=(OFFICE_NETWORK,) if shop.blocks_office else (),
         honour_opt_out=shop.honours_opt_out,
+        contact=f"hello@{shop.name}.example",
     )
 
 
