@@ -69,7 +69,7 @@ test: ## everything that CI runs
 
 tests: $(READY)
 	@$(BIN)/python -m compileall -q $(PACKAGES)
-	env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # pytest compiles tests in a way of its own. Its processes begin at one moment, and each would do it for all of them.
 rewritten: $(READY)
