@@ -8,6 +8,8 @@ PACKAGES := api bench connectors dashboards flows ingest marketplace ops runtime
 # Of which modules `make mutants` changes the rules: a pattern such as MUTANTS='marketplace.masking*'.
 MUTANTS ?= *
 
+COMPILE := --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header
+
 .DEFAULT_GOAL := help
 .PHONY: help demo verify test tests check chaos mutants bench claims drills clean setup browser nginx lock reference screenshots
 
@@ -115,9 +117,13 @@ reference: $(READY) ## write the generated pages of docs/reference
 	$(BIN)/python -m ops.reference.access
 	$(BIN)/python -m ops.reference.api
 
-lock: $(READY) ## update requirements.lock after a change of versions in pyproject.toml
+lock: $(READY) ## update the locks (all, of the image, and of the image with the embedded stack) after a change of versions in pyproject.toml
 	$(BIN)/pip install --quiet pip-tools
-	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --extra stack --extra dev --output-file requirements.lock pyproject.toml
+	$(BIN)/pip-compile $(COMPILE) --extra stack --extra geoip --extra dev --output-file requirements.lock pyproject.toml
+	@# What a lock has already is kept: beginning as copies of the whole one, they have the same versions.
+	cp requirements.lock requirements-image.lock && cp requirements.lock requirements-stack.lock
+	$(BIN)/pip-compile $(COMPILE) --extra geoip --output-file requirements-image.lock pyproject.toml
+	$(BIN)/pip-compile $(COMPILE) --extra geoip --extra stack --output-file requirements-stack.lock pyproject.toml
 
 clean: ## everything that was built or downloaded into the tree; data in .marketplace stays
 	rm -rf $(VENV) .bench mutants build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

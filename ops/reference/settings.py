@@ -29,6 +29,11 @@ Written by `make reference` from the declarations in the code. All settings are 
 counts as missing. A process reads the sections that it needs; if values in them cannot be used, it names all of them in
 one line and ends with exit code 2. Messages never repeat passwords and URLs.
 
+What may be secret can stand in a file instead, as compose and Kubernetes mount secrets: where a row says `_FILE`, the
+variable with that behind its name is the path of the file (`MARKETPLACE_MONGO_URL_FILE=/run/secrets/mongo_url`). The
+file has the value and nothing else; a line break at its end does not count. It is read once, at the start. A file that
+cannot be read, is empty or larger than 64 KiB is refused, as are a variable and its file at the same time.
+
 """
 
 
