@@ -12,8 +12,12 @@ from ops.stack.errors import StackError
 from ops.stack.health.checks import Health, check
 from ops.stack.ports import HOST
 from ops.stack.registry import REGISTRY, Registry
-from runtime.settings import HIGHEST_PORT, InvalidSettings
+from runtime.settings import HIGHEST_PORT, InvalidSettings, Section
 
+PROCESS: Final = Section("One process", "For `marketplace run` and `marketplace health`, as containers start and ask.")
+SERVICE: Final = PROCESS.text(
+    "MARKETPLACE_SERVICE", "The service to run or to ask, where the command is given no name."
+)
 _PAGES: Final = frozenset({"service", "page"})
 """Protocols of processes that say by HTTP how they are."""
 

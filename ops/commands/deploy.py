@@ -9,10 +9,12 @@ from typing import Annotated, Final
 
 import typer
 
+from api.config import public_url
 from connectors.errors import Refused, Unavailable
 from connectors.mongo.replica_set import ReplicaSetAdmin, user_roles
 from ops.commands.one_line import fail, one_line_errors
-from ops.context import load_read
+from ops.commands.options import DataOption
+from ops.context import load_read, load_settings
 from ops.deploy.secrets import USER, make_secrets
 from runtime.sections import DATABASE_NAME
 from runtime.settings import InvalidSettings
@@ -61,6 +63,26 @@ def mongo(
     )
 
 
+def demo(
+    seed: Annotated[int, typer.Option(help="Equal seeds make equal shops.")] = 1,
+    data: DataOption = None,
+) -> None:
+    """Open the demo's shops, with products, reviews and three accounts, whose passwords are shown this once.
+
+    For a deployment that runs: it needs MongoDB alone, and the traffic reads in the data folder which shops there are.
+    A second time sets new passwords.
+    """
+    # The demo's modules take half a second to import, which the other commands need not wait for.
+    from ops.demo.report.addresses import account_lines
+    from ops.demo.services.demo_processes import DemoFailed
+    from ops.deploy.demo import open_demo
+
+    with one_line_errors(DemoFailed, InvalidSettings, OSError, Refused, Unavailable):
+        accounts = open_demo(load_settings(data_dir=data, needs=("mongo",)), load_read(public_url), seed)
+    for line in account_lines(accounts):
+        typer.echo(line)
+
+
 def _patiently(ask: Callable[[], bool], deadline: float) -> bool:
     """The answer of a member that may still be starting.
 
@@ -81,4 +103,5 @@ def register(app: typer.Typer) -> None:
     deploy = typer.Typer(help="What a deployment needs before and at its first start.", no_args_is_help=True)
     deploy.command("secrets")(secrets)
     deploy.command("mongo")(mongo)
+    deploy.command("demo")(demo)
     app.add_typer(deploy, name="deploy")

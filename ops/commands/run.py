@@ -9,13 +9,17 @@ from typing import Annotated
 import typer
 
 from ops.commands.one_line import one_line_errors
-from ops.processes import health_of, process_of
+from ops.processes import SERVICE, health_of, process_of
 from ops.stack.errors import StackError
 from runtime.settings import InvalidSettings
 
+ServiceArgument = Annotated[
+    str, typer.Argument(envvar=SERVICE.name, show_envvar=False, help="The service, as `marketplace status` names it.")
+]
+
 
 def run(
-    service: Annotated[str, typer.Argument(help="The service, as `marketplace status` names it.")],
+    service: ServiceArgument,
     arguments: Annotated[
         list[str] | None, typer.Argument(help="What follows, such as the names of some consumers.")
     ] = None,
@@ -32,7 +36,7 @@ def run(
 
 
 def health(
-    service: Annotated[str, typer.Argument(help="The service, as `marketplace status` names it.")],
+    service: ServiceArgument,
     url: Annotated[
         str, typer.Option(help="Where it says how it is.", show_default="on this machine, as its settings say")
     ] = "",

@@ -120,7 +120,7 @@ def make_secrets(folder: Path, host: str) -> list[str]:
         if not path.exists():
             _write(path, each.make(known))
             made.append(each.name)
-        known[each.name] = path.read_text().rstrip("\n")
+        known[each.name] = path.read_text().strip()
     if not any((folder / name).exists() for name in CERTIFICATE):
         for name, text in zip(CERTIFICATE, self_signed([host]), strict=True):
             _write(folder / name, text.decode())
@@ -129,11 +129,14 @@ def make_secrets(folder: Path, host: str) -> list[str]:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a whole file, or none; never over one that is there."""
+    """Write a whole file, or none; never over one that is there.
+
+    There is no line break at its end, which Kafka would take for a part of the password.
+    """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(f"{text}\n" if not text.endswith("\n") else text)
+            file.write(text)
         draft.chmod(_FILE_MODE)
         os.link(draft, path)
     finally:

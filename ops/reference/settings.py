@@ -9,6 +9,7 @@ from api.config import MAIL
 from flows.delivery.process import PROCESS_SECTION
 from ingest.config import COLLECTOR
 from ops.demo.services.traffic import TRAFFIC
+from ops.processes import PROCESS
 from ops.service_settings import CONSUMERS, FLOW, RELAY
 from ops.stack.proxy.settings import PROXY
 from ops.stack.settings import STACK
@@ -20,7 +21,7 @@ from runtime.settings import Section
 TARGET = Path(__file__).resolve().parents[2] / "docs" / "reference" / "settings.md"
 SECTIONS: Final[tuple[Section, ...]] = (
     *(KAFKA, MONGO, CLICKHOUSE, REDIS, PAYMENTS, CONNECT, DATABASE, FILES, LOGS),
-    *(COLLECTOR, FLOW, RELAY, CONSUMERS, API, MAIL, DASHBOARD, PROXY, STACK),
+    *(COLLECTOR, FLOW, RELAY, CONSUMERS, API, MAIL, DASHBOARD, PROXY, STACK, PROCESS),
     *(TRAFFIC, PROCESS_SECTION),
 )
 _HEAD = """# Settings
