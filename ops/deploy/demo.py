@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ops.demo.services.background import retry_unavailable
 from ops.demo.services.demo_accounts import DemoAccount, ensure_accounts
 from ops.demo.services.demo_catalogs import ensure_catalogs, ensure_reviews
 from ops.demo.services.demo_processes import close_history, open_shops
@@ -28,11 +29,12 @@ def open_demo(settings: Settings, pages_url: str, seed: int) -> list[DemoAccount
     """
     folder = Path(settings.data_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    opened = open_shops(settings, seed, f"{seed}-{time.time_ns() // 1_000_000:x}", fresh=False)
+    run = f"{seed}-{time.time_ns() // 1_000_000:x}"
+    opened = retry_unavailable(lambda: open_shops(settings, seed, run, fresh=False))
     # Nobody sends a history: the live traffic fills the pages.
-    close_history(settings, opened)
+    retry_unavailable(lambda: close_history(settings, opened))
     write_keys(folder, opened)
-    ensure_catalogs(settings, opened, datetime.now(UTC))
-    accounts = ensure_accounts(settings, opened, pages_url, datetime.now(UTC))
-    ensure_reviews(settings, opened, datetime.now(UTC))
+    retry_unavailable(lambda: ensure_catalogs(settings, opened, datetime.now(UTC)))
+    accounts = retry_unavailable(lambda: ensure_accounts(settings, opened, pages_url, datetime.now(UTC)))
+    retry_unavailable(lambda: ensure_reviews(settings, opened, datetime.now(UTC)))
     return accounts
