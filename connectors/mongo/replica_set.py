@@ -14,7 +14,7 @@ from connectors.errors import Refused, Unavailable
 REPLICA_SET: Final = "marketplace"
 _NOT_INITIATED: Final = frozenset({93, 94})
 """Codes for a set whose configuration is not valid for this member, and for one that nobody has initiated."""
-_ANSWER_MILLISECONDS: Final = 5_000
+_ANSWER_SECONDS: Final = 5.0
 
 
 def configuration(members: Sequence[str], name: str = REPLICA_SET) -> dict[str, Any]:
@@ -43,9 +43,13 @@ class ReplicaSetAdmin:
         member: `host:port`.
         username: An administrator that the member knows.
         password: Its password.
+        answer_seconds: How long the member may take to answer.
     """
 
-    def __init__(self, member: str, username: str = "", password: str = "") -> None:
+    def __init__(
+        self, member: str, username: str = "", password: str = "", answer_seconds: float = _ANSWER_SECONDS
+    ) -> None:
+        milliseconds = int(answer_seconds * 1_000)
         host, _, port = member.rpartition(":")
         self._client: MongoClient[dict[str, Any]] = MongoClient(
             host,
@@ -53,9 +57,9 @@ class ReplicaSetAdmin:
             username=username or None,
             password=password or None,
             directConnection=True,
-            serverSelectionTimeoutMS=_ANSWER_MILLISECONDS,
-            connectTimeoutMS=_ANSWER_MILLISECONDS,
-            socketTimeoutMS=_ANSWER_MILLISECONDS,
+            serverSelectionTimeoutMS=milliseconds,
+            connectTimeoutMS=milliseconds,
+            socketTimeoutMS=milliseconds,
         )
 
     def __enter__(self) -> ReplicaSetAdmin:

@@ -25,6 +25,7 @@ from marketplace.settings import Urls
 from ops.demo.orders.buyers import ensure_buyers
 from ops.demo.orders.client import Person
 from ops.demo.orders.plan import GOOD
+from ops.demo.traffic.shops import SHOPS
 from ops.deploy.secrets import make_secrets
 from ops.stack import StackError
 from ops.stack.health.checks import check
@@ -94,7 +95,8 @@ class Rehearsal:
         front = [each["front"]["ipv4_address"] for each in networks if "ipv4_address" in each.get("front", {})]
         self.machine.start(front)
         self._stand_in()
-        there, started = set(STAND_INS), set()
+        there: set[str] = set(STAND_INS)
+        started: set[str] = set()
         waiting = {name: each for name, each in self.compose.services.items() if name not in STAND_INS}
         deadline = time.monotonic() + START_SECONDS
         while waiting or started - there:
@@ -204,7 +206,7 @@ def place(rehearsal: Rehearsal) -> dict[str, Any]:
     os.environ["SSL_CERT_FILE"] = str(rehearsal.machine.secrets / "tls_certificate")
     try:
         with closing(Person(URL, buyer.email, buyer.password)) as person:
-            slug = person.ask("GET", "/v1/shops").json()["shops"][0]["slug"]
+            slug = SHOPS[0].name
             hit = person.ask("GET", f"/v1/shops/{slug}/search", params={"sort": "rating", "limit": 5}).json()["hits"][0]
             product = person.ask("GET", f"/v1/shops/{slug}/products/{hit['slug']}").json()
             variant = next(each for each in product["variants"] if each["availability"] != "none")
