@@ -72,9 +72,9 @@ def test_redis_starts_by_its_script_and_lets_in_who_knows_the_password(secrets: 
     password = (secrets / "redis_password").read_text()
 
     with running(DEPLOY / "redis/start.sh", tmp_path, PATH=f"{programs}:{os.environ['PATH']}", **places) as process:
-        with redis.Redis(host=HOST, port=port, password=password) as client:
+        with redis.Redis(host=HOST, port=port, password=password, decode_responses=True) as client:
             wait_until(lambda: answers(client), 15, (tmp_path / "part.log").read_text())
-            assert client.config_get("appendonly") == {"appendonly": "yes"}  # type: ignore[comparison-overlap]
+            assert client.config_get("appendonly") == {"appendonly": "yes"}
         with redis.Redis(host=HOST, port=port) as stranger, pytest.raises(redis.AuthenticationError):
             stranger.ping()
         shown = Path(f"/proc/{process.pid}/cmdline").read_bytes().decode()
