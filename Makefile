@@ -115,7 +115,7 @@ compose: $(READY) ## what the tools that would run compose.yml say of it, and wh
 	$(BIN)/pytest -q -n0 tests/unit/deploy tests/integration/test_deploy_parts.py
 
 rehearsal: $(READY) ## every process of compose.yml by its own command, without containers, until an order is confirmed
-	$(BIN)/pytest -q -n0 -s tests/integration/test_compose_rehearsal.py
+	CHAOS_SEEDS=20 $(BIN)/pytest -q -n0 -s tests/integration/test_compose_rehearsal.py
 
 image: $(READY) ## the steps of the Dockerfile in a fresh Debian root, and a process in it (root only; some minutes)
 	CHAOS_SEEDS=20 $(BIN)/pytest -q -n0 -s tests/integration/test_image_steps.py

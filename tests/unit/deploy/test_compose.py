@@ -18,12 +18,14 @@ from connectors.kafka.client_config import KafkaSecurity
 from connectors.mongo.replica_set import REPLICA_SET
 from ops.deploy.secrets import make_secrets
 from ops.stack.parts.connect import worker_settings
+from ops.stack.registry import REGISTRY
 from tests.kits.compose import (
     CORE,
     FILE,
     ROOT,
     Deployment,
     limits,
+    listening,
     loose_containers,
     loose_images,
     plain_secrets,
@@ -149,6 +151,17 @@ def test_the_worker_of_connect_has_the_settings_of_the_embedded_one() -> None:
     assert deployed == {**{name: str(value) for name, value in embedded.items()}, **elsewhere}
 
 
+def test_urls_in_secrets_lead_to_where_the_parts_listen(whole: Deployment, secrets: Path) -> None:
+    known = listening(whole)
+    places = [
+        (host, int(port))
+        for name in ("mongo_url", "clickhouse_url", "redis_url")
+        for host, port in re.findall(r"(?:@|,)([a-z0-9-]+):(\d+)", (secrets / name).read_text())
+    ]
+    assert len(places) == 5
+    assert [(host, port) for host, port in places if port not in known[host]] == []
+
+
 def test_members_of_the_replica_set_have_the_name_that_the_product_looks_for() -> None:
     assert f"--replSet {REPLICA_SET} " in (ROOT / "deploy/mongo/start.sh").read_text()
 
@@ -157,7 +170,7 @@ def test_every_process_of_ours_runs_in_the_default_deployment_and_traffic_with_t
     def run(deployment: Deployment) -> set[str]:
         return {deployment.runs(name) for name in deployment.ours} - {""}
 
-    usual = {"api", "collector", "dashboard", "flow", "dead_letters", "relay", "consumers", "payments"}
+    usual = {"payments", *(each.name for each in REGISTRY.services if not (each.on_demand or each.on_request))}
     assert run(without(whole)) == usual
     assert run(without(whole, "demo")) == {*usual, "traffic"}
 
