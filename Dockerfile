@@ -18,7 +18,9 @@ RUN python -m venv --without-pip /opt/marketplace \
     && pip --python /opt/marketplace/bin/python install --require-hashes --no-deps --requirement "requirements-${LOCK}.lock" \
     && pip install --require-hashes --no-deps --requirement requirements-build.lock
 COPY . .
-RUN pip --python /opt/marketplace/bin/python install --no-deps --no-build-isolation --no-index . \
+# What builds the package stays in this stage, and out of what is copied from it.
+RUN pip wheel --no-deps --no-build-isolation --no-index --wheel-dir /wheels . \
+    && pip --python /opt/marketplace/bin/python install --no-deps --no-index /wheels/*.whl \
     && python -m compileall -q -j 0 /opt/marketplace/lib
 
 FROM python:${PYTHON}

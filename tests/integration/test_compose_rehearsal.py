@@ -136,7 +136,7 @@ class Rehearsal:
                 return False
             assert code in (None, 0), f"{name} ended with {code}: {container.said()}"
             if code == 0:
-                self.say(f"{name}: done: {container.said(200).strip().splitlines()[-1]}")
+                self.say(f"{name}: done")
             return code == 0
         assert code is None, f"{name} ended with {code}: {container.said()}"
         if name.startswith("kafka-") or name == "redis":
