@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import redis
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Refused, Unavailable
+from connectors.kafka.authentication import AuthenticationFailed
 from connectors.kafka.client_config import KafkaConnection, KafkaSecurity
 from connectors.kafka.topics import TopicAdmin
 from connectors.mongo.replica_set import ReplicaSetAdmin, configuration, user_roles
@@ -55,7 +57,12 @@ def running(script: Path, folder: Path, **variables: str) -> Iterator[subprocess
             yield process
         finally:
             process.terminate()
-            process.wait(30)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                # As compose does. A broker that lost the majority of its controllers waits for it for minutes.
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
 # --- Redis ---
@@ -159,6 +166,7 @@ def test_three_brokers_start_by_their_script_and_let_in_who_knows_the_password(s
         (programs / script).write_text(f'#!/bin/sh\nexec {java} $KAFKA_HEAP_OPTS -cp "{jars}/*" {main} "$@"\n')
         (programs / script).chmod(0o755)
 
+    started: list[subprocess.Popen[bytes]] = []
     with ExitStack() as nodes:
         for number in range(3):
             name, folder = f"kafka-{number + 1}", tmp_path / f"node-{number + 1}"
@@ -179,7 +187,7 @@ def test_three_brokers_start_by_their_script_and_let_in_who_knows_the_password(s
             environment |= {"KAFKA_VOTERS": voters, "KAFKA_HOST": HOST, "KAFKA_HEAP_OPTS": "-Xmx256m"}
             environment |= {"KAFKA_HOME": str(tmp_path / "kafka"), "KAFKA_SECRETS": str(secrets)}
             environment |= {"KAFKA_CONFIG": str(folder / "server.properties")}
-            nodes.enter_context(running(DEPLOY / "kafka/start.sh", folder, **environment))
+            started.append(nodes.enter_context(running(DEPLOY / "kafka/start.sh", folder, **environment)))
         bootstrap = ",".join(f"{HOST}:{port}" for port in brokers)
         password = (secrets / "kafka_password").read_text()
         ours = KafkaConnection(bootstrap, KafkaSecurity("SASL_PLAINTEXT", "SCRAM-SHA-512", "marketplace", password))
@@ -188,15 +196,18 @@ def test_three_brokers_start_by_their_script_and_let_in_who_knows_the_password(s
         admin.create("tried", 3, 3, {"min.insync.replicas": "2"})
         assert list(admin.describe(["tried"])) == ["tried"]
         stranger = KafkaConnection(bootstrap, KafkaSecurity("SASL_PLAINTEXT", "SCRAM-SHA-512", "marketplace", "wrong"))
-        with pytest.raises(Refused):
+        with pytest.raises(AuthenticationFailed):
             TopicAdmin(stranger, 20.0).broker_count()
         said = "".join((tmp_path / f"node-{number}" / "part.log").read_text() for number in (1, 2, 3))
         assert password not in said
         assert (secrets / "kafka_broker_password").read_text() not in said
+        for process in started:
+            process.terminate()
 
 
 def broker_count(kafka: KafkaConnection) -> int:
     try:
         return TopicAdmin(kafka, 5.0).broker_count()
     except Unavailable:
+        # A broker knows no user before it has the cluster's metadata.
         return 0
