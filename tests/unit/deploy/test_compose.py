@@ -1,9 +1,10 @@
-"""compose.yml and what it mounts, read by the tools that would run it, and held against the code."""
+"""compose.yml and what it mounts, read by the tools that would run it, and compared with the code."""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -40,10 +41,12 @@ from tests.kits.compose import (
     wrong_secrets,
     wrong_volumes,
 )
+from tests.kits.depth import LONG
 from tests.kits.proxy import nginx_program
 
 BIN = Path(sys.executable).parent
 SCRIPTS = sorted([*ROOT.glob("deploy/*/start.sh"), *ROOT.glob("deploy/compose/*/start.sh")])
+LOADER = "github.com/compose-spec/compose-go/v2/cmd@v2.16.2"
 DOCKERFILES = (ROOT / "Dockerfile", ROOT / "deploy" / "connect" / "Dockerfile")
 
 
@@ -86,6 +89,41 @@ def test_the_schema_refuses_a_key_that_compose_does_not_know(tmp_path: Path) -> 
     code, text = said(BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", broken)
     assert code == 1
     assert "stop_signul" in text
+
+
+@pytest.fixture(scope="module")
+def loader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What compose itself reads its files with, as a program; built once, which takes minutes."""
+    if shutil.which("go") is None:
+        pytest.skip("no Go here")
+    folder = tmp_path_factory.mktemp("go")
+    built = subprocess.run(
+        ["go", "install", LOADER],
+        env={**os.environ, "GOBIN": str(folder)},
+        capture_output=True,
+        timeout=900,
+        check=False,
+    )
+    if built.returncode:
+        pytest.skip(f"{LOADER} cannot be built here: {built.stderr.decode()[-300:]}")
+    return folder / "cmd"
+
+
+@LONG
+@pytest.mark.timeout(1_000)
+def test_composes_own_loader_takes_the_files_and_refuses_a_fault(loader: Path) -> None:
+    for files in ((FILE,), (FILE, CORE)):
+        code, text = said(loader, *files)
+        assert code == 0, text[-2_000:]
+    # Beside the other one: paths in it are relative to its folder.
+    broken = FILE.with_name(".compose-with-a-fault.yml")
+    broken.write_text(FILE.read_text().replace("${PUBLIC_HOST:-}", "${PUBLIC_HOST"))
+    try:
+        code, text = said(loader, broken)
+    finally:
+        broken.unlink()
+    assert code != 0
+    assert "PUBLIC_HOST" in text
 
 
 def test_shellcheck_has_nothing_to_say_of_the_scripts() -> None:
