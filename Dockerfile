@@ -1,7 +1,7 @@
 # One image for every process of ours: `docker run marketplace run api`. Which ones there are: docs/reference/services.md.
 #
 #   docker build --tag marketplace:0.1.0 .
-#   docker build --tag marketplace:0.1.0-stack --build-arg LOCK=stack .    # with the embedded stack, for `marketplace up`
+#   docker build --tag marketplace:0.1.0-stack --build-arg LOCK=stack .    # with the embedded parts that need no Java
 #
 # tests/integration/test_image_steps.py does these steps without an engine, in a root of its own (`make image`).
 ARG PYTHON=3.11.13-slim-bookworm

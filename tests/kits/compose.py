@@ -30,7 +30,8 @@ CORE: Final = ROOT / "deploy" / "compose" / "core.yml"
 SECRETS: Final = "/run/secrets/"
 IMAGE: Final = "marketplace:"
 
-_VARIABLE: Final = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+_VARIABLE: Final = re.compile(r"\$\{(\w+)(?::-([^${}]*))?\}")
+"""The innermost one: a default may have variables in it."""
 _PLACE: Final = re.compile(r"(?<![\w.-])([a-z][a-z0-9-]*):(\d{2,5})(?!\d)")
 _SECRET_NAME: Final = re.compile(r"PASSWORD|SECRET|API_KEY|TOKEN", re.IGNORECASE)
 _DRAIN_SECONDS: Final = 10
@@ -98,7 +99,9 @@ def _interpolated(value: Any, given: Mapping[str, str]) -> Any:
     if isinstance(value, list):
         return [_interpolated(each, given) for each in value]
     if isinstance(value, str):
-        return _VARIABLE.sub(lambda found: given.get(found[1]) or found[2] or "", value).replace("$$", "$")
+        while _VARIABLE.search(value):
+            value = _VARIABLE.sub(lambda found: given.get(found[1]) or found[2] or "", value)
+        return value.replace("$$", "$")
     return value
 
 

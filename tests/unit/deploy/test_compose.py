@@ -179,6 +179,12 @@ def test_settings_of_a_host_are_taken_by_every_process(secrets: Path) -> None:
     assert host.environment("api")["MARKETPLACE_API_TRUSTED_PROXIES"] == "10.9.8.2,10.9.8.12"
 
 
+def test_a_name_and_a_port_make_the_public_url_of_all_who_need_it() -> None:
+    host = read_compose(given={"PUBLIC_HOST": "shop.example", "HTTPS_PORT": "444"})
+    urls = {text for name in host.services for key, text in host.environment(name).items() if "PUBLIC_URL" in key}
+    assert urls == {"https://shop.example:444"}
+
+
 def test_the_worker_of_connect_has_the_settings_of_the_embedded_one() -> None:
     text = (ROOT / "deploy/connect/worker.properties").read_text()
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
