@@ -3,7 +3,7 @@
 #   docker build --tag marketplace:0.1.0 .
 #   docker build --tag marketplace:0.1.0-stack --build-arg LOCK=stack .    # with the embedded parts that need no Java
 #
-# tests/integration/test_image_steps.py does these steps without an engine, in a root of its own (`make image`).
+# tests/integration/test_image_steps.py does these steps without an engine, in a root of its own (`make image-check`).
 ARG PYTHON=3.11.13-slim-bookworm
 
 FROM python:${PYTHON} AS build

@@ -11,10 +11,10 @@ MUTANTS ?= *
 COMPILE := --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo verify test tests check chaos mutants bench claims drills clean setup browser nginx lock reference screenshots secrets compose rehearsal image
+.PHONY: help demo verify test tests check chaos mutants bench claims drills clean setup browser nginx lock reference screenshots secrets compose-check rehearsal image-check
 
 help: ## this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-17s %s\n", $$1, $$2 }'
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-17s %s\n", $$1, $$2 }'
 
 setup: $(READY) browser nginx
 
@@ -111,13 +111,13 @@ screenshots: $(READY) browser ## pictures of a running demo, dashboard and store
 secrets: $(READY) ## files with secrets for `docker compose up`, where they are missing
 	@$(BIN)/marketplace deploy secrets
 
-compose: $(READY) ## what the tools that would run compose.yml say of it, and whether it agrees with the code
+compose-check: $(READY) ## what the tools that would run compose.yml say of it, and whether it agrees with the code
 	$(BIN)/pytest -q -n0 tests/unit/deploy tests/integration/test_deploy_parts.py
 
 rehearsal: $(READY) ## every process of compose.yml by its own command, without containers, until an order is confirmed
 	CHAOS_SEEDS=20 $(BIN)/pytest -q -n0 -s tests/integration/test_compose_rehearsal.py
 
-image: $(READY) ## the steps of the Dockerfile in a fresh Debian root, and a process in it (root only; some minutes)
+image-check: $(READY) ## the steps of the Dockerfile in a fresh Debian root, and a process in it (root only; some minutes)
 	CHAOS_SEEDS=20 $(BIN)/pytest -q -n0 -s tests/integration/test_image_steps.py
 
 reference: $(READY) ## write the generated pages of docs/reference

@@ -41,6 +41,14 @@ STAND_INS: Final = ("mongo-1", "mongo-setup", "clickhouse", "mail")
 """What has no program here: the first and the third have another one in their place."""
 
 OPTIONS: Final = "?replicaSet=secantus&directConnection=true"
+OPERATORS: Final = (
+    ("flow", ["marketplace", "report", "--store", "brooklyn-coffee", "--grain", "day"]),
+    ("flow", ["marketplace", "provision"]),
+    ("api", ["marketplace", "keys", "rotate"]),
+    ("consumers", ["marketplace", "consumers", "list"]),
+)
+"""Commands of people, and where docs/how-to/deploy.md lets them run."""
+
 START_SECONDS: Final = 180.0
 ORDER_SECONDS: Final = 60.0
 URL: Final = "https://localhost:8443"
@@ -158,11 +166,19 @@ class Rehearsal:
     def troubles(self) -> str:
         return "\n".join(f"--- {name}\n{each.said(1_500)}" for name, each in self.machine.containers.items())
 
+    @property
+    def running(self) -> list[str]:
+        """Containers that run, in the order in which they were started."""
+        return [name for name, each in self.machine.containers.items() if each.process.poll() is None and each.service]
+
+    def limit(self, name: str) -> int:
+        """MB that compose lets a container have."""
+        return int(self.compose.services[name]["deploy"]["resources"]["limits"]["memory"].removesuffix("M"))
+
     def down(self) -> dict[str, tuple[int, float]]:
         """Stop in the opposite order; returns exit codes and seconds."""
         found = {}
-        names = [name for name, each in self.machine.containers.items() if each.process.poll() is None and each.service]
-        for name in reversed(names):
+        for name in reversed(self.running):
             found[name] = self.machine.stop(name)
             self.say(f"{name}: ended with {found[name][0]} after {found[name][1]:.1f} s")
         return found
@@ -187,14 +203,20 @@ def test_an_order_through_the_proxy_is_confirmed_and_everything_stops_in_order(r
     with rehearsal.machine.inside():
         order = place(rehearsal)
     rehearsal.say(f"order {order['id']}: {order['state']}")
+    exits = [rehearsal.machine.execute(*each) for each in OPERATORS]
+    used = {name: rehearsal.machine.megabytes(name) for name in rehearsal.running}
+    for name, megabytes in used.items():
+        rehearsal.say(f"{name}: {megabytes:.0f} MB of {rehearsal.limit(name)}")
     ended = rehearsal.down()
 
     assert order["state"] == "confirmed"
+    assert [said for code, said in exits if code] == []
     ours = {name: code for name, (code, _) in ended.items() if name in rehearsal.compose.ours}
     assert ours == dict.fromkeys(ours, 0)
     assert len(ours) >= 8
     grace = {name: int(rehearsal.compose.services[name]["stop_grace_period"].removesuffix("s")) for name in ended}
     assert [name for name, (_, seconds) in ended.items() if seconds > grace[name]] == []
+    assert [name for name in ours if not 0 < used[name] < 0.8 * rehearsal.limit(name)] == []
     (Path.cwd() / ".bench").mkdir(exist_ok=True)
     (Path.cwd() / ".bench" / "rehearsal.log").write_text("\n".join(rehearsal.lines) + "\n")
 

@@ -131,16 +131,30 @@ class Machine:
 
     def health(self, name: str) -> tuple[int, str]:
         """Run the health command that compose has for a container, in it."""
+        kind, *test = self.containers[name].service["healthcheck"]["test"]
+        return self.execute(name, ["/bin/sh", "-c", *test] if kind == "CMD-SHELL" else test)
+
+    def execute(self, name: str, command: Sequence[str]) -> tuple[int, str]:
+        """Run a command in a container, as `docker compose exec` does; returns its exit code and what it said."""
         container = self.containers[name]
-        kind, *test = container.service["healthcheck"]["test"]
-        if kind == "CMD-SHELL":
-            test = ["/bin/sh", "-c", *test]
         done = subprocess.run(
             ["nsenter", f"--target={container.process.pid}", "--mount", "--net", "--root", "--wd=/tmp",
-             *_as_user(container.service["user"]), *test],
+             *_as_user(container.service["user"]), *command],
             capture_output=True, text=True, env=dict(container.environment), timeout=60, check=False,
         )  # fmt: skip
         return done.returncode, (done.stdout + done.stderr).strip()
+
+    def megabytes(self, name: str) -> float:
+        """What all processes of a container have in memory, each shared page divided by who shares it."""
+        found = 0
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                session = int((entry / "stat").read_text().rpartition(")")[2].split()[3])
+                if session == self.containers[name].process.pid:
+                    found += int(re.findall(r"^Pss: +(\d+) kB", (entry / "smaps_rollup").read_text(), re.M)[0])
+            except (OSError, IndexError):
+                continue
+        return found / 1024
 
     def stop(self, name: str) -> tuple[int, float]:
         """Stop one by its own signal; returns its exit code and how long it took."""
