@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import pytest
 from hypothesis import given
@@ -65,12 +66,10 @@ def test_what_is_no_secret_is_read_from_no_file(tmp_path: Path) -> None:
 
 @given(st.text().filter(lambda text: text.strip().isprintable() and text.strip()), st.sampled_from(["", "\n", "\r\n"]))
 def test_a_line_break_at_the_end_of_a_file_does_not_count(text: str, end: str) -> None:
-    file = Path(f"/dev/shm/secret-{id(text)}")
-    file.write_bytes(f"{text}{end}".encode())
-    try:
-        assert load({"T_PASSWORD_FILE": str(file)}, lambda env: env.read(PASSWORD)) == text.strip()
-    finally:
-        file.unlink()
+    with NamedTemporaryFile() as file:
+        file.write(f"{text}{end}".encode())
+        file.flush()
+        assert load({"T_PASSWORD_FILE": file.name}, lambda env: env.read(PASSWORD)) == text.strip()
 
 
 def test_a_value_and_a_file_for_it_are_refused_together(tmp_path: Path) -> None:
