@@ -8,11 +8,13 @@ PACKAGES := api bench connectors dashboards flows ingest marketplace ops runtime
 # Of which modules `make mutants` changes the rules: a pattern such as MUTANTS='marketplace.masking*'.
 MUTANTS ?= *
 
+COMPILE := --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header
+
 .DEFAULT_GOAL := help
-.PHONY: help demo verify test tests rewritten check chaos mutants bench claims drills clean setup browser nginx lock reference screenshots
+.PHONY: help demo verify test tests rewritten check chaos mutants bench claims drills clean setup browser nginx lock reference screenshots secrets compose-check helm-check rehearsal image-check
 
 help: ## this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-17s %s\n", $$1, $$2 }'
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-18s %s\n", $$1, $$2 }'
 
 setup: $(READY) browser nginx
 
@@ -110,6 +112,18 @@ drills: $(READY) ## each process frozen, each disk full, expensive clients: the 
 screenshots: $(READY) browser ## pictures of a running demo, dashboard and storefront, into docs/images; asks for its owner's password
 	$(BIN)/python -m ops.screenshots --email owner@brooklyn-coffee.example
 
+secrets: $(READY) ## files with secrets for `docker compose up`, where they are missing
+	@$(BIN)/marketplace deploy secrets
+
+compose-check: $(READY) ## what the tools that would run compose.yml say of it, and whether it agrees with the code
+	$(BIN)/pytest -q -n0 tests/unit/deploy tests/integration/test_deploy_parts.py
+
+rehearsal: $(READY) ## every process of compose.yml by its own command, without containers, until an order is confirmed
+	CHAOS_SEEDS=20 $(BIN)/pytest -q -n0 -s tests/integration/test_compose_rehearsal.py
+
+image-check: $(READY) ## the steps of the Dockerfile in a fresh Debian root, and a process in it (root only; some minutes)
+	CHAOS_SEEDS=20 $(BIN)/pytest -q -n0 -s tests/integration/test_image_steps.py
+
 reference: $(READY) ## write the generated pages of docs/reference
 	$(BIN)/python -m ops.reference.cli
 	$(BIN)/python -m ops.reference.metrics
@@ -119,9 +133,14 @@ reference: $(READY) ## write the generated pages of docs/reference
 	$(BIN)/python -m ops.reference.access
 	$(BIN)/python -m ops.reference.api
 
-lock: $(READY) ## update requirements.lock after a change of versions in pyproject.toml
+lock: $(READY) ## update the locks (all, of the image, and of the image with the embedded stack) after a change of versions in pyproject.toml
 	$(BIN)/pip install --quiet pip-tools
-	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --extra stack --extra dev --output-file requirements.lock pyproject.toml
+	$(BIN)/pip-compile $(COMPILE) --extra stack --extra geoip --extra dev --output-file requirements.lock pyproject.toml
+	@# What a lock has already is kept: beginning as copies of the whole one, they have the same versions.
+	for name in image stack build; do cp requirements.lock requirements-$$name.lock; done
+	$(BIN)/pip-compile $(COMPILE) --extra geoip --output-file requirements-image.lock pyproject.toml
+	$(BIN)/pip-compile $(COMPILE) --extra geoip --extra stack --output-file requirements-stack.lock pyproject.toml
+	$(BIN)/pip-compile $(COMPILE) --only-build-deps --build-deps-for wheel --output-file requirements-build.lock pyproject.toml
 
 clean: ## everything that was built or downloaded into the tree; data in .marketplace stays
 	rm -rf $(VENV) .bench mutants build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

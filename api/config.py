@@ -83,6 +83,11 @@ def read_key_file(env: EnvReader) -> Path:
     return Path(given) if given else Path(env.read(DATA_DIR)) / "api" / "keys.json"
 
 
+def public_url(env: EnvReader) -> str:
+    """Where people reach the dashboard."""
+    return env.read(PUBLIC_URL) or f"http://{LOOPBACK}:{env.read(API_PORT)}"
+
+
 def read_mail_folder(env: EnvReader) -> Path:
     """Where mails are written if there is no server."""
     return Path(env.read(DATA_DIR)) / "mails"
@@ -148,7 +153,7 @@ class ApiConfig:
             port=port,
             admin_host=env.read(ADMIN_HOST),
             admin_port=env.read(ADMIN_PORT),
-            public_url=env.read(PUBLIC_URL) or f"http://{LOOPBACK}:{port}",
+            public_url=public_url(env),
             shop_url=env.read(SHOP_URL),
             collector_url=env.read(COLLECTOR_URL).rstrip("/"),
             names=tuple(name.strip() for name in env.read(NAMES).split(",") if name.strip()),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import socket
 import sys
 from contextlib import suppress
@@ -154,7 +155,8 @@ def serve(listening: socket.socket, address: Address, viewers: Viewers) -> None:
     # These objects live as long as the process; the garbage collector need not scan them.
     gc.collect()
     gc.freeze()
-    # uvicorn raises the signal that stopped it a second time.
+    # uvicorn raises the signal that stopped it a second time, which would end the process as if it had been killed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
         uvicorn.Server(uvicorn_config(app)).run(sockets=[listening])
 

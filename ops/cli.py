@@ -12,6 +12,8 @@ import typer
 
 _MODULES: Final = {
     "stack": ("up", "down", "status"),
+    "run": ("run", "health"),
+    "deploy": ("deploy",),
     "stores": ("stores",),
     "ingest": ("ingest", "collector"),
     "flows": ("flows", "provision"),

@@ -32,7 +32,7 @@ FLOW_PORT: Final = FLOW.port(
     "MARKETPLACE_FLOW_PORT",
     "Their port; 0 takes a free one.",
     0,
-    default_text="0; 19464 with `marketplace up`",
+    default_text="0; 19464 with `marketplace up` and `run`",
 )
 RELAY: Final = Section("Relay", "For the service that looks after the connector of the outbox.")
 RELAY_HOST: Final = RELAY.text(
@@ -44,7 +44,7 @@ RELAY_PORT: Final = RELAY.port(
     "MARKETPLACE_RELAY_PORT",
     "Their port; 0 takes a free one.",
     0,
-    default_text="0; 19466 with `marketplace up`",
+    default_text="0; 19466 with `marketplace up` and `run`",
 )
 RELAY_NEEDS: Final = ("kafka", "mongo", "connect")
 """The parts that it cannot work without."""
@@ -60,7 +60,7 @@ CONSUMERS_PORT: Final = CONSUMERS.port(
     "MARKETPLACE_CONSUMERS_PORT",
     "Their port; 0 takes a free one.",
     0,
-    default_text="0; 19467 with `marketplace up`",
+    default_text="0; 19467 with `marketplace up` and `run`",
 )
 CONSUMERS_SESSION_SECONDS: Final = CONSUMERS.whole(
     "MARKETPLACE_CONSUMERS_SESSION_SECONDS",

@@ -2,6 +2,8 @@
 
 A declaration has all that is known of a variable: its name, kind, range, default and meaning. Values are
 read by it, error messages say what it allows, and docs/reference/settings.md is made of it (see docs/adr/0019).
+
+A secret may stand in a file, as compose and Kubernetes mount it: ``NAME_FILE`` names the file instead of ``NAME``.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Generic, Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -24,6 +27,9 @@ Kind = Literal["text", "whole number", "number", "seconds", "port", "choice", "s
 MOST_WHOLE: Final = 1 << 53
 HIGHEST_PORT: Final = 65_535
 LONGEST_SECONDS: Final = 86_400.0
+FILE_SUFFIX: Final = "_FILE"
+"""Behind the name of a secret variable: the file that holds its value."""
+LARGEST_SECRET_BYTES: Final = 64 * 1024
 
 _SHOWN_CHARS: Final = 80
 _MAX_DIGITS: Final = 20
@@ -64,6 +70,11 @@ class Variable(Generic[T_co]):
     default: T_co
     default_text: str
     secret: bool = False
+
+    @property
+    def file_name(self) -> str:
+        """The variable that may name a file with the value; empty for one that is no secret."""
+        return f"{self.name}{FILE_SUFFIX}" if self.secret else ""
 
     def problem(self, text: str) -> str:
         """Why a value cannot be used, in one line."""
@@ -225,17 +236,19 @@ class EnvReader:
     """Reads declared variables from a mapping and collects what is wrong with them. See :func:`load`.
 
     Args:
-        environment: Names and values; a value that is empty or blank says as much as one that is missing.
+        environment: Names and values; a value that is empty or blank says as much as one that is missing. A secret may
+            be in a file, which is read once.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
         self._problems: list[str] = []
         self._missing: dict[str, str] = {}
+        self._files: dict[str, str] = {}
 
     def given(self, variable: Variable[T]) -> bool:
-        """Whether the environment has a value for it."""
-        return bool(self._text(variable))
+        """Whether the environment has a value for it, or names a file that is to have one."""
+        return bool(self._stripped(variable.name) or self._stripped(variable.file_name))
 
     def read(self, variable: Variable[T]) -> T:
         """Its value, or the default; the default also where the value cannot be used, which :meth:`check` reports."""
@@ -287,7 +300,24 @@ class EnvReader:
             raise MissingUrl(missing[0])
 
     def _text(self, variable: Variable[T]) -> str:
-        return self._environment.get(variable.name, "").strip()
+        """The stripped value; empty where there is none, or where its file cannot be used, which is noted."""
+        text, file = self._stripped(variable.name), self._stripped(variable.file_name)
+        if not file:
+            return text
+        if text:
+            self.reject(f"{variable.name} and {variable.file_name}: give one of them")
+            return text
+        if variable.name not in self._files:
+            try:
+                self._files[variable.name] = _read_secret(file)
+            except ValueError as error:
+                self._files[variable.name] = ""
+                shown = "".join(c for c in file if c.isprintable())[:_SHOWN_CHARS]
+                self.reject(f"{variable.file_name}={shown}: {error}")
+        return self._files[variable.name]
+
+    def _stripped(self, name: str) -> str:
+        return self._environment.get(name, "").strip()
 
 
 def load(environment: Mapping[str, str], read: Callable[[EnvReader], T]) -> T:
@@ -307,6 +337,12 @@ def load(environment: Mapping[str, str], read: Callable[[EnvReader], T]) -> T:
     return value
 
 
+def with_values(environment: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a child process: the values take the place of what there is, also of files that had them."""
+    files = {f"{name}{FILE_SUFFIX}" for name in values}
+    return {name: text for name, text in environment.items() if name not in files} | dict(values)
+
+
 def reference(sections: Iterable[Section]) -> str:
     """Sections as Markdown, a table each."""
     return "\n".join(_table(section) for section in sections)
@@ -314,11 +350,15 @@ def reference(sections: Iterable[Section]) -> str:
 
 def _table(section: Section) -> str:
     rows = [
-        f"| `{variable.name}` | {variable.meaning} | {_values(variable)} | {variable.default_text} |\n"
+        f"| {_names(variable)} | {variable.meaning} | {_values(variable)} | {variable.default_text} |\n"
         for variable in section.variables
     ]
     head = f"## {section.title}\n\n{section.about}\n\n| variable | meaning | values | default |\n|---|---|---|---|\n"
     return head + "".join(rows)
+
+
+def _names(variable: Variable[object]) -> str:
+    return f"`{variable.name}` (`{FILE_SUFFIX}`)" if variable.secret else f"`{variable.name}`"
 
 
 def _values(variable: Variable[object]) -> str:
@@ -335,6 +375,28 @@ def _range_text(lowest: int, highest: int, unbounded: int) -> str:
 
 def _plain(value: object) -> str:
     return f"{value:.15g}" if isinstance(value, float) else str(value)
+
+
+def _read_secret(path: str) -> str:
+    """The text of a file of one secret, without line breaks at its end.
+
+    Raises:
+        ValueError: It cannot be used; says why, and nothing of what is in it.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            found = file.read(LARGEST_SECRET_BYTES + 1)
+        text = found.decode().rstrip("\r\n")
+    except OSError as error:
+        raise ValueError(f"it cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        # A path with a NUL in it, or bytes that are no text; neither is repeated.
+        raise ValueError("this is no file of text") from error
+    if len(found) > LARGEST_SECRET_BYTES:
+        raise ValueError(f"it is larger than {LARGEST_SECRET_BYTES} bytes")
+    if not text.strip():
+        raise ValueError("it is empty")
+    return text.strip()
 
 
 def _checked(value: T, allowed: bool) -> T:

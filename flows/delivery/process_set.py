@@ -34,6 +34,7 @@ from marketplace.flows import FlowSpec
 from runtime import supervision
 from runtime.parent_death import guarded
 from runtime.sections import Settings
+from runtime.settings import with_values
 from runtime.supervision import FINAL, ProcessState, RestartPolicy
 
 log = logging.getLogger(__name__)
@@ -134,8 +135,7 @@ class ProcessLauncher:
         self, index: int, addresses: Sequence[str], generation: int, output: IO[bytes] | None, now: float
     ) -> ChildProcess:
         """See :meth:`Launcher.start_process`."""
-        environment = {
-            **os.environ,
+        own = {
             **self._settings.environment(),
             "FLOW_PROCESS": str(index),
             "FLOW_ADDRESSES": ",".join(addresses),
@@ -144,6 +144,7 @@ class ProcessLauncher:
             "FLOW_MAX_RECORDS": str(self._options.max_records),
             "FLOW_MEMORY_BYTES": str((self._options.memory_mb << 20) // max(1, len(addresses))),
         }
+        environment = with_values(os.environ, own)
         command = guarded([sys.executable, "-m", self._flow.module], os.getpid())
         return ChildProcess.start(command, environment, output, now, self._options.hang_seconds)
 

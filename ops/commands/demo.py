@@ -25,10 +25,10 @@ from ops.demo.services.collector import CollectorFailed
 from ops.demo.services.demo_processes import DemoFailed
 from ops.demo.services.sender import SendFailed
 from ops.stack import StackError
-from ops.stack.components import url_variable
 from ops.stack.parts.kafka_archive import prepared_kafka
 from ops.stack.state.model import DATA_VARIABLE
-from runtime.settings import InvalidSettings
+from runtime.sections import KAFKA_URL
+from runtime.settings import EnvReader, InvalidSettings
 
 _EXPECTED = (
     CollectorFailed,
@@ -81,7 +81,7 @@ def demo(
     signal.signal(signal.SIGTERM, interrupt)
     # The client's errors also reach the demo as exceptions, which are retried or shown; its log would repeat them.
     with one_line_errors(*_EXPECTED, interrupted="Interrupted; what was started here is stopped."):
-        if not os.environ.get(url_variable("kafka")):
+        if not EnvReader(os.environ).given(KAFKA_URL):
             # It reports a download's progress itself, which would interfere with the printer's spinner.
             prepared_kafka()
         printer = ProgressPrinter()

@@ -9,6 +9,7 @@ from api.config import MAIL
 from flows.delivery.process import PROCESS_SECTION
 from ingest.config import COLLECTOR
 from ops.demo.services.traffic import TRAFFIC
+from ops.processes import PROCESS
 from ops.service_settings import CONSUMERS, FLOW, RELAY
 from ops.stack.proxy.settings import PROXY
 from ops.stack.settings import STACK
@@ -20,7 +21,7 @@ from runtime.settings import Section
 TARGET = Path(__file__).resolve().parents[2] / "docs" / "reference" / "settings.md"
 SECTIONS: Final[tuple[Section, ...]] = (
     *(KAFKA, MONGO, CLICKHOUSE, REDIS, PAYMENTS, CONNECT, DATABASE, FILES, LOGS),
-    *(COLLECTOR, FLOW, RELAY, CONSUMERS, API, MAIL, DASHBOARD, PROXY, STACK),
+    *(COLLECTOR, FLOW, RELAY, CONSUMERS, API, MAIL, DASHBOARD, PROXY, STACK, PROCESS),
     *(TRAFFIC, PROCESS_SECTION),
 )
 _HEAD = """# Settings
@@ -28,6 +29,11 @@ _HEAD = """# Settings
 Written by `make reference` from the declarations in the code. All settings are environment variables. An empty one
 counts as missing. A process reads the sections that it needs; if values in them cannot be used, it names all of them in
 one line and ends with exit code 2. Messages never repeat passwords and URLs.
+
+What may be secret can stand in a file instead, as compose and Kubernetes mount secrets: where a row says `_FILE`, the
+variable with that behind its name is the path of the file (`MARKETPLACE_MONGO_URL_FILE=/run/secrets/mongo_url`). The
+file has the value and nothing else; a line break at its end does not count. It is read once, at the start. A file that
+cannot be read, is empty or larger than 64 KiB is refused, as are a variable and its file at the same time.
 
 """
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from api.config import COLLECTOR_URL
 from ops.stack.components import ServiceSpec
+from runtime.settings import EnvReader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +18,6 @@ class CollectorSpec(ServiceSpec):
 
     def settings_for_others(self, ports: Mapping[str, int], environment: Mapping[str, str]) -> dict[str, str]:
         """The API's pages load the snippet from here, unless a proxy stands in front or somebody says otherwise."""
-        if self.name not in ports or environment.get(COLLECTOR_URL.name, "").strip():
+        if self.name not in ports or EnvReader(environment).given(COLLECTOR_URL):
             return {}
         return {COLLECTOR_URL.name: self.url(ports, 1)}

@@ -9,6 +9,7 @@ from api.config import PUBLIC_URL
 from api.config import TRUSTED_PROXIES as API_TRUSTED_PROXIES
 from ops.stack.components import ServiceSpec, joined
 from ops.stack.ports import HOST
+from runtime.settings import EnvReader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,6 @@ class DashboardSpec(ServiceSpec):
         if self.name not in ports:
             return {}
         given = {API_TRUSTED_PROXIES.name: joined(environment.get(API_TRUSTED_PROXIES.name, ""), HOST)}
-        if not environment.get(PUBLIC_URL.name, "").strip():
+        if not EnvReader(environment).given(PUBLIC_URL):
             given[PUBLIC_URL.name] = self.url(ports, 1)
         return given

@@ -11,6 +11,7 @@ from ops.resources import Resources
 from ops.stack.errors import StackError
 from ops.stack.state.model import StackState
 from runtime.sections import Settings
+from runtime.settings import with_values
 
 _ANSWER_SECONDS: Final = 10.0
 _PAUSE_SECONDS: Final = 0.5
@@ -34,7 +35,7 @@ class Provisioning:
 
     def __init__(self, resources: Resources, data_dir: Path, variables: Mapping[str, str]) -> None:
         self._resources = resources
-        self._variables = {**os.environ, **variables, "MARKETPLACE_DATA": str(data_dir)}
+        self._variables = with_values(os.environ, {**variables, "MARKETPLACE_DATA": str(data_dir)})
         self._next_try = float("-inf")
         self.done = not resources.parts
         self.problem = ""
@@ -54,7 +55,9 @@ class Provisioning:
         from ops.provision import ensure_provisioned
 
         try:
-            settings = Settings.load({**self._variables, **state.urls.environment()}, needs=self._resources.parts)
+            settings = Settings.load(
+                with_values(self._variables, state.urls.environment()), needs=self._resources.parts
+            )
             report = ensure_provisioned(settings, _ANSWER_SECONDS, self._resources)
         except Unavailable as error:
             self.problem = str(error)

@@ -148,8 +148,10 @@ def dashboard(environment: Mapping[str, str], folder: Path) -> Iterator[str]:
     port = free_ports(1)[0]
     url = f"http://127.0.0.1:{port}"
     log = folder / "dashboard.log"
-    with service("dashboards", {**environment, "MARKETPLACE_DASHBOARD_PORT": str(port)}, log, f"{url}/_stcore/health"):
+    given = {**environment, "MARKETPLACE_DASHBOARD_PORT": str(port)}
+    with service("dashboards", given, log, f"{url}/_stcore/health") as process:
         yield url
+    assert process.returncode == 0, f"it was asked to end, and ended with {process.returncode}"
     errors = [line for line in log.read_text().splitlines() if "Traceback" in line]
     assert not errors, log.read_text()[-4_000:]
 

@@ -17,6 +17,7 @@ from runtime import supervision
 from runtime.parent_death import guarded
 from runtime.ports import free_ports
 from runtime.sections import Settings
+from runtime.settings import with_values
 from runtime.supervision import Supervised
 
 _ROOT: Final = Path(__file__).resolve().parents[3]
@@ -60,8 +61,7 @@ class Collector:
         if self._log is None:
             self._log_path.parent.mkdir(parents=True, exist_ok=True)
             self._log = self._log_path.open("ab")
-        environment = {
-            **os.environ,
+        own = {
             **self._settings.urls.environment(),
             "PYTHONPATH": os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")])),
             "MARKETPLACE_DATABASE": self._settings.database,
@@ -70,6 +70,7 @@ class Collector:
             "MARKETPLACE_COLLECTOR_ADMIN_PORT": str(self._admin_port),
             "MARKETPLACE_COLLECTOR_TRUSTED_PROXIES": "127.0.0.1/32",
         }
+        environment = with_values(os.environ, own)
         command = guarded([sys.executable, "-m", "ingest"], os.getpid())
         self._process = subprocess.Popen(
             command,

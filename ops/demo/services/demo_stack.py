@@ -14,6 +14,7 @@ from ops.demo.services.served import service_settings
 from ops.stack import Stack, StackError, running_urls
 from ops.stack.ports import is_free
 from ops.stack.registry import REGISTRY, SERVICES
+from ops.stack.settings import external_urls
 from ops.stack.supervisor.reaper import start_time
 from runtime.sections import DEFAULT_DATA_DIR, Settings
 
@@ -75,7 +76,7 @@ def open_demo_stack(
     """
     remove_abandoned()
     folder = (data or Path(DEFAULT_DATA_DIR)).resolve()
-    given = {part.name: os.environ.get(part.url_variable, "") for part in REGISTRY.parts}
+    given = {part.name: "" for part in REGISTRY.parts} | external_urls(os.environ)
     if once and not orders and all(given[part] for part in ALL_PARTS):
         return _elsewhere(Urls(**given), data, once=once)
     # A check has a stack of its own: it must not leave its shops among the user's stores.

@@ -50,7 +50,7 @@ def kafka_specs(
         text = "this data folder belongs to a Kafka cluster of another size"
         raise StackError(f"{text} ({others[0].stem}): use that --brokers, or another --data")
     if not identity.exists():
-        identity.write_text(_kafka_uuid())
+        identity.write_text(new_cluster_id())
     names = kafka_names(brokers)
     voters = ",".join(f"{node}@{HOST}:{ports[f'{name}-controller']}" for node, name in enumerate(names, start=1))
     specs = []
@@ -69,10 +69,10 @@ def kafka_specs(
     return specs
 
 
-def _kafka_uuid() -> str:
+def new_cluster_id() -> str:
     """A random id in Kafka's spelling: 22 characters of URL-safe base64, the first of them no hyphen."""
     text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    return _kafka_uuid() if text.startswith("-") else text
+    return new_cluster_id() if text.startswith("-") else text
 
 
 def _kafka_properties(folder: Path, node: int, port: int, controller_port: int, voters: str, brokers: int) -> str:

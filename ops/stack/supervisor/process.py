@@ -12,6 +12,7 @@ from typing import Final
 from ops.stack.process_spec import ProcessSpec
 from ops.stack.supervisor.reaper import kill_group, start_time
 from runtime.parent_death import guarded
+from runtime.settings import with_values
 
 LARGEST_LOG_BYTES: Final = 10 * 1024 * 1024
 _TAIL_BYTES: Final = 8192
@@ -23,7 +24,7 @@ class Child:
     """A running process of a spec, the leader of its own process group."""
 
     def __init__(self, spec: ProcessSpec, log: Path) -> None:
-        environment = {**os.environ, **spec.environment}
+        environment = with_values(os.environ, spec.environment)
         self._stop_signal = spec.stop_signal
         with log.open("ab") as output:
             self._popen = subprocess.Popen(

@@ -175,7 +175,7 @@ def test_the_reference_has_a_row_for_each_declaration() -> None:
     assert page.startswith("## Test\n\nFor tests.\n")
     assert "| `T_WORKERS` | Processes. | a whole number from 1 to 64 | 1 |\n" in page
     assert "| `T_OWN_PORT` | Where else. | a port, 1 to 65535 | 1 |\n" in page
-    assert "| `T_PASSWORD` | Never shown. | a text of one line | none |\n" in page
+    assert "| `T_PASSWORD` (`_FILE`) | Never shown. | a text of one line | none |\n" in page
     assert page.count("\n| `") == len(SECTION.variables)
 
 

@@ -1,0 +1,114 @@
+"""How containers and units start a service of ours, and ask it how it is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ops.processes import health_of, health_port, process_of
+from ops.stack.errors import StackError
+from ops.stack.registry import REGISTRY
+from runtime.admin import AdminServer, Answer
+from runtime.settings import InvalidSettings
+
+ROOT = Path(__file__).resolve().parents[3]
+OURS = [service for service in REGISTRY.services if service.name != "proxy"]
+
+
+@pytest.mark.parametrize("service", OURS, ids=lambda service: service.name)
+def test_every_service_of_ours_is_started_by_its_name_alone(service: object) -> None:
+    name = getattr(service, "name")  # noqa: B009
+    process = process_of(name, [], {"PATH": "/bin"})
+    spec = REGISTRY.service(name)
+
+    assert process.command == [sys.executable, "-m", spec.module, *spec.arguments]
+    assert process.environment.items() >= {"PATH": "/bin", **spec.environment}.items()
+
+
+def test_a_service_listens_at_its_usual_port_unless_its_settings_say_otherwise() -> None:
+    assert process_of("relay", [], {}).environment["MARKETPLACE_RELAY_PORT"] == "19466"
+    given = process_of("relay", [], {"MARKETPLACE_RELAY_PORT": "1234"}).environment
+    assert given["MARKETPLACE_RELAY_PORT"] == "1234"
+
+
+def test_services_that_share_a_module_have_ports_of_their_own() -> None:
+    ports = [process_of(name, [], {}).environment["MARKETPLACE_FLOW_PORT"] for name in ("flow", "dead_letters")]
+    assert ports == ["19464", "19465"]
+
+
+def test_names_of_consumers_follow_the_service() -> None:
+    assert process_of("consumers", ["orders", "payments"], {}).command[-2:] == ["orders", "payments"]
+
+
+def test_what_is_no_process_of_ours_is_not_started() -> None:
+    with pytest.raises(StackError, match="proxy is nginx"):
+        process_of("proxy", [], {})
+    with pytest.raises(StackError, match="kafka is no service"):
+        process_of("kafka", [], {})
+
+
+def test_settings_that_a_service_would_refuse_are_refused_before_it_is_started() -> None:
+    with pytest.raises(InvalidSettings, match="MARKETPLACE_API_PORT=x"):
+        process_of("api", [], {"MARKETPLACE_API_PORT": "x"})
+
+
+@pytest.mark.parametrize(
+    ("name", "environment", "port"),
+    [
+        ("api", {}, 8001),
+        ("api", {"MARKETPLACE_API_PORT": "9000"}, 9001),
+        ("api", {"MARKETPLACE_API_PORT": "9000", "MARKETPLACE_API_ADMIN_PORT": "9500"}, 9500),
+        ("collector", {}, 8701),
+        ("flow", {}, 19464),
+        ("dead_letters", {}, 19465),
+        ("dead_letters", {"MARKETPLACE_FLOW_PORT": "7"}, 7),
+        ("dashboard", {}, 8501),
+        ("payments", {}, 18700),
+    ],
+)
+def test_health_is_asked_where_the_settings_say(name: str, environment: dict[str, str], port: int) -> None:
+    assert health_port(REGISTRY[name], environment) == port
+
+
+@pytest.mark.parametrize("name", ["relay", "traffic"])
+def test_a_free_port_cannot_be_guessed(name: str) -> None:
+    with pytest.raises(StackError, match="give its --url"):
+        health_port(REGISTRY[name], {"MARKETPLACE_RELAY_PORT": "0"})
+
+
+def test_a_part_that_speaks_no_http_is_not_asked() -> None:
+    with pytest.raises(StackError, match="kafka is no process of ours"):
+        health_of("kafka", {}, 1.0)
+
+
+def ask(port: int, *arguments: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "ops.cli", "health", "relay", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "MARKETPLACE_RELAY_PORT": str(port)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_command_says_in_one_line_and_an_exit_code_whether_a_service_makes_progress() -> None:
+    answers = {"/livez": Answer(200, b"ok\n"), "/readyz": Answer(503, b"no canary has arrived\n")}
+    server = AdminServer("127.0.0.1", 0, lambda path: answers[path])
+    port = int(server.url.rpartition(":")[2])
+    try:
+        not_ready = ask(port)
+        answers["/readyz"] = Answer(200, b"ok\n")
+        fine = ask(1, "--url", server.url)
+    finally:
+        server.end()
+
+    assert not_ready == (1, "relay: not ready: no canary has arrived\n")
+    assert fine == (0, "relay: fine\n")
+    code, said = ask(port)
+    assert (code, said.startswith("relay: no answer: "), said.count("\n")) == (1, True, 1)
