@@ -82,6 +82,11 @@ def ensure_keys(path: Path, now: float) -> tuple[SigningKey, ...]:
     return read_keys(path)
 
 
+def first_keys(now: float) -> str:
+    """What such a file holds at its beginning: one key, which signs from now on."""
+    return _text([SigningKey(_kid(), new_secret(), now)])
+
+
 def retires_at(successor_signs_from: float) -> float:
     """From when on no token of a key is valid, given the moment from which its successor signs."""
     return successor_signs_from + ACCESS_SECONDS + LEEWAY_SECONDS
@@ -119,16 +124,20 @@ def rotate_keys(path: Path, now: float, *, at_once: bool = False) -> SigningKey:
     return made
 
 
-def _write_part(path: Path, keys: Sequence[SigningKey]) -> Path:
+def _text(keys: Sequence[SigningKey]) -> str:
     stored = _Stored(
         tuple(
             _StoredKey(key.kid, base64.b64encode(key.secret).decode(), key.signs_from, key.retired_at) for key in keys
         )
     )
+    return msgspec.json.format(msgspec.json.encode(stored), indent=1).decode()
+
+
+def _write_part(path: Path, keys: Sequence[SigningKey]) -> Path:
     part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(stored), indent=1))
+    with os.fdopen(descriptor, "w") as file:
+        file.write(_text(keys))
         file.flush()
         os.fsync(file.fileno())
     return part
