@@ -1,4 +1,4 @@
-"""What the chart makes of values, and what can be wrong with it beyond the schemas of Kubernetes: checks list problems."""
+"""What the chart makes of values, and what is wrong with it beyond the schemas of Kubernetes, as lists of problems."""
 
 from __future__ import annotations
 
