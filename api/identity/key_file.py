@@ -92,7 +92,9 @@ def retires_at(successor_signs_from: float) -> float:
     return successor_signs_from + ACCESS_SECONDS + LEEWAY_SECONDS
 
 
-def rotate_keys(path: Path, now: float, *, at_once: bool = False) -> SigningKey:
+def rotate_keys(
+    path: Path, now: float, *, at_once: bool = False, after_seconds: float = SIGNS_AFTER_SECONDS
+) -> SigningKey:
     """Add a key that signs from a minute on; the one before is taken until its last token has expired.
 
     Keys that are retired by now are removed. Of several rotations at once each adds its key.
@@ -101,6 +103,7 @@ def rotate_keys(path: Path, now: float, *, at_once: bool = False) -> SigningKey:
         path: The file.
         now: Seconds since 1970.
         at_once: The key signs now and the keys before it are removed, as others may know them.
+        after_seconds: As long as the file takes to reach every process; until then the key does not sign.
 
     Returns:
         The new key.
@@ -108,7 +111,7 @@ def rotate_keys(path: Path, now: float, *, at_once: bool = False) -> SigningKey:
     Raises:
         BadKeyFile: The file cannot be read or written.
     """
-    made = SigningKey(_kid(), new_secret(), now if at_once else now + SIGNS_AFTER_SECONDS)
+    made = SigningKey(_kid(), new_secret(), now if at_once else now + after_seconds)
     retired_at = retires_at(made.signs_from)
     try:
         with Path(f"{path}.lock").open("a") as lock:

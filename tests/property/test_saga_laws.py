@@ -355,7 +355,9 @@ class Saga(RuleBasedStateMachine):
             changed=made.reservation != before,
         )  # fmt: skip
 
-    def _decide_order(self, own: str, on: EventType | Trigger, decide: Callable[[Order], order_state.OrderDecision]) -> None:
+    def _decide_order(
+        self, own: str, on: EventType | Trigger, decide: Callable[[Order], order_state.OrderDecision]
+    ) -> None:
         before = self.orders[own]
         try:
             made = decide(before)

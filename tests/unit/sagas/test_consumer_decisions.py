@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from marketplace.sagas import order_state, orders
+from marketplace.sagas import order_state
 from marketplace.sagas.declaration import TRANSITIONS, Service, Trigger, listeners
 from marketplace.sagas.events import (
     PAYLOADS,
