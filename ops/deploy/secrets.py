@@ -93,7 +93,8 @@ SECRETS: Final = (
     Secret("redis_password", "Redis", _password),
     Secret("redis_url", "where Redis is, with that password",
            lambda known: f"redis://:{known['redis_password']}@redis:6379/0"),
-    Secret("api_keys", "the keys that sign access tokens, for an API of several pods", lambda _: first_keys(time.time())),
+    Secret("api_keys", "the keys that sign access tokens, for an API of several pods",
+           lambda _: first_keys(time.time())),
     Secret("payments", "what the payment provider knows us by, and what webhooks are signed with", _provider),
 )  # fmt: skip
 """All but the certificate, each after those that it is made from."""

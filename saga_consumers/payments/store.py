@@ -12,7 +12,7 @@ from connectors.mongo.client import Client
 from connectors.mongo.sagas.payments import PaymentRows, WaitingWebhook, WebhookState
 from connectors.mongo.sagas.steps import SagaSteps, Session
 from connectors.mongo.times import milliseconds
-from marketplace.sagas import payment_state, payments, refunds
+from marketplace.sagas import payments
 from marketplace.sagas.events import Event
 from marketplace.sagas.payments import Call, Mismatch, Payment, RefundIntent, RefundState, Report, payment_of_key
 from saga_consumers.consumer import Absent, check_store
@@ -58,7 +58,7 @@ class PaymentStore:
 
     def __init__(self, client: Client, database: str, counts: PaymentCounts) -> None:
         self._counts = counts
-        self._steps = SagaSteps(client, database, payment_state.SERVICE)
+        self._steps = SagaSteps(client, database, payments.SERVICE)
         self.rows = PaymentRows(client, database)
 
     def react(self, event: Event, now: datetime, trace_parent: str = "") -> tuple[bool, str]:
@@ -141,7 +141,7 @@ class PaymentStore:
                 return ()
             after, wanted = kept.payment, {each.id for each in kept.payment.refunds if refund in ("", each.id)}
             for each in sorted(wanted):
-                after = refunds.retry_refund(after, each, now_ms).payment
+                after = payments.retry_refund(after, each, now_ms).payment
             found.extend(each for each in after.refunds if each.id in wanted and each.state is RefundState.REQUESTED)
             if after != kept.payment:
                 self.rows.save(kept, after, (), now, session)

@@ -10,7 +10,7 @@ from typing import Any, Final
 from connectors.mongo.sagas.notifications import notification_document
 from marketplace.notifications.facts import Facts, Line
 from marketplace.notifications.notices import Notice, Template
-from marketplace.sagas import order_state, orders
+from marketplace.sagas import orders
 from marketplace.sagas.events import (
     Event,
     EventType,
@@ -65,7 +65,7 @@ class Story:
         self.said: list[Event] = []
         self.was: list[Order] = []
 
-    def _decided(self, made: order_state.OrderDecision) -> Story:
+    def _decided(self, made: orders.OrderDecision) -> Story:
         self.order = made.order
         self.said += made.events
         self.was += [made.order] * len(made.events)

@@ -43,7 +43,7 @@ from marketplace.collections import (
     STOCK,
     STOCK_MOVEMENTS,
 )
-from marketplace.sagas import inventory, order_state, orders, payments
+from marketplace.sagas import inventory, orders, payments
 from marketplace.sagas.declaration import Service
 from marketplace.sagas.events import Event, OrderedItem
 from marketplace.sagas.orders import Order, OrderLine, OrderState
@@ -142,7 +142,7 @@ class Shop:
             OrderLine(number, f"product of {variant}", variant, "Mug", quantity, price)
             for number, (variant, quantity) in enumerate(items.items(), 1)
         )
-        pay_by = now_ms + order_state.PAY_SECONDS * 1_000
+        pay_by = now_ms + orders.PAY_SECONDS * 1_000
         made = orders.placed(Order(own, self.name, "ann", f"c-{own}", "EUR", lines, OrderState.PENDING, pay_by), now_ms)
         counted = inventory.merged(OrderedItem(v, n) for v, n in items.items() if v not in set(uncounted))
         expires = pay_by + inventory.GRACE_SECONDS * 1_000

@@ -31,7 +31,7 @@ from marketplace.collections import (
     USERS,
 )
 from marketplace.inventory.levels import Level
-from marketplace.sagas import inventory, order_state, orders, payment_state, payments
+from marketplace.sagas import inventory, orders, payments
 from marketplace.sagas.declaration import listeners
 from marketplace.sagas.events import Event
 from marketplace.sagas.inventory import Movement, MovementKind, Reservation, ReservationState
@@ -78,10 +78,10 @@ class Played:
         before = len(self.said)
         paid = payments.on_event(self.payment, event, self.now_ms)
         self.payment = paid.payment
-        self._say(payment_state.SERVICE, paid.events)
+        self._say(payments.SERVICE, paid.events)
         ordered = orders.on_event(self.order, event, self.now_ms)
         self.order = ordered.order
-        self._say(order_state.SERVICE, ordered.events)
+        self._say(orders.SERVICE, ordered.events)
         wanted = {item.variant: 10**6 for item in self.order.items} if available is None else available
         stocked = inventory.on_event(self.reservation, event, wanted, self.now_ms)
         self.reservation, self.movements = stocked.reservation, [*self.movements, *stocked.movements]
@@ -101,7 +101,7 @@ class Played:
             decision = payments.apply_report(self.payment, report, self.now_ms)
             self.payment = decision.payment
             before = len(self.said)
-            self._say(payment_state.SERVICE, decision.events)
+            self._say(payments.SERVICE, decision.events)
             for _, said in self.said[before:]:
                 self._on(said, available)
 
@@ -118,7 +118,7 @@ class Played:
         report = Report(self.payment.refund_key(refund), Outcome.REVERSED)
         decision = payments.apply_report(self.payment, report, self.now_ms)
         self.payment, before = decision.payment, len(self.said)
-        self._say(payment_state.SERVICE, decision.events)
+        self._say(payments.SERVICE, decision.events)
         for _, said in self.said[before:]:
             self._on(said)
         return self
@@ -128,10 +128,10 @@ class Played:
         self.now_ms = self.order.pay_by_ms
         return self._decided(orders.on_deadline(self.order, self.now_ms))
 
-    def _decided(self, decision: order_state.OrderDecision) -> Played:
+    def _decided(self, decision: orders.OrderDecision) -> Played:
         self.order = decision.order
         before = len(self.said)
-        self._say(order_state.SERVICE, decision.events)
+        self._say(orders.SERVICE, decision.events)
         for _, said in self.said[before:]:
             self._on(said)
         return self
@@ -150,7 +150,7 @@ def placed(
     own = order or uuid.uuid4().hex
     made = Order(
         own, store, buyer, f"c-{own}", currency, lines or (line(1),), OrderState.PENDING,
-        placed_ms + order_state.PAY_SECONDS * 1_000,
+        placed_ms + orders.PAY_SECONDS * 1_000,
     )  # fmt: skip
     payment = Payment(f"p-{own}", own, store, made.total_minor, currency, "card")
     until_ms = made.pay_by_ms + inventory.GRACE_SECONDS * 1_000

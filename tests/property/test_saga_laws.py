@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from marketplace.sagas import inventory, order_state, orders, payment_state, payments, refunds
+from marketplace.sagas import inventory, orders, payments
 from marketplace.sagas.declaration import TERMINAL, TRANSITIONS, Service, State, Trigger
 from marketplace.sagas.events import Event, EventType, OrderedItem, decode_payload, encode_payload
 from marketplace.sagas.inventory import Movement, Reservation, ReservationState
@@ -115,7 +115,7 @@ class Saga(RuleBasedStateMachine):
             OrderLine(number, item.variant, item.variant, item.variant, item.quantity, PRICES[item.variant])
             for number, item in enumerate(items, 1)
         )
-        pay_by = self.now + order_state.PAY_SECONDS * 1_000
+        pay_by = self.now + orders.PAY_SECONDS * 1_000
         made = orders.placed(Order(own, "shop", "ann", "c1", "EUR", lines, OrderState.PENDING, pay_by), self.now)
         self.orders[own] = made.order
         self.payments[own] = Payment(f"p-{own}", own, "shop", made.order.total_minor, "EUR", "card")
@@ -283,7 +283,7 @@ class Saga(RuleBasedStateMachine):
             for own in sorted(self.orders):
                 for refund in self.payments[own].refunds:
                     if refund.state is RefundState.STUCK:
-                        again = refunds.retry_refund(self.payments[own], refund.id, self.now)
+                        again = payments.retry_refund(self.payments[own], refund.id, self.now)
                         self.payments[own] = again.payment
                 self._ask(own, "success")
                 self._sweep(own)
@@ -355,13 +355,11 @@ class Saga(RuleBasedStateMachine):
             changed=made.reservation != before,
         )  # fmt: skip
 
-    def _decide_order(
-        self, own: str, on: EventType | Trigger, decide: Callable[[Order], order_state.OrderDecision]
-    ) -> None:
+    def _decide_order(self, own: str, on: EventType | Trigger, decide: Callable[[Order], orders.OrderDecision]) -> None:
         before = self.orders[own]
         try:
             made = decide(before)
-        except order_state.NotNow:
+        except orders.NotNow:
             return
         assert made.order != before or not made.events
         self.orders[own] = made.order
@@ -369,7 +367,7 @@ class Saga(RuleBasedStateMachine):
         self._say(made.events)
 
     def _decide_payment(
-        self, own: str, on: EventType | Trigger, decide: Callable[[Payment], payment_state.PaymentDecision]
+        self, own: str, on: EventType | Trigger, decide: Callable[[Payment], payments.PaymentDecision]
     ) -> None:
         before = self.payments[own]
         made = decide(before)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from marketplace.sagas import order_state
+from marketplace.sagas import orders
 from marketplace.sagas.declaration import TRANSITIONS, Service, Trigger, listeners
 from marketplace.sagas.events import (
     PAYLOADS,
@@ -148,4 +148,4 @@ def test_every_consumer_is_registered_once_under_a_service_of_the_declaration() 
 
     assert len(set(names)) == len(names)
     assert {Service.ORDERS, Service.INVENTORY} <= set(names)
-    assert Service.ORDERS.value == order_state.SERVICE
+    assert Service.ORDERS.value == orders.SERVICE

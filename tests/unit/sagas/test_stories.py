@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from marketplace.sagas import inventory, order_state, orders, payments, provider_calls, refunds
+from marketplace.sagas import inventory, orders, payments
 from marketplace.sagas.declaration import DEADLINES, TERMINAL, TRANSITIONS, deadline_of, listeners, speakers
 from marketplace.sagas.events import (
     PAYLOADS,
@@ -42,7 +42,7 @@ class Story:
     lines: tuple[OrderLine, ...] = LINES
 
     def __post_init__(self) -> None:
-        pay_by = self.now + order_state.PAY_SECONDS * 1_000
+        pay_by = self.now + orders.PAY_SECONDS * 1_000
         made = orders.placed(Order("o1", "shop", "ann", "c1", "EUR", self.lines, OrderState.PENDING, pay_by), self.now)
         self.order = made.order
         self.payment = Payment("p1", "o1", "shop", made.order.total_minor, "EUR", "card")
@@ -119,7 +119,7 @@ def test_an_order_whose_goods_are_gone_gets_its_money_back() -> None:
 def test_an_order_that_nobody_pays_is_cancelled_after_a_quarter_of_an_hour_and_nobody_is_charged() -> None:
     story = Story()
     story.provider(Outcome.UNKNOWN)
-    story.wait(order_state.PAY_SECONDS)
+    story.wait(orders.PAY_SECONDS)
     assert (story.order.state, story.order.reason) == (OrderState.CANCELLED, Reason.UNPAID)
     story.provider(Outcome.NOT_FOUND)
     assert story.payment.state is PaymentState.VOIDED
@@ -134,7 +134,7 @@ def test_a_payment_that_comes_after_the_end_buys_what_is_there_still_or_goes_bac
 ) -> None:
     story = Story()
     story.provider(Outcome.UNKNOWN)
-    story.wait(order_state.PAY_SECONDS + 3_600)
+    story.wait(orders.PAY_SECONDS + 3_600)
     story.stock = dict(left)
     story.provider(Outcome.SUCCEEDED)
     story.provider(Outcome.SUCCEEDED)
@@ -208,12 +208,12 @@ def test_an_operator_lets_a_refund_that_waits_be_asked_for_now_and_one_that_is_d
     story.provider(Outcome.UNKNOWN)
     assert payments.due_calls(story.payment, story.now) == []
     key = story.payment.refund_key("r1")
-    story.payment = refunds.retry_refund(story.payment, "r1", story.now).payment
+    story.payment = payments.retry_refund(story.payment, "r1", story.now).payment
     assert [call.key for call in payments.due_calls(story.payment, story.now)] == [key]
     assert story.payment.refunds[0].attempts == 4, "it is refused no more often than any other one"
     story.provider(Outcome.SUCCEEDED)
     for refund in ("r1", "r9"):
-        assert refunds.retry_refund(story.payment, refund, story.now).payment == story.payment
+        assert payments.retry_refund(story.payment, refund, story.now).payment == story.payment
 
 
 def heard_by_orders(events: tuple[Event, ...], before: Order) -> Order:
@@ -246,12 +246,12 @@ def test_a_refund_that_the_provider_refuses_again_and_again_waits_for_an_operato
     story = Story()
     story.provider(Outcome.SUCCEEDED)
     story.cancel()
-    for _ in range(refunds.MAX_REFUND_ATTEMPTS):
+    for _ in range(payments.MAX_REFUND_ATTEMPTS):
         story.provider(Outcome.DECLINED)
         story.now += 3_600_000
     assert [refund.state for refund in story.payment.refunds] == [RefundState.STUCK]
     assert payments.due_calls(story.payment, story.now) == []
-    story.payment = refunds.retry_refund(story.payment, "r1", story.now).payment
+    story.payment = payments.retry_refund(story.payment, "r1", story.now).payment
     story.provider(Outcome.SUCCEEDED)
     assert story.order.state is OrderState.CANCELLED
 
@@ -268,7 +268,7 @@ def test_a_refund_that_comes_back_is_owed_again_and_ends_the_order_once_more_whe
     assert (story.order.state, story.order.refunded_minor) == (OrderState.REFUNDING, 0)
     assert (story.payment.refunds[0].state, story.payment.refunded_minor) == (RefundState.STUCK, 0)
     assert payments.due_calls(story.payment, story.now + 10**9) == [], "an operator decides"
-    story.payment = refunds.retry_refund(story.payment, "r1", story.now).payment
+    story.payment = payments.retry_refund(story.payment, "r1", story.now).payment
     (call,) = payments.due_calls(story.payment, story.now)
     assert call.key == f"{old_key}:1" != old_key, "another effect has another key"
     story.report(Report(old_key, Outcome.SUCCEEDED, 3490))
@@ -311,13 +311,13 @@ def test_a_question_that_was_never_heard_is_asked_again_at_once_and_then_ever_mo
     waits = []
     for _ in range(4):
         (call,) = payments.due_calls(story.payment, story.now)
-        assert call.kind is provider_calls.CallKind.CHARGE
+        assert call.kind is payments.CallKind.CHARGE
         story.payment = payments.asking(story.payment, call, story.now)
         assert story.payment.next_due_ms is not None
         waits.append((story.payment.next_due_ms - story.now) // 1_000)
         story.now = story.payment.next_due_ms
         (call,) = payments.due_calls(story.payment, story.now)
-        assert call.kind is provider_calls.CallKind.LOOK_UP
+        assert call.kind is payments.CallKind.LOOK_UP
         story.payment = payments.asking(story.payment, call, story.now)
         story.report(Report(call.key, Outcome.NOT_FOUND))
     assert waits == [5, 60, 900, 3600]
@@ -345,7 +345,7 @@ def test_a_question_that_was_asked_is_looked_up_before_it_is_asked_again_and_eve
         assert story.payment.next_due_ms is not None
         waits.append((story.payment.next_due_ms - story.now) // 1_000)
     assert waits == [5, 15, 60, 300, 900, 3600, 3600, 3600]
-    assert call.kind is provider_calls.CallKind.LOOK_UP
+    assert call.kind is payments.CallKind.LOOK_UP
 
 
 def test_who_cancels_while_stock_is_deducted_is_asked_to_try_again() -> None:
