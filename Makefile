@@ -124,6 +124,14 @@ rehearsal: $(READY) ## every process of compose.yml by its own command, without 
 image-check: $(READY) ## the steps of the Dockerfile in a fresh Debian root, and a process in it (root only; some minutes)
 	CHAOS_SEEDS=20 $(BIN)/pytest -q -n0 -s tests/integration/test_image_steps.py
 
+# kubeconform is made where Go is; the tests hold the same schemas against the chart without it.
+helm-check: $(READY) ## what helm and the schemas of Kubernetes say of the chart, and whether it agrees with the code
+	@for values in helm/values/*.yaml; do echo "$$values"; $(BIN)/helm lint --strict helm/marketplace --values "$$values" || exit 1; done
+	@if ! command -v kubeconform $(BIN)/kubeconform >/dev/null; then \
+		if command -v go >/dev/null; then GOBIN="$(CURDIR)/$(BIN)" go install github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0; \
+		else echo "no Go here: kubeconform is left out"; fi; fi
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n0 -v tests/unit/deploy/test_chart.py
+
 reference: $(READY) ## write the generated pages of docs/reference
 	$(BIN)/python -m ops.reference.cli
 	$(BIN)/python -m ops.reference.metrics

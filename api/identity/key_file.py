@@ -82,12 +82,19 @@ def ensure_keys(path: Path, now: float) -> tuple[SigningKey, ...]:
     return read_keys(path)
 
 
+def first_keys(now: float) -> str:
+    """What such a file holds at its beginning: one key, which signs from now on."""
+    return _text([SigningKey(_kid(), new_secret(), now)])
+
+
 def retires_at(successor_signs_from: float) -> float:
     """From when on no token of a key is valid, given the moment from which its successor signs."""
     return successor_signs_from + ACCESS_SECONDS + LEEWAY_SECONDS
 
 
-def rotate_keys(path: Path, now: float, *, at_once: bool = False) -> SigningKey:
+def rotate_keys(
+    path: Path, now: float, *, at_once: bool = False, after_seconds: float = SIGNS_AFTER_SECONDS
+) -> SigningKey:
     """Add a key that signs from a minute on; the one before is taken until its last token has expired.
 
     Keys that are retired by now are removed. Of several rotations at once each adds its key.
@@ -96,6 +103,7 @@ def rotate_keys(path: Path, now: float, *, at_once: bool = False) -> SigningKey:
         path: The file.
         now: Seconds since 1970.
         at_once: The key signs now and the keys before it are removed, as others may know them.
+        after_seconds: As long as the file takes to reach every process; until then the key does not sign.
 
     Returns:
         The new key.
@@ -103,7 +111,7 @@ def rotate_keys(path: Path, now: float, *, at_once: bool = False) -> SigningKey:
     Raises:
         BadKeyFile: The file cannot be read or written.
     """
-    made = SigningKey(_kid(), new_secret(), now if at_once else now + SIGNS_AFTER_SECONDS)
+    made = SigningKey(_kid(), new_secret(), now if at_once else now + after_seconds)
     retired_at = retires_at(made.signs_from)
     try:
         with Path(f"{path}.lock").open("a") as lock:
@@ -119,16 +127,20 @@ def rotate_keys(path: Path, now: float, *, at_once: bool = False) -> SigningKey:
     return made
 
 
-def _write_part(path: Path, keys: Sequence[SigningKey]) -> Path:
+def _text(keys: Sequence[SigningKey]) -> str:
     stored = _Stored(
         tuple(
             _StoredKey(key.kid, base64.b64encode(key.secret).decode(), key.signs_from, key.retired_at) for key in keys
         )
     )
+    return msgspec.json.format(msgspec.json.encode(stored), indent=1).decode()
+
+
+def _write_part(path: Path, keys: Sequence[SigningKey]) -> Path:
     part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(stored), indent=1))
+    with os.fdopen(descriptor, "w") as file:
+        file.write(_text(keys))
         file.flush()
         os.fsync(file.fileno())
     return part

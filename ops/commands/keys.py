@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from api.config import read_key_file
-from api.identity.key_file import BadKeyFile, retires_at, rotate_keys
+from api.identity.key_file import SIGNS_AFTER_SECONDS, BadKeyFile, retires_at, rotate_keys
 from ops.commands.one_line import one_line_errors
 from ops.commands.options import DataOption, JsonOption
 from ops.context import load_read
@@ -25,6 +25,14 @@ def rotate(
             help="For a key that others may know: the new one signs now, and no token of an older one is taken.",
         ),
     ] = False,
+    after: Annotated[
+        float,
+        typer.Option(
+            min=SIGNS_AFTER_SECONDS,
+            max=86_400,
+            help="Seconds until the new key signs: as long as the file takes to reach every process.",
+        ),
+    ] = SIGNS_AFTER_SECONDS,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -35,7 +43,7 @@ def rotate(
     """
     with one_line_errors(BadKeyFile, InvalidSettings):
         path = load_read(read_key_file, data)
-        made = rotate_keys(path, time.time(), at_once=at_once)
+        made = rotate_keys(path, time.time(), at_once=at_once, after_seconds=after)
     signs = made.signs_from
     retires = signs if at_once else retires_at(signs)
     if as_json:

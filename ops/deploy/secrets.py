@@ -10,6 +10,7 @@ import base64
 import hashlib
 import os
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Final
 
 import msgspec
 
+from api.identity.key_file import first_keys
 from connectors.mongo.replica_set import REPLICA_SET
 from connectors.payments.secrets import ProviderSecrets
 from ops.stack.parts.kafka_nodes import new_cluster_id
@@ -91,6 +93,8 @@ SECRETS: Final = (
     Secret("redis_password", "Redis", _password),
     Secret("redis_url", "where Redis is, with that password",
            lambda known: f"redis://:{known['redis_password']}@redis:6379/0"),
+    Secret("api_keys", "the keys that sign access tokens, for an API of several pods",
+           lambda _: first_keys(time.time())),
     Secret("payments", "what the payment provider knows us by, and what webhooks are signed with", _provider),
 )  # fmt: skip
 """All but the certificate, each after those that it is made from."""

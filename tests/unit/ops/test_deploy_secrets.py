@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import stat
+import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -13,6 +14,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from api.identity.key_file import read_keys
 from connectors.payments.secrets import read_secrets
 from ops.deploy.secrets import CERTIFICATE, NAMES, SECRETS, make_secrets
 from runtime.sections import CLICKHOUSE_URL, KAFKA_SASL_PASSWORD, MONGO_URL, REDIS_URL
@@ -90,6 +92,11 @@ def test_the_providers_secrets_are_read_as_its_file(folder: Path) -> None:
     found = read_secrets(folder / "payments")
     assert len(found.api_key) >= 32
     assert len(found.webhook_secrets) == 1
+
+
+def test_the_api_signs_with_the_key_of_its_file_at_once(folder: Path) -> None:
+    (key,) = read_keys(folder / "api_keys")
+    assert (key.signs_from <= time.time(), key.retired_at) == (True, None)
 
 
 def test_the_certificate_is_for_the_host_and_has_its_key(folder: Path) -> None:

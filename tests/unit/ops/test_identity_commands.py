@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -48,6 +49,16 @@ def test_a_rotation_says_when_the_key_signs_and_until_when_the_others_are_taken(
     assert "signs from 20" in said.stdout
     assert "are taken until 20" in said.stdout
     assert not [key for key in by_kid.values() if str(key.secret) in said.stdout]
+
+
+def test_a_new_key_signs_when_a_slow_way_has_brought_the_file_to_every_process(tmp_path: Path) -> None:
+    path = tmp_path / "api" / "keys.json"
+    ensure_keys(path, 1_000.0)
+    before = time.time()
+    shown = json.loads(run("keys", "rotate", "--after", "600", "--json", data=tmp_path).stdout)
+    (new,) = [key for key in read_keys(path) if key.kid == shown["kid"]]
+    assert 600 <= new.signs_from - before < 660
+    assert run("keys", "rotate", "--after", "5", data=tmp_path).exit_code == 2, "clients keep the keys for longer"
 
 
 def test_keys_that_others_know_are_replaced_at_once(tmp_path: Path) -> None:

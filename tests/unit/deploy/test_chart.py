@@ -1,0 +1,272 @@
+"""The chart: rendered by helm, held against Kubernetes' schemas and against the code."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ops.deploy.secrets import make_secrets
+from tests.kits.chart import (
+    CHART,
+    HELM,
+    KUBERNETES,
+    VALUES,
+    Rendered,
+    nginx_ways,
+    problems,
+    refused_by_kubernetes,
+    render,
+    schemas_for_kubeconform,
+)
+
+Documents = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("secrets")
+    make_secrets(folder, "localhost")
+    (folder / "smtp_password").write_text("of somebody else")
+    (folder / "ca.crt").write_text((folder / "tls_certificate").read_text())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rendered() -> dict[str, Rendered]:
+    return {values: render(values) for values in VALUES}
+
+
+def test_there_are_values_for_four_kinds_of_cluster() -> None:
+    assert VALUES == ("bare", "operators", "production", "trial")
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_helm_has_nothing_to_say_of_the_chart(values: str) -> None:
+    command = [HELM, "lint", "--strict", CHART, "--values", CHART.parent / "values" / f"{values}.yaml"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "[WARNING]" not in done.stdout
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_kubernetes_takes_all_that_is_rendered(rendered: dict[str, Rendered], values: str) -> None:
+    assert list(refused_by_kubernetes(rendered[values])) == []
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_nothing_that_is_rendered_disagrees_with_the_code(
+    rendered: dict[str, Rendered], secrets: Path, values: str
+) -> None:
+    assert problems(rendered[values], secrets) == []
+
+
+def test_every_service_of_ours_runs_in_some_pod(rendered: dict[str, Rendered]) -> None:
+    ours = {"flow", "dead_letters", "relay", "consumers", "collector", "api", "dashboard"}
+    assert all({pod.runs for pod in each.pods} - {"", "payments"} == ours for each in rendered.values())
+
+
+def test_an_address_leads_where_the_proxy_of_one_machine_leads_it(rendered: dict[str, Rendered]) -> None:
+    (ingress,) = rendered["trial"].of_kind("Ingress")
+    ways = ingress["spec"]["rules"][0]["http"]["paths"]
+
+    def leads_to(path: str) -> str:
+        exact = [each for each in ways if each["pathType"] == "Exact" and each["path"] == path]
+        below = [
+            each for each in ways
+            if each["pathType"] == "Prefix" and f"{path}/".startswith(f"{each['path'].rstrip('/')}/")
+        ]  # fmt: skip
+        longest = sorted(below, key=lambda each: len(each["path"]))[-1:]
+        return str((exact or longest)[0]["backend"]["service"]["name"]).removeprefix("market-marketplace-")
+
+    assert {path: leads_to(path) for path in nginx_ways()} == nginx_ways()
+    assert leads_to("/_stcore/metrics") == "api", "which has nothing there"
+
+
+def test_a_group_of_consumers_gets_the_names_of_its_own(rendered: dict[str, Rendered]) -> None:
+    arguments = {pod.name: pod.container["args"] for pod in rendered["production"].pods}
+    assert arguments["market-marketplace-consumers-payments"] == ["run", "consumers", "payments"]
+    assert arguments["market-marketplace-consumers-all"] == ["run", "consumers", "orders", "inventory", "notifications"]
+
+
+@pytest.mark.parametrize(
+    ("left_out", "named"),
+    [
+        ("public.host", "public.host is required"),
+        ("secrets.name", "secrets.name is required"),
+        ("kafka.url", "kafka.url is required"),
+        ("connect.url", "connect.url is required"),
+        ("mail.host", "mail.host is required"),
+        ("sandbox.enabled", "payments.url is required"),
+    ],
+)
+def test_what_nobody_can_guess_is_asked_for_by_name(left_out: str, named: str) -> None:
+    empty = "false" if left_out == "sandbox.enabled" else ""
+    with pytest.raises(ValueError, match=named):
+        render("trial", "--set", f"{left_out}={empty}")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "flows.clicks.replicas=2",
+        "settings.MARKETPLACE_KAFKA_SASL_PASSWORD=secret",
+        "settings.OTHER=1",
+        "image.tag=latest",
+        "api.resources.limits.memory=much",
+        "consumers.all.names={nobody}",
+        "kafka.securityProtocol=NONE",
+        "connect.url=http://user:word@connect:8083",
+        "apy.replicas=2",
+    ],
+)
+def test_values_that_cannot_be_meant_are_refused(wrong: str) -> None:
+    with pytest.raises(ValueError, match="values don't meet the specifications of the schema"):
+        render("trial", "--set", wrong)
+
+
+# --- Planted faults: each is found, and nothing else ---
+
+
+def pod_of(documents: Documents, name: str) -> dict[str, Any]:
+    (found,) = (
+        each for each in documents
+        if each["metadata"]["name"] == f"market-marketplace-{name}" and "template" in each["spec"]
+    )  # fmt: skip
+    spec: dict[str, Any] = found["spec"]["template"]["spec"]
+    return spec
+
+
+def container_of(documents: Documents, name: str) -> dict[str, Any]:
+    container: dict[str, Any] = pod_of(documents, name)["containers"][0]
+    return container
+
+
+def a_variable_misspelt(documents: Documents) -> None:
+    (found,) = (each for each in container_of(documents, "api")["env"] if each["name"] == "MARKETPLACE_API_KEY_FILE")
+    found["name"] = "MARKETPLACE_API_KEYS_FILE"
+
+
+def a_variable_left_out(documents: Documents) -> None:
+    environment = container_of(documents, "relay")["env"]
+    environment[:] = [each for each in environment if each["name"] != "MARKETPLACE_CONNECT_URL"]
+
+
+def a_wrong_port(documents: Documents) -> None:
+    container_of(documents, "collector")["ports"][1]["containerPort"] = 8701
+
+
+def a_service_at_another_port(documents: Documents) -> None:
+    (found,) = (
+        each for each in documents if each["kind"] == "Service" and each["metadata"]["name"] == "market-marketplace-api"
+    )
+    found["spec"]["ports"][0]["port"] = 8080
+
+
+def a_probe_of_a_page_that_is_not_there(documents: Documents) -> None:
+    container_of(documents, "consumers-all")["livenessProbe"]["httpGet"]["path"] = "/alive"
+
+
+def a_process_that_no_probe_reaches(documents: Documents) -> None:
+    (found,) = (each for each in container_of(documents, "relay")["env"] if each["name"] == "MARKETPLACE_RELAY_HOST")
+    found["value"] = "127.0.0.1"
+
+
+def a_missing_volume(documents: Documents) -> None:
+    volumes = pod_of(documents, "dashboard")["volumes"]
+    volumes[:] = [each for each in volumes if each["name"] != "data"]
+
+
+def a_secret_in_plain(documents: Documents) -> None:
+    environment = container_of(documents, "flow-clicks")["env"]
+    (found,) = (each for each in environment if each["name"] == "MARKETPLACE_KAFKA_SASL_PASSWORD_FILE")
+    found.update(name="MARKETPLACE_KAFKA_SASL_PASSWORD", value="hunter2")
+
+
+def a_password_in_a_url(documents: Documents) -> None:
+    (found,) = (each for each in container_of(documents, "api")["env"] if each["name"] == "MARKETPLACE_MONGO_URL_FILE")
+    found.update(name="MARKETPLACE_MONGO_URL", value="mongodb://marketplace:hunter2@mongo:27017/")
+
+
+def the_newest_image(documents: Documents) -> None:
+    container_of(documents, "api")["image"] = "marketplace:latest"
+
+
+def a_pod_of_root(documents: Documents) -> None:
+    pod_of(documents, "api")["securityContext"]["runAsNonRoot"] = False
+
+
+def a_pod_without_limits(documents: Documents) -> None:
+    del container_of(documents, "collector")["resources"]["limits"]
+
+
+def an_autoscaler_of_a_flow(documents: Documents) -> None:
+    (first, *_) = (each for each in documents if each["kind"] == "HorizontalPodAutoscaler")
+    first["spec"]["scaleTargetRef"] = {
+        "apiVersion": "apps/v1", "kind": "StatefulSet", "name": "market-marketplace-flow-clicks",
+    }  # fmt: skip
+
+
+def two_pods_of_a_flow(documents: Documents) -> None:
+    (first, *_) = (each for each in documents if each["kind"] == "StatefulSet")
+    first["spec"]["replicas"] = 2
+
+
+def a_budget_of_nothing(documents: Documents) -> None:
+    (first, *_) = (each for each in documents if each["kind"] == "PodDisruptionBudget")
+    first["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"] = "apy"
+
+
+@pytest.mark.parametrize(
+    ("plant", "said"),
+    [
+        (a_variable_misspelt, "nothing reads MARKETPLACE_API_KEYS_FILE"),
+        (a_variable_left_out, "MARKETPLACE_CONNECT_URL"),
+        (a_wrong_port, "it does not listen at 8701"),
+        (a_service_at_another_port, "its pods have no port http of 8080"),
+        (a_probe_of_a_page_that_is_not_there, "liveness asks for /alive, which is not its page"),
+        (a_process_that_no_probe_reaches, "MARKETPLACE_RELAY_HOST is not 0.0.0.0"),
+        (a_missing_volume, "there is no volume data"),
+        (a_secret_in_plain, "MARKETPLACE_KAFKA_SASL_PASSWORD has a secret in plain"),
+        (a_password_in_a_url, "a URL has a password in it"),
+        (the_newest_image, "marketplace:latest is no exact version"),
+        (a_pod_of_root, "it may run as root"),
+        (a_pod_without_limits, "it has no limits or no requests"),
+        (an_autoscaler_of_a_flow, "must not grow by itself"),
+        (two_pods_of_a_flow, "a second pod would fence the first"),
+        (a_budget_of_nothing, "it is about no pod"),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else "",
+)
+def test_a_planted_fault_is_found(
+    rendered: dict[str, Rendered], secrets: Path, plant: Callable[[Documents], None], said: str
+) -> None:
+    found = problems(rendered["production"].changed(plant), secrets)
+    assert [line for line in found if said in line], found
+
+
+def test_a_key_that_kubernetes_does_not_know_is_found(rendered: dict[str, Rendered]) -> None:
+    def plant(documents: Documents) -> None:
+        container_of(documents, "api")["livenessProbe"]["periodSecond"] = 3
+
+    found = list(refused_by_kubernetes(rendered["production"].changed(plant)))
+    assert len(found) == len(KUBERNETES)
+    assert "periodSecond" in found[0]
+
+
+def test_kubeconform_says_the_same_of_all_that_is_rendered(rendered: dict[str, Rendered], tmp_path: Path) -> None:
+    program = shutil.which("kubeconform")
+    if program is None:
+        pytest.skip("kubeconform is not here (`make chart` makes it where Go is); the same schemas are used above")
+    for values in VALUES:
+        (tmp_path / f"{values}.yaml").write_text(yaml.safe_dump_all(rendered[values].documents))
+    location = schemas_for_kubeconform(tmp_path / "schemas", KUBERNETES[-1])
+    command = [program, "-strict", "-summary", "-schema-location", location, *map(str, tmp_path.glob("*.yaml"))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Invalid: 0, Errors: 0, Skipped: 0" in done.stdout
