@@ -48,7 +48,7 @@ def rollups(clickhouse: Stack) -> Iterator[ClickHouse]:
 
 @pytest.fixture
 def nobody() -> Iterator[MongoClient[dict[str, Any]]]:
-    client = connect(NOWHERE)
+    client = connect(NOWHERE, 0.3)
     yield client
     client.close()
 

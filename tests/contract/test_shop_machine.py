@@ -39,7 +39,7 @@ from tests.kits.shop_seller import Seller
 from tests.kits.stack import polled
 from tests.kits.tenancy import NOW, World, tenancy_database
 
-EXAMPLES: Final = 300 if CHAOS_SEEDS < 3 else 100 * CHAOS_SEEDS
+EXAMPLES: Final = 150 if CHAOS_SEEDS < 3 else 100 * CHAOS_SEEDS
 STEPS: Final = 4
 BUYERS: Final = ("ann", "bob", "cem", "dua")
 
