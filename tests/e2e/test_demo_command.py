@@ -25,7 +25,7 @@ from tests.kits.demo import ROOT, accounts_in, command, files_with, lines_of
 from tests.kits.depth import LONG
 from tests.kits.processes import processes_marked, wait_until
 
-CLICKS, ORDERS = 1_500, 24
+CLICKS, ORDERS = 1_500, 16
 EMAILS = ["owner@brooklyn-coffee.example", "analyst@berlin-bikes.example", "admin@marketplace.example"]
 
 

@@ -1,6 +1,7 @@
-"""compose.yml without an engine: every process by its own command, until an order is confirmed; then all stop in order.
+"""compose.yml and the chart without an engine: every process by its own command, until an order is confirmed.
 
-The small deployment, because this machine is one. Its containers are made of namespaces (tests/kits/containers.py):
+The small deployment, because this machine is one; with the chart, its processes are those of the chart, by its
+commands, variables, secrets and probes, among the parts of compose. Its containers are made of namespaces (tests/kits/containers.py):
 with their users, secrets, volumes, read-only roots, names and ports. Kafka, Connect, Redis and nginx are real, by the
 files that compose mounts; MongoDB and ClickHouse are the embedded stack's stand-ins, and nothing catches mails.
 """
@@ -33,6 +34,7 @@ from ops.stack.parts.kafka_jars import CONNECT_JARS, KAFKA_JARS, ensure_jars, fi
 from ops.stack.parts.redis import redis_program
 from ops.stack.process_spec import HealthCheck
 from runtime.sections import Settings
+from tests.kits.chart import instead_of, render
 from tests.kits.compose import CORE, FILE, ROOT, Deployment, read_compose, without
 from tests.kits.containers import Machine, image_environment, missing
 from tests.kits.depth import LONG
@@ -49,6 +51,9 @@ OPERATORS: Final = (
 )
 """Commands of people, and where docs/how-to/deploy.md lets them run."""
 
+OF_COMPOSE_ALONE: Final = ["marketplace", "keys", "rotate"]
+"""With the chart, the keys are in a Secret."""
+
 START_SECONDS: Final = 180.0
 ORDER_SECONDS: Final = 60.0
 URL: Final = "https://localhost:8443"
@@ -57,10 +62,21 @@ pytestmark = [LONG, pytest.mark.timeout(600)]
 
 
 class Rehearsal:
-    """The small deployment on this machine."""
+    """The small deployment on this machine.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Of everything.
+        by_chart: Whether processes of ours are those of the chart.
+    """
+
+    def __init__(self, folder: Path, by_chart: bool) -> None:
+        self.by_chart = by_chart
         self.compose: Deployment = without(read_compose(FILE, CORE), "demo")
+        hosts = [*self.compose.services]
+        if by_chart:
+            rendered = render("trial")
+            self.compose = instead_of(self.compose, rendered)
+            hosts += ["kafka", *(each["metadata"]["name"] for each in rendered.of_kind("Service"))]
         self.began = time.monotonic()
         self.lines: list[str] = []
         self.failures: Counter[str] = Counter()
@@ -77,7 +93,7 @@ class Rehearsal:
             (secrets / name).write_text(text)
         self.machine = Machine(folder, secrets, self._programs(folder))
         # Names of containers that are not there stay unknown, as in the small deployment.
-        names = [socket.gethostname(), *(name for name in self.compose.services if name != "mail")]
+        names = [socket.gethostname(), *(name for name in hosts if name != "mail")]
         (folder / "hosts").write_text(f"127.0.0.1 localhost {' '.join(names)}\n")
 
     def _programs(self, folder: Path) -> dict[str, Path]:
@@ -152,6 +168,9 @@ class Rehearsal:
             with self.machine.inside():
                 healthy = self._listens(6379 if name == "redis" else 9092)
             said = "listens"
+        elif probe := container.service.get("probe"):
+            with self.machine.inside():
+                healthy, said = self._answers(*probe), f"{probe[1]} at {probe[0]}"
         else:
             code, said = self.machine.health(name)
             healthy = code == 0
@@ -162,6 +181,13 @@ class Rehearsal:
     @staticmethod
     def _listens(port: int) -> bool:
         return check(HealthCheck("answer", "/"), f"http://127.0.0.1:{port}", 1.0).text.find("refused") < 0
+
+    @staticmethod
+    def _answers(port: int, path: str) -> bool:
+        try:
+            return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=5).status_code == 200
+        except httpx.HTTPError:
+            return False
 
     def troubles(self) -> str:
         return "\n".join(f"--- {name}\n{each.said(1_500)}" for name, each in self.machine.containers.items())
@@ -184,12 +210,12 @@ class Rehearsal:
         return found
 
 
-@pytest.fixture(scope="module")
-def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
+@pytest.fixture(scope="module", params=["compose", "chart"])
+def rehearsal(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
     if reason := missing():
         pytest.skip(reason)
     try:
-        running = Rehearsal(tmp_path_factory.mktemp("rehearsal"))
+        running = Rehearsal(tmp_path_factory.mktemp("rehearsal"), by_chart=request.param == "chart")
     except StackError as error:
         pytest.skip(str(error))
     try:
@@ -199,11 +225,14 @@ def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
         running.machine.end()
 
 
-def test_an_order_through_the_proxy_is_confirmed_and_everything_stops_in_order(rehearsal: Rehearsal) -> None:
+def test_an_order_through_the_proxy_is_confirmed_and_everything_stops_in_order(
+    request: pytest.FixtureRequest, rehearsal: Rehearsal
+) -> None:
     with rehearsal.machine.inside():
         order = place(rehearsal)
     rehearsal.say(f"order {order['id']}: {order['state']}")
-    exits = [rehearsal.machine.execute(*each) for each in OPERATORS]
+    asked = [each for each in OPERATORS if not (rehearsal.by_chart and each[1] == OF_COMPOSE_ALONE)]
+    exits = [rehearsal.machine.execute(*each) for each in asked]
     used = {name: rehearsal.machine.megabytes(name) for name in rehearsal.running}
     for name, megabytes in used.items():
         rehearsal.say(f"{name}: {megabytes:.0f} MB of {rehearsal.limit(name)}")
@@ -218,7 +247,9 @@ def test_an_order_through_the_proxy_is_confirmed_and_everything_stops_in_order(r
     assert [name for name, (_, seconds) in ended.items() if seconds > grace[name]] == []
     assert [name for name in ours if not 0 < used[name] < 0.8 * rehearsal.limit(name)] == []
     (Path.cwd() / ".bench").mkdir(exist_ok=True)
-    (Path.cwd() / ".bench" / "rehearsal.log").write_text("\n".join(rehearsal.lines) + "\n")
+    (Path.cwd() / ".bench" / f"{request.node.callspec.params['rehearsal']}.rehearsal.log").write_text(
+        "\n".join(rehearsal.lines) + "\n"
+    )
 
 
 def place(rehearsal: Rehearsal) -> dict[str, Any]:

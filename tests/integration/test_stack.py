@@ -124,6 +124,7 @@ def test_a_killed_part_comes_back_with_its_data(tmp_path: Path) -> None:
             assert mongo.shop.kept.count_documents({}) == 1
 
 
+@LONG
 def test_drills_never_add_up_to_a_crash_loop(tmp_path: Path) -> None:
     with Stack(tmp_path, ports="auto", parts={"redis"}, external={}) as stack:
         for _ in range(7):

@@ -21,6 +21,7 @@ from ops.stack.state.inspection import STALE_SECONDS, look
 from ops.stack.state.model import ProcessInfo, read_state, write_state
 from ops.stack.supervisor.reaper import start_time
 from runtime.ports import free_ports
+from tests.kits.depth import LONG
 from tests.kits.stack import LIGHT, all_gone, command, eventually, processes_of
 
 HANG_SECONDS = 3.0
@@ -185,6 +186,7 @@ def test_a_stop_that_comes_late_leaves_alone_what_another_start_has_by_now(tmp_p
         other.wait()
 
 
+@LONG
 def test_a_supervisor_that_hangs_is_not_believed_and_a_new_start_ends_it(tmp_path: Path) -> None:
     first = Stack(tmp_path, ports="auto", parts=LIGHT, external={})
     first.start()

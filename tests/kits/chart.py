@@ -22,7 +22,7 @@ from ops.reference.settings import SECTIONS
 from ops.stack.components import ServiceSpec
 from ops.stack.registry import REGISTRY
 from runtime.settings import InvalidSettings, load
-from tests.kits.compose import READERS, ROOT
+from tests.kits.compose import READERS, ROOT, Deployment
 
 CHART: Final = ROOT / "helm" / "marketplace"
 VALUES: Final = tuple(sorted(file.stem for file in (ROOT / "helm" / "values").glob("*.yaml")))
@@ -356,6 +356,54 @@ def schemas_for_kubeconform(folder: Path, version: str) -> str:
         document.pop("$id", None)
         (folder / file.name).write_text(json.dumps(document))
     return f"{folder}/{{{{ .ResourceKind }}}}{{{{ .KindSuffix }}}}.json"
+
+
+# --- As containers without an engine run them ---
+
+PROCESSES: Final[Mapping[str, str]] = {
+    "api": "api", "collector": "collector", "dashboard": "dashboard", "flow": "flow-clicks", "relay": "relay",
+    "dead-letters": "flow-dead-letters", "consumers": "consumers-all", "provision": "provision", "payments": "sandbox",
+}  # fmt: skip
+"""Processes by their names in compose.yml and in the chart."""
+
+
+def as_container(pod: Pod) -> dict[str, Any]:
+    """What compose would say of a pod; `probe` is the port and the path at which it says that it is ready."""
+    own, user = pod.container, pod.spec["securityContext"]["runAsUser"]
+    mounts = {each["name"]: each["mountPath"] for each in own["volumeMounts"]}
+    volumes = {each["name"]: each for each in pod.spec["volumes"]}
+    items = [
+        {"source": item["key"], "target": f"{mounts[name]}/{item['path']}"}
+        for name, volume in volumes.items()
+        for item in volume.get("secret", {}).get("items", [])
+    ]
+    scratch = [place for name, place in mounts.items() if "secret" not in volumes.get(name, {})]
+    ready = own.get("readinessProbe", {}).get("httpGet")
+    limits = own["resources"]["limits"]
+    return {
+        "image": own["image"],
+        "entrypoint": own.get("command") or [],
+        "command": own["args"],
+        "environment": pod.environment,
+        "user": f"{user}:{pod.spec['securityContext']['runAsGroup']}",
+        "read_only": own["securityContext"]["readOnlyRootFilesystem"],
+        "secrets": items,
+        "tmpfs": [f"{place}:size=128m,mode=1777" for place in scratch],
+        "stop_grace_period": f"{pod.spec['terminationGracePeriodSeconds']}s",
+        "deploy": {"resources": {"limits": {"memory": f"{_megabytes(limits['memory'])}M"}}},
+        "probe": (pod.ports[ready["port"]], ready["path"]) if ready else None,
+    }
+
+
+def instead_of(compose: Deployment, rendered: Rendered) -> Deployment:
+    """The parts of compose, in the same order, with the chart's processes in the place of its own."""
+    pods = {pod.name.removeprefix("market-marketplace-"): pod for pod in rendered.pods}
+    services = dict(compose.services)
+    for name, process in PROCESSES.items():
+        there = services[name]
+        kept = {key: there[key] for key in ("depends_on", "restart", "networks") if key in there}
+        services[name] = {**as_container(pods[process]), **kept}
+    return Deployment({**compose.document, "services": services})
 
 
 def nginx_ways() -> Mapping[str, str]:
