@@ -1,9 +1,10 @@
 """compose.yml and the chart without an engine: every process by its own command, until an order is confirmed.
 
 The small deployment, because this machine is one; with the chart, its processes are those of the chart, by its
-commands, variables, secrets and probes, among the parts of compose. Its containers are made of namespaces (tests/kits/containers.py):
-with their users, secrets, volumes, read-only roots, names and ports. Kafka, Connect, Redis and nginx are real, by the
-files that compose mounts; MongoDB and ClickHouse are the embedded stack's stand-ins, and nothing catches mails.
+commands, variables, secrets and probes, among the parts of compose. Its containers are made of namespaces
+(tests/kits/containers.py): with their users, secrets, volumes, read-only roots, names and ports. Kafka, Connect, Redis
+and nginx are real, by the files that compose mounts; MongoDB and ClickHouse are the embedded stack's stand-ins, and
+nothing catches mails.
 """
 
 from __future__ import annotations
@@ -225,9 +226,7 @@ def rehearsal(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         running.machine.end()
 
 
-def test_an_order_through_the_proxy_is_confirmed_and_everything_stops_in_order(
-    request: pytest.FixtureRequest, rehearsal: Rehearsal
-) -> None:
+def test_an_order_through_the_proxy_is_confirmed_and_everything_stops_in_order(rehearsal: Rehearsal) -> None:
     with rehearsal.machine.inside():
         order = place(rehearsal)
     rehearsal.say(f"order {order['id']}: {order['state']}")
@@ -247,9 +246,8 @@ def test_an_order_through_the_proxy_is_confirmed_and_everything_stops_in_order(
     assert [name for name, (_, seconds) in ended.items() if seconds > grace[name]] == []
     assert [name for name in ours if not 0 < used[name] < 0.8 * rehearsal.limit(name)] == []
     (Path.cwd() / ".bench").mkdir(exist_ok=True)
-    (Path.cwd() / ".bench" / f"{request.node.callspec.params['rehearsal']}.rehearsal.log").write_text(
-        "\n".join(rehearsal.lines) + "\n"
-    )
+    name = f"{'chart' if rehearsal.by_chart else 'compose'}-rehearsal.log"
+    (Path.cwd() / ".bench" / name).write_text("\n".join(rehearsal.lines) + "\n")
 
 
 def place(rehearsal: Rehearsal) -> dict[str, Any]:

@@ -401,8 +401,8 @@ def instead_of(compose: Deployment, rendered: Rendered) -> Deployment:
     services = dict(compose.services)
     for name, process in PROCESSES.items():
         there = services[name]
-        kept = {key: there[key] for key in ("depends_on", "restart", "networks") if key in there}
-        services[name] = {**as_container(pods[process]), **kept}
+        kept: dict[str, Any] = {key: there[key] for key in ("depends_on", "restart", "networks") if key in there}
+        services[name] = as_container(pods[process]) | kept
     return Deployment({**compose.document, "services": services})
 
 
