@@ -1,4 +1,4 @@
-"""Backups of a whole stack amid orders and live clicks: each restored, compared in all its numbers, and the original, too."""
+"""Backups of a whole stack amid orders and live clicks: each is restored and compared in all its numbers."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def measure(folder: Path, leave_out: Callable[[str], bool] = lambda name: False)
 class Copier:
     """Copies a tree: files with their holes, as clones where the file system has them, and links as they are.
 
-    Sockets and other files that are no data are left out, and so is what goes away before its turn.
+    Sockets and other files that are no data are left out, and so is what is gone when its turn comes.
 
     Args:
         deadline: In seconds of `time.monotonic`; it does not copy for longer.

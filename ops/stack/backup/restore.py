@@ -29,8 +29,8 @@ def restore(backup: Path, data_dir: Path) -> Manifest:
     try:
         if not new and any(data_dir.iterdir()):
             raise StackError(f"{data_dir} is not empty: a backup is restored into an empty folder only")
+        check_space(measure(backup / DATA), next(each for each in (data_dir, *data_dir.parents) if each.exists()))
         make_private(data_dir)
-        check_space(measure(backup / DATA), data_dir)
         (data_dir / RESTORING).touch(mode=0o600)
     except OSError as error:
         raise StackError(f"{data_dir} cannot be used: {error.strerror or error}") from error

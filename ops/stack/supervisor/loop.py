@@ -15,7 +15,7 @@ from ops.stack.health.checks import Health
 from ops.stack.health.silence import Timing
 from ops.stack.process_spec import ProcessSpec
 from ops.stack.state.model import StackState
-from ops.stack.state.requests import Requests
+from ops.stack.state.requests import PauseRequest, Requests
 from ops.stack.supervisor.ending import STOP_SECONDS, Reaper, stop_in_order
 from ops.stack.supervisor.job import Job
 from ops.stack.supervisor.pause import PauseKeeper
@@ -58,6 +58,7 @@ class Supervisor:
         self._restarts_wanted: set[str] = set()
         self._next_rotation = 0.0
         self._pauses = PauseKeeper(self._data_dir)
+        self._pause_wanted: PauseRequest | None = None
         self._last_tick = self._started
         self._disk = DiskWatch(self._data_dir, job.low_disk_mb)
         self._publisher = Publisher(self._data_dir, self._state())
@@ -111,6 +112,10 @@ class Supervisor:
             rotate_all(self._logs)
         if self._phase == "starting":
             self._judge_start(now)
+        # Last of all, so that nothing is started before the next look.
+        wanted, self._pause_wanted = self._pause_wanted, None
+        if wanted is not None and self._phase == "running":
+            self._pauses.begin(wanted, self._watched, time.monotonic())
         self._publish()
 
     def _blame_nobody_for(self, seconds: float) -> None:
@@ -154,8 +159,7 @@ class Supervisor:
         self._restarts_wanted |= requests.restart
         for spec in requests.run:
             self._adopt(spec)
-        if requests.pause is not None and self._phase == "running":
-            self._pauses.begin(requests.pause, self._watched, time.monotonic())
+        self._pause_wanted = requests.pause or self._pause_wanted
 
     def _adopt(self, spec: ProcessSpec) -> None:
         """Run a further process, or another one in place of that of its name."""

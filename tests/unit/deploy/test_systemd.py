@@ -1,4 +1,4 @@
-"""The units of systemd: read by systemd itself, and every name in them held against the code."""
+"""The units of systemd: read by systemd itself, and every name in them compared with the code."""
 
 from __future__ import annotations
 
