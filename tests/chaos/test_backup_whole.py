@@ -89,7 +89,7 @@ def test_what_is_restored_agrees_in_every_number_and_so_does_the_original(tempor
     flags = ("--detach", "--clicks", str(CLICKS), "--orders", str(ORDERS), "--rate", str(RATE), "--json")
     with command("demo", *flags, "--data", str(original.folder), temporary=temporary) as demo:
         said, numbers = lines_of(demo.stderr), lines_of(demo.stdout)
-        wait_until(lambda: any("Placing" in line for line in said) or demo.poll() is not None, 240, "orders")
+        wait_until(lambda: any("Counting the shops" in line for line in said) or demo.poll() is not None, 240, "orders")
         wait_until(lambda: original.counts().orders >= ORDERS // 10, 60, "some orders")
         amid_orders = backed_up(original, temporary / "amid-orders")
         assert demo.wait(300) == 0, said
