@@ -12,6 +12,7 @@ import typer
 
 _MODULES: Final = {
     "stack": ("up", "down", "status"),
+    "backup": ("backup", "restore"),
     "run": ("run", "health"),
     "deploy": ("deploy",),
     "stores": ("stores",),

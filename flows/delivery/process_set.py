@@ -272,7 +272,11 @@ class FlowProcessSet:
             FlowFailed: A process ended in a way that starting again does not change, or the topic is another one.
             Unavailable: A part was unavailable when the set was to be started again; call again.
         """
+        unwatched = self.unwatched_seconds()
         self._extend_deadline()
+        if unwatched > 0:
+            for process in self._processes:
+                process.lease.excuse(unwatched)
         if self._processes:
             self._look_after(self._monotonic())
         elif supervision.is_due(self._life, self._now_ms()):

@@ -97,6 +97,8 @@ def _row(info: ProcessInfo) -> tuple[str, ...]:
 def _remarks(state: StackState, now: float) -> list[str]:
     """A line for everything that may need attention."""
     lines = []
+    if state.pause is not None and not state.pause.problem:
+        lines.append(f"everything stands still for a backup, since {now - state.pause.since:.0f} s")
     for info in state.processes:
         retry = _retry_in(info, now)
         again = f"; it is tried again in {retry:.0f} s" if retry is not None else ""

@@ -17,13 +17,14 @@ from typing import IO, Final, Self
 
 from marketplace.settings import Urls
 from ops.stack import settings
-from ops.stack.disk.folder import make_private
+from ops.stack.disk.folder import RESTORING, make_private
 from ops.stack.errors import StackError
 from ops.stack.plan import Plan
 from ops.stack.port_choice import Ports
 from ops.stack.process_spec import PACKAGE_ROOT, ProcessSpec
 from ops.stack.provisioning import Provisioning
 from ops.stack.registry import PARTS, REGISTRY, Registry
+from ops.stack.state.backup_lock import backup_is_under_way
 from ops.stack.state.inspection import latest_state, look, running_state, running_urls
 from ops.stack.state.model import Part, ProcessInfo, StackState
 from ops.stack.state.requests import announce_death, request_process, request_restart
@@ -133,6 +134,9 @@ class Stack:
         try:
             if make_private(self.data_dir):
                 self.notices.append(f"{self.data_dir} could be read by others: now it is for this user only")
+            if (self.data_dir / RESTORING).exists():
+                text = "a restore is under way, or did not end: then empty the folder and restore again"
+                raise StackError(f"{self.data_dir} is not whole: {text}")
             with (self.data_dir / "lock").open("a") as lock:
                 self._own(lock)
                 end_what_is_left(self.data_dir)
@@ -170,6 +174,8 @@ class Stack:
         seen = look(self.data_dir)
         if seen.standing == "hangs":
             end_supervisor(self.data_dir, seen)
+        if seen.standing == "none" and backup_is_under_way(self.data_dir):
+            raise StackError(f"a backup of {self.data_dir} is under way: start again when it is done")
         # A process that the ended one had just forked has the lock, too, until it becomes its command.
         if not _take(lock, 0.0 if seen.standing == "alive" else _LOCK_SECONDS):
             raise AlreadyRunningError(f"the stack in {self.data_dir} is running already")

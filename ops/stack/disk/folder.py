@@ -7,6 +7,9 @@ from typing import Final
 
 from ops.stack.errors import StackError
 
+RESTORING: Final = "restoring"
+"""A file of a folder into which a backup is being copied: what is there is not whole."""
+
 _PRIVATE: Final = 0o700
 
 

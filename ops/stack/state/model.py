@@ -63,6 +63,21 @@ class ProcessInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """All processes of the stack stand still for a backup.
+
+    Attributes:
+        token: whose; what the backup has made up.
+        since: in seconds of CLOCK_MONOTONIC.
+        problem: why they do not, or not any longer.
+    """
+
+    token: str
+    since: float
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StackState:
     """The whole of `state.json`. `phase` is starting, running, failed, stopping or stopped.
 
@@ -76,6 +91,7 @@ class StackState:
         left_out: parts and services that this start was asked to leave out.
         requested: what was asked for by its own option, now or the last time; a start of everything starts it again.
         earlier_ports: of what does not run now, as they were the last time; it gets them again.
+        pause: while a backup needs everything to stand still.
     """
 
     phase: str
@@ -95,6 +111,7 @@ class StackState:
     left_out: list[Part] = field(default_factory=list)
     requested: list[Part] = field(default_factory=list)
     earlier_ports: dict[str, int] = field(default_factory=dict)
+    pause: Pause | None = None
 
     def process(self, name: str) -> ProcessInfo | None:
         """The process of that name, or the first one of the part of that name."""

@@ -19,17 +19,31 @@ _LONGEST_PID = 10
 
 
 @dataclass(frozen=True, slots=True)
+class PauseRequest:
+    """Everything is to stand still for a backup, which holds its lock meanwhile.
+
+    Attributes:
+        token: made up by whoever asks, who knows the pause by it.
+        most_seconds: for no longer than this.
+    """
+
+    token: str
+    most_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Requests:
-    """What was asked for: processes to restart, process ids whose death is part of a drill, processes to run."""
+    """What was asked for: processes to restart, ids whose death is part of a drill, processes to run, a pause."""
 
     restart: frozenset[str] = frozenset()
     expected_deaths: frozenset[int] = frozenset()
     run: tuple[ProcessSpec, ...] = ()
+    pause: PauseRequest | None = None
 
     def __or__(self, more: "Requests") -> "Requests":
-        """Both."""
+        """Both; of two pauses the later one."""
         restart, expected = self.restart | more.restart, self.expected_deaths | more.expected_deaths
-        return Requests(restart, expected, self.run + more.run)
+        return Requests(restart, expected, self.run + more.run, more.pause or self.pause)
 
 
 def request_restart(data_dir: Path, process: str) -> None:
@@ -45,6 +59,11 @@ def announce_death(data_dir: Path, pid: int) -> None:
 def request_process(data_dir: Path, spec: ProcessSpec) -> None:
     """Ask for a further process, or for another one in place of that of its name."""
     _write(data_dir, f"run.{spec.name}", msgspec.json.encode(spec))
+
+
+def request_pause(data_dir: Path, request: PauseRequest) -> None:
+    """Ask for a pause; the caller holds the lock of a backup."""
+    _write(data_dir, "pause", msgspec.json.encode(request))
 
 
 def take_requests(data_dir: Path) -> Requests:
@@ -75,6 +94,9 @@ def read_request(name: str, content: bytes) -> Requests:
         # What nobody can read was not written by this version and is no request of anybody who waits for it.
         with suppress(msgspec.MsgspecError):
             return Requests(run=(msgspec.json.decode(content, type=ProcessSpec),))
+    if verb == "pause":
+        with suppress(msgspec.MsgspecError):
+            return Requests(pause=msgspec.json.decode(content, type=PauseRequest))
     return Requests()
 
 

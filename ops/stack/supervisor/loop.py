@@ -15,9 +15,10 @@ from ops.stack.health.checks import Health
 from ops.stack.health.silence import Timing
 from ops.stack.process_spec import ProcessSpec
 from ops.stack.state.model import StackState
-from ops.stack.state.requests import Requests
+from ops.stack.state.requests import PauseRequest, Requests
 from ops.stack.supervisor.ending import STOP_SECONDS, Reaper, stop_in_order
 from ops.stack.supervisor.job import Job
+from ops.stack.supervisor.pause import PauseKeeper
 from ops.stack.supervisor.process import Child, rotate_all, tail
 from ops.stack.supervisor.publishing import Publisher
 from ops.stack.supervisor.reaper import start_time
@@ -56,6 +57,8 @@ class Supervisor:
         self._expected_deaths: set[int] = set()
         self._restarts_wanted: set[str] = set()
         self._next_rotation = 0.0
+        self._pauses = PauseKeeper(self._data_dir)
+        self._pause_wanted: PauseRequest | None = None
         self._last_tick = self._started
         self._disk = DiskWatch(self._data_dir, job.low_disk_mb)
         self._publisher = Publisher(self._data_dir, self._state())
@@ -71,6 +74,7 @@ class Supervisor:
         while not self._stop:
             self._tick()
             self._wait()
+        self._pauses.end(time.monotonic())
         failed = self._phase == "failed"
         if not failed:
             self._phase = "stopping"
@@ -89,8 +93,11 @@ class Supervisor:
         late, self._last_tick = now - self._last_tick, now
         if late > _STALL_SECONDS:
             _LOG.warning("the supervisor did not look for %.0f s", late)
-            for watched in self._watched:
-                watched.health.stood_still(late)
+            self._blame_nobody_for(late)
+        self._blame_nobody_for(self._pauses.look(now))
+        if self._pauses.stands_still:
+            self._publish()
+            return
         self._follow_requests(self._publisher.take_requests())
         if self._disk.look(now):
             for watched in self._watched:
@@ -105,12 +112,21 @@ class Supervisor:
             rotate_all(self._logs)
         if self._phase == "starting":
             self._judge_start(now)
+        # Last of all, so that nothing is started before the next look.
+        wanted, self._pause_wanted = self._pause_wanted, None
+        if wanted is not None and self._phase == "running":
+            self._pauses.begin(wanted, self._watched, time.monotonic())
         self._publish()
+
+    def _blame_nobody_for(self, seconds: float) -> None:
+        if seconds:
+            for watched in self._watched:
+                watched.health.stood_still(seconds)
 
     def _wait(self) -> None:
         """Sleep until the next tick, or until the starter says something or goes away."""
         unsettled = any(watched.life.state is ProcessState.STARTING for watched in self._watched)
-        pause = _STARTING_TICK_SECONDS if unsettled else _STEADY_TICK_SECONDS
+        pause = _STARTING_TICK_SECONDS if unsettled or self._pauses.pause is not None else _STEADY_TICK_SECONDS
         if self._detached:
             time.sleep(pause)
             return
@@ -143,6 +159,7 @@ class Supervisor:
         self._restarts_wanted |= requests.restart
         for spec in requests.run:
             self._adopt(spec)
+        self._pause_wanted = requests.pause or self._pause_wanted
 
     def _adopt(self, spec: ProcessSpec) -> None:
         """Run a further process, or another one in place of that of its name."""
@@ -277,6 +294,7 @@ class Supervisor:
             left_out=self._job.left_out,
             requested=self._job.requested,
             earlier_ports=self._job.earlier_ports,
+            pause=self._pauses.pause,
         )
 
 

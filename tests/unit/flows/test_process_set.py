@@ -252,6 +252,16 @@ def test_a_process_that_gives_no_sign_of_life_is_killed_and_its_hang_counted() -
     assert (hung.returncode, runner.hangs, runner.restarts) == (-9, 1, 1)
 
 
+def test_time_in_which_nobody_looked_after_a_set_is_blamed_on_none_of_its_processes() -> None:
+    runner = FakeSet(workers=2)
+    runner.start()
+    runner.live(10 * HANG_SECONDS)
+
+    runner.watch()
+
+    assert (len(runner.pids), runner.hangs, runner.restarts) == (2, 0, 0)
+
+
 def test_a_flow_that_leaves_because_a_part_is_unavailable_is_waited_for_longer_each_time_and_never_fails() -> None:
     runner = FakeSet()
     runner.start()
