@@ -72,20 +72,55 @@ def test_every_service_of_ours_runs_in_some_pod(rendered: dict[str, Rendered]) -
 
 
 def test_an_address_leads_where_the_proxy_of_one_machine_leads_it(rendered: dict[str, Rendered]) -> None:
-    (ingress,) = rendered["trial"].of_kind("Ingress")
-    ways = ingress["spec"]["rules"][0]["http"]["paths"]
+    ways = [
+        way for ingress in rendered["trial"].of_kind("Ingress") for way in ingress["spec"]["rules"][0]["http"]["paths"]
+    ]
 
     def leads_to(path: str) -> str:
-        exact = [each for each in ways if each["pathType"] == "Exact" and each["path"] == path]
+        exact = [each for each in ways if each["pathType"] != "Prefix" and each["path"] == path]
         below = [
-            each for each in ways
+            each
+            for each in ways
             if each["pathType"] == "Prefix" and f"{path}/".startswith(f"{each['path'].rstrip('/')}/")
-        ]  # fmt: skip
+        ]
         longest = sorted(below, key=lambda each: len(each["path"]))[-1:]
         return str((exact or longest)[0]["backend"]["service"]["name"]).removeprefix("market-marketplace-")
 
     assert {path: leads_to(path) for path in nginx_ways()} == nginx_ways()
     assert leads_to("/_stcore/metrics") == "api", "which has nothing there"
+
+
+def test_no_path_with_a_dot_is_an_exact_one_which_some_controllers_refuse(rendered: dict[str, Rendered]) -> None:
+    for ingress in rendered["production"].of_kind("Ingress"):
+        paths = ingress["spec"]["rules"][0]["http"]["paths"]
+        assert [
+            each["path"] for each in paths if "." in each["path"] and each["pathType"] != "ImplementationSpecific"
+        ] == []
+
+
+def test_what_is_right_for_one_process_is_said_of_it_alone(rendered: dict[str, Rendered]) -> None:
+    said = {
+        each["metadata"]["name"].removeprefix("market-marketplace-"): {
+            name.rpartition("/")[2]: value for name, value in each["metadata"]["annotations"].items()
+        }
+        for each in rendered["production"].of_kind("Ingress")
+    }
+    assert [name for name, each in said.items() if "affinity" in each] == ["dashboard"], "no cookie for visitors"
+    assert said["collector"]["proxy-next-upstream"] == "off", "a second try would count an event twice"
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_the_storefront_knows_where_cards_are_taken_and_may_go_there(
+    rendered: dict[str, Rendered], values: str
+) -> None:
+    environments = {pod.runs: pod.environment for pod in rendered[values].pods}
+    name = "MARKETPLACE_PAYMENTS_URL"
+    assert environments["api"][name] == environments["consumers"][name] != ""
+    for policy in rendered[values].of_kind("NetworkPolicy"):
+        if policy["metadata"]["name"].endswith("-sandbox"):
+            (way,) = policy["spec"]["ingress"]
+            allowed = {each["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for each in way["from"]}
+            assert allowed >= {"api", "consumers-all"}
 
 
 def test_a_group_of_consumers_gets_the_names_of_its_own(rendered: dict[str, Rendered]) -> None:
@@ -117,6 +152,8 @@ def test_what_nobody_can_guess_is_asked_for_by_name(left_out: str, named: str) -
         "flows.clicks.replicas=2",
         "settings.MARKETPLACE_KAFKA_SASL_PASSWORD=secret",
         "settings.OTHER=1",
+        "settings.MARKETPLACE_API_PORT=9000",
+        "api.settings.MARKETPLACE_API_ADMIN_HOST=127.0.0.1",
         "image.tag=latest",
         "api.resources.limits.memory=much",
         "consumers.all.names={nobody}",
@@ -262,7 +299,7 @@ def test_a_key_that_kubernetes_does_not_know_is_found(rendered: dict[str, Render
 def test_kubeconform_says_the_same_of_all_that_is_rendered(rendered: dict[str, Rendered], tmp_path: Path) -> None:
     program = shutil.which("kubeconform")
     if program is None:
-        pytest.skip("kubeconform is not here (`make chart` makes it where Go is); the same schemas are used above")
+        pytest.skip("kubeconform is not here (`make helm-check` makes it where Go is); the same schemas are used above")
     for values in VALUES:
         (tmp_path / f"{values}.yaml").write_text(yaml.safe_dump_all(rendered[values].documents))
     location = schemas_for_kubeconform(tmp_path / "schemas", KUBERNETES[-1])
