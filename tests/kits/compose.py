@@ -147,6 +147,23 @@ def refused_settings(deployment: Deployment, secrets: Path) -> Iterator[str]:
             yield f"{name}: {error}"
 
 
+NEEDED: Final = (
+    ("api", "MARKETPLACE_PAYMENTS_URL"),
+    ("traffic", "MARKETPLACE_PAYMENTS_URL"),
+    ("traffic", "MARKETPLACE_TRAFFIC_API"),
+    ("traffic", "MARKETPLACE_TRAFFIC_COLLECTOR"),
+)
+"""What a process needs in a deployment, although its reader does not insist: elsewhere it goes without."""
+
+
+def lacking_settings(deployment: Deployment) -> Iterator[str]:
+    """What a process is not given, would start without, and could not do its work without."""
+    for name in deployment.ours:
+        for runs, variable in NEEDED:
+            if deployment.runs(name) == runs and not deployment.environment(name).get(variable):
+                yield f"{name}: it is not given {variable}"
+
+
 # --- Ports and health ---
 
 
@@ -322,6 +339,20 @@ def loose_images(deployment: Deployment) -> Iterator[str]:
             yield f"{name}: {image} is no exact version"
 
 
+def wrong_builds(deployment: Deployment) -> Iterator[str]:
+    """Images of ours that nobody builds, or several at once, which would write one tag together."""
+    built: dict[str, list[str]] = {}
+    for name, service in deployment.services.items():
+        if "build" in service:
+            built.setdefault(service["image"], []).append(name)
+    for image in sorted({service["image"] for service in deployment.services.values()}):
+        if image.startswith("marketplace") and image not in built:
+            yield f"{image}: nobody builds it"
+    for image, names in built.items():
+        if len(names) > 1:
+            yield f"{image}: {', '.join(names)} build it"
+
+
 # --- The rest ---
 
 
@@ -363,6 +394,19 @@ def loose_containers(deployment: Deployment) -> Iterator[str]:
                 yield f"{name}: it publishes {port} to everybody"
 
 
+_JVMS: Final = ("apache/kafka", "marketplace-connect")
+
+
+def closed_scratch(deployment: Deployment) -> Iterator[str]:
+    """JVMs that cannot load the libraries which codecs unpack into /tmp: an engine mounts it without execution."""
+    for name, service in deployment.services.items():
+        if service["image"].partition(":")[0] not in _JVMS:
+            continue
+        options = {place: text.split(",") for place, _, text in (each.partition(":") for each in service["tmpfs"])}
+        if "exec" not in options.get("/tmp", []):
+            yield f"{name}: nothing in its /tmp can be executed"
+
+
 def limits(deployment: Deployment) -> tuple[float, int]:
     """CPUs and MiB that all containers together may take."""
     found = [each["deploy"]["resources"]["limits"] for each in deployment.services.values()]
@@ -373,13 +417,16 @@ def problems(deployment: Deployment, secrets: Path) -> list[str]:
     """All that is wrong."""
     checks: Sequence[Callable[[Deployment], Iterator[str]]] = (
         unknown_variables,
+        lacking_settings,
         wrong_ports,
         wrong_health,
         plain_secrets,
         wrong_secrets,
         wrong_volumes,
         loose_images,
+        wrong_builds,
         wrong_order,
         loose_containers,
+        closed_scratch,
     )
     return [*(line for check in checks for line in check(deployment)), *refused_settings(deployment, secrets)]

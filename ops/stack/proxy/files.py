@@ -66,7 +66,7 @@ def values(settings: ProxySettings, ports: ProxyPorts) -> dict[str, str]:
     certificate, key = settings.certificate or (Path(CERTIFICATE), Path(CERTIFICATE))
     names = "".join(f"    {name} 1;\n" for name in (*settings.names, *_LOCAL_NAMES))
     files = {
-        "main.conf": "pid nginx.pid;\nerror_log stderr alert;\nworker_shutdown_timeout 3s;\n",
+        "main.conf": "pid nginx.pid;\nerror_log stderr alert;\nworker_shutdown_timeout 3s;\nworker_processes auto;\n",
         "http.conf": (
             "access_log /dev/stdout requests;\n"
             f'map $host $known_host {{\n    default "";\n{names}}}\n'

@@ -25,6 +25,8 @@ from tests.kits.compose import (
     FILE,
     ROOT,
     Deployment,
+    closed_scratch,
+    lacking_settings,
     limits,
     listening,
     loose_containers,
@@ -35,6 +37,7 @@ from tests.kits.compose import (
     refused_settings,
     unknown_variables,
     without,
+    wrong_builds,
     wrong_health,
     wrong_order,
     wrong_ports,
@@ -225,6 +228,22 @@ def test_the_small_deployment_has_one_broker_and_one_member() -> None:
     assert small.environment("kafka-1")["KAFKA_REPLICAS"] == "1"
 
 
+def test_the_small_deployment_is_chosen_once_for_every_command_and_never_by_one() -> None:
+    # A later command without the choice would give one broker the voters of three.
+    chosen = f"COMPOSE_FILE={FILE.relative_to(ROOT)}:{CORE.relative_to(ROOT)}"
+    page = ROOT / "docs/how-to/deploy.md"
+    assert [file.name for file in (FILE, CORE, page) if chosen not in file.read_text()] == []
+    said_of_it = [FILE, CORE, ROOT / "README.md", *ROOT.glob("docs/**/*.md")]
+    assert [file for file in said_of_it if re.search(r"compose .*(--file|-f) ", file.read_text())] == []
+
+
+def test_redis_refuses_writes_before_its_container_is_full(whole: Deployment) -> None:
+    # A rewrite of its file takes up to as much again.
+    (most,) = re.findall(r"^maxmemory (\d+)mb$", (ROOT / "deploy/redis/redis.conf").read_text(), re.M)
+    limit = whole.services["redis"]["deploy"]["resources"]["limits"]["memory"]
+    assert 2 * int(most) <= int(limit.removesuffix("M"))
+
+
 def test_the_page_about_deploying_says_what_all_limits_come_to(whole: Deployment) -> None:
     page = (ROOT / "docs/how-to/deploy.md").read_text()
     for deployment in (without(whole), without(read_compose(FILE, CORE)), without(whole, "demo")):
@@ -329,6 +348,31 @@ FAULTS: dict[str, tuple[Callable[[Deployment], Iterator[str]], Callable[[dict[st
         loose_images,
         planted("services", "redis", "image", value="valkey/valkey:latest"),
         "redis: valkey/valkey:latest is no exact version",
+    ),
+    "an image that two services build": (
+        wrong_builds,
+        planted(*API, "build", value={"context": "."}),
+        "marketplace:0.1.0: mongo-setup, api build it",
+    ),
+    "an image that nobody builds": (
+        wrong_builds,
+        planted("services", "connect", "build"),
+        "marketplace-connect:0.1.0: nobody builds it",
+    ),
+    "a storefront that takes no cards": (
+        lacking_settings,
+        planted(*API, "environment", "MARKETPLACE_PAYMENTS_URL"),
+        "api: it is not given MARKETPLACE_PAYMENTS_URL",
+    ),
+    "visits that go nowhere": (
+        lacking_settings,
+        planted("services", "demo-traffic", "environment", "MARKETPLACE_TRAFFIC_COLLECTOR", value=""),
+        "demo-traffic: it is not given MARKETPLACE_TRAFFIC_COLLECTOR",
+    ),
+    "a broker that cannot load its codecs": (
+        closed_scratch,
+        planted("services", "kafka-2", "tmpfs", value=["/tmp:size=64m,mode=1777"]),
+        "kafka-2: nothing in its /tmp can be executed",
     ),
     "a dependency that is not there": (
         wrong_order,
