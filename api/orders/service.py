@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from connectors.mongo.async_client import Documents
 from connectors.mongo.carts import Carts, Holder
 from connectors.mongo.idempotency import AnswerOf, Claim
-from connectors.mongo.order_reads import Happened, OrderReads, PaymentView, Place
+from connectors.mongo.newest_pages import NewestPlace
+from connectors.mongo.order_reads import Happened, OrderReads, PaymentView
 from connectors.mongo.orders import Asked, Checkout, KeptOrder, Orders, Wish
 from connectors.mongo.product_reads import ProductReads
 from connectors.mongo.stock import Touched
@@ -36,7 +37,7 @@ class OrderPage:
     """Orders, and the place behind which the next ones are; None where there are none."""
 
     orders: list[KeptOrder]
-    next: Place | None
+    next: NewestPlace | None
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ class OrderService:
             now,
         )
 
-    async def of_buyer(self, buyer: str, after: Place | None = None, limit: int = 20) -> OrderPage:
+    async def of_buyer(self, buyer: str, after: NewestPlace | None = None, limit: int = 20) -> OrderPage:
         """A page of a buyer's orders, the newest first.
 
         Raises:
@@ -172,7 +173,7 @@ class OrderService:
         store: str,
         state: OrderState | None = None,
         search: str = "",
-        after: Place | None = None,
+        after: NewestPlace | None = None,
         limit: int = 20,
     ) -> OrderPage:
         """A page of a store's orders, the newest first; see :meth:`OrderReads.of_store`.
@@ -268,4 +269,4 @@ class OrderService:
 
 def _page(found: list[KeptOrder], limit: int) -> OrderPage:
     page, more = found[:limit], len(found) > limit
-    return OrderPage(page, Place(page[-1].placed_at_ms, page[-1].order.id) if more else None)
+    return OrderPage(page, NewestPlace(page[-1].placed_at_ms, page[-1].order.id) if more else None)

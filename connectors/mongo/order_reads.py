@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from connectors.mongo.async_client import Documents, answering
-from connectors.mongo.newest_pages import beginnings
+from connectors.mongo.newest_pages import NewestPlace, beginnings
 from connectors.mongo.orders import KeptOrder, kept_order
 from connectors.mongo.times import milliseconds
 from marketplace.collections import INBOX, ORDERS, OUTBOX, PAYMENTS, USERS
@@ -18,19 +18,6 @@ MAX_OF_CHECKOUT: Final = 200
 _NEWEST: Final = [("placed_at_ms", -1), ("_id", 1)]
 MAX_EVENTS: Final = 200
 """Of an order's timeline: the newest ones."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Behind which order a page begins.
-
-    Attributes:
-        placed_at_ms: When that one was placed.
-        id: Its id.
-    """
-
-    placed_at_ms: int
-    id: str
 
 
 @dataclass(frozen=True)
@@ -86,7 +73,7 @@ class OrderReads:
         self._orders, self._payments, self._users = mongo[ORDERS.name], mongo[PAYMENTS.name], mongo[USERS.name]
         self._outbox, self._inbox = mongo[OUTBOX.name], mongo[INBOX.name]
 
-    async def of_buyer(self, buyer: str, after: Place | None, limit: int, now_ms: int) -> list[KeptOrder]:
+    async def of_buyer(self, buyer: str, after: NewestPlace | None, limit: int, now_ms: int) -> list[KeptOrder]:
         """A buyer's orders, the newest first.
 
         Args:
@@ -101,7 +88,7 @@ class OrderReads:
         return await self._page({"buyer": buyer}, after, limit, now_ms)
 
     async def of_store(
-        self, store: str, state: OrderState | None, search: str, after: Place | None, limit: int, now_ms: int
+        self, store: str, state: OrderState | None, search: str, after: NewestPlace | None, limit: int, now_ms: int
     ) -> list[KeptOrder]:
         """Orders of a store, the newest first.
 
@@ -248,18 +235,20 @@ class OrderReads:
                 return [own]
             return await self._orders.find({"checkout": name}).limit(MAX_OF_CHECKOUT).to_list()
 
-    async def _page(self, question: Mapping[str, Any], after: Place | None, limit: int, now_ms: int) -> list[KeptOrder]:
+    async def _page(
+        self, question: Mapping[str, Any], after: NewestPlace | None, limit: int, now_ms: int
+    ) -> list[KeptOrder]:
         # SecantusDB takes no index for an $or: those of the moment at which the page begins are asked for first.
         found: list[dict[str, Any]] = []
         more: list[dict[str, Any]] = []
         before: dict[str, int] = {}
         async with answering():
             if after is not None:
-                same = self._orders.find({**question, "placed_at_ms": after.placed_at_ms}).sort(_NEWEST)
+                same = self._orders.find({**question, "placed_at_ms": after.at_ms}).sort(_NEWEST)
                 found = [row for row in await same.to_list() if row["_id"] > after.id][:limit]
-                before = {"$lt": after.placed_at_ms}
+                before = {"$lt": after.at_ms}
             wanted = limit - len(found)
-            for since_ms in beginnings(now_ms if after is None else after.placed_at_ms) if wanted else ():
+            for since_ms in beginnings(now_ms if after is None else after.at_ms) if wanted else ():
                 within = {**question, "placed_at_ms": {"$gt": since_ms - 1, **before}}
                 more = await self._orders.find(within).sort(_NEWEST).limit(wanted).to_list()
                 if len(more) == wanted:
@@ -272,5 +261,5 @@ def _position(document: Mapping[str, Any]) -> tuple[int, str]:
     return -document["placed_at_ms"], document["_id"]
 
 
-def _behind(place: Place) -> tuple[int, str]:
-    return -place.placed_at_ms, place.id
+def _behind(place: NewestPlace) -> tuple[int, str]:
+    return -place.at_ms, place.id

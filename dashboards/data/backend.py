@@ -33,7 +33,7 @@ from connectors.kafka.log_times import LogTimes
 from connectors.mongo.client import connect
 from connectors.mongo.newest_pages import NewestPage, NewestPlace
 from connectors.mongo.notifications import Notification
-from connectors.mongo.sagas.sold_orders import Group, Only, OrderPage, Place, WholeOrder
+from connectors.mongo.sagas.sold_orders import Group, Only, OrderPage, WholeOrder
 from connectors.mongo.sagas.store_notices import StoreNotices
 from connectors.mongo.sagas.store_orders import StoreOrders
 from connectors.mongo.sagas.store_stock import Moved, StoreStock
@@ -276,7 +276,7 @@ def _turned_away(found: Backend, scope: Scope) -> dict[str, tuple[int, int]]:
     return sums(found.turned_away.of(scope.store, first, last))
 
 
-def _orders_page(found: Backend, store: str, only: Only, after: Place | None) -> OrderPage:
+def _orders_page(found: Backend, store: str, only: Only, after: NewestPlace | None) -> OrderPage:
     return found.orders.page(store, only, after)
 
 

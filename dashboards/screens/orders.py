@@ -12,7 +12,8 @@ from typing import Final
 import streamlit as st
 
 from connectors.errors import Unavailable
-from connectors.mongo.sagas.sold_orders import Group, Only, Place, SoldOrder
+from connectors.mongo.newest_pages import NewestPlace
+from connectors.mongo.sagas.sold_orders import Group, Only, SoldOrder
 from connectors.mongo.sagas.store_orders import MAX_SEARCH_CHARS, TooMuch
 from dashboards.data import backend, current
 from dashboards.data.periods import Range
@@ -242,16 +243,16 @@ def _only(since_ms: int, until_ms: int, chosen: str, text: str, stuck: tuple[str
     return Only(since_ms, until_ms, kind.state, kind.gone, text)
 
 
-def _pages(only: Only) -> list[Place | None]:
+def _pages(only: Only) -> list[NewestPlace | None]:
     """The places behind which the pages up to the present one begin; another question begins at its first page."""
     asked = (replace(only, ids=None), only.ids is not None)
     kept = st.session_state.get("orders-pages")
-    pages: list[Place | None] = [None] if kept is None or kept[0] != asked else kept[1]
+    pages: list[NewestPlace | None] = [None] if kept is None or kept[0] != asked else kept[1]
     st.session_state["orders-pages"] = (asked, pages)
     return pages
 
 
-def _turn(pages: list[Place | None], after: Place | None) -> None:
+def _turn(pages: list[NewestPlace | None], after: NewestPlace | None) -> None:
     if after is None and len(pages) == 1:
         return
 

@@ -15,7 +15,7 @@ from connectors.mongo.client import Client, connect
 from connectors.mongo.newest_pages import NewestPlace
 from connectors.mongo.sagas import store_notices
 from connectors.mongo.sagas.notifications import notification_document
-from connectors.mongo.sagas.sold_orders import Only, Place
+from connectors.mongo.sagas.sold_orders import Only
 from connectors.mongo.sagas.store_notices import StoreNotices
 from connectors.mongo.sagas.store_orders import PAGE, StoreOrders
 from connectors.mongo.sagas.store_stock import MOVEMENTS, StoreStock
@@ -105,7 +105,7 @@ def stock(client: tuple[Client, str]) -> StoreStock:
 def ids(orders: StoreOrders, only: Only, store: str = "shop") -> list[str]:
     """Of all pages."""
     found: list[str] = []
-    after: Place | None = None
+    after: NewestPlace | None = None
     while True:
         page = orders.page(store, only, after)
         assert len(page.orders) <= PAGE

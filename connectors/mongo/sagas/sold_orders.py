@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from connectors.mongo.newest_pages import NewestPlace
 from connectors.mongo.sagas.audit import Step
 from connectors.mongo.sagas.documents import order_of
 from marketplace.orders.delivery import Address, Fulfilment, FulfilmentState
@@ -14,19 +15,6 @@ from marketplace.sagas.inventory import Reservation
 from marketplace.sagas.order_state import Order, OrderState
 from marketplace.sagas.payment_state import Payment
 from marketplace.sagas.reconcile import GRACE_MS
-
-
-@dataclass(frozen=True)
-class Place:
-    """Behind which order a page begins.
-
-    Attributes:
-        placed_at_ms: When that one was placed.
-        id: Its id.
-    """
-
-    placed_at_ms: int
-    id: str
 
 
 @dataclass(frozen=True)
@@ -88,7 +76,7 @@ class OrderPage:
     """
 
     orders: tuple[SoldOrder, ...]
-    next: Place | None
+    next: NewestPlace | None
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
 
 from connectors.errors import Unavailable
 from connectors.mongo.client import Client, unavailable
-from connectors.mongo.newest_pages import beginnings
+from connectors.mongo.newest_pages import NewestPlace, beginnings
 from connectors.mongo.sagas.audit import SagaAudit
 from connectors.mongo.sagas.documents import payment_of, reservation_of
-from connectors.mongo.sagas.sold_orders import Buyer, CameBack, Group, Only, OrderPage, Place, WholeOrder, sold_order
+from connectors.mongo.sagas.sold_orders import Buyer, CameBack, Group, Only, OrderPage, WholeOrder, sold_order
 from marketplace.collections import ORDERS, PARKED_EVENTS, PAYMENTS, RESERVATIONS, STOCK_MOVEMENTS, USERS
 from marketplace.identity.emails import email_key
 from marketplace.orders.delivery import GONE
@@ -66,7 +66,7 @@ class StoreOrders:
         self._movements = mongo[STOCK_MOVEMENTS.name]
         self._audit = SagaAudit(client, database)
 
-    def page(self, store: str, only: Only, after: Place | None = None) -> OrderPage:
+    def page(self, store: str, only: Only, after: NewestPlace | None = None) -> OrderPage:
         """A page of orders.
 
         Args:
@@ -93,16 +93,16 @@ class StoreOrders:
             raise
         orders = tuple(map(sold_order, found[:PAGE]))
         last = orders[-1] if len(found) > PAGE else None
-        return OrderPage(orders, None if last is None else Place(last.placed_at_ms, last.order.id))
+        return OrderPage(orders, None if last is None else NewestPlace(last.placed_at_ms, last.order.id))
 
-    def _newest(self, store: str, only: Only, after: Place | None) -> list[dict[str, Any]]:
+    def _newest(self, store: str, only: Only, after: NewestPlace | None) -> list[dict[str, Any]]:
         # It takes no index for an $or, either: those of the moment at which the page begins are asked for first.
         question = {"store": store, **_kind(only)}
         found: list[dict[str, Any]] = []
         more: list[dict[str, Any]] = []
         until_ms = only.until_ms
         if after is not None:
-            until_ms = after.placed_at_ms
+            until_ms = after.at_ms
             same = {**question, "placed_at_ms": _between(until_ms, until_ms + 1)}
             found = [row for row in self._orders.find(same).sort(_NEWEST) if row["_id"] > after.id]
         wanted = PAGE + 1 - len(found)
@@ -113,11 +113,11 @@ class StoreOrders:
                 break
         return [*found, *more]
 
-    def _looked_for(self, store: str, only: Only, after: Place | None) -> list[dict[str, Any]]:
+    def _looked_for(self, store: str, only: Only, after: NewestPlace | None) -> list[dict[str, Any]]:
         question = {"store": store, **self._question(store, only)}
         if after is not None:
-            later = {"placed_at_ms": after.placed_at_ms, "_id": {"$gt": after.id}}
-            question = {"$and": [question, {"$or": [{"placed_at_ms": {"$lt": after.placed_at_ms}}, later]}]}
+            later = {"placed_at_ms": after.at_ms, "_id": {"$gt": after.id}}
+            question = {"$and": [question, {"$or": [{"placed_at_ms": {"$lt": after.at_ms}}, later]}]}
         return self._orders.find(question).sort(_NEWEST).limit(PAGE + 1).to_list()
 
     def groups(self, store: str, since_ms: int, until_ms: int) -> tuple[Group, ...]:
