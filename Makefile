@@ -116,7 +116,7 @@ secrets: $(READY) ## files with secrets for `docker compose up`, where they are 
 	@$(BIN)/marketplace deploy secrets
 
 compose-check: $(READY) ## what the tools that would run compose.yml say of it, and whether it agrees with the code
-	$(BIN)/pytest -q -n0 tests/unit/deploy/test_compose.py tests/unit/deploy/test_image.py tests/integration/test_deploy_parts.py
+	$(BIN)/pytest -q -n0 tests/unit/deploy/test_compose.py tests/unit/deploy/test_compose_parts.py tests/unit/deploy/test_image.py tests/integration/test_deploy_parts.py
 
 rehearsal: $(READY) ## every process of compose.yml by its own command, without containers, until an order is confirmed
 	CHAOS_SEEDS=20 $(BIN)/pytest -q -n0 -s tests/integration/test_compose_rehearsal.py

@@ -20,7 +20,8 @@ from runtime.sections import DATABASE_NAME
 from runtime.settings import InvalidSettings
 
 _POLL_SECONDS: Final = 1.0
-_ADMINISTRATOR: Final = "root"
+ADMINISTRATOR: Final = "root"
+"""Of MongoDB, as its first member is made with."""
 
 
 def secrets(
@@ -50,7 +51,7 @@ def mongo(
         database = load_read(lambda env: env.read(DATABASE_NAME))
         root, password = (path.read_text().strip() for path in (root_password_file, password_file))
         deadline = time.monotonic() + timeout
-        with ReplicaSetAdmin(member[0], _ADMINISTRATOR, root) as admin:
+        with ReplicaSetAdmin(member[0], ADMINISTRATOR, root) as admin:
             initiated = _patiently(lambda: admin.initiate(member), deadline)
             while not _patiently(admin.is_primary, deadline):
                 if time.monotonic() > deadline:

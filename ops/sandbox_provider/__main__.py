@@ -21,7 +21,7 @@ _DRAIN_SECONDS = 1
 
 def main() -> int:
     """Serve until a signal; 1 when its secrets cannot be read."""
-    options = _options()
+    options = parser().parse_args()
     configure_logs()
     try:
         known = read_secrets(options.secrets)
@@ -49,7 +49,8 @@ def main() -> int:
     return 0
 
 
-def _options() -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
+    """Its arguments."""
     parser = argparse.ArgumentParser(prog="sandbox_provider", description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--secrets", type=Path, required=True, help="the file with the API key and webhook secrets")
@@ -58,7 +59,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--account", default="sandbox")
     parser.add_argument("--webhook-url", default="", help="where webhooks go; they wait without it")
     parser.add_argument("--pace", type=float, default=1.0, help="how long a second of the cards' scripts takes")
-    return parser.parse_args()
+    return parser
 
 
 if __name__ == "__main__":

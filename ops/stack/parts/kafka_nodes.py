@@ -59,7 +59,7 @@ def kafka_specs(
         folder.mkdir(parents=True, exist_ok=True)
         properties = folder / "server.properties"
         properties.write_text(
-            _kafka_properties(folder, node, ports[name], ports[f"{name}-controller"], voters, brokers)
+            kafka_properties(folder, node, ports[name], ports[f"{name}-controller"], voters, brokers)
         )
         format_storage = [*java, "kafka.tools.StorageTool", "format", "-t", identity.read_text().strip()]
         format_storage += ["-c", str(properties), "--ignore-formatted"]
@@ -75,7 +75,8 @@ def new_cluster_id() -> str:
     return new_cluster_id() if text.startswith("-") else text
 
 
-def _kafka_properties(folder: Path, node: int, port: int, controller_port: int, voters: str, brokers: int) -> str:
+def kafka_properties(folder: Path, node: int, port: int, controller_port: int, voters: str, brokers: int) -> str:
+    """The settings of one node, as its file has them."""
     settings: dict[str, object] = {
         "process.roles": "broker,controller",
         "node.id": node,
