@@ -130,7 +130,7 @@ helm-check: $(READY) ## what helm and the schemas of Kubernetes say of the chart
 	@if ! command -v kubeconform $(BIN)/kubeconform >/dev/null; then \
 		if command -v go >/dev/null; then GOBIN="$(CURDIR)/$(BIN)" go install github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0; \
 		else echo "no Go here: kubeconform is left out"; fi; fi
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n0 -v tests/unit/deploy/test_chart.py
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n0 -v tests/unit/deploy/test_chart.py tests/unit/deploy/test_chart_ways.py
 
 reference: $(READY) ## write the generated pages of docs/reference
 	$(BIN)/python -m ops.reference.cli

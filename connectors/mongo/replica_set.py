@@ -44,6 +44,9 @@ class ReplicaSetAdmin:
         username: An administrator that the member knows.
         password: Its password.
         answer_seconds: How long the member may take to answer.
+
+    Raises:
+        Refused: This names no member.
     """
 
     def __init__(
@@ -51,6 +54,8 @@ class ReplicaSetAdmin:
     ) -> None:
         milliseconds = int(answer_seconds * 1_000)
         host, _, port = member.rpartition(":")
+        if not host or not (port.isascii() and port.isdecimal()):
+            raise Refused(f"{member!r} is no member: give host:port")
         self._client: MongoClient[dict[str, Any]] = MongoClient(
             host,
             int(port),

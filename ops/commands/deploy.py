@@ -15,7 +15,7 @@ from connectors.mongo.replica_set import ReplicaSetAdmin, user_roles
 from ops.commands.one_line import fail, one_line_errors
 from ops.commands.options import DataOption
 from ops.context import load_read, load_settings
-from ops.deploy.secrets import USER, make_secrets
+from ops.deploy.secrets import USER, BadSecret, make_secrets
 from runtime.sections import DATABASE_NAME
 from runtime.settings import InvalidSettings
 
@@ -35,7 +35,7 @@ def secrets(
     What is there is never overwritten, so that a password of your own, or a real certificate, stays. The folder is for
     its user only.
     """
-    with one_line_errors(OSError):
+    with one_line_errors(OSError, BadSecret):
         made = make_secrets(out, host)
     typer.echo(f"made in {out}: {', '.join(made)}" if made else f"{out} has them all; nothing was made")
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -32,8 +34,18 @@ _FILE_MODE: Final = 0o444
 """Containers run as several users, and compose mounts a file with the mode that it has: the folder keeps others out."""
 
 _PASSWORD_BYTES: Final = 24
+_UNUSABLE: Final = frozenset("\"'\\,[]= ")
+"""What has a meaning where a password is read: JAAS, the options of Kafka's tools, or Redis's configuration."""
+
+_HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,62}[A-Za-z0-9])?")
+"""A certificate has no room for a longer one."""
+
 _KEYFILE_BYTES: Final = 756
 _MONGO_MEMBERS: Final = ("mongo-1", "mongo-2", "mongo-3")
+
+
+class BadSecret(ValueError):
+    """A file that somebody has written has what some part could not read; the message has nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +68,13 @@ def _password(_known: Mapping[str, str]) -> str:
     return secrets.token_urlsafe(_PASSWORD_BYTES)
 
 
+def _quoted(known: Mapping[str, str], name: str) -> str:
+    return quote(known[name], safe="")
+
+
 def _mongo_url(known: Mapping[str, str]) -> str:
     hosts = ",".join(f"{host}:27017" for host in _MONGO_MEMBERS)
-    return f"mongodb://{USER}:{known['mongo_password']}@{hosts}/?replicaSet={REPLICA_SET}&authSource=admin"
+    return f"mongodb://{USER}:{_quoted(known, 'mongo_password')}@{hosts}/?replicaSet={REPLICA_SET}&authSource=admin"
 
 
 def _clickhouse_users(known: Mapping[str, str]) -> str:
@@ -89,10 +105,10 @@ SECRETS: Final = (
     Secret("clickhouse_password", "ClickHouse's user of the product", _password),
     Secret("clickhouse_users", "that user, as ClickHouse reads it: the digest of the password", _clickhouse_users),
     Secret("clickhouse_url", "where ClickHouse is, with that password",
-           lambda known: f"http://{USER}:{known['clickhouse_password']}@clickhouse:8123"),
+           lambda known: f"http://{USER}:{_quoted(known, 'clickhouse_password')}@clickhouse:8123"),
     Secret("redis_password", "Redis", _password),
     Secret("redis_url", "where Redis is, with that password",
-           lambda known: f"redis://:{known['redis_password']}@redis:6379/0"),
+           lambda known: f"redis://:{_quoted(known, 'redis_password')}@redis:6379/0"),
     Secret("api_keys", "the keys that sign access tokens, for an API of several pods",
            lambda _: first_keys(time.time())),
     Secret("payments", "what the payment provider knows us by, and what webhooks are signed with", _provider),
@@ -114,9 +130,15 @@ def make_secrets(folder: Path, host: str) -> list[str]:
 
     Raises:
         OSError: The folder cannot be written, or a file that is there cannot be read.
+        BadSecret: A password that is there, or the name, is one that some part could not read; nothing was made.
     """
+    if not _HOST.fullmatch(host):
+        raise BadSecret(f"no certificate can be for the name {host!r}")
     folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
     folder.chmod(_FOLDER_MODE)
+    for each in SECRETS:
+        if each.make is _password and (folder / each.name).exists():
+            _check(folder / each.name)
     known: dict[str, str] = {}
     made = []
     for each in SECRETS:
@@ -130,6 +152,21 @@ def make_secrets(folder: Path, host: str) -> list[str]:
             _write(folder / name, text.decode())
             made.append(name)
     return made
+
+
+def _check(path: Path) -> None:
+    """Look at a password that somebody has written.
+
+    Raises:
+        BadSecret: Some part could not read it.
+    """
+    text = path.read_text(errors="replace")
+    if not text.strip():
+        raise BadSecret(f"{path} is empty")
+    if path.name.startswith("kafka_") and text != text.strip():
+        raise BadSecret(f"{path} ends with a line break or a space, which Kafka takes for a part of it")
+    if not (text.strip().isascii() and text.strip().isprintable()) or _UNUSABLE & set(text.strip()):
+        raise BadSecret(f"{path}: letters, digits and signs without quotes, backslashes, commas, spaces, = and brackets")
 
 
 def _write(path: Path, text: str) -> None:

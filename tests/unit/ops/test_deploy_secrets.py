@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from api.identity.key_file import read_keys
 from connectors.payments.secrets import read_secrets
-from ops.deploy.secrets import CERTIFICATE, NAMES, SECRETS, make_secrets
+from ops.deploy.secrets import CERTIFICATE, NAMES, SECRETS, BadSecret, make_secrets
 from runtime.sections import CLICKHOUSE_URL, KAFKA_SASL_PASSWORD, MONGO_URL, REDIS_URL
 from runtime.settings import load
 
@@ -105,3 +105,37 @@ def test_the_certificate_is_for_the_host_and_has_its_key(folder: Path) -> None:
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == ["market.example"]
     assert certificate.public_key() == key.public_key()
+
+
+@pytest.mark.parametrize("name", [each for each in NAMES if each.endswith("_password")])
+@pytest.mark.parametrize("own", ["", "\n", 'a"b', "a b", "a\\b", "a,b", "a=b", "a\nb", "é"])
+def test_a_password_of_somebody_that_a_part_could_not_read_is_refused_before_anything_is_made(
+    tmp_path: Path, name: str, own: str
+) -> None:
+    (tmp_path / name).write_text(own)
+    with pytest.raises(BadSecret, match=name) as refused:
+        make_secrets(tmp_path, "localhost")
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+    assert not own.strip() or own not in str(refused.value).replace(str(tmp_path), "")
+
+
+def test_a_line_break_at_its_end_is_a_part_of_a_password_for_kafka_alone(tmp_path: Path) -> None:
+    (tmp_path / "kafka_broker_password").write_text("own\n")
+    with pytest.raises(BadSecret, match="ends with a line break"):
+        make_secrets(tmp_path, "localhost")
+
+
+def test_urls_have_a_password_of_somebody_as_their_readers_take_it(tmp_path: Path) -> None:
+    own = "p@ss:w/rd?#%"
+    for name in ("mongo_password", "clickhouse_password", "redis_password"):
+        (tmp_path / name).write_text(own)
+    make_secrets(tmp_path, "localhost")
+    for name in ("mongo_url", "clickhouse_url", "redis_url"):
+        assert unquote(re.findall(r":([^:@]*)@", text(tmp_path, name))[0]) == own
+
+
+@pytest.mark.parametrize("host", ["", "a b", "shop.example/", "-", "a" * 65])
+def test_a_name_that_no_certificate_can_have_is_refused(tmp_path: Path, host: str) -> None:
+    with pytest.raises(BadSecret, match="no certificate"):
+        make_secrets(tmp_path, host)
+    assert list(tmp_path.iterdir()) == []
