@@ -3,6 +3,7 @@
 import json
 import signal
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -63,12 +64,14 @@ def restore(
         typer.echo(json.dumps({**asdict(found), "data": str(data)}))
         return
     typer.echo(f"{data} is as it was at {found.taken_at}: {_size(found)}. 'marketplace up' starts it.")
+    if found.version != version("marketplace"):
+        typer.echo(f"It was made by version {found.version}, and this is {version('marketplace')}.")
     if found.elsewhere:
         typer.echo(f"Not in the backup, because they ran elsewhere: {', '.join(found.elsewhere)}.")
 
 
 def _size(manifest: Manifest) -> str:
-    return f"{manifest.files:,} files, {manifest.bytes / 1e6:,.1f} MB"
+    return f"{manifest.files:,} files, {(manifest.disk_bytes or manifest.bytes) / 1e6:,.1f} MB of disk"
 
 
 def register(app: typer.Typer) -> None:

@@ -166,7 +166,9 @@ def _check(path: Path) -> None:
     if path.name.startswith("kafka_") and text != text.strip():
         raise BadSecret(f"{path} ends with a line break or a space, which Kafka takes for a part of it")
     if not (text.strip().isascii() and text.strip().isprintable()) or _UNUSABLE & set(text.strip()):
-        raise BadSecret(f"{path}: letters, digits and signs without quotes, backslashes, commas, spaces, = and brackets")
+        raise BadSecret(
+            f"{path}: letters, digits and signs without quotes, backslashes, commas, spaces, = and brackets"
+        )
 
 
 def _write(path: Path, text: str) -> None:

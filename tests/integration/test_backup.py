@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from ops.stack import Stack, StackError
 from ops.stack.backup.make import back_up
 from ops.stack.backup.restore import restore
 from ops.stack.backup.still import standing_still
+from ops.stack.state.model import write_state
 from ops.stack.supervisor.standstill import stands_still
 from tests.kits.stack import ROOT, eventually, polled
 from tests.kits.stack_disks import small_disk
@@ -286,6 +287,14 @@ def test_a_stop_of_the_stack_ends_the_pause_and_the_copy_is_none(tmp_path: Path)
         assert time.monotonic() - began < 10
         _, said = process.communicate("", 20)
     assert "the stack was stopped or went on while it was copied" in said
+
+
+def test_a_stack_that_stops_before_it_stands_still_is_said_to_have_stopped(tmp_path: Path) -> None:
+    with Stack(tmp_path, ports="auto", parts={"redis"}, external={}) as stack:
+        stopped = replace(stack.state(), phase="stopping")
+    write_state(tmp_path, stopped)
+    with pytest.raises(StackError, match="was stopped before it stood still"), standing_still(tmp_path):
+        pass
 
 
 def test_a_second_backup_at_the_same_time_is_refused(stack: Stack, tmp_path: Path) -> None:

@@ -231,8 +231,8 @@ def wrong_pods(rendered: Rendered, values: Mapping[str, Any]) -> Iterator[str]:
         component = REGISTRY[pod.runs] if pod.runs else None
         if metrics and component is not None:
             port = health_port(component, pod.environment)
-            if metrics != {f"prometheus.io/{key}": text
-                           for key, text in (("scrape", "true"), ("path", "/metrics"), ("port", str(port)))}:  # fmt: skip
+            expected = {"scrape": "true", "path": "/metrics", "port": str(port)}
+            if metrics != {f"prometheus.io/{key}": text for key, text in expected.items()}:
                 yield f"{pod.name}: its metrics are not at {metrics}"
         for kind, seconds in (("startup", 60), ("liveness", 30)):
             probe = pod.container.get(f"{kind}Probe")

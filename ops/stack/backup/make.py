@@ -89,6 +89,7 @@ def _make(data_dir: Path, part: Path, state: StackState, most_seconds: float | N
         checksum,
         state.brokers,
         sorted(info.name for info in state.processes if info.external),
+        contents.disk_bytes,
     )
     write_manifest(part, manifest)
     return manifest

@@ -34,6 +34,7 @@ class Manifest:
         listing_sha256: Of the listing, which has the files' own.
         brokers: Kafka's.
         elsewhere: Parts that are not in it, because they run elsewhere.
+        disk_bytes: What the files take of a disk; less than `bytes` where they have holes.
     """
 
     format: int
@@ -48,6 +49,7 @@ class Manifest:
     listing_sha256: str
     brokers: int
     elsewhere: list[str] = field(default_factory=list)
+    disk_bytes: int = 0
 
 
 def write_listing(backup: Path) -> str:
@@ -87,8 +89,10 @@ def read_manifest(backup: Path) -> Manifest:
     """
     try:
         document = (backup / MANIFEST).read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise StackError(f"{backup} is no backup: it has no {MANIFEST}") from None
+    except OSError as error:
+        raise StackError(f"{backup} cannot be read: {error.strerror or error}") from error
     try:
         known = msgspec.json.decode(document, type=_Format).format
         if known != FORMAT:

@@ -10,6 +10,7 @@ from ops.stack.backup.manifest import DATA, Manifest, checksums, read_listing, r
 from ops.stack.backup.space import check_space, no_room
 from ops.stack.disk.folder import RESTORING, make_private
 from ops.stack.errors import StackError
+from ops.stack.state.model import state_path
 
 
 def restore(backup: Path, data_dir: Path) -> Manifest:
@@ -25,6 +26,8 @@ def restore(backup: Path, data_dir: Path) -> Manifest:
     listing = read_listing(backup, manifest)
     if data_dir.is_relative_to(backup) or backup.is_relative_to(data_dir):
         raise StackError(f"a backup cannot be restored into {data_dir}: one of the two is in the other")
+    if around := next((each for each in data_dir.parents if state_path(each).exists()), None):
+        raise StackError(f"{data_dir} is in {around}, the data folder of another stack")
     new = not data_dir.exists()
     try:
         if not new and any(data_dir.iterdir()):

@@ -40,6 +40,9 @@ class Still:
         """
         deadline = time.monotonic() + _BEGIN_SECONDS
         while (pause := self._pause()) is None:
+            state = latest_state(self._data_dir)
+            if state is None or state.phase != "running":
+                raise StackError("the stack was stopped before it stood still")
             if time.monotonic() > deadline:
                 text = "the supervisor does not let its processes stand still"
                 raise StackError(f"{text}: is it of an earlier version? Back up after 'marketplace down'")

@@ -58,9 +58,7 @@ def kafka_specs(
         folder = data_dir / f"node-{node}"
         folder.mkdir(parents=True, exist_ok=True)
         properties = folder / "server.properties"
-        properties.write_text(
-            kafka_properties(folder, node, ports[name], ports[f"{name}-controller"], voters, brokers)
-        )
+        properties.write_text(kafka_properties(folder, node, ports[name], ports[f"{name}-controller"], voters, brokers))
         format_storage = [*java, "kafka.tools.StorageTool", "format", "-t", identity.read_text().strip()]
         format_storage += ["-c", str(properties), "--ignore-formatted"]
         command = prepared_once(folder / "formatted", format_storage, [*java, *options, "kafka.Kafka", str(properties)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import socket
 import stat
@@ -124,6 +125,15 @@ def test_the_next_start_has_the_ports_the_brokers_and_the_requests_of_the_backup
     assert restored is not None
     assert (restored.ports, restored.brokers, restored.requested) == ({"redis": 4321}, 3, ["proxy"])
     assert (restored.processes, restored.urls, look(tmp_path / "new").standing) == ([], Urls(), "none")
+
+
+def test_a_backup_says_what_its_files_take_of_a_disk_and_counts_no_hole(data: Path, tmp_path: Path) -> None:
+    manifest = back_up(data, tmp_path / "second")
+    files = [
+        each.lstat() for each in (tmp_path / "second" / "data").rglob("*") if each.is_file() and not each.is_symlink()
+    ]
+    assert manifest.disk_bytes == sum(each.st_blocks * 512 for each in files) < HOLE < manifest.bytes
+    assert json.loads((tmp_path / "second" / "backup.json").read_text())["disk_bytes"] == manifest.disk_bytes
 
 
 def test_a_part_that_runs_elsewhere_is_named_as_not_in_the_backup(data: Path, tmp_path: Path) -> None:
@@ -259,9 +269,20 @@ def inside_itself(made: Path, target: Path) -> None:
     target.symlink_to(made / "data" / "inside")
 
 
+def within_another_stack(made: Path, target: Path) -> None:
+    target.symlink_to(made.parent / "data" / "redis" / "inside")
+
+
+def as_a_file(made: Path, target: Path) -> None:
+    made.rename(made.with_name("moved"))
+    made.touch()
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
+        (within_another_stack, "the data folder of another stack"),
+        (as_a_file, "is no backup: it has no backup.json"),
         (not_empty, "is not empty"),
         (without_manifest, "is no backup: it has no backup.json"),
         (of_another_format, "is a backup of format 2; this version reads format 1"),
