@@ -108,10 +108,10 @@ class Rendered:
         return Rendered(documents)
 
 
-def render(values: str, *arguments: str) -> Rendered:
+def render(values: str, *arguments: str, release: str = "market") -> Rendered:
     """What `helm template` makes of a file of values."""
     file = ROOT / "helm" / "values" / f"{values}.yaml"
-    command = [str(HELM), "template", "market", str(CHART), "--namespace", "shop", "--values", str(file), *arguments]
+    command = [str(HELM), "template", release, str(CHART), "--namespace", "shop", "--values", str(file), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode:
         raise ValueError(done.stderr)

@@ -1,6 +1,10 @@
-{{/* The release's own names. */}}
+{{/*
+The release's own names. With the longest of a flow behind it, and what Kubernetes appends, a label has room for 34 letters; a
+Service's name begins with a letter and has no dot.
+*/}}
 {{- define "marketplace.fullname" -}}
-{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{ else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 40 | trimSuffix "-" }}{{ end }}
+{{- if not (regexMatch "^[a-z][a-z0-9-]*$" .Release.Name) }}{{ fail (printf "the release %s: its name has to begin with a letter and to have no dot" .Release.Name) }}{{ end }}
+{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 34 | trimSuffix "-" }}{{ else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 34 | trimSuffix "-" }}{{ end }}
 {{- end }}
 
 {{/* What finds pods: never more than this, because selectors cannot be changed. `name` is that of a process. */}}

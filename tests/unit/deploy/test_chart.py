@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -160,11 +162,57 @@ def test_what_nobody_can_guess_is_asked_for_by_name(left_out: str, named: str) -
         "kafka.securityProtocol=NONE",
         "connect.url=http://user:word@connect:8083",
         "apy.replicas=2",
+        "api.resources.limits.memory=-1",
+        "api.resources.limits.memory=1.2.3",
+        "public.host=a..b",
+        "public.trustedProxies={10.0.0.0/99}",
+        "secrets.name=A_b",
+        "secrets.keys.mongoUrl=../x",
+        "secrets.keys.mongoUrl=null",
+        "kafka.url=a b",
+        "image.tag=a b",
+        "image.repository=UPPER/x",
+        "ingress.tlsSecret=A b",
+        "podDefaults.priorityClassName=A b",
+        "networkPolicy.ingressNamespace=null",
     ],
 )
 def test_values_that_cannot_be_meant_are_refused(wrong: str) -> None:
     with pytest.raises(ValueError, match="values don't meet the specifications of the schema"):
         render("trial", "--set", wrong)
+
+
+@pytest.mark.parametrize(
+    ("release", "more", "named"),
+    [
+        ("a.b", (), "to have no dot"),
+        ("1market", (), "has to begin with a letter"),
+        ("market", ("--set", "api.autoscaling.enabled=true,api.autoscaling.maxReplicas=1"), "minReplicas is more than"),
+    ],
+)
+def test_what_kubernetes_would_refuse_later_is_refused_by_name(release: str, more: tuple[str, ...], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        render("trial", *more, release=release)
+
+
+@pytest.mark.parametrize("release", ["a" * 53, f"{'a' * 40}marketplace", "a" * 33 + "-marketplace"])
+def test_names_and_labels_of_a_release_with_a_long_name_have_room_for_what_kubernetes_appends(release: str) -> None:
+    rendered = render("trial", release=release)
+    lengths = {each["metadata"]["name"]: len(each["metadata"]["name"]) for each in rendered.of_kind("StatefulSet")}
+    # A label of its pods is its name with a hyphen and ten letters; the longest name that values may give is as long.
+    assert len(lengths) >= 3
+    assert max(lengths.values()) <= 52
+    assert all(len(each["metadata"]["name"]) <= 63 for each in rendered.documents)
+    labels = [value for pod in rendered.pods for value in pod.labels.values()]
+    assert [value for value in labels if len(value) > 63 or not value[-1].isalnum()] == []
+
+
+def test_a_variable_that_the_chart_sets_from_a_value_is_no_setting_beside_it(rendered: dict[str, Rendered]) -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())["definitions"]["settings"]["propertyNames"]
+    made = {name for each in rendered.values() for pod in each.pods for name in pod.environment}
+    free = {"MARKETPLACE_LOG_LEVEL", "MARKETPLACE_LOG_FORMAT"}
+    assert [name for name in sorted(made - free) if not re.search(schema["not"]["pattern"], name)] == []
+    assert [name for name in free if re.search(schema["not"]["pattern"], name)] == []
 
 
 # --- Planted faults: each is found, and nothing else ---
