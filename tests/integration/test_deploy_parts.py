@@ -139,6 +139,12 @@ def test_nobody_answers_where_there_is_no_member() -> None:
         admin.is_primary()
 
 
+@pytest.mark.parametrize("member", ["", "mongo-1", "mongo-1:", ":27017", "mongo-1:port", "mongo-1:-1"])
+def test_what_names_no_member_is_refused(member: str) -> None:
+    with pytest.raises(Refused, match="is no member: give host:port"):
+        ReplicaSetAdmin(member)
+
+
 def test_the_first_member_is_preferred_and_the_user_may_write_its_database_alone() -> None:
     members = configuration(["mongo-1:27017", "mongo-2:27017"])["members"]
     assert [(each["host"], each["priority"]) for each in members] == [("mongo-1:27017", 2), ("mongo-2:27017", 1)]
