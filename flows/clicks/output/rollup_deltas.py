@@ -223,13 +223,13 @@ def _group(rows: Contributions, base: I64, split: _Split, visitor: I64, visitors
     sums[:, 0] = np.bincount(at[:events][view], minlength=len(groups))
     sums[:, 2] = np.bincount(at[:events][refire], minlength=len(groups))
     sums[:, 1] = np.bincount(at[:events], minlength=len(groups)) - sums[:, 0] - sums[:, 2]
-    of_moves = at[events : events + moves]
+    places = at[events : events + moves]
     if moves:
         for measure, column in enumerate(moved.T):
-            sums[:, measure] += np.bincount(of_moves, column, len(groups))
+            sums[:, measure] += np.bincount(places, column, len(groups))
     for measure, column in enumerate(changes.T, _OF_EVENTS):
         sums[:, measure] = np.bincount(at[events + moves :], column, len(groups))
-    left = _Pairs.of(of_moves[out], visitor[events:][out], visitors)
+    left = _Pairs.of(places[out], visitor[events:][out], visitors)
     if moves:
         stays = np.concatenate((np.ones(events, dtype=np.bool_), ~out))
         at, visitor = at[: events + moves][stays], visitor[stays]
