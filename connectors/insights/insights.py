@@ -27,16 +27,17 @@ from marketplace.tables import CLICKS, LEDGER, ROLLUPS, SESSIONS, VISITOR_STATE
 SESSION_SECONDS_BOUNDS: Final = (0, 10, 30, 60, 180, 600, 1_800)
 """Upper bounds (seconds) of the classes of session lengths; one more class is for longer ones."""
 
-SESSION_CLICKS_BOUNDS: Final = (1, 2, 3, 5, 10, 20)
-"""Upper bounds of the classes of clicks per session; one more class is for larger counts."""
+SESSION_VIEWS_BOUNDS: Final = (1, 2, 3, 5, 10, 20)
+"""Upper bounds of the classes of page views per session; one more class is for larger counts."""
 
-ORDERS: Final = ("clicks", "visitors", "sessions")
+ORDERS: Final = ("views", "actions", "visitors", "sessions")
 
 _SUMS: Final = (
-    "sum(c) AS clicks, sum(r) AS refires, "
-    f"{VISITOR_STATE.replace('(', 'Merge(')}(v) AS visitors, sum(s) AS sessions, sum(b) AS bounces, sum(d) AS lengths"
+    "sum(w) AS views, sum(a) AS actions, sum(r) AS refires, "
+    f"{VISITOR_STATE.replace('(', 'Merge(')}(v) AS visitors, sum(s) AS sessions, sum(b) AS bounces, sum(d) AS lengths, "
+    "sum(length(m)) AS moved"
 )
-_ANY: Final = "HAVING clicks != 0 OR refires != 0 OR sessions != 0"
+_ANY: Final = "HAVING views != 0 OR actions != 0 OR refires != 0 OR sessions != 0"
 _TOO_MANY_ROWS: Final = "TOO_MANY_ROWS"
 
 
