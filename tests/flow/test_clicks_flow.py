@@ -135,7 +135,7 @@ def read_clicks(settings: Settings) -> list[Row]:
 def read_deltas(settings: Settings) -> dict[tuple[Any, ...], tuple[int, ...]]:
     """Every bucket that is stored, with its sums and the number of its visitors."""
     rows = ClickHouse(settings.urls.clickhouse, settings.database).rows(
-        "SELECT store, toString(grain), dimension, toUnixTimestamp(bucket), value, is_bot, sum(clicks), sum(refires), "
+        "SELECT store, toString(grain), dimension, toUnixTimestamp(bucket), value, is_bot, sum(views), sum(actions), sum(refires), "
         "sum(sessions), sum(bounces), sum(duration_ms), uniqCombined64Merge(17)(visitors) "
         f"FROM {settings.database}.{ROLLUPS.name} GROUP BY 1, 2, 3, 4, 5, 6"
     )
@@ -147,8 +147,8 @@ def pure_deltas(pure: Run) -> dict[tuple[Any, ...], tuple[int, ...]]:
     visitors: dict[tuple[Any, ...], set[int]] = {}
     for row in pure.pages.tables[ROLLUPS.name]:
         key = tuple(row[name] for name in KEYS)
-        numbers = sums.setdefault(key, [0] * 5)
-        for at, name in enumerate(("clicks", "refires", "sessions", "bounces", "duration_ms")):
+        numbers = sums.setdefault(key, [0] * 6)
+        for at, name in enumerate(("views", "actions", "refires", "sessions", "bounces", "duration_ms")):
             numbers[at] += row[name]
         visitors.setdefault(key, set()).update(row["visitor_ids"])
     return {key: (*numbers, len(visitors[key])) for key, numbers in sums.items()}
@@ -159,8 +159,10 @@ def read_sessions(pages: PageStore, hours: list[int]) -> list[tuple[Any, ...]]:
     found: list[tuple[Any, ...]] = []
     for partition in range(CLICKS_COLLECTED.partitions):
         held = pages.sessions(partition, hours)
-        columns = (held.visitor, held.is_bot, held.start_ms, held.end_ms, held.clicks)
-        found += zip(*(column.tolist() for column in columns), held.store, *held.entry.values(), strict=True)
+        columns = (held.visitor, held.is_bot, held.start_ms, held.end_ms, held.views, held.actions)
+        found += zip(
+            *(column.tolist() for column in columns), held.store, held.exit_page, *held.entry.values(), strict=True
+        )
     return sorted(found)
 
 
