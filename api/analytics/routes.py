@@ -27,8 +27,8 @@ _JSON: Final = "application/json"
 _MAX_DIMENSIONS: Final = 6
 
 _NUMBERS: Final[dict[str, Any]] = {
-    "views": 1180, "actions": 104, "refires": 31, "visitors": 402, "visitors_error": 0.0, "sessions": 455, "bounces": 210,
-    "duration_ms": 48210000,
+    "views": 1180, "actions": 104, "refires": 31, "visitors": 402, "visitors_error": 0.0, "sessions": 455,
+    "bounces": 210, "duration_ms": 48210000,
 }  # fmt: skip
 _HEAD: Final[dict[str, Any]] = {
     "store": "anns-shop", "timezone": "Europe/Zurich", "from": "2026-11-01T00:00:00+01:00", "to": None,
@@ -47,7 +47,8 @@ _LIVE: Final = {
     "latest": [
         {
             "at": "2026-11-29T12:00:04.120Z", "type": "click", "page": "/shoes", "product": "sku-1",
-            "target": "add-to-cart", "name": "", "country": "CH", "city": "Bern, CH", "device": "mobile", "source": "google",
+            "target": "add-to-cart", "name": "", "country": "CH", "city": "Bern, CH", "device": "mobile",
+            "source": "google",
         }
     ],
 }  # fmt: skip

@@ -135,7 +135,8 @@ def read_clicks(settings: Settings) -> list[Row]:
 def read_deltas(settings: Settings) -> dict[tuple[Any, ...], tuple[int, ...]]:
     """Every bucket that is stored, with its sums and the number of its visitors."""
     rows = ClickHouse(settings.urls.clickhouse, settings.database).rows(
-        "SELECT store, toString(grain), dimension, toUnixTimestamp(bucket), value, is_bot, sum(views), sum(actions), sum(refires), "
+        "SELECT store, toString(grain), dimension, toUnixTimestamp(bucket), value, is_bot, "
+        "sum(views), sum(actions), sum(refires), "
         "sum(sessions), sum(bounces), sum(duration_ms), uniqCombined64Merge(17)(visitors) "
         f"FROM {settings.database}.{ROLLUPS.name} GROUP BY 1, 2, 3, 4, 5, 6"
     )
