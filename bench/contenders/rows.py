@@ -13,7 +13,7 @@ from connectors.clickhouse.client import ClickHouse
 from connectors.clickhouse.insert_shape import structure_of
 from marketplace.clicks.events import CollectedClick
 from marketplace.enrichments import ENRICHMENTS
-from marketplace.tables import CLICKS, LEDGER, ROLLUPS, ENTRY_COLUMNS, SESSIONS
+from marketplace.tables import CLICKS, ENTRY_COLUMNS, LEDGER, ROLLUPS, SESSIONS
 from runtime.sections import Settings
 
 COLUMNS: Final = (*(name for enrichment in ENRICHMENTS for name in enrichment.columns), "page", "product")

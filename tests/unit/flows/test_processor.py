@@ -167,7 +167,7 @@ def test_a_page_that_was_seen_once_and_used_is_no_bounce() -> None:
 
 
 def test_an_event_with_another_name_or_other_properties_is_no_refire() -> None:
-    named = [
+    named: list[dict[str, Any]] = [
         {"name": "paid"},
         {"name": "add_to_cart"},
         {"name": "add_to_cart", "properties": {"size": "M"}},
