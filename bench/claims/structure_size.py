@@ -117,8 +117,8 @@ def sessions(events: int, hours: int) -> Callable[[], int]:
         none = np.zeros(len(visitor), np.int64)
         entry = np.zeros((len(visitor), _FAMILIES), np.int32)
         flags, codes = none.astype(np.uint8), none.astype(np.int32)
-        events = SessionRows(visitor, flags, codes, when, when.copy(), none + 1, none, entry, codes)
-        structure.apply(structure.merge(events))
+        begun = SessionRows(visitor, flags, codes, when, when.copy(), none + 1, none, entry, codes)
+        structure.apply(structure.merge(begun))
     return lambda: structure.nbytes
 
 

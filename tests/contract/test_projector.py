@@ -288,8 +288,8 @@ def test_a_start_shows_on_the_tile_what_an_earlier_process_counted_and_did_not_s
     projector.find_dirty({0: {ROLLUPS.name: 9}})
     while projector.catch_up():
         pass
-    assert stats.of(store)[0]["clicks"] == 5
-    assert tile.read(store, 0)["clicks"] == 5
+    assert stats.of(store)[0]["views"] == 5
+    assert tile.read(store, 0)["views"] == 5
     tile.close()
     mongo.drop_database(rollups.database)
 
@@ -320,6 +320,6 @@ def test_a_tile_that_could_not_be_brought_up_to_date_is_once_redis_answers_again
     while not (shown := tile.read(store, 0))["day"]:
         assert time.monotonic() < deadline, "the tile still lacks the day"
         projector.refresh()
-    assert shown["clicks"] == 5
+    assert shown["views"] == 5
     tile.close()
     mongo.drop_database(rollups.database)

@@ -47,7 +47,6 @@ def _stores(stores: list[StoreNumbers], *, checked: bool, with_zones: bool) -> T
         table.add_column("time zone", style="dim", no_wrap=True)
     for name in (
         "views",
-        "actions",
         "visitors",
         "sessions",
         "bounce",
@@ -61,7 +60,6 @@ def _stores(stores: list[StoreNumbers], *, checked: bool, with_zones: bool) -> T
             store.store,
             *((store.timezone,) if with_zones else ()),
             f"{store.views:,}",
-            f"{store.actions:,}",
             f"{store.visitors:,}{about}",
             f"{store.sessions:,}",
             f"{store.bounces / store.sessions:.0%}" if store.sessions else "",

@@ -136,7 +136,7 @@ def test_no_heading_and_no_number_is_cut_off_on_a_terminal_of_80_columns(width: 
     numbers.bot_events, numbers.mongo, numbers.redis = 1_148, {"views": 20_995}, {"views": 541}
     text = shown(Summary(ok=True, received=4, outcomes={"counted": 4}, stores=[numbers], oracle=oracle), width)
     assert "\N{HORIZONTAL ELLIPSIS}" not in text
-    for part in ("views", "actions", "visitors", "sessions", "bounce", "bots", "20,995", "2,392", "3,448", "1,148"):
+    for part in ("views", "visitors", "sessions", "bounce", "bots", "20,995", "2,392", "3,448", "1,148"):
         assert part in text
     assert all(part in text for part in ("Mongo", "Redis", "541")) == bool(oracle)
     assert ("Australia/Lord_Howe" in text) == (not oracle or width >= 110)
