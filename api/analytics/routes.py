@@ -38,7 +38,7 @@ _TREND: Final = {
     **_HEAD, "grain": "day", "rows": [{"bucket": "2026-11-28", "dimension": "all", "value": "", **_NUMBERS}]
 }  # fmt: skip
 _BREAKDOWNS: Final = {
-    **_HEAD, "order": "views",
+    **_HEAD, "order": "visitors",
     "breakdowns": [{"dimension": "country", "rows": [{"value": "CH", **_NUMBERS}], "more": True}],
 }  # fmt: skip
 _LIVE: Final = {
@@ -148,7 +148,7 @@ async def get_breakdowns(
     limit: Annotated[int, Query(ge=1, le=1_000, description="The most values of each.")] = 10,
     order: Annotated[
         Literal["views", "actions", "visitors", "sessions"], Query(description="Which number has to be largest.")
-    ] = "views",
+    ] = "visitors",
 ) -> Response:
     """The largest values of some dimensions over a whole range."""
     names = list(dict.fromkeys(dimension or ["page"]))

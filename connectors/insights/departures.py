@@ -36,7 +36,7 @@ def who_left(scope: Scope, bucket: str, splits: Sequence[str], database: str) ->
         there, named = event_rows(scope, bucket, splits, database, among)
     row = "k, split, answer"
     return (
-        f"SELECT {row}, uniqExact(visitor) FROM ({moved}) WHERE ({row}, visitor) NOT IN "
+        f"SELECT {row}, uniqExact(visitor) AS gone FROM ({moved}) WHERE ({row}, visitor) NOT IN "
         f"(SELECT {row}, visitor FROM ({there}) GROUP BY {row}, visitor) GROUP BY {row}",
         {**parameters, **named},
     )

@@ -55,6 +55,11 @@ class _Answer:
     numbers: Numbers
     whole: bool
 
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> _Answer:
+        """From a row of it."""
+        return cls(row[0], str(row[1]), str(row[2]), Numbers.of(row[3:10]), bool(row[11]))
+
 
 class Insights:
     """Queries of one store's numbers.
@@ -125,8 +130,8 @@ class Insights:
         found: dict[str, list[Row]] = {split: [] for split in splits}
         # Rollups cover a split by the dimension that is filtered by; other splits need the clicks.
         for group in _alike(scope, splits):
-            limits = f"ORDER BY {_largest(group, orders)}, views + actions DESC, answer LIMIT {int(limit) + 1} BY split"
-            for row in self._ask(scope, "", group, limits):
+            most = f"{_largest(group, orders)}, views + actions DESC, sessions DESC, answer"
+            for row in self._ask(scope, "", group, f"ORDER BY {most} LIMIT {int(limit) + 1} BY split", cut=True):
                 found[row.split].append(Row(None, row.answer, row.numbers))
         return {
             split: Breakdown(split, tuple(found[split][:limit]), more=len(found[split]) > limit) for split in splits
@@ -239,9 +244,25 @@ class Insights:
         return rows[0][0].replace(tzinfo=UTC) if int(rows[0][1]) else None
 
     def _ask(
-        self, scope: Scope, bucket: str, splits: Sequence[str], end: str = "", *, totals: bool = False
+        self,
+        scope: Scope,
+        bucket: str,
+        splits: Sequence[str],
+        end: str = "",
+        *,
+        totals: bool = False,
+        cut: bool = False,
     ) -> list[_Answer]:
-        """The numbers by bucket, split and value; with ``totals`` also those of all together, in a row of their own."""
+        """The numbers by bucket, split and value.
+
+        Args:
+            scope: The store, time and filters.
+            bucket: As in :func:`source`.
+            splits: Dimensions.
+            end: The end of the query.
+            totals: Whether the numbers of all together are wanted too, in a row of their own.
+            cut: Whether ``end`` chooses rows by their numbers.
+        """
         scope.check()
         for split in splits:
             check_split(split)
@@ -249,12 +270,21 @@ class Insights:
         bound = f" SETTINGS max_rows_to_read = {self._max_rows}" if needs_facts(scope, splits) else ""
         sets = "GROUPING SETS ((k, split, answer), ())" if totals else "k, split, answer"
         whole = "grouping(k)" if totals else "0"
+        grouped = f"SELECT k, split, answer, {_SUMS}, {whole} AS whole FROM ({inner}) GROUP BY {sets} {_ANY}"
+        rows = self._rows(f"{grouped} {end}{bound}", parameters)
+        if not any(row[10] for row in rows):
+            return [_Answer.of(row) for row in rows]
+        if not cut:
+            return self._without_who_left(scope, bucket, splits, [_Answer.of(row) for row in rows])
+        # Who is among the largest shows once those who left are not counted.
+        gone, named = who_left(scope, bucket, splits, self._clickhouse.database)
         rows = self._rows(
-            f"SELECT k, split, answer, {_SUMS}, {whole} AS whole FROM ({inner}) GROUP BY {sets} {_ANY} {end}{bound}",
-            parameters,
+            "SELECT k, split, answer, views, actions, refires, seen - gone AS visitors, sessions, bounces, lengths, "
+            f"moved, whole FROM (SELECT * EXCEPT (visitors), visitors AS seen FROM ({grouped})) AS g "
+            f"LEFT JOIN ({gone}) AS l USING (k, split, answer) {end}",
+            {**parameters, **named},
         )
-        answers = [_Answer(row[0], str(row[1]), str(row[2]), Numbers.of(row[3:10]), bool(row[11])) for row in rows]
-        return self._without_who_left(scope, bucket, splits, answers) if any(row[10] for row in rows) else answers
+        return [_Answer.of(row) for row in rows]
 
     def _without_who_left(
         self, scope: Scope, bucket: str, splits: Sequence[str], answers: list[_Answer]

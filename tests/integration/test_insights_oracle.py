@@ -100,7 +100,12 @@ def test_breakdowns_are_the_largest_values_in_their_order(world: World, scope: S
         whole = world.known.answer(scope, "", split)
         rows = [Row(None, value, numbers) for (_, value), numbers in whole.items()]
         rows.sort(
-            key=lambda row: (-getattr(row.numbers, order), -row.numbers.views - row.numbers.actions, row.value.encode())
+            key=lambda row: (
+                -getattr(row.numbers, order),
+                -row.numbers.views - row.numbers.actions,
+                -row.numbers.sessions,
+                row.value.encode(),
+            )
         )
         assert list(found[split].rows) == rows[:3]
         assert found[split].more == (len(rows) > 3)
