@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 QUARTER_MS: Final = 15 * 60 * 1000
@@ -17,6 +17,12 @@ QUARTER_MS: Final = 15 * 60 * 1000
 GRAINS: Final = ("hour", "day", "month")
 """The grains of reports. Hours merge from UTC quarters, so that zones off by 30 or 45 minutes are exact; days are
 stored by the store's own date, and months merge from days."""
+
+
+DimensionScope = Literal["event", "visit", "exit"]
+"""Whose value an event and a session are counted under: ``event``, the event's own, and for a session that of the event
+that began it; ``visit``, for both that of the event that began the session, so that a value shows all that its visits
+did; ``exit``, that of the session's last event, under which sessions are counted and no events."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +33,22 @@ class Dimension:
         name: Its name in tables, URLs and reports.
         column: The fact column that it splits by; None for the dimension ``all``.
         meaning: One plain sentence for the seller.
+        scope: Whose value counts.
+        stored: Whether rollups hold it; others are answered from facts and sessions.
     """
 
     name: str
     column: str | None
     meaning: str
+    scope: DimensionScope = "event"
+    stored: bool = True
+
+    @property
+    def session_column(self) -> str | None:
+        """The column of a session's value; None for the dimension ``all``, and where sessions keep none."""
+        if self.scope == "exit":
+            return self.name
+        return self.column if self.stored else None
 
 
 DIMENSIONS: Final[tuple[Dimension, ...]] = (
@@ -41,15 +58,27 @@ DIMENSIONS: Final[tuple[Dimension, ...]] = (
     Dimension("browser", "browser", "Browser family."),
     Dimension("os", "os", "Operating system family."),
     Dimension("device", "device", "Desktop, mobile, tablet, tv, bot or other."),
-    Dimension("source", "source", "Where the visit came from: utm_source, else an ad click id, else the referrer."),
-    Dimension("medium", "medium", "How it came: utm_medium, else derived from the source."),
-    Dimension("campaign", "campaign", "utm_campaign."),
-    Dimension("channel", "channel", "The group of source and medium, by the rules in docs/reference/channels.md."),
+    Dimension(
+        "source", "source", "Where the visit came from: utm_source, else an ad click id, else the referrer.", "visit"
+    ),
+    Dimension("medium", "medium", "How the visit came: utm_medium, else derived from the source.", "visit"),
+    Dimension("campaign", "campaign", "utm_campaign of the visit's first page.", "visit"),
+    Dimension(
+        "channel", "channel", "The group of source and medium, by the rules in docs/reference/channels.md.", "visit"
+    ),
+    Dimension("referrer", "referrer_host", "The host that the visit's first page was linked from.", "visit"),
+    Dimension("entry_page", "page", "The page on which the visit began.", "visit"),
+    Dimension("exit_page", "page", "The page on which the visit ended.", "exit", stored=False),
     Dimension("product", "product", "The product that was seen or clicked; events without one are left out."),
     Dimension("page", "page", "Path of the page, without query and fragment."),
+    Dimension("target", "target", "What was clicked; events without a target are left out.", stored=False),
+    Dimension("event", "name", "The name of a named event; other events are left out.", stored=False),
 )
 
-SPARSE: Final = frozenset({"product", "campaign"})
+STORED: Final = tuple(d for d in DIMENSIONS if d.stored)
+"""The dimensions of rollups."""
+
+SPARSE: Final = frozenset({"product", "campaign", "target", "event"})
 """Dimensions in which an empty value means "none": such events are left out, not counted as unknown."""
 
 

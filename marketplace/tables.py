@@ -90,6 +90,8 @@ CLICKS: Final = Table(
         Column("page", "String"),
         Column("product", "String"),
         Column("target", "String"),
+        Column("name", "LowCardinality(String)"),
+        Column("properties", "Map(LowCardinality(String), String)"),
         Column("sampling", "Float32"),
         *_enrichment_columns(),
         *_SOURCE,
@@ -101,7 +103,13 @@ CLICKS: Final = Table(
 )
 """The facts: every event that was counted, flagged or recognised as a re-fire, once."""
 
-SESSION_DIMENSIONS: Final = tuple(d.column for d in DIMENSIONS if d.column is not None)
+ENTRY_COLUMNS: Final = tuple(
+    dict.fromkeys(d.column for d in DIMENSIONS if d.column is not None and (d.stored or d.scope == "visit"))
+)
+"""Fact columns of the event that began a session, which the session keeps."""
+
+EXIT_COLUMN: Final = "exit_page"
+"""The page of the session's last event."""
 
 SESSIONS: Final = Table(
     name="sessions",
@@ -111,22 +119,24 @@ SESSIONS: Final = Table(
         Column("is_bot", "UInt8"),
         Column("started_at", "DateTime64(3, 'UTC')"),
         Column("ended_at", "DateTime64(3, 'UTC')"),
-        Column("clicks", "UInt32"),
+        Column("views", "UInt32"),
+        Column("actions", "UInt32"),
         *(
             Column(name, "String" if name in ("page", "product") else "LowCardinality(String)")
-            for name in SESSION_DIMENSIONS
+            for name in ENTRY_COLUMNS
         ),
+        Column(EXIT_COLUMN, "String"),
         Column("sign", "Int8"),
         *_SOURCE,
         Column("INDEX ended ended_at", "TYPE minmax", "GRANULARITY 1"),
         Column("INDEX started started_at", "TYPE minmax", "GRANULARITY 1"),
     ),
     engine="CollapsingMergeTree(sign)",
-    order_by="source_partition, started_at, store, visitor, is_bot, ended_at, clicks",
+    order_by="source_partition, started_at, store, visitor, is_bot, ended_at, views, actions",
     settings=_DEDUPLICATION,
 )
-"""Sessions, with the attributes of the event that began them. A change is a row with sign -1 (the earlier state) and
-one with sign 1; read with ``sum(sign)``."""
+"""Sessions, with the attributes of the event that began them and the page of the one that ended them. A change is a row
+with sign -1 (the earlier state) and one with sign 1; read with ``sum(sign)``."""
 
 ROLLUPS: Final = Table(
     name="rollups",
@@ -137,7 +147,8 @@ ROLLUPS: Final = Table(
         Column("bucket", "DateTime('UTC')"),
         Column("value", "String"),
         Column("is_bot", "UInt8"),
-        Column("clicks", "SimpleAggregateFunction(sum, Int64)"),
+        Column("views", "SimpleAggregateFunction(sum, Int64)"),
+        Column("actions", "SimpleAggregateFunction(sum, Int64)"),
         Column("refires", "SimpleAggregateFunction(sum, Int64)"),
         Column("sessions", "SimpleAggregateFunction(sum, Int64)"),
         Column("bounces", "SimpleAggregateFunction(sum, Int64)"),
@@ -148,6 +159,7 @@ ROLLUPS: Final = Table(
             f"AggregateFunction({VISITOR_STATE}, UInt64)",
             f"DEFAULT arrayReduce('{VISITOR_STATE.replace('(', 'State(')}', visitor_ids)",
         ),
+        Column("moved", "SimpleAggregateFunction(groupUniqArrayArray, Array(UInt64))"),
         Column("source_partition", "UInt16"),
         Column("source_offset", "SimpleAggregateFunction(max, UInt64)"),
     ),
@@ -156,7 +168,8 @@ ROLLUPS: Final = Table(
     settings=_DEDUPLICATION,
 )
 """The numbers that reports read: deltas that ClickHouse merges. ``day`` buckets are labelled by the store's date. A
-delta is for all partitions of an insert, under the first one's number, except in dimension ``all`` (ADR 14)."""
+delta is for all partitions of an insert, under the first one's number, except in dimension ``all`` (ADR 14). A set of
+visitors only grows: ``moved`` names those who were in it and whose visit came to have another value (ADR 38)."""
 
 LEDGER: Final = Table(
     name="click_ledger",

@@ -15,15 +15,17 @@ class Numbers:
     """The numbers of any set of buckets and values.
 
     Attributes:
-        clicks: Events without re-fires.
-        refires: The same visitor and target again within two seconds.
+        views: Page views.
+        actions: Clicks and named events.
+        refires: The same visitor and target again within two seconds; neither views nor actions.
         visitors: Distinct visitors of the whole, never a sum over parts.
         sessions: Sessions that began there.
-        bounces: Sessions with a single click.
+        bounces: Sessions in which one page was seen and nothing done.
         duration_ms: The sum of the sessions' lengths.
     """
 
-    clicks: int = 0
+    views: int = 0
+    actions: int = 0
     refires: int = 0
     visitors: int = 0
     sessions: int = 0
@@ -51,9 +53,9 @@ class Numbers:
         return self.duration_ms / 1000 / self.sessions if self.sessions > 0 else None
 
     @property
-    def clicks_per_session(self) -> float | None:
-        """Clicks per session; None without sessions."""
-        return self.clicks / self.sessions if self.sessions > 0 else None
+    def views_per_session(self) -> float | None:
+        """Page views per session; None without sessions."""
+        return self.views / self.sessions if self.sessions > 0 else None
 
 
 @dataclass(frozen=True)
@@ -105,15 +107,15 @@ class Breakdown:
 
 @dataclass(frozen=True)
 class SessionDistribution:
-    """Histograms of sessions, by length and by number of clicks.
+    """Histograms of sessions, by length and by number of page views.
 
     Attributes:
         by_seconds: One count per class of ``SESSION_SECONDS_BOUNDS``, whose bounds are inclusive.
-        by_clicks: One count per class of ``SESSION_CLICKS_BOUNDS``.
+        by_views: One count per class of ``SESSION_VIEWS_BOUNDS``.
     """
 
     by_seconds: tuple[int, ...]
-    by_clicks: tuple[int, ...]
+    by_views: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -123,13 +125,13 @@ class Target:
     Attributes:
         name: What, as the page calls it.
         product: On which product's page or card; empty for all products together.
-        clicks: Without re-fires.
+        actions: Without re-fires.
         visitors: Different ones.
     """
 
     name: str
     product: str
-    clicks: int
+    actions: int
     visitors: int
 
 
@@ -138,7 +140,8 @@ class LiveMinute:
     """Counts of one recent minute."""
 
     minute: datetime
-    clicks: int
+    views: int
+    actions: int
     visitors: int
 
 
@@ -151,6 +154,7 @@ class LiveEvent:
     page: str
     product: str
     target: str
+    name: str
     country: str
     city: str
     device: str

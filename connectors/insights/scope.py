@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from functools import cached_property
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 from zoneinfo import ZoneInfo
 
 from marketplace.rollups import GRAINS, QUARTER_MS, dimension
 from marketplace.stores import SLUG
 
 Bots = Literal["exclude", "include", "only"]
+Attribution = Literal["visit", "last_non_direct"]
+ATTRIBUTIONS: Final[tuple[Attribution, ...]] = get_args(Attribution)
 _FIRST_YEAR: Final = 1970
 _LAST_YEAR: Final = 2299
 """Both exclusive: the range of years that the tables' times can hold."""
@@ -41,8 +43,12 @@ class Scope:
             hour, the next one where the moment is not one itself; so ranges that meet count nothing twice.
         until: The first moment (or day) after the range; None to the end.
         bots: ``exclude``, ``include`` or ``only``.
-        filters: Dimension and value, at most one for each dimension. A click counts if it has all these values itself,
-            a session if the click that began it has.
+        filters: Dimension and value, at most one for each dimension. An event counts if it, or for a dimension of
+            visits its visit, has all these values; a session if the event that began it has, or for the page of exit
+            the one that ended it.
+        attribution: Whose source, medium, campaign, channel and referrer a visit has: ``visit``, its own, or
+            ``last_non_direct``, those of the same visitor's last visit that somebody sent, within 30 days. Visitors
+            without a cookie are others each day.
     """
 
     store: str
@@ -51,6 +57,7 @@ class Scope:
     until: datetime | None = None
     bots: str = "exclude"
     filters: tuple[tuple[str, str], ...] = ()
+    attribution: str = "visit"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Scope) and self._written == other._written
@@ -61,7 +68,7 @@ class Scope:
     @cached_property
     def _written(self) -> tuple[object, ...]:
         ends = (moment and (moment.isoformat(), moment.fold) for moment in (self.since, self.until))
-        return self.store, self.zone.key, *ends, self.bots, self.filters
+        return self.store, self.zone.key, *ends, self.bots, self.filters, self.attribution
 
     def check(self) -> None:
         """Validate all attributes.
@@ -77,6 +84,8 @@ class Scope:
                 raise InvalidQuery(f"the year {moment.year} is no year of a report; take one between {years}")
         if self.bots not in BOTS:
             raise InvalidQuery(f"no choice {self.bots!r} for bots; there are {', '.join(BOTS)}")
+        if self.attribution not in ATTRIBUTIONS:
+            raise InvalidQuery(f"no attribution {self.attribution!r}; there are {', '.join(ATTRIBUTIONS)}")
         names = [name for name, _ in self.filters]
         for name in names:
             check_split(name)

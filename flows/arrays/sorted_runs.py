@@ -1,4 +1,4 @@
-"""64-bit keys in sorted runs, alone or with a number each: 8 or 16 bytes a key, looked up a batch at a time.
+"""64-bit keys in sorted runs, alone or with numbers: 8 bytes a key and those of its numbers, many looked up at once.
 
 Adding merges small runs into larger ones, so a key is moved O(log n) times, and a batch costs by its own size and not
 by that of what is held.
@@ -7,11 +7,12 @@ by that of what is held.
 from __future__ import annotations
 
 from collections.abc import Callable, Sized
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
-from flows.arrays.types import I64, U64, Bools
+from flows.arrays.types import I32, I64, U64, Bools
 
 _MAX_RUNS: Final = 6
 _EMPTY: Final = np.empty(0, dtype=np.uint64)
@@ -62,9 +63,9 @@ class KeySet:
 
 
 class _Pairs:
-    """Keys in ascending order, and a number for each."""
+    """Keys in ascending order, and a number, or a row of numbers, for each."""
 
-    def __init__(self, keys: U64, numbers: I64) -> None:
+    def __init__(self, keys: U64, numbers: npt.NDArray[np.signedinteger[Any]]) -> None:
         order = np.argsort(keys, kind="stable")
         self.keys, self.numbers = keys[order], numbers[order]
 
@@ -80,7 +81,7 @@ class _Pairs:
         """Each key once, with the sum of its numbers."""
         first = np.flatnonzero(np.concatenate((np.ones(1, dtype=np.bool_), self.keys[1:] != self.keys[:-1])))
         if len(first) < len(self.keys):
-            self.keys, self.numbers = self.keys[first], np.add.reduceat(self.numbers, first)
+            self.keys, self.numbers = self.keys[first], np.add.reduceat(self.numbers, first, axis=0)
         return self
 
 
@@ -121,9 +122,14 @@ class KeyNumbers:
 
 
 class KeyCounts:
-    """Counters by key."""
+    """A row of counters by key.
 
-    def __init__(self) -> None:
+    Args:
+        width: How many counters each key has.
+    """
+
+    def __init__(self, width: int) -> None:
+        self._width = width
         self._runs: list[_Pairs] = []
 
     @property
@@ -131,16 +137,17 @@ class KeyCounts:
         """Bytes of memory."""
         return sum(run.nbytes for run in self._runs)
 
-    def add(self, keys: U64, counts: I64) -> None:
-        """Count keys, in any order and each as often as there is something to add."""
+    def add(self, keys: U64, counts: I32) -> None:
+        """Count keys, in any order and each as often as there is something to add; ``counts`` has a row for each."""
         if len(keys):
             self._runs.append(_Pairs(keys, counts).with_sums())
             settle(self._runs, lambda left, right: _merge_pairs(left, right).with_sums())
 
     def total(self, keys: U64) -> I64:
-        """Each key's count; 0 where it is unknown."""
-        sums = np.zeros(len(keys), dtype=np.int64)
+        """Each key's row of counts; zeros where it is unknown."""
+        sums = np.zeros((len(keys), self._width), dtype=np.int64)
         for run in self._runs:
             at = np.minimum(np.searchsorted(run.keys, keys), len(run) - 1)
-            sums += np.where(run.keys[at] == keys, run.numbers[at], 0)
+            known = np.flatnonzero(run.keys[at] == keys)
+            sums[known] += run.numbers[at[known]]
         return sums

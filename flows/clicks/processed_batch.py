@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+
+import numpy as np
 
 from connectors.kafka.records import Record
+from flows.arrays.types import I32, I64, U8, U64
 from flows.clicks.encoding.codebook import Codebook
 from flows.clicks.model.facts import Details, Facts
+from flows.clicks.model.pieces import Pieces
 from flows.clicks.model.sessions import SessionRows
 from flows.clicks.rejected_record import RejectedRecord
 from marketplace.dead_letters import DeadLetter, headers
@@ -25,12 +30,64 @@ class Changes:
 
     Attributes:
         events: Each accepted event as a session of no length.
+        entry: For each of them, the codes of the event that began its session.
         retracted, added: Sessions as they were and are no more, and sessions as they are now.
+        moves: What moves with sessions that begin with another event now.
     """
 
     events: SessionRows
+    entry: I32
     retracted: SessionRows
     added: SessionRows
+    moves: Moves
+
+
+@dataclass(frozen=True)
+class Moves:
+    """What sessions did that begin with another event now, as columns; a quarter of an hour each.
+
+    Attributes:
+        visitor, is_bot, store: As of the session.
+        start_ms: The beginning of the quarter of an hour, epoch milliseconds.
+        counts: Page views, actions and re-fires in it, a row each.
+        before, after: Codes of the event that began the session, and of the one that does now.
+    """
+
+    visitor: U64
+    is_bot: U8
+    store: I32
+    start_ms: I64
+    counts: I64
+    before: I32
+    after: I32
+
+    def __len__(self) -> int:
+        return len(self.visitor)
+
+    @staticmethod
+    def of(sessions: SessionRows, pieces: Pieces, after: I32) -> Moves:
+        """What moves with sessions.
+
+        Args:
+            sessions: The sessions as they were.
+            pieces: What they did.
+            after: For each session, the codes of the event that begins it now.
+        """
+        at = pieces.session
+        return Moves(
+            sessions.visitor[at],
+            sessions.is_bot[at],
+            sessions.store[at],
+            pieces.start_ms,
+            pieces.counts,
+            sessions.entry[at],
+            after[at],
+        )
+
+    @staticmethod
+    def concat(parts: Sequence[Moves]) -> Moves:
+        """Moves of all parts, in order."""
+        return Moves(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Moves)))
 
 
 @dataclass

@@ -17,8 +17,9 @@ from flows.clicks.encoding.context import EncodingContext
 from flows.clicks.model.columns import Columns
 from flows.clicks.model.encoded_column import EncodedColumn
 from flows.clicks.model.facts import Details, Facts, outcome_code
+from flows.clicks.model.pieces import Pieces
 from flows.clicks.output.contributions import events_as_sessions
-from flows.clicks.processed_batch import Changes, ProcessedBatch
+from flows.clicks.processed_batch import Changes, Moves, ProcessedBatch
 from flows.clicks.rejected_record import RejectedRecord
 from flows.clicks.state.click_page import HOUR_MS, MINUTE_MS
 from flows.clicks.state.page_cache import Pages, PageStore
@@ -87,7 +88,7 @@ class PartitionProcessor:
         self._page_store, self._page_bytes = pages, page_bytes
         self._pages = Pages(pages, partition, page_bytes)
         self._encoders = encoding.encoders
-        self._sessions = Sessions(len(self._encoders))
+        self._sessions = Sessions(len(self._encoders), encoding.page)
         encoding.hold(self._sessions)
         self._store_days = encoding.store_days
         self._known: Mapping[str, Store] = {}
@@ -114,7 +115,6 @@ class PartitionProcessor:
         facts = self._read_back(batch, result) if was_decided else self._decide(batch, result)
         # A zone may have changed with the stores that were met; the answers are the same ones.
         result.book = self._encoding.book()
-        # From here on nothing asks the outside, so nothing can fail half-way: the batch becomes the past.
         if len(facts):
             self._add_to_sessions(result, facts)
         self._remember(facts, batch)
@@ -215,6 +215,7 @@ class PartitionProcessor:
             occurred_ms=when,
             outcome=np.where(refire, _REFIRE, np.where(is_bot > 0, _BOT, _COUNTED)).astype(np.uint8),
             is_bot=is_bot,
+            is_view=columns.is_view,
             codes=codes,
         )
         note = np.where(times.clamped, 2, np.where(times.corrected, 1, 0)).astype(np.int32)
@@ -227,12 +228,18 @@ class PartitionProcessor:
     def _add_to_sessions(self, result: ProcessedBatch, facts: Facts) -> None:
         store, when = self._store_days.codes(facts.stores), facts.occurred_ms
         if result.last_offset > self._sessions_applied:
-            events = events_as_sessions(facts, store)
-            result.changes = changes = Changes(events, *self._sessions.add(events))
-            moved = (changes.retracted, changes.added)
+            events = events_as_sessions(facts, store, self._encoding.page)
+            merged = self._sessions.merge(events)
+            begun = merged.retracted.take(merged.moved)
+            pieces = self._pages.pieces(begun, result.first_offset) if len(begun) else Pieces.none()
+            # From here on nothing asks the outside, so nothing can fail half-way: the batch becomes the past.
+            self._sessions.apply(merged)
+            moves = Moves.of(begun, pieces, merged.moved_entry)
+            result.changes = Changes(events, merged.entry, merged.retracted, merged.added, moves)
+            moved = (merged.retracted, merged.added, moves)
             result.store_days = self._store_days.days(
-                np.concatenate([store, *(sessions.store for sessions in moved)]),
-                np.concatenate([when, *(sessions.start_ms for sessions in moved)]),
+                np.concatenate([store, *(rows.store for rows in moved)]),
+                np.concatenate([when, *(rows.start_ms for rows in moved)]),
             )
         else:
             result.store_days = self._store_days.days(store, when)
@@ -241,7 +248,7 @@ class PartitionProcessor:
     def _remember(self, facts: Facts, batch: RawBatch) -> None:
         first, last = batch.first_offset, batch.last_offset
         self._pages.remember_keys(facts.key, facts.dedupe_hour, first, last)
-        self._pages.remember_activity(facts.visitor, facts.pair, facts.occurred_ms, facts.refire, first, last)
+        self._pages.remember_activity(facts, first, last)
 
 
 def without(batch: RawBatch, offsets: set[int]) -> RawBatch:

@@ -42,6 +42,9 @@ CHANNELS: Final = (
 )
 """Every value of ``channel``, in the order in which the rules are tried."""
 
+UNATTRIBUTED: Final = ("Direct", "Internal")
+"""Channels of visits that nobody is known to have sent."""
+
 # These expressions are Google's own (support.google.com/analytics/answer/9756891).
 _PAID_MEDIUM: Final = re.compile(r".*cp.*|ppc|retargeting|paid.*", re.DOTALL)
 _SHOPPING_CAMPAIGN: Final = re.compile(r"(?:.*(?:[^a-df-z]|^)shop|.*shopping).*", re.DOTALL)

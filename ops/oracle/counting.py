@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -26,7 +26,8 @@ CellKey = tuple[str, str, datetime, str, str]
 class _Cell:
     """The numbers of one bucket for one kind of visitor (people or bots)."""
 
-    clicks: int = 0
+    views: int = 0
+    actions: int = 0
     refires: int = 0
     sessions: int = 0
     bounces: int = 0
@@ -39,19 +40,21 @@ def count(partitions: list[list[Fact]], stores: Mapping[str, Store]) -> dict[Rol
     calendar = _Calendar(stores)
     cells: dict[CellKey, tuple[_Cell, _Cell]] = defaultdict(lambda: (_Cell(), _Cell()))
     for facts in partitions:
-        for fact in facts:
-            for key in _keys(fact, fact.occurred_ms, calendar):
-                cell = cells[key][fact.is_bot]
-                cell.visitors.add(fact.visitor)
-                if fact.is_refire:
-                    cell.refires += 1
-                else:
-                    cell.clicks += 1
         for visit in visits(facts):
-            for key in _keys(visit.entry, visit.start_ms, calendar):
+            for fact in visit.events:
+                for key in _keys(_values_of_event(fact, visit), fact.store, fact.occurred_ms, calendar):
+                    cell = cells[key][fact.is_bot]
+                    cell.visitors.add(fact.visitor)
+                    if fact.is_refire:
+                        cell.refires += 1
+                    elif fact.is_view:
+                        cell.views += 1
+                    else:
+                        cell.actions += 1
+            for key in _keys(_values_of_visit(visit), visit.entry.store, visit.start_ms, calendar):
                 cell = cells[key][visit.entry.is_bot]
                 cell.sessions += 1
-                cell.bounces += 1 if visit.clicks <= 1 else 0
+                cell.bounces += 1 if visit.is_bounce else 0
                 cell.duration_ms += visit.end_ms - visit.start_ms
     return dict(_by_bots(cells))
 
@@ -60,9 +63,10 @@ def _by_bots(cells: Mapping[CellKey, tuple[_Cell, _Cell]]) -> Iterator[tuple[Rol
     for key, (people, automated) in cells.items():
         for bots, chosen in (("exclude", (people,)), ("only", (automated,)), ("include", (people, automated))):
             visitors: set[str] = set().union(*(cell.visitors for cell in chosen))
-            if visitors:
+            if visitors or any(cell.sessions for cell in chosen):
                 numbers = Numbers(
-                    clicks=sum(cell.clicks for cell in chosen),
+                    views=sum(cell.views for cell in chosen),
+                    actions=sum(cell.actions for cell in chosen),
                     refires=sum(cell.refires for cell in chosen),
                     visitors=len(visitors),
                     sessions=sum(cell.sessions for cell in chosen),
@@ -72,14 +76,30 @@ def _by_bots(cells: Mapping[CellKey, tuple[_Cell, _Cell]]) -> Iterator[tuple[Rol
                 yield RollupKey(*key, bots), numbers
 
 
-def _keys(fact: Fact, when_ms: int, calendar: _Calendar) -> Iterator[CellKey]:
-    buckets = calendar.buckets(fact.store, when_ms)
+def _values_of_event(fact: Fact, visit: Visit) -> Iterator[tuple[str, str]]:
+    """The dimensions that an event is counted in, with their values: its own, or those of the visit's first event."""
     for dimension in DIMENSIONS:
-        value = "" if dimension.column is None else fact.columns[dimension.column]
-        if value == "" and dimension.name in SPARSE:
+        if dimension.scope == "exit":
+            continue
+        whose = visit.entry if dimension.scope == "visit" else fact
+        yield dimension.name, "" if dimension.column is None else whose.columns[dimension.column]
+
+
+def _values_of_visit(visit: Visit) -> Iterator[tuple[str, str]]:
+    """The dimensions that a session is counted in, with their values: of its first event, or of its last."""
+    for dimension in DIMENSIONS:
+        whose = visit.exit if dimension.scope == "exit" else visit.entry
+        if dimension.name not in ("target", "event"):
+            yield dimension.name, "" if dimension.column is None else whose.columns[dimension.column]
+
+
+def _keys(values: Iterable[tuple[str, str]], store: str, when_ms: int, calendar: _Calendar) -> Iterator[CellKey]:
+    buckets = calendar.buckets(store, when_ms)
+    for dimension, value in values:
+        if value == "" and dimension in SPARSE:
             continue
         for grain, bucket in buckets:
-            yield fact.store, grain, bucket, dimension.name, value
+            yield store, grain, bucket, dimension, value
 
 
 class _Calendar:
@@ -106,12 +126,44 @@ class _Calendar:
 
 @dataclass
 class Visit:
-    """A session: events of one visitor with no gap of more than 30 minutes."""
+    """A session: events of one visitor with no gap of more than 30 minutes, in their order; none is empty."""
 
-    entry: Fact
-    start_ms: int
-    end_ms: int
-    clicks: int
+    events: list[Fact]
+
+    @property
+    def entry(self) -> Fact:
+        """The first event."""
+        return self.events[0]
+
+    @property
+    def exit(self) -> Fact:
+        """The last one."""
+        return self.events[-1]
+
+    @property
+    def start_ms(self) -> int:
+        """When it began."""
+        return self.entry.occurred_ms
+
+    @property
+    def end_ms(self) -> int:
+        """When it ended."""
+        return self.exit.occurred_ms
+
+    @property
+    def views(self) -> int:
+        """Page views that are no re-fires."""
+        return sum(1 for fact in self.events if fact.is_view and not fact.is_refire)
+
+    @property
+    def actions(self) -> int:
+        """Other events that are no re-fires."""
+        return sum(1 for fact in self.events if not fact.is_view and not fact.is_refire)
+
+    @property
+    def is_bounce(self) -> bool:
+        """Whether one page was seen and nothing done."""
+        return self.views <= 1 and self.actions == 0
 
 
 def visits(facts: list[Fact]) -> list[Visit]:
@@ -125,8 +177,7 @@ def visits(facts: list[Fact]) -> list[Visit]:
         # Sorting keeps the order of arrival among equal times.
         for fact in sorted(events, key=lambda event: event.occurred_ms):
             if current is None or fact.occurred_ms - current.end_ms > _SESSION_GAP_MS:
-                current = Visit(fact, fact.occurred_ms, fact.occurred_ms, 0)
+                current = Visit([])
                 found.append(current)
-            current.end_ms = fact.occurred_ms
-            current.clicks += 0 if fact.is_refire else 1
+            current.events.append(fact)
     return found

@@ -35,7 +35,8 @@ class RollupKey(NamedTuple):
 class Numbers(NamedTuple):
     """Exact numbers of one bucket."""
 
-    clicks: int = 0
+    views: int = 0
+    actions: int = 0
     refires: int = 0
     visitors: int = 0
     sessions: int = 0
@@ -49,8 +50,8 @@ class Fact:
 
     Attributes:
         notes: Corrections of its time.
-        columns: Its enriched columns, its page and its product, by name.
-        clicked: The target of a click; empty for a view.
+        columns: Its enriched columns, its page, product, target and name, by name.
+        is_view: Whether it is a page view.
     """
 
     partition: int
@@ -65,11 +66,11 @@ class Fact:
     bot_reasons: str
     notes: tuple[str, ...]
     columns: dict[str, str]
-    clicked: str = ""
+    is_view: bool = True
 
     @property
     def is_refire(self) -> bool:
-        """Whether it is a re-fire, which does not count as a click."""
+        """Whether it is a re-fire, which counts neither as a view nor as an action."""
         return self.outcome == "refire"
 
 

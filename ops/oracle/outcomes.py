@@ -114,7 +114,7 @@ class OutcomeDecider:
             bot_reasons=",".join(reasons),
             notes=notes,
             columns=columns,
-            clicked=event.target if event.type == "click" else "",
+            is_view=event.type == "view",
         )
         return outcome, notes, fact
 
@@ -130,7 +130,10 @@ class OutcomeDecider:
         return known
 
     def _is_refire(self, event: Event, when: int) -> bool:
-        times = self._clicked[event.visitor, event.type, event.target, event.product, event.url]
+        properties = (event.properties or {}).items()
+        times = self._clicked[
+            event.visitor, event.type, event.target, event.product, event.url, event.name, str(sorted(properties))
+        ]
         at = bisect.bisect_left(times, when)
         if any(abs(when - near) < _REFIRE_MS for near in times[max(0, at - 1) : at + 1]):
             return True
@@ -157,4 +160,5 @@ class OutcomeDecider:
             if (enrichment.name, given) not in self._enriched:
                 self._enriched[enrichment.name, given] = enrichment.enrich(self._lookups, given)
             columns.update(zip(enrichment.columns, self._enriched[enrichment.name, given], strict=True))
-        return {**columns, "page": path_of(event.url), "product": event.product}
+        own = {"page": path_of(event.url), "product": event.product, "target": event.target, "name": event.name}
+        return {**columns, **own}

@@ -12,9 +12,21 @@ from typing import Any, Final
 from marketplace.stores import Store
 
 _ABSENT: Final = object()
-_STRINGS: Final = ("key", "event_id", "store", "visitor", "ip", "user_agent", "url", "referrer", "target", "product")
+_STRINGS: Final = (
+    "key",
+    "event_id",
+    "store",
+    "visitor",
+    "ip",
+    "user_agent",
+    "url",
+    "referrer",
+    "target",
+    "product",
+    "name",
+)
 _CHOICES: Final = {
-    "type": ("view", "click"),
+    "type": ("view", "click", "event"),
     "visitor_kind": ("first_party", "cookieless"),
     "origin": ("web", "pixel", "server", "import"),
 }
@@ -44,6 +56,8 @@ class Event:
     referrer: str = ""
     target: str = ""
     product: str = ""
+    name: str = ""
+    properties: dict[str, str] | None = None
     automated: bool = False
     opted_out: bool = False
     sampling: float = 1.0
@@ -66,6 +80,8 @@ def read(value: bytes, stores: Mapping[str, Store]) -> Event | None:
             fields[name] = given
     if any(fields.get(name, _ABSENT) is _ABSENT for name in _REQUIRED):
         return None
+    if fields.get("properties") is not None:
+        fields["properties"] = dict(fields["properties"])
     event = Event(**fields)
     return event if _is_valid(event, stores) else None
 
@@ -100,7 +116,9 @@ def _fits(name: str, given: Any) -> bool:
     if name == "sampling":
         return type(given) in (int, float) and _is_finite(given)
     if given is None:
-        return name in ("occurred_at_ms", "sent_at_ms")
+        return name in ("occurred_at_ms", "sent_at_ms", "properties")
+    if name == "properties":
+        return isinstance(given, _Pairs) and all(type(text) is str for _, text in given)
     return type(given) is int
 
 

@@ -23,9 +23,10 @@ from flows.clicks.rejected_record import RejectedRecord
 from flows.clicks.steps.decode import decode
 from flows.delivery.batch import RawBatch
 from marketplace.enrichments import Lookups
+from marketplace.rollups import STORED
 from marketplace.stores import Store, hash_write_key
 from marketplace.tables import CLICK_TABLES
-from ops.oracle import Expected, LogRecord, expect
+from ops.oracle import Expected, LogRecord, Numbers, RollupKey, expect
 from tests.kits.clicks_pages import MemoryPages
 
 CHROME: Final = (
@@ -124,8 +125,16 @@ def as_log(values: Iterable[bytes | Mapping[str, Any]], partition: int = 0, time
 
 
 def oracle(log: Iterable[LogRecord], stores: Mapping[str, Store] = STORES) -> Expected:
-    """What the oracle makes of a log."""
-    return expect(log, stores, LOOKUPS, AGENTS)
+    """What the oracle makes of a log, in the dimensions that tables hold."""
+    expected = expect(log, stores, LOOKUPS, AGENTS)
+    expected.rollups = stored(expected.rollups)
+    return expected
+
+
+def stored(numbers: Mapping[RollupKey, Numbers]) -> dict[RollupKey, Numbers]:
+    """The numbers of the dimensions that tables hold."""
+    names = {dimension.name for dimension in STORED}
+    return {key: found for key, found in numbers.items() if key.dimension in names}
 
 
 def differences(expected: Mapping[_Key, _Value], actual: Mapping[_Key, _Value]) -> dict[_Key, tuple[object, object]]:

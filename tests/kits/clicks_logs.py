@@ -89,7 +89,7 @@ def make_event(pick: Pick, anchor: int) -> dict[str, Any]:
         "visitor": visitor_of(store, pick((0, 1))),
         "received_at_ms": when + delay,
         "event_id": pick("abcd"),
-        "type": pick(("view", "click")),
+        "type": pick(("view", "click", "event")),
         "product": pick(("", "p1")),
         "url": pick(URLS),
         "user_agent": pick((CHROME, CHROME, SAFARI, GOOGLEBOT)),
@@ -97,7 +97,11 @@ def make_event(pick: Pick, anchor: int) -> dict[str, Any]:
         "automated": pick(RARELY),
     }
     if pick(RARELY):
-        fields |= {"target": "buy", "referrer": "https://www.google.com/", "origin": "import"}
+        fields |= {"target": "buy", "origin": "import"}
+    if pick((False, True)):
+        fields["referrer"] = pick(("https://www.google.com/", "https://blog.example/a", "https://alpha.example/"))
+    if fields["type"] == "event":
+        fields |= {"name": "add_to_cart", "properties": pick((None, {"size": "M", "colour": "red"}, {"size": "L"}))}
     if pick(RARELY):
         fields |= pick(({"opted_out": True}, {"ip": "203.0.113.0"}))
     clock = pick(("none", "right", "right", "right", "skewed", "skewed", "future"))

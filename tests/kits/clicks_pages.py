@@ -17,10 +17,11 @@ import pyarrow as pa
 from flows.arrays.types import I64, U64
 from flows.clicks.output.arrow_rows import rows_of
 from flows.clicks.processed_batch import ProcessedBatch
+from flows.clicks.state.click_page import Minutes
 from flows.clicks.state.stored_rows import FAMILY_COLUMNS, StoredFacts, StoredSessions
-from marketplace.rollups import hour_start
+from marketplace.rollups import QUARTER_MS, STORED, hour_start, local_day
 from marketplace.stores import Store
-from marketplace.tables import CLICK_TABLES, SESSION_DIMENSIONS
+from marketplace.tables import CLICK_TABLES, ENTRY_COLUMNS, EXIT_COLUMN
 from ops.oracle import Numbers, RollupKey
 
 HOUR_MS: Final = 3_600_000
@@ -87,12 +88,18 @@ class MemoryPages:
         times = [row["occurred_at"] for row in rows]
         return np.array([row["pair_key"] for row in rows], dtype=np.uint64), np.array(times, dtype=np.int64)
 
-    def minutes(self, partition: int, hours: list[int], before: int, only: U64 | None = None) -> tuple[U64, I64, I64]:
+    def minutes(self, partition: int, hours: list[int], before: int, only: U64 | None = None) -> Minutes:
         rows = among("visitor", only, self._in_hours(partition, hours, before))
-        events = Counter((row["visitor"], row["occurred_at"] // 60_000) for row in rows)
-        visitors = np.array([visitor for visitor, _ in events], dtype=np.uint64)
-        minutes = np.array([minute for _, minute in events], dtype=np.int64)
-        return visitors, minutes, np.array(list(events.values()), dtype=np.int64)
+        events: dict[tuple[int, int, int], list[int]] = defaultdict(lambda: [0, 0, 0])
+        for row in rows:
+            kind = 2 if row["outcome"] == "refire" else 0 if row["type"] == "view" else 1
+            events[row["visitor"], row["is_bot"], row["occurred_at"] // 60_000][kind] += 1
+        return Minutes(
+            visitor=np.array([visitor for visitor, _, _ in events], dtype=np.uint64),
+            is_bot=np.array([is_bot for _, is_bot, _ in events], dtype=np.uint8),
+            minute=np.array([minute for _, _, minute in events], dtype=np.int64),
+            counts=np.array(list(events.values()), dtype=np.int32).reshape(-1, 3),
+        )
 
     def verdicts(self, partition: int, first: int, last: int) -> StoredFacts:
         rows = sorted(self._before(partition, last + 1), key=lambda row: int(row["source_offset"]))
@@ -113,6 +120,7 @@ class MemoryPages:
             received_ms=numbers("received_at", np.int64),
             occurred_ms=numbers("occurred_at", np.int64),
             is_bot=numbers("is_bot", np.uint8),
+            is_view=np.array([row["type"] == "view" for row in rows], dtype=np.bool_),
             store=texts("store"),
             origin=texts("origin"),
             outcome=texts("outcome"),
@@ -133,8 +141,10 @@ class MemoryPages:
             store=[row["store"] for row in rows],
             start_ms=np.array([row["started_at"] for row in rows], dtype=np.int64),
             end_ms=np.array([row["ended_at"] for row in rows], dtype=np.int64),
-            clicks=np.array([row["clicks"] for row in rows], dtype=np.int64),
-            entry={name: [row[name] for row in rows] for name in SESSION_DIMENSIONS},
+            views=np.array([row["views"] for row in rows], dtype=np.int64),
+            actions=np.array([row["actions"] for row in rows], dtype=np.int64),
+            entry={name: [row[name] for row in rows] for name in ENTRY_COLUMNS},
+            exit_page=[row[EXIT_COLUMN] for row in rows],
         )
 
     def applied(self, partition: int) -> int:
@@ -168,20 +178,31 @@ class MemoryPages:
 
     def rollups(self, stores: Mapping[str, Store]) -> dict[RollupKey, Numbers]:
         """The numbers that reports read."""
-        return read_rollups(self.tables["rollups"], stores)
+        standing = [row for partition in sorted(self._fences) for row in self.standing(partition)]
+        return read_rollups(self.tables["rollups"], stores, self.tables["clicks"], standing)
 
 
 class _Cell:
     def __init__(self) -> None:
         self.sums: Counter[str] = Counter()
         self.visitors: set[int] = set()
+        self.moved: set[int] = set()
 
 
-SUMS: Final = ("clicks", "refires", "sessions", "bounces", "duration_ms")
+SUMS: Final = ("views", "actions", "refires", "sessions", "bounces", "duration_ms")
 
 
-def read_rollups(rows: Iterable[Row], stores: Mapping[str, Store]) -> dict[RollupKey, Numbers]:
-    """Merge delta rows to numbers: quarters to the store's hours, days to months, bots in all three ways."""
+def read_rollups(
+    rows: Iterable[Row], stores: Mapping[str, Store], clicks: Iterable[Row], sessions: Iterable[Row]
+) -> dict[RollupKey, Numbers]:
+    """Merge delta rows to numbers: quarters to the store's hours, days to months, bots in all three ways.
+
+    Args:
+        rows: Of ``rollups``.
+        stores: All stores by slug.
+        clicks: Facts; where visitors moved out of a set, they say who is in it still.
+        sessions: Those that stand.
+    """
     cells: dict[RollupKey, _Cell] = defaultdict(_Cell)
     for row in rows:
         for grain, bucket in _buckets(row, ZoneInfo(stores[row["store"]].timezone)):
@@ -189,10 +210,47 @@ def read_rollups(rows: Iterable[Row], stores: Mapping[str, Store]) -> dict[Rollu
                 cell = cells[RollupKey(row["store"], grain, bucket, row["dimension"], row["value"], bots)]
                 cell.sums.update({name: row[name] for name in SUMS})
                 cell.visitors.update(row["visitor_ids"])
+                cell.moved.update(row["moved"])
+    moved = {visitor for cell in cells.values() for visitor in cell.moved}
+    there = _there(moved, clicks, sessions, stores) if moved else {}
     return {
-        key: Numbers(visitors=len(cell.visitors), **{name: cell.sums[name] for name in SUMS})
+        key: Numbers(
+            visitors=len(cell.visitors) - len(cell.moved - there.get(key, set())),
+            **{name: cell.sums[name] for name in SUMS},
+        )
         for key, cell in cells.items()
+        if any(cell.sums.values())
     }
+
+
+def _there(
+    visitors: set[int], clicks: Iterable[Row], sessions: Iterable[Row], stores: Mapping[str, Store]
+) -> dict[RollupKey, set[int]]:
+    """Under which values of visits some visitors have events."""
+    found: dict[RollupKey, set[int]] = defaultdict(set)
+    visits = [row for row in sessions if row["visitor"] in visitors]
+    for click in clicks:
+        if click["visitor"] not in visitors:
+            continue
+        begun = next(
+            visit
+            for visit in visits
+            if all(visit[name] == click[name] for name in ("source_partition", "visitor", "is_bot"))
+            and visit["started_at"] <= click["occurred_at"] <= visit["ended_at"]
+        )
+        quarter = click["occurred_at"] // QUARTER_MS * QUARTER_MS // 1000
+        zone = ZoneInfo(stores[click["store"]].timezone)
+        day = int(local_day(click["occurred_at"], zone).timestamp())
+        for dimension in STORED:
+            for grain, bucket in (("quarter", quarter), ("day", day)):
+                for named, at in _buckets({"grain": grain, "bucket": bucket}, zone):
+                    for bots in ("include", "only" if click["is_bot"] else "exclude"):
+                        if dimension.scope == "visit" and dimension.column is not None:
+                            value = begun[dimension.column]
+                            found[RollupKey(click["store"], named, at, dimension.name, value, bots)].add(
+                                click["visitor"]
+                            )
+    return found
 
 
 def _buckets(row: Row, zone: ZoneInfo) -> list[tuple[str, datetime]]:

@@ -15,7 +15,7 @@ from flows.clicks.state.clickhouse_pages import ClickHousePages
 from flows.clicks.state.page_cache import PageStore
 from flows.delivery.fencing import read_fences
 from marketplace.flows import CLICKS_FLOW
-from marketplace.tables import CLICK_TABLES, CLICKS, TABLES, insertable
+from marketplace.tables import CLICK_TABLES, CLICKS, SESSIONS, TABLES, insertable
 from marketplace.topics import CLICKS_COLLECTED
 from ops.oracle import LogRecord, Numbers, RollupKey
 from ops.stack import Stack
@@ -92,13 +92,24 @@ class InClickHouse:
         """The merged numbers of each bucket; visitors of one kind only, as ids cannot be had back from a sketch."""
         table = self.clickhouse.arrow(
             "SELECT store, toString(grain) AS grain, toUnixTimestamp(bucket) AS bucket, dimension, value, is_bot, "
-            "sum(clicks) AS clicks, sum(refires) AS refires, sum(sessions) AS sessions, sum(bounces) AS bounces, "
-            "sum(duration_ms) AS duration_ms, uniqCombined64Merge(17)(visitors) AS visitors "
+            "sum(views) AS views, sum(actions) AS actions, sum(refires) AS refires, "
+            "sum(sessions) AS sessions, sum(bounces) AS bounces, "
+            "sum(duration_ms) AS duration_ms, uniqCombined64Merge(17)(visitors) AS visitors, "
+            "groupUniqArrayArray(moved) AS moved "
             f"FROM {self.clickhouse.database}.rollups WHERE grain = 'day' "
             "GROUP BY store, grain, bucket, dimension, value, is_bot"
         )
         rows = [{**row, "visitor_ids": range(row["visitors"])} for row in plain_rows(table)]
-        return read_rollups(rows, STORES)
+        return read_rollups(rows, STORES, self.clicks(), self.standing())
+
+    def standing(self) -> list[Row]:
+        """Sessions as they are."""
+        kept = ", ".join(name for name in insertable(SESSIONS) if name not in ("sign", "source_offset"))
+        return plain_rows(
+            self.clickhouse.arrow(
+                f"SELECT {kept} FROM {self.clickhouse.database}.sessions GROUP BY {kept} HAVING sum(sign) > 0"
+            )
+        )
 
     def clicks(self) -> list[Row]:
         names = ", ".join(insertable(CLICKS))

@@ -12,17 +12,14 @@ from flows.clicks.encoding.context import EncodingContext
 from flows.clicks.processor import DEFAULT_PAGE_BYTES, PartitionProcessor
 from flows.clicks.state.page_cache import PageStore
 from marketplace.enrichments import Agent, Lookups, Place
-from marketplace.rollups import DIMENSIONS
 from marketplace.stores import Store
-from marketplace.tables import CLICK_TABLES
+from marketplace.tables import CLICK_TABLES, ENTRY_COLUMNS, EXIT_COLUMN
 from ops.oracle import Fact, LogRecord, Numbers, RollupKey
 from ops.oracle.counting import count, visits
-from tests.kits.clicks import AGENTS, LOOKUPS, STORES, FixedStores, cut
+from tests.kits.clicks import AGENTS, LOOKUPS, STORES, FixedStores, cut, stored
 from tests.kits.clicks_pages import MemoryPages, Row
 
 ACCEPTED: Final = ("counted", "bot", "refire")
-VISIT_DIMENSIONS: Final = tuple(d.column for d in DIMENSIONS if d.column is not None)
-
 Visit = tuple[Any, ...]
 
 
@@ -132,27 +129,33 @@ def as_fact(row: Row) -> Fact:
         is_bot=row["is_bot"],
         bot_reasons=row["bot_reasons"],
         notes=(row["time_note"],) if row["time_note"] else (),
-        columns={name: row[name] for name in VISIT_DIMENSIONS},
+        is_view=row["type"] == "view",
+        columns={name: row[name] for name in (*ENTRY_COLUMNS, "target", "name")},
     )
 
 
 def counted_anew(clicks: Iterable[Row]) -> dict[RollupKey, Numbers]:
     """All reports, counted by the oracle from one partition's facts alone."""
-    return count([[as_fact(row) for row in sorted(clicks, key=lambda row: int(row["source_offset"]))]], STORES)
+    facts = [as_fact(row) for row in sorted(clicks, key=lambda row: int(row["source_offset"]))]
+    return stored(count([facts], STORES))
 
 
 def visited_anew(clicks: Iterable[Row]) -> list[Visit]:
     """All visits, found by the oracle in one partition's facts alone."""
     facts = [as_fact(row) for row in sorted(clicks, key=lambda row: int(row["source_offset"]))]
     return sorted(
-        (v.entry.visitor, v.entry.is_bot, v.entry.store, v.start_ms, v.end_ms, v.clicks, *v.entry.columns.values())
+        (
+            *(v.entry.visitor, v.entry.is_bot, v.entry.store, v.start_ms, v.end_ms, v.views, v.actions),
+            *(v.entry.columns[name] for name in ENTRY_COLUMNS),
+            v.exit.columns["page"],
+        )
         for v in visits(facts)
     )
 
 
 def visits_of(standing: Iterable[Row]) -> list[Visit]:
     """Rows of ``sessions`` in the same shape."""
-    numbers = ("is_bot", "store", "started_at", "ended_at", "clicks", *VISIT_DIMENSIONS)
+    numbers = ("is_bot", "store", "started_at", "ended_at", "views", "actions", *ENTRY_COLUMNS, EXIT_COLUMN)
     return sorted((f"{row['visitor']:016x}", *(row[name] for name in numbers)) for row in standing)
 
 

@@ -31,18 +31,17 @@ _MOST_TEXTS: Final = 1 << 20
 """Codes of three fields share an integer; a batch adds no more than its records."""
 
 
-class EntryCodes(Protocol):
+class KeptCodes(Protocol):
     """Something that keeps encoder codes from one batch to another."""
 
     def __len__(self) -> int:
         """How many rows of codes it keeps."""
 
-    @property
-    def entry_codes(self) -> I32:
-        """Codes, one column per enrichment."""
+    def codes(self, encoder: int) -> I32:
+        """All of one encoder's codes that it keeps."""
 
     def recode(self, encoder: int, codes: I32) -> None:
-        """Take one encoder's new codes."""
+        """Take new ones for them."""
 
 
 class EncodingContext:
@@ -66,7 +65,7 @@ class EncodingContext:
         self.store_days = Calendar()
         self._bot_version = bots.version(agents)
         self._book: Codebook | None = None
-        self._holders: list[EntryCodes] = []
+        self._holders: list[KeptCodes] = []
         self._compacted = [0] * len(self.encoders)
 
     @property
@@ -74,11 +73,11 @@ class EncodingContext:
         """Bytes of memory, about."""
         return self._asking_nbytes() + sum(encoder.nbytes for encoder in self.encoders)
 
-    def hold(self, holder: EntryCodes) -> None:
+    def hold(self, holder: KeptCodes) -> None:
         """From now on, answers whose codes something keeps stay."""
         self._holders.append(holder)
 
-    def held_for(self, holder: EntryCodes) -> int:
+    def held_for(self, holder: KeptCodes) -> int:
         """Bytes of the answers that stay for a holder, by its share of all rows that are kept."""
         answers = sum(encoder.nbytes for encoder in self.encoders)
         return answers * len(holder) // max(1, sum(map(len, self._holders)))
@@ -132,7 +131,7 @@ class EncodingContext:
                 self._compact(at, encoder)
 
     def _compact(self, at: int, encoder: EnrichmentEncoder) -> None:
-        codes_of = [holder.entry_codes[:, at] for holder in self._holders]
+        codes_of = [holder.codes(at) for holder in self._holders]
         codes = encoder.compact(np.concatenate([*codes_of, np.empty(0, dtype=np.int32)]))
         start = 0
         for holder, before in zip(self._holders, codes_of, strict=True):

@@ -23,8 +23,10 @@ FIELDS: Final = (
     "referrer",
     "target",
     "product",
+    "name",
+    "properties",
 )
-"""Fields of ``CollectedClick`` that events have in common, and are kept as codes."""
+"""Fields of ``CollectedClick`` that events have in common, and are kept as codes; properties as one text."""
 
 
 class Dictionary:

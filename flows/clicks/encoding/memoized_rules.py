@@ -80,12 +80,18 @@ class MemoizedRules:
         return answer
 
     def targets(self, columns: Columns) -> U64:
-        """A hash of each event's target: what was done, to what, of which product, on which page."""
+        """A hash of each event's target: what was done, to what, of which product, on which page, with what."""
         hashes = {
             name: self._dictionaries[name].hashes(columns.texts[name].codes)
             for name in ("type", "target", "product", "url")
         }
-        return mix(mix(mix(hashes["url"], hashes["product"]), hashes["target"]), hashes["type"])
+        targets = mix(mix(mix(hashes["url"], hashes["product"]), hashes["target"]), hashes["type"])
+        named = np.flatnonzero(_filled(columns.texts["name"]) | _filled(columns.texts["properties"]))
+        if len(named):
+            for name in ("name", "properties"):
+                codes = columns.texts[name].codes[named]
+                targets[named] = mix(targets[named], self._dictionaries[name].hashes(codes))
+        return targets
 
     def bot_reasons(self, columns: Columns, pages: EncodedColumn, hasty: Bools) -> tuple[EncodedColumn, U8]:
         """Comma-joined reasons why each event is taken for a bot's, empty for a person's; and 1 where there are any.
@@ -123,6 +129,12 @@ class MemoizedRules:
             found = [bots.user_agent_reasons(text, self._agents) for text in texts[known:]]
             self._of_agent.extend([self._reasons.setdefault(reasons, len(self._reasons)) for reasons in found])
         return self._of_agent.at(agents)
+
+
+def _filled(column: EncodedColumn) -> Bools:
+    """Which elements are not empty."""
+    used, position = column.used()
+    return np.array([text != "" for text in used], dtype=np.bool_)[position]
 
 
 def _in_networks(ip: str, networks: tuple[str, ...]) -> bool:

@@ -26,6 +26,7 @@ class Columns:
         sampling: The fraction of events that the client sends.
         automated, opted_out: What the client declares.
         imported: Which come from an access log.
+        is_view: Which are page views.
         texts: The fields that events have in common, by name.
     """
 
@@ -41,6 +42,7 @@ class Columns:
     automated: Bools
     opted_out: Bools
     imported: Bools
+    is_view: Bools
     texts: Mapping[str, EncodedColumn]
 
     def take(self, mask: Bools) -> Columns:

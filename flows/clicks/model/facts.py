@@ -37,6 +37,7 @@ class Facts:
         received_ms, occurred_ms: Epoch milliseconds; the second is corrected.
         outcome: Codes of outcomes.
         is_bot: 0 or 1.
+        is_view: Which are page views.
         codes: Codes, one column per enrichment.
     """
 
@@ -50,6 +51,7 @@ class Facts:
     occurred_ms: I64
     outcome: U8
     is_bot: U8
+    is_view: Bools
     codes: I32
 
     def __len__(self) -> int:
@@ -65,8 +67,14 @@ class Facts:
 
     @property
     def refire(self) -> Bools:
-        """Which repeat a click instead of being one."""
+        """Which repeat an event instead of being one."""
         return np.asarray(self.outcome == _REFIRE, dtype=np.bool_)
+
+    @property
+    def counts(self) -> I32:
+        """For each event a one in one of three columns: page views, actions, re-fires."""
+        refire = self.refire
+        return np.stack((self.is_view & ~refire, ~self.is_view & ~refire, refire), axis=1).astype(np.int32)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from flows.arrays.hashing import dense_rank
-from flows.arrays.types import I32, I64
+from flows.arrays.types import I32, I64, U64
+from flows.clicks.encoding.codebook import Codebook
 from flows.clicks.encoding.enrichment_encoder import EncodedAnswers
 from flows.clicks.model.encoded_column import EncodedColumn
 from flows.clicks.model.facts import OUTCOME_NAMES, Details, Facts
@@ -22,7 +23,8 @@ from flows.clicks.model.sessions import SessionRows
 from flows.clicks.output.contributions import contributions
 from flows.clicks.output.rollup_deltas import MEASURES, rollup
 from flows.clicks.processed_batch import Changes, ProcessedBatch
-from marketplace.tables import CLICKS, LEDGER, ROLLUPS, SESSION_DIMENSIONS, SESSIONS
+from marketplace.clicks.events import decode_properties
+from marketplace.tables import CLICKS, ENTRY_COLUMNS, EXIT_COLUMN, LEDGER, ROLLUPS, SESSIONS
 
 
 def _strings(values: list[str]) -> pa.Array:
@@ -36,6 +38,30 @@ def _category(values: Iterable[str], position: I64 | None = None) -> pa.Array:
     return pa.DictionaryArray.from_arrays(
         pa.array(codes if position is None else codes[position]), pa.array(list(index), pa.string())
     )
+
+
+def _lists(upto: I64, values: U64) -> pa.ListArray:
+    """A column of lists.
+
+    Args:
+        upto: Where each one ends.
+        values: Their values, one list after the other.
+    """
+    offsets = np.concatenate((np.zeros(1, np.int64), upto)).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
+
+
+def _properties(column: EncodedColumn) -> pa.Array:
+    """The properties of named events, as maps."""
+    texts, position = column.used()
+    maps = pa.array([list(decode_properties(text).items()) for text in texts], pa.map_(pa.string(), pa.string()))
+    return maps.take(pa.array(position))
+
+
+def _exits(book: Codebook, codes: I32) -> pa.Array:
+    """The pages on which sessions ended."""
+    encoder = next(encoder for encoder in book.answers if encoder.name == "page")
+    return _columns(encoder, codes, encoder.columns)["page"]
 
 
 def _moments(ms: I64) -> pa.Array:
@@ -96,6 +122,8 @@ def _click_rows(results: Sequence[ProcessedBatch]) -> pa.Table:
         "bot_version": _constant(book.bot_version, count),
         "time_note": details.time_note.arrow(),
         "target": columns.texts["target"].strings(),
+        "name": columns.texts["name"].arrow(),
+        "properties": _properties(columns.texts["properties"]),
         "sampling": pa.array(columns.sampling),
     }
     for name in ("store", "type", "origin", "visitor_kind", "ip"):
@@ -121,18 +149,19 @@ def _session_rows(results: Sequence[ProcessedBatch]) -> pa.Table:
         "is_bot": pa.array(rows.is_bot),
         "started_at": _moments(rows.start_ms),
         "ended_at": _moments(rows.end_ms),
-        "clicks": pa.array(rows.clicks.astype(np.uint32)),
+        "views": pa.array(rows.views.astype(np.uint32)),
+        "actions": pa.array(rows.actions.astype(np.uint32)),
+        EXIT_COLUMN: _exits(book, rows.exit),
         "sign": pa.array(np.repeat(np.tile(np.array([-1, 1], np.int8), len(changes)), sizes)),
     }
     for at, encoder in enumerate(book.answers):
-        data |= _columns(encoder, rows.entry[:, at], SESSION_DIMENSIONS)
+        data |= _columns(encoder, rows.entry[:, at], ENTRY_COLUMNS)
     return pa.table({**data, **_source(results, _each(sizes) // 2)})
 
 
 def _rollup_rows(results: Sequence[ProcessedBatch]) -> pa.Table:
     book = results[0].book
     deltas = rollup(contributions(_changes(results)), book.answers, book.day_of)
-    upto = np.concatenate((np.zeros(1, np.int64), deltas.visitors_upto)).astype(np.int32)
     data: dict[str, pa.Array] = {
         "store": EncodedColumn(deltas.store.astype(np.int32), book.store_days.names).arrow(),
         "grain": deltas.grain.arrow(),
@@ -140,7 +169,8 @@ def _rollup_rows(results: Sequence[ProcessedBatch]) -> pa.Table:
         "bucket": pa.array(deltas.bucket_seconds, pa.timestamp("s", tz="UTC")),
         "value": deltas.value.strings(),
         "is_bot": pa.array(deltas.is_bot.astype(np.uint8)),
-        "visitor_ids": pa.ListArray.from_arrays(pa.array(upto), pa.array(deltas.visitor_ids)),
+        "visitor_ids": _lists(deltas.visitors_upto, deltas.visitor_ids),
+        "moved": _lists(deltas.moved_upto, deltas.moved_ids),
     }
     for at, name in enumerate(MEASURES):
         data[name] = pa.array(np.ascontiguousarray(deltas.measures[:, at]))

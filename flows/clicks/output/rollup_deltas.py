@@ -9,7 +9,7 @@ batch by itself: they carry every partition's fence (ADR 14).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,47 +17,23 @@ import numpy as np
 import numpy.typing as npt
 
 from flows.arrays.hashing import dense_rank, distinct
-from flows.arrays.types import I32, I64, U8, U64, Bools
+from flows.arrays.types import I64, U64, Bools
 from flows.clicks.encoding.enrichment_encoder import EncodedAnswers
 from flows.clicks.model.encoded_column import EncodedColumn
-from marketplace.rollups import DIMENSIONS, QUARTER_MS, SPARSE
+from flows.clicks.output.contributions import Contributions
+from marketplace.rollups import QUARTER_MS, SPARSE, STORED
 
-MEASURES: Final = ("clicks", "refires", "sessions", "bounces", "duration_ms")
-_OF_EVENTS: Final = 2
-"""Measures that events add to; changes of sessions add to the others."""
+MEASURES: Final = ("views", "actions", "refires", "sessions", "bounces", "duration_ms")
+_OF_EVENTS: Final = 3
+"""Measures that events and moves add to; changes of sessions add to the others."""
 
 _STORED_GRAINS: Final = ("quarter", "day")
 _GRAIN_SECONDS: Final = (QUARTER_MS // 1000, 86_400)
 
 
 @dataclass(frozen=True)
-class Contributions:
-    """What events, and after them changes of sessions, contribute.
-
-    Attributes:
-        source: The batch that each comes from, by its position.
-        store: Store codes.
-        when_ms: The time that names the bucket: of the event, or of the session's start.
-        is_bot: 0 or 1.
-        codes: Codes, one column per enrichment.
-        visitor: Visitor ids of the events.
-        refire: Which events repeat a click instead of being one.
-        changes: What each change adds to sessions, bounces and duration (ms), a row each.
-    """
-
-    source: I64
-    store: I32
-    when_ms: I64
-    is_bot: U8
-    codes: I32
-    visitor: U64
-    refire: Bools
-    changes: I64
-
-
-@dataclass(frozen=True)
 class Deltas:
-    """Rollup rows as columns; ``visitors_upto[i]`` is where row i's visitor ids end.
+    """Rollup rows as columns; ``visitors_upto[i]`` is where row i's visitor ids end, as ``moved_upto`` of those moved.
 
     ``source`` is the batch that a row stands under: its own in the dimension ``all``, and the first one in others.
     """
@@ -72,6 +48,8 @@ class Deltas:
     measures: I64
     visitor_ids: U64
     visitors_upto: I64
+    moved_ids: U64
+    moved_upto: I64
 
     def __len__(self) -> int:
         return len(self.store)
@@ -107,14 +85,31 @@ class _Grid:
 
 
 @dataclass(frozen=True)
+class _Pairs:
+    """Pairs of a row and a visitor, by ascending row."""
+
+    group: I64
+    visitor: I64
+
+    @staticmethod
+    def of(group: I64, visitor: I64, visitors: int) -> _Pairs:
+        """Each pair once."""
+        return _Pairs(*np.divmod(distinct(group * max(visitors, 1) + visitor), max(visitors, 1)))
+
+    def sizes(self, groups: int) -> I64:
+        """How many visitors each row has."""
+        return np.bincount(self.group, minlength=groups)
+
+
+@dataclass(frozen=True)
 class _Groups:
-    """Rows of one grain and dimension: the bucket and value of each, its sums, and pairs of a row and a visitor."""
+    """Rows of one grain and dimension: the bucket and value of each, its sums, who is in it and who moved out of it."""
 
     base: I64
     value: I64
     sums: npt.NDArray[np.float64]
-    pair_group: I64
-    pair_visitor: I64
+    visitors: _Pairs
+    moved: _Pairs
 
 
 @dataclass(frozen=True)
@@ -128,7 +123,7 @@ class _Split:
 
 
 def rollup(rows: Contributions, encoders: Sequence[EncodedAnswers], day_of: Callable[[int, int], int]) -> Deltas:
-    """Group contributions by every registered dimension and both stored grains.
+    """Group contributions by every stored dimension and both stored grains.
 
     Days are made from quarters, of which there are far fewer than events.
 
@@ -141,8 +136,8 @@ def rollup(rows: Contributions, encoders: Sequence[EncodedAnswers], day_of: Call
     apart = _grid(rows, rows.source, day_of) if rows.source.any() else together
     visitors, visitor = np.unique(rows.visitor, return_inverse=True)
     parts = []
-    for split in _splits(rows.codes, encoders):
-        grid = apart if DIMENSIONS[split.dimension].column is None else together
+    for split in _splits(rows, encoders):
+        grid = apart if STORED[split.dimension].column is None else together
         quarters = _group(rows, grid.of_row, split, visitor, len(visitors))
         days = _regroup(quarters, grid.of_quarter, len(split.values), len(visitors))
         parts += [_Part(grain, split, grid, groups) for grain, groups in enumerate((quarters, days))]
@@ -167,43 +162,79 @@ def _bases(owner: I64, time: I64) -> tuple[_Bases, I64]:
     return _Bases(packed // span, packed % span + first), position
 
 
-def _splits(codes: I32, encoders: Sequence[EncodedAnswers]) -> list[_Split]:
-    """How each registered dimension splits the rows."""
-    used = [dense_rank(codes[:, at], len(encoder.rows)) for at, encoder in enumerate(encoders)]
+def _splits(rows: Contributions, encoders: Sequence[EncodedAnswers]) -> Iterator[_Split]:
+    """How each stored dimension splits the rows."""
     home = {column: (at, place) for at, f in enumerate(encoders) for place, column in enumerate(f.columns)}
-    splits = []
-    for position, dimension in enumerate(DIMENSIONS):
+    used: dict[tuple[str, int], tuple[I64, I64]] = {}
+    for position, dimension in enumerate(STORED):
         if dimension.column is None:
-            splits.append(_Split(position, [""], np.zeros(len(codes), dtype=np.int64), None))
+            yield _Split(position, [""], np.zeros(len(rows.codes), dtype=np.int64), _without_moves(rows))
             continue
         at, place = home[dimension.column]
-        answers, row = used[at]
+        if (dimension.scope, at) not in used:
+            codes = rows.visit_codes if dimension.scope == "visit" else rows.codes
+            used[dimension.scope, at] = dense_rank(codes[:, at], len(encoders[at].rows))
+        answers, row = used[dimension.scope, at]
         # Different answers can agree in one column: a browser in two versions.
         index: dict[str, int] = {}
         texts = [encoders[at].rows[answer][place] for answer in answers.tolist()]
         local = np.array([index.setdefault(text, len(index)) for text in texts], dtype=np.int64)
         code = local[row]
-        keep = code != index[""] if dimension.name in SPARSE and "" in index else None
-        splits.append(_Split(position, list(index), code, keep))
-    return splits
+        keep = _without_idle_moves(rows, code) if dimension.scope == "visit" else _without_moves(rows)
+        if dimension.name in SPARSE and "" in index:
+            filled = code != index[""]
+            keep = filled if keep is None else keep & filled
+        yield _Split(position, list(index), code, keep)
+
+
+def _without_moves(rows: Contributions) -> Bools | None:
+    """All rows but moves, which change nothing of an event's own values."""
+    if not len(rows.moves):
+        return None
+    keep = np.ones(len(rows.codes), dtype=np.bool_)
+    keep[rows.events : rows.events + len(rows.moves)] = False
+    return keep
+
+
+def _without_idle_moves(rows: Contributions, code: I64) -> Bools | None:
+    """All rows but moves between visits that have the same value."""
+    if not len(rows.moves):
+        return None
+    keep = np.ones(len(rows.codes), dtype=np.bool_)
+    out, into = np.split(code[rows.events : rows.events + len(rows.moves)], 2)
+    keep[rows.events : rows.events + len(rows.moves)] = np.tile(out != into, 2)
+    return keep
 
 
 def _group(rows: Contributions, base: I64, split: _Split, visitor: I64, visitors: int) -> _Groups:
     """Add up what falls into each bucket and value."""
-    events, values = len(rows.visitor), max(len(split.values), 1)
-    key, refire, changes = base * values + split.code, rows.refire, rows.changes
+    values, events, moves = max(len(split.values), 1), rows.events, len(rows.moves)
+    key = base * values + split.code
+    view, refire, moved, changes = rows.is_view, rows.refire, rows.moves, rows.changes
+    out: Bools = np.arange(moves) < moves // 2
     if split.keep is not None:
-        of_events, of_changes = split.keep[:events], split.keep[events:]
-        key, refire, changes, visitor = key[split.keep], refire[of_events], changes[of_changes], visitor[of_events]
-        events = len(visitor)
+        of_events, of_moves, of_changes = np.split(split.keep, (events, events + moves))
+        key, view, refire, moved = key[split.keep], view[of_events], refire[of_events], moved[of_moves]
+        changes, visitor = changes[of_changes], visitor[split.keep[: events + moves]]
+        out = np.asarray(out[of_moves], dtype=np.bool_)
+        events, moves = len(view), len(moved)
     groups, at = dense_rank(key, (int(base.max(initial=0)) + 1) * values)
     sums = np.zeros((len(groups), len(MEASURES)))
-    sums[:, 1] = np.bincount(at[:events][refire], minlength=len(groups))
-    sums[:, 0] = np.bincount(at[:events], minlength=len(groups)) - sums[:, 1]
+    sums[:, 0] = np.bincount(at[:events][view], minlength=len(groups))
+    sums[:, 2] = np.bincount(at[:events][refire], minlength=len(groups))
+    sums[:, 1] = np.bincount(at[:events], minlength=len(groups)) - sums[:, 0] - sums[:, 2]
+    places = at[events : events + moves]
+    if moves:
+        for measure, column in enumerate(moved.T):
+            sums[:, measure] += np.bincount(places, column, len(groups))
     for measure, column in enumerate(changes.T, _OF_EVENTS):
-        sums[:, measure] = np.bincount(at[events:], column, len(groups))
-    pairs = distinct(at[:events] * max(visitors, 1) + visitor)
-    return _Groups(groups // values, groups % values, sums, *np.divmod(pairs, max(visitors, 1)))
+        sums[:, measure] = np.bincount(at[events + moves :], column, len(groups))
+    left = _Pairs.of(places[out], visitor[events:][out], visitors)
+    if moves:
+        stays = np.concatenate((np.ones(events, dtype=np.bool_), ~out))
+        at, visitor = at[: events + moves][stays], visitor[stays]
+    inside = _Pairs.of(at[: len(visitor)], visitor, visitors)
+    return _Groups(groups // values, groups % values, sums, inside, left)
 
 
 def _regroup(groups: _Groups, day_base: I64, values: int, visitors: int) -> _Groups:
@@ -212,8 +243,8 @@ def _regroup(groups: _Groups, day_base: I64, values: int, visitors: int) -> _Gro
     key = day_base[groups.base] * values + groups.value
     found, at = dense_rank(key, (int(day_base.max(initial=0)) + 1) * values)
     sums = np.stack([np.bincount(at, column, len(found)) for column in groups.sums.T], axis=1).astype(np.float64)
-    pairs = distinct(at[groups.pair_group] * max(visitors, 1) + groups.pair_visitor)
-    return _Groups(found // values, found % values, sums, *np.divmod(pairs, max(visitors, 1)))
+    inside, moved = (_Pairs.of(at[pairs.group], pairs.visitor, visitors) for pairs in (groups.visitors, groups.moved))
+    return _Groups(found // values, found % values, sums, inside, moved)
 
 
 @dataclass(frozen=True)
@@ -228,34 +259,61 @@ class _Part:
 
 def _concat(parts: list[_Part], visitors: U64) -> Deltas:
     texts: list[str] = []
-    bases, rows, counts, value, ids = [], [], [], [], []
+    bases, rows, value = [], [], []
+    inside, moved = _Sets(visitors), _Sets(visitors)
     for part in parts:
         groups = part.groups
-        count = np.bincount(groups.pair_group, minlength=len(groups.base))
         # A session that grew without changing its bucket retracts and adds the same: nothing is left to say.
-        says = groups.sums.any(axis=1)
+        says: Bools = np.asarray(groups.sums.any(axis=1))
+        says[groups.visitors.group] = says[groups.moved.group] = True
         base = groups.base[says]
         buckets = part.grid.grains[part.grain]
         bases.append((*part.grid.owned(buckets.owner[base]), buckets.time[base] * _GRAIN_SECONDS[part.grain]))
         rows.append(groups.sums[says])
-        counts.append(count[says])
         value.append(groups.value[says] + len(texts))
         texts += part.split.values if part.grain else []
-        ids.append(visitors[groups.pair_visitor])
-    sizes = [len(count) for count in counts]
+        inside.add(groups.visitors, says)
+        moved.add(groups.moved, says)
+    sizes = [len(sums) for sums in rows]
     source, store, is_bot, seconds = map(np.concatenate, zip(*bases, strict=True))
     return Deltas(
         source=source,
         store=store,
         grain=EncodedColumn(np.repeat([part.grain for part in parts], sizes).astype(np.int32), _STORED_GRAINS),
         dimension=EncodedColumn(
-            np.repeat([part.split.dimension for part in parts], sizes).astype(np.int32), [d.name for d in DIMENSIONS]
+            np.repeat([part.split.dimension for part in parts], sizes).astype(np.int32), [d.name for d in STORED]
         ),
         bucket_seconds=seconds,
         value=EncodedColumn(np.concatenate(value).astype(np.int32), texts),
         is_bot=is_bot,
         # Sums are whole numbers far below 2**53.
         measures=np.concatenate(rows).astype(np.int64),
-        visitor_ids=np.concatenate(ids),
-        visitors_upto=np.cumsum(np.concatenate(counts)),
+        visitor_ids=inside.ids,
+        visitors_upto=inside.upto,
+        moved_ids=moved.ids,
+        moved_upto=moved.upto,
     )
+
+
+class _Sets:
+    """Sets of visitors, one for each row."""
+
+    def __init__(self, visitors: U64) -> None:
+        self._visitors = visitors
+        self._ids: list[U64] = []
+        self._sizes: list[I64] = []
+
+    def add(self, pairs: _Pairs, says: Bools) -> None:
+        """Add those of the rows that say something; others have none."""
+        self._ids.append(self._visitors[pairs.visitor])
+        self._sizes.append(pairs.sizes(len(says))[says])
+
+    @property
+    def ids(self) -> U64:
+        """All visitors, row after row."""
+        return np.concatenate(self._ids)
+
+    @property
+    def upto(self) -> I64:
+        """Where each row's visitors end."""
+        return np.cumsum(np.concatenate(self._sizes))

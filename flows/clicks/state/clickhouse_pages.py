@@ -10,9 +10,10 @@ import pyarrow as pa
 from connectors.clickhouse.client import ClickHouse
 from flows.arrays.hashing import distinct
 from flows.arrays.types import I64, U8, U64
+from flows.clicks.state.click_page import Minutes
 from flows.clicks.state.stored_rows import FAMILY_COLUMNS, StoredFacts, StoredSessions
 from marketplace.clicks.outcomes import REFIRE
-from marketplace.tables import CLICKS, LEDGER, SESSION_DIMENSIONS, SESSIONS
+from marketplace.tables import CLICKS, ENTRY_COLUMNS, EXIT_COLUMN, LEDGER, SESSIONS
 
 _HOUR_SECONDS: Final = 3_600
 _MAX_SPANS: Final = 16
@@ -59,26 +60,30 @@ class ClickHousePages:
         )
         return _u64(table["pair_key"]), _i64(table["ms"])
 
-    def minutes(self, partition: int, hours: list[int], before: int, only: U64 | None = None) -> tuple[U64, I64, I64]:
-        """Visitor, minute and number of events, in these hours."""
+    def minutes(self, partition: int, hours: list[int], before: int, only: U64 | None = None) -> Minutes:
+        """Events by visitor and minute, in these hours."""
         table = self._clickhouse.arrow(
-            f"SELECT visitor, intDiv(toUnixTimestamp64Milli(occurred_at), 60000) AS minute, count() AS events "
+            "SELECT visitor, is_bot, intDiv(toUnixTimestamp64Milli(occurred_at), 60000) AS minute, "
+            "countIf(outcome != {refire:String} AND type = 'view') AS views, "
+            "countIf(outcome != {refire:String} AND type != 'view') AS actions, "
+            "countIf(outcome = {refire:String}) AS refires "
             f"FROM {self._clicks} WHERE source_partition = {{p:UInt16}} "
             f"AND {_overlap('occurred_at', 'occurred_at', hours)} AND source_offset < {{before:UInt64}}"
-            f"{_among('visitor', only)} GROUP BY visitor, minute",
-            {"p": partition, "hours": hours, "before": before},
+            f"{_among('visitor', only)} GROUP BY visitor, is_bot, minute",
+            {"p": partition, "hours": hours, "before": before, "refire": REFIRE.name},
         )
-        return _u64(table["visitor"]), _i64(table["minute"]), _i64(table["events"])
+        counts = np.stack([_i64(table[name]) for name in ("views", "actions", "refires")], axis=1)
+        return Minutes(_u64(table["visitor"]), _u8(table["is_bot"]), _i64(table["minute"]), counts.astype(np.int32))
 
     def sessions(self, partition: int, hours: list[int], only: U64 | None = None) -> StoredSessions:
         """Sessions that overlap these hours, as they stand."""
-        dimensions = ", ".join(SESSION_DIMENSIONS)
+        kept = f"views, actions, {', '.join(ENTRY_COLUMNS)}, {EXIT_COLUMN}"
         table = self._clickhouse.arrow(
             "SELECT visitor, is_bot, store, toUnixTimestamp64Milli(started_at) AS start_ms, "
-            f"toUnixTimestamp64Milli(ended_at) AS end_ms, clicks, {dimensions} FROM {self._sessions} "
+            f"toUnixTimestamp64Milli(ended_at) AS end_ms, {kept} FROM {self._sessions} "
             f"WHERE source_partition = {{p:UInt16}} AND {_overlap('started_at', 'ended_at', hours)}"
             f"{_among('visitor', only)} "
-            f"GROUP BY visitor, is_bot, store, start_ms, end_ms, clicks, {dimensions} HAVING sum(sign) > 0",
+            f"GROUP BY visitor, is_bot, store, start_ms, end_ms, {kept} HAVING sum(sign) > 0",
             {"p": partition, "hours": hours},
         )
         return StoredSessions(
@@ -87,8 +92,10 @@ class ClickHousePages:
             store=table["store"].to_pylist(),
             start_ms=_i64(table["start_ms"]),
             end_ms=_i64(table["end_ms"]),
-            clicks=_i64(table["clicks"]),
-            entry={name: table[name].to_pylist() for name in SESSION_DIMENSIONS},
+            views=_i64(table["views"]),
+            actions=_i64(table["actions"]),
+            entry={name: table[name].to_pylist() for name in ENTRY_COLUMNS},
+            exit_page=table[EXIT_COLUMN].to_pylist(),
         )
 
     def verdicts(self, partition: int, first: int, last: int) -> StoredFacts:
@@ -96,7 +103,8 @@ class ClickHousePages:
         table = self._clickhouse.arrow(
             "SELECT source_offset, dedupe_key, dedupe_hour, visitor, pair_key, is_bot, "
             "toUnixTimestamp64Milli(received_at) AS received_ms, toUnixTimestamp64Milli(occurred_at) AS occurred_ms, "
-            f"store, origin, outcome, time_note, {', '.join(FAMILY_COLUMNS)} FROM {self._clicks} "
+            "type = 'view' AS is_view, store, origin, outcome, time_note, "
+            f"{', '.join(FAMILY_COLUMNS)} FROM {self._clicks} "
             "WHERE source_partition = {p:UInt16} AND source_offset BETWEEN {first:UInt64} AND {last:UInt64} "
             "ORDER BY source_offset",
             {"p": partition, "first": first, "last": last},
@@ -110,6 +118,7 @@ class ClickHousePages:
             received_ms=_i64(table["received_ms"]),
             occurred_ms=_i64(table["occurred_ms"]),
             is_bot=_u8(table["is_bot"]),
+            is_view=_u8(table["is_view"]).astype(np.bool_),
             store=table["store"].to_pylist(),
             origin=table["origin"].to_pylist(),
             outcome=table["outcome"].to_pylist(),

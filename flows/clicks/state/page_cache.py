@@ -13,10 +13,23 @@ from typing import Any, Final, Protocol, TypeVar, cast
 
 import numpy as np
 
-from flows.arrays.hashing import distinct, mix
+from flows.arrays.hashing import distinct
 from flows.arrays.sorted_runs import KeySet
 from flows.arrays.types import I64, U64, Bools
-from flows.clicks.state.click_page import HOUR_MS, MINUTE_MS, ClickPage, bucket_keys, by_hour, fill
+from flows.clicks.model.facts import Facts
+from flows.clicks.model.pieces import Pieces
+from flows.clicks.model.sessions import SessionRows, owners
+from flows.clicks.state.click_page import (
+    HOUR_MS,
+    MINUTE_MS,
+    ClickPage,
+    Minutes,
+    bucket_keys,
+    by_hour,
+    fill,
+    fill_minutes,
+    minute_keys,
+)
 from flows.clicks.state.lru_pages import PAGE_BYTES, LruPages
 from flows.clicks.state.memory_budget import MemoryBudget
 from flows.clicks.state.stored_rows import StoredFacts, StoredSessions
@@ -45,8 +58,8 @@ class PageStore(Protocol):
     def clicks(self, partition: int, hours: list[int], before: int, only: U64 | None = None) -> tuple[U64, I64]:
         """Pair keys and times (epoch ms) of events in these hours that are not re-fires."""
 
-    def minutes(self, partition: int, hours: list[int], before: int, only: U64 | None = None) -> tuple[U64, I64, I64]:
-        """Visitor, minute (since 1970) and number of events, in these hours."""
+    def minutes(self, partition: int, hours: list[int], before: int, only: U64 | None = None) -> Minutes:
+        """Events by visitor and minute, in these hours."""
 
     def sessions(self, partition: int, hours: list[int], only: U64 | None = None) -> StoredSessions:
         """Sessions that overlap these hours, as they stand."""
@@ -156,7 +169,7 @@ class Pages:
         clicks = self._store.clicks(self._partition, hours, below)
         minutes = self._store.minutes(self._partition, hours, below)
         sessions = self._store.sessions(self._partition, hours)
-        nbytes = 16 * (len(clicks[0]) + len(minutes[0])) + sessions.nbytes + PAGE_BYTES * len(hours)
+        nbytes = 16 * len(clicks[0]) + 20 * len(minutes) + sessions.nbytes + PAGE_BYTES * len(hours)
         if self._fits(nbytes):
             if len(sessions):
                 adopt(sessions)
@@ -165,7 +178,7 @@ class Pages:
         for hour, at in by_hour(clicks[1] // HOUR_MS).items():
             self._budget.found_large("activity", hour, nbytes * len(at) // len(clicks[0]))
         sessions = sessions.take(np.isin(sessions.visitor, visitor))
-        self._set_aside(hours, _only(clicks, pair), _only(minutes, visitor), sessions, adopt)
+        self._set_aside(hours, _only(clicks, pair), minutes.of(visitor), sessions, adopt)
 
     def _load_aside(
         self, hours: list[int], below: int, pair: U64, visitor: U64, adopt: Callable[[StoredSessions], None]
@@ -179,7 +192,7 @@ class Pages:
         self,
         hours: list[int],
         clicks: tuple[U64, I64],
-        minutes: tuple[U64, I64, I64],
+        minutes: Minutes,
         sessions: StoredSessions,
         adopt: Callable[[StoredSessions], None],
     ) -> None:
@@ -208,21 +221,53 @@ class Pages:
 
     def events_in_minute(self, visitor: U64, when: I64) -> I64:
         """How many earlier events of the same visitor fell into the same minute."""
-        keys = mix(visitor, when // MINUTE_MS)
+        minute = when // MINUTE_MS
         totals = np.zeros(len(visitor), dtype=np.int64)
-        for hour, at in by_hour(when // HOUR_MS).items():
-            for page in self._pages_of(hour):
-                totals[at] += page.minutes.total(keys[at])
+        for is_bot in (np.uint8(0), np.uint8(1)):
+            keys = minute_keys(owners(visitor, is_bot), minute)
+            for hour, at in by_hour(when // HOUR_MS).items():
+                for page in self._pages_of(hour):
+                    totals[at] += page.minutes.total(keys[at]).sum(axis=1)
         return totals
 
-    def remember_activity(self, visitor: U64, pair: U64, when: I64, refire: Bools, first: int, last: int) -> None:
+    def pieces(self, sessions: SessionRows, before: int) -> Pieces:
+        """The events of some sessions by quarter of an hour, as far as earlier batches have remembered them.
+
+        Args:
+            sessions: Sessions as they were before the batch.
+            before: The first offset of the batch.
+
+        Raises:
+            Unavailable: The store is unavailable; nothing was changed.
+        """
+        first, last = sessions.start_ms // MINUTE_MS, sessions.end_ms // MINUTE_MS
+        length = last - first + 1
+        session = np.repeat(np.arange(len(sessions)), length)
+        minute = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length - first, length)
+        keys = minute_keys(owners(sessions.visitor, sessions.is_bot)[session], minute)
+        hours = by_hour(minute * MINUTE_MS // HOUR_MS)
+        beside = {hour: ClickPage() for hour in hours}
+        for below, lacking in self._activity.lacking(hours, before).items():
+            for start in range(0, len(lacking), MANY_HOURS):
+                some = lacking[start : start + MANY_HOURS]
+                fill_minutes(beside, self._store.minutes(self._partition, some, below, only=sessions.visitor))
+        counts = np.zeros((len(minute), 3), dtype=np.int64)
+        for hour, at in hours.items():
+            counts[at] = beside[hour].minutes.total(keys[at])
+            page = self._activity.get(hour)
+            if page is not None:
+                counts[at] += page.minutes.total(keys[at])
+        return Pieces.of_minutes(session, minute, counts)
+
+    def remember_activity(self, facts: Facts, first: int, last: int) -> None:
         """Add a batch's accepted events to their hours' pages."""
+        when = facts.occurred_ms
         hours = when // HOUR_MS
-        minute_keys, firsts, counts = np.unique(mix(visitor, when // MINUTE_MS), return_index=True, return_counts=True)
-        counted = np.flatnonzero(~refire)
-        buckets = bucket_keys(pair, when)
-        for hour, at in by_hour(hours[firsts]).items():
-            self._activity.use(hour, first, last).minutes.add(minute_keys[at], counts[at].astype(np.int64))
+        keys = minute_keys(owners(facts.visitor, facts.is_bot), when // MINUTE_MS)
+        for hour, at in by_hour(hours).items():
+            self._activity.use(hour, first, last).minutes.add(keys[at], facts.counts[at])
+        counted = np.flatnonzero(~facts.refire)
+        buckets = bucket_keys(facts.pair, when)
         for hour, at in by_hour(hours[counted]).items():
             own = counted[at]
             self._activity.use(hour, first, last).clicks.add(buckets[own], when[own])

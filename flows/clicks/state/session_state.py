@@ -7,13 +7,13 @@ however many others are open.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from flows.arrays.hashing import distinct
 from flows.arrays.sorted_runs import settle
-from flows.arrays.types import I32, I64, U64
+from flows.arrays.types import I32, I64, U64, Bools
 from flows.clicks.model.sessions import SessionRows, merge, owners
 
 
@@ -21,7 +21,7 @@ class _Run:
     """Sessions ordered by owner. One that is no more is struck out, and leaves when the run is written again."""
 
     def __init__(self, rows: SessionRows) -> None:
-        owner = owners(rows)
+        owner = owners(rows.visitor, rows.is_bot)
         order = np.argsort(owner, kind="stable")
         self.rows, self.owner = rows.take(order), owner[order]
         self._holds = np.ones(len(rows), dtype=np.bool_)
@@ -66,11 +66,37 @@ def _join(left: _Run, right: _Run) -> _Run:
     return _Run(SessionRows.concat([left.left(), right.left()]))
 
 
-class Sessions:
-    """Sessions, found by owner."""
+@dataclass(frozen=True)
+class Merge:
+    """What events make of the sessions; nothing has changed yet.
 
-    def __init__(self, encoders: int) -> None:
-        self._none = SessionRows.empty(encoders)
+    Attributes:
+        retracted: Sessions as they were and are no more.
+        added: Sessions as they are now.
+        entry: For each event, the codes of the first event of its session.
+        moved: Which of the retracted sessions begin with another event now.
+        moved_entry: For each of those, the codes of that event.
+    """
+
+    retracted: SessionRows
+    added: SessionRows
+    entry: I32
+    moved: Bools
+    moved_entry: I32
+    _taken: list[tuple[_Run, I64]]
+    _joined: SessionRows
+
+
+class Sessions:
+    """Sessions, found by owner.
+
+    Args:
+        encoders: How many codes an entry has.
+        page: Which of the encoders is that of pages, and of exits.
+    """
+
+    def __init__(self, encoders: int, page: int) -> None:
+        self._none, self._page = SessionRows.empty(encoders), page
         self._runs: list[_Run] = []
 
     def __len__(self) -> int:
@@ -88,18 +114,24 @@ class Sessions:
             self._runs = [_Run(SessionRows.concat([self._none, *(run.left() for run in self._runs)]))]
         return self._runs[0].rows
 
-    def add(self, events: SessionRows) -> tuple[SessionRows, SessionRows]:
-        """Merge events (intervals of no length, in arrival order) into the sessions.
-
-        Returns:
-            Sessions as they were and are no more, and sessions as they are now.
-        """
-        before = self._take_out(events)
+    def merge(self, events: SessionRows) -> Merge:
+        """What events (intervals of no length, in arrival order) make of the sessions."""
+        taken = list(self._find(events))
+        before = SessionRows.concat([self._none, *(run.rows.take(at) for run, at in taken)])
         joined, holder = merge(SessionRows.concat([before, events]))
+        of_before, of_events = holder[: len(before)], holder[len(before) :]
         wanted = np.zeros(len(joined), dtype=np.bool_)
-        wanted[holder[len(before) :]] = True
-        self._put(joined)
-        return before.take(wanted[holder[: len(before)]]), joined.take(wanted)
+        wanted[of_events] = True
+        changed = wanted[of_before]
+        retracted, entry = before.take(changed), joined.entry[of_before[changed]]
+        moved = (retracted.entry != entry).any(axis=1)
+        return Merge(retracted, joined.take(wanted), joined.entry[of_events], moved, entry[moved], taken, joined)
+
+    def apply(self, merged: Merge) -> None:
+        """Make the sessions what events made of them; nothing may have changed since."""
+        for run, at in merged._taken:
+            run.strike(at)
+        self._put(merged._joined)
 
     def adopt(self, stored: SessionRows) -> None:
         """Take in sessions that were read back. One that memory knows in a newer shape is left out."""
@@ -123,29 +155,23 @@ class Sessions:
         first = np.append(resident, np.iinfo(np.int64).max)[at]
         self._runs = [_Run(rows.take(first <= rows.end_ms // hour_ms))]
 
-    @property
-    def entry_codes(self) -> I32:
-        """Codes of the sessions' first events, one column per enrichment."""
-        return self.rows.entry
+    def codes(self, encoder: int) -> I32:
+        """All codes of one encoder that sessions keep."""
+        rows = self.rows
+        entry = rows.entry[:, encoder]
+        return np.concatenate((entry, rows.exit)) if encoder == self._page else entry
 
     def recode(self, encoder: int, codes: I32) -> None:
-        """Give one encoder's entry new codes, after its answers were compacted."""
+        """Take new ones for them, after the encoder's answers were compacted."""
         rows = self.rows
         entry = rows.entry.copy()
-        entry[:, encoder] = codes
-        self._runs = [_Run(replace(rows, entry=entry))]
+        entry[:, encoder] = codes[: len(rows)]
+        ends = codes[len(rows) :] if encoder == self._page else rows.exit
+        self._runs = [_Run(replace(rows, entry=entry, exit=ends))]
 
     def _find(self, rows: SessionRows) -> Iterator[tuple[_Run, I64]]:
-        wanted = distinct(owners(rows))
+        wanted = distinct(owners(rows.visitor, rows.is_bot))
         return ((run, run.find(wanted)) for run in self._runs)
-
-    def _take_out(self, rows: SessionRows) -> SessionRows:
-        """The sessions of the owners of some rows; they are no longer in memory."""
-        found = [self._none]
-        for run, at in self._find(rows):
-            found.append(run.rows.take(at))
-            run.strike(at)
-        return SessionRows.concat(found)
 
     def _put(self, rows: SessionRows) -> None:
         self._runs = [_Run(run.left()) if run.sparse else run for run in self._runs]

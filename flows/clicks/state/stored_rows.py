@@ -23,6 +23,10 @@ _SESSION_BYTES: Final = 100
 """What a session takes in memory, about."""
 
 
+def _page_encoder(encoders: tuple[EnrichmentEncoder, ...]) -> EnrichmentEncoder:
+    return next(encoder for encoder in encoders if encoder.name == "page")
+
+
 def _codes(texts: Mapping[str, list[str]], count: int, encoders: tuple[EnrichmentEncoder, ...]) -> I32:
     # A column that was not kept comes back empty.
     blank = [""] * count
@@ -35,15 +39,17 @@ def _codes(texts: Mapping[str, list[str]], count: int, encoders: tuple[Enrichmen
 
 @dataclass(frozen=True)
 class StoredSessions:
-    """Sessions with texts instead of codes; ``entry`` holds one list per dimension column."""
+    """Sessions with texts instead of codes; ``entry`` holds one list per column of the first event that is kept."""
 
     visitor: U64
     is_bot: U8
     store: list[str]
     start_ms: I64
     end_ms: I64
-    clicks: I64
+    views: I64
+    actions: I64
     entry: dict[str, list[str]]
+    exit_page: list[str]
 
     def __len__(self) -> int:
         return len(self.visitor)
@@ -62,8 +68,10 @@ class StoredSessions:
             list(compress(self.store, chosen)),
             self.start_ms[mask],
             self.end_ms[mask],
-            self.clicks[mask],
+            self.views[mask],
+            self.actions[mask],
             {name: list(compress(texts, chosen)) for name, texts in self.entry.items()},
+            list(compress(self.exit_page, chosen)),
         )
 
     def coded(self, encoders: tuple[EnrichmentEncoder, ...], store_code: Callable[[str], int]) -> SessionRows:
@@ -74,7 +82,11 @@ class StoredSessions:
         """
         codes = _codes(self.entry, len(self), encoders)
         store = np.array([store_code(slug) for slug in self.store], dtype=np.int32)
-        return SessionRows(self.visitor, self.is_bot, store, self.start_ms, self.end_ms, self.clicks, codes)
+        page = _page_encoder(encoders)
+        ends = np.array([page.intern((text,)) for text in self.exit_page], dtype=np.int32)
+        return SessionRows(
+            self.visitor, self.is_bot, store, self.start_ms, self.end_ms, self.views, self.actions, codes, ends
+        )
 
 
 @dataclass(frozen=True)
@@ -83,7 +95,7 @@ class StoredFacts:
 
     Attributes:
         offset: Kafka offsets.
-        key, dedupe_hour, visitor, pair, received_ms, occurred_ms, is_bot: As in ``Facts``.
+        key, dedupe_hour, visitor, pair, received_ms, occurred_ms, is_bot, is_view: As in ``Facts``.
         store, origin, outcome, time_note: One text per fact.
         columns: One list of texts per column that an encoder fills.
     """
@@ -96,6 +108,7 @@ class StoredFacts:
     received_ms: I64
     occurred_ms: I64
     is_bot: U8
+    is_view: Bools
     store: list[str]
     origin: list[str]
     outcome: list[str]
@@ -118,5 +131,6 @@ class StoredFacts:
             occurred_ms=self.occurred_ms,
             outcome=np.array(list(map(outcome_code, self.outcome)), dtype=np.uint8),
             is_bot=self.is_bot,
+            is_view=self.is_view,
             codes=_codes(self.columns, len(self), encoders),
         )

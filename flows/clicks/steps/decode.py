@@ -16,7 +16,7 @@ from flows.clicks.model.columns import Columns
 from flows.clicks.model.encoded_column import EncodedColumn
 from flows.clicks.rejected_record import RejectedRecord
 from flows.delivery.batch import RawBatch
-from marketplace.clicks.events import CollectedClick, decode_clicks
+from marketplace.clicks.events import CollectedClick, decode_clicks, encode_properties
 
 _HEX64: Final = re.compile(r"[0-9a-f]{16}")
 _HEX_CHARS: Final = 16
@@ -117,6 +117,7 @@ def _columns_of(
     received, received_sound = _times(fields["received_at_ms"], _MAX_RECEIVED_MS)
     occurred, occurred_sound = _times(fields["occurred_at_ms"], _MAX_TIME_MS)
     sent, sent_sound = _times(fields["sent_at_ms"], _MAX_TIME_MS)
+    fields["properties"] = [encode_properties(given) if given else "" for given in fields["properties"]]
     texts = {name: column.encode(fields[name]) for name, column in dictionaries.items()}
     columns = Columns(
         event_ids=fields["event_id"],
@@ -131,6 +132,7 @@ def _columns_of(
         automated=np.array(fields["automated"], dtype=np.bool_),
         opted_out=np.array(fields["opted_out"], dtype=np.bool_),
         imported=_equals(texts["origin"], "import"),
+        is_view=_equals(texts["type"], "view"),
         texts=texts,
     )
     return columns, key_sound & visitor_sound & received_sound & occurred_sound & sent_sound
