@@ -8,7 +8,7 @@ import pytest
 from backports import zstd
 
 from ingest.imports.log_files import BrokenLogFile, read_lines
-from marketplace.clicks.access_log import MAX_LINE_BYTES
+from marketplace.access_logs.requests import MAX_LINE_BYTES
 
 
 def contents(data: bytes) -> list[bytes]:

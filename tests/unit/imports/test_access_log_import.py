@@ -10,14 +10,18 @@ import pytest
 from connectors.kafka.memory import MemoryProducer
 from connectors.kafka.records import Unavailable
 from connectors.mongo.salts import MemorySalts, SaltCache, SaltsUnavailable
-from ingest.imports.access_log import BATCH_LINES, MAX_LETTERS, Destination, ImportCounts, LogImport
+from ingest.imports.access_log import BATCH_LINES, MAX_LETTERS, Destination, ImportCounts, LogImport, Selection
 from ingest.imports.bounded_retry import BoundedRetry
 from ingest.imports.log_files import BrokenLogFile, read_lines
+from marketplace.access_logs.combined import CombinedFormat
+from marketplace.access_logs.recognition import Reading
+from marketplace.access_logs.requests import LineFormat
 from marketplace.clicks.events import CollectedClick, decode_click
 from marketplace.topics import CLICKS_COLLECTED, IMPORTS_DEAD
 from tests.kits.collector import SHOP, SteppingClock, memory_producer
 
 DAY_SECONDS = 86_400
+VIEWS = Selection("shop.example")
 
 
 class Kit:
@@ -37,14 +41,21 @@ class Kit:
         if len(self.pauses) == self.back_after_pauses:
             self.producer.available = True
 
-    def run(self, *files: bytes, include_assets: bool = True, most_letters: int = MAX_LETTERS) -> ImportCounts:
+    def run(
+        self,
+        *files: bytes,
+        selection: Selection = VIEWS,
+        most_letters: int = MAX_LETTERS,
+        format: LineFormat | None = None,
+    ) -> ImportCounts:
         retry = BoundedRetry(60.0, self.said.append, self.pause, self.clock.monotonic)
         destination = Destination(SHOP, self.producer, SaltCache(self.salts), self.clock.epoch_ms, retry)
         importing = LogImport(
-            destination, include_assets=include_assets, progress=lambda _counts: None, most_letters=most_letters
+            destination, selection=selection, progress=lambda _counts: None, most_letters=most_letters
         )
+        reading = Reading(format or CombinedFormat())
         for number, data in enumerate(files):
-            importing.read(f"{number}.log", read_lines(f"{number}.log", io.BytesIO(data)))
+            importing.read(f"{number}.log", read_lines(f"{number}.log", io.BytesIO(data)), reading)
         importing.finish()
         return importing.counts
 
@@ -111,8 +122,8 @@ def test_visitors_of_a_day_are_the_distinct_pairs_of_address_and_agent() -> None
 def test_assets_are_skipped_and_counted_unless_they_are_asked_for() -> None:
     data = line(1) + line(2, target="/logo.png") + line(3, target="/style.css?v=1")
 
-    assert Kit().run(data, include_assets=False) == ImportCounts(lines=3, sent=1, assets_skipped=2)
-    assert Kit().run(data, include_assets=True) == ImportCounts(lines=3, sent=3)
+    assert Kit().run(data) == ImportCounts(lines=3, sent=1, assets_skipped=2)
+    assert Kit().run(data, selection=Selection("shop.example", include_assets=True)) == ImportCounts(lines=3, sent=3)
 
 
 def test_an_unparseable_line_is_a_dead_letter_with_its_bytes_and_place() -> None:
