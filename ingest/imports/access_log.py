@@ -32,7 +32,7 @@ from marketplace.access_logs.clients import client_behind
 from marketplace.access_logs.line_ids import LineIds
 from marketplace.access_logs.recognition import Reading
 from marketplace.access_logs.requests import LoggedRequest, UnparseableLine
-from marketplace.access_logs.views import Kind, is_health_check, kind_of, page_url
+from marketplace.access_logs.views import ASSET, COLLECTOR, OTHER_HOST, VIEW, is_health_check, kind_of, page_url
 from marketplace.clicks.events import MAX_URL_CHARS, CollectedClick, encode_click
 from marketplace.clicks.record import clip_user_agent, iso_time, partition_for, record_headers
 from marketplace.clicks.visitors import cookieless_visitor, salt_date, truncate_ip
@@ -131,11 +131,11 @@ class Selection:
     include_assets: bool = False
     all_requests: bool = False
 
-    def takes(self, kind: Kind) -> bool:
+    def takes(self, kind: str) -> bool:
         """Whether requests of a kind are imported."""
         if self.all_requests:
-            return kind not in (Kind.COLLECTOR, Kind.OTHER_HOST)
-        return kind is Kind.VIEW or (kind is Kind.ASSET and self.include_assets)
+            return kind not in (COLLECTOR, OTHER_HOST)
+        return kind == VIEW or (kind == ASSET and self.include_assets)
 
 
 class LogImport:
@@ -168,7 +168,7 @@ class LogImport:
         self.counts = ImportCounts()
         self.reasons: Counter[str] = Counter()
         self.examples: dict[str, str] = {}
-        self.kinds: Counter[Kind] = Counter()
+        self.kinds: Counter[str] = Counter()
         self._summed_up: Counter[str] = Counter()
         self._letters_left = most_letters
         self._to = destination
@@ -198,9 +198,10 @@ class LogImport:
             Unavailable: Kafka was unavailable for too long; running the same import again is safe.
             SaltsUnavailable: Mongo was unavailable for too long; running the same import again is safe.
         """
+        parse = reading.parser()
         try:
             for line in lines:
-                self._take(file_name, line, reading)
+                self._take(file_name, line, parse)
                 if self._reading.lines >= BATCH_LINES:
                     self._send()
         except BrokenLogFile:
@@ -219,13 +220,13 @@ class LogImport:
             self._send()
             self._summed_up.clear()
 
-    def _take(self, file_name: str, line: LogLine, reading: Reading) -> None:
+    def _take(self, file_name: str, line: LogLine, parse: Callable[[bytes], LoggedRequest | None]) -> None:
         self._reading.lines += 1
         if not line.content.strip() and line.full_bytes == len(line.content):
             self._reading.blank += 1
             return
         try:
-            request = reading.parse(line.content)
+            request = parse(line.content)
         except UnparseableLine as error:
             self._refuse(file_name, line, str(error))
             return
@@ -233,11 +234,11 @@ class LogImport:
             self._reading.headings += 1
             return
         kind = kind_of(request)
-        if kind is not Kind.COLLECTOR and self._own_hosts and request.host and not self._is_own(request.host):
-            kind = Kind.OTHER_HOST
-        if not self._selection.takes(kind):
+        if self._own_hosts and request.host and kind != COLLECTOR and not self._is_own(request.host):
+            kind = OTHER_HOST
+        if kind != VIEW and not self._selection.takes(kind):
             self.kinds[kind] += 1
-            if kind is Kind.ASSET:
+            if kind == ASSET:
                 self._reading.assets_skipped += 1
             else:
                 self._reading.not_views += 1

@@ -27,12 +27,10 @@ from marketplace.access_logs.times import log_time_ms
 from marketplace.hosts import canonical_host
 
 _QUOTED: Final = rb'"((?:[^"\\]|\\.)*+)"'
-# Identity, user (who may have blanks in the name) and time. An identity with dots or colons would be an address or a
-# host: then the first word is something else than the client.
-_WHEN: Final = rb" [^\s.:]{1,256} .{1,256}? \[([^\]]{1,40})\] "
-_TAIL: Final = (
-    _QUOTED + rb" (\d{3})(?:(?: (?:\d[\d.]{0,30}|-)){0,4}(?: " + _QUOTED + rb"(?: " + _QUOTED + rb"(?: (.*))?)?)?)?"
-)
+# Identity, user (who may have blanks in the name, but no colon) and time. An identity with dots or colons would be an
+# address or a host, and colons behind it a time: then the first word is something else than the client.
+_WHEN: Final = rb" [^\s.:]{1,256} [^:]{1,256}? \[([^\]]{1,40})\] "
+_TAIL: Final = _QUOTED + rb" (\d{3})(?: [-\d. ]{1,90})?(?: " + _QUOTED + rb"(?: " + _QUOTED + rb"(?: (.*))?)?)?"
 # Each has the groups host, list, client; then time, request, status, referrer, agent, rest.
 _CLIENT: Final = re.compile(rb"()()(\S{1,256})" + _WHEN + _TAIL, re.DOTALL)
 _HOST_CLIENT: Final = re.compile(rb"(\S{1,300})() (\S{1,256})" + _WHEN + _TAIL, re.DOTALL)
@@ -128,19 +126,11 @@ class CombinedFormat:
             raise UnparseableLine(_what_is_missing(line))
         host, addresses, client, time, request, status, referrer, agent, rest = match.groups()
         method, target = request_words(request)
-        agent_as_logged = field_text(agent or b"")
+        agent_as_logged = field_text(agent) if agent else ""
         if self._layout is PLAIN and self._forwarded_at is None:
-            return LoggedRequest(
-                logged_client(client),
-                log_time_ms(time),
-                method,
-                target,
-                int(status),
-                "" if referrer is None or referrer == b"-" else field_text(referrer),
-                without_dash(agent_as_logged),
-                agent_as_logged,
-            )
-        named, peer, forwarded = self._who(addresses, client, rest)
+            named, peer, forwarded = logged_client(client), "", ""
+        else:
+            named, peer, forwarded = self._who(addresses, client, rest)
         return LoggedRequest(
             client=named,
             occurred_at_ms=log_time_ms(time),

@@ -60,13 +60,13 @@ class Reading:
         """The format's name, and what stands before it in words."""
         return self.format.name + (f" after the prefix of {self.prefix.name}" if self.prefix else "")
 
-    def parse(self, line: bytes) -> LoggedRequest | None:
-        """Read one line; see :class:`LineFormat`.
-
-        Raises:
-            UnparseableLine: It does not fit.
-        """
-        return self.format.parse(line if self.prefix is None else self.prefix.strip(line))
+    def parser(self) -> Callable[[bytes], LoggedRequest | None]:
+        """What reads one line, see :class:`LineFormat`; a prefix is taken from it before."""
+        parse = self.format.parse
+        if self.prefix is None:
+            return parse
+        strip = self.prefix.strip
+        return lambda line: parse(strip(line))
 
     def is_access_log(self) -> bool:
         """Whether enough lines fit; an empty file may become one."""
@@ -110,8 +110,8 @@ def recognise(sample: Sequence[bytes], zone: tzinfo, factories: Sequence[Factory
     Args:
         sample: The first lines of a file, without their ends.
         zone: The zone of times that name no offset.
-        factories: The formats to choose from. Of two that fit equally well the first is taken, and one without a
-            prefix before one with it.
+        factories: The formats to choose from. Of two that fit equally well the first is taken, and one after a prefix
+            before one without: what looks like a prefix is one.
 
     Returns:
         The best reading; whether it is good enough, ``is_access_log`` says.
@@ -130,7 +130,6 @@ def recognise(sample: Sequence[bytes], zone: tzinfo, factories: Sequence[Factory
 
 
 def _stripped(lines: Sequence[bytes]) -> Iterator[tuple[Prefix | None, Sequence[bytes]]]:
-    yield None, lines
     for prefix in PREFIXES:
         found = []
         for line in lines:
@@ -140,14 +139,16 @@ def _stripped(lines: Sequence[bytes]) -> Iterator[tuple[Prefix | None, Sequence[
                 continue
         if len(found) > LEAST_SHARE * len(lines):
             yield prefix, found
+    yield None, lines
 
 
 def _tried(format: LineFormat, prefix: Prefix | None, lines: Sequence[bytes]) -> Reading:
     requests: list[LoggedRequest] = []
     headings, misfit = 0, None
+    parse = Reading(format, prefix).parser()
     for line in lines:
         try:
-            request = format.parse(line if prefix is None else prefix.strip(line))
+            request = parse(line)
         except UnparseableLine:
             misfit = misfit or line
             continue

@@ -12,6 +12,7 @@ MAX_LINE_BYTES: Final = 256 * 1024
 
 _ESCAPE: Final = re.compile(rb"\\(x[0-9A-Fa-f]{2}|.)", re.DOTALL)
 _CONTROL: Final = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"v": b"\v", b"f": b"\f", b"b": b"\b"}
+_METHODS: Final = {name.encode(): name for name in ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH")}
 _METHOD: Final = re.compile(rb"[A-Za-z]{1,32}")
 
 
@@ -86,11 +87,12 @@ def plain_text(field: bytes) -> str:
 def request_words(request: bytes) -> tuple[str, str]:
     """Method and target of a request line; both empty when it is not HTTP (``-``, the bytes of a TLS handshake)."""
     words = request.split(b" ")
-    if len(words) < 2 or not _METHOD.fullmatch(words[0]):
+    method = _METHODS.get(words[0])
+    if len(words) < 2 or (method is None and not _METHOD.fullmatch(words[0])):
         return "", ""
     if len(words) > 2 and words[-1].startswith(b"HTTP/"):
         words.pop()
-    return words[0].decode().upper(), field_text(b" ".join(words[1:]))
+    return method or words[0].decode().upper(), field_text(words[1] if len(words) == 2 else b" ".join(words[1:]))
 
 
 def without_dash(text: str) -> str:

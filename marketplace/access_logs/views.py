@@ -8,7 +8,7 @@ balancers and orchestrators ask for pages too, and are kept apart as automated.
 from __future__ import annotations
 
 import re
-from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -54,34 +54,24 @@ _CHECKED_PATH: Final = re.compile(
 )
 
 
-class Kind(StrEnum):
-    """What a logged request is; only a view becomes a click, unless more is asked for."""
-
-    VIEW = "views"
-    ASSET = "assets"
-    FILE = "files"
-    METHOD = "other methods"
-    STATUS = "errors and redirects"
-    NO_PAGE = "no page"
-    COLLECTOR = "the collector's own"
-    OTHER_HOST = "other hosts"
+VIEW: Final = "views"
+ASSET: Final = "assets"
+FILE: Final = "files"
+METHOD: Final = "other methods"
+STATUS: Final = "errors and redirects"
+NO_PAGE: Final = "no page"
+COLLECTOR: Final = "the collector's own"
+OTHER_HOST: Final = "other hosts"
 
 
-def kind_of(request: LoggedRequest) -> Kind:
-    """What a request is, by its path, method and status, in this order."""
-    if not request.target:
-        return Kind.NO_PAGE
-    path = _path(request.target)
-    if path.endswith(_COLLECTOR_PATHS):
-        return Kind.COLLECTOR
-    extension = _extension(path)
-    if extension in ASSET_EXTENSIONS:
-        return Kind.ASSET
-    if extension in FILE_EXTENSIONS:
-        return Kind.FILE
+def kind_of(request: LoggedRequest) -> str:
+    """What a request is, by its path, method and status, in this order; only a view is a page view."""
+    kind = _kind_of_target(request.target)
+    if kind is not VIEW:
+        return kind
     if request.method not in _GET:
-        return Kind.METHOD
-    return Kind.VIEW if request.status in _ANSWERED else Kind.STATUS
+        return METHOD
+    return VIEW if request.status in _ANSWERED else STATUS
 
 
 def is_health_check(request: LoggedRequest) -> bool:
@@ -104,6 +94,21 @@ def page_url(target: str, host: str) -> str:
     return _DEFAULT_PORT.sub(r"\1\2", target) if _SCHEME.match(target) else ""
 
 
+# Cached: a log has many requests of few pages, and of fewer assets.
+@lru_cache(maxsize=8_192)
+def _kind_of_target(target: str) -> str:
+    if not target:
+        return NO_PAGE
+    path = _path(target)
+    if path.endswith(_COLLECTOR_PATHS):
+        return COLLECTOR
+    _, dot, extension = path.rpartition(".")
+    if not dot:
+        return VIEW
+    extension = extension.lower()
+    return ASSET if extension in ASSET_EXTENSIONS else FILE if extension in FILE_EXTENSIONS else VIEW
+
+
 def _path(target: str) -> str:
     if not target.startswith("/") and _SCHEME.match(target):
         try:
@@ -111,8 +116,3 @@ def _path(target: str) -> str:
         except ValueError:
             return ""
     return target.partition("?")[0].partition("#")[0]
-
-
-def _extension(path: str) -> str:
-    _, dot, extension = path.rpartition(".")
-    return extension.lower() if dot else ""

@@ -220,7 +220,7 @@ def _report(
     store: str, importing: LogImport, files: list[ReadFile], seconds: float, waiting: int | None, *, as_json: bool
 ) -> None:
     counts, reasons = importing.counts, dict(importing.reasons.most_common())
-    kinds = {kind.value: requests for kind, requests in importing.kinds.most_common()}
+    kinds = dict(importing.kinds.most_common())
     if as_json:
         document: dict[str, Any] = {"store": store, **asdict(counts), "reasons": reasons, "waiting": waiting}
         document["left_out"] = kinds

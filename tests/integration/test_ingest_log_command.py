@@ -44,7 +44,18 @@ class Command:
     store: str
 
     def line(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "ops.cli", "ingest", "log", "--no-drain", "--store", self.store, *DOMAIN, *arguments]
+        return [
+            sys.executable,
+            "-m",
+            "ops.cli",
+            "ingest",
+            "log",
+            "--no-drain",
+            "--store",
+            self.store,
+            *DOMAIN,
+            *arguments,
+        ]
 
     def environment(self, **changes: str) -> dict[str, str]:
         urls = self.stack.urls

@@ -8,7 +8,7 @@ from marketplace.access_logs.combined import CombinedFormat
 from marketplace.access_logs.line_ids import LineIds
 from marketplace.access_logs.requests import MAX_LINE_BYTES, LoggedRequest, UnparseableLine
 from marketplace.access_logs.times import log_time_ms
-from marketplace.access_logs.views import Kind, kind_of, page_url
+from marketplace.access_logs.views import ASSET, kind_of, page_url
 
 LINE = (
     b'203.0.113.7 - - [17/May/2015:10:05:03 +0000] "GET /a/page.html?x=1 HTTP/1.1" 200 2326 '
@@ -23,7 +23,7 @@ def parse_line(line: bytes) -> LoggedRequest:
 
 
 def is_asset(target: str) -> bool:
-    return kind_of(LoggedRequest("192.0.2.1", AT_MS, "GET", target, 200)) is Kind.ASSET
+    return kind_of(LoggedRequest("192.0.2.1", AT_MS, "GET", target, 200)) == ASSET
 
 
 def line(request: bytes = b"GET / HTTP/1.1", referrer: bytes = b"-", agent: bytes = b"Browser") -> bytes:
