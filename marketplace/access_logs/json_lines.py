@@ -108,8 +108,8 @@ class JsonFormat:
     def fields(self) -> str:
         """Which name has what."""
         server = next((found for name, found in _NAMED_SERVERS.items() if name in self._names.values()), "")
-        told = ", ".join(f"{part} from {name}" for part, name in self._names.items())
-        return f"{server}: {told}" if server else told
+        described = ", ".join(f"{part} from {name}" for part, name in self._names.items())
+        return f"{server}: {described}" if server else described
 
     def parse(self, line: bytes) -> LoggedRequest:
         """Read one line; see :class:`LineFormat`."""
@@ -153,7 +153,7 @@ def _document(line: bytes) -> dict[str, Any]:
     try:
         return _decoder.decode(line)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        # nginx writes \x22 unless it is told escape=json, and bytes that are not UTF-8 as they came.
+        # nginx writes \x22 without escape=json, and bytes that are not UTF-8 as they came.
         corrected = _HEX_ESCAPE.sub(rb"\\u00\1", line)
         try:
             return _decoder.decode(plain_text(corrected).encode())

@@ -70,7 +70,7 @@ def iso_time_ms(text: str, zone: tzinfo) -> int:
 
 
 def epoch_time_ms(number: float) -> int:
-    """Epoch milliseconds of seconds, milliseconds, microseconds or nanoseconds since 1970, told apart by their size.
+    """Epoch milliseconds of seconds, milliseconds, microseconds or nanoseconds since 1970, by their size.
 
     Raises:
         UnparseableLine: Negative or not finite.

@@ -77,17 +77,17 @@ def described(file: ReadFile, trusted: Sequence[Network]) -> str:
     reading = file.reading
     if not reading.sampled:
         return f"{file.name}: empty"
-    told = f"{file.name}: read as {reading.name}"
+    text = f"{file.name}: read as {reading.name}"
     if reading.format.fields:
-        told += f" ({reading.format.fields})"
+        text += f" ({reading.format.fields})"
     if trusted and any(request.forwarded for request in reading.requests):
-        told += ", client from the list of addresses behind the trusted proxies"
-    told += f"; {len(reading.requests):,} of the first {reading.sampled:,} lines fit"
+        text += ", client from the list of addresses behind the trusted proxies"
+    text += f"; {len(reading.requests):,} of the first {reading.sampled:,} lines fit"
     if reading.misfit is not None:
-        told += f", this one does not: {_example(reading.misfit)}"
+        text += f", this one does not: {_example(reading.misfit)}"
     if has_no_agents(reading.requests):
-        told += ". It has no user agents: by the rules for bots, all of its requests are machines'"
-    return told
+        text += ". It has no user agents: by the rules for bots, all of its requests are machines'"
+    return text
 
 
 def trusted_proxies(texts: Sequence[str], files: Sequence[ReadFile]) -> tuple[Network, ...]:

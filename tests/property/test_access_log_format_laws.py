@@ -58,12 +58,12 @@ DAMAGED = st.builds(
 def test_any_line_is_a_request_a_heading_or_unparseable_with_a_reason(name: str, line: bytes) -> None:
     try:
         request = FORMATS[name].parse(line)
-        told = "a heading" if request is None else request.client
+        said = "a heading" if request is None else request.client
         at_ms = 0 if request is None else request.occurred_at_ms
     except UnparseableLine as error:
-        told, at_ms = str(error), 0
+        said, at_ms = str(error), 0
 
-    assert told
+    assert said
     assert at_ms >= 0
 
 

@@ -24,10 +24,10 @@ def files(*texts: str, format: str | None = None, zone: str = "UTC") -> list[Rea
 def test_how_a_file_is_read_is_told_with_how_much_fits_and_what_does_not() -> None:
     (file,) = files(PLAIN * 3 + "\x1b[2Jbroken\n")
 
-    told = described(file, ())
+    text = described(file, ())
 
-    assert told.startswith("0.log: read as combined (client from the first field); 3 of the first 4 lines fit")
-    assert told.endswith("this one does not: \N{REPLACEMENT CHARACTER}[2Jbroken")
+    assert text.startswith("0.log: read as combined (client from the first field); 3 of the first 4 lines fit")
+    assert text.endswith("this one does not: \N{REPLACEMENT CHARACTER}[2Jbroken")
 
 
 def test_each_file_has_a_format_of_its_own() -> None:
