@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 from marketplace.access_logs.clients import addresses_in, is_private
 from marketplace.access_logs.requests import LoggedRequest
 from marketplace.clicks.visitors import parse_ip
 from marketplace.enrichments.referral_links import host_of
 from marketplace.hosts import canonical_host
-
-_FEW: Final = 3
 
 
 def virtual_hosts(requests: Iterable[LoggedRequest]) -> Counter[str]:
@@ -29,19 +26,19 @@ def referring_hosts(requests: Iterable[LoggedRequest]) -> Counter[str]:
 def proxies_for_clients(requests: Sequence[LoggedRequest]) -> list[str]:
     """The addresses in the clients' place that are proxies', as the log has the clients' own beside them.
 
-    That is so where requests have a list of addresses, and all clients of those are in private networks, or there are
-    at most three and more than that in the lists. The most frequent come first; an empty list means that the clients
-    are clients, as far as one can see.
+    That is so where at least half of the requests have a list of addresses that the client is not in: a server that
+    puts the client in its place takes it from that list. A private address that a public client reports is its own
+    network's. The most frequent come first; an empty list means that the clients are clients, as far as one can see.
     """
-    forwarded = [request for request in requests if addresses_in(request.forwarded)]
-    if len(forwarded) * 2 < len(requests) or not forwarded:
-        return []
-    clients = Counter(request.client for request in forwarded)
-    behind = {addresses_in(request.forwarded)[-1] for request in forwarded}
-    if behind <= set(clients):
-        return []
-    few = len(clients) <= _FEW < len(behind)
-    return [client for client, _ in clients.most_common()] if few or all(map(is_private, clients)) else []
+    proxies = Counter(request.client for request in requests if _is_behind(request))
+    return [client for client, _ in proxies.most_common()] if proxies.total() * 2 >= len(requests) else []
+
+
+def _is_behind(request: LoggedRequest) -> bool:
+    others = addresses_in(request.forwarded)
+    if not is_private(request.client):
+        others = [address for address in others if not is_private(address)]
+    return bool(others) and request.client not in others
 
 
 def has_no_agents(requests: Sequence[LoggedRequest]) -> bool:

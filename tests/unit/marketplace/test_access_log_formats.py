@@ -183,10 +183,12 @@ def test_clients_that_are_no_proxies_are_not_taken_for_them(lines: list[str]) ->
     assert proxies_for_clients(read("\n".join(lines)).requests) == []
 
 
-def test_few_public_clients_with_many_others_behind_them_are_proxies() -> None:
-    reading = read("\n".join(f'203.0.113.7 {REST} "198.51.100.{n}"' for n in range(9)))
+def test_public_addresses_that_bring_others_along_are_proxies_and_half_of_the_requests_is_enough() -> None:
+    lines = [f'203.0.113.{n % 2} {REST} "198.51.100.{n}"' for n in range(5)]
 
-    assert proxies_for_clients(reading.requests) == ["203.0.113.7"]
+    assert proxies_for_clients(read("\n".join(lines)).requests) == ["203.0.113.0", "203.0.113.1"]
+    assert proxies_for_clients(read("\n".join([*lines, *[f'{CLIENT} {REST} "-"'] * 5])).requests) != []
+    assert proxies_for_clients(read("\n".join([*lines, *[f'{CLIENT} {REST} "-"'] * 6])).requests) == []
 
 
 def test_the_hosts_of_a_log_are_known_from_its_requests_and_its_referrers() -> None:
