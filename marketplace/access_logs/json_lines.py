@@ -29,20 +29,21 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "client": (
         "request.client_ip", "request.remote_ip", "request.remote_addr", "clienthost", "clientaddr", "remote_addr",
         "remote_ip", "client_ip", "clientip", "client", "remote_host", "remoteaddr", "remoteip", "ip", "client.ip",
-        "client.address", "source.ip", "downstream_remote_address", "httprequest.remoteip", "host_ip", "c-ip",
+        "client.address",
+        "remoteaddress", "true_client_ip", "source.ip", "downstream_remote_address", "httprequest.remoteip",
     ),
     "time": (
         "ts", "startutc", "time_iso8601", "time_local", "msec", "timestamp", "@timestamp", "time", "start_time",
-        "edgestarttimestamp", "datetime", "date", "request_time_local",
+        "edgestarttimestamp", "timestamp_iso8601", "datetime", "date", "request_time_local",
     ),
     "request": ("request", "request_line", "requestline"),
     "method": (
         "request.method", "requestmethod", "request_method", "method", "http_method", "clientrequestmethod",
-        "httprequest.requestmethod", "http.request.method", "verb",
+        "httprequest.requestmethod", "http.request.method", "verb", "request_type",
     ),
     "target": (
         "request.uri", "requestpath", "request_uri", "uri", "clientrequesturi", "httprequest.requesturl",
-        "url.original", "path", "url", "request_path", "url.path",
+        "url.original", "path", "url", "request_path", "url.path", "request_url", "requesturi",
     ),
     "query": ("args", "query_string", "request_query", "query"),
     "status": (
@@ -138,10 +139,11 @@ class JsonFormat:
         )
 
     def _request(self, texts: Mapping[str, Any]) -> tuple[str, str]:
-        request = texts.get("request")
-        if isinstance(request, str) and request:
+        request = _text(texts.get("request"))
+        if request and not request.startswith("/"):
             return request_words(request.encode("utf-8", "replace"))
-        target, query = _text(texts.get("target")), without_dash(_text(texts.get("query")))
+        # Some give the name "request" to the path alone.
+        target, query = request or _text(texts.get("target")), without_dash(_text(texts.get("query")))
         if query and "?" not in target:
             target = f"{target}?{query.removeprefix('?')}"
         return without_dash(_text(texts.get("method"))).upper(), without_dash(target)

@@ -76,7 +76,7 @@ def described(file: ReadFile, trusted: Sequence[Network]) -> str:
     """One line that says how a file is read, for the person who knows what is in it."""
     reading = file.reading
     if not reading.sampled:
-        return f"{file.name}: empty"
+        return f"{file.name}: no line to read"
     text = f"{file.name}: read as {reading.name}"
     if reading.format.fields:
         text += f" ({reading.format.fields})"

@@ -156,6 +156,16 @@ def test_a_time_that_names_no_zone_is_read_in_the_one_that_is_given() -> None:
     assert recognise([line], ZoneInfo("Europe/Berlin")).requests[0].occurred_at_ms == AT_MS - 3_600_000
 
 
+def test_a_field_named_request_may_have_the_path_alone() -> None:
+    line = f'{{"Time":{AT_MS // 1000},"RemoteIP":"{CLIENT}","Request":"/p/mug","Query":"?x=1","Method":"GET"}}'
+
+    request = only(line)
+
+    assert (request.client, request.occurred_at_ms, request.method, request.target, request.status) == (
+        CLIENT, AT_MS, "GET", "/p/mug?x=1", None,
+    )  # fmt: skip
+
+
 def test_bytes_that_are_no_json_because_nginx_escapes_them_are_read() -> None:
     line = NGINX_JSON.replace(AGENT, r"say \x22hi\x22").encode() + b""
 
