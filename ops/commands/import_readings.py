@@ -80,8 +80,13 @@ def described(file: ReadFile, trusted: Sequence[Network]) -> str:
     text = f"{file.name}: read as {reading.name}"
     if reading.format.fields:
         text += f" ({reading.format.fields})"
-    if trusted and any(request.forwarded for request in reading.requests):
-        text += ", client from the list of addresses behind the trusted proxies"
+    if trusted:
+        listed = any(request.forwarded for request in reading.requests)
+        text += (
+            ", client from the list of addresses behind the trusted proxies"
+            if listed
+            else ", with no list of addresses from trusted proxies"
+        )
     text += f"; {len(reading.requests):,} of the first {reading.sampled:,} lines fit"
     if reading.misfit is not None:
         text += f", this one does not: {_example(reading.misfit)}"
@@ -199,7 +204,7 @@ def _asked(found: Counter[str], ask: Callable[[str], str] | None) -> str:
     seen = f" (in the log: {_counted(found)})" if found else ""
     if ask is None:
         raise RefusedImport(
-            f"which host is the shop's? Neither the store nor every line says it: give --domain HOST{seen}; "
+            f"which host is the shop's? No one host is named by the store or by every line: give --domain HOST{seen}; "
             "nothing was sent"
         )
     host = canonical_host(ask(f"Which host is the shop's?{seen}"))
