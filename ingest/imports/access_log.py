@@ -31,7 +31,7 @@ from ingest.imports.log_files import BrokenLogFile, LogLine
 from marketplace.access_logs.clients import client_behind
 from marketplace.access_logs.line_ids import LineIds
 from marketplace.access_logs.recognition import Reading
-from marketplace.access_logs.requests import LoggedRequest, UnparseableLine
+from marketplace.access_logs.requests import LoggedRequest, UnparseableLine, host_of_target
 from marketplace.access_logs.views import ASSET, COLLECTOR, OTHER_HOST, VIEW, is_health_check, kind_of, page_url
 from marketplace.clicks.events import MAX_URL_CHARS, CollectedClick, encode_click
 from marketplace.clicks.record import clip_user_agent, iso_time, partition_for, record_headers
@@ -234,7 +234,7 @@ class LogImport:
             self._reading.headings += 1
             return
         kind = kind_of(request)
-        if self._own_hosts and request.host and kind != COLLECTOR and not self._is_own(request.host):
+        if self._own_hosts and kind != COLLECTOR and not self._is_own(request):
             kind = OTHER_HOST
         if kind != VIEW and not self._selection.takes(kind):
             self.kinds[kind] += 1
@@ -246,8 +246,10 @@ class LogImport:
         self._reading.sent += 1
         self._records.append(self._record(line, request))
 
-    def _is_own(self, host: str) -> bool:
-        return is_internal(host, "", self._own_hosts)
+    def _is_own(self, request: LoggedRequest) -> bool:
+        # An absolute URL that names another site was for a proxy, or tries to find one.
+        host = request.host or (host_of_target(request.target) if request.target[:1] != "/" else "")
+        return not host or is_internal(host, "", self._own_hosts)
 
     def _refuse(self, file_name: str, line: LogLine, reason: str) -> None:
         self._reading.unparseable += 1

@@ -12,6 +12,7 @@ from marketplace.access_logs.requests import (
     LoggedRequest,
     UnparseableLine,
     field_text,
+    host_of_target,
     plain_text,
     request_words,
     without_dash,
@@ -149,7 +150,7 @@ def _balanced(
         status=_status(status),
         user_agent=without_dash(agent_as_logged),
         agent_as_logged=agent_as_logged,
-        host=canonical_host(plain_text(domain or b"")) or canonical_host(target.partition("://")[2].partition("/")[0]),
+        host=canonical_host(plain_text(domain or b"")) or host_of_target(target),
     )
 
 

@@ -17,6 +17,7 @@ from marketplace.access_logs.requests import (
     MAX_LINE_BYTES,
     LoggedRequest,
     UnparseableLine,
+    host_of_target,
     plain_text,
     request_words,
     without_dash,
@@ -134,7 +135,7 @@ class JsonFormat:
             referrer=without_dash(_text(texts.get("referrer"))),
             user_agent=without_dash(agent),
             agent_as_logged=agent,
-            host=canonical_host(_text(texts.get("host"))),
+            host=canonical_host(_text(texts.get("host"))) or host_of_target(target),
             forwarded=without_dash(_text(texts.get("forwarded"))),
         )
 

@@ -7,11 +7,14 @@ from typing import Final, Protocol
 
 import msgspec
 
+from marketplace.hosts import canonical_host
+
 MAX_LINE_BYTES: Final = 256 * 1024
 """A longer line is not parsed."""
 
 _ESCAPE: Final = re.compile(rb"\\(x[0-9A-Fa-f]{2}|.)", re.DOTALL)
 _CONTROL: Final = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"v": b"\v", b"f": b"\f", b"b": b"\b"}
+_AFTER_HOST: Final = re.compile(r"[/?#]")
 _METHODS: Final = {name.encode(): name for name in ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH")}
 _METHOD: Final = re.compile(rb"[A-Za-z]{1,32}")
 
@@ -93,6 +96,13 @@ def request_words(request: bytes) -> tuple[str, str]:
     if len(words) > 2 and words[-1].startswith(b"HTTP/"):
         words.pop()
     return method or words[0].decode().upper(), field_text(words[1] if len(words) == 2 else b" ".join(words[1:]))
+
+
+def host_of_target(target: str) -> str:
+    """The host of a target that is an absolute URL, in its one form; empty for a path."""
+    return (
+        "" if target.startswith("/") else canonical_host(_AFTER_HOST.split(target.partition("://")[2], maxsplit=1)[0])
+    )
 
 
 def without_dash(text: str) -> str:

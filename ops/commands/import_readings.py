@@ -164,11 +164,13 @@ def shop_host(
             return ShopHost(named, () if any_host else (named,), (named,))
         own = (_asked(logged or referring_hosts(requests), ask),)
         return ShopHost(own[0], () if any_host else own, own)
-    if any_host or not logged:
-        return ShopHost(own[0], () if any_host else own)
-    if not any(_is_of(host, own) for host in logged):
+    if any_host:
+        return ShopHost(own[0])
+    # An address counts here: a server behind a proxy may see no other host.
+    asked_for = Counter(request.host for request in requests if request.host)
+    if asked_for and not any(_is_of(host, own) for host in asked_for):
         raise RefusedImport(
-            f"the hosts of the log ({_counted(logged)}) are none of the shop's ({', '.join(own)}): is it the log of "
+            f"the hosts of the log ({_counted(asked_for)}) are none of the shop's ({', '.join(own)}): is it the log of "
             "another site? Say --any-host if these are the shop's pages; nothing was sent"
         )
     return ShopHost(own[0], own)

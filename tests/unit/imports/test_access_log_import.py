@@ -327,6 +327,15 @@ def test_the_host_of_a_line_is_the_host_of_its_page_and_another_shops_lines_are_
     assert [click.url for click in kit.clicks()] == ["https://www.shop.example/", "https://shop.example/"]
 
 
+def test_a_request_for_another_site_by_its_whole_address_is_none_of_the_shops() -> None:
+    kit = Kit()
+    data = line(1, target="http://Shop.example:80/a") + line(2, target="http://other.example/") + line(3)
+
+    counts = kit.run(data, selection=Selection("shop.example", ("shop.example",)))
+
+    assert counts == ImportCounts(lines=3, sent=2, not_views=1)
+
+
 def test_an_unparseable_line_is_shown_as_an_example_without_its_address() -> None:
     kit = Kit()
     kit.run(line(1) + b"198.51.100.77 is no line\n" * 3)

@@ -121,5 +121,9 @@ def test_an_answer_that_is_no_host_is_refused() -> None:
 def test_another_sites_log_is_refused_unless_all_its_hosts_are_the_shops() -> None:
     with pytest.raises(RefusedImport, match=r"shop\.example 1.*none of the shop's"):
         shop_host(files(HOSTED), None, ["other.example"], any_host=False, ask=nobody)
+    with pytest.raises(RefusedImport, match=r"192\.0\.2\.1 1.*none of the shop's"):
+        shop_host(
+            files(HOSTED.replace("shop.example:443", "192.0.2.1:80")), None, ["a.example"], any_host=False, ask=nobody
+        )
     shop = shop_host(files(HOSTED), None, ["other.example"], any_host=True, ask=nobody)
     assert (shop.host, shop.own_hosts) == ("other.example", ())
