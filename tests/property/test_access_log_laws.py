@@ -37,13 +37,13 @@ def text(field: bytes) -> str:
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_request_or_unparseable_with_a_reason(line: bytes) -> None:
-    told = ""
+    said = ""
     try:
-        told = CombinedFormat().parse(line).client
+        said = CombinedFormat().parse(line).client
     except UnparseableLine as error:
-        told = str(error)
+        said = str(error)
 
-    assert told
+    assert said
 
 
 @given(INSTANTS, OFFSETS, st.ip_addresses(), FIELDS, st.booleans())
