@@ -1,8 +1,11 @@
 """Importing access logs as clicks.
 
-Every line gets the same id in every import (``marketplace.clicks.access_log.LineIds``), so an import that is run again,
-over the same files or longer ones, counts each request once. Within 48 hours the visitors are the same too; after that
-their salts are gone, and new lines get new visitors.
+Every line gets the same id in every import (``marketplace.access_logs.line_ids.LineIds``), so an import that is run
+again, over the same files or longer ones, counts each request once. Within 48 hours the visitors are the same too;
+after that their salts are gone, and new lines get new visitors.
+
+Only page views become clicks (``marketplace.access_logs.views``), unless more is asked for; the others are counted by
+kind.
 
 Lines that cannot be parsed go to the topic of dead imports with file, line number and reason, the first 10,000 of an
 import; one last letter counts the others by reason. Blank lines are counted and left out. What looks like an
@@ -25,13 +28,19 @@ from connectors.kafka.records import Record, RecordProducer, Unavailable
 from connectors.mongo.salts import SaltCache, SaltsUnavailable
 from ingest.imports.bounded_retry import BoundedRetry
 from ingest.imports.log_files import BrokenLogFile, LogLine
-from marketplace.clicks.access_log import LineIds, LoggedRequest, UnparseableLine, is_asset, page_url, parse_line
+from marketplace.access_logs.clients import client_behind
+from marketplace.access_logs.line_ids import LineIds
+from marketplace.access_logs.recognition import Reading
+from marketplace.access_logs.requests import LoggedRequest, UnparseableLine, host_of_target
+from marketplace.access_logs.views import ASSET, COLLECTOR, OTHER_HOST, VIEW, is_health_check, kind_of, page_url
 from marketplace.clicks.events import MAX_URL_CHARS, CollectedClick, encode_click
 from marketplace.clicks.record import clip_user_agent, iso_time, partition_for, record_headers
 from marketplace.clicks.visitors import cookieless_visitor, salt_date, truncate_ip
 from marketplace.dead_letters import DeadLetter
 from marketplace.dead_letters import headers as dead_letter_headers
+from marketplace.enrichments.referral_links import hosts_of, is_internal
 from marketplace.masking import line_hash, mask_addresses
+from marketplace.networks import Network
 from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED, IMPORTS_DEAD
 
@@ -43,6 +52,7 @@ _MAX_REASONS: Final = 100
 _SEND_SECONDS: Final = 30.0
 _KEY_CHARS: Final = 16
 _MAX_NAME_CHARS: Final = 512
+_EXAMPLE_BYTES: Final = 120
 
 
 @dataclass
@@ -53,6 +63,9 @@ class ImportCounts:
         lines: Lines read.
         sent: Requests that became clicks.
         assets_skipped: Requests for assets that were left out.
+        not_views: Other requests that were left out, as they are no page views.
+        health_checks: Requests among those sent that are health checks; they are bots'.
+        headings: Lines of the format that are no requests.
         unparseable: Lines that are not of the format.
         blank: Lines with nothing but blanks; they are left out.
         summed_up: Unparseable lines without a separate dead letter; the last letter counts them.
@@ -61,6 +74,9 @@ class ImportCounts:
     lines: int = 0
     sent: int = 0
     assets_skipped: int = 0
+    not_views: int = 0
+    health_checks: int = 0
+    headings: int = 0
     unparseable: int = 0
     blank: int = 0
     summed_up: int = 0
@@ -70,6 +86,9 @@ class ImportCounts:
         self.lines += other.lines
         self.sent += other.sent
         self.assets_skipped += other.assets_skipped
+        self.not_views += other.not_views
+        self.health_checks += other.health_checks
+        self.headings += other.headings
         self.unparseable += other.unparseable
         self.blank += other.blank
         self.summed_up += other.summed_up
@@ -94,18 +113,45 @@ class Destination:
     retry: BoundedRetry
 
 
+@dataclass(frozen=True)
+class Selection:
+    """Which requests of the logs are imported, and as whose.
+
+    Attributes:
+        host: The shop's host, for requests whose log does not name one.
+        own_hosts: Requests to other hosts than these and their subdomains are left out; empty for none.
+        trusted_proxies: Networks of proxies whose lists of addresses are trusted.
+        include_assets: Import requests for assets too.
+        all_requests: Import every request but the collector's own.
+    """
+
+    host: str
+    own_hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[Network, ...] = ()
+    include_assets: bool = False
+    all_requests: bool = False
+
+    def takes(self, kind: str) -> bool:
+        """Whether requests of a kind are imported."""
+        if self.all_requests:
+            return kind not in (COLLECTOR, OTHER_HOST)
+        return kind == VIEW or (kind == ASSET and self.include_assets)
+
+
 class LogImport:
     """One import; feed it files, one after the other.
 
     Args:
         destination: The store and the clients.
-        include_assets: Import requests for assets too.
+        selection: Which requests are imported.
         progress: Called with the counts after each batch.
         most_letters: The most unparseable lines that each become a dead letter.
 
     Attributes:
         counts: Lines so far, by outcome.
         reasons: Unparseable lines by reason; at most 100 reasons and one for all others.
+        examples: For each of these reasons the first line's file, number and beginning, without addresses.
+        kinds: Requests that were left out, by kind.
 
     Raises:
         Unavailable: Kafka was unavailable for too long.
@@ -115,21 +161,23 @@ class LogImport:
         self,
         destination: Destination,
         *,
-        include_assets: bool,
+        selection: Selection,
         progress: Callable[[ImportCounts], None],
         most_letters: int = MAX_LETTERS,
     ) -> None:
         self.counts = ImportCounts()
         self.reasons: Counter[str] = Counter()
+        self.examples: dict[str, str] = {}
+        self.kinds: Counter[str] = Counter()
         self._summed_up: Counter[str] = Counter()
         self._letters_left = most_letters
         self._to = destination
-        self._include_assets = include_assets
+        self._selection = selection
         self._progress = progress
+        self._own_hosts = hosts_of(",".join(selection.own_hosts))
         store = destination.store
         self._ids = LineIds(store.slug, store.visitor_secret)
         self._zone = ZoneInfo(store.timezone)
-        self._domain = store.domains[0] if store.domains else store.slug
         count = destination.producer.partition_count
         self._partitions = destination.retry.until_done(
             lambda: count(CLICKS_COLLECTED.name, _SEND_SECONDS), Unavailable
@@ -137,17 +185,23 @@ class LogImport:
         self._records: list[Record] = []
         self._reading = ImportCounts()
 
-    def read(self, file_name: str, lines: Iterable[LogLine]) -> None:
+    def read(self, file_name: str, lines: Iterable[LogLine], reading: Reading) -> None:
         """Import the lines of one file and wait until Kafka has them.
+
+        Args:
+            file_name: For dead letters.
+            lines: All of its lines.
+            reading: How they are read.
 
         Raises:
             BrokenLogFile: The file is damaged; the lines before the damage were imported.
             Unavailable: Kafka was unavailable for too long; running the same import again is safe.
             SaltsUnavailable: Mongo was unavailable for too long; running the same import again is safe.
         """
+        parse = reading.parser()
         try:
             for line in lines:
-                self._take(file_name, line)
+                self._take(file_name, line, parse)
                 if self._reading.lines >= BATCH_LINES:
                     self._send()
         except BrokenLogFile:
@@ -166,26 +220,44 @@ class LogImport:
             self._send()
             self._summed_up.clear()
 
-    def _take(self, file_name: str, line: LogLine) -> None:
+    def _take(self, file_name: str, line: LogLine, parse: Callable[[bytes], LoggedRequest | None]) -> None:
         self._reading.lines += 1
         if not line.content.strip() and line.full_bytes == len(line.content):
             self._reading.blank += 1
             return
         try:
-            request = parse_line(line.content)
+            request = parse(line.content)
         except UnparseableLine as error:
             self._refuse(file_name, line, str(error))
             return
-        if not self._include_assets and is_asset(request.target):
-            self._reading.assets_skipped += 1
+        if request is None:
+            self._reading.headings += 1
+            return
+        kind = kind_of(request)
+        if self._own_hosts and kind != COLLECTOR and not self._is_own(request):
+            kind = OTHER_HOST
+        if kind != VIEW and not self._selection.takes(kind):
+            self.kinds[kind] += 1
+            if kind == ASSET:
+                self._reading.assets_skipped += 1
+            else:
+                self._reading.not_views += 1
             return
         self._reading.sent += 1
         self._records.append(self._record(line, request))
+
+    def _is_own(self, request: LoggedRequest) -> bool:
+        # An absolute URL that names another site was for a proxy, or tries to find one.
+        host = request.host or (host_of_target(request.target) if request.target[:1] != "/" else "")
+        return not host or is_internal(host, "", self._own_hosts)
 
     def _refuse(self, file_name: str, line: LogLine, reason: str) -> None:
         self._reading.unparseable += 1
         counted = reason if reason in self.reasons or len(self.reasons) < _MAX_REASONS else "other reasons"
         self.reasons[counted] += 1
+        if counted not in self.examples:
+            beginning = mask_addresses(line.content[:_EXAMPLE_BYTES]).decode("utf-8", "replace")
+            self.examples[counted] = f"{file_name}, line {line.number:,}: {beginning}"
         if self._letters_left > 0:
             self._letters_left -= 1
             self._records.append(self._dead_letter(file_name, line, reason))
@@ -202,32 +274,36 @@ class LogImport:
 
     def _record(self, line: LogLine, request: LoggedRequest) -> Record:
         line_id = self._ids.next_id(line.content)
+        client = client_behind(request, self._selection.trusted_proxies)
+        automated = is_health_check(request)
+        self._reading.health_checks += automated
         click = CollectedClick(
             key=line_id[:_KEY_CHARS],
             event_id=line_id,
             store=self._to.store.slug,
-            visitor=self._visitor(request),
+            visitor=self._visitor(request, client),
             received_at_ms=self._to.epoch_ms(),
             origin="import",
             occurred_at_ms=request.occurred_at_ms,
-            ip=truncate_ip(request.client),
+            ip=truncate_ip(client),
             user_agent=clip_user_agent(request.user_agent),
-            url=page_url(request.target, self._domain)[:MAX_URL_CHARS],
+            url=page_url(request.target, request.host or self._selection.host)[:MAX_URL_CHARS],
             referrer=request.referrer[:MAX_URL_CHARS],
+            automated=automated,
         )
         partition = partition_for(click, self._partitions)
         return Record(
             CLICKS_COLLECTED.name, encode_click(click), click.visitor.encode(), partition, record_headers(click)
         )
 
-    def _visitor(self, request: LoggedRequest) -> str:
+    def _visitor(self, request: LoggedRequest, client: str) -> str:
         to, now_ms = self._to, self._to.epoch_ms()
         date = salt_date(self._zone, occurred_at_ms=request.occurred_at_ms, received_at_ms=now_ms, imported=True)
         now = datetime.fromtimestamp(now_ms / 1000, UTC)
         salt = to.salts.cached(to.store.slug, date, now)
         if salt is None:
             salt = to.retry.until_done(lambda: to.salts.get(to.store.slug, date, now), SaltsUnavailable)
-        return cookieless_visitor(salt.value, to.store.slug, request.client, request.agent_as_logged)
+        return cookieless_visitor(salt.value, to.store.slug, client, request.agent_as_logged)
 
     def _dead_letter(self, file_name: str, line: LogLine, reason: str) -> Record:
         headers = [

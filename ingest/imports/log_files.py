@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Final, cast
 
 from backports import zstd
 
 from connectors.errors import Refused
-from marketplace.clicks.access_log import MAX_LINE_BYTES
+from ingest.imports.xz_stream import XzStream
+from marketplace.access_logs.recognition import SAMPLE_BYTES, SAMPLE_LINES
+from marketplace.access_logs.requests import MAX_LINE_BYTES
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
+_BZIP2_MAGIC: Final = b"BZh"
+_XZ_MAGIC: Final = b"\xfd7zXZ\x00"
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _KEPT_BYTES: Final = MAX_LINE_BYTES + 1
 _BUFFER_BYTES: Final = 256 * 1024
@@ -60,10 +66,36 @@ def read_lines(name: str, raw: BinaryIO) -> Iterator[LogLine]:
                 content = line.content.removeprefix(_BYTE_ORDER_MARK)
                 line = LogLine(1, content, line.full_bytes - len(_BYTE_ORDER_MARK))
             yield line
-    except (EOFError, gzip.BadGzipFile, zlib.error, zstd.ZstdError) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error, zstd.ZstdError, lzma.LZMAError) as error:
         raise BrokenLogFile(f"{name}: the compressed data breaks off after line {number:,}: {error}") from error
     except OSError as error:
         raise BrokenLogFile(f"{name}: {error.strerror or error} after line {number:,}") from error
+
+
+def first_lines(lines: Iterator[LogLine]) -> tuple[Sequence[LogLine], Iterator[LogLine]]:
+    """A sample of the first lines, and all lines from the first on.
+
+    A file that breaks within the sample breaks at the same place when its lines are read.
+    """
+    sample: list[LogLine] = []
+    size_bytes = 0
+    broken: BrokenLogFile | None = None
+    try:
+        for line in lines:
+            sample.append(line)
+            size_bytes += len(line.content)
+            if len(sample) >= SAMPLE_LINES or size_bytes >= SAMPLE_BYTES:
+                break
+    except BrokenLogFile as error:
+        broken = error
+
+    def whole() -> Iterator[LogLine]:
+        yield from sample
+        if broken is not None:
+            raise broken
+        yield from lines
+
+    return sample, whole()
 
 
 def _whole_line(number: int, first: bytes, lines: BinaryIO) -> LogLine:
@@ -81,9 +113,16 @@ def _whole_line(number: int, first: bytes, lines: BinaryIO) -> LogLine:
 
 def _decompressed(raw: BinaryIO) -> BinaryIO:
     buffered = io.BufferedReader(cast(io.RawIOBase, raw), _BUFFER_BYTES)
-    magic = buffered.peek(len(_ZSTD_MAGIC))
+    magic = buffered.peek(len(_XZ_MAGIC))
+    stream: object
     if magic.startswith(_GZIP_MAGIC):
-        return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=buffered)), _BUFFER_BYTES))
-    if magic.startswith(_ZSTD_MAGIC):
-        return cast(BinaryIO, io.BufferedReader(zstd.ZstdFile(buffered), _BUFFER_BYTES))
-    return buffered
+        stream = gzip.GzipFile(fileobj=buffered)
+    elif magic.startswith(_ZSTD_MAGIC):
+        stream = zstd.ZstdFile(buffered)
+    elif magic.startswith(_BZIP2_MAGIC):
+        stream = bz2.BZ2File(buffered)
+    elif magic.startswith(_XZ_MAGIC):
+        stream = XzStream(buffered)
+    else:
+        return buffered
+    return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, stream), _BUFFER_BYTES))

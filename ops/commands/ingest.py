@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -17,17 +18,20 @@ from connectors.mongo.salts import MongoSalts, SaltCache
 from connectors.mongo.stores import MongoStores
 from ingest.config import ADMIN_HOST, ADMIN_PORT, HOST, NEEDS, PORT, Addresses, CollectorConfig
 from ingest.http.server import serve
-from ingest.imports.access_log import Destination, ImportCounts, LogImport
+from ingest.imports.access_log import Destination, ImportCounts, LogImport, Selection
 from ingest.imports.bounded_retry import BoundedRetry
 from ingest.imports.log_files import BrokenLogFile
+from marketplace.access_logs.recognition import FORMATS
 from marketplace.collections import STORES, VISITOR_SALTS
 from marketplace.flows import CLICKS_FLOW
 from marketplace.tables import LEDGER
 from marketplace.topics import CLICKS_COLLECTED, IMPORTS_DEAD
+from ops.commands.import_readings import ReadFile, described, read_files, shop_host, trusted_proxies
 from ops.commands.import_store import find_or_create, new_store
-from ops.commands.log_progress import LogFile, Progress, open_files, show_progress
-from ops.commands.one_line import INTERRUPTED, fail
+from ops.commands.log_progress import Progress, open_files, show_progress
+from ops.commands.one_line import INTERRUPTED
 from ops.commands.options import DataOption, JsonOption
+from ops.commands.texts import printable
 from ops.context import load_settings
 from ops.drain import wait_until_counted
 from ops.provision import ensure_provisioned
@@ -45,11 +49,34 @@ _DRAIN = Resources(tables=(LEDGER,))
 """What says how much the flow has counted."""
 
 FilesArgument = Annotated[
-    list[str], typer.Argument(metavar="FILE...", help="Log files, plain, .gz or .zst; - is stdin.")
+    list[str], typer.Argument(metavar="FILE...", help="Log files, plain, .gz, .zst, .bz2 or .xz; - is stdin.")
 ]
 StoreOption = Annotated[str, typer.Option("--store", help="The store's slug.")]
 AssetsOption = Annotated[
     bool, typer.Option("--include-assets", help="Import requests for style sheets, scripts, images and so on too.")
+]
+AllOption = Annotated[
+    bool, typer.Option("--all-requests", help="Import every request but the collector's own, not page views alone.")
+]
+FormatOption = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        help=f"{', '.join(FORMATS)}, or a LogFormat of Apache or log_format of nginx.",
+        show_default="found out from the first lines",
+    ),
+]
+ProxyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trusted-proxy",
+        metavar="NETWORK",
+        help="A proxy whose list of addresses (X-Forwarded-For) is trusted; can be repeated; none trusts nobody.",
+    ),
+]
+LogZoneOption = Annotated[str, typer.Option("--log-timezone", help="The zone of times in the log that name none.")]
+AnyHostOption = Annotated[
+    bool, typer.Option("--any-host", help="Requests to whatever host the log names are the shop's.")
 ]
 CreateOption = Annotated[
     bool | None,
@@ -61,7 +88,8 @@ CreateOption = Annotated[
 ]
 TimezoneOption = Annotated[str, typer.Option("--timezone", help="The time zone of a store that is created.")]
 DomainOption = Annotated[
-    list[str] | None, typer.Option("--domain", help="A host of a store that is created; can be repeated.")
+    list[str] | None,
+    typer.Option("--domain", help="The shop's host; a store that is created gets it; can be repeated."),
 ]
 WaitOption = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for a part that is unavailable.")]
 DrainOption = Annotated[bool, typer.Option("--drain/--no-drain", help="Wait until the flow has counted it all.")]
@@ -79,18 +107,25 @@ def register(app: typer.Typer) -> None:
 def log(
     files: FilesArgument,
     store: StoreOption,
+    format: FormatOption = None,
+    trusted_proxy: ProxyOption = None,
     include_assets: AssetsOption = False,
+    all_requests: AllOption = False,
+    domain: DomainOption = None,
+    any_host: AnyHostOption = False,
+    log_timezone: LogZoneOption = "UTC",
     create_store: CreateOption = None,
     timezone: TimezoneOption = "UTC",
-    domain: DomainOption = None,
     wait: WaitOption = 60.0,
     drain: DrainOption = True,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Import access logs in the combined format as clicks; running it again counts nothing twice."""
+    """Import page views from access logs, whose format is found out; running it again counts nothing twice."""
     started = time.monotonic()
     with open_files(files) as opened, show_progress(opened) as progress:
+        readable = read_files(opened, format, log_timezone)
+        proxies = trusted_proxies(trusted_proxy or [], readable)
         resources = Resources.union((_IMPORT, _DRAIN)) if drain else _IMPORT
         settings = load_settings(data_dir=data, needs=resources.parts)
         retry = BoundedRetry(wait, progress.say)
@@ -99,9 +134,14 @@ def log(
         producer = Producer(settings.kafka, client_id="ingest-log")
         try:
             stores = MongoStores(client, settings.database)
-            found, created = find_or_create(stores, new_store(store, timezone, domain or []), create_store)
+            ask = progress.ask if "-" not in files and sys.stdin.isatty() else None
+            shop = shop_host(readable, stores.get(store), domain or [], any_host=any_host, ask=ask)
+            found, created = find_or_create(stores, new_store(store, timezone, domain or shop.new), create_store)
             if created:
-                progress.say(f"Store {store} did not exist: created, time zone {found.timezone}.")
+                named = f", host {', '.join(found.domains)}" if found.domains else ""
+                progress.say(f"Store {store} did not exist: created, time zone {found.timezone}{named}.")
+            for file in readable:
+                progress.say(described(file, proxies))
             destination = Destination(
                 store=found,
                 producer=producer,
@@ -109,14 +149,14 @@ def log(
                 epoch_ms=lambda: time.time_ns() // 1_000_000,
                 retry=retry,
             )
-            counts, reasons = _import(destination, opened, progress, include_assets=include_assets)
+            selection = Selection(shop.host, shop.own_hosts, proxies, include_assets, all_requests)
+            importing = LogImport(destination, selection=selection, progress=progress.counts)
+            _import(importing, readable, progress)
             waiting = _wait(settings, progress) if drain else None
         finally:
             producer.close(_CLOSE_SECONDS)
             client.close()
-    _report(store, counts, reasons, time.monotonic() - started, waiting, as_json=as_json)
-    if counts.unparseable and not counts.sent + counts.assets_skipped:
-        fail(f"nothing was imported: no line of {counts.unparseable:,} is in the combined log format")
+    _report(store, importing, readable, time.monotonic() - started, waiting, as_json=as_json)
     if waiting:
         raise typer.Exit(1)
 
@@ -161,13 +201,10 @@ def _group() -> None:
     """Bring events in."""
 
 
-def _import(
-    destination: Destination, files: list[LogFile], progress: Progress, *, include_assets: bool
-) -> tuple[ImportCounts, dict[str, int]]:
-    importing = LogImport(destination, include_assets=include_assets, progress=progress.counts)
+def _import(importing: LogImport, files: list[ReadFile], progress: Progress) -> None:
     try:
         for file in files:
-            importing.read(file.name, file.lines())
+            importing.read(file.name, file.lines, file.reading)
         importing.finish()
     except KeyboardInterrupt:
         progress.say(f"Stopped; {_sentence(importing.counts)} Run it again to go on: nothing is counted twice.")
@@ -177,24 +214,31 @@ def _import(
             importing.finish()
         progress.say(f"{_sentence(importing.counts)} Run it again when this is corrected: nothing is counted twice.")
         raise
-    return importing.counts, dict(importing.reasons.most_common())
 
 
 def _report(
-    store: str, counts: ImportCounts, reasons: dict[str, int], seconds: float, waiting: int | None, *, as_json: bool
+    store: str, importing: LogImport, files: list[ReadFile], seconds: float, waiting: int | None, *, as_json: bool
 ) -> None:
+    counts, reasons = importing.counts, dict(importing.reasons.most_common())
+    kinds = dict(importing.kinds.most_common())
     if as_json:
         document: dict[str, Any] = {"store": store, **asdict(counts), "reasons": reasons, "waiting": waiting}
+        document["left_out"] = kinds
+        document["formats"] = {file.name: file.reading.name for file in files}
         document["seconds"] = round(seconds, 3)
         typer.echo(json.dumps(document))
         return
     typer.echo(f"{_sentence(counts)} {seconds:.1f} s.")
+    if kinds:
+        typer.echo(f"  left out, as they are no page views: {', '.join(f'{n:,} {kind}' for kind, n in kinds.items())}")
+    if counts.health_checks:
+        typer.echo(f"  {counts.health_checks:,} of those sent are health checks, and count as bots'")
     if waiting:
         typer.echo(
             f"{waiting:,} records are in Kafka, not counted yet. 'marketplace status' says whether the flow runs."
         )
     for reason, lines in reasons.items():
-        typer.echo(f"  {lines:,} unparseable: {reason}")
+        typer.echo(printable(f"  {lines:,} unparseable: {reason}; for example {importing.examples[reason]}"))
     if counts.unparseable:
         typer.echo(
             f"The unparseable lines are in {IMPORTS_DEAD.name}, with file, line number and reason; addresses in them "
@@ -205,7 +249,9 @@ def _report(
 
 
 def _sentence(counts: ImportCounts) -> str:
+    others = [(counts.not_views, "other requests skipped"), (counts.blank, "blank"), (counts.headings, "headings")]
+    more = "".join(f", {number:,} {what}" for number, what in others if number)
     return (
         f"{counts.lines:,} lines read: {counts.sent:,} sent, {counts.assets_skipped:,} assets skipped, "
-        f"{counts.unparseable:,} unparseable{f', {counts.blank:,} blank' if counts.blank else ''}."
+        f"{counts.unparseable:,} unparseable{more}."
     )

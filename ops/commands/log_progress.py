@@ -58,6 +58,16 @@ class Progress:
         else:
             self.bar.console.print(message, markup=False, highlight=False)
 
+    def ask(self, question: str) -> str:
+        """Ask whoever sits at the terminal, and wait for the answer."""
+        if self.bar is not None:
+            self.bar.stop()
+        try:
+            return str(typer.prompt(question, err=True))
+        finally:
+            if self.bar is not None:
+                self.bar.start()
+
     def counts(self, counts: ImportCounts) -> None:
         """Report the counts after a further batch is in Kafka."""
         if self.bar is not None and self.task is not None:

@@ -26,6 +26,7 @@ from ops.stack import Stack
 from tests.kits.collector import eventually, read_topic, readable
 
 DEADLINE_SECONDS = 60.0
+DOMAIN = ("--domain", "shop.example")
 
 
 def line(number: int, target: str = "/page", agent: str = "Browser") -> bytes:
@@ -41,9 +42,21 @@ class Command:
 
     stack: Stack
     store: str
+    domain: tuple[str, ...] = DOMAIN
 
     def line(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "ops.cli", "ingest", "log", "--no-drain", "--store", self.store, *arguments]
+        return [
+            sys.executable,
+            "-m",
+            "ops.cli",
+            "ingest",
+            "log",
+            "--no-drain",
+            "--store",
+            self.store,
+            *self.domain,
+            *arguments,
+        ]
 
     def environment(self, **changes: str) -> dict[str, str]:
         urls = self.stack.urls
@@ -179,8 +192,8 @@ def test_the_store_is_created_in_utc_and_it_is_said_once(command: Command, tmp_p
 
     first, second = command.run(str(file)), command.run(str(file))
 
-    assert f"Store {command.store} did not exist: created, time zone UTC." in first.stderr.decode()
-    assert b"created" not in second.stderr
+    assert f"Store {command.store} did not exist: created, time zone UTC, host shop.example." in first.stderr.decode()
+    assert b"did not exist" not in second.stderr
     client = connect(command.stack.urls.mongo)
     store = MongoStores(client, "marketplace").get(command.store)
     client.close()
@@ -215,10 +228,11 @@ def test_a_store_whose_name_is_much_like_another_is_not_created_by_mistake(comma
 def test_an_import_of_nothing_but_unparseable_lines_fails_in_one_line(command: Command) -> None:
     finished = command.run("-", "--json", stdin=b"this is\nno log\n")
 
-    assert finished.returncode == 1
-    assert json.loads(finished.stdout)["unparseable"] == 2
-    assert b"nothing was imported: no line of 2 is in the combined log format" in finished.stderr
+    assert (finished.returncode, finished.stdout) == (1, b"")
+    assert b"-: none of its first 2 lines is of a format that is known" in finished.stderr
+    assert b"nothing was sent" in finished.stderr
     assert b"Traceback" not in finished.stderr
+    assert command.dead_letters() == []
 
 
 def test_compressed_files_and_standard_input_are_read(command: Command, tmp_path: Path) -> None:
@@ -275,3 +289,27 @@ def test_a_file_that_cannot_be_read_is_named_before_anything_is_imported(
     assert str(tmp_path).encode() in finished.stderr
     assert b"Traceback" not in finished.stderr
     assert command.clicks() == []
+
+
+def test_the_clients_behind_a_proxy_are_imported_once_it_is_said_that_it_is_trusted(command: Command) -> None:
+    lines = b"".join(line(0).rstrip() + b' "198.51.%d.7"\n' % number for number in range(3))
+
+    asked = command.run("-", stdin=lines)
+    sent_before = command.clicks()
+    meant = command.run("-", "--trusted-proxy", "10.0.0.0/8", stdin=lines)
+
+    assert (asked.returncode, sent_before) == (1, [])
+    assert b"say --trusted-proxy 10.0.0.1" in asked.stderr
+    assert b"read as nginx_main" in meant.stderr
+    assert {click.ip for click in command.clicks()} == {"198.51.0.0", "198.51.1.0", "198.51.2.0"}
+
+
+def test_a_host_that_nothing_names_is_asked_for_before_anything_is_sent(command: Command) -> None:
+    nameless = Command(command.stack, command.store, domain=())
+
+    asked = nameless.run("-", stdin=line(1))
+    named = nameless.run("-", stdin=b"Shop.Example:443 " + line(1))
+
+    assert asked.returncode == 1
+    assert b"which host is the shop's?" in asked.stderr
+    assert (named.returncode, [click.url for click in command.clicks()]) == (0, ["https://shop.example/page"])

@@ -1,27 +1,84 @@
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
+import zlib
 from collections.abc import Callable
 
 import pytest
 from backports import zstd
 
-from ingest.imports.log_files import BrokenLogFile, read_lines
-from marketplace.clicks.access_log import MAX_LINE_BYTES
+from ingest.imports.log_files import BrokenLogFile, first_lines, read_lines
+from marketplace.access_logs.recognition import SAMPLE_BYTES, SAMPLE_LINES
+from marketplace.access_logs.requests import MAX_LINE_BYTES
 
 
 def contents(data: bytes) -> list[bytes]:
     return [line.content for line in read_lines("x.log", io.BytesIO(data))]
 
 
-@pytest.mark.parametrize("compress", [bytes, gzip.compress, zstd.compress])
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, zstd.compress, bz2.compress, lzma.compress])
 def test_compression_is_recognized_by_the_first_bytes(compress: Callable[[bytes], bytes]) -> None:
     assert contents(compress(b"one\ntwo\n")) == [b"one", b"two"]
 
 
-def test_several_compressed_files_in_one_are_read_on() -> None:
-    assert contents(gzip.compress(b"one\n") + gzip.compress(b"two\n")) == [b"one", b"two"]
+@pytest.mark.parametrize("compress", [gzip.compress, zstd.compress, bz2.compress, lzma.compress])
+def test_several_compressed_files_in_one_are_read_on(compress: Callable[[bytes], bytes]) -> None:
+    assert contents(compress(b"one\n") + compress(b"two\n")) == [b"one", b"two"]
+
+
+def test_padding_between_xz_streams_is_no_content() -> None:
+    assert contents(lzma.compress(b"one\n") + bytes(8) + lzma.compress(b"two\n") + bytes(4)) == [b"one", b"two"]
+
+
+def test_an_xz_file_that_asks_for_more_memory_than_stated_is_refused() -> None:
+    small = lzma.compress(b"one\n", filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 4096}])
+    # The size of the dictionary is one byte of the block's header, which a checksum covers.
+    header = bytearray(small[12:24])
+    assert header[4] == 0
+    header[4] = 37
+    header[-4:] = zlib.crc32(header[:-4]).to_bytes(4, "little")
+
+    with pytest.raises(BrokenLogFile, match="Memory usage limit"):
+        contents(small[:12] + bytes(header) + small[24:])
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zstd.compress, bz2.compress, lzma.compress])
+def test_damaged_compressed_data_is_an_error_that_names_the_file(compress: Callable[[bytes], bytes]) -> None:
+    damaged = bytearray(compress(b"".join(b"%d of many lines\n" % number for number in range(5_000))))
+    middle = len(damaged) // 2
+    damaged[middle : middle + 64] = bytes(64)
+
+    with pytest.raises(BrokenLogFile, match=r"x\.log: "):
+        contents(bytes(damaged))
+
+
+@pytest.mark.parametrize("lines", [0, 3, SAMPLE_LINES, SAMPLE_LINES + 5])
+def test_a_sample_of_the_first_lines_takes_none_away(lines: int) -> None:
+    data = b"".join(b"%d\n" % number for number in range(lines))
+
+    sample, whole = first_lines(read_lines("x.log", io.BytesIO(data)))
+
+    assert [line.content for line in whole] == data.split()
+    assert len(sample) == min(lines, SAMPLE_LINES)
+
+
+def test_a_sample_is_bounded_in_bytes_too() -> None:
+    data = (b"x" * (MAX_LINE_BYTES - 1) + b"\n") * 40
+
+    sample, whole = first_lines(read_lines("x.log", io.BytesIO(data)))
+
+    assert sum(len(line.content) for line in sample) < SAMPLE_BYTES + MAX_LINE_BYTES
+    assert len(list(whole)) == 40
+
+
+def test_a_file_that_breaks_within_the_sample_breaks_where_it_is_read() -> None:
+    _, whole = first_lines(read_lines("x.log", io.BytesIO(gzip.compress(b"one\ntwo\n" * 50)[:-5])))
+
+    with pytest.raises(BrokenLogFile):
+        list(whole)
 
 
 def test_line_ends_of_both_kinds_are_no_part_of_a_line_and_the_last_may_lack_one() -> None:
@@ -55,7 +112,7 @@ def test_an_overlong_line_is_cut_but_measured_and_the_next_is_whole(length: int,
     assert [line.content for line in lines[1:]] == [following] * bool(following)
 
 
-@pytest.mark.parametrize("compress", [gzip.compress, zstd.compress])
+@pytest.mark.parametrize("compress", [gzip.compress, zstd.compress, bz2.compress, lzma.compress])
 def test_a_compressed_file_cut_short_is_an_error_that_names_it(compress: Callable[[bytes], bytes]) -> None:
     cut = compress(b"".join(b"%d of many lines\n" % number for number in range(5_000)))[:-20]
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import io
 from collections import Counter
+from datetime import UTC
 
 import msgspec
 import pytest
@@ -10,14 +11,21 @@ import pytest
 from connectors.kafka.memory import MemoryProducer
 from connectors.kafka.records import Unavailable
 from connectors.mongo.salts import MemorySalts, SaltCache, SaltsUnavailable
-from ingest.imports.access_log import BATCH_LINES, MAX_LETTERS, Destination, ImportCounts, LogImport
+from ingest.imports.access_log import BATCH_LINES, MAX_LETTERS, Destination, ImportCounts, LogImport, Selection
 from ingest.imports.bounded_retry import BoundedRetry
 from ingest.imports.log_files import BrokenLogFile, read_lines
+from marketplace.access_logs.combined import VIRTUAL_HOST, CombinedFormat
+from marketplace.access_logs.recognition import Reading
+from marketplace.access_logs.requests import LineFormat
+from marketplace.access_logs.views import COLLECTOR, FILE, METHOD, NO_PAGE, STATUS
+from marketplace.access_logs.w3c import W3cFormat
 from marketplace.clicks.events import CollectedClick, decode_click
+from marketplace.networks import parse_networks
 from marketplace.topics import CLICKS_COLLECTED, IMPORTS_DEAD
 from tests.kits.collector import SHOP, SteppingClock, memory_producer
 
 DAY_SECONDS = 86_400
+VIEWS = Selection("shop.example")
 
 
 class Kit:
@@ -30,6 +38,7 @@ class Kit:
         self.said: list[str] = []
         self.pauses: list[float] = []
         self.back_after_pauses = 0
+        self.importing: LogImport | None = None
 
     def pause(self, seconds: float) -> None:
         self.pauses.append(seconds)
@@ -37,14 +46,21 @@ class Kit:
         if len(self.pauses) == self.back_after_pauses:
             self.producer.available = True
 
-    def run(self, *files: bytes, include_assets: bool = True, most_letters: int = MAX_LETTERS) -> ImportCounts:
+    def run(
+        self,
+        *files: bytes,
+        selection: Selection = VIEWS,
+        most_letters: int = MAX_LETTERS,
+        format: LineFormat | None = None,
+    ) -> ImportCounts:
         retry = BoundedRetry(60.0, self.said.append, self.pause, self.clock.monotonic)
         destination = Destination(SHOP, self.producer, SaltCache(self.salts), self.clock.epoch_ms, retry)
-        importing = LogImport(
-            destination, include_assets=include_assets, progress=lambda _counts: None, most_letters=most_letters
+        importing = self.importing = LogImport(
+            destination, selection=selection, progress=lambda _counts: None, most_letters=most_letters
         )
+        reading = Reading(format or CombinedFormat())
         for number, data in enumerate(files):
-            importing.read(f"{number}.log", read_lines(f"{number}.log", io.BytesIO(data)))
+            importing.read(f"{number}.log", read_lines(f"{number}.log", io.BytesIO(data)), reading)
         importing.finish()
         return importing.counts
 
@@ -111,8 +127,8 @@ def test_visitors_of_a_day_are_the_distinct_pairs_of_address_and_agent() -> None
 def test_assets_are_skipped_and_counted_unless_they_are_asked_for() -> None:
     data = line(1) + line(2, target="/logo.png") + line(3, target="/style.css?v=1")
 
-    assert Kit().run(data, include_assets=False) == ImportCounts(lines=3, sent=1, assets_skipped=2)
-    assert Kit().run(data, include_assets=True) == ImportCounts(lines=3, sent=3)
+    assert Kit().run(data) == ImportCounts(lines=3, sent=1, assets_skipped=2)
+    assert Kit().run(data, selection=Selection("shop.example", include_assets=True)) == ImportCounts(lines=3, sent=3)
 
 
 def test_an_unparseable_line_is_a_dead_letter_with_its_bytes_and_place() -> None:
@@ -229,3 +245,112 @@ def test_a_file_longer_than_a_batch_is_sent_batch_by_batch() -> None:
     counts = kit.run(b"".join(line(number % 60, f"10.0.{number % 250}.{number // 250}") for number in range(total)))
 
     assert counts.sent == len(kit.clicks()) == total
+
+
+def test_only_page_views_are_sent_and_the_others_are_counted_by_kind() -> None:
+    kit = Kit()
+    data = (
+        line(1)
+        + line(2).replace(b" 200 ", b" 404 ")
+        + line(3).replace(b"GET", b"POST")
+        + line(4, target="/v1/pixel.gif?key=x")
+        + line(5, target="/price.pdf")
+        + line(6).replace(b"GET / HTTP/1.1", b"-")
+    )
+
+    counts = kit.run(data)
+
+    assert counts == ImportCounts(lines=6, sent=1, not_views=5)
+    assert kit.importing is not None
+    assert kit.importing.kinds == {STATUS: 1, METHOD: 1, COLLECTOR: 1, FILE: 1, NO_PAGE: 1}
+
+
+def test_every_request_but_the_collectors_own_is_sent_when_all_are_asked_for() -> None:
+    data = line(1) + line(2).replace(b" 200 ", b" 404 ") + line(3, target="/a.png") + line(4, target="/v1/collect")
+
+    assert Kit().run(data, selection=Selection("shop.example", all_requests=True)) == ImportCounts(
+        lines=4, sent=3, not_views=1
+    )
+
+
+def test_health_checks_are_sent_as_automated_and_counted() -> None:
+    kit = Kit()
+    counts = kit.run(line(1, agent="ELB-HealthChecker/2.0") + line(2, agent="Mozilla/5.0"))
+
+    assert counts == ImportCounts(lines=2, sent=2, health_checks=1)
+    assert {(click.user_agent, click.automated) for click in kit.clicks()} == {
+        ("ELB-HealthChecker/2.0", True),
+        ("Mozilla/5.0", False),
+    }
+
+
+def test_one_client_with_three_ports_is_one_visitor_with_its_network() -> None:
+    kit = Kit()
+    kit.run(b"".join(line(number, client=f"198.51.100.7:{4000 + number}") for number in range(3)))
+
+    assert {(click.visitor, click.ip) for click in kit.clicks()} == {(kit.clicks()[0].visitor, "198.51.100.0")}
+
+
+def behind(second: int, client: str, proxy: str = "10.0.0.5") -> bytes:
+    return line(second, client=proxy).rstrip() + f' "{client}"\n'.encode()
+
+
+def test_the_clients_behind_a_trusted_proxy_are_the_visitors() -> None:
+    kit = Kit()
+    format = CombinedFormat(forwarded_at=0)
+    selection = Selection("shop.example", trusted_proxies=parse_networks("10.0.0.0/8"))
+    forged = behind(4, "203.0.113.99, 198.51.100.4, 10.0.0.9")
+    untrusted = behind(5, "203.0.113.99", proxy="192.0.2.1")
+    kit.run(
+        b"".join(behind(n, f"198.51.{n}.7") for n in range(3)) + forged + untrusted, selection=selection, format=format
+    )
+
+    assert {(click.occurred_at_ms or 0) % 60_000 // 1_000: click.ip for click in kit.clicks()} == {
+        0: "198.51.0.0", 1: "198.51.1.0", 2: "198.51.2.0", 4: "198.51.100.0", 5: "192.0.2.0",
+    }  # fmt: skip
+
+
+def test_a_proxy_that_is_not_trusted_is_the_client() -> None:
+    kit = Kit()
+    kit.run(behind(1, "198.51.100.7") + behind(2, "198.51.100.8"), format=CombinedFormat(forwarded_at=0))
+
+    assert len({click.visitor for click in kit.clicks()}) == 1
+
+
+def test_the_host_of_a_line_is_the_host_of_its_page_and_another_shops_lines_are_left_out() -> None:
+    kit = Kit()
+    data = b"".join(host + b" " + line(1) for host in (b"www.shop.example:443", b"blog.example:80", b"SHOP.example:80"))
+
+    counts = kit.run(data, selection=Selection("shop.example", ("shop.example",)), format=CombinedFormat(VIRTUAL_HOST))
+
+    assert counts == ImportCounts(lines=3, sent=2, not_views=1)
+    assert [click.url for click in kit.clicks()] == ["https://www.shop.example/", "https://shop.example/"]
+
+
+def test_a_request_for_another_site_by_its_whole_address_is_none_of_the_shops() -> None:
+    kit = Kit()
+    data = line(1, target="http://Shop.example:80/a") + line(2, target="http://other.example/") + line(3)
+
+    counts = kit.run(data, selection=Selection("shop.example", ("shop.example",)))
+
+    assert counts == ImportCounts(lines=3, sent=2, not_views=1)
+
+
+def test_an_unparseable_line_is_shown_as_an_example_without_its_address() -> None:
+    kit = Kit()
+    kit.run(line(1) + b"198.51.100.77 is no line\n" * 3)
+
+    assert kit.importing is not None
+    assert kit.importing.examples == {
+        "client and time are not there": "0.log, line 2: 198.51.100.0 is no line",
+    }
+
+
+def test_headings_of_a_format_are_counted_and_are_neither_requests_nor_unparseable() -> None:
+    kit = Kit()
+    counts = kit.run(
+        b"#Software: x\n#Fields: date time c-ip cs-uri-stem\n2026-11-20 09:12:00 198.51.100.7 /a\n",
+        format=W3cFormat(UTC),
+    )
+
+    assert counts == ImportCounts(lines=3, sent=1, headings=2)

@@ -4,15 +4,11 @@ import time
 
 import pytest
 
-from marketplace.clicks.access_log import (
-    MAX_LINE_BYTES,
-    LineIds,
-    UnparseableLine,
-    is_asset,
-    page_url,
-    parse_line,
-    parse_log_time_ms,
-)
+from marketplace.access_logs.combined import CombinedFormat
+from marketplace.access_logs.line_ids import LineIds
+from marketplace.access_logs.requests import MAX_LINE_BYTES, LoggedRequest, UnparseableLine
+from marketplace.access_logs.times import log_time_ms
+from marketplace.access_logs.views import ASSET, kind_of, page_url
 
 LINE = (
     b'203.0.113.7 - - [17/May/2015:10:05:03 +0000] "GET /a/page.html?x=1 HTTP/1.1" 200 2326 '
@@ -20,6 +16,14 @@ LINE = (
 )
 AT_MS = 1_431_857_103_000
 SECRET = "5a" * 32
+
+
+def parse_line(line: bytes) -> LoggedRequest:
+    return CombinedFormat().parse(line)
+
+
+def is_asset(target: str) -> bool:
+    return kind_of(LoggedRequest("192.0.2.1", AT_MS, "GET", target, 200)) == ASSET
 
 
 def line(request: bytes = b"GET / HTTP/1.1", referrer: bytes = b"-", agent: bytes = b"Browser") -> bytes:
@@ -35,9 +39,25 @@ def test_a_combined_line_is_read_field_by_field() -> None:
     assert request.user_agent == "Mozilla/5.0 (X11)"
 
 
-@pytest.mark.parametrize("client", ["2001:db8::1", "host.example.org", "::ffff:192.0.2.1"])
-def test_the_client_may_be_ipv6_or_a_host_name(client: str) -> None:
-    assert parse_line(LINE.replace(b"203.0.113.7", client.encode())).client == client
+@pytest.mark.parametrize(
+    ("logged", "client"),
+    [
+        ("2001:db8::1", "2001:db8::1"),
+        ("2001:DB8:0:0::1", "2001:db8::1"),
+        ("host.example.org", "host.example.org"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("192.0.2.1:42910", "192.0.2.1"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+    ],
+)
+def test_the_client_may_be_ipv6_or_a_host_name_and_its_port_is_no_part_of_it(logged: str, client: str) -> None:
+    assert parse_line(LINE.replace(b"203.0.113.7", logged.encode())).client == client
+
+
+@pytest.mark.parametrize("word", ["-", "2026-11-20T09:12:00Z", "[pod/web/nginx]", "12345", '"192.0.2.1"', "a,b"])
+def test_a_first_word_that_is_no_client_is_refused_and_not_counted_as_one(word: str) -> None:
+    with pytest.raises(UnparseableLine, match="neither an address nor a host name"):
+        parse_line(LINE.replace(b"203.0.113.7", word.encode()))
 
 
 def test_a_dash_is_an_empty_field_but_still_an_agent_of_its_own() -> None:
@@ -139,7 +159,7 @@ def test_a_hostile_line_is_refused_in_linear_time(filler: bytes) -> None:
     ],
 )
 def test_a_time_is_read_with_its_offset(text: bytes, epoch_ms: int) -> None:
-    assert parse_log_time_ms(text) == epoch_ms
+    assert log_time_ms(text) == epoch_ms
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from marketplace.clicks import access_log, bots, collect, cost, events, outcomes, split, visitors
+from marketplace.access_logs import requests
+from marketplace.clicks import bots, collect, cost, events, outcomes, split, visitors
 from marketplace.enrichments import text
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -29,7 +30,7 @@ DOCS = Path(__file__).parents[3] / "docs"
         ("reference/channels.md", f"cut at {text.MAX_VALUE_CHARS} characters"),
         ("how-to/add-an-enrichment.md", f"at most {text.MAX_VALUE_CHARS} characters"),
         ("reference/numbers.md", f"deleted after {visitors.SALT_LIFETIME // timedelta(hours=1)} hours"),
-        ("how-to/import-access-logs.md", f"longer than {access_log.MAX_LINE_BYTES // 1024} KiB"),
+        ("how-to/import-access-logs.md", f"longer than {requests.MAX_LINE_BYTES // 1024} KiB"),
     ],
 )
 def test_the_page_has_the_number(page: str, promise: str) -> None:
@@ -49,4 +50,4 @@ def test_a_salt_lives_for_whole_hours() -> None:
 
 
 def test_a_line_of_a_log_is_bounded_by_whole_kibibytes() -> None:
-    assert access_log.MAX_LINE_BYTES % 1024 == 0
+    assert requests.MAX_LINE_BYTES % 1024 == 0

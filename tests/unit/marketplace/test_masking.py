@@ -5,7 +5,7 @@ from hashlib import blake2b
 
 import pytest
 
-from marketplace.clicks.access_log import MAX_LINE_BYTES
+from marketplace.access_logs.requests import MAX_LINE_BYTES
 from marketplace.masking import line_hash, mask_addresses
 
 SECRET = "5a" * 32
