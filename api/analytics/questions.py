@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 from zoneinfo import ZoneInfo
 
 from api.web.problems import INVALID, LIMIT, FieldError, Problem
-from connectors.insights import InvalidQuery, Scope
+from connectors.insights import InvalidQuery, Scope, filters_of
 from marketplace.entitlements import BeyondHistory, Tier, begin_of_range
-from marketplace.rollups import DIMENSIONS
-
-_NAMES: Final = frozenset(dimension.name for dimension in DIMENSIONS) - {"all"}
 
 
 @dataclass(frozen=True)
@@ -24,12 +20,14 @@ class Asked:
         since, until: ISO dates or times; empty for none.
         bots: ``exclude``, ``include`` or ``only``.
         filters: ``dimension:value``.
+        attribution: ``visit`` or ``last_non_direct``.
     """
 
     since: str = ""
     until: str = ""
     bots: str = "exclude"
     filters: tuple[str, ...] = ()
+    attribution: str = "visit"
 
 
 def scope_of(asked: Asked, store: str, timezone: str, tier: Tier, now: datetime) -> Scope:
@@ -53,7 +51,7 @@ def scope_of(asked: Asked, store: str, timezone: str, tier: Tier, now: datetime)
         raise Problem(LIMIT, str(error)) from error
     if since is not None and until is not None and until <= since:
         raise _invalid("to", "range", "the range is empty: it ends before it begins")
-    scope = Scope(store, zone, begin, until, asked.bots, _filters(asked.filters))
+    scope = Scope(store, zone, begin, until, asked.bots, _filters(asked.filters), asked.attribution)
     try:
         scope.check()
     except InvalidQuery as error:
@@ -75,15 +73,10 @@ def _moment(text: str, name: str, zone: ZoneInfo) -> datetime | None:
 
 
 def _filters(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    found: dict[str, str] = {}
-    for text in texts:
-        name, colon, value = text.partition(":")
-        if not colon or name not in _NAMES:
-            raise _invalid("filter", "filter", f"give dimension:value with one of {', '.join(sorted(_NAMES))}")
-        if name in found:
-            raise _invalid("filter", "filter", "give one value for each dimension")
-        found[name] = value
-    return tuple(sorted(found.items()))
+    try:
+        return filters_of(texts)
+    except InvalidQuery as error:
+        raise _invalid("filter", "filter", str(error)) from error
 
 
 def _invalid(name: str, code: str, message: str) -> Problem:

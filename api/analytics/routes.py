@@ -15,7 +15,7 @@ from api.analytics.service import AnalyticsService
 from api.web.conditions import is_unchanged
 from api.web.problems import INVALID, LIMIT, NOT_ACCEPTABLE, FieldError, Problem
 from api.web.routes import Routes
-from connectors.insights import InvalidQuery, QueryTooLarge, Scope
+from connectors.insights import Attribution, InvalidQuery, QueryTooLarge, Scope
 from marketplace.entitlements import ENTITLEMENTS
 from marketplace.identity.roles import Permission
 from marketplace.rollups import DIMENSIONS
@@ -32,7 +32,7 @@ _NUMBERS: Final[dict[str, Any]] = {
 }  # fmt: skip
 _HEAD: Final[dict[str, Any]] = {
     "store": "anns-shop", "timezone": "Europe/Zurich", "from": "2026-11-01T00:00:00+01:00", "to": None,
-    "bots": "exclude", "filters": ["country:CH"],
+    "bots": "exclude", "filters": ["country:CH"], "attribution": "visit",
 }  # fmt: skip
 _TREND: Final = {
     **_HEAD, "grain": "day", "rows": [{"bucket": "2026-11-28", "dimension": "all", "value": "", **_NUMBERS}]
@@ -81,6 +81,16 @@ _Filters = Annotated[
 ]
 
 
+_Attribution = Annotated[
+    Attribution,
+    Query(
+        description="Whose source, medium, campaign, channel and referrer a visit has: its own, or, where nobody sent "
+        "it, those of the visitor's last visit within 30 days that somebody sent. Visitors without a cookie are others "
+        "each day."
+    ),
+]
+
+
 async def _range(since: _Since = None, until: _Until = None) -> Asked:
     return Asked(since or "", until or "")
 
@@ -90,9 +100,13 @@ async def _selection(bots: _Bots = "exclude", filters: _Filters = None) -> Asked
 
 
 async def _asked(
-    since: _Since = None, until: _Until = None, bots: _Bots = "exclude", filters: _Filters = None
+    since: _Since = None,
+    until: _Until = None,
+    bots: _Bots = "exclude",
+    filters: _Filters = None,
+    attribution: _Attribution = "visit",
 ) -> Asked:
-    return Asked(since or "", until or "", bots, tuple(filters or ()))
+    return Asked(since or "", until or "", bots, tuple(filters or ()), attribution)
 
 
 _Asked = Annotated[Asked, Depends(_asked)]

@@ -23,6 +23,7 @@ class _Answer(BaseModel):
     timezone: str
     bots: str
     filters: list[str]
+    attribution: str
 
 
 class _Range(_Answer):

@@ -135,6 +135,7 @@ def _head(scope: Scope) -> dict[str, Any]:
         "to": scope.until.isoformat() if scope.until else None,
         "bots": scope.bots,
         "filters": [f"{name}:{value}" for name, value in scope.filters],
+        "attribution": scope.attribution,
     }
 
 

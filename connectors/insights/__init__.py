@@ -12,9 +12,10 @@ from connectors.insights.numbers import (
     Target,
     TrendWithTotals,
 )
-from connectors.insights.scope import Bots, InvalidQuery, QueryTooLarge, Scope
+from connectors.insights.scope import Attribution, Bots, InvalidQuery, QueryTooLarge, Scope, filters_of
 
 __all__ = [
+    "Attribution",
     "Bots",
     "Breakdown",
     "Insights",
@@ -29,4 +30,5 @@ __all__ = [
     "SessionDistribution",
     "Target",
     "TrendWithTotals",
+    "filters_of",
 ]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from functools import cached_property
 from typing import Final, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from marketplace.rollups import GRAINS, QUARTER_MS, dimension
+from marketplace.rollups import DIMENSIONS, GRAINS, QUARTER_MS, dimension
 from marketplace.stores import SLUG
 
 Bots = Literal["exclude", "include", "only"]
@@ -129,6 +130,24 @@ def _next_quarter(moment: datetime | None) -> datetime | None:
     if moment is None:
         return None
     return datetime.fromtimestamp(-(-moment.timestamp() * 1000 // QUARTER_MS) * QUARTER_MS // 1000, UTC)
+
+
+def filters_of(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Filters from texts such as ``country:CH``, in the order of their names.
+
+    Raises:
+        InvalidQuery: A text names no dimension, or a dimension is named twice.
+    """
+    names = [d.name for d in DIMENSIONS if d.column is not None]
+    found: dict[str, str] = {}
+    for text in texts:
+        name, colon, value = text.partition(":")
+        if not colon or name not in names:
+            raise InvalidQuery(f"give dimension:value with one of {', '.join(sorted(names))}")
+        if name in found:
+            raise InvalidQuery("give one value for each dimension")
+        found[name] = value
+    return tuple(sorted(found.items()))
 
 
 def check_split(split: str) -> None:

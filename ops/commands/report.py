@@ -16,6 +16,7 @@ from rich.text import Text
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Refused, Unavailable
+from connectors.insights import Scope, filters_of
 from connectors.insights.report import Analytics, InvalidQuery, LedgerRow, ReportRow
 from connectors.kafka.reader import PartitionReader
 from connectors.mongo.client import connect
@@ -87,6 +88,17 @@ def report(
     since: Annotated[str | None, typer.Option("--from", help="First day or time that counts.")] = None,
     until: Annotated[str | None, typer.Option("--to", help="First day or time after the range.")] = None,
     bots: Annotated[str, typer.Option(help="exclude, include or only.")] = "exclude",
+    filters: Annotated[
+        list[str] | None,
+        typer.Option("--filter", help="Such as campaign:spring: all that its visits did. May be repeated."),
+    ] = None,
+    attribution: Annotated[
+        str,
+        typer.Option(
+            help="visit: each visit has its own source; last_non_direct: where nobody sent it, that of the visitor's "
+            "last visit within 30 days that somebody sent."
+        ),
+    ] = "visit",
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -97,21 +109,17 @@ def report(
     settings = load_settings(data_dir=data, needs=("mongo", "clickhouse"))
     found = _store(settings, store)
     analytics = Analytics(ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_ANSWER_SECONDS))
-    rows = analytics.report(
-        store,
-        ZoneInfo(found.timezone),
-        grain=grain,
-        split=dimension,
-        since=first,
-        until=end,
-        bots=bots,
-    )
+    asked = filters_of(filters or ())
+    scope = Scope(store, ZoneInfo(found.timezone), first, end, bots, asked, attribution)
+    rows = analytics.report_of(scope, grain, dimension)
     if as_json:
         document = {
             "store": store,
             "timezone": found.timezone,
             "grain": grain,
             "bots": bots,
+            "filters": [f"{name}:{value}" for name, value in asked],
+            "attribution": attribution,
             "rows": [asdict(r) for r in rows],
             **({"titles": _titles(settings, store, dimension, rows)} if dimension == "product" else {}),
         }
