@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 from urllib.parse import urlencode
 
@@ -18,8 +19,11 @@ def is_page(path: str) -> bool:
 
 def safe_path(path: str, otherwise: str = PATH) -> str:
     """A path of the storefront that a browser may be sent to; another one where it is none."""
-    plain = path.isascii() and path.isprintable() and "\\" not in path and "//" not in path.partition("?")[0]
-    return path if plain and is_page(path.partition("?")[0]) else otherwise
+    page = re.split("[?#]", path, maxsplit=1)[0]
+    plain = path.isascii() and path.isprintable() and "\\" not in path and "//" not in page
+    # Browsers take away segments of dots, also those that are written as %2e.
+    climbs = not {".", ".."}.isdisjoint(page.lower().replace("%2e", ".").split("/"))
+    return path if plain and not climbs and is_page(page) else otherwise
 
 
 def with_query(path: str, **query: str) -> str:

@@ -284,6 +284,7 @@ def test_a_row_of_a_table_filters_when_it_is_ticked(window: Tab, shown: Shown) -
     window.open("sources")
     table = window.page.get_by_test_id("stDataFrame").first
     expect(table).to_be_visible()
+    table.scroll_into_view_if_needed()
     box = table.bounding_box()
     assert box is not None
     first = shown.insights.breakdowns(scope_of(), ["channel"], 10, "sessions")["channel"].rows[0].value

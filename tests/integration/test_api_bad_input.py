@@ -328,7 +328,8 @@ def test_a_parameter_of_the_query_takes_nothing_that_is_not_of_its_kind(run: Run
 
 GOOD_IN_QUERY: Final = {
     "limit": "1", "cursor": "x", "email": "tom@shop.example", "from": "2026-11-01", "to": "2026-11-02",
-    "bots": "include", "grain": "day", "order": "newest", "stars": "5", "state": "pending", "dimension": "page", "attribution": "visit",
+    "bots": "include", "grain": "day", "order": "newest", "stars": "5", "state": "pending", "dimension": "page",
+    "attribution": "visit",
     "days": "7", "dry_run": "true",
     "q": "mug", "category": "mugs", "currency": "EUR", "price_min": "100", "price_max": "900", "in_stock": "true",
     "rating": "4", "sort": "newest",

@@ -36,6 +36,11 @@ def test_a_target_that_a_form_names_is_a_page_of_the_storefront(target: str) -> 
     assert found.isprintable()
 
 
+@pytest.mark.parametrize("target", ["/shop/..", "/shop/../v1", "/shop/%2E%2e/v1", "/shop/.%2e", "/shop/./../x?a#b"])
+def test_a_target_that_climbs_out_of_the_storefront_is_none_of_it(target: str) -> None:
+    assert safe_path(target) == "/shop"
+
+
 @pytest.mark.parametrize("target", ["/shop", "/shop/cart", "/shop/tea/mug?variant=1#reviews", "/shop/search?q=a//b"])
 def test_a_target_of_the_storefront_is_kept(target: str) -> None:
     assert safe_path(target) == target
