@@ -3,6 +3,7 @@
 from connectors.insights.insights import Insights
 from connectors.insights.numbers import (
     Breakdown,
+    Conversion,
     LiveEvent,
     LiveMinute,
     Numbers,
@@ -18,6 +19,7 @@ __all__ = [
     "Attribution",
     "Bots",
     "Breakdown",
+    "Conversion",
     "Insights",
     "InvalidQuery",
     "LiveEvent",

@@ -9,11 +9,13 @@ from typing import Any, Final
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Refused
+from connectors.insights.conversions import conversion_rows
 from connectors.insights.departures import has_whole_hours, who_left
 from connectors.insights.facts import Relation, events_relation, sessions_relation
 from connectors.insights.keys import WEEKHOUR, time_range
 from connectors.insights.numbers import (
     Breakdown,
+    Conversion,
     LiveEvent,
     LiveMinute,
     Numbers,
@@ -26,6 +28,7 @@ from connectors.insights.numbers import (
 from connectors.insights.scope import InvalidQuery, QueryTooLarge, Scope, check_grain, check_split
 from connectors.insights.sources import MAX_ROWS, needs_facts, source
 from marketplace.clicks.outcomes import REFIRE
+from marketplace.goals import Goal
 from marketplace.tables import LEDGER, ROLLUPS, VISITOR_STATE
 
 SESSION_SECONDS_BOUNDS: Final = (0, 10, 30, 60, 180, 600, 1_800)
@@ -214,6 +217,37 @@ class Insights:
             f"SETTINGS max_rows_to_read = {self._max_rows}",
             {**events.parameters, **({} if target is None else {"target": target})},
         )
+
+    def conversions(
+        self, scope: Scope, goals: Sequence[Goal], split: str = "all", limit: int = 100
+    ) -> dict[str, list[Conversion]]:
+        """How often goals were reached, by value, the values with the most visitors first.
+
+        It reads single events, so a goal has a history as long as they do. Values without visitors are left out, and
+        for a dimension of which sessions alone have a value (``exit_page``) there are none.
+
+        Args:
+            scope: The store, time and filters.
+            goals: At least one.
+            split: A registered dimension.
+            limit: The most values.
+        """
+        scope.check()
+        check_split(split)
+        if split == "exit_page":
+            return {goal.name: [] for goal in goals}
+        query, parameters = conversion_rows(scope, goals, split, self._clickhouse.database)
+        rows = self._rows(
+            f"{query} ORDER BY visitors DESC, answer LIMIT {int(limit)} SETTINGS max_rows_to_read = {self._max_rows}",
+            parameters,
+        )
+        return {
+            goal.name: [
+                Conversion(goal.name, str(row[0]), int(row[2 + 2 * at]), int(row[3 + 2 * at]), int(row[1]))
+                for row in rows
+            ]
+            for at, goal in enumerate(goals)
+        }
 
     def outcomes(self, scope: Scope) -> Outcomes:
         """Events received, and their outcomes; filters do not apply.

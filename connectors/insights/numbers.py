@@ -136,6 +136,30 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Conversion:
+    """How often a goal was reached.
+
+    Attributes:
+        goal: Its name.
+        value: Of the dimension that was split by; empty for ``all`` and for "unknown".
+        conversions: Events that reached it, without re-fires.
+        converted: Different visitors who did.
+        visitors: All visitors of that value, whether they did or not.
+    """
+
+    goal: str
+    value: str
+    conversions: int
+    converted: int
+    visitors: int
+
+    @property
+    def rate(self) -> float | None:
+        """Visitors who reached it of all visitors, 0 to 1; None without visitors."""
+        return self.converted / self.visitors if self.visitors > 0 else None
+
+
+@dataclass(frozen=True)
 class LiveMinute:
     """Counts of one recent minute."""
 

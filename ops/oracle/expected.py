@@ -51,7 +51,8 @@ class Fact:
     Attributes:
         notes: Corrections of its time.
         columns: Its enriched columns, its page, product, target and name, by name.
-        is_view: Whether it is a page view.
+        type: ``view``, ``click`` or ``event``.
+        properties: Of a named event.
     """
 
     partition: int
@@ -66,7 +67,13 @@ class Fact:
     bot_reasons: str
     notes: tuple[str, ...]
     columns: dict[str, str]
-    is_view: bool = True
+    type: str = "view"
+    properties: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_view(self) -> bool:
+        """Whether it is a page view."""
+        return self.type == "view"
 
     @property
     def is_refire(self) -> bool:

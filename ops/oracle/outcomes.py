@@ -114,7 +114,8 @@ class OutcomeDecider:
             bot_reasons=",".join(reasons),
             notes=notes,
             columns=columns,
-            is_view=event.type == "view",
+            type=event.type,
+            properties=event.properties or {},
         )
         return outcome, notes, fact
 

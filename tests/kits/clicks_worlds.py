@@ -129,7 +129,7 @@ def as_fact(row: Row) -> Fact:
         is_bot=row["is_bot"],
         bot_reasons=row["bot_reasons"],
         notes=(row["time_note"],) if row["time_note"] else (),
-        is_view=row["type"] == "view",
+        type=row["type"],
         columns={name: row[name] for name in (*ENTRY_COLUMNS, "target", "name")},
     )
 
