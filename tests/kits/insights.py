@@ -38,7 +38,7 @@ from tests.kits.clicks import (
 from tests.kits.clicks_logs import ANCHORS
 from tests.kits.clicks_pages import MemoryPages
 
-SEED: Final = 7
+SEED: Final = 11
 SPLITS: Final = tuple(d.name for d in DIMENSIONS)
 FILTERABLE: Final = tuple(d.name for d in DIMENSIONS if d.column is not None)
 STORED_FILTERS: Final = tuple(d.name for d in STORED if d.column is not None)
