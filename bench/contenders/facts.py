@@ -21,7 +21,10 @@ from marketplace.enrichments.registry import Lookups
 from marketplace.tables import CLICKS, ENTRY_COLUMNS
 from runtime.breaker import CircuitBreaker
 
-COLUMNS = ("store", "occurred_at", "visitor", "is_bot", "outcome", *ENTRY_COLUMNS)
+COLUMNS = (
+    *("store", "source_partition", "source_offset", "occurred_at", "visitor", "is_bot", "type", "outcome"),
+    *ENTRY_COLUMNS,
+)
 
 
 def run(task: Task) -> None:

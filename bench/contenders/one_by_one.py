@@ -6,6 +6,7 @@ The definitions are the product's; the code is row by row, as one would usually 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
@@ -23,7 +24,7 @@ from flows.clicks.encoding.enrichment_encoder import page_of
 from marketplace.clicks import bots
 from marketplace.clicks.events import CollectedClick
 from marketplace.enrichments import ENRICHMENTS, Lookups
-from marketplace.rollups import DIMENSIONS, SPARSE, local_day
+from marketplace.rollups import SPARSE, STORED, local_day
 from marketplace.stores import Store
 from runtime.sections import Settings
 
@@ -34,7 +35,20 @@ _WEEK_MS: Final = 7 * 24 * _HOUR_MS
 _YEAR_2000_MS: Final = 946_684_800_000
 _CACHE: Final = 65_536
 _HEX: Final = frozenset("0123456789abcdef")
-_SPLITS: Final = [(d.name, None if d.column is None else COLUMNS.index(d.column), d.name in SPARSE) for d in DIMENSIONS]
+_Split = tuple[str, int | None, bool]
+
+
+def _splits(visits: bool) -> list[_Split]:
+    return [
+        (d.name, None if d.column is None else COLUMNS.index(d.column), d.name in SPARSE)
+        for d in STORED
+        if (d.scope == "visit") == visits
+    ]
+
+
+_OF_EVENTS: Final = _splits(visits=False)
+_OF_VISITS: Final = _splits(visits=True)
+_PAGE: Final = COLUMNS.index("page")
 _parse = msgspec.json.Decoder(CollectedClick).decode
 
 
@@ -162,11 +176,11 @@ class TableWriter:
             return
         click = verdict.click
         self._rows.clicks.append(click)
-        refire, visitor = click.outcome == "refire", int(click.event.visitor, 16)
-        for key in self._keys(click.event.store, click.when, click.is_bot, click.values):
+        kind, visitor = _kind(click), int(click.event.visitor, 16)
+        for key in self._keys(click.event.store, click.when, click.is_bot, click.values, _OF_EVENTS):
             cell = self._rows.cells[key]
-            cell[1 if refire else 0] += 1
-            cell[5].add(visitor)
+            cell[kind] += 1
+            cell[6].add(visitor)
         for session, before in verdict.visits:
             # If the past was read back, the same session is a new object each time: the last one is valid.
             first = self._touched.get(session.number)
@@ -177,6 +191,8 @@ class TableWriter:
         for session, before in self._touched.values():
             if before is not None:
                 self._weigh(before, -1)
+                if session.gone or session.values != before.values:
+                    self._leave(before)
             if not session.gone:
                 self._weigh(session.plain(), 1)
         self._touched.clear()
@@ -184,19 +200,36 @@ class TableWriter:
         self.events = 0
 
     def _weigh(self, session: Plain, sign: int) -> None:
-        store, _, is_bot, start_ms, end_ms, clicks, values = session
+        store, visitor, is_bot, start_ms, end_ms, views, actions, _, values, pieces = session
         self._rows.sessions.append((*session, sign))
-        for key in self._keys(store, start_ms, is_bot, values):
+        for key in self._keys(store, start_ms, is_bot, values, _OF_EVENTS + _OF_VISITS):
             cell = self._rows.cells[key]
-            cell[2] += sign
-            cell[3] += sign if clicks <= 1 else 0
-            cell[4] += sign * (end_ms - start_ms)
+            cell[3] += sign
+            cell[4] += sign if views <= 1 and actions == 0 else 0
+            cell[5] += sign * (end_ms - start_ms)
+        number = int(visitor, 16)
+        for quarter, *counts in pieces:
+            for key in self._keys(store, quarter * _QUARTER_MS, is_bot, values, _OF_VISITS):
+                cell = self._rows.cells[key]
+                for at, count in enumerate(counts):
+                    cell[at] += sign * count
+                if sign > 0:
+                    cell[6].add(number)
 
-    def _keys(self, store: str, when: int, is_bot: int, values: tuple[str, ...]) -> list[tuple[Any, ...]]:
+    def _leave(self, session: Plain) -> None:
+        """Name the visitor beside the sets of what the session had done under its earlier values."""
+        for quarter, *_ in session.pieces:
+            when = quarter * _QUARTER_MS
+            for key in self._keys(session.store, when, session.is_bot, session.values, _OF_VISITS):
+                self._rows.cells[key][7].add(int(session.visitor, 16))
+
+    def _keys(
+        self, store: str, when: int, is_bot: int, values: tuple[str, ...], splits: list[_Split]
+    ) -> list[tuple[Any, ...]]:
         quarter = when // _QUARTER_MS
         day = self._day(store, quarter)
         keys: list[tuple[Any, ...]] = []
-        for name, at, sparse in _SPLITS:
+        for name, at, sparse in splits:
             value = "" if at is None else values[at]
             if sparse and value == "":
                 continue
@@ -239,7 +272,8 @@ def _seen(event: CollectedClick, past: Past) -> bool:
 
 
 def _is_refire(event: CollectedClick, when: int, past: Past) -> bool:
-    target = (event.visitor, event.type, event.target, event.product, event.url)
+    named = str(sorted((event.properties or {}).items()))
+    target = (event.visitor, event.type, event.target, event.product, event.url, event.name, named)
     times = past.clicked.get(target)
     if times is None:
         past.clicked[target] = [when]
@@ -250,13 +284,26 @@ def _is_refire(event: CollectedClick, when: int, past: Past) -> bool:
     return False
 
 
+def _kind(click: Click) -> int:
+    """Where an event counts: views, actions, re-fires."""
+    return 2 if click.outcome == "refire" else 0 if click.event.type == "view" else 1
+
+
+def _add_piece(session: Session, quarter: int, counts: Iterable[int]) -> None:
+    known = session.pieces.setdefault(quarter, [0, 0, 0])
+    for at, count in enumerate(counts):
+        known[at] += count
+
+
 def _visit(click: Click, past: Past, changed: list[tuple[Session, Plain | None]]) -> None:
-    when, count = click.when, 0 if click.outcome == "refire" else 1
+    when, page = click.when, click.values[_PAGE]
+    counts = [int(at == _kind(click)) for at in range(3)]
     known = past.sessions.setdefault((click.event.visitor, click.is_bot), [])
     near = [s for s in known if s.start_ms - _GAP_MS <= when <= s.end_ms + _GAP_MS]
     if not near:
         number, event = click.offset << 16 | click.partition, click.event
-        session = Session(number, event.store, event.visitor, click.is_bot, when, when, count, click.values)
+        pieces = {when // _QUARTER_MS: counts}
+        session = Session(number, event.store, event.visitor, click.is_bot, when, when, page, click.values, pieces)
         known.append(session)
         changed.append((session, None))
         return
@@ -265,9 +312,14 @@ def _visit(click: Click, past: Past, changed: list[tuple[Session, Plain | None]]
     for other in others:
         if other.start_ms < first.start_ms:
             first.start_ms, first.values = other.start_ms, other.values
-        first.end_ms, first.clicks = max(first.end_ms, other.end_ms), first.clicks + other.clicks
+        if other.end_ms > first.end_ms:
+            first.end_ms, first.exit_page = other.end_ms, other.exit_page
+        for quarter, done in other.pieces.items():
+            _add_piece(first, quarter, done)
         other.gone = True
         known.remove(other)
     if when < first.start_ms:
         first.start_ms, first.values = when, click.values
-    first.end_ms, first.clicks = max(first.end_ms, when), first.clicks + count
+    if when >= first.end_ms:
+        first.end_ms, first.exit_page = when, page
+    _add_piece(first, when // _QUARTER_MS, counts)

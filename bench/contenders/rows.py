@@ -17,8 +17,21 @@ from marketplace.tables import CLICKS, ENTRY_COLUMNS, LEDGER, ROLLUPS, SESSIONS
 from runtime.sections import Settings
 
 COLUMNS: Final = (*(name for enrichment in ENRICHMENTS for name in enrichment.columns), "page", "product")
-Plain = tuple[str, str, int, int, int, int, tuple[str, ...]]
-"""The state of a session: store, visitor, bot, start, end, clicks, values."""
+
+
+class Plain(NamedTuple):
+    """The state of a session; ``pieces`` are its views, actions and re-fires by quarter of an hour."""
+
+    store: str
+    visitor: str
+    is_bot: int
+    start_ms: int
+    end_ms: int
+    views: int
+    actions: int
+    exit_page: str
+    values: tuple[str, ...]
+    pieces: tuple[tuple[int, int, int, int], ...]
 
 
 class Click(NamedTuple):
@@ -37,7 +50,7 @@ class Click(NamedTuple):
 
 @dataclass
 class Session:
-    """A session; ``number`` is unique."""
+    """A session; ``number`` is unique, ``pieces`` are its views, actions and re-fires by quarter of an hour."""
 
     number: int
     store: str
@@ -45,17 +58,30 @@ class Session:
     is_bot: int
     start_ms: int
     end_ms: int
-    clicks: int
+    exit_page: str
     values: tuple[str, ...]
+    pieces: dict[int, list[int]]
     gone: bool = False
 
     def plain(self) -> Plain:
         """Its current state."""
-        return self.store, self.visitor, self.is_bot, self.start_ms, self.end_ms, self.clicks, self.values
+        pieces = tuple((quarter, *counts) for quarter, counts in self.pieces.items())
+        return Plain(
+            self.store,
+            self.visitor,
+            self.is_bot,
+            self.start_ms,
+            self.end_ms,
+            sum(piece[1] for piece in pieces),
+            sum(piece[2] for piece in pieces),
+            self.exit_page,
+            self.values,
+            pieces,
+        )
 
 
 def _cell() -> list[Any]:
-    return [0, 0, 0, 0, 0, set()]
+    return [0, 0, 0, 0, 0, 0, set(), set()]
 
 
 class Inserter:
@@ -124,23 +150,26 @@ class Inserter:
             "bucket": pa.array(bucket, pa.timestamp("s", tz="UTC")),
             "value": pa.array(value, pa.string()),
             "is_bot": pa.array(is_bot, pa.uint8()),
-            "visitor_ids": pa.array([list(cell[5]) for cell in cells], pa.list_(pa.uint64())),
+            "visitor_ids": pa.array([list(cell[6]) for cell in cells], pa.list_(pa.uint64())),
+            "moved": pa.array([list(cell[7]) for cell in cells], pa.list_(pa.uint64())),
             **self._nowhere(len(cells)),
         }
-        for at, name in enumerate(("clicks", "refires", "sessions", "bounces", "duration_ms")):
+        for at, name in enumerate(("views", "actions", "refires", "sessions", "bounces", "duration_ms")):
             data[name] = pa.array([cell[at] for cell in cells], pa.int64())
         return data
 
     def _session_rows(self) -> dict[str, pa.Array]:
         columns = [list(part) for part in zip(*self.sessions, strict=True)]
-        store, visitor, is_bot, start, end, clicks, values, sign = columns
+        store, visitor, is_bot, start, end, views, actions, exit_page, values, _, sign = columns
         data = {
             "store": pa.array(store).dictionary_encode(),
             "visitor": pa.array([int(v, 16) for v in visitor], pa.uint64()),
             "is_bot": pa.array(is_bot, pa.uint8()),
             "started_at": pa.array(start, pa.timestamp("ms", tz="UTC")),
             "ended_at": pa.array(end, pa.timestamp("ms", tz="UTC")),
-            "clicks": pa.array(clicks, pa.uint32()),
+            "views": pa.array(views, pa.uint32()),
+            "actions": pa.array(actions, pa.uint32()),
+            "exit_page": pa.array(exit_page, pa.string()),
             "sign": pa.array(sign, pa.int8()),
             **self._nowhere(len(store)),
         }
