@@ -56,9 +56,13 @@ CLICKHOUSE_URL: Final = CLICKHOUSE.url(
     "MARKETPLACE_CLICKHOUSE_URL", "The HTTP interface.", ("http", "https"), default_text=_RUNNING
 )
 
-REDIS: Final = Section("Redis", "For the click flow, which writes the live tile, and the dashboard, which shows it.")
+REDIS: Final = Section(
+    "Redis",
+    "For the REST API and the dashboard, whose sign-ins and limits are there, and for the click flow, which writes the "
+    "live tile. Who loses it signs everybody out.",
+)
 REDIS_URL: Final = REDIS.url(
-    "MARKETPLACE_REDIS_URL", "The live tile's store.", ("redis", "rediss", "unix"), default_text=_RUNNING
+    "MARKETPLACE_REDIS_URL", "Where it is.", ("redis", "rediss", "unix"), default_text=_RUNNING
 )
 
 CONNECT: Final = Section("Kafka Connect", "For the relay, which sends the events of orders from the outbox to Kafka.")
