@@ -50,6 +50,17 @@ def connect(mongo_url: str, deadline_seconds: float | None = None) -> Client:
         raise Refused(f"Mongo's URL cannot be used: {error}") from error
 
 
+def url_problem(mongo_url: str) -> str:
+    """Why no client can be made of a URL; empty where one can. Nobody is asked, so that a seed list by DNS passes."""
+    if mongo_url.startswith("mongodb+srv:"):
+        return ""
+    try:
+        MongoClient(mongo_url, connect=False).close()
+    except (InvalidURI, ConfigurationError, ValueError) as error:
+        return f"Mongo's URL cannot be used: {error}"
+    return ""
+
+
 class NeverWritten(Exception):
     """Mongo does not allow what was to be written, and never will: nothing was written. The text has nothing of it."""
 
