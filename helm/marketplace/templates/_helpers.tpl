@@ -230,6 +230,9 @@ spec:
         {{- if and (has "kafka" .parts) $root.Values.kafka.caSecret }}
         - {name: kafka-ca, mountPath: /run/secrets/kafka-ca, readOnly: true}
         {{- end }}
+        {{- range .of.mounts | default $defaults.mounts }}
+        - {{ toJson (merge (dict "readOnly" true) .) }}
+        {{- end }}
   volumes:
     - name: tmp
       emptyDir: {sizeLimit: 256Mi}
@@ -252,4 +255,16 @@ spec:
         defaultMode: 0440
         items: [{key: {{ $root.Values.kafka.caKey }}, path: ca.crt}]
     {{- end }}
+    {{- range .of.volumes | default $defaults.volumes }}
+    - {{ toJson . }}
+    {{- end }}
+{{- end }}
+
+{{/* A quantity of memory in MB. */}}
+{{- define "marketplace.megabytes" -}}
+{{- $text := toString . }}
+{{- $number := float64 (regexFind "^[0-9.]+" $text) }}
+{{- $unit := regexFind "[A-Za-z]+$" $text }}
+{{- $bytes := dict "" 1.0 "m" 0.001 "K" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 }}
+{{- divf (mulf $number (get $bytes $unit)) 1e6 | floor | int64 }}
 {{- end }}
