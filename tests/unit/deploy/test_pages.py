@@ -82,9 +82,9 @@ def test_a_wrong_name_in_a_command_is_found(command: str, said: str, whole: Depl
 
 def test_volumes_in_the_loops_about_backups_are_those_of_the_project(whole: Deployment) -> None:
     page = (ROOT / "docs/how-to/back-up.md").read_text()
-    prefix, image = whole.document["name"], whole.services["api"]["image"]
+    prefix = whole.document["name"]
     assert set(re.findall(r'--volume "(\w+)_\$volume:', page)) == {prefix}
-    assert set(re.findall(r"marketplace:\d+\.\d+\.\d+", page)) == {image}
+    assert "grep '^marketplace:'" in page
     disk = "/var/lib/clickhouse/backups"
     assert f"<path>{disk}/</path>" in (ROOT / "deploy/clickhouse/config.xml").read_text()
     assert set(re.findall(r"/var/lib/clickhouse/\w+", page)) == {disk}
