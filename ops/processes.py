@@ -47,6 +47,9 @@ def process_of(
         StackError: No module of ours is the service of that name.
         InvalidSettings: It would refuse its settings.
     """
+    if name not in registry:
+        runnable = [each.name for each in registry.services if not each.on_request]
+        raise StackError(f"there is no {name}: choose from {', '.join(runnable)}")
     service = registry.service(name)
     if service.module not in _modules(registry):
         raise StackError(f"{name} is {service.module}, and no process of ours: start it by its own command")

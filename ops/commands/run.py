@@ -51,6 +51,8 @@ def health(
 
     It reads the same settings as the service, so that in a container it needs no options.
     """
+    if url and not url.startswith(("http://", "https://")):
+        fail(f"--url {url}: give one that begins with http:// or https://", 2)
     with one_line_errors(InvalidSettings, StackError):
         found = health_of(service, os.environ, timeout, url)
     typer.echo(f"{service}: {found.outcome}{f': {found.text}' if found.text else ''}")

@@ -189,3 +189,10 @@ def test_consumers_that_cannot_pay_end_at_once(secrets: str | None, said: str, t
 def test_a_provider_that_there_is_not_is_refused_before_the_consumers_start() -> None:
     with pytest.raises(InvalidSettings, match="MARKETPLACE_PAYMENTS_PROVIDER=stripe: give sandbox"):
         process_of("consumers", [], {**URLS, "MARKETPLACE_PAYMENTS_PROVIDER": "stripe"})
+
+
+def test_a_name_that_there_is_not_gets_those_that_can_be_run() -> None:
+    with pytest.raises(StackError) as raised:
+        process_of("dead-letters", [], {})
+    assert "dead_letters" in str(raised.value)
+    assert "kafka" not in str(raised.value)
