@@ -10,6 +10,8 @@ from typing import Final
 
 import pytest
 
+from ops.processes import health_port
+from ops.stack.registry import REGISTRY
 from tests.kits.compose import ROOT, Deployment, read_compose
 from tests.kits.compose_parts import BAD_ARGUMENT, parse_command
 
@@ -88,6 +90,26 @@ def test_volumes_in_the_loops_about_backups_are_those_of_the_project(whole: Depl
     disk = "/var/lib/clickhouse/backups"
     assert f"<path>{disk}/</path>" in (ROOT / "deploy/clickhouse/config.xml").read_text()
     assert set(re.findall(r"/var/lib/clickhouse/\w+", page)) == {disk}
+
+
+def test_addresses_of_metrics_are_where_the_processes_listen_for_others(whole: Deployment) -> None:
+    page = (ROOT / "docs/how-to/deploy.md").read_text().partition("## Metrics")[2].partition("\n## ")[0]
+    written = {(host, int(port)) for host, port in re.findall(r"`([a-z-]+):(\d+)`", page)}
+    wanted = set()
+    for name in whole.ours:
+        if open_to_others(whole, name):
+            wanted.add((name, health_port(REGISTRY.service(whole.runs(name)), whole.environment(name))))
+    assert len(wanted) == 6
+    assert written == wanted
+
+
+def open_to_others(deployment: Deployment, name: str) -> bool:
+    """Whether the page about metrics of a container is not on its loopback alone."""
+    if deployment.runs(name) not in REGISTRY or deployment.runs(name) in ("payments", "dashboard", ""):
+        return False
+    service, given = REGISTRY.service(deployment.runs(name)), deployment.environment(name)
+    variable = service.admin_port_variable or service.listen_variable or service.port_variable
+    return given.get(variable.removesuffix("PORT") + "HOST") == "0.0.0.0"
 
 
 def test_claims_of_the_operators_on_the_page_about_backups_are_theirs() -> None:
