@@ -115,7 +115,9 @@ def test_every_setting_for_clickhouse_is_one_that_its_engine_knows(stack: Stack,
         clickhouse.close()
     # Sections of the server's own configuration, which its table of settings does not list.
     # That of backups is tried in tests/unit/deploy/test_clickhouse_backup.py.
-    sections = {"logger", "listen_host", "storage_configuration", "backups"} | {name for name in names_of(config) if name.endswith("_log")}
+    sections = {"logger", "listen_host", "storage_configuration", "backups"} | {
+        name for name in names_of(config) if name.endswith("_log")
+    }
 
     assert names_of(config) - sections - known == set()
     assert {"max_server_memory_usage_to_ram_ratio", "mark_cache_size"} <= names_of(config)
