@@ -112,6 +112,14 @@ live, ready: the paths of its probes at the port `probe`; empty for jobs. grace:
 {{- define "marketplace.pod" -}}
 {{- $root := .root }}
 {{- $defaults := $root.Values.podDefaults }}
+{{- $resources := .of.resources }}
+{{- range list "cpu" "memory" }}
+{{- $least := get $resources.requests . }}
+{{- $most := get $resources.limits . }}
+{{- if gt (float64 (include "marketplace.quantity" $least)) (float64 (include "marketplace.quantity" $most)) }}
+{{- fail (printf "%s: it requests %s %v, and its limit is %v" $.name . $least $most) }}
+{{- end }}
+{{- end }}
 metadata:
   labels:
     {{- include "marketplace.labels" (dict "root" $root "name" .name) | nindent 4 }}
@@ -260,11 +268,9 @@ spec:
     {{- end }}
 {{- end }}
 
-{{/* A quantity of memory in MB. */}}
-{{- define "marketplace.megabytes" -}}
+{{/* A quantity of Kubernetes as a plain number. */}}
+{{- define "marketplace.quantity" -}}
 {{- $text := toString . }}
-{{- $number := float64 (regexFind "^[0-9.]+" $text) }}
-{{- $unit := regexFind "[A-Za-z]+$" $text }}
-{{- $bytes := dict "" 1.0 "m" 0.001 "K" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 }}
-{{- divf (mulf $number (get $bytes $unit)) 1e6 | floor | int64 }}
+{{- $factors := dict "" 1.0 "m" 0.001 "K" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 }}
+{{- mulf (float64 (regexFind "^[0-9.]+" $text)) (get $factors (regexFind "[A-Za-z]+$" $text)) }}
 {{- end }}

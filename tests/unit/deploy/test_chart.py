@@ -195,6 +195,16 @@ def test_values_that_cannot_be_meant_are_refused(wrong: str) -> None:
         ("1market", (), "has to begin with a letter"),
         ("market", ("--set", "consumers.all.names={orders}"), "no group runs payments"),
         ("market", ("--set", "flows.clicks.memoryMb=9000"), "more than the limit of 768Mi"),
+        (
+            "market",
+            ("--set", "api.resources.requests.memory=2Gi"),
+            "api: it requests memory 2Gi, and its limit is 512Mi",
+        ),
+        (
+            "market",
+            ("--set", "relay.resources.requests.cpu=700m"),
+            "relay: it requests cpu 700m, and its limit is 500m",
+        ),
         ("market", ("--set", "flows.clicks.workers=3"), "250 MB for each of 3 workers"),
         ("market", ("--set", "api.autoscaling.enabled=true,api.autoscaling.maxReplicas=1"), "minReplicas is more than"),
     ],
