@@ -16,7 +16,7 @@ COMPILE := --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-ind
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-18s %s\n", $$1, $$2 }'
 
-setup: $(READY) browser nginx
+setup: $(READY) browser nginx ## the environment in .venv, a browser and nginx for the tests; other targets make what they need
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] < (3, 13) else "Python 3.11 or 3.12 is needed; this is " + sys.version.split()[0] + " (PYTHON=... chooses another)")'
@@ -116,7 +116,8 @@ secrets: $(READY) ## files with secrets for `docker compose up`, where they are 
 	@$(BIN)/marketplace deploy secrets
 
 compose-check: $(READY) ## what the tools that would run compose.yml say of it, and whether it agrees with the code
-	$(BIN)/pytest -q -n0 tests/unit/deploy/test_compose.py tests/unit/deploy/test_compose_parts.py tests/unit/deploy/test_image.py tests/integration/test_deploy_parts.py
+	$(BIN)/pytest -v -n0 tests/unit/deploy/test_compose.py tests/unit/deploy/test_compose_parts.py tests/unit/deploy/test_pages.py \
+		tests/unit/deploy/test_clickhouse_backup.py tests/unit/deploy/test_image.py tests/integration/test_deploy_parts.py
 
 rehearsal: $(READY) ## every process of compose.yml by its own command, without containers, until an order is confirmed
 	CHAOS_SEEDS=20 $(BIN)/pytest -q -n0 -s tests/integration/test_compose_rehearsal.py

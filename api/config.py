@@ -142,7 +142,7 @@ class ApiConfig:
             env.read(SMTP_PASSWORD),
             env.read(SMTP_ENCRYPTED),
         )
-        if server.password and not server.encrypted:
+        if (server.username or server.password) and not server.encrypted:
             env.reject(f"{SMTP_ENCRYPTED.name}=off: a password is sent over TLS only")
         try:
             checked_email(sender)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
 import socket
@@ -28,12 +29,16 @@ from dashboards.web import loading_page
 from dashboards.web.gate import Gate
 from dashboards.web.identity_api import IdentityApi
 from dashboards.web.sign_in import SignIn
+from marketplace.settings import ALL_PARTS
 from runtime.descriptors import allow_descriptors
 from runtime.http.connections import Connections
 from runtime.http.protocol import bounded_protocol
 from runtime.logs import LogSettings, configure_logs
+from runtime.reachable import warn_of_unreachable
 from runtime.sections import DASHBOARD_HOST, DASHBOARD_NAMES, DASHBOARD_PORT, Settings
 from runtime.settings import EnvReader, InvalidSettings, load
+
+_log = logging.getLogger("dashboards")
 
 _SHUTDOWN_SECONDS: Final = 3
 _BACKLOG: Final = 1_024
@@ -78,10 +83,10 @@ class Address:
         return Address(env.read(DASHBOARD_HOST), env.read(DASHBOARD_PORT), tuple(filter(None, names)), api_url(env))
 
 
-def read(env: EnvReader) -> tuple[LogSettings, Address]:
+def read(env: EnvReader) -> tuple[LogSettings, Address, Settings]:
     """Read and check all settings of a dashboard; the backend reads the URLs again when it connects."""
-    Settings.read(env)
-    return LogSettings.read(env), Address.read(env)
+    settings = Settings.read(env)
+    return LogSettings.read(env), Address.read(env), settings
 
 
 def options(host: str, port: int) -> dict[str, Any]:
@@ -187,7 +192,7 @@ def uvicorn_config(app: ASGIApp, head_seconds: float = _HEAD_SECONDS) -> uvicorn
 def main() -> None:
     """Serve until a signal; exits with 1 where the address cannot be used, with 2 where a setting cannot."""
     try:
-        logs, address = load(os.environ, read)
+        logs, address, settings = load(os.environ, read)
     except InvalidSettings as error:
         sys.stderr.write(f"dashboard: {error}\n")
         sys.exit(2)
@@ -212,6 +217,7 @@ def main() -> None:
     except Refused as error:
         sys.stderr.write(f"dashboard: {error}\n")
         sys.exit(2)
+    warn_of_unreachable({part: settings.urls.of(part) for part in ALL_PARTS}, _log)
     with listening:
         serve(listening, address, known)
 

@@ -94,9 +94,9 @@ def main() -> None:
         of_a_file = isinstance(error, OSError) and error.filename is not None
         if not of_a_file and not isinstance(error, expected_errors()):
             raise
-        from ops.commands.one_line import exit_code, say
+        from ops.commands.one_line import exit_code, say, text_of
 
-        say(str(error))
+        say(text_of(error))
         sys.exit(exit_code(error))
 
 

@@ -20,13 +20,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from connectors.errors import Refused, Unavailable
 from connectors.mongo.client import connect
+from marketplace.sagas.declaration import Service
 from ops.provision import ensure_provisioned
 from ops.resources import Resources
 from ops.service_settings import ConsumerSettings
 from ops.stack.registry import CONSUMERS_SERVICE, REGISTRY
 from runtime.admin import AdminServer, Answer
 from runtime.logs import LogSettings, configure_logs
-from runtime.sections import Settings
+from runtime.sections import PAYMENTS_URL, PaymentSettings, Settings
 from runtime.settings import EnvReader, InvalidSettings, load
 from runtime.signals import StopRequest, stop_on_signals
 from saga_consumers.consumer import ConsumerSpec
@@ -88,9 +89,23 @@ def serve(host: str, port: int, status: Status, registry: CollectorRegistry) -> 
     return AdminServer(host, port, answer)
 
 
-def read(env: EnvReader) -> tuple[LogSettings, Settings, ConsumerSettings]:
-    """Read the sections that the service needs."""
-    return LogSettings.read(env), Settings.read(env, needs=NEEDS), ConsumerSettings.read(env)
+def read(
+    env: EnvReader, specs: Sequence[ConsumerSpec] = CONSUMERS
+) -> tuple[LogSettings, Settings, ConsumerSettings, PaymentSettings | None]:
+    """Read the sections that the service needs; the last is None where none of the consumers pays.
+
+    Who pays has to know the provider's secrets: without them every charge would fail, when an order comes.
+    """
+    payments = read_payments(env) if any(spec.service is Service.PAYMENTS for spec in specs) else None
+    return LogSettings.read(env), Settings.read(env, needs=NEEDS), ConsumerSettings.read(env), payments
+
+
+def read_payments(env: EnvReader) -> PaymentSettings:
+    """Read the settings of a consumer that pays, and refuse secrets with which it could ask nothing."""
+    payments = PaymentSettings.read(env, asks=False)
+    if payments.url and (problem := payments.secrets_problem()):
+        env.reject(problem)
+    return payments
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -104,11 +119,13 @@ def main(arguments: Sequence[str]) -> int:
     """
     try:
         specs = [consumer_named(name) for name in arguments] or list(CONSUMERS)
-        logs, settings, own = load(os.environ, read)
+        logs, settings, own, payments = load(os.environ, lambda env: read(env, specs))
     except (InvalidSettings, Refused) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     configure_logs(logs)
+    if payments is not None and not payments.url:
+        log.warning("no charge and no refund is asked for: %s is missing", PAYMENTS_URL.name)
     return run(specs, settings, own, stop_on_signals(), os.environ)
 
 

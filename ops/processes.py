@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from connectors.mongo.client import url_problem
 from ops.stack.components import Component, ServiceSpec
 from ops.stack.errors import StackError
 from ops.stack.health.checks import Health, check
 from ops.stack.ports import HOST
 from ops.stack.registry import REGISTRY, Registry
-from runtime.settings import HIGHEST_PORT, InvalidSettings, Section
+from runtime.sections import URLS, read_security
+from runtime.settings import HIGHEST_PORT, PREFIX, EnvReader, InvalidSettings, Section, load, unknown_names
 
 PROCESS: Final = Section("One process", "For `marketplace run` and `marketplace health`, as containers start and ask.")
 SERVICE: Final = PROCESS.text(
@@ -45,6 +47,9 @@ def process_of(
         StackError: No module of ours is the service of that name.
         InvalidSettings: It would refuse its settings.
     """
+    if name not in registry:
+        runnable = [each.name for each in registry.services if not each.on_request]
+        raise StackError(f"there is no {name}: choose from {', '.join(runnable)}")
     service = registry.service(name)
     if service.module not in _modules(registry):
         raise StackError(f"{name} is {service.module}, and no process of ours: start it by its own command")
@@ -52,8 +57,44 @@ def process_of(
     listen = service.listen_variable or service.port_variable
     if not given.get(listen, "").strip() and service.default_port is not None:
         given[listen] = str(service.default_port)
-    service.check_settings(given)
+    _check(service, given)
     return Process([sys.executable, "-m", service.module, *service.arguments, *arguments], given)
+
+
+def _check(service: ServiceSpec, given: Mapping[str, str]) -> None:
+    """Refuse all that the process would refuse, at once.
+
+    Raises:
+        InvalidSettings: The message names the variables.
+    """
+
+    def read(env: EnvReader) -> None:
+        for part in service.asks:
+            url = env.require(URLS[part], "", "")
+            problem = url_problem(url) if part == "mongo" and url else ""
+            if problem:
+                env.reject(f"{URLS[part].name}: {problem}")
+        if "kafka" in service.asks:
+            read_security(env)
+
+    problems: dict[str, None] = {}
+    for checked in (service.check_settings, lambda environment: load(environment, read)):
+        try:
+            checked(given)
+        except InvalidSettings as error:
+            problems |= dict.fromkeys(str(error).split("; "))
+    if problems:
+        raise InvalidSettings("; ".join(problems))
+
+
+def unread(environment: Mapping[str, str]) -> list[str]:
+    """What is to be said of variables that begin like ours and that nothing reads: a typing error, or an old name."""
+    if not any(name.startswith(PREFIX) for name in environment):
+        return []
+    # Every declaration there is: it takes longer to import than most commands take.
+    from ops.reference.settings import SECTIONS
+
+    return unknown_names(environment, SECTIONS)
 
 
 def health_of(

@@ -10,7 +10,13 @@ from api.config import ApiConfig
 from ingest.config import Addresses, CollectorConfig
 from runtime.admin import LOOPBACK
 from runtime.logs import LogSettings
-from runtime.sections import DASHBOARD_API_URL, DASHBOARD_PORT, KAFKA_SECURITY_PROTOCOL, KAFKA_URL
+from runtime.sections import (
+    DASHBOARD_API_URL,
+    DASHBOARD_PORT,
+    KAFKA_SECURITY_PROTOCOL,
+    KAFKA_URL,
+    PaymentSettings,
+)
 from runtime.settings import EnvReader, Section, load
 
 FLOW: Final = Section("Flows", "For the service of a flow; docs/reference/flow.md says more.")
@@ -197,6 +203,8 @@ def check_consumers(environment: Mapping[str, str]) -> None:
     def read(env: EnvReader) -> None:
         _read_common(env)
         ConsumerSettings.read(env)
+        # Their secrets are looked at when it starts: `up` makes those of its sandbox before.
+        PaymentSettings.read(env, asks=False)
 
     load(environment, read)
 

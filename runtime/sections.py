@@ -15,7 +15,7 @@ from connectors.kafka.client_config import (
     KafkaConnection,
     KafkaSecurity,
 )
-from connectors.payments.secrets import KnownSecrets, ProviderSecrets
+from connectors.payments.secrets import BadSecrets, KnownSecrets, ProviderSecrets, read_secrets
 from marketplace.settings import ALL_PARTS, KNOWN_PARTS, Urls
 from runtime.settings import EnvReader, Section, Variable, load
 
@@ -56,9 +56,13 @@ CLICKHOUSE_URL: Final = CLICKHOUSE.url(
     "MARKETPLACE_CLICKHOUSE_URL", "The HTTP interface.", ("http", "https"), default_text=_RUNNING
 )
 
-REDIS: Final = Section("Redis", "For the click flow, which writes the live tile, and the dashboard, which shows it.")
+REDIS: Final = Section(
+    "Redis",
+    "For the REST API and the dashboard, whose sign-ins and limits are there, and for the click flow, which writes the "
+    "live tile. Who loses it signs everybody out.",
+)
 REDIS_URL: Final = REDIS.url(
-    "MARKETPLACE_REDIS_URL", "The live tile's store.", ("redis", "rediss", "unix"), default_text=_RUNNING
+    "MARKETPLACE_REDIS_URL", "Where it is.", ("redis", "rediss", "unix"), default_text=_RUNNING
 )
 
 CONNECT: Final = Section("Kafka Connect", "For the relay, which sends the events of orders from the outbox to Kafka.")
@@ -183,6 +187,17 @@ class PaymentSettings:
     def known_secrets(self) -> KnownSecrets:
         """The secrets as they are at each moment."""
         return KnownSecrets(self.given, self.secrets_file)
+
+    def secrets_problem(self) -> str:
+        """Why nothing could be asked, and no webhook believed, with these secrets; empty where they are whole."""
+        if self.given is None:
+            try:
+                read_secrets(self.secrets_file)
+            except BadSecrets as error:
+                return f"{PAYMENTS_SECRETS_FILE.name}: {error}"
+        elif not (self.given.api_key and self.given.webhook_secrets):
+            return f"give both {PAYMENTS_API_KEY.name} and {PAYMENTS_WEBHOOK_SECRETS.name}, or neither"
+        return ""
 
     @staticmethod
     def read(env: EnvReader, running: Urls | None = None, *, asks: bool = True) -> PaymentSettings:

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final, Generic, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -27,6 +28,8 @@ Kind = Literal["text", "whole number", "number", "seconds", "port", "choice", "s
 MOST_WHOLE: Final = 1 << 53
 HIGHEST_PORT: Final = 65_535
 LONGEST_SECONDS: Final = 86_400.0
+PREFIX: Final = "MARKETPLACE_"
+"""Every variable of ours begins with it."""
 FILE_SUFFIX: Final = "_FILE"
 """Behind the name of a secret variable: the file that holds its value."""
 LARGEST_SECRET_BYTES: Final = 64 * 1024
@@ -318,6 +321,22 @@ class EnvReader:
 
     def _stripped(self, name: str) -> str:
         return self._environment.get(name, "").strip()
+
+
+def unknown_names(environment: Iterable[str], sections: Iterable[Section]) -> list[str]:
+    """A line for each variable that begins like ours and that nothing reads, with the nearest one that something does.
+
+    Args:
+        environment: Names of variables; values are not looked at.
+        sections: All that are declared.
+    """
+    declared = {name for section in sections for each in section.variables for name in (each.name, each.file_name)}
+    lines = []
+    for name in sorted(name for name in environment if name.startswith(PREFIX) and name not in declared):
+        shown = "".join(c for c in name if c.isprintable())[:_SHOWN_CHARS]
+        nearest = get_close_matches(name, sorted(declared), 1)
+        lines.append(f"nothing reads {shown}{f', but {nearest[0]}' if nearest else ''}")
+    return lines
 
 
 def load(environment: Mapping[str, str], read: Callable[[EnvReader], T]) -> T:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import fcntl
+import logging
 import os
 import secrets
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ import msgspec
 
 from api.identity.access_tokens import SigningKey, new_secret
 from marketplace.identity.claims import ACCESS_SECONDS, LEEWAY_SECONDS
+
+_log = logging.getLogger(__name__)
 
 SIGNS_AFTER_SECONDS: Final = 60.0
 """A new key is published for so long before it signs: by then every process and every client has it."""
@@ -76,6 +79,8 @@ def ensure_keys(path: Path, now: float) -> tuple[SigningKey, ...]:
             # Fails where another process was faster; its key is the one.
             with suppress(FileExistsError):
                 os.link(part, path)
+                # A setting may name the wrong file: then those who are signed in notice it first.
+                _log.warning("there were no signing keys in %s: one was made", path)
             part.unlink()
         except OSError as error:
             raise BadKeyFile(f"{path}: {error.strerror}") from error

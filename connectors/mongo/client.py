@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from pymongo import MongoClient
@@ -18,6 +19,7 @@ from connectors.errors import Refused, Unavailable
 
 _TIMEOUT_MS: Final = 3_000
 _ERROR_CHARS: Final = 200
+_TIMEOUTS: Final = re.compile(r" \(configured timeouts: [^)]*\)")
 _NEVER_WRITTEN: Final = {11000: "an id or a unique value is there already", 121: "it is not what its schema wants"}
 """Codes of Mongo, and what each means: to write the same once more cannot help."""
 
@@ -50,6 +52,17 @@ def connect(mongo_url: str, deadline_seconds: float | None = None) -> Client:
         raise Refused(f"Mongo's URL cannot be used: {error}") from error
 
 
+def url_problem(mongo_url: str) -> str:
+    """Why no client can be made of a URL; empty where one can. Nobody is asked, so that a seed list by DNS passes."""
+    if mongo_url.startswith("mongodb+srv:"):
+        return ""
+    try:
+        MongoClient(mongo_url, connect=False).close()
+    except (InvalidURI, ConfigurationError, ValueError) as error:
+        return f"Mongo's URL cannot be used: {error}"
+    return ""
+
+
 class NeverWritten(Exception):
     """Mongo does not allow what was to be written, and never will: nothing was written. The text has nothing of it."""
 
@@ -67,7 +80,9 @@ def unavailable(error: PyMongoError) -> Unavailable:
     """The error of a call that Mongo did not answer: one line, with the start of the client's own text."""
     # The text of a bulk's error has the documents in it, and so what people have written.
     texts = [each.get("errmsg", "") for each in _write_errors(error)] if isinstance(error, BulkWriteError) else [error]
-    return Unavailable(f"Mongo does not answer: {' '.join(' '.join(map(str, texts)).split())[:_ERROR_CHARS]}")
+    # The client appends its timeouts to each member's trouble, and at the end all that it knows of the set.
+    said = _TIMEOUTS.sub("", " ".join(" ".join(map(str, texts)).split())).partition(", Timeout: ")[0]
+    return Unavailable(f"Mongo does not answer: {said[:_ERROR_CHARS]}")
 
 
 def _write_errors(error: PyMongoError) -> list[dict[str, Any]]:

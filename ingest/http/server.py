@@ -26,6 +26,7 @@ from marketplace.topics import CLICKS_COLLECTED
 from runtime.descriptors import allow_descriptors
 from runtime.http.connections import Connections, Reason
 from runtime.http.protocol import bounded_protocol
+from runtime.reachable import warn_of_unreachable
 from runtime.sections import MongoSettings
 
 _KEEP_ALIVE_SECONDS: Final = 30
@@ -55,6 +56,7 @@ def serve(
     config = config or CollectorConfig()
     allow_descriptors(config.max_connections + _OTHER_DESCRIPTORS)
     client = connect(mongo.url, MONGO_SECONDS)
+    warn_of_unreachable({"kafka": kafka.bootstrap, "mongo": mongo.url}, _log)
     if threading.current_thread() is threading.main_thread():
         # Uvicorn stops in order and then raises the signal once more, which would turn a clean stop into a failure.
         signal.signal(signal.SIGTERM, lambda _signal, _frame: None)

@@ -11,6 +11,7 @@ import typer
 
 from ops.commands.one_line import interrupt, one_line_errors
 from ops.commands.options import JsonOption
+from ops.context import data_flag
 from ops.stack.backup.make import back_up
 from ops.stack.backup.manifest import Manifest
 from ops.stack.backup.restore import restore as restore_backup
@@ -63,7 +64,10 @@ def restore(
     if as_json:
         typer.echo(json.dumps({**asdict(found), "data": str(data)}))
         return
-    typer.echo(f"{data} is as it was at {found.taken_at}: {_size(found)}. 'marketplace up' starts it.")
+    typer.echo(
+        f"{data} is as it was at {found.taken_at}: {_size(found)}. "
+        f"'marketplace up{data_flag(data.resolve())}' starts it."
+    )
     if found.version != version("marketplace"):
         typer.echo(f"It was made by version {found.version}, and this is {version('marketplace')}.")
     if found.elsewhere:

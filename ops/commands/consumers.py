@@ -17,12 +17,12 @@ from rich.console import Console
 from connectors.errors import Refused
 from connectors.mongo.client import connect
 from connectors.mongo.sagas.parking import Parked, ParkedEvents
-from marketplace.sagas.declaration import heard_by
+from marketplace.sagas.declaration import Service, heard_by
 from marketplace.sagas.events import EventType
 from ops.commands.options import DataOption, JsonOption
 from ops.commands.tables import print_table
 from ops.commands.texts import printable
-from ops.consumer_service import NEEDS
+from ops.consumer_service import NEEDS, read_payments
 from ops.consumer_service import run as run_consumers
 from ops.context import load_mongo, load_settings
 from ops.sagas.health import ConsumerHealth, consumers_health
@@ -31,7 +31,7 @@ from ops.service_settings import ConsumerSettings
 from ops.stack import SupervisorHangsError, running_state
 from ops.stack.registry import CONSUMERS_SERVICE
 from runtime.sections import MongoSettings
-from runtime.settings import MissingUrl
+from runtime.settings import MissingUrl, load
 from runtime.signals import stop_on_signals
 from saga_consumers import parked as parking
 from saga_consumers.consumer import Parts, SagaConsumer
@@ -92,6 +92,8 @@ def run_consumer(name: NameArgument, data: DataOption = None) -> None:
     if state is not None and any(process.part == CONSUMERS_SERVICE for process in state.processes):
         console.print(f"the stack in {settings.data_dir} runs it as well: the two share its events", highlight=False)
     own = ConsumerSettings.load(os.environ)
+    if spec.service is Service.PAYMENTS:
+        load(os.environ, read_payments)
 
     def say(url: str) -> None:
         console.print(f"consumer {name}: {url}/readyz, {url}/metrics; Ctrl-C ends it", highlight=False)

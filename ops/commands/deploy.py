@@ -15,7 +15,7 @@ from connectors.mongo.replica_set import ReplicaSetAdmin, user_roles
 from ops.commands.one_line import fail, one_line_errors
 from ops.commands.options import DataOption
 from ops.context import load_read, load_settings
-from ops.deploy.secrets import USER, BadSecret, make_secrets
+from ops.deploy.secrets import OF_COMPOSE, USER, BadSecret, make_secrets
 from runtime.sections import DATABASE_NAME
 from runtime.settings import InvalidSettings
 
@@ -38,6 +38,10 @@ def secrets(
     with one_line_errors(OSError, BadSecret):
         made = make_secrets(out, host)
     typer.echo(f"made in {out}: {', '.join(made)}" if made else f"{out} has them all; nothing was made")
+    if found := [name for name in OF_COMPOSE if name in made]:
+        typer.echo(
+            f"{', '.join(found)}: for the hosts of compose.yml; elsewhere write your own, and make the rest again"
+        )
 
 
 def mongo(

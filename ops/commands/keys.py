@@ -11,7 +11,7 @@ import typer
 
 from api.config import read_key_file
 from api.identity.key_file import SIGNS_AFTER_SECONDS, BadKeyFile, retires_at, rotate_keys
-from ops.commands.one_line import one_line_errors
+from ops.commands.one_line import fail, one_line_errors
 from ops.commands.options import DataOption, JsonOption
 from ops.context import load_read
 from runtime.settings import InvalidSettings
@@ -41,6 +41,8 @@ def rotate(
     The key before it is published, and its tokens are taken, until the last of them has expired. Every process of the
     REST API reads the file by itself within seconds.
     """
+    if at_once and after != SIGNS_AFTER_SECONDS:
+        fail("--at-once and --after: give one of them", 2)
     with one_line_errors(BadKeyFile, InvalidSettings):
         path = load_read(read_key_file, data)
         made = rotate_keys(path, time.time(), at_once=at_once, after_seconds=after)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -26,6 +27,13 @@ def fail(message: str, code: int = 1) -> NoReturn:
     raise typer.Exit(code)
 
 
+def text_of(error: Exception) -> str:
+    """What is said of an error; of a file its name and what is wrong with it, without numbers."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return str(error)
+
+
 def exit_code(error: Exception) -> int:
     """2 where a setting cannot be used, so that trying again cannot help; else 1."""
     return 2 if isinstance(error, InvalidSettings) and not isinstance(error, MissingUrl) else 1
@@ -45,7 +53,7 @@ def one_line_errors(
     try:
         yield
     except expected as error:
-        fail(str(error), exit_code(error))
+        fail(text_of(error), exit_code(error))
     except KeyboardInterrupt:
         typer.echo(interrupted, err=True)
         raise typer.Exit(INTERRUPTED) from None

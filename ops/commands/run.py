@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ops.commands.one_line import one_line_errors
-from ops.processes import SERVICE, health_of, process_of
+from ops.commands.one_line import fail, one_line_errors, say
+from ops.processes import SERVICE, health_of, process_of, unread
 from ops.stack.errors import StackError
 from runtime.settings import InvalidSettings
 
@@ -29,8 +29,13 @@ def run(
     This is what containers, units of systemd and other supervisors start: the process keeps its number, gets their
     signals, and writes its log to standard error. It waits for its parts by itself and makes what is missing in them.
     """
-    with one_line_errors(InvalidSettings, StackError):
+    for line in unread(os.environ):
+        say(line)
+    try:
         process = process_of(service, arguments or [], os.environ)
+    except (InvalidSettings, StackError) as error:
+        # A wrong name, too, is what trying again cannot help.
+        fail(str(error), 2)
     sys.stdout.flush()
     os.execve(process.command[0], process.command, process.environment)
 
@@ -46,6 +51,8 @@ def health(
 
     It reads the same settings as the service, so that in a container it needs no options.
     """
+    if url and not url.startswith(("http://", "https://")):
+        fail(f"--url {url}: give one that begins with http:// or https://", 2)
     with one_line_errors(InvalidSettings, StackError):
         found = health_of(service, os.environ, timeout, url)
     typer.echo(f"{service}: {found.outcome}{f': {found.text}' if found.text else ''}")

@@ -14,9 +14,10 @@ from typing import Annotated, Any
 import typer
 
 from ops.commands.desired_state import DesiredState, refuse_changes
-from ops.commands.one_line import fail, interrupt, one_line_errors
+from ops.commands.one_line import fail, interrupt, one_line_errors, say
 from ops.commands.options import JsonOption, split_names
 from ops.commands.stack_view import nothing_runs, show
+from ops.processes import unread
 from ops.stack import AlreadyRunningError, Part, Stack, StackError, SupervisorHangsError, settings
 from ops.stack.components import Component
 from ops.stack.ports import HIGHEST_PORT
@@ -168,6 +169,8 @@ def _listed(titles: Sequence[str]) -> str:
 
 
 def _up(registry: Registry, data: Path, desired: DesiredState, ports: str | None, *, as_json: bool) -> None:
+    for line in unread(os.environ):
+        say(line)
     with one_line_errors(StackError, InvalidSettings):
         previous = read_state(data)
         requested = desired.requested(previous.requested if previous else ()) & frozenset(registry.startable)

@@ -118,6 +118,9 @@ SECRETS: Final = (
 CERTIFICATE: Final = ("tls_certificate", "tls_key")
 """Of the proxy: both or none are made."""
 
+OF_COMPOSE: Final = ("mongo_url", "clickhouse_url", "redis_url")
+"""Those that name hosts: the containers of compose.yml."""
+
 NAMES: Final = (*(each.name for each in SECRETS), *CERTIFICATE)
 
 
@@ -134,6 +137,12 @@ def make_secrets(folder: Path, host: str) -> list[str]:
     """
     if not _HOST.fullmatch(host):
         raise BadSecret(f"no certificate can be for the name {host!r}")
+    if folder.exists() and not folder.is_dir():
+        raise BadSecret(f"{folder} is a file, and no folder")
+    there = [name for name in CERTIFICATE if (folder / name).exists()]
+    if len(there) == 1:
+        (other,) = set(CERTIFICATE) - set(there)
+        raise BadSecret(f"{folder} has {there[0]} and no {other}: they belong to each other, give both or neither")
     folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
     folder.chmod(_FOLDER_MODE)
     for each in SECRETS:
@@ -147,7 +156,7 @@ def make_secrets(folder: Path, host: str) -> list[str]:
             _write(path, each.make(known))
             made.append(each.name)
         known[each.name] = path.read_text().strip()
-    if not any((folder / name).exists() for name in CERTIFICATE):
+    if not there:
         for name, text in zip(CERTIFICATE, self_signed([host]), strict=True):
             _write(folder / name, text.decode())
             made.append(name)

@@ -11,7 +11,8 @@ _HEAD = """# Metrics
 
 Written by `make reference` from the catalogue, `marketplace/metrics.py`; no process exposes any other metric. Labels
 have bounded sets of values: never a store, an address or a path. The collector and the REST API serve `/metrics` on
-their admin ports, a flow's service on its own (docs/reference/stack.md has the ports).
+their admin ports, a flow's service, the relay and the consumers on their own: [which port is whose](services.md), and
+[where a deployment is scraped](../how-to/deploy.md#metrics).
 """
 
 

@@ -28,7 +28,8 @@ _HEAD = """# Settings
 
 Written by `make reference` from the declarations in the code. All settings are environment variables. An empty one
 counts as missing. A process reads the sections that it needs; if values in them cannot be used, it names all of them in
-one line and ends with exit code 2. Messages never repeat passwords and URLs.
+one line and ends with exit code 2. Messages never repeat passwords and URLs. `marketplace up` and `run` also name each
+variable that begins with `MARKETPLACE_` and that nothing reads, with the nearest one that something does; they go on.
 
 What may be secret can stand in a file instead, as compose and Kubernetes mount secrets: where a row says `_FILE`, the
 variable with that behind its name is the path of the file (`MARKETPLACE_MONGO_URL_FILE=/run/secrets/mongo_url`). The

@@ -57,6 +57,8 @@ class Relay(Collector):
 
     def __init__(self, connector: ConnectorWatch, canaries: CanaryWatch) -> None:
         self.connector, self.canaries = connector, canaries
+        self.waiting = ""
+        """What it waits for before it begins."""
         self.beats = {"connector": Heartbeat(), "canaries": Heartbeat()}
 
     def collect(self) -> Iterator[Metric]:
@@ -77,7 +79,7 @@ class Relay(Collector):
     def ready(self) -> Answer:
         """200 while the connector runs and rows arrive, with notes after the first line."""
         seen, lag = self.connector.seen, self.canaries.lag_seconds()
-        problem = seen.problem
+        problem = self.waiting or seen.problem
         if not problem and lag > READY_LAG_SECONDS:
             problem = f"no canary of the outbox has arrived in Kafka for {lag:.0f} s"
         lines = [problem or "ok"]
@@ -184,9 +186,11 @@ def _provisioned(settings: Settings, relay: Relay, stop: StopRequest) -> bool:
             for line in ensure_provisioned(settings, resources=REGISTRY.service("relay").resources).drift:
                 log.warning("drift: %s", line)
         except Unavailable as error:
+            relay.waiting = f"waiting: {error}"
             log.warning("%s", error)
             stop.wait(_PAUSE_SECONDS)
         else:
+            relay.waiting = ""
             return True
     return False
 

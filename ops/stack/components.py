@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from marketplace.settings import Urls
+from marketplace.settings import ALL_PARTS, Urls
 from ops.resources import Resources
 from ops.stack.ports import HOST, PortSpec
 from ops.stack.process_spec import PACKAGE_ROOT, SERVICE_CHECK, ExternalPart, HealthCheck, ProcessSpec, StopRank
@@ -143,6 +143,7 @@ class ServiceSpec(Component):
         resources: what it finds in the parts, made before it starts.
         check_settings: reads its settings from an environment, and raises InvalidSettings where they cannot be used.
         final_exits: see `ProcessSpec`.
+        also_asks: parts whose URLs it refuses to start without, beside those that hold what the product knows.
     """
 
     module: str
@@ -155,6 +156,12 @@ class ServiceSpec(Component):
     check: HealthCheck = SERVICE_CHECK
     stop_rank: StopRank = StopRank.SERVICES
     final_exits: Mapping[int, ProcessState] = field(default_factory=lambda: {2: ProcessState.REFUSED})
+    also_asks: tuple[str, ...] = ()
+
+    @property
+    def asks(self) -> tuple[str, ...]:
+        """The parts whose URLs it refuses to start without."""
+        return (*(part for part in self.needs if part in ALL_PARTS), *self.also_asks)
 
     @property
     def admin_port_name(self) -> str:

@@ -340,6 +340,7 @@ REGISTRY: Final = Registry(
             module="ops.relay",
             default_port=19466,
             needs=RELAY_NEEDS,
+            also_asks=("connect",),
             memory="some 80 MB",
             resources=Resources(
                 topics=(ORDERS_EVENTS, RELAY_EVENTS, RELAY_HEARTBEATS, *CONNECT_TOPICS),

@@ -277,7 +277,7 @@ def test_the_commands_back_up_and_restore_and_say_so(stack: Stack, tmp_path: Pat
     code, said = run_command(stack.data_dir, "backup", "--out", str(tmp_path / "backup"))
     assert (code, "Everything stood still for " in said) == (0, True)
     code, said = run_command(tmp_path / "new", "restore", str(tmp_path / "backup"))
-    assert (code, "'marketplace up' starts it." in said) == (0, True)
+    assert (code, "'marketplace up --data " in said) == (0, True)
 
 
 def test_a_stop_of_the_stack_ends_the_pause_and_the_copy_is_none(tmp_path: Path) -> None:

@@ -114,12 +114,15 @@ def test_every_setting_for_clickhouse_is_one_that_its_engine_knows(stack: Stack,
     finally:
         clickhouse.close()
     # Sections of the server's own configuration, which its table of settings does not list.
-    sections = {"logger", "listen_host"} | {name for name in names_of(config) if name.endswith("_log")}
+    # That of backups is tried in tests/unit/deploy/test_clickhouse_backup.py.
+    sections = {"logger", "listen_host", "storage_configuration", "backups"} | {
+        name for name in names_of(config) if name.endswith("_log")
+    }
 
     assert names_of(config) - sections - known == set()
     assert {"max_server_memory_usage_to_ram_ratio", "mark_cache_size"} <= names_of(config)
     assert all(root.tag == "clickhouse" and names_of(root) == {"users"} for root in users)
-    assert [sorted(names_of(root[0])) for root in users] == [["default"], ["marketplace"]]
+    assert [sorted(names_of(root[0])) for root in users] == [["backup", "default"], ["marketplace"]]
 
 
 # --- MongoDB ---

@@ -21,7 +21,7 @@ from ops.processes import health_port
 from ops.reference.settings import SECTIONS
 from ops.relay.__main__ import read as read_relay
 from ops.stack.registry import REGISTRY
-from runtime.sections import PaymentSettings, Settings
+from runtime.sections import PAYMENTS_URL, Settings
 from runtime.settings import EnvReader, InvalidSettings, load
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -118,7 +118,7 @@ def unknown_variables(deployment: Deployment) -> Iterator[str]:
 
 
 def _read_consumers(env: EnvReader) -> object:
-    return consumer_service.read(env), PaymentSettings.read(env)
+    return consumer_service.read(env), env.require(PAYMENTS_URL, "", "")
 
 
 READERS: Final[Mapping[str, Callable[[EnvReader], object]]] = {

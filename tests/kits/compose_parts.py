@@ -24,7 +24,7 @@ from tests.kits.compose import ROOT, Deployment, without
 from tests.kits.compose_ways import missing_order, shared_volumes, wrong_ends, wrong_hosts, wrong_networks
 
 _PATHS: Final = re.compile(r"(?<![\w/])/etc/(?:marketplace|nginx)(?:/[\w.-]+)*")
-_BAD_ARGUMENT: Final[type[Exception]] = typer.BadParameter.__mro__[1]
+BAD_ARGUMENT: Final[type[Exception]] = typer.BadParameter.__mro__[1]
 """Of whatever reads arguments for Typer: its own, or Click."""
 
 _BYTES: Final = {"M": 1 << 20, "m": 1 << 20, "G": 1 << 30, "g": 1 << 30}
@@ -181,14 +181,14 @@ def wrong_commands(deployment: Deployment) -> Iterator[str]:
             if deployment.runs(name) == "payments":
                 parser().parse_args(words)
             else:
-                _parse(words)
-        except (_BAD_ARGUMENT, KeyError) as error:
+                parse_command(words)
+        except (BAD_ARGUMENT, KeyError) as error:
             yield f"{name}: {error}"
         except SystemExit:
             yield f"{name}: the sandbox does not take {' '.join(words)}"
 
 
-def _parse(words: list[str]) -> None:
+def parse_command(words: list[str]) -> None:
     """Read arguments as the command would, and do nothing."""
     command = _commands()
     while commands := getattr(command, "commands", None):

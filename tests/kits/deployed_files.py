@@ -142,13 +142,14 @@ _SERVER_LOGS: Final = {
 def wrong_clickhouse() -> Iterator[str]:
     """Users that are let in from elsewhere or may write, and logs of the server that grow without end."""
     users = ET.parse(ROOT / "deploy/clickhouse/users.xml").getroot()
-    networks = users.find("users/default/networks")
-    if (
-        networks is None
-        or networks.get("replace") != "replace"
-        or {each.text for each in networks} != {"127.0.0.1", "::1"}
-    ):
-        yield "users.xml: others than its own container are let in without a password"
+    for user in users.findall("users/*"):
+        networks = user.find("networks")
+        if (
+            networks is None
+            or networks.get("replace") != "replace"
+            or {each.text for each in networks} != {"127.0.0.1", "::1"}
+        ):
+            yield f"users.xml: others than its own container are let in as {user.tag} without a password"
     if users.findtext("users/default/profile") != "readonly":
         yield "users.xml: who has no password may write"
     config = ET.parse(ROOT / "deploy/clickhouse/config.xml").getroot()

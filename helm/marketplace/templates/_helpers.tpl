@@ -112,6 +112,14 @@ live, ready: the paths of its probes at the port `probe`; empty for jobs. grace:
 {{- define "marketplace.pod" -}}
 {{- $root := .root }}
 {{- $defaults := $root.Values.podDefaults }}
+{{- $resources := .of.resources }}
+{{- range list "cpu" "memory" }}
+{{- $least := get $resources.requests . }}
+{{- $most := get $resources.limits . }}
+{{- if gt (float64 (include "marketplace.quantity" $least)) (float64 (include "marketplace.quantity" $most)) }}
+{{- fail (printf "%s: it requests %s %v, and its limit is %v" $.name . $least $most) }}
+{{- end }}
+{{- end }}
 metadata:
   labels:
     {{- include "marketplace.labels" (dict "root" $root "name" .name) | nindent 4 }}
@@ -230,6 +238,9 @@ spec:
         {{- if and (has "kafka" .parts) $root.Values.kafka.caSecret }}
         - {name: kafka-ca, mountPath: /run/secrets/kafka-ca, readOnly: true}
         {{- end }}
+        {{- range .of.mounts | default $defaults.mounts }}
+        - {{ toJson (merge (dict "readOnly" true) .) }}
+        {{- end }}
   volumes:
     - name: tmp
       emptyDir: {sizeLimit: 256Mi}
@@ -252,4 +263,14 @@ spec:
         defaultMode: 0440
         items: [{key: {{ $root.Values.kafka.caKey }}, path: ca.crt}]
     {{- end }}
+    {{- range .of.volumes | default $defaults.volumes }}
+    - {{ toJson . }}
+    {{- end }}
+{{- end }}
+
+{{/* A quantity of Kubernetes as a plain number. */}}
+{{- define "marketplace.quantity" -}}
+{{- $text := toString . }}
+{{- $factors := dict "" 1.0 "m" 0.001 "K" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 }}
+{{- mulf (float64 (regexFind "^[0-9.]+" $text)) (get $factors (regexFind "[A-Za-z]+$" $text)) }}
 {{- end }}

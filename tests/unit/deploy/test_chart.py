@@ -8,17 +8,19 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import yaml
 
 from ops.deploy.secrets import make_secrets
+from ops.reference.settings import SECTIONS
 from tests.kits.chart import (
     CHART,
     HELM,
     KUBERNETES,
     VALUES,
+    Pod,
     Rendered,
     nginx_ways,
     problems,
@@ -26,6 +28,7 @@ from tests.kits.chart import (
     render,
     schemas_for_kubeconform,
 )
+from tests.kits.compose import ROOT
 
 Documents = list[dict[str, Any]]
 
@@ -162,6 +165,9 @@ def test_what_nobody_can_guess_is_asked_for_by_name(left_out: str, named: str) -
         "kafka.securityProtocol=NONE",
         "connect.url=http://user:word@connect:8083",
         "apy.replicas=2",
+        "settings.MARKETPLACE_LOGLEVEL=debug",
+        "flows.clicks.settings.MARKETPLACE_FLOW_WORKERS=2",
+        "flows.clicks.volumes[0].name=data",
         "api.resources.limits.memory=-1",
         "api.resources.limits.memory=1.2.3",
         "public.host=a..b",
@@ -187,6 +193,19 @@ def test_values_that_cannot_be_meant_are_refused(wrong: str) -> None:
     [
         ("a.b", (), "to have no dot"),
         ("1market", (), "has to begin with a letter"),
+        ("market", ("--set", "consumers.all.names={orders}"), "no group runs payments"),
+        ("market", ("--set", "flows.clicks.memoryMb=9000"), "more than the limit of 768Mi"),
+        (
+            "market",
+            ("--set", "api.resources.requests.memory=2Gi"),
+            "api: it requests memory 2Gi, and its limit is 512Mi",
+        ),
+        (
+            "market",
+            ("--set", "relay.resources.requests.cpu=700m"),
+            "relay: it requests cpu 700m, and its limit is 500m",
+        ),
+        ("market", ("--set", "flows.clicks.workers=3"), "250 MB for each of 3 workers"),
         ("market", ("--set", "api.autoscaling.enabled=true,api.autoscaling.maxReplicas=1"), "minReplicas is more than"),
     ],
 )
@@ -208,11 +227,73 @@ def test_names_and_labels_of_a_release_with_a_long_name_have_room_for_what_kuber
 
 
 def test_a_variable_that_the_chart_sets_from_a_value_is_no_setting_beside_it(rendered: dict[str, Rendered]) -> None:
-    schema = json.loads((CHART / "values.schema.json").read_text())["definitions"]["settings"]["propertyNames"]
+    allowed = set(settings_of_the_schema())
     made = {name for each in rendered.values() for pod in each.pods for name in pod.environment}
     free = {"MARKETPLACE_LOG_LEVEL", "MARKETPLACE_LOG_FORMAT"}
-    assert [name for name in sorted(made - free) if not re.search(schema["not"]["pattern"], name)] == []
-    assert [name for name in free if re.search(schema["not"]["pattern"], name)] == []
+    assert made & allowed == free & made
+    assert free <= allowed
+
+
+OWN_VALUES: Final = re.compile(
+    "(PASSWORD|API_KEY|WEBHOOK_SECRETS|_PORT|_HOST|_DATA|_URL|_FILE|_TRUSTED_PROXIES)$|^MARKETPLACE_(KAFKA|PAYMENTS|MAIL)_"
+    "|^MARKETPLACE_(DATABASE|DASHBOARD_NAMES|FLOW_WORKERS|FLOW_MEMORY_MB)$"
+)
+"""Settings that have values of their own, or none in a pod."""
+
+
+def settings_of_the_schema() -> list[str]:
+    schema = json.loads((CHART / "values.schema.json").read_text())["definitions"]["settings"]
+    return list(schema["propertyNames"]["enum"])
+
+
+def test_a_setting_in_the_values_is_one_that_the_code_reads_and_that_has_no_value_of_its_own() -> None:
+    declared = {each.name for section in SECTIONS for each in section.variables}
+    free = {name for name in declared if not OWN_VALUES.search(name)} | {"MARKETPLACE_GEOIP_FILE"}
+    assert settings_of_the_schema() == sorted(free)
+
+
+def test_a_file_of_an_operator_is_mounted_for_the_process_that_reads_it_and_cannot_be_written() -> None:
+    given = {
+        "settings": {"MARKETPLACE_GEOIP_FILE": "/geoip/city.mmdb"},
+        "volumes": [{"name": "geoip", "persistentVolumeClaim": {"claimName": "geoip", "readOnly": True}}],
+        "mounts": [{"name": "geoip", "mountPath": "/geoip"}],
+    }
+    shown = render("trial", "--set-json", f"flows.clicks={json.dumps(given)}")
+    mounted = {each.name: mounts_of(each) for each in shown.pods}
+    with_it = [name for name, mounts in mounted.items() if "/geoip" in mounts]
+    assert with_it == ["market-marketplace-flow-clicks"]
+    assert mounted[with_it[0]]["/geoip"] == {"name": "geoip", "mountPath": "/geoip", "readOnly": True}
+
+
+UNITS: Final = {"": 1.0, "m": 0.001, "Mi": 1 / 1024, "Gi": 1.0}
+"""In CPUs, and in GiB."""
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_the_page_says_what_all_pods_are_asked_for(values: str, rendered: dict[str, Rendered]) -> None:
+    shown = rendered[values]
+    least = {
+        each["spec"]["scaleTargetRef"]["name"]: each["spec"]["minReplicas"]
+        for each in shown.of_kind("HorizontalPodAutoscaler")
+    }
+    pods, sums = 0, dict.fromkeys(["requests cpu", "requests memory", "limits cpu", "limits memory"], 0.0)
+    for each in [*shown.of_kind("Deployment"), *shown.of_kind("StatefulSet")]:
+        replicas = each["spec"].get("replicas") or least[each["metadata"]["name"]]
+        resources = each["spec"]["template"]["spec"]["containers"][0]["resources"]
+        pods += replicas
+        for name in sums:
+            kind, what = name.split()
+            number, unit = re.fullmatch(r"([\d.]+)(.*)", str(resources[kind][what])).groups()  # type: ignore[union-attr]
+            sums[name] += replicas * float(number) * UNITS[unit]
+    cpus, memory, most_cpus, most_memory = (round(each, 2) for each in sums.values())
+    row = (
+        rf"\| `{values}.yaml`[^|]*\| {pods} \| {cpus:g} CPUs, {memory:.1f} GiB \| {most_cpus:g} CPUs, {most_memory:.2g}"
+    )
+    assert re.search(row, (ROOT / "docs/how-to/deploy-with-helm.md").read_text()), row
+
+
+def mounts_of(pod: Pod) -> dict[str, dict[str, Any]]:
+    return {each["mountPath"]: each for each in pod.container["volumeMounts"]}
 
 
 # --- Planted faults: each is found, and nothing else ---

@@ -16,12 +16,16 @@ import pytest
 
 from ops.deploy.secrets import NAMES, make_secrets
 from ops.reference.settings import SECTIONS
+from ops.sandbox_provider.__main__ import parser
 from ops.stack.registry import REGISTRY
 from ops.stack.supervisor.ending import STOP_SECONDS
+from runtime.sections import API_PORT
 from runtime.settings import InvalidSettings, load
 from tests.kits.compose import READERS
 
 UNITS: Final = Path(__file__).resolve().parents[3] / "deploy" / "systemd"
+SANDBOX: Final = UNITS / "marketplace@sandbox.service.d" / "sandbox.conf"
+BIN: Final = Path(sys.executable).parent
 TEMPLATE: Final = UNITS / "marketplace@.service"
 PROGRAM: Final = "/opt/marketplace/bin/marketplace"
 SERVICES: Final = tuple(each.name for each in REGISTRY.services if each.name in REGISTRY.usual)
@@ -97,7 +101,40 @@ def test_a_stop_waits_longer_than_any_process_takes(unit: Unit) -> None:
 
 def test_what_starting_again_cannot_help_is_not_started_again(unit: Unit) -> None:
     final = {str(code) for each in REGISTRY.services if each.name in SERVICES for code in each.final_exits}
-    assert set(unit.one("RestartPreventExitStatus").split()) == final
+    # And what systemd itself ends with where a file of a credential is not there.
+    assert set(unit.one("RestartPreventExitStatus").split()) == final | {"243"}
+
+
+def test_the_unit_of_the_sandbox_starts_it_where_the_settings_look_for_it_and_its_webhooks_reach_the_api() -> None:
+    start = read_unit(SANDBOX.read_text()).all("ExecStart")
+    program, *arguments = start[-1].split()
+    options = parser().parse_args(arguments[2:])
+    settings = (UNITS / "marketplace.env").read_text()
+
+    assert (start[0], program, arguments[:2]) == ("", "/opt/marketplace/bin/python", ["-m", "ops.sandbox_provider"])
+    assert f"\nMARKETPLACE_PAYMENTS_URL=http://{options.host}:{options.port}\n" in settings
+    assert options.webhook_url == f"http://127.0.0.1:{API_PORT.default}/v1/payments/webhooks/sandbox"
+    assert str(options.secrets) == "%d/payments"
+    assert options.data.parent.parent == Path("%S")
+
+
+def test_a_command_of_root_has_the_settings_and_secrets_of_the_units(unit: Unit, tmp_path: Path) -> None:
+    make_secrets(tmp_path / "secrets", "localhost")
+    shutil.copy(UNITS / "marketplace.env", tmp_path)
+    places = {"CONFIGURATION": str(tmp_path), "PROGRAM": "/usr/bin/env"}
+    said = subprocess.run(
+        ["/bin/sh", UNITS / "marketplace-command"], env=places, capture_output=True, text=True, timeout=10, check=True
+    )
+    given = dict(line.split("=", 1) for line in said.stdout.splitlines() if line.startswith("MARKETPLACE_"))
+    wanted = environment(unit, "command", tmp_path / "secrets")
+    assert {**given, "MARKETPLACE_LOG_FORMAT": "plain"} == wanted
+
+
+def test_shellcheck_has_nothing_to_say_of_the_command_of_root() -> None:
+    done = subprocess.run(
+        [BIN / "shellcheck", UNITS / "marketplace-command"], capture_output=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, b"")
 
 
 def systemd_analyze(*arguments: str | Path, folder: Path) -> tuple[int, str]:
@@ -120,12 +157,16 @@ def installed(folder: Path, *, instances: Sequence[str], planted: tuple[str, str
     for instance in instances:
         (target / f"marketplace@{instance}.service").write_text(text)
     shutil.copy(UNITS / "marketplace.target", target)
+    if "sandbox" in instances:
+        added = target / SANDBOX.parent.name
+        added.mkdir()
+        (added / SANDBOX.name).write_text(SANDBOX.read_text().replace(f"{Path(PROGRAM).parent}/python", sys.executable))
     return target
 
 
 def test_systemd_takes_the_units(tmp_path: Path) -> None:
-    folder = installed(tmp_path, instances=SERVICES)
-    units = sorted(folder.iterdir())
+    folder = installed(tmp_path, instances=[*SERVICES, "sandbox"])
+    units = sorted(each for each in folder.iterdir() if each.is_file())
     code, said = systemd_analyze("verify", "--man=no", "--recursive-errors=no", *units, folder=folder)
     assert (code, said) == (0, "")
 

@@ -40,7 +40,8 @@ def test_nobody_else_gets_into_the_folder_and_containers_of_any_user_can_read_it
 
 def test_what_is_there_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "redis_password").write_text("an-own-one\n")
-    (tmp_path / "tls_key").write_text("a real key\n")
+    for name in CERTIFICATE:
+        (tmp_path / name).write_text("a real one\n")
     made = make_secrets(tmp_path, "localhost")
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
 
@@ -49,6 +50,20 @@ def test_what_is_there_is_never_overwritten(tmp_path: Path) -> None:
     assert text(tmp_path, "redis_url") == "redis://:an-own-one@redis:6379/0"
     assert make_secrets(tmp_path, "localhost") == []
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", CERTIFICATE)
+def test_a_certificate_without_its_key_and_the_other_way_round_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("a real one\n")
+    with pytest.raises(BadSecret, match=f"has {name} and no"):
+        make_secrets(tmp_path, "localhost")
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(BadSecret, match="is a file, and no folder"):
+        make_secrets(tmp_path / "out", "localhost")
 
 
 def test_two_deployments_share_no_secret(folder: Path, tmp_path: Path) -> None:
