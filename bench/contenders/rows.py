@@ -65,7 +65,7 @@ class Session:
 
     def plain(self) -> Plain:
         """Its current state."""
-        pieces = tuple((quarter, *counts) for quarter, counts in self.pieces.items())
+        pieces = tuple((quarter, views, acts, again) for quarter, (views, acts, again) in self.pieces.items())
         return Plain(
             self.store,
             self.visitor,
