@@ -87,7 +87,7 @@ class OutcomeDecider:
         self._clicked: dict[tuple[str, ...], list[int]] = defaultdict(list)
         self._in_minute: Counter[tuple[str, int]] = Counter()
         self._enriched: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}
-        self._agent_reasons: dict[str, tuple[str, ...]] = {}
+        self._agents_seen: dict[str, bots.AgentVerdict] = {}
 
     def decide(self, offset: int, event: Event) -> tuple[str, tuple[str, ...], Fact | None]:
         """The event's outcome, the corrections of its time, and its fact; None if it is not accepted."""
@@ -100,6 +100,7 @@ class OutcomeDecider:
             return "duplicate", notes, None
         columns = self._enrich(event)
         reasons = self._reasons(event, when, columns["page"])
+        columns["bot_kind"] = bots.bot_kind(reasons, self._agents_seen[event.user_agent])
         outcome = "refire" if self._is_refire(event, when) else "bot" if reasons else "counted"
         fact = Fact(
             partition=self._partition,
@@ -141,9 +142,10 @@ class OutcomeDecider:
         return False
 
     def _reasons(self, event: Event, when: int, page: str) -> tuple[str, ...]:
-        if event.user_agent not in self._agent_reasons:
-            self._agent_reasons[event.user_agent] = bots.user_agent_reasons(event.user_agent, self._agents)
-        reasons = self._agent_reasons[event.user_agent] + bots.event_reasons(page, event.automated)
+        if event.user_agent not in self._agents_seen:
+            self._agents_seen[event.user_agent] = bots.judge_agent(event.user_agent, self._agents)
+        reasons = self._agents_seen[event.user_agent].reasons + bots.event_reasons(page, event.automated)
+        reasons += bots.referrer_reasons(event.referrer)
         minute = (event.visitor, when // _MINUTE_MS)
         if self._in_minute[minute] >= bots.RATE_LIMIT_PER_MINUTE:
             reasons += (bots.RATE,)
