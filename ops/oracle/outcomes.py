@@ -78,6 +78,16 @@ def path_of(url: str) -> str:
     return "".join(shown[:_MAX_PAGE_CHARS]) or "/"
 
 
+def page_of(url: str, store: Store) -> str:
+    """The path under which a page of a store counts."""
+    path = path_of(url)
+    if store.page_case == "lower":
+        path = path.lower()
+    while store.trailing_slash == "strip" and len(path) > 1 and path[-1] == "/":
+        path = path[:-1]
+    return path
+
+
 class OutcomeDecider:
     """Decides the outcomes of one partition's events, in the order of their offsets."""
 
@@ -156,11 +166,16 @@ class OutcomeDecider:
         columns: dict[str, str] = {}
         for enrichment in ENRICHMENTS:
             given = tuple(
-                ",".join(self._stores[event.store].domains) if name == "store_domains" else getattr(event, name)
+                self._stores[event.store].rules_text if name == "store_rules" else getattr(event, name)
                 for name in enrichment.reads
             )
             if (enrichment.name, given) not in self._enriched:
                 self._enriched[enrichment.name, given] = enrichment.enrich(self._lookups, given)
             columns.update(zip(enrichment.columns, self._enriched[enrichment.name, given], strict=True))
-        own = {"page": path_of(event.url), "product": event.product, "target": event.target, "name": event.name}
+        own = {
+            "page": page_of(event.url, self._stores[event.store]),
+            "product": event.product,
+            "target": event.target,
+            "name": event.name,
+        }
         return {**columns, **own}

@@ -17,7 +17,7 @@ from marketplace.rollups import DIMENSIONS, SPARSE, Dimension
 from tests.kits.clicks import LOOKUPS, ms
 from tests.kits.clicks_logs import examples
 
-FAMILIES: Final = make_encoders({**make_dictionaries(), "store_domains": Dictionary()}, LOOKUPS)
+FAMILIES: Final = make_encoders({**make_dictionaries(), "store_rules": Dictionary()}, LOOKUPS)
 VALUES: Final = ("", "x", "y")
 for encoder in FAMILIES:
     for text in VALUES:
