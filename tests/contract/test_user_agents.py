@@ -8,7 +8,8 @@ import tracemalloc
 import pytest
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 
-from connectors.lookups.bot_list import CORRECTIONS, CrawlerList
+from connectors.lookups.bot_list import CrawlerList
+from connectors.lookups.crawler_corrections import CORRECTIONS
 from connectors.lookups.user_agents import UserAgents
 from marketplace.enrichments.device import DEVICES
 from marketplace.enrichments.registry import Agent
@@ -83,7 +84,7 @@ REAL: dict[str, tuple[str, Agent]] = {
     ),
     "an LG television": (
         f"Mozilla/5.0 (Web0S; Linux/SmartTV) {WEBKIT} Chrome/79.0.3945.79 Safari/537.36 WebAppManager",
-        Agent("Chrome", "79.0.3945", "Web0S", "", "tv"),
+        Agent("Chrome", "79.0.3945", "webOS", "", "tv"),
     ),
     "a Fire TV stick": (
         f"Mozilla/5.0 (Linux; Android 9; AFTMM Build/PS7633; wv) {WEBKIT} Version/4.0 Chrome/110.0.5481.154 "
@@ -185,7 +186,7 @@ LISTED = [(entry["pattern"], example) for entry in CRAWLER_USER_AGENTS_DATA for 
 
 
 def test_every_example_of_the_list_is_matched_but_those_of_dropped_entries(crawlers: CrawlerList) -> None:
-    dropped = {pattern for pattern, correction in CORRECTIONS.items() if not correction}
+    dropped = {pattern for pattern, correction in CORRECTIONS.items() if not correction.pattern}
     missed = {pattern for pattern, example in LISTED if not crawlers.match(example)}
     assert missed == dropped
     assert len(LISTED) > 2_000
