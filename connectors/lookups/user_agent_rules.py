@@ -119,6 +119,17 @@ def android_device(text: str, *, said_to_be_a_tablet: bool) -> str:
     return "tablet" if said_to_be_a_tablet or _WRITTEN_BY_A_BROWSER.search(text) is not None else "mobile"
 
 
+def device_rule(text: str) -> str:
+    """Which of these rules decides what device a user agent, in lower case, is of; empty where none does."""
+    if is_television(text):
+        return "the names of televisions and boxes"
+    if "android" not in text:
+        return ""
+    if _TABLET.search(text) is not None:
+        return "the names of tablets"
+    return "the word Mobile, which phones say and tablets do not"
+
+
 def browser_name(family: str) -> str:
     """The one name of a browser; empty where the packages know none."""
     return "" if family == "Other" else BROWSER_NAMES.get(family, family)

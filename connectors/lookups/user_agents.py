@@ -16,6 +16,7 @@ from connectors.lookups.user_agent_rules import (
     RULES_VERSION,
     android_device,
     browser_name,
+    device_rule,
     in_app_browser,
     is_television,
     system_name,
@@ -85,6 +86,13 @@ class UserAgents:
             os_version=agent.system_version,
             device=_device(agent, lower),
         )
+
+    def rule(self, user_agent: str) -> str:
+        """What decided browser and kind of device, in words, for an explanation. Never raises."""
+        text = _UNPRINTABLE.sub(" ", user_agent[:MAX_USER_AGENT_CHARS]).strip()
+        app = in_app_browser(text)
+        browser = f"the browser inside the app {app.name}" if app else "ua-parser's expressions"
+        return f"{browser}; the device by {device_rule(text.lower()) or 'the rules of user-agents'}"
 
 
 def _device(agent: UserAgent, text: str) -> str:

@@ -150,6 +150,16 @@ def user_agent_reasons(user_agent: str, matcher: AgentMatcher) -> tuple[str, ...
     return judge_agent(user_agent, matcher).reasons
 
 
+def agent_evidence(user_agent: str, matcher: AgentMatcher) -> dict[str, str]:
+    """The text behind each reason of a user agent, for an explanation; empty where its absence is the reason."""
+    text = user_agent[:MAX_USER_AGENT_CHARS].strip()
+    program = without_phone_model(text)
+    named = _SELF_NAMED.search(program.lower()) or _MAIL_ADDRESS.search(program.lower())
+    found = {LIBRARY: _LIBRARY.match(text), HEADLESS: _HEADLESS.search(text.lower()), SELF_NAMED: named}
+    texts = {LISTED: matcher.match(program), **{reason: match.group() for reason, match in found.items() if match}}
+    return {reason: texts.get(reason, "") for reason in judge_agent(user_agent, matcher).reasons}
+
+
 def without_phone_model(user_agent: str) -> str:
     """A user agent without the name that an Android phone or tablet gives itself, which can be that of a bot."""
     return _PHONE_MODEL.sub(r"\1", user_agent)

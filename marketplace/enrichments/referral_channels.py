@@ -44,6 +44,31 @@ CHANNELS: Final = (
 )
 """Every value of ``channel``, in the order in which the rules are tried."""
 
+MEANINGS: Final = {
+    "Internal": "the source is (internal)",
+    "Direct": "nothing says where from",
+    "Cross-network": "the campaign contains cross-network",
+    "Paid Shopping": "paid, and a shopping site or a shopping campaign",
+    "Paid Search": "paid, and a search engine",
+    "Paid Social": "paid, and a social network",
+    "Paid Video": "paid, and a video site",
+    "Display": "the medium is one of display ads",
+    "Paid Other": "paid, from any other source",
+    "AI Assistants": "an AI assistant, or a medium of one",
+    "Organic Shopping": "a shopping site, or a shopping campaign whose medium leaves it open",
+    "Organic Social": "a social network, or a medium of one",
+    "Organic Video": "a video site, or a medium that contains video",
+    "Organic Search": "a search engine, or the medium organic",
+    "Email": "a mail service, or a source or medium of mails",
+    "Affiliates": "the medium is one of affiliates",
+    "Referral": "the medium is referral, app or link",
+    "Audio": "the medium is audio",
+    "SMS": "the source or medium is sms",
+    "Mobile Push": "the medium is one of push messages, or the source firebase",
+    "Unassigned": "no rule of another channel holds",
+}
+"""When each rule holds, in words; of several that hold, the first in this order counts."""
+
 UNATTRIBUTED: Final = ("Direct", "Internal")
 """Channels of visits that nobody is known to have sent."""
 
