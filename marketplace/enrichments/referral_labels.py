@@ -75,18 +75,16 @@ def read_label(label: str) -> SourceLabel:
     site = _named(label)
     if site is not None:
         return SourceLabel(site.name, site.category, ads, BY_NAME)
-    if _HOST.fullmatch(label):
-        # An application's id is no host in letters (org.example.Reader), but it has the same form.
-        host = canonical_host(label).removeprefix("www.")
-        site = find_site(host)
-        if site is not None:
-            return SourceLabel(site.name, site.category, ads, BY_HOST)
-        if host:
-            return SourceLabel(host, "", ads, HOST_AS_WRITTEN)
-    if ads:
-        site = _advertised(label)
-        if site is not None:
-            return SourceLabel(site.name, site.category, ads, BY_ADS)
+    # An application's id is no host, but has the same form.
+    host = canonical_host(label).removeprefix("www.") if _HOST.fullmatch(label) else ""
+    site = find_site(host) if host else None
+    if site is not None:
+        return SourceLabel(site.name, site.category, ads, BY_HOST)
+    site = _advertised(label) if ads else None
+    if site is not None:
+        return SourceLabel(site.name, site.category, ads, BY_ADS)
+    if host:
+        return SourceLabel(host, "", ads, HOST_AS_WRITTEN)
     # "ads" alone says that somebody paid, and not whom.
     return SourceLabel(label, "", False, AS_WRITTEN)
 
