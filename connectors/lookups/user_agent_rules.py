@@ -53,6 +53,8 @@ _IN_APPS: Final = tuple(
         ("ChatGPT", r"\bChatGPT/(\d[\d.]*)"),
     )
 )
+# Most user agents are of no app: one expression says so, where each by itself would be asked.
+_ANY_APP: Final = re.compile("|".join(pattern.pattern for _, pattern in _IN_APPS))
 _MAX_VERSION_PARTS: Final = 3
 
 BROWSER_NAMES: Final = {
@@ -86,6 +88,8 @@ class InApp(NamedTuple):
 
 def in_app_browser(user_agent: str) -> InApp | None:
     """The app whose own browser this is, where the packages do not say it; None for others."""
+    if _ANY_APP.search(user_agent) is None:
+        return None
     for name, pattern in _IN_APPS:
         found = pattern.search(user_agent)
         if found is not None:
