@@ -78,12 +78,12 @@ class UserAgents:
             return _NOTHING
         agent = _ParsedAgent(text, lambda line: self._parse(line, ua_parser.Domain.ALL).complete())
         lower = text.lower()
-        app = in_app_browser(text)
+        app, system = in_app_browser(text), system_name(agent.os.family, lower)
         return Agent(
             browser=app.name if app else browser_name(agent.browser.family),
             browser_version=app.version if app else agent.browser_version,
-            os=system_name(agent.os.family, lower),
-            os_version=agent.system_version,
+            os=system,
+            os_version=agent.system_version if system else "",
             device=_device(agent, lower),
         )
 
